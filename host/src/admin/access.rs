@@ -1,0 +1,162 @@
+//! Who calls, and what they may do. The right is the extractor: a handler that takes [`TenantAccess<Owner>`] cannot
+//! be reached without it.
+//!
+//! Put these before every other extractor, so that nothing of a request is looked at before its caller is known.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::HeaderValue;
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
+
+use super::state::AdminState;
+use crate::domain::credential::Credential;
+use crate::domain::id::{TenantName, TokenId};
+use crate::domain::role::Role;
+use crate::domain::tenant::Tenant;
+use crate::domain::token::{Reach, Token};
+use crate::problem::{Code, Problem};
+use crate::server::bearer;
+
+/// Who makes a change, as it is recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Actor(TokenId);
+
+/// The holder of any valid token.
+pub struct Authenticated(pub Token);
+
+/// An operator.
+pub struct HostAccess {
+    /// Who it is.
+    pub actor: Actor,
+}
+
+/// Somebody who may do in this tenant what the right allows; the tenant is the one that the path names.
+pub struct TenantAccess<R> {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Who calls.
+    pub actor: Actor,
+    /// The token, for work that outlives the request.
+    pub token: TokenId,
+    right: PhantomData<R>,
+}
+
+/// The least role that a handler asks for.
+pub trait Right: Send + Sync + 'static {
+    /// The role.
+    const ROLE: Role;
+}
+
+macro_rules! rights {
+    ($($(#[doc = $doc:literal])+ $right:ident;)+) => {$(
+        $(#[doc = $doc])+
+        pub struct $right;
+
+        impl Right for $right {
+            const ROLE: Role = Role::$right;
+        }
+    )+};
+}
+
+rights! {
+    /// Reads.
+    Viewer;
+    /// Uploads, activates and configures plugins.
+    Developer;
+    /// Manages keys, tokens, grants and secrets.
+    Owner;
+    /// Runs the host.
+    Operator;
+}
+
+impl Actor {
+    /// The actor as it is recorded.
+    pub fn id(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl FromRequestParts<Arc<AdminState>> for Authenticated {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Self, Problem> {
+        let presented = parts
+            .headers
+            .get(AUTHORIZATION)
+            .and_then(|value| bearer(value))
+            .ok_or_else(unauthenticated)?;
+        let credential = Credential::<TokenId>::parse(presented).map_err(|_| unauthenticated())?;
+        let token = state
+            .db
+            .token(credential.id())
+            .await?
+            .ok_or_else(unauthenticated)?;
+        if token.hash.matches(&credential) && token.is_valid(state.clock.now()) {
+            Ok(Self(token))
+        } else {
+            Err(unauthenticated())
+        }
+    }
+}
+
+impl FromRequestParts<Arc<AdminState>> for HostAccess {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Self, Problem> {
+        let Authenticated(token) = Authenticated::from_request_parts(parts, state).await?;
+        match token.reach {
+            Reach::Host => Ok(Self {
+                actor: Actor(token.id),
+            }),
+            Reach::Tenant(..) => Err(insufficient(Role::Operator)),
+        }
+    }
+}
+
+impl<R: Right> FromRequestParts<Arc<AdminState>> for TenantAccess<R> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Self, Problem> {
+        let Authenticated(token) = Authenticated::from_request_parts(parts, state).await?;
+        let params = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::not_found("tenant"))?;
+        let name: TenantName = params
+            .iter()
+            .find(|(name, _)| *name == "tenant")
+            .and_then(|(_, name)| name.parse().ok())
+            .ok_or_else(|| Problem::not_found("tenant"))?;
+        let tenant = state.db.tenant_by_name(&name).await?;
+        // Another tenant's is answered as what is not there: nobody learns who else is a customer.
+        let tenant = tenant
+            .filter(|tenant| token.reach.tenant().is_none_or(|own| own == tenant.id))
+            .ok_or_else(|| Problem::not_found("tenant"))?;
+        if token.reach.role() < R::ROLE {
+            return Err(insufficient(R::ROLE));
+        }
+        Ok(Self {
+            tenant,
+            actor: Actor(token.id),
+            token: token.id,
+            right: PhantomData,
+        })
+    }
+}
+
+fn unauthenticated() -> Problem {
+    Problem::new(
+        Code::Unauthenticated,
+        "a valid token is needed: `Authorization: Bearer mt_…`",
+    )
+    .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}
+
+fn insufficient(role: Role) -> Problem {
+    Problem::new(
+        Code::InsufficientScope,
+        format!("this needs a token with the role {role}"),
+    )
+}

@@ -1,0 +1,167 @@
+//! Activations: which version serves, and the way back.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::{Developer, TenantAccess, Viewer};
+use super::input::{At, Input, Params};
+use super::page::{Items, Paging};
+use super::state::AdminState;
+use crate::db::Page;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{PluginName, VersionDigest};
+use crate::domain::plugin::Activation;
+use crate::lifecycle::Activated;
+use crate::problem::Problem;
+
+/// One change of the active version.
+#[derive(Serialize, ToSchema)]
+pub struct ActivationView {
+    /// Counts up within the plugin.
+    sequence: i64,
+    /// What became active.
+    version: VersionDigest,
+    /// What was active before.
+    previous: Option<VersionDigest>,
+    /// The token that did it, or `host`.
+    actor: String,
+    /// When.
+    at: Timestamp,
+}
+
+/// What an activation did.
+#[derive(Serialize, ToSchema)]
+pub struct ActivatedView {
+    #[serde(flatten)]
+    activation: ActivationView,
+    /// Migrations that were applied for it.
+    migrations: Vec<String>,
+    /// What there is to know: a way back past migrations, for instance.
+    warnings: Vec<String>,
+}
+
+/// Which version is to serve.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewActivation {
+    /// The version.
+    version: VersionDigest,
+}
+
+/// Shows the change that made the active version active.
+#[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/activation", tag = "activations",
+    responses((status = 200, body = ActivationView)), security(("token" = ["viewer"])))]
+async fn get(
+    access: TenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+) -> Result<Json<ActivationView>, Problem> {
+    let newest = state
+        .db
+        .activations(access.tenant.id, &plugin, Page::first(1))
+        .await?;
+    newest
+        .into_iter()
+        .next()
+        .map(|activation| Json(activation.into()))
+        .ok_or_else(|| Problem::not_found("activation"))
+}
+
+/// Makes a version the active one: grants are checked, migrations applied, and new requests go to it. Requests under
+/// way finish where they began.
+#[utoipa::path(put, path = "/tenants/{tenant}/plugins/{plugin}/activation", tag = "activations",
+    request_body = NewActivation,
+    responses((status = 200, body = ActivatedView)), security(("token" = ["developer"])))]
+async fn put(
+    access: TenantAccess<Developer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+    Input(input): Input<NewActivation>,
+) -> Result<Json<ActivatedView>, Problem> {
+    let actor = access.actor.id();
+    let activated = state
+        .lifecycle
+        .activate(&access.tenant, &plugin, input.version, &actor)
+        .await?;
+    Ok(Json(activated.into()))
+}
+
+/// Makes the version active that was so before.
+#[utoipa::path(post, path = "/tenants/{tenant}/plugins/{plugin}/activation/back", tag = "activations",
+    responses((status = 200, body = ActivatedView)), security(("token" = ["developer"])))]
+async fn go_back(
+    access: TenantAccess<Developer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+) -> Result<Json<ActivatedView>, Problem> {
+    let actor = access.actor.id();
+    let activated = state.lifecycle.go_back(&access.tenant, &plugin, &actor).await?;
+    Ok(Json(activated.into()))
+}
+
+/// Lists activations, the newest first.
+#[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/activations", tag = "activations", params(Paging),
+    responses((status = 200, body = Items<ActivationView>)), security(("token" = ["viewer"])))]
+async fn list(
+    access: TenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Items<ActivationView>>, Problem> {
+    let page = paging.page()?;
+    if state.db.plugin(access.tenant.id, &plugin).await?.is_none() {
+        return Err(Problem::not_found("plugin"));
+    }
+    let found = state
+        .db
+        .activations(access.tenant.id, &plugin, page.clone())
+        .await?;
+    Ok(Json(Items::new(
+        found,
+        &page,
+        |activation| activation.sequence,
+        ActivationView::from,
+    )))
+}
+
+pub fn router() -> OpenApiRouter<Arc<AdminState>> {
+    OpenApiRouter::new()
+        .routes(routes!(get, put))
+        .routes(routes!(go_back))
+        .routes(routes!(list))
+}
+
+impl From<Activation> for ActivationView {
+    fn from(activation: Activation) -> Self {
+        let Activation {
+            sequence,
+            digest,
+            previous,
+            actor,
+            at,
+        } = activation;
+        Self {
+            sequence,
+            version: digest,
+            previous,
+            actor,
+            at,
+        }
+    }
+}
+
+impl From<Activated> for ActivatedView {
+    fn from(activated: Activated) -> Self {
+        Self {
+            activation: activated.activation.into(),
+            migrations: activated.migrations,
+            warnings: activated.warnings,
+        }
+    }
+}

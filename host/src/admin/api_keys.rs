@@ -1,0 +1,172 @@
+//! API keys of a tenant's consumers.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::{Owner, TenantAccess, Viewer};
+use super::error::invalid;
+use super::input::{At, Input, Params, check_expiry, check_label};
+use super::page::{Items, Paging};
+use super::state::AdminState;
+use crate::domain::api_key::ApiKey;
+use crate::domain::clock::Timestamp;
+use crate::domain::credential::Credential;
+use crate::domain::id::ApiKeyId;
+use crate::problem::Problem;
+
+/// Scopes of one key.
+const MAX_SCOPES: usize = 50;
+
+/// An API key without its secret.
+#[derive(Serialize, ToSchema)]
+pub struct ApiKeyView {
+    /// What finds it.
+    id: ApiKeyId,
+    /// What people call it.
+    name: String,
+    /// What it may be used for; `*` is everything.
+    scopes: Vec<String>,
+    /// When it was made.
+    created_at: Timestamp,
+    /// When it stops working, if ever.
+    expires_at: Option<Timestamp>,
+    /// When it was revoked, if it was.
+    revoked_at: Option<Timestamp>,
+}
+
+/// An API key that was just made.
+#[derive(Serialize, ToSchema)]
+pub struct CreatedApiKey {
+    #[serde(flatten)]
+    key: ApiKeyView,
+    /// What its holder presents, `Authorization: Bearer mk_…`. It is shown this once.
+    credential: String,
+}
+
+/// An API key to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewApiKey {
+    /// What people call it, 1 to 100 characters.
+    name: String,
+    /// What it may be used for, at most 50; `*` is everything.
+    #[serde(default)]
+    scopes: Vec<String>,
+    /// When it stops working; never where it is absent.
+    expires_at: Option<Timestamp>,
+}
+
+/// Lists API keys, the oldest first, revoked ones included.
+#[utoipa::path(get, path = "/tenants/{tenant}/api-keys", tag = "api-keys", params(Paging),
+    responses((status = 200, body = Items<ApiKeyView>)), security(("token" = ["viewer"])))]
+async fn list(
+    access: TenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Items<ApiKeyView>>, Problem> {
+    let page = paging.page()?;
+    let found = state.db.api_keys(access.tenant.id, page.clone()).await?;
+    Ok(Json(Items::new(found, &page, |key| key.id, ApiKeyView::from)))
+}
+
+/// Makes an API key. The response holds the credential, this once.
+#[utoipa::path(post, path = "/tenants/{tenant}/api-keys", tag = "api-keys", request_body = NewApiKey,
+    responses((status = 201, body = CreatedApiKey)), security(("token" = ["owner"])))]
+async fn create(
+    access: TenantAccess<Owner>,
+    State(state): State<Arc<AdminState>>,
+    Input(input): Input<NewApiKey>,
+) -> Result<(StatusCode, Json<CreatedApiKey>), Problem> {
+    let now = state.clock.now();
+    check_label("name", &input.name)?;
+    check_scopes(&input.scopes)?;
+    check_expiry(input.expires_at, now)?;
+    let credential = Credential::generate(ApiKeyId::generate()).map_err(Problem::internal)?;
+    let key = ApiKey {
+        id: credential.id(),
+        name: input.name,
+        scopes: input.scopes,
+        hash: credential.hash(),
+        created_at: now,
+        expires_at: input.expires_at,
+        revoked_at: None,
+    };
+    let tenant = access.tenant.id;
+    state.db.insert_api_key(tenant, &key).await?;
+    state
+        .changed(&access.actor, Some(tenant), "api-key.create", key.id.to_string())
+        .await?;
+    let created = CreatedApiKey {
+        key: key.into(),
+        credential: credential.reveal(),
+    };
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+/// Revokes an API key. It stops working at once.
+#[utoipa::path(delete, path = "/tenants/{tenant}/api-keys/{api_key}", tag = "api-keys",
+    responses((status = 204, description = "It no longer works")), security(("token" = ["owner"])))]
+async fn revoke(
+    access: TenantAccess<Owner>,
+    State(state): State<Arc<AdminState>>,
+    At(id): At<ApiKeyId>,
+) -> Result<StatusCode, Problem> {
+    let tenant = access.tenant.id;
+    if !state.db.revoke_api_key(tenant, id, state.clock.now()).await? {
+        return Err(Problem::not_found("API key"));
+    }
+    state
+        .changed(&access.actor, Some(tenant), "api-key.revoke", id.to_string())
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub fn router() -> OpenApiRouter<Arc<AdminState>> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(revoke))
+}
+
+impl From<ApiKey> for ApiKeyView {
+    fn from(key: ApiKey) -> Self {
+        let ApiKey {
+            id,
+            name,
+            scopes,
+            hash: _,
+            created_at,
+            expires_at,
+            revoked_at,
+        } = key;
+        Self {
+            id,
+            name,
+            scopes,
+            created_at,
+            expires_at,
+            revoked_at,
+        }
+    }
+}
+
+fn check_scopes(scopes: &[String]) -> Result<(), Problem> {
+    if scopes.len() > MAX_SCOPES {
+        return Err(invalid(format!("scopes: at most {MAX_SCOPES} are allowed")));
+    }
+    let well_formed = |scope: &String| {
+        (1..=100).contains(&scope.len()) && scope.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    match scopes.iter().position(|scope| !well_formed(scope)) {
+        Some(index) => Err(invalid(format!(
+            "scopes[{index}]: 1 to 100 visible ASCII characters without spaces are needed"
+        ))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,47 @@
+//! Errors of what lies below, as callers of the admin API see them.
+
+use crate::db::DbError;
+use crate::lifecycle::LifecycleError;
+use crate::problem::{Code, Problem};
+use crate::vault::VaultError;
+
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Taken(_) | DbError::InUse(_) => Problem::new(Code::Conflict, error.to_string()),
+            DbError::Missing(what) => Problem::not_found(what),
+            error => Problem::internal(error),
+        }
+    }
+}
+
+impl From<LifecycleError> for Problem {
+    fn from(error: LifecycleError) -> Self {
+        let detail = error.to_string();
+        match error {
+            LifecycleError::InvalidComponent(_) => Problem::new(Code::InvalidComponent, detail),
+            LifecycleError::InvalidManifest(_) => Problem::new(Code::InvalidManifest, detail),
+            LifecycleError::TooLarge(_) => Problem::new(Code::BodyTooLarge, detail),
+            LifecycleError::CompileLimit(_) => Problem::new(Code::CompileLimit, detail),
+            LifecycleError::NotFound(what) => Problem::not_found(what),
+            LifecycleError::GrantsMissing(missing) => {
+                let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                let detail = format!("{detail}: {}", names.join(", "));
+                Problem::new(Code::GrantsMissing, detail).with("missing", missing)
+            }
+            LifecycleError::Migration(_) => Problem::new(Code::MigrationFailed, detail),
+            LifecycleError::Host(cause) => Problem::internal(cause),
+        }
+    }
+}
+
+impl From<VaultError> for Problem {
+    fn from(error: VaultError) -> Self {
+        Problem::internal(error)
+    }
+}
+
+/// The request is malformed; `detail` says where and how.
+pub fn invalid(detail: impl Into<String>) -> Problem {
+    Problem::new(Code::InvalidRequest, detail)
+}

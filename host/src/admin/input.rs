@@ -1,0 +1,150 @@
+//! What callers send: paths, queries and JSON bodies, with errors that name the place.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::error::invalid;
+use super::state::AdminState;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{ApiKeyId, InvocationId, PlanName, PluginName, TokenId};
+use crate::problem::{Code, Problem};
+
+/// The largest JSON body.
+pub const MAX_JSON_BYTES: usize = 256 * 1024;
+
+/// A JSON body.
+pub struct Input<T>(pub T);
+
+/// The query of the address.
+pub struct Params<T>(pub T);
+
+/// What the path names. Malformed is not found: there cannot be such a thing.
+pub struct At<T>(pub T);
+
+/// What can stand in a path.
+pub trait InPath: FromStr {
+    /// The parameter of the route.
+    const PARAMETER: &'static str;
+    /// What it names, for people.
+    const WHAT: &'static str;
+}
+
+/// The name of a secret: 1 to 128 of letters, digits, `_`, `-` and `.`.
+#[derive(Clone, Debug)]
+pub struct SecretName(pub String);
+
+macro_rules! in_path {
+    ($($name:ty = $parameter:literal, $what:literal;)+) => {$(
+        impl InPath for $name {
+            const PARAMETER: &'static str = $parameter;
+            const WHAT: &'static str = $what;
+        }
+    )+};
+}
+
+in_path! {
+    PlanName = "plan", "plan";
+    PluginName = "plugin", "plugin";
+    crate::domain::id::VersionDigest = "version", "version";
+    SecretName = "name", "secret";
+    ApiKeyId = "api_key", "API key";
+    TokenId = "token", "token";
+    InvocationId = "invocation", "invocation";
+}
+
+impl FromStr for SecretName {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let well_formed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        if (1..=128).contains(&text.len()) && text.bytes().all(well_formed) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(())
+        }
+    }
+}
+
+impl<T: InPath> FromRequestParts<Arc<AdminState>> for At<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::not_found(T::WHAT))?;
+        params
+            .iter()
+            .find(|(name, _)| *name == T::PARAMETER)
+            .and_then(|(_, text)| text.parse().ok())
+            .map(Self)
+            .ok_or_else(|| Problem::not_found(T::WHAT))
+    }
+}
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<AdminState>> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Self, Problem> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query
+            .map(|Query(query)| Self(query))
+            .map_err(|rejection| invalid(place(rejection.body_text())))
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<AdminState>> for Input<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<AdminState>) -> Result<Self, Problem> {
+        let rejection = match Json::<T>::from_request(request, state).await {
+            Ok(Json(input)) => return Ok(Self(input)),
+            Err(rejection) => rejection,
+        };
+        Err(match &rejection {
+            JsonRejection::MissingJsonContentType(_) => Problem::new(
+                Code::UnsupportedMediaType,
+                "the body must be JSON: `Content-Type: application/json`",
+            ),
+            _ if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+                Code::BodyTooLarge,
+                format!("a JSON body has at most {MAX_JSON_BYTES} bytes"),
+            ),
+            _ => invalid(place(rejection.body_text())),
+        })
+    }
+}
+
+/// The place and what is wrong there, without words about how the host reads it.
+fn place(text: String) -> String {
+    match text.split_once(": ") {
+        Some((introduction, rest)) if introduction.starts_with("Failed to") => rest.to_owned(),
+        _ => text,
+    }
+}
+
+/// A name for people: 1 to 100 characters, none of them invisible.
+pub fn check_label(field: &str, text: &str) -> Result<(), Problem> {
+    let length = text.chars().count();
+    if (1..=100).contains(&length) && !text.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(invalid(format!(
+            "{field}: 1 to 100 characters are needed, and no control characters"
+        )))
+    }
+}
+
+/// A moment that lies ahead.
+pub fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Problem> {
+    match expires_at {
+        Some(at) if at <= now => Err(invalid(format!("expires_at: {at} is not in the future"))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,199 @@
+//! Invocations, and what they consumed.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::{TenantAccess, Viewer};
+use super::error::invalid;
+use super::input::{At, Params};
+use super::page::{Items, Paging};
+use super::state::AdminState;
+use crate::db::{InvocationFilter, UsageSum};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{InvocationId, PluginName, VersionDigest};
+use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
+use crate::problem::Problem;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// One run of a plugin.
+#[derive(Serialize, ToSchema)]
+pub struct InvocationView {
+    /// Its id, the `x-request-id` of its response.
+    id: InvocationId,
+    /// Which plugin ran.
+    plugin: PluginName,
+    /// Which version of it.
+    version: VersionDigest,
+    /// Why it ran.
+    trigger: Trigger,
+    /// The method of the request.
+    method: String,
+    /// The route that matched.
+    route: String,
+    /// Status of the response.
+    status: u16,
+    /// The problem's code where the host answered in the plugin's place.
+    code: Option<&'static str>,
+    /// Whose fault that was.
+    blame: Option<Blame>,
+    /// The caller, `api-key:…`, if it is known.
+    principal: Option<String>,
+    /// When it began.
+    started_at: Timestamp,
+    /// What it consumed.
+    usage: Usage,
+}
+
+/// Which invocations are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct InvocationQuery {
+    /// Of one plugin.
+    plugin: Option<PluginName>,
+    /// Begun at this moment or later.
+    since: Option<Timestamp>,
+    /// Only those that the host answered with a problem.
+    #[serde(default)]
+    failed: bool,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Items of a page: 1 to 200.
+    limit: Option<u32>,
+}
+
+/// Which time is meant. Both ends are widened to whole hours.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct UsageQuery {
+    /// The first moment; a day before `to` where it is absent.
+    from: Option<Timestamp>,
+    /// The first moment that no longer counts; now where it is absent.
+    to: Option<Timestamp>,
+}
+
+/// What the plugins of a tenant consumed.
+#[derive(Serialize, ToSchema)]
+pub struct UsageView {
+    /// The first moment.
+    from: Timestamp,
+    /// The first moment that no longer counts.
+    to: Timestamp,
+    /// Sums by plugin; one that did not run is absent.
+    plugins: Vec<UsageSum>,
+}
+
+/// Lists invocations, the newest first.
+#[utoipa::path(get, path = "/tenants/{tenant}/invocations", tag = "invocations", params(InvocationQuery),
+    responses((status = 200, body = Items<InvocationView>)), security(("token" = ["viewer"])))]
+async fn list(
+    access: TenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+    Params(query): Params<InvocationQuery>,
+) -> Result<Json<Items<InvocationView>>, Problem> {
+    let paging = Paging {
+        cursor: query.cursor,
+        limit: query.limit,
+    };
+    let filter = InvocationFilter {
+        plugin: query.plugin,
+        since: query.since,
+        failed: query.failed,
+    };
+    let page = paging.page()?;
+    // Who asks wants to see what has just run.
+    state.ledger.flush().await;
+    let found = state
+        .db
+        .invocations(access.tenant.id, &filter, page.clone())
+        .await?;
+    Ok(Json(Items::new(
+        found,
+        &page,
+        |record| record.id,
+        InvocationView::from,
+    )))
+}
+
+/// Shows an invocation.
+#[utoipa::path(get, path = "/tenants/{tenant}/invocations/{invocation}", tag = "invocations",
+    responses((status = 200, body = InvocationView)), security(("token" = ["viewer"])))]
+async fn get(
+    access: TenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+    At(id): At<InvocationId>,
+) -> Result<Json<InvocationView>, Problem> {
+    let record = state.db.invocation(access.tenant.id, id).await?;
+    record
+        .map(|record| Json(record.into()))
+        .ok_or_else(|| Problem::not_found("invocation"))
+}
+
+/// Sums what the plugins consumed, hour by hour; it stays when invocations are deleted for their age.
+#[utoipa::path(get, path = "/tenants/{tenant}/usage", tag = "invocations", params(UsageQuery),
+    responses((status = 200, body = UsageView)), security(("token" = ["viewer"])))]
+async fn usage(
+    access: TenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+    Params(query): Params<UsageQuery>,
+) -> Result<Json<UsageView>, Problem> {
+    let to = query.to.unwrap_or_else(|| state.clock.now());
+    let from = query.from.unwrap_or(Timestamp(to.0.saturating_sub(24 * HOUR_MS)));
+    if from >= to {
+        return Err(invalid("from: it must lie before `to`"));
+    }
+    let from = Timestamp(from.0.div_euclid(HOUR_MS) * HOUR_MS);
+    let hours = to.0.div_euclid(HOUR_MS) + i64::from(to.0.rem_euclid(HOUR_MS) > 0);
+    let to = Timestamp(hours * HOUR_MS);
+    let plugins = state.db.usage(access.tenant.id, from, to).await?;
+    Ok(Json(UsageView { from, to, plugins }))
+}
+
+pub fn router() -> OpenApiRouter<Arc<AdminState>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get))
+        .routes(routes!(usage))
+}
+
+impl From<InvocationRecord> for InvocationView {
+    fn from(record: InvocationRecord) -> Self {
+        let InvocationRecord {
+            id,
+            tenant: _,
+            plugin,
+            version,
+            trigger,
+            method,
+            route,
+            status,
+            code,
+            blame,
+            principal,
+            started_at,
+            usage,
+        } = record;
+        Self {
+            id,
+            plugin,
+            version,
+            trigger,
+            method,
+            route,
+            status,
+            code,
+            blame,
+            principal,
+            started_at,
+            usage,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The management API: tenants, plugins and everything that belongs to them, under `/api/v1`.
+//!
+//! | methods | path | least role |
+//! | --- | --- | --- |
+//! | GET | `/whoami` | any |
+//! | GET POST | `/tenants` | operator |
+//! | GET PATCH DELETE | `/tenants/{tenant}` | viewer; operator to change |
+//! | GET PUT DELETE | `/plans`, `/plans/{plan}` | operator |
+//! | GET PATCH DELETE | `/tenants/{tenant}/plugins`, `…/plugins/{plugin}` | viewer; developer to switch; owner to delete |
+//! | GET POST | `…/plugins/{plugin}/versions`, `…/versions/{version}` | viewer; developer to upload |
+//! | GET PUT POST | `…/plugins/{plugin}/activation`, `…/activation/back`, `…/activations` | viewer; developer to activate |
+//! | GET PUT | `…/plugins/{plugin}/grants` | viewer; owner to grant |
+//! | GET PUT | `…/plugins/{plugin}/config` | viewer; developer to set |
+//! | GET PUT DELETE | `/tenants/{tenant}/secrets`, `…/secrets/{name}` | viewer for names; owner to set |
+//! | GET POST DELETE | `/tenants/{tenant}/api-keys`, `…/api-keys/{api_key}` | viewer; owner to make and revoke |
+//! | GET POST DELETE | `/tenants/{tenant}/tokens`, `…/tokens/{token}` | owner |
+//! | GET | `/tenants/{tenant}/invocations`, `…/invocations/{invocation}`, `…/usage` | viewer |
+//! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |
+//! | GET | `/tenants/{tenant}/audit` | viewer |
+//! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
+//! | GET | `/audit`, `/node` | operator |
+//! | GET | `/-/healthz`, `/-/readyz` (not under `/api/v1`) | none |
+//!
+//! The OpenAPI document is generated from the handlers and served at `/api/v1/openapi.json`; `/docs` is a page to
+//! read and try it. Every change is audited, and brings what serves requests in line with it.
+
+mod access;
+mod activations;
+mod api_keys;
+mod audit;
+mod error;
+mod input;
+mod invocations;
+mod logs;
+mod node;
+mod openapi;
+mod page;
+mod plans;
+mod plugins;
+mod secrets;
+mod settings;
+mod state;
+mod tenants;
+mod tokens;
+mod versions;
+
+#[cfg(test)]
+mod tests;
+
+pub use state::AdminState;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::problem::{self, Code, Problem};
+
+/// The whole admin API.
+pub fn router(state: AdminState) -> Router {
+    let (router, document) = routes().split_for_parts();
+    let state = Arc::new(state);
+    router
+        .merge(SwaggerUi::new("/docs").url(openapi::PATH, document))
+        .fallback(|| async { Problem::not_found("address in the admin API") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                Code::MethodNotAllowed,
+                "this address has other methods; see `Allow`",
+            )
+        })
+        .with_state(state)
+        .layer(DefaultBodyLimit::max(input::MAX_JSON_BYTES))
+        .layer(from_fn(finish))
+        .layer(CatchPanicLayer::custom(problem::from_panic))
+        .layer(from_fn(problem::render))
+}
+
+fn routes() -> OpenApiRouter<Arc<AdminState>> {
+    let resources = OpenApiRouter::new()
+        .merge(tenants::router())
+        .merge(plans::router())
+        .merge(plugins::router())
+        .merge(versions::router())
+        .merge(activations::router())
+        .merge(settings::router())
+        .merge(secrets::router())
+        .merge(api_keys::router())
+        .merge(tokens::router())
+        .merge(invocations::router())
+        .merge(logs::router())
+        .merge(audit::router())
+        .merge(node::router());
+    let mut routes = OpenApiRouter::with_openapi(openapi::base())
+        .nest("/api/v1", resources)
+        .merge(node::health_router());
+    openapi::complete(routes.get_openapi_mut());
+    routes
+}
+
+/// A change that has begun is finished, audit entry and all, also where its caller hangs up: hyper drops the future of
+/// a request whose connection is gone, but not a task.
+async fn finish(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => problem::from_panic(panic),
+            Err(error) => Problem::internal(error).into_response(),
+        },
+    }
+}

@@ -1,0 +1,91 @@
+//! The running host itself: what it is, whether it lives, and whether it takes requests.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::HostAccess;
+use super::state::AdminState;
+use crate::domain::clock::Timestamp;
+use crate::problem::{Code, Problem};
+
+/// This host.
+#[derive(Serialize, ToSchema)]
+pub struct NodeView {
+    /// The version of mortise.
+    version: &'static str,
+    /// When it started.
+    started_at: Timestamp,
+    /// Seconds since then.
+    uptime_seconds: u64,
+    /// Whether it is shutting down.
+    draining: bool,
+    /// What was written of what ran, since the start.
+    ledger: LedgerView,
+}
+
+/// What became of the records of invocations.
+#[derive(Serialize, ToSchema)]
+pub struct LedgerView {
+    /// Written.
+    written: u64,
+    /// Dropped because too many waited.
+    dropped: u64,
+    /// Written without their log lines because too many bytes of them waited.
+    without_lines: u64,
+    /// Given up because the database refused them.
+    lost: u64,
+}
+
+/// Shows this host.
+#[utoipa::path(get, path = "/node", tag = "node",
+    responses((status = 200, body = NodeView)), security(("token" = ["operator"])))]
+async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Json<NodeView> {
+    let counts = state.ledger.counts();
+    Json(NodeView {
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: state.started_at,
+        uptime_seconds: state.clock.now().since(state.started_at).as_secs(),
+        draining: state.draining.is_cancelled(),
+        ledger: LedgerView {
+            written: counts.written,
+            dropped: counts.dropped,
+            without_lines: counts.without_lines,
+            lost: counts.lost,
+        },
+    })
+}
+
+/// Whether the host lives.
+#[utoipa::path(get, path = "/-/healthz", tag = "node",
+    responses((status = 200, body = String)), security(()))]
+async fn healthz() -> &'static str {
+    "ok"
+}
+
+/// Whether the host takes requests: its database answers and it is not shutting down.
+#[utoipa::path(get, path = "/-/readyz", tag = "node",
+    responses((status = 200, body = String)), security(()))]
+async fn readyz(State(state): State<Arc<AdminState>>) -> Result<&'static str, Problem> {
+    if state.draining.is_cancelled() {
+        return Err(Problem::new(Code::Draining, "the host is shutting down"));
+    }
+    state.db.plans().await?;
+    Ok("ready")
+}
+
+pub fn router() -> OpenApiRouter<Arc<AdminState>> {
+    OpenApiRouter::new().routes(routes!(node))
+}
+
+/// Health has no version: what watches a host must not break when the API moves on.
+pub fn health_router() -> OpenApiRouter<Arc<AdminState>> {
+    OpenApiRouter::new()
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
+}

@@ -1,0 +1,112 @@
+//! Secrets. They can be written, and never read again.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::{Owner, TenantAccess, Viewer};
+use super::error::invalid;
+use super::input::{At, Input, SecretName};
+use super::page::Items;
+use super::state::AdminState;
+use crate::domain::clock::Timestamp;
+use crate::problem::{Code, Problem};
+
+/// Bytes of one secret.
+const MAX_SECRET_BYTES: usize = 64 * 1024;
+
+/// Secrets of one tenant: all are held in memory, sealed.
+const MAX_SECRETS: usize = 200;
+
+/// A secret without its value.
+#[derive(Serialize, ToSchema)]
+pub struct SecretView {
+    /// Its name.
+    name: String,
+    /// When it was last set.
+    updated_at: Timestamp,
+}
+
+/// The value of a secret.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSecret {
+    /// The plain text, 1 byte to 64 KiB.
+    value: String,
+}
+
+/// Lists the names of all secrets.
+#[utoipa::path(get, path = "/tenants/{tenant}/secrets", tag = "secrets",
+    responses((status = 200, body = Items<SecretView>)), security(("token" = ["viewer"])))]
+async fn list(
+    access: TenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+) -> Result<Json<Items<SecretView>>, Problem> {
+    let names = state.db.secret_names(access.tenant.id).await?;
+    let view = |(name, updated_at)| SecretView { name, updated_at };
+    Ok(Json(Items::all(names.into_iter().map(view).collect())))
+}
+
+/// Makes or replaces a secret.
+#[utoipa::path(put, path = "/tenants/{tenant}/secrets/{name}", tag = "secrets", request_body = NewSecret,
+    responses((status = 204, description = "It is set")), security(("token" = ["owner"])))]
+async fn put(
+    access: TenantAccess<Owner>,
+    State(state): State<Arc<AdminState>>,
+    At(SecretName(name)): At<SecretName>,
+    Input(input): Input<NewSecret>,
+) -> Result<StatusCode, Problem> {
+    if !(1..=MAX_SECRET_BYTES).contains(&input.value.len()) {
+        return Err(invalid(format!(
+            "value: 1 to {MAX_SECRET_BYTES} bytes are needed"
+        )));
+    }
+    let tenant = access.tenant.id;
+    let names = state.db.secret_names(tenant).await?;
+    if names.len() >= MAX_SECRETS && !names.iter().any(|(known, _)| *known == name) {
+        let detail = format!("the tenant has its {MAX_SECRETS} secrets; delete one first");
+        return Err(Problem::new(Code::Conflict, detail));
+    }
+    let sealed = state
+        .vault
+        .seal(tenant, &name, &SecretString::from(input.value))?;
+    state
+        .db
+        .put_secret(tenant, &name, &sealed, state.clock.now())
+        .await?;
+    state
+        .changed(&access.actor, Some(tenant), "secret.put", name)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a secret.
+#[utoipa::path(delete, path = "/tenants/{tenant}/secrets/{name}", tag = "secrets",
+    responses((status = 204, description = "It is gone")), security(("token" = ["owner"])))]
+async fn delete(
+    access: TenantAccess<Owner>,
+    State(state): State<Arc<AdminState>>,
+    At(SecretName(name)): At<SecretName>,
+) -> Result<StatusCode, Problem> {
+    let tenant = access.tenant.id;
+    if !state.db.delete_secret(tenant, &name).await? {
+        return Err(Problem::not_found("secret"));
+    }
+    state
+        .changed(&access.actor, Some(tenant), "secret.delete", name)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub fn router() -> OpenApiRouter<Arc<AdminState>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(put, delete))
+}

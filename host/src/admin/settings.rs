@@ -1,0 +1,174 @@
+//! What a tenant allows and sets for a plugin: grants and config.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::{Developer, Owner, TenantAccess, Viewer};
+use super::error::invalid;
+use super::input::{At, Input};
+use super::state::AdminState;
+use crate::db::Page;
+use crate::domain::grant::{Grants, MissingGrant};
+use crate::domain::id::{PluginName, TenantId, VersionDigest};
+use crate::domain::plugin::Version;
+use crate::problem::Problem;
+
+/// Origins, or names of secrets, in one set of grants.
+const MAX_GRANTED: usize = 100;
+
+/// Bytes of all names and values of a plugin's settings together.
+const MAX_CONFIG_BYTES: usize = 64 * 1024;
+
+/// What a plugin is allowed, and what it lacks.
+#[derive(Serialize, ToSchema)]
+pub struct GrantsView {
+    /// What it is allowed.
+    grants: Grants,
+    /// The version that `missing` is about: the active one, else the newest.
+    version: Option<VersionDigest>,
+    /// What that version asks for and is not allowed.
+    missing: Vec<MissingGrant>,
+}
+
+/// Shows what a plugin is allowed and what it lacks.
+#[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/grants", tag = "settings",
+    responses((status = 200, body = GrantsView)), security(("token" = ["viewer"])))]
+async fn get_grants(
+    access: TenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+) -> Result<Json<GrantsView>, Problem> {
+    let grants = state.db.grants(access.tenant.id, &plugin).await?;
+    grants_view(&state, access.tenant.id, &plugin, grants).await
+}
+
+/// Replaces what a plugin is allowed. It takes effect at once, also for less.
+#[utoipa::path(put, path = "/tenants/{tenant}/plugins/{plugin}/grants", tag = "settings", request_body = Grants,
+    responses((status = 200, body = GrantsView)), security(("token" = ["owner"])))]
+async fn put_grants(
+    access: TenantAccess<Owner>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+    Input(grants): Input<Grants>,
+) -> Result<Json<GrantsView>, Problem> {
+    check_grants(&grants)?;
+    let tenant = access.tenant.id;
+    state.db.put_grants(tenant, &plugin, &grants).await?;
+    state
+        .changed(&access.actor, Some(tenant), "grants.put", plugin.as_str())
+        .await?;
+    grants_view(&state, tenant, &plugin, grants).await
+}
+
+/// Shows a plugin's settings.
+#[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/config", tag = "settings",
+    responses((status = 200, body = BTreeMap<String, String>)), security(("token" = ["viewer"])))]
+async fn get_config(
+    access: TenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+) -> Result<Json<BTreeMap<String, String>>, Problem> {
+    if state.db.plugin(access.tenant.id, &plugin).await?.is_none() {
+        return Err(Problem::not_found("plugin"));
+    }
+    Ok(Json(state.db.config(access.tenant.id, &plugin).await?))
+}
+
+/// Replaces all of a plugin's settings.
+#[utoipa::path(put, path = "/tenants/{tenant}/plugins/{plugin}/config", tag = "settings",
+    request_body = BTreeMap<String, String>,
+    responses((status = 200, body = BTreeMap<String, String>)), security(("token" = ["developer"])))]
+async fn put_config(
+    access: TenantAccess<Developer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+    Input(config): Input<BTreeMap<String, String>>,
+) -> Result<Json<BTreeMap<String, String>>, Problem> {
+    check_config(&config)?;
+    let tenant = access.tenant.id;
+    state.db.put_config(tenant, &plugin, &config).await?;
+    state
+        .changed(&access.actor, Some(tenant), "config.put", plugin.as_str())
+        .await?;
+    Ok(Json(config))
+}
+
+pub fn router() -> OpenApiRouter<Arc<AdminState>> {
+    OpenApiRouter::new()
+        .routes(routes!(get_grants, put_grants))
+        .routes(routes!(get_config, put_config))
+}
+
+async fn grants_view(
+    state: &AdminState,
+    tenant: TenantId,
+    plugin: &PluginName,
+    grants: Grants,
+) -> Result<Json<GrantsView>, Problem> {
+    let version = version_in_question(state, tenant, plugin).await?;
+    let missing = version
+        .as_ref()
+        .map_or_else(Vec::new, |version| grants.missing_for(&version.manifest));
+    Ok(Json(GrantsView {
+        grants,
+        version: version.map(|version| version.digest),
+        missing,
+    }))
+}
+
+/// The active version of a plugin that is there, else its newest.
+async fn version_in_question(
+    state: &AdminState,
+    tenant: TenantId,
+    plugin: &PluginName,
+) -> Result<Option<Version>, Problem> {
+    let found = state.db.plugin(tenant, plugin).await?;
+    match found.ok_or_else(|| Problem::not_found("plugin"))?.active {
+        Some(active) => Ok(state.db.version(tenant, plugin, active).await?),
+        None => {
+            let newest = state.db.versions(tenant, plugin, Page::first(1)).await?;
+            Ok(newest.into_iter().next())
+        }
+    }
+}
+
+fn check_grants(grants: &Grants) -> Result<(), Problem> {
+    let names = |place: &str, names: &BTreeSet<String>| {
+        if names.len() > MAX_GRANTED || names.iter().any(|name| name.is_empty() || name.len() > 128) {
+            return Err(invalid(format!(
+                "{place}: at most {MAX_GRANTED} names of 1 to 128 bytes are allowed"
+            )));
+        }
+        Ok(())
+    };
+    if grants.http.len() > MAX_GRANTED {
+        return Err(invalid(format!(
+            "http: at most {MAX_GRANTED} origins are allowed"
+        )));
+    }
+    names("secrets.use", &grants.secrets.usable)?;
+    names("secrets.reveal", &grants.secrets.reveal)
+}
+
+fn check_config(config: &BTreeMap<String, String>) -> Result<(), Problem> {
+    if let Some(name) = config.keys().find(|name| name.is_empty() || name.len() > 128) {
+        return Err(invalid(format!(
+            "the name of a setting has 1 to 128 bytes; this one has {}",
+            name.len()
+        )));
+    }
+    let bytes: usize = config.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > MAX_CONFIG_BYTES {
+        return Err(invalid(format!(
+            "the settings have {bytes} bytes together; at most {MAX_CONFIG_BYTES} are allowed"
+        )));
+    }
+    Ok(())
+}

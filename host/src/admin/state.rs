@@ -1,0 +1,94 @@
+//! What the handlers work with.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::access::Actor;
+use crate::db::Repository;
+use crate::domain::audit::AuditEntry;
+use crate::domain::clock::{SharedClock, Timestamp};
+use crate::domain::id::TenantId;
+use crate::ledger::Ledger;
+use crate::lifecycle::Lifecycle;
+use crate::problem::Problem;
+use crate::vault::Vault;
+
+/// Logs that may be followed at once. A follower holds a connection for as long as it likes.
+const FOLLOWERS: usize = 100;
+
+/// Uploads at once. Each holds its component in memory, and most wait for their turn to be compiled.
+const UPLOADS: usize = 16;
+
+/// What the handlers work with.
+pub struct AdminState {
+    /// The control plane's database.
+    pub db: Arc<dyn Repository>,
+    /// Uploads, activates and goes back.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Seals secrets.
+    pub vault: Arc<Vault>,
+    /// Knows what runs.
+    pub ledger: Arc<Ledger>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Cancelled when the host begins to shut down.
+    pub draining: CancellationToken,
+    /// When the host started.
+    pub started_at: Timestamp,
+    pub(super) followers: Arc<Semaphore>,
+    pub(super) uploads: Arc<Semaphore>,
+}
+
+impl AdminState {
+    /// The state of a host that starts now.
+    pub fn new(
+        db: Arc<dyn Repository>,
+        lifecycle: Arc<Lifecycle>,
+        vault: Arc<Vault>,
+        ledger: Arc<Ledger>,
+        clock: SharedClock,
+        draining: CancellationToken,
+    ) -> Self {
+        Self {
+            db,
+            lifecycle,
+            vault,
+            ledger,
+            started_at: clock.now(),
+            clock,
+            draining,
+            followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
+        }
+    }
+
+    /// Records a change in the audit log, and brings what serves requests in line with it where it was a tenant's.
+    /// Every handler that writes ends with this.
+    pub(super) async fn changed(
+        &self,
+        actor: &Actor,
+        tenant: Option<TenantId>,
+        action: &str,
+        subject: impl Into<String>,
+    ) -> Result<(), Problem> {
+        // What was revoked must not go on serving because the audit log cannot be written.
+        if let Some(tenant) = tenant {
+            self.lifecycle.refresh(tenant).await?;
+        }
+        self.audit(actor, tenant, action, subject).await
+    }
+
+    /// Records a change that has taken effect already.
+    pub(super) async fn audit(
+        &self,
+        actor: &Actor,
+        tenant: Option<TenantId>,
+        action: &str,
+        subject: impl Into<String>,
+    ) -> Result<(), Problem> {
+        let entry = AuditEntry::new(tenant, actor.id(), action, subject, self.clock.now());
+        Ok(self.db.append_audit(&entry).await?)
+    }
+}

@@ -1,0 +1,195 @@
+//! Tenants.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::{HostAccess, Operator, TenantAccess, Viewer};
+use super::error::invalid;
+use super::input::{Input, Params};
+use super::page::{Items, Paging};
+use super::state::AdminState;
+use crate::db::{DbError, TenantChange};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{PlanName, TenantId, TenantName};
+use crate::domain::limits::LimitOverrides;
+use crate::domain::tenant::Tenant;
+use crate::problem::Problem;
+
+/// A tenant.
+#[derive(Serialize, ToSchema)]
+pub struct TenantView {
+    /// The first segment of its URLs.
+    name: TenantName,
+    /// The set of limits it is on.
+    plan: PlanName,
+    /// Changes to the plan for this tenant alone.
+    limits: LimitOverrides,
+    /// A suspended tenant's endpoints answer 503.
+    suspended: bool,
+    /// When it was made.
+    created_at: Timestamp,
+}
+
+/// A tenant to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTenant {
+    /// 1 to 63 of a-z, 0-9 and `-`, starting with a letter.
+    name: TenantName,
+    /// The set of limits; `standard` where it is absent.
+    plan: Option<PlanName>,
+    /// Changes to the plan for this tenant alone.
+    #[serde(default)]
+    limits: LimitOverrides,
+}
+
+/// What to change; what is absent stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantPatch {
+    /// Another plan.
+    plan: Option<PlanName>,
+    /// Other changes to the plan, in place of all former ones.
+    limits: Option<LimitOverrides>,
+    /// Suspended or not.
+    suspended: Option<bool>,
+}
+
+/// Lists tenants by name.
+#[utoipa::path(get, path = "/tenants", tag = "tenants", params(Paging),
+    responses((status = 200, body = Items<TenantView>)), security(("token" = ["operator"])))]
+async fn list(
+    _: HostAccess,
+    State(state): State<Arc<AdminState>>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Items<TenantView>>, Problem> {
+    let page = paging.page()?;
+    let found = state.db.tenants(page.clone()).await?;
+    Ok(Json(Items::new(
+        found,
+        &page,
+        |tenant| tenant.name.clone(),
+        TenantView::from,
+    )))
+}
+
+/// Makes a tenant.
+#[utoipa::path(post, path = "/tenants", tag = "tenants", request_body = NewTenant,
+    responses((status = 201, body = TenantView)), security(("token" = ["operator"])))]
+async fn create(
+    access: HostAccess,
+    State(state): State<Arc<AdminState>>,
+    Input(input): Input<NewTenant>,
+) -> Result<(StatusCode, Json<TenantView>), Problem> {
+    let plan = match input.plan {
+        Some(plan) => plan,
+        None => "standard".parse().map_err(Problem::internal)?,
+    };
+    let tenant = Tenant {
+        id: TenantId::generate(),
+        name: input.name,
+        plan,
+        limits: input.limits,
+        suspended: false,
+        created_at: state.clock.now(),
+    };
+    state
+        .db
+        .create_tenant(&tenant)
+        .await
+        .map_err(|error| or_no_such_plan(error, Some(&tenant.plan)))?;
+    let subject = tenant.name.to_string();
+    state
+        .changed(&access.actor, Some(tenant.id), "tenant.create", subject)
+        .await?;
+    Ok((StatusCode::CREATED, Json(tenant.into())))
+}
+
+/// Shows a tenant.
+#[utoipa::path(get, path = "/tenants/{tenant}", tag = "tenants",
+    responses((status = 200, body = TenantView)), security(("token" = ["viewer"])))]
+async fn get(access: TenantAccess<Viewer>) -> Json<TenantView> {
+    Json(access.tenant.into())
+}
+
+/// Changes a tenant's plan or limits, or suspends it.
+#[utoipa::path(patch, path = "/tenants/{tenant}", tag = "tenants", request_body = TenantPatch,
+    responses((status = 200, body = TenantView)), security(("token" = ["operator"])))]
+async fn change(
+    access: TenantAccess<Operator>,
+    State(state): State<Arc<AdminState>>,
+    Input(patch): Input<TenantPatch>,
+) -> Result<Json<TenantView>, Problem> {
+    let change = TenantChange {
+        plan: patch.plan,
+        limits: patch.limits,
+        suspended: patch.suspended,
+    };
+    let changed = state
+        .db
+        .change_tenant(access.tenant.id, &change)
+        .await
+        .map_err(|error| or_no_such_plan(error, change.plan.as_ref()))?;
+    let tenant = changed.ok_or_else(|| Problem::not_found("tenant"))?;
+    let subject = tenant.name.to_string();
+    state
+        .changed(&access.actor, Some(tenant.id), "tenant.change", subject)
+        .await?;
+    Ok(Json(tenant.into()))
+}
+
+/// Deletes a tenant with everything that is its own but the audit log.
+#[utoipa::path(delete, path = "/tenants/{tenant}", tag = "tenants",
+    responses((status = 204, description = "It is gone")), security(("token" = ["operator"])))]
+async fn delete(
+    access: TenantAccess<Operator>,
+    State(state): State<Arc<AdminState>>,
+) -> Result<StatusCode, Problem> {
+    state.db.delete_tenant(access.tenant.id).await?;
+    let subject = access.tenant.name.to_string();
+    state
+        .changed(&access.actor, Some(access.tenant.id), "tenant.delete", subject)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub fn router() -> OpenApiRouter<Arc<AdminState>> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get, change, delete))
+}
+
+impl From<Tenant> for TenantView {
+    fn from(tenant: Tenant) -> Self {
+        let Tenant {
+            id: _,
+            name,
+            plan,
+            limits,
+            suspended,
+            created_at,
+        } = tenant;
+        Self {
+            name,
+            plan,
+            limits,
+            suspended,
+            created_at,
+        }
+    }
+}
+
+/// A plan that the body names and that is not there makes the request invalid, not its address.
+fn or_no_such_plan(error: DbError, plan: Option<&PlanName>) -> Problem {
+    match (error, plan) {
+        (DbError::Missing("plan"), Some(plan)) => invalid(format!("plan: there is no plan `{plan}`")),
+        (error, _) => error.into(),
+    }
+}

@@ -1,0 +1,196 @@
+//! Every route as nobody, as a stranger, and in every role. The routes come from the OpenAPI document, so that a new
+//! one is tested without a line here.
+
+use std::collections::BTreeSet;
+
+use axum::http::StatusCode;
+use serde_json::Value;
+
+use super::TestApp;
+use crate::db::conformance::tenant;
+use crate::domain::id::VersionDigest;
+use crate::domain::role::Role;
+
+/// A route and the least role that it says it needs; none where any token will do.
+struct Route {
+    method: String,
+    path: String,
+    public: bool,
+    role: Option<Role>,
+}
+
+async fn routes(app: &TestApp) -> Vec<Route> {
+    let document = app.get("", "/api/v1/openapi.json").await;
+    assert_eq!(document.status, StatusCode::OK);
+    let mut routes = Vec::new();
+    for (path, item) in document.body["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let security = &operation["security"][0];
+            let scopes = security["token"].as_array();
+            let role = scopes.and_then(|scopes| Some(scopes.first()?.as_str()?.parse().unwrap()));
+            routes.push(Route {
+                method: method.to_uppercase(),
+                path: path.clone(),
+                public: security.as_object().is_some_and(|any| any.is_empty()),
+                role,
+            });
+            assert!(operation["responses"]["default"].is_object(), "{method} {path}");
+        }
+    }
+    assert!(routes.len() > 40, "{} routes", routes.len());
+    routes
+}
+
+/// The path with something that is well formed, and mostly not there, for every parameter.
+fn filled(path: &str, tenant: &str) -> String {
+    path.replace("{tenant}", tenant)
+        .replace("{plugin}", "orders")
+        .replace("{plan}", "unused")
+        .replace("{name}", "stripe_key")
+        .replace("{version}", &VersionDigest::of(b"x").to_string())
+        .replace("{api_key}", "01890a5d-ac96-774b-bcce-b302099a8057")
+        .replace("{token}", "01890a5d-ac96-774b-bcce-b302099a8057")
+        .replace("{invocation}", "01890a5d-ac96-774b-bcce-b302099a8057")
+}
+
+#[tokio::test]
+async fn nobody_is_let_in() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await;
+    let other_secret = app.owner(acme.id).await;
+    let forged = format!("{}AAAA", &other_secret[..other_secret.len() - 4]);
+    for route in routes(&app).await {
+        let path = filled(&route.path, "acme");
+        for token in ["", "mt_nonsense", &forged] {
+            let answer = app.call(token, &route.method, &path, None).await;
+            if route.public {
+                assert_eq!(answer.status, StatusCode::OK, "{} {path}", route.method);
+            } else {
+                assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{} {path}", route.method);
+                assert_eq!(answer.headers["www-authenticate"], "Bearer");
+                assert_eq!(answer.body["code"], "unauthenticated");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_tenant_looks_like_one_that_is_not_there() {
+    let app = TestApp::start().await;
+    tenant(&*app.db, "acme").await;
+    let stranger = tenant(&*app.db, "stranger").await;
+    let token = app.owner(stranger.id).await;
+    let mut probed = 0;
+    for route in routes(&app).await {
+        if !route.path.contains("{tenant}") {
+            continue;
+        }
+        probed += 1;
+        let mut bodies = BTreeSet::new();
+        for name in ["acme", "nobody", "Not-A-Name"] {
+            let path = filled(&route.path, name);
+            let mut answer = app.call(&token, &route.method, &path, None).await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{} {path}", route.method);
+            answer.body["request_id"] = Value::Null;
+            bodies.insert(answer.body.to_string());
+        }
+        assert_eq!(bodies.len(), 1, "{bodies:?}");
+    }
+    assert!(probed > 25, "{probed} routes");
+}
+
+#[tokio::test]
+async fn each_role_may_do_what_the_document_says() {
+    let app = TestApp::start().await;
+    for (index, route) in routes(&app).await.iter().enumerate() {
+        if route.public {
+            continue;
+        }
+        for role in [Role::Viewer, Role::Developer, Role::Owner, Role::Operator] {
+            // A tenant for each call, since some calls delete it.
+            let name = format!("t{index}-{role}");
+            let own = tenant(&*app.db, &name).await;
+            let token = app.with_role(role, own.id).await;
+            let path = filled(&route.path, &name);
+            let answer = app.call(&token, &route.method, &path, None).await;
+            let at = format!("{} {path} as {role}: {}", route.method, answer.problem());
+            if route.role.is_some_and(|least| role < least) {
+                assert_eq!(answer.status, StatusCode::FORBIDDEN, "{at}");
+                assert_eq!(answer.body["code"], "insufficient-scope", "{at}");
+            } else {
+                assert!(answer.status != StatusCode::FORBIDDEN, "{at}");
+                assert!(answer.status != StatusCode::UNAUTHORIZED, "{at}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_routes_are_these() {
+    let app = TestApp::start().await;
+    let mut lines: Vec<String> = routes(&app)
+        .await
+        .iter()
+        .map(|route| {
+            let role = match (route.public, route.role) {
+                (true, _) => "public".to_owned(),
+                (false, None) => "any".to_owned(),
+                (false, Some(role)) => role.to_string(),
+            };
+            format!(
+                "{role:9} {:6} {}",
+                route.method,
+                route.path.replace("/api/v1", "")
+            )
+        })
+        .collect();
+    lines.sort();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    any       GET    /whoami
+    developer PATCH  /tenants/{tenant}/plugins/{plugin}
+    developer POST   /tenants/{tenant}/plugins/{plugin}/activation/back
+    developer POST   /tenants/{tenant}/plugins/{plugin}/versions
+    developer PUT    /tenants/{tenant}/plugins/{plugin}/activation
+    developer PUT    /tenants/{tenant}/plugins/{plugin}/config
+    operator  DELETE /plans/{plan}
+    operator  DELETE /tenants/{tenant}
+    operator  DELETE /tokens/{token}
+    operator  GET    /audit
+    operator  GET    /node
+    operator  GET    /plans
+    operator  GET    /plans/{plan}
+    operator  GET    /tenants
+    operator  GET    /tokens
+    operator  PATCH  /tenants/{tenant}
+    operator  POST   /tenants
+    operator  POST   /tokens
+    operator  PUT    /plans/{plan}
+    owner     DELETE /tenants/{tenant}/api-keys/{api_key}
+    owner     DELETE /tenants/{tenant}/plugins/{plugin}
+    owner     DELETE /tenants/{tenant}/secrets/{name}
+    owner     DELETE /tenants/{tenant}/tokens/{token}
+    owner     GET    /tenants/{tenant}/tokens
+    owner     POST   /tenants/{tenant}/api-keys
+    owner     POST   /tenants/{tenant}/tokens
+    owner     PUT    /tenants/{tenant}/plugins/{plugin}/grants
+    owner     PUT    /tenants/{tenant}/secrets/{name}
+    public    GET    /-/healthz
+    public    GET    /-/readyz
+    viewer    GET    /tenants/{tenant}
+    viewer    GET    /tenants/{tenant}/api-keys
+    viewer    GET    /tenants/{tenant}/audit
+    viewer    GET    /tenants/{tenant}/invocations
+    viewer    GET    /tenants/{tenant}/invocations/{invocation}
+    viewer    GET    /tenants/{tenant}/logs
+    viewer    GET    /tenants/{tenant}/plugins
+    viewer    GET    /tenants/{tenant}/plugins/{plugin}
+    viewer    GET    /tenants/{tenant}/plugins/{plugin}/activation
+    viewer    GET    /tenants/{tenant}/plugins/{plugin}/activations
+    viewer    GET    /tenants/{tenant}/plugins/{plugin}/config
+    viewer    GET    /tenants/{tenant}/plugins/{plugin}/grants
+    viewer    GET    /tenants/{tenant}/plugins/{plugin}/versions
+    viewer    GET    /tenants/{tenant}/plugins/{plugin}/versions/{version}
+    viewer    GET    /tenants/{tenant}/secrets
+    viewer    GET    /tenants/{tenant}/usage
+    "#);
+}

@@ -1,0 +1,183 @@
+//! Tests through the real router.
+
+mod follow;
+mod matrix;
+mod resources;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::AdminState;
+use crate::capability::Services;
+use crate::capability::cache::Caches;
+use crate::capability::database::Databases;
+use crate::capability::http_client::{HttpClientConfig, HttpClients};
+use crate::db::Repository;
+use crate::db::sqlite::SqliteRepository;
+use crate::domain::clock::{ManualClock, SharedClock, Timestamp};
+use crate::domain::credential::Credential;
+use crate::domain::id::{TenantId, TokenId};
+use crate::domain::limits::Limits;
+use crate::domain::role::Role;
+use crate::domain::token::{Reach, TenantRole, Token};
+use crate::domain::units::ByteSize;
+use crate::ledger::Ledger;
+use crate::lifecycle::Lifecycle;
+use crate::routing::{Builder, Routing};
+use crate::runtime::{CompileLimits, Runtime, RuntimeSettings};
+use crate::vault::{HostKey, Vault};
+
+/// An admin API over an empty database.
+pub struct TestApp {
+    router: Router,
+    pub db: Arc<dyn Repository>,
+    pub ledger: Arc<Ledger>,
+    pub clock: Arc<ManualClock>,
+    pub draining: CancellationToken,
+    _data: tempfile::TempDir,
+}
+
+/// A response with its body read.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let db: Arc<dyn Repository> = Arc::new(SqliteRepository::open(data.path()).await.unwrap());
+        let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000)));
+        let ledger = Ledger::start(db.clone(), clock.clone());
+        let draining = CancellationToken::new();
+        let key = HostKey::from_hex(&"ab".repeat(32)).unwrap();
+        let vault = Arc::new(Vault::new(&key));
+        let lifecycle = lifecycle(data.path(), db.clone(), clock.clone(), &key, vault.clone());
+        let state = AdminState::new(
+            db.clone(),
+            lifecycle,
+            vault,
+            ledger.clone(),
+            clock.clone(),
+            draining.clone(),
+        );
+        Self {
+            router: super::router(state),
+            db,
+            ledger,
+            clock,
+            draining,
+            _data: data,
+        }
+    }
+
+    /// A token that works.
+    pub async fn token(&self, reach: Reach) -> String {
+        let credential = Credential::generate(TokenId::generate()).unwrap();
+        let token = Token {
+            id: credential.id(),
+            name: "somebody".to_owned(),
+            reach,
+            hash: credential.hash(),
+            created_at: Timestamp(0),
+            expires_at: None,
+            revoked_at: None,
+        };
+        self.db.insert_token(&token).await.unwrap();
+        credential.reveal()
+    }
+
+    pub async fn operator(&self) -> String {
+        self.token(Reach::Host).await
+    }
+
+    pub async fn owner(&self, tenant: TenantId) -> String {
+        self.token(Reach::Tenant(tenant, TenantRole::Owner)).await
+    }
+
+    /// A token with a role, of a tenant where the role is one of a tenant.
+    pub async fn with_role(&self, role: Role, tenant: TenantId) -> String {
+        let tenant = (role != Role::Operator).then_some(tenant);
+        self.token(Reach::of(role, tenant).unwrap()).await
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// Calls with a token and a JSON body.
+    pub async fn call(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header("content-type", "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        Answer::of(self.send(request.body(body).unwrap()).await).await
+    }
+
+    pub async fn get(&self, token: &str, path: &str) -> Answer {
+        self.call(token, "GET", path, None).await
+    }
+}
+
+impl Answer {
+    pub async fn of(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        }
+    }
+
+    /// Status, code and detail of a problem on one line.
+    pub fn problem(&self) -> String {
+        let text = |member: &str| self.body[member].as_str().unwrap_or("none").to_owned();
+        format!("{} {}: {}", self.status.as_u16(), text("code"), text("detail"))
+    }
+}
+
+/// The real lifecycle. Its compile worker is never started: components have tests of their own.
+fn lifecycle(
+    data: &Path,
+    db: Arc<dyn Repository>,
+    clock: SharedClock,
+    key: &HostKey,
+    vault: Arc<Vault>,
+) -> Arc<Lifecycle> {
+    let services = Services {
+        caches: Arc::new(Caches::new(clock.clone())),
+        databases: Arc::new(Databases::new(data.join("databases"), clock.clone()).unwrap()),
+        http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock.clone()).unwrap()),
+        vault,
+    };
+    let settings = RuntimeSettings {
+        folder: data.to_owned(),
+        worker: "/nonexistent/worker".into(),
+        instances: 1,
+        ceiling: Limits::ceiling(),
+        compile: CompileLimits::default(),
+        loaded_bytes: ByteSize::mib(1),
+    };
+    let runtime = Arc::new(Runtime::start(settings, key, services.clone()).unwrap());
+    let builder = Builder::new(runtime.clone(), Limits::default(), Limits::ceiling());
+    let routing = Arc::new(Routing::default());
+    Arc::new(Lifecycle::new(db, runtime, services, routing, builder, clock))
+}

@@ -1,0 +1,446 @@
+//! What the resources answer.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Answer, TestApp};
+use crate::db::Page;
+use crate::db::conformance::{entry, plugin, tenant, version_of};
+use crate::domain::clock::Timestamp;
+use crate::domain::log_line::Level;
+use crate::domain::token::{Reach, TenantRole};
+use crate::problem::Code;
+
+#[tokio::test]
+async fn an_operator_makes_changes_and_deletes_tenants() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    let made = app
+        .call(
+            &operator,
+            "POST",
+            "/api/v1/tenants",
+            Some(json!({"name": "acme"})),
+        )
+        .await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    insta::assert_snapshot!(made.body, @r#"{"created_at":"2023-11-14T22:13:20.000Z","limits":{},"name":"acme","plan":"standard","suspended":false}"#);
+
+    let again = app
+        .call(
+            &operator,
+            "POST",
+            "/api/v1/tenants",
+            Some(json!({"name": "acme"})),
+        )
+        .await;
+    insta::assert_snapshot!(again.problem(), @"409 conflict: this tenant name is taken");
+    let patch = json!({"suspended": true, "limits": {"memory": "32MiB"}});
+    let changed = app
+        .call(&operator, "PATCH", "/api/v1/tenants/acme", Some(patch))
+        .await;
+    assert_eq!(changed.body["suspended"], true);
+    assert_eq!(changed.body["limits"]["memory"], "32MiB");
+    let no_plan = app
+        .call(
+            &operator,
+            "PATCH",
+            "/api/v1/tenants/acme",
+            Some(json!({"plan": "gold"})),
+        )
+        .await;
+    insta::assert_snapshot!(no_plan.problem(), @"400 invalid-request: plan: there is no plan `gold`");
+    let gone = app.call(&operator, "DELETE", "/api/v1/tenants/acme", None).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    let gone = app.get(&operator, "/api/v1/tenants/acme").await;
+    insta::assert_snapshot!(gone.problem(), @"404 not-found: there is no such tenant");
+}
+
+#[tokio::test]
+async fn plans_are_kept_while_a_tenant_is_on_them() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    let put = app
+        .call(
+            &operator,
+            "PUT",
+            "/api/v1/plans/gold",
+            Some(json!({"concurrency": 64})),
+        )
+        .await;
+    assert_eq!(put.body, json!({"name": "gold", "limits": {"concurrency": 64}}));
+    let new = json!({"name": "acme", "plan": "gold"});
+    app.call(&operator, "POST", "/api/v1/tenants", Some(new)).await;
+    let kept = app.call(&operator, "DELETE", "/api/v1/plans/gold", None).await;
+    insta::assert_snapshot!(kept.problem(), @"409 conflict: this plan is in use");
+    let list = app.get(&operator, "/api/v1/plans").await;
+    assert_eq!(list.body["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn bad_input_is_named_with_its_place() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    let acme = tenant(&*app.db, "acme").await;
+    plugin(&*app.db, acme.id, "orders").await;
+    let mut answers = Vec::new();
+    for (method, path, body) in [
+        ("POST", "/api/v1/tenants", json!({"name": "Acme!"})),
+        ("POST", "/api/v1/tenants", json!({"name": "a", "colour": "red"})),
+        (
+            "POST",
+            "/api/v1/tenants",
+            json!({"name": "a", "limits": {"memory": 7}}),
+        ),
+        ("PUT", "/api/v1/plans/Gold", json!({})),
+        ("POST", "/api/v1/tenants/acme/api-keys", json!({"name": ""})),
+        (
+            "POST",
+            "/api/v1/tenants/acme/api-keys",
+            json!({"name": "a", "scopes": vec!["x"; 51]}),
+        ),
+        (
+            "POST",
+            "/api/v1/tenants/acme/api-keys",
+            json!({"name": "a", "scopes": ["a b"]}),
+        ),
+        (
+            "POST",
+            "/api/v1/tenants/acme/api-keys",
+            json!({"name": "a", "expires_at": "2020-01-01T00:00:00Z"}),
+        ),
+        (
+            "POST",
+            "/api/v1/tenants/acme/tokens",
+            json!({"name": "a", "role": "operator"}),
+        ),
+        ("PUT", "/api/v1/tenants/acme/secrets/a%2Fb", json!({"value": "x"})),
+        ("PUT", "/api/v1/tenants/acme/secrets/k", json!({"value": ""})),
+        (
+            "PUT",
+            "/api/v1/tenants/acme/plugins/orders/config",
+            json!({"a": "x".repeat(64 * 1024)}),
+        ),
+        (
+            "PUT",
+            "/api/v1/tenants/acme/plugins/orders/config",
+            json!({"a": "x".repeat(256 * 1024)}),
+        ),
+        (
+            "PUT",
+            "/api/v1/tenants/acme/plugins/orders/grants",
+            json!({"http": ["ftp://a.example"]}),
+        ),
+        (
+            "PUT",
+            "/api/v1/tenants/acme/plugins/orders/activation",
+            json!({"version": "1.0"}),
+        ),
+        ("GET", "/api/v1/tenants?limit=201", Value::Null),
+        ("GET", "/api/v1/tenants?cursor=x", Value::Null),
+        ("GET", "/api/v1/tenants?page=2", Value::Null),
+        (
+            "GET",
+            "/api/v1/tenants/acme/usage?from=2024-01-01T00:00:00Z",
+            Value::Null,
+        ),
+        ("DELETE", "/api/v1/tenants/acme/api-keys/7", Value::Null),
+        ("PUT", "/api/v1/tenants", Value::Null),
+        ("GET", "/api/v1/nothing", Value::Null),
+    ] {
+        let body = (!body.is_null()).then_some(body);
+        answers.push(app.call(&operator, method, path, body).await.problem());
+    }
+    insta::assert_snapshot!(answers.join("\n"), @r#"
+    400 invalid-request: name: `Acme!` is not a tenant name (1 to 63 of a-z, 0-9 and `-`, starting with a letter) at line 1 column 16
+    400 invalid-request: colour: unknown field `colour`, expected one of `name`, `plan`, `limits` at line 1 column 9
+    400 invalid-request: limits.memory: invalid type: integer `7`, expected a string at line 1 column 21
+    404 not-found: there is no such plan
+    400 invalid-request: name: 1 to 100 characters are needed, and no control characters
+    400 invalid-request: scopes: at most 50 are allowed
+    400 invalid-request: scopes[0]: 1 to 100 visible ASCII characters without spaces are needed
+    400 invalid-request: expires_at: 2020-01-01T00:00:00.000Z is not in the future
+    400 invalid-request: role: unknown variant `operator`, expected one of `viewer`, `developer`, `owner` at line 1 column 29
+    404 not-found: there is no such secret
+    400 invalid-request: value: 1 to 65536 bytes are needed
+    400 invalid-request: the settings have 65537 bytes together; at most 65536 are allowed
+    413 body-too-large: a JSON body has at most 262144 bytes
+    400 invalid-request: http[0]: `ftp://a.example/` has a scheme other than `http` and `https` at line 1 column 27
+    400 invalid-request: version: `1.0` is not a version (`sha256:` and 64 hexadecimal digits) at line 1 column 17
+    400 invalid-request: limit: 1 to 200 items make a page
+    400 invalid-request: cursor: this is no cursor of this list; pass `next` of the page before
+    400 invalid-request: page: unknown field `page`, expected `cursor` or `limit`
+    400 invalid-request: from: it must lie before `to`
+    404 not-found: there is no such API key
+    405 method-not-allowed: this address has other methods; see `Allow`
+    404 not-found: there is no such address in the admin API
+    "#);
+    let request = Request::post("/api/v1/tenants").header("authorization", format!("Bearer {operator}"));
+    let answer = Answer::of(app.send(request.body(Body::from("name=a")).unwrap()).await).await;
+    insta::assert_snapshot!(answer.problem(), @"415 unsupported-media-type: the body must be JSON: `Content-Type: application/json`");
+    let request = Request::post("/api/v1/tenants")
+        .header("authorization", format!("Bearer {operator}"))
+        .header("content-type", "application/json");
+    let answer = Answer::of(app.send(request.body(Body::from("{\"name\"")).unwrap()).await).await;
+    assert_eq!(answer.body["code"], "invalid-request");
+}
+
+#[tokio::test]
+async fn an_upload_is_refused_for_its_type_and_its_size_before_it_is_read() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await;
+    let token = app.owner(acme.id).await;
+    let upload = |content_type: &str, body: Body| {
+        Request::post("/api/v1/tenants/acme/plugins/orders/versions")
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", content_type)
+            .body(body)
+            .unwrap()
+    };
+    let answer = Answer::of(app.send(upload("application/zip", Body::empty())).await).await;
+    insta::assert_snapshot!(answer.problem(), @"415 unsupported-media-type: the body must be a component as it is: `Content-Type: application/wasm`");
+
+    // Without a length that could be looked at beforehand.
+    let piece = bytes::Bytes::from(vec![0; 1024 * 1024]);
+    let endless = futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(piece.clone()));
+    let answer = Answer::of(
+        app.send(upload("application/wasm", Body::from_stream(endless)))
+            .await,
+    )
+    .await;
+    insta::assert_snapshot!(answer.problem(), @"413 body-too-large: the body has more than 32MiB");
+    let mut announced = upload("application/wasm", Body::empty());
+    announced
+        .headers_mut()
+        .insert("content-length", "99999999999".parse().unwrap());
+    assert_eq!(app.send(announced).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn versions_and_activations_are_read_back() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await;
+    let token = app.owner(acme.id).await;
+    let (orders, first) = plugin(&*app.db, acme.id, "orders").await;
+    let second = version_of("orders", "2.0.0", 3_000);
+    app.db.add_version(acme.id, &orders, &second).await.unwrap();
+    app.db
+        .activate(acme.id, &orders, first.digest, "host", Timestamp(9))
+        .await
+        .unwrap();
+
+    let base = "/api/v1/tenants/acme/plugins/orders";
+    let page = app.get(&token, &format!("{base}/versions?limit=1")).await;
+    assert_eq!(page.body["items"][0]["version"], second.digest.to_string());
+    assert_eq!(page.body["items"][0]["active"], false);
+    let next = page.body["next"].as_str().unwrap();
+    let page = app
+        .get(&token, &format!("{base}/versions?limit=1&cursor={next}"))
+        .await;
+    assert_eq!(page.body["items"][0]["version"], first.digest.to_string());
+    assert_eq!(page.body["items"][0]["active"], true);
+    assert_eq!(page.body.get("next"), None);
+    let one = app
+        .get(&token, &format!("{base}/versions/{}", first.digest))
+        .await;
+    assert_eq!(one.body["manifest"], first.manifest_text);
+    let activation = app.get(&token, &format!("{base}/activation")).await;
+    assert_eq!(activation.body["version"], first.digest.to_string());
+    assert_eq!(activation.body["actor"], "host");
+    let list = app.get(&token, &format!("{base}/activations")).await;
+    assert_eq!(list.body["items"].as_array().unwrap().len(), 1);
+    let disabled = app
+        .call(&token, "PATCH", base, Some(json!({"disabled": true})))
+        .await;
+    assert_eq!(disabled.body["disabled"], true);
+}
+
+#[tokio::test]
+async fn grants_show_what_is_missing() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await;
+    let token = app.owner(acme.id).await;
+    let mut version = version_of("orders", "1.0.0", 1);
+    version.manifest_text += "[database]\n[secrets]\nuse = ['stripe_key']\n";
+    app.db
+        .add_version(acme.id, &"orders".parse().unwrap(), &version)
+        .await
+        .unwrap();
+    let path = "/api/v1/tenants/acme/plugins/orders/grants";
+    let before = app.get(&token, path).await;
+    assert_eq!(
+        before.body["missing"],
+        json!([{"kind": "database"}, {"kind": "secret-use", "name": "stripe_key"}])
+    );
+    let grants = json!({"database": true, "http": ["https://API.example.com"]});
+    let put = app.call(&token, "PUT", path, Some(grants)).await;
+    assert_eq!(put.body["grants"]["http"], json!(["https://api.example.com"]));
+    assert_eq!(put.body["missing"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn secrets_are_written_and_never_read() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await;
+    let token = app.owner(acme.id).await;
+    let path = "/api/v1/tenants/acme/secrets/stripe_key";
+    let put = app
+        .call(&token, "PUT", path, Some(json!({"value": "hunter2"})))
+        .await;
+    assert_eq!(put.status, StatusCode::NO_CONTENT);
+    let list = app.get(&token, "/api/v1/tenants/acme/secrets").await;
+    insta::assert_snapshot!(list.body, @r#"{"items":[{"name":"stripe_key","updated_at":"2023-11-14T22:13:20.000Z"}]}"#);
+    assert_eq!(app.get(&token, path).await.status, StatusCode::METHOD_NOT_ALLOWED);
+    let sealed = app.db.sealed_secrets(acme.id).await.unwrap();
+    assert!(
+        !sealed["stripe_key"]
+            .as_bytes()
+            .windows(7)
+            .any(|w| w == b"hunter2")
+    );
+    let audit = app.get(&token, "/api/v1/tenants/acme/audit").await;
+    assert_eq!(audit.body["items"][0]["action"], "secret.put");
+    assert!(!audit.body.to_string().contains("hunter2"));
+    assert_eq!(
+        app.call(&token, "DELETE", path, None).await.status,
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(
+        app.call(&token, "DELETE", path, None).await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn a_credential_is_shown_once() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await;
+    let token = app.owner(acme.id).await;
+    let new = json!({"name": "shop", "scopes": ["orders:write"]});
+    let made = app
+        .call(&token, "POST", "/api/v1/tenants/acme/api-keys", Some(new))
+        .await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    let credential = made.body["credential"].as_str().unwrap();
+    assert!(credential.starts_with("mk_"));
+    let list = app.get(&token, "/api/v1/tenants/acme/api-keys").await;
+    assert_eq!(list.body["items"][0]["id"], made.body["id"]);
+    assert_eq!(list.body["items"][0].get("credential"), None);
+    let id = made.body["id"].as_str().unwrap();
+    let revoked = app
+        .call(
+            &token,
+            "DELETE",
+            &format!("/api/v1/tenants/acme/api-keys/{id}"),
+            None,
+        )
+        .await;
+    assert_eq!(revoked.status, StatusCode::NO_CONTENT);
+    let valid = app.db.valid_api_keys(acme.id, Timestamp(0)).await.unwrap();
+    assert!(valid.is_empty());
+}
+
+#[tokio::test]
+async fn a_token_works_until_it_is_revoked_or_expires() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await;
+    let owner = app.owner(acme.id).await;
+    let new = json!({"name": "ci", "role": "developer", "expires_at": "2023-11-14T22:13:30Z"});
+    let made = app
+        .call(&owner, "POST", "/api/v1/tenants/acme/tokens", Some(new.clone()))
+        .await;
+    let token = made.body["credential"].as_str().unwrap().to_owned();
+    let who = app.get(&token, "/api/v1/whoami").await;
+    assert_eq!(who.body["role"], "developer");
+    assert_eq!(who.body["tenant"], "acme");
+    let id = made.body["id"].as_str().unwrap();
+    let path = format!("/api/v1/tenants/acme/tokens/{id}");
+    assert_eq!(
+        app.call(&owner, "DELETE", &path, None).await.status,
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(
+        app.get(&token, "/api/v1/whoami").await.status,
+        StatusCode::UNAUTHORIZED
+    );
+
+    let made = app
+        .call(&owner, "POST", "/api/v1/tenants/acme/tokens", Some(new))
+        .await;
+    let token = made.body["credential"].as_str().unwrap().to_owned();
+    assert_eq!(app.get(&token, "/api/v1/whoami").await.status, StatusCode::OK);
+    app.clock.advance(std::time::Duration::from_secs(10));
+    assert_eq!(
+        app.get(&token, "/api/v1/whoami").await.status,
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+#[tokio::test]
+async fn invocations_logs_and_usage_are_read_back() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await;
+    let token = app.token(Reach::Tenant(acme.id, TenantRole::Viewer)).await;
+    let now = 1_700_000_000_000;
+    let good = entry(acme.id, "orders", now - 1_000, &[Level::Info]);
+    let mut bad = entry(acme.id, "orders", now - 500, &[Level::Error]);
+    bad.record.code = Some(Code::PluginTrapped.as_str());
+    app.ledger.record(good);
+    app.ledger.record(bad.clone());
+    app.ledger.flush().await;
+
+    let base = "/api/v1/tenants/acme";
+    let all = app.get(&token, &format!("{base}/invocations")).await;
+    assert_eq!(all.body["items"].as_array().unwrap().len(), 2);
+    let failed = app.get(&token, &format!("{base}/invocations?failed=true")).await;
+    assert_eq!(failed.body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(failed.body["items"][0]["code"], "plugin-trapped");
+    let one = app
+        .get(&token, &format!("{base}/invocations/{}", bad.record.id))
+        .await;
+    assert_eq!(one.body["usage"]["cpu_us"], 10);
+    let lines = app.get(&token, &format!("{base}/logs?level=warn")).await;
+    assert_eq!(lines.body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(lines.body["items"][0]["level"], "error");
+    let usage = app.get(&token, &format!("{base}/usage")).await;
+    assert_eq!(usage.body["plugins"][0]["invocations"], 2);
+    assert_eq!(usage.body["plugins"][0]["failures"], 1);
+    assert_eq!(usage.body["to"], "2023-11-14T23:00:00.000Z");
+}
+
+#[tokio::test]
+async fn the_host_says_how_it_is() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    app.clock.advance(std::time::Duration::from_secs(5));
+    let node = app.get(&operator, "/api/v1/node").await;
+    assert_eq!(node.body["uptime_seconds"], 5);
+    assert_eq!(app.get("", "/-/readyz").await.status, StatusCode::OK);
+    app.draining.cancel();
+    assert_eq!(app.get("", "/-/readyz").await.body["code"], "draining");
+    assert_eq!(app.get("", "/-/healthz").await.status, StatusCode::OK);
+    assert_eq!(app.get("", "/docs/").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn every_change_is_audited_with_its_token() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    app.call(
+        &operator,
+        "POST",
+        "/api/v1/tenants",
+        Some(json!({"name": "acme"})),
+    )
+    .await;
+    app.call(&operator, "PUT", "/api/v1/plans/gold", Some(json!({})))
+        .await;
+    let who = app.get(&operator, "/api/v1/whoami").await;
+    let host = app.get(&operator, "/api/v1/audit").await;
+    assert_eq!(host.body["items"][0]["action"], "plan.put");
+    assert_eq!(host.body["items"][0]["actor"], who.body["id"]);
+    let audit = app.get(&operator, "/api/v1/tenants/acme/audit").await;
+    assert_eq!(audit.body["items"][0]["action"], "tenant.create");
+    assert_eq!(app.db.audit(None, Page::first(9)).await.unwrap().len(), 1);
+}

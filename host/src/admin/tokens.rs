@@ -1,0 +1,240 @@
+//! Tokens of this API: those of a tenant's people, and the operators'.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::{Actor, Authenticated, HostAccess, Owner, TenantAccess};
+use super::input::{At, Input, Params, check_expiry, check_label};
+use super::page::{Items, Paging};
+use super::state::AdminState;
+use crate::domain::clock::Timestamp;
+use crate::domain::credential::Credential;
+use crate::domain::id::{TenantId, TenantName, TokenId};
+use crate::domain::role::Role;
+use crate::domain::token::{Reach, TenantRole, Token};
+use crate::problem::Problem;
+
+/// A token without its secret.
+#[derive(Serialize, ToSchema)]
+pub struct TokenView {
+    /// What finds it; what the audit log calls its holder.
+    id: TokenId,
+    /// What people call it.
+    name: String,
+    /// What its holder may do.
+    role: Role,
+    /// When it was made.
+    created_at: Timestamp,
+    /// When it stops working, if ever.
+    expires_at: Option<Timestamp>,
+    /// When it was revoked, if it was.
+    revoked_at: Option<Timestamp>,
+}
+
+/// A token that was just made.
+#[derive(Serialize, ToSchema)]
+pub struct CreatedToken {
+    #[serde(flatten)]
+    token: TokenView,
+    /// What its holder presents, `Authorization: Bearer mt_…`. It is shown this once.
+    credential: String,
+}
+
+/// A token of a tenant to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTenantToken {
+    /// What people call it, 1 to 100 characters.
+    name: String,
+    /// What its holder may do within the tenant.
+    role: TenantRole,
+    /// When it stops working; never where it is absent.
+    expires_at: Option<Timestamp>,
+}
+
+/// An operator's token to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOperatorToken {
+    /// What people call it, 1 to 100 characters.
+    name: String,
+    /// When it stops working; never where it is absent.
+    expires_at: Option<Timestamp>,
+}
+
+/// The token that a request came with.
+#[derive(Serialize, ToSchema)]
+pub struct WhoAmI {
+    #[serde(flatten)]
+    token: TokenView,
+    /// The tenant that it is confined to; absent for an operator.
+    tenant: Option<TenantName>,
+}
+
+/// Shows whose token this is.
+#[utoipa::path(get, path = "/whoami", tag = "tokens",
+    responses((status = 200, body = WhoAmI)), security(("token" = [])))]
+async fn whoami(
+    Authenticated(token): Authenticated,
+    State(state): State<Arc<AdminState>>,
+) -> Result<Json<WhoAmI>, Problem> {
+    let tenant = match token.reach.tenant() {
+        Some(tenant) => state.db.tenant(tenant).await?.map(|tenant| tenant.name),
+        None => None,
+    };
+    Ok(Json(WhoAmI {
+        token: token.into(),
+        tenant,
+    }))
+}
+
+/// Lists a tenant's tokens, the oldest first, revoked ones included.
+#[utoipa::path(get, path = "/tenants/{tenant}/tokens", tag = "tokens", params(Paging),
+    responses((status = 200, body = Items<TokenView>)), security(("token" = ["owner"])))]
+async fn list(
+    access: TenantAccess<Owner>,
+    State(state): State<Arc<AdminState>>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Items<TokenView>>, Problem> {
+    page_of(&state, Some(access.tenant.id), &paging).await
+}
+
+/// Makes a token of a tenant. The response holds the credential, this once.
+#[utoipa::path(post, path = "/tenants/{tenant}/tokens", tag = "tokens", request_body = NewTenantToken,
+    responses((status = 201, body = CreatedToken)), security(("token" = ["owner"])))]
+async fn create(
+    access: TenantAccess<Owner>,
+    State(state): State<Arc<AdminState>>,
+    Input(input): Input<NewTenantToken>,
+) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
+    let reach = Reach::Tenant(access.tenant.id, input.role);
+    make(&state, &access.actor, reach, input.name, input.expires_at).await
+}
+
+/// Revokes a token of a tenant. It stops working at once.
+#[utoipa::path(delete, path = "/tenants/{tenant}/tokens/{token}", tag = "tokens",
+    responses((status = 204, description = "It no longer works")), security(("token" = ["owner"])))]
+async fn revoke(
+    access: TenantAccess<Owner>,
+    State(state): State<Arc<AdminState>>,
+    At(id): At<TokenId>,
+) -> Result<StatusCode, Problem> {
+    unmake(&state, &access.actor, Some(access.tenant.id), id).await
+}
+
+/// Lists the operators' tokens, the oldest first, revoked ones included.
+#[utoipa::path(get, path = "/tokens", tag = "tokens", params(Paging),
+    responses((status = 200, body = Items<TokenView>)), security(("token" = ["operator"])))]
+async fn list_operators(
+    _: HostAccess,
+    State(state): State<Arc<AdminState>>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Items<TokenView>>, Problem> {
+    page_of(&state, None, &paging).await
+}
+
+/// Makes an operator's token. The response holds the credential, this once.
+#[utoipa::path(post, path = "/tokens", tag = "tokens", request_body = NewOperatorToken,
+    responses((status = 201, body = CreatedToken)), security(("token" = ["operator"])))]
+async fn create_operator(
+    access: HostAccess,
+    State(state): State<Arc<AdminState>>,
+    Input(input): Input<NewOperatorToken>,
+) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
+    make(&state, &access.actor, Reach::Host, input.name, input.expires_at).await
+}
+
+/// Revokes an operator's token. It stops working at once.
+#[utoipa::path(delete, path = "/tokens/{token}", tag = "tokens",
+    responses((status = 204, description = "It no longer works")), security(("token" = ["operator"])))]
+async fn revoke_operator(
+    access: HostAccess,
+    State(state): State<Arc<AdminState>>,
+    At(id): At<TokenId>,
+) -> Result<StatusCode, Problem> {
+    unmake(&state, &access.actor, None, id).await
+}
+
+pub fn router() -> OpenApiRouter<Arc<AdminState>> {
+    OpenApiRouter::new()
+        .routes(routes!(whoami))
+        .routes(routes!(list, create))
+        .routes(routes!(revoke))
+        .routes(routes!(list_operators, create_operator))
+        .routes(routes!(revoke_operator))
+}
+
+impl From<Token> for TokenView {
+    fn from(token: Token) -> Self {
+        Self {
+            id: token.id,
+            name: token.name,
+            role: token.reach.role(),
+            created_at: token.created_at,
+            expires_at: token.expires_at,
+            revoked_at: token.revoked_at,
+        }
+    }
+}
+
+async fn page_of(
+    state: &AdminState,
+    tenant: Option<TenantId>,
+    paging: &Paging,
+) -> Result<Json<Items<TokenView>>, Problem> {
+    let page = paging.page()?;
+    let found = state.db.tokens(tenant, page.clone()).await?;
+    Ok(Json(Items::new(found, &page, |token| token.id, TokenView::from)))
+}
+
+async fn make(
+    state: &AdminState,
+    actor: &Actor,
+    reach: Reach,
+    name: String,
+    expires_at: Option<Timestamp>,
+) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
+    let now = state.clock.now();
+    check_label("name", &name)?;
+    check_expiry(expires_at, now)?;
+    let credential = Credential::generate(TokenId::generate()).map_err(Problem::internal)?;
+    let token = Token {
+        id: credential.id(),
+        name,
+        reach,
+        hash: credential.hash(),
+        created_at: now,
+        expires_at,
+        revoked_at: None,
+    };
+    state.db.insert_token(&token).await?;
+    // Tokens have no part in serving requests, so there is nothing to refresh.
+    state
+        .audit(actor, reach.tenant(), "token.create", token.id.to_string())
+        .await?;
+    let created = CreatedToken {
+        token: token.into(),
+        credential: credential.reveal(),
+    };
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+async fn unmake(
+    state: &AdminState,
+    actor: &Actor,
+    tenant: Option<TenantId>,
+    id: TokenId,
+) -> Result<StatusCode, Problem> {
+    if !state.db.revoke_token(tenant, id, state.clock.now()).await? {
+        return Err(Problem::not_found("token"));
+    }
+    state.audit(actor, tenant, "token.revoke", id.to_string()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

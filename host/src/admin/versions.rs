@@ -1,0 +1,186 @@
+//! Versions: uploaded components by digest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::{Developer, TenantAccess, Viewer};
+use super::input::{At, Params};
+use super::page::{Items, Paging};
+use super::state::AdminState;
+use crate::db::VersionPosition;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{PluginName, VersionDigest};
+use crate::domain::plugin::Version;
+use crate::domain::units::Span;
+use crate::problem::{Code, Problem};
+use crate::server::body;
+
+/// Until a component has come.
+const UPLOAD_TIMEOUT: Span = Span::s(120);
+
+/// When an upload that found no room may be tried again.
+const UPLOAD_RETRY: Duration = Duration::from_secs(5);
+
+/// A version.
+#[derive(Serialize, ToSchema)]
+pub struct VersionView {
+    /// The SHA-256 of the component.
+    version: VersionDigest,
+    /// The author's name for it, such as `1.2.0`.
+    author_version: String,
+    /// One sentence for people.
+    description: Option<String>,
+    /// Bytes of the component.
+    size: u64,
+    /// When it was first uploaded.
+    created_at: Timestamp,
+    /// Whether it serves.
+    active: bool,
+}
+
+/// A version with what it asks for.
+#[derive(Serialize, ToSchema)]
+pub struct VersionDetail {
+    #[serde(flatten)]
+    version: VersionView,
+    /// The manifest as it was written (TOML).
+    manifest: String,
+}
+
+/// Lists versions, the newest first.
+#[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/versions", tag = "versions", params(Paging),
+    responses((status = 200, body = Items<VersionView>)), security(("token" = ["viewer"])))]
+async fn list(
+    access: TenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Items<VersionView>>, Problem> {
+    let active = active(&state, &access, &plugin).await?;
+    let page = paging.page()?;
+    let found = state.db.versions(access.tenant.id, &plugin, page.clone()).await?;
+    let position = |version: &Version| VersionPosition {
+        created_at: version.created_at,
+        digest: version.digest,
+    };
+    Ok(Json(Items::new(found, &page, position, |version| {
+        VersionView::new(&version, active)
+    })))
+}
+
+/// Uploads a component. The plugin is made with its first version. The same bytes twice are the same version.
+#[utoipa::path(post, path = "/tenants/{tenant}/plugins/{plugin}/versions", tag = "versions",
+    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    responses((status = 201, body = VersionDetail, description = "It is new"),
+        (status = 200, body = VersionDetail, description = "The same bytes had been uploaded before")),
+    security(("token" = ["developer"])))]
+async fn upload(
+    access: TenantAccess<Developer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<VersionDetail>), Problem> {
+    check_content_type(&headers)?;
+    let limit = state.lifecycle.limits(&access.tenant).await?.component_size;
+    // Components are held in memory while they are checked, so only a few are at once.
+    let upload = state.uploads.clone().try_acquire_owned();
+    let _upload = upload.map_err(|_| {
+        Problem::new(Code::Overloaded, "too many uploads are under way").retry_after(UPLOAD_RETRY)
+    })?;
+    let component = body::read(&headers, body, limit, UPLOAD_TIMEOUT).await?;
+    let uploaded = state.lifecycle.upload(&access.tenant, &plugin, component).await?;
+    let status = if uploaded.created {
+        let subject = format!("{plugin} {}", uploaded.version.digest);
+        let tenant = Some(access.tenant.id);
+        state
+            .audit(&access.actor, tenant, "version.upload", subject)
+            .await?;
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let active = state
+        .db
+        .plugin(access.tenant.id, &plugin)
+        .await?
+        .and_then(|plugin| plugin.active);
+    Ok((status, Json(VersionDetail::new(uploaded.version, active))))
+}
+
+/// Shows a version with its manifest.
+#[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/versions/{version}", tag = "versions",
+    responses((status = 200, body = VersionDetail)), security(("token" = ["viewer"])))]
+async fn get(
+    access: TenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+    At(digest): At<VersionDigest>,
+) -> Result<Json<VersionDetail>, Problem> {
+    let active = active(&state, &access, &plugin).await?;
+    let version = state.db.version(access.tenant.id, &plugin, digest).await?;
+    version
+        .map(|version| Json(VersionDetail::new(version, active)))
+        .ok_or_else(|| Problem::not_found("version"))
+}
+
+pub fn router() -> OpenApiRouter<Arc<AdminState>> {
+    OpenApiRouter::new()
+        .routes(routes!(list, upload))
+        .routes(routes!(get))
+}
+
+impl VersionView {
+    fn new(version: &Version, active: Option<VersionDigest>) -> Self {
+        Self {
+            version: version.digest,
+            author_version: version.manifest.plugin.version.clone(),
+            description: version.manifest.plugin.description.clone(),
+            size: version.size,
+            created_at: version.created_at,
+            active: active == Some(version.digest),
+        }
+    }
+}
+
+impl VersionDetail {
+    fn new(version: Version, active: Option<VersionDigest>) -> Self {
+        Self {
+            version: VersionView::new(&version, active),
+            manifest: version.manifest_text,
+        }
+    }
+}
+
+/// The active version of a plugin that is there.
+async fn active(
+    state: &AdminState,
+    access: &TenantAccess<Viewer>,
+    plugin: &PluginName,
+) -> Result<Option<VersionDigest>, Problem> {
+    let plugin = state.db.plugin(access.tenant.id, plugin).await?;
+    plugin
+        .map(|plugin| plugin.active)
+        .ok_or_else(|| Problem::not_found("plugin"))
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    match content_type.and_then(|value| value.split(';').next()) {
+        Some(essence) if essence.trim().eq_ignore_ascii_case("application/wasm") => Ok(()),
+        _ => Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "the body must be a component as it is: `Content-Type: application/wasm`",
+        )),
+    }
+}

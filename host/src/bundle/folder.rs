@@ -1,0 +1,116 @@
+//! Reading a plugin's folder.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::Value;
+
+use super::section::MigrationFile;
+use super::{BundleError, MAX_SCHEMA_BYTES, schema_names};
+use crate::domain::manifest::Manifest;
+
+/// The texts of a plugin's folder, read but not yet checked.
+pub struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    /// The folder at `path`.
+    pub fn open(path: &Path) -> Result<Self, BundleError> {
+        let root = path.canonicalize().map_err(|error| BundleError::Read {
+            path: path.to_owned(),
+            error,
+        })?;
+        Ok(Self { root })
+    }
+
+    /// The text of `plugin.toml`.
+    pub fn manifest(&self) -> Result<String, BundleError> {
+        read(&self.root.join("plugin.toml"))
+    }
+
+    /// The `.sql` files of the folder that the manifest names, sorted by number; the numbers are checked later.
+    pub fn migrations(&self, manifest: &Manifest) -> Result<Vec<MigrationFile>, BundleError> {
+        let Some(name) = manifest
+            .database
+            .as_ref()
+            .and_then(|database| database.migrations.as_deref())
+        else {
+            return Ok(Vec::new());
+        };
+        let folder = self.inside(name)?;
+        let fail = |error| BundleError::Read {
+            path: folder.clone(),
+            error,
+        };
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            if path.extension().is_some_and(|extension| extension == "sql") {
+                let file = path
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
+                let sql = read(&self.inside(&format!("{name}/{file}"))?)?;
+                files.push(MigrationFile { file, sql });
+            }
+        }
+        let number = |file: &str| {
+            file.split('_')
+                .next()
+                .and_then(|number| number.parse::<u32>().ok())
+        };
+        files.sort_by(|a, b| (number(&a.file), &a.file).cmp(&(number(&b.file), &b.file)));
+        Ok(files)
+    }
+
+    /// The schemas that the manifest names.
+    pub fn schemas(&self, manifest: &Manifest) -> Result<BTreeMap<String, Value>, BundleError> {
+        let names: BTreeSet<&str> = schema_names(manifest).collect();
+        names
+            .into_iter()
+            .map(|name| Ok((name.to_owned(), self.schema(name)?)))
+            .collect()
+    }
+
+    fn schema(&self, name: &str) -> Result<Value, BundleError> {
+        let text = read(&self.inside(name)?)?;
+        let wrong = |problem| BundleError::Schema {
+            file: name.to_owned(),
+            problem,
+        };
+        if text.len() > MAX_SCHEMA_BYTES {
+            return Err(wrong(format!(
+                "{} bytes are more than {MAX_SCHEMA_BYTES}",
+                text.len()
+            )));
+        }
+        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
+    }
+
+    /// The path of something that the manifest names, with all links followed.
+    fn inside(&self, name: &str) -> Result<PathBuf, BundleError> {
+        let outside = || BundleError::Outside(name.to_owned());
+        let plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+        if name.is_empty() || !Path::new(name).components().all(plain) {
+            return Err(outside());
+        }
+        let path = self.root.join(name);
+        let real = path
+            .canonicalize()
+            .map_err(|error| BundleError::Read { path, error })?;
+        if real.starts_with(&self.root) {
+            Ok(real)
+        } else {
+            Err(outside())
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, BundleError> {
+    std::fs::read_to_string(path).map_err(|error| BundleError::Read {
+        path: path.to_owned(),
+        error,
+    })
+}

@@ -1,0 +1,150 @@
+//! The custom section as bytes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{BundleError, MAX_SECTION_BYTES, SECTION};
+
+/// The only format there is. Another one gets another number, and this host refuses it.
+const FORMAT: u32 = 1;
+
+/// What the section holds, as JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Content {
+    format: u32,
+    /// The text of `plugin.toml`.
+    pub manifest: String,
+    /// In the order of their numbers.
+    #[serde(default)]
+    pub migrations: Vec<MigrationFile>,
+    /// By their paths as the manifest writes them.
+    #[serde(default)]
+    pub schemas: BTreeMap<String, Value>,
+}
+
+/// A migration as a file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MigrationFile {
+    /// Its name without a folder.
+    pub file: String,
+    /// Its text.
+    pub sql: String,
+}
+
+impl Content {
+    /// Content of the current format.
+    pub fn new(manifest: String, migrations: Vec<MigrationFile>, schemas: BTreeMap<String, Value>) -> Self {
+        Self {
+            format: FORMAT,
+            manifest,
+            migrations,
+            schemas,
+        }
+    }
+
+    /// Reads the content of a section, which a customer wrote.
+    pub fn parse(bytes: &[u8]) -> Result<Self, BundleError> {
+        check_size(bytes.len())?;
+        // The format is looked at first, so that a later one is called that and not a wrong one of today's.
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let form = |error: serde_json::Error| BundleError::Section(error.to_string());
+        let Format { format } = serde_json::from_slice(bytes).map_err(form)?;
+        if format != FORMAT {
+            let problem = format!("format {format} is not known to this host, which reads format {FORMAT}");
+            return Err(BundleError::Section(problem));
+        }
+        serde_json::from_slice(bytes).map_err(form)
+    }
+
+    /// The whole section, ready to be appended to a component.
+    pub fn to_section(&self) -> Result<Vec<u8>, BundleError> {
+        let data = serde_json::to_vec(self).map_err(|error| BundleError::Section(error.to_string()))?;
+        check_size(data.len())?;
+        let mut body = leb128(SECTION.len());
+        body.extend_from_slice(SECTION.as_bytes());
+        body.extend_from_slice(&data);
+        let mut section = vec![CUSTOM_SECTION];
+        section.extend(leb128(body.len()));
+        section.extend(body);
+        Ok(section)
+    }
+}
+
+const CUSTOM_SECTION: u8 = 0;
+
+fn check_size(bytes: usize) -> Result<(), BundleError> {
+    if bytes <= MAX_SECTION_BYTES {
+        return Ok(());
+    }
+    let problem =
+        format!("{bytes} bytes of manifest, migrations and schemas are more than {MAX_SECTION_BYTES}");
+    Err(BundleError::Section(problem))
+}
+
+/// WebAssembly's numbers: seven bits to a byte, the lowest first.
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(number & 0x7f).unwrap_or_default();
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_webassembly_does() {
+        assert_eq!(leb128(0), [0]);
+        assert_eq!(leb128(127), [0x7f]);
+        assert_eq!(leb128(128), [0x80, 1]);
+        assert_eq!(leb128(624_485), [0xe5, 0x8e, 0x26]);
+    }
+
+    #[test]
+    fn another_format_is_called_that() {
+        let error = Content::parse(br#"{"format": 2, "parts": []}"#)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("format 2 is not known"), "{error}");
+    }
+
+    #[test]
+    fn other_json_is_refused() {
+        for (json, wanted) in [
+            ("[", "EOF while parsing"),
+            ("{}", "missing field `format`"),
+            (r#"{"format": 1}"#, "missing field `manifest`"),
+            (
+                r#"{"format": 1, "manifest": "", "extra": 1}"#,
+                "unknown field `extra`",
+            ),
+        ] {
+            let error = Content::parse(json.as_bytes()).err().unwrap().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_section_larger_than_may_be_is_refused_unread() {
+        let error = Content::parse(&vec![b' '; MAX_SECTION_BYTES + 1])
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("are more than 4194304"), "{error}");
+    }
+}

@@ -1,0 +1,32 @@
+//! The host calls of the settings.
+
+use wasmtime::component::{HasData, Linker};
+
+use super::super::bindings::config;
+use super::super::{HasCapabilities, Invocation};
+
+/// What the settings see of their invocation.
+pub struct ConfigView<'a> {
+    /// The invocation.
+    pub invocation: &'a mut Invocation,
+}
+
+struct Config;
+
+impl HasData for Config {
+    type Data<'a> = ConfigView<'a>;
+}
+
+/// Links the interface.
+pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    config::add_to_linker::<T, Config>(linker, |data| ConfigView {
+        invocation: &mut data.capabilities().invocation,
+    })
+}
+
+impl config::Host for ConfigView<'_> {
+    async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        self.invocation.charge_host_call()?;
+        Ok(self.invocation.active.config.get(&key).cloned())
+    }
+}

@@ -1,0 +1,47 @@
+//! Why a call to the database failed, in the words of the contract and of no engine.
+
+use super::super::bindings::database;
+pub use super::super::bindings::database::ConstraintKind;
+
+/// Why a statement did not do what it should. No message holds a path of the host or another tenant's data.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum DatabaseError {
+    /// A constraint of the schema does not hold. Blame: guest.
+    #[error("a constraint does not hold: {name}")]
+    Constraint {
+        /// Which kind.
+        kind: ConstraintKind,
+        /// What the engine calls it.
+        name: String,
+    },
+    /// The statement or its parameters are wrong. Blame: guest.
+    #[error("{0}")]
+    Invalid(String),
+    /// Somebody else was in the way; trying again may succeed.
+    #[error("{0}")]
+    Conflict(String),
+    /// A plugin may not run this. Blame: guest.
+    #[error("{0}")]
+    Denied(String),
+    /// More than the plan allows. Blame: limit.
+    #[error("{0}")]
+    Limit(String),
+    /// The database is not granted or does not work. Blame: host, except for the grant.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<DatabaseError> for database::Error {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Constraint { kind, name } => {
+                database::Error::Constraint(database::ConstraintViolation { kind, name })
+            }
+            DatabaseError::Invalid(message) => database::Error::Invalid(message),
+            DatabaseError::Conflict(message) => database::Error::Conflict(message),
+            DatabaseError::Denied(message) => database::Error::Denied(message),
+            DatabaseError::Limit(message) => database::Error::Limit(message),
+            DatabaseError::Unavailable(message) => database::Error::Unavailable(message),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What a plugin's SQL may do. SQLite asks while it compiles a statement, views and triggers included.
+//!
+//! | who | may |
+//! | --- | --- |
+//! | plugins | read and write rows of their tenant's tables |
+//! | migrations | also change the schema |
+//! | the host | everything |
+//!
+//! Nobody but the host may attach files, set pragmas, control transactions, or touch the host's own bookkeeping.
+
+use rusqlite::hooks::AuthAction;
+
+use super::functions::{Cost, cost, instead_of, is_internal_to_alter};
+
+/// Whose SQL is being compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Author {
+    /// The host itself.
+    Host,
+    /// A plugin, during an invocation.
+    Plugin,
+    /// A plugin's migration.
+    Migration,
+}
+
+/// The answer to one question.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Go on.
+    Allow,
+    /// Go on, with values of at most these bytes.
+    AllowUpTo(i32),
+    /// Refuse the statement, for this reason.
+    Deny(String),
+}
+
+/// Tables whose names start so are the host's own.
+pub(super) const HOST_TABLES: &str = "_mortise";
+
+/// Tables that no one created: they tell about the file or the process rather than about the tenant's data.
+const TELLING_TABLES: &[&str] = &[
+    "dbstat",
+    "sqlite_dbpage",
+    "sqlite_stmt",
+    "bytecode",
+    "tables_used",
+];
+
+/// Decides about one action of a statement.
+pub(super) fn decide(author: Author, action: &AuthAction<'_>) -> Verdict {
+    if author == Author::Host {
+        return Verdict::Allow;
+    }
+    let schema = author == Author::Migration;
+    match *action {
+        AuthAction::Select | AuthAction::Recursive => Verdict::Allow,
+        AuthAction::Function { function_name } => function(author, function_name),
+        AuthAction::Read { table_name, .. } => reading(table_name),
+        AuthAction::Insert { table_name }
+        | AuthAction::Delete { table_name }
+        | AuthAction::Update { table_name, .. } => writing(author, table_name),
+        AuthAction::CreateTable { table_name }
+        | AuthAction::DropTable { table_name }
+        | AuthAction::AlterTable { table_name, .. }
+        | AuthAction::Analyze { table_name }
+        | AuthAction::CreateIndex { table_name, .. }
+        | AuthAction::DropIndex { table_name, .. }
+        | AuthAction::CreateTrigger { table_name, .. }
+        | AuthAction::DropTrigger { table_name, .. } => changing_schema(schema, table_name),
+        AuthAction::CreateView { view_name } | AuthAction::DropView { view_name } => {
+            changing_schema(schema, view_name)
+        }
+        AuthAction::Reindex { index_name } => changing_schema(schema, index_name),
+        // ALTER TABLE ADD COLUMN checks the rows that are there with it.
+        AuthAction::Pragma { pragma_name, .. }
+            if schema && pragma_name.eq_ignore_ascii_case("quick_check") =>
+        {
+            Verdict::Allow
+        }
+        AuthAction::Pragma { pragma_name, .. } => deny(format!(
+            "plugins may not use PRAGMA (`{pragma_name}`); the host sets up the connection"
+        )),
+        AuthAction::Attach { .. } | AuthAction::Detach { .. } => {
+            deny("plugins may not use ATTACH, DETACH or VACUUM; a plugin sees its tenant's one database")
+        }
+        AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => deny(
+            "plugins may not use BEGIN, COMMIT, ROLLBACK or SAVEPOINT as SQL; use `begin` of the database interface",
+        ),
+        AuthAction::CreateTempIndex { .. }
+        | AuthAction::CreateTempTable { .. }
+        | AuthAction::CreateTempTrigger { .. }
+        | AuthAction::CreateTempView { .. }
+        | AuthAction::DropTempIndex { .. }
+        | AuthAction::DropTempTable { .. }
+        | AuthAction::DropTempTrigger { .. }
+        | AuthAction::DropTempView { .. } => {
+            deny("plugins may not make temporary tables; connections are shared, use a table of a migration")
+        }
+        AuthAction::CreateVtable { module_name, .. } | AuthAction::DropVtable { module_name, .. } => {
+            deny(format!("plugins may not use virtual tables (`{module_name}`)"))
+        }
+        _ => deny("plugins may not run this kind of statement"),
+    }
+}
+
+fn function(author: Author, name: &str) -> Verdict {
+    let name = name.to_ascii_lowercase();
+    match cost(&name) {
+        Some(Cost::Linear) => Verdict::Allow,
+        Some(Cost::Product(bytes)) => Verdict::AllowUpTo(bytes),
+        None if author == Author::Migration && is_internal_to_alter(&name) => Verdict::Allow,
+        None => deny(format!(
+            "plugins may not call the SQL function `{name}`{}",
+            instead_of(&name)
+        )),
+    }
+}
+
+fn reading(table: &str) -> Verdict {
+    if is_host_table(table) {
+        return deny_host_table(table);
+    }
+    // The tables `pragma_*` are asked for as pragmas as well, and refused there.
+    if TELLING_TABLES.iter().any(|name| table.eq_ignore_ascii_case(name)) {
+        return deny(format!("plugins may not read `{table}`"));
+    }
+    Verdict::Allow
+}
+
+fn writing(author: Author, table: &str) -> Verdict {
+    if is_host_table(table) {
+        return deny_host_table(table);
+    }
+    // DDL writes to the schema tables and SQLite asks for that too. A text that names them itself is refused by
+    // SQLite, because `writable_schema` is off and only a PRAGMA could switch it on.
+    if has_prefix(table, "sqlite_") && author == Author::Plugin {
+        return deny(format!(
+            "plugins may not write to `{table}`; the schema changes only in migrations"
+        ));
+    }
+    Verdict::Allow
+}
+
+fn changing_schema(allowed: bool, name: &str) -> Verdict {
+    if is_host_table(name) {
+        return deny_host_table(name);
+    }
+    if allowed {
+        return Verdict::Allow;
+    }
+    deny("the schema changes only in migrations, which run when a version is activated")
+}
+
+fn is_host_table(name: &str) -> bool {
+    has_prefix(name, HOST_TABLES)
+}
+
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+fn deny_host_table(name: &str) -> Verdict {
+    deny(format!(
+        "names that start with `{HOST_TABLES}` are the host's own (`{name}`)"
+    ))
+}
+
+fn deny(reason: impl Into<String>) -> Verdict {
+    Verdict::Deny(reason.into())
+}

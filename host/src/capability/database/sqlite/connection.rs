@@ -1,0 +1,208 @@
+//! One connection to a tenant's file, set up so that a plugin's SQL can do no harm.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{InterruptHandle, OpenFlags};
+
+use super::authorizer::Author;
+use super::watch::Watch;
+
+/// The largest value and the largest row. Functions work on a whole value without a pause, so this bounds how long
+/// one step takes.
+pub(super) const VALUE_BYTES: i32 = 1024 * 1024;
+
+/// The longest statement.
+const SQL_BYTES: i32 = 100 * 1024;
+
+/// The longest file of a migration, which is compiled statement by statement.
+const MIGRATION_BYTES: i32 = 1024 * 1024;
+
+/// So many instructions pass between two looks at the clock: some tens of microseconds.
+const INSTRUCTIONS_PER_LOOK: i32 = 1_000;
+
+/// Statements that stay compiled, on each connection.
+const STATEMENTS_KEPT: usize = 64;
+
+/// SQLite's page; what `max_page_count` counts.
+const PAGE_BYTES: u64 = 4096;
+
+/// Bounds of single statements. None is near what an author writes, and each stops a way to make one statement
+/// expensive before the clock is looked at.
+const LIMITS: &[(Limit, i32)] = &[
+    (Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES),
+    (Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES),
+    (Limit::SQLITE_LIMIT_COLUMN, 256),
+    (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
+    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 50),
+    (Limit::SQLITE_LIMIT_VDBE_OP, 50_000),
+    (Limit::SQLITE_LIMIT_FUNCTION_ARG, 32),
+    (Limit::SQLITE_LIMIT_ATTACHED, 0),
+    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50),
+    (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 999),
+    (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 10),
+    (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
+];
+
+/// What is set before the authorizer takes the means to set it away. The heap limits are the process's: SQLite gives
+/// page caches back above the soft one, and fails the statement that asks for more than the hard one.
+const PRAGMAS: &str = "
+    PRAGMA synchronous = NORMAL;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA cell_size_check = ON;
+    PRAGMA trusted_schema = OFF;
+    PRAGMA cache_size = -1024;
+    PRAGMA mmap_size = 0;
+    PRAGMA busy_timeout = 5000;
+    PRAGMA journal_size_limit = 4194304;
+    PRAGMA soft_heap_limit = 268435456;
+    PRAGMA hard_heap_limit = 1073741824;
+";
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Reads and writes rows. There is one of them in use at a time.
+    Write,
+    /// Reads only, by the file's mode and by `query_only`.
+    Read,
+    /// Applies migrations: foreign keys are checked at the end and not on the way, so that tables can be rebuilt.
+    Migrate,
+}
+
+/// An open connection. Never shared: whoever holds it is alone with it.
+pub(super) struct Connection {
+    pub(super) raw: rusqlite::Connection,
+    pub(super) handle: Arc<Handle>,
+    pub(super) purpose: Use,
+    /// Set where it must not be used again.
+    pub(super) broken: bool,
+    max_pages: u64,
+    schema_seen: u64,
+}
+
+/// What other threads may do with a connection.
+pub(super) struct Handle {
+    pub(super) watch: Arc<Watch>,
+    interrupt: InterruptHandle,
+}
+
+impl Handle {
+    /// Stops what the connection does as soon as SQLite looks.
+    pub(super) fn stop(&self) {
+        self.watch.cancel();
+        self.interrupt.interrupt();
+    }
+}
+
+impl Connection {
+    /// Opens the file. Only [`Use::Write`] and [`Use::Migrate`] create it.
+    pub(super) fn open(file: &Path, purpose: Use, schema_seen: u64) -> rusqlite::Result<Self> {
+        let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        if purpose == Use::Read {
+            flags |= OpenFlags::SQLITE_OPEN_READ_ONLY;
+        } else {
+            create_private(file).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+            flags |= OpenFlags::SQLITE_OPEN_READ_WRITE;
+        }
+        let raw = rusqlite::Connection::open_with_flags(file, flags)?;
+        raw.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        raw.execute_batch(PRAGMAS)?;
+        if purpose == Use::Read {
+            raw.execute_batch("PRAGMA query_only = ON")?;
+        } else {
+            raw.execute_batch("PRAGMA journal_mode = WAL")?;
+        }
+        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, purpose != Use::Migrate)?;
+        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        // A double-quoted name that does not exist is an error, as on every other engine, and not a string.
+        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+        for (limit, value) in LIMITS {
+            raw.set_limit(*limit, *value)?;
+        }
+        let watch = Arc::new(Watch::new());
+        if purpose == Use::Migrate {
+            raw.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, MIGRATION_BYTES)?;
+            watch.set_author(Author::Migration);
+        }
+        let asked = watch.clone();
+        raw.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
+            asked.authorize(&context)
+        }))?;
+        let looked_at = watch.clone();
+        raw.progress_handler(INSTRUCTIONS_PER_LOOK, Some(move || looked_at.is_over()))?;
+        let interrupt = raw.get_interrupt_handle();
+        Ok(Self {
+            raw,
+            handle: Arc::new(Handle { watch, interrupt }),
+            purpose,
+            broken: false,
+            max_pages: 0,
+            schema_seen,
+        })
+    }
+
+    /// Runs the host's own SQL, which nobody restricts. It must never go through the statement cache: a plugin's
+    /// statement with the same text would find it there without having been authorized.
+    pub(super) fn as_host<T>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        struct Restore<'a>(&'a Watch, Author);
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                self.0.set_author(self.1);
+            }
+        }
+        let watch = &*self.handle.watch;
+        let _restore = Restore(watch, watch.set_author(Author::Host));
+        work(&self.raw)
+    }
+
+    /// Brings the connection in line with what may have changed since it was last used: the plan, the schema.
+    pub(super) fn refresh(&mut self, database_bytes: u64, schema: u64) -> rusqlite::Result<()> {
+        if self.schema_seen != schema {
+            self.raw.flush_prepared_statement_cache();
+            // SQLite notices a new schema when a statement runs. Noticed then, `SELECT *` would have more columns
+            // than it was compiled with.
+            self.as_host(|raw| raw.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())))?;
+            self.schema_seen = schema;
+        }
+        let pages = (database_bytes / PAGE_BYTES).max(1);
+        if self.purpose != Use::Read && self.max_pages != pages {
+            self.as_host(|raw| raw.execute_batch(&format!("PRAGMA max_page_count = {pages}")))?;
+            self.max_pages = pages;
+        }
+        Ok(())
+    }
+
+    /// True where it can be given to somebody else.
+    pub(super) fn is_clean(&self) -> bool {
+        !self.broken && self.purpose != Use::Migrate && self.raw.is_autocommit()
+    }
+
+    /// Ends an open transaction without a trace. A connection on which that fails is broken.
+    pub(super) fn roll_back(&mut self) {
+        self.handle.watch.disarm();
+        if !self.raw.is_autocommit() && self.as_host(|raw| raw.execute_batch("ROLLBACK")).is_err() {
+            self.broken = true;
+        }
+    }
+}
+
+/// Makes an empty file that only the host may read. SQLite gives the files beside it the same mode.
+fn create_private(file: &Path) -> io::Result<()> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(file)
+        .map(drop)
+}

@@ -1,0 +1,179 @@
+//! Results that are read piece by piece.
+//!
+//! SQLite gives rows from a statement that belongs to a connection, so that a thread holds both while the cursor is
+//! open and hands out pieces when it is asked. Cursors have connections and threads of their own, both counted.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::super::error::DatabaseError;
+use super::super::statement::{Bounds, Rows, Scope, Statement, Value};
+use super::connection::Connection;
+use super::failure;
+use super::job::{Cancel, CancelOnDrop, GRACE, with_connection};
+use super::pool::Lease;
+use super::run::{Failed, Reading, bind, broken_or, prepare};
+
+/// A result under way. Dropped, it stops.
+pub struct Cursor {
+    columns: Vec<String>,
+    state: State,
+}
+
+enum State {
+    Open(Stream),
+    Finished,
+    Failed,
+}
+
+/// The reading thread, from outside.
+struct Stream {
+    asks: mpsc::Sender<Ask>,
+    _cancel: CancelOnDrop,
+}
+
+/// Asks the thread for the next piece.
+struct Ask {
+    bounds: Bounds,
+    deadline: Instant,
+    reply: Reply,
+}
+
+type Reply = oneshot::Sender<Result<Rows, DatabaseError>>;
+
+impl Cursor {
+    /// Starts a statement that only reads.
+    pub(super) async fn open(
+        mut lease: Lease,
+        permit: OwnedSemaphorePermit,
+        scope: &Scope,
+        statement: Statement,
+    ) -> Result<Self, DatabaseError> {
+        let cancel = Arc::new(Cancel::default());
+        let cancel_on_drop = CancelOnDrop(cancel.clone());
+        let (asks, asked) = mpsc::channel();
+        let (reply, opened) = oneshot::channel();
+        let (end, deadline) = (scope.deadline, scope.statement_deadline());
+        let bytes = scope.limits.database_size.0;
+        tokio::task::spawn_blocking(move || {
+            let mut waiting = Some(reply);
+            let result = with_connection(&mut lease, &cancel, deadline, bytes, |connection| {
+                let result = serve(connection, &statement, &mut waiting, &asked, end);
+                result.map_err(|failed| broken_or(connection, failed))
+            });
+            // The connection first, so that whoever hears of the end finds it free.
+            drop((lease, permit));
+            if let (Err(error), Some(waiting)) = (result, waiting) {
+                _ = waiting.send(Err(error));
+            }
+        });
+        let opened = answer_by(opened, deadline).await?;
+        Ok(Self {
+            columns: opened.columns,
+            state: State::Open(Stream {
+                asks,
+                _cancel: cancel_on_drop,
+            }),
+        })
+    }
+
+    /// The names of the columns.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// At most `max` rows, fewer where more would not fit into the bytes of one result. None is the end.
+    pub async fn next(&mut self, scope: &Scope, max: usize) -> Result<Vec<Vec<Value>>, DatabaseError> {
+        // Out of its place while a piece is read: a caller that is dropped meanwhile takes the stream with it.
+        let stream = match std::mem::replace(&mut self.state, State::Failed) {
+            State::Open(stream) => stream,
+            State::Finished => {
+                self.state = State::Finished;
+                return Ok(Vec::new());
+            }
+            State::Failed => {
+                let message = "the cursor is over, because a piece of it could not be read; open it again";
+                return Err(DatabaseError::Invalid(message.to_owned()));
+            }
+        };
+        let bounds = scope.bounds();
+        let (reply, answer) = oneshot::channel();
+        let deadline = scope.statement_deadline();
+        let ask = Ask {
+            bounds: Bounds {
+                rows: max.min(bounds.rows),
+                ..bounds
+            },
+            deadline,
+            reply,
+        };
+        if stream.asks.send(ask).is_err() {
+            return Err(gone());
+        }
+        let rows = answer_by(answer, deadline).await?.rows;
+        self.state = if rows.is_empty() {
+            State::Finished
+        } else {
+            State::Open(stream)
+        };
+        Ok(rows)
+    }
+}
+
+async fn answer_by(
+    answer: oneshot::Receiver<Result<Rows, DatabaseError>>,
+    deadline: Instant,
+) -> Result<Rows, DatabaseError> {
+    let began = Instant::now();
+    match timeout_at(deadline + GRACE, answer).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(gone()),
+        Err(_) => Err(failure::time_limit(deadline.saturating_duration_since(began))),
+    }
+}
+
+/// Reads pieces until the result or the invocation ends or nobody asks any more. Blocks.
+fn serve(
+    connection: &Connection,
+    statement: &Statement,
+    waiting: &mut Option<Reply>,
+    asked: &mpsc::Receiver<Ask>,
+    end: Instant,
+) -> Result<(), Failed> {
+    let mut prepared = prepare(connection, &statement.sql)?;
+    let prepared = prepared.get()?;
+    if !prepared.readonly() {
+        let message = "a cursor only reads; run statements that write with `query` or `execute`";
+        return Err(Failed::Found(DatabaseError::Invalid(message.to_owned())));
+    }
+    bind(prepared, &statement.params)?;
+    let columns = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let mut reading = Reading::of(prepared);
+    answer(waiting, columns, Vec::new());
+    // A cursor that nobody reads would keep the log from shrinking; it ends with its invocation at the latest.
+    while let Ok(ask) = asked.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        *waiting = Some(ask.reply);
+        connection.handle.watch.arm_again(ask.deadline.into_std());
+        let rows = reading.piece(ask.bounds)?;
+        let is_end = rows.is_empty();
+        answer(waiting, Vec::new(), rows);
+        if is_end {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn answer(waiting: &mut Option<Reply>, columns: Vec<String>, rows: Vec<Vec<Value>>) {
+    if let Some(reply) = waiting.take() {
+        // Nobody listens where the guest is gone; the next look at the channel says so.
+        _ = reply.send(Ok(Rows { columns, rows }));
+    }
+}
+
+fn gone() -> DatabaseError {
+    DatabaseError::Unavailable("the cursor's reader is gone".to_owned())
+}

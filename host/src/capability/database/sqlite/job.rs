@@ -1,0 +1,179 @@
+//! Work on a connection, on a thread that may block, that stops when nobody waits for it any more.
+//!
+//! The lease travels with the work. Where the caller is dropped half way (the guest was cancelled, the wall clock ran
+//! out), the work is interrupted and the lease goes back from the thread that has it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::super::error::DatabaseError;
+use super::super::statement::Scope;
+use super::connection::{Connection, Handle};
+use super::failure;
+use super::pool::Lease;
+use super::run::broken_or;
+
+/// SQLite looks at the clock by itself. Where it does not come to that within this time, nobody waits for it.
+pub(super) const GRACE: Duration = Duration::from_millis(50);
+
+/// Lets another thread stop the work, exactly while the work has its connection: an interrupt that came later would
+/// hit whoever has the connection next.
+#[derive(Default)]
+pub(super) struct Cancel(Mutex<Phase>);
+
+/// Cancels when it is dropped.
+pub(super) struct CancelOnDrop(pub(super) Arc<Cancel>);
+
+/// The work has its connection until this is dropped.
+pub(super) struct Running<'a>(&'a Cancel);
+
+#[derive(Default)]
+enum Phase {
+    #[default]
+    Waiting,
+    Running(Arc<Handle>),
+    Over,
+}
+
+impl Cancel {
+    /// Stops the work, now or before it begins.
+    pub(super) fn cancel(&self) {
+        let mut phase = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Phase::Running(handle) = &*phase {
+            handle.stop();
+        }
+        *phase = Phase::Over;
+    }
+
+    /// The work begins; `None` where nobody wants it any more.
+    pub(super) fn begin(&self, handle: &Arc<Handle>, deadline: Instant) -> Option<Running<'_>> {
+        let mut phase = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*phase, Phase::Over) {
+            return None;
+        }
+        handle.watch.arm(deadline.into_std());
+        *phase = Phase::Running(handle.clone());
+        Some(Running(self))
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut phase = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Phase::Running(handle) = &*phase {
+            handle.watch.disarm();
+        }
+        *phase = Phase::Over;
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// Runs `work` with the connection of `lease` and gives the lease back, unless the work did not end in time.
+pub(super) async fn run<T: Send + 'static>(
+    threads: &Arc<Semaphore>,
+    mut lease: Lease,
+    deadline: Instant,
+    database_bytes: u64,
+    work: impl FnOnce(&mut Connection) -> Result<T, DatabaseError> + Send + 'static,
+) -> (Option<Lease>, Result<T, DatabaseError>) {
+    let permit = match threads.clone().try_acquire_owned() {
+        Ok(permit) => permit,
+        Err(_) => match timeout_at(deadline, threads.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) | Err(_) => {
+                let busy = "the host's databases are too busy; try again".to_owned();
+                return (Some(lease), Err(DatabaseError::Conflict(busy)));
+            }
+        },
+    };
+    let cancel = Arc::new(Cancel::default());
+    let cancel_on_drop = CancelOnDrop(cancel.clone());
+    let began = Instant::now();
+    let mut job = tokio::task::spawn_blocking(move || {
+        let result = with_connection(&mut lease, &cancel, deadline, database_bytes, work);
+        drop(permit);
+        (lease, result)
+    });
+    let late = sleep_until(deadline + GRACE);
+    tokio::select! {
+        biased;
+        finished = &mut job => match finished {
+            Ok((lease, result)) => (Some(lease), result),
+            Err(error) => {
+                tracing::error!(%error, "a database thread failed");
+                (None, Err(DatabaseError::Unavailable("the database failed".to_owned())))
+            }
+        },
+        () = late => {
+            drop(cancel_on_drop);
+            (None, Err(failure::time_limit(deadline.saturating_duration_since(began))))
+        }
+    }
+}
+
+/// Runs the host's own SQL. It ends with the invocation and not by the limit of a statement.
+pub(super) async fn host(
+    threads: &Arc<Semaphore>,
+    lease: Lease,
+    scope: &Scope,
+    sql: &'static str,
+) -> (Option<Lease>, Result<(), DatabaseError>) {
+    let bytes = scope.limits.database_size.0;
+    run(threads, lease, scope.deadline, bytes, move |connection| {
+        connection
+            .as_host(|raw| raw.execute_batch(sql))
+            .map_err(|error| broken_or(connection, error.into()))
+    })
+    .await
+}
+
+/// Opens or refreshes the connection and does the work, unless it was cancelled. Blocks.
+pub(super) fn with_connection<T>(
+    lease: &mut Lease,
+    cancel: &Cancel,
+    deadline: Instant,
+    database_bytes: u64,
+    work: impl FnOnce(&mut Connection) -> Result<T, DatabaseError>,
+) -> Result<T, DatabaseError> {
+    let (tenant, schema) = (lease.tenant.id, lease.tenant.schema());
+    let opened = lease.connection().and_then(|connection| {
+        connection.refresh(database_bytes, schema)?;
+        Ok(connection)
+    });
+    let connection = match opened {
+        Ok(connection) => connection,
+        Err(error) => {
+            tracing::error!(%tenant, %error, "a tenant's database cannot be opened");
+            lease.close_connection();
+            return Err(cannot_open(&error));
+        }
+    };
+    let handle = connection.handle.clone();
+    let Some(_running) = cancel.begin(&handle, deadline) else {
+        return Err(DatabaseError::Limit("the invocation is over".to_owned()));
+    };
+    let result = work(connection);
+    if connection.broken {
+        tracing::error!(%tenant, error = ?result.as_ref().err(), "a tenant's database fails");
+    }
+    result
+}
+
+fn cannot_open(error: &rusqlite::Error) -> DatabaseError {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, NotADatabase};
+    match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => {
+            DatabaseError::Unavailable("the tenant's database is damaged and has to be restored".to_owned())
+        }
+        Some(DatabaseBusy) => DatabaseError::Conflict("the database is locked; try again".to_owned()),
+        _ => DatabaseError::Unavailable("the tenant's database cannot be opened".to_owned()),
+    }
+}

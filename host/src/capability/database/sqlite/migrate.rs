@@ -1,0 +1,351 @@
+//! Changing the schema when a version is activated.
+//!
+//! All that is pending runs in one transaction together with its bookkeeping, so that a failure, a crash or a
+//! deadline leaves the schema as it was. Foreign keys are checked once, before the commit: a table that others refer
+//! to can be rebuilt.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rusqlite::OptionalExtension as _;
+use rusqlite::fallible_iterator::FallibleIterator as _;
+use rusqlite::limits::Limit;
+use tokio::time::Instant;
+
+use super::super::error::DatabaseError;
+use super::Databases;
+use super::connection::{Connection, VALUE_BYTES};
+use super::failure;
+use super::job;
+use super::pool::Role;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{PluginName, TenantId};
+use crate::domain::limits::Limits;
+use crate::domain::migration::Migration;
+
+/// How long all migrations of one activation may take together.
+const TIME: Duration = Duration::from_secs(60);
+
+const CREATE_BOOKKEEPING: &str = "
+    CREATE TABLE IF NOT EXISTS _mortise_migrations (
+        plugin TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        checksum BLOB NOT NULL,
+        applied_at INTEGER NOT NULL,
+        PRIMARY KEY (plugin, number)
+    ) STRICT, WITHOUT ROWID";
+
+/// What a run of the migrations did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// File names of the migrations that were pending, in the order in which they were applied.
+    pub applied: Vec<String>,
+    /// File names of migrations that the database has and this version does not know: it is older than the schema.
+    pub beyond: Vec<String>,
+}
+
+/// A migration that the database has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppliedMigration {
+    /// Its place in the order.
+    pub number: u32,
+    /// What it is called.
+    pub name: String,
+    /// SHA-256 of its statements.
+    pub checksum: [u8; 32],
+    /// When it was applied.
+    pub applied_at: Timestamp,
+}
+
+/// Why nothing was applied.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// A migration was edited after it had been applied.
+    #[error(
+        "the migration {0} was changed after it had been applied; undo the change and add a new migration"
+    )]
+    Changed(String),
+    /// A migration that was applied is not there, though later ones are.
+    #[error("the migration {0} was applied and is missing from this version; put it back")]
+    Missing(String),
+    /// Migrations are not in the order of their numbers, or one was put before those that were applied.
+    #[error("the migration {0} does not come after the one before it; give it the next free number")]
+    Order(String),
+    /// A statement failed.
+    #[error("the migration {file} failed at line {line}: {message}")]
+    Failed {
+        /// The migration.
+        file: String,
+        /// Where the statement begins, from 1.
+        line: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Rows refer to rows that are not there any more.
+    #[error("the migrations leave rows of `{table}` that refer to missing rows of `{parent}`")]
+    ForeignKeys {
+        /// Whose rows.
+        table: String,
+        /// What they refer to.
+        parent: String,
+    },
+    /// The database could not be used, or not in time.
+    #[error("the migrations could not be applied: {0}")]
+    Database(#[from] DatabaseError),
+}
+
+impl MigrationError {
+    /// True where neither the plugin nor its tenant can do anything about it.
+    pub fn is_host_fault(&self) -> bool {
+        matches!(self, MigrationError::Database(DatabaseError::Unavailable(_)))
+    }
+}
+
+impl Databases {
+    /// Applies the migrations of `plugin` that are pending, all of them or none. Run again, it finds nothing to do.
+    pub async fn migrate(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        limits: &Limits,
+        migrations: &[Migration],
+    ) -> Result<Applied, MigrationError> {
+        if let Some(pair) = migrations
+            .windows(2)
+            .find(|pair| pair[0].number >= pair[1].number)
+        {
+            return Err(MigrationError::Order(pair[1].file_name()));
+        }
+        let deadline = Instant::now() + TIME;
+        let lease = self
+            .tenant(tenant)
+            .lease(Role::Writer, deadline)
+            .await?
+            .for_migration();
+        let (plugin, migrations, now) = (plugin.clone(), migrations.to_vec(), self.clock.now());
+        let work = move |connection: &mut Connection| {
+            let result = in_transaction(connection, || apply(connection, &plugin, &migrations, now));
+            Ok(result)
+        };
+        let (lease, result) = job::run(&self.threads, lease, deadline, limits.database_size.0, work).await;
+        let applied = result??;
+        if let Some(lease) = &lease {
+            lease.tenant.schema_changed();
+        }
+        Ok(applied)
+    }
+
+    /// The migrations of `plugin` that the database has, in their order. Changes nothing, and makes no file where the
+    /// tenant has none.
+    pub async fn applied(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+    ) -> Result<Vec<AppliedMigration>, DatabaseError> {
+        if !self.file(tenant).exists() {
+            return Ok(Vec::new());
+        }
+        let deadline = Instant::now() + TIME;
+        let lease = self.tenant(tenant).lease(Role::Reader, deadline).await?;
+        let plugin = plugin.clone();
+        let work = move |connection: &mut Connection| {
+            bookkeeping(connection, &plugin)
+                .map(|applied| applied.into_values().collect())
+                .map_err(|error| failure::translate(&error, &connection.handle.watch))
+        };
+        let (_lease, result) = job::run(&self.threads, lease, deadline, u64::MAX, work).await;
+        result
+    }
+}
+
+fn in_transaction<T>(
+    connection: &Connection,
+    work: impl FnOnce() -> Result<T, MigrationError>,
+) -> Result<T, MigrationError> {
+    let host = |sql: &str| {
+        connection
+            .as_host(|raw| raw.execute_batch(sql))
+            .map_err(|error| MigrationError::Database(failure::translate(&error, &connection.handle.watch)))
+    };
+    host("BEGIN IMMEDIATE")?;
+    // What fails is rolled back with the connection, which nobody uses again.
+    let done = work()?;
+    host("COMMIT")?;
+    Ok(done)
+}
+
+fn apply(
+    connection: &Connection,
+    plugin: &PluginName,
+    migrations: &[Migration],
+    now: Timestamp,
+) -> Result<Applied, MigrationError> {
+    let database = |error: rusqlite::Error| {
+        MigrationError::Database(failure::translate(&error, &connection.handle.watch))
+    };
+    connection
+        .as_host(|raw| raw.execute_batch(CREATE_BOOKKEEPING))
+        .map_err(database)?;
+    let before = bookkeeping(connection, plugin).map_err(database)?;
+    let (pending, beyond) = compare(&before, migrations)?;
+    for migration in &pending {
+        run_file(connection, migration)?;
+        connection
+            .as_host(|raw| {
+                raw.execute(
+                    "INSERT INTO _mortise_migrations (plugin, number, name, checksum, applied_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                    (
+                        plugin.as_str(),
+                        migration.number,
+                        &migration.name,
+                        &migration.checksum,
+                        now.0,
+                    ),
+                )
+            })
+            .map_err(database)?;
+    }
+    if !pending.is_empty() {
+        let dangling = connection.as_host(dangling_reference).map_err(database)?;
+        if let Some((table, parent)) = dangling {
+            return Err(MigrationError::ForeignKeys { table, parent });
+        }
+    }
+    Ok(Applied {
+        applied: pending.iter().map(|migration| migration.file_name()).collect(),
+        beyond,
+    })
+}
+
+/// What of `migrations` is pending, and the names of those that only the database knows.
+fn compare<'m>(
+    before: &BTreeMap<u32, AppliedMigration>,
+    migrations: &'m [Migration],
+) -> Result<(Vec<&'m Migration>, Vec<String>), MigrationError> {
+    let newest_known = migrations.last().map_or(0, |migration| migration.number);
+    let newest_applied = before.keys().next_back().copied().unwrap_or(0);
+    let mut pending = Vec::new();
+    for migration in migrations {
+        match before.get(&migration.number) {
+            Some(applied) if applied.checksum == migration.checksum => {}
+            Some(_) => return Err(MigrationError::Changed(migration.file_name())),
+            None if migration.number < newest_applied => {
+                return Err(MigrationError::Order(migration.file_name()));
+            }
+            None => pending.push(migration),
+        }
+    }
+    let mut beyond = Vec::new();
+    for applied in before.values() {
+        let is_known = migrations
+            .binary_search_by_key(&applied.number, |migration| migration.number)
+            .is_ok();
+        if !is_known && applied.number < newest_known {
+            return Err(MigrationError::Missing(applied.file_name()));
+        }
+        if !is_known {
+            beyond.push(applied.file_name());
+        }
+    }
+    Ok((pending, beyond))
+}
+
+/// Runs the statements of one file, one after the other.
+fn run_file(connection: &Connection, migration: &Migration) -> Result<(), MigrationError> {
+    let sql = migration.sql.as_str();
+    let mut position = 0;
+    let failed = |position: usize, message: String| {
+        let rest = sql.get(position..).unwrap_or_default();
+        let begin = position + (rest.len() - rest.trim_start().len());
+        MigrationError::Failed {
+            file: migration.file_name(),
+            line: 1 + sql.get(..begin).unwrap_or(sql).matches('\n').count(),
+            message,
+        }
+    };
+    if let Some(nul) = sql.find('\0') {
+        return Err(failed(nul, "the file contains a NUL character".to_owned()));
+    }
+    let watch = &connection.handle.watch;
+    let explain = |position: usize, error: &rusqlite::Error| match failure::translate(error, watch) {
+        error @ (DatabaseError::Unavailable(_) | DatabaseError::Conflict(_)) => {
+            MigrationError::Database(error)
+        }
+        error => failed(position, error.to_string()),
+    };
+    let mut batch = rusqlite::Batch::new(&connection.raw, sql);
+    loop {
+        watch.begin_compiling();
+        let next = batch.next();
+        let bytes = watch.end_compiling();
+        let Some(mut statement) = next.map_err(|error| explain(position, &error))? else {
+            return Ok(());
+        };
+        // Without parameters this is the text as it stands in the file.
+        let text = statement.expanded_sql().unwrap_or_default();
+        let begin = sql
+            .get(position..)
+            .and_then(|rest| rest.find(&text))
+            .map_or(position, |offset| position + offset);
+        if statement.parameter_count() > 0 {
+            return Err(failed(begin, "a migration has no parameters".to_owned()));
+        }
+        let limit = |bytes| connection.raw.set_limit(Limit::SQLITE_LIMIT_LENGTH, bytes);
+        limit(bytes.unwrap_or(VALUE_BYTES)).map_err(|error| explain(begin, &error))?;
+        let mut rows = statement.raw_query();
+        while rows.next().map_err(|error| explain(begin, &error))?.is_some() {}
+        drop(rows);
+        drop(statement);
+        limit(VALUE_BYTES).map_err(|error| explain(begin, &error))?;
+        position = begin + text.len();
+    }
+}
+
+/// What the host has written down about `plugin`.
+fn bookkeeping(
+    connection: &Connection,
+    plugin: &PluginName,
+) -> rusqlite::Result<BTreeMap<u32, AppliedMigration>> {
+    connection.as_host(|raw| {
+        let exists = raw
+            .query_row(
+                "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_mortise_migrations'",
+                [],
+                |_| Ok(()),
+            )
+            .optional()?;
+        if exists.is_none() {
+            return Ok(BTreeMap::new());
+        }
+        let mut statement = raw.prepare(
+            "SELECT number, name, checksum, applied_at FROM _mortise_migrations WHERE plugin = ?1 ORDER BY number",
+        )?;
+        let rows = statement.query_map([plugin.as_str()], |row| {
+            let migration = AppliedMigration {
+                number: row.get(0)?,
+                name: row.get(1)?,
+                checksum: row.get(2)?,
+                applied_at: Timestamp(row.get(3)?),
+            };
+            Ok((migration.number, migration))
+        })?;
+        rows.collect()
+    })
+}
+
+/// A table with a row whose parent is missing, and the parent's table.
+fn dangling_reference(raw: &rusqlite::Connection) -> rusqlite::Result<Option<(String, String)>> {
+    raw.query_row("PRAGMA foreign_key_check", [], |row| {
+        Ok((row.get(0)?, row.get(2)?))
+    })
+    .optional()
+}
+
+impl AppliedMigration {
+    /// The name of its file.
+    pub fn file_name(&self) -> String {
+        format!("{:04}_{}.sql", self.number, self.name)
+    }
+}

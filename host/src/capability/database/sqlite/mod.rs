@@ -1,0 +1,230 @@
+//! The engine on SQLite: one file for each tenant.
+//!
+//! - `pool`: a tenant's connections, and the right to use one.
+//! - `connection`: how one is set up; `authorizer` and `functions`: what SQL may do on it; `watch`: its clock.
+//! - `job`: work on a connection off the async threads, which stops when nobody waits for it.
+//! - `run`: one statement; `transaction`, `cursor`: what stays open between host calls; `migrate`: changing schemas.
+//! - `failure`: SQLite's errors in the words of the contract.
+//!
+//! Invariant: nothing outside this folder knows rusqlite, and every statement of a plugin is compiled in `run` or
+//! `migrate`.
+
+mod authorizer;
+mod connection;
+mod cursor;
+mod failure;
+mod functions;
+mod job;
+mod migrate;
+mod pool;
+mod run;
+mod transaction;
+mod watch;
+
+use std::collections::HashMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use moka::sync::Cache;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+pub use cursor::Cursor;
+pub use migrate::{Applied, AppliedMigration, MigrationError};
+pub use transaction::{OpenMark, Transaction};
+
+use super::error::DatabaseError;
+use super::statement::{Answer, Scope, Statement, Want};
+use crate::domain::clock::SharedClock;
+use crate::domain::id::TenantId;
+use pool::{Role, Tenant};
+use run::Outcome;
+
+/// So many tenants' files stay open beside those in use. One takes up to three connections at rest, which is nine
+/// file descriptors, so that all stay below the usual 1,024.
+const OPEN_TENANTS: u64 = 80;
+
+/// A file that nobody used for this long is closed.
+const IDLE: Duration = Duration::from_secs(5 * 60);
+
+/// So many statements run at once, over all tenants. More would only wait for the same disk and processors.
+const THREADS: usize = 64;
+
+/// So many cursors are open at once, over all tenants; each keeps a thread.
+const CURSORS: usize = 64;
+
+/// How long deleting a tenant's database waits for those who use it.
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// The databases of all tenants.
+pub struct Databases {
+    folder: PathBuf,
+    clock: SharedClock,
+    /// Keeps those open that were used last.
+    recent: Cache<TenantId, Arc<Tenant>>,
+    /// Finds those that are in use though no longer recent, so that no tenant has two writers.
+    open: Mutex<HashMap<TenantId, Weak<Tenant>>>,
+    threads: Arc<Semaphore>,
+    cursors: Arc<Semaphore>,
+}
+
+impl Databases {
+    /// Databases in `folder`, which is made, for the host only, where it is missing. Files are opened when they are
+    /// first used. `clock` dates migrations.
+    pub fn new(folder: impl Into<PathBuf>, clock: SharedClock) -> std::io::Result<Self> {
+        Self::with_open(folder.into(), clock, OPEN_TENANTS)
+    }
+
+    fn with_open(folder: PathBuf, clock: SharedClock, open: u64) -> std::io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        Ok(Self {
+            // Files are opened without following links; only the operator may have some on the way.
+            folder: folder.canonicalize()?,
+            clock,
+            recent: Cache::builder().max_capacity(open).time_to_idle(IDLE).build(),
+            open: Mutex::new(HashMap::new()),
+            threads: Arc::new(Semaphore::new(THREADS)),
+            cursors: Arc::new(Semaphore::new(CURSORS)),
+        })
+    }
+
+    /// Runs a statement on its own. `may_write` is false where the same invocation holds the writer already: waiting
+    /// for it would be waiting for oneself.
+    pub async fn run(
+        &self,
+        scope: &Scope,
+        statement: Statement,
+        want: Want,
+        may_write: bool,
+    ) -> Result<Answer, DatabaseError> {
+        let tenant = self.tenant(scope.tenant);
+        let mut statement = statement;
+        // Whether it reads is SQLite's to say, not the first word's; the word only spares most writes a detour.
+        if !may_write || begins_like_a_read(&statement.sql) {
+            match self.run_on(&tenant, Role::Reader, scope, statement, want).await? {
+                Outcome::Done(answer) => return Ok(answer),
+                Outcome::NeedsWriter(back) => statement = back,
+            }
+        }
+        if !may_write {
+            return Err(DatabaseError::Invalid(
+                "this statement writes outside of the transaction that is open in the same invocation, and would wait \
+                 for it forever; run it on the transaction, or end that first"
+                    .to_owned(),
+            ));
+        }
+        match self.run_on(&tenant, Role::Writer, scope, statement, want).await? {
+            Outcome::Done(answer) => Ok(answer),
+            Outcome::NeedsWriter(_) => Err(DatabaseError::Unavailable("the database failed".to_owned())),
+        }
+    }
+
+    /// Begins a transaction. It writes, so that it waits for whoever writes now.
+    pub async fn begin(&self, scope: &Scope, mark: OpenMark) -> Result<Transaction, DatabaseError> {
+        let lease = self
+            .tenant(scope.tenant)
+            .lease(Role::Writer, scope.deadline)
+            .await?;
+        Transaction::begin(&self.threads, lease, scope, mark).await
+    }
+
+    /// Starts a statement whose rows are read piece by piece.
+    pub async fn open(&self, scope: &Scope, statement: Statement) -> Result<Cursor, DatabaseError> {
+        let permit = self.cursors.clone().try_acquire_owned().map_err(|_| {
+            DatabaseError::Limit(format!("all {CURSORS} cursors of the host are in use; try again"))
+        })?;
+        let lease = self
+            .tenant(scope.tenant)
+            .lease(Role::Cursor, scope.deadline)
+            .await?;
+        Cursor::open(lease, permit, scope, statement).await
+    }
+
+    /// Closes a tenant's database and deletes it. The tenant must not be served any more.
+    pub async fn forget(&self, tenant: TenantId) -> std::io::Result<()> {
+        let open = self.tenant(tenant);
+        open.delete(Instant::now() + LEAVING).await?;
+        self.recent.invalidate(&tenant);
+        self.lock().remove(&tenant);
+        Ok(())
+    }
+
+    /// How many tenants' databases are open.
+    pub fn open_tenants(&self) -> usize {
+        self.recent.run_pending_tasks();
+        self.lock()
+            .values()
+            .filter(|tenant| tenant.strong_count() > 0)
+            .count()
+    }
+
+    async fn run_on(
+        &self,
+        tenant: &Arc<Tenant>,
+        role: Role,
+        scope: &Scope,
+        statement: Statement,
+        want: Want,
+    ) -> Result<Outcome, DatabaseError> {
+        let lease = tenant.lease(role, scope.deadline).await?;
+        let (deadline, bounds) = (scope.statement_deadline(), scope.bounds());
+        let bytes = scope.limits.database_size.0;
+        let work =
+            move |connection: &mut connection::Connection| run::run(connection, statement, want, bounds);
+        let (_lease, result) = job::run(&self.threads, lease, deadline, bytes, work).await;
+        result
+    }
+
+    fn tenant(&self, id: TenantId) -> Arc<Tenant> {
+        if let Some(tenant) = self.recent.get(&id) {
+            return tenant;
+        }
+        self.recent.get_with(id, || {
+            let mut open = self.lock();
+            if let Some(tenant) = open.get(&id).and_then(Weak::upgrade) {
+                return tenant;
+            }
+            open.retain(|_, tenant| tenant.strong_count() > 0);
+            let tenant = Arc::new(Tenant::new(id, self.file(id)));
+            open.insert(id, Arc::downgrade(&tenant));
+            tenant
+        })
+    }
+
+    /// The tenants that have a file.
+    pub fn stored(&self) -> std::io::Result<Vec<TenantId>> {
+        let mut tenants = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            let is_database = path.extension().is_some_and(|extension| extension == "db");
+            tenants.extend(
+                stem.filter(|_| is_database)
+                    .and_then(|stem| stem.parse::<TenantId>().ok()),
+            );
+        }
+        Ok(tenants)
+    }
+
+    fn file(&self, id: TenantId) -> PathBuf {
+        self.folder.join(format!("{id}.db"))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Weak<Tenant>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn begins_like_a_read(sql: &str) -> bool {
+    let word = sql
+        .trim_start()
+        .split(|character: char| !character.is_ascii_alphabetic())
+        .next()
+        .unwrap_or("");
+    ["select", "with", "values", "explain"]
+        .iter()
+        .any(|read| word.eq_ignore_ascii_case(read))
+}

@@ -1,0 +1,293 @@
+//! The connections of one tenant: one that writes, a few that read, a few for cursors.
+//!
+//! A [`Lease`] is the right to one of them. It comes back when the lease is dropped, wherever that happens and
+//! whatever the guest did: a connection inside a transaction is rolled back first, on a thread that may block.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use super::super::error::DatabaseError;
+use super::connection::{Connection, Use};
+use crate::domain::id::TenantId;
+
+/// How long a statement waits for its turn.
+const TURN: Duration = Duration::from_secs(5);
+
+/// The kinds of connections that a tenant has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The one that writes. Waiting is fair: first come, first served.
+    Writer,
+    /// Reads of one statement.
+    Reader,
+    /// Reads that stay open between host calls, apart from the readers so that they cannot take all of those.
+    Cursor,
+}
+
+/// An open database of one tenant.
+pub(super) struct Tenant {
+    pub(super) id: TenantId,
+    pub(super) file: PathBuf,
+    writer: Slots,
+    readers: Slots,
+    cursors: Slots,
+    /// Counts the migrations that ran; connections throw away what they compiled before.
+    schema: AtomicU64,
+    /// The file exists and is in WAL mode, so that it can be opened for reading only. Also taken to make it so.
+    ready: Mutex<bool>,
+    closed: AtomicBool,
+}
+
+/// The right to use one connection, alone.
+pub(super) struct Lease {
+    pub(super) tenant: Arc<Tenant>,
+    role: Role,
+    migrates: bool,
+    connection: Option<Connection>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+struct Slots {
+    count: u32,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Role {
+    const ALL: [Role; 3] = [Role::Writer, Role::Reader, Role::Cursor];
+
+    const fn count(self) -> u32 {
+        match self {
+            Role::Writer => 1,
+            Role::Reader => 2,
+            Role::Cursor => 4,
+        }
+    }
+}
+
+impl Tenant {
+    pub(super) fn new(id: TenantId, file: PathBuf) -> Self {
+        Self {
+            id,
+            file,
+            writer: Slots::new(Role::Writer),
+            readers: Slots::new(Role::Reader),
+            cursors: Slots::new(Role::Cursor),
+            schema: AtomicU64::new(0),
+            ready: Mutex::new(false),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Waits for a connection, no longer than `deadline` and a few seconds.
+    pub(super) async fn lease(
+        self: &Arc<Self>,
+        role: Role,
+        deadline: Instant,
+    ) -> Result<Lease, DatabaseError> {
+        let permits = self.slots(role).permits.clone();
+        // The uncontended way, without a timer.
+        if let Ok(permit) = permits.clone().try_acquire_owned() {
+            return self.leased(role, permit);
+        }
+        if role == Role::Cursor {
+            return Err(DatabaseError::Limit(format!(
+                "the tenant has {} cursors open, which is all it may have; read one to its end or drop it",
+                role.count()
+            )));
+        }
+        match timeout_at(deadline.min(Instant::now() + TURN), permits.acquire_owned()).await {
+            Ok(Ok(permit)) => self.leased(role, permit),
+            Ok(Err(_)) => Err(deleted()),
+            Err(_) => Err(DatabaseError::Conflict(match role {
+                Role::Writer => "another writer held the database for too long; try again".to_owned(),
+                Role::Reader | Role::Cursor => "the tenant's other reads took too long; try again".to_owned(),
+            })),
+        }
+    }
+
+    /// The schema has changed.
+    pub(super) fn schema_changed(&self) {
+        self.schema.fetch_add(1, Ordering::Release);
+    }
+
+    /// Which schema holds; another number after each change.
+    pub(super) fn schema(&self) -> u64 {
+        self.schema.load(Ordering::Acquire)
+    }
+
+    /// Lets nobody in any more, waits for those inside, and removes the files. What does not end by `deadline` keeps
+    /// a file that has no name any more.
+    pub(super) async fn delete(self: &Arc<Self>, deadline: Instant) -> std::io::Result<()> {
+        self.closed.store(true, Ordering::Release);
+        for role in Role::ALL {
+            let slots = self.slots(role);
+            let all = timeout_at(deadline, slots.permits.clone().acquire_many_owned(slots.count)).await;
+            slots.permits.close();
+            drop(all);
+        }
+        let tenant = self.clone();
+        tokio::task::spawn_blocking(move || {
+            for role in Role::ALL {
+                drop(tenant.slots(role).take_all());
+            }
+            // The main file last, so that a log without its file is never taken for another file's.
+            for suffix in ["-wal", "-shm", ""] {
+                let mut file = tenant.file.clone().into_os_string();
+                file.push(suffix);
+                match fs::remove_file(file) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                    Ok(()) | Err(_) => {}
+                }
+            }
+            Ok(())
+        })
+        .await
+        .map_err(std::io::Error::other)?
+    }
+
+    fn leased(self: &Arc<Self>, role: Role, permit: OwnedSemaphorePermit) -> Result<Lease, DatabaseError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(deleted());
+        }
+        Ok(Lease {
+            tenant: self.clone(),
+            role,
+            migrates: false,
+            connection: self.slots(role).take(),
+            permit: Some(permit),
+        })
+    }
+
+    fn slots(&self, role: Role) -> &Slots {
+        match role {
+            Role::Writer => &self.writer,
+            Role::Reader => &self.readers,
+            Role::Cursor => &self.cursors,
+        }
+    }
+
+    fn open(&self, role: Role, migrates: bool) -> rusqlite::Result<Connection> {
+        let mut ready = lock(&self.ready);
+        if role == Role::Writer {
+            let purpose = if migrates { Use::Migrate } else { Use::Write };
+            let connection = Connection::open(&self.file, purpose, self.schema())?;
+            *ready = true;
+            return Ok(connection);
+        }
+        if !*ready {
+            let writer = Connection::open(&self.file, Use::Write, self.schema())?;
+            *ready = true;
+            self.writer.give_back(writer);
+        }
+        drop(ready);
+        Connection::open(&self.file, Use::Read, self.schema())
+    }
+}
+
+impl Drop for Tenant {
+    fn drop(&mut self) {
+        let connections: Vec<Connection> = Role::ALL
+            .iter()
+            .flat_map(|role| self.slots(*role).take_all())
+            .collect();
+        // Closing the last connection writes the log back into the file, which takes a while.
+        if !connections.is_empty() {
+            off_thread(move || drop(connections));
+        }
+    }
+}
+
+impl Lease {
+    /// The connection, opened where it was not. Blocks.
+    pub(super) fn connection(&mut self) -> rusqlite::Result<&mut Connection> {
+        match self.connection {
+            Some(ref mut connection) => Ok(connection),
+            None => Ok(self
+                .connection
+                .insert(self.tenant.open(self.role, self.migrates)?)),
+        }
+    }
+
+    /// Keeps the right, but with a connection for migrations, which nobody uses afterwards.
+    pub(super) fn for_migration(mut self) -> Self {
+        if let Some(connection) = self.connection.take() {
+            self.tenant.slots(self.role).give_back(connection);
+        }
+        self.migrates = true;
+        self
+    }
+
+    /// Closes the connection instead of giving it back. Blocks.
+    pub(super) fn close_connection(&mut self) {
+        self.connection = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        let closed = self.tenant.closed.load(Ordering::Acquire);
+        if connection.is_clean() && !closed {
+            self.tenant.slots(self.role).give_back(connection);
+            return;
+        }
+        let (tenant, role, permit) = (self.tenant.clone(), self.role, self.permit.take());
+        off_thread(move || {
+            connection.roll_back();
+            if connection.is_clean() && !closed {
+                tenant.slots(role).give_back(connection);
+            } else {
+                drop(connection);
+            }
+            // Only now somebody else may have the turn.
+            drop(permit);
+        });
+    }
+}
+
+impl Slots {
+    fn new(role: Role) -> Self {
+        Self {
+            count: role.count(),
+            permits: Arc::new(Semaphore::new(role.count() as usize)),
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn take(&self) -> Option<Connection> {
+        lock(&self.idle).pop()
+    }
+
+    fn take_all(&self) -> Vec<Connection> {
+        std::mem::take(&mut *lock(&self.idle))
+    }
+
+    fn give_back(&self, connection: Connection) {
+        lock(&self.idle).push(connection);
+    }
+}
+
+/// Runs what may block where that hurts nobody; here and now where no runtime is left.
+fn off_thread(work: impl FnOnce() + Send + 'static) {
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
+    }
+}
+
+fn deleted() -> DatabaseError {
+    DatabaseError::Unavailable("the tenant's database was deleted".to_owned())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,351 @@
+//! One statement on one connection. Everything here blocks.
+
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
+use rusqlite::limits::Limit;
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Row};
+
+use super::super::error::DatabaseError;
+use super::super::statement::{Answer, Bounds, Rows, Statement, Value, Want, weight};
+use super::connection::{Connection, Use, VALUE_BYTES};
+use super::failure;
+
+/// What came of a statement.
+pub(super) enum Outcome {
+    /// It ran.
+    Done(Answer),
+    /// It writes, and this connection only reads. Nothing has happened.
+    NeedsWriter(Statement),
+}
+
+/// A compiled statement of a plugin, with the value size that it may run with.
+pub(super) struct Prepared<'c> {
+    connection: &'c Connection,
+    statement: Option<CachedStatement<'c>>,
+    bounded: bool,
+}
+
+/// Rows on their way out of SQLite.
+pub(super) struct Reading<'s> {
+    rows: rusqlite::Rows<'s>,
+    columns: usize,
+    /// A row was read and did not fit into the piece before.
+    pending: bool,
+}
+
+/// Runs a plugin's statement.
+pub(super) fn run(
+    connection: &mut Connection,
+    statement: Statement,
+    want: Want,
+    bounds: Bounds,
+) -> Result<Outcome, DatabaseError> {
+    let shared: &Connection = connection;
+    let result = run_shared(shared, statement, want, bounds);
+    result.map_err(|error| broken_or(connection, error))
+}
+
+fn run_shared(
+    connection: &Connection,
+    statement: Statement,
+    want: Want,
+    bounds: Bounds,
+) -> Result<Outcome, Failed> {
+    let mut prepared = prepare(connection, &statement.sql)?;
+    let reads = prepared.get()?.readonly();
+    if !reads && connection.purpose == Use::Read {
+        drop(prepared);
+        return Ok(Outcome::NeedsWriter(statement));
+    }
+    bind(prepared.get()?, &statement.params)?;
+    // A write that also answers rows can fail after it has written, because its rows are too many.
+    let guarded = !reads && prepared.get()?.column_count() > 0;
+    let answer = if guarded {
+        undone_on_failure(connection, || answer(connection, prepared.get()?, want, bounds))?
+    } else {
+        answer(connection, prepared.get()?, want, bounds)?
+    };
+    Ok(Outcome::Done(answer))
+}
+
+/// What went wrong: something SQLite said, or something found before asking it.
+pub(super) enum Failed {
+    Sqlite(rusqlite::Error),
+    Found(DatabaseError),
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Self {
+        Failed::Sqlite(error)
+    }
+}
+
+impl From<DatabaseError> for Failed {
+    fn from(error: DatabaseError) -> Self {
+        Failed::Found(error)
+    }
+}
+
+/// Translates a failure and marks the connection where it must not be used again.
+pub(super) fn broken_or(connection: &mut Connection, failed: Failed) -> DatabaseError {
+    match failed {
+        Failed::Found(error) => error,
+        Failed::Sqlite(error) => {
+            connection.broken |= failure::breaks_connection(&error);
+            failure::translate(&error, &connection.handle.watch)
+        }
+    }
+}
+
+/// Compiles a plugin's statement, or finds it compiled.
+pub(super) fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<Prepared<'c>, Failed> {
+    // SQLite would stop reading at a NUL and not see what follows.
+    if sql.contains('\0') {
+        return Err(invalid("the statement contains a NUL character"));
+    }
+    let watch = &connection.handle.watch;
+    watch.begin_compiling();
+    let statement = connection.raw.prepare_cached(sql);
+    let value_bytes = watch.end_compiling();
+    let mut prepared = Prepared {
+        connection,
+        statement: Some(statement?),
+        bounded: false,
+    };
+    if let Some(bytes) = value_bytes {
+        connection.raw.set_limit(Limit::SQLITE_LIMIT_LENGTH, bytes)?;
+        prepared.bounded = true;
+    }
+    let statement = prepared.get()?;
+    // Compiling white space gives a statement that does nothing and cannot be run.
+    if statement.column_count() == 0 && statement.readonly() {
+        return Err(invalid("there is no statement in this text"));
+    }
+    Ok(prepared)
+}
+
+/// Binds `$1`, `$2` and so on. SQLite takes such names for words and numbers them as they come, so that the number
+/// has to be read from the name.
+pub(super) fn bind(statement: &mut rusqlite::Statement<'_>, params: &[Value]) -> Result<(), Failed> {
+    let count = statement.parameter_count();
+    for index in 1..=count {
+        let name = statement.parameter_name(index).unwrap_or("?");
+        let number = name
+            .strip_prefix('$')
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()) && !digits.starts_with('0'))
+            .and_then(|digits| digits.parse::<usize>().ok());
+        let Some(number) = number else {
+            return Err(invalid(format!(
+                "`{name}` is not a parameter; write `$1`, `$2`, … (and CAST(… AS …) for a type)"
+            )));
+        };
+        // With distinct numbers, none above their count, and as many as there are values, each value is used.
+        let value = number.checked_sub(1).and_then(|position| params.get(position));
+        let (Some(value), true) = (value, number <= count) else {
+            return Err(wrong_count(params.len(), &format!("uses `{name}`")));
+        };
+        statement.raw_bind_parameter(index, Bind(value))?;
+    }
+    if count != params.len() {
+        return Err(wrong_count(params.len(), &format!("uses {count}")));
+    }
+    Ok(())
+}
+
+fn answer(
+    connection: &Connection,
+    statement: &mut rusqlite::Statement<'_>,
+    want: Want,
+    bounds: Bounds,
+) -> Result<Answer, Failed> {
+    let reads = statement.readonly();
+    let columns = match want {
+        Want::Rows => statement.column_names().into_iter().map(str::to_owned).collect(),
+        Want::Count => Vec::new(),
+    };
+    let mut reading = Reading::of(statement);
+    match want {
+        Want::Rows => Ok(Answer::Rows(Rows {
+            columns,
+            rows: reading.all(bounds)?,
+        })),
+        Want::Count => {
+            reading.skip(bounds.rows)?;
+            drop(reading);
+            Ok(Answer::Changed(if reads { 0 } else { connection.raw.changes() }))
+        }
+    }
+}
+
+/// Runs `work`; where it fails, nothing of it stays, also within a transaction.
+fn undone_on_failure<T>(
+    connection: &Connection,
+    work: impl FnOnce() -> Result<T, Failed>,
+) -> Result<T, Failed> {
+    connection.as_host(|raw| raw.execute_batch("SAVEPOINT mortise"))?;
+    let result = work().and_then(|done| {
+        connection.as_host(|raw| raw.execute_batch("RELEASE mortise"))?;
+        Ok(done)
+    });
+    // A failure of its own, such as a full disk, may have ended everything already.
+    if result.is_err() && !connection.raw.is_autocommit() {
+        connection.as_host(|raw| raw.execute_batch("ROLLBACK TO mortise; RELEASE mortise"))?;
+    }
+    result
+}
+
+impl<'c> Prepared<'c> {
+    /// The statement itself.
+    pub(super) fn get(&mut self) -> Result<&mut CachedStatement<'c>, Failed> {
+        self.statement
+            .as_mut()
+            .ok_or_else(|| invalid("the statement is over"))
+    }
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        let Some(statement) = self.statement.take() else {
+            return;
+        };
+        if self.bounded {
+            // Found in the cache it would run without its bound, since nothing is authorized then.
+            statement.discard();
+            // Only a limit that does not exist can fail.
+            _ = self
+                .connection
+                .raw
+                .set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES);
+        }
+    }
+}
+
+impl<'s> Reading<'s> {
+    pub(super) fn of(statement: &'s mut rusqlite::Statement<'_>) -> Self {
+        Self {
+            columns: statement.column_count(),
+            rows: statement.raw_query(),
+            pending: false,
+        }
+    }
+
+    /// All rows, or an error where they are more than `bounds`.
+    fn all(&mut self, bounds: Bounds) -> Result<Vec<Vec<Value>>, Failed> {
+        let rows = self.piece(bounds)?;
+        if self.pending || self.is_more()? {
+            return Err(too_much(bounds, rows.len()));
+        }
+        Ok(rows)
+    }
+
+    /// The next rows, as many as fit into `bounds`. None is the end.
+    pub(super) fn piece(&mut self, bounds: Bounds) -> Result<Vec<Vec<Value>>, Failed> {
+        let mut rows = Vec::new();
+        let mut left = bounds.bytes;
+        while rows.len() < bounds.rows && self.is_more()? {
+            let Some(row) = self.rows.get() else { break };
+            match read_row(row, self.columns, &mut left)? {
+                Some(values) => rows.push(values),
+                None if rows.is_empty() => return Err(too_much(bounds, 0)),
+                None => break,
+            }
+            self.pending = false;
+        }
+        Ok(rows)
+    }
+
+    fn skip(&mut self, most: usize) -> Result<(), Failed> {
+        let mut count = 0;
+        while self.is_more()? {
+            self.pending = false;
+            count += 1;
+            if count > most {
+                return Err(too_many_rows(most));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_more(&mut self) -> Result<bool, Failed> {
+        if !self.pending {
+            self.rows.advance()?;
+            self.pending = self.rows.get().is_some();
+        }
+        Ok(self.pending)
+    }
+}
+
+/// Copies a row out, or answers `None` where it has more bytes than are left.
+fn read_row(row: &Row<'_>, columns: usize, left: &mut usize) -> Result<Option<Vec<Value>>, Failed> {
+    let mut values = Vec::with_capacity(columns);
+    for index in 0..columns {
+        let value = row.get_ref(index)?;
+        let content = match value {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
+            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 0,
+        };
+        match left.checked_sub(weight(content)) {
+            Some(rest) => *left = rest,
+            None => return Ok(None),
+        }
+        values.push(match value {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(integer) => Value::Integer(integer),
+            ValueRef::Real(real) => Value::Real(real),
+            ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+            ValueRef::Text(bytes) => Value::Text(
+                std::str::from_utf8(bytes)
+                    .map_err(|_| {
+                        let number = index + 1;
+                        invalid(format!(
+                            "column {number} holds text that is not UTF-8; CAST it AS BLOB"
+                        ))
+                    })?
+                    .to_owned(),
+            ),
+        });
+    }
+    Ok(Some(values))
+}
+
+/// A value on its way into a statement, without a copy on our side.
+struct Bind<'a>(&'a Value);
+
+impl ToSql for Bind<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Boolean(boolean) => ValueRef::Integer(i64::from(*boolean)),
+            Value::Integer(integer) => ValueRef::Integer(*integer),
+            Value::Real(real) => ValueRef::Real(*real),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+fn too_much(bounds: Bounds, rows: usize) -> Failed {
+    if rows >= bounds.rows {
+        return too_many_rows(bounds.rows);
+    }
+    Failed::Found(DatabaseError::Limit(format!(
+        "the result has more than the {} bytes that one may have; select less, or open a cursor",
+        bounds.bytes
+    )))
+}
+
+fn too_many_rows(most: usize) -> Failed {
+    Failed::Found(DatabaseError::Limit(format!(
+        "the result has more than the {most} rows that one may have; add a LIMIT, or open a cursor"
+    )))
+}
+
+fn wrong_count(given: usize, used: &str) -> Failed {
+    invalid(format!(
+        "the statement {used}, but {given} values were given; number parameters from `$1` without gaps"
+    ))
+}
+
+fn invalid(message: impl Into<String>) -> Failed {
+    Failed::Found(DatabaseError::Invalid(message.into()))
+}

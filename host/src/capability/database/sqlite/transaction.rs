@@ -1,0 +1,132 @@
+//! A transaction that a guest holds between host calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Semaphore;
+
+use super::super::error::DatabaseError;
+use super::super::statement::{Answer, Scope, Statement, Want};
+use super::job;
+use super::pool::Lease;
+use super::run::{Outcome, run};
+
+/// An open transaction. Dropped while it is open, it is rolled back before anybody else writes.
+pub struct Transaction {
+    open: Option<Open>,
+    threads: Arc<Semaphore>,
+    ended: &'static str,
+}
+
+/// Says that an invocation holds an open transaction, for as long as it does.
+pub struct OpenMark(Arc<AtomicBool>);
+
+struct Open {
+    lease: Lease,
+    mark: OpenMark,
+}
+
+const OVER: &str = "the transaction is over: it was committed or rolled back";
+const ROLLED_BACK: &str =
+    "the transaction is over: a statement in it was stopped, and all of it was rolled back; begin again";
+
+impl OpenMark {
+    /// Marks `flag`. The mark goes when this is dropped.
+    pub fn set(flag: &Arc<AtomicBool>) -> Self {
+        flag.store(true, Ordering::Relaxed);
+        Self(flag.clone())
+    }
+}
+
+impl Drop for OpenMark {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Transaction {
+    /// Begins a transaction on a lease of the writer.
+    pub(super) async fn begin(
+        threads: &Arc<Semaphore>,
+        lease: Lease,
+        scope: &Scope,
+        mark: OpenMark,
+    ) -> Result<Self, DatabaseError> {
+        let (lease, begun) = job::host(threads, lease, scope, "BEGIN IMMEDIATE").await;
+        begun?;
+        Ok(Self {
+            open: lease.map(|lease| Open { lease, mark }),
+            threads: threads.clone(),
+            ended: ROLLED_BACK,
+        })
+    }
+
+    /// Runs a statement in it.
+    pub async fn run(
+        &mut self,
+        scope: &Scope,
+        statement: Statement,
+        want: Want,
+    ) -> Result<Answer, DatabaseError> {
+        let Open { lease, mark } = self.take()?;
+        let bounds = scope.bounds();
+        // Said before the statement runs: a future that is dropped half way never comes back here.
+        self.ended = ROLLED_BACK;
+        let (lease, result) = job::run(
+            &self.threads,
+            lease,
+            scope.statement_deadline(),
+            scope.limits.database_size.0,
+            move |connection| {
+                let result = run(connection, statement, want, bounds);
+                // SQLite ends the whole transaction by itself where a write is interrupted or the disk is full. The
+                // next statement must not run outside of it.
+                Ok((result, connection.is_clean() || connection.broken))
+            },
+        )
+        .await;
+        let (result, ended) = result?;
+        if !ended {
+            self.open = lease.map(|lease| Open { lease, mark });
+        }
+        match result? {
+            Outcome::Done(answer) => Ok(answer),
+            Outcome::NeedsWriter(_) => Err(DatabaseError::Unavailable("the database failed".to_owned())),
+        }
+    }
+
+    /// Ends it and keeps what it did. Where that fails, nothing of it stays.
+    pub async fn commit(&mut self, scope: &Scope) -> Result<(), DatabaseError> {
+        self.end(scope, "COMMIT").await
+    }
+
+    /// Ends it without a trace.
+    pub async fn rollback(&mut self, scope: &Scope) -> Result<(), DatabaseError> {
+        self.end(scope, "ROLLBACK").await
+    }
+
+    /// An error where it is over.
+    pub fn check_open(&self) -> Result<(), DatabaseError> {
+        match self.open {
+            Some(_) => Ok(()),
+            None => Err(self.over()),
+        }
+    }
+
+    async fn end(&mut self, scope: &Scope, sql: &'static str) -> Result<(), DatabaseError> {
+        let Open { lease, mark } = self.take()?;
+        self.ended = OVER;
+        let (lease, result) = job::host(&self.threads, lease, scope, sql).await;
+        // A commit that failed leaves the transaction open; dropping the lease rolls it back.
+        drop((lease, mark));
+        result
+    }
+
+    fn take(&mut self) -> Result<Open, DatabaseError> {
+        self.open.take().ok_or_else(|| self.over())
+    }
+
+    fn over(&self) -> DatabaseError {
+        DatabaseError::Invalid(self.ended.to_owned())
+    }
+}

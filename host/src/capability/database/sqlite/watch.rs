@@ -1,0 +1,157 @@
+//! What stands beside a connection while a plugin's statement runs: whose it is, when it must be done, and why it was
+//! refused. SQLite's callbacks and other threads see this and not the connection.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::hooks::{AuthContext, Authorization};
+
+use super::authorizer::{Author, Verdict, decide};
+use super::functions::MAX_COSTLY_CALLS;
+
+/// The state of one connection that its callbacks share.
+pub(super) struct Watch {
+    origin: Instant,
+    /// Both in nanoseconds since `origin`.
+    armed_at: AtomicU64,
+    deadline: AtomicU64,
+    cancelled: AtomicBool,
+    author: AtomicU8,
+    compiling: AtomicBool,
+    costly_calls: AtomicU32,
+    value_bytes: AtomicI32,
+    denial: Mutex<Option<String>>,
+}
+
+impl Watch {
+    pub(super) fn new() -> Self {
+        Self {
+            origin: monotonic(),
+            armed_at: AtomicU64::new(0),
+            deadline: AtomicU64::new(u64::MAX),
+            cancelled: AtomicBool::new(false),
+            author: AtomicU8::new(Author::Plugin as u8),
+            compiling: AtomicBool::new(false),
+            costly_calls: AtomicU32::new(0),
+            value_bytes: AtomicI32::new(i32::MAX),
+            denial: Mutex::new(None),
+        }
+    }
+
+    /// From now on the connection works for somebody until `deadline`.
+    pub(super) fn arm(&self, deadline: Instant) {
+        self.cancelled.store(false, Ordering::Relaxed);
+        self.arm_again(deadline);
+    }
+
+    /// A new deadline for the same somebody: a cancellation stays.
+    pub(super) fn arm_again(&self, deadline: Instant) {
+        self.armed_at
+            .store(self.nanoseconds(monotonic()), Ordering::Relaxed);
+        self.deadline.store(self.nanoseconds(deadline), Ordering::Relaxed);
+    }
+
+    /// From now on nobody bounds it: what the host itself does between statements must not be interrupted.
+    pub(super) fn disarm(&self) {
+        self.deadline.store(u64::MAX, Ordering::Relaxed);
+        self.cancelled.store(false, Ordering::Relaxed);
+    }
+
+    /// Whoever it worked for is gone.
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// How long the statement was allowed to take.
+    pub(super) fn allowed(&self) -> Duration {
+        let armed_at = self.armed_at.load(Ordering::Relaxed);
+        Duration::from_nanos(self.deadline.load(Ordering::Relaxed).saturating_sub(armed_at))
+    }
+
+    /// True where the statement has to stop.
+    pub(super) fn is_over(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+            || self.nanoseconds(monotonic()) >= self.deadline.load(Ordering::Relaxed)
+    }
+
+    /// Whose SQL is compiled from now on.
+    pub(super) fn set_author(&self, author: Author) -> Author {
+        match self.author.swap(author as u8, Ordering::Relaxed) {
+            0 => Author::Host,
+            2 => Author::Migration,
+            _ => Author::Plugin,
+        }
+    }
+
+    /// A statement is about to be compiled.
+    pub(super) fn begin_compiling(&self) {
+        self.take_denial();
+        self.costly_calls.store(0, Ordering::Relaxed);
+        self.value_bytes.store(i32::MAX, Ordering::Relaxed);
+        self.compiling.store(true, Ordering::Relaxed);
+    }
+
+    /// It was compiled. Answers how large its values may be, where that is less than usual.
+    pub(super) fn end_compiling(&self) -> Option<i32> {
+        self.compiling.store(false, Ordering::Relaxed);
+        let bytes = self.value_bytes.load(Ordering::Relaxed);
+        (bytes < i32::MAX).then_some(bytes)
+    }
+
+    /// Why the last statement was refused, if it was.
+    pub(super) fn take_denial(&self) -> Option<String> {
+        self.denial.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Answers SQLite's question about one action of a statement that it compiles.
+    pub(super) fn authorize(&self, context: &AuthContext<'_>) -> Authorization {
+        let author = match self.author.load(Ordering::Relaxed) {
+            0 => Author::Host,
+            2 => Author::Migration,
+            _ => Author::Plugin,
+        };
+        match decide(author, &context.action) {
+            Verdict::Allow => Authorization::Allow,
+            Verdict::AllowUpTo(bytes) => self.allow_costly(author, bytes),
+            Verdict::Deny(reason) => self.deny(reason),
+        }
+    }
+
+    fn allow_costly(&self, author: Author, bytes: i32) -> Authorization {
+        // SQLite compiles a statement again by itself when the schema has changed under it; its values are then no
+        // longer bounded, so that it must not have become costly.
+        if !self.compiling.load(Ordering::Relaxed) {
+            return self.deny("the schema has just changed; run the statement again".to_owned());
+        }
+        if self.costly_calls.fetch_add(1, Ordering::Relaxed) >= MAX_COSTLY_CALLS && author == Author::Plugin {
+            return self.deny(format!(
+                "a statement may call instr, replace, trim, unhex and json_patch {MAX_COSTLY_CALLS} times in all"
+            ));
+        }
+        self.value_bytes.fetch_min(bytes, Ordering::Relaxed);
+        Authorization::Allow
+    }
+
+    fn deny(&self, reason: String) -> Authorization {
+        // The first reason is the one that names what the author wrote.
+        self.denial
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(reason);
+        Authorization::Deny
+    }
+
+    fn nanoseconds(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The time that deadlines of statements are measured in.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "SQLite asks from threads of its own, where tokio's time is not"
+)]
+fn monotonic() -> Instant {
+    Instant::now()
+}

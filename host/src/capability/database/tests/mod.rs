@@ -1,0 +1,199 @@
+//! Host calls of the database without wasm, against real files.
+
+mod attacks;
+mod cancellation;
+mod cursors;
+mod limits;
+mod migrations;
+mod statements;
+mod tenants;
+mod transactions;
+
+use std::sync::Arc;
+
+use wasmtime::component::{Resource, ResourceTable};
+
+use super::super::bindings::database::{self, Error, Host as _, HostTransaction as _};
+use super::super::{Invocation, testing};
+use super::{DatabaseState, DatabaseView, Databases, Rows, Transaction, Value};
+use crate::domain::clock::{ManualClock, Timestamp};
+use crate::domain::grant::Grants;
+use crate::domain::id::TenantId;
+use crate::domain::limits::Limits;
+use crate::domain::migration::Migration;
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+/// One host with one tenant.
+struct Fixture {
+    folder: tempfile::TempDir,
+    databases: Arc<Databases>,
+    call: Call,
+}
+
+/// One invocation.
+struct Call {
+    invocation: Invocation,
+    state: DatabaseState,
+    table: ResourceTable,
+}
+
+/// A tenant whose schema `sql` made.
+async fn fixture(limits: Limits, sql: &str) -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let databases = Arc::new(Databases::new(folder.path(), Arc::new(ManualClock::new(NOW))).unwrap());
+    let call = call(&databases, None, limits);
+    let fixture = Fixture {
+        folder,
+        databases,
+        call,
+    };
+    if !sql.is_empty() {
+        fixture.migrate(&[migration(1, sql)]).await.unwrap();
+    }
+    fixture
+}
+
+fn call(databases: &Arc<Databases>, tenant: Option<TenantId>, limits: Limits) -> Call {
+    let grants = Grants {
+        database: true,
+        ..Default::default()
+    };
+    let mut invocation = testing::invocation(limits, grants);
+    if let Some(tenant) = tenant {
+        Arc::make_mut(&mut invocation.active).tenant = tenant;
+    }
+    let state = DatabaseState::new(databases, &invocation);
+    Call {
+        invocation,
+        state,
+        table: ResourceTable::new(),
+    }
+}
+
+fn migration(number: u32, sql: &str) -> Migration {
+    Migration::parse(&format!("{number:04}_test.sql"), sql).unwrap()
+}
+
+impl Fixture {
+    fn tenant(&self) -> TenantId {
+        self.call.invocation.active.tenant
+    }
+
+    /// Another invocation for the same tenant, with the same limits.
+    fn another(&self) -> Call {
+        call(
+            &self.databases,
+            Some(self.tenant()),
+            self.call.invocation.limits().clone(),
+        )
+    }
+
+    async fn migrate(&self, migrations: &[Migration]) -> Result<super::Applied, super::MigrationError> {
+        let active = &self.call.invocation.active;
+        self.databases
+            .migrate(active.tenant, &active.plugin, &active.limits, migrations)
+            .await
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join(format!("{}.db", self.tenant()))
+    }
+}
+
+impl Call {
+    fn view(&mut self) -> DatabaseView<'_> {
+        DatabaseView {
+            invocation: &mut self.invocation,
+            state: &mut self.state,
+            table: &mut self.table,
+        }
+    }
+
+    async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Rows, Error> {
+        database::Host::query(&mut self.view(), sql.to_owned(), params.to_vec())
+            .await
+            .unwrap()
+    }
+
+    async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, Error> {
+        database::Host::execute(&mut self.view(), sql.to_owned(), params.to_vec())
+            .await
+            .unwrap()
+    }
+
+    async fn begin(&mut self) -> Result<Resource<Transaction>, Error> {
+        self.view().begin().await.unwrap()
+    }
+
+    async fn execute_in(&mut self, transaction: &Resource<Transaction>, sql: &str) -> Result<u64, Error> {
+        let transaction = Resource::new_borrow(transaction.rep());
+        database::HostTransaction::execute(&mut self.view(), transaction, sql.to_owned(), Vec::new())
+            .await
+            .unwrap()
+    }
+
+    async fn query_in(&mut self, transaction: &Resource<Transaction>, sql: &str) -> Result<Rows, Error> {
+        let transaction = Resource::new_borrow(transaction.rep());
+        database::HostTransaction::query(&mut self.view(), transaction, sql.to_owned(), Vec::new())
+            .await
+            .unwrap()
+    }
+
+    async fn commit(&mut self, transaction: &Resource<Transaction>) -> Result<(), Error> {
+        let transaction = Resource::new_borrow(transaction.rep());
+        self.view().commit(transaction).await.unwrap()
+    }
+
+    /// The one number that `sql` answers.
+    async fn number(&mut self, sql: &str) -> i64 {
+        match self.query(sql, &[]).await.unwrap().rows[0][0] {
+            Value::Integer(number) => number,
+            ref other => panic!("{other:?} is not a number"),
+        }
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+#[track_caller]
+fn is_invalid<T: std::fmt::Debug>(result: Result<T, Error>, part: &str) {
+    assert!(
+        matches!(&result, Err(Error::Invalid(message)) if message.contains(part)),
+        "{result:?}"
+    );
+}
+
+#[track_caller]
+fn is_denied<T: std::fmt::Debug>(result: Result<T, Error>, part: &str) {
+    assert!(
+        matches!(&result, Err(Error::Denied(message)) if message.contains(part)),
+        "{result:?}"
+    );
+}
+
+#[track_caller]
+fn is_limit<T: std::fmt::Debug>(result: Result<T, Error>, part: &str) {
+    assert!(
+        matches!(&result, Err(Error::Limit(message)) if message.contains(part)),
+        "{result:?}"
+    );
+}
+
+#[track_caller]
+fn is_conflict<T: std::fmt::Debug>(result: Result<T, Error>, part: &str) {
+    assert!(
+        matches!(&result, Err(Error::Conflict(message)) if message.contains(part)),
+        "{result:?}"
+    );
+}
+
+#[track_caller]
+fn is_unavailable<T: std::fmt::Debug>(result: Result<T, Error>, part: &str) {
+    assert!(
+        matches!(&result, Err(Error::Unavailable(message)) if message.contains(part)),
+        "{result:?}"
+    );
+}

@@ -1,0 +1,173 @@
+//! New connections: dial a checked address, prove the name by TLS, speak HTTP/1.1.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::rt::{Read, Write};
+use hyper_util::rt::TokioIo;
+use rustls::client::Resumption;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
+use url::Host;
+
+use super::error::{Phase, SendError};
+use super::grant::Target;
+use crate::domain::origin::Scheme;
+
+/// Stops a server from filling memory with headers.
+pub const MOST_RESPONSE_HEADERS: usize = 100;
+/// As above, in bytes.
+pub const MOST_RESPONSE_HEADER_BYTES: usize = 64 * 1024;
+
+/// TLS sessions that a tenant may resume.
+const RESUMABLE_SESSIONS: usize = 32;
+
+/// A connection that can take a request. It ends when this is dropped.
+pub struct Connection {
+    /// Takes the request.
+    pub sender: SendRequest<Full<Bytes>>,
+    /// Who is at the other end.
+    pub peer: SocketAddr,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// The TLS settings of the host: the roots of the web and `extra`.
+pub fn tls_settings(extra: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    for certificate in extra {
+        roots.add(certificate.clone())?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut settings = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    settings.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(settings)
+}
+
+/// The settings for one tenant, whose sessions nobody else resumes.
+pub fn tls_for_tenant(settings: &ClientConfig) -> TlsConnector {
+    let mut settings = settings.clone();
+    settings.resumption = Resumption::in_memory_sessions(RESUMABLE_SESSIONS);
+    TlsConnector::from(Arc::new(settings))
+}
+
+/// Connects to the first of `addresses` that answers. The caller ends it at `deadline`; the addresses share the time
+/// until then, so that one that is silent does not use up the time of the others.
+pub async fn connect(
+    target: &Target,
+    addresses: &[SocketAddr],
+    tls: &TlsConnector,
+    deadline: Instant,
+) -> Result<Connection, SendError> {
+    let (stream, peer) = dial(target, addresses, deadline).await?;
+    match target.origin.scheme() {
+        Scheme::Http => handshake(TokioIo::new(stream), peer, target).await,
+        Scheme::Https => {
+            let stream = tls.connect(server_name(target)?, stream).await.map_err(|error| {
+                tracing::debug!(origin = %target.origin, %error, "a TLS handshake failed");
+                SendError::Tls {
+                    origin: target.origin.to_string(),
+                    reason: tls_reason(&error),
+                }
+            })?;
+            handshake(TokioIo::new(stream), peer, target).await
+        }
+    }
+}
+
+async fn dial(
+    target: &Target,
+    addresses: &[SocketAddr],
+    deadline: Instant,
+) -> Result<(TcpStream, SocketAddr), SendError> {
+    let began = Instant::now();
+    let mut reason = std::io::ErrorKind::TimedOut;
+    for (index, address) in addresses.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let addresses_left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        match timeout_at(
+            Instant::now() + left / addresses_left,
+            TcpStream::connect(address),
+        )
+        .await
+        {
+            Ok(Ok(stream)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(origin = %target.origin, %error, "a connection cannot be set to send at once");
+                }
+                return Ok((stream, *address));
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(origin = %target.origin, %address, %error, "a connection failed");
+                reason = error.kind();
+            }
+            Err(_) => reason = std::io::ErrorKind::TimedOut,
+        }
+    }
+    if reason == std::io::ErrorKind::TimedOut {
+        return Err(SendError::Timeout {
+            phase: Phase::Connect,
+            after: began.elapsed(),
+        });
+    }
+    Err(SendError::Connect {
+        origin: target.origin.to_string(),
+        reason,
+    })
+}
+
+async fn handshake<S>(stream: S, peer: SocketAddr, target: &Target) -> Result<Connection, SendError>
+where
+    S: Read + Write + Unpin + Send + 'static,
+{
+    let handshake = Builder::new()
+        .max_headers(MOST_RESPONSE_HEADERS)
+        .max_header_size(MOST_RESPONSE_HEADER_BYTES)
+        .max_buf_size(MOST_RESPONSE_HEADER_BYTES)
+        .handshake(stream)
+        .await;
+    let (sender, connection) = handshake.map_err(|_| SendError::Connect {
+        origin: target.origin.to_string(),
+        reason: std::io::ErrorKind::ConnectionReset,
+    })?;
+    let origin = target.origin.clone();
+    let task = tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%origin, %error, "an outbound connection ended with an error");
+        }
+    });
+    Ok(Connection {
+        sender,
+        peer,
+        _task: AbortOnDropHandle::new(task),
+    })
+}
+
+fn server_name(target: &Target) -> Result<ServerName<'static>, SendError> {
+    match &target.host {
+        Host::Ipv4(address) => Ok(ServerName::IpAddress((*address).into())),
+        Host::Ipv6(address) => Ok(ServerName::IpAddress((*address).into())),
+        Host::Domain(name) => ServerName::try_from(name.clone())
+            .map_err(|_| SendError::InvalidRequest(format!("`{name}` is not a name that TLS can prove"))),
+    }
+}
+
+/// What rustls says about the other side names certificates and protocols, and nothing of this host.
+fn tls_reason(error: &std::io::Error) -> String {
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    {
+        Some(error) => error.to_string(),
+        None => error.kind().to_string(),
+    }
+}

@@ -1,0 +1,98 @@
+//! Why a request brought no response.
+
+use std::time::Duration;
+
+use super::super::bindings::http_client;
+use super::super::{HostCallsSpent, HostFault};
+use crate::vault::VaultError;
+
+/// Why a request brought no response. The texts go to the guest: they name what the guest or its tenant can change,
+/// and neither addresses of the host's network nor secrets.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The tenant or the operator does not allow it.
+    #[error("{0}")]
+    Denied(String),
+    /// The request cannot be sent as it is.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// The name has no address.
+    #[error("the name `{0}` could not be resolved")]
+    Dns(String),
+    /// Nobody answered at the address.
+    #[error("no connection to {origin}: {reason}")]
+    Connect {
+        /// Where to.
+        origin: String,
+        /// The kind of failure.
+        reason: std::io::ErrorKind,
+    },
+    /// The other side does not prove who it is, or does not speak TLS.
+    #[error("no TLS connection to {origin}: {reason}")]
+    Tls {
+        /// Where to.
+        origin: String,
+        /// What is wrong with the other side.
+        reason: String,
+    },
+    /// One of the time limits was reached.
+    #[error("the request took longer than it may ({phase:?}, after {after:?})")]
+    Timeout {
+        /// What took too long.
+        phase: Phase,
+        /// How long the attempt had lasted.
+        after: Duration,
+    },
+    /// The response body is larger than the plan allows.
+    #[error("the response body is larger than the plan allows")]
+    TooLarge,
+    /// The origin failed too often just now.
+    #[error("the origin failed too often just now")]
+    CircuitOpen,
+    /// The answer is not HTTP as this host accepts it.
+    #[error("{0}")]
+    Protocol(String),
+    /// A limit of the invocation.
+    #[error("{0}")]
+    Limit(String),
+    /// The host cannot open a secret that it stored.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// What a time limit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Resolving, connecting and TLS: nothing of the request was sent.
+    Connect,
+    /// The wait for the response.
+    Response,
+    /// The request as a whole, by its own time limit or because the invocation ends.
+    Whole,
+}
+
+impl From<HostCallsSpent> for SendError {
+    fn from(error: HostCallsSpent) -> Self {
+        SendError::Limit(error.to_string())
+    }
+}
+
+impl SendError {
+    /// The error as the guest gets it. A vault that does not open is the host's fault and ends the invocation.
+    pub fn typed(self) -> wasmtime::Result<http_client::Error> {
+        let text = self.to_string();
+        Ok(match self {
+            SendError::Denied(_) => http_client::Error::Denied(text),
+            SendError::InvalidRequest(_) => http_client::Error::InvalidRequest(text),
+            SendError::Dns(_) => http_client::Error::Dns(text),
+            SendError::Connect { .. } => http_client::Error::Connect(text),
+            SendError::Tls { .. } => http_client::Error::Tls(text),
+            SendError::Timeout { .. } => http_client::Error::Timeout,
+            SendError::TooLarge => http_client::Error::TooLarge,
+            SendError::CircuitOpen => http_client::Error::CircuitOpen,
+            SendError::Protocol(_) => http_client::Error::Protocol(text),
+            SendError::Limit(_) => http_client::Error::Limit(text),
+            SendError::Vault(error) => return Err(HostFault::new(error).into()),
+        })
+    }
+}

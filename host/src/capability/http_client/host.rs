@@ -1,0 +1,153 @@
+//! The host calls of the HTTP client.
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+
+use super::super::bindings::http_client::{self, IncomingResponse, OutgoingRequest};
+use super::super::{HasCapabilities, HostFault, Invocation};
+use super::error::SendError;
+use super::request::Outgoing;
+use super::response::Received;
+use super::send::Exchange;
+use super::{ClientState, Pending, secret};
+use crate::vault::Vault;
+
+/// What the HTTP client sees of its invocation.
+pub struct HttpClientView<'a> {
+    /// The invocation.
+    pub invocation: &'a mut Invocation,
+    /// The resources that the guest holds.
+    pub table: &'a mut ResourceTable,
+    /// Opens sealed secrets.
+    pub vault: &'a Vault,
+    /// The client.
+    pub client: &'a ClientState,
+}
+
+struct HttpClient;
+
+impl HasData for HttpClient {
+    type Data<'a> = HttpClientView<'a>;
+}
+
+/// Links the interface.
+pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    http_client::add_to_linker::<T, HttpClient>(linker, |data| {
+        let state = data.capabilities();
+        HttpClientView {
+            invocation: &mut state.invocation,
+            table: &mut state.table,
+            vault: &state.services.vault,
+            client: &state.http_client,
+        }
+    })
+}
+
+impl HttpClientView<'_> {
+    /// Everything that is decided before a request is on its way.
+    fn admitted(&mut self, request: OutgoingRequest) -> Result<(Exchange, OwnedSemaphorePermit), SendError> {
+        self.invocation.charge_host_call()?;
+        let active = &self.invocation.active;
+        let request = Outgoing::new(request, active, self.vault, self.invocation.call_depth)?;
+        let clients = &self.client.clients;
+        let scheme = request.target.origin.scheme();
+        let reach = secret::reach(scheme, request.carries_secret, clients.config.allow_loopback)?;
+        // The time that the guest asks for only shortens what it has anyway.
+        let most = active.limits.http_total.0.min(self.invocation.remaining());
+        let time = request.timeout.unwrap_or(most).min(most);
+        let place = self.client.budget.place()?;
+        let exchange = Exchange {
+            clients: clients.clone(),
+            tenant: clients.tenant(active.tenant),
+            budget: self.client.budget.clone(),
+            limits: active.limits.clone(),
+            request,
+            reach,
+            deadline: Instant::now() + time,
+        };
+        exchange.admit()?;
+        Ok((exchange, place))
+    }
+
+    async fn sent(&mut self, request: OutgoingRequest) -> Result<Received, SendError> {
+        let (exchange, _place) = self.admitted(request)?;
+        exchange.run().await
+    }
+
+    fn started(&mut self, request: OutgoingRequest) -> Result<Resource<Pending>, SendError> {
+        let (exchange, place) = self.admitted(request)?;
+        let task = tokio::spawn(async move { exchange.run().await });
+        let pending = Pending {
+            task: Some((AbortOnDropHandle::new(task), place)),
+        };
+        self.table.push(pending).map_err(|_| {
+            SendError::Limit("this invocation holds as many resources as it may; drop some".to_owned())
+        })
+    }
+
+    async fn awaited(
+        &mut self,
+        pending: &Resource<Pending>,
+    ) -> wasmtime::Result<Result<Received, SendError>> {
+        if let Err(spent) = self.invocation.charge_host_call() {
+            return Ok(Err(spent.into()));
+        }
+        let Some((task, _place)) = self.table.get_mut(pending)?.task.take() else {
+            return Ok(Err(SendError::InvalidRequest(
+                "the response of this request was waited for before; `wait` works once".to_owned(),
+            )));
+        };
+        Ok(task.await.map_err(HostFault::new)?)
+    }
+
+    fn answer(
+        &mut self,
+        outcome: Result<Received, SendError>,
+    ) -> wasmtime::Result<Result<IncomingResponse, http_client::Error>> {
+        self.client.settle(&mut self.invocation.usage);
+        match outcome {
+            Ok(received) => Ok(Ok(received.into())),
+            Err(error) => error.typed().map(Err),
+        }
+    }
+}
+
+impl http_client::Host for HttpClientView<'_> {
+    async fn send(
+        &mut self,
+        request: OutgoingRequest,
+    ) -> wasmtime::Result<Result<IncomingResponse, http_client::Error>> {
+        let outcome = self.sent(request).await;
+        self.answer(outcome)
+    }
+
+    async fn start(
+        &mut self,
+        request: OutgoingRequest,
+    ) -> wasmtime::Result<Result<Resource<Pending>, http_client::Error>> {
+        let outcome = self.started(request);
+        self.client.settle(&mut self.invocation.usage);
+        match outcome {
+            Ok(pending) => Ok(Ok(pending)),
+            Err(error) => error.typed().map(Err),
+        }
+    }
+}
+
+impl http_client::HostPending for HttpClientView<'_> {
+    async fn wait(
+        &mut self,
+        pending: Resource<Pending>,
+    ) -> wasmtime::Result<Result<IncomingResponse, http_client::Error>> {
+        let outcome = self.awaited(&pending).await?;
+        self.answer(outcome)
+    }
+
+    async fn drop(&mut self, pending: Resource<Pending>) -> wasmtime::Result<()> {
+        self.table.delete(pending)?;
+        self.client.settle(&mut self.invocation.usage);
+        Ok(())
+    }
+}

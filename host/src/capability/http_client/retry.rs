@@ -1,0 +1,218 @@
+//! When a request is sent again, and after how long.
+
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Method, StatusCode};
+
+use super::super::bindings::http_client::Retry;
+use super::error::{Phase, SendError};
+use super::response::Received;
+use crate::domain::clock::Timestamp;
+
+/// More attempts than this help nobody and multiply the load on a server that is in trouble.
+const MOST_ATTEMPTS: u32 = 5;
+const SHORTEST_BACKOFF: Duration = Duration::from_millis(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// How often a request is sent, with the guest's wishes clamped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    attempts: u32,
+    initial_backoff: Duration,
+}
+
+impl From<Option<Retry>> for RetryPolicy {
+    fn from(retry: Option<Retry>) -> Self {
+        let (attempts, backoff) =
+            retry.map_or((1, 0), |retry| (retry.max_attempts, retry.initial_backoff_ms));
+        Self {
+            attempts: attempts.clamp(1, MOST_ATTEMPTS),
+            initial_backoff: Duration::from_millis(backoff.into()).clamp(SHORTEST_BACKOFF, LONGEST_BACKOFF),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// How long to wait before the next attempt, or nothing where `outcome` is final. `attempt` counts from 1;
+    /// `random` is any number, from which the jitter is made.
+    pub fn wait_after(
+        self,
+        attempt: u32,
+        method: &Method,
+        outcome: &Result<Received, SendError>,
+        now: Timestamp,
+        random: u64,
+    ) -> Option<Duration> {
+        if attempt >= self.attempts {
+            return None;
+        }
+        let asked = match outcome {
+            Err(SendError::Dns(_) | SendError::Connect { .. }) => Duration::ZERO,
+            Err(SendError::Timeout {
+                phase: Phase::Connect,
+                ..
+            }) => Duration::ZERO,
+            Err(SendError::Timeout {
+                phase: Phase::Response,
+                ..
+            }) if is_idempotent(method) => Duration::ZERO,
+            Ok(response) if is_idempotent(method) && is_passing(response.status) => {
+                retry_after(&response.headers, now).unwrap_or_default()
+            }
+            _ => return None,
+        };
+        Some(self.backoff(attempt, random).max(asked))
+    }
+
+    /// Doubles with each attempt; the upper half of it is left to chance, so that clients which failed together do not
+    /// come back together.
+    fn backoff(self, attempt: u32, random: u64) -> Duration {
+        let full = self
+            .initial_backoff
+            .saturating_mul(1 << (attempt - 1).min(MOST_ATTEMPTS))
+            .min(LONGEST_BACKOFF);
+        let half = full / 2;
+        let share = u32::try_from(random % 1_000).unwrap_or(0);
+        half + half * share / 1_000
+    }
+}
+
+/// Whether sending a request with this method twice is the same as sending it once.
+pub fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS
+    )
+}
+
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 429 | 502 | 503 | 504)
+}
+
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(Timestamp(date.timestamp().as_millisecond()).since(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(max_attempts: u32, initial_backoff_ms: u32) -> RetryPolicy {
+        RetryPolicy::from(Some(Retry {
+            max_attempts,
+            initial_backoff_ms,
+        }))
+    }
+
+    fn status(status: u16, retry_after: Option<&str>) -> Result<Received, SendError> {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = retry_after {
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+        }
+        Ok(Received {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers,
+            body: Vec::new(),
+        })
+    }
+
+    fn timeout(phase: Phase) -> Result<Received, SendError> {
+        Err(SendError::Timeout {
+            phase,
+            after: Duration::ZERO,
+        })
+    }
+
+    fn is_repeated(method: &Method, outcome: &Result<Received, SendError>) -> bool {
+        policy(2, 100)
+            .wait_after(1, method, outcome, Timestamp(0), 0)
+            .is_some()
+    }
+
+    #[test]
+    fn what_is_repeated_depends_on_the_outcome_and_the_method() {
+        let connect = || SendError::Connect {
+            origin: String::new(),
+            reason: std::io::ErrorKind::ConnectionRefused,
+        };
+        for (outcome, idempotent, other) in [
+            (Err(connect()), true, true),
+            (Err(SendError::Dns(String::new())), true, true),
+            (timeout(Phase::Connect), true, true),
+            (timeout(Phase::Response), true, false),
+            (timeout(Phase::Whole), false, false),
+            (status(429, None), true, false),
+            (status(502, None), true, false),
+            (status(503, None), true, false),
+            (status(504, None), true, false),
+            (status(500, None), false, false),
+            (status(200, None), false, false),
+            (status(302, None), false, false),
+            (Err(SendError::TooLarge), false, false),
+            (Err(SendError::CircuitOpen), false, false),
+            (Err(SendError::Denied(String::new())), false, false),
+            (Err(SendError::Protocol(String::new())), false, false),
+        ] {
+            for method in [
+                Method::GET,
+                Method::HEAD,
+                Method::PUT,
+                Method::DELETE,
+                Method::OPTIONS,
+            ] {
+                assert_eq!(is_repeated(&method, &outcome), idempotent, "{method} {outcome:?}");
+            }
+            for method in [Method::POST, Method::PATCH] {
+                assert_eq!(is_repeated(&method, &outcome), other, "{method} {outcome:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn wishes_of_the_guest_are_clamped() {
+        assert_eq!(policy(u32::MAX, u32::MAX).attempts, MOST_ATTEMPTS);
+        assert_eq!(policy(u32::MAX, u32::MAX).initial_backoff, LONGEST_BACKOFF);
+        assert_eq!(policy(0, 0).attempts, 1);
+        assert_eq!(policy(0, 0).initial_backoff, SHORTEST_BACKOFF);
+        assert_eq!(RetryPolicy::from(None).attempts, 1);
+    }
+
+    #[test]
+    fn the_last_attempt_is_final() {
+        let wait =
+            |attempt| policy(3, 100).wait_after(attempt, &Method::GET, &status(503, None), Timestamp(0), 0);
+        assert!(wait(2).is_some());
+        assert_eq!(wait(3), None);
+    }
+
+    #[test]
+    fn the_wait_doubles_and_varies_by_half() {
+        let wait = |attempt, random| policy(5, 100).backoff(attempt, random).as_millis();
+        assert_eq!([wait(1, 0), wait(2, 0), wait(3, 0)], [50, 100, 200]);
+        assert_eq!([wait(1, 999), wait(2, 1_999)], [99, 199]);
+        assert_eq!(
+            policy(5, u32::MAX).backoff(4, 999),
+            LONGEST_BACKOFF / 2 + LONGEST_BACKOFF / 2 * 999 / 1_000
+        );
+    }
+
+    #[test]
+    fn the_server_can_ask_for_a_longer_wait() {
+        let wait =
+            |text| policy(2, 100).wait_after(1, &Method::GET, &status(429, Some(text)), Timestamp(0), 0);
+        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("0"), Some(Duration::from_millis(50)));
+        assert_eq!(
+            wait("Thu, 01 Jan 1970 00:00:09 GMT"),
+            Some(Duration::from_secs(9))
+        );
+        assert_eq!(wait("soon"), Some(Duration::from_millis(50)));
+        assert_eq!(wait("-1"), Some(Duration::from_millis(50)));
+    }
+}

@@ -1,0 +1,181 @@
+//! One request of a guest, from the first attempt to the last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::address::Reach;
+use super::budget::Budget;
+use super::connect::{Connection, connect};
+use super::error::{Phase, SendError};
+use super::request::Outgoing;
+use super::resolve::addresses;
+use super::response::{self, Received};
+use super::retry::is_idempotent;
+use super::{HttpClients, TenantClient};
+use crate::domain::limits::Limits;
+
+/// A time-out counts against the origin only after this long. Shorter ones say more about the patience of the plugin
+/// that set the limit, and must not close the origin to the tenant's other plugins.
+const FAIR_CHANCE: Duration = Duration::from_secs(1);
+
+/// How long a connection may take to become ready for its next request once the response has been read.
+const READY_AGAIN: Duration = Duration::from_millis(10);
+
+/// A request with everything that it needs on its way.
+pub struct Exchange {
+    /// What the host's clients share.
+    pub clients: Arc<HttpClients>,
+    /// What the tenant's requests share.
+    pub tenant: Arc<TenantClient>,
+    /// What the invocation's requests share.
+    pub budget: Arc<Budget>,
+    /// The limits of the invocation.
+    pub limits: Arc<Limits>,
+    /// What is sent.
+    pub request: Outgoing,
+    /// Where it may go.
+    pub reach: Reach,
+    /// When it ends, come what may.
+    pub deadline: Instant,
+}
+
+/// Why a connection brought no response, and whether the request may go out on another one.
+struct Failed {
+    error: SendError,
+    is_repeatable: bool,
+}
+
+impl Exchange {
+    /// Counts the first attempt, unless the origin is to be left alone.
+    pub fn admit(&self) -> Result<(), SendError> {
+        if !self
+            .tenant
+            .breakers
+            .admits(&self.request.target.origin, self.clients.clock.now())
+        {
+            return Err(SendError::CircuitOpen);
+        }
+        self.budget.take_request()
+    }
+
+    /// Sends an admitted request, again where the retry policy says so. Where a further attempt is not possible, the
+    /// outcome of the last one holds.
+    pub async fn run(&self) -> Result<Received, SendError> {
+        let mut attempt = 1;
+        loop {
+            let outcome = self.attempt().await;
+            let now = self.clients.clock.now();
+            // Without randomness the waits lose their jitter and nothing else.
+            let random = getrandom::u64().unwrap_or_default();
+            let retry = self.request.retry;
+            let Some(wait) = retry.wait_after(attempt, &self.request.method, &outcome, now, random) else {
+                return outcome;
+            };
+            if Instant::now() + wait >= self.deadline {
+                return outcome;
+            }
+            sleep(wait).await;
+            if self.admit().is_err() {
+                return outcome;
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(&self) -> Result<Received, SendError> {
+        let began = Instant::now();
+        self.budget.count_bytes(self.request.body.len());
+        let outcome = timeout_at(self.deadline, self.exchange())
+            .await
+            .unwrap_or_else(|_| {
+                Err(SendError::Timeout {
+                    phase: Phase::Whole,
+                    after: began.elapsed(),
+                })
+            });
+        let origin = &self.request.target.origin;
+        match &outcome {
+            Ok(_) | Err(SendError::TooLarge) => self.tenant.breakers.succeeded(origin),
+            Err(error) if is_fault_of_origin(error) => {
+                self.tenant.breakers.failed(origin, self.clients.clock.now());
+            }
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    async fn exchange(&self) -> Result<Received, SendError> {
+        if let Some(connection) = self.tenant.pool.take(&self.request.target.origin, self.reach) {
+            match self.over(connection).await {
+                // The server closed the connection while it was idle, which says nothing about this request.
+                Err(failed) if failed.is_repeatable => {}
+                outcome => return outcome.map_err(|failed| failed.error),
+            }
+        }
+        let connection = self.open().await?;
+        self.over(connection).await.map_err(|failed| failed.error)
+    }
+
+    async fn open(&self) -> Result<Connection, SendError> {
+        let began = Instant::now();
+        let deadline = began + self.limits.http_connect.0;
+        let (clients, tenant, target) = (&self.clients, &self.tenant, &self.request.target);
+        let opening = async {
+            let addresses = addresses(target, self.reach, &clients.resolver, &tenant.lookups).await?;
+            connect(target, &addresses, &tenant.tls, deadline).await
+        };
+        timeout_at(deadline, opening).await.unwrap_or_else(|_| {
+            Err(SendError::Timeout {
+                phase: Phase::Connect,
+                after: began.elapsed(),
+            })
+        })
+    }
+
+    async fn over(&self, mut connection: Connection) -> Result<Received, Failed> {
+        let began = Instant::now();
+        let sending = connection.sender.try_send_request(self.request.message());
+        let head = match timeout(self.limits.http_first_byte.0, sending).await {
+            Ok(Ok(head)) => head,
+            Ok(Err(mut failed)) => {
+                let is_unsent = failed.take_message().is_some();
+                let error = failed.into_error();
+                return Err(Failed {
+                    is_repeatable: is_unsent || (is_idempotent(&self.request.method) && !error.is_parse()),
+                    error: response::protocol(&error),
+                });
+            }
+            Err(_) => {
+                return Err(Failed {
+                    is_repeatable: false,
+                    error: SendError::Timeout {
+                        phase: Phase::Response,
+                        after: began.elapsed(),
+                    },
+                });
+            }
+        };
+        let most = self.limits.http_response_body.as_usize();
+        let received = Received::read(head, most, self.clients.config.idle)
+            .await
+            .map_err(|error| Failed {
+                is_repeatable: false,
+                error,
+            })?;
+        self.budget.count_bytes(received.body.len());
+        if let Ok(Ok(())) = timeout(READY_AGAIN, connection.sender.ready()).await {
+            self.tenant.pool.put(&self.request.target.origin, connection);
+        }
+        Ok(received)
+    }
+}
+
+fn is_fault_of_origin(error: &SendError) -> bool {
+    match error {
+        SendError::Dns(_) | SendError::Connect { .. } | SendError::Tls { .. } => true,
+        SendError::Timeout { after, .. } => *after >= FAIR_CHANCE,
+        _ => false,
+    }
+}

@@ -1,0 +1,184 @@
+//! The log of a plugin: what it writes through the contract, and what it prints.
+//!
+//! Lines stay with the invocation until it ends and go to the ledger with its record. A line is cut to 8 KiB, loses
+//! its control characters, and has every secret replaced that the plugin has seen; lines beyond the invocation's
+//! budget are counted and dropped.
+
+mod host;
+mod printed;
+
+pub use host::{LogView, add_to_linker};
+pub use printed::PrintedLines;
+
+use secrecy::ExposeSecret;
+
+use super::Invocation;
+use crate::domain::log_line::{Level, LogLine};
+
+/// A longer line is cut: it would be of no use to a reader, and the plugin chooses its length.
+const MAX_LINE_BYTES: usize = 8 * 1024;
+
+/// More fields than this are left out.
+const MAX_FIELDS: usize = 32;
+
+/// Adds a line to the invocation's log, or counts it as dropped.
+pub fn append(invocation: &mut Invocation, level: Level, message: &str, fields: &[(String, String)]) {
+    let limits = invocation.limits();
+    let (most_lines, most_bytes) = (limits.log_lines, limits.log_bytes.as_usize());
+    if invocation.usage.log_lines >= most_lines || invocation.log_bytes >= most_bytes {
+        invocation.usage.log_lines_dropped = invocation.usage.log_lines_dropped.saturating_add(1);
+        return;
+    }
+    let fields: Vec<(String, String)> = fields
+        .iter()
+        .take(MAX_FIELDS)
+        .map(|(name, value)| (clean(invocation, name), clean(invocation, value)))
+        .collect();
+    let line = LogLine {
+        tenant: invocation.active.tenant,
+        plugin: invocation.active.plugin.clone(),
+        invocation: invocation.id,
+        at: invocation.clock.now(),
+        level,
+        message: clean(invocation, message),
+        fields,
+    };
+    if invocation.log_bytes + line.bytes() > most_bytes {
+        invocation.usage.log_lines_dropped = invocation.usage.log_lines_dropped.saturating_add(1);
+        return;
+    }
+    invocation.log_bytes += line.bytes();
+    invocation.usage.log_lines += 1;
+    invocation.log_lines.push(line);
+}
+
+/// Adds what the guest printed, a line for each of its lines. Secrets are taken out first: one with line breaks in it
+/// could not be found in its pieces.
+pub fn append_printed(invocation: &mut Invocation, level: Level, printed: &PrintedLines) {
+    append_text(invocation, level, printed.take());
+}
+
+fn append_text(invocation: &mut Invocation, level: Level, text: String) {
+    let text = without_secrets(invocation, text);
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        append(invocation, level, line, &[]);
+    }
+}
+
+/// The text as it may be stored: one line, without escape sequences that a terminal would obey, without secrets.
+fn clean(invocation: &Invocation, text: &str) -> String {
+    // A secret that the cut would split must not escape the replacement, so the cut leaves room for one.
+    let longest = invocation
+        .revealed
+        .first()
+        .map_or(0, |secret| secret.expose_secret().len());
+    let cut = text.floor_char_boundary(MAX_LINE_BYTES + longest);
+    let mut text = without_secrets(invocation, text[..cut].to_owned());
+    text.truncate(text.floor_char_boundary(MAX_LINE_BYTES));
+    if text.contains(|c: char| c.is_control()) {
+        text = text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+    }
+    text
+}
+
+fn without_secrets(invocation: &Invocation, mut text: String) -> String {
+    for secret in &invocation.revealed {
+        if text.contains(secret.expose_secret()) {
+            text = text.replace(secret.expose_secret(), "[secret]");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+    use crate::domain::grant::Grants;
+    use crate::domain::limits::Limits;
+
+    fn having_seen(secrets: &[&str]) -> Invocation {
+        let mut invocation = testing::invocation(Limits::default(), Grants::default());
+        for secret in secrets {
+            invocation.has_seen(&(*secret).into());
+        }
+        invocation
+    }
+
+    fn messages(invocation: &Invocation) -> Vec<&str> {
+        invocation
+            .log_lines
+            .iter()
+            .map(|line| line.message.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn a_secret_that_is_part_of_another_does_not_uncover_the_rest() {
+        let mut invocation = having_seen(&["key", "key-of-the-house", "key"]);
+        assert_eq!(invocation.revealed.len(), 2);
+        append(
+            &mut invocation,
+            Level::Info,
+            "it is key-of-the-house, and key",
+            &[],
+        );
+        assert_eq!(messages(&invocation), ["it is [secret], and [secret]"]);
+    }
+
+    #[test]
+    fn a_secret_at_the_cut_is_taken_out_whole() {
+        let mut invocation = having_seen(&["0123456789"]);
+        let line = format!("{}0123456789", "x".repeat(MAX_LINE_BYTES - 5));
+        append(&mut invocation, Level::Info, &line, &[]);
+        assert!(messages(&invocation)[0].ends_with("x[secr"));
+    }
+
+    #[test]
+    fn a_secret_of_several_lines_is_taken_out_of_what_was_printed() {
+        let mut invocation = having_seen(&["-----BEGIN-----\nabc\n-----END-----"]);
+        let text = "before -----BEGIN-----\nabc\n-----END----- after\n\nnext".to_owned();
+        append_text(&mut invocation, Level::Info, text);
+        assert_eq!(messages(&invocation), ["before [secret] after", "next"]);
+    }
+
+    #[test]
+    fn lines_and_bytes_are_bounded_and_what_is_beyond_is_counted() {
+        let mut invocation = having_seen(&[]);
+        for _ in 0..3 {
+            append(&mut invocation, Level::Info, &"x".repeat(MAX_LINE_BYTES * 2), &[]);
+        }
+        assert_eq!(invocation.log_bytes, 3 * MAX_LINE_BYTES);
+        for _ in 0..1_000 {
+            append(&mut invocation, Level::Info, "line", &[]);
+        }
+        assert_eq!(invocation.usage.log_lines, Limits::default().log_lines);
+        assert_eq!(
+            invocation.usage.log_lines_dropped,
+            1_003 - Limits::default().log_lines
+        );
+        for _ in 0..100 {
+            append(&mut invocation, Level::Info, &"x".repeat(MAX_LINE_BYTES), &[]);
+        }
+        assert!(invocation.log_bytes <= Limits::default().log_bytes.as_usize());
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_a_terminal() {
+        let mut invocation = having_seen(&[]);
+        append(
+            &mut invocation,
+            Level::Info,
+            "a\x1b[2Jb\r\nc",
+            &[("n\n".to_owned(), "v\0".to_owned())],
+        );
+        assert_eq!(messages(&invocation), ["a [2Jb  c"]);
+        assert_eq!(
+            invocation.log_lines[0].fields,
+            [("n ".to_owned(), "v ".to_owned())]
+        );
+    }
+}

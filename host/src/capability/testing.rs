@@ -1,0 +1,42 @@
+//! Invocations for tests that make host calls without wasm.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{ActiveVersion, Invocation};
+use crate::domain::clock::{Clock as _, SystemClock};
+use crate::domain::grant::Grants;
+use crate::domain::id::{InvocationId, TenantId, VersionDigest};
+use crate::domain::invocation::{Trigger, Usage};
+use crate::domain::limits::Limits;
+
+/// An invocation of the plugin `plugin` of a new tenant `tenant`, without settings and secrets.
+pub fn invocation(limits: Limits, grants: Grants) -> Invocation {
+    let wall = limits.wall.0;
+    Invocation {
+        id: InvocationId::generate(),
+        active: Arc::new(ActiveVersion {
+            tenant: TenantId::generate(),
+            tenant_name: "tenant".parse().expect("it is a tenant's name"),
+            plugin: "plugin".parse().expect("it is a plugin's name"),
+            digest: VersionDigest::of(b"component"),
+            version: "1.0.0".to_owned(),
+            limits: Arc::new(limits),
+            grants: Arc::new(grants),
+            config: Arc::default(),
+            secrets: Arc::default(),
+        }),
+        trigger: Trigger::Http,
+        principal: None,
+        call_depth: 0,
+        traceparent: None,
+        started_at: SystemClock.now(),
+        deadline: Instant::now() + wall,
+        clock: Arc::new(SystemClock),
+        usage: Usage::default(),
+        log_lines: Vec::new(),
+        log_bytes: 0,
+        revealed: Vec::new(),
+    }
+}

@@ -1,0 +1,66 @@
+//! `mortise grants`: what a tenant allows a plugin.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::client::Client;
+use super::error::describe_missing;
+use super::{CliError, Output, PluginArgument};
+use crate::domain::grant::Grants as PluginGrants;
+
+/// What to do with grants.
+#[derive(Debug, Subcommand)]
+pub enum Grants {
+    /// Show what a plugin may use, as JSON
+    Show(PluginArgument),
+    /// Replace what a plugin may use by a JSON file of the form that `show` writes
+    Put(Put),
+}
+
+/// New grants.
+#[derive(Debug, Args)]
+pub struct Put {
+    #[command(flatten)]
+    of: PluginArgument,
+    /// The file
+    file: PathBuf,
+}
+
+impl Grants {
+    /// Does it.
+    pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
+        match self {
+            Self::Show(of) => {
+                let view = client.get(&of.path(&["grants"]))?;
+                for missing in view["missing"].as_array().into_iter().flatten() {
+                    output.news(format_args!("missing: {}", describe_missing(missing)));
+                }
+                output.data(&view["grants"])
+            }
+            Self::Put(Put { of, file }) => {
+                let text =
+                    std::fs::read_to_string(&file).map_err(|error| CliError::file("read", &file, &error))?;
+                let grants: PluginGrants = serde_json::from_str(&text).map_err(|error| {
+                    CliError::failed(
+                        format!("{}: {error}", file.display()),
+                        "`mortise grants show` shows the form",
+                    )
+                })?;
+                put(client, &of.path(&["grants"]), &grants)?;
+                output.news(format_args!(
+                    "{} may use what {} says, and nothing else",
+                    of.plugin,
+                    file.display()
+                ));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Replaces the grants at `path`.
+pub fn put(client: &Client, path: &[&str], grants: &PluginGrants) -> Result<(), CliError> {
+    let body = serde_json::to_value(grants).map_err(|error| CliError::failed(error.to_string(), ""))?;
+    client.put(path, &body).map(|_| ())
+}

@@ -1,0 +1,62 @@
+//! `mortise keys`: API keys, with which a tenant's endpoints are called.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::client::Client;
+use super::{CliError, Output, TenantArgument};
+
+/// What to do with API keys.
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// List the keys, without their secrets
+    List(TenantArgument),
+    /// Create a key; it is shown this once
+    Create {
+        #[command(flatten)]
+        of: TenantArgument,
+        /// What people call it
+        name: String,
+        /// Scopes it may be used for, separated by commas; `*` is all
+        #[arg(long, value_delimiter = ',', required = true, value_name = "SCOPE")]
+        scopes: Vec<String>,
+    },
+    /// Revoke a key: it stops working at once
+    Revoke {
+        #[command(flatten)]
+        of: TenantArgument,
+        /// Id of the key
+        id: String,
+    },
+}
+
+impl Keys {
+    /// Does it.
+    pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
+        match self {
+            Self::List(of) => {
+                let keys = client.list(&["tenants", &of.tenant, "api-keys"])?;
+                let columns = [
+                    ("ID", "id"),
+                    ("NAME", "name"),
+                    ("SCOPES", "scopes"),
+                    ("CREATED", "created_at"),
+                    ("EXPIRES", "expires_at"),
+                    ("REVOKED", "revoked_at"),
+                ];
+                output.table(&keys, &columns)
+            }
+            Self::Create { of, name, scopes } => {
+                let body = json!({"name": name, "scopes": scopes});
+                let key = client.post(&["tenants", &of.tenant, "api-keys"], &body)?;
+                output.news("keep the key now: the host stores only its hash and cannot show it again");
+                output.object(&key)
+            }
+            Self::Revoke { of, id } => {
+                client.delete(&["tenants", &of.tenant, "api-keys", &id])?;
+                output.news(format_args!("revoked the key {id}"));
+                Ok(())
+            }
+        }
+    }
+}

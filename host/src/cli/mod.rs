@@ -1,0 +1,180 @@
+//! The command line. One file per command; all but `serve` and `build` talk to the admin API of a running host.
+//!
+//! Answers go to standard output, as tables for people or with `--json` as data; what happens meanwhile and errors go
+//! to standard error. Exit codes: 0 done, 1 failed, 2 called wrongly.
+
+mod build;
+mod client;
+mod deploy;
+mod error;
+mod grants;
+mod keys;
+mod logs;
+mod output;
+mod plans;
+mod plugins;
+mod rollback;
+mod secrets;
+mod serve;
+mod settings;
+mod sse;
+mod tenants;
+mod tokens;
+mod versions;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use client::{Client, Connection};
+use error::CliError;
+use output::Output;
+
+/// A multi-tenant WebAssembly plugin host for business logic.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mortise",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    #[command(flatten)]
+    connection: Connection,
+    /// Write answers as JSON instead of tables
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the host
+    Serve(serve::Serve),
+    /// Build a plugin's folder to one .wasm file that is the whole plugin
+    Build(build::Build),
+    /// Upload a plugin and make it the active version
+    Deploy(deploy::Deploy),
+    /// Make the version active that was so before
+    Rollback(rollback::Rollback),
+    /// Show or follow what plugins write to their logs
+    Logs(logs::Logs),
+    /// Tenants: the customers of this host
+    #[command(subcommand)]
+    Tenants(tenants::Tenants),
+    /// Plans: named sets of limits
+    #[command(subcommand)]
+    Plans(plans::Plans),
+    /// Plugins of a tenant
+    #[command(subcommand)]
+    Plugins(plugins::Plugins),
+    /// Uploaded versions of a plugin
+    Versions(versions::Versions),
+    /// What a plugin may use
+    #[command(subcommand)]
+    Grants(grants::Grants),
+    /// Settings that a plugin reads
+    #[command(subcommand)]
+    Config(settings::Config),
+    /// Secrets of a tenant: write-only
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
+    /// API keys, with which a tenant's endpoints are called
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Tokens for the admin API
+    #[command(subcommand)]
+    Tokens(tokens::Tokens),
+}
+
+/// The tenant that a command is about.
+#[derive(Debug, Args)]
+struct TenantArgument {
+    /// Name of the tenant
+    #[arg(long, env = "MORTISE_TENANT", value_name = "NAME")]
+    tenant: String,
+}
+
+/// The plugin that a command is about.
+#[derive(Debug, Args)]
+struct PluginArgument {
+    #[command(flatten)]
+    of: TenantArgument,
+    /// Name of the plugin
+    #[arg(long, value_name = "NAME")]
+    plugin: String,
+}
+
+impl PluginArgument {
+    /// The path of something below the plugin.
+    fn path<'a>(&'a self, below: &[&'a str]) -> Vec<&'a str> {
+        [&["tenants", &self.of.tenant, "plugins", &self.plugin], below].concat()
+    }
+}
+
+/// Reads the arguments, runs the command and reports what went wrong.
+pub fn main() -> ExitCode {
+    let Cli { global, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing is left to be done where the terminal itself is gone.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let mut output = Output::standard(global.json);
+    match run(command, &global.connection, &mut output) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of a pipe has seen enough (`mortise logs | head`).
+        Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, connection: &Connection, output: &mut Output) -> Result<(), CliError> {
+    let client = || Client::connect(connection);
+    match command {
+        Command::Serve(command) => serve::run(command),
+        Command::Build(command) => command.run(output),
+        Command::Deploy(command) => command.run(&client()?, output),
+        Command::Rollback(command) => command.run(&client()?, output),
+        Command::Logs(command) => command.run(&client()?, output),
+        Command::Tenants(command) => command.run(&client()?, output),
+        Command::Plans(command) => command.run(&client()?, output),
+        Command::Plugins(command) => command.run(&client()?, output),
+        Command::Versions(command) => command.run(&client()?, output),
+        Command::Grants(command) => command.run(&client()?, output),
+        Command::Config(command) => command.run(&client()?, output),
+        Command::Secrets(command) => command.run(&client()?, output),
+        Command::Keys(command) => command.run(&client()?, output),
+        Command::Tokens(command) => command.run(&client()?, output),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_secret_s_value_is_no_argument() {
+        let arguments = ["mortise", "secrets", "set", "key", "hunter2", "--tenant", "demo"];
+        assert!(Cli::try_parse_from(arguments).is_err());
+    }
+}

@@ -1,0 +1,220 @@
+//! The only place of the command line that writes to the terminal.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use super::CliError;
+
+/// Where answers and news go, and in which form.
+pub struct Output {
+    json: bool,
+    answers: Box<dyn Write>,
+    news: Box<dyn Write>,
+}
+
+impl Output {
+    /// Answers to standard output, news to standard error.
+    pub fn standard(json: bool) -> Self {
+        Self {
+            json,
+            answers: Box::new(io::stdout()),
+            news: Box::new(io::stderr()),
+        }
+    }
+
+    /// Whether answers are written as JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// A sentence about what happens or happened.
+    pub fn news(&mut self, text: impl Display) {
+        // Who closed standard error does not want to know.
+        let _ = writeln!(self.news, "{text}");
+    }
+
+    /// An error and its hint.
+    pub fn error(&mut self, error: &CliError) {
+        self.news(format_args!("error: {error}"));
+        if let Some(hint) = error.hint() {
+            self.news(format_args!("hint: {hint}"));
+        }
+    }
+
+    /// A line of the answer for people; nothing with `--json`.
+    pub fn line(&mut self, text: impl Display) -> Result<(), CliError> {
+        if !self.json {
+            writeln!(self.answers, "{text}")?;
+        }
+        Ok(())
+    }
+
+    /// A record of a stream: one line of JSON, or one line for people.
+    pub fn record(&mut self, value: &Value, text: impl Display) -> Result<(), CliError> {
+        if self.json {
+            writeln!(self.answers, "{value}")?
+        } else {
+            writeln!(self.answers, "{text}")?
+        }
+        self.answers.flush()?;
+        Ok(())
+    }
+
+    /// An object: as JSON, or one aligned line per member.
+    pub fn object(&mut self, value: &Value) -> Result<(), CliError> {
+        match value {
+            Value::Object(members) if !self.json => {
+                let rows = members
+                    .iter()
+                    .map(|(name, value)| vec![name.replace('_', " "), cell(value)]);
+                write!(self.answers, "{}", aligned(&rows.collect::<Vec<_>>()))?;
+                Ok(())
+            }
+            _ => self.data(value),
+        }
+    }
+
+    /// A list: as JSON, or as a table with these columns (a title, and the member that it shows).
+    pub fn table(&mut self, items: &[Value], columns: &[(&str, &str)]) -> Result<(), CliError> {
+        if self.json {
+            return self.data(&Value::Array(items.to_vec()));
+        }
+        if items.is_empty() {
+            self.news("nothing there");
+            return Ok(());
+        }
+        let mut rows = vec![
+            columns
+                .iter()
+                .map(|(title, _)| (*title).to_owned())
+                .collect::<Vec<_>>(),
+        ];
+        rows.extend(
+            items
+                .iter()
+                .map(|item| columns.iter().map(|(_, name)| cell(&item[*name])).collect()),
+        );
+        write!(self.answers, "{}", aligned(&rows))?;
+        Ok(())
+    }
+
+    /// An answer that is data in any case.
+    pub fn data(&mut self, value: &Value) -> Result<(), CliError> {
+        writeln!(self.answers, "{value:#}")?;
+        Ok(())
+    }
+}
+
+/// A value in one line.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::String(text) => printable(text),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(","),
+        Value::Object(members) if members.is_empty() => "-".to_owned(),
+        Value::Number(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// Text without control characters: what a customer wrote must not steer the operator's terminal.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell: &String| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| width(column).unwrap_or_default())
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn captured(json: bool, write: impl FnOnce(&mut Output) -> Result<(), CliError>) -> String {
+        let answers = Captured::default();
+        let mut output = Output {
+            json,
+            answers: Box::new(answers.clone()),
+            news: Box::new(io::sink()),
+        };
+        write(&mut output).unwrap();
+        drop(output);
+        String::from_utf8(answers.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_table_is_aligned_and_has_no_blanks_at_the_ends() {
+        let items = [
+            json!({"name": "demo", "plan": null}),
+            json!({"name": "müller-söhne", "plan": "large"}),
+        ];
+        let text = captured(false, |output| {
+            output.table(&items, &[("NAME", "name"), ("PLAN", "plan")])
+        });
+        assert_eq!(text, "NAME          PLAN\ndemo          -\nmüller-söhne  large\n");
+    }
+
+    #[test]
+    fn json_is_the_whole_of_each_item() {
+        let items = [json!({"name": "demo", "extra": 1})];
+        let text = captured(true, |output| output.table(&items, &[("NAME", "name")]));
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!(items));
+        assert_eq!(captured(true, |output| output.table(&[], &[])), "[]\n");
+    }
+
+    #[test]
+    fn an_object_is_one_line_per_member() {
+        let text = captured(false, |output| {
+            output.object(&json!({"created_at": "now", "scopes": ["a", "b"]}))
+        });
+        assert_eq!(text, "created at  now\nscopes      a,b\n");
+    }
+
+    #[test]
+    fn customers_do_not_steer_the_terminal() {
+        let text = captured(false, |output| output.object(&json!({"name": "a\u{1b}[2Jb\nc"})));
+        assert!(!text.contains('\u{1b}') && text.lines().count() == 1, "{text:?}");
+    }
+}

@@ -1,0 +1,24 @@
+//! `mortise rollback`: the way back.
+
+use clap::Args;
+use serde_json::json;
+
+use super::client::Client;
+use super::deploy::report_activation;
+use super::{CliError, Output, PluginArgument};
+
+/// Which plugin goes back.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    #[command(flatten)]
+    of: PluginArgument,
+}
+
+impl Rollback {
+    /// Makes the version active that was so before.
+    pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
+        let activated = client.post(&self.of.path(&["activation", "back"]), &json!({}))?;
+        report_activation(&activated, output);
+        output.object(&activated)
+    }
+}

@@ -1,0 +1,111 @@
+//! `mortise secrets`: write-only values of a tenant. A value is never an argument, where other users of the machine
+//! and the shell's history would see it.
+
+use std::io::{IsTerminal as _, Read as _};
+
+use clap::Subcommand;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+
+use super::client::Client;
+use super::{CliError, Output, TenantArgument};
+
+/// What to do with secrets.
+#[derive(Debug, Subcommand)]
+pub enum Secrets {
+    /// Set a secret from standard input or from an environment variable
+    Set {
+        #[command(flatten)]
+        of: TenantArgument,
+        /// Name of the secret
+        name: String,
+        /// Take the value from this environment variable
+        #[arg(long, value_name = "VARIABLE")]
+        from_env: Option<String>,
+    },
+    /// List the names of the secrets
+    List(TenantArgument),
+    /// Delete a secret
+    Delete {
+        #[command(flatten)]
+        of: TenantArgument,
+        /// Name of the secret
+        name: String,
+    },
+}
+
+impl Secrets {
+    /// Does it.
+    pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
+        match self {
+            Self::Set { of, name, from_env } => {
+                let value = match from_env {
+                    Some(variable) => from_variable(&variable)?,
+                    None => from_input(output)?,
+                };
+                client.put(
+                    &["tenants", &of.tenant, "secrets", &name],
+                    &json!({"value": value.expose_secret()}),
+                )?;
+                output.news(format_args!("set the secret {name}"));
+                Ok(())
+            }
+            Self::List(of) => {
+                let secrets = client.list(&["tenants", &of.tenant, "secrets"])?;
+                output.table(&secrets, &[("NAME", "name"), ("SET", "updated_at")])
+            }
+            Self::Delete { of, name } => {
+                client.delete(&["tenants", &of.tenant, "secrets", &name])?;
+                output.news(format_args!("deleted the secret {name}"));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn from_variable(variable: &str) -> Result<SecretString, CliError> {
+    std::env::var(variable)
+        .map(SecretString::from)
+        .map_err(|error| CliError::failed(format!("{variable}: {error}"), "export it, or pipe the value in"))
+}
+
+fn from_input(output: &mut Output) -> Result<SecretString, CliError> {
+    if std::io::stdin().is_terminal() {
+        output
+            .news("type the value and end with Ctrl-D; it is visible here, and a pipe or --from-env is not");
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(|error| {
+        CliError::failed(
+            format!("cannot read standard input: {error}"),
+            "a secret is UTF-8 text",
+        )
+    })?;
+    let value = without_line_end(&text);
+    if value.is_empty() {
+        return Err(CliError::failed(
+            "standard input holds no value",
+            "printf %s \"$VALUE\" | mortise secrets set …",
+        ));
+    }
+    Ok(SecretString::from(value))
+}
+
+/// `echo` ends its line, and the line's end is not meant.
+fn without_line_end(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_end_is_not_meant() {
+        assert_eq!(without_line_end("a b\n"), "a b");
+        assert_eq!(without_line_end("a\r\n"), "a");
+        assert_eq!(without_line_end("a\n\n"), "a\n");
+        assert_eq!(without_line_end(" a "), " a ");
+    }
+}

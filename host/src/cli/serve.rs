@@ -1,0 +1,88 @@
+//! `mortise serve`: runs the host.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+use super::CliError;
+use crate::config::{Config, LogFormat, LogSection};
+use crate::host::serve;
+
+/// The configuration that is read where it exists and none is named.
+const DEFAULT_CONFIG: &str = "mortise.toml";
+
+/// Where the host listens and keeps its data, over what the configuration says.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Configuration file; ./mortise.toml where it exists and nothing is named
+    #[arg(long, env = "MORTISE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of all data
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// Address of the public listener
+    #[arg(long, value_name = "ADDRESS")]
+    pub public: Option<SocketAddr>,
+    /// Address of the admin listener
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin: Option<SocketAddr>,
+}
+
+/// Runs the host until it is told to stop.
+pub fn run(arguments: Serve) -> Result<(), CliError> {
+    let config = configuration(arguments)?;
+    start_log(&config.log)?;
+    let ready = |ready: &serve::Ready| {
+        tracing::info!(
+            public = %ready.public,
+            admin = %ready.admin,
+            operator_token = %ready.operator_token.display(),
+            "the host is ready"
+        );
+    };
+    serve::run(&config, ready).map_err(|error| CliError::failed(error.to_string(), ""))
+}
+
+fn configuration(arguments: Serve) -> Result<Config, CliError> {
+    let default = Path::new(DEFAULT_CONFIG);
+    let path = arguments
+        .config
+        .or_else(|| default.exists().then(|| default.to_owned()));
+    let mut config = Config::load(path.as_deref(), std::env::vars()).map_err(|error| {
+        CliError::failed(
+            error.to_string(),
+            "mortise.example.toml shows every key with its default",
+        )
+    })?;
+    if let Some(folder) = arguments.data {
+        config.data.folder = folder;
+    }
+    if let Some(address) = arguments.public {
+        config.server.public = address;
+    }
+    if let Some(address) = arguments.admin {
+        config.server.admin = address;
+    }
+    Ok(config)
+}
+
+fn start_log(log: &LogSection) -> Result<(), CliError> {
+    let filter = EnvFilter::try_new(&log.filter).map_err(|error| {
+        CliError::failed(
+            format!("log.filter: {error}"),
+            "write it like `mortise=debug,info`",
+        )
+    })?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => subscriber.with_target(false).init(),
+        LogFormat::Json => subscriber.json().init(),
+    }
+    Ok(())
+}

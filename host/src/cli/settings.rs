@@ -1,0 +1,96 @@
+//! `mortise config`: the settings that a plugin reads.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+
+use super::client::Client;
+use super::{CliError, Output, PluginArgument};
+
+/// What to do with settings.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// List the settings of a plugin
+    List(PluginArgument),
+    /// Set some, and keep the others
+    Set(Set),
+    /// Remove some
+    Unset(Unset),
+}
+
+/// New values.
+#[derive(Debug, Args)]
+pub struct Set {
+    #[command(flatten)]
+    of: PluginArgument,
+    /// What to set
+    #[arg(required = true, value_name = "NAME=VALUE", value_parser = parse_setting)]
+    settings: Vec<(String, String)>,
+}
+
+/// What to remove.
+#[derive(Debug, Args)]
+pub struct Unset {
+    #[command(flatten)]
+    of: PluginArgument,
+    /// What to remove
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Config {
+    /// Does it.
+    pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
+        match self {
+            Self::List(of) => output.object(&client.get(&of.path(&["config"]))?),
+            Self::Set(Set { of, settings }) => change(client, output, &of, |all| {
+                all.extend(
+                    settings
+                        .into_iter()
+                        .map(|(name, value)| (name, Value::String(value))),
+                );
+            }),
+            Self::Unset(Unset { of, names }) => change(client, output, &of, |all| {
+                all.retain(|name, _| !names.contains(name));
+            }),
+        }
+    }
+}
+
+fn change(
+    client: &Client,
+    output: &mut Output,
+    of: &PluginArgument,
+    change: impl FnOnce(&mut Map<String, Value>),
+) -> Result<(), CliError> {
+    let path = of.path(&["config"]);
+    let mut all = match client.get(&path)? {
+        Value::Object(all) => all,
+        _ => Map::new(),
+    };
+    change(&mut all);
+    let all = Value::Object(all);
+    client.put(&path, &all)?;
+    output.object(&all)
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_may_hold_anything() {
+        assert_eq!(
+            parse_setting("url=http://x/?a=b"),
+            Ok(("url".to_owned(), "http://x/?a=b".to_owned()))
+        );
+        assert_eq!(parse_setting("empty="), Ok(("empty".to_owned(), String::new())));
+        assert!(parse_setting("name").is_err() && parse_setting("=value").is_err());
+    }
+}

@@ -1,0 +1,94 @@
+//! `mortise tenants`: the customers of a host.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::client::Client;
+use super::{CliError, Output};
+
+/// What to do with tenants.
+#[derive(Debug, Subcommand)]
+pub enum Tenants {
+    /// List the tenants
+    List,
+    /// Create a tenant
+    Create(Create),
+    /// Show a tenant
+    Show(Name),
+    /// Let a tenant's endpoints answer 503, and keep everything
+    Suspend(Name),
+    /// End a suspension
+    Resume(Name),
+    /// Delete a tenant with everything that is its
+    Delete(Delete),
+}
+
+/// Which tenant.
+#[derive(Debug, Args)]
+pub struct Name {
+    /// Name of the tenant
+    name: String,
+}
+
+/// A new tenant.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Its name: the first segment of its URLs
+    name: String,
+    /// The plan that it is on; the host's default where nothing is named
+    #[arg(long)]
+    plan: Option<String>,
+}
+
+/// A tenant's end.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Name of the tenant
+    name: String,
+    /// The name once more: nothing brings the data back
+    #[arg(long, value_name = "NAME")]
+    confirm: String,
+}
+
+impl Tenants {
+    /// Does it.
+    pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
+        match self {
+            Self::List => {
+                let columns = [
+                    ("NAME", "name"),
+                    ("PLAN", "plan"),
+                    ("SUSPENDED", "suspended"),
+                    ("CREATED", "created_at"),
+                ];
+                output.table(&client.list(&["tenants"])?, &columns)
+            }
+            Self::Create(Create { name, plan }) => {
+                let body = match plan {
+                    Some(plan) => json!({"name": name, "plan": plan}),
+                    None => json!({"name": name}),
+                };
+                output.object(&client.post(&["tenants"], &body)?)
+            }
+            Self::Show(Name { name }) => output.object(&client.get(&["tenants", &name])?),
+            Self::Suspend(Name { name }) => suspend(client, output, &name, true),
+            Self::Resume(Name { name }) => suspend(client, output, &name, false),
+            Self::Delete(Delete { name, confirm }) => {
+                if name != confirm {
+                    let message = format!("`{name}` and --confirm `{confirm}` are not the same");
+                    return Err(CliError::failed(
+                        message,
+                        "the name is given twice, since nothing brings the data back",
+                    ));
+                }
+                client.delete(&["tenants", &name])?;
+                output.news(format_args!("deleted the tenant {name}"));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn suspend(client: &Client, output: &mut Output, name: &str, suspended: bool) -> Result<(), CliError> {
+    output.object(&client.patch(&["tenants", name], &json!({"suspended": suspended}))?)
+}

@@ -1,0 +1,156 @@
+//! The operator's configuration: `mortise.toml`, with an environment variable for every key.
+//!
+//! Defaults stand in `mortise.example.toml` at the top of the repository, and a test holds them to the code. A key
+//! `section.key` is overridden by `MORTISE_SECTION_KEY`. Unknown keys are refused.
+
+mod environment;
+mod sections;
+
+pub use sections::{
+    CompileSection, DataSection, HttpClientSection, LogFormat, LogSection, RetentionSection, RuntimeSection,
+    ServerSection,
+};
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::limits::{LimitOverrides, Limits};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the host listens, and how long it waits for its callers.
+    pub server: ServerSection,
+    /// Where it keeps what it knows.
+    pub data: DataSection,
+    /// How plugins run.
+    pub runtime: RuntimeSection,
+    /// What one compilation may take.
+    pub compile: CompileSection,
+    /// Outbound requests of plugins.
+    pub http_client: HttpClientSection,
+    /// How long records are kept.
+    pub retention: RetentionSection,
+    /// The host's own log.
+    pub log: LogSection,
+    /// The limits of tenants whose plan does not say otherwise.
+    pub limits: Limits,
+    /// Changes to what no plan can exceed.
+    pub ceiling: LimitOverrides,
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {error}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The file is not TOML, or has a key or a value that is not known.
+    #[error("{path}: {error}")]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        error: toml::de::Error,
+    },
+    /// A variable does not go with its key.
+    #[error("the environment variable {variable} does not fit: {message}")]
+    Variable {
+        /// The variable.
+        variable: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A variable names no key.
+    #[error("the environment variable {0} names no key of the configuration")]
+    UnknownVariable(String),
+}
+
+impl Config {
+    /// Reads `path`, where one is given, and the environment over it.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let config = match path {
+            Some(path) => Self::read(path)?,
+            None => Self::default(),
+        };
+        environment::apply(config, environment)
+    }
+
+    /// What no plan, no override and no manifest can exceed.
+    pub fn ceiling(&self) -> Limits {
+        Limits::ceiling().replaced_by(&self.ceiling)
+    }
+
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read {
+            path: path.to_owned(),
+            error,
+        })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Form {
+            path: path.to_owned(),
+            error,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_holds_the_defaults() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mortise.example.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(toml::from_str::<Config>(&text).unwrap(), Config::default());
+
+        let example: toml::Table = toml::from_str(&text).unwrap();
+        let defaults = toml::Table::try_from(Config::default()).unwrap();
+        for (section, keys) in &defaults {
+            for key in keys.as_table().unwrap().keys() {
+                assert!(
+                    example[section].get(key).is_some(),
+                    "the example leaves out {section}.{key}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mortise.toml");
+        std::fs::write(&path, "[server]\npublik = '127.0.0.1:1'\n").unwrap();
+        let error = Config::load(Some(&path), std::iter::empty())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("unknown field `publik`") && error.contains("line 2"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Config::load(Some(Path::new("/nowhere.toml")), std::iter::empty())
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("cannot read /nowhere.toml"), "{error}");
+    }
+
+    #[test]
+    fn the_ceiling_can_be_raised() {
+        let config: Config = toml::from_str("[ceiling]\nmemory = '1GiB'").unwrap();
+        assert_eq!(config.ceiling().memory.to_string(), "1GiB");
+        assert_eq!(config.ceiling().cpu, Limits::ceiling().cpu);
+    }
+}

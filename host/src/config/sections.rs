@@ -1,0 +1,146 @@
+//! The sections of the configuration, each with its defaults.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::units::{ByteSize, Span};
+use crate::runtime::CompileLimits;
+
+/// What one compilation may take.
+pub type CompileSection = CompileLimits;
+
+/// Where the host listens, and how long it waits for its callers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSection {
+    /// Address for API consumers.
+    pub public: SocketAddr,
+    /// Address for operators and customers. Reachable from where they are, and not from the internet.
+    pub admin: SocketAddr,
+    /// Open connections of each listener. More wait until one closes.
+    pub connections: u32,
+    /// Until the head of a request has come, and until an idle HTTP/1.1 connection is closed. HTTP/2 connections stay
+    /// for as long as they answer pings.
+    pub header_timeout: Span,
+    /// Until the body of a request has come.
+    pub body_timeout: Span,
+    /// From being told to stop until no connection is accepted any more. Readiness is 503 meanwhile, so that a load
+    /// balancer can look elsewhere.
+    pub drain_delay: Span,
+    /// For requests under way when the host is told to stop.
+    pub drain_timeout: Span,
+}
+
+/// Where the host keeps what it knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataSection {
+    /// The folder. It is made where it is missing.
+    pub folder: PathBuf,
+    /// The file of the host's key, from which the others are derived. Empty: `host.key` in the folder, made on the
+    /// first start. Without it, secrets do not open.
+    pub key_file: PathBuf,
+}
+
+/// How plugins run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuntimeSection {
+    /// Instances of all tenants at once. Each reserves 4 GiB of address space, but memory only as it is used.
+    pub instances: u32,
+    /// Threads that run plugins. 0: one for each core.
+    pub threads: u32,
+    /// Compiled code that is kept in memory.
+    pub loaded: ByteSize,
+}
+
+/// Outbound requests of plugins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpClientSection {
+    /// Whether plugins may reach loopback addresses of the host where a tenant grants it. For development.
+    pub allow_loopback: bool,
+    /// Files of certificate authorities (PEM) that are trusted besides those of the web.
+    pub certificate_authorities: Vec<PathBuf>,
+}
+
+/// How long records are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionSection {
+    /// Invocations and log lines. Usage stays.
+    pub invocations: Span,
+}
+
+/// The host's own log, on standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSection {
+    /// `text` for people, `json` for machines.
+    pub format: LogFormat,
+    /// What is logged, as `tracing` writes it: `info`, `mortise=debug,info`.
+    pub filter: String,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for ServerSection {
+    fn default() -> Self {
+        Self {
+            public: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            connections: 10_000,
+            header_timeout: Span::s(10),
+            body_timeout: Span::s(30),
+            drain_delay: Span::s(0),
+            drain_timeout: Span::s(30),
+        }
+    }
+}
+
+impl Default for DataSection {
+    fn default() -> Self {
+        Self {
+            folder: "mortise-data".into(),
+            key_file: PathBuf::new(),
+        }
+    }
+}
+
+impl Default for RuntimeSection {
+    fn default() -> Self {
+        Self {
+            instances: 256,
+            threads: 0,
+            loaded: ByteSize::mib(512),
+        }
+    }
+}
+
+impl Default for RetentionSection {
+    fn default() -> Self {
+        Self {
+            invocations: Span::s(30 * 24 * 60 * 60),
+        }
+    }
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
+    }
+}

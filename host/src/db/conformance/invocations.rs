@@ -1,0 +1,174 @@
+//! Stories of invocations, usage and log lines.
+
+use super::{name, tenant};
+use crate::db::{Entry, InvocationFilter, LogFilter, Page, Repository};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{InvocationId, TenantId, VersionDigest};
+use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
+use crate::domain::log_line::{Level, LogLine};
+use crate::problem::Code;
+
+const HOUR: i64 = 3_600_000;
+
+/// An invocation that logged one line per level given.
+pub fn entry(tenant: TenantId, plugin: &str, at: i64, levels: &[Level]) -> Entry {
+    let id = InvocationId::generate();
+    let line = |level: &Level| LogLine {
+        tenant,
+        plugin: name(plugin),
+        invocation: id,
+        at: Timestamp(at),
+        level: *level,
+        message: format!("{} at {at}", level.as_str()),
+        fields: vec![("key".to_owned(), "value".to_owned())],
+    };
+    Entry {
+        record: InvocationRecord {
+            id,
+            tenant,
+            plugin: name(plugin),
+            version: VersionDigest::of(b"1"),
+            trigger: Trigger::Http,
+            method: "GET".to_owned(),
+            route: "/orders/{id}".to_owned(),
+            status: 200,
+            code: None,
+            blame: None,
+            principal: Some("api-key:1".to_owned()),
+            started_at: Timestamp(at),
+            usage: Usage {
+                cpu_us: 10,
+                sql_rows: 3,
+                ..Default::default()
+            },
+        },
+        log_lines: levels.iter().map(line).collect(),
+    }
+}
+
+pub async fn an_invocation_is_counted_once(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let good = entry(acme, "orders", 10, &[Level::Info]);
+    let mut bad = entry(acme, "orders", HOUR + 10, &[]);
+    bad.record.code = Some(Code::PluginTrapped.as_str());
+    bad.record.blame = Some(Blame::Guest);
+    let stranger = entry(TenantId::generate(), "orders", 10, &[Level::Info]);
+    let batch = [good.clone(), stranger.clone(), bad.clone()];
+    repository.record(&batch).await.unwrap();
+    repository.record(&batch).await.unwrap();
+
+    let all = InvocationFilter::default();
+    let found = repository.invocations(acme, &all, Page::first(9)).await.unwrap();
+    assert_eq!(found, [bad.record.clone(), good.record.clone()]);
+    let older = repository
+        .invocations(acme, &all, Page::after(bad.record.id, 9))
+        .await
+        .unwrap();
+    assert_eq!(older, std::slice::from_ref(&good.record));
+    let failed = InvocationFilter {
+        failed: true,
+        plugin: Some(name("orders")),
+        since: Some(Timestamp(11)),
+    };
+    let found = repository
+        .invocations(acme, &failed, Page::first(9))
+        .await
+        .unwrap();
+    assert_eq!(found, [bad.record.clone()]);
+    assert_eq!(
+        repository.invocation(acme, good.record.id).await.unwrap(),
+        Some(good.record)
+    );
+    assert_eq!(
+        repository.invocation(acme, stranger.record.id).await.unwrap(),
+        None
+    );
+
+    let usage = async |from, to| {
+        let sums = repository
+            .usage(acme, Timestamp(from), Timestamp(to))
+            .await
+            .unwrap();
+        sums.iter()
+            .map(|sum| (sum.invocations, sum.failures, sum.cpu_us, sum.sql_rows))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(usage(0, 2 * HOUR).await, [(2, 1, 20, 6)]);
+    assert_eq!(usage(0, HOUR).await, [(1, 0, 10, 3)]);
+    assert_eq!(usage(2 * HOUR, 3 * HOUR).await, []);
+}
+
+pub async fn log_lines_are_filtered_and_paged(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let first = entry(acme, "orders", 10, &[Level::Debug, Level::Error]);
+    let second = entry(acme, "hello", 20, &[Level::Warn]);
+    repository.record(&[first.clone(), second.clone()]).await.unwrap();
+    let read = async |filter: LogFilter, page| repository.log_lines(acme, &filter, page).await.unwrap();
+    let messages = async |filter: LogFilter| {
+        let lines = read(filter.clone(), Page::first(9)).await;
+        assert!(lines.iter().all(|stored| filter.accepts(&stored.line)));
+        lines
+            .into_iter()
+            .map(|stored| stored.line.message)
+            .collect::<Vec<_>>()
+    };
+
+    let all = read(LogFilter::default(), Page::first(9)).await;
+    let lines: Vec<_> = all.iter().map(|stored| stored.line.clone()).collect();
+    assert_eq!(
+        lines,
+        [
+            second.log_lines[0].clone(),
+            first.log_lines[1].clone(),
+            first.log_lines[0].clone()
+        ]
+    );
+    for cut in 0..all.len() {
+        let rest = read(LogFilter::default(), Page::after(all[cut].place(), 9)).await;
+        assert_eq!(rest, all[cut + 1..]);
+    }
+    let filter = LogFilter {
+        level: Some(Level::Warn),
+        ..Default::default()
+    };
+    assert_eq!(messages(filter).await, ["warn at 20", "error at 10"]);
+    let filter = LogFilter {
+        plugin: Some(name("orders")),
+        ..Default::default()
+    };
+    assert_eq!(messages(filter).await, ["error at 10", "debug at 10"]);
+    let filter = LogFilter {
+        invocation: Some(second.record.id),
+        ..Default::default()
+    };
+    assert_eq!(messages(filter).await, ["warn at 20"]);
+    let filter = LogFilter {
+        since: Some(Timestamp(11)),
+        ..Default::default()
+    };
+    assert_eq!(messages(filter).await, ["warn at 20"]);
+}
+
+pub async fn pruning_keeps_the_usage(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let old = entry(acme, "orders", 10, &[Level::Info, Level::Info]);
+    let new = entry(acme, "orders", 20, &[Level::Info]);
+    repository.record(&[old, new.clone()]).await.unwrap();
+    assert_eq!(repository.prune_before(Timestamp(20)).await.unwrap(), 3);
+    assert_eq!(repository.prune_before(Timestamp(20)).await.unwrap(), 0);
+    let left = repository
+        .invocations(acme, &InvocationFilter::default(), Page::first(9))
+        .await
+        .unwrap();
+    assert_eq!(left, [new.record]);
+    let lines = repository
+        .log_lines(acme, &LogFilter::default(), Page::first(9))
+        .await
+        .unwrap();
+    assert_eq!(lines.len(), 1);
+    let usage = repository
+        .usage(acme, Timestamp(0), Timestamp(HOUR))
+        .await
+        .unwrap();
+    assert_eq!(usage[0].invocations, 2);
+}

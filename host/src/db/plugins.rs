@@ -1,0 +1,108 @@
+//! Plugins, their versions, and which version is active.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{DbError, Page};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{PluginName, TenantId, VersionDigest};
+use crate::domain::plugin::{Activation, Plugin, Version};
+
+/// A place in the list of versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionPosition {
+    /// When the version was made.
+    pub created_at: Timestamp,
+    /// Which it is.
+    pub digest: VersionDigest,
+}
+
+/// Plugins, versions and activations.
+#[async_trait]
+pub trait Plugins {
+    /// The plugin of this name.
+    async fn plugin(&self, tenant: TenantId, name: &PluginName) -> Result<Option<Plugin>, DbError>;
+
+    /// The tenant's plugins by name.
+    async fn plugins(&self, tenant: TenantId, page: Page<PluginName>) -> Result<Vec<Plugin>, DbError>;
+
+    /// Switches a plugin off or on. `false` where it is not there.
+    async fn set_plugin_disabled(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        disabled: bool,
+    ) -> Result<bool, DbError>;
+
+    /// Deletes a plugin with its versions, grants and settings. `false` where it was not there.
+    async fn delete_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError>;
+
+    /// Records a version, and the plugin with its first one. `false` where this digest was there already.
+    async fn add_version(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        version: &Version,
+    ) -> Result<bool, DbError>;
+
+    /// One version.
+    async fn version(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        digest: VersionDigest,
+    ) -> Result<Option<Version>, DbError>;
+
+    /// Versions, the newest first.
+    async fn versions(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        page: Page<VersionPosition>,
+    ) -> Result<Vec<Version>, DbError>;
+
+    /// Deletes a version. [`DbError::InUse`] where it is active; `false` where it was not there.
+    async fn delete_version(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        digest: VersionDigest,
+    ) -> Result<bool, DbError>;
+
+    /// The versions to give up so that `keep` are left: the oldest ones that are not active, the oldest first.
+    async fn versions_beyond(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        keep: u32,
+    ) -> Result<Vec<VersionDigest>, DbError>;
+
+    /// Whether any tenant has a version of this digest, so that its bytes must stay.
+    async fn is_digest_used(&self, digest: VersionDigest) -> Result<bool, DbError>;
+
+    /// Makes a version the active one: the switch, its record and the audit entry in one transaction.
+    /// [`DbError::Missing`] where the version is not there.
+    async fn activate(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        digest: VersionDigest,
+        actor: &str,
+        at: Timestamp,
+    ) -> Result<Activation, DbError>;
+
+    /// Activations, the newest first. The position is their sequence.
+    async fn activations(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        page: Page<i64>,
+    ) -> Result<Vec<Activation>, DbError>;
+
+    /// The version that was active before the active one, where it still exists.
+    async fn previous_version(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+    ) -> Result<Option<VersionDigest>, DbError>;
+}

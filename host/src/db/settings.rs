@@ -1,0 +1,44 @@
+//! What a tenant allows and sets for a plugin: grants and config.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::DbError;
+use crate::domain::grant::Grants;
+use crate::domain::id::{PluginName, TenantId};
+
+/// Grants and config of plugins. A change for a plugin that is not there is [`DbError::Missing`].
+#[async_trait]
+pub trait Settings {
+    /// What the plugin is allowed; nothing where nothing was ever granted.
+    async fn grants(&self, tenant: TenantId, plugin: &PluginName) -> Result<Grants, DbError>;
+
+    /// Replaces what the plugin is allowed.
+    async fn put_grants(&self, tenant: TenantId, plugin: &PluginName, grants: &Grants)
+    -> Result<(), DbError>;
+
+    /// The plugin's settings by name.
+    async fn config(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+    ) -> Result<BTreeMap<String, String>, DbError>;
+
+    /// Replaces all settings.
+    async fn put_config(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        config: &BTreeMap<String, String>,
+    ) -> Result<(), DbError>;
+
+    /// Sets one setting, or removes it where the value is `None`.
+    async fn put_config_value(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), DbError>;
+}

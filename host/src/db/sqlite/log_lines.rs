@@ -1,0 +1,105 @@
+//! Log lines in SQLite.
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use super::{SqliteRepository, row, unavailable};
+use crate::db::{DbError, LogFilter, LogLines, LogPosition, Page, StoredLogLine};
+use crate::domain::id::TenantId;
+use crate::domain::log_line::{Level, LogLine};
+
+#[async_trait]
+impl LogLines for SqliteRepository {
+    async fn log_lines(
+        &self,
+        tenant: TenantId,
+        filter: &LogFilter,
+        page: Page<LogPosition>,
+    ) -> Result<Vec<StoredLogLine>, DbError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM log_lines WHERE tenant = ");
+        query.push_bind(tenant.to_string());
+        if let Some(plugin) = &filter.plugin {
+            query.push(" AND plugin = ").push_bind(plugin.to_string());
+        }
+        if let Some(level) = filter.level {
+            query.push(" AND level >= ").push_bind(rank(level));
+        }
+        if let Some(invocation) = filter.invocation {
+            query.push(" AND invocation = ").push_bind(invocation.to_string());
+        }
+        if let Some(since) = filter.since {
+            query.push(" AND at >= ").push_bind(since.0);
+        }
+        if let Some(after) = page.after {
+            query.push(" AND (at, invocation, position) < (");
+            query.push_bind(after.at.0).push(", ");
+            query.push_bind(after.invocation.to_string()).push(", ");
+            query.push_bind(i64::from(after.position)).push(")");
+        }
+        query
+            .push(" ORDER BY at DESC, invocation DESC, position DESC LIMIT ")
+            .push_bind(i64::from(page.limit));
+        let rows = query
+            .build()
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        rows.iter().map(read).collect()
+    }
+}
+
+/// Adds the line that stands at `position` within its invocation.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    position: usize,
+    line: &LogLine,
+) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO log_lines (tenant, invocation, position, plugin, at, level, message, fields) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant, invocation, position) DO NOTHING",
+    )
+    .bind(line.tenant.to_string())
+    .bind(line.invocation.to_string())
+    .bind(i64::try_from(position).unwrap_or(i64::MAX))
+    .bind(line.plugin.as_str())
+    .bind(line.at.0)
+    .bind(rank(line.level))
+    .bind(line.message.as_str())
+    .bind(row::to_json(&line.fields, "log_lines.fields")?)
+    .execute(connection)
+    .await
+    .map_err(unavailable)?;
+    Ok(())
+}
+
+/// A level as a number, so that the database can compare. Stored: the order must not change.
+fn rank(level: Level) -> i64 {
+    match level {
+        Level::Trace => 0,
+        Level::Debug => 1,
+        Level::Info => 2,
+        Level::Warn => 3,
+        Level::Error => 4,
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<StoredLogLine, DbError> {
+    let stored = row::integer(row, "level")?;
+    let level = Level::ALL
+        .into_iter()
+        .find(|level| rank(*level) == stored)
+        .ok_or_else(|| DbError::corrupt("log_lines.level", stored))?;
+    Ok(StoredLogLine {
+        position: row::number(row, "position")?,
+        line: LogLine {
+            tenant: row::parsed(row, "tenant")?,
+            plugin: row::parsed(row, "plugin")?,
+            invocation: row::parsed(row, "invocation")?,
+            at: row::timestamp(row, "at")?,
+            level,
+            message: row::text(row, "message")?,
+            fields: row::json(row, "fields")?,
+        },
+    })
+}

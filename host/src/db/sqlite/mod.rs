@@ -1,0 +1,184 @@
+//! The control plane on SQLite: one file, one connection that writes, a few that read.
+//!
+//! SQLite lets one connection write at a time. With a pool of one, writers wait for each other in a queue of ours,
+//! which is fair, instead of in SQLite's busy handler, which is not.
+
+mod api_keys;
+mod audit;
+mod invocations;
+mod log_lines;
+mod plans;
+mod plugins;
+mod routing;
+mod row;
+mod secrets;
+mod settings;
+mod tenants;
+mod tokens;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+
+use super::{DbError, Repository};
+
+/// The file's name within the data folder.
+pub const FILE_NAME: &str = "mortise.db";
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
+
+/// Readers beside the writer. They serve the admin API only, never the way of a request.
+const READERS: u32 = 4;
+
+/// How long to wait for another process that holds the file, a backup for instance.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The control plane's database in one file.
+#[derive(Clone, Debug)]
+pub struct SqliteRepository {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Repository for SqliteRepository {}
+
+impl SqliteRepository {
+    /// Opens `mortise.db` in the data folder, makes it where it is not there, and brings its schema up to date.
+    pub async fn open(data: &Path) -> Result<Self, DbError> {
+        let options = SqliteConnectOptions::new()
+            .filename(data.join(FILE_NAME))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // What is acknowledged survives a power cut, not only a crash of the process.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(unavailable)?;
+        MIGRATIONS.run(&writer).await.map_err(migration_error)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options.pragma("query_only", "ON"))
+            .await
+            .map_err(unavailable)?;
+        Ok(Self { writer, readers })
+    }
+
+    /// Closes the file, after what is under way.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// A transaction that may write. It takes the lock at once, so that it cannot fail for it half way.
+    async fn begin(&self) -> Result<Transaction<'_, Sqlite>, DbError> {
+        self.writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(unavailable)
+    }
+}
+
+fn unavailable(error: sqlx::Error) -> DbError {
+    DbError::Unavailable(Box::new(error))
+}
+
+/// Says that a name is taken, where that is what stopped the statement.
+fn or_taken(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+    move |error| match &error {
+        sqlx::Error::Database(cause) if cause.is_unique_violation() => DbError::Taken(what),
+        _ => unavailable(error),
+    }
+}
+
+/// Says what is missing, where a reference to it is what stopped the statement.
+fn or_missing(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+    move |error| match &error {
+        sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => DbError::Missing(what),
+        _ => or_taken(what)(error),
+    }
+}
+
+/// Says what is in use, where a reference to it is what stopped the statement.
+fn or_in_use(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+    move |error| match &error {
+        sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => DbError::InUse(what),
+        _ => unavailable(error),
+    }
+}
+
+fn migration_error(error: MigrateError) -> DbError {
+    match error {
+        MigrateError::VersionMissing(found) => DbError::Newer {
+            found,
+            known: MIGRATIONS
+                .iter()
+                .map(|migration| migration.version)
+                .max()
+                .unwrap_or(0),
+        },
+        error => DbError::Migration(Box::new(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::conformance;
+
+    async fn open() -> (tempfile::TempDir, SqliteRepository) {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = SqliteRepository::open(folder.path()).await.unwrap();
+        (folder, repository)
+    }
+
+    conformance::stories!(open);
+
+    #[tokio::test]
+    async fn a_second_start_finds_what_the_first_left() {
+        let (folder, first) = open().await;
+        let tenant = conformance::tenant(&first, "acme").await;
+        first.close().await;
+        let second = SqliteRepository::open(folder.path()).await.unwrap();
+        let found = crate::db::Tenants::tenant(&second, tenant.id).await.unwrap();
+        assert_eq!(found, Some(tenant));
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_host_is_refused() {
+        let (folder, first) = open().await;
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (9000, 'from the future', TRUE, x'00', 0)",
+        )
+        .execute(&first.writer)
+        .await
+        .unwrap();
+        first.close().await;
+        let error = SqliteRepository::open(folder.path()).await.unwrap_err();
+        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 1; run a newer mortise or restore a backup from before the upgrade");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_not_there_is_an_error_and_not_a_panic() {
+        let error = SqliteRepository::open(Path::new("/nonexistent/folder"))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, DbError::Unavailable(_)));
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let (_folder, repository) = open().await;
+        let written = sqlx::query("DELETE FROM plans")
+            .execute(&repository.readers)
+            .await;
+        assert!(written.is_err());
+    }
+}

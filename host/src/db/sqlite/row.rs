@@ -1,0 +1,92 @@
+//! Values of a row as the domain has them. A value that does not fit is [`DbError::Corrupt`], never a panic.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::DbError;
+use crate::domain::clock::Timestamp;
+use crate::domain::credential::SecretHash;
+
+pub fn text(row: &SqliteRow, column: &'static str) -> Result<String, DbError> {
+    row.try_get(column)
+        .map_err(|error| DbError::corrupt(column, error))
+}
+
+pub fn optional_text(row: &SqliteRow, column: &'static str) -> Result<Option<String>, DbError> {
+    row.try_get(column)
+        .map_err(|error| DbError::corrupt(column, error))
+}
+
+pub fn bytes(row: &SqliteRow, column: &'static str) -> Result<Vec<u8>, DbError> {
+    row.try_get(column)
+        .map_err(|error| DbError::corrupt(column, error))
+}
+
+pub fn integer(row: &SqliteRow, column: &'static str) -> Result<i64, DbError> {
+    row.try_get(column)
+        .map_err(|error| DbError::corrupt(column, error))
+}
+
+/// An integer that fits a narrower type.
+pub fn number<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
+    let value = integer(row, column)?;
+    T::try_from(value).map_err(|_| DbError::corrupt(column, format!("{value} is out of range")))
+}
+
+pub fn flag(row: &SqliteRow, column: &'static str) -> Result<bool, DbError> {
+    integer(row, column).map(|value| value != 0)
+}
+
+pub fn timestamp(row: &SqliteRow, column: &'static str) -> Result<Timestamp, DbError> {
+    integer(row, column).map(Timestamp)
+}
+
+pub fn optional_timestamp(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>, DbError> {
+    let value: Option<i64> = row
+        .try_get(column)
+        .map_err(|error| DbError::corrupt(column, error))?;
+    Ok(value.map(Timestamp))
+}
+
+/// A value that is stored as its text: ids, names, digests, roles.
+pub fn parsed<T: FromStr<Err: Display>>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
+    text(row, column)?
+        .parse()
+        .map_err(|error| DbError::corrupt(column, error))
+}
+
+pub fn optional_parsed<T: FromStr<Err: Display>>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<Option<T>, DbError> {
+    optional_text(row, column)?
+        .map(|text| text.parse().map_err(|error| DbError::corrupt(column, error)))
+        .transpose()
+}
+
+pub fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
+    serde_json::from_str(&text(row, column)?).map_err(|error| DbError::corrupt(column, error))
+}
+
+pub fn hash(row: &SqliteRow, column: &'static str) -> Result<SecretHash, DbError> {
+    let bytes = bytes(row, column)?;
+    let bytes: [u8; 32] = bytes
+        .try_into()
+        .map_err(|_| DbError::corrupt(column, "a hash has 32 bytes"))?;
+    Ok(SecretHash::from_bytes(bytes))
+}
+
+/// A structured value as it is stored.
+pub fn to_json<T: Serialize>(value: &T, column: &'static str) -> Result<String, DbError> {
+    serde_json::to_string(value).map_err(|error| DbError::corrupt(column, error))
+}
+
+/// An unsigned number as it is stored. What does not fit is the largest there is: SQLite's integers are signed.
+pub fn to_integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

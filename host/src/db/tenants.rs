@@ -1,0 +1,41 @@
+//! Tenants.
+
+use async_trait::async_trait;
+
+use super::{DbError, Page};
+use crate::domain::id::{PlanName, TenantId, TenantName};
+use crate::domain::limits::LimitOverrides;
+use crate::domain::tenant::Tenant;
+
+/// What to change of a tenant; what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TenantChange {
+    /// Another plan.
+    pub plan: Option<PlanName>,
+    /// Other overrides, in place of all former ones.
+    pub limits: Option<LimitOverrides>,
+    /// Suspended or not.
+    pub suspended: Option<bool>,
+}
+
+/// Tenants.
+#[async_trait]
+pub trait Tenants {
+    /// Adds a tenant. [`DbError::Taken`] where the name is, [`DbError::Missing`] where the plan is not there.
+    async fn create_tenant(&self, tenant: &Tenant) -> Result<(), DbError>;
+
+    /// The tenant with this id.
+    async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, DbError>;
+
+    /// The tenant with this name.
+    async fn tenant_by_name(&self, name: &TenantName) -> Result<Option<Tenant>, DbError>;
+
+    /// Tenants by name.
+    async fn tenants(&self, page: Page<TenantName>) -> Result<Vec<Tenant>, DbError>;
+
+    /// Changes a tenant and gives it back as it is then. [`DbError::Missing`] where the plan is not there.
+    async fn change_tenant(&self, id: TenantId, change: &TenantChange) -> Result<Option<Tenant>, DbError>;
+
+    /// Deletes a tenant and everything of it but its audit log. `false` where it was not there.
+    async fn delete_tenant(&self, id: TenantId) -> Result<bool, DbError>;
+}

@@ -1,0 +1,31 @@
+//! API keys of a tenant's consumers.
+
+use super::clock::Timestamp;
+use super::credential::SecretHash;
+use super::id::ApiKeyId;
+
+/// An API key as it is stored: never the secret, only its hash.
+#[derive(Clone, Debug)]
+pub struct ApiKey {
+    /// What finds it.
+    pub id: ApiKeyId,
+    /// What people call it.
+    pub name: String,
+    /// What it may be used for; `*` is everything.
+    pub scopes: Vec<String>,
+    /// The hash of the secret.
+    pub hash: SecretHash,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops working, if ever.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl ApiKey {
+    /// Whether it works at `now`.
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}

@@ -1,0 +1,390 @@
+//! The manifest: what a plugin asks for. It is `plugin.toml`, and it rides inside the component.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::PluginName;
+use super::limits::LimitOverrides;
+use super::origin::Origin;
+use super::units::{ByteSize, Span};
+
+/// What a plugin asks for.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// What it is.
+    pub plugin: PluginSection,
+    /// The routes that it serves.
+    #[serde(default, rename = "route")]
+    pub routes: Vec<Route>,
+    /// Present where it uses the tenant's database.
+    pub database: Option<DatabaseSection>,
+    /// Where it sends requests to.
+    #[serde(default)]
+    pub http: HttpSection,
+    /// Which secrets it uses.
+    #[serde(default)]
+    pub secrets: SecretsSection,
+    /// Limits lower than the plan's.
+    #[serde(default)]
+    pub limits: LimitsSection,
+}
+
+/// What the plugin is.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginSection {
+    /// Its name within the tenant.
+    pub name: PluginName,
+    /// The author's name for this version, such as `1.2.0`.
+    pub version: String,
+    /// One sentence for people.
+    pub description: Option<String>,
+}
+
+/// A route that the plugin serves.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The method, upper case.
+    pub method: String,
+    /// The pattern below the plugin's mount point: `/orders/{id}`, `/files/{*rest}`.
+    pub path: String,
+    /// Who may call.
+    pub auth: Auth,
+    /// Scopes that the caller needs, all of them.
+    #[serde(default)]
+    pub scopes: BTreeSet<String>,
+    /// JSON Schema of the request body, a path inside the plugin.
+    pub request: Option<String>,
+    /// JSON Schema of the response body, a path inside the plugin.
+    pub response: Option<String>,
+    /// How often one principal may call.
+    pub rate: Option<Rate>,
+}
+
+/// Who may call a route.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "auth is \"public\" or a list such as [\"api-key\"]")]
+pub enum Auth {
+    /// Everybody.
+    Public(Public),
+    /// Holders of one of these credentials.
+    AnyOf(Vec<CredentialKind>),
+}
+
+/// The word `public`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Public {
+    /// Everybody may call.
+    Public,
+}
+
+/// A kind of credential that a route accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialKind {
+    /// An API key of the tenant.
+    ApiKey,
+}
+
+/// So many calls per span, written `100/min`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub calls: NonZeroU32,
+    /// Within which time.
+    pub per: Span,
+}
+
+/// How the plugin uses the database.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseSection {
+    /// Folder of the migrations, `0001_name.sql` and so on.
+    pub migrations: Option<String>,
+}
+
+/// Outbound HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSection {
+    /// Origins that the plugin sends requests to.
+    pub allow: Vec<Origin>,
+}
+
+/// Secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SecretsSection {
+    /// Used by name.
+    #[serde(rename = "use")]
+    pub usable: Vec<String>,
+    /// Read as plain text.
+    pub reveal: Vec<String>,
+}
+
+/// Limits lower than the plan's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsSection {
+    /// Memory of one instance.
+    pub memory: Option<ByteSize>,
+    /// Busy time of one invocation.
+    pub cpu: Option<Span>,
+    /// Wall-clock time of one invocation.
+    pub wall: Option<Span>,
+}
+
+/// What is wrong with a manifest, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not TOML, or not of the manifest's form.
+    #[error("plugin.toml: {0}")]
+    Form(String),
+    /// Well formed, but it cannot mean anything.
+    #[error("plugin.toml: {place}: {problem}")]
+    Meaning {
+        /// Where, such as `route[2].path`.
+        place: String,
+        /// What is wrong there.
+        problem: String,
+    },
+}
+
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/// More routes than this are refused: the routing table is held in memory for every active version.
+const MAX_ROUTES: usize = 500;
+
+impl Manifest {
+    /// Reads and checks a manifest.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        let manifest: Manifest = toml::from_str(text)
+            .map_err(|error| ManifestError::Form(error.to_string().trim_end().to_owned()))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// The limits that the manifest lowers.
+    pub fn limit_overrides(&self) -> LimitOverrides {
+        let LimitsSection { memory, cpu, wall } = self.limits.clone();
+        LimitOverrides {
+            memory,
+            cpu,
+            wall,
+            ..LimitOverrides::default()
+        }
+    }
+
+    fn check(&self) -> Result<(), ManifestError> {
+        if self.plugin.version.is_empty() || self.plugin.version.len() > 64 {
+            return Err(meaning("plugin.version", "1 to 64 characters are needed"));
+        }
+        if self.routes.len() > MAX_ROUTES {
+            return Err(meaning(
+                "route",
+                format!("{} routes are more than {MAX_ROUTES}", self.routes.len()),
+            ));
+        }
+        let mut router = matchit::Router::new();
+        let mut seen = BTreeSet::new();
+        for (index, route) in self.routes.iter().enumerate() {
+            let place = |field: &str| format!("route[{index}].{field}");
+            if !METHODS.contains(&route.method.as_str()) {
+                let problem = format!("`{}` is none of {}", route.method, METHODS.join(", "));
+                return Err(meaning(place("method"), problem));
+            }
+            if !seen.insert((&route.method, &route.path)) {
+                return Err(meaning(
+                    place("path"),
+                    format!("{} {} is there twice", route.method, route.path),
+                ));
+            }
+            check_path(&route.path).map_err(|problem| meaning(place("path"), problem))?;
+            match router.insert(route.path.as_str(), ()) {
+                Ok(()) => {}
+                Err(matchit::InsertError::Conflict { with }) if with == route.path => {}
+                Err(error) => return Err(meaning(place("path"), error.to_string())),
+            }
+            match &route.auth {
+                Auth::AnyOf(kinds) if kinds.is_empty() => {
+                    return Err(meaning(
+                        place("auth"),
+                        "the list is empty; write \"public\" to let everybody call",
+                    ));
+                }
+                Auth::Public(_) if !route.scopes.is_empty() => {
+                    return Err(meaning(
+                        place("scopes"),
+                        "a public route has no caller that could hold scopes",
+                    ));
+                }
+                Auth::Public(_) | Auth::AnyOf(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Rate {
+    const SPANS: [(&str, Span); 3] = [("s", Span::s(1)), ("min", Span::s(60)), ("h", Span::s(3_600))];
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text.split_once('/').and_then(|(calls, span)| {
+            let (_, per) = Self::SPANS.iter().find(|(name, _)| *name == span)?;
+            Some(Self {
+                calls: calls.parse().ok()?,
+                per: *per,
+            })
+        });
+        parsed.ok_or_else(|| format!("`{text}` is not a rate such as `10/s`, `100/min` or `1000/h`"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+fn meaning(place: impl Into<String>, problem: impl Into<String>) -> ManifestError {
+    ManifestError::Meaning {
+        place: place.into(),
+        problem: problem.into(),
+    }
+}
+
+/// Requests are matched after their path was normalised, so a pattern that is not normal could never match.
+fn check_path(path: &str) -> Result<(), String> {
+    if let Some(name) = path.split('/').find_map(|segment| segment.strip_prefix(':')) {
+        return Err(format!("`:{name}` is no parameter; write `{{{name}}}`"));
+    }
+    if !path.starts_with('/') {
+        return Err(format!("`{path}` does not start with `/`"));
+    }
+    if path.len() > 512 {
+        return Err("the pattern is longer than 512 bytes".to_owned());
+    }
+    let abnormal = |segment: &str| segment == "." || segment == "..";
+    if path.contains("//") || path.contains('%') || path.split('/').any(abnormal) {
+        return Err(format!(
+            "`{path}` holds `//`, `%`, `.` or `..`, which no request path can match"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_route(route: &str) -> Result<Manifest, ManifestError> {
+        Manifest::parse(&format!(
+            "[plugin]\nname = 'orders'\nversion = '1.2.0'\n[[route]]\n{route}"
+        ))
+    }
+
+    #[test]
+    fn a_full_manifest_is_read() {
+        let manifest = Manifest::parse(
+            r#"
+            [plugin]
+            name = "orders"
+            version = "1.2.0"
+
+            [[route]]
+            method = "POST"
+            path = "/orders/{id}"
+            auth = ["api-key"]
+            scopes = ["orders:write"]
+            request = "schemas/new-order.json"
+            rate = "100/min"
+
+            [database]
+            migrations = "migrations"
+
+            [http]
+            allow = ["https://api.stripe.com"]
+
+            [secrets]
+            use = ["stripe_key"]
+
+            [limits]
+            memory = "32MiB"
+            "#,
+        )
+        .unwrap();
+        let route = &manifest.routes[0];
+        assert_eq!(route.auth, Auth::AnyOf(vec![CredentialKind::ApiKey]));
+        assert_eq!(route.rate.unwrap().calls.get(), 100);
+        assert_eq!(manifest.limit_overrides().memory, Some(ByteSize::mib(32)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let cases = [
+            (
+                "method = 'FETCH'\npath = '/'\nauth = 'public'",
+                "route[0].method: `FETCH` is none of",
+            ),
+            (
+                "method = 'GET'\npath = 'x'\nauth = 'public'",
+                "route[0].path: `x` does not start with `/`",
+            ),
+            (
+                "method = 'GET'\npath = '/a/../b'\nauth = 'public'",
+                "route[0].path",
+            ),
+            (
+                "method = 'GET'\npath = '/a/:id'\nauth = 'public'",
+                "route[0].path: `:id` is no parameter; write `{id}`",
+            ),
+            ("method = 'GET'\npath = '/{a'\nauth = 'public'", "route[0].path"),
+            (
+                "method = 'GET'\npath = '/'\nauth = []",
+                "route[0].auth: the list is empty",
+            ),
+            (
+                "method = 'GET'\npath = '/'\nauth = 'none'",
+                "auth is \"public\" or a list",
+            ),
+            (
+                "method = 'GET'\npath = '/'\nauth = 'public'\nscopes = ['x']",
+                "route[0].scopes",
+            ),
+            (
+                "method = 'GET'\npath = '/'\nauth = 'public'\nrate = 'often'",
+                "`often` is not a rate",
+            ),
+            (
+                "method = 'GET'\npath = '/'\nauth = 'public'\nidempotent = true",
+                "unknown field `idempotent`",
+            ),
+            (
+                "method = 'GET'\npath = '/'\nauth = 'public'\n[[route]]\nmethod = 'GET'\npath = '/'\nauth = 'public'",
+                "route[1].path: GET / is there twice",
+            ),
+        ];
+        for (route, wanted) in cases {
+            let error = with_route(route).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error} does not contain {wanted}");
+        }
+    }
+
+    #[test]
+    fn one_path_may_serve_several_methods() {
+        let route = "method = 'GET'\npath = '/x'\nauth = 'public'\n[[route]]\nmethod = 'PUT'\npath = '/x'\nauth = 'public'";
+        assert_eq!(with_route(route).unwrap().routes.len(), 2);
+    }
+}

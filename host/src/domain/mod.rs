@@ -1,0 +1,20 @@
+//! Plain types and ids of the subject matter. Nothing here does IO.
+
+pub mod api_key;
+pub mod audit;
+pub mod clock;
+pub mod credential;
+pub mod grant;
+pub mod id;
+pub mod invocation;
+pub mod limits;
+pub mod log_line;
+pub mod manifest;
+pub mod migration;
+pub mod origin;
+pub mod plugin;
+pub mod principal;
+pub mod role;
+pub mod tenant;
+pub mod token;
+pub mod units;

@@ -1,0 +1,94 @@
+//! Tokens of the admin API.
+
+use super::clock::Timestamp;
+use super::credential::SecretHash;
+use super::id::{TenantId, TokenId};
+use super::role::Role;
+
+/// A token as it is stored: never the secret, only its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// What finds it.
+    pub id: TokenId,
+    /// What people call it.
+    pub name: String,
+    /// What it may do, and where.
+    pub reach: Reach,
+    /// The hash of the secret.
+    pub hash: SecretHash,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops working, if ever.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// What a token may do, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Everything, in every tenant.
+    Host,
+    /// What the role allows, in one tenant.
+    Tenant(TenantId, TenantRole),
+}
+
+/// A role within one tenant. Each may do what the ones above it in this list may.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum TenantRole {
+    /// Reads everything but secrets.
+    Viewer,
+    /// Uploads, activates and configures plugins.
+    Developer,
+    /// Manages keys, tokens, grants and secrets.
+    Owner,
+}
+
+impl Token {
+    /// Whether it works at `now`.
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+impl Reach {
+    /// The role, the operator's included.
+    pub fn role(self) -> Role {
+        match self {
+            Reach::Host => Role::Operator,
+            Reach::Tenant(_, role) => role.into(),
+        }
+    }
+
+    /// The one tenant that it is confined to.
+    pub fn tenant(self) -> Option<TenantId> {
+        match self {
+            Reach::Host => None,
+            Reach::Tenant(tenant, _) => Some(tenant),
+        }
+    }
+
+    /// The reach of `role` where the token is stored under `tenant`; `None` where the two contradict each other.
+    pub fn of(role: Role, tenant: Option<TenantId>) -> Option<Self> {
+        let within = |role| tenant.map(|tenant| Reach::Tenant(tenant, role));
+        match role {
+            Role::Operator => tenant.is_none().then_some(Reach::Host),
+            Role::Owner => within(TenantRole::Owner),
+            Role::Developer => within(TenantRole::Developer),
+            Role::Viewer => within(TenantRole::Viewer),
+        }
+    }
+}
+
+impl From<TenantRole> for Role {
+    fn from(role: TenantRole) -> Self {
+        match role {
+            TenantRole::Viewer => Role::Viewer,
+            TenantRole::Developer => Role::Developer,
+            TenantRole::Owner => Role::Owner,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Who calls: the credential, and the scopes that the route asks for.
+
+use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+
+use crate::domain::clock::Timestamp;
+use crate::domain::credential::Credential;
+use crate::domain::id::{ApiKeyId, TokenId};
+use crate::domain::manifest::{Auth, CredentialKind};
+use crate::domain::principal::Principal;
+use crate::problem::{Code, Problem};
+use crate::routing::{MethodRoute, TenantRoutes};
+use crate::server::bearer;
+
+/// The header that carries an API key, besides `Authorization: Bearer`.
+pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// A scope that stands for all scopes.
+const EVERY_SCOPE: &str = "*";
+
+/// The caller of a route, or `None` on a public one.
+pub fn authenticate(
+    tenant: &TenantRoutes,
+    route: &MethodRoute,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Option<Principal>, Problem> {
+    match &route.auth {
+        Auth::Public(_) => Ok(None),
+        Auth::AnyOf(kinds) => {
+            let accepts_api_keys = kinds.contains(&CredentialKind::ApiKey);
+            let principal = presented(headers).filter(|_| accepts_api_keys);
+            let principal = principal.and_then(|credential| api_key(tenant, &credential, now));
+            let principal = principal.ok_or_else(unauthenticated)?;
+            check_scopes(&principal, route)?;
+            Ok(Some(principal))
+        }
+    }
+}
+
+/// Whether a header holds a credential of the host, which no plugin gets to see: also a token of the admin API that was
+/// sent here by mistake.
+pub fn is_credential(name: &HeaderName, value: &HeaderValue) -> bool {
+    let is_ours = |text: &str| {
+        Credential::<ApiKeyId>::parse(text).is_ok() || Credential::<TokenId>::parse(text).is_ok()
+    };
+    *name == API_KEY || (*name == AUTHORIZATION && bearer(value).is_some_and(is_ours))
+}
+
+fn presented(headers: &HeaderMap) -> Option<Credential<ApiKeyId>> {
+    let text = match headers.get(API_KEY) {
+        Some(value) => value.to_str().ok(),
+        None => headers.get(AUTHORIZATION).and_then(bearer),
+    };
+    Credential::parse(text?.trim()).ok()
+}
+
+fn api_key(tenant: &TenantRoutes, credential: &Credential<ApiKeyId>, now: Timestamp) -> Option<Principal> {
+    let key = tenant.api_keys.get(&credential.id())?;
+    (key.hash.matches(credential) && key.is_valid(now)).then(|| Principal::ApiKey {
+        id: key.id,
+        scopes: key.scopes.clone(),
+    })
+}
+
+fn check_scopes(principal: &Principal, route: &MethodRoute) -> Result<(), Problem> {
+    let holds = |wanted: &str| {
+        principal
+            .scopes()
+            .iter()
+            .any(|scope| scope == wanted || scope == EVERY_SCOPE)
+    };
+    let missing: Vec<&str> = route
+        .scopes
+        .iter()
+        .map(String::as_str)
+        .filter(|wanted| !holds(wanted))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("the credential lacks {}", missing.join(", "));
+    Err(Problem::new(Code::InsufficientScope, detail))
+}
+
+fn unauthenticated() -> Problem {
+    Problem::new(
+        Code::Unauthenticated,
+        "send a valid API key as `Authorization: Bearer …` or as `x-api-key`",
+    )
+    .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}

@@ -1,0 +1,323 @@
+//! The way of a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Method, Response, StatusCode};
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::locate::{Target, locate};
+use super::{Gateway, authenticate, path, respond, trace_context, validate};
+use crate::capability::Invocation;
+use crate::capability::bindings::http_types;
+use crate::capability::content::content_of;
+use crate::capability::http_client::DEPTH_HEADER;
+use crate::capability::log::append;
+use crate::db::Entry;
+use crate::domain::id::InvocationId;
+use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Usage};
+use crate::domain::log_line::Level;
+use crate::domain::principal::Principal;
+use crate::problem::{Code, Problem};
+use crate::routing::Standing;
+use crate::runtime::{Failure, Finished};
+use crate::server::body;
+
+/// When it may be worth to try again, where the host has no instance left.
+const NO_INSTANCE_RETRY: Duration = Duration::from_secs(1);
+
+/// Any request that is not for the host itself.
+pub async fn dispatch(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(id): Extension<InvocationId>,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let (parts, request_body) = request.into_parts();
+    let path = path::split(parts.uri.path(), parts.uri.query())?;
+    let target = locate(&gateway.routing, parts.method.as_str(), &path)?;
+    let now = gateway.clock.now();
+    target
+        .tenant
+        .gate
+        .check_rate(now)
+        .map_err(|standing| rate_limited("tenant", standing))?;
+    let principal = authenticate::authenticate(&target.tenant, &target.route, &parts.headers, now)?;
+    if let Some(rate) = &target.route.rate {
+        let caller = principal.as_ref().map(|Principal::ApiKey { id, .. }| *id);
+        check_route_rate(rate.of(caller).check(now))?;
+    }
+
+    let limits = target.plugin.active.limits.clone();
+    let overloaded =
+        |after| Problem::new(Code::Overloaded, "too many requests are running").retry_after(after);
+    let admitted = target
+        .tenant
+        .gate
+        .admit()
+        .map_err(|full| overloaded(full.retry_after))?;
+    let bytes = body::read(
+        &parts.headers,
+        request_body,
+        limits.request_body,
+        gateway.body_timeout,
+    )
+    .await?;
+    if let Some(schema) = &target.route.request_schema {
+        validate::request(schema, &parts.headers, &bytes)?;
+    }
+    // Loaded before anything is held that others wait for: a component that has to be compiled again takes long.
+    let component = gateway.runtime.load(target.plugin.active.digest);
+    let component = tokio::time::timeout(limits.wall.0, component).await;
+    let component = component
+        .map_err(|_| {
+            Problem::new(Code::Overloaded, "the plugin is being prepared").retry_after(limits.wall.0)
+        })?
+        .map_err(Problem::internal)?;
+
+    let _turn = admitted
+        .turn()
+        .await
+        .map_err(|full| overloaded(full.retry_after))?;
+    let instance = tokio::time::timeout(limits.queue_wait.0, gateway.instances.acquire()).await;
+    let _instance = instance
+        .ok()
+        .and_then(Result::ok)
+        .ok_or_else(|| overloaded(limits.queue_wait.0))?;
+
+    let request_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let invocation = Invocation {
+        id,
+        active: target.plugin.active.clone(),
+        trigger: Trigger::Http,
+        principal,
+        traceparent: trace_context::traceparent(&parts.headers),
+        call_depth: call_depth(&parts.headers),
+        started_at: gateway.clock.now(),
+        deadline: Instant::now() + limits.wall.0,
+        clock: gateway.clock.clone(),
+        usage: Usage {
+            request_bytes,
+            ..Usage::default()
+        },
+        log_lines: Vec::new(),
+        log_bytes: 0,
+        revealed: Vec::new(),
+    };
+    let plugin_request = plugin_request(&parts, &path, &target, bytes);
+    let abandoned = |invocation| record(&gateway, &target, &parts.method, invocation, Ending::Abandoned);
+    let finished = gateway
+        .runtime
+        .handle_http(&component, invocation, plugin_request, abandoned)
+        .await;
+    finish(&gateway, &target, &parts.method, finished)
+}
+
+/// The request as the plugin sees it: without what belongs to the connection, and without the host's credentials.
+fn plugin_request(
+    parts: &axum::http::request::Parts,
+    path: &path::PluginPath<'_>,
+    target: &Target,
+    bytes: Bytes,
+) -> http_types::Request {
+    let visible = |(name, value): &(&HeaderName, &HeaderValue)| {
+        !HIDDEN_HEADERS.contains(&name.as_str())
+            && **name != DEPTH_HEADER
+            && !authenticate::is_credential(name, value)
+    };
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let content_type = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    http_types::Request {
+        // A `HEAD` that a route for `GET` answers: the HTTP layer leaves the body out.
+        method: target.route.method.clone(),
+        route: target.route.pattern.clone(),
+        path: path.rest.to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        params: target.params.clone(),
+        headers: parts
+            .headers
+            .iter()
+            .filter(visible)
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect(),
+        body: (!bytes.is_empty()).then(|| content_of(content_type, bytes.into())),
+    }
+}
+
+/// What belongs to one connection.
+const HIDDEN_HEADERS: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// How an invocation ended, for its record.
+enum Ending {
+    /// With a response of the plugin.
+    Answered(StatusCode),
+    /// With a problem in the plugin's place.
+    Failed(Code),
+    /// The caller went away.
+    Abandoned,
+}
+
+/// The status in the record of an invocation whose caller went away, as proxies log it. Nobody receives it.
+const ABANDONED_STATUS: u16 = 499;
+
+/// Checks the response, writes the record, and gives what the caller gets.
+fn finish(
+    gateway: &Gateway,
+    target: &Target,
+    method: &Method,
+    finished: Finished,
+) -> Result<Response<Body>, Problem> {
+    let Finished {
+        outcome,
+        mut invocation,
+    } = finished;
+    let limit = invocation.limits().response_body;
+    let result = match outcome {
+        Ok(response) => respond::check(&target.route, response, limit).map_err(|reason| {
+            append(
+                &mut invocation,
+                Level::Error,
+                &format!("invalid response: {reason}"),
+                &[],
+            );
+            Problem::new(
+                Code::PluginInvalidResponse,
+                "the plugin's response cannot be sent",
+            )
+            .because(reason)
+        }),
+        Err(failure) => {
+            if let Failure::Trapped(reason) = &failure {
+                append(&mut invocation, Level::Error, reason, &[]);
+            }
+            Err(problem(failure))
+        }
+    };
+    match result {
+        Ok((response, length)) => {
+            invocation.usage.response_bytes = length;
+            record(
+                gateway,
+                target,
+                method,
+                invocation,
+                Ending::Answered(response.status()),
+            );
+            Ok(response)
+        }
+        Err(problem) => {
+            record(
+                gateway,
+                target,
+                method,
+                invocation,
+                Ending::Failed(problem.code()),
+            );
+            Err(problem)
+        }
+    }
+}
+
+fn record(gateway: &Gateway, target: &Target, method: &Method, invocation: Invocation, ending: Ending) {
+    let (status, code, blame) = match ending {
+        Ending::Answered(status) => (status.as_u16(), None, None),
+        Ending::Failed(code) => (code.status().as_u16(), Some(code.as_str()), Some(code.blame())),
+        Ending::Abandoned => (ABANDONED_STATUS, Some(ABANDONED), Some(Blame::Client)),
+    };
+    let principal = |principal: &Principal| format!("{}:{}", principal.kind(), principal.id());
+    gateway.ledger.record(Entry {
+        record: InvocationRecord {
+            id: invocation.id,
+            tenant: invocation.active.tenant,
+            plugin: invocation.active.plugin.clone(),
+            version: invocation.active.digest,
+            trigger: invocation.trigger,
+            method: method.to_string(),
+            route: target.route.pattern.clone(),
+            status,
+            code,
+            blame,
+            principal: invocation.principal.as_ref().map(principal),
+            started_at: invocation.started_at,
+            usage: invocation.usage,
+        },
+        log_lines: invocation.log_lines,
+    });
+}
+
+/// What the caller learns of a failure. What the plugin's author should know besides is in its log.
+fn problem(failure: Failure) -> Problem {
+    match failure {
+        Failure::NoHandler => Problem::new(Code::PluginTrapped, "the plugin does not answer HTTP requests"),
+        Failure::Trapped(_) => {
+            Problem::new(Code::PluginTrapped, "the plugin stopped with a fault of its own")
+        }
+        Failure::Memory => Problem::new(
+            Code::PluginMemory,
+            "the plugin needed more memory than it may have",
+        ),
+        Failure::Cpu(_) | Failure::Timeout(_) => {
+            let code = if matches!(failure, Failure::Cpu(_)) {
+                Code::PluginCpu
+            } else {
+                Code::PluginTimeout
+            };
+            Problem::new(code, failure.to_string())
+        }
+        Failure::NoInstance => {
+            Problem::new(Code::Overloaded, "all instances are in use").retry_after(NO_INSTANCE_RETRY)
+        }
+        Failure::Host(error) => Problem::internal(format!("{error:#}")),
+    }
+}
+
+fn rate_limited(whose: &str, standing: Standing) -> Problem {
+    let Standing {
+        remaining,
+        burst,
+        reset,
+    } = standing;
+    let seconds = reset.as_millis().div_ceil(1_000);
+    let problem = Problem::new(Code::RateLimited, format!("this {whose} has too many requests"));
+    let fields = [
+        ("ratelimit", format!("\"{whose}\";r={remaining};t={seconds}")),
+        ("ratelimit-policy", format!("\"{whose}\";q={burst}")),
+    ];
+    fields.into_iter().fold(
+        problem.retry_after(reset),
+        |problem, (name, value)| match HeaderValue::from_str(&value) {
+            Ok(value) => problem.header(HeaderName::from_static(name), value),
+            Err(_) => problem,
+        },
+    )
+}
+
+fn check_route_rate(standing: Result<Standing, Standing>) -> Result<(), Problem> {
+    standing
+        .map(|_| ())
+        .map_err(|standing| rate_limited("route", standing))
+}
+
+/// How many plugins called each other to get here. A caller can only make it larger, which harms the caller alone.
+fn call_depth(headers: &HeaderMap) -> u32 {
+    let value = headers.get(DEPTH_HEADER);
+    value
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,88 @@
+//! The public API: from a request to a plugin and back.
+//!
+//! A request is located, authenticated, limited, read and validated in this order, and whatever is refused on the way
+//! never reaches an instance. Everything that is needed for that is in memory.
+
+mod authenticate;
+mod dispatch;
+mod locate;
+mod path;
+mod problem_page;
+mod respond;
+mod trace_context;
+mod validate;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::middleware::from_fn;
+use axum::routing::get;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::clock::SharedClock;
+use crate::domain::units::Span;
+use crate::ledger::Ledger;
+use crate::problem::{Code, Problem, render};
+use crate::routing::Routing;
+use crate::runtime::Runtime;
+
+/// What the gateway works with.
+pub struct Gateway {
+    routing: Arc<Routing>,
+    runtime: Arc<Runtime>,
+    ledger: Arc<Ledger>,
+    clock: SharedClock,
+    /// One for each instance of the pool, so that no request finds the pool empty.
+    instances: Semaphore,
+    body_timeout: Span,
+    draining: CancellationToken,
+}
+
+impl Gateway {
+    /// A gateway in front of `runtime`, which has room for `instances` at once. A body must have come within
+    /// `body_timeout`. Once `draining` is cancelled, the host is not ready for new connections; requests that still
+    /// come are served.
+    pub fn new(
+        routing: Arc<Routing>,
+        runtime: Arc<Runtime>,
+        ledger: Arc<Ledger>,
+        clock: SharedClock,
+        instances: u32,
+        body_timeout: Span,
+        draining: CancellationToken,
+    ) -> Self {
+        let instances = Semaphore::new(usize::try_from(instances).unwrap_or(Semaphore::MAX_PERMITS));
+        Self {
+            routing,
+            runtime,
+            ledger,
+            clock,
+            instances,
+            body_timeout,
+            draining,
+        }
+    }
+}
+
+/// The public routes.
+pub fn router(gateway: Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/-/healthz", get(async || "alive\n"))
+        .route("/-/readyz", get(readyz))
+        .route("/-/problems/{code}", get(problem_page::show))
+        .fallback(dispatch::dispatch)
+        .with_state(gateway)
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(
+            crate::problem::from_panic,
+        ))
+        .layer(from_fn(render))
+}
+
+async fn readyz(State(gateway): State<Arc<Gateway>>) -> Result<&'static str, Problem> {
+    if gateway.draining.is_cancelled() {
+        return Err(Problem::new(Code::Draining, "this host is shutting down"));
+    }
+    Ok("ready\n")
+}

@@ -1,0 +1,20 @@
+//! The pages that the `type` of a problem points to.
+
+use axum::extract::Path;
+
+use crate::problem::{Code, Problem};
+
+/// `GET /-/problems/{code}`: what the code means, as plain text.
+pub async fn show(Path(code): Path<String>) -> Result<String, Problem> {
+    let code = Code::ALL
+        .iter()
+        .find(|known| known.as_str() == code)
+        .ok_or_else(|| Problem::not_found("problem"))?;
+    Ok(format!(
+        "{}: {} ({})\n\n{}\n",
+        code.as_str(),
+        code.title(),
+        code.status(),
+        code.explanation().trim()
+    ))
+}

@@ -1,0 +1,171 @@
+//! A plugin's response, checked before it is sent: the plugin chooses all of it.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Response, StatusCode};
+
+use crate::capability::bindings::http_types::{self, Body as PluginBody};
+use crate::domain::units::ByteSize;
+use crate::problem::REQUEST_ID;
+use crate::routing::MethodRoute;
+
+use super::validate;
+
+/// More headers, or more bytes of them, are refused.
+const MAX_HEADERS: usize = 100;
+const MAX_HEADER_BYTES: usize = 32 * 1024;
+
+/// What belongs to the connection and not to the response. The length is set from the body.
+const CONNECTION_HEADERS: [&str; 9] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The response to send, and the bytes of its body. The error is a sentence for the plugin's author.
+pub fn check(
+    route: &MethodRoute,
+    response: http_types::Response,
+    limit: ByteSize,
+) -> Result<(Response<Body>, u64), String> {
+    let status = StatusCode::from_u16(response.status)
+        .ok()
+        .filter(|status| (200..600).contains(&status.as_u16()));
+    let status = status.ok_or_else(|| format!("{} is not a status from 200 to 599", response.status))?;
+    let mut headers = headers(response.headers)?;
+    let (bytes, content_type) = match response.body {
+        PluginBody::Empty => (Vec::new(), None),
+        PluginBody::Text(text) => (text.into_bytes(), Some("text/plain; charset=utf-8")),
+        PluginBody::Bytes(bytes) => (bytes, Some("application/octet-stream")),
+        PluginBody::Channels(_) => return Err("this host does not serve realtime channels yet".to_owned()),
+    };
+    if bytes.len() > limit.as_usize() {
+        return Err(format!("the body has {} bytes, more than {limit}", bytes.len()));
+    }
+    let bodiless = matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if let Some(schema) = route
+        .response_schema
+        .as_ref()
+        .filter(|_| status.is_success() && !bodiless)
+    {
+        validate::response(schema, &bytes)?;
+    }
+    if let Some(content_type) = content_type.filter(|_| !headers.contains_key(CONTENT_TYPE)) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    let bytes = if bodiless { Vec::new() } else { bytes };
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok((response, length))
+}
+
+fn headers(given: Vec<(String, String)>) -> Result<HeaderMap, String> {
+    let bytes: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if given.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
+        return Err(format!(
+            "it has more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of them"
+        ));
+    }
+    let mut headers = HeaderMap::with_capacity(given.len() + 2);
+    for (name, value) in given {
+        let name =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not a header name"))?;
+        if CONNECTION_HEADERS.contains(&name.as_str()) || name == REQUEST_ID {
+            continue;
+        }
+        let value = HeaderValue::from_str(&value)
+            .map_err(|_| format!("the value of header `{name}` is not valid"))?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::manifest::{Auth, Public};
+
+    fn route() -> MethodRoute {
+        MethodRoute {
+            method: "GET".to_owned(),
+            pattern: "/".to_owned(),
+            auth: Auth::Public(Public::Public),
+            scopes: Default::default(),
+            request_schema: None,
+            response_schema: None,
+            rate: None,
+        }
+    }
+
+    fn response(status: u16, headers: &[(&str, &str)], body: PluginBody) -> http_types::Response {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        http_types::Response {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_reason() {
+        let many: Vec<(&str, &str)> = vec![("a", "b"); MAX_HEADERS + 1];
+        for (given, wanted) in [
+            (response(99, &[], PluginBody::Empty), "99 is not a status"),
+            (response(101, &[], PluginBody::Empty), "101 is not a status"),
+            (response(600, &[], PluginBody::Empty), "600 is not a status"),
+            (
+                response(200, &[("a b", "")], PluginBody::Empty),
+                "`a b` is not a header name",
+            ),
+            (
+                response(200, &[("a", "b\r\nset-cookie: x")], PluginBody::Empty),
+                "the value of header `a`",
+            ),
+            (response(200, &many, PluginBody::Empty), "more than 100 headers"),
+            (
+                response(200, &[], PluginBody::Text("xxxxx".into())),
+                "the body has 5 bytes, more than 4B",
+            ),
+            (
+                response(200, &[], PluginBody::Channels(vec![])),
+                "does not serve realtime",
+            ),
+        ] {
+            let error = check(&route(), given, ByteSize(4)).unwrap_err();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_connection_is_the_hosts() {
+        let given = [
+            ("Content-Length", "9"),
+            ("transfer-encoding", "chunked"),
+            ("x-request-id", "mine"),
+            ("x-own", "1"),
+        ];
+        let (response, length) = check(
+            &route(),
+            response(200, &given, PluginBody::Text("body".into())),
+            ByteSize(4),
+        )
+        .unwrap();
+        assert_eq!(length, 4);
+        let names: Vec<&str> = response.headers().keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["x-own", "content-type"]);
+    }
+}

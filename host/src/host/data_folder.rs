@@ -1,0 +1,83 @@
+//! The data folder: one host at a time, and nobody else reads it.
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+/// A data folder that this process alone uses.
+pub struct DataFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataFolderError {
+    /// It cannot be made, read or written.
+    #[error("cannot use the data folder {path}: {error}")]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// Another process has it.
+    #[error("another host uses the data folder {0}; stop it, or set `data.folder` to another one")]
+    InUse(PathBuf),
+}
+
+impl DataFolder {
+    /// Opens a folder, and makes it where it is missing.
+    pub fn open(path: &Path) -> Result<Self, DataFolderError> {
+        let failed = |error| DataFolderError::Io {
+            path: path.to_owned(),
+            error,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed)?;
+        let lock = File::create(path.join("lock")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_host_has_the_folder() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        let first = DataFolder::open(&path).unwrap();
+        assert!(matches!(DataFolder::open(&path), Err(DataFolderError::InUse(_))));
+        drop(first);
+        assert!(DataFolder::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        std::fs::write(&path, "").unwrap();
+        let error = DataFolder::open(&path).err().unwrap().to_string();
+        assert!(
+            error.contains("cannot use the data folder") && error.contains("data"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! The host as a whole: what is opened in which order, what runs beside the requests, and how it ends.
+
+mod data_folder;
+mod operator_token;
+pub mod serve;
+
+pub use data_folder::{DataFolder, DataFolderError};
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, AdminState};
+use crate::capability::Services;
+use crate::capability::cache::Caches;
+use crate::capability::database::Databases;
+use crate::capability::http_client::{HttpClientConfig, HttpClients};
+use crate::config::Config;
+use crate::db::Repository;
+use crate::db::sqlite::SqliteRepository;
+use crate::domain::clock::SharedClock;
+use crate::gateway::{self, Gateway};
+use crate::ledger::Ledger;
+use crate::lifecycle::Lifecycle;
+use crate::routing::{Builder, Routing};
+use crate::runtime::{Runtime, RuntimeSettings};
+use crate::vault::{HostKey, Vault};
+
+/// A host that is open: everything but the listeners.
+pub struct Host {
+    gateway: Arc<Gateway>,
+    admin: Router,
+    draining: CancellationToken,
+    ledger: Arc<Ledger>,
+    clock: SharedClock,
+    retention: std::time::Duration,
+    operator_token: PathBuf,
+    /// Held for as long as the host is open: no other one may use the folder.
+    _folder: DataFolder,
+}
+
+/// Why a host does not open. The message is one line for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] DataFolderError),
+    /// The host's key cannot be used.
+    #[error(transparent)]
+    Key(#[from] crate::vault::HostKeyError),
+    /// The control plane's database cannot be used.
+    #[error("the database of the control plane cannot be used: {0}")]
+    Db(#[from] crate::db::DbError),
+    /// The tenants' databases cannot be used.
+    #[error("the databases of the tenants cannot be used: {0}")]
+    Databases(std::io::Error),
+    /// A certificate authority cannot be used.
+    #[error("the certificate authority {path} cannot be used: {message}")]
+    CertificateAuthority {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The runtime does not start.
+    #[error(transparent)]
+    Runtime(#[from] crate::runtime::StartError),
+    /// What is stored cannot be served.
+    #[error("the stored tenants cannot be served: {0}")]
+    Lifecycle(#[from] crate::lifecycle::LifecycleError),
+    /// The first token of the operator cannot be made.
+    #[error(transparent)]
+    OperatorToken(#[from] operator_token::OperatorTokenError),
+}
+
+impl Host {
+    /// Opens a host. `worker` is the executable that compiles: `mortise` itself. What must run beside the requests
+    /// runs on the current tokio runtime.
+    pub async fn open(config: &Config, worker: PathBuf, clock: SharedClock) -> Result<Self, OpenError> {
+        let folder = DataFolder::open(&config.data.folder)?;
+        let key = match config.data.key_file.as_os_str().is_empty() {
+            true => HostKey::load_or_create(&folder.path().join("host.key"))?,
+            false => HostKey::load(&config.data.key_file)?,
+        };
+        let vault = Arc::new(Vault::new(&key));
+        let db: Arc<dyn Repository> = Arc::new(SqliteRepository::open(folder.path()).await?);
+        let databases =
+            Databases::new(folder.path().join("databases"), clock.clone()).map_err(OpenError::Databases)?;
+        let services = Services {
+            caches: Arc::new(Caches::new(clock.clone())),
+            databases: Arc::new(databases),
+            http: Arc::new(http_clients(config, clock.clone())?),
+            vault: vault.clone(),
+        };
+        let settings = RuntimeSettings {
+            folder: folder.path().to_owned(),
+            worker,
+            instances: config.runtime.instances,
+            ceiling: config.ceiling(),
+            compile: config.compile.clone(),
+            loaded_bytes: config.runtime.loaded,
+        };
+        let runtime = Arc::new(Runtime::start(settings, &key, services.clone())?);
+        let routing = Arc::new(Routing::default());
+        let builder = Builder::new(runtime.clone(), config.limits.clone(), config.ceiling());
+        let lifecycle = Arc::new(Lifecycle::new(
+            db.clone(),
+            runtime.clone(),
+            services.clone(),
+            routing.clone(),
+            builder,
+            clock.clone(),
+        ));
+        lifecycle.sweep().await?;
+        lifecycle.refresh_all().await?;
+        let ledger = Ledger::start(db.clone(), clock.clone());
+        let operator_token = operator_token::ensure(&*db, folder.path(), clock.now()).await?;
+        let draining = CancellationToken::new();
+        let gateway = Gateway::new(
+            routing,
+            runtime,
+            ledger.clone(),
+            clock.clone(),
+            config.runtime.instances,
+            config.server.body_timeout,
+            draining.clone(),
+        );
+        let admin = AdminState::new(
+            db,
+            lifecycle,
+            vault,
+            ledger.clone(),
+            clock.clone(),
+            draining.clone(),
+        );
+        Ok(Self {
+            gateway: Arc::new(gateway),
+            admin: admin::router(admin),
+            draining,
+            ledger,
+            clock,
+            retention: config.retention.invocations.0,
+            operator_token,
+            _folder: folder,
+        })
+    }
+
+    /// The routes for API consumers.
+    pub fn public_router(&self) -> Router {
+        gateway::router(self.gateway.clone())
+    }
+
+    /// The routes for operators and customers.
+    pub fn admin_router(&self) -> Router {
+        self.admin.clone()
+    }
+
+    /// The file that holds the first token of the operator.
+    pub fn operator_token(&self) -> &std::path::Path {
+        &self.operator_token
+    }
+
+    /// Deletes records that are older than the operator keeps them.
+    pub async fn prune(&self) {
+        let age = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
+        let before = crate::domain::clock::Timestamp(self.clock.now().0.saturating_sub(age));
+        match self.ledger.prune(before).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, %before, "old invocations and log lines were deleted"),
+            Err(error) => tracing::warn!(%error, "old invocations and log lines could not be deleted"),
+        }
+    }
+
+    /// Says that the host is not ready for new connections, and ends what would never end by itself.
+    pub fn start_draining(&self) {
+        self.draining.cancel();
+    }
+
+    /// Writes what is still to be written. To be called once no request is under way.
+    pub async fn close(&self) {
+        self.ledger.flush().await;
+    }
+}
+
+fn http_clients(config: &Config, clock: SharedClock) -> Result<HttpClients, OpenError> {
+    let mut extra_ca = Vec::new();
+    for path in &config.http_client.certificate_authorities {
+        let failed = |message: String| OpenError::CertificateAuthority {
+            path: path.clone(),
+            message,
+        };
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))? {
+            extra_ca.push(certificate.map_err(|error| failed(error.to_string()))?);
+        }
+    }
+    let allow_loopback = config.http_client.allow_loopback;
+    HttpClients::new(
+        HttpClientConfig {
+            allow_loopback,
+            extra_ca,
+            ..HttpClientConfig::default()
+        },
+        clock,
+    )
+    .map_err(|error| OpenError::CertificateAuthority {
+        path: PathBuf::new(),
+        message: error.to_string(),
+    })
+}

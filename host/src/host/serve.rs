@@ -1,0 +1,167 @@
+//! Running a host: its threads, its listeners, its signals.
+//!
+//! Two sets of threads. The control threads accept connections, serve the admin API and write records; no plugin ever
+//! runs on them. The plugin threads serve the public connections, each request where its instance runs, without a
+//! hop in between.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Host, OpenError};
+use crate::config::Config;
+use crate::domain::clock::SystemClock;
+use crate::server::{ConnectionLimits, ListenError, Listener};
+
+/// Threads for everything but plugins. They wait most of the time.
+const CONTROL_THREADS: usize = 2;
+
+/// How often old records are deleted.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// The first Linux whose page map can be scanned.
+const PAGE_MAP_SCAN: (u32, u32) = (6, 7);
+
+/// Why a host does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The system gives no threads or no signals.
+    #[error("cannot start the threads of the host: {0}")]
+    Threads(std::io::Error),
+    /// The executable does not know where it is.
+    #[error("cannot find the executable of the host, which is also its compile worker: {0}")]
+    Executable(std::io::Error),
+    /// The host does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+/// Serves until SIGTERM or SIGINT, then drains. A second signal ends the host at once. `ready` is told the addresses
+/// once callers can connect.
+pub fn run(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+    let worker = std::env::current_exe().map_err(ServeError::Executable)?;
+    let control = threads("mortise-control", CONTROL_THREADS).map_err(ServeError::Threads)?;
+    let plugin_threads = usize::try_from(config.runtime.threads).unwrap_or(0);
+    let plugins = threads("mortise-plugin", plugin_threads).map_err(ServeError::Threads)?;
+    warn_without_page_map_scan();
+    let result = control.block_on(serve(config, worker, &plugins, ready));
+    plugins.shutdown_background();
+    control.shutdown_background();
+    result
+}
+
+/// A host that callers can connect to.
+pub struct Ready {
+    /// The address for API consumers.
+    pub public: std::net::SocketAddr,
+    /// The address for operators and customers.
+    pub admin: std::net::SocketAddr,
+    /// The file of the operator's first token.
+    pub operator_token: PathBuf,
+}
+
+async fn serve(
+    config: &Config,
+    worker: PathBuf,
+    plugins: &Runtime,
+    ready: impl FnOnce(&Ready),
+) -> Result<(), ServeError> {
+    // Listening comes first: a port in use is said before anything is opened.
+    let public = Listener::bind(config.server.public).await?;
+    let admin = Listener::bind(config.server.admin).await?;
+    let host = Arc::new(Host::open(config, worker, Arc::new(SystemClock)).await?);
+    let told_to_stop = stop_on_signal().map_err(ServeError::Threads)?;
+    let stop = CancellationToken::new();
+    tokio::spawn(prune(host.clone()));
+    ready(&Ready {
+        public: public.address(),
+        admin: admin.address(),
+        operator_token: host.operator_token().to_owned(),
+    });
+
+    let limits = ConnectionLimits {
+        connections: config.server.connections,
+        header_timeout: config.server.header_timeout.0,
+    };
+    let drain = config.server.drain_timeout.0;
+    let control = tokio::runtime::Handle::current();
+    let draining = async {
+        told_to_stop.cancelled().await;
+        tracing::info!("draining: not ready any more; requests under way finish");
+        host.start_draining();
+        tokio::time::sleep(config.server.drain_delay.0).await;
+        stop.cancel();
+    };
+    tokio::join!(
+        public.serve(
+            host.public_router(),
+            limits,
+            plugins.handle().clone(),
+            stop.clone(),
+            drain
+        ),
+        admin.serve(host.admin_router(), limits, control, stop.clone(), drain),
+        draining,
+    );
+    host.close().await;
+    tracing::info!("the host has stopped");
+    Ok(())
+}
+
+/// As many threads as there are cores, where `count` is zero.
+fn threads(name: &str, count: usize) -> std::io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if count > 0 {
+        builder.worker_threads(count);
+    }
+    builder.thread_name(name).enable_all().build()
+}
+
+/// Cancelled at the first signal. The second one ends the process.
+fn stop_on_signal() -> std::io::Result<CancellationToken> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        next().await;
+        stopped.cancel();
+        next().await;
+        tracing::warn!("stopping at once: requests under way are cut off");
+        std::process::exit(130);
+    });
+    Ok(stop)
+}
+
+async fn prune(host: Arc<Host>) {
+    let mut interval = tokio::time::interval(PRUNE_INTERVAL);
+    loop {
+        interval.tick().await;
+        host.prune().await;
+    }
+}
+
+/// Without it each request gives its memory back by system calls that stop all threads for a moment.
+fn warn_without_page_map_scan() {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split('.').map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version < PAGE_MAP_SCAN {
+        tracing::warn!(
+            kernel = release.trim(),
+            "Linux 6.7 or newer runs plugins faster: it can scan the page map"
+        );
+    }
+}

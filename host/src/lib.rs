@@ -1,0 +1,18 @@
+//! Mortise: a multi-tenant WebAssembly plugin host for business logic.
+
+pub mod admin;
+pub mod bundle;
+pub mod capability;
+pub mod cli;
+pub mod config;
+pub mod db;
+pub mod domain;
+pub mod gateway;
+pub mod host;
+pub mod ledger;
+pub mod lifecycle;
+pub mod problem;
+pub mod routing;
+pub mod runtime;
+pub mod server;
+pub mod vault;

@@ -1,0 +1,84 @@
+//! Why a version was not uploaded or activated.
+
+use crate::bundle::{BundleError, Fault};
+use crate::capability::database::MigrationError;
+use crate::db::DbError;
+use crate::domain::grant::MissingGrant;
+use crate::domain::units::ByteSize;
+use crate::runtime::{CompileError, LoadError};
+
+/// Why a version was not uploaded or activated.
+#[derive(Debug, thiserror::Error)]
+pub enum LifecycleError {
+    /// The bytes are not a component that this host runs.
+    #[error("{0}")]
+    InvalidComponent(String),
+    /// The manifest is missing or wrong.
+    #[error("{0}")]
+    InvalidManifest(String),
+    /// Larger than the plan allows.
+    #[error("the component has more than {0}")]
+    TooLarge(ByteSize),
+    /// Compiling took too much.
+    #[error("{0}")]
+    CompileLimit(String),
+    /// There is no such plugin or version, or nothing to go back to.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The manifest asks for what was not granted.
+    #[error("the manifest asks for what the tenant has not granted")]
+    GrantsMissing(Vec<MissingGrant>),
+    /// A migration failed; nothing was applied.
+    #[error("{0}")]
+    Migration(String),
+    /// The host failed.
+    #[error("the host failed")]
+    Host(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl LifecycleError {
+    pub(super) fn host(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Host(error.into())
+    }
+}
+
+impl From<DbError> for LifecycleError {
+    fn from(error: DbError) -> Self {
+        Self::host(error)
+    }
+}
+
+impl From<LoadError> for LifecycleError {
+    fn from(error: LoadError) -> Self {
+        match &error {
+            LoadError::Unsupported(message) => Self::InvalidComponent(message.clone()),
+            LoadError::Compile(compile) => match &**compile {
+                CompileError::Invalid(message) => Self::InvalidComponent(message.clone()),
+                CompileError::Limit { .. } | CompileError::TooLarge(_) => {
+                    Self::CompileLimit(compile.to_string())
+                }
+                CompileError::Worker(_) => Self::host(error),
+            },
+            LoadError::Missing(_) | LoadError::Io(_) => Self::host(error),
+        }
+    }
+}
+
+impl From<BundleError> for LifecycleError {
+    fn from(error: BundleError) -> Self {
+        match error.fault() {
+            Fault::Component => Self::InvalidComponent(error.to_string()),
+            Fault::Manifest => Self::InvalidManifest(error.to_string()),
+        }
+    }
+}
+
+impl From<MigrationError> for LifecycleError {
+    fn from(error: MigrationError) -> Self {
+        if error.is_host_fault() {
+            Self::host(error)
+        } else {
+            Self::Migration(error.to_string())
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The executable: the command line, and the compile worker that the host starts of itself.
+
+use std::process::ExitCode;
+
+use mortise::runtime::compile_worker;
+
+fn main() -> ExitCode {
+    // The worker comes before anything else: it limits itself before it reads what a customer sent.
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(compile_worker::COMMAND) {
+        let (memory, cpu) = (
+            arguments.next().unwrap_or_default(),
+            arguments.next().unwrap_or_default(),
+        );
+        return compile_worker::run(&memory, &cpu);
+    }
+    mortise::cli::main()
+}

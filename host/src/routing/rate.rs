@@ -1,0 +1,131 @@
+//! Rates: so many calls in the long run, so many at once after a quiet time.
+//!
+//! This is the generic cell rate algorithm (ITU-T I.371): one number says when the bucket will be full again, so a
+//! check is one compare-and-swap and nothing has to be refilled.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use crate::domain::clock::Timestamp;
+
+/// Counts calls against one rate.
+#[derive(Debug)]
+pub struct RateLimiter {
+    /// Microseconds that one call takes from the rate.
+    interval: i64,
+    /// Microseconds that calls may run ahead of the rate.
+    tolerance: i64,
+    burst: u32,
+    /// When, in microseconds, everything taken so far will have been given back.
+    full_at: AtomicI64,
+}
+
+/// What is left after a call was let through or refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Calls that may follow at once.
+    pub remaining: u32,
+    /// Calls that may come at once after a quiet time.
+    pub burst: u32,
+    /// Until the burst is whole again, where the call was let through; until one call is, where it was refused.
+    pub reset: Duration,
+}
+
+impl RateLimiter {
+    /// Allows `calls` per `per` in the long run and `burst` at once.
+    pub fn new(calls: NonZeroU32, per: Duration, burst: NonZeroU32) -> Self {
+        let per = i64::try_from(per.as_micros()).unwrap_or(i64::MAX);
+        let interval = (per / i64::from(calls.get())).max(1);
+        let tolerance = interval.saturating_mul(i64::from(burst.get()));
+        Self {
+            interval,
+            tolerance,
+            burst: burst.get(),
+            full_at: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Lets one call through, or says when the next one will be.
+    pub fn check(&self, now: Timestamp) -> Result<Standing, Standing> {
+        let now = now.0.saturating_mul(1_000);
+        let mut full_at = self.full_at.load(Ordering::Relaxed);
+        loop {
+            // Nothing was taken further ahead than the tolerance, so this is a clock that was set back: count anew,
+            // instead of making callers wait for the old time to come again.
+            let taken = if full_at > now.saturating_add(self.tolerance) {
+                now
+            } else {
+                full_at.max(now)
+            };
+            let next = taken.saturating_add(self.interval);
+            let ahead = next - now;
+            if ahead > self.tolerance {
+                return Err(self.standing(0, ahead - self.tolerance));
+            }
+            match self
+                .full_at
+                .compare_exchange_weak(full_at, next, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => return Ok(self.standing((self.tolerance - ahead) / self.interval, ahead)),
+                Err(actual) => full_at = actual,
+            }
+        }
+    }
+
+    fn standing(&self, remaining: i64, reset: i64) -> Standing {
+        Standing {
+            remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+            burst: self.burst,
+            reset: Duration::from_micros(u64::try_from(reset).unwrap_or(0)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limiter(calls: u32, burst: u32) -> RateLimiter {
+        let number = |number| NonZeroU32::new(number).unwrap();
+        RateLimiter::new(number(calls), Duration::from_secs(1), number(burst))
+    }
+
+    #[test]
+    fn the_burst_is_let_through_and_the_next_call_is_not() {
+        let limiter = limiter(10, 3);
+        let now = Timestamp(1_700_000_000_000);
+        for remaining in [2, 1, 0] {
+            assert_eq!(limiter.check(now).unwrap().remaining, remaining);
+        }
+        assert_eq!(limiter.check(now).unwrap_err().reset, Duration::from_millis(100));
+    }
+
+    #[test]
+    fn calls_come_back_at_the_rate() {
+        let limiter = limiter(10, 1);
+        assert!(limiter.check(Timestamp(0)).is_ok());
+        assert!(limiter.check(Timestamp(99)).is_err());
+        assert!(limiter.check(Timestamp(100)).is_ok());
+        assert!(limiter.check(Timestamp(150)).is_err());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_nobody_wait_for_long() {
+        let limiter = limiter(10, 1);
+        assert!(limiter.check(Timestamp(3_600_000)).is_ok());
+        assert!(limiter.check(Timestamp(0)).is_ok());
+        assert!(limiter.check(Timestamp(50)).is_err());
+        assert!(limiter.check(Timestamp(100)).is_ok());
+    }
+
+    #[test]
+    fn a_quiet_time_gives_no_more_than_the_burst() {
+        let limiter = limiter(10, 2);
+        let later = Timestamp(3_600_000);
+        assert_eq!(
+            [later; 3].map(|now| limiter.check(now).is_ok()),
+            [true, true, false]
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! Compiled code, and the only place where bytes become code that runs.
+//!
+//! A file of compiled code starts with a MAC under the host's key over the engine's compatibility hash, the digest of
+//! the component and the code. What does not match (another host's file, another version of wasmtime, a flipped bit)
+//! is compiled again from the component, which is the truth.
+
+#![expect(
+    unsafe_code,
+    reason = "running compiled code is what this host is for; the argument stands at each use"
+)]
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hmac::{Hmac, Mac};
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::compile::Compiler;
+use super::component_cache::LoadError;
+
+use super::files::ComponentFiles;
+use crate::domain::id::VersionDigest;
+use crate::domain::limits::Limits;
+use crate::domain::units::ByteSize;
+use crate::vault::HostKey;
+
+const MAC_BYTES: usize = 32;
+
+/// Stores and loads compiled code.
+pub struct Artifacts {
+    key: [u8; 32],
+    compatibility: [u8; 32],
+    files: Arc<ComponentFiles>,
+    compiler: Compiler,
+}
+
+impl Artifacts {
+    /// For code that `engine` will run.
+    pub fn new(engine: &Engine, key: &HostKey, files: ComponentFiles, compiler: Compiler) -> Self {
+        Self {
+            key: key.derive("mortise compiled code 1"),
+            compatibility: compatibility(engine),
+            files: Arc::new(files),
+            compiler,
+        }
+    }
+
+    /// Compiles a component and stores both.
+    pub async fn store(&self, component: Bytes, compiled_size: ByteSize) -> Result<VersionDigest, LoadError> {
+        let digest = VersionDigest::of(&component);
+        let files = self.files.clone();
+        if !self.is_stored(digest).await? {
+            self.compile(digest, &component, compiled_size).await?;
+            blocking(move || files.write_component(digest, &component)).await?;
+        }
+        Ok(digest)
+    }
+
+    /// The component as it was uploaded.
+    pub async fn source(&self, digest: VersionDigest) -> Result<Vec<u8>, LoadError> {
+        let files = self.files.clone();
+        let bytes = blocking(move || files.read_component(digest)).await?;
+        bytes
+            .filter(|bytes| VersionDigest::of(bytes) == digest)
+            .ok_or(LoadError::Missing(digest))
+    }
+
+    /// The component as code for `engine`.
+    pub async fn load(&self, engine: &Engine, digest: VersionDigest) -> Result<Component, LoadError> {
+        let files = self.files.clone();
+        let stored = blocking(move || files.read_compiled(digest)).await?;
+        if let Some(component) = stored.and_then(|stored| self.open(engine, digest, &stored)) {
+            return Ok(component);
+        }
+        tracing::warn!(%digest, "the compiled code is missing, from another engine, or damaged; compiling again");
+        let source = self.source(digest).await?;
+        let code = self
+            .compile(digest, &source, Limits::ceiling().compiled_size)
+            .await?;
+        // SAFETY: the code comes from the compile worker of this executable, in this call.
+        unsafe { deserialize(engine, &code) }.map_err(|error| LoadError::Unsupported(format!("{error:#}")))
+    }
+
+    /// The components that are on disk.
+    pub async fn stored(&self) -> std::io::Result<Vec<VersionDigest>> {
+        let files = self.files.clone();
+        blocking(move || files.stored()).await
+    }
+
+    /// Removes a component and its code.
+    pub async fn remove(&self, digest: VersionDigest) -> std::io::Result<()> {
+        let files = self.files.clone();
+        blocking(move || files.remove(digest)).await
+    }
+
+    async fn is_stored(&self, digest: VersionDigest) -> std::io::Result<bool> {
+        let files = self.files.clone();
+        let (component, compiled) =
+            blocking(move || Ok((files.read_component(digest)?, files.read_compiled(digest)?))).await?;
+        let intact = component.is_some_and(|bytes| VersionDigest::of(&bytes) == digest);
+        Ok(intact && compiled.is_some_and(|stored| self.authentic(digest, &stored).is_some()))
+    }
+
+    async fn compile(
+        &self,
+        digest: VersionDigest,
+        component: &[u8],
+        size: ByteSize,
+    ) -> Result<Vec<u8>, LoadError> {
+        let code = self.compiler.compile(component, size).await?;
+        let mac = self.mac(digest, &code).finalize().into_bytes();
+        let files = self.files.clone();
+        let code = blocking(move || files.write_compiled(digest, &[&mac, &code]).map(|()| code)).await?;
+        Ok(code)
+    }
+
+    fn open(&self, engine: &Engine, digest: VersionDigest, stored: &[u8]) -> Option<Component> {
+        let code = self.authentic(digest, stored)?;
+        // SAFETY: the MAC says that this host wrote exactly these bytes, for this component and an engine that is
+        // compatible with this one. They were read into memory before the check, so nobody can change them after it.
+        unsafe { deserialize(engine, code) }.ok()
+    }
+
+    /// The code of a stored file, where this host wrote it for this engine.
+    fn authentic<'a>(&self, digest: VersionDigest, stored: &'a [u8]) -> Option<&'a [u8]> {
+        let (mac, code) = stored.split_at_checked(MAC_BYTES)?;
+        self.mac(digest, code).verify_slice(mac).ok().map(|()| code)
+    }
+
+    fn mac(&self, digest: VersionDigest, code: &[u8]) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes a key of any length");
+        mac.update(&self.compatibility);
+        mac.update(digest.as_bytes());
+        mac.update(code);
+        mac
+    }
+}
+
+/// # Safety
+///
+/// `code` must be the unchanged output of wasmtime's compiler: it is run as machine code.
+unsafe fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the caller promises it.
+    unsafe { Component::deserialize(engine, code) }
+}
+
+/// What must be equal for one engine to run another's code.
+fn compatibility(engine: &Engine) -> [u8; 32] {
+    struct Sha(Sha256);
+
+    impl std::hash::Hasher for Sha {
+        fn finish(&self) -> u64 {
+            0
+        }
+
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+    }
+
+    let mut sha = Sha(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut sha);
+    sha.0.finalize().into()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+}

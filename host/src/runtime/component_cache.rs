@@ -1,0 +1,150 @@
+//! Loaded components, bounded by the bytes of their code, one load for each digest at a time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moka::future::Cache;
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
+use wasmtime::{Engine, Store};
+
+use super::artifact::Artifacts;
+use super::compile::CompileError;
+use super::store::StoreData;
+use crate::capability::bindings::http_handler::GuestIndices;
+use crate::domain::id::VersionDigest;
+use crate::domain::units::ByteSize;
+
+/// A component that is ready to be instantiated.
+pub struct Loaded {
+    instance_pre: InstancePre<StoreData>,
+    http_handler: Option<GuestIndices>,
+    /// Bytes of machine code.
+    size: usize,
+}
+
+/// Why a component could not be loaded.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The host cannot run it: an import that nobody offers, more instances or memory than the pool has.
+    #[error("{0}")]
+    Unsupported(String),
+    /// It does not compile.
+    #[error(transparent)]
+    Compile(Arc<CompileError>),
+    /// Its file is missing or does not match its digest.
+    #[error("the component {0} is missing or damaged on disk")]
+    Missing(VersionDigest),
+    /// The disk failed.
+    #[error("the component files cannot be used: {0}")]
+    Io(Arc<std::io::Error>),
+}
+
+/// The cache.
+pub struct ComponentCache {
+    engine: Engine,
+    linker: Linker<StoreData>,
+    artifacts: Artifacts,
+    loaded: Cache<VersionDigest, Arc<Loaded>>,
+}
+
+impl ComponentCache {
+    /// Keeps at most `capacity` bytes of code.
+    pub fn new(engine: Engine, linker: Linker<StoreData>, artifacts: Artifacts, capacity: ByteSize) -> Self {
+        let loaded = Cache::builder()
+            .max_capacity(capacity.0)
+            .weigher(|_, loaded: &Arc<Loaded>| u32::try_from(loaded.size).unwrap_or(u32::MAX))
+            .build();
+        Self {
+            engine,
+            linker,
+            artifacts,
+            loaded,
+        }
+    }
+
+    /// Compiles, stores and loads a component.
+    pub async fn take_in(&self, bytes: Bytes, compiled_size: ByteSize) -> Result<VersionDigest, LoadError> {
+        let digest = self.artifacts.store(bytes, compiled_size).await?;
+        self.get(digest).await?;
+        Ok(digest)
+    }
+
+    /// The component as it was uploaded.
+    pub async fn source(&self, digest: VersionDigest) -> Result<Vec<u8>, LoadError> {
+        self.artifacts.source(digest).await
+    }
+
+    /// The component, where it is in memory.
+    pub async fn loaded(&self, digest: VersionDigest) -> Option<Arc<Loaded>> {
+        self.loaded.get(&digest).await
+    }
+
+    /// The component, loaded from disk where it is not in memory.
+    pub async fn get(&self, digest: VersionDigest) -> Result<Arc<Loaded>, LoadError> {
+        let load = async {
+            let component = self.artifacts.load(&self.engine, digest).await?;
+            self.link(&component).map(Arc::new)
+        };
+        self.loaded
+            .try_get_with(digest, load)
+            .await
+            .map_err(|error: Arc<LoadError>| (*error).clone())
+    }
+
+    /// The components that are on disk.
+    pub async fn stored(&self) -> std::io::Result<Vec<VersionDigest>> {
+        self.artifacts.stored().await
+    }
+
+    /// Forgets a component, in memory and on disk.
+    pub async fn remove(&self, digest: VersionDigest) -> std::io::Result<()> {
+        self.loaded.invalidate(&digest).await;
+        self.artifacts.remove(digest).await
+    }
+
+    fn link(&self, component: &Component) -> Result<Loaded, LoadError> {
+        let instance_pre = self
+            .linker
+            .instantiate_pre(component)
+            .map_err(|error| LoadError::Unsupported(format!("{error:#}")))?;
+        let http_handler = GuestIndices::new(&instance_pre).ok();
+        let range = component.image_range();
+        let size = (range.end as usize).saturating_sub(range.start as usize);
+        Ok(Loaded {
+            instance_pre,
+            http_handler,
+            size,
+        })
+    }
+}
+
+impl Loaded {
+    /// Whether the component answers HTTP requests.
+    pub fn handles_http(&self) -> bool {
+        self.http_handler.is_some()
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        self.instance_pre.engine()
+    }
+
+    pub(super) fn http_handler(&self) -> Option<&GuestIndices> {
+        self.http_handler.as_ref()
+    }
+
+    pub(super) async fn instantiate(&self, store: &mut Store<StoreData>) -> wasmtime::Result<Instance> {
+        self.instance_pre.instantiate_async(store).await
+    }
+}
+
+impl From<CompileError> for LoadError {
+    fn from(error: CompileError) -> Self {
+        Self::Compile(Arc::new(error))
+    }
+}
+
+impl From<std::io::Error> for LoadError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
+}

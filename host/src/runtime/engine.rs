@@ -1,0 +1,98 @@
+//! The two engines: one that serves, one that only compiles. Settings that decide what code is made are shared, so
+//! that the first can load what the second made.
+
+use wasmtime::{
+    Config, Enabled, Engine, Inlining, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    RegallocAlgorithm, Strategy, WasmBacktraceDetails,
+};
+
+use crate::domain::limits::Limits;
+
+const MIB: usize = 1 << 20;
+
+/// Stack of a guest. Deep recursion ends as a trap of that guest.
+const GUEST_STACK: usize = MIB / 2;
+
+/// Stack of a fiber: the guest's and as much again for the host calls on top of it, where an overflow would end the
+/// process.
+const FIBER_STACK: usize = MIB;
+
+/// What one component may have. The pool holds as much for each of its instances, so that no component can leave
+/// another one without.
+const CORE_INSTANCES: u32 = 16;
+const MEMORIES: u32 = 2;
+const TABLES: u32 = 8;
+
+/// The engine that runs components, `instances` at once, none with more memory than `ceiling`. It takes instances from a pool and never compiles.
+pub fn serving(instances: u32, ceiling: &Limits) -> wasmtime::Result<Engine> {
+    let mut config = shared();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances, ceiling)));
+    config.enable_compiler(false);
+    Engine::new(&config)
+}
+
+/// The engine of the compile worker.
+pub fn compiling() -> wasmtime::Result<Engine> {
+    Engine::new(&shared())
+}
+
+/// What both engines have in common. Whatever plugins do not need is off: each proposal is code that a hostile
+/// component could reach.
+fn shared() -> Config {
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .cranelift_opt_level(OptLevel::Speed)
+        .cranelift_regalloc_algorithm(RegallocAlgorithm::Backtracking)
+        .compiler_inlining(Inlining::No)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(20))
+        .debug_info(false)
+        .native_unwind_info(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(GUEST_STACK)
+        .async_stack_size(FIBER_STACK)
+        .async_stack_zeroing(true)
+        .memory_may_move(false)
+        .memory_init_cow(true)
+        .table_lazy_init(true)
+        .wasm_component_model(true)
+        .concurrency_support(false)
+        .shared_memory(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_tail_call(false)
+        .wasm_relaxed_simd(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_custom_page_sizes(false)
+        .wasm_stack_switching(false);
+    config
+}
+
+/// Each instance reserves 4 GiB of address space, but memory only as it is used.
+fn pool(instances: u32, ceiling: &Limits) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
+        .total_memories(instances.saturating_mul(MEMORIES))
+        .total_tables(instances.saturating_mul(TABLES))
+        .total_stacks(instances)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memories_per_module(1)
+        .max_tables_per_module(2)
+        .max_memory_size(ceiling.memory.as_usize())
+        .table_elements(20_000)
+        .max_component_instance_size(MIB)
+        .max_core_instance_size(MIB)
+        .max_unused_warm_slots(64)
+        .decommit_batch_size(8)
+        // Together these two save the system calls that would give memory back after each request: what a request
+        // wrote is found through the page map and zeroed in place.
+        .pagemap_scan(Enabled::Auto)
+        .linear_memory_keep_resident(2 * MIB)
+        .table_keep_resident(16 * 1024)
+        .async_stack_keep_resident(32 * 1024);
+    pool
+}

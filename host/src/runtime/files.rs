@@ -1,0 +1,119 @@
+//! Components and their compiled code on disk, named by digest. A file is written whole or not at all: to a temporary
+//! name, synced, renamed, and the folder synced.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::domain::id::VersionDigest;
+
+/// The folder. Its methods block.
+#[derive(Clone, Debug)]
+pub struct ComponentFiles {
+    components: PathBuf,
+    compiled: PathBuf,
+}
+
+impl ComponentFiles {
+    /// Opens the folder, and makes it where it is missing. What a crash left half-written is removed.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let files = Self {
+            components: folder.join("components"),
+            compiled: folder.join("compiled"),
+        };
+        for folder in [&files.components, &files.compiled] {
+            fs::create_dir_all(folder)?;
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                if path.extension().is_some_and(|extension| extension == "tmp") {
+                    fs::remove_file(path)?;
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    /// The component, where it is there.
+    pub fn read_component(&self, digest: VersionDigest) -> io::Result<Option<Vec<u8>>> {
+        read(&self.component(digest))
+    }
+
+    /// The compiled code, where it is there.
+    pub fn read_compiled(&self, digest: VersionDigest) -> io::Result<Option<Vec<u8>>> {
+        read(&self.compiled(digest))
+    }
+
+    /// Stores a component.
+    pub fn write_component(&self, digest: VersionDigest, bytes: &[u8]) -> io::Result<()> {
+        let path = self.component(digest);
+        if path.exists() {
+            Ok(())
+        } else {
+            write(&path, &[bytes])
+        }
+    }
+
+    /// Stores compiled code, in place of what was there.
+    pub fn write_compiled(&self, digest: VersionDigest, parts: &[&[u8]]) -> io::Result<()> {
+        write(&self.compiled(digest), parts)
+    }
+
+    /// The digests of which a component or compiled code is there.
+    pub fn stored(&self) -> io::Result<Vec<VersionDigest>> {
+        let mut digests = BTreeSet::new();
+        for folder in [&self.components, &self.compiled] {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                let hex = path
+                    .file_stem()
+                    .and_then(|stem| stem.to_str())
+                    .unwrap_or_default();
+                digests.extend(format!("sha256:{hex}").parse::<VersionDigest>().ok());
+            }
+        }
+        Ok(digests.into_iter().collect())
+    }
+
+    /// Removes both.
+    pub fn remove(&self, digest: VersionDigest) -> io::Result<()> {
+        for path in [self.compiled(digest), self.component(digest)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the compiled code lies.
+    pub fn compiled(&self, digest: VersionDigest) -> PathBuf {
+        self.compiled.join(digest.to_hex()).with_extension("cwasm")
+    }
+
+    fn component(&self, digest: VersionDigest) -> PathBuf {
+        self.components.join(digest.to_hex()).with_extension("wasm")
+    }
+}
+
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let temporary = path.with_extension(format!("{}.tmp", uuid::Uuid::now_v7().simple()));
+    let mut file = File::create_new(&temporary)?;
+    for part in parts {
+        file.write_all(part)?;
+    }
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}

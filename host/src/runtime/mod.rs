@@ -1,0 +1,164 @@
+//! Everything that touches wasmtime besides the capabilities: compile a component, load it, run it under its limits.
+
+mod artifact;
+mod compile;
+pub mod compile_worker;
+mod component_cache;
+mod engine;
+mod files;
+mod handle_http;
+mod limiter;
+mod meter;
+mod scan;
+mod store;
+mod ticker;
+
+pub use compile::{CompileError, CompileLimits};
+pub use component_cache::{LoadError, Loaded};
+pub use files::ComponentFiles;
+pub use handle_http::{Failure, Finished, ResponseParts};
+pub use scan::{ScanError, scan};
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::capability::{Invocation, Services, bindings::http_types};
+use crate::domain::id::VersionDigest;
+use crate::domain::limits::Limits;
+use crate::domain::units::ByteSize;
+use crate::vault::HostKey;
+
+use artifact::Artifacts;
+use compile::Compiler;
+use component_cache::ComponentCache;
+use store::StoreData;
+use ticker::Ticker;
+
+/// Compiles, loads and runs components.
+pub struct Runtime {
+    components: Arc<ComponentCache>,
+    services: Services,
+    _ticker: Ticker,
+}
+
+/// How the runtime is set up.
+#[derive(Clone, Debug)]
+pub struct RuntimeSettings {
+    /// The folder of components and their compiled code.
+    pub folder: PathBuf,
+    /// The executable that is started as compile worker: `mortise` itself.
+    pub worker: PathBuf,
+    /// Instances of all tenants at once.
+    pub instances: u32,
+    /// What no tenant can exceed.
+    pub ceiling: Limits,
+    /// What one compilation may take.
+    pub compile: CompileLimits,
+    /// Bytes of compiled code that are kept loaded.
+    pub loaded_bytes: ByteSize,
+}
+
+/// Why the runtime cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The engine refuses its settings.
+    #[error("the WebAssembly engine does not start: {0:#}")]
+    Engine(wasmtime::Error),
+    /// The system gives no thread for the ticker.
+    #[error("cannot start the thread that interrupts guests: {0}")]
+    Ticker(std::io::Error),
+    /// The folder cannot be used.
+    #[error("cannot use the folder {path}: {error}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+impl Runtime {
+    /// Starts the engine and its ticker.
+    pub fn start(settings: RuntimeSettings, key: &HostKey, services: Services) -> Result<Self, StartError> {
+        let engine = engine::serving(settings.instances, &settings.ceiling).map_err(StartError::Engine)?;
+        let linker = linker(&engine).map_err(StartError::Engine)?;
+        let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
+        let files = ComponentFiles::open(&settings.folder).map_err(|error| StartError::Folder {
+            path: settings.folder.clone(),
+            error,
+        })?;
+        let compiler = Compiler::new(settings.worker, settings.compile);
+        let artifacts = Artifacts::new(&engine, key, files, compiler);
+        let components = Arc::new(ComponentCache::new(
+            engine,
+            linker,
+            artifacts,
+            settings.loaded_bytes,
+        ));
+        Ok(Self {
+            components,
+            services,
+            _ticker: ticker,
+        })
+    }
+
+    /// Takes in a component: compiles it, stores it with its compiled code, and loads it once, so that whatever this
+    /// host could not run is refused now. Doing it again with the same bytes changes nothing.
+    pub async fn take_in(
+        &self,
+        component: Bytes,
+        compiled_size: ByteSize,
+    ) -> Result<VersionDigest, LoadError> {
+        self.components.take_in(component, compiled_size).await
+    }
+
+    /// The component as it was uploaded.
+    pub async fn component(&self, digest: VersionDigest) -> Result<Vec<u8>, LoadError> {
+        self.components.source(digest).await
+    }
+
+    /// The loaded component, from memory or from disk. A load that has begun goes on where its caller goes away, since
+    /// others may wait for it.
+    pub async fn load(&self, digest: VersionDigest) -> Result<Arc<Loaded>, LoadError> {
+        if let Some(loaded) = self.components.loaded(digest).await {
+            return Ok(loaded);
+        }
+        let components = self.components.clone();
+        let load = tokio::spawn(async move { components.get(digest).await });
+        load.await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
+    }
+
+    /// The components that are on disk.
+    pub async fn stored(&self) -> std::io::Result<Vec<VersionDigest>> {
+        self.components.stored().await
+    }
+
+    /// Removes a component that no tenant has any more.
+    pub async fn remove(&self, digest: VersionDigest) -> std::io::Result<()> {
+        self.components.remove(digest).await
+    }
+
+    /// Runs the HTTP handler of a component in a fresh instance. Where the caller goes away and this future is dropped,
+    /// the invocation as far as it came goes to `abandoned`.
+    pub async fn handle_http(
+        &self,
+        component: &Loaded,
+        invocation: Invocation,
+        request: http_types::Request,
+        abandoned: impl FnOnce(Invocation),
+    ) -> Finished {
+        handle_http::run(component, self.services.clone(), invocation, request, abandoned).await
+    }
+}
+
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<StoreData>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    crate::capability::add_to_linker(&mut linker)?;
+    Ok(linker)
+}

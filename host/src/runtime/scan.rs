@@ -1,0 +1,170 @@
+//! A look at a component before anything expensive is done with it: is it one at all, is it of a size and shape that
+//! can be compiled, and what rides inside.
+
+use wasmparser::{Encoding, Parser, Payload};
+
+/// More than this is no plugin; the numbers leave room for whole language runtimes.
+const MAX_FUNCTIONS: u32 = 100_000;
+const MAX_FUNCTION_BYTES: usize = 1 << 20;
+const MAX_MODULES: u32 = 64;
+const MAX_COMPONENTS: u32 = 64;
+const MAX_DEPTH: usize = 8;
+
+/// Why an upload is not even tried.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ScanError {
+    /// Text, a core module, or something else.
+    #[error("this is not a WebAssembly component: {0}")]
+    NotAComponent(&'static str),
+    /// Not WebAssembly as it should be.
+    #[error("the component is malformed at byte {offset:#x}: {message}")]
+    Malformed {
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        message: String,
+    },
+    /// Too much of something.
+    #[error("the component has {what} at byte {offset:#x}")]
+    TooComplex {
+        /// Where.
+        offset: u64,
+        /// What there is too much of.
+        what: String,
+    },
+}
+
+/// Checks the shape of a component and gives the content of its custom section `section`, where it has one.
+pub fn scan<'a>(bytes: &'a [u8], section: &str) -> Result<Option<&'a [u8]>, ScanError> {
+    if !bytes.starts_with(b"\0asm") {
+        return Err(ScanError::NotAComponent(match bytes.first() {
+            Some(b'(') => "it is WebAssembly text; build it to a binary component",
+            Some(0x7f) => "it is compiled native code",
+            _ => "it does not start with the WebAssembly header",
+        }));
+    }
+    let mut found = None;
+    let (mut functions, mut modules, mut components, mut depth) = (0_u32, 0_u32, 0_u32, 0_usize);
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(|error| ScanError::Malformed {
+            offset: u64::try_from(error.offset()).unwrap_or(u64::MAX),
+            message: error.message().to_owned(),
+        })?;
+        let too_complex = |offset: usize, what: String| ScanError::TooComplex {
+            offset: u64::try_from(offset).unwrap_or(u64::MAX),
+            what,
+        };
+        match payload {
+            Payload::Version {
+                encoding: Encoding::Module,
+                ..
+            } if depth == 0 => {
+                return Err(ScanError::NotAComponent(
+                    "it is a core module; build for wasm32-wasip2, or wrap it with `wasm-tools component new`",
+                ));
+            }
+            Payload::ModuleSection { unchecked_range, .. } => {
+                modules += 1;
+                depth += 1;
+                if modules > MAX_MODULES {
+                    return Err(too_complex(
+                        unchecked_range.start,
+                        format!("more than {MAX_MODULES} modules"),
+                    ));
+                }
+            }
+            Payload::ComponentSection { unchecked_range, .. } => {
+                components += 1;
+                depth += 1;
+                if components > MAX_COMPONENTS || depth > MAX_DEPTH {
+                    let what =
+                        format!("more than {MAX_COMPONENTS} components, or nested deeper than {MAX_DEPTH}");
+                    return Err(too_complex(unchecked_range.start, what));
+                }
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::CodeSectionStart { count, range, .. } => {
+                functions = functions.saturating_add(count);
+                if functions > MAX_FUNCTIONS {
+                    return Err(too_complex(
+                        range.start,
+                        format!("more than {MAX_FUNCTIONS} functions"),
+                    ));
+                }
+            }
+            Payload::CodeSectionEntry(body) if body.range().len() > MAX_FUNCTION_BYTES => {
+                let what = format!("a function of more than {MAX_FUNCTION_BYTES} bytes");
+                return Err(too_complex(body.range().start, what));
+            }
+            Payload::CustomSection(custom) if depth == 0 && custom.name() == section => {
+                found = Some(custom.data())
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+    const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+    fn custom(name: &str, data: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(1 + name.len() + data.len()).unwrap();
+        [
+            &[0, length, u8::try_from(name.len()).unwrap()],
+            name.as_bytes(),
+            data,
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn what_is_not_a_component_is_told_apart() {
+        for (bytes, wanted) in [
+            (b"".as_slice(), "does not start with the WebAssembly header"),
+            (b"hello".as_slice(), "does not start with the WebAssembly header"),
+            (b"(component)".as_slice(), "WebAssembly text"),
+            (b"\x7fELF".as_slice(), "native code"),
+            (MODULE, "core module"),
+        ] {
+            let error = scan(bytes, "s").unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_section_is_found_at_the_top_only() {
+        let top = [COMPONENT, &custom("s", b"data"), &custom("t", b"other")].concat();
+        assert_eq!(scan(&top, "s"), Ok(Some(b"data".as_slice())));
+        assert_eq!(scan(COMPONENT, "s"), Ok(None));
+
+        let module = [MODULE, &custom("s", b"inner")].concat();
+        let nested = [COMPONENT, &[1, u8::try_from(module.len()).unwrap()], &module].concat();
+        assert_eq!(scan(&nested, "s"), Ok(None));
+    }
+
+    #[test]
+    fn a_cut_component_is_malformed_with_its_place() {
+        let whole = [COMPONENT, &custom("s", b"data")].concat();
+        let error = scan(&whole[..whole.len() - 2], "s").unwrap_err().to_string();
+        assert!(error.contains("malformed at byte 0x"), "{error}");
+    }
+
+    #[test]
+    fn components_nested_too_deep_are_refused() {
+        let mut component = COMPONENT.to_vec();
+        for _ in 0..MAX_DEPTH + 1 {
+            component = [
+                COMPONENT,
+                &[4, u8::try_from(component.len()).unwrap()],
+                &component,
+            ]
+            .concat();
+        }
+        assert!(matches!(scan(&component, "s"), Err(ScanError::TooComplex { .. })));
+    }
+}

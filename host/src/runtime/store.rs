@@ -1,0 +1,155 @@
+//! Stores. There is one way to make one, so that no limit can be forgotten.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+
+use super::limiter::Limiter;
+use super::meter::Meter;
+use crate::capability::log::{PrintedLines, append_printed};
+use crate::capability::{HasCapabilities, Invocation, Services, State};
+use crate::domain::clock::SharedClock;
+use crate::domain::log_line::Level;
+
+/// Room for the head of a response beside its body.
+const RESPONSE_HEAD: usize = 64 * 1024;
+
+/// Bytes that a guest may ask of the random generator at once.
+const MAX_RANDOM: u64 = 64 * 1024;
+
+/// What a store holds: the capabilities of its invocation, and WASI with nothing behind it.
+pub struct StoreData {
+    capabilities: State,
+    wasi: WasiCtx,
+    limiter: Limiter,
+    stdout: PrintedLines,
+    stderr: PrintedLines,
+}
+
+/// The guest has used up its CPU budget.
+#[derive(Debug, thiserror::Error)]
+#[error("the CPU budget of {0:?} is spent")]
+pub struct CpuSpent(Duration);
+
+/// A store for one invocation, under all its limits.
+pub fn new(
+    engine: &Engine,
+    services: Services,
+    invocation: Invocation,
+    meter: Arc<Meter>,
+) -> Store<StoreData> {
+    let limits = invocation.active.limits.clone();
+    let printed = PrintedLines::new(limits.log_bytes.as_usize());
+    let (stdout, stderr) = (printed, PrintedLines::new(limits.log_bytes.as_usize()));
+    let wasi = wasi(&invocation.clock, &stdout, &stderr);
+    let limiter = Limiter::new(limits.memory.as_usize());
+    let capabilities = State::new(invocation, services);
+
+    let mut store = Store::new(
+        engine,
+        StoreData {
+            capabilities,
+            wasi,
+            limiter,
+            stdout,
+            stderr,
+        },
+    );
+    store.limiter(|data| &mut data.limiter);
+    // One number bounds what is lifted from the guest, by host calls and as its response.
+    let lifted = limits.host_call_bytes.max(limits.response_body).as_usize();
+    store.set_hostcall_fuel(lifted.saturating_add(RESPONSE_HEAD));
+    store.set_max_component_handles(usize::try_from(limits.handles).unwrap_or(usize::MAX));
+    let budget = limits.cpu.0;
+    store.epoch_deadline_callback(move |_| {
+        if meter.busy() >= budget {
+            return Err(CpuSpent(budget).into());
+        }
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
+    store.set_epoch_deadline(1);
+    store
+}
+
+impl StoreData {
+    /// The most memory that the instance held at once, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        self.limiter.peak()
+    }
+
+    /// Whether the instance was ever refused memory.
+    pub fn was_refused_memory(&self) -> bool {
+        self.limiter.has_refused()
+    }
+
+    /// The invocation, with what the guest printed in its log. Whatever else it held open is closed.
+    pub fn into_invocation(self) -> Invocation {
+        let mut invocation = self.capabilities.into_invocation();
+        for (level, printed) in [(Level::Info, &self.stdout), (Level::Error, &self.stderr)] {
+            append_printed(&mut invocation, level, printed);
+        }
+        invocation
+    }
+}
+
+impl HasCapabilities for StoreData {
+    fn capabilities(&mut self) -> &mut State {
+        &mut self.capabilities
+    }
+}
+
+impl WasiView for StoreData {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let table: &mut ResourceTable = &mut self.capabilities.table;
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table,
+        }
+    }
+}
+
+/// No files, no environment, no sockets; what is printed goes to the log; clocks that count whole milliseconds, since
+/// finer ones serve to listen at other tenants' caches.
+fn wasi(clock: &SharedClock, stdout: &PrintedLines, stderr: &PrintedLines) -> WasiCtx {
+    WasiCtx::builder()
+        .stdout(stdout.clone())
+        .stderr(stderr.clone())
+        .wall_clock(CoarseClock(clock.clone()))
+        .monotonic_clock(CoarseClock(clock.clone()))
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .max_random_size(MAX_RANDOM)
+        .build()
+}
+
+struct CoarseClock(SharedClock);
+
+impl CoarseClock {
+    fn since_epoch(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.now().0).unwrap_or(0))
+    }
+}
+
+impl HostWallClock for CoarseClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.since_epoch()
+    }
+}
+
+impl HostMonotonicClock for CoarseClock {
+    fn resolution(&self) -> u64 {
+        1_000_000
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.since_epoch().as_nanos()).unwrap_or(u64::MAX)
+    }
+}

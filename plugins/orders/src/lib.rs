@@ -1,0 +1,34 @@
+//! A small shop backend: products with stock, orders that take it, payments that arrive by webhook, and totals in
+//! other currencies.
+//!
+//! | file | what it settles |
+//! | --- | --- |
+//! | `products.rs` | the catalogue, its cached first page, and stock |
+//! | `orders.rs` | placing, reading and listing orders |
+//! | `status.rs` | which status may follow which, and what a change does to stock |
+//! | `webhook.rs` | the payment provider's signed events |
+//! | `currency.rs` | totals in other currencies, through a rate service |
+//! | `pagination.rs` | pages and their cursors |
+
+mod currency;
+mod orders;
+mod pagination;
+mod products;
+mod status;
+#[cfg(test)]
+mod testing;
+mod webhook;
+
+mortise_sdk::routes! {
+    GET "/products" => products::list,
+    GET "/products/{id}" => products::show,
+    POST "/products" => products::create,
+    PATCH "/products/{id}" => products::change,
+
+    POST "/orders" => orders::place,
+    GET "/orders" => orders::list,
+    GET "/orders/{id}" => orders::show,
+    POST "/orders/{id}/status" => status::change,
+
+    POST "/webhooks/payment" => webhook::receive,
+}

@@ -1,0 +1,138 @@
+//! The list of routes of a plugin, and the macro that writes it.
+
+use crate::{Error, IntoResponse, Request, Response};
+
+/// One line of [`routes!`](crate::routes): a method and a path pattern of the manifest.
+///
+/// ```
+/// let route = mortise_sdk::Route { method: "GET", path: "/orders/{id}" };
+/// assert_eq!(route.path, "/orders/{id}");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Upper case, such as `GET`.
+    pub method: &'static str,
+    /// The pattern as the manifest writes it, such as `/orders/{id}`.
+    pub path: &'static str,
+}
+
+/// A plugin as [`routes!`](crate::routes) makes it: its routes and the function that answers them.
+///
+/// The macro puts one into the constant `APP`, which tests send requests to.
+///
+/// ```
+/// mortise_sdk::routes! {
+///     GET "/ping" => || "pong",
+/// }
+///
+/// assert_eq!(APP.routes()[0].path, "/ping");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct App {
+    routes: &'static [Route],
+    handle: fn(Request) -> Response,
+}
+
+impl App {
+    /// Used by [`routes!`](crate::routes).
+    #[doc(hidden)]
+    pub const fn new(routes: &'static [Route], handle: fn(Request) -> Response) -> Self {
+        Self { routes, handle }
+    }
+
+    /// Every route, in the order of the list.
+    ///
+    /// ```
+    /// mortise_sdk::routes! { GET "/a" => || "a", POST "/a" => || "b" }
+    /// assert_eq!(APP.routes().len(), 2);
+    /// ```
+    pub const fn routes(&self) -> &'static [Route] {
+        self.routes
+    }
+
+    /// Answers a request whose route the host has already found.
+    ///
+    /// ```
+    /// use mortise_sdk::Request;
+    ///
+    /// mortise_sdk::routes! { GET "/ping" => || "pong" }
+    /// let request = Request { method: "GET".into(), route: "/ping".into(), ..Request::default() };
+    /// assert_eq!(APP.handle(request).status(), 200);
+    /// ```
+    pub fn handle(&self, request: Request) -> Response {
+        (self.handle)(request)
+    }
+}
+
+/// The answer where the manifest has a route that [`routes!`](crate::routes) does not list.
+#[doc(hidden)]
+pub fn unlisted_route(request: &Request) -> Response {
+    Error::internal(format!(
+        "the manifest has the route {} {}, but the plugin's routes! list does not",
+        request.method, request.route
+    ))
+    .into_response()
+}
+
+/// Says which function answers which route, and makes the plugin out of it.
+///
+/// Each line is a method, a path pattern exactly as in `plugin.toml`, and a handler: a function or closure
+/// of up to six [extractors](crate::extract) that answers [`IntoResponse`](crate::IntoResponse). The host has
+/// found the route before the plugin starts, so this is one `match` and no router is built per request.
+///
+/// Beside the export that the host calls, the macro makes `pub fn handle(Request) -> Response` and
+/// `pub const APP: App`, for tests. Use it once per plugin, at the root of the crate.
+///
+/// ```
+/// use mortise_sdk::prelude::*;
+///
+/// fn show(Path(id): Path<u32>) -> String {
+///     format!("thing {id}")
+/// }
+///
+/// fn remove(Path(_id): Path<u32>) -> Status {
+///     Status::NO_CONTENT
+/// }
+///
+/// mortise_sdk::routes! {
+///     GET "/things/{id}" => show,
+///     DELETE "/things/{id}" => remove,
+/// }
+///
+/// let host = mortise_sdk::testing::Host::start();
+/// assert_eq!(host.request("GET", "/things/7").send(&APP).text(), "thing 7");
+/// assert_eq!(host.request("DELETE", "/things/7").send(&APP).status(), 204);
+/// ```
+#[macro_export]
+macro_rules! routes {
+    ($($method:ident $path:literal => $handler:expr),+ $(,)?) => {
+        /// The routes of this plugin and the function that answers them.
+        pub const APP: $crate::App = $crate::App::new(
+            &[$($crate::Route { method: stringify!($method), path: $path }),+],
+            handle,
+        );
+
+        /// Answers a request whose route the host has already found.
+        pub fn handle(request: $crate::Request) -> $crate::Response {
+            match (request.method.as_str(), request.route.as_str()) {
+                $((stringify!($method), $path) => $crate::Handler::call($handler, request),)+
+                _ => $crate::__private::unlisted_route(&request),
+            }
+        }
+
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            struct Plugin;
+
+            impl $crate::__private::bindings::exports::mortise::plugin::http_handler::Guest for Plugin {
+                fn handle(
+                    request: $crate::__private::bindings::exports::mortise::plugin::http_handler::Request,
+                ) -> $crate::__private::bindings::exports::mortise::plugin::http_handler::Response {
+                    $crate::__private::serve(request, handle)
+                }
+            }
+
+            $crate::__private::bindings::export_http_plugin!(Plugin with_types_in $crate::__private::bindings);
+        };
+    };
+}

@@ -1,0 +1,78 @@
+//! Plain settings that the tenant made for this plugin. Not for secrets.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::host::{Backend, Host};
+
+/// A setting that is missing or cannot be read.
+///
+/// ```
+/// let _host = mortise_sdk::testing::Host::start();
+/// let error = mortise_sdk::config::require("rates_url").unwrap_err();
+/// assert_eq!(error.to_string(), "the setting `rates_url` is missing");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The tenant has not set it.
+    Missing(String),
+    /// It is not what the plugin expects: the key and why.
+    Invalid(String, String),
+}
+
+/// A setting, where the tenant has made it.
+///
+/// ```
+/// use mortise_sdk::{config, testing};
+///
+/// let _host = testing::Host::builder().config("currency", "EUR").start();
+/// assert_eq!(config::get("currency").as_deref(), Some("EUR"));
+/// ```
+pub fn get(key: &str) -> Option<String> {
+    Host::config(key)
+}
+
+/// A setting without which the plugin cannot work.
+///
+/// ```
+/// use mortise_sdk::prelude::*;
+///
+/// fn rates_url() -> Result<String, Error> {
+///     Ok(config::require("rates_url")?)
+/// }
+/// # let _host = mortise_sdk::testing::Host::builder().config("rates_url", "https://r.example").start();
+/// # assert_eq!(rates_url().unwrap(), "https://r.example");
+/// ```
+pub fn require(key: &str) -> Result<String, Error> {
+    get(key).ok_or_else(|| Error::Missing(key.to_owned()))
+}
+
+/// A setting, parsed.
+///
+/// ```
+/// use mortise_sdk::{config, testing};
+///
+/// let _host = testing::Host::builder().config("page_size", "50").start();
+/// assert_eq!(config::get_as::<u32>("page_size"), Ok(Some(50)));
+/// assert!(config::get_as::<bool>("page_size").is_err());
+/// ```
+pub fn get_as<T: FromStr>(key: &str) -> Result<Option<T>, Error>
+where
+    T::Err: fmt::Display,
+{
+    let Some(text) = get(key) else { return Ok(None) };
+    text.parse()
+        .map(Some)
+        .map_err(|error: T::Err| Error::Invalid(key.to_owned(), error.to_string()))
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(key) => write!(formatter, "the setting `{key}` is missing"),
+            Self::Invalid(key, why) => write!(formatter, "the setting `{key}` cannot be read: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,122 @@
+//! Who called, which invocation this is, and how much time it has left.
+
+use std::time::Duration;
+
+use crate::host::{Backend, Host};
+
+/// What started this invocation.
+///
+/// ```
+/// let _host = mortise_sdk::testing::Host::start();
+/// assert_eq!(mortise_sdk::context::current().trigger, mortise_sdk::context::Trigger::Http);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// A request.
+    Http,
+    /// Background work.
+    Job,
+    /// A live connection.
+    Socket,
+    /// A typed extension point.
+    Function,
+}
+
+/// Who called. As an extractor it refuses a call without a credential with 401.
+///
+/// ```
+/// use mortise_sdk::prelude::*;
+///
+/// fn whoami(principal: Principal) -> String {
+///     principal.id
+/// }
+/// # assert_eq!(whoami(Principal::api_key("key-1", ["orders:read"])), "key-1");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// `api-key`, `user` or `service`.
+    pub kind: String,
+    /// The id of the key, user or service.
+    pub id: String,
+    /// What the credential may do.
+    pub scopes: Vec<String>,
+    /// The verified claims of a token, as a JSON object; `{}` for an API key.
+    pub claims: String,
+}
+
+/// The identity of this invocation. Also an extractor.
+///
+/// ```
+/// use mortise_sdk::prelude::*;
+///
+/// fn trace(context: Context) -> String {
+///     format!("{} {}", context.plugin, context.version)
+/// }
+/// # let _host = mortise_sdk::testing::Host::start();
+/// # assert_eq!(trace(context::current()), "test 0.0.0");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// A UUID, which is also the `x-request-id` of the response and stands on every log line.
+    pub id: String,
+    /// The tenant that the plugin runs for.
+    pub tenant: String,
+    /// The plugin's name.
+    pub plugin: String,
+    /// The plugin's version, such as `1.2.0`.
+    pub version: String,
+    /// What started the invocation.
+    pub trigger: Trigger,
+    /// Who called; absent on a public route.
+    pub principal: Option<Principal>,
+    /// The caller's W3C trace context, where it sent a valid one.
+    pub traceparent: Option<String>,
+}
+
+/// The identity of this invocation.
+///
+/// ```
+/// let _host = mortise_sdk::testing::Host::start();
+/// assert_eq!(mortise_sdk::context::current().tenant, "test");
+/// ```
+pub fn current() -> Context {
+    Host::context()
+}
+
+/// The wall-clock time left before the host ends this invocation.
+///
+/// ```
+/// let _host = mortise_sdk::testing::Host::start();
+/// assert!(mortise_sdk::context::remaining().as_secs() <= 5);
+/// ```
+pub fn remaining() -> Duration {
+    Duration::from_millis(Host::remaining_ms())
+}
+
+impl Principal {
+    /// The principal of an API key, for tests.
+    ///
+    /// ```
+    /// # use mortise_sdk::prelude::*;
+    /// assert_eq!(Principal::api_key("key-1", ["orders:read"]).kind, "api-key");
+    /// ```
+    pub fn api_key<const N: usize>(id: &str, scopes: [&str; N]) -> Self {
+        Self {
+            kind: "api-key".to_owned(),
+            id: id.to_owned(),
+            scopes: scopes.map(str::to_owned).to_vec(),
+            claims: "{}".to_owned(),
+        }
+    }
+
+    /// Whether the credential has this scope.
+    ///
+    /// ```
+    /// # use mortise_sdk::prelude::*;
+    /// let principal = Principal::api_key("key-1", ["orders:read"]);
+    /// assert!(principal.has_scope("orders:read") && !principal.has_scope("orders:write"));
+    /// ```
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|held| held == scope)
+    }
+}

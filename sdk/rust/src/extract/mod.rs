@@ -1,0 +1,84 @@
+//! Extractors: the arguments of handlers.
+//!
+//! | extractor | takes | refuses with |
+//! | --- | --- | --- |
+//! | [`Path<T>`] | what the route captured | 400 `invalid-request` |
+//! | [`Query<T>`] | the query string | 400 `invalid-request` |
+//! | [`Json<T>`](crate::Json) | the body, parsed | 400 `invalid-request` |
+//! | [`Text`], [`Bytes`] | the raw body | 400 where it is not UTF-8 |
+//! | [`Headers`] | all headers | |
+//! | [`Context`] | who called, which invocation | |
+//! | [`Principal`] | who called | 401 on a public route without a credential |
+//! | [`Request`] | everything | |
+//! | `Option<E>` | `None` where `E` refuses | |
+
+mod body;
+mod headers;
+mod path;
+mod query;
+
+pub use body::{Bytes, Text};
+pub use headers::Headers;
+pub use path::Path;
+pub use query::Query;
+
+use crate::context::{self, Context, Principal};
+use crate::{Error, Request};
+
+/// A value that can be made from a request. Implement it for extractors of your own.
+///
+/// ```
+/// use mortise_sdk::extract::FromRequest;
+/// use mortise_sdk::prelude::*;
+///
+/// struct IfMatch(i64);
+///
+/// impl FromRequest for IfMatch {
+///     fn from_request(request: &mut Request) -> Result<Self, Error> {
+///         let version = request.header("if-match").ok_or_else(|| Error::bad_request("If-Match is missing"))?;
+///         Ok(Self(version.parse().map_err(|_| Error::bad_request("If-Match is not a version"))?))
+///     }
+/// }
+///
+/// fn update(IfMatch(version): IfMatch) -> String {
+///     format!("updating version {version}")
+/// }
+/// # assert_eq!(update(IfMatch(3)), "updating version 3");
+/// ```
+pub trait FromRequest: Sized {
+    /// Makes the value, or says why the request is refused.
+    ///
+    /// ```
+    /// use mortise_sdk::extract::{FromRequest, Headers};
+    /// use mortise_sdk::Request;
+    ///
+    /// assert!(Headers::from_request(&mut Request::default()).is_ok());
+    /// ```
+    fn from_request(request: &mut Request) -> Result<Self, Error>;
+}
+
+impl FromRequest for Request {
+    fn from_request(request: &mut Request) -> Result<Self, Error> {
+        Ok(request.clone())
+    }
+}
+
+impl FromRequest for Context {
+    fn from_request(_request: &mut Request) -> Result<Self, Error> {
+        Ok(context::current())
+    }
+}
+
+impl FromRequest for Principal {
+    fn from_request(_request: &mut Request) -> Result<Self, Error> {
+        context::current()
+            .principal
+            .ok_or_else(|| Error::unauthorized("this needs a credential"))
+    }
+}
+
+impl<E: FromRequest> FromRequest for Option<E> {
+    fn from_request(request: &mut Request) -> Result<Self, Error> {
+        Ok(E::from_request(request).ok())
+    }
+}

@@ -1,0 +1,69 @@
+//! The one door to the host: what every capability module calls, and what stands behind it.
+//!
+//! In a component that is the contract's imports; natively it is the stand-ins of the feature `testing`, or,
+//! without that feature, a panic that names it.
+
+#[cfg(all(not(feature = "testing"), not(target_family = "wasm")))]
+mod absent;
+#[cfg(target_family = "wasm")]
+mod stdio;
+#[cfg(target_family = "wasm")]
+pub(crate) mod wasm;
+
+use std::fmt::Debug;
+
+use crate::context::Context;
+use crate::db::{self, Rows, Value};
+use crate::{Content, cache, http, log, secrets};
+
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub(crate) use crate::testing::StandIn as Host;
+#[cfg(all(not(feature = "testing"), not(target_family = "wasm")))]
+pub(crate) use absent::Absent as Host;
+#[cfg(target_family = "wasm")]
+pub(crate) use wasm::Imports as Host;
+
+/// The calls of the contract, in the types of this crate.
+pub(crate) trait Backend {
+    type Transaction: Debug;
+    type Cursor: Debug;
+    type Pending: Debug;
+
+    fn context() -> Context;
+    fn remaining_ms() -> u64;
+    fn now_ms() -> i64;
+    fn log(level: log::Level, message: &str, fields: &[(String, String)]);
+    fn config(key: &str) -> Option<String>;
+
+    fn reveal(name: &str) -> Result<String, secrets::Error>;
+    fn hmac_sha256(name: &str, data: &[u8]) -> Result<Vec<u8>, secrets::Error>;
+
+    fn query(sql: &str, params: Vec<Value>) -> Result<Rows, db::Error>;
+    fn execute(sql: &str, params: Vec<Value>) -> Result<u64, db::Error>;
+    fn begin() -> Result<Self::Transaction, db::Error>;
+    fn transaction_query(
+        handle: &Self::Transaction,
+        sql: &str,
+        params: Vec<Value>,
+    ) -> Result<Rows, db::Error>;
+    fn transaction_execute(
+        handle: &Self::Transaction,
+        sql: &str,
+        params: Vec<Value>,
+    ) -> Result<u64, db::Error>;
+    fn commit(handle: &Self::Transaction) -> Result<(), db::Error>;
+    fn rollback(handle: &Self::Transaction) -> Result<(), db::Error>;
+    fn open(sql: &str, params: Vec<Value>) -> Result<Self::Cursor, db::Error>;
+    fn cursor_columns(handle: &Self::Cursor) -> Vec<String>;
+    fn cursor_next(handle: &Self::Cursor, max: u32) -> Result<Vec<Vec<Value>>, db::Error>;
+
+    fn cache_get(key: &str) -> Result<Option<Content>, cache::Error>;
+    fn cache_set(key: &str, value: Content, ttl_ms: Option<u64>) -> Result<(), cache::Error>;
+    fn cache_set_if_absent(key: &str, value: Content, ttl_ms: Option<u64>) -> Result<bool, cache::Error>;
+    fn cache_increment(key: &str, delta: i64, ttl_ms: Option<u64>) -> Result<i64, cache::Error>;
+    fn cache_delete(key: &str) -> Result<(), cache::Error>;
+
+    fn send(message: http::Message) -> Result<http::Response, http::Error>;
+    fn start(message: http::Message) -> Result<Self::Pending, http::Error>;
+    fn wait(handle: &Self::Pending) -> Result<http::Response, http::Error>;
+}

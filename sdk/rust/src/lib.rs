@@ -1,0 +1,77 @@
+//! Write Mortise plugins in Rust.
+//!
+//! A plugin reads like a small web application: plain functions whose arguments are extracted from the request
+//! and whose answers become responses, and one [`routes!`] list that says which function answers what. The host
+//! routes by the manifest (`plugin.toml`), runs every request in a fresh sandbox, and lends the plugin its
+//! capabilities: [`db`], [`cache`], [`http`], [`config`], [`secrets`], [`mod@log`] and [`context`].
+//!
+//! ```
+//! use mortise_sdk::prelude::*;
+//! use serde::Serialize;
+//!
+//! #[derive(Serialize)]
+//! struct Greeting {
+//!     message: String,
+//! }
+//!
+//! fn hello(Path(name): Path<String>) -> Json<Greeting> {
+//!     Json(Greeting { message: format!("Hello, {name}!") })
+//! }
+//!
+//! mortise_sdk::routes! {
+//!     GET "/hello/{name}" => hello,
+//! }
+//!
+//! // With the feature `testing`, the same code runs natively:
+//! let host = mortise_sdk::testing::Host::start();
+//! let response = host.request("GET", "/hello/Ada").send(&APP);
+//! assert_eq!(response.text(), r#"{"message":"Hello, Ada!"}"#);
+//! ```
+//!
+//! # Errors
+//!
+//! Handlers return whatever implements [`IntoResponse`], most often `Result<T, Error>`. `?` turns any
+//! `std::error::Error` into a 500 whose cause is logged and never sent; [`Error::not_found`] and its siblings
+//! make the problems that a caller is meant to read.
+
+#![deny(missing_docs)]
+
+mod app;
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+pub mod bindings;
+pub mod cache;
+pub mod config;
+mod content;
+pub mod context;
+pub mod db;
+mod error;
+pub mod extract;
+mod handler;
+mod host;
+pub mod http;
+pub mod log;
+pub mod prelude;
+mod request;
+mod response;
+pub mod secrets;
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub mod testing;
+pub mod time;
+
+pub use app::{App, Route};
+pub use content::Content;
+pub use error::Error;
+pub use handler::Handler;
+pub use request::Request;
+pub use response::{Body, IntoResponse, Json, Response, Status};
+
+/// What the macros of this crate expand to. Not part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::app::unlisted_route;
+    #[cfg(target_family = "wasm")]
+    pub use crate::bindings;
+    #[cfg(target_family = "wasm")]
+    pub use crate::host::wasm::serve;
+}

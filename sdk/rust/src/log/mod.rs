@@ -1,0 +1,87 @@
+//! Log lines of this invocation, kept by the host and shown to the tenant.
+//!
+//! With the feature `log` (on by default) the macros of the `log` crate write here too. Lines past the
+//! invocation's budget are dropped and counted by the host.
+//!
+//! ```
+//! let host = mortise_sdk::testing::Host::start();
+//! mortise_sdk::log::info("order placed", &[("order_id", &7)]);
+//! assert_eq!(host.logs()[0].message, "order placed");
+//! ```
+
+#[cfg(all(feature = "log", any(feature = "testing", target_family = "wasm")))]
+mod macros;
+
+use std::fmt::Display;
+
+use crate::host::{Backend, Host};
+
+/// How much a line matters.
+///
+/// ```
+/// use mortise_sdk::log::Level;
+///
+/// assert!(Level::Error > Level::Info);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Every step.
+    Trace,
+    /// What a developer looks for.
+    Debug,
+    /// What happened.
+    Info,
+    /// What was odd.
+    Warn,
+    /// What failed.
+    Error,
+}
+
+/// Writes a line of any level. Fields are what a search looks for: ids, counts, amounts; never secrets.
+///
+/// ```
+/// # let host = mortise_sdk::testing::Host::start();
+/// use mortise_sdk::log::{self, Level};
+///
+/// log::write(Level::Warn, "stock is low", &[("product_id", &"p1"), ("left", &2)]);
+/// assert_eq!(host.logs()[0].fields[1], ("left".to_owned(), "2".to_owned()));
+/// ```
+pub fn write(level: Level, message: &str, fields: &[(&str, &dyn Display)]) {
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.to_string()))
+        .collect();
+    Host::log(level, message, &fields);
+}
+
+macro_rules! level_functions {
+    ($($name:ident $level:ident $article:literal),*) => {
+        $(
+            #[doc = concat!("Writes ", $article, " line.")]
+            ///
+            /// ```
+            /// # let host = mortise_sdk::testing::Host::start();
+            #[doc = concat!("mortise_sdk::log::", stringify!($name), "(\"order paid\", &[(\"order_id\", &7)]);")]
+            #[doc = concat!("assert_eq!(host.logs()[0].level, mortise_sdk::log::Level::", stringify!($level), ");")]
+            /// ```
+            pub fn $name(message: &str, fields: &[(&str, &dyn Display)]) {
+                write(Level::$level, message, fields);
+            }
+        )*
+    };
+}
+
+level_functions!(
+    trace Trace "a trace",
+    debug Debug "a debug",
+    info Info "an info",
+    warn Warn "a warning",
+    error Error "an error"
+);
+
+/// Sends what the macros of the `log` crate write to the host. It runs before the first handler does.
+#[cfg(any(feature = "testing", target_family = "wasm"))]
+pub(crate) fn install() {
+    #[cfg(feature = "log")]
+    macros::install();
+}

@@ -1,0 +1,19 @@
+//! What nearly every handler uses: `use mortise_sdk::prelude::*;`.
+//!
+//! ```
+//! use mortise_sdk::prelude::*;
+//!
+//! fn find(Path(id): Path<i64>) -> Result<Json<i64>, Error> {
+//!     if id < 1 {
+//!         return Err(Error::not_found("there is no such thing"));
+//!     }
+//!     Ok(Json(id))
+//! }
+//! # assert!(find(Path(1)).is_ok());
+//! ```
+
+pub use crate::context::{Context, Principal};
+pub use crate::extract::{Bytes, Headers, Path, Query, Text};
+pub use crate::{
+    Error, IntoResponse, Json, Request, Response, Status, cache, config, context, db, http, secrets,
+};

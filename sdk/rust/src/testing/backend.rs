@@ -1,0 +1,209 @@
+//! The stand-in behind the door to the host.
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::LogLine;
+use super::database::{CursorHandle, TransactionHandle};
+use super::state;
+use crate::context::Context;
+use crate::db::{self, Rows, Value};
+use crate::host::Backend;
+use crate::{Content, cache, http, log, secrets};
+
+/// The wall clock of the host's default limits, none of it used.
+const REMAINING_MS: u64 = 5_000;
+
+#[derive(Debug)]
+pub(crate) struct StandIn;
+
+impl Backend for StandIn {
+    type Transaction = TransactionHandle;
+    type Cursor = CursorHandle;
+    type Pending = http::Message;
+
+    fn context() -> Context {
+        state::current().context.borrow().clone()
+    }
+
+    fn remaining_ms() -> u64 {
+        REMAINING_MS
+    }
+
+    fn now_ms() -> i64 {
+        state::current().now_ms.get()
+    }
+
+    fn log(level: log::Level, message: &str, fields: &[(String, String)]) {
+        let line = LogLine {
+            level,
+            message: message.to_owned(),
+            fields: fields.to_vec(),
+        };
+        state::current().logs.borrow_mut().push(line);
+    }
+
+    fn config(key: &str) -> Option<String> {
+        state::current().config.get(key).cloned()
+    }
+
+    fn reveal(name: &str) -> Result<String, secrets::Error> {
+        if state::current().revealed.contains(name) {
+            return secret(name);
+        }
+        Err(secrets::Error::NotGranted(name.to_owned()))
+    }
+
+    fn hmac_sha256(name: &str, data: &[u8]) -> Result<Vec<u8>, secrets::Error> {
+        let key = secret(name)?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes())
+            .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
+        mac.update(data);
+        Ok(mac.finalize().into_bytes().to_vec())
+    }
+
+    fn query(sql: &str, params: Vec<Value>) -> Result<Rows, db::Error> {
+        state::current().database.query(sql, &params)
+    }
+
+    fn execute(sql: &str, params: Vec<Value>) -> Result<u64, db::Error> {
+        state::current().database.execute(sql, &params)
+    }
+
+    fn begin() -> Result<TransactionHandle, db::Error> {
+        state::current().database.begin()
+    }
+
+    fn transaction_query(
+        handle: &TransactionHandle,
+        sql: &str,
+        params: Vec<Value>,
+    ) -> Result<Rows, db::Error> {
+        handle.query(sql, &params)
+    }
+
+    fn transaction_execute(
+        handle: &TransactionHandle,
+        sql: &str,
+        params: Vec<Value>,
+    ) -> Result<u64, db::Error> {
+        handle.execute(sql, &params)
+    }
+
+    fn commit(handle: &TransactionHandle) -> Result<(), db::Error> {
+        handle.end("COMMIT")
+    }
+
+    fn rollback(handle: &TransactionHandle) -> Result<(), db::Error> {
+        handle.end("ROLLBACK")
+    }
+
+    fn open(sql: &str, params: Vec<Value>) -> Result<CursorHandle, db::Error> {
+        Ok(CursorHandle::new(Self::query(sql, params)?))
+    }
+
+    fn cursor_columns(handle: &CursorHandle) -> Vec<String> {
+        handle.columns()
+    }
+
+    fn cursor_next(handle: &CursorHandle, max: u32) -> Result<Vec<Vec<Value>>, db::Error> {
+        Ok(handle.next(max))
+    }
+
+    fn cache_get(key: &str) -> Result<Option<Content>, cache::Error> {
+        let state = state::current();
+        Ok(state.cache.borrow().get(key, state.now_ms.get()).cloned())
+    }
+
+    fn cache_set(key: &str, value: Content, ttl_ms: Option<u64>) -> Result<(), cache::Error> {
+        let state = state::current();
+        state
+            .cache
+            .borrow_mut()
+            .set(key, value, ttl_ms, state.now_ms.get())
+    }
+
+    fn cache_set_if_absent(key: &str, value: Content, ttl_ms: Option<u64>) -> Result<bool, cache::Error> {
+        if Self::cache_get(key)?.is_some() {
+            return Ok(false);
+        }
+        Self::cache_set(key, value, ttl_ms).map(|()| true)
+    }
+
+    fn cache_increment(key: &str, delta: i64, ttl_ms: Option<u64>) -> Result<i64, cache::Error> {
+        let state = state::current();
+        state
+            .cache
+            .borrow_mut()
+            .increment(key, delta, ttl_ms, state.now_ms.get())
+    }
+
+    fn cache_delete(key: &str) -> Result<(), cache::Error> {
+        state::current().cache.borrow_mut().delete(key);
+        Ok(())
+    }
+
+    fn send(message: http::Message) -> Result<http::Response, http::Error> {
+        let state = state::current();
+        if let Some(manifest) = &state.manifest {
+            manifest.check_origin(&message.url)?;
+        }
+        for (_, _, name) in &message.secret_headers {
+            if state
+                .manifest
+                .as_ref()
+                .is_some_and(|manifest| !manifest.uses_secret(name))
+            {
+                return Err(http::Error::Denied(format!("the secret `{name}` is not granted")));
+            }
+        }
+        let Some(answer) = &state.http else {
+            return Err(http::Error::Denied(
+                "this test answers no outbound request: use HostBuilder::http".to_owned(),
+            ));
+        };
+        let attempts = message.retry.map_or(1, |(attempts, _)| attempts.max(1));
+        let mut outcome = answer(&message);
+        for _ in 1..attempts {
+            if !is_worth_another_attempt(&message.method, &outcome) {
+                break;
+            }
+            outcome = answer(&message);
+        }
+        outcome
+    }
+
+    fn start(message: http::Message) -> Result<http::Message, http::Error> {
+        Ok(message)
+    }
+
+    fn wait(handle: &http::Message) -> Result<http::Response, http::Error> {
+        Self::send(handle.clone())
+    }
+}
+
+fn secret(name: &str) -> Result<String, secrets::Error> {
+    let state = state::current();
+    let granted = match &state.manifest {
+        Some(manifest) => manifest.uses_secret(name),
+        None => state.secrets.contains_key(name),
+    };
+    if !granted {
+        return Err(secrets::Error::NotGranted(name.to_owned()));
+    }
+    state
+        .secrets
+        .get(name)
+        .cloned()
+        .ok_or_else(|| secrets::Error::NotFound(name.to_owned()))
+}
+
+fn is_worth_another_attempt(method: &str, outcome: &Result<http::Response, http::Error>) -> bool {
+    let is_idempotent = matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE");
+    match outcome {
+        Err(http::Error::Connect(_)) => true,
+        Err(http::Error::Timeout) => is_idempotent,
+        Ok(response) => is_idempotent && matches!(response.status(), 429 | 502 | 503 | 504),
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,222 @@
+//! The description of a stand-in.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::rc::Rc;
+
+use super::Host;
+use super::cache::Cache;
+use super::database::Database;
+use super::manifest::Manifest;
+use super::state::{self, HttpFunction, State};
+use crate::context::{Context, Principal, Trigger};
+use crate::{http, log};
+
+/// 2026-01-01 00:00:00 UTC, where the clock of a stand-in starts.
+const DEFAULT_NOW_MS: i64 = 1_767_225_600_000;
+
+/// What a [`Host`] is made of. A mistake in it fails the test with a panic that says what is wrong.
+///
+/// ```
+/// use mortise_sdk::prelude::*;
+/// use mortise_sdk::testing::Host;
+///
+/// let _host = Host::builder()
+///     .sql("CREATE TABLE orders (id INTEGER PRIMARY KEY)")
+///     .principal(Principal::api_key("key-1", ["orders:read"]))
+///     .start();
+/// assert_eq!(db::query_one::<i64>("SELECT count(*) FROM orders", ()).unwrap(), 0);
+/// ```
+#[must_use = "call `start`"]
+pub struct HostBuilder {
+    migrations: Vec<(String, String)>,
+    config: BTreeMap<String, String>,
+    secrets: BTreeMap<String, String>,
+    revealed: BTreeSet<String>,
+    http: Option<HttpFunction>,
+    principal: Option<Principal>,
+    manifest: Option<Manifest>,
+    now_ms: i64,
+}
+
+impl HostBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            migrations: Vec::new(),
+            config: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            revealed: BTreeSet::new(),
+            http: None,
+            principal: None,
+            manifest: None,
+            now_ms: DEFAULT_NOW_MS,
+        }
+    }
+
+    /// Takes the plugin's own `plugin.toml`: its migrations run, and its routes, scopes, allowed origins and secrets
+    /// hold as they do in production. The folder is usually `env!("CARGO_MANIFEST_DIR")`.
+    ///
+    /// ```no_run
+    /// let host = mortise_sdk::testing::Host::builder().plugin(env!("CARGO_MANIFEST_DIR")).start();
+    /// ```
+    pub fn plugin(mut self, folder: impl AsRef<Path>) -> Self {
+        let folder = folder.as_ref();
+        let manifest = Manifest::read(folder);
+        self.revealed.extend(manifest.secrets.reveal.iter().cloned());
+        let migrations = manifest
+            .database
+            .as_ref()
+            .map(|database| folder.join(&database.migrations));
+        self.manifest = Some(manifest);
+        match migrations {
+            Some(folder) => self.migrations(folder),
+            None => self,
+        }
+    }
+
+    /// Runs every `.sql` file of a folder, by name.
+    ///
+    /// ```no_run
+    /// let host = mortise_sdk::testing::Host::builder().migrations("migrations").start();
+    /// ```
+    pub fn migrations(mut self, folder: impl AsRef<Path>) -> Self {
+        let folder = folder.as_ref();
+        let entries = fs::read_dir(folder)
+            .unwrap_or_else(|error| panic!("the migrations in {} cannot be read: {error}", folder.display()));
+        let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
+        files.sort();
+        for path in files {
+            let sql = fs::read_to_string(&path)
+                .unwrap_or_else(|error| panic!("the migration {} cannot be read: {error}", path.display()));
+            self.migrations.push((path.display().to_string(), sql));
+        }
+        self
+    }
+
+    /// Runs SQL before the test: tables or rows that it needs.
+    ///
+    /// ```
+    /// let _host = mortise_sdk::testing::Host::builder().sql("CREATE TABLE a (b); INSERT INTO a VALUES (1)").start();
+    /// ```
+    pub fn sql(mut self, statements: &str) -> Self {
+        self.migrations.push(("sql".to_owned(), statements.to_owned()));
+        self
+    }
+
+    /// Makes a setting.
+    ///
+    /// ```
+    /// let _host = mortise_sdk::testing::Host::builder().config("page_size", "10").start();
+    /// ```
+    pub fn config(mut self, key: &str, value: &str) -> Self {
+        self.config.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Sets a secret, to be used by name.
+    ///
+    /// ```
+    /// let _host = mortise_sdk::testing::Host::builder().secret("payment", "s3cret").start();
+    /// ```
+    pub fn secret(mut self, name: &str, value: &str) -> Self {
+        self.secrets.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Grants the plugin to see the value of a secret.
+    ///
+    /// ```
+    /// let _host = mortise_sdk::testing::Host::builder().secret("token", "t").reveal("token").start();
+    /// assert!(mortise_sdk::secrets::reveal("token").is_ok());
+    /// ```
+    pub fn reveal(mut self, name: &str) -> Self {
+        self.revealed.insert(name.to_owned());
+        self
+    }
+
+    /// Answers outbound requests. Retries are made as the host makes them, without the pauses.
+    ///
+    /// ```
+    /// use mortise_sdk::http;
+    ///
+    /// let _host = mortise_sdk::testing::Host::builder()
+    ///     .http(|request| Ok(http::Response::new(200).with_body(request.url.clone())))
+    ///     .start();
+    /// assert_eq!(http::get("https://a.example/").send().unwrap().text(), Ok("https://a.example/"));
+    /// ```
+    pub fn http(
+        mut self,
+        answer: impl Fn(&http::Message) -> Result<http::Response, http::Error> + 'static,
+    ) -> Self {
+        self.http = Some(Box::new(answer));
+        self
+    }
+
+    /// Says who calls.
+    ///
+    /// ```
+    /// use mortise_sdk::prelude::*;
+    ///
+    /// let principal = Principal::api_key("key-1", ["orders:read"]);
+    /// let _host = mortise_sdk::testing::Host::builder().principal(principal).start();
+    /// ```
+    pub fn principal(mut self, principal: Principal) -> Self {
+        self.principal = Some(principal);
+        self
+    }
+
+    /// Sets the clock, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// ```
+    /// let _host = mortise_sdk::testing::Host::builder().at(1_000).start();
+    /// assert_eq!(mortise_sdk::time::now(), 1_000);
+    /// ```
+    pub fn at(mut self, unix_ms: i64) -> Self {
+        self.now_ms = unix_ms;
+        self
+    }
+
+    /// Installs the host on this thread.
+    ///
+    /// ```
+    /// let host = mortise_sdk::testing::Host::builder().start();
+    /// # drop(host);
+    /// ```
+    pub fn start(self) -> Host {
+        log::install();
+        let (plugin, version) = match &self.manifest {
+            Some(manifest) => (manifest.plugin.name.clone(), manifest.plugin.version.clone()),
+            None => ("test".to_owned(), "0.0.0".to_owned()),
+        };
+        let context = Context {
+            id: "01900000-0000-7000-8000-000000000000".to_owned(),
+            tenant: "test".to_owned(),
+            plugin,
+            version,
+            trigger: Trigger::Http,
+            principal: self.principal,
+            traceparent: None,
+        };
+        let state = Rc::new(State {
+            database: Database::create(&self.migrations),
+            cache: RefCell::new(Cache::default()),
+            now_ms: Cell::new(self.now_ms),
+            config: self.config,
+            secrets: self.secrets,
+            revealed: self.revealed,
+            http: self.http,
+            logs: RefCell::default(),
+            context: RefCell::new(context),
+            manifest: self.manifest,
+        });
+        state::install(Rc::clone(&state));
+        Host {
+            state,
+            thread: PhantomData,
+        }
+    }
+}

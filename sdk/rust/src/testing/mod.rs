@@ -1,0 +1,157 @@
+//! Stand-ins for the host, so that handlers run under a native `cargo test`.
+//!
+//! Enable the feature `testing` under `[dev-dependencies]`, start a [`Host`], and call handlers directly or send
+//! requests to the plugin's `APP`. The host belongs to the thread that started it, and is gone when it is dropped.
+//!
+//! | capability | what stands in |
+//! | --- | --- |
+//! | database | SQLite in memory, with the plugin's migrations, `$1` parameters, typed errors and refusals |
+//! | cache | a map that obeys the [clock](Host::advance) |
+//! | outbound HTTP | a [function](HostBuilder::http) of the request, behind the manifest's allowed origins |
+//! | config, secrets, principal | what the [builder](HostBuilder) was given |
+//! | log | kept for [`Host::logs`] |
+//!
+//! What it leaves to the real host: JSON Schemas, limits, and rate limits. A query beside an open transaction is a
+//! conflict here, where the host answers it from the state before; query within the transaction instead.
+//!
+//! ```
+//! use mortise_sdk::prelude::*;
+//! use mortise_sdk::testing::Host;
+//!
+//! fn count() -> Result<Json<i64>, Error> {
+//!     Ok(Json(cache::increment("visits", 1, None)?))
+//! }
+//!
+//! mortise_sdk::routes! { POST "/visits" => count }
+//!
+//! let host = Host::start();
+//! assert_eq!(count().unwrap().0, 1);
+//! assert_eq!(host.request("POST", "/visits").send(&APP).json::<i64>(), 2);
+//! ```
+
+mod backend;
+mod builder;
+mod cache;
+mod database;
+mod manifest;
+mod request;
+mod routing;
+mod state;
+
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::time::Duration;
+
+pub use builder::HostBuilder;
+pub use request::RequestBuilder;
+
+pub(crate) use backend::StandIn;
+use state::State;
+
+use crate::context::Principal;
+use crate::log::Level;
+
+/// A stand-in for the host, installed on this thread until it is dropped.
+///
+/// ```
+/// use mortise_sdk::{config, testing::Host};
+///
+/// let _host = Host::builder().config("colour", "green").start();
+/// assert_eq!(config::get("colour").as_deref(), Some("green"));
+/// ```
+#[must_use = "the stand-in is gone as soon as it is dropped"]
+pub struct Host {
+    state: Rc<State>,
+    // The state is found through the thread, so the guard must not leave it.
+    thread: PhantomData<*const ()>,
+}
+
+/// A line that the plugin wrote.
+///
+/// ```
+/// let host = mortise_sdk::testing::Host::start();
+/// mortise_sdk::log::debug("looked it up", &[("hits", &3)]);
+/// assert_eq!(host.logs()[0].fields, [("hits".to_owned(), "3".to_owned())]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// How much it matters.
+    pub level: Level,
+    /// The message.
+    pub message: String,
+    /// Names and values.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Host {
+    /// A host of defaults: an empty database and cache, no settings, no secrets, nobody calling.
+    ///
+    /// ```
+    /// let _host = mortise_sdk::testing::Host::start();
+    /// ```
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// Starts to describe a host.
+    ///
+    /// ```
+    /// let _host = mortise_sdk::testing::Host::builder().secret("payment", "s3cret").start();
+    /// ```
+    pub fn builder() -> HostBuilder {
+        HostBuilder::new()
+    }
+
+    /// Starts to build a request. The path may have a query string.
+    ///
+    /// ```
+    /// mortise_sdk::routes! { GET "/ping" => || "pong" }
+    ///
+    /// let host = mortise_sdk::testing::Host::start();
+    /// assert_eq!(host.request("GET", "/ping?loud=1").send(&APP).text(), "pong");
+    /// ```
+    pub fn request(&self, method: &str, path_and_query: &str) -> RequestBuilder<'_> {
+        RequestBuilder::new(&self.state, method, path_and_query)
+    }
+
+    /// Moves the clock forward: the time of day, and what is left of cached entries.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let host = mortise_sdk::testing::Host::builder().at(0).start();
+    /// host.advance(Duration::from_millis(5));
+    /// assert_eq!(mortise_sdk::time::now(), 5);
+    /// ```
+    pub fn advance(&self, by: Duration) {
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.state.now_ms.set(self.state.now_ms.get().saturating_add(by));
+    }
+
+    /// Replaces who calls, from now on.
+    ///
+    /// ```
+    /// use mortise_sdk::prelude::*;
+    ///
+    /// let host = mortise_sdk::testing::Host::start();
+    /// host.set_principal(Principal::api_key("key-1", ["orders:read"]));
+    /// assert!(context::current().principal.is_some());
+    /// ```
+    pub fn set_principal(&self, principal: impl Into<Option<Principal>>) {
+        self.state.context.borrow_mut().principal = principal.into();
+    }
+
+    /// Everything that was logged, in order.
+    ///
+    /// ```
+    /// assert!(mortise_sdk::testing::Host::start().logs().is_empty());
+    /// ```
+    pub fn logs(&self) -> Vec<LogLine> {
+        self.state.logs.borrow().clone()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        state::uninstall();
+    }
+}

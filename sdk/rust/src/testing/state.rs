@@ -1,0 +1,49 @@
+//! What the stand-in knows, and where the thread keeps it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::LogLine;
+use super::cache::Cache;
+use super::database::Database;
+use super::manifest::Manifest;
+use crate::context::Context;
+use crate::http;
+
+pub(super) type HttpFunction = Box<dyn Fn(&http::Message) -> Result<http::Response, http::Error>>;
+
+pub(super) struct State {
+    pub database: Database,
+    pub cache: RefCell<Cache>,
+    pub now_ms: Cell<i64>,
+    pub config: BTreeMap<String, String>,
+    pub secrets: BTreeMap<String, String>,
+    pub revealed: BTreeSet<String>,
+    pub http: Option<HttpFunction>,
+    pub logs: RefCell<Vec<LogLine>>,
+    pub context: RefCell<Context>,
+    pub manifest: Option<Manifest>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<State>>> = const { RefCell::new(None) };
+}
+
+pub(super) fn install(state: Rc<State>) {
+    let previous = CURRENT.replace(Some(state));
+    assert!(
+        previous.is_none(),
+        "this thread has a testing::Host already; drop it before starting another"
+    );
+}
+
+pub(super) fn uninstall() {
+    CURRENT.set(None);
+}
+
+pub(super) fn current() -> Rc<State> {
+    CURRENT.with_borrow(Clone::clone).unwrap_or_else(|| {
+        panic!("no host on this thread: keep a `let host = mortise_sdk::testing::Host::start();` alive in the test")
+    })
+}

@@ -1,0 +1,118 @@
+//! A host for one test: in a folder of its own, with a clock that the test advances, called through the real routers.
+
+mod call;
+mod tenant;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use mortise::config::Config;
+use mortise::domain::clock::{ManualClock, Timestamp};
+use mortise::host::Host;
+use tempfile::TempDir;
+
+pub use call::{Call, Reply};
+pub use tenant::{TestTenant, bundled, open_manifest};
+
+/// A host for one test.
+pub struct App {
+    pub host: Host,
+    pub clock: Arc<ManualClock>,
+    public: Router,
+    admin: Router,
+    operator: String,
+    folder: TempDir,
+}
+
+/// When every test begins.
+pub const START: Timestamp = Timestamp(1_700_000_000_000);
+
+impl App {
+    /// A host with the default configuration, but for a small pool.
+    pub async fn start() -> Self {
+        Self::configured(|_| {}).await
+    }
+
+    /// A host whose configuration the test changes.
+    pub async fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), change).await
+    }
+
+    async fn open(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        config.data.folder = folder.path().join("data");
+        config.runtime.instances = 8;
+        // Builds without optimisation are slower than what the default budget is made for.
+        config.limits.cpu = "500ms".parse().unwrap();
+        change(&mut config);
+        let clock = Arc::new(ManualClock::new(START));
+        let host = Host::open(&config, worker(), clock.clone()).await.unwrap();
+        let operator = std::fs::read_to_string(host.operator_token()).unwrap();
+        let (public, admin) = (host.public_router(), host.admin_router());
+        Self {
+            host,
+            clock,
+            public,
+            admin,
+            operator,
+            folder,
+        }
+    }
+
+    /// A call of the public API.
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        Call::new(self.public.clone(), method, path)
+    }
+
+    /// A `GET` of the public API.
+    pub fn get(&self, path: &str) -> Call {
+        self.call("GET", path)
+    }
+
+    /// A `POST` of the public API.
+    pub fn post(&self, path: &str) -> Call {
+        self.call("POST", path)
+    }
+
+    /// A call of the admin API, as the operator.
+    pub fn admin(&self, method: &str, path: &str) -> Call {
+        self.admin_as(&self.operator, method, path)
+    }
+
+    /// A call of the admin API with some token.
+    pub fn admin_as(&self, token: &str, method: &str, path: &str) -> Call {
+        Call::new(self.admin.clone(), method, &format!("/api/v1{path}")).bearer(token)
+    }
+
+    /// A new tenant.
+    pub async fn tenant(&self, name: &str) -> TestTenant<'_> {
+        TestTenant::create(self, name).await
+    }
+
+    /// The files of one kind in the data folder.
+    pub fn files(&self, kind: &str) -> Vec<PathBuf> {
+        let folder = self.folder.path().join("data").join(kind);
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// The host as it is after a restart.
+    pub async fn restart(self) -> Self {
+        let Self { folder, host, .. } = self;
+        host.close().await;
+        drop(host);
+        Self::open(folder, |_| {}).await
+    }
+
+    /// Moves the time.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+}
+
+/// The executable under test.
+pub fn worker() -> PathBuf {
+    env!("CARGO_BIN_EXE_mortise").into()
+}

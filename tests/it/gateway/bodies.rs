@@ -1,0 +1,134 @@
+//! Bodies: how large they may be, of which type, of which form; the plugin's own as well.
+
+use axum::body::{Body, Bytes};
+use futures_util::stream;
+use serde_json::json;
+use test_artifacts::ECHO;
+
+use super::{LINE, MANIFEST};
+use crate::app::App;
+
+const LIMIT: usize = 1_024;
+
+/// A body of `length` bytes in pieces, which announces no length.
+fn in_pieces(length: usize) -> Body {
+    let piece = Bytes::from_static(&[b'x'; 16]);
+    let pieces = (0..length).step_by(16);
+    let pieces = pieces.map(move |start| Ok::<_, std::io::Error>(piece.slice(..(length - start).min(16))));
+    Body::from_stream(stream::iter(pieces.collect::<Vec<_>>()))
+}
+
+#[tokio::test]
+async fn a_body_is_read_as_far_as_the_limit() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, MANIFEST, &[LINE]).await;
+    acme.limit(&json!({ "request_body": "1KiB" })).await;
+    let post = || app.post("/acme/echo/open/1").header("content-type", "text/plain");
+
+    for body in [Body::from("x".repeat(LIMIT)), in_pieces(LIMIT)] {
+        let reply = post().body(body).send().await.expect(200);
+        assert_eq!(reply.json()["body"]["text"].as_str().unwrap().len(), LIMIT);
+        let record = acme.invocation(&reply).await;
+        assert_eq!(record["usage"]["request_bytes"], LIMIT);
+        assert_eq!(record["usage"]["response_bytes"], reply.body.len());
+    }
+    for body in [Body::from("x".repeat(LIMIT + 1)), in_pieces(LIMIT + 1)] {
+        let reply = post().body(body).send().await;
+        reply.expect_problem(413, "body-too-large");
+    }
+    // What announces too much is refused before it comes.
+    let reply = post()
+        .header("content-length", "1025")
+        .body(Body::from_stream(
+            stream::pending::<Result<Bytes, std::io::Error>>(),
+        ));
+    reply.send().await.expect_problem(413, "body-too-large");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let app = App::configured(|config| config.server.body_timeout = "20ms".parse().unwrap()).await;
+    app.tenant("acme").await.deploy(ECHO, MANIFEST, &[LINE]).await;
+    let never = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+    let reply = app.post("/acme/echo/open/1").body(never).send().await;
+    reply.expect_problem(408, "request-timeout");
+
+    let broken = stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
+    let reply = app.post("/acme/echo/open/1").body(Body::from_stream(broken));
+    reply.send().await.expect_problem(400, "invalid-request");
+}
+
+#[tokio::test]
+async fn text_reaches_the_plugin_as_text_and_the_rest_as_bytes() {
+    let app = App::start().await;
+    app.tenant("acme").await.deploy(ECHO, MANIFEST, &[LINE]).await;
+    for (content_type, body, seen) in [
+        ("text/plain", b"caf\xc3\xa9".as_slice(), json!({ "text": "café" })),
+        ("text/plain", b"\xff", json!({ "bytes": [255] })),
+        ("image/png", b"ab", json!({ "bytes": [97, 98] })),
+        ("application/json", b"", json!(null)),
+    ] {
+        let call = app.post("/acme/echo/open/1").header("content-type", content_type);
+        let reply = call.body(body.to_vec()).send().await.expect(200);
+        assert_eq!(reply.json()["body"], seen, "{content_type}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_against_the_schema_names_each_place() {
+    let app = App::start().await;
+    app.tenant("acme").await.deploy(ECHO, MANIFEST, &[LINE]).await;
+    let post = || app.post("/acme/echo/checked");
+
+    post().json(&json!({ "quantity": 1 })).send().await.expect(200);
+
+    let wrong = json!({ "quantity": 0, "product": { "id": 7 } });
+    let reply = post().json(&wrong).send().await;
+    let reply = reply.expect_problem(400, "validation-failed").json();
+    let errors = reply["errors"].as_array().unwrap();
+    let mut pointers: Vec<&str> = errors
+        .iter()
+        .map(|error| error["pointer"].as_str().unwrap())
+        .collect();
+    pointers.sort_unstable();
+    assert_eq!(pointers, ["/product/id", "/quantity"]);
+    assert!(
+        errors
+            .iter()
+            .all(|error| error["detail"].as_str().unwrap().len() > 5)
+    );
+
+    let reply = post()
+        .json(&json!({}))
+        .send()
+        .await
+        .expect_problem(400, "validation-failed");
+    assert_eq!(reply.json()["errors"][0]["pointer"], "");
+
+    for content_type in ["text/plain", "application/xml", "application/jsonx"] {
+        let call = post().header("content-type", content_type).body("{}");
+        call.send().await.expect_problem(415, "unsupported-media-type");
+    }
+    post().send().await.expect_problem(415, "unsupported-media-type");
+    for body in ["", "{", "{\"quantity\":1}x", &"[".repeat(100_000)] {
+        let call = post()
+            .header("content-type", "application/json")
+            .body(body.to_owned());
+        call.send().await.expect_problem(400, "invalid-request");
+    }
+}
+
+#[tokio::test]
+async fn a_response_against_its_schema_is_the_plugins_fault() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, MANIFEST, &[LINE]).await;
+    let reply = app.get("/acme/echo/promised").send().await;
+    let reply = reply.expect_problem(502, "plugin-invalid-response");
+    assert!(!reply.text().contains("quantity"), "{}", reply.text());
+    let log = acme.log(&reply).await;
+    let message = log[0]["message"].as_str().unwrap();
+    assert!(message.contains("quantity"), "{message}");
+    assert_eq!(acme.invocation(&reply).await["blame"], "guest");
+}

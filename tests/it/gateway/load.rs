@@ -1,0 +1,136 @@
+//! Too much at once, too much in a while, and what does not run at all.
+
+use std::time::Duration;
+
+use serde_json::json;
+use test_artifacts::{ECHO, FAULTS};
+
+use super::{LINE, MANIFEST};
+use crate::app::{App, open_manifest};
+
+#[tokio::test]
+async fn a_tenant_has_a_rate_and_comes_back_by_the_clock() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, MANIFEST, &[LINE]).await;
+    let other = app.tenant("other").await;
+    other.deploy(ECHO, MANIFEST, &[LINE]).await;
+    acme.limit(&json!({ "requests_per_second": 1, "request_burst": 2 }))
+        .await;
+    let get = || app.get("/acme/echo/open/1").send();
+
+    get().await.expect(200);
+    get().await.expect(200);
+    let reply = get().await.expect_problem(429, "rate-limited");
+    assert_eq!(reply.header("retry-after"), "1");
+    assert_eq!(reply.header("ratelimit"), "\"tenant\";r=0;t=1");
+    assert_eq!(reply.header("ratelimit-policy"), "\"tenant\";q=2");
+    app.get("/other/echo/open/1").send().await.expect(200);
+
+    app.advance(Duration::from_millis(999));
+    get().await.expect_problem(429, "rate-limited");
+    app.advance(Duration::from_millis(1));
+    get().await.expect(200);
+    get().await.expect_problem(429, "rate-limited");
+}
+
+#[tokio::test]
+async fn a_rejected_credential_counts_against_the_tenants_rate() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, MANIFEST, &[LINE]).await;
+    acme.limit(&json!({ "requests_per_second": 1, "request_burst": 1 }))
+        .await;
+    let guess = || app.get("/acme/echo/mine").bearer("guess").send();
+    guess().await.expect_problem(401, "unauthenticated");
+    guess().await.expect_problem(429, "rate-limited");
+}
+
+#[tokio::test]
+async fn a_route_has_a_rate_for_each_caller() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, MANIFEST, &[LINE]).await;
+    let (first, second) = (acme.key(&[]).await, acme.key(&[]).await);
+    let seldom = |key: &str| app.get("/acme/echo/seldom").bearer(key).send();
+
+    seldom(&first).await.expect(200);
+    seldom(&first).await.expect(200);
+    let reply = seldom(&first).await.expect_problem(429, "rate-limited");
+    assert_eq!(reply.header("retry-after"), "30");
+    assert_eq!(reply.header("ratelimit-policy"), "\"route\";q=2");
+    seldom(&second).await.expect(200);
+    app.get("/acme/echo/mine").bearer(&first).send().await.expect(200);
+
+    app.advance(Duration::from_secs(30));
+    seldom(&first).await.expect(200);
+    seldom(&first).await.expect_problem(429, "rate-limited");
+}
+
+#[tokio::test]
+async fn a_change_elsewhere_in_the_tenant_gives_no_new_rate() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, MANIFEST, &[LINE]).await;
+    let key = acme.key(&[]).await;
+    let seldom = || app.get("/acme/echo/seldom").bearer(&key).send();
+    seldom().await.expect(200);
+    seldom().await.expect(200);
+    acme.secret("unrelated", "x").await;
+    seldom().await.expect_problem(429, "rate-limited");
+}
+
+#[tokio::test]
+async fn beyond_the_concurrency_and_its_queue_nobody_waits() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let manifest = open_manifest("faults", "[limits]\nwall = '400ms'\n");
+    acme.deploy(FAULTS, &manifest, &[]).await;
+    let other = app.tenant("other").await;
+    other.deploy(FAULTS, &manifest, &[]).await;
+    acme.limit(&json!({ "concurrency": 1, "queue": 0 })).await;
+
+    let slow = app.get("/acme/faults/sleep").send();
+    let meanwhile = async {
+        // The slow one is polled first, and it gives way only once it sleeps or waits for its instance.
+        tokio::task::yield_now().await;
+        let refused = app.get("/acme/faults/fine").send().await;
+        let reply = refused.expect_problem(503, "overloaded");
+        assert_eq!(reply.header("retry-after"), "1");
+        app.get("/other/faults/fine").send().await.expect(200);
+    };
+    let (slow, ()) = tokio::join!(biased; slow, meanwhile);
+    slow.expect_problem(504, "plugin-timeout");
+    app.get("/acme/faults/fine").send().await.expect(200);
+}
+
+#[tokio::test]
+async fn whoever_queues_gets_a_turn() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, MANIFEST, &[LINE]).await;
+    acme.limit(&json!({ "concurrency": 1, "queue": 10 })).await;
+    let calls = (0..11).map(|_| app.get("/acme/echo/open/1").send());
+    for reply in futures_util::future::join_all(calls).await {
+        reply.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn what_is_suspended_or_disabled_answers_503_until_it_is_not() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, MANIFEST, &[LINE]).await;
+    let get = || app.get("/acme/echo/open/1").send();
+
+    acme.suspend(true).await;
+    let reply = get().await.expect_problem(503, "plugin-suspended");
+    assert_eq!(reply.header("retry-after"), "60");
+    acme.suspend(false).await;
+    get().await.expect(200);
+
+    acme.disable("echo", true).await;
+    get().await.expect_problem(503, "plugin-suspended");
+    acme.disable("echo", false).await;
+    get().await.expect(200);
+}

@@ -1,0 +1,66 @@
+//! The public API up to the plugin: what is refused on the way, with which problem, and what comes through.
+
+mod bodies;
+mod credentials;
+mod load;
+mod paths;
+mod problems;
+
+/// The guest `echo` with one route of each kind that the gateway tells apart.
+const MANIFEST: &str = "
+[plugin]
+name = 'echo'
+version = '1.0.0'
+
+[[route]]
+method = 'GET'
+path = '/open/{id}'
+auth = 'public'
+
+[[route]]
+method = 'POST'
+path = '/open/{id}'
+auth = 'public'
+
+[[route]]
+method = 'POST'
+path = '/checked'
+auth = 'public'
+request = 'line.json'
+
+[[route]]
+method = 'GET'
+path = '/mine'
+auth = ['api-key']
+
+[[route]]
+method = 'GET'
+path = '/scoped'
+auth = ['api-key']
+scopes = ['orders:read', 'orders:write']
+
+[[route]]
+method = 'GET'
+path = '/seldom'
+auth = ['api-key']
+rate = '2/min'
+
+[[route]]
+method = 'GET'
+path = '/promised'
+auth = 'public'
+response = 'line.json'
+";
+
+/// What `/checked` takes and `/promised` promises.
+const LINE: (&str, &str) = (
+    "line.json",
+    r#"{
+        "type": "object",
+        "properties": {
+            "quantity": { "type": "integer", "minimum": 1 },
+            "product": { "type": "object", "properties": { "id": { "type": "string" } } }
+        },
+        "required": ["quantity"]
+    }"#,
+);

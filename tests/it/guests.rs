@@ -1,0 +1,24 @@
+//! Which module or test uses which guest. A guest that is in none of these lines does not compile, so that none is
+//! forgotten.
+
+mod tested {
+    pub(super) use crate::capabilities;
+    pub(super) use crate::database;
+    pub(super) use crate::faults;
+    pub(super) use crate::gateway as echo;
+    pub(super) use crate::http_client;
+    pub(super) use crate::upload::an_import_that_nobody_offers_is_named as unknown_import;
+    pub(super) use crate::upload::routes_need_a_handler as no_http_handler;
+    pub(super) use crate::wasi;
+}
+
+macro_rules! is_tested {
+    ($($guest:ident)*) => {
+        $(
+            #[expect(unused_imports, reason = "named so that it must be there")]
+            use tested::$guest as _;
+        )*
+    };
+}
+
+test_artifacts::foreach_guest!(is_tested);

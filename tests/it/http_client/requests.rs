@@ -1,0 +1,194 @@
+//! What is sent, what comes back, and what it may take.
+
+use serde_json::{Value, json};
+
+use super::server::Server;
+use super::{app, deploy, get, is_error, send};
+
+#[tokio::test]
+async fn a_request_goes_out_and_its_response_comes_in_whole() {
+    let app = app().await;
+    let server = Server::start().await;
+    let acme = deploy(&app, &[&server.origin], "").await;
+    let request = json!({
+        "method": "PUT",
+        "url": server.url("/a%20b?c=d"),
+        "headers": { "x-own": "1", "content-type": "text/plain" },
+        "body": "hello",
+    });
+    let call = app.post("/acme/client/send").json(&request);
+    let reply = call.send().await.expect(200);
+    let answer = reply.json();
+    assert_eq!(
+        (&answer["status"], &answer["body"]),
+        (&json!(200), &json!({ "text": "hello" }))
+    );
+    let headers = answer["headers"].as_array().unwrap();
+    assert!(headers.contains(&json!(["x-from", "server"])), "{answer}");
+
+    let seen = &server.seen()[0];
+    assert_eq!(
+        (seen.method.as_str(), seen.uri.to_string()),
+        ("PUT", "/a%20b?c=d".to_owned())
+    );
+    assert_eq!(
+        (&seen.headers["x-own"], &seen.body[..]),
+        (&"1".parse().unwrap(), b"hello".as_slice())
+    );
+    assert!(!seen.headers.contains_key("x-api-key"));
+    assert_eq!(seen.headers["host"], server.origin.trim_start_matches("http://"));
+
+    let usage = &acme.invocation(&reply).await["usage"];
+    assert_eq!(
+        (&usage["http_requests"], &usage["http_bytes"]),
+        (&json!(1), &json!(10))
+    );
+    assert_eq!(
+        get(&app, &server.url("/binary")).await["body"],
+        json!({ "bytes": [0, 255] })
+    );
+}
+
+#[tokio::test]
+async fn what_frames_a_message_is_the_hosts() {
+    let app = app().await;
+    let server = Server::start().await;
+    deploy(&app, &[&server.origin], "").await;
+    for (name, value) in [
+        ("host", "evil.example"),
+        ("content-length", "0"),
+        ("transfer-encoding", "chunked"),
+        ("connection", "x"),
+        ("x", "a\r\nb: c"),
+        ("a b", "c"),
+    ] {
+        let answer = send(
+            &app,
+            json!({ "url": server.url("/"), "headers": { name: value } }),
+        )
+        .await;
+        is_error(&answer, "InvalidRequest", "");
+    }
+    for method in ["CONNECT", "TRACE", "GET / HTTP/1.1\r\nx: y"] {
+        let answer = send(&app, json!({ "url": server.url("/"), "method": method })).await;
+        is_error(&answer, "InvalidRequest", "");
+    }
+    assert!(server.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_secret_reaches_the_server_and_not_the_guest() {
+    let app = app().await;
+    let server = Server::start().await;
+    let acme = deploy(&app, &[&server.origin], "[secrets]\nuse = ['token', 'unset']\n").await;
+    acme.secret("token", "s3cret").await;
+    acme.secret("foreign", "hidden").await;
+    let with =
+        |secret: &str| json!({ "url": server.url("/"), "secret_headers": { "authorization": secret } });
+
+    let answer = send(&app, with("token")).await;
+    assert_eq!(answer["status"], 200, "{answer}");
+    assert!(!answer.to_string().contains("s3cret"), "{answer}");
+    assert_eq!(server.seen()[0].headers["authorization"], "Bearer s3cret");
+
+    is_error(&send(&app, with("foreign")).await, "Denied", "`foreign`");
+    is_error(&send(&app, with("unset")).await, "Denied", "`unset`");
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn several_run_at_once_and_each_is_waited_for_once() {
+    let app = app().await;
+    let server = Server::start().await;
+    deploy(&app, &[&server.origin], "").await;
+    let requests: Vec<Value> = (0..8)
+        .map(|index| json!({ "url": server.url("/"), "method": "POST", "body": index.to_string() }))
+        .collect();
+    let call = app
+        .post("/acme/client/start")
+        .json(&json!({ "requests": requests }));
+    let answers = call.send().await.expect(200).json();
+    let answers = answers.as_array().unwrap();
+    for (index, answer) in answers[..6].iter().enumerate() {
+        assert_eq!(answer[0]["body"], json!({ "text": index.to_string() }));
+        is_error(&answer[1], "InvalidRequest", "`wait` works once");
+    }
+    for answer in &answers[6..] {
+        is_error(answer, "Limit", "6 requests under way");
+    }
+    assert_eq!(server.seen().len(), 6);
+}
+
+#[tokio::test]
+async fn who_does_not_answer_in_time_is_not_waited_for() {
+    let app = app().await;
+    let server = Server::start().await;
+    let acme = deploy(&app, &[&server.origin], "").await;
+    let request = json!({ "url": server.url("/never"), "timeout_ms": 50 });
+    assert_eq!(send(&app, request).await, json!({ "error": "Error::Timeout" }));
+
+    acme.limit(&json!({ "http_first_byte": "50ms" })).await;
+    let request = json!({ "url": server.url("/never"), "timeout_ms": 60_000 });
+    assert_eq!(send(&app, request).await, json!({ "error": "Error::Timeout" }));
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_refused() {
+    let app = app().await;
+    let server = Server::start().await;
+    let acme = deploy(&app, &[&server.origin], "").await;
+    acme.limit(&json!({ "http_response_body": "1KiB" })).await;
+    let answer = get(&app, &server.url("/size/1024")).await;
+    assert_eq!(answer["body"]["text"].as_str().unwrap().len(), 1_024);
+    let answer = get(&app, &server.url("/size/1025")).await;
+    assert_eq!(answer, json!({ "error": "Error::TooLarge" }));
+}
+
+#[tokio::test]
+async fn attempts_are_repeated_and_counted() {
+    let app = app().await;
+    let server = Server::start().await;
+    let acme = deploy(&app, &[&server.origin], "").await;
+    let request = json!({ "url": server.url("/flaky"), "attempts": 3 });
+    let call = app.post("/acme/client/send").json(&request);
+    let reply = call.send().await.expect(200);
+    assert_eq!(reply.json()["status"], 200);
+    assert_eq!(server.seen().len(), 3);
+    assert_eq!(acme.invocation(&reply).await["usage"]["http_requests"], 3);
+
+    // What may have had an effect is not sent again.
+    let request = json!({ "url": server.url("/status/503"), "method": "POST", "attempts": 3 });
+    assert_eq!(send(&app, request).await["status"], 503);
+    assert_eq!(server.seen().len(), 4);
+}
+
+#[tokio::test]
+async fn an_invocation_has_so_many_requests() {
+    let app = app().await;
+    let server = Server::start().await;
+    let acme = deploy(&app, &[&server.origin], "").await;
+    acme.limit(&json!({ "http_requests": 2 })).await;
+    let request = json!({ "url": server.url("/") });
+    let call = app
+        .post("/acme/client/start")
+        .json(&json!({ "requests": [request, request, request] }));
+    let answers = call.send().await.expect(200).json();
+    let refused: Vec<&Value> = answers
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|answer| answer.to_string().contains("Error::Limit"))
+        .collect();
+    assert_eq!(refused.len(), 1, "{answers}");
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn nobody_at_the_address_is_a_typed_error() {
+    let app = app().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    deploy(&app, &[&origin], "").await;
+    is_error(&get(&app, &origin).await, "Connect", &origin);
+}

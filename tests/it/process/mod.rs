@@ -1,0 +1,14 @@
+//! The executable itself: started as a process, called over real connections and through its own command line.
+
+mod bad_start;
+mod cli;
+mod connections;
+mod deploy_under_load;
+mod drain;
+mod host;
+mod http;
+mod orders;
+mod plugin;
+mod restart;
+mod shop;
+mod wire;

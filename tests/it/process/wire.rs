@@ -1,0 +1,67 @@
+//! A connection of which the test writes every byte.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Longer than any time that the tests configure.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The connection.
+pub struct Wire(TcpStream);
+
+impl Wire {
+    pub fn connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self(stream))
+    }
+
+    /// Sends these bytes, unless the other side has gone.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.0.write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// Reads until `end` has come, and gives all of it.
+    #[track_caller]
+    pub fn read_past(&mut self, end: &str) -> String {
+        let mut text = String::new();
+        let mut byte = [0];
+        while !text.ends_with(end) {
+            let read = self
+                .0
+                .read(&mut byte)
+                .unwrap_or_else(|error| panic!("{error} after {text:?}"));
+            assert_eq!(read, 1, "it ended after {text:?}");
+            text.push(byte[0].into());
+        }
+        text
+    }
+
+    /// Reads to the end of the connection; panics where it is not closed.
+    #[track_caller]
+    pub fn rest(mut self) -> String {
+        let mut bytes = Vec::new();
+        let mut part = [0; 4096];
+        loop {
+            match self.0.read(&mut part) {
+                Ok(0) => break,
+                Ok(count) => bytes.extend_from_slice(&part[..count]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
+                Err(error) => panic!("{error}: it was not closed"),
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Whether the other side has closed it; waits `patience` for that.
+    pub fn is_closed_within(&mut self, patience: Duration) -> bool {
+        self.0.set_read_timeout(Some(patience)).unwrap();
+        let read = self.0.read(&mut [0]);
+        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        match read {
+            Ok(count) => count == 0,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Bytes that are a component, and bytes that are none.
+
+use serde_json::json;
+use test_artifacts::{ECHO, NO_HTTP_HANDLER, UNKNOWN_IMPORT};
+
+use super::wasm::{COMPONENT, MODULE, with_manifest};
+use crate::app::{App, bundled, open_manifest};
+
+const BARE: &str = "[plugin]\nname = 'p'\nversion = '1'\n";
+
+#[tokio::test]
+async fn what_is_no_component_is_told_apart() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let whole = bundled(ECHO, &open_manifest("p", ""), &[]);
+    for (bytes, reason) in [
+        (b"".to_vec(), "does not start with the WebAssembly header"),
+        (b"hello".to_vec(), "does not start with the WebAssembly header"),
+        (b"(component)".to_vec(), "it is WebAssembly text"),
+        (b"\x7fELF\x02\x01\x01".to_vec(), "it is compiled native code"),
+        (MODULE.to_vec(), "it is a core module"),
+        (with_manifest(MODULE, BARE), "it is a core module"),
+        (whole[..whole.len() / 2].to_vec(), "malformed at byte 0x"),
+        ([&whole, b"trailing".as_slice()].concat(), "malformed at byte 0x"),
+    ] {
+        let reply = acme.upload("p", bytes).await;
+        let reply = reply.expect_problem(422, "invalid-component").json();
+        let detail = reply["detail"].as_str().unwrap();
+        assert!(detail.contains(reason), "{detail}");
+    }
+    let plugins = app.admin("GET", &acme.path("/plugins")).send().await.expect(200);
+    assert_eq!(plugins.json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn a_component_that_validates_only_at_first_sight_is_refused() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let mut bytes = std::fs::read(ECHO).unwrap();
+    // Somewhere in the code, where the look at the sections does not see it.
+    let middle = bytes.len() / 3;
+    bytes[middle..middle + 64].fill(0xff);
+    let reply = acme.upload("p", with_manifest(&bytes, BARE)).await;
+    reply.expect_problem(422, "invalid-component");
+}
+
+#[tokio::test]
+async fn a_component_has_a_size() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let bytes = with_manifest(COMPONENT, BARE);
+    acme.limit(&json!({ "component_size": format!("{}B", bytes.len()) }))
+        .await;
+    acme.upload("p", bytes.clone()).await.expect(201);
+    let longer = with_manifest(COMPONENT, &format!("{BARE}#"));
+    acme.upload("p", longer)
+        .await
+        .expect_problem(413, "body-too-large");
+}
+
+#[tokio::test]
+async fn compiled_code_has_a_size_too() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.limit(&json!({ "compiled_size": "64KiB" })).await;
+    let reply = acme
+        .upload("p", bundled(ECHO, &open_manifest("p", ""), &[]))
+        .await;
+    let reply = reply.expect_problem(422, "compile-limit").json();
+    assert_eq!(reply["detail"], "the compiled component has more than 64KiB");
+}
+
+#[tokio::test]
+async fn only_components_are_taken() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let path = acme.path("/plugins/p/versions");
+    let call = app.admin("POST", &path).header("content-type", "text/plain");
+    let reply = call.body(with_manifest(COMPONENT, BARE)).send().await;
+    reply.expect_problem(415, "unsupported-media-type");
+}
+
+#[tokio::test]
+pub async fn an_import_that_nobody_offers_is_named() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let reply = acme.upload("p", bundled(UNKNOWN_IMPORT, BARE, &[])).await;
+    let reply = reply.expect_problem(422, "invalid-component").json();
+    let detail = reply["detail"].as_str().unwrap();
+    assert!(detail.contains("test:absent/nowhere"), "{detail}");
+}
+
+#[tokio::test]
+pub async fn routes_need_a_handler() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let reply = acme
+        .upload("p", bundled(NO_HTTP_HANDLER, &open_manifest("p", ""), &[]))
+        .await;
+    let reply = reply.expect_problem(422, "invalid-component").json();
+    let detail = reply["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("exports no `mortise:plugin/http-handler`"),
+        "{detail}"
+    );
+
+    acme.deploy(NO_HTTP_HANDLER, BARE, &[]).await;
+    app.get("/acme/p/").send().await.expect_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn the_same_bytes_are_the_same_version() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let bytes = bundled(ECHO, &open_manifest("p", ""), &[]);
+    let first = acme.upload("p", bytes.clone()).await.expect(201).json();
+    let second = acme.upload("p", bytes.clone()).await.expect(200).json();
+    assert_eq!(first, second);
+
+    let next = acme
+        .upload("p", bundled(ECHO, &open_manifest("p", "#"), &[]))
+        .await;
+    assert_ne!(next.expect(201).json()["version"], first["version"]);
+    let other = app.tenant("other").await;
+    let theirs = other.upload("p", bytes).await.expect(201).json();
+    assert_eq!(theirs["version"], first["version"]);
+}

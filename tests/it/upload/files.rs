@@ -1,0 +1,61 @@
+//! Files of components: there as long as a tenant has the version, and no longer.
+
+use std::path::Path;
+
+use test_artifacts::{ECHO, NO_HTTP_HANDLER};
+
+use crate::app::{App, bundled, open_manifest};
+
+#[tokio::test]
+async fn a_refused_upload_leaves_no_files() {
+    let app = App::start().await;
+    let component = bundled(NO_HTTP_HANDLER, &open_manifest("silent", ""), &[]);
+    let refused = app.tenant("acme").await.upload("silent", component).await;
+    assert_eq!(refused.problem(), (422, "invalid-component".to_owned()));
+    assert_eq!(
+        [app.files("components").len(), app.files("compiled").len()],
+        [0, 0]
+    );
+}
+
+#[tokio::test]
+async fn tenants_share_files_until_the_last_one_is_gone() {
+    let app = App::start().await;
+    let component = bundled(ECHO, &open_manifest("echo", ""), &[]);
+    for name in ["acme", "globex"] {
+        app.tenant(name).await.deploy_bundled(component.clone()).await;
+    }
+    for (name, left) in [("acme", 1), ("globex", 0)] {
+        assert_eq!(app.files("components").len(), left.max(1));
+        let deleted = app.admin("DELETE", &format!("/tenants/{name}")).send().await;
+        assert!(deleted.status.is_success(), "{}", deleted.text());
+        assert_eq!(
+            [app.files("components").len(), app.files("compiled").len()],
+            [left, left]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_start_removes_what_a_crash_left_and_nothing_else() {
+    let app = App::start().await;
+    app.tenant("acme")
+        .await
+        .deploy(ECHO, &open_manifest("echo", ""), &[])
+        .await;
+    let kept = app.files("components");
+    let folder = kept[0].parent().unwrap().to_owned();
+    let tenants = folder.with_file_name("databases");
+    let left = [
+        folder.join("00".repeat(32)).with_extension("wasm"),
+        folder.join("half.tmp"),
+        tenants.join("01a20428-3fce-71c0-a325-c0e8a3c9cff0.db"),
+    ];
+    for path in &left {
+        std::fs::write(path, "left by a crash").unwrap();
+    }
+    let app = app.restart().await;
+    assert_eq!(app.files("components"), kept);
+    assert!(!left.iter().any(|path| Path::exists(path)));
+    app.get("/acme/echo/x").send().await.expect(200);
+}

@@ -1,0 +1,69 @@
+//! WebAssembly written by hand, for what no compiler would write.
+
+/// A component without anything in it.
+pub const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+/// A core module without anything in it.
+pub const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+/// A section: its id, its length and its content.
+pub fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    [&[id], number(content.len()).as_slice(), content].concat()
+}
+
+/// `component` with this as what rides inside.
+pub fn with_content(component: &[u8], content: &str) -> Vec<u8> {
+    let name = b"mortise:plugin";
+    let content = [number(name.len()).as_slice(), name, content.as_bytes()].concat();
+    [component, &section(0, &content)].concat()
+}
+
+/// `component` with this manifest, which nobody has checked.
+pub fn with_manifest(component: &[u8], manifest: &str) -> Vec<u8> {
+    let content = serde_json::json!({ "format": 1, "manifest": manifest });
+    with_content(component, &content.to_string())
+}
+
+/// A component that takes long to compile: `functions` functions of `depth` loops within each other, all of which
+/// change all of the function's variables.
+pub fn bomb(functions: usize, depth: usize) -> Vec<u8> {
+    const VARIABLES: usize = 100;
+    let mut body = [vec![1], number(VARIABLES), vec![0x7f]].concat();
+    for level in 0..depth {
+        let variable = number(level % VARIABLES);
+        let other = number((level * 7 + 3) % VARIABLES);
+        body.extend([0x03, 0x40, 0x20]); // loop, local.get
+        body.extend(&variable);
+        body.push(0x20); // local.get
+        body.extend(&other);
+        body.extend([0x6a, 0x21]); // i32.add, local.set
+        body.extend(&variable);
+    }
+    for level in 0..depth {
+        body.push(0x20); // local.get
+        body.extend(number(level % VARIABLES));
+        body.extend([0x0d, 0x00, 0x0b]); // br_if 0, end
+    }
+    body.push(0x0b);
+    let body = [number(body.len()), body].concat();
+
+    let types = section(1, &[1, 0x60, 0, 0]);
+    let declared = section(3, &[number(functions), vec![0; functions]].concat());
+    let code = section(10, &[number(functions), body.repeat(functions)].concat());
+    let module = [MODULE, &types, &declared, &code].concat();
+    [COMPONENT, &section(1, &module)].concat()
+}
+
+/// LEB128.
+fn number(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(value & 0x7f).unwrap();
+        value >>= 7;
+        if value == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}

@@ -1,0 +1,107 @@
+//! `cargo xtask demo`: a host with a tenant, two plugins and some products, from nothing, and `curl` lines to try it.
+//!
+//! It uses the command line as a user would. What an earlier demo left is found and kept: the tenant, its key, its
+//! data, its settings, and the active versions unless the plugins' sources have changed since.
+
+mod http;
+mod mortise;
+mod options;
+mod secret_file;
+mod server;
+mod tour;
+
+use std::path::Path;
+
+use crate::prepare::prepare;
+use crate::run::{self, cargo, root, target_folder};
+use crate::steps::{Result, Steps, say};
+
+use mortise::{Built, Mortise};
+use options::Options;
+use server::Server;
+
+pub const TENANT: &str = "demo";
+
+const PLUGINS: [&str; 2] = ["hello", "orders"];
+const RATES_URL: &str = "rates_url=https://api.frankfurter.dev/v1/latest";
+const WEBHOOK_SECRET: &str = "payment_webhook";
+
+/// Runs the demo until Ctrl-C.
+pub fn run(arguments: &[String]) -> Result<()> {
+    let options = Options::parse(arguments)?;
+    let target = target_folder()?;
+    let mut steps = Steps::new(5);
+    steps.step("looking at the toolchain", prepare)?;
+    steps.step(
+        "building the host (the first time takes some minutes: wasmtime is compiled)",
+        || {
+            // With the whole workspace's features, so that the tests need not build any dependency again.
+            run::run(&mut cargo(&["build", "--workspace", "--bin", "mortise"]))
+        },
+    )?;
+    let mortise = Mortise::new(target.join("debug/mortise"), &options);
+    let plugins = steps.step("building the plugins", || {
+        let build = |name| {
+            let file = target.join("demo").join(format!("{name}.wasm"));
+            Ok((name, mortise.build(&root().join("plugins").join(name), &file)?))
+        };
+        PLUGINS.into_iter().map(build).collect::<Result<Vec<_>>>()
+    })?;
+    let server = steps.step("starting the host", || {
+        Server::start(&mortise.executable, &options)
+    })?;
+    let ready = steps.step("making the tenant and deploying the plugins", || {
+        furnish(&mortise, &options, &plugins)
+    });
+    match ready {
+        Ok(text) => {
+            say(&text);
+            server.stay()
+        }
+        Err(error) => {
+            server.stop()?;
+            Err(error)
+        }
+    }
+}
+
+/// Makes what is not there yet, and gives the text that shows what can be done with it.
+fn furnish(mortise: &Mortise, options: &Options, plugins: &[(&str, Built)]) -> Result<String> {
+    let is_demo = |tenant: &serde_json::Value| tenant["name"] == TENANT;
+    if !mortise.list(&["tenants", "list"])?.iter().any(is_demo) {
+        mortise.run(&["tenants", "create", TENANT])?;
+    }
+    let key = secret_file::read_or_make(&options.data.join("demo.key"), || {
+        let created = mortise.json(&[
+            "keys",
+            "create",
+            "cargo xtask demo",
+            "--tenant",
+            TENANT,
+            "--scopes",
+            "*",
+        ])?;
+        created["credential"]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| "the new key has no credential".to_owned())
+    })?;
+    let secrets = mortise.list(&["secrets", "list", "--tenant", TENANT])?;
+    if !secrets.iter().any(|secret| secret["name"] == WEBHOOK_SECRET) {
+        let value =
+            secret_file::read_or_make(&options.data.join("demo.webhook-secret"), secret_file::random)?;
+        mortise.run_with_input(&["secrets", "set", WEBHOOK_SECRET, "--tenant", TENANT], &value)?;
+    }
+    for (name, built) in plugins {
+        mortise.deploy_if_new(name, built)?;
+    }
+    let settings = mortise.json(&["config", "list", "--tenant", TENANT, "--plugin", "orders"])?;
+    if settings.get("rates_url").is_none() {
+        mortise.run(&[
+            "config", "set", RATES_URL, "--tenant", TENANT, "--plugin", "orders",
+        ])?;
+    }
+    let product = tour::stock_the_shop(options, &key)?;
+    let commands = mortise.executable.parent().unwrap_or(Path::new(""));
+    Ok(tour::text(options, commands, product))
+}

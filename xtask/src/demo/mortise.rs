@@ -1,0 +1,131 @@
+//! The command line of the host, used as a user would.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::TENANT;
+use super::options::Options;
+use crate::run;
+use crate::steps::{Result, say};
+
+/// The executable and how to reach the host.
+pub struct Mortise {
+    /// Where the executable is.
+    pub executable: PathBuf,
+    host: String,
+    token_file: PathBuf,
+    public_url: String,
+}
+
+/// A plugin that was built.
+pub struct Built {
+    file: PathBuf,
+    digest: String,
+}
+
+impl Mortise {
+    /// For the host that the options describe.
+    pub fn new(executable: PathBuf, options: &Options) -> Self {
+        Self {
+            executable,
+            host: format!("http://{}", options.admin),
+            token_file: options.data.join("operator.token"),
+            public_url: format!("http://{}", options.public),
+        }
+    }
+
+    /// Builds a plugin's folder to a file.
+    pub fn build(&self, folder: &Path, out: &Path) -> Result<Built> {
+        let mut command = Command::new(&self.executable);
+        command
+            .arg("build")
+            .arg(folder)
+            .arg("--out")
+            .arg(out)
+            .arg("--json");
+        let answer: Value = serde_json::from_str(&run::read_visibly(&mut command)?)
+            .map_err(|error| format!("mortise build {}: {error}", folder.display()))?;
+        let digest = answer["digest"]
+            .as_str()
+            .ok_or("`mortise build` names no digest")?
+            .to_owned();
+        Ok(Built {
+            file: out.to_owned(),
+            digest,
+        })
+    }
+
+    /// Runs a command against the host.
+    pub fn run(&self, arguments: &[&str]) -> Result<()> {
+        run::read(&mut self.command(arguments)).map(|_| ())
+    }
+
+    /// Runs a command against the host and reads its answer.
+    pub fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let text = run::read(self.command(arguments).arg("--json"))?;
+        serde_json::from_str(&text).map_err(|error| format!("mortise {}: {error}", arguments.join(" ")))
+    }
+
+    /// Runs a command whose answer is a list.
+    pub fn list(&self, arguments: &[&str]) -> Result<Vec<Value>> {
+        match self.json(arguments)? {
+            Value::Array(items) => Ok(items),
+            _ => Err(format!("mortise {} is no list", arguments.join(" "))),
+        }
+    }
+
+    /// Runs a command with this text as its standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Result<()> {
+        let failed = |error: std::io::Error| format!("mortise {}: {error}", arguments.join(" "));
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.as_bytes()).map_err(failed)?;
+        }
+        let status = child.wait().map_err(failed)?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("mortise {} failed", arguments.join(" ")))
+        }
+    }
+
+    /// Deploys a plugin, unless these bytes were deployed before: then whatever is active now was chosen since.
+    pub fn deploy_if_new(&self, plugin: &str, built: &Built) -> Result<()> {
+        let is_this = |item: &Value| item["name"] == plugin && !item["active"].is_null();
+        if self
+            .list(&["plugins", "list", "--tenant", TENANT])?
+            .iter()
+            .any(is_this)
+        {
+            let versions = self.list(&["versions", "--tenant", TENANT, "--plugin", plugin])?;
+            if versions.iter().any(|version| version["version"] == built.digest) {
+                say(&format!("{plugin} is as it was left\n"));
+                return Ok(());
+            }
+        }
+        run::run(
+            self.command(&["deploy", "--tenant", TENANT, "--plugin", plugin, "--grant"])
+                .arg("--public-url")
+                .arg(&self.public_url)
+                .arg(&built.file),
+        )
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.executable);
+        command
+            .args(arguments)
+            .args(["--host", &self.host])
+            .arg("--token-file")
+            .arg(&self.token_file)
+            .env_remove("MORTISE_TOKEN");
+        command
+    }
+}

@@ -1,0 +1,27 @@
+//! `cargo xtask lint`: everything that is checked without running the product.
+
+use crate::run::{self, cargo, root};
+use crate::steps::{Result, Steps};
+use crate::tidy;
+
+/// Runs all checks, and stops at the first that fails.
+pub fn run() -> Result<()> {
+    let mut steps = Steps::new(4);
+    steps.step("formatting", || {
+        run::run(&mut cargo(&["fmt", "--all", "--check"]))
+    })?;
+    steps.step("clippy", || {
+        run::run(&mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    })?;
+    steps.step("documentation", || {
+        run::run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    steps.step("tidy", || tidy::run(&root()))
+}

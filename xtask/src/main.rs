@@ -1,0 +1,50 @@
+//! The commands of this repository, run as `cargo xtask <command>`.
+
+mod demo;
+mod lint;
+mod prepare;
+mod run;
+mod steps;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  demo   build everything, start a host with a tenant and two plugins, and print curl lines that work
+         --data FOLDER (./mortise-data)  --public ADDRESS (127.0.0.1:8080)  --admin ADDRESS (127.0.0.1:8081)
+  test   run every test; further arguments go to cargo test
+  lint   formatting, clippy, documentation and tidy, with warnings denied
+  tidy   the rules of this repository that no other tool checks
+  ci     test and lint
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let result = match command.as_str() {
+        "demo" => demo::run(&rest),
+        "test" => test::run(&rest),
+        "lint" if rest.is_empty() => lint::run(),
+        "tidy" if rest.is_empty() => tidy::run(&run::root()),
+        "ci" if rest.is_empty() => test::run(&[]).and_then(|()| lint::run()),
+        "" | "help" | "--help" | "-h" => {
+            steps::say(HELP);
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            steps::complain(&format!("there is no `{} {}`\n\n{HELP}", command, rest.join(" ")));
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            steps::complain(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The files of the repository that people write.
+
+use std::path::Path;
+
+use crate::steps::Result;
+
+/// A text file.
+#[derive(Debug)]
+pub struct File {
+    /// Its path from the root, with `/`.
+    pub path: String,
+    /// Its content.
+    pub text: String,
+}
+
+const KINDS: [&str; 8] = ["rs", "toml", "md", "wit", "sql", "json", "yml", "yaml"];
+
+/// Folders that tools make.
+const MADE: [&str; 4] = ["target", "mortise-data", "node_modules", ".git"];
+
+/// Reads the files below `root`.
+pub fn read(root: &Path) -> Result<Vec<File>> {
+    let mut files = Vec::new();
+    walk(root, root, &mut files).map_err(|error| format!("cannot read {}: {error}", root.display()))?;
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+fn walk(root: &Path, folder: &Path, files: &mut Vec<File>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type()?.is_dir() {
+            if !MADE.contains(&name.as_str()) {
+                walk(root, &path, files)?;
+            }
+        } else if KINDS
+            .iter()
+            .any(|kind| path.extension().is_some_and(|extension| extension == *kind))
+        {
+            let path_from_root = path
+                .strip_prefix(root)
+                .unwrap_or(&path)
+                .to_string_lossy()
+                .replace('\\', "/");
+            files.push(File {
+                path: path_from_root,
+                text: std::fs::read_to_string(&path)?,
+            });
+        }
+    }
+    Ok(())
+}
+
+impl File {
+    /// Whether it is Rust.
+    pub fn is_rust(&self) -> bool {
+        self.path.ends_with(".rs")
+    }
+
+    /// Its code: without the tests, which stand last, and without comments.
+    pub fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.numbered_code()
+            .map(|(number, line)| (number, line.split("//").next().unwrap_or_default()))
+    }
+
+    /// How many lines stand before the tests.
+    pub fn lines_without_tests(&self) -> usize {
+        self.numbered_code().count()
+    }
+
+    fn numbered_code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let mut before = "";
+        let tests_begin = self.text.lines().position(|line| {
+            let begins = before == "#[cfg(test)]" && line.starts_with("mod ") && line.ends_with('{');
+            before = line;
+            begins
+        });
+        let lines = if self.is_test() {
+            0
+        } else {
+            tests_begin.map_or(usize::MAX, |at| at.saturating_sub(1))
+        };
+        self.text
+            .lines()
+            .take(lines)
+            .enumerate()
+            .map(|(index, line)| (index + 1, line))
+    }
+
+    /// Whether it holds nothing but tests.
+    pub fn is_test(&self) -> bool {
+        self.path.ends_with("/tests.rs") || self.path.contains("/tests/") || self.path.starts_with("tests/")
+    }
+}
+
+#[cfg(test)]
+pub fn file(path: &str, text: &str) -> File {
+    File {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_and_comments_are_no_code() {
+        let file = file(
+            "host/src/a.rs",
+            "a(); // b\n#[cfg(test)]\nmod tests;\nc();\n#[cfg(test)]\nmod tests {\nd();\n}\n",
+        );
+        let code: Vec<_> = file.code().collect();
+        assert_eq!(
+            code,
+            [(1, "a(); "), (2, "#[cfg(test)]"), (3, "mod tests;"), (4, "c();")]
+        );
+        assert_eq!(file.lines_without_tests(), 4);
+    }
+
+    #[test]
+    fn what_tools_make_is_not_read() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["src", "target"] {
+            std::fs::create_dir(root.path().join(folder)).unwrap();
+            std::fs::write(root.path().join(folder).join("a.rs"), "").unwrap();
+        }
+        std::fs::write(root.path().join("src/picture.png"), [0xff]).unwrap();
+        let paths: Vec<_> = read(root.path())
+            .unwrap()
+            .into_iter()
+            .map(|file| file.path)
+            .collect();
+        assert_eq!(paths, ["src/a.rs"]);
+    }
+}

@@ -1,0 +1,69 @@
+//! `cargo xtask tidy`: the rules of this repository that no other tool checks. Each rule is a function from the files
+//! to complaints, so that its tests can show both that it holds and that it can fail.
+
+mod contract;
+mod dependencies;
+mod documents;
+mod files;
+mod packages;
+mod sources;
+
+use std::path::Path;
+
+use crate::steps::Result;
+
+use files::File;
+
+/// From the files to what is wrong with them, one line each.
+type Rule = fn(&[File]) -> Vec<String>;
+
+const RULES: [(&str, Rule); 9] = [
+    (
+        "every Rust file starts with its documentation",
+        sources::documented,
+    ),
+    (
+        "no Rust file is longer than 500 lines without its tests",
+        sources::short,
+    ),
+    ("no code is unfinished, skipped or silenced", sources::finished),
+    (
+        "lines have no blanks at their ends, and files end with a line",
+        sources::trimmed,
+    ),
+    (
+        "modules know only the crates that are theirs to know",
+        dependencies::in_direction,
+    ),
+    (
+        "every package has the licence and the lints of the workspace",
+        packages::uniform,
+    ),
+    (
+        "every capability has the same name in the contract, the host and the SDK",
+        contract::one_name,
+    ),
+    ("every path in the code map exists", documents::map_is_true),
+    (
+        "every link between documents leads somewhere",
+        documents::links_lead_somewhere,
+    ),
+];
+
+/// Checks every rule on the repository at `root`.
+pub fn run(root: &Path) -> Result<()> {
+    let files = files::read(root)?;
+    let mut complaints = String::new();
+    for (rule, check) in RULES {
+        let found = check(&files);
+        if !found.is_empty() {
+            complaints.push_str(&format!("\n{rule}:\n"));
+            complaints.extend(found.iter().map(|complaint| format!("  {complaint}\n")));
+        }
+    }
+    if complaints.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("the repository is not tidy\n{complaints}"))
+    }
+}

@@ -1,0 +1,129 @@
+//! Rules for single files.
+
+use super::files::File;
+
+const MAX_LINES: usize = 500;
+
+/// Pieces of code that are not to stay. They are put together here, so that this file does not find itself.
+const UNFINISHED: [(&str, &str); 6] = [
+    (concat!("to", "do!("), "finish it"),
+    (concat!("unimple", "mented!("), "finish it"),
+    (concat!("db", "g!("), "remove it"),
+    (concat!("#[ign", "ore"), "make the test run always, or remove it"),
+    (concat!("#[al", "low("), "use `#[expect(…, reason = \"…\")]`"),
+    (concat!("#![al", "low("), "use `#![expect(…, reason = \"…\")]`"),
+];
+
+/// A file says first what it is for.
+pub fn documented(files: &[File]) -> Vec<String> {
+    let undocumented = files
+        .iter()
+        .filter(|file| file.is_rust() && !file.text.starts_with("//! "));
+    undocumented
+        .map(|file| format!("{}: the first line is not a `//!` sentence", file.path))
+        .collect()
+}
+
+/// A file has one subject.
+pub fn short(files: &[File]) -> Vec<String> {
+    let long = files
+        .iter()
+        .filter(|file| file.is_rust() && file.lines_without_tests() > MAX_LINES);
+    long.map(|file| format!("{}: {} lines", file.path, file.lines_without_tests()))
+        .collect()
+}
+
+/// Nothing is unfinished, skipped or silenced, in tests neither.
+pub fn finished(files: &[File]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for file in files.iter().filter(|file| file.is_rust()) {
+        for (index, line) in file.text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for (piece, advice) in UNFINISHED {
+                if code.contains(piece) {
+                    complaints.push(format!("{}:{}: `{piece}`: {advice}", file.path, index + 1));
+                }
+            }
+        }
+    }
+    complaints
+}
+
+/// Differences show what changed, and nothing else.
+pub fn trimmed(files: &[File]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for file in files {
+        for (index, line) in file.text.split('\n').enumerate() {
+            if line.ends_with([' ', '\t', '\r']) {
+                complaints.push(format!(
+                    "{}:{}: a blank at the end of the line",
+                    file.path,
+                    index + 1
+                ));
+            }
+        }
+        if !file.text.is_empty() && !file.text.ends_with('\n') {
+            complaints.push(format!("{}: the last line does not end", file.path));
+        }
+    }
+    complaints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::file;
+    use super::*;
+
+    #[test]
+    fn a_file_without_documentation_is_found() {
+        let files = [
+            file("a.rs", "//! A.\n"),
+            file("b.rs", "fn b() {}\n"),
+            file("c.md", "C\n"),
+        ];
+        assert_eq!(
+            documented(&files),
+            ["b.rs: the first line is not a `//!` sentence"]
+        );
+    }
+
+    #[test]
+    fn a_long_file_is_found_and_tests_do_not_count() {
+        let tests = format!(
+            "//! A.\n#[cfg(test)]\nmod tests {{\n{}}}\n",
+            "x\n".repeat(MAX_LINES)
+        );
+        let files = [file("a.rs", &tests), file("b.rs", &"x\n".repeat(MAX_LINES + 1))];
+        assert_eq!(short(&files), ["b.rs: 501 lines"]);
+    }
+
+    #[test]
+    fn everything_unfinished_is_found() {
+        for (piece, _) in UNFINISHED {
+            assert_eq!(
+                finished(&[file("a.rs", &format!("x\n{piece}"))]).len(),
+                1,
+                "{piece}"
+            );
+        }
+        assert_eq!(finished(&[file("a.rs", "// a todo of somebody\n")]), [""; 0]);
+    }
+
+    #[test]
+    fn blanks_and_open_ends_are_found() {
+        let files = [
+            file("a.md", "a \nb\n"),
+            file("b.md", "a\r\n"),
+            file("c.md", "a"),
+            file("d.md", ""),
+        ];
+        assert_eq!(
+            trimmed(&files),
+            [
+                "a.md:1: a blank at the end of the line",
+                "b.md:1: a blank at the end of the line",
+                "c.md: the last line does not end"
+            ]
+        );
+    }
+}
