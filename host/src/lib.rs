@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod db;
 pub mod domain;
+mod fair_semaphore;
 pub mod gateway;
 pub mod host;
 pub mod ledger;

@@ -52,6 +52,8 @@ pub struct RuntimeSection {
     pub instances: u32,
     /// Threads that run plugins. 0: one for each core.
     pub threads: u32,
+    /// How much the system prefers other work to those threads: 0 (not at all) to 19.
+    pub nice: u8,
     /// Compiled code that is kept in memory.
     pub loaded: ByteSize,
 }
@@ -123,7 +125,18 @@ impl Default for RuntimeSection {
         Self {
             instances: 256,
             threads: 0,
+            nice: 10,
             loaded: ByteSize::mib(512),
+        }
+    }
+}
+
+impl RuntimeSection {
+    /// Threads that run plugins: as many as there are cores, where none are given.
+    pub fn threads(&self) -> usize {
+        match usize::try_from(self.threads) {
+            Ok(0) | Err(_) => std::thread::available_parallelism().map_or(1, usize::from),
+            Ok(threads) => threads,
         }
     }
 }

@@ -73,6 +73,9 @@ limits! {
     concurrency: u32 = 32, at most 1_024;
     /// Requests of a tenant that wait for their turn behind those.
     queue: u32 = 128, at most 10_000;
+    /// The tenant's share of threads and instances, for which all tenants compete: one with share 2 gets twice as
+    /// much as one with share 1 where both want more than there is. Whoever is alone gets everything.
+    share: u32 = 1, at most 100;
     /// How long a request waits for its turn.
     queue_wait: Span = Span::s(1), at most Span::s(30);
     /// Requests of a tenant per second, in the long run.

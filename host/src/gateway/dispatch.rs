@@ -83,11 +83,11 @@ pub async fn dispatch(
         .turn()
         .await
         .map_err(|full| overloaded(full.retry_after))?;
-    let instance = tokio::time::timeout(limits.queue_wait.0, gateway.instances.acquire()).await;
-    let _instance = instance
-        .ok()
-        .and_then(Result::ok)
-        .ok_or_else(|| overloaded(limits.queue_wait.0))?;
+    let lanes = target.tenant.gate.lanes();
+    let instance = gateway.instances.acquire(&lanes.instances);
+    let _instance = tokio::time::timeout(limits.queue_wait.0, instance)
+        .await
+        .map_err(|_| overloaded(limits.queue_wait.0))?;
 
     let request_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let invocation = Invocation {
@@ -112,7 +112,7 @@ pub async fn dispatch(
     let abandoned = |invocation| record(&gateway, &target, &parts.method, invocation, Ending::Abandoned);
     let finished = gateway
         .runtime
-        .handle_http(&component, invocation, plugin_request, abandoned)
+        .handle_http(&component, &lanes.turns, invocation, plugin_request, abandoned)
         .await;
     finish(&gateway, &target, &parts.method, finished)
 }

@@ -18,11 +18,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn;
 use axum::routing::get;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::clock::SharedClock;
 use crate::domain::units::Span;
+use crate::fair_semaphore::FairSemaphore;
 use crate::ledger::Ledger;
 use crate::problem::{Code, Problem, render};
 use crate::routing::Routing;
@@ -35,7 +35,7 @@ pub struct Gateway {
     ledger: Arc<Ledger>,
     clock: SharedClock,
     /// One for each instance of the pool, so that no request finds the pool empty.
-    instances: Semaphore,
+    instances: Arc<FairSemaphore>,
     body_timeout: Span,
     draining: CancellationToken,
 }
@@ -53,7 +53,7 @@ impl Gateway {
         body_timeout: Span,
         draining: CancellationToken,
     ) -> Self {
-        let instances = Semaphore::new(usize::try_from(instances).unwrap_or(Semaphore::MAX_PERMITS));
+        let instances = FairSemaphore::new(usize::try_from(instances).unwrap_or(usize::MAX));
         Self {
             routing,
             runtime,

@@ -100,6 +100,7 @@ impl Host {
             folder: folder.path().to_owned(),
             worker,
             instances: config.runtime.instances,
+            threads: config.runtime.threads(),
             ceiling: config.ceiling(),
             compile: config.compile.clone(),
             loaded_bytes: config.runtime.loaded,

@@ -47,9 +47,14 @@ pub enum ServeError {
 /// once callers can connect.
 pub fn run(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
     let worker = std::env::current_exe().map_err(ServeError::Executable)?;
-    let control = threads("mortise-control", CONTROL_THREADS).map_err(ServeError::Threads)?;
-    let plugin_threads = usize::try_from(config.runtime.threads).unwrap_or(0);
-    let plugins = threads("mortise-plugin", plugin_threads).map_err(ServeError::Threads)?;
+    let control = threads("mortise-control", CONTROL_THREADS)
+        .build()
+        .map_err(ServeError::Threads)?;
+    let nice = i32::from(config.runtime.nice);
+    let plugins = threads("mortise-plugin", config.runtime.threads())
+        .on_thread_start(move || stand_back(nice))
+        .build()
+        .map_err(ServeError::Threads)?;
     warn_without_page_map_scan();
     let result = control.block_on(serve(config, worker, &plugins, ready));
     plugins.shutdown_background();
@@ -115,13 +120,18 @@ async fn serve(
     Ok(())
 }
 
-/// As many threads as there are cores, where `count` is zero.
-fn threads(name: &str, count: usize) -> std::io::Result<Runtime> {
+fn threads(name: &str, count: usize) -> Builder {
     let mut builder = Builder::new_multi_thread();
-    if count > 0 {
-        builder.worker_threads(count);
+    builder.worker_threads(count).thread_name(name).enable_all();
+    builder
+}
+
+/// Lets other work go before this thread's: what accepts, refuses and keeps watch must not wait for guests.
+fn stand_back(nice: i32) {
+    // On Linux this is about the calling thread only (nice(2), "C library/kernel differences").
+    if let Err(error) = rustix::process::nice(nice) {
+        tracing::warn!(%error, nice, "a plugin thread keeps its priority");
     }
-    builder.thread_name(name).enable_all().build()
 }
 
 /// Cancelled at the first signal. The second one ends the process.

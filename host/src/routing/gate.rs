@@ -1,4 +1,5 @@
-//! The gate of a tenant: how many of its requests run at once, how many wait behind them, and how often they come.
+//! The gate of a tenant: how many of its requests run at once, how many wait behind them, how often they come, and
+//! the lanes in which they wait for what all tenants share.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::rate::{RateLimiter, Standing};
 use crate::domain::clock::Timestamp;
 use crate::domain::limits::Limits;
+use crate::fair_semaphore::Lane;
 
 /// The gate of one tenant.
 #[derive(Debug)]
@@ -18,6 +20,16 @@ pub struct Gate {
     turns: Arc<Semaphore>,
     admitted: AtomicU32,
     rate: RateLimiter,
+    lanes: Lanes,
+}
+
+/// What the tenant holds of what all tenants share.
+#[derive(Debug)]
+pub struct Lanes {
+    /// Of the instances of the host.
+    pub instances: Arc<Lane>,
+    /// Of the turns on the plugins' threads.
+    pub turns: Arc<Lane>,
 }
 
 /// A request that was let in. Dropping it gives its place to another.
@@ -32,6 +44,7 @@ pub struct GateSize {
     queue_wait: Duration,
     requests_per_second: u32,
     request_burst: u32,
+    share: u32,
 }
 
 /// The tenant has as many requests running and waiting as it may.
@@ -49,6 +62,7 @@ impl From<&Limits> for GateSize {
             queue_wait: limits.queue_wait.0,
             requests_per_second: limits.requests_per_second,
             request_burst: limits.request_burst,
+            share: limits.share,
         }
     }
 }
@@ -68,12 +82,21 @@ impl Gate {
                 Duration::from_secs(1),
                 at_least_one(size.request_burst),
             ),
+            lanes: Lanes {
+                instances: Arc::new(Lane::new(size.share)),
+                turns: Arc::new(Lane::new(size.share)),
+            },
         }
     }
 
     /// The limits that it holds.
     pub fn size(&self) -> GateSize {
         self.size
+    }
+
+    /// The tenant's lanes.
+    pub fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     /// Counts a request against the tenant's rate.

@@ -8,8 +8,10 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 use super::component_cache::Loaded;
 use super::meter::Meter;
 use super::store::{self, CpuSpent, StoreData};
+use super::turns::{self, Interrupted};
 use crate::capability::bindings::http_types;
 use crate::capability::{HostFault, Invocation, Services};
+use crate::fair_semaphore::{FairSemaphore, Lane};
 
 /// The response of a plugin, as it answered. Nothing in it is checked.
 pub type ResponseParts = http_types::Response;
@@ -48,11 +50,20 @@ pub enum Failure {
     Host(wasmtime::Error),
 }
 
+/// Where an invocation gets its turns on the plugins' threads.
+pub struct Place<'a> {
+    /// The turns of all tenants.
+    pub turns: &'a Arc<FairSemaphore>,
+    /// The lane of its tenant.
+    pub lane: &'a Arc<Lane>,
+}
+
 /// Runs the handler. Whatever happens, the store is dropped and the invocation comes back; where the caller goes away
 /// and this future is dropped, it goes to `abandoned`.
 pub async fn run(
     component: &Loaded,
     services: Services,
+    place: Place<'_>,
     invocation: Invocation,
     request: http_types::Request,
     abandoned: impl FnOnce(Invocation),
@@ -60,7 +71,14 @@ pub async fn run(
     let wall = invocation.remaining();
     let cpu = invocation.limits().cpu.0;
     let meter = Arc::new(Meter::new());
-    let store = store::new(component.engine(), services, invocation, meter.clone());
+    let interrupted = Arc::new(Interrupted::default());
+    let store = store::new(
+        component.engine(),
+        services,
+        invocation,
+        meter.clone(),
+        interrupted.clone(),
+    );
     let mut running = Running {
         store: Some(store),
         meter: meter.clone(),
@@ -85,6 +103,7 @@ pub async fn run(
         };
         result.await.map_err(|error| classify(error, cpu))
     });
+    let call = turns::in_turns(place.turns, place.lane, &interrupted, call);
     let outcome = match tokio::time::timeout(wall, call).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Failure::Timeout(wall)),

@@ -12,6 +12,7 @@ mod meter;
 mod scan;
 mod store;
 mod ticker;
+mod turns;
 
 pub use compile::{CompileError, CompileLimits};
 pub use component_cache::{LoadError, Loaded};
@@ -30,11 +31,13 @@ use crate::capability::{Invocation, Services, bindings::http_types};
 use crate::domain::id::VersionDigest;
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
+use crate::fair_semaphore::{FairSemaphore, Lane};
 use crate::vault::HostKey;
 
 use artifact::Artifacts;
 use compile::Compiler;
 use component_cache::ComponentCache;
+use handle_http::Place;
 use store::StoreData;
 use ticker::Ticker;
 
@@ -42,6 +45,8 @@ use ticker::Ticker;
 pub struct Runtime {
     components: Arc<ComponentCache>,
     services: Services,
+    /// One turn for each thread that plugins run on.
+    turns: Arc<FairSemaphore>,
     _ticker: Ticker,
 }
 
@@ -54,6 +59,8 @@ pub struct RuntimeSettings {
     pub worker: PathBuf,
     /// Instances of all tenants at once.
     pub instances: u32,
+    /// Threads that plugins run on.
+    pub threads: usize,
     /// What no tenant can exceed.
     pub ceiling: Limits,
     /// What one compilation may take.
@@ -102,6 +109,7 @@ impl Runtime {
         Ok(Self {
             components,
             services,
+            turns: FairSemaphore::oversubscribed(settings.threads),
             _ticker: ticker,
         })
     }
@@ -143,16 +151,29 @@ impl Runtime {
         self.components.remove(digest).await
     }
 
-    /// Runs the HTTP handler of a component in a fresh instance. Where the caller goes away and this future is dropped,
+    /// Runs the HTTP handler of a component in a fresh instance, in the turns of its tenant's lane. Where the caller goes away and this future is dropped,
     /// the invocation as far as it came goes to `abandoned`.
     pub async fn handle_http(
         &self,
         component: &Loaded,
+        lane: &Arc<Lane>,
         invocation: Invocation,
         request: http_types::Request,
         abandoned: impl FnOnce(Invocation),
     ) -> Finished {
-        handle_http::run(component, self.services.clone(), invocation, request, abandoned).await
+        let place = Place {
+            turns: &self.turns,
+            lane,
+        };
+        handle_http::run(
+            component,
+            self.services.clone(),
+            place,
+            invocation,
+            request,
+            abandoned,
+        )
+        .await
     }
 }
 

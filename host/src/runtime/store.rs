@@ -9,6 +9,7 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, Was
 
 use super::limiter::Limiter;
 use super::meter::Meter;
+use super::turns::Interrupted;
 use crate::capability::log::{PrintedLines, append_printed};
 use crate::capability::{HasCapabilities, Invocation, Services, State};
 use crate::domain::clock::SharedClock;
@@ -40,6 +41,7 @@ pub fn new(
     services: Services,
     invocation: Invocation,
     meter: Arc<Meter>,
+    interrupted: Arc<Interrupted>,
 ) -> Store<StoreData> {
     let limits = invocation.active.limits.clone();
     let printed = PrintedLines::new(limits.log_bytes.as_usize());
@@ -68,7 +70,11 @@ pub fn new(
         if meter.busy() >= budget {
             return Err(CpuSpent(budget).into());
         }
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        let interrupted = interrupted.clone();
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(async move { interrupted.yield_now().await }),
+        ))
     });
     store.set_epoch_deadline(1);
     store

@@ -117,6 +117,30 @@ async fn whoever_queues_gets_a_turn() {
 }
 
 #[tokio::test]
+async fn a_tenant_with_a_larger_share_gets_more_of_a_busy_thread() {
+    let app = App::configured(|config| config.runtime.threads = 1).await;
+    let manifest = open_manifest("faults", "[limits]\ncpu = '150ms'\nwall = '60s'\n");
+    for (tenant, share) in [("small", 1), ("large", 3)] {
+        let tenant = app.tenant(tenant).await;
+        tenant.deploy(FAULTS, &manifest, &[]).await;
+        tenant.limit(&json!({ "share": share, "wall": "60s" })).await;
+    }
+    // The small one asks first, and its loops still end after those of the large one.
+    let mut loops = tokio::task::JoinSet::new();
+    for tenant in ["small", "small", "small", "large", "large", "large"] {
+        let call = app.get(&format!("/{tenant}/faults/loop"));
+        loops.spawn(async move { (tenant, call.send().await) });
+    }
+    let mut ended = Vec::new();
+    while let Some(reply) = loops.join_next().await {
+        let (tenant, reply) = reply.unwrap();
+        reply.expect_problem(504, "plugin-cpu");
+        ended.push(tenant);
+    }
+    assert_eq!(ended, ["large", "large", "large", "small", "small", "small"]);
+}
+
+#[tokio::test]
 async fn what_is_suspended_or_disabled_answers_503_until_it_is_not() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;

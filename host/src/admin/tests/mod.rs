@@ -172,6 +172,7 @@ fn lifecycle(
         folder: data.to_owned(),
         worker: "/nonexistent/worker".into(),
         instances: 1,
+        threads: 1,
         ceiling: Limits::ceiling(),
         compile: CompileLimits::default(),
         loaded_bytes: ByteSize::mib(1),

@@ -1,0 +1,413 @@
+//! A semaphore that tenants share fairly: what becomes free goes to the tenant that holds the fewest permits for its
+//! share, not to whoever asked first. One tenant's crowd of waiters therefore delays another tenant's first by the
+//! time until one permit comes back, and by no more.
+//!
+//! Taking a permit that is free takes no lock. Who waits does so in the lane of its tenant, first come first served.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+/// Permits that are shared by tenants.
+#[derive(Debug)]
+pub struct FairSemaphore {
+    capacity: usize,
+    oversubscribed: bool,
+    held: AtomicUsize,
+    waiting: AtomicUsize,
+    /// The lanes in which somebody waits, those that were served least lately first.
+    lanes: Mutex<VecDeque<Waiters>>,
+}
+
+/// What one tenant holds of a semaphore. To be made once for each tenant and semaphore.
+#[derive(Debug)]
+pub struct Lane {
+    share: usize,
+    held: AtomicUsize,
+}
+
+/// The right to use one of what the semaphore counts. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Permit {
+    semaphore: Arc<FairSemaphore>,
+    lane: Arc<Lane>,
+}
+
+/// A permit that will come. Dropping this gives up the place in the lane.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The semaphore lives at least as long as whoever waits for it.
+    _semaphore: Arc<FairSemaphore>,
+    permit: oneshot::Receiver<Permit>,
+}
+
+#[derive(Debug)]
+struct Waiters {
+    lane: Arc<Lane>,
+    senders: VecDeque<oneshot::Sender<Permit>>,
+}
+
+impl Lane {
+    /// A lane whose tenant gets `share` permits where one of share 1 gets one.
+    pub fn new(share: u32) -> Self {
+        Self {
+            share: usize::try_from(share).unwrap_or(usize::MAX).max(1),
+            held: AtomicUsize::new(0),
+        }
+    }
+
+    /// Which of two lanes has less for its share.
+    fn has_less_than(&self, other: &Self) -> bool {
+        let (mine, its) = (self.held.load(SeqCst), other.held.load(SeqCst));
+        mine.saturating_mul(other.share) < its.saturating_mul(self.share)
+    }
+}
+
+impl FairSemaphore {
+    /// A semaphore with `capacity` permits in all.
+    pub fn new(capacity: usize) -> Arc<Self> {
+        Self::with(capacity, false)
+    }
+
+    /// A semaphore with `capacity` permits, beside which every lane has the permits of its share for itself: they
+    /// are given at once, even where the capacity is exceeded by it.
+    pub fn oversubscribed(capacity: usize) -> Arc<Self> {
+        Self::with(capacity, true)
+    }
+
+    fn with(capacity: usize, oversubscribed: bool) -> Arc<Self> {
+        Arc::new(Self {
+            capacity,
+            oversubscribed,
+            held: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            lanes: Mutex::default(),
+        })
+    }
+
+    /// Permits that are held.
+    pub fn held(&self) -> usize {
+        self.held.load(SeqCst)
+    }
+
+    /// Those that wait for a permit.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(SeqCst)
+    }
+
+    /// A permit, or `None` where the lane has to wait for one. Nobody is overtaken.
+    pub fn try_acquire(self: &Arc<Self>, lane: &Arc<Lane>) -> Option<Permit> {
+        let reserved = if self.waiting() == 0 {
+            self.reserve(lane)
+        } else {
+            self.reserve_own(lane)
+        };
+        reserved.then(|| self.permit(lane))
+    }
+
+    /// Waits in the lane, even where a permit could be had without.
+    pub fn wait(self: &Arc<Self>, lane: &Arc<Lane>) -> Waiting {
+        let (sender, receiver) = oneshot::channel();
+        let mut lanes = self.lanes();
+        match lanes.iter_mut().find(|waiters| Arc::ptr_eq(&waiters.lane, lane)) {
+            Some(waiters) => waiters.senders.push_back(sender),
+            None => lanes.push_back(Waiters {
+                lane: lane.clone(),
+                senders: VecDeque::from([sender]),
+            }),
+        }
+        self.waiting.fetch_add(1, SeqCst);
+        drop(lanes);
+        // One may have come back before this was counted as waiting.
+        self.hand_out();
+        Waiting {
+            _semaphore: self.clone(),
+            permit: receiver,
+        }
+    }
+
+    /// A permit, now or as soon as it is the lane's turn.
+    pub async fn acquire(self: &Arc<Self>, lane: &Arc<Lane>) -> Permit {
+        match self.try_acquire(lane) {
+            Some(permit) => permit,
+            None => self.wait(lane).await,
+        }
+    }
+
+    fn permit(self: &Arc<Self>, lane: &Arc<Lane>) -> Permit {
+        Permit {
+            semaphore: self.clone(),
+            lane: lane.clone(),
+        }
+    }
+
+    /// Counts one more for the lane, where there is one.
+    fn reserve(&self, lane: &Lane) -> bool {
+        self.reserve_own(lane) || {
+            let reserved = increment_below(&self.held, self.capacity);
+            if reserved {
+                lane.held.fetch_add(1, SeqCst);
+            }
+            reserved
+        }
+    }
+
+    /// Counts one more of those that the lane has for itself.
+    fn reserve_own(&self, lane: &Lane) -> bool {
+        let reserved = self.oversubscribed && increment_below(&lane.held, lane.share);
+        if reserved {
+            self.held.fetch_add(1, SeqCst);
+        }
+        reserved
+    }
+
+    /// Gives what is free to those that wait.
+    fn hand_out(self: &Arc<Self>) {
+        // Permits whose receiver has gone meanwhile. They are dropped, and so handed out again, once the lock is free.
+        let mut returned = Vec::new();
+        let mut lanes = self.lanes();
+        while let Some(index) = self.next(&lanes) {
+            let Some(mut waiters) = lanes.remove(index) else {
+                break;
+            };
+            match self.first_that_still_waits(&mut waiters) {
+                Some(sender) if self.reserve(&waiters.lane) => {
+                    self.waiting.fetch_sub(1, SeqCst);
+                    returned.extend(sender.send(self.permit(&waiters.lane)).err());
+                    if !waiters.senders.is_empty() {
+                        lanes.push_back(waiters);
+                    }
+                }
+                Some(sender) => {
+                    waiters.senders.push_front(sender);
+                    lanes.insert(index, waiters);
+                    break;
+                }
+                None => {}
+            }
+        }
+        drop(lanes);
+        drop(returned);
+    }
+
+    /// Takes out the first waiter of a lane, and those before it that have gone.
+    fn first_that_still_waits(&self, waiters: &mut Waiters) -> Option<oneshot::Sender<Permit>> {
+        while let Some(sender) = waiters.senders.pop_front() {
+            if !sender.is_closed() {
+                return Some(sender);
+            }
+            self.waiting.fetch_sub(1, SeqCst);
+        }
+        None
+    }
+
+    /// The lane that is next: the one with the least for its share, among those that can have one.
+    fn next(&self, lanes: &VecDeque<Waiters>) -> Option<usize> {
+        let has_room = self.held() < self.capacity;
+        let mut next: Option<(usize, &Lane)> = None;
+        for (index, Waiters { lane, .. }) in lanes.iter().enumerate() {
+            let has_own = self.oversubscribed && lane.held.load(SeqCst) < lane.share;
+            let is_less = next.is_none_or(|(_, least)| lane.has_less_than(least));
+            if (has_room || has_own) && is_less {
+                next = Some((index, lane));
+            }
+        }
+        next.map(|(index, _)| index)
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, VecDeque<Waiters>> {
+        // Nothing panics while it is held; were it so, the queue would still be whole.
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Future for Waiting {
+    type Output = Permit;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Permit> {
+        Pin::new(&mut self.permit).poll(context).map(|permit| {
+            permit.expect("a sender stays in the semaphore, which this keeps alive, until it has sent")
+        })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.lane.held.fetch_sub(1, SeqCst);
+        self.semaphore.held.fetch_sub(1, SeqCst);
+        // Whoever is not seen waiting here has not looked yet at what is free, and will see this one.
+        if self.semaphore.waiting() > 0 {
+            self.semaphore.hand_out();
+        }
+    }
+}
+
+/// Adds one, where the number is below `bound`.
+fn increment_below(number: &AtomicUsize, bound: usize) -> bool {
+    number
+        .fetch_update(SeqCst, SeqCst, |number| (number < bound).then_some(number + 1))
+        .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn lane(share: u32) -> Arc<Lane> {
+        Arc::new(Lane::new(share))
+    }
+
+    /// The permit, where it has come.
+    fn granted(waiting: &mut Waiting) -> Option<Permit> {
+        waiting.now_or_never()
+    }
+
+    #[test]
+    fn what_is_free_is_had_at_once_and_no_more() {
+        let semaphore = FairSemaphore::new(2);
+        let lane = lane(1);
+        let first = semaphore.try_acquire(&lane).unwrap();
+        let _second = semaphore.try_acquire(&lane).unwrap();
+        assert!(semaphore.try_acquire(&lane).is_none());
+        drop(first);
+        assert!(semaphore.try_acquire(&lane).is_some());
+        assert_eq!(semaphore.held(), 1);
+    }
+
+    #[test]
+    fn the_first_of_one_tenant_goes_before_the_crowd_of_another() {
+        let semaphore = FairSemaphore::new(2);
+        let (crowd, single) = (lane(1), lane(1));
+        let held = [(); 2].map(|()| semaphore.try_acquire(&crowd).unwrap());
+        let mut crowded: Vec<_> = (0..10).map(|_| semaphore.wait(&crowd)).collect();
+        let mut late = semaphore.wait(&single);
+        drop(held);
+        let permits = [granted(&mut late), granted(&mut crowded[0])];
+        assert!(permits.iter().all(Option::is_some));
+        assert!(granted(&mut crowded[1]).is_none());
+        assert_eq!((semaphore.held(), semaphore.waiting()), (2, 9));
+    }
+
+    #[test]
+    fn tenants_take_turns_and_each_serves_its_own_in_order() {
+        let semaphore = FairSemaphore::new(1);
+        let lanes = [lane(1), lane(1), lane(1)];
+        let mut permit = semaphore.try_acquire(&lanes[0]);
+        let mut waiting: Vec<(usize, Waiting)> = (0..9)
+            .map(|number| (number, semaphore.wait(&lanes[number / 3])))
+            .collect();
+        let mut order = Vec::new();
+        while !waiting.is_empty() {
+            drop(permit.take());
+            let index = waiting
+                .iter_mut()
+                .position(|(_, waiting)| {
+                    permit = granted(waiting);
+                    permit.is_some()
+                })
+                .unwrap();
+            order.push(waiting.remove(index).0);
+        }
+        assert_eq!(order, [0, 3, 6, 1, 4, 7, 2, 5, 8]);
+    }
+
+    #[test]
+    fn a_larger_share_gets_more() {
+        let semaphore = FairSemaphore::new(4);
+        let (small, large) = (lane(1), lane(3));
+        let held: Vec<_> = (0..4).map(|_| semaphore.try_acquire(&small).unwrap()).collect();
+        let waiting = |lane| (0..10).map(|_| semaphore.wait(lane)).collect::<Vec<_>>();
+        let (mut smalls, mut larges) = (waiting(&small), waiting(&large));
+        // One after the other, as guests give them back.
+        held.into_iter().for_each(drop);
+        let count = |waiting: &mut [Waiting]| {
+            let permits = waiting.iter_mut().filter_map(|waiting| {
+                // Kept, so that it does not go to the next.
+                granted(waiting).map(std::mem::forget)
+            });
+            permits.count()
+        };
+        assert_eq!((count(&mut smalls), count(&mut larges)), (1, 3));
+    }
+
+    #[test]
+    fn nobody_overtakes_those_that_wait() {
+        let semaphore = FairSemaphore::new(1);
+        let (first, second) = (lane(1), lane(1));
+        let held = semaphore.try_acquire(&first).unwrap();
+        let mut waiting = semaphore.wait(&second);
+        drop(held);
+        assert!(semaphore.try_acquire(&first).is_none());
+        assert!(granted(&mut waiting).is_some());
+    }
+
+    #[test]
+    fn whoever_goes_away_leaves_the_place_to_the_next() {
+        let semaphore = FairSemaphore::new(1);
+        let lane = lane(1);
+        let held = semaphore.try_acquire(&lane).unwrap();
+        let gone: Vec<_> = (0..100_000).map(|_| semaphore.wait(&lane)).collect();
+        let mut patient = semaphore.wait(&lane);
+        drop(gone);
+        drop(held);
+        let permit = granted(&mut patient).unwrap();
+        assert_eq!((semaphore.held(), semaphore.waiting()), (1, 0));
+        drop(permit);
+        // One that was granted, but not taken any more, goes back as well.
+        let held = semaphore.try_acquire(&lane).unwrap();
+        let waiting = semaphore.wait(&lane);
+        drop(held);
+        assert_eq!(semaphore.held(), 1);
+        drop(waiting);
+        assert_eq!(semaphore.held(), 0);
+    }
+
+    #[test]
+    fn an_oversubscribed_one_gives_each_lane_its_share_at_once() {
+        let semaphore = FairSemaphore::oversubscribed(2);
+        let (crowd, single, large) = (lane(1), lane(1), lane(2));
+        let held = [(); 2].map(|()| semaphore.try_acquire(&crowd).unwrap());
+        assert!(semaphore.try_acquire(&crowd).is_none());
+        let mut waiting = semaphore.wait(&crowd);
+        let own = semaphore.try_acquire(&single).unwrap();
+        assert!(semaphore.try_acquire(&single).is_none());
+        let owns = [(); 2].map(|()| semaphore.try_acquire(&large).unwrap());
+        assert_eq!(semaphore.held(), 5);
+        // The crowd is above its share, and waits until there is room.
+        let [first, second] = held;
+        drop(first);
+        assert!(granted(&mut waiting).is_none());
+        drop((own, owns));
+        assert!(granted(&mut waiting).is_some());
+        drop(second);
+        assert_eq!(semaphore.held(), 0);
+    }
+
+    #[test]
+    fn no_permit_is_lost_between_threads() {
+        let semaphore = FairSemaphore::oversubscribed(2);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                let (semaphore, lane) = (semaphore.clone(), lane(1));
+                scope.spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                    let acquire = async || drop(semaphore.acquire(&lane).await);
+                    runtime.block_on(async {
+                        for _ in 0..2_000 {
+                            tokio::join!(acquire(), acquire(), acquire());
+                        }
+                    });
+                });
+            }
+        });
+        assert_eq!((semaphore.held(), semaphore.waiting()), (0, 0));
+    }
+}
