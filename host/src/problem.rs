@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::Blame;
+use crate::server::head;
 
 /// The header that carries the id of a request and of its invocation.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -80,6 +81,8 @@ codes! {
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, Client, "Body too large";
     /// The address of the request is longer than 8 KiB.
     UriTooLong = "uri-too-long", URI_TOO_LONG, Client, "URI too long";
+    /// The head of the request has more than 100 fields or 32 KiB.
+    HeadersTooLarge = "headers-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, Client, "Headers too large";
     /// The body has a content type that cannot be used here.
     UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, Client, "Unsupported media type";
     /// The upload is not a component that this host can run. The detail names the place.
@@ -242,11 +245,15 @@ pub fn from_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
     Problem::internal(format!("a handler panicked: {message}")).into_response()
 }
 
-/// Gives every request an id and every problem its body. The outermost layer of a listener.
+/// Gives every request an id and every problem its body, and refuses a head that is too large. The outermost layer of a
+/// listener.
 pub async fn render(mut request: Request, next: Next) -> Response {
     let id = InvocationId::generate();
     request.extensions_mut().insert(id);
-    let mut response = next.run(request).await;
+    let mut response = match head::check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
     let id = id.to_string();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         log(&problem, &id);

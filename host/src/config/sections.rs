@@ -19,13 +19,22 @@ pub struct ServerSection {
     pub public: SocketAddr,
     /// Address for operators and customers. Reachable from where they are, and not from the internet.
     pub admin: SocketAddr,
-    /// Open connections of each listener. More wait until one closes.
+    /// Open connections of each listener. Beyond these an idle one is closed for each that comes; where none is idle,
+    /// the new one.
     pub connections: u32,
-    /// Until the head of a request has come, and until an idle HTTP/1.1 connection is closed. HTTP/2 connections stay
-    /// for as long as they answer pings.
+    /// Of these, from one address, or from one /64 of IPv6. Beyond them a new one is closed at once. Behind a proxy all
+    /// come from its address: set it as high as `connections` there.
+    pub connections_per_address: u32,
+    /// Until the head of a request has come, and until an idle HTTP/1.1 connection is closed.
     pub header_timeout: Span,
     /// Until the body of a request has come.
     pub body_timeout: Span,
+    /// Until the caller has taken the next 64 KiB of a response.
+    pub write_timeout: Span,
+    /// Until an HTTP/2 connection without requests is closed.
+    pub idle_timeout: Span,
+    /// Until a connection takes no more requests, and is closed once it has none under way.
+    pub connection_age: Span,
     /// From being told to stop until no connection is accepted any more. Readiness is 503 meanwhile, so that a load
     /// balancer can look elsewhere.
     pub drain_delay: Span,
@@ -103,8 +112,12 @@ impl Default for ServerSection {
             public: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
             connections: 10_000,
+            connections_per_address: 1_000,
             header_timeout: Span::s(10),
             body_timeout: Span::s(30),
+            write_timeout: Span::s(30),
+            idle_timeout: Span::s(60),
+            connection_age: Span::s(60 * 60),
             drain_delay: Span::s(0),
             drain_timeout: Span::s(30),
         }

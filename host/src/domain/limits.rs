@@ -69,6 +69,9 @@ limits! {
     request_body: ByteSize = ByteSize::mib(1), at most ByteSize::mib(32);
     /// Body of a response.
     response_body: ByteSize = ByteSize::mib(10), at most ByteSize::mib(64);
+    /// Bytes of a tenant's responses that its callers have not taken yet. Stops callers that read slowly from filling
+    /// the host's memory.
+    response_backlog: ByteSize = ByteSize::mib(128), at most ByteSize::mib(1_024);
     /// Invocations of a tenant that run at once. Stops one tenant from taking every instance.
     concurrency: u32 = 32, at most 1_024;
     /// Requests of a tenant that wait for their turn behind those.

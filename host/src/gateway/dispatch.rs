@@ -38,7 +38,7 @@ pub async fn dispatch(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let (parts, request_body) = request.into_parts();
-    let path = path::split(parts.uri.path(), parts.uri.query())?;
+    let path = path::split(parts.uri.path())?;
     let target = locate(&gateway.routing, parts.method.as_str(), &path)?;
     let now = gateway.clock.now();
     target
@@ -55,6 +55,9 @@ pub async fn dispatch(
     let limits = target.plugin.active.limits.clone();
     let overloaded =
         |after| Problem::new(Code::Overloaded, "too many requests are running").retry_after(after);
+    if !target.tenant.backlog.has_room() {
+        return Err(overloaded(limits.queue_wait.0));
+    }
     let admitted = target
         .tenant
         .gate
@@ -210,8 +213,8 @@ fn finish(
         }
     };
     match result {
-        Ok((response, length)) => {
-            invocation.usage.response_bytes = length;
+        Ok(response) => {
+            invocation.usage.response_bytes = u64::try_from(response.body().len()).unwrap_or(u64::MAX);
             record(
                 gateway,
                 target,
@@ -219,7 +222,7 @@ fn finish(
                 invocation,
                 Ending::Answered(response.status()),
             );
-            Ok(response)
+            Ok(response.map(|bytes| Body::from(target.tenant.backlog.hold(bytes))))
         }
         Err(problem) => {
             record(

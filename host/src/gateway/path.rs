@@ -6,9 +6,6 @@ use percent_encoding::percent_decode_str;
 
 use crate::problem::{Code, Problem};
 
-/// Longer addresses are refused.
-const MAX_URI_BYTES: usize = 8 * 1024;
-
 /// A path of the public API, taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PluginPath<'a> {
@@ -22,13 +19,7 @@ pub struct PluginPath<'a> {
 
 /// Takes a path apart. A path that several servers could read in several ways is refused: `//`, an encoded slash or
 /// backslash, a dot segment, encoded or not, an encoded NUL, an escape that is none.
-pub fn split<'a>(path: &'a str, query: Option<&str>) -> Result<PluginPath<'a>, Problem> {
-    if path.len() + query.map_or(0, str::len) > MAX_URI_BYTES {
-        return Err(Problem::new(
-            Code::UriTooLong,
-            format!("the address has more than {MAX_URI_BYTES} bytes"),
-        ));
-    }
+pub fn split(path: &str) -> Result<PluginPath<'_>, Problem> {
     check(path).map_err(|what| Problem::new(Code::InvalidRequest, format!("the path has {what}")))?;
     let nothing = || {
         Problem::new(
@@ -104,7 +95,7 @@ mod tests {
             ("/acme/shop/a%20b/c/", ("acme", "shop", "/a%20b/c/")),
             ("/acme/shop/...", ("acme", "shop", "/...")),
         ] {
-            let split = split(path, None).unwrap();
+            let split = split(path).unwrap();
             assert_eq!((split.tenant, split.plugin, split.rest), parts);
         }
     }
@@ -127,21 +118,11 @@ mod tests {
             "/acme/shop/x//",
             "//acme/shop",
         ] {
-            assert_eq!(
-                split(path, None).unwrap_err().code(),
-                Code::InvalidRequest,
-                "{path}"
-            );
+            assert_eq!(split(path).unwrap_err().code(), Code::InvalidRequest, "{path}");
         }
         for path in ["/", "/acme", "/acme/"] {
-            assert_eq!(split(path, None).unwrap_err().code(), Code::NotFound, "{path}");
+            assert_eq!(split(path).unwrap_err().code(), Code::NotFound, "{path}");
         }
-        let long = "x".repeat(MAX_URI_BYTES);
-        assert_eq!(
-            split(&format!("/{long}"), None).unwrap_err().code(),
-            Code::UriTooLong
-        );
-        assert_eq!(split("/a/b", Some(&long)).unwrap_err().code(), Code::UriTooLong);
     }
 
     #[test]

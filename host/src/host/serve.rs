@@ -13,12 +13,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Host, OpenError};
-use crate::config::Config;
+use crate::config::{Config, ServerSection};
 use crate::domain::clock::SystemClock;
-use crate::server::{ConnectionLimits, ListenError, Listener};
+use crate::server::{ConnectionLimits, ListenError, Listener, Patience, descriptors};
 
 /// Threads for everything but plugins. They wait most of the time.
 const CONTROL_THREADS: usize = 2;
+
+/// The public and the admin one.
+const LISTENERS: u32 = 2;
 
 /// How often old records are deleted.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -46,6 +49,7 @@ pub enum ServeError {
 /// Serves until SIGTERM or SIGINT, then drains. A second signal ends the host at once. `ready` is told the addresses
 /// once callers can connect.
 pub fn run(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+    let descriptors = descriptors::raise();
     let worker = std::env::current_exe().map_err(ServeError::Executable)?;
     let control = threads("mortise-control", CONTROL_THREADS)
         .build()
@@ -56,7 +60,7 @@ pub fn run(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError
         .build()
         .map_err(ServeError::Threads)?;
     warn_without_page_map_scan();
-    let result = control.block_on(serve(config, worker, &plugins, ready));
+    let result = control.block_on(serve(config, worker, &plugins, descriptors, ready));
     plugins.shutdown_background();
     control.shutdown_background();
     result
@@ -76,11 +80,13 @@ async fn serve(
     config: &Config,
     worker: PathBuf,
     plugins: &Runtime,
+    descriptors: Option<u64>,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
     // Listening comes first: a port in use is said before anything is opened.
-    let public = Listener::bind(config.server.public).await?;
-    let admin = Listener::bind(config.server.admin).await?;
+    let limits = connection_limits(&config.server, descriptors);
+    let public = Listener::bind(config.server.public, limits).await?;
+    let admin = Listener::bind(config.server.admin, limits).await?;
     let host = Arc::new(Host::open(config, worker, Arc::new(SystemClock)).await?);
     let told_to_stop = stop_on_signal().map_err(ServeError::Threads)?;
     let stop = CancellationToken::new();
@@ -91,10 +97,6 @@ async fn serve(
         operator_token: host.operator_token().to_owned(),
     });
 
-    let limits = ConnectionLimits {
-        connections: config.server.connections,
-        header_timeout: config.server.header_timeout.0,
-    };
     let drain = config.server.drain_timeout.0;
     let control = tokio::runtime::Handle::current();
     let draining = async {
@@ -107,17 +109,30 @@ async fn serve(
     tokio::join!(
         public.serve(
             host.public_router(),
-            limits,
             plugins.handle().clone(),
             stop.clone(),
             drain
         ),
-        admin.serve(host.admin_router(), limits, control, stop.clone(), drain),
+        admin.serve(host.admin_router(), control, stop.clone(), drain),
         draining,
     );
     host.close().await;
     tracing::info!("the host has stopped");
     Ok(())
+}
+
+/// What the configuration lets connections take, and the descriptors of this process.
+fn connection_limits(server: &ServerSection, descriptors: Option<u64>) -> ConnectionLimits {
+    ConnectionLimits {
+        connections: descriptors::connections(server.connections, LISTENERS, descriptors),
+        per_address: server.connections_per_address,
+        patience: Patience {
+            header: server.header_timeout.0,
+            idle: server.idle_timeout.0,
+            write: server.write_timeout.0,
+            age: server.connection_age.0,
+        },
+    }
 }
 
 fn threads(name: &str, count: usize) -> Builder {

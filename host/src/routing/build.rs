@@ -64,6 +64,8 @@ impl Builder {
         let gate = known
             .map(|known| known.gate.clone())
             .filter(|gate| gate.size() == size);
+        let backlog = known.map(|known| known.backlog.clone()).unwrap_or_default();
+        backlog.limit(limits.response_backlog);
         let secrets = Arc::new(stored.secrets.clone());
         let mut plugins = HashMap::new();
         for plugin in &stored.plugins {
@@ -98,6 +100,7 @@ impl Builder {
             plugins,
             api_keys: stored.api_keys.into_iter().map(|key| (key.id, key)).collect(),
             gate: gate.unwrap_or_else(|| Arc::new(Gate::new(size))),
+            backlog,
         }
     }
 

@@ -3,11 +3,13 @@
 //! The snapshot of a tenant is built when something of it changes and swapped in as a whole, so a request sees either
 //! the old state or the new one. No request asks the control plane.
 
+mod backlog;
 mod build;
 mod gate;
 mod rate;
 mod tenant;
 
+pub use backlog::Backlog;
 pub use build::{BuildError, Builder};
 pub use gate::{Full, Gate};
 pub use rate::{RateLimiter, Standing};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::backlog::Backlog;
 use super::gate::Gate;
 use super::rate::RateLimiter;
 use crate::bundle::schema::Schema;
@@ -25,6 +26,8 @@ pub struct TenantRoutes {
     pub api_keys: HashMap<ApiKeyId, ApiKey>,
     /// Its concurrency and its rate. It outlives this snapshot, unless the limits change.
     pub gate: Arc<Gate>,
+    /// Its responses that are on their way. It outlives this snapshot.
+    pub backlog: Arc<Backlog>,
 }
 
 /// The routes of a plugin, each path with its methods.

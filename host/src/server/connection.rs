@@ -1,41 +1,48 @@
-//! One connection: HTTP/1.1 or HTTP/2, and how long it may take over what.
+//! One connection: HTTP/1.1 or HTTP/2, within limits and times that its caller does not choose.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::task::Poll;
 
 use axum::Router;
-use axum::body::Body;
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::Watcher;
+use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-/// Bytes of the head of a request, and fields in it.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
-const MAX_HEADERS: usize = 100;
+use super::activity::{Activity, Order, Patience};
+use super::connections::Place;
+use super::sending::Sending;
 
-/// Requests at once on one HTTP/2 connection, and resets that may be pending on it (rapid reset).
+/// What is read of a head. `head.rs` refuses one of half as much with a problem; beyond this, the answer has no body.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+const MAX_FIELDS: usize = 128;
+
+/// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 64;
+
+/// Requests of an HTTP/2 connection that the caller reset before the host saw them (rapid reset), and that the host
+/// reset because of errors of the caller. Beyond these the connection ends.
 const MAX_PENDING_RESETS: usize = 20;
+const MAX_ERROR_RESETS: usize = 64;
+
+/// What an HTTP/2 caller may send ahead of what the host has read: of one request, and of all on a connection. With
+/// this a connection cannot fill the memory, and a body of the default size takes few round trips.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Bytes of one response that wait inside HTTP/2 for their turn.
+const MAX_SEND_BUFFER: usize = 128 * 1024;
 
 /// An HTTP/2 connection is asked for a sign of life this often, and given this long to answer.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What a connection may take.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectionLimits {
-    /// Open connections of the listener.
-    pub connections: u32,
-    /// Until the head of a request has come, and until an idle connection is closed.
-    pub header_timeout: Duration,
-}
+const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(20);
+const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Serves a connection until it ends.
-pub async fn serve(stream: std::net::TcpStream, router: Router, limits: ConnectionLimits, watcher: Watcher) {
+pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patience, place: Place) {
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => {
@@ -43,49 +50,70 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, limits: Connecti
             return;
         }
     };
-    let has_asked = Arc::new(AtomicBool::new(false));
-    let asked = has_asked.clone();
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        asked.store(true, Ordering::Relaxed);
-        respond(router.clone(), request)
-    });
-    let builder = builder(limits);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(watcher.watch(connection));
-
-    // The header timeout of HTTP/1 begins once the protocol is known. A caller that sends nothing, or the beginning
-    // of an HTTP/2 preface, is shown out here.
-    let ended = tokio::time::timeout(limits.header_timeout, &mut connection).await;
-    let result = match ended {
-        Ok(result) => result,
-        Err(_) if has_asked.load(Ordering::Relaxed) => connection.await,
-        Err(_) => return,
+    let activity = place.activity();
+    let service = {
+        let activity = activity.clone();
+        hyper::service::service_fn(move |request| respond(router.clone(), activity.clone(), request))
     };
-    if let Err(error) = result {
+    let builder = builder(&patience);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut look = pin!(tokio::time::sleep(patience.header));
+    let mut finishing = false;
+    let ended = poll_fn(|context| {
+        let mut order = activity.order(context.waker());
+        while look.as_mut().poll(context).is_ready() {
+            let (due, next) = activity.check(Instant::now(), &patience);
+            order = order.max(due);
+            if order == Order::End {
+                break;
+            }
+            look.as_mut().reset(next);
+        }
+        if order == Order::End {
+            return Poll::Ready(Ok(()));
+        }
+        if order == Order::Finish && !finishing {
+            finishing = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(context)
+    });
+    if let Err(error) = ended.await {
         tracing::debug!(%error, "a connection ended early");
     }
 }
 
 async fn respond(
     router: Router,
+    activity: Arc<Activity>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, std::convert::Infallible> {
-    router.oneshot(request).await
+) -> Result<Response<Sending>, std::convert::Infallible> {
+    let ticket = activity.begin(Instant::now());
+    if request.method() == Method::HEAD {
+        // Nobody asks for the body of the response.
+        ticket.done();
+    }
+    let response = router.oneshot(request).await?;
+    Ok(response.map(|body| Sending::new(body, ticket)))
 }
 
-fn builder(limits: ConnectionLimits) -> Builder<TokioExecutor> {
+fn builder(patience: &Patience) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        .header_read_timeout(patience.header)
         .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADERS);
+        .max_headers(MAX_FIELDS);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_ERROR_RESETS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_SEND_BUFFER)
         .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);

@@ -35,6 +35,21 @@ async fn a_tenant_has_a_rate_and_comes_back_by_the_clock() {
 }
 
 #[tokio::test]
+async fn beyond_its_rate_no_body_is_waited_for() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, MANIFEST, &[LINE]).await;
+    acme.limit(&json!({ "requests_per_second": 1, "request_burst": 1 }))
+        .await;
+    app.get("/acme/echo/open/1").send().await.expect(200);
+    let never = futures_util::stream::pending::<Result<axum::body::Bytes, std::io::Error>>();
+    let post = app
+        .post("/acme/echo/open/1")
+        .body(axum::body::Body::from_stream(never));
+    post.send().await.expect_problem(429, "rate-limited");
+}
+
+#[tokio::test]
 async fn a_rejected_credential_counts_against_the_tenants_rate() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;

@@ -107,3 +107,55 @@ async fn what_the_host_serves_itself_is_no_tenant() {
     let made = app.admin("POST", "/tenants").json(&body).send().await;
     made.expect_problem(400, "invalid-request");
 }
+
+#[tokio::test]
+async fn no_header_makes_another_request_of_it() {
+    let app = App::start().await;
+    app.tenant("acme").await.deploy(ECHO, MANIFEST, &[LINE]).await;
+    for (name, value) in [
+        ("x-http-method-override", "DELETE"),
+        ("x-http-method", "POST"),
+        ("x-method-override", "POST"),
+        ("x-original-url", "/acme/echo/mine"),
+        ("x-rewrite-url", "/acme/echo/mine"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-host", "admin.example"),
+        ("x-forwarded-prefix", "/other"),
+        ("forwarded", "for=127.0.0.1;host=admin.example"),
+        ("x-real-ip", "127.0.0.1"),
+        ("x-tenant", "other"),
+        ("host", "other.example"),
+    ] {
+        let reply = app
+            .get("/acme/echo/open/1")
+            .header(name, value)
+            .send()
+            .await
+            .expect(200);
+        let echo = reply.json();
+        assert_eq!(
+            (&echo["method"], &echo["path"]),
+            (&"GET".into(), &"/open/1".into()),
+            "{name}"
+        );
+        assert_eq!(
+            echo["headers"],
+            serde_json::json!([[name, value]]),
+            "it is the plugin's to read"
+        );
+        let refused = app.get("/acme/echo/mine").header(name, value).send().await;
+        refused.expect_problem(401, "unauthenticated");
+        app.get("/nobody/echo/open/1")
+            .header(name, value)
+            .send()
+            .await
+            .expect_problem(404, "not-found");
+    }
+    // Nor does a query or the case of a method.
+    let reply = app.get("/acme/echo/open/1?_method=POST").send().await.expect(200);
+    assert_eq!(reply.json()["method"], "GET");
+    app.call("get", "/acme/echo/open/1")
+        .send()
+        .await
+        .expect_problem(405, "method-not-allowed");
+}

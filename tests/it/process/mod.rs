@@ -3,12 +3,16 @@
 mod bad_start;
 mod cli;
 mod connections;
+mod crowds;
 mod deploy_under_load;
 mod drain;
+mod frames;
 mod host;
 mod http;
+mod http2;
 mod orders;
 mod plugin;
 mod restart;
 mod shop;
+mod slow_readers;
 mod wire;

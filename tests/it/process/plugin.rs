@@ -33,6 +33,25 @@ pub fn deploy(operator: &Http, version: &str) -> Result<(), String> {
     accepted(operator.send("PUT", &format!("{ADMIN}/activation"), body)).map(|_| ())
 }
 
+/// Uploads another component as a plugin of the tenant, open to everybody, and activates it.
+#[track_caller]
+pub fn deploy_guest(operator: &Http, name: &str, guest: &str) {
+    let plugin = format!("/api/v1/tenants/acme/plugins/{name}");
+    let component = bundled(guest, &open_manifest(name, ""), &[]);
+    let upload = operator.send(
+        "POST",
+        &format!("{plugin}/versions"),
+        Some(("application/wasm", &component)),
+    );
+    let version = upload.unwrap().expect(201)["version"].clone();
+    let activation = operator.json(
+        "PUT",
+        &format!("{plugin}/activation"),
+        &json!({ "version": version }),
+    );
+    assert_eq!(activation.status, 200, "{}", activation.text());
+}
+
 /// Uploads a version and gives its digest, or says why not.
 fn upload(operator: &Http, version: &str) -> Result<String, String> {
     let component = component(version);

@@ -38,6 +38,29 @@ impl Wire {
         text
     }
 
+    /// Reads this many bytes, or none where the connection ends before; panics where neither happens.
+    #[track_caller]
+    pub fn read(&mut self, count: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        match self.0.read_exact(&mut bytes) {
+            Ok(()) => Some(bytes),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+                ) =>
+            {
+                None
+            }
+            Err(error) => panic!("{error}: neither bytes nor an end"),
+        }
+    }
+
+    /// The same connection once more, so that one thread reads while another one sends.
+    pub fn share(&self) -> Self {
+        Self(self.0.try_clone().unwrap())
+    }
+
     /// Reads to the end of the connection; panics where it is not closed.
     #[track_caller]
     pub fn rest(mut self) -> String {

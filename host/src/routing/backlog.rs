@@ -1,0 +1,84 @@
+//! What the callers of a tenant have not taken yet: bytes of responses that stay in memory until they were sent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::domain::units::ByteSize;
+
+/// The responses of one tenant that are on their way.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    most: AtomicU64,
+    held: AtomicU64,
+}
+
+impl Backlog {
+    /// Takes over a limit, which holds for the requests that come from now on.
+    pub fn limit(&self, most: ByteSize) {
+        self.most.store(most.0, Ordering::Relaxed);
+    }
+
+    /// Whether another request may run. Those that run already are not stopped, so that the memory of a tenant's
+    /// responses is bounded by its backlog and by one response for each of its running invocations.
+    pub fn has_room(&self) -> bool {
+        self.held.load(Ordering::Acquire) < self.most.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Bytes that count until the last of them was sent, or given up.
+    pub fn hold(self: &Arc<Self>, bytes: Vec<u8>) -> Bytes {
+        if bytes.is_empty() {
+            return Bytes::new();
+        }
+        self.held.fetch_add(count(&bytes), Ordering::AcqRel);
+        Bytes::from_owner(Held {
+            bytes,
+            backlog: self.clone(),
+        })
+    }
+}
+
+struct Held {
+    bytes: Vec<u8>,
+    backlog: Arc<Backlog>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.backlog.held.fetch_sub(count(&self.bytes), Ordering::AcqRel);
+    }
+}
+
+/// The memory that a response takes. A guest can leave much of it unused.
+fn count(bytes: &Vec<u8>) -> u64 {
+    u64::try_from(bytes.capacity()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_count_until_the_last_of_them_is_gone() {
+        let backlog = Arc::new(Backlog::default());
+        backlog.limit(ByteSize(4));
+        assert_eq!(backlog.hold(Vec::new()).len(), 0);
+        assert!(backlog.has_room());
+        let mut bytes = backlog.hold(b"four".to_vec());
+        let first = bytes.split_to(1);
+        drop(bytes);
+        assert!(!backlog.has_room());
+        backlog.limit(ByteSize(5));
+        assert!(backlog.has_room());
+        backlog.limit(ByteSize(4));
+        drop(first);
+        assert!(backlog.has_room());
+    }
+}
