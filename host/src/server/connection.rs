@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use axum::Router;
+use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -15,6 +16,8 @@ use tower::ServiceExt as _;
 
 use super::activity::{Activity, Order, Patience};
 use super::connections::Place;
+use super::head;
+use super::receiving::{Meter, Receiving, ReceivingBody};
 use super::sending::Sending;
 
 /// What is read of a head. `head.rs` refuses one of half as much with a problem; beyond this, the answer has no body.
@@ -51,12 +54,18 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
         }
     };
     let activity = place.activity();
+    let meter = Arc::new(Meter::default());
+    let stream = TokioIo::new(Receiving::new(stream, meter.clone()));
     let service = {
-        let activity = activity.clone();
-        hyper::service::service_fn(move |request| respond(router.clone(), activity.clone(), request))
+        let (activity, meter) = (activity.clone(), meter.clone());
+        hyper::service::service_fn(move |request: Request<Incoming>| {
+            meter.useful(head::size(request.uri(), request.headers()));
+            let request = request.map(|body| Body::new(ReceivingBody::new(body, meter.clone())));
+            respond(router.clone(), activity.clone(), request)
+        })
     };
     let builder = builder(&patience);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(builder.serve_connection(stream, service));
     let mut look = pin!(tokio::time::sleep(patience.header));
     let mut finishing = false;
     let ended = poll_fn(|context| {
@@ -76,6 +85,7 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
             finishing = true;
             connection.as_mut().graceful_shutdown();
         }
+        meter.turn();
         connection.as_mut().poll(context)
     });
     if let Err(error) = ended.await {
@@ -86,7 +96,7 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
 async fn respond(
     router: Router,
     activity: Arc<Activity>,
-    request: Request<Incoming>,
+    request: Request<Body>,
 ) -> Result<Response<Sending>, std::convert::Infallible> {
     let ticket = activity.begin(Instant::now());
     if request.method() == Method::HEAD {

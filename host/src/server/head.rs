@@ -4,6 +4,7 @@
 //! a little too much learns what it was.
 
 use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::problem::{Code, Problem};
 
@@ -14,26 +15,31 @@ const MAX_URI_BYTES: usize = 8 * 1024;
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 const MAX_FIELDS: usize = 100;
 
-/// What one field takes besides its name and its value: `: ` and the end of its line.
+/// What one field takes at least besides its name and its value: `: ` and the end of its line.
 const FIELD_OVERHEAD: usize = 4;
+
+/// The bytes of a head, about.
+pub fn size(uri: &Uri, headers: &HeaderMap) -> usize {
+    let field =
+        |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + FIELD_OVERHEAD;
+    uri_size(uri) + headers.iter().map(field).sum::<usize>()
+}
 
 /// Refuses a head that is too large. The caller chooses all of it.
 pub fn check(request: &Request) -> Result<(), Problem> {
-    let uri = request.uri();
-    let uri_bytes = uri.path().len() + uri.query().map_or(0, str::len);
-    if uri_bytes > MAX_URI_BYTES {
+    if uri_size(request.uri()) > MAX_URI_BYTES {
         let detail = format!("the address has more than {MAX_URI_BYTES} bytes");
         return Err(Problem::new(Code::UriTooLong, detail));
     }
-    let headers = request.headers();
-    let bytes = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-        name.as_str().len() + value.len() + FIELD_OVERHEAD
-    };
-    if headers.len() > MAX_FIELDS || uri_bytes + headers.iter().map(bytes).sum::<usize>() > MAX_HEAD_BYTES {
+    if request.headers().len() > MAX_FIELDS || size(request.uri(), request.headers()) > MAX_HEAD_BYTES {
         let detail = format!("the head has more than {MAX_FIELDS} fields or {MAX_HEAD_BYTES} bytes");
         return Err(Problem::new(Code::HeadersTooLarge, detail));
     }
     Ok(())
+}
+
+fn uri_size(uri: &Uri) -> usize {
+    uri.path().len() + uri.query().map_or(0, str::len)
 }
 
 #[cfg(test)]

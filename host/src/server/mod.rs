@@ -7,6 +7,7 @@ mod connection;
 mod connections;
 pub mod descriptors;
 pub mod head;
+mod receiving;
 mod sending;
 
 pub use activity::Patience;
