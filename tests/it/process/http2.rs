@@ -1,10 +1,10 @@
 //! Callers that speak HTTP/2 as no client does: each connection is shown out, and nobody else notices.
 
 use super::frames::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GO_AWAY, HEADERS, PING, RST_STREAM, SETTINGS, connect,
-    connect_with, frame, head, next, read_past, request, reset, rest,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GO_AWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
+    connect, connect_with, frame, head, next, read_past, request, reset, rest,
 };
-use super::host::HostProcess;
+use super::host::{HostProcess, until};
 use super::plugin::{self, PLUGIN};
 
 /// Reset at once, these stay below what HTTP/2 itself puts up with.
@@ -136,20 +136,30 @@ fn a_head_without_end_ends_the_connection() {
 #[test]
 fn frames_that_ask_for_nothing_keep_no_connection_open() {
     let (host, _folder) = host_with(&[("MORTISE_SERVER_HEADER_TIMEOUT", "300ms")]);
-    for (kind, payload) in [(PING, &[0; 8][..]), (SETTINGS, &[])] {
-        let wire = connect(host.public);
+    let mut wire = connect(host.public);
+    until(|| (!wire.send(frame(PING, 0, 0, &[0; 8]))).then_some(()));
+    serves_others(&host);
+}
+
+#[test]
+fn a_flood_of_frames_ends_the_connection() {
+    let (host, _folder) = host_with(&[]);
+    for (kind, stream, payload) in [
+        (PING, 0, &[0; 8][..]),
+        (SETTINGS, 0, &[]),
+        (PRIORITY, 3, &[0, 0, 0, 0, 1]),
+    ] {
+        let mut wire = connect(host.public);
+        wire.send(request(1, "GET", "/-/healthz", END_STREAM));
+        read_past(&mut wire, 0, END_STREAM);
         let mut sender = wire.share();
         let flood = std::thread::spawn(move || {
-            let frames = frame(kind, 0, 0, payload).repeat(1_000);
-            while sender.send(&frames) {}
+            let frames = frame(kind, 0, stream, payload).repeat(1_000);
+            (0..10_000).all(|_| sender.send(&frames))
         });
-        let answers = rest(wire);
-        assert!(
-            answers
-                .iter()
-                .any(|frame| frame.kind == kind && frame.flags == ACK)
-        );
-        flood.join().unwrap();
+        // Read to the end, so that the flood does not wait for its answers.
+        rest(wire);
+        assert!(!flood.join().unwrap(), "it was not closed");
     }
     serves_others(&host);
 }
