@@ -55,9 +55,15 @@ pub async fn dispatch(
     let limits = target.plugin.active.limits.clone();
     let overloaded =
         |after| Problem::new(Code::Overloaded, "too many requests are running").retry_after(after);
-    if !target.tenant.backlog.has_room() {
-        return Err(overloaded(limits.queue_wait.0));
-    }
+    let check_backlog = || match target.tenant.backlog.has_room() {
+        true => Ok(()),
+        false => Err(Problem::new(
+            Code::Overloaded,
+            "too many responses wait for callers to read them",
+        )
+        .retry_after(limits.queue_wait.0)),
+    };
+    check_backlog()?;
     let admitted = target
         .tenant
         .gate
@@ -91,6 +97,8 @@ pub async fn dispatch(
     let _instance = tokio::time::timeout(limits.queue_wait.0, instance)
         .await
         .map_err(|_| overloaded(limits.queue_wait.0))?;
+    // Once more: those that waited in the queue would otherwise add a response each.
+    check_backlog()?;
 
     let request_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let invocation = Invocation {
