@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -41,8 +42,11 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const MAX_SEND_BUFFER: usize = 128 * 1024;
 
 /// An HTTP/2 connection is asked for a sign of life this often, and given this long to answer.
-const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(20);
-const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// However short its times are, a connection is looked at no more often than this.
+const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 
 /// Serves a connection until it ends.
 pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patience, place: Place) {
@@ -71,12 +75,13 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
     let ended = poll_fn(|context| {
         let mut order = activity.order(context.waker());
         while look.as_mut().poll(context).is_ready() {
-            let (due, next) = activity.check(Instant::now(), &patience);
+            let now = Instant::now();
+            let (due, next) = activity.check(now, &patience);
             order = order.max(due);
             if order == Order::End {
                 break;
             }
-            look.as_mut().reset(next);
+            look.as_mut().reset(next.max(now + SHORTEST_LOOK));
         }
         if order == Order::End {
             return Poll::Ready(Ok(()));
