@@ -7,6 +7,7 @@ mod deploy_under_load;
 mod drain;
 mod host;
 mod http;
+mod memory;
 mod orders;
 mod plugin;
 mod restart;
