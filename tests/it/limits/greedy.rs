@@ -80,7 +80,8 @@ async fn memory_that_is_not_given_is_refused_in_the_way_of_webassembly() {
 async fn a_million_trivial_calls_end_with_the_cpu_time() {
     let app = App::start().await;
     let acme = deploy(&app).await;
-    acme.limit(&serde_json::json!({ "cpu": "20ms" })).await;
+    acme.limit(&serde_json::json!({ "cpu": "20ms", "wall": "60s" }))
+        .await;
     for what in ["random-often", "time-often"] {
         let path = format!("{what}?1000000000");
         get(&app, &path).await.expect_problem(504, "plugin-cpu");
@@ -92,7 +93,7 @@ async fn printing_without_end_ends_with_the_cpu_time_and_leaves_a_short_log() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
     acme.deploy(WASI, &open_manifest("wasi", ""), &[]).await;
-    acme.limit(&serde_json::json!({ "cpu": "300ms", "log_bytes": "10KiB" }))
+    acme.limit(&serde_json::json!({ "cpu": "300ms", "wall": "60s", "log_bytes": "10KiB" }))
         .await;
     let reply = app.get("/acme/wasi/print-for-ever").send().await;
     let reply = reply.expect_problem(504, "plugin-cpu");

@@ -34,14 +34,15 @@ pub async fn memory() {
 
 #[tokio::test]
 pub async fn cpu() {
-    let app = App::configured(|config| config.ceiling.cpu = Some("60s".parse().unwrap())).await;
+    let app = App::start().await;
     let acme = deploy(&app).await;
-    let busy = || app.get("/acme/faults/busy").send();
-    acme.limit(&json!({ "cpu": "1ms" })).await;
-    let reply = busy().await.expect_problem(504, "plugin-cpu");
+    acme.limit(&json!({ "cpu": "1ms", "wall": "60s" })).await;
+    let reply = app.get("/acme/faults/loop").send().await;
+    let reply = reply.expect_problem(504, "plugin-cpu");
     assert!(usage(&acme, &reply, "cpu_us").await >= 1_000);
     acme.limit(&json!({ "cpu": "60s", "wall": "60s" })).await;
-    let used = usage(&acme, &busy().await.expect(200), "cpu_us").await;
+    let reply = app.get("/acme/faults/busy").send().await.expect(200);
+    let used = usage(&acme, &reply, "cpu_us").await;
     assert!((1_000..60_000_000).contains(&used), "{used}");
 }
 
