@@ -93,7 +93,7 @@ pub fn weight(content: usize) -> usize {
     content + size_of::<Value>()
 }
 
-/// What rows count, each value by its [`weight`].
+/// What rows count, each value by its `weight`.
 pub fn rows_weight(rows: &[Vec<Value>]) -> usize {
     rows.iter().flatten().map(value_weight).sum()
 }
