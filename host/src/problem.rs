@@ -103,6 +103,8 @@ codes! {
     PluginTrapped = "plugin-trapped", BAD_GATEWAY, Guest, "The plugin trapped";
     /// The plugin wanted more memory than its plan allows.
     PluginMemory = "plugin-memory", BAD_GATEWAY, Limit, "The plugin ran out of memory";
+    /// The plugin went past a limit: of its host calls, of what one of them hands over, or of what it holds open.
+    PluginLimit = "plugin-limit", BAD_GATEWAY, Limit, "The plugin went past a limit";
     /// The plugin answered something that is not an HTTP response, or is too large.
     PluginInvalidResponse = "plugin-invalid-response", BAD_GATEWAY, Guest, "The plugin's response is invalid";
     /// The tenant has as many requests running and waiting as its plan allows, or the host is full.

@@ -14,7 +14,7 @@ use super::error::invalid;
 use super::input::{At, Params};
 use super::page::{Items, Paging};
 use super::state::AdminState;
-use crate::db::{InvocationFilter, UsageSum};
+use crate::db::{InvocationFilter, Kept, UsageSum};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, VersionDigest};
 use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
@@ -89,6 +89,8 @@ pub struct UsageView {
     to: Timestamp,
     /// Sums by plugin; one that did not run is absent.
     plugins: Vec<UsageSum>,
+    /// What is kept of the tenant's invocations now.
+    kept: Kept,
 }
 
 /// Lists invocations, the newest first.
@@ -154,7 +156,13 @@ async fn usage(
     let hours = to.0.div_euclid(HOUR_MS) + i64::from(to.0.rem_euclid(HOUR_MS) > 0);
     let to = Timestamp(hours * HOUR_MS);
     let plugins = state.db.usage(access.tenant.id, from, to).await?;
-    Ok(Json(UsageView { from, to, plugins }))
+    let kept = state.db.kept(access.tenant.id).await?;
+    Ok(Json(UsageView {
+        from,
+        to,
+        plugins,
+        kept,
+    }))
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {

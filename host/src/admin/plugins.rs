@@ -28,6 +28,8 @@ pub struct PluginView {
     active: Option<VersionDigest>,
     /// A disabled plugin answers 503 and keeps everything else.
     disabled: bool,
+    /// How many versions are kept of it.
+    versions: u32,
     /// When its first version was uploaded.
     created_at: Timestamp,
 }
@@ -133,12 +135,14 @@ impl From<Plugin> for PluginView {
             name,
             active,
             disabled,
+            versions,
             created_at,
         } = plugin;
         Self {
             name,
             active,
             disabled,
+            versions,
             created_at,
         }
     }

@@ -53,6 +53,8 @@ pub struct VersionView {
 pub struct VersionDetail {
     #[serde(flatten)]
     version: VersionView,
+    /// Bytes of its compiled code; absent where it is to be compiled again when it is first needed.
+    compiled_size: Option<u64>,
     /// The manifest as it was written (TOML).
     manifest: String,
 }
@@ -115,7 +117,9 @@ async fn upload(
         .plugin(access.tenant.id, &plugin)
         .await?
         .and_then(|plugin| plugin.active);
-    Ok((status, Json(VersionDetail::new(uploaded.version, active))))
+    let compiled_size = state.lifecycle.compiled_size(uploaded.version.digest).await?;
+    let detail = VersionDetail::new(uploaded.version, compiled_size, active);
+    Ok((status, Json(detail)))
 }
 
 /// Shows a version with its manifest.
@@ -129,9 +133,9 @@ async fn get(
 ) -> Result<Json<VersionDetail>, Problem> {
     let active = active(&state, &access, &plugin).await?;
     let version = state.db.version(access.tenant.id, &plugin, digest).await?;
-    version
-        .map(|version| Json(VersionDetail::new(version, active)))
-        .ok_or_else(|| Problem::not_found("version"))
+    let version = version.ok_or_else(|| Problem::not_found("version"))?;
+    let compiled_size = state.lifecycle.compiled_size(digest).await?;
+    Ok(Json(VersionDetail::new(version, compiled_size, active)))
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
@@ -154,8 +158,9 @@ impl VersionView {
 }
 
 impl VersionDetail {
-    fn new(version: Version, active: Option<VersionDigest>) -> Self {
+    fn new(version: Version, compiled_size: Option<u64>, active: Option<VersionDigest>) -> Self {
         Self {
+            compiled_size,
             version: VersionView::new(&version, active),
             manifest: version.manifest_text,
         }

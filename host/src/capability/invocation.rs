@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
+use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 
 use super::active_version::ActiveVersion;
 use crate::domain::clock::{SharedClock, Timestamp};
@@ -13,6 +14,7 @@ use crate::domain::invocation::{Trigger, Usage};
 use crate::domain::limits::Limits;
 use crate::domain::log_line::LogLine;
 use crate::domain::principal::Principal;
+use crate::domain::units::{ByteSize, as_u64};
 
 /// One run of one instance.
 pub struct Invocation {
@@ -37,19 +39,31 @@ pub struct Invocation {
     pub clock: SharedClock,
     /// What it has used so far.
     pub usage: Usage,
+    /// Transactions, cursors and outbound requests that it holds.
+    pub held: u32,
     /// The lines that it logged.
     pub log_lines: Vec<LogLine>,
-    /// Bytes of those lines.
-    pub log_bytes: usize,
     /// Secrets that the plugin has seen, so that its log can leave them out: each once, the longest first, since one
     /// may be a part of another.
     pub revealed: Vec<SecretString>,
 }
 
-/// The invocation has made all the host calls that it may.
+/// Why a host call is not made. It is the contract's own error where the function has one for that, and ends the
+/// invocation where not.
 #[derive(Debug, thiserror::Error)]
-#[error("this invocation has made its {0} host calls")]
-pub struct HostCallsSpent(u32);
+pub enum HostCallRefused {
+    /// The invocation has made all the host calls that it may.
+    #[error("this invocation has made its {0} host calls")]
+    Spent(u32),
+    /// The call hands over more than one may.
+    #[error("this host call hands over {0} bytes, more than {1}")]
+    TooLarge(usize, ByteSize),
+}
+
+/// The invocation holds as many resources as it may.
+#[derive(Debug, thiserror::Error)]
+#[error("this invocation holds as many resources as its {0} handles; drop some")]
+pub struct HandlesSpent(u32);
 
 impl Invocation {
     /// The limits that hold.
@@ -57,14 +71,43 @@ impl Invocation {
         &self.active.limits
     }
 
-    /// Counts one host call. Every host call does this before anything else.
-    pub fn charge_host_call(&mut self) -> Result<(), HostCallsSpent> {
-        let allowed = self.limits().host_calls;
-        if self.usage.host_calls >= allowed {
-            return Err(HostCallsSpent(allowed));
+    /// Counts one host call, in which the guest hands over `bytes`. Every host call does this before anything else.
+    pub fn charge_host_call(&mut self, bytes: usize) -> Result<(), HostCallRefused> {
+        let (most_calls, most_bytes) = (self.limits().host_calls, self.limits().host_call_bytes);
+        if self.usage.host_calls >= most_calls {
+            return Err(HostCallRefused::Spent(most_calls));
         }
         self.usage.host_calls += 1;
+        if bytes > most_bytes.as_usize() {
+            return Err(HostCallRefused::TooLarge(bytes, most_bytes));
+        }
+        self.usage.host_call_bytes = self.usage.host_call_bytes.max(as_u64(bytes));
         Ok(())
+    }
+
+    /// Puts what the guest opened into its table, where there is room.
+    pub fn hold<T: Send + 'static>(
+        &mut self,
+        table: &mut ResourceTable,
+        opened: T,
+    ) -> Result<Resource<T>, HandlesSpent> {
+        let handle = table
+            .push(opened)
+            .map_err(|_| HandlesSpent(self.limits().handles))?;
+        self.held += 1;
+        self.usage.handles = self.usage.handles.max(self.held);
+        Ok(handle)
+    }
+
+    /// Takes what the guest gives up out of its table.
+    pub fn release<T: 'static>(
+        &mut self,
+        table: &mut ResourceTable,
+        handle: Resource<T>,
+    ) -> Result<T, ResourceTableError> {
+        let opened = table.delete(handle)?;
+        self.held = self.held.saturating_sub(1);
+        Ok(opened)
     }
 
     /// Remembers that the plugin has seen a secret.

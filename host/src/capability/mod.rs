@@ -28,7 +28,7 @@ use std::sync::Arc;
 use wasmtime::component::{Linker, ResourceTable};
 
 pub use active_version::ActiveVersion;
-pub use invocation::{HostCallsSpent, Invocation};
+pub use invocation::{HandlesSpent, HostCallRefused, Invocation};
 
 use crate::vault::Vault;
 

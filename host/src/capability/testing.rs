@@ -35,8 +35,8 @@ pub fn invocation(limits: Limits, grants: Grants) -> Invocation {
         deadline: Instant::now() + wall,
         clock: Arc::new(SystemClock),
         usage: Usage::default(),
+        held: 0,
         log_lines: Vec::new(),
-        log_bytes: 0,
         revealed: Vec::new(),
     }
 }

@@ -47,7 +47,7 @@ impl UnservedView<'_> {
         what: &str,
         error: impl FnOnce(String) -> E,
     ) -> wasmtime::Result<Result<T, E>> {
-        self.invocation.charge_host_call()?;
+        self.invocation.charge_host_call(0)?;
         Ok(Err(error(message(what))))
     }
 }

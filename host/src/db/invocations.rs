@@ -1,5 +1,7 @@
 //! Invocations, and what they consumed.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde::Serialize;
 
@@ -29,6 +31,15 @@ pub struct InvocationFilter {
     pub failed: bool,
 }
 
+/// What the database keeps of a tenant's invocations, or what it may keep at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Kept {
+    /// Records of invocations.
+    pub records: u64,
+    /// Bytes of log lines, with what is stored around each.
+    pub log_bytes: u64,
+}
+
 /// What a plugin consumed within some time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct UsageSum {
@@ -38,6 +49,8 @@ pub struct UsageSum {
     pub invocations: u64,
     /// How often the host answered with a problem in its place.
     pub failures: u64,
+    /// Waiting for a turn and for an instance, in microseconds.
+    pub queued_us: u64,
     /// Busy time in microseconds.
     pub cpu_us: u64,
     /// Wall-clock time in microseconds.
@@ -46,16 +59,26 @@ pub struct UsageSum {
     pub host_calls: u64,
     /// SQL statements.
     pub sql_statements: u64,
+    /// Time of SQL statements in microseconds.
+    pub sql_us: u64,
     /// Rows that SQL gave back.
     pub sql_rows: u64,
+    /// Bytes that SQL gave back.
+    pub sql_bytes: u64,
     /// Cache calls.
     pub cache_calls: u64,
     /// Outbound requests.
     pub http_requests: u64,
     /// Bytes of outbound bodies.
     pub http_bytes: u64,
+    /// Time of outbound requests in microseconds.
+    pub http_us: u64,
     /// Log lines kept.
     pub log_lines: u64,
+    /// Log lines dropped because a budget was spent.
+    pub log_lines_dropped: u64,
+    /// Bytes of the log lines kept.
+    pub log_bytes: u64,
     /// Bytes of request bodies.
     pub request_bytes: u64,
     /// Bytes of response bodies.
@@ -66,8 +89,12 @@ pub struct UsageSum {
 #[async_trait]
 pub trait Invocations {
     /// Records invocations with their log lines and adds them to the usage, in one transaction. An invocation that
-    /// is there already is left out and not counted again; so is one whose tenant was deleted.
-    async fn record(&self, entries: &[Entry]) -> Result<(), DbError>;
+    /// is there already is left out and not counted again; so is one whose tenant was deleted. Gives back what is kept
+    /// now of each tenant that something was added of.
+    async fn record(&self, entries: &[Entry]) -> Result<BTreeMap<TenantId, Kept>, DbError>;
+
+    /// What is kept of a tenant.
+    async fn kept(&self, tenant: TenantId) -> Result<Kept, DbError>;
 
     /// One invocation.
     async fn invocation(
@@ -91,6 +118,17 @@ pub trait Invocations {
     /// Deletes invocations that began before `before`, and log lines of before then, a bounded number at a time.
     /// Gives back how many rows went; zero when there is nothing left to delete. The usage stays.
     async fn prune_before(&self, before: Timestamp) -> Result<u64, DbError>;
+
+    /// Deletes the oldest records and the oldest log lines of a tenant that has more than `most`, a bounded number at
+    /// a time. Gives back what is kept then. The usage stays.
+    async fn prune_beyond(&self, tenant: TenantId, most: Kept) -> Result<Kept, DbError>;
+}
+
+impl Kept {
+    /// Whether this is more than `most`.
+    pub fn exceeds(self, most: Kept) -> bool {
+        self.records > most.records || self.log_bytes > most.log_bytes
+    }
 }
 
 impl UsageSum {
@@ -100,15 +138,21 @@ impl UsageSum {
             plugin,
             invocations: 0,
             failures: 0,
+            queued_us: 0,
             cpu_us: 0,
             wall_us: 0,
             host_calls: 0,
             sql_statements: 0,
+            sql_us: 0,
             sql_rows: 0,
+            sql_bytes: 0,
             cache_calls: 0,
             http_requests: 0,
             http_bytes: 0,
+            http_us: 0,
             log_lines: 0,
+            log_lines_dropped: 0,
+            log_bytes: 0,
             request_bytes: 0,
             response_bytes: 0,
         }
@@ -119,15 +163,21 @@ impl UsageSum {
         let usage = &record.usage;
         self.invocations += 1;
         self.failures += u64::from(record.code.is_some());
+        self.queued_us += usage.queued_us;
         self.cpu_us += usage.cpu_us;
         self.wall_us += usage.wall_us;
         self.host_calls += u64::from(usage.host_calls);
         self.sql_statements += u64::from(usage.sql_statements);
+        self.sql_us += usage.sql_us;
         self.sql_rows += usage.sql_rows;
+        self.sql_bytes += usage.sql_bytes;
         self.cache_calls += u64::from(usage.cache_calls);
         self.http_requests += u64::from(usage.http_requests);
         self.http_bytes += usage.http_bytes;
+        self.http_us += usage.http_us;
         self.log_lines += u64::from(usage.log_lines);
+        self.log_lines_dropped += u64::from(usage.log_lines_dropped);
+        self.log_bytes += usage.log_bytes;
         self.request_bytes += usage.request_bytes;
         self.response_bytes += usage.response_bytes;
     }

@@ -30,32 +30,76 @@ pub enum Blame {
 /// Stands in place of a problem's code where the caller went away before there was an answer.
 pub const ABANDONED: &str = "abandoned";
 
-/// What one invocation consumed.
+/// What one invocation consumed, beside each limit that bounds it. A time in microseconds ends in `_us`. Unless it says
+/// that it is the most of something or how something stood, a number is the sum over the invocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Usage {
-    /// Busy time in microseconds.
+    /// Waiting for a turn and for an instance.
+    pub queued_us: u64,
+    /// How many requests of the tenant ran and waited when this one was let in, itself included. It is at most the
+    /// tenant's `concurrency` and `queue` together.
+    pub place: u32,
+    /// How much of the tenant's `request_burst` was taken when this one came, itself included.
+    pub burst_taken: u32,
+    /// Bytes of the tenant's responses that its callers had not taken yet when this one began.
+    pub backlog_bytes: u64,
+    /// Busy time.
     pub cpu_us: u64,
-    /// Wall-clock time in microseconds, waiting for a turn excluded.
+    /// Wall-clock time, waiting for a turn excluded.
     pub wall_us: u64,
     /// The most bytes that linear memories and tables had together.
     pub memory_bytes: u64,
     /// Host calls of every capability together.
     pub host_calls: u32,
+    /// The most bytes that one host call handed over.
+    pub host_call_bytes: u64,
+    /// The most transactions, cursors and outbound requests that were held at once.
+    pub handles: u32,
     /// SQL statements.
     pub sql_statements: u32,
+    /// Time of SQL statements.
+    pub sql_us: u64,
+    /// The longest time of one SQL statement.
+    pub sql_statement_us: u64,
     /// Rows that SQL gave back.
     pub sql_rows: u64,
+    /// The most rows of one SQL result.
+    pub sql_result_rows: u64,
+    /// Bytes that SQL gave back.
+    pub sql_bytes: u64,
+    /// The most bytes of one SQL result.
+    pub sql_result_bytes: u64,
+    /// How large the tenant's database was after the last statement; zero where there was none.
+    pub database_bytes: u64,
     /// Cache calls.
     pub cache_calls: u32,
+    /// The most bytes of one cache entry that was stored, its key included.
+    pub cache_value_bytes: u64,
+    /// How large the tenant's cache was after the last cache call; zero where there was none.
+    pub cache_bytes: u64,
     /// Outbound requests, retries included.
     pub http_requests: u32,
     /// Bytes of outbound request and response bodies.
     pub http_bytes: u64,
+    /// Time of outbound requests; those at once count each.
+    pub http_us: u64,
+    /// The most outbound requests at once.
+    pub http_at_once: u32,
+    /// The longest time of one outbound request, its retries included.
+    pub http_request_us: u64,
+    /// The longest time to connect.
+    pub http_connect_us: u64,
+    /// The longest time until the head of an outbound response had come.
+    pub http_first_byte_us: u64,
+    /// The most bytes of one outbound response's body.
+    pub http_response_bytes: u64,
     /// Log lines kept.
     pub log_lines: u32,
-    /// Log lines dropped because the budget was spent.
+    /// Log lines dropped because a budget was spent.
     pub log_lines_dropped: u32,
+    /// Bytes of the log lines kept.
+    pub log_bytes: u64,
     /// Bytes of the request body.
     pub request_bytes: u64,
     /// Bytes of the response body.

@@ -1,14 +1,38 @@
-//! Every limit, by name: its default, its ceiling and which abuse it stops.
+//! Every limit, by name: its default, its ceiling, what it bounds, where its use is seen, and which abuse it stops.
 //!
 //! The limits of an invocation are the defaults, changed by the tenant's plan, then by the tenant's own overrides,
-//! never above the ceiling; the manifest of a plugin may only lower them.
+//! never above the ceiling; the manifest of a plugin may only lower them, and only those of an invocation.
 
 use serde::{Deserialize, Serialize};
 
 use super::units::{ByteSize, Span};
 
+/// What a limit bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// One invocation. The manifest of a plugin may lower it.
+    Invocation,
+    /// All of a tenant's plugins together. No plugin can change it for the others.
+    Tenant,
+}
+
+/// A limit as the documentation lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The name of its field, which is also its key in the configuration.
+    pub name: &'static str,
+    /// What it bounds.
+    pub owner: Owner,
+    /// Where its use is seen: a field of [`Usage`](super::invocation::Usage) in the record of an invocation, or with a
+    /// dot in it, a member of another resource of the admin API.
+    pub figure: &'static str,
+}
+
 macro_rules! limits {
-    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ty = $default:expr, at most $ceiling:expr;)+) => {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:ident: $kind:ty = $default:expr, at most $ceiling:expr, of $owner:ident, seen in $figure:literal;
+    )+) => {
         /// The limits under which a tenant's plugins run.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(default, deny_unknown_fields)]
@@ -35,6 +59,11 @@ macro_rules! limits {
         }
 
         impl Limits {
+            /// All limits.
+            pub const ALL: &[Limit] = &[
+                $(Limit { name: stringify!($name), owner: Owner::$owner, figure: $figure },)+
+            ];
+
             /// What no plan and no override can exceed, unless the operator's configuration raises it.
             pub fn ceiling() -> Self {
                 Self { $($name: $ceiling,)+ }
@@ -55,84 +84,138 @@ macro_rules! limits {
                 self.with(overrides, self)
             }
         }
+
+        impl LimitOverrides {
+            /// The first limit that these change and that is the tenant's, so that no plugin may change it.
+            pub fn changed_of_tenant(&self) -> Option<&'static str> {
+                let changed = [$((Owner::$owner, stringify!($name), self.$name.is_some()),)+];
+                let (_, name, _) = changed.iter().find(|(owner, _, set)| *set && *owner == Owner::Tenant)?;
+                Some(name)
+            }
+        }
     };
 }
 
 limits! {
     /// All linear memories and tables of one instance together. Stops a plugin from filling the machine's memory.
-    memory: ByteSize = ByteSize::mib(64), at most ByteSize::mib(256);
+    memory: ByteSize = ByteSize::mib(64), at most ByteSize::mib(256),
+        of Invocation, seen in "memory_bytes";
     /// Busy time of one invocation by HTTP. Stops endless loops.
-    cpu: Span = Span::ms(50), at most Span::s(1);
+    cpu: Span = Span::ms(50), at most Span::s(1),
+        of Invocation, seen in "cpu_us";
     /// Wall-clock time of one invocation by HTTP, host calls included. Stops a plugin that waits for ever.
-    wall: Span = Span::s(5), at most Span::s(60);
+    wall: Span = Span::s(5), at most Span::s(60),
+        of Invocation, seen in "wall_us";
     /// Body of a request. Read only as far as this.
-    request_body: ByteSize = ByteSize::mib(1), at most ByteSize::mib(32);
+    request_body: ByteSize = ByteSize::mib(1), at most ByteSize::mib(32),
+        of Invocation, seen in "request_bytes";
     /// Body of a response.
-    response_body: ByteSize = ByteSize::mib(10), at most ByteSize::mib(64);
+    response_body: ByteSize = ByteSize::mib(10), at most ByteSize::mib(64),
+        of Invocation, seen in "response_bytes";
     /// Bytes of a tenant's responses that its callers have not taken yet. Stops callers that read slowly from filling
     /// the host's memory.
-    response_backlog: ByteSize = ByteSize::mib(128), at most ByteSize::mib(1_024);
+    response_backlog: ByteSize = ByteSize::mib(128), at most ByteSize::mib(1_024),
+        of Tenant, seen in "backlog_bytes";
     /// Invocations of a tenant that run at once. Stops one tenant from taking every instance.
-    concurrency: u32 = 32, at most 1_024;
+    concurrency: u32 = 32, at most 1_024,
+        of Tenant, seen in "place";
     /// Requests of a tenant that wait for their turn behind those.
-    queue: u32 = 128, at most 10_000;
+    queue: u32 = 128, at most 10_000,
+        of Tenant, seen in "place";
     /// The tenant's share of threads and instances, for which all tenants compete: one with share 2 gets twice as
     /// much as one with share 1 where both want more than there is. Whoever is alone gets everything.
-    share: u32 = 1, at most 100;
+    share: u32 = 1, at most 100,
+        of Tenant, seen in "queued_us";
     /// How long a request waits for its turn.
-    queue_wait: Span = Span::s(1), at most Span::s(30);
+    queue_wait: Span = Span::s(1), at most Span::s(30),
+        of Tenant, seen in "queued_us";
     /// Requests of a tenant per second, in the long run.
-    requests_per_second: u32 = 1_000, at most 1_000_000;
+    requests_per_second: u32 = 1_000, at most 1_000_000,
+        of Tenant, seen in "burst_taken";
     /// Requests of a tenant that may come at once after a quiet time.
-    request_burst: u32 = 2_000, at most 2_000_000;
+    request_burst: u32 = 2_000, at most 2_000_000,
+        of Tenant, seen in "burst_taken";
     /// Host calls of one invocation. Stops a loop of calls that are cheap for the plugin and dear for the host.
-    host_calls: u32 = 1_000, at most 10_000;
-    /// Bytes that one host call may hand over, or as many as a response may have where that is more. Stops arguments
-    /// that would fill the host's memory.
-    host_call_bytes: ByteSize = ByteSize::mib(4), at most ByteSize::mib(16);
+    host_calls: u32 = 1_000, at most 10_000,
+        of Invocation, seen in "host_calls";
+    /// Bytes that one host call may hand over. Stops arguments that would fill the host's memory.
+    host_call_bytes: ByteSize = ByteSize::mib(4), at most ByteSize::mib(16),
+        of Invocation, seen in "host_call_bytes";
     /// Resources that one instance may hold open: transactions, cursors, requests under way.
-    handles: u32 = 1_000, at most 1_000;
+    handles: u32 = 1_000, at most 1_000,
+        of Invocation, seen in "handles";
     /// SQL statements of one invocation.
-    sql_statements: u32 = 100, at most 1_000;
+    sql_statements: u32 = 100, at most 1_000,
+        of Invocation, seen in "sql_statements";
     /// Time of one SQL statement. Stops a query that never ends.
-    sql_time: Span = Span::s(2), at most Span::s(30);
+    sql_time: Span = Span::s(2), at most Span::s(30),
+        of Invocation, seen in "sql_statement_us";
     /// Rows of one SQL result.
-    sql_rows: u32 = 10_000, at most 100_000;
+    sql_rows: u32 = 10_000, at most 100_000,
+        of Invocation, seen in "sql_result_rows";
     /// Bytes of one SQL result.
-    sql_bytes: ByteSize = ByteSize::mib(8), at most ByteSize::mib(32);
+    sql_bytes: ByteSize = ByteSize::mib(8), at most ByteSize::mib(32),
+        of Invocation, seen in "sql_result_bytes";
     /// A tenant's database on disk.
-    database_size: ByteSize = ByteSize::mib(256), at most ByteSize::mib(16_384);
+    database_size: ByteSize = ByteSize::mib(256), at most ByteSize::mib(16_384),
+        of Tenant, seen in "database_bytes";
     /// All cache entries of a tenant together.
-    cache_size: ByteSize = ByteSize::mib(8), at most ByteSize::mib(1_024);
+    cache_size: ByteSize = ByteSize::mib(8), at most ByteSize::mib(1_024),
+        of Tenant, seen in "cache_bytes";
     /// One cache entry.
-    cache_value: ByteSize = ByteSize::mib(1), at most ByteSize::mib(16);
+    cache_value: ByteSize = ByteSize::mib(1), at most ByteSize::mib(16),
+        of Invocation, seen in "cache_value_bytes";
     /// Outbound requests of one invocation, retries included.
-    http_requests: u32 = 16, at most 64;
+    http_requests: u32 = 16, at most 64,
+        of Invocation, seen in "http_requests";
     /// Outbound requests of one invocation at once.
-    http_concurrency: u32 = 6, at most 16;
+    http_concurrency: u32 = 6, at most 16,
+        of Invocation, seen in "http_at_once";
     /// Body of an outbound response.
-    http_response_body: ByteSize = ByteSize::mib(5), at most ByteSize::mib(32);
+    http_response_body: ByteSize = ByteSize::mib(5), at most ByteSize::mib(32),
+        of Invocation, seen in "http_response_bytes";
     /// Time to connect, TLS included.
-    http_connect: Span = Span::s(5), at most Span::s(30);
+    http_connect: Span = Span::s(5), at most Span::s(30),
+        of Invocation, seen in "http_connect_us";
     /// Time until the head of an outbound response has come.
-    http_first_byte: Span = Span::s(10), at most Span::s(60);
+    http_first_byte: Span = Span::s(10), at most Span::s(60),
+        of Invocation, seen in "http_first_byte_us";
     /// Time of one outbound request as a whole.
-    http_total: Span = Span::s(30), at most Span::s(60);
+    http_total: Span = Span::s(30), at most Span::s(60),
+        of Invocation, seen in "http_request_us";
     /// Log lines of one invocation. What is beyond is counted and dropped.
-    log_lines: u32 = 200, at most 10_000;
+    log_lines: u32 = 200, at most 10_000,
+        of Invocation, seen in "log_lines";
     /// Bytes of all log lines of one invocation. What is beyond is counted and dropped.
-    log_bytes: ByteSize = ByteSize::kib(64), at most ByteSize::mib(1);
+    log_bytes: ByteSize = ByteSize::kib(64), at most ByteSize::mib(1),
+        of Invocation, seen in "log_bytes";
+    /// Bytes of log lines of a tenant per second, in the long run. Stops a flood from filling the disk and the ledger.
+    log_bytes_per_second: ByteSize = ByteSize::kib(256), at most ByteSize::mib(64),
+        of Tenant, seen in "log_bytes";
+    /// Bytes of log lines of a tenant that may come at once after a quiet time.
+    log_burst: ByteSize = ByteSize::mib(4), at most ByteSize::mib(1_024),
+        of Tenant, seen in "log_bytes";
+    /// All log lines of a tenant that are kept. Stops them from filling the disk before they are old enough to go.
+    log_size: ByteSize = ByteSize::mib(64), at most ByteSize::mib(16_384),
+        of Tenant, seen in "kept.log_bytes";
+    /// Records of invocations of a tenant that are kept.
+    records_kept: u32 = 250_000, at most 100_000_000,
+        of Tenant, seen in "kept.records";
     /// A component as it is uploaded.
-    component_size: ByteSize = ByteSize::mib(32), at most ByteSize::mib(64);
+    component_size: ByteSize = ByteSize::mib(32), at most ByteSize::mib(64),
+        of Tenant, seen in "version.size";
     /// A component after it was compiled.
-    compiled_size: ByteSize = ByteSize::mib(96), at most ByteSize::mib(192);
+    compiled_size: ByteSize = ByteSize::mib(96), at most ByteSize::mib(192),
+        of Tenant, seen in "version.compiled_size";
     /// Versions kept of a plugin; the oldest that is not active leaves.
-    versions_kept: u32 = 50, at most 1_000;
+    versions_kept: u32 = 50, at most 1_000,
+        of Tenant, seen in "plugin.versions";
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::invocation::Usage;
 
     #[test]
     fn an_override_wins_but_not_over_the_ceiling() {
@@ -166,21 +249,63 @@ mod tests {
     }
 
     #[test]
-    fn the_documentation_lists_every_limit_with_its_default_and_ceiling() {
+    fn the_documentation_lists_every_limit_as_it_is() {
         let document = include_str!("../../../docs/limits.md");
         let table = |limits| toml::Table::try_from(limits).unwrap();
         let (defaults, ceilings) = (table(Limits::default()), table(Limits::ceiling()));
         let plain = |value: &toml::Value| value.to_string().replace(['"', ' ', ','], "");
-        for (name, default) in &defaults {
+        for Limit { name, owner, figure } in Limits::ALL {
             let row = document
                 .lines()
                 .find(|line| line.starts_with(&format!("| `{name}` |")));
             let row = row
                 .unwrap_or_else(|| panic!("docs/limits.md leaves out `{name}`"))
                 .replace([' ', ','], "");
-            let wanted = format!("|`{name}`|{}|{}|", plain(default), plain(&ceilings[name]));
+            let whose = match owner {
+                Owner::Invocation => "invocation",
+                Owner::Tenant => "tenant",
+            };
+            let (default, ceiling) = (plain(&defaults[*name]), plain(&ceilings[*name]));
+            let wanted = format!("|`{name}`|{whose}|{default}|{ceiling}|");
             assert!(row.starts_with(&wanted), "{row} does not start with {wanted}");
+            assert!(
+                row.ends_with(&format!("|`{figure}`|")),
+                "{row} does not end with {figure}"
+            );
         }
+    }
+
+    #[test]
+    fn the_use_of_every_limit_is_seen() {
+        let usage = serde_json::to_value(Usage::default()).unwrap();
+        let elsewhere = [
+            "kept.log_bytes",
+            "kept.records",
+            "plugin.versions",
+            "version.compiled_size",
+            "version.size",
+        ];
+        for Limit { name, figure, .. } in Limits::ALL {
+            assert!(
+                usage.get(figure).is_some() || elsewhere.contains(figure),
+                "the use of `{name}` is to be seen in `{figure}`, which is nowhere"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_the_tenants_is_told_from_what_is_a_plugins() {
+        let lowered = LimitOverrides {
+            memory: Some(ByteSize::mib(1)),
+            log_lines: Some(1),
+            ..Default::default()
+        };
+        assert_eq!(lowered.changed_of_tenant(), None);
+        let changed = LimitOverrides {
+            queue: Some(1),
+            ..lowered
+        };
+        assert_eq!(changed.changed_of_tenant(), Some("queue"));
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::id::PluginName;
 use super::limits::LimitOverrides;
 use super::origin::Origin;
-use super::units::{ByteSize, Span};
+use super::units::Span;
 
 /// What a plugin asks for.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -28,9 +28,9 @@ pub struct Manifest {
     /// Which secrets it uses.
     #[serde(default)]
     pub secrets: SecretsSection,
-    /// Limits lower than the plan's.
+    /// Limits of an invocation, lower than the plan's.
     #[serde(default)]
-    pub limits: LimitsSection,
+    pub limits: LimitOverrides,
 }
 
 /// What the plugin is.
@@ -128,18 +128,6 @@ pub struct SecretsSection {
     pub reveal: Vec<String>,
 }
 
-/// Limits lower than the plan's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct LimitsSection {
-    /// Memory of one instance.
-    pub memory: Option<ByteSize>,
-    /// Busy time of one invocation.
-    pub cpu: Option<Span>,
-    /// Wall-clock time of one invocation.
-    pub wall: Option<Span>,
-}
-
 /// What is wrong with a manifest, and where.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
@@ -170,20 +158,15 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The limits that the manifest lowers.
-    pub fn limit_overrides(&self) -> LimitOverrides {
-        let LimitsSection { memory, cpu, wall } = self.limits.clone();
-        LimitOverrides {
-            memory,
-            cpu,
-            wall,
-            ..LimitOverrides::default()
-        }
-    }
-
     fn check(&self) -> Result<(), ManifestError> {
         if self.plugin.version.is_empty() || self.plugin.version.len() > 64 {
             return Err(meaning("plugin.version", "1 to 64 characters are needed"));
+        }
+        if let Some(limit) = self.limits.changed_of_tenant() {
+            return Err(meaning(
+                format!("limits.{limit}"),
+                "this limit is the tenant's; a plugin can lower only those of an invocation",
+            ));
         }
         if self.routes.len() > MAX_ROUTES {
             return Err(meaning(
@@ -288,6 +271,7 @@ fn check_path(path: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::units::ByteSize;
 
     fn with_route(route: &str) -> Result<Manifest, ManifestError> {
         Manifest::parse(&format!(
@@ -322,13 +306,15 @@ mod tests {
 
             [limits]
             memory = "32MiB"
+            sql_rows = 100
             "#,
         )
         .unwrap();
         let route = &manifest.routes[0];
         assert_eq!(route.auth, Auth::AnyOf(vec![CredentialKind::ApiKey]));
         assert_eq!(route.rate.unwrap().calls.get(), 100);
-        assert_eq!(manifest.limit_overrides().memory, Some(ByteSize::mib(32)));
+        assert_eq!(manifest.limits.memory, Some(ByteSize::mib(32)));
+        assert_eq!(manifest.limits.sql_rows, Some(100));
     }
 
     #[test]
@@ -380,6 +366,16 @@ mod tests {
             let error = with_route(route).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error} does not contain {wanted}");
         }
+    }
+
+    #[test]
+    fn the_tenants_limits_are_not_a_plugins() {
+        let error = Manifest::parse("[plugin]\nname = 'orders'\nversion = '1'\n[limits]\nconcurrency = 1")
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "plugin.toml: limits.concurrency: this limit is the tenant's; a plugin can lower only those of an invocation"
+        );
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct Plugin {
     pub active: Option<VersionDigest>,
     /// A disabled plugin answers 503 and keeps everything else.
     pub disabled: bool,
+    /// How many versions are kept of it.
+    pub versions: u32,
     /// When it was made.
     pub created_at: Timestamp,
 }

@@ -23,6 +23,7 @@ use crate::domain::id::InvocationId;
 use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Usage};
 use crate::domain::log_line::Level;
 use crate::domain::principal::Principal;
+use crate::domain::units::{as_u64, microseconds};
 use crate::problem::{Code, Problem};
 use crate::routing::Standing;
 use crate::runtime::{Failure, Finished};
@@ -41,7 +42,7 @@ pub async fn dispatch(
     let path = path::split(parts.uri.path())?;
     let target = locate(&gateway.routing, parts.method.as_str(), &path)?;
     let now = gateway.clock.now();
-    target
+    let standing = target
         .tenant
         .gate
         .check_rate(now)
@@ -88,6 +89,7 @@ pub async fn dispatch(
         })?
         .map_err(Problem::internal)?;
 
+    let came = Instant::now();
     let _turn = admitted
         .turn()
         .await
@@ -100,7 +102,14 @@ pub async fn dispatch(
     // Once more: those that waited in the queue would otherwise add a response each.
     check_backlog()?;
 
-    let request_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let usage = Usage {
+        queued_us: microseconds(came.elapsed()),
+        place: admitted.place(),
+        burst_taken: standing.burst.saturating_sub(standing.remaining),
+        backlog_bytes: target.tenant.backlog.held(),
+        request_bytes: as_u64(bytes.len()),
+        ..Usage::default()
+    };
     let invocation = Invocation {
         id,
         active: target.plugin.active.clone(),
@@ -111,12 +120,9 @@ pub async fn dispatch(
         started_at: gateway.clock.now(),
         deadline: Instant::now() + limits.wall.0,
         clock: gateway.clock.clone(),
-        usage: Usage {
-            request_bytes,
-            ..Usage::default()
-        },
+        usage,
+        held: 0,
         log_lines: Vec::new(),
-        log_bytes: 0,
         revealed: Vec::new(),
     };
     let plugin_request = plugin_request(&parts, &path, &target, bytes);
@@ -214,7 +220,7 @@ fn finish(
             .because(reason)
         }),
         Err(failure) => {
-            if let Failure::Trapped(reason) = &failure {
+            if let Failure::Trapped(reason) | Failure::Limit(reason) = &failure {
                 append(&mut invocation, Level::Error, reason, &[]);
             }
             Err(problem(failure))
@@ -252,7 +258,8 @@ fn record(gateway: &Gateway, target: &Target, method: &Method, invocation: Invoc
         Ending::Abandoned => (ABANDONED_STATUS, Some(ABANDONED), Some(Blame::Client)),
     };
     let principal = |principal: &Principal| format!("{}:{}", principal.kind(), principal.id());
-    gateway.ledger.record(Entry {
+    let limits = invocation.active.limits.clone();
+    let entry = Entry {
         record: InvocationRecord {
             id: invocation.id,
             tenant: invocation.active.tenant,
@@ -269,7 +276,8 @@ fn record(gateway: &Gateway, target: &Target, method: &Method, invocation: Invoc
             usage: invocation.usage,
         },
         log_lines: invocation.log_lines,
-    });
+    };
+    gateway.ledger.record(entry, &limits);
 }
 
 /// What the caller learns of a failure. What the plugin's author should know besides is in its log.
@@ -279,6 +287,7 @@ fn problem(failure: Failure) -> Problem {
         Failure::Trapped(_) => {
             Problem::new(Code::PluginTrapped, "the plugin stopped with a fault of its own")
         }
+        Failure::Limit(_) => Problem::new(Code::PluginLimit, "the plugin went past one of its limits"),
         Failure::Memory => Problem::new(
             Code::PluginMemory,
             "the plugin needed more memory than it may have",

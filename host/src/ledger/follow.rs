@@ -1,7 +1,7 @@
 //! Following the log of a tenant.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -10,10 +10,16 @@ use super::Entry;
 use crate::db::{LogFilter, StoredLogLine};
 use crate::domain::id::TenantId;
 
+/// Entries that a slow follower may lag behind before it misses some.
+const FOLLOWED_ENTRIES: usize = 1_024;
+
+/// Who follows, each tenant apart: what one of them logs pushes nothing of another out.
+#[derive(Default)]
+pub(super) struct Followers(Mutex<HashMap<TenantId, broadcast::Sender<Arc<Entry>>>>);
+
 /// Sees the lines of one tenant after they are written.
 pub struct Follower {
     live: broadcast::Receiver<Arc<Entry>>,
-    tenant: TenantId,
     filter: LogFilter,
     pending: VecDeque<StoredLogLine>,
 }
@@ -23,21 +29,38 @@ pub struct Follower {
 pub enum Followed {
     /// A line.
     Line(StoredLogLine),
-    /// The follower was too slow: so many invocations, of all tenants together, went by unseen. They can be read
-    /// from the database.
+    /// The follower was too slow: so many invocations went by unseen. They can be read from the database.
     Missed(u64),
 }
 
-impl Follower {
-    pub(super) fn new(live: broadcast::Receiver<Arc<Entry>>, tenant: TenantId, filter: LogFilter) -> Self {
-        Self {
-            live,
-            tenant,
+impl Followers {
+    /// Follows a tenant.
+    pub fn follow(&self, tenant: TenantId, filter: LogFilter) -> Follower {
+        let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = tenants
+            .entry(tenant)
+            .or_insert_with(|| broadcast::channel(FOLLOWED_ENTRIES).0);
+        Follower {
+            live: live.subscribe(),
             filter,
             pending: VecDeque::new(),
         }
     }
 
+    /// Shows an entry to those who follow its tenant.
+    pub fn show(&self, entry: Entry) {
+        let tenant = entry.record.tenant;
+        let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // It fails where the last follower has left.
+        if let Some(live) = tenants.get(&tenant)
+            && live.send(Arc::new(entry)).is_err()
+        {
+            tenants.remove(&tenant);
+        }
+    }
+}
+
+impl Follower {
     /// The next line; `None` when the ledger ended. Nothing is lost where the future is dropped.
     pub async fn next(&mut self) -> Option<Followed> {
         loop {
@@ -45,8 +68,7 @@ impl Follower {
                 return Some(Followed::Line(line));
             }
             match self.live.recv().await {
-                Ok(entry) if entry.record.tenant == self.tenant => self.take(&entry),
-                Ok(_) => {}
+                Ok(entry) => self.take(&entry),
                 Err(RecvError::Lagged(missed)) => return Some(Followed::Missed(missed)),
                 Err(RecvError::Closed) => return None,
             }

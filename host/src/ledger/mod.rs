@@ -1,10 +1,13 @@
 //! The ledger: what ran, what it consumed and what it logged, written in batches.
 //!
 //! A request hands its entry over and goes on; it never waits for the database. What does not fit in the queue is
-//! dropped and counted. A crash loses at most what was not written yet: one batch's time. Ids make writing
-//! idempotent, so that a batch that is tried again counts nothing twice.
+//! dropped and counted, of the tenant first that holds most of it. A tenant's log lines come at the tenant's rate at
+//! most, and only so much of them and of its records is kept. A crash loses at most what was not written yet: one
+//! batch's time. Ids make writing idempotent, so that a batch that is tried again counts nothing twice.
 
+mod bucket;
 mod follow;
+mod queue;
 mod writer;
 
 pub use follow::{Followed, Follower};
@@ -12,30 +15,33 @@ pub use follow::{Followed, Follower};
 pub use crate::db::Entry;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot};
+use moka::sync::Cache;
+use tokio::sync::oneshot;
 
-use crate::db::{DbError, LogFilter, Repository};
+use crate::db::{DbError, Kept, LogFilter, Repository};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::TenantId;
+use crate::domain::limits::Limits;
 use crate::domain::log_line::LogLine;
+use crate::domain::units::as_u64;
 
-/// Entries that wait to be written.
-const QUEUED_ENTRIES: usize = 8_192;
+use bucket::Bucket;
+use follow::Followers;
+use queue::{Queue, keep_lines};
 
-/// Bytes of log lines that wait to be written. Plugins choose how much they log, so the queue is bounded by this
-/// too: beyond it an entry goes without its lines, and the usage stays true.
-const QUEUED_LOG_BYTES: usize = 64 * 1024 * 1024;
-
-/// Entries that a slow follower may lag behind before it misses some.
-const FOLLOWED_ENTRIES: usize = 1_024;
+/// A tenant that logged nothing for this long has its whole burst again, whatever its limits are.
+const BUCKET_IDLE: Duration = Duration::from_secs(60 * 60);
 
 /// Takes entries and writes them behind the requests' backs.
 pub struct Ledger {
     db: Arc<dyn Repository>,
-    sender: mpsc::Sender<Message>,
-    live: broadcast::Sender<Arc<Entry>>,
+    clock: SharedClock,
+    queue: Arc<Queue>,
+    buckets: Cache<TenantId, Arc<Bucket>>,
+    followers: Arc<Followers>,
     counts: Arc<Counts>,
 }
 
@@ -52,69 +58,59 @@ pub struct LedgerCounts {
     pub lost: u64,
 }
 
-enum Message {
-    Entry(Box<Entry>),
-    Flush(oneshot::Sender<()>),
-}
-
 #[derive(Default)]
 struct Counts {
     written: AtomicU64,
     dropped: AtomicU64,
     without_lines: AtomicU64,
     lost: AtomicU64,
-    queued_log_bytes: AtomicUsize,
 }
 
 impl Ledger {
     /// Starts a ledger whose writer runs on the current tokio runtime. The writer ends when the ledger is dropped
     /// and everything is written.
     pub fn start(db: Arc<dyn Repository>, clock: SharedClock) -> Arc<Self> {
-        let (sender, receiver) = mpsc::channel(QUEUED_ENTRIES);
-        let (live, _) = broadcast::channel(FOLLOWED_ENTRIES);
+        let queue = Arc::new(Queue::default());
+        let followers = Arc::new(Followers::default());
         let counts = Arc::new(Counts::default());
-        let writer = writer::Writer::new(db.clone(), clock, live.clone(), counts.clone());
-        tokio::spawn(writer.run(receiver));
+        let writer = writer::Writer::new(db.clone(), clock.clone(), followers.clone(), counts.clone());
+        tokio::spawn(writer.run(queue.clone()));
         Arc::new(Self {
             db,
-            sender,
-            live,
+            clock,
+            queue,
+            buckets: Cache::builder().time_to_idle(BUCKET_IDLE).build(),
+            followers,
             counts,
         })
     }
 
-    /// Takes an entry. It does not wait: where the queue is full, the entry is dropped and counted.
-    pub fn record(&self, mut entry: Entry) {
-        let bytes = log_bytes(&entry);
-        let waiting = self.counts.queued_log_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if waiting + bytes > QUEUED_LOG_BYTES {
-            self.counts.queued_log_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.counts.without_lines.fetch_add(1, Ordering::Relaxed);
-            let dropped = u32::try_from(entry.log_lines.len()).unwrap_or(u32::MAX);
-            let usage = &mut entry.record.usage;
-            usage.log_lines_dropped = usage.log_lines_dropped.saturating_add(dropped);
-            usage.log_lines = 0;
-            entry.log_lines.clear();
-        }
-        let kept = log_bytes(&entry);
-        if self.sender.try_send(Message::Entry(Box::new(entry))).is_err() {
-            self.counts.queued_log_bytes.fetch_sub(kept, Ordering::Relaxed);
-            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Takes an entry of a tenant with these limits. It does not wait: where the queue is full, an entry is dropped and
+    /// counted.
+    pub fn record(&self, mut entry: Entry, limits: &Limits) {
+        self.hold_to_rate(&mut entry, limits);
+        let most = Kept {
+            records: limits.records_kept.into(),
+            log_bytes: limits.log_size.0,
+        };
+        let gave_way = self.queue.push(entry, most);
+        self.counts.dropped.fetch_add(gave_way.entries, Ordering::Relaxed);
+        self.counts
+            .without_lines
+            .fetch_add(gave_way.lines, Ordering::Relaxed);
     }
 
     /// Waits until everything that was recorded before is written, or given up.
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
-        if self.sender.send(Message::Flush(done)).await.is_ok() {
-            // The writer ends only when the ledger is dropped, which it is not while this borrows it.
-            let _ = written.await;
-        }
+        self.queue.flush(done);
+        // The writer ends only when the ledger is dropped, which it is not while this borrows it.
+        let _ = written.await;
     }
 
     /// Follows the log lines of a tenant as they are written.
     pub fn follow(&self, tenant: TenantId, filter: LogFilter) -> Follower {
-        Follower::new(self.live.subscribe(), tenant, filter)
+        self.followers.follow(tenant, filter)
     }
 
     /// What was done since the start.
@@ -141,19 +137,38 @@ impl Ledger {
     }
 }
 
-/// What the lines of an entry take in memory, roughly.
-fn log_bytes(entry: &Entry) -> usize {
-    entry.log_lines.iter().map(LogLine::bytes).sum()
+impl Ledger {
+    /// Lines beyond the tenant's rate are dropped.
+    fn hold_to_rate(&self, entry: &mut Entry, limits: &Limits) {
+        if entry.log_lines.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let bucket = self
+            .buckets
+            .get_with(entry.record.tenant, || Arc::new(Bucket::full(limits, now)));
+        let sizes = entry.log_lines.iter().map(|line| as_u64(LogLine::bytes(line)));
+        let kept = bucket.take(limits, now, sizes);
+        keep_lines(entry, kept);
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::queue::{MOST_ENTRIES, MOST_LOG_BYTES};
     use super::*;
     use crate::db::conformance::{entry, tenant};
     use crate::db::sqlite::SqliteRepository;
     use crate::db::{InvocationFilter, Page};
     use crate::domain::clock::ManualClock;
     use crate::domain::log_line::Level;
+    use crate::domain::units::ByteSize;
 
     async fn ledger() -> (tempfile::TempDir, Arc<dyn Repository>, Arc<Ledger>) {
         let folder = tempfile::tempdir().unwrap();
@@ -176,7 +191,7 @@ mod tests {
         let (_folder, db, ledger) = ledger().await;
         let acme = tenant(&*db, "acme").await.id;
         for at in 0..700 {
-            ledger.record(entry(acme, "orders", at, &[Level::Info]));
+            ledger.record(entry(acme, "orders", at, &[Level::Info]), &Limits::default());
         }
         ledger.flush().await;
         assert_eq!(invocations(&*db, acme).await, 700);
@@ -189,12 +204,12 @@ mod tests {
         let (_folder, db, ledger) = ledger().await;
         let acme = tenant(&*db, "acme").await.id;
         // The test's runtime has one thread, so the writer cannot run until this awaits.
-        for at in (0..).take(QUEUED_ENTRIES + 3) {
-            ledger.record(entry(acme, "orders", at, &[]));
+        for at in (0..).take(MOST_ENTRIES + 3) {
+            ledger.record(entry(acme, "orders", at, &[]), &Limits::default());
         }
         assert_eq!(ledger.counts().dropped, 3);
         ledger.flush().await;
-        assert_eq!(ledger.counts().written, QUEUED_ENTRIES as u64);
+        assert_eq!(ledger.counts().written, MOST_ENTRIES as u64);
     }
 
     #[tokio::test]
@@ -202,14 +217,18 @@ mod tests {
         let (_folder, db, ledger) = ledger().await;
         let acme = tenant(&*db, "acme").await.id;
         let mut large = entry(acme, "orders", 1, &[Level::Info]);
-        large.log_lines[0].message = "x".repeat(QUEUED_LOG_BYTES);
+        large.log_lines[0].message = "x".repeat(MOST_LOG_BYTES);
         let id = large.record.id;
-        ledger.record(large);
+        let limits = Limits {
+            log_burst: ByteSize::mib(1_024),
+            ..Limits::default()
+        };
+        ledger.record(large, &limits);
         assert_eq!(ledger.counts().without_lines, 1);
         ledger.flush().await;
         let record = db.invocation(acme, id).await.unwrap().unwrap();
         assert_eq!(record.usage.log_lines_dropped, 1);
-        assert_eq!(ledger.counts.queued_log_bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(ledger.queue.log_bytes(), 0);
     }
 
     #[tokio::test]
@@ -217,7 +236,7 @@ mod tests {
         let (_folder, db, ledger) = ledger().await;
         let acme = tenant(&*db, "acme").await.id;
         for at in 0..6_000 {
-            ledger.record(entry(acme, "orders", at, &[]));
+            ledger.record(entry(acme, "orders", at, &[]), &Limits::default());
         }
         ledger.flush().await;
         assert_eq!(ledger.prune(Timestamp(5_999)).await.unwrap(), 5_999);
@@ -234,8 +253,15 @@ mod tests {
             ..Default::default()
         };
         let mut follower = ledger.follow(acme, filter);
-        ledger.record(entry(other, "orders", 1, &[Level::Error]));
-        ledger.record(entry(acme, "orders", 2, &[Level::Info, Level::Warn]));
+        // More than a follower may lag behind, which is nothing to those who follow others.
+        for at in 0..2_000 {
+            ledger.record(entry(other, "orders", at, &[Level::Error]), &Limits::default());
+        }
+        ledger.flush().await;
+        ledger.record(
+            entry(acme, "orders", 2, &[Level::Info, Level::Warn]),
+            &Limits::default(),
+        );
         let Some(Followed::Line(seen)) = follower.next().await else {
             panic!("the ledger is still there")
         };
@@ -245,5 +271,79 @@ mod tests {
         );
         drop(ledger);
         assert!(follower.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_tenant_logs_at_its_rate_and_the_record_says_what_is_lost() {
+        let (_folder, db, ledger) = ledger().await;
+        let acme = tenant(&*db, "acme").await.id;
+        let lines = [Level::Info; 3];
+        let bytes = as_u64(entry(acme, "orders", 1, &lines).log_lines[0].bytes());
+        let of_burst = |burst: u64| Limits {
+            log_burst: ByteSize(burst),
+            log_bytes_per_second: ByteSize(0),
+            ..Limits::default()
+        };
+        for (burst, kept) in [(3 * bytes - 1, 2), (3 * bytes, 3), (3 * bytes + 1, 3)] {
+            let tenant = tenant(&*db, &format!("t{burst}")).await.id;
+            let mut entry = entry(tenant, "orders", 1, &lines);
+            entry.record.usage.log_lines = 3;
+            let id = entry.record.id;
+            ledger.record(entry, &of_burst(burst));
+            ledger.flush().await;
+            let usage = db.invocation(tenant, id).await.unwrap().unwrap().usage;
+            assert_eq!((usage.log_lines, usage.log_lines_dropped), (kept, 3 - kept));
+            let stored = db.log_lines(tenant, &LogFilter::default(), Page::first(9)).await;
+            assert_eq!(stored.unwrap().len(), kept as usize);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_so_much_is_kept_of_a_tenant_and_the_oldest_leaves() {
+        let (_folder, db, ledger) = ledger().await;
+        let acme = tenant(&*db, "acme").await.id;
+        let other = tenant(&*db, "other").await.id;
+        let limits = Limits {
+            records_kept: 10,
+            ..Limits::default()
+        };
+        let mut kept = Vec::new();
+        for (count, left) in [(9, 9), (1, 10), (1, 10), (600, 10)] {
+            for at in 0..count {
+                ledger.record(entry(acme, "orders", at, &[Level::Info]), &limits);
+                ledger.record(entry(other, "orders", at, &[]), &Limits::default());
+            }
+            ledger.flush().await;
+            assert_eq!(invocations(&*db, acme).await, left);
+            kept.push(db.kept(acme).await.unwrap().records);
+        }
+        assert_eq!(kept, [9, 10, 10, 10]);
+        assert_eq!(invocations(&*db, other).await, 611);
+    }
+
+    #[tokio::test]
+    async fn only_so_many_bytes_of_lines_are_kept_of_a_tenant() {
+        let (_folder, db, ledger) = ledger().await;
+        let acme = tenant(&*db, "acme").await.id;
+        ledger.record(entry(acme, "orders", 1, &[Level::Info]), &Limits::default());
+        ledger.flush().await;
+        let line = db.kept(acme).await.unwrap().log_bytes;
+        for (bytes, left) in [(3 * line - 1, 2), (3 * line, 3), (3 * line + 1, 3)] {
+            let limits = Limits {
+                log_size: ByteSize(bytes),
+                ..Limits::default()
+            };
+            for at in 1..=3 {
+                ledger.record(entry(acme, "orders", at, &[Level::Info]), &limits);
+                ledger.flush().await;
+            }
+            let lines = db
+                .log_lines(acme, &LogFilter::default(), Page::first(9))
+                .await
+                .unwrap();
+            assert_eq!(lines.len(), left);
+            assert_eq!(lines[0].line.at, Timestamp(3));
+            assert_eq!(db.kept(acme).await.unwrap().log_bytes, left as u64 * line);
+        }
     }
 }

@@ -1,25 +1,25 @@
 //! The task that writes entries in batches.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
-use super::{Counts, Entry, Message, log_bytes};
-use crate::db::Repository;
+use super::follow::Followers;
+use super::queue::{BATCH_ENTRIES, Queue, log_bytes};
+use super::{Counts, Entry};
+use crate::db::{Kept, Repository};
 use crate::domain::clock::{SharedClock, Timestamp};
-
-/// Entries of one transaction.
-const BATCH_ENTRIES: usize = 500;
-
-/// How long the first entry of a batch waits for others: what a crash may lose.
-const BATCH_WAIT: Duration = Duration::from_millis(200);
+use crate::domain::id::TenantId;
 
 /// How often a batch is tried before it is given up, and how long in between.
 const ATTEMPTS: u32 = 5;
 const ATTEMPT_WAIT: Duration = Duration::from_secs(1);
+
+/// Rounds of pruning after a batch. More waits for the next batch, so that no tenant keeps the others' records waiting.
+const PRUNE_ROUNDS: usize = 32;
 
 /// At most one warning about dropped entries within this time.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct Writer {
     db: Arc<dyn Repository>,
     clock: SharedClock,
-    live: broadcast::Sender<Arc<Entry>>,
+    followers: Arc<Followers>,
     counts: Arc<Counts>,
     warned_at: Option<Timestamp>,
     warned_of: u64,
@@ -37,13 +37,13 @@ impl Writer {
     pub fn new(
         db: Arc<dyn Repository>,
         clock: SharedClock,
-        live: broadcast::Sender<Arc<Entry>>,
+        followers: Arc<Followers>,
         counts: Arc<Counts>,
     ) -> Self {
         Self {
             db,
             clock,
-            live,
+            followers,
             counts,
             warned_at: None,
             warned_of: 0,
@@ -51,29 +51,36 @@ impl Writer {
     }
 
     /// Writes until the ledger is dropped and its queue is empty.
-    pub async fn run(mut self, mut receiver: mpsc::Receiver<Message>) {
-        while let Some(first) = receiver.recv().await {
-            let (batch, flushed) = gather(first, &mut receiver).await;
-            self.write(batch).await;
+    pub async fn run(mut self, queue: Arc<Queue>) {
+        while let Some(batch) = queue.next().await {
+            let mut entries = batch.entries;
+            while !entries.is_empty() {
+                let rest = entries.split_off(entries.len().min(BATCH_ENTRIES));
+                let bytes = entries.iter().map(log_bytes).sum();
+                self.write(entries, &batch.most).await;
+                queue.written(bytes);
+                entries = rest;
+            }
             self.warn_of_dropped();
-            for done in flushed {
+            for done in batch.flushed {
                 // Whoever waited may have gone.
                 let _ = done.send(());
             }
         }
     }
 
-    async fn write(&self, batch: Vec<Entry>) {
-        if batch.is_empty() {
-            return;
-        }
+    async fn write(&self, batch: Vec<Entry>, most: &BTreeMap<TenantId, Kept>) {
         let count = batch.len() as u64;
-        let bytes: usize = batch.iter().map(log_bytes).sum();
         for attempt in 1..=ATTEMPTS {
             match self.db.record(&batch).await {
-                Ok(()) => {
+                Ok(kept) => {
                     self.counts.written.fetch_add(count, Ordering::Relaxed);
                     self.publish(batch);
+                    for (tenant, kept) in kept {
+                        if let Some(most) = most.get(&tenant) {
+                            self.prune(tenant, kept, *most).await;
+                        }
+                    }
                     break;
                 }
                 Err(error) if attempt < ATTEMPTS => {
@@ -95,15 +102,30 @@ impl Writer {
                 }
             }
         }
-        self.counts.queued_log_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// What a tenant has beyond what is kept of it leaves, the oldest first.
+    async fn prune(&self, tenant: TenantId, mut kept: Kept, most: Kept) {
+        for _ in 0..PRUNE_ROUNDS {
+            if !kept.exceeds(most) {
+                break;
+            }
+            kept = match self.db.prune_beyond(tenant, most).await {
+                Ok(kept) => kept,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, %tenant, "the oldest records of a tenant could not be deleted");
+                    break;
+                }
+            };
+        }
     }
 
     /// Followers see lines only after they are written: what they see, they can also read again.
     fn publish(&self, batch: Vec<Entry>) {
         for entry in batch {
-            if self.live.receiver_count() > 0 && !entry.log_lines.is_empty() {
-                // The last follower may leave at this moment.
-                let _ = self.live.send(Arc::new(entry));
+            if !entry.log_lines.is_empty() {
+                self.followers.show(entry);
             }
         }
     }
@@ -124,25 +146,4 @@ impl Writer {
             self.warned_of = dropped;
         }
     }
-}
-
-/// A batch: what comes within its time, until it is full or somebody waits for it.
-async fn gather(
-    first: Message,
-    receiver: &mut mpsc::Receiver<Message>,
-) -> (Vec<Entry>, Vec<oneshot::Sender<()>>) {
-    let deadline = Instant::now() + BATCH_WAIT;
-    let (mut batch, mut flushed) = (Vec::new(), Vec::new());
-    let mut next = Some(first);
-    while let Some(message) = next {
-        match message {
-            Message::Entry(entry) => batch.push(*entry),
-            Message::Flush(done) => flushed.push(done),
-        }
-        if !flushed.is_empty() || batch.len() >= BATCH_ENTRIES {
-            break;
-        }
-        next = timeout_at(deadline, receiver.recv()).await.unwrap_or_default();
-    }
-    (batch, flushed)
 }

@@ -54,6 +54,14 @@ impl Lifecycle {
         Ok(Uploaded { version, created })
     }
 
+    /// Bytes of the compiled code of a version, where it is there.
+    pub async fn compiled_size(&self, digest: VersionDigest) -> Result<Option<u64>, LifecycleError> {
+        self.runtime
+            .compiled_size(digest)
+            .await
+            .map_err(LifecycleError::host)
+    }
+
     /// Writes the files and then the row. Where there is no row in the end, there are no files.
     async fn add(
         &self,

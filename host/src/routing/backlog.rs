@@ -20,10 +20,15 @@ impl Backlog {
         self.most.store(most.0, Ordering::Relaxed);
     }
 
+    /// The bytes that wait.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Acquire)
+    }
+
     /// Whether another request may run. Those that run already are not stopped, so that the memory of a tenant's
     /// responses is bounded by its backlog and by one response for each of its running invocations.
     pub fn has_room(&self) -> bool {
-        self.held.load(Ordering::Acquire) < self.most.load(Ordering::Relaxed).max(1)
+        self.held() < self.most.load(Ordering::Relaxed).max(1)
     }
 
     /// Bytes that count until the last of them was sent, or given up.

@@ -141,7 +141,7 @@ fn active_version(
         plugin: plugin.plugin.name.clone(),
         digest: version.digest,
         version: version.manifest.plugin.version.clone(),
-        limits: Arc::new(limits.lowered_by(&version.manifest.limit_overrides())),
+        limits: Arc::new(limits.lowered_by(&version.manifest.limits)),
         grants: Arc::new(plugin.grants.effective_for(&version.manifest)),
         config: Arc::new(plugin.config.clone()),
         secrets,

@@ -34,7 +34,7 @@ pub struct Lanes {
 
 /// A request that was let in. Dropping it gives its place to another.
 #[derive(Debug)]
-pub struct Admitted(Arc<Gate>);
+pub struct Admitted(Arc<Gate>, u32);
 
 /// The limits that a gate holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,17 +108,23 @@ impl Gate {
     /// read until its response is made, so that a tenant's bodies in memory are bounded by its places.
     pub fn admit(self: &Arc<Self>) -> Result<Admitted, Full> {
         let most = self.size.concurrency.saturating_add(self.size.queue);
-        if self.admitted.fetch_add(1, Ordering::AcqRel) >= most {
+        let before = self.admitted.fetch_add(1, Ordering::AcqRel);
+        if before >= most {
             self.admitted.fetch_sub(1, Ordering::AcqRel);
             return Err(Full {
                 retry_after: self.size.queue_wait,
             });
         }
-        Ok(Admitted(self.clone()))
+        Ok(Admitted(self.clone(), before + 1))
     }
 }
 
 impl Admitted {
+    /// How many of the tenant's requests ran and waited when this one was let in, itself included.
+    pub fn place(&self) -> u32 {
+        self.1
+    }
+
     /// Waits for a turn to run, for a bounded time.
     pub async fn turn(&self) -> Result<OwnedSemaphorePermit, Full> {
         let turn = self.0.turns.clone().acquire_owned();

@@ -18,13 +18,13 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::compile::Compiler;
+use super::compile::{CompileError, Compiler};
 use super::component_cache::LoadError;
 
 use super::files::ComponentFiles;
 use crate::domain::id::VersionDigest;
 use crate::domain::limits::Limits;
-use crate::domain::units::ByteSize;
+use crate::domain::units::{ByteSize, as_u64};
 use crate::vault::HostKey;
 
 const MAC_BYTES: usize = 32;
@@ -55,6 +55,14 @@ impl Artifacts {
         if !self.is_stored(digest).await? {
             self.compile(digest, &component, compiled_size).await?;
             blocking(move || files.write_component(digest, &component)).await?;
+        }
+        // What another tenant uploaded before may be more than this one may have.
+        if self
+            .compiled_size(digest)
+            .await?
+            .is_some_and(|size| size > compiled_size.0)
+        {
+            return Err(CompileError::TooLarge(compiled_size).into());
         }
         Ok(digest)
     }
@@ -88,6 +96,13 @@ impl Artifacts {
     pub async fn stored(&self) -> std::io::Result<Vec<VersionDigest>> {
         let files = self.files.clone();
         blocking(move || files.stored()).await
+    }
+
+    /// Bytes of the compiled code, where it is there.
+    pub async fn compiled_size(&self, digest: VersionDigest) -> std::io::Result<Option<u64>> {
+        let files = self.files.clone();
+        let size = blocking(move || files.compiled_size(digest)).await?;
+        Ok(size.map(|size| size.saturating_sub(as_u64(MAC_BYTES))))
     }
 
     /// Removes a component and its code.

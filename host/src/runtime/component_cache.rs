@@ -74,6 +74,11 @@ impl ComponentCache {
         self.artifacts.source(digest).await
     }
 
+    /// Bytes of the compiled code, where it is on disk.
+    pub async fn compiled_size(&self, digest: VersionDigest) -> std::io::Result<Option<u64>> {
+        self.artifacts.compiled_size(digest).await
+    }
+
     /// The component, where it is in memory.
     pub async fn loaded(&self, digest: VersionDigest) -> Option<Arc<Loaded>> {
         self.loaded.get(&digest).await

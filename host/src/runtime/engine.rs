@@ -19,9 +19,11 @@ const FIBER_STACK: usize = MIB;
 
 /// What one component may have. The pool holds as much for each of its instances, so that no component can leave
 /// another one without.
-const CORE_INSTANCES: u32 = 16;
-const MEMORIES: u32 = 2;
-const TABLES: u32 = 8;
+pub const CORE_INSTANCES: u32 = 16;
+/// As above, its memories.
+pub const MEMORIES: u32 = 2;
+/// As above, its tables.
+pub const TABLES: u32 = 8;
 
 /// The engine that runs components, `instances` at once, none with more memory than `ceiling`. It takes instances from a pool and never compiles.
 pub fn serving(instances: u32, ceiling: &Limits) -> wasmtime::Result<Engine> {

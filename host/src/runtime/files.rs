@@ -44,6 +44,15 @@ impl ComponentFiles {
         read(&self.compiled(digest))
     }
 
+    /// Bytes of the file of compiled code, where it is there.
+    pub fn compiled_size(&self, digest: VersionDigest) -> io::Result<Option<u64>> {
+        match fs::metadata(self.compiled(digest)) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Stores a component.
     pub fn write_component(&self, digest: VersionDigest, bytes: &[u8]) -> io::Result<()> {
         let path = self.component(digest);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use super::component_cache::Loaded;
@@ -10,7 +11,8 @@ use super::meter::Meter;
 use super::store::{self, CpuSpent, StoreData};
 use super::turns::{self, Interrupted};
 use crate::capability::bindings::http_types;
-use crate::capability::{HostFault, Invocation, Services};
+use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
+use crate::domain::units::{as_u64, microseconds};
 use crate::fair_semaphore::{FairSemaphore, Lane};
 
 /// The response of a plugin, as it answered. Nothing in it is checked.
@@ -36,6 +38,9 @@ pub enum Failure {
     /// The guest trapped after it was refused memory.
     #[error("the plugin ran out of memory")]
     Memory,
+    /// The guest went past a limit that no error of the contract tells it of.
+    #[error("the plugin went past a limit: {0}")]
+    Limit(String),
     /// The CPU budget was spent.
     #[error("the plugin used up its {0:?} of CPU time")]
     Cpu(Duration),
@@ -142,7 +147,7 @@ fn ended(store: Store<StoreData>, meter: &Meter) -> Invocation {
     let mut invocation = data.into_invocation();
     invocation.usage.cpu_us = microseconds(meter.busy());
     invocation.usage.wall_us = microseconds(meter.elapsed());
-    invocation.usage.memory_bytes = u64::try_from(peak_memory).unwrap_or(u64::MAX);
+    invocation.usage.memory_bytes = as_u64(peak_memory);
     invocation
 }
 
@@ -155,11 +160,22 @@ fn classify(error: wasmtime::Error, cpu: Duration) -> Failure {
         Failure::NoInstance
     } else if error.is::<HostFault>() {
         Failure::Host(error)
+    } else if is_limit(&error) {
+        Failure::Limit(error.root_cause().to_string())
     } else {
         Failure::Trapped(format!("{error:#}"))
     }
 }
 
-fn microseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+/// Whether the guest went past a limit. Two of them are wasmtime's own, and it has no types for their errors.
+fn is_limit(error: &wasmtime::Error) -> bool {
+    const OF_WASMTIME: [&str; 2] = [
+        "fuel allocated for hostcalls has been exhausted",
+        "store handle limit exceeded",
+    ];
+    if error.is::<HostCallRefused>() || matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return true;
+    }
+    let text = error.root_cause().to_string();
+    OF_WASMTIME.iter().any(|limit| text.contains(limit))
 }

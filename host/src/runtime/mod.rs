@@ -129,6 +129,11 @@ impl Runtime {
         self.components.source(digest).await
     }
 
+    /// Bytes of the compiled code, where it is on disk.
+    pub async fn compiled_size(&self, digest: VersionDigest) -> std::io::Result<Option<u64>> {
+        self.components.compiled_size(digest).await
+    }
+
     /// The loaded component, from memory or from disk. A load that has begun goes on where its caller goes away, since
     /// others may wait for it.
     pub async fn load(&self, digest: VersionDigest) -> Result<Arc<Loaded>, LoadError> {

@@ -18,6 +18,10 @@ use crate::domain::log_line::Level;
 /// Room for the head of a response beside its body.
 const RESPONSE_HEAD: usize = 64 * 1024;
 
+/// Handles beyond the limit that a host call may lend for as long as it runs, so that a guest with as many as it may
+/// have can still use and drop them.
+const LENT_HANDLES: usize = 8;
+
 /// Bytes that a guest may ask of the random generator at once.
 const MAX_RANDOM: u64 = 64 * 1024;
 
@@ -64,7 +68,8 @@ pub fn new(
     // One number bounds what is lifted from the guest, by host calls and as its response.
     let lifted = limits.host_call_bytes.max(limits.response_body).as_usize();
     store.set_hostcall_fuel(lifted.saturating_add(RESPONSE_HEAD));
-    store.set_max_component_handles(usize::try_from(limits.handles).unwrap_or(usize::MAX));
+    let handles = usize::try_from(limits.handles).unwrap_or(usize::MAX);
+    store.set_max_component_handles(handles.saturating_add(LENT_HANDLES));
     let budget = limits.cpu.0;
     store.epoch_deadline_callback(move |_| {
         if meter.busy() >= budget {

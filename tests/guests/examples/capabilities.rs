@@ -1,8 +1,8 @@
 //! Calls what needs no backend of its own: context, log, config, secrets, cache, and what is not served yet.
 
 use test_guests::{
-    Content, Request, Response, Value, answer, cache, config, context, crypto, email, events, guest, input,
-    jobs, json, log, realtime, secrets, text,
+    Content, Request, Response, Value, answer, cache, config, context, crypto, database, email, events,
+    guest, input, jobs, json, log, realtime, secrets, text,
 };
 
 guest!(handle);
@@ -12,6 +12,10 @@ fn handle(request: Request) -> Response {
     let output = match request.path.as_str() {
         "/context" => current(),
         "/log" => write_log(&input),
+        "/panic" => panic!(
+            "it was {}",
+            secrets::reveal(text(&input, "reveal")).expect("the test grants it")
+        ),
         "/config" => json!(config::get(text(&input, "key"))),
         "/secrets/reveal" => result(secrets::reveal(text(&input, "name"))),
         "/secrets/hmac" => result(secrets::hmac_sha256(
@@ -20,6 +24,7 @@ fn handle(request: Request) -> Response {
         )),
         "/cache" => use_cache(&input),
         "/host-calls" => many_calls(&input),
+        "/hand-over" => hand_over(&input),
         "/unserved" => unserved(),
         other => json!(other),
     };
@@ -72,7 +77,6 @@ fn use_cache(input: &Value) -> Value {
         })),
         "set" => result(cache::set(key, &value(), ttl)),
         "set-bytes" => result(cache::set(key, &Content::Bytes(vec![1, 2, 255]), ttl)),
-        "set-large" => result(cache::set(key, &Content::Bytes(vec![0; 2 << 20]), ttl)),
         "set-if-absent" => result(cache::set_if_absent(key, &value(), ttl)),
         "increment" => result(cache::increment(key, input["delta"].as_i64().unwrap_or(1), ttl)),
         "delete" => result(cache::delete(key)),
@@ -92,6 +96,27 @@ fn many_calls(input: &Value) -> Value {
         config::get("k");
     }
     json!({ "made": most })
+}
+
+/// Hands over so many bytes in one call, to a function with a typed error for that or to one without.
+fn hand_over(input: &Value) -> Value {
+    let bytes = input["bytes"]
+        .as_u64()
+        .and_then(|bytes| usize::try_from(bytes).ok());
+    let long = "x".repeat(bytes.unwrap_or(0));
+    match text(input, "call") {
+        "typed" => result(database::query(&long, &[]).map(|_| json!(null))),
+        "fields" => {
+            log::write(
+                log::Level::Info,
+                "",
+                &vec![(String::new(), String::new()); long.len()],
+            );
+            json!("logged")
+        }
+        "none" => json!(std::hint::black_box(&long).len()),
+        _ => json!(config::get(&long)),
+    }
 }
 
 fn unserved() -> Value {

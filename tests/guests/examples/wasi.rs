@@ -49,6 +49,9 @@ fn handle(request: Request) -> Response {
             }
             json!("printed")
         }
+        "/print-for-ever" => loop {
+            println!("{}", "x".repeat(1_024));
+        },
         other => json!(other),
     };
     answer(200, &output)

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -54,11 +54,15 @@ impl Call {
         self
     }
 
+    /// Makes the call, and reads nothing of the response yet.
+    pub async fn open(self) -> Response<Body> {
+        let request = self.request.body(self.body).unwrap();
+        self.router.oneshot(request).await.unwrap()
+    }
+
     /// Makes the call.
     pub async fn send(self) -> Reply {
-        let request = self.request.body(self.body).unwrap();
-        let response = self.router.oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
+        let (parts, body) = self.open().await.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
         Reply {
             status: parts.status,

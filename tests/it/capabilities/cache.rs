@@ -104,23 +104,6 @@ async fn many_increments_at_once_lose_none() {
 }
 
 #[tokio::test]
-async fn a_value_has_a_size() {
-    let app = App::start().await;
-    let acme = deploy(&app, "").await;
-    let refused = cache(&app, json!({ "call": "set-large", "key": "k" })).await;
-    assert_eq!(refused, json!({ "error": "Error::TooLarge" }));
-    assert_eq!(get(&app, "k").await, Value::Null);
-
-    acme.limit(&json!({ "cache_value": "1KiB" })).await;
-    let set = async |bytes: usize| {
-        let input = json!({ "call": "set", "key": "k", "value": "x".repeat(bytes) });
-        cache(&app, input).await
-    };
-    assert_eq!(set(1_000).await, json!({ "ok": null }));
-    assert_eq!(set(1_025).await, json!({ "error": "Error::TooLarge" }));
-}
-
-#[tokio::test]
 async fn nobody_sees_the_entries_of_another() {
     let app = App::start().await;
     let acme = deploy(&app, "").await;

@@ -28,34 +28,6 @@ async fn a_line_is_kept_with_all_that_belongs_to_it() {
 }
 
 #[tokio::test]
-async fn lines_beyond_the_budget_are_counted() {
-    let app = App::start().await;
-    let acme = deploy(&app, "").await;
-    acme.limit(&json!({ "log_lines": 10 })).await;
-    let reply = call(&app, "/log", &json!({ "message": "m", "lines": 25 })).await;
-    assert_eq!(acme.log(&reply).await.len(), 10);
-    let usage = &acme.invocation(&reply).await["usage"];
-    assert_eq!(
-        (&usage["log_lines"], &usage["log_lines_dropped"]),
-        (&json!(10), &json!(15))
-    );
-}
-
-#[tokio::test]
-async fn bytes_beyond_the_budget_are_counted_too() {
-    let app = App::start().await;
-    let acme = deploy(&app, "").await;
-    acme.limit(&json!({ "log_bytes": "1KiB" })).await;
-    let message = "x".repeat(500);
-    let reply = call(&app, "/log", &json!({ "message": message, "lines": 4 })).await;
-    let usage = &acme.invocation(&reply).await["usage"];
-    assert_eq!(
-        (&usage["log_lines"], &usage["log_lines_dropped"]),
-        (&json!(2), &json!(2))
-    );
-}
-
-#[tokio::test]
 async fn a_long_line_is_cut() {
     let app = App::start().await;
     let acme = deploy(&app, "").await;
@@ -77,4 +49,49 @@ async fn a_secret_that_the_plugin_has_seen_is_not_kept() {
     assert_eq!(log[0]["message"], "the secret is [secret]");
     assert_eq!(log[0]["fields"], json!([["value", "[secret]"]]));
     assert_eq!(log[1]["message"], "again [secret] and [secret]");
+}
+
+#[tokio::test]
+async fn a_secret_in_a_panic_stands_in_no_log_record_or_answer() {
+    let app = App::start().await;
+    let acme = deploy(&app, "[secrets]\nreveal = ['token']\n").await;
+    acme.secret("token", "s3cret-value").await;
+    let call = app.post("/acme/caps/panic").json(&json!({ "reveal": "token" }));
+    let reply = call.send().await.expect_problem(502, "plugin-trapped");
+    let log = Value::from(acme.log(&reply).await).to_string();
+    assert!(log.contains("it was [secret]"), "{log}");
+    let record = acme.invocation(&reply).await.to_string();
+    let headers = format!("{:?}", reply.headers);
+    for text in [log, record, headers, reply.text()] {
+        assert!(!text.contains("s3cret-value"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_plugin_forges_stays_one_line_of_its_own() {
+    let app = App::start().await;
+    let acme = deploy(&app, "").await;
+    let message = "\"}\r\n{\"level\":\"error\",\"plugin\":\"other\"}\u{1b}[2J\u{202e}";
+    let reply = call(&app, "/log", &json!({ "message": message })).await;
+    let log = acme.log(&reply).await;
+    assert_eq!(log.len(), 1);
+    assert_eq!(log[0]["plugin"], "caps");
+    assert_eq!(log[0]["level"], "info");
+    assert_eq!(
+        log[0]["message"],
+        "\"}  {\"level\":\"error\",\"plugin\":\"other\"} [2J "
+    );
+}
+
+#[tokio::test]
+async fn a_line_that_is_never_copied_ends_the_plugin() {
+    let app = App::start().await;
+    let acme = deploy(&app, "").await;
+    // Half a million empty fields are few bytes, and many times as many in the host.
+    let input = json!({ "call": "fields", "bytes": 500_000 });
+    let reply = app.post("/acme/caps/hand-over").json(&input).send().await;
+    let reply = reply.expect_problem(502, "plugin-limit");
+    let log = acme.log(&reply).await;
+    let message = log[0]["message"].as_str().unwrap();
+    assert!(message.contains("hostcalls has been exhausted"), "{message}");
 }

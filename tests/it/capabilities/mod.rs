@@ -3,7 +3,6 @@
 mod cache;
 mod config;
 mod context;
-mod host_calls;
 mod log;
 mod secrets;
 mod unserved;

@@ -132,7 +132,7 @@ async fn whoever_queues_gets_a_turn() {
 }
 
 #[tokio::test]
-async fn a_tenant_with_a_larger_share_gets_more_of_a_busy_thread() {
+pub async fn a_tenant_with_a_larger_share_gets_more_of_a_busy_thread() {
     let app = App::configured(|config| config.runtime.threads = 1).await;
     let manifest = open_manifest("faults", "[limits]\ncpu = '150ms'\nwall = '60s'\n");
     for (tenant, share) in [("small", 1), ("large", 3)] {

@@ -2,7 +2,7 @@
 
 mod bodies;
 mod credentials;
-mod load;
+pub mod load;
 mod paths;
 mod problems;
 

@@ -133,18 +133,6 @@ async fn who_does_not_answer_in_time_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_refused() {
-    let app = app().await;
-    let server = Server::start().await;
-    let acme = deploy(&app, &[&server.origin], "").await;
-    acme.limit(&json!({ "http_response_body": "1KiB" })).await;
-    let answer = get(&app, &server.url("/size/1024")).await;
-    assert_eq!(answer["body"]["text"].as_str().unwrap().len(), 1_024);
-    let answer = get(&app, &server.url("/size/1025")).await;
-    assert_eq!(answer, json!({ "error": "Error::TooLarge" }));
-}
-
-#[tokio::test]
 async fn attempts_are_repeated_and_counted() {
     let app = app().await;
     let server = Server::start().await;
@@ -160,27 +148,6 @@ async fn attempts_are_repeated_and_counted() {
     let request = json!({ "url": server.url("/status/503"), "method": "POST", "attempts": 3 });
     assert_eq!(send(&app, request).await["status"], 503);
     assert_eq!(server.seen().len(), 4);
-}
-
-#[tokio::test]
-async fn an_invocation_has_so_many_requests() {
-    let app = app().await;
-    let server = Server::start().await;
-    let acme = deploy(&app, &[&server.origin], "").await;
-    acme.limit(&json!({ "http_requests": 2 })).await;
-    let request = json!({ "url": server.url("/") });
-    let call = app
-        .post("/acme/client/start")
-        .json(&json!({ "requests": [request, request, request] }));
-    let answers = call.send().await.expect(200).json();
-    let refused: Vec<&Value> = answers
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|answer| answer.to_string().contains("Error::Limit"))
-        .collect();
-    assert_eq!(refused.len(), 1, "{answers}");
-    assert_eq!(server.seen().len(), 2);
 }
 
 #[tokio::test]

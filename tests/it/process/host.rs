@@ -80,6 +80,17 @@ impl HostProcess {
         self.log.lock().unwrap().join("\n")
     }
 
+    /// The most memory that the host had in use, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kibibytes << 10
+    }
+
     /// Callers of the public listener.
     pub fn http(&self) -> Http {
         Http::new(self.public)

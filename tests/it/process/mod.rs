@@ -10,6 +10,7 @@ mod frames;
 mod host;
 mod http;
 mod http2;
+mod memory;
 mod orders;
 mod plugin;
 mod restart;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use test_artifacts::{ECHO, NO_HTTP_HANDLER, UNKNOWN_IMPORT};
 
-use super::wasm::{COMPONENT, MODULE, with_manifest};
+use super::wasm::{COMPONENT, MODULE, number, section, with_manifest};
 use crate::app::{App, bundled, open_manifest};
 
 const BARE: &str = "[plugin]\nname = 'p'\nversion = '1'\n";
@@ -45,29 +45,21 @@ async fn a_component_that_validates_only_at_first_sight_is_refused() {
 }
 
 #[tokio::test]
-async fn a_component_has_a_size() {
+async fn a_memory_larger_than_any_plan_may_have_is_refused() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
-    let bytes = with_manifest(COMPONENT, BARE);
-    acme.limit(&json!({ "component_size": format!("{}B", bytes.len()) }))
-        .await;
-    acme.upload("p", bytes.clone()).await.expect(201);
-    let longer = with_manifest(COMPONENT, &format!("{BARE}#"));
-    acme.upload("p", longer)
-        .await
-        .expect_problem(413, "body-too-large");
-}
-
-#[tokio::test]
-async fn compiled_code_has_a_size_too() {
-    let app = App::start().await;
-    let acme = app.tenant("acme").await;
-    acme.limit(&json!({ "compiled_size": "64KiB" })).await;
-    let reply = acme
-        .upload("p", bundled(ECHO, &open_manifest("p", ""), &[]))
-        .await;
-    let reply = reply.expect_problem(422, "compile-limit").json();
-    assert_eq!(reply["detail"], "the compiled component has more than 64KiB");
+    // In pages; the ceiling of the memory is 256 MiB.
+    for (pages, fits) in [(4_095, true), (4_096, true), (4_097, false)] {
+        let memory = section(5, &[vec![1, 0], number(pages)].concat());
+        let module = [MODULE, &memory].concat();
+        let component = [COMPONENT, &section(1, &module)].concat();
+        let reply = acme.upload("p", with_manifest(&component, BARE)).await;
+        if fits {
+            reply.expect(201);
+        } else {
+            reply.expect_problem(422, "invalid-component");
+        }
+    }
 }
 
 #[tokio::test]

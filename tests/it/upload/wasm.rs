@@ -55,7 +55,7 @@ pub fn bomb(functions: usize, depth: usize) -> Vec<u8> {
 }
 
 /// LEB128.
-fn number(mut value: usize) -> Vec<u8> {
+pub fn number(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let low = u8::try_from(value & 0x7f).unwrap();

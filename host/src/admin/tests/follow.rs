@@ -7,11 +7,13 @@ use futures_util::StreamExt as _;
 use super::TestApp;
 use crate::db::conformance::{entry, tenant};
 use crate::domain::id::TenantId;
+use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::token::{Reach, TenantRole};
 
 async fn log(app: &TestApp, tenant: TenantId, at: i64) {
-    app.ledger.record(entry(tenant, "orders", at, &[Level::Info]));
+    app.ledger
+        .record(entry(tenant, "orders", at, &[Level::Info]), &Limits::default());
     app.ledger.flush().await;
 }
 

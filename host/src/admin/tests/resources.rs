@@ -8,6 +8,7 @@ use super::{Answer, TestApp};
 use crate::db::Page;
 use crate::db::conformance::{entry, plugin, tenant, version_of};
 use crate::domain::clock::Timestamp;
+use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::token::{Reach, TenantRole};
 use crate::problem::Code;
@@ -386,8 +387,8 @@ async fn invocations_logs_and_usage_are_read_back() {
     let good = entry(acme.id, "orders", now - 1_000, &[Level::Info]);
     let mut bad = entry(acme.id, "orders", now - 500, &[Level::Error]);
     bad.record.code = Some(Code::PluginTrapped.as_str());
-    app.ledger.record(good);
-    app.ledger.record(bad.clone());
+    app.ledger.record(good, &Limits::default());
+    app.ledger.record(bad.clone(), &Limits::default());
     app.ledger.flush().await;
 
     let base = "/api/v1/tenants/acme";

@@ -158,6 +158,16 @@ impl Caches {
         self.tenant(tenant, limits).invalidate(key);
     }
 
+    /// Bytes of a tenant's entries, with what each takes besides.
+    pub fn bytes(&self, tenant: TenantId, limits: &Limits) -> u64 {
+        self.tenant(tenant, limits).weighted_size()
+    }
+
+    /// Lets go of what has to make room, now and not some time later.
+    pub fn settle(&self, tenant: TenantId, limits: &Limits) {
+        self.tenant(tenant, limits).run_pending_tasks();
+    }
+
     /// Forgets everything of a tenant.
     pub fn forget_tenant(&self, tenant: TenantId) {
         self.tenants.invalidate(&tenant);
@@ -209,7 +219,8 @@ impl TenantCache {
 }
 
 impl Value {
-    fn len(&self) -> usize {
+    /// Bytes of its content.
+    pub(super) fn len(&self) -> usize {
         match self {
             Value::Text(text) => text.len(),
             Value::Bytes(bytes) => bytes.len(),
@@ -383,6 +394,73 @@ mod tests {
             cache.weighted_size()
         );
         assert!(cache.entry_count() > 10);
+    }
+
+    #[test]
+    fn one_tenants_flood_costs_another_no_hit() {
+        let Fixture {
+            caches,
+            tenant,
+            limits,
+            ..
+        } = fixture();
+        let kept = |index: usize| key("a", &index.to_string());
+        for index in 0..1_000 {
+            caches
+                .set(tenant, &limits, kept(index), text(&"x".repeat(1_000)), None)
+                .unwrap();
+        }
+        let hits = || {
+            let found = (0..1_000).filter(|index| caches.get(tenant, &limits, &kept(*index)).is_some());
+            found.count()
+        };
+        assert_eq!(hits(), 1_000);
+        caches.settle(tenant, &limits);
+        let before = caches.bytes(tenant, &limits);
+
+        // Gigabytes in large entries, and then more keys than any cache has room for.
+        let flood = TenantId::generate();
+        for index in 0..2_000 {
+            let large = Value::Bytes(vec![0; 1_000_000]);
+            caches.set(flood, &limits, kept(index), large, None).unwrap();
+        }
+        for index in 0..100_000 {
+            caches.set(flood, &limits, kept(index), text(""), None).unwrap();
+            caches.get(flood, &limits, &kept(index + 1));
+        }
+        caches.settle(flood, &limits);
+        assert!(caches.bytes(flood, &limits) <= limits.cache_size.0);
+        assert_eq!(hits(), 1_000);
+        assert_eq!(caches.bytes(tenant, &limits), before);
+    }
+
+    #[test]
+    fn of_many_at_once_one_sets_what_is_absent() {
+        let Fixture {
+            caches,
+            tenant,
+            limits,
+            ..
+        } = fixture();
+        let (caches, limits) = (&caches, &limits);
+        let set = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(move || {
+                        let once = |_: &usize| {
+                            let set = caches.set_if_absent(tenant, limits, key("a", "k"), text("v"), None);
+                            set.unwrap()
+                        };
+                        (0..500).filter(once).count()
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum::<usize>()
+        });
+        assert_eq!(set, 1);
     }
 
     #[test]

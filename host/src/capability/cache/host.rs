@@ -6,8 +6,9 @@ use wasmtime::component::{HasData, Linker};
 
 use super::super::bindings::cache;
 use super::super::bindings::types::Content;
-use super::super::{HasCapabilities, Invocation};
+use super::super::{HasCapabilities, HostCallRefused, Invocation};
 use super::{CacheError, Caches, Key, Value};
+use crate::domain::units::as_u64;
 
 /// What the cache sees of its invocation.
 pub struct CacheView<'a> {
@@ -35,12 +36,29 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
 }
 
 impl CacheView<'_> {
-    fn charge(&mut self) -> Result<(), cache::Error> {
+    /// Every call goes through here before it does anything.
+    fn charge(&mut self, key: &str, value: Option<&Value>) -> Result<(), cache::Error> {
+        let bytes = key.len() + value.map_or(0, Value::len);
         self.invocation
-            .charge_host_call()
-            .map_err(|error| cache::Error::Unavailable(error.to_string()))?;
+            .charge_host_call(bytes)
+            .map_err(|error| match error {
+                HostCallRefused::Spent(_) => cache::Error::Unavailable(error.to_string()),
+                HostCallRefused::TooLarge(..) => cache::Error::TooLarge,
+            })?;
         self.invocation.usage.cache_calls += 1;
         Ok(())
+    }
+
+    /// What every call does once it has done its work. `stored` is what it wrote, in bytes.
+    fn note(&mut self, stored: usize) {
+        let active = &self.invocation.active;
+        if stored > 0 {
+            self.caches.settle(active.tenant, &active.limits);
+        }
+        let bytes = self.caches.bytes(active.tenant, &active.limits);
+        let usage = &mut self.invocation.usage;
+        usage.cache_bytes = bytes;
+        usage.cache_value_bytes = usage.cache_value_bytes.max(as_u64(stored));
     }
 
     fn key(&self, key: String) -> Key {
@@ -51,54 +69,57 @@ impl CacheView<'_> {
     }
 
     fn get(&mut self, key: String) -> Result<Option<Content>, cache::Error> {
-        self.charge()?;
+        self.charge(&key, None)?;
         let active = &self.invocation.active;
-        Ok(self
-            .caches
-            .get(active.tenant, &active.limits, &self.key(key))
-            .map(Content::from))
+        let found = self.caches.get(active.tenant, &active.limits, &self.key(key));
+        self.note(0);
+        Ok(found.map(Content::from))
     }
 
-    fn set(&mut self, key: String, value: Content, ttl_ms: Option<u64>) -> Result<(), cache::Error> {
-        self.charge()?;
+    fn set(&mut self, key: String, value: Value, ttl_ms: Option<u64>) -> Result<(), cache::Error> {
+        self.charge(&key, Some(&value))?;
         let active = &self.invocation.active;
-        let key = self.key(key);
-        Ok(self.caches.set(
-            active.tenant,
-            &active.limits,
-            key,
-            value.into(),
-            ttl_ms.map(Duration::from_millis),
-        )?)
+        let stored = key.len() + value.len();
+        let (key, ttl) = (self.key(key), ttl_ms.map(Duration::from_millis));
+        self.caches.set(active.tenant, &active.limits, key, value, ttl)?;
+        self.note(stored);
+        Ok(())
     }
 
     fn set_if_absent(
         &mut self,
         key: String,
-        value: Content,
+        value: Value,
         ttl_ms: Option<u64>,
     ) -> Result<bool, cache::Error> {
-        self.charge()?;
+        self.charge(&key, Some(&value))?;
         let active = &self.invocation.active;
+        let stored = key.len() + value.len();
         let (key, ttl) = (self.key(key), ttl_ms.map(Duration::from_millis));
-        Ok(self
+        let is_set = self
             .caches
-            .set_if_absent(active.tenant, &active.limits, key, value.into(), ttl)?)
+            .set_if_absent(active.tenant, &active.limits, key, value, ttl)?;
+        self.note(if is_set { stored } else { 0 });
+        Ok(is_set)
     }
 
     fn increment(&mut self, key: String, delta: i64, ttl_ms: Option<u64>) -> Result<i64, cache::Error> {
-        self.charge()?;
+        self.charge(&key, None)?;
         let active = &self.invocation.active;
+        let stored = key.len();
         let (key, ttl) = (self.key(key), ttl_ms.map(Duration::from_millis));
-        Ok(self
+        let sum = self
             .caches
-            .increment(active.tenant, &active.limits, key, delta, ttl)?)
+            .increment(active.tenant, &active.limits, key, delta, ttl)?;
+        self.note(stored + sum.to_string().len());
+        Ok(sum)
     }
 
     fn delete(&mut self, key: String) -> Result<(), cache::Error> {
-        self.charge()?;
+        self.charge(&key, None)?;
         let active = &self.invocation.active;
         self.caches.delete(active.tenant, &active.limits, &self.key(key));
+        self.note(0);
         Ok(())
     }
 }
@@ -114,7 +135,7 @@ impl cache::Host for CacheView<'_> {
         value: Content,
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Result<(), cache::Error>> {
-        Ok(CacheView::set(self, key, value, ttl_ms))
+        Ok(CacheView::set(self, key, value.into(), ttl_ms))
     }
 
     async fn set_if_absent(
@@ -123,7 +144,7 @@ impl cache::Host for CacheView<'_> {
         value: Content,
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Result<bool, cache::Error>> {
-        Ok(CacheView::set_if_absent(self, key, value, ttl_ms))
+        Ok(CacheView::set_if_absent(self, key, value.into(), ttl_ms))
     }
 
     async fn increment(

@@ -26,7 +26,7 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
 
 impl config::Host for ConfigView<'_> {
     async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
-        self.invocation.charge_host_call()?;
+        self.invocation.charge_host_call(key.len())?;
         Ok(self.invocation.active.config.get(&key).cloned())
     }
 }

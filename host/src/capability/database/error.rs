@@ -1,5 +1,6 @@
 //! Why a call to the database failed, in the words of the contract and of no engine.
 
+use super::super::HandlesSpent;
 use super::super::bindings::database;
 pub use super::super::bindings::database::ConstraintKind;
 
@@ -29,6 +30,12 @@ pub enum DatabaseError {
     /// The database is not granted or does not work. Blame: host, except for the grant.
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl From<HandlesSpent> for DatabaseError {
+    fn from(error: HandlesSpent) -> Self {
+        DatabaseError::Limit(error.to_string())
+    }
 }
 
 impl From<DatabaseError> for database::Error {

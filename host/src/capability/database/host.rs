@@ -1,11 +1,15 @@
 //! The host calls of the database.
 
+use tokio::time::Instant;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::super::bindings::database;
 use super::super::bindings::jobs::NewJob;
 use super::super::{HasCapabilities, Invocation, unserved};
-use super::{Answer, Cursor, DatabaseError, DatabaseState, Rows, Statement, Transaction, Value, Want};
+use super::{
+    Answer, Cursor, DatabaseError, DatabaseState, Rows, Statement, Transaction, Value, Want, rows_weight,
+};
+use crate::domain::units::{as_u64, microseconds};
 
 /// What the database sees of its invocation.
 pub struct DatabaseView<'a> {
@@ -39,9 +43,9 @@ type Answered<T> = wasmtime::Result<Result<T, database::Error>>;
 
 impl DatabaseView<'_> {
     /// Every call goes through here before it does anything.
-    fn charge(&mut self) -> Result<(), DatabaseError> {
+    fn charge(&mut self, bytes: usize) -> Result<(), DatabaseError> {
         self.invocation
-            .charge_host_call()
+            .charge_host_call(bytes)
             .map_err(|error| DatabaseError::Limit(error.to_string()))?;
         if !self.invocation.active.grants.database {
             return Err(DatabaseError::Unavailable(format!(
@@ -52,8 +56,8 @@ impl DatabaseView<'_> {
         Ok(())
     }
 
-    fn charge_statement(&mut self) -> Result<(), DatabaseError> {
-        self.charge()?;
+    fn charge_statement(&mut self, statement: &Statement) -> Result<(), DatabaseError> {
+        self.charge(statement.bytes())?;
         let allowed = self.invocation.limits().sql_statements;
         if self.invocation.usage.sql_statements >= allowed {
             return Err(DatabaseError::Limit(format!(
@@ -64,34 +68,59 @@ impl DatabaseView<'_> {
         Ok(())
     }
 
-    fn count_rows(&mut self, count: usize) {
-        let count = u64::try_from(count).unwrap_or(u64::MAX);
-        let rows = &mut self.invocation.usage.sql_rows;
-        *rows = rows.saturating_add(count);
+    fn count_rows(&mut self, rows: &[Vec<Value>]) {
+        let (count, bytes) = (as_u64(rows.len()), as_u64(rows_weight(rows)));
+        let usage = &mut self.invocation.usage;
+        usage.sql_rows = usage.sql_rows.saturating_add(count);
+        usage.sql_result_rows = usage.sql_result_rows.max(count);
+        usage.sql_bytes = usage.sql_bytes.saturating_add(bytes);
+        usage.sql_result_bytes = usage.sql_result_bytes.max(bytes);
+    }
+
+    /// What every call that ran SQL does with the time that it took.
+    fn count_time(&mut self, began: Instant) {
+        let took = microseconds(began.elapsed());
+        let bytes = self.state.databases.bytes(self.state.scope.tenant);
+        let usage = &mut self.invocation.usage;
+        usage.sql_us = usage.sql_us.saturating_add(took);
+        usage.sql_statement_us = usage.sql_statement_us.max(took);
+        usage.database_bytes = bytes;
     }
 
     async fn run(&mut self, sql: String, params: Vec<Value>, want: Want) -> Result<Answer, DatabaseError> {
-        self.charge_statement()?;
         let statement = Statement { sql, params };
+        self.charge_statement(&statement)?;
+        let began = Instant::now();
         let may_write = !self.state.is_in_transaction();
-        self.state
+        let answer = self
+            .state
             .databases
             .run(&self.state.scope, statement, want, may_write)
-            .await
+            .await;
+        self.count_time(began);
+        answer
     }
 
     async fn run_in(
         &mut self,
         transaction: &Resource<Transaction>,
-        statement: Statement,
+        sql: String,
+        params: Vec<Value>,
         want: Want,
     ) -> wasmtime::Result<Result<Answer, DatabaseError>> {
+        let statement = Statement { sql, params };
+        if let Err(error) = self.charge_statement(&statement) {
+            return Ok(Err(error));
+        }
+        let began = Instant::now();
         let transaction = self.table.get_mut(transaction)?;
-        Ok(transaction.run(&self.state.scope, statement, want).await)
+        let answer = transaction.run(&self.state.scope, statement, want).await;
+        self.count_time(began);
+        Ok(answer)
     }
 
-    async fn begun(&mut self) -> Result<Transaction, DatabaseError> {
-        self.charge()?;
+    async fn begun(&mut self) -> Result<Resource<Transaction>, DatabaseError> {
+        self.charge(0)?;
         if self.state.is_in_transaction() {
             return Err(DatabaseError::Invalid(
                 "this invocation holds an open transaction already, and a second one would wait for it forever; \
@@ -100,19 +129,23 @@ impl DatabaseView<'_> {
             ));
         }
         let mark = self.state.mark_transaction();
-        self.state.databases.begin(&self.state.scope, mark).await
+        let transaction = self.state.databases.begin(&self.state.scope, mark).await?;
+        Ok(self.invocation.hold(self.table, transaction)?)
     }
 
-    async fn opened(&mut self, sql: String, params: Vec<Value>) -> Result<Cursor, DatabaseError> {
-        self.charge_statement()?;
+    async fn opened(&mut self, sql: String, params: Vec<Value>) -> Result<Resource<Cursor>, DatabaseError> {
         let statement = Statement { sql, params };
-        self.state.databases.open(&self.state.scope, statement).await
+        self.charge_statement(&statement)?;
+        let began = Instant::now();
+        let cursor = self.state.databases.open(&self.state.scope, statement).await;
+        self.count_time(began);
+        Ok(self.invocation.hold(self.table, cursor?)?)
     }
 
     fn rows_of(&mut self, answer: Result<Answer, DatabaseError>) -> Result<Rows, database::Error> {
         match answer? {
             Answer::Rows(rows) => {
-                self.count_rows(rows.rows.len());
+                self.count_rows(&rows.rows);
                 Ok(rows)
             }
             Answer::Changed(_) => Ok(Rows {
@@ -127,7 +160,7 @@ impl DatabaseView<'_> {
         let transaction = self.table.get(transaction)?;
         let open = transaction.check_open();
         let refused = self
-            .charge()
+            .charge(0)
             .and(open)
             .err()
             .unwrap_or_else(|| DatabaseError::Unavailable(unserved::message(what)));
@@ -153,17 +186,11 @@ impl database::Host for DatabaseView<'_> {
     }
 
     async fn begin(&mut self) -> Answered<Resource<Transaction>> {
-        match self.begun().await {
-            Ok(transaction) => Ok(Ok(self.table.push(transaction)?)),
-            Err(error) => Ok(Err(error.into())),
-        }
+        Ok(self.begun().await.map_err(Into::into))
     }
 
     async fn open(&mut self, sql: String, params: Vec<Value>) -> Answered<Resource<Cursor>> {
-        match self.opened(sql, params).await {
-            Ok(cursor) => Ok(Ok(self.table.push(cursor)?)),
-            Err(error) => Ok(Err(error.into())),
-        }
+        Ok(self.opened(sql, params).await.map_err(Into::into))
     }
 }
 
@@ -174,12 +201,7 @@ impl database::HostTransaction for DatabaseView<'_> {
         sql: String,
         params: Vec<Value>,
     ) -> Answered<Rows> {
-        if let Err(error) = self.charge_statement() {
-            return Ok(Err(error.into()));
-        }
-        let answer = self
-            .run_in(&transaction, Statement { sql, params }, Want::Rows)
-            .await?;
+        let answer = self.run_in(&transaction, sql, params, Want::Rows).await?;
         Ok(self.rows_of(answer))
     }
 
@@ -189,12 +211,7 @@ impl database::HostTransaction for DatabaseView<'_> {
         sql: String,
         params: Vec<Value>,
     ) -> Answered<u64> {
-        if let Err(error) = self.charge_statement() {
-            return Ok(Err(error.into()));
-        }
-        let answer = self
-            .run_in(&transaction, Statement { sql, params }, Want::Count)
-            .await?;
+        let answer = self.run_in(&transaction, sql, params, Want::Count).await?;
         Ok(count_of(answer))
     }
 
@@ -207,7 +224,7 @@ impl database::HostTransaction for DatabaseView<'_> {
     }
 
     async fn commit(&mut self, transaction: Resource<Transaction>) -> Answered<()> {
-        if let Err(error) = self.charge() {
+        if let Err(error) = self.charge(0) {
             return Ok(Err(error.into()));
         }
         let transaction = self.table.get_mut(&transaction)?;
@@ -215,7 +232,7 @@ impl database::HostTransaction for DatabaseView<'_> {
     }
 
     async fn rollback(&mut self, transaction: Resource<Transaction>) -> Answered<()> {
-        if let Err(error) = self.charge() {
+        if let Err(error) = self.charge(0) {
             return Ok(Err(error.into()));
         }
         let transaction = self.table.get_mut(&transaction)?;
@@ -223,32 +240,34 @@ impl database::HostTransaction for DatabaseView<'_> {
     }
 
     async fn drop(&mut self, transaction: Resource<Transaction>) -> wasmtime::Result<()> {
-        self.table.delete(transaction)?;
+        self.invocation.release(self.table, transaction)?;
         Ok(())
     }
 }
 
 impl database::HostCursor for DatabaseView<'_> {
     async fn columns(&mut self, cursor: Resource<Cursor>) -> wasmtime::Result<Vec<String>> {
-        self.invocation.charge_host_call()?;
+        self.invocation.charge_host_call(0)?;
         Ok(self.table.get(&cursor)?.columns().to_vec())
     }
 
     async fn next(&mut self, cursor: Resource<Cursor>, max: u32) -> Answered<Vec<Vec<Value>>> {
-        if let Err(error) = self.charge() {
+        if let Err(error) = self.charge(0) {
             return Ok(Err(error.into()));
         }
         // The guest chooses `max`: none would look like the end, and the upper bound is that of any result.
         let max = usize::try_from(max.clamp(1, self.invocation.limits().sql_rows.max(1))).unwrap_or(1);
+        let began = Instant::now();
         let result = self.table.get_mut(&cursor)?.next(&self.state.scope, max).await;
+        self.count_time(began);
         if let Ok(rows) = &result {
-            self.count_rows(rows.len());
+            self.count_rows(rows);
         }
         Ok(result.map_err(Into::into))
     }
 
     async fn drop(&mut self, cursor: Resource<Cursor>) -> wasmtime::Result<()> {
-        self.table.delete(cursor)?;
+        self.invocation.release(self.table, cursor)?;
         Ok(())
     }
 }

@@ -56,6 +56,13 @@ pub struct Bounds {
     pub bytes: usize,
 }
 
+impl Statement {
+    /// Bytes that the guest hands over with it.
+    pub fn bytes(&self) -> usize {
+        self.sql.len() + self.params.iter().map(value_weight).sum::<usize>()
+    }
+}
+
 impl Scope {
     /// The scope of an invocation.
     pub fn of(invocation: &Invocation) -> Self {
@@ -84,4 +91,17 @@ impl Scope {
 /// so that a million NULLs are not free.
 pub fn weight(content: usize) -> usize {
     content + size_of::<Value>()
+}
+
+/// What rows count, each value by its `weight`.
+pub fn rows_weight(rows: &[Vec<Value>]) -> usize {
+    rows.iter().flatten().map(value_weight).sum()
+}
+
+fn value_weight(value: &Value) -> usize {
+    weight(match value {
+        Value::Text(text) => text.len(),
+        Value::Blob(bytes) => bytes.len(),
+        Value::Null | Value::Boolean(_) | Value::Integer(_) | Value::Real(_) => 0,
+    })
 }

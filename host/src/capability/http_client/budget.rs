@@ -2,20 +2,35 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::SendError;
+use crate::domain::invocation::Usage;
 use crate::domain::limits::Limits;
+use crate::domain::units::{as_u64, microseconds};
 
 /// The requests of one invocation: how many there were, and how many more there may be.
 #[derive(Debug)]
 pub struct Budget {
     requests: AtomicU32,
     bytes: AtomicU64,
+    at_once: AtomicU32,
+    times: Times,
+    response_bytes: AtomicU64,
     most_requests: u32,
     most_at_once: u32,
     under_way: Arc<Semaphore>,
+}
+
+/// Microseconds that requests took.
+#[derive(Debug, Default)]
+struct Times {
+    sum: AtomicU64,
+    longest: AtomicU64,
+    longest_connect: AtomicU64,
+    longest_first_byte: AtomicU64,
 }
 
 impl Budget {
@@ -25,6 +40,9 @@ impl Budget {
         Self {
             requests: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
+            at_once: AtomicU32::new(0),
+            times: Times::default(),
+            response_bytes: AtomicU64::new(0),
             most_requests: limits.http_requests,
             most_at_once: limits.http_concurrency,
             under_way: Arc::new(Semaphore::new(at_once)),
@@ -34,12 +52,16 @@ impl Budget {
     /// A place among the requests under way. It is held until the guest has the response, because the host keeps the
     /// body as long.
     pub fn place(&self) -> Result<OwnedSemaphorePermit, SendError> {
-        self.under_way.clone().try_acquire_owned().map_err(|_| {
+        let place = self.under_way.clone().try_acquire_owned().map_err(|_| {
             SendError::Limit(format!(
                 "this invocation has {} requests under way already; wait for one of them or drop it",
                 self.most_at_once
             ))
-        })
+        })?;
+        let free = u32::try_from(self.under_way.available_permits()).unwrap_or(u32::MAX);
+        self.at_once
+            .fetch_max(self.most_at_once.saturating_sub(free), Ordering::Relaxed);
+        Ok(place)
     }
 
     /// Counts one attempt to send.
@@ -57,19 +79,49 @@ impl Budget {
         })
     }
 
-    /// Counts the bytes of a body.
-    pub fn count_bytes(&self, bytes: usize) {
-        self.bytes
-            .fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// Counts the bytes of a body that is sent.
+    pub fn count_sent(&self, bytes: usize) {
+        self.bytes.fetch_add(as_u64(bytes), Ordering::Relaxed);
     }
 
-    /// Attempts so far.
-    pub fn requests(&self) -> u32 {
-        self.requests.load(Ordering::Relaxed)
+    /// Counts the bytes of a body that came.
+    pub fn count_received(&self, bytes: usize) {
+        self.bytes.fetch_add(as_u64(bytes), Ordering::Relaxed);
+        self.response_bytes.fetch_max(as_u64(bytes), Ordering::Relaxed);
     }
 
-    /// Bytes of bodies so far, both ways.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    /// Counts how long a request took as a whole.
+    pub fn count_time(&self, took: Duration) {
+        self.times.sum.fetch_add(microseconds(took), Ordering::Relaxed);
+        self.times
+            .longest
+            .fetch_max(microseconds(took), Ordering::Relaxed);
+    }
+
+    /// Counts how long it took to connect.
+    pub fn count_connect(&self, took: Duration) {
+        self.times
+            .longest_connect
+            .fetch_max(microseconds(took), Ordering::Relaxed);
+    }
+
+    /// Counts how long it took until the head of a response had come.
+    pub fn count_first_byte(&self, took: Duration) {
+        self.times
+            .longest_first_byte
+            .fetch_max(microseconds(took), Ordering::Relaxed);
+    }
+
+    /// Writes what was counted so far into `usage`.
+    pub fn settle(&self, usage: &mut Usage) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        usage.http_requests = self.requests.load(Ordering::Relaxed);
+        usage.http_bytes = read(&self.bytes);
+        usage.http_us = read(&self.times.sum);
+        usage.http_at_once = self.at_once.load(Ordering::Relaxed);
+        usage.http_request_us = read(&self.times.longest);
+        usage.http_connect_us = read(&self.times.longest_connect);
+        usage.http_first_byte_us = read(&self.times.longest_first_byte);
+        usage.http_response_bytes = read(&self.response_bytes);
     }
 }

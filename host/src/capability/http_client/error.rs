@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::bindings::http_client;
-use super::super::{HostCallsSpent, HostFault};
+use super::super::{HandlesSpent, HostCallRefused, HostFault};
 use crate::vault::VaultError;
 
 /// Why a request brought no response. The texts go to the guest: they name what the guest or its tenant can change,
@@ -71,8 +71,14 @@ pub enum Phase {
     Whole,
 }
 
-impl From<HostCallsSpent> for SendError {
-    fn from(error: HostCallsSpent) -> Self {
+impl From<HostCallRefused> for SendError {
+    fn from(error: HostCallRefused) -> Self {
+        SendError::Limit(error.to_string())
+    }
+}
+
+impl From<HandlesSpent> for SendError {
+    fn from(error: HandlesSpent) -> Self {
         SendError::Limit(error.to_string())
     }
 }

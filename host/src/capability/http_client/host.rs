@@ -8,7 +8,7 @@ use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use super::super::bindings::http_client::{self, IncomingResponse, OutgoingRequest};
 use super::super::{HasCapabilities, HostFault, Invocation};
 use super::error::SendError;
-use super::request::Outgoing;
+use super::request::{self, Outgoing};
 use super::response::Received;
 use super::send::Exchange;
 use super::{ClientState, Pending, secret};
@@ -48,7 +48,7 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
 impl HttpClientView<'_> {
     /// Everything that is decided before a request is on its way.
     fn admitted(&mut self, request: OutgoingRequest) -> Result<(Exchange, OwnedSemaphorePermit), SendError> {
-        self.invocation.charge_host_call()?;
+        self.invocation.charge_host_call(request::bytes(&request))?;
         let active = &self.invocation.active;
         let request = Outgoing::new(request, active, self.vault, self.invocation.call_depth)?;
         let clients = &self.client.clients;
@@ -82,17 +82,15 @@ impl HttpClientView<'_> {
         let pending = Pending {
             task: Some((AbortOnDropHandle::new(task), place)),
         };
-        self.table.push(pending).map_err(|_| {
-            SendError::Limit("this invocation holds as many resources as it may; drop some".to_owned())
-        })
+        Ok(self.invocation.hold(self.table, pending)?)
     }
 
     async fn awaited(
         &mut self,
         pending: &Resource<Pending>,
     ) -> wasmtime::Result<Result<Received, SendError>> {
-        if let Err(spent) = self.invocation.charge_host_call() {
-            return Ok(Err(spent.into()));
+        if let Err(refused) = self.invocation.charge_host_call(0) {
+            return Ok(Err(refused.into()));
         }
         let Some((task, _place)) = self.table.get_mut(pending)?.task.take() else {
             return Ok(Err(SendError::InvalidRequest(
@@ -146,7 +144,7 @@ impl http_client::HostPending for HttpClientView<'_> {
     }
 
     async fn drop(&mut self, pending: Resource<Pending>) -> wasmtime::Result<()> {
-        self.table.delete(pending)?;
+        self.invocation.release(self.table, pending)?;
         self.client.settle(&mut self.invocation.usage);
         Ok(())
     }

@@ -173,7 +173,6 @@ impl ClientState {
     /// Writes what was sent and received so far into `usage`. Requests under way go on counting, so this is done once
     /// more when the invocation is over.
     pub fn settle(&self, usage: &mut Usage) {
-        usage.http_requests = self.budget.requests();
-        usage.http_bytes = self.budget.bytes();
+        self.budget.settle(usage);
     }
 }

@@ -128,6 +128,29 @@ impl Outgoing {
     }
 }
 
+/// What the guest hands over with a request, in bytes.
+pub fn bytes(request: &OutgoingRequest) -> usize {
+    let OutgoingRequest {
+        method,
+        url,
+        headers,
+        secret_headers,
+        body,
+        timeout_ms: _,
+        retry: _,
+    } = request;
+    let headers = headers.iter().map(|(name, value)| name.len() + value.len());
+    let secret_headers = secret_headers
+        .iter()
+        .map(|(name, prefix, secret)| name.len() + prefix.len() + secret.len());
+    let body = match body {
+        Some(Content::Text(text)) => text.len(),
+        Some(Content::Bytes(bytes)) => bytes.len(),
+        None => 0,
+    };
+    method.len() + url.len() + headers.chain(secret_headers).sum::<usize>() + body
+}
+
 fn method(text: &str) -> Result<Method, SendError> {
     METHODS
         .iter()

@@ -63,6 +63,8 @@ impl Exchange {
     /// Sends an admitted request, again where the retry policy says so. Where a further attempt is not possible, the
     /// outcome of the last one holds.
     pub async fn run(&self) -> Result<Received, SendError> {
+        // Counted where the request is given up half way as well.
+        let _timed = Timed(&self.budget, Instant::now());
         let mut attempt = 1;
         loop {
             let outcome = self.attempt().await;
@@ -86,7 +88,7 @@ impl Exchange {
 
     async fn attempt(&self) -> Result<Received, SendError> {
         let began = Instant::now();
-        self.budget.count_bytes(self.request.body.len());
+        self.budget.count_sent(self.request.body.len());
         let outcome = timeout_at(self.deadline, self.exchange())
             .await
             .unwrap_or_else(|_| {
@@ -126,18 +128,22 @@ impl Exchange {
             let addresses = addresses(target, self.reach, &clients.resolver, &tenant.lookups).await?;
             connect(target, &addresses, &tenant.tls, deadline).await
         };
-        timeout_at(deadline, opening).await.unwrap_or_else(|_| {
+        let opened = timeout_at(deadline, opening).await.unwrap_or_else(|_| {
             Err(SendError::Timeout {
                 phase: Phase::Connect,
                 after: began.elapsed(),
             })
-        })
+        });
+        self.budget.count_connect(began.elapsed());
+        opened
     }
 
     async fn over(&self, mut connection: Connection) -> Result<Received, Failed> {
         let began = Instant::now();
         let sending = connection.sender.try_send_request(self.request.message());
-        let head = match timeout(self.limits.http_first_byte.0, sending).await {
+        let head = timeout(self.limits.http_first_byte.0, sending).await;
+        self.budget.count_first_byte(began.elapsed());
+        let head = match head {
             Ok(Ok(head)) => head,
             Ok(Err(mut failed)) => {
                 let is_unsent = failed.take_message().is_some();
@@ -164,11 +170,20 @@ impl Exchange {
                 is_repeatable: false,
                 error,
             })?;
-        self.budget.count_bytes(received.body.len());
+        self.budget.count_received(received.body.len());
         if let Ok(Ok(())) = timeout(READY_AGAIN, connection.sender.ready()).await {
             self.tenant.pool.put(&self.request.target.origin, connection);
         }
         Ok(received)
+    }
+}
+
+/// Counts the time of a request when it is dropped.
+struct Timed<'a>(&'a Budget, Instant);
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        self.0.count_time(self.1.elapsed());
     }
 }
 

@@ -32,7 +32,9 @@ impl log::Host for LogView<'_> {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        self.invocation.charge_host_call()?;
+        let of_fields = fields.iter().map(|(name, value)| name.len() + value.len());
+        self.invocation
+            .charge_host_call(message.len() + of_fields.sum::<usize>())?;
         let level = match level {
             log::Level::Trace => Level::Trace,
             log::Level::Debug => Level::Debug,

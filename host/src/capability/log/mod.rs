@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 
 use super::Invocation;
 use crate::domain::log_line::{Level, LogLine};
+use crate::domain::units::as_u64;
 
 /// A longer line is cut: it would be of no use to a reader, and the plugin chooses its length.
 const MAX_LINE_BYTES: usize = 8 * 1024;
@@ -24,8 +25,8 @@ const MAX_FIELDS: usize = 32;
 /// Adds a line to the invocation's log, or counts it as dropped.
 pub fn append(invocation: &mut Invocation, level: Level, message: &str, fields: &[(String, String)]) {
     let limits = invocation.limits();
-    let (most_lines, most_bytes) = (limits.log_lines, limits.log_bytes.as_usize());
-    if invocation.usage.log_lines >= most_lines || invocation.log_bytes >= most_bytes {
+    let (most_lines, most_bytes) = (limits.log_lines, limits.log_bytes.0);
+    if invocation.usage.log_lines >= most_lines || invocation.usage.log_bytes >= most_bytes {
         invocation.usage.log_lines_dropped = invocation.usage.log_lines_dropped.saturating_add(1);
         return;
     }
@@ -43,11 +44,12 @@ pub fn append(invocation: &mut Invocation, level: Level, message: &str, fields: 
         message: clean(invocation, message),
         fields,
     };
-    if invocation.log_bytes + line.bytes() > most_bytes {
+    let log_bytes = invocation.usage.log_bytes.saturating_add(as_u64(line.bytes()));
+    if log_bytes > most_bytes {
         invocation.usage.log_lines_dropped = invocation.usage.log_lines_dropped.saturating_add(1);
         return;
     }
-    invocation.log_bytes += line.bytes();
+    invocation.usage.log_bytes = log_bytes;
     invocation.usage.log_lines += 1;
     invocation.log_lines.push(line);
 }
@@ -55,7 +57,10 @@ pub fn append(invocation: &mut Invocation, level: Level, message: &str, fields: 
 /// Adds what the guest printed, a line for each of its lines. Secrets are taken out first: one with line breaks in it
 /// could not be found in its pieces.
 pub fn append_printed(invocation: &mut Invocation, level: Level, printed: &PrintedLines) {
-    append_text(invocation, level, printed.take());
+    let (text, dropped) = printed.take();
+    append_text(invocation, level, text);
+    let total = &mut invocation.usage.log_lines_dropped;
+    *total = total.saturating_add(dropped);
 }
 
 fn append_text(invocation: &mut Invocation, level: Level, text: String) {
@@ -75,13 +80,20 @@ fn clean(invocation: &Invocation, text: &str) -> String {
     let cut = text.floor_char_boundary(MAX_LINE_BYTES + longest);
     let mut text = without_secrets(invocation, text[..cut].to_owned());
     text.truncate(text.floor_char_boundary(MAX_LINE_BYTES));
-    if text.contains(|c: char| c.is_control()) {
-        text = text
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+    if text.contains(deceives) {
+        text = text.chars().map(|c| if deceives(c) { ' ' } else { c }).collect();
     }
     text
+}
+
+/// Whether a character could make one line look like several, or like another one: control characters, the line breaks
+/// of Unicode, and the marks that turn the direction of what follows.
+fn deceives(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
 }
 
 fn without_secrets(invocation: &Invocation, mut text: String) -> String {
@@ -151,7 +163,7 @@ mod tests {
         for _ in 0..3 {
             append(&mut invocation, Level::Info, &"x".repeat(MAX_LINE_BYTES * 2), &[]);
         }
-        assert_eq!(invocation.log_bytes, 3 * MAX_LINE_BYTES);
+        assert_eq!(invocation.usage.log_bytes, 3 * as_u64(MAX_LINE_BYTES));
         for _ in 0..1_000 {
             append(&mut invocation, Level::Info, "line", &[]);
         }
@@ -163,7 +175,26 @@ mod tests {
         for _ in 0..100 {
             append(&mut invocation, Level::Info, &"x".repeat(MAX_LINE_BYTES), &[]);
         }
-        assert!(invocation.log_bytes <= Limits::default().log_bytes.as_usize());
+        assert!(invocation.usage.log_bytes <= Limits::default().log_bytes.0);
+    }
+
+    #[test]
+    fn one_line_stays_one_line_and_does_not_pass_for_another() {
+        let mut invocation = having_seen(&[]);
+        let forged = "}\r\n{\"level\":\"error\",\"tenant\":\"other\"}\u{2028}\u{85}\u{202e}rorre";
+        append(&mut invocation, Level::Info, forged, &[]);
+        assert_eq!(
+            messages(&invocation),
+            ["}  {\"level\":\"error\",\"tenant\":\"other\"}   rorre"]
+        );
+        assert_eq!(invocation.log_lines[0].level, Level::Info);
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut() {
+        let mut invocation = having_seen(&[]);
+        append_text(&mut invocation, Level::Info, "x".repeat(100 << 20));
+        assert_eq!(messages(&invocation), ["x".repeat(MAX_LINE_BYTES)]);
     }
 
     #[test]

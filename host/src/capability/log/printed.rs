@@ -5,15 +5,29 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 /// Collects what one instance prints. A guest can print without end, so no more is kept than the log's budget.
 #[derive(Clone)]
 pub struct PrintedLines {
-    buffer: Arc<Mutex<Vec<u8>>>,
+    buffer: Arc<Mutex<Buffer>>,
     capacity: usize,
 }
+
+/// What was printed.
+#[derive(Default)]
+struct Buffer {
+    kept: Vec<u8>,
+    /// Lines that were not kept.
+    dropped: u32,
+}
+
+/// Bytes that a guest may write at once.
+const WRITTEN_AT_ONCE: usize = 64 * 1024;
 
 impl PrintedLines {
     /// Keeps at most `capacity` bytes; what comes after them is accepted and forgotten.
@@ -24,10 +38,22 @@ impl PrintedLines {
         }
     }
 
-    /// What was printed so far.
-    pub fn take(&self) -> String {
-        let bytes = std::mem::take(&mut *self.buffer.lock().unwrap_or_else(PoisonError::into_inner));
-        String::from_utf8_lossy(&bytes).into_owned()
+    /// What was printed so far, and how many lines were not kept.
+    pub fn take(&self) -> (String, u32) {
+        let buffer = std::mem::take(&mut *self.buffer.lock().unwrap_or_else(PoisonError::into_inner));
+        (String::from_utf8_lossy(&buffer.kept).into_owned(), buffer.dropped)
+    }
+
+    /// The guest chooses how much it prints, and how often.
+    fn print(&self, bytes: &[u8]) {
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = self.capacity.saturating_sub(buffer.kept.len());
+        let (kept, forgotten) = bytes.split_at(bytes.len().min(room));
+        buffer.kept.extend_from_slice(kept);
+        let lines = forgotten.iter().filter(|byte| **byte == b'\n').count();
+        buffer.dropped = buffer
+            .dropped
+            .saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
     }
 }
 
@@ -41,13 +67,39 @@ impl StdoutStream for PrintedLines {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(self.clone())
     }
+
+    /// Written at once and without a task: the one of wasmtime would start one for each stream that a guest opens.
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait]
+impl Pollable for PrintedLines {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for PrintedLines {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > WRITTEN_AT_ONCE {
+            return Err(StreamError::trap("more is written than there is room for"));
+        }
+        self.print(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITTEN_AT_ONCE)
+    }
 }
 
 impl AsyncWrite for PrintedLines {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = self.capacity.saturating_sub(buffer.len());
-        buffer.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.print(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -1,7 +1,7 @@
 //! Stories of invocations, usage and log lines.
 
 use super::{name, tenant};
-use crate::db::{Entry, InvocationFilter, LogFilter, Page, Repository};
+use crate::db::{Entry, InvocationFilter, Kept, LogFilter, Page, Repository};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, TenantId, VersionDigest};
 use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
@@ -147,6 +147,89 @@ pub async fn log_lines_are_filtered_and_paged(repository: &dyn Repository) {
         ..Default::default()
     };
     assert_eq!(messages(filter).await, ["warn at 20"]);
+}
+
+pub async fn what_is_kept_is_counted_and_the_oldest_leaves(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let other = tenant(repository, "other").await.id;
+    let nothing = Kept::default();
+    assert_eq!(repository.kept(acme).await.unwrap(), nothing);
+    let first = entry(acme, "orders", 10, &[Level::Info, Level::Info]);
+    let second = entry(acme, "orders", 20, &[Level::Info, Level::Info]);
+    let theirs = entry(other, "orders", 15, &[Level::Info]);
+    let batch = [first.clone(), second.clone(), theirs];
+    let kept = repository.record(&batch).await.unwrap();
+    let line = kept[&other].log_bytes;
+    assert!(line > 0);
+    let four = Kept {
+        records: 2,
+        log_bytes: 4 * line,
+    };
+    assert_eq!(kept[&acme], four);
+    // What was there before adds nothing.
+    assert!(repository.record(&batch).await.unwrap().is_empty());
+    assert_eq!(repository.kept(acme).await.unwrap(), four);
+
+    assert_eq!(repository.prune_beyond(acme, four).await.unwrap(), four);
+    let most = Kept {
+        records: 1,
+        log_bytes: 4 * line - 1,
+    };
+    let left = Kept {
+        records: 1,
+        log_bytes: 3 * line,
+    };
+    assert_eq!(repository.prune_beyond(acme, most).await.unwrap(), left);
+    let all = InvocationFilter::default();
+    let records = repository.invocations(acme, &all, Page::first(9)).await.unwrap();
+    assert_eq!(records, [second.record]);
+    let lines = repository
+        .log_lines(acme, &LogFilter::default(), Page::first(9))
+        .await
+        .unwrap();
+    let places: Vec<_> = lines.iter().map(|line| (line.line.at.0, line.position)).collect();
+    assert_eq!(places, [(20, 1), (20, 0), (10, 1)]);
+
+    assert_eq!(repository.prune_before(Timestamp(20)).await.unwrap(), 3);
+    let left = Kept {
+        records: 1,
+        log_bytes: 2 * line,
+    };
+    assert_eq!(repository.kept(acme).await.unwrap(), left);
+    assert_eq!(repository.kept(other).await.unwrap(), nothing);
+    assert_eq!(repository.prune_beyond(acme, nothing).await.unwrap(), nothing);
+    let usage = repository
+        .usage(acme, Timestamp(0), Timestamp(HOUR))
+        .await
+        .unwrap();
+    assert_eq!(usage[0].invocations, 2);
+}
+
+pub async fn every_number_of_the_usage_is_kept_and_summed(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let mut entry = entry(acme, "orders", 10, &[]);
+    // Every field has a value of its own, so that none can stand in for another.
+    let mut numbers = serde_json::to_value(entry.record.usage).unwrap();
+    for (index, (_, number)) in numbers.as_object_mut().unwrap().iter_mut().enumerate() {
+        *number = (index + 1).into();
+    }
+    entry.record.usage = serde_json::from_value(numbers.clone()).unwrap();
+    repository.record(&[entry.clone()]).await.unwrap();
+    let stored = repository.invocation(acme, entry.record.id).await.unwrap();
+    assert_eq!(stored.unwrap().usage, entry.record.usage);
+    let sums = repository
+        .usage(acme, Timestamp(0), Timestamp(HOUR))
+        .await
+        .unwrap();
+    let sums = serde_json::to_value(&sums[0]).unwrap();
+    let mut summed = 0;
+    for (name, sum) in sums.as_object().unwrap() {
+        if let Some(number) = numbers.get(name) {
+            assert_eq!(sum, number, "{name}");
+            summed += 1;
+        }
+    }
+    assert_eq!(summed, 17);
 }
 
 pub async fn pruning_keeps_the_usage(repository: &dyn Repository) {

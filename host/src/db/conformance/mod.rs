@@ -47,6 +47,8 @@ macro_rules! stories {
             audit_entries_come_newest_first,
             an_invocation_is_counted_once,
             log_lines_are_filtered_and_paged,
+            what_is_kept_is_counted_and_the_oldest_leaves,
+            every_number_of_the_usage_is_kept_and_summed,
             pruning_keeps_the_usage,
             routing_reads_everything_of_one_tenant,
             tenants_do_not_see_each_other,

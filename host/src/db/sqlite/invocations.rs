@@ -8,29 +8,29 @@ use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{SqliteRepository, log_lines, row, unavailable};
-use crate::db::{DbError, Entry, InvocationFilter, Invocations, Page, UsageSum};
+use super::{SqliteRepository, kept, log_lines, row, unavailable, usage};
+use crate::db::{DbError, Entry, InvocationFilter, Invocations, Kept, Page, UsageSum};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, TenantId};
-use crate::domain::invocation::{ABANDONED, InvocationRecord};
+use crate::domain::invocation::{ABANDONED, InvocationRecord, Usage};
 use crate::problem::Code;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Rows that one round of pruning deletes, so that it does not keep other writers waiting.
-const PRUNED_AT_ONCE: i64 = 5_000;
-
 #[async_trait]
 impl Invocations for SqliteRepository {
-    async fn record(&self, entries: &[Entry]) -> Result<(), DbError> {
+    async fn record(&self, entries: &[Entry]) -> Result<BTreeMap<TenantId, Kept>, DbError> {
         let mut transaction = self.begin().await?;
         let mut sums: BTreeMap<(TenantId, &PluginName, i64), UsageSum> = BTreeMap::new();
+        let mut added: BTreeMap<TenantId, Kept> = BTreeMap::new();
         for Entry { record, log_lines } in entries {
             if !insert(&mut transaction, record).await? {
                 continue;
             }
+            let added = added.entry(record.tenant).or_default();
+            added.records += 1;
             for (position, line) in log_lines.iter().enumerate() {
-                log_lines::insert(&mut transaction, position, line).await?;
+                added.log_bytes += log_lines::insert(&mut transaction, position, line).await?;
             }
             let hour = record.started_at.0.div_euclid(HOUR_MS) * HOUR_MS;
             sums.entry((record.tenant, &record.plugin, hour))
@@ -38,9 +38,17 @@ impl Invocations for SqliteRepository {
                 .add(record);
         }
         for ((tenant, _, hour), sum) in &sums {
-            add_usage(&mut transaction, *tenant, *hour, sum).await?;
+            usage::add(&mut transaction, *tenant, *hour, sum).await?;
         }
-        transaction.commit().await.map_err(unavailable)
+        for (tenant, kept) in &mut added {
+            *kept = kept::add(&mut transaction, *tenant, *kept).await?;
+        }
+        transaction.commit().await.map_err(unavailable)?;
+        Ok(added)
+    }
+
+    async fn kept(&self, tenant: TenantId) -> Result<Kept, DbError> {
+        kept::read(&self.readers, tenant).await
     }
 
     async fn invocation(
@@ -94,44 +102,21 @@ impl Invocations for SqliteRepository {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<UsageSum>, DbError> {
-        let rows = sqlx::query(
-            "SELECT plugin, SUM(invocations) AS invocations, SUM(failures) AS failures, SUM(cpu_us) AS cpu_us, \
-             SUM(wall_us) AS wall_us, SUM(host_calls) AS host_calls, SUM(sql_statements) AS sql_statements, \
-             SUM(sql_rows) AS sql_rows, SUM(cache_calls) AS cache_calls, SUM(http_requests) AS http_requests, \
-             SUM(http_bytes) AS http_bytes, SUM(log_lines) AS log_lines, SUM(request_bytes) AS request_bytes, \
-             SUM(response_bytes) AS response_bytes \
-             FROM usage_hours WHERE tenant = $1 AND hour >= $2 AND hour < $3 GROUP BY plugin ORDER BY plugin",
-        )
-        .bind(tenant.to_string())
-        .bind(from.0)
-        .bind(to.0)
-        .fetch_all(&self.readers)
-        .await
-        .map_err(unavailable)?;
-        rows.iter().map(read_sum).collect()
+        usage::sums(&self.readers, tenant, from, to).await
     }
 
     async fn prune_before(&self, before: Timestamp) -> Result<u64, DbError> {
         let mut transaction = self.begin().await?;
-        let lines = sqlx::query(
-            "DELETE FROM log_lines WHERE (tenant, invocation, position) IN \
-             (SELECT tenant, invocation, position FROM log_lines WHERE at < $1 LIMIT $2)",
-        )
-        .bind(before.0)
-        .bind(PRUNED_AT_ONCE)
-        .execute(&mut *transaction)
-        .await
-        .map_err(unavailable)?;
-        let invocations = sqlx::query(
-            "DELETE FROM invocations WHERE id IN (SELECT id FROM invocations WHERE started_at < $1 LIMIT $2)",
-        )
-        .bind(before.0)
-        .bind(PRUNED_AT_ONCE)
-        .execute(&mut *transaction)
-        .await
-        .map_err(unavailable)?;
+        let rows = kept::prune_before(&mut transaction, before).await?;
         transaction.commit().await.map_err(unavailable)?;
-        Ok(lines.rows_affected() + invocations.rows_affected())
+        Ok(rows)
+    }
+
+    async fn prune_beyond(&self, tenant: TenantId, most: Kept) -> Result<Kept, DbError> {
+        let mut transaction = self.begin().await?;
+        let left = kept::prune_beyond(&mut transaction, tenant, most).await?;
+        transaction.commit().await.map_err(unavailable)?;
+        Ok(left)
     }
 }
 
@@ -160,58 +145,21 @@ async fn insert(connection: &mut SqliteConnection, record: &InvocationRecord) ->
     )
     .bind(record.principal.as_deref())
     .bind(record.started_at.0)
-    .bind(row::to_json(&record.usage, "invocations.consumed")?)
+    .bind(consumed(&record.usage)?)
     .execute(connection)
     .await
     .map_err(unavailable)?;
     Ok(inserted.rows_affected() > 0)
 }
 
-async fn add_usage(
-    connection: &mut SqliteConnection,
-    tenant: TenantId,
-    hour: i64,
-    sum: &UsageSum,
-) -> Result<(), DbError> {
-    sqlx::query(
-        "INSERT INTO usage_hours (tenant, plugin, hour, invocations, failures, cpu_us, wall_us, host_calls, \
-         sql_statements, sql_rows, cache_calls, http_requests, http_bytes, log_lines, request_bytes, response_bytes) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
-         ON CONFLICT (tenant, plugin, hour) DO UPDATE SET \
-         invocations = usage_hours.invocations + excluded.invocations, \
-         failures = usage_hours.failures + excluded.failures, \
-         cpu_us = usage_hours.cpu_us + excluded.cpu_us, \
-         wall_us = usage_hours.wall_us + excluded.wall_us, \
-         host_calls = usage_hours.host_calls + excluded.host_calls, \
-         sql_statements = usage_hours.sql_statements + excluded.sql_statements, \
-         sql_rows = usage_hours.sql_rows + excluded.sql_rows, \
-         cache_calls = usage_hours.cache_calls + excluded.cache_calls, \
-         http_requests = usage_hours.http_requests + excluded.http_requests, \
-         http_bytes = usage_hours.http_bytes + excluded.http_bytes, \
-         log_lines = usage_hours.log_lines + excluded.log_lines, \
-         request_bytes = usage_hours.request_bytes + excluded.request_bytes, \
-         response_bytes = usage_hours.response_bytes + excluded.response_bytes",
-    )
-    .bind(tenant.to_string())
-    .bind(sum.plugin.as_str())
-    .bind(hour)
-    .bind(row::to_integer(sum.invocations))
-    .bind(row::to_integer(sum.failures))
-    .bind(row::to_integer(sum.cpu_us))
-    .bind(row::to_integer(sum.wall_us))
-    .bind(row::to_integer(sum.host_calls))
-    .bind(row::to_integer(sum.sql_statements))
-    .bind(row::to_integer(sum.sql_rows))
-    .bind(row::to_integer(sum.cache_calls))
-    .bind(row::to_integer(sum.http_requests))
-    .bind(row::to_integer(sum.http_bytes))
-    .bind(row::to_integer(sum.log_lines))
-    .bind(row::to_integer(sum.request_bytes))
-    .bind(row::to_integer(sum.response_bytes))
-    .execute(connection)
-    .await
-    .map_err(unavailable)?;
-    Ok(())
+/// What was consumed, without what was not: most records are of invocations that used little.
+fn consumed(usage: &Usage) -> Result<String, DbError> {
+    const COLUMN: &str = "invocations.consumed";
+    let mut numbers = serde_json::to_value(usage).map_err(|error| DbError::corrupt(COLUMN, error))?;
+    if let Some(numbers) = numbers.as_object_mut() {
+        numbers.retain(|_, number| number.as_u64() != Some(0));
+    }
+    row::to_json(&numbers, COLUMN)
 }
 
 fn read(row: &SqliteRow) -> Result<InvocationRecord, DbError> {
@@ -239,25 +187,6 @@ fn read(row: &SqliteRow) -> Result<InvocationRecord, DbError> {
         principal: row::optional_text(row, "principal")?,
         started_at: row::timestamp(row, "started_at")?,
         usage: row::json(row, "consumed")?,
-    })
-}
-
-fn read_sum(row: &SqliteRow) -> Result<UsageSum, DbError> {
-    Ok(UsageSum {
-        plugin: row::parsed(row, "plugin")?,
-        invocations: row::number(row, "invocations")?,
-        failures: row::number(row, "failures")?,
-        cpu_us: row::number(row, "cpu_us")?,
-        wall_us: row::number(row, "wall_us")?,
-        host_calls: row::number(row, "host_calls")?,
-        sql_statements: row::number(row, "sql_statements")?,
-        sql_rows: row::number(row, "sql_rows")?,
-        cache_calls: row::number(row, "cache_calls")?,
-        http_requests: row::number(row, "http_requests")?,
-        http_bytes: row::number(row, "http_bytes")?,
-        log_lines: row::number(row, "log_lines")?,
-        request_bytes: row::number(row, "request_bytes")?,
-        response_bytes: row::number(row, "response_bytes")?,
     })
 }
 

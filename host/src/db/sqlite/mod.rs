@@ -6,6 +6,7 @@
 mod api_keys;
 mod audit;
 mod invocations;
+mod kept;
 mod log_lines;
 mod plans;
 mod plugins;
@@ -15,6 +16,7 @@ mod secrets;
 mod settings;
 mod tenants;
 mod tokens;
+mod usage;
 
 use std::path::Path;
 use std::time::Duration;
@@ -130,7 +132,7 @@ fn migration_error(error: MigrateError) -> DbError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::conformance;
+    use crate::db::{Invocations as _, conformance};
 
     async fn open() -> (tempfile::TempDir, SqliteRepository) {
         let folder = tempfile::tempdir().unwrap();
@@ -151,6 +153,51 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_database_of_the_first_host_is_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(folder.path().join(FILE_NAME))
+            .create_if_missing(true);
+        let old = SqlitePool::connect_with(options).await.unwrap();
+        let first = MIGRATIONS.iter().next().unwrap().clone();
+        Migrator::with_migrations(vec![first]).run(&old).await.unwrap();
+        let tenant = crate::domain::id::TenantId::generate();
+        let invocation = crate::domain::id::InvocationId::generate();
+        let digest = crate::domain::id::VersionDigest::of(b"1");
+        for statement in [
+            format!("INSERT INTO tenants VALUES ('{tenant}', 'acme', 'standard', '{{}}', 0, 1)"),
+            format!(
+                "INSERT INTO invocations VALUES ('{invocation}', '{tenant}', 'orders', '{digest}', 'http', 'GET', \
+                 '/', 200, NULL, NULL, NULL, 10, '{{\"cpu_us\":7,\"log_lines\":1}}')"
+            ),
+            format!(
+                "INSERT INTO log_lines VALUES ('{tenant}', '{invocation}', 0, 'orders', 10, 2, 'text', '[]')"
+            ),
+            format!(
+                "INSERT INTO usage_hours VALUES ('{tenant}', 'orders', 0, 1, 0, 7, 9, 0, 0, 0, 0, 0, 0, 1, 0, 0)"
+            ),
+        ] {
+            sqlx::query(sqlx::AssertSqlSafe(statement))
+                .execute(&old)
+                .await
+                .unwrap();
+        }
+        old.close().await;
+
+        let new = SqliteRepository::open(folder.path()).await.unwrap();
+        let kept = new.kept(tenant).await.unwrap();
+        assert_eq!((kept.records, kept.log_bytes), (1, 4 + 2 + 200));
+        let record = new.invocation(tenant, invocation).await.unwrap().unwrap();
+        assert_eq!((record.usage.cpu_us, record.usage.queued_us), (7, 0));
+        let hour = crate::domain::clock::Timestamp(3_600_000);
+        let sums = new
+            .usage(tenant, crate::domain::clock::Timestamp(0), hour)
+            .await
+            .unwrap();
+        assert_eq!((sums[0].cpu_us, sums[0].log_bytes), (7, 0));
+    }
+
+    #[tokio::test]
     async fn a_database_of_a_newer_host_is_refused() {
         let (folder, first) = open().await;
         sqlx::query(
@@ -162,7 +209,7 @@ mod tests {
         .unwrap();
         first.close().await;
         let error = SqliteRepository::open(folder.path()).await.unwrap_err();
-        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 1; run a newer mortise or restore a backup from before the upgrade");
+        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 2; run a newer mortise or restore a backup from before the upgrade");
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use crate::domain::plugin::{Activation, Plugin, Version};
 #[async_trait]
 impl Plugins for SqliteRepository {
     async fn plugin(&self, tenant: TenantId, name: &PluginName) -> Result<Option<Plugin>, DbError> {
-        let row = sqlx::query("SELECT * FROM plugins WHERE tenant = $1 AND name = $2")
+        let row = sqlx::query(PLUGIN)
             .bind(tenant.to_string())
             .bind(name.as_str())
             .fetch_optional(&self.readers)
@@ -27,14 +27,13 @@ impl Plugins for SqliteRepository {
 
     async fn plugins(&self, tenant: TenantId, page: Page<PluginName>) -> Result<Vec<Plugin>, DbError> {
         let after = page.after.as_ref().map_or("", PluginName::as_str);
-        let rows =
-            sqlx::query("SELECT * FROM plugins WHERE tenant = $1 AND name > $2 ORDER BY name LIMIT $3")
-                .bind(tenant.to_string())
-                .bind(after)
-                .bind(i64::from(page.limit))
-                .fetch_all(&self.readers)
-                .await
-                .map_err(unavailable)?;
+        let rows = sqlx::query(PLUGINS)
+            .bind(tenant.to_string())
+            .bind(after)
+            .bind(i64::from(page.limit))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
         rows.iter().map(read_plugin).collect()
     }
 
@@ -283,11 +282,24 @@ impl Plugins for SqliteRepository {
     }
 }
 
+/// One plugin, and how many versions it has.
+const PLUGIN: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
+    AND versions.plugin = plugins.name) AS versions FROM plugins WHERE tenant = $1 AND name = $2";
+
+/// The same for those after one.
+const PLUGINS: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
+    AND versions.plugin = plugins.name) AS versions FROM plugins WHERE tenant = $1 AND name > $2 ORDER BY name LIMIT $3";
+
+/// All of a tenant.
+pub(super) const ALL: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
+    AND versions.plugin = plugins.name) AS versions FROM plugins WHERE tenant = $1 ORDER BY name";
+
 pub(super) fn read_plugin(row: &SqliteRow) -> Result<Plugin, DbError> {
     Ok(Plugin {
         name: row::parsed(row, "name")?,
         active: row::optional_parsed(row, "active")?,
         disabled: row::flag(row, "disabled")?,
+        versions: row::number(row, "versions")?,
         created_at: row::timestamp(row, "created_at")?,
     })
 }

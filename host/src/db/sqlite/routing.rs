@@ -77,7 +77,7 @@ impl Routing for SqliteRepository {
             settings.insert(row::text(&row, "name")?, row::text(&row, "value")?);
         }
 
-        let rows = sqlx::query("SELECT * FROM plugins WHERE tenant = $1 ORDER BY name")
+        let rows = sqlx::query(plugins::ALL)
             .bind(&id)
             .fetch_all(&mut *reading)
             .await

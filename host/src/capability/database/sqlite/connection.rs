@@ -183,6 +183,12 @@ impl Connection {
         Ok(())
     }
 
+    /// How large the database is, as this connection sees it.
+    pub(super) fn bytes(&self) -> rusqlite::Result<u64> {
+        let pages: i64 = self.as_host(|raw| raw.query_row("PRAGMA page_count", [], |row| row.get(0)))?;
+        Ok(u64::try_from(pages).unwrap_or(0).saturating_mul(PAGE_BYTES))
+    }
+
     /// True where it can be given to somebody else.
     pub(super) fn is_clean(&self) -> bool {
         !self.broken && self.purpose != Use::Migrate && self.raw.is_autocommit()

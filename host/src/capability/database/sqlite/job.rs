@@ -143,7 +143,8 @@ pub(super) fn with_connection<T>(
     database_bytes: u64,
     work: impl FnOnce(&mut Connection) -> Result<T, DatabaseError>,
 ) -> Result<T, DatabaseError> {
-    let (tenant, schema) = (lease.tenant.id, lease.tenant.schema());
+    let (open, schema) = (lease.tenant.clone(), lease.tenant.schema());
+    let tenant = open.id;
     let opened = lease.connection().and_then(|connection| {
         connection.refresh(database_bytes, schema)?;
         Ok(connection)
@@ -163,6 +164,8 @@ pub(super) fn with_connection<T>(
     let result = work(connection);
     if connection.broken {
         tracing::error!(%tenant, error = ?result.as_ref().err(), "a tenant's database fails");
+    } else {
+        open.note_bytes(connection);
     }
     result
 }

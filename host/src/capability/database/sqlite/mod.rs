@@ -152,6 +152,11 @@ impl Databases {
         Ok(())
     }
 
+    /// How large a tenant's database was after its last statement; zero where it is not open.
+    pub fn bytes(&self, tenant: TenantId) -> u64 {
+        self.recent.get(&tenant).map_or(0, |tenant| tenant.bytes())
+    }
+
     /// How many tenants' databases are open.
     pub fn open_tenants(&self) -> usize {
         self.recent.run_pending_tasks();

@@ -39,6 +39,8 @@ pub(super) struct Tenant {
     cursors: Slots,
     /// Counts the migrations that ran; connections throw away what they compiled before.
     schema: AtomicU64,
+    /// Bytes of the file after the last statement.
+    bytes: AtomicU64,
     /// The file exists and is in WAL mode, so that it can be opened for reading only. Also taken to make it so.
     ready: Mutex<bool>,
     closed: AtomicBool,
@@ -80,6 +82,7 @@ impl Tenant {
             readers: Slots::new(Role::Reader),
             cursors: Slots::new(Role::Cursor),
             schema: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
             ready: Mutex::new(false),
             closed: AtomicBool::new(false),
         }
@@ -120,6 +123,23 @@ impl Tenant {
     /// Which schema holds; another number after each change.
     pub(super) fn schema(&self) -> u64 {
         self.schema.load(Ordering::Acquire)
+    }
+
+    /// How large the database was after the last statement; zero before the first.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Remembers how large the database is. Only a writer changes that.
+    pub(super) fn note_bytes(&self, connection: &Connection) {
+        if connection.purpose != Use::Read || self.bytes() == 0 {
+            match connection.bytes() {
+                Ok(bytes) => self.bytes.store(bytes, Ordering::Relaxed),
+                Err(error) => {
+                    tracing::debug!(tenant = %self.id, %error, "a database does not say how large it is")
+                }
+            }
+        }
     }
 
     /// Lets nobody in any more, waits for those inside, and removes the files. What does not end by `deadline` keeps

@@ -1,0 +1,178 @@
+//! How much is kept of each tenant, and what leaves when that is too much or too old.
+//!
+//! The counts change in the transaction that changes the rows, so that they are as true as the rows are.
+
+use std::collections::BTreeMap;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::{row, unavailable};
+use crate::db::{DbError, Kept};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::TenantId;
+use crate::domain::units::as_u64;
+
+/// Rows of each kind that one round of pruning deletes, so that it does not keep other writers waiting.
+const PRUNED_AT_ONCE: u32 = 5_000;
+
+/// What is kept of a tenant.
+pub(super) async fn read(readers: &SqlitePool, tenant: TenantId) -> Result<Kept, DbError> {
+    let row = sqlx::query("SELECT records, log_bytes FROM kept WHERE tenant = $1")
+        .bind(tenant.to_string())
+        .fetch_optional(readers)
+        .await
+        .map_err(unavailable)?;
+    row.as_ref().map_or(Ok(Kept::default()), from_row)
+}
+
+/// Adds what was written of a tenant, and gives back what is kept now.
+pub(super) async fn add(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    added: Kept,
+) -> Result<Kept, DbError> {
+    let row = sqlx::query(
+        "INSERT INTO kept (tenant, records, log_bytes) VALUES ($1, $2, $3) ON CONFLICT (tenant) DO UPDATE SET \
+         records = kept.records + excluded.records, log_bytes = kept.log_bytes + excluded.log_bytes \
+         RETURNING records, log_bytes",
+    )
+    .bind(tenant.to_string())
+    .bind(row::to_integer(added.records))
+    .bind(row::to_integer(added.log_bytes))
+    .fetch_one(connection)
+    .await
+    .map_err(unavailable)?;
+    from_row(&row)
+}
+
+/// Deletes what is older than `before`, and gives back how many rows went.
+pub(super) async fn prune_before(
+    connection: &mut SqliteConnection,
+    before: Timestamp,
+) -> Result<u64, DbError> {
+    let lines = sqlx::query(
+        "DELETE FROM log_lines WHERE (tenant, invocation, position) IN \
+         (SELECT tenant, invocation, position FROM log_lines WHERE at < $1 LIMIT $2) \
+         RETURNING tenant, 0 AS records, octet_length(message) + octet_length(fields) + 200 AS log_bytes",
+    )
+    .bind(before.0)
+    .bind(PRUNED_AT_ONCE)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(unavailable)?;
+    let invocations = sqlx::query(
+        "DELETE FROM invocations WHERE id IN (SELECT id FROM invocations WHERE started_at < $1 LIMIT $2) \
+         RETURNING tenant, 1 AS records, 0 AS log_bytes",
+    )
+    .bind(before.0)
+    .bind(PRUNED_AT_ONCE)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(unavailable)?;
+    let mut gone: BTreeMap<TenantId, Kept> = BTreeMap::new();
+    for row in lines.iter().chain(&invocations) {
+        let of_row = from_row(row)?;
+        let gone = gone.entry(row::parsed(row, "tenant")?).or_default();
+        gone.records += of_row.records;
+        gone.log_bytes += of_row.log_bytes;
+    }
+    for (tenant, gone) in gone {
+        subtract(connection, tenant, gone).await?;
+    }
+    Ok(as_u64(lines.len() + invocations.len()))
+}
+
+/// Deletes the oldest of what a tenant has beyond `most`, and gives back what is kept then.
+pub(super) async fn prune_beyond(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    most: Kept,
+) -> Result<Kept, DbError> {
+    let nothing = Kept::default();
+    let kept = add(connection, tenant, nothing).await?;
+    let gone = Kept {
+        records: delete_records(connection, tenant, kept.records.saturating_sub(most.records)).await?,
+        log_bytes: delete_lines(connection, tenant, kept.log_bytes.saturating_sub(most.log_bytes)).await?,
+    };
+    subtract(connection, tenant, gone).await?;
+    add(connection, tenant, nothing).await
+}
+
+/// Deletes so many of the oldest records, as far as one round goes.
+async fn delete_records(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    records: u64,
+) -> Result<u64, DbError> {
+    if records == 0 {
+        return Ok(0);
+    }
+    let deleted = sqlx::query(
+        "DELETE FROM invocations WHERE id IN (SELECT id FROM invocations WHERE tenant = $1 ORDER BY id LIMIT $2)",
+    )
+    .bind(tenant.to_string())
+    .bind(row::to_integer(records.min(PRUNED_AT_ONCE.into())))
+    .execute(connection)
+    .await
+    .map_err(unavailable)?;
+    Ok(deleted.rows_affected())
+}
+
+/// Deletes the oldest lines that have so many bytes together, as far as one round goes. Gives back their bytes.
+async fn delete_lines(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    bytes: u64,
+) -> Result<u64, DbError> {
+    if bytes == 0 {
+        return Ok(0);
+    }
+    let oldest = sqlx::query(
+        "SELECT at, invocation, position, octet_length(message) + octet_length(fields) + 200 AS bytes \
+         FROM log_lines WHERE tenant = $1 ORDER BY at, invocation, position LIMIT $2",
+    )
+    .bind(tenant.to_string())
+    .bind(PRUNED_AT_ONCE)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(unavailable)?;
+    let (mut freed, mut last) = (0, None);
+    for line in &oldest {
+        if freed >= bytes {
+            break;
+        }
+        freed += row::number::<u64>(line, "bytes")?;
+        last = Some(line);
+    }
+    let Some(last) = last else { return Ok(0) };
+    sqlx::query("DELETE FROM log_lines WHERE tenant = $1 AND (at, invocation, position) <= ($2, $3, $4)")
+        .bind(tenant.to_string())
+        .bind(row::integer(last, "at")?)
+        .bind(row::text(last, "invocation")?)
+        .bind(row::integer(last, "position")?)
+        .execute(connection)
+        .await
+        .map_err(unavailable)?;
+    Ok(freed)
+}
+
+async fn subtract(connection: &mut SqliteConnection, tenant: TenantId, gone: Kept) -> Result<(), DbError> {
+    sqlx::query(
+        "UPDATE kept SET records = MAX(0, records - $2), log_bytes = MAX(0, log_bytes - $3) WHERE tenant = $1",
+    )
+    .bind(tenant.to_string())
+    .bind(row::to_integer(gone.records))
+    .bind(row::to_integer(gone.log_bytes))
+    .execute(connection)
+    .await
+    .map_err(unavailable)?;
+    Ok(())
+}
+
+fn from_row(row: &SqliteRow) -> Result<Kept, DbError> {
+    Ok(Kept {
+        records: row::number(row, "records")?,
+        log_bytes: row::number(row, "log_bytes")?,
+    })
+}

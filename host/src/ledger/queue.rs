@@ -1,0 +1,352 @@
+//! What waits to be written: a queue for each tenant, of which the writer takes in turn.
+//!
+//! The queues share one room. Where it is full, whoever holds most of it gives way, so that a tenant within its share
+//! loses nothing, however much another one sends.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::Entry;
+use crate::db::Kept;
+use crate::domain::id::TenantId;
+use crate::domain::log_line::LogLine;
+
+/// Entries of all tenants together.
+pub(super) const MOST_ENTRIES: usize = 8_192;
+
+/// Bytes of log lines of all tenants together, those included that are being written. Plugins choose how much they
+/// log, so the room is bounded by this too: beyond it an entry goes without its lines, and the usage stays true.
+pub(super) const MOST_LOG_BYTES: usize = 64 * 1024 * 1024;
+
+/// Entries of one transaction.
+pub(super) const BATCH_ENTRIES: usize = 500;
+
+/// How long the first entry of a batch waits for others: what a crash may lose.
+const BATCH_WAIT: Duration = Duration::from_millis(200);
+
+/// The queues of all tenants.
+#[derive(Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+/// What the writer takes at once.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub entries: Vec<Entry>,
+    /// What is to be kept at most of each tenant in it.
+    pub most: BTreeMap<TenantId, Kept>,
+    /// Who waits until this and everything before it is written.
+    pub flushed: Vec<oneshot::Sender<()>>,
+}
+
+/// What had to give way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct GaveWay {
+    /// Entries dropped.
+    pub entries: u64,
+    /// Entries that lost their log lines.
+    pub lines: u64,
+}
+
+#[derive(Default)]
+struct State {
+    tenants: HashMap<TenantId, Waiting>,
+    /// The tenants in `tenants`, in the order of their turns.
+    turns: VecDeque<TenantId>,
+    entries: usize,
+    log_bytes: usize,
+    flushed: Vec<oneshot::Sender<()>>,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    entries: VecDeque<Box<Entry>>,
+    log_bytes: usize,
+    most: Kept,
+}
+
+impl Queue {
+    /// Takes an entry of a tenant of which `most` is to be kept at most. It does not wait.
+    pub fn push(&self, entry: Entry, most: Kept) -> GaveWay {
+        let mut state = self.lock();
+        let gave_way = state.push(Box::new(entry), most);
+        let due = state.entries == 1 || state.entries >= BATCH_ENTRIES;
+        drop(state);
+        if due {
+            self.changed.notify_one();
+        }
+        gave_way
+    }
+
+    /// Tells `flushed` once everything that was pushed before is written.
+    pub fn flush(&self, flushed: oneshot::Sender<()>) {
+        self.lock().flushed.push(flushed);
+        self.changed.notify_one();
+    }
+
+    /// Nothing comes any more.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// The next batch: what comes within its time, until it is full or somebody waits for it. `None` when the queue is
+    /// closed and empty.
+    pub async fn next(&self) -> Option<Batch> {
+        while self.lock().is_empty() {
+            if self.lock().closed {
+                return None;
+            }
+            self.changed.notified().await;
+        }
+        let deadline = Instant::now() + BATCH_WAIT;
+        while !self.lock().is_due() && timeout_at(deadline, self.changed.notified()).await.is_ok() {}
+        Some(self.lock().take())
+    }
+
+    /// The log lines of a batch are written, or given up.
+    pub fn written(&self, log_bytes: usize) {
+        let mut state = self.lock();
+        state.log_bytes = state.log_bytes.saturating_sub(log_bytes);
+    }
+
+    /// Bytes of log lines that wait or are being written.
+    #[cfg(test)]
+    pub fn log_bytes(&self) -> usize {
+        self.lock().log_bytes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn push(&mut self, mut entry: Box<Entry>, most: Kept) -> GaveWay {
+        let mut gave_way = GaveWay::default();
+        let tenant = entry.record.tenant;
+        while self.log_bytes + log_bytes(&entry) > MOST_LOG_BYTES {
+            let own = self.tenants.get(&tenant).map_or(0, |own| own.log_bytes) + log_bytes(&entry);
+            match self.tenants.values_mut().max_by_key(|waiting| waiting.log_bytes) {
+                Some(largest) if largest.log_bytes > own => self.log_bytes -= largest.lose_lines(),
+                _ => lose_lines(&mut entry),
+            }
+            gave_way.lines += 1;
+        }
+        if self.entries >= MOST_ENTRIES {
+            let own = self.tenants.get(&tenant).map_or(0, |own| own.entries.len());
+            let largest = self
+                .tenants
+                .values_mut()
+                .max_by_key(|waiting| waiting.entries.len());
+            gave_way.entries += 1;
+            match largest {
+                Some(largest) if largest.entries.len() > own + 1 => {
+                    self.log_bytes -= largest.lose_entry();
+                    self.entries -= 1;
+                }
+                _ => return gave_way,
+            }
+        }
+        let waiting = self.tenants.entry(tenant).or_default();
+        if waiting.entries.is_empty() {
+            self.turns.push_back(tenant);
+        }
+        let bytes = log_bytes(&entry);
+        waiting.log_bytes += bytes;
+        waiting.most = most;
+        waiting.entries.push_back(entry);
+        self.log_bytes += bytes;
+        self.entries += 1;
+        gave_way
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries == 0 && self.flushed.is_empty()
+    }
+
+    fn is_due(&self) -> bool {
+        self.entries >= BATCH_ENTRIES || !self.flushed.is_empty() || self.closed
+    }
+
+    /// A batch, an entry of each tenant in turn. Whoever waits for it gets everything that is there.
+    fn take(&mut self) -> Batch {
+        let mut batch = Batch {
+            flushed: std::mem::take(&mut self.flushed),
+            ..Batch::default()
+        };
+        let most = if batch.flushed.is_empty() {
+            BATCH_ENTRIES
+        } else {
+            usize::MAX
+        };
+        while batch.entries.len() < most {
+            let Some(tenant) = self.turns.pop_front() else {
+                break;
+            };
+            let Some(waiting) = self.tenants.get_mut(&tenant) else {
+                continue;
+            };
+            if let Some(entry) = waiting.entries.pop_front() {
+                waiting.log_bytes -= log_bytes(&entry);
+                self.entries -= 1;
+                batch.most.insert(tenant, waiting.most);
+                batch.entries.push(*entry);
+            }
+            if waiting.entries.is_empty() {
+                self.tenants.remove(&tenant);
+            } else {
+                self.turns.push_back(tenant);
+            }
+        }
+        batch
+    }
+}
+
+impl Waiting {
+    /// Gives up the lines of the newest entry that has some. Gives back their bytes.
+    fn lose_lines(&mut self) -> usize {
+        let newest = self
+            .entries
+            .iter_mut()
+            .rev()
+            .find(|entry| !entry.log_lines.is_empty());
+        let bytes = newest.map_or(0, |entry| {
+            let bytes = log_bytes(entry);
+            lose_lines(entry);
+            bytes
+        });
+        self.log_bytes -= bytes;
+        bytes
+    }
+
+    /// Gives up the newest entry. Gives back the bytes of its lines.
+    fn lose_entry(&mut self) -> usize {
+        let bytes = self.entries.pop_back().map_or(0, |entry| log_bytes(&entry));
+        self.log_bytes -= bytes;
+        bytes
+    }
+}
+
+/// What the lines of an entry take in memory, roughly.
+pub(super) fn log_bytes(entry: &Entry) -> usize {
+    entry.log_lines.iter().map(LogLine::bytes).sum()
+}
+
+fn lose_lines(entry: &mut Entry) {
+    keep_lines(entry, 0);
+}
+
+/// Gives up the lines of an entry but for the first `kept`. The record says so.
+pub(super) fn keep_lines(entry: &mut Entry, kept: usize) {
+    let lost = entry.log_lines.len().saturating_sub(kept);
+    if lost == 0 {
+        return;
+    }
+    entry.log_lines.truncate(kept);
+    let bytes = log_bytes(entry);
+    let usage = &mut entry.record.usage;
+    let lost = u32::try_from(lost).unwrap_or(u32::MAX);
+    usage.log_lines_dropped = usage.log_lines_dropped.saturating_add(lost);
+    usage.log_lines = usage.log_lines.saturating_sub(lost);
+    usage.log_bytes = crate::domain::units::as_u64(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::conformance::entry;
+    use crate::domain::log_line::Level;
+
+    fn with_line(tenant: TenantId, bytes: usize) -> Entry {
+        let mut entry = entry(tenant, "orders", 1, &[Level::Info]);
+        entry.log_lines[0].message = "x".repeat(bytes);
+        entry.log_lines[0].fields.clear();
+        entry.record.usage.log_lines = 1;
+        entry
+    }
+
+    fn push(queue: &Queue, entry: Entry) -> GaveWay {
+        queue.push(entry, Kept::default())
+    }
+
+    fn of(batch: &Batch, tenant: TenantId) -> usize {
+        let entries = batch.entries.iter();
+        entries.filter(|entry| entry.record.tenant == tenant).count()
+    }
+
+    #[test]
+    fn whoever_floods_gives_way_to_the_others() {
+        let queue = Queue::default();
+        let (loud, quiet) = (TenantId::generate(), TenantId::generate());
+        for _ in 0..MOST_ENTRIES {
+            assert_eq!(push(&queue, entry(loud, "orders", 1, &[])), GaveWay::default());
+        }
+        let one = GaveWay { entries: 1, lines: 0 };
+        assert_eq!(push(&queue, entry(loud, "orders", 1, &[])), one);
+        for _ in 0..MOST_ENTRIES / 2 {
+            assert_eq!(push(&queue, entry(quiet, "orders", 1, &[])), one);
+        }
+        // Now each has its half, and whoever sends more loses its own.
+        push(&queue, entry(quiet, "orders", 1, &[]));
+        push(&queue, entry(loud, "orders", 1, &[]));
+        let (done, _waits) = oneshot::channel();
+        queue.flush(done);
+        let batch = queue.lock().take();
+        assert_eq!(
+            (of(&batch, loud), of(&batch, quiet)),
+            (MOST_ENTRIES / 2, MOST_ENTRIES / 2)
+        );
+        assert_eq!(queue.lock().entries, 0);
+    }
+
+    #[test]
+    fn a_batch_takes_of_each_tenant_in_turn() {
+        let queue = Queue::default();
+        let (loud, quiet) = (TenantId::generate(), TenantId::generate());
+        for _ in 0..3 * BATCH_ENTRIES {
+            push(&queue, entry(loud, "orders", 1, &[]));
+        }
+        for _ in 0..3 {
+            push(&queue, entry(quiet, "orders", 1, &[]));
+        }
+        let batch = queue.lock().take();
+        assert_eq!((of(&batch, loud), of(&batch, quiet)), (BATCH_ENTRIES - 3, 3));
+    }
+
+    #[test]
+    fn lines_of_the_loudest_are_lost_first_and_no_record() {
+        let queue = Queue::default();
+        let (loud, quiet) = (TenantId::generate(), TenantId::generate());
+        let part = MOST_LOG_BYTES / 64;
+        for _ in 0..64 {
+            assert_eq!(push(&queue, with_line(loud, part)), GaveWay::default());
+        }
+        let one = GaveWay { entries: 0, lines: 1 };
+        assert_eq!(push(&queue, with_line(loud, 1)), one);
+        assert_eq!(push(&queue, with_line(quiet, part)), one);
+        assert_eq!(queue.log_bytes(), MOST_LOG_BYTES);
+        let batch = queue.lock().take();
+        let lines = |tenant| {
+            let entries = batch.entries.iter();
+            let entries = entries.filter(move |entry| entry.record.tenant == tenant);
+            entries.map(|entry| entry.record.usage).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(quiet)[0].log_lines, 1);
+        let loud = lines(loud);
+        assert_eq!(loud.len(), 65);
+        assert_eq!(loud.iter().map(|usage| usage.log_lines).sum::<u32>(), 63);
+        assert_eq!(loud.iter().map(|usage| usage.log_lines_dropped).sum::<u32>(), 2);
+        // The lines are counted until they are written.
+        assert_eq!(queue.log_bytes(), MOST_LOG_BYTES);
+        queue.written(MOST_LOG_BYTES);
+        assert_eq!(queue.log_bytes(), 0);
+    }
+}

@@ -1,0 +1,117 @@
+//! What a plugin may log, how much of it a tenant may send in a while, and how much is kept.
+
+use std::time::Duration;
+
+use serde_json::json;
+use test_artifacts::CAPABILITIES;
+
+use super::{around, bytes, kept, usage};
+use crate::app::{App, Reply, TestTenant, open_manifest};
+
+async fn deploy(app: &App) -> TestTenant<'_> {
+    let acme = app.tenant("acme").await;
+    acme.deploy(CAPABILITIES, &open_manifest("caps", ""), &[]).await;
+    acme
+}
+
+/// Logs so many lines of the same length.
+async fn log(app: &App, lines: u64) -> Reply {
+    let input = json!({ "message": "x".repeat(100), "lines": lines });
+    app.post("/acme/caps/log").json(&input).send().await.expect(200)
+}
+
+/// Bytes of a line that `log` writes: its text, and its index in a field.
+const LINE: u64 = 100 + 6;
+
+/// Insists on the lines that were kept and lost of three.
+async fn has_kept(acme: &TestTenant<'_>, reply: &Reply, lines: u64) {
+    assert_eq!(usage(acme, reply, "log_lines").await, lines);
+    assert_eq!(usage(acme, reply, "log_lines_dropped").await, 3 - lines);
+    assert_eq!(usage(acme, reply, "log_bytes").await, lines * LINE);
+    assert_eq!(acme.log(reply).await.len() as u64, lines);
+}
+
+#[tokio::test]
+pub async fn log_lines() {
+    let app = App::start().await;
+    let acme = deploy(&app).await;
+    for (limit, _) in around(3) {
+        acme.limit(&json!({ "log_lines": limit })).await;
+        has_kept(&acme, &log(&app, 3).await, limit.min(3)).await;
+    }
+}
+
+#[tokio::test]
+pub async fn log_bytes() {
+    let app = App::start().await;
+    let acme = deploy(&app).await;
+    for (limit, fits) in around(3 * LINE) {
+        acme.limit(&json!({ "log_bytes": bytes(limit) })).await;
+        has_kept(&acme, &log(&app, 3).await, if fits { 3 } else { 2 }).await;
+    }
+}
+
+#[tokio::test]
+pub async fn log_burst() {
+    let app = App::start().await;
+    let acme = deploy(&app).await;
+    for (limit, fits) in around(3 * LINE) {
+        let limits = json!({ "log_burst": bytes(limit), "log_bytes_per_second": bytes(3 * LINE) });
+        acme.limit(&limits).await;
+        app.advance(Duration::from_secs(60));
+        has_kept(&acme, &log(&app, 3).await, if fits { 3 } else { 2 }).await;
+    }
+}
+
+#[tokio::test]
+pub async fn log_bytes_per_second() {
+    let app = App::start().await;
+    let acme = deploy(&app).await;
+    for (limit, fits) in around(3 * LINE) {
+        let limits = json!({ "log_burst": bytes(3 * LINE), "log_bytes_per_second": bytes(limit) });
+        acme.limit(&limits).await;
+        app.advance(Duration::from_secs(60));
+        has_kept(&acme, &log(&app, 3).await, 3).await;
+        app.advance(Duration::from_secs(1));
+        has_kept(&acme, &log(&app, 3).await, if fits { 3 } else { 2 }).await;
+    }
+}
+
+#[tokio::test]
+pub async fn log_size() {
+    let app = App::start().await;
+    let acme = deploy(&app).await;
+    log(&app, 3).await;
+    let needed = kept(&app, &acme, "log_bytes").await;
+    assert!(needed > 3 * LINE, "{needed}");
+    for (limit, fits) in around(needed) {
+        acme.limit(&json!({ "log_size": bytes(limit) })).await;
+        let reply = log(&app, 3).await;
+        let lines: u64 = if fits { 3 } else { 2 };
+        assert_eq!(kept(&app, &acme, "log_bytes").await, needed * lines / 3);
+        // What was logged before has left; of these, the oldest where they are too many.
+        assert_eq!(acme.log(&reply).await.len() as u64, lines);
+    }
+}
+
+#[tokio::test]
+pub async fn records_kept() {
+    let app = App::start().await;
+    let acme = deploy(&app).await;
+    for (limit, _) in around(3) {
+        acme.limit(&json!({ "records_kept": limit })).await;
+        let mut last = log(&app, 0).await;
+        for _ in 0..2 {
+            last = log(&app, 0).await;
+        }
+        assert!(acme.invocation(&last).await["status"] == 200);
+        let left = kept(&app, &acme, "records").await;
+        assert_eq!(left, limit, "from the second round on there are more than three");
+        let page = app
+            .admin("GET", &acme.path("/invocations"))
+            .send()
+            .await
+            .expect(200);
+        assert_eq!(page.json()["items"].as_array().unwrap().len() as u64, left);
+    }
+}

@@ -1,0 +1,137 @@
+//! Every limit, one below, at and one above what is needed, with the figure in the record that shows how much of it was
+//! used. Times cannot be met to the unit; for those, one limit that is too short and one that is long enough.
+
+mod cache;
+pub mod greedy;
+mod handed_over;
+mod logs;
+mod outbound;
+mod requests;
+mod sandbox;
+mod sql;
+mod uploads;
+
+use std::collections::BTreeSet;
+
+use mortise::domain::limits::Limits;
+use serde_json::{Value, json};
+
+use crate::app::{App, Reply, TestTenant};
+use crate::gateway::load;
+
+/// The test of each limit. One that is missing here fails below.
+const TESTS: &[(&str, fn())] = &[
+    ("memory", sandbox::memory),
+    ("cpu", sandbox::cpu),
+    ("wall", sandbox::wall),
+    ("request_body", requests::request_body),
+    ("response_body", requests::response_body),
+    ("response_backlog", requests::response_backlog),
+    ("concurrency", requests::concurrency),
+    ("queue", requests::queue),
+    (
+        "share",
+        load::a_tenant_with_a_larger_share_gets_more_of_a_busy_thread,
+    ),
+    ("queue_wait", requests::queue_wait),
+    ("requests_per_second", requests::requests_per_second),
+    ("request_burst", requests::request_burst),
+    ("host_calls", handed_over::host_calls),
+    ("host_call_bytes", handed_over::host_call_bytes),
+    ("handles", handed_over::handles),
+    ("sql_statements", sql::sql_statements),
+    ("sql_time", sql::sql_time),
+    ("sql_rows", sql::sql_rows),
+    ("sql_bytes", sql::sql_bytes),
+    ("database_size", sql::database_size),
+    ("cache_size", cache::cache_size),
+    ("cache_value", cache::cache_value),
+    ("http_requests", outbound::http_requests),
+    ("http_concurrency", outbound::http_concurrency),
+    ("http_response_body", outbound::http_response_body),
+    ("http_connect", outbound::http_connect),
+    ("http_first_byte", outbound::http_first_byte),
+    ("http_total", outbound::http_total),
+    ("log_lines", logs::log_lines),
+    ("log_bytes", logs::log_bytes),
+    ("log_bytes_per_second", logs::log_bytes_per_second),
+    ("log_burst", logs::log_burst),
+    ("log_size", logs::log_size),
+    ("records_kept", logs::records_kept),
+    ("component_size", uploads::component_size),
+    ("compiled_size", uploads::compiled_size),
+    ("versions_kept", uploads::versions_kept),
+];
+
+#[test]
+fn every_limit_has_a_test() {
+    let tested: BTreeSet<&str> = TESTS.iter().map(|(name, _)| *name).collect();
+    let limits: BTreeSet<&str> = Limits::ALL.iter().map(|limit| limit.name).collect();
+    assert_eq!(tested, limits);
+    assert_eq!(tested.len(), TESTS.len(), "a limit stands twice in the table");
+}
+
+/// Every limit of an invocation is lowered by a manifest; one of the tenant is refused there.
+#[test]
+fn a_manifest_lowers_every_limit_of_an_invocation_and_none_of_the_tenant() {
+    use mortise::domain::limits::Owner;
+    use mortise::domain::manifest::Manifest;
+    let mut value = toml_of(&Limits::default());
+    for limit in Limits::ALL {
+        let low = match value.remove(limit.name).unwrap() {
+            Value::Number(_) => "1".to_owned(),
+            Value::String(text) if text.ends_with('s') || text.ends_with('n') => "'1ms'".to_owned(),
+            _ => "'1B'".to_owned(),
+        };
+        let manifest = format!(
+            "[plugin]\nname = 'p'\nversion = '1'\n[limits]\n{} = {low}\n",
+            limit.name
+        );
+        match (limit.owner, Manifest::parse(&manifest)) {
+            (Owner::Invocation, Ok(manifest)) => {
+                let lowered = toml_of(&Limits::default().lowered_by(&manifest.limits));
+                assert_eq!(lowered[limit.name].to_string().replace('"', "'"), low);
+            }
+            (Owner::Tenant, Err(error)) => {
+                assert!(error.to_string().contains("is the tenant's"), "{error}");
+            }
+            (owner, outcome) => panic!("{} of {owner:?}: {outcome:?}", limit.name),
+        }
+    }
+}
+
+fn toml_of(limits: &Limits) -> serde_json::Map<String, Value> {
+    serde_json::to_value(limits).unwrap().as_object().unwrap().clone()
+}
+
+/// What a limit is tried with where `needed` is needed, and whether that is enough.
+fn around(needed: u64) -> [(u64, bool); 3] {
+    [(needed - 1, false), (needed, true), (needed + 1, true)]
+}
+
+/// A limit in bytes.
+fn bytes(count: u64) -> Value {
+    json!(format!("{count}B"))
+}
+
+/// One figure of the record of the invocation that gave `reply`.
+async fn usage(tenant: &TestTenant<'_>, reply: &Reply, figure: &str) -> u64 {
+    let record = tenant.invocation(reply).await;
+    record["usage"][figure]
+        .as_u64()
+        .unwrap_or_else(|| panic!("{figure}: {record}"))
+}
+
+/// What the host keeps of the tenant's invocations.
+async fn kept(app: &App, tenant: &TestTenant<'_>, what: &str) -> u64 {
+    app.host.close().await;
+    let page = app
+        .admin("GET", &tenant.path("/usage"))
+        .send()
+        .await
+        .expect(200)
+        .json();
+    page["kept"][what]
+        .as_u64()
+        .unwrap_or_else(|| panic!("{what}: {page}"))
+}
