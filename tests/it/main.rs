@@ -13,6 +13,7 @@ mod faults;
 mod gateway;
 mod guests;
 mod http_client;
+mod metrics;
 mod process;
 mod routing;
 mod upload;

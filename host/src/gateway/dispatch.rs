@@ -23,6 +23,7 @@ use crate::domain::id::InvocationId;
 use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Usage};
 use crate::domain::log_line::Level;
 use crate::domain::principal::Principal;
+use crate::metrics::Ended;
 use crate::problem::{Code, Problem};
 use crate::routing::Standing;
 use crate::runtime::{Failure, Finished};
@@ -60,6 +61,7 @@ pub async fn dispatch(
         .gate
         .admit()
         .map_err(|full| overloaded(full.retry_after))?;
+    let _admitted = gateway.requests.admitted.hold();
     let bytes = body::read(
         &parts.headers,
         request_body,
@@ -79,6 +81,7 @@ pub async fn dispatch(
         })?
         .map_err(Problem::internal)?;
 
+    let waiting = gateway.requests.waiting.hold();
     let _turn = admitted
         .turn()
         .await
@@ -88,6 +91,7 @@ pub async fn dispatch(
     let _instance = tokio::time::timeout(limits.queue_wait.0, instance)
         .await
         .map_err(|_| overloaded(limits.queue_wait.0))?;
+    drop(waiting);
 
     let request_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let invocation = Invocation {
@@ -235,6 +239,12 @@ fn finish(
 }
 
 fn record(gateway: &Gateway, target: &Target, method: &Method, invocation: Invocation, ending: Ending) {
+    let ended = match &ending {
+        Ending::Answered(_) => Ended::Answered,
+        Ending::Failed(_) => Ended::Failed,
+        Ending::Abandoned => Ended::Abandoned,
+    };
+    gateway.requests.invocation(ended, invocation.usage.cpu_us);
     let (status, code, blame) = match ending {
         Ending::Answered(status) => (status.as_u16(), None, None),
         Ending::Failed(code) => (code.status().as_u16(), Some(code.as_str()), Some(code.blame())),

@@ -26,6 +26,7 @@ use crate::domain::clock::SharedClock;
 use crate::gateway::{self, Gateway};
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
+use crate::metrics::{Connections, Observer};
 use crate::routing::{Builder, Routing};
 use crate::runtime::{Runtime, RuntimeSettings};
 use crate::vault::{HostKey, Vault};
@@ -37,6 +38,7 @@ pub struct Host {
     draining: CancellationToken,
     ledger: Arc<Ledger>,
     clock: SharedClock,
+    connections: Connections,
     retention: std::time::Duration,
     operator_token: PathBuf,
     /// Held for as long as the host is open: no other one may use the folder.
@@ -123,18 +125,26 @@ impl Host {
         let draining = CancellationToken::new();
         let gateway = Gateway::new(
             routing,
-            runtime,
+            runtime.clone(),
             ledger.clone(),
             clock.clone(),
             config.runtime.instances,
             config.server.body_timeout,
             draining.clone(),
         );
+        let connections = Connections::default();
+        let observer = Observer {
+            requests: gateway.requests(),
+            connections: connections.clone(),
+            runtime,
+            services,
+            ledger: ledger.clone(),
+        };
         let admin = AdminState::new(
             db,
             lifecycle,
             vault,
-            ledger.clone(),
+            Arc::new(observer),
             clock.clone(),
             draining.clone(),
         );
@@ -144,6 +154,7 @@ impl Host {
             draining,
             ledger,
             clock,
+            connections,
             retention: config.retention.invocations.0,
             operator_token,
             _folder: folder,
@@ -158,6 +169,11 @@ impl Host {
     /// The routes for operators and customers.
     pub fn admin_router(&self) -> Router {
         self.admin.clone()
+    }
+
+    /// Counts the open connections of the listeners.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// The file that holds the first token of the operator.

@@ -52,6 +52,15 @@ pub struct LedgerCounts {
     pub lost: u64,
 }
 
+/// What waits to be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerHeld {
+    /// Entries in the queue.
+    pub entries: u64,
+    /// Bytes of log lines, in the queue or being written.
+    pub log_bytes: u64,
+}
+
 enum Message {
     Entry(Box<Entry>),
     Flush(oneshot::Sender<()>),
@@ -125,6 +134,16 @@ impl Ledger {
             dropped: read(&self.counts.dropped),
             without_lines: read(&self.counts.without_lines),
             lost: read(&self.counts.lost),
+        }
+    }
+
+    /// What waits now.
+    pub fn held(&self) -> LedgerHeld {
+        let entries = self.sender.max_capacity().saturating_sub(self.sender.capacity());
+        let log_bytes = self.counts.queued_log_bytes.load(Ordering::Relaxed);
+        LedgerHeld {
+            entries: u64::try_from(entries).unwrap_or(u64::MAX),
+            log_bytes: u64::try_from(log_bytes).unwrap_or(u64::MAX),
         }
     }
 

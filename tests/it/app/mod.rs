@@ -11,6 +11,7 @@ use axum::Router;
 use mortise::config::Config;
 use mortise::domain::clock::{ManualClock, Timestamp};
 use mortise::host::Host;
+use serde_json::Value;
 use tempfile::TempDir;
 
 pub use call::{Call, Reply};
@@ -84,6 +85,31 @@ impl App {
     /// A call of the admin API with some token.
     pub fn admin_as(&self, token: &str, method: &str, path: &str) -> Call {
         Call::new(self.admin.clone(), method, &format!("/api/v1{path}")).bearer(token)
+    }
+
+    /// What the host holds at this moment: every gauge by its name.
+    pub async fn gauges(&self) -> Value {
+        let node = self.admin("GET", "/node").send().await.expect(200);
+        node.json()["gauges"].clone()
+    }
+
+    /// Everything that Prometheus is told.
+    pub async fn metrics(&self) -> Reply {
+        let call = Call::new(self.admin.clone(), "GET", "/metrics");
+        call.bearer(&self.operator).send().await.expect(200)
+    }
+
+    /// Waits until the gauges are as they should be: what a request held goes back on other threads too.
+    pub async fn until_gauges(&self, are: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let gauges = self.gauges().await;
+            if are(&gauges) {
+                return gauges;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{gauges:#}");
+            tokio::task::yield_now().await;
+        }
     }
 
     /// A new tenant.
