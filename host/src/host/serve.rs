@@ -110,9 +110,17 @@ async fn serve(
             limits,
             plugins.handle().clone(),
             stop.clone(),
-            drain
+            drain,
+            host.connections().public.clone(),
         ),
-        admin.serve(host.admin_router(), limits, control, stop.clone(), drain),
+        admin.serve(
+            host.admin_router(),
+            limits,
+            control,
+            stop.clone(),
+            drain,
+            host.connections().admin.clone(),
+        ),
         draining,
     );
     host.close().await;

@@ -18,6 +18,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::Gauge;
+
 /// After an accept that failed: the usual cause is that no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -50,7 +52,7 @@ impl Listener {
     }
 
     /// Accepts connections on the current runtime and serves them on `threads`, until `stop` is cancelled. Then it
-    /// closes what is idle, lets requests under way finish for `drain_timeout`, and ends the rest.
+    /// closes what is idle, lets requests under way finish for `drain_timeout`, and ends the rest. `open` counts them.
     pub async fn serve(
         self,
         router: Router,
@@ -58,6 +60,7 @@ impl Listener {
         threads: Handle,
         stop: CancellationToken,
         drain_timeout: Duration,
+        open: Gauge,
     ) {
         let graceful = GracefulShutdown::new();
         let cut_off = CancellationToken::new();
@@ -66,8 +69,9 @@ impl Listener {
         ));
         while let Some((stream, place)) = self.next(&places, &stop).await {
             let (router, watcher, cut_off) = (router.clone(), graceful.watcher(), cut_off.clone());
+            let open = open.hold();
             threads.spawn(async move {
-                let _place = place;
+                let _held = (place, open);
                 tokio::select! {
                     () = connection::serve(stream, router, limits, watcher) => {}
                     () = cut_off.cancelled() => {}

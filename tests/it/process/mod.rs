@@ -5,6 +5,7 @@ mod cli;
 mod connections;
 mod deploy_under_load;
 mod drain;
+mod gauges;
 mod host;
 mod http;
 mod orders;
