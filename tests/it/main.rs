@@ -12,6 +12,7 @@ mod endings;
 mod faults;
 mod gateway;
 mod guests;
+mod health;
 mod http_client;
 mod metrics;
 mod process;

@@ -15,7 +15,9 @@ async fn deploy<'a>(app: &'a App, more: &str) -> TestTenant<'a> {
 #[track_caller]
 fn value(metrics: &Reply, series: &str) -> f64 {
     let text = metrics.text();
-    let values = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    let values = text
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     let value = values.unwrap_or_else(|| panic!("{series} is not in\n{text}"));
     value.parse().unwrap()
 }
@@ -41,12 +43,20 @@ async fn gauges_show_a_request_for_as_long_as_it_runs() {
     assert!(idle["components_loaded_bytes"].as_u64().unwrap() > 10_000);
 
     let running = tokio::spawn(app.get("/acme/faults/sleep").send());
-    app.until_gauges(|gauges| held.iter().all(|gauge| gauges[gauge] == 1)).await;
+    app.until_gauges(|gauges| held.iter().all(|gauge| gauges[gauge] == 1))
+        .await;
     running.abort();
-    app.until_gauges(|gauges| held.iter().all(|gauge| gauges[gauge] == 0)).await;
+    app.until_gauges(|gauges| held.iter().all(|gauge| gauges[gauge] == 0))
+        .await;
     let metrics = app.metrics().await;
-    assert_eq!(value(&metrics, "mortise_requests_total{class=\"abandoned\"}"), 1.0);
-    assert_eq!(value(&metrics, "mortise_invocations_total{ending=\"abandoned\"}"), 1.0);
+    assert_eq!(
+        value(&metrics, "mortise_requests_total{class=\"abandoned\"}"),
+        1.0
+    );
+    assert_eq!(
+        value(&metrics, "mortise_invocations_total{ending=\"abandoned\"}"),
+        1.0
+    );
 }
 
 #[tokio::test]
@@ -88,11 +98,18 @@ async fn no_tenant_chooses_a_series() {
     let series = |metrics: Reply| -> Vec<String> {
         let text = metrics.text();
         let lines = text.lines().filter(|line| !line.starts_with('#'));
-        lines.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
+        lines
+            .map(|line| line.rsplit_once(' ').unwrap().0.to_owned())
+            .collect()
     };
     let before = series(app.metrics().await);
     deploy(&app, "").await;
-    for path in ["/acme/faults/fine", "/acme/faults/%22%0a", "/never/heard/of", "/-/healthz"] {
+    for path in [
+        "/acme/faults/fine",
+        "/acme/faults/%22%0a",
+        "/never/heard/of",
+        "/-/healthz",
+    ] {
         app.get(path).header("x-own", "\"label\"").send().await;
     }
     assert_eq!(series(app.metrics().await), before);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::locate::{Target, locate};
-use super::{Gateway, authenticate, path, respond, trace_context, validate};
+use super::{Gateway, authenticate, health, path, respond, trace_context, validate};
 use crate::capability::Invocation;
 use crate::capability::bindings::http_types;
 use crate::capability::content::content_of;
@@ -25,7 +25,7 @@ use crate::domain::log_line::Level;
 use crate::domain::principal::Principal;
 use crate::metrics::Ended;
 use crate::problem::{Code, Problem};
-use crate::routing::Standing;
+use crate::routing::{Pass, Standing};
 use crate::runtime::{Failure, Finished};
 use crate::server::body;
 
@@ -52,6 +52,8 @@ pub async fn dispatch(
         let caller = principal.as_ref().map(|Principal::ApiKey { id, .. }| *id);
         check_route_rate(rate.of(caller).check(now))?;
     }
+
+    target.route.health.check(now).map_err(health::problem)?;
 
     let limits = target.plugin.active.limits.clone();
     let overloaded =
@@ -93,6 +95,8 @@ pub async fn dispatch(
         .map_err(|_| overloaded(limits.queue_wait.0))?;
     drop(waiting);
 
+    let pass = target.route.health.pass(gateway.clock.now(), limits.wall.0);
+    let pass = pass.map_err(health::problem)?;
     let request_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let invocation = Invocation {
         id,
@@ -118,7 +122,7 @@ pub async fn dispatch(
         .runtime
         .handle_http(&component, &lanes.turns, invocation, plugin_request, abandoned)
         .await;
-    finish(&gateway, &target, &parts.method, finished)
+    finish(&gateway, &target, &parts.method, pass, finished)
 }
 
 /// The request as the plugin sees it: without what belongs to the connection, and without the host's credentials.
@@ -185,6 +189,7 @@ fn finish(
     gateway: &Gateway,
     target: &Target,
     method: &Method,
+    pass: Pass<'_>,
     finished: Finished,
 ) -> Result<Response<Body>, Problem> {
     let Finished {
@@ -213,6 +218,14 @@ fn finish(
             Err(problem(failure))
         }
     };
+    let failed_with = result.as_ref().err().map(Problem::code);
+    health::report(
+        pass,
+        failed_with,
+        &target.route,
+        &mut invocation,
+        gateway.clock.now(),
+    );
     match result {
         Ok((response, length)) => {
             invocation.usage.response_bytes = length;

@@ -5,6 +5,7 @@
 
 mod authenticate;
 mod dispatch;
+mod health;
 mod locate;
 mod measure;
 mod path;

@@ -27,7 +27,7 @@ use crate::gateway::{self, Gateway};
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Connections, Observer};
-use crate::routing::{Builder, Routing};
+use crate::routing::{Breaker, Builder, Routing};
 use crate::runtime::{Runtime, RuntimeSettings};
 use crate::vault::{HostKey, Vault};
 
@@ -109,7 +109,9 @@ impl Host {
         };
         let runtime = Arc::new(Runtime::start(settings, &key, services.clone())?);
         let routing = Arc::new(Routing::default());
-        let builder = Builder::new(runtime.clone(), config.limits.clone(), config.ceiling());
+        let breaker = Breaker::new(config.breaker.settings());
+        let unhealthy_routes = breaker.unhealthy().clone();
+        let builder = Builder::new(runtime.clone(), config.limits.clone(), config.ceiling(), breaker);
         let lifecycle = Arc::new(Lifecycle::new(
             db.clone(),
             runtime.clone(),
@@ -136,6 +138,7 @@ impl Host {
         let observer = Observer {
             requests: gateway.requests(),
             connections: connections.clone(),
+            unhealthy_routes,
             runtime,
             services,
             ledger: ledger.clone(),

@@ -29,6 +29,8 @@ gauges! {
     requests_admitted,
     /// Requests that wait for their turn or for an instance.
     requests_waiting,
+    /// Routes of plugins that are left alone because they fail all the time.
+    routes_unhealthy,
     /// Plugins that run.
     guests_running,
     /// Instances that are in use.

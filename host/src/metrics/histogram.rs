@@ -65,10 +65,7 @@ mod tests {
         }
         let Distribution { sum, count, buckets } = histogram.distribution();
         let filled: Vec<(f64, u64)> = buckets.into_iter().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(
-            filled,
-            [(0.0005, 2), (0.001, 1), (10.0, 1), (f64::INFINITY, 1)]
-        );
+        assert_eq!(filled, [(0.0005, 2), (0.001, 1), (10.0, 1), (f64::INFINITY, 1)]);
         assert_eq!(count, 5);
         assert!((sum - 20.001_003).abs() < 1e-9, "{sum}");
     }

@@ -26,6 +26,8 @@ pub struct Observer {
     pub requests: Arc<Requests>,
     /// Counts the connections.
     pub connections: Connections,
+    /// Counts the routes that are left alone because they fail all the time.
+    pub unhealthy_routes: Gauge,
     /// Runs plugins.
     pub runtime: Arc<Runtime>,
     /// Databases and outbound connections.
@@ -51,6 +53,7 @@ impl Observer {
             requests_under_way: Some(self.requests.under_way.get()),
             requests_admitted: Some(self.requests.admitted.get()),
             requests_waiting: Some(self.requests.waiting.get()),
+            routes_unhealthy: Some(self.unhealthy_routes.get()),
             guests_running: Some(runtime.guests),
             instances_in_use: Some(runtime.instances),
             instances_total: Some(runtime.instances_total),

@@ -145,7 +145,14 @@ mod tests {
         requests.abandoned();
         assert_eq!(
             requests.by_class(),
-            [("1xx", 0), ("2xx", 1), ("3xx", 0), ("4xx", 2), ("5xx", 0), ("abandoned", 1)]
+            [
+                ("1xx", 0),
+                ("2xx", 1),
+                ("3xx", 0),
+                ("4xx", 2),
+                ("5xx", 0),
+                ("abandoned", 1)
+            ]
         );
     }
 }

@@ -49,13 +49,19 @@ impl Collector for Figures {
         let requests = &self.requests;
         by_label(
             &mut encoder,
-            ("requests", "Requests of the public listener by the class of their status."),
+            (
+                "requests",
+                "Requests of the public listener by the class of their status.",
+            ),
             "class",
             &requests.by_class(),
         )?;
         by_label(
             &mut encoder,
-            ("problems", "Requests of the public listener that ended with a problem, by its code."),
+            (
+                "problems",
+                "Requests of the public listener that ended with a problem, by its code.",
+            ),
             "code",
             &requests.by_code(),
         )?;
@@ -84,7 +90,12 @@ impl Collector for Figures {
         )?;
         let seconds = Some(&Unit::Seconds);
         encoder
-            .encode_descriptor("guest_cpu", "CPU time of invocations.", seconds, MetricType::Counter)?
+            .encode_descriptor(
+                "guest_cpu",
+                "CPU time of invocations.",
+                seconds,
+                MetricType::Counter,
+            )?
             .encode_counter::<NoLabelSet, _, f64>(&requests.cpu().as_secs_f64(), None)?;
         let Distribution { sum, count, buckets } = requests.duration.distribution();
         encoder
@@ -165,7 +176,10 @@ mod tests {
             "mortise_request_duration_seconds_count 2",
             "# EOF",
         ] {
-            assert!(text.lines().any(|written| written == line), "{line} is not in\n{text}");
+            assert!(
+                text.lines().any(|written| written == line),
+                "{line} is not in\n{text}"
+            );
         }
         assert!(!text.contains("process_threads"), "what is not known is left out");
     }

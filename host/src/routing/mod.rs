@@ -5,11 +5,13 @@
 
 mod build;
 mod gate;
+mod health;
 mod rate;
 mod tenant;
 
 pub use build::{BuildError, Builder};
 pub use gate::{Full, Gate};
+pub use health::{Ailment, Breaker, Change, Pass, RouteHealth, Unhealthy};
 pub use rate::{RateLimiter, Standing};
 pub use tenant::{MethodRoute, PluginRoutes, RouteMatch, RouteRate, TenantRoutes};
 

@@ -32,8 +32,8 @@ use crate::domain::token::{Reach, TenantRole, Token};
 use crate::domain::units::ByteSize;
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
-use crate::metrics::{Connections, Observer};
-use crate::routing::{Builder, Routing};
+use crate::metrics::{Connections, Gauge, Observer};
+use crate::routing::{Breaker, Builder, Routing};
 use crate::runtime::{CompileLimits, Runtime, RuntimeSettings};
 use crate::vault::{HostKey, Vault};
 
@@ -69,6 +69,7 @@ impl TestApp {
         let observer = Observer {
             requests: Arc::default(),
             connections: Connections::default(),
+            unhealthy_routes: Gauge::default(),
             runtime,
             services,
             ledger: ledger.clone(),
@@ -193,7 +194,12 @@ fn lifecycle(
     runtime: Arc<Runtime>,
     services: Services,
 ) -> Arc<Lifecycle> {
-    let builder = Builder::new(runtime.clone(), Limits::default(), Limits::ceiling());
+    let builder = Builder::new(
+        runtime.clone(),
+        Limits::default(),
+        Limits::ceiling(),
+        Breaker::default(),
+    );
     let routing = Arc::new(Routing::default());
     Arc::new(Lifecycle::new(db, runtime, services, routing, builder, clock))
 }

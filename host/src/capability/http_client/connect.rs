@@ -127,7 +127,12 @@ async fn dial(
     })
 }
 
-async fn handshake<S>(stream: S, peer: SocketAddr, target: &Target, held: Held) -> Result<Connection, SendError>
+async fn handshake<S>(
+    stream: S,
+    peer: SocketAddr,
+    target: &Target,
+    held: Held,
+) -> Result<Connection, SendError>
 where
     S: Read + Write + Unpin + Send + 'static,
 {

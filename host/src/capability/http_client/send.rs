@@ -127,7 +127,14 @@ impl Exchange {
         let (clients, tenant, target) = (&self.clients, &self.tenant, &self.request.target);
         let opening = async {
             let addresses = addresses(target, self.reach, &clients.resolver, &tenant.lookups).await?;
-            connect(target, &addresses, &tenant.tls, clients.connections.hold(), deadline).await
+            connect(
+                target,
+                &addresses,
+                &tenant.tls,
+                clients.connections.hold(),
+                deadline,
+            )
+            .await
         };
         timeout_at(deadline, opening).await.unwrap_or_else(|_| {
             Err(SendError::Timeout {
