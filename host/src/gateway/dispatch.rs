@@ -11,7 +11,7 @@ use axum::http::{Method, Response, StatusCode};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::locate::{Target, locate};
+use super::locate::{Target, locate, not_loaded};
 use super::{Gateway, authenticate, health, path, respond, trace_context, validate};
 use crate::capability::Invocation;
 use crate::capability::bindings::http_types;
@@ -81,7 +81,7 @@ pub async fn dispatch(
         .map_err(|_| {
             Problem::new(Code::Overloaded, "the plugin is being prepared").retry_after(limits.wall.0)
         })?
-        .map_err(Problem::internal)?;
+        .map_err(|error| not_loaded(&gateway.routing, parts.method.as_str(), &path, &target, error))?;
 
     let waiting = gateway.requests.waiting.hold();
     let _turn = admitted
@@ -117,7 +117,14 @@ pub async fn dispatch(
         revealed: Vec::new(),
     };
     let plugin_request = plugin_request(&parts, &path, &target, bytes);
-    let abandoned = |invocation| record(&gateway, &target, &parts.method, invocation, Ending::Abandoned);
+    let abandoned = |invocation| {
+        // A panic of the host drops an invocation as a caller who goes away does.
+        let ending = match std::thread::panicking() {
+            true => Ending::Failed(Code::Internal),
+            false => Ending::Abandoned,
+        };
+        record(&gateway, &target, &parts.method, invocation, ending);
+    };
     let finished = gateway
         .runtime
         .handle_http(&component, &lanes.turns, invocation, plugin_request, abandoned)
