@@ -6,6 +6,7 @@
 )]
 
 mod app;
+mod cancellation;
 mod capabilities;
 mod database;
 mod endings;
@@ -15,6 +16,7 @@ mod guests;
 mod health;
 mod http_client;
 mod metrics;
+mod panics;
 mod process;
 mod routing;
 mod upload;

@@ -187,8 +187,7 @@ impl Runtime {
     }
 
     /// Runs the HTTP handler of a component in a fresh instance, in the turns of its tenant's lane. Where the caller
-    /// goes away and this future is dropped,
-    /// the invocation as far as it came goes to `abandoned`.
+    /// goes away and this future is dropped, the invocation as far as it came goes to `abandoned`.
     pub async fn handle_http(
         &self,
         component: &Loaded,

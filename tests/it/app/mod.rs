@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use mortise::config::Config;
-use mortise::domain::clock::{ManualClock, Timestamp};
+use mortise::domain::clock::{ManualClock, SharedClock, Timestamp};
 use mortise::host::Host;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -41,15 +41,30 @@ impl App {
         Self::open(tempfile::tempdir().unwrap(), change).await
     }
 
+    /// A host with the default configuration and a clock that the test makes of the one that it advances.
+    pub async fn with_clock(make: impl FnOnce(Arc<ManualClock>) -> SharedClock) -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        Self::open_with(tempfile::tempdir().unwrap(), |_| {}, make(clock.clone()), clock).await
+    }
+
     async fn open(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        Self::open_with(folder, change, clock.clone(), clock).await
+    }
+
+    async fn open_with(
+        folder: TempDir,
+        change: impl FnOnce(&mut Config),
+        hosts: SharedClock,
+        clock: Arc<ManualClock>,
+    ) -> Self {
         let mut config = Config::default();
         config.data.folder = folder.path().join("data");
         config.runtime.instances = 8;
         // Builds without optimisation are slower than what the default budget is made for.
         config.limits.cpu = "500ms".parse().unwrap();
         change(&mut config);
-        let clock = Arc::new(ManualClock::new(START));
-        let host = Host::open(&config, worker(), clock.clone()).await.unwrap();
+        let host = Host::open(&config, worker(), hosts).await.unwrap();
         let operator = std::fs::read_to_string(host.operator_token()).unwrap();
         let (public, admin) = (host.public_router(), host.admin_router());
         Self {

@@ -2,7 +2,7 @@
 
 mod origins;
 mod requests;
-mod server;
+pub mod server;
 
 use serde_json::{Value, json};
 use test_artifacts::HTTP_CLIENT;
