@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod host;
 pub mod ledger;
 pub mod lifecycle;
+pub mod metrics;
 pub mod problem;
 pub mod routing;
 pub mod runtime;

@@ -111,6 +111,8 @@ codes! {
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, Limit, "Overloaded";
     /// The tenant or the plugin was suspended.
     PluginSuspended = "plugin-suspended", SERVICE_UNAVAILABLE, Client, "The plugin is suspended";
+    /// The plugin failed on this route time after time. `Retry-After` says when it is tried again.
+    PluginUnhealthy = "plugin-unhealthy", SERVICE_UNAVAILABLE, Guest, "The plugin is unhealthy";
     /// The host is shutting down and takes no new requests.
     Draining = "draining", SERVICE_UNAVAILABLE, Host, "Draining";
     /// The plugin used up its CPU time.

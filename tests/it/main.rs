@@ -6,14 +6,18 @@
 )]
 
 mod app;
+mod cancellation;
 mod capabilities;
 mod database;
 mod endings;
 mod faults;
 mod gateway;
 mod guests;
+mod health;
 mod http_client;
 mod limits;
+mod metrics;
+mod panics;
 mod process;
 mod routing;
 mod upload;

@@ -19,6 +19,7 @@
 //! | GET | `/tenants/{tenant}/audit` | viewer |
 //! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
 //! | GET | `/audit`, `/node` | operator |
+//! | GET | `/metrics` (not under `/api/v1`) | operator |
 //! | GET | `/-/healthz`, `/-/readyz` (not under `/api/v1`) | none |
 //!
 //! The OpenAPI document is generated from the handlers and served at `/api/v1/openapi.json`; `/docs` is a page to
@@ -98,7 +99,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
         .merge(node::router());
     let mut routes = OpenApiRouter::with_openapi(openapi::base())
         .nest("/api/v1", resources)
-        .merge(node::health_router());
+        .merge(node::watch_router());
     openapi::complete(routes.get_openapi_mut());
     routes
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -12,6 +14,7 @@ use utoipa_axum::routes;
 use super::access::HostAccess;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
+use crate::metrics::{self, Gauges};
 use crate::problem::{Code, Problem};
 
 /// This host.
@@ -27,6 +30,8 @@ pub struct NodeView {
     draining: bool,
     /// What was written of what ran, since the start.
     ledger: LedgerView,
+    /// What it holds at this moment.
+    gauges: Gauges,
 }
 
 /// What became of the records of invocations.
@@ -58,7 +63,17 @@ async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Json<NodeV
             without_lines: counts.without_lines,
             lost: counts.lost,
         },
+        gauges: state.observer.gauges().await,
     })
+}
+
+/// What the host holds and what it has done, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "node",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text")),
+    security(("token" = ["operator"])))]
+async fn metrics(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<impl IntoResponse, Problem> {
+    let text = state.observer.text().await.map_err(Problem::internal)?;
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 
 /// Whether the host lives.
@@ -83,9 +98,10 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new().routes(routes!(node))
 }
 
-/// Health has no version: what watches a host must not break when the API moves on.
-pub fn health_router() -> OpenApiRouter<Arc<AdminState>> {
+/// What watches a host must not break when the API moves on, so this has no version.
+pub fn watch_router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new()
         .routes(routes!(healthz))
         .routes(routes!(readyz))
+        .routes(routes!(metrics))
 }

@@ -15,9 +15,11 @@ use super::input::{At, Input, Params};
 use super::page::{Items, Paging};
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{PluginName, VersionDigest};
+use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::Plugin;
+use crate::lifecycle::AilingRoute;
 use crate::problem::Problem;
+use crate::routing::Ailment;
 
 /// A plugin.
 #[derive(Serialize, ToSchema)]
@@ -32,6 +34,46 @@ pub struct PluginView {
     versions: u32,
     /// When its first version was uploaded.
     created_at: Timestamp,
+    /// How its active version fares.
+    health: HealthView,
+}
+
+/// How the active version of a plugin fares.
+#[derive(Serialize, ToSchema)]
+pub struct HealthView {
+    /// The worst of its routes.
+    state: HealthState,
+    /// Routes that answer 503 because they failed time after time. The others serve.
+    routes: Vec<AilingRouteView>,
+}
+
+/// Whether requests run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthState {
+    /// They do.
+    Healthy,
+    /// One does, to see whether the others may.
+    Probing,
+    /// They are answered with 503 `plugin-unhealthy`.
+    Unhealthy,
+}
+
+/// A route that answers 503.
+#[derive(Serialize, ToSchema)]
+pub struct AilingRouteView {
+    /// Its method.
+    method: String,
+    /// Its pattern.
+    path: String,
+    /// `unhealthy` or `probing`.
+    state: HealthState,
+    /// Since when.
+    since: Timestamp,
+    /// The code of the problem that its last request ended with.
+    reason: &'static str,
+    /// From when on a request is let through to see whether it works again.
+    next_probe_at: Timestamp,
 }
 
 /// What to change.
@@ -56,7 +98,7 @@ async fn list(
         found,
         &page,
         |plugin| plugin.name.clone(),
-        PluginView::from,
+        |plugin| PluginView::new(plugin, &state, access.tenant.id),
     )))
 }
 
@@ -70,7 +112,7 @@ async fn get(
 ) -> Result<Json<PluginView>, Problem> {
     let plugin = state.db.plugin(access.tenant.id, &name).await?;
     plugin
-        .map(|plugin| Json(plugin.into()))
+        .map(|plugin| Json(PluginView::new(plugin, &state, access.tenant.id)))
         .ok_or_else(|| Problem::not_found("plugin"))
 }
 
@@ -101,7 +143,7 @@ async fn change(
         .await?;
     let plugin = state.db.plugin(tenant, &name).await?;
     plugin
-        .map(|plugin| Json(plugin.into()))
+        .map(|plugin| Json(PluginView::new(plugin, &state, tenant)))
         .ok_or_else(|| Problem::not_found("plugin"))
 }
 
@@ -129,8 +171,9 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(get, change, delete))
 }
 
-impl From<Plugin> for PluginView {
-    fn from(plugin: Plugin) -> Self {
+impl PluginView {
+    fn new(plugin: Plugin, state: &AdminState, tenant: TenantId) -> Self {
+        let health = state.lifecycle.ailing_routes(tenant, &plugin.name).into();
         let Plugin {
             name,
             active,
@@ -144,6 +187,39 @@ impl From<Plugin> for PluginView {
             disabled,
             versions,
             created_at,
+            health,
+        }
+    }
+}
+
+impl From<Vec<AilingRoute>> for HealthView {
+    fn from(ailing: Vec<AilingRoute>) -> Self {
+        let routes: Vec<AilingRouteView> = ailing.into_iter().map(AilingRouteView::from).collect();
+        let worst = routes.iter().map(|route| route.state).max();
+        Self {
+            state: worst.unwrap_or(HealthState::Healthy),
+            routes,
+        }
+    }
+}
+
+impl From<AilingRoute> for AilingRouteView {
+    fn from(route: AilingRoute) -> Self {
+        let AilingRoute {
+            method,
+            pattern,
+            ailment: Ailment { open, reason },
+        } = route;
+        Self {
+            method,
+            path: pattern,
+            state: match open.is_probing {
+                true => HealthState::Probing,
+                false => HealthState::Unhealthy,
+            },
+            since: open.since,
+            reason: reason.as_str(),
+            next_probe_at: open.next_probe,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::TenantId;
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
+use crate::metrics::Observer;
 use crate::problem::Problem;
 use crate::vault::Vault;
 
@@ -31,6 +32,8 @@ pub struct AdminState {
     pub vault: Arc<Vault>,
     /// Knows what runs.
     pub ledger: Arc<Ledger>,
+    /// Knows what the host holds.
+    pub observer: Arc<Observer>,
     /// The time.
     pub clock: SharedClock,
     /// Cancelled when the host begins to shut down.
@@ -47,7 +50,7 @@ impl AdminState {
         db: Arc<dyn Repository>,
         lifecycle: Arc<Lifecycle>,
         vault: Arc<Vault>,
-        ledger: Arc<Ledger>,
+        observer: Arc<Observer>,
         clock: SharedClock,
         draining: CancellationToken,
     ) -> Self {
@@ -55,7 +58,8 @@ impl AdminState {
             db,
             lifecycle,
             vault,
-            ledger,
+            ledger: observer.ledger.clone(),
+            observer,
             started_at: clock.now(),
             clock,
             draining,

@@ -18,7 +18,8 @@ const COMMAND_LINE: [&str; 4] = [
 ];
 
 /// The sections by name. They are listed because a section of which nothing is set is not in the defaults.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
+    "breaker",
     "ceiling",
     "compile",
     "data",

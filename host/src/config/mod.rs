@@ -7,8 +7,8 @@ mod environment;
 mod sections;
 
 pub use sections::{
-    CompileSection, DataSection, HttpClientSection, LogFormat, LogSection, RetentionSection, RuntimeSection,
-    ServerSection,
+    BreakerSection, CompileSection, DataSection, HttpClientSection, LogFormat, LogSection, RetentionSection,
+    RuntimeSection, ServerSection,
 };
 
 use std::path::{Path, PathBuf};
@@ -29,6 +29,8 @@ pub struct Config {
     pub runtime: RuntimeSection,
     /// What one compilation may take.
     pub compile: CompileSection,
+    /// When routes that fail all the time are left alone.
+    pub breaker: BreakerSection,
     /// Outbound requests of plugins.
     pub http_client: HttpClientSection,
     /// How long records are kept.

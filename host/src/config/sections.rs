@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::circuit::CircuitSettings;
 use crate::domain::units::{ByteSize, Span};
 use crate::runtime::CompileLimits;
 
@@ -65,6 +66,18 @@ pub struct RuntimeSection {
     pub nice: u8,
     /// Compiled code that is kept in memory.
     pub loaded: ByteSize,
+}
+
+/// When the route of a plugin that fails all the time is left alone, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BreakerSection {
+    /// Failures of a route one after the other after which it answers 503. 0: never.
+    pub failures: u32,
+    /// How long it does so until one request is let through. Each of those that fails doubles this.
+    pub first_wait: Span,
+    /// The longest that it does so.
+    pub longest_wait: Span,
 }
 
 /// Outbound requests of plugins.
@@ -150,6 +163,27 @@ impl RuntimeSection {
         match usize::try_from(self.threads) {
             Ok(0) | Err(_) => std::thread::available_parallelism().map_or(1, usize::from),
             Ok(threads) => threads,
+        }
+    }
+}
+
+impl Default for BreakerSection {
+    fn default() -> Self {
+        Self {
+            failures: 20,
+            first_wait: Span::s(1),
+            longest_wait: Span::s(60),
+        }
+    }
+}
+
+impl BreakerSection {
+    /// As circuits take it.
+    pub fn settings(&self) -> CircuitSettings {
+        CircuitSettings {
+            failures: self.failures,
+            first_wait: self.first_wait.0,
+            longest_wait: self.longest_wait.0,
         }
     }
 }

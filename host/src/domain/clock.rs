@@ -1,8 +1,8 @@
 //! Time, passed in so that tests advance it instead of waiting.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,9 @@ pub struct Timestamp(pub i64);
 pub trait Clock: Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> Timestamp;
+
+    /// The time since some moment of the past. It never goes back, and does not jump where somebody sets the clock.
+    fn monotonic(&self) -> Duration;
 }
 
 /// A clock to hand around.
@@ -26,7 +29,13 @@ pub struct SystemClock;
 
 /// A clock that moves only when a test advances it.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    now: AtomicI64,
+    monotonic_ms: AtomicU64,
+}
+
+/// When this process first asked.
+static FIRST_ASKED: LazyLock<Instant> = LazyLock::new(instant);
 
 impl Timestamp {
     /// This moment moved forward by `duration`, or the last moment there is.
@@ -69,24 +78,47 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp(jiff::Timestamp::now().as_millisecond())
     }
+
+    fn monotonic(&self) -> Duration {
+        FIRST_ASKED.elapsed()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the time comes from")]
+fn instant() -> Instant {
+    Instant::now()
 }
 
 impl ManualClock {
     /// A clock that stands at `start`.
     pub fn new(start: Timestamp) -> Self {
-        Self(AtomicI64::new(start.0))
+        Self {
+            now: AtomicI64::new(start.0),
+            monotonic_ms: AtomicU64::new(0),
+        }
     }
 
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
-        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        self.0.fetch_add(by, Ordering::SeqCst);
+        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        self.now
+            .fetch_add(i64::try_from(by).unwrap_or(i64::MAX), Ordering::SeqCst);
+        self.monotonic_ms.fetch_add(by, Ordering::SeqCst);
+    }
+
+    /// Sets the clock, as somebody may do with that of a machine.
+    pub fn set(&self, now: Timestamp) {
+        self.now.store(now.0, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.now.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.monotonic_ms.load(Ordering::SeqCst))
     }
 }
 
@@ -100,6 +132,18 @@ mod tests {
         let json = serde_json::to_string(&timestamp).unwrap();
         assert_eq!(json, "\"2023-11-14T22:13:20.123Z\"");
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), timestamp);
+    }
+
+    #[test]
+    fn setting_the_clock_does_not_move_the_monotonic_one() {
+        let clock = ManualClock::new(Timestamp(5_000));
+        clock.advance(Duration::from_secs(1));
+        clock.set(Timestamp(0));
+        assert_eq!(clock.now(), Timestamp(0));
+        assert_eq!(clock.monotonic(), Duration::from_secs(1));
+        let system = SystemClock;
+        let before = system.monotonic();
+        assert!(system.monotonic() >= before);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod api_key;
 pub mod audit;
+pub mod circuit;
 pub mod clock;
 pub mod credential;
 pub mod grant;

@@ -11,8 +11,8 @@ use axum::http::{Method, Response, StatusCode};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::locate::{Target, locate};
-use super::{Gateway, authenticate, path, respond, trace_context, validate};
+use super::locate::{Target, locate, not_loaded};
+use super::{Gateway, authenticate, health, path, respond, trace_context, validate};
 use crate::capability::Invocation;
 use crate::capability::bindings::http_types;
 use crate::capability::content::content_of;
@@ -23,9 +23,10 @@ use crate::domain::id::InvocationId;
 use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Usage};
 use crate::domain::log_line::Level;
 use crate::domain::principal::Principal;
+use crate::metrics::Ended;
 use crate::domain::units::{as_u64, microseconds};
 use crate::problem::{Code, Problem};
-use crate::routing::Standing;
+use crate::routing::{Pass, Standing};
 use crate::runtime::{Failure, Finished};
 use crate::server::body;
 
@@ -53,6 +54,8 @@ pub async fn dispatch(
         check_route_rate(rate.of(caller).check(now))?;
     }
 
+    target.route.health.check(now).map_err(health::problem)?;
+
     let limits = target.plugin.active.limits.clone();
     let overloaded =
         |after| Problem::new(Code::Overloaded, "too many requests are running").retry_after(after);
@@ -70,6 +73,7 @@ pub async fn dispatch(
         .gate
         .admit()
         .map_err(|full| overloaded(full.retry_after))?;
+    let _admitted = gateway.requests.admitted.hold();
     let bytes = body::read(
         &parts.headers,
         request_body,
@@ -87,9 +91,10 @@ pub async fn dispatch(
         .map_err(|_| {
             Problem::new(Code::Overloaded, "the plugin is being prepared").retry_after(limits.wall.0)
         })?
-        .map_err(Problem::internal)?;
+        .map_err(|error| not_loaded(&gateway.routing, parts.method.as_str(), &path, &target, error))?;
 
     let came = Instant::now();
+    let waiting = gateway.requests.waiting.hold();
     let _turn = admitted
         .turn()
         .await
@@ -99,9 +104,12 @@ pub async fn dispatch(
     let _instance = tokio::time::timeout(limits.queue_wait.0, instance)
         .await
         .map_err(|_| overloaded(limits.queue_wait.0))?;
+    drop(waiting);
     // Once more: those that waited in the queue would otherwise add a response each.
     check_backlog()?;
 
+    let pass = target.route.health.pass(gateway.clock.now(), limits.wall.0);
+    let pass = pass.map_err(health::problem)?;
     let usage = Usage {
         queued_us: microseconds(came.elapsed()),
         place: admitted.place(),
@@ -126,12 +134,19 @@ pub async fn dispatch(
         revealed: Vec::new(),
     };
     let plugin_request = plugin_request(&parts, &path, &target, bytes);
-    let abandoned = |invocation| record(&gateway, &target, &parts.method, invocation, Ending::Abandoned);
+    let abandoned = |invocation| {
+        // A panic of the host drops an invocation as a caller who goes away does.
+        let ending = match std::thread::panicking() {
+            true => Ending::Failed(Code::Internal),
+            false => Ending::Abandoned,
+        };
+        record(&gateway, &target, &parts.method, invocation, ending);
+    };
     let finished = gateway
         .runtime
         .handle_http(&component, &lanes.turns, invocation, plugin_request, abandoned)
         .await;
-    finish(&gateway, &target, &parts.method, finished)
+    finish(&gateway, &target, &parts.method, pass, finished)
 }
 
 /// The request as the plugin sees it: without what belongs to the connection, and without the host's credentials.
@@ -198,6 +213,7 @@ fn finish(
     gateway: &Gateway,
     target: &Target,
     method: &Method,
+    pass: Pass<'_>,
     finished: Finished,
 ) -> Result<Response<Body>, Problem> {
     let Finished {
@@ -226,6 +242,14 @@ fn finish(
             Err(problem(failure))
         }
     };
+    let failed_with = result.as_ref().err().map(Problem::code);
+    health::report(
+        pass,
+        failed_with,
+        &target.route,
+        &mut invocation,
+        gateway.clock.now(),
+    );
     match result {
         Ok(response) => {
             invocation.usage.response_bytes = u64::try_from(response.body().len()).unwrap_or(u64::MAX);
@@ -252,6 +276,12 @@ fn finish(
 }
 
 fn record(gateway: &Gateway, target: &Target, method: &Method, invocation: Invocation, ending: Ending) {
+    let ended = match &ending {
+        Ending::Answered(_) => Ended::Answered,
+        Ending::Failed(_) => Ended::Failed,
+        Ending::Abandoned => Ended::Abandoned,
+    };
+    gateway.requests.invocation(ended, invocation.usage.cpu_us);
     let (status, code, blame) = match ending {
         Ending::Answered(status) => (status.as_u16(), None, None),
         Ending::Failed(code) => (code.status().as_u16(), Some(code.as_str()), Some(code.blame())),

@@ -1,12 +1,17 @@
 //! From a path to a tenant, a plugin and a route.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::header::{ALLOW, HeaderValue};
 
 use super::path::{self, PluginPath};
 use crate::problem::{Code, Problem};
 use crate::routing::{MethodRoute, PluginRoutes, RouteMatch, Routing, TenantRoutes};
+use crate::runtime::LoadError;
+
+/// When it may be worth to try again, where the plugin was replaced meanwhile.
+const REPLACED_RETRY: Duration = Duration::from_secs(1);
 
 /// What a request is for.
 pub struct Target {
@@ -33,7 +38,7 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
     if tenant.suspended || plugin.disabled {
         let whose = if tenant.suspended { "tenant" } else { "plugin" };
         let problem = Problem::new(Code::PluginSuspended, format!("this {whose} is suspended"));
-        return Err(problem.retry_after(std::time::Duration::from_secs(60)));
+        return Err(problem.retry_after(Duration::from_secs(60)));
     }
     let decoded = params
         .into_iter()
@@ -45,6 +50,28 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
         route,
         params,
     })
+}
+
+/// Why the component of `target` could not be loaded: it was removed while the request waited, or the host failed.
+pub fn not_loaded(
+    routing: &Routing,
+    method: &str,
+    path: &PluginPath<'_>,
+    target: &Target,
+    error: LoadError,
+) -> Problem {
+    if !matches!(error, LoadError::Missing(_)) {
+        return Problem::internal(error);
+    }
+    match locate(routing, method, path) {
+        Err(problem) => problem,
+        Ok(now) if now.plugin.active.digest != target.plugin.active.digest => {
+            let detail = "the plugin was replaced while this request waited";
+            Problem::new(Code::Overloaded, detail).retry_after(REPLACED_RETRY)
+        }
+        // It still serves, so that its files should be there.
+        Ok(_) => Problem::internal(error),
+    }
 }
 
 fn method_not_allowed(methods: &[String]) -> Problem {

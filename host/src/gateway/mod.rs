@@ -5,7 +5,9 @@
 
 mod authenticate;
 mod dispatch;
+mod health;
 mod locate;
+mod measure;
 mod path;
 mod problem_page;
 mod respond;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +26,7 @@ use crate::domain::clock::SharedClock;
 use crate::domain::units::Span;
 use crate::fair_semaphore::FairSemaphore;
 use crate::ledger::Ledger;
+use crate::metrics::Requests;
 use crate::problem::{Code, Problem, render};
 use crate::routing::Routing;
 use crate::runtime::Runtime;
@@ -38,6 +41,7 @@ pub struct Gateway {
     instances: Arc<FairSemaphore>,
     body_timeout: Span,
     draining: CancellationToken,
+    requests: Arc<Requests>,
 }
 
 impl Gateway {
@@ -62,12 +66,19 @@ impl Gateway {
             instances,
             body_timeout,
             draining,
+            requests: Arc::default(),
         }
+    }
+
+    /// Counts the requests.
+    pub fn requests(&self) -> Arc<Requests> {
+        self.requests.clone()
     }
 }
 
 /// The public routes.
 pub fn router(gateway: Arc<Gateway>) -> Router {
+    let requests = gateway.requests();
     Router::new()
         .route("/-/healthz", get(async || "alive\n"))
         .route("/-/readyz", get(readyz))
@@ -77,6 +88,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(
             crate::problem::from_panic,
         ))
+        .layer(from_fn_with_state(requests, measure::measure))
         .layer(from_fn(render))
 }
 

@@ -93,6 +93,7 @@ fn headers(given: Vec<(String, String)>) -> Result<HeaderMap, String> {
 mod tests {
     use super::*;
     use crate::domain::manifest::{Auth, Public};
+    use crate::routing::{Breaker, RouteHealth};
 
     fn route() -> MethodRoute {
         MethodRoute {
@@ -103,6 +104,7 @@ mod tests {
             request_schema: None,
             response_schema: None,
             rate: None,
+            health: RouteHealth::new(Breaker::default()),
         }
     }
 

@@ -26,7 +26,8 @@ use crate::domain::clock::SharedClock;
 use crate::gateway::{self, Gateway};
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
-use crate::routing::{Builder, Routing};
+use crate::metrics::{Connections, Observer};
+use crate::routing::{Breaker, Builder, Routing};
 use crate::runtime::{Runtime, RuntimeSettings};
 use crate::vault::{HostKey, Vault};
 
@@ -37,6 +38,7 @@ pub struct Host {
     draining: CancellationToken,
     ledger: Arc<Ledger>,
     clock: SharedClock,
+    connections: Connections,
     retention: std::time::Duration,
     operator_token: PathBuf,
     /// Held for as long as the host is open: no other one may use the folder.
@@ -107,7 +109,9 @@ impl Host {
         };
         let runtime = Arc::new(Runtime::start(settings, &key, services.clone())?);
         let routing = Arc::new(Routing::default());
-        let builder = Builder::new(runtime.clone(), config.limits.clone(), config.ceiling());
+        let breaker = Breaker::new(config.breaker.settings());
+        let unhealthy_routes = breaker.unhealthy().clone();
+        let builder = Builder::new(runtime.clone(), config.limits.clone(), config.ceiling(), breaker);
         let lifecycle = Arc::new(Lifecycle::new(
             db.clone(),
             runtime.clone(),
@@ -123,18 +127,27 @@ impl Host {
         let draining = CancellationToken::new();
         let gateway = Gateway::new(
             routing,
-            runtime,
+            runtime.clone(),
             ledger.clone(),
             clock.clone(),
             config.runtime.instances,
             config.server.body_timeout,
             draining.clone(),
         );
+        let connections = Connections::default();
+        let observer = Observer {
+            requests: gateway.requests(),
+            connections: connections.clone(),
+            unhealthy_routes,
+            runtime,
+            services,
+            ledger: ledger.clone(),
+        };
         let admin = AdminState::new(
             db,
             lifecycle,
             vault,
-            ledger.clone(),
+            Arc::new(observer),
             clock.clone(),
             draining.clone(),
         );
@@ -144,6 +157,7 @@ impl Host {
             draining,
             ledger,
             clock,
+            connections,
             retention: config.retention.invocations.0,
             operator_token,
             _folder: folder,
@@ -158,6 +172,11 @@ impl Host {
     /// The routes for operators and customers.
     pub fn admin_router(&self) -> Router {
         self.admin.clone()
+    }
+
+    /// Counts the open connections of the listeners.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// The file that holds the first token of the operator.

@@ -115,9 +115,16 @@ async fn serve(
             host.public_router(),
             plugins.handle().clone(),
             stop.clone(),
-            drain
+            drain,
+            host.connections().public.clone(),
         ),
-        admin.serve(host.admin_router(), control, stop.clone(), drain),
+        admin.serve(
+            host.admin_router(),
+            control,
+            stop.clone(),
+            drain,
+            host.connections().admin.clone(),
+        ),
         draining,
     );
     host.close().await;

@@ -58,6 +58,15 @@ pub struct LedgerCounts {
     pub lost: u64,
 }
 
+/// What waits to be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerHeld {
+    /// Entries in the queue.
+    pub entries: u64,
+    /// Bytes of log lines, in the queue or being written.
+    pub log_bytes: u64,
+}
+
 #[derive(Default)]
 struct Counts {
     written: AtomicU64,
@@ -122,6 +131,11 @@ impl Ledger {
             without_lines: read(&self.counts.without_lines),
             lost: read(&self.counts.lost),
         }
+    }
+
+    /// What waits now.
+    pub fn held(&self) -> LedgerHeld {
+        self.queue.held()
     }
 
     /// Deletes invocations and log lines of before `before`, and gives back how many rows went. The usage stays.
@@ -228,7 +242,7 @@ mod tests {
         ledger.flush().await;
         let record = db.invocation(acme, id).await.unwrap().unwrap();
         assert_eq!(record.usage.log_lines_dropped, 1);
-        assert_eq!(ledger.queue.log_bytes(), 0);
+        assert_eq!(ledger.queue.held().log_bytes, 0);
     }
 
     #[tokio::test]

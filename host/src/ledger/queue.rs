@@ -10,10 +10,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::Entry;
+use super::{Entry, LedgerHeld};
 use crate::db::Kept;
 use crate::domain::id::TenantId;
 use crate::domain::log_line::LogLine;
+use crate::domain::units::as_u64;
 
 /// Entries of all tenants together.
 pub(super) const MOST_ENTRIES: usize = 8_192;
@@ -117,10 +118,13 @@ impl Queue {
         state.log_bytes = state.log_bytes.saturating_sub(log_bytes);
     }
 
-    /// Bytes of log lines that wait or are being written.
-    #[cfg(test)]
-    pub fn log_bytes(&self) -> usize {
-        self.lock().log_bytes
+    /// What waits now.
+    pub fn held(&self) -> LedgerHeld {
+        let state = self.lock();
+        LedgerHeld {
+            entries: as_u64(state.entries),
+            log_bytes: as_u64(state.log_bytes),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -332,7 +336,7 @@ mod tests {
         let one = GaveWay { entries: 0, lines: 1 };
         assert_eq!(push(&queue, with_line(loud, 1)), one);
         assert_eq!(push(&queue, with_line(quiet, part)), one);
-        assert_eq!(queue.log_bytes(), MOST_LOG_BYTES);
+        assert_eq!(queue.held().log_bytes, as_u64(MOST_LOG_BYTES));
         let batch = queue.lock().take();
         let lines = |tenant| {
             let entries = batch.entries.iter();
@@ -345,8 +349,8 @@ mod tests {
         assert_eq!(loud.iter().map(|usage| usage.log_lines).sum::<u32>(), 63);
         assert_eq!(loud.iter().map(|usage| usage.log_lines_dropped).sum::<u32>(), 2);
         // The lines are counted until they are written.
-        assert_eq!(queue.log_bytes(), MOST_LOG_BYTES);
+        assert_eq!(queue.held().log_bytes, as_u64(MOST_LOG_BYTES));
         queue.written(MOST_LOG_BYTES);
-        assert_eq!(queue.log_bytes(), 0);
+        assert_eq!(queue.held().log_bytes, 0);
     }
 }

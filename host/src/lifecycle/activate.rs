@@ -69,6 +69,8 @@ impl Lifecycle {
             Err(DbError::Missing(_)) => return Err(LifecycleError::NotFound("version")),
             activation => activation?,
         };
+        // Also where the same version is activated again: whoever does so wants it tried anew.
+        self.recover(tenant.id, plugin);
         self.rebuild(tenant.id).await?;
         Ok(Activated {
             activation,

@@ -6,12 +6,14 @@
 
 mod activate;
 mod error;
+mod health;
 mod locks;
 mod refresh;
 mod sweep;
 mod upload;
 
 pub use error::LifecycleError;
+pub use health::AilingRoute;
 
 use std::sync::Arc;
 

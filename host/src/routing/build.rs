@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::gate::{Gate, GateSize};
+use super::health::{Breaker, RouteHealth};
 use super::tenant::{MethodRoute, PluginRoutes, RouteRate, Router, TenantRoutes};
 use crate::bundle::schema::Schema;
 use crate::bundle::{Bundle, BundleError};
@@ -20,6 +21,7 @@ pub struct Builder {
     runtime: Arc<Runtime>,
     defaults: Limits,
     ceiling: Limits,
+    breaker: Breaker,
 }
 
 /// Why a plugin cannot be served. The others of its tenant are.
@@ -40,12 +42,13 @@ pub enum BuildError {
 }
 
 impl Builder {
-    /// `defaults` and `ceiling` are the operator's.
-    pub fn new(runtime: Arc<Runtime>, defaults: Limits, ceiling: Limits) -> Self {
+    /// `defaults`, `ceiling` and `breaker` are the operator's.
+    pub fn new(runtime: Arc<Runtime>, defaults: Limits, ceiling: Limits, breaker: Breaker) -> Self {
         Self {
             runtime,
             defaults,
             ceiling,
+            breaker,
         }
     }
 
@@ -112,19 +115,22 @@ impl Builder {
         } else {
             Schemas::new()
         };
+        let mut routes = Vec::new();
         let mut by_path: Vec<(&str, Vec<Arc<MethodRoute>>)> = Vec::new();
         for route in &manifest.routes {
-            let method_route = Arc::new(method_route(route, &schemas)?);
+            let health = RouteHealth::new(self.breaker.clone());
+            let method_route = Arc::new(method_route(route, &schemas, health)?);
+            routes.push(method_route.clone());
             match by_path.iter_mut().find(|(path, _)| *path == route.path) {
                 Some((_, methods)) => methods.push(method_route),
                 None => by_path.push((&route.path, vec![method_route])),
             }
         }
-        let mut router = Router::new();
+        let mut paths = matchit::Router::new();
         for (path, methods) in by_path {
-            router.insert(path, methods)?;
+            paths.insert(path, methods)?;
         }
-        Ok(router)
+        Ok(Router { paths, routes })
     }
 }
 
@@ -167,7 +173,7 @@ fn compile_schemas(bundle: &Bundle) -> Result<Schemas, BuildError> {
     bundle.schemas.iter().map(compile).collect()
 }
 
-fn method_route(route: &Route, schemas: &Schemas) -> Result<MethodRoute, BuildError> {
+fn method_route(route: &Route, schemas: &Schemas, health: RouteHealth) -> Result<MethodRoute, BuildError> {
     let schema = |name: &Option<String>| -> Result<Option<Arc<Schema>>, BuildError> {
         let Some(name) = name else { return Ok(None) };
         let missing = || BuildError::Schema(name.clone(), "it is not in the component".to_owned());
@@ -181,5 +187,6 @@ fn method_route(route: &Route, schemas: &Schemas) -> Result<MethodRoute, BuildEr
         request_schema: schema(&route.request)?,
         response_schema: schema(&route.response)?,
         rate: route.rate.map(RouteRate::new),
+        health,
     })
 }

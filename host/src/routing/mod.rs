@@ -6,12 +6,14 @@
 mod backlog;
 mod build;
 mod gate;
+mod health;
 mod rate;
 mod tenant;
 
 pub use backlog::Backlog;
 pub use build::{BuildError, Builder};
 pub use gate::{Full, Gate};
+pub use health::{Ailment, Breaker, Change, Pass, RouteHealth, Unhealthy};
 pub use rate::{RateLimiter, Standing};
 pub use tenant::{MethodRoute, PluginRoutes, RouteMatch, RouteRate, TenantRoutes};
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::backlog::Backlog;
 use super::gate::Gate;
+use super::health::RouteHealth;
 use super::rate::RateLimiter;
 use crate::bundle::schema::Schema;
 use crate::capability::ActiveVersion;
@@ -30,8 +31,14 @@ pub struct TenantRoutes {
     pub backlog: Arc<Backlog>,
 }
 
-/// The routes of a plugin, each path with its methods.
-pub(super) type Router = matchit::Router<Vec<Arc<MethodRoute>>>;
+/// The routes of a version.
+#[derive(Clone, Default)]
+pub struct Router {
+    /// Each path with its methods.
+    pub(super) paths: matchit::Router<Vec<Arc<MethodRoute>>>,
+    /// All of them.
+    pub(super) routes: Vec<Arc<MethodRoute>>,
+}
 
 /// A plugin as the gateway sees it.
 pub struct PluginRoutes {
@@ -58,6 +65,8 @@ pub struct MethodRoute {
     pub response_schema: Option<Arc<Schema>>,
     /// How often one principal may call, and the counts so far.
     pub rate: Option<RouteRate>,
+    /// Whether requests to it fail all the time.
+    pub health: RouteHealth,
 }
 
 /// The rate of a route, counted for each principal.
@@ -80,9 +89,14 @@ pub enum RouteMatch {
 const MAX_PRINCIPALS: u64 = 100_000;
 
 impl PluginRoutes {
+    /// All routes, in the order of the manifest.
+    pub fn routes(&self) -> &[Arc<MethodRoute>] {
+        &self.router.routes
+    }
+
     /// What `path`, which is normal and below the mount point, and `method` lead to.
     pub fn find(&self, method: &str, path: &str) -> RouteMatch {
-        let Ok(matched) = self.router.at(path) else {
+        let Ok(matched) = self.router.paths.at(path) else {
             return RouteMatch::Nothing;
         };
         let by_method = |wanted: &str| matched.value.iter().find(|route| route.method == wanted);

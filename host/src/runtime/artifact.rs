@@ -48,6 +48,11 @@ impl Artifacts {
         }
     }
 
+    /// Compile workers that run.
+    pub fn compile_workers(&self) -> u64 {
+        self.compiler.workers()
+    }
+
     /// Compiles a component and stores both.
     pub async fn store(&self, component: Bytes, compiled_size: ByteSize) -> Result<VersionDigest, LoadError> {
         let digest = VersionDigest::of(&component);

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
 use crate::domain::units::{ByteSize, Span};
+use crate::metrics::Gauge;
 
 /// What stands before the compiled code on the worker's output: a mark, the length and the SHA-256 of what follows.
 pub(super) const MARK: &[u8; 8] = b"mortise1";
@@ -65,6 +66,7 @@ pub struct Compiler {
     worker: PathBuf,
     limits: CompileLimits,
     turns: Arc<Semaphore>,
+    running: Gauge,
 }
 
 impl Default for CompileLimits {
@@ -88,12 +90,19 @@ impl Compiler {
             worker,
             limits,
             turns,
+            running: Gauge::default(),
         }
+    }
+
+    /// Workers that run.
+    pub fn workers(&self) -> u64 {
+        self.running.get()
     }
 
     /// Compiles a component. A caller that goes away ends its worker.
     pub async fn compile(&self, component: &[u8], compiled_size: ByteSize) -> Result<Vec<u8>, CompileError> {
         let _turn = self.turns.acquire().await.map_err(worker_failed)?;
+        let _running = self.running.hold();
         let mut child = self.start().map_err(worker_failed)?;
         match tokio::time::timeout(
             self.limits.wall.0,

@@ -107,6 +107,24 @@ impl ComponentCache {
         self.artifacts.remove(digest).await
     }
 
+    /// How many components are loaded, and bytes of their machine code.
+    pub async fn held(&self) -> (u64, u64) {
+        // The cache counts behind the requests' backs; this makes it catch up.
+        self.loaded.run_pending_tasks().await;
+        (self.loaded.entry_count(), self.loaded.weighted_size())
+    }
+
+    /// Instances that the pool has given out.
+    pub fn instances_in_use(&self) -> u64 {
+        let pool = self.engine.pooling_allocator_metrics();
+        pool.map_or(0, |pool| pool.component_instances())
+    }
+
+    /// Compile workers that run.
+    pub fn compile_workers(&self) -> u64 {
+        self.artifacts.compile_workers()
+    }
+
     fn link(&self, component: &Component) -> Result<Loaded, LoadError> {
         let instance_pre = self
             .linker

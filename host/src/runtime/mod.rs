@@ -32,6 +32,7 @@ use crate::domain::id::VersionDigest;
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 use crate::fair_semaphore::{FairSemaphore, Lane};
+use crate::metrics::Gauge;
 use crate::vault::HostKey;
 
 use artifact::Artifacts;
@@ -47,7 +48,26 @@ pub struct Runtime {
     services: Services,
     /// One turn for each thread that plugins run on.
     turns: Arc<FairSemaphore>,
+    guests: Gauge,
+    instances: u32,
     _ticker: Ticker,
+}
+
+/// What the runtime holds at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuntimeHeld {
+    /// Guests that run.
+    pub guests: u64,
+    /// Instances that the pool has given out.
+    pub instances: u64,
+    /// Instances that it has.
+    pub instances_total: u64,
+    /// Compile workers that run.
+    pub compile_workers: u64,
+    /// Components that are loaded.
+    pub components: u64,
+    /// Bytes of their machine code.
+    pub component_bytes: u64,
 }
 
 /// How the runtime is set up.
@@ -110,6 +130,8 @@ impl Runtime {
             components,
             services,
             turns: FairSemaphore::oversubscribed(settings.threads),
+            guests: Gauge::default(),
+            instances: settings.instances,
             _ticker: ticker,
         })
     }
@@ -156,8 +178,21 @@ impl Runtime {
         self.components.remove(digest).await
     }
 
-    /// Runs the HTTP handler of a component in a fresh instance, in the turns of its tenant's lane. Where the caller goes away and this future is dropped,
-    /// the invocation as far as it came goes to `abandoned`.
+    /// What is held now.
+    pub async fn held(&self) -> RuntimeHeld {
+        let (components, component_bytes) = self.components.held().await;
+        RuntimeHeld {
+            guests: self.guests.get(),
+            instances: self.components.instances_in_use(),
+            instances_total: u64::from(self.instances),
+            compile_workers: self.components.compile_workers(),
+            components,
+            component_bytes,
+        }
+    }
+
+    /// Runs the HTTP handler of a component in a fresh instance, in the turns of its tenant's lane. Where the caller
+    /// goes away and this future is dropped, the invocation as far as it came goes to `abandoned`.
     pub async fn handle_http(
         &self,
         component: &Loaded,
@@ -166,6 +201,7 @@ impl Runtime {
         request: http_types::Request,
         abandoned: impl FnOnce(Invocation),
     ) -> Finished {
+        let _running = self.guests.hold();
         let place = Place {
             turns: &self.turns,
             lane,

@@ -128,8 +128,8 @@ fn wasi(clock: &SharedClock, stdout: &PrintedLines, stderr: &PrintedLines) -> Wa
     WasiCtx::builder()
         .stdout(stdout.clone())
         .stderr(stderr.clone())
-        .wall_clock(CoarseClock(clock.clone()))
-        .monotonic_clock(CoarseClock(clock.clone()))
+        .wall_clock(WallClock(clock.clone()))
+        .monotonic_clock(MonotonicClock::start(clock.clone()))
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
@@ -137,30 +137,80 @@ fn wasi(clock: &SharedClock, stdout: &PrintedLines, stderr: &PrintedLines) -> Wa
         .build()
 }
 
-struct CoarseClock(SharedClock);
+/// The time of day.
+struct WallClock(SharedClock);
 
-impl CoarseClock {
-    fn since_epoch(&self) -> Duration {
-        Duration::from_millis(u64::try_from(self.0.now().0).unwrap_or(0))
-    }
+/// The time since the store was made, which says nothing of the host.
+struct MonotonicClock {
+    clock: SharedClock,
+    made: Duration,
 }
 
-impl HostWallClock for CoarseClock {
+impl HostWallClock for WallClock {
     fn resolution(&self) -> Duration {
         Duration::from_millis(1)
     }
 
     fn now(&self) -> Duration {
-        self.since_epoch()
+        Duration::from_millis(u64::try_from(self.0.now().0).unwrap_or(0))
     }
 }
 
-impl HostMonotonicClock for CoarseClock {
+impl MonotonicClock {
+    fn start(clock: SharedClock) -> Self {
+        Self {
+            made: clock.monotonic(),
+            clock,
+        }
+    }
+}
+
+impl HostMonotonicClock for MonotonicClock {
     fn resolution(&self) -> u64 {
         1_000_000
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.since_epoch().as_nanos()).unwrap_or(u64::MAX)
+        let since = self.clock.monotonic().saturating_sub(self.made);
+        u64::try_from(since.as_millis())
+            .unwrap_or(u64::MAX)
+            .saturating_mul(1_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clock::{Clock, ManualClock, Timestamp};
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_set_the_monotonic_one_back() {
+        let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000)));
+        clock.advance(Duration::from_secs(1));
+        let (wall, monotonic) = (WallClock(clock.clone()), MonotonicClock::start(clock.clone()));
+        assert_eq!(monotonic.now(), 0, "it starts with the store");
+        clock.advance(Duration::from_millis(7));
+        clock.set(Timestamp(0));
+        assert_eq!(wall.now(), Duration::ZERO);
+        assert_eq!(monotonic.now(), 7_000_000);
+    }
+
+    #[test]
+    fn both_clocks_count_whole_milliseconds() {
+        struct Fine;
+        impl Clock for Fine {
+            fn now(&self) -> Timestamp {
+                Timestamp(1)
+            }
+            fn monotonic(&self) -> Duration {
+                Duration::from_nanos(1_234_567)
+            }
+        }
+        let monotonic = MonotonicClock {
+            clock: Arc::new(Fine),
+            made: Duration::ZERO,
+        };
+        assert_eq!((monotonic.now(), monotonic.resolution()), (1_000_000, 1_000_000));
+        assert_eq!(WallClock(Arc::new(Fine)).resolution(), Duration::from_millis(1));
     }
 }

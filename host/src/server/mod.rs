@@ -28,6 +28,8 @@ use tokio_util::task::TaskTracker;
 
 use activity::Order;
 
+use crate::metrics::Gauge;
+
 /// After an accept that failed: the usual cause is that no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -91,13 +93,14 @@ impl Listener {
     }
 
     /// Accepts connections on the current runtime and serves them on `threads`, until `stop` is cancelled. Then it
-    /// closes what is idle, lets requests under way finish for `drain_timeout`, and ends the rest.
+    /// closes what is idle, lets requests under way finish for `drain_timeout`, and ends the rest. `open` counts them.
     pub async fn serve(
         self,
         router: Router,
         threads: Handle,
         stop: CancellationToken,
         drain_timeout: Duration,
+        open: Gauge,
     ) {
         let Self {
             socket,
@@ -117,7 +120,14 @@ impl Listener {
                 Ok((stream, caller)) => match connections.enter(caller.ip(), Instant::now()) {
                     Ok(place) => {
                         let serving = connection::serve(stream, router.clone(), patience, place);
-                        served.spawn_on(serving, &threads);
+                        let held = open.hold();
+                        served.spawn_on(
+                            async move {
+                                let _held = held;
+                                serving.await;
+                            },
+                            &threads,
+                        );
                     }
                     Err(refused) => complaint.about(&refused),
                 },

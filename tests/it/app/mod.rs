@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use axum::Router;
 use mortise::config::Config;
-use mortise::domain::clock::{ManualClock, Timestamp};
+use mortise::domain::clock::{ManualClock, SharedClock, Timestamp};
 use mortise::host::Host;
+use serde_json::Value;
 use tempfile::TempDir;
 
 pub use call::{Call, Reply};
@@ -40,7 +41,23 @@ impl App {
         Self::open(tempfile::tempdir().unwrap(), change).await
     }
 
+    /// A host with the default configuration and a clock that the test makes of the one that it advances.
+    pub async fn with_clock(make: impl FnOnce(Arc<ManualClock>) -> SharedClock) -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        Self::open_with(tempfile::tempdir().unwrap(), |_| {}, make(clock.clone()), clock).await
+    }
+
     async fn open(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        Self::open_with(folder, change, clock.clone(), clock).await
+    }
+
+    async fn open_with(
+        folder: TempDir,
+        change: impl FnOnce(&mut Config),
+        hosts: SharedClock,
+        clock: Arc<ManualClock>,
+    ) -> Self {
         let mut config = Config::default();
         config.data.folder = folder.path().join("data");
         config.runtime.instances = 8;
@@ -49,8 +66,7 @@ impl App {
         config.limits.cpu = "10s".parse().unwrap();
         config.ceiling.cpu = Some("60s".parse().unwrap());
         change(&mut config);
-        let clock = Arc::new(ManualClock::new(START));
-        let host = Host::open(&config, worker(), clock.clone()).await.unwrap();
+        let host = Host::open(&config, worker(), hosts).await.unwrap();
         let operator = std::fs::read_to_string(host.operator_token()).unwrap();
         let (public, admin) = (host.public_router(), host.admin_router());
         Self {
@@ -86,6 +102,31 @@ impl App {
     /// A call of the admin API with some token.
     pub fn admin_as(&self, token: &str, method: &str, path: &str) -> Call {
         Call::new(self.admin.clone(), method, &format!("/api/v1{path}")).bearer(token)
+    }
+
+    /// What the host holds at this moment: every gauge by its name.
+    pub async fn gauges(&self) -> Value {
+        let node = self.admin("GET", "/node").send().await.expect(200);
+        node.json()["gauges"].clone()
+    }
+
+    /// Everything that Prometheus is told.
+    pub async fn metrics(&self) -> Reply {
+        let call = Call::new(self.admin.clone(), "GET", "/metrics");
+        call.bearer(&self.operator).send().await.expect(200)
+    }
+
+    /// Waits until the gauges are as they should be: what a request held goes back on other threads too.
+    pub async fn until_gauges(&self, are: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let gauges = self.gauges().await;
+            if are(&gauges) {
+                return gauges;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{gauges:#}");
+            tokio::task::yield_now().await;
+        }
     }
 
     /// A new tenant.

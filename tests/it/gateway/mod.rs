@@ -5,6 +5,7 @@ mod credentials;
 pub mod load;
 mod paths;
 mod problems;
+mod replaced;
 
 /// The guest `echo` with one route of each kind that the gateway tells apart.
 const MANIFEST: &str = "

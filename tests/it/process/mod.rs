@@ -7,6 +7,7 @@ mod crowds;
 mod deploy_under_load;
 mod drain;
 mod frames;
+mod gauges;
 mod host;
 mod http;
 mod http2;

@@ -156,6 +156,7 @@ async fn the_routes_are_these() {
     operator  DELETE /tenants/{tenant}
     operator  DELETE /tokens/{token}
     operator  GET    /audit
+    operator  GET    /metrics
     operator  GET    /node
     operator  GET    /plans
     operator  GET    /plans/{plan}

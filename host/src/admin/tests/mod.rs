@@ -32,7 +32,8 @@ use crate::domain::token::{Reach, TenantRole, Token};
 use crate::domain::units::ByteSize;
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
-use crate::routing::{Builder, Routing};
+use crate::metrics::{Connections, Gauge, Observer};
+use crate::routing::{Breaker, Builder, Routing};
 use crate::runtime::{CompileLimits, Runtime, RuntimeSettings};
 use crate::vault::{HostKey, Vault};
 
@@ -62,12 +63,22 @@ impl TestApp {
         let draining = CancellationToken::new();
         let key = HostKey::from_hex(&"ab".repeat(32)).unwrap();
         let vault = Arc::new(Vault::new(&key));
-        let lifecycle = lifecycle(data.path(), db.clone(), clock.clone(), &key, vault.clone());
+        let services = services(data.path(), clock.clone(), vault.clone());
+        let runtime = runtime(data.path(), &key, services.clone());
+        let lifecycle = lifecycle(db.clone(), clock.clone(), runtime.clone(), services.clone());
+        let observer = Observer {
+            requests: Arc::default(),
+            connections: Connections::default(),
+            unhealthy_routes: Gauge::default(),
+            runtime,
+            services,
+            ledger: ledger.clone(),
+        };
         let state = AdminState::new(
             db.clone(),
             lifecycle,
             vault,
-            ledger.clone(),
+            Arc::new(observer),
             clock.clone(),
             draining.clone(),
         );
@@ -154,20 +165,17 @@ impl Answer {
     }
 }
 
-/// The real lifecycle. Its compile worker is never started: components have tests of their own.
-fn lifecycle(
-    data: &Path,
-    db: Arc<dyn Repository>,
-    clock: SharedClock,
-    key: &HostKey,
-    vault: Arc<Vault>,
-) -> Arc<Lifecycle> {
-    let services = Services {
+fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Services {
+    Services {
         caches: Arc::new(Caches::new(clock.clone())),
         databases: Arc::new(Databases::new(data.join("databases"), clock.clone()).unwrap()),
-        http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock.clone()).unwrap()),
+        http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock).unwrap()),
         vault,
-    };
+    }
+}
+
+/// The real runtime. Its compile worker is never started: components have tests of their own.
+fn runtime(data: &Path, key: &HostKey, services: Services) -> Arc<Runtime> {
     let settings = RuntimeSettings {
         folder: data.to_owned(),
         worker: "/nonexistent/worker".into(),
@@ -177,8 +185,21 @@ fn lifecycle(
         compile: CompileLimits::default(),
         loaded_bytes: ByteSize::mib(1),
     };
-    let runtime = Arc::new(Runtime::start(settings, key, services.clone()).unwrap());
-    let builder = Builder::new(runtime.clone(), Limits::default(), Limits::ceiling());
+    Arc::new(Runtime::start(settings, key, services).unwrap())
+}
+
+fn lifecycle(
+    db: Arc<dyn Repository>,
+    clock: SharedClock,
+    runtime: Arc<Runtime>,
+    services: Services,
+) -> Arc<Lifecycle> {
+    let builder = Builder::new(
+        runtime.clone(),
+        Limits::default(),
+        Limits::ceiling(),
+        Breaker::default(),
+    );
     let routing = Arc::new(Routing::default());
     Arc::new(Lifecycle::new(db, runtime, services, routing, builder, clock))
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::domain::circuit::{Circuit, CircuitSettings, Passage};
 use crate::domain::clock::Timestamp;
 use crate::domain::origin::Origin;
 
@@ -20,26 +21,19 @@ pub struct Breakers {
     circuits: Mutex<HashMap<Origin, Circuit>>,
 }
 
-#[derive(Debug, Default)]
-struct Circuit {
-    failures: u32,
-    open_until: Option<Timestamp>,
-}
+const SETTINGS: CircuitSettings = CircuitSettings {
+    failures: FAILURES,
+    first_wait: OPEN_FOR,
+    longest_wait: OPEN_FOR,
+};
 
 impl Breakers {
     /// Whether a request to `origin` may be sent now. Where a circuit has been open long enough, the first to ask may,
     /// and the circuit stays open for the others; a probe that never reports therefore blocks nobody for good.
     pub fn admits(&self, origin: &Origin, now: Timestamp) -> bool {
         let mut circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(circuit) = circuits.get_mut(origin) else {
-            return true;
-        };
-        match circuit.open_until {
-            Some(until) if now < until => false,
-            Some(_) => {
-                circuit.open_until = Some(now.saturating_add(OPEN_FOR));
-                true
-            }
+        match circuits.get_mut(origin) {
+            Some(circuit) => !matches!(circuit.ask(now, Duration::ZERO), Passage::Refused { .. }),
             None => true,
         }
     }
@@ -54,10 +48,7 @@ impl Breakers {
     pub fn failed(&self, origin: &Origin, now: Timestamp) {
         let mut circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
         let circuit = circuits.entry(origin.clone()).or_default();
-        circuit.failures = circuit.failures.saturating_add(1);
-        if circuit.failures >= FAILURES {
-            circuit.open_until = Some(now.saturating_add(OPEN_FOR));
-        }
+        circuit.failed(now, &SETTINGS);
     }
 }
 

@@ -20,6 +20,7 @@ use url::Host;
 use super::error::{Phase, SendError};
 use super::grant::Target;
 use crate::domain::origin::Scheme;
+use crate::metrics::Held;
 
 /// Stops a server from filling memory with headers.
 pub const MOST_RESPONSE_HEADERS: usize = 100;
@@ -60,17 +61,18 @@ pub fn tls_for_tenant(settings: &ClientConfig) -> TlsConnector {
     TlsConnector::from(Arc::new(settings))
 }
 
-/// Connects to the first of `addresses` that answers. The caller ends it at `deadline`; the addresses share the time
+/// Connects to the first of `addresses` that answers. `held` counts the connection until it is closed. The caller ends it at `deadline`; the addresses share the time
 /// until then, so that one that is silent does not use up the time of the others.
 pub async fn connect(
     target: &Target,
     addresses: &[SocketAddr],
     tls: &TlsConnector,
+    held: Held,
     deadline: Instant,
 ) -> Result<Connection, SendError> {
     let (stream, peer) = dial(target, addresses, deadline).await?;
     match target.origin.scheme() {
-        Scheme::Http => handshake(TokioIo::new(stream), peer, target).await,
+        Scheme::Http => handshake(TokioIo::new(stream), peer, target, held).await,
         Scheme::Https => {
             let stream = tls.connect(server_name(target)?, stream).await.map_err(|error| {
                 tracing::debug!(origin = %target.origin, %error, "a TLS handshake failed");
@@ -79,7 +81,7 @@ pub async fn connect(
                     reason: tls_reason(&error),
                 }
             })?;
-            handshake(TokioIo::new(stream), peer, target).await
+            handshake(TokioIo::new(stream), peer, target, held).await
         }
     }
 }
@@ -125,7 +127,12 @@ async fn dial(
     })
 }
 
-async fn handshake<S>(stream: S, peer: SocketAddr, target: &Target) -> Result<Connection, SendError>
+async fn handshake<S>(
+    stream: S,
+    peer: SocketAddr,
+    target: &Target,
+    held: Held,
+) -> Result<Connection, SendError>
 where
     S: Read + Write + Unpin + Send + 'static,
 {
@@ -141,6 +148,7 @@ where
     })?;
     let origin = target.origin.clone();
     let task = tokio::spawn(async move {
+        let _held = held;
         if let Err(error) = connection.await {
             tracing::debug!(%origin, %error, "an outbound connection ended with an error");
         }

@@ -62,6 +62,7 @@ impl HttpClientView<'_> {
             clients: clients.clone(),
             tenant: clients.tenant(active.tenant),
             budget: self.client.budget.clone(),
+            _under_way: clients.requests.hold(),
             limits: active.limits.clone(),
             request,
             reach,

@@ -44,6 +44,7 @@ use super::Invocation;
 use crate::domain::clock::SharedClock;
 use crate::domain::id::TenantId;
 use crate::domain::invocation::Usage;
+use crate::metrics::Gauge;
 use breaker::Breakers;
 use budget::Budget;
 use error::SendError;
@@ -82,6 +83,19 @@ pub struct HttpClients {
     tenants: Cache<TenantId, Arc<TenantClient>>,
     lookups: Arc<Semaphore>,
     idle_slots: Arc<Semaphore>,
+    requests: Gauge,
+    connections: Gauge,
+}
+
+/// What the outbound client holds at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HttpClientsHeld {
+    /// Requests under way.
+    pub requests: u64,
+    /// Open connections, and those that are being opened.
+    pub connections: u64,
+    /// Of these, the ones that wait for their next request.
+    pub idle_connections: u64,
 }
 
 /// A certificate authority of the operator is not one.
@@ -141,12 +155,24 @@ impl HttpClients {
             tenants: Cache::builder().time_to_idle(TENANT_IDLE).build(),
             lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)),
             idle_slots: Arc::new(Semaphore::new(MOST_IDLE_CONNECTIONS)),
+            requests: Gauge::default(),
+            connections: Gauge::default(),
         })
     }
 
     /// Closes the idle connections of a tenant and forgets its circuits.
     pub fn forget_tenant(&self, tenant: TenantId) {
         self.tenants.invalidate(&tenant);
+    }
+
+    /// What is held now.
+    pub fn held(&self) -> HttpClientsHeld {
+        let idle = MOST_IDLE_CONNECTIONS.saturating_sub(self.idle_slots.available_permits());
+        HttpClientsHeld {
+            requests: self.requests.get(),
+            connections: self.connections.get(),
+            idle_connections: u64::try_from(idle).unwrap_or(u64::MAX),
+        }
     }
 
     fn tenant(&self, tenant: TenantId) -> Arc<TenantClient> {

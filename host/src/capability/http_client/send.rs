@@ -15,6 +15,7 @@ use super::response::{self, Received};
 use super::retry::is_idempotent;
 use super::{HttpClients, TenantClient};
 use crate::domain::limits::Limits;
+use crate::metrics::Held;
 
 /// A time-out counts against the origin only after this long. Shorter ones say more about the patience of the plugin
 /// that set the limit, and must not close the origin to the tenant's other plugins.
@@ -31,6 +32,8 @@ pub struct Exchange {
     pub tenant: Arc<TenantClient>,
     /// What the invocation's requests share.
     pub budget: Arc<Budget>,
+    /// Counts it among the requests under way.
+    pub _under_way: Held,
     /// The limits of the invocation.
     pub limits: Arc<Limits>,
     /// What is sent.
@@ -126,7 +129,14 @@ impl Exchange {
         let (clients, tenant, target) = (&self.clients, &self.tenant, &self.request.target);
         let opening = async {
             let addresses = addresses(target, self.reach, &clients.resolver, &tenant.lookups).await?;
-            connect(target, &addresses, &tenant.tls, deadline).await
+            connect(
+                target,
+                &addresses,
+                &tenant.tls,
+                clients.connections.hold(),
+                deadline,
+            )
+            .await
         };
         let opened = timeout_at(deadline, opening).await.unwrap_or_else(|_| {
             Err(SendError::Timeout {

@@ -12,6 +12,7 @@ use rusqlite::{InterruptHandle, OpenFlags};
 
 use super::authorizer::Author;
 use super::watch::Watch;
+use crate::metrics::Held;
 
 /// The largest value and the largest row. Functions work on a whole value without a pause, so this bounds how long
 /// one step takes.
@@ -84,6 +85,8 @@ pub(super) struct Connection {
     pub(super) broken: bool,
     max_pages: u64,
     schema_seen: u64,
+    /// Counts it among the open connections.
+    _held: Held,
 }
 
 /// What other threads may do with a connection.
@@ -102,7 +105,7 @@ impl Handle {
 
 impl Connection {
     /// Opens the file. Only [`Use::Write`] and [`Use::Migrate`] create it.
-    pub(super) fn open(file: &Path, purpose: Use, schema_seen: u64) -> rusqlite::Result<Self> {
+    pub(super) fn open(file: &Path, purpose: Use, schema_seen: u64, held: Held) -> rusqlite::Result<Self> {
         let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         if purpose == Use::Read {
             flags |= OpenFlags::SQLITE_OPEN_READ_ONLY;
@@ -146,6 +149,7 @@ impl Connection {
             broken: false,
             max_pages: 0,
             schema_seen,
+            _held: held,
         })
     }
 

@@ -40,6 +40,7 @@ use super::error::DatabaseError;
 use super::statement::{Answer, Scope, Statement, Want};
 use crate::domain::clock::SharedClock;
 use crate::domain::id::TenantId;
+use crate::metrics::Gauge;
 use pool::{Role, Tenant};
 use run::Outcome;
 
@@ -69,6 +70,23 @@ pub struct Databases {
     open: Mutex<HashMap<TenantId, Weak<Tenant>>>,
     threads: Arc<Semaphore>,
     cursors: Arc<Semaphore>,
+    transactions: Gauge,
+    connections: Gauge,
+}
+
+/// What the databases hold at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatabasesHeld {
+    /// Open transactions, until they are rolled back where nobody ends them.
+    pub transactions: u64,
+    /// Open cursors.
+    pub cursors: u64,
+    /// Statements that run.
+    pub statements: u64,
+    /// Tenants whose database is open.
+    pub tenants: u64,
+    /// Open connections.
+    pub connections: u64,
 }
 
 impl Databases {
@@ -88,6 +106,8 @@ impl Databases {
             open: Mutex::new(HashMap::new()),
             threads: Arc::new(Semaphore::new(THREADS)),
             cursors: Arc::new(Semaphore::new(CURSORS)),
+            transactions: Gauge::default(),
+            connections: Gauge::default(),
         })
     }
 
@@ -124,10 +144,11 @@ impl Databases {
 
     /// Begins a transaction. It writes, so that it waits for whoever writes now.
     pub async fn begin(&self, scope: &Scope, mark: OpenMark) -> Result<Transaction, DatabaseError> {
-        let lease = self
+        let mut lease = self
             .tenant(scope.tenant)
             .lease(Role::Writer, scope.deadline)
             .await?;
+        lease.count(self.transactions.hold());
         Transaction::begin(&self.threads, lease, scope, mark).await
     }
 
@@ -166,6 +187,20 @@ impl Databases {
             .count()
     }
 
+    /// What is held now. Takes locks that others hold for moments.
+    pub fn held(&self) -> DatabasesHeld {
+        let taken = |all: usize, semaphore: &Semaphore| {
+            u64::try_from(all.saturating_sub(semaphore.available_permits())).unwrap_or(u64::MAX)
+        };
+        DatabasesHeld {
+            transactions: self.transactions.get(),
+            cursors: taken(CURSORS, &self.cursors),
+            statements: taken(THREADS, &self.threads),
+            tenants: u64::try_from(self.open_tenants()).unwrap_or(u64::MAX),
+            connections: self.connections.get(),
+        }
+    }
+
     async fn run_on(
         &self,
         tenant: &Arc<Tenant>,
@@ -193,7 +228,7 @@ impl Databases {
                 return tenant;
             }
             open.retain(|_, tenant| tenant.strong_count() > 0);
-            let tenant = Arc::new(Tenant::new(id, self.file(id)));
+            let tenant = Arc::new(Tenant::new(id, self.file(id), self.connections.clone()));
             open.insert(id, Arc::downgrade(&tenant));
             tenant
         })

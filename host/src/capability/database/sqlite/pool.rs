@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::super::error::DatabaseError;
 use super::connection::{Connection, Use};
 use crate::domain::id::TenantId;
+use crate::metrics::{Gauge, Held};
 
 /// How long a statement waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
@@ -44,6 +45,8 @@ pub(super) struct Tenant {
     /// The file exists and is in WAL mode, so that it can be opened for reading only. Also taken to make it so.
     ready: Mutex<bool>,
     closed: AtomicBool,
+    /// Counts the open connections of all tenants.
+    connections: Gauge,
 }
 
 /// The right to use one connection, alone.
@@ -53,6 +56,8 @@ pub(super) struct Lease {
     migrates: bool,
     connection: Option<Connection>,
     permit: Option<OwnedSemaphorePermit>,
+    /// Counts the transaction that is open on the connection, until it is rolled back where nobody ends it.
+    transaction: Option<Held>,
 }
 
 struct Slots {
@@ -74,7 +79,7 @@ impl Role {
 }
 
 impl Tenant {
-    pub(super) fn new(id: TenantId, file: PathBuf) -> Self {
+    pub(super) fn new(id: TenantId, file: PathBuf, connections: Gauge) -> Self {
         Self {
             id,
             file,
@@ -85,6 +90,7 @@ impl Tenant {
             bytes: AtomicU64::new(0),
             ready: Mutex::new(false),
             closed: AtomicBool::new(false),
+            connections,
         }
     }
 
@@ -182,6 +188,7 @@ impl Tenant {
             migrates: false,
             connection: self.slots(role).take(),
             permit: Some(permit),
+            transaction: None,
         })
     }
 
@@ -197,17 +204,21 @@ impl Tenant {
         let mut ready = lock(&self.ready);
         if role == Role::Writer {
             let purpose = if migrates { Use::Migrate } else { Use::Write };
-            let connection = Connection::open(&self.file, purpose, self.schema())?;
+            let connection = self.connect(purpose)?;
             *ready = true;
             return Ok(connection);
         }
         if !*ready {
-            let writer = Connection::open(&self.file, Use::Write, self.schema())?;
+            let writer = self.connect(Use::Write)?;
             *ready = true;
             self.writer.give_back(writer);
         }
         drop(ready);
-        Connection::open(&self.file, Use::Read, self.schema())
+        self.connect(Use::Read)
+    }
+
+    fn connect(&self, purpose: Use) -> rusqlite::Result<Connection> {
+        Connection::open(&self.file, purpose, self.schema(), self.connections.hold())
     }
 }
 
@@ -244,6 +255,11 @@ impl Lease {
         self
     }
 
+    /// Counts a transaction on the connection, for as long as this lease lasts.
+    pub(super) fn count(&mut self, transaction: Held) {
+        self.transaction = Some(transaction);
+    }
+
     /// Closes the connection instead of giving it back. Blocks.
     pub(super) fn close_connection(&mut self) {
         self.connection = None;
@@ -261,6 +277,7 @@ impl Drop for Lease {
             return;
         }
         let (tenant, role, permit) = (self.tenant.clone(), self.role, self.permit.take());
+        let transaction = self.transaction.take();
         off_thread(move || {
             connection.roll_back();
             if connection.is_clean() && !closed {
@@ -269,7 +286,7 @@ impl Drop for Lease {
                 drop(connection);
             }
             // Only now somebody else may have the turn.
-            drop(permit);
+            drop((transaction, permit));
         });
     }
 }

@@ -1,0 +1,50 @@
+//! How the version that serves fares: which of its routes are left alone because they fail all the time.
+
+use std::sync::Arc;
+
+use super::Lifecycle;
+use crate::domain::id::{PluginName, TenantId};
+use crate::routing::{Ailment, PluginRoutes};
+
+/// A route that is left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AilingRoute {
+    /// Its method.
+    pub method: String,
+    /// Its pattern.
+    pub pattern: String,
+    /// Since when, until when, and why.
+    pub ailment: Ailment,
+}
+
+impl Lifecycle {
+    /// The routes of a plugin that are left alone, in the order of its manifest.
+    pub fn ailing_routes(&self, tenant: TenantId, plugin: &PluginName) -> Vec<AilingRoute> {
+        let Some(served) = self.served(tenant, plugin) else {
+            return Vec::new();
+        };
+        let ailing = served.routes().iter().filter_map(|route| {
+            Some(AilingRoute {
+                method: route.method.clone(),
+                pattern: route.pattern.clone(),
+                ailment: route.health.ailment()?,
+            })
+        });
+        ailing.collect()
+    }
+
+    /// Forgets what failed.
+    pub(super) fn recover(&self, tenant: TenantId, plugin: &PluginName) {
+        for route in self
+            .served(tenant, plugin)
+            .iter()
+            .flat_map(|served| served.routes())
+        {
+            route.health.recover();
+        }
+    }
+
+    fn served(&self, tenant: TenantId, plugin: &PluginName) -> Option<Arc<PluginRoutes>> {
+        self.routing.tenant_by_id(tenant)?.plugins.get(plugin).cloned()
+    }
+}

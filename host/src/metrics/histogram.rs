@@ -1,0 +1,72 @@
+//! How long things take, in buckets. The library that writes the metrics has a histogram too, but it takes a lock for
+//! each observation.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The upper bounds of the buckets, in microseconds. What is slower counts in one more.
+const BOUNDS_US: [u64; 14] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000,
+];
+
+/// Counts durations.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; BOUNDS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+/// What was counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distribution {
+    /// Seconds in all.
+    pub sum: f64,
+    /// Observations.
+    pub count: u64,
+    /// The upper bound of each bucket in seconds, and what it holds beyond the one before.
+    pub buckets: Vec<(f64, u64)>,
+}
+
+impl Histogram {
+    /// Counts one.
+    pub fn observe(&self, duration: Duration) {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// What was counted so far.
+    pub fn distribution(&self) -> Distribution {
+        let bounds = BOUNDS_US
+            .iter()
+            .map(|bound| Duration::from_micros(*bound).as_secs_f64())
+            .chain([f64::INFINITY]);
+        let counts = self.buckets.iter().map(|count| count.load(Ordering::Relaxed));
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+        Distribution {
+            sum: Duration::from_micros(self.sum_us.load(Ordering::Relaxed)).as_secs_f64(),
+            count: buckets.iter().map(|(_, count)| count).sum(),
+            buckets,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_duration_counts_in_the_first_bucket_that_holds_it() {
+        let histogram = Histogram::default();
+        for us in [1, 500, 501, 10_000_000, 10_000_001] {
+            histogram.observe(Duration::from_micros(us));
+        }
+        let Distribution { sum, count, buckets } = histogram.distribution();
+        let filled: Vec<(f64, u64)> = buckets.into_iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(filled, [(0.0005, 2), (0.001, 1), (10.0, 1), (f64::INFINITY, 1)]);
+        assert_eq!(count, 5);
+        assert!((sum - 20.001_003).abs() < 1e-9, "{sum}");
+    }
+}

@@ -1,0 +1,186 @@
+//! The figures as Prometheus reads them, in the text format of OpenMetrics.
+
+use std::fmt::Error;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::gauges::Gauges;
+use super::histogram::Distribution;
+use super::requests::Requests;
+use crate::ledger::LedgerCounts;
+
+/// What the format is called.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Stands before every name.
+const PREFIX: &str = "mortise";
+
+/// What is written.
+#[derive(Debug)]
+pub struct Figures {
+    /// What the host holds.
+    pub gauges: Gauges,
+    /// What the ledger did.
+    pub ledger: LedgerCounts,
+    /// What came of the requests.
+    pub requests: Arc<Requests>,
+}
+
+/// Writes everything.
+pub fn write(figures: Figures) -> Result<String, Error> {
+    let mut registry = Registry::with_prefix(PREFIX);
+    registry.register_collector(Box::new(figures));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        for (name, meaning, value) in self.gauges.known() {
+            encoder
+                .encode_descriptor(name, meaning, None, MetricType::Gauge)?
+                .encode_gauge(&value)?;
+        }
+        let requests = &self.requests;
+        by_label(
+            &mut encoder,
+            (
+                "requests",
+                "Requests of the public listener by the class of their status.",
+            ),
+            "class",
+            &requests.by_class(),
+        )?;
+        by_label(
+            &mut encoder,
+            (
+                "problems",
+                "Requests of the public listener that ended with a problem, by its code.",
+            ),
+            "code",
+            &requests.by_code(),
+        )?;
+        by_label(
+            &mut encoder,
+            ("invocations", "Invocations by how they ended."),
+            "ending",
+            &requests.by_ending(),
+        )?;
+        let LedgerCounts {
+            written,
+            dropped,
+            without_lines,
+            lost,
+        } = self.ledger;
+        by_label(
+            &mut encoder,
+            ("ledger_records", "Records of invocations by what became of them."),
+            "outcome",
+            &[
+                ("written", written),
+                ("dropped", dropped),
+                ("without_lines", without_lines),
+                ("lost", lost),
+            ],
+        )?;
+        let seconds = Some(&Unit::Seconds);
+        encoder
+            .encode_descriptor(
+                "guest_cpu",
+                "CPU time of invocations.",
+                seconds,
+                MetricType::Counter,
+            )?
+            .encode_counter::<NoLabelSet, _, f64>(&requests.cpu().as_secs_f64(), None)?;
+        let Distribution { sum, count, buckets } = requests.duration.distribution();
+        encoder
+            .encode_descriptor(
+                "request_duration",
+                "From the head of a request of the public listener until the head of its response.",
+                seconds,
+                MetricType::Histogram,
+            )?
+            .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+}
+
+/// Writes a counter for each value of one label.
+fn by_label(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, meaning): (&str, &str),
+    label: &str,
+    counts: &[(&str, impl EncodeCounterValue)],
+) -> Result<(), Error> {
+    let mut family = encoder.encode_descriptor(name, meaning, None, MetricType::Counter)?;
+    for (value, count) in counts {
+        family
+            .encode_family(&[(label, *value)])?
+            .encode_counter::<NoLabelSet, _, f64>(count, None)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::StatusCode;
+
+    use super::*;
+    use crate::metrics::Ended;
+    use crate::problem::Code;
+
+    #[test]
+    fn every_kind_of_figure_is_written_as_prometheus_reads_it() {
+        let requests = Arc::new(Requests::default());
+        requests.answered(StatusCode::OK, None, Duration::from_millis(3));
+        requests.answered(
+            StatusCode::NOT_FOUND,
+            Some(Code::NotFound),
+            Duration::from_micros(40),
+        );
+        requests.invocation(Ended::Answered, 1_500_000);
+        let gauges = Gauges {
+            guests_running: Some(2),
+            ..Gauges::default()
+        };
+        let ledger = LedgerCounts {
+            written: 7,
+            ..LedgerCounts::default()
+        };
+        let text = write(Figures {
+            gauges,
+            ledger,
+            requests,
+        })
+        .unwrap();
+        for line in [
+            "# HELP mortise_guests_running Plugins that run.",
+            "# TYPE mortise_guests_running gauge",
+            "mortise_guests_running 2",
+            "# TYPE mortise_requests counter",
+            "mortise_requests_total{class=\"2xx\"} 1",
+            "mortise_requests_total{class=\"abandoned\"} 0",
+            "mortise_problems_total{code=\"not-found\"} 1",
+            "mortise_invocations_total{ending=\"answered\"} 1",
+            "mortise_ledger_records_total{outcome=\"written\"} 7",
+            "mortise_guest_cpu_seconds_total 1.5",
+            "mortise_request_duration_seconds_bucket{le=\"0.0005\"} 1",
+            "mortise_request_duration_seconds_bucket{le=\"0.005\"} 2",
+            "mortise_request_duration_seconds_bucket{le=\"+Inf\"} 2",
+            "mortise_request_duration_seconds_count 2",
+            "# EOF",
+        ] {
+            assert!(
+                text.lines().any(|written| written == line),
+                "{line} is not in\n{text}"
+            );
+        }
+        assert!(!text.contains("process_threads"), "what is not known is left out");
+    }
+}
