@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::access::HostAccess;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
+use crate::domain::id::TenantName;
 use crate::metrics::{self, Gauges};
 use crate::problem::{Code, Problem};
 
@@ -32,6 +33,17 @@ pub struct NodeView {
     ledger: LedgerView,
     /// What it holds at this moment.
     gauges: Gauges,
+    /// Tenants whose databases were found damaged. They are not used until a copy is put in their place.
+    damaged_databases: Vec<DamagedDatabase>,
+}
+
+/// A tenant's database that has to be restored.
+#[derive(Serialize, ToSchema)]
+pub struct DamagedDatabase {
+    /// Whose it is.
+    tenant: TenantName,
+    /// Its file, in the folder `databases`.
+    file: String,
 }
 
 /// What became of the records of invocations.
@@ -50,9 +62,19 @@ pub struct LedgerView {
 /// Shows this host.
 #[utoipa::path(get, path = "/node", tag = "node",
     responses((status = 200, body = NodeView)), security(("token" = ["operator"])))]
-async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Json<NodeView> {
+async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Json<NodeView>, Problem> {
     let counts = state.ledger.counts();
-    Json(NodeView {
+    let mut damaged_databases = Vec::new();
+    for id in state.lifecycle.damaged_databases() {
+        // A tenant that was deleted meanwhile has nothing to restore.
+        if let Some(tenant) = state.db.tenant(id).await? {
+            damaged_databases.push(DamagedDatabase {
+                tenant: tenant.name,
+                file: format!("{id}.db"),
+            });
+        }
+    }
+    Ok(Json(NodeView {
         version: env!("CARGO_PKG_VERSION"),
         started_at: state.started_at,
         uptime_seconds: state.clock.now().since(state.started_at).as_secs(),
@@ -63,8 +85,9 @@ async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Json<NodeV
             without_lines: counts.without_lines,
             lost: counts.lost,
         },
+        damaged_databases,
         gauges: state.observer.gauges().await,
-    })
+    }))
 }
 
 /// What the host holds and what it has done, for Prometheus.

@@ -98,19 +98,26 @@ async fn waiting_for_oneself_is_refused_at_once() {
 
 #[tokio::test]
 async fn a_writer_waits_its_turn_and_not_for_ever() {
-    let limits = Limits {
+    let hasty = Limits {
         wall: crate::domain::units::Span::ms(300),
         ..Default::default()
     };
-    // Only the one that waits has little time: who holds the writer commits after that.
-    let mut fixture = fixture(Limits::default(), COUNTS).await;
+    let hour = crate::domain::units::Span::s(3600);
+    let mut fixture = fixture(
+        Limits {
+            wall: hour,
+            ..Default::default()
+        },
+        COUNTS,
+    )
+    .await;
     let transaction = fixture.call.begin().await.unwrap();
-    let mut other = call(&fixture.databases, Some(fixture.tenant()), limits);
+    let mut other = call(&fixture.databases, Some(fixture.tenant()), hasty);
     is_conflict(
         other.execute("UPDATE counts SET n = 1", &[]).await,
         "another writer",
     );
-    let mut patient = call(&fixture.databases, Some(fixture.tenant()), Limits::default());
+    let mut patient = fixture.another();
     let (waited, committed) = tokio::join!(patient.execute("UPDATE counts SET n = n + 10", &[]), async {
         fixture
             .call
