@@ -31,6 +31,8 @@ pub(super) enum Verdict {
     Allow,
     /// Go on, with values of at most these bytes.
     AllowUpTo(i32),
+    /// Go on, and count these nanoseconds for each byte of a value.
+    AllowCounted(u32),
     /// Refuse the statement, for this reason.
     Deny(String),
 }
@@ -107,7 +109,8 @@ pub(super) fn decide(author: Author, action: &AuthAction<'_>) -> Verdict {
 fn function(author: Author, name: &str) -> Verdict {
     let name = name.to_ascii_lowercase();
     match cost(&name) {
-        Some(Cost::Linear) => Verdict::Allow,
+        Some(Cost::Small) => Verdict::Allow,
+        Some(Cost::Linear(nanoseconds)) => Verdict::AllowCounted(nanoseconds),
         Some(Cost::Product(bytes)) => Verdict::AllowUpTo(bytes),
         None if author == Author::Migration && is_internal_to_alter(&name) => Verdict::Allow,
         None => deny(format!(

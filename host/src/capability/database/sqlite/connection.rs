@@ -1,16 +1,22 @@
 //! One connection to a tenant's file, set up so that a plugin's SQL can do no harm.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{InterruptHandle, OpenFlags};
+use tokio::time::Instant;
 
+use super::super::error::DatabaseError;
 use super::authorizer::Author;
+use super::expansion::Views;
+use super::failure;
+use super::trouble::Fault;
 use super::watch::Watch;
 
 /// The largest value and the largest row. Functions work on a whole value without a pause, so this bounds how long
@@ -23,14 +29,34 @@ const SQL_BYTES: i32 = 100 * 1024;
 /// The longest file of a migration, which is compiled statement by statement.
 const MIGRATION_BYTES: i32 = 1024 * 1024;
 
-/// So many instructions pass between two looks at the clock: some tens of microseconds.
-const INSTRUCTIONS_PER_LOOK: i32 = 1_000;
+/// So many instructions pass between two looks at the clock: some microseconds, or where each works on a value of a
+/// mebibyte, some tens of milliseconds.
+const INSTRUCTIONS_PER_LOOK: i32 = 100;
 
 /// Statements that stay compiled, on each connection.
 const STATEMENTS_KEPT: usize = 64;
 
 /// SQLite's page; what `max_page_count` counts.
 const PAGE_BYTES: u64 = 4096;
+
+/// The log is written back into the file as transactions come. It cannot be while somebody reads what was there
+/// before, so that a cursor in good time after the other would let it grow for ever. Past this, who writes first
+/// waits until it is written back.
+const LOG_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long a writer waits for that.
+const LOG_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a writer waits for others who hold the file, which are other processes.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// How long looking through a file may take.
+const LOOK_TIME: Duration = Duration::from_secs(60);
+
+/// What a statement may write, in sizes of the database. One that reads writes what it sorts, mostly twice; one that
+/// writes may write the same page again and again.
+const ROOM_TO_READ: u64 = 2;
+const ROOM_TO_WRITE: u64 = 8;
 
 /// Bounds of single statements. None is near what an author writes, and each stops a way to make one statement
 /// expensive before the clock is looked at.
@@ -50,15 +76,15 @@ const LIMITS: &[(Limit, i32)] = &[
 ];
 
 /// What is set before the authorizer takes the means to set it away. The heap limits are the process's: SQLite gives
-/// page caches back above the soft one, and fails the statement that asks for more than the hard one.
+/// page caches back above the soft one, and fails the statement that asks for more than the hard one. So what a tenant
+/// sorts goes to a file: in memory it would be taken from everybody.
 const PRAGMAS: &str = "
     PRAGMA synchronous = NORMAL;
-    PRAGMA temp_store = MEMORY;
+    PRAGMA temp_store = FILE;
     PRAGMA cell_size_check = ON;
     PRAGMA trusted_schema = OFF;
     PRAGMA cache_size = -1024;
     PRAGMA mmap_size = 0;
-    PRAGMA busy_timeout = 5000;
     PRAGMA journal_size_limit = 4194304;
     PRAGMA soft_heap_limit = 268435456;
     PRAGMA hard_heap_limit = 1073741824;
@@ -81,7 +107,11 @@ pub(super) struct Connection {
     pub(super) handle: Arc<Handle>,
     pub(super) purpose: Use,
     /// Set where it must not be used again.
-    pub(super) broken: bool,
+    pub(super) fault: Option<Fault>,
+    /// The views of the database, as far as they are known.
+    pub(super) views: Views,
+    views_known: bool,
+    log: PathBuf,
     max_pages: u64,
     schema_seen: u64,
 }
@@ -112,6 +142,7 @@ impl Connection {
         }
         let raw = rusqlite::Connection::open_with_flags(file, flags)?;
         raw.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        raw.busy_timeout(BUSY_WAIT)?;
         raw.execute_batch(PRAGMAS)?;
         if purpose == Use::Read {
             raw.execute_batch("PRAGMA query_only = ON")?;
@@ -143,7 +174,10 @@ impl Connection {
             raw,
             handle: Arc::new(Handle { watch, interrupt }),
             purpose,
-            broken: false,
+            fault: None,
+            views: Views::default(),
+            views_known: false,
+            log: log_of(file),
             max_pages: 0,
             schema_seen,
         })
@@ -174,7 +208,17 @@ impl Connection {
             // than it was compiled with.
             self.as_host(|raw| raw.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())))?;
             self.schema_seen = schema;
+            self.views_known = false;
         }
+        if !self.views_known {
+            self.views = Views::of(self.view_texts()?);
+            self.views_known = true;
+        }
+        let room = match self.purpose {
+            Use::Read => ROOM_TO_READ,
+            Use::Write | Use::Migrate => ROOM_TO_WRITE,
+        };
+        self.handle.watch.set_room(database_bytes.saturating_mul(room));
         let pages = (database_bytes / PAGE_BYTES).max(1);
         if self.purpose != Use::Read && self.max_pages != pages {
             self.as_host(|raw| raw.execute_batch(&format!("PRAGMA max_page_count = {pages}")))?;
@@ -189,26 +233,88 @@ impl Connection {
         Ok(u64::try_from(pages).unwrap_or(0).saturating_mul(PAGE_BYTES))
     }
 
+    /// Before something is written: an error where the log is long and cannot be written back.
+    pub(super) fn keep_log_short(&mut self) -> Result<(), DatabaseError> {
+        let is_long = || fs::metadata(&self.log).is_ok_and(|log| log.len() > LOG_BYTES);
+        if self.purpose != Use::Write || !self.raw.is_autocommit() || !is_long() {
+            return Ok(());
+        }
+        let written = self.as_host(|raw| {
+            raw.busy_timeout(LOG_WAIT)?;
+            let blocked = raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+            raw.busy_timeout(BUSY_WAIT)?;
+            blocked
+        });
+        match written {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(DatabaseError::Conflict(
+                "so much was written while others read that it has to wait for them; end cursors sooner, or try again"
+                    .to_owned(),
+            )),
+            Err(error) => {
+                self.fault = self.fault.or(failure::fault(&error));
+                Err(failure::translate(&error, &self.handle.watch))
+            }
+        }
+    }
+
+    /// Looks through the file. Gives what is wrong with it, if anything is.
+    pub(super) fn look_through(&self) -> Option<String> {
+        self.handle.watch.arm((Instant::now() + LOOK_TIME).into_std());
+        let found =
+            self.as_host(|raw| raw.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)));
+        self.handle.watch.disarm();
+        match found {
+            Ok(found) => (found != "ok").then_some(found),
+            Err(error) => (failure::fault(&error) == Some(Fault::Damage)).then(|| error.to_string()),
+        }
+    }
+
+    /// The texts that made the views.
+    pub(super) fn view_texts(&self) -> rusqlite::Result<Vec<String>> {
+        self.as_host(|raw| {
+            let mut statement = raw.prepare("SELECT sql FROM sqlite_master WHERE type = 'view'")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        })
+    }
+
     /// True where it can be given to somebody else.
     pub(super) fn is_clean(&self) -> bool {
-        !self.broken && self.purpose != Use::Migrate && self.raw.is_autocommit()
+        self.fault.is_none() && self.purpose != Use::Migrate && self.raw.is_autocommit()
     }
 
     /// Ends an open transaction without a trace. A connection on which that fails is broken.
     pub(super) fn roll_back(&mut self) {
         self.handle.watch.disarm();
         if !self.raw.is_autocommit() && self.as_host(|raw| raw.execute_batch("ROLLBACK")).is_err() {
-            self.broken = true;
+            self.fault = self.fault.or(Some(Fault::Other));
         }
     }
 }
 
+/// Has SQLite keep what it sorts in `folder`, for the whole process. Such files have no name once they are open, so
+/// that none is left where the process ends.
+pub(super) fn sort_in(folder: &Path) -> rusqlite::Result<()> {
+    let raw = rusqlite::Connection::open_in_memory()?;
+    raw.pragma_update(None, "temp_store_directory", folder.to_string_lossy())
+}
+
+fn log_of(file: &Path) -> PathBuf {
+    let mut log = file.to_owned().into_os_string();
+    log.push("-wal");
+    log.into()
+}
+
 /// Makes an empty file that only the host may read. SQLite gives the files beside it the same mode.
 fn create_private(file: &Path) -> io::Result<()> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
+    // A new file is not made through a link.
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
         .mode(0o600)
-        .open(file)
-        .map(drop)
+        .open(file);
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }

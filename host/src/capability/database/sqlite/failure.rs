@@ -3,6 +3,7 @@
 use rusqlite::ffi::{self, ErrorCode};
 
 use super::super::error::{ConstraintKind, DatabaseError};
+use super::trouble::{self, Fault};
 use super::watch::Watch;
 
 /// Translates what SQLite answered to a plugin's statement on a watched connection.
@@ -27,19 +28,16 @@ pub(super) fn translate(error: &rusqlite::Error, watch: &Watch) -> DatabaseError
     }
 }
 
-/// True where the connection should not be used again.
-pub(super) fn breaks_connection(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::DatabaseCorrupt
-                | ErrorCode::NotADatabase
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::CannotOpen
-                | ErrorCode::OutOfMemory
-                | ErrorCode::ApiMisuse
-        )
-    )
+/// What is wrong where the connection should not be used again.
+pub(super) fn fault(error: &rusqlite::Error) -> Option<Fault> {
+    match error.sqlite_error_code()? {
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Some(Fault::Damage),
+        ErrorCode::SystemIoFailure
+        | ErrorCode::CannotOpen
+        | ErrorCode::OutOfMemory
+        | ErrorCode::ApiMisuse => Some(Fault::Other),
+        _ => None,
+    }
 }
 
 fn by_code(failure: &ffi::Error, message: &str, watch: &Watch) -> DatabaseError {
@@ -48,6 +46,10 @@ fn by_code(failure: &ffi::Error, message: &str, watch: &Watch) -> DatabaseError 
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::SchemaChanged => {
             DatabaseError::Conflict("the database is locked by another writer; try again".to_owned())
         }
+        ErrorCode::OperationInterrupted if watch.has_outgrown() => DatabaseError::Limit(
+            "the statement sorts or changes more than fits into the database; take fewer rows at once"
+                .to_owned(),
+        ),
         ErrorCode::OperationInterrupted => time_limit(watch.allowed()),
         ErrorCode::DiskFull => DatabaseError::Limit(
             "the database is full: the plan's `database_size` is reached; delete rows or raise it".to_owned(),
@@ -61,9 +63,7 @@ fn by_code(failure: &ffi::Error, message: &str, watch: &Watch) -> DatabaseError 
         ErrorCode::AuthorizationForStatementDenied => {
             DatabaseError::Denied(format!("plugins may not run this statement: {message}"))
         }
-        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
-            DatabaseError::Unavailable("the tenant's database is damaged and has to be restored".to_owned())
-        }
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => trouble::damaged(),
         ErrorCode::SystemIoFailure
         | ErrorCode::CannotOpen
         | ErrorCode::PermissionDenied

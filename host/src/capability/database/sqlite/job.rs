@@ -15,6 +15,7 @@ use super::connection::{Connection, Handle};
 use super::failure;
 use super::pool::Lease;
 use super::run::broken_or;
+use super::trouble::{self, Fault};
 
 /// SQLite looks at the clock by itself. Where it does not come to that within this time, nobody waits for it.
 pub(super) const GRACE: Duration = Duration::from_millis(50);
@@ -152,17 +153,20 @@ pub(super) fn with_connection<T>(
     let connection = match opened {
         Ok(connection) => connection,
         Err(error) => {
-            tracing::error!(%tenant, %error, "a tenant's database cannot be opened");
             lease.close_connection();
-            return Err(cannot_open(&error));
+            return Err(not_opened(lease, &error));
         }
     };
     let handle = connection.handle.clone();
     let Some(_running) = cancel.begin(&handle, deadline) else {
         return Err(DatabaseError::Limit("the invocation is over".to_owned()));
     };
-    let result = work(connection);
-    if connection.broken {
+    let result = match connection.keep_log_short() {
+        Ok(()) => work(connection),
+        Err(error) => Err(error),
+    };
+    // Damage is said once, when the file has been looked through.
+    if connection.fault == Some(Fault::Other) {
         tracing::error!(%tenant, error = ?result.as_ref().err(), "a tenant's database fails");
     } else {
         open.note_bytes(connection);
@@ -170,13 +174,14 @@ pub(super) fn with_connection<T>(
     result
 }
 
-fn cannot_open(error: &rusqlite::Error) -> DatabaseError {
-    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, NotADatabase};
-    match error.sqlite_error_code() {
-        Some(DatabaseCorrupt | NotADatabase) => {
-            DatabaseError::Unavailable("the tenant's database is damaged and has to be restored".to_owned())
-        }
-        Some(DatabaseBusy) => DatabaseError::Conflict("the database is locked; try again".to_owned()),
-        _ => DatabaseError::Unavailable("the tenant's database cannot be opened".to_owned()),
+fn not_opened(lease: &Lease, error: &rusqlite::Error) -> DatabaseError {
+    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) {
+        return DatabaseError::Conflict("the database is locked; try again".to_owned());
+    }
+    let fault = failure::fault(error).unwrap_or(Fault::Other);
+    lease.tenant.has_trouble(fault, error);
+    match fault {
+        Fault::Damage => trouble::damaged(),
+        Fault::Other => trouble::cannot_open(),
     }
 }

@@ -15,9 +15,11 @@ use tokio::time::Instant;
 use super::super::error::DatabaseError;
 use super::Databases;
 use super::connection::{Connection, VALUE_BYTES};
+use super::expansion;
 use super::failure;
 use super::job;
 use super::pool::Role;
+use super::run::too_much_to_compile;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::limits::Limits;
@@ -269,6 +271,12 @@ fn run_file(connection: &Connection, migration: &Migration) -> Result<(), Migrat
         return Err(failed(nul, "the file contains a NUL character".to_owned()));
     }
     let watch = &connection.handle.watch;
+    let views = connection
+        .view_texts()
+        .map_err(|error| MigrationError::Database(failure::translate(&error, watch)))?;
+    if expansion::check_script(&views, sql).is_err() {
+        return Err(failed(0, too_much_to_compile().to_string()));
+    }
     let explain = |position: usize, error: &rusqlite::Error| match failure::translate(error, watch) {
         error @ (DatabaseError::Unavailable(_) | DatabaseError::Conflict(_)) => {
             MigrationError::Database(error)

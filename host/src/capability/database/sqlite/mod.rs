@@ -1,7 +1,9 @@
 //! The engine on SQLite: one file for each tenant.
 //!
 //! - `pool`: a tenant's connections, and the right to use one.
-//! - `connection`: how one is set up; `authorizer` and `functions`: what SQL may do on it; `watch`: its clock.
+//! - `connection`: how one is set up; `authorizer` and `functions`: what SQL may do on it; `watch`: its clock;
+//!   `expansion` (with `token`): what is too much to compile.
+//! - `trouble`: files that do not work.
 //! - `job`: work on a connection off the async threads, which stops when nobody waits for it.
 //! - `run`: one statement; `transaction`, `cursor`: what stays open between host calls; `migrate`: changing schemas.
 //! - `failure`: SQLite's errors in the words of the contract.
@@ -12,13 +14,16 @@
 mod authorizer;
 mod connection;
 mod cursor;
+mod expansion;
 mod failure;
 mod functions;
 mod job;
 mod migrate;
 mod pool;
 mod run;
+mod token;
 mod transaction;
+mod trouble;
 mod watch;
 
 use std::collections::HashMap;
@@ -42,6 +47,7 @@ use crate::domain::clock::SharedClock;
 use crate::domain::id::TenantId;
 use pool::{Role, Tenant};
 use run::Outcome;
+use trouble::Troubles;
 
 /// So many tenants' files stay open beside those in use. One takes up to three connections at rest, which is nine
 /// file descriptors, so that all stay below the usual 1,024.
@@ -69,6 +75,7 @@ pub struct Databases {
     open: Mutex<HashMap<TenantId, Weak<Tenant>>>,
     threads: Arc<Semaphore>,
     cursors: Arc<Semaphore>,
+    troubles: Arc<Troubles>,
 }
 
 impl Databases {
@@ -80,14 +87,17 @@ impl Databases {
 
     fn with_open(folder: PathBuf, clock: SharedClock, open: u64) -> std::io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        // Files are opened without following links; only the operator may have some on the way.
+        let folder = folder.canonicalize()?;
+        connection::sort_in(&folder).map_err(std::io::Error::other)?;
         Ok(Self {
-            // Files are opened without following links; only the operator may have some on the way.
-            folder: folder.canonicalize()?,
+            folder,
             clock,
             recent: Cache::builder().max_capacity(open).time_to_idle(IDLE).build(),
             open: Mutex::new(HashMap::new()),
             threads: Arc::new(Semaphore::new(THREADS)),
             cursors: Arc::new(Semaphore::new(CURSORS)),
+            troubles: Arc::default(),
         })
     }
 
@@ -149,12 +159,18 @@ impl Databases {
         open.delete(Instant::now() + LEAVING).await?;
         self.recent.invalidate(&tenant);
         self.lock().remove(&tenant);
+        self.troubles.forget(tenant);
         Ok(())
     }
 
     /// How large a tenant's database was after its last statement; zero where it is not open.
     pub fn bytes(&self, tenant: TenantId) -> u64 {
         self.recent.get(&tenant).map_or(0, |tenant| tenant.bytes())
+    }
+
+    /// The tenants whose files are damaged, as far as it was noticed. They are not used until there is another file.
+    pub fn damaged(&self) -> Vec<TenantId> {
+        self.troubles.damaged()
     }
 
     /// How many tenants' databases are open.
@@ -193,7 +209,7 @@ impl Databases {
                 return tenant;
             }
             open.retain(|_, tenant| tenant.strong_count() > 0);
-            let tenant = Arc::new(Tenant::new(id, self.file(id)));
+            let tenant = Arc::new(Tenant::new(id, self.file(id), self.troubles.clone()));
             open.insert(id, Arc::downgrade(&tenant));
             tenant
         })

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::error::DatabaseError;
 use super::connection::{Connection, Use};
+use super::trouble::{Fault, Troubles};
 use crate::domain::id::TenantId;
 
 /// How long a statement waits for its turn.
@@ -44,6 +45,7 @@ pub(super) struct Tenant {
     /// The file exists and is in WAL mode, so that it can be opened for reading only. Also taken to make it so.
     ready: Mutex<bool>,
     closed: AtomicBool,
+    troubles: Arc<Troubles>,
 }
 
 /// The right to use one connection, alone.
@@ -74,7 +76,7 @@ impl Role {
 }
 
 impl Tenant {
-    pub(super) fn new(id: TenantId, file: PathBuf) -> Self {
+    pub(super) fn new(id: TenantId, file: PathBuf, troubles: Arc<Troubles>) -> Self {
         Self {
             id,
             file,
@@ -85,6 +87,7 @@ impl Tenant {
             bytes: AtomicU64::new(0),
             ready: Mutex::new(false),
             closed: AtomicBool::new(false),
+            troubles,
         }
     }
 
@@ -94,6 +97,7 @@ impl Tenant {
         role: Role,
         deadline: Instant,
     ) -> Result<Lease, DatabaseError> {
+        self.troubles.check(self.id, &self.file)?;
         let permits = self.slots(role).permits.clone();
         // The uncontended way, without a timer.
         if let Ok(permit) = permits.clone().try_acquire_owned() {
@@ -112,6 +116,29 @@ impl Tenant {
                 Role::Writer => "another writer held the database for too long; try again".to_owned(),
                 Role::Reader | Role::Cursor => "the tenant's other reads took too long; try again".to_owned(),
             })),
+        }
+    }
+
+    /// The file does not work. Connections that are open on it are closed, as they come back. Blocks.
+    pub(super) fn has_trouble(&self, fault: Fault, error: &dyn std::fmt::Display) {
+        self.troubles.found(self.id, &self.file, fault, error);
+        *lock(&self.ready) = false;
+        for role in Role::ALL {
+            drop(self.slots(role).take_all());
+        }
+    }
+
+    /// A statement found damage: looks whether that is so. Blocks.
+    fn look_through(&self, connection: &Connection) {
+        if !self.troubles.is_worth_a_look(self.id) {
+            return;
+        }
+        match connection.look_through() {
+            Some(problem) => self.has_trouble(Fault::Damage, &problem),
+            None => tracing::error!(
+                tenant = %self.id,
+                "a statement found a tenant's database damaged, and looking through it found nothing"
+            ),
         }
     }
 
@@ -194,6 +221,12 @@ impl Tenant {
     }
 
     fn open(&self, role: Role, migrates: bool) -> rusqlite::Result<Connection> {
+        let connection = self.open_file(role, migrates)?;
+        self.troubles.opened(self.id);
+        Ok(connection)
+    }
+
+    fn open_file(&self, role: Role, migrates: bool) -> rusqlite::Result<Connection> {
         let mut ready = lock(&self.ready);
         if role == Role::Writer {
             let purpose = if migrates { Use::Migrate } else { Use::Write };
@@ -256,14 +289,17 @@ impl Drop for Lease {
             return;
         };
         let closed = self.tenant.closed.load(Ordering::Acquire);
-        if connection.is_clean() && !closed {
+        if connection.is_clean() && !closed && !self.tenant.troubles.is_damaged(self.tenant.id) {
             self.tenant.slots(self.role).give_back(connection);
             return;
         }
         let (tenant, role, permit) = (self.tenant.clone(), self.role, self.permit.take());
         off_thread(move || {
             connection.roll_back();
-            if connection.is_clean() && !closed {
+            if connection.fault == Some(Fault::Damage) && !closed {
+                tenant.look_through(&connection);
+            }
+            if connection.is_clean() && !closed && !tenant.troubles.is_damaged(tenant.id) {
                 tenant.slots(role).give_back(connection);
             } else {
                 drop(connection);

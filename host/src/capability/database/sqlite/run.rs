@@ -10,6 +10,9 @@ use super::super::statement::{Answer, Bounds, Rows, Statement, Value, Want, weig
 use super::connection::{Connection, Use, VALUE_BYTES};
 use super::failure;
 
+/// Bytes of the text of a statement times bytes of a value in it: half a second at most.
+const WORK_BYTES: i64 = 1 << 30;
+
 /// What came of a statement.
 pub(super) enum Outcome {
     /// It ran.
@@ -22,7 +25,10 @@ pub(super) enum Outcome {
 pub(super) struct Prepared<'c> {
     connection: &'c Connection,
     statement: Option<CachedStatement<'c>>,
+    /// Functions that it calls bound its values.
     bounded: bool,
+    /// Its values are shorter than usual.
+    shortened: bool,
 }
 
 /// Rows on their way out of SQLite.
@@ -91,7 +97,7 @@ pub(super) fn broken_or(connection: &mut Connection, failed: Failed) -> Database
     match failed {
         Failed::Found(error) => error,
         Failed::Sqlite(error) => {
-            connection.broken |= failure::breaks_connection(&error);
+            connection.fault = connection.fault.or(failure::fault(&error));
             failure::translate(&error, &connection.handle.watch)
         }
     }
@@ -103,18 +109,26 @@ pub(super) fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<Prepa
     if sql.contains('\0') {
         return Err(invalid("the statement contains a NUL character"));
     }
+    if connection.views.check(sql).is_err() {
+        return Err(Failed::Found(too_much_to_compile()));
+    }
     let watch = &connection.handle.watch;
     watch.begin_compiling();
     let statement = connection.raw.prepare_cached(sql);
     let value_bytes = watch.end_compiling();
+    let bounded = value_bytes.is_some();
+    let value_bytes = value_bytes.unwrap_or(VALUE_BYTES).min(longest_value(sql));
     let mut prepared = Prepared {
         connection,
         statement: Some(statement?),
-        bounded: false,
+        bounded,
+        shortened: false,
     };
-    if let Some(bytes) = value_bytes {
-        connection.raw.set_limit(Limit::SQLITE_LIMIT_LENGTH, bytes)?;
-        prepared.bounded = true;
+    if value_bytes < VALUE_BYTES {
+        connection
+            .raw
+            .set_limit(Limit::SQLITE_LIMIT_LENGTH, value_bytes)?;
+        prepared.shortened = true;
     }
     let statement = prepared.get()?;
     // Compiling white space gives a statement that does nothing and cannot be run.
@@ -122,6 +136,22 @@ pub(super) fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<Prepa
         return Err(invalid("there is no statement in this text"));
     }
     Ok(prepared)
+}
+
+/// How long values may be in a statement of this text. Each of its words can be an operation on a whole value, and
+/// between operations that stand in one row SQLite does not look at the clock.
+fn longest_value(sql: &str) -> i32 {
+    let bytes = WORK_BYTES / i64::try_from(sql.len()).unwrap_or(i64::MAX).max(1);
+    i32::try_from(bytes).unwrap_or(VALUE_BYTES)
+}
+
+/// What a statement or a view is told that SQLite would copy too often.
+pub(super) fn too_much_to_compile() -> DatabaseError {
+    DatabaseError::Limit(
+        "the statement would be copied too often while it is compiled: subqueries, WITHs and views that use each \
+         other several times; use each once, or compute in the plugin"
+            .to_owned(),
+    )
 }
 
 /// Binds `$1`, `$2` and so on. SQLite takes such names for words and numbers them as they come, so that the number
@@ -211,6 +241,8 @@ impl Drop for Prepared<'_> {
         if self.bounded {
             // Found in the cache it would run without its bound, since nothing is authorized then.
             statement.discard();
+        }
+        if self.shortened {
             // Only a limit that does not exist can fail.
             _ = self
                 .connection

@@ -81,7 +81,7 @@ impl Transaction {
                 let result = run(connection, statement, want, bounds);
                 // SQLite ends the whole transaction by itself where a write is interrupted or the disk is full. The
                 // next statement must not run outside of it.
-                Ok((result, connection.is_clean() || connection.broken))
+                Ok((result, connection.is_clean() || connection.fault.is_some()))
             },
         )
         .await;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use rusqlite::hooks::{AuthContext, Authorization};
 
 use super::authorizer::{Author, Verdict, decide};
-use super::functions::MAX_COSTLY_CALLS;
+use super::connection::VALUE_BYTES;
+use super::functions::{CALLS_NANOSECONDS, MAX_COSTLY_CALLS};
 
 /// The state of one connection that its callbacks share.
 pub(super) struct Watch {
@@ -21,8 +22,19 @@ pub(super) struct Watch {
     compiling: AtomicBool,
     costly_calls: AtomicU32,
     value_bytes: AtomicI32,
+    /// Nanoseconds for each byte of a value, of all calls together.
+    calls: AtomicU32,
     denial: Mutex<Option<String>>,
+    /// Bytes that a statement may write.
+    room: AtomicU64,
+    /// What the thread had written when that was looked at first, and when it is looked at next.
+    written_before: AtomicU64,
+    next_look: AtomicU64,
+    outgrown: AtomicBool,
 }
+
+/// How often it is looked at what a statement writes.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl Watch {
     pub(super) fn new() -> Self {
@@ -35,14 +47,33 @@ impl Watch {
             compiling: AtomicBool::new(false),
             costly_calls: AtomicU32::new(0),
             value_bytes: AtomicI32::new(i32::MAX),
+            calls: AtomicU32::new(0),
             denial: Mutex::new(None),
+            room: AtomicU64::new(u64::MAX),
+            written_before: AtomicU64::new(u64::MAX),
+            next_look: AtomicU64::new(u64::MAX),
+            outgrown: AtomicBool::new(false),
         }
     }
 
     /// From now on the connection works for somebody until `deadline`.
     pub(super) fn arm(&self, deadline: Instant) {
         self.cancelled.store(false, Ordering::Relaxed);
+        self.outgrown.store(false, Ordering::Relaxed);
+        self.written_before.store(u64::MAX, Ordering::Relaxed);
+        self.next_look
+            .store(self.nanoseconds(monotonic() + LOOK), Ordering::Relaxed);
         self.arm_again(deadline);
+    }
+
+    /// How many bytes statements may write from now on.
+    pub(super) fn set_room(&self, bytes: u64) {
+        self.room.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the statement was stopped because it wrote too much.
+    pub(super) fn has_outgrown(&self) -> bool {
+        self.outgrown.load(Ordering::Relaxed)
     }
 
     /// A new deadline for the same somebody: a cancellation stays.
@@ -55,6 +86,7 @@ impl Watch {
     /// From now on nobody bounds it: what the host itself does between statements must not be interrupted.
     pub(super) fn disarm(&self) {
         self.deadline.store(u64::MAX, Ordering::Relaxed);
+        self.next_look.store(u64::MAX, Ordering::Relaxed);
         self.cancelled.store(false, Ordering::Relaxed);
     }
 
@@ -71,8 +103,32 @@ impl Watch {
 
     /// True where the statement has to stop.
     pub(super) fn is_over(&self) -> bool {
+        let now = self.nanoseconds(monotonic());
         self.cancelled.load(Ordering::Relaxed)
-            || self.nanoseconds(monotonic()) >= self.deadline.load(Ordering::Relaxed)
+            || now >= self.deadline.load(Ordering::Relaxed)
+            || self.outgrows(now)
+    }
+
+    /// Whether the statement has written more than it may. SQLite asks on the thread that runs it, so that what this
+    /// thread has written is what the statement has.
+    fn outgrows(&self, now: u64) -> bool {
+        if now < self.next_look.load(Ordering::Relaxed) {
+            return false;
+        }
+        let wait = u64::try_from(LOOK.as_nanos()).unwrap_or(u64::MAX);
+        self.next_look.store(now.saturating_add(wait), Ordering::Relaxed);
+        // Where the system does not say it, time alone bounds it.
+        let Some(written) = written_by_this_thread() else {
+            return false;
+        };
+        let before = self.written_before.load(Ordering::Relaxed);
+        if before == u64::MAX {
+            self.written_before.store(written, Ordering::Relaxed);
+            return false;
+        }
+        let outgrown = written.saturating_sub(before) > self.room.load(Ordering::Relaxed);
+        self.outgrown.fetch_or(outgrown, Ordering::Relaxed);
+        outgrown
     }
 
     /// Whose SQL is compiled from now on.
@@ -89,14 +145,17 @@ impl Watch {
         self.take_denial();
         self.costly_calls.store(0, Ordering::Relaxed);
         self.value_bytes.store(i32::MAX, Ordering::Relaxed);
+        self.calls.store(0, Ordering::Relaxed);
         self.compiling.store(true, Ordering::Relaxed);
     }
 
     /// It was compiled. Answers how large its values may be, where that is less than usual.
     pub(super) fn end_compiling(&self) -> Option<i32> {
         self.compiling.store(false, Ordering::Relaxed);
-        let bytes = self.value_bytes.load(Ordering::Relaxed);
-        (bytes < i32::MAX).then_some(bytes)
+        let calls = i64::from(self.calls.load(Ordering::Relaxed)).max(1);
+        let counted = i32::try_from(CALLS_NANOSECONDS / calls).unwrap_or(i32::MAX);
+        let bytes = self.value_bytes.load(Ordering::Relaxed).min(counted);
+        (bytes < VALUE_BYTES).then_some(bytes)
     }
 
     /// Why the last statement was refused, if it was.
@@ -114,6 +173,10 @@ impl Watch {
         match decide(author, &context.action) {
             Verdict::Allow => Authorization::Allow,
             Verdict::AllowUpTo(bytes) => self.allow_costly(author, bytes),
+            Verdict::AllowCounted(nanoseconds) => {
+                self.calls.fetch_add(nanoseconds, Ordering::Relaxed);
+                Authorization::Allow
+            }
             Verdict::Deny(reason) => self.deny(reason),
         }
     }
@@ -145,6 +208,14 @@ impl Watch {
     fn nanoseconds(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+/// Bytes that the thread has handed to the system so far.
+fn written_by_this_thread() -> Option<u64> {
+    let counts = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+    counts
+        .lines()
+        .find_map(|line| line.strip_prefix("wchar: ")?.parse().ok())
 }
 
 /// The time that deadlines of statements are measured in.

@@ -3,8 +3,10 @@
 mod attacks;
 mod cancellation;
 mod cursors;
+mod damage;
 mod limits;
 mod migrations;
+mod room;
 mod statements;
 mod tenants;
 mod transactions;
@@ -152,6 +154,22 @@ impl Call {
             ref other => panic!("{other:?} is not a number"),
         }
     }
+}
+
+/// Asks again and again until there is an answer.
+async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            match ask().await {
+                Some(answer) => break answer,
+                None => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
+            }
+        }
+    };
+    let deadline = std::time::Duration::from_secs(60);
+    tokio::time::timeout(deadline, asking)
+        .await
+        .expect("it did not happen in time")
 }
 
 fn text(text: &str) -> Value {

@@ -1,4 +1,4 @@
-//! Many tenants, damaged files, and tenants that leave.
+//! Many tenants, and tenants that leave.
 
 use super::*;
 
@@ -32,70 +32,10 @@ async fn many_tenants_cost_a_bounded_number_of_descriptors() {
 }
 
 /// Descriptors of files in `folder`; other tests of this process have their own.
-fn descriptors(folder: &std::path::Path) -> usize {
+pub(super) fn descriptors(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir("/proc/self/fd").unwrap();
     let targets = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
     targets.filter(|target| target.starts_with(folder)).count()
-}
-
-#[tokio::test]
-async fn a_damaged_file_is_its_tenants_trouble_only() {
-    let fixture = fixture(Limits::default(), NOTES).await;
-    let mut healthy = call(&fixture.databases, None, Limits::default());
-    for (name, damage) in [
-        (
-            "not a database",
-            b"this is no database at all, but it is long enough to look like a header".repeat(100),
-        ),
-        ("truncated", b"SQLite format 3\0".to_vec()),
-    ] {
-        let mut damaged = call(&fixture.databases, None, Limits::default());
-        let file = fixture
-            .folder
-            .path()
-            .join(format!("{}.db", damaged.invocation.active.tenant));
-        std::fs::write(&file, damage).unwrap();
-        for _ in 0..2 {
-            let result = damaged.query("SELECT * FROM sqlite_master", &[]).await;
-            is_unavailable(result, "");
-            let result = damaged.execute("DELETE FROM sqlite_master", &[]).await;
-            assert!(
-                matches!(&result, Err(Error::Unavailable(message)) if !message.contains('/')),
-                "{name}: {result:?}"
-            );
-        }
-        assert_eq!(healthy.number("SELECT 1").await, 1);
-    }
-}
-
-#[tokio::test]
-async fn a_damaged_page_is_found() {
-    let mut fixture = fixture(Limits::default(), NOTES).await;
-    for _ in 0..50 {
-        fixture
-            .call
-            .execute("INSERT INTO notes (body) VALUES ($1)", &[text(&"x".repeat(500))])
-            .await
-            .unwrap();
-    }
-    let (tenant, folder) = (fixture.tenant(), fixture.folder);
-    drop((fixture.call, fixture.databases));
-    let file = folder.path().join(format!("{tenant}.db"));
-    // Closing writes the log back; it happens on another thread.
-    let closed = tokio::time::timeout(std::time::Duration::from_secs(5), async {
-        while folder.path().join(format!("{tenant}.db-wal")).exists() {
-            tokio::task::yield_now().await;
-        }
-    });
-    closed.await.unwrap();
-    let mut bytes = std::fs::read(&file).unwrap();
-    let length = bytes.len();
-    bytes[4096..length].fill(0xa5);
-    std::fs::write(&file, bytes).unwrap();
-    let databases = Arc::new(Databases::new(folder.path(), Arc::new(ManualClock::new(NOW))).unwrap());
-    let mut call = call(&databases, Some(tenant), Limits::default());
-    is_unavailable(call.query("SELECT body FROM notes", &[]).await, "damaged");
-    is_unavailable(call.execute("DELETE FROM notes", &[]).await, "damaged");
 }
 
 #[tokio::test]
