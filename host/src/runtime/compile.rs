@@ -19,6 +19,9 @@ pub(super) const MARK: &[u8; 8] = b"mortise1";
 /// Exit code of the worker for a component that is not valid.
 pub(super) const INVALID: u8 = 65;
 
+/// Exit code of the worker where it had not enough memory and could still say so.
+pub(super) const NO_MEMORY: u8 = 75;
+
 /// What the worker says about an invalid component is read no further than this.
 const MAX_MESSAGE: u64 = 4 * 1024;
 
@@ -164,6 +167,7 @@ impl Compiler {
             Some(code) if code == i32::from(INVALID) => Err(CompileError::Invalid(
                 String::from_utf8_lossy(&message).trim().to_owned(),
             )),
+            Some(code) if code == i32::from(NO_MEMORY) => Err(self.limit()),
             // Killed by a signal: the CPU limit, or an allocation beyond the address space.
             None => Err(self.limit()),
             Some(code) => Err(CompileError::Worker(format!("it ended with exit code {code}"))),
@@ -225,6 +229,27 @@ mod tests {
             .await
             .unwrap_err();
         assert!(error.to_string().contains("garbled"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_writes_without_end_is_ended() {
+        let compiler = Compiler::new("/usr/bin/yes".into(), CompileLimits::default());
+        let size = ByteSize::mib(1);
+        let error = compiler.compile(b"component", size).await.unwrap_err();
+        assert!(
+            matches!(error, CompileError::TooLarge(most) if most == size),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_fails_is_the_hosts_fault_and_not_the_uploads() {
+        let compiler = Compiler::new("/bin/false".into(), CompileLimits::default());
+        let error = compiler
+            .compile(b"component", ByteSize::mib(1))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, CompileError::Worker(_)), "{error}");
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use sha2::{Digest as _, Sha256};
 
-use super::compile::{INVALID, MARK};
+use super::compile::{INVALID, MARK, NO_MEMORY};
 use super::engine;
 
 /// The hidden command of the executable that starts a worker.
@@ -20,6 +20,16 @@ const MAX_FILES: u64 = 16;
 pub fn run(memory: &str, cpu: &str) -> ExitCode {
     match compile(memory, cpu) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(WorkerError::Invalid(error) | WorkerError::Engine(error))
+            if error.chain().any(is_about_memory) =>
+        {
+            ExitCode::from(NO_MEMORY)
+        }
+        Err(WorkerError::Engine(error)) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+        Err(WorkerError::Failed(error)) if error.chain().any(is_about_memory) => ExitCode::from(NO_MEMORY),
         Err(WorkerError::Invalid(error)) => {
             eprintln!("{error:#}");
             ExitCode::from(INVALID)
@@ -33,6 +43,7 @@ pub fn run(memory: &str, cpu: &str) -> ExitCode {
 
 enum WorkerError {
     Invalid(wasmtime::Error),
+    Engine(wasmtime::Error),
     Failed(anyhow::Error),
 }
 
@@ -44,7 +55,7 @@ impl<E: Into<anyhow::Error>> From<E> for WorkerError {
 
 fn compile(memory: &str, cpu: &str) -> Result<(), WorkerError> {
     confine(memory.parse()?, cpu.parse()?)?;
-    let engine = engine::compiling().map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    let engine = engine::compiling().map_err(WorkerError::Engine)?;
     let mut component = Vec::new();
     std::io::stdin().lock().read_to_end(&mut component)?;
     let code = engine
@@ -60,6 +71,17 @@ fn compile(memory: &str, cpu: &str) -> Result<(), WorkerError> {
     Ok(())
 }
 
+/// Whether an error says that there was not enough memory. Most allocations that fail end the process instead; the
+/// large ones, of memory that is mapped, are reported.
+fn is_about_memory(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<wasmtime::OutOfMemory>()
+        || error.downcast_ref::<rustix::io::Errno>() == Some(&rustix::io::Errno::NOMEM)
+        || error.downcast_ref::<std::io::Error>().is_some_and(|error| {
+            error.kind() == std::io::ErrorKind::OutOfMemory
+                || error.raw_os_error() == Some(rustix::io::Errno::NOMEM.raw_os_error())
+        })
+}
+
 fn confine(memory: u64, cpu: u64) -> rustix::io::Result<()> {
     let set = |resource, limit| {
         setrlimit(
@@ -70,6 +92,8 @@ fn confine(memory: u64, cpu: u64) -> rustix::io::Result<()> {
             },
         )
     };
+    // A worker whose host is gone works for nobody.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     set(Resource::As, memory)?;
     set(Resource::Cpu, cpu)?;
     set(Resource::Nofile, MAX_FILES)?;

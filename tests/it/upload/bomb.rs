@@ -42,6 +42,20 @@ async fn a_compilation_has_a_memory() {
 }
 
 #[tokio::test]
+async fn however_little_memory_there_is_the_component_is_not_blamed() {
+    for memory in ["24MiB", "32MiB", "40MiB", "48MiB", "64MiB", "96MiB", "128MiB"] {
+        let app = App::configured(|config| config.compile.memory = memory.parse().unwrap()).await;
+        let acme = app.tenant("acme").await;
+        let reply = acme
+            .upload("echo", crate::app::bundled(ECHO, &open_manifest("echo", ""), &[]))
+            .await;
+        if reply.status != 201 {
+            reply.expect_problem(422, "compile-limit");
+        }
+    }
+}
+
+#[tokio::test]
 async fn too_many_parts_are_refused_before_anything_is_compiled() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
