@@ -109,6 +109,8 @@ codes! {
     PluginInvalidResponse = "plugin-invalid-response", BAD_GATEWAY, Guest, "The plugin's response is invalid";
     /// The tenant has as many requests running and waiting as its plan allows, or the host is full.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, Limit, "Overloaded";
+    /// What the host stores cannot be used at the moment. The request id finds the cause in the operator's log.
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, Host, "Unavailable";
     /// The tenant or the plugin was suspended.
     PluginSuspended = "plugin-suspended", SERVICE_UNAVAILABLE, Client, "The plugin is suspended";
     /// The host is shutting down and takes no new requests.
@@ -156,6 +158,16 @@ impl Problem {
             Code::Internal,
             "the host failed; the request id finds the cause in its log",
         )
+        .because(cause)
+    }
+
+    /// A database of the host is full, locked or damaged: the host's own fault, and perhaps soon over.
+    pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(
+            Code::Unavailable,
+            "what this needs is not available at the moment; the request id finds the cause in the host's log",
+        )
+        .retry_after(Duration::from_secs(5))
         .because(cause)
     }
 

@@ -10,6 +10,7 @@ mod capabilities;
 mod database;
 mod endings;
 mod faults;
+mod faults_of_storage;
 mod gateway;
 mod guests;
 mod http_client;

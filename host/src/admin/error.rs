@@ -10,6 +10,7 @@ impl From<DbError> for Problem {
         match error {
             DbError::Taken(_) | DbError::InUse(_) => Problem::new(Code::Conflict, error.to_string()),
             DbError::Missing(what) => Problem::not_found(what),
+            error @ DbError::Unavailable(_) => Problem::unavailable(error),
             error => Problem::internal(error),
         }
     }
@@ -30,6 +31,7 @@ impl From<LifecycleError> for Problem {
                 Problem::new(Code::GrantsMissing, detail).with("missing", missing)
             }
             LifecycleError::Migration(_) => Problem::new(Code::MigrationFailed, detail),
+            LifecycleError::Unavailable(cause) => Problem::unavailable(cause),
             LifecycleError::Host(cause) => Problem::internal(cause),
         }
     }

@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use super::access::HostAccess;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
+use crate::domain::id::TenantName;
 use crate::problem::{Code, Problem};
 
 /// This host.
@@ -27,6 +28,17 @@ pub struct NodeView {
     draining: bool,
     /// What was written of what ran, since the start.
     ledger: LedgerView,
+    /// Tenants whose databases were found damaged. They are not used until a copy is put in their place.
+    damaged_databases: Vec<DamagedDatabase>,
+}
+
+/// A tenant's database that has to be restored.
+#[derive(Serialize, ToSchema)]
+pub struct DamagedDatabase {
+    /// Whose it is.
+    tenant: TenantName,
+    /// Its file, in the folder `databases`.
+    file: String,
 }
 
 /// What became of the records of invocations.
@@ -45,9 +57,19 @@ pub struct LedgerView {
 /// Shows this host.
 #[utoipa::path(get, path = "/node", tag = "node",
     responses((status = 200, body = NodeView)), security(("token" = ["operator"])))]
-async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Json<NodeView> {
+async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Json<NodeView>, Problem> {
     let counts = state.ledger.counts();
-    Json(NodeView {
+    let mut damaged_databases = Vec::new();
+    for id in state.lifecycle.damaged_databases() {
+        // A tenant that was deleted meanwhile has nothing to restore.
+        if let Some(tenant) = state.db.tenant(id).await? {
+            damaged_databases.push(DamagedDatabase {
+                tenant: tenant.name,
+                file: format!("{id}.db"),
+            });
+        }
+    }
+    Ok(Json(NodeView {
         version: env!("CARGO_PKG_VERSION"),
         started_at: state.started_at,
         uptime_seconds: state.clock.now().since(state.started_at).as_secs(),
@@ -58,7 +80,8 @@ async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Json<NodeV
             without_lines: counts.without_lines,
             lost: counts.lost,
         },
-    })
+        damaged_databases,
+    }))
 }
 
 /// Whether the host lives.

@@ -31,6 +31,9 @@ pub enum LifecycleError {
     /// A migration failed; nothing was applied.
     #[error("{0}")]
     Migration(String),
+    /// A database cannot be used at the moment.
+    #[error("a database cannot be used at the moment")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The host failed.
     #[error("the host failed")]
     Host(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -44,7 +47,10 @@ impl LifecycleError {
 
 impl From<DbError> for LifecycleError {
     fn from(error: DbError) -> Self {
-        Self::host(error)
+        match error {
+            DbError::Unavailable(_) => Self::Unavailable(error.into()),
+            error => Self::host(error),
+        }
     }
 }
 
@@ -76,7 +82,7 @@ impl From<BundleError> for LifecycleError {
 impl From<MigrationError> for LifecycleError {
     fn from(error: MigrationError) -> Self {
         if error.is_host_fault() {
-            Self::host(error)
+            Self::Unavailable(error.into())
         } else {
             Self::Migration(error.to_string())
         }

@@ -6,6 +6,11 @@ use super::{Lifecycle, LifecycleError};
 use crate::domain::id::TenantId;
 
 impl Lifecycle {
+    /// The tenants whose databases were found damaged.
+    pub fn damaged_databases(&self) -> Vec<TenantId> {
+        self.services.databases.damaged()
+    }
+
     /// Removes components that no tenant has, and databases of tenants that are gone.
     pub async fn sweep(&self) -> Result<(), LifecycleError> {
         for digest in self.runtime.stored().await.map_err(LifecycleError::host)? {

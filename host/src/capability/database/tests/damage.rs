@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::tenants::descriptors;
 use super::*;
@@ -51,25 +51,23 @@ async fn what_cannot_be_opened_is_used_again_once_it_can() {
     let fixture = fixture(Limits::default(), NOTES).await;
     let mut healthy = fixture.another();
     let elsewhere = fixture.folder.path().join("elsewhere");
-    let obstacles: [(fn(&Path, &Path), fn(&Path)); 2] = [
-        (
-            |file, _| fs::create_dir(file).unwrap(),
-            |file| fs::remove_dir(file).unwrap(),
-        ),
-        (
-            |file, elsewhere| symlink(elsewhere, file).unwrap(),
-            |file| fs::remove_file(file).unwrap(),
-        ),
-    ];
-    for (put, remove) in obstacles {
+    for is_link in [false, true] {
         let mut call = call(&fixture.databases, None, Limits::default());
         let file = file_of(&fixture, &call);
-        put(&file, &elsewhere);
+        if is_link {
+            symlink(&elsewhere, &file).unwrap();
+        } else {
+            fs::create_dir(&file).unwrap();
+        }
         for _ in 0..3 {
             is_out_of_use(&mut call, "cannot be opened").await;
         }
         assert_eq!(healthy.number("SELECT count(*) FROM notes").await, 0);
-        remove(&file);
+        if is_link {
+            fs::remove_file(&file).unwrap();
+        } else {
+            fs::remove_dir(&file).unwrap();
+        }
         let tenant = Some(call.invocation.active.tenant);
         let again = || super::call(&fixture.databases, tenant, Limits::default());
         until(async || again().query("SELECT 1", &[]).await.ok()).await;

@@ -1,0 +1,114 @@
+//! Storage that does not work: who notices, and what they are told.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+use test_artifacts::{DATABASE, ECHO};
+
+use crate::app::{App, open_manifest};
+
+const DATABASE_SECTION: &str = "[database]\nmigrations = 'migrations'\n";
+const TABLES: (&str, &str) = (
+    "migrations/0001_tables.sql",
+    "CREATE TABLE item (id INTEGER PRIMARY KEY);",
+);
+/// Words of the host's inside, which nobody outside is to read.
+const INSIDE: [&str; 8] = [
+    "sqlite",
+    "sqlx",
+    "rusqlite",
+    "/tmp",
+    "mortise.db",
+    ".rs",
+    "panicked",
+    "BEGIN",
+];
+
+#[track_caller]
+fn tells_nothing(text: &str) {
+    for word in INSIDE {
+        assert!(!text.contains(word), "`{word}` in {text}");
+    }
+}
+
+#[tokio::test]
+async fn while_the_control_plane_is_locked_changes_wait_and_requests_go_on() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, &open_manifest("echo", ""), &[]).await;
+    let data = app.files("components")[0]
+        .parent()
+        .unwrap()
+        .with_file_name("mortise.db");
+    let other = rusqlite::Connection::open(data).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let body = json!({ "name": "locked" });
+    let refused = app.admin("POST", "/tenants").json(&body).send().await;
+    let refused = refused.expect_problem(503, "unavailable");
+    tells_nothing(&refused.text());
+    assert!(!refused.header("retry-after").is_empty());
+    app.get("/acme/echo/x").send().await.expect(200);
+    app.admin("GET", "/tenants/acme").send().await.expect(200);
+    other.execute_batch("ROLLBACK").unwrap();
+    app.admin("POST", "/tenants").json(&body).send().await.expect(201);
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_its_tenants_trouble_and_shown_to_the_operator() {
+    let app = App::start().await;
+    let manifest = open_manifest("db", DATABASE_SECTION);
+    let globex = app.tenant("globex").await;
+    globex.deploy(DATABASE, &manifest, &[TABLES]).await;
+    let query = json!({ "sql": "SELECT count(*) FROM item", "params": [] });
+    let ask = async |tenant: &str, app: &App| {
+        let path = format!("/{tenant}/db/query");
+        app.post(&path).json(&query).send().await.expect(200).json()
+    };
+    // The file that is new is the second tenant's.
+    let databases = || {
+        app.files("databases")
+            .into_iter()
+            .filter(|file| file.extension().is_some_and(|kind| kind == "db"))
+    };
+    let before: Vec<PathBuf> = databases().collect();
+    let acme = app.tenant("acme").await;
+    acme.deploy(DATABASE, &manifest, &[TABLES]).await;
+    let file = databases().find(|file| !before.contains(file)).unwrap();
+    assert_eq!(ask("globex", &app).await["ok"]["rows"][0][0], 0);
+    // Closed, nobody writes its log into the file after it was damaged.
+    let app = app.restart().await;
+    let log = PathBuf::from(format!("{}-wal", file.display()));
+    let closed = async {
+        while log.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), closed)
+        .await
+        .unwrap();
+    std::fs::write(&file, b"not a database at all ".repeat(1_000)).unwrap();
+
+    for _ in 0..3 {
+        let answer = ask("acme", &app).await;
+        assert_eq!(answer["error"], "unavailable", "{answer}");
+        tells_nothing(&answer.to_string());
+    }
+    assert_eq!(ask("globex", &app).await["ok"]["rows"][0][0], 0);
+    let node = app.admin("GET", "/node").send().await.expect(200).json();
+    let name = file.file_name().unwrap().to_str().unwrap();
+    assert_eq!(
+        node["damaged_databases"],
+        json!([{ "tenant": "acme", "file": name }])
+    );
+    let active = app
+        .admin("GET", "/tenants/acme/plugins/db")
+        .send()
+        .await
+        .expect(200)
+        .json();
+    let version = json!({ "version": active["active"] });
+    let path = "/tenants/acme/plugins/db/activation";
+    let refused = app.admin("PUT", path).json(&version).send().await;
+    tells_nothing(&refused.expect_problem(503, "unavailable").text());
+}
