@@ -27,8 +27,8 @@ async fn many_tenants_cost_a_bounded_number_of_descriptors() {
         most = most.max(descriptors(fixture.folder.path()));
     }
     assert!((1..900).contains(&most), "{most}");
-    let open = fixture.databases.open_tenants();
-    assert!(open <= 100, "{open}");
+    // What left is closed on other threads.
+    until(async || (fixture.databases.open_tenants() <= 100).then_some(())).await;
 }
 
 /// Descriptors of files in `folder`; other tests of this process have their own.
