@@ -166,14 +166,14 @@ async fn a_handle_that_the_plugin_does_not_have_ends_that_plugin_alone() {
     let app = app().await;
     let server = Server::start().await;
     let acme = deploy(&app, &server.origin).await;
-    for (path, reason) in [
-        ("/dropped", "unknown handle index"),
-        ("/made-up", "unknown handle index"),
-        ("/of-another-kind", "handle index"),
-        ("/hoard", ""),
+    for (path, code, reason) in [
+        ("/dropped", "plugin-trapped", "unknown handle index"),
+        ("/made-up", "plugin-trapped", "unknown handle index"),
+        ("/of-another-kind", "plugin-trapped", "handle index"),
+        ("/hoard", "plugin-limit", ""),
     ] {
         let reply = call(&app, path, "").send().await;
-        let reply = reply.expect_problem(502, "plugin-trapped");
+        let reply = reply.expect_problem(502, code);
         let log = acme.log(&reply).await;
         let message = log.last().unwrap()["message"].as_str().unwrap();
         assert!(message.contains(reason), "{path}: {message}");

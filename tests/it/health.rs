@@ -20,7 +20,7 @@ async fn deploy<'a>(app: &'a App, manifest: &str) -> TestTenant<'a> {
 
 /// One route for everything.
 fn one_route() -> String {
-    open_manifest("faults", "")
+    open_manifest("faults", "[limits]\ncpu = '100ms'\n")
 }
 
 async fn get(app: &App, path: &str) -> Reply {

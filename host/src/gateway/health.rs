@@ -58,6 +58,7 @@ fn is_fault_of_plugin(code: Code) -> bool {
         code,
         Code::PluginTrapped
             | Code::PluginMemory
+            | Code::PluginLimit
             | Code::PluginInvalidResponse
             | Code::PluginCpu
             | Code::PluginTimeout

@@ -74,7 +74,7 @@ pub async fn run(
     abandoned: impl FnOnce(Invocation),
 ) -> Finished {
     let wall = invocation.remaining();
-    let cpu = invocation.limits().cpu.0;
+    let (cpu, allowed) = (invocation.limits().cpu.0, invocation.limits().wall.0);
     let meter = Arc::new(Meter::new());
     let interrupted = Arc::new(Interrupted::default());
     let store = store::new(
@@ -111,7 +111,7 @@ pub async fn run(
     let call = turns::in_turns(place.turns, place.lane, &interrupted, call);
     let outcome = match tokio::time::timeout(wall, call).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Failure::Timeout(wall)),
+        Err(_) => Err(Failure::Timeout(allowed)),
     };
     let store = running.store.take().expect("the store is taken out only here");
     let refused_memory = store.data().was_refused_memory();
