@@ -6,6 +6,7 @@
 )]
 
 mod app;
+mod attacks;
 mod capabilities;
 mod database;
 mod endings;
