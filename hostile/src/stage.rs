@@ -104,6 +104,7 @@ impl Stage {
                 .set("http_client.allow_loopback", "true")
                 .set("server.header_timeout", "2s")
                 .set("server.body_timeout", "2s")
+                .set("server.write_timeout", "2s")
         })
     }
 

@@ -195,13 +195,14 @@ fn k3(stage: &Stage) -> Seen {
         });
         limit(4_096)?;
         noticed?;
-        crowd
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            .into_iter()
-            .collect::<Result<Vec<_>>>()
+        anyhow::Ok(
+            crowd
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        )
     })?;
-    let answered = crowd.len();
+    // Some waited until there were descriptors again, some were turned away; nobody is left without an end.
+    let answered = crowd.iter().filter(|reply| reply.is_ok()).count();
     until("an answer once there are descriptors again", || {
         Ok(host.serves_the_good_tenant().ok())
     })?;

@@ -7,8 +7,8 @@ use load::{Call, ClosedLoop};
 use serde_json::json;
 
 use crate::catalogue::{Row, Seen};
-use crate::clock::{now, pass, spoken, within};
-use crate::gauges::resident;
+use crate::clock::{now, pass, spoken, until};
+use crate::gauges::{descriptors, resident};
 use crate::guest::Recipe;
 use crate::stage::{GOOD_PATH, Stage, at_once};
 use crate::wasm;
@@ -119,7 +119,7 @@ fn g2(stage: &Stage) -> Seen {
     tenant.deploy(&Recipe::from_bytes("raw", wasm::handler("", large)?).guest())?;
     let whole = tenant.get("raw", "/")?.is("200")?;
     ensure!(whole.body.len() == 10_000_000, "{} bytes", whole.body.len());
-    let before = resident(host.id())?;
+    let (before, quiet) = (resident(host.id())?, descriptors(host.id())?);
     let mut wires = Vec::new();
     for _ in 0..8 {
         let mut wire = Wire::connect(host.public)?;
@@ -128,15 +128,10 @@ fn g2(stage: &Stage) -> Seen {
     }
     let begin = now();
     host.serves_the_good_tenant()?;
-    let held = within(
-        Duration::from_secs(45),
-        "the end of a response that nobody takes",
-        || {
-            let gauges = host.admin().get("/api/v1/node")?.ok()?;
-            let left = gauges["gauges"]["public_connections"].as_u64();
-            Ok((left == Some(0)).then(|| begin.elapsed()))
-        },
-    )?;
+    let held = until("the end of responses that nobody takes", || {
+        let open = descriptors(host.id())?;
+        Ok((open <= quiet).then(|| begin.elapsed()))
+    })?;
     drop(wires);
     let grown = resident(host.id())?.saturating_sub(before);
     ensure!(grown < 128 << 20, "{grown} bytes more");
