@@ -2,6 +2,7 @@
 //! forgotten.
 
 mod tested {
+    pub(super) use crate::attacks;
     pub(super) use crate::cancellation as resources;
     pub(super) use crate::capabilities;
     pub(super) use crate::database;

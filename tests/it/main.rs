@@ -6,6 +6,7 @@
 )]
 
 mod app;
+mod attacks;
 mod cancellation;
 mod capabilities;
 mod database;

@@ -1,6 +1,7 @@
 //! The commands of this repository, run as `cargo xtask <command>`.
 
 mod demo;
+mod hostile;
 mod lint;
 mod prepare;
 mod run;
@@ -15,7 +16,9 @@ cargo xtask <command>
 
   demo   build everything, start a host with a tenant and two plugins, and print curl lines that work
          --data FOLDER (./mortise-data)  --public ADDRESS (127.0.0.1:8080)  --admin ADDRESS (127.0.0.1:8081)
-  test   run every test; further arguments go to cargo test
+  test   run every test, and the quick attacks; further arguments go to cargo test, without the attacks
+  hostile  attack a host with the whole catalogue, and measure what its good tenants notice
+         --quick (rows alone, in small)  --row B1,D4  --figure loops  --seed NUMBER  --json FILE  --list
   lint   formatting, clippy, documentation and tidy, with warnings denied
   tidy   the rules of this repository that no other tool checks
   ci     test and lint
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
     let result = match command.as_str() {
         "demo" => demo::run(&rest),
         "test" => test::run(&rest),
+        "hostile" => hostile::run(&rest),
         "lint" if rest.is_empty() => lint::run(),
         "tidy" if rest.is_empty() => tidy::run(&run::root()),
         "ci" if rest.is_empty() => test::run(&[]).and_then(|()| lint::run()),

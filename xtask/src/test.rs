@@ -1,12 +1,15 @@
 //! `cargo xtask test`: every test, after the same preparation as the demo and with the same profile.
 
+use crate::hostile;
 use crate::prepare::prepare;
 use crate::run::{self, cargo};
 use crate::steps::{Result, Steps};
 
-/// Runs every test. `arguments` go to `cargo test`.
+/// Runs every test, and the quick attacks on a running host. `arguments` go to `cargo test`; who names some wants these
+/// tests and nothing else.
 pub fn run(arguments: &[String]) -> Result<()> {
-    let mut steps = Steps::new(3);
+    let attacks = arguments.is_empty();
+    let mut steps = Steps::new(if attacks { 4 } else { 3 });
     steps.step("looking at the toolchain", prepare)?;
     steps.step(
         "building the tests (the first time takes some minutes: wasmtime is compiled)",
@@ -14,5 +17,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
     )?;
     steps.step("running the tests", || {
         run::run(cargo(&["test", "--workspace"]).args(arguments))
-    })
+    })?;
+    if attacks {
+        steps.step("attacking a running host", hostile::quick)?;
+    }
+    Ok(())
 }

@@ -52,6 +52,7 @@ fn handle(request: Request) -> Response {
         "/print-for-ever" => loop {
             println!("{}", "x".repeat(1_024));
         },
+        "/exit" => std::process::exit(0),
         other => json!(other),
     };
     answer(200, &output)

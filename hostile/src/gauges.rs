@@ -1,0 +1,185 @@
+//! What a host holds, before a row and after it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::clock::{pass, within};
+use crate::host::Host;
+
+/// Within this time everything that a row took is given back.
+const CALM: Duration = Duration::from_secs(30);
+
+/// Memory that may stay with the allocator, and with slots of the pool that have become warm: the host keeps up to 2 MiB
+/// of each of its 256, by design.
+const MEMORY_SLACK: u64 = 192 << 20;
+
+/// Descriptors that may come and go by themselves: a batch of the ledger, a connection that is being closed.
+const DESCRIPTOR_SLACK: u64 = 6;
+
+const MEMORY: &str = "process_resident_bytes";
+const DESCRIPTORS: &str = "process_file_descriptors";
+
+/// The first memory of a loaded component is a file in memory, and the cache of loaded components keeps it.
+const CODE: &str = "/memfd:wasm-memory-image (deleted)";
+
+/// Caches and bounds, which are no leak: loaded code stays within `runtime.loaded`, and threads that block end by
+/// themselves after a while.
+const NO_LEAK: [&str; 4] = [
+    "components_loaded",
+    "components_loaded_bytes",
+    "instances_total",
+    "process_threads",
+];
+
+/// What a host holds, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Gauges(BTreeMap<String, u64>);
+
+impl Gauges {
+    /// Reads them: what the host says of itself, and what the system says of its process.
+    pub fn read(host: &Host) -> Result<Self> {
+        let node = host.admin().get("/api/v1/node")?.ok()?;
+        let said = node["gauges"].as_object().into_iter().flatten();
+        let mut gauges: BTreeMap<String, u64> = said
+            .filter_map(|(name, value)| Some((name.clone(), value.as_u64()?)))
+            .collect();
+        gauges.insert(MEMORY.to_owned(), resident(host.id())?);
+        let open = open(host.id())?;
+        let no_code = open.iter().filter(|path| !path.starts_with(CODE)).count();
+        gauges.insert(DESCRIPTORS.to_owned(), u64::try_from(no_code)?);
+        Ok(Self(gauges))
+    }
+
+    /// Reads them once they stand still for a moment.
+    pub fn settled(host: &Host) -> Result<Self> {
+        let mut before = Self::read(host)?;
+        within(CALM, "a moment of calm", || {
+            pass(Duration::from_millis(100));
+            let now = Self::read(host)?;
+            let still = now.beyond(&before).is_empty() && before.beyond(&now).is_empty();
+            before = now;
+            Ok(still.then(|| before.clone()))
+        })
+    }
+
+    /// Waits until the host holds no more than at the baseline.
+    pub fn calm(host: &Host, baseline: &Gauges) -> Result<()> {
+        let mut left = String::new();
+        let calm = within(CALM, "the way back to the baseline", || {
+            left = Self::read(host)?.beyond(baseline);
+            Ok(left.is_empty().then_some(()))
+        });
+        calm.with_context(|| format!("left over: {left}"))
+    }
+
+    /// What there is more of than at the baseline, in words.
+    fn beyond(&self, baseline: &Gauges) -> String {
+        let more = self.0.iter().filter_map(|(name, now)| {
+            let before = baseline.0.get(name).copied().unwrap_or(0);
+            let slack = match name.as_str() {
+                MEMORY => MEMORY_SLACK,
+                DESCRIPTORS => DESCRIPTOR_SLACK,
+                name if NO_LEAK.contains(&name) => u64::MAX,
+                _ => 0,
+            };
+            (*now > before.saturating_add(slack)).then(|| format!("{name} {before} → {now}"))
+        });
+        more.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Bytes of a process that are in memory.
+pub fn resident(process: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).context("the host's status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes: u64 = line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?;
+    Ok(kibibytes << 10)
+}
+
+/// Open descriptors of a process.
+pub fn descriptors(process: u32) -> Result<u64> {
+    Ok(u64::try_from(open(process)?.len())?)
+}
+
+/// What the open descriptors of a process lead to.
+fn open(process: u32) -> Result<Vec<PathBuf>> {
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).context("the host's descriptors")?;
+    // One that is closed meanwhile leads nowhere.
+    Ok(open
+        .flatten()
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+        .collect())
+}
+
+/// Threads of a process.
+pub fn threads(process: u32) -> Result<u64> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).context("the host's threads")?;
+    Ok(u64::try_from(threads.count())?)
+}
+
+/// The processes that a process has started.
+pub fn children(process: u32) -> Result<Vec<u32>> {
+    let mut children = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // `4711 (name) S 4710 …`; the name may hold anything but is followed by the last parenthesis.
+        let parent = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        if parent == Some(process) {
+            children.extend(
+                entry
+                    .file_name()
+                    .to_str()
+                    .and_then(|name| name.parse::<u32>().ok()),
+            );
+        }
+    }
+    Ok(children)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gauges(numbers: &[(&str, u64)]) -> Gauges {
+        Gauges(
+            numbers
+                .iter()
+                .map(|(name, number)| ((*name).to_owned(), *number))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn what_is_left_over_is_named() {
+        let baseline = gauges(&[("instances_in_use", 0), (DESCRIPTORS, 20), (MEMORY, 1 << 30)]);
+        let calm = gauges(&[
+            ("instances_in_use", 0),
+            (DESCRIPTORS, 22),
+            (MEMORY, 1 << 30),
+            ("process_threads", 90),
+        ]);
+        assert_eq!(calm.beyond(&baseline), "");
+        let leaking = gauges(&[("instances_in_use", 1), (DESCRIPTORS, 40), (MEMORY, 2 << 30)]);
+        let left = leaking.beyond(&baseline);
+        assert!(
+            left.contains("instances_in_use 0 → 1") && left.contains("20 → 40"),
+            "{left}"
+        );
+        assert!(left.contains(MEMORY), "{left}");
+    }
+
+    #[test]
+    fn a_process_is_looked_at_from_outside() {
+        let me = std::process::id();
+        assert!(resident(me).unwrap() > 0 && descriptors(me).unwrap() > 0 && threads(me).unwrap() > 0);
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        assert!(children(me).unwrap().contains(&child.id()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

@@ -1,0 +1,158 @@
+//! What is deployed: a component with a manifest, as `mortise build` would put it together, only that nothing is
+//! checked here.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::wasm::section;
+
+/// A component that can be uploaded, and what its tenant has to grant.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// The name of the plugin.
+    pub plugin: String,
+    /// The component with its manifest.
+    pub component: Vec<u8>,
+    /// What the manifest asks for, as grants.
+    pub grants: Value,
+}
+
+/// A guest that is being put together: all its routes are public, and it asks for nothing.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    component: Vec<u8>,
+    plugin: String,
+    version: String,
+    routes: String,
+    migrations: Vec<Value>,
+    origins: Vec<String>,
+    secrets: [Vec<String>; 2],
+    has_database: bool,
+}
+
+impl Recipe {
+    /// A guest of `tests/guests`, whose plugin has the name of its file.
+    pub fn of(file: &str) -> Result<Self> {
+        let path = Path::new(file);
+        let name = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .context("a guest has a name")?;
+        let component = std::fs::read(path).with_context(|| format!("the guest {file}"))?;
+        Ok(Self::from_bytes(&name.replace('_', "-"), component))
+    }
+
+    /// Any bytes.
+    pub fn from_bytes(plugin: &str, component: Vec<u8>) -> Self {
+        let routes = ["GET", "POST"].map(|method| {
+            ["/", "/{*rest}"]
+                .map(|path| route(method, path, "'public'"))
+                .concat()
+        });
+        Self {
+            component,
+            plugin: plugin.to_owned(),
+            version: "1.0.0".to_owned(),
+            routes: routes.concat(),
+            migrations: Vec::new(),
+            origins: Vec::new(),
+            secrets: Default::default(),
+            has_database: false,
+        }
+    }
+
+    /// As another plugin.
+    pub fn plugin(mut self, plugin: &str) -> Self {
+        plugin.clone_into(&mut self.plugin);
+        self
+    }
+
+    /// As another version.
+    pub fn version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.version);
+        self
+    }
+
+    /// With no route at all: for components without a handler.
+    pub fn without_routes(mut self) -> Self {
+        self.routes.clear();
+        self
+    }
+
+    /// With this route before the public ones; `access` is what stands behind `auth = `.
+    pub fn route(mut self, method: &str, path: &str, access: &str) -> Self {
+        self.routes.insert_str(0, &route(method, path, access));
+        self
+    }
+
+    /// With a database that these statements make, one migration each.
+    pub fn database(mut self, migrations: &[&str]) -> Self {
+        self.has_database = true;
+        let numbered = migrations.iter().zip(1..);
+        self.migrations = numbered
+            .map(|(sql, number)| json!({ "file": format!("{number:04}_made.sql"), "sql": sql }))
+            .collect();
+        self
+    }
+
+    /// With requests to these origins.
+    pub fn origins(mut self, origins: &[&str]) -> Self {
+        self.origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        self
+    }
+
+    /// With secrets, to be used and to be revealed.
+    pub fn secrets(mut self, usable: &[&str], revealed: &[&str]) -> Self {
+        self.secrets = [usable, revealed].map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        self
+    }
+
+    /// The guest.
+    pub fn guest(&self) -> Guest {
+        let [usable, revealed] = &self.secrets;
+        let mut manifest = format!(
+            "[plugin]\nname = '{}'\nversion = '{}'\n{}",
+            self.plugin, self.version, self.routes
+        );
+        if self.has_database {
+            manifest.push_str("[database]\n");
+            if !self.migrations.is_empty() {
+                manifest.push_str("migrations = 'migrations'\n");
+            }
+        }
+        // A list of strings is written the same way in TOML and in JSON. Writing to a string does not fail.
+        let _ = write!(manifest, "[http]\nallow = {}\n", json!(self.origins));
+        let _ = write!(
+            manifest,
+            "[secrets]\nuse = {}\nreveal = {}\n",
+            json!(usable),
+            json!(revealed)
+        );
+        let content = json!({ "format": 1, "manifest": manifest, "migrations": self.migrations });
+        Guest {
+            plugin: self.plugin.clone(),
+            component: [self.component.as_slice(), &section_of(&content)].concat(),
+            grants: json!({
+                "database": self.has_database,
+                "http": self.origins,
+                "secrets": { "use": usable, "reveal": revealed },
+            }),
+        }
+    }
+}
+
+fn route(method: &str, path: &str, access: &str) -> String {
+    format!("[[route]]\nmethod = '{method}'\npath = '{path}'\nauth = {access}\n")
+}
+
+/// The custom section in which all of that rides.
+fn section_of(content: &Value) -> Vec<u8> {
+    let name = "mortise:plugin";
+    let mut data = crate::wasm::number(name.len());
+    data.extend_from_slice(name.as_bytes());
+    data.extend_from_slice(content.to_string().as_bytes());
+    section(0, &data)
+}

@@ -1,0 +1,203 @@
+//! A host that is attacked: the real executable, on a data folder of its own and on ports of the system's choice.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::clock::until;
+use crate::http::Http;
+use crate::tenant::Tenant;
+
+/// A host that is ready for callers. It ends when this is dropped.
+pub struct Host {
+    child: Child,
+    /// Where API consumers connect to.
+    pub public: SocketAddr,
+    /// Where operators connect to.
+    pub admin: SocketAddr,
+    data: Arc<TempDir>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+/// How a host is started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    executable: PathBuf,
+    variables: Vec<(String, String)>,
+}
+
+impl Launch {
+    /// With the defaults, besides a log for machines.
+    pub fn new(executable: &Path) -> Self {
+        Self {
+            executable: executable.to_owned(),
+            variables: vec![("MORTISE_LOG_FORMAT".to_owned(), "json".to_owned())],
+        }
+    }
+
+    /// With a key of the configuration: `limits.cpu`.
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        let variable = format!("MORTISE_{}", key.replace('.', "_").to_uppercase());
+        self.variables.push((variable, value.to_owned()));
+        self
+    }
+
+    /// From another file of the same executable.
+    pub fn executable(mut self, executable: &Path) -> Self {
+        self.executable = executable.to_owned();
+        self
+    }
+
+    /// Starts it on a folder of its own.
+    pub fn start(&self) -> Result<Host> {
+        self.start_on(Arc::new(TempDir::with_prefix("mortise-hostile-")?))
+    }
+
+    /// Starts it on a folder that an earlier one has left.
+    pub fn start_on(&self, data: Arc<TempDir>) -> Result<Host> {
+        let mut command = Command::new(&self.executable);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("MORTISE_") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
+            .args([
+                "serve",
+                "--public",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+                "--data",
+            ])
+            .arg(data.path())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(data.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.executable.display()))?;
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let stderr = child.stderr.take().context("the host's log is piped")?;
+        let written = log.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                written.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+        let ready = until("the start of the host", || {
+            let lines = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(status) = child.try_wait()? {
+                bail!("the host ended with {status}: {}", lines.join("\n"));
+            }
+            let mut entries = lines
+                .iter()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            Ok(entries.find(|entry| entry["fields"]["message"] == "the host is ready"))
+        })?;
+        let address = |name: &str| -> Result<SocketAddr> {
+            Ok(ready["fields"][name].as_str().unwrap_or_default().parse()?)
+        };
+        Ok(Host {
+            public: address("public")?,
+            admin: address("admin")?,
+            child,
+            data,
+            log,
+        })
+    }
+}
+
+impl Host {
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// What it wrote to its log so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+    }
+
+    /// Callers of the public listener.
+    pub fn http(&self) -> Http {
+        Http::new(self.public)
+    }
+
+    /// The operator, in the admin API.
+    pub fn admin(&self) -> Http {
+        let token = std::fs::read_to_string(self.data().join("operator.token")).unwrap_or_default();
+        Http::new(self.admin).bearer(&token)
+    }
+
+    /// A new tenant, which goes when it is dropped.
+    pub fn tenant(&self, name: &str) -> Result<Tenant> {
+        Tenant::create(self, name)
+    }
+
+    /// A tenant that is there already.
+    pub fn known(&self, name: &str) -> Tenant {
+        Tenant::known(self, name)
+    }
+
+    /// The good tenant's plugin answers.
+    pub fn serves_the_good_tenant(&self) -> Result<()> {
+        let reply = self.http().get(crate::stage::GOOD_PATH)?;
+        reply
+            .is("200")
+            .context("the good tenant is not served")
+            .map(|_| ())
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let child = &mut self.child;
+        until("the end of the host", || Ok(child.try_wait()?))
+    }
+
+    /// Ends it as an operator does, and gives the folder that it leaves.
+    pub fn stop(self) -> Result<Arc<TempDir>> {
+        self.signal(Signal::TERM)?;
+        self.stopped()
+    }
+
+    /// Waits until it has ended after a signal, and gives the folder that it leaves.
+    pub fn stopped(mut self) -> Result<Arc<TempDir>> {
+        let status = self.wait()?;
+        ensure!(status.success(), "the host ended with {status}: {}", self.log());
+        Ok(self.data.clone())
+    }
+
+    /// Ends it in the middle of whatever it does, and gives the folder that it leaves.
+    pub fn kill(mut self) -> Result<Arc<TempDir>> {
+        self.child.kill()?;
+        self.wait()?;
+        Ok(self.data.clone())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Both fail where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

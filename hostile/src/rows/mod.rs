@@ -1,0 +1,13 @@
+//! The rows of the catalogue, one file for each area and one function for each row.
+
+pub mod access;
+pub mod cache;
+pub mod compile;
+pub mod crash;
+pub mod egress;
+pub mod guest;
+pub mod host_call;
+pub mod ingress;
+pub mod log;
+pub mod sqlite;
+pub mod upload;

@@ -1,0 +1,143 @@
+//! WebAssembly written by hand, for what no compiler would write.
+
+use anyhow::{Context as _, Result};
+
+/// A component without anything in it.
+pub const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+/// A core module without anything in it.
+pub const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+/// The component around a core module that handles requests.
+const HANDLER: &str = include_str!("handler.wat");
+
+/// What a core module needs besides its attack: a memory, and answers that are well behaved.
+pub const MEMORY: &str = "(memory (export \"memory\") 2)";
+
+/// Hands out memory from 64 KiB on, without end and without taking any back.
+pub const REALLOC: &str = "
+    (global $free (mut i32) (i32.const 65536))
+    (func (export \"realloc\") (param i32 i32 i32 i32) (result i32)
+      (local $at i32)
+      (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+      (global.set $free (i32.add (local.get $at) (local.get 3)))
+      (local.get $at))";
+
+/// Does nothing once the host has read the response.
+pub const DONE: &str = "(func (export \"done\") (param i32))";
+
+/// Answers 200 with an empty body: a response at address 1,024.
+pub const ANSWER: &str = "(i32.store16 (i32.const 1024) (i32.const 200)) (i32.const 1024)";
+
+/// A component whose handler does `body`, which leaves the address of a response, beside further `parts` of its module.
+pub fn handler(parts: &str, body: &str) -> Result<Vec<u8>> {
+    module(&format!("{MEMORY} {REALLOC} {DONE} {parts} {}", handle(body)))
+}
+
+/// The handler of a core module, with a number of its own to count with.
+pub fn handle(body: &str) -> String {
+    format!("(func (export \"handle\") (param i32) (result i32) (local $i i32) {body})")
+}
+
+/// A component around a core module that has all it needs.
+pub fn module(text: &str) -> Result<Vec<u8>> {
+    component(&format!(
+        "(core module $code {text}) (core instance $core (instantiate $code))"
+    ))
+}
+
+/// A component with these definitions, one of which is the core instance `$core`.
+pub fn component(definitions: &str) -> Result<Vec<u8>> {
+    let text = HANDLER.replace("\nCORE\n", definitions);
+    wat::parse_str(&text).context("the text of a component")
+}
+
+/// A section: its id, its length and its content.
+pub fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    [&[id], number(content.len()).as_slice(), content].concat()
+}
+
+/// A component with one core module, which has `functions` functions of the same body: locals and code.
+pub fn functions(functions: usize, body: &[u8]) -> Vec<u8> {
+    let body = [number(body.len()), body.to_vec()].concat();
+    let types = section(1, &[1, 0x60, 0, 0]);
+    let declared = section(3, &[number(functions), vec![0; functions]].concat());
+    let code = section(10, &[number(functions), body.repeat(functions)].concat());
+    let module = [MODULE, &types, &declared, &code].concat();
+    [COMPONENT, &section(1, &module)].concat()
+}
+
+/// Loops within each other, all of which change all of the function's variables: dear to allocate registers for.
+pub fn nested_loops(depth: usize) -> Vec<u8> {
+    const VARIABLES: usize = 100;
+    let mut body = [vec![1], number(VARIABLES), vec![0x7f]].concat();
+    for level in 0..depth {
+        let variable = number(level % VARIABLES);
+        let other = number((level * 7 + 3) % VARIABLES);
+        body.extend([0x03, 0x40, 0x20]); // loop, local.get
+        body.extend(&variable);
+        body.push(0x20); // local.get
+        body.extend(&other);
+        body.extend([0x6a, 0x21]); // i32.add, local.set
+        body.extend(&variable);
+    }
+    for level in 0..depth {
+        body.push(0x20); // local.get
+        body.extend(number(level % VARIABLES));
+        body.extend([0x0d, 0x00, 0x0b]); // br_if 0, end
+    }
+    body.push(0x0b);
+    body
+}
+
+/// Branches one after the other, each of which sets one of many variables: a value of each joins behind each.
+pub fn many_branches(branches: usize, variables: usize) -> Vec<u8> {
+    let mut body = [vec![1], number(variables), vec![0x7f]].concat();
+    for branch in 0..branches {
+        let (variable, other) = (number(branch % variables), number((branch * 7 + 3) % variables));
+        body.push(0x20); // local.get
+        body.extend(&other);
+        body.extend([0x04, 0x40, 0x20]); // if, local.get
+        body.extend(&other);
+        body.push(0x21); // local.set
+        body.extend(&variable);
+        body.push(0x05); // else
+        body.extend([0x41, 0x01, 0x21]); // i32.const 1, local.set
+        body.extend(&variable);
+        body.push(0x0b); // end
+    }
+    body.push(0x0b);
+    body
+}
+
+/// LEB128.
+pub fn number(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(value & 0x7f).unwrap_or_default();
+        value >>= 7;
+        if value == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_module_becomes_a_component() {
+        assert!(handler("", ANSWER).unwrap().starts_with(COMPONENT));
+        assert!(handler("", "(nonsense)").is_err());
+    }
+
+    #[test]
+    fn numbers_are_written_as_webassembly_does() {
+        assert_eq!(number(127), [0x7f]);
+        assert_eq!(number(624_485), [0xe5, 0x8e, 0x26]);
+        assert!(functions(3, &nested_loops(2)).starts_with(COMPONENT));
+    }
+}

@@ -1,0 +1,106 @@
+//! A connection of which every byte is chosen here.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+/// Longer than any time that a row configures.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The connection.
+pub struct Wire(TcpStream);
+
+impl Wire {
+    /// Connects.
+    pub fn connect(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).context("a connection")?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self(stream))
+    }
+
+    /// Sends these bytes, unless the other side has gone.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.0.write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn finish(&mut self) {
+        // Fails where the other side has gone, which the next read says.
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+
+    /// Reads until `end` has come, and gives all of it.
+    pub fn read_past(&mut self, end: &str) -> Result<String> {
+        let mut bytes = Vec::new();
+        let mut byte = [0];
+        while !bytes.ends_with(end.as_bytes()) {
+            match self.0.read(&mut byte) {
+                Ok(1) => bytes.push(byte[0]),
+                Ok(_) => bail!("it ended after {:?}", String::from_utf8_lossy(&bytes)),
+                Err(error) => bail!("{error} after {:?}", String::from_utf8_lossy(&bytes)),
+            }
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Reads to the end of the connection. A connection that is not closed is an error.
+    pub fn rest(mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut part = [0; 4096];
+        loop {
+            match self.0.read(&mut part) {
+                Ok(0) => return Ok(bytes),
+                Ok(count) => bytes.extend_from_slice(&part[..count]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(bytes),
+                Err(error) => bail!("the connection was not closed: {error}"),
+            }
+        }
+    }
+
+    /// The status of the one response to the one request that these bytes are, and all of the answer.
+    pub fn exchange(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Result<(u16, String)> {
+        let mut wire = Self::connect(address)?;
+        wire.send(bytes);
+        let answer = String::from_utf8_lossy(&wire.rest()?).into_owned();
+        Ok((status(&answer).unwrap_or(0), answer))
+    }
+
+    /// Whether the other side has closed it; waits `patience` for that.
+    pub fn is_closed_within(&mut self, patience: Duration) -> Result<bool> {
+        self.0.set_read_timeout(Some(patience))?;
+        let read = self.0.read(&mut [0]);
+        self.0.set_read_timeout(Some(PATIENCE))?;
+        Ok(match read {
+            Ok(count) => count == 0,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        })
+    }
+}
+
+/// The status of an answer of HTTP/1.
+pub fn status(answer: &str) -> Option<u16> {
+    answer
+        .strip_prefix("HTTP/1.1 ")
+        .or(answer.strip_prefix("HTTP/1.0 "))?
+        .get(..3)?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read() {
+        assert_eq!(
+            status("HTTP/1.1 431 Request Header Fields Too Large\r\n"),
+            Some(431)
+        );
+        assert_eq!(status(""), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! The request that a load repeats.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
+
+/// One request, to be sent many times.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub(crate) address: SocketAddr,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Call {
+    /// A `GET` of a path.
+    ///
+    /// # Panics
+    ///
+    /// Where the path is none.
+    pub fn get(address: SocketAddr, path: &str) -> Self {
+        Self::new(address, Method::GET, path)
+    }
+
+    /// A `POST` to a path.
+    ///
+    /// # Panics
+    ///
+    /// Where the path is none.
+    pub fn post(address: SocketAddr, path: &str) -> Self {
+        Self::new(address, Method::POST, path)
+    }
+
+    fn new(address: SocketAddr, method: Method, path: &str) -> Self {
+        let uri = path.parse().unwrap_or_else(|error| panic!("{path}: {error}"));
+        let host = HeaderValue::from_str(&address.to_string());
+        let headers = host.map(|host| HeaderMap::from_iter([(HOST, host)]));
+        Self {
+            address,
+            method,
+            uri,
+            headers: headers.unwrap_or_default(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// With a header in place of one of its name.
+    ///
+    /// # Panics
+    ///
+    /// Where the name or the value is none.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).unwrap_or_else(|error| panic!("{name}: {error}"));
+        self.headers.insert(HeaderName::from_static(name), value);
+        self
+    }
+
+    /// With a body.
+    #[must_use]
+    pub fn body(mut self, content_type: &str, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self.header("content-type", content_type)
+    }
+
+    pub(crate) fn request(&self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}

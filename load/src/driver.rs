@@ -1,0 +1,373 @@
+//! The loops: connections that send, on threads of their own.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::call::Call;
+use crate::connection::Connection;
+use crate::pace::Pace;
+use crate::report::{Fault, Report};
+
+/// Connections of an open loop, where nothing else is said: as many requests can be under way.
+const CONNECTIONS: usize = 64;
+
+/// How long a response may take, where nothing else is said.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Requests at a fixed rate.
+#[derive(Clone, Debug)]
+pub struct OpenLoop {
+    call: Call,
+    rate: f64,
+    duration: Duration,
+    connections: usize,
+    timeout: Duration,
+}
+
+/// Requests as fast as they are answered.
+#[derive(Clone, Debug)]
+pub struct ClosedLoop {
+    call: Call,
+    connections: usize,
+    duration: Duration,
+    timeout: Duration,
+}
+
+/// A load under way.
+pub struct Running {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Report>,
+}
+
+impl OpenLoop {
+    /// `rate` requests a second for `duration`.
+    pub fn new(call: Call, rate: f64, duration: Duration) -> Self {
+        Self {
+            call,
+            rate,
+            duration,
+            connections: CONNECTIONS,
+            timeout: TIMEOUT,
+        }
+    }
+
+    /// How many requests may be under way. More wait for a connection, and their latency counts meanwhile.
+    #[must_use]
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// How long a response may take.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Starts it.
+    pub fn start(self) -> std::io::Result<Running> {
+        Running::start("load-open", move |stop| self.drive(stop))
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> std::io::Result<Report> {
+        Ok(self.start()?.join())
+    }
+
+    async fn drive(self, stop: Arc<AtomicBool>) -> Report {
+        let Self {
+            call,
+            rate,
+            duration,
+            connections,
+            timeout,
+        } = self;
+        let call = Arc::new(call);
+        // All are open before the first request is due: connecting is not what is measured.
+        let opened = open(&call, connections, timeout).await;
+        let pace = Arc::new(Pace::new(Instant::now(), rate, duration));
+        let keeper = {
+            let (pace, stop) = (pace.clone(), stop.clone());
+            std::thread::spawn(move || pace.keep(&stop))
+        };
+        let begin = Instant::now();
+        let mut report = all(opened, |mut connection| {
+            let pace = pace.clone();
+            async move {
+                let mut report = Report::default();
+                while let Some(due) = pace.next().await {
+                    let outcome = connection.send(Instant::now() + timeout).await;
+                    report.record(outcome, due.elapsed());
+                }
+                report
+            }
+        })
+        .await;
+        // The thread only sleeps and counts.
+        let _ = keeper.join();
+        report.elapsed = begin.elapsed();
+        report.miss(Fault::Unsent, pace.left());
+        report
+    }
+}
+
+impl ClosedLoop {
+    /// Over so many connections for `duration`.
+    pub fn new(call: Call, connections: usize, duration: Duration) -> Self {
+        Self {
+            call,
+            connections,
+            duration,
+            timeout: TIMEOUT,
+        }
+    }
+
+    /// How long a response may take.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Starts it.
+    pub fn start(self) -> std::io::Result<Running> {
+        Running::start("load-closed", move |stop| self.drive(stop))
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> std::io::Result<Report> {
+        Ok(self.start()?.join())
+    }
+
+    async fn drive(self, stop: Arc<AtomicBool>) -> Report {
+        let Self {
+            call,
+            connections,
+            duration,
+            timeout,
+        } = self;
+        let call = Arc::new(call);
+        let opened = open(&call, connections, timeout).await;
+        let begin = Instant::now();
+        let end = begin + duration;
+        let mut report = all(opened, |mut connection| {
+            let stop = stop.clone();
+            async move {
+                let mut report = Report::default();
+                while Instant::now() < end && !stop.load(Ordering::Relaxed) {
+                    let sent = Instant::now();
+                    let outcome = connection.send(sent + timeout).await;
+                    report.record(outcome, sent.elapsed());
+                    if outcome.is_err() {
+                        // A server that is gone is not asked a million times a second.
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                }
+                report
+            }
+        })
+        .await;
+        report.elapsed = begin.elapsed();
+        report
+    }
+}
+
+impl Running {
+    fn start<F: Future<Output = Report>>(
+        name: &str,
+        drive: impl FnOnce(Arc<AtomicBool>) -> F + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || runtime.block_on(drive(stopped)))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends it: what is under way is waited for, and nothing more is sent. Gives its report.
+    pub fn stop(self) -> Report {
+        self.stop.store(true, Ordering::Relaxed);
+        self.join()
+    }
+
+    /// Waits for its end and gives its report.
+    ///
+    /// # Panics
+    ///
+    /// Where the load itself panicked.
+    pub fn join(self) -> Report {
+        self.thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+async fn open(call: &Arc<Call>, connections: usize, timeout: Duration) -> Vec<Connection> {
+    let deadline = Instant::now() + timeout;
+    let mut opening = JoinSet::new();
+    for _ in 0..connections {
+        let mut connection = Connection::new(call.clone());
+        opening.spawn(async move {
+            connection.open(deadline).await;
+            connection
+        });
+    }
+    opening.join_all().await
+}
+
+/// Lets every connection work, and adds their reports up.
+async fn all<F>(connections: Vec<Connection>, work: impl Fn(Connection) -> F) -> Report
+where
+    F: Future<Output = Report> + Send + 'static,
+{
+    let mut working = JoinSet::new();
+    for connection in connections {
+        working.spawn(work(connection));
+    }
+    let mut sum = Report::default();
+    for report in working.join_all().await {
+        sum.add(&report);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A server that answers each request with what `answer` makes of its number, or closes the connection.
+    fn server(answer: impl Fn(u64) -> Option<&'static str> + Send + Sync + 'static) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = Arc::new(answer);
+        let asked = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (answer, asked, stream) = (answer.clone(), asked.clone(), stream.unwrap());
+                std::thread::spawn(move || serve(stream, &*answer, &asked));
+            }
+        });
+        address
+    }
+
+    fn serve(
+        mut stream: TcpStream,
+        answer: &(dyn Fn(u64) -> Option<&'static str> + Send + Sync),
+        asked: &std::sync::atomic::AtomicU64,
+    ) {
+        let mut head = Vec::new();
+        let mut part = [0; 1024];
+        while let Ok(count @ 1..) = stream.read(&mut part) {
+            head.extend_from_slice(&part[..count]);
+            if head.ends_with(b"\r\n\r\n") {
+                head.clear();
+                match answer(asked.fetch_add(1, Ordering::SeqCst)) {
+                    Some(text) => stream.write_all(text.as_bytes()).unwrap(),
+                    None => return,
+                }
+            }
+        }
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+
+    #[test]
+    fn an_open_loop_sends_what_is_due() {
+        let address = server(|number| Some(if number % 4 == 3 { FULL } else { OK }));
+        let call = Call::get(address, "/");
+        let report = OpenLoop::new(call, 400.0, Duration::from_millis(500))
+            .connections(8)
+            .run()
+            .unwrap();
+        let (served, refused) = (report.latency(200).count(), report.latency(503).count());
+        // A machine that stands still may leave some unsent, which is said and not hidden.
+        assert_eq!(served + refused + report.faults(Fault::Unsent), 200, "{report:?}");
+        assert!(served > 0 && refused == (served + refused) / 4, "{report:?}");
+        assert!(report.elapsed >= Duration::from_millis(490), "{report:?}");
+    }
+
+    #[test]
+    fn a_stall_is_charged_to_every_request_that_was_due_in_it() {
+        let address = server(|number| {
+            if number == 10 {
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            Some(OK)
+        });
+        let report = OpenLoop::new(Call::get(address, "/"), 200.0, Duration::from_secs(1))
+            .connections(1)
+            .run()
+            .unwrap();
+        // About a hundred of 200 were due while the server stood still; a closed loop would have seen one.
+        assert!(
+            report.latency(200).quantile(0.75) > Duration::from_millis(100),
+            "{report:?}"
+        );
+    }
+
+    #[test]
+    fn a_connection_that_ends_is_a_fault_and_is_opened_again() {
+        let address = server(|number| (number % 2 == 0).then_some(OK));
+        let report = ClosedLoop::new(Call::get(address, "/"), 2, Duration::from_millis(300))
+            .run()
+            .unwrap();
+        let (served, closed) = (report.latency(200).count(), report.faults(Fault::Closed));
+        assert!(
+            served > 0 && closed > 0 && served + closed == report.requests(),
+            "{report:?}"
+        );
+    }
+
+    #[test]
+    fn nobody_there_is_a_fault() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let report = OpenLoop::new(Call::get(address, "/"), 100.0, Duration::from_millis(100))
+            .run()
+            .unwrap();
+        let (refused, unsent) = (report.faults(Fault::Connect), report.faults(Fault::Unsent));
+        assert!(refused > 0 && refused + unsent == 10, "{report:?}");
+    }
+
+    #[test]
+    fn who_never_answers_is_given_up() {
+        let address = server(|_| {
+            std::thread::sleep(Duration::from_secs(3_600));
+            None
+        });
+        let report = OpenLoop::new(Call::get(address, "/"), 20.0, Duration::from_millis(100))
+            .timeout(Duration::from_millis(50))
+            .run()
+            .unwrap();
+        let (given_up, unsent) = (report.faults(Fault::Timeout), report.faults(Fault::Unsent));
+        assert!(given_up > 0 && given_up + unsent == 2, "{report:?}");
+    }
+
+    #[test]
+    fn a_load_ends_when_it_is_told_to() {
+        let address = server(|_| Some(OK));
+        let hour = Duration::from_secs(3_600);
+        let open = OpenLoop::new(Call::get(address, "/"), 100.0, hour)
+            .start()
+            .unwrap();
+        let closed = ClosedLoop::new(Call::get(address, "/"), 1, hour).start().unwrap();
+        assert_eq!(open.stop().faults(Fault::Closed), 0);
+        assert!(closed.stop().latency(200).count() > 0);
+    }
+}

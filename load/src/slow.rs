@@ -1,0 +1,148 @@
+//! Callers who connect and then hardly say anything.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+/// Sockets that come from one address before the next one is used.
+const PER_ADDRESS: usize = 500;
+
+/// Between two bytes, and between two looks at whether to stop.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A number of sockets that are kept open, each of which sends the head of a request byte by byte and never ends it. One
+/// that the server closes is opened again.
+///
+/// On the loopback they come from many addresses (127.0.1.1 and on), as they would from outside.
+#[derive(Clone, Debug)]
+pub struct SlowSockets {
+    address: SocketAddr,
+    count: usize,
+}
+
+/// Sockets that are being kept open.
+pub struct Held {
+    stop: Arc<AtomicBool>,
+    open: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl SlowSockets {
+    /// So many of them.
+    pub fn new(address: SocketAddr, count: usize) -> Self {
+        Self { address, count }
+    }
+
+    /// Opens them and keeps them open.
+    pub fn start(self) -> std::io::Result<Held> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let open = Arc::new(AtomicU64::new(0));
+        let (stopped, opened) = (stop.clone(), open.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let thread = std::thread::Builder::new()
+            .name("load-slow".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    let mut sockets = JoinSet::new();
+                    for index in 0..self.count {
+                        sockets.spawn(keep(self.address, index, stopped.clone(), opened.clone()));
+                    }
+                    sockets.join_all().await;
+                });
+            })?;
+        Ok(Held { stop, open, thread })
+    }
+}
+
+impl Held {
+    /// How many are open at this moment.
+    pub fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Closes them.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // The thread only keeps sockets; there is nothing to learn from its end.
+        let _ = self.thread.join();
+    }
+}
+
+async fn keep(address: SocketAddr, index: usize, stop: Arc<AtomicBool>, open: Arc<AtomicU64>) {
+    while !stop.load(Ordering::Relaxed) {
+        if let Ok(stream) = connect(address, index).await {
+            open.fetch_add(1, Ordering::Relaxed);
+            drip(stream, &stop).await;
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
+        // A server that turns everybody away is not asked without a pause.
+        tokio::time::sleep(PAUSE / 10).await;
+    }
+}
+
+/// Sends a byte of a head now and then, until the server closes the socket.
+async fn drip(mut stream: TcpStream, stop: &AtomicBool) {
+    let mut head = b"GET / HTTP/1.1\r\nx: "
+        .iter()
+        .copied()
+        .chain(std::iter::repeat(b'x'));
+    while !stop.load(Ordering::Relaxed) {
+        match tokio::time::timeout(PAUSE, stream.read(&mut [0])).await {
+            // Nothing came, as it should be: one more byte after a long while.
+            Err(_) => {
+                let byte = head.next().unwrap_or(b'x');
+                if stream.write_all(&[byte]).await.is_err() {
+                    return;
+                }
+            }
+            Ok(Ok(1..)) => {}
+            Ok(_) => return,
+        }
+    }
+}
+
+async fn connect(address: SocketAddr, index: usize) -> std::io::Result<TcpStream> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    if address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
+        let last = u8::try_from(index / PER_ADDRESS % 250 + 1).unwrap_or(1);
+        socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 1, last), 0)))?;
+    }
+    socket.connect(address).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn sockets_are_kept_open_and_opened_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let held = SlowSockets::new(address, 3).start().unwrap();
+        // The first three are closed at once; three more come in their place.
+        let first: Vec<_> = (0..3).map(|_| listener.accept().unwrap()).collect();
+        assert!(first.iter().all(|(_, peer)| peer.ip().to_string() == "127.0.1.1"));
+        drop(first);
+        let second: Vec<_> = (0..3).map(|_| listener.accept().unwrap()).collect();
+        while held.open() < 3 {
+            std::thread::yield_now();
+        }
+        drop(listener);
+        held.stop();
+        drop(second);
+    }
+}
