@@ -21,6 +21,8 @@ const DESCRIPTOR_SLACK: u64 = 6;
 
 const MEMORY: &str = "process_resident_bytes";
 const DESCRIPTORS: &str = "process_file_descriptors";
+const OUTBOUND: &str = "outbound_connections";
+const IDLE_OUTBOUND: &str = "outbound_connections_idle";
 
 /// The first memory of a loaded component is a file in memory, and the cache of loaded components keeps it.
 const CODE: &str = "/memfd:wasm-memory-image (deleted)";
@@ -49,7 +51,12 @@ impl Gauges {
         gauges.insert(MEMORY.to_owned(), resident(host.id())?);
         let open = open(host.id())?;
         let no_code = open.iter().filter(|path| !path.starts_with(CODE)).count();
-        gauges.insert(DESCRIPTORS.to_owned(), u64::try_from(no_code)?);
+        // Kept for the next request to the same server, for half a minute.
+        let idle = gauges.remove(IDLE_OUTBOUND).unwrap_or(0);
+        if let Some(outbound) = gauges.get_mut(OUTBOUND) {
+            *outbound = outbound.saturating_sub(idle);
+        }
+        gauges.insert(DESCRIPTORS.to_owned(), u64::try_from(no_code)?.saturating_sub(idle));
         Ok(Self(gauges))
     }
 
