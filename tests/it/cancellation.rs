@@ -30,7 +30,6 @@ async fn app() -> App {
         config.http_client.allow_loopback = true;
         // What is left behind by a request that is over is not waited for.
         config.limits.wall = "60s".parse().unwrap();
-        config.limits.cpu = "1s".parse().unwrap();
         config.limits.http_first_byte = "60s".parse().unwrap();
         config.limits.http_total = "60s".parse().unwrap();
     })
@@ -170,7 +169,7 @@ async fn a_handle_that_the_plugin_does_not_have_ends_that_plugin_alone() {
         ("/dropped", "plugin-trapped", "unknown handle index"),
         ("/made-up", "plugin-trapped", "unknown handle index"),
         ("/of-another-kind", "plugin-trapped", "handle index"),
-        ("/hoard", "plugin-limit", ""),
+        ("/hoard", "plugin-limit", "resource table"),
     ] {
         let reply = call(&app, path, "").send().await;
         let reply = reply.expect_problem(502, code);

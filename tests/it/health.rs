@@ -20,7 +20,7 @@ async fn deploy<'a>(app: &'a App, manifest: &str) -> TestTenant<'a> {
 
 /// One route for everything.
 fn one_route() -> String {
-    open_manifest("faults", "[limits]\ncpu = '100ms'\n")
+    open_manifest("faults", "")
 }
 
 async fn get(app: &App, path: &str) -> Reply {
@@ -98,7 +98,7 @@ async fn it_is_tried_at_longer_and_longer_intervals_until_it_works() {
         app.advance(Duration::from_secs(wait) - Duration::from_millis(1));
         get(&app, "fine").await.expect_problem(503, "plugin-unhealthy");
         app.advance(Duration::from_millis(1));
-        get(&app, "loop").await.expect_problem(504, "plugin-cpu");
+        get(&app, "trap").await.expect_problem(502, "plugin-trapped");
         wait = (wait * 2).min(60);
         let refused = get(&app, "fine").await.expect_problem(503, "plugin-unhealthy");
         assert_eq!(refused.header("retry-after"), wait.to_string());

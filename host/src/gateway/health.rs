@@ -1,5 +1,7 @@
 //! What the gateway makes of the health of a route: which failures count, what callers get, what is logged.
 
+use axum::http::StatusCode;
+
 use crate::capability::Invocation;
 use crate::capability::log::append;
 use crate::domain::clock::Timestamp;
@@ -51,16 +53,33 @@ pub fn report(
     }
 }
 
-/// Its own fault, or a limit that it ran into by itself. Not those that others can bring it to: a full host, a caller
-/// who goes away.
+/// Its own fault, or a limit that it ran into by itself: what the gateway says with 502 and 504. Not what others can
+/// bring it to: a full host, a caller who goes away.
 fn is_fault_of_plugin(code: Code) -> bool {
     matches!(
-        code,
-        Code::PluginTrapped
-            | Code::PluginMemory
-            | Code::PluginLimit
-            | Code::PluginInvalidResponse
-            | Code::PluginCpu
-            | Code::PluginTimeout
+        code.status(),
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_is_the_plugins_alone() {
+        let counted = Code::ALL.iter().filter(|code| is_fault_of_plugin(**code));
+        let counted: Vec<&str> = counted.map(|code| code.as_str()).collect();
+        assert_eq!(
+            counted,
+            [
+                "plugin-trapped",
+                "plugin-memory",
+                "plugin-limit",
+                "plugin-invalid-response",
+                "plugin-cpu",
+                "plugin-timeout"
+            ]
+        );
+    }
 }
