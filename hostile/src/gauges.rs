@@ -56,7 +56,10 @@ impl Gauges {
         if let Some(outbound) = gauges.get_mut(OUTBOUND) {
             *outbound = outbound.saturating_sub(idle);
         }
-        gauges.insert(DESCRIPTORS.to_owned(), u64::try_from(no_code)?.saturating_sub(idle));
+        gauges.insert(
+            DESCRIPTORS.to_owned(),
+            u64::try_from(no_code)?.saturating_sub(idle),
+        );
         Ok(Self(gauges))
     }
 

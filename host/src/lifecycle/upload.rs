@@ -50,7 +50,7 @@ impl Lifecycle {
             created_at: self.clock.now(),
         };
         let created = self.add(tenant, plugin, &version, component, &limits).await?;
-        self.give_up_old_versions(tenant, plugin, &limits).await?;
+        self.give_up_old_versions(tenant, plugin, &limits, digest).await?;
         Ok(Uploaded { version, created })
     }
 
@@ -109,13 +109,14 @@ impl Lifecycle {
         tenant: &Tenant,
         plugin: &PluginName,
         limits: &Limits,
+        uploaded: VersionDigest,
     ) -> Result<(), LifecycleError> {
-        for digest in self
-            .db
-            .versions_beyond(tenant.id, plugin, limits.versions_kept)
-            .await?
-        {
-            self.delete_version_row(tenant, plugin, digest).await?;
+        let beyond = self.db.versions_beyond(tenant.id, plugin, limits.versions_kept);
+        for digest in beyond.await? {
+            // What was acknowledged a moment ago stays, also where nothing but the active version would.
+            if digest != uploaded {
+                self.delete_version_row(tenant, plugin, digest).await?;
+            }
         }
         Ok(())
     }

@@ -229,7 +229,9 @@ pub fn serve(data: &Path) -> Command {
         ("MORTISE_LOG_FORMAT", "json"),
         ("MORTISE_RUNTIME_INSTANCES", "16"),
         // Builds without optimisation are slower than what the default budget is made for.
-        ("MORTISE_LIMITS_CPU", "500ms"),
+        ("MORTISE_CEILING_CPU", "10s"),
+        ("MORTISE_LIMITS_CPU", "10s"),
+        ("MORTISE_LIMITS_WALL", "30s"),
         // Callers in a loop are faster than the default rate on a quick machine.
         ("MORTISE_LIMITS_REQUESTS_PER_SECOND", "1000000"),
         ("MORTISE_LIMITS_REQUEST_BURST", "1000000"),

@@ -138,6 +138,17 @@ async fn the_oldest_versions_leave_but_never_the_active_one() {
 }
 
 #[tokio::test]
+async fn what_was_just_uploaded_stays_even_where_only_one_version_is_kept() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.limit(&json!({ "versions_kept": 1 })).await;
+    acme.deploy_bundled(version(1)).await;
+    // At the same moment: its age does not tell it from others.
+    acme.deploy_bundled(version(2)).await;
+    assert_eq!(serving(&app).await, "2.0.0");
+}
+
+#[tokio::test]
 async fn a_version_that_left_one_tenant_stays_with_another() {
     let app = App::start().await;
     let (acme, other) = (app.tenant("acme").await, app.tenant("other").await);
