@@ -163,6 +163,8 @@ impl HttpClients {
     /// Closes the idle connections of a tenant and forgets its circuits.
     pub fn forget_tenant(&self, tenant: TenantId) {
         self.tenants.invalidate(&tenant);
+        // The cache drops what was removed when it tidies up, which may be never on a quiet host.
+        self.tenants.run_pending_tasks();
     }
 
     /// What is held now.

@@ -153,7 +153,9 @@ async fn connections_are_used_again_by_the_tenant_alone() {
     other.get(&server.origin).await.unwrap();
     assert_eq!(server.connections(), 2);
 
+    assert_eq!(clients.held().idle_connections, 2);
     clients.forget_tenant(first.invocation.active.tenant);
+    assert_eq!(clients.held().idle_connections, 1);
     first.get(&server.origin).await.unwrap();
     assert_eq!(server.connections(), 3);
 }
