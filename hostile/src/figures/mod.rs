@@ -2,7 +2,8 @@
 //!
 //! - The good tenant's plan has no rate that could refuse what the figures ask of it; nothing else of it differs.
 //! - Attackers are on the default plan, unless the figure says otherwise.
-//! - The host has its defaults, but opens its loopback to plugins, so that there is a server to be stuck at.
+//! - The host has its defaults, but opens its loopback to plugins, so that there is a server to be stuck at, and leaves
+//!   plugins that fail all the time running, so that the attack goes on.
 
 mod canaries;
 mod drain;

@@ -373,8 +373,10 @@ fn wat_canary() -> anyhow::Result<Vec<u8>> {
 }
 
 fn b11(stage: &Stage) -> Seen {
-    let host = stage.plain()?;
-    let tenant = attacker(stage, "b11", &stage.guests.faults)?;
+    // Where the breaker lets them go on.
+    let host = stage.measured()?;
+    let tenant = host.tenant("b11")?;
+    tenant.deploy(&stage.guests.faults)?;
     let call = Call::get(host.public, &format!("/{}/faults/loop", tenant.name));
     let loops = ClosedLoop::new(call, 16, Duration::from_secs(60)).start()?;
     pass(Duration::from_millis(200));

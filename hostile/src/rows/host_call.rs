@@ -364,7 +364,12 @@ fn c12(stage: &Stage) -> Seen {
     let replies = at_once(64, |_| tenant.get("faults", "/sleep"));
     let mut turned_away = 0;
     for reply in replies {
-        turned_away += u32::from(reply?.is("504 plugin-timeout|503 overloaded")?.status == 503);
+        turned_away += u32::from(
+            reply?
+                .is("504 plugin-timeout|503 overloaded|503 plugin-unhealthy")?
+                .status
+                == 503,
+        );
     }
     Ok(format!(
         "{} after {} µs of CPU; of 64 at once {turned_away} were turned away",
