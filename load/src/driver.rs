@@ -99,10 +99,13 @@ impl OpenLoop {
         };
         let begin = Instant::now();
         let mut report = all(opened, |mut connection| {
-            let pace = pace.clone();
+            let (pace, stop) = (pace.clone(), stop.clone());
             async move {
                 let mut report = Report::default();
-                while let Some(due) = pace.next().await {
+                // What became due behind a slow server is left where the load is ended: it could take minutes.
+                while !stop.load(Ordering::Relaxed)
+                    && let Some(due) = pace.next().await
+                {
                     let outcome = connection.send(Instant::now() + timeout).await;
                     report.record(outcome, due.elapsed());
                 }
@@ -285,6 +288,24 @@ mod tests {
 
     const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+
+    #[test]
+    fn a_load_that_is_ended_leaves_what_became_due_behind_a_slow_server() {
+        let (slow, answered) = std::sync::mpsc::channel();
+        let slow = std::sync::Mutex::new(slow);
+        let address = server(move |_| {
+            std::thread::sleep(Duration::from_millis(20));
+            slow.lock().unwrap().send(()).ok()?;
+            Some(OK)
+        });
+        let load = OpenLoop::new(Call::get(address, "/"), 10_000.0, Duration::from_secs(600)).connections(1);
+        let running = load.start().unwrap();
+        answered.iter().take(3).for_each(drop);
+        let report = running.stop();
+        // Thousands are due by now, of which the server answers fifty a second.
+        assert!(report.latency(200).count() < 1_000, "{report:?}");
+        assert!(report.faults(Fault::Unsent) > 0, "{report:?}");
+    }
 
     #[test]
     fn an_open_loop_sends_what_is_due() {
