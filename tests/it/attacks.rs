@@ -39,15 +39,16 @@ async fn one_argument_has_a_size() {
         .await;
     let argument = async |bytes: u32| call(&app, "/argument", json!({ "bytes": bytes })).await;
     argument(1 << 20).await.expect(200);
-    argument(8 << 20).await.expect_problem(502, "plugin-trapped");
+    argument(8 << 20).await.expect_problem(502, "plugin-limit");
     let reply = call(&app, "/list", json!({ "items": 200_000 })).await;
-    reply.expect_problem(502, "plugin-trapped");
+    reply.expect_problem(502, "plugin-limit");
 }
 
 #[tokio::test]
 async fn the_clock_has_steps_of_a_millisecond() {
     let app = App::start().await;
-    deploy(&app).await;
+    let acme = deploy(&app).await;
+    acme.limit(&json!({ "cpu": "100ms" })).await;
     // The tests' clock stands still until it is advanced, so the plugin waits for it in vain.
     call(&app, "/clock", json!({}))
         .await

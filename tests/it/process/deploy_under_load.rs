@@ -23,7 +23,6 @@ fn a_deployment_fails_no_request_and_shows_versions_in_order() {
     let seen: Vec<Mutex<Vec<String>>> = (0..CALLERS).map(|_| Mutex::default()).collect();
     std::thread::scope(|scope| {
         for seen in &seen {
-            // A client of its own has a connection of its own, which it keeps.
             let (http, done) = (host.http(), &done);
             scope.spawn(move || {
                 while !done.load(Ordering::Relaxed) {

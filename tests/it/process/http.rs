@@ -9,7 +9,7 @@ use ureq::http::{HeaderMap, Request};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client. Clones share their connections.
+/// A client, with a connection of its own for each request.
 #[derive(Clone)]
 pub struct Http {
     agent: Agent,
@@ -30,6 +30,9 @@ impl Http {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))
+            // A host may close a connection that is kept while the next request is on its way, and this client does not
+            // try again.
+            .max_idle_connections(0)
             .build()
             .new_agent();
         Self {
