@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-wasip2";
-const PLUGINS: [&str; 2] = ["hello", "orders"];
+const PLUGINS: [&str; 3] = ["bench-plugin", "hello", "orders"];
 
 /// Memory that a guest starts with. Growing it while a request runs costs system calls.
 const RUSTFLAGS: &str = "-C link-arg=--initial-memory=2097152";
@@ -17,6 +17,7 @@ fn main() {
         "wit",
         "sdk/rust",
         "plugins",
+        "bench/plugin",
         "tests/guests",
         "Cargo.toml",
         "Cargo.lock",
@@ -34,7 +35,8 @@ fn main() {
         constant(&mut code, guest, &built.join("examples").join(guest));
     }
     for plugin in PLUGINS {
-        constant(&mut code, plugin, &built.join(plugin));
+        let file = plugin.replace('-', "_");
+        constant(&mut code, &file, &built.join(&file));
     }
     let names = guests.join(" ");
     let _ = write!(

@@ -1,9 +1,9 @@
 //! The rows: what is tried, and how it is run and judged.
 
 use anyhow::Result;
+use rig::clock::{now, spoken};
 use serde::Serialize;
 
-use crate::clock::{now, spoken};
 use crate::rows;
 use crate::say;
 use crate::stage::Stage;

@@ -1,13 +1,12 @@
 //! What a host holds, before a row and after it.
 
+use rig::clock::{pass, within};
+use rig::host::Host;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-
-use crate::clock::{pass, within};
-use crate::host::Host;
 
 /// Within this time everything that a row took is given back.
 const CALM: Duration = Duration::from_secs(30);

@@ -6,18 +6,13 @@
 //! process. After each row the good tenant is served, and the host holds no more than before.
 
 mod catalogue;
-mod clock;
 mod figure;
 mod figures;
 mod gauges;
-mod guest;
-mod host;
-mod http;
 mod options;
 mod rows;
 mod server;
 mod stage;
-mod tenant;
 mod wasm;
 mod wire;
 
@@ -28,6 +23,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use options::Options;
+use rig::Measured;
 use stage::{Scale, Stage};
 
 /// Descriptors that the callers here need: one for each of thousands of sockets.
@@ -72,7 +68,7 @@ fn run() -> Result<bool> {
     let verdicts = catalogue::run(&stage, &rows);
     let survived = catalogue::survived(&verdicts);
     let measured = figure::run(&stage, &figures);
-    let met = measured.iter().all(figure::Measured::is_met);
+    let met = measured.iter().all(Measured::is_met);
     if let Some(path) = options.json {
         let raw = json!({ "seed": options.seed, "rows": verdicts, "figures": measured });
         std::fs::write(&path, serde_json::to_vec_pretty(&raw)?)

@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn the_server_answers_and_remembers() {
         let server = Server::start().unwrap();
-        let client = crate::http::Http::new(server.address);
+        let client = rig::http::Http::new(server.address);
         let reply = client.post("/hello", &serde_json::json!({ "a": 1 })).unwrap();
         assert!(
             reply.text().starts_with("POST /hello HTTP/1.1"),

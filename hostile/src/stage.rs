@@ -1,15 +1,15 @@
 //! Where the attacks happen: the hosts, the good tenant beside the attacker, and the guests.
 
+use rig::clock::until;
+use rig::guest::{Guest, Recipe};
+use rig::host::{Host, Launch};
 use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use crate::clock::until;
 use crate::gauges::Gauges;
-use crate::guest::{Guest, Recipe};
-use crate::host::{Host, Launch};
 use crate::server::Server;
 
 /// The tenant that has done nothing.
@@ -22,6 +22,22 @@ pub const GOOD_PATH: &str = "/good/echo/x";
 const NOTES: &str = "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);
     INSERT INTO notes (body) VALUES ('kept');
     CREATE VIEW bodies AS SELECT body FROM notes;";
+
+/// A host with the good tenant on it.
+pub trait WithGoodTenant {
+    /// The good tenant's plugin answers.
+    fn serves_the_good_tenant(&self) -> Result<()>;
+}
+
+impl WithGoodTenant for Host {
+    fn serves_the_good_tenant(&self) -> Result<()> {
+        let reply = self.http().get(GOOD_PATH)?;
+        reply
+            .is("200")
+            .context("the good tenant is not served")
+            .map(|_| ())
+    }
+}
 
 /// How much is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! WebAssembly written by hand, for what no compiler would write.
 
 use anyhow::{Context as _, Result};
+use rig::section::{number, section};
 
 /// A component without anything in it.
 pub const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -50,11 +51,6 @@ pub fn module(text: &str) -> Result<Vec<u8>> {
 pub fn component(definitions: &str) -> Result<Vec<u8>> {
     let text = HANDLER.replace("\nCORE\n", definitions);
     wat::parse_str(&text).context("the text of a component")
-}
-
-/// A section: its id, its length and its content.
-pub fn section(id: u8, content: &[u8]) -> Vec<u8> {
-    [&[id], number(content.len()).as_slice(), content].concat()
 }
 
 /// A component with one core module, which has `functions` functions of the same body: locals and code.
@@ -110,20 +106,6 @@ pub fn many_branches(branches: usize, variables: usize) -> Vec<u8> {
     body
 }
 
-/// LEB128.
-pub fn number(mut value: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let low = u8::try_from(value & 0x7f).unwrap_or_default();
-        value >>= 7;
-        if value == 0 {
-            bytes.push(low);
-            return bytes;
-        }
-        bytes.push(low | 0x80);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,9 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_webassembly_does() {
-        assert_eq!(number(127), [0x7f]);
-        assert_eq!(number(624_485), [0xe5, 0x8e, 0x26]);
+    fn functions_become_a_component() {
         assert!(functions(3, &nested_loops(2)).starts_with(COMPONENT));
     }
 }

@@ -2,33 +2,39 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// Sockets that come from one address before the next one is used.
 const PER_ADDRESS: usize = 500;
 
-/// Between two bytes, and between two looks at whether to stop.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Between two bytes of one socket, where nothing else is said.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// A server that turns everybody away is not asked without a pause.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// A number of sockets that are kept open, each of which sends the head of a request byte by byte and never ends it. One
-/// that the server closes is opened again.
+/// that the server closes is opened again. Each begins at a moment of its own within the time between two bytes, as
+/// callers do who know nothing of each other.
 ///
 /// On the loopback they come from many addresses (127.0.1.1 and on), as they would from outside.
 #[derive(Clone, Debug)]
 pub struct SlowSockets {
     address: SocketAddr,
     count: usize,
+    pause: Duration,
 }
 
 /// Sockets that are being kept open.
 pub struct Held {
-    stop: Arc<AtomicBool>,
+    stop: Arc<Notify>,
     open: Arc<AtomicU64>,
     thread: JoinHandle<()>,
 }
@@ -36,13 +42,23 @@ pub struct Held {
 impl SlowSockets {
     /// So many of them.
     pub fn new(address: SocketAddr, count: usize) -> Self {
-        Self { address, count }
+        Self {
+            address,
+            count,
+            pause: PAUSE,
+        }
+    }
+
+    /// With this time between two bytes of one socket.
+    #[must_use]
+    pub fn pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
     }
 
     /// Opens them and keeps them open.
     pub fn start(self) -> std::io::Result<Held> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let open = Arc::new(AtomicU64::new(0));
+        let (stop, open) = (Arc::new(Notify::new()), Arc::new(AtomicU64::new(0)));
         let (stopped, opened) = (stop.clone(), open.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -53,12 +69,25 @@ impl SlowSockets {
                 runtime.block_on(async {
                     let mut sockets = JoinSet::new();
                     for index in 0..self.count {
-                        sockets.spawn(keep(self.address, index, stopped.clone(), opened.clone()));
+                        let (socket, opened) = (self.socket(index), opened.clone());
+                        sockets.spawn(async move { socket.keep(&opened).await });
                     }
-                    sockets.join_all().await;
+                    // What is not over then ends with the set.
+                    stopped.notified().await;
                 });
             })?;
         Ok(Held { stop, open, thread })
+    }
+
+    fn socket(&self, index: usize) -> Socket {
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand sockets")]
+        let part = index as f64 / self.count as f64;
+        Socket {
+            address: self.address,
+            index,
+            begin: self.pause.mul_f64(part),
+            pause: self.pause,
+        }
     }
 }
 
@@ -70,56 +99,65 @@ impl Held {
 
     /// Closes them.
     pub fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.notify_one();
         // The thread only keeps sockets; there is nothing to learn from its end.
         let _ = self.thread.join();
     }
 }
 
-async fn keep(address: SocketAddr, index: usize, stop: Arc<AtomicBool>, open: Arc<AtomicU64>) {
-    while !stop.load(Ordering::Relaxed) {
-        if let Ok(stream) = connect(address, index).await {
-            open.fetch_add(1, Ordering::Relaxed);
-            drip(stream, &stop).await;
-            open.fetch_sub(1, Ordering::Relaxed);
-        }
-        // A server that turns everybody away is not asked without a pause.
-        tokio::time::sleep(PAUSE / 10).await;
-    }
+struct Socket {
+    address: SocketAddr,
+    index: usize,
+    begin: Duration,
+    pause: Duration,
 }
 
-/// Sends a byte of a head now and then, until the server closes the socket.
-async fn drip(mut stream: TcpStream, stop: &AtomicBool) {
-    let mut head = b"GET / HTTP/1.1\r\nx: "
-        .iter()
-        .copied()
-        .chain(std::iter::repeat(b'x'));
-    while !stop.load(Ordering::Relaxed) {
-        match tokio::time::timeout(PAUSE, stream.read(&mut [0])).await {
-            // Nothing came, as it should be: one more byte after a long while.
-            Err(_) => {
-                let byte = head.next().unwrap_or(b'x');
-                if stream.write_all(&[byte]).await.is_err() {
-                    return;
-                }
+impl Socket {
+    async fn keep(self, open: &AtomicU64) {
+        tokio::time::sleep(self.begin).await;
+        loop {
+            if let Ok(stream) = self.connect().await {
+                open.fetch_add(1, Ordering::Relaxed);
+                self.drip(stream).await;
+                open.fetch_sub(1, Ordering::Relaxed);
             }
-            Ok(Ok(1..)) => {}
-            Ok(_) => return,
+            tokio::time::sleep(AGAIN).await;
         }
     }
-}
 
-async fn connect(address: SocketAddr, index: usize) -> std::io::Result<TcpStream> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    if address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
-        let last = u8::try_from(index / PER_ADDRESS % 250 + 1).unwrap_or(1);
-        socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 1, last), 0)))?;
+    /// Sends a byte of a head now and then, until the server closes the socket.
+    async fn drip(&self, mut stream: TcpStream) {
+        let mut head = b"GET / HTTP/1.1\r\nx: "
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(b'x'));
+        loop {
+            match tokio::time::timeout(self.pause, stream.read(&mut [0])).await {
+                // Nothing came, as it should be: one more byte after a long while.
+                Err(_) => {
+                    let byte = head.next().unwrap_or(b'x');
+                    if stream.write_all(&[byte]).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(Ok(1..)) => {}
+                Ok(_) => return,
+            }
+        }
     }
-    socket.connect(address).await
+
+    async fn connect(&self) -> std::io::Result<TcpStream> {
+        let socket = if self.address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        if self.address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
+            let last = u8::try_from(self.index / PER_ADDRESS % 250 + 1).unwrap_or(1);
+            socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 1, last), 0)))?;
+        }
+        socket.connect(self.address).await
+    }
 }
 
 #[cfg(test)]
@@ -132,7 +170,10 @@ mod tests {
     fn sockets_are_kept_open_and_opened_again() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let held = SlowSockets::new(address, 3).start().unwrap();
+        let held = SlowSockets::new(address, 3)
+            .pause(Duration::from_millis(10))
+            .start()
+            .unwrap();
         // The first three are closed at once; three more come in their place.
         let first: Vec<_> = (0..3).map(|_| listener.accept().unwrap()).collect();
         assert!(first.iter().all(|(_, peer)| peer.ip().to_string() == "127.0.1.1"));

@@ -1,5 +1,7 @@
 //! The commands of this repository, run as `cargo xtask <command>`.
 
+mod bench;
+mod built;
 mod demo;
 mod hostile;
 mod lint;
@@ -19,6 +21,8 @@ cargo xtask <command>
   test   run every test, and the quick attacks; further arguments go to cargo test, without the attacks
   hostile  attack a host with the whole catalogue, and measure what its good tenants notice
          --quick (rows alone, in small)  --row B1,D4  --figure loops  --seed NUMBER  --json FILE  --list
+  bench  measure a host beside native baselines
+         --quick (a look in two minutes)  --part whole-path,growth,peers  --json FILE
   lint   formatting, clippy, documentation and tidy, with warnings denied
   tidy   the rules of this repository that no other tool checks
   ci     test and lint
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
         "demo" => demo::run(&rest),
         "test" => test::run(&rest),
         "hostile" => hostile::run(&rest),
+        "bench" => bench::run(&rest),
         "lint" if rest.is_empty() => lint::run(),
         "tidy" if rest.is_empty() => tidy::run(&run::root()),
         "ci" if rest.is_empty() => test::run(&[]).and_then(|()| lint::run()),

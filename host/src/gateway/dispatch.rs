@@ -26,8 +26,8 @@ use crate::domain::principal::Principal;
 use crate::domain::units::{as_u64, microseconds};
 use crate::metrics::Ended;
 use crate::problem::{Code, Problem};
-use crate::routing::{Pass, Standing};
-use crate::runtime::{Failure, Finished};
+use crate::routing::{MethodRoute, Pass, Standing};
+use crate::runtime::{Failure, Finished, Start};
 use crate::server::body;
 
 /// When it may be worth to try again, where the host has no instance left.
@@ -73,7 +73,7 @@ pub async fn dispatch(
         .gate
         .admit()
         .map_err(|full| overloaded(full.retry_after))?;
-    let _admitted = gateway.requests.admitted.hold();
+    let counted = gateway.requests.admitted.hold();
     let bytes = body::read(
         &parts.headers,
         request_body,
@@ -95,13 +95,13 @@ pub async fn dispatch(
 
     let came = Instant::now();
     let waiting = gateway.requests.waiting.hold();
-    let _turn = admitted
+    let turn = admitted
         .turn()
         .await
         .map_err(|full| overloaded(full.retry_after))?;
     let lanes = target.tenant.gate.lanes();
     let instance = gateway.instances.acquire(&lanes.instances);
-    let _instance = tokio::time::timeout(limits.queue_wait.0, instance)
+    let instance = tokio::time::timeout(limits.queue_wait.0, instance)
         .await
         .map_err(|_| overloaded(limits.queue_wait.0))?;
     drop(waiting);
@@ -134,19 +134,32 @@ pub async fn dispatch(
         revealed: Vec::new(),
     };
     let plugin_request = plugin_request(&parts, &path, &target, bytes);
-    let abandoned = |invocation| {
-        // A panic of the host drops an invocation as a caller who goes away does.
-        let ending = match std::thread::panicking() {
-            true => Ending::Failed(Code::Internal),
-            false => Ending::Abandoned,
-        };
-        record(&gateway, &target, &parts.method, invocation, ending);
+    let recorder = Recorder {
+        gateway: gateway.clone(),
+        route: target.route.clone(),
+        method: parts.method.clone(),
+    };
+    let abandoned = {
+        let recorder = recorder.clone();
+        move |invocation| {
+            // A panic of the host drops an invocation as a caller who goes away does.
+            let ending = match std::thread::panicking() {
+                true => Ending::Failed(Code::Internal),
+                false => Ending::Abandoned,
+            };
+            recorder.record(invocation, ending);
+        }
+    };
+    let start = Start {
+        lanes: &lanes.guests,
+        stamina: &target.route.stamina,
+        kept: (instance, turn, admitted, counted),
     };
     let finished = gateway
         .runtime
-        .handle_http(&component, &lanes.turns, invocation, plugin_request, abandoned)
+        .handle_http(component, start, invocation, plugin_request, abandoned)
         .await;
-    finish(&gateway, &target, &parts.method, pass, finished)
+    finish(&recorder, &target, pass, finished)
 }
 
 /// The request as the plugin sees it: without what belongs to the connection, and without the host's credentials.
@@ -210,9 +223,8 @@ const ABANDONED_STATUS: u16 = 499;
 
 /// Checks the response, writes the record, and gives what the caller gets.
 fn finish(
-    gateway: &Gateway,
+    recorder: &Recorder,
     target: &Target,
-    method: &Method,
     pass: Pass<'_>,
     finished: Finished,
 ) -> Result<Response<Body>, Problem> {
@@ -248,66 +260,64 @@ fn finish(
         failed_with,
         &target.route,
         &mut invocation,
-        gateway.clock.now(),
+        recorder.gateway.clock.now(),
     );
     match result {
         Ok(response) => {
             invocation.usage.response_bytes = u64::try_from(response.body().len()).unwrap_or(u64::MAX);
-            record(
-                gateway,
-                target,
-                method,
-                invocation,
-                Ending::Answered(response.status()),
-            );
+            recorder.record(invocation, Ending::Answered(response.status()));
             Ok(response.map(|bytes| Body::from(target.tenant.backlog.hold(bytes))))
         }
         Err(problem) => {
-            record(
-                gateway,
-                target,
-                method,
-                invocation,
-                Ending::Failed(problem.code()),
-            );
+            recorder.record(invocation, Ending::Failed(problem.code()));
             Err(problem)
         }
     }
 }
 
-fn record(gateway: &Gateway, target: &Target, method: &Method, invocation: Invocation, ending: Ending) {
-    let ended = match &ending {
-        Ending::Answered(_) => Ended::Answered,
-        Ending::Failed(_) => Ended::Failed,
-        Ending::Abandoned => Ended::Abandoned,
-    };
-    gateway.requests.invocation(ended, invocation.usage.cpu_us);
-    let (status, code, blame) = match ending {
-        Ending::Answered(status) => (status.as_u16(), None, None),
-        Ending::Failed(code) => (code.status().as_u16(), Some(code.as_str()), Some(code.blame())),
-        Ending::Abandoned => (ABANDONED_STATUS, Some(ABANDONED), Some(Blame::Client)),
-    };
-    let principal = |principal: &Principal| format!("{}:{}", principal.kind(), principal.id());
-    let limits = invocation.active.limits.clone();
-    let entry = Entry {
-        record: InvocationRecord {
-            id: invocation.id,
-            tenant: invocation.active.tenant,
-            plugin: invocation.active.plugin.clone(),
-            version: invocation.active.digest,
-            trigger: invocation.trigger,
-            method: method.to_string(),
-            route: target.route.pattern.clone(),
-            status,
-            code,
-            blame,
-            principal: invocation.principal.as_ref().map(principal),
-            started_at: invocation.started_at,
-            usage: invocation.usage,
-        },
-        log_lines: invocation.log_lines,
-    };
-    gateway.ledger.record(entry, &limits);
+/// Writes down what became of an invocation. It has all that takes, since a guest can outlive its request by a moment.
+#[derive(Clone)]
+struct Recorder {
+    gateway: Arc<Gateway>,
+    route: Arc<MethodRoute>,
+    method: Method,
+}
+
+impl Recorder {
+    fn record(&self, invocation: Invocation, ending: Ending) {
+        let ended = match &ending {
+            Ending::Answered(_) => Ended::Answered,
+            Ending::Failed(_) => Ended::Failed,
+            Ending::Abandoned => Ended::Abandoned,
+        };
+        self.gateway.requests.invocation(ended, invocation.usage.cpu_us);
+        let (status, code, blame) = match ending {
+            Ending::Answered(status) => (status.as_u16(), None, None),
+            Ending::Failed(code) => (code.status().as_u16(), Some(code.as_str()), Some(code.blame())),
+            Ending::Abandoned => (ABANDONED_STATUS, Some(ABANDONED), Some(Blame::Client)),
+        };
+        let principal = |principal: &Principal| format!("{}:{}", principal.kind(), principal.id());
+        let limits = invocation.active.limits.clone();
+        let entry = Entry {
+            record: InvocationRecord {
+                id: invocation.id,
+                tenant: invocation.active.tenant,
+                plugin: invocation.active.plugin.clone(),
+                version: invocation.active.digest,
+                trigger: invocation.trigger,
+                method: self.method.to_string(),
+                route: self.route.pattern.clone(),
+                status,
+                code,
+                blame,
+                principal: invocation.principal.as_ref().map(principal),
+                started_at: invocation.started_at,
+                usage: invocation.usage,
+            },
+            log_lines: invocation.log_lines,
+        };
+        self.gateway.ledger.record(entry, &limits);
+    }
 }
 
 /// What the caller learns of a failure. What the plugin's author should know besides is in its log.

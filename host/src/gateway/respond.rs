@@ -105,6 +105,7 @@ mod tests {
             response_schema: None,
             rate: None,
             health: RouteHealth::new(Breaker::default()),
+            stamina: Default::default(),
         }
     }
 

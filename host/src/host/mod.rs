@@ -2,6 +2,7 @@
 
 mod data_folder;
 mod operator_token;
+mod scheduling;
 pub mod serve;
 
 pub use data_folder::{DataFolder, DataFolderError};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminState};
@@ -81,8 +83,13 @@ pub enum OpenError {
 
 impl Host {
     /// Opens a host. `worker` is the executable that compiles: `mortise` itself. What must run beside the requests
-    /// runs on the current tokio runtime.
-    pub async fn open(config: &Config, worker: PathBuf, clock: SharedClock) -> Result<Self, OpenError> {
+    /// runs on the current tokio runtime; plugins that run long, and their SQL, on the threads of `background`.
+    pub async fn open(
+        config: &Config,
+        worker: PathBuf,
+        background: Handle,
+        clock: SharedClock,
+    ) -> Result<Self, OpenError> {
         let folder = DataFolder::open(&config.data.folder)?;
         let key = match config.data.key_file.as_os_str().is_empty() {
             true => HostKey::load_or_create(&folder.path().join("host.key"))?,
@@ -90,8 +97,8 @@ impl Host {
         };
         let vault = Arc::new(Vault::new(&key));
         let db: Arc<dyn Repository> = Arc::new(SqliteRepository::open(folder.path()).await?);
-        let databases =
-            Databases::new(folder.path().join("databases"), clock.clone()).map_err(OpenError::Databases)?;
+        let databases = Databases::new(folder.path().join("databases"), background.clone(), clock.clone())
+            .map_err(OpenError::Databases)?;
         let services = Services {
             caches: Arc::new(Caches::new(clock.clone())),
             databases: Arc::new(databases),
@@ -103,6 +110,7 @@ impl Host {
             worker,
             instances: config.runtime.instances,
             threads: config.runtime.threads(),
+            background,
             ceiling: config.ceiling(),
             compile: config.compile.clone(),
             loaded_bytes: config.runtime.loaded,

@@ -1,8 +1,9 @@
 //! Running a host: its threads, its listeners, its signals.
 //!
-//! Two sets of threads. The control threads accept connections, serve the admin API and write records; no plugin ever
-//! runs on them. The plugin threads serve the public connections, each request where its instance runs, without a
-//! hop in between.
+//! Three sets of threads. The control threads accept connections, serve the admin API and write records; no plugin ever
+//! runs on them. The plugin threads serve the public connections, each request where its instance runs, without a hop in
+//! between. Plugins that run for longer than a tick, and SQL, go on in the background. The system prefers the first to
+//! the second and the second to the third, so that what is short interrupts what is long.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::scheduling::Scheduling;
 use super::{Host, OpenError};
 use crate::config::{Config, ServerSection};
 use crate::domain::clock::SystemClock;
@@ -19,6 +21,17 @@ use crate::server::{ConnectionLimits, ListenError, Listener, Patience, descripto
 
 /// Threads for everything but plugins. They wait most of the time.
 const CONTROL_THREADS: usize = 2;
+
+/// What the threads in front ask for: to be run as soon as they wake up. A request takes less than this.
+const FRONT_SLICE: Duration = Duration::from_micros(100);
+
+/// What those in the background are content with: what others leave. Where both want a processor for good, they get about
+/// an eighth of it beside threads in front of the default `nice` (sched(7), "The nice value"). With slices longer than
+/// this, one that owes others a lock of the address space waits too long behind its like.
+const BACKGROUND: Scheduling = Scheduling {
+    nice: 19,
+    slice: Duration::from_millis(3),
+};
 
 /// Tasks that a thread runs before it looks at its sockets again. With tokio's 61, a few tasks that use up their turns
 /// make everybody else wait for 61 turns.
@@ -58,14 +71,22 @@ pub fn run(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError
     let control = threads("mortise-control", CONTROL_THREADS)
         .build()
         .map_err(ServeError::Threads)?;
-    let nice = i32::from(config.runtime.nice);
-    let plugins = threads("mortise-plugin", config.runtime.threads())
-        .on_thread_start(move || stand_back(nice))
-        .build()
-        .map_err(ServeError::Threads)?;
+    let plugins = |name, scheduling| {
+        threads(name, config.runtime.threads())
+            .on_thread_start(move || stand_back(scheduling))
+            .build()
+            .map_err(ServeError::Threads)
+    };
+    let front = Scheduling {
+        nice: config.runtime.nice,
+        slice: FRONT_SLICE,
+    };
+    let front = plugins("mortise-plugin", front)?;
+    let background = plugins("mortise-background", BACKGROUND)?;
     warn_without_page_map_scan();
-    let result = control.block_on(serve(config, worker, &plugins, descriptors, ready));
-    plugins.shutdown_background();
+    let result = control.block_on(serve(config, worker, &front, &background, descriptors, ready));
+    front.shutdown_background();
+    background.shutdown_background();
     control.shutdown_background();
     result
 }
@@ -84,6 +105,7 @@ async fn serve(
     config: &Config,
     worker: PathBuf,
     plugins: &Runtime,
+    background: &Runtime,
     descriptors: Option<u64>,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
@@ -91,7 +113,8 @@ async fn serve(
     let limits = connection_limits(&config.server, descriptors);
     let public = Listener::bind(config.server.public, limits).await?;
     let admin = Listener::bind(config.server.admin, limits).await?;
-    let host = Arc::new(Host::open(config, worker, Arc::new(SystemClock)).await?);
+    let background = background.handle().clone();
+    let host = Arc::new(Host::open(config, worker, background, Arc::new(SystemClock)).await?);
     let told_to_stop = stop_on_signal().map_err(ServeError::Threads)?;
     let stop = CancellationToken::new();
     tokio::spawn(prune(host.clone()));
@@ -157,10 +180,9 @@ fn threads(name: &str, count: usize) -> Builder {
 }
 
 /// Lets other work go before this thread's: what accepts, refuses and keeps watch must not wait for guests.
-fn stand_back(nice: i32) {
-    // On Linux this is about the calling thread only (nice(2), "C library/kernel differences").
-    if let Err(error) = rustix::process::nice(nice) {
-        tracing::warn!(%error, nice, "a plugin thread keeps its priority");
+fn stand_back(scheduling: Scheduling) {
+    if let Err(error) = scheduling.apply() {
+        tracing::warn!(%error, ?scheduling, "a plugin thread keeps its priority");
     }
 }
 

@@ -188,5 +188,6 @@ fn method_route(route: &Route, schemas: &Schemas, health: RouteHealth) -> Result
         response_schema: schema(&route.response)?,
         rate: route.rate.map(RouteRate::new),
         health,
+        stamina: Arc::default(),
     })
 }

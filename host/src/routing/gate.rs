@@ -12,6 +12,7 @@ use super::rate::{RateLimiter, Standing};
 use crate::domain::clock::Timestamp;
 use crate::domain::limits::Limits;
 use crate::fair_semaphore::Lane;
+use crate::runtime::GuestLanes;
 
 /// The gate of one tenant.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub struct Lanes {
     /// Of the instances of the host.
     pub instances: Arc<Lane>,
     /// Of the turns on the plugins' threads.
-    pub turns: Arc<Lane>,
+    pub guests: GuestLanes,
 }
 
 /// A request that was let in. Dropping it gives its place to another.
@@ -84,7 +85,7 @@ impl Gate {
             ),
             lanes: Lanes {
                 instances: Arc::new(Lane::new(size.share)),
-                turns: Arc::new(Lane::new(size.share)),
+                guests: GuestLanes::new(size.share),
             },
         }
     }

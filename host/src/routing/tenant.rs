@@ -12,6 +12,7 @@ use crate::capability::ActiveVersion;
 use crate::domain::api_key::ApiKey;
 use crate::domain::id::{ApiKeyId, PluginName, TenantId, TenantName};
 use crate::domain::manifest::{Auth, Rate};
+use crate::runtime::Stamina;
 
 /// A tenant with everything that serving its requests takes.
 pub struct TenantRoutes {
@@ -67,6 +68,8 @@ pub struct MethodRoute {
     pub rate: Option<RouteRate>,
     /// Whether requests to it fail all the time.
     pub health: RouteHealth,
+    /// How long its guests run.
+    pub stamina: Arc<Stamina>,
 }
 
 /// The rate of a route, counted for each principal.

@@ -23,6 +23,9 @@ pub(super) const INVALID: u8 = 65;
 /// Exit code of the worker where it had not enough memory and could still say so.
 pub(super) const NO_MEMORY: u8 = 75;
 
+/// The allocator reserves address space ahead, a GiB by itself, which is all that a worker may have. In KiB.
+const ALLOCATOR_RESERVE: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "65536");
+
 /// What the worker says about an invalid component is read no further than this.
 const MAX_MESSAGE: u64 = 4 * 1024;
 
@@ -124,6 +127,7 @@ impl Compiler {
             .arg(self.limits.memory.0.to_string())
             .arg(self.limits.cpu.0.as_millis().div_ceil(1_000).to_string())
             .env_clear()
+            .env(ALLOCATOR_RESERVE.0, ALLOCATOR_RESERVE.1)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

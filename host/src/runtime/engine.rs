@@ -89,7 +89,7 @@ fn pool(instances: u32, ceiling: &Limits) -> PoolingAllocationConfig {
         .max_component_instance_size(MIB)
         .max_core_instance_size(MIB)
         .max_unused_warm_slots(64)
-        .decommit_batch_size(8)
+        .decommit_batch_size(1)
         // Together these two save the system calls that would give memory back after each request: what a request
         // wrote is found through the page map and zeroed in place.
         .pagemap_scan(Enabled::Auto)

@@ -1,19 +1,24 @@
 //! One invocation by HTTP: a fresh instance, the call, and what came of it.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use super::component_cache::Loaded;
-use super::meter::Meter;
+use super::course::{Course, GuestLanes};
+use super::meter::{Meter, PollClock};
+use super::stamina::Stamina;
 use super::store::{self, CpuSpent, StoreData};
-use super::turns::{self, Interrupted};
 use crate::capability::bindings::http_types;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
 use crate::domain::units::{as_u64, microseconds};
-use crate::fair_semaphore::{FairSemaphore, Lane};
 
 /// The response of a plugin, as it answered. Nothing in it is checked.
 pub type ResponseParts = http_types::Response;
@@ -55,100 +60,157 @@ pub enum Failure {
     Host(wasmtime::Error),
 }
 
-/// Where an invocation gets its turns on the plugins' threads.
-pub struct Place<'a> {
-    /// The turns of all tenants.
-    pub turns: &'a Arc<FairSemaphore>,
-    /// The lane of its tenant.
-    pub lane: &'a Arc<Lane>,
+/// How an invocation is to run.
+pub struct Start<'a, K> {
+    /// The lanes of its tenant.
+    pub lanes: &'a GuestLanes,
+    /// How long the guests of its route run.
+    pub stamina: &'a Arc<Stamina>,
+    /// What it holds until its instance is gone.
+    pub kept: K,
 }
 
-/// Runs the handler. Whatever happens, the store is dropped and the invocation comes back; where the caller goes away
-/// and this future is dropped, it goes to `abandoned`.
-pub async fn run(
-    component: &Loaded,
-    services: Services,
-    place: Place<'_>,
-    invocation: Invocation,
+/// A guest from its start to its end, with everything that is its own, so that it can move between threads. Dropped
+/// before its end, its invocation goes to `abandoned`.
+pub struct Guest<K, F: FnOnce(Invocation)> {
+    component: Arc<Loaded>,
+    store: Option<Store<StoreData>>,
+    course: Arc<Course>,
+    meter: Arc<Meter>,
     request: http_types::Request,
-    abandoned: impl FnOnce(Invocation),
-) -> Finished {
-    let wall = invocation.remaining();
-    let (cpu, allowed) = (invocation.limits().cpu.0, invocation.limits().wall.0);
-    let meter = Arc::new(Meter::new());
-    let interrupted = Arc::new(Interrupted::default());
-    let store = store::new(
-        component.engine(),
-        services,
-        invocation,
-        meter.clone(),
-        interrupted.clone(),
-    );
-    let mut running = Running {
-        store: Some(store),
-        meter: meter.clone(),
-        abandoned: Some(abandoned),
-    };
+    wall: Duration,
+    abandoned: Option<F>,
+    /// Dropped after the store.
+    _kept: K,
+}
 
-    // The timeout is around everything: epochs do not tick while the guest waits for the host.
-    let call = meter.measure(async {
-        let Some(handler) = component.http_handler() else {
+impl<K: Send + 'static, F: FnOnce(Invocation) + Send + 'static> Guest<K, F> {
+    /// A guest that has not begun.
+    pub fn new(
+        component: Arc<Loaded>,
+        services: Services,
+        course: Course,
+        invocation: Invocation,
+        request: http_types::Request,
+        kept: K,
+        abandoned: F,
+    ) -> Self {
+        let (course, meter) = (Arc::new(course), Arc::new(Meter::new()));
+        let wall = invocation.remaining();
+        let store = store::new(
+            component.engine(),
+            services,
+            invocation,
+            meter.clone(),
+            course.clone(),
+        );
+        Self {
+            component,
+            store: Some(store),
+            course,
+            meter,
+            request,
+            wall,
+            abandoned: Some(abandoned),
+            _kept: kept,
+        }
+    }
+
+    /// Runs it: here as long as it is in front, then on the threads of `background`. Whatever happens, its store is
+    /// dropped and its invocation comes back.
+    pub async fn run(self, background: &Handle) -> Finished {
+        let course = self.course.clone();
+        let mut guest = Box::pin(self.to_the_end());
+        let in_front = poll_fn(|context| {
+            if course.is_in_background() {
+                return Poll::Ready(None);
+            }
+            match guest.as_mut().poll(context) {
+                Poll::Ready(finished) => Poll::Ready(Some(finished)),
+                Poll::Pending if course.is_in_background() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        if let Some(finished) = in_front.await {
+            return finished;
+        }
+        // Whoever drops this future ends the task.
+        let task = AbortOnDropHandle::new(background.spawn(guest));
+        match task.await.map_err(JoinError::try_into_panic) {
+            Ok(finished) => finished,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The threads in the background end with the process, which waits for nobody any more.
+            Err(Err(_)) => std::future::pending().await,
+        }
+    }
+
+    async fn to_the_end(mut self) -> Finished {
+        let (course, meter, wall) = (self.course.clone(), self.meter.clone(), self.wall);
+        let clock = || match course.is_in_background() {
+            true => PollClock::Thread,
+            false => PollClock::Wall,
+        };
+        let call = course.run(meter.measure(clock, self.call()));
+        // The timeout is around everything: epochs do not tick while the guest waits for the host.
+        let outcome = tokio::time::timeout(wall, call).await;
+        self.finish(outcome.ok())
+    }
+
+    async fn call(&mut self) -> Result<ResponseParts, Failure> {
+        let Some(handler) = self.component.http_handler() else {
             return Err(Failure::NoHandler);
         };
-        let store = running
+        let store = self
             .store
             .as_mut()
-            .expect("the store is taken out only below, once this has ended");
+            .expect("the store is taken out only when this has ended");
+        let cpu = store.data().limits().cpu.0;
         let result = async {
-            let instance = component.instantiate(store).await?;
+            let instance = self.component.instantiate(store).await?;
             handler
                 .load(&mut *store, &instance)?
-                .call_handle(store, &request)
+                .call_handle(store, &self.request)
                 .await
         };
         result.await.map_err(|error| classify(error, cpu))
-    });
-    let call = turns::in_turns(place.turns, place.lane, &interrupted, call);
-    let outcome = match tokio::time::timeout(wall, call).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Failure::Timeout(allowed)),
-    };
-    let store = running.store.take().expect("the store is taken out only here");
-    let refused_memory = store.data().was_refused_memory();
-    let outcome = match outcome {
-        Err(Failure::Trapped(_)) if refused_memory => Err(Failure::Memory),
-        outcome => outcome,
-    };
-    Finished {
-        outcome,
-        invocation: ended(store, &meter),
     }
-}
 
-/// An invocation under way.
-struct Running<F: FnOnce(Invocation)> {
-    store: Option<Store<StoreData>>,
-    meter: Arc<Meter>,
-    abandoned: Option<F>,
-}
-
-impl<F: FnOnce(Invocation)> Drop for Running<F> {
-    fn drop(&mut self) {
-        if let (Some(store), Some(abandoned)) = (self.store.take(), self.abandoned.take()) {
-            abandoned(ended(store, &self.meter));
+    /// What became of it; `None` where its time was over first.
+    fn finish(mut self, outcome: Option<Result<ResponseParts, Failure>>) -> Finished {
+        let store = self.store.take().expect("the store is taken out only here");
+        let outcome = match outcome {
+            None => Err(Failure::Timeout(store.data().limits().wall.0)),
+            Some(Err(Failure::Trapped(_))) if store.data().was_refused_memory() => Err(Failure::Memory),
+            Some(outcome) => outcome,
+        };
+        Finished {
+            outcome,
+            invocation: self.ended(store),
         }
     }
 }
 
-/// The invocation with what it used.
-fn ended(store: Store<StoreData>, meter: &Meter) -> Invocation {
-    let data = store.into_data();
-    let peak_memory = data.peak_memory();
-    let mut invocation = data.into_invocation();
-    invocation.usage.cpu_us = microseconds(meter.busy());
-    invocation.usage.wall_us = microseconds(meter.elapsed());
-    invocation.usage.memory_bytes = as_u64(peak_memory);
-    invocation
+impl<K, F: FnOnce(Invocation)> Guest<K, F> {
+    /// The invocation with what it used.
+    fn ended(&self, store: Store<StoreData>) -> Invocation {
+        let data = store.into_data();
+        let peak_memory = data.peak_memory();
+        let mut invocation = data.into_invocation();
+        let busy = self.meter.busy();
+        self.course.ended(busy);
+        invocation.usage.cpu_us = microseconds(busy);
+        invocation.usage.wall_us = microseconds(self.meter.elapsed());
+        invocation.usage.memory_bytes = as_u64(peak_memory);
+        invocation
+    }
+}
+
+impl<K, F: FnOnce(Invocation)> Drop for Guest<K, F> {
+    fn drop(&mut self) {
+        if let (Some(store), Some(abandoned)) = (self.store.take(), self.abandoned.take()) {
+            abandoned(self.ended(store));
+        }
+    }
 }
 
 /// Whose fault an error of wasmtime is. What is not known to be the host's or a limit's is the guest's: a trap, a

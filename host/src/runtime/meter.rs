@@ -1,17 +1,34 @@
 //! Busy time: how long a future was being polled, which is what a guest's CPU budget is counted in.
+//!
+//! A short guest is measured by the clock on the wall, which costs next to nothing to ask. It is polled on threads that
+//! little keeps from running, for a tick or two. In the background others go first, and there the system is asked how
+//! long the thread itself has run: a guest pays for no time that somebody else had.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Counts the busy time of one invocation. The thread that polls writes it; the epoch callback, on the same thread,
 /// reads it.
 pub struct Meter {
     made: Instant,
     busy_ns: AtomicU64,
-    /// When the poll under way began, in nanoseconds after `made`, plus one; zero where none is under way.
+    /// When the poll under way began, by its clock, plus one; zero where none is under way.
     polling_since_ns: AtomicU64,
+    /// By which clock, as a [`PollClock`].
+    clock: AtomicU64,
+}
+
+/// What a poll is measured by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollClock {
+    /// The time that passes.
+    Wall,
+    /// The time that the thread runs.
+    Thread,
 }
 
 impl Meter {
@@ -25,6 +42,7 @@ impl Meter {
             made: Instant::now(),
             busy_ns: AtomicU64::new(0),
             polling_since_ns: AtomicU64::new(0),
+            clock: AtomicU64::new(PollClock::Wall as u64),
         }
     }
 
@@ -32,33 +50,50 @@ impl Meter {
     pub fn busy(&self) -> Duration {
         let running = match self.polling_since_ns.load(Ordering::Relaxed) {
             0 => 0,
-            since => (self.elapsed_ns() + 1).saturating_sub(since),
+            since => (self.read(self.clock()) + 1).saturating_sub(since),
         };
         Duration::from_nanos(self.busy_ns.load(Ordering::Relaxed) + running)
     }
 
     /// The time since the meter was made, waiting included.
     pub fn elapsed(&self) -> Duration {
-        Duration::from_nanos(self.elapsed_ns())
+        Duration::from_nanos(self.read(PollClock::Wall))
     }
 
-    /// Runs `future` and counts the time that its polls take.
-    pub async fn measure<F: Future>(&self, future: F) -> F::Output {
+    /// Runs `future` and counts the time that its polls take, each by the clock that `clock` names when it begins.
+    pub async fn measure<F: Future>(&self, clock: impl Fn() -> PollClock, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {
-            let since = self.elapsed_ns();
+            let clock = clock();
+            let since = self.read(clock);
+            self.clock.store(clock as u64, Ordering::Relaxed);
             self.polling_since_ns.store(since + 1, Ordering::Relaxed);
             let poll = future.as_mut().poll(context);
             self.polling_since_ns.store(0, Ordering::Relaxed);
             self.busy_ns
-                .fetch_add(self.elapsed_ns().saturating_sub(since), Ordering::Relaxed);
+                .fetch_add(self.read(clock).saturating_sub(since), Ordering::Relaxed);
             poll
         })
         .await
     }
 
-    fn elapsed_ns(&self) -> u64 {
-        u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(u64::MAX - 1)
+    fn clock(&self) -> PollClock {
+        if self.clock.load(Ordering::Relaxed) == PollClock::Thread as u64 {
+            PollClock::Thread
+        } else {
+            PollClock::Wall
+        }
+    }
+
+    fn read(&self, clock: PollClock) -> u64 {
+        match clock {
+            PollClock::Wall => u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(u64::MAX - 1),
+            PollClock::Thread => {
+                let ran = clock_gettime(ClockId::ThreadCPUTime);
+                let (seconds, nanoseconds) = (ran.tv_sec, ran.tv_nsec);
+                u64::try_from(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)).unwrap_or(0)
+            }
+        }
     }
 }
 
@@ -66,24 +101,42 @@ impl Meter {
 mod tests {
     use super::*;
 
+    fn compute() {
+        let mut sum = 0_u64;
+        for number in 0..2_000_000_u64 {
+            sum = std::hint::black_box(sum.wrapping_add(number));
+        }
+    }
+
     #[tokio::test]
     async fn waiting_is_not_busy() {
-        let meter = Meter::new();
-        meter
-            .measure(async {
-                let mut sum = 0_u64;
-                for number in 0..2_000_000_u64 {
-                    sum = std::hint::black_box(sum.wrapping_add(number));
-                }
+        for clock in [PollClock::Wall, PollClock::Thread] {
+            let meter = Meter::new();
+            let work = async {
+                compute();
+                assert!(meter.busy() > Duration::ZERO);
                 tokio::time::sleep(Duration::from_millis(30)).await;
-            })
-            .await;
-        assert!(meter.busy() > Duration::ZERO);
-        assert!(
-            meter.busy() + Duration::from_millis(25) < meter.elapsed(),
-            "{:?} {:?}",
-            meter.busy(),
-            meter.elapsed()
-        );
+            };
+            meter.measure(|| clock, work).await;
+            assert!(meter.busy() > Duration::ZERO);
+            assert!(
+                meter.busy() + Duration::from_millis(25) < meter.elapsed(),
+                "{:?} {:?}",
+                meter.busy(),
+                meter.elapsed()
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn time_that_the_thread_did_not_run_is_not_busy_in_the_background() {
+        let meter = Meter::new();
+        // What blocks the thread stands for what keeps it from running.
+        let work = async { std::thread::sleep(Duration::from_millis(30)) };
+        meter.measure(|| PollClock::Thread, work).await;
+        assert!(meter.busy() < Duration::from_millis(20), "{:?}", meter.busy());
+        let work = async { std::thread::sleep(Duration::from_millis(30)) };
+        meter.measure(|| PollClock::Wall, work).await;
+        assert!(meter.busy() >= Duration::from_millis(30), "{:?}", meter.busy());
     }
 }

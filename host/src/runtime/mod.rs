@@ -4,26 +4,30 @@ mod artifact;
 mod compile;
 pub mod compile_worker;
 mod component_cache;
+mod course;
 mod engine;
 mod files;
 mod handle_http;
 mod limiter;
 mod meter;
 mod scan;
+mod stamina;
 mod store;
 mod ticker;
-mod turns;
 
 pub use compile::{CompileError, CompileLimits};
 pub use component_cache::{LoadError, Loaded};
+pub use course::GuestLanes;
 pub use files::ComponentFiles;
-pub use handle_http::{Failure, Finished, ResponseParts};
+pub use handle_http::{Failure, Finished, ResponseParts, Start};
 pub use scan::{ScanError, scan};
+pub use stamina::Stamina;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -31,14 +35,14 @@ use crate::capability::{Invocation, Services, bindings::http_types};
 use crate::domain::id::VersionDigest;
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
-use crate::fair_semaphore::{FairSemaphore, Lane};
 use crate::metrics::Gauge;
 use crate::vault::HostKey;
 
 use artifact::Artifacts;
 use compile::Compiler;
 use component_cache::ComponentCache;
-use handle_http::Place;
+use course::Turns;
+use handle_http::Guest;
 use store::StoreData;
 use ticker::Ticker;
 
@@ -46,8 +50,8 @@ use ticker::Ticker;
 pub struct Runtime {
     components: Arc<ComponentCache>,
     services: Services,
-    /// One turn for each thread that plugins run on.
-    turns: Arc<FairSemaphore>,
+    turns: Turns,
+    background: Handle,
     guests: Gauge,
     instances: u32,
     _ticker: Ticker,
@@ -79,8 +83,10 @@ pub struct RuntimeSettings {
     pub worker: PathBuf,
     /// Instances of all tenants at once.
     pub instances: u32,
-    /// Threads that plugins run on.
+    /// Threads that plugins run on, in front and again in the background.
     pub threads: usize,
+    /// The threads in the background.
+    pub background: Handle,
     /// What no tenant can exceed.
     pub ceiling: Limits,
     /// What one compilation may take.
@@ -129,7 +135,8 @@ impl Runtime {
         Ok(Self {
             components,
             services,
-            turns: FairSemaphore::oversubscribed(settings.threads),
+            turns: Turns::new(settings.threads),
+            background: settings.background,
             guests: Gauge::default(),
             instances: settings.instances,
             _ticker: ticker,
@@ -191,30 +198,28 @@ impl Runtime {
         }
     }
 
-    /// Runs the HTTP handler of a component in a fresh instance, in the turns of its tenant's lane. Where the caller
-    /// goes away and this future is dropped, the invocation as far as it came goes to `abandoned`.
-    pub async fn handle_http(
+    /// Runs the HTTP handler of a component in a fresh instance, in the turns of its tenant. Where the caller goes away
+    /// and this future is dropped, the invocation as far as it came goes to `abandoned`.
+    pub async fn handle_http<K: Send + 'static>(
         &self,
-        component: &Loaded,
-        lane: &Arc<Lane>,
+        component: Arc<Loaded>,
+        start: Start<'_, K>,
         invocation: Invocation,
         request: http_types::Request,
-        abandoned: impl FnOnce(Invocation),
+        abandoned: impl FnOnce(Invocation) + Send + 'static,
     ) -> Finished {
-        let _running = self.guests.hold();
-        let place = Place {
-            turns: &self.turns,
-            lane,
-        };
-        handle_http::run(
+        let course = self.turns.course(start.lanes, start.stamina);
+        let kept = (start.kept, self.guests.hold());
+        let guest = Guest::new(
             component,
             self.services.clone(),
-            place,
+            course,
             invocation,
             request,
+            kept,
             abandoned,
-        )
-        .await
+        );
+        guest.run(&self.background).await
     }
 }
 

@@ -7,12 +7,14 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
+use super::course::Course;
 use super::limiter::Limiter;
 use super::meter::Meter;
-use super::turns::Interrupted;
+use super::ticker::TICK;
 use crate::capability::log::{PrintedLines, append_printed};
 use crate::capability::{HasCapabilities, Invocation, Services, State};
 use crate::domain::clock::SharedClock;
+use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 
 /// Room for the head of a response beside its body.
@@ -45,7 +47,7 @@ pub fn new(
     services: Services,
     invocation: Invocation,
     meter: Arc<Meter>,
-    interrupted: Arc<Interrupted>,
+    course: Arc<Course>,
 ) -> Store<StoreData> {
     let limits = invocation.active.limits.clone();
     let printed = PrintedLines::new(limits.log_bytes.as_usize());
@@ -72,13 +74,18 @@ pub fn new(
     store.set_max_component_handles(handles.saturating_add(LENT_HANDLES));
     let budget = limits.cpu.0;
     store.epoch_deadline_callback(move |_| {
-        if meter.busy() >= budget {
+        let busy = meter.busy();
+        if busy >= budget {
             return Err(CpuSpent(budget).into());
         }
-        let interrupted = interrupted.clone();
+        // Ticks come for everybody at once. A guest that began a moment ago has not used up one of its own.
+        if busy < TICK && !course.is_in_background() {
+            return Ok(UpdateDeadline::Continue(1));
+        }
+        let course = course.clone();
         Ok(UpdateDeadline::YieldCustom(
             1,
-            Box::pin(async move { interrupted.yield_now().await }),
+            Box::pin(async move { course.interrupt().await }),
         ))
     });
     store.set_epoch_deadline(1);
@@ -86,6 +93,11 @@ pub fn new(
 }
 
 impl StoreData {
+    /// The limits of the invocation.
+    pub fn limits(&self) -> &Limits {
+        self.capabilities.invocation.limits()
+    }
+
     /// The most memory that the instance held at once, in bytes.
     pub fn peak_memory(&self) -> usize {
         self.limiter.peak()

@@ -1,9 +1,10 @@
 //! What one tenant finds of another in the slot that both use in turn.
 
 use anyhow::Result;
+use rig::clock::until;
+use rig::{Bar, Measured};
 
-use crate::clock::until;
-use crate::figure::{Bar, Figure, Measured};
+use crate::figure::Figure;
 use crate::rows::guest::canaries;
 use crate::stage::Stage;
 

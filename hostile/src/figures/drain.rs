@@ -1,13 +1,14 @@
 //! SIGTERM under load: whoever was accepted is answered.
 
+use rig::clock::{now, pass, spoken};
+use rig::{Bar, Measured};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use load::{Call, ClosedLoop};
 use rustix::process::Signal;
 
-use crate::clock::{now, pass, spoken};
-use crate::figure::{Bar, Figure, Measured};
+use crate::figure::Figure;
 use crate::stage::{GOOD, GOOD_PATH, Stage};
 
 pub const DRAIN: Figure = Figure {

@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use load::SlowSockets;
+use rig::clock::{spoken, until};
+use rig::{Bar, Measured};
 use serde_json::json;
 
 use super::neighbours::{alone, good, span};
-use crate::clock::{spoken, until};
-use crate::figure::{Bar, Figure, Measured};
+use crate::figure::Figure;
 use crate::stage::Stage;
 
 pub const IDLE: Figure = Figure {

@@ -1,6 +1,10 @@
 //! What the good tenant notices of another one, by kind of attack: its p99 beside the attack, divided by its p99 alone,
 //! before and after in the same run.
 
+use rig::clock::{pass, spoken};
+use rig::guest::{Guest, Recipe};
+use rig::host::Host;
+use rig::{Bar, Measured};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -8,10 +12,7 @@ use anyhow::{Result, ensure};
 use load::{Call, OpenLoop, Report};
 use serde_json::{Value, json};
 
-use crate::clock::{pass, spoken};
-use crate::figure::{Bar, Figure, Measured};
-use crate::guest::{Guest, Recipe};
-use crate::host::Host;
+use crate::figure::Figure;
 use crate::stage::{GOOD_PATH, Stage};
 
 pub const LOOPS: Figure = Figure {

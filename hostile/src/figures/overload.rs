@@ -1,18 +1,22 @@
 //! Five times more than the host can do: how much of what it can do is still done, and how soon the rest is refused.
+//!
+//! Four refusals for each answer, and the load generator on the same processors, cost the goodput that they cost: the
+//! shorter the plugin's work, the larger their part. It is one of ten milliseconds here.
 
+use rig::clock::spoken;
+use rig::{Bar, Measured};
 use std::time::Duration;
 
 use anyhow::Result;
 use load::{Call, ClosedLoop, Latencies, OpenLoop};
 use serde_json::json;
 
-use crate::clock::spoken;
-use crate::figure::{Bar, Figure, Measured};
+use crate::figure::Figure;
 use crate::stage::Stage;
 
 pub const OVERLOAD: Figure = Figure {
     name: "overload",
-    what: "five times the capacity, for a plugin that computes for a few milliseconds",
+    what: "five times the capacity, for a plugin that computes for ten milliseconds",
     run: measure,
 };
 

@@ -1,11 +1,12 @@
 //! How much longer than its budget a loop runs.
 
+use rig::{Bar, Measured};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use load::{Call, ClosedLoop};
 
-use crate::figure::{Bar, Figure, Measured};
+use crate::figure::Figure;
 use crate::stage::Stage;
 
 pub const OVERSHOOT: Figure = Figure {

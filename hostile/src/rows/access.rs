@@ -1,12 +1,12 @@
 //! H: who may do what.
 
 use anyhow::{Context as _, Result, ensure};
+use rig::clock::within;
+use rig::guest::Recipe;
+use rig::http::Http;
 use serde_json::{Value, json};
 
 use crate::catalogue::{Row, Seen};
-use crate::clock::within;
-use crate::guest::Recipe;
-use crate::http::Http;
 use crate::stage::Stage;
 
 pub const ROWS: [Row; 5] = [
@@ -248,7 +248,7 @@ fn h8(stage: &Stage) -> Seen {
     for _ in 0..20 {
         ask(&holder)?.is("200")?;
     }
-    let soon = |wanted: &str, ask: &dyn Fn() -> Result<crate::http::Reply>| {
+    let soon = |wanted: &str, ask: &dyn Fn() -> Result<rig::http::Reply>| {
         within(SOON, wanted, || Ok((ask()?.seen() == wanted).then_some(())))
     };
     host.admin()

@@ -1,13 +1,13 @@
 //! J1 to J3: the cache.
 
 use anyhow::{Result, ensure};
+use rig::guest::Recipe;
+use rig::tenant::Tenant;
 use serde_json::{Value, json};
 
 use super::guest::attacker;
 use crate::catalogue::{Row, Seen};
-use crate::guest::Recipe;
 use crate::stage::{Stage, at_once};
-use crate::tenant::Tenant;
 
 pub const ROWS: [Row; 3] = [
     Row {

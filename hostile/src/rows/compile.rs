@@ -1,5 +1,9 @@
 //! A4 to A10: compiling, and compiled code.
 
+use rig::clock::{now, pass, spoken, until};
+use rig::guest::Recipe;
+use rig::host::Host;
+use rig::section::section;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +12,9 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::catalogue::{Row, Seen};
-use crate::clock::{now, pass, spoken, until};
 use crate::gauges::{children, resident};
-use crate::guest::Recipe;
-use crate::host::Host;
-use crate::stage::{GOOD_PATH, Stage};
-use crate::wasm::{self, COMPONENT, section};
+use crate::stage::{GOOD_PATH, Stage, WithGoodTenant as _};
+use crate::wasm::{self, COMPONENT};
 
 pub const ROWS: [Row; 7] = [
     Row {

@@ -1,5 +1,8 @@
 //! K: crashes, faults of the machine, draining and starting.
 
+use rig::clock::{now, pass, spoken, until};
+use rig::guest::{Guest, Recipe};
+use rig::host::Host;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -8,11 +11,8 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::json;
 
 use crate::catalogue::{Row, Seen};
-use crate::clock::{now, pass, spoken, until};
 use crate::gauges::descriptors;
-use crate::guest::{Guest, Recipe};
-use crate::host::Host;
-use crate::stage::{GOOD_PATH, Stage, at_once};
+use crate::stage::{GOOD_PATH, Stage, WithGoodTenant as _, at_once};
 use crate::wasm::{self, ANSWER};
 use crate::wire::Wire;
 

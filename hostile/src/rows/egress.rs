@@ -1,16 +1,16 @@
 //! D: where plugins send requests to.
 
+use rig::clock::now;
+use rig::guest::Recipe;
+use rig::host::Host;
+use rig::tenant::Tenant;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::catalogue::{Row, Seen};
-use crate::clock::now;
-use crate::guest::Recipe;
-use crate::host::Host;
 use crate::stage::Stage;
-use crate::tenant::Tenant;
 
 pub const ROWS: [Row; 13] = [
     Row {

@@ -1,5 +1,9 @@
 //! B: what runs.
 
+use rig::clock::{now, pass, spoken};
+use rig::guest::{Guest, Recipe};
+use rig::host::Host;
+use rig::tenant::Tenant;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -7,11 +11,7 @@ use load::{Call, ClosedLoop};
 use serde_json::{Value, json};
 
 use crate::catalogue::{Row, Seen};
-use crate::clock::{now, pass, spoken};
-use crate::guest::{Guest, Recipe};
-use crate::host::Host;
-use crate::stage::{GOOD_PATH, Stage, at_once};
-use crate::tenant::Tenant;
+use crate::stage::{GOOD_PATH, Stage, WithGoodTenant as _, at_once};
 use crate::wasm::{self, ANSWER, DONE, MEMORY, REALLOC};
 use crate::wire::Wire;
 

@@ -1,5 +1,7 @@
 //! C: what plugins ask the host to do.
 
+use rig::clock::{now, pass, spoken};
+use rig::guest::Recipe;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -7,9 +9,7 @@ use serde_json::{Value, json};
 
 use super::guest::attacker;
 use crate::catalogue::{Row, Seen};
-use crate::clock::{now, pass, spoken};
-use crate::guest::Recipe;
-use crate::stage::{Stage, at_once};
+use crate::stage::{Stage, WithGoodTenant as _, at_once};
 use crate::wasm::{self, ANSWER, DONE, REALLOC};
 use crate::wire::Wire;
 

@@ -1,5 +1,7 @@
 //! G: callers of the public listener, before there is a plugin to blame.
 
+use rig::clock::{now, pass, spoken, until};
+use rig::guest::Recipe;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -7,10 +9,8 @@ use load::{Call, ClosedLoop};
 use serde_json::json;
 
 use crate::catalogue::{Row, Seen};
-use crate::clock::{now, pass, spoken, until};
 use crate::gauges::{descriptors, resident};
-use crate::guest::Recipe;
-use crate::stage::{GOOD_PATH, Stage, at_once};
+use crate::stage::{GOOD_PATH, Stage, WithGoodTenant as _, at_once};
 use crate::wasm;
 use crate::wire::{Wire, status};
 

@@ -1,5 +1,8 @@
 //! E: hostile SQL.
 
+use rig::clock::{now, pass, spoken};
+use rig::guest::Recipe;
+use rig::tenant::Tenant;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,11 +12,8 @@ use serde_json::{Value, json};
 
 use super::guest::attacker;
 use crate::catalogue::{Row, Seen};
-use crate::clock::{now, pass, spoken};
 use crate::gauges::{descriptors, threads};
-use crate::guest::Recipe;
-use crate::stage::{Stage, at_once};
-use crate::tenant::Tenant;
+use crate::stage::{Stage, WithGoodTenant as _, at_once};
 
 pub const ROWS: [Row; 11] = [
     Row {

@@ -1,11 +1,11 @@
 //! A1 to A3: bytes that are uploaded.
 
 use anyhow::ensure;
+use rig::guest::Recipe;
 use serde_json::json;
 
 use crate::catalogue::{Row, Seen};
 use crate::gauges::resident;
-use crate::guest::Recipe;
 use crate::stage::Stage;
 use crate::wasm::{COMPONENT, MODULE};
 use crate::wire::Wire;

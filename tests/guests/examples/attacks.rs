@@ -199,9 +199,9 @@ fn cache_flood(input: &Value) -> Value {
     json!("filled")
 }
 
-/// Computes for a few milliseconds, as an honest plugin may.
+/// Computes for about ten milliseconds, as an honest plugin may.
 fn work() -> Value {
-    let sum = (0..4_000_000_u64).fold(0_u64, |sum, number| black_box(sum.wrapping_add(number)));
+    let sum = (0..20_000_000_u64).fold(0_u64, |sum, number| black_box(sum.wrapping_add(number)));
     json!(sum)
 }
 

@@ -13,6 +13,7 @@ use mortise::domain::clock::{ManualClock, SharedClock, Timestamp};
 use mortise::host::Host;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 
 pub use call::{Call, Reply};
 pub use tenant::{TestTenant, bundled, open_manifest};
@@ -66,7 +67,9 @@ impl App {
         config.limits.cpu = "10s".parse().unwrap();
         config.ceiling.cpu = Some("60s".parse().unwrap());
         change(&mut config);
-        let host = Host::open(&config, worker(), hosts).await.unwrap();
+        let host = Host::open(&config, worker(), Handle::current(), hosts)
+            .await
+            .unwrap();
         let operator = std::fs::read_to_string(host.operator_token()).unwrap();
         let (public, admin) = (host.public_router(), host.admin_router());
         Self {

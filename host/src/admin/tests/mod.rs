@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -168,7 +169,9 @@ impl Answer {
 fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Services {
     Services {
         caches: Arc::new(Caches::new(clock.clone())),
-        databases: Arc::new(Databases::new(data.join("databases"), clock.clone()).unwrap()),
+        databases: Arc::new(
+            Databases::new(data.join("databases"), Handle::current(), clock.clone()).unwrap(),
+        ),
         http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock).unwrap()),
         vault,
     }
@@ -181,6 +184,7 @@ fn runtime(data: &Path, key: &HostKey, services: Services) -> Arc<Runtime> {
         worker: "/nonexistent/worker".into(),
         instances: 1,
         threads: 1,
+        background: Handle::current(),
         ceiling: Limits::ceiling(),
         compile: CompileLimits::default(),
         loaded_bytes: ByteSize::mib(1),

@@ -1,6 +1,6 @@
 //! Invocations and usage in SQLite.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{SqliteRepository, kept, log_lines, row, unavailable, usage};
+use super::{ROWS, SqliteRepository, kept, log_lines, row, unavailable, usage};
 use crate::db::{DbError, Entry, InvocationFilter, Invocations, Kept, Page, UsageSum};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, TenantId};
@@ -21,16 +21,26 @@ const HOUR_MS: i64 = 3_600_000;
 impl Invocations for SqliteRepository {
     async fn record(&self, entries: &[Entry]) -> Result<BTreeMap<TenantId, Kept>, DbError> {
         let mut transaction = self.begin().await?;
+        let tenants = existing_tenants(&mut transaction, entries).await?;
+        let entries: Vec<&Entry> = entries
+            .iter()
+            .filter(|entry| tenants.contains(&entry.record.tenant))
+            .collect();
+        let known = known(&mut transaction, &entries).await?;
+        let new: Vec<&Entry> = entries
+            .into_iter()
+            .filter(|entry| !known.contains(&entry.record.id))
+            .collect();
+        insert(&mut transaction, &new).await?;
+        log_lines::insert(&mut transaction, &new).await?;
+
         let mut sums: BTreeMap<(TenantId, &PluginName, i64), UsageSum> = BTreeMap::new();
         let mut added: BTreeMap<TenantId, Kept> = BTreeMap::new();
-        for Entry { record, log_lines } in entries {
-            if !insert(&mut transaction, record).await? {
-                continue;
-            }
+        for Entry { record, log_lines } in &new {
             let added = added.entry(record.tenant).or_default();
             added.records += 1;
-            for (position, line) in log_lines.iter().enumerate() {
-                added.log_bytes += log_lines::insert(&mut transaction, position, line).await?;
+            for line in log_lines {
+                added.log_bytes += log_lines::bytes(line)?;
             }
             let hour = record.started_at.0.div_euclid(HOUR_MS) * HOUR_MS;
             sums.entry((record.tenant, &record.plugin, hour))
@@ -120,46 +130,96 @@ impl Invocations for SqliteRepository {
     }
 }
 
-/// Whether the invocation was new and its tenant still there.
-async fn insert(connection: &mut SqliteConnection, record: &InvocationRecord) -> Result<bool, DbError> {
-    let inserted = sqlx::query(
-        "INSERT INTO invocations (id, tenant, plugin, version, trigger_kind, method, route, status, code, blame, \
-         principal, started_at, consumed) \
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 \
-         WHERE EXISTS (SELECT 1 FROM tenants WHERE id = $2) ON CONFLICT (id) DO NOTHING",
-    )
-    .bind(record.id.to_string())
-    .bind(record.tenant.to_string())
-    .bind(record.plugin.as_str())
-    .bind(record.version.to_string())
-    .bind(word(&record.trigger, "invocations.trigger_kind")?)
-    .bind(record.method.as_str())
-    .bind(record.route.as_str())
-    .bind(i64::from(record.status))
-    .bind(record.code)
-    .bind(
-        record
-            .blame
-            .map(|blame| word(&blame, "invocations.blame"))
-            .transpose()?,
-    )
-    .bind(record.principal.as_deref())
-    .bind(record.started_at.0)
-    .bind(consumed(&record.usage)?)
-    .execute(connection)
-    .await
-    .map_err(unavailable)?;
-    Ok(inserted.rows_affected() > 0)
+/// The tenants of these entries that are still there.
+async fn existing_tenants(
+    connection: &mut SqliteConnection,
+    entries: &[Entry],
+) -> Result<BTreeSet<TenantId>, DbError> {
+    let tenants: BTreeSet<TenantId> = entries.iter().map(|entry| entry.record.tenant).collect();
+    let tenants: Vec<TenantId> = tenants.into_iter().collect();
+    existing(connection, "SELECT id FROM tenants WHERE id IN (", &tenants).await
+}
+
+/// Those of these entries that are stored already: a batch is tried again where nobody knows whether it was written.
+async fn known(
+    connection: &mut SqliteConnection,
+    entries: &[&Entry],
+) -> Result<BTreeSet<InvocationId>, DbError> {
+    let ids: Vec<InvocationId> = entries.iter().map(|entry| entry.record.id).collect();
+    existing(connection, "SELECT id FROM invocations WHERE id IN (", &ids).await
+}
+
+/// Those of `ids` that a query finds, which is given as far as the list of them.
+async fn existing<T>(
+    connection: &mut SqliteConnection,
+    query: &'static str,
+    ids: &[T],
+) -> Result<BTreeSet<T>, DbError>
+where
+    T: std::str::FromStr<Err: std::fmt::Display> + std::fmt::Display + Ord,
+{
+    let mut existing = BTreeSet::new();
+    for some in ids.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new(query);
+        let mut list = query.separated(", ");
+        for id in some {
+            list.push_bind(id.to_string());
+        }
+        query.push(")");
+        let query = query.build().persistent(some.len() == ROWS);
+        for row in query.fetch_all(&mut *connection).await.map_err(unavailable)? {
+            existing.insert(row::parsed(&row, "id")?);
+        }
+    }
+    Ok(existing)
+}
+
+/// Adds invocations, many with each statement: a statement is handed to the thread of the database, and that costs more
+/// than a row does.
+async fn insert(connection: &mut SqliteConnection, entries: &[&Entry]) -> Result<(), DbError> {
+    for some in entries.chunks(ROWS) {
+        let mut rows = Vec::with_capacity(some.len());
+        for Entry { record, .. } in some {
+            let blame = record.blame.map(|blame| word(&blame, "invocations.blame"));
+            rows.push((
+                record,
+                word(&record.trigger, "invocations.trigger_kind")?,
+                blame.transpose()?,
+                consumed(&record.usage)?,
+            ));
+        }
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO invocations (id, tenant, plugin, version, trigger_kind, method, route, status, code, blame, \
+             principal, started_at, consumed) ",
+        );
+        query.push_values(rows, |mut row, (record, trigger, blame, consumed)| {
+            row.push_bind(record.id.to_string())
+                .push_bind(record.tenant.to_string())
+                .push_bind(record.plugin.as_str())
+                .push_bind(record.version.to_string())
+                .push_bind(trigger)
+                .push_bind(record.method.as_str())
+                .push_bind(record.route.as_str())
+                .push_bind(i64::from(record.status))
+                .push_bind(record.code)
+                .push_bind(blame)
+                .push_bind(record.principal.as_deref())
+                .push_bind(record.started_at.0)
+                .push_bind(consumed);
+        });
+        let query = query.build().persistent(some.len() == ROWS);
+        query.execute(&mut *connection).await.map_err(unavailable)?;
+    }
+    Ok(())
 }
 
 /// What was consumed, without what was not: most records are of invocations that used little.
 fn consumed(usage: &Usage) -> Result<String, DbError> {
-    const COLUMN: &str = "invocations.consumed";
-    let mut numbers = serde_json::to_value(usage).map_err(|error| DbError::corrupt(COLUMN, error))?;
-    if let Some(numbers) = numbers.as_object_mut() {
-        numbers.retain(|_, number| number.as_u64() != Some(0));
-    }
-    row::to_json(&numbers, COLUMN)
+    let all = row::to_json(usage, "invocations.consumed")?;
+    // An object of numbers alone, so that a comma stands between two of them and nowhere else.
+    let members = all.trim_start_matches('{').trim_end_matches('}').split(',');
+    let used: Vec<&str> = members.filter(|member| !member.ends_with(":0")).collect();
+    Ok(format!("{{{}}}", used.join(",")))
 }
 
 fn read(row: &SqliteRow) -> Result<InvocationRecord, DbError> {

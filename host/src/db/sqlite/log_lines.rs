@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{SqliteRepository, row, unavailable};
-use crate::db::{DbError, LogFilter, LogLines, LogPosition, Page, StoredLogLine};
+use super::{ROWS, SqliteRepository, row, unavailable};
+use crate::db::{DbError, Entry, LogFilter, LogLines, LogPosition, Page, StoredLogLine};
 use crate::domain::id::TenantId;
 use crate::domain::log_line::{Level, LogLine};
 use crate::domain::units::as_u64;
@@ -54,30 +54,43 @@ impl LogLines for SqliteRepository {
 /// `kept.rs` and the migration that made its table count the same.
 const AROUND: usize = 200;
 
-/// Adds the line that stands at `position` within its invocation, and gives back its bytes.
-pub(super) async fn insert(
-    connection: &mut SqliteConnection,
-    position: usize,
-    line: &LogLine,
-) -> Result<u64, DbError> {
-    let fields = row::to_json(&line.fields, "log_lines.fields")?;
-    let bytes = as_u64(line.message.len() + fields.len() + AROUND);
-    let inserted = sqlx::query(
-        "INSERT INTO log_lines (tenant, invocation, position, plugin, at, level, message, fields) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant, invocation, position) DO NOTHING",
-    )
-    .bind(line.tenant.to_string())
-    .bind(line.invocation.to_string())
-    .bind(i64::try_from(position).unwrap_or(i64::MAX))
-    .bind(line.plugin.as_str())
-    .bind(line.at.0)
-    .bind(rank(line.level))
-    .bind(line.message.as_str())
-    .bind(fields)
-    .execute(connection)
-    .await
-    .map_err(unavailable)?;
-    Ok(if inserted.rows_affected() > 0 { bytes } else { 0 })
+/// What a line counts for, in bytes.
+pub(super) fn bytes(line: &LogLine) -> Result<u64, DbError> {
+    Ok(as_u64(line.message.len() + fields(line)?.len() + AROUND))
+}
+
+/// Adds the lines of new invocations, many with each statement.
+pub(super) async fn insert(connection: &mut SqliteConnection, entries: &[&Entry]) -> Result<(), DbError> {
+    let lines: Vec<(usize, &LogLine)> = entries
+        .iter()
+        .flat_map(|entry| entry.log_lines.iter().enumerate())
+        .collect();
+    for some in lines.chunks(ROWS) {
+        let mut rows = Vec::with_capacity(some.len());
+        for (position, line) in some {
+            rows.push((*position, *line, fields(line)?));
+        }
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO log_lines (tenant, invocation, position, plugin, at, level, message, fields) ",
+        );
+        query.push_values(rows, |mut row, (position, line, fields)| {
+            row.push_bind(line.tenant.to_string())
+                .push_bind(line.invocation.to_string())
+                .push_bind(i64::try_from(position).unwrap_or(i64::MAX))
+                .push_bind(line.plugin.as_str())
+                .push_bind(line.at.0)
+                .push_bind(rank(line.level))
+                .push_bind(line.message.as_str())
+                .push_bind(fields);
+        });
+        let query = query.build().persistent(some.len() == ROWS);
+        query.execute(&mut *connection).await.map_err(unavailable)?;
+    }
+    Ok(())
+}
+
+fn fields(line: &LogLine) -> Result<String, DbError> {
+    row::to_json(&line.fields, "log_lines.fields")
 }
 
 /// A level as a number, so that the database can compare. Stored: the order must not change.

@@ -35,6 +35,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 /// Readers beside the writer. They serve the admin API only, never the way of a request.
 const READERS: u32 = 4;
 
+/// Rows that one statement adds. Thirteen values each are far from the 32,766 that SQLite takes.
+const ROWS: usize = 100;
+
 /// How long to wait for another process that holds the file, a backup for instance.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -13,7 +13,7 @@ use super::super::error::DatabaseError;
 use super::super::statement::{Bounds, Rows, Scope, Statement, Value};
 use super::connection::Connection;
 use super::failure;
-use super::job::{Cancel, CancelOnDrop, GRACE, with_connection};
+use super::job::{Cancel, CancelOnDrop, GRACE, Threads, with_connection};
 use super::pool::Lease;
 use super::run::{Failed, Reading, bind, broken_or, prepare};
 
@@ -47,6 +47,7 @@ type Reply = oneshot::Sender<Result<Rows, DatabaseError>>;
 impl Cursor {
     /// Starts a statement that only reads.
     pub(super) async fn open(
+        threads: &Threads,
         mut lease: Lease,
         permit: OwnedSemaphorePermit,
         scope: &Scope,
@@ -58,7 +59,7 @@ impl Cursor {
         let (reply, opened) = oneshot::channel();
         let (end, deadline) = (scope.deadline, scope.statement_deadline());
         let bytes = scope.limits.database_size.0;
-        tokio::task::spawn_blocking(move || {
+        threads.spawn(move || {
             let mut waiting = Some(reply);
             let result = with_connection(&mut lease, &cancel, deadline, bytes, |connection| {
                 let result = serve(connection, &statement, &mut waiting, &asked, end);

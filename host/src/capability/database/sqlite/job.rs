@@ -6,7 +6,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::runtime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::super::error::DatabaseError;
@@ -19,6 +21,14 @@ use super::trouble::{self, Fault};
 
 /// SQLite looks at the clock by itself. Where it does not come to that within this time, nobody waits for it.
 pub(super) const GRACE: Duration = Duration::from_millis(50);
+
+/// The threads that statements run on: those in the background that may block, so many at once.
+#[derive(Clone)]
+pub(super) struct Threads {
+    background: runtime::Handle,
+    count: usize,
+    permits: Arc<Semaphore>,
+}
 
 /// Lets another thread stop the work, exactly while the work has its connection: an interrupt that came later would
 /// hit whoever has the connection next.
@@ -37,6 +47,35 @@ enum Phase {
     Waiting,
     Running(Arc<Handle>),
     Over,
+}
+
+impl Threads {
+    /// `count` at once.
+    pub(super) fn new(background: runtime::Handle, count: usize) -> Self {
+        Self {
+            background,
+            count,
+            permits: Arc::new(Semaphore::new(count)),
+        }
+    }
+
+    /// How many are in use.
+    pub(super) fn taken(&self) -> usize {
+        self.count.saturating_sub(self.permits.available_permits())
+    }
+
+    /// One of them, where one is not in use.
+    pub(super) fn try_acquire(&self) -> Option<OwnedSemaphorePermit> {
+        self.permits.clone().try_acquire_owned().ok()
+    }
+
+    /// Runs what blocks.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.background.spawn_blocking(work)
+    }
 }
 
 impl Cancel {
@@ -79,15 +118,15 @@ impl Drop for CancelOnDrop {
 
 /// Runs `work` with the connection of `lease` and gives the lease back, unless the work did not end in time.
 pub(super) async fn run<T: Send + 'static>(
-    threads: &Arc<Semaphore>,
+    threads: &Threads,
     mut lease: Lease,
     deadline: Instant,
     database_bytes: u64,
     work: impl FnOnce(&mut Connection) -> Result<T, DatabaseError> + Send + 'static,
 ) -> (Option<Lease>, Result<T, DatabaseError>) {
-    let permit = match threads.clone().try_acquire_owned() {
-        Ok(permit) => permit,
-        Err(_) => match timeout_at(deadline, threads.clone().acquire_owned()).await {
+    let permit = match threads.try_acquire() {
+        Some(permit) => permit,
+        None => match timeout_at(deadline, threads.permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) | Err(_) => {
                 let busy = "the host's databases are too busy; try again".to_owned();
@@ -98,7 +137,7 @@ pub(super) async fn run<T: Send + 'static>(
     let cancel = Arc::new(Cancel::default());
     let cancel_on_drop = CancelOnDrop(cancel.clone());
     let began = Instant::now();
-    let mut job = tokio::task::spawn_blocking(move || {
+    let mut job = threads.spawn(move || {
         let result = with_connection(&mut lease, &cancel, deadline, database_bytes, work);
         drop(permit);
         (lease, result)
@@ -122,7 +161,7 @@ pub(super) async fn run<T: Send + 'static>(
 
 /// Runs the host's own SQL. It ends with the invocation and not by the limit of a statement.
 pub(super) async fn host(
-    threads: &Arc<Semaphore>,
+    threads: &Threads,
     lease: Lease,
     scope: &Scope,
     sql: &'static str,

@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use moka::sync::Cache;
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 pub use cursor::Cursor;
@@ -45,7 +45,9 @@ use super::error::DatabaseError;
 use super::statement::{Answer, Scope, Statement, Want};
 use crate::domain::clock::SharedClock;
 use crate::domain::id::TenantId;
+use crate::domain::units::as_u64;
 use crate::metrics::Gauge;
+use job::Threads;
 use pool::{Role, Tenant};
 use run::Outcome;
 use trouble::Troubles;
@@ -74,8 +76,8 @@ pub struct Databases {
     recent: Cache<TenantId, Arc<Tenant>>,
     /// Finds those that are in use though no longer recent, so that no tenant has two writers.
     open: Mutex<HashMap<TenantId, Weak<Tenant>>>,
-    threads: Arc<Semaphore>,
-    cursors: Arc<Semaphore>,
+    threads: Threads,
+    cursors: Threads,
     troubles: Arc<Troubles>,
     transactions: Gauge,
     connections: Gauge,
@@ -98,12 +100,9 @@ pub struct DatabasesHeld {
 
 impl Databases {
     /// Databases in `folder`, which is made, for the host only, where it is missing. Files are opened when they are
-    /// first used. `clock` dates migrations.
-    pub fn new(folder: impl Into<PathBuf>, clock: SharedClock) -> std::io::Result<Self> {
-        Self::with_open(folder.into(), clock, OPEN_TENANTS)
-    }
-
-    fn with_open(folder: PathBuf, clock: SharedClock, open: u64) -> std::io::Result<Self> {
+    /// first used. SQL runs on the blocking threads of `background`. `clock` dates migrations.
+    pub fn new(folder: impl Into<PathBuf>, background: Handle, clock: SharedClock) -> std::io::Result<Self> {
+        let folder = folder.into();
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         // Files are opened without following links; only the operator may have some on the way.
         let folder = folder.canonicalize()?;
@@ -111,10 +110,13 @@ impl Databases {
         Ok(Self {
             folder,
             clock,
-            recent: Cache::builder().max_capacity(open).time_to_idle(IDLE).build(),
+            recent: Cache::builder()
+                .max_capacity(OPEN_TENANTS)
+                .time_to_idle(IDLE)
+                .build(),
             open: Mutex::new(HashMap::new()),
-            threads: Arc::new(Semaphore::new(THREADS)),
-            cursors: Arc::new(Semaphore::new(CURSORS)),
+            threads: Threads::new(background.clone(), THREADS),
+            cursors: Threads::new(background, CURSORS),
             troubles: Arc::default(),
             transactions: Gauge::default(),
             connections: Gauge::default(),
@@ -164,14 +166,14 @@ impl Databases {
 
     /// Starts a statement whose rows are read piece by piece.
     pub async fn open(&self, scope: &Scope, statement: Statement) -> Result<Cursor, DatabaseError> {
-        let permit = self.cursors.clone().try_acquire_owned().map_err(|_| {
+        let permit = self.cursors.try_acquire().ok_or_else(|| {
             DatabaseError::Limit(format!("all {CURSORS} cursors of the host are in use; try again"))
         })?;
         let lease = self
             .tenant(scope.tenant)
             .lease(Role::Cursor, scope.deadline)
             .await?;
-        Cursor::open(lease, permit, scope, statement).await
+        Cursor::open(&self.cursors, lease, permit, scope, statement).await
     }
 
     /// Closes a tenant's database and deletes it. The tenant must not be served any more.
@@ -205,13 +207,10 @@ impl Databases {
 
     /// What is held now. Takes locks that others hold for moments.
     pub fn held(&self) -> DatabasesHeld {
-        let taken = |all: usize, semaphore: &Semaphore| {
-            u64::try_from(all.saturating_sub(semaphore.available_permits())).unwrap_or(u64::MAX)
-        };
         DatabasesHeld {
             transactions: self.transactions.get(),
-            cursors: taken(CURSORS, &self.cursors),
-            statements: taken(THREADS, &self.threads),
+            cursors: as_u64(self.cursors.taken()),
+            statements: as_u64(self.threads.taken()),
             tenants: u64::try_from(self.open_tenants()).unwrap_or(u64::MAX),
             connections: self.connections.get(),
         }

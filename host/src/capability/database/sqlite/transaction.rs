@@ -3,18 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Semaphore;
-
 use super::super::error::DatabaseError;
 use super::super::statement::{Answer, Scope, Statement, Want};
-use super::job;
+use super::job::{self, Threads};
 use super::pool::Lease;
 use super::run::{Outcome, run};
 
 /// An open transaction. Dropped while it is open, it is rolled back before anybody else writes.
 pub struct Transaction {
     open: Option<Open>,
-    threads: Arc<Semaphore>,
+    threads: Threads,
     ended: &'static str,
 }
 
@@ -47,7 +45,7 @@ impl Drop for OpenMark {
 impl Transaction {
     /// Begins a transaction on a lease of the writer.
     pub(super) async fn begin(
-        threads: &Arc<Semaphore>,
+        threads: &Threads,
         lease: Lease,
         scope: &Scope,
         mark: OpenMark,

@@ -13,6 +13,7 @@ mod transactions;
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use wasmtime::component::{Resource, ResourceTable};
 
 use super::super::bindings::database::{self, Error, Host as _, HostTransaction as _};
@@ -43,7 +44,8 @@ struct Call {
 /// A tenant whose schema `sql` made.
 async fn fixture(limits: Limits, sql: &str) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
-    let databases = Arc::new(Databases::new(folder.path(), Arc::new(ManualClock::new(NOW))).unwrap());
+    let databases =
+        Arc::new(Databases::new(folder.path(), Handle::current(), Arc::new(ManualClock::new(NOW))).unwrap());
     let call = call(&databases, None, limits);
     let fixture = Fixture {
         folder,

@@ -67,7 +67,8 @@ async fn what_was_written_is_there_after_a_restart() {
         .unwrap();
     let (tenant, folder) = (fixture.tenant(), fixture.folder);
     drop((fixture.call, fixture.databases));
-    let databases = Arc::new(Databases::new(folder.path(), Arc::new(ManualClock::new(NOW))).unwrap());
+    let databases =
+        Arc::new(Databases::new(folder.path(), Handle::current(), Arc::new(ManualClock::new(NOW))).unwrap());
     assert_eq!(
         call(&databases, Some(tenant), Limits::default())
             .number("SELECT id FROM notes")

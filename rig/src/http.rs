@@ -1,4 +1,4 @@
-//! A client whose every request has a connection of its own, so that none is left over when a row has ended.
+//! A client whose every request has a connection of its own, so that none is left over.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,8 +22,11 @@ pub struct Http {
 /// What came back.
 #[derive(Clone, Debug)]
 pub struct Reply {
+    /// Its status.
     pub status: u16,
+    /// Its headers.
     pub headers: HeaderMap,
+    /// Its body, all of it.
     pub body: Vec<u8>,
 }
 

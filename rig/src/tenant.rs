@@ -1,4 +1,4 @@
-//! A tenant of an attacked host, and what its people do.
+//! A tenant of a running host, and what its people do.
 
 use std::net::SocketAddr;
 
@@ -105,7 +105,7 @@ impl Tenant {
 
     /// Makes an API key. Gives its id and what its holder presents.
     pub fn key(&self, scopes: &[&str]) -> Result<(String, String)> {
-        let body = json!({ "name": "hostile", "scopes": scopes });
+        let body = json!({ "name": "rig", "scopes": scopes });
         let made = self.admin.post(&self.path("/api-keys"), &body)?.ok()?;
         let text = |member: &str| made[member].as_str().unwrap_or_default().to_owned();
         Ok((text("id"), text("credential")))
@@ -113,7 +113,7 @@ impl Tenant {
 
     /// A person of the tenant in the admin API.
     pub fn person(&self, role: &str) -> Result<Http> {
-        let body = json!({ "name": "hostile", "role": role });
+        let body = json!({ "name": "rig", "role": role });
         let made = self.admin.post(&self.path("/tokens"), &body)?.ok()?;
         let credential = made["credential"].as_str().context("a token has a credential")?;
         Ok(Http::new(self.listener).bearer(credential))

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::wasm::section;
+use crate::section::{number, section};
 
 /// A component that can be uploaded, and what its tenant has to grant.
 #[derive(Clone, Debug)]
@@ -31,6 +31,7 @@ pub struct Recipe {
     origins: Vec<String>,
     secrets: [Vec<String>; 2],
     has_database: bool,
+    schemas: serde_json::Map<String, Value>,
 }
 
 impl Recipe {
@@ -61,6 +62,7 @@ impl Recipe {
             origins: Vec::new(),
             secrets: Default::default(),
             has_database: false,
+            schemas: serde_json::Map::new(),
         }
     }
 
@@ -85,6 +87,19 @@ impl Recipe {
     /// With this route before the public ones; `access` is what stands behind `auth = `.
     pub fn route(mut self, method: &str, path: &str, access: &str) -> Self {
         self.routes.insert_str(0, &route(method, path, access));
+        self
+    }
+
+    /// With a route of these lines of TOML besides its method and path, before the public ones.
+    pub fn route_with(mut self, method: &str, path: &str, lines: &str) -> Self {
+        let route = format!("[[route]]\nmethod = '{method}'\npath = '{path}'\n{lines}\n");
+        self.routes.insert_str(0, &route);
+        self
+    }
+
+    /// With a JSON Schema that routes can name.
+    pub fn schema(mut self, name: &str, schema: Value) -> Self {
+        self.schemas.insert(name.to_owned(), schema);
         self
     }
 
@@ -131,7 +146,12 @@ impl Recipe {
             json!(usable),
             json!(revealed)
         );
-        let content = json!({ "format": 1, "manifest": manifest, "migrations": self.migrations });
+        let content = json!({
+            "format": 1,
+            "manifest": manifest,
+            "migrations": self.migrations,
+            "schemas": self.schemas,
+        });
         Guest {
             plugin: self.plugin.clone(),
             component: [self.component.as_slice(), &section_of(&content)].concat(),
@@ -151,7 +171,7 @@ fn route(method: &str, path: &str, access: &str) -> String {
 /// The custom section in which all of that rides.
 fn section_of(content: &Value) -> Vec<u8> {
     let name = "mortise:plugin";
-    let mut data = crate::wasm::number(name.len());
+    let mut data = number(name.len());
     data.extend_from_slice(name.as_bytes());
     data.extend_from_slice(content.to_string().as_bytes());
     section(0, &data)

@@ -13,7 +13,7 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// This moment.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the host that is attacked is a process of its own, in real time"
+    reason = "the hosts are processes of their own, in real time"
 )]
 pub fn now() -> Instant {
     Instant::now()

@@ -1,4 +1,4 @@
-//! A host that is attacked: the real executable, on a data folder of its own and on ports of the system's choice.
+//! A running host: the real executable, on a data folder of its own and on ports of the system's choice.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -57,7 +57,7 @@ impl Launch {
 
     /// Starts it on a folder of its own.
     pub fn start(&self) -> Result<Host> {
-        self.start_on(Arc::new(TempDir::with_prefix("mortise-hostile-")?))
+        self.start_on(Arc::new(TempDir::with_prefix("mortise-rig-")?))
     }
 
     /// Starts it on a folder that an earlier one has left.
@@ -151,15 +151,6 @@ impl Host {
     /// A tenant that is there already.
     pub fn known(&self, name: &str) -> Tenant {
         Tenant::known(self, name)
-    }
-
-    /// The good tenant's plugin answers.
-    pub fn serves_the_good_tenant(&self) -> Result<()> {
-        let reply = self.http().get(crate::stage::GOOD_PATH)?;
-        reply
-            .is("200")
-            .context("the good tenant is not served")
-            .map(|_| ())
     }
 
     /// Sends it a signal.

@@ -1,0 +1,246 @@
+//! What many plugins and many tenants cost: throughput, memory, and the first request to a version that is on disk only.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use rig::guest::Recipe;
+use rig::host::{Host, Launch};
+use rig::{Bar, Measured};
+use serde_json::{Value, json};
+
+use crate::options::Options;
+use crate::say;
+use crate::series::Series;
+use crate::subject::{self, Found, ORDER};
+use crate::traffic::{Generator, Repeated};
+
+const CONNECTIONS: usize = 32;
+
+/// Requests of one round of paths. Each plugin's part of them is as its place says (Zipf: the n-th gets 1/n).
+const PATHS: usize = 4_096;
+
+/// First requests that are timed.
+const COLD: usize = 50;
+
+/// Plugins of one tenant.
+const PER_TENANT: usize = 100;
+
+/// Measures it.
+pub fn run(options: &Options) -> Result<Found> {
+    let folder = tempfile::TempDir::with_prefix("mortise-bench-")?;
+    let generator = Generator::find(folder.path());
+    say("growth: distinct components, each a plugin of its own\n");
+    let (mut bars, plugins) = plugins(options, &generator)?;
+    say("growth: tenants, each with a database of its own\n");
+    let tenants = tenants(options, &generator)?;
+    bars.extend(tenants.0);
+    Ok(Found {
+        bars,
+        raw: json!({ "plugins": plugins, "tenants": tenants.1 }),
+    })
+}
+
+fn plugins(options: &Options, generator: &Generator) -> Result<(Vec<Measured>, Vec<Value>)> {
+    let span = Duration::from_secs(options.scaled(2, 6));
+    let host = launch(options).start()?;
+    let recipe = subject::recipe()?;
+    let (mut deployed, mut raw, mut bars) = (0, Vec::new(), Vec::new());
+    let counts: &[usize] = options.scaled(&[1, 30], &[1, 100, 1_000, 10_000]);
+    // One plugin is measured again beside each number of them, since machines change their pace.
+    let mut skewed_last = (Series::default(), Series::default());
+    for count in counts {
+        deploy(&host, &recipe, deployed..*count)?;
+        deployed = *count;
+        let one = requests(&host, 1, |_| 0);
+        let even = requests(&host, *count, |turn| turn % count);
+        let skewed = requests(&host, *count, |turn| zipf(turn, *count));
+        let mut series = [Series::default(), Series::default(), Series::default()];
+        let mut p99 = Series::default();
+        for round in 0..=options.scaled(2, 5) {
+            for (request, series) in [&one, &even, &skewed].into_iter().zip(&mut series) {
+                let speed = generator.run(request, CONNECTIONS, span)?;
+                if round > 0 {
+                    series.push(speed.per_second);
+                    p99.push(speed.p99);
+                }
+            }
+        }
+        let [one, even, skewed] = series;
+        let resident = resident_mib(&host)?;
+        say(&format!(
+            "  {count:>6} plugins: even {:>7.0}/s, skewed {:>7.0}/s, one of them {:>7.0}/s, p99 {:.2} ms, {resident:.0} MiB resident\n",
+            even.median(),
+            skewed.median(),
+            one.median(),
+            p99.median(),
+        ));
+        raw.push(json!({
+            "plugins": count, "one": one, "even": even, "skewed": skewed, "p99_ms": p99, "resident_mib": resident,
+        }));
+        skewed_last = (skewed, one);
+    }
+    let ratio = skewed_last.0.over(&skewed_last.1);
+    let name = format!("throughput with {deployed} plugins, skewed / one of them");
+    bars.push(Measured::new(&name, ratio.median(), Bar::AtLeast(0.9)));
+    let (cold, warm) = cold(options, host, deployed)?;
+    let over = cold.median() - warm.median();
+    say(&format!(
+        "  the first request to a version that is on disk only: {:.2} ms, the second {:.2} ms, connecting included\n",
+        cold.median(),
+        warm.median()
+    ));
+    raw.push(json!({ "cold_ms": cold, "warm_ms": warm }));
+    let name = "first request to a version on disk, over warm, ms";
+    bars.push(Measured::new(name, over, Bar::AtMost(1.0)));
+    Ok((bars, raw))
+}
+
+fn tenants(options: &Options, generator: &Generator) -> Result<(Vec<Measured>, Vec<Value>)> {
+    let span = Duration::from_secs(options.scaled(2, 6));
+    let host = launch(options).start()?;
+    let guest = subject::recipe()?.plugin("rows").guest();
+    let (mut made, mut raw) = (0, Vec::new());
+    let counts: &[usize] = options.scaled(&[1, 10], &[1, 100, 1_000]);
+    for count in counts {
+        for number in made..*count {
+            subject::tenant(&host, &format!("tenant-{number}"))?.deploy(&guest)?;
+        }
+        made = *count;
+        let request = Repeated {
+            address: host.public,
+            paths: (0..PATHS)
+                .map(|turn| format!("/tenant-{}/rows/rows/7", turn % count))
+                .collect(),
+            headers: Vec::new(),
+            body: None,
+        };
+        generator.run(&request, CONNECTIONS, span)?;
+        let speed = generator.run(&request, CONNECTIONS, span)?;
+        let resident = resident_mib(&host)?;
+        say(&format!(
+            "  {count:>6} tenants: one row by key {:>7.0}/s, p99 {:.2} ms, {resident:.0} MiB resident\n",
+            speed.per_second, speed.p99
+        ));
+        raw.push(json!({
+            "tenants": count, "per_second": speed.per_second, "p99_ms": speed.p99, "resident_mib": resident,
+        }));
+    }
+    Ok((Vec::new(), raw))
+}
+
+fn launch(options: &Options) -> Launch {
+    // All of them fit into memory: what is looked for is what they cost there.
+    subject::launch(options).set("runtime.loaded", "16GiB")
+}
+
+/// Deploys plugins by number. Each has a version of its own, so that their components are distinct.
+fn deploy(host: &Host, recipe: &Recipe, numbers: std::ops::Range<usize>) -> Result<()> {
+    let mut tenant = None;
+    for number in numbers {
+        let (name, plugin) = names(number);
+        if number % PER_TENANT == 0 || tenant.is_none() {
+            let known = number % PER_TENANT != 0;
+            tenant = Some(match known {
+                true => host.known(&name),
+                false => subject::tenant(host, &name)?,
+            });
+        }
+        let version = format!("1.0.{number}");
+        let guest = recipe.clone().plugin(&plugin).version(&version).guest();
+        let tenant = tenant.as_ref().context("a tenant was made")?;
+        tenant
+            .deploy(&guest)
+            .with_context(|| format!("plugin {number}"))?;
+    }
+    Ok(())
+}
+
+fn names(number: usize) -> (String, String) {
+    (
+        format!("tenant-{}", number / PER_TENANT),
+        format!("plugin-{}", number % PER_TENANT),
+    )
+}
+
+fn requests(host: &Host, count: usize, choose: impl Fn(usize) -> usize) -> Repeated {
+    let turns = if count == 1 { 1 } else { PATHS.max(count) };
+    Repeated {
+        address: host.public,
+        paths: (0..turns)
+            .map(|turn| {
+                let (tenant, plugin) = names(choose(turn));
+                format!("/{tenant}/{plugin}/orders")
+            })
+            .collect(),
+        headers: Vec::new(),
+        body: Some(ORDER.to_owned()),
+    }
+}
+
+/// The plugin of a turn, of which the n-th has 1/n of the turns of the first. Turns are mixed by a multiplier that has no
+/// factor in common with their number.
+fn zipf(turn: usize, count: usize) -> usize {
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand turns and plugins")]
+    let part = ((turn * 2_654_435_761) % PATHS) as f64 / PATHS as f64;
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand turns and plugins")]
+    let place = (count as f64 + 1.0).powf(part);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 1 to the number of plugins"
+    )]
+    let place = place as usize;
+    place.clamp(1, count) - 1
+}
+
+/// After a start, when nothing is loaded: each version's first request, and its second, each over a connection of its own.
+fn cold(options: &Options, host: Host, count: usize) -> Result<(Series, Series)> {
+    let folder = host.stop()?;
+    let host = launch(options).start_on(folder)?;
+    let (mut cold, mut warm) = (Series::default(), Series::default());
+    let client = host.http();
+    let body = serde_json::from_str(ORDER)?;
+    let step = (count / COLD).max(1);
+    for number in (0..count).step_by(step).take(COLD) {
+        let (tenant, plugin) = names(number);
+        let path = format!("/{tenant}/{plugin}/orders");
+        for series in [&mut cold, &mut warm] {
+            let begin = moment();
+            client.post(&path, &body)?.is("200")?;
+            series.push(begin.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    host.stop()?;
+    Ok((cold, warm))
+}
+
+fn moment() -> Instant {
+    rig::clock::now()
+}
+
+fn resident_mib(host: &Host) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let text = line.context("the system says how much is resident")?;
+    let kib: f64 = text.trim().trim_end_matches(" kB").trim().parse()?;
+    Ok(kib / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_plugins_are_asked_most() {
+        let mut asked = vec![0; 100];
+        for turn in 0..PATHS {
+            asked[zipf(turn, 100)] += 1;
+        }
+        assert!(asked[0] > 400 && asked[0] < 800, "{asked:?}");
+        assert!(
+            asked[0] > asked[1] && asked[1] > asked[9] && asked[9] >= asked[99],
+            "{asked:?}"
+        );
+        assert_eq!(zipf(PATHS - 1, 1), 0);
+    }
+}

@@ -1,0 +1,73 @@
+//! `cargo xtask bench`: how fast a host is. Each figure stands beside a native baseline of the same run: what is compared
+//! runs in turn, round by round, and what counts are the ratios of the rounds.
+
+mod growth;
+mod native;
+mod options;
+mod peers;
+mod series;
+mod subject;
+mod traffic;
+mod whole_path;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use rig::Measured;
+use serde_json::json;
+
+use options::{Options, Part};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == native::COMMAND) {
+        return match native::serve(&arguments[1..]) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&error),
+        };
+    }
+    match run(arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => complain(&error),
+    }
+}
+
+/// Measures what is wanted. Whether every bar was met; a quick look judges none.
+fn run(arguments: Vec<String>) -> Result<bool> {
+    let options = Options::parse(arguments.into_iter())?;
+    let mut bars: Vec<Measured> = Vec::new();
+    let mut raw = serde_json::Map::new();
+    for part in &options.parts {
+        let found = match part {
+            Part::WholePath => whole_path::run(&options)?,
+            Part::Growth => growth::run(&options)?,
+            Part::Peers => peers::run(&options)?,
+        };
+        raw.insert(part.name().to_owned(), found.raw);
+        bars.extend(found.bars);
+    }
+    say("\n");
+    for bar in &bars {
+        say(&format!("bar {bar}\n"));
+    }
+    let met = bars.iter().all(Measured::is_met);
+    if let Some(path) = &options.json {
+        let all = json!({ "parts": raw, "bars": bars });
+        std::fs::write(path, serde_json::to_vec_pretty(&all)?).with_context(|| path.display().to_string())?;
+    }
+    Ok(met || options.quick)
+}
+
+/// Writes to standard output. Who closed it does not want to know.
+fn say(text: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(text.as_bytes());
+    let _ = stdout.flush();
+}
+
+fn complain(error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    ExitCode::from(2)
+}

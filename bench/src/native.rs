@@ -1,0 +1,120 @@
+//! The baselines: axum with nothing around it, doing what the plugin does, in a process of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+use axum::extract::{Path as UrlPath, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::say;
+
+/// The first argument of a process that is the baseline.
+pub const COMMAND: &str = "native";
+
+/// Connections to the database, as many as a tenant's readers and writer.
+const CONNECTIONS: u32 = 3;
+
+/// The baseline, running. It ends when this is dropped.
+pub struct Native {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Order {
+    product: String,
+    quantity: u32,
+    note: String,
+}
+
+#[derive(Serialize, sqlx::FromRow)]
+struct Row {
+    id: i64,
+    body: String,
+}
+
+impl Native {
+    /// Starts it with a database in `folder`, on as many threads as the host has for plugins.
+    pub fn start(folder: &Path) -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg(COMMAND)
+            .arg(folder.join("native.db"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("the baseline starts")?;
+        let stdout = child.stdout.take().context("its output is piped")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let address = line
+            .trim()
+            .parse()
+            .context("the baseline says where it listens")?;
+        Ok(Self { child, address })
+    }
+}
+
+impl Drop for Native {
+    fn drop(&mut self) {
+        // Both fail where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Is the baseline.
+pub fn serve(arguments: &[String]) -> Result<()> {
+    let file = arguments.first().context("the file of the database")?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_with(options)
+            .await?;
+        sqlx::raw_sql(NOTES).execute(&pool).await?;
+        let router = Router::new()
+            .route("/orders", post(order))
+            .route("/rows/{id}", get(row))
+            .with_state(pool);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        say(&format!("{}\n", listener.local_addr()?));
+        axum::serve(listener, router).await?;
+        Ok(())
+    })
+}
+
+/// The table, as the plugin has it.
+pub const NOTES: &str = "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT NOT NULL);
+    WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 1000)
+    INSERT INTO notes (id, body) SELECT x, 'the note number ' || x FROM n;";
+
+async fn order(Json(mut order): Json<Order>) -> Json<Order> {
+    order.quantity += 1;
+    Json(order)
+}
+
+async fn row(State(pool): State<SqlitePool>, UrlPath(id): UrlPath<i64>) -> Result<Json<Row>, StatusCode> {
+    let row = sqlx::query_as("SELECT id, body FROM notes WHERE id = $1")
+        .bind(id)
+        .fetch_one(&pool)
+        .await;
+    row.map(Json).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}

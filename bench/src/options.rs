@@ -1,0 +1,102 @@
+//! What is to be measured.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+pub const HELP: &str = "\
+Measures a host beside native baselines.
+
+  --executable FILE  the host (target/release/mortise)
+  --quick            a look in two minutes; no bar fails
+  --part whole-path  these parts: whole-path, growth, peers
+  --json FILE        keep the raw results
+";
+
+/// A part of the measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// From socket to socket, beside bare axum.
+    WholePath,
+    /// Many plugins and many tenants.
+    Growth,
+    /// Other hosts, where they are found.
+    Peers,
+}
+
+/// What is to be measured.
+#[derive(Debug)]
+pub struct Options {
+    pub executable: PathBuf,
+    pub quick: bool,
+    pub parts: Vec<Part>,
+    pub json: Option<PathBuf>,
+}
+
+impl Part {
+    const ALL: [Part; 3] = [Part::WholePath, Part::Growth, Part::Peers];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::WholePath => "whole-path",
+            Part::Growth => "growth",
+            Part::Peers => "peers",
+        }
+    }
+}
+
+impl Options {
+    /// Reads the command line.
+    pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut options = Self {
+            executable: PathBuf::from("target/release/mortise"),
+            quick: false,
+            parts: Part::ALL.to_vec(),
+            json: None,
+        };
+        let mut arguments = arguments;
+        while let Some(name) = arguments.next() {
+            let mut value = || arguments.next().with_context(|| format!("{name} needs a value"));
+            match name.as_str() {
+                "--executable" => options.executable = value()?.into(),
+                "--quick" => options.quick = true,
+                "--part" => options.parts = parts(&value()?)?,
+                "--json" => options.json = Some(value()?.into()),
+                _ => bail!("there is no `{name}`\n\n{HELP}"),
+            }
+        }
+        options.executable = options
+            .executable
+            .canonicalize()
+            .with_context(|| format!("the host {}", options.executable.display()))?;
+        Ok(options)
+    }
+
+    /// The first for a quick look, the second otherwise.
+    pub fn scaled<T>(&self, quick: T, full: T) -> T {
+        if self.quick { quick } else { full }
+    }
+}
+
+fn parts(list: &str) -> Result<Vec<Part>> {
+    let part = |name: &str| Part::ALL.into_iter().find(|part| part.name() == name);
+    list.split(',')
+        .map(|name| part(name).with_context(|| format!("there is no part `{name}`\n\n{HELP}")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_have_names() {
+        assert_eq!(
+            parts("growth,whole-path").unwrap(),
+            [Part::Growth, Part::WholePath]
+        );
+        let error = parts("speed").unwrap_err().to_string();
+        assert!(error.starts_with("there is no part `speed`"), "{error}");
+    }
+}

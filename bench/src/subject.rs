@@ -1,0 +1,136 @@
+//! What is measured of a host: the plugin of the benchmarks, deployed in several ways.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
+use rig::guest::Recipe;
+use rig::host::{Host, Launch};
+use rig::tenant::Tenant;
+use serde_json::{Value, json};
+
+use crate::native::NOTES;
+use crate::options::Options;
+use crate::traffic::Repeated;
+
+/// What is sent: 75 bytes.
+pub const ORDER: &str = r#"{"product":"chair","quantity":2,"note":"to be delivered in the afternoon"}"#;
+
+/// The tenant of the benchmarks.
+pub const TENANT: &str = "bench";
+
+/// The plugin with public routes, and the one with everything on.
+const PUBLIC: &str = "public";
+const EVERYTHING: &str = "everything";
+
+/// Results of a part.
+pub struct Found {
+    /// Its bars.
+    pub bars: Vec<rig::Measured>,
+    /// All that was measured.
+    pub raw: Value,
+}
+
+/// A host with the defaults. Only the log is for machines.
+pub fn launch(options: &Options) -> Launch {
+    Launch::new(&options.executable)
+}
+
+/// A tenant whose rates refuse nothing of what is sent to it; nothing else of its plan differs.
+pub fn tenant(host: &Host, name: &str) -> Result<Tenant> {
+    let tenant = host.tenant(name)?.keep();
+    tenant.limit(&json!({ "requests_per_second": 1_000_000, "request_burst": 2_000_000 }))?;
+    Ok(tenant)
+}
+
+/// The plugin of the benchmarks with a table, all its routes public.
+pub fn recipe() -> Result<Recipe> {
+    let recipe = Recipe::of(test_artifacts::BENCH_PLUGIN)?.without_routes();
+    let recipe = recipe.route("POST", "/orders", "'public'");
+    Ok(recipe.route("GET", "/rows/{id}", "'public'").database(&[NOTES]))
+}
+
+/// Deploys the plugin with public routes.
+pub fn public(host: &Host, tenant: &Tenant) -> Result<Requests> {
+    tenant.deploy(&recipe()?.plugin(PUBLIC).guest())?;
+    Ok(Requests::new(host.public, &tenant.name, PUBLIC))
+}
+
+/// Deploys it with an API key, a scope, a rate for each caller and a schema.
+pub fn everything(host: &Host, tenant: &Tenant) -> Result<Requests> {
+    let lines =
+        "auth = ['api-key']\nscopes = ['orders:write']\nrequest = 'schemas/order.json'\nrate = '1000000/s'";
+    let schema = json!({
+        "type": "object",
+        "required": ["product", "quantity", "note"],
+        "additionalProperties": false,
+        "properties": {
+            "product": { "type": "string", "minLength": 1, "maxLength": 100 },
+            "quantity": { "type": "integer", "minimum": 1, "maximum": 1_000 },
+            "note": { "type": "string", "maxLength": 1_000 },
+        },
+    });
+    // The tables of a tenant belong to all its plugins: the public one has made them.
+    let recipe = Recipe::of(test_artifacts::BENCH_PLUGIN)?
+        .without_routes()
+        .plugin(EVERYTHING)
+        .schema("schemas/order.json", schema)
+        .route_with("POST", "/orders", lines);
+    tenant
+        .deploy(&recipe.guest())
+        .context("the plugin with everything on")?;
+    let (_, credential) = tenant.key(&["orders:write"])?;
+    let mut requests = Requests::new(host.public, &tenant.name, EVERYTHING);
+    requests
+        .headers
+        .push(("authorization", format!("Bearer {credential}")));
+    Ok(requests)
+}
+
+/// The requests that a deployed plugin, or the baseline, answers.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    address: SocketAddr,
+    base: String,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Requests {
+    fn new(address: SocketAddr, tenant: &str, plugin: &str) -> Self {
+        Self {
+            address,
+            base: format!("/{tenant}/{plugin}"),
+            headers: Vec::new(),
+        }
+    }
+
+    /// Of the baseline.
+    pub fn native(address: SocketAddr) -> Self {
+        Self {
+            address,
+            base: String::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// JSON in, JSON out.
+    pub fn order(&self) -> Repeated {
+        Repeated {
+            body: Some(ORDER.to_owned()),
+            ..self.get("/orders")
+        }
+    }
+
+    /// One row by its key.
+    pub fn row(&self) -> Repeated {
+        self.get("/rows/7")
+    }
+
+    fn get(&self, path: &str) -> Repeated {
+        Repeated {
+            address: self.address,
+            paths: vec![format!("{}{path}", self.base)],
+            headers: self.headers.clone(),
+            body: None,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! How the system shares its processors between the threads of the host.
+//!
+//! What is short has to interrupt what is long as soon as it wakes up. Linux decides that by deadlines: that of a thread
+//! is its *slice* away, divided by its weight, and the nearer one goes first (EEVDF: I. Stoica, H. Abdel-Wahab, "Earliest
+//! Eligible Virtual Deadline First", 1995; in Linux since 6.6). Weights alone leave a few wake-ups in a hundred without effect
+//! until the next tick of the system, up to 4 ms later, so the threads ask for slices of their own (since Linux 6.12;
+//! older ones ignore that).
+#![expect(
+    unsafe_code,
+    reason = "no safe interface of the system call is known that can set a slice"
+)]
+
+use std::io;
+use std::time::Duration;
+
+/// How a thread competes with others for processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheduling {
+    /// How much the system prefers other threads: 0 to 19. One less is a quarter more, where both want more than there is.
+    pub nice: u8,
+    /// How long it may run before the system looks for others again: 100 µs to 100 ms.
+    pub slice: Duration,
+}
+
+impl Scheduling {
+    /// Applies to the calling thread, and to what it starts from now on.
+    pub fn apply(self) -> io::Result<()> {
+        self.set()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn set(self) -> io::Result<()> {
+        let attributes = libc::sched_attr {
+            size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(u32::MAX),
+            sched_policy: libc::SCHED_OTHER.unsigned_abs(),
+            sched_flags: 0,
+            sched_nice: self.nice.into(),
+            sched_priority: 0,
+            sched_runtime: u64::try_from(self.slice.as_nanos()).unwrap_or(u64::MAX),
+            sched_deadline: 0,
+            sched_period: 0,
+        };
+        // SAFETY: the call reads as many bytes as `size` says, which is the size of what the pointer leads to, and
+        // keeps nothing of it (sched_setattr(2)). 0 is the calling thread.
+        let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+        match result {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn set(self) -> io::Result<()> {
+        // Elsewhere this is the whole process, and nothing to share by.
+        Ok(())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_as_nice_as_it_was_told() {
+        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let before = nice();
+        let thread = std::thread::spawn(move || {
+            let scheduling = Scheduling {
+                nice: 19,
+                slice: Duration::from_millis(10),
+            };
+            scheduling.apply().unwrap();
+            nice()
+        });
+        assert_eq!(thread.join().unwrap(), 19);
+        assert_eq!(nice(), before);
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_an_error() {
+        let scheduling = Scheduling {
+            nice: 200,
+            slice: Duration::ZERO,
+        };
+        // Clamped by Linux, or refused: it never looks as if it had been done.
+        let thread = std::thread::spawn(move || {
+            scheduling
+                .apply()
+                .map(|()| rustix::process::getpriority_process(None).unwrap())
+        });
+        assert!(matches!(thread.join().unwrap(), Err(_) | Ok(19)));
+    }
+}

@@ -1,0 +1,12 @@
+//! Real hosts to attack and to measure: the executable on a data folder of its own, what is deployed on it, and numbers
+//! with a bar.
+
+pub mod clock;
+pub mod guest;
+pub mod host;
+pub mod http;
+mod measured;
+pub mod section;
+pub mod tenant;
+
+pub use measured::{Bar, Measured};
