@@ -2,7 +2,6 @@
 
 mod data_folder;
 mod operator_token;
-mod scheduling;
 pub mod serve;
 
 pub use data_folder::{DataFolder, DataFolderError};

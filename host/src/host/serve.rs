@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use scheduling::Scheduling;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::scheduling::Scheduling;
 use super::{Host, OpenError};
 use crate::config::{Config, ServerSection};
 use crate::domain::clock::SystemClock;

@@ -100,9 +100,9 @@ impl Course {
 
     /// The guest was busy for so long until it ended.
     pub fn ended(&self, busy: Duration) {
-        match busy < TICK {
-            true => self.stamina.ran_short(),
-            false => self.stamina.ran_long(),
+        match self.is_in_background() && busy >= TICK {
+            true => self.stamina.ran_long(),
+            false => self.stamina.ran_short(),
         }
     }
 

@@ -1,12 +1,12 @@
 //! Busy time: how long a future was being polled, which is what a guest's CPU budget is counted in.
 //!
-//! A short guest is measured by the clock on the wall, which costs next to nothing to ask. It is polled on threads that
-//! little keeps from running, for a tick or two. In the background others go first, and there the system is asked how
+//! A short guest is measured by the clock on the wall, which costs next to nothing to ask; it ends within a tick or two. In the background others go first, and there the system is asked how
 //! long the thread itself has run: a guest pays for no time that somebody else had.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ptr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -20,6 +20,9 @@ pub struct Meter {
     polling_since_ns: AtomicU64,
     /// By which clock, as a [`PollClock`].
     clock: AtomicU64,
+    /// The thread that the last look was on, and its time then.
+    looked_on: AtomicUsize,
+    looked_at_ns: AtomicU64,
 }
 
 /// What a poll is measured by.
@@ -43,7 +46,22 @@ impl Meter {
             busy_ns: AtomicU64::new(0),
             polling_since_ns: AtomicU64::new(0),
             clock: AtomicU64::new(PollClock::Wall as u64),
+            looked_on: AtomicUsize::new(0),
+            looked_at_ns: AtomicU64::new(0),
         }
+    }
+
+    /// How long this thread has run since it was last asked this, or `None` where it was another thread or nobody asked
+    /// yet. Whatever clock the poll under way is measured by, time that others had does not count.
+    pub fn ran_since_last_look(&self) -> Option<Duration> {
+        thread_local!(static THREAD: u8 = const { 0 });
+        let (thread, now) = (
+            THREAD.with(|own| ptr::from_ref(own).addr()),
+            self.read(PollClock::Thread),
+        );
+        let before = self.looked_at_ns.swap(now, Ordering::Relaxed);
+        let is_same = self.looked_on.swap(thread, Ordering::Relaxed) == thread;
+        is_same.then(|| Duration::from_nanos(now.saturating_sub(before)))
     }
 
     /// The busy time so far, the poll under way included.
@@ -126,6 +144,19 @@ mod tests {
                 meter.elapsed()
             );
         }
+    }
+
+    #[test]
+    fn a_look_tells_how_long_the_thread_has_run() {
+        let meter = Meter::new();
+        assert_eq!(meter.ran_since_last_look(), None);
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(meter.ran_since_last_look().unwrap() < Duration::from_millis(20));
+        compute();
+        assert!(meter.ran_since_last_look().unwrap() > Duration::ZERO);
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert_eq!(meter.ran_since_last_look(), None));
+        });
     }
 
     #[tokio::test]

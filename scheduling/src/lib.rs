@@ -1,4 +1,4 @@
-//! How the system shares its processors between the threads of the host.
+//! How a thread competes with others for processors.
 //!
 //! What is short has to interrupt what is long as soon as it wakes up. Linux decides that by deadlines: that of a thread
 //! is its *slice* away, divided by its weight, and the nearer one goes first (EEVDF: I. Stoica, H. Abdel-Wahab, "Earliest
