@@ -163,7 +163,7 @@ impl Problem {
         .because(cause)
     }
 
-    /// A database of the host is full, locked or damaged: the host's own fault, and perhaps soon over.
+    /// A database or a folder of the host is full, locked or damaged: the host's own fault, and perhaps soon over.
     pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(
             Code::Unavailable,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use test_artifacts::{DATABASE, ECHO};
 
-use crate::app::{App, open_manifest};
+use crate::app::{App, bundled, open_manifest};
 
 const DATABASE_SECTION: &str = "[database]\nmigrations = 'migrations'\n";
 const TABLES: (&str, &str) = (
@@ -52,6 +52,28 @@ async fn while_the_control_plane_is_locked_changes_wait_and_requests_go_on() {
     app.admin("GET", "/tenants/acme").send().await.expect(200);
     other.execute_batch("ROLLBACK").unwrap();
     app.admin("POST", "/tenants").json(&body).send().await.expect(201);
+}
+
+#[tokio::test]
+async fn an_upload_that_cannot_be_stored_is_refused_for_now() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, &open_manifest("echo", ""), &[]).await;
+    let folder = app.files("components")[0].parent().unwrap().to_owned();
+    let aside = folder.with_file_name("aside");
+    // What should be a folder is a file: every write fails, as on a full disk.
+    std::fs::rename(&folder, &aside).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    let component = bundled(DATABASE, &open_manifest("db", "[database]\n"), &[]);
+    let refused = acme
+        .upload("db", component.clone())
+        .await
+        .expect_problem(503, "unavailable");
+    tells_nothing(&refused.text());
+    app.get("/acme/echo/x").send().await.expect(200);
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&aside, &folder).unwrap();
+    acme.upload("db", component).await.expect(201);
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ pub struct RuntimeSection {
     pub instances: u32,
     /// Threads that run plugins. 0: one for each core.
     pub threads: u32,
-    /// How much the system prefers other work to those threads: 0 (not at all) to 19.
+    /// How much the system prefers other work to those threads: 0 (not at all) to 19. Those in the background are at 19.
     pub nice: u8,
     /// Compiled code that is kept in memory.
     pub loaded: ByteSize,

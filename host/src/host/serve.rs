@@ -26,8 +26,8 @@ const CONTROL_THREADS: usize = 2;
 const FRONT_SLICE: Duration = Duration::from_micros(100);
 
 /// What those in the background are content with: what others leave. Where both want a processor for good, they get about
-/// an eighth of it beside threads in front of the default `nice` (sched(7), "The nice value"). With slices longer than
-/// this, one that owes others a lock of the address space waits too long behind its like.
+/// an eighth of it beside threads in front of the default `nice` (sched(7), "The nice value"). With longer slices, one that
+/// owes others a lock of the address space waits too long behind its like.
 const BACKGROUND: Scheduling = Scheduling {
     nice: 19,
     slice: Duration::from_millis(3),

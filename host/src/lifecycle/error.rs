@@ -31,8 +31,8 @@ pub enum LifecycleError {
     /// A migration failed; nothing was applied.
     #[error("{0}")]
     Migration(String),
-    /// A database cannot be used at the moment.
-    #[error("a database cannot be used at the moment")]
+    /// A database or a folder of the host cannot be used at the moment.
+    #[error("the host's storage cannot be used at the moment")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The host failed.
     #[error("the host failed")]
@@ -65,7 +65,8 @@ impl From<LoadError> for LifecycleError {
                 }
                 CompileError::Worker(_) => Self::host(error),
             },
-            LoadError::Missing(_) | LoadError::Io(_) => Self::host(error),
+            LoadError::Io(_) => Self::Unavailable(error.into()),
+            LoadError::Missing(_) => Self::host(error),
         }
     }
 }

@@ -154,17 +154,83 @@ mod tests {
         assert!(error.contains("malformed at byte 0x"), "{error}");
     }
 
-    #[test]
-    fn components_nested_too_deep_are_refused() {
-        let mut component = COMPONENT.to_vec();
-        for _ in 0..MAX_DEPTH + 1 {
-            component = [
-                COMPONENT,
-                &[4, u8::try_from(component.len()).unwrap()],
-                &component,
-            ]
-            .concat();
+    /// LEB128.
+    fn number(mut value: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while value > 0x7f {
+            bytes.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
+            value >>= 7;
         }
-        assert!(matches!(scan(&component, "s"), Err(ScanError::TooComplex { .. })));
+        bytes.push(u8::try_from(value).unwrap());
+        bytes
+    }
+
+    fn section(id: u8, content: &[u8]) -> Vec<u8> {
+        [&[id], number(content.len()).as_slice(), content].concat()
+    }
+
+    /// A component around a core module with `count` functions of this code.
+    fn functions(count: usize, code: &[u8]) -> Vec<u8> {
+        let body = [number(code.len()), code.to_vec()].concat();
+        let types = section(1, &[1, 0x60, 0, 0]);
+        let declared = section(3, &[number(count), vec![0; count]].concat());
+        let code = section(10, &[number(count), body.repeat(count)].concat());
+        [
+            COMPONENT,
+            &section(1, &[MODULE, &types, &declared, &code].concat()),
+        ]
+        .concat()
+    }
+
+    /// Components within each other.
+    fn nested(depth: usize) -> Vec<u8> {
+        let mut component = COMPONENT.to_vec();
+        for _ in 0..depth {
+            component = [COMPONENT, &section(4, &component)].concat();
+        }
+        component
+    }
+
+    /// No locals, as many bytes in all, and the end.
+    fn code(bytes: usize) -> Vec<u8> {
+        let mut code = vec![1; bytes];
+        (code[0], code[bytes - 1]) = (0, 0x0b);
+        code
+    }
+
+    #[test]
+    fn each_bound_is_kept_to_the_one() {
+        let many = |id: u8, content: &[u8], count: u32| {
+            let sections = section(id, content).repeat(usize::try_from(count).unwrap());
+            [COMPONENT, &sections].concat()
+        };
+        let most_functions = usize::try_from(MAX_FUNCTIONS).unwrap();
+        for (allowed, beyond, what) in [
+            (
+                functions(most_functions, &[0, 0x0b]),
+                functions(most_functions + 1, &[0, 0x0b]),
+                "more than 100000 functions",
+            ),
+            (
+                functions(1, &code(MAX_FUNCTION_BYTES)),
+                functions(1, &code(MAX_FUNCTION_BYTES + 1)),
+                "a function of more than 1048576 bytes",
+            ),
+            (
+                many(1, MODULE, MAX_MODULES),
+                many(1, MODULE, MAX_MODULES + 1),
+                "more than 64 modules",
+            ),
+            (
+                many(4, COMPONENT, MAX_COMPONENTS),
+                many(4, COMPONENT, MAX_COMPONENTS + 1),
+                "more than 64 components",
+            ),
+            (nested(MAX_DEPTH), nested(MAX_DEPTH + 1), "nested deeper than 8"),
+        ] {
+            assert_eq!(scan(&allowed, "s"), Ok(None), "{what}");
+            let error = scan(&beyond, "s").unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
     }
 }
