@@ -54,6 +54,12 @@ impl From<DbError> for LifecycleError {
     }
 }
 
+impl From<std::io::Error> for LifecycleError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unavailable(error.into())
+    }
+}
+
 impl From<LoadError> for LifecycleError {
     fn from(error: LoadError) -> Self {
         match &error {

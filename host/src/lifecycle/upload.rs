@@ -56,10 +56,7 @@ impl Lifecycle {
 
     /// Bytes of the compiled code of a version, where it is there.
     pub async fn compiled_size(&self, digest: VersionDigest) -> Result<Option<u64>, LifecycleError> {
-        self.runtime
-            .compiled_size(digest)
-            .await
-            .map_err(LifecycleError::host)
+        Ok(self.runtime.compiled_size(digest).await?)
     }
 
     /// Writes the files and then the row. Where there is no row in the end, there are no files.
@@ -82,8 +79,11 @@ impl Lifecycle {
             }
             Err(error) => Err(error),
         };
-        if added.is_err() {
-            self.remove_files(version.digest).await?;
+        if added.is_err()
+            && let Err(error) = self.remove_files(version.digest).await
+        {
+            // The next start removes them. What the caller is to know is why the upload failed.
+            tracing::warn!(%error, version = %version.digest, "the files of a failed upload could not be removed");
         }
         added
     }
@@ -141,7 +141,7 @@ impl Lifecycle {
     /// The same, for who holds the lock of the files.
     async fn remove_files(&self, digest: VersionDigest) -> Result<(), LifecycleError> {
         if !self.db.is_digest_used(digest).await? {
-            self.runtime.remove(digest).await.map_err(LifecycleError::host)?;
+            self.runtime.remove(digest).await?;
         }
         Ok(())
     }
