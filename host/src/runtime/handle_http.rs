@@ -120,7 +120,7 @@ impl<K: Send + 'static, F: FnOnce(Invocation) + Send + 'static> Guest<K, F> {
     /// dropped and its invocation comes back.
     pub async fn run(self, background: &Handle) -> Finished {
         let course = self.course.clone();
-        let mut guest = Box::pin(self.to_the_end());
+        let mut guest = Box::pin(self.until_it_ends());
         let in_front = poll_fn(|context| {
             if course.is_in_background() {
                 return Poll::Ready(None);
@@ -144,7 +144,7 @@ impl<K: Send + 'static, F: FnOnce(Invocation) + Send + 'static> Guest<K, F> {
         }
     }
 
-    async fn to_the_end(mut self) -> Finished {
+    async fn until_it_ends(mut self) -> Finished {
         let (course, meter, wall) = (self.course.clone(), self.meter.clone(), self.wall);
         let clock = || match course.is_in_background() {
             true => PollClock::Thread,
