@@ -42,7 +42,7 @@ pub fn run(options: &Options) -> Result<Found> {
 fn plugins(options: &Options, generator: &Generator) -> Result<(Vec<Measured>, Vec<Value>)> {
     let span = Duration::from_secs(options.scaled(2, 6));
     let host = launch(options).start()?;
-    let recipe = subject::recipe()?;
+    let recipe = subject::orders()?;
     let (mut deployed, mut raw, mut bars) = (0, Vec::new(), Vec::new());
     let counts: &[usize] = options.scaled(&[1, 30], &[1, 100, 1_000, 10_000]);
     // One plugin is measured again beside each number of them, since machines change their pace.
@@ -97,7 +97,7 @@ fn plugins(options: &Options, generator: &Generator) -> Result<(Vec<Measured>, V
 fn tenants(options: &Options, generator: &Generator) -> Result<Vec<Value>> {
     let span = Duration::from_secs(options.scaled(2, 6));
     let host = launch(options).start()?;
-    let guest = subject::recipe()?.plugin("rows").guest();
+    let guest = subject::rows()?.plugin("rows").guest();
     let (mut made, mut raw) = (0, Vec::new());
     let counts: &[usize] = options.scaled(&[1, 10], &[1, 100, 1_000]);
     for count in counts {
