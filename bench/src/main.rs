@@ -2,6 +2,7 @@
 //! runs in turn, round by round, and what counts are the ratios of the rounds.
 
 mod growth;
+mod in_process;
 mod native;
 mod options;
 mod peers;
@@ -41,6 +42,7 @@ fn run(arguments: Vec<String>) -> Result<bool> {
     let mut raw = serde_json::Map::new();
     for part in &options.parts {
         let found = match part {
+            Part::InProcess => in_process::run(&options)?,
             Part::WholePath => whole_path::run(&options)?,
             Part::Growth => growth::run(&options)?,
             Part::Peers => peers::run(&options)?,

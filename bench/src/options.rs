@@ -9,13 +9,15 @@ Measures a host beside native baselines.
 
   --executable FILE  the host (target/release/mortise)
   --quick            a look in two minutes; no bar fails
-  --part whole-path  these parts: whole-path, growth, peers
+  --part LIST        these parts, with commas: in-process, whole-path, growth, peers
   --json FILE        keep the raw results
 ";
 
 /// A part of the measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// Without sockets, beside native functions.
+    InProcess,
     /// From socket to socket, beside bare axum.
     WholePath,
     /// Many plugins and many tenants.
@@ -34,11 +36,12 @@ pub struct Options {
 }
 
 impl Part {
-    const ALL: [Part; 3] = [Part::WholePath, Part::Growth, Part::Peers];
+    const ALL: [Part; 4] = [Part::InProcess, Part::WholePath, Part::Growth, Part::Peers];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
+            Part::InProcess => "in-process",
             Part::WholePath => "whole-path",
             Part::Growth => "growth",
             Part::Peers => "peers",

@@ -266,10 +266,19 @@ pub fn from_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
 pub async fn render(mut request: Request, next: Next) -> Response {
     let id = InvocationId::generate();
     request.extensions_mut().insert(id);
-    let mut response = match head::check(&request) {
+    let response = match head::check(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
+    rendered(response, id)
+}
+
+/// The response to a request that reaches no router.
+pub fn refused(problem: Problem) -> Response {
+    rendered(problem.into_response(), InvocationId::generate())
+}
+
+fn rendered(mut response: Response, id: InvocationId) -> Response {
     let id = id.to_string();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         log(&problem, &id);

@@ -22,7 +22,7 @@ cargo xtask <command>
   hostile  attack a host with the whole catalogue, and measure what its good tenants notice
          --quick (rows alone, in small)  --row B1,D4  --figure loops  --seed NUMBER  --json FILE  --list
   bench  measure a host beside native baselines
-         --quick (a look in two minutes)  --part whole-path,growth,peers  --json FILE
+         --quick (a look in two minutes)  --part in-process,whole-path,growth,peers  --json FILE
   lint   formatting, clippy, documentation and tidy, with warnings denied
   tidy   the rules of this repository that no other tool checks
   ci     test and lint

@@ -27,7 +27,7 @@ use crate::domain::units::{as_u64, microseconds};
 use crate::metrics::Ended;
 use crate::problem::{Code, Problem};
 use crate::routing::{MethodRoute, Pass, Standing};
-use crate::runtime::{Failure, Finished, Start};
+use crate::runtime::{Failure, Finished, Held, Start};
 use crate::server::body;
 
 /// When it may be worth to try again, where the host has no instance left.
@@ -153,7 +153,10 @@ pub async fn dispatch(
     let start = Start {
         lanes: &lanes.guests,
         stamina: &target.route.stamina,
-        kept: (instance, turn, admitted, counted),
+        held: Held {
+            turn: (turn, admitted, counted),
+            instance,
+        },
     };
     let finished = gateway
         .runtime

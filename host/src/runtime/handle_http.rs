@@ -61,18 +61,26 @@ pub enum Failure {
 }
 
 /// How an invocation is to run.
-pub struct Start<'a, K> {
+pub struct Start<'a, T, I> {
     /// The lanes of its tenant.
     pub lanes: &'a GuestLanes,
     /// How long the guests of its route run.
     pub stamina: &'a Arc<Stamina>,
-    /// What it holds until its instance is gone.
-    pub kept: K,
+    /// What it holds meanwhile.
+    pub held: Held<T, I>,
+}
+
+/// What an invocation holds.
+pub struct Held<T, I> {
+    /// Until it ends.
+    pub turn: T,
+    /// Until its instance is gone, a moment later.
+    pub instance: I,
 }
 
 /// A guest from its start to its end, with everything that is its own, so that it can move between threads. Dropped
 /// before its end, its invocation goes to `abandoned`.
-pub struct Guest<K, F: FnOnce(Invocation)> {
+pub struct Guest<T, I, F: FnOnce(Invocation)> {
     component: Arc<Loaded>,
     store: Option<Store<StoreData>>,
     course: Arc<Course>,
@@ -80,11 +88,12 @@ pub struct Guest<K, F: FnOnce(Invocation)> {
     request: http_types::Request,
     wall: Duration,
     abandoned: Option<F>,
-    /// Dropped after the store.
-    _kept: K,
+    _turn: T,
+    /// Given up after the store.
+    instance: Option<I>,
 }
 
-impl<K: Send + 'static, F: FnOnce(Invocation) + Send + 'static> Guest<K, F> {
+impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'static> Guest<T, I, F> {
     /// A guest that has not begun.
     pub fn new(
         component: Arc<Loaded>,
@@ -92,7 +101,7 @@ impl<K: Send + 'static, F: FnOnce(Invocation) + Send + 'static> Guest<K, F> {
         course: Course,
         invocation: Invocation,
         request: http_types::Request,
-        kept: K,
+        held: Held<T, I>,
         abandoned: F,
     ) -> Self {
         let (course, meter) = (Arc::new(course), Arc::new(Meter::new()));
@@ -112,7 +121,8 @@ impl<K: Send + 'static, F: FnOnce(Invocation) + Send + 'static> Guest<K, F> {
             request,
             wall,
             abandoned: Some(abandoned),
-            _kept: kept,
+            _turn: held.turn,
+            instance: Some(held.instance),
         }
     }
 
@@ -177,25 +187,30 @@ impl<K: Send + 'static, F: FnOnce(Invocation) + Send + 'static> Guest<K, F> {
 
     /// What became of it; `None` where its time was over first.
     fn finish(mut self, outcome: Option<Result<ResponseParts, Failure>>) -> Finished {
-        let store = self.store.take().expect("the store is taken out only here");
+        let mut store = self.store.take().expect("the store is taken out only here");
         let outcome = match outcome {
             None => Err(Failure::Timeout(store.data().limits().wall.0)),
             Some(Err(Failure::Trapped(_))) if store.data().was_refused_memory() => Err(Failure::Memory),
             Some(outcome) => outcome,
         };
-        Finished {
-            outcome,
-            invocation: self.ended(store),
-        }
+        let invocation = self.ended(&mut store);
+        let instance = self.instance.take();
+        // Its caller waits for the response, and nobody for this: giving an instance back takes about as long as a short
+        // guest runs. The task runs on this thread, after the response has gone.
+        tokio::spawn(async move {
+            drop(store);
+            drop(instance);
+        });
+        Finished { outcome, invocation }
     }
 }
 
-impl<K, F: FnOnce(Invocation)> Guest<K, F> {
+impl<T, I, F: FnOnce(Invocation)> Guest<T, I, F> {
     /// The invocation with what it used.
-    fn ended(&self, store: Store<StoreData>) -> Invocation {
-        let data = store.into_data();
+    fn ended(&self, store: &mut Store<StoreData>) -> Invocation {
+        let data = store.data_mut();
+        let mut invocation = data.end();
         let peak_memory = data.peak_memory();
-        let mut invocation = data.into_invocation();
         let busy = self.meter.busy();
         self.course.ended(busy);
         invocation.usage.cpu_us = microseconds(busy);
@@ -205,10 +220,12 @@ impl<K, F: FnOnce(Invocation)> Guest<K, F> {
     }
 }
 
-impl<K, F: FnOnce(Invocation)> Drop for Guest<K, F> {
+impl<T, I, F: FnOnce(Invocation)> Drop for Guest<T, I, F> {
     fn drop(&mut self) {
-        if let (Some(store), Some(abandoned)) = (self.store.take(), self.abandoned.take()) {
-            abandoned(self.ended(store));
+        if let (Some(mut store), Some(abandoned)) = (self.store.take(), self.abandoned.take()) {
+            let invocation = self.ended(&mut store);
+            drop(store);
+            abandoned(invocation);
         }
     }
 }

@@ -14,12 +14,13 @@ mod scan;
 mod stamina;
 mod store;
 mod ticker;
+mod wasi;
 
 pub use compile::{CompileError, CompileLimits};
 pub use component_cache::{LoadError, Loaded};
 pub use course::GuestLanes;
 pub use files::ComponentFiles;
-pub use handle_http::{Failure, Finished, ResponseParts, Start};
+pub use handle_http::{Failure, Finished, Held, ResponseParts, Start};
 pub use scan::{ScanError, scan};
 pub use stamina::Stamina;
 
@@ -200,23 +201,26 @@ impl Runtime {
 
     /// Runs the HTTP handler of a component in a fresh instance, in the turns of its tenant. Where the caller goes away
     /// and this future is dropped, the invocation as far as it came goes to `abandoned`.
-    pub async fn handle_http<K: Send + 'static>(
+    pub async fn handle_http<T: Send + 'static, I: Send + 'static>(
         &self,
         component: Arc<Loaded>,
-        start: Start<'_, K>,
+        start: Start<'_, T, I>,
         invocation: Invocation,
         request: http_types::Request,
         abandoned: impl FnOnce(Invocation) + Send + 'static,
     ) -> Finished {
         let course = self.turns.course(start.lanes, start.stamina);
-        let kept = (start.kept, self.guests.hold());
+        let held = Held {
+            turn: start.held.turn,
+            instance: (start.held.instance, self.guests.hold()),
+        };
         let guest = Guest::new(
             component,
             self.services.clone(),
             course,
             invocation,
             request,
-            kept,
+            held,
             abandoned,
         );
         guest.run(&self.background).await

@@ -20,6 +20,7 @@ use super::connections::Place;
 use super::head;
 use super::receiving::{Meter, Receiving, ReceivingBody};
 use super::sending::Sending;
+use crate::problem;
 
 /// What is read of a head. `head.rs` refuses one of half as much with a problem; beyond this, the answer has no body.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -108,7 +109,10 @@ async fn respond(
         // Nobody asks for the body of the response.
         ticket.done();
     }
-    let response = router.oneshot(request).await?;
+    let response = match head::check_host(&request) {
+        Ok(()) => router.oneshot(request).await?,
+        Err(problem) => problem::refused(problem),
+    };
     Ok(response.map(|body| Sending::new(body, ticket)))
 }
 

@@ -4,7 +4,8 @@
 //! a little too much learns what it was.
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::http::header::{CONNECTION, HOST};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 
 use crate::problem::{Code, Problem};
 
@@ -36,6 +37,24 @@ pub fn check(request: &Request) -> Result<(), Problem> {
         return Err(Problem::new(Code::HeadersTooLarge, detail));
     }
     Ok(())
+}
+
+/// Refuses a request by HTTP/1.1 that names no host, or more than one: what stands between the caller and this host may have
+/// read another one of them (RFC 9112, 3.2).
+pub fn check_host(request: &Request) -> Result<(), Problem> {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    match hosts {
+        _ if request.version() != Version::HTTP_11 => Ok(()),
+        1 => Ok(()),
+        _ => {
+            let problem = Problem::new(
+                Code::InvalidRequest,
+                "a request names its host in one `host` field",
+            );
+            // What follows on this connection may be the rest of what somebody else read in another way.
+            Err(problem.header(CONNECTION, HeaderValue::from_static("close")))
+        }
+    }
 }
 
 fn uri_size(uri: &Uri) -> usize {

@@ -193,6 +193,32 @@ fn what_is_not_quite_http_is_refused() {
 }
 
 #[test]
+fn a_request_names_its_host_once() {
+    let (host, _folder) = patient();
+    for listener in [host.public, host.admin] {
+        let answer = |fields: &str, version: &str| {
+            let mut wire = Wire::connect(listener).unwrap();
+            wire.send(format!(
+                "GET /-/healthz {version}\r\n{fields}connection: close\r\n\r\n"
+            ));
+            wire.rest()
+        };
+        for fields in ["", "host: x\r\nhost: x\r\n", "host: x\r\nhost: y\r\n"] {
+            let answer = answer(fields, "HTTP/1.1");
+            assert!(
+                answer.starts_with("HTTP/1.1 400") && answer.contains("\"invalid-request\""),
+                "{fields:?}: {answer}"
+            );
+            assert!(answer.contains("x-request-id: "), "{fields:?}: {answer}");
+        }
+        for (fields, version) in [("host: x\r\n", "HTTP/1.1"), ("", "HTTP/1.0")] {
+            let answer = answer(fields, version);
+            assert!(!answer.contains(" 400 "), "{version} {fields:?}: {answer}");
+        }
+    }
+}
+
+#[test]
 fn a_chunk_has_one_size_or_ends_the_connection() {
     let (host, _folder) = patient();
     for chunks in [

@@ -162,8 +162,10 @@ impl HttpClients {
 
     /// Closes the idle connections of a tenant and forgets its circuits.
     pub fn forget_tenant(&self, tenant: TenantId) {
-        self.tenants.invalidate(&tenant);
-        // The cache drops what was removed when it tidies up, which may be never on a quiet host.
+        // The cache drops what was removed when it tidies up, and that at some time after.
+        if let Some(client) = self.tenants.remove(&tenant) {
+            client.pool.clear();
+        }
         self.tenants.run_pending_tasks();
     }
 

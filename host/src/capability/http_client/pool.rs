@@ -78,6 +78,12 @@ impl Pool {
             tokio::spawn(sweep(self.myself.clone()));
         }
     }
+
+    /// Closes all that wait.
+    pub fn clear(&self) {
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.idle.clear();
+    }
 }
 
 impl Idle {

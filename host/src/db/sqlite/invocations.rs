@@ -1,14 +1,15 @@
 //! Invocations and usage in SQLite.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, QueryBuilder, SqlSafeStr as _, SqlStr, Sqlite, SqliteConnection};
 
-use super::{ROWS, SqliteRepository, kept, log_lines, row, unavailable, usage};
+use super::{ROWS, SqliteRepository, kept, log_lines, or_taken, row, unavailable, usage};
 use crate::db::{DbError, Entry, InvocationFilter, Invocations, Kept, Page, UsageSum};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, TenantId};
@@ -26,22 +27,15 @@ impl Invocations for SqliteRepository {
             .iter()
             .filter(|entry| tenants.contains(&entry.record.tenant))
             .collect();
-        let known = known(&mut transaction, &entries).await?;
-        let new: Vec<&Entry> = entries
-            .into_iter()
-            .filter(|entry| !known.contains(&entry.record.id))
-            .collect();
-        insert(&mut transaction, &new).await?;
-        log_lines::insert(&mut transaction, &new).await?;
+        let new = insert_new(&mut transaction, &entries).await?;
+        let log_bytes = log_lines::insert(&mut transaction, &new).await?;
 
         let mut sums: BTreeMap<(TenantId, &PluginName, i64), UsageSum> = BTreeMap::new();
         let mut added: BTreeMap<TenantId, Kept> = BTreeMap::new();
-        for Entry { record, log_lines } in &new {
+        for (Entry { record, .. }, log_bytes) in new.iter().zip(log_bytes) {
             let added = added.entry(record.tenant).or_default();
             added.records += 1;
-            for line in log_lines {
-                added.log_bytes += log_lines::bytes(line)?;
-            }
+            added.log_bytes += log_bytes;
             let hour = record.started_at.0.div_euclid(HOUR_MS) * HOUR_MS;
             sums.entry((record.tenant, &record.plugin, hour))
                 .or_insert_with(|| UsageSum::none(record.plugin.clone()))
@@ -136,8 +130,18 @@ async fn existing_tenants(
     entries: &[Entry],
 ) -> Result<BTreeSet<TenantId>, DbError> {
     let tenants: BTreeSet<TenantId> = entries.iter().map(|entry| entry.record.tenant).collect();
-    let tenants: Vec<TenantId> = tenants.into_iter().collect();
-    existing(connection, "SELECT id FROM tenants WHERE id IN (", &tenants).await
+    let mut existing = BTreeSet::new();
+    for tenant in tenants {
+        let row = sqlx::query("SELECT 1 FROM tenants WHERE id = $1")
+            .bind(tenant.to_string())
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(unavailable)?;
+        if row.is_some() {
+            existing.insert(tenant);
+        }
+    }
+    Ok(existing)
 }
 
 /// Those of these entries that are stored already: a batch is tried again where nobody knows whether it was written.
@@ -145,72 +149,89 @@ async fn known(
     connection: &mut SqliteConnection,
     entries: &[&Entry],
 ) -> Result<BTreeSet<InvocationId>, DbError> {
-    let ids: Vec<InvocationId> = entries.iter().map(|entry| entry.record.id).collect();
-    existing(connection, "SELECT id FROM invocations WHERE id IN (", &ids).await
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT id FROM invocations WHERE (tenant, id) IN (VALUES ");
+    let mut list = query.separated(", ");
+    for Entry { record, .. } in entries {
+        list.push("(").push_bind_unseparated(record.tenant.to_string());
+        list.push_unseparated(", ")
+            .push_bind_unseparated(record.id.to_string())
+            .push_unseparated(")");
+    }
+    query.push(")");
+    let rows = query.build().persistent(false).fetch_all(connection).await;
+    let rows = rows.map_err(unavailable)?;
+    rows.iter().map(|row| row::parsed(row, "id")).collect()
 }
 
-/// Those of `ids` that a query finds, which is given as far as the list of them.
-async fn existing<T>(
+/// Adds those invocations that are not there yet, and gives them back. They all are but where a batch is tried again, so
+/// that nobody looks before one turns out to be there.
+async fn insert_new<'a>(
     connection: &mut SqliteConnection,
-    query: &'static str,
-    ids: &[T],
-) -> Result<BTreeSet<T>, DbError>
-where
-    T: std::str::FromStr<Err: std::fmt::Display> + std::fmt::Display + Ord,
-{
-    let mut existing = BTreeSet::new();
-    for some in ids.chunks(ROWS) {
-        let mut query = QueryBuilder::<Sqlite>::new(query);
-        let mut list = query.separated(", ");
-        for id in some {
-            list.push_bind(id.to_string());
-        }
-        query.push(")");
-        let query = query.build().persistent(some.len() == ROWS);
-        for row in query.fetch_all(&mut *connection).await.map_err(unavailable)? {
-            existing.insert(row::parsed(&row, "id")?);
+    entries: &[&'a Entry],
+) -> Result<Vec<&'a Entry>, DbError> {
+    let mut new = Vec::with_capacity(entries.len());
+    for some in entries.chunks(ROWS) {
+        match insert(connection, some).await {
+            Ok(()) => new.extend(some),
+            // The statement added nothing; the transaction goes on.
+            Err(DbError::Taken(_)) => {
+                let known = known(connection, some).await?;
+                let is_new = |entry: &&&Entry| !known.contains(&entry.record.id);
+                let rest: Vec<&Entry> = some.iter().filter(is_new).copied().collect();
+                insert(connection, &rest).await?;
+                new.extend(rest);
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(existing)
+    Ok(new)
 }
 
-/// Adds invocations, many with each statement: a statement is handed to the thread of the database, and that costs more
-/// than a row does.
+/// Adds invocations with one statement: it is handed to the thread of the database, and that costs more than a row does.
 async fn insert(connection: &mut SqliteConnection, entries: &[&Entry]) -> Result<(), DbError> {
-    for some in entries.chunks(ROWS) {
-        let mut rows = Vec::with_capacity(some.len());
-        for Entry { record, .. } in some {
-            let blame = record.blame.map(|blame| word(&blame, "invocations.blame"));
-            rows.push((
-                record,
-                word(&record.trigger, "invocations.trigger_kind")?,
-                blame.transpose()?,
-                consumed(&record.usage)?,
-            ));
-        }
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO invocations (id, tenant, plugin, version, trigger_kind, method, route, status, code, blame, \
-             principal, started_at, consumed) ",
-        );
-        query.push_values(rows, |mut row, (record, trigger, blame, consumed)| {
-            row.push_bind(record.id.to_string())
-                .push_bind(record.tenant.to_string())
-                .push_bind(record.plugin.as_str())
-                .push_bind(record.version.to_string())
-                .push_bind(trigger)
-                .push_bind(record.method.as_str())
-                .push_bind(record.route.as_str())
-                .push_bind(i64::from(record.status))
-                .push_bind(record.code)
-                .push_bind(blame)
-                .push_bind(record.principal.as_deref())
-                .push_bind(record.started_at.0)
-                .push_bind(consumed);
-        });
-        let query = query.build().persistent(some.len() == ROWS);
-        query.execute(&mut *connection).await.map_err(unavailable)?;
+    if entries.is_empty() {
+        return Ok(());
     }
+    let statement = match entries.len() {
+        ROWS => FULL_INSERT.clone(),
+        rows => AssertSqlSafe(insert_of(rows)).into_sql_str(),
+    };
+    let mut query = sqlx::query(statement).persistent(entries.len() == ROWS);
+    for Entry { record, .. } in entries {
+        let blame = record.blame.map(|blame| word(&blame, "invocations.blame"));
+        query = query
+            .bind(record.tenant.to_string())
+            .bind(record.id.to_string())
+            .bind(record.plugin.as_str())
+            .bind(record.version.to_string())
+            .bind(word(&record.trigger, "invocations.trigger_kind")?)
+            .bind(record.method.as_str())
+            .bind(record.route.as_str())
+            .bind(i64::from(record.status))
+            .bind(record.code)
+            .bind(blame.transpose()?)
+            .bind(record.principal.as_deref())
+            .bind(record.started_at.0)
+            .bind(consumed(&record.usage)?);
+    }
+    query
+        .execute(&mut *connection)
+        .await
+        .map_err(or_taken("invocation"))?;
     Ok(())
+}
+
+/// The statement for as many rows as one takes, which is long.
+static FULL_INSERT: LazyLock<SqlStr> = LazyLock::new(|| AssertSqlSafe(insert_of(ROWS)).into_sql_str());
+
+/// The statement for so many rows. Nothing but their number is in it.
+fn insert_of(rows: usize) -> String {
+    let row = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    format!(
+        "INSERT INTO invocations (tenant, id, plugin, version, trigger_kind, method, route, status, code, blame, \
+         principal, started_at, consumed) VALUES {}",
+        vec![row; rows].join(", ")
+    )
 }
 
 /// What was consumed, without what was not: most records are of invocations that used little.

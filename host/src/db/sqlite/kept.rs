@@ -2,8 +2,6 @@
 //!
 //! The counts change in the transaction that changes the rows, so that they are as true as the rows are.
 
-use std::collections::BTreeMap;
-
 use sqlx::sqlite::SqliteRow;
 use sqlx::{SqliteConnection, SqlitePool};
 
@@ -13,7 +11,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
 use crate::domain::units::as_u64;
 
-/// Rows of each kind that one round of pruning deletes, so that it does not keep other writers waiting.
+/// Rows that one round of pruning deletes, of each kind, so that it does not keep other writers waiting.
 const PRUNED_AT_ONCE: u32 = 5_000;
 
 /// What is kept of a tenant.
@@ -46,41 +44,85 @@ pub(super) async fn add(
     from_row(&row)
 }
 
-/// Deletes what is older than `before`, and gives back how many rows went.
+/// Deletes what is older than `before`, as far as one round goes, and gives back how many rows went.
 pub(super) async fn prune_before(
     connection: &mut SqliteConnection,
     before: Timestamp,
 ) -> Result<u64, DbError> {
-    let lines = sqlx::query(
-        "DELETE FROM log_lines WHERE (tenant, invocation, position) IN \
-         (SELECT tenant, invocation, position FROM log_lines WHERE at < $1 LIMIT $2) \
-         RETURNING tenant, 0 AS records, octet_length(message) + octet_length(fields) + 200 AS log_bytes",
+    let tenants = sqlx::query("SELECT tenant FROM kept WHERE records > 0 OR log_bytes > 0")
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(unavailable)?;
+    let mut rows = 0;
+    for row in &tenants {
+        let left = u64::from(PRUNED_AT_ONCE).saturating_sub(rows);
+        if left == 0 {
+            break;
+        }
+        let tenant: TenantId = row::parsed(row, "tenant")?;
+        let lines = delete_lines_before(connection, tenant, before, left).await?;
+        let records = delete_records_before(connection, tenant, before, left).await?;
+        rows += as_u64(lines.len()) + records;
+        let gone = Kept {
+            records,
+            log_bytes: lines.iter().sum(),
+        };
+        if gone != Kept::default() {
+            subtract(connection, tenant, gone).await?;
+        }
+    }
+    Ok(rows)
+}
+
+/// Deletes so many of the lines of before `before`, and gives back the bytes of each.
+async fn delete_lines_before(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    before: Timestamp,
+    most: u64,
+) -> Result<Vec<u64>, DbError> {
+    let deleted = sqlx::query(
+        "DELETE FROM log_lines WHERE rowid IN \
+         (SELECT rowid FROM log_lines WHERE tenant = $1 AND at < $2 ORDER BY at LIMIT $3) \
+         RETURNING octet_length(message) + octet_length(fields) + 200 AS bytes",
     )
+    .bind(tenant.to_string())
     .bind(before.0)
-    .bind(PRUNED_AT_ONCE)
-    .fetch_all(&mut *connection)
+    .bind(row::to_integer(most))
+    .fetch_all(connection)
     .await
     .map_err(unavailable)?;
-    let invocations = sqlx::query(
-        "DELETE FROM invocations WHERE id IN (SELECT id FROM invocations WHERE started_at < $1 LIMIT $2) \
-         RETURNING tenant, 1 AS records, 0 AS log_bytes",
+    deleted.iter().map(|line| row::number(line, "bytes")).collect()
+}
+
+/// Deletes so many of the records of before `before`. By their ids they stand in the order of their times, so that a
+/// tenant whose first one is younger has none to give.
+async fn delete_records_before(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    before: Timestamp,
+    most: u64,
+) -> Result<u64, DbError> {
+    let first = sqlx::query("SELECT started_at FROM invocations WHERE tenant = $1 ORDER BY id LIMIT 1")
+        .bind(tenant.to_string())
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(unavailable)?;
+    match first {
+        Some(first) if row::timestamp(&first, "started_at")? < before => {}
+        _ => return Ok(0),
+    }
+    let deleted = sqlx::query(
+        "DELETE FROM invocations WHERE tenant = $1 AND id IN (SELECT id FROM \
+         (SELECT id, started_at FROM invocations WHERE tenant = $1 ORDER BY id LIMIT $3) WHERE started_at < $2)",
     )
+    .bind(tenant.to_string())
     .bind(before.0)
-    .bind(PRUNED_AT_ONCE)
-    .fetch_all(&mut *connection)
+    .bind(row::to_integer(most))
+    .execute(connection)
     .await
     .map_err(unavailable)?;
-    let mut gone: BTreeMap<TenantId, Kept> = BTreeMap::new();
-    for row in lines.iter().chain(&invocations) {
-        let of_row = from_row(row)?;
-        let gone = gone.entry(row::parsed(row, "tenant")?).or_default();
-        gone.records += of_row.records;
-        gone.log_bytes += of_row.log_bytes;
-    }
-    for (tenant, gone) in gone {
-        subtract(connection, tenant, gone).await?;
-    }
-    Ok(as_u64(lines.len() + invocations.len()))
+    Ok(deleted.rows_affected())
 }
 
 /// Deletes the oldest of what a tenant has beyond `most`, and gives back what is kept then.
@@ -109,7 +151,8 @@ async fn delete_records(
         return Ok(0);
     }
     let deleted = sqlx::query(
-        "DELETE FROM invocations WHERE id IN (SELECT id FROM invocations WHERE tenant = $1 ORDER BY id LIMIT $2)",
+        "DELETE FROM invocations WHERE tenant = $1 AND id IN \
+         (SELECT id FROM invocations WHERE tenant = $1 ORDER BY id LIMIT $2)",
     )
     .bind(tenant.to_string())
     .bind(row::to_integer(records.min(PRUNED_AT_ONCE.into())))

@@ -54,21 +54,23 @@ impl LogLines for SqliteRepository {
 /// `kept.rs` and the migration that made its table count the same.
 const AROUND: usize = 200;
 
-/// What a line counts for, in bytes.
-pub(super) fn bytes(line: &LogLine) -> Result<u64, DbError> {
-    Ok(as_u64(line.message.len() + fields(line)?.len() + AROUND))
-}
-
-/// Adds the lines of new invocations, many with each statement.
-pub(super) async fn insert(connection: &mut SqliteConnection, entries: &[&Entry]) -> Result<(), DbError> {
-    let lines: Vec<(usize, &LogLine)> = entries
-        .iter()
-        .flat_map(|entry| entry.log_lines.iter().enumerate())
-        .collect();
+/// Adds the lines of new invocations, many with each statement. Gives back what those of each entry count for, in bytes.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    entries: &[&Entry],
+) -> Result<Vec<u64>, DbError> {
+    let mut bytes = vec![0; entries.len()];
+    let mut lines: Vec<(usize, usize, &LogLine)> = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let of_entry = entry.log_lines.iter().enumerate();
+        lines.extend(of_entry.map(|(position, line)| (index, position, line)));
+    }
     for some in lines.chunks(ROWS) {
         let mut rows = Vec::with_capacity(some.len());
-        for (position, line) in some {
-            rows.push((*position, *line, fields(line)?));
+        for (index, position, line) in some {
+            let fields = row::to_json(&line.fields, "log_lines.fields")?;
+            bytes[*index] += as_u64(line.message.len() + fields.len() + AROUND);
+            rows.push((*position, *line, fields));
         }
         let mut query = QueryBuilder::<Sqlite>::new(
             "INSERT INTO log_lines (tenant, invocation, position, plugin, at, level, message, fields) ",
@@ -86,11 +88,7 @@ pub(super) async fn insert(connection: &mut SqliteConnection, entries: &[&Entry]
         let query = query.build().persistent(some.len() == ROWS);
         query.execute(&mut *connection).await.map_err(unavailable)?;
     }
-    Ok(())
-}
-
-fn fields(line: &LogLine) -> Result<String, DbError> {
-    row::to_json(&line.fields, "log_lines.fields")
+    Ok(bytes)
 }
 
 /// A level as a number, so that the database can compare. Stored: the order must not change.

@@ -1,0 +1,171 @@
+//! One invocation in process, without sockets: what a fresh sandbox costs beside the same work as a native function, and
+//! what each host call costs beside the same operation done natively.
+
+mod native;
+mod sandbox;
+mod stopwatch;
+
+use std::future::Future;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use moka::sync::Cache;
+use serde_json::{Value, json};
+use sqlx::SqlitePool;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::options::Options;
+use crate::say;
+use crate::series::Series;
+use crate::subject::{Found, ORDER};
+use sandbox::{Sandbox, request};
+use stopwatch::Stopwatch;
+
+/// Host calls of one invocation, so that little of what the invocation costs is in the figure for one of them.
+const CALLS: u32 = 100;
+
+/// What is measured, and what it is compared with.
+const SUBJECTS: [(&str, Option<&str>); 12] = [
+    ("native function", None),
+    ("fresh sandbox", Some("native function")),
+    ("log", None),
+    ("config", None),
+    ("moka get", None),
+    ("cache-get", Some("moka get")),
+    ("moka insert", None),
+    ("cache-set", Some("moka insert")),
+    ("sqlx select", None),
+    ("select", Some("sqlx select")),
+    ("sqlx transaction", None),
+    ("transaction", Some("sqlx transaction")),
+];
+
+/// Measures it.
+pub fn run(options: &Options) -> Result<Found> {
+    let bench = Bench::open(options)?;
+    let mut stopwatch = Stopwatch::new(Duration::from_millis(options.scaled(200, 1_000)))?;
+    let mut samples = vec![Series::default(); SUBJECTS.len()];
+    for _ in 0..options.scaled(1, 5) {
+        for ((name, _), samples) in SUBJECTS.iter().zip(&mut samples) {
+            samples.push(bench.time(&mut stopwatch, name)?);
+        }
+    }
+    say("in process, microseconds each:\n");
+    let raw = SUBJECTS.iter().zip(&samples).map(|((name, baseline), mine)| {
+        let place = |name: &str| SUBJECTS.iter().position(|(subject, _)| *subject == name);
+        let ratio = baseline.and_then(place).map(|place| mine.over(&samples[place]));
+        report(name, mine, *baseline, ratio)
+    });
+    Ok(Found {
+        raw: raw.collect(),
+        bars: Vec::new(),
+    })
+}
+
+/// A line of the table, and the samples.
+fn report(name: &str, samples: &Series, baseline: Option<&str>, ratio: Option<Series>) -> Value {
+    let (least, most) = samples.spread();
+    let compared = match (baseline, &ratio) {
+        (Some(baseline), Some(ratio)) => format!("  {:.1} × {baseline}", ratio.median()),
+        _ => String::new(),
+    };
+    say(&format!(
+        "  {name:<18} {:>8.2} ({least:.2} to {most:.2}){compared}\n",
+        samples.median()
+    ));
+    json!({ "name": name, "microseconds": samples, "baseline": baseline, "ratio": ratio })
+}
+
+/// Everything that is timed.
+struct Bench {
+    threads: Runtime,
+    sandbox: Sandbox,
+    cache: Cache<String, String>,
+    database: SqlitePool,
+    _folder: TempDir,
+}
+
+impl Bench {
+    fn open(options: &Options) -> Result<Self> {
+        let threads = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let folder = TempDir::with_prefix("mortise-bench-")?;
+        Ok(Self {
+            sandbox: threads.block_on(Sandbox::open(options))?,
+            cache: native::cache(),
+            database: threads.block_on(native::database(folder.path()))?,
+            threads,
+            _folder: folder,
+        })
+    }
+
+    /// Microseconds of one `name`.
+    fn time(&self, stopwatch: &mut Stopwatch, name: &str) -> Result<f64> {
+        match name {
+            "native function" => {
+                stopwatch.time(name, |times| repeated(times, || native::order(black_box(ORDER))))
+            }
+            "fresh sandbox" => {
+                let order = request("/orders", "/orders", &[], Some(ORDER));
+                self.awaited(stopwatch, name, || self.sandbox.invoke(order.clone()))
+            }
+            "moka get" => stopwatch.time(name, |times| {
+                repeated(times, || Ok(self.cache.get(black_box("greeting"))))
+            }),
+            "moka insert" => stopwatch.time(name, |times| {
+                repeated(times, || {
+                    self.cache
+                        .insert("greeting".to_owned(), "good morning".to_owned());
+                    Ok(())
+                })
+            }),
+            "sqlx select" => self.awaited(stopwatch, name, || native::select(&self.database)),
+            "sqlx transaction" => self.awaited(stopwatch, name, || native::transaction(&self.database)),
+            call => {
+                let none = self.invocation_with(stopwatch, call, 0)?;
+                let many = self.invocation_with(stopwatch, call, CALLS)?;
+                Ok((many - none) / f64::from(CALLS))
+            }
+        }
+    }
+
+    /// Microseconds of an invocation that makes so many host calls.
+    fn invocation_with(&self, stopwatch: &mut Stopwatch, call: &str, times: u32) -> Result<f64> {
+        let text = times.to_string();
+        let path = format!("/calls/{call}/{times}");
+        let params = [("call", call), ("times", text.as_str())];
+        let calls = request("/calls/{call}/{times}", &path, &params, None);
+        self.awaited(stopwatch, &format!("{call} {times}"), || {
+            self.sandbox.invoke(calls.clone())
+        })
+    }
+
+    fn awaited<T, F: Future<Output = Result<T>>>(
+        &self,
+        stopwatch: &mut Stopwatch,
+        name: &str,
+        operation: impl Fn() -> F,
+    ) -> Result<f64> {
+        stopwatch.time(name, |times| {
+            self.threads.block_on(async {
+                let since = Instant::now();
+                for _ in 0..times {
+                    black_box(operation().await?);
+                }
+                Ok(since.elapsed())
+            })
+        })
+    }
+}
+
+fn repeated<T>(times: u64, operation: impl Fn() -> Result<T>) -> Result<Duration> {
+    let since = Instant::now();
+    for _ in 0..times {
+        black_box(operation()?);
+    }
+    Ok(since.elapsed())
+}

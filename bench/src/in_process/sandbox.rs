@@ -1,0 +1,191 @@
+//! The runtime of a host and what its plugins can do, without gateway and sockets, with the plugin of the benchmarks in it.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use mortise::capability::bindings::http_types::{Request, Response};
+use mortise::capability::cache::Caches;
+use mortise::capability::content::content_of;
+use mortise::capability::database::Databases;
+use mortise::capability::http_client::{HttpClientConfig, HttpClients};
+use mortise::capability::{ActiveVersion, Invocation, Services};
+use mortise::domain::clock::{SharedClock, SystemClock};
+use mortise::domain::grant::Grants;
+use mortise::domain::id::{InvocationId, TenantId};
+use mortise::domain::invocation::{Trigger, Usage};
+use mortise::domain::limits::Limits;
+use mortise::domain::migration::Migration;
+use mortise::domain::units::{ByteSize, Span};
+use mortise::runtime::{CompileLimits, GuestLanes, Held, Loaded, Runtime, RuntimeSettings, Stamina, Start};
+use mortise::vault::{HostKey, Vault};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Handle, Runtime as Threads};
+use tokio::time::Instant;
+
+use crate::native::NOTES;
+use crate::options::Options;
+
+/// Instances and threads: one is used at a time.
+const INSTANCES: u32 = 16;
+const THREADS: usize = 2;
+
+/// Host calls that one invocation may make here, so that many of them can be counted against one invocation.
+const HOST_CALLS: u32 = 100_000;
+
+/// A runtime with one plugin of one tenant.
+pub struct Sandbox {
+    runtime: Runtime,
+    component: Arc<Loaded>,
+    active: Arc<ActiveVersion>,
+    lanes: GuestLanes,
+    stamina: Arc<Stamina>,
+    clock: SharedClock,
+    _folder: TempDir,
+    _background: Background,
+}
+
+/// The threads in the background. They are left alone when they go.
+struct Background(Option<Threads>);
+
+impl Sandbox {
+    /// Compiles and loads the plugin, and makes its table.
+    pub async fn open(options: &Options) -> Result<Self> {
+        let folder = TempDir::with_prefix("mortise-bench-")?;
+        let clock: SharedClock = Arc::new(SystemClock);
+        let background = Background(Some(Builder::new_multi_thread().enable_all().build()?));
+        let key = HostKey::load_or_create(&folder.path().join("host.key"))?;
+        let services = Services {
+            caches: Arc::new(Caches::new(clock.clone())),
+            databases: Arc::new(Databases::new(
+                folder.path().join("databases"),
+                background.handle(),
+                clock.clone(),
+            )?),
+            http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock.clone())?),
+            vault: Arc::new(Vault::new(&key)),
+        };
+        let settings = RuntimeSettings {
+            folder: folder.path().to_owned(),
+            worker: options.executable.clone(),
+            instances: INSTANCES,
+            threads: THREADS,
+            background: background.handle(),
+            ceiling: Limits::ceiling(),
+            compile: CompileLimits::default(),
+            loaded_bytes: ByteSize::mib(256),
+        };
+        let runtime = Runtime::start(settings, &key, services.clone())?;
+        let bytes = std::fs::read(test_artifacts::BENCH_PLUGIN)?;
+        let digest = runtime.take_in(bytes.into(), ByteSize::mib(64)).await?;
+        let limits = Limits {
+            host_calls: HOST_CALLS,
+            sql_statements: HOST_CALLS,
+            sql_rows: HOST_CALLS,
+            log_lines: HOST_CALLS,
+            log_bytes: ByteSize::mib(64),
+            cpu: Span::s(60),
+            wall: Span::s(60),
+            ..Limits::default()
+        };
+        let active = ActiveVersion {
+            tenant: TenantId::generate(),
+            tenant_name: "bench".parse()?,
+            plugin: "bench".parse()?,
+            digest,
+            version: "1.0.0".to_owned(),
+            limits: Arc::new(limits),
+            grants: Arc::new(Grants {
+                database: true,
+                ..Grants::default()
+            }),
+            config: Arc::new([("colour".to_owned(), "green".to_owned())].into()),
+            secrets: Arc::default(),
+        };
+        let notes = Migration::parse("0001_notes.sql", NOTES)?;
+        let databases = &services.databases;
+        databases
+            .migrate(active.tenant, &active.plugin, &active.limits, &[notes])
+            .await?;
+        let component = runtime.load(digest).await?;
+        Ok(Self {
+            runtime,
+            component,
+            active: Arc::new(active),
+            lanes: GuestLanes::new(1),
+            stamina: Arc::default(),
+            clock,
+            _folder: folder,
+            _background: background,
+        })
+    }
+
+    /// Runs the plugin once, in a fresh instance.
+    pub async fn invoke(&self, request: Request) -> Result<Response> {
+        let invocation = Invocation {
+            id: InvocationId::generate(),
+            active: self.active.clone(),
+            trigger: Trigger::Http,
+            principal: None,
+            call_depth: 0,
+            traceparent: None,
+            started_at: self.clock.now(),
+            deadline: Instant::now() + self.active.limits.wall.0,
+            clock: self.clock.clone(),
+            usage: Usage::default(),
+            held: 0,
+            log_lines: Vec::new(),
+            revealed: Vec::new(),
+        };
+        let start = Start {
+            lanes: &self.lanes,
+            stamina: &self.stamina,
+            held: Held {
+                turn: (),
+                instance: (),
+            },
+        };
+        let finished = self
+            .runtime
+            .handle_http(self.component.clone(), start, invocation, request, drop)
+            .await;
+        let response = finished.outcome.context("the plugin answers")?;
+        ensure!(response.status < 300, "the plugin answers {}", response.status);
+        Ok(response)
+    }
+}
+
+impl Background {
+    fn handle(&self) -> Handle {
+        let threads = self.0.as_ref().expect("they are taken only when this is dropped");
+        threads.handle().clone()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(threads) = self.0.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+/// A request as the gateway makes it, with five headers.
+pub fn request(route: &str, path: &str, params: &[(&str, &str)], body: Option<&str>) -> Request {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let headers = [
+        ("host", "127.0.0.1:8080"),
+        ("user-agent", "bench"),
+        ("accept", "application/json"),
+        ("content-type", "application/json"),
+        ("content-length", "75"),
+    ];
+    Request {
+        method: "POST".to_owned(),
+        route: route.to_owned(),
+        path: path.to_owned(),
+        query: None,
+        params: params.iter().map(owned).collect(),
+        headers: headers.iter().map(owned).collect(),
+        body: body.map(|body| content_of(Some("application/json"), body.as_bytes().to_vec())),
+    }
+}
