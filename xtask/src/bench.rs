@@ -9,7 +9,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let mut steps = Steps::new(3);
     steps.step("looking at the toolchain", prepare)?;
     let built = steps.step(
-        "building the host for use (the first time takes some minutes)",
+        "building the host for use (the first time takes a quarter of an hour)",
         || build(Profile::Release),
     )?;
     steps.step("measuring the host", || built.run("bench", arguments))

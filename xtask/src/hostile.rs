@@ -13,7 +13,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let (what, profile) = match quick {
         true => ("building the host and its attackers", Profile::Dev),
         false => (
-            "building the host and its attackers for use (the first time takes some minutes)",
+            "building the host and its attackers for use (the first time takes a quarter of an hour)",
             Profile::Release,
         ),
     };

@@ -80,7 +80,7 @@ fn report(name: &str, samples: &Series, baseline: Option<&str>, ratio: Option<Se
 
 /// Everything that is timed.
 struct Bench {
-    threads: Runtime,
+    thread: Runtime,
     sandbox: Sandbox,
     cache: Cache<String, String>,
     database: SqlitePool,
@@ -89,16 +89,13 @@ struct Bench {
 
 impl Bench {
     fn open(options: &Options) -> Result<Self> {
-        let threads = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()?;
+        let thread = Builder::new_current_thread().enable_all().build()?;
         let folder = TempDir::with_prefix("mortise-bench-")?;
         Ok(Self {
-            sandbox: threads.block_on(Sandbox::open(options))?,
+            sandbox: thread.block_on(Sandbox::open(options))?,
             cache: native::cache(),
-            database: threads.block_on(native::database(folder.path()))?,
-            threads,
+            database: thread.block_on(native::database(folder.path()))?,
+            thread,
             _folder: folder,
         })
     }
@@ -151,7 +148,7 @@ impl Bench {
         operation: impl Fn() -> F,
     ) -> Result<f64> {
         stopwatch.time(name, |times| {
-            self.threads.block_on(async {
+            self.thread.block_on(async {
                 let since = Instant::now();
                 for _ in 0..times {
                     black_box(operation().await?);

@@ -119,7 +119,7 @@ impl Sandbox {
         })
     }
 
-    /// Runs the plugin once, in a fresh instance.
+    /// Runs the plugin once, in a fresh instance, and gives that back.
     pub async fn invoke(&self, request: Request) -> Result<Response> {
         let invocation = Invocation {
             id: InvocationId::generate(),
@@ -148,6 +148,8 @@ impl Sandbox {
             .runtime
             .handle_http(self.component.clone(), start, invocation, request, drop)
             .await;
+        // The instance is given back by a task of this thread, once it has time for that.
+        tokio::task::yield_now().await;
         let response = finished.outcome.context("the plugin answers")?;
         ensure!(response.status < 300, "the plugin answers {}", response.status);
         Ok(response)

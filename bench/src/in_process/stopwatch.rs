@@ -12,6 +12,8 @@ use tempfile::TempDir;
 pub struct Stopwatch {
     criterion: Criterion,
     folder: TempDir,
+    /// Operations timed so far: criterion keeps one result under each name.
+    timed: usize,
 }
 
 impl Stopwatch {
@@ -24,12 +26,17 @@ impl Stopwatch {
             .sample_size(20)
             .warm_up_time(span / 4)
             .measurement_time(span);
-        Ok(Self { criterion, folder })
+        Ok(Self {
+            criterion,
+            folder,
+            timed: 0,
+        })
     }
 
     /// The median time of `run` once, in microseconds. It is asked to run so many times, and says how long that took.
     pub fn time(&mut self, name: &str, run: impl Fn(u64) -> Result<Duration>) -> Result<f64> {
-        let id = name.replace(' ', "-");
+        self.timed += 1;
+        let id = format!("{}-{}", self.timed, name.replace(' ', "-"));
         let mut failure = None;
         self.criterion.bench_function(&id, |bencher| {
             bencher.iter_custom(|times| {

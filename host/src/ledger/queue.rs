@@ -23,8 +23,8 @@ pub(super) const MOST_ENTRIES: usize = 8_192;
 /// log, so the room is bounded by this too: beyond it an entry goes without its lines, and the usage stays true.
 pub(super) const MOST_LOG_BYTES: usize = 64 * 1024 * 1024;
 
-/// Entries of one transaction. Each ends with a write to the disk.
-pub(super) const BATCH_ENTRIES: usize = 1_000;
+/// Entries of one transaction. What writes them takes a processor for as long, from plugins too.
+pub(super) const BATCH_ENTRIES: usize = 500;
 
 /// How long the first entry of a batch waits for others: what a crash may lose.
 const BATCH_WAIT: Duration = Duration::from_millis(200);
