@@ -7,7 +7,7 @@ mod stopwatch;
 
 use std::future::Future;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use moka::sync::Cache;
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use sqlx::SqlitePool;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 
 use crate::options::Options;
 use crate::say;
