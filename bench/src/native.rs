@@ -29,17 +29,50 @@ pub struct Native {
     pub address: SocketAddr,
 }
 
+/// What is sent, and sent back with one more of it.
 #[derive(Deserialize, Serialize)]
-struct Order {
+pub struct Order {
     product: String,
     quantity: u32,
     note: String,
 }
 
+/// A row of the plugin's table.
 #[derive(Serialize, sqlx::FromRow)]
-struct Row {
+pub struct Row {
     id: i64,
     body: String,
+}
+
+impl Order {
+    /// The work of the plugin.
+    pub fn one_more(mut self) -> Self {
+        self.quantity += 1;
+        self
+    }
+}
+
+/// A database with the plugin's table, as durable as a tenant's.
+pub async fn database(file: &Path) -> Result<SqlitePool> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .connect_with(options)
+        .await?;
+    sqlx::raw_sql(NOTES).execute(&pool).await?;
+    Ok(pool)
+}
+
+/// One row by its key.
+pub async fn select(pool: &SqlitePool, id: i64) -> sqlx::Result<Row> {
+    sqlx::query_as("SELECT id, body FROM notes WHERE id = $1")
+        .bind(id)
+        .fetch_one(pool)
+        .await
 }
 
 impl Native {
@@ -80,16 +113,7 @@ pub fn serve(arguments: &[String]) -> Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .connect_with(options)
-            .await?;
-        sqlx::raw_sql(NOTES).execute(&pool).await?;
+        let pool = database(Path::new(file)).await?;
         let router = Router::new()
             .route("/orders", post(order))
             .route("/rows/{id}", get(row))
@@ -106,15 +130,11 @@ pub const NOTES: &str = "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT N
     WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 1000)
     INSERT INTO notes (id, body) SELECT x, 'the note number ' || x FROM n;";
 
-async fn order(Json(mut order): Json<Order>) -> Json<Order> {
-    order.quantity += 1;
-    Json(order)
+async fn order(Json(order): Json<Order>) -> Json<Order> {
+    Json(order.one_more())
 }
 
 async fn row(State(pool): State<SqlitePool>, UrlPath(id): UrlPath<i64>) -> Result<Json<Row>, StatusCode> {
-    let row = sqlx::query_as("SELECT id, body FROM notes WHERE id = $1")
-        .bind(id)
-        .fetch_one(&pool)
-        .await;
+    let row = select(&pool, id).await;
     row.map(Json).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -5,7 +5,6 @@ mod native;
 mod sandbox;
 mod stopwatch;
 
-use std::future::Future;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -85,18 +84,22 @@ struct Bench {
     sandbox: Sandbox,
     cache: Cache<String, String>,
     database: SqlitePool,
+    /// For SQL, and for plugins that run long.
+    _background: Runtime,
     _folder: TempDir,
 }
 
 impl Bench {
     fn open(options: &Options) -> Result<Self> {
         let thread = Builder::new_current_thread().enable_all().build()?;
+        let background = Builder::new_multi_thread().enable_all().build()?;
         let folder = TempDir::with_prefix("mortise-bench-")?;
         Ok(Self {
-            sandbox: thread.block_on(Sandbox::open(options))?,
+            sandbox: thread.block_on(Sandbox::open(options, background.handle()))?,
             cache: native::cache(),
-            database: thread.block_on(native::database(folder.path()))?,
+            database: thread.block_on(crate::native::database(&folder.path().join("native.db")))?,
             thread,
+            _background: background,
             _folder: folder,
         })
     }
@@ -109,7 +112,7 @@ impl Bench {
             }
             "fresh sandbox" => {
                 let order = request("/orders", "/orders", &[], Some(ORDER));
-                self.awaited(stopwatch, name, || self.sandbox.invoke(order.clone()))
+                self.awaited(stopwatch, name, async || self.sandbox.invoke(order.clone()).await)
             }
             "moka get" => stopwatch.time(name, |times| {
                 repeated(times, || Ok(self.cache.get(black_box("greeting"))))
@@ -121,8 +124,12 @@ impl Bench {
                     Ok(())
                 })
             }),
-            "sqlx select" => self.awaited(stopwatch, name, || native::select(&self.database)),
-            "sqlx transaction" => self.awaited(stopwatch, name, || native::transaction(&self.database)),
+            "sqlx select" => self.awaited(stopwatch, name, async || {
+                Ok(crate::native::select(&self.database, 7).await?)
+            }),
+            "sqlx transaction" => self.awaited(stopwatch, name, async || {
+                native::transaction(&self.database).await
+            }),
             call => {
                 let none = self.invocation_with(stopwatch, call, 0)?;
                 let many = self.invocation_with(stopwatch, call, CALLS)?;
@@ -137,16 +144,16 @@ impl Bench {
         let path = format!("/calls/{call}/{times}");
         let params = [("call", call), ("times", text.as_str())];
         let calls = request("/calls/{call}/{times}", &path, &params, None);
-        self.awaited(stopwatch, &format!("{call} {times}"), || {
-            self.sandbox.invoke(calls.clone())
+        self.awaited(stopwatch, &format!("{call} {times}"), async || {
+            self.sandbox.invoke(calls.clone()).await
         })
     }
 
-    fn awaited<T, F: Future<Output = Result<T>>>(
+    fn awaited<T>(
         &self,
         stopwatch: &mut Stopwatch,
         name: &str,
-        operation: impl Fn() -> F,
+        operation: impl AsyncFn() -> Result<T>,
     ) -> Result<f64> {
         stopwatch.time(name, |times| {
             self.thread.block_on(async {

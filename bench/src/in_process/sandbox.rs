@@ -19,7 +19,7 @@ use mortise::domain::units::{ByteSize, Span};
 use mortise::runtime::{CompileLimits, GuestLanes, Held, Loaded, Runtime, RuntimeSettings, Stamina, Start};
 use mortise::vault::{HostKey, Vault};
 use tempfile::TempDir;
-use tokio::runtime::{Builder, Handle, Runtime as Threads};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::native::NOTES;
@@ -41,24 +41,19 @@ pub struct Sandbox {
     stamina: Arc<Stamina>,
     clock: SharedClock,
     _folder: TempDir,
-    _background: Background,
 }
-
-/// The threads in the background. They are left alone when they go.
-struct Background(Option<Threads>);
 
 impl Sandbox {
     /// Compiles and loads the plugin, and makes its table.
-    pub async fn open(options: &Options) -> Result<Self> {
+    pub async fn open(options: &Options, background: &Handle) -> Result<Self> {
         let folder = TempDir::with_prefix("mortise-bench-")?;
         let clock: SharedClock = Arc::new(SystemClock);
-        let background = Background(Some(Builder::new_multi_thread().enable_all().build()?));
         let key = HostKey::load_or_create(&folder.path().join("host.key"))?;
         let services = Services {
             caches: Arc::new(Caches::new(clock.clone())),
             databases: Arc::new(Databases::new(
                 folder.path().join("databases"),
-                background.handle(),
+                background.clone(),
                 clock.clone(),
             )?),
             http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock.clone())?),
@@ -69,7 +64,7 @@ impl Sandbox {
             worker: options.executable.clone(),
             instances: INSTANCES,
             threads: THREADS,
-            background: background.handle(),
+            background: background.clone(),
             ceiling: Limits::ceiling(),
             compile: CompileLimits::default(),
             loaded_bytes: ByteSize::mib(256),
@@ -115,7 +110,6 @@ impl Sandbox {
             stamina: Arc::default(),
             clock,
             _folder: folder,
-            _background: background,
         })
     }
 
@@ -153,21 +147,6 @@ impl Sandbox {
         let response = finished.outcome.context("the plugin answers")?;
         ensure!(response.status < 300, "the plugin answers {}", response.status);
         Ok(response)
-    }
-}
-
-impl Background {
-    fn handle(&self) -> Handle {
-        let threads = self.0.as_ref().expect("they are taken only when this is dropped");
-        threads.handle().clone()
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        if let Some(threads) = self.0.take() {
-            threads.shutdown_background();
-        }
     }
 }
 

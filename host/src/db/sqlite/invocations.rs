@@ -130,18 +130,15 @@ async fn existing_tenants(
     entries: &[Entry],
 ) -> Result<BTreeSet<TenantId>, DbError> {
     let tenants: BTreeSet<TenantId> = entries.iter().map(|entry| entry.record.tenant).collect();
-    let mut existing = BTreeSet::new();
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT id FROM tenants WHERE id IN (");
+    let mut list = query.separated(", ");
     for tenant in tenants {
-        let row = sqlx::query("SELECT 1 FROM tenants WHERE id = $1")
-            .bind(tenant.to_string())
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(unavailable)?;
-        if row.is_some() {
-            existing.insert(tenant);
-        }
+        list.push_bind(tenant.to_string());
     }
-    Ok(existing)
+    query.push(")");
+    let rows = query.build().persistent(false).fetch_all(connection).await;
+    let rows = rows.map_err(unavailable)?;
+    rows.iter().map(|row| row::parsed(row, "id")).collect()
 }
 
 /// Those of these entries that are stored already: a batch is tried again where nobody knows whether it was written.
