@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// A data folder that this process alone uses.
 pub struct DataFolder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// Why a data folder cannot be used.
@@ -42,7 +42,7 @@ impl DataFolder {
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
-                _lock: lock,
+                lock,
             }),
             Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(failed(error)),
@@ -52,6 +52,14 @@ impl DataFolder {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that this process has forked and that has not yet called exec holds the
+        // same lock for a moment. An unlock is for all who share the file; where it fails, closing is what is left.
+        let _ = self.lock.unlock();
     }
 }
 
@@ -67,6 +75,15 @@ mod tests {
         assert!(matches!(DataFolder::open(&path), Err(DataFolderError::InUse(_))));
         drop(first);
         assert!(DataFolder::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_child_that_is_being_started_does_not_keep_the_folder() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(parent.path()).unwrap();
+        let _inherited = folder.lock.try_clone().unwrap();
+        drop(folder);
+        assert!(DataFolder::open(parent.path()).is_ok());
     }
 
     #[test]
