@@ -39,6 +39,14 @@ pub struct Permit {
     lane: Arc<Lane>,
 }
 
+/// A permit that lives no longer than what it is of: for a thread that takes and gives one back all the time, beside
+/// others that do so too, and should not count references each time.
+#[derive(Debug)]
+pub struct Borrowed<'a> {
+    semaphore: &'a Arc<FairSemaphore>,
+    lane: &'a Lane,
+}
+
 /// A permit that will come. Dropping this gives up the place in the lane.
 #[derive(Debug)]
 pub struct Waiting {
@@ -103,12 +111,17 @@ impl FairSemaphore {
 
     /// A permit, or `None` where the lane has to wait for one. Nobody is overtaken.
     pub fn try_acquire(self: &Arc<Self>, lane: &Arc<Lane>) -> Option<Permit> {
-        let reserved = if self.waiting() == 0 {
-            self.reserve(lane)
-        } else {
-            self.reserve_own(lane)
-        };
-        reserved.then(|| self.permit(lane))
+        self.try_reserve(lane).then(|| self.permit(lane))
+    }
+
+    /// The same, borrowed.
+    pub fn try_borrow<'a>(self: &'a Arc<Self>, lane: &'a Lane) -> Option<Borrowed<'a>> {
+        let reserved = self.try_reserve(lane);
+        // Made only where it is reserved: it gives back when it is dropped.
+        reserved.then(|| Borrowed {
+            semaphore: self,
+            lane,
+        })
     }
 
     /// Waits in the lane, even where a permit could be had without.
@@ -144,6 +157,24 @@ impl FairSemaphore {
         Permit {
             semaphore: self.clone(),
             lane: lane.clone(),
+        }
+    }
+
+    /// Counts one more for the lane, where nobody has to wait for it.
+    fn try_reserve(&self, lane: &Lane) -> bool {
+        match self.waiting() {
+            0 => self.reserve(lane),
+            _ => self.reserve_own(lane),
+        }
+    }
+
+    /// Takes back what was counted for the lane.
+    fn give_back(self: &Arc<Self>, lane: &Lane) {
+        lane.held.fetch_sub(1, SeqCst);
+        self.held.fetch_sub(1, SeqCst);
+        // Whoever is not seen waiting here has not looked yet at what is free, and will see this one.
+        if self.waiting() > 0 {
+            self.hand_out();
         }
     }
 
@@ -239,12 +270,13 @@ impl Future for Waiting {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.lane.held.fetch_sub(1, SeqCst);
-        self.semaphore.held.fetch_sub(1, SeqCst);
-        // Whoever is not seen waiting here has not looked yet at what is free, and will see this one.
-        if self.semaphore.waiting() > 0 {
-            self.semaphore.hand_out();
-        }
+        self.semaphore.give_back(&self.lane);
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.semaphore.give_back(self.lane);
     }
 }
 

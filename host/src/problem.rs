@@ -1,7 +1,7 @@
 //! Errors as callers see them: `application/problem+json` (RFC 9457) with a stable code.
 //!
-//! A handler returns a [`Problem`]. [`render`], the outermost layer of both listeners, gives it the request id, logs
-//! its cause, and writes the body. The cause never leaves the host.
+//! A handler returns a [`Problem`]. [`rendered`], around everything on both listeners, gives it the request id, logs its
+//! cause, and writes the body. The cause never leaves the host.
 
 use std::error::Error;
 use std::time::Duration;
@@ -261,24 +261,32 @@ pub fn from_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
     Problem::internal(format!("a handler panicked: {message}")).into_response()
 }
 
-/// Gives every request an id and every problem its body, and refuses a head that is too large. The outermost layer of a
-/// listener.
-pub async fn render(mut request: Request, next: Next) -> Response {
+/// [`rendered`] as a layer: the outermost one of a listener.
+pub async fn render(request: Request, next: Next) -> Response {
+    rendered(request, async |_, request| next.run(request).await).await
+}
+
+/// Gives a request an id, also among its extensions, and a problem its body. A head that is too large is refused before
+/// `answer` is asked.
+pub async fn rendered(
+    mut request: Request,
+    answer: impl AsyncFnOnce(InvocationId, Request) -> Response,
+) -> Response {
     let id = InvocationId::generate();
     request.extensions_mut().insert(id);
     let response = match head::check(&request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => answer(id, request).await,
         Err(problem) => problem.into_response(),
     };
-    rendered(response, id)
+    with_id(response, id)
 }
 
 /// The response to a request that reaches no router.
 pub fn refused(problem: Problem) -> Response {
-    rendered(problem.into_response(), InvocationId::generate())
+    with_id(problem.into_response(), InvocationId::generate())
 }
 
-fn rendered(mut response: Response, id: InvocationId) -> Response {
+fn with_id(mut response: Response, id: InvocationId) -> Response {
     let id = id.to_string();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         log(&problem, &id);

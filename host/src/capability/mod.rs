@@ -51,7 +51,7 @@ pub struct State {
     pub invocation: Invocation,
     /// The resources that the guest holds.
     pub table: ResourceTable,
-    services: Services,
+    services: Arc<Services>,
     database: database::DatabaseState,
     http_client: http_client::ClientState,
 }
@@ -64,7 +64,7 @@ pub trait HasCapabilities: Send + 'static {
 
 impl State {
     /// The capabilities of a new invocation.
-    pub fn new(invocation: Invocation, services: Services) -> Self {
+    pub fn new(invocation: Invocation, services: Arc<Services>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(invocation.limits().handles).unwrap_or(usize::MAX));
         let database = database::DatabaseState::new(&services.databases, &invocation);

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, Response, StatusCode};
 use bytes::Bytes;
@@ -33,10 +32,10 @@ use crate::server::body;
 /// When it may be worth to try again, where the host has no instance left.
 const NO_INSTANCE_RETRY: Duration = Duration::from_secs(1);
 
-/// Any request that is not for the host itself.
+/// Takes a request to the plugin that it is for.
 pub async fn dispatch(
-    State(gateway): State<Arc<Gateway>>,
-    Extension(id): Extension<InvocationId>,
+    gateway: &Arc<Gateway>,
+    id: InvocationId,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let (parts, request_body) = request.into_parts();
@@ -56,7 +55,7 @@ pub async fn dispatch(
 
     target.route.health.check(now).map_err(health::problem)?;
 
-    let limits = target.plugin.active.limits.clone();
+    let limits = &*target.plugin.active.limits;
     let overloaded =
         |after| Problem::new(Code::Overloaded, "too many requests are running").retry_after(after);
     let check_backlog = || match target.tenant.backlog.has_room() {
@@ -134,11 +133,11 @@ pub async fn dispatch(
         revealed: Vec::new(),
     };
     let plugin_request = plugin_request(&parts, &path, &target, bytes);
-    let recorder = Recorder {
+    let recorder = Arc::new(Recorder {
         gateway: gateway.clone(),
         route: target.route.clone(),
         method: parts.method.clone(),
-    };
+    });
     let abandoned = {
         let recorder = recorder.clone();
         move |invocation| {
@@ -279,7 +278,6 @@ fn finish(
 }
 
 /// Writes down what became of an invocation. It has all that takes, since a guest can outlive its request by a moment.
-#[derive(Clone)]
 struct Recorder {
     gateway: Arc<Gateway>,
     route: Arc<MethodRoute>,
@@ -300,13 +298,13 @@ impl Recorder {
             Ending::Abandoned => (ABANDONED_STATUS, Some(ABANDONED), Some(Blame::Client)),
         };
         let principal = |principal: &Principal| format!("{}:{}", principal.kind(), principal.id());
-        let limits = invocation.active.limits.clone();
+        let active = invocation.active;
         let entry = Entry {
             record: InvocationRecord {
                 id: invocation.id,
-                tenant: invocation.active.tenant,
-                plugin: invocation.active.plugin.clone(),
-                version: invocation.active.digest,
+                tenant: active.tenant,
+                plugin: active.plugin.clone(),
+                version: active.digest,
                 trigger: invocation.trigger,
                 method: self.method.to_string(),
                 route: self.route.pattern.clone(),
@@ -319,7 +317,7 @@ impl Recorder {
             },
             log_lines: invocation.log_lines,
         };
-        self.gateway.ledger.record(entry, &limits);
+        self.gateway.ledger.record(entry, &active.limits);
     }
 }
 

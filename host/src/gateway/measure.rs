@@ -1,44 +1,67 @@
 //! Counts every request of the public listener, and how long it took.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use futures_util::FutureExt as _;
 
-use crate::metrics::Requests;
-use crate::problem::Problem;
+use super::Gateway;
+use crate::domain::id::InvocationId;
+use crate::problem::{self, Problem};
 
 /// A request under way. Dropped without an answer, its caller went away.
 struct Measured {
-    requests: Arc<Requests>,
+    gateway: Arc<Gateway>,
     since: Instant,
     is_answered: bool,
 }
 
-/// Counts a request. The layer inside of the one that writes problems, which is where they still have their code.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the time that a request takes is measured, not decided by the host's clock"
-)]
-pub async fn measure(State(requests): State<Arc<Requests>>, request: Request, next: Next) -> Response {
-    let _under_way = requests.under_way.hold();
-    let mut measured = Measured {
-        requests,
-        since: Instant::now(),
-        is_answered: false,
-    };
-    let response = next.run(request).await;
-    measured.answered(&response);
-    response
+/// Counts a request, and everything else that is done around every answer: its id, its problem, a panic. Problems still have
+/// their code where they are counted.
+pub async fn measured(
+    gateway: Arc<Gateway>,
+    request: Request,
+    answer: impl AsyncFnOnce(&Arc<Gateway>, InvocationId, Request) -> Response,
+) -> Response {
+    problem::rendered(request, async |id, request| {
+        let mut measured = Measured::begin(gateway);
+        let answer = AssertUnwindSafe(answer(&measured.gateway, id, request));
+        let answer = answer.catch_unwind().await;
+        let response = answer.unwrap_or_else(problem::from_panic);
+        measured.answered(&response);
+        response
+    })
+    .await
+}
+
+/// [`measured`] as a layer.
+pub async fn measure(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+    measured(gateway, request, async |_, _, request| next.run(request).await).await
 }
 
 impl Measured {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the time that a request takes is measured, not decided by the host's clock"
+    )]
+    fn begin(gateway: Arc<Gateway>) -> Self {
+        gateway.requests.begun();
+        Self {
+            gateway,
+            since: Instant::now(),
+            is_answered: false,
+        }
+    }
+
     fn answered(&mut self, response: &Response) {
         self.is_answered = true;
         let problem = response.extensions().get::<Problem>().map(Problem::code);
-        self.requests
+        self.gateway
+            .requests
             .answered(response.status(), problem, self.since.elapsed());
     }
 }
@@ -46,7 +69,7 @@ impl Measured {
 impl Drop for Measured {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.requests.abandoned();
+            self.gateway.requests.abandoned();
         }
     }
 }

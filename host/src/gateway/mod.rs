@@ -17,8 +17,9 @@ mod validate;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{Request, State};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +28,7 @@ use crate::domain::units::Span;
 use crate::fair_semaphore::FairSemaphore;
 use crate::ledger::Ledger;
 use crate::metrics::Requests;
-use crate::problem::{Code, Problem, render};
+use crate::problem::{Code, Problem};
 use crate::routing::Routing;
 use crate::runtime::Runtime;
 
@@ -78,18 +79,22 @@ impl Gateway {
 
 /// The public routes.
 pub fn router(gateway: Arc<Gateway>) -> Router {
-    let requests = gateway.requests();
     Router::new()
         .route("/-/healthz", get(async || "alive\n"))
         .route("/-/readyz", get(readyz))
         .route("/-/problems/{code}", get(problem_page::show))
-        .fallback(dispatch::dispatch)
+        .layer(from_fn_with_state(gateway.clone(), measure::measure))
+        // Without a layer, which would take a few allocations for each request.
+        .fallback(plugins)
         .with_state(gateway)
-        .layer(tower_http::catch_panic::CatchPanicLayer::custom(
-            crate::problem::from_panic,
-        ))
-        .layer(from_fn_with_state(requests, measure::measure))
-        .layer(from_fn(render))
+}
+
+/// Any request that is not for the host itself.
+async fn plugins(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    measure::measured(gateway, request, async |gateway, id, request| {
+        dispatch::dispatch(gateway, id, request).await.into_response()
+    })
+    .await
 }
 
 async fn readyz(State(gateway): State<Arc<Gateway>>) -> Result<&'static str, Problem> {

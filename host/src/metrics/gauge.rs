@@ -1,11 +1,13 @@
 //! Gauges that cannot be left behind: what is counted holds its place, and gives it back when it is dropped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use super::striped::Striped;
 
 /// How many of something there are now.
 #[derive(Clone, Debug, Default)]
-pub struct Gauge(Arc<AtomicU64>);
+pub struct Gauge(Arc<Striped<AtomicI64>>);
 
 /// One of what a gauge counts. It is counted until this is dropped, however that comes about: a request that is
 /// cancelled, or a panic, drops it too.
@@ -16,19 +18,21 @@ impl Gauge {
     /// Counts one more.
     #[must_use = "it is counted only for as long as this is held"]
     pub fn hold(&self) -> Held {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.own().fetch_add(1, Ordering::Relaxed);
         Held(self.clone())
     }
 
     /// How many there are.
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        // What one thread took and another gave back leaves its stripes above and below zero.
+        let all = self.0.all().map(|count| count.load(Ordering::Relaxed));
+        u64::try_from(all.sum::<i64>()).unwrap_or(0)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.own().fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -47,6 +51,9 @@ mod tests {
             std::panic::resume_unwind(Box::new(()));
         }));
         assert!(panicked.is_err());
+        assert_eq!(gauge.get(), 0);
+        let elsewhere = gauge.hold();
+        std::thread::spawn(move || drop(elsewhere)).join().unwrap();
         assert_eq!(gauge.get(), 0);
     }
 }

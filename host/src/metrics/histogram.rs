@@ -37,16 +37,21 @@ impl Histogram {
         self.sum_us.fetch_add(us, Ordering::Relaxed);
     }
 
-    /// What was counted so far.
-    pub fn distribution(&self) -> Distribution {
+    /// What was counted so far by all of these together.
+    pub fn distribution<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Distribution {
+        let sum = |count: &dyn Fn(&'a Self) -> &'a AtomicU64| -> u64 {
+            let counts = all.clone().map(count);
+            counts.map(|count| count.load(Ordering::Relaxed)).sum()
+        };
         let bounds = BOUNDS_US
             .iter()
             .map(|bound| Duration::from_micros(*bound).as_secs_f64())
             .chain([f64::INFINITY]);
-        let counts = self.buckets.iter().map(|count| count.load(Ordering::Relaxed));
-        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+        let counted = bounds.enumerate();
+        let counted = counted.map(|(bucket, bound)| (bound, sum(&|own| &own.buckets[bucket])));
+        let buckets: Vec<(f64, u64)> = counted.collect();
         Distribution {
-            sum: Duration::from_micros(self.sum_us.load(Ordering::Relaxed)).as_secs_f64(),
+            sum: Duration::from_micros(sum(&|own| &own.sum_us)).as_secs_f64(),
             count: buckets.iter().map(|(_, count)| count).sum(),
             buckets,
         }
@@ -59,11 +64,11 @@ mod tests {
 
     #[test]
     fn each_duration_counts_in_the_first_bucket_that_holds_it() {
-        let histogram = Histogram::default();
-        for us in [1, 500, 501, 10_000_000, 10_000_001] {
-            histogram.observe(Duration::from_micros(us));
+        let histograms = [Histogram::default(), Histogram::default()];
+        for (number, us) in [1, 500, 501, 10_000_000, 10_000_001].into_iter().enumerate() {
+            histograms[number % 2].observe(Duration::from_micros(us));
         }
-        let Distribution { sum, count, buckets } = histogram.distribution();
+        let Distribution { sum, count, buckets } = Histogram::distribution(histograms.iter());
         let filled: Vec<(f64, u64)> = buckets.into_iter().filter(|(_, count)| *count > 0).collect();
         assert_eq!(filled, [(0.0005, 2), (0.001, 1), (10.0, 1), (f64::INFINITY, 1)]);
         assert_eq!(count, 5);

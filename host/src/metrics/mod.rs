@@ -10,6 +10,7 @@ mod histogram;
 mod observer;
 mod process;
 mod requests;
+mod striped;
 mod text;
 
 pub use gauge::{Gauge, Held};

@@ -50,7 +50,7 @@ impl Observer {
         let outbound = self.services.http.held();
         let ledger = self.ledger.held();
         Gauges {
-            requests_under_way: Some(self.requests.under_way.get()),
+            requests_under_way: Some(self.requests.under_way()),
             requests_admitted: Some(self.requests.admitted.get()),
             requests_waiting: Some(self.requests.waiting.get()),
             routes_unhealthy: Some(self.unhealthy_routes.get()),

@@ -7,23 +7,28 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::gauge::Gauge;
-use super::histogram::Histogram;
+use super::histogram::{Distribution, Histogram};
+use super::striped::Striped;
 use crate::problem::Code;
 
 /// Counts of the requests of the public listener.
 #[derive(Debug, Default)]
 pub struct Requests {
-    /// Requests whose head has come and whose response has none yet.
-    pub under_way: Gauge,
-    /// Of these, the ones that their tenant's gate let in.
+    /// Requests that their tenant's gate let in, and that have no response yet.
     pub admitted: Gauge,
     /// Of these, the ones that wait for their turn or for an instance.
     pub waiting: Gauge,
-    /// How long they took.
-    pub duration: Histogram,
+    counts: Striped<Counts>,
+}
+
+/// What one thread counted.
+#[derive(Debug, Default)]
+struct Counts {
+    begun: AtomicU64,
     classes: [AtomicU64; CLASSES.len()],
     abandoned: AtomicU64,
     problems: Problems,
+    duration: Histogram,
     answered: AtomicU64,
     failed: AtomicU64,
     cut_off: AtomicU64,
@@ -54,68 +59,94 @@ impl Default for Problems {
 }
 
 impl Requests {
+    /// Counts a request whose head has come.
+    pub fn begun(&self) {
+        add(&self.counts.own().begun, 1);
+    }
+
     /// Counts a request that was answered, with a problem where that is what it got.
     pub fn answered(&self, status: StatusCode, problem: Option<Code>, after: Duration) {
+        let counts = self.counts.own();
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
-        if let Some(count) = self.classes.get(class) {
+        if let Some(count) = counts.classes.get(class) {
             add(count, 1);
         }
         if let Some(code) = problem {
             // There is a count for each code, in the order of the codes.
-            add(&self.problems.0[code as usize], 1);
+            add(&counts.problems.0[code as usize], 1);
         }
-        self.duration.observe(after);
+        counts.duration.observe(after);
     }
 
     /// Counts a request whose caller went away before there was an answer.
     pub fn abandoned(&self) {
-        add(&self.abandoned, 1);
+        add(&self.counts.own().abandoned, 1);
     }
 
     /// Counts an invocation that has ended, with the CPU time that it used.
     pub fn invocation(&self, ended: Ended, cpu_us: u64) {
+        let counts = self.counts.own();
         let count = match ended {
-            Ended::Answered => &self.answered,
-            Ended::Failed => &self.failed,
-            Ended::Abandoned => &self.cut_off,
+            Ended::Answered => &counts.answered,
+            Ended::Failed => &counts.failed,
+            Ended::Abandoned => &counts.cut_off,
         };
         add(count, 1);
-        add(&self.cpu_us, cpu_us);
+        add(&counts.cpu_us, cpu_us);
+    }
+
+    /// Requests that have begun and have no response yet.
+    pub fn under_way(&self) -> u64 {
+        // In this order, so that one that ends meanwhile does not count as an end without a beginning.
+        let ended: u64 = self.by_class().into_iter().map(|(_, count)| count).sum();
+        self.sum(|counts| &counts.begun).saturating_sub(ended)
+    }
+
+    /// How long the answered ones took.
+    pub fn duration(&self) -> Distribution {
+        Histogram::distribution(self.counts.all().map(|counts| &counts.duration))
     }
 
     /// Requests by what became of them: the class of the status, or `abandoned`.
     pub fn by_class(&self) -> Vec<(&'static str, u64)> {
-        let classes = CLASSES.into_iter().zip(self.classes.iter().map(read));
-        classes.chain([("abandoned", read(&self.abandoned))]).collect()
+        let classes = CLASSES.into_iter().enumerate();
+        let classes = classes.map(|(class, name)| (name, self.sum(|counts| &counts.classes[class])));
+        classes
+            .chain([("abandoned", self.sum(|counts| &counts.abandoned))])
+            .collect()
     }
 
     /// Requests by the code of the problem that they got.
     pub fn by_code(&self) -> Vec<(&'static str, u64)> {
-        let codes = Code::ALL.iter().map(|code| code.as_str());
-        codes.zip(self.problems.0.iter().map(read)).collect()
+        let codes = Code::ALL.iter().enumerate();
+        let counted = |(index, code): (usize, &Code)| {
+            (code.as_str(), self.sum(|counts| &counts.problems.0[index]))
+        };
+        codes.map(counted).collect()
     }
 
     /// Invocations by how they ended.
     pub fn by_ending(&self) -> Vec<(&'static str, u64)> {
         vec![
-            ("answered", read(&self.answered)),
-            ("failed", read(&self.failed)),
-            ("abandoned", read(&self.cut_off)),
+            ("answered", self.sum(|counts| &counts.answered)),
+            ("failed", self.sum(|counts| &counts.failed)),
+            ("abandoned", self.sum(|counts| &counts.cut_off)),
         ]
     }
 
     /// CPU time of all invocations.
     pub fn cpu(&self) -> Duration {
-        Duration::from_micros(read(&self.cpu_us))
+        Duration::from_micros(self.sum(|counts| &counts.cpu_us))
+    }
+
+    fn sum(&self, of: impl Fn(&Counts) -> &AtomicU64) -> u64 {
+        let all = self.counts.all();
+        all.map(|counts| of(counts).load(Ordering::Relaxed)).sum()
     }
 }
 
 fn add(count: &AtomicU64, by: u64) {
     count.fetch_add(by, Ordering::Relaxed);
-}
-
-fn read(count: &AtomicU64) -> u64 {
-    count.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]
@@ -134,6 +165,15 @@ mod tests {
             assert_eq!(name, Code::ALL[number].as_str());
             assert_eq!(count, number as u64 + 1, "{name}");
         }
+    }
+
+    #[test]
+    fn a_request_is_under_way_until_it_is_answered_or_given_up() {
+        let requests = Requests::default();
+        (0..3).for_each(|_| requests.begun());
+        requests.answered(StatusCode::OK, None, Duration::ZERO);
+        requests.abandoned();
+        assert_eq!(requests.under_way(), 1);
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Collector for Figures {
                 MetricType::Counter,
             )?
             .encode_counter::<NoLabelSet, _, f64>(&requests.cpu().as_secs_f64(), None)?;
-        let Distribution { sum, count, buckets } = requests.duration.distribution();
+        let Distribution { sum, count, buckets } = requests.duration();
         encoder
             .encode_descriptor(
                 "request_duration",

@@ -30,7 +30,7 @@ pub struct Lanes {
     /// Of the instances of the host.
     pub instances: Arc<Lane>,
     /// Of the turns on the plugins' threads.
-    pub guests: GuestLanes,
+    pub guests: Arc<GuestLanes>,
 }
 
 /// A request that was let in. Dropping it gives its place to another.
@@ -85,7 +85,7 @@ impl Gate {
             ),
             lanes: Lanes {
                 instances: Arc::new(Lane::new(size.share)),
-                guests: GuestLanes::new(size.share),
+                guests: Arc::new(GuestLanes::new(size.share)),
             },
         }
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use super::stamina::Stamina;
 use super::ticker::TICK;
-use crate::fair_semaphore::{FairSemaphore, Lane, Permit, Waiting};
+use crate::fair_semaphore::{Borrowed, FairSemaphore, Lane, Permit, Waiting};
 
 /// The lanes of a tenant, in front and in the background.
 #[derive(Clone, Debug)]
@@ -41,8 +41,8 @@ pub struct Turns {
 /// The course of one guest. The poll around the guest and the epoch callback inside of it share it.
 #[derive(Debug)]
 pub struct Course {
-    front: Track,
-    background: Track,
+    turns: Arc<Turns>,
+    lanes: Arc<GuestLanes>,
     stamina: Arc<Stamina>,
     is_in_background: AtomicBool,
     interrupted: AtomicBool,
@@ -66,24 +66,20 @@ impl Turns {
             background: FairSemaphore::oversubscribed(threads),
         }
     }
+}
 
+impl Course {
     /// The course of a guest of the tenant with these lanes, on a route with this stamina.
-    pub fn course(&self, lanes: &GuestLanes, stamina: &Arc<Stamina>) -> Course {
-        let track = |turns: &Arc<FairSemaphore>, lane: &Arc<Lane>| Track {
+    pub fn new(turns: &Arc<Turns>, lanes: &Arc<GuestLanes>, stamina: &Arc<Stamina>) -> Self {
+        Self {
             turns: turns.clone(),
-            lane: lane.clone(),
-        };
-        Course {
-            front: track(&self.front, &lanes.front),
-            background: track(&self.background, &lanes.background),
+            lanes: lanes.clone(),
             is_in_background: AtomicBool::new(stamina.is_long()),
             stamina: stamina.clone(),
             interrupted: AtomicBool::new(false),
         }
     }
-}
 
-impl Course {
     /// Whether the guest belongs on the threads in the background.
     pub fn is_in_background(&self) -> bool {
         self.is_in_background.load(Ordering::Relaxed)
@@ -117,7 +113,7 @@ impl Course {
             // guests of one tenant that did so among themselves would keep the thread from all who gave way.
             if std::mem::take(&mut had_its_tick) && track.turns.waiting() > 0 {
                 // In this order, so that the tenant with the least gets the next turn, be it this one.
-                let next = track.turns.wait(&track.lane);
+                let next = track.turns.wait(track.lane);
                 turn = Turn::Waiting(next);
             }
             if turn.poll(track, context).is_pending() {
@@ -135,38 +131,40 @@ impl Course {
         .await
     }
 
-    fn track(&self) -> &Track {
-        match self.is_in_background() {
-            true => &self.background,
-            false => &self.front,
-        }
+    fn track(&self) -> Track<'_> {
+        let (turns, lane) = match self.is_in_background() {
+            true => (&self.turns.background, &self.lanes.background),
+            false => (&self.turns.front, &self.lanes.front),
+        };
+        Track { turns, lane }
     }
 }
 
 /// The turns on one set of threads, and the lane of a tenant there.
-#[derive(Debug)]
-struct Track {
-    turns: Arc<FairSemaphore>,
-    lane: Arc<Lane>,
+#[derive(Clone, Copy)]
+struct Track<'a> {
+    turns: &'a Arc<FairSemaphore>,
+    lane: &'a Arc<Lane>,
 }
 
-enum Turn {
+enum Turn<'a> {
     None,
     Waiting(Waiting),
-    Taken { _permit: Permit },
+    Had { _permit: Borrowed<'a> },
+    Given { _permit: Permit },
 }
 
-impl Turn {
-    fn poll(&mut self, track: &Track, context: &mut Context<'_>) -> Poll<()> {
+impl<'a> Turn<'a> {
+    fn poll(&mut self, track: Track<'a>, context: &mut Context<'_>) -> Poll<()> {
         if matches!(self, Self::None) {
-            *self = match track.turns.try_acquire(&track.lane) {
-                Some(permit) => Self::Taken { _permit: permit },
-                None => Self::Waiting(track.turns.wait(&track.lane)),
+            *self = match track.turns.try_borrow(track.lane) {
+                Some(permit) => Self::Had { _permit: permit },
+                None => Self::Waiting(track.turns.wait(track.lane)),
             };
         }
         if let Self::Waiting(waiting) = self {
             match Pin::new(waiting).poll(context) {
-                Poll::Ready(permit) => *self = Self::Taken { _permit: permit },
+                Poll::Ready(permit) => *self = Self::Given { _permit: permit },
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -198,19 +196,19 @@ mod tests {
 
     /// A guest in the background.
     fn guest<'a>(
-        turns: &Turns,
-        lanes: &GuestLanes,
+        turns: &Arc<Turns>,
+        lanes: &Arc<GuestLanes>,
         name: char,
         log: &'a RefCell<String>,
     ) -> impl Future<Output = ()> + 'a {
-        let course = turns.course(lanes, &long());
+        let course = Course::new(turns, lanes, &long());
         async move { course.run(busy(&course, name, 3, log)).await }
     }
 
     #[tokio::test]
     async fn the_only_tenant_uses_all_threads_and_its_guests_take_turns() {
-        let turns = Turns::new(2);
-        let lanes = GuestLanes::new(1);
+        let turns = Arc::new(Turns::new(2));
+        let lanes = Arc::new(GuestLanes::new(1));
         let log = RefCell::new(String::new());
         let guest = |name| guest(&turns, &lanes, name, &log);
         tokio::join!(guest('a'), guest('b'), guest('c'), guest('d'));
@@ -222,8 +220,8 @@ mod tests {
 
     #[tokio::test]
     async fn beside_a_crowd_a_single_guest_gets_every_other_tick() {
-        let turns = Turns::new(1);
-        let (crowd, single) = (GuestLanes::new(1), GuestLanes::new(1));
+        let turns = Arc::new(Turns::new(1));
+        let (crowd, single) = (Arc::new(GuestLanes::new(1)), Arc::new(GuestLanes::new(1)));
         let log = RefCell::new(String::new());
         let one = |name| guest(&turns, &crowd, name, &log);
         let single = guest(&turns, &single, '.', &log);
@@ -236,8 +234,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_the_host_has_no_turn() {
-        let turns = Turns::new(1);
-        let course = turns.course(&GuestLanes::new(1), &Arc::default());
+        let turns = Arc::new(Turns::new(1));
+        let course = Course::new(&turns, &Arc::new(GuestLanes::new(1)), &Arc::default());
         let turns = &turns.front;
         let (answer, question) = oneshot::channel::<()>();
         let asks = course.run(async {
@@ -255,8 +253,8 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_goes_away_gives_the_turn_back() {
-        let turns = Turns::new(1);
-        let lanes = GuestLanes::new(1);
+        let turns = Arc::new(Turns::new(1));
+        let lanes = Arc::new(GuestLanes::new(1));
         let log = RefCell::new(String::new());
         let mut first = Box::pin(guest(&turns, &lanes, 'a', &log));
         let mut second = Box::pin(guest(&turns, &lanes, 'b', &log));
@@ -270,8 +268,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_interrupted_in_front_leaves_its_turn_there_and_goes_on_in_the_background() {
-        let turns = Turns::new(1);
-        let course = turns.course(&GuestLanes::new(1), &Arc::default());
+        let turns = Arc::new(Turns::new(1));
+        let course = Course::new(&turns, &Arc::new(GuestLanes::new(1)), &Arc::default());
         let (front, background) = (&turns.front, &turns.background);
         let mut guest = Box::pin(course.run(async {
             assert_eq!((front.held(), background.held()), (1, 0));

@@ -63,7 +63,7 @@ pub enum Failure {
 /// How an invocation is to run.
 pub struct Start<'a, T, I> {
     /// The lanes of its tenant.
-    pub lanes: &'a GuestLanes,
+    pub lanes: &'a Arc<GuestLanes>,
     /// How long the guests of its route run.
     pub stamina: &'a Arc<Stamina>,
     /// What it holds meanwhile.
@@ -87,6 +87,7 @@ pub struct Guest<T, I, F: FnOnce(Invocation)> {
     meter: Arc<Meter>,
     request: http_types::Request,
     wall: Duration,
+    cpu: Duration,
     abandoned: Option<F>,
     _turn: T,
     /// Given up after the store.
@@ -97,7 +98,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'stati
     /// A guest that has not begun.
     pub fn new(
         component: Arc<Loaded>,
-        services: Services,
+        services: Arc<Services>,
         course: Course,
         invocation: Invocation,
         request: http_types::Request,
@@ -105,7 +106,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'stati
         abandoned: F,
     ) -> Self {
         let (course, meter) = (Arc::new(course), Arc::new(Meter::new()));
-        let wall = invocation.remaining();
+        let (wall, cpu) = (invocation.remaining(), invocation.limits().cpu.0);
         let store = store::new(
             component.engine(),
             services,
@@ -120,6 +121,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'stati
             meter,
             request,
             wall,
+            cpu,
             abandoned: Some(abandoned),
             _turn: held.turn,
             instance: Some(held.instance),
@@ -174,7 +176,6 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'stati
             .store
             .as_mut()
             .expect("the store is taken out only when this has ended");
-        let cpu = store.data().limits().cpu.0;
         let result = async {
             let instance = self.component.instantiate(store).await?;
             handler
@@ -182,14 +183,14 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'stati
                 .call_handle(store, &self.request)
                 .await
         };
-        result.await.map_err(|error| classify(error, cpu))
+        result.await.map_err(|error| classify(error, self.cpu))
     }
 
     /// What became of it; `None` where its time was over first.
     fn finish(mut self, outcome: Option<Result<ResponseParts, Failure>>) -> Finished {
         let mut store = self.store.take().expect("the store is taken out only here");
         let outcome = match outcome {
-            None => Err(Failure::Timeout(store.data().limits().wall.0)),
+            None => Err(Failure::Timeout(self.wall)),
             Some(Err(Failure::Trapped(_))) if store.data().was_refused_memory() => Err(Failure::Memory),
             Some(outcome) => outcome,
         };

@@ -42,7 +42,7 @@ use crate::vault::HostKey;
 use artifact::Artifacts;
 use compile::Compiler;
 use component_cache::ComponentCache;
-use course::Turns;
+use course::{Course, Turns};
 use handle_http::Guest;
 use store::StoreData;
 use ticker::Ticker;
@@ -50,8 +50,8 @@ use ticker::Ticker;
 /// Compiles, loads and runs components.
 pub struct Runtime {
     components: Arc<ComponentCache>,
-    services: Services,
-    turns: Turns,
+    services: Arc<Services>,
+    turns: Arc<Turns>,
     background: Handle,
     guests: Gauge,
     instances: u32,
@@ -135,8 +135,8 @@ impl Runtime {
         ));
         Ok(Self {
             components,
-            services,
-            turns: Turns::new(settings.threads),
+            services: Arc::new(services),
+            turns: Arc::new(Turns::new(settings.threads)),
             background: settings.background,
             guests: Gauge::default(),
             instances: settings.instances,
@@ -209,7 +209,7 @@ impl Runtime {
         request: http_types::Request,
         abandoned: impl FnOnce(Invocation) + Send + 'static,
     ) -> Finished {
-        let course = self.turns.course(start.lanes, start.stamina);
+        let course = Course::new(&self.turns, start.lanes, start.stamina);
         let held = Held {
             turn: start.held.turn,
             instance: (start.held.instance, self.guests.hold()),

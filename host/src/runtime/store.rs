@@ -12,7 +12,6 @@ use super::meter::Meter;
 use super::ticker::TICK;
 use super::wasi::Wasi;
 use crate::capability::{HasCapabilities, Invocation, Services, State};
-use crate::domain::limits::Limits;
 
 /// Room for the head of a response beside its body.
 const RESPONSE_HEAD: usize = 64 * 1024;
@@ -25,7 +24,6 @@ const LENT_HANDLES: usize = 8;
 pub struct StoreData {
     /// Until the guest has ended.
     capabilities: Option<State>,
-    limits: Arc<Limits>,
     wasi: Wasi,
     limiter: Limiter,
 }
@@ -38,32 +36,29 @@ pub struct CpuSpent(Duration);
 /// A store for one invocation, under all its limits.
 pub fn new(
     engine: &Engine,
-    services: Services,
+    services: Arc<Services>,
     invocation: Invocation,
     meter: Arc<Meter>,
     course: Arc<Course>,
 ) -> Store<StoreData> {
-    let limits = invocation.active.limits.clone();
-    let wasi = Wasi::new(invocation.clock.clone(), limits.log_bytes);
-    let limiter = Limiter::new(limits.memory.as_usize());
-    let capabilities = State::new(invocation, services);
+    let limits = invocation.limits();
+    let memory = limits.memory.as_usize();
+    // One number bounds what is lifted from the guest, by host calls and as its response.
+    let lifted = limits.host_call_bytes.max(limits.response_body).as_usize();
+    let handles = usize::try_from(limits.handles).unwrap_or(usize::MAX);
+    let budget = limits.cpu.0;
 
     let mut store = Store::new(
         engine,
         StoreData {
-            capabilities: Some(capabilities),
-            limits: limits.clone(),
-            wasi,
-            limiter,
+            capabilities: Some(State::new(invocation, services)),
+            wasi: Wasi::default(),
+            limiter: Limiter::new(memory),
         },
     );
     store.limiter(|data| &mut data.limiter);
-    // One number bounds what is lifted from the guest, by host calls and as its response.
-    let lifted = limits.host_call_bytes.max(limits.response_body).as_usize();
     store.set_hostcall_fuel(lifted.saturating_add(RESPONSE_HEAD));
-    let handles = usize::try_from(limits.handles).unwrap_or(usize::MAX);
     store.set_max_component_handles(handles.saturating_add(LENT_HANDLES));
-    let budget = limits.cpu.0;
     store.epoch_deadline_callback(move |_| {
         let is_in_background = course.is_in_background();
         // In front the wall is what is measured by, on which a busy system counts as well. Who runs for longer than a
@@ -87,11 +82,6 @@ pub fn new(
 }
 
 impl StoreData {
-    /// The limits of the invocation.
-    pub fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
     /// The most memory that the instance held at once, in bytes.
     pub fn peak_memory(&self) -> usize {
         self.limiter.peak()
@@ -127,9 +117,10 @@ impl HasCapabilities for StoreData {
 
 impl WasiView for StoreData {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        let State { invocation, table, .. } = held(&mut self.capabilities);
         WasiCtxView {
-            ctx: self.wasi.context(),
-            table: &mut held(&mut self.capabilities).table,
+            ctx: self.wasi.context(invocation),
+            table,
         }
     }
 }

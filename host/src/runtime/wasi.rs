@@ -14,12 +14,8 @@ use crate::domain::units::ByteSize;
 const MAX_RANDOM: u64 = 64 * 1024;
 
 /// WASI of one store.
-pub struct Wasi {
-    clock: SharedClock,
-    /// Bytes that are kept of what the guest prints, of each of its two outputs.
-    printed_bytes: ByteSize,
-    made: Option<Made>,
-}
+#[derive(Default)]
+pub struct Wasi(Option<Made>);
 
 struct Made {
     context: WasiCtx,
@@ -28,24 +24,15 @@ struct Made {
 }
 
 impl Wasi {
-    /// One that is not made yet.
-    pub fn new(clock: SharedClock, printed_bytes: ByteSize) -> Self {
-        Self {
-            clock,
-            printed_bytes,
-            made: None,
-        }
-    }
-
-    /// What WASI's host functions work with.
-    pub fn context(&mut self) -> &mut WasiCtx {
-        let made = || Made::new(&self.clock, self.printed_bytes);
-        &mut self.made.get_or_insert_with(made).context
+    /// What WASI's host functions work with. Of what the guest prints as much is kept as of its log.
+    pub fn context(&mut self, invocation: &Invocation) -> &mut WasiCtx {
+        let made = || Made::new(&invocation.clock, invocation.limits().log_bytes);
+        &mut self.0.get_or_insert_with(made).context
     }
 
     /// Puts what the guest printed into the log of its invocation.
     pub fn append_printed(&self, invocation: &mut Invocation) {
-        if let Some(made) = &self.made {
+        if let Some(made) = &self.0 {
             append_printed(invocation, Level::Info, &made.stdout);
             append_printed(invocation, Level::Error, &made.stderr);
         }

@@ -236,8 +236,16 @@ fn consumed(usage: &Usage) -> Result<String, DbError> {
     let all = row::to_json(usage, "invocations.consumed")?;
     // An object of numbers alone, so that a comma stands between two of them and nowhere else.
     let members = all.trim_start_matches('{').trim_end_matches('}').split(',');
-    let used: Vec<&str> = members.filter(|member| !member.ends_with(":0")).collect();
-    Ok(format!("{{{}}}", used.join(",")))
+    let mut used = String::with_capacity(all.len());
+    for member in members.filter(|member| !member.ends_with(":0")) {
+        used.push(if used.is_empty() { '{' } else { ',' });
+        used.push_str(member);
+    }
+    if used.is_empty() {
+        used.push('{');
+    }
+    used.push('}');
+    Ok(used)
 }
 
 fn read(row: &SqliteRow) -> Result<InvocationRecord, DbError> {
