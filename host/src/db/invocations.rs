@@ -1,6 +1,7 @@
 //! Invocations, and what they consumed.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Place;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -10,6 +11,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, TenantId};
 use crate::domain::invocation::InvocationRecord;
 use crate::domain::log_line::LogLine;
+
+const HOUR_MS: i64 = 3_600_000;
 
 /// An invocation that has ended, with what it logged.
 #[derive(Clone, Debug)]
@@ -85,6 +88,44 @@ pub struct UsageSum {
     pub response_bytes: u64,
 }
 
+/// What the plugins of all tenants consumed, hour by hour.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HourlyUsage(BTreeMap<(TenantId, Timestamp, PluginName), UsageSum>);
+
+impl HourlyUsage {
+    /// Adds one invocation to the hour in which it began.
+    pub fn add(&mut self, record: &InvocationRecord) {
+        let hour = Timestamp(record.started_at.0.div_euclid(HOUR_MS) * HOUR_MS);
+        let sum = || UsageSum::none(record.plugin.clone());
+        self.0
+            .entry((record.tenant, hour, record.plugin.clone()))
+            .or_insert_with(sum)
+            .add(record);
+    }
+
+    /// Adds all of another one to this.
+    pub fn merge(&mut self, other: Self) {
+        for (key, sum) in other.0 {
+            match self.0.entry(key) {
+                Place::Vacant(vacant) => drop(vacant.insert(sum)),
+                Place::Occupied(mut known) => known.get_mut().merge(&sum),
+            }
+        }
+    }
+
+    /// Each tenant's sum of each plugin and hour, which is given by its beginning.
+    pub fn sums(&self) -> impl Iterator<Item = (TenantId, Timestamp, &UsageSum)> {
+        self.0
+            .iter()
+            .map(|((tenant, hour, _), sum)| (*tenant, *hour, sum))
+    }
+
+    /// Whether nothing was consumed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// Invocations and usage.
 #[async_trait]
 pub trait Invocations {
@@ -92,6 +133,10 @@ pub trait Invocations {
     /// is there already is left out and not counted again; so is one whose tenant was deleted. Gives back what is kept
     /// now of each tenant that something was added of.
     async fn record(&self, entries: &[Entry]) -> Result<BTreeMap<TenantId, Kept>, DbError>;
+
+    /// Adds to the usage what invocations consumed that are not recorded. What is of tenants that were deleted is left
+    /// out.
+    async fn add_usage(&self, usage: &HourlyUsage) -> Result<(), DbError>;
 
     /// What is kept of a tenant.
     async fn kept(&self, tenant: TenantId) -> Result<Kept, DbError>;
@@ -158,6 +203,29 @@ impl UsageSum {
         }
     }
 
+    /// Adds another sum of the same plugin.
+    pub fn merge(&mut self, other: &Self) {
+        self.invocations += other.invocations;
+        self.failures += other.failures;
+        self.queued_us += other.queued_us;
+        self.cpu_us += other.cpu_us;
+        self.wall_us += other.wall_us;
+        self.host_calls += other.host_calls;
+        self.sql_statements += other.sql_statements;
+        self.sql_us += other.sql_us;
+        self.sql_rows += other.sql_rows;
+        self.sql_bytes += other.sql_bytes;
+        self.cache_calls += other.cache_calls;
+        self.http_requests += other.http_requests;
+        self.http_bytes += other.http_bytes;
+        self.http_us += other.http_us;
+        self.log_lines += other.log_lines;
+        self.log_lines_dropped += other.log_lines_dropped;
+        self.log_bytes += other.log_bytes;
+        self.request_bytes += other.request_bytes;
+        self.response_bytes += other.response_bytes;
+    }
+
     /// Adds one invocation.
     pub fn add(&mut self, record: &InvocationRecord) {
         let usage = &record.usage;
@@ -180,5 +248,41 @@ impl UsageSum {
         self.log_bytes += usage.log_bytes;
         self.request_bytes += usage.request_bytes;
         self.response_bytes += usage.response_bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::db::conformance::entry;
+    use crate::domain::invocation::Usage;
+
+    #[test]
+    fn sums_that_are_merged_have_everything_twice() {
+        let Ok(Value::Object(mut used)) = serde_json::to_value(Usage::default()) else {
+            panic!("usage is an object");
+        };
+        used.values_mut().for_each(|figure| *figure = 3.into());
+        let mut record = entry(TenantId::generate(), "orders", 1, &[]).record;
+        record.usage = serde_json::from_value(used.into()).unwrap();
+        record.code = Some("plugin-trapped");
+        let mut once = HourlyUsage::default();
+        once.add(&record);
+        let mut twice = once.clone();
+        twice.merge(once.clone());
+        let figures = |usage: &HourlyUsage| -> Vec<u64> {
+            let (.., sum) = usage.sums().next().unwrap();
+            let sum = serde_json::to_value(sum).unwrap();
+            sum.as_object()
+                .unwrap()
+                .values()
+                .filter_map(Value::as_u64)
+                .collect()
+        };
+        let doubled: Vec<u64> = figures(&once).iter().map(|figure| 2 * figure).collect();
+        assert_eq!(figures(&twice), doubled);
+        assert!(doubled.iter().all(|figure| *figure > 0), "{doubled:?}");
     }
 }

@@ -26,7 +26,7 @@ pub(crate) mod conformance;
 pub use api_keys::ApiKeys;
 pub use audit::Audit;
 pub use error::DbError;
-pub use invocations::{Entry, InvocationFilter, Invocations, Kept, UsageSum};
+pub use invocations::{Entry, HourlyUsage, InvocationFilter, Invocations, Kept, UsageSum};
 pub use log_lines::{LogFilter, LogLines, LogPosition, StoredLogLine};
 pub use page::Page;
 pub use plans::Plans;

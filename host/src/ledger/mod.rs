@@ -1,7 +1,7 @@
 //! The ledger: what ran, what it consumed and what it logged, written in batches.
 //!
 //! A request hands its entry over and goes on; it never waits for the database. What does not fit in the queue is
-//! dropped and counted, of the tenant first that holds most of it. A tenant's log lines come at the tenant's rate at
+//! dropped and counted, of the tenant first that holds most of it; what it consumed is added to the usage all the same. A tenant's log lines come at the tenant's rate at
 //! most, and only so much of them and of its records is kept. A crash loses at most what was not written yet: one
 //! batch's time. Ids make writing idempotent, so that a batch that is tried again counts nothing twice.
 
@@ -50,7 +50,7 @@ pub struct Ledger {
 pub struct LedgerCounts {
     /// Entries written.
     pub written: u64,
-    /// Entries dropped because the queue was full.
+    /// Entries dropped because the queue was full. Their usage is not.
     pub dropped: u64,
     /// Entries that went without their log lines because too many bytes of them were waiting.
     pub without_lines: u64,
@@ -224,6 +224,8 @@ mod tests {
         assert_eq!(ledger.counts().dropped, 3);
         ledger.flush().await;
         assert_eq!(ledger.counts().written, MOST_ENTRIES as u64);
+        let usage = db.usage(acme, Timestamp(0), Timestamp(3_600_000)).await.unwrap();
+        assert_eq!(usage[0].invocations, MOST_ENTRIES as u64 + 3);
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Entry, LedgerHeld};
-use crate::db::Kept;
+use crate::db::{HourlyUsage, Kept};
 use crate::domain::id::TenantId;
 use crate::domain::log_line::LogLine;
 use crate::domain::units::as_u64;
@@ -42,6 +42,8 @@ pub(super) struct Batch {
     pub entries: Vec<Entry>,
     /// What is to be kept at most of each tenant in it.
     pub most: BTreeMap<TenantId, Kept>,
+    /// What those consumed that gave way since the last batch.
+    pub unrecorded: HourlyUsage,
     /// Who waits until this and everything before it is written.
     pub flushed: Vec<oneshot::Sender<()>>,
 }
@@ -62,6 +64,7 @@ struct State {
     turns: VecDeque<TenantId>,
     entries: usize,
     log_bytes: usize,
+    unrecorded: HourlyUsage,
     flushed: Vec<oneshot::Sender<()>>,
     closed: bool,
 }
@@ -153,10 +156,20 @@ impl State {
             gave_way.entries += 1;
             match largest {
                 Some(largest) if largest.entries.len() > own + 1 => {
-                    self.log_bytes -= largest.lose_entry();
+                    if let Some(mut lost) = largest.entries.pop_back() {
+                        let bytes = log_bytes(&lost);
+                        largest.log_bytes -= bytes;
+                        self.log_bytes -= bytes;
+                        lose_lines(&mut lost);
+                        self.unrecorded.add(&lost.record);
+                    }
                     self.entries -= 1;
                 }
-                _ => return gave_way,
+                _ => {
+                    lose_lines(&mut entry);
+                    self.unrecorded.add(&entry.record);
+                    return gave_way;
+                }
             }
         }
         let waiting = self.tenants.entry(tenant).or_default();
@@ -184,6 +197,7 @@ impl State {
     fn take(&mut self) -> Batch {
         let mut batch = Batch {
             flushed: std::mem::take(&mut self.flushed),
+            unrecorded: std::mem::take(&mut self.unrecorded),
             ..Batch::default()
         };
         let most = if batch.flushed.is_empty() {
@@ -227,13 +241,6 @@ impl Waiting {
             lose_lines(entry);
             bytes
         });
-        self.log_bytes -= bytes;
-        bytes
-    }
-
-    /// Gives up the newest entry. Gives back the bytes of its lines.
-    fn lose_entry(&mut self) -> usize {
-        let bytes = self.entries.pop_back().map_or(0, |entry| log_bytes(&entry));
         self.log_bytes -= bytes;
         bytes
     }
@@ -309,6 +316,8 @@ mod tests {
             (MOST_ENTRIES / 2, MOST_ENTRIES / 2)
         );
         assert_eq!(queue.lock().entries, 0);
+        let lost = batch.unrecorded.sums().map(|(_, _, sum)| sum.invocations);
+        assert_eq!(lost.sum::<u64>(), as_u64(1 + MOST_ENTRIES / 2 + 2));
     }
 
     #[test]

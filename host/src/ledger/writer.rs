@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::follow::Followers;
 use super::queue::{BATCH_ENTRIES, Queue, log_bytes};
 use super::{Counts, Entry};
-use crate::db::{Kept, Repository};
+use crate::db::{HourlyUsage, Kept, Repository};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::TenantId;
 
@@ -29,6 +29,8 @@ pub(super) struct Writer {
     clock: SharedClock,
     followers: Arc<Followers>,
     counts: Arc<Counts>,
+    /// What was consumed and has no record, and is not written yet.
+    unrecorded: HourlyUsage,
     warned_at: Option<Timestamp>,
     warned_of: u64,
 }
@@ -45,6 +47,7 @@ impl Writer {
             clock,
             followers,
             counts,
+            unrecorded: HourlyUsage::default(),
             warned_at: None,
             warned_of: 0,
         }
@@ -61,6 +64,8 @@ impl Writer {
                 queue.written(bytes);
                 entries = rest;
             }
+            self.unrecorded.merge(batch.unrecorded);
+            self.write_unrecorded().await;
             self.warn_of_dropped();
             for done in batch.flushed {
                 // Whoever waited may have gone.
@@ -100,6 +105,23 @@ impl Writer {
                         "the ledger could not write invocations and gave them up"
                     );
                 }
+            }
+        }
+    }
+
+    /// Who gave way has no record, but is billed all the same. Where that fails, it is tried again with the next batch.
+    async fn write_unrecorded(&mut self) {
+        if self.unrecorded.is_empty() {
+            return;
+        }
+        match self.db.add_usage(&self.unrecorded).await {
+            Ok(()) => self.unrecorded = HourlyUsage::default(),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    error,
+                    "the usage of invocations without a record is not written yet"
+                );
             }
         }
     }

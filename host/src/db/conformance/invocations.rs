@@ -1,7 +1,7 @@
 //! Stories of invocations, usage and log lines.
 
 use super::{name, tenant};
-use crate::db::{Entry, InvocationFilter, Kept, LogFilter, Page, Repository};
+use crate::db::{Entry, HourlyUsage, InvocationFilter, Kept, LogFilter, Page, Repository};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, TenantId, VersionDigest};
 use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
@@ -96,6 +96,13 @@ pub async fn an_invocation_is_counted_once(repository: &dyn Repository) {
     assert_eq!(usage(0, 2 * HOUR).await, [(2, 1, 20, 6)]);
     assert_eq!(usage(0, HOUR).await, [(1, 0, 10, 3)]);
     assert_eq!(usage(2 * HOUR, 3 * HOUR).await, []);
+
+    let mut unrecorded = HourlyUsage::default();
+    unrecorded.add(&stranger.record);
+    unrecorded.add(&bad.record);
+    unrecorded.add(&bad.record);
+    repository.add_usage(&unrecorded).await.unwrap();
+    assert_eq!(usage(HOUR, 2 * HOUR).await, [(3, 3, 30, 9)]);
 }
 
 pub async fn log_lines_are_filtered_and_paged(repository: &dyn Repository) {

@@ -10,19 +10,18 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, SqlSafeStr as _, SqlStr, Sqlite, SqliteConnection};
 
 use super::{ROWS, SqliteRepository, kept, log_lines, or_taken, row, unavailable, usage};
-use crate::db::{DbError, Entry, InvocationFilter, Invocations, Kept, Page, UsageSum};
+use crate::db::{DbError, Entry, HourlyUsage, InvocationFilter, Invocations, Kept, Page, UsageSum};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{InvocationId, PluginName, TenantId};
+use crate::domain::id::{InvocationId, TenantId};
 use crate::domain::invocation::{ABANDONED, InvocationRecord, Usage};
 use crate::problem::Code;
-
-const HOUR_MS: i64 = 3_600_000;
 
 #[async_trait]
 impl Invocations for SqliteRepository {
     async fn record(&self, entries: &[Entry]) -> Result<BTreeMap<TenantId, Kept>, DbError> {
         let mut transaction = self.begin().await?;
-        let tenants = existing_tenants(&mut transaction, entries).await?;
+        let tenants = entries.iter().map(|entry| entry.record.tenant).collect();
+        let tenants = existing(&mut transaction, tenants).await?;
         let entries: Vec<&Entry> = entries
             .iter()
             .filter(|entry| tenants.contains(&entry.record.tenant))
@@ -30,25 +29,32 @@ impl Invocations for SqliteRepository {
         let new = insert_new(&mut transaction, &entries).await?;
         let log_bytes = log_lines::insert(&mut transaction, &new).await?;
 
-        let mut sums: BTreeMap<(TenantId, &PluginName, i64), UsageSum> = BTreeMap::new();
+        let mut usage = HourlyUsage::default();
         let mut added: BTreeMap<TenantId, Kept> = BTreeMap::new();
         for (Entry { record, .. }, log_bytes) in new.iter().zip(log_bytes) {
             let added = added.entry(record.tenant).or_default();
             added.records += 1;
             added.log_bytes += log_bytes;
-            let hour = record.started_at.0.div_euclid(HOUR_MS) * HOUR_MS;
-            sums.entry((record.tenant, &record.plugin, hour))
-                .or_insert_with(|| UsageSum::none(record.plugin.clone()))
-                .add(record);
+            usage.add(record);
         }
-        for ((tenant, _, hour), sum) in &sums {
-            usage::add(&mut transaction, *tenant, *hour, sum).await?;
+        for (tenant, hour, sum) in usage.sums() {
+            usage::add(&mut transaction, tenant, hour, sum).await?;
         }
         for (tenant, kept) in &mut added {
             *kept = kept::add(&mut transaction, *tenant, *kept).await?;
         }
         transaction.commit().await.map_err(unavailable)?;
         Ok(added)
+    }
+
+    async fn add_usage(&self, usage: &HourlyUsage) -> Result<(), DbError> {
+        let mut transaction = self.begin().await?;
+        let tenants = usage.sums().map(|(tenant, ..)| tenant).collect();
+        let tenants = existing(&mut transaction, tenants).await?;
+        for (tenant, hour, sum) in usage.sums().filter(|(tenant, ..)| tenants.contains(tenant)) {
+            usage::add(&mut transaction, tenant, hour, sum).await?;
+        }
+        transaction.commit().await.map_err(unavailable)
     }
 
     async fn kept(&self, tenant: TenantId) -> Result<Kept, DbError> {
@@ -124,12 +130,11 @@ impl Invocations for SqliteRepository {
     }
 }
 
-/// The tenants of these entries that are still there.
-async fn existing_tenants(
+/// Those of these tenants that are still there.
+async fn existing(
     connection: &mut SqliteConnection,
-    entries: &[Entry],
+    tenants: BTreeSet<TenantId>,
 ) -> Result<BTreeSet<TenantId>, DbError> {
-    let tenants: BTreeSet<TenantId> = entries.iter().map(|entry| entry.record.tenant).collect();
     let mut query = QueryBuilder::<Sqlite>::new("SELECT id FROM tenants WHERE id IN (");
     let mut list = query.separated(", ");
     for tenant in tenants {

@@ -38,8 +38,8 @@ const READERS: u32 = 4;
 /// Rows that one statement adds. Thirteen values each are far from the 32,766 that SQLite takes.
 const ROWS: usize = 100;
 
-/// The pages that the writer keeps at hand, in KiB as SQLite counts them. Records go to the ends of their tenants' parts of
-/// two indexes, and these pages should not be read again for each batch.
+/// The pages that the writer keeps at hand, in KiB as SQLite counts them. Records go to the ends of their tenants' parts of a
+/// tree and leave at the beginnings, and these pages should not be read again for each batch.
 const WRITER_CACHE: &str = "-16384";
 
 /// How long to wait for another process that holds the file, a backup for instance.

@@ -12,7 +12,7 @@ use crate::domain::id::TenantId;
 pub(super) async fn add(
     connection: &mut SqliteConnection,
     tenant: TenantId,
-    hour: i64,
+    hour: Timestamp,
     sum: &UsageSum,
 ) -> Result<(), DbError> {
     sqlx::query(
@@ -43,7 +43,7 @@ pub(super) async fn add(
     )
     .bind(tenant.to_string())
     .bind(sum.plugin.as_str())
-    .bind(hour)
+    .bind(hour.0)
     .bind(row::to_integer(sum.invocations))
     .bind(row::to_integer(sum.failures))
     .bind(row::to_integer(sum.queued_us))
