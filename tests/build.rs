@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-wasip2";
-const PLUGINS: [&str; 3] = ["bench-plugin", "hello", "orders"];
+const PLUGINS: [&str; 4] = ["bench-plugin", "bench-wasi-http", "hello", "orders"];
 
 /// Memory that a guest starts with. Growing it while a request runs costs system calls.
 const RUSTFLAGS: &str = "-C link-arg=--initial-memory=2097152";
@@ -18,6 +18,7 @@ fn main() {
         "sdk/rust",
         "plugins",
         "bench/plugin",
+        "bench/wasi-http",
         "tests/guests",
         "Cargo.toml",
         "Cargo.lock",

@@ -27,8 +27,55 @@ const WORKER: &str = "export default {
 };
 ";
 
+/// The settings of the pool that this host has, for `wasmtime serve`, which makes a fresh instance for each request too.
+const OUR_POOL: [&str; 10] = [
+    "-O",
+    "pooling-allocator=y",
+    "-O",
+    "pooling-memory-keep-resident=2097152",
+    "-O",
+    "pooling-table-keep-resident=16384",
+    "-O",
+    "pooling-async-stack-keep-resident=32768",
+    "-O",
+    "pooling-decommit-batch-size=1",
+];
+
+/// A host to be measured beside this one.
+struct Candidate {
+    name: &'static str,
+    /// The executable, on the `PATH`.
+    executable: &'static str,
+    /// How many times as fast this host is wanted to be.
+    bar: f64,
+    /// What starts it, on an address, with files in a folder.
+    command: fn(&Path, SocketAddr) -> Result<Command>,
+}
+
+const CANDIDATES: [Candidate; 3] = [
+    Candidate {
+        name: "wasmtime serve, our pool",
+        executable: "wasmtime",
+        bar: 1.4,
+        command: |_, address| Ok(wasmtime_serve(&OUR_POOL, address)),
+    },
+    Candidate {
+        name: "wasmtime serve, its defaults",
+        executable: "wasmtime",
+        bar: 4.0,
+        command: |_, address| Ok(wasmtime_serve(&[], address)),
+    },
+    Candidate {
+        name: "workerd",
+        executable: "workerd",
+        bar: 2.0,
+        command: workerd,
+    },
+];
+
 /// Another host, running. It ends when this is dropped.
 struct Peer {
+    candidate: &'static Candidate,
     child: Child,
     address: SocketAddr,
 }
@@ -38,56 +85,124 @@ pub fn run(options: &Options) -> Result<Found> {
     let folder = tempfile::TempDir::with_prefix("mortise-bench-")?;
     let generator = Generator::find(folder.path());
     say("peers:\n");
-    let Some(workerd) = workerd(folder.path())? else {
-        say("  workerd was not found\n");
+    let (mut peers, mut missing) = (Vec::new(), Vec::new());
+    for candidate in &CANDIDATES {
+        match candidate.is_found() {
+            true => peers.push(candidate.start(folder.path())?),
+            false => missing.push(candidate.name),
+        }
+    }
+    if !missing.is_empty() {
+        say(&format!("  not found: {}\n", missing.join("; ")));
+    }
+    if peers.is_empty() {
         return Ok(Found {
             bars: Vec::new(),
-            raw: json!({ "not_found": ["workerd"] }),
+            raw: json!({ "not_found": missing }),
         });
-    };
+    }
     let host = subject::launch(options).start()?;
     let tenant = subject::tenant(&host, TENANT)?;
-    let mine = subject::everything(&host, &tenant)?.order();
-    let its = Repeated {
-        address: workerd.address,
-        paths: vec!["/orders".to_owned()],
-        headers: Vec::new(),
-        body: Some(ORDER.to_owned()),
-    };
+    let mut requests = vec![subject::everything(&host, &tenant)?.order()];
+    requests.extend(peers.iter().map(Peer::order));
     let span = Duration::from_secs(options.scaled(2, 5));
-    let (mut ours, mut theirs) = (Series::default(), Series::default());
+    let mut speeds = vec![Series::default(); requests.len()];
     for round in 0..=options.scaled(2, 5) {
-        for (request, series) in [(&mine, &mut ours), (&its, &mut theirs)] {
+        for (request, series) in requests.iter().zip(&mut speeds) {
             let speed = generator.run(request, CONNECTIONS, span)?;
+            // The first round warms up.
             if round > 0 {
                 series.push(speed.per_second);
             }
         }
     }
     host.stop()?;
-    let ratio = ours.over(&theirs);
-    say(&format!(
-        "  everything on {:.0}/s, workerd {:.0}/s\n",
-        ours.median(),
-        theirs.median()
-    ));
-    Ok(Found {
-        bars: vec![Measured::new(
-            "everything on / workerd",
+    let ours = &speeds[0];
+    say(&format!("  {:<30} {:>8.0}/s\n", "everything on", ours.median()));
+    let mut raw = vec![json!({ "name": "everything on", "per_second": ours })];
+    let mut bars = Vec::new();
+    for (Peer { candidate, .. }, theirs) in peers.iter().zip(&speeds[1..]) {
+        say(&format!("  {:<30} {:>8.0}/s\n", candidate.name, theirs.median()));
+        raw.push(json!({ "name": candidate.name, "per_second": theirs }));
+        let ratio = ours.over(theirs);
+        let (least, most) = ratio.spread();
+        let bar = Measured::new(
+            &format!("everything on / {}", candidate.name),
             ratio.median(),
-            Bar::AtLeast(2.0),
-        )],
-        raw: json!({ "mortise": ours, "workerd": theirs }),
+            Bar::AtLeast(candidate.bar),
+        );
+        bars.push(bar.note(format!("{least:.2} to {most:.2}")));
+    }
+    Ok(Found {
+        bars,
+        raw: json!({ "speeds": raw, "not_found": missing }),
     })
 }
 
-/// workerd, where it is found.
-fn workerd(folder: &Path) -> Result<Option<Peer>> {
-    if Command::new("workerd").arg("--version").output().is_err() {
-        return Ok(None);
+impl Candidate {
+    fn is_found(&self) -> bool {
+        Command::new(self.executable).arg("--version").output().is_ok()
     }
-    // Free a moment ago; nothing else here takes ports meanwhile.
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+
+    fn start(&'static self, folder: &Path) -> Result<Peer> {
+        // Free a moment ago; nothing else here takes ports meanwhile.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let child = (self.command)(folder, address)?
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("{} starts", self.name))?;
+        let mut peer = Peer {
+            candidate: self,
+            child,
+            address,
+        };
+        rig::clock::until(&format!("the start of {}", self.name), || {
+            anyhow::ensure!(
+                peer.child.try_wait()?.is_none(),
+                "{} ended at once; does this version know its options?",
+                self.name
+            );
+            Ok(TcpStream::connect(address).ok().map(drop))
+        })?;
+        Ok(peer)
+    }
+}
+
+impl Peer {
+    fn order(&self) -> Repeated {
+        Repeated {
+            address: self.address,
+            paths: vec!["/orders".to_owned()],
+            headers: Vec::new(),
+            body: Some(ORDER.to_owned()),
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // Both fail where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wasmtime_serve(options: &[&str], address: SocketAddr) -> Command {
+    let mut command = Command::new("wasmtime");
+    command
+        .arg("serve")
+        // Its Rust program looks for an environment at its start.
+        .args(["-S", "cli"])
+        .args(options)
+        .arg("--addr")
+        .arg(address.to_string())
+        .arg(test_artifacts::BENCH_WASI_HTTP);
+    command
+}
+
+fn workerd(folder: &Path, address: SocketAddr) -> Result<Command> {
     std::fs::write(folder.join("worker.js"), WORKER)?;
     let config = format!(
         "using Workerd = import \"/workerd/workerd.capnp\";\n\
@@ -99,25 +214,7 @@ fn workerd(folder: &Path) -> Result<Option<Peer>> {
     );
     let file = folder.join("workerd.capnp");
     std::fs::write(&file, config)?;
-    let child = Command::new("workerd")
-        .arg("serve")
-        .arg(&file)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("workerd starts")?;
-    let peer = Peer { child, address };
-    rig::clock::until("the start of workerd", || {
-        Ok(TcpStream::connect(peer.address).ok().map(drop))
-    })?;
-    Ok(Some(peer))
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // Both fail where it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    let mut command = Command::new("workerd");
+    command.arg("serve").arg(file);
+    Ok(command)
 }

@@ -18,8 +18,9 @@ pub const ORDER: &str = r#"{"product":"chair","quantity":2,"note":"to be deliver
 /// The tenant of the benchmarks.
 pub const TENANT: &str = "bench";
 
-/// The plugin with public routes, and the one with everything on.
+/// The plugin with public routes, the same with instances that are used again, and the one with everything on.
 const PUBLIC: &str = "public";
+const REUSED: &str = "reused";
 const EVERYTHING: &str = "everything";
 
 /// Results of a part.
@@ -35,10 +36,13 @@ pub fn launch(options: &Options) -> Launch {
     Launch::new(&options.executable)
 }
 
-/// A tenant whose rates refuse nothing of what is sent to it; nothing else of its plan differs.
+/// A tenant whose rates refuse nothing of what is sent to it, and which keeps an instance for each connection where they are
+/// used again; nothing else of its plan differs.
 pub fn tenant(host: &Host, name: &str) -> Result<Tenant> {
     let tenant = host.tenant(name)?.keep();
-    tenant.limit(&json!({ "requests_per_second": 1_000_000, "request_burst": 2_000_000 }))?;
+    tenant.limit(
+        &json!({ "requests_per_second": 1_000_000, "request_burst": 2_000_000, "instances_kept": 64 }),
+    )?;
     Ok(tenant)
 }
 
@@ -60,6 +64,12 @@ pub fn rows() -> Result<Recipe> {
 pub fn public(host: &Host, tenant: &Tenant) -> Result<Requests> {
     tenant.deploy(&rows()?.plugin(PUBLIC).guest())?;
     Ok(Requests::new(host.public, &tenant.name, PUBLIC))
+}
+
+/// Deploys it with public routes and instances that serve one request after another.
+pub fn reused(host: &Host, tenant: &Tenant) -> Result<Requests> {
+    tenant.deploy(&orders()?.plugin(REUSED).reused().guest())?;
+    Ok(Requests::new(host.public, &tenant.name, REUSED))
 }
 
 /// Deploys it with an API key, a scope, a rate for each caller and a schema.

@@ -38,10 +38,9 @@ pub fn run(options: &Options) -> Result<Found> {
     let native = Native::start(folder.path())?;
     let host = subject::launch(options).start()?;
     let tenant = subject::tenant(&host, TENANT)?;
-    let (public, everything) = (
-        subject::public(&host, &tenant)?,
-        subject::everything(&host, &tenant)?,
-    );
+    let public = subject::public(&host, &tenant)?;
+    let reused = subject::reused(&host, &tenant)?;
+    let everything = subject::everything(&host, &tenant)?;
     let bare = Requests::native(native.address);
     let subjects = [
         Subject {
@@ -57,6 +56,12 @@ pub fn run(options: &Options) -> Result<Found> {
             bar: Some(0.60),
         },
         Subject {
+            name: "public route, reused instance",
+            request: reused.order(),
+            baseline: 0,
+            bar: Some(0.80),
+        },
+        Subject {
             name: "everything on",
             request: everything.order(),
             baseline: 0,
@@ -65,13 +70,13 @@ pub fn run(options: &Options) -> Result<Found> {
         Subject {
             name: "bare axum, one row with sqlx",
             request: bare.row(),
-            baseline: 3,
+            baseline: 4,
             bar: None,
         },
         Subject {
             name: "one row by key",
             request: public.row(),
-            baseline: 3,
+            baseline: 4,
             bar: Some(0.60),
         },
     ];

@@ -303,6 +303,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_borrowed_is_held_until_it_is_dropped() {
+        let semaphore = FairSemaphore::new(1);
+        let lane = Lane::new(1);
+        let borrowed = semaphore.try_borrow(&lane).unwrap();
+        assert!(semaphore.try_borrow(&lane).is_none());
+        assert_eq!(semaphore.held(), 1);
+        drop(borrowed);
+        assert_eq!(semaphore.held(), 0);
+        assert!(semaphore.try_borrow(&lane).is_some());
+    }
+
+    #[test]
     fn what_is_free_is_had_at_once_and_no_more() {
         let semaphore = FairSemaphore::new(2);
         let lane = lane(1);

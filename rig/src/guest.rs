@@ -26,6 +26,7 @@ pub struct Recipe {
     component: Vec<u8>,
     plugin: String,
     version: String,
+    reuse: bool,
     routes: String,
     migrations: Vec<Value>,
     origins: Vec<String>,
@@ -57,6 +58,7 @@ impl Recipe {
             component,
             plugin: plugin.to_owned(),
             version: "1.0.0".to_owned(),
+            reuse: false,
             routes: routes.concat(),
             migrations: Vec::new(),
             origins: Vec::new(),
@@ -75,6 +77,12 @@ impl Recipe {
     /// As another version.
     pub fn version(mut self, version: &str) -> Self {
         version.clone_into(&mut self.version);
+        self
+    }
+
+    /// With instances that serve one request after another.
+    pub fn reused(mut self) -> Self {
+        self.reuse = true;
         self
     }
 
@@ -129,8 +137,8 @@ impl Recipe {
     pub fn guest(&self) -> Guest {
         let [usable, revealed] = &self.secrets;
         let mut manifest = format!(
-            "[plugin]\nname = '{}'\nversion = '{}'\n{}",
-            self.plugin, self.version, self.routes
+            "[plugin]\nname = '{}'\nversion = '{}'\nreuse = {}\n{}",
+            self.plugin, self.version, self.reuse, self.routes
         );
         if self.has_database {
             manifest.push_str("[database]\n");

@@ -10,6 +10,7 @@ mod tested {
     pub(super) use crate::gateway as echo;
     pub(super) use crate::http_client;
     pub(super) use crate::limits::greedy;
+    pub(super) use crate::reuse as reused;
     pub(super) use crate::upload::an_import_that_nobody_offers_is_named as unknown_import;
     pub(super) use crate::upload::routes_need_a_handler as no_http_handler;
     pub(super) use crate::wasi;

@@ -21,6 +21,7 @@ mod limits;
 mod metrics;
 mod panics;
 mod process;
+mod reuse;
 mod routing;
 mod upload;
 mod wasi;

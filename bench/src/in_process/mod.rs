@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use moka::sync::Cache;
+use rig::{Bar, Measured};
 use serde_json::{Value, json};
 use sqlx::SqlitePool;
 use tempfile::TempDir;
@@ -26,10 +27,15 @@ use stopwatch::Stopwatch;
 /// Host calls of one invocation, so that little of what the invocation costs is in the figure for one of them.
 const CALLS: u32 = 100;
 
+/// What has a bar, beside what it is compared with below.
+const FRESH: &str = "fresh sandbox";
+const MOST_OF_FRESH: f64 = 3.6;
+
 /// What is measured, and what it is compared with.
-const SUBJECTS: [(&str, Option<&str>); 12] = [
+const SUBJECTS: [(&str, Option<&str>); 13] = [
     ("native function", None),
-    ("fresh sandbox", Some("native function")),
+    ("reused instance", Some("native function")),
+    (FRESH, Some("reused instance")),
     ("log", None),
     ("config", None),
     ("moka get", None),
@@ -53,14 +59,24 @@ pub fn run(options: &Options) -> Result<Found> {
         }
     }
     say("in process, microseconds each:\n");
-    let raw = SUBJECTS.iter().zip(&samples).map(|((name, baseline), mine)| {
+    let (mut raw, mut bars) = (Vec::new(), Vec::new());
+    for ((name, baseline), mine) in SUBJECTS.iter().zip(&samples) {
         let place = |name: &str| SUBJECTS.iter().position(|(subject, _)| *subject == name);
         let ratio = baseline.and_then(place).map(|place| mine.over(&samples[place]));
-        report(name, mine, *baseline, ratio)
-    });
+        if let (FRESH, Some(ratio)) = (*name, &ratio) {
+            let (least, most) = ratio.spread();
+            let bar = Measured::new(
+                "fresh sandbox / reused instance, in process",
+                ratio.median(),
+                Bar::AtMost(MOST_OF_FRESH),
+            );
+            bars.push(bar.note(format!("{least:.2} to {most:.2}")));
+        }
+        raw.push(report(name, mine, *baseline, ratio));
+    }
     Ok(Found {
-        raw: raw.collect(),
-        bars: Vec::new(),
+        raw: raw.into(),
+        bars,
     })
 }
 
@@ -110,7 +126,13 @@ impl Bench {
             "native function" => {
                 stopwatch.time(name, |times| repeated(times, || native::order(black_box(ORDER))))
             }
-            "fresh sandbox" => {
+            "reused instance" => {
+                let order = request("/orders", "/orders", &[], Some(ORDER));
+                self.awaited(stopwatch, name, async || {
+                    self.sandbox.invoke_again(order.clone()).await
+                })
+            }
+            FRESH => {
                 let order = request("/orders", "/orders", &[], Some(ORDER));
                 self.awaited(stopwatch, name, async || self.sandbox.invoke(order.clone()).await)
             }

@@ -16,7 +16,9 @@ use mortise::domain::invocation::{Trigger, Usage};
 use mortise::domain::limits::Limits;
 use mortise::domain::migration::Migration;
 use mortise::domain::units::{ByteSize, Span};
-use mortise::runtime::{CompileLimits, GuestLanes, Held, Loaded, Runtime, RuntimeSettings, Stamina, Start};
+use mortise::runtime::{
+    CompileLimits, GuestLanes, Held, KeptInstances, Loaded, Runtime, RuntimeSettings, Stamina, Start,
+};
 use mortise::vault::{HostKey, Vault};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -37,7 +39,8 @@ pub struct Sandbox {
     runtime: Runtime,
     component: Arc<Loaded>,
     active: Arc<ActiveVersion>,
-    lanes: GuestLanes,
+    lanes: Arc<GuestLanes>,
+    kept: Arc<KeptInstances>,
     stamina: Arc<Stamina>,
     clock: SharedClock,
     _folder: TempDir,
@@ -63,6 +66,7 @@ impl Sandbox {
             folder: folder.path().to_owned(),
             worker: options.executable.clone(),
             instances: INSTANCES,
+            instances_kept: 1,
             threads: THREADS,
             background: background.clone(),
             ceiling: Limits::ceiling(),
@@ -102,11 +106,13 @@ impl Sandbox {
             .migrate(active.tenant, &active.plugin, &active.limits, &[notes])
             .await?;
         let component = runtime.load(digest).await?;
+        let kept = runtime.kept(1);
         Ok(Self {
             runtime,
             component,
             active: Arc::new(active),
-            lanes: GuestLanes::new(1),
+            lanes: Arc::new(GuestLanes::new(1)),
+            kept,
             stamina: Arc::default(),
             clock,
             _folder: folder,
@@ -115,6 +121,15 @@ impl Sandbox {
 
     /// Runs the plugin once, in a fresh instance, and gives that back.
     pub async fn invoke(&self, request: Request) -> Result<Response> {
+        self.invoke_in(None, request).await
+    }
+
+    /// Runs the plugin once, in the instance that ran last.
+    pub async fn invoke_again(&self, request: Request) -> Result<Response> {
+        self.invoke_in(Some(&self.kept), request).await
+    }
+
+    async fn invoke_in(&self, kept: Option<&Arc<KeptInstances>>, request: Request) -> Result<Response> {
         let invocation = Invocation {
             id: InvocationId::generate(),
             active: self.active.clone(),
@@ -136,6 +151,7 @@ impl Sandbox {
             held: Held {
                 turn: (),
                 instance: (),
+                kept: kept.cloned(),
             },
         };
         let finished = self

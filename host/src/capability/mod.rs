@@ -63,9 +63,8 @@ pub trait HasCapabilities: Send + 'static {
 }
 
 impl State {
-    /// The capabilities of a new invocation.
-    pub fn new(invocation: Invocation, services: Arc<Services>) -> Self {
-        let mut table = ResourceTable::new();
+    /// The capabilities of a new invocation. `table` is that of the instance.
+    pub fn new(invocation: Invocation, services: Arc<Services>, mut table: ResourceTable) -> Self {
         table.set_max_capacity(usize::try_from(invocation.limits().handles).unwrap_or(usize::MAX));
         let database = database::DatabaseState::new(&services.databases, &invocation);
         let http_client = http_client::ClientState::new(&services.http, &invocation);
@@ -78,10 +77,10 @@ impl State {
         }
     }
 
-    /// The invocation with what it has used, once its store is done. Whatever the guest still held open is closed.
-    pub fn into_invocation(mut self) -> Invocation {
+    /// The invocation with what it has used, once its guest is done, and the table of the instance.
+    pub fn into_parts(mut self) -> (Invocation, ResourceTable) {
         self.http_client.settle(&mut self.invocation.usage);
-        self.invocation
+        (self.invocation, self.table)
     }
 }
 

@@ -60,9 +60,11 @@ pub struct DataSection {
 pub struct RuntimeSection {
     /// Instances of all tenants at once. Each reserves 4 GiB of address space, but memory only as it is used.
     pub instances: u32,
+    /// Besides those, instances of all tenants that wait for the next request of a plugin that reuses them.
+    pub instances_kept: u32,
     /// Threads that run plugins. 0: one for each core.
     pub threads: u32,
-    /// How much the system prefers other work to those threads: 0 (not at all) to 19. Those in the background are at 19.
+    /// How much the system prefers other work to those threads: 0 (not at all) to 19.
     pub nice: u8,
     /// Compiled code that is kept in memory.
     pub loaded: ByteSize,
@@ -150,8 +152,9 @@ impl Default for RuntimeSection {
     fn default() -> Self {
         Self {
             instances: 256,
+            instances_kept: 64,
             threads: 0,
-            nice: 10,
+            nice: 0,
             loaded: ByteSize::mib(512),
         }
     }

@@ -50,6 +50,10 @@ pub struct Usage {
     pub wall_us: u64,
     /// The most bytes that linear memories and tables had together.
     pub memory_bytes: u64,
+    /// Invocations that the instance had served before this one; zero in a fresh one.
+    pub instance_reuses: u32,
+    /// Instances of the tenant that waited for their next request when this one began.
+    pub instances_kept: u64,
     /// Host calls of every capability together.
     pub host_calls: u32,
     /// The most bytes that one host call handed over.

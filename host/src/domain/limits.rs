@@ -122,6 +122,10 @@ limits! {
     /// Requests of a tenant that wait for their turn behind those.
     queue: u32 = 128, at most 10_000,
         of Tenant, seen in "place";
+    /// Instances of a tenant that wait for the next request of a plugin that reuses them. Stops one tenant from holding
+    /// memory while nobody asks it anything.
+    instances_kept: u32 = 8, at most 1_024,
+        of Tenant, seen in "instances_kept";
     /// The tenant's share of threads and instances, for which all tenants compete: one with share 2 gets twice as
     /// much as one with share 1 where both want more than there is. Whoever is alone gets everything.
     share: u32 = 1, at most 100,

@@ -43,6 +43,10 @@ pub struct PluginSection {
     pub version: String,
     /// One sentence for people.
     pub description: Option<String>,
+    /// Whether an instance may serve one request after another. What the plugin leaves in its memory is there for the
+    /// next request then, whoever sends it.
+    #[serde(default)]
+    pub reuse: bool,
 }
 
 /// A route that the plugin serves.

@@ -107,7 +107,8 @@ pub async fn dispatch(
     // Once more: those that waited in the queue would otherwise add a response each.
     check_backlog()?;
 
-    let pass = target.route.health.pass(gateway.clock.now(), limits.wall.0);
+    let started_at = gateway.clock.now();
+    let pass = target.route.health.pass(started_at, limits.wall.0);
     let pass = pass.map_err(health::problem)?;
     let usage = Usage {
         queued_us: microseconds(came.elapsed()),
@@ -124,7 +125,7 @@ pub async fn dispatch(
         principal,
         traceparent: trace_context::traceparent(&parts.headers),
         call_depth: call_depth(&parts.headers),
-        started_at: gateway.clock.now(),
+        started_at,
         deadline: Instant::now() + limits.wall.0,
         clock: gateway.clock.clone(),
         usage,
@@ -155,6 +156,7 @@ pub async fn dispatch(
         held: Held {
             turn: (turn, admitted, counted),
             instance,
+            kept: target.plugin.reuse.then(|| target.tenant.kept.clone()),
         },
     };
     let finished = gateway
@@ -262,7 +264,7 @@ fn finish(
         failed_with,
         &target.route,
         &mut invocation,
-        recorder.gateway.clock.now(),
+        &*recorder.gateway.clock,
     );
     match result {
         Ok(response) => {

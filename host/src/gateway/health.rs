@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use crate::capability::Invocation;
 use crate::capability::log::append;
-use crate::domain::clock::Timestamp;
+use crate::domain::clock::Clock;
 use crate::domain::log_line::Level;
 use crate::problem::{Code, Problem};
 use crate::routing::{Change, MethodRoute, Pass, Unhealthy};
@@ -22,11 +22,11 @@ pub fn report(
     failed_with: Option<Code>,
     route: &MethodRoute,
     invocation: &mut Invocation,
-    now: Timestamp,
+    clock: &dyn Clock,
 ) {
     let change = match failed_with {
         None => pass.succeeded(),
-        Some(code) if is_fault_of_plugin(code) => pass.failed(now, code),
+        Some(code) if is_fault_of_plugin(code) => pass.failed(clock.now(), code),
         // The host's fault says nothing of the plugin.
         Some(_) => None,
     };

@@ -108,6 +108,7 @@ impl Host {
             folder: folder.path().to_owned(),
             worker,
             instances: config.runtime.instances,
+            instances_kept: config.runtime.instances_kept,
             threads: config.runtime.threads(),
             background,
             ceiling: config.ceiling(),

@@ -26,10 +26,10 @@ const CONTROL_THREADS: usize = 2;
 const FRONT_SLICE: Duration = Duration::from_micros(100);
 
 /// What those in the background are content with: what others leave. Where both want a processor for good, they get about
-/// an eighth of it beside threads in front of the default `nice` (sched(7), "The nice value"). With longer slices, one that
+/// a thirtieth of it beside threads in front of the default `nice` (sched(7), "The nice value"). With longer slices, one that
 /// owes others a lock of the address space waits too long behind its like.
 const BACKGROUND: Scheduling = Scheduling {
-    nice: 19,
+    nice: 15,
     slice: Duration::from_millis(3),
 };
 
@@ -82,7 +82,11 @@ pub fn run(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError
         slice: FRONT_SLICE,
     };
     let front = plugins("mortise-plugin", front)?;
-    let background = plugins("mortise-background", BACKGROUND)?;
+    let background = Scheduling {
+        nice: BACKGROUND.nice.max(config.runtime.nice),
+        ..BACKGROUND
+    };
+    let background = plugins("mortise-background", background)?;
     warn_without_page_map_scan();
     let result = control.block_on(serve(config, worker, &front, &background, descriptors, ready));
     front.shutdown_background();

@@ -35,6 +35,8 @@ gauges! {
     guests_running,
     /// Instances that are in use.
     instances_in_use,
+    /// Instances that wait for the next request of their plugin.
+    instances_kept,
     /// Instances that there may be.
     instances_total,
     /// Transactions of plugins that are open.

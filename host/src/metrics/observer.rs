@@ -56,6 +56,7 @@ impl Observer {
             routes_unhealthy: Some(self.unhealthy_routes.get()),
             guests_running: Some(runtime.guests),
             instances_in_use: Some(runtime.instances),
+            instances_kept: Some(runtime.instances_kept),
             instances_total: Some(runtime.instances_total),
             database_transactions: databases.map(|held| held.transactions),
             database_cursors: databases.map(|held| held.cursors),

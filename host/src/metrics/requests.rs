@@ -119,9 +119,8 @@ impl Requests {
     /// Requests by the code of the problem that they got.
     pub fn by_code(&self) -> Vec<(&'static str, u64)> {
         let codes = Code::ALL.iter().enumerate();
-        let counted = |(index, code): (usize, &Code)| {
-            (code.as_str(), self.sum(|counts| &counts.problems.0[index]))
-        };
+        let counted =
+            |(index, code): (usize, &Code)| (code.as_str(), self.sum(|counts| &counts.problems.0[index]));
         codes.map(counted).collect()
     }
 

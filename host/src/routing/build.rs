@@ -86,6 +86,7 @@ impl Builder {
                     let routes = PluginRoutes {
                         active,
                         disabled,
+                        reuse: version.manifest.plugin.reuse,
                         router,
                     };
                     plugins.insert(plugin.plugin.name.clone(), Arc::new(routes));
@@ -104,6 +105,7 @@ impl Builder {
             api_keys: stored.api_keys.into_iter().map(|key| (key.id, key)).collect(),
             gate: gate.unwrap_or_else(|| Arc::new(Gate::new(size))),
             backlog,
+            kept: self.runtime.kept(limits.instances_kept),
         }
     }
 

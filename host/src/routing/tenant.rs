@@ -12,7 +12,7 @@ use crate::capability::ActiveVersion;
 use crate::domain::api_key::ApiKey;
 use crate::domain::id::{ApiKeyId, PluginName, TenantId, TenantName};
 use crate::domain::manifest::{Auth, Rate};
-use crate::runtime::Stamina;
+use crate::runtime::{KeptInstances, Stamina};
 
 /// A tenant with everything that serving its requests takes.
 pub struct TenantRoutes {
@@ -30,6 +30,8 @@ pub struct TenantRoutes {
     pub gate: Arc<Gate>,
     /// Its responses that are on their way. It outlives this snapshot.
     pub backlog: Arc<Backlog>,
+    /// Its instances that wait for their next request. They go with this snapshot.
+    pub kept: Arc<KeptInstances>,
 }
 
 /// The routes of a version.
@@ -47,6 +49,8 @@ pub struct PluginRoutes {
     pub active: Arc<ActiveVersion>,
     /// Whether it answers 503.
     pub disabled: bool,
+    /// Whether its instances serve one request after another.
+    pub reuse: bool,
     pub(super) router: Arc<Router>,
 }
 

@@ -1,4 +1,4 @@
-//! One invocation by HTTP: a fresh instance, the call, and what came of it.
+//! One invocation by HTTP: an instance, the call, and what came of it.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::ResourceTableError;
-use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
+use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use super::component_cache::Loaded;
 use super::course::{Course, GuestLanes};
+use super::kept::Kept;
 use super::meter::{Meter, PollClock};
+use super::sandbox::{Ended, Sandbox};
 use super::stamina::Stamina;
-use super::store::{self, CpuSpent, StoreData};
+use super::store::CpuSpent;
 use crate::capability::bindings::http_types;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
 use crate::domain::units::{as_u64, microseconds};
@@ -70,27 +73,35 @@ pub struct Start<'a, T, I> {
     pub held: Held<T, I>,
 }
 
+/// Instances of a tenant that wait for the next request of their plugins.
+pub type KeptInstances = Kept<Ended>;
+
 /// What an invocation holds.
 pub struct Held<T, I> {
     /// Until it ends.
     pub turn: T,
-    /// Until its instance is gone, a moment later.
+    /// Until its instance is gone, a moment later, or kept.
     pub instance: I,
+    /// The tenant's instances that wait for the next request, where this plugin allows that.
+    pub kept: Option<Arc<KeptInstances>>,
 }
 
 /// A guest from its start to its end, with everything that is its own, so that it can move between threads. Dropped
 /// before its end, its invocation goes to `abandoned`.
 pub struct Guest<T, I, F: FnOnce(Invocation)> {
     component: Arc<Loaded>,
-    store: Option<Store<StoreData>>,
+    sandbox: Option<Sandbox>,
+    kept: Option<Arc<KeptInstances>>,
     course: Arc<Course>,
     meter: Arc<Meter>,
     request: http_types::Request,
+    remaining: Duration,
+    /// The limits of both.
     wall: Duration,
     cpu: Duration,
     abandoned: Option<F>,
     _turn: T,
-    /// Given up after the store.
+    /// Given up after the sandbox.
     instance: Option<I>,
 }
 
@@ -100,26 +111,32 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'stati
         component: Arc<Loaded>,
         services: Arc<Services>,
         course: Course,
-        invocation: Invocation,
+        mut invocation: Invocation,
         request: http_types::Request,
         held: Held<T, I>,
         abandoned: F,
     ) -> Self {
         let (course, meter) = (Arc::new(course), Arc::new(Meter::new()));
-        let (wall, cpu) = (invocation.remaining(), invocation.limits().cpu.0);
-        let store = store::new(
-            component.engine(),
-            services,
-            invocation,
-            meter.clone(),
-            course.clone(),
-        );
+        let (wall, cpu) = (invocation.limits().wall.0, invocation.limits().cpu.0);
+        let remaining = invocation.remaining();
+        let mut waiting = None;
+        if let Some(kept) = &held.kept {
+            invocation.usage.instances_kept = as_u64(kept.waiting());
+            waiting = kept.take(&invocation.active);
+        }
+        let (of_meter, of_course) = (meter.clone(), course.clone());
+        let sandbox = match waiting {
+            Some(ended) => Sandbox::again(ended, services, invocation, of_meter, of_course),
+            None => Sandbox::fresh(&component, services, invocation, of_meter, of_course),
+        };
         Self {
             component,
-            store: Some(store),
+            sandbox: Some(sandbox),
+            kept: held.kept,
             course,
             meter,
             request,
+            remaining,
             wall,
             cpu,
             abandoned: Some(abandoned),
@@ -157,75 +174,81 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'stati
     }
 
     async fn until_it_ends(mut self) -> Finished {
-        let (course, meter, wall) = (self.course.clone(), self.meter.clone(), self.wall);
+        let (course, meter, remaining) = (self.course.clone(), self.meter.clone(), self.remaining);
         let clock = || match course.is_in_background() {
             true => PollClock::Thread,
             false => PollClock::Wall,
         };
         let call = course.run(meter.measure(clock, self.call()));
         // The timeout is around everything: epochs do not tick while the guest waits for the host.
-        let outcome = tokio::time::timeout(wall, call).await;
+        let outcome = tokio::time::timeout(remaining, call).await;
         self.finish(outcome.ok())
     }
 
     async fn call(&mut self) -> Result<ResponseParts, Failure> {
-        let Some(handler) = self.component.http_handler() else {
-            return Err(Failure::NoHandler);
-        };
-        let store = self
-            .store
+        let sandbox = self
+            .sandbox
             .as_mut()
-            .expect("the store is taken out only when this has ended");
-        let result = async {
-            let instance = self.component.instantiate(store).await?;
-            handler
-                .load(&mut *store, &instance)?
-                .call_handle(store, &self.request)
-                .await
-        };
-        result.await.map_err(|error| classify(error, self.cpu))
+            .expect("the sandbox is taken out only when this has ended");
+        let called = sandbox.handle_http(&self.component, &self.request).await;
+        match called {
+            Ok(response) => response.ok_or(Failure::NoHandler),
+            Err(error) => Err(classify(error, self.cpu)),
+        }
     }
 
     /// What became of it; `None` where its time was over first.
     fn finish(mut self, outcome: Option<Result<ResponseParts, Failure>>) -> Finished {
-        let mut store = self.store.take().expect("the store is taken out only here");
+        let mut sandbox = self.sandbox.take().expect("the sandbox is taken out only here");
         let outcome = match outcome {
             None => Err(Failure::Timeout(self.wall)),
-            Some(Err(Failure::Trapped(_))) if store.data().was_refused_memory() => Err(Failure::Memory),
+            Some(Err(Failure::Trapped(_))) if sandbox.was_refused_memory() => Err(Failure::Memory),
             Some(outcome) => outcome,
         };
-        let invocation = self.ended(&mut store);
-        let instance = self.instance.take();
-        // Its caller waits for the response, and nobody for this: giving an instance back takes about as long as a short
-        // guest runs. The task runs on this thread, after the response has gone.
-        tokio::spawn(async move {
-            drop(store);
-            drop(instance);
-        });
+        let peak_memory = sandbox.peak_memory();
+        let (mut invocation, used_up, given_up) = match &self.kept {
+            // Nothing else is ever used again: who trapped or ran out of time may have been anywhere in its code.
+            Some(kept) if outcome.is_ok() => match sandbox.end_well() {
+                (invocation, Ok(ended)) => {
+                    let given_up = kept.keep(invocation.active.clone(), ended, Instant::now());
+                    (invocation, None, given_up)
+                }
+                (invocation, Err(sandbox)) => (invocation, Some(sandbox), None),
+            },
+            _ => (sandbox.end(), Some(sandbox), None),
+        };
+        self.settle(&mut invocation, peak_memory);
+        if used_up.is_some() || given_up.is_some() {
+            let instance = self.instance.take();
+            // Its caller waits for the response, and nobody for this: giving an instance back takes about as long as a
+            // short guest runs. The task runs on this thread, after the response has gone.
+            tokio::spawn(async move {
+                drop(used_up);
+                drop(given_up);
+                drop(instance);
+            });
+        }
         Finished { outcome, invocation }
     }
 }
 
 impl<T, I, F: FnOnce(Invocation)> Guest<T, I, F> {
-    /// The invocation with what it used.
-    fn ended(&self, store: &mut Store<StoreData>) -> Invocation {
-        let data = store.data_mut();
-        let mut invocation = data.end();
-        let peak_memory = data.peak_memory();
+    /// Writes down what an invocation used.
+    fn settle(&self, invocation: &mut Invocation, peak_memory: usize) {
         let busy = self.meter.busy();
         self.course.ended(busy);
         invocation.usage.cpu_us = microseconds(busy);
         invocation.usage.wall_us = microseconds(self.meter.elapsed());
         invocation.usage.memory_bytes = as_u64(peak_memory);
-        invocation
     }
 }
 
 impl<T, I, F: FnOnce(Invocation)> Drop for Guest<T, I, F> {
     fn drop(&mut self) {
-        if let (Some(mut store), Some(abandoned)) = (self.store.take(), self.abandoned.take()) {
-            let invocation = self.ended(&mut store);
-            drop(store);
+        if let (Some(mut sandbox), Some(abandoned)) = (self.sandbox.take(), self.abandoned.take()) {
+            let mut invocation = sandbox.end();
+            self.settle(&mut invocation, sandbox.peak_memory());
+            drop(sandbox);
             abandoned(invocation);
         }
     }

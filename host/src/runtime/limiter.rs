@@ -26,6 +26,11 @@ impl Limiter {
         }
     }
 
+    /// An invocation begins: the most is counted anew.
+    pub fn begin(&mut self) {
+        self.peak = self.held;
+    }
+
     /// The most that was held at once.
     pub fn peak(&self) -> usize {
         self.peak

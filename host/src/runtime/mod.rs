@@ -8,8 +8,10 @@ mod course;
 mod engine;
 mod files;
 mod handle_http;
+mod kept;
 mod limiter;
 mod meter;
+mod sandbox;
 mod scan;
 mod stamina;
 mod store;
@@ -20,15 +22,16 @@ pub use compile::{CompileError, CompileLimits};
 pub use component_cache::{LoadError, Loaded};
 pub use course::GuestLanes;
 pub use files::ComponentFiles;
-pub use handle_http::{Failure, Finished, Held, ResponseParts, Start};
+pub use handle_http::{Failure, Finished, Held, KeptInstances, ResponseParts, Start};
 pub use scan::{ScanError, scan};
 pub use stamina::Stamina;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::time::{Instant, MissedTickBehavior};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -44,6 +47,8 @@ use compile::Compiler;
 use component_cache::ComponentCache;
 use course::{Course, Turns};
 use handle_http::Guest;
+use kept::Keeper;
+use sandbox::Ended;
 use store::StoreData;
 use ticker::Ticker;
 
@@ -54,6 +59,7 @@ pub struct Runtime {
     turns: Arc<Turns>,
     background: Handle,
     guests: Gauge,
+    keeper: Arc<Keeper<Ended>>,
     instances: u32,
     _ticker: Ticker,
 }
@@ -63,8 +69,10 @@ pub struct Runtime {
 pub struct RuntimeHeld {
     /// Guests that run.
     pub guests: u64,
-    /// Instances that the pool has given out.
+    /// Instances that the pool has given out, without those that wait for their next request.
     pub instances: u64,
+    /// Those that wait.
+    pub instances_kept: u64,
     /// Instances that it has.
     pub instances_total: u64,
     /// Compile workers that run.
@@ -84,6 +92,8 @@ pub struct RuntimeSettings {
     pub worker: PathBuf,
     /// Instances of all tenants at once.
     pub instances: u32,
+    /// Besides these, instances of all tenants that wait for their next request.
+    pub instances_kept: u32,
     /// Threads that plugins run on, in front and again in the background.
     pub threads: usize,
     /// The threads in the background.
@@ -118,7 +128,8 @@ pub enum StartError {
 impl Runtime {
     /// Starts the engine and its ticker.
     pub fn start(settings: RuntimeSettings, key: &HostKey, services: Services) -> Result<Self, StartError> {
-        let engine = engine::serving(settings.instances, &settings.ceiling).map_err(StartError::Engine)?;
+        let pool = settings.instances.saturating_add(settings.instances_kept);
+        let engine = engine::serving(pool, &settings.ceiling).map_err(StartError::Engine)?;
         let linker = linker(&engine).map_err(StartError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
         let files = ComponentFiles::open(&settings.folder).map_err(|error| StartError::Folder {
@@ -133,12 +144,15 @@ impl Runtime {
             artifacts,
             settings.loaded_bytes,
         ));
+        let keeper = Arc::new(Keeper::new(settings.instances_kept));
+        settings.background.spawn(give_up_idle(Arc::downgrade(&keeper)));
         Ok(Self {
             components,
             services: Arc::new(services),
             turns: Arc::new(Turns::new(settings.threads)),
             background: settings.background,
             guests: Gauge::default(),
+            keeper,
             instances: settings.instances,
             _ticker: ticker,
         })
@@ -186,12 +200,19 @@ impl Runtime {
         self.components.remove(digest).await
     }
 
+    /// The instances of a tenant that wait for their next request: none so far, and never more than `most`.
+    pub fn kept(&self, most: u32) -> Arc<KeptInstances> {
+        self.keeper.tenant(most)
+    }
+
     /// What is held now.
     pub async fn held(&self) -> RuntimeHeld {
         let (components, component_bytes) = self.components.held().await;
+        let instances_kept = u64::from(self.keeper.waiting());
         RuntimeHeld {
             guests: self.guests.get(),
-            instances: self.components.instances_in_use(),
+            instances: self.components.instances_in_use().saturating_sub(instances_kept),
+            instances_kept,
             instances_total: u64::from(self.instances),
             compile_workers: self.components.compile_workers(),
             components,
@@ -199,7 +220,7 @@ impl Runtime {
         }
     }
 
-    /// Runs the HTTP handler of a component in a fresh instance, in the turns of its tenant. Where the caller goes away
+    /// Runs the HTTP handler of a component in the turns of its tenant, in a fresh instance or in one that was kept. Where the caller goes away
     /// and this future is dropped, the invocation as far as it came goes to `abandoned`.
     pub async fn handle_http<T: Send + 'static, I: Send + 'static>(
         &self,
@@ -213,6 +234,7 @@ impl Runtime {
         let held = Held {
             turn: start.held.turn,
             instance: (start.held.instance, self.guests.hold()),
+            kept: start.held.kept,
         };
         let guest = Guest::new(
             component,
@@ -224,6 +246,17 @@ impl Runtime {
             abandoned,
         );
         guest.run(&self.background).await
+    }
+}
+
+/// Gives up the instances that have waited too long, for as long as there is a runtime.
+async fn give_up_idle(keeper: Weak<Keeper<Ended>>) {
+    let mut interval = tokio::time::interval(kept::IDLE / 2);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let Some(keeper) = keeper.upgrade() else { break };
+        keeper.give_up(Instant::now());
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
@@ -33,7 +34,7 @@ pub struct StoreData {
 #[error("the CPU budget of {0:?} is spent")]
 pub struct CpuSpent(Duration);
 
-/// A store for one invocation, under all its limits.
+/// A store for instances of the version that `invocation` runs, under all its limits.
 pub fn new(
     engine: &Engine,
     services: Arc<Services>,
@@ -41,24 +42,45 @@ pub fn new(
     meter: Arc<Meter>,
     course: Arc<Course>,
 ) -> Store<StoreData> {
+    let memory = invocation.limits().memory.as_usize();
+    let handles = usize::try_from(invocation.limits().handles).unwrap_or(usize::MAX);
+    let data = StoreData {
+        capabilities: None,
+        wasi: Wasi::default(),
+        limiter: Limiter::new(memory),
+    };
+    let mut store = Store::new(engine, data);
+    store.limiter(|data| &mut data.limiter);
+    store.set_max_component_handles(handles.saturating_add(LENT_HANDLES));
+    begin(
+        &mut store,
+        services,
+        invocation,
+        ResourceTable::new(),
+        meter,
+        course,
+    );
+    store
+}
+
+/// Begins an invocation in a store that has none: a new one, or one that [`StoreData::end`] ended, with the table that it
+/// gave back. What is limited for each invocation is so anew.
+pub fn begin(
+    store: &mut Store<StoreData>,
+    services: Arc<Services>,
+    invocation: Invocation,
+    table: ResourceTable,
+    meter: Arc<Meter>,
+    course: Arc<Course>,
+) {
     let limits = invocation.limits();
-    let memory = limits.memory.as_usize();
     // One number bounds what is lifted from the guest, by host calls and as its response.
     let lifted = limits.host_call_bytes.max(limits.response_body).as_usize();
-    let handles = usize::try_from(limits.handles).unwrap_or(usize::MAX);
     let budget = limits.cpu.0;
-
-    let mut store = Store::new(
-        engine,
-        StoreData {
-            capabilities: Some(State::new(invocation, services)),
-            wasi: Wasi::default(),
-            limiter: Limiter::new(memory),
-        },
-    );
-    store.limiter(|data| &mut data.limiter);
+    let data = store.data_mut();
+    data.capabilities = Some(State::new(invocation, services, table));
+    data.limiter.begin();
     store.set_hostcall_fuel(lifted.saturating_add(RESPONSE_HEAD));
-    store.set_max_component_handles(handles.saturating_add(LENT_HANDLES));
     store.epoch_deadline_callback(move |_| {
         let is_in_background = course.is_in_background();
         // In front the wall is what is measured by, on which a busy system counts as well. Who runs for longer than a
@@ -78,11 +100,10 @@ pub fn new(
         ))
     });
     store.set_epoch_deadline(1);
-    store
 }
 
 impl StoreData {
-    /// The most memory that the instance held at once, in bytes.
+    /// The most memory that the instance held at once during this invocation, in bytes.
     pub fn peak_memory(&self) -> usize {
         self.limiter.peak()
     }
@@ -92,14 +113,14 @@ impl StoreData {
         self.limiter.has_refused()
     }
 
-    /// Ends the capabilities: whatever the guest held open is closed. Gives back the invocation, with what the guest
-    /// printed in its log. No guest may run after this.
-    pub fn end(&mut self) -> Invocation {
+    /// Ends the capabilities. Gives back the invocation, with what the guest printed in its log, and the table with what
+    /// the guest still holds open; whoever drops it closes that. No guest may run until the next invocation begins.
+    pub fn end(&mut self) -> (Invocation, ResourceTable) {
         let capabilities = self.capabilities.take();
         let capabilities = capabilities.expect("a guest ends once");
-        let mut invocation = capabilities.into_invocation();
+        let (mut invocation, table) = capabilities.into_parts();
         self.wasi.append_printed(&mut invocation);
-        invocation
+        (invocation, table)
     }
 }
 
@@ -117,7 +138,9 @@ impl HasCapabilities for StoreData {
 
 impl WasiView for StoreData {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let State { invocation, table, .. } = held(&mut self.capabilities);
+        let State {
+            invocation, table, ..
+        } = held(&mut self.capabilities);
         WasiCtxView {
             ctx: self.wasi.context(invocation),
             table,

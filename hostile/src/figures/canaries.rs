@@ -17,7 +17,12 @@ pub const CANARIES: Figure = Figure {
 fn measure(stage: &Stage) -> Result<Vec<Measured>> {
     let swaps = stage.scaled(50, 10_000);
     // With one instance, every request gets what the one before it has left.
-    let host = stage.fresh(&stage.launch().set("runtime.instances", "1"))?;
+    let host = stage.fresh(
+        &stage
+            .launch()
+            .set("runtime.instances", "1")
+            .set("runtime.instances_kept", "0"),
+    )?;
     let (filler, scanner) = canaries(&host, stage.patient())?;
     let mut found = 0_u32;
     for _ in 0..swaps {

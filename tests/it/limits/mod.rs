@@ -29,6 +29,7 @@ const TESTS: &[(&str, fn())] = &[
     ("response_backlog", requests::response_backlog),
     ("concurrency", requests::concurrency),
     ("queue", requests::queue),
+    ("instances_kept", crate::reuse::instances_kept),
     (
         "share",
         load::a_tenant_with_a_larger_share_gets_more_of_a_busy_thread,

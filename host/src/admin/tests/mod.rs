@@ -183,6 +183,7 @@ fn runtime(data: &Path, key: &HostKey, services: Services) -> Arc<Runtime> {
         folder: data.to_owned(),
         worker: "/nonexistent/worker".into(),
         instances: 1,
+        instances_kept: 0,
         threads: 1,
         background: Handle::current(),
         ceiling: Limits::ceiling(),

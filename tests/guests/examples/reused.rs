@@ -1,0 +1,27 @@
+//! Remembers what a fresh instance would not: how often it was called.
+
+#![expect(clippy::print_stdout, reason = "whose log it goes to is what a test asks")]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use test_guests::{Request, Response, answer, database, guest, json};
+
+guest!(handle);
+
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+fn handle(request: Request) -> Response {
+    let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+    match request.path.as_str() {
+        "/print" => println!("call {calls}"),
+        "/trap" => std::process::abort(),
+        "/loop" => loop {
+            std::hint::black_box(0);
+        },
+        "/open" => std::mem::forget(database::begin().expect("a transaction begins")),
+        "/memory" => std::mem::forget(std::hint::black_box(vec![1_u8; 40 << 20])),
+        "/log" => test_guests::log::write(test_guests::log::Level::Info, "logged", &[]),
+        _ => {}
+    }
+    answer(200, &json!(calls))
+}
