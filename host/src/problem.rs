@@ -266,14 +266,12 @@ pub async fn render(request: Request, next: Next) -> Response {
     rendered(request, async |_, request| next.run(request).await).await
 }
 
-/// Gives a request an id, also among its extensions, and a problem its body. A head that is too large is refused before
-/// `answer` is asked.
+/// Gives a request an id, and a problem its body. A head that is too large is refused before `answer` is asked.
 pub async fn rendered(
-    mut request: Request,
+    request: Request,
     answer: impl AsyncFnOnce(InvocationId, Request) -> Response,
 ) -> Response {
     let id = InvocationId::generate();
-    request.extensions_mut().insert(id);
     let response = match head::check(&request) {
         Ok(()) => answer(id, request).await,
         Err(problem) => problem.into_response(),

@@ -1,9 +1,10 @@
 //! The ledger: what ran, what it consumed and what it logged, written in batches.
 //!
 //! A request hands its entry over and goes on; it never waits for the database. What does not fit in the queue is
-//! dropped and counted, of the tenant first that holds most of it; what it consumed is added to the usage all the same. A tenant's log lines come at the tenant's rate at
-//! most, and only so much of them and of its records is kept. A crash loses at most what was not written yet: one
-//! batch's time. Ids make writing idempotent, so that a batch that is tried again counts nothing twice.
+//! dropped and counted, of the tenant first that holds most of it; what it consumed is added to the usage all the same.
+//! A tenant's log lines come at the tenant's rate at most, and only so much of them and of its records is kept. A crash
+//! loses at most what was not written yet: one batch's time. Ids make writing idempotent, so that a batch that is tried
+//! again counts nothing twice.
 
 mod bucket;
 mod follow;

@@ -95,8 +95,9 @@ pub struct Guest<T, I, F: FnOnce(Invocation)> {
     course: Arc<Course>,
     meter: Arc<Meter>,
     request: http_types::Request,
+    /// What was left of the wall clock when it was made.
     remaining: Duration,
-    /// The limits of both.
+    /// The limits.
     wall: Duration,
     cpu: Duration,
     abandoned: Option<F>,
@@ -206,25 +207,24 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'stati
             Some(outcome) => outcome,
         };
         let peak_memory = sandbox.peak_memory();
-        let (mut invocation, used_up, given_up) = match &self.kept {
+        let (mut invocation, used_up) = match &self.kept {
             // Nothing else is ever used again: who trapped or ran out of time may have been anywhere in its code.
             Some(kept) if outcome.is_ok() => match sandbox.end_well() {
                 (invocation, Ok(ended)) => {
-                    let given_up = kept.keep(invocation.active.clone(), ended, Instant::now());
-                    (invocation, None, given_up)
+                    let oldest = kept.keep(invocation.active.clone(), ended, Instant::now());
+                    (invocation, oldest.map(Ended::into_sandbox))
                 }
-                (invocation, Err(sandbox)) => (invocation, Some(sandbox), None),
+                (invocation, Err(sandbox)) => (invocation, Some(sandbox)),
             },
-            _ => (sandbox.end(), Some(sandbox), None),
+            _ => (sandbox.end(), Some(sandbox)),
         };
         self.settle(&mut invocation, peak_memory);
-        if used_up.is_some() || given_up.is_some() {
+        if used_up.is_some() {
             let instance = self.instance.take();
             // Its caller waits for the response, and nobody for this: giving an instance back takes about as long as a
             // short guest runs. The task runs on this thread, after the response has gone.
             tokio::spawn(async move {
                 drop(used_up);
-                drop(given_up);
                 drop(instance);
             });
         }

@@ -47,14 +47,7 @@ struct Waiting<T> {
     instance: T,
     since: Instant,
     /// Given up after the instance.
-    _place: Place,
-}
-
-/// Instances that nobody waits for any more. To be dropped where that disturbs nobody; they have their places until then.
-#[derive(Debug)]
-pub struct GivenUp<T> {
-    _waited: Vec<Waiting<T>>,
-    _refused: Option<T>,
+    place: Place,
 }
 
 impl<T> Keeper<T> {
@@ -93,7 +86,8 @@ impl<T> Keeper<T> {
             tenants.iter().filter_map(Weak::upgrade).collect()
         };
         for kept in tenants {
-            drop(kept.give_up(now));
+            // Without its lock: an instance takes a moment to give up.
+            drop(kept.overdue(now));
         }
     }
 
@@ -115,36 +109,35 @@ impl<T> Kept<T> {
         Some(waiting.remove(index).instance)
     }
 
-    /// Keeps an instance. Gives back what there is no room for: those that have waited longest, or itself where the host
-    /// has no place left. `None` where nothing has to go.
-    pub fn keep(&self, active: Arc<ActiveVersion>, instance: T, now: Instant) -> Option<GivenUp<T>> {
-        let mut waiting = self.lock();
-        let beyond = (waiting.len() + 1).saturating_sub(self.most).min(waiting.len());
-        let waited: Vec<_> = waiting.drain(..beyond).collect();
-        let mut refused = None;
-        match self.places.take().filter(|_| self.most > 0) {
-            Some(place) => waiting.push(Waiting {
-                active,
-                instance,
-                since: now,
-                _place: place,
-            }),
-            None => refused = Some(instance),
+    /// Keeps an instance. Gives back the one that has to go for it: the one that has waited longest, or itself where there
+    /// is no place. It has no place any more, so that whoever called this has one for it until it is gone.
+    pub fn keep(&self, active: Arc<ActiveVersion>, instance: T, now: Instant) -> Option<T> {
+        if self.most == 0 {
+            return Some(instance);
         }
-        let has_to_go = !waited.is_empty() || refused.is_some();
-        has_to_go.then_some(GivenUp {
-            _waited: waited,
-            _refused: refused,
-        })
+        let mut waiting = self.lock();
+        let oldest = (waiting.len() >= self.most).then(|| waiting.remove(0));
+        let (place, has_to_go) = match oldest {
+            Some(oldest) => (Some(oldest.place), Some(oldest.instance)),
+            None => (self.places.take(), None),
+        };
+        let Some(place) = place else {
+            return Some(instance);
+        };
+        waiting.push(Waiting {
+            active,
+            instance,
+            since: now,
+            place,
+        });
+        has_to_go
     }
 
-    fn give_up(&self, now: Instant) -> GivenUp<T> {
+    /// Takes out those that have waited too long.
+    fn overdue(&self, now: Instant) -> Vec<Waiting<T>> {
         let mut waiting = self.lock();
         let due = waiting.partition_point(|one| now.duration_since(one.since) > IDLE);
-        GivenUp {
-            _waited: waiting.drain(..due).collect(),
-            _refused: None,
-        }
+        waiting.drain(..due).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Waiting<T>>> {
@@ -180,13 +173,8 @@ mod tests {
     }
 
     impl Kept<u32> {
-        /// Keeps an instance, and names those that are given up for it.
-        fn put(&self, active: &Arc<ActiveVersion>, instance: u32) -> Vec<u32> {
-            let Some(given_up) = self.keep(active.clone(), instance, Instant::now()) else {
-                return Vec::new();
-            };
-            let waited = given_up._waited.iter().map(|waited| waited.instance);
-            waited.chain(given_up._refused).collect()
+        fn put(&self, active: &Arc<ActiveVersion>, instance: u32) -> Option<u32> {
+            self.keep(active.clone(), instance, Instant::now())
         }
     }
 
@@ -195,7 +183,7 @@ mod tests {
         let keeper = Keeper::new(10);
         let kept = keeper.tenant(10);
         let (first, second) = (version(), version());
-        assert!(kept.put(&first, 1).is_empty());
+        assert_eq!(kept.put(&first, 1), None);
         assert_eq!(kept.take(&second), None);
         assert_eq!(kept.take(&first), Some(1));
         assert_eq!(kept.take(&first), None);
@@ -206,33 +194,31 @@ mod tests {
     fn beyond_the_tenants_limit_the_oldest_leaves() {
         let keeper = Keeper::new(10);
         let (kept, version) = (keeper.tenant(2), version());
-        assert!(kept.put(&version, 1).is_empty());
-        assert!(kept.put(&version, 2).is_empty());
-        assert_eq!(kept.put(&version, 3), [1]);
+        assert_eq!(kept.put(&version, 1), None);
+        assert_eq!(kept.put(&version, 2), None);
+        assert_eq!(kept.put(&version, 3), Some(1));
         assert_eq!((kept.waiting(), keeper.waiting()), (2, 2));
         let none = keeper.tenant(0);
-        assert_eq!(none.put(&version, 4), [4]);
+        assert_eq!(none.put(&version, 4), Some(4));
     }
 
     #[test]
     fn all_tenants_together_have_the_places_of_the_host() {
         let keeper = Keeper::new(1);
         let (acme, globex, version) = (keeper.tenant(5), keeper.tenant(5), version());
-        assert!(acme.put(&version, 1).is_empty());
-        assert_eq!(globex.put(&version, 2), [2]);
+        assert_eq!(acme.put(&version, 1), None);
+        assert_eq!(globex.put(&version, 2), Some(2));
         drop(acme);
-        assert!(globex.put(&version, 2).is_empty());
+        assert_eq!(globex.put(&version, 2), None);
     }
 
     #[test]
-    fn who_is_given_up_has_a_place_until_it_is_gone() {
-        let keeper = Keeper::new(2);
+    fn whose_tenant_and_host_are_full_takes_the_place_of_the_oldest() {
+        let keeper = Keeper::new(1);
         let (kept, version) = (keeper.tenant(1), version());
-        assert!(kept.put(&version, 1).is_empty());
-        let given_up = kept.keep(version, 2, Instant::now());
-        assert_eq!(keeper.waiting(), 2);
-        drop(given_up);
-        assert_eq!(keeper.waiting(), 1);
+        assert_eq!(kept.put(&version, 1), None);
+        assert_eq!(kept.put(&version, 2), Some(1));
+        assert_eq!((keeper.waiting(), kept.take(&version)), (1, Some(2)));
     }
 
     #[test]
@@ -241,7 +227,7 @@ mod tests {
         let (kept, version) = (keeper.tenant(10), version());
         let start = Instant::now();
         for (instance, since) in [(1, start), (2, start + IDLE)] {
-            drop(kept.keep(version.clone(), instance, since));
+            assert_eq!(kept.keep(version.clone(), instance, since), None);
         }
         keeper.give_up(start + IDLE);
         assert_eq!(keeper.waiting(), 2);

@@ -220,8 +220,8 @@ impl Runtime {
         }
     }
 
-    /// Runs the HTTP handler of a component in the turns of its tenant, in a fresh instance or in one that was kept. Where the caller goes away
-    /// and this future is dropped, the invocation as far as it came goes to `abandoned`.
+    /// Runs the HTTP handler of a component in the turns of its tenant, in a fresh instance or in one that was kept. Where
+    /// the caller goes away and this future is dropped, the invocation as far as it came goes to `abandoned`.
     pub async fn handle_http<T: Send + 'static, I: Send + 'static>(
         &self,
         component: Arc<Loaded>,

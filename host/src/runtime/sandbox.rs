@@ -31,6 +31,13 @@ pub struct Ended {
     table: ResourceTable,
 }
 
+impl Ended {
+    /// The sandbox, to be given up.
+    pub fn into_sandbox(self) -> Sandbox {
+        self.sandbox
+    }
+}
+
 impl Sandbox {
     /// A fresh one. Its instance is made when it is first called.
     pub fn fresh(
