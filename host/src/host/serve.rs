@@ -67,6 +67,7 @@ pub enum ServeError {
 /// once callers can connect.
 pub fn run(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
     let descriptors = descriptors::raise();
+    keep_pages_small();
     let worker = std::env::current_exe().map_err(ServeError::Executable)?;
     let control = threads("mortise-control", CONTROL_THREADS)
         .build()
@@ -216,6 +217,14 @@ async fn prune(host: Arc<Host>) {
     loop {
         interval.tick().await;
         host.prune().await;
+    }
+}
+
+/// The first touch of a huge page clears all of its 2 MiB, and the thread that touches it serves nobody meanwhile. Allocators
+/// ask for huge pages and some systems give them unasked. The host's own children have small ones as well.
+fn keep_pages_small() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::warn!(%error, "the system may give huge pages, which make requests wait now and then");
     }
 }
 
