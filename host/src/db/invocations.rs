@@ -129,9 +129,9 @@ impl HourlyUsage {
 /// Invocations and usage.
 #[async_trait]
 pub trait Invocations {
-    /// Records invocations with their log lines and adds them to the usage, in one transaction. An invocation that
-    /// is there already is left out and not counted again; so is one whose tenant was deleted. Gives back what is kept
-    /// now of each tenant that something was added of.
+    /// Records invocations with their log lines and adds them to the usage, in one transaction. A batch that is there
+    /// already, because it is tried again, is left out and not counted again; so is what is of a tenant that was deleted.
+    /// Gives back what is kept now of each tenant that something was added of.
     async fn record(&self, entries: &[Entry]) -> Result<BTreeMap<TenantId, Kept>, DbError>;
 
     /// Adds to the usage what invocations consumed that are not recorded. What is of tenants that were deleted is left
@@ -160,12 +160,14 @@ pub trait Invocations {
     async fn usage(&self, tenant: TenantId, from: Timestamp, to: Timestamp)
     -> Result<Vec<UsageSum>, DbError>;
 
-    /// Deletes invocations that began before `before`, and log lines of before then, a bounded number at a time.
-    /// Gives back how many rows went; zero when there is nothing left to delete. The usage stays.
+    /// Deletes invocations that began before `before`, and log lines of before then, a bounded number at a time. What was
+    /// recorded together may stay together. Gives back how many went; zero when there is nothing left to delete. The
+    /// usage stays.
     async fn prune_before(&self, before: Timestamp) -> Result<u64, DbError>;
 
     /// Deletes the oldest records and the oldest log lines of a tenant that has more than `most`, a bounded number at
-    /// a time. Gives back what is kept then. The usage stays.
+    /// a time. Records go only together with those that they were recorded with, and no more go than are beyond `most`.
+    /// Gives back what is kept then. The usage stays.
     async fn prune_beyond(&self, tenant: TenantId, most: Kept) -> Result<Kept, DbError>;
 }
 

@@ -202,7 +202,8 @@ limits! {
     /// All log lines of a tenant that are kept. Stops them from filling the disk before they are old enough to go.
     log_size: ByteSize = ByteSize::mib(64), at most ByteSize::mib(16_384),
         of Tenant, seen in "kept.log_bytes";
-    /// Records of invocations of a tenant that are kept.
+    /// Records of invocations of a tenant that are kept. The oldest leave in the blocks in which they were written, so that
+    /// up to 499 more may be there.
     records_kept: u32 = 250_000, at most 100_000_000,
         of Tenant, seen in "kept.records";
     /// A component as it is uploaded.

@@ -256,8 +256,10 @@ mod tests {
             ledger.record(entry(acme, "orders", at, &[]), &Limits::default());
         }
         ledger.flush().await;
-        assert_eq!(ledger.prune(Timestamp(5_999)).await.unwrap(), 5_999);
-        assert_eq!(invocations(&*db, acme).await, 1);
+        // The last batch has one that is not old enough.
+        assert_eq!(ledger.prune(Timestamp(5_999)).await.unwrap(), 5_500);
+        assert_eq!(invocations(&*db, acme).await, 500);
+        assert_eq!(ledger.prune(Timestamp(6_000)).await.unwrap(), 500);
     }
 
     #[tokio::test]
@@ -316,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_so_much_is_kept_of_a_tenant_and_the_oldest_leaves() {
+    async fn only_so_much_is_kept_of_a_tenant_and_the_oldest_batches_leave() {
         let (_folder, db, ledger) = ledger().await;
         let acme = tenant(&*db, "acme").await.id;
         let other = tenant(&*db, "other").await.id;
@@ -325,7 +327,7 @@ mod tests {
             ..Limits::default()
         };
         let mut kept = Vec::new();
-        for (count, left) in [(9, 9), (1, 10), (1, 10), (600, 10)] {
+        for (count, left) in [(1, 1), (8, 9), (1, 10), (1, 10), (1, 11), (600, 100)] {
             for at in 0..count {
                 ledger.record(entry(acme, "orders", at, &[Level::Info]), &limits);
                 ledger.record(entry(other, "orders", at, &[]), &Limits::default());
@@ -334,8 +336,8 @@ mod tests {
             assert_eq!(invocations(&*db, acme).await, left);
             kept.push(db.kept(acme).await.unwrap().records);
         }
-        assert_eq!(kept, [9, 10, 10, 10]);
-        assert_eq!(invocations(&*db, other).await, 611);
+        assert_eq!(kept, [1, 9, 10, 10, 11, 100]);
+        assert_eq!(invocations(&*db, other).await, 612);
     }
 
     #[tokio::test]

@@ -132,14 +132,19 @@ impl Writer {
             if !kept.exceeds(most) {
                 break;
             }
-            kept = match self.db.prune_beyond(tenant, most).await {
-                Ok(kept) => kept,
+            let left = match self.db.prune_beyond(tenant, most).await {
+                Ok(left) => left,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, %tenant, "the oldest records of a tenant could not be deleted");
                     break;
                 }
             };
+            // What is left beyond it was recorded together with what is to be kept.
+            if left == kept {
+                break;
+            }
+            kept = left;
         }
     }
 

@@ -48,6 +48,8 @@ macro_rules! stories {
             an_invocation_is_counted_once,
             log_lines_are_filtered_and_paged,
             what_is_kept_is_counted_and_the_oldest_leaves,
+            what_was_recorded_together_leaves_together,
+            invocations_are_in_order_however_late_they_ended,
             every_number_of_the_usage_is_kept_and_summed,
             pruning_keeps_the_usage,
             routing_reads_everything_of_one_tenant,

@@ -5,6 +5,7 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{SqliteConnection, SqlitePool};
 
+use super::blocks::{self, Oldest};
 use super::{row, unavailable};
 use crate::db::{DbError, Kept};
 use crate::domain::clock::Timestamp;
@@ -61,7 +62,9 @@ pub(super) async fn prune_before(
         }
         let tenant: TenantId = row::parsed(row, "tenant")?;
         let lines = delete_lines_before(connection, tenant, before, left).await?;
-        let records = delete_records_before(connection, tenant, before, left).await?;
+        // By their ids blocks stand in the order of their times.
+        let is_old = |gone, block: &Oldest| gone < left && block.started_last < before;
+        let records = blocks::delete_oldest(connection, tenant, is_old).await?;
         rows += as_u64(lines.len()) + records;
         let gone = Kept {
             records,
@@ -95,37 +98,8 @@ async fn delete_lines_before(
     deleted.iter().map(|line| row::number(line, "bytes")).collect()
 }
 
-/// Deletes so many of the records of before `before`. By their ids they stand in the order of their times, so that a
-/// tenant whose first one is younger has none to give.
-async fn delete_records_before(
-    connection: &mut SqliteConnection,
-    tenant: TenantId,
-    before: Timestamp,
-    most: u64,
-) -> Result<u64, DbError> {
-    let first = sqlx::query("SELECT started_at FROM invocations WHERE tenant = $1 ORDER BY id LIMIT 1")
-        .bind(tenant.to_string())
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(unavailable)?;
-    match first {
-        Some(first) if row::timestamp(&first, "started_at")? < before => {}
-        _ => return Ok(0),
-    }
-    let deleted = sqlx::query(
-        "DELETE FROM invocations WHERE tenant = $1 AND id IN (SELECT id FROM \
-         (SELECT id, started_at FROM invocations WHERE tenant = $1 ORDER BY id LIMIT $3) WHERE started_at < $2)",
-    )
-    .bind(tenant.to_string())
-    .bind(before.0)
-    .bind(row::to_integer(most))
-    .execute(connection)
-    .await
-    .map_err(unavailable)?;
-    Ok(deleted.rows_affected())
-}
-
-/// Deletes the oldest of what a tenant has beyond `most`, and gives back what is kept then.
+/// Deletes the oldest of what a tenant has beyond `most`, and gives back what is kept then. A block of records of which
+/// some are to be kept stays.
 pub(super) async fn prune_beyond(
     connection: &mut SqliteConnection,
     tenant: TenantId,
@@ -133,34 +107,14 @@ pub(super) async fn prune_beyond(
 ) -> Result<Kept, DbError> {
     let nothing = Kept::default();
     let kept = add(connection, tenant, nothing).await?;
+    let beyond = kept.records.saturating_sub(most.records);
+    let is_beyond = |gone, block: &Oldest| gone + block.records <= beyond;
     let gone = Kept {
-        records: delete_records(connection, tenant, kept.records.saturating_sub(most.records)).await?,
+        records: blocks::delete_oldest(connection, tenant, is_beyond).await?,
         log_bytes: delete_lines(connection, tenant, kept.log_bytes.saturating_sub(most.log_bytes)).await?,
     };
     subtract(connection, tenant, gone).await?;
     add(connection, tenant, nothing).await
-}
-
-/// Deletes so many of the oldest records, as far as one round goes.
-async fn delete_records(
-    connection: &mut SqliteConnection,
-    tenant: TenantId,
-    records: u64,
-) -> Result<u64, DbError> {
-    if records == 0 {
-        return Ok(0);
-    }
-    // As one stretch of the tree, not one by one.
-    let deleted = sqlx::query(
-        "DELETE FROM invocations WHERE tenant = $1 AND id <= \
-         (SELECT MAX(id) FROM (SELECT id FROM invocations WHERE tenant = $1 ORDER BY id LIMIT $2))",
-    )
-    .bind(tenant.to_string())
-    .bind(row::to_integer(records.min(PRUNED_AT_ONCE.into())))
-    .execute(connection)
-    .await
-    .map_err(unavailable)?;
-    Ok(deleted.rows_affected())
 }
 
 /// Deletes the oldest lines that have so many bytes together, as far as one round goes. Gives back their bytes.

@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod audit;
+mod blocks;
 mod invocations;
 mod kept;
 mod log_lines;
@@ -35,11 +36,11 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 /// Readers beside the writer. They serve the admin API only, never the way of a request.
 const READERS: u32 = 4;
 
-/// Rows that one statement adds. Thirteen values each are far from the 32,766 that SQLite takes.
+/// Rows that one statement adds. Nine values each are far from the 32,766 that SQLite takes.
 const ROWS: usize = 100;
 
-/// The pages that the writer keeps at hand, in KiB as SQLite counts them. Records go to the ends of their tenants' parts of a
-/// tree and leave at the beginnings, and these pages should not be read again for each batch.
+/// The pages that the writer keeps at hand, in KiB as SQLite counts them: what each batch reads and writes of the trees should
+/// not be read again for the next one.
 const WRITER_CACHE: &str = "-16384";
 
 /// How long to wait for another process that holds the file, a backup for instance.
@@ -216,7 +217,7 @@ mod tests {
         .unwrap();
         first.close().await;
         let error = SqliteRepository::open(folder.path()).await.unwrap_err();
-        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 3; run a newer mortise or restore a backup from before the upgrade");
+        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 4; run a newer mortise or restore a backup from before the upgrade");
     }
 
     #[tokio::test]

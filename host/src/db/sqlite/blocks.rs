@@ -1,0 +1,362 @@
+//! Records of invocations in blocks: those of one version of a plugin that were handed over together are one row.
+//!
+//! A block is written, skipped and deleted as a whole. Its records are JSON, in the order of their ids. An id begins with
+//! its time, so that blocks follow each other, but they may overlap: what began early may have ended late.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use futures_util::TryStreamExt as _;
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
+
+use super::{ROWS, or_taken, row, unavailable};
+use crate::db::{DbError, Entry, InvocationFilter, Page};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{InvocationId, PluginName, TenantId, VersionDigest};
+use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Usage};
+use crate::domain::units::as_u64;
+use crate::problem::Code;
+
+/// Blocks that are looked at in one round of deleting.
+const LOOKED_AT: u32 = 1_000;
+
+/// Entries of one version of a plugin. There is at least one.
+pub(super) struct Block<'a> {
+    /// In the order of their ids.
+    entries: Vec<&'a Entry>,
+}
+
+/// What is asked of a block before it is deleted.
+pub(super) struct Oldest {
+    /// When the latest of its records began.
+    pub started_last: Timestamp,
+    /// How many records it has.
+    pub records: u64,
+}
+
+/// A record as it is stored, without what all of its block have in common.
+#[derive(Serialize, Deserialize)]
+struct Stored<'a> {
+    id: InvocationId,
+    trigger: Trigger,
+    method: Cow<'a, str>,
+    route: Cow<'a, str>,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blame: Option<Blame>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<Cow<'a, str>>,
+    started_at: i64,
+}
+
+/// A record beside what it consumed.
+#[derive(Deserialize)]
+struct Member<'a> {
+    record: Stored<'a>,
+    consumed: Usage,
+}
+
+impl<'a> Block<'a> {
+    /// The entries as blocks.
+    pub fn of(entries: impl Iterator<Item = &'a Entry>) -> Vec<Self> {
+        let mut blocks: BTreeMap<(TenantId, &PluginName, VersionDigest), Vec<&Entry>> = BTreeMap::new();
+        for entry in entries {
+            let record = &entry.record;
+            blocks
+                .entry((record.tenant, &record.plugin, record.version))
+                .or_default()
+                .push(entry);
+        }
+        let in_order = |mut entries: Vec<&'a Entry>| {
+            entries.sort_unstable_by_key(|entry| entry.record.id);
+            Self { entries }
+        };
+        blocks.into_values().map(in_order).collect()
+    }
+
+    /// Its entries.
+    pub fn entries(&self) -> impl Iterator<Item = &'a Entry> {
+        self.entries.iter().copied()
+    }
+
+    fn records(&self) -> impl Iterator<Item = &'a InvocationRecord> {
+        self.entries().map(|entry| &entry.record)
+    }
+
+    fn first(&self) -> &'a InvocationRecord {
+        &self.entries[0].record
+    }
+
+    fn last(&self) -> &'a InvocationRecord {
+        &self.entries[self.entries.len() - 1].record
+    }
+
+    fn content(&self) -> Result<String, DbError> {
+        let mut content = String::with_capacity(512 * self.entries.len());
+        for record in self.records() {
+            content.push(if content.is_empty() { '[' } else { ',' });
+            let stored = row::to_json(&Stored::from(record), "invocation_blocks.content")?;
+            let consumed = consumed(&record.usage)?;
+            // Writing to a text cannot fail.
+            let _ = write!(content, r#"{{"record":{stored},"consumed":{consumed}}}"#);
+        }
+        content.push(']');
+        Ok(content)
+    }
+}
+
+impl<'a> From<&'a InvocationRecord> for Stored<'a> {
+    fn from(record: &'a InvocationRecord) -> Self {
+        Self {
+            id: record.id,
+            trigger: record.trigger,
+            method: Cow::Borrowed(&record.method),
+            route: Cow::Borrowed(&record.route),
+            status: record.status,
+            code: record.code.map(Cow::Borrowed),
+            blame: record.blame,
+            principal: record.principal.as_deref().map(Cow::Borrowed),
+            started_at: record.started_at.0,
+        }
+    }
+}
+
+/// Adds those blocks that are not there yet, and gives them back. They all are but where a batch is tried again, so that
+/// nobody looks before one turns out to be there.
+pub(super) async fn insert_new<'a>(
+    connection: &mut SqliteConnection,
+    mut blocks: Vec<Block<'a>>,
+) -> Result<Vec<Block<'a>>, DbError> {
+    let mut new = Vec::with_capacity(blocks.len());
+    while !blocks.is_empty() {
+        let mut some: Vec<_> = blocks.drain(..blocks.len().min(ROWS)).collect();
+        match insert(connection, &some).await {
+            Ok(()) => {}
+            // The statement added nothing; the transaction goes on.
+            Err(DbError::Taken(_)) => {
+                let known = known(connection, &some).await?;
+                some.retain(|block| !known.contains(&block.last().id));
+                insert(connection, &some).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        new.append(&mut some);
+    }
+    Ok(new)
+}
+
+/// One record of a tenant.
+pub(super) async fn find(
+    readers: &SqlitePool,
+    tenant: TenantId,
+    id: InvocationId,
+) -> Result<Option<InvocationRecord>, DbError> {
+    let mut blocks = sqlx::query(
+        "SELECT plugin, version, content FROM invocation_blocks \
+         WHERE tenant = $1 AND last_id >= $2 AND first_id <= $2 ORDER BY last_id",
+    )
+    .bind(tenant.to_string())
+    .bind(id.to_string())
+    .fetch(readers);
+    while let Some(block) = blocks.try_next().await.map_err(unavailable)? {
+        let mut records = read(&block, tenant)?.into_iter();
+        if let Some(record) = records.find(|record| record.id == id) {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
+/// Records of a tenant, the newest first. Blocks are read only until there are enough.
+pub(super) async fn list(
+    readers: &SqlitePool,
+    tenant: TenantId,
+    filter: &InvocationFilter,
+    page: Page<InvocationId>,
+) -> Result<Vec<InvocationRecord>, DbError> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT plugin, version, last_id, content FROM invocation_blocks WHERE tenant = ",
+    );
+    query.push_bind(tenant.to_string());
+    if let Some(plugin) = &filter.plugin {
+        query.push(" AND plugin = ").push_bind(plugin.to_string());
+    }
+    if let Some(since) = filter.since {
+        query.push(" AND started_last >= ").push_bind(since.0);
+    }
+    if filter.failed {
+        query.push(" AND failures > 0");
+    }
+    if let Some(after) = page.after {
+        query.push(" AND first_id < ").push_bind(after.to_string());
+    }
+    query.push(" ORDER BY last_id DESC");
+    let is_wanted = |record: &InvocationRecord| {
+        filter.since.is_none_or(|since| record.started_at >= since)
+            && (!filter.failed || record.code.is_some())
+            && page.after.is_none_or(|after| record.id < after)
+    };
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let mut found = Vec::new();
+    // Read, but perhaps older than what an older block has.
+    let mut waiting = BTreeMap::new();
+    let mut blocks = query.build().fetch(readers);
+    while found.len() < limit
+        && let Some(block) = blocks.try_next().await.map_err(unavailable)?
+    {
+        let newest_left: InvocationId = row::parsed(&block, "last_id")?;
+        let newer = waiting.split_off(&newest_left);
+        found.extend(newer.into_values().rev());
+        let records = read(&block, tenant)?.into_iter().filter(is_wanted);
+        waiting.extend(records.map(|record| (record.id, record)));
+    }
+    found.extend(waiting.into_values().rev());
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// Deletes blocks of a tenant, the oldest first, as long as `goes` says so of how many records go already and the next
+/// block, and as far as one round goes. Gives back how many records went.
+pub(super) async fn delete_oldest(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    goes: impl Fn(u64, &Oldest) -> bool,
+) -> Result<u64, DbError> {
+    let (mut records, mut last) = (0, None);
+    {
+        let mut oldest = sqlx::query(
+            "SELECT last_id, started_last, records FROM invocation_blocks WHERE tenant = $1 ORDER BY last_id LIMIT $2",
+        )
+        .bind(tenant.to_string())
+        .bind(LOOKED_AT)
+        .fetch(&mut *connection);
+        while let Some(block) = oldest.try_next().await.map_err(unavailable)? {
+            let oldest = Oldest {
+                started_last: row::timestamp(&block, "started_last")?,
+                records: row::number(&block, "records")?,
+            };
+            if !goes(records, &oldest) {
+                break;
+            }
+            records += oldest.records;
+            last = Some(row::text(&block, "last_id")?);
+        }
+    }
+    if let Some(last) = last {
+        sqlx::query("DELETE FROM invocation_blocks WHERE tenant = $1 AND last_id <= $2")
+            .bind(tenant.to_string())
+            .bind(last)
+            .execute(connection)
+            .await
+            .map_err(unavailable)?;
+    }
+    Ok(records)
+}
+
+/// Adds blocks with one statement: it is handed to the thread of the database, and that costs more than a row does.
+async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Result<(), DbError> {
+    if blocks.is_empty() {
+        return Ok(());
+    }
+    let contents = blocks.iter().map(Block::content).collect::<Result<Vec<_>, _>>()?;
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO invocation_blocks \
+         (tenant, plugin, version, first_id, last_id, started_last, records, failures, content) ",
+    );
+    query.push_values(blocks.iter().zip(contents), |mut values, (block, content)| {
+        let first = block.first();
+        let started_last = block.records().map(|record| record.started_at.0).max();
+        let failures = block.records().filter(|record| record.code.is_some()).count();
+        values
+            .push_bind(first.tenant.to_string())
+            .push_bind(first.plugin.to_string())
+            .push_bind(first.version.to_string())
+            .push_bind(first.id.to_string())
+            .push_bind(block.last().id.to_string())
+            .push_bind(started_last)
+            .push_bind(row::to_integer(as_u64(block.entries.len())))
+            .push_bind(row::to_integer(as_u64(failures)))
+            .push_bind(content);
+    });
+    // Where there are many, their number is another one each time.
+    let query = query.build().persistent(blocks.len() == 1);
+    query
+        .execute(connection)
+        .await
+        .map_err(or_taken("block of invocations"))?;
+    Ok(())
+}
+
+/// Those of these blocks that are stored already, by the ids of their last records: a batch is tried again where nobody
+/// knows whether it was written.
+async fn known(
+    connection: &mut SqliteConnection,
+    blocks: &[Block<'_>],
+) -> Result<BTreeSet<InvocationId>, DbError> {
+    let mut query =
+        QueryBuilder::<Sqlite>::new("SELECT last_id FROM invocation_blocks WHERE (tenant, last_id) IN (");
+    query.push_values(blocks, |mut values, block| {
+        let last = block.last();
+        values
+            .push_bind(last.tenant.to_string())
+            .push_bind(last.id.to_string());
+    });
+    query.push(")");
+    let rows = query.build().persistent(false).fetch_all(connection).await;
+    let rows = rows.map_err(unavailable)?;
+    rows.iter().map(|row| row::parsed(row, "last_id")).collect()
+}
+
+/// What was consumed, without what was not: most records are of invocations that used little.
+fn consumed(usage: &Usage) -> Result<String, DbError> {
+    let all = row::to_json(usage, "invocation_blocks.content")?;
+    // An object of numbers alone, so that a comma stands between two of them and nowhere else.
+    let members = all.trim_start_matches('{').trim_end_matches('}').split(',');
+    let mut used = String::with_capacity(all.len());
+    for member in members.filter(|member| !member.ends_with(":0")) {
+        used.push(if used.is_empty() { '{' } else { ',' });
+        used.push_str(member);
+    }
+    if used.is_empty() {
+        used.push('{');
+    }
+    used.push('}');
+    Ok(used)
+}
+
+fn read(block: &SqliteRow, tenant: TenantId) -> Result<Vec<InvocationRecord>, DbError> {
+    let plugin: PluginName = row::parsed(block, "plugin")?;
+    let version: VersionDigest = row::parsed(block, "version")?;
+    let content = row::text(block, "content")?;
+    let members: Vec<Member<'_>> = serde_json::from_str(&content)
+        .map_err(|error| DbError::corrupt("invocation_blocks.content", error))?;
+    let record = |Member { record, consumed }: Member<'_>| {
+        Ok(InvocationRecord {
+            id: record.id,
+            tenant,
+            plugin: plugin.clone(),
+            version,
+            trigger: record.trigger,
+            method: record.method.into_owned(),
+            route: record.route.into_owned(),
+            status: record.status,
+            code: record.code.map(known_code).transpose()?,
+            blame: record.blame,
+            principal: record.principal.map(Cow::into_owned),
+            started_at: Timestamp(record.started_at),
+            usage: consumed,
+        })
+    };
+    members.into_iter().map(record).collect()
+}
+
+fn known_code(code: Cow<'_, str>) -> Result<&'static str, DbError> {
+    let mut known = Code::ALL.iter().map(|code| code.as_str()).chain([ABANDONED]);
+    let known = known.find(|known| *known == code);
+    known.ok_or_else(|| DbError::corrupt("invocation_blocks.content", code))
+}
