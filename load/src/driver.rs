@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use scheduling::Scheduling;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::call::Call;
 use crate::connection::Connection;
 use crate::pace::Pace;
+use crate::precedence::Precedence;
 use crate::report::{Fault, Report};
 
 /// Connections of an open loop, where nothing else is said: as many requests can be under way.
@@ -29,6 +29,7 @@ pub struct OpenLoop {
     duration: Duration,
     connections: usize,
     timeout: Duration,
+    precedence: Precedence,
 }
 
 /// Requests as fast as they are answered.
@@ -55,6 +56,7 @@ impl OpenLoop {
             duration,
             connections: CONNECTIONS,
             timeout: TIMEOUT,
+            precedence: Precedence::Beside,
         }
     }
 
@@ -72,9 +74,25 @@ impl OpenLoop {
         self
     }
 
+    /// Lets its callers go before everything else on this machine, where the system allows that: for few requests, which
+    /// should not wait for a processor that callers elsewhere have for themselves.
+    #[must_use]
+    pub fn first(mut self) -> Self {
+        self.precedence = Precedence::First;
+        self
+    }
+
+    /// Lets the callers of other loads and the server go first: for load that is there to be in the way, and whose own
+    /// latencies nobody looks at.
+    #[must_use]
+    pub fn behind(mut self) -> Self {
+        self.precedence = Precedence::Behind;
+        self
+    }
+
     /// Starts it.
     pub fn start(self) -> std::io::Result<Running> {
-        Running::start("load-open", move |stop| self.drive(stop))
+        Running::start("load-open", self.precedence, move |stop| self.drive(stop))
     }
 
     /// Runs it to its end.
@@ -89,6 +107,7 @@ impl OpenLoop {
             duration,
             connections,
             timeout,
+            precedence,
         } = self;
         let call = Arc::new(call);
         // All are open before the first request is due: connecting is not what is measured.
@@ -97,7 +116,7 @@ impl OpenLoop {
         let keeper = {
             let (pace, stop) = (pace.clone(), stop.clone());
             std::thread::spawn(move || {
-                come_first();
+                precedence.apply();
                 pace.keep(&stop);
             })
         };
@@ -145,7 +164,7 @@ impl ClosedLoop {
 
     /// Starts it.
     pub fn start(self) -> std::io::Result<Running> {
-        Running::start("load-closed", move |stop| self.drive(stop))
+        Running::start("load-closed", Precedence::Beside, move |stop| self.drive(stop))
     }
 
     /// Runs it to its end.
@@ -189,6 +208,7 @@ impl ClosedLoop {
 impl Running {
     fn start<F: Future<Output = Report>>(
         name: &str,
+        precedence: Precedence,
         drive: impl FnOnce(Arc<AtomicBool>) -> F + Send + 'static,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
@@ -197,7 +217,7 @@ impl Running {
             .enable_all()
             .build()?;
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            come_first();
+            precedence.apply();
             runtime.block_on(drive(stopped))
         })?;
         Ok(Self { stop, thread })
@@ -219,17 +239,6 @@ impl Running {
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
-}
-
-/// Runs as soon as there is something to do. Callers are elsewhere and do not wait for the server's processors; what is
-/// measured is not how long the load generator waits for them.
-fn come_first() {
-    let scheduling = Scheduling {
-        nice: 0,
-        slice: Duration::from_micros(100),
-    };
-    // Where the system refuses, as it does for a process that was told to stand back, the load is as prompt as it can be.
-    let _ = scheduling.apply();
 }
 
 async fn open(call: &Arc<Call>, connections: usize, timeout: Duration) -> Vec<Connection> {

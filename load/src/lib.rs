@@ -25,6 +25,7 @@ mod call;
 mod connection;
 mod driver;
 mod pace;
+mod precedence;
 mod report;
 mod slow;
 

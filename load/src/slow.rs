@@ -11,6 +11,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::precedence::Precedence;
+
 /// Sockets that come from one address before the next one is used.
 const PER_ADDRESS: usize = 500;
 
@@ -66,6 +68,7 @@ impl SlowSockets {
         let thread = std::thread::Builder::new()
             .name("load-slow".to_owned())
             .spawn(move || {
+                Precedence::Behind.apply();
                 runtime.block_on(async {
                     let mut sockets = JoinSet::new();
                     for index in 0..self.count {

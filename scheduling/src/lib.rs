@@ -25,20 +25,54 @@ pub struct Scheduling {
 impl Scheduling {
     /// Applies to the calling thread, and to what it starts from now on.
     pub fn apply(self) -> io::Result<()> {
-        self.set()
+        system::apply(self)
+    }
+}
+
+/// Lets the calling thread run before all that is not real time, as soon as there is something to do, for as long as it
+/// likes (`SCHED_FIFO`, sched(7)). It takes a privilege, and is for threads that do next to nothing.
+pub fn come_first() -> io::Result<()> {
+    system::come_first()
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::io;
+
+    use super::Scheduling;
+
+    pub fn apply(scheduling: Scheduling) -> io::Result<()> {
+        set(libc::sched_attr {
+            sched_policy: libc::SCHED_OTHER.unsigned_abs(),
+            sched_nice: scheduling.nice.into(),
+            sched_runtime: u64::try_from(scheduling.slice.as_nanos()).unwrap_or(u64::MAX),
+            ..NOTHING
+        })
     }
 
-    #[cfg(target_os = "linux")]
-    fn set(self) -> io::Result<()> {
+    pub fn come_first() -> io::Result<()> {
+        set(libc::sched_attr {
+            sched_policy: libc::SCHED_FIFO.unsigned_abs(),
+            sched_priority: 1,
+            ..NOTHING
+        })
+    }
+
+    const NOTHING: libc::sched_attr = libc::sched_attr {
+        size: 0,
+        sched_policy: 0,
+        sched_flags: 0,
+        sched_nice: 0,
+        sched_priority: 0,
+        sched_runtime: 0,
+        sched_deadline: 0,
+        sched_period: 0,
+    };
+
+    fn set(attributes: libc::sched_attr) -> io::Result<()> {
         let attributes = libc::sched_attr {
             size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(u32::MAX),
-            sched_policy: libc::SCHED_OTHER.unsigned_abs(),
-            sched_flags: 0,
-            sched_nice: self.nice.into(),
-            sched_priority: 0,
-            sched_runtime: u64::try_from(self.slice.as_nanos()).unwrap_or(u64::MAX),
-            sched_deadline: 0,
-            sched_period: 0,
+            ..attributes
         };
         // SAFETY: the call reads as many bytes as `size` says, which is the size of what the pointer leads to, and
         // keeps nothing of it (sched_setattr(2)). 0 is the calling thread.
@@ -48,11 +82,21 @@ impl Scheduling {
             _ => Err(io::Error::last_os_error()),
         }
     }
+}
 
-    #[cfg(not(target_os = "linux"))]
-    fn set(self) -> io::Result<()> {
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::io;
+
+    use super::Scheduling;
+
+    pub fn apply(_: Scheduling) -> io::Result<()> {
         // Elsewhere this is the whole process, and nothing to share by.
         Ok(())
+    }
+
+    pub fn come_first() -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -89,5 +133,19 @@ mod tests {
                 .map(|()| rustix::process::getpriority_process(None).unwrap())
         });
         assert!(matches!(thread.join().unwrap(), Err(_) | Ok(19)));
+    }
+
+    #[test]
+    fn who_comes_first_is_scheduled_in_real_time_or_was_refused() {
+        let policy = std::thread::spawn(|| {
+            let first = come_first().is_ok();
+            // The 41st field: 0 is `SCHED_OTHER`, 1 `SCHED_FIFO` (proc_pid_stat(5)).
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            let after_the_name = stat.rsplit(") ").next().unwrap();
+            let policy = after_the_name.split_whitespace().nth(38).unwrap().to_owned();
+            (first, policy)
+        });
+        let (first, policy) = policy.join().unwrap();
+        assert_eq!(policy, if first { "1" } else { "0" });
     }
 }

@@ -83,7 +83,7 @@ const PLAN: f64 = 1_000.0;
 /// The good tenant's requests for a while.
 pub fn good(host: &Host, rate: f64, time: Duration) -> Result<Report> {
     let call = Call::get(host.public, GOOD_PATH);
-    Ok(OpenLoop::new(call, rate, time).connections(32).run()?)
+    Ok(OpenLoop::new(call, rate, time).connections(32).first().run()?)
 }
 
 /// How long each part takes.
@@ -109,6 +109,7 @@ fn beside_calls(stage: &Stage, name: &str, guest: &Guest, path: &str, input: Val
         // No more than its plan lets it: what comes beyond that is refused, which is a figure of its own.
         let attack = OpenLoop::new(call, PLAN, Duration::from_secs(600))
             .connections(ATTACKERS)
+            .behind()
             .start()?;
         while !stop.load(Ordering::Relaxed) {
             pass(Duration::from_millis(10));
