@@ -20,9 +20,6 @@ use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Usa
 use crate::domain::units::as_u64;
 use crate::problem::Code;
 
-/// Blocks that are looked at in one round of deleting.
-const LOOKED_AT: u32 = 1_000;
-
 /// Entries of one version of a plugin. There is at least one.
 pub(super) struct Block<'a> {
     /// In the order of their ids.
@@ -56,8 +53,8 @@ struct Stored<'a> {
 
 /// A record beside what it consumed.
 #[derive(Deserialize)]
-struct Member<'a> {
-    record: Stored<'a>,
+struct Member {
+    record: Stored<'static>,
     consumed: Usage,
 }
 
@@ -220,22 +217,24 @@ pub(super) async fn list(
     Ok(found)
 }
 
-/// Deletes blocks of a tenant, the oldest first, as long as `goes` says so of how many records go already and the next
-/// block, and as far as one round goes. Gives back how many records went.
+/// Deletes blocks of a tenant, the oldest first, until `most` records went, as long as `goes` says so of how many go
+/// already and the next block. Gives back how many records went.
 pub(super) async fn delete_oldest(
     connection: &mut SqliteConnection,
     tenant: TenantId,
+    most: u64,
     goes: impl Fn(u64, &Oldest) -> bool,
 ) -> Result<u64, DbError> {
     let (mut records, mut last) = (0, None);
     {
         let mut oldest = sqlx::query(
-            "SELECT last_id, started_last, records FROM invocation_blocks WHERE tenant = $1 ORDER BY last_id LIMIT $2",
+            "SELECT last_id, started_last, records FROM invocation_blocks WHERE tenant = $1 ORDER BY last_id",
         )
         .bind(tenant.to_string())
-        .bind(LOOKED_AT)
         .fetch(&mut *connection);
-        while let Some(block) = oldest.try_next().await.map_err(unavailable)? {
+        while records < most
+            && let Some(block) = oldest.try_next().await.map_err(unavailable)?
+        {
             let oldest = Oldest {
                 started_last: row::timestamp(&block, "started_last")?,
                 records: row::number(&block, "records")?,
@@ -284,8 +283,9 @@ async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Resu
             .push_bind(content);
     });
     // Where there are many, their number is another one each time.
-    let query = query.build().persistent(blocks.len() == 1);
     query
+        .build()
+        .persistent(blocks.len() == 1)
         .execute(connection)
         .await
         .map_err(or_taken("block of invocations"))?;
@@ -332,10 +332,8 @@ fn consumed(usage: &Usage) -> Result<String, DbError> {
 fn read(block: &SqliteRow, tenant: TenantId) -> Result<Vec<InvocationRecord>, DbError> {
     let plugin: PluginName = row::parsed(block, "plugin")?;
     let version: VersionDigest = row::parsed(block, "version")?;
-    let content = row::text(block, "content")?;
-    let members: Vec<Member<'_>> = serde_json::from_str(&content)
-        .map_err(|error| DbError::corrupt("invocation_blocks.content", error))?;
-    let record = |Member { record, consumed }: Member<'_>| {
+    let members: Vec<Member> = row::json(block, "content")?;
+    let record = |Member { record, consumed }: Member| {
         Ok(InvocationRecord {
             id: record.id,
             tenant,

@@ -12,7 +12,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
 use crate::domain::units::as_u64;
 
-/// Rows that one round of pruning deletes, of each kind, so that it does not keep other writers waiting.
+/// Log lines and records that one round of pruning deletes, of each, so that it does not keep other writers waiting. The last
+/// block of records goes as a whole.
 const PRUNED_AT_ONCE: u32 = 5_000;
 
 /// What is kept of a tenant.
@@ -63,8 +64,8 @@ pub(super) async fn prune_before(
         let tenant: TenantId = row::parsed(row, "tenant")?;
         let lines = delete_lines_before(connection, tenant, before, left).await?;
         // By their ids blocks stand in the order of their times.
-        let is_old = |gone, block: &Oldest| gone < left && block.started_last < before;
-        let records = blocks::delete_oldest(connection, tenant, is_old).await?;
+        let is_old = |_, block: &Oldest| block.started_last < before;
+        let records = blocks::delete_oldest(connection, tenant, left, is_old).await?;
         rows += as_u64(lines.len()) + records;
         let gone = Kept {
             records,
@@ -110,7 +111,7 @@ pub(super) async fn prune_beyond(
     let beyond = kept.records.saturating_sub(most.records);
     let is_beyond = |gone, block: &Oldest| gone + block.records <= beyond;
     let gone = Kept {
-        records: blocks::delete_oldest(connection, tenant, is_beyond).await?,
+        records: blocks::delete_oldest(connection, tenant, PRUNED_AT_ONCE.into(), is_beyond).await?,
         log_bytes: delete_lines(connection, tenant, kept.log_bytes.saturating_sub(most.log_bytes)).await?,
     };
     subtract(connection, tenant, gone).await?;
