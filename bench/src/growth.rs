@@ -1,5 +1,9 @@
 //! What many plugins and many tenants cost: throughput, memory, and the first request to a version that is on disk only.
 
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -128,30 +132,62 @@ fn tenants(options: &Options, generator: &Generator) -> Result<Vec<Value>> {
 }
 
 fn launch(options: &Options) -> Launch {
-    // All of them fit into memory: what is looked for is what they cost there.
-    subject::launch(options).set("runtime.loaded", "16GiB")
+    // All of them fit into memory: what is looked for is what they cost there. Compiling them takes most of the time.
+    subject::launch(options)
+        .set("runtime.loaded", "16GiB")
+        .set("runtime.memories_warm", "3000")
+        .set("compile.workers", &processors().to_string())
 }
 
-/// Deploys plugins by number. Each has a version of its own, so that their components are distinct.
-fn deploy(host: &Host, recipe: &Recipe, numbers: std::ops::Range<usize>) -> Result<()> {
-    let mut tenant = None;
-    for number in numbers {
-        let (name, plugin) = names(number);
-        if number % PER_TENANT == 0 || tenant.is_none() {
-            let known = number % PER_TENANT != 0;
-            tenant = Some(match known {
-                true => host.known(&name),
-                false => subject::tenant(host, &name)?,
-            });
+/// Deploys plugins by number. Each has a version of its own, so that their components are distinct. Tenants are served side
+/// by side: the uploads of one tenant wait for each other.
+fn deploy(host: &Host, recipe: &Recipe, numbers: Range<usize>) -> Result<()> {
+    let tenants = by_tenant(numbers);
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<()> {
+        while let Some(numbers) = tenants.get(next.fetch_add(1, Ordering::Relaxed)) {
+            deploy_for_tenant(host, recipe, numbers.clone())?;
         }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..processors()).map(|_| scope.spawn(work)).collect();
+        let joined = workers.into_iter().map(ScopedJoinHandle::join);
+        joined
+            .map(|worker| worker.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    })
+}
+
+fn deploy_for_tenant(host: &Host, recipe: &Recipe, numbers: Range<usize>) -> Result<()> {
+    let (name, _) = names(numbers.start);
+    let tenant = match numbers.start % PER_TENANT {
+        0 => subject::tenant(host, &name)?,
+        _ => host.known(&name),
+    };
+    for number in numbers {
+        let (_, plugin) = names(number);
         let version = format!("1.0.{number}");
         let guest = recipe.clone().plugin(&plugin).version(&version).guest();
-        let tenant = tenant.as_ref().context("a tenant was made")?;
         tenant
             .deploy(&guest)
             .with_context(|| format!("plugin {number}"))?;
     }
     Ok(())
+}
+
+/// The numbers of each tenant.
+fn by_tenant(numbers: Range<usize>) -> Vec<Range<usize>> {
+    let tenants = numbers.start / PER_TENANT..numbers.end.div_ceil(PER_TENANT);
+    let of_tenant = |tenant: usize| {
+        let (first, end) = (tenant * PER_TENANT, (tenant + 1) * PER_TENANT);
+        first.max(numbers.start)..end.min(numbers.end)
+    };
+    tenants.map(of_tenant).collect()
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn names(number: usize) -> (String, String) {
@@ -228,6 +264,13 @@ fn resident_mib(host: &Host) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_plugin_is_deployed_once_and_with_its_tenant() {
+        assert_eq!(by_tenant(0..1), [0..1]);
+        assert_eq!(by_tenant(1..100), [1..100]);
+        assert_eq!(by_tenant(30..250), [30..100, 100..200, 200..250]);
+    }
 
     #[test]
     fn the_first_plugins_are_asked_most() {

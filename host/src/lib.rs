@@ -1,6 +1,7 @@
 //! Mortise: a multi-tenant WebAssembly plugin host for business logic.
 
 pub mod admin;
+mod afterwards;
 pub mod bundle;
 pub mod capability;
 pub mod cli;

@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result};
 /// Within this time everything that a row took is given back.
 const CALM: Duration = Duration::from_secs(30);
 
-/// Memory that may stay with the allocator, and with slots of the pool that have become warm: the host keeps up to 2 MiB
-/// of each of its 256, by design.
+/// Memory that may stay with the allocator, and with memories of the pool that are warm: the host keeps up to 512 KiB of each
+/// of its 1,024, by design.
 const MEMORY_SLACK: u64 = 192 << 20;
 
 /// Descriptors that may come and go by themselves: a batch of the ledger, a connection that is being closed.

@@ -67,6 +67,7 @@ impl Sandbox {
             worker: options.executable.clone(),
             instances: INSTANCES,
             instances_kept: 1,
+            memories_warm: 1,
             threads: THREADS,
             background: background.clone(),
             ceiling: Limits::ceiling(),

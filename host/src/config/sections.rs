@@ -62,6 +62,9 @@ pub struct RuntimeSection {
     pub instances: u32,
     /// Besides those, instances of all tenants that wait for the next request of a plugin that reuses them.
     pub instances_kept: u32,
+    /// Memories that nobody uses and that keep the data of the plugin that used them last, whose next request is then as
+    /// fast as the one before. Each thread has its part of them. Each takes up to 512 KiB, and little where plugins write little.
+    pub memories_warm: u32,
     /// Threads that run plugins. 0: one for each core.
     pub threads: u32,
     /// How much the system prefers other work to those threads: 0 (not at all) to 19.
@@ -153,6 +156,7 @@ impl Default for RuntimeSection {
         Self {
             instances: 256,
             instances_kept: 64,
+            memories_warm: 1_024,
             threads: 0,
             nice: 0,
             loaded: ByteSize::mib(512),

@@ -109,6 +109,7 @@ impl Host {
             worker,
             instances: config.runtime.instances,
             instances_kept: config.runtime.instances_kept,
+            memories_warm: config.runtime.memories_warm,
             threads: config.runtime.threads(),
             background,
             ceiling: config.ceiling(),

@@ -25,10 +25,16 @@ pub const MEMORIES: u32 = 2;
 /// As above, its tables.
 pub const TABLES: u32 = 8;
 
-/// The engine that runs components, `instances` at once, none with more memory than `ceiling`. It takes instances from a pool and never compiles.
-pub fn serving(instances: u32, ceiling: &Limits) -> wasmtime::Result<Engine> {
+/// What a memory that nobody uses keeps of what the last instance wrote, zeroed. What is beyond that goes back to the system.
+const MEMORY_KEPT: usize = MIB / 2;
+
+/// The engine that runs components, `instances` at once, none with more memory than `ceiling`. It takes instances from a pool
+/// and never compiles. `memories_warm` memories beyond those in use stay as the component that used them last left them, so
+/// that its next instance needs no system calls to map its data.
+pub fn serving(instances: u32, memories_warm: u32, ceiling: &Limits) -> wasmtime::Result<Engine> {
     let mut config = shared();
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances, ceiling)));
+    let pool = pool(instances, memories_warm, ceiling);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config.enable_compiler(false);
     Engine::new(&config)
 }
@@ -71,12 +77,13 @@ fn shared() -> Config {
     config
 }
 
-/// Each instance reserves 4 GiB of address space, but memory only as it is used.
-fn pool(instances: u32, ceiling: &Limits) -> PoolingAllocationConfig {
+/// Each memory reserves 4 GiB of address space, but memory only as it is used.
+fn pool(instances: u32, memories_warm: u32, ceiling: &Limits) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
+    let memories = instances.saturating_mul(MEMORIES).saturating_add(memories_warm);
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
-        .total_memories(instances.saturating_mul(MEMORIES))
+        .total_memories(memories)
         .total_tables(instances.saturating_mul(TABLES))
         .total_stacks(instances)
         .max_core_instances_per_component(CORE_INSTANCES)
@@ -88,12 +95,12 @@ fn pool(instances: u32, ceiling: &Limits) -> PoolingAllocationConfig {
         .table_elements(20_000)
         .max_component_instance_size(MIB)
         .max_core_instance_size(MIB)
-        .max_unused_warm_slots(64)
+        .max_unused_warm_slots(memories_warm)
         .decommit_batch_size(1)
         // Together these two save the system calls that would give memory back after each request: what a request
         // wrote is found through the page map and zeroed in place.
         .pagemap_scan(Enabled::Auto)
-        .linear_memory_keep_resident(2 * MIB)
+        .linear_memory_keep_resident(MEMORY_KEPT)
         .table_keep_resident(16 * 1024)
         .async_stack_keep_resident(32 * 1024);
     pool

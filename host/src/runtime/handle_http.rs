@@ -19,6 +19,7 @@ use super::meter::{Meter, PollClock};
 use super::sandbox::{Ended, Sandbox};
 use super::stamina::Stamina;
 use super::store::CpuSpent;
+use crate::afterwards;
 use crate::capability::bindings::http_types;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
 use crate::domain::units::{as_u64, microseconds};
@@ -219,14 +220,9 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'stati
             _ => (sandbox.end(), Some(sandbox)),
         };
         self.settle(&mut invocation, peak_memory);
-        if used_up.is_some() {
-            let instance = self.instance.take();
-            // Its caller waits for the response, and nobody for this: giving an instance back takes about as long as a
-            // short guest runs. The task runs on this thread, after the response has gone.
-            tokio::spawn(async move {
-                drop(used_up);
-                drop(instance);
-            });
+        if let Some(used_up) = used_up {
+            // In this order: its place is free once it is gone.
+            afterwards::drop_later((used_up, self.instance.take()));
         }
         Finished { outcome, invocation }
     }

@@ -94,6 +94,8 @@ pub struct RuntimeSettings {
     pub instances: u32,
     /// Besides these, instances of all tenants that wait for their next request.
     pub instances_kept: u32,
+    /// Memories that nobody uses and that stay as their last component left them.
+    pub memories_warm: u32,
     /// Threads that plugins run on, in front and again in the background.
     pub threads: usize,
     /// The threads in the background.
@@ -129,7 +131,8 @@ impl Runtime {
     /// Starts the engine and its ticker.
     pub fn start(settings: RuntimeSettings, key: &HostKey, services: Services) -> Result<Self, StartError> {
         let pool = settings.instances.saturating_add(settings.instances_kept);
-        let engine = engine::serving(pool, &settings.ceiling).map_err(StartError::Engine)?;
+        let engine =
+            engine::serving(pool, settings.memories_warm, &settings.ceiling).map_err(StartError::Engine)?;
         let linker = linker(&engine).map_err(StartError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
         let files = ComponentFiles::open(&settings.folder).map_err(|error| StartError::Folder {

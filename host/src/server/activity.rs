@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use http::Version;
 use tokio::time::Instant;
 
 /// Requests of one connection that the caller gave up, beyond those that it let end. HTTP/2 lets a caller start
@@ -51,6 +52,8 @@ struct State {
     next_id: u64,
     idle_since: Instant,
     has_asked: bool,
+    /// Whether the caller can be asked to end the connection. HTTP/1.1 has no word for it.
+    can_be_asked: bool,
     asked_lately: bool,
     abandoned: u32,
 }
@@ -82,6 +85,7 @@ impl Activity {
                 next_id: 0,
                 idle_since: now,
                 has_asked: false,
+                can_be_asked: false,
                 asked_lately: false,
                 abandoned: 0,
             }),
@@ -104,9 +108,10 @@ impl Activity {
         }
     }
 
-    /// A request has come.
-    pub fn begin(self: &Arc<Self>, now: Instant) -> Ticket {
+    /// A request of this version of HTTP has come.
+    pub fn begin(self: &Arc<Self>, now: Instant, version: Version) -> Ticket {
         let mut state = self.state();
+        state.can_be_asked = version >= Version::HTTP_2;
         let id = state.next_id;
         state.next_id += 1;
         state.requests.push(UnderWay {
@@ -131,6 +136,8 @@ impl Activity {
         } else {
             state.with_requests(now, patience)
         };
+        // A head may begin as soon as the request under way ends, and its time must not be over before this is asked again.
+        let next = next.min(now + patience.header);
         if now >= too_old {
             (order.max(Order::Finish), next)
         } else {
@@ -153,8 +160,8 @@ impl Activity {
 
 impl State {
     fn without_requests(&self, now: Instant, patience: &Patience) -> (Order, Instant) {
-        if !self.has_asked {
-            // It sent nothing, or the beginning of an HTTP/2 preface, or frames that ask for nothing.
+        if !self.has_asked || !self.can_be_asked {
+            // It sent nothing, or a part of a head or of an HTTP/2 preface, or frames that ask for nothing.
             let end = self.idle_since + patience.header;
             return if now >= end {
                 (Order::End, end)
@@ -280,7 +287,7 @@ mod tests {
     #[test]
     fn who_asks_no_more_is_asked_to_finish_and_then_shown_out() {
         let (activity, start) = opened();
-        let ticket = activity.begin(start);
+        let ticket = activity.begin(start, Version::HTTP_2);
         ticket.done();
         drop(ticket);
         // The ticket was dropped a moment after the start.
@@ -291,9 +298,23 @@ mod tests {
     }
 
     #[test]
+    fn by_http_1_the_next_head_has_its_time_from_the_end_of_the_last_request() {
+        let (activity, start) = opened();
+        let ticket = activity.begin(start, Version::HTTP_11);
+        ticket.done();
+        // However long a request takes, the next look comes before a head that follows it is overdue.
+        let (order, next) = activity.check(start + Duration::from_secs(3_000), &PATIENCE);
+        assert_eq!((order, next), (Order::Serve, start + Duration::from_secs(3_010)));
+        drop(ticket);
+        // The ticket was dropped a moment after the start.
+        assert_eq!(after(&activity, start, 9), Order::Serve);
+        assert_eq!(after(&activity, start, 11), Order::End);
+    }
+
+    #[test]
     fn a_request_may_take_as_long_as_its_handler_and_its_stream() {
         let (activity, start) = opened();
-        let ticket = Arc::new(activity.begin(start));
+        let ticket = Arc::new(activity.begin(start, Version::HTTP_2));
         assert_eq!(after(&activity, start, 3_000), Order::Serve);
         drop(ticket.piece(Bytes::from_static(b"taken at once")));
         assert_eq!(after(&activity, start, 3_000), Order::Serve);
@@ -302,7 +323,10 @@ mod tests {
     #[test]
     fn a_piece_that_nobody_takes_ends_the_connection() {
         let (activity, start) = opened();
-        let (stuck, other) = (Arc::new(activity.begin(start)), Arc::new(activity.begin(start)));
+        let (stuck, other) = (
+            Arc::new(activity.begin(start, Version::HTTP_2)),
+            Arc::new(activity.begin(start, Version::HTTP_2)),
+        );
         let piece = stuck.piece(Bytes::from_static(b"for nobody"));
         drop(other.piece(Bytes::from_static(b"taken")));
         assert_eq!(after(&activity, start, 29), Order::Serve);
@@ -314,7 +338,7 @@ mod tests {
     #[test]
     fn a_connection_has_an_age() {
         let (activity, start) = opened();
-        let _ticket = activity.begin(start);
+        let _ticket = activity.begin(start, Version::HTTP_2);
         assert_eq!(after(&activity, start, 3_599), Order::Serve);
         assert_eq!(after(&activity, start, 3_600), Order::Finish);
     }
@@ -322,9 +346,9 @@ mod tests {
     #[test]
     fn who_gives_up_request_after_request_is_shown_out() {
         let (activity, start) = opened();
-        let abandon = |count: u32| (0..count).for_each(|_| drop(activity.begin(start)));
+        let abandon = |count: u32| (0..count).for_each(|_| drop(activity.begin(start, Version::HTTP_2)));
         abandon(MAX_ABANDONED);
-        let ticket = activity.begin(start);
+        let ticket = activity.begin(start, Version::HTTP_2);
         ticket.done();
         drop(ticket);
         abandon(1);
@@ -336,7 +360,7 @@ mod tests {
     #[test]
     fn who_asked_lately_is_passed_over_once() {
         let (activity, start) = opened();
-        let ticket = activity.begin(start);
+        let ticket = activity.begin(start, Version::HTTP_2);
         assert!(!activity.can_go());
         drop(ticket);
         assert!(!activity.can_go());

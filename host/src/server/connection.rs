@@ -20,7 +20,7 @@ use super::connections::Place;
 use super::head;
 use super::receiving::{Meter, Receiving, ReceivingBody};
 use super::sending::Sending;
-use crate::problem;
+use crate::{afterwards, problem};
 
 /// What is read of a head. `head.rs` refuses one of half as much with a problem; beyond this, the answer has no body.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -69,7 +69,7 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
             respond(router.clone(), activity.clone(), request)
         })
     };
-    let builder = builder(&patience);
+    let builder = builder();
     let mut connection = pin!(builder.serve_connection(stream, service));
     let mut look = pin!(tokio::time::sleep(patience.header));
     let mut finishing = false;
@@ -92,7 +92,7 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
             connection.as_mut().graceful_shutdown();
         }
         meter.turn();
-        connection.as_mut().poll(context)
+        afterwards::polling(|| connection.as_mut().poll(context))
     });
     if let Err(error) = ended.await {
         tracing::debug!(%error, "a connection ended early");
@@ -104,7 +104,7 @@ async fn respond(
     activity: Arc<Activity>,
     request: Request<Body>,
 ) -> Result<Response<Sending>, std::convert::Infallible> {
-    let ticket = activity.begin(Instant::now());
+    let ticket = activity.begin(Instant::now(), request.version());
     if request.method() == Method::HEAD {
         // Nobody asks for the body of the response.
         ticket.done();
@@ -116,12 +116,13 @@ async fn respond(
     Ok(response.map(|body| Sending::new(body, ticket)))
 }
 
-fn builder(patience: &Patience) -> Builder<TokioExecutor> {
+fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience.header)
+        // `activity.rs` keeps the time for a head, with one timer for the whole connection instead of one for each request.
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_FIELDS);
     builder

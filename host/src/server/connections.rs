@@ -221,6 +221,8 @@ fn subscriber(address: IpAddr) -> IpAddr {
 mod tests {
     use std::task::Waker;
 
+    use http::Version;
+
     use super::*;
 
     fn enter(connections: &Arc<Connections>, address: &str) -> Result<Place, Refused> {
@@ -260,8 +262,8 @@ mod tests {
         let places: Vec<Place> = (0..3)
             .map(|_| enter(&connections, "192.0.2.1").unwrap())
             .collect();
-        let _request = places[0].activity.begin(Instant::now());
-        drop(places[1].activity.begin(Instant::now()));
+        let _request = places[0].activity.begin(Instant::now(), Version::HTTP_11);
+        drop(places[1].activity.begin(Instant::now(), Version::HTTP_11));
         let late = enter(&connections, "192.0.2.2").unwrap();
         assert_eq!(
             places.iter().map(order).collect::<Vec<_>>(),
@@ -284,7 +286,7 @@ mod tests {
             .collect();
         let requests: Vec<_> = places
             .iter()
-            .map(|place| place.activity.begin(Instant::now()))
+            .map(|place| place.activity.begin(Instant::now(), Version::HTTP_11))
             .collect();
         assert_eq!(enter(&connections, "192.0.2.2").err(), Some(Refused::Busy));
         drop(requests);

@@ -84,6 +84,7 @@ impl http_body::Body for Sending {
 
 #[cfg(test)]
 mod tests {
+    use http::Version;
     use http_body::Body as _;
     use http_body_util::BodyExt as _;
     use tokio::time::Instant;
@@ -95,7 +96,10 @@ mod tests {
     async fn a_body_arrives_whole_and_in_pieces() {
         let bytes: Vec<u8> = (0..=250).cycle().take(2 * PIECE_BYTES + 1).collect();
         let activity = Arc::new(Activity::new(Instant::now()));
-        let mut sending = Sending::new(bytes.clone().into(), activity.begin(Instant::now()));
+        let mut sending = Sending::new(
+            bytes.clone().into(),
+            activity.begin(Instant::now(), Version::HTTP_11),
+        );
         let mut pieces = Vec::new();
         let mut left = 2 * PIECE_BYTES as u64 + 1;
         while !sending.is_end_stream() {

@@ -184,6 +184,7 @@ fn runtime(data: &Path, key: &HostKey, services: Services) -> Arc<Runtime> {
         worker: "/nonexistent/worker".into(),
         instances: 1,
         instances_kept: 0,
+        memories_warm: 0,
         threads: 1,
         background: Handle::current(),
         ceiling: Limits::ceiling(),
