@@ -152,10 +152,8 @@ fn deploy(host: &Host, recipe: &Recipe, numbers: Range<usize>) -> Result<()> {
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..processors()).map(|_| scope.spawn(work)).collect();
-        let joined = workers.into_iter().map(ScopedJoinHandle::join);
-        joined
-            .map(|worker| worker.unwrap_or_else(|panic| resume_unwind(panic)))
-            .collect()
+        let mut joined = workers.into_iter().map(ScopedJoinHandle::join);
+        joined.try_for_each(|worker| worker.unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }
 
@@ -267,8 +265,8 @@ mod tests {
 
     #[test]
     fn every_plugin_is_deployed_once_and_with_its_tenant() {
-        assert_eq!(by_tenant(0..1), [0..1]);
-        assert_eq!(by_tenant(1..100), [1..100]);
+        assert_eq!(by_tenant(0..1).len(), 1);
+        assert_eq!(by_tenant(99..101), [99..100, 100..101]);
         assert_eq!(by_tenant(30..250), [30..100, 100..200, 200..250]);
     }
 
