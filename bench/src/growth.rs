@@ -7,6 +7,7 @@ use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use mortise::config::RuntimeSection;
 use rig::guest::Recipe;
 use rig::host::{Host, Launch};
 use rig::{Bar, Measured};
@@ -132,11 +133,12 @@ fn tenants(options: &Options, generator: &Generator) -> Result<Vec<Value>> {
 }
 
 fn launch(options: &Options) -> Launch {
-    // All of them fit into memory: what is looked for is what they cost there. Compiling them takes most of the time.
+    // All of them fit into memory: what is looked for is what they cost there. Warm memories are as many as leave the
+    // mappings of 10,000 components room (docs/operations.md). Compiling takes most of the time.
     subject::launch(options)
         .set("runtime.loaded", "16GiB")
         .set("runtime.memories_warm", "3000")
-        .set("compile.workers", &processors().to_string())
+        .set("compile.workers", &workers().to_string())
 }
 
 /// Deploys plugins by number. Each has a version of its own, so that their components are distinct. Tenants are served side
@@ -151,7 +153,7 @@ fn deploy(host: &Host, recipe: &Recipe, numbers: Range<usize>) -> Result<()> {
         Ok(())
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..processors()).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..workers()).map(|_| scope.spawn(work)).collect();
         let mut joined = workers.into_iter().map(ScopedJoinHandle::join);
         joined.try_for_each(|worker| worker.unwrap_or_else(|panic| resume_unwind(panic)))
     })
@@ -184,8 +186,9 @@ fn by_tenant(numbers: Range<usize>) -> Vec<Range<usize>> {
     tenants.map(of_tenant).collect()
 }
 
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// As many as the host has threads for plugins.
+fn workers() -> usize {
+    RuntimeSection::default().threads()
 }
 
 fn names(number: usize) -> (String, String) {

@@ -10,6 +10,7 @@ use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use mortise::config::RuntimeSection;
 use serde::{Deserialize, Serialize};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -107,7 +108,7 @@ impl Drop for Native {
 /// Is the baseline.
 pub fn serve(arguments: &[String]) -> Result<()> {
     let file = arguments.first().context("the file of the database")?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = RuntimeSection::default().threads();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .enable_all()

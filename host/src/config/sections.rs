@@ -63,7 +63,8 @@ pub struct RuntimeSection {
     /// Besides those, instances of all tenants that wait for the next request of a plugin that reuses them.
     pub instances_kept: u32,
     /// Memories that nobody uses and that keep the data of the plugin that used them last, whose next request is then as
-    /// fast as the one before. Each thread has its part of them. Each takes up to 512 KiB, and little where plugins write little.
+    /// fast as the one before. They are divided among the processors, up to 16. Each takes up to 512 KiB, and little where plugins
+    /// write little.
     pub memories_warm: u32,
     /// Threads that run plugins. 0: one for each core.
     pub threads: u32,

@@ -105,3 +105,35 @@ fn pool(instances: u32, memories_warm: u32, ceiling: &Limits) -> PoolingAllocati
         .async_stack_keep_resident(32 * 1024);
     pool
 }
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Instance, Module, Store};
+
+    use super::*;
+
+    /// A module with a memory of one page.
+    const MODULE: &[u8] = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01";
+
+    /// How many memories stay warm where two modules run in turn.
+    fn warm(memories_warm: u32) -> u32 {
+        let mut config = shared();
+        let pool = pool(1, memories_warm, &Limits::ceiling());
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        let engine = Engine::new(&config).unwrap();
+        let modules = [(); 2].map(|()| Module::new(&engine, MODULE).unwrap());
+        for module in modules.iter().cycle().take(6) {
+            let mut store = Store::new(&engine, ());
+            store.set_epoch_deadline(1);
+            Instance::new(&mut store, module, &[]).unwrap();
+        }
+        engine.pooling_allocator_metrics().unwrap().unused_warm_memories()
+    }
+
+    #[test]
+    fn each_module_has_a_memory_that_stays_warm_where_there_may_be_as_many() {
+        assert_eq!(warm(0), 1);
+        assert_eq!(warm(1), 1);
+        assert_eq!(warm(2), 2);
+    }
+}

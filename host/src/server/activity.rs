@@ -51,8 +51,8 @@ struct State {
     requests: Vec<UnderWay>,
     next_id: u64,
     idle_since: Instant,
-    has_asked: bool,
-    /// Whether the caller can be asked to end the connection. HTTP/1.1 has no word for it.
+    /// Whether the caller can be asked to end the connection: it has asked for something, by a version of HTTP that has a
+    /// word for it, which HTTP/1.1 has not.
     can_be_asked: bool,
     asked_lately: bool,
     abandoned: u32,
@@ -84,7 +84,6 @@ impl Activity {
                 requests: Vec::new(),
                 next_id: 0,
                 idle_since: now,
-                has_asked: false,
                 can_be_asked: false,
                 asked_lately: false,
                 abandoned: 0,
@@ -119,7 +118,6 @@ impl Activity {
             pieces: 0,
             moved: now,
         });
-        state.has_asked = true;
         Ticket {
             activity: self.clone(),
             id,
@@ -160,8 +158,8 @@ impl Activity {
 
 impl State {
     fn without_requests(&self, now: Instant, patience: &Patience) -> (Order, Instant) {
-        if !self.has_asked || !self.can_be_asked {
-            // It sent nothing, or a part of a head or of an HTTP/2 preface, or frames that ask for nothing.
+        if !self.can_be_asked {
+            // It is idle, or has sent a part of a head or of an HTTP/2 preface, or frames that ask for nothing.
             let end = self.idle_since + patience.header;
             return if now >= end {
                 (Order::End, end)
