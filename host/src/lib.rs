@@ -18,4 +18,5 @@ pub mod problem;
 pub mod routing;
 pub mod runtime;
 pub mod server;
+mod striped;
 pub mod vault;

@@ -30,84 +30,102 @@ pub enum Blame {
 /// Stands in place of a problem's code where the caller went away before there was an answer.
 pub const ABANDONED: &str = "abandoned";
 
-/// What one invocation consumed, beside each limit that bounds it. A time in microseconds ends in `_us`. Unless it says
-/// that it is the most of something or how something stood, a number is the sum over the invocation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default)]
-pub struct Usage {
+/// Declares what is counted of an invocation: a field of [`Usage`] for each number, and their names once more for
+/// [`Usage::used`].
+macro_rules! usage {
+    ($($(#[$about:meta])* $number:ident: $type:ty,)*) => {
+        /// What one invocation consumed, beside each limit that bounds it. A time in microseconds ends in `_us`. Unless it
+        /// says that it is the most of something or how something stood, a number is the sum over the invocation.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+        #[serde(default)]
+        pub struct Usage {
+            $($(#[$about])* pub $number: $type,)*
+        }
+
+        impl Usage {
+            /// The numbers that are not zero, by their names: most invocations use little.
+            pub fn used(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                let all = [$((stringify!($number), u64::from(self.$number))),*];
+                all.into_iter().filter(|(_, number)| *number > 0)
+            }
+        }
+    };
+}
+
+usage! {
     /// Waiting for a turn and for an instance.
-    pub queued_us: u64,
+    queued_us: u64,
     /// How many requests of the tenant ran and waited when this one was let in, itself included. It is at most the
     /// tenant's `concurrency` and `queue` together.
-    pub place: u32,
+    place: u32,
     /// How much of the tenant's `request_burst` was taken when this one came, itself included.
-    pub burst_taken: u32,
+    burst_taken: u32,
     /// Bytes of the tenant's responses that its callers had not taken yet when this one began.
-    pub backlog_bytes: u64,
+    backlog_bytes: u64,
     /// Busy time.
-    pub cpu_us: u64,
+    cpu_us: u64,
     /// Wall-clock time, waiting for a turn excluded.
-    pub wall_us: u64,
+    wall_us: u64,
     /// The most bytes that linear memories and tables had together.
-    pub memory_bytes: u64,
+    memory_bytes: u64,
     /// Invocations that the instance had served before this one; zero in a fresh one.
-    pub instance_reuses: u32,
+    instance_reuses: u32,
     /// Instances of the tenant that waited for their next request when this one began.
-    pub instances_kept: u64,
+    instances_kept: u64,
     /// Host calls of every capability together.
-    pub host_calls: u32,
+    host_calls: u32,
     /// The most bytes that one host call handed over.
-    pub host_call_bytes: u64,
+    host_call_bytes: u64,
     /// The most transactions, cursors and outbound requests that were held at once.
-    pub handles: u32,
+    handles: u32,
     /// SQL statements.
-    pub sql_statements: u32,
+    sql_statements: u32,
     /// Time of SQL statements.
-    pub sql_us: u64,
+    sql_us: u64,
     /// The longest time of one SQL statement.
-    pub sql_statement_us: u64,
+    sql_statement_us: u64,
     /// Rows that SQL gave back.
-    pub sql_rows: u64,
+    sql_rows: u64,
     /// The most rows of one SQL result.
-    pub sql_result_rows: u64,
+    sql_result_rows: u64,
     /// Bytes that SQL gave back.
-    pub sql_bytes: u64,
+    sql_bytes: u64,
     /// The most bytes of one SQL result.
-    pub sql_result_bytes: u64,
+    sql_result_bytes: u64,
     /// How large the tenant's database was after the last statement; zero where there was none.
-    pub database_bytes: u64,
+    database_bytes: u64,
     /// Cache calls.
-    pub cache_calls: u32,
+    cache_calls: u32,
     /// The most bytes of one cache entry that was stored, its key included.
-    pub cache_value_bytes: u64,
+    cache_value_bytes: u64,
     /// How large the tenant's cache was after the last cache call; zero where there was none.
-    pub cache_bytes: u64,
+    cache_bytes: u64,
     /// Outbound requests, retries included.
-    pub http_requests: u32,
+    http_requests: u32,
     /// Bytes of outbound request and response bodies.
-    pub http_bytes: u64,
+    http_bytes: u64,
     /// Time of outbound requests; those at once count each.
-    pub http_us: u64,
+    http_us: u64,
     /// The most outbound requests at once.
-    pub http_at_once: u32,
+    http_at_once: u32,
     /// The longest time of one outbound request, its retries included.
-    pub http_request_us: u64,
+    http_request_us: u64,
     /// The longest time to connect.
-    pub http_connect_us: u64,
+    http_connect_us: u64,
     /// The longest time until the head of an outbound response had come.
-    pub http_first_byte_us: u64,
+    http_first_byte_us: u64,
     /// The most bytes of one outbound response's body.
-    pub http_response_bytes: u64,
+    http_response_bytes: u64,
     /// Log lines kept.
-    pub log_lines: u32,
+    log_lines: u32,
     /// Log lines dropped because a budget was spent.
-    pub log_lines_dropped: u32,
+    log_lines_dropped: u32,
     /// Bytes of the log lines kept.
-    pub log_bytes: u64,
+    log_bytes: u64,
     /// Bytes of the request body.
-    pub request_bytes: u64,
+    request_bytes: u64,
     /// Bytes of the response body.
-    pub response_bytes: u64,
+    response_bytes: u64,
 }
 
 /// One run of one instance.
@@ -139,4 +157,25 @@ pub struct InvocationRecord {
     pub started_at: Timestamp,
     /// What it consumed.
     pub usage: Usage,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_reads_back_as_it_was() {
+        let usage = Usage {
+            cpu_us: 7,
+            log_lines: 2,
+            ..Usage::default()
+        };
+        let used: Vec<_> = usage.used().collect();
+        assert_eq!(used, [("cpu_us", 7), ("log_lines", 2)]);
+        let object: serde_json::Map<_, _> = used
+            .into_iter()
+            .map(|(name, number)| (name.to_owned(), number.into()))
+            .collect();
+        assert_eq!(serde_json::from_value::<Usage>(object.into()).unwrap(), usage);
+    }
 }

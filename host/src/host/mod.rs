@@ -30,6 +30,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::{Connections, Observer};
 use crate::routing::{Breaker, Builder, Routing};
 use crate::runtime::{Runtime, RuntimeSettings};
+use crate::server::descriptors;
 use crate::vault::{HostKey, Vault};
 
 /// A host that is open: everything but the listeners.
@@ -96,8 +97,13 @@ impl Host {
         };
         let vault = Arc::new(Vault::new(&key));
         let db: Arc<dyn Repository> = Arc::new(SqliteRepository::open(folder.path()).await?);
-        let databases = Databases::new(folder.path().join("databases"), background.clone(), clock.clone())
-            .map_err(OpenError::Databases)?;
+        let databases = Databases::new(
+            folder.path().join("databases"),
+            descriptors::databases(descriptors::limit()),
+            background.clone(),
+            clock.clone(),
+        )
+        .map_err(OpenError::Databases)?;
         let services = Services {
             caches: Arc::new(Caches::new(clock.clone())),
             databases: Arc::new(databases),

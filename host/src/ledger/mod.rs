@@ -71,8 +71,6 @@ pub struct LedgerHeld {
 #[derive(Default)]
 struct Counts {
     written: AtomicU64,
-    dropped: AtomicU64,
-    without_lines: AtomicU64,
     lost: AtomicU64,
 }
 
@@ -103,11 +101,7 @@ impl Ledger {
             records: limits.records_kept.into(),
             log_bytes: limits.log_size.0,
         };
-        let gave_way = self.queue.push(entry, most);
-        self.counts.dropped.fetch_add(gave_way.entries, Ordering::Relaxed);
-        self.counts
-            .without_lines
-            .fetch_add(gave_way.lines, Ordering::Relaxed);
+        self.queue.push(entry, most);
     }
 
     /// Waits until everything that was recorded before is written, or given up.
@@ -125,12 +119,12 @@ impl Ledger {
 
     /// What was done since the start.
     pub fn counts(&self) -> LedgerCounts {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let gave_way = self.queue.gave_way();
         LedgerCounts {
-            written: read(&self.counts.written),
-            dropped: read(&self.counts.dropped),
-            without_lines: read(&self.counts.without_lines),
-            lost: read(&self.counts.lost),
+            written: self.counts.written.load(Ordering::Relaxed),
+            dropped: gave_way.entries,
+            without_lines: gave_way.lines,
+            lost: self.counts.lost.load(Ordering::Relaxed),
         }
     }
 

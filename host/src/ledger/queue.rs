@@ -2,8 +2,11 @@
 //!
 //! The queues share one room. Where it is full, whoever holds most of it gives way, so that a tenant within its share
 //! loses nothing, however much another one sends.
+//!
+//! A thread gathers a few entries of its own before it puts them there, so that requests do not wait for one lock.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +18,7 @@ use crate::db::{HourlyUsage, Kept};
 use crate::domain::id::TenantId;
 use crate::domain::log_line::LogLine;
 use crate::domain::units::as_u64;
+use crate::striped::Striped;
 
 /// Entries of all tenants together.
 pub(super) const MOST_ENTRIES: usize = 8_192;
@@ -26,14 +30,21 @@ pub(super) const MOST_LOG_BYTES: usize = 64 * 1024 * 1024;
 /// Entries of one transaction. What writes them takes a processor for as long, from plugins too.
 pub(super) const BATCH_ENTRIES: usize = 500;
 
+/// Entries that a thread gathers. None with log lines is among them: their bytes are to be counted at once.
+const GATHERED: usize = 16;
+
 /// How long the first entry of a batch waits for others: what a crash may lose.
 const BATCH_WAIT: Duration = Duration::from_millis(200);
 
 /// The queues of all tenants.
 #[derive(Default)]
 pub(super) struct Queue {
+    /// What each thread has gathered, with what is to be kept of its tenant. To be locked before `state`.
+    gathered: Striped<Mutex<Vec<(Entry, Kept)>>>,
     state: Mutex<State>,
     changed: Notify,
+    /// Whether the writer waits to be told of the next entry.
+    is_writer_idle: AtomicBool,
 }
 
 /// What the writer takes at once.
@@ -65,6 +76,7 @@ struct State {
     entries: usize,
     log_bytes: usize,
     unrecorded: HourlyUsage,
+    gave_way: GaveWay,
     flushed: Vec<oneshot::Sender<()>>,
     closed: bool,
 }
@@ -78,20 +90,26 @@ struct Waiting {
 
 impl Queue {
     /// Takes an entry of a tenant of which `most` is to be kept at most. It does not wait.
-    pub fn push(&self, entry: Entry, most: Kept) -> GaveWay {
-        let mut state = self.lock();
-        let gave_way = state.push(Box::new(entry), most);
-        let due = state.entries == 1 || state.entries >= BATCH_ENTRIES;
-        drop(state);
-        if due {
+    pub fn push(&self, entry: Entry, most: Kept) {
+        let has_lines = !entry.log_lines.is_empty();
+        let is_due = {
+            let mut gathered = lock(self.gathered.own());
+            gathered.push((entry, most));
+            (has_lines || gathered.len() >= GATHERED) && self.lock().take_in(&mut gathered)
+        };
+        // Either this sees that the writer is idle, or the writer sees the entry.
+        fence(Ordering::SeqCst);
+        let is_awaited =
+            self.is_writer_idle.load(Ordering::Relaxed) && self.is_writer_idle.swap(false, Ordering::Relaxed);
+        if is_due || is_awaited {
             self.changed.notify_one();
         }
-        gave_way
     }
 
     /// Tells `flushed` once everything that was pushed before is written.
     pub fn flush(&self, flushed: oneshot::Sender<()>) {
-        self.lock().flushed.push(flushed);
+        // In this order: whoever takes the one takes the others.
+        self.with_all().flushed.push(flushed);
         self.changed.notify_one();
     }
 
@@ -104,15 +122,23 @@ impl Queue {
     /// The next batch: what comes within its time, until it is full or somebody waits for it. `None` when the queue is
     /// closed and empty.
     pub async fn next(&self) -> Option<Batch> {
-        while self.lock().is_empty() {
-            if self.lock().closed {
+        loop {
+            // Asked first: what comes before the end is not to be left behind.
+            let is_closed = self.lock().closed;
+            self.is_writer_idle.store(true, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            if !self.with_all().is_empty() {
+                break;
+            }
+            if is_closed {
                 return None;
             }
             self.changed.notified().await;
         }
+        self.is_writer_idle.store(false, Ordering::Relaxed);
         let deadline = Instant::now() + BATCH_WAIT;
         while !self.lock().is_due() && timeout_at(deadline, self.changed.notified()).await.is_ok() {}
-        Some(self.lock().take())
+        Some(self.with_all().take())
     }
 
     /// The log lines of a batch are written, or given up.
@@ -121,23 +147,50 @@ impl Queue {
         state.log_bytes = state.log_bytes.saturating_sub(log_bytes);
     }
 
+    /// What had to give way so far.
+    pub fn gave_way(&self) -> GaveWay {
+        self.with_all().gave_way
+    }
+
     /// What waits now.
     pub fn held(&self) -> LedgerHeld {
-        let state = self.lock();
+        let state = self.with_all();
         LedgerHeld {
             entries: as_u64(state.entries),
             log_bytes: as_u64(state.log_bytes),
         }
     }
 
+    /// The state with what all threads have gathered.
+    fn with_all(&self) -> MutexGuard<'_, State> {
+        for gathered in self.gathered.all() {
+            let mut gathered = lock(gathered);
+            if !gathered.is_empty() {
+                self.lock().take_in(&mut gathered);
+            }
+        }
+        self.lock()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl State {
-    fn push(&mut self, mut entry: Box<Entry>, most: Kept) -> GaveWay {
-        let mut gave_way = GaveWay::default();
+    /// Takes what a thread has gathered. Whether a batch is full.
+    fn take_in(&mut self, gathered: &mut Vec<(Entry, Kept)>) -> bool {
+        for (entry, most) in gathered.drain(..) {
+            self.push(Box::new(entry), most);
+        }
+        self.entries >= BATCH_ENTRIES
+    }
+
+    fn push(&mut self, mut entry: Box<Entry>, most: Kept) {
         let tenant = entry.record.tenant;
         while self.log_bytes + log_bytes(&entry) > MOST_LOG_BYTES {
             let own = self.tenants.get(&tenant).map_or(0, |own| own.log_bytes) + log_bytes(&entry);
@@ -145,7 +198,7 @@ impl State {
                 Some(largest) if largest.log_bytes > own => self.log_bytes -= largest.lose_lines(),
                 _ => lose_lines(&mut entry),
             }
-            gave_way.lines += 1;
+            self.gave_way.lines += 1;
         }
         if self.entries >= MOST_ENTRIES {
             let own = self.tenants.get(&tenant).map_or(0, |own| own.entries.len());
@@ -153,7 +206,7 @@ impl State {
                 .tenants
                 .values_mut()
                 .max_by_key(|waiting| waiting.entries.len());
-            gave_way.entries += 1;
+            self.gave_way.entries += 1;
             match largest {
                 Some(largest) if largest.entries.len() > own + 1 => {
                     if let Some(mut lost) = largest.entries.pop_back() {
@@ -168,7 +221,7 @@ impl State {
                 _ => {
                     lose_lines(&mut entry);
                     self.unrecorded.add(&entry.record);
-                    return gave_way;
+                    return;
                 }
             }
         }
@@ -182,7 +235,6 @@ impl State {
         waiting.entries.push_back(entry);
         self.log_bytes += bytes;
         self.entries += 1;
-        gave_way
     }
 
     fn is_empty(&self) -> bool {
@@ -272,6 +324,8 @@ pub(super) fn keep_lines(entry: &mut Entry, kept: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::db::conformance::entry;
     use crate::domain::log_line::Level;
@@ -284,8 +338,15 @@ mod tests {
         entry
     }
 
+    /// What gives way for the entry.
     fn push(queue: &Queue, entry: Entry) -> GaveWay {
-        queue.push(entry, Kept::default())
+        let before = queue.gave_way();
+        queue.push(entry, Kept::default());
+        let after = queue.gave_way();
+        GaveWay {
+            entries: after.entries - before.entries,
+            lines: after.lines - before.lines,
+        }
     }
 
     fn of(batch: &Batch, tenant: TenantId) -> usize {
@@ -310,7 +371,7 @@ mod tests {
         push(&queue, entry(loud, "orders", 1, &[]));
         let (done, _waits) = oneshot::channel();
         queue.flush(done);
-        let batch = queue.lock().take();
+        let batch = queue.with_all().take();
         assert_eq!(
             (of(&batch, loud), of(&batch, quiet)),
             (MOST_ENTRIES / 2, MOST_ENTRIES / 2)
@@ -330,8 +391,48 @@ mod tests {
         for _ in 0..3 {
             push(&queue, entry(quiet, "orders", 1, &[]));
         }
-        let batch = queue.lock().take();
+        let batch = queue.with_all().take();
         assert_eq!((of(&batch, loud), of(&batch, quiet)), (BATCH_ENTRIES - 3, 3));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn what_threads_gather_is_written_before_they_are_told_so() {
+        const EACH: usize = 200;
+        let queue = Arc::new(Queue::default());
+        let written: Arc<Mutex<HashMap<TenantId, usize>>> = Arc::default();
+        let (source, count) = (queue.clone(), written.clone());
+        let writer = tokio::spawn(async move {
+            while let Some(batch) = source.next().await {
+                for entry in &batch.entries {
+                    *lock(&count).entry(entry.record.tenant).or_default() += 1;
+                }
+                for done in batch.flushed {
+                    done.send(()).unwrap();
+                }
+            }
+        });
+        let threads = (0..4).map(|_| {
+            let (queue, written, tenant) = (queue.clone(), written.clone(), TenantId::generate());
+            tokio::spawn(async move {
+                for count in 1..=EACH {
+                    queue.push(entry(tenant, "orders", 1, &[]), Kept::default());
+                    if count % 7 == 0 {
+                        let (done, is_written) = oneshot::channel();
+                        queue.flush(done);
+                        is_written.await.unwrap();
+                        assert_eq!(lock(&written)[&tenant], count);
+                    }
+                }
+            })
+        });
+        for thread in futures_util::future::join_all(threads).await {
+            thread.unwrap();
+        }
+        // The last of each was not waited for.
+        queue.close();
+        writer.await.unwrap();
+        let all: Vec<usize> = lock(&written).values().copied().collect();
+        assert_eq!(all, [EACH; 4]);
     }
 
     #[test]
@@ -346,7 +447,7 @@ mod tests {
         assert_eq!(push(&queue, with_line(loud, 1)), one);
         assert_eq!(push(&queue, with_line(quiet, part)), one);
         assert_eq!(queue.held().log_bytes, as_u64(MOST_LOG_BYTES));
-        let batch = queue.lock().take();
+        let batch = queue.with_all().take();
         let lines = |tenant| {
             let entries = batch.entries.iter();
             let entries = entries.filter(move |entry| entry.record.tenant == tenant);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::follow::Followers;
-use super::queue::{BATCH_ENTRIES, Queue, log_bytes};
+use super::queue::{BATCH_ENTRIES, GaveWay, Queue, log_bytes};
 use super::{Counts, Entry};
 use crate::db::{HourlyUsage, Kept, Repository};
 use crate::domain::clock::{SharedClock, Timestamp};
@@ -66,7 +66,7 @@ impl Writer {
             }
             self.unrecorded.merge(batch.unrecorded);
             self.write_unrecorded().await;
-            self.warn_of_dropped();
+            self.warn_of(queue.gave_way());
             for done in batch.flushed {
                 // Whoever waited may have gone.
                 let _ = done.send(());
@@ -157,9 +157,8 @@ impl Writer {
         }
     }
 
-    fn warn_of_dropped(&mut self) {
-        let dropped =
-            self.counts.dropped.load(Ordering::Relaxed) + self.counts.without_lines.load(Ordering::Relaxed);
+    fn warn_of(&mut self, gave_way: GaveWay) {
+        let dropped = gave_way.entries + gave_way.lines;
         let now = self.clock.now();
         let due = self.warned_at.is_none_or(|at| now.since(at) >= WARNING_INTERVAL);
         if dropped > self.warned_of && due {

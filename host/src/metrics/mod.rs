@@ -10,7 +10,6 @@ mod histogram;
 mod observer;
 mod process;
 mod requests;
-mod striped;
 mod text;
 
 pub use gauge::{Gauge, Held};

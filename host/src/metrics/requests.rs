@@ -8,8 +8,8 @@ use http::StatusCode;
 
 use super::gauge::Gauge;
 use super::histogram::{Distribution, Histogram};
-use super::striped::Striped;
 use crate::problem::Code;
+use crate::striped::Striped;
 
 /// Counts of the requests of the public listener.
 #[derive(Debug, Default)]

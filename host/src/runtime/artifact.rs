@@ -31,18 +31,26 @@ const MAC_BYTES: usize = 32;
 
 /// Stores and loads compiled code.
 pub struct Artifacts {
-    key: [u8; 32],
-    compatibility: [u8; 32],
+    seal: Seal,
     files: Arc<ComponentFiles>,
     compiler: Compiler,
+}
+
+/// Tells what this host compiled for its engine from everything else.
+#[derive(Clone, Copy)]
+struct Seal {
+    key: [u8; 32],
+    compatibility: [u8; 32],
 }
 
 impl Artifacts {
     /// For code that `engine` will run.
     pub fn new(engine: &Engine, key: &HostKey, files: ComponentFiles, compiler: Compiler) -> Self {
         Self {
-            key: key.derive("mortise compiled code 1"),
-            compatibility: compatibility(engine),
+            seal: Seal {
+                key: key.derive("mortise compiled code 1"),
+                compatibility: compatibility(engine),
+            },
             files: Arc::new(files),
             compiler,
         }
@@ -75,17 +83,21 @@ impl Artifacts {
     /// The component as it was uploaded.
     pub async fn source(&self, digest: VersionDigest) -> Result<Vec<u8>, LoadError> {
         let files = self.files.clone();
-        let bytes = blocking(move || files.read_component(digest)).await?;
-        bytes
-            .filter(|bytes| VersionDigest::of(bytes) == digest)
-            .ok_or(LoadError::Missing(digest))
+        let intact = move || {
+            let bytes = files.read_component(digest)?;
+            Ok(bytes.filter(|bytes| VersionDigest::of(bytes) == digest))
+        };
+        blocking(intact).await?.ok_or(LoadError::Missing(digest))
     }
 
     /// The component as code for `engine`.
     pub async fn load(&self, engine: &Engine, digest: VersionDigest) -> Result<Component, LoadError> {
-        let files = self.files.clone();
-        let stored = blocking(move || files.read_compiled(digest)).await?;
-        if let Some(component) = stored.and_then(|stored| self.open(engine, digest, &stored)) {
+        let (files, seal, for_engine) = (self.files.clone(), self.seal, engine.clone());
+        let open = move || {
+            let stored = files.read_compiled(digest)?;
+            Ok(stored.and_then(|stored| seal.open(&for_engine, digest, &stored)))
+        };
+        if let Some(component) = blocking(open).await? {
             return Ok(component);
         }
         tracing::warn!(%digest, "the compiled code is missing, from another engine, or damaged; compiling again");
@@ -117,11 +129,14 @@ impl Artifacts {
     }
 
     async fn is_stored(&self, digest: VersionDigest) -> std::io::Result<bool> {
-        let files = self.files.clone();
-        let (component, compiled) =
-            blocking(move || Ok((files.read_component(digest)?, files.read_compiled(digest)?))).await?;
-        let intact = component.is_some_and(|bytes| VersionDigest::of(&bytes) == digest);
-        Ok(intact && compiled.is_some_and(|stored| self.authentic(digest, &stored).is_some()))
+        let (files, seal) = (self.files.clone(), self.seal);
+        blocking(move || {
+            let component = files.read_component(digest)?;
+            let compiled = files.read_compiled(digest)?;
+            let is_intact = component.is_some_and(|bytes| VersionDigest::of(&bytes) == digest);
+            Ok(is_intact && compiled.is_some_and(|stored| seal.authentic(digest, &stored).is_some()))
+        })
+        .await
     }
 
     async fn compile(
@@ -131,12 +146,15 @@ impl Artifacts {
         size: ByteSize,
     ) -> Result<Vec<u8>, LoadError> {
         let code = self.compiler.compile(component, size).await?;
-        let mac = self.mac(digest, &code).finalize().into_bytes();
+        let mac = self.seal.mac(digest, &code).finalize().into_bytes();
         let files = self.files.clone();
         let code = blocking(move || files.write_compiled(digest, &[&mac, &code]).map(|()| code)).await?;
         Ok(code)
     }
+}
 
+impl Seal {
+    /// The component of a stored file, where it is intact. Takes as long as the code is large: on a thread that may block.
     fn open(&self, engine: &Engine, digest: VersionDigest, stored: &[u8]) -> Option<Component> {
         let code = self.authentic(digest, stored)?;
         // SAFETY: the MAC says that this host wrote exactly these bytes, for this component and an engine that is

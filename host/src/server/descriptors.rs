@@ -2,8 +2,19 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors for everything but connections: databases of tenants, components, compile workers, outbound requests.
+/// Descriptors for everything but connections: the fewest databases of tenants, components, compile workers, outbound
+/// requests.
 const RESERVED: u64 = 512;
+
+/// Databases of tenants that stay open at least and at most: each takes memory as well.
+const FEWEST_DATABASES: u64 = 80;
+const MOST_DATABASES: u64 = 1_000;
+
+/// What one takes: up to three connections at rest, each with three files.
+const OF_A_DATABASE: u64 = 9;
+
+/// Of the descriptors, one in so many is for databases.
+const DATABASES_PART: u64 = 8;
 
 /// Raises the number of descriptors that this process may have as far as the system lets it, and gives it. `None`:
 /// without a limit.
@@ -22,13 +33,26 @@ pub fn raise() -> Option<u64> {
     }
 }
 
+/// How many this process may have now. `None`: without a limit.
+pub fn limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// How many databases of tenants stay open beside those in use, where there are `descriptors`.
+pub fn databases(descriptors: Option<u64>) -> u64 {
+    descriptors.map_or(MOST_DATABASES, |descriptors| {
+        (descriptors / DATABASES_PART / OF_A_DATABASE).clamp(FEWEST_DATABASES, MOST_DATABASES)
+    })
+}
+
 /// How many connections each of `listeners` may have where `wanted` are configured and there are `descriptors`.
 pub fn connections(wanted: u32, listeners: u32, descriptors: Option<u64>) -> u32 {
     let Some(descriptors) = descriptors else {
         return wanted;
     };
     // A small limit is halved: something has to be left for both.
-    let reserved = RESERVED.min(descriptors / 2);
+    let more_databases = databases(Some(descriptors)) - FEWEST_DATABASES;
+    let reserved = (RESERVED + more_databases * OF_A_DATABASE).min(descriptors / 2);
     let each = (descriptors - reserved) / u64::from(listeners.max(1));
     let possible = u32::try_from(each).unwrap_or(u32::MAX);
     if possible < wanted {
@@ -50,10 +74,18 @@ mod tests {
     fn connections_leave_descriptors_for_the_rest() {
         assert_eq!(connections(10_000, 2, None), 10_000);
         assert_eq!(connections(10_000, 2, Some(1_048_576)), 10_000);
-        assert_eq!(connections(10_000, 2, Some(20_512)), 10_000);
-        assert_eq!(connections(10_000, 2, Some(20_510)), 9_999);
+        assert_eq!(connections(10_000, 2, Some(22_940)), 10_000);
+        assert_eq!(connections(10_000, 2, Some(20_000)), 8_857);
         assert_eq!(connections(10_000, 2, Some(1_024)), 256);
         assert_eq!(connections(10_000, 2, Some(100)), 25);
+    }
+
+    #[test]
+    fn the_more_descriptors_the_more_databases_stay_open() {
+        assert_eq!(databases(Some(1_024)), 80);
+        assert_eq!(databases(Some(20_000)), 277);
+        assert_eq!(databases(Some(1_048_576)), 1_000);
+        assert_eq!(databases(None), 1_000);
     }
 
     #[test]
@@ -61,5 +93,6 @@ mod tests {
         let raised = raise();
         let limit = getrlimit(Resource::Nofile);
         assert_eq!((limit.current, raised), (limit.maximum, limit.maximum));
+        assert_eq!(super::limit(), raised);
     }
 }

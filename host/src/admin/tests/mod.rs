@@ -170,7 +170,7 @@ fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Services {
     Services {
         caches: Arc::new(Caches::new(clock.clone())),
         databases: Arc::new(
-            Databases::new(data.join("databases"), Handle::current(), clock.clone()).unwrap(),
+            Databases::new(data.join("databases"), 80, Handle::current(), clock.clone()).unwrap(),
         ),
         http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock).unwrap()),
         vault,

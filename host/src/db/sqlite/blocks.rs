@@ -5,10 +5,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use futures_util::TryStreamExt as _;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
@@ -52,10 +51,19 @@ struct Stored<'a> {
 }
 
 /// A record beside what it consumed.
-#[derive(Deserialize)]
-struct Member {
-    record: Stored<'static>,
-    consumed: Usage,
+#[derive(Serialize, Deserialize)]
+struct Member<'a, U> {
+    record: Stored<'a>,
+    consumed: U,
+}
+
+/// What was consumed, without what was not.
+struct Used<'a>(&'a Usage);
+
+impl Serialize for Used<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.used())
+    }
 }
 
 impl<'a> Block<'a> {
@@ -94,16 +102,11 @@ impl<'a> Block<'a> {
     }
 
     fn content(&self) -> Result<String, DbError> {
-        let mut content = String::with_capacity(512 * self.entries.len());
-        for record in self.records() {
-            content.push(if content.is_empty() { '[' } else { ',' });
-            let stored = row::to_json(&Stored::from(record), "invocation_blocks.content")?;
-            let consumed = consumed(&record.usage)?;
-            // Writing to a text cannot fail.
-            let _ = write!(content, r#"{{"record":{stored},"consumed":{consumed}}}"#);
-        }
-        content.push(']');
-        Ok(content)
+        let members = self.records().map(|record| Member {
+            record: Stored::from(record),
+            consumed: Used(&record.usage),
+        });
+        row::to_json(&members.collect::<Vec<_>>(), "invocation_blocks.content")
     }
 }
 
@@ -312,28 +315,11 @@ async fn known(
     rows.iter().map(|row| row::parsed(row, "last_id")).collect()
 }
 
-/// What was consumed, without what was not: most records are of invocations that used little.
-fn consumed(usage: &Usage) -> Result<String, DbError> {
-    let all = row::to_json(usage, "invocation_blocks.content")?;
-    // An object of numbers alone, so that a comma stands between two of them and nowhere else.
-    let members = all.trim_start_matches('{').trim_end_matches('}').split(',');
-    let mut used = String::with_capacity(all.len());
-    for member in members.filter(|member| !member.ends_with(":0")) {
-        used.push(if used.is_empty() { '{' } else { ',' });
-        used.push_str(member);
-    }
-    if used.is_empty() {
-        used.push('{');
-    }
-    used.push('}');
-    Ok(used)
-}
-
 fn read(block: &SqliteRow, tenant: TenantId) -> Result<Vec<InvocationRecord>, DbError> {
     let plugin: PluginName = row::parsed(block, "plugin")?;
     let version: VersionDigest = row::parsed(block, "version")?;
-    let members: Vec<Member> = row::json(block, "content")?;
-    let record = |Member { record, consumed }: Member| {
+    let members: Vec<Member<'static, Usage>> = row::json(block, "content")?;
+    let record = |Member { record, consumed }: Member<'static, Usage>| {
         Ok(InvocationRecord {
             id: record.id,
             tenant,

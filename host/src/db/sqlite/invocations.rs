@@ -33,23 +33,22 @@ impl Invocations for SqliteRepository {
             added.log_bytes += log_bytes;
             usage.add(record);
         }
-        for (tenant, hour, sum) in usage.sums() {
-            usage::add(&mut transaction, tenant, hour, sum).await?;
-        }
-        for (tenant, kept) in &mut added {
-            *kept = kept::add(&mut transaction, *tenant, *kept).await?;
-        }
+        let sums: Vec<_> = usage.sums().collect();
+        usage::add(&mut transaction, &sums).await?;
+        let kept = kept::add(&mut transaction, added).await?;
         transaction.commit().await.map_err(unavailable)?;
-        Ok(added)
+        Ok(kept)
     }
 
     async fn add_usage(&self, usage: &HourlyUsage) -> Result<(), DbError> {
         let mut transaction = self.begin().await?;
         let tenants = usage.sums().map(|(tenant, ..)| tenant).collect();
         let tenants = existing(&mut transaction, tenants).await?;
-        for (tenant, hour, sum) in usage.sums().filter(|(tenant, ..)| tenants.contains(tenant)) {
-            usage::add(&mut transaction, tenant, hour, sum).await?;
-        }
+        let sums: Vec<_> = usage
+            .sums()
+            .filter(|(tenant, ..)| tenants.contains(tenant))
+            .collect();
+        usage::add(&mut transaction, &sums).await?;
         transaction.commit().await.map_err(unavailable)
     }
 

@@ -2,11 +2,13 @@
 //!
 //! The counts change in the transaction that changes the rows, so that they are as true as the rows are.
 
+use std::collections::BTreeMap;
+
 use sqlx::sqlite::SqliteRow;
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 
 use super::blocks::{self, Oldest};
-use super::{row, unavailable};
+use super::{ROWS, row, unavailable};
 use crate::db::{DbError, Kept};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
@@ -17,33 +19,42 @@ use crate::domain::units::as_u64;
 const PRUNED_AT_ONCE: u32 = 5_000;
 
 /// What is kept of a tenant.
-pub(super) async fn read(readers: &SqlitePool, tenant: TenantId) -> Result<Kept, DbError> {
+pub(super) async fn read(executor: impl SqliteExecutor<'_>, tenant: TenantId) -> Result<Kept, DbError> {
     let row = sqlx::query("SELECT records, log_bytes FROM kept WHERE tenant = $1")
         .bind(tenant.to_string())
-        .fetch_optional(readers)
+        .fetch_optional(executor)
         .await
         .map_err(unavailable)?;
     row.as_ref().map_or(Ok(Kept::default()), from_row)
 }
 
-/// Adds what was written of a tenant, and gives back what is kept now.
+/// Adds what was written of tenants, and gives back what is kept of them now.
 pub(super) async fn add(
     connection: &mut SqliteConnection,
-    tenant: TenantId,
-    added: Kept,
-) -> Result<Kept, DbError> {
-    let row = sqlx::query(
-        "INSERT INTO kept (tenant, records, log_bytes) VALUES ($1, $2, $3) ON CONFLICT (tenant) DO UPDATE SET \
-         records = kept.records + excluded.records, log_bytes = kept.log_bytes + excluded.log_bytes \
-         RETURNING records, log_bytes",
-    )
-    .bind(tenant.to_string())
-    .bind(row::to_integer(added.records))
-    .bind(row::to_integer(added.log_bytes))
-    .fetch_one(connection)
-    .await
-    .map_err(unavailable)?;
-    from_row(&row)
+    added: BTreeMap<TenantId, Kept>,
+) -> Result<BTreeMap<TenantId, Kept>, DbError> {
+    let mut now = BTreeMap::new();
+    let added: Vec<_> = added.into_iter().collect();
+    for some in added.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO kept (tenant, records, log_bytes) ");
+        query.push_values(some, |mut values, (tenant, added)| {
+            values
+                .push_bind(tenant.to_string())
+                .push_bind(row::to_integer(added.records))
+                .push_bind(row::to_integer(added.log_bytes));
+        });
+        query.push(
+            " ON CONFLICT (tenant) DO UPDATE SET \
+             records = kept.records + excluded.records, log_bytes = kept.log_bytes + excluded.log_bytes \
+             RETURNING tenant, records, log_bytes",
+        );
+        let query = query.build().persistent(some.len() == 1);
+        let rows = query.fetch_all(&mut *connection).await.map_err(unavailable)?;
+        for row in &rows {
+            now.insert(row::parsed(row, "tenant")?, from_row(row)?);
+        }
+    }
+    Ok(now)
 }
 
 /// Deletes what is older than `before`, as far as one round goes, and gives back how many rows went.
@@ -106,8 +117,7 @@ pub(super) async fn prune_beyond(
     tenant: TenantId,
     most: Kept,
 ) -> Result<Kept, DbError> {
-    let nothing = Kept::default();
-    let kept = add(connection, tenant, nothing).await?;
+    let kept = read(&mut *connection, tenant).await?;
     let beyond = kept.records.saturating_sub(most.records);
     let is_beyond = |gone, block: &Oldest| gone + block.records <= beyond;
     let gone = Kept {
@@ -115,7 +125,7 @@ pub(super) async fn prune_beyond(
         log_bytes: delete_lines(connection, tenant, kept.log_bytes.saturating_sub(most.log_bytes)).await?,
     };
     subtract(connection, tenant, gone).await?;
-    add(connection, tenant, nothing).await
+    read(connection, tenant).await
 }
 
 /// Deletes the oldest lines that have so many bytes together, as far as one round goes. Gives back their bytes.

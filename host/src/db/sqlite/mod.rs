@@ -36,7 +36,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 /// Readers beside the writer. They serve the admin API only, never the way of a request.
 const READERS: u32 = 4;
 
-/// Rows that one statement adds. Nine values each are far from the 32,766 that SQLite takes.
+/// Rows that one statement adds. Twenty-two values each are far from the 32,766 that SQLite takes.
 const ROWS: usize = 100;
 
 /// The pages that the writer keeps at hand, in KiB as SQLite counts them: what each batch reads and writes of the trees should

@@ -52,10 +52,6 @@ use pool::{Role, Tenant};
 use run::Outcome;
 use trouble::Troubles;
 
-/// So many tenants' files stay open beside those in use. One takes up to three connections at rest, which is nine
-/// file descriptors, so that all stay below the usual 1,024.
-const OPEN_TENANTS: u64 = 80;
-
 /// A file that nobody used for this long is closed.
 const IDLE: Duration = Duration::from_secs(5 * 60);
 
@@ -100,8 +96,14 @@ pub struct DatabasesHeld {
 
 impl Databases {
     /// Databases in `folder`, which is made, for the host only, where it is missing. Files are opened when they are
-    /// first used. SQL runs on the blocking threads of `background`. `clock` dates migrations.
-    pub fn new(folder: impl Into<PathBuf>, background: Handle, clock: SharedClock) -> std::io::Result<Self> {
+    /// first used; those of `most_open` tenants stay open beside those in use. SQL runs on the blocking threads of
+    /// `background`. `clock` dates migrations.
+    pub fn new(
+        folder: impl Into<PathBuf>,
+        most_open: u64,
+        background: Handle,
+        clock: SharedClock,
+    ) -> std::io::Result<Self> {
         let folder = folder.into();
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         // Files are opened without following links; only the operator may have some on the way.
@@ -111,7 +113,7 @@ impl Databases {
             folder,
             clock,
             recent: Cache::builder()
-                .max_capacity(OPEN_TENANTS)
+                .max_capacity(most_open)
                 .time_to_idle(IDLE)
                 .build(),
             open: Mutex::new(HashMap::new()),

@@ -97,8 +97,7 @@ async fn a_damaged_page_is_found_and_a_copy_in_its_place_is_used() {
     bytes[4096..].fill(0xa5);
     fs::write(&file, bytes).unwrap();
 
-    let databases =
-        Arc::new(Databases::new(folder.path(), Handle::current(), Arc::new(ManualClock::new(NOW))).unwrap());
+    let databases = databases_in(folder.path());
     let again = || call(&databases, Some(tenant), Limits::default());
     is_unavailable(again().query("SELECT body FROM notes", &[]).await, "damaged");
     until(async || databases.damaged().contains(&tenant).then_some(())).await;
@@ -133,8 +132,7 @@ async fn a_log_that_is_garbage_is_left_out() {
     let log = folder.path().join(format!("{tenant}.db-wal"));
     until(async || (!log.exists()).then_some(())).await;
     fs::write(&log, b"garbage".repeat(10_000)).unwrap();
-    let databases =
-        Arc::new(Databases::new(folder.path(), Handle::current(), Arc::new(ManualClock::new(NOW))).unwrap());
+    let databases = databases_in(folder.path());
     let mut call = call(&databases, Some(tenant), Limits::default());
     assert_eq!(call.number("SELECT count(*) FROM notes").await, 0);
     assert_eq!(

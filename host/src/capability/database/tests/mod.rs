@@ -11,6 +11,7 @@ mod statements;
 mod tenants;
 mod transactions;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -27,6 +28,8 @@ use crate::domain::migration::Migration;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
+const OPEN_TENANTS: u64 = 20;
+
 /// One host with one tenant.
 struct Fixture {
     folder: tempfile::TempDir,
@@ -41,11 +44,16 @@ struct Call {
     table: ResourceTable,
 }
 
+/// Databases of which few stay open.
+fn databases_in(folder: &Path) -> Arc<Databases> {
+    let clock = Arc::new(ManualClock::new(NOW));
+    Arc::new(Databases::new(folder, OPEN_TENANTS, Handle::current(), clock).unwrap())
+}
+
 /// A tenant whose schema `sql` made.
 async fn fixture(limits: Limits, sql: &str) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
-    let databases =
-        Arc::new(Databases::new(folder.path(), Handle::current(), Arc::new(ManualClock::new(NOW))).unwrap());
+    let databases = databases_in(folder.path());
     let call = call(&databases, None, limits);
     let fixture = Fixture {
         folder,

@@ -1,4 +1,4 @@
-//! Counts that many threads write and few read: each thread writes its own, so that none waits for the memory of another.
+//! What many threads write and few read: each thread writes its own, so that none waits for the memory of another.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
