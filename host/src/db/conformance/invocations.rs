@@ -298,6 +298,34 @@ pub async fn every_number_of_the_usage_is_kept_and_summed(repository: &dyn Repos
     assert_eq!(summed, 17);
 }
 
+pub async fn one_batch_has_many_plugins_of_many_tenants(repository: &dyn Repository) {
+    const MANY: usize = 250;
+    let mut tenants = Vec::new();
+    for number in 0..MANY {
+        tenants.push(tenant(repository, &format!("t{number}")).await.id);
+    }
+    for round in 1..=2_u64 {
+        let mut batch = Vec::new();
+        for (number, tenant) in tenants.iter().enumerate() {
+            batch.push(entry(*tenant, "orders", 10, &[Level::Info]));
+            batch.push(entry(tenants[0], &format!("p{number}"), 10, &[]));
+        }
+        let kept = repository.record(&batch).await.unwrap();
+        assert_eq!(kept.len(), MANY);
+        for tenant in &tenants {
+            assert_eq!(kept[tenant], repository.kept(*tenant).await.unwrap());
+        }
+        let records = |tenant: usize| kept[&tenants[tenant]].records;
+        assert_eq!((records(0), records(1)), (251 * round, round));
+    }
+    let sums = repository
+        .usage(tenants[0], Timestamp(0), Timestamp(HOUR))
+        .await
+        .unwrap();
+    assert_eq!(sums.len(), MANY + 1);
+    assert!(sums.iter().all(|sum| sum.invocations == 2 && sum.cpu_us == 20));
+}
+
 pub async fn pruning_keeps_the_usage(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
     let old = entry(acme, "orders", 10, &[Level::Info, Level::Info]);

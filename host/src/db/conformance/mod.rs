@@ -51,6 +51,7 @@ macro_rules! stories {
             what_was_recorded_together_leaves_together,
             invocations_are_in_order_however_late_they_ended,
             every_number_of_the_usage_is_kept_and_summed,
+            one_batch_has_many_plugins_of_many_tenants,
             pruning_keeps_the_usage,
             routing_reads_everything_of_one_tenant,
             tenants_do_not_see_each_other,
