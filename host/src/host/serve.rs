@@ -66,7 +66,7 @@ pub enum ServeError {
 /// Serves until SIGTERM or SIGINT, then drains. A second signal ends the host at once. `ready` is told the addresses
 /// once callers can connect.
 pub fn run(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
-    let descriptors = descriptors::raise();
+    descriptors::raise();
     keep_pages_small();
     let worker = std::env::current_exe().map_err(ServeError::Executable)?;
     let control = threads("mortise-control", CONTROL_THREADS)
@@ -89,7 +89,7 @@ pub fn run(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError
     };
     let background = plugins("mortise-background", background)?;
     warn_without_page_map_scan();
-    let result = control.block_on(serve(config, worker, &front, &background, descriptors, ready));
+    let result = control.block_on(serve(config, worker, &front, &background, ready));
     front.shutdown_background();
     background.shutdown_background();
     control.shutdown_background();
@@ -111,11 +111,10 @@ async fn serve(
     worker: PathBuf,
     plugins: &Runtime,
     background: &Runtime,
-    descriptors: Option<u64>,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
     // Listening comes first: a port in use is said before anything is opened.
-    let limits = connection_limits(&config.server, descriptors);
+    let limits = connection_limits(&config.server);
     let public = Listener::bind(config.server.public, limits).await?;
     let admin = Listener::bind(config.server.admin, limits).await?;
     let background = background.handle().clone();
@@ -161,9 +160,9 @@ async fn serve(
 }
 
 /// What the configuration lets connections take, and the descriptors of this process.
-fn connection_limits(server: &ServerSection, descriptors: Option<u64>) -> ConnectionLimits {
+fn connection_limits(server: &ServerSection) -> ConnectionLimits {
     ConnectionLimits {
-        connections: descriptors::connections(server.connections, LISTENERS, descriptors),
+        connections: descriptors::connections(server.connections, LISTENERS, descriptors::limit()),
         per_address: server.connections_per_address,
         patience: Patience {
             header: server.header_timeout.0,

@@ -105,8 +105,10 @@ impl Artifacts {
         let code = self
             .compile(digest, &source, Limits::ceiling().compiled_size)
             .await?;
+        let for_engine = engine.clone();
         // SAFETY: the code comes from the compile worker of this executable, in this call.
-        unsafe { deserialize(engine, &code) }.map_err(|error| LoadError::Unsupported(format!("{error:#}")))
+        let component = blocking(move || Ok(unsafe { deserialize(&for_engine, &code) })).await?;
+        component.map_err(|error| LoadError::Unsupported(format!("{error:#}")))
     }
 
     /// The components that are on disk.

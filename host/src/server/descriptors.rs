@@ -16,20 +16,15 @@ const OF_A_DATABASE: u64 = 9;
 /// Of the descriptors, one in so many is for databases.
 const DATABASES_PART: u64 = 8;
 
-/// Raises the number of descriptors that this process may have as far as the system lets it, and gives it. `None`:
-/// without a limit.
-pub fn raise() -> Option<u64> {
+/// Raises the number of descriptors that this process may have as far as the system lets it.
+pub fn raise() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(error) => {
-            tracing::warn!(%error, "the limit of open files could not be raised");
-            limit.current
-        }
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
     }
 }
 
@@ -90,9 +85,7 @@ mod tests {
 
     #[test]
     fn the_soft_limit_becomes_the_hard_one() {
-        let raised = raise();
-        let limit = getrlimit(Resource::Nofile);
-        assert_eq!((limit.current, raised), (limit.maximum, limit.maximum));
-        assert_eq!(super::limit(), raised);
+        raise();
+        assert_eq!(limit(), getrlimit(Resource::Nofile).maximum);
     }
 }
