@@ -1,6 +1,6 @@
 //! The executables that look at a host from outside, built together with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::run::{self, cargo, target_folder};
 use crate::steps::Result;
@@ -42,13 +42,15 @@ pub fn build(profile: Profile) -> Result<Built> {
 }
 
 impl Built {
-    /// Lets one of them at the host.
+    /// Lets one of them at the host that was built with it. `arguments` can name another one.
     pub fn run(&self, name: &str, arguments: &[String]) -> Result<()> {
+        self.run_at(&self.0.join("mortise"), name, arguments)
+    }
+
+    /// Lets one of them at the host `executable`.
+    pub fn run_at(&self, executable: &Path, name: &str, arguments: &[String]) -> Result<()> {
         let mut command = std::process::Command::new(self.0.join(name));
-        command
-            .arg("--executable")
-            .arg(self.0.join("mortise"))
-            .args(arguments);
+        command.arg("--executable").arg(executable).args(arguments);
         run::run(&mut command)
     }
 }

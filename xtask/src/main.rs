@@ -6,6 +6,7 @@ mod demo;
 mod hostile;
 mod lint;
 mod prepare;
+mod release;
 mod run;
 mod steps;
 mod test;
@@ -23,6 +24,8 @@ cargo xtask <command>
          --quick (rows alone, in small)  --row B1,D4  --figure loops  --seed NUMBER  --json FILE  --list
   bench  measure a host beside native baselines
          --quick (a look in two minutes)  --part in-process,whole-path,growth,peers  --json FILE
+         --executable target/guided/mortise (what `release` built)
+  release  build the host for use, with a profile of itself: target/guided/mortise
   lint   formatting, clippy, documentation and tidy, with warnings denied
   tidy   the rules of this repository that no other tool checks
   ci     test and lint
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         "test" => test::run(&rest),
         "hostile" => hostile::run(&rest),
         "bench" => bench::run(&rest),
+        "release" if rest.is_empty() => release::run(),
         "lint" if rest.is_empty() => lint::run(),
         "tidy" if rest.is_empty() => tidy::run(&run::root()),
         "ci" if rest.is_empty() => test::run(&[]).and_then(|()| lint::run()),

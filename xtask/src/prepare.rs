@@ -1,17 +1,41 @@
 //! What the demo and the tests need of a machine: Rust, a C compiler, and the target that plugins are built for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::run::{read, root, run};
+use crate::run::{read, root, run, rustc};
 use crate::steps::Result;
 
 const TARGET: &str = "wasm32-wasip2";
+
+/// What `cargo xtask release` needs besides.
+const COMPONENT: &str = "llvm-tools";
 
 /// Checks the machine and adds the target where it is missing.
 pub fn prepare() -> Result<()> {
     c_compiler()?;
     target()
+}
+
+/// The program that merges the counts of a host under load, which is of the version of the compiler. Adds it where it is
+/// missing.
+pub fn profile_tool() -> Result<PathBuf> {
+    let libraries = read(&mut rustc(&["--print", "target-libdir"]))?;
+    let tool = Path::new(libraries.trim())
+        .with_file_name("bin")
+        .join("llvm-profdata");
+    if !tool.is_file() {
+        run(Command::new("rustup").args(["component", "add", COMPONENT]).current_dir(root())).map_err(|error| {
+            format!("the component {COMPONENT} of Rust is missing and could not be added: {error}; run `rustup component add {COMPONENT}` and try again")
+        })?;
+    }
+    match tool.is_file() {
+        true => Ok(tool),
+        false => Err(format!(
+            "the component {COMPONENT} of Rust brought no {}",
+            tool.display()
+        )),
+    }
 }
 
 /// SQLite and the TLS library are C.
@@ -49,12 +73,7 @@ fn target() -> Result<()> {
 }
 
 fn has_target() -> Result<bool> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let folder = read(
-        Command::new(rustc)
-            .args(["--print", "target-libdir", "--target", TARGET])
-            .current_dir(root()),
-    )
-    .map_err(|error| format!("{error}; install Rust from https://rustup.rs"))?;
+    let folder = read(&mut rustc(&["--print", "target-libdir", "--target", TARGET]))
+        .map_err(|error| format!("{error}; install Rust from https://rustup.rs"))?;
     Ok(Path::new(folder.trim()).is_dir())
 }

@@ -18,6 +18,13 @@ pub fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// The compiler that cargo uses in the root of the repository.
+pub fn rustc(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    command.args(arguments).current_dir(root());
+    command
+}
+
 /// Runs a command to its end, with its output visible.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command

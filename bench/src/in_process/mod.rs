@@ -31,11 +31,15 @@ const CALLS: u32 = 100;
 const FRESH: &str = "fresh sandbox";
 const MOST_OF_FRESH: f64 = 3.6;
 
+/// What a version costs that is on disk only, before it runs.
+const LOAD: &str = "load from disk";
+
 /// What is measured, and what it is compared with.
-const SUBJECTS: [(&str, Option<&str>); 13] = [
+const SUBJECTS: [(&str, Option<&str>); 14] = [
     ("native function", None),
     ("reused instance", Some("native function")),
     (FRESH, Some("reused instance")),
+    (LOAD, None),
     ("log", None),
     ("config", None),
     ("moka get", None),
@@ -136,6 +140,7 @@ impl Bench {
                 let order = request("/orders", "/orders", &[], Some(ORDER));
                 self.awaited(stopwatch, name, async || self.sandbox.invoke(order.clone()).await)
             }
+            LOAD => self.awaited(stopwatch, name, async || self.sandbox.load().await),
             "moka get" => stopwatch.time(name, |times| {
                 repeated(times, || Ok(self.cache.get(black_box("greeting"))))
             }),

@@ -37,6 +37,8 @@ const HOST_CALLS: u32 = 100_000;
 /// A runtime with one plugin of one tenant.
 pub struct Sandbox {
     runtime: Runtime,
+    /// Keeps nothing loaded.
+    forgetful: Runtime,
     component: Arc<Loaded>,
     active: Arc<ActiveVersion>,
     lanes: Arc<GuestLanes>,
@@ -75,6 +77,11 @@ impl Sandbox {
             compile: CompileLimits::default(),
             loaded_bytes: ByteSize::mib(256),
         };
+        let forgetful = RuntimeSettings {
+            loaded_bytes: ByteSize(0),
+            ..settings.clone()
+        };
+        let forgetful = Runtime::start(forgetful, &key, services.clone())?;
         let runtime = Runtime::start(settings, &key, services.clone())?;
         let bytes = std::fs::read(test_artifacts::BENCH_PLUGIN)?;
         let digest = runtime.take_in(bytes.into(), ByteSize::mib(64)).await?;
@@ -111,6 +118,7 @@ impl Sandbox {
         let kept = runtime.kept(1);
         Ok(Self {
             runtime,
+            forgetful,
             component,
             active: Arc::new(active),
             lanes: Arc::new(GuestLanes::new(1)),
@@ -129,6 +137,11 @@ impl Sandbox {
     /// Runs the plugin once, in the instance that ran last.
     pub async fn invoke_again(&self, request: Request) -> Result<Response> {
         self.invoke_in(Some(&self.kept), request).await
+    }
+
+    /// Loads the plugin from disk. Nothing of it stays.
+    pub async fn load(&self) -> Result<Arc<Loaded>> {
+        Ok(self.forgetful.load(self.active.digest).await?)
     }
 
     async fn invoke_in(&self, kept: Option<&Arc<KeptInstances>>, request: Request) -> Result<Response> {
