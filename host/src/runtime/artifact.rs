@@ -4,7 +4,7 @@
 //! the component and the code. What does not match (another host's file, another version of wasmtime, a flipped bit)
 //! is compiled again from the component, which is the truth. The MAC is BLAKE3's with a key
 //! (<https://github.com/BLAKE3-team/BLAKE3-specs>): the first request to a version waits until all of its code is checked,
-//! and that is the fastest there is on processors without instructions for SHA-256.
+//! and BLAKE3 is quick on any processor, SHA-256 only on those with instructions for it.
 
 #![expect(
     unsafe_code,
