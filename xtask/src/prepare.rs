@@ -1,4 +1,5 @@
-//! What the demo and the tests need of a machine: Rust, a C compiler, and the target that plugins are built for.
+//! What the demo and the tests need of a machine: Rust, a C compiler, and the target that plugins are built for; and what
+//! a release needs besides.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -12,7 +12,7 @@ use crate::run::{self, cargo, read, rustc, target_folder};
 use crate::steps::{Result, Steps, say};
 
 /// What stands between flags in cargo's variable for them.
-const BETWEEN: char = '\x1f';
+const BETWEEN: &str = "\x1f";
 
 /// The load under which the host counts: every kind of route, with a key, a schema and a database.
 const LOAD: [&str; 3] = ["--part", "whole-path", "--quick"];
@@ -64,7 +64,7 @@ fn host(folder: &Path, flag: &str) -> Result<PathBuf> {
     cargo
         .arg("--target-dir")
         .arg(folder)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join(&BETWEEN.to_string()));
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join(BETWEEN));
     run::run(&mut cargo)?;
     Ok(folder.join(triple).join("release").join("mortise"))
 }
