@@ -6,6 +6,8 @@ mod in_process;
 mod native;
 mod options;
 mod peers;
+mod processor;
+mod profile;
 mod series;
 mod subject;
 mod traffic;

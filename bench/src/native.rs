@@ -95,6 +95,11 @@ impl Native {
             .context("the baseline says where it listens")?;
         Ok(Self { child, address })
     }
+
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Native {

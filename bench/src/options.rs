@@ -1,6 +1,6 @@
 //! What is to be measured.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -8,6 +8,9 @@ pub const HELP: &str = "\
 Measures a host beside native baselines.
 
   --executable FILE  the host (target/release/mortise)
+  --beside FILE      another host, in turn with the first over the whole path
+  --profile          also where the host spends its time, by the samples of perf
+  --plugins NUMBER   the most that `growth` deploys (10000)
   --quick            a look in two minutes; no bar fails
   --part LIST        these parts, with commas: in-process, whole-path, growth, peers
   --json FILE        keep the raw results
@@ -30,6 +33,12 @@ pub enum Part {
 #[derive(Debug)]
 pub struct Options {
     pub executable: PathBuf,
+    /// Another host, to tell what a change changes.
+    pub beside: Option<PathBuf>,
+    /// Whether perf takes samples.
+    pub profile: bool,
+    /// The most that are deployed at once.
+    pub plugins: usize,
     pub quick: bool,
     pub parts: Vec<Part>,
     pub json: Option<PathBuf>,
@@ -54,6 +63,9 @@ impl Options {
     pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Self> {
         let mut options = Self {
             executable: PathBuf::from("target/release/mortise"),
+            beside: None,
+            profile: false,
+            plugins: 10_000,
             quick: false,
             parts: Part::ALL.to_vec(),
             json: None,
@@ -63,16 +75,16 @@ impl Options {
             let mut value = || arguments.next().with_context(|| format!("{name} needs a value"));
             match name.as_str() {
                 "--executable" => options.executable = value()?.into(),
+                "--beside" => options.beside = Some(found(value()?.as_ref())?),
+                "--profile" => options.profile = true,
+                "--plugins" => options.plugins = value()?.parse().context("--plugins needs a number")?,
                 "--quick" => options.quick = true,
                 "--part" => options.parts = parts(&value()?)?,
                 "--json" => options.json = Some(value()?.into()),
                 _ => bail!("there is no `{name}`\n\n{HELP}"),
             }
         }
-        options.executable = options
-            .executable
-            .canonicalize()
-            .with_context(|| format!("the host {}", options.executable.display()))?;
+        options.executable = found(&options.executable)?;
         Ok(options)
     }
 
@@ -80,6 +92,11 @@ impl Options {
     pub fn scaled<T>(&self, quick: T, full: T) -> T {
         if self.quick { quick } else { full }
     }
+}
+
+fn found(executable: &Path) -> Result<PathBuf> {
+    let path = executable.canonicalize();
+    path.with_context(|| format!("the host {}", executable.display()))
 }
 
 fn parts(list: &str) -> Result<Vec<Part>> {

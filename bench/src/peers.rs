@@ -27,16 +27,21 @@ const WORKER: &str = "export default {
 };
 ";
 
-/// The settings of the pool that this host has, for `wasmtime serve`, which makes a fresh instance for each request too.
-const OUR_POOL: [&str; 10] = [
+/// The settings of the pool that this host has (`runtime/engine.rs`), for `wasmtime serve`, which makes a fresh instance for each
+/// request too.
+const OUR_POOL: [&str; 14] = [
     "-O",
     "pooling-allocator=y",
     "-O",
-    "pooling-memory-keep-resident=2097152",
+    "pooling-pagemap-scan=auto",
+    "-O",
+    "pooling-memory-keep-resident=524288",
     "-O",
     "pooling-table-keep-resident=16384",
     "-O",
     "pooling-async-stack-keep-resident=32768",
+    "-O",
+    "pooling-max-unused-warm-slots=1024",
     "-O",
     "pooling-decommit-batch-size=1",
 ];

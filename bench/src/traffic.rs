@@ -10,6 +10,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use load::{Call, ClosedLoop};
 
+use crate::processor::Spent;
+
 /// The generator at work.
 #[derive(Clone, Debug)]
 pub enum Generator {
@@ -33,7 +35,8 @@ pub struct Repeated {
 /// How fast it was.
 #[derive(Clone, Copy, Debug)]
 pub struct Speed {
-    /// Answers of 200 each second.
+    /// Answers of 200, and how many of them each second.
+    pub answers: f64,
     pub per_second: f64,
     /// The latency that half of them did not exceed, and 99 of 100, in milliseconds.
     pub p50: f64,
@@ -54,6 +57,14 @@ impl Generator {
         match self {
             Self::Wrk(_) => "wrk, one thread",
             Self::Load => "the crate `load`, one thread (wrk was not found)",
+        }
+    }
+
+    /// Processor time that it has spent so far.
+    pub fn spent(&self) -> Result<Spent> {
+        match self {
+            Self::Wrk(_) => Spent::by_children(),
+            Self::Load => Spent::by(std::process::id()),
         }
     }
 
@@ -102,7 +113,7 @@ impl Repeated {
         script.push_str(
             "function done(summary, latency)\n\
              \x20 local e = summary.errors\n\
-             \x20 io.write(string.format('measured %f %f %f %d\\n', summary.requests / summary.duration * 1e6,\n\
+             \x20 io.write(string.format('measured %d %f %f %f %d\\n', summary.requests, summary.requests / summary.duration * 1e6,\n\
              \x20   latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, e.connect + e.read + e.write + e.status + e.timeout))\n\
              end\n",
         );
@@ -126,11 +137,16 @@ fn wrk(folder: &Path, request: &Repeated, connections: usize, time: Duration) ->
     let line = text.lines().find_map(|line| line.strip_prefix("measured "));
     let line = line.with_context(|| format!("wrk says what it measured: {text}"))?;
     let numbers: Vec<f64> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
-    let [per_second, p50, p99, errors] = numbers[..] else {
+    let [answers, per_second, p50, p99, errors] = numbers[..] else {
         anyhow::bail!("wrk says what it measured: {line}");
     };
     ensure!(errors == 0.0, "{errors} requests of {} failed", request.paths[0]);
-    Ok(Speed { per_second, p50, p99 })
+    Ok(Speed {
+        answers,
+        per_second,
+        p50,
+        p99,
+    })
 }
 
 fn closed_loop(request: &Repeated, connections: usize, time: Duration) -> Result<Speed> {
@@ -143,6 +159,8 @@ fn closed_loop(request: &Repeated, connections: usize, time: Duration) -> Result
     );
     let latency = report.latency(200);
     Ok(Speed {
+        #[expect(clippy::cast_precision_loss, reason = "fewer than a double tells apart")]
+        answers: report.responses(|status| status == 200) as f64,
         per_second: report.per_second(200),
         p50: latency.p50().as_secs_f64() * 1e3,
         p99: latency.p99().as_secs_f64() * 1e3,

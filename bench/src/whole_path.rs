@@ -1,19 +1,24 @@
 //! From socket to socket over the loopback, beside bare axum: how much is answered, and how long callers wait at fixed
 //! rates.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use load::OpenLoop;
+use rig::host::{Host, Launch};
 use rig::{Bar, Measured};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::native::Native;
 use crate::options::Options;
+use crate::processor::Spent;
+use crate::profile::Profile;
 use crate::say;
 use crate::series::Series;
 use crate::subject::{self, Found, Requests, TENANT};
-use crate::traffic::{Generator, Repeated};
+use crate::traffic::{Generator, Repeated, Speed};
 
 /// Connections of the closed loops, and of the open ones.
 const CONNECTIONS: usize = 32;
@@ -23,120 +28,261 @@ const RATES: [f64; 2] = [1_000.0, 5_000.0];
 
 /// Something that is asked, and what it is compared with.
 struct Subject {
-    name: &'static str,
+    name: String,
     request: Repeated,
+    /// The process that answers.
+    process: u32,
     /// The place of its baseline in the list.
     baseline: usize,
     /// What the ratio is wanted to be.
     bar: Option<f64>,
 }
 
+/// What was measured of a subject, round by round.
+#[derive(Clone, Default, Serialize)]
+struct Samples {
+    per_second: Series,
+    p50_ms: Series,
+    p99_ms: Series,
+    /// Processor time of each request, in microseconds: of the server's own code, of the kernel for it, of the generator.
+    own_us: Series,
+    kernel_us: Series,
+    generator_us: Series,
+}
+
+/// A host with the plugins that are measured.
+struct Deployed {
+    host: Host,
+    public: Requests,
+    reused: Requests,
+    everything: Requests,
+}
+
+/// Places in the list.
+const ORDER: usize = 0;
+const ROW: usize = 4;
+const BASELINES: [usize; 2] = [ORDER, ROW];
+
 /// Measures it.
 pub fn run(options: &Options) -> Result<Found> {
     let folder = tempfile::TempDir::with_prefix("mortise-bench-")?;
     let generator = Generator::find(folder.path());
     let native = Native::start(folder.path())?;
-    let host = subject::launch(options).start()?;
-    let tenant = subject::tenant(&host, TENANT)?;
-    let public = subject::public(&host, &tenant)?;
-    let reused = subject::reused(&host, &tenant)?;
-    let everything = subject::everything(&host, &tenant)?;
-    let bare = Requests::native(native.address);
-    let subjects = [
-        Subject {
-            name: "bare axum",
-            request: bare.order(),
-            baseline: 0,
-            bar: None,
-        },
-        Subject {
-            name: "public route, fresh sandbox",
-            request: public.order(),
-            baseline: 0,
-            bar: Some(0.60),
-        },
-        Subject {
-            name: "public route, reused instance",
-            request: reused.order(),
-            baseline: 0,
-            bar: Some(0.80),
-        },
-        Subject {
-            name: "everything on",
-            request: everything.order(),
-            baseline: 0,
-            bar: Some(0.50),
-        },
-        Subject {
-            name: "bare axum, one row with sqlx",
-            request: bare.row(),
-            baseline: 4,
-            bar: None,
-        },
-        Subject {
-            name: "one row by key",
-            request: public.row(),
-            baseline: 4,
-            bar: Some(0.60),
-        },
-    ];
+    let host = Deployed::start(&subject::launch(options))?;
+    let beside = options.beside.as_ref();
+    let beside = beside.map(|other| Deployed::start(&subject::launch(options).executable(other)));
+    let beside = beside.transpose()?;
+    let mut subjects = subjects(&native, &host);
+    let measured = subjects.len();
+    if let Some(beside) = &beside {
+        subjects.extend(again(&subjects, beside));
+    }
     say(&format!(
         "whole path: {CONNECTIONS} connections, {}\n",
         generator.name()
     ));
-    let (bars, closed) = closed(options, &generator, &subjects)?;
-    let open = open(options, &subjects)?;
-    host.stop()?;
+    let samples = closed(options, &generator, &subjects)?;
+    let bars = report(&subjects[..measured], &samples);
+    spent(&subjects[..measured], &samples);
+    compared(&subjects, &samples);
+    let profiles = match options.profile {
+        true => profiles(options, &generator, &subjects[..measured], folder.path())?,
+        false => Vec::new(),
+    };
+    let open = open(options, &subjects[..measured])?;
+    for Deployed { host, .. } in [Some(host), beside].into_iter().flatten() {
+        host.stop()?;
+    }
+    let raw: Vec<Value> = subjects
+        .iter()
+        .zip(&samples)
+        .map(|(subject, samples)| json!({ "name": subject.name, "samples": samples }))
+        .collect();
     Ok(Found {
         bars,
-        raw: json!({ "closed": closed, "open": open }),
+        raw: json!({ "closed": raw, "profiles": profiles, "open": open }),
     })
 }
 
+impl Deployed {
+    fn start(launch: &Launch) -> Result<Self> {
+        let host = launch.start()?;
+        let tenant = subject::tenant(&host, TENANT)?;
+        Ok(Self {
+            public: subject::public(&host, &tenant)?,
+            reused: subject::reused(&host, &tenant)?,
+            everything: subject::everything(&host, &tenant)?,
+            host,
+        })
+    }
+}
+
+/// The baselines, and what is compared with them.
+fn subjects(native: &Native, host: &Deployed) -> Vec<Subject> {
+    let bare = Requests::native(native.address);
+    let baseline = |name: &str, request, baseline| Subject {
+        name: name.to_owned(),
+        request,
+        process: native.id(),
+        baseline,
+        bar: None,
+    };
+    let measured = |name: &str, request, baseline, bar| Subject {
+        name: name.to_owned(),
+        request,
+        process: host.host.id(),
+        baseline,
+        bar: Some(bar),
+    };
+    vec![
+        baseline("bare axum", bare.order(), ORDER),
+        measured("public route, fresh sandbox", host.public.order(), ORDER, 0.60),
+        measured("public route, reused instance", host.reused.order(), ORDER, 0.80),
+        measured("everything on", host.everything.order(), ORDER, 0.50),
+        baseline("bare axum, one row with sqlx", bare.row(), ROW),
+        measured("one row by key", host.public.row(), ROW, 0.60),
+    ]
+}
+
+/// The same of another host, compared with the first one's.
+fn again(subjects: &[Subject], other: &Deployed) -> Vec<Subject> {
+    let requests = [
+        other.public.order(),
+        other.reused.order(),
+        other.everything.order(),
+        other.public.row(),
+    ];
+    let places = (0..subjects.len()).filter(|place| !BASELINES.contains(place));
+    let again = |(place, request): (usize, Repeated)| Subject {
+        name: subjects[place].name.clone(),
+        request,
+        process: other.host.id(),
+        baseline: place,
+        bar: None,
+    };
+    places.zip(requests).map(again).collect()
+}
+
 /// As much as is answered, in turn.
-fn closed(
-    options: &Options,
-    generator: &Generator,
-    subjects: &[Subject],
-) -> Result<(Vec<Measured>, Vec<Value>)> {
+fn closed(options: &Options, generator: &Generator, subjects: &[Subject]) -> Result<Vec<Samples>> {
     let (rounds, span) = (options.scaled(3, 7), Duration::from_secs(options.scaled(2, 4)));
-    let mut speeds = vec![(Series::default(), Series::default(), Series::default()); subjects.len()];
+    let mut measured = vec![Samples::default(); subjects.len()];
     for round in 0..=rounds {
-        for (subject, (per_second, p50, p99)) in subjects.iter().zip(&mut speeds) {
+        for (subject, samples) in subjects.iter().zip(&mut measured) {
             let span = if round == 0 { span / 2 } else { span };
+            let before = (Spent::by(subject.process)?, generator.spent()?);
             let speed = generator
                 .run(&subject.request, CONNECTIONS, span)
-                .context(subject.name)?;
+                .with_context(|| subject.name.clone())?;
             // The first round warms up.
             if round > 0 {
-                per_second.push(speed.per_second);
-                p50.push(speed.p50);
-                p99.push(speed.p99);
+                samples.push(
+                    speed,
+                    Spent::by(subject.process)?.since(before.0),
+                    generator.spent()?.since(before.1),
+                );
             }
         }
     }
-    let (mut bars, mut raw) = (Vec::new(), Vec::new());
-    for (subject, (per_second, p50, p99)) in subjects.iter().zip(&speeds) {
-        let ratio = per_second.over(&speeds[subject.baseline].0);
+    Ok(measured)
+}
+
+impl Samples {
+    fn push(&mut self, speed: Speed, server: Spent, generator: Spent) {
+        self.per_second.push(speed.per_second);
+        self.p50_ms.push(speed.p50);
+        self.p99_ms.push(speed.p99);
+        self.own_us.push(server.own / speed.answers);
+        self.kernel_us.push(server.kernel / speed.answers);
+        self.generator_us.push(generator.all() / speed.answers);
+    }
+}
+
+/// What is answered, and the bars.
+fn report(subjects: &[Subject], samples: &[Samples]) -> Vec<Measured> {
+    let mut bars = Vec::new();
+    for (subject, mine) in subjects.iter().zip(samples) {
+        let ratio = mine.per_second.over(&samples[subject.baseline].per_second);
         let (least, most) = ratio.spread();
         say(&format!(
             "  {:<30} {:>8.0}/s  p50 {:>6.2} ms  p99 {:>6.2} ms  ÷ baseline {:.2} ({least:.2} to {most:.2})\n",
             subject.name,
-            per_second.median(),
-            p50.median(),
-            p99.median(),
+            mine.per_second.median(),
+            mine.p50_ms.median(),
+            mine.p99_ms.median(),
             ratio.median()
         ));
-        raw.push(json!({
-            "name": subject.name, "per_second": per_second, "p50_ms": p50, "p99_ms": p99, "ratio": ratio,
-        }));
         if let Some(bar) = subject.bar {
             let name = format!("{} / {}", subject.name, subjects[subject.baseline].name);
             let measured = Measured::new(&name, ratio.median(), Bar::AtLeast(bar));
-            bars.push(measured.note(format!("{least:.2} to {most:.2} over {rounds} rounds")));
+            bars.push(measured.note(format!("{least:.2} to {most:.2} over {} rounds", ratio.0.len())));
         }
     }
-    Ok((bars, raw))
+    bars
+}
+
+/// Where the processors' time goes, as the system counts it.
+fn spent(subjects: &[Subject], samples: &[Samples]) {
+    say("  processor time of each request, µs:\n");
+    for (
+        subject,
+        Samples {
+            own_us,
+            kernel_us,
+            generator_us,
+            ..
+        },
+    ) in subjects.iter().zip(samples)
+    {
+        let [own, kernel, generator] = [own_us, kernel_us, generator_us].map(Series::median);
+        say(&format!(
+            "  {:<30} all {:>6.1}  own code {own:>6.1}  kernel for it {kernel:>6.1}  generator {generator:>6.1}\n",
+            subject.name,
+            own + kernel + generator,
+        ));
+    }
+}
+
+/// Where in its code each of them spends it. After the figures, which the samples would slow down.
+fn profiles(
+    options: &Options,
+    generator: &Generator,
+    subjects: &[Subject],
+    folder: &Path,
+) -> Result<Vec<Value>> {
+    let span = Duration::from_secs(options.scaled(2, 8));
+    say("  where it is spent, by the samples of perf:\n");
+    let profile = |subject: &Subject| {
+        let Subject {
+            name,
+            request,
+            process,
+            ..
+        } = subject;
+        let profile = Profile::of(*process, generator, request, CONNECTIONS, span, folder)?;
+        profile.say(name);
+        Ok(json!({ "name": name, "profile": profile }))
+    };
+    subjects.iter().map(profile).collect()
+}
+
+/// The host beside the other one, where there is one.
+fn compared(subjects: &[Subject], samples: &[Samples]) {
+    for (subject, its) in subjects.iter().zip(samples) {
+        if BASELINES.contains(&subject.baseline) {
+            continue;
+        }
+        let mine = &samples[subject.baseline].per_second;
+        let ratio = mine.over(&its.per_second);
+        let (least, most) = ratio.spread();
+        say(&format!(
+            "  {:<30} {:>8.0}/s instead of {:>8.0}/s of the host beside: {:.2} ({least:.2} to {most:.2})\n",
+            subject.name,
+            mine.median(),
+            its.per_second.median(),
+            ratio.median(),
+        ));
+    }
 }
 
 /// What callers wait who come at a fixed rate.

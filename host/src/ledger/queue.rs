@@ -27,8 +27,8 @@ pub(super) const MOST_ENTRIES: usize = 8_192;
 /// log, so the room is bounded by this too: beyond it an entry goes without its lines, and the usage stays true.
 pub(super) const MOST_LOG_BYTES: usize = 64 * 1024 * 1024;
 
-/// Entries of one transaction. What writes them takes a processor for as long, from plugins too.
-pub(super) const BATCH_ENTRIES: usize = 500;
+/// Entries of one transaction, which share what each one costs: dozens of switches between threads, and a wait for the disk.
+pub(super) const BATCH_ENTRIES: usize = 2_000;
 
 /// Entries that a thread gathers. None with log lines is among them: their bytes are to be counted at once.
 const GATHERED: usize = 16;

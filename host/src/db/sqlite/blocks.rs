@@ -19,6 +19,10 @@ use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Usa
 use crate::domain::units::as_u64;
 use crate::problem::Code;
 
+/// Records of one block, and of one statement. What makes and writes them keeps a processor from plugins for as long, and so does
+/// what reads a block for the sake of a few of them.
+const RECORDS: usize = 500;
+
 /// Entries of one version of a plugin. There is at least one.
 pub(super) struct Block<'a> {
     /// In the order of their ids.
@@ -77,11 +81,25 @@ impl<'a> Block<'a> {
                 .or_default()
                 .push(entry);
         }
-        let in_order = |mut entries: Vec<&'a Entry>| {
+        for entries in blocks.values_mut() {
             entries.sort_unstable_by_key(|entry| entry.record.id);
-            Self { entries }
+        }
+        let in_blocks = blocks.values().flat_map(|entries| entries.chunks(RECORDS));
+        in_blocks
+            .map(|entries| Self {
+                entries: entries.to_vec(),
+            })
+            .collect()
+    }
+
+    /// How many of these one statement adds.
+    fn of_one_statement(blocks: &[Self]) -> usize {
+        let mut records = 0;
+        let fits = |block: &&Self| {
+            records += block.entries.len();
+            records <= RECORDS
         };
-        blocks.into_values().map(in_order).collect()
+        blocks.iter().take(ROWS).take_while(fits).count()
     }
 
     /// Its entries.
@@ -134,7 +152,7 @@ pub(super) async fn insert_new<'a>(
 ) -> Result<Vec<Block<'a>>, DbError> {
     let mut new = Vec::with_capacity(blocks.len());
     while !blocks.is_empty() {
-        let mut some: Vec<_> = blocks.drain(..blocks.len().min(ROWS)).collect();
+        let mut some: Vec<_> = blocks.drain(..Block::of_one_statement(&blocks)).collect();
         match insert(connection, &some).await {
             Ok(()) => {}
             // The statement added nothing; the transaction goes on.

@@ -1,10 +1,12 @@
 //! What many plugins and many tenants cost: throughput, memory, and the first request to a version that is on disk only.
 
+mod cold;
+
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use mortise::config::RuntimeSection;
@@ -12,8 +14,10 @@ use rig::guest::Recipe;
 use rig::host::{Host, Launch};
 use rig::{Bar, Measured};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::options::Options;
+use crate::profile::Profile;
 use crate::say;
 use crate::series::Series;
 use crate::subject::{self, Found, ORDER};
@@ -23,9 +27,6 @@ const CONNECTIONS: usize = 32;
 
 /// Requests of one round of paths. Each plugin's part of them is as its place says (Zipf: the n-th gets 1/n).
 const PATHS: usize = 4_096;
-
-/// First requests that are timed.
-const COLD: usize = 50;
 
 /// Plugins of one tenant.
 const PER_TENANT: usize = 100;
@@ -48,20 +49,23 @@ fn plugins(options: &Options, generator: &Generator) -> Result<(Vec<Measured>, V
     let span = Duration::from_secs(options.scaled(2, 6));
     let host = launch(options).start()?;
     let recipe = subject::orders()?;
+    let scratch = TempDir::with_prefix("mortise-bench-")?;
     let (mut deployed, mut raw, mut bars) = (0, Vec::new(), Vec::new());
     let counts: &[usize] = options.scaled(&[1, 30], &[1, 100, 1_000, 10_000]);
     // One plugin is measured again beside each number of them, since machines change their pace.
     let mut skewed_last = (Series::default(), Series::default());
-    for count in counts {
+    for count in counts.iter().filter(|count| **count <= options.plugins) {
         deploy(&host, &recipe, deployed..*count)?;
         deployed = *count;
-        let one = requests(&host, 1, |_| 0);
-        let even = requests(&host, *count, |turn| turn % count);
-        let skewed = requests(&host, *count, |turn| zipf(turn, *count));
+        let asked = [
+            requests(&host, 1, |_| 0),
+            requests(&host, *count, |turn| turn % count),
+            requests(&host, *count, |turn| zipf(turn, *count)),
+        ];
         let mut series = [Series::default(), Series::default(), Series::default()];
         let mut p99 = Series::default();
         for round in 0..=options.scaled(2, 5) {
-            for (request, series) in [&one, &even, &skewed].into_iter().zip(&mut series) {
+            for (request, series) in asked.iter().zip(&mut series) {
                 let speed = generator.run(request, CONNECTIONS, span)?;
                 if round > 0 {
                     series.push(speed.per_second);
@@ -82,20 +86,21 @@ fn plugins(options: &Options, generator: &Generator) -> Result<(Vec<Measured>, V
             "plugins": count, "one": one, "even": even, "skewed": skewed, "p99_ms": p99, "resident_mib": resident,
         }));
         skewed_last = (skewed, one);
+        if options.profile {
+            let (process, span) = (host.id(), Duration::from_secs(options.scaled(2, 8)));
+            for (name, request) in ["one of them", "even"].into_iter().zip(&asked) {
+                let profile = Profile::of(process, generator, request, CONNECTIONS, span, scratch.path())?;
+                profile.say(&format!("{name} of {count}"));
+                raw.push(json!({ "plugins": count, "asked": name, "profile": profile }));
+            }
+        }
     }
     let ratio = skewed_last.0.over(&skewed_last.1);
     let name = format!("throughput with {deployed} plugins, skewed / one of them");
     bars.push(Measured::new(&name, ratio.median(), Bar::AtLeast(0.9)));
-    let (cold, warm) = cold(options, host, deployed)?;
-    let over = cold.median() - warm.median();
-    say(&format!(
-        "  the first request to a version that is on disk only: {:.2} ms, the second {:.2} ms, connecting included\n",
-        cold.median(),
-        warm.median()
-    ));
-    raw.push(json!({ "cold_ms": cold, "warm_ms": warm }));
-    let name = "first request to a version on disk, over warm, ms";
-    bars.push(Measured::new(name, over, Bar::AtMost(1.0)));
+    let (bar, colds) = cold::run(options, host.stop()?, deployed)?;
+    bars.push(bar);
+    raw.extend(colds);
     Ok((bars, raw))
 }
 
@@ -227,31 +232,6 @@ fn zipf(turn: usize, count: usize) -> usize {
     )]
     let place = place as usize;
     place.clamp(1, count) - 1
-}
-
-/// After a start, when nothing is loaded: each version's first request, and its second, each over a connection of its own.
-fn cold(options: &Options, host: Host, count: usize) -> Result<(Series, Series)> {
-    let folder = host.stop()?;
-    let host = launch(options).start_on(folder)?;
-    let (mut cold, mut warm) = (Series::default(), Series::default());
-    let client = host.http();
-    let body = serde_json::from_str(ORDER)?;
-    let step = (count / COLD).max(1);
-    for number in (0..count).step_by(step).take(COLD) {
-        let (tenant, plugin) = names(number);
-        let path = format!("/{tenant}/{plugin}/orders");
-        for series in [&mut cold, &mut warm] {
-            let begin = moment();
-            client.post(&path, &body)?.is("200")?;
-            series.push(begin.elapsed().as_secs_f64() * 1e3);
-        }
-    }
-    host.stop()?;
-    Ok((cold, warm))
-}
-
-fn moment() -> Instant {
-    rig::clock::now()
 }
 
 fn resident_mib(host: &Host) -> Result<f64> {
