@@ -116,8 +116,8 @@ fn area<'a>(symbol: &'a str, object: &str) -> &'a str {
     if object.contains("kernel") {
         return "the kernel";
     }
-    // Compiled components are in no file.
-    if object.starts_with("[JIT]") || object.contains("anon") || object == "[unknown]" {
+    // Compiled components are in no file, and nothing names their functions.
+    if symbol == "[unknown]" {
         return "the plugin";
     }
     if object.contains("vdso") {
@@ -128,7 +128,8 @@ fn area<'a>(symbol: &'a str, object: &str) -> &'a str {
     }
     let name = symbol.trim_start_matches(['<', '&', '*', '_']);
     match name.split_once("::") {
-        Some((first, _)) => first.trim_start_matches("dyn "),
+        // `dyn` or `T as` may stand before it.
+        Some((first, _)) => first.rsplit(' ').next().unwrap_or(first),
         None if name.starts_with("mi_") => "mimalloc",
         None => "SQLite and other C",
     }
@@ -143,7 +144,7 @@ mod tests {
         let object = "/bin/mortise";
         for (symbol, object, wanted) in [
             ("tcp_sendmsg_locked", "[kernel.kallsyms]", "the kernel"),
-            ("[unknown]", "[JIT] tid 7", "the plugin"),
+            ("[unknown]", "/tmp/perf-7.map", "the plugin"),
             ("__memmove_avx512_unaligned_erms", "/lib/libc.so.6", "libc"),
             ("__vdso_clock_gettime", "[vdso]", "the clock"),
             ("_mi_page_malloc_zero", object, "mimalloc"),
@@ -154,6 +155,7 @@ mod tests {
                 "mortise",
             ),
             ("<hyper::proto::h1::Server as hyper::T>::parse", object, "hyper"),
+            ("<T as wasmtime::runtime::Typed>::lift", object, "wasmtime"),
         ] {
             assert_eq!(area(symbol, object), wanted);
         }
