@@ -1,5 +1,6 @@
 //! What is to be measured.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -77,7 +78,10 @@ impl Options {
                 "--executable" => options.executable = value()?.into(),
                 "--beside" => options.beside = Some(found(value()?.as_ref())?),
                 "--profile" => options.profile = true,
-                "--plugins" => options.plugins = value()?.parse().context("--plugins needs a number")?,
+                "--plugins" => {
+                    let most: NonZeroUsize = value()?.parse().context("--plugins needs a number from 1")?;
+                    options.plugins = most.get();
+                }
                 "--quick" => options.quick = true,
                 "--part" => options.parts = parts(&value()?)?,
                 "--json" => options.json = Some(value()?.into()),
