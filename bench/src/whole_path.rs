@@ -28,7 +28,7 @@ const RATES: [f64; 2] = [1_000.0, 5_000.0];
 
 /// Something that is asked, and what it is compared with.
 struct Subject {
-    name: String,
+    name: &'static str,
     request: Repeated,
     /// The process that answers.
     process: u32,
@@ -58,10 +58,10 @@ struct Deployed {
     everything: Requests,
 }
 
-/// Places in the list.
+/// Places in the list, which begins with the baselines.
 const ORDER: usize = 0;
-const ROW: usize = 4;
-const BASELINES: [usize; 2] = [ORDER, ROW];
+const ROW: usize = 1;
+const BASELINES: usize = 2;
 
 /// Measures it.
 pub fn run(options: &Options) -> Result<Found> {
@@ -72,10 +72,11 @@ pub fn run(options: &Options) -> Result<Found> {
     let beside = options.beside.as_ref();
     let beside = beside.map(|other| Deployed::start(&subject::launch(options).executable(other)));
     let beside = beside.transpose()?;
-    let mut subjects = subjects(&native, &host);
+    let mut subjects = baselines(&native);
+    subjects.extend(host.subjects());
     let measured = subjects.len();
     if let Some(beside) = &beside {
-        subjects.extend(again(&subjects, beside));
+        subjects.extend(beside.subjects_beside());
     }
     say(&format!(
         "whole path: {CONNECTIONS} connections, {}\n",
@@ -84,7 +85,7 @@ pub fn run(options: &Options) -> Result<Found> {
     let samples = closed(options, &generator, &subjects)?;
     let bars = report(&subjects[..measured], &samples);
     spent(&subjects[..measured], &samples);
-    compared(&subjects, &samples);
+    compared(&subjects, &samples, measured);
     let profiles = match options.profile {
         true => profiles(options, &generator, &subjects[..measured], folder.path())?,
         false => Vec::new(),
@@ -115,52 +116,51 @@ impl Deployed {
             host,
         })
     }
+
+    /// What is compared with the baselines.
+    fn subjects(&self) -> [Subject; 4] {
+        let subject = |name, request, baseline, bar| Subject {
+            name,
+            request,
+            process: self.host.id(),
+            baseline,
+            bar: Some(bar),
+        };
+        [
+            subject("public route, fresh sandbox", self.public.order(), ORDER, 0.60),
+            subject("public route, reused instance", self.reused.order(), ORDER, 0.80),
+            subject("everything on", self.everything.order(), ORDER, 0.50),
+            subject("one row by key", self.public.row(), ROW, 0.60),
+        ]
+    }
+
+    /// The same of another host, compared with the first one's.
+    fn subjects_beside(&self) -> impl Iterator<Item = Subject> {
+        let places = BASELINES..;
+        self.subjects()
+            .into_iter()
+            .zip(places)
+            .map(|(subject, baseline)| Subject {
+                baseline,
+                bar: None,
+                ..subject
+            })
+    }
 }
 
-/// The baselines, and what is compared with them.
-fn subjects(native: &Native, host: &Deployed) -> Vec<Subject> {
+fn baselines(native: &Native) -> Vec<Subject> {
     let bare = Requests::native(native.address);
-    let baseline = |name: &str, request, baseline| Subject {
-        name: name.to_owned(),
+    let baseline = |name, request, baseline| Subject {
+        name,
         request,
         process: native.id(),
         baseline,
         bar: None,
     };
-    let measured = |name: &str, request, baseline, bar| Subject {
-        name: name.to_owned(),
-        request,
-        process: host.host.id(),
-        baseline,
-        bar: Some(bar),
-    };
     vec![
         baseline("bare axum", bare.order(), ORDER),
-        measured("public route, fresh sandbox", host.public.order(), ORDER, 0.60),
-        measured("public route, reused instance", host.reused.order(), ORDER, 0.80),
-        measured("everything on", host.everything.order(), ORDER, 0.50),
         baseline("bare axum, one row with sqlx", bare.row(), ROW),
-        measured("one row by key", host.public.row(), ROW, 0.60),
     ]
-}
-
-/// The same of another host, compared with the first one's.
-fn again(subjects: &[Subject], other: &Deployed) -> Vec<Subject> {
-    let requests = [
-        other.public.order(),
-        other.reused.order(),
-        other.everything.order(),
-        other.public.row(),
-    ];
-    let places = (0..subjects.len()).filter(|place| !BASELINES.contains(place));
-    let again = |(place, request): (usize, Repeated)| Subject {
-        name: subjects[place].name.clone(),
-        request,
-        process: other.host.id(),
-        baseline: place,
-        bar: None,
-    };
-    places.zip(requests).map(again).collect()
 }
 
 /// As much as is answered, in turn.
@@ -173,7 +173,7 @@ fn closed(options: &Options, generator: &Generator, subjects: &[Subject]) -> Res
             let before = (Spent::by(subject.process)?, generator.spent()?);
             let speed = generator
                 .run(&subject.request, CONNECTIONS, span)
-                .with_context(|| subject.name.clone())?;
+                .context(subject.name)?;
             // The first round warms up.
             if round > 0 {
                 samples.push(
@@ -224,17 +224,9 @@ fn report(subjects: &[Subject], samples: &[Samples]) -> Vec<Measured> {
 /// Where the processors' time goes, as the system counts it.
 fn spent(subjects: &[Subject], samples: &[Samples]) {
     say("  processor time of each request, µs:\n");
-    for (
-        subject,
-        Samples {
-            own_us,
-            kernel_us,
-            generator_us,
-            ..
-        },
-    ) in subjects.iter().zip(samples)
-    {
-        let [own, kernel, generator] = [own_us, kernel_us, generator_us].map(Series::median);
+    for (subject, mine) in subjects.iter().zip(samples) {
+        let times = [&mine.own_us, &mine.kernel_us, &mine.generator_us];
+        let [own, kernel, generator] = times.map(Series::median);
         say(&format!(
             "  {:<30} all {:>6.1}  own code {own:>6.1}  kernel for it {kernel:>6.1}  generator {generator:>6.1}\n",
             subject.name,
@@ -253,25 +245,17 @@ fn profiles(
     let span = Duration::from_secs(options.scaled(2, 8));
     say("  where it is spent, by the samples of perf:\n");
     let profile = |subject: &Subject| {
-        let Subject {
-            name,
-            request,
-            process,
-            ..
-        } = subject;
-        let profile = Profile::of(*process, generator, request, CONNECTIONS, span, folder)?;
-        profile.say(name);
-        Ok(json!({ "name": name, "profile": profile }))
+        let (process, request) = (subject.process, &subject.request);
+        let profile = Profile::of(process, generator, request, CONNECTIONS, span, folder)?;
+        profile.say(subject.name);
+        Ok(json!({ "name": subject.name, "profile": profile }))
     };
     subjects.iter().map(profile).collect()
 }
 
-/// The host beside the other one, where there is one.
-fn compared(subjects: &[Subject], samples: &[Samples]) {
-    for (subject, its) in subjects.iter().zip(samples) {
-        if BASELINES.contains(&subject.baseline) {
-            continue;
-        }
+/// The host beside the other one, whose subjects begin at `other`.
+fn compared(subjects: &[Subject], samples: &[Samples], other: usize) {
+    for (subject, its) in subjects.iter().zip(samples).skip(other) {
         let mine = &samples[subject.baseline].per_second;
         let ratio = mine.over(&its.per_second);
         let (least, most) = ratio.spread();

@@ -25,7 +25,7 @@ cargo xtask <command>
   bench  measure a host beside native baselines
          --quick (a look in two minutes)  --part in-process,whole-path,growth,peers  --json FILE
          --executable target/guided/mortise (what `release` built)  --beside FILE (another host, to tell what a change changes)
-         --plugins NUMBER (the most that growth deploys: 10000)
+         --profile (where the time goes, by perf)  --plugins NUMBER (the most that growth deploys: 10000)
   release  build the host for use, with a profile of itself: target/guided/mortise
   lint   formatting, clippy, documentation and tidy, with warnings denied
   tidy   the rules of this repository that no other tool checks

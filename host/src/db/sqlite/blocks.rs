@@ -362,3 +362,30 @@ fn known_code(code: Cow<'_, str>) -> Result<&'static str, DbError> {
     let known = known.find(|known| *known == code);
     known.ok_or_else(|| DbError::corrupt("invocation_blocks.content", code))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::conformance::entry;
+
+    #[test]
+    fn no_block_and_no_statement_has_more_than_so_many_records() {
+        let tenant = TenantId::generate();
+        let entries = |plugin: &str, count: usize| -> Vec<Entry> {
+            (0..count).map(|_| entry(tenant, plugin, 1, &[])).collect()
+        };
+        let entries = [entries("many", 2 * RECORDS + 1), entries("one", 1)].concat();
+        let blocks = Block::of(entries.iter());
+        let sizes: Vec<usize> = blocks.iter().map(|block| block.entries.len()).collect();
+        assert_eq!(sizes, [RECORDS, RECORDS, 1, 1]);
+        assert_eq!(Block::of_one_statement(&blocks), 1);
+        assert_eq!(Block::of_one_statement(&blocks[1..]), 1);
+        assert_eq!(Block::of_one_statement(&blocks[2..]), 2);
+        let ids: Vec<_> = blocks
+            .iter()
+            .flat_map(Block::entries)
+            .map(|entry| entry.record.id)
+            .collect();
+        assert!(ids[..2 * RECORDS + 1].is_sorted());
+    }
+}
