@@ -1,12 +1,12 @@
 //! What a host holds, before a row and after it.
 
-use rig::clock::{pass, within};
-use rig::host::Host;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rig::clock::{pass, within};
+use rig::host::Host;
+use rig::process::{open_files, resident};
 
 /// Within this time everything that a row took is given back.
 const CALM: Duration = Duration::from_secs(30);
@@ -48,7 +48,7 @@ impl Gauges {
             .filter_map(|(name, value)| Some((name.clone(), value.as_u64()?)))
             .collect();
         gauges.insert(MEMORY.to_owned(), resident(host.id())?);
-        let open = open(host.id())?;
+        let open = open_files(host.id())?;
         let no_code = open.iter().filter(|path| !path.starts_with(CODE)).count();
         // Kept for the next request to the same server, for half a minute.
         let idle = gauges.remove(IDLE_OUTBOUND).unwrap_or(0);
@@ -100,56 +100,6 @@ impl Gauges {
     }
 }
 
-/// Bytes of a process that are in memory.
-pub fn resident(process: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).context("the host's status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes: u64 = line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?;
-    Ok(kibibytes << 10)
-}
-
-/// Open descriptors of a process.
-pub fn descriptors(process: u32) -> Result<u64> {
-    Ok(u64::try_from(open(process)?.len())?)
-}
-
-/// What the open descriptors of a process lead to.
-fn open(process: u32) -> Result<Vec<PathBuf>> {
-    let open = std::fs::read_dir(format!("/proc/{process}/fd")).context("the host's descriptors")?;
-    // One that is closed meanwhile leads nowhere.
-    Ok(open
-        .flatten()
-        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
-        .collect())
-}
-
-/// Threads of a process.
-pub fn threads(process: u32) -> Result<u64> {
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).context("the host's threads")?;
-    Ok(u64::try_from(threads.count())?)
-}
-
-/// The processes that a process has started.
-pub fn children(process: u32) -> Result<Vec<u32>> {
-    let mut children = Vec::new();
-    for entry in std::fs::read_dir("/proc")?.flatten() {
-        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // `4711 (name) S 4710 …`; the name may hold anything but is followed by the last parenthesis.
-        let parent = stat
-            .rsplit_once(") ")
-            .and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
-        if parent == Some(process) {
-            children.extend(
-                entry
-                    .file_name()
-                    .to_str()
-                    .and_then(|name| name.parse::<u32>().ok()),
-            );
-        }
-    }
-    Ok(children)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,15 +130,5 @@ mod tests {
             "{left}"
         );
         assert!(left.contains(MEMORY), "{left}");
-    }
-
-    #[test]
-    fn a_process_is_looked_at_from_outside() {
-        let me = std::process::id();
-        assert!(resident(me).unwrap() > 0 && descriptors(me).unwrap() > 0 && threads(me).unwrap() > 0);
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        assert!(children(me).unwrap().contains(&child.id()));
-        child.kill().unwrap();
-        child.wait().unwrap();
     }
 }

@@ -6,6 +6,7 @@ pub mod guest;
 pub mod host;
 pub mod http;
 mod measured;
+pub mod process;
 pub mod section;
 pub mod tenant;
 

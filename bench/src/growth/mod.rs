@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use mortise::config::RuntimeSection;
 use rig::guest::Recipe;
 use rig::host::{Host, Launch};
+use rig::process::resident;
 use rig::{Bar, Measured};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -74,9 +75,9 @@ fn plugins(options: &Options, generator: &Generator) -> Result<(Vec<Measured>, V
             }
         }
         let [one, even, skewed] = series;
-        let resident = resident_mib(&host)?;
+        let resident = resident(host.id())? >> 20;
         say(&format!(
-            "  {count:>6} plugins: even {:>7.0}/s, skewed {:>7.0}/s, one of them {:>7.0}/s, p99 {:.2} ms, {resident:.0} MiB resident\n",
+            "  {count:>6} plugins: even {:>7.0}/s, skewed {:>7.0}/s, one of them {:>7.0}/s, p99 {:.2} ms, {resident} MiB resident\n",
             even.median(),
             skewed.median(),
             one.median(),
@@ -125,9 +126,9 @@ fn tenants(options: &Options, generator: &Generator) -> Result<Vec<Value>> {
         };
         generator.run(&request, CONNECTIONS, span)?;
         let speed = generator.run(&request, CONNECTIONS, span)?;
-        let resident = resident_mib(&host)?;
+        let resident = resident(host.id())? >> 20;
         say(&format!(
-            "  {count:>6} tenants: one row by key {:>7.0}/s, p99 {:.2} ms, {resident:.0} MiB resident\n",
+            "  {count:>6} tenants: one row by key {:>7.0}/s, p99 {:.2} ms, {resident} MiB resident\n",
             speed.per_second, speed.p99
         ));
         raw.push(json!({
@@ -232,14 +233,6 @@ fn zipf(turn: usize, count: usize) -> usize {
     )]
     let place = place as usize;
     place.clamp(1, count) - 1
-}
-
-fn resident_mib(host: &Host) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", host.id()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let text = line.context("the system says how much is resident")?;
-    let kib: f64 = text.trim().trim_end_matches(" kB").trim().parse()?;
-    Ok(kib / 1024.0)
 }
 
 #[cfg(test)]

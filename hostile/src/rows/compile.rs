@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use rig::process::{children, resident};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::catalogue::{Row, Seen};
-use crate::gauges::{children, resident};
 use crate::stage::{GOOD_PATH, Stage, WithGoodTenant as _};
 use crate::wasm::{self, COMPONENT};
 

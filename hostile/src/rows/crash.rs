@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rig::process::descriptors;
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::json;
 
 use crate::catalogue::{Row, Seen};
-use crate::gauges::descriptors;
 use crate::stage::{GOOD_PATH, Stage, WithGoodTenant as _, at_once};
 use crate::wasm::{self, ANSWER};
 use crate::wire::Wire;

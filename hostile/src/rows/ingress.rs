@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use load::{Call, ClosedLoop};
+use rig::process::{descriptors, resident};
 use serde_json::json;
 
 use crate::catalogue::{Row, Seen};
-use crate::gauges::{descriptors, resident};
 use crate::stage::{GOOD_PATH, Stage, WithGoodTenant as _, at_once};
 use crate::wasm;
 use crate::wire::{Wire, status};

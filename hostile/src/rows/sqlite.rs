@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use rig::process::{descriptors, threads};
 use serde_json::{Value, json};
 
 use super::guest::attacker;
 use crate::catalogue::{Row, Seen};
-use crate::gauges::{descriptors, threads};
 use crate::stage::{Stage, WithGoodTenant as _, at_once};
 
 pub const ROWS: [Row; 11] = [

@@ -2,10 +2,10 @@
 
 use anyhow::ensure;
 use rig::guest::Recipe;
+use rig::process::resident;
 use serde_json::json;
 
 use crate::catalogue::{Row, Seen};
-use crate::gauges::resident;
 use crate::stage::Stage;
 use crate::wasm::{COMPONENT, MODULE};
 use crate::wire::Wire;

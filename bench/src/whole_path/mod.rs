@@ -1,13 +1,14 @@
 //! From socket to socket over the loopback, beside bare axum: how much is answered, and how long callers wait at fixed
 //! rates.
 
+mod report;
+
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use load::OpenLoop;
 use rig::host::{Host, Launch};
-use rig::{Bar, Measured};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -83,9 +84,9 @@ pub fn run(options: &Options) -> Result<Found> {
         generator.name()
     ));
     let samples = closed(options, &generator, &subjects)?;
-    let bars = report(&subjects[..measured], &samples);
-    spent(&subjects[..measured], &samples);
-    compared(&subjects, &samples, measured);
+    let bars = report::bars(&subjects[..measured], &samples);
+    report::spent(&subjects[..measured], &samples);
+    report::compared(&subjects, &samples, measured);
     let profiles = match options.profile {
         true => profiles(options, &generator, &subjects[..measured], folder.path())?,
         false => Vec::new(),
@@ -198,43 +199,6 @@ impl Samples {
     }
 }
 
-/// What is answered, and the bars.
-fn report(subjects: &[Subject], samples: &[Samples]) -> Vec<Measured> {
-    let mut bars = Vec::new();
-    for (subject, mine) in subjects.iter().zip(samples) {
-        let ratio = mine.per_second.over(&samples[subject.baseline].per_second);
-        let (least, most) = ratio.spread();
-        say(&format!(
-            "  {:<30} {:>8.0}/s  p50 {:>6.2} ms  p99 {:>6.2} ms  ÷ baseline {:.2} ({least:.2} to {most:.2})\n",
-            subject.name,
-            mine.per_second.median(),
-            mine.p50_ms.median(),
-            mine.p99_ms.median(),
-            ratio.median()
-        ));
-        if let Some(bar) = subject.bar {
-            let name = format!("{} / {}", subject.name, subjects[subject.baseline].name);
-            let measured = Measured::new(&name, ratio.median(), Bar::AtLeast(bar));
-            bars.push(measured.note(format!("{least:.2} to {most:.2} over {} rounds", ratio.0.len())));
-        }
-    }
-    bars
-}
-
-/// Where the processors' time goes, as the system counts it.
-fn spent(subjects: &[Subject], samples: &[Samples]) {
-    say("  processor time of each request, µs:\n");
-    for (subject, mine) in subjects.iter().zip(samples) {
-        let times = [&mine.own_us, &mine.kernel_us, &mine.generator_us];
-        let [own, kernel, generator] = times.map(Series::median);
-        say(&format!(
-            "  {:<30} all {:>6.1}  own code {own:>6.1}  kernel for it {kernel:>6.1}  generator {generator:>6.1}\n",
-            subject.name,
-            own + kernel + generator,
-        ));
-    }
-}
-
 /// Where in its code each of them spends it. After the figures, which the samples would slow down.
 fn profiles(
     options: &Options,
@@ -251,22 +215,6 @@ fn profiles(
         Ok(json!({ "name": subject.name, "profile": profile }))
     };
     subjects.iter().map(profile).collect()
-}
-
-/// The host beside the other one, whose subjects begin at `other`.
-fn compared(subjects: &[Subject], samples: &[Samples], other: usize) {
-    for (subject, its) in subjects.iter().zip(samples).skip(other) {
-        let mine = &samples[subject.baseline].per_second;
-        let ratio = mine.over(&its.per_second);
-        let (least, most) = ratio.spread();
-        say(&format!(
-            "  {:<30} {:>8.0}/s instead of {:>8.0}/s of the host beside: {:.2} ({least:.2} to {most:.2})\n",
-            subject.name,
-            mine.median(),
-            its.per_second.median(),
-            ratio.median(),
-        ));
-    }
 }
 
 /// What callers wait who come at a fixed rate.

@@ -1,0 +1,71 @@
+//! A process as the system sees it from outside.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+/// Bytes of a process that are in memory.
+pub fn resident(process: u32) -> Result<u64> {
+    let status =
+        std::fs::read_to_string(format!("/proc/{process}/status")).context("the status of a process")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes: u64 = line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?;
+    Ok(kibibytes << 10)
+}
+
+/// Open descriptors of a process.
+pub fn descriptors(process: u32) -> Result<u64> {
+    Ok(u64::try_from(open_files(process)?.len())?)
+}
+
+/// What the open descriptors of a process lead to.
+pub fn open_files(process: u32) -> Result<Vec<PathBuf>> {
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).context("the descriptors of a process")?;
+    // One that is closed meanwhile leads nowhere.
+    Ok(open
+        .flatten()
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+        .collect())
+}
+
+/// Threads of a process.
+pub fn threads(process: u32) -> Result<u64> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).context("the threads of a process")?;
+    Ok(u64::try_from(threads.count())?)
+}
+
+/// The processes that a process has started.
+pub fn children(process: u32) -> Result<Vec<u32>> {
+    let mut children = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // `4711 (name) S 4710 …`; the name may hold anything but is followed by the last parenthesis.
+        let parent = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        if parent == Some(process) {
+            children.extend(
+                entry
+                    .file_name()
+                    .to_str()
+                    .and_then(|name| name.parse::<u32>().ok()),
+            );
+        }
+    }
+    Ok(children)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_looked_at_from_outside() {
+        let me = std::process::id();
+        assert!(resident(me).unwrap() > 0 && descriptors(me).unwrap() > 0 && threads(me).unwrap() > 0);
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        assert!(children(me).unwrap().contains(&child.id()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
