@@ -199,11 +199,12 @@ limits! {
     /// Bytes of log lines of a tenant that may come at once after a quiet time.
     log_burst: ByteSize = ByteSize::mib(4), at most ByteSize::mib(1_024),
         of Tenant, seen in "log_bytes";
-    /// All log lines of a tenant that are kept. Stops them from filling the disk before they are old enough to go.
+    /// All log lines of a tenant that are kept. Stops them from filling the disk before they are old enough to go. Once there
+    /// are more, a sixteenth is freed.
     log_size: ByteSize = ByteSize::mib(64), at most ByteSize::mib(16_384),
         of Tenant, seen in "kept.log_bytes";
-    /// Records of invocations of a tenant that are kept. The oldest leave in the blocks in which they were written, so that
-    /// up to 499 more may be there.
+    /// Records of invocations of a tenant that are kept. Once there are more, a sixteenth is freed, but for up to 499: the oldest
+    /// leave in the blocks in which they were written.
     records_kept: u32 = 250_000, at most 100_000_000,
         of Tenant, seen in "kept.records";
     /// A component as it is uploaded.

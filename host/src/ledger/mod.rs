@@ -337,28 +337,50 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_sixteenth_is_freed_so_that_not_every_batch_prunes() {
+        let (_folder, db, ledger) = ledger().await;
+        let acme = tenant(&*db, "acme").await.id;
+        let limits = Limits {
+            records_kept: 32,
+            ..Limits::default()
+        };
+        let mut kept = Vec::new();
+        for at in 0..36 {
+            ledger.record(entry(acme, "orders", at, &[]), &limits);
+            ledger.flush().await;
+            kept.push(db.kept(acme).await.unwrap().records);
+        }
+        assert_eq!(kept[30..], [31, 32, 30, 31, 32, 30]);
+    }
+
+    #[tokio::test]
     async fn only_so_many_bytes_of_lines_are_kept_of_a_tenant() {
         let (_folder, db, ledger) = ledger().await;
         let acme = tenant(&*db, "acme").await.id;
         ledger.record(entry(acme, "orders", 1, &[Level::Info]), &Limits::default());
         ledger.flush().await;
         let line = db.kept(acme).await.unwrap().log_bytes;
-        for (bytes, left) in [(3 * line - 1, 2), (3 * line, 3), (3 * line + 1, 3)] {
+        // Beyond three lines, a sixteenth of them is to be free, for which one more goes.
+        for (bytes, left) in [
+            (3 * line - 1, [2, 2, 2]),
+            (3 * line, [3, 2, 3]),
+            (3 * line + 1, [2, 3, 2]),
+        ] {
             let limits = Limits {
                 log_size: ByteSize(bytes),
                 ..Limits::default()
             };
-            for at in 1..=3 {
+            for (at, left) in (1..).zip(left) {
                 ledger.record(entry(acme, "orders", at, &[Level::Info]), &limits);
                 ledger.flush().await;
+                let lines = db
+                    .log_lines(acme, &LogFilter::default(), Page::first(9))
+                    .await
+                    .unwrap();
+                assert_eq!(lines.len() as u64, left);
+                assert_eq!(lines[0].line.at, Timestamp(at));
+                assert_eq!(db.kept(acme).await.unwrap().log_bytes, left * line);
             }
-            let lines = db
-                .log_lines(acme, &LogFilter::default(), Page::first(9))
-                .await
-                .unwrap();
-            assert_eq!(lines.len(), left);
-            assert_eq!(lines[0].line.at, Timestamp(3));
-            assert_eq!(db.kept(acme).await.unwrap().log_bytes, left as u64 * line);
         }
     }
 }

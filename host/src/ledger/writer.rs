@@ -21,6 +21,10 @@ const ATTEMPT_WAIT: Duration = Duration::from_secs(1);
 /// Rounds of pruning after a batch. More waits for the next batch, so that no tenant keeps the others' records waiting.
 const PRUNE_ROUNDS: usize = 32;
 
+/// Where a tenant has more than is kept of it, the oldest leaves until this part is free, so that it is not pruned again
+/// with each batch.
+const FREED_PART: u64 = 16;
+
 /// At most one warning about dropped entries within this time.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -126,13 +130,20 @@ impl Writer {
         }
     }
 
-    /// What a tenant has beyond what is kept of it leaves, the oldest first.
+    /// Where a tenant has more than is kept of it, the oldest leaves.
     async fn prune(&self, tenant: TenantId, mut kept: Kept, most: Kept) {
+        if !kept.exceeds(most) {
+            return;
+        }
+        let wanted = Kept {
+            records: most.records - most.records / FREED_PART,
+            log_bytes: most.log_bytes - most.log_bytes / FREED_PART,
+        };
         for _ in 0..PRUNE_ROUNDS {
-            if !kept.exceeds(most) {
+            if !kept.exceeds(wanted) {
                 break;
             }
-            let left = match self.db.prune_beyond(tenant, most).await {
+            let left = match self.db.prune_beyond(tenant, wanted).await {
                 Ok(left) => left,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
-use super::{ROWS, or_taken, row, unavailable};
+use super::{ROWS, or_missing, row, tenants, unavailable};
 use crate::db::{DbError, Entry, InvocationFilter, Page};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, TenantId, VersionDigest};
@@ -144,8 +144,8 @@ impl<'a> From<&'a InvocationRecord> for Stored<'a> {
     }
 }
 
-/// Adds those blocks that are not there yet, and gives them back. They all are but where a batch is tried again, so that
-/// nobody looks before one turns out to be there.
+/// Adds those blocks that are not there yet and whose tenants are, and gives them back. That is all of them but where a
+/// batch is tried again or a tenant was deleted meanwhile, so that nobody looks before a statement turns out to fail.
 pub(super) async fn insert_new<'a>(
     connection: &mut SqliteConnection,
     mut blocks: Vec<Block<'a>>,
@@ -156,9 +156,13 @@ pub(super) async fn insert_new<'a>(
         match insert(connection, &some).await {
             Ok(()) => {}
             // The statement added nothing; the transaction goes on.
-            Err(DbError::Taken(_)) => {
+            Err(DbError::Taken(_) | DbError::Missing(_)) => {
                 let known = known(connection, &some).await?;
-                some.retain(|block| !known.contains(&block.last().id));
+                let tenants = some.iter().map(|block| block.first().tenant).collect();
+                let tenants = tenants::existing(connection, tenants).await?;
+                some.retain(|block| {
+                    tenants.contains(&block.first().tenant) && !known.contains(&block.last().id)
+                });
                 insert(connection, &some).await?;
             }
             Err(error) => return Err(error),
@@ -309,7 +313,7 @@ async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Resu
         .persistent(blocks.len() == 1)
         .execute(connection)
         .await
-        .map_err(or_taken("block of invocations"))?;
+        .map_err(or_missing("tenant of a block of invocations"))?;
     Ok(())
 }
 

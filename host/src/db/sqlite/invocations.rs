@@ -1,12 +1,11 @@
 //! Invocations and usage in SQLite.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::blocks::{self, Block};
-use super::{SqliteRepository, kept, log_lines, row, unavailable, usage};
+use super::{SqliteRepository, kept, log_lines, tenants, unavailable, usage};
 use crate::db::{DbError, Entry, HourlyUsage, InvocationFilter, Invocations, Kept, Page, UsageSum};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, TenantId};
@@ -16,12 +15,7 @@ use crate::domain::invocation::InvocationRecord;
 impl Invocations for SqliteRepository {
     async fn record(&self, entries: &[Entry]) -> Result<BTreeMap<TenantId, Kept>, DbError> {
         let mut transaction = self.begin().await?;
-        let tenants = entries.iter().map(|entry| entry.record.tenant).collect();
-        let tenants = existing(&mut transaction, tenants).await?;
-        let entries = entries
-            .iter()
-            .filter(|entry| tenants.contains(&entry.record.tenant));
-        let new = blocks::insert_new(&mut transaction, Block::of(entries)).await?;
+        let new = blocks::insert_new(&mut transaction, Block::of(entries.iter())).await?;
         let new: Vec<&Entry> = new.iter().flat_map(Block::entries).collect();
         let log_bytes = log_lines::insert(&mut transaction, &new).await?;
 
@@ -43,7 +37,7 @@ impl Invocations for SqliteRepository {
     async fn add_usage(&self, usage: &HourlyUsage) -> Result<(), DbError> {
         let mut transaction = self.begin().await?;
         let tenants = usage.sums().map(|(tenant, ..)| tenant).collect();
-        let tenants = existing(&mut transaction, tenants).await?;
+        let tenants = tenants::existing(&mut transaction, tenants).await?;
         let sums: Vec<_> = usage
             .sums()
             .filter(|(tenant, ..)| tenants.contains(tenant))
@@ -95,20 +89,4 @@ impl Invocations for SqliteRepository {
         transaction.commit().await.map_err(unavailable)?;
         Ok(left)
     }
-}
-
-/// Those of these tenants that are still there.
-async fn existing(
-    connection: &mut SqliteConnection,
-    tenants: BTreeSet<TenantId>,
-) -> Result<BTreeSet<TenantId>, DbError> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT id FROM tenants WHERE id IN (");
-    let mut list = query.separated(", ");
-    for tenant in tenants {
-        list.push_bind(tenant.to_string());
-    }
-    query.push(")");
-    let rows = query.build().persistent(false).fetch_all(connection).await;
-    let rows = rows.map_err(unavailable)?;
-    rows.iter().map(|row| row::parsed(row, "id")).collect()
 }

@@ -124,8 +124,7 @@ pub(super) async fn prune_beyond(
         records: blocks::delete_oldest(connection, tenant, PRUNED_AT_ONCE.into(), is_beyond).await?,
         log_bytes: delete_lines(connection, tenant, kept.log_bytes.saturating_sub(most.log_bytes)).await?,
     };
-    subtract(connection, tenant, gone).await?;
-    read(connection, tenant).await
+    subtract(connection, tenant, gone).await
 }
 
 /// Deletes the oldest lines that have so many bytes together, as far as one round goes. Gives back their bytes.
@@ -166,17 +165,19 @@ async fn delete_lines(
     Ok(freed)
 }
 
-async fn subtract(connection: &mut SqliteConnection, tenant: TenantId, gone: Kept) -> Result<(), DbError> {
-    sqlx::query(
-        "UPDATE kept SET records = MAX(0, records - $2), log_bytes = MAX(0, log_bytes - $3) WHERE tenant = $1",
+/// Subtracts what was deleted of a tenant, and gives back what is kept of it now.
+async fn subtract(connection: &mut SqliteConnection, tenant: TenantId, gone: Kept) -> Result<Kept, DbError> {
+    let row = sqlx::query(
+        "UPDATE kept SET records = MAX(0, records - $2), log_bytes = MAX(0, log_bytes - $3) WHERE tenant = $1 \
+         RETURNING records, log_bytes",
     )
     .bind(tenant.to_string())
     .bind(row::to_integer(gone.records))
     .bind(row::to_integer(gone.log_bytes))
-    .execute(connection)
+    .fetch_optional(connection)
     .await
     .map_err(unavailable)?;
-    Ok(())
+    row.as_ref().map_or(Ok(Kept::default()), from_row)
 }
 
 fn from_row(row: &SqliteRow) -> Result<Kept, DbError> {

@@ -1,7 +1,10 @@
 //! Tenants in SQLite.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::{SqliteRepository, or_missing, row, unavailable};
 use crate::db::{DbError, Page, TenantChange, Tenants};
@@ -85,6 +88,22 @@ impl Tenants for SqliteRepository {
             .map_err(unavailable)?;
         Ok(deleted.rows_affected() > 0)
     }
+}
+
+/// Those of these tenants that are still there.
+pub(super) async fn existing(
+    connection: &mut SqliteConnection,
+    tenants: BTreeSet<TenantId>,
+) -> Result<BTreeSet<TenantId>, DbError> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT id FROM tenants WHERE id IN (");
+    let mut list = query.separated(", ");
+    for tenant in tenants {
+        list.push_bind(tenant.to_string());
+    }
+    query.push(")");
+    let rows = query.build().persistent(false).fetch_all(connection).await;
+    let rows = rows.map_err(unavailable)?;
+    rows.iter().map(|row| row::parsed(row, "id")).collect()
 }
 
 pub(super) fn read(row: &SqliteRow) -> Result<Tenant, DbError> {
