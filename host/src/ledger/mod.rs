@@ -357,7 +357,9 @@ mod tests {
     async fn only_so_many_bytes_of_lines_are_kept_of_a_tenant() {
         let (_folder, db, ledger) = ledger().await;
         let acme = tenant(&*db, "acme").await.id;
-        ledger.record(entry(acme, "orders", 1, &[Level::Info]), &Limits::default());
+        // Times of two digits each, so that all lines are as long.
+        let mut at = 10;
+        ledger.record(entry(acme, "orders", at, &[Level::Info]), &Limits::default());
         ledger.flush().await;
         let line = db.kept(acme).await.unwrap().log_bytes;
         // Beyond three lines, a sixteenth of them is to be free, for which one more goes.
@@ -370,7 +372,8 @@ mod tests {
                 log_size: ByteSize(bytes),
                 ..Limits::default()
             };
-            for (at, left) in (1..).zip(left) {
+            for left in left {
+                at += 1;
                 ledger.record(entry(acme, "orders", at, &[Level::Info]), &limits);
                 ledger.flush().await;
                 let lines = db
