@@ -85,11 +85,15 @@ pub async fn log_size() {
     let needed = kept(&app, &acme, "log_bytes").await;
     assert!(needed > 3 * LINE, "{needed}");
     for (limit, fits) in around(needed) {
+        // Nothing is kept to begin with.
+        acme.limit(&json!({ "log_size": bytes(1) })).await;
+        log(&app, 3).await;
+        assert_eq!(kept(&app, &acme, "log_bytes").await, 0);
         acme.limit(&json!({ "log_size": bytes(limit) })).await;
         let reply = log(&app, 3).await;
+        // Where they are too many, the oldest leaves.
         let lines: u64 = if fits { 3 } else { 2 };
         assert_eq!(kept(&app, &acme, "log_bytes").await, needed * lines / 3);
-        // What was logged before has left; of these, the oldest where they are too many.
         assert_eq!(acme.log(&reply).await.len() as u64, lines);
     }
 }
