@@ -105,6 +105,45 @@ pub async fn an_invocation_is_counted_once(repository: &dyn Repository) {
     assert_eq!(usage(HOUR, 2 * HOUR).await, [(3, 3, 30, 9)]);
 }
 
+pub async fn what_is_of_a_deleted_tenant_is_left_out(repository: &dyn Repository) {
+    let gone = tenant(repository, "gone").await.id;
+    let acme = tenant(repository, "acme").await.id;
+    let known = entry(acme, "orders", 10, &[Level::Info]);
+    repository.record(std::slice::from_ref(&known)).await.unwrap();
+    assert!(repository.delete_tenant(gone).await.unwrap());
+    let batch = [
+        known,
+        entry(gone, "orders", 20, &[Level::Info]),
+        entry(acme, "hello", 30, &[Level::Info]),
+    ];
+    let kept = repository.record(&batch).await.unwrap();
+    assert_eq!(kept.keys().collect::<Vec<_>>(), [&acme]);
+    assert_eq!(kept[&acme].records, 2);
+    let all = InvocationFilter::default();
+    assert!(
+        repository
+            .invocations(gone, &all, Page::first(9))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let sums = repository
+        .usage(acme, Timestamp(0), Timestamp(HOUR))
+        .await
+        .unwrap();
+    assert!(
+        sums.iter().all(|sum| sum.invocations == 1) && sums.len() == 2,
+        "{sums:?}"
+    );
+    assert!(
+        repository
+            .record(std::slice::from_ref(&batch[1]))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
 pub async fn log_lines_are_filtered_and_paged(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
     let first = entry(acme, "orders", 10, &[Level::Debug, Level::Error]);

@@ -46,6 +46,7 @@ macro_rules! stories {
             tokens_belong_to_a_tenant_or_to_the_host,
             audit_entries_come_newest_first,
             an_invocation_is_counted_once,
+            what_is_of_a_deleted_tenant_is_left_out,
             log_lines_are_filtered_and_paged,
             what_is_kept_is_counted_and_the_oldest_leaves,
             what_was_recorded_together_leaves_together,
