@@ -362,6 +362,9 @@ mod tests {
         ledger.record(entry(acme, "orders", at, &[Level::Info]), &Limits::default());
         ledger.flush().await;
         let line = db.kept(acme).await.unwrap().log_bytes;
+        for _ in 0..6 {
+            ledger.record(entry(acme, "orders", at, &[]), &Limits::default());
+        }
         // Beyond three lines, a sixteenth of them is to be free, for which one more goes.
         for (bytes, left) in [
             (3 * line - 1, [2, 2, 2]),
@@ -370,6 +373,7 @@ mod tests {
         ] {
             let limits = Limits {
                 log_size: ByteSize(bytes),
+                records_kept: 16,
                 ..Limits::default()
             };
             for left in left {
@@ -385,5 +389,7 @@ mod tests {
                 assert_eq!(db.kept(acme).await.unwrap().log_bytes, left * line);
             }
         }
+        // Of these there are not too many: none has left.
+        assert_eq!(invocations(&*db, acme).await, 16);
     }
 }

@@ -132,12 +132,16 @@ impl Writer {
 
     /// Where a tenant has more than is kept of it, the oldest leaves.
     async fn prune(&self, tenant: TenantId, mut kept: Kept, most: Kept) {
-        if !kept.exceeds(most) {
-            return;
-        }
+        let down_to = |kept, most| {
+            if kept > most {
+                most - most / FREED_PART
+            } else {
+                most
+            }
+        };
         let wanted = Kept {
-            records: most.records - most.records / FREED_PART,
-            log_bytes: most.log_bytes - most.log_bytes / FREED_PART,
+            records: down_to(kept.records, most.records),
+            log_bytes: down_to(kept.log_bytes, most.log_bytes),
         };
         for _ in 0..PRUNE_ROUNDS {
             if !kept.exceeds(wanted) {
