@@ -19,4 +19,5 @@ pub mod routing;
 pub mod runtime;
 pub mod server;
 mod striped;
+mod time_limit;
 pub mod vault;

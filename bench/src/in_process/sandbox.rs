@@ -145,7 +145,7 @@ impl Sandbox {
     }
 
     async fn invoke_in(&self, kept: Option<&Arc<KeptInstances>>, request: Request) -> Result<Response> {
-        let invocation = Invocation {
+        let invocation = Box::new(Invocation {
             id: InvocationId::generate(),
             active: self.active.clone(),
             trigger: Trigger::Http,
@@ -159,7 +159,7 @@ impl Sandbox {
             held: 0,
             log_lines: Vec::new(),
             revealed: Vec::new(),
-        };
+        });
         let start = Start {
             lanes: &self.lanes,
             stamina: &self.stamina,

@@ -92,7 +92,7 @@ async fn create(
     let key = ApiKey {
         id: credential.id(),
         name: input.name,
-        scopes: input.scopes,
+        scopes: input.scopes.into(),
         hash: credential.hash(),
         created_at: now,
         expires_at: input.expires_at,
@@ -148,7 +148,7 @@ impl From<ApiKey> for ApiKeyView {
         Self {
             id,
             name,
-            scopes,
+            scopes: scopes.to_vec(),
             created_at,
             expires_at,
             revoked_at,

@@ -19,14 +19,13 @@ fn is_textual(content_type: &str) -> bool {
     let Some((kind, subtype)) = essence.split_once('/') else {
         return false;
     };
-    let subtype = subtype.to_ascii_lowercase();
-    match kind.to_ascii_lowercase().as_str() {
-        "text" => true,
-        "application" => {
-            matches!(subtype.as_str(), "json" | "x-www-form-urlencoded") || subtype.ends_with("+json")
-        }
-        _ => subtype.ends_with("+json"),
-    }
+    let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
+    let is_suffixed = subtype
+        .rsplit_once('+')
+        .is_some_and(|(_, suffix)| is(suffix, "json"));
+    is(kind, "text")
+        || is_suffixed
+        || (is(kind, "application") && (is(subtype, "json") || is(subtype, "x-www-form-urlencoded")))
 }
 
 #[cfg(test)]
@@ -40,6 +39,7 @@ mod tests {
             "Application/JSON; charset=utf-8",
             "application/problem+json",
             "model/gltf+json",
+            "Model/GLTF+JSON",
             "application/x-www-form-urlencoded",
             "text/plain",
             "text/html;charset=utf-8",

@@ -48,12 +48,13 @@ pub struct Services {
 /// The capabilities of one invocation.
 pub struct State {
     /// Who it is, and what it has used.
-    pub invocation: Invocation,
+    pub invocation: Box<Invocation>,
     /// The resources that the guest holds.
     pub table: ResourceTable,
     services: Arc<Services>,
-    database: database::DatabaseState,
-    http_client: http_client::ClientState,
+    /// Made when the guest first uses it, as is the next.
+    database: Option<database::DatabaseState>,
+    http_client: Option<http_client::ClientState>,
 }
 
 /// Store data that holds the capabilities.
@@ -64,22 +65,22 @@ pub trait HasCapabilities: Send + 'static {
 
 impl State {
     /// The capabilities of a new invocation. `table` is that of the instance.
-    pub fn new(invocation: Invocation, services: Arc<Services>, mut table: ResourceTable) -> Self {
+    pub fn new(invocation: Box<Invocation>, services: Arc<Services>, mut table: ResourceTable) -> Self {
         table.set_max_capacity(usize::try_from(invocation.limits().handles).unwrap_or(usize::MAX));
-        let database = database::DatabaseState::new(&services.databases, &invocation);
-        let http_client = http_client::ClientState::new(&services.http, &invocation);
         Self {
             invocation,
             table,
             services,
-            database,
-            http_client,
+            database: None,
+            http_client: None,
         }
     }
 
     /// The invocation with what it has used, once its guest is done, and the table of the instance.
-    pub fn into_parts(mut self) -> (Invocation, ResourceTable) {
-        self.http_client.settle(&mut self.invocation.usage);
+    pub fn into_parts(mut self) -> (Box<Invocation>, ResourceTable) {
+        if let Some(client) = &self.http_client {
+            client.settle(&mut self.invocation.usage);
+        }
         (self.invocation, self.table)
     }
 }

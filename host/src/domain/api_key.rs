@@ -1,5 +1,7 @@
 //! API keys of a tenant's consumers.
 
+use std::sync::Arc;
+
 use super::clock::Timestamp;
 use super::credential::SecretHash;
 use super::id::ApiKeyId;
@@ -12,7 +14,7 @@ pub struct ApiKey {
     /// What people call it.
     pub name: String,
     /// What it may be used for; `*` is everything.
-    pub scopes: Vec<String>,
+    pub scopes: Arc<[String]>,
     /// The hash of the secret.
     pub hash: SecretHash,
     /// When it was made.

@@ -1,9 +1,13 @@
 //! The record of one invocation: what ran, how it ended, whose fault it was, and what it consumed.
 
+use std::sync::Arc;
+
+use http::Method;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::id::{InvocationId, PluginName, TenantId, VersionDigest};
+use super::principal::PrincipalId;
 
 /// Why a plugin ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -128,7 +132,8 @@ usage! {
     response_bytes: u64,
 }
 
-/// One run of one instance.
+/// One run of one instance. It owns no text of its own: it lives longer than its request and is dropped by another thread,
+/// which would leave the allocator of the thread that made it with memory that no cache holds any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvocationRecord {
     /// Its id.
@@ -142,17 +147,17 @@ pub struct InvocationRecord {
     /// Why it ran.
     pub trigger: Trigger,
     /// The method of the request.
-    pub method: String,
+    pub method: Method,
     /// The route that matched.
-    pub route: String,
+    pub route: Arc<str>,
     /// Status of the response.
     pub status: u16,
     /// The problem code where the host answered in the plugin's place, or [`ABANDONED`].
     pub code: Option<&'static str>,
     /// Whose fault that was.
     pub blame: Option<Blame>,
-    /// Kind and id of the caller, `api-key:…`, if any.
-    pub principal: Option<String>,
+    /// The caller, if it is known.
+    pub principal: Option<PrincipalId>,
     /// When it began.
     pub started_at: Timestamp,
     /// What it consumed.

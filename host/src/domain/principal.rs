@@ -1,5 +1,12 @@
 //! Who called a plugin.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 use super::id::ApiKeyId;
 
 /// The caller of an invocation, once authenticated.
@@ -10,22 +17,29 @@ pub enum Principal {
         /// The key.
         id: ApiKeyId,
         /// What the key may be used for.
-        scopes: Vec<String>,
+        scopes: Arc<[String]>,
     },
 }
 
-impl Principal {
-    /// The kind as the contract names it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Principal::ApiKey { .. } => "api-key",
-        }
-    }
+/// Who a principal is, as records name it: its kind and its id, `api-key:…`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrincipalId {
+    /// The holder of this API key.
+    ApiKey(ApiKeyId),
+}
 
-    /// The id as text.
-    pub fn id(&self) -> String {
+/// Text that names no principal.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{0}` is not the kind and the id of a principal")]
+pub struct InvalidPrincipal(String);
+
+const API_KEY: &str = "api-key";
+
+impl Principal {
+    /// Who it is.
+    pub fn id(&self) -> PrincipalId {
         match self {
-            Principal::ApiKey { id, .. } => id.to_string(),
+            Principal::ApiKey { id, .. } => PrincipalId::ApiKey(*id),
         }
     }
 
@@ -33,6 +47,76 @@ impl Principal {
     pub fn scopes(&self) -> &[String] {
         match self {
             Principal::ApiKey { scopes, .. } => scopes,
+        }
+    }
+}
+
+impl PrincipalId {
+    /// The kind as the contract names it.
+    pub fn kind(self) -> &'static str {
+        match self {
+            PrincipalId::ApiKey(_) => API_KEY,
+        }
+    }
+
+    /// The id within its kind, as text.
+    pub fn own_id(self) -> String {
+        match self {
+            PrincipalId::ApiKey(id) => id.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for PrincipalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PrincipalId::ApiKey(id) => write!(f, "{API_KEY}:{id}"),
+        }
+    }
+}
+
+impl FromStr for PrincipalId {
+    type Err = InvalidPrincipal;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id = match text.split_once(':') {
+            Some((API_KEY, id)) => id.parse().ok().map(PrincipalId::ApiKey),
+            _ => None,
+        };
+        id.ok_or_else(|| InvalidPrincipal(text.chars().take(80).collect()))
+    }
+}
+
+impl Serialize for PrincipalId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PrincipalId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_a_principal_is_reads_back_as_it_was_written() {
+        let id = PrincipalId::ApiKey(ApiKeyId::generate());
+        let json = serde_json::to_string(&id).unwrap();
+        assert_eq!(json, format!("\"api-key:{}\"", id.own_id()));
+        assert_eq!(serde_json::from_str::<PrincipalId>(&json).unwrap(), id);
+        for text in [
+            "",
+            "api-key",
+            "api-key:1",
+            "user:0190a5c0-0000-7000-8000-000000000000",
+        ] {
+            assert!(text.parse::<PrincipalId>().is_err(), "{text}");
         }
     }
 }

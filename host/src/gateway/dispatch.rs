@@ -1,5 +1,6 @@
 //! The way of a request.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::problem::{Code, Problem};
 use crate::routing::{MethodRoute, Pass, Standing};
 use crate::runtime::{Failure, Finished, Held, Start};
 use crate::server::body;
+use crate::time_limit::within;
 
 /// When it may be worth to try again, where the host has no instance left.
 const NO_INSTANCE_RETRY: Duration = Duration::from_secs(1);
@@ -84,8 +86,8 @@ pub async fn dispatch(
         validate::request(schema, &parts.headers, &bytes)?;
     }
     // Loaded before anything is held that others wait for: a component that has to be compiled again takes long.
-    let component = gateway.runtime.load(target.plugin.active.digest);
-    let component = tokio::time::timeout(limits.wall.0, component).await;
+    let component = pin!(gateway.runtime.load(target.plugin.active.digest));
+    let component = within(limits.wall.0, component).await;
     let component = component
         .map_err(|_| {
             Problem::new(Code::Overloaded, "the plugin is being prepared").retry_after(limits.wall.0)
@@ -99,8 +101,8 @@ pub async fn dispatch(
         .await
         .map_err(|full| overloaded(full.retry_after))?;
     let lanes = target.tenant.gate.lanes();
-    let instance = gateway.instances.acquire(&lanes.instances);
-    let instance = tokio::time::timeout(limits.queue_wait.0, instance)
+    let instance = pin!(gateway.instances.acquire(&lanes.instances));
+    let instance = within(limits.queue_wait.0, instance)
         .await
         .map_err(|_| overloaded(limits.queue_wait.0))?;
     drop(waiting);
@@ -118,7 +120,7 @@ pub async fn dispatch(
         request_bytes: as_u64(bytes.len()),
         ..Usage::default()
     };
-    let invocation = Invocation {
+    let invocation = Box::new(Invocation {
         id,
         active: target.plugin.active.clone(),
         trigger: Trigger::Http,
@@ -132,7 +134,7 @@ pub async fn dispatch(
         held: 0,
         log_lines: Vec::new(),
         revealed: Vec::new(),
-    };
+    });
     let plugin_request = plugin_request(&parts, &path, &target, bytes);
     let recorder = Arc::new(Recorder {
         gateway: gateway.clone(),
@@ -183,19 +185,17 @@ fn plugin_request(
         .headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
+    let mut headers = Vec::with_capacity(parts.headers.len());
+    let named = |(name, value): (&HeaderName, &HeaderValue)| (name.as_str().to_owned(), text(value));
+    headers.extend(parts.headers.iter().filter(visible).map(named));
     http_types::Request {
         // A `HEAD` that a route for `GET` answers: the HTTP layer leaves the body out.
         method: target.route.method.clone(),
-        route: target.route.pattern.clone(),
+        route: target.route.pattern.to_string(),
         path: path.rest.to_owned(),
         query: parts.uri.query().map(str::to_owned),
         params: target.params.clone(),
-        headers: parts
-            .headers
-            .iter()
-            .filter(visible)
-            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
-            .collect(),
+        headers,
         body: (!bytes.is_empty()).then(|| content_of(content_type, bytes.into())),
     }
 }
@@ -287,7 +287,7 @@ struct Recorder {
 }
 
 impl Recorder {
-    fn record(&self, invocation: Invocation, ending: Ending) {
+    fn record(&self, invocation: Box<Invocation>, ending: Ending) {
         let ended = match &ending {
             Ending::Answered(_) => Ended::Answered,
             Ending::Failed(_) => Ended::Failed,
@@ -299,7 +299,6 @@ impl Recorder {
             Ending::Failed(code) => (code.status().as_u16(), Some(code.as_str()), Some(code.blame())),
             Ending::Abandoned => (ABANDONED_STATUS, Some(ABANDONED), Some(Blame::Client)),
         };
-        let principal = |principal: &Principal| format!("{}:{}", principal.kind(), principal.id());
         let active = invocation.active;
         let entry = Entry {
             record: InvocationRecord {
@@ -308,12 +307,12 @@ impl Recorder {
                 plugin: active.plugin.clone(),
                 version: active.digest,
                 trigger: invocation.trigger,
-                method: self.method.to_string(),
+                method: self.method.clone(),
                 route: self.route.pattern.clone(),
                 status,
                 code,
                 blame,
-                principal: invocation.principal.as_ref().map(principal),
+                principal: invocation.principal.as_ref().map(Principal::id),
                 started_at: invocation.started_at,
                 usage: invocation.usage,
             },

@@ -33,7 +33,7 @@ pub fn report(
     let Some(change) = change else { return };
     let active = invocation.active.clone();
     let (tenant, plugin, version) = (&active.tenant_name, &active.plugin, active.digest);
-    let (method, pattern) = (&route.method, &route.pattern);
+    let (method, pattern) = (&route.method, &*route.pattern);
     let reason = failed_with.map(Code::as_str);
     match change {
         Change::BecameUnhealthy => {

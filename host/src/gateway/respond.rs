@@ -98,7 +98,7 @@ mod tests {
     fn route() -> MethodRoute {
         MethodRoute {
             method: "GET".to_owned(),
-            pattern: "/".to_owned(),
+            pattern: "/".into(),
             auth: Auth::Public(Public::Public),
             scopes: Default::default(),
             request_schema: None,

@@ -95,7 +95,8 @@ impl Ledger {
 
     /// Takes an entry of a tenant with these limits. It does not wait: where the queue is full, an entry is dropped and
     /// counted.
-    pub fn record(&self, mut entry: Entry, limits: &Limits) {
+    pub fn record(&self, entry: Entry, limits: &Limits) {
+        let mut entry = Box::new(entry);
         self.hold_to_rate(&mut entry, limits);
         let most = Kept {
             records: limits.records_kept.into(),

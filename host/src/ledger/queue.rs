@@ -39,13 +39,16 @@ const BATCH_WAIT: Duration = Duration::from_millis(200);
 /// The queues of all tenants.
 #[derive(Default)]
 pub(super) struct Queue {
-    /// What each thread has gathered, with what is to be kept of its tenant. To be locked before `state`.
-    gathered: Striped<Mutex<Vec<(Entry, Kept)>>>,
+    /// What each thread has gathered. To be locked before `state`.
+    gathered: Striped<Mutex<Gathered>>,
     state: Mutex<State>,
     changed: Notify,
     /// Whether the writer waits to be told of the next entry.
     is_writer_idle: AtomicBool,
 }
+
+/// Entries of a thread, each with what is to be kept of its tenant.
+type Gathered = Vec<(Box<Entry>, Kept)>;
 
 /// What the writer takes at once.
 #[derive(Default)]
@@ -90,7 +93,7 @@ struct Waiting {
 
 impl Queue {
     /// Takes an entry of a tenant of which `most` is to be kept at most. It does not wait.
-    pub fn push(&self, entry: Entry, most: Kept) {
+    pub fn push(&self, entry: Box<Entry>, most: Kept) {
         let has_lines = !entry.log_lines.is_empty();
         let is_due = {
             let mut gathered = lock(self.gathered.own());
@@ -183,9 +186,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl State {
     /// Takes what a thread has gathered. Whether a batch is full.
-    fn take_in(&mut self, gathered: &mut Vec<(Entry, Kept)>) -> bool {
+    fn take_in(&mut self, gathered: &mut Gathered) -> bool {
         for (entry, most) in gathered.drain(..) {
-            self.push(Box::new(entry), most);
+            self.push(entry, most);
         }
         self.entries >= BATCH_ENTRIES
     }
@@ -341,7 +344,7 @@ mod tests {
     /// What gives way for the entry.
     fn push(queue: &Queue, entry: Entry) -> GaveWay {
         let before = queue.gave_way();
-        queue.push(entry, Kept::default());
+        queue.push(Box::new(entry), Kept::default());
         let after = queue.gave_way();
         GaveWay {
             entries: after.entries - before.entries,
@@ -415,7 +418,7 @@ mod tests {
             let (queue, written, tenant) = (queue.clone(), written.clone(), TenantId::generate());
             tokio::spawn(async move {
                 for count in 1..=EACH {
-                    queue.push(entry(tenant, "orders", 1, &[]), Kept::default());
+                    queue.push(Box::new(entry(tenant, "orders", 1, &[])), Kept::default());
                     if count % 7 == 0 {
                         let (done, is_written) = oneshot::channel();
                         queue.flush(done);

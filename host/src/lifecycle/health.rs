@@ -26,7 +26,7 @@ impl Lifecycle {
         let ailing = served.routes().iter().filter_map(|route| {
             Some(AilingRoute {
                 method: route.method.clone(),
-                pattern: route.pattern.clone(),
+                pattern: route.pattern.to_string(),
                 ailment: route.health.ailment()?,
             })
         });

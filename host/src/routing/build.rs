@@ -183,7 +183,7 @@ fn method_route(route: &Route, schemas: &Schemas, health: RouteHealth) -> Result
     };
     Ok(MethodRoute {
         method: route.method.clone(),
-        pattern: route.path.clone(),
+        pattern: route.path.as_str().into(),
         auth: route.auth.clone(),
         scopes: route.scopes.clone(),
         request_schema: schema(&route.request)?,

@@ -2,6 +2,7 @@
 //! the lanes in which they wait for what all tenants share.
 
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::limits::Limits;
 use crate::fair_semaphore::Lane;
 use crate::runtime::GuestLanes;
+use crate::time_limit::within;
 
 /// The gate of one tenant.
 #[derive(Debug)]
@@ -128,8 +130,8 @@ impl Admitted {
 
     /// Waits for a turn to run, for a bounded time.
     pub async fn turn(&self) -> Result<OwnedSemaphorePermit, Full> {
-        let turn = self.0.turns.clone().acquire_owned();
-        let turn = tokio::time::timeout(self.0.size.queue_wait, turn).await;
+        let turn = pin!(self.0.turns.clone().acquire_owned());
+        let turn = within(self.0.size.queue_wait, turn).await;
         turn.ok().and_then(Result::ok).ok_or(Full {
             retry_after: self.0.size.queue_wait,
         })

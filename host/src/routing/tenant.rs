@@ -59,7 +59,7 @@ pub struct MethodRoute {
     /// The method, upper case.
     pub method: String,
     /// The pattern as the manifest has it.
-    pub pattern: String,
+    pub pattern: Arc<str>,
     /// Who may call.
     pub auth: Auth,
     /// Scopes that the caller needs.

@@ -1,6 +1,7 @@
 //! One invocation by HTTP: an instance, the call, and what came of it.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::afterwards;
 use crate::capability::bindings::http_types;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
 use crate::domain::units::{as_u64, microseconds};
+use crate::time_limit::until;
 
 /// The response of a plugin, as it answered. Nothing in it is checked.
 pub type ResponseParts = http_types::Response;
@@ -32,7 +34,7 @@ pub struct Finished {
     /// The response, or why there is none.
     pub outcome: Result<ResponseParts, Failure>,
     /// The invocation, with its usage and its log.
-    pub invocation: Invocation,
+    pub invocation: Box<Invocation>,
 }
 
 /// Why an invocation gave no response.
@@ -89,15 +91,15 @@ pub struct Held<T, I> {
 
 /// A guest from its start to its end, with everything that is its own, so that it can move between threads. Dropped
 /// before its end, its invocation goes to `abandoned`.
-pub struct Guest<T, I, F: FnOnce(Invocation)> {
+pub struct Guest<T, I, F: FnOnce(Box<Invocation>)> {
     component: Arc<Loaded>,
     sandbox: Option<Sandbox>,
     kept: Option<Arc<KeptInstances>>,
     course: Arc<Course>,
     meter: Arc<Meter>,
     request: http_types::Request,
-    /// What was left of the wall clock when it was made.
-    remaining: Duration,
+    /// When its time is over.
+    deadline: Instant,
     /// The limits.
     wall: Duration,
     cpu: Duration,
@@ -107,20 +109,20 @@ pub struct Guest<T, I, F: FnOnce(Invocation)> {
     instance: Option<I>,
 }
 
-impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'static> Guest<T, I, F> {
+impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + 'static> Guest<T, I, F> {
     /// A guest that has not begun.
     pub fn new(
         component: Arc<Loaded>,
         services: Arc<Services>,
         course: Course,
-        mut invocation: Invocation,
+        mut invocation: Box<Invocation>,
         request: http_types::Request,
         held: Held<T, I>,
         abandoned: F,
     ) -> Self {
         let (course, meter) = (Arc::new(course), Arc::new(Meter::new()));
         let (wall, cpu) = (invocation.limits().wall.0, invocation.limits().cpu.0);
-        let remaining = invocation.remaining();
+        let deadline = invocation.deadline;
         let mut waiting = None;
         if let Some(kept) = &held.kept {
             invocation.usage.instances_kept = as_u64(kept.waiting());
@@ -138,7 +140,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'stati
             course,
             meter,
             request,
-            remaining,
+            deadline,
             wall,
             cpu,
             abandoned: Some(abandoned),
@@ -149,41 +151,27 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'stati
 
     /// Runs it: here as long as it is in front, then on the threads of `background`. Whatever happens, its store is
     /// dropped and its invocation comes back.
-    pub async fn run(self, background: &Handle) -> Finished {
+    pub fn run(self, background: &Handle) -> impl Future<Output = Finished> {
         let course = self.course.clone();
-        let mut guest = Box::pin(self.until_it_ends());
-        let in_front = poll_fn(|context| {
-            if course.is_in_background() {
-                return Poll::Ready(None);
-            }
-            match guest.as_mut().poll(context) {
-                Poll::Ready(finished) => Poll::Ready(Some(finished)),
-                Poll::Pending if course.is_in_background() => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            }
-        });
-        if let Some(finished) = in_front.await {
-            return finished;
-        }
-        // Whoever drops this future ends the task.
-        let task = AbortOnDropHandle::new(background.spawn(guest));
-        match task.await.map_err(JoinError::try_into_panic) {
-            Ok(finished) => finished,
-            Err(Ok(panic)) => std::panic::resume_unwind(panic),
-            // The threads in the background end with the process, which waits for nobody any more.
-            Err(Err(_)) => std::future::pending().await,
-        }
+        // Before anything waits, so that all of it is moved once.
+        let guest = Box::pin(self.until_it_ends());
+        in_front_and_behind(guest, course, background)
     }
 
     async fn until_it_ends(mut self) -> Finished {
-        let (course, meter, remaining) = (self.course.clone(), self.meter.clone(), self.remaining);
+        let (course, meter, deadline) = (self.course.clone(), self.meter.clone(), self.deadline);
         let clock = || match course.is_in_background() {
             true => PollClock::Thread,
             false => PollClock::Wall,
         };
-        let call = course.run(meter.measure(clock, self.call()));
-        // The timeout is around everything: epochs do not tick while the guest waits for the host.
-        let outcome = tokio::time::timeout(remaining, call).await;
+        let outcome = {
+            // Each pinned here: a future that another one is given by value takes its room twice, and these are large.
+            let call = pin!(self.call());
+            let measured = pin!(meter.measure(clock, call));
+            let in_turns = pin!(course.run(measured));
+            // The limit is around everything: epochs do not tick while the guest waits for the host.
+            until(deadline, in_turns).await
+        };
         self.finish(outcome.ok())
     }
 
@@ -228,7 +216,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Invocation) + Send + 'stati
     }
 }
 
-impl<T, I, F: FnOnce(Invocation)> Guest<T, I, F> {
+impl<T, I, F: FnOnce(Box<Invocation>)> Guest<T, I, F> {
     /// Writes down what an invocation used.
     fn settle(&self, invocation: &mut Invocation, peak_memory: usize) {
         let busy = self.meter.busy();
@@ -239,7 +227,7 @@ impl<T, I, F: FnOnce(Invocation)> Guest<T, I, F> {
     }
 }
 
-impl<T, I, F: FnOnce(Invocation)> Drop for Guest<T, I, F> {
+impl<T, I, F: FnOnce(Box<Invocation>)> Drop for Guest<T, I, F> {
     fn drop(&mut self) {
         if let (Some(mut sandbox), Some(abandoned)) = (self.sandbox.take(), self.abandoned.take()) {
             let mut invocation = sandbox.end();
@@ -247,6 +235,35 @@ impl<T, I, F: FnOnce(Invocation)> Drop for Guest<T, I, F> {
             drop(sandbox);
             abandoned(invocation);
         }
+    }
+}
+
+/// Runs a guest on this thread for as long as its course is in front, then on those of `background`.
+async fn in_front_and_behind(
+    mut guest: Pin<Box<impl Future<Output = Finished> + Send + 'static>>,
+    course: Arc<Course>,
+    background: &Handle,
+) -> Finished {
+    let in_front = poll_fn(|context| {
+        if course.is_in_background() {
+            return Poll::Ready(None);
+        }
+        match guest.as_mut().poll(context) {
+            Poll::Ready(finished) => Poll::Ready(Some(finished)),
+            Poll::Pending if course.is_in_background() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    if let Some(finished) = in_front.await {
+        return finished;
+    }
+    // Whoever drops this future ends the task.
+    let task = AbortOnDropHandle::new(background.spawn(guest));
+    match task.await.map_err(JoinError::try_into_panic) {
+        Ok(finished) => finished,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The threads in the background end with the process, which waits for nobody any more.
+        Err(Err(_)) => std::future::pending().await,
     }
 }
 

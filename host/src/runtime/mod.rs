@@ -26,6 +26,7 @@ pub use handle_http::{Failure, Finished, Held, KeptInstances, ResponseParts, Sta
 pub use scan::{ScanError, scan};
 pub use stamina::Stamina;
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
@@ -225,14 +226,14 @@ impl Runtime {
 
     /// Runs the HTTP handler of a component in the turns of its tenant, in a fresh instance or in one that was kept. Where
     /// the caller goes away and this future is dropped, the invocation as far as it came goes to `abandoned`.
-    pub async fn handle_http<T: Send + 'static, I: Send + 'static>(
+    pub fn handle_http<T: Send + 'static, I: Send + 'static>(
         &self,
         component: Arc<Loaded>,
         start: Start<'_, T, I>,
-        invocation: Invocation,
+        invocation: Box<Invocation>,
         request: http_types::Request,
-        abandoned: impl FnOnce(Invocation) + Send + 'static,
-    ) -> Finished {
+        abandoned: impl FnOnce(Box<Invocation>) + Send + 'static,
+    ) -> impl Future<Output = Finished> {
         let course = Course::new(&self.turns, start.lanes, start.stamina);
         let held = Held {
             turn: start.held.turn,
@@ -248,7 +249,7 @@ impl Runtime {
             held,
             abandoned,
         );
-        guest.run(&self.background).await
+        guest.run(&self.background)
     }
 }
 

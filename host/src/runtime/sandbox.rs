@@ -43,7 +43,7 @@ impl Sandbox {
     pub fn fresh(
         component: &Loaded,
         services: Arc<Services>,
-        invocation: Invocation,
+        invocation: Box<Invocation>,
         meter: Arc<Meter>,
         course: Arc<Course>,
     ) -> Self {
@@ -58,7 +58,7 @@ impl Sandbox {
     pub fn again(
         ended: Ended,
         services: Arc<Services>,
-        mut invocation: Invocation,
+        mut invocation: Box<Invocation>,
         meter: Arc<Meter>,
         course: Arc<Course>,
     ) -> Self {
@@ -99,14 +99,14 @@ impl Sandbox {
     }
 
     /// Ends the invocation. Whatever it opened is closed.
-    pub fn end(&mut self) -> Invocation {
+    pub fn end(&mut self) -> Box<Invocation> {
         let (invocation, _open) = self.store.data_mut().end();
         invocation
     }
 
     /// Ends an invocation that answered. The sandbox can serve the next one, unless something is left of this one: open
     /// transactions, cursors or requests, or more memory than half of what there is.
-    pub fn end_well(mut self) -> (Invocation, Result<Ended, Self>) {
+    pub fn end_well(mut self) -> (Box<Invocation>, Result<Ended, Self>) {
         let (invocation, table) = self.store.data_mut().end();
         let memory = invocation.limits().memory.as_usize();
         let is_clean =

@@ -38,7 +38,7 @@ pub struct CpuSpent(Duration);
 pub fn new(
     engine: &Engine,
     services: Arc<Services>,
-    invocation: Invocation,
+    invocation: Box<Invocation>,
     meter: Arc<Meter>,
     course: Arc<Course>,
 ) -> Store<StoreData> {
@@ -68,7 +68,7 @@ pub fn new(
 pub fn begin(
     store: &mut Store<StoreData>,
     services: Arc<Services>,
-    invocation: Invocation,
+    invocation: Box<Invocation>,
     table: ResourceTable,
     meter: Arc<Meter>,
     course: Arc<Course>,
@@ -115,7 +115,7 @@ impl StoreData {
 
     /// Ends the capabilities. Gives back the invocation, with what the guest printed in its log, and the table with what
     /// the guest still holds open; whoever drops it closes that. No guest may run until the next invocation begins.
-    pub fn end(&mut self) -> (Invocation, ResourceTable) {
+    pub fn end(&mut self) -> (Box<Invocation>, ResourceTable) {
         let capabilities = self.capabilities.take();
         let capabilities = capabilities.expect("a guest ends once");
         let (mut invocation, table) = capabilities.into_parts();

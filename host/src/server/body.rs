@@ -1,5 +1,7 @@
 //! Bodies of requests: read as far as the limit, within a time.
 
+use std::pin::pin;
+
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
@@ -8,6 +10,7 @@ use http_body_util::{BodyExt as _, Limited};
 
 use crate::domain::units::{ByteSize, Span};
 use crate::problem::{Code, Problem};
+use crate::time_limit::within;
 
 /// Reads a body. One that announces too much is refused before any of it is read.
 pub async fn read(headers: &HeaderMap, body: Body, limit: ByteSize, timeout: Span) -> Result<Bytes, Problem> {
@@ -18,8 +21,8 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: ByteSize, timeout: Spa
     if announced.is_some_and(|length| length > limit.0) {
         return Err(too_large());
     }
-    let limited = Limited::new(body, limit.as_usize());
-    match tokio::time::timeout(timeout.0, limited.collect()).await {
+    let whole = pin!(Limited::new(body, limit.as_usize()).collect());
+    match within(timeout.0, whole).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => Err(Problem::new(Code::InvalidRequest, "the body broke off").because(error)),

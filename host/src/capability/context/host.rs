@@ -45,8 +45,8 @@ impl context::Host for ContextView<'_> {
                 Trigger::Http => context::Trigger::Http,
             },
             principal: principal.as_ref().map(|principal| context::Principal {
-                kind: principal.kind().to_owned(),
-                id: principal.id(),
+                kind: principal.id().kind().to_owned(),
+                id: principal.id().own_id(),
                 scopes: principal.scopes().to_vec(),
                 claims: "{}".to_owned(),
             }),

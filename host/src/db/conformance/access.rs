@@ -15,7 +15,7 @@ pub async fn api_key(repository: &dyn Repository, tenant: TenantId, expires_at: 
     let key = ApiKey {
         id: credential.id(),
         name: "shop".to_owned(),
-        scopes: vec!["orders:write".to_owned()],
+        scopes: ["orders:write".to_owned()].into(),
         hash: credential.hash(),
         created_at: Timestamp(1),
         expires_at: expires_at.map(Timestamp),

@@ -1,11 +1,14 @@
 //! Stories of invocations, usage and log lines.
 
+use http::Method;
+
 use super::{name, tenant};
 use crate::db::{Entry, HourlyUsage, InvocationFilter, Kept, LogFilter, Page, Repository};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{InvocationId, TenantId, VersionDigest};
+use crate::domain::id::{ApiKeyId, InvocationId, TenantId, VersionDigest};
 use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
 use crate::domain::log_line::{Level, LogLine};
+use crate::domain::principal::PrincipalId;
 use crate::problem::Code;
 
 const HOUR: i64 = 3_600_000;
@@ -29,12 +32,12 @@ pub fn entry(tenant: TenantId, plugin: &str, at: i64, levels: &[Level]) -> Entry
             plugin: name(plugin),
             version: VersionDigest::of(b"1"),
             trigger: Trigger::Http,
-            method: "GET".to_owned(),
-            route: "/orders/{id}".to_owned(),
+            method: Method::GET,
+            route: "/orders/{id}".into(),
             status: 200,
             code: None,
             blame: None,
-            principal: Some("api-key:1".to_owned()),
+            principal: Some(PrincipalId::ApiKey(ApiKeyId::generate())),
             started_at: Timestamp(at),
             usage: Usage {
                 cpu_us: 10,

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::TryStreamExt as _;
+use http::Method;
 use serde::{Deserialize, Serialize, Serializer};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
@@ -16,6 +17,7 @@ use crate::db::{DbError, Entry, InvocationFilter, Page};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, TenantId, VersionDigest};
 use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Usage};
+use crate::domain::principal::PrincipalId;
 use crate::domain::units::as_u64;
 use crate::problem::Code;
 
@@ -50,7 +52,7 @@ struct Stored<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     blame: Option<Blame>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    principal: Option<Cow<'a, str>>,
+    principal: Option<PrincipalId>,
     started_at: i64,
 }
 
@@ -133,12 +135,12 @@ impl<'a> From<&'a InvocationRecord> for Stored<'a> {
         Self {
             id: record.id,
             trigger: record.trigger,
-            method: Cow::Borrowed(&record.method),
+            method: Cow::Borrowed(record.method.as_str()),
             route: Cow::Borrowed(&record.route),
             status: record.status,
             code: record.code.map(Cow::Borrowed),
             blame: record.blame,
-            principal: record.principal.as_deref().map(Cow::Borrowed),
+            principal: record.principal,
             started_at: record.started_at.0,
         }
     }
@@ -348,17 +350,23 @@ fn read(block: &SqliteRow, tenant: TenantId) -> Result<Vec<InvocationRecord>, Db
             plugin: plugin.clone(),
             version,
             trigger: record.trigger,
-            method: record.method.into_owned(),
-            route: record.route.into_owned(),
+            method: known_method(&record.method)?,
+            route: record.route.into(),
             status: record.status,
             code: record.code.map(known_code).transpose()?,
             blame: record.blame,
-            principal: record.principal.map(Cow::into_owned),
+            principal: record.principal,
             started_at: Timestamp(record.started_at),
             usage: consumed,
         })
     };
     members.into_iter().map(record).collect()
+}
+
+fn known_method(method: &str) -> Result<Method, DbError> {
+    method
+        .parse()
+        .map_err(|_| DbError::corrupt("invocation_blocks.content", method))
 }
 
 fn known_code(code: Cow<'_, str>) -> Result<&'static str, DbError> {

@@ -1,0 +1,90 @@
+//! Waiting for a bounded time, for what is mostly there already.
+//!
+//! Nearly all that a request waits for is ready when it is first asked. A timer is made, and the time asked, only where it
+//! is not: `tokio::time::timeout` does both each time, and counts a reference that all threads share.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::task::unconstrained;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+/// The time was over first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+/// What `future` gives within `limit`, counted from when it turns out that it has to be waited for. It is pinned already,
+/// since a future that is handed over by value takes its room twice.
+pub async fn within<F: Future + Unpin>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    bounded(|| sleep(limit), future).await
+}
+
+/// What `future` gives until `deadline`.
+pub async fn until<F: Future + Unpin>(deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
+    bounded(|| sleep_until(deadline), future).await
+}
+
+async fn bounded<F: Future + Unpin>(timer: impl Fn() -> Sleep, mut future: F) -> Result<F::Output, Elapsed> {
+    let mut made = pin!(None);
+    poll_fn(|context| {
+        if let Poll::Ready(output) = Pin::new(&mut future).poll(context) {
+            return Poll::Ready(Ok(output));
+        }
+        if made.is_none() {
+            // A future that has used up what a task may do at once must not keep its own timer from being asked.
+            made.set(Some(unconstrained(timer())));
+        }
+        let timer = made.as_mut().as_pin_mut().expect("it has just been made");
+        timer.poll(context).map(|()| Err(Elapsed))
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::task::coop::consume_budget;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_there_has_no_limit() {
+        assert_eq!(within(Duration::ZERO, ready(1)).await, Ok(1));
+        assert_eq!(until(Instant::now(), ready(1)).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn who_waits_does_so_until_the_limit() {
+        let began = Instant::now();
+        let limit = Duration::from_millis(2);
+        assert!(within(limit, pending::<()>()).await.is_err());
+        assert!(until(began + 2 * limit, pending::<()>()).await.is_err());
+        assert!(began.elapsed() >= 2 * limit);
+    }
+
+    #[tokio::test]
+    async fn what_comes_in_time_is_given() {
+        let comes = || tokio::time::sleep(Duration::from_millis(1));
+        assert_eq!(within(Duration::from_secs(60), pin!(comes())).await, Ok(()));
+        assert_eq!(
+            until(Instant::now() + Duration::from_secs(60), pin!(comes())).await,
+            Ok(())
+        );
+    }
+
+    #[tokio::test]
+    async fn who_never_pauses_is_cut_off_as_well() {
+        let mut polls = 0;
+        let busy = poll_fn(|context| {
+            polls += 1;
+            // As one does who finds something to do each time, until tokio wants it to pause.
+            while pin!(consume_budget()).poll(context).is_ready() {}
+            Poll::<()>::Pending
+        });
+        assert_eq!(within(Duration::from_millis(1), busy).await, Err(Elapsed));
+        assert!(polls > 1);
+    }
+}
