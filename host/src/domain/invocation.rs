@@ -132,8 +132,8 @@ usage! {
     response_bytes: u64,
 }
 
-/// One run of one instance. It owns no text of its own: it lives longer than its request and is dropped by another thread,
-/// which would leave the allocator of the thread that made it with memory that no cache holds any more.
+/// One run of one instance. What a request records shares its text with the route and the plugin, so that the thread of the
+/// ledger frees no small pieces that the thread of the request allocated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvocationRecord {
     /// Its id.

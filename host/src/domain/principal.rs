@@ -31,7 +31,7 @@ pub enum PrincipalId {
 /// Text that names no principal.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is not the kind and the id of a principal")]
-pub struct InvalidPrincipal(String);
+pub struct InvalidPrincipalId(String);
 
 const API_KEY: &str = "api-key";
 
@@ -59,8 +59,8 @@ impl PrincipalId {
         }
     }
 
-    /// The id within its kind, as text.
-    pub fn own_id(self) -> String {
+    /// Which of its kind, as text.
+    pub fn within_kind(self) -> String {
         match self {
             PrincipalId::ApiKey(id) => id.to_string(),
         }
@@ -76,14 +76,14 @@ impl fmt::Display for PrincipalId {
 }
 
 impl FromStr for PrincipalId {
-    type Err = InvalidPrincipal;
+    type Err = InvalidPrincipalId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let id = match text.split_once(':') {
             Some((API_KEY, id)) => id.parse().ok().map(PrincipalId::ApiKey),
             _ => None,
         };
-        id.ok_or_else(|| InvalidPrincipal(text.chars().take(80).collect()))
+        id.ok_or_else(|| InvalidPrincipalId(text.chars().take(80).collect()))
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
     fn who_a_principal_is_reads_back_as_it_was_written() {
         let id = PrincipalId::ApiKey(ApiKeyId::generate());
         let json = serde_json::to_string(&id).unwrap();
-        assert_eq!(json, format!("\"api-key:{}\"", id.own_id()));
+        assert_eq!(json, format!("\"api-key:{}\"", id.within_kind()));
         assert_eq!(serde_json::from_str::<PrincipalId>(&json).unwrap(), id);
         for text in [
             "",

@@ -86,8 +86,11 @@ pub async fn dispatch(
         validate::request(schema, &parts.headers, &bytes)?;
     }
     // Loaded before anything is held that others wait for: a component that has to be compiled again takes long.
-    let component = pin!(gateway.runtime.load(target.plugin.active.digest));
-    let component = within(limits.wall.0, component).await;
+    let component = {
+        // In a block, as below, so that its room is used again once it is there.
+        let load = pin!(gateway.runtime.load(target.plugin.active.digest));
+        within(limits.wall.0, load).await
+    };
     let component = component
         .map_err(|_| {
             Problem::new(Code::Overloaded, "the plugin is being prepared").retry_after(limits.wall.0)
@@ -101,10 +104,11 @@ pub async fn dispatch(
         .await
         .map_err(|full| overloaded(full.retry_after))?;
     let lanes = target.tenant.gate.lanes();
-    let instance = pin!(gateway.instances.acquire(&lanes.instances));
-    let instance = within(limits.queue_wait.0, instance)
-        .await
-        .map_err(|_| overloaded(limits.queue_wait.0))?;
+    let instance = {
+        let acquire = pin!(gateway.instances.acquire(&lanes.instances));
+        within(limits.queue_wait.0, acquire).await
+    };
+    let instance = instance.map_err(|_| overloaded(limits.queue_wait.0))?;
     drop(waiting);
     // Once more: those that waited in the queue would otherwise add a response each.
     check_backlog()?;

@@ -149,13 +149,13 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         }
     }
 
-    /// Runs it: here as long as it is in front, then on the threads of `background`. Whatever happens, its store is
-    /// dropped and its invocation comes back.
+    /// Runs it: here as long as it is in front, then on the threads of `background`. Whatever happens, also where the future is
+    /// dropped before it was polled, its store is dropped and its invocation comes back.
     pub fn run(self, background: &Handle) -> impl Future<Output = Finished> {
         let course = self.course.clone();
-        // Before anything waits, so that all of it is moved once.
+        // Here and not in the future that is given back, which holds no more than a pointer to it.
         let guest = Box::pin(self.until_it_ends());
-        in_front_and_behind(guest, course, background)
+        in_front_then_in_background(guest, course, background)
     }
 
     async fn until_it_ends(mut self) -> Finished {
@@ -239,7 +239,7 @@ impl<T, I, F: FnOnce(Box<Invocation>)> Drop for Guest<T, I, F> {
 }
 
 /// Runs a guest on this thread for as long as its course is in front, then on those of `background`.
-async fn in_front_and_behind(
+async fn in_front_then_in_background(
     mut guest: Pin<Box<impl Future<Output = Finished> + Send + 'static>>,
     course: Arc<Course>,
     background: &Handle,

@@ -224,8 +224,9 @@ impl Runtime {
         }
     }
 
-    /// Runs the HTTP handler of a component in the turns of its tenant, in a fresh instance or in one that was kept. Where
-    /// the caller goes away and this future is dropped, the invocation as far as it came goes to `abandoned`.
+    /// Runs the HTTP handler of a component in the turns of its tenant, in a fresh instance or in one that was kept. The
+    /// invocation begins with this call; where the caller goes away and the future is dropped, polled or not, the
+    /// invocation as far as it came goes to `abandoned`.
     pub fn handle_http<T: Send + 'static, I: Send + 'static>(
         &self,
         component: Arc<Loaded>,

@@ -46,7 +46,7 @@ impl context::Host for ContextView<'_> {
             },
             principal: principal.as_ref().map(|principal| context::Principal {
                 kind: principal.id().kind().to_owned(),
-                id: principal.id().own_id(),
+                id: principal.id().within_kind(),
                 scopes: principal.scopes().to_vec(),
                 claims: "{}".to_owned(),
             }),

@@ -31,9 +31,9 @@ impl HasData for Database {
 pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     database::add_to_linker::<T, Database>(linker, |data| {
         let state = data.capabilities();
-        let made = || DatabaseState::new(&state.services.databases, &state.invocation);
+        let make = || DatabaseState::new(&state.services.databases, &state.invocation);
         DatabaseView {
-            state: state.database.get_or_insert_with(made),
+            state: state.database.get_or_insert_with(make),
             invocation: &mut state.invocation,
             table: &mut state.table,
         }

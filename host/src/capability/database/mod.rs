@@ -31,7 +31,8 @@ pub struct DatabaseState {
 }
 
 impl DatabaseState {
-    /// The state of a new invocation.
+    /// The state of an invocation that has not used it yet. It is made when the guest first does, so that nothing in it may
+    /// depend on when that is.
     pub fn new(databases: &Arc<Databases>, invocation: &Invocation) -> Self {
         Self {
             databases: databases.clone(),

@@ -36,9 +36,9 @@ impl HasData for HttpClient {
 pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     http_client::add_to_linker::<T, HttpClient>(linker, |data| {
         let state = data.capabilities();
-        let made = || ClientState::new(&state.services.http, &state.invocation);
+        let make = || ClientState::new(&state.services.http, &state.invocation);
         HttpClientView {
-            client: state.http_client.get_or_insert_with(made),
+            client: state.http_client.get_or_insert_with(make),
             invocation: &mut state.invocation,
             table: &mut state.table,
             vault: &state.services.vault,

@@ -192,7 +192,8 @@ impl HttpClients {
 }
 
 impl ClientState {
-    /// The state of a new invocation.
+    /// The state of an invocation that has not used it yet. It is made when the guest first does, so that nothing in it may
+    /// depend on when that is.
     pub fn new(clients: &Arc<HttpClients>, invocation: &Invocation) -> Self {
         Self {
             clients: clients.clone(),

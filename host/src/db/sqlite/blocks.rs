@@ -350,7 +350,7 @@ fn read(block: &SqliteRow, tenant: TenantId) -> Result<Vec<InvocationRecord>, Db
             plugin: plugin.clone(),
             version,
             trigger: record.trigger,
-            method: known_method(&record.method)?,
+            method: parsed_method(&record.method)?,
             route: record.route.into(),
             status: record.status,
             code: record.code.map(known_code).transpose()?,
@@ -363,7 +363,7 @@ fn read(block: &SqliteRow, tenant: TenantId) -> Result<Vec<InvocationRecord>, Db
     members.into_iter().map(record).collect()
 }
 
-fn known_method(method: &str) -> Result<Method, DbError> {
+fn parsed_method(method: &str) -> Result<Method, DbError> {
     method
         .parse()
         .map_err(|_| DbError::corrupt("invocation_blocks.content", method))
@@ -399,5 +399,19 @@ mod tests {
             .map(|entry| entry.record.id)
             .collect();
         assert!(ids[..2 * RECORDS + 1].is_sorted());
+    }
+
+    #[test]
+    fn what_is_stored_reads_back_whoever_wrote_it() {
+        let stored = r#"[{"record": {"id": "0190a5c0-0000-7000-8000-000000000001", "trigger": "http", "method": "GET", "route": "/orders",
+            "status": 200, "principal": "api-key:0190a5c0-0000-7000-8000-000000000002", "started_at": 1}, "consumed": {"cpu_us": 7}},
+            {"record": {"id": "0190a5c0-0000-7000-8000-000000000003", "trigger": "http", "method": "PUT", "route": "/",
+            "status": 502, "code": "plugin_trapped", "blame": "guest", "principal": null, "started_at": 2}, "consumed": {}}]"#;
+        let members: Vec<Member<'static, Usage>> = serde_json::from_str(stored).unwrap();
+        let of_key = members[0].record.principal.unwrap().to_string();
+        assert_eq!(of_key, "api-key:0190a5c0-0000-7000-8000-000000000002");
+        assert_eq!(members[1].record.principal, None);
+        assert_eq!(parsed_method(&members[1].record.method).unwrap(), Method::PUT);
+        assert!(parsed_method("no method").is_err());
     }
 }
