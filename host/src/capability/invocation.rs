@@ -16,7 +16,7 @@ use crate::domain::log_line::LogLine;
 use crate::domain::principal::Principal;
 use crate::domain::units::{ByteSize, as_u64};
 
-/// One run of one instance.
+/// One run of one instance. It is boxed where it is handed on, since it is large and changes hands a dozen times.
 pub struct Invocation {
     /// Its id.
     pub id: InvocationId,
