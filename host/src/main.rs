@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mortise::runtime::compile_worker;
+use mortise::components::compile::worker as compile_worker;
 
 /// What a request allocates is freed on whichever thread its connection is at that moment. The system's allocator takes locks
 /// for that, and grows its arenas by system calls that all threads wait for.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use mortise::bundle::Bundle;
+use mortise::components::bundle::Bundle;
 use serde_json::json;
 use test_artifacts::{FAULTS, HELLO};
 

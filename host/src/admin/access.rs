@@ -17,7 +17,7 @@ use crate::domain::id::{TenantName, TokenId};
 use crate::domain::role::Role;
 use crate::domain::tenant::Tenant;
 use crate::domain::token::{Reach, Token};
-use crate::problem::{Code, Problem};
+use crate::http::problem::{Code, Problem};
 use crate::server::bearer;
 
 /// Who makes a change, as it is recorded.

@@ -13,12 +13,12 @@ use super::access::{Developer, TenantAccess, Viewer};
 use super::input::{At, Input, Params};
 use super::page::{Items, Paging};
 use super::state::AdminState;
-use crate::db::Page;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::plugin::Activation;
+use crate::http::problem::Problem;
 use crate::lifecycle::Activated;
-use crate::problem::Problem;
+use crate::storage::Page;
 
 /// One change of the active version.
 #[derive(Serialize, ToSchema)]

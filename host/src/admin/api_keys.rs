@@ -19,7 +19,7 @@ use crate::domain::api_key::ApiKey;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::ApiKeyId;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// Scopes of one key.
 const MAX_SCOPES: usize = 50;

@@ -16,7 +16,7 @@ use super::state::AdminState;
 use crate::domain::audit::AuditEntry;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AuditId, TenantId};
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// One change.
 #[derive(Serialize, ToSchema)]

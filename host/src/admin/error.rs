@@ -1,9 +1,9 @@
 //! Errors of what lies below, as callers of the admin API see them.
 
-use crate::db::DbError;
+use crate::http::problem::{Code, Problem};
 use crate::lifecycle::LifecycleError;
-use crate::problem::{Code, Problem};
-use crate::vault::VaultError;
+use crate::storage::DbError;
+use crate::storage::vault::VaultError;
 
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {

@@ -14,7 +14,7 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, InvocationId, PlanName, PluginName, TokenId};
-use crate::problem::{Code, Problem};
+use crate::http::problem::{Code, Problem};
 
 /// The largest JSON body.
 pub const MAX_JSON_BYTES: usize = 256 * 1024;

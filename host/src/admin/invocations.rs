@@ -14,11 +14,11 @@ use super::error::invalid;
 use super::input::{At, Params};
 use super::page::{Items, Paging};
 use super::state::AdminState;
-use crate::db::{InvocationFilter, Kept, UsageSum};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, VersionDigest};
 use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
-use crate::problem::Problem;
+use crate::http::problem::Problem;
+use crate::storage::{InvocationFilter, Kept, UsageSum};
 
 const HOUR_MS: i64 = 3_600_000;
 

@@ -22,12 +22,12 @@ use super::error::invalid;
 use super::input::Params;
 use super::page::{Items, Paging, cursor};
 use super::state::AdminState;
-use crate::db::{LogFilter, LogPosition, Page, StoredLogLine};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, TokenId};
 use crate::domain::log_line::Level;
+use crate::http::problem::{Code, Problem};
 use crate::ledger::{Followed, Follower};
-use crate::problem::{Code, Problem};
+use crate::storage::{LogFilter, LogPosition, Page, StoredLogLine};
 
 /// How often it is looked whether the token of a follower still works.
 const TOKEN_CHECK: Duration = Duration::from_secs(10);

@@ -34,6 +34,7 @@ mod input;
 mod invocations;
 mod logs;
 mod node;
+pub mod observer;
 mod openapi;
 mod page;
 mod plans;
@@ -60,7 +61,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::problem::{self, Code, Problem};
+use crate::http::problem::{self, Code, Problem};
 
 /// The whole admin API.
 pub fn router(state: AdminState) -> Router {

@@ -15,8 +15,8 @@ use super::access::HostAccess;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantName;
+use crate::http::problem::{Code, Problem};
 use crate::metrics::{self, Gauges};
-use crate::problem::{Code, Problem};
 
 /// This host.
 #[derive(Serialize, ToSchema)]

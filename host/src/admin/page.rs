@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::invalid;
-use crate::db::Page;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
+use crate::storage::Page;
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;

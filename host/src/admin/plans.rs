@@ -12,11 +12,11 @@ use super::access::HostAccess;
 use super::input::{At, Input};
 use super::page::Items;
 use super::state::AdminState;
-use crate::db::Page;
 use crate::domain::id::PlanName;
 use crate::domain::limits::LimitOverrides;
 use crate::domain::tenant::Plan;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
+use crate::storage::Page;
 
 /// Tenants that are read at once when those on a plan are looked for.
 const TENANTS_AT_ONCE: u32 = 500;

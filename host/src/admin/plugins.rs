@@ -17,9 +17,9 @@ use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::Plugin;
+use crate::http::problem::Problem;
 use crate::lifecycle::AilingRoute;
-use crate::problem::Problem;
-use crate::routing::Ailment;
+use crate::tenants::Ailment;
 
 /// A plugin.
 #[derive(Serialize, ToSchema)]

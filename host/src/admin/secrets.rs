@@ -17,7 +17,7 @@ use super::input::{At, Input, SecretName};
 use super::page::Items;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
-use crate::problem::{Code, Problem};
+use crate::http::problem::{Code, Problem};
 
 /// Bytes of one secret.
 const MAX_SECRET_BYTES: usize = 64 * 1024;

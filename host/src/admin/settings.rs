@@ -14,11 +14,11 @@ use super::access::{Developer, Owner, TenantAccess, Viewer};
 use super::error::invalid;
 use super::input::{At, Input};
 use super::state::AdminState;
-use crate::db::Page;
 use crate::domain::grant::{Grants, MissingGrant};
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::Version;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
+use crate::storage::Page;
 
 /// Origins, or names of secrets, in one set of grants.
 const MAX_GRANTED: usize = 100;

@@ -6,15 +6,15 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Actor;
-use crate::db::Repository;
+use super::observer::Observer;
 use crate::domain::audit::AuditEntry;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::TenantId;
+use crate::http::problem::Problem;
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
-use crate::metrics::Observer;
-use crate::problem::Problem;
-use crate::vault::Vault;
+use crate::storage::Repository;
+use crate::storage::vault::Vault;
 
 /// Logs that may be followed at once. A follower holds a connection for as long as it likes.
 const FOLLOWERS: usize = 100;

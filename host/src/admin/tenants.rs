@@ -15,12 +15,12 @@ use super::error::invalid;
 use super::input::{Input, Params};
 use super::page::{Items, Paging};
 use super::state::AdminState;
-use crate::db::{DbError, TenantChange};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PlanName, TenantId, TenantName};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::tenant::Tenant;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
+use crate::storage::{DbError, TenantChange};
 
 /// A tenant.
 #[derive(Serialize, ToSchema)]

@@ -19,7 +19,7 @@ use crate::domain::credential::Credential;
 use crate::domain::id::{TenantId, TenantName, TokenId};
 use crate::domain::role::Role;
 use crate::domain::token::{Reach, TenantRole, Token};
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// A token without its secret.
 #[derive(Serialize, ToSchema)]

@@ -17,13 +17,13 @@ use super::access::{Developer, TenantAccess, Viewer};
 use super::input::{At, Params};
 use super::page::{Items, Paging};
 use super::state::AdminState;
-use crate::db::VersionPosition;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::plugin::Version;
 use crate::domain::units::Span;
-use crate::problem::{Code, Problem};
+use crate::http::problem::{Code, Problem};
 use crate::server::body;
+use crate::storage::VersionPosition;
 
 /// Until a component has come.
 const UPLOAD_TIMEOUT: Span = Span::s(120);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
-use crate::vault::Sealed;
+use crate::storage::vault::Sealed;
 
 /// The active version of a plugin, with what the tenant allows and has set for it. Built when something changes,
 /// never on the way of a request.

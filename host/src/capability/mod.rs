@@ -30,7 +30,7 @@ use wasmtime::component::{Linker, ResourceTable};
 pub use active_version::ActiveVersion;
 pub use invocation::{HandlesSpent, HostCallRefused, Invocation};
 
-use crate::vault::Vault;
+use crate::storage::vault::Vault;
 
 /// What the capabilities share over the life of the host.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{CliError, Output};
-use crate::bundle::Bundle;
+use crate::components::bundle::Bundle;
 
 const TARGET: &str = "wasm32-wasip2";
 

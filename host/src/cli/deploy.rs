@@ -10,7 +10,7 @@ use super::client::Client;
 use super::error::describe_missing;
 use super::grants;
 use super::{CliError, Output};
-use crate::bundle::Bundle;
+use crate::components::bundle::Bundle;
 use crate::domain::grant::Grants;
 use crate::domain::id::VersionDigest;
 use crate::domain::manifest::{Auth, Manifest};

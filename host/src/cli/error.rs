@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::bundle::BundleError;
+use crate::components::bundle::BundleError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn every_hint_is_for_a_code_that_exists() {
-        let with_hint = crate::problem::Code::ALL
+        let with_hint = crate::http::problem::Code::ALL
             .iter()
             .filter(|code| hint_for(code.as_str()).is_some())
             .count();

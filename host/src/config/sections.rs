@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::components::compile::CompileLimits;
 use crate::domain::circuit::CircuitSettings;
 use crate::domain::units::{ByteSize, Span};
-use crate::runtime::CompileLimits;
 
 /// What one compilation may take.
 pub type CompileSection = CompileLimits;

@@ -7,9 +7,9 @@ use crate::domain::credential::Credential;
 use crate::domain::id::{ApiKeyId, TokenId};
 use crate::domain::manifest::{Auth, CredentialKind};
 use crate::domain::principal::Principal;
-use crate::problem::{Code, Problem};
-use crate::routing::{MethodRoute, TenantRoutes};
+use crate::http::problem::{Code, Problem};
 use crate::server::bearer;
+use crate::tenants::{MethodRoute, TenantRoutes};
 
 /// The header that carries an API key, besides `Authorization: Bearer`.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");

@@ -18,18 +18,18 @@ use crate::capability::bindings::http_types;
 use crate::capability::content::content_of;
 use crate::capability::http_client::DEPTH_HEADER;
 use crate::capability::log::append;
-use crate::db::Entry;
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Usage};
 use crate::domain::log_line::Level;
 use crate::domain::principal::Principal;
 use crate::domain::units::{as_u64, microseconds};
+use crate::http::problem::{Code, Problem};
+use crate::invoke::deadline::within;
 use crate::metrics::Ended;
-use crate::problem::{Code, Problem};
-use crate::routing::{MethodRoute, Pass, Standing};
-use crate::runtime::{Failure, Finished, Held, Start};
+use crate::sandbox::{Failure, Finished, Held, Start};
 use crate::server::body;
-use crate::time_limit::within;
+use crate::storage::Entry;
+use crate::tenants::{MethodRoute, Pass, Standing};
 
 /// When it may be worth to try again, where the host has no instance left.
 const NO_INSTANCE_RETRY: Duration = Duration::from_secs(1);

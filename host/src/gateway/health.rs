@@ -6,8 +6,8 @@ use crate::capability::Invocation;
 use crate::capability::log::append;
 use crate::domain::clock::Clock;
 use crate::domain::log_line::Level;
-use crate::problem::{Code, Problem};
-use crate::routing::{Change, MethodRoute, Pass, Unhealthy};
+use crate::http::problem::{Code, Problem};
+use crate::tenants::{Change, MethodRoute, Pass, Unhealthy};
 
 /// What a caller gets of a route that is left alone.
 pub fn problem(unhealthy: Unhealthy) -> Problem {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use axum::http::header::{ALLOW, HeaderValue};
 
 use super::path::{self, PluginPath};
-use crate::problem::{Code, Problem};
-use crate::routing::{MethodRoute, PluginRoutes, RouteMatch, Routing, TenantRoutes};
-use crate::runtime::LoadError;
+use crate::components::LoadError;
+use crate::http::problem::{Code, Problem};
+use crate::tenants::{MethodRoute, PluginRoutes, RouteMatch, Routing, TenantRoutes};
 
 /// When it may be worth to try again, where the plugin was replaced meanwhile.
 const REPLACED_RETRY: Duration = Duration::from_secs(1);

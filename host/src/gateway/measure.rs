@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 
 use super::Gateway;
 use crate::domain::id::InvocationId;
-use crate::problem::{self, Problem};
+use crate::http::problem::{self, Problem};
 
 /// A request under way. Dropped without an answer, its caller went away.
 struct Measured {

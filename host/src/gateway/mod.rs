@@ -25,12 +25,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::clock::SharedClock;
 use crate::domain::units::Span;
-use crate::fair_semaphore::FairSemaphore;
+use crate::http::problem::{Code, Problem};
 use crate::ledger::Ledger;
 use crate::metrics::Requests;
-use crate::problem::{Code, Problem};
-use crate::routing::Routing;
-use crate::runtime::Runtime;
+use crate::sandbox::Runtime;
+use crate::tenants::Routing;
+use crate::tenants::fair_semaphore::FairSemaphore;
 
 /// What the gateway works with.
 pub struct Gateway {

@@ -2,7 +2,7 @@
 
 use axum::extract::Path;
 
-use crate::problem::{Code, Problem};
+use crate::http::problem::{Code, Problem};
 
 /// `GET /-/problems/{code}`: what the code means, as plain text.
 pub async fn show(Path(code): Path<String>) -> Result<String, Problem> {

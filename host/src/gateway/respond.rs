@@ -5,8 +5,8 @@ use axum::http::{Response, StatusCode};
 
 use crate::capability::bindings::http_types::{self, Body as PluginBody};
 use crate::domain::units::ByteSize;
-use crate::problem::REQUEST_ID;
-use crate::routing::MethodRoute;
+use crate::http::problem::REQUEST_ID;
+use crate::tenants::MethodRoute;
 
 use super::validate;
 
@@ -93,7 +93,7 @@ fn headers(given: Vec<(String, String)>) -> Result<HeaderMap, String> {
 mod tests {
     use super::*;
     use crate::domain::manifest::{Auth, Public};
-    use crate::routing::{Breaker, RouteHealth};
+    use crate::tenants::{Breaker, RouteHealth};
 
     fn route() -> MethodRoute {
         MethodRoute {

@@ -1,7 +1,7 @@
 //! Bodies against the JSON Schemas of a route.
 
-use crate::bundle::schema::Schema;
-use crate::problem::{Code, FieldError, Problem};
+use crate::components::bundle::schema::Schema;
+use crate::http::problem::{Code, FieldError, Problem};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 

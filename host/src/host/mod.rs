@@ -15,23 +15,23 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::observer::{Connections, Observer};
 use crate::admin::{self, AdminState};
 use crate::capability::Services;
 use crate::capability::cache::Caches;
 use crate::capability::database::Databases;
 use crate::capability::http_client::{HttpClientConfig, HttpClients};
 use crate::config::Config;
-use crate::db::Repository;
-use crate::db::sqlite::SqliteRepository;
 use crate::domain::clock::SharedClock;
 use crate::gateway::{self, Gateway};
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
-use crate::metrics::{Connections, Observer};
-use crate::routing::{Breaker, Builder, Routing};
-use crate::runtime::{Runtime, RuntimeSettings};
+use crate::sandbox::{Runtime, RuntimeSettings};
 use crate::server::descriptors;
-use crate::vault::{HostKey, Vault};
+use crate::storage::Repository;
+use crate::storage::sqlite::SqliteRepository;
+use crate::storage::vault::{HostKey, Vault};
+use crate::tenants::{Breaker, Builder, Routing};
 
 /// A host that is open: everything but the listeners.
 pub struct Host {
@@ -55,10 +55,10 @@ pub enum OpenError {
     Folder(#[from] DataFolderError),
     /// The host's key cannot be used.
     #[error(transparent)]
-    Key(#[from] crate::vault::HostKeyError),
+    Key(#[from] crate::storage::vault::HostKeyError),
     /// The control plane's database cannot be used.
     #[error("the database of the control plane cannot be used: {0}")]
-    Db(#[from] crate::db::DbError),
+    Db(#[from] crate::storage::DbError),
     /// The tenants' databases cannot be used.
     #[error("the databases of the tenants cannot be used: {0}")]
     Databases(std::io::Error),
@@ -72,7 +72,7 @@ pub enum OpenError {
     },
     /// The runtime does not start.
     #[error(transparent)]
-    Runtime(#[from] crate::runtime::StartError),
+    Runtime(#[from] crate::sandbox::StartError),
     /// What is stored cannot be served.
     #[error("the stored tenants cannot be served: {0}")]
     Lifecycle(#[from] crate::lifecycle::LifecycleError),

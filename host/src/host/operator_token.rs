@@ -5,11 +5,11 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::db::{DbError, Page, Repository};
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::TokenId;
 use crate::domain::token::{Reach, Token};
+use crate::storage::{DbError, Page, Repository};
 
 const FILE_NAME: &str = "operator.token";
 

@@ -7,8 +7,8 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Entry;
-use crate::db::{LogFilter, StoredLogLine};
 use crate::domain::id::TenantId;
+use crate::storage::{LogFilter, StoredLogLine};
 
 /// Entries that a slow follower may lag behind before it misses some.
 const FOLLOWED_ENTRIES: usize = 1_024;

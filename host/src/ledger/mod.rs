@@ -13,7 +13,7 @@ mod writer;
 
 pub use follow::{Followed, Follower};
 
-pub use crate::db::Entry;
+pub use crate::storage::Entry;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,12 +22,12 @@ use std::time::Duration;
 use moka::sync::Cache;
 use tokio::sync::oneshot;
 
-use crate::db::{DbError, Kept, LogFilter, Repository};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::TenantId;
 use crate::domain::limits::Limits;
 use crate::domain::log_line::LogLine;
 use crate::domain::units::as_u64;
+use crate::storage::{DbError, Kept, LogFilter, Repository};
 
 use bucket::Bucket;
 use follow::Followers;
@@ -173,12 +173,12 @@ impl Drop for Ledger {
 mod tests {
     use super::queue::{MOST_ENTRIES, MOST_LOG_BYTES};
     use super::*;
-    use crate::db::conformance::{entry, tenant};
-    use crate::db::sqlite::SqliteRepository;
-    use crate::db::{InvocationFilter, Page};
     use crate::domain::clock::ManualClock;
     use crate::domain::log_line::Level;
     use crate::domain::units::ByteSize;
+    use crate::storage::conformance::{entry, tenant};
+    use crate::storage::sqlite::SqliteRepository;
+    use crate::storage::{InvocationFilter, Page};
 
     async fn ledger() -> (tempfile::TempDir, Arc<dyn Repository>, Arc<Ledger>) {
         let folder = tempfile::tempdir().unwrap();

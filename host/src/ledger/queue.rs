@@ -14,11 +14,11 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Entry, LedgerHeld};
-use crate::db::{HourlyUsage, Kept};
 use crate::domain::id::TenantId;
 use crate::domain::log_line::LogLine;
 use crate::domain::units::as_u64;
-use crate::striped::Striped;
+use crate::metrics::per_thread::Striped;
+use crate::storage::{HourlyUsage, Kept};
 
 /// Entries of all tenants together.
 pub(super) const MOST_ENTRIES: usize = 8_192;
@@ -330,8 +330,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::db::conformance::entry;
     use crate::domain::log_line::Level;
+    use crate::storage::conformance::entry;
 
     fn with_line(tenant: TenantId, bytes: usize) -> Entry {
         let mut entry = entry(tenant, "orders", 1, &[Level::Info]);

@@ -10,9 +10,9 @@ use tokio::time::sleep;
 use super::follow::Followers;
 use super::queue::{BATCH_ENTRIES, GaveWay, Queue, log_bytes};
 use super::{Counts, Entry};
-use crate::db::{HourlyUsage, Kept, Repository};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::TenantId;
+use crate::storage::{HourlyUsage, Kept, Repository};
 
 /// How often a batch is tried before it is given up, and how long in between.
 const ATTEMPTS: u32 = 5;

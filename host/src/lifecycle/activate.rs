@@ -1,11 +1,11 @@
 //! Activation: a version becomes the one that serves. And the way back.
 
 use super::{Activated, Lifecycle, LifecycleError};
-use crate::bundle::Bundle;
-use crate::db::DbError;
+use crate::components::bundle::Bundle;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::plugin::Version;
 use crate::domain::tenant::Tenant;
+use crate::storage::DbError;
 
 impl Lifecycle {
     /// Makes a version the active one: checks the grants, applies the plugin's migrations in one transaction, and

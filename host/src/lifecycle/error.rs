@@ -1,11 +1,12 @@
 //! Why a version was not uploaded or activated.
 
-use crate::bundle::{BundleError, Fault};
 use crate::capability::database::MigrationError;
-use crate::db::DbError;
+use crate::components::LoadError;
+use crate::components::bundle::{BundleError, Fault};
+use crate::components::compile::CompileError;
 use crate::domain::grant::MissingGrant;
 use crate::domain::units::ByteSize;
-use crate::runtime::{CompileError, LoadError};
+use crate::storage::DbError;
 
 /// Why a version was not uploaded or activated.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Lifecycle;
 use crate::domain::id::{PluginName, TenantId};
-use crate::routing::{Ailment, PluginRoutes};
+use crate::tenants::{Ailment, PluginRoutes};
 
 /// A route that is left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,12 +18,12 @@ pub use health::AilingRoute;
 use std::sync::Arc;
 
 use crate::capability::Services;
-use crate::db::Repository;
 use crate::domain::clock::SharedClock;
 use crate::domain::id::{TenantId, VersionDigest};
 use crate::domain::plugin::{Activation, Version};
-use crate::routing::{Builder, Routing};
-use crate::runtime::Runtime;
+use crate::sandbox::Runtime;
+use crate::storage::Repository;
+use crate::tenants::{Builder, Routing};
 use locks::Locks;
 
 /// Uploads, activates and goes back.

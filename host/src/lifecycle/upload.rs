@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Lifecycle, LifecycleError, Uploaded};
-use crate::bundle::Bundle;
+use crate::components::bundle::Bundle;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::striped::Striped;
+use crate::metrics::per_thread::Striped;
 
 /// How many of something there are now.
 #[derive(Clone, Debug, Default)]

@@ -8,8 +8,8 @@ use http::StatusCode;
 
 use super::gauge::Gauge;
 use super::histogram::{Distribution, Histogram};
-use crate::problem::Code;
-use crate::striped::Striped;
+use crate::http::problem::Code;
+use crate::metrics::per_thread::Striped;
 
 /// Counts of the requests of the public listener.
 #[derive(Debug, Default)]

@@ -132,8 +132,8 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+    use crate::http::problem::Code;
     use crate::metrics::Ended;
-    use crate::problem::Code;
 
     #[test]
     fn every_kind_of_figure_is_written_as_prometheus_reads_it() {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 
 use crate::domain::units::{ByteSize, Span};
-use crate::problem::{Code, Problem};
-use crate::time_limit::within;
+use crate::http::problem::{Code, Problem};
+use crate::invoke::deadline::within;
 
 /// Reads a body. One that announces too much is refused before any of it is read.
 pub async fn read(headers: &HeaderMap, body: Body, limit: ByteSize, timeout: Span) -> Result<Bytes, Problem> {

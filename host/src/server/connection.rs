@@ -20,7 +20,8 @@ use super::connections::Place;
 use super::head;
 use super::receiving::{Meter, Receiving, ReceivingBody};
 use super::sending::Sending;
-use crate::{afterwards, problem};
+use crate::http::problem;
+use crate::sandbox::deferred_drop;
 
 /// What is read of a head. `head.rs` refuses one of half as much with a problem; beyond this, the answer has no body.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -92,7 +93,7 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
             connection.as_mut().graceful_shutdown();
         }
         meter.turn();
-        afterwards::polling(|| connection.as_mut().poll(context))
+        deferred_drop::polling(|| connection.as_mut().poll(context))
     });
     if let Err(error) = ended.await {
         tracing::debug!(%error, "a connection ended early");

@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::http::header::{CONNECTION, HOST};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 
-use crate::problem::{Code, Problem};
+use crate::http::problem::{Code, Problem};
 
 /// Longer addresses are refused.
 const MAX_URI_BYTES: usize = 8 * 1024;

@@ -1,6 +1,6 @@
 //! A tenant of a test's host, and what its people do in the admin API.
 
-use mortise::bundle::Bundle;
+use mortise::components::bundle::Bundle;
 use serde_json::{Value, json};
 
 use super::{App, Reply};

@@ -1,7 +1,7 @@
 //! The example plugin `orders`, deployed for a tenant as its owner would, and called as its customers would.
 
 use hmac::{Hmac, Mac as _};
-use mortise::bundle::Bundle;
+use mortise::components::bundle::Bundle;
 use mortise::domain::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use sha2::Sha256;

@@ -12,14 +12,14 @@ const KNOWN_BY: [(&str, &[&str]); 5] = [
             "console/",
             "server/",
             "host/",
-            "problem.rs",
+            "http/",
             "cli/serve.rs",
         ],
     ),
-    ("sqlx", &["db/"]),
+    ("sqlx", &["storage/"]),
     ("rusqlite", &["capability/database/"]),
-    ("wasmtime", &["runtime/", "capability/"]),
-    ("wasmtime_wasi", &["runtime/", "capability/"]),
+    ("wasmtime", &["components/", "sandbox/", "capability/"]),
+    ("wasmtime_wasi", &["components/", "sandbox/", "capability/"]),
 ];
 
 /// Folders of plain types, which know no part of the host but themselves.
@@ -96,7 +96,7 @@ mod tests {
     fn the_domain_knows_itself_only() {
         let files = [file(
             "host/src/domain/id.rs",
-            "use crate::domain::clock::Clock;\nuse crate::db::Page;\n",
+            "use crate::domain::clock::Clock;\nuse crate::storage::Page;\n",
         )];
         assert_eq!(
             in_direction(&files),

@@ -5,11 +5,11 @@ use axum::http::Request;
 use futures_util::StreamExt as _;
 
 use super::TestApp;
-use crate::db::conformance::{entry, tenant};
 use crate::domain::id::TenantId;
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::token::{Reach, TenantRole};
+use crate::storage::conformance::{entry, tenant};
 
 async fn log(app: &TestApp, tenant: TenantId, at: i64) {
     app.ledger

@@ -7,9 +7,9 @@ use axum::http::StatusCode;
 use serde_json::Value;
 
 use super::TestApp;
-use crate::db::conformance::tenant;
 use crate::domain::id::VersionDigest;
 use crate::domain::role::Role;
+use crate::storage::conformance::tenant;
 
 /// A route and the least role that it says it needs; none where any token will do.
 struct Route {

@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::AdminState;
+use crate::admin::observer::{Connections, Observer};
 use crate::capability::Services;
 use crate::capability::cache::Caches;
 use crate::capability::database::Databases;
 use crate::capability::http_client::{HttpClientConfig, HttpClients};
-use crate::db::Repository;
-use crate::db::sqlite::SqliteRepository;
+use crate::components::compile::CompileLimits;
 use crate::domain::clock::{ManualClock, SharedClock, Timestamp};
 use crate::domain::credential::Credential;
 use crate::domain::id::{TenantId, TokenId};
@@ -33,10 +33,12 @@ use crate::domain::token::{Reach, TenantRole, Token};
 use crate::domain::units::ByteSize;
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
-use crate::metrics::{Connections, Gauge, Observer};
-use crate::routing::{Breaker, Builder, Routing};
-use crate::runtime::{CompileLimits, Runtime, RuntimeSettings};
-use crate::vault::{HostKey, Vault};
+use crate::metrics::Gauge;
+use crate::sandbox::{Runtime, RuntimeSettings};
+use crate::storage::Repository;
+use crate::storage::sqlite::SqliteRepository;
+use crate::storage::vault::{HostKey, Vault};
+use crate::tenants::{Breaker, Builder, Routing};
 
 /// An admin API over an empty database.
 pub struct TestApp {

@@ -5,13 +5,13 @@ use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Answer, TestApp};
-use crate::db::Page;
-use crate::db::conformance::{entry, plugin, tenant, version_of};
 use crate::domain::clock::Timestamp;
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::token::{Reach, TenantRole};
-use crate::problem::Code;
+use crate::http::problem::Code;
+use crate::storage::Page;
+use crate::storage::conformance::{entry, plugin, tenant, version_of};
 
 #[tokio::test]
 async fn an_operator_makes_changes_and_deletes_tenants() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::bindings::http_client;
 use super::super::{HandlesSpent, HostCallRefused, HostFault};
-use crate::vault::VaultError;
+use crate::storage::vault::VaultError;
 
 /// Why a request brought no response. The texts go to the guest: they name what the guest or its tenant can change,
 /// and neither addresses of the host's network nor secrets.

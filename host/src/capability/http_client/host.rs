@@ -12,7 +12,7 @@ use super::request::{self, Outgoing};
 use super::response::Received;
 use super::send::Exchange;
 use super::{ClientState, Pending, secret};
-use crate::vault::Vault;
+use crate::storage::vault::Vault;
 
 /// What the HTTP client sees of its invocation.
 pub struct HttpClientView<'a> {

@@ -18,7 +18,7 @@ use super::error::SendError;
 use super::grant::{self, Target};
 use super::retry::RetryPolicy;
 use super::secret;
-use crate::vault::Vault;
+use crate::storage::vault::Vault;
 
 /// How often requests between plugins of this host may lead to further ones. Stops a plugin that calls itself.
 pub const DEEPEST_CALL: u32 = 4;

@@ -8,7 +8,7 @@ use super::super::secrets::{SecretError, value_for_use};
 use super::address::Reach;
 use super::error::SendError;
 use crate::domain::origin::Scheme;
-use crate::vault::Vault;
+use crate::storage::vault::Vault;
 
 /// `prefix` and the value of the secret, as the value of a header that does not print.
 pub fn header_value(

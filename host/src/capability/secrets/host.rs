@@ -8,7 +8,7 @@ use wasmtime::component::{HasData, Linker};
 use super::super::bindings::secrets;
 use super::super::{HasCapabilities, Invocation};
 use super::{SecretError, value_for_use};
-use crate::vault::Vault;
+use crate::storage::vault::Vault;
 
 /// What the secrets see of their invocation.
 pub struct SecretsView<'a> {

@@ -7,7 +7,7 @@ pub use host::{SecretsView, add_to_linker};
 use secrecy::SecretString;
 
 use super::ActiveVersion;
-use crate::vault::{Vault, VaultError};
+use crate::storage::vault::{Vault, VaultError};
 
 /// Why a secret is not to be had.
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,7 @@ use super::{ClientState, HttpClientConfig, HttpClientView, HttpClients, Pending}
 use crate::domain::clock::{ManualClock, Timestamp};
 use crate::domain::grant::Grants;
 use crate::domain::limits::Limits;
-use crate::vault::{HostKey, Vault};
+use crate::storage::vault::{HostKey, Vault};
 
 /// One invocation that may send requests to loopback.
 struct Guest {

@@ -1,0 +1,87 @@
+//! Asks everybody how much they hold.
+
+use std::sync::Arc;
+
+use crate::capability::Services;
+use crate::ledger::Ledger;
+use crate::metrics::process::Process;
+use crate::metrics::{Gauge, Gauges, Requests, text};
+use crate::sandbox::Runtime;
+
+/// The open connections of the listeners.
+#[derive(Clone, Debug, Default)]
+pub struct Connections {
+    /// Of the public one.
+    pub public: Gauge,
+    /// Of the admin one.
+    pub admin: Gauge,
+}
+
+/// Knows everybody who holds something.
+pub struct Observer {
+    /// Counts the requests of the public listener.
+    pub requests: Arc<Requests>,
+    /// Counts the connections.
+    pub connections: Connections,
+    /// Counts the routes that are left alone because they fail all the time.
+    pub unhealthy_routes: Gauge,
+    /// Runs plugins.
+    pub runtime: Arc<Runtime>,
+    /// Databases and outbound connections.
+    pub services: Services,
+    /// Writes records.
+    pub ledger: Arc<Ledger>,
+}
+
+impl Observer {
+    /// What is held now.
+    pub async fn gauges(&self) -> Gauges {
+        // Both read files or wait for locks, if only for moments.
+        let databases = self.services.databases.clone();
+        let blocking = tokio::task::spawn_blocking(move || (Process::now(), databases.held()));
+        let (process, databases) = match blocking.await {
+            Ok((process, databases)) => (process, Some(databases)),
+            Err(_) => Default::default(),
+        };
+        let runtime = self.runtime.held().await;
+        let outbound = self.services.http.held();
+        let ledger = self.ledger.held();
+        Gauges {
+            requests_under_way: Some(self.requests.under_way()),
+            requests_admitted: Some(self.requests.admitted.get()),
+            requests_waiting: Some(self.requests.waiting.get()),
+            routes_unhealthy: Some(self.unhealthy_routes.get()),
+            guests_running: Some(runtime.guests),
+            instances_in_use: Some(runtime.instances),
+            instances_kept: Some(runtime.instances_kept),
+            instances_total: Some(runtime.instances_total),
+            database_transactions: databases.map(|held| held.transactions),
+            database_cursors: databases.map(|held| held.cursors),
+            database_statements: databases.map(|held| held.statements),
+            databases_open: databases.map(|held| held.tenants),
+            database_connections: databases.map(|held| held.connections),
+            outbound_requests: Some(outbound.requests),
+            outbound_connections: Some(outbound.connections),
+            outbound_connections_idle: Some(outbound.idle_connections),
+            compile_workers: Some(runtime.compile_workers),
+            components_loaded: Some(runtime.components),
+            components_loaded_bytes: Some(runtime.component_bytes),
+            ledger_entries: Some(ledger.entries),
+            ledger_log_bytes: Some(ledger.log_bytes),
+            public_connections: Some(self.connections.public.get()),
+            admin_connections: Some(self.connections.admin.get()),
+            process_resident_bytes: process.resident_bytes,
+            process_file_descriptors: process.file_descriptors,
+            process_threads: process.threads,
+        }
+    }
+
+    /// Everything there is to know, as Prometheus reads it.
+    pub async fn text(&self) -> Result<String, std::fmt::Error> {
+        text::write(text::Figures {
+            gauges: self.gauges().await,
+            ledger: self.ledger.counts(),
+            requests: self.requests.clone(),
+        })
+    }
+}

@@ -1,0 +1,77 @@
+//! Why a plugin cannot be bundled, or a bundle not be used.
+
+use std::path::PathBuf;
+
+use crate::components::ScanError;
+use crate::domain::manifest::ManifestError;
+
+/// Why a plugin cannot be bundled, or a bundle not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The bytes are not a component, malformed, or too complex to be compiled.
+    #[error(transparent)]
+    Component(#[from] ScanError),
+    /// A component without the section.
+    #[error("the component holds no manifest (custom section `{section}`); bundle it with `mortise build`", section = super::SECTION)]
+    NoManifest,
+    /// A component that has the section already.
+    #[error(
+        "the component holds a manifest already (custom section `{section}`); bundle the component as its compiler wrote it",
+        section = super::SECTION
+    )]
+    AlreadyBundled,
+    /// The section as a whole is wrong: its size, its JSON, its format.
+    #[error("custom section `{section}`: {0}", section = super::SECTION)]
+    Section(String),
+    /// `plugin.toml` is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A migration, or their order, is wrong.
+    #[error("migrations: {0}")]
+    Migrations(String),
+    /// A schema is wrong.
+    #[error("{file}: {problem}")]
+    Schema {
+        /// Its path inside the plugin.
+        file: String,
+        /// Where in it, and what.
+        problem: String,
+    },
+    /// A file of the plugin's folder cannot be read.
+    #[error("cannot read {path}: {error}", path = path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The manifest names a path that is not inside the plugin's folder.
+    #[error("plugin.toml: `{0}` leads out of the plugin's folder; paths are relative and without `..`")]
+    Outside(String),
+}
+
+/// What of an upload is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The WebAssembly itself.
+    Component,
+    /// What rides in it: the manifest, a migration, a schema.
+    Manifest,
+}
+
+impl BundleError {
+    /// What of an upload is wrong: 422 `invalid-component` or 422 `invalid-manifest`.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Component(_) => Fault::Component,
+            Self::NoManifest
+            | Self::AlreadyBundled
+            | Self::Section(_)
+            | Self::Manifest(_)
+            | Self::Migrations(_)
+            | Self::Schema { .. }
+            | Self::Read { .. }
+            | Self::Outside(_) => Fault::Manifest,
+        }
+    }
+}

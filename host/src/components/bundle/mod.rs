@@ -1,0 +1,200 @@
+//! One `.wasm` file is the whole plugin: the manifest, the migrations and the schemas ride inside the component.
+//!
+//! They are the content of a custom section of the component (not of a module within it) that is called
+//! `mortise:plugin`. It is JSON in UTF-8, at most 4 MiB:
+//!
+//! ```json
+//! {
+//!   "format": 1,
+//!   "manifest": "[plugin]\nname = \"orders\"\nversion = \"1.2.0\"\n …",
+//!   "migrations": [{ "file": "0001_orders.sql", "sql": "CREATE TABLE orders …" }],
+//!   "schemas": { "schemas/new-order.json": { "type": "object" } }
+//! }
+//! ```
+//!
+//! - `manifest` is the text of `plugin.toml`, unchanged.
+//! - `migrations` are in the order of their numbers, which strictly increase. At most 500, and none where the manifest
+//!   names no migrations.
+//! - `schemas` has one member for each schema that a route of the manifest names, under the path as it is written
+//!   there, and no other. At most 500 of 256 KiB each. Their references stay within each document.
+//!
+//! Other keys are refused. Any tool can write the section; `mortise build` does it. The host reads it with
+//! [`Bundle::extract`], which checks everything again, since the bytes come from a customer.
+
+mod error;
+mod expansion;
+mod folder;
+pub mod schema;
+mod section;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::Value;
+
+pub use error::{BundleError, Fault};
+
+use crate::components::scan;
+use crate::domain::manifest::Manifest;
+use crate::domain::migration::Migration;
+use folder::Folder;
+use section::{Content, MigrationFile};
+
+/// The name of the custom section.
+pub const SECTION: &str = "mortise:plugin";
+
+/// Bytes of the section. It is held in memory while an upload is checked.
+pub const MAX_SECTION_BYTES: usize = 4 << 20;
+
+/// Migrations of one plugin.
+pub const MAX_MIGRATIONS: usize = 500;
+
+/// Schemas of one plugin.
+pub const MAX_SCHEMAS: usize = 500;
+
+/// Bytes of one schema.
+pub const MAX_SCHEMA_BYTES: usize = 256 << 10;
+
+/// Patterns in all schemas of one plugin. Compiled, a short pattern can take a thousand times its length.
+pub const MAX_PATTERNS: usize = 64;
+
+/// What rides inside a component, read and checked.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// The text of `plugin.toml`.
+    pub manifest_text: String,
+    /// What it says.
+    pub manifest: Manifest,
+    /// The migrations, their numbers strictly increasing.
+    pub migrations: Vec<Migration>,
+    /// The schemas by the paths that the manifest's routes name; each compiles with [`schema::Schema::compile`].
+    pub schemas: BTreeMap<String, Value>,
+}
+
+impl Bundle {
+    /// Reads the folder of a plugin: `plugin.toml` and what it names.
+    pub fn from_folder(path: &Path) -> Result<Self, BundleError> {
+        let folder = Folder::open(path)?;
+        let text = folder.manifest()?;
+        let manifest = Manifest::parse(&text)?;
+        let content = Content::new(text, folder.migrations(&manifest)?, folder.schemas(&manifest)?);
+        Self::check(content)
+    }
+
+    /// Reads what rides inside a component. The bytes come from a customer.
+    pub fn extract(component: &[u8]) -> Result<Self, BundleError> {
+        let section = scan(component, SECTION)?.ok_or(BundleError::NoManifest)?;
+        Self::check(Content::parse(section)?)
+    }
+
+    /// The component with this bundle inside.
+    pub fn embed(&self, component: &[u8]) -> Result<Vec<u8>, BundleError> {
+        if scan(component, SECTION)?.is_some() {
+            return Err(BundleError::AlreadyBundled);
+        }
+        let files = self.migrations.iter().map(|migration| MigrationFile {
+            file: migration.file_name(),
+            sql: migration.sql.clone(),
+        });
+        let content = Content::new(self.manifest_text.clone(), files.collect(), self.schemas.clone());
+        Ok([component, &content.to_section()?].concat())
+    }
+
+    fn check(content: Content) -> Result<Self, BundleError> {
+        let manifest = Manifest::parse(&content.manifest)?;
+        let migrations = check_migrations(&manifest, &content.migrations)?;
+        check_schemas(&manifest, &content.schemas)?;
+        Ok(Self {
+            manifest_text: content.manifest,
+            manifest,
+            migrations,
+            schemas: content.schemas,
+        })
+    }
+}
+
+/// The schemas that the routes of a manifest name.
+fn schema_names(manifest: &Manifest) -> impl Iterator<Item = &str> {
+    manifest
+        .routes
+        .iter()
+        .flat_map(|route| [&route.request, &route.response])
+        .filter_map(|name| name.as_deref())
+}
+
+fn check_migrations(manifest: &Manifest, files: &[MigrationFile]) -> Result<Vec<Migration>, BundleError> {
+    let wrong = |problem: String| Err(BundleError::Migrations(problem));
+    if files.len() > MAX_MIGRATIONS {
+        return wrong(format!("{} are more than {MAX_MIGRATIONS}", files.len()));
+    }
+    let named = manifest
+        .database
+        .as_ref()
+        .is_some_and(|database| database.migrations.is_some());
+    if !named && !files.is_empty() {
+        return wrong("there are some, but plugin.toml has no `[database] migrations`".to_owned());
+    }
+    let mut migrations: Vec<Migration> = Vec::with_capacity(files.len());
+    for file in files {
+        let migration = Migration::parse(&file.file, &file.sql)
+            .map_err(|error| BundleError::Migrations(error.to_string()))?;
+        if let Some(last) = migrations.last().filter(|last| last.number >= migration.number) {
+            return wrong(format!(
+                "`{}` comes after `{}`; numbers strictly increase",
+                file.file,
+                last.file_name()
+            ));
+        }
+        migrations.push(migration);
+    }
+    Ok(migrations)
+}
+
+fn check_schemas(manifest: &Manifest, schemas: &BTreeMap<String, Value>) -> Result<(), BundleError> {
+    if schemas.len() > MAX_SCHEMAS {
+        return Err(BundleError::Section(format!(
+            "{} schemas are more than {MAX_SCHEMAS}",
+            schemas.len()
+        )));
+    }
+    let wrong = |file: &str, problem: String| {
+        Err(BundleError::Schema {
+            file: file.to_owned(),
+            problem,
+        })
+    };
+    let named: BTreeSet<&str> = schema_names(manifest).collect();
+    if let Some(absent) = named.iter().find(|name| !schemas.contains_key(**name)) {
+        return wrong(
+            absent,
+            "a route names this schema, but it is not in the component".to_owned(),
+        );
+    }
+    let mut patterns = 0_usize;
+    for (file, value) in schemas {
+        if !named.contains(file.as_str()) {
+            return wrong(file, "no route names this schema".to_owned());
+        }
+        let bytes = value.to_string().len();
+        if bytes > MAX_SCHEMA_BYTES {
+            return wrong(file, format!("{bytes} bytes are more than {MAX_SCHEMA_BYTES}"));
+        }
+        // Counted before anything is compiled.
+        patterns += schema::patterns(value);
+        if patterns > MAX_PATTERNS {
+            return wrong(
+                file,
+                format!("the schemas have more than {MAX_PATTERNS} patterns together"),
+            );
+        }
+    }
+    for (file, value) in schemas {
+        if let Err(problem) = schema::Schema::compile(value) {
+            return wrong(file, problem);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

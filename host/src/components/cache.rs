@@ -1,0 +1,173 @@
+//! Loaded components, bounded by the bytes of their code, one load for each digest at a time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moka::future::Cache;
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
+use wasmtime::{Engine, Store};
+
+use super::artifact::Artifacts;
+use super::compile::CompileError;
+use crate::capability::bindings::http_handler::GuestIndices;
+use crate::domain::id::VersionDigest;
+use crate::domain::units::ByteSize;
+use crate::sandbox::store::StoreData;
+
+/// A component that is ready to be instantiated.
+pub struct Loaded {
+    instance_pre: InstancePre<StoreData>,
+    http_handler: Option<GuestIndices>,
+    /// Bytes of machine code.
+    size: usize,
+}
+
+/// Why a component could not be loaded.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The host cannot run it: an import that nobody offers, more instances or memory than the pool has.
+    #[error("{0}")]
+    Unsupported(String),
+    /// It does not compile.
+    #[error(transparent)]
+    Compile(Arc<CompileError>),
+    /// Its file is missing or does not match its digest.
+    #[error("the component {0} is missing or damaged on disk")]
+    Missing(VersionDigest),
+    /// The disk failed.
+    #[error("the component files cannot be used: {0}")]
+    Io(Arc<std::io::Error>),
+}
+
+/// The cache.
+pub struct ComponentCache {
+    engine: Engine,
+    linker: Linker<StoreData>,
+    artifacts: Artifacts,
+    loaded: Cache<VersionDigest, Arc<Loaded>>,
+}
+
+impl ComponentCache {
+    /// Keeps at most `capacity` bytes of code.
+    pub fn new(engine: Engine, linker: Linker<StoreData>, artifacts: Artifacts, capacity: ByteSize) -> Self {
+        let loaded = Cache::builder()
+            .max_capacity(capacity.0)
+            .weigher(|_, loaded: &Arc<Loaded>| u32::try_from(loaded.size).unwrap_or(u32::MAX))
+            .build();
+        Self {
+            engine,
+            linker,
+            artifacts,
+            loaded,
+        }
+    }
+
+    /// Compiles, stores and loads a component.
+    pub async fn take_in(&self, bytes: Bytes, compiled_size: ByteSize) -> Result<VersionDigest, LoadError> {
+        let digest = self.artifacts.store(bytes, compiled_size).await?;
+        self.get(digest).await?;
+        Ok(digest)
+    }
+
+    /// The component as it was uploaded.
+    pub async fn source(&self, digest: VersionDigest) -> Result<Vec<u8>, LoadError> {
+        self.artifacts.source(digest).await
+    }
+
+    /// Bytes of the compiled code, where it is on disk.
+    pub async fn compiled_size(&self, digest: VersionDigest) -> std::io::Result<Option<u64>> {
+        self.artifacts.compiled_size(digest).await
+    }
+
+    /// The component, where it is in memory.
+    pub async fn loaded(&self, digest: VersionDigest) -> Option<Arc<Loaded>> {
+        self.loaded.get(&digest).await
+    }
+
+    /// The component, loaded from disk where it is not in memory.
+    pub async fn get(&self, digest: VersionDigest) -> Result<Arc<Loaded>, LoadError> {
+        let load = async {
+            let component = self.artifacts.load(&self.engine, digest).await?;
+            self.link(&component).map(Arc::new)
+        };
+        self.loaded
+            .try_get_with(digest, load)
+            .await
+            .map_err(|error: Arc<LoadError>| (*error).clone())
+    }
+
+    /// The components that are on disk.
+    pub async fn stored(&self) -> std::io::Result<Vec<VersionDigest>> {
+        self.artifacts.stored().await
+    }
+
+    /// Forgets a component, in memory and on disk.
+    pub async fn remove(&self, digest: VersionDigest) -> std::io::Result<()> {
+        self.loaded.invalidate(&digest).await;
+        self.artifacts.remove(digest).await
+    }
+
+    /// How many components are loaded, and bytes of their machine code.
+    pub async fn held(&self) -> (u64, u64) {
+        // The cache counts behind the requests' backs; this makes it catch up.
+        self.loaded.run_pending_tasks().await;
+        (self.loaded.entry_count(), self.loaded.weighted_size())
+    }
+
+    /// Instances that the pool has given out.
+    pub fn instances_in_use(&self) -> u64 {
+        let pool = self.engine.pooling_allocator_metrics();
+        pool.map_or(0, |pool| pool.component_instances())
+    }
+
+    /// Compile workers that run.
+    pub fn compile_workers(&self) -> u64 {
+        self.artifacts.compile_workers()
+    }
+
+    fn link(&self, component: &Component) -> Result<Loaded, LoadError> {
+        let instance_pre = self
+            .linker
+            .instantiate_pre(component)
+            .map_err(|error| LoadError::Unsupported(format!("{error:#}")))?;
+        let http_handler = GuestIndices::new(&instance_pre).ok();
+        let range = component.image_range();
+        let size = (range.end as usize).saturating_sub(range.start as usize);
+        Ok(Loaded {
+            instance_pre,
+            http_handler,
+            size,
+        })
+    }
+}
+
+impl Loaded {
+    /// Whether the component answers HTTP requests.
+    pub fn handles_http(&self) -> bool {
+        self.http_handler.is_some()
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.instance_pre.engine()
+    }
+
+    pub(crate) fn http_handler(&self) -> Option<&GuestIndices> {
+        self.http_handler.as_ref()
+    }
+
+    pub(crate) async fn instantiate(&self, store: &mut Store<StoreData>) -> wasmtime::Result<Instance> {
+        self.instance_pre.instantiate_async(store).await
+    }
+}
+
+impl From<CompileError> for LoadError {
+    fn from(error: CompileError) -> Self {
+        Self::Compile(Arc::new(error))
+    }
+}
+
+impl From<std::io::Error> for LoadError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
+}

@@ -1,0 +1,3 @@
+//! Where components and their compiled code are kept.
+
+pub mod folder;

@@ -1,0 +1,3 @@
+//! HTTP as both listeners speak it.
+
+pub mod problem;

@@ -1,0 +1,3 @@
+//! An invocation, whatever set it off.
+
+pub mod deadline;

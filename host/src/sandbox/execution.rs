@@ -1,0 +1,297 @@
+//! One invocation by HTTP: an instance, the call, and what came of it.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinError;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::component::ResourceTableError;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
+
+use super::instance::{Ended, Sandbox};
+use super::long_running::Stamina;
+use super::meter::{Meter, PollClock};
+use super::placement::{Course, GuestLanes};
+use super::store::CpuSpent;
+use super::warm::Kept;
+use crate::capability::bindings::http_types;
+use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
+use crate::components::Loaded;
+use crate::domain::units::{as_u64, microseconds};
+use crate::invoke::deadline::until;
+use crate::sandbox::deferred_drop;
+
+/// The response of a plugin, as it answered. Nothing in it is checked.
+pub type ResponseParts = http_types::Response;
+
+/// An invocation that has ended.
+pub struct Finished {
+    /// The response, or why there is none.
+    pub outcome: Result<ResponseParts, Failure>,
+    /// The invocation, with its usage and its log.
+    pub invocation: Box<Invocation>,
+}
+
+/// Why an invocation gave no response.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The component exports no HTTP handler.
+    #[error("the component exports no http-handler")]
+    NoHandler,
+    /// The guest trapped.
+    #[error("the plugin trapped: {0}")]
+    Trapped(String),
+    /// The guest trapped after it was refused memory.
+    #[error("the plugin ran out of memory")]
+    Memory,
+    /// The guest went past a limit that no error of the contract tells it of.
+    #[error("the plugin went past a limit: {0}")]
+    Limit(String),
+    /// The CPU budget was spent.
+    #[error("the plugin used up its {0:?} of CPU time")]
+    Cpu(Duration),
+    /// The wall clock ran out.
+    #[error("the plugin did not answer within {0:?}")]
+    Timeout(Duration),
+    /// All instances of the host are in use.
+    #[error("all instances of the host are in use")]
+    NoInstance,
+    /// The host failed.
+    #[error("{0:#}")]
+    Host(wasmtime::Error),
+}
+
+/// How an invocation is to run.
+pub struct Start<'a, T, I> {
+    /// The lanes of its tenant.
+    pub lanes: &'a Arc<GuestLanes>,
+    /// How long the guests of its route run.
+    pub stamina: &'a Arc<Stamina>,
+    /// What it holds meanwhile.
+    pub held: Held<T, I>,
+}
+
+/// Instances of a tenant that wait for the next request of their plugins.
+pub type KeptInstances = Kept<Ended>;
+
+/// What an invocation holds.
+pub struct Held<T, I> {
+    /// Until it ends.
+    pub turn: T,
+    /// Until its instance is gone, a moment later, or kept.
+    pub instance: I,
+    /// The tenant's instances that wait for the next request, where this plugin allows that.
+    pub kept: Option<Arc<KeptInstances>>,
+}
+
+/// A guest from its start to its end, with everything that is its own, so that it can move between threads. Dropped
+/// before its end, its invocation goes to `abandoned`.
+pub struct Guest<T, I, F: FnOnce(Box<Invocation>)> {
+    component: Arc<Loaded>,
+    sandbox: Option<Sandbox>,
+    kept: Option<Arc<KeptInstances>>,
+    course: Arc<Course>,
+    meter: Arc<Meter>,
+    request: http_types::Request,
+    /// When its time is over.
+    deadline: Instant,
+    /// The limits.
+    wall: Duration,
+    cpu: Duration,
+    abandoned: Option<F>,
+    _turn: T,
+    /// Given up after the sandbox.
+    instance: Option<I>,
+}
+
+impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + 'static> Guest<T, I, F> {
+    /// A guest that has not begun.
+    pub fn new(
+        component: Arc<Loaded>,
+        services: Arc<Services>,
+        course: Course,
+        mut invocation: Box<Invocation>,
+        request: http_types::Request,
+        held: Held<T, I>,
+        abandoned: F,
+    ) -> Self {
+        let (course, meter) = (Arc::new(course), Arc::new(Meter::new()));
+        let (wall, cpu) = (invocation.limits().wall.0, invocation.limits().cpu.0);
+        let deadline = invocation.deadline;
+        let mut waiting = None;
+        if let Some(kept) = &held.kept {
+            invocation.usage.instances_kept = as_u64(kept.waiting());
+            waiting = kept.take(&invocation.active);
+        }
+        let (of_meter, of_course) = (meter.clone(), course.clone());
+        let sandbox = match waiting {
+            Some(ended) => Sandbox::again(ended, services, invocation, of_meter, of_course),
+            None => Sandbox::fresh(&component, services, invocation, of_meter, of_course),
+        };
+        Self {
+            component,
+            sandbox: Some(sandbox),
+            kept: held.kept,
+            course,
+            meter,
+            request,
+            deadline,
+            wall,
+            cpu,
+            abandoned: Some(abandoned),
+            _turn: held.turn,
+            instance: Some(held.instance),
+        }
+    }
+
+    /// Runs it: here as long as it is in front, then on the threads of `background`. Whatever happens, also where the future is
+    /// dropped before it was polled, its store is dropped and its invocation comes back.
+    pub fn run(self, background: &Handle) -> impl Future<Output = Finished> {
+        let course = self.course.clone();
+        // Here and not in the future that is given back, which holds no more than a pointer to it.
+        let guest = Box::pin(self.until_it_ends());
+        in_front_then_in_background(guest, course, background)
+    }
+
+    async fn until_it_ends(mut self) -> Finished {
+        let (course, meter, deadline) = (self.course.clone(), self.meter.clone(), self.deadline);
+        let clock = || match course.is_in_background() {
+            true => PollClock::Thread,
+            false => PollClock::Wall,
+        };
+        let outcome = {
+            // Each pinned here: a future that another one is given by value takes its room twice, and these are large.
+            let call = pin!(self.call());
+            let measured = pin!(meter.measure(clock, call));
+            let in_turns = pin!(course.run(measured));
+            // The limit is around everything: epochs do not tick while the guest waits for the host.
+            until(deadline, in_turns).await
+        };
+        self.finish(outcome.ok())
+    }
+
+    async fn call(&mut self) -> Result<ResponseParts, Failure> {
+        let sandbox = self
+            .sandbox
+            .as_mut()
+            .expect("the sandbox is taken out only when this has ended");
+        let called = sandbox.handle_http(&self.component, &self.request).await;
+        match called {
+            Ok(response) => response.ok_or(Failure::NoHandler),
+            Err(error) => Err(classify(error, self.cpu)),
+        }
+    }
+
+    /// What became of it; `None` where its time was over first.
+    fn finish(mut self, outcome: Option<Result<ResponseParts, Failure>>) -> Finished {
+        let mut sandbox = self.sandbox.take().expect("the sandbox is taken out only here");
+        let outcome = match outcome {
+            None => Err(Failure::Timeout(self.wall)),
+            Some(Err(Failure::Trapped(_))) if sandbox.was_refused_memory() => Err(Failure::Memory),
+            Some(outcome) => outcome,
+        };
+        let peak_memory = sandbox.peak_memory();
+        let (mut invocation, used_up) = match &self.kept {
+            // Nothing else is ever used again: who trapped or ran out of time may have been anywhere in its code.
+            Some(kept) if outcome.is_ok() => match sandbox.end_well() {
+                (invocation, Ok(ended)) => {
+                    let oldest = kept.keep(invocation.active.clone(), ended, Instant::now());
+                    (invocation, oldest.map(Ended::into_sandbox))
+                }
+                (invocation, Err(sandbox)) => (invocation, Some(sandbox)),
+            },
+            _ => (sandbox.end(), Some(sandbox)),
+        };
+        self.settle(&mut invocation, peak_memory);
+        if let Some(used_up) = used_up {
+            // In this order: its place is free once it is gone.
+            deferred_drop::drop_later((used_up, self.instance.take()));
+        }
+        Finished { outcome, invocation }
+    }
+}
+
+impl<T, I, F: FnOnce(Box<Invocation>)> Guest<T, I, F> {
+    /// Writes down what an invocation used.
+    fn settle(&self, invocation: &mut Invocation, peak_memory: usize) {
+        let busy = self.meter.busy();
+        self.course.ended(busy);
+        invocation.usage.cpu_us = microseconds(busy);
+        invocation.usage.wall_us = microseconds(self.meter.elapsed());
+        invocation.usage.memory_bytes = as_u64(peak_memory);
+    }
+}
+
+impl<T, I, F: FnOnce(Box<Invocation>)> Drop for Guest<T, I, F> {
+    fn drop(&mut self) {
+        if let (Some(mut sandbox), Some(abandoned)) = (self.sandbox.take(), self.abandoned.take()) {
+            let mut invocation = sandbox.end();
+            self.settle(&mut invocation, sandbox.peak_memory());
+            drop(sandbox);
+            abandoned(invocation);
+        }
+    }
+}
+
+/// Runs a guest on this thread for as long as its course is in front, then on those of `background`.
+async fn in_front_then_in_background(
+    mut guest: Pin<Box<impl Future<Output = Finished> + Send + 'static>>,
+    course: Arc<Course>,
+    background: &Handle,
+) -> Finished {
+    let in_front = poll_fn(|context| {
+        if course.is_in_background() {
+            return Poll::Ready(None);
+        }
+        match guest.as_mut().poll(context) {
+            Poll::Ready(finished) => Poll::Ready(Some(finished)),
+            Poll::Pending if course.is_in_background() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    if let Some(finished) = in_front.await {
+        return finished;
+    }
+    // Whoever drops this future ends the task.
+    let task = AbortOnDropHandle::new(background.spawn(guest));
+    match task.await.map_err(JoinError::try_into_panic) {
+        Ok(finished) => finished,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The threads in the background end with the process, which waits for nobody any more.
+        Err(Err(_)) => std::future::pending().await,
+    }
+}
+
+/// Whose fault an error of wasmtime is. What is not known to be the host's or a limit's is the guest's: a trap, a
+/// value that does not lift, a handle too many.
+fn classify(error: wasmtime::Error, cpu: Duration) -> Failure {
+    if error.is::<CpuSpent>() || matches!(error.downcast_ref(), Some(Trap::Interrupt)) {
+        Failure::Cpu(cpu)
+    } else if error.is::<PoolConcurrencyLimitError>() {
+        Failure::NoInstance
+    } else if error.is::<HostFault>() {
+        Failure::Host(error)
+    } else if is_limit(&error) {
+        Failure::Limit(error.root_cause().to_string())
+    } else {
+        Failure::Trapped(format!("{error:#}"))
+    }
+}
+
+/// Whether the guest went past a limit. Two of them are wasmtime's own, and it has no types for their errors.
+fn is_limit(error: &wasmtime::Error) -> bool {
+    const OF_WASMTIME: [&str; 2] = [
+        "fuel allocated for hostcalls has been exhausted",
+        "store handle limit exceeded",
+    ];
+    if error.is::<HostCallRefused>() || matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return true;
+    }
+    let text = error.root_cause().to_string();
+    OF_WASMTIME.iter().any(|limit| text.contains(limit))
+}

@@ -1,0 +1,120 @@
+//! A sandbox: a store and the instance in it. It is fresh for each invocation, unless its plugin's author allows that it
+//! is used again.
+
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::ResourceTable;
+
+use super::meter::Meter;
+use super::placement::Course;
+use super::store::{self, StoreData};
+use crate::capability::bindings::{http_handler, http_types};
+use crate::capability::{Invocation, Services};
+use crate::components::Loaded;
+
+/// The share of its memory that an instance may hold and be kept. What leaks would otherwise end a request sooner or
+/// later, through no fault of it.
+const KEPT_MEMORY: usize = 2;
+
+/// A sandbox in which an invocation runs.
+pub struct Sandbox {
+    store: Store<StoreData>,
+    handler: Option<http_handler::Guest>,
+    /// Invocations before the one that runs.
+    reuses: u32,
+}
+
+/// A sandbox whose last invocation ended well.
+pub struct Ended {
+    sandbox: Sandbox,
+    table: ResourceTable,
+}
+
+impl Ended {
+    /// The sandbox, to be given up.
+    pub fn into_sandbox(self) -> Sandbox {
+        self.sandbox
+    }
+}
+
+impl Sandbox {
+    /// A fresh one. Its instance is made when it is first called.
+    pub fn fresh(
+        component: &Loaded,
+        services: Arc<Services>,
+        invocation: Box<Invocation>,
+        meter: Arc<Meter>,
+        course: Arc<Course>,
+    ) -> Self {
+        Self {
+            store: store::new(component.engine(), services, invocation, meter, course),
+            handler: None,
+            reuses: 0,
+        }
+    }
+
+    /// One that has served the same version before.
+    pub fn again(
+        ended: Ended,
+        services: Arc<Services>,
+        mut invocation: Box<Invocation>,
+        meter: Arc<Meter>,
+        course: Arc<Course>,
+    ) -> Self {
+        let Ended { mut sandbox, table } = ended;
+        sandbox.reuses = sandbox.reuses.saturating_add(1);
+        invocation.usage.instance_reuses = sandbox.reuses;
+        store::begin(&mut sandbox.store, services, invocation, table, meter, course);
+        sandbox
+    }
+
+    /// Calls the HTTP handler; `None` where the component has none.
+    pub async fn handle_http(
+        &mut self,
+        component: &Loaded,
+        request: &http_types::Request,
+    ) -> wasmtime::Result<Option<http_types::Response>> {
+        if self.handler.is_none() {
+            let Some(handler) = component.http_handler() else {
+                return Ok(None);
+            };
+            let instance = component.instantiate(&mut self.store).await?;
+            self.handler = Some(handler.load(&mut self.store, &instance)?);
+        }
+        match &self.handler {
+            Some(handler) => handler.call_handle(&mut self.store, request).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the instance was ever refused memory.
+    pub fn was_refused_memory(&self) -> bool {
+        self.store.data().was_refused_memory()
+    }
+
+    /// The most memory that the instance held at once during this invocation, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        self.store.data().peak_memory()
+    }
+
+    /// Ends the invocation. Whatever it opened is closed.
+    pub fn end(&mut self) -> Box<Invocation> {
+        let (invocation, _open) = self.store.data_mut().end();
+        invocation
+    }
+
+    /// Ends an invocation that answered. The sandbox can serve the next one, unless something is left of this one: open
+    /// transactions, cursors or requests, or more memory than half of what there is.
+    pub fn end_well(mut self) -> (Box<Invocation>, Result<Ended, Self>) {
+        let (invocation, table) = self.store.data_mut().end();
+        let memory = invocation.limits().memory.as_usize();
+        let is_clean =
+            invocation.held == 0 && !self.was_refused_memory() && self.peak_memory() <= memory / KEPT_MEMORY;
+        let sandbox = match is_clean {
+            true => Ok(Ended { sandbox: self, table }),
+            false => Err(self),
+        };
+        (invocation, sandbox)
+    }
+}

@@ -1,0 +1,263 @@
+//! Everything that touches wasmtime besides the capabilities: compile a component, load it, run it under its limits.
+
+pub(crate) mod deferred_drop;
+pub(crate) mod engine;
+mod execution;
+mod instance;
+mod limiter;
+mod long_running;
+mod meter;
+mod placement;
+pub(crate) mod store;
+mod ticker;
+mod warm;
+mod wasi;
+
+pub use execution::{Failure, Finished, Held, KeptInstances, ResponseParts, Start};
+pub use long_running::Stamina;
+pub use placement::GuestLanes;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, MissedTickBehavior};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::capability::{Invocation, Services, bindings::http_types};
+use crate::domain::id::VersionDigest;
+use crate::domain::limits::Limits;
+use crate::domain::units::ByteSize;
+use crate::metrics::Gauge;
+use crate::storage::vault::HostKey;
+
+use crate::components::compile::{CompileLimits, Compiler};
+use crate::components::{Artifacts, ComponentCache, ComponentFiles, LoadError, Loaded};
+use execution::Guest;
+use instance::Ended;
+use placement::{Course, Turns};
+use store::StoreData;
+use ticker::Ticker;
+use warm::Keeper;
+
+/// Compiles, loads and runs components.
+pub struct Runtime {
+    components: Arc<ComponentCache>,
+    services: Arc<Services>,
+    turns: Arc<Turns>,
+    background: Handle,
+    guests: Gauge,
+    keeper: Arc<Keeper<Ended>>,
+    instances: u32,
+    _ticker: Ticker,
+}
+
+/// What the runtime holds at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuntimeHeld {
+    /// Guests that run.
+    pub guests: u64,
+    /// Instances that the pool has given out, without those that wait for their next request.
+    pub instances: u64,
+    /// Those that wait.
+    pub instances_kept: u64,
+    /// Instances that it has.
+    pub instances_total: u64,
+    /// Compile workers that run.
+    pub compile_workers: u64,
+    /// Components that are loaded.
+    pub components: u64,
+    /// Bytes of their machine code.
+    pub component_bytes: u64,
+}
+
+/// How the runtime is set up.
+#[derive(Clone, Debug)]
+pub struct RuntimeSettings {
+    /// The folder of components and their compiled code.
+    pub folder: PathBuf,
+    /// The executable that is started as compile worker: `mortise` itself.
+    pub worker: PathBuf,
+    /// Instances of all tenants at once.
+    pub instances: u32,
+    /// Besides these, instances of all tenants that wait for their next request.
+    pub instances_kept: u32,
+    /// Memories that nobody uses and that stay as their last component left them.
+    pub memories_warm: u32,
+    /// Threads that plugins run on, in front and again in the background.
+    pub threads: usize,
+    /// The threads in the background.
+    pub background: Handle,
+    /// What no tenant can exceed.
+    pub ceiling: Limits,
+    /// What one compilation may take.
+    pub compile: CompileLimits,
+    /// Bytes of compiled code that are kept loaded.
+    pub loaded_bytes: ByteSize,
+}
+
+/// Why the runtime cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The engine refuses its settings.
+    #[error("the WebAssembly engine does not start: {0:#}")]
+    Engine(wasmtime::Error),
+    /// The system gives no thread for the ticker.
+    #[error("cannot start the thread that interrupts guests: {0}")]
+    Ticker(std::io::Error),
+    /// The folder cannot be used.
+    #[error("cannot use the folder {path}: {error}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+impl Runtime {
+    /// Starts the engine and its ticker.
+    pub fn start(settings: RuntimeSettings, key: &HostKey, services: Services) -> Result<Self, StartError> {
+        let pool = settings.instances.saturating_add(settings.instances_kept);
+        let engine =
+            engine::serving(pool, settings.memories_warm, &settings.ceiling).map_err(StartError::Engine)?;
+        let linker = linker(&engine).map_err(StartError::Engine)?;
+        let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
+        let files = ComponentFiles::open(&settings.folder).map_err(|error| StartError::Folder {
+            path: settings.folder.clone(),
+            error,
+        })?;
+        let compiler = Compiler::new(settings.worker, settings.compile);
+        let artifacts = Artifacts::new(&engine, key, files, compiler);
+        let components = Arc::new(ComponentCache::new(
+            engine,
+            linker,
+            artifacts,
+            settings.loaded_bytes,
+        ));
+        let keeper = Arc::new(Keeper::new(settings.instances_kept));
+        settings.background.spawn(give_up_idle(Arc::downgrade(&keeper)));
+        Ok(Self {
+            components,
+            services: Arc::new(services),
+            turns: Arc::new(Turns::new(settings.threads)),
+            background: settings.background,
+            guests: Gauge::default(),
+            keeper,
+            instances: settings.instances,
+            _ticker: ticker,
+        })
+    }
+
+    /// Takes in a component: compiles it, stores it with its compiled code, and loads it once, so that whatever this
+    /// host could not run is refused now. Doing it again with the same bytes changes nothing.
+    pub async fn take_in(
+        &self,
+        component: Bytes,
+        compiled_size: ByteSize,
+    ) -> Result<VersionDigest, LoadError> {
+        self.components.take_in(component, compiled_size).await
+    }
+
+    /// The component as it was uploaded.
+    pub async fn component(&self, digest: VersionDigest) -> Result<Vec<u8>, LoadError> {
+        self.components.source(digest).await
+    }
+
+    /// Bytes of the compiled code, where it is on disk.
+    pub async fn compiled_size(&self, digest: VersionDigest) -> std::io::Result<Option<u64>> {
+        self.components.compiled_size(digest).await
+    }
+
+    /// The loaded component, from memory or from disk. A load that has begun goes on where its caller goes away, since
+    /// others may wait for it.
+    pub async fn load(&self, digest: VersionDigest) -> Result<Arc<Loaded>, LoadError> {
+        if let Some(loaded) = self.components.loaded(digest).await {
+            return Ok(loaded);
+        }
+        let components = self.components.clone();
+        let load = tokio::spawn(async move { components.get(digest).await });
+        load.await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
+    }
+
+    /// The components that are on disk.
+    pub async fn stored(&self) -> std::io::Result<Vec<VersionDigest>> {
+        self.components.stored().await
+    }
+
+    /// Removes a component that no tenant has any more.
+    pub async fn remove(&self, digest: VersionDigest) -> std::io::Result<()> {
+        self.components.remove(digest).await
+    }
+
+    /// The instances of a tenant that wait for their next request: none so far, and never more than `most`.
+    pub fn kept(&self, most: u32) -> Arc<KeptInstances> {
+        self.keeper.tenant(most)
+    }
+
+    /// What is held now.
+    pub async fn held(&self) -> RuntimeHeld {
+        let (components, component_bytes) = self.components.held().await;
+        let instances_kept = u64::from(self.keeper.waiting());
+        RuntimeHeld {
+            guests: self.guests.get(),
+            instances: self.components.instances_in_use().saturating_sub(instances_kept),
+            instances_kept,
+            instances_total: u64::from(self.instances),
+            compile_workers: self.components.compile_workers(),
+            components,
+            component_bytes,
+        }
+    }
+
+    /// Runs the HTTP handler of a component in the turns of its tenant, in a fresh instance or in one that was kept. The
+    /// invocation begins with this call; where the caller goes away and the future is dropped, polled or not, the
+    /// invocation as far as it came goes to `abandoned`.
+    pub fn handle_http<T: Send + 'static, I: Send + 'static>(
+        &self,
+        component: Arc<Loaded>,
+        start: Start<'_, T, I>,
+        invocation: Box<Invocation>,
+        request: http_types::Request,
+        abandoned: impl FnOnce(Box<Invocation>) + Send + 'static,
+    ) -> impl Future<Output = Finished> {
+        let course = Course::new(&self.turns, start.lanes, start.stamina);
+        let held = Held {
+            turn: start.held.turn,
+            instance: (start.held.instance, self.guests.hold()),
+            kept: start.held.kept,
+        };
+        let guest = Guest::new(
+            component,
+            self.services.clone(),
+            course,
+            invocation,
+            request,
+            held,
+            abandoned,
+        );
+        guest.run(&self.background)
+    }
+}
+
+/// Gives up the instances that have waited too long, for as long as there is a runtime.
+async fn give_up_idle(keeper: Weak<Keeper<Ended>>) {
+    let mut interval = tokio::time::interval(warm::IDLE / 2);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let Some(keeper) = keeper.upgrade() else { break };
+        keeper.give_up(Instant::now());
+    }
+}
+
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<StoreData>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    crate::capability::add_to_linker(&mut linker)?;
+    Ok(linker)
+}

@@ -1,0 +1,149 @@
+//! Stores. There is one way to make one, so that no limit can be forgotten.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+
+use super::limiter::Limiter;
+use super::meter::Meter;
+use super::placement::Course;
+use super::ticker::TICK;
+use super::wasi::Wasi;
+use crate::capability::{HasCapabilities, Invocation, Services, State};
+
+/// Room for the head of a response beside its body.
+const RESPONSE_HEAD: usize = 64 * 1024;
+
+/// Handles beyond the limit that a host call may lend for as long as it runs, so that a guest with as many as it may
+/// have can still use and drop them.
+const LENT_HANDLES: usize = 8;
+
+/// What a store holds: the capabilities of its invocation, and WASI with nothing behind it.
+pub struct StoreData {
+    /// Until the guest has ended.
+    capabilities: Option<State>,
+    wasi: Wasi,
+    limiter: Limiter,
+}
+
+/// The guest has used up its CPU budget.
+#[derive(Debug, thiserror::Error)]
+#[error("the CPU budget of {0:?} is spent")]
+pub struct CpuSpent(Duration);
+
+/// A store for instances of the version that `invocation` runs, under all its limits.
+pub fn new(
+    engine: &Engine,
+    services: Arc<Services>,
+    invocation: Box<Invocation>,
+    meter: Arc<Meter>,
+    course: Arc<Course>,
+) -> Store<StoreData> {
+    let memory = invocation.limits().memory.as_usize();
+    let handles = usize::try_from(invocation.limits().handles).unwrap_or(usize::MAX);
+    let data = StoreData {
+        capabilities: None,
+        wasi: Wasi::default(),
+        limiter: Limiter::new(memory),
+    };
+    let mut store = Store::new(engine, data);
+    store.limiter(|data| &mut data.limiter);
+    store.set_max_component_handles(handles.saturating_add(LENT_HANDLES));
+    begin(
+        &mut store,
+        services,
+        invocation,
+        ResourceTable::new(),
+        meter,
+        course,
+    );
+    store
+}
+
+/// Begins an invocation in a store that has none: a new one, or one that [`StoreData::end`] ended, with the table that it
+/// gave back. What is limited for each invocation is so anew.
+pub fn begin(
+    store: &mut Store<StoreData>,
+    services: Arc<Services>,
+    invocation: Box<Invocation>,
+    table: ResourceTable,
+    meter: Arc<Meter>,
+    course: Arc<Course>,
+) {
+    let limits = invocation.limits();
+    // One number bounds what is lifted from the guest, by host calls and as its response.
+    let lifted = limits.host_call_bytes.max(limits.response_body).as_usize();
+    let budget = limits.cpu.0;
+    let data = store.data_mut();
+    data.capabilities = Some(State::new(invocation, services, table));
+    data.limiter.begin();
+    store.set_hostcall_fuel(lifted.saturating_add(RESPONSE_HEAD));
+    store.epoch_deadline_callback(move |_| {
+        let is_in_background = course.is_in_background();
+        // In front the wall is what is measured by, on which a busy system counts as well. Who runs for longer than a
+        // tick or two goes on in the background, where it is not.
+        if (is_in_background || budget <= 2 * TICK) && meter.busy() >= budget {
+            return Err(CpuSpent(budget).into());
+        }
+        // Ticks come for everybody at once: a guest that began a moment ago has not used up one of its own.
+        let used_a_tick = || meter.ran_since_last_look().is_some_and(|ran| ran >= TICK / 2);
+        if !is_in_background && !used_a_tick() {
+            return Ok(UpdateDeadline::Continue(1));
+        }
+        let course = course.clone();
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(async move { course.interrupt().await }),
+        ))
+    });
+    store.set_epoch_deadline(1);
+}
+
+impl StoreData {
+    /// The most memory that the instance held at once during this invocation, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        self.limiter.peak()
+    }
+
+    /// Whether the instance was ever refused memory.
+    pub fn was_refused_memory(&self) -> bool {
+        self.limiter.has_refused()
+    }
+
+    /// Ends the capabilities. Gives back the invocation, with what the guest printed in its log, and the table with what
+    /// the guest still holds open; whoever drops it closes that. No guest may run until the next invocation begins.
+    pub fn end(&mut self) -> (Box<Invocation>, ResourceTable) {
+        let capabilities = self.capabilities.take();
+        let capabilities = capabilities.expect("a guest ends once");
+        let (mut invocation, table) = capabilities.into_parts();
+        self.wasi.append_printed(&mut invocation);
+        (invocation, table)
+    }
+}
+
+/// Those of a guest that has not ended: nothing else makes host calls.
+fn held(capabilities: &mut Option<State>) -> &mut State {
+    let capabilities = capabilities.as_mut();
+    capabilities.expect("a guest that has ended makes no host calls")
+}
+
+impl HasCapabilities for StoreData {
+    fn capabilities(&mut self) -> &mut State {
+        held(&mut self.capabilities)
+    }
+}
+
+impl WasiView for StoreData {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let State {
+            invocation, table, ..
+        } = held(&mut self.capabilities);
+        WasiCtxView {
+            ctx: self.wasi.context(invocation),
+            table,
+        }
+    }
+}

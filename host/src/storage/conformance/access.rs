@@ -1,0 +1,127 @@
+//! Stories of API keys, tokens and the audit log.
+
+use super::tenant;
+use crate::domain::api_key::ApiKey;
+use crate::domain::audit::AuditEntry;
+use crate::domain::clock::Timestamp;
+use crate::domain::credential::Credential;
+use crate::domain::id::{ApiKeyId, TenantId, TokenId};
+use crate::domain::token::{Reach, TenantRole, Token};
+use crate::storage::{Page, Repository};
+
+/// A new key of a tenant, as it was stored.
+pub async fn api_key(repository: &dyn Repository, tenant: TenantId, expires_at: Option<i64>) -> ApiKey {
+    let credential = Credential::generate(ApiKeyId::generate()).unwrap();
+    let key = ApiKey {
+        id: credential.id(),
+        name: "shop".to_owned(),
+        scopes: ["orders:write".to_owned()].into(),
+        hash: credential.hash(),
+        created_at: Timestamp(1),
+        expires_at: expires_at.map(Timestamp),
+        revoked_at: None,
+    };
+    repository.insert_api_key(tenant, &key).await.unwrap();
+    key
+}
+
+pub async fn api_keys_are_revoked_once(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let lasting = api_key(repository, acme, None).await;
+    let expiring = api_key(repository, acme, Some(100)).await;
+    let valid = async |now| {
+        let keys = repository.valid_api_keys(acme, Timestamp(now)).await.unwrap();
+        keys.into_iter().map(|key| key.id).collect::<Vec<_>>()
+    };
+    assert_eq!(valid(99).await, [lasting.id, expiring.id]);
+    assert_eq!(valid(100).await, [lasting.id]);
+
+    assert!(
+        repository
+            .revoke_api_key(acme, lasting.id, Timestamp(50))
+            .await
+            .unwrap()
+    );
+    assert!(
+        repository
+            .revoke_api_key(acme, lasting.id, Timestamp(60))
+            .await
+            .unwrap()
+    );
+    assert_eq!(valid(50).await, [expiring.id]);
+    let first = repository.api_keys(acme, Page::first(1)).await.unwrap();
+    assert_eq!(first[0].revoked_at, Some(Timestamp(50)));
+    assert_eq!(first[0].hash, lasting.hash);
+    assert_eq!(first[0].scopes, lasting.scopes);
+    let rest = repository
+        .api_keys(acme, Page::after(lasting.id, 9))
+        .await
+        .unwrap();
+    assert_eq!(rest.len(), 1);
+    assert!(
+        !repository
+            .revoke_api_key(acme, ApiKeyId::generate(), Timestamp(1))
+            .await
+            .unwrap()
+    );
+}
+
+pub async fn tokens_belong_to_a_tenant_or_to_the_host(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let token = |reach| {
+        let credential = Credential::generate(TokenId::generate()).unwrap();
+        Token {
+            id: credential.id(),
+            name: "someone".to_owned(),
+            reach,
+            hash: credential.hash(),
+            created_at: Timestamp(1),
+            expires_at: Some(Timestamp(9)),
+            revoked_at: None,
+        }
+    };
+    let (operator, owner) = (token(Reach::Host), token(Reach::Tenant(acme, TenantRole::Owner)));
+    for token in [&operator, &owner] {
+        repository.insert_token(token).await.unwrap();
+        assert_eq!(repository.token(token.id).await.unwrap().as_ref(), Some(token));
+    }
+    assert_eq!(
+        repository.tokens(None, Page::first(9)).await.unwrap(),
+        std::slice::from_ref(&operator)
+    );
+    assert_eq!(
+        repository.tokens(Some(acme), Page::first(9)).await.unwrap(),
+        std::slice::from_ref(&owner)
+    );
+
+    // A token is only revoked from where it belongs.
+    let revoke = async |tenant, id, at| repository.revoke_token(tenant, id, Timestamp(at)).await.unwrap();
+    assert!(!revoke(None, owner.id, 5).await);
+    assert!(!revoke(Some(acme), operator.id, 5).await);
+    assert!(revoke(Some(acme), owner.id, 5).await);
+    assert!(revoke(None, operator.id, 6).await);
+    let revoked = repository.token(owner.id).await.unwrap().unwrap();
+    assert_eq!(revoked.revoked_at, Some(Timestamp(5)));
+    assert_eq!(repository.token(TokenId::generate()).await.unwrap(), None);
+}
+
+pub async fn audit_entries_come_newest_first(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let mut entries = Vec::new();
+    for (tenant, action) in [(Some(acme), "one"), (None, "two"), (Some(acme), "three")] {
+        let entry = AuditEntry::new(tenant, "token-1", action, "x", Timestamp(1));
+        repository.append_audit(&entry).await.unwrap();
+        entries.push(entry);
+    }
+    let newest = repository.audit(Some(acme), Page::first(1)).await.unwrap();
+    assert_eq!(newest, entries[2..]);
+    let older = repository
+        .audit(Some(acme), Page::after(entries[2].id, 9))
+        .await
+        .unwrap();
+    assert_eq!(older, entries[..1]);
+    assert_eq!(
+        repository.audit(None, Page::first(9)).await.unwrap(),
+        entries[1..2]
+    );
+}

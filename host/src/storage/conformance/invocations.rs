@@ -1,0 +1,373 @@
+//! Stories of invocations, usage and log lines.
+
+use http::Method;
+
+use super::{name, tenant};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{ApiKeyId, InvocationId, TenantId, VersionDigest};
+use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
+use crate::domain::log_line::{Level, LogLine};
+use crate::domain::principal::PrincipalId;
+use crate::http::problem::Code;
+use crate::storage::{Entry, HourlyUsage, InvocationFilter, Kept, LogFilter, Page, Repository};
+
+const HOUR: i64 = 3_600_000;
+
+/// An invocation that logged one line per level given.
+pub fn entry(tenant: TenantId, plugin: &str, at: i64, levels: &[Level]) -> Entry {
+    let id = InvocationId::generate();
+    let line = |level: &Level| LogLine {
+        tenant,
+        plugin: name(plugin),
+        invocation: id,
+        at: Timestamp(at),
+        level: *level,
+        message: format!("{} at {at}", level.as_str()),
+        fields: vec![("key".to_owned(), "value".to_owned())],
+    };
+    Entry {
+        record: InvocationRecord {
+            id,
+            tenant,
+            plugin: name(plugin),
+            version: VersionDigest::of(b"1"),
+            trigger: Trigger::Http,
+            method: Method::GET,
+            route: "/orders/{id}".into(),
+            status: 200,
+            code: None,
+            blame: None,
+            principal: Some(PrincipalId::ApiKey(ApiKeyId::generate())),
+            started_at: Timestamp(at),
+            usage: Usage {
+                cpu_us: 10,
+                sql_rows: 3,
+                ..Default::default()
+            },
+        },
+        log_lines: levels.iter().map(line).collect(),
+    }
+}
+
+pub async fn an_invocation_is_counted_once(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let good = entry(acme, "orders", 10, &[Level::Info]);
+    let mut bad = entry(acme, "orders", HOUR + 10, &[]);
+    bad.record.code = Some(Code::PluginTrapped.as_str());
+    bad.record.blame = Some(Blame::Guest);
+    let stranger = entry(TenantId::generate(), "orders", 10, &[Level::Info]);
+    let batch = [good.clone(), stranger.clone(), bad.clone()];
+    repository.record(&batch).await.unwrap();
+    repository.record(&batch).await.unwrap();
+
+    let all = InvocationFilter::default();
+    let found = repository.invocations(acme, &all, Page::first(9)).await.unwrap();
+    assert_eq!(found, [bad.record.clone(), good.record.clone()]);
+    let older = repository
+        .invocations(acme, &all, Page::after(bad.record.id, 9))
+        .await
+        .unwrap();
+    assert_eq!(older, std::slice::from_ref(&good.record));
+    let failed = InvocationFilter {
+        failed: true,
+        plugin: Some(name("orders")),
+        since: Some(Timestamp(11)),
+    };
+    let found = repository
+        .invocations(acme, &failed, Page::first(9))
+        .await
+        .unwrap();
+    assert_eq!(found, [bad.record.clone()]);
+    assert_eq!(
+        repository.invocation(acme, good.record.id).await.unwrap(),
+        Some(good.record)
+    );
+    assert_eq!(
+        repository.invocation(acme, stranger.record.id).await.unwrap(),
+        None
+    );
+
+    let usage = async |from, to| {
+        let sums = repository
+            .usage(acme, Timestamp(from), Timestamp(to))
+            .await
+            .unwrap();
+        sums.iter()
+            .map(|sum| (sum.invocations, sum.failures, sum.cpu_us, sum.sql_rows))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(usage(0, 2 * HOUR).await, [(2, 1, 20, 6)]);
+    assert_eq!(usage(0, HOUR).await, [(1, 0, 10, 3)]);
+    assert_eq!(usage(2 * HOUR, 3 * HOUR).await, []);
+
+    let mut unrecorded = HourlyUsage::default();
+    unrecorded.add(&stranger.record);
+    unrecorded.add(&bad.record);
+    unrecorded.add(&bad.record);
+    repository.add_usage(&unrecorded).await.unwrap();
+    assert_eq!(usage(HOUR, 2 * HOUR).await, [(3, 3, 30, 9)]);
+}
+
+pub async fn what_is_of_a_deleted_tenant_is_left_out(repository: &dyn Repository) {
+    let gone = tenant(repository, "gone").await.id;
+    let acme = tenant(repository, "acme").await.id;
+    let known = entry(acme, "orders", 10, &[Level::Info]);
+    repository.record(std::slice::from_ref(&known)).await.unwrap();
+    assert!(repository.delete_tenant(gone).await.unwrap());
+    let theirs = entry(gone, "orders", 20, &[Level::Info]);
+    let batch = [known, theirs.clone(), entry(acme, "hello", 30, &[Level::Info])];
+    let kept = repository.record(&batch).await.unwrap();
+    assert_eq!(kept.keys().collect::<Vec<_>>(), [&acme]);
+    assert_eq!(kept[&acme].records, 2);
+    assert_eq!(repository.kept(gone).await.unwrap(), Kept::default());
+    let usage = repository.usage(acme, Timestamp(0), Timestamp(HOUR)).await;
+    let invocations: Vec<u64> = usage.unwrap().iter().map(|sum| sum.invocations).collect();
+    assert_eq!(invocations, [1, 1]);
+    assert!(repository.record(&[theirs]).await.unwrap().is_empty());
+}
+
+pub async fn log_lines_are_filtered_and_paged(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let first = entry(acme, "orders", 10, &[Level::Debug, Level::Error]);
+    let second = entry(acme, "hello", 20, &[Level::Warn]);
+    repository.record(&[first.clone(), second.clone()]).await.unwrap();
+    let read = async |filter: LogFilter, page| repository.log_lines(acme, &filter, page).await.unwrap();
+    let messages = async |filter: LogFilter| {
+        let lines = read(filter.clone(), Page::first(9)).await;
+        assert!(lines.iter().all(|stored| filter.accepts(&stored.line)));
+        lines
+            .into_iter()
+            .map(|stored| stored.line.message)
+            .collect::<Vec<_>>()
+    };
+
+    let all = read(LogFilter::default(), Page::first(9)).await;
+    let lines: Vec<_> = all.iter().map(|stored| stored.line.clone()).collect();
+    assert_eq!(
+        lines,
+        [
+            second.log_lines[0].clone(),
+            first.log_lines[1].clone(),
+            first.log_lines[0].clone()
+        ]
+    );
+    for cut in 0..all.len() {
+        let rest = read(LogFilter::default(), Page::after(all[cut].place(), 9)).await;
+        assert_eq!(rest, all[cut + 1..]);
+    }
+    let filter = LogFilter {
+        level: Some(Level::Warn),
+        ..Default::default()
+    };
+    assert_eq!(messages(filter).await, ["warn at 20", "error at 10"]);
+    let filter = LogFilter {
+        plugin: Some(name("orders")),
+        ..Default::default()
+    };
+    assert_eq!(messages(filter).await, ["error at 10", "debug at 10"]);
+    let filter = LogFilter {
+        invocation: Some(second.record.id),
+        ..Default::default()
+    };
+    assert_eq!(messages(filter).await, ["warn at 20"]);
+    let filter = LogFilter {
+        since: Some(Timestamp(11)),
+        ..Default::default()
+    };
+    assert_eq!(messages(filter).await, ["warn at 20"]);
+}
+
+pub async fn what_is_kept_is_counted_and_the_oldest_leaves(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let other = tenant(repository, "other").await.id;
+    let nothing = Kept::default();
+    assert_eq!(repository.kept(acme).await.unwrap(), nothing);
+    let first = entry(acme, "orders", 10, &[Level::Info, Level::Info]);
+    let second = entry(acme, "orders", 20, &[Level::Info, Level::Info]);
+    let theirs = entry(other, "orders", 15, &[Level::Info]);
+    repository.record(std::slice::from_ref(&first)).await.unwrap();
+    let batch = [second.clone(), theirs];
+    let kept = repository.record(&batch).await.unwrap();
+    let line = kept[&other].log_bytes;
+    assert!(line > 0);
+    let four = Kept {
+        records: 2,
+        log_bytes: 4 * line,
+    };
+    assert_eq!(kept[&acme], four);
+    // What was there before adds nothing.
+    assert!(repository.record(&batch).await.unwrap().is_empty());
+    assert_eq!(repository.kept(acme).await.unwrap(), four);
+
+    assert_eq!(repository.prune_beyond(acme, four).await.unwrap(), four);
+    let most = Kept {
+        records: 1,
+        log_bytes: 4 * line - 1,
+    };
+    let left = Kept {
+        records: 1,
+        log_bytes: 3 * line,
+    };
+    assert_eq!(repository.prune_beyond(acme, most).await.unwrap(), left);
+    let all = InvocationFilter::default();
+    let records = repository.invocations(acme, &all, Page::first(9)).await.unwrap();
+    assert_eq!(records, [second.record]);
+    let lines = repository
+        .log_lines(acme, &LogFilter::default(), Page::first(9))
+        .await
+        .unwrap();
+    let places: Vec<_> = lines.iter().map(|line| (line.line.at.0, line.position)).collect();
+    assert_eq!(places, [(20, 1), (20, 0), (10, 1)]);
+
+    assert_eq!(repository.prune_before(Timestamp(20)).await.unwrap(), 3);
+    let left = Kept {
+        records: 1,
+        log_bytes: 2 * line,
+    };
+    assert_eq!(repository.kept(acme).await.unwrap(), left);
+    assert_eq!(repository.kept(other).await.unwrap(), nothing);
+    assert_eq!(repository.prune_beyond(acme, nothing).await.unwrap(), nothing);
+    let usage = repository
+        .usage(acme, Timestamp(0), Timestamp(HOUR))
+        .await
+        .unwrap();
+    assert_eq!(usage[0].invocations, 2);
+}
+
+pub async fn what_was_recorded_together_leaves_together(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    for times in [[10, 20, 30], [40, 50, 60]] {
+        let batch = times.map(|at| entry(acme, "orders", at, &[]));
+        repository.record(&batch).await.unwrap();
+    }
+    for (most, left) in [(7, 6), (6, 6), (5, 6), (4, 6), (3, 3), (2, 3), (1, 3)] {
+        let most = Kept {
+            records: most,
+            ..Kept::default()
+        };
+        let kept = repository.prune_beyond(acme, most).await.unwrap();
+        assert_eq!(kept.records, left, "of {}", most.records);
+    }
+    assert_eq!(repository.prune_before(Timestamp(60)).await.unwrap(), 0);
+    assert_eq!(repository.prune_before(Timestamp(61)).await.unwrap(), 3);
+    assert_eq!(repository.kept(acme).await.unwrap(), Kept::default());
+}
+
+pub async fn invocations_are_in_order_however_late_they_ended(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let plugins = ["orders", "hello", "orders"];
+    let entries: Vec<Entry> = (0..12)
+        .map(|at| entry(acme, plugins[at % 3], i64::try_from(at).unwrap(), &[]))
+        .collect();
+    // Those that began first and last ended together, and so on.
+    for together in [&[0, 11, 5][..], &[7, 1], &[2, 3, 10], &[4], &[9, 6, 8]] {
+        let batch: Vec<Entry> = together.iter().map(|at| entries[*at].clone()).collect();
+        repository.record(&batch).await.unwrap();
+    }
+    let mut newest_first: Vec<_> = entries.iter().rev().map(|entry| entry.record.clone()).collect();
+    let read =
+        async |filter: &InvocationFilter, page| repository.invocations(acme, filter, page).await.unwrap();
+    let all = InvocationFilter::default();
+    for limit in 1..=12 {
+        let mut pages = read(&all, Page::first(limit)).await;
+        while let Some(last) = pages.last().map(|record| record.id) {
+            let page = read(&all, Page::after(last, limit)).await;
+            if page.is_empty() {
+                break;
+            }
+            pages.extend(page);
+        }
+        assert_eq!(pages, newest_first, "in pages of {limit}");
+    }
+    for record in &newest_first {
+        let found = repository.invocation(acme, record.id).await.unwrap();
+        assert_eq!(found.as_ref(), Some(record));
+    }
+    let filter = InvocationFilter {
+        plugin: Some(name("hello")),
+        since: Some(Timestamp(4)),
+        failed: false,
+    };
+    newest_first.retain(|record| record.plugin == name("hello") && record.started_at.0 >= 4);
+    assert_eq!(read(&filter, Page::first(9)).await, newest_first);
+}
+
+pub async fn every_number_of_the_usage_is_kept_and_summed(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let mut entry = entry(acme, "orders", 10, &[]);
+    // Every field has a value of its own, so that none can stand in for another.
+    let mut numbers = serde_json::to_value(entry.record.usage).unwrap();
+    for (index, (_, number)) in numbers.as_object_mut().unwrap().iter_mut().enumerate() {
+        *number = (index + 1).into();
+    }
+    entry.record.usage = serde_json::from_value(numbers.clone()).unwrap();
+    repository.record(&[entry.clone()]).await.unwrap();
+    let stored = repository.invocation(acme, entry.record.id).await.unwrap();
+    assert_eq!(stored.unwrap().usage, entry.record.usage);
+    let sums = repository
+        .usage(acme, Timestamp(0), Timestamp(HOUR))
+        .await
+        .unwrap();
+    let sums = serde_json::to_value(&sums[0]).unwrap();
+    let mut summed = 0;
+    for (name, sum) in sums.as_object().unwrap() {
+        if let Some(number) = numbers.get(name) {
+            assert_eq!(sum, number, "{name}");
+            summed += 1;
+        }
+    }
+    assert_eq!(summed, 17);
+}
+
+pub async fn one_batch_has_many_plugins_of_many_tenants(repository: &dyn Repository) {
+    const MANY: usize = 250;
+    let mut tenants = Vec::new();
+    for number in 0..MANY {
+        tenants.push(tenant(repository, &format!("t{number}")).await.id);
+    }
+    for round in 1..=2_u64 {
+        let mut batch = Vec::new();
+        for (number, tenant) in tenants.iter().enumerate() {
+            batch.push(entry(*tenant, "orders", 10, &[Level::Info]));
+            batch.push(entry(tenants[0], &format!("p{number}"), 10, &[]));
+        }
+        let kept = repository.record(&batch).await.unwrap();
+        assert_eq!(kept.len(), MANY);
+        for tenant in &tenants {
+            assert_eq!(kept[tenant], repository.kept(*tenant).await.unwrap());
+        }
+        let records = |tenant: usize| kept[&tenants[tenant]].records;
+        assert_eq!((records(0), records(1)), (251 * round, round));
+    }
+    let sums = repository
+        .usage(tenants[0], Timestamp(0), Timestamp(HOUR))
+        .await
+        .unwrap();
+    assert_eq!(sums.len(), MANY + 1);
+    assert!(sums.iter().all(|sum| sum.invocations == 2 && sum.cpu_us == 20));
+}
+
+pub async fn pruning_keeps_the_usage(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let old = entry(acme, "orders", 10, &[Level::Info, Level::Info]);
+    let new = entry(acme, "orders", 20, &[Level::Info]);
+    repository.record(&[old]).await.unwrap();
+    repository.record(std::slice::from_ref(&new)).await.unwrap();
+    assert_eq!(repository.prune_before(Timestamp(20)).await.unwrap(), 3);
+    assert_eq!(repository.prune_before(Timestamp(20)).await.unwrap(), 0);
+    let left = repository
+        .invocations(acme, &InvocationFilter::default(), Page::first(9))
+        .await
+        .unwrap();
+    assert_eq!(left, [new.record]);
+    let lines = repository
+        .log_lines(acme, &LogFilter::default(), Page::first(9))
+        .await
+        .unwrap();
+    assert_eq!(lines.len(), 1);
+    let usage = repository
+        .usage(acme, Timestamp(0), Timestamp(HOUR))
+        .await
+        .unwrap();
+    assert_eq!(usage[0].invocations, 2);
+}

@@ -1,0 +1,107 @@
+//! What every implementation of [`Repository`] must do, one story per concern.
+//!
+//! An implementation runs them all with `conformance::stories!(open)`, where `open` gives a guard (a folder, say)
+//! and an empty repository.
+
+mod access;
+mod activations;
+mod invocations;
+mod plugins;
+mod routing;
+mod settings;
+mod tenants;
+
+pub use access::*;
+pub use activations::*;
+pub use invocations::*;
+pub use plugins::*;
+pub use routing::*;
+pub use settings::*;
+pub use tenants::*;
+
+use std::sync::Arc;
+
+use super::Repository;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{PluginName, TenantId, VersionDigest};
+use crate::domain::limits::LimitOverrides;
+use crate::domain::manifest::Manifest;
+use crate::domain::plugin::Version;
+use crate::domain::tenant::Tenant;
+
+macro_rules! stories {
+    ($open:ident) => {
+        $crate::storage::conformance::stories!(@each $open:
+            plans_are_put_and_kept_while_in_use,
+            tenants_are_made_found_changed_and_deleted,
+            a_deleted_tenant_leaves_nothing_but_its_audit,
+            versions_are_recorded_once_and_listed_newest_first,
+            the_oldest_inactive_versions_are_given_up,
+            an_active_version_is_not_deleted,
+            an_activation_switches_records_and_audits,
+            going_back_finds_the_version_before,
+            settings_are_replaced_as_a_whole_or_one_by_one,
+            secrets_are_kept_sealed,
+            api_keys_are_revoked_once,
+            tokens_belong_to_a_tenant_or_to_the_host,
+            audit_entries_come_newest_first,
+            an_invocation_is_counted_once,
+            what_is_of_a_deleted_tenant_is_left_out,
+            log_lines_are_filtered_and_paged,
+            what_is_kept_is_counted_and_the_oldest_leaves,
+            what_was_recorded_together_leaves_together,
+            invocations_are_in_order_however_late_they_ended,
+            every_number_of_the_usage_is_kept_and_summed,
+            one_batch_has_many_plugins_of_many_tenants,
+            pruning_keeps_the_usage,
+            routing_reads_everything_of_one_tenant,
+            tenants_do_not_see_each_other,
+        );
+    };
+    (@each $open:ident: $($story:ident,)+) => {$(
+        #[tokio::test]
+        async fn $story() {
+            let (_guard, repository) = $open().await;
+            $crate::storage::conformance::$story(&repository).await;
+        }
+    )+};
+}
+pub(crate) use stories;
+
+pub fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().unwrap()
+}
+
+/// A new tenant on the plan that is always there.
+pub async fn tenant(repository: &dyn Repository, tenant_name: &str) -> Tenant {
+    let tenant = Tenant {
+        id: TenantId::generate(),
+        name: name(tenant_name),
+        plan: name("standard"),
+        limits: LimitOverrides::default(),
+        suspended: false,
+        created_at: Timestamp(1_000),
+    };
+    repository.create_tenant(&tenant).await.unwrap();
+    tenant
+}
+
+/// A version whose bytes are `bytes`.
+pub fn version_of(plugin: &str, bytes: &str, at: i64) -> Version {
+    let manifest_text = format!("[plugin]\nname = '{plugin}'\nversion = '{bytes}'\n");
+    Version {
+        digest: VersionDigest::of(bytes.as_bytes()),
+        manifest: Arc::new(Manifest::parse(&manifest_text).unwrap()),
+        manifest_text,
+        size: bytes.len() as u64,
+        created_at: Timestamp(at),
+    }
+}
+
+/// A plugin with one version.
+pub async fn plugin(repository: &dyn Repository, tenant: TenantId, plugin: &str) -> (PluginName, Version) {
+    let version = version_of(plugin, "1.0.0", 2_000);
+    let plugin = name(plugin);
+    repository.add_version(tenant, &plugin, &version).await.unwrap();
+    (plugin, version)
+}

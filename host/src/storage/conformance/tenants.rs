@@ -1,0 +1,114 @@
+//! Stories of tenants and plans.
+
+use super::{name, plugin, tenant};
+use crate::domain::audit::AuditEntry;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::TenantId;
+use crate::domain::limits::LimitOverrides;
+use crate::domain::tenant::{Plan, Tenant};
+use crate::storage::{DbError, Page, Repository, TenantChange};
+
+pub async fn plans_are_put_and_kept_while_in_use(repository: &dyn Repository) {
+    let limits = LimitOverrides {
+        concurrency: Some(4),
+        ..Default::default()
+    };
+    let mut small = Plan {
+        name: name("small"),
+        limits,
+    };
+    repository.put_plan(&small).await.unwrap();
+    small.limits.concurrency = Some(5);
+    repository.put_plan(&small).await.unwrap();
+    assert_eq!(repository.plan(&small.name).await.unwrap(), Some(small.clone()));
+    let names: Vec<String> = repository
+        .plans()
+        .await
+        .unwrap()
+        .iter()
+        .map(|plan| plan.name.to_string())
+        .collect();
+    assert_eq!(names, ["small", "standard"]);
+
+    let acme = tenant(repository, "acme").await;
+    let change = TenantChange {
+        plan: Some(small.name.clone()),
+        ..Default::default()
+    };
+    repository.change_tenant(acme.id, &change).await.unwrap();
+    let error = repository.delete_plan(&small.name).await.unwrap_err();
+    assert!(matches!(error, DbError::InUse("plan")), "{error:?}");
+    repository.delete_tenant(acme.id).await.unwrap();
+    assert!(repository.delete_plan(&small.name).await.unwrap());
+    assert!(!repository.delete_plan(&small.name).await.unwrap());
+}
+
+pub async fn tenants_are_made_found_changed_and_deleted(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await;
+    assert_eq!(repository.tenant(acme.id).await.unwrap(), Some(acme.clone()));
+    let found = repository.tenant_by_name(&acme.name).await.unwrap();
+    assert_eq!(found, Some(acme.clone()));
+
+    let same_name = Tenant {
+        id: TenantId::generate(),
+        ..acme.clone()
+    };
+    let error = repository.create_tenant(&same_name).await.unwrap_err();
+    assert!(matches!(error, DbError::Taken("tenant name")), "{error:?}");
+    let no_plan = Tenant {
+        name: name("other"),
+        plan: name("nowhere"),
+        ..same_name
+    };
+    let error = repository.create_tenant(&no_plan).await.unwrap_err();
+    assert!(matches!(error, DbError::Missing("plan")), "{error:?}");
+
+    let change = TenantChange {
+        suspended: Some(true),
+        ..Default::default()
+    };
+    let changed = repository.change_tenant(acme.id, &change).await.unwrap().unwrap();
+    assert_eq!(
+        changed,
+        Tenant {
+            suspended: true,
+            ..acme.clone()
+        }
+    );
+    let change = TenantChange {
+        plan: Some(name("nowhere")),
+        ..Default::default()
+    };
+    let error = repository.change_tenant(acme.id, &change).await.unwrap_err();
+    assert!(matches!(error, DbError::Missing("plan")), "{error:?}");
+
+    let zoo = tenant(repository, "zoo").await;
+    let first = repository.tenants(Page::first(1)).await.unwrap();
+    assert_eq!(first, [changed]);
+    let second = repository
+        .tenants(Page::after(acme.name.clone(), 10))
+        .await
+        .unwrap();
+    assert_eq!(second, [zoo]);
+
+    assert!(repository.delete_tenant(acme.id).await.unwrap());
+    assert!(!repository.delete_tenant(acme.id).await.unwrap());
+    assert_eq!(repository.tenant(acme.id).await.unwrap(), None);
+}
+
+pub async fn a_deleted_tenant_leaves_nothing_but_its_audit(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await;
+    let (orders, version) = plugin(repository, acme.id, "orders").await;
+    repository
+        .activate(acme.id, &orders, version.digest, "host", Timestamp(1))
+        .await
+        .unwrap();
+    let entry = AuditEntry::new(Some(acme.id), "host", "tenant.delete", "acme", Timestamp(2));
+    repository.append_audit(&entry).await.unwrap();
+    assert!(repository.delete_tenant(acme.id).await.unwrap());
+
+    assert_eq!(repository.plugin(acme.id, &orders).await.unwrap(), None);
+    assert!(!repository.is_digest_used(version.digest).await.unwrap());
+    let audit = repository.audit(Some(acme.id), Page::first(10)).await.unwrap();
+    assert_eq!(audit.len(), 2);
+}

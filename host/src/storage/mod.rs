@@ -1,0 +1,58 @@
+//! The control plane's database: what the host knows of its tenants.
+//!
+//! One trait per concern, composed as [`Repository`]; one folder per database that implements them, with the same
+//! file names. Every method that touches what belongs to a tenant takes the tenant first. What is absent is `None`
+//! or `false`; an [`DbError`] means that the question was not answered.
+
+mod api_keys;
+mod audit;
+mod error;
+mod invocations;
+mod log_lines;
+mod page;
+mod plans;
+mod plugins;
+mod routing;
+mod secrets;
+mod settings;
+mod tenants;
+mod tokens;
+
+pub mod sqlite;
+pub mod vault;
+
+#[cfg(test)]
+pub(crate) mod conformance;
+
+pub use api_keys::ApiKeys;
+pub use audit::Audit;
+pub use error::DbError;
+pub use invocations::{Entry, HourlyUsage, InvocationFilter, Invocations, Kept, UsageSum};
+pub use log_lines::{LogFilter, LogLines, LogPosition, StoredLogLine};
+pub use page::Page;
+pub use plans::Plans;
+pub use plugins::{Plugins, VersionPosition};
+pub use routing::{RoutedPlugin, RoutedTenant, Routing};
+pub use secrets::Secrets;
+pub use settings::Settings;
+pub use tenants::{TenantChange, Tenants};
+pub use tokens::Tokens;
+
+/// Everything that the control plane stores.
+pub trait Repository:
+    ApiKeys
+    + Audit
+    + Invocations
+    + LogLines
+    + Plans
+    + Plugins
+    + Routing
+    + Secrets
+    + Settings
+    + Tenants
+    + Tokens
+    + Send
+    + Sync
+    + 'static
+{
+}

@@ -1,0 +1,83 @@
+//! API keys in SQLite.
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteRow;
+
+use super::{SqliteRepository, or_missing, row, unavailable};
+use crate::domain::api_key::ApiKey;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{ApiKeyId, TenantId};
+use crate::storage::{ApiKeys, DbError, Page};
+
+#[async_trait]
+impl ApiKeys for SqliteRepository {
+    async fn insert_api_key(&self, tenant: TenantId, key: &ApiKey) -> Result<(), DbError> {
+        sqlx::query(
+            "INSERT INTO api_keys (id, tenant, name, scopes, hash, created_at, expires_at, revoked_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(key.id.to_string())
+        .bind(tenant.to_string())
+        .bind(key.name.as_str())
+        .bind(row::to_json(&key.scopes, "api_keys.scopes")?)
+        .bind(key.hash.as_bytes().as_slice())
+        .bind(key.created_at.0)
+        .bind(key.expires_at.map(|at| at.0))
+        .bind(key.revoked_at.map(|at| at.0))
+        .execute(&self.writer)
+        .await
+        .map_err(or_missing("tenant"))?;
+        Ok(())
+    }
+
+    async fn api_keys(&self, tenant: TenantId, page: Page<ApiKeyId>) -> Result<Vec<ApiKey>, DbError> {
+        let after = page.after.map_or(String::new(), |id| id.to_string());
+        let rows = sqlx::query("SELECT * FROM api_keys WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3")
+            .bind(tenant.to_string())
+            .bind(after)
+            .bind(i64::from(page.limit))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn valid_api_keys(&self, tenant: TenantId, now: Timestamp) -> Result<Vec<ApiKey>, DbError> {
+        let rows = sqlx::query(VALID)
+            .bind(tenant.to_string())
+            .bind(now.0)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn revoke_api_key(&self, tenant: TenantId, id: ApiKeyId, at: Timestamp) -> Result<bool, DbError> {
+        let revoked = sqlx::query(
+            "UPDATE api_keys SET revoked_at = COALESCE(revoked_at, $3) WHERE tenant = $1 AND id = $2",
+        )
+        .bind(tenant.to_string())
+        .bind(id.to_string())
+        .bind(at.0)
+        .execute(&self.writer)
+        .await
+        .map_err(unavailable)?;
+        Ok(revoked.rows_affected() > 0)
+    }
+}
+
+/// The keys of a tenant that are neither revoked nor expired.
+pub(super) const VALID: &str = "SELECT * FROM api_keys WHERE tenant = $1 AND revoked_at IS NULL \
+     AND (expires_at IS NULL OR expires_at > $2) ORDER BY id";
+
+pub(super) fn read(row: &SqliteRow) -> Result<ApiKey, DbError> {
+    Ok(ApiKey {
+        id: row::parsed(row, "id")?,
+        name: row::text(row, "name")?,
+        scopes: row::json(row, "scopes")?,
+        hash: row::hash(row, "hash")?,
+        created_at: row::timestamp(row, "created_at")?,
+        expires_at: row::optional_timestamp(row, "expires_at")?,
+        revoked_at: row::optional_timestamp(row, "revoked_at")?,
+    })
+}

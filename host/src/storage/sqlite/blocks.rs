@@ -1,0 +1,417 @@
+//! Records of invocations in blocks: those of one version of a plugin that were handed over together are one row.
+//!
+//! A block is written, skipped and deleted as a whole. Its records are JSON, in the order of their ids. An id begins with
+//! its time, so that blocks follow each other, but they may overlap: what began early may have ended late.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::TryStreamExt as _;
+use http::Method;
+use serde::{Deserialize, Serialize, Serializer};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
+
+use super::{ROWS, or_missing, row, tenants, unavailable};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{InvocationId, PluginName, TenantId, VersionDigest};
+use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Usage};
+use crate::domain::principal::PrincipalId;
+use crate::domain::units::as_u64;
+use crate::http::problem::Code;
+use crate::storage::{DbError, Entry, InvocationFilter, Page};
+
+/// Records of one block, and of one statement. What makes and writes them keeps a processor from plugins for as long, and so does
+/// what reads a block for the sake of a few of them.
+const RECORDS: usize = 500;
+
+/// Entries of one version of a plugin. There is at least one.
+pub(super) struct Block<'a> {
+    /// In the order of their ids.
+    entries: Vec<&'a Entry>,
+}
+
+/// What is asked of a block before it is deleted.
+pub(super) struct Oldest {
+    /// When the latest of its records began.
+    pub started_last: Timestamp,
+    /// How many records it has.
+    pub records: u64,
+}
+
+/// A record as it is stored, without what all of its block have in common.
+#[derive(Serialize, Deserialize)]
+struct Stored<'a> {
+    id: InvocationId,
+    trigger: Trigger,
+    method: Cow<'a, str>,
+    route: Cow<'a, str>,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blame: Option<Blame>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<PrincipalId>,
+    started_at: i64,
+}
+
+/// A record beside what it consumed.
+#[derive(Serialize, Deserialize)]
+struct Member<'a, U> {
+    record: Stored<'a>,
+    consumed: U,
+}
+
+/// What was consumed, without what was not.
+struct Used<'a>(&'a Usage);
+
+impl Serialize for Used<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.used())
+    }
+}
+
+impl<'a> Block<'a> {
+    /// The entries as blocks.
+    pub fn of(entries: impl Iterator<Item = &'a Entry>) -> Vec<Self> {
+        let mut blocks: BTreeMap<(TenantId, &PluginName, VersionDigest), Vec<&Entry>> = BTreeMap::new();
+        for entry in entries {
+            let record = &entry.record;
+            blocks
+                .entry((record.tenant, &record.plugin, record.version))
+                .or_default()
+                .push(entry);
+        }
+        for entries in blocks.values_mut() {
+            entries.sort_unstable_by_key(|entry| entry.record.id);
+        }
+        let in_blocks = blocks.values().flat_map(|entries| entries.chunks(RECORDS));
+        in_blocks
+            .map(|entries| Self {
+                entries: entries.to_vec(),
+            })
+            .collect()
+    }
+
+    /// How many of these one statement adds.
+    fn of_one_statement(blocks: &[Self]) -> usize {
+        let mut records = 0;
+        let fits = |block: &&Self| {
+            records += block.entries.len();
+            records <= RECORDS
+        };
+        blocks.iter().take(ROWS).take_while(fits).count()
+    }
+
+    /// Its entries.
+    pub fn entries(&self) -> impl Iterator<Item = &'a Entry> {
+        self.entries.iter().copied()
+    }
+
+    fn records(&self) -> impl Iterator<Item = &'a InvocationRecord> {
+        self.entries().map(|entry| &entry.record)
+    }
+
+    fn first(&self) -> &'a InvocationRecord {
+        &self.entries[0].record
+    }
+
+    fn last(&self) -> &'a InvocationRecord {
+        &self.entries[self.entries.len() - 1].record
+    }
+
+    fn content(&self) -> Result<String, DbError> {
+        let members = self.records().map(|record| Member {
+            record: Stored::from(record),
+            consumed: Used(&record.usage),
+        });
+        row::to_json(&members.collect::<Vec<_>>(), "invocation_blocks.content")
+    }
+}
+
+impl<'a> From<&'a InvocationRecord> for Stored<'a> {
+    fn from(record: &'a InvocationRecord) -> Self {
+        Self {
+            id: record.id,
+            trigger: record.trigger,
+            method: Cow::Borrowed(record.method.as_str()),
+            route: Cow::Borrowed(&record.route),
+            status: record.status,
+            code: record.code.map(Cow::Borrowed),
+            blame: record.blame,
+            principal: record.principal,
+            started_at: record.started_at.0,
+        }
+    }
+}
+
+/// Adds those blocks that are not there yet and whose tenants are, and gives them back. That is all of them but where a
+/// batch is tried again or a tenant was deleted meanwhile, so that nobody looks before a statement turns out to fail.
+pub(super) async fn insert_new<'a>(
+    connection: &mut SqliteConnection,
+    mut blocks: Vec<Block<'a>>,
+) -> Result<Vec<Block<'a>>, DbError> {
+    let mut new = Vec::with_capacity(blocks.len());
+    while !blocks.is_empty() {
+        let mut some: Vec<_> = blocks.drain(..Block::of_one_statement(&blocks)).collect();
+        match insert(connection, &some).await {
+            Ok(()) => {}
+            // The statement added nothing; the transaction goes on.
+            Err(DbError::Taken(_) | DbError::Missing(_)) => {
+                let known = known(connection, &some).await?;
+                let tenants = some.iter().map(|block| block.first().tenant).collect();
+                let tenants = tenants::existing(connection, tenants).await?;
+                some.retain(|block| {
+                    tenants.contains(&block.first().tenant) && !known.contains(&block.last().id)
+                });
+                insert(connection, &some).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        new.append(&mut some);
+    }
+    Ok(new)
+}
+
+/// One record of a tenant.
+pub(super) async fn find(
+    readers: &SqlitePool,
+    tenant: TenantId,
+    id: InvocationId,
+) -> Result<Option<InvocationRecord>, DbError> {
+    let mut blocks = sqlx::query(
+        "SELECT plugin, version, content FROM invocation_blocks \
+         WHERE tenant = $1 AND last_id >= $2 AND first_id <= $2 ORDER BY last_id",
+    )
+    .bind(tenant.to_string())
+    .bind(id.to_string())
+    .fetch(readers);
+    while let Some(block) = blocks.try_next().await.map_err(unavailable)? {
+        let mut records = read(&block, tenant)?.into_iter();
+        if let Some(record) = records.find(|record| record.id == id) {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
+/// Records of a tenant, the newest first. Blocks are read only until there are enough.
+pub(super) async fn list(
+    readers: &SqlitePool,
+    tenant: TenantId,
+    filter: &InvocationFilter,
+    page: Page<InvocationId>,
+) -> Result<Vec<InvocationRecord>, DbError> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT plugin, version, last_id, content FROM invocation_blocks WHERE tenant = ",
+    );
+    query.push_bind(tenant.to_string());
+    if let Some(plugin) = &filter.plugin {
+        query.push(" AND plugin = ").push_bind(plugin.to_string());
+    }
+    if let Some(since) = filter.since {
+        query.push(" AND started_last >= ").push_bind(since.0);
+    }
+    if filter.failed {
+        query.push(" AND failures > 0");
+    }
+    if let Some(after) = page.after {
+        query.push(" AND first_id < ").push_bind(after.to_string());
+    }
+    query.push(" ORDER BY last_id DESC");
+    let is_wanted = |record: &InvocationRecord| {
+        filter.since.is_none_or(|since| record.started_at >= since)
+            && (!filter.failed || record.code.is_some())
+            && page.after.is_none_or(|after| record.id < after)
+    };
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let mut found = Vec::new();
+    // Read, but perhaps older than what an older block has.
+    let mut waiting = BTreeMap::new();
+    let mut blocks = query.build().fetch(readers);
+    while found.len() < limit
+        && let Some(block) = blocks.try_next().await.map_err(unavailable)?
+    {
+        let newest_left: InvocationId = row::parsed(&block, "last_id")?;
+        let newer = waiting.split_off(&newest_left);
+        found.extend(newer.into_values().rev());
+        let records = read(&block, tenant)?.into_iter().filter(is_wanted);
+        waiting.extend(records.map(|record| (record.id, record)));
+    }
+    found.extend(waiting.into_values().rev());
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// Deletes blocks of a tenant, the oldest first, until `most` records went, as long as `goes` says so of how many go
+/// already and the next block. Gives back how many records went.
+pub(super) async fn delete_oldest(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    most: u64,
+    goes: impl Fn(u64, &Oldest) -> bool,
+) -> Result<u64, DbError> {
+    let (mut records, mut last) = (0, None);
+    {
+        let mut oldest = sqlx::query(
+            "SELECT last_id, started_last, records FROM invocation_blocks WHERE tenant = $1 ORDER BY last_id",
+        )
+        .bind(tenant.to_string())
+        .fetch(&mut *connection);
+        while records < most
+            && let Some(block) = oldest.try_next().await.map_err(unavailable)?
+        {
+            let oldest = Oldest {
+                started_last: row::timestamp(&block, "started_last")?,
+                records: row::number(&block, "records")?,
+            };
+            if !goes(records, &oldest) {
+                break;
+            }
+            records += oldest.records;
+            last = Some(row::text(&block, "last_id")?);
+        }
+    }
+    if let Some(last) = last {
+        sqlx::query("DELETE FROM invocation_blocks WHERE tenant = $1 AND last_id <= $2")
+            .bind(tenant.to_string())
+            .bind(last)
+            .execute(connection)
+            .await
+            .map_err(unavailable)?;
+    }
+    Ok(records)
+}
+
+/// Adds blocks with one statement: it is handed to the thread of the database, and that costs more than a row does.
+async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Result<(), DbError> {
+    if blocks.is_empty() {
+        return Ok(());
+    }
+    let contents = blocks.iter().map(Block::content).collect::<Result<Vec<_>, _>>()?;
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO invocation_blocks \
+         (tenant, plugin, version, first_id, last_id, started_last, records, failures, content) ",
+    );
+    query.push_values(blocks.iter().zip(contents), |mut values, (block, content)| {
+        let first = block.first();
+        let started_last = block.records().map(|record| record.started_at.0).max();
+        let failures = block.records().filter(|record| record.code.is_some()).count();
+        values
+            .push_bind(first.tenant.to_string())
+            .push_bind(first.plugin.to_string())
+            .push_bind(first.version.to_string())
+            .push_bind(first.id.to_string())
+            .push_bind(block.last().id.to_string())
+            .push_bind(started_last)
+            .push_bind(row::to_integer(as_u64(block.entries.len())))
+            .push_bind(row::to_integer(as_u64(failures)))
+            .push_bind(content);
+    });
+    // Where there are many, their number is another one each time.
+    query
+        .build()
+        .persistent(blocks.len() == 1)
+        .execute(connection)
+        .await
+        .map_err(or_missing("tenant of a block of invocations"))?;
+    Ok(())
+}
+
+/// Those of these blocks that are stored already, by the ids of their last records: a batch is tried again where nobody
+/// knows whether it was written.
+async fn known(
+    connection: &mut SqliteConnection,
+    blocks: &[Block<'_>],
+) -> Result<BTreeSet<InvocationId>, DbError> {
+    let mut query =
+        QueryBuilder::<Sqlite>::new("SELECT last_id FROM invocation_blocks WHERE (tenant, last_id) IN (");
+    query.push_values(blocks, |mut values, block| {
+        let last = block.last();
+        values
+            .push_bind(last.tenant.to_string())
+            .push_bind(last.id.to_string());
+    });
+    query.push(")");
+    let rows = query.build().persistent(false).fetch_all(connection).await;
+    let rows = rows.map_err(unavailable)?;
+    rows.iter().map(|row| row::parsed(row, "last_id")).collect()
+}
+
+fn read(block: &SqliteRow, tenant: TenantId) -> Result<Vec<InvocationRecord>, DbError> {
+    let plugin: PluginName = row::parsed(block, "plugin")?;
+    let version: VersionDigest = row::parsed(block, "version")?;
+    let members: Vec<Member<'static, Usage>> = row::json(block, "content")?;
+    let record = |Member { record, consumed }: Member<'static, Usage>| {
+        Ok(InvocationRecord {
+            id: record.id,
+            tenant,
+            plugin: plugin.clone(),
+            version,
+            trigger: record.trigger,
+            method: parsed_method(&record.method)?,
+            route: record.route.into(),
+            status: record.status,
+            code: record.code.map(known_code).transpose()?,
+            blame: record.blame,
+            principal: record.principal,
+            started_at: Timestamp(record.started_at),
+            usage: consumed,
+        })
+    };
+    members.into_iter().map(record).collect()
+}
+
+fn parsed_method(method: &str) -> Result<Method, DbError> {
+    method
+        .parse()
+        .map_err(|_| DbError::corrupt("invocation_blocks.content", method))
+}
+
+fn known_code(code: Cow<'_, str>) -> Result<&'static str, DbError> {
+    let mut known = Code::ALL.iter().map(|code| code.as_str()).chain([ABANDONED]);
+    let known = known.find(|known| *known == code);
+    known.ok_or_else(|| DbError::corrupt("invocation_blocks.content", code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::conformance::entry;
+
+    #[test]
+    fn no_block_and_no_statement_has_more_than_so_many_records() {
+        let tenant = TenantId::generate();
+        let entries = |plugin: &str, count: usize| -> Vec<Entry> {
+            (0..count).map(|_| entry(tenant, plugin, 1, &[])).collect()
+        };
+        let entries = [entries("many", 2 * RECORDS + 1), entries("one", 1)].concat();
+        let blocks = Block::of(entries.iter());
+        let sizes: Vec<usize> = blocks.iter().map(|block| block.entries.len()).collect();
+        assert_eq!(sizes, [RECORDS, RECORDS, 1, 1]);
+        assert_eq!(Block::of_one_statement(&blocks), 1);
+        assert_eq!(Block::of_one_statement(&blocks[1..]), 1);
+        assert_eq!(Block::of_one_statement(&blocks[2..]), 2);
+        let ids: Vec<_> = blocks
+            .iter()
+            .flat_map(Block::entries)
+            .map(|entry| entry.record.id)
+            .collect();
+        assert!(ids[..2 * RECORDS + 1].is_sorted());
+    }
+
+    #[test]
+    fn what_is_stored_reads_back_whoever_wrote_it() {
+        let stored = r#"[{"record": {"id": "0190a5c0-0000-7000-8000-000000000001", "trigger": "http", "method": "GET", "route": "/orders",
+            "status": 200, "principal": "api-key:0190a5c0-0000-7000-8000-000000000002", "started_at": 1}, "consumed": {"cpu_us": 7}},
+            {"record": {"id": "0190a5c0-0000-7000-8000-000000000003", "trigger": "http", "method": "PUT", "route": "/",
+            "status": 502, "code": "plugin_trapped", "blame": "guest", "principal": null, "started_at": 2}, "consumed": {}}]"#;
+        let members: Vec<Member<'static, Usage>> = serde_json::from_str(stored).unwrap();
+        let of_key = members[0].record.principal.unwrap().to_string();
+        assert_eq!(of_key, "api-key:0190a5c0-0000-7000-8000-000000000002");
+        assert_eq!(members[1].record.principal, None);
+        assert_eq!(parsed_method(&members[1].record.method).unwrap(), Method::PUT);
+        assert!(parsed_method("no method").is_err());
+    }
+}

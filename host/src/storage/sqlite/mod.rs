@@ -1,0 +1,239 @@
+//! The control plane on SQLite: one file, one connection that writes, a few that read.
+//!
+//! SQLite lets one connection write at a time. With a pool of one, writers wait for each other in a queue of ours,
+//! which is fair, instead of in SQLite's busy handler, which is not.
+
+mod api_keys;
+mod audit;
+mod blocks;
+mod invocations;
+mod kept;
+mod log_lines;
+mod plans;
+mod plugins;
+mod routing;
+mod row;
+mod secrets;
+mod settings;
+mod tenants;
+mod tokens;
+mod usage;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+
+use super::{DbError, Repository};
+
+/// The file's name within the data folder.
+pub const FILE_NAME: &str = "mortise.db";
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
+
+/// Readers beside the writer. They serve the admin API only, never the way of a request.
+const READERS: u32 = 4;
+
+/// Rows that one statement adds. Twenty-two values each are far from the 32,766 that SQLite takes.
+const ROWS: usize = 100;
+
+/// The pages that the writer keeps at hand, in KiB as SQLite counts them: what each batch reads and writes of the trees should
+/// not be read again for the next one.
+const WRITER_CACHE: &str = "-16384";
+
+/// How long to wait for another process that holds the file, a backup for instance.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The control plane's database in one file.
+#[derive(Clone, Debug)]
+pub struct SqliteRepository {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Repository for SqliteRepository {}
+
+impl SqliteRepository {
+    /// Opens `mortise.db` in the data folder, makes it where it is not there, and brings its schema up to date.
+    pub async fn open(data: &Path) -> Result<Self, DbError> {
+        let options = SqliteConnectOptions::new()
+            .filename(data.join(FILE_NAME))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // What is acknowledged survives a power cut, not only a crash of the process.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone().pragma("cache_size", WRITER_CACHE))
+            .await
+            .map_err(unavailable)?;
+        MIGRATIONS.run(&writer).await.map_err(migration_error)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options.pragma("query_only", "ON"))
+            .await
+            .map_err(unavailable)?;
+        Ok(Self { writer, readers })
+    }
+
+    /// Closes the file, after what is under way.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// A transaction that may write. It takes the lock at once, so that it cannot fail for it half way.
+    async fn begin(&self) -> Result<Transaction<'_, Sqlite>, DbError> {
+        self.writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(unavailable)
+    }
+}
+
+fn unavailable(error: sqlx::Error) -> DbError {
+    DbError::Unavailable(Box::new(error))
+}
+
+/// Says that a name is taken, where that is what stopped the statement.
+fn or_taken(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+    move |error| match &error {
+        sqlx::Error::Database(cause) if cause.is_unique_violation() => DbError::Taken(what),
+        _ => unavailable(error),
+    }
+}
+
+/// Says what is missing, where a reference to it is what stopped the statement.
+fn or_missing(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+    move |error| match &error {
+        sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => DbError::Missing(what),
+        _ => or_taken(what)(error),
+    }
+}
+
+/// Says what is in use, where a reference to it is what stopped the statement.
+fn or_in_use(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+    move |error| match &error {
+        sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => DbError::InUse(what),
+        _ => unavailable(error),
+    }
+}
+
+fn migration_error(error: MigrateError) -> DbError {
+    match error {
+        MigrateError::VersionMissing(found) => DbError::Newer {
+            found,
+            known: MIGRATIONS
+                .iter()
+                .map(|migration| migration.version)
+                .max()
+                .unwrap_or(0),
+        },
+        error => DbError::Migration(Box::new(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Invocations as _, conformance};
+
+    async fn open() -> (tempfile::TempDir, SqliteRepository) {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = SqliteRepository::open(folder.path()).await.unwrap();
+        (folder, repository)
+    }
+
+    conformance::stories!(open);
+
+    #[tokio::test]
+    async fn a_second_start_finds_what_the_first_left() {
+        let (folder, first) = open().await;
+        let tenant = conformance::tenant(&first, "acme").await;
+        first.close().await;
+        let second = SqliteRepository::open(folder.path()).await.unwrap();
+        let found = crate::storage::Tenants::tenant(&second, tenant.id).await.unwrap();
+        assert_eq!(found, Some(tenant));
+    }
+
+    #[tokio::test]
+    async fn a_database_of_the_first_host_is_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(folder.path().join(FILE_NAME))
+            .create_if_missing(true);
+        let old = SqlitePool::connect_with(options).await.unwrap();
+        let first = MIGRATIONS.iter().next().unwrap().clone();
+        Migrator::with_migrations(vec![first]).run(&old).await.unwrap();
+        let tenant = crate::domain::id::TenantId::generate();
+        let invocation = crate::domain::id::InvocationId::generate();
+        let digest = crate::domain::id::VersionDigest::of(b"1");
+        for statement in [
+            format!("INSERT INTO tenants VALUES ('{tenant}', 'acme', 'standard', '{{}}', 0, 1)"),
+            format!(
+                "INSERT INTO invocations VALUES ('{invocation}', '{tenant}', 'orders', '{digest}', 'http', 'GET', \
+                 '/', 200, NULL, NULL, NULL, 10, '{{\"cpu_us\":7,\"log_lines\":1}}')"
+            ),
+            format!(
+                "INSERT INTO log_lines VALUES ('{tenant}', '{invocation}', 0, 'orders', 10, 2, 'text', '[]')"
+            ),
+            format!(
+                "INSERT INTO usage_hours VALUES ('{tenant}', 'orders', 0, 1, 0, 7, 9, 0, 0, 0, 0, 0, 0, 1, 0, 0)"
+            ),
+        ] {
+            sqlx::query(sqlx::AssertSqlSafe(statement))
+                .execute(&old)
+                .await
+                .unwrap();
+        }
+        old.close().await;
+
+        let new = SqliteRepository::open(folder.path()).await.unwrap();
+        let kept = new.kept(tenant).await.unwrap();
+        assert_eq!((kept.records, kept.log_bytes), (1, 4 + 2 + 200));
+        let record = new.invocation(tenant, invocation).await.unwrap().unwrap();
+        assert_eq!((record.usage.cpu_us, record.usage.queued_us), (7, 0));
+        let hour = crate::domain::clock::Timestamp(3_600_000);
+        let sums = new
+            .usage(tenant, crate::domain::clock::Timestamp(0), hour)
+            .await
+            .unwrap();
+        assert_eq!((sums[0].cpu_us, sums[0].log_bytes), (7, 0));
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_host_is_refused() {
+        let (folder, first) = open().await;
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (9000, 'from the future', TRUE, x'00', 0)",
+        )
+        .execute(&first.writer)
+        .await
+        .unwrap();
+        first.close().await;
+        let error = SqliteRepository::open(folder.path()).await.unwrap_err();
+        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 4; run a newer mortise or restore a backup from before the upgrade");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_not_there_is_an_error_and_not_a_panic() {
+        let error = SqliteRepository::open(Path::new("/nonexistent/folder"))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, DbError::Unavailable(_)));
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let (_folder, repository) = open().await;
+        let written = sqlx::query("DELETE FROM plans")
+            .execute(&repository.readers)
+            .await;
+        assert!(written.is_err());
+    }
+}

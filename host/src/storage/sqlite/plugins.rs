@@ -1,0 +1,328 @@
+//! Plugins, versions and activations in SQLite.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteRow;
+
+use super::{SqliteRepository, audit, or_in_use, or_missing, row, unavailable};
+use crate::domain::audit::AuditEntry;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{PluginName, TenantId, VersionDigest};
+use crate::domain::manifest::Manifest;
+use crate::domain::plugin::{Activation, Plugin, Version};
+use crate::storage::{DbError, Page, Plugins, VersionPosition};
+
+#[async_trait]
+impl Plugins for SqliteRepository {
+    async fn plugin(&self, tenant: TenantId, name: &PluginName) -> Result<Option<Plugin>, DbError> {
+        let row = sqlx::query(PLUGIN)
+            .bind(tenant.to_string())
+            .bind(name.as_str())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        row.as_ref().map(read_plugin).transpose()
+    }
+
+    async fn plugins(&self, tenant: TenantId, page: Page<PluginName>) -> Result<Vec<Plugin>, DbError> {
+        let after = page.after.as_ref().map_or("", PluginName::as_str);
+        let rows = sqlx::query(PLUGINS)
+            .bind(tenant.to_string())
+            .bind(after)
+            .bind(i64::from(page.limit))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        rows.iter().map(read_plugin).collect()
+    }
+
+    async fn set_plugin_disabled(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        disabled: bool,
+    ) -> Result<bool, DbError> {
+        let changed = sqlx::query("UPDATE plugins SET disabled = $3 WHERE tenant = $1 AND name = $2")
+            .bind(tenant.to_string())
+            .bind(name.as_str())
+            .bind(i64::from(disabled))
+            .execute(&self.writer)
+            .await
+            .map_err(unavailable)?;
+        Ok(changed.rows_affected() > 0)
+    }
+
+    async fn delete_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError> {
+        let deleted = sqlx::query("DELETE FROM plugins WHERE tenant = $1 AND name = $2")
+            .bind(tenant.to_string())
+            .bind(name.as_str())
+            .execute(&self.writer)
+            .await
+            .map_err(unavailable)?;
+        Ok(deleted.rows_affected() > 0)
+    }
+
+    async fn add_version(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        version: &Version,
+    ) -> Result<bool, DbError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO plugins (tenant, name, active, disabled, created_at) VALUES ($1, $2, NULL, 0, $3) \
+             ON CONFLICT (tenant, name) DO NOTHING",
+        )
+        .bind(tenant.to_string())
+        .bind(plugin.as_str())
+        .bind(version.created_at.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(or_missing("tenant"))?;
+        let inserted = sqlx::query(
+            "INSERT INTO versions (tenant, plugin, digest, manifest, size, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, plugin, digest) DO NOTHING",
+        )
+        .bind(tenant.to_string())
+        .bind(plugin.as_str())
+        .bind(version.digest.to_string())
+        .bind(version.manifest_text.as_str())
+        .bind(row::to_integer(version.size))
+        .bind(version.created_at.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
+        transaction.commit().await.map_err(unavailable)?;
+        Ok(inserted.rows_affected() > 0)
+    }
+
+    async fn version(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        digest: VersionDigest,
+    ) -> Result<Option<Version>, DbError> {
+        let row = sqlx::query("SELECT * FROM versions WHERE tenant = $1 AND plugin = $2 AND digest = $3")
+            .bind(tenant.to_string())
+            .bind(plugin.as_str())
+            .bind(digest.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        row.as_ref().map(read_version).transpose()
+    }
+
+    async fn versions(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        page: Page<VersionPosition>,
+    ) -> Result<Vec<Version>, DbError> {
+        let (before, digest) = page.after.map_or((i64::MAX, String::new()), |position| {
+            (position.created_at.0, position.digest.to_string())
+        });
+        let rows = sqlx::query(
+            "SELECT * FROM versions WHERE tenant = $1 AND plugin = $2 AND (created_at, digest) < ($3, $4) \
+             ORDER BY created_at DESC, digest DESC LIMIT $5",
+        )
+        .bind(tenant.to_string())
+        .bind(plugin.as_str())
+        .bind(before)
+        .bind(digest)
+        .bind(i64::from(page.limit))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        rows.iter().map(read_version).collect()
+    }
+
+    async fn delete_version(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        digest: VersionDigest,
+    ) -> Result<bool, DbError> {
+        let deleted = sqlx::query("DELETE FROM versions WHERE tenant = $1 AND plugin = $2 AND digest = $3")
+            .bind(tenant.to_string())
+            .bind(plugin.as_str())
+            .bind(digest.to_string())
+            .execute(&self.writer)
+            .await
+            .map_err(or_in_use("version"))?;
+        Ok(deleted.rows_affected() > 0)
+    }
+
+    async fn versions_beyond(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        keep: u32,
+    ) -> Result<Vec<VersionDigest>, DbError> {
+        // The active version counts among those kept, wherever it stands in the order of age.
+        let rows = sqlx::query(
+            "SELECT v.digest FROM versions v \
+             LEFT JOIN plugins p ON p.tenant = v.tenant AND p.name = v.plugin AND p.active = v.digest \
+             WHERE v.tenant = $1 AND v.plugin = $2 AND p.name IS NULL \
+             ORDER BY v.created_at, v.digest \
+             LIMIT (SELECT CASE WHEN COUNT(*) > $3 THEN COUNT(*) - $3 ELSE 0 END \
+                    FROM versions WHERE tenant = $1 AND plugin = $2)",
+        )
+        .bind(tenant.to_string())
+        .bind(plugin.as_str())
+        .bind(i64::from(keep))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        rows.iter().map(|row| row::parsed(row, "digest")).collect()
+    }
+
+    async fn is_digest_used(&self, digest: VersionDigest) -> Result<bool, DbError> {
+        let row = sqlx::query("SELECT 1 FROM versions WHERE digest = $1 LIMIT 1")
+            .bind(digest.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        Ok(row.is_some())
+    }
+
+    async fn activate(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        digest: VersionDigest,
+        actor: &str,
+        at: Timestamp,
+    ) -> Result<Activation, DbError> {
+        let mut transaction = self.begin().await?;
+        let row = sqlx::query(
+            "SELECT active, (SELECT COALESCE(MAX(sequence), 0) + 1 FROM activations \
+             WHERE tenant = $1 AND plugin = $2) AS sequence FROM plugins WHERE tenant = $1 AND name = $2",
+        )
+        .bind(tenant.to_string())
+        .bind(plugin.as_str())
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(unavailable)?
+        .ok_or(DbError::Missing("plugin"))?;
+        let activation = Activation {
+            sequence: row::integer(&row, "sequence")?,
+            digest,
+            previous: row::optional_parsed(&row, "active")?,
+            actor: actor.to_owned(),
+            at,
+        };
+        sqlx::query("UPDATE plugins SET active = $3 WHERE tenant = $1 AND name = $2")
+            .bind(tenant.to_string())
+            .bind(plugin.as_str())
+            .bind(digest.to_string())
+            .execute(&mut *transaction)
+            .await
+            .map_err(or_missing("version"))?;
+        sqlx::query(
+            "INSERT INTO activations (tenant, plugin, sequence, digest, previous, actor, at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(tenant.to_string())
+        .bind(plugin.as_str())
+        .bind(activation.sequence)
+        .bind(digest.to_string())
+        .bind(activation.previous.map(|previous| previous.to_string()))
+        .bind(actor)
+        .bind(at.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
+        let subject = format!("{plugin} {digest}");
+        let entry = AuditEntry::new(Some(tenant), actor, "plugin.activate", subject, at);
+        audit::insert(&mut transaction, &entry).await?;
+        transaction.commit().await.map_err(unavailable)?;
+        Ok(activation)
+    }
+
+    async fn activations(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        page: Page<i64>,
+    ) -> Result<Vec<Activation>, DbError> {
+        let rows = sqlx::query(
+            "SELECT * FROM activations WHERE tenant = $1 AND plugin = $2 AND sequence < $3 \
+             ORDER BY sequence DESC LIMIT $4",
+        )
+        .bind(tenant.to_string())
+        .bind(plugin.as_str())
+        .bind(page.after.unwrap_or(i64::MAX))
+        .bind(i64::from(page.limit))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        rows.iter().map(read_activation).collect()
+    }
+
+    async fn previous_version(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+    ) -> Result<Option<VersionDigest>, DbError> {
+        // A version may be activated again while it is active: then what was active before lies further back.
+        let row = sqlx::query(
+            "SELECT a.previous FROM activations a \
+             JOIN plugins p ON p.tenant = a.tenant AND p.name = a.plugin \
+             JOIN versions v ON v.tenant = a.tenant AND v.plugin = a.plugin AND v.digest = a.previous \
+             WHERE a.tenant = $1 AND a.plugin = $2 AND a.previous <> p.active \
+             ORDER BY a.sequence DESC LIMIT 1",
+        )
+        .bind(tenant.to_string())
+        .bind(plugin.as_str())
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        row.as_ref().map(|row| row::parsed(row, "previous")).transpose()
+    }
+}
+
+/// One plugin, and how many versions it has.
+const PLUGIN: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
+    AND versions.plugin = plugins.name) AS versions FROM plugins WHERE tenant = $1 AND name = $2";
+
+/// The same for those after one.
+const PLUGINS: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
+    AND versions.plugin = plugins.name) AS versions FROM plugins WHERE tenant = $1 AND name > $2 ORDER BY name LIMIT $3";
+
+/// All of a tenant.
+pub(super) const ALL: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
+    AND versions.plugin = plugins.name) AS versions FROM plugins WHERE tenant = $1 ORDER BY name";
+
+pub(super) fn read_plugin(row: &SqliteRow) -> Result<Plugin, DbError> {
+    Ok(Plugin {
+        name: row::parsed(row, "name")?,
+        active: row::optional_parsed(row, "active")?,
+        disabled: row::flag(row, "disabled")?,
+        versions: row::number(row, "versions")?,
+        created_at: row::timestamp(row, "created_at")?,
+    })
+}
+
+pub(super) fn read_version(row: &SqliteRow) -> Result<Version, DbError> {
+    let manifest_text = row::text(row, "manifest")?;
+    let manifest =
+        Manifest::parse(&manifest_text).map_err(|error| DbError::corrupt("versions.manifest", error))?;
+    Ok(Version {
+        digest: row::parsed(row, "digest")?,
+        manifest: Arc::new(manifest),
+        manifest_text,
+        size: row::number(row, "size")?,
+        created_at: row::timestamp(row, "created_at")?,
+    })
+}
+
+fn read_activation(row: &SqliteRow) -> Result<Activation, DbError> {
+    Ok(Activation {
+        sequence: row::integer(row, "sequence")?,
+        digest: row::parsed(row, "digest")?,
+        previous: row::optional_parsed(row, "previous")?,
+        actor: row::text(row, "actor")?,
+        at: row::timestamp(row, "at")?,
+    })
+}

@@ -1,0 +1,117 @@
+//! Grants and config in SQLite.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::{SqliteRepository, or_missing, row, unavailable};
+use crate::domain::grant::Grants;
+use crate::domain::id::{PluginName, TenantId};
+use crate::storage::{DbError, Settings};
+
+#[async_trait]
+impl Settings for SqliteRepository {
+    async fn grants(&self, tenant: TenantId, plugin: &PluginName) -> Result<Grants, DbError> {
+        let row = sqlx::query("SELECT grants FROM grants WHERE tenant = $1 AND plugin = $2")
+            .bind(tenant.to_string())
+            .bind(plugin.as_str())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        row.map_or_else(|| Ok(Grants::default()), |row| row::json(&row, "grants"))
+    }
+
+    async fn put_grants(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        grants: &Grants,
+    ) -> Result<(), DbError> {
+        sqlx::query(
+            "INSERT INTO grants (tenant, plugin, grants) VALUES ($1, $2, $3) \
+             ON CONFLICT (tenant, plugin) DO UPDATE SET grants = excluded.grants",
+        )
+        .bind(tenant.to_string())
+        .bind(plugin.as_str())
+        .bind(row::to_json(grants, "grants.grants")?)
+        .execute(&self.writer)
+        .await
+        .map_err(or_missing("plugin"))?;
+        Ok(())
+    }
+
+    async fn config(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+    ) -> Result<BTreeMap<String, String>, DbError> {
+        let rows = sqlx::query("SELECT name, value FROM config WHERE tenant = $1 AND plugin = $2")
+            .bind(tenant.to_string())
+            .bind(plugin.as_str())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        rows.iter()
+            .map(|row| Ok((row::text(row, "name")?, row::text(row, "value")?)))
+            .collect()
+    }
+
+    async fn put_config(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        config: &BTreeMap<String, String>,
+    ) -> Result<(), DbError> {
+        let mut transaction = self.begin().await?;
+        let found = sqlx::query("SELECT 1 FROM plugins WHERE tenant = $1 AND name = $2")
+            .bind(tenant.to_string())
+            .bind(plugin.as_str())
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(unavailable)?;
+        // Without settings there is no row whose reference could fail.
+        found.ok_or(DbError::Missing("plugin"))?;
+        sqlx::query("DELETE FROM config WHERE tenant = $1 AND plugin = $2")
+            .bind(tenant.to_string())
+            .bind(plugin.as_str())
+            .execute(&mut *transaction)
+            .await
+            .map_err(unavailable)?;
+        for (name, value) in config {
+            sqlx::query("INSERT INTO config (tenant, plugin, name, value) VALUES ($1, $2, $3, $4)")
+                .bind(tenant.to_string())
+                .bind(plugin.as_str())
+                .bind(name.as_str())
+                .bind(value.as_str())
+                .execute(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
+        }
+        transaction.commit().await.map_err(unavailable)
+    }
+
+    async fn put_config_value(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), DbError> {
+        let query = match value {
+            Some(value) => sqlx::query(
+                "INSERT INTO config (tenant, plugin, name, value) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (tenant, plugin, name) DO UPDATE SET value = excluded.value",
+            )
+            .bind(tenant.to_string())
+            .bind(plugin.as_str())
+            .bind(name)
+            .bind(value),
+            None => sqlx::query("DELETE FROM config WHERE tenant = $1 AND plugin = $2 AND name = $3")
+                .bind(tenant.to_string())
+                .bind(plugin.as_str())
+                .bind(name),
+        };
+        query.execute(&self.writer).await.map_err(or_missing("plugin"))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! Tokens in SQLite.
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteRow;
+
+use super::{SqliteRepository, or_missing, row, unavailable};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{TenantId, TokenId};
+use crate::domain::token::{Reach, Token};
+use crate::storage::{DbError, Page, Tokens};
+
+#[async_trait]
+impl Tokens for SqliteRepository {
+    async fn insert_token(&self, token: &Token) -> Result<(), DbError> {
+        sqlx::query(
+            "INSERT INTO tokens (id, tenant, name, role, hash, created_at, expires_at, revoked_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(token.id.to_string())
+        .bind(token.reach.tenant().map(|tenant| tenant.to_string()))
+        .bind(token.name.as_str())
+        .bind(token.reach.role().as_str())
+        .bind(token.hash.as_bytes().as_slice())
+        .bind(token.created_at.0)
+        .bind(token.expires_at.map(|at| at.0))
+        .bind(token.revoked_at.map(|at| at.0))
+        .execute(&self.writer)
+        .await
+        .map_err(or_missing("tenant"))?;
+        Ok(())
+    }
+
+    async fn token(&self, id: TokenId) -> Result<Option<Token>, DbError> {
+        let row = sqlx::query("SELECT * FROM tokens WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        row.as_ref().map(read).transpose()
+    }
+
+    async fn tokens(&self, tenant: Option<TenantId>, page: Page<TokenId>) -> Result<Vec<Token>, DbError> {
+        let after = page.after.map_or(String::new(), |id| id.to_string());
+        let query = match tenant {
+            Some(tenant) => {
+                sqlx::query("SELECT * FROM tokens WHERE id > $1 AND tenant = $3 ORDER BY id LIMIT $2")
+                    .bind(after)
+                    .bind(i64::from(page.limit))
+                    .bind(tenant.to_string())
+            }
+            None => sqlx::query("SELECT * FROM tokens WHERE id > $1 AND tenant IS NULL ORDER BY id LIMIT $2")
+                .bind(after)
+                .bind(i64::from(page.limit)),
+        };
+        let rows = query.fetch_all(&self.readers).await.map_err(unavailable)?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn revoke_token(
+        &self,
+        tenant: Option<TenantId>,
+        id: TokenId,
+        at: Timestamp,
+    ) -> Result<bool, DbError> {
+        let revoked = sqlx::query(
+            "UPDATE tokens SET revoked_at = COALESCE(revoked_at, $3) \
+             WHERE id = $2 AND COALESCE(tenant, '') = $1",
+        )
+        .bind(tenant.map_or(String::new(), |tenant| tenant.to_string()))
+        .bind(id.to_string())
+        .bind(at.0)
+        .execute(&self.writer)
+        .await
+        .map_err(unavailable)?;
+        Ok(revoked.rows_affected() > 0)
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<Token, DbError> {
+    let role = row::parsed(row, "role")?;
+    let reach = Reach::of(role, row::optional_parsed(row, "tenant")?)
+        .ok_or_else(|| DbError::corrupt("tokens.role", format!("`{role}` does not fit the tenant")))?;
+    Ok(Token {
+        id: row::parsed(row, "id")?,
+        name: row::text(row, "name")?,
+        reach,
+        hash: row::hash(row, "hash")?,
+        created_at: row::timestamp(row, "created_at")?,
+        expires_at: row::optional_timestamp(row, "expires_at")?,
+        revoked_at: row::optional_timestamp(row, "revoked_at")?,
+    })
+}

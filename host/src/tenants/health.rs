@@ -1,0 +1,270 @@
+//! The health of a route: whether a plugin's requests there fail all the time.
+//!
+//! It is counted for each route of each version. A plugin with one broken route goes on answering on the others, and a
+//! version that is activated begins healthy. What counts are failures one after the other: a single answer in between
+//! shows that the route works for somebody, and whoever sends what the plugin trips over must not take the route
+//! from those who do not.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::domain::circuit::{Circuit, CircuitSettings, Open, Passage};
+use crate::domain::clock::Timestamp;
+use crate::http::problem::Code;
+use crate::metrics::{Gauge, Held};
+
+/// What all routes of a host have in common in this.
+#[derive(Clone, Debug, Default)]
+pub struct Breaker {
+    settings: CircuitSettings,
+    unhealthy: Gauge,
+}
+
+/// The health of one route of one version.
+#[derive(Debug)]
+pub struct RouteHealth {
+    breaker: Breaker,
+    /// Nothing failed lately. Spares the requests of a route that works the lock.
+    is_untouched: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// A request that may run. Dropped without a report, it says nothing of the plugin.
+#[derive(Debug)]
+pub struct Pass<'a> {
+    health: &'a RouteHealth,
+    is_probe: bool,
+}
+
+/// The route is left alone for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unhealthy {
+    /// When the next request is let through.
+    pub retry_after: Duration,
+}
+
+/// What a report changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The route is left alone from now on.
+    BecameUnhealthy,
+    /// It works again.
+    Recovered,
+}
+
+/// A route that is left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ailment {
+    /// Since when, and until when.
+    pub open: Open,
+    /// What its last request failed with.
+    pub reason: Code,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    circuit: Circuit,
+    reason: Option<Code>,
+    _counted: Option<Held>,
+}
+
+impl Breaker {
+    /// A breaker that works as `settings` say.
+    pub fn new(settings: CircuitSettings) -> Self {
+        Self {
+            settings,
+            unhealthy: Gauge::default(),
+        }
+    }
+
+    /// Counts the routes that are left alone.
+    pub fn unhealthy(&self) -> &Gauge {
+        &self.unhealthy
+    }
+}
+
+impl RouteHealth {
+    /// A route that is well.
+    pub fn new(breaker: Breaker) -> Self {
+        Self {
+            breaker,
+            is_untouched: AtomicBool::new(true),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whether it is worth to prepare a request. It holds nothing: a request whose body never comes must not be the
+    /// one that everybody waits for.
+    pub fn check(&self, now: Timestamp) -> Result<(), Unhealthy> {
+        if self.is_untouched.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match self.lock().circuit.outlook(now) {
+            Passage::Free | Passage::Probe => Ok(()),
+            Passage::Refused { retry_after } => Err(Unhealthy { retry_after }),
+        }
+    }
+
+    /// Lets a request run, which takes at most `wall`.
+    pub fn pass(&self, now: Timestamp, wall: Duration) -> Result<Pass<'_>, Unhealthy> {
+        let passage = match self.is_untouched.load(Ordering::Relaxed) {
+            true => Passage::Free,
+            false => self.lock().circuit.ask(now, wall),
+        };
+        let is_probe = match passage {
+            Passage::Free => false,
+            Passage::Probe => true,
+            Passage::Refused { retry_after } => return Err(Unhealthy { retry_after }),
+        };
+        Ok(Pass {
+            health: self,
+            is_probe,
+        })
+    }
+
+    /// How it is left alone, where it is.
+    pub fn ailment(&self) -> Option<Ailment> {
+        let state = self.lock();
+        Some(Ailment {
+            open: state.circuit.open()?.clone(),
+            reason: state.reason?,
+        })
+    }
+
+    /// Forgets what failed.
+    pub fn recover(&self) {
+        *self.lock() = State::default();
+        self.is_untouched.store(true, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pass<'_> {
+    /// The plugin answered, whatever it said.
+    pub fn succeeded(mut self) -> Option<Change> {
+        self.is_probe = false;
+        if self.health.is_untouched.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut state = self.health.lock();
+        let was_open = std::mem::take(&mut *state).circuit.succeeded();
+        self.health.is_untouched.store(true, Ordering::Relaxed);
+        was_open.then_some(Change::Recovered)
+    }
+
+    /// The plugin failed through its own fault, or past a limit of its own.
+    pub fn failed(mut self, now: Timestamp, reason: Code) -> Option<Change> {
+        let is_probe = std::mem::take(&mut self.is_probe);
+        let mut state = self.health.lock();
+        if state.circuit.open().is_some() && !is_probe {
+            return None;
+        }
+        state.reason = Some(reason);
+        self.health.is_untouched.store(false, Ordering::Relaxed);
+        if !state.circuit.failed(now, &self.health.breaker.settings) {
+            return None;
+        }
+        state._counted = Some(self.health.breaker.unhealthy.hold());
+        Some(Change::BecameUnhealthy)
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if self.is_probe {
+            self.health.lock().circuit.gave_up();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WALL: Duration = Duration::from_secs(5);
+
+    fn route() -> RouteHealth {
+        RouteHealth::new(Breaker::new(CircuitSettings {
+            failures: 2,
+            first_wait: Duration::from_secs(1),
+            longest_wait: Duration::from_secs(60),
+        }))
+    }
+
+    fn fail(route: &RouteHealth, now: i64) -> Option<Change> {
+        let pass = route.pass(Timestamp(now), WALL).unwrap();
+        pass.failed(Timestamp(now), Code::PluginTrapped)
+    }
+
+    #[test]
+    fn what_fails_all_the_time_is_left_alone_and_counted() {
+        let route = route();
+        assert_eq!(fail(&route, 0), None);
+        assert_eq!(route.ailment(), None);
+        assert_eq!(fail(&route, 0), Some(Change::BecameUnhealthy));
+        assert_eq!(route.breaker.unhealthy().get(), 1);
+        assert_eq!(route.ailment().unwrap().reason, Code::PluginTrapped);
+        let refused = Unhealthy {
+            retry_after: Duration::from_millis(600),
+        };
+        assert_eq!(route.check(Timestamp(400)), Err(refused));
+        assert_eq!(route.pass(Timestamp(400), WALL).unwrap_err(), refused);
+    }
+
+    #[test]
+    fn one_request_at_a_time_tries_again() {
+        let route = route();
+        fail(&route, 0);
+        fail(&route, 0);
+        assert_eq!(route.check(Timestamp(1_000)), Ok(()), "asking takes nothing");
+        let probe = route.pass(Timestamp(1_000), WALL).unwrap();
+        assert!(route.check(Timestamp(5_999)).is_err());
+        assert!(route.pass(Timestamp(5_999), WALL).is_err());
+        assert_eq!(probe.succeeded(), Some(Change::Recovered));
+        assert_eq!(route.breaker.unhealthy().get(), 0);
+        assert!(route.pass(Timestamp(1_000), WALL).is_ok());
+    }
+
+    #[test]
+    fn a_probe_whose_caller_goes_away_leaves_its_place_to_the_next() {
+        let route = route();
+        fail(&route, 0);
+        fail(&route, 0);
+        drop(route.pass(Timestamp(1_000), WALL).unwrap());
+        assert!(route.pass(Timestamp(1_000), WALL).is_ok());
+    }
+
+    #[test]
+    fn what_began_before_does_not_stand_for_the_probe() {
+        let route = route();
+        let early = [0, 1].map(|_| route.pass(Timestamp(0), WALL).unwrap());
+        fail(&route, 0);
+        fail(&route, 0);
+        let _probe = route.pass(Timestamp(1_000), WALL).unwrap();
+        let [first, second] = early;
+        assert_eq!(first.failed(Timestamp(1_000), Code::PluginCpu), None);
+        assert!(
+            route.pass(Timestamp(5_000), WALL).is_err(),
+            "the probe is under way"
+        );
+        assert_eq!(
+            second.succeeded(),
+            Some(Change::Recovered),
+            "an answer is an answer"
+        );
+    }
+
+    #[test]
+    fn recovering_forgets_everything() {
+        let route = route();
+        fail(&route, 0);
+        fail(&route, 0);
+        route.recover();
+        assert_eq!(route.ailment(), None);
+        assert_eq!(fail(&route, 0), None);
+    }
+}

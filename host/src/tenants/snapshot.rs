@@ -1,0 +1,143 @@
+//! One tenant as the gateway sees it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::admission::Gate;
+use super::backlog::Backlog;
+use super::health::RouteHealth;
+use super::rate::RateLimiter;
+use crate::capability::ActiveVersion;
+use crate::components::bundle::schema::Schema;
+use crate::domain::api_key::ApiKey;
+use crate::domain::id::{ApiKeyId, PluginName, TenantId, TenantName};
+use crate::domain::manifest::{Auth, Rate};
+use crate::sandbox::{KeptInstances, Stamina};
+
+/// A tenant with everything that serving its requests takes.
+pub struct TenantRoutes {
+    /// Its id.
+    pub id: TenantId,
+    /// The first segment of its URLs.
+    pub name: TenantName,
+    /// Whether its endpoints answer 503.
+    pub suspended: bool,
+    /// Its plugins that have an active version.
+    pub plugins: HashMap<PluginName, Arc<PluginRoutes>>,
+    /// Its API keys that were neither revoked nor expired when this was built.
+    pub api_keys: HashMap<ApiKeyId, ApiKey>,
+    /// Its concurrency and its rate. It outlives this snapshot, unless the limits change.
+    pub gate: Arc<Gate>,
+    /// Its responses that are on their way. It outlives this snapshot.
+    pub backlog: Arc<Backlog>,
+    /// Its instances that wait for their next request. They go with this snapshot.
+    pub kept: Arc<KeptInstances>,
+}
+
+/// The routes of a version.
+#[derive(Clone, Default)]
+pub struct Router {
+    /// Each path with its methods.
+    pub(super) paths: matchit::Router<Vec<Arc<MethodRoute>>>,
+    /// All of them.
+    pub(super) routes: Vec<Arc<MethodRoute>>,
+}
+
+/// A plugin as the gateway sees it.
+pub struct PluginRoutes {
+    /// What runs.
+    pub active: Arc<ActiveVersion>,
+    /// Whether it answers 503.
+    pub disabled: bool,
+    /// Whether its instances serve one request after another.
+    pub reuse: bool,
+    pub(super) router: Arc<Router>,
+}
+
+/// One method of one path.
+pub struct MethodRoute {
+    /// The method, upper case.
+    pub method: String,
+    /// The pattern as the manifest has it.
+    pub pattern: Arc<str>,
+    /// Who may call.
+    pub auth: Auth,
+    /// Scopes that the caller needs.
+    pub scopes: BTreeSet<String>,
+    /// Checks the request body.
+    pub request_schema: Option<Arc<Schema>>,
+    /// Checks the response body.
+    pub response_schema: Option<Arc<Schema>>,
+    /// How often one principal may call, and the counts so far.
+    pub rate: Option<RouteRate>,
+    /// Whether requests to it fail all the time.
+    pub health: RouteHealth,
+    /// How long its guests run.
+    pub stamina: Arc<Stamina>,
+}
+
+/// The rate of a route, counted for each principal.
+pub struct RouteRate {
+    rate: Rate,
+    principals: moka::sync::Cache<Option<ApiKeyId>, Arc<RateLimiter>>,
+}
+
+/// What a path and a method lead to.
+pub enum RouteMatch {
+    /// A route, and what its pattern captured: still percent-encoded.
+    Found(Arc<MethodRoute>, Vec<(String, String)>),
+    /// The path is there, with other methods.
+    OtherMethods(Vec<String>),
+    /// Nothing is there.
+    Nothing,
+}
+
+/// More principals than this share the counts of those that called least lately.
+const MAX_PRINCIPALS: u64 = 100_000;
+
+impl PluginRoutes {
+    /// All routes, in the order of the manifest.
+    pub fn routes(&self) -> &[Arc<MethodRoute>] {
+        &self.router.routes
+    }
+
+    /// What `path`, which is normal and below the mount point, and `method` lead to.
+    pub fn find(&self, method: &str, path: &str) -> RouteMatch {
+        let Ok(matched) = self.router.paths.at(path) else {
+            return RouteMatch::Nothing;
+        };
+        let by_method = |wanted: &str| matched.value.iter().find(|route| route.method == wanted);
+        // What answers GET answers HEAD, without the body.
+        let route = by_method(method).or_else(|| (method == "HEAD").then(|| by_method("GET")).flatten());
+        match route {
+            Some(route) => {
+                let params = matched
+                    .params
+                    .iter()
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+                RouteMatch::Found(route.clone(), params.collect())
+            }
+            None => {
+                RouteMatch::OtherMethods(matched.value.iter().map(|route| route.method.clone()).collect())
+            }
+        }
+    }
+}
+
+impl RouteRate {
+    /// Nothing counted yet.
+    pub fn new(rate: Rate) -> Self {
+        let principals = moka::sync::Cache::builder()
+            .max_capacity(MAX_PRINCIPALS)
+            .time_to_idle(rate.per.0 * 2)
+            .build();
+        Self { rate, principals }
+    }
+
+    /// The counts of one principal; all callers of a public route are one.
+    pub fn of(&self, principal: Option<ApiKeyId>) -> Arc<RateLimiter> {
+        let Rate { calls, per } = self.rate;
+        self.principals
+            .get_with(principal, || Arc::new(RateLimiter::new(calls, per.0, calls)))
+    }
+}

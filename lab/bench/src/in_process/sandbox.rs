@@ -1,0 +1,203 @@
+//! The runtime of a host and what its plugins can do, without gateway and sockets, with the plugin of the benchmarks in it.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use mortise::capability::bindings::http_types::{Request, Response};
+use mortise::capability::cache::Caches;
+use mortise::capability::content::content_of;
+use mortise::capability::database::Databases;
+use mortise::capability::http_client::{HttpClientConfig, HttpClients};
+use mortise::capability::{ActiveVersion, Invocation, Services};
+use mortise::components::Loaded;
+use mortise::components::compile::CompileLimits;
+use mortise::domain::clock::{SharedClock, SystemClock};
+use mortise::domain::grant::Grants;
+use mortise::domain::id::{InvocationId, TenantId};
+use mortise::domain::invocation::{Trigger, Usage};
+use mortise::domain::limits::Limits;
+use mortise::domain::migration::Migration;
+use mortise::domain::units::{ByteSize, Span};
+use mortise::sandbox::{GuestLanes, Held, KeptInstances, Runtime, RuntimeSettings, Stamina, Start};
+use mortise::storage::vault::{HostKey, Vault};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::native::NOTES;
+use crate::options::Options;
+
+/// Instances and threads: one is used at a time.
+const INSTANCES: u32 = 16;
+const THREADS: usize = 2;
+
+/// Host calls that one invocation may make here, so that many of them can be counted against one invocation.
+const HOST_CALLS: u32 = 100_000;
+
+/// A runtime with one plugin of one tenant.
+pub struct Sandbox {
+    runtime: Runtime,
+    /// Keeps nothing loaded.
+    forgetful: Runtime,
+    component: Arc<Loaded>,
+    active: Arc<ActiveVersion>,
+    lanes: Arc<GuestLanes>,
+    kept: Arc<KeptInstances>,
+    stamina: Arc<Stamina>,
+    clock: SharedClock,
+    _folder: TempDir,
+}
+
+impl Sandbox {
+    /// Compiles and loads the plugin, and makes its table.
+    pub async fn open(options: &Options, background: &Handle) -> Result<Self> {
+        let folder = TempDir::with_prefix("mortise-bench-")?;
+        let clock: SharedClock = Arc::new(SystemClock);
+        let key = HostKey::load_or_create(&folder.path().join("host.key"))?;
+        let services = Services {
+            caches: Arc::new(Caches::new(clock.clone())),
+            databases: Arc::new(Databases::new(
+                folder.path().join("databases"),
+                1,
+                background.clone(),
+                clock.clone(),
+            )?),
+            http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock.clone())?),
+            vault: Arc::new(Vault::new(&key)),
+        };
+        let settings = RuntimeSettings {
+            folder: folder.path().to_owned(),
+            worker: options.executable.clone(),
+            instances: INSTANCES,
+            instances_kept: 1,
+            memories_warm: 1,
+            threads: THREADS,
+            background: background.clone(),
+            ceiling: Limits::ceiling(),
+            compile: CompileLimits::default(),
+            loaded_bytes: ByteSize::mib(256),
+        };
+        let forgetful = RuntimeSettings {
+            loaded_bytes: ByteSize(0),
+            ..settings.clone()
+        };
+        let forgetful = Runtime::start(forgetful, &key, services.clone())?;
+        let runtime = Runtime::start(settings, &key, services.clone())?;
+        let bytes = std::fs::read(test_artifacts::BENCH_PLUGIN)?;
+        let digest = runtime.take_in(bytes.into(), ByteSize::mib(64)).await?;
+        let limits = Limits {
+            host_calls: HOST_CALLS,
+            sql_statements: HOST_CALLS,
+            sql_rows: HOST_CALLS,
+            log_lines: HOST_CALLS,
+            log_bytes: ByteSize::mib(64),
+            cpu: Span::s(60),
+            wall: Span::s(60),
+            ..Limits::default()
+        };
+        let active = ActiveVersion {
+            tenant: TenantId::generate(),
+            tenant_name: "bench".parse()?,
+            plugin: "bench".parse()?,
+            digest,
+            version: "1.0.0".to_owned(),
+            limits: Arc::new(limits),
+            grants: Arc::new(Grants {
+                database: true,
+                ..Grants::default()
+            }),
+            config: Arc::new([("colour".to_owned(), "green".to_owned())].into()),
+            secrets: Arc::default(),
+        };
+        let notes = Migration::parse("0001_notes.sql", NOTES)?;
+        let databases = &services.databases;
+        databases
+            .migrate(active.tenant, &active.plugin, &active.limits, &[notes])
+            .await?;
+        let component = runtime.load(digest).await?;
+        let kept = runtime.kept(1);
+        Ok(Self {
+            runtime,
+            forgetful,
+            component,
+            active: Arc::new(active),
+            lanes: Arc::new(GuestLanes::new(1)),
+            kept,
+            stamina: Arc::default(),
+            clock,
+            _folder: folder,
+        })
+    }
+
+    /// Runs the plugin once, in a fresh instance, and gives that back.
+    pub async fn invoke(&self, request: Request) -> Result<Response> {
+        self.invoke_in(None, request).await
+    }
+
+    /// Runs the plugin once, in the instance that ran last.
+    pub async fn invoke_again(&self, request: Request) -> Result<Response> {
+        self.invoke_in(Some(&self.kept), request).await
+    }
+
+    /// Loads the plugin from disk. Nothing of it stays.
+    pub async fn load(&self) -> Result<Arc<Loaded>> {
+        Ok(self.forgetful.load(self.active.digest).await?)
+    }
+
+    async fn invoke_in(&self, kept: Option<&Arc<KeptInstances>>, request: Request) -> Result<Response> {
+        let invocation = Box::new(Invocation {
+            id: InvocationId::generate(),
+            active: self.active.clone(),
+            trigger: Trigger::Http,
+            principal: None,
+            call_depth: 0,
+            traceparent: None,
+            started_at: self.clock.now(),
+            deadline: Instant::now() + self.active.limits.wall.0,
+            clock: self.clock.clone(),
+            usage: Usage::default(),
+            held: 0,
+            log_lines: Vec::new(),
+            revealed: Vec::new(),
+        });
+        let start = Start {
+            lanes: &self.lanes,
+            stamina: &self.stamina,
+            held: Held {
+                turn: (),
+                instance: (),
+                kept: kept.cloned(),
+            },
+        };
+        let finished = self
+            .runtime
+            .handle_http(self.component.clone(), start, invocation, request, drop)
+            .await;
+        // The instance is given back by a task of this thread, once it has time for that.
+        tokio::task::yield_now().await;
+        let response = finished.outcome.context("the plugin answers")?;
+        ensure!(response.status < 300, "the plugin answers {}", response.status);
+        Ok(response)
+    }
+}
+
+/// A request as the gateway makes it, with five headers.
+pub fn request(route: &str, path: &str, params: &[(&str, &str)], body: Option<&str>) -> Request {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let headers = [
+        ("host", "127.0.0.1:8080"),
+        ("user-agent", "bench"),
+        ("accept", "application/json"),
+        ("content-type", "application/json"),
+        ("content-length", "75"),
+    ];
+    Request {
+        method: "POST".to_owned(),
+        route: route.to_owned(),
+        path: path.to_owned(),
+        query: None,
+        params: params.iter().map(owned).collect(),
+        headers: headers.iter().map(owned).collect(),
+        body: body.map(|body| content_of(Some("application/json"), body.as_bytes().to_vec())),
+    }
+}
