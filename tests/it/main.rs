@@ -23,5 +23,6 @@ mod panics;
 mod process;
 mod reuse;
 mod routing;
+mod stored;
 mod upload;
 mod wasi;

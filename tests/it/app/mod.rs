@@ -48,6 +48,12 @@ impl App {
         Self::open_with(tempfile::tempdir().unwrap(), |_| {}, make(clock.clone()), clock).await
     }
 
+    /// A host on a data folder that is there already, at some time.
+    pub async fn found(folder: TempDir, at: Timestamp) -> Self {
+        let clock = Arc::new(ManualClock::new(at));
+        Self::open_with(folder, |_| {}, clock.clone(), clock).await
+    }
+
     async fn open(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         Self::open_with(folder, change, clock.clone(), clock).await
@@ -146,10 +152,12 @@ impl App {
 
     /// The host as it is after a restart.
     pub async fn restart(self) -> Self {
-        let Self { folder, host, .. } = self;
+        let Self {
+            folder, host, clock, ..
+        } = self;
         host.close().await;
         drop(host);
-        Self::open(folder, |_| {}).await
+        Self::open_with(folder, |_| {}, clock.clone(), clock).await
     }
 
     /// Moves the time.
