@@ -37,6 +37,8 @@ struct Subject {
     baseline: usize,
     /// What the ratio is wanted to be.
     bar: Option<f64>,
+    /// Whether it belongs to the other host.
+    is_beside: bool,
 }
 
 /// What was measured of a subject, round by round.
@@ -58,6 +60,12 @@ struct Deployed {
     reused: Requests,
     everything: Requests,
 }
+
+/// The subject with a key, a scope, a rate and a schema.
+const EVERYTHING: &str = "everything on";
+
+/// What the host has to answer of what the one beside it answers, with everything on.
+const BAR_BESIDE: f64 = 0.97;
 
 /// Places in the list, which begins with the baselines.
 const ORDER: usize = 0;
@@ -84,9 +92,9 @@ pub fn run(options: &Options) -> Result<Found> {
         generator.name()
     ));
     let samples = closed(options, &generator, &subjects)?;
-    let bars = report::bars(&subjects[..measured], &samples);
+    let mut bars = report::bars(&subjects[..measured], &samples);
     report::spent(&subjects[..measured], &samples);
-    report::compared(&subjects, &samples, measured);
+    bars.extend(report::compared(&subjects, &samples, measured));
     let profiles = match options.profile {
         true => profiles(options, &generator, &subjects[..measured], folder.path())?,
         false => Vec::new(),
@@ -126,11 +134,12 @@ impl Deployed {
             process: self.host.id(),
             baseline,
             bar: Some(bar),
+            is_beside: false,
         };
         [
             subject("public route, fresh sandbox", self.public.order(), ORDER, 0.60),
             subject("public route, reused instance", self.reused.order(), ORDER, 0.80),
-            subject("everything on", self.everything.order(), ORDER, 0.50),
+            subject(EVERYTHING, self.everything.order(), ORDER, 0.50),
             subject("one row by key", self.public.row(), ROW, 0.60),
         ]
     }
@@ -143,7 +152,8 @@ impl Deployed {
             .zip(places)
             .map(|(subject, baseline)| Subject {
                 baseline,
-                bar: None,
+                bar: (subject.name == EVERYTHING).then_some(BAR_BESIDE),
+                is_beside: true,
                 ..subject
             })
     }
@@ -157,6 +167,7 @@ fn baselines(native: &Native) -> Vec<Subject> {
         process: native.id(),
         baseline,
         bar: None,
+        is_beside: false,
     };
     vec![
         baseline("bare axum", bare.order(), ORDER),
@@ -164,12 +175,38 @@ fn baselines(native: &Native) -> Vec<Subject> {
     ]
 }
 
+/// The order in which subjects are asked in a round. A subject of the other host follows the same one of the first host, or
+/// goes before it in every second round, so that neither has the better moments of the machine.
+fn order(subjects: &[Subject], round: usize) -> Vec<usize> {
+    let besides = |place: usize| {
+        let others = subjects.iter().enumerate();
+        others.filter(move |(_, other)| other.is_beside && other.baseline == place)
+    };
+    let own = subjects
+        .iter()
+        .enumerate()
+        .filter(|(_, subject)| !subject.is_beside);
+    own.flat_map(|(place, _)| {
+        let mut places: Vec<usize> = std::iter::once(place)
+            .chain(besides(place).map(|(other, _)| other))
+            .collect();
+        if round % 2 == 1 {
+            places.reverse();
+        }
+        places
+    })
+    .collect()
+}
+
 /// As much as is answered, in turn.
 fn closed(options: &Options, generator: &Generator, subjects: &[Subject]) -> Result<Vec<Samples>> {
-    let (rounds, span) = (options.scaled(3, 7), Duration::from_secs(options.scaled(2, 4)));
+    // Two hosts differ by less than a host and a baseline: more rounds tell it from chance.
+    let full = if options.beside.is_some() { 9 } else { 7 };
+    let (rounds, span) = (options.scaled(3, full), Duration::from_secs(options.scaled(2, 4)));
     let mut measured = vec![Samples::default(); subjects.len()];
     for round in 0..=rounds {
-        for (subject, samples) in subjects.iter().zip(&mut measured) {
+        for place in order(subjects, round) {
+            let (subject, samples) = (&subjects[place], &mut measured[place]);
             let span = if round == 0 { span / 2 } else { span };
             let before = (Spent::by(subject.process)?, generator.spent()?);
             let speed = generator
@@ -238,4 +275,30 @@ fn open(options: &Options, subjects: &[Subject]) -> Result<Vec<Value>> {
         }
     }
     Ok(raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_are_compared_take_turns() {
+        let subject = |name, baseline, is_beside| Subject {
+            name,
+            request: Requests::native(([127, 0, 0, 1], 1).into()).order(),
+            process: 0,
+            baseline,
+            bar: None,
+            is_beside,
+        };
+        let subjects = [
+            subject("native", 0, false),
+            subject("a", 0, false),
+            subject("b", 0, false),
+            subject("a", 1, true),
+            subject("b", 2, true),
+        ];
+        assert_eq!(order(&subjects, 0), [0, 1, 3, 2, 4]);
+        assert_eq!(order(&subjects, 1), [0, 3, 1, 4, 2]);
+    }
 }

@@ -43,18 +43,29 @@ pub fn spent(subjects: &[Subject], samples: &[Samples]) {
     }
 }
 
-/// The host beside the other one, whose subjects begin at `other`.
-pub fn compared(subjects: &[Subject], samples: &[Samples], other: usize) {
+/// The host beside the other one, whose subjects begin at `other`, and the bar.
+pub fn compared(subjects: &[Subject], samples: &[Samples], other: usize) -> Vec<Measured> {
+    let mut bars = Vec::new();
     for (subject, its) in subjects.iter().zip(samples).skip(other) {
         let mine = &samples[subject.baseline].per_second;
         let ratio = mine.over(&its.per_second);
         let (least, most) = ratio.spread();
         say(&format!(
-            "  {:<30} {:>8.0}/s instead of {:>8.0}/s of the host beside: {:.2} ({least:.2} to {most:.2})\n",
+            "  {:<30} {:>8.0}/s instead of {:>8.0}/s of the host beside: {:.3} ({least:.3} to {most:.3} over {} rounds)\n",
             subject.name,
             mine.median(),
             its.per_second.median(),
             ratio.median(),
+            ratio.0.len(),
         ));
+        if let Some(bar) = subject.bar {
+            let measured = Measured::new(
+                &format!("{} / the host beside", subject.name),
+                ratio.median(),
+                Bar::AtLeast(bar),
+            );
+            bars.push(measured.note(format!("{least:.3} to {most:.3} over {} rounds", ratio.0.len())));
+        }
     }
+    bars
 }
