@@ -8,13 +8,10 @@
 mod catalogue;
 mod figure;
 mod figures;
-mod gauges;
 mod options;
 mod rows;
 mod server;
 mod stage;
-mod wasm;
-mod wire;
 
 use std::io::Write as _;
 use std::process::ExitCode;

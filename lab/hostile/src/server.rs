@@ -31,6 +31,8 @@ impl Server {
     /// - `/never` does not answer, `/half` stops in the middle of its head, `/drip` sends a byte a second,
     /// - `/endless` has a body without end, `/bomb` one that would unpack to a gigabyte, `/headers` a million fields,
     /// - `/redirect/URL` sends elsewhere, `/lengths` gives two lengths,
+    /// - `/continues` announces a response without end, `/bytes` sends chunks of one byte, `/trailers` fields behind them,
+    /// - `/raw/DIGITS` sends the bytes that the hexadecimal digits say, and closes,
     /// - everything else is answered with 200 and the head of the request.
     pub fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -151,6 +153,17 @@ fn answer(stream: &mut TcpStream, head: &str) -> std::io::Result<()> {
         "lengths" => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nabc")
         }
+        "continues" => without_end(stream, b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        "bytes" => without_end(stream, CHUNKED, b"1\r\nx\r\n"),
+        "trailers" => without_end(stream, &[CHUNKED, b"0\r\n"].concat(), b"t: v\r\n"),
+        "raw" => {
+            let digits: Vec<u8> = rest.bytes().filter(u8::is_ascii_hexdigit).collect();
+            let bytes = digits
+                .chunks(2)
+                .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+            stream.write_all(&bytes.collect::<Vec<u8>>())?;
+            stream.shutdown(std::net::Shutdown::Both)
+        }
         _ => {
             let answer = format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{head}",
@@ -158,6 +171,18 @@ fn answer(stream: &mut TcpStream, head: &str) -> std::io::Result<()> {
             );
             stream.write_all(answer.as_bytes())
         }
+    }
+}
+
+/// The head of a response in chunks.
+const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// Sends a head, and then the same again and again until the other side goes away.
+fn without_end(stream: &mut TcpStream, head: &[u8], repeated: &[u8]) -> std::io::Result<()> {
+    let many = repeated.repeat(1_000);
+    stream.write_all(head)?;
+    loop {
+        stream.write_all(&many)?;
     }
 }
 

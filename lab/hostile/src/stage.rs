@@ -1,6 +1,7 @@
 //! Where the attacks happen: the hosts, the good tenant beside the attacker, and the guests.
 
 use rig::clock::until;
+pub use rig::good::{GOOD, GOOD_PATH};
 use rig::guest::{Guest, Recipe};
 use rig::host::{Host, Launch};
 use std::cell::{Cell, OnceCell};
@@ -9,14 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use crate::gauges::Gauges;
 use crate::server::Server;
-
-/// The tenant that has done nothing.
-pub const GOOD: &str = "good";
-
-/// Where its plugin answers.
-pub const GOOD_PATH: &str = "/good/echo/x";
+use rig::gauges::Gauges;
 
 /// A table with one row.
 const NOTES: &str = "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);
@@ -191,6 +186,14 @@ impl Stage {
             ensure!(panic.is_none(), "the host's log: {}", panic.unwrap_or_default());
         }
         Ok(())
+    }
+
+    /// The standing hosts that run.
+    pub fn running(&self) -> impl Iterator<Item = &Host> {
+        let all = [&self.plain, &self.open, &self.measured];
+        all.into_iter()
+            .filter_map(OnceCell::get)
+            .map(|standing| &standing.host)
     }
 
     fn standing<'a>(&self, cell: &'a OnceCell<Standing>, launch: impl Fn() -> Launch) -> Result<&'a Host> {

@@ -32,7 +32,10 @@ pub struct Recipe {
     origins: Vec<String>,
     secrets: [Vec<String>; 2],
     has_database: bool,
-    schemas: serde_json::Map<String, Value>,
+    /// Names and texts, which need not be JSON.
+    schemas: Vec<(String, String)>,
+    /// In the place of the manifest that is made from the rest.
+    manifest: Option<String>,
 }
 
 impl Recipe {
@@ -64,7 +67,8 @@ impl Recipe {
             origins: Vec::new(),
             secrets: Default::default(),
             has_database: false,
-            schemas: serde_json::Map::new(),
+            schemas: Vec::new(),
+            manifest: None,
         }
     }
 
@@ -107,7 +111,19 @@ impl Recipe {
 
     /// With a JSON Schema that routes can name.
     pub fn schema(mut self, name: &str, schema: Value) -> Self {
-        self.schemas.insert(name.to_owned(), schema);
+        self.schemas.push((name.to_owned(), schema.to_string()));
+        self
+    }
+
+    /// With a schema of any text.
+    pub fn schema_text(mut self, name: &str, schema: &str) -> Self {
+        self.schemas.push((name.to_owned(), schema.to_owned()));
+        self
+    }
+
+    /// With this text as its manifest, whatever else is said about it.
+    pub fn manifest(mut self, manifest: &str) -> Self {
+        self.manifest = Some(manifest.to_owned());
         self
     }
 
@@ -154,12 +170,18 @@ impl Recipe {
             json!(usable),
             json!(revealed)
         );
-        let content = json!({
-            "format": 1,
-            "manifest": manifest,
-            "migrations": self.migrations,
-            "schemas": self.schemas,
-        });
+        let manifest = self.manifest.clone().unwrap_or(manifest);
+        let schemas: Vec<String> = self
+            .schemas
+            .iter()
+            .map(|(name, text)| format!("{}:{text}", json!(name)))
+            .collect();
+        let content = format!(
+            "{{\"format\":1,\"manifest\":{},\"migrations\":{},\"schemas\":{{{}}}}}",
+            json!(manifest),
+            json!(self.migrations),
+            schemas.join(",")
+        );
         Guest {
             plugin: self.plugin.clone(),
             component: [self.component.as_slice(), &section_of(&content)].concat(),
@@ -177,10 +199,10 @@ fn route(method: &str, path: &str, access: &str) -> String {
 }
 
 /// The custom section in which all of that rides.
-fn section_of(content: &Value) -> Vec<u8> {
+fn section_of(content: &str) -> Vec<u8> {
     let name = "mortise:plugin";
     let mut data = number(name.len());
     data.extend_from_slice(name.as_bytes());
-    data.extend_from_slice(content.to_string().as_bytes());
+    data.extend_from_slice(content.as_bytes());
     section(0, &data)
 }

@@ -132,6 +132,17 @@ impl Host {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
 
+    /// The lines of its log behind the first `seen` ones.
+    pub fn log_from(&self, seen: usize) -> Vec<String> {
+        let lines = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.get(seen..).unwrap_or_default().to_vec()
+    }
+
+    /// Whether its process has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        crate::process::has_ended(self.id())
+    }
+
     /// Callers of the public listener.
     pub fn http(&self) -> Http {
         Http::new(self.public)
@@ -151,6 +162,11 @@ impl Host {
     /// A tenant that is there already.
     pub fn known(&self, name: &str) -> Tenant {
         Tenant::known(self, name)
+    }
+
+    /// A tenant that is there already, to be reached by these clients.
+    pub fn known_to(&self, admin: Http, http: Http, name: &str) -> Tenant {
+        Tenant::known_to(self, admin, http, name)
     }
 
     /// Sends it a signal.

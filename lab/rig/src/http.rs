@@ -33,15 +33,8 @@ pub struct Reply {
 impl Http {
     /// A client of the listener at `address`.
     pub fn new(address: SocketAddr) -> Self {
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_idle_connections(0)
-            .timeout_global(Some(TIMEOUT))
-            .build()
-            .new_agent();
         Self {
-            agent,
+            agent: agent(TIMEOUT),
             base: format!("http://{address}"),
             headers: Vec::new(),
         }
@@ -56,6 +49,12 @@ impl Http {
     /// With a credential on every request.
     pub fn bearer(self, credential: &str) -> Self {
         self.header("authorization", &format!("Bearer {}", credential.trim()))
+    }
+
+    /// With answers that are waited for no longer than this.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.agent = agent(timeout);
+        self
     }
 
     /// A `GET`.
@@ -104,6 +103,16 @@ impl Http {
             body,
         })
     }
+}
+
+fn agent(timeout: Duration) -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_idle_connections(0)
+        .timeout_global(Some(timeout))
+        .build()
+        .new_agent()
 }
 
 impl Reply {

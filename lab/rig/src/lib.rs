@@ -2,6 +2,8 @@
 //! with a bar.
 
 pub mod clock;
+pub mod gauges;
+pub mod good;
 pub mod guest;
 pub mod host;
 pub mod http;
@@ -9,5 +11,7 @@ mod measured;
 pub mod process;
 pub mod section;
 pub mod tenant;
+pub mod wasm;
+pub mod wire;
 
 pub use measured::{Bar, Measured};

@@ -1,6 +1,7 @@
 //! A process as the system sees it from outside.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -28,10 +29,33 @@ pub fn open_files(process: u32) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
+/// Processor time that a process has spent, its threads together.
+pub fn processor_time(process: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).context("the times of a process")?;
+    let (_, fields) = stat.rsplit_once(") ").context("the name of a process")?;
+    // The fields behind the name begin with the third; the times are the 14th and 15th.
+    let ticks: u64 = fields
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
+    // Linux counts a hundred of them in a second for its users, on every machine.
+    Ok(Duration::from_millis(ticks * 10))
+}
+
 /// Threads of a process.
 pub fn threads(process: u32) -> Result<u64> {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).context("the threads of a process")?;
     Ok(u64::try_from(threads.count())?)
+}
+
+/// Whether a process has ended. One that nobody has waited for yet is a zombie until then.
+pub fn has_ended(process: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The state stands behind the name, which ends with the last parenthesis.
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_none_or(|state| matches!(state, 'Z' | 'X'))
 }
 
 /// The processes that a process has started.
@@ -64,8 +88,9 @@ mod tests {
         let me = std::process::id();
         assert!(resident(me).unwrap() > 0 && descriptors(me).unwrap() > 0 && threads(me).unwrap() > 0);
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        assert!(children(me).unwrap().contains(&child.id()));
+        assert!(children(me).unwrap().contains(&child.id()) && !has_ended(child.id()));
         child.kill().unwrap();
         child.wait().unwrap();
+        assert!(has_ended(child.id()));
     }
 }

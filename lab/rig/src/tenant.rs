@@ -30,9 +30,13 @@ impl Tenant {
     }
 
     pub(super) fn known(host: &Host, name: &str) -> Self {
+        Self::known_to(host, host.admin(), host.http(), name)
+    }
+
+    pub(super) fn known_to(host: &Host, admin: Http, http: Http, name: &str) -> Self {
         Self {
-            admin: host.admin(),
-            http: host.http(),
+            admin,
+            http,
             listener: host.admin,
             name: name.to_owned(),
             is_ours: false,
@@ -71,8 +75,13 @@ impl Tenant {
 
     /// Grants a plugin this and nothing else.
     pub fn grant(&self, plugin: &str, grants: &Value) -> Result<()> {
+        self.send_grant(plugin, grants)?.ok().map(|_| ())
+    }
+
+    /// Asks for grants of a plugin, and gives the answer as it is.
+    pub fn send_grant(&self, plugin: &str, grants: &Value) -> Result<Reply> {
         let path = self.path(&format!("/plugins/{plugin}/grants"));
-        self.admin.json("PUT", &path, grants)?.ok().map(|_| ())
+        self.admin.json("PUT", &path, grants)
     }
 
     /// Uploads a guest, grants what it asks for, and activates it. Gives its version.

@@ -6,6 +6,7 @@ mod dependencies;
 mod documents;
 mod files;
 mod packages;
+mod security;
 mod sources;
 
 use std::path::Path;
@@ -17,7 +18,7 @@ use files::File;
 /// From the files to what is wrong with them, one line each.
 type Rule = fn(&[File]) -> Vec<String>;
 
-const RULES: [(&str, Rule); 9] = [
+const RULES: [(&str, Rule); 10] = [
     (
         "every Rust file starts with its documentation",
         sources::documented,
@@ -47,6 +48,10 @@ const RULES: [(&str, Rule); 9] = [
     (
         "every link between documents leads somewhere",
         documents::links_lead_somewhere,
+    ),
+    (
+        "every promise about security names a row or a test that exists",
+        security::promises_are_shown,
     ),
 ];
 

@@ -133,7 +133,7 @@ fn beside_calls(stage: &Stage, name: &str, guest: &Guest, path: &str, input: Val
 fn uploads(stage: &Stage, host: &Host, stop: &AtomicBool) -> Result<String> {
     let tenant = host.tenant("figure-uploads")?;
     let recipe = Recipe::of(test_artifacts::ECHO)?;
-    let bomb = crate::wasm::functions(1, &crate::wasm::nested_loops(3_000));
+    let bomb = rig::wasm::functions(1, &rig::wasm::nested_loops(3_000));
     let (count, refused) = (AtomicU64::new(0), AtomicU64::new(0));
     let first = stage.random(1 << 30);
     std::thread::scope(|scope| {

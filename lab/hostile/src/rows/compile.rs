@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::catalogue::{Row, Seen};
 use crate::stage::{GOOD_PATH, Stage, WithGoodTenant as _};
-use crate::wasm::{self, COMPONENT};
+use rig::wasm::{self, COMPONENT};
 
 pub const ROWS: [Row; 7] = [
     Row {

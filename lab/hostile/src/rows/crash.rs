@@ -13,8 +13,8 @@ use serde_json::json;
 
 use crate::catalogue::{Row, Seen};
 use crate::stage::{GOOD_PATH, Stage, WithGoodTenant as _, at_once};
-use crate::wasm::{self, ANSWER};
-use crate::wire::Wire;
+use rig::wasm::{self, ANSWER};
+use rig::wire::Wire;
 
 pub const ROWS: [Row; 4] = [
     Row {

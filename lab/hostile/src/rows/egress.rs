@@ -81,7 +81,7 @@ pub const ROWS: [Row; 13] = [
 ];
 
 /// A tenant of `host` whose plugin may send requests to these origins.
-fn sender(stage: &Stage, host: &Host, name: &str, origins: &[&str]) -> Result<Tenant> {
+pub(super) fn sender(stage: &Stage, host: &Host, name: &str, origins: &[&str]) -> Result<Tenant> {
     let tenant = host.tenant(name)?;
     let own = stage.server.origin();
     let guest = if origins.is_empty() {
@@ -95,7 +95,7 @@ fn sender(stage: &Stage, host: &Host, name: &str, origins: &[&str]) -> Result<Te
 }
 
 /// Has the plugin send a request, and gives what it was told.
-fn send(tenant: &Tenant, request: &Value) -> Result<Value> {
+pub(super) fn send(tenant: &Tenant, request: &Value) -> Result<Value> {
     tenant.post("http-client", "/send", request)?.is("200")?.body()
 }
 

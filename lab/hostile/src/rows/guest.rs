@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::catalogue::{Row, Seen};
 use crate::stage::{GOOD_PATH, Stage, WithGoodTenant as _, at_once};
-use crate::wasm::{self, ANSWER, DONE, MEMORY, REALLOC};
-use crate::wire::Wire;
+use rig::wasm::{self, ANSWER, DONE, MEMORY, REALLOC};
+use rig::wire::Wire;
 
 pub const ROWS: [Row; 14] = [
     Row {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::guest::attacker;
 use crate::catalogue::{Row, Seen};
 use crate::stage::{Stage, WithGoodTenant as _, at_once};
-use crate::wasm::{self, ANSWER, DONE, REALLOC};
-use crate::wire::Wire;
+use rig::wasm::{self, ANSWER, DONE, REALLOC};
+use rig::wire::Wire;
 
 pub const ROWS: [Row; 12] = [
     Row {

@@ -9,10 +9,11 @@ use load::{Call, ClosedLoop};
 use rig::process::{descriptors, resident};
 use serde_json::json;
 
+use super::frames::{CONTINUATION, HEADERS, PING, PREFACE, RESET, SETTINGS, frame, head_block};
 use crate::catalogue::{Row, Seen};
 use crate::stage::{GOOD_PATH, Stage, WithGoodTenant as _, at_once};
-use crate::wasm;
-use crate::wire::{Wire, status};
+use rig::wasm;
+use rig::wire::{Wire, status};
 
 pub const ROWS: [Row; 9] = [
     Row {
@@ -166,33 +167,7 @@ fn g3(stage: &Stage) -> Seen {
     Ok(format!("{many}, {large}, {long}"))
 }
 
-/// A frame of HTTP/2.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap_or(0).to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// The head of `GET /good/echo/x`, without a table: HPACK literals.
-fn head_block() -> Vec<u8> {
-    let literal = |name: &[u8], value: &[u8]| -> Vec<u8> {
-        let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap_or(0);
-        [&[0x10, length(name)], name, &[length(value)], value].concat()
-    };
-    [
-        vec![0x82, 0x86],
-        literal(b":path", b"/good/echo/x"),
-        literal(b":authority", b"x"),
-    ]
-    .concat()
-}
-
 fn g4(stage: &Stage) -> Seen {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    const HEADERS: u8 = 1;
-    const RESET: u8 = 3;
-    const SETTINGS: u8 = 4;
-    const PING: u8 = 6;
-    const CONTINUATION: u8 = 9;
     let host = stage.open()?;
     let block = head_block();
     let attack = |name: &str, frames: &dyn Fn(u32) -> Vec<u8>, count: u32| -> Result<String> {

@@ -73,7 +73,7 @@ pub const ROWS: [Row; 11] = [
     },
 ];
 
-fn run(tenant: &Tenant, how: &str, sql: &str) -> Result<Value> {
+pub(super) fn run(tenant: &Tenant, how: &str, sql: &str) -> Result<Value> {
     tenant
         .post("database", how, &json!({ "sql": sql }))?
         .is("200")?

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::catalogue::{Row, Seen};
 use crate::stage::Stage;
-use crate::wasm::{COMPONENT, MODULE};
-use crate::wire::Wire;
+use rig::wasm::{COMPONENT, MODULE};
+use rig::wire::Wire;
 
 pub const ROWS: [Row; 3] = [
     Row {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::clock::{pass, within};
+use crate::host::Host;
+use crate::process::{open_files, resident};
 use anyhow::{Context as _, Result};
-use rig::clock::{pass, within};
-use rig::host::Host;
-use rig::process::{open_files, resident};
 
 /// Within this time everything that a row took is given back.
 const CALM: Duration = Duration::from_secs(30);

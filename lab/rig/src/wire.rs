@@ -47,6 +47,25 @@ impl Wire {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Reads this many bytes.
+    pub fn read_exactly(&mut self, count: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).context("the rest of a message")?;
+        Ok(bytes)
+    }
+
+    /// Reads until the connection is closed, or nothing has come for `patience`.
+    pub fn read_while_it_comes(&mut self, patience: Duration) -> Result<Vec<u8>> {
+        self.0.set_read_timeout(Some(patience))?;
+        let mut bytes = Vec::new();
+        let mut part = [0; 4096];
+        while let Ok(count @ 1..) = self.0.read(&mut part) {
+            bytes.extend_from_slice(&part[..count]);
+        }
+        self.0.set_read_timeout(Some(PATIENCE))?;
+        Ok(bytes)
+    }
+
     /// Reads to the end of the connection. A connection that is not closed is an error.
     pub fn rest(mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();

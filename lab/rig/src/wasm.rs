@@ -1,7 +1,7 @@
 //! WebAssembly written by hand, for what no compiler would write.
 
+use crate::section::{number, section};
 use anyhow::{Context as _, Result};
-use rig::section::{number, section};
 
 /// A component without anything in it.
 pub const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
