@@ -28,6 +28,8 @@ pub fn build(profile: Profile) -> Result<Built> {
         "--bin",
         "hostile",
         "--bin",
+        "fuzz",
+        "--bin",
         "bench",
     ]);
     let folder = match profile {

@@ -1,12 +1,13 @@
 //! `cargo xtask lint`: everything that is checked without running the product.
 
+use crate::deny;
 use crate::run::{self, cargo, root};
 use crate::steps::{Result, Steps};
 use crate::tidy;
 
 /// Runs all checks, and stops at the first that fails.
 pub fn run() -> Result<()> {
-    let mut steps = Steps::new(4);
+    let mut steps = Steps::new(5);
     steps.step("formatting", || {
         run::run(&mut cargo(&["fmt", "--all", "--check"]))
     })?;
@@ -23,5 +24,6 @@ pub fn run() -> Result<()> {
     steps.step("documentation", || {
         run::run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     })?;
-    steps.step("tidy", || tidy::run(&root()))
+    steps.step("tidy", || tidy::run(&root()))?;
+    steps.step("licences, sources and banned crates", deny::run)
 }

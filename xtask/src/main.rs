@@ -3,6 +3,8 @@
 mod bench;
 mod built;
 mod demo;
+mod deny;
+mod fuzz;
 mod hostile;
 mod lint;
 mod prepare;
@@ -22,12 +24,15 @@ cargo xtask <command>
   test   run every test, and the quick attacks; further arguments go to cargo test, without the attacks
   hostile  attack a host with the whole catalogue, and measure what its good tenants notice
          --quick (rows alone, in small)  --row B1,D4  --figure loops  --seed NUMBER  --json FILE  --list
+  fuzz   send generated inputs of every kind to a host, and look for one that harms it
+         SECONDS (60)  --seed NUMBER  --kind sql,http2  --quick (a host built as for the tests)
+         --replay FILE (a finding once more; a folder: all of them)
   bench  measure a host beside native baselines
          --quick (a look in two minutes)  --part in-process,whole-path,growth,peers  --json FILE
          --executable target/guided/mortise (what `release` built)  --beside FILE (another host, to tell what a change changes)
          --profile (where the time goes, by perf)  --plugins NUMBER (the most that growth deploys: 10000)
   release  build the host for use, with a profile of itself: target/guided/mortise
-  lint   formatting, clippy, documentation and tidy, with warnings denied
+  lint   formatting, clippy, documentation, tidy and cargo-deny, with warnings denied
   tidy   the rules of this repository that no other tool checks
   ci     test and lint
 ";
@@ -40,6 +45,7 @@ fn main() -> ExitCode {
         "demo" => demo::run(&rest),
         "test" => test::run(&rest),
         "hostile" => hostile::run(&rest),
+        "fuzz" => fuzz::run(&rest),
         "bench" => bench::run(&rest),
         "release" if rest.is_empty() => release::run(),
         "lint" if rest.is_empty() => lint::run(),
