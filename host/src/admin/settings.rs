@@ -1,6 +1,6 @@
 //! What a tenant allows and sets for a plugin: grants and config.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -140,7 +140,7 @@ async fn version_in_question(
 }
 
 fn check_grants(grants: &Grants) -> Result<(), Problem> {
-    let names = |place: &str, names: &BTreeSet<String>| {
+    let names = |place: &str, names: &[&String]| {
         if names.len() > MAX_GRANTED || names.iter().any(|name| name.is_empty() || name.len() > 128) {
             return Err(invalid(format!(
                 "{place}: at most {MAX_GRANTED} names of 1 to 128 bytes are allowed"
@@ -153,8 +153,20 @@ fn check_grants(grants: &Grants) -> Result<(), Problem> {
             "http: at most {MAX_GRANTED} origins are allowed"
         )));
     }
-    names("secrets.use", &grants.secrets.usable)?;
-    names("secrets.reveal", &grants.secrets.reveal)
+    if grants
+        .secrets
+        .usable
+        .iter()
+        .any(|(_, origins)| origins.count() > MAX_GRANTED)
+    {
+        return Err(invalid(format!(
+            "secrets.use: at most {MAX_GRANTED} origins are allowed for each secret"
+        )));
+    }
+    let usable: Vec<&String> = grants.secrets.usable.iter().map(|(name, _)| name).collect();
+    names("secrets.use", &usable)?;
+    let revealed: Vec<&String> = grants.secrets.reveal.iter().collect();
+    names("secrets.reveal", &revealed)
 }
 
 fn check_config(config: &BTreeMap<String, String>) -> Result<(), Problem> {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 
 use super::active_version::ActiveVersion;
+use super::cpu_time::CpuTime;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::{Trigger, Usage};
@@ -37,7 +38,9 @@ pub struct Invocation {
     pub deadline: Instant,
     /// The time of the host.
     pub clock: SharedClock,
-    /// What it has used so far.
+    /// The CPU time that it has used so far, on whichever thread.
+    pub cpu_time: Arc<CpuTime>,
+    /// What else it has used so far.
     pub usage: Usage,
     /// Transactions, cursors and outbound requests that it holds.
     pub held: u32,

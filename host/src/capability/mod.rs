@@ -14,6 +14,7 @@ pub mod cache;
 pub mod config;
 pub mod content;
 pub mod context;
+mod cpu_time;
 pub mod database;
 pub mod http_client;
 mod invocation;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use wasmtime::component::{Linker, ResourceTable};
 
 pub use active_version::ActiveVersion;
+pub use cpu_time::{CpuTime, thread_time};
 pub use invocation::{HandlesSpent, HostCallRefused, Invocation};
 
 use crate::storage::vault::Vault;

@@ -34,6 +34,7 @@ pub fn invocation(limits: Limits, grants: Grants) -> Invocation {
         started_at: SystemClock.now(),
         deadline: Instant::now() + wall,
         clock: Arc::new(SystemClock),
+        cpu_time: Arc::default(),
         usage: Usage::default(),
         held: 0,
         log_lines: Vec::new(),

@@ -138,6 +138,10 @@ pub fn describe_missing(missing: &Value) -> String {
     match (text("kind"), text("name")) {
         (Some("database"), _) => "the tenant's database".to_owned(),
         (Some("http"), Some(origin)) => format!("requests to {origin}"),
+        (Some("secret-origin"), Some(name)) => {
+            let origin = text("origin").unwrap_or_default();
+            format!("sending the secret `{name}` to {origin}")
+        }
         (Some("secret-use"), Some(name)) => format!("use of the secret `{name}`"),
         (Some("secret-reveal"), Some(name)) => format!("plain text of the secret `{name}`"),
         _ => missing.to_string(),
@@ -182,14 +186,19 @@ mod tests {
         let problem: Problem = serde_json::from_value(json!({
             "type": "/-/problems/grants-missing", "title": "Grants missing", "status": 422, "code": "grants-missing",
             "detail": "the manifest asks for what the tenant has not granted", "request_id": "r1",
-            "missing": [{"kind": "database"}, {"kind": "http", "name": "https://api.example.com"}],
+            "missing": [
+                {"kind": "database"},
+                {"kind": "http", "name": "https://api.example.com"},
+                {"kind": "secret-origin", "name": "key", "origin": "https://api.example.com"},
+            ],
         }))
         .unwrap();
         let error = CliError::Problem(Box::new(problem));
         assert_eq!(
             error.to_string(),
             "the manifest asks for what the tenant has not granted (grants-missing, request r1)\n  \
-             missing: the tenant's database\n  missing: requests to https://api.example.com"
+             missing: the tenant's database\n  missing: requests to https://api.example.com\n  \
+             missing: sending the secret `key` to https://api.example.com"
         );
         assert!(error.hint().unwrap().contains("--grant"));
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
 use super::origin::Origin;
+use super::secret::{SecretOrigins, UsableSecrets};
 
 /// What a tenant allows one of its plugins. Nothing is allowed that is not named here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -24,25 +25,41 @@ pub struct Grants {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecretGrants {
-    /// Usable by name; the value stays in the host.
+    /// Usable by name; the value stays in the host, and goes to its origins only.
     #[serde(rename = "use")]
-    pub usable: BTreeSet<String>,
+    pub usable: UsableSecrets,
     /// Readable as plain text; includes the use by name.
     pub reveal: BTreeSet<String>,
 }
 
 /// Something that a manifest asks for and the tenant did not grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(tag = "kind", content = "name", rename_all = "kebab-case")]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum MissingGrant {
     /// The database.
     Database,
     /// An origin.
-    Http(Origin),
+    Http {
+        /// The origin.
+        name: Origin,
+    },
     /// The use of a secret by name.
-    SecretUse(String),
+    SecretUse {
+        /// The secret's name.
+        name: String,
+    },
+    /// Sending a secret to an origin.
+    SecretOrigin {
+        /// The secret's name.
+        name: String,
+        /// The origin.
+        origin: Origin,
+    },
     /// The plain text of a secret.
-    SecretReveal(String),
+    SecretReveal {
+        /// The secret's name.
+        name: String,
+    },
 }
 
 impl Grants {
@@ -52,7 +69,7 @@ impl Grants {
             database: manifest.database.is_some(),
             http: manifest.http.allow.iter().cloned().collect(),
             secrets: SecretGrants {
-                usable: manifest.secrets.usable.iter().cloned().collect(),
+                usable: manifest.secrets.usable.clone(),
                 reveal: manifest.secrets.reveal.iter().cloned().collect(),
             },
         }
@@ -65,15 +82,15 @@ impl Grants {
         if asked.database && !self.database {
             missing.push(MissingGrant::Database);
         }
-        missing.extend(asked.http.difference(&self.http).cloned().map(MissingGrant::Http));
-        let usable = asked
-            .secrets
-            .usable
-            .iter()
-            .filter(|name| !self.secrets.may_use(name));
-        missing.extend(usable.cloned().map(MissingGrant::SecretUse));
-        let reveal = asked.secrets.reveal.difference(&self.secrets.reveal);
-        missing.extend(reveal.cloned().map(MissingGrant::SecretReveal));
+        for name in asked.http.difference(&self.http).cloned() {
+            missing.push(MissingGrant::Http { name });
+        }
+        for (name, origins) in asked.secrets.usable.iter() {
+            missing.extend(self.secrets.missing_use(name, origins));
+        }
+        for name in asked.secrets.reveal.difference(&self.secrets.reveal).cloned() {
+            missing.push(MissingGrant::SecretReveal { name });
+        }
         missing
     }
 
@@ -84,12 +101,7 @@ impl Grants {
             database: asked.database && self.database,
             http: asked.http.intersection(&self.http).cloned().collect(),
             secrets: SecretGrants {
-                usable: asked
-                    .secrets
-                    .usable
-                    .into_iter()
-                    .filter(|name| self.secrets.may_use(name))
-                    .collect(),
+                usable: self.secrets.effective_use(asked.secrets.usable),
                 reveal: asked
                     .secrets
                     .reveal
@@ -104,7 +116,48 @@ impl Grants {
 impl SecretGrants {
     /// Whether the secret may be used by name.
     pub fn may_use(&self, name: &str) -> bool {
-        self.usable.contains(name) || self.reveal.contains(name)
+        self.origins(name).is_some()
+    }
+
+    /// To which of the granted origins the secret may be sent; `None` where it may not be used at
+    /// all. A plugin that may read a secret can send it anywhere, unless its use by name says less.
+    pub fn origins(&self, name: &str) -> Option<&SecretOrigins> {
+        let usable = self.usable.origins(name);
+        usable.or(self.reveal.contains(name).then_some(&SecretOrigins::Granted))
+    }
+
+    /// What is missing of the use of one secret. A tenant may bind a secret for which the manifest
+    /// names no origins.
+    fn missing_use(&self, name: &str, asked: &SecretOrigins) -> Vec<MissingGrant> {
+        let granted = self.origins(name);
+        let mut missing = Vec::new();
+        if granted.is_none() {
+            missing.push(MissingGrant::SecretUse {
+                name: name.to_owned(),
+            });
+        }
+        if let SecretOrigins::Only(origins) = asked {
+            let lacking = |origin: &&Origin| granted.is_none_or(|granted| !granted.contain(origin));
+            missing.extend(
+                origins
+                    .iter()
+                    .filter(lacking)
+                    .map(|origin| MissingGrant::SecretOrigin {
+                        name: name.to_owned(),
+                        origin: origin.clone(),
+                    }),
+            );
+        }
+        missing
+    }
+
+    /// Those of the secrets that may be used, for the origins that are both asked for and granted.
+    fn effective_use(&self, asked: UsableSecrets) -> UsableSecrets {
+        let both = |(name, asked): (String, SecretOrigins)| {
+            let origins = self.origins(&name)?.intersection(&asked);
+            Some((name, origins))
+        };
+        asked.into_iter().filter_map(both).collect()
     }
 
     /// Whether the secret's plain text may be read.
@@ -117,9 +170,10 @@ impl fmt::Display for MissingGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MissingGrant::Database => f.write_str("the database"),
-            MissingGrant::Http(origin) => write!(f, "requests to {origin}"),
-            MissingGrant::SecretUse(name) => write!(f, "use of secret `{name}`"),
-            MissingGrant::SecretReveal(name) => write!(f, "the plain text of secret `{name}`"),
+            MissingGrant::Http { name } => write!(f, "requests to {name}"),
+            MissingGrant::SecretUse { name } => write!(f, "use of secret `{name}`"),
+            MissingGrant::SecretOrigin { name, origin } => write!(f, "sending secret `{name}` to {origin}"),
+            MissingGrant::SecretReveal { name } => write!(f, "the plain text of secret `{name}`"),
         }
     }
 }
@@ -163,5 +217,81 @@ mod tests {
         let effective = grants.effective_for(&manifest());
         assert_eq!(effective, Grants::asked_by(&manifest()));
         assert!(!effective.secrets.may_reveal("k"));
+    }
+
+    const BOUND: &str = "[plugin]\nname = 'p'\nversion = '1.0.0'\n\
+         [http]\nallow = ['https://a.example', 'https://b.example']\n\
+         [secrets]\nuse = [{ name = 'k', origins = ['https://a.example'] }]\n";
+
+    fn grants(json: serde_json::Value) -> Grants {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn missing(grants: &Grants, manifest: &Manifest) -> Vec<String> {
+        let missing = grants.missing_for(manifest);
+        missing.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn origins_of_a_secret_are_asked_for_one_by_one() {
+        let manifest = Manifest::parse(BOUND).unwrap();
+        let http = ["https://a.example", "https://b.example"];
+        let granted = |usable| grants(serde_json::json!({ "http": http, "secrets": { "use": usable } }));
+        let to_a = "sending secret `k` to https://a.example";
+        assert_eq!(
+            missing(&granted(serde_json::json!([])), &manifest),
+            ["use of secret `k`", to_a]
+        );
+        let elsewhere = serde_json::json!([{ "name": "k", "origins": ["https://b.example"] }]);
+        assert_eq!(missing(&granted(elsewhere), &manifest), [to_a]);
+        let bound = serde_json::json!([{ "name": "k", "origins": ["https://a.example"] }]);
+        for enough in [serde_json::json!(["k"]), bound] {
+            assert_eq!(missing(&granted(enough), &manifest), [""; 0]);
+        }
+        let json = serde_json::to_value(granted(serde_json::json!([])).missing_for(&manifest)).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!([
+                { "kind": "secret-use", "name": "k" },
+                { "kind": "secret-origin", "name": "k", "origin": "https://a.example" },
+            ])
+        );
+    }
+
+    #[test]
+    fn a_secret_goes_to_the_origins_that_are_asked_for_and_granted() {
+        let (a, b): (Origin, Origin) = (
+            "https://a.example".parse().unwrap(),
+            "https://b.example".parse().unwrap(),
+        );
+        let (bound, plain) = (Manifest::parse(BOUND).unwrap(), manifest());
+        let to_b = serde_json::json!([{ "name": "k", "origins": ["https://b.example"] }]);
+        for (manifest, usable, reaches_a, reaches_b) in [
+            (&bound, serde_json::json!(["k"]), true, false),
+            (&bound, to_b.clone(), false, false),
+            (&plain, serde_json::json!(["k"]), true, true),
+            (&plain, to_b, false, true),
+        ] {
+            let effective =
+                grants(serde_json::json!({ "secrets": { "use": usable } })).effective_for(manifest);
+            let origins = effective.secrets.origins("k").unwrap();
+            assert_eq!(
+                (origins.contain(&a), origins.contain(&b)),
+                (reaches_a, reaches_b),
+                "{usable}"
+            );
+        }
+        let effective = grants(serde_json::json!({})).effective_for(&bound);
+        assert_eq!(effective.secrets.origins("k"), None);
+    }
+
+    #[test]
+    fn stored_grants_of_earlier_hosts_read_as_they_were() {
+        let stored =
+            r#"{"database":true,"http":["https://a.example"],"secrets":{"use":["k"],"reveal":["r"]}}"#;
+        let grants: Grants = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::to_string(&grants).unwrap(), stored);
+        assert_eq!(grants.secrets.origins("k"), Some(&SecretOrigins::Granted));
+        assert!(grants.missing_for(&manifest()).is_empty());
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::id::PluginName;
 use super::limits::LimitOverrides;
 use super::origin::Origin;
+use super::secret::{SecretOrigins, UsableSecrets};
 use super::units::Span;
 
 /// What a plugin asks for.
@@ -125,9 +126,9 @@ pub struct HttpSection {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecretsSection {
-    /// Used by name.
+    /// Used by name, each for its origins.
     #[serde(rename = "use")]
-    pub usable: Vec<String>,
+    pub usable: UsableSecrets,
     /// Read as plain text.
     pub reveal: Vec<String>,
 }
@@ -172,6 +173,7 @@ impl Manifest {
                 "this limit is the tenant's; a plugin can lower only those of an invocation",
             ));
         }
+        self.check_secrets()?;
         if self.routes.len() > MAX_ROUTES {
             return Err(meaning(
                 "route",
@@ -212,6 +214,21 @@ impl Manifest {
                     ));
                 }
                 Auth::Public(_) | Auth::AnyOf(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check_secrets(&self) -> Result<(), ManifestError> {
+        for (name, origins) in self.secrets.usable.iter() {
+            let SecretOrigins::Only(origins) = origins else {
+                continue;
+            };
+            if let Some(origin) = origins.iter().find(|origin| !self.http.allow.contains(origin)) {
+                return Err(meaning(
+                    "secrets.use",
+                    format!("the secret `{name}` is for {origin}, which is not under [http] allow"),
+                ));
             }
         }
         Ok(())
@@ -369,6 +386,35 @@ mod tests {
         for (route, wanted) in cases {
             let error = with_route(route).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error} does not contain {wanted}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_bound_to_origins_that_the_plugin_asks_for() {
+        let with = |origins: &str| {
+            Manifest::parse(&format!(
+                "[plugin]\nname = 'p'\nversion = '1'\n[http]\nallow = ['https://a.example']\n\
+                 [secrets]\nuse = ['plain', {{ name = 'bound', origins = {origins} }}]\n"
+            ))
+            .map(|manifest| manifest.secrets.usable)
+            .map_err(|error| error.to_string())
+        };
+        let usable = with("['https://A.example:443']").unwrap();
+        assert_eq!(usable.origins("plain"), Some(&SecretOrigins::Granted));
+        let bound = ["https://a.example".parse().unwrap()].into();
+        assert_eq!(usable.origins("bound"), Some(&SecretOrigins::Only(bound)));
+        assert!(with("[]").is_ok(), "for signatures only");
+        for (origins, wanted) in [
+            (
+                "['https://b.example']",
+                "plugin.toml: secrets.use: the secret `bound` is for https://b.example, which is not under [http] allow",
+            ),
+            ("['http://a.example']", "which is not under [http] allow"),
+            ("['https://a.example/path']", "more than an origin"),
+            ("'https://a.example'", "expected a sequence"),
+        ] {
+            let error = with(origins).unwrap_err();
+            assert!(error.contains(wanted), "{error}");
         }
     }
 

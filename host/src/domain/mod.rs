@@ -16,6 +16,7 @@ pub mod origin;
 pub mod plugin;
 pub mod principal;
 pub mod role;
+pub mod secret;
 pub mod tenant;
 pub mod token;
 pub mod units;

@@ -134,6 +134,7 @@ pub async fn dispatch(
         started_at,
         deadline: Instant::now() + limits.wall.0,
         clock: gateway.clock.clone(),
+        cpu_time: Arc::default(),
         usage,
         held: 0,
         log_lines: Vec::new(),

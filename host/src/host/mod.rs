@@ -20,7 +20,7 @@ use crate::admin::{self, AdminState};
 use crate::capability::Services;
 use crate::capability::cache::Caches;
 use crate::capability::database::Databases;
-use crate::capability::http_client::{HttpClientConfig, HttpClients};
+use crate::capability::http_client::{CertificateAuthority, HttpClientConfig, HttpClients};
 use crate::config::Config;
 use crate::domain::clock::SharedClock;
 use crate::gateway::{self, Gateway};
@@ -107,7 +107,7 @@ impl Host {
         let services = Services {
             caches: Arc::new(Caches::new(clock.clone())),
             databases: Arc::new(databases),
-            http: Arc::new(http_clients(config, clock.clone())?),
+            http: Arc::new(http_clients(config, clock.clone(), background.clone())?),
             vault: vault.clone(),
         };
         let settings = RuntimeSettings {
@@ -221,7 +221,7 @@ impl Host {
     }
 }
 
-fn http_clients(config: &Config, clock: SharedClock) -> Result<HttpClients, OpenError> {
+fn http_clients(config: &Config, clock: SharedClock, background: Handle) -> Result<HttpClients, OpenError> {
     let mut extra_ca = Vec::new();
     for path in &config.http_client.certificate_authorities {
         let failed = |message: String| OpenError::CertificateAuthority {
@@ -229,20 +229,21 @@ fn http_clients(config: &Config, clock: SharedClock) -> Result<HttpClients, Open
             message,
         };
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))? {
-            extra_ca.push(certificate.map_err(|error| failed(error.to_string()))?);
+            let certificate = certificate.map_err(|error| failed(error.to_string()))?;
+            extra_ca.push(CertificateAuthority {
+                file: path.clone(),
+                certificate,
+            });
         }
     }
     let allow_loopback = config.http_client.allow_loopback;
-    HttpClients::new(
-        HttpClientConfig {
-            allow_loopback,
-            extra_ca,
-            ..HttpClientConfig::default()
-        },
-        clock,
-    )
-    .map_err(|error| OpenError::CertificateAuthority {
-        path: PathBuf::new(),
-        message: error.to_string(),
+    let config = HttpClientConfig {
+        allow_loopback,
+        extra_ca,
+        ..HttpClientConfig::default()
+    };
+    HttpClients::new(config, clock, background).map_err(|invalid| OpenError::CertificateAuthority {
+        path: invalid.file,
+        message: invalid.reason.to_string(),
     })
 }

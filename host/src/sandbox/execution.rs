@@ -120,7 +120,8 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         held: Held<T, I>,
         abandoned: F,
     ) -> Self {
-        let (course, meter) = (Arc::new(course), Arc::new(Meter::new()));
+        let meter = Arc::new(Meter::new(invocation.cpu_time.clone()));
+        let course = Arc::new(course);
         let (wall, cpu) = (invocation.limits().wall.0, invocation.limits().cpu.0);
         let deadline = invocation.deadline;
         let mut waiting = None;

@@ -1,21 +1,24 @@
 //! Busy time: how long a future was being polled, which is what a guest's CPU budget is counted in.
 //!
-//! A short guest is measured by the clock on the wall, which costs next to nothing to ask; it ends within a tick or two. In the background others go first, and there the system is asked how
-//! long the thread itself has run: a guest pays for no time that somebody else had.
+//! In the foreground a poll is measured by the wall clock, which is cheap to read; a short guest ends within a tick or
+//! two. In the background other threads are preferred, so there the CPU time of the thread is read: a guest does not
+//! pay for time that another thread had.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::capability::{CpuTime, thread_time};
 
 /// Counts the busy time of one invocation. The thread that polls writes it; the epoch callback, on the same thread,
 /// reads it.
 pub struct Meter {
     made: Instant,
-    busy_ns: AtomicU64,
+    /// What was charged: the polls that have ended, and the host's work for the invocation on other threads.
+    cpu_time: Arc<CpuTime>,
     /// When the poll under way began, by its clock, plus one; zero where none is under way.
     polling_since_ns: AtomicU64,
     /// By which clock, as a [`PollClock`].
@@ -35,15 +38,15 @@ pub enum PollClock {
 }
 
 impl Meter {
-    /// Nothing counted yet.
+    /// Adds to `cpu_time`.
     #[expect(
         clippy::disallowed_methods,
         reason = "busy time is measured, not decided by the host's clock"
     )]
-    pub fn new() -> Self {
+    pub fn new(cpu_time: Arc<CpuTime>) -> Self {
         Self {
             made: Instant::now(),
-            busy_ns: AtomicU64::new(0),
+            cpu_time,
             polling_since_ns: AtomicU64::new(0),
             clock: AtomicU64::new(PollClock::Wall as u64),
             looked_on: AtomicUsize::new(0),
@@ -70,7 +73,7 @@ impl Meter {
             0 => 0,
             since => (self.read(self.clock()) + 1).saturating_sub(since),
         };
-        Duration::from_nanos(self.busy_ns.load(Ordering::Relaxed) + running)
+        self.cpu_time.total() + Duration::from_nanos(running)
     }
 
     /// The time since the meter was made, waiting included.
@@ -88,8 +91,8 @@ impl Meter {
             self.polling_since_ns.store(since + 1, Ordering::Relaxed);
             let poll = future.as_mut().poll(context);
             self.polling_since_ns.store(0, Ordering::Relaxed);
-            self.busy_ns
-                .fetch_add(self.read(clock).saturating_sub(since), Ordering::Relaxed);
+            let ran = self.read(clock).saturating_sub(since);
+            self.cpu_time.add(Duration::from_nanos(ran));
             poll
         })
         .await
@@ -106,11 +109,7 @@ impl Meter {
     fn read(&self, clock: PollClock) -> u64 {
         match clock {
             PollClock::Wall => u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(u64::MAX - 1),
-            PollClock::Thread => {
-                let ran = clock_gettime(ClockId::ThreadCPUTime);
-                let (seconds, nanoseconds) = (ran.tv_sec, ran.tv_nsec);
-                u64::try_from(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)).unwrap_or(0)
-            }
+            PollClock::Thread => u64::try_from(thread_time().as_nanos()).unwrap_or(u64::MAX - 1),
         }
     }
 }
@@ -129,7 +128,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_is_not_busy() {
         for clock in [PollClock::Wall, PollClock::Thread] {
-            let meter = Meter::new();
+            let meter = Meter::new(Arc::default());
             let work = async {
                 compute();
                 assert!(meter.busy() > Duration::ZERO);
@@ -148,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_look_tells_how_long_the_thread_has_run() {
-        let meter = Meter::new();
+        let meter = Meter::new(Arc::default());
         assert_eq!(meter.ran_since_last_look(), None);
         std::thread::sleep(Duration::from_millis(30));
         assert!(meter.ran_since_last_look().unwrap() < Duration::from_millis(20));
@@ -161,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn time_that_the_thread_did_not_run_is_not_busy_in_the_background() {
-        let meter = Meter::new();
+        let meter = Meter::new(Arc::default());
         // What blocks the thread stands for what keeps it from running.
         let work = async { std::thread::sleep(Duration::from_millis(30)) };
         meter.measure(|| PollClock::Thread, work).await;

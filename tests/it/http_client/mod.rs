@@ -14,7 +14,8 @@ async fn app() -> App {
     App::configured(|config| config.http_client.allow_loopback = true).await
 }
 
-/// A tenant with the guest `http_client` as its plugin `client`, which asks for these origins and is granted them.
+/// A tenant with the guest `http_client` as its plugin `client`, which asks for these origins and
+/// is granted them.
 async fn deploy<'a>(app: &'a App, origins: &[&str], more: &str) -> TestTenant<'a> {
     let acme = app.tenant("acme").await;
     let manifest = open_manifest("client", &format!("[http]\nallow = {origins:?}\n{more}"));

@@ -96,6 +96,96 @@ async fn a_secret_reaches_the_server_and_not_the_guest() {
     assert_eq!(server.seen().len(), 1);
 }
 
+/// Review 7.4: an author's own server beside the one that the secret is for.
+#[tokio::test]
+async fn a_bound_secret_goes_to_its_origins_and_nowhere_else() {
+    let app = app().await;
+    let (own, other) = (Server::start().await, Server::start().await);
+    let acme = deploy(
+        &app,
+        &[&own.origin, &other.origin],
+        &format!(
+            "[secrets]\nuse = [{{ name = 'token', origins = ['{}'] }}]\n",
+            own.origin
+        ),
+    )
+    .await;
+    acme.secret("token", "s3cret").await;
+    let with = |url: String| json!({ "url": url, "secret_headers": { "authorization": "token" } });
+
+    assert_eq!(send(&app, with(own.url("/"))).await["status"], 200);
+    // What a redirect names is a request like any other.
+    let answer = send(&app, with(own.url("/redirect"))).await;
+    assert_eq!(answer["status"], 302);
+    for url in [other.url("/"), own.origin.replace("127.0.0.1", "localhost")] {
+        let answer = send(&app, with(url.clone())).await;
+        is_error(&answer, "Denied", "");
+        assert!(!answer.to_string().contains("s3cret"), "{answer}");
+    }
+    is_error(
+        &send(&app, with(other.url("/"))).await,
+        "Denied",
+        "`token` may be sent to",
+    );
+    is_error(&send(&app, with(other.url("/"))).await, "Denied", &other.origin);
+    assert!(other.seen().is_empty());
+    assert_eq!(
+        get(&app, &other.url("/")).await["status"],
+        200,
+        "without the secret it is reached"
+    );
+
+    // The tenant can allow less than is asked for, at once.
+    let http = [&own.origin, &other.origin];
+    let grant = |origins: &[&String]| {
+        let token = json!({ "name": "token", "origins": origins });
+        json!({ "http": http, "secrets": { "use": [token] } })
+    };
+    acme.grant("client", &grant(&[&other.origin])).await;
+    is_error(
+        &send(&app, with(own.url("/"))).await,
+        "Denied",
+        "`token` may be sent to no origin",
+    );
+    is_error(&send(&app, with(other.url("/"))).await, "Denied", "`token`");
+    acme.grant("client", &grant(&[&own.origin])).await;
+    assert_eq!(send(&app, with(own.url("/"))).await["status"], 200);
+
+    let path = acme.path("/plugins/client/grants");
+    let view = app.admin("GET", &path).send().await.expect(200).json();
+    assert_eq!(view["missing"], json!([]));
+    assert_eq!(view["grants"], {
+        let mut grants = grant(&[&own.origin]);
+        grants["database"] = json!(false);
+        grants["secrets"]["reveal"] = json!([]);
+        grants
+    });
+}
+
+/// A version of contract 0.1 names secrets without origins, and a tenant may still say where one
+/// goes.
+#[tokio::test]
+async fn a_tenant_may_bind_a_secret_that_the_manifest_does_not() {
+    let app = app().await;
+    let (own, other) = (Server::start().await, Server::start().await);
+    let origins = [&own.origin, &other.origin];
+    let acme = deploy(&app, &origins.map(String::as_str), "[secrets]\nuse = ['token']\n").await;
+    acme.secret("token", "s3cret").await;
+    let with = |url: String| json!({ "url": url, "secret_headers": { "authorization": "token" } });
+    for server in [&own, &other] {
+        assert_eq!(send(&app, with(server.url("/"))).await["status"], 200);
+    }
+    let token = json!({ "name": "token", "origins": [own.origin] });
+    acme.grant(
+        "client",
+        &json!({ "http": origins, "secrets": { "use": [token] } }),
+    )
+    .await;
+    assert_eq!(send(&app, with(own.url("/"))).await["status"], 200);
+    is_error(&send(&app, with(other.url("/"))).await, "Denied", &other.origin);
+    assert_eq!(other.seen().len(), 1);
+}
+
 #[tokio::test]
 async fn several_run_at_once_and_each_is_waited_for_once() {
     let app = app().await;

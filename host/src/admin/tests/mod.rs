@@ -174,7 +174,7 @@ fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Services {
         databases: Arc::new(
             Databases::new(data.join("databases"), 80, Handle::current(), clock.clone()).unwrap(),
         ),
-        http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock).unwrap()),
+        http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock, Handle::current()).unwrap()),
         vault,
     }
 }

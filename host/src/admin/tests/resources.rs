@@ -281,6 +281,53 @@ async fn grants_show_what_is_missing() {
 }
 
 #[tokio::test]
+async fn grants_of_secrets_hold_their_origins() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await;
+    let token = app.owner(acme.id).await;
+    let mut version = version_of("orders", "1.0.0", 1);
+    version.manifest_text += "[http]\nallow = ['https://a.example', 'https://b.example']\n\
+         [secrets]\nuse = [{ name = 'key', origins = ['https://a.example'] }]\n";
+    app.db
+        .add_version(acme.id, &"orders".parse().unwrap(), &version)
+        .await
+        .unwrap();
+    let path = "/api/v1/tenants/acme/plugins/orders/grants";
+    let put = async |usable: serde_json::Value| {
+        let grants = json!({
+            "http": ["https://a.example", "https://b.example"],
+            "secrets": { "use": usable },
+        });
+        app.call(&token, "PUT", path, Some(grants)).await
+    };
+    let missing = json!({ "kind": "secret-origin", "name": "key", "origin": "https://a.example" });
+    let elsewhere = json!([{ "name": "key", "origins": ["https://B.example:443"] }]);
+    let answer = put(elsewhere).await;
+    assert_eq!(
+        answer.body["grants"]["secrets"]["use"],
+        json!([{ "name": "key", "origins": ["https://b.example"] }])
+    );
+    assert_eq!(answer.body["missing"], json!([missing]));
+    assert_eq!(
+        put(json!([])).await.body["missing"],
+        json!([{ "kind": "secret-use", "name": "key" }, missing])
+    );
+    let own = json!([{ "name": "key", "origins": ["https://a.example"] }]);
+    assert_eq!(put(own.clone()).await.body["missing"], json!([]));
+    assert_eq!(app.get(&token, path).await.body["grants"]["secrets"]["use"], own);
+
+    let many = |count: u32| {
+        let origins: Vec<String> = (0..count)
+            .map(|number| format!("https://{number}.example"))
+            .collect();
+        json!([{ "name": "key", "origins": origins }])
+    };
+    assert_eq!(put(many(100)).await.status, 200);
+    assert_eq!(put(many(101)).await.status, 400);
+    assert_eq!(put(json!([{ "name": "key" }])).await.status, 400);
+}
+
+#[tokio::test]
 async fn secrets_are_written_and_never_read() {
     let app = TestApp::start().await;
     let acme = tenant(&*app.db, "acme").await;

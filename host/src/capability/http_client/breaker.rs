@@ -1,8 +1,8 @@
-//! Circuit breakers: an origin that fails time after time is left alone for a while, so that plugins get their answer
-//! at once instead of waiting for it to fail again.
+//! Circuit breakers: an origin that fails time after time is left alone for a while, so that
+//! plugins get their answer at once instead of waiting for it to fail again.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::domain::circuit::{Circuit, CircuitSettings, Passage};
@@ -27,28 +27,65 @@ const SETTINGS: CircuitSettings = CircuitSettings {
     longest_wait: OPEN_FOR,
 };
 
+/// The right to send one request to an origin. It says how the request went; dropped without a
+/// word, it leaves its place to the next: the request may have been refused elsewhere, given up by
+/// the plugin, or ended by a limit.
+#[derive(Debug)]
+pub struct Admission {
+    breakers: Arc<Breakers>,
+    origin: Origin,
+    is_probe: bool,
+}
+
 impl Breakers {
-    /// Whether a request to `origin` may be sent now. Where a circuit has been open long enough, the first to ask may,
-    /// and the circuit stays open for the others; a probe that never reports therefore blocks nobody for good.
-    pub fn admits(&self, origin: &Origin, now: Timestamp) -> bool {
-        let mut circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
-        match circuits.get_mut(origin) {
-            Some(circuit) => !matches!(circuit.ask(now, Duration::ZERO), Passage::Refused { .. }),
-            None => true,
-        }
+    /// The right to send a request to `origin` now, or `None` where the origin is left alone. Where
+    /// a circuit has been open long enough, the first to ask may, and the circuit stays open for
+    /// the others.
+    pub fn admit(self: &Arc<Self>, origin: &Origin, now: Timestamp) -> Option<Admission> {
+        let passage = match self.circuits().get_mut(origin) {
+            Some(circuit) => circuit.ask(now, Duration::ZERO),
+            None => Passage::Free,
+        };
+        let is_probe = match passage {
+            Passage::Free => false,
+            Passage::Probe => true,
+            Passage::Refused { .. } => return None,
+        };
+        Some(Admission {
+            breakers: self.clone(),
+            origin: origin.clone(),
+            is_probe,
+        })
     }
 
-    /// Records that `origin` answered, whatever the status.
-    pub fn succeeded(&self, origin: &Origin) {
-        let mut circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
-        circuits.remove(origin);
+    fn circuits(&self) -> MutexGuard<'_, HashMap<Origin, Circuit>> {
+        self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Admission {
+    /// Records that the origin answered, whatever the status.
+    pub fn succeeded(mut self) {
+        self.is_probe = false;
+        self.breakers.circuits().remove(&self.origin);
     }
 
-    /// Records that `origin` could not be reached or did not answer in time.
-    pub fn failed(&self, origin: &Origin, now: Timestamp) {
-        let mut circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
-        let circuit = circuits.entry(origin.clone()).or_default();
+    /// Records that the origin could not be reached or did not answer in time.
+    pub fn failed(mut self, now: Timestamp) {
+        self.is_probe = false;
+        let mut circuits = self.breakers.circuits();
+        let circuit = circuits.entry(self.origin.clone()).or_default();
         circuit.failed(now, &SETTINGS);
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if self.is_probe
+            && let Some(circuit) = self.breakers.circuits().get_mut(&self.origin)
+        {
+            circuit.gave_up();
+        }
     }
 }
 
@@ -60,54 +97,70 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn opened() -> (Breakers, Origin) {
-        let (breakers, origin) = (Breakers::default(), origin("https://a.example"));
+    fn opened() -> (Arc<Breakers>, Origin) {
+        let (breakers, origin) = (Arc::new(Breakers::default()), origin("https://a.example"));
         for _ in 0..FAILURES {
-            assert!(breakers.admits(&origin, Timestamp(0)));
-            breakers.failed(&origin, Timestamp(0));
+            fails(&breakers, &origin, 0);
         }
         (breakers, origin)
+    }
+
+    #[track_caller]
+    fn fails(breakers: &Arc<Breakers>, origin: &Origin, now: i64) {
+        let admission = breakers.admit(origin, Timestamp(now)).unwrap();
+        admission.failed(Timestamp(now));
+    }
+
+    fn admits(breakers: &Arc<Breakers>, origin: &Origin, now: i64) -> bool {
+        breakers.admit(origin, Timestamp(now)).is_some()
     }
 
     #[test]
     fn failures_in_a_row_open_the_circuit_of_that_origin_alone() {
         let (breakers, failing) = opened();
-        assert!(!breakers.admits(&failing, Timestamp(9_999)));
-        assert!(breakers.admits(&origin("https://b.example"), Timestamp(0)));
-        assert!(breakers.admits(&origin("http://a.example"), Timestamp(0)));
+        assert!(!admits(&breakers, &failing, 9_999));
+        assert!(admits(&breakers, &origin("https://b.example"), 0));
+        assert!(admits(&breakers, &origin("http://a.example"), 0));
     }
 
     #[test]
     fn one_probe_decides_whether_it_closes() {
         let (breakers, origin) = opened();
-        assert!(breakers.admits(&origin, Timestamp(10_000)));
-        assert!(
-            !breakers.admits(&origin, Timestamp(10_001)),
-            "one probe at a time"
-        );
-        breakers.failed(&origin, Timestamp(11_000));
-        assert!(!breakers.admits(&origin, Timestamp(20_999)));
-        assert!(breakers.admits(&origin, Timestamp(21_000)));
-        breakers.succeeded(&origin);
-        assert!(breakers.admits(&origin, Timestamp(21_001)));
-        assert!(breakers.circuits.lock().unwrap().is_empty());
+        let probe = breakers.admit(&origin, Timestamp(10_000)).unwrap();
+        assert!(!admits(&breakers, &origin, 10_001), "one probe at a time");
+        probe.failed(Timestamp(11_000));
+        assert!(!admits(&breakers, &origin, 20_999));
+        let probe = breakers.admit(&origin, Timestamp(21_000)).unwrap();
+        probe.succeeded();
+        assert!(admits(&breakers, &origin, 21_001));
+        assert!(breakers.circuits().is_empty());
     }
 
     #[test]
-    fn a_probe_that_never_reports_does_not_block_for_good() {
+    fn a_probe_that_is_dropped_leaves_its_place_to_the_next() {
         let (breakers, origin) = opened();
-        assert!(breakers.admits(&origin, Timestamp(10_000)));
-        assert!(breakers.admits(&origin, Timestamp(20_000)));
+        drop(breakers.admit(&origin, Timestamp(10_000)).unwrap());
+        let probe = breakers.admit(&origin, Timestamp(10_000)).unwrap();
+        assert!(!admits(&breakers, &origin, 10_000));
+        drop(probe);
+        assert!(admits(&breakers, &origin, 10_000));
+    }
+
+    #[test]
+    fn a_probe_that_never_ends_does_not_block_for_good() {
+        let (breakers, origin) = opened();
+        let _never = breakers.admit(&origin, Timestamp(10_000)).unwrap();
+        assert!(admits(&breakers, &origin, 20_000));
     }
 
     #[test]
     fn a_success_between_failures_starts_the_count_again() {
-        let (breakers, origin) = (Breakers::default(), origin("https://a.example"));
+        let (breakers, origin) = (Arc::new(Breakers::default()), origin("https://a.example"));
         for _ in 1..FAILURES {
-            breakers.failed(&origin, Timestamp(0));
+            fails(&breakers, &origin, 0);
         }
-        breakers.succeeded(&origin);
-        breakers.failed(&origin, Timestamp(0));
-        assert!(breakers.admits(&origin, Timestamp(0)));
+        breakers.admit(&origin, Timestamp(0)).unwrap().succeeded();
+        fails(&breakers, &origin, 0);
+        assert!(admits(&breakers, &origin, 0));
     }
 }

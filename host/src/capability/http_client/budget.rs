@@ -49,8 +49,8 @@ impl Budget {
         }
     }
 
-    /// A place among the requests under way. It is held until the guest has the response, because the host keeps the
-    /// body as long.
+    /// A place among the requests under way. It is held until the guest has the response, because
+    /// the host keeps the body as long.
     pub fn place(&self) -> Result<OwnedSemaphorePermit, SendError> {
         let place = self.under_way.clone().try_acquire_owned().map_err(|_| {
             SendError::Limit(format!(

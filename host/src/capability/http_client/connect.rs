@@ -6,19 +6,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use rustls::client::Resumption;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
-use tokio_util::task::AbortOnDropHandle;
 use url::Host;
 
+use super::allowance::{Allowance, Metered};
+use super::connection::{Connection, Driver, Line, within_bounds};
 use super::error::{Phase, SendError};
 use super::grant::Target;
+use super::work::Work;
+use super::{CertificateAuthority, InvalidCertificateAuthority};
 use crate::domain::origin::Scheme;
 use crate::metrics::Held;
 
@@ -30,24 +33,20 @@ pub const MOST_RESPONSE_HEADER_BYTES: usize = 64 * 1024;
 /// TLS sessions that a tenant may resume.
 const RESUMABLE_SESSIONS: usize = 32;
 
-/// A connection that can take a request. It ends when this is dropped.
-pub struct Connection {
-    /// Takes the request.
-    pub sender: SendRequest<Full<Bytes>>,
-    /// Who is at the other end.
-    pub peer: SocketAddr,
-    _task: AbortOnDropHandle<()>,
-}
-
 /// The TLS settings of the host: the roots of the web and `extra`.
-pub fn tls_settings(extra: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
+pub fn tls_settings(extra: &[CertificateAuthority]) -> Result<ClientConfig, InvalidCertificateAuthority> {
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    for certificate in extra {
-        roots.add(certificate.clone())?;
+    for CertificateAuthority { file, certificate } in extra {
+        let added = roots.add(certificate.clone());
+        added.map_err(|reason| InvalidCertificateAuthority {
+            file: file.clone(),
+            reason,
+        })?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut settings = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
+        .with_safe_default_protocol_versions()
+        .expect("the provider has cipher suites for the default versions of TLS")
         .with_root_certificates(roots)
         .with_no_client_auth();
     settings.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -61,29 +60,42 @@ pub fn tls_for_tenant(settings: &ClientConfig) -> TlsConnector {
     TlsConnector::from(Arc::new(settings))
 }
 
-/// Connects to the first of `addresses` that answers. `held` counts the connection until it is closed. The caller ends it at `deadline`; the addresses share the time
-/// until then, so that one that is silent does not use up the time of the others.
+/// Connects to the first of `addresses` that answers. `held` counts the connection until it is
+/// closed. The caller ends this at `deadline`; the addresses share the time until then, so that one
+/// that is silent does not use up the time of the others.
 pub async fn connect(
     target: &Target,
     addresses: &[SocketAddr],
     tls: &TlsConnector,
+    work: &Work,
     held: Held,
     deadline: Instant,
 ) -> Result<Connection, SendError> {
     let (stream, peer) = dial(target, addresses, deadline).await?;
-    match target.origin.scheme() {
-        Scheme::Http => handshake(TokioIo::new(stream), peer, target, held).await,
+    let allowance = Arc::new(Allowance::for_handshake());
+    let stream = Metered::new(stream, allowance.clone());
+    let (sender, driver) = match target.origin.scheme() {
+        Scheme::Http => handshake(stream, target).await?,
         Scheme::Https => {
-            let stream = tls.connect(server_name(target)?, stream).await.map_err(|error| {
-                tracing::debug!(origin = %target.origin, %error, "a TLS handshake failed");
-                SendError::Tls {
-                    origin: target.origin.to_string(),
-                    reason: tls_reason(&error),
-                }
-            })?;
-            handshake(TokioIo::new(stream), peer, target, held).await
+            let connecting = tls.connect(server_name(target)?, stream);
+            let stream = within_bounds(&allowance, work, connecting)
+                .await?
+                .map_err(|error| {
+                    tracing::debug!(origin = %target.origin, %error, "a TLS handshake failed");
+                    SendError::Tls {
+                        origin: target.origin.to_string(),
+                        reason: tls_reason(&error),
+                    }
+                })?;
+            handshake(stream, target).await?
         }
-    }
+    };
+    Ok(Connection {
+        sender,
+        line: Line::new(driver, allowance),
+        peer,
+        _held: held,
+    })
 }
 
 async fn dial(
@@ -127,37 +139,21 @@ async fn dial(
     })
 }
 
-async fn handshake<S>(
-    stream: S,
-    peer: SocketAddr,
-    target: &Target,
-    held: Held,
-) -> Result<Connection, SendError>
+async fn handshake<S>(stream: S, target: &Target) -> Result<(SendRequest<Full<Bytes>>, Driver), SendError>
 where
-    S: Read + Write + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let handshake = Builder::new()
         .max_headers(MOST_RESPONSE_HEADERS)
         .max_header_size(MOST_RESPONSE_HEADER_BYTES)
         .max_buf_size(MOST_RESPONSE_HEADER_BYTES)
-        .handshake(stream)
+        .handshake(TokioIo::new(stream))
         .await;
     let (sender, connection) = handshake.map_err(|_| SendError::Connect {
         origin: target.origin.to_string(),
         reason: std::io::ErrorKind::ConnectionReset,
     })?;
-    let origin = target.origin.clone();
-    let task = tokio::spawn(async move {
-        let _held = held;
-        if let Err(error) = connection.await {
-            tracing::debug!(%origin, %error, "an outbound connection ended with an error");
-        }
-    });
-    Ok(Connection {
-        sender,
-        peer,
-        _task: AbortOnDropHandle::new(task),
-    })
+    Ok((sender, Box::pin(connection)))
 }
 
 fn server_name(target: &Target) -> Result<ServerName<'static>, SendError> {
@@ -169,7 +165,8 @@ fn server_name(target: &Target) -> Result<ServerName<'static>, SendError> {
     }
 }
 
-/// What rustls says about the other side names certificates and protocols, and nothing of this host.
+/// What rustls says about the other side names certificates and protocols, and nothing of this
+/// host.
 fn tls_reason(error: &std::io::Error) -> String {
     match error
         .get_ref()

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::super::bindings::http_client;
 use super::super::{HandlesSpent, HostCallRefused, HostFault};
+use super::allowance::Excess;
 use crate::storage::vault::VaultError;
 
-/// Why a request brought no response. The texts go to the guest: they name what the guest or its tenant can change,
-/// and neither addresses of the host's network nor secrets.
+/// Why a request brought no response. The texts go to the guest: they name what the guest or its
+/// tenant can change, and neither addresses of the host's network nor secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// The tenant or the operator does not allow it.
@@ -55,6 +56,15 @@ pub enum SendError {
     /// A limit of the invocation.
     #[error("{0}")]
     Limit(String),
+    /// The server sent more than it may beside the body of a response.
+    #[error(transparent)]
+    Excess(#[from] Excess),
+    /// Reading responses took all the CPU time that the invocation may use.
+    #[error(
+        "reading the responses of this invocation took its {0:?} of CPU time; request less or \
+         raise the limit `cpu`"
+    )]
+    CpuSpent(Duration),
     /// The host cannot open a secret that it stored.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -84,7 +94,8 @@ impl From<HandlesSpent> for SendError {
 }
 
 impl SendError {
-    /// The error as the guest gets it. A vault that does not open is the host's fault and ends the invocation.
+    /// The error as the guest gets it. A vault that does not open is the host's fault and ends the
+    /// invocation.
     pub fn typed(self) -> wasmtime::Result<http_client::Error> {
         let text = self.to_string();
         Ok(match self {
@@ -97,7 +108,9 @@ impl SendError {
             SendError::TooLarge => http_client::Error::TooLarge,
             SendError::CircuitOpen => http_client::Error::CircuitOpen,
             SendError::Protocol(_) => http_client::Error::Protocol(text),
-            SendError::Limit(_) => http_client::Error::Limit(text),
+            SendError::Limit(_) | SendError::Excess(_) | SendError::CpuSpent(_) => {
+                http_client::Error::Limit(text)
+            }
             SendError::Vault(error) => return Err(HostFault::new(error).into()),
         })
     }

@@ -11,8 +11,8 @@ use crate::domain::origin::Origin;
 /// Stops a URL that is longer than servers take from being parsed and logged.
 const URL_BYTES: usize = 8 * 1024;
 
-/// Where a request goes. Everything that is dialled, proven by TLS or sent comes from here; the guest's text is not
-/// looked at again.
+/// Where a request goes. Everything that is dialled, proven by TLS or sent comes from here; the
+/// guest's text is not looked at again.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// A granted origin.
@@ -53,8 +53,8 @@ fn parse(url: &str) -> Result<Url, SendError> {
     if url.len() > URL_BYTES {
         return invalid(format!("the URL is longer than {URL_BYTES} bytes"));
     }
-    // The URL standard drops tabs and line ends and reads `\` as `/`. Both are only ever met in attempts to have a
-    // URL read in two ways.
+    // The URL standard drops tabs and line ends and reads `\` as `/`. Both are only ever met in
+    // attempts to have a URL read in two ways.
     if url.contains(|character: char| character.is_ascii_control() || character == '\\' || character == ' ') {
         return invalid("the URL holds a space, a control character or `\\`; percent-encode it".to_owned());
     }

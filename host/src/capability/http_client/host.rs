@@ -28,6 +28,9 @@ pub struct HttpClientView<'a> {
 
 struct HttpClient;
 
+/// A request under way. Dropping it ends the request.
+type Task = AbortOnDropHandle<Result<Received, SendError>>;
+
 impl HasData for HttpClient {
     type Data<'a> = HttpClientView<'a>;
 }
@@ -47,8 +50,8 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
 }
 
 impl HttpClientView<'_> {
-    /// Everything that is decided before a request is on its way.
-    fn admitted(&mut self, request: OutgoingRequest) -> Result<(Exchange, OwnedSemaphorePermit), SendError> {
+    /// Decides everything that is decided before a request is on its way, and starts it.
+    fn admitted(&mut self, request: OutgoingRequest) -> Result<(Task, OwnedSemaphorePermit), SendError> {
         self.invocation.charge_host_call(request::bytes(&request))?;
         let active = &self.invocation.active;
         let request = Outgoing::new(request, active, self.vault, self.invocation.call_depth)?;
@@ -61,28 +64,29 @@ impl HttpClientView<'_> {
         let place = self.client.budget.place()?;
         let exchange = Exchange {
             clients: clients.clone(),
-            tenant: clients.tenant(active.tenant),
+            tenant: self.client.tenant.clone(),
             budget: self.client.budget.clone(),
+            work: self.client.work.clone(),
             _under_way: clients.requests.hold(),
             limits: active.limits.clone(),
             request,
             reach,
             deadline: Instant::now() + time,
         };
-        exchange.admit()?;
-        Ok((exchange, place))
+        let admission = exchange.admit()?;
+        Ok((exchange.start(admission), place))
     }
 
-    async fn sent(&mut self, request: OutgoingRequest) -> Result<Received, SendError> {
-        let (exchange, _place) = self.admitted(request)?;
-        exchange.run().await
+    async fn sent(&mut self, request: OutgoingRequest) -> wasmtime::Result<Result<Received, SendError>> {
+        match self.admitted(request) {
+            Ok((task, _place)) => Ok(task.await.map_err(HostFault::new)?),
+            Err(refused) => Ok(Err(refused)),
+        }
     }
 
     fn started(&mut self, request: OutgoingRequest) -> Result<Resource<Pending>, SendError> {
-        let (exchange, place) = self.admitted(request)?;
-        let task = tokio::spawn(async move { exchange.run().await });
         let pending = Pending {
-            task: Some((AbortOnDropHandle::new(task), place)),
+            task: Some(self.admitted(request)?),
         };
         Ok(self.invocation.hold(self.table, pending)?)
     }
@@ -119,7 +123,7 @@ impl http_client::Host for HttpClientView<'_> {
         &mut self,
         request: OutgoingRequest,
     ) -> wasmtime::Result<Result<IncomingResponse, http_client::Error>> {
-        let outcome = self.sent(request).await;
+        let outcome = self.sent(request).await?;
         self.answer(outcome)
     }
 

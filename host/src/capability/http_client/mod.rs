@@ -1,18 +1,27 @@
 //! Outbound HTTP to the origins that the tenant granted.
 //!
-//! A guest's URL is parsed once (`grant`), its request is checked and built anew (`request`), its host is resolved once
-//! and only addresses of the public internet are dialled (`resolve`, `address`, `connect`), and the answer is read as
-//! far as the plan allows (`response`). Secrets are attached by the host (`secret`). Redirects are never followed: the
-//! guest sees them, and a request to their target is a request like any other. Around this stand the retries (`retry`),
-//! the circuit breakers (`breaker`) and the budget of the invocation (`budget`); `send` puts it together.
+//! The host parses the guest's URL once (`grant`), checks the request and builds it anew
+//! (`request`), resolves the name once and connects to public addresses only (`resolve`, `address`,
+//! `connect`), and reads the response as far as the plan allows (`response`). It attaches secrets,
+//! each for its own origins only (`secret`). It never follows redirects: the guest sees them, and a
+//! request to their target is checked like any other. Retries (`retry`), circuit breakers
+//! (`breaker`) and the budget of the invocation (`budget`) apply to each attempt; `send` combines
+//! all of this.
 //!
-//! Tenants share nothing here but the bounds that protect the host: each has its own connections, TLS sessions and
-//! circuits.
+//! Three mechanisms bound the work that a remote server causes. The socket counts everything that
+//! the server sends (`allowance`). All work runs in tasks that charge their CPU time to the
+//! invocation and leave the threads of connections after a tick (`work`). An idle connection is not
+//! read (`connection`).
+//!
+//! Each tenant has its own connections, TLS sessions and circuit breakers. Tenants share only the
+//! limits that protect the host.
 
 mod address;
+mod allowance;
 mod breaker;
 mod budget;
 mod connect;
+mod connection;
 mod error;
 mod grant;
 mod host;
@@ -25,13 +34,16 @@ mod secret;
 mod send;
 #[cfg(test)]
 mod tests;
+mod work;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
@@ -45,31 +57,36 @@ use crate::domain::clock::SharedClock;
 use crate::domain::id::TenantId;
 use crate::domain::invocation::Usage;
 use crate::metrics::Gauge;
+use crate::tenants::fair_semaphore::{FairSemaphore, Lane};
 use breaker::Breakers;
 use budget::Budget;
 use error::SendError;
 use pool::Pool;
 use resolve::Lookups;
 use response::Received;
+use work::{Background, Work};
 
-/// Connections, TLS sessions and circuits of a tenant that sent nothing for this long are given up.
+/// After this time without a request, the connections, TLS sessions and circuit breakers of a
+/// tenant are dropped.
 const TENANT_IDLE: Duration = Duration::from_secs(10 * 60);
 
 /// Idle connections of all tenants together. Stops them from using up the host's file descriptors.
 const MOST_IDLE_CONNECTIONS: usize = 1_024;
 
-/// Names that are resolved at once, for all tenants and for one: each takes a thread.
+/// Names that are resolved at once, for all tenants and for one tenant: each takes a thread. If all
+/// look-ups of the host are in use, each tenant may still have one.
 const MOST_LOOKUPS: usize = 64;
 const MOST_LOOKUPS_PER_TENANT: usize = 8;
 
 /// What the operator decides about outbound HTTP.
 #[derive(Clone, Debug)]
 pub struct HttpClientConfig {
-    /// Whether plugins may reach the host's own loopback addresses, and secrets may go there without TLS. For
-    /// development and tests; off by default. Nothing opens private or link-local addresses.
+    /// Whether plugins may reach the host's own loopback addresses, and secrets may go there
+    /// without TLS. For development and tests; off by default. Nothing opens private or link-local
+    /// addresses.
     pub allow_loopback: bool,
     /// Certificate authorities that are trusted besides those of the web; none by default.
-    pub extra_ca: Vec<CertificateDer<'static>>,
+    pub extra_ca: Vec<CertificateAuthority>,
     /// How long a response may pause between two pieces of its body; 10 s by default.
     pub idle: Duration,
 }
@@ -80,8 +97,9 @@ pub struct HttpClients {
     tls: ClientConfig,
     resolver: Arc<dyn Resolver>,
     clock: SharedClock,
+    background: Background,
     tenants: Cache<TenantId, Arc<TenantClient>>,
-    lookups: Arc<Semaphore>,
+    lookups: Arc<FairSemaphore>,
     idle_slots: Arc<Semaphore>,
     requests: Gauge,
     connections: Gauge,
@@ -98,15 +116,31 @@ pub struct HttpClientsHeld {
     pub idle_connections: u64,
 }
 
-/// A certificate authority of the operator is not one.
+/// A certificate authority that the operator trusts.
+#[derive(Clone, Debug)]
+pub struct CertificateAuthority {
+    /// The file that it comes from.
+    pub file: PathBuf,
+    /// The certificate.
+    pub certificate: CertificateDer<'static>,
+}
+
+/// Why the clients cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("an additional certificate authority for outbound HTTP cannot be used: {0}")]
-pub struct InvalidCertificateAuthority(#[from] rustls::Error);
+#[error("the certificate authority {} cannot be used: {reason}", file.display())]
+pub struct InvalidCertificateAuthority {
+    /// The file that it comes from.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub reason: rustls::Error,
+}
 
 /// The client as one invocation uses it.
 pub struct ClientState {
     clients: Arc<HttpClients>,
+    tenant: Arc<TenantClient>,
     budget: Arc<Budget>,
+    work: Arc<Work>,
 }
 
 /// A request under way. Dropping it ends the request.
@@ -121,8 +155,10 @@ pub struct Pending {
 struct TenantClient {
     tls: TlsConnector,
     pool: Arc<Pool>,
-    breakers: Breakers,
+    breakers: Arc<Breakers>,
     lookups: Lookups,
+    /// Its position among the tenants that work in the background.
+    lane: Arc<Lane>,
 }
 
 impl Default for HttpClientConfig {
@@ -137,14 +173,20 @@ impl Default for HttpClientConfig {
 
 impl HttpClients {
     /// Clients that resolve names as the operating system does. Circuits open and close by `clock`.
-    pub fn new(config: HttpClientConfig, clock: SharedClock) -> Result<Self, InvalidCertificateAuthority> {
-        Self::with_resolver(config, clock, Arc::new(SystemResolver))
+    /// What takes long runs on the threads of `background`.
+    pub fn new(
+        config: HttpClientConfig,
+        clock: SharedClock,
+        background: Handle,
+    ) -> Result<Self, InvalidCertificateAuthority> {
+        Self::with_resolver(config, clock, background, Arc::new(SystemResolver))
     }
 
     /// Clients that resolve names by `resolver`. What it answers is checked like any other address.
     pub fn with_resolver(
         config: HttpClientConfig,
         clock: SharedClock,
+        background: Handle,
         resolver: Arc<dyn Resolver>,
     ) -> Result<Self, InvalidCertificateAuthority> {
         Ok(Self {
@@ -152,8 +194,9 @@ impl HttpClients {
             config,
             resolver,
             clock,
+            background: Background::new(background),
             tenants: Cache::builder().time_to_idle(TENANT_IDLE).build(),
-            lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)),
+            lookups: FairSemaphore::oversubscribed(MOST_LOOKUPS),
             idle_slots: Arc::new(Semaphore::new(MOST_IDLE_CONNECTIONS)),
             requests: Gauge::default(),
             connections: Gauge::default(),
@@ -181,28 +224,46 @@ impl HttpClients {
 
     fn tenant(&self, tenant: TenantId) -> Arc<TenantClient> {
         self.tenants.get_with(tenant, || {
+            let background = self.background.threads();
+            let lookups = Lookups::new(
+                self.resolver.clone(),
+                background.clone(),
+                self.lookups.clone(),
+                Arc::new(Lane::new(1)),
+                MOST_LOOKUPS_PER_TENANT,
+            );
             Arc::new(TenantClient {
                 tls: connect::tls_for_tenant(&self.tls),
-                pool: Pool::new(self.idle_slots.clone()),
-                breakers: Breakers::default(),
-                lookups: Lookups::new(self.lookups.clone(), MOST_LOOKUPS_PER_TENANT),
+                pool: Pool::new(self.idle_slots.clone(), background.clone()),
+                breakers: Arc::default(),
+                lookups,
+                lane: Arc::new(Lane::new(1)),
             })
         })
     }
 }
 
 impl ClientState {
-    /// The state of an invocation that has not used it yet. It is made when the guest first does, so that nothing in it may
-    /// depend on when that is.
+    /// The client of an invocation. It is made at the first request, so nothing in it may depend on
+    /// the time.
     pub fn new(clients: &Arc<HttpClients>, invocation: &Invocation) -> Self {
+        let tenant = clients.tenant(invocation.active.tenant);
+        let work = Work::new(
+            invocation.cpu_time.clone(),
+            invocation.limits().cpu.0,
+            clients.background.clone(),
+            tenant.lane.clone(),
+        );
         Self {
             clients: clients.clone(),
+            tenant,
             budget: Arc::new(Budget::new(invocation.limits())),
+            work: Arc::new(work),
         }
     }
 
-    /// Writes what was sent and received so far into `usage`. Requests under way go on counting, so this is done once
-    /// more when the invocation is over.
+    /// Writes what was sent and received so far into `usage`. Requests under way go on counting, so
+    /// this is done once more when the invocation is over.
     pub fn settle(&self, usage: &mut Usage) {
         self.budget.settle(usage);
     }

@@ -1,19 +1,24 @@
-//! Connections that wait for their next request. Every tenant has a pool of its own, so that no tenant's request goes
-//! out on a connection that another one opened.
+//! Connections that wait for their next request. Every tenant has a pool of its own, so that no
+//! tenant's request goes out on a connection that another one opened.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::address::Reach;
-use super::connect::Connection;
+use super::connection::Connection;
 use crate::domain::origin::Origin;
 
 /// How long a connection waits for its next request.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// How often idle connections are looked at. One that the server has closed keeps its descriptor
+/// for as long.
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// Connections that wait for one origin.
 const MOST_PER_ORIGIN: usize = 8;
@@ -22,6 +27,7 @@ const MOST_PER_ORIGIN: usize = 8;
 pub struct Pool {
     shelf: Mutex<Shelf>,
     slots: Arc<Semaphore>,
+    background: Handle,
     myself: Weak<Pool>,
 }
 
@@ -38,11 +44,13 @@ struct Idle {
 }
 
 impl Pool {
-    /// An empty pool. `slots` bounds the idle connections of all tenants together.
-    pub fn new(slots: Arc<Semaphore>) -> Arc<Self> {
+    /// An empty pool. `slots` bounds the idle connections of all tenants together. They are looked
+    /// after in the background.
+    pub fn new(slots: Arc<Semaphore>, background: Handle) -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
             shelf: Mutex::default(),
             slots,
+            background,
             myself: myself.clone(),
         })
     }
@@ -51,7 +59,7 @@ impl Pool {
     pub fn take(&self, origin: &Origin, reach: Reach) -> Option<Connection> {
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = shelf.idle.get_mut(origin)?;
-        while let Some(candidate) = idle.pop() {
+        while let Some(mut candidate) = idle.pop() {
             if candidate.is_usable(Instant::now()) && reach.covers(candidate.connection.peer.ip()) {
                 return Some(candidate.connection);
             }
@@ -75,7 +83,7 @@ impl Pool {
             _slot: slot,
         });
         if !std::mem::replace(&mut shelf.is_swept, true) {
-            tokio::spawn(sweep(self.myself.clone()));
+            self.background.spawn(sweep(self.myself.clone()));
         }
     }
 
@@ -87,20 +95,21 @@ impl Pool {
 }
 
 impl Idle {
-    fn is_usable(&self, now: Instant) -> bool {
-        self.connection.sender.is_ready() && now.saturating_duration_since(self.since) < IDLE
+    fn is_usable(&mut self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < IDLE && self.connection.is_usable()
     }
 }
 
-/// Closes connections that nobody came for, and ends when there are none left.
+/// Closes connections that nobody came for or that the server has closed, and ends when there are
+/// none left.
 async fn sweep(pool: Weak<Pool>) {
     loop {
-        tokio::time::sleep(IDLE / 2).await;
+        tokio::time::sleep(SWEEP).await;
         let Some(pool) = pool.upgrade() else { return };
         let mut shelf = pool.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         shelf.idle.retain(|_, idle| {
-            idle.retain(|idle| idle.is_usable(now));
+            idle.retain_mut(|idle| idle.is_usable(now));
             !idle.is_empty()
         });
         if shelf.idle.is_empty() {

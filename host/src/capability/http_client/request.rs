@@ -1,8 +1,8 @@
 //! The guest's request, checked and turned into what is sent.
 //!
-//! Nothing of the guest's text reaches the wire unparsed: the method is one of a list, the path comes from the parsed
-//! URL, names and values of headers are types of their own, and whatever frames a message or names its receiver is set
-//! by the host alone.
+//! Nothing of the guest's text reaches the wire unparsed: the method is one of a list, the path
+//! comes from the parsed URL, names and values of headers are types of their own, and whatever
+//! frames a message or names its receiver is set by the host alone.
 
 use std::time::Duration;
 
@@ -20,11 +20,13 @@ use super::retry::RetryPolicy;
 use super::secret;
 use crate::storage::vault::Vault;
 
-/// How often requests between plugins of this host may lead to further ones. Stops a plugin that calls itself.
+/// How often requests between plugins of this host may lead to further ones. Stops a plugin that
+/// calls itself.
 pub const DEEPEST_CALL: u32 = 4;
 
-/// The header by which the depth travels. Somebody who forges it can only make it greater or start again at zero, as
-/// every caller from outside does; what that starts is bounded by the limits of the tenant like any other request.
+/// The header by which the depth travels. Somebody who forges it can only make it greater or start
+/// again at zero, as every caller from outside does; what that starts is bounded by the limits of
+/// the tenant like any other request.
 pub const DEPTH_HEADER: HeaderName = HeaderName::from_static("x-mortise-depth");
 
 const METHODS: [Method; 7] = [
@@ -101,7 +103,8 @@ impl Outgoing {
                     "the header `{name}` is given twice"
                 )));
             }
-            headers.insert(name, secret::header_value(prefix, secret, active, vault)?);
+            let value = secret::header_value(prefix, secret, &target.origin, active, vault)?;
+            headers.insert(name, value);
         }
         let body = request.body.map(bytes_of);
         set_host_headers(&mut headers, &method, &target, body.as_ref(), call_depth)?;

@@ -1,19 +1,22 @@
 //! From a host to the addresses that may be dialled.
 //!
-//! A name is resolved once for each connection, and the connection goes to one of the addresses that were checked; the
-//! name is not asked for again. Addresses written in a URL pass the same check.
+//! A name is resolved once for each connection, and the connection goes to one of the addresses
+//! that were checked; the name is not asked for again. Addresses written in a URL pass the same
+//! check.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use url::Host;
 
 use super::address::Reach;
 use super::error::SendError;
 use super::grant::Target;
+use crate::tenants::fair_semaphore::{FairSemaphore, Lane};
 
 /// More addresses of one name than this are not tried.
 const MOST_ADDRESSES: usize = 8;
@@ -29,11 +32,15 @@ pub trait Resolver: Send + Sync + 'static {
 #[derive(Debug, Default)]
 pub struct SystemResolver;
 
-/// Bounds how many names are being resolved: a look-up holds a thread until the operating system gives up, even when
-/// nobody waits for it any more.
-#[derive(Clone, Debug)]
+/// Looks up names for one tenant. A look-up holds a thread until the operating system gives up,
+/// even when nobody waits for it any more, so a tenant has a bounded number under way, however many
+/// names hang. The first of a tenant never waits for those of others.
+#[derive(Clone)]
 pub struct Lookups {
-    host: Arc<Semaphore>,
+    resolver: Arc<dyn Resolver>,
+    background: Handle,
+    host: Arc<FairSemaphore>,
+    lane: Arc<Lane>,
     tenant: Arc<Semaphore>,
 }
 
@@ -46,34 +53,36 @@ impl Resolver for SystemResolver {
 }
 
 impl Lookups {
-    /// Look-ups of one tenant, at most `at_once`, within those that `host` admits for all.
-    pub fn new(host: Arc<Semaphore>, at_once: usize) -> Self {
+    /// Look-ups of the tenant with this lane, at most `at_once`, in its turns at `host`.
+    pub fn new(
+        resolver: Arc<dyn Resolver>,
+        background: Handle,
+        host: Arc<FairSemaphore>,
+        lane: Arc<Lane>,
+        at_once: usize,
+    ) -> Self {
         Self {
+            resolver,
+            background,
             host,
+            lane,
             tenant: Arc::new(Semaphore::new(at_once)),
         }
     }
 
-    /// Asks `resolver`. The permits stay with the look-up and not with the one who waits for it.
-    async fn resolve(&self, resolver: Arc<dyn Resolver>, name: String) -> io::Result<Vec<IpAddr>> {
-        let tenant = self
-            .tenant
-            .clone()
-            .acquire_owned()
+    /// Asks the resolver. The permits stay with the look-up and not with the one who waits for it.
+    async fn resolve(&self, name: String) -> io::Result<Vec<IpAddr>> {
+        let tenant = self.tenant.clone().acquire_owned().await;
+        let tenant = tenant.map_err(io::Error::other)?;
+        let host = self.host.acquire(&self.lane).await;
+        let resolver = self.resolver.clone();
+        self.background
+            .spawn(async move {
+                let _permits = (tenant, host);
+                resolver.resolve(&name).await
+            })
             .await
-            .map_err(io::Error::other)?;
-        let host = self
-            .host
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(io::Error::other)?;
-        tokio::spawn(async move {
-            let _permits = (tenant, host);
-            resolver.resolve(&name).await
-        })
-        .await
-        .map_err(io::Error::other)?
+            .map_err(io::Error::other)?
     }
 }
 
@@ -81,14 +90,13 @@ impl Lookups {
 pub async fn addresses(
     target: &Target,
     reach: Reach,
-    resolver: &Arc<dyn Resolver>,
     lookups: &Lookups,
 ) -> Result<Vec<SocketAddr>, SendError> {
     let found = match &target.host {
         Host::Ipv4(address) => vec![IpAddr::V4(*address)],
         Host::Ipv6(address) => vec![IpAddr::V6(*address)],
         Host::Domain(name) => {
-            let found = lookups.resolve(resolver.clone(), name.clone()).await;
+            let found = lookups.resolve(name.clone()).await;
             found.map_err(|error| {
                 tracing::debug!(host = %name, %error, "a name could not be resolved");
                 SendError::Dns(name.clone())
@@ -148,8 +156,9 @@ mod tests {
     ) -> Result<Vec<String>, SendError> {
         let granted = [url.parse().unwrap()].into();
         let target = grant::target(url, &granted).unwrap();
-        let lookups = Lookups::new(Arc::new(Semaphore::new(1)), 1);
-        let found = addresses(&target, reach, resolver, &lookups).await?;
+        let (host, lane) = (FairSemaphore::oversubscribed(1), Arc::new(Lane::new(1)));
+        let lookups = Lookups::new(resolver.clone(), Handle::current(), host, lane, 1);
+        let found = addresses(&target, reach, &lookups).await?;
         Ok(found.iter().map(ToString::to_string).collect())
     }
 

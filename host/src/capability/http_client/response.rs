@@ -12,7 +12,10 @@ use tokio::time::{Instant, timeout};
 use super::super::bindings::http_client::IncomingResponse;
 use super::super::content::content_of;
 use super::connect::{MOST_RESPONSE_HEADER_BYTES, MOST_RESPONSE_HEADERS};
+use super::connection::Line;
 use super::error::{Phase, SendError};
+use super::work::Work;
+use crate::domain::units::as_u64;
 
 /// A response that has arrived as a whole.
 #[derive(Debug)]
@@ -26,8 +29,15 @@ pub struct Received {
 }
 
 impl Received {
-    /// Reads `response`: at most `most` bytes, and no longer than `idle` without a new one.
-    pub async fn read(response: Response<Incoming>, most: usize, idle: Duration) -> Result<Self, SendError> {
+    /// Reads the body of `response`, which comes over `line`: at most `most` bytes, and no longer
+    /// than `idle` without a new one.
+    pub async fn read(
+        response: Response<Incoming>,
+        line: &mut Line,
+        work: &Work,
+        most: usize,
+        idle: Duration,
+    ) -> Result<Self, SendError> {
         let began = Instant::now();
         let (head, mut incoming) = response.into_parts();
         if head.status.is_informational() {
@@ -35,19 +45,21 @@ impl Received {
                 "the server switched to another protocol".to_owned(),
             ));
         }
-        // `most` bounds what is read; the announced length, which the server controls, only says how much it will try.
+        // `most` bounds what is read; the announced length, which the server controls, only says
+        // how much it will try.
         let announced = incoming.size_hint().lower();
-        if announced > u64::try_from(most).unwrap_or(u64::MAX) {
+        if announced > as_u64(most) {
             return Err(SendError::TooLarge);
         }
+        line.allowance().begin_body();
         let mut body = Vec::new();
         loop {
-            let frame = timeout(idle, incoming.frame())
+            let frame = timeout(idle, line.wait_for(work, incoming.frame()))
                 .await
                 .map_err(|_| SendError::Timeout {
                     phase: Phase::Response,
                     after: began.elapsed(),
-                })?;
+                })??;
             let Some(frame) = frame else { break };
             let Ok(data) = frame.map_err(|error| protocol(&error))?.into_data() else {
                 continue;
@@ -55,6 +67,7 @@ impl Received {
             if data.len() > most - body.len() {
                 return Err(SendError::TooLarge);
             }
+            line.allowance().received(data.len())?;
             body.extend_from_slice(&data);
         }
         Ok(Self {

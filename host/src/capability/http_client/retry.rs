@@ -15,6 +15,10 @@ const MOST_ATTEMPTS: u32 = 5;
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
+/// A server that asks for a longer wait is understood to ask for this one, which no request
+/// outlives.
+const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How often a request is sent, with the guest's wishes clamped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -34,8 +38,8 @@ impl From<Option<Retry>> for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How long to wait before the next attempt, or nothing where `outcome` is final. `attempt` counts from 1;
-    /// `random` is any number, from which the jitter is made.
+    /// How long to wait before the next attempt, or nothing where `outcome` is final. `attempt`
+    /// counts from 1; `random` is any number, from which the jitter is made.
     pub fn wait_after(
         self,
         attempt: u32,
@@ -65,8 +69,8 @@ impl RetryPolicy {
         Some(self.backoff(attempt, random).max(asked))
     }
 
-    /// Doubles with each attempt; the upper half of it is left to chance, so that clients which failed together do not
-    /// come back together.
+    /// Doubles with each attempt; the upper half of it is left to chance, so that clients which
+    /// failed together do not come back together.
     fn backoff(self, attempt: u32, random: u64) -> Duration {
         let full = self
             .initial_backoff
@@ -90,13 +94,17 @@ fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 502 | 503 | 504)
 }
 
+/// The wait that the server asks for, at most [`LONGEST_ASKED`].
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?;
-    Some(Timestamp(date.timestamp().as_millisecond()).since(now))
+    let asked = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Digits that are no `u64` are more than any.
+        text.parse().map_or(Duration::MAX, Duration::from_secs)
+    } else {
+        let date = jiff::fmt::rfc2822::parse(text).ok()?;
+        Timestamp(date.timestamp().as_millisecond()).since(now)
+    };
+    Some(asked.min(LONGEST_ASKED))
 }
 
 #[cfg(test)]
@@ -214,5 +222,35 @@ mod tests {
         );
         assert_eq!(wait("soon"), Some(Duration::from_millis(50)));
         assert_eq!(wait("-1"), Some(Duration::from_millis(50)));
+    }
+
+    #[test]
+    fn extreme_waits_are_clamped() {
+        for (text, wanted) in [
+            ("18446744073709551615", LONGEST_ASKED),
+            ("18446744073709551616", LONGEST_ASKED),
+            ("99999999999999999999999999999999999999999", LONGEST_ASKED),
+            ("9223372036854775807", LONGEST_ASKED),
+            ("86401", LONGEST_ASKED),
+            ("86399", Duration::from_secs(86_399)),
+            ("Thu, 30 Dec 9999 00:00:00 GMT", LONGEST_ASKED),
+            // No timestamp holds this one, so it means nothing.
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Duration::from_millis(50)),
+            ("Mon, 01 Jan 0001 00:00:00 GMT", Duration::from_millis(50)),
+            ("-18446744073709551616", Duration::from_millis(50)),
+            ("1e308", Duration::from_millis(50)),
+            ("", Duration::from_millis(50)),
+        ] {
+            for now in [Timestamp(0), Timestamp(i64::MIN), Timestamp(i64::MAX)] {
+                let outcome = status(503, Some(text));
+                let wait = policy(2, 100)
+                    .wait_after(1, &Method::GET, &outcome, now, 0)
+                    .unwrap();
+                assert!(wait <= LONGEST_ASKED, "{text}: {wait:?}");
+                if now == Timestamp(0) {
+                    assert_eq!(wait, wanted, "{text}");
+                }
+            }
+        }
     }
 }

@@ -3,25 +3,33 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use http::Response;
+use hyper::body::Incoming;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::address::Reach;
+use super::breaker::Admission;
 use super::budget::Budget;
-use super::connect::{Connection, connect};
+use super::connect::connect;
+use super::connection::Connection;
 use super::error::{Phase, SendError};
 use super::request::Outgoing;
 use super::resolve::addresses;
 use super::response::{self, Received};
 use super::retry::is_idempotent;
+use super::work::Work;
 use super::{HttpClients, TenantClient};
 use crate::domain::limits::Limits;
 use crate::metrics::Held;
 
-/// A time-out counts against the origin only after this long. Shorter ones say more about the patience of the plugin
-/// that set the limit, and must not close the origin to the tenant's other plugins.
+/// A time-out counts against the origin only after this long. Shorter ones say more about the
+/// patience of the plugin that set the limit, and must not close the origin to the tenant's other
+/// plugins.
 const FAIR_CHANCE: Duration = Duration::from_secs(1);
 
-/// How long a connection may take to become ready for its next request once the response has been read.
+/// How long a connection may take to become ready for its next request once the response has been
+/// read.
 const READY_AGAIN: Duration = Duration::from_millis(10);
 
 /// A request with everything that it needs on its way.
@@ -32,6 +40,8 @@ pub struct Exchange {
     pub tenant: Arc<TenantClient>,
     /// What the invocation's requests share.
     pub budget: Arc<Budget>,
+    /// Charges the invocation for the work.
+    pub work: Arc<Work>,
     /// Counts it among the requests under way.
     pub _under_way: Held,
     /// The limits of the invocation.
@@ -50,27 +60,42 @@ struct Failed {
     is_repeatable: bool,
 }
 
-impl Exchange {
-    /// Counts the first attempt, unless the origin is to be left alone.
-    pub fn admit(&self) -> Result<(), SendError> {
-        if !self
-            .tenant
-            .breakers
-            .admits(&self.request.target.origin, self.clients.clock.now())
-        {
-            return Err(SendError::CircuitOpen);
+impl Failed {
+    fn finally(error: SendError) -> Self {
+        Self {
+            error,
+            is_repeatable: false,
         }
-        self.budget.take_request()
+    }
+}
+
+impl Exchange {
+    /// Counts one attempt, unless the origin is to be left alone or nobody could read its response.
+    pub fn admit(&self) -> Result<Admission, SendError> {
+        if self.work.is_spent() {
+            return Err(SendError::CpuSpent(self.work.limit()));
+        }
+        let origin = &self.request.target.origin;
+        let admission = self.tenant.breakers.admit(origin, self.clients.clock.now());
+        let admission = admission.ok_or(SendError::CircuitOpen)?;
+        self.budget.take_request()?;
+        Ok(admission)
     }
 
-    /// Sends an admitted request, again where the retry policy says so. Where a further attempt is not possible, the
-    /// outcome of the last one holds.
-    pub async fn run(&self) -> Result<Received, SendError> {
+    /// Starts an admitted request in a task of its own. Dropping the handle ends it.
+    pub fn start(self, admission: Admission) -> AbortOnDropHandle<Result<Received, SendError>> {
+        let work = self.work.clone();
+        work.spawn(async move { self.run(admission).await })
+    }
+
+    /// Sends an admitted request, again where the retry policy says so. Where a further attempt is
+    /// not possible, the outcome of the last one holds.
+    async fn run(&self, mut admission: Admission) -> Result<Received, SendError> {
         // Counted where the request is given up half way as well.
         let _timed = Timed(&self.budget, Instant::now());
         let mut attempt = 1;
         loop {
-            let outcome = self.attempt().await;
+            let outcome = self.attempt(admission).await;
             let now = self.clients.clock.now();
             // Without randomness the waits lose their jitter and nothing else.
             let random = getrandom::u64().unwrap_or_default();
@@ -78,18 +103,20 @@ impl Exchange {
             let Some(wait) = retry.wait_after(attempt, &self.request.method, &outcome, now, random) else {
                 return outcome;
             };
-            if Instant::now() + wait >= self.deadline {
+            let next = Instant::now().checked_add(wait);
+            let Some(next) = next.filter(|next| *next < self.deadline) else {
                 return outcome;
-            }
-            sleep(wait).await;
-            if self.admit().is_err() {
-                return outcome;
-            }
+            };
+            sleep_until(next).await;
+            admission = match self.admit() {
+                Ok(admission) => admission,
+                Err(_) => return outcome,
+            };
             attempt += 1;
         }
     }
 
-    async fn attempt(&self) -> Result<Received, SendError> {
+    async fn attempt(&self, admission: Admission) -> Result<Received, SendError> {
         let began = Instant::now();
         self.budget.count_sent(self.request.body.len());
         let outcome = timeout_at(self.deadline, self.exchange())
@@ -100,12 +127,9 @@ impl Exchange {
                     after: began.elapsed(),
                 })
             });
-        let origin = &self.request.target.origin;
         match &outcome {
-            Ok(_) | Err(SendError::TooLarge) => self.tenant.breakers.succeeded(origin),
-            Err(error) if is_fault_of_origin(error) => {
-                self.tenant.breakers.failed(origin, self.clients.clock.now());
-            }
+            Ok(_) | Err(SendError::TooLarge) => admission.succeeded(),
+            Err(error) if is_fault_of_origin(error) => admission.failed(self.clients.clock.now()),
             Err(_) => {}
         }
         outcome
@@ -114,7 +138,8 @@ impl Exchange {
     async fn exchange(&self) -> Result<Received, SendError> {
         if let Some(connection) = self.tenant.pool.take(&self.request.target.origin, self.reach) {
             match self.over(connection).await {
-                // The server closed the connection while it was idle, which says nothing about this request.
+                // The server closed the connection while it was idle, which says nothing about this
+                // request.
                 Err(failed) if failed.is_repeatable => {}
                 outcome => return outcome.map_err(|failed| failed.error),
             }
@@ -128,11 +153,12 @@ impl Exchange {
         let deadline = began + self.limits.http_connect.0;
         let (clients, tenant, target) = (&self.clients, &self.tenant, &self.request.target);
         let opening = async {
-            let addresses = addresses(target, self.reach, &clients.resolver, &tenant.lookups).await?;
+            let addresses = addresses(target, self.reach, &tenant.lookups).await?;
             connect(
                 target,
                 &addresses,
                 &tenant.tls,
+                &self.work,
                 clients.connections.hold(),
                 deadline,
             )
@@ -149,42 +175,45 @@ impl Exchange {
     }
 
     async fn over(&self, mut connection: Connection) -> Result<Received, Failed> {
-        let began = Instant::now();
-        let sending = connection.sender.try_send_request(self.request.message());
-        let head = timeout(self.limits.http_first_byte.0, sending).await;
-        self.budget.count_first_byte(began.elapsed());
-        let head = match head {
-            Ok(Ok(head)) => head,
-            Ok(Err(mut failed)) => {
-                let is_unsent = failed.take_message().is_some();
-                let error = failed.into_error();
-                return Err(Failed {
-                    is_repeatable: is_unsent || (is_idempotent(&self.request.method) && !error.is_parse()),
-                    error: response::protocol(&error),
-                });
-            }
-            Err(_) => {
-                return Err(Failed {
-                    is_repeatable: false,
-                    error: SendError::Timeout {
-                        phase: Phase::Response,
-                        after: began.elapsed(),
-                    },
-                });
-            }
-        };
+        let head = self.head(&mut connection).await?;
         let most = self.limits.http_response_body.as_usize();
-        let received = Received::read(head, most, self.clients.config.idle)
+        let idle = self.clients.config.idle;
+        let Connection { sender, line, .. } = &mut connection;
+        let received = Received::read(head, line, &self.work, most, idle)
             .await
-            .map_err(|error| Failed {
-                is_repeatable: false,
-                error,
-            })?;
+            .map_err(Failed::finally)?;
         self.budget.count_received(received.body.len());
-        if let Ok(Ok(())) = timeout(READY_AGAIN, connection.sender.ready()).await {
+        let ready = line.wait_for(&self.work, sender.ready());
+        if let Ok(Ok(Ok(()))) = timeout(READY_AGAIN, ready).await {
             self.tenant.pool.put(&self.request.target.origin, connection);
         }
         Ok(received)
+    }
+
+    /// Sends the request and waits for the head of its response.
+    async fn head(&self, connection: &mut Connection) -> Result<Response<Incoming>, Failed> {
+        let began = Instant::now();
+        let Connection { sender, line, .. } = connection;
+        line.allowance().begin_response();
+        let sending = line.wait_for(&self.work, sender.try_send_request(self.request.message()));
+        let head = timeout(self.limits.http_first_byte.0, sending).await;
+        self.budget.count_first_byte(began.elapsed());
+        match head {
+            Ok(Ok(Ok(head))) => Ok(head),
+            Ok(Ok(Err(mut failed))) => {
+                let is_unsent = failed.take_message().is_some();
+                let error = failed.into_error();
+                Err(Failed {
+                    is_repeatable: is_unsent || (is_idempotent(&self.request.method) && !error.is_parse()),
+                    error: response::protocol(&error),
+                })
+            }
+            Ok(Err(error)) => Err(Failed::finally(error)),
+            Err(_) => Err(Failed::finally(SendError::Timeout {
+                phase: Phase::Response,
+                after: began.elapsed(),
+            })),
+        }
     }
 }
 
@@ -199,7 +228,7 @@ impl Drop for Timed<'_> {
 
 fn is_fault_of_origin(error: &SendError) -> bool {
     match error {
-        SendError::Dns(_) | SendError::Connect { .. } | SendError::Tls { .. } => true,
+        SendError::Dns(_) | SendError::Connect { .. } | SendError::Tls { .. } | SendError::Excess(_) => true,
         SendError::Timeout { after, .. } => *after >= FAIR_CHANCE,
         _ => false,
     }

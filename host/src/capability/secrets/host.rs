@@ -72,7 +72,8 @@ impl secrets::Host for SecretsView<'_> {
     }
 }
 
-/// The guest's own mistakes are typed; a vault that does not open is the host's fault and ends the invocation.
+/// The guest's own mistakes are typed; a vault that does not open is the host's fault and ends the
+/// invocation.
 fn typed(error: SecretError) -> wasmtime::Result<secrets::Error> {
     match error {
         SecretError::NotGranted(_) => Ok(secrets::Error::NotGranted(error.to_string())),

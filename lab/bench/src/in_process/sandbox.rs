@@ -62,7 +62,11 @@ impl Sandbox {
                 background.clone(),
                 clock.clone(),
             )?),
-            http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock.clone())?),
+            http: Arc::new(HttpClients::new(
+                HttpClientConfig::default(),
+                clock.clone(),
+                background.clone(),
+            )?),
             vault: Arc::new(Vault::new(&key)),
         };
         let settings = RuntimeSettings {
@@ -155,6 +159,7 @@ impl Sandbox {
             started_at: self.clock.now(),
             deadline: Instant::now() + self.active.limits.wall.0,
             clock: self.clock.clone(),
+            cpu_time: Arc::default(),
             usage: Usage::default(),
             held: 0,
             log_lines: Vec::new(),

@@ -38,7 +38,7 @@ pub use response::Response;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The origin, its resolved address or the secret is not granted.
+    /// The origin, its resolved address or the secret is not granted, or the secret is not for this origin.
     Denied(String),
     /// The request cannot be sent as it is.
     InvalidRequest(String),
@@ -56,7 +56,8 @@ pub enum Error {
     CircuitOpen,
     /// The response is not proper HTTP.
     Protocol(String),
-    /// More requests than the plan allows.
+    /// More requests, or CPU time to read responses, than the plan allows; or a server that sends more than it may
+    /// beside the body.
     Limit(String),
     /// The response has an error status ([`Response::error_for_status`]).
     Status(u16),

@@ -106,7 +106,8 @@ impl RequestBuilder {
         self.header("authorization", format!("Bearer {token}"))
     }
 
-    /// Adds a header of a prefix and the value of a secret, which the host fills in: the plugin never sees it.
+    /// Adds a header of a prefix and the value of a secret, which the host fills in: the plugin never sees it. The host
+    /// sends it to the origins of the secret only (`[secrets] use` of the manifest).
     ///
     /// ```
     /// let request = mortise_sdk::http::get("https://api.example/").secret_header("x-api-key", "", "api_key");

@@ -147,14 +147,8 @@ impl Backend for StandIn {
         let state = state::current();
         if let Some(manifest) = &state.manifest {
             manifest.check_origin(&message.url)?;
-        }
-        for (_, _, name) in &message.secret_headers {
-            if state
-                .manifest
-                .as_ref()
-                .is_some_and(|manifest| !manifest.uses_secret(name))
-            {
-                return Err(http::Error::Denied(format!("the secret `{name}` is not granted")));
+            for (_, _, secret) in &message.secret_headers {
+                manifest.check_secret(secret, &message.url)?;
             }
         }
         let Some(answer) = &state.http else {

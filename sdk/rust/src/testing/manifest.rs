@@ -63,9 +63,25 @@ pub(super) struct Http {
 #[derive(Default, Deserialize)]
 pub(super) struct Secrets {
     #[serde(default, rename = "use")]
-    pub usable: Vec<String>,
+    pub usable: Vec<Usable>,
     #[serde(default)]
     pub reveal: Vec<String>,
+}
+
+/// A secret that is used by name: for all allowed origins, or for its own.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Usable {
+    Name(String),
+    Bound { name: String, origins: Vec<String> },
+}
+
+impl Usable {
+    fn name(&self) -> &str {
+        match self {
+            Self::Name(name) | Self::Bound { name, .. } => name,
+        }
+    }
 }
 
 impl Manifest {
@@ -105,20 +121,32 @@ impl Manifest {
     }
 
     pub fn uses_secret(&self, name: &str) -> bool {
-        self.secrets
-            .usable
-            .iter()
-            .chain(&self.secrets.reveal)
-            .any(|granted| granted == name)
+        self.usable(name).is_some() || self.secrets.reveal.iter().any(|revealed| revealed == name)
+    }
+
+    fn usable(&self, name: &str) -> Option<&Usable> {
+        self.secrets.usable.iter().find(|usable| usable.name() == name)
+    }
+
+    /// Whether the secret may be sent with a request to this URL.
+    pub fn check_secret(&self, name: &str, url: &str) -> Result<(), http::Error> {
+        if !self.uses_secret(name) {
+            return Err(http::Error::Denied(format!("the secret `{name}` is not granted")));
+        }
+        match self.usable(name) {
+            Some(Usable::Bound { origins, .. }) if !origins.iter().any(|origin| is_below(url, origin)) => {
+                Err(http::Error::Denied(format!(
+                    "the secret `{name}` is for {origins:?} and is not sent to {url}; list the origin under \
+                     [secrets] use of plugin.toml"
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the URL is below one of the allowed origins.
     pub fn check_origin(&self, url: &str) -> Result<(), http::Error> {
-        let below = |origin: &String| {
-            url.strip_prefix(origin.trim_end_matches('/'))
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
-        };
-        if self.http.allow.iter().any(below) {
+        if self.http.allow.iter().any(|origin| is_below(url, origin)) {
             return Ok(());
         }
         Err(http::Error::Denied(format!(
@@ -127,13 +155,19 @@ impl Manifest {
     }
 }
 
+fn is_below(url: &str, origin: &str) -> bool {
+    url.strip_prefix(origin.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const TEXT: &str = r#"
         plugin = { name = "shop", version = "1.0.0" }
-        http = { allow = ["https://api.example.com"] }
+        http = { allow = ["https://api.example.com", "https://other.example.com"] }
+        secrets = { use = ["any", { name = "one", origins = ["https://api.example.com"] }], reveal = ["seen"] }
         [[route]]
         method = "GET"
         path = "/a"
@@ -155,6 +189,23 @@ mod tests {
         ] {
             assert!(!allowed(url), "{url}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_sent_to_its_origins_only() {
+        let (own, other) = ("https://api.example.com/x", "https://other.example.com/x");
+        let sent = |name, url| manifest().check_secret(name, url).is_ok();
+        for name in ["any", "seen"] {
+            assert!(sent(name, own) && sent(name, other), "{name}");
+        }
+        assert!(sent("one", own) && !sent("one", other));
+        assert!(!sent("one", "https://api.example.com:8443/x"));
+        assert!(!sent("unknown", own));
+        let error = manifest().check_secret("one", other).expect_err("it is bound");
+        assert!(
+            error.to_string().contains("`one`") && error.to_string().contains(other),
+            "{error}"
+        );
     }
 
     #[test]

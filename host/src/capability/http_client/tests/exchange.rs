@@ -49,7 +49,7 @@ async fn what_was_not_granted_is_not_sent() {
 async fn loopback_is_refused_unless_the_operator_allows_it() {
     let server = Server::answering(|_| response(200, "", "")).await;
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
-    let clients = Arc::new(HttpClients::new(HttpClientConfig::default(), clock).unwrap());
+    let clients = Arc::new(HttpClients::new(HttpClientConfig::default(), clock, Handle::current()).unwrap());
     for origin in [server.origin.clone(), format!("http://localhost:{}", server.port)] {
         let mut guest = Guest::new(&clients, Limits::default(), &[&origin]);
         let error = guest.get(&origin).await.unwrap_err();

@@ -166,6 +166,40 @@ async fn an_origin_that_keeps_failing_is_left_alone_for_a_while() {
 }
 
 #[tokio::test]
+async fn a_probe_that_the_budget_refuses_or_the_guest_gives_up_leaves_its_place() {
+    let refusing = nobody().await;
+    let clock = Arc::new(ManualClock::new(Timestamp(0)));
+    let clients = clients_at(clock.clone());
+    let limits = Limits {
+        http_requests: FAILURES,
+        ..Limits::default()
+    };
+    let mut spent = Guest::new(&clients, limits, &[&refusing]);
+    for _ in 0..FAILURES {
+        assert!(matches!(spent.get(&refusing).await, Err(Error::Connect(_))));
+    }
+    clock.advance(OPEN_FOR);
+    assert!(matches!(spent.get(&refusing).await, Err(Error::Limit(_))));
+    let mut probing = spent.again();
+    assert!(
+        matches!(probing.get(&refusing).await, Err(Error::Connect(_))),
+        "this one is the probe"
+    );
+
+    clock.advance(OPEN_FOR);
+    let address = refusing.strip_prefix("http://").unwrap();
+    let _silent = tokio::net::TcpListener::bind(address).await.unwrap();
+    let mut guest = spent.again();
+    let probe = guest.start(request("GET", &refusing)).await.unwrap();
+    assert!(matches!(guest.get(&refusing).await, Err(Error::CircuitOpen)));
+    guest.give_up(probe).await;
+    // The task of the probe ends when the runtime comes to it.
+    while guest.start(request("GET", &refusing)).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_http_is_a_protocol_error() {
     let many = "HTTP/1.1 200 OK\r\n".to_owned() + &"a: b\r\n".repeat(1_000) + "\r\n";
     let large = format!("HTTP/1.1 200 OK\r\na: {}\r\n\r\n", "b".repeat(100_000));

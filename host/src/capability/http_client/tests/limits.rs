@@ -1,6 +1,6 @@
 //! Servers and guests that would use up time, memory or connections.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::super::{MOST_LOOKUPS_PER_TENANT, Resolver};
+use super::super::{MOST_LOOKUPS, MOST_LOOKUPS_PER_TENANT, Resolver};
 use super::server::{Server, read_request, response};
 use super::*;
 use crate::domain::units::{ByteSize, Span};
@@ -38,7 +38,8 @@ fn impatient_clients() -> Arc<HttpClients> {
         idle: Duration::from_millis(50),
         ..HttpClientConfig::default()
     };
-    Arc::new(HttpClients::new(config, Arc::new(ManualClock::new(Timestamp(0)))).unwrap())
+    let clock = Arc::new(ManualClock::new(Timestamp(0)));
+    Arc::new(HttpClients::new(config, clock, Handle::current()).unwrap())
 }
 
 async fn begin(stream: &mut TcpStream, head: &str) {
@@ -109,39 +110,51 @@ async fn a_tls_handshake_that_never_ends_times_out() {
     .await;
 }
 
-#[tokio::test]
-async fn a_name_that_never_resolves_times_out_and_holds_up_no_other_tenant() {
-    struct Stuck(std::sync::atomic::AtomicUsize);
+/// Never answers, and counts how often it was asked.
+#[derive(Default)]
+struct Stuck(AtomicUsize);
 
-    #[async_trait::async_trait]
-    impl Resolver for Stuck {
-        async fn resolve(&self, _: &str) -> std::io::Result<Vec<std::net::IpAddr>> {
-            self.0.fetch_add(1, Ordering::SeqCst);
-            std::future::pending().await
-        }
+#[async_trait::async_trait]
+impl Resolver for Stuck {
+    async fn resolve(&self, _: &str) -> std::io::Result<Vec<std::net::IpAddr>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
     }
+}
 
-    let resolver = Arc::new(Stuck(Default::default()));
+#[tokio::test]
+async fn names_that_never_resolve_time_out_and_delay_no_other_tenant() {
+    let resolver = Arc::new(Stuck::default());
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
-    let clients = HttpClients::with_resolver(HttpClientConfig::default(), clock, resolver.clone());
+    let config = HttpClientConfig::default();
+    let clients = HttpClients::with_resolver(config, clock, Handle::current(), resolver.clone());
     let clients = Arc::new(clients.unwrap());
     let limits = Limits {
         http_connect: Span::ms(20),
+        http_concurrency: 16,
         ..Limits::default()
     };
     let origin = "https://slow.example";
-    let mut guest = Guest::new(&clients, limits.clone(), &[origin]);
-    for _ in 0..MOST_LOOKUPS_PER_TENANT + 2 {
-        assert!(matches!(guest.get(origin).await, Err(Error::Timeout)));
-    }
     let asked = || resolver.0.load(Ordering::SeqCst);
-    assert_eq!(
-        asked(),
-        MOST_LOOKUPS_PER_TENANT,
-        "look-ups that were given up count until they end"
-    );
+    // So many tenants take all look-ups of the host, each no more than its own.
+    for tenant in 1..=MOST_LOOKUPS / MOST_LOOKUPS_PER_TENANT {
+        let mut guest = Guest::new(&clients, limits.clone(), &[origin]);
+        let mut started = Vec::new();
+        for _ in 0..MOST_LOOKUPS_PER_TENANT + 2 {
+            started.push(guest.start(request("GET", origin)).await.unwrap());
+        }
+        for pending in &started {
+            assert!(matches!(guest.wait(pending).await, Err(Error::Timeout)));
+        }
+        assert_eq!(
+            asked(),
+            tenant * MOST_LOOKUPS_PER_TENANT,
+            "look-ups that were given up count until they end"
+        );
+    }
+    // One more tenant is not delayed by them.
     times_out(Guest::new(&clients, limits, &[origin]), request("GET", origin)).await;
-    assert_eq!(asked(), MOST_LOOKUPS_PER_TENANT + 1);
+    assert_eq!(asked(), MOST_LOOKUPS + 1);
 }
 
 #[tokio::test]

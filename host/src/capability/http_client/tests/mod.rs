@@ -2,12 +2,15 @@
 
 mod exchange;
 mod failures;
+mod hostile;
 mod limits;
+mod numbers;
 mod server;
 mod tls;
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use wasmtime::component::{Resource, ResourceTable};
 
 use super::super::bindings::http_client::{
@@ -18,6 +21,7 @@ use super::{ClientState, HttpClientConfig, HttpClientView, HttpClients, Pending}
 use crate::domain::clock::{ManualClock, Timestamp};
 use crate::domain::grant::Grants;
 use crate::domain::limits::Limits;
+use crate::domain::secret::SecretOrigins;
 use crate::storage::vault::{HostKey, Vault};
 
 /// One invocation that may send requests to loopback.
@@ -102,7 +106,7 @@ fn clients_at(clock: Arc<ManualClock>) -> Arc<HttpClients> {
         allow_loopback: true,
         ..HttpClientConfig::default()
     };
-    Arc::new(HttpClients::new(config, clock).unwrap())
+    Arc::new(HttpClients::new(config, clock, Handle::current()).unwrap())
 }
 
 fn granting(origins: &[&str]) -> Grants {
@@ -116,7 +120,17 @@ fn set_secret(active: &mut ActiveVersion, name: &str, value: &str) {
     let sealed = vault().seal(active.tenant, name, &value.into()).unwrap();
     active.secrets = Arc::new([(name.to_owned(), sealed)].into());
     let mut grants = Grants::clone(&active.grants);
-    grants.secrets.usable.insert(name.to_owned());
+    grants.secrets.usable.add(name.to_owned(), SecretOrigins::Granted);
+    active.grants = Arc::new(grants);
+}
+
+/// Binds a secret of `active` to these origins.
+pub fn bind(active: &mut ActiveVersion, name: &str, origins: &[&str]) {
+    let origins = origins.iter().map(|origin| origin.parse().unwrap()).collect();
+    let mut grants = Grants::clone(&active.grants);
+    grants.secrets.usable = [(name.to_owned(), SecretOrigins::Only(origins))]
+        .into_iter()
+        .collect();
     active.grants = Arc::new(grants);
 }
 

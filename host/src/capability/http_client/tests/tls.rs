@@ -10,7 +10,7 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsAcceptor;
 
-use super::super::Resolver;
+use super::super::{CertificateAuthority, Resolver};
 use super::server::{Server, read_request, response};
 use super::*;
 
@@ -63,12 +63,16 @@ fn guest(extra_ca: &[&CertifiedKey<rcgen::KeyPair>], origin: &str) -> Guest {
         allow_loopback: true,
         extra_ca: extra_ca
             .iter()
-            .map(|certificate| certificate.cert.der().clone())
+            .map(|certificate| CertificateAuthority {
+                file: "test.pem".into(),
+                certificate: certificate.cert.der().clone(),
+            })
             .collect(),
         ..HttpClientConfig::default()
     };
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
-    let clients = Arc::new(HttpClients::with_resolver(config, clock, Arc::new(Here)).unwrap());
+    let clients = HttpClients::with_resolver(config, clock, Handle::current(), Arc::new(Here));
+    let clients = Arc::new(clients.unwrap());
     Guest::new(&clients, Limits::default(), &[origin])
 }
 
@@ -144,7 +148,8 @@ async fn a_secret_without_tls_goes_to_loopback_alone() {
         ..HttpClientConfig::default()
     };
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
-    let clients = Arc::new(HttpClients::with_resolver(config, clock, Arc::new(Elsewhere)).unwrap());
+    let clients = HttpClients::with_resolver(config, clock, Handle::current(), Arc::new(Elsewhere));
+    let clients = Arc::new(clients.unwrap());
     let mut guest =
         Guest::new(&clients, Limits::default(), &["http://api.example"]).with_secret("token", "s3cret");
     let mut request = request("GET", "http://api.example");
@@ -153,5 +158,23 @@ async fn a_secret_without_tls_goes_to_loopback_alone() {
     assert!(
         matches!(&error, Error::Denied(reason) if reason.contains("`https` only")),
         "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_authority_that_is_none_is_named_by_its_file() {
+    let config = HttpClientConfig {
+        extra_ca: vec![CertificateAuthority {
+            file: "/etc/mortise/ca.pem".into(),
+            certificate: vec![1, 2, 3].into(),
+        }],
+        ..HttpClientConfig::default()
+    };
+    let clock = Arc::new(ManualClock::new(Timestamp(0)));
+    let error = HttpClients::new(config, clock, Handle::current()).err().unwrap();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("the certificate authority /etc/mortise/ca.pem cannot be used: "),
+        "{text}"
     );
 }
