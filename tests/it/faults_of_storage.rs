@@ -41,7 +41,7 @@ async fn while_the_control_plane_is_locked_changes_wait_and_requests_go_on() {
         .parent()
         .unwrap()
         .with_file_name("mortise.db");
-    let other = rusqlite::Connection::open(data).unwrap();
+    let other = crate::app::open_database(data);
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let body = json!({ "name": "locked" });
     let refused = app.admin("POST", "/tenants").json(&body).send().await;

@@ -96,6 +96,8 @@ usage! {
     sql_bytes: u64,
     /// The most bytes of one SQL result.
     sql_result_bytes: u64,
+    /// The most memory that SQLite had taken for the tenant while a statement ran.
+    sql_memory_bytes: u64,
     /// How large the tenant's database was after the last statement; zero where there was none.
     database_bytes: u64,
     /// Cache calls.

@@ -160,6 +160,10 @@ limits! {
     /// Bytes of one SQL result.
     sql_bytes: ByteSize = ByteSize::mib(8), at most ByteSize::mib(32),
         of Invocation, seen in "sql_result_bytes";
+    /// Memory that SQLite takes for a tenant: its statements, its schema, cached pages. Stops one tenant from filling the
+    /// machine's memory by SQL.
+    sql_memory: ByteSize = ByteSize::mib(64), at most ByteSize::mib(1_024),
+        of Tenant, seen in "sql_memory_bytes";
     /// A tenant's database on disk.
     database_size: ByteSize = ByteSize::mib(256), at most ByteSize::mib(16_384),
         of Tenant, seen in "database_bytes";

@@ -166,6 +166,13 @@ impl App {
     }
 }
 
+/// Opens a database file of a host from outside.
+#[expect(clippy::disallowed_methods, reason = "SQLite's memory is set up here")]
+pub fn open_database(file: impl AsRef<std::path::Path>) -> rusqlite::Connection {
+    mortise::capability::database::configure_sqlite().unwrap();
+    rusqlite::Connection::open(file).unwrap()
+}
+
 /// The executable under test.
 pub fn worker() -> PathBuf {
     env!("CARGO_BIN_EXE_mortise").into()

@@ -44,6 +44,7 @@ const TESTS: &[(&str, fn())] = &[
     ("sql_time", sql::sql_time),
     ("sql_rows", sql::sql_rows),
     ("sql_bytes", sql::sql_bytes),
+    ("sql_memory", sql::sql_memory),
     ("database_size", sql::database_size),
     ("cache_size", cache::cache_size),
     ("cache_value", cache::cache_value),

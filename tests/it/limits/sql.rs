@@ -100,6 +100,42 @@ pub async fn sql_bytes() {
     }
 }
 
+/// SQLite does without some memory that it asks for, so that less is enough than what it takes where it can. What
+/// a value needs it cannot do without.
+#[tokio::test]
+pub async fn sql_memory() {
+    let app = App::start().await;
+    let letters = |count: usize| {
+        (0..count)
+            .map(|number| format!("$1 || '{number}'"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let query =
+        json!({ "sql": format!("SELECT length(max({}))", letters(30)), "params": ["x".repeat(300_000)] });
+    let first = deploy(&app, "first").await;
+    let reply = post(&app, "first", "/query", query.clone()).await;
+    let needed = usage(&first, &reply, "sql_memory_bytes").await;
+    assert!(needed > 9_000_000, "{needed}");
+    for (limit, fits) in [(needed - 1_000_000, false), (needed, true), (needed + 1, true)] {
+        let name = format!("m{limit}");
+        let tenant = deploy(&app, &name).await;
+        tenant.limit(&json!({ "sql_memory": bytes(limit) })).await;
+        let reply = post(&app, &name, "/query", query.clone()).await;
+        if fits {
+            assert_eq!(reply.json()["ok"]["rows"], json!([[300_001]]));
+            assert_eq!(usage(&tenant, &reply, "sql_memory_bytes").await, needed);
+        } else {
+            is_limit(&reply, "`sql_memory`");
+            // Nobody else notices, and neither does the tenant's next statement.
+            let other = post(&app, "first", "/query", json!({ "sql": "SELECT 1" })).await;
+            assert_eq!(other.json()["ok"]["rows"], json!([[1]]));
+            let next = post(&app, &name, "/query", json!({ "sql": "SELECT 1" })).await;
+            assert_eq!(next.json()["ok"]["rows"], json!([[1]]));
+        }
+    }
+}
+
 /// What is kept on disk comes in pages, so that one byte less is one page less.
 #[tokio::test]
 pub async fn database_size() {

@@ -85,7 +85,7 @@ fn a_key_that_is_none_is_refused() {
 fn a_database_of_a_newer_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     used(folder.path());
-    let database = rusqlite::Connection::open(folder.path().join("mortise.db")).unwrap();
+    let database = crate::app::open_database(folder.path().join("mortise.db"));
     database
         .execute(
             "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)

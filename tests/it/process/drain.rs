@@ -132,7 +132,7 @@ fn under_load_every_request_that_ran_is_answered() {
         host.terminate();
     });
     assert_eq!(host.wait().code(), Some(0));
-    let database = rusqlite::Connection::open(folder.path().join("mortise.db")).unwrap();
+    let database = crate::app::open_database(folder.path().join("mortise.db"));
     let ran: i64 = database
         .query_row(
             "SELECT coalesce(sum(records), 0) FROM invocation_blocks",

@@ -82,10 +82,12 @@ impl DatabaseView<'_> {
     fn count_time(&mut self, began: Instant) {
         let took = microseconds(began.elapsed());
         let bytes = self.state.databases.bytes(self.state.scope.tenant);
+        let memory = self.state.databases.memory(self.state.scope.tenant);
         let usage = &mut self.invocation.usage;
         usage.sql_us = usage.sql_us.saturating_add(took);
         usage.sql_statement_us = usage.sql_statement_us.max(took);
         usage.database_bytes = bytes;
+        usage.sql_memory_bytes = usage.sql_memory_bytes.max(memory);
     }
 
     async fn run(&mut self, sql: String, params: Vec<Value>, want: Want) -> Result<Answer, DatabaseError> {

@@ -27,6 +27,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::{DbError, Repository};
+use crate::capability::database::configure_sqlite;
 
 /// The file's name within the data folder.
 pub const FILE_NAME: &str = "mortise.db";
@@ -58,6 +59,8 @@ impl Repository for SqliteRepository {}
 impl SqliteRepository {
     /// Opens `mortise.db` in the data folder, makes it where it is not there, and brings its schema up to date.
     pub async fn open(data: &Path) -> Result<Self, DbError> {
+        // Both sides use the same library, and its memory is set up before anybody uses it.
+        configure_sqlite().map_err(|error| DbError::Unavailable(Box::new(error)))?;
         let options = SqliteConnectOptions::new()
             .filename(data.join(FILE_NAME))
             .create_if_missing(true)
@@ -162,6 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_of_the_first_host_is_brought_up_to_date() {
+        configure_sqlite().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteConnectOptions::new()
             .filename(folder.path().join(FILE_NAME))

@@ -10,7 +10,7 @@
 
 use rusqlite::hooks::AuthAction;
 
-use super::functions::{Cost, cost, instead_of, is_internal_to_alter};
+use super::functions::{instead_of, is_allowed, is_internal_to_alter};
 
 /// Whose SQL is being compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +29,6 @@ pub(super) enum Author {
 pub(super) enum Verdict {
     /// Go on.
     Allow,
-    /// Go on, with values of at most these bytes.
-    AllowUpTo(i32),
-    /// Go on, and count these nanoseconds for each byte of a value.
-    AllowCounted(u32),
     /// Refuse the statement, for this reason.
     Deny(String),
 }
@@ -108,16 +104,13 @@ pub(super) fn decide(author: Author, action: &AuthAction<'_>) -> Verdict {
 
 fn function(author: Author, name: &str) -> Verdict {
     let name = name.to_ascii_lowercase();
-    match cost(&name) {
-        Some(Cost::Small) => Verdict::Allow,
-        Some(Cost::Linear(nanoseconds)) => Verdict::AllowCounted(nanoseconds),
-        Some(Cost::Product(bytes)) => Verdict::AllowUpTo(bytes),
-        None if author == Author::Migration && is_internal_to_alter(&name) => Verdict::Allow,
-        None => deny(format!(
-            "plugins may not call the SQL function `{name}`{}",
-            instead_of(&name)
-        )),
+    if is_allowed(&name) || (author == Author::Migration && is_internal_to_alter(&name)) {
+        return Verdict::Allow;
     }
+    deny(format!(
+        "plugins may not call the SQL function `{name}`{}",
+        instead_of(&name)
+    ))
 }
 
 fn reading(table: &str) -> Verdict {

@@ -1,5 +1,6 @@
 //! One connection to a tenant's file, set up so that a plugin's SQL can do no harm.
 
+use std::cell::RefCell;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -7,21 +8,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{InterruptHandle, OpenFlags};
 use tokio::time::Instant;
 
 use super::super::error::DatabaseError;
 use super::authorizer::Author;
 use super::expansion::Views;
 use super::failure;
+use super::kept::{Kept, MOST_KEPT};
+use super::memory::{self, Budget};
+use super::replaced::replace_functions;
+use super::stop::{PATTERN_BYTES, Stop, Stoppable, start_again};
 use super::trouble::Fault;
 use super::watch::Watch;
+use crate::domain::limits::Limits;
+use crate::domain::units::ByteSize;
 use crate::metrics::Held;
 
-/// The largest value and the largest row. Functions work on a whole value without a pause, so this bounds how long
-/// one step takes.
+/// The largest value and the largest row. SQLite works on a whole value without a pause, so this bounds how long one
+/// step takes.
 pub(super) const VALUE_BYTES: i32 = 1024 * 1024;
 
 /// The longest statement.
@@ -30,12 +37,12 @@ const SQL_BYTES: i32 = 100 * 1024;
 /// The longest file of a migration, which is compiled statement by statement.
 const MIGRATION_BYTES: i32 = 1024 * 1024;
 
-/// So many instructions pass between two looks at the clock: some microseconds, or where each works on a value of a
-/// mebibyte, some tens of milliseconds.
+/// So many instructions pass between two looks at the clock: some microseconds. SQLite looks where its program jumps;
+/// `memory` looks where it allocates, and `replaced` inside of functions that take long.
 const INSTRUCTIONS_PER_LOOK: i32 = 100;
 
-/// Statements that stay compiled, on each connection.
-const STATEMENTS_KEPT: usize = 64;
+/// On each connection, compiled statements are kept up to this part of the tenant's memory.
+const KEPT_PART: u64 = 32;
 
 /// SQLite's page; what `max_page_count` counts.
 const PAGE_BYTES: u64 = 4096;
@@ -64,21 +71,20 @@ const ROOM_TO_WRITE: u64 = 8;
 const LIMITS: &[(Limit, i32)] = &[
     (Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES),
     (Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES),
-    (Limit::SQLITE_LIMIT_COLUMN, 256),
-    (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
-    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 50),
-    (Limit::SQLITE_LIMIT_VDBE_OP, 50_000),
-    (Limit::SQLITE_LIMIT_FUNCTION_ARG, 32),
+    (Limit::SQLITE_LIMIT_COLUMN, 2_000),
+    (Limit::SQLITE_LIMIT_EXPR_DEPTH, 1_000),
+    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 500),
+    (Limit::SQLITE_LIMIT_VDBE_OP, 250_000),
+    (Limit::SQLITE_LIMIT_FUNCTION_ARG, 1_000),
     (Limit::SQLITE_LIMIT_ATTACHED, 0),
-    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50),
-    (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 999),
+    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES),
+    (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 32_766),
     (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 10),
     (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];
 
-/// What is set before the authorizer takes the means to set it away. The heap limits are the process's: SQLite gives
-/// page caches back above the soft one, and fails the statement that asks for more than the hard one. So what a tenant
-/// sorts goes to a file: in memory it would be taken from everybody.
+/// What is set before the authorizer takes the means to set it away. What a tenant sorts goes to a file, since in
+/// memory it would be charged to the tenant's budget.
 const PRAGMAS: &str = "
     PRAGMA synchronous = NORMAL;
     PRAGMA temp_store = FILE;
@@ -87,8 +93,6 @@ const PRAGMAS: &str = "
     PRAGMA cache_size = -1024;
     PRAGMA mmap_size = 0;
     PRAGMA journal_size_limit = 4194304;
-    PRAGMA soft_heap_limit = 268435456;
-    PRAGMA hard_heap_limit = 1073741824;
 ";
 
 /// What a connection is for.
@@ -104,6 +108,8 @@ pub(super) enum Use {
 
 /// An open connection. Never shared: whoever holds it is alone with it.
 pub(super) struct Connection {
+    /// Stands before `raw`, since fields are dropped in this order.
+    _stoppable: Stoppable,
     pub(super) raw: rusqlite::Connection,
     pub(super) handle: Arc<Handle>,
     pub(super) purpose: Use,
@@ -112,6 +118,12 @@ pub(super) struct Connection {
     /// The views of the database, as far as they are known.
     pub(super) views: Views,
     views_known: bool,
+    /// The statements that stay compiled.
+    pub(super) kept: RefCell<Kept>,
+    /// Bytes that those may take.
+    pub(super) kept_room: u64,
+    /// Who pays for its memory.
+    pub(super) budget: Arc<Budget>,
     log: PathBuf,
     max_pages: u64,
     schema_seen: u64,
@@ -119,23 +131,37 @@ pub(super) struct Connection {
     _held: Held,
 }
 
+/// What a tenant's database may take, as far as its connections have to know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    pub(super) database_bytes: u64,
+    /// `None` leaves it as it is.
+    pub(super) memory: Option<ByteSize>,
+}
+
 /// What other threads may do with a connection.
 pub(super) struct Handle {
     pub(super) watch: Arc<Watch>,
-    interrupt: InterruptHandle,
+    stop: Stop,
 }
 
 impl Handle {
-    /// Stops what the connection does as soon as SQLite looks.
+    /// Stops what the connection does.
     pub(super) fn stop(&self) {
         self.watch.cancel();
-        self.interrupt.interrupt();
+        self.stop.end();
     }
 }
 
 impl Connection {
     /// Opens the file. Only [`Use::Write`] and [`Use::Migrate`] create it.
-    pub(super) fn open(file: &Path, purpose: Use, schema_seen: u64, held: Held) -> rusqlite::Result<Self> {
+    pub(super) fn open(
+        file: &Path,
+        purpose: Use,
+        schema_seen: u64,
+        budget: Arc<Budget>,
+        held: Held,
+    ) -> rusqlite::Result<Self> {
         let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         if purpose == Use::Read {
             flags |= OpenFlags::SQLITE_OPEN_READ_ONLY;
@@ -144,7 +170,7 @@ impl Connection {
             flags |= OpenFlags::SQLITE_OPEN_READ_WRITE;
         }
         let raw = rusqlite::Connection::open_with_flags(file, flags)?;
-        raw.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        raw.set_prepared_statement_cache_capacity(2 * MOST_KEPT);
         raw.busy_timeout(BUSY_WAIT)?;
         raw.execute_batch(PRAGMAS)?;
         if purpose == Use::Read {
@@ -166,20 +192,26 @@ impl Connection {
             raw.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, MIGRATION_BYTES)?;
             watch.set_author(Author::Migration);
         }
+        replace_functions(&raw, &watch)?;
         let asked = watch.clone();
         raw.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
             asked.authorize(&context)
         }))?;
         let looked_at = watch.clone();
         raw.progress_handler(INSTRUCTIONS_PER_LOOK, Some(move || looked_at.is_over()))?;
-        let interrupt = raw.get_interrupt_handle();
+        let stoppable = Stoppable::new(&raw);
+        let stop = stoppable.stop();
         Ok(Self {
+            _stoppable: stoppable,
             raw,
-            handle: Arc::new(Handle { watch, interrupt }),
+            handle: Arc::new(Handle { watch, stop }),
             purpose,
             fault: None,
             views: Views::default(),
             views_known: false,
+            kept: RefCell::default(),
+            kept_room: budget.limit().0 / KEPT_PART,
+            budget,
             log: log_of(file),
             max_pages: 0,
             schema_seen,
@@ -206,8 +238,11 @@ impl Connection {
 
     /// Brings the connection in line with what may have changed since it was last used: the plan, the schema.
     pub(super) fn refresh(&mut self, database_bytes: u64, schema: u64) -> rusqlite::Result<()> {
+        self.kept_room = self.budget.limit().0 / KEPT_PART;
+        start_again(&self.raw)?;
         if self.schema_seen != schema {
             self.raw.flush_prepared_statement_cache();
+            self.kept.get_mut().clear();
             // SQLite notices a new schema when a statement runs. Noticed then, `SELECT *` would have more columns
             // than it was compiled with.
             self.as_host(|raw| raw.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())))?;
@@ -282,6 +317,11 @@ impl Connection {
         })
     }
 
+    /// Bytes that its schema takes.
+    pub(super) fn schema_bytes(&self) -> u64 {
+        memory::schema_bytes(&self.raw)
+    }
+
     /// True where it can be given to somebody else.
     pub(super) fn is_clean(&self) -> bool {
         self.fault.is_none() && self.purpose != Use::Migrate && self.raw.is_autocommit()
@@ -290,14 +330,28 @@ impl Connection {
     /// Ends an open transaction without a trace. A connection on which that fails is broken.
     pub(super) fn roll_back(&mut self) {
         self.handle.watch.disarm();
-        if !self.raw.is_autocommit() && self.as_host(|raw| raw.execute_batch("ROLLBACK")).is_err() {
+        let budget = self.budget.clone();
+        let failed = memory::charged(&budget, || {
+            !self.raw.is_autocommit() && self.as_host(|raw| raw.execute_batch("ROLLBACK")).is_err()
+        });
+        if failed {
             self.fault = self.fault.or(Some(Fault::Other));
         }
     }
 }
 
-/// Has SQLite keep what it sorts in `folder`, for the whole process. Such files have no name once they are open, so
-/// that none is left where the process ends.
+impl Allowance {
+    /// What `limits` allow.
+    pub(super) fn of(limits: &Limits) -> Self {
+        Self {
+            database_bytes: limits.database_size.0,
+            memory: Some(limits.sql_memory),
+        }
+    }
+}
+
+/// Has SQLite keep what it sorts in `folder`. There is one such folder for the whole process, so that it is the control
+/// plane's as well. Such files have no name once they are open, so that none is left where the process ends.
 pub(super) fn sort_in(folder: &Path) -> rusqlite::Result<()> {
     let raw = rusqlite::Connection::open_in_memory()?;
     raw.pragma_update(None, "temp_store_directory", folder.to_string_lossy())

@@ -6,16 +6,18 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::error::DatabaseError;
 use super::super::statement::{Bounds, Rows, Scope, Statement, Value};
-use super::connection::Connection;
+use super::connection::{Allowance, Connection};
 use super::failure;
 use super::job::{Cancel, CancelOnDrop, GRACE, Threads, with_connection};
+use super::memory;
 use super::pool::Lease;
 use super::run::{Failed, Reading, bind, broken_or, prepare};
+use crate::tenants::fair_semaphore::Permit;
 
 /// A result under way. Dropped, it stops.
 pub struct Cursor {
@@ -49,7 +51,7 @@ impl Cursor {
     pub(super) async fn open(
         threads: &Threads,
         mut lease: Lease,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
         scope: &Scope,
         statement: Statement,
     ) -> Result<Self, DatabaseError> {
@@ -58,10 +60,10 @@ impl Cursor {
         let (asks, asked) = mpsc::channel();
         let (reply, opened) = oneshot::channel();
         let (end, deadline) = (scope.deadline, scope.statement_deadline());
-        let bytes = scope.limits.database_size.0;
+        let allowance = Allowance::of(&scope.limits);
         threads.spawn(move || {
             let mut waiting = Some(reply);
-            let result = with_connection(&mut lease, &cancel, deadline, bytes, |connection| {
+            let result = with_connection(&mut lease, &cancel, deadline, allowance, |connection| {
                 let result = serve(connection, &statement, &mut waiting, &asked, end);
                 result.map_err(|failed| broken_or(connection, failed))
             });
@@ -159,6 +161,7 @@ fn serve(
         *waiting = Some(ask.reply);
         connection.handle.watch.arm_again(ask.deadline.into_std());
         let rows = reading.piece(ask.bounds)?;
+        memory::note_most(&connection.budget);
         let is_end = rows.is_empty();
         answer(waiting, Vec::new(), rows);
         if is_end {

@@ -7,27 +7,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::super::error::DatabaseError;
 use super::super::statement::Scope;
-use super::connection::{Connection, Handle};
+use super::connection::{Allowance, Connection, Handle};
 use super::failure;
+use super::memory;
 use super::pool::Lease;
 use super::run::broken_or;
 use super::trouble::{self, Fault};
+use crate::tenants::fair_semaphore::{FairSemaphore, Lane, Permit};
 
 /// SQLite looks at the clock by itself. Where it does not come to that within this time, nobody waits for it.
 pub(super) const GRACE: Duration = Duration::from_millis(50);
 
-/// The threads that statements run on: those in the background that may block, so many at once.
+/// The threads that statements run on: those in the background that may block, so many at once. Where more are wanted,
+/// the next one goes to the tenant that has the fewest.
 #[derive(Clone)]
 pub(super) struct Threads {
     background: runtime::Handle,
-    count: usize,
-    permits: Arc<Semaphore>,
+    permits: Arc<FairSemaphore>,
 }
 
 /// Lets another thread stop the work, exactly while the work has its connection: an interrupt that came later would
@@ -54,19 +55,24 @@ impl Threads {
     pub(super) fn new(background: runtime::Handle, count: usize) -> Self {
         Self {
             background,
-            count,
-            permits: Arc::new(Semaphore::new(count)),
+            permits: FairSemaphore::new(count),
         }
     }
 
     /// How many are in use.
     pub(super) fn taken(&self) -> usize {
-        self.count.saturating_sub(self.permits.available_permits())
+        self.permits.held()
     }
 
-    /// One of them, where one is not in use.
-    pub(super) fn try_acquire(&self) -> Option<OwnedSemaphorePermit> {
-        self.permits.clone().try_acquire_owned().ok()
+    /// The right to use one of them for the tenant that `lane` is of, or an error where none comes by `deadline`.
+    pub(super) async fn acquire(&self, lane: &Arc<Lane>, deadline: Instant) -> Result<Permit, DatabaseError> {
+        // The uncontended way, without a timer.
+        if let Some(permit) = self.permits.try_acquire(lane) {
+            return Ok(permit);
+        }
+        timeout_at(deadline, self.permits.wait(lane))
+            .await
+            .map_err(|_| DatabaseError::Conflict("the host's databases are too busy; try again".to_owned()))
     }
 
     /// Runs what blocks.
@@ -121,24 +127,18 @@ pub(super) async fn run<T: Send + 'static>(
     threads: &Threads,
     mut lease: Lease,
     deadline: Instant,
-    database_bytes: u64,
+    allowance: Allowance,
     work: impl FnOnce(&mut Connection) -> Result<T, DatabaseError> + Send + 'static,
 ) -> (Option<Lease>, Result<T, DatabaseError>) {
-    let permit = match threads.try_acquire() {
-        Some(permit) => permit,
-        None => match timeout_at(deadline, threads.permits.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => {
-                let busy = "the host's databases are too busy; try again".to_owned();
-                return (Some(lease), Err(DatabaseError::Conflict(busy)));
-            }
-        },
+    let permit = match threads.acquire(&lease.tenant.statements, deadline).await {
+        Ok(permit) => permit,
+        Err(busy) => return (Some(lease), Err(busy)),
     };
     let cancel = Arc::new(Cancel::default());
     let cancel_on_drop = CancelOnDrop(cancel.clone());
     let began = Instant::now();
     let mut job = threads.spawn(move || {
-        let result = with_connection(&mut lease, &cancel, deadline, database_bytes, work);
+        let result = with_connection(&mut lease, &cancel, deadline, allowance, work);
         drop(permit);
         (lease, result)
     });
@@ -166,8 +166,8 @@ pub(super) async fn host(
     scope: &Scope,
     sql: &'static str,
 ) -> (Option<Lease>, Result<(), DatabaseError>) {
-    let bytes = scope.limits.database_size.0;
-    run(threads, lease, scope.deadline, bytes, move |connection| {
+    let allowance = Allowance::of(&scope.limits);
+    run(threads, lease, scope.deadline, allowance, move |connection| {
         connection
             .as_host(|raw| raw.execute_batch(sql))
             .map_err(|error| broken_or(connection, error.into()))
@@ -175,40 +175,70 @@ pub(super) async fn host(
     .await
 }
 
-/// Opens or refreshes the connection and does the work, unless it was cancelled. Blocks.
+/// Opens or refreshes the connection and does the work, unless it was cancelled. What SQLite allocates meanwhile is
+/// charged to the tenant. Blocks.
 pub(super) fn with_connection<T>(
     lease: &mut Lease,
     cancel: &Cancel,
     deadline: Instant,
-    database_bytes: u64,
+    allowance: Allowance,
     work: impl FnOnce(&mut Connection) -> Result<T, DatabaseError>,
 ) -> Result<T, DatabaseError> {
-    let (open, schema) = (lease.tenant.clone(), lease.tenant.schema());
-    let tenant = open.id;
-    let opened = lease.connection().and_then(|connection| {
-        connection.refresh(database_bytes, schema)?;
-        Ok(connection)
-    });
-    let connection = match opened {
-        Ok(connection) => connection,
-        Err(error) => {
-            lease.close_connection();
-            return Err(not_opened(lease, &error));
-        }
-    };
+    let budget = lease.tenant.budget.clone();
+    if let Some(limit) = allowance.memory {
+        budget.set_limit(limit);
+    }
+    memory::charged(&budget, || {
+        charged_with_connection(lease, cancel, deadline, allowance, work)
+    })
+}
+
+fn charged_with_connection<T>(
+    lease: &mut Lease,
+    cancel: &Cancel,
+    deadline: Instant,
+    allowance: Allowance,
+    work: impl FnOnce(&mut Connection) -> Result<T, DatabaseError>,
+) -> Result<T, DatabaseError> {
+    let tenant = lease.tenant.clone();
+    let mut opened = ready(lease, allowance);
+    if opened.as_ref().is_err_and(failure::is_out_of_memory) && tenant.close_idle() > 0 {
+        opened = ready(lease, allowance);
+    }
+    if let Err(error) = opened {
+        return Err(not_opened(lease, &error));
+    }
+    let connection = lease
+        .connection()
+        .map_err(|_| DatabaseError::Unavailable("the database failed".to_owned()))?;
     let handle = connection.handle.clone();
     let Some(_running) = cancel.begin(&handle, deadline) else {
         return Err(DatabaseError::Limit("the invocation is over".to_owned()));
     };
-    let result = match connection.keep_log_short() {
-        Ok(()) => work(connection),
-        Err(error) => Err(error),
-    };
-    // Damage is said once, when the file has been looked through.
-    if connection.fault == Some(Fault::Other) {
-        tracing::error!(%tenant, error = ?result.as_ref().err(), "a tenant's database fails");
-    } else {
-        open.note_bytes(connection);
+    let result = memory::watched(&handle.watch, || {
+        connection.keep_log_short()?;
+        work(connection)
+    });
+    match connection.fault {
+        // Damage is said once, when the file has been looked through.
+        Some(Fault::Damage) | None => tenant.note_bytes(connection),
+        // The next statement needs room; this connection is closed when it comes back.
+        Some(Fault::Memory) => _ = tenant.close_idle(),
+        Some(Fault::Other) => {
+            tracing::error!(tenant = %tenant.id, error = ?result.as_ref().err(), "a tenant's database fails");
+        }
+    }
+    result
+}
+
+/// Opens the connection and brings it in line with the tenant's limits and schema. Closes it where that fails.
+fn ready(lease: &mut Lease, allowance: Allowance) -> rusqlite::Result<()> {
+    let schema = lease.tenant.schema();
+    let result = lease
+        .connection()
+        .and_then(|connection| connection.refresh(allowance.database_bytes, schema));
+    if result.is_err() {
+        lease.close_connection();
     }
     result
 }
@@ -217,10 +247,13 @@ fn not_opened(lease: &Lease, error: &rusqlite::Error) -> DatabaseError {
     if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) {
         return DatabaseError::Conflict("the database is locked; try again".to_owned());
     }
+    if failure::is_out_of_memory(error) {
+        return failure::out_of_memory_to_open();
+    }
     let fault = failure::fault(error).unwrap_or(Fault::Other);
     lease.tenant.has_trouble(fault, error);
     match fault {
         Fault::Damage => trouble::damaged(),
-        Fault::Other => trouble::cannot_open(),
+        Fault::Memory | Fault::Other => trouble::cannot_open(),
     }
 }

@@ -14,12 +14,13 @@ use tokio::time::Instant;
 
 use super::super::error::DatabaseError;
 use super::Databases;
-use super::connection::{Connection, VALUE_BYTES};
+use super::connection::{Allowance, Connection, VALUE_BYTES};
 use super::expansion;
 use super::failure;
 use super::job;
+use super::memory;
 use super::pool::Role;
-use super::run::too_much_to_compile;
+use super::run::{compiled_bytes, longest_value, too_much_to_compile};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::limits::Limits;
@@ -27,6 +28,9 @@ use crate::domain::migration::Migration;
 
 /// How long all migrations of one activation may take together.
 const TIME: Duration = Duration::from_secs(60);
+
+/// The schemas of all connections together may take this part of the tenant's memory.
+const SCHEMA_PART: u64 = 2;
 
 const CREATE_BOOKKEEPING: &str = "
     CREATE TABLE IF NOT EXISTS _mortise_migrations (
@@ -126,16 +130,20 @@ impl Databases {
             .await?
             .for_migration();
         let (plugin, migrations, now) = (plugin.clone(), migrations.to_vec(), self.clock.now());
+        let allowance = Allowance::of(limits);
+        let changed = lease.tenant.clone();
         let work = move |connection: &mut Connection| {
-            let result = in_transaction(connection, || apply(connection, &plugin, &migrations, now));
+            let result = in_transaction(connection, || {
+                let applied = apply(connection, &plugin, &migrations, now)?;
+                check_schema_bytes(connection, &applied)?;
+                Ok(applied)
+            });
+            // Said here and not where the result is waited for: whoever waits may be gone by now.
+            changed.schema_changed();
             Ok(result)
         };
-        let (lease, result) = job::run(&self.threads, lease, deadline, limits.database_size.0, work).await;
-        let applied = result??;
-        if let Some(lease) = &lease {
-            lease.tenant.schema_changed();
-        }
-        Ok(applied)
+        let (_lease, result) = job::run(&self.threads, lease, deadline, allowance, work).await;
+        result?
     }
 
     /// The migrations of `plugin` that the database has, in their order. Changes nothing, and makes no file where the
@@ -156,9 +164,27 @@ impl Databases {
                 .map(|applied| applied.into_values().collect())
                 .map_err(|error| failure::translate(&error, &connection.handle.watch))
         };
-        let (_lease, result) = job::run(&self.threads, lease, deadline, u64::MAX, work).await;
+        let allowance = Allowance {
+            database_bytes: u64::MAX,
+            memory: None,
+        };
+        let (_lease, result) = job::run(&self.threads, lease, deadline, allowance, work).await;
         result
     }
+}
+
+/// Every connection of the tenant holds the whole schema, so that all of them together must leave room for statements.
+/// What is applied already is not looked at again.
+fn check_schema_bytes(connection: &Connection, applied: &Applied) -> Result<(), MigrationError> {
+    let room = connection.budget.limit().0 / SCHEMA_PART / Role::CONNECTIONS;
+    let bytes = connection.schema_bytes();
+    if applied.applied.is_empty() || bytes <= room {
+        return Ok(());
+    }
+    Err(MigrationError::Database(DatabaseError::Limit(format!(
+        "the schema of all the tenant's tables takes {bytes} bytes in each connection, and the plan's `sql_memory` \
+         leaves {room} for it; use fewer tables and columns, or raise it"
+    ))))
 }
 
 fn in_transaction<T>(
@@ -285,12 +311,12 @@ fn run_file(connection: &Connection, migration: &Migration) -> Result<(), Migrat
     };
     let mut batch = rusqlite::Batch::new(&connection.raw, sql);
     loop {
-        watch.begin_compiling();
-        let next = batch.next();
-        let bytes = watch.end_compiling();
-        let Some(mut statement) = next.map_err(|error| explain(position, &error))? else {
+        watch.take_denial();
+        memory::begin_statement();
+        let Some(mut statement) = batch.next().map_err(|error| explain(position, &error))? else {
             return Ok(());
         };
+        let value_bytes = longest_value(compiled_bytes(&statement));
         // Without parameters this is the text as it stands in the file.
         let text = statement.expanded_sql().unwrap_or_default();
         let begin = sql
@@ -301,7 +327,7 @@ fn run_file(connection: &Connection, migration: &Migration) -> Result<(), Migrat
             return Err(failed(begin, "a migration has no parameters".to_owned()));
         }
         let limit = |bytes| connection.raw.set_limit(Limit::SQLITE_LIMIT_LENGTH, bytes);
-        limit(bytes.unwrap_or(VALUE_BYTES)).map_err(|error| explain(begin, &error))?;
+        limit(value_bytes).map_err(|error| explain(begin, &error))?;
         let mut rows = statement.raw_query();
         while rows.next().map_err(|error| explain(begin, &error))?.is_some() {}
         drop(rows);

@@ -2,9 +2,10 @@
 //!
 //! - `pool`: a tenant's connections, and the right to use one.
 //! - `connection`: how one is set up; `authorizer` and `functions`: what SQL may do on it; `watch`: its clock;
-//!   `expansion` (with `token`): what is too much to compile.
+//!   `memory`: who pays for what SQLite allocates; `replaced`: functions with the clock inside; `kept`: which statements
+//!   stay compiled; `expansion` (with `token`): what is too much to compile.
 //! - `trouble`: files that do not work.
-//! - `job`: work on a connection off the async threads, which stops when nobody waits for it.
+//! - `job`: work on a connection off the async threads, which stops when nobody waits for it; `stop`: how.
 //! - `run`: one statement; `transaction`, `cursor`: what stays open between host calls; `migrate`: changing schemas.
 //! - `failure`: SQLite's errors in the words of the contract.
 //!
@@ -18,9 +19,13 @@ mod expansion;
 mod failure;
 mod functions;
 mod job;
+mod kept;
+mod memory;
 mod migrate;
 mod pool;
+mod replaced;
 mod run;
+mod stop;
 mod token;
 mod transaction;
 mod trouble;
@@ -38,6 +43,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 pub use cursor::Cursor;
+pub use memory::{ConfigureError, configure};
 pub use migrate::{Applied, AppliedMigration, MigrationError};
 pub use transaction::{OpenMark, Transaction};
 
@@ -104,10 +110,25 @@ impl Databases {
         background: Handle,
         clock: SharedClock,
     ) -> std::io::Result<Self> {
+        let (threads, cursors) = (
+            Threads::new(background.clone(), THREADS),
+            Threads::new(background, CURSORS),
+        );
+        Self::with_threads(folder, most_open, threads, cursors, clock)
+    }
+
+    fn with_threads(
+        folder: impl Into<PathBuf>,
+        most_open: u64,
+        threads: Threads,
+        cursors: Threads,
+        clock: SharedClock,
+    ) -> std::io::Result<Self> {
         let folder = folder.into();
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         // Files are opened without following links; only the operator may have some on the way.
         let folder = folder.canonicalize()?;
+        memory::configure().map_err(std::io::Error::other)?;
         connection::sort_in(&folder).map_err(std::io::Error::other)?;
         Ok(Self {
             folder,
@@ -117,8 +138,8 @@ impl Databases {
                 .time_to_idle(IDLE)
                 .build(),
             open: Mutex::new(HashMap::new()),
-            threads: Threads::new(background.clone(), THREADS),
-            cursors: Threads::new(background, CURSORS),
+            threads,
+            cursors,
             troubles: Arc::default(),
             transactions: Gauge::default(),
             connections: Gauge::default(),
@@ -168,12 +189,13 @@ impl Databases {
 
     /// Starts a statement whose rows are read piece by piece.
     pub async fn open(&self, scope: &Scope, statement: Statement) -> Result<Cursor, DatabaseError> {
-        let permit = self.cursors.try_acquire().ok_or_else(|| {
-            DatabaseError::Limit(format!("all {CURSORS} cursors of the host are in use; try again"))
-        })?;
         let lease = self
             .tenant(scope.tenant)
             .lease(Role::Cursor, scope.deadline)
+            .await?;
+        let permit = self
+            .cursors
+            .acquire(&lease.tenant.cursor_threads, scope.deadline)
             .await?;
         Cursor::open(&self.cursors, lease, permit, scope, statement).await
     }
@@ -191,6 +213,11 @@ impl Databases {
     /// How large a tenant's database was after its last statement; zero where it is not open.
     pub fn bytes(&self, tenant: TenantId) -> u64 {
         self.recent.get(&tenant).map_or(0, |tenant| tenant.bytes())
+    }
+
+    /// The most memory that SQLite had taken for a tenant while its last statement ran; zero where it is not open.
+    pub fn memory(&self, tenant: TenantId) -> u64 {
+        self.recent.get(&tenant).map_or(0, |tenant| tenant.budget.most())
     }
 
     /// The tenants whose files are damaged, as far as it was noticed. They are not used until there is another file.
@@ -228,10 +255,10 @@ impl Databases {
     ) -> Result<Outcome, DatabaseError> {
         let lease = tenant.lease(role, scope.deadline).await?;
         let (deadline, bounds) = (scope.statement_deadline(), scope.bounds());
-        let bytes = scope.limits.database_size.0;
+        let allowance = connection::Allowance::of(&scope.limits);
         let work =
             move |connection: &mut connection::Connection| run::run(connection, statement, want, bounds);
-        let (_lease, result) = job::run(&self.threads, lease, deadline, bytes, work).await;
+        let (_lease, result) = job::run(&self.threads, lease, deadline, allowance, work).await;
         result
     }
 
@@ -277,6 +304,30 @@ impl Databases {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Weak<Tenant>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl Databases {
+    /// Databases on few threads.
+    pub(super) fn on_threads(
+        folder: impl Into<PathBuf>,
+        clock: SharedClock,
+        statements: usize,
+        cursors: usize,
+    ) -> std::io::Result<Self> {
+        let threads = |count| Threads::new(Handle::current(), count);
+        Self::with_threads(folder, 20, threads(statements), threads(cursors), clock)
+    }
+
+    /// Bytes that SQLite has taken for a tenant.
+    pub(super) fn memory_taken(&self, tenant: TenantId) -> i64 {
+        self.tenant(tenant).budget.taken()
+    }
+
+    /// Closes a tenant's connections that nobody uses.
+    pub(super) fn close_idle(&self, tenant: TenantId) {
+        self.tenant(tenant).close_idle();
     }
 }
 

@@ -14,9 +14,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::error::DatabaseError;
 use super::connection::{Connection, Use};
+use super::memory::Budget;
 use super::trouble::{Fault, Troubles};
 use crate::domain::id::TenantId;
+use crate::domain::limits::Limits;
 use crate::metrics::{Gauge, Held};
+use crate::tenants::fair_semaphore::Lane;
 
 /// How long a statement waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
@@ -36,6 +39,11 @@ pub(super) enum Role {
 pub(super) struct Tenant {
     pub(super) id: TenantId,
     pub(super) file: PathBuf,
+    /// Pays for the memory of all its connections.
+    pub(super) budget: Arc<Budget>,
+    /// Its threads among those of all tenants, for statements and for cursors.
+    pub(super) statements: Arc<Lane>,
+    pub(super) cursor_threads: Arc<Lane>,
     writer: Slots,
     readers: Slots,
     cursors: Slots,
@@ -71,6 +79,10 @@ struct Slots {
 impl Role {
     const ALL: [Role; 3] = [Role::Writer, Role::Reader, Role::Cursor];
 
+    /// How many connections a tenant has at most.
+    pub(super) const CONNECTIONS: u64 =
+        (Role::Writer.count() + Role::Reader.count() + Role::Cursor.count()) as u64;
+
     const fn count(self) -> u32 {
         match self {
             Role::Writer => 1,
@@ -85,6 +97,9 @@ impl Tenant {
         Self {
             id,
             file,
+            budget: Arc::new(Budget::new(Limits::default().sql_memory)),
+            statements: Arc::new(Lane::new(1)),
+            cursor_threads: Arc::new(Lane::new(1)),
             writer: Slots::new(Role::Writer),
             readers: Slots::new(Role::Reader),
             cursors: Slots::new(Role::Cursor),
@@ -132,6 +147,14 @@ impl Tenant {
         for role in Role::ALL {
             drop(self.slots(role).take_all());
         }
+    }
+
+    /// Closes the connections that nobody uses now, so that others have their memory. Answers how many. Blocks.
+    pub(super) fn close_idle(&self) -> usize {
+        Role::ALL
+            .iter()
+            .map(|role| self.slots(*role).take_all().len())
+            .sum()
     }
 
     /// A statement found damage: looks whether that is so. Blocks.
@@ -251,7 +274,8 @@ impl Tenant {
     }
 
     fn connect(&self, purpose: Use) -> rusqlite::Result<Connection> {
-        Connection::open(&self.file, purpose, self.schema(), self.connections.hold())
+        let (budget, held) = (self.budget.clone(), self.connections.hold());
+        Connection::open(&self.file, purpose, self.schema(), budget, held)
     }
 }
 

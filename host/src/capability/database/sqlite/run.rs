@@ -3,15 +3,19 @@
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Row};
+use rusqlite::{CachedStatement, Row, StatementStatus};
 
 use super::super::error::DatabaseError;
 use super::super::statement::{Answer, Bounds, Rows, Statement, Value, Want, weight};
 use super::connection::{Connection, Use, VALUE_BYTES};
 use super::failure;
+use super::memory;
 
-/// Bytes of the text of a statement times bytes of a value in it: half a second at most.
-const WORK_BYTES: i64 = 1 << 30;
+/// Bytes of a compiled statement times bytes of a value in it. Where a program does not jump, SQLite does not look at
+/// the clock, and each of its instructions, some 24 bytes, may work on a whole value without allocating: comparisons, and
+/// numbers that are read from text at some nanoseconds a byte. So this bounds by how much a statement can miss its
+/// deadline: a second or two, and only where it was made for it.
+const WORK_BYTES: u64 = 1 << 34;
 
 /// What came of a statement.
 pub(super) enum Outcome {
@@ -25,8 +29,8 @@ pub(super) enum Outcome {
 pub(super) struct Prepared<'c> {
     connection: &'c Connection,
     statement: Option<CachedStatement<'c>>,
-    /// Functions that it calls bound its values.
-    bounded: bool,
+    /// It stays compiled afterwards.
+    kept: bool,
     /// Its values are shorter than usual.
     shortened: bool,
 }
@@ -112,37 +116,50 @@ pub(super) fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<Prepa
     if connection.views.check(sql).is_err() {
         return Err(Failed::Found(too_much_to_compile()));
     }
-    let watch = &connection.handle.watch;
-    watch.begin_compiling();
-    let statement = connection.raw.prepare_cached(sql);
-    let value_bytes = watch.end_compiling();
-    let bounded = value_bytes.is_some();
-    let value_bytes = value_bytes.unwrap_or(VALUE_BYTES).min(longest_value(sql));
+    connection.handle.watch.take_denial();
+    memory::begin_statement();
+    let known = connection.kept.borrow_mut().touch(sql);
+    let statement = connection.raw.prepare_cached(sql)?;
+    // Compiling white space gives a statement that does nothing and cannot be run.
+    if statement.column_count() == 0 && statement.readonly() {
+        return Err(invalid("there is no statement in this text"));
+    }
+    let bytes = known.unwrap_or_else(|| compiled_bytes(&statement));
     let mut prepared = Prepared {
         connection,
-        statement: Some(statement?),
-        bounded,
+        statement: Some(statement),
+        kept: known.is_some(),
         shortened: false,
     };
+    if known.is_none() {
+        let leaving = connection
+            .kept
+            .borrow_mut()
+            .insert(sql, bytes, connection.kept_room);
+        prepared.kept = leaving.is_some();
+        for text in leaving.unwrap_or_default() {
+            // It is in the cache, so that nothing is compiled.
+            connection.raw.prepare_cached(&text)?.discard();
+        }
+    }
+    let value_bytes = longest_value(bytes);
     if value_bytes < VALUE_BYTES {
         connection
             .raw
             .set_limit(Limit::SQLITE_LIMIT_LENGTH, value_bytes)?;
         prepared.shortened = true;
     }
-    let statement = prepared.get()?;
-    // Compiling white space gives a statement that does nothing and cannot be run.
-    if statement.column_count() == 0 && statement.readonly() {
-        return Err(invalid("there is no statement in this text"));
-    }
     Ok(prepared)
 }
 
-/// How long values may be in a statement of this text. Each of its words can be an operation on a whole value, and
-/// between operations that stand in one row SQLite does not look at the clock.
-fn longest_value(sql: &str) -> i32 {
-    let bytes = WORK_BYTES / i64::try_from(sql.len()).unwrap_or(i64::MAX).max(1);
-    i32::try_from(bytes).unwrap_or(VALUE_BYTES)
+/// Bytes that a statement takes before it has run, with its triggers.
+pub(super) fn compiled_bytes(statement: &rusqlite::Statement<'_>) -> u64 {
+    u64::try_from(statement.get_status(StatementStatus::MemUsed)).unwrap_or(0)
+}
+
+/// How long values may be in a statement that takes `compiled_bytes`.
+pub(super) fn longest_value(compiled_bytes: u64) -> i32 {
+    i32::try_from(WORK_BYTES / compiled_bytes.max(1)).map_or(VALUE_BYTES, |bytes| bytes.min(VALUE_BYTES))
 }
 
 /// What a statement or a view is told that SQLite would copy too often.
@@ -238,8 +255,7 @@ impl Drop for Prepared<'_> {
         let Some(statement) = self.statement.take() else {
             return;
         };
-        if self.bounded {
-            // Found in the cache it would run without its bound, since nothing is authorized then.
+        if !self.kept {
             statement.discard();
         }
         if self.shortened {

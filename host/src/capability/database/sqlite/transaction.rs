@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::error::DatabaseError;
 use super::super::statement::{Answer, Scope, Statement, Want};
+use super::connection::Allowance;
 use super::job::{self, Threads};
 use super::pool::Lease;
 use super::run::{Outcome, run};
@@ -74,7 +75,7 @@ impl Transaction {
             &self.threads,
             lease,
             scope.statement_deadline(),
-            scope.limits.database_size.0,
+            Allowance::of(&scope.limits),
             move |connection| {
                 let result = run(connection, statement, want, bounds);
                 // SQLite ends the whole transaction by itself where a write is interrupted or the disk is full. The

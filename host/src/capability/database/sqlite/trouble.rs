@@ -26,7 +26,9 @@ const TRUST: Duration = Duration::from_secs(60);
 pub(super) enum Fault {
     /// The content is not what SQLite wrote.
     Damage,
-    /// The file or the memory that it takes is not to be had.
+    /// The tenant's memory is full. The connection is closed, which gives back what it has; the file is well.
+    Memory,
+    /// The file is not to be had, or the system has no memory.
     Other,
 }
 
@@ -91,7 +93,7 @@ impl Troubles {
         let before = tenants.get(&tenant).copied();
         let trouble = match fault {
             Fault::Damage => Trouble::Damaged(Fingerprint::of(file)),
-            Fault::Other => Trouble::Resting(Instant::now() + REST),
+            Fault::Memory | Fault::Other => Trouble::Resting(Instant::now() + REST),
         };
         match (before, fault) {
             (Some(Trouble::Damaged(_)), _) => return,
@@ -99,8 +101,10 @@ impl Troubles {
                 %tenant, %error,
                 "a tenant's database is damaged and not used any more; put a copy of its file in its place"
             ),
-            (Some(Trouble::Resting(_)), Fault::Other) => {}
-            (_, Fault::Other) => tracing::error!(%tenant, %error, "a tenant's database cannot be opened"),
+            (Some(Trouble::Resting(_)), _) => {}
+            (_, Fault::Memory | Fault::Other) => {
+                tracing::error!(%tenant, %error, "a tenant's database cannot be opened")
+            }
         }
         tenants.insert(tenant, trouble);
         self.count.store(tenants.len(), Ordering::Release);

@@ -1,15 +1,13 @@
 //! What stands beside a connection while a plugin's statement runs: whose it is, when it must be done, and why it was
 //! refused. SQLite's callbacks and other threads see this and not the connection.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::hooks::{AuthContext, Authorization};
 
 use super::authorizer::{Author, Verdict, decide};
-use super::connection::VALUE_BYTES;
-use super::functions::{CALLS_NANOSECONDS, MAX_COSTLY_CALLS};
 
 /// The state of one connection that its callbacks share.
 pub(super) struct Watch {
@@ -19,11 +17,6 @@ pub(super) struct Watch {
     deadline: AtomicU64,
     cancelled: AtomicBool,
     author: AtomicU8,
-    compiling: AtomicBool,
-    costly_calls: AtomicU32,
-    value_bytes: AtomicI32,
-    /// Nanoseconds for each byte of a value, of all calls together.
-    calls: AtomicU32,
     denial: Mutex<Option<String>>,
     /// Bytes that a statement may write.
     room: AtomicU64,
@@ -44,10 +37,6 @@ impl Watch {
             deadline: AtomicU64::new(u64::MAX),
             cancelled: AtomicBool::new(false),
             author: AtomicU8::new(Author::Plugin as u8),
-            compiling: AtomicBool::new(false),
-            costly_calls: AtomicU32::new(0),
-            value_bytes: AtomicI32::new(i32::MAX),
-            calls: AtomicU32::new(0),
             denial: Mutex::new(None),
             room: AtomicU64::new(u64::MAX),
             written_before: AtomicU64::new(u64::MAX),
@@ -109,6 +98,11 @@ impl Watch {
             || self.outgrows(now)
     }
 
+    /// Whether to refuse memory, so that the statement stops. The host's own SQL ends by itself.
+    pub(super) fn refuses_memory(&self) -> bool {
+        self.author.load(Ordering::Relaxed) != Author::Host as u8 && self.is_over()
+    }
+
     /// Whether the statement has written more than it may. SQLite asks on the thread that runs it, so that what this
     /// thread has written is what the statement has.
     fn outgrows(&self, now: u64) -> bool {
@@ -140,24 +134,6 @@ impl Watch {
         }
     }
 
-    /// A statement is about to be compiled.
-    pub(super) fn begin_compiling(&self) {
-        self.take_denial();
-        self.costly_calls.store(0, Ordering::Relaxed);
-        self.value_bytes.store(i32::MAX, Ordering::Relaxed);
-        self.calls.store(0, Ordering::Relaxed);
-        self.compiling.store(true, Ordering::Relaxed);
-    }
-
-    /// It was compiled. Answers how large its values may be, where that is less than usual.
-    pub(super) fn end_compiling(&self) -> Option<i32> {
-        self.compiling.store(false, Ordering::Relaxed);
-        let calls = i64::from(self.calls.load(Ordering::Relaxed)).max(1);
-        let counted = i32::try_from(CALLS_NANOSECONDS / calls).unwrap_or(i32::MAX);
-        let bytes = self.value_bytes.load(Ordering::Relaxed).min(counted);
-        (bytes < VALUE_BYTES).then_some(bytes)
-    }
-
     /// Why the last statement was refused, if it was.
     pub(super) fn take_denial(&self) -> Option<String> {
         self.denial.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -172,28 +148,8 @@ impl Watch {
         };
         match decide(author, &context.action) {
             Verdict::Allow => Authorization::Allow,
-            Verdict::AllowUpTo(bytes) => self.allow_costly(author, bytes),
-            Verdict::AllowCounted(nanoseconds) => {
-                self.calls.fetch_add(nanoseconds, Ordering::Relaxed);
-                Authorization::Allow
-            }
             Verdict::Deny(reason) => self.deny(reason),
         }
-    }
-
-    fn allow_costly(&self, author: Author, bytes: i32) -> Authorization {
-        // SQLite compiles a statement again by itself when the schema has changed under it; its values are then no
-        // longer bounded, so that it must not have become costly.
-        if !self.compiling.load(Ordering::Relaxed) {
-            return self.deny("the schema has just changed; run the statement again".to_owned());
-        }
-        if self.costly_calls.fetch_add(1, Ordering::Relaxed) >= MAX_COSTLY_CALLS && author == Author::Plugin {
-            return self.deny(format!(
-                "a statement may call instr, replace, trim, unhex and json_patch {MAX_COSTLY_CALLS} times in all"
-            ));
-        }
-        self.value_bytes.fetch_min(bytes, Ordering::Relaxed);
-        Authorization::Allow
     }
 
     fn deny(&self, reason: String) -> Authorization {

@@ -3,6 +3,30 @@
 use super::super::{Applied, MigrationError};
 use super::*;
 
+/// Whoever activates a version may be gone when its migrations are done; readers see the new schema all the same.
+#[tokio::test]
+async fn readers_see_a_new_schema_though_nobody_waited_for_it() {
+    let before = migration(1, "CREATE TABLE t (a); INSERT INTO t VALUES (1);");
+    let fixture = fixture(Limits::default(), "CREATE TABLE t (a); INSERT INTO t VALUES (1);").await;
+    let mut reader = fixture.another();
+    assert_eq!(reader.query("SELECT * FROM t", &[]).await.unwrap().columns, ["a"]);
+    let added = [before, migration(2, "ALTER TABLE t ADD COLUMN b;")];
+    let mut migrating = Box::pin(fixture.migrate(&added));
+    assert!(futures_util::poll!(&mut migrating).is_pending());
+    // The thread of this test looks at the file itself, so that the future is not polled again.
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let file = rusqlite::Connection::open_with_flags(fixture.file(), flags).unwrap();
+    while file.prepare("SELECT b FROM t").is_err() {
+        std::thread::yield_now();
+    }
+    drop(migrating);
+    until(async || (fixture.databases.held().statements == 0).then_some(())).await;
+    assert_eq!(
+        reader.query("SELECT * FROM t", &[]).await.unwrap().columns,
+        ["a", "b"]
+    );
+}
+
 const ORDERS: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT NOT NULL DEFAULT '');\n\
      -- The lines; a semicolon in a comment;\nCREATE TABLE lines (id INTEGER PRIMARY KEY, orders INTEGER NOT NULL REFERENCES orders (id));\n\
      INSERT INTO orders VALUES (1, '  first  ');\nINSERT INTO lines VALUES (1, 1);\n";

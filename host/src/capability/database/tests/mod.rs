@@ -2,9 +2,12 @@
 
 mod attacks;
 mod cancellation;
+mod clock;
 mod cursors;
 mod damage;
+mod fairness;
 mod limits;
+mod memory;
 mod migrations;
 mod room;
 mod statements;

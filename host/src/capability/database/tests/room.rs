@@ -77,18 +77,74 @@ async fn what_would_be_copied_too_often_is_refused_before_it_is_compiled() {
     assert!(result.unwrap_err().to_string().contains("copied too often"));
 }
 
+/// Each column is compiled where another one names it, so that forty would be a million million instructions.
 #[tokio::test]
-async fn the_longer_a_statement_and_the_more_it_calls_the_shorter_its_values() {
+async fn generated_columns_that_use_each_other_are_bounded() {
+    let table = |count: usize| {
+        let columns: String = (1..count)
+            .map(|number| format!(", c{number} AS (c{0} || c{0} || 'x')", number - 1))
+            .collect();
+        format!("CREATE TABLE t{count} (c0 TEXT{columns});")
+    };
+    let schema = format!("{} {}", table(6), table(40));
+    let mut fixture = fixture(Limits::default(), &schema).await;
+    fixture
+        .call
+        .execute("INSERT INTO t6 (c0) VALUES ('')", &[])
+        .await
+        .unwrap();
+    assert_eq!(
+        fixture
+            .call
+            .query("SELECT c5 FROM t6", &[])
+            .await
+            .unwrap()
+            .rows
+            .len(),
+        1
+    );
+    let began = tokio::time::Instant::now();
+    for sql in [
+        "INSERT INTO t40 (c0) VALUES ('')",
+        "SELECT c39 FROM t40",
+        "SELECT * FROM t40",
+        "SELECT count(*) FROM t40 WHERE c30 = c31",
+        "UPDATE t40 SET c0 = 'x' WHERE c39 = 'y'",
+    ] {
+        let result = fixture.call.query(sql, &[]).await;
+        assert!(matches!(result, Err(Error::Limit(_))), "{sql}: {result:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(14), "{:?}", began.elapsed());
+    assert_eq!(fixture.call.number("SELECT count(*) FROM t6").await, 1);
+}
+
+#[tokio::test]
+async fn the_larger_a_compiled_statement_the_shorter_its_values() {
     let mut fixture = fixture(patient(), NOTES).await;
     let call = &mut fixture.call;
-    let value = [text(&"a".repeat(1_000_000))];
-    let calls = |count: usize| format!("SELECT {}", vec!["lower($1) = ''"; count].join(", "));
-    call.query(&calls(10), &value).await.unwrap();
-    is_limit(call.query(&calls(40), &value).await, "too large");
-    let compared = |count: usize| format!("SELECT {}", vec!["$1 = ''"; count].join(" OR "));
-    call.query(&compared(80), &value).await.unwrap();
-    let rows = |count: usize| format!("SELECT $1 = '' {}", "OR $1 < 'b' COLLATE NOCASE ".repeat(count));
-    is_limit(call.query(&rows(90), &value).await, "too large");
+    let value = [text(&"1".repeat(1_000_000))];
+    let sums = |count: usize| format!("SELECT {}", vec!["$1 + $1"; count].join(", "));
+    call.query(&sums(20), &value).await.unwrap();
+    for _ in 0..2 {
+        is_limit(call.query(&sums(1_500), &value).await, "too large");
+    }
+    // In the schema as well, where the statement itself is short.
+    let columns: String = (0..1_500)
+        .map(|number| format!(", c{number} AS (body + body)"))
+        .collect();
+    let wide = format!("CREATE TABLE wide (body TEXT{columns});");
+    fixture
+        .migrate(&[migration(1, NOTES), migration(2, &wide)])
+        .await
+        .unwrap();
+    let call = &mut fixture.call;
+    call.execute("INSERT INTO wide (body) VALUES ('1')", &[])
+        .await
+        .unwrap();
+    is_limit(
+        call.query("SELECT * FROM wide WHERE body <> $1", &value).await,
+        "too large",
+    );
     // The next statement has its usual room.
     assert_eq!(
         call.query("SELECT length($1)", &value).await.unwrap().rows.len(),
