@@ -6,7 +6,6 @@ use std::path::Path;
 
 use mortise::domain::clock::Timestamp;
 use mortise::domain::id::VersionDigest;
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 /// A moment after everything in the folder was written.
@@ -81,7 +80,7 @@ fn secret_file(path: &Path, content: &str) {
 }
 
 fn database(path: &Path, sql: &str) {
-    let connection = Connection::open(path).unwrap();
+    let connection = crate::app::open_database(path);
     connection.pragma_update(None, "journal_mode", "wal").unwrap();
     connection.pragma_update(None, "foreign_keys", false).unwrap();
     connection.execute_batch(sql).unwrap();
