@@ -124,7 +124,7 @@ pub async fn sql_memory() {
         let reply = post(&app, &name, "/query", query.clone()).await;
         if fits {
             assert_eq!(reply.json()["ok"]["rows"], json!([[300_001]]));
-            assert_eq!(usage(&tenant, &reply, "sql_memory_bytes").await, needed);
+            assert!(usage(&tenant, &reply, "sql_memory_bytes").await <= limit);
         } else {
             is_limit(&reply, "`sql_memory`");
             // Nobody else notices, and neither does the tenant's next statement.

@@ -313,14 +313,9 @@ impl Count {
         }
         // SAFETY: the caller's promise.
         let (taken, limit) = unsafe { (Count::add(count, bytes), (*count).limit.load(Ordering::Relaxed)) };
-        let refusal = if bytes <= 0 {
-            None
-        } else if taken > limit {
-            Some(Refusal::Tenant)
-        } else if taken > OWN_BYTES && HOST_TAKEN.load(Ordering::Relaxed) > HOST_BYTES {
-            Some(Refusal::Host)
-        } else {
-            None
+        let refusal = match bytes {
+            ..=0 => None,
+            1.. => too_much(taken, limit, HOST_TAKEN.load(Ordering::Relaxed)),
         };
         WORK.with(|current| {
             if refusal.is_none() && ptr::eq(current.budget.get(), count) && taken > current.most.get() {
@@ -357,6 +352,17 @@ impl Work {
         } else {
             Ok(())
         }
+    }
+}
+
+/// Why a tenant may not have so much.
+fn too_much(taken: i64, limit: i64, taken_by_all: i64) -> Option<Refusal> {
+    if taken > limit {
+        Some(Refusal::Tenant)
+    } else if taken > OWN_BYTES && taken_by_all > HOST_BYTES {
+        Some(Refusal::Host)
+    } else {
+        None
     }
 }
 
@@ -481,3 +487,125 @@ unsafe extern "C" fn x_init(_: *mut c_void) -> c_int {
 }
 
 unsafe extern "C" fn x_shutdown(_: *mut c_void) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: u64 = HEADER_BYTES as u64;
+
+    /// Memory from the allocator, as SQLite gets it.
+    fn malloc(budget: &Budget, bytes: c_int) -> *mut c_void {
+        // SAFETY: the allocator takes any size.
+        charged(budget, || unsafe { x_malloc(bytes) })
+    }
+
+    fn realloc(budget: &Budget, memory: *mut c_void, bytes: c_int) -> *mut c_void {
+        // SAFETY: the tests pass what they were given and have not freed.
+        charged(budget, || unsafe { x_realloc(memory, bytes) })
+    }
+
+    fn free(budget: &Budget, memory: *mut c_void) {
+        // SAFETY: the same.
+        charged(budget, || unsafe { x_free(memory) });
+    }
+
+    #[test]
+    fn a_budget_has_a_limit() {
+        for (bytes, fits) in [(999, true), (1_000, true), (1_001, false)] {
+            let budget = Budget::new(ByteSize(1_000 + HEADER));
+            let memory = malloc(&budget, bytes);
+            assert_eq!(!memory.is_null(), fits, "{bytes}");
+            if fits {
+                assert_eq!(refusal(), None);
+                assert_eq!(budget.most(), u64::try_from(bytes).unwrap() + HEADER);
+                free(&budget, memory);
+            } else {
+                assert_eq!(refusal(), Some(Refusal::Tenant));
+            }
+            assert_eq!(budget.taken(), 0);
+        }
+    }
+
+    #[test]
+    fn whoever_paid_is_credited_by_whichever_thread() {
+        let (payer, other) = (Budget::new(ByteSize::mib(1)), Budget::new(ByteSize::mib(1)));
+        let memory = malloc(&payer, 1_000);
+        let memory = realloc(&other, memory, 5_000);
+        assert_eq!((payer.taken(), other.taken()), (cost(5_000), 0));
+        let memory = realloc(&other, memory, 100);
+        assert_eq!((payer.taken(), other.taken()), (cost(100), 0));
+        // SAFETY: what was given and is not freed.
+        assert_eq!(unsafe { x_size(memory) }, 100);
+        free(&other, memory);
+        assert_eq!((payer.taken(), other.taken()), (0, 0));
+    }
+
+    #[test]
+    fn memory_outlives_its_budget() {
+        let (payer, other) = (Budget::new(ByteSize::mib(1)), Budget::new(ByteSize::mib(1)));
+        let memory = [1, 100, 100_000].map(|bytes| malloc(&payer, bytes));
+        drop(payer);
+        let larger = realloc(&other, memory[2], 200_000);
+        assert!(!larger.is_null());
+        for memory in [memory[0], memory[1], larger] {
+            free(&other, memory);
+        }
+        assert_eq!(other.taken(), 0);
+    }
+
+    #[test]
+    fn a_refused_growth_leaves_what_was_there() {
+        let budget = Budget::new(ByteSize(1_000));
+        let memory = malloc(&budget, 500);
+        assert!(realloc(&budget, memory, 1_000).is_null());
+        assert_eq!(budget.taken(), cost(500));
+        budget.set_limit(ByteSize(2_000));
+        let memory = realloc(&budget, memory, 1_000);
+        assert!(!memory.is_null());
+        free(&budget, memory);
+        assert_eq!(budget.taken(), 0);
+    }
+
+    #[test]
+    fn all_tenants_together_have_a_limit_and_each_a_part_of_its_own() {
+        for (taken, all, refusal) in [
+            (OWN_BYTES + 1, HOST_BYTES, None),
+            (OWN_BYTES, HOST_BYTES + 1, None),
+            (OWN_BYTES + 1, HOST_BYTES + 1, Some(Refusal::Host)),
+            (OWN_BYTES * 2, HOST_BYTES + 1, Some(Refusal::Tenant)),
+        ] {
+            assert_eq!(
+                too_much(taken, OWN_BYTES * 2 - 1, all),
+                refusal,
+                "{taken} of {all}"
+            );
+        }
+    }
+
+    #[test]
+    fn memory_is_refused_once_the_time_is_over() {
+        let budget = Budget::new(ByteSize::mib(64));
+        let watch = Watch::new();
+        let refused = |count: usize, bytes| {
+            let refused = |_| {
+                let memory = malloc(&budget, bytes);
+                free(&budget, memory);
+                memory.is_null()
+            };
+            watched(&watch, || (0..count).filter(|number| refused(*number)).count())
+        };
+        assert_eq!(refused(1_000, 10) + refused(10, 1_000_000), 0);
+        watch.cancel();
+        assert_eq!(refused(10, 1_000_000), 10);
+        assert!((10..=20).contains(&refused(1_000, 10)));
+        watch.disarm();
+        assert_eq!(refused(1_000, 10), 0);
+    }
+
+    #[test]
+    fn setting_up_twice_changes_nothing() {
+        configure().unwrap();
+        configure().unwrap();
+    }
+}
