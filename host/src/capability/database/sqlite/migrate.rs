@@ -316,7 +316,6 @@ fn run_file(connection: &Connection, migration: &Migration) -> Result<(), Migrat
         let Some(mut statement) = batch.next().map_err(|error| explain(position, &error))? else {
             return Ok(());
         };
-        let value_bytes = longest_value(compiled_bytes(&statement));
         // Without parameters this is the text as it stands in the file.
         let text = statement.expanded_sql().unwrap_or_default();
         let begin = sql
@@ -327,6 +326,7 @@ fn run_file(connection: &Connection, migration: &Migration) -> Result<(), Migrat
             return Err(failed(begin, "a migration has no parameters".to_owned()));
         }
         let limit = |bytes| connection.raw.set_limit(Limit::SQLITE_LIMIT_LENGTH, bytes);
+        let value_bytes = longest_value(compiled_bytes(&statement), text.len());
         limit(value_bytes).map_err(|error| explain(begin, &error))?;
         let mut rows = statement.raw_query();
         while rows.next().map_err(|error| explain(begin, &error))?.is_some() {}

@@ -10,6 +10,7 @@ use super::super::statement::{Answer, Bounds, Rows, Statement, Value, Want, weig
 use super::connection::{Connection, Use, VALUE_BYTES};
 use super::failure;
 use super::memory;
+use crate::domain::units::as_u64;
 
 /// Bytes of a compiled statement times bytes of a value in it. Where a program does not jump, SQLite does not look at
 /// the clock, and each of its instructions, some 24 bytes, may work on a whole value without allocating: comparisons, and
@@ -142,7 +143,7 @@ pub(super) fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<Prepa
             connection.raw.prepare_cached(&text)?.discard();
         }
     }
-    let value_bytes = longest_value(bytes);
+    let value_bytes = longest_value(bytes, sql.len());
     if value_bytes < VALUE_BYTES {
         connection
             .raw
@@ -157,9 +158,11 @@ pub(super) fn compiled_bytes(statement: &rusqlite::Statement<'_>) -> u64 {
     u64::try_from(statement.get_status(StatementStatus::MemUsed)).unwrap_or(0)
 }
 
-/// How long values may be in a statement that takes `compiled_bytes`.
-pub(super) fn longest_value(compiled_bytes: u64) -> i32 {
-    i32::try_from(WORK_BYTES / compiled_bytes.max(1)).map_or(VALUE_BYTES, |bytes| bytes.min(VALUE_BYTES))
+/// How long values may be in a statement that takes `compiled_bytes`. Copies of its text and of strings in it are no
+/// instructions, and there are up to four.
+pub(super) fn longest_value(compiled_bytes: u64, text_bytes: usize) -> i32 {
+    let instructions = compiled_bytes.saturating_sub(as_u64(text_bytes).saturating_mul(4));
+    i32::try_from(WORK_BYTES / instructions.max(1)).map_or(VALUE_BYTES, |bytes| bytes.min(VALUE_BYTES))
 }
 
 /// What a statement or a view is told that SQLite would copy too often.

@@ -116,13 +116,23 @@ async fn each_function_ends_in_each_place() {
             ends_in_time(&mut fixture, &sql, &long(), &what).await;
             // Short arguments are quick in the same place.
             let short = [text("1"), text("1")];
-            fixture
-                .call
+            let mut patient = call_of(&fixture);
+            patient
                 .query(&sql, &short)
                 .await
                 .unwrap_or_else(|error| panic!("{what}: {error:?}"));
         }
     }
+}
+
+/// A call with time enough.
+fn call_of(fixture: &Fixture) -> Call {
+    let limits = Limits {
+        sql_time: Span::s(60),
+        wall: Span::s(600),
+        ..Default::default()
+    };
+    super::call(&fixture.databases, Some(fixture.tenant()), limits)
 }
 
 #[tokio::test]
@@ -149,7 +159,7 @@ async fn a_row_with_many_generated_columns_ends() {
     )
     .await;
     let insert = "INSERT INTO t (a, b) VALUES ('bab', 'b') RETURNING c0, c179";
-    let short = fixture.call.query(insert, &[]).await.unwrap();
+    let short = call_of(&fixture).query(insert, &[]).await.unwrap();
     assert!(
         matches!(&short.rows[0][..], [Value::Text(first), Value::Text(last)] if first == "a" && last == "a")
     );
@@ -168,8 +178,7 @@ async fn many_patterns_in_one_row_end() {
         text(&"a".repeat(900_000)),
         text(&format!("*{}b", "[a]".repeat(16))),
     ];
-    fixture
-        .call
+    call_of(&fixture)
         .execute("INSERT INTO u VALUES ($1, $2)", &parameters)
         .await
         .unwrap();
@@ -182,13 +191,13 @@ async fn many_patterns_in_one_row_end() {
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     }
     // The connection that was stopped takes patterns again.
-    assert_eq!(
-        fixture
-            .call
-            .number("SELECT count(*) FROM u WHERE a LIKE 'a%'")
-            .await,
-        1
-    );
+    let mut patient = call_of(&fixture);
+    for _ in 0..3 {
+        assert_eq!(
+            patient.number("SELECT count(*) FROM u WHERE a LIKE 'a%'").await,
+            1
+        );
+    }
 }
 
 /// Straight code that makes values allocates, and memory is refused once the time is over.

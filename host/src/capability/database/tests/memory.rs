@@ -138,7 +138,7 @@ async fn a_schema_leaves_room_for_statements_on_every_connection() {
             .collect()
     };
     let fixture = fixture(limits(ByteSize::mib(8)), "").await;
-    for count in [200, 2_000] {
+    for count in [200, 700] {
         let error = fixture
             .migrate(&[migration(1, &tables(count))])
             .await

@@ -42,7 +42,11 @@ pub(super) fn replace(call: &Call<'_>) -> Result<Answer, Failure> {
         return Ok(Answer::Null);
     };
     let finder = memmem::Finder::new(pattern);
-    let count = finder.find_iter(text).count();
+    let mut count = 0;
+    for _ in finder.find_iter(text) {
+        call.clock.work(pattern.len())?;
+        count += 1;
+    }
     let length = text.len() - count * pattern.len() + count.saturating_mul(replacement.len());
     if replacement.len() > pattern.len() && length > call.longest() {
         return Err(Failure::TooBig);
@@ -50,6 +54,7 @@ pub(super) fn replace(call: &Call<'_>) -> Result<Answer, Failure> {
     let mut replaced = Vec::with_capacity(length);
     let mut rest = 0;
     for found in finder.find_iter(text) {
+        call.clock.work(pattern.len() + replacement.len())?;
         replaced.extend_from_slice(&text[rest..found]);
         replaced.extend_from_slice(replacement);
         rest = found + pattern.len();
