@@ -7,8 +7,10 @@ use tokio::time::Instant;
 use super::*;
 use crate::domain::units::Span;
 
+type Arguments = fn() -> [Value; 2];
+
 /// Calls that take minutes with long arguments for `a` and `b`, and those.
-const CALLS: &[(&str, fn() -> [Value; 2])] = &[
+const CALLS: &[(&str, Arguments)] = &[
     ("trim(a, b)", long),
     ("ltrim(a, b)", long),
     ("rtrim(a, b)", long),

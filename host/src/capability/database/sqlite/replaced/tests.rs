@@ -1,9 +1,10 @@
 //! The functions answer what SQLite's own answer, and look at the clock.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
+use tokio::time::Instant;
 
 use super::super::memory;
 use super::*;
@@ -275,7 +276,7 @@ fn each_function_ends_when_its_time_is_over() {
         ("jsonb_patch(?1, ?2)", [members('a'), members('b')]),
     ] {
         let allowed = Duration::from_millis(100);
-        let (worked, began) = (thread_time(), Instant::now());
+        let (worked, began) = (thread_time(), Instant::now().into_std());
         watch.arm(began + allowed);
         let result = ask(&connection, &format!("SELECT {call}, ''"), &parameters);
         watch.disarm();
