@@ -55,7 +55,7 @@ pub(super) fn fault(error: &rusqlite::Error) -> Option<Fault> {
             Some(Refusal::Tenant | Refusal::Host) => Some(Fault::Memory),
             Some(Refusal::System) => Some(Fault::Other),
             // SQLite's program was too long, or the time was over: the connection goes on.
-            Some(Refusal::Late) | None => None,
+            Some(Refusal::Late | Refusal::Deep) | None => None,
         };
     }
     match error.sqlite_error_code()? {
@@ -141,6 +141,11 @@ fn out_of_memory(stopped: DatabaseError) -> DatabaseError {
                 .to_owned(),
         ),
         Some(Refusal::Late) => stopped,
+        Some(Refusal::Deep) => DatabaseError::Limit(
+            "the statement leads to triggers, foreign keys or generated columns that are nested too deeply; let \
+             fewer of them lead to each other"
+                .to_owned(),
+        ),
         Some(Refusal::System) => DatabaseError::Unavailable("the host has no memory at the moment".to_owned()),
         None => DatabaseError::Limit(
             "the statement has more instructions than one may have, with its views and triggers; take it apart"

@@ -3,10 +3,11 @@
 //! A list of what is allowed, so that a function which a newer SQLite brings is not allowed by accident. Nothing here
 //! reads files, loads code, tells about the host, or makes something large out of nothing.
 //!
-//! SQLite asks about the functions of statements, views and triggers. It does not ask about those in generated
-//! columns, CHECK, DEFAULT and expression indexes. The list need not be a boundary there: with `trusted_schema` off,
-//! SQLite itself allows only functions that it marks as harmless in a schema, and the tests name each of those that
-//! is not in the list. The time and the memory of all of them are bounded like any other work.
+//! SQLite asks about the functions of statements, views and triggers when it compiles them, and about those in generated
+//! columns, CHECK and expression indexes when a migration makes these. It does not ask about those in a DEFAULT. The
+//! list need not be a boundary there: with `trusted_schema` off, SQLite itself allows only functions that it marks as
+//! harmless in a schema, and the tests name each of those that is not in the list. The time and the memory of all of
+//! them are bounded like any other work.
 
 /// Whether plugins may call the function. `name` in lower case.
 pub(super) fn is_allowed(name: &str) -> bool {

@@ -7,6 +7,10 @@
 //!
 //! The allocator is also a clock: it refuses memory to a statement whose time is over. SQLite looks at the clock
 //! itself only where its programs jump, but straight code that makes values allocates.
+//!
+//! And it looks after the stack. SQLite compiles by recursion: into expressions, whose depth it limits, and from there
+//! into generated columns, triggers and foreign keys that lead to each other, whose number it does not. Each of those
+//! steps allocates, so memory is refused where much of the stack is used.
 
 #![expect(
     unsafe_code,
@@ -37,6 +41,10 @@ const STEP_BYTES: i64 = 256 * 1024;
 /// Stands in a budget's count as long as somebody holds the [`Budget`]; far more than all memory.
 const OWNED: i64 = 1 << 62;
 
+/// The stack that a piece of work may use where it allocates. Threads have 2 MiB. An expression of the depth that is
+/// allowed takes up to 900 KiB, with few allocations on the way.
+const STACK_BYTES: usize = 768 * 1024;
+
 /// Between two looks at the clock pass so many allocations, or one of so many times [`LARGE_BYTES`].
 const ALLOCATIONS_PER_LOOK: i64 = 64;
 
@@ -57,6 +65,7 @@ thread_local! {
             until_look: Cell::new(ALLOCATIONS_PER_LOOK),
             most: Cell::new(0),
             refusal: Cell::new(None),
+            stack: Cell::new(0),
         }
     };
 }
@@ -92,6 +101,8 @@ pub(super) enum Refusal {
     System,
     /// The statement's time is over.
     Late,
+    /// The statement is nested too deeply.
+    Deep,
 }
 
 /// What the current thread works for.
@@ -102,6 +113,8 @@ struct Work {
     /// The most bytes that the budget's tenant had taken.
     most: Cell<i64>,
     refusal: Cell<Option<Refusal>>,
+    /// Where the thread's stack stood when the work began; zero where no work does.
+    stack: Cell<usize>,
 }
 
 /// A budget, as the allocator sees it.
@@ -160,14 +173,18 @@ pub fn configure() -> Result<(), ConfigureError> {
 
 /// Runs `work` with what SQLite allocates on this thread charged to `budget`.
 pub(super) fn charged<T>(budget: &Budget, work: impl FnOnce() -> T) -> T {
-    struct Restore(*const Count);
+    struct Restore(*const Count, usize);
     impl Drop for Restore {
         fn drop(&mut self) {
-            WORK.with(|current| current.budget.set(self.0));
+            WORK.with(|current| {
+                current.budget.set(self.0);
+                current.stack.set(self.1);
+            });
         }
     }
     WORK.with(|current| {
-        let _restore = Restore(current.budget.replace(budget.0.as_ptr()));
+        let budget_before = current.budget.replace(budget.0.as_ptr());
+        let _restore = Restore(budget_before, current.stack.replace(stack_position()));
         current.refusal.set(None);
         current.most.set(budget.taken());
         let done = work();
@@ -203,6 +220,21 @@ pub(super) fn begin_statement() {
 /// Writes down the most that the thread's work has taken so far, where the work goes on for long.
 pub(super) fn note_most(budget: &Budget) {
     WORK.with(|current| budget.count().most.store(current.most.get(), Ordering::Relaxed));
+}
+
+/// Whether the thread's work has used so much of the stack that it must not go deeper.
+pub(super) fn is_deep() -> bool {
+    WORK.with(|current| match current.stack.get() {
+        0 => false,
+        stack => stack.abs_diff(stack_position()) > STACK_BYTES,
+    })
+}
+
+/// Where the thread's stack stands, about.
+#[inline(never)]
+fn stack_position() -> usize {
+    let here = 0_u8;
+    (&raw const here).addr()
 }
 
 /// Bytes that a connection's schema takes.
@@ -334,8 +366,11 @@ impl Count {
 }
 
 impl Work {
-    /// Looks at the clock now and then: an error where the time of what the thread works for is over.
+    /// An error where the thread's work is too deep, or, looked at now and then, its time is over.
     fn look(&self, bytes: i64) -> Result<(), Refusal> {
+        if is_deep() {
+            return Err(Refusal::Deep);
+        }
         let watch = self.watch.get();
         if watch.is_null() {
             return Ok(());
@@ -607,5 +642,34 @@ mod tests {
     fn setting_up_twice_changes_nothing() {
         configure().unwrap();
         configure().unwrap();
+    }
+
+    #[test]
+    fn memory_is_refused_where_much_of_the_stack_is_used() {
+        /// Goes down by steps of some KiB until memory is refused.
+        fn depth(budget: &Budget, left: usize) -> usize {
+            let room = std::hint::black_box([0_u8; 4096]);
+            // SAFETY: what is given is freed at once.
+            let given = unsafe {
+                let memory = x_malloc(10);
+                x_free(memory);
+                !memory.is_null()
+            };
+            let deeper = if given && left > 0 {
+                depth(budget, left - 1)
+            } else {
+                0
+            };
+            deeper + usize::from(room[left % room.len()]) + 1
+        }
+        let budget = Budget::new(ByteSize::mib(1));
+        let work = move || charged(&budget, || (depth(&budget, 10_000), refusal()));
+        let thread = std::thread::Builder::new()
+            .stack_size(2 * STACK_BYTES)
+            .spawn(work)
+            .unwrap();
+        let (depth, refusal) = thread.join().unwrap();
+        assert_eq!(refusal, Some(Refusal::Deep));
+        assert!((60..=260).contains(&depth), "{depth}");
     }
 }

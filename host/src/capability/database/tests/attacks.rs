@@ -237,8 +237,8 @@ async fn statements_are_bounded_in_size_and_shape() {
     // What just fits and what just does not, each of SQLite's own limits.
     for (sql, count, fits) in [
         (format!("SELECT '{}'", "a".repeat(100 * 1024)), 0, false),
-        (deep(990), 0, true),
-        (deep(1_001), 0, false),
+        (deep(490), 0, true),
+        (deep(501), 0, false),
         (format!("SELECT {}", repeated("1", 2_000)), 0, true),
         (format!("SELECT {}", repeated("1", 2_001)), 0, false),
         (format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(499)), 0, true),

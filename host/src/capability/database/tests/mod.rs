@@ -5,6 +5,7 @@ mod cancellation;
 mod clock;
 mod cursors;
 mod damage;
+mod depth;
 mod fairness;
 mod limits;
 mod memory;

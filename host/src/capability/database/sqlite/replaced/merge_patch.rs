@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::super::memory;
 use super::text::read_character;
 use super::{Answer, Asked, Call, Clock, Failure};
 
@@ -36,6 +37,9 @@ fn patched(call: &Call<'_>) -> Result<Option<Vec<u8>>, Failure> {
 fn merge(target: &[u8], patch: &[u8], clock: &Clock<'_>) -> Result<Vec<u8>, Failure> {
     if !is_object(patch) {
         return Ok(patch.to_vec());
+    }
+    if memory::is_deep() {
+        return Err(Failure::Wrong("JSON nested too deep".to_owned()));
     }
     let mut merged = if is_object(target) {
         members(target, clock)?
