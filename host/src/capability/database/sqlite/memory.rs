@@ -647,7 +647,7 @@ mod tests {
     #[test]
     fn memory_is_refused_where_much_of_the_stack_is_used() {
         /// Goes down by steps of some KiB until memory is refused.
-        fn depth(budget: &Budget, left: usize) -> usize {
+        fn depth(left: usize) -> usize {
             let room = std::hint::black_box([0_u8; 4096]);
             // SAFETY: what is given is freed at once.
             let given = unsafe {
@@ -655,15 +655,11 @@ mod tests {
                 x_free(memory);
                 !memory.is_null()
             };
-            let deeper = if given && left > 0 {
-                depth(budget, left - 1)
-            } else {
-                0
-            };
+            let deeper = if given && left > 0 { depth(left - 1) } else { 0 };
             deeper + usize::from(room[left % room.len()]) + 1
         }
         let budget = Budget::new(ByteSize::mib(1));
-        let work = move || charged(&budget, || (depth(&budget, 10_000), refusal()));
+        let work = move || charged(&budget, || (depth(10_000), refusal()));
         let thread = std::thread::Builder::new()
             .stack_size(2 * STACK_BYTES)
             .spawn(work)
