@@ -20,7 +20,9 @@ pub enum Failure {
     Internal(String),
     /// The log has an error or a panic.
     Log(String),
-    /// The good tenant waited too long.
+    /// The good tenant waited so long that nobody waits for it.
+    Late(String),
+    /// The good tenant waited longer than is promised, as it also does on a machine that is busy.
     Slow(String),
     /// Memory, threads or descriptors were not given back.
     Left(String),
@@ -35,7 +37,7 @@ impl Failure {
         // A host that ends leaves requests without an answer, and which of the two is seen first is
         // chance.
         let sort = |failure: &Failure| match failure {
-            Self::Ended(_) | Self::Unanswered(_) | Self::Slow(_) => 0,
+            Self::Ended(_) | Self::Unanswered(_) | Self::Late(_) | Self::Slow(_) => 0,
             Self::Internal(_) | Self::Log(_) => 1,
             Self::Left(_) => 2,
             Self::Refused(_) => 3,
@@ -45,14 +47,14 @@ impl Failure {
 
     /// Whether it can only be seen while other requests run.
     pub fn needs_neighbours(&self) -> bool {
-        matches!(self, Self::Slow(_) | Self::Unanswered(_))
+        matches!(self, Self::Late(_) | Self::Slow(_) | Self::Unanswered(_))
     }
 }
 
 /// What the good tenant saw that it may not see, if its p99 may be at most `bar`.
 pub fn of_window(window: &Window, bar: Duration) -> Option<Failure> {
     if window.late() > 0 {
-        return Some(Failure::Slow(format!(
+        return Some(Failure::Late(format!(
             "{} requests for more than {}",
             window.late(),
             spoken(NEVER)
@@ -79,7 +81,7 @@ impl fmt::Display for Failure {
             Self::Unanswered(detail) => ("no answer", detail),
             Self::Internal(detail) => ("an answer that blames the host", detail),
             Self::Log(detail) => ("an error in the log", detail),
-            Self::Slow(detail) => ("the good tenant waited", detail),
+            Self::Late(detail) | Self::Slow(detail) => ("the good tenant waited", detail),
             Self::Left(detail) => ("not given back", detail),
             Self::Refused(detail) => ("too few accepted", detail),
         };

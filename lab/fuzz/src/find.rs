@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use rig::clock::now;
+use rig::clock::{now, pass};
 use rig::good::Good;
 
 use crate::failure::{self, Failure};
@@ -79,6 +79,9 @@ fn trial(target: &Target, inputs: &[Input], with_neighbours: bool, bar: Duration
                     scope.spawn(|| {
                         while now() < end {
                             all()?;
+                            if inputs.is_empty() {
+                                pass(Duration::from_millis(50));
+                            }
                         }
                         Ok(())
                     })
@@ -102,7 +105,12 @@ fn trial(target: &Target, inputs: &[Input], with_neighbours: bool, bar: Duration
 }
 
 /// Looks for the input behind `failure` among those that `ran`, and writes what it finds.
-pub fn find(settings: &Settings, prepared: &Prepared, failure: &Failure, ran: &[Ran]) -> Result<()> {
+/// False if it is none: a good tenant that waits as long beside nothing, on a machine that is busy.
+pub fn find(settings: &Settings, prepared: &Prepared, failure: &Failure, ran: &[Ran]) -> Result<bool> {
+    if matches!(failure, Failure::Slow(_)) && is_busy(settings, prepared)? {
+        say("      no failure: beside nothing the good tenant waits as long, since the machine is busy\n");
+        return Ok(false);
+    }
     let suspects = suspects(ran);
     let inputs = |ran: &[Ran]| -> Vec<Input> {
         ran.iter()
@@ -125,6 +133,7 @@ pub fn find(settings: &Settings, prepared: &Prepared, failure: &Failure, ran: &[
         Some(ran) => Some(inputs(std::slice::from_ref(ran))),
         None => Some(inputs(&suspects)).filter(|all| fails(all)),
     };
+    let is_found = found.is_some();
     let (inputs, word) = match found {
         Some(inputs) => (reduce(inputs, TRIES, fails), "reduced to"),
         None => (inputs(&suspects), "not seen again with"),
@@ -150,7 +159,14 @@ pub fn find(settings: &Settings, prepared: &Prepared, failure: &Failure, ran: &[
         "      {word} {kinds} of {bytes} bytes: {path}\n      again: cargo xtask fuzz --replay {path}\n",
         path = path.display()
     ));
-    Ok(())
+    // A wait that no input causes again was the machine's.
+    Ok(is_found || !matches!(failure, Failure::Slow(_)))
+}
+
+/// Whether the good tenant waits too long although no input is sent.
+fn is_busy(settings: &Settings, prepared: &Prepared) -> Result<bool> {
+    let mut trials = Trials::new(prepared, settings.bar);
+    Ok(trials.run(&[], true)?.is_some())
 }
 
 /// Those that ran, the likely ones first: those that saw something, then those that took long.

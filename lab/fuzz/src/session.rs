@@ -105,8 +105,7 @@ pub fn run(settings: &Settings, prepared: &Prepared) -> Result<bool> {
         ));
         if let Some(failure) = failure {
             say(&format!("      FAIL  {failure}\n"));
-            findings += 1;
-            find::find(settings, prepared, &failure, &ran)?;
+            findings += usize::from(find::find(settings, prepared, &failure, &ran)?);
             target = prepared.start()?;
         }
     }

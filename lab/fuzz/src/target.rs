@@ -2,8 +2,8 @@
 //! need on it.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -12,7 +12,7 @@ use rig::good::{GOOD, GOOD_PATH};
 use rig::guest::{Guest, Recipe};
 use rig::host::{Host, Launch};
 use rig::http::{Http, Reply};
-use rig::process::threads;
+use rig::process::{most_resident, processor_time, resident, threads};
 use rig::tenant::Tenant;
 use rig::wasm;
 use serde_json::{Value, json};
@@ -29,6 +29,13 @@ const THREAD_SLACK: u64 = 16;
 
 /// The tenant whose plugins stay for all inputs.
 const STANDING: &str = "standing";
+
+/// What the host may hold in memory at once beyond what it held before: guests of all workers with
+/// all the memory that each may have, their bodies, and slack for the allocator.
+const PEAK: u64 = 640 << 20;
+
+/// Behind the last answer a host is idle: it may spend this much of a span of time for itself.
+const IDLE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(400));
 
 /// Answers with the body that it was sent, read and written by hand: the request lies at the
 /// address it is given.
@@ -54,11 +61,13 @@ pub struct Target {
     admin: Http,
     public: Http,
     baseline: Gauges,
+    resident: u64,
     threads: u64,
     origin: Arc<Origin>,
     guests: Arc<Guests>,
     next_tenant: AtomicU64,
     lines_seen: AtomicUsize,
+    sql_turn: Mutex<()>,
 }
 
 /// What inputs deploy.
@@ -121,17 +130,23 @@ impl Prepared {
         for guest in [&self.guests.echo, &self.guests.database, &self.guests.http_client] {
             host.known(STANDING).get(&guest.plugin, "/")?;
         }
+        // Its database stays open, with the one connection that later queries take as well.
+        host.known(STANDING)
+            .post("database", "/query", &json!({ "sql": "SELECT 1" }))?
+            .is("200")?;
         host.http().get(GOOD_PATH)?.is("200")?;
         Ok(Target {
             admin: host.admin().timeout(PATIENCE),
             public: host.http().timeout(PATIENCE),
             baseline: Gauges::settled(&host)?,
+            resident: most_resident(host.id()).and_then(|_| resident(host.id()))?,
             threads: threads(host.id())?,
             host,
             origin: self.origin.clone(),
             guests: self.guests.clone(),
             next_tenant: AtomicU64::new(0),
             lines_seen: AtomicUsize::new(0),
+            sql_turn: Mutex::default(),
         })
     }
 }
@@ -202,8 +217,49 @@ impl Target {
 
     /// Waits until the host holds about as much as before the first input.
     pub fn calm(&self) -> Option<Failure> {
+        let peak = most_resident(self.host.id()).unwrap_or(0);
+        if peak > self.resident + PEAK {
+            let mebibytes = (self.resident >> 20, peak >> 20);
+            return Some(Failure::Left(format!(
+                "{} → {} MiB of memory at once",
+                mebibytes.0, mebibytes.1
+            )));
+        }
         let calm = Gauges::calm(&self.host, &self.baseline);
-        calm.err().map(|error| Failure::Left(format!("{error:#}")))
+        calm.and_then(|()| self.idle())
+            .err()
+            .map(|error| Failure::Left(format!("{error:#}")))
+    }
+
+    /// Waits until the host has nothing to do.
+    fn idle(&self) -> Result<()> {
+        rig::clock::within(
+            Duration::from_secs(15),
+            "the end of work behind the last answer",
+            || {
+                let before = processor_time(self.host.id())?;
+                rig::clock::pass(IDLE.1);
+                let spent = processor_time(self.host.id())?.saturating_sub(before);
+                Ok((spent <= IDLE.0).then_some(()))
+            },
+        )
+    }
+
+    /// Whether the SQL of a tenant that has done nothing is answered.
+    pub fn sql_works(&self) -> Result<(), Failure> {
+        // One at a time, so that it takes one connection.
+        let _turn = self.sql_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = self
+            .standing()
+            .post("database", "/query", &json!({ "sql": "SELECT 1" }));
+        let reply = sound(asked, "SQL of another tenant")?;
+        match reply.text().contains("\"ok\"") {
+            true => Ok(()),
+            false => Err(Failure::Unanswered(format!(
+                "SQL of another tenant: {}",
+                reply.text()
+            ))),
+        }
     }
 
     /// Waits until the host has about as many threads as before the first input.

@@ -7,10 +7,25 @@ use anyhow::{Context as _, Result};
 
 /// Bytes of a process that are in memory.
 pub fn resident(process: u32) -> Result<u64> {
+    status_line(process, "VmRSS:")
+}
+
+/// The most bytes of a process that were in memory at once, since its start or the last time that
+/// this was asked.
+pub fn most_resident(process: u32) -> Result<u64> {
+    let most = status_line(process, "VmHWM:")?;
+    // 5 sets the mark back to what is in memory now.
+    std::fs::write(format!("/proc/{process}/clear_refs"), "5").context("the memory mark of a process")?;
+    Ok(most)
+}
+
+/// A number of bytes in the status of a process.
+fn status_line(process: u32, name: &str) -> Result<u64> {
     let status =
         std::fs::read_to_string(format!("/proc/{process}/status")).context("the status of a process")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes: u64 = line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let line = line.with_context(|| format!("no {name}"))?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kibibytes << 10)
 }
 
@@ -86,6 +101,7 @@ mod tests {
     #[test]
     fn a_process_is_looked_at_from_outside() {
         let me = std::process::id();
+        assert!(most_resident(me).unwrap() > 0 && processor_time(me).is_ok());
         assert!(resident(me).unwrap() > 0 && descriptors(me).unwrap() > 0 && threads(me).unwrap() > 0);
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         assert!(children(me).unwrap().contains(&child.id()) && !has_ended(child.id()));

@@ -6,11 +6,12 @@ use std::sync::OnceLock;
 use arbitrary::Unstructured;
 use rig::guest::Recipe;
 use rig::section::section;
+use rig::tenant::Tenant;
 use rig::wasm::{self, ANSWER, DONE, MEMORY, REALLOC};
 use serde_json::Value;
 use wasm_smith::{Config, Module};
 
-use super::with_tenant;
+use super::{new_tenant, with_tenant};
 use crate::chance::Chance;
 use crate::failure::Failure;
 use crate::input::{Part, named};
@@ -72,9 +73,13 @@ fn smith(chance: &mut Chance) -> Vec<Part> {
 fn by_hand(chance: &mut Chance) -> Vec<Part> {
     let text = Part::new("text");
     let count = chance.size(4_000).max(1);
-    vec![match chance.below(14) {
+    let kind = chance.below(14);
+    let mut parts = vec![match kind {
         0 => text
-            .text("(func $f)")
+            .text(format!(
+                "(func $f (drop (i32.const {})))",
+                chance.below(1_000_000)
+            ))
             .times(chance.size(200_000), "(export \"{i}\" (func $f))"),
         1 => text.times(count, "(type (func (param i32 i64 f32 f64) (result i32)))"),
         2 => text.times(count, "(func (param i32) (result i32) local.get 0)"),
@@ -103,7 +108,12 @@ fn by_hand(chance: &mut Chance) -> Vec<Part> {
         _ => Part::new("definitions")
             .text("(type $t0 string)")
             .times(chance.size(60), "(type $t{j} (tuple $t{i} $t{i}))"),
-    }]
+    }];
+    // What is large once it is loaded stays loaded.
+    if kind < 2 {
+        parts.push(Part::new("stays"));
+    }
+    parts
 }
 
 /// A real guest with a few bytes changed.
@@ -198,7 +208,7 @@ pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
         return Ok(false);
     };
     let guest = Recipe::from_bytes("fuzz", component).guest();
-    with_tenant(target, |tenant| {
+    let deployed = |tenant: &Tenant| {
         if !deploy(tenant, "fuzz", &guest.component, &Value::Null)? {
             return Ok(false);
         }
@@ -206,7 +216,12 @@ pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
             sound(tenant.get("fuzz", "/x"), "a plugin")?;
         }
         Ok(true)
-    })
+    };
+    // Code that stays loaded is bounded by the host, not by the end of its tenant.
+    match named(parts, "stays").next() {
+        None => with_tenant(target, deployed),
+        Some(_) => deployed(&new_tenant(target)?),
+    }
 }
 
 #[cfg(test)]

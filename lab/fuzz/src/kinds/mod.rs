@@ -82,11 +82,16 @@ impl Kind {
 
 /// Has a tenant for one input, which is deleted afterwards whatever came of it.
 fn with_tenant(target: &Target, run: impl FnOnce(&Tenant) -> Result<bool, Failure>) -> Result<bool, Failure> {
-    let tenant = target.tenant();
-    let tenant = tenant.map_err(|error| Failure::Unanswered(format!("a new tenant: {error:#}")))?;
+    let tenant = new_tenant(target)?;
     let ran = run(&tenant);
     let deleted = crate::target::delete(tenant);
     ran.and_then(|ran| deleted.map(|()| ran))
+}
+
+/// A tenant that stays.
+fn new_tenant(target: &Target) -> Result<Tenant, Failure> {
+    let tenant = target.tenant();
+    tenant.map_err(|error| Failure::Unanswered(format!("a new tenant: {error:#}")))
 }
 
 #[cfg(test)]

@@ -41,10 +41,15 @@ const FORMATS: [&str; 10] = [
     "idn-hostname",
 ];
 
-/// A schema as the part `schema`, and parts `body` that are sent to it.
+/// A schema as the part `schema`, and parts `body` that are sent to it: as requests, as responses,
+/// or both if no part `only` says which.
 pub fn generate(chance: &mut Chance) -> Vec<Part> {
     if chance.odds(1, 8) {
-        return dear(chance);
+        let mut parts = dear(chance);
+        if chance.odds(2, 3) {
+            parts.push(Part::new("only").text(chance.pick(&["request", "response"])));
+        }
+        return parts;
     }
     let depth = chance.between(1, 4);
     let mut schema = schema(chance, depth, 0);
@@ -296,11 +301,23 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
 /// Uploads the schema for requests and for responses, and sends the bodies to both.
 pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
     let schema: String = named(parts, "schema").map(Part::to_text).collect();
-    let guest = Recipe::from_bytes("fuzz", target.guests().tiny.clone())
-        .schema_text("s.json", &schema)
-        .route_with("POST", "/request", "auth = 'public'\nrequest = 's.json'")
-        .route_with("POST", "/response", "auth = 'public'\nresponse = 's.json'")
-        .guest();
+    let only: String = named(parts, "only").map(Part::to_text).collect();
+    let checks = ["request", "response"].map(|check| (check, only.is_empty() || only == check));
+    let checks = || {
+        checks
+            .iter()
+            .filter(|(_, is_wanted)| *is_wanted)
+            .map(|(check, _)| *check)
+    };
+    let mut recipe = Recipe::from_bytes("fuzz", target.guests().tiny.clone()).schema_text("s.json", &schema);
+    for check in checks() {
+        recipe = recipe.route_with(
+            "POST",
+            &format!("/{check}"),
+            &format!("auth = 'public'\n{check} = 's.json'"),
+        );
+    }
+    let guest = recipe.guest();
     with_tenant(target, |tenant| {
         if !deploy(tenant, "fuzz", &guest.component, &Value::Null)? {
             return Ok(false);
@@ -308,7 +325,7 @@ pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
         let mut checked = false;
         for body in named(parts, "body") {
             let content = body.content();
-            for route in ["request", "response"] {
+            for route in checks() {
                 let path = format!("/{}/fuzz/{route}", tenant.name);
                 let sent = target
                     .public()

@@ -288,7 +288,13 @@ fn damaged(sql: &str, chance: &mut Chance) -> String {
 fn dear(chance: &mut Chance) -> Vec<Part> {
     let migration = || Part::new("migration");
     let run = |way: &str, sql: &str| Part::new(way).text(json!({ "sql": sql }).to_string());
-    let insert = "INSERT INTO m (a, b) VALUES (replace(hex(zeroblob(200000)), '0', 'ab'), replace(hex(zeroblob(40000)), '0', 'a'))";
+    // Values that no function of the statement makes, so that its text says nothing of their size.
+    let (long, short) = (chance.size(600_000), chance.size(200_000));
+    let insert = || {
+        let part =
+            Part::new("execute").text("{\"sql\":\"INSERT INTO m (a, b) VALUES ($1, $2)\",\"params\":[\"");
+        part.times(long, "a").text("\",\"").times(short, "a").text("\"]}")
+    };
     let function = chance.pick(&[
         "trim(a, b)",
         "instr(a, b || 'c')",
@@ -321,21 +327,21 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
             };
             vec![
                 table,
-                run("execute", insert),
+                insert(),
                 run("query", "SELECT * FROM m"),
                 run("execute", "DELETE FROM m"),
             ]
         }
         // Programs that are large, and kept after they ran.
         2 => {
-            let triggers = chance.between(1, 60);
-            let body = "UPDATE m SET a = 1 WHERE b = 2;".repeat(chance.between(1, 300));
+            let triggers = chance.between(20, 60);
+            let body = "UPDATE m SET a = 1 WHERE b = 2;".repeat(chance.between(1, 500));
             let mut parts = vec![migration().text("CREATE TABLE m (a, b)").times(
                 triggers,
                 format!("; CREATE TRIGGER r{{i}} AFTER INSERT ON m BEGIN {body} END"),
             )];
             parts.extend(
-                (0..chance.between(1, 50))
+                (0..chance.between(1, 46))
                     .map(|number| run("execute", &format!("INSERT INTO m (a) VALUES ({number})"))),
             );
             parts.extend(
@@ -447,6 +453,7 @@ pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
             let reply = sound(sent, &part.name)?;
             ran += usize::from(reply.body().is_ok_and(|body| !body["ok"].is_null()));
         }
+        target.sql_works()?;
         Ok(migrated && ran > 0)
     })
 }
