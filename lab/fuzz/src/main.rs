@@ -71,7 +71,7 @@ fn launch(executable: &Path) -> Launch {
         .set("server.header_timeout", "2s")
         .set("server.body_timeout", "2s")
         .set("server.write_timeout", "2s")
-        .set("limits.cpu", "200ms")
+        .set("limits.cpu", "500ms")
         .set("limits.wall", "3s")
         .set("compile.cpu", "3s")
         .set("runtime.loaded", "64MiB")

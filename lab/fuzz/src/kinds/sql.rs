@@ -289,11 +289,17 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
     let migration = || Part::new("migration");
     let run = |way: &str, sql: &str| Part::new(way).text(json!({ "sql": sql }).to_string());
     // Values that no function of the statement makes, so that its text says nothing of their size.
-    let (long, short) = (chance.size(600_000), chance.size(200_000));
+    let (long, short) = (chance.size(450_000), chance.size(120_000));
+    // What is looked for comes last, behind all that it is not.
+    let filler = chance.pick(&["a", "b"]);
     let insert = || {
         let part =
             Part::new("execute").text("{\"sql\":\"INSERT INTO m (a, b) VALUES ($1, $2)\",\"params\":[\"");
-        part.times(long, "a").text("\",\"").times(short, "a").text("\"]}")
+        part.times(long, "a")
+            .text("\",\"")
+            .times(short, filler)
+            .text("a")
+            .text("\"]}")
     };
     let function = chance.pick(&[
         "trim(a, b)",
