@@ -5,11 +5,12 @@
 
 mod authenticate;
 mod dispatch;
-mod health;
 mod locate;
 mod measure;
 mod path;
+mod plugin_request;
 mod problem_page;
+mod refusals;
 mod respond;
 mod trace_context;
 mod validate;
@@ -26,48 +27,37 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::clock::SharedClock;
 use crate::domain::units::Span;
 use crate::http::problem::{Code, Problem};
-use crate::ledger::Ledger;
+use crate::invoke::Invoker;
 use crate::metrics::Requests;
-use crate::sandbox::Runtime;
 use crate::tenants::Routing;
-use crate::tenants::fair_semaphore::FairSemaphore;
 
 /// What the gateway works with.
 pub struct Gateway {
     routing: Arc<Routing>,
-    runtime: Arc<Runtime>,
-    ledger: Arc<Ledger>,
+    invoker: Arc<Invoker>,
     clock: SharedClock,
-    /// One for each instance of the pool, so that no request finds the pool empty.
-    instances: Arc<FairSemaphore>,
     body_timeout: Span,
     draining: CancellationToken,
     requests: Arc<Requests>,
 }
 
 impl Gateway {
-    /// A gateway in front of `runtime`, which has room for `instances` at once. A body must have come within
-    /// `body_timeout`. Once `draining` is cancelled, the host is not ready for new connections; requests that still
-    /// come are served.
+    /// A gateway to the plugins that `routing` knows and `invoker` runs. A body must have come within `body_timeout`.
+    /// Once `draining` is cancelled, the host is not ready for new connections; requests that still come are served.
     pub fn new(
         routing: Arc<Routing>,
-        runtime: Arc<Runtime>,
-        ledger: Arc<Ledger>,
+        invoker: Arc<Invoker>,
         clock: SharedClock,
-        instances: u32,
         body_timeout: Span,
         draining: CancellationToken,
     ) -> Self {
-        let instances = FairSemaphore::new(usize::try_from(instances).unwrap_or(usize::MAX));
         Self {
             routing,
-            runtime,
-            ledger,
+            requests: invoker.requests().clone(),
+            invoker,
             clock,
-            instances,
             body_timeout,
             draining,
-            requests: Arc::default(),
         }
     }
 

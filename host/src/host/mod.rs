@@ -24,6 +24,7 @@ use crate::capability::http_client::{CertificateAuthority, HttpClientConfig, Htt
 use crate::config::Config;
 use crate::domain::clock::SharedClock;
 use crate::gateway::{self, Gateway};
+use crate::invoke::Invoker;
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
 use crate::sandbox::{Runtime, RuntimeSettings};
@@ -140,12 +141,16 @@ impl Host {
         let ledger = Ledger::start(db.clone(), clock.clone());
         let operator_token = operator_token::ensure(&*db, folder.path(), clock.now()).await?;
         let draining = CancellationToken::new();
-        let gateway = Gateway::new(
-            routing,
+        let invoker = Invoker::new(
             runtime.clone(),
             ledger.clone(),
             clock.clone(),
             config.runtime.instances,
+        );
+        let gateway = Gateway::new(
+            routing,
+            Arc::new(invoker),
+            clock.clone(),
             config.server.body_timeout,
             draining.clone(),
         );

@@ -11,7 +11,7 @@ mod health;
 mod rate;
 mod snapshot;
 
-pub use admission::{Full, Gate};
+pub use admission::{Admitted, Full, Gate};
 pub use backlog::Backlog;
 pub use build::{BuildError, Builder};
 pub use health::{Ailment, Breaker, Change, Pass, RouteHealth, Unhealthy};

@@ -1,22 +1,16 @@
-//! What the gateway makes of the health of a route: which failures count, what callers get, what is logged.
+//! What an invocation says of the health of its route: which failures count, and what is logged.
 
-use axum::http::StatusCode;
+use http::StatusCode;
 
 use crate::capability::Invocation;
 use crate::capability::log::append;
 use crate::domain::clock::Clock;
 use crate::domain::log_line::Level;
-use crate::http::problem::{Code, Problem};
-use crate::tenants::{Change, MethodRoute, Pass, Unhealthy};
+use crate::http::problem::Code;
+use crate::tenants::{Change, MethodRoute, Pass};
 
-/// What a caller gets of a route that is left alone.
-pub fn problem(unhealthy: Unhealthy) -> Problem {
-    let detail = "the plugin failed on this route time after time and is left alone for a while";
-    Problem::new(Code::PluginUnhealthy, detail).retry_after(unhealthy.retry_after)
-}
-
-/// Reports how an invocation ended, with the code of its problem where there is one. A change of the route's health
-/// goes to the log of the invocation that brought it about, and to the host's.
+/// Reports how an invocation ended to the circuit breaker of its route: with the code of a problem, or with `None` for a
+/// response. A change of the route's health goes to the log of the invocation that caused it, and to the host's.
 pub fn report(
     pass: Pass<'_>,
     failed_with: Option<Code>,
@@ -53,8 +47,8 @@ pub fn report(
     }
 }
 
-/// Its own fault, or a limit that it ran into by itself: what the gateway says with 502 and 504. Not what others can
-/// bring it to: a full host, a caller who goes away.
+/// Whether the plugin itself failed or ran into a limit, which callers see as 502 or 504. A full host and a caller who
+/// goes away say nothing of the plugin.
 fn is_fault_of_plugin(code: Code) -> bool {
     matches!(
         code.status(),

@@ -1,0 +1,56 @@
+//! The request as the plugin sees it: without what belongs to the connection, and without the host's credentials.
+
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::request::Parts;
+use bytes::Bytes;
+
+use super::authenticate;
+use crate::capability::bindings::http_types;
+use crate::capability::content::content_of;
+use crate::capability::http_client::DEPTH_HEADER;
+use crate::tenants::MethodRoute;
+
+/// Headers that belong to one connection.
+const HIDDEN_HEADERS: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The request to `route` with this path below the plugin's mount point and these parameters.
+pub fn new(
+    parts: &Parts,
+    path: &str,
+    route: &MethodRoute,
+    params: Vec<(String, String)>,
+    body: Bytes,
+) -> http_types::Request {
+    let visible = |(name, value): &(&HeaderName, &HeaderValue)| {
+        !HIDDEN_HEADERS.contains(&name.as_str())
+            && **name != DEPTH_HEADER
+            && !authenticate::is_credential(name, value)
+    };
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let content_type = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let mut headers = Vec::with_capacity(parts.headers.len());
+    let named = |(name, value): (&HeaderName, &HeaderValue)| (name.as_str().to_owned(), text(value));
+    headers.extend(parts.headers.iter().filter(visible).map(named));
+    http_types::Request {
+        // A `HEAD` that a route for `GET` answers: the HTTP layer leaves the body out.
+        method: route.method.clone(),
+        route: route.pattern.to_string(),
+        path: path.to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        params,
+        headers,
+        body: (!body.is_empty()).then(|| content_of(content_type, body.into())),
+    }
+}

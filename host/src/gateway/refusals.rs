@@ -1,0 +1,104 @@
+//! What callers get in the plugin's place: rates, admission, and failures of the plugin as problems.
+
+use std::time::Duration;
+
+use axum::http::header::{HeaderName, HeaderValue};
+use axum::http::request::Parts;
+
+use super::Gateway;
+use super::locate::{Located, locate};
+use super::path::PluginPath;
+use crate::components::LoadError;
+use crate::http::problem::{Code, Problem};
+use crate::invoke::{NotRun, Target};
+use crate::sandbox::Failure;
+use crate::tenants::{Standing, Unhealthy};
+
+/// `Retry-After` if the host has no instance left.
+const NO_INSTANCE_RETRY: Duration = Duration::from_secs(1);
+
+/// `Retry-After` if the plugin was replaced while the request waited.
+const REPLACED_RETRY: Duration = Duration::from_secs(1);
+
+/// There are more requests than a rate allows.
+pub fn rate_limited(whose: &str, standing: Standing) -> Problem {
+    let Standing {
+        remaining,
+        burst,
+        reset,
+    } = standing;
+    let seconds = reset.as_millis().div_ceil(1_000);
+    let problem = Problem::new(Code::RateLimited, format!("this {whose} has too many requests"));
+    let fields = [
+        ("ratelimit", format!("\"{whose}\";r={remaining};t={seconds}")),
+        ("ratelimit-policy", format!("\"{whose}\";q={burst}")),
+    ];
+    fields.into_iter().fold(
+        problem.retry_after(reset),
+        |problem, (name, value)| match HeaderValue::from_str(&value) {
+            Ok(value) => problem.header(HeaderName::from_static(name), value),
+            Err(_) => problem,
+        },
+    )
+}
+
+/// The circuit breaker of the route is open.
+pub fn unhealthy(unhealthy: Unhealthy) -> Problem {
+    let detail = "the plugin failed on this route time after time and is left alone for a while";
+    Problem::new(Code::PluginUnhealthy, detail).retry_after(unhealthy.retry_after)
+}
+
+/// The invocation did not run.
+pub fn not_run(not_run: NotRun) -> Problem {
+    let detail = not_run.to_string();
+    match not_run {
+        NotRun::Full { retry_after } | NotRun::Unread { retry_after } | NotRun::Preparing { retry_after } => {
+            Problem::new(Code::Overloaded, detail).retry_after(retry_after)
+        }
+        NotRun::NotLoaded(error) => Problem::internal(error),
+        NotRun::Unhealthy(route) => unhealthy(route),
+    }
+}
+
+/// The component of `target` could not be loaded: it was removed while the request waited, or the host failed.
+pub fn not_loaded(
+    gateway: &Gateway,
+    parts: &Parts,
+    path: &PluginPath<'_>,
+    target: &Target,
+    error: LoadError,
+) -> Problem {
+    if !matches!(error, LoadError::Missing(_)) {
+        return Problem::internal(error);
+    }
+    match locate(&gateway.routing, parts.method.as_str(), path) {
+        Err(problem) => problem,
+        Ok(Located { target: now, .. }) if now.plugin.active.digest != target.plugin.active.digest => {
+            let detail = "the plugin was replaced while this request waited";
+            Problem::new(Code::Overloaded, detail).retry_after(REPLACED_RETRY)
+        }
+        // It still serves, so that its files should be there.
+        Ok(_) => Problem::internal(error),
+    }
+}
+
+/// The guest gave no response. What the plugin's author should know besides is in its log.
+pub fn failed(failure: Failure) -> Problem {
+    match failure {
+        Failure::NoHandler => Problem::new(Code::PluginTrapped, "the plugin does not answer HTTP requests"),
+        Failure::Trapped(_) => {
+            Problem::new(Code::PluginTrapped, "the plugin stopped with a fault of its own")
+        }
+        Failure::Limit(_) => Problem::new(Code::PluginLimit, "the plugin went past one of its limits"),
+        Failure::Memory => Problem::new(
+            Code::PluginMemory,
+            "the plugin needed more memory than it may have",
+        ),
+        Failure::Cpu(_) => Problem::new(Code::PluginCpu, failure.to_string()),
+        Failure::Timeout(_) => Problem::new(Code::PluginTimeout, failure.to_string()),
+        Failure::NoInstance => {
+            Problem::new(Code::Overloaded, "all instances are in use").retry_after(NO_INSTANCE_RETRY)
+        }
+        Failure::Host(error) => Problem::internal(format!("{error:#}")),
+    }
+}

@@ -1,0 +1,108 @@
+//! Admission: whether an invocation may start, and the permits that it waits for.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::deadline::within;
+use super::{Invoker, Target};
+use crate::metrics::Held;
+use crate::sandbox::LoadError;
+use crate::tenants::fair_semaphore::Permit;
+use crate::tenants::{Admitted, Unhealthy};
+
+/// An invocation that its tenant's limits let in. It occupies one of the tenant's places until it is dropped.
+pub struct Admission {
+    pub(super) admitted: Admitted,
+    _counted: Held,
+}
+
+/// What an invocation holds while it runs.
+pub(super) struct Permits {
+    /// One of the tenant's running invocations.
+    pub turn: OwnedSemaphorePermit,
+    /// One instance of the host.
+    pub instance: Permit,
+}
+
+/// Why an invocation did not run. Nothing is recorded of it.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRun {
+    /// The tenant has as many invocations running and waiting as it may, or the host has no instance left.
+    #[error("too many requests are running")]
+    Full {
+        /// Value of `Retry-After`.
+        retry_after: Duration,
+    },
+    /// The callers of the tenant have not read the responses that it already sent.
+    #[error("too many responses wait for callers to read them")]
+    Unread {
+        /// Value of `Retry-After`.
+        retry_after: Duration,
+    },
+    /// The component is being compiled or read from disk.
+    #[error("the plugin is being prepared")]
+    Preparing {
+        /// Value of `Retry-After`.
+        retry_after: Duration,
+    },
+    /// The component cannot be loaded.
+    #[error(transparent)]
+    NotLoaded(LoadError),
+    /// The circuit breaker of the route is open.
+    #[error("the plugin failed on this route time after time")]
+    Unhealthy(Unhealthy),
+}
+
+impl Invoker {
+    /// Admits an invocation, or refuses it at once.
+    pub fn admit(&self, target: &Target) -> Result<Admission, NotRun> {
+        target.check_unread()?;
+        let admitted = target.tenant.gate.admit().map_err(|full| NotRun::Full {
+            retry_after: full.retry_after,
+        })?;
+        Ok(Admission {
+            admitted,
+            _counted: self.requests.admitted.hold(),
+        })
+    }
+
+    /// Waits, each time for at most the tenant's `queue_wait`, until the tenant has fewer invocations running than it
+    /// may, and then for an instance of the host.
+    pub(super) async fn permits(&self, target: &Target, admission: &Admission) -> Result<Permits, NotRun> {
+        let waiting = self.requests.waiting.hold();
+        let turn = admission.admitted.turn().await.map_err(|full| NotRun::Full {
+            retry_after: full.retry_after,
+        })?;
+        let queue_wait = target.queue_wait();
+        let instance = {
+            // In a block, so that its room in this future is used again afterwards.
+            let lane = &target.tenant.gate.lanes().instances;
+            let acquire = pin!(self.instances.acquire(lane));
+            within(queue_wait, acquire).await
+        };
+        let instance = instance.map_err(|_| NotRun::Full {
+            retry_after: queue_wait,
+        })?;
+        drop(waiting);
+        // Checked again: otherwise everybody who waited in the queue would add one more response.
+        target.check_unread()?;
+        Ok(Permits { turn, instance })
+    }
+}
+
+impl Target {
+    fn queue_wait(&self) -> Duration {
+        self.plugin.active.limits.queue_wait.0
+    }
+
+    fn check_unread(&self) -> Result<(), NotRun> {
+        match self.tenant.backlog.has_room() {
+            true => Ok(()),
+            false => Err(NotRun::Unread {
+                retry_after: self.queue_wait(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The record of an invocation: how it ended, whose fault that was, what it used.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+
+use super::{Invoker, health};
+use crate::capability::Invocation;
+use crate::capability::log::append;
+use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord};
+use crate::domain::limits::Limits;
+use crate::domain::log_line::Level;
+use crate::domain::principal::Principal;
+use crate::http::problem::Code;
+use crate::metrics::Ended;
+use crate::storage::Entry;
+use crate::tenants::{MethodRoute, Pass};
+
+/// The status in the record of an invocation whose caller went away, as proxies log it. Nobody receives it.
+const ABANDONED_STATUS: u16 = 499;
+
+/// An invocation whose guest has ended and whose record is not written yet. [`Unrecorded::answered`] or
+/// [`Unrecorded::failed`] writes the record. If neither is called, the caller went away.
+pub struct Unrecorded<'a> {
+    recorder: Arc<Recorder>,
+    rest: Option<(Box<Invocation>, Pass<'a>)>,
+}
+
+/// Writes the record of an invocation. It owns all that takes, since a guest can outlive its request by a moment.
+pub(super) struct Recorder {
+    pub invoker: Arc<Invoker>,
+    pub route: Arc<MethodRoute>,
+    pub method: Method,
+}
+
+/// How an invocation ended, for its record.
+enum Ending {
+    /// With a response of the plugin.
+    Answered(StatusCode),
+    /// With a problem in the plugin's place.
+    Failed(Code),
+    /// The caller went away.
+    Abandoned,
+}
+
+impl<'a> Unrecorded<'a> {
+    pub(super) fn new(recorder: Arc<Recorder>, invocation: Box<Invocation>, pass: Pass<'a>) -> Self {
+        Self {
+            recorder,
+            rest: Some((invocation, pass)),
+        }
+    }
+
+    /// The limits of the invocation.
+    pub fn limits(&self) -> &Limits {
+        self.invocation().limits()
+    }
+
+    /// Writes a sentence for the plugin's author into the log of the invocation.
+    pub fn log_error(&mut self, message: &str) {
+        append(self.invocation_mut(), Level::Error, message, &[]);
+    }
+
+    /// The caller gets the plugin's response, with a body of this many bytes.
+    pub fn answered(mut self, status: StatusCode, bytes: u64) {
+        self.invocation_mut().usage.response_bytes = bytes;
+        self.end(Ending::Answered(status));
+    }
+
+    /// The caller gets a problem with this code.
+    pub fn failed(mut self, code: Code) {
+        self.end(Ending::Failed(code));
+    }
+
+    fn end(&mut self, ending: Ending) {
+        if let Some((mut invocation, pass)) = self.rest.take() {
+            health::report(
+                pass,
+                ending.code(),
+                &self.recorder.route,
+                &mut invocation,
+                &*self.recorder.invoker.clock,
+            );
+            self.recorder.record(invocation, ending);
+        }
+    }
+
+    fn invocation(&self) -> &Invocation {
+        let (invocation, _) = self.rest.as_ref().expect(ENDED);
+        invocation
+    }
+
+    fn invocation_mut(&mut self) -> &mut Invocation {
+        let (invocation, _) = self.rest.as_mut().expect(ENDED);
+        invocation
+    }
+}
+
+/// Why the rest of an [`Unrecorded`] is there.
+const ENDED: &str = "only the methods that consume it, and its destructor, take it out";
+
+impl Drop for Unrecorded<'_> {
+    fn drop(&mut self) {
+        // The route's circuit breaker learns nothing from this: dropping its permit says nothing of the plugin.
+        if let Some((invocation, _)) = self.rest.take() {
+            self.recorder.given_up(invocation);
+        }
+    }
+}
+
+impl Recorder {
+    /// Records an invocation that was dropped before its end.
+    pub fn given_up(&self, invocation: Box<Invocation>) {
+        // A panic of the host drops an invocation as a caller who goes away does.
+        let ending = match std::thread::panicking() {
+            true => Ending::Failed(Code::Internal),
+            false => Ending::Abandoned,
+        };
+        self.record(invocation, ending);
+    }
+
+    fn record(&self, invocation: Box<Invocation>, ending: Ending) {
+        let counts = &self.invoker.requests;
+        counts.invocation(ending.kind(), invocation.usage.cpu_us);
+        let code = ending.code();
+        let active = invocation.active;
+        let entry = Entry {
+            record: InvocationRecord {
+                id: invocation.id,
+                tenant: active.tenant,
+                plugin: active.plugin.clone(),
+                version: active.digest,
+                trigger: invocation.trigger,
+                method: self.method.clone(),
+                route: self.route.pattern.clone(),
+                status: ending.status(),
+                code: match ending {
+                    Ending::Abandoned => Some(ABANDONED),
+                    _ => code.map(Code::as_str),
+                },
+                blame: match ending {
+                    Ending::Abandoned => Some(Blame::Client),
+                    _ => code.map(Code::blame),
+                },
+                principal: invocation.principal.as_ref().map(Principal::id),
+                started_at: invocation.started_at,
+                usage: invocation.usage,
+            },
+            log_lines: invocation.log_lines,
+        };
+        self.invoker.ledger.record(entry, &active.limits);
+    }
+}
+
+impl Ending {
+    /// How metrics count it.
+    fn kind(&self) -> Ended {
+        match self {
+            Self::Answered(_) => Ended::Answered,
+            Self::Failed(_) => Ended::Failed,
+            Self::Abandoned => Ended::Abandoned,
+        }
+    }
+
+    fn status(&self) -> u16 {
+        match self {
+            Self::Answered(status) => status.as_u16(),
+            Self::Failed(code) => code.status().as_u16(),
+            Self::Abandoned => ABANDONED_STATUS,
+        }
+    }
+
+    /// The code of the problem that the caller gets.
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::Failed(code) => Some(*code),
+            Self::Answered(_) | Self::Abandoned => None,
+        }
+    }
+}
