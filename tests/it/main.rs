@@ -23,6 +23,7 @@ mod panics;
 mod process;
 mod reuse;
 mod routing;
+mod schemas;
 mod stored;
 mod upload;
 mod wasi;

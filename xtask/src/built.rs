@@ -31,6 +31,8 @@ pub fn build(profile: Profile) -> Result<Built> {
         "fuzz",
         "--bin",
         "bench",
+        "--bin",
+        "schema-suite",
     ]);
     let folder = match profile {
         Profile::Dev => "debug",

@@ -10,6 +10,7 @@ mod lint;
 mod prepare;
 mod release;
 mod run;
+mod schema_suite;
 mod steps;
 mod test;
 mod tidy;
@@ -27,6 +28,7 @@ cargo xtask <command>
   fuzz   send generated inputs of every kind to a host, and look for one that harms it
          SECONDS (60)  --seed NUMBER  --kind sql,http2  --quick (a host built as for the tests)
          --replay FILE (a finding once more; a folder: all of them)
+  schema-suite FOLDER  the official JSON Schema test suite (draft 2020-12) through routes of a host
   bench  measure a host beside native baselines
          --quick (a look in two minutes)  --part in-process,whole-path,growth,peers  --json FILE
          --executable target/guided/mortise (what `release` built)  --beside FILE (another host, to tell what a change changes)
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         "test" => test::run(&rest),
         "hostile" => hostile::run(&rest),
         "fuzz" => fuzz::run(&rest),
+        "schema-suite" => schema_suite::run(&rest),
         "bench" => bench::run(&rest),
         "release" if rest.is_empty() => release::run(),
         "lint" if rest.is_empty() => lint::run(),

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -28,6 +29,9 @@ use crate::domain::units::{ByteSize, as_u64};
 use crate::storage::vault::HostKey;
 
 const MAC_BYTES: usize = blake3::OUT_LEN;
+
+/// The code of the one component that is embedded, if this process has compiled it. The hosts of one process share it.
+static EMBEDDED: OnceCell<Arc<Vec<u8>>> = OnceCell::const_new();
 
 /// Stores and loads compiled code.
 pub struct Artifacts {
@@ -108,6 +112,34 @@ impl Artifacts {
         let for_engine = engine.clone();
         // SAFETY: the code comes from the compile worker of this executable, in this call.
         let component = blocking(move || Ok(unsafe { deserialize(&for_engine, &code) })).await?;
+        component.map_err(|error| LoadError::Unsupported(format!("{error:#}")))
+    }
+
+    /// A component that belongs to the host itself, as code for `engine`.
+    pub async fn embedded(&self, engine: &Engine, component: &'static [u8]) -> Result<Component, LoadError> {
+        let digest = VersionDigest::of(component);
+        let (files, seal, for_engine) = (self.files.clone(), self.seal, engine.clone());
+        let open = move || {
+            let stored = files.read_embedded(digest)?;
+            Ok(stored.and_then(|stored| seal.open(&for_engine, digest, &stored)))
+        };
+        if let Some(component) = blocking(open).await? {
+            return Ok(component);
+        }
+        let compile = || async {
+            let size = Limits::ceiling().compiled_size;
+            let code = self.compiler.for_host().compile(component, size).await?;
+            Ok::<_, LoadError>(Arc::new(code))
+        };
+        let code = EMBEDDED.get_or_try_init(compile).await?.clone();
+        let (files, seal, for_engine) = (self.files.clone(), self.seal, engine.clone());
+        let load = move || {
+            let mac = seal.mac(digest, &code);
+            files.write_embedded(digest, &[mac.as_bytes(), &code])?;
+            // SAFETY: the code comes from the compile worker of this executable, in this process.
+            Ok(unsafe { deserialize(&for_engine, &code) })
+        };
+        let component = blocking(load).await?;
         component.map_err(|error| LoadError::Unsupported(format!("{error:#}")))
     }
 

@@ -96,6 +96,16 @@ impl ComponentCache {
             .map_err(|error: Arc<LoadError>| (*error).clone())
     }
 
+    /// A component that belongs to the host itself, as code for `engine`.
+    pub async fn embedded(&self, engine: &Engine, component: &'static [u8]) -> Result<Component, LoadError> {
+        self.artifacts.embedded(engine, component).await
+    }
+
+    /// The engine of the components.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// The components that are on disk.
     pub async fn stored(&self) -> std::io::Result<Vec<VersionDigest>> {
         self.artifacts.stored().await

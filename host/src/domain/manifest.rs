@@ -42,12 +42,27 @@ pub struct PluginSection {
     pub name: PluginName,
     /// The author's name for this version, such as `1.2.0`.
     pub version: String,
+    /// The contract that the plugin is written for.
+    #[serde(default)]
+    pub contract: Contract,
     /// One sentence for people.
     pub description: Option<String>,
     /// Whether an instance may serve one request after another. What the plugin leaves in its memory is there for the
     /// next request then, whoever sends it.
     #[serde(default)]
     pub reuse: bool,
+}
+
+/// A version of the contract between plugins and hosts. What a manifest means can depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum Contract {
+    /// `format` in a schema means what its draft says, which since 2019-09 is nothing.
+    #[default]
+    #[serde(rename = "0.1")]
+    V0_1,
+    /// `format` in a schema is checked.
+    #[serde(rename = "0.2")]
+    V0_2,
 }
 
 /// A route that the plugin serves.

@@ -17,7 +17,7 @@ use crate::domain::principal::Principal;
 use crate::domain::units::as_u64;
 use crate::http::problem::{Code, Problem};
 use crate::invoke::{Call, NotRun, Ran, Target};
-use crate::sandbox::Failure;
+use crate::sandbox::{Failure, Side};
 use crate::server::body;
 
 /// Takes a request to the plugin that it is for.
@@ -51,9 +51,10 @@ pub async fn dispatch(
         ));
         read.await?
     };
-    if let Some(schema) = &target.route.request_schema {
-        validate::request(schema, &parts.headers, &bytes)?;
-    }
+    let request_schema = match &target.route.request_schema {
+        Some(schema) => validate::request(schema, &parts.headers, &bytes)?,
+        None => None,
+    };
     let call = Call {
         id,
         principal,
@@ -65,6 +66,7 @@ pub async fn dispatch(
             request_bytes: as_u64(bytes.len()),
             ..Usage::default()
         },
+        request_schema,
         request: plugin_request::new(&parts, path.rest, &target.route, params, bytes),
     };
     let ran = {
@@ -87,11 +89,21 @@ fn answer(target: &Target, ran: Ran<'_>) -> Result<Response<Body>, Problem> {
     let result = match outcome {
         Ok(response) => {
             let limit = unrecorded.limits().response_body;
-            respond::check(&target.route, response, limit).map_err(|reason| {
+            respond::check(response, limit).map_err(|reason| {
                 unrecorded.log_error(&format!("invalid response: {reason}"));
                 let detail = "the plugin's response cannot be sent";
                 Problem::new(Code::PluginInvalidResponse, detail).because(reason)
             })
+        }
+        Err(Failure::Body(Side::Response, failure)) => {
+            let (code, reason) = validate::response_problem(&failure);
+            unrecorded.log_error(&format!("invalid response: {reason}"));
+            Err(Problem::new(code, "the plugin's response cannot be sent").because(reason))
+        }
+        Err(Failure::Body(Side::Request, failure)) => {
+            let problem = validate::request_problem(failure);
+            unrecorded.refused(problem.code());
+            return Err(problem);
         }
         Err(failure) => {
             if let Failure::Trapped(reason) | Failure::Limit(reason) = &failure {

@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use super::Gateway;
 use super::locate::{Located, locate};
 use super::path::PluginPath;
+use super::validate;
 use crate::components::LoadError;
 use crate::http::problem::{Code, Problem};
 use crate::invoke::{NotRun, Target};
@@ -96,6 +97,7 @@ pub fn failed(failure: Failure) -> Problem {
         ),
         Failure::Cpu(_) => Problem::new(Code::PluginCpu, failure.to_string()),
         Failure::Timeout(_) => Problem::new(Code::PluginTimeout, failure.to_string()),
+        Failure::Body(_, failure) => validate::request_problem(failure),
         Failure::NoInstance => {
             Problem::new(Code::Overloaded, "all instances are in use").retry_after(NO_INSTANCE_RETRY)
         }

@@ -6,9 +6,6 @@ use axum::http::{Response, StatusCode};
 use crate::capability::bindings::http_types::{self, Body as PluginBody};
 use crate::domain::units::ByteSize;
 use crate::http::problem::REQUEST_ID;
-use crate::tenants::MethodRoute;
-
-use super::validate;
 
 /// More headers, or more bytes of them, are refused.
 const MAX_HEADERS: usize = 100;
@@ -28,11 +25,7 @@ const CONNECTION_HEADERS: [&str; 9] = [
 ];
 
 /// The response to send. The error is a sentence for the plugin's author.
-pub fn check(
-    route: &MethodRoute,
-    response: http_types::Response,
-    limit: ByteSize,
-) -> Result<Response<Vec<u8>>, String> {
+pub fn check(response: http_types::Response, limit: ByteSize) -> Result<Response<Vec<u8>>, String> {
     let status = StatusCode::from_u16(response.status)
         .ok()
         .filter(|status| (200..600).contains(&status.as_u16()));
@@ -51,13 +44,6 @@ pub fn check(
         status,
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
     );
-    if let Some(schema) = route
-        .response_schema
-        .as_ref()
-        .filter(|_| status.is_success() && !bodiless)
-    {
-        validate::response(schema, &bytes)?;
-    }
     if let Some(content_type) = content_type.filter(|_| !headers.contains_key(CONTENT_TYPE)) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
@@ -92,22 +78,6 @@ fn headers(given: Vec<(String, String)>) -> Result<HeaderMap, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::manifest::{Auth, Public};
-    use crate::tenants::{Breaker, RouteHealth};
-
-    fn route() -> MethodRoute {
-        MethodRoute {
-            method: "GET".to_owned(),
-            pattern: "/".into(),
-            auth: Auth::Public(Public::Public),
-            scopes: Default::default(),
-            request_schema: None,
-            response_schema: None,
-            rate: None,
-            health: RouteHealth::new(Breaker::default()),
-            stamina: Default::default(),
-        }
-    }
 
     fn response(status: u16, headers: &[(&str, &str)], body: PluginBody) -> http_types::Response {
         let headers = headers
@@ -146,7 +116,7 @@ mod tests {
                 "does not serve realtime",
             ),
         ] {
-            let error = check(&route(), given, ByteSize(4)).unwrap_err();
+            let error = check(given, ByteSize(4)).unwrap_err();
             assert!(error.contains(wanted), "{error}");
         }
     }
@@ -160,7 +130,6 @@ mod tests {
             ("x-own", "1"),
         ];
         let response = check(
-            &route(),
             response(200, &given, PluginBody::Text("body".into())),
             ByteSize(4),
         )

@@ -1,18 +1,20 @@
-//! Bodies against the JSON Schemas of a route.
+//! Bodies against the JSON Schemas of a route: what the host finds out itself, and what callers and authors are told.
 
-use crate::components::bundle::schema::Schema;
-use crate::http::problem::{Code, FieldError, Problem};
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 
-/// More places than this are not listed.
-const MAX_ERRORS: usize = 20;
+use crate::components::bundle::schema::{Glance, Schema};
+use crate::http::problem::{Code, FieldError, Problem};
+use crate::sandbox::{CheckFailure, Mismatch};
 
-/// A sentence about one place is cut here: it quotes the caller's own value.
-const MAX_DETAIL_BYTES: usize = 200;
-
-/// Checks the body of a request.
-pub fn request(schema: &Schema, headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+/// Looks at the body of a request. What is returned is the schema that it is still to be checked against, in a sandbox.
+pub fn request(
+    schema: &Arc<Schema>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Option<Arc<Schema>>, Problem> {
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -21,49 +23,67 @@ pub fn request(schema: &Schema, headers: &HeaderMap, body: &[u8]) -> Result<(), 
         let detail = "this route takes JSON; send `content-type: application/json`";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
-    let value = serde_json::from_slice(body)
-        .map_err(|error| Problem::new(Code::InvalidRequest, format!("the body is not JSON: {error}")))?;
-    if schema.is_too_much(&value) {
-        let detail = "the body has too many values to be checked against the schema of this route";
-        return Err(Problem::new(Code::BodyTooLarge, detail));
-    }
-    let errors = mismatches(schema, &value);
-    if errors.is_empty() {
-        return Ok(());
-    }
-    let detail = "the body does not match the schema of this route; `errors` says where";
-    Err(Problem::new(Code::ValidationFailed, detail).with("errors", errors))
-}
-
-/// Checks the body of a response; the sentence is for the plugin's author.
-pub fn response(schema: &Schema, body: &[u8]) -> Result<(), String> {
-    let value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
-    if schema.is_too_much(&value) {
-        return Err("the body has too many values to be checked against its schema".to_owned());
-    }
-    match mismatches(schema, &value).first() {
-        None => Ok(()),
-        Some(error) => Err(format!(
-            "the body does not match its schema at `{}`: {}",
-            error.pointer, error.detail
-        )),
+    match schema.glance(body) {
+        Glance::Valid => Ok(None),
+        Glance::NotJson(problem) => Err(not_json(&problem)),
+        Glance::Unknown => Ok(Some(schema.clone())),
     }
 }
 
-fn mismatches(schema: &Schema, value: &serde_json::Value) -> Vec<FieldError> {
-    let validator = schema.validator();
-    if validator.is_valid(value) {
-        return Vec::new();
+/// What a caller learns of a check of its body.
+pub fn request_problem(failure: CheckFailure) -> Problem {
+    let limit = |code: Code, failure: CheckFailure| {
+        Problem::new(code, format!("{failure}; send a smaller or simpler body"))
+    };
+    match failure {
+        CheckFailure::Mismatch(mismatches) => mismatch(mismatches),
+        CheckFailure::NotJson(problem) => not_json(&problem),
+        CheckFailure::Cpu(_) => limit(Code::PluginCpu, failure),
+        CheckFailure::Timeout(_) => limit(Code::PluginTimeout, failure),
+        CheckFailure::Memory(_) => limit(Code::PluginMemory, failure),
+        CheckFailure::Stopped(_) => limit(Code::PluginLimit, failure),
+        CheckFailure::NoInstance | CheckFailure::Host(_) => Problem::internal(failure.to_string()),
     }
-    let errors = validator.iter_errors(value).take(MAX_ERRORS).map(|error| {
-        let mut detail = error.to_string();
-        detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
-        FieldError {
-            pointer: error.instance_path().to_string(),
-            detail,
+}
+
+/// The code of the problem that a check of a response ends with, and the sentence for the plugin's author.
+pub fn response_problem(failure: &CheckFailure) -> (Code, String) {
+    let code = match failure {
+        CheckFailure::Mismatch(_) | CheckFailure::NotJson(_) => Code::PluginInvalidResponse,
+        CheckFailure::Cpu(_) => Code::PluginCpu,
+        CheckFailure::Timeout(_) => Code::PluginTimeout,
+        CheckFailure::Memory(_) => Code::PluginMemory,
+        CheckFailure::Stopped(_) => Code::PluginLimit,
+        CheckFailure::NoInstance | CheckFailure::Host(_) => Code::Internal,
+    };
+    let reason = match failure {
+        CheckFailure::Mismatch(mismatches) => match mismatches.first() {
+            Some(Mismatch { pointer, detail }) => {
+                format!("the body does not match its schema at `{pointer}`: {detail}")
+            }
+            None => failure.to_string(),
+        },
+        failure => failure.to_string(),
+    };
+    (code, reason)
+}
+
+fn mismatch(mismatches: Vec<Mismatch>) -> Problem {
+    let detail = match mismatches.is_empty() {
+        false => "the body does not match the schema of this route; `errors` says where",
+        true => {
+            "the body does not match the schema of this route in so many places that they cannot be listed"
         }
+    };
+    let errors = mismatches.into_iter().map(|mismatch| FieldError {
+        pointer: mismatch.pointer,
+        detail: mismatch.detail,
     });
-    errors.collect()
+    Problem::new(Code::ValidationFailed, detail).with("errors", errors.collect::<Vec<_>>())
+}
+
+fn not_json(problem: &str) -> Problem {
+    Problem::new(Code::InvalidRequest, format!("the body is not JSON: {problem}"))
 }
 
 fn is_json(content_type: &str) -> bool {
@@ -75,60 +95,81 @@ fn is_json(content_type: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::components::bundle::schema::Schemas;
+    use crate::domain::manifest::Manifest;
+    use crate::domain::units::ByteSize;
 
-    fn schema() -> Schema {
-        let schema = serde_json::json!({
-            "type": "object",
-            "properties": { "quantity": { "type": "integer", "minimum": 1 } },
-            "required": ["quantity"],
-            "additionalProperties": false,
-        });
-        Schema::compile(&schema).unwrap()
+    fn schema() -> Arc<Schema> {
+        let manifest = Manifest::parse("[plugin]\nname = 'p'\nversion = '1'").unwrap();
+        let text = r#"{"required": ["quantity"]}"#.to_owned();
+        let mut schemas = Schemas::of(&manifest, [("s.json".to_owned(), text)].into());
+        schemas.remove("s.json").unwrap()
     }
 
-    fn json() -> HeaderMap {
-        HeaderMap::from_iter([(CONTENT_TYPE, "application/json; charset=utf-8".parse().unwrap())])
+    fn headers(content_type: &str) -> HeaderMap {
+        HeaderMap::from_iter([(CONTENT_TYPE, content_type.parse().unwrap())])
     }
 
-    #[test]
-    fn each_place_is_named() {
-        let problem = request(&schema(), &json(), br#"{"quantity":0,"x":1}"#).unwrap_err();
-        assert_eq!(problem.code(), Code::ValidationFailed);
-        let value = serde_json::json!({"quantity": 0, "x": 1});
-        let pointers: Vec<String> = mismatches(&schema(), &value)
-            .into_iter()
-            .map(|error| error.pointer)
-            .collect();
-        assert!(pointers.contains(&"/quantity".to_owned()), "{pointers:?}");
-        assert_eq!(pointers.len(), 2);
+    fn code(content_type: &str, body: &[u8]) -> Option<Code> {
+        let looked_at = request(&schema(), &headers(content_type), body);
+        looked_at.err().map(|problem| problem.code())
     }
 
     #[test]
-    fn what_is_not_json_is_told_apart_from_what_does_not_match() {
-        assert_eq!(
-            request(&schema(), &json(), b"{").unwrap_err().code(),
-            Code::InvalidRequest
-        );
-        assert_eq!(
-            request(&schema(), &HeaderMap::new(), b"{}").unwrap_err().code(),
-            Code::UnsupportedMediaType
-        );
-        assert!(request(&schema(), &json(), br#"{"quantity":1}"#).is_ok());
-        let deep = "[".repeat(100_000);
-        assert_eq!(
-            request(&schema(), &json(), deep.as_bytes()).unwrap_err().code(),
-            Code::InvalidRequest
-        );
+    fn a_body_that_is_no_json_is_told_apart_from_one_that_is_called_something_else() {
+        for content_type in ["application/json; charset=utf-8", "application/vnd.api+JSON"] {
+            assert_eq!(code(content_type, br#"{"quantity":1}"#), None);
+            assert_eq!(code(content_type, b"{"), Some(Code::InvalidRequest));
+        }
+        for content_type in ["text/plain", "text/x+json", "application/jsonx", ""] {
+            assert_eq!(
+                code(content_type, b"{}"),
+                Some(Code::UnsupportedMediaType),
+                "{content_type}"
+            );
+        }
     }
 
     #[test]
-    fn a_response_is_checked_too() {
-        assert!(response(&schema(), br#"{"quantity":1}"#).is_ok());
-        assert!(
-            response(&schema(), br#"{"quantity":"1"}"#)
-                .unwrap_err()
-                .contains("`/quantity`")
+    fn only_a_body_that_the_host_found_to_match_needs_no_sandbox() {
+        let look = |body: &[u8]| request(&schema(), &headers("application/json"), body).unwrap();
+        assert!(look(br#"{"quantity":1}"#).is_none());
+        assert!(look(b"{}").is_some());
+    }
+
+    #[test]
+    fn a_check_that_went_past_a_limit_is_the_limits_fault() {
+        let second = Duration::from_secs(1);
+        for (failure, code) in [
+            (CheckFailure::Cpu(second), Code::PluginCpu),
+            (CheckFailure::Timeout(second), Code::PluginTimeout),
+            (CheckFailure::Memory(ByteSize(1)), Code::PluginMemory),
+            (CheckFailure::Stopped("deep".to_owned()), Code::PluginLimit),
+        ] {
+            assert_eq!(response_problem(&failure).0, code);
+            assert_eq!(request_problem(failure).code(), code);
+        }
+    }
+
+    #[test]
+    fn a_body_that_does_not_match_is_the_fault_of_who_sent_it() {
+        let mismatch = || {
+            CheckFailure::Mismatch(vec![Mismatch {
+                pointer: "/quantity".to_owned(),
+                detail: "too small".to_owned(),
+            }])
+        };
+        assert_eq!(request_problem(mismatch()).code(), Code::ValidationFailed);
+        let (code, reason) = response_problem(&mismatch());
+        assert_eq!(code, Code::PluginInvalidResponse);
+        assert_eq!(
+            reason,
+            "the body does not match its schema at `/quantity`: too small"
         );
+        let (_, reason) = response_problem(&CheckFailure::Mismatch(Vec::new()));
+        assert_eq!(reason, "the body does not match its schema");
     }
 }

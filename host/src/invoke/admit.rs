@@ -7,8 +7,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::deadline::within;
 use super::{Invoker, Target};
+use crate::components::LoadError;
 use crate::metrics::Held;
-use crate::sandbox::LoadError;
 use crate::tenants::fair_semaphore::Permit;
 use crate::tenants::{Admitted, Unhealthy};
 

@@ -72,6 +72,14 @@ impl<'a> Unrecorded<'a> {
         self.end(Ending::Failed(code));
     }
 
+    /// The caller gets a problem with this code for its own request, before the plugin ran. It says nothing of the plugin,
+    /// so the route's circuit breaker does not learn of it.
+    pub fn refused(mut self, code: Code) {
+        if let Some((invocation, _)) = self.rest.take() {
+            self.recorder.record(invocation, Ending::Failed(code));
+        }
+    }
+
     fn end(&mut self, ending: Ending) {
         if let Some((mut invocation, pass)) = self.rest.take() {
             health::report(

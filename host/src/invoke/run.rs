@@ -13,11 +13,12 @@ use super::{Invoker, Target};
 use crate::capability::Invocation;
 use crate::capability::bindings::http_types;
 use crate::components::Loaded;
+use crate::components::bundle::schema::Schema;
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::{Trigger, Usage};
 use crate::domain::principal::Principal;
 use crate::domain::units::microseconds;
-use crate::sandbox::{Failure, Finished, Held, ResponseParts, Start};
+use crate::sandbox::{Checks, Failure, Finished, Held, ResponseParts, Start};
 
 /// A request to a plugin, and what is known of its caller.
 pub struct Call {
@@ -33,6 +34,8 @@ pub struct Call {
     pub method: Method,
     /// What is known already of the usage: the bytes of the request, the tenant's rate.
     pub usage: Usage,
+    /// The schema that the request's body is still to be checked against.
+    pub request_schema: Option<Arc<Schema>>,
     /// The request as the plugin sees it.
     pub request: http_types::Request,
 }
@@ -103,6 +106,7 @@ impl Invoker {
                 instance,
                 kept: target.plugin.reuse.then(|| target.tenant.kept.clone()),
             },
+            checks: checks(target, call.request_schema),
         };
         let Finished { outcome, invocation } = self
             .runtime
@@ -121,5 +125,16 @@ impl Invoker {
         loaded
             .map_err(|_| NotRun::Preparing { retry_after: wall })?
             .map_err(NotRun::NotLoaded)
+    }
+}
+
+/// The bodies that are checked before and after the plugin runs.
+fn checks(target: &Target, request: Option<Arc<Schema>>) -> Checks {
+    let response = target.route.response_schema.clone();
+    let has_any = request.is_some() || response.is_some();
+    Checks {
+        request,
+        response,
+        kept: has_any.then(|| target.tenant.kept_validators.clone()),
     }
 }

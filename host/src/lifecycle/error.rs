@@ -6,6 +6,7 @@ use crate::components::bundle::{BundleError, Fault};
 use crate::components::compile::CompileError;
 use crate::domain::grant::MissingGrant;
 use crate::domain::units::ByteSize;
+use crate::sandbox::SchemaError;
 use crate::storage::DbError;
 
 /// Why a version was not uploaded or activated.
@@ -83,6 +84,15 @@ impl From<BundleError> for LifecycleError {
         match error.fault() {
             Fault::Component => Self::InvalidComponent(error.to_string()),
             Fault::Manifest => Self::InvalidManifest(error.to_string()),
+        }
+    }
+}
+
+impl From<SchemaError> for LifecycleError {
+    fn from(error: SchemaError) -> Self {
+        match error {
+            SchemaError::Refused { .. } => Self::InvalidManifest(error.to_string()),
+            SchemaError::Host(_) => Self::host(error),
         }
     }
 }

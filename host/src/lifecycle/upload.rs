@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{Lifecycle, LifecycleError, Uploaded};
 use crate::components::bundle::Bundle;
+use crate::components::bundle::schema::Schemas;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;
@@ -42,6 +43,9 @@ impl Lifecycle {
                 bundle.manifest.plugin.name
             )));
         }
+        let lowered = limits.lowered_by(&bundle.manifest.limits);
+        let schemas = Schemas::of(&bundle.manifest, bundle.schemas);
+        self.runtime.validators().try_schemas(&schemas, &lowered).await?;
         let version = Version {
             digest,
             manifest: Arc::new(bundle.manifest),

@@ -17,6 +17,9 @@ const GUEST_STACK: usize = MIB / 2;
 /// process.
 const FIBER_STACK: usize = MIB;
 
+/// Stack of a check, which recurses over the schema and the body.
+const VALIDATOR_STACK: usize = 2 * MIB;
+
 /// What one component may have. The pool holds as much for each of its instances, so that no component can leave
 /// another one without.
 pub const CORE_INSTANCES: u32 = 16;
@@ -34,6 +37,19 @@ const MEMORY_KEPT: usize = MIB / 2;
 pub fn serving(instances: u32, memories_warm: u32, ceiling: &Limits) -> wasmtime::Result<Engine> {
     let mut config = shared();
     let pool = pool(instances, memories_warm, ceiling);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config.enable_compiler(false);
+    Engine::new(&config)
+}
+
+/// The engine that checks bodies, in `sandboxes` at once. The validator has one memory.
+pub fn validating(sandboxes: u32, ceiling: &Limits) -> wasmtime::Result<Engine> {
+    let mut config = shared();
+    config
+        .max_wasm_stack(VALIDATOR_STACK)
+        .async_stack_size(VALIDATOR_STACK + FIBER_STACK);
+    let mut pool = pool(sandboxes, 0, ceiling);
+    pool.total_memories(sandboxes);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config.enable_compiler(false);
     Engine::new(&config)

@@ -18,10 +18,14 @@ use super::long_running::Stamina;
 use super::meter::{Meter, PollClock};
 use super::placement::{Course, GuestLanes};
 use super::store::CpuSpent;
+use super::validator::{Check, CheckFailure, KeptValidators, Validators};
 use super::warm::Kept;
-use crate::capability::bindings::http_types;
+use crate::capability::bindings::http_types::{self, Body};
+use crate::capability::bindings::types::Content;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
 use crate::components::Loaded;
+use crate::components::bundle::schema::{Glance, Schema};
+use crate::domain::limits::Limits;
 use crate::domain::units::{as_u64, microseconds};
 use crate::invoke::deadline::until;
 use crate::sandbox::deferred_drop;
@@ -61,9 +65,32 @@ pub enum Failure {
     /// All instances of the host are in use.
     #[error("all instances of the host are in use")]
     NoInstance,
+    /// A body was not found to match its schema.
+    #[error("{1}")]
+    Body(Side, CheckFailure),
     /// The host failed.
     #[error("{0:#}")]
     Host(wasmtime::Error),
+}
+
+/// Whose body is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The caller's.
+    Request,
+    /// The plugin's.
+    Response,
+}
+
+/// The checks of bodies that belong to an invocation. Their time is its time.
+#[derive(Default)]
+pub struct Checks {
+    /// The schema of the request, unless the host has found already that its body matches.
+    pub request: Option<Arc<Schema>>,
+    /// The schema of successful responses.
+    pub response: Option<Arc<Schema>>,
+    /// The tenant's sandboxes for checks, where a check is to be made.
+    pub kept: Option<Arc<KeptValidators>>,
 }
 
 /// How an invocation is to run.
@@ -74,6 +101,8 @@ pub struct Start<'a, T, I> {
     pub stamina: &'a Arc<Stamina>,
     /// What it holds meanwhile.
     pub held: Held<T, I>,
+    /// What is checked before and after.
+    pub checks: Checks,
 }
 
 /// Instances of a tenant that wait for the next request of their plugins.
@@ -98,11 +127,13 @@ pub struct Guest<T, I, F: FnOnce(Box<Invocation>)> {
     course: Arc<Course>,
     meter: Arc<Meter>,
     request: http_types::Request,
+    checks: Checks,
+    validators: Arc<Validators>,
+    /// The body that is being checked.
+    checking: Option<Side>,
     /// When its time is over.
     deadline: Instant,
-    /// The limits.
-    wall: Duration,
-    cpu: Duration,
+    limits: Arc<Limits>,
     abandoned: Option<F>,
     _turn: T,
     /// Given up after the sandbox.
@@ -111,6 +142,10 @@ pub struct Guest<T, I, F: FnOnce(Box<Invocation>)> {
 
 impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + 'static> Guest<T, I, F> {
     /// A guest that has not begun.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one thing, and only the runtime calls it"
+    )]
     pub fn new(
         component: Arc<Loaded>,
         services: Arc<Services>,
@@ -118,11 +153,13 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         mut invocation: Box<Invocation>,
         request: http_types::Request,
         held: Held<T, I>,
+        checks: Checks,
+        validators: Arc<Validators>,
         abandoned: F,
     ) -> Self {
         let meter = Arc::new(Meter::new(invocation.cpu_time.clone()));
         let course = Arc::new(course);
-        let (wall, cpu) = (invocation.limits().wall.0, invocation.limits().cpu.0);
+        let limits = invocation.active.limits.clone();
         let deadline = invocation.deadline;
         let mut waiting = None;
         if let Some(kept) = &held.kept {
@@ -141,9 +178,11 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             course,
             meter,
             request,
+            checks,
+            validators,
+            checking: None,
             deadline,
-            wall,
-            cpu,
+            limits,
             abandoned: Some(abandoned),
             _turn: held.turn,
             instance: Some(held.instance),
@@ -177,6 +216,49 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
     }
 
     async fn call(&mut self) -> Result<ResponseParts, Failure> {
+        if let Some(schema) = self.checks.request.take() {
+            self.checking = Some(Side::Request);
+            let body = match &self.request.body {
+                None => &[][..],
+                Some(Content::Text(text)) => text.as_bytes(),
+                Some(Content::Bytes(bytes)) => bytes,
+            };
+            let check = self.check(&schema, body);
+            let checked = Box::pin(self.validators.check(check)).await;
+            checked.map_err(|failure| failed(Side::Request, failure))?;
+            self.checking = None;
+        }
+        let response = self.handle().await?;
+        if let Some(schema) = self.checks.response.take()
+            && let Some(body) = body_to_check(&response, &self.limits)
+        {
+            self.checking = Some(Side::Response);
+            let checked = match schema.glance(body) {
+                Glance::Valid => Ok(()),
+                Glance::NotJson(problem) => Err(CheckFailure::NotJson(problem)),
+                Glance::Unknown => {
+                    let check = self.check(&schema, body);
+                    Box::pin(self.validators.check(check)).await
+                }
+            };
+            checked.map_err(|failure| failed(Side::Response, failure))?;
+            self.checking = None;
+        }
+        Ok(response)
+    }
+
+    fn check<'a>(&'a self, schema: &'a Schema, body: &'a [u8]) -> Check<'a> {
+        Check {
+            schema,
+            body,
+            kept: self.checks.kept.as_deref(),
+            limits: &self.limits,
+            meter: &self.meter,
+            course: &self.course,
+        }
+    }
+
+    async fn handle(&mut self) -> Result<ResponseParts, Failure> {
         let sandbox = self
             .sandbox
             .as_mut()
@@ -184,7 +266,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         let called = sandbox.handle_http(&self.component, &self.request).await;
         match called {
             Ok(response) => response.ok_or(Failure::NoHandler),
-            Err(error) => Err(classify(error, self.cpu)),
+            Err(error) => Err(classify(error, self.limits.cpu.0)),
         }
     }
 
@@ -192,20 +274,26 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
     fn finish(mut self, outcome: Option<Result<ResponseParts, Failure>>) -> Finished {
         let mut sandbox = self.sandbox.take().expect("the sandbox is taken out only here");
         let outcome = match outcome {
-            None => Err(Failure::Timeout(self.wall)),
+            None => Err(match self.checking {
+                Some(side) => Failure::Body(side, CheckFailure::Timeout(self.limits.wall.0)),
+                None => Failure::Timeout(self.limits.wall.0),
+            }),
             Some(Err(Failure::Trapped(_))) if sandbox.was_refused_memory() => Err(Failure::Memory),
             Some(outcome) => outcome,
         };
         let peak_memory = sandbox.peak_memory();
         let (mut invocation, used_up) = match &self.kept {
-            // Nothing else is ever used again: who trapped or ran out of time may have been anywhere in its code.
-            Some(kept) if outcome.is_ok() => match sandbox.end_well() {
-                (invocation, Ok(ended)) => {
-                    let oldest = kept.keep(invocation.active.clone(), ended, Instant::now());
-                    (invocation, oldest.map(Ended::into_sandbox))
+            // Nothing else is ever used again: who trapped or ran out of time may have been anywhere in its code. A body
+            // that does not match its schema says nothing of the instance.
+            Some(kept) if sandbox.has_instance() && matches!(outcome, Ok(_) | Err(Failure::Body(..))) => {
+                match sandbox.end_well() {
+                    (invocation, Ok(ended)) => {
+                        let oldest = kept.keep(invocation.active.clone(), ended, Instant::now());
+                        (invocation, oldest.map(Ended::into_sandbox))
+                    }
+                    (invocation, Err(sandbox)) => (invocation, Some(sandbox)),
                 }
-                (invocation, Err(sandbox)) => (invocation, Some(sandbox)),
-            },
+            }
             _ => (sandbox.end(), Some(sandbox)),
         };
         self.settle(&mut invocation, peak_memory);
@@ -265,6 +353,30 @@ async fn in_front_then_in_background(
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
         // The threads in the background end with the process, which waits for nobody any more.
         Err(Err(_)) => std::future::pending().await,
+    }
+}
+
+/// The body of a response, if the schema of its route is for it. What is too large is refused without a look.
+fn body_to_check<'a>(response: &'a ResponseParts, limits: &Limits) -> Option<&'a [u8]> {
+    let is_for_it = (200..300).contains(&response.status) && !BODILESS.contains(&response.status);
+    let body = match &response.body {
+        Body::Empty => &[][..],
+        Body::Text(text) => text.as_bytes(),
+        Body::Bytes(bytes) => bytes,
+        Body::Channels(_) => return None,
+    };
+    (is_for_it && body.len() <= limits.response_body.as_usize()).then_some(body)
+}
+
+/// Statuses of responses that have no body.
+const BODILESS: [u16; 2] = [204, 205];
+
+/// What a failed check is for the invocation.
+fn failed(side: Side, failure: CheckFailure) -> Failure {
+    match failure {
+        CheckFailure::NoInstance => Failure::NoInstance,
+        CheckFailure::Host(error) => Failure::Host(wasmtime::Error::msg(error)),
+        failure => Failure::Body(side, failure),
     }
 }
 

@@ -88,6 +88,11 @@ impl Sandbox {
         }
     }
 
+    /// Whether there is an instance in it yet.
+    pub fn has_instance(&self) -> bool {
+        self.handler.is_some()
+    }
+
     /// Whether the instance was ever refused memory.
     pub fn was_refused_memory(&self) -> bool {
         self.store.data().was_refused_memory()

@@ -19,6 +19,8 @@ pub struct Meter {
     made: Instant,
     /// What was charged: the polls that have ended, and the host's work for the invocation on other threads.
     cpu_time: Arc<CpuTime>,
+    /// Busy time that is not taken from the budget.
+    excused_ns: AtomicU64,
     /// When the poll under way began, by its clock, plus one; zero where none is under way.
     polling_since_ns: AtomicU64,
     /// By which clock, as a [`PollClock`].
@@ -47,6 +49,7 @@ impl Meter {
         Self {
             made: Instant::now(),
             cpu_time,
+            excused_ns: AtomicU64::new(0),
             polling_since_ns: AtomicU64::new(0),
             clock: AtomicU64::new(PollClock::Wall as u64),
             looked_on: AtomicUsize::new(0),
@@ -74,6 +77,18 @@ impl Meter {
             since => (self.read(self.clock()) + 1).saturating_sub(since),
         };
         self.cpu_time.total() + Duration::from_nanos(running)
+    }
+
+    /// The busy time so far that is taken from the budget.
+    pub fn counted(&self) -> Duration {
+        let excused = Duration::from_nanos(self.excused_ns.load(Ordering::Relaxed));
+        self.busy().saturating_sub(excused)
+    }
+
+    /// Does not take `busy` from the budget. It is counted as used all the same.
+    pub fn excuse(&self, busy: Duration) {
+        let busy = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
+        self.excused_ns.fetch_add(busy, Ordering::Relaxed);
     }
 
     /// The time since the meter was made, waiting included.
@@ -123,6 +138,18 @@ mod tests {
         for number in 0..2_000_000_u64 {
             sum = std::hint::black_box(sum.wrapping_add(number));
         }
+    }
+
+    #[tokio::test]
+    async fn excused_time_is_busy_but_not_counted() {
+        let meter = Meter::new(Arc::default());
+        meter.measure(|| PollClock::Thread, async { compute() }).await;
+        let busy = meter.busy();
+        assert_eq!(meter.counted(), busy);
+        meter.excuse(busy / 2);
+        assert_eq!((meter.busy(), meter.counted()), (busy, busy - busy / 2));
+        meter.excuse(2 * busy);
+        assert_eq!(meter.counted(), Duration::ZERO);
     }
 
     #[tokio::test]

@@ -10,12 +10,14 @@ mod meter;
 mod placement;
 pub(crate) mod store;
 mod ticker;
+mod validator;
 mod warm;
 mod wasi;
 
-pub use execution::{Failure, Finished, Held, KeptInstances, ResponseParts, Start};
+pub use execution::{Checks, Failure, Finished, Held, KeptInstances, ResponseParts, Side, Start};
 pub use long_running::Stamina;
 pub use placement::GuestLanes;
+pub use validator::{CheckFailure, KeptValidators, Mismatch, SchemaError, Validators};
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -51,6 +53,7 @@ pub struct Runtime {
     background: Handle,
     guests: Gauge,
     keeper: Arc<Keeper<Ended>>,
+    validators: Arc<Validators>,
     instances: u32,
     _ticker: Ticker,
 }
@@ -125,7 +128,6 @@ impl Runtime {
         let engine =
             engine::serving(pool, settings.memories_warm, &settings.ceiling).map_err(StartError::Engine)?;
         let linker = linker(&engine).map_err(StartError::Engine)?;
-        let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
         let files = ComponentFiles::open(&settings.folder).map_err(|error| StartError::Folder {
             path: settings.folder.clone(),
             error,
@@ -140,13 +142,28 @@ impl Runtime {
         ));
         let keeper = Arc::new(Keeper::new(settings.instances_kept));
         settings.background.spawn(give_up_idle(Arc::downgrade(&keeper)));
+        let turns = Arc::new(Turns::new(settings.threads));
+        let validators = Validators::new(
+            settings.instances,
+            settings.instances_kept,
+            &settings.ceiling,
+            components.clone(),
+            turns.clone(),
+            settings.background.clone(),
+        );
+        let validators = Arc::new(validators.map_err(StartError::Engine)?);
+        let keeper_of_validators = Arc::downgrade(validators.keeper());
+        settings.background.spawn(give_up_idle(keeper_of_validators));
+        let engines = [components.engine(), validators.engine()];
+        let ticker = Ticker::start(&engines).map_err(StartError::Ticker)?;
         Ok(Self {
             components,
             services: Arc::new(services),
-            turns: Arc::new(Turns::new(settings.threads)),
+            turns,
             background: settings.background,
             guests: Gauge::default(),
             keeper,
+            validators,
             instances: settings.instances,
             _ticker: ticker,
         })
@@ -199,6 +216,11 @@ impl Runtime {
         self.keeper.tenant(most)
     }
 
+    /// What checks bodies against schemas.
+    pub fn validators(&self) -> &Arc<Validators> {
+        &self.validators
+    }
+
     /// What is held now.
     pub async fn held(&self) -> RuntimeHeld {
         let (components, component_bytes) = self.components.held().await;
@@ -238,6 +260,8 @@ impl Runtime {
             invocation,
             request,
             held,
+            start.checks,
+            self.validators.clone(),
             abandoned,
         );
         guest.run(&self.background)
@@ -245,7 +269,7 @@ impl Runtime {
 }
 
 /// Gives up the instances that have waited too long, for as long as there is a runtime.
-async fn give_up_idle(keeper: Weak<Keeper<Ended>>) {
+async fn give_up_idle<T: Send + 'static, K: Send + Sync + 'static>(keeper: Weak<Keeper<T, K>>) {
     let mut interval = tokio::time::interval(warm::IDLE / 2);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

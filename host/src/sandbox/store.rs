@@ -81,11 +81,21 @@ pub fn begin(
     data.capabilities = Some(State::new(invocation, services, table));
     data.limiter.begin();
     store.set_hostcall_fuel(lifted.saturating_add(RESPONSE_HEAD));
+    interrupt_at_ticks(store, budget, meter, course);
+}
+
+/// Has the guest in a store interrupted at each tick, and ended once `meter` has counted `budget`.
+pub fn interrupt_at_ticks<T: 'static>(
+    store: &mut Store<T>,
+    budget: Duration,
+    meter: Arc<Meter>,
+    course: Arc<Course>,
+) {
     store.epoch_deadline_callback(move |_| {
         let is_in_background = course.is_in_background();
         // In front the wall is what is measured by, on which a busy system counts as well. Who runs for longer than a
         // tick or two goes on in the background, where it is not.
-        if (is_in_background || budget <= 2 * TICK) && meter.busy() >= budget {
+        if (is_in_background || budget <= 2 * TICK) && meter.counted() >= budget {
             return Err(CpuSpent(budget).into());
         }
         // Ticks come for everybody at once: a guest that began a moment ago has not used up one of its own.

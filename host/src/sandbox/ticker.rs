@@ -17,18 +17,21 @@ pub struct Ticker {
 }
 
 impl Ticker {
-    /// Starts to tick for `engine`.
-    pub fn start(engine: &Engine) -> std::io::Result<Self> {
+    /// Starts to tick for these engines.
+    pub fn start(engines: &[&Engine]) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let (engine, stopped) = (engine.weak(), stop.clone());
+        let engines: Vec<_> = engines.iter().map(|engine| engine.weak()).collect();
+        let stopped = stop.clone();
         let thread = std::thread::Builder::new()
             .name("mortise-ticker".to_owned())
             .spawn(move || {
                 while !stopped.load(Ordering::Relaxed) {
                     std::thread::sleep(TICK);
-                    match engine.upgrade() {
-                        Some(engine) => engine.increment_epoch(),
-                        None => break,
+                    for engine in &engines {
+                        match engine.upgrade() {
+                            Some(engine) => engine.increment_epoch(),
+                            None => return,
+                        }
                     }
                 }
             })?;

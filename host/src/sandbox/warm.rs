@@ -15,20 +15,20 @@ use crate::capability::ActiveVersion;
 /// Who waits for longer than this is given up, with the memory that it holds.
 pub const IDLE: Duration = Duration::from_secs(30);
 
-/// The instances of all tenants that wait.
+/// The instances of all tenants that wait. Each belongs to a `K`, by default a version with its limits and grants.
 #[derive(Debug)]
-pub struct Keeper<T> {
+pub struct Keeper<T, K = ActiveVersion> {
     places: Arc<Places>,
-    tenants: Mutex<Vec<Weak<Kept<T>>>>,
+    tenants: Mutex<Vec<Weak<Kept<T, K>>>>,
 }
 
 /// Those of one tenant, for as long as nothing of it changes.
 #[derive(Debug)]
-pub struct Kept<T> {
+pub struct Kept<T, K = ActiveVersion> {
     places: Arc<Places>,
     most: usize,
     /// Those that came last are last. Few, so that looking through them is quick.
-    waiting: Mutex<Vec<Waiting<T>>>,
+    waiting: Mutex<Vec<Waiting<T, K>>>,
 }
 
 #[derive(Debug)]
@@ -42,15 +42,15 @@ struct Places {
 struct Place(Arc<Places>);
 
 #[derive(Debug)]
-struct Waiting<T> {
-    active: Arc<ActiveVersion>,
+struct Waiting<T, K> {
+    owner: Arc<K>,
     instance: T,
     since: Instant,
     /// Given up after the instance.
     place: Place,
 }
 
-impl<T> Keeper<T> {
+impl<T, K> Keeper<T, K> {
     /// Keeps at most `most` of all tenants together.
     pub fn new(most: u32) -> Self {
         Self {
@@ -63,7 +63,7 @@ impl<T> Keeper<T> {
     }
 
     /// For a tenant, of which `most` are kept.
-    pub fn tenant(&self, most: u32) -> Arc<Kept<T>> {
+    pub fn tenant(&self, most: u32) -> Arc<Kept<T, K>> {
         let kept = Arc::new(Kept {
             places: self.places.clone(),
             most: usize::try_from(most).unwrap_or(usize::MAX),
@@ -91,27 +91,27 @@ impl<T> Keeper<T> {
         }
     }
 
-    fn tenants(&self) -> MutexGuard<'_, Vec<Weak<Kept<T>>>> {
+    fn tenants(&self) -> MutexGuard<'_, Vec<Weak<Kept<T, K>>>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> Kept<T> {
+impl<T, K> Kept<T, K> {
     /// How many wait.
     pub fn waiting(&self) -> usize {
         self.lock().len()
     }
 
-    /// The one that ran for this version last, which is the one whose memory is most likely at hand.
-    pub fn take(&self, active: &Arc<ActiveVersion>) -> Option<T> {
+    /// The one that ran for this owner last, which is the one whose memory is most likely at hand.
+    pub fn take(&self, owner: &Arc<K>) -> Option<T> {
         let mut waiting = self.lock();
-        let index = waiting.iter().rposition(|one| Arc::ptr_eq(&one.active, active))?;
+        let index = waiting.iter().rposition(|one| Arc::ptr_eq(&one.owner, owner))?;
         Some(waiting.remove(index).instance)
     }
 
     /// Keeps an instance. Gives back the one that has to go for it: the one that has waited longest, or itself where there
     /// is no place. It has no place any more, so that whoever called this has one for it until it is gone.
-    pub fn keep(&self, active: Arc<ActiveVersion>, instance: T, now: Instant) -> Option<T> {
+    pub fn keep(&self, owner: Arc<K>, instance: T, now: Instant) -> Option<T> {
         if self.most == 0 {
             return Some(instance);
         }
@@ -125,7 +125,7 @@ impl<T> Kept<T> {
             return Some(instance);
         };
         waiting.push(Waiting {
-            active,
+            owner,
             instance,
             since: now,
             place,
@@ -134,13 +134,13 @@ impl<T> Kept<T> {
     }
 
     /// Takes out those that have waited too long.
-    fn overdue(&self, now: Instant) -> Vec<Waiting<T>> {
+    fn overdue(&self, now: Instant) -> Vec<Waiting<T, K>> {
         let mut waiting = self.lock();
         let due = waiting.partition_point(|one| now.duration_since(one.since) > IDLE);
         waiting.drain(..due).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Waiting<T>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Waiting<T, K>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

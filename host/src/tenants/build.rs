@@ -8,7 +8,7 @@ use super::health::{Breaker, RouteHealth};
 use super::snapshot::{MethodRoute, PluginRoutes, RouteRate, Router, TenantRoutes};
 use crate::capability::ActiveVersion;
 use crate::components::LoadError;
-use crate::components::bundle::schema::Schema;
+use crate::components::bundle::schema::{Schema, Schemas};
 use crate::components::bundle::{Bundle, BundleError};
 use crate::domain::limits::Limits;
 use crate::domain::manifest::{Manifest, Route};
@@ -37,9 +37,9 @@ pub enum BuildError {
     /// Two routes of the manifest contradict each other.
     #[error("the routes contradict each other: {0}")]
     Routes(#[from] matchit::InsertError),
-    /// A schema that the manifest names does not compile.
-    #[error("the schema {0} cannot be used: {1}")]
-    Schema(String, String),
+    /// A schema that the manifest names is not there.
+    #[error("the schema {0} is not in the component")]
+    Schema(String),
 }
 
 impl Builder {
@@ -107,6 +107,7 @@ impl Builder {
             gate: gate.unwrap_or_else(|| Arc::new(Gate::new(size))),
             backlog,
             kept: self.runtime.kept(limits.instances_kept),
+            kept_validators: self.runtime.validators().kept(limits.instances_kept),
         }
     }
 
@@ -114,9 +115,11 @@ impl Builder {
     pub(crate) async fn router(&self, version: &Version) -> Result<Router, BuildError> {
         let manifest = &version.manifest;
         let schemas = if names_schemas(manifest) {
-            compile_schemas(&Bundle::extract(&self.runtime.component(version.digest).await?)?)?
+            let bundle = Bundle::extract(&self.runtime.component(version.digest).await?)?;
+            self.runtime.validators().prepare();
+            Schemas::of(manifest, bundle.schemas)
         } else {
-            Schemas::new()
+            BTreeMap::new()
         };
         let mut routes = Vec::new();
         let mut by_path: Vec<(&str, Vec<Arc<MethodRoute>>)> = Vec::new();
@@ -157,9 +160,6 @@ fn active_version(
     }
 }
 
-/// The schemas of a version by name.
-type Schemas = BTreeMap<String, Arc<Schema>>;
-
 fn names_schemas(manifest: &Manifest) -> bool {
     manifest
         .routes
@@ -167,19 +167,14 @@ fn names_schemas(manifest: &Manifest) -> bool {
         .any(|route| route.request.is_some() || route.response.is_some())
 }
 
-/// Each schema once, however many routes name it: compiled, it can take a hundred times its text.
-fn compile_schemas(bundle: &Bundle) -> Result<Schemas, BuildError> {
-    let compile = |(name, schema): (&String, &serde_json::Value)| match Schema::compile(schema) {
-        Ok(schema) => Ok((name.clone(), Arc::new(schema))),
-        Err(problem) => Err(BuildError::Schema(name.clone(), problem)),
-    };
-    bundle.schemas.iter().map(compile).collect()
-}
-
-fn method_route(route: &Route, schemas: &Schemas, health: RouteHealth) -> Result<MethodRoute, BuildError> {
+fn method_route(
+    route: &Route,
+    schemas: &BTreeMap<String, Arc<Schema>>,
+    health: RouteHealth,
+) -> Result<MethodRoute, BuildError> {
     let schema = |name: &Option<String>| -> Result<Option<Arc<Schema>>, BuildError> {
         let Some(name) = name else { return Ok(None) };
-        let missing = || BuildError::Schema(name.clone(), "it is not in the component".to_owned());
+        let missing = || BuildError::Schema(name.clone());
         schemas.get(name).cloned().map(Some).ok_or_else(missing)
     };
     Ok(MethodRoute {

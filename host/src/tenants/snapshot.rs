@@ -12,7 +12,7 @@ use crate::components::bundle::schema::Schema;
 use crate::domain::api_key::ApiKey;
 use crate::domain::id::{ApiKeyId, PluginName, TenantId, TenantName};
 use crate::domain::manifest::{Auth, Rate};
-use crate::sandbox::{KeptInstances, Stamina};
+use crate::sandbox::{KeptInstances, KeptValidators, Stamina};
 
 /// A tenant with everything that serving its requests takes.
 pub struct TenantRoutes {
@@ -32,6 +32,8 @@ pub struct TenantRoutes {
     pub backlog: Arc<Backlog>,
     /// Its instances that wait for their next request. They go with this snapshot.
     pub kept: Arc<KeptInstances>,
+    /// Its sandboxes for checks of bodies that wait for the next one. They go with this snapshot.
+    pub kept_validators: Arc<KeptValidators>,
 }
 
 /// The routes of a version.

@@ -26,6 +26,7 @@ pub struct Recipe {
     component: Vec<u8>,
     plugin: String,
     version: String,
+    contract: String,
     reuse: bool,
     routes: String,
     migrations: Vec<Value>,
@@ -61,6 +62,7 @@ impl Recipe {
             component,
             plugin: plugin.to_owned(),
             version: "1.0.0".to_owned(),
+            contract: "0.1".to_owned(),
             reuse: false,
             routes: routes.concat(),
             migrations: Vec::new(),
@@ -81,6 +83,12 @@ impl Recipe {
     /// As another version.
     pub fn version(mut self, version: &str) -> Self {
         version.clone_into(&mut self.version);
+        self
+    }
+
+    /// For another version of the contract.
+    pub fn contract(mut self, contract: &str) -> Self {
+        contract.clone_into(&mut self.contract);
         self
     }
 
@@ -153,8 +161,8 @@ impl Recipe {
     pub fn guest(&self) -> Guest {
         let [usable, revealed] = &self.secrets;
         let mut manifest = format!(
-            "[plugin]\nname = '{}'\nversion = '{}'\nreuse = {}\n{}",
-            self.plugin, self.version, self.reuse, self.routes
+            "[plugin]\nname = '{}'\nversion = '{}'\ncontract = '{}'\nreuse = {}\n{}",
+            self.plugin, self.version, self.contract, self.reuse, self.routes
         );
         if self.has_database {
             manifest.push_str("[database]\n");

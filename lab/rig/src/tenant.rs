@@ -138,6 +138,13 @@ impl Tenant {
         self.http.post(&format!("/{}/{plugin}{path}", self.name), body)
     }
 
+    /// Calls a plugin with a body that is JSON text.
+    pub fn post_text(&self, plugin: &str, path: &str, json: &str) -> Result<Reply> {
+        let path = format!("/{}/{plugin}{path}", self.name);
+        self.http
+            .send("POST", &path, Some(("application/json", json.as_bytes())))
+    }
+
     /// The record of the invocation that gave `reply`, once it is written.
     pub fn record(&self, reply: &Reply) -> Result<Value> {
         // Asking for the list writes what waits.

@@ -6,6 +6,6 @@ mod component;
 mod files;
 mod manifest;
 mod migrations;
-mod wasm;
+pub mod wasm;
 
 pub use component::{an_import_that_nobody_offers_is_named, routes_need_a_handler};

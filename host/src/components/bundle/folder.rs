@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use serde_json::Value;
+use mortise_validator::Schema;
+use serde_json::value::RawValue;
 
 use super::section::MigrationFile;
-use super::{BundleError, MAX_SCHEMA_BYTES, schema_names};
+use super::{Bundle, BundleError, MAX_SCHEMA_BYTES, schema, schema_names};
 use crate::domain::manifest::Manifest;
+
+/// Stack for the deepest schema that fits into its bytes. The system gives memory only as it is used.
+const COMPILE_STACK: usize = 512 << 20;
 
 /// The texts of a plugin's folder, read but not yet checked.
 pub struct Folder {
@@ -66,7 +70,7 @@ impl Folder {
     }
 
     /// The schemas that the manifest names.
-    pub fn schemas(&self, manifest: &Manifest) -> Result<BTreeMap<String, Value>, BundleError> {
+    pub fn schemas(&self, manifest: &Manifest) -> Result<BTreeMap<String, Box<RawValue>>, BundleError> {
         let names: BTreeSet<&str> = schema_names(manifest).collect();
         names
             .into_iter()
@@ -74,7 +78,7 @@ impl Folder {
             .collect()
     }
 
-    fn schema(&self, name: &str) -> Result<Value, BundleError> {
+    fn schema(&self, name: &str) -> Result<Box<RawValue>, BundleError> {
         let text = read(&self.inside(name)?)?;
         let wrong = |problem| BundleError::Schema {
             file: name.to_owned(),
@@ -86,7 +90,10 @@ impl Folder {
                 text.len()
             )));
         }
-        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
+        // The parser bounds the depth of a text; what is kept has no blanks.
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        serde_json::value::to_raw_value(&value).map_err(|error| wrong(error.to_string()))
     }
 
     /// The path of something that the manifest names, with all links followed.
@@ -106,6 +113,33 @@ impl Folder {
             Err(outside())
         }
     }
+}
+
+/// Compiles the schemas of an author's own folder, in this process, so that a wrong one is named with its place.
+pub fn compile_schemas(bundle: &Bundle) -> Result<(), BundleError> {
+    let formats = schema::formats(&bundle.manifest);
+    let compile = || {
+        bundle.schemas.iter().try_for_each(|(file, text)| {
+            let compiled = Schema::compile(text, formats).map(|_| ());
+            compiled.map_err(|problem| BundleError::Schema {
+                file: file.clone(),
+                problem,
+            })
+        })
+    };
+    // Compiling recurses over references, of which a schema can have thousands in a row.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(COMPILE_STACK);
+        let compiled = thread.spawn_scoped(scope, compile).map(|thread| thread.join());
+        match compiled {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(error) => Err(BundleError::Read {
+                path: "a thread".into(),
+                error,
+            }),
+        }
+    })
 }
 
 fn read(path: &Path) -> Result<String, BundleError> {

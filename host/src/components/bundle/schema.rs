@@ -1,109 +1,124 @@
-//! JSON Schemas of plugins. They come from customers, so that nothing is fetched for them and no pattern can run away.
+//! The schemas of one version: their texts for the sandbox, and what the host may check itself.
 
-use std::error::Error;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, Validator};
+use mortise_validator::{Formats, Schema as Compiled};
 use serde_json::Value;
 
-use super::expansion;
+use super::native;
+use crate::domain::manifest::{Contract, Manifest};
 
-/// Bytes of one compiled pattern. Patterns run in linear time; this bounds the factor and the memory.
-const MAX_PATTERN_BYTES: usize = 256 * 1024;
-
-/// Subschemas of a schema times places of a body. More would keep a thread from everybody else for too long.
-const MAX_CHECKS: usize = 5_000_000;
+/// The texts of the schemas of a version. A sandbox keeps what it compiled of them under their indices.
+#[derive(Debug)]
+pub struct Schemas {
+    texts: Vec<String>,
+    formats: Formats,
+}
 
 /// A schema that bodies are checked against.
+#[derive(Debug)]
 pub struct Schema {
-    validator: Validator,
-    /// With its references expanded.
-    subschemas: usize,
+    version: Arc<Schemas>,
+    index: u32,
+    native: Option<Native>,
+}
+
+/// What the host checks itself.
+#[derive(Debug)]
+struct Native {
+    schema: Compiled,
+    body_bytes: usize,
+}
+
+/// What the host can say of a body without a sandbox.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Glance {
+    /// It matches.
+    Valid,
+    /// It is not JSON; the sentence says where.
+    NotJson(String),
+    /// It has to be checked in a sandbox, where a check can be stopped and its errors are bounded.
+    Unknown,
+}
+
+impl Schemas {
+    /// The schemas of a version by the names that its manifest uses.
+    pub fn of(manifest: &Manifest, texts: BTreeMap<String, String>) -> BTreeMap<String, Arc<Schema>> {
+        let (names, texts): (Vec<String>, Vec<String>) = texts.into_iter().unzip();
+        let version = Arc::new(Self {
+            texts,
+            formats: formats(manifest),
+        });
+        let schema = |index| {
+            let native = Native::of(&version, index);
+            let version = version.clone();
+            Arc::new(Schema {
+                version,
+                index,
+                native,
+            })
+        };
+        names.into_iter().zip((0..).map(schema)).collect()
+    }
+
+    /// The text of a schema.
+    pub fn text(&self, index: u32) -> &str {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        self.texts.get(index).map_or("", String::as_str)
+    }
+
+    /// What `format` means in them.
+    pub fn formats(&self) -> Formats {
+        self.formats
+    }
 }
 
 impl Schema {
-    /// Compiles a schema. References stay inside the document and are bounded, and patterns are those of the `regex`
-    /// crate, which has no backtracking. The error names the place by JSON pointer.
-    pub fn compile(schema: &Value) -> Result<Self, String> {
-        let subschemas = expansion::subschemas(schema)?;
-        let validator = jsonschema::options()
-            .with_retriever(Refuse)
-            .with_pattern_options(
-                PatternOptions::regex()
-                    .size_limit(MAX_PATTERN_BYTES)
-                    .dfa_size_limit(MAX_PATTERN_BYTES),
-            )
-            .build(schema)
-            .map_err(|error| describe(&error))?;
-        Ok(Self {
-            validator,
-            subschemas,
-        })
+    /// All schemas of its version.
+    pub fn version(&self) -> &Arc<Schemas> {
+        &self.version
     }
 
-    /// What checks a body.
-    pub fn validator(&self) -> &Validator {
-        &self.validator
+    /// Its index in the version.
+    pub fn index(&self) -> u32 {
+        self.index
     }
 
-    /// Whether a body has so many places that checking it would take too long.
-    pub fn is_too_much(&self, body: &Value) -> bool {
-        places(body).saturating_mul(self.subschemas) > MAX_CHECKS
+    /// Checks a body if that is proven to take no longer than the host's own threads may.
+    pub fn glance(&self, body: &[u8]) -> Glance {
+        let Some(native) = self
+            .native
+            .as_ref()
+            .filter(|native| body.len() <= native.body_bytes)
+        else {
+            return Glance::Unknown;
+        };
+        match serde_json::from_slice(body) {
+            Ok(body) if native.schema.is_valid(&body) => Glance::Valid,
+            Ok(_) => Glance::Unknown,
+            Err(error) => Glance::NotJson(error.to_string()),
+        }
     }
 }
 
-fn places(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(places).sum::<usize>(),
-        Value::Object(members) => 1 + members.values().map(places).sum::<usize>(),
-        _ => 1,
+impl Native {
+    fn of(version: &Schemas, index: u32) -> Option<Self> {
+        let text = version.text(index);
+        let schema: Value = serde_json::from_str(text).ok()?;
+        let body_bytes = native::body_bytes(text, &schema, version.formats)?;
+        let schema = Compiled::of(&schema, version.formats).ok()?;
+        Some(Self { schema, body_bytes })
     }
 }
 
-/// How many patterns a schema holds: each costs up to 256 KiB.
-pub fn patterns(schema: &Value) -> usize {
-    match schema {
-        Value::Array(items) => items.iter().map(patterns).sum(),
-        Value::Object(members) => members
-            .iter()
-            .map(|(key, value)| {
-                patterns(value)
-                    + match (key.as_str(), value) {
-                        ("pattern", Value::String(_)) => 1,
-                        ("patternProperties", Value::Object(by_pattern)) => by_pattern.len(),
-                        _ => 0,
-                    }
-            })
-            .sum(),
-        _ => 0,
+/// What `format` means in the schemas of a version: contract 0.1 left it to the draft.
+pub fn formats(manifest: &Manifest) -> Formats {
+    match manifest.plugin.contract {
+        Contract::V0_1 => Formats::ByDraft,
+        Contract::V0_2 => Formats::Asserted,
     }
 }
-
-struct Refuse;
-
-impl Retrieve for Refuse {
-    fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn Error + Send + Sync>> {
-        Err(format!("`{uri}` is outside the schema; put it under `$defs` and refer to `#/$defs/…`").into())
-    }
-}
-
-fn describe(error: &ValidationError<'_>) -> String {
-    let place = match error.instance_path().as_str() {
-        "" => "the schema",
-        pointer => pointer,
-    };
-    // The message repeats the value that is wrong, which can be the whole schema.
-    let mut message = error.to_string();
-    if let Some(source) = error.source() {
-        message = format!("{message}: {source}");
-    }
-    if message.len() > MAX_MESSAGE {
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
-        message.push('…');
-    }
-    format!("{place}: {message}")
-}
-
-const MAX_MESSAGE: usize = 400;
 
 #[cfg(test)]
 mod tests {
@@ -111,57 +126,66 @@ mod tests {
 
     use super::*;
 
-    fn refusal(schema: &Value) -> String {
-        Schema::compile(schema).err().unwrap_or_default()
+    fn schema(contract: &str, schema: &Value) -> Arc<Schema> {
+        let manifest = format!("[plugin]\nname = 'p'\nversion = '1'\n{contract}");
+        let manifest = Manifest::parse(&manifest).unwrap();
+        let mut schemas = Schemas::of(&manifest, [("s.json".to_owned(), schema.to_string())].into());
+        schemas.remove("s.json").unwrap()
     }
 
     #[test]
-    fn a_schema_with_inner_references_is_compiled() {
-        let schema =
-            json!({"$ref": "#/$defs/id", "$defs": {"id": {"type": "string", "pattern": "^[a-z]+$"}}});
-        let schema = Schema::compile(&schema).unwrap();
-        assert!(schema.validator().is_valid(&json!("abc")));
-        assert!(!schema.validator().is_valid(&json!("ABC")));
+    fn a_small_body_that_matches_needs_no_sandbox() {
+        let schema = schema("", &json!({"required": ["a"]}));
+        assert_eq!(schema.glance(br#"{"a":1}"#), Glance::Valid);
+        assert_eq!(
+            schema.glance(b"{}"),
+            Glance::Unknown,
+            "its errors are collected in a sandbox"
+        );
+        assert!(matches!(schema.glance(b"{"), Glance::NotJson(_)));
+        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(40_000));
+        assert_eq!(schema.glance(large.as_bytes()), Glance::Unknown);
     }
 
     #[test]
-    fn nothing_is_fetched() {
-        for uri in [
-            "http://127.0.0.1:1/x.json",
-            "https://example.com/x.json",
-            "file:///etc/hostname",
-            "other.json",
-            "json-schema:///#/$defs/a",
-            "",
-        ] {
-            let error = refusal(&json!({"properties": {"a": {"$ref": uri}}}));
-            assert!(error.contains("refer by `#/$defs/"), "{uri}: {error}");
+    fn a_schema_that_can_be_expensive_needs_a_sandbox() {
+        assert_eq!(schema("", &json!({"pattern": "a"})).glance(b"1"), Glance::Unknown);
+    }
+
+    #[test]
+    fn a_stored_schema_of_any_depth_takes_little_stack() {
+        let mut definitions = serde_json::Map::new();
+        for level in 0..8_000 {
+            let next = json!({"allOf": [{"$ref": format!("#/$defs/{}", level + 1)}]});
+            definitions.insert(level.to_string(), next);
         }
+        let chain = json!({"$ref": "#/$defs/0", "$defs": definitions});
+        let nested = format!("{}true{}", "{\"not\":".repeat(40_000), "}".repeat(40_000));
+        let look = move || {
+            assert_eq!(schema("", &chain).glance(b"1"), Glance::Unknown);
+            let manifest = Manifest::parse("[plugin]\nname = 'p'\nversion = '1'").unwrap();
+            let schemas = Schemas::of(&manifest, [("s.json".to_owned(), nested)].into());
+            assert_eq!(schemas["s.json"].glance(b"1"), Glance::Unknown);
+        };
+        let thread = std::thread::Builder::new().stack_size(1 << 20);
+        thread.spawn(look).unwrap().join().unwrap();
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_place() {
-        let error = refusal(&json!({"properties": {"a": {"type": "strin"}}}));
-        assert!(error.starts_with("/properties/a/type: "), "{error}");
-    }
-
-    #[test]
-    fn patterns_that_could_run_away_are_refused() {
-        for pattern in ["^(a+)+\\1$", "(\\w{1000}){1000}"] {
-            assert_ne!(refusal(&json!({"pattern": pattern})), "", "{pattern}");
-        }
-    }
-
-    #[test]
-    fn patterns_are_counted_wherever_they_stand() {
-        let schema = json!({"properties": {"a": {"pattern": "x"}}, "patternProperties": {"b": {"pattern": "c"}, "d": {}}});
-        assert_eq!(patterns(&schema), 4);
-    }
-
-    #[test]
-    fn a_body_with_too_many_places_for_its_schema_is_not_checked() {
-        let schema = Schema::compile(&json!({"items": {"enum": (0..999).collect::<Vec<u32>>()}})).unwrap();
-        assert!(!schema.is_too_much(&json!(vec![1; 1_000])));
-        assert!(schema.is_too_much(&json!(vec![1; 10_000])));
+    fn a_format_is_asserted_from_contract_0_2_on() {
+        let date = json!({"format": "date"});
+        assert_eq!(schema("", &date).glance(br#""today""#), Glance::Valid);
+        assert_eq!(
+            schema("contract = '0.1'", &date).glance(br#""today""#),
+            Glance::Valid
+        );
+        assert_eq!(
+            schema("contract = '0.2'", &date).glance(br#""today""#),
+            Glance::Unknown
+        );
+        assert_eq!(
+            schema("contract = '0.2'", &date).glance(br#""2026-11-26""#),
+            Glance::Valid
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{BundleError, MAX_SECTION_BYTES, SECTION};
 
@@ -22,7 +22,7 @@ pub struct Content {
     pub migrations: Vec<MigrationFile>,
     /// By their paths as the manifest writes them.
     #[serde(default)]
-    pub schemas: BTreeMap<String, Value>,
+    pub schemas: BTreeMap<String, Box<RawValue>>,
 }
 
 /// A migration as a file.
@@ -37,7 +37,11 @@ pub struct MigrationFile {
 
 impl Content {
     /// Content of the current format.
-    pub fn new(manifest: String, migrations: Vec<MigrationFile>, schemas: BTreeMap<String, Value>) -> Self {
+    pub fn new(
+        manifest: String,
+        migrations: Vec<MigrationFile>,
+        schemas: BTreeMap<String, Box<RawValue>>,
+    ) -> Self {
         Self {
             format: FORMAT,
             manifest,

@@ -100,6 +100,21 @@ impl Compiler {
         }
     }
 
+    /// One for components of the host itself, which the operator's limits on uploads do not concern.
+    pub fn for_host(&self) -> Self {
+        Self {
+            worker: self.worker.clone(),
+            limits: CompileLimits {
+                memory: ByteSize::mib(2_048),
+                cpu: Span::s(120),
+                wall: Span::s(300),
+                workers: 1,
+            },
+            turns: self.turns.clone(),
+            running: self.running.clone(),
+        }
+    }
+
     /// Workers that run.
     pub fn workers(&self) -> u64 {
         self.running.get()

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::id::VersionDigest;
 
+/// How the names of compiled code of the host itself begin.
+const EMBEDDED: &str = "host-";
+
 /// The folder. Its methods block.
 #[derive(Clone, Debug)]
 pub struct ComponentFiles {
@@ -51,6 +54,27 @@ impl ComponentFiles {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The compiled code of a component of the host itself, if it is there.
+    pub fn read_embedded(&self, digest: VersionDigest) -> io::Result<Option<Vec<u8>>> {
+        read(&self.embedded(digest))
+    }
+
+    /// Stores the compiled code of a component of the host itself, in place of what an earlier host stored.
+    pub fn write_embedded(&self, digest: VersionDigest, parts: &[&[u8]]) -> io::Result<()> {
+        write(&self.embedded(digest), parts)?;
+        for entry in fs::read_dir(&self.compiled)? {
+            let path = entry?.path();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            if name.starts_with(EMBEDDED) && path != self.embedded(digest) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Stores a component.
@@ -100,6 +124,11 @@ impl ComponentFiles {
         self.compiled.join(digest.to_hex()).with_extension("cwasm")
     }
 
+    fn embedded(&self, digest: VersionDigest) -> PathBuf {
+        let name = format!("{EMBEDDED}{}", digest.to_hex());
+        self.compiled.join(name).with_extension("cwasm")
+    }
+
     fn component(&self, digest: VersionDigest) -> PathBuf {
         self.components.join(digest.to_hex()).with_extension("wasm")
     }
@@ -124,5 +153,24 @@ fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     match path.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_of_the_host_is_no_stored_component_and_replaces_that_of_an_earlier_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ComponentFiles::open(folder.path()).unwrap();
+        let [old, new] = [b"old", b"new"].map(|bytes| VersionDigest::of(bytes));
+        files.write_compiled(old, &[b"of a version"]).unwrap();
+        for digest in [old, new] {
+            files.write_embedded(digest, &[b"mac", b"code"]).unwrap();
+            assert_eq!(files.read_embedded(digest).unwrap(), Some(b"maccode".to_vec()));
+        }
+        assert_eq!(files.read_embedded(old).unwrap(), None);
+        assert_eq!(files.stored().unwrap(), [old]);
     }
 }

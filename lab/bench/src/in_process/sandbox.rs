@@ -18,7 +18,7 @@ use mortise::domain::invocation::{Trigger, Usage};
 use mortise::domain::limits::Limits;
 use mortise::domain::migration::Migration;
 use mortise::domain::units::{ByteSize, Span};
-use mortise::sandbox::{GuestLanes, Held, KeptInstances, Runtime, RuntimeSettings, Stamina, Start};
+use mortise::sandbox::{Checks, GuestLanes, Held, KeptInstances, Runtime, RuntimeSettings, Stamina, Start};
 use mortise::storage::vault::{HostKey, Vault};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -173,6 +173,7 @@ impl Sandbox {
                 instance: (),
                 kept: kept.cloned(),
             },
+            checks: Checks::default(),
         };
         let finished = self
             .runtime

@@ -1,0 +1,166 @@
+//! One sandbox in which bodies are checked: a store, the embedded validator in it, and the schemas that it has compiled.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mortise_validator::Formats;
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::super::limiter::Limiter;
+use super::super::meter::Meter;
+use super::super::placement::Course;
+use super::super::store;
+use crate::components::bundle::schema::Schemas;
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../validator/wit",
+        world: "validator",
+        exports: { default: async },
+    });
+}
+
+pub use bindings::{Mismatch, ValidatorPre, Verdict};
+
+/// Bytes that one call may give back: a list of bounded mismatches.
+const MAX_LIFTED: usize = 256 * 1024;
+
+/// CPU time in which one schema has to compile, beside the budget of the invocation that needs it. Twice what an
+/// upload has, so that an accepted schema compiles on a busy machine as well.
+pub const COMPILE_CPU: Duration = Duration::from_secs(2);
+
+/// What the store of a validator holds.
+pub struct Data {
+    limiter: Limiter,
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Data {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+/// The functions that a validator may import. It uses none but random numbers for its hash maps.
+pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    Ok(linker)
+}
+
+/// A validator in its sandbox.
+pub struct Instance {
+    store: Store<Data>,
+    validator: bindings::Validator,
+    compiled: BTreeSet<u32>,
+}
+
+/// For whom a validator works: whose time it takes, and on which threads.
+#[derive(Clone)]
+pub struct Payer {
+    /// Counts the time.
+    pub meter: Arc<Meter>,
+    /// Says on which threads.
+    pub course: Arc<Course>,
+    /// The CPU budget.
+    pub cpu: Duration,
+}
+
+impl Instance {
+    /// A fresh one with at most `memory` bytes.
+    pub async fn fresh(pre: &ValidatorPre<Data>, memory: usize, payer: &Payer) -> wasmtime::Result<Self> {
+        let data = Data {
+            limiter: Limiter::new(memory),
+            // No files, no environment, no sockets, and nothing that is printed goes anywhere.
+            wasi: WasiCtx::builder()
+                .allow_tcp(false)
+                .allow_udp(false)
+                .allow_ip_name_lookup(false)
+                .build(),
+            table: ResourceTable::new(),
+        };
+        let mut store = Store::new(pre.engine(), data);
+        store.limiter(|data| &mut data.limiter);
+        begin(&mut store, payer);
+        let validator = pre.instantiate_async(&mut store).await?;
+        Ok(Self {
+            store,
+            validator,
+            compiled: BTreeSet::new(),
+        })
+    }
+
+    /// Compiles a schema unless it has done so. The CPU time of that is not taken from the budget of `payer`, but counted.
+    pub async fn compile(
+        &mut self,
+        schemas: &Schemas,
+        index: u32,
+        payer: &Payer,
+    ) -> wasmtime::Result<Result<(), String>> {
+        if self.compiled.contains(&index) {
+            return Ok(Ok(()));
+        }
+        let meter = &payer.meter;
+        let before = meter.busy();
+        let payer = Payer {
+            cpu: meter.counted() + COMPILE_CPU,
+            ..payer.clone()
+        };
+        let compiled = self.try_schema(schemas, index, &payer).await;
+        meter.excuse(meter.busy().saturating_sub(before));
+        if matches!(compiled, Ok(Ok(()))) {
+            self.compiled.insert(index);
+        }
+        compiled
+    }
+
+    /// Compiles a schema within the budget of `payer`.
+    pub async fn try_schema(
+        &mut self,
+        schemas: &Schemas,
+        index: u32,
+        payer: &Payer,
+    ) -> wasmtime::Result<Result<(), String>> {
+        begin(&mut self.store, payer);
+        let is_asserted = schemas.formats() == Formats::Asserted;
+        let text = schemas.text(index);
+        self.validator
+            .call_load(&mut self.store, index, text, is_asserted)
+            .await
+    }
+
+    /// Checks a body against a schema that it has compiled.
+    pub async fn check(&mut self, index: u32, body: &[u8], payer: &Payer) -> wasmtime::Result<Verdict> {
+        begin(&mut self.store, payer);
+        self.validator.call_check(&mut self.store, index, body).await
+    }
+
+    /// Lists where the last body does not match.
+    pub async fn explain(&mut self, index: u32, payer: &Payer) -> wasmtime::Result<Vec<Mismatch>> {
+        begin(&mut self.store, payer);
+        self.validator.call_explain(&mut self.store, index).await
+    }
+
+    /// Whether it was ever refused memory.
+    pub fn was_refused_memory(&self) -> bool {
+        self.store.data().limiter.has_refused()
+    }
+
+    /// The memory that it holds, in bytes. A memory never shrinks.
+    pub fn memory(&self) -> usize {
+        self.store.data().limiter.peak()
+    }
+}
+
+/// Begins a call that may go on until `payer` has used its budget.
+fn begin(store: &mut Store<Data>, payer: &Payer) {
+    store.set_hostcall_fuel(MAX_LIFTED);
+    store::interrupt_at_ticks(store, payer.cpu, payer.meter.clone(), payer.course.clone());
+}

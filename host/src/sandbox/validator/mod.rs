@@ -1,0 +1,397 @@
+//! Checks bodies against schemas in sandboxes, where a check is charged and can be stopped.
+//!
+//! The validator is a component of the host (`validator/`), embedded and compiled once. Its sandboxes have an engine and a
+//! pool of their own, so that they take no instance from a plugin. A sandbox serves one version, whose schemas are its
+//! data, and waits for the next check of that version. It runs under the CPU, wall and memory limits of the invocation,
+//! in the time slices of its tenant, and moves to the background at the first tick like every guest.
+
+mod instance;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::Instant;
+use wasmtime::{Engine, PoolConcurrencyLimitError, Trap};
+
+use super::engine;
+use super::long_running::Stamina;
+use super::meter::{Meter, PollClock};
+use super::placement::{Course, GuestLanes, Turns};
+use super::store::CpuSpent;
+use super::warm::{Keeper, Kept};
+use crate::components::bundle::schema::{Schema, Schemas};
+use crate::components::{ComponentCache, LoadError};
+use crate::domain::limits::Limits;
+use crate::domain::units::ByteSize;
+pub use instance::Mismatch;
+use instance::{Data, Instance, Payer, ValidatorPre, Verdict};
+
+/// The validator as a component.
+const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/validator.wasm"));
+
+/// A sandbox for checks has the memory of the invocation, and at least this: the validator itself takes a few MiB.
+const LEAST_MEMORY: ByteSize = ByteSize::mib(32);
+
+/// The share of its memory that a sandbox may hold and wait for the next check.
+const KEPT_MEMORY: usize = 2;
+
+/// Uploads whose schemas are compiled at once.
+const UPLOADS: usize = 2;
+
+/// CPU time in which each schema of an upload has to compile, and all of them together.
+const UPLOAD_CPU: Duration = Duration::from_secs(1);
+const UPLOAD_CPU_TOGETHER: Duration = Duration::from_secs(10);
+
+/// Time in which they have to, waiting for others included.
+const UPLOAD_WALL: Duration = Duration::from_secs(60);
+
+/// Sandboxes of a tenant that wait for the next check.
+pub type KeptValidators = Kept<Instance, Schemas>;
+
+/// Checks bodies.
+pub struct Validators {
+    engine: Engine,
+    components: Arc<ComponentCache>,
+    component: OnceCell<ValidatorPre<Data>>,
+    keeper: Arc<Keeper<Instance, Schemas>>,
+    turns: Arc<Turns>,
+    background: Handle,
+    uploads: Semaphore,
+    upload_lanes: Arc<GuestLanes>,
+}
+
+/// Why a body was not found to match its schema.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckFailure {
+    /// It does not match. The list is empty if collecting the mismatches went past a limit.
+    #[error("the body does not match its schema")]
+    Mismatch(Vec<Mismatch>),
+    /// It is not JSON.
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// The check used up the CPU budget of the invocation.
+    #[error("checking the body against its schema took more than the {0:?} of CPU time of an invocation")]
+    Cpu(Duration),
+    /// The time of the invocation was over first.
+    #[error("checking the body against its schema took longer than the {0:?} of an invocation")]
+    Timeout(Duration),
+    /// The check needed more memory than the invocation may have.
+    #[error("checking the body against its schema needs more than {0} of memory")]
+    Memory(ByteSize),
+    /// The check went past another limit.
+    #[error("checking the body against its schema was stopped: {0}")]
+    Stopped(String),
+    /// All sandboxes are in use.
+    #[error("all sandboxes for checks are in use")]
+    NoInstance,
+    /// The host failed.
+    #[error("the validator cannot be used: {0}")]
+    Host(String),
+}
+
+/// Why the schemas of an upload cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// One of them does not compile.
+    #[error("{file}: {problem}")]
+    Refused {
+        /// Its path inside the plugin.
+        file: String,
+        /// Where in it, and what.
+        problem: String,
+    },
+    /// The host failed.
+    #[error("the validator cannot be used: {0}")]
+    Host(String),
+}
+
+/// A body that is to be checked.
+pub(super) struct Check<'a> {
+    pub schema: &'a Schema,
+    pub body: &'a [u8],
+    pub kept: Option<&'a KeptValidators>,
+    pub limits: &'a Limits,
+    pub meter: &'a Arc<Meter>,
+    pub course: &'a Arc<Course>,
+}
+
+impl Validators {
+    /// For as many checks at once as there are instances of plugins.
+    pub(super) fn new(
+        instances: u32,
+        kept: u32,
+        ceiling: &Limits,
+        components: Arc<ComponentCache>,
+        turns: Arc<Turns>,
+        background: Handle,
+    ) -> wasmtime::Result<Self> {
+        let uploads = u32::try_from(UPLOADS).unwrap_or(u32::MAX);
+        let pool = instances.saturating_add(kept).saturating_add(uploads);
+        Ok(Self {
+            engine: engine::validating(pool, ceiling)?,
+            components,
+            component: OnceCell::new(),
+            keeper: Arc::new(Keeper::new(kept)),
+            turns,
+            background,
+            uploads: Semaphore::new(UPLOADS),
+            upload_lanes: Arc::new(GuestLanes::new(1)),
+        })
+    }
+
+    /// The sandboxes of a tenant that wait for the next check: none so far, and never more than `most`.
+    pub fn kept(&self, most: u32) -> Arc<KeptValidators> {
+        self.keeper.tenant(most)
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(super) fn keeper(&self) -> &Arc<Keeper<Instance, Schemas>> {
+        &self.keeper
+    }
+
+    /// Loads the validator, and compiles it if no host has done so in this folder. A load goes on if its caller goes
+    /// away, since others may wait for it.
+    pub async fn load(self: &Arc<Self>) -> Result<(), LoadError> {
+        if self.component.initialized() {
+            return Ok(());
+        }
+        let own = self.clone();
+        let load = tokio::spawn(async move { own.component().await.map(|_| ()) });
+        load.await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
+    }
+
+    /// Loads the validator behind the back of the caller, so that the first check need not wait for it.
+    pub fn prepare(self: &Arc<Self>) {
+        let own = self.clone();
+        self.background.spawn(async move {
+            if let Err(error) = own.load().await {
+                tracing::error!(%error, "the validator of bodies cannot be loaded");
+            }
+        });
+    }
+
+    async fn component(&self) -> Result<&ValidatorPre<Data>, LoadError> {
+        let load = || async {
+            let component = self.components.embedded(&self.engine, COMPONENT).await?;
+            let pre = instance::linker(&self.engine).and_then(|linker| linker.instantiate_pre(&component));
+            pre.and_then(ValidatorPre::new)
+                .map_err(|error| LoadError::Unsupported(format!("{error:#}")))
+        };
+        self.component.get_or_try_init(load).await
+    }
+
+    /// Compiles the schemas of an upload in a sandbox. `limits` are those of the version.
+    pub async fn try_schemas(
+        self: &Arc<Self>,
+        schemas: &BTreeMap<String, Arc<Schema>>,
+        limits: &Limits,
+    ) -> Result<(), SchemaError> {
+        if schemas.is_empty() {
+            return Ok(());
+        }
+        let host = |error: String| SchemaError::Host(error);
+        let schemas = schemas.clone();
+        let (own, memory) = (self.clone(), memory(limits));
+        let compile = async move {
+            let _turn = own
+                .uploads
+                .acquire()
+                .await
+                .map_err(|error| host(error.to_string()))?;
+            own.load().await.map_err(|error| host(error.to_string()))?;
+            let meter = Arc::new(Meter::new(Arc::default()));
+            let long = Arc::new(Stamina::default());
+            long.ran_long();
+            let course = Arc::new(Course::new(&own.turns, &own.upload_lanes, &long));
+            let compile = own.compile_each(&schemas, memory, &meter, &course);
+            let measured = meter.measure(|| PollClock::Thread, compile);
+            course.run(measured).await
+        };
+        let task = tokio_util::task::AbortOnDropHandle::new(self.background.spawn(compile));
+        match tokio::time::timeout(UPLOAD_WALL, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => Err(host(error.to_string())),
+            Err(_) => Err(host(format!("it was not done within {UPLOAD_WALL:?}"))),
+        }
+    }
+
+    async fn compile_each(
+        &self,
+        schemas: &BTreeMap<String, Arc<Schema>>,
+        memory: ByteSize,
+        meter: &Arc<Meter>,
+        course: &Arc<Course>,
+    ) -> Result<(), SchemaError> {
+        let pre = self
+            .component()
+            .await
+            .map_err(|error| SchemaError::Host(error.to_string()))?;
+        for (file, schema) in schemas {
+            let before = meter.counted();
+            let payer = Payer {
+                meter: meter.clone(),
+                course: course.clone(),
+                cpu: UPLOAD_CPU_TOGETHER.min(before + UPLOAD_CPU),
+            };
+            let refused = |problem: String| SchemaError::Refused {
+                file: file.clone(),
+                problem,
+            };
+            let mut instance = Instance::fresh(pre, memory.as_usize(), &payer)
+                .await
+                .map_err(|error| SchemaError::Host(format!("{error:#}")))?;
+            match instance
+                .try_schema(schema.version(), schema.index(), &payer)
+                .await
+            {
+                Ok(compiled) => compiled.map_err(refused)?,
+                Err(error) => {
+                    let ended = Ended::of(&error, instance.was_refused_memory());
+                    return Err(match ended {
+                        Ended::Cpu => refused(format!(
+                            "compiling it took too long: a schema has {UPLOAD_CPU:?} of CPU time, all of a plugin {UPLOAD_CPU_TOGETHER:?}; make it smaller"
+                        )),
+                        Ended::Memory => refused(format!(
+                            "compiling it needs more than {memory} of memory; use fewer or shorter patterns"
+                        )),
+                        Ended::Stack => refused("it is nested too deep".to_owned()),
+                        Ended::Other(problem) => refused(format!("compiling it was stopped: {problem}")),
+                        Ended::NoInstance => SchemaError::Host(format!("{error:#}")),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a body in a sandbox.
+    pub(super) async fn check(self: &Arc<Self>, check: Check<'_>) -> Result<(), CheckFailure> {
+        self.load()
+            .await
+            .map_err(|error| CheckFailure::Host(error.to_string()))?;
+        let pre = self
+            .component()
+            .await
+            .map_err(|error| CheckFailure::Host(error.to_string()))?;
+        let payer = Payer {
+            meter: check.meter.clone(),
+            course: check.course.clone(),
+            cpu: check.limits.cpu.0,
+        };
+        let memory = memory(check.limits);
+        let running = Running {
+            pre,
+            memory,
+            payer,
+            check: &check,
+        };
+        let kept = check.kept.and_then(|kept| kept.take(check.schema.version()));
+        let (mut instance, verdict) = running.verdict(kept).await?;
+        let outcome = match verdict {
+            Verdict::Valid => Ok(()),
+            Verdict::NotJson(problem) => Err(CheckFailure::NotJson(problem)),
+            Verdict::Invalid => {
+                let explained = instance.explain(check.schema.index(), &running.payer).await;
+                let Ok(mismatches) = explained else {
+                    // That the body does not match is certain. The sandbox is not used again.
+                    return Err(CheckFailure::Mismatch(Vec::new()));
+                };
+                Err(CheckFailure::Mismatch(mismatches))
+            }
+        };
+        if let Some(kept) = check.kept
+            && instance.memory() <= memory.as_usize() / KEPT_MEMORY
+        {
+            drop(kept.keep(check.schema.version().clone(), instance, Instant::now()));
+        }
+        outcome
+    }
+}
+
+/// A check that is under way.
+struct Running<'a> {
+    pre: &'a ValidatorPre<Data>,
+    memory: ByteSize,
+    payer: Payer,
+    check: &'a Check<'a>,
+}
+
+impl Running<'_> {
+    /// What the validator says of the body, and the sandbox that said it.
+    async fn verdict(&self, kept: Option<Instance>) -> Result<(Instance, Verdict), CheckFailure> {
+        if let Some(mut instance) = kept {
+            match self.compile_and_check(&mut instance).await {
+                Ok(verdict) => return Ok((instance, verdict)),
+                // What earlier checks and other schemas left in its memory must not fail this one.
+                Err(CheckFailure::Memory(_)) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        let fresh = Instance::fresh(self.pre, self.memory.as_usize(), &self.payer).await;
+        let mut instance = fresh.map_err(|error| self.failure(&error, false))?;
+        let verdict = self.compile_and_check(&mut instance).await?;
+        Ok((instance, verdict))
+    }
+
+    async fn compile_and_check(&self, instance: &mut Instance) -> Result<Verdict, CheckFailure> {
+        let schema = self.check.schema;
+        let compiled = instance
+            .compile(schema.version(), schema.index(), &self.payer)
+            .await;
+        match compiled {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => return Err(CheckFailure::Stopped(problem)),
+            Err(error) => return Err(self.failure(&error, instance.was_refused_memory())),
+        }
+        let verdict = instance.check(schema.index(), self.check.body, &self.payer).await;
+        verdict.map_err(|error| self.failure(&error, instance.was_refused_memory()))
+    }
+
+    fn failure(&self, error: &wasmtime::Error, was_refused_memory: bool) -> CheckFailure {
+        match Ended::of(error, was_refused_memory) {
+            Ended::Cpu => CheckFailure::Cpu(self.payer.cpu),
+            Ended::Memory => CheckFailure::Memory(self.memory),
+            Ended::Stack => CheckFailure::Stopped("the schema recurses without end or too deep".to_owned()),
+            Ended::NoInstance => CheckFailure::NoInstance,
+            Ended::Other(problem) => CheckFailure::Stopped(problem),
+        }
+    }
+}
+
+/// How a call of a validator ended that gave no answer.
+enum Ended {
+    Cpu,
+    Memory,
+    Stack,
+    NoInstance,
+    Other(String),
+}
+
+impl Ended {
+    fn of(error: &wasmtime::Error, was_refused_memory: bool) -> Self {
+        let trap: Option<&Trap> = error.downcast_ref();
+        if error.is::<CpuSpent>() || matches!(trap, Some(Trap::Interrupt)) {
+            Self::Cpu
+        } else if error.is::<PoolConcurrencyLimitError>() {
+            Self::NoInstance
+        } else if matches!(trap, Some(Trap::StackOverflow)) {
+            Self::Stack
+        } else if was_refused_memory {
+            Self::Memory
+        } else {
+            Self::Other(error.root_cause().to_string())
+        }
+    }
+}
+
+/// The memory of a sandbox that works for invocations with these limits.
+fn memory(limits: &Limits) -> ByteSize {
+    limits.memory.max(LEAST_MEMORY)
+}
