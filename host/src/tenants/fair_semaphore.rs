@@ -1,10 +1,12 @@
-//! A semaphore that tenants share fairly: what becomes free goes to the tenant that holds the fewest permits for its
-//! share, not to whoever asked first. One tenant's crowd of waiters therefore delays another tenant's first by the
-//! time until one permit comes back, and by no more.
+//! A semaphore that tenants share fairly: a free permit goes to the tenant that holds the fewest permits for its share,
+//! not to the first waiter. One tenant's crowd of waiters therefore delays another tenant's first waiter until one
+//! permit comes back, and no longer.
 //!
-//! Taking a permit that is free takes no lock. Who waits does so in the lane of its tenant, first come first served.
+//! Taking a free permit takes no lock. Waiters queue in the lane of their tenant, first come first served. The lanes with
+//! waiters stand in a sorted map, so that waiting and handing out take logarithmic time in the number of tenants.
 
-use std::collections::VecDeque;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::AtomicUsize;
@@ -21,8 +23,7 @@ pub struct FairSemaphore {
     oversubscribed: bool,
     held: AtomicUsize,
     waiting: AtomicUsize,
-    /// The lanes in which somebody waits, those that were served least lately first.
-    lanes: Mutex<VecDeque<Waiters>>,
+    lanes: Mutex<WaitingLanes>,
 }
 
 /// What one tenant holds of a semaphore. To be made once for each tenant and semaphore.
@@ -30,6 +31,8 @@ pub struct FairSemaphore {
 pub struct Lane {
     share: usize,
     held: AtomicUsize,
+    /// Where the lane stands among the waiting lanes. Locked only by the holder of the lock on those.
+    rank: Mutex<Option<Rank>>,
 }
 
 /// The right to use one of what the semaphore counts. Dropping it gives it back.
@@ -55,10 +58,27 @@ pub struct Waiting {
     permit: oneshot::Receiver<Permit>,
 }
 
+/// The lanes with waiters, the next one first.
+#[derive(Debug, Default)]
+struct WaitingLanes {
+    queue: BTreeMap<Rank, Waiters>,
+    /// How many ranks were given out.
+    ranks: u64,
+}
+
 #[derive(Debug)]
 struct Waiters {
     lane: Arc<Lane>,
     senders: VecDeque<oneshot::Sender<Permit>>,
+}
+
+/// The order of waiting lanes: the fewest permits for their share first, then the one that was served least recently.
+#[derive(Clone, Copy, Debug)]
+struct Rank {
+    /// What the lane held when it was ranked. It may hold more by now, never less.
+    held: usize,
+    share: usize,
+    number: u64,
 }
 
 impl Lane {
@@ -67,13 +87,90 @@ impl Lane {
         Self {
             share: usize::try_from(share).unwrap_or(usize::MAX).max(1),
             held: AtomicUsize::new(0),
+            rank: Mutex::default(),
         }
     }
 
-    /// Which of two lanes has less for its share.
-    fn has_less_than(&self, other: &Self) -> bool {
-        let (mine, its) = (self.held.load(SeqCst), other.held.load(SeqCst));
-        mine.saturating_mul(other.share) < its.saturating_mul(self.share)
+    fn rank(&self) -> MutexGuard<'_, Option<Rank>> {
+        self.rank.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ord for Rank {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // `held / share` of both, without fractions.
+        let (mine, its) = (
+            self.held.saturating_mul(other.share),
+            other.held.saturating_mul(self.share),
+        );
+        mine.cmp(&its).then(self.number.cmp(&other.number))
+    }
+}
+
+impl PartialOrd for Rank {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Rank {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Rank {}
+
+impl WaitingLanes {
+    /// Adds a waiter to the end of its lane.
+    fn wait(&mut self, lane: &Arc<Lane>, sender: oneshot::Sender<Permit>) {
+        let rank = *lane.rank();
+        match rank.and_then(|rank| self.queue.get_mut(&rank)) {
+            Some(waiters) => waiters.senders.push_back(sender),
+            None => self.insert(Waiters {
+                lane: lane.clone(),
+                senders: VecDeque::from([sender]),
+            }),
+        }
+    }
+
+    /// Puts a lane behind those that hold as much for their share.
+    fn insert(&mut self, waiters: Waiters) {
+        self.ranks += 1;
+        self.insert_as(self.ranks, waiters);
+    }
+
+    fn insert_as(&mut self, number: u64, waiters: Waiters) {
+        let rank = Rank {
+            held: waiters.lane.held.load(SeqCst),
+            share: waiters.lane.share,
+            number,
+        };
+        *waiters.lane.rank() = Some(rank);
+        self.queue.insert(rank, waiters);
+    }
+
+    /// Puts a lane where it belongs by what it holds now.
+    fn rank_again(&mut self, lane: &Lane) {
+        let rank = *lane.rank();
+        if let Some(rank) = rank
+            && rank.held != lane.held.load(SeqCst)
+            && let Some(waiters) = self.queue.remove(&rank)
+        {
+            self.insert_as(rank.number, waiters);
+        }
+    }
+
+    /// Takes out the lane that holds the least for its share, with its number.
+    fn take_first(&mut self) -> Option<(u64, Waiters)> {
+        loop {
+            let (rank, waiters) = self.queue.pop_first()?;
+            if waiters.lane.held.load(SeqCst) == rank.held {
+                *waiters.lane.rank() = None;
+                return Some((rank.number, waiters));
+            }
+            self.insert_as(rank.number, waiters);
+        }
     }
 }
 
@@ -128,17 +225,12 @@ impl FairSemaphore {
     pub fn wait(self: &Arc<Self>, lane: &Arc<Lane>) -> Waiting {
         let (sender, receiver) = oneshot::channel();
         let mut lanes = self.lanes();
-        match lanes.iter_mut().find(|waiters| Arc::ptr_eq(&waiters.lane, lane)) {
-            Some(waiters) => waiters.senders.push_back(sender),
-            None => lanes.push_back(Waiters {
-                lane: lane.clone(),
-                senders: VecDeque::from([sender]),
-            }),
-        }
+        // Before the lane is ranked: a permit that comes back either sees this waiter and ranks its lane again, or is
+        // no longer counted when the lane is ranked here.
         self.waiting.fetch_add(1, SeqCst);
-        drop(lanes);
-        // One may have come back before this was counted as waiting.
-        self.hand_out();
+        lanes.wait(lane, sender);
+        // A permit may have come back before this was counted as waiting.
+        self.hand_out(lanes);
         Waiting {
             _semaphore: self.clone(),
             permit: receiver,
@@ -172,9 +264,11 @@ impl FairSemaphore {
     fn give_back(self: &Arc<Self>, lane: &Lane) {
         lane.held.fetch_sub(1, SeqCst);
         self.held.fetch_sub(1, SeqCst);
-        // Whoever is not seen waiting here has not looked yet at what is free, and will see this one.
+        // A waiter that registers after this load looks for free permits itself, so none is lost.
         if self.waiting() > 0 {
-            self.hand_out();
+            let mut lanes = self.lanes();
+            lanes.rank_again(lane);
+            self.hand_out(lanes);
         }
     }
 
@@ -199,25 +293,22 @@ impl FairSemaphore {
     }
 
     /// Gives what is free to those that wait.
-    fn hand_out(self: &Arc<Self>) {
+    fn hand_out(self: &Arc<Self>, mut lanes: MutexGuard<'_, WaitingLanes>) {
         // Permits whose receiver has gone meanwhile. They are dropped, and so handed out again, once the lock is free.
         let mut returned = Vec::new();
-        let mut lanes = self.lanes();
-        while let Some(index) = self.next(&lanes) {
-            let Some(mut waiters) = lanes.remove(index) else {
-                break;
-            };
+        while let Some((number, mut waiters)) = lanes.take_first() {
             match self.first_that_still_waits(&mut waiters) {
+                // The lane with the least for its share is also the first that can have one of its own.
                 Some(sender) if self.reserve(&waiters.lane) => {
                     self.waiting.fetch_sub(1, SeqCst);
                     returned.extend(sender.send(self.permit(&waiters.lane)).err());
                     if !waiters.senders.is_empty() {
-                        lanes.push_back(waiters);
+                        lanes.insert(waiters);
                     }
                 }
                 Some(sender) => {
                     waiters.senders.push_front(sender);
-                    lanes.insert(index, waiters);
+                    lanes.insert_as(number, waiters);
                     break;
                 }
                 None => {}
@@ -238,21 +329,7 @@ impl FairSemaphore {
         None
     }
 
-    /// The lane that is next: the one with the least for its share, among those that can have one.
-    fn next(&self, lanes: &VecDeque<Waiters>) -> Option<usize> {
-        let has_room = self.held() < self.capacity;
-        let mut next: Option<(usize, &Lane)> = None;
-        for (index, Waiters { lane, .. }) in lanes.iter().enumerate() {
-            let has_own = self.oversubscribed && lane.held.load(SeqCst) < lane.share;
-            let is_less = next.is_none_or(|(_, least)| lane.has_less_than(least));
-            if (has_room || has_own) && is_less {
-                next = Some((index, lane));
-            }
-        }
-        next.map(|(index, _)| index)
-    }
-
-    fn lanes(&self) -> MutexGuard<'_, VecDeque<Waiters>> {
+    fn lanes(&self) -> MutexGuard<'_, WaitingLanes> {
         // Nothing panics while it is held; were it so, the queue would still be whole.
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -433,6 +510,48 @@ mod tests {
         assert!(granted(&mut waiting).is_some());
         drop(second);
         assert_eq!(semaphore.held(), 0);
+    }
+
+    /// Random takes, waits and returns of many lanes, beside a scan of all lanes that says who is next.
+    #[test]
+    fn the_next_lane_is_the_one_that_a_scan_of_all_would_find() {
+        const LANES: usize = 40;
+        for seed in 1..=20 {
+            let mut state: u64 = seed;
+            let mut random = |below: usize| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                usize::try_from(state >> 33).unwrap() % below
+            };
+            let semaphore = FairSemaphore::new(10);
+            let lanes: Vec<Arc<Lane>> = [1, 2, 3].into_iter().cycle().take(LANES).map(lane).collect();
+            let mut held: Vec<(usize, Permit)> = Vec::new();
+            let mut waiting: Vec<(usize, Waiting)> = Vec::new();
+            for _ in 0..2_000 {
+                if random(2) == 0 || held.is_empty() {
+                    let index = random(LANES);
+                    match semaphore.try_acquire(&lanes[index]) {
+                        Some(permit) => held.push((index, permit)),
+                        None => waiting.push((index, semaphore.wait(&lanes[index]))),
+                    }
+                    continue;
+                }
+                let (_, permit) = held.swap_remove(random(held.len()));
+                drop(permit);
+                let is_waiting = !waiting.is_empty();
+                let granted = (0..waiting.len()).find_map(|at| Some((at, granted(&mut waiting[at].1)?)));
+                assert_eq!(granted.is_some(), is_waiting);
+                if let Some((at, permit)) = granted {
+                    let (index, _) = waiting.remove(at);
+                    let count = |lane: usize| held.iter().filter(|(of, _)| *of == lane).count();
+                    let has_less = |other: &usize| {
+                        count(*other) * lanes[index].share < count(index) * lanes[*other].share
+                    };
+                    let overlooked = waiting.iter().map(|(of, _)| of).find(|other| has_less(other));
+                    assert_eq!(overlooked, None, "{index} was given one");
+                    held.push((index, permit));
+                }
+            }
+        }
     }
 
     #[test]
