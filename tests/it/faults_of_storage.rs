@@ -134,3 +134,42 @@ async fn a_damaged_database_is_its_tenants_trouble_and_shown_to_the_operator() {
     let refused = app.admin("PUT", path).json(&version).send().await;
     tells_nothing(&refused.expect_problem(503, "unavailable").text());
 }
+
+#[tokio::test]
+async fn a_plugin_that_cannot_be_built_is_unavailable_and_not_absent() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let manifest = "[plugin]\nname = 'checked'\nversion = '1'\n[[route]]\nmethod = 'POST'\npath = '/x'\n\
+                    auth = 'public'\nrequest = 'any.json'\n";
+    let version = acme.deploy(ECHO, manifest, &[("any.json", "{}")]).await;
+    acme.deploy(ECHO, &open_manifest("echo", ""), &[]).await;
+    let digest = version.strip_prefix("sha256:").unwrap();
+    let files = app.files("components");
+    let file = files.iter().find(|file| file.to_str().unwrap().contains(digest));
+    std::fs::write(file.unwrap(), "damaged").unwrap();
+    let app = app.restart().await;
+
+    let post = || app.post("/acme/checked/x").json(&json!({})).send();
+    let reply = post().await.expect_problem(503, "unavailable");
+    assert_eq!(reply.header("retry-after"), "60");
+    tells_nothing(&reply.text());
+    // A path that it has not is told from nothing in no way either.
+    app.get("/acme/checked/nowhere")
+        .send()
+        .await
+        .expect_problem(503, "unavailable");
+    app.get("/acme/nothing/x")
+        .send()
+        .await
+        .expect_problem(404, "not-found");
+    app.get("/acme/echo/x").send().await.expect(200);
+
+    let plugin = async |name: &str| {
+        let path = format!("/tenants/acme/plugins/{name}");
+        app.admin("GET", &path).send().await.expect(200).json()["health"].clone()
+    };
+    let health = plugin("checked").await;
+    assert_eq!(health["state"], "unavailable");
+    tells_nothing(health["reason"].as_str().unwrap());
+    assert_eq!(plugin("echo").await, json!({ "state": "healthy", "routes": [] }));
+}

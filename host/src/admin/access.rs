@@ -11,6 +11,7 @@ use axum::http::HeaderValue;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 
+use super::shares::Holder;
 use super::state::AdminState;
 use crate::domain::credential::Credential;
 use crate::domain::id::{TenantName, TokenId};
@@ -41,6 +42,8 @@ pub struct TenantAccess<R> {
     pub actor: Actor,
     /// The token, for work that outlives the request.
     pub token: TokenId,
+    /// Whose share of what tenants share the caller uses.
+    pub holder: Holder,
     right: PhantomData<R>,
 }
 
@@ -138,6 +141,10 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for TenantAccess<R> {
             return Err(insufficient(R::ROLE));
         }
         Ok(Self {
+            holder: match token.reach {
+                Reach::Host => Holder::Operator,
+                Reach::Tenant(tenant, _) => Holder::Tenant(tenant),
+            },
             tenant,
             actor: Actor(token.id),
             token: token.id,

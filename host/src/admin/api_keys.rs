@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Owner, TenantAccess, Viewer};
+use super::bounds::{self, DEAD_CREDENTIALS, Kind};
 use super::error::invalid;
 use super::input::{At, Input, Params, check_expiry, check_label};
 use super::page::{Items, Paging};
@@ -99,9 +100,15 @@ async fn create(
         revoked_at: None,
     };
     let tenant = access.tenant.id;
-    state.db.insert_api_key(tenant, &key).await?;
+    let counting = bounds::room_for(&state, &access.tenant, Kind::ApiKeys, 1).await?;
+    state.lifecycle.add_api_key(tenant, key.clone()).await?;
+    drop(counting);
     state
-        .changed(&access.actor, Some(tenant), "api-key.create", key.id.to_string())
+        .audit(&access.actor, Some(tenant), "api-key.create", key.id.to_string())
+        .await?;
+    state
+        .db
+        .forget_dead_credentials(tenant, now, DEAD_CREDENTIALS)
         .await?;
     let created = CreatedApiKey {
         key: key.into(),
@@ -119,11 +126,11 @@ async fn revoke(
     At(id): At<ApiKeyId>,
 ) -> Result<StatusCode, Problem> {
     let tenant = access.tenant.id;
-    if !state.db.revoke_api_key(tenant, id, state.clock.now()).await? {
+    if !state.lifecycle.revoke_api_key(tenant, id).await? {
         return Err(Problem::not_found("API key"));
     }
     state
-        .changed(&access.actor, Some(tenant), "api-key.revoke", id.to_string())
+        .audit(&access.actor, Some(tenant), "api-key.revoke", id.to_string())
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -23,6 +23,7 @@ impl From<LifecycleError> for Problem {
             LifecycleError::InvalidComponent(_) => Problem::new(Code::InvalidComponent, detail),
             LifecycleError::InvalidManifest(_) => Problem::new(Code::InvalidManifest, detail),
             LifecycleError::TooLarge(_) => Problem::new(Code::BodyTooLarge, detail),
+            LifecycleError::TooManyPlugins(_) => Problem::new(Code::Conflict, detail),
             LifecycleError::CompileLimit(_) => Problem::new(Code::CompileLimit, detail),
             LifecycleError::NotFound(what) => Problem::not_found(what),
             LifecycleError::GrantsMissing(missing) => {

@@ -4,9 +4,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
-use axum::http::StatusCode;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
@@ -14,10 +14,12 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, InvocationId, PlanName, PluginName, TokenId};
+use crate::domain::units::ByteSize;
 use crate::http::problem::{Code, Problem};
+use crate::server::body;
 
 /// The largest JSON body.
-pub const MAX_JSON_BYTES: usize = 256 * 1024;
+const MAX_JSON_BYTES: ByteSize = ByteSize::kib(256);
 
 /// A JSON body.
 pub struct Input<T>(pub T);
@@ -103,22 +105,24 @@ impl<T: DeserializeOwned> FromRequest<Arc<AdminState>> for Input<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Arc<AdminState>) -> Result<Self, Problem> {
-        let rejection = match Json::<T>::from_request(request, state).await {
-            Ok(Json(input)) => return Ok(Self(input)),
-            Err(rejection) => rejection,
-        };
-        Err(match &rejection {
-            JsonRejection::MissingJsonContentType(_) => Problem::new(
-                Code::UnsupportedMediaType,
-                "the body must be JSON: `Content-Type: application/json`",
-            ),
-            _ if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                Code::BodyTooLarge,
-                format!("a JSON body has at most {MAX_JSON_BYTES} bytes"),
-            ),
-            _ => invalid(place(rejection.body_text())),
-        })
+        let (parts, body) = request.into_parts();
+        if !is_json(&parts.headers) {
+            let detail = "the body must be JSON: `Content-Type: application/json`";
+            return Err(Problem::new(Code::UnsupportedMediaType, detail));
+        }
+        let bytes = body::read(&parts.headers, body, MAX_JSON_BYTES, state.pace, |_| Ok(())).await?;
+        let input = Json::<T>::from_bytes(&bytes);
+        input
+            .map(|Json(input)| Self(input))
+            .map_err(|rejection| invalid(place(rejection.body_text())))
     }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|value| value.split(';').next());
+    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 /// The place and what is wrong there, without words about how the host reads it.

@@ -18,7 +18,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, VersionDigest};
 use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
 use crate::http::problem::Problem;
-use crate::storage::{InvocationFilter, Kept, UsageSum};
+use crate::storage::{Counts, InvocationFilter, Kept, UsageSum};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -91,6 +91,8 @@ pub struct UsageView {
     plugins: Vec<UsageSum>,
     /// What is kept of the tenant's invocations now.
     kept: Kept,
+    /// What the tenant has now of the things that its plan bounds.
+    counts: Counts,
 }
 
 /// Lists invocations, the newest first.
@@ -157,11 +159,13 @@ async fn usage(
     let to = Timestamp(hours * HOUR_MS);
     let plugins = state.db.usage(access.tenant.id, from, to).await?;
     let kept = state.db.kept(access.tenant.id).await?;
+    let counts = state.db.counts(access.tenant.id, state.clock.now()).await?;
     Ok(Json(UsageView {
         from,
         to,
         plugins,
         kept,
+        counts,
     }))
 }
 

@@ -11,7 +11,6 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, interval};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -28,9 +27,13 @@ use crate::domain::log_line::Level;
 use crate::http::problem::{Code, Problem};
 use crate::ledger::{Followed, Follower};
 use crate::storage::{LogFilter, LogPosition, Page, StoredLogLine};
+use crate::tenants::budget::{Charge, Exhausted};
 
 /// How often it is looked whether the token of a follower still works.
 const TOKEN_CHECK: Duration = Duration::from_secs(10);
+
+/// `Retry-After` if there are too many followers.
+const FOLLOW_RETRY: Duration = Duration::from_secs(5);
 
 /// A line of a plugin's log.
 #[derive(Serialize, ToSchema)]
@@ -113,7 +116,7 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// What a follower's stream holds on to. It goes, and with it the permit, when the client does.
+/// What a follower's stream holds until the client goes.
 struct Following {
     state: Arc<AdminState>,
     token: TokenId,
@@ -121,7 +124,7 @@ struct Following {
     seen: HashSet<(InvocationId, u32)>,
     follower: Follower,
     token_check: Interval,
-    _permit: OwnedSemaphorePermit,
+    _held: Charge,
 }
 
 async fn follow(
@@ -130,12 +133,13 @@ async fn follow(
     filter: LogFilter,
     recent: u32,
 ) -> Result<Response, Problem> {
-    let permit = state.followers.clone().try_acquire_owned().map_err(|_| {
-        Problem::new(
-            Code::Overloaded,
-            "as many logs are being followed as this host allows",
-        )
-        .retry_after(Duration::from_secs(5))
+    let held = state.shares.of(access.holder).followers.charge(1);
+    let held = held.map_err(|exhausted| {
+        let detail = match exhausted {
+            Exhausted::Tenant => "as many logs are being followed as one tenant may; end one of them first",
+            Exhausted::Shared => "as many logs are being followed as this host allows",
+        };
+        Problem::new(Code::Overloaded, detail).retry_after(FOLLOW_RETRY)
     })?;
     // First follow, then read: a line that comes in between is in both and left out the second time.
     let follower = state.ledger.follow(access.tenant.id, filter.clone());
@@ -153,7 +157,7 @@ async fn follow(
         recent: recent.into(),
         follower,
         token_check: interval(TOKEN_CHECK),
-        _permit: permit,
+        _held: held,
         state,
     };
     let events = stream::unfold(following, |mut following| async move {

@@ -29,6 +29,7 @@ mod access;
 mod activations;
 mod api_keys;
 mod audit;
+mod bounds;
 mod error;
 mod input;
 mod invocations;
@@ -41,6 +42,7 @@ mod plans;
 mod plugins;
 mod secrets;
 mod settings;
+pub mod shares;
 mod state;
 mod tenants;
 mod tokens;
@@ -77,7 +79,8 @@ pub fn router(state: AdminState) -> Router {
             )
         })
         .with_state(state)
-        .layer(DefaultBodyLimit::max(input::MAX_JSON_BYTES))
+        // Each body is read with a limit of its own.
+        .layer(DefaultBodyLimit::disable())
         .layer(from_fn(finish))
         .layer(CatchPanicLayer::custom(problem::from_panic))
         .layer(from_fn(problem::render))

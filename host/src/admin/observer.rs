@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::shares::Shares;
 use crate::capability::Services;
 use crate::ledger::Ledger;
 use crate::metrics::process::Process;
 use crate::metrics::{Gauge, Gauges, Requests, text};
 use crate::sandbox::Runtime;
+use crate::tenants::budget::SharedBudget;
 
 /// The open connections of the listeners.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +25,10 @@ pub struct Observer {
     pub requests: Arc<Requests>,
     /// Counts the connections.
     pub connections: Connections,
+    /// Counts the bytes of request bodies.
+    pub bodies: Arc<SharedBudget>,
+    /// What the users of the admin API share.
+    pub shares: Arc<Shares>,
     /// Counts the routes that are left alone because they fail all the time.
     pub unhealthy_routes: Gauge,
     /// Runs plugins.
@@ -50,6 +56,8 @@ impl Observer {
             requests_under_way: Some(self.requests.under_way()),
             requests_admitted: Some(self.requests.admitted.get()),
             requests_waiting: Some(self.requests.waiting.get()),
+            request_body_bytes: Some(self.bodies.held()),
+            upload_bytes: Some(self.shares.upload_bytes()),
             routes_unhealthy: Some(self.unhealthy_routes.get()),
             guests_running: Some(runtime.guests),
             instances_in_use: Some(runtime.instances),

@@ -12,7 +12,7 @@ use super::access::HostAccess;
 use super::input::{At, Input};
 use super::page::Items;
 use super::state::AdminState;
-use crate::domain::id::PlanName;
+use crate::domain::id::{PlanName, TenantId};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::tenant::Plan;
 use crate::http::problem::Problem;
@@ -87,8 +87,8 @@ async fn refresh_tenants_on(state: &AdminState, plan: &PlanName) -> Result<(), P
         let tenants = state.db.tenants(page).await?;
         let Some(last) = tenants.last() else { return Ok(()) };
         page = Page::after(last.name.clone(), TENANTS_AT_ONCE);
-        for tenant in tenants.iter().filter(|tenant| tenant.plan == *plan) {
-            state.lifecycle.refresh(tenant.id).await?;
-        }
+        let on_plan = tenants.iter().filter(|tenant| tenant.plan == *plan);
+        let on_plan: Vec<TenantId> = on_plan.map(|tenant| tenant.id).collect();
+        state.lifecycle.refresh_many(&on_plan).await?;
     }
 }

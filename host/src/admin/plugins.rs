@@ -41,8 +41,11 @@ pub struct PluginView {
 /// How the active version of a plugin fares.
 #[derive(Serialize, ToSchema)]
 pub struct HealthView {
-    /// The worst of its routes.
+    /// The worst of its routes, or `unavailable`.
     state: HealthState,
+    /// Why the active version cannot be served at all; absent if it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     /// Routes that answer 503 because they failed time after time. The others serve.
     routes: Vec<AilingRouteView>,
 }
@@ -57,6 +60,8 @@ pub enum HealthState {
     Probing,
     /// They are answered with 503 `plugin-unhealthy`.
     Unhealthy,
+    /// They are answered with 503 `unavailable`: the active version cannot be served.
+    Unavailable,
 }
 
 /// A route that answers 503.
@@ -173,7 +178,10 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
 
 impl PluginView {
     fn new(plugin: Plugin, state: &AdminState, tenant: TenantId) -> Self {
-        let health = state.lifecycle.ailing_routes(tenant, &plugin.name).into();
+        let health = HealthView::new(
+            state.lifecycle.ailing_routes(tenant, &plugin.name),
+            state.lifecycle.unavailable(tenant, &plugin.name),
+        );
         let Plugin {
             name,
             active,
@@ -192,12 +200,17 @@ impl PluginView {
     }
 }
 
-impl From<Vec<AilingRoute>> for HealthView {
-    fn from(ailing: Vec<AilingRoute>) -> Self {
+impl HealthView {
+    fn new(ailing: Vec<AilingRoute>, unavailable: Option<String>) -> Self {
         let routes: Vec<AilingRouteView> = ailing.into_iter().map(AilingRouteView::from).collect();
         let worst = routes.iter().map(|route| route.state).max();
+        let worst = worst.unwrap_or(HealthState::Healthy);
         Self {
-            state: worst.unwrap_or(HealthState::Healthy),
+            state: match unavailable {
+                Some(_) => HealthState::Unavailable,
+                None => worst,
+            },
+            reason: unavailable,
             routes,
         }
     }

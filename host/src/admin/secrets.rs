@@ -12,18 +12,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Owner, TenantAccess, Viewer};
+use super::bounds::{self, Kind};
 use super::error::invalid;
 use super::input::{At, Input, SecretName};
 use super::page::Items;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 
 /// Bytes of one secret.
 const MAX_SECRET_BYTES: usize = 64 * 1024;
-
-/// Secrets of one tenant: all are held in memory, sealed.
-const MAX_SECRETS: usize = 200;
 
 /// A secret without its value.
 #[derive(Serialize, ToSchema)]
@@ -70,10 +68,8 @@ async fn put(
     }
     let tenant = access.tenant.id;
     let names = state.db.secret_names(tenant).await?;
-    if names.len() >= MAX_SECRETS && !names.iter().any(|(known, _)| *known == name) {
-        let detail = format!("the tenant has its {MAX_SECRETS} secrets; delete one first");
-        return Err(Problem::new(Code::Conflict, detail));
-    }
+    let added = u32::from(!names.iter().any(|(known, _)| *known == name));
+    let counting = bounds::room_for(&state, &access.tenant, Kind::Secrets, added).await?;
     let sealed = state
         .vault
         .seal(tenant, &name, &SecretString::from(input.value))?;
@@ -81,6 +77,7 @@ async fn put(
         .db
         .put_secret(tenant, &name, &sealed, state.clock.now())
         .await?;
+    drop(counting);
     state
         .changed(&access.actor, Some(tenant), "secret.put", name)
         .await?;

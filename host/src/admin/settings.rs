@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Developer, Owner, TenantAccess, Viewer};
+use super::bounds::{self, Kind};
 use super::error::invalid;
 use super::input::{At, Input};
 use super::state::AdminState;
@@ -93,7 +94,12 @@ async fn put_config(
 ) -> Result<Json<BTreeMap<String, String>>, Problem> {
     check_config(&config)?;
     let tenant = access.tenant.id;
+    // All of them are replaced, so only those beyond the former ones are more.
+    let former = state.db.config(tenant, &plugin).await?.len();
+    let added = u32::try_from(config.len().saturating_sub(former)).unwrap_or(u32::MAX);
+    let counting = bounds::room_for(&state, &access.tenant, Kind::ConfigEntries, added).await?;
     state.db.put_config(tenant, &plugin, &config).await?;
+    drop(counting);
     state
         .changed(&access.actor, Some(tenant), "config.put", plugin.as_str())
         .await?;

@@ -2,25 +2,20 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Actor;
 use super::observer::Observer;
+use super::shares::Shares;
 use crate::domain::audit::AuditEntry;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::TenantId;
 use crate::http::problem::Problem;
 use crate::ledger::Ledger;
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, Locks};
+use crate::server::body::Pace;
 use crate::storage::Repository;
 use crate::storage::vault::Vault;
-
-/// Logs that may be followed at once. A follower holds a connection for as long as it likes.
-const FOLLOWERS: usize = 100;
-
-/// Uploads at once. Each holds its component in memory, and most wait for their turn to be compiled.
-const UPLOADS: usize = 16;
 
 /// What the handlers work with.
 pub struct AdminState {
@@ -40,8 +35,11 @@ pub struct AdminState {
     pub draining: CancellationToken,
     /// When the host started.
     pub started_at: Timestamp,
-    pub(super) followers: Arc<Semaphore>,
-    pub(super) uploads: Arc<Semaphore>,
+    /// How slowly bodies may come.
+    pub(super) pace: Pace,
+    pub(super) shares: Arc<Shares>,
+    /// What is bounded by a count is added by one request of a tenant at a time.
+    pub(super) counting: Locks<TenantId>,
 }
 
 impl AdminState {
@@ -53,18 +51,20 @@ impl AdminState {
         observer: Arc<Observer>,
         clock: SharedClock,
         draining: CancellationToken,
+        pace: Pace,
     ) -> Self {
         Self {
             db,
             lifecycle,
             vault,
             ledger: observer.ledger.clone(),
-            observer,
             started_at: clock.now(),
             clock,
             draining,
-            followers: Arc::new(Semaphore::new(FOLLOWERS)),
-            uploads: Arc::new(Semaphore::new(UPLOADS)),
+            pace,
+            shares: observer.shares.clone(),
+            observer,
+            counting: Locks::default(),
         }
     }
 

@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Actor, Authenticated, HostAccess, Owner, TenantAccess};
+use super::bounds::{self, DEAD_CREDENTIALS, Kind};
 use super::input::{At, Input, Params, check_expiry, check_label};
 use super::page::{Items, Paging};
 use super::state::AdminState;
@@ -114,8 +115,16 @@ async fn create(
     State(state): State<Arc<AdminState>>,
     Input(input): Input<NewTenantToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
-    let reach = Reach::Tenant(access.tenant.id, input.role);
-    make(&state, &access.actor, reach, input.name, input.expires_at).await
+    let tenant = access.tenant.id;
+    let counting = bounds::room_for(&state, &access.tenant, Kind::Tokens, 1).await?;
+    let reach = Reach::Tenant(tenant, input.role);
+    let made = make(&state, &access.actor, reach, input.name, input.expires_at).await?;
+    drop(counting);
+    state
+        .db
+        .forget_dead_credentials(tenant, state.clock.now(), DEAD_CREDENTIALS)
+        .await?;
+    Ok(made)
 }
 
 /// Revokes a token of a tenant. It stops working at once.

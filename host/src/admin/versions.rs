@@ -22,13 +22,17 @@ use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::plugin::Version;
 use crate::domain::units::Span;
 use crate::http::problem::{Code, Problem};
-use crate::server::body;
+use crate::server::body::{self, Pace};
 use crate::storage::VersionPosition;
+use crate::tenants::budget::Exhausted;
 
 /// Until a component has come.
 const UPLOAD_TIMEOUT: Span = Span::s(120);
 
-/// When an upload that found no room may be tried again.
+/// Bytes that an upload counts besides its own, so that small ones are bounded too.
+const UPLOAD_OVERHEAD: u64 = 256 << 10;
+
+/// `Retry-After` of an upload that found no room.
 const UPLOAD_RETRY: Duration = Duration::from_secs(5);
 
 /// A version.
@@ -95,13 +99,18 @@ async fn upload(
 ) -> Result<(StatusCode, Json<VersionDetail>), Problem> {
     check_content_type(&headers)?;
     let limit = state.lifecycle.limits(&access.tenant).await?.component_size;
-    // Components are held in memory while they are checked, so only a few are at once.
-    let upload = state.uploads.clone().try_acquire_owned();
-    let _upload = upload.map_err(|_| {
-        Problem::new(Code::Overloaded, "too many uploads are under way").retry_after(UPLOAD_RETRY)
-    })?;
-    let component = body::read(&headers, body, limit, UPLOAD_TIMEOUT).await?;
+    // Its bytes count until the version is stored. A slow upload holds what has come of it, and no
+    // turn of anybody.
+    let mut held = state.shares.of(access.holder).uploads.open();
+    held.add(UPLOAD_OVERHEAD).map_err(too_many)?;
+    let pace = Pace {
+        timeout: UPLOAD_TIMEOUT,
+        ..state.pace
+    };
+    let hold = |bytes| held.add(bytes).map_err(too_many);
+    let component = body::read(&headers, body, limit, pace, hold).await?;
     let uploaded = state.lifecycle.upload(&access.tenant, &plugin, component).await?;
+    drop(held);
     let status = if uploaded.created {
         let subject = format!("{plugin} {}", uploaded.version.digest);
         let tenant = Some(access.tenant.id);
@@ -177,6 +186,14 @@ async fn active(
     plugin
         .map(|plugin| plugin.active)
         .ok_or_else(|| Problem::not_found("plugin"))
+}
+
+fn too_many(exhausted: Exhausted) -> Problem {
+    let detail = match exhausted {
+        Exhausted::Tenant => "too many uploads of this tenant are under way",
+        Exhausted::Shared => "too many uploads are under way",
+    };
+    Problem::new(Code::Overloaded, detail).retry_after(UPLOAD_RETRY)
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {

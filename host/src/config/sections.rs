@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::components::compile::CompileLimits;
 use crate::domain::circuit::CircuitSettings;
 use crate::domain::units::{ByteSize, Span};
+use crate::server::body::Pace;
 
 /// What one compilation may take.
 pub type CompileSection = CompileLimits;
@@ -30,6 +31,13 @@ pub struct ServerSection {
     pub header_timeout: Span,
     /// Until the body of a request has come.
     pub body_timeout: Span,
+    /// Bytes per second that a body must come at, those of uploads included. 0B: no minimum.
+    pub body_rate: ByteSize,
+    /// The time over which these bytes are counted, again and again until the body has come.
+    pub body_grace: Span,
+    /// Memory for the request bodies of all tenants. A tenant may take as much of it as is free, so
+    /// that something is left for the others.
+    pub body_memory: ByteSize,
     /// Until the caller has taken the next 64 KiB of a response.
     pub write_timeout: Span,
     /// Until an HTTP/2 connection without requests is closed.
@@ -134,11 +142,25 @@ impl Default for ServerSection {
             connections_per_address: 1_000,
             header_timeout: Span::s(10),
             body_timeout: Span::s(30),
+            body_rate: ByteSize::kib(1),
+            body_grace: Span::s(5),
+            body_memory: ByteSize::mib(512),
             write_timeout: Span::s(30),
             idle_timeout: Span::s(60),
             connection_age: Span::s(60 * 60),
             drain_delay: Span::s(0),
             drain_timeout: Span::s(30),
+        }
+    }
+}
+
+impl ServerSection {
+    /// How slowly a body may come that has so long in all.
+    pub fn pace(&self, timeout: Span) -> Pace {
+        Pace {
+            timeout,
+            rate: self.body_rate,
+            grace: self.body_grace,
         }
     }
 }

@@ -64,6 +64,9 @@ usage! {
     place: u32,
     /// How much of the tenant's `request_burst` was taken when this one came, itself included.
     burst_taken: u32,
+    /// What the tenant's request bodies took of its `request_backlog` just before this one began,
+    /// its own included.
+    request_backlog_bytes: u64,
     /// Bytes of the tenant's responses that its callers had not taken yet when this one began.
     backlog_bytes: u64,
     /// Busy time.

@@ -109,6 +109,11 @@ limits! {
     /// Body of a request. Read only as far as this.
     request_body: ByteSize = ByteSize::mib(1), at most ByteSize::mib(32),
         of Invocation, seen in "request_bytes";
+    /// Bytes of a tenant's request bodies that are being read or wait until their invocation
+    /// begins, and 16 KiB for each that comes slowly. Callers of public routes may take half of it.
+    /// Stops callers that send slowly from filling the host's memory.
+    request_backlog: ByteSize = ByteSize::mib(64), at most ByteSize::mib(1_024),
+        of Tenant, seen in "request_backlog_bytes";
     /// Body of a response.
     response_body: ByteSize = ByteSize::mib(10), at most ByteSize::mib(64),
         of Invocation, seen in "response_bytes";
@@ -217,6 +222,21 @@ limits! {
     /// A component after it was compiled.
     compiled_size: ByteSize = ByteSize::mib(96), at most ByteSize::mib(192),
         of Tenant, seen in "version.compiled_size";
+    /// Plugins of a tenant. Stops one tenant from filling the disk and the routing table.
+    plugins: u32 = 100, at most 1_000,
+        of Tenant, seen in "counts.plugins";
+    /// API keys of a tenant that work. Each is held in memory.
+    api_keys: u32 = 1_000, at most 100_000,
+        of Tenant, seen in "counts.api_keys";
+    /// Tokens of a tenant's people that work.
+    tokens: u32 = 200, at most 10_000,
+        of Tenant, seen in "counts.tokens";
+    /// Secrets of a tenant. Each is held in memory, sealed.
+    secrets: u32 = 200, at most 1_000,
+        of Tenant, seen in "counts.secrets";
+    /// Settings of all plugins of a tenant together. Each is held in memory.
+    config_entries: u32 = 1_000, at most 10_000,
+        of Tenant, seen in "counts.config_entries";
     /// Versions kept of a plugin; the oldest that is not active leaves.
     versions_kept: u32 = 50, at most 1_000,
         of Tenant, seen in "plugin.versions";
@@ -289,6 +309,11 @@ mod tests {
     fn the_use_of_every_limit_is_seen() {
         let usage = serde_json::to_value(Usage::default()).unwrap();
         let elsewhere = [
+            "counts.api_keys",
+            "counts.config_entries",
+            "counts.plugins",
+            "counts.secrets",
+            "counts.tokens",
             "kept.log_bytes",
             "kept.records",
             "plugin.versions",

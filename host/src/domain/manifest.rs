@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::id::PluginName;
 use super::limits::LimitOverrides;
 use super::origin::Origin;
+use super::path::{self, AmbiguousPath};
 use super::secret::{SecretOrigins, UsableSecrets};
 use super::units::Span;
 
@@ -71,7 +72,7 @@ pub enum Contract {
 pub struct Route {
     /// The method, upper case.
     pub method: String,
-    /// The pattern below the plugin's mount point: `/orders/{id}`, `/files/{*rest}`.
+    /// The path below the plugin's mount point, as it is written: `/orders/{id}`, `/files/{*rest}`.
     pub path: String,
     /// Who may call.
     pub auth: Auth,
@@ -169,6 +170,9 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 /// More routes than this are refused: the routing table is held in memory for every active version.
 const MAX_ROUTES: usize = 500;
 
+/// Bytes of one route's path.
+const MAX_PATTERN_BYTES: usize = 512;
+
 impl Manifest {
     /// Reads and checks a manifest.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
@@ -203,17 +207,19 @@ impl Manifest {
                 let problem = format!("`{}` is none of {}", route.method, METHODS.join(", "));
                 return Err(meaning(place("method"), problem));
             }
-            if !seen.insert((&route.method, &route.path)) {
+            let pattern = route
+                .pattern()
+                .map_err(|problem| meaning(place("path"), problem))?;
+            match router.insert(pattern.as_str(), ()) {
+                Ok(()) => {}
+                Err(matchit::InsertError::Conflict { with }) if with == pattern => {}
+                Err(error) => return Err(meaning(place("path"), error.to_string())),
+            }
+            if !seen.insert((&route.method, pattern)) {
                 return Err(meaning(
                     place("path"),
                     format!("{} {} is there twice", route.method, route.path),
                 ));
-            }
-            check_path(&route.path).map_err(|problem| meaning(place("path"), problem))?;
-            match router.insert(route.path.as_str(), ()) {
-                Ok(()) => {}
-                Err(matchit::InsertError::Conflict { with }) if with == route.path => {}
-                Err(error) => return Err(meaning(place("path"), error.to_string())),
             }
             match &route.auth {
                 Auth::AnyOf(kinds) if kinds.is_empty() => {
@@ -250,6 +256,35 @@ impl Manifest {
     }
 }
 
+impl Route {
+    /// The pattern that decoded paths are matched against: the path with its escapes decoded, so
+    /// that `/ü` and `/%C3%BC` are the same route. An error is a sentence for the plugin's author.
+    pub fn pattern(&self) -> Result<String, String> {
+        let path = &self.path;
+        if let Some(name) = path.split('/').find_map(|segment| segment.strip_prefix(':')) {
+            return Err(format!("`:{name}` is no parameter; write `{{{name}}}`"));
+        }
+        if !path.starts_with('/') {
+            return Err(format!("`{path}` does not start with `/`"));
+        }
+        if path.len() > MAX_PATTERN_BYTES {
+            return Err(format!("the pattern is longer than {MAX_PATTERN_BYTES} bytes"));
+        }
+        let unmatched = |why| format!("`{path}` has {why}, which no request path can match");
+        match path::check(path) {
+            // Manifests with a backslash were accepted once and are stored. No request path matches
+            // it.
+            Ok(()) | Err(AmbiguousPath::Backslash) => {}
+            Err(why) => return Err(unmatched(why)),
+        }
+        // Encoded braces are text. In a pattern a brace is text where it stands twice.
+        let text = path.replace("%7B", "{{").replace("%7b", "{{");
+        let text = text.replace("%7D", "}}").replace("%7d", "}}");
+        let decoded = path::decode(&text).map_err(unmatched)?;
+        Ok(decoded.into_owned())
+    }
+}
+
 impl Rate {
     const SPANS: [(&str, Span); 3] = [("s", Span::s(1)), ("min", Span::s(60)), ("h", Span::s(3_600))];
 }
@@ -282,26 +317,6 @@ fn meaning(place: impl Into<String>, problem: impl Into<String>) -> ManifestErro
         place: place.into(),
         problem: problem.into(),
     }
-}
-
-/// Requests are matched after their path was normalised, so a pattern that is not normal could never match.
-fn check_path(path: &str) -> Result<(), String> {
-    if let Some(name) = path.split('/').find_map(|segment| segment.strip_prefix(':')) {
-        return Err(format!("`:{name}` is no parameter; write `{{{name}}}`"));
-    }
-    if !path.starts_with('/') {
-        return Err(format!("`{path}` does not start with `/`"));
-    }
-    if path.len() > 512 {
-        return Err("the pattern is longer than 512 bytes".to_owned());
-    }
-    let abnormal = |segment: &str| segment == "." || segment == "..";
-    if path.contains("//") || path.contains('%') || path.split('/').any(abnormal) {
-        return Err(format!(
-            "`{path}` holds `//`, `%`, `.` or `..`, which no request path can match"
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -440,6 +455,34 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "plugin.toml: limits.concurrency: this limit is the tenant's; a plugin can lower only those of an invocation"
+        );
+    }
+
+    #[test]
+    fn a_path_is_the_same_however_it_is_encoded() {
+        let pattern = |path: &str| {
+            with_route(&format!("method = 'GET'\npath = '{path}'\nauth = 'public'"))
+                .map(|manifest| manifest.routes[0].pattern().unwrap())
+        };
+        for (path, wanted) in [
+            ("/ü", "/ü"),
+            ("/%C3%BC", "/ü"),
+            ("/%61dmin/{*rest}", "/admin/{*rest}"),
+            ("/%7Bid%7d/{id}", "/{{id}}/{id}"),
+            ("/100%25", "/100%"),
+            ("/a%20b", "/a b"),
+        ] {
+            assert_eq!(pattern(path).unwrap(), wanted, "{path}");
+        }
+        for path in ["/%2e%2E", "/a%2Fb", "/%", "/%C3", "/a//b"] {
+            assert!(pattern(path).is_err(), "{path}");
+        }
+        let route = |path: &str| format!("method = 'GET'\npath = '{path}'\nauth = 'public'\n");
+        let twice = format!("{}[[route]]\n{}", route("/ü"), route("/%C3%BC"));
+        let error = with_route(&twice).unwrap_err().to_string();
+        assert!(
+            error.contains("route[1].path: GET /%C3%BC is there twice"),
+            "{error}"
         );
     }
 

@@ -13,6 +13,7 @@ pub mod log_line;
 pub mod manifest;
 pub mod migration;
 pub mod origin;
+pub mod path;
 pub mod plugin;
 pub mod principal;
 pub mod role;

@@ -17,7 +17,7 @@ pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// A scope that stands for all scopes.
 const EVERY_SCOPE: &str = "*";
 
-/// The caller of a route, or `None` on a public one.
+/// The caller of a route, or `None` on a public one. The caller's scopes are not checked yet.
 pub fn authenticate(
     tenant: &TenantRoutes,
     route: &MethodRoute,
@@ -29,10 +29,8 @@ pub fn authenticate(
         Auth::AnyOf(kinds) => {
             let accepts_api_keys = kinds.contains(&CredentialKind::ApiKey);
             let principal = presented(headers).filter(|_| accepts_api_keys);
-            let principal = principal.and_then(|credential| api_key(tenant, &credential, now));
-            let principal = principal.ok_or_else(unauthenticated)?;
-            check_scopes(&principal, route)?;
-            Ok(Some(principal))
+            let principal = principal.and_then(|credential| tenant.api_keys.authenticate(&credential, now));
+            principal.map(Some).ok_or_else(unauthenticated)
         }
     }
 }
@@ -54,15 +52,8 @@ fn presented(headers: &HeaderMap) -> Option<Credential<ApiKeyId>> {
     Credential::parse(text?.trim()).ok()
 }
 
-fn api_key(tenant: &TenantRoutes, credential: &Credential<ApiKeyId>, now: Timestamp) -> Option<Principal> {
-    let key = tenant.api_keys.get(&credential.id())?;
-    (key.hash.matches(credential) && key.is_valid(now)).then(|| Principal::ApiKey {
-        id: key.id,
-        scopes: key.scopes.clone(),
-    })
-}
-
-fn check_scopes(principal: &Principal, route: &MethodRoute) -> Result<(), Problem> {
+/// Refuses a caller that lacks a scope of the route.
+pub fn check_scopes(principal: &Principal, route: &MethodRoute) -> Result<(), Problem> {
     let holds = |wanted: &str| {
         principal
             .scopes()

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::Request;
 use axum::http::Response;
 use axum::http::header::HeaderMap;
@@ -11,6 +11,7 @@ use axum::http::header::HeaderMap;
 use super::locate::{Located, locate};
 use super::{Gateway, authenticate, path, plugin_request, refusals, respond, trace_context, validate};
 use crate::capability::http_client::DEPTH_HEADER;
+use crate::domain::clock::Timestamp;
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::Usage;
 use crate::domain::principal::Principal;
@@ -19,6 +20,7 @@ use crate::http::problem::{Code, Problem};
 use crate::invoke::{Call, NotRun, Ran, Target};
 use crate::sandbox::{Failure, Side};
 use crate::server::body;
+use crate::tenants::{Caller, Standing};
 
 /// Takes a request to the plugin that it is for.
 pub async fn dispatch(
@@ -30,27 +32,34 @@ pub async fn dispatch(
     let path = path::split(parts.uri.path())?;
     let Located { target, params } = locate(&gateway.routing, parts.method.as_str(), &path)?;
     let now = gateway.clock.now();
-    let rate = target.tenant.gate.check_rate(now);
-    let rate = rate.map_err(|rate| refusals::rate_limited("tenant", rate))?;
-    let principal = authenticate::authenticate(&target.tenant, &target.route, &parts.headers, now)?;
-    if let Some(rate) = &target.route.rate {
-        let caller = principal.as_ref().map(|Principal::ApiKey { id, .. }| *id);
-        let rate = rate.of(caller).check(now);
-        rate.map_err(|rate| refusals::rate_limited("route", rate))?;
-    }
+    let (principal, rate) = admitted_caller(&target, &parts.headers, now)?;
     target.route.health.check(now).map_err(refusals::unhealthy)?;
-    let admission = gateway.invoker.admit(&target).map_err(refusals::not_run)?;
-    let limit = target.plugin.active.limits.request_body;
-    let bytes = {
-        // In a block, as below, so that its room in this future is used again afterwards.
-        let read = pin!(body::read(
-            &parts.headers,
-            request_body,
-            limit,
-            gateway.body_timeout
-        ));
-        read.await?
+    // A first look, so that no body is read in vain. A place is taken once the body is there: a
+    // caller that sends it slowly holds its connection and these bytes, and nothing that others
+    // wait for.
+    gateway.invoker.look(&target).map_err(refusals::not_run)?;
+    let (bytes, held) = match request_body.is_end_stream() {
+        true => (Bytes::new(), None),
+        false => {
+            let limit = target.plugin.active.limits.request_body;
+            let mut held = target.tenant.bodies.open(caller(principal.as_ref()));
+            let hold = |bytes| held.add(bytes).map_err(refusals::no_room_for_body);
+            let bytes = {
+                // Pinned where it is made, as below: a future that is handed over by value takes
+                // its room twice.
+                let read = pin!(body::read(
+                    &parts.headers,
+                    request_body,
+                    limit,
+                    gateway.pace,
+                    hold
+                ));
+                read.await?
+            };
+            (bytes, Some(held))
+        }
     };
+    let admission = gateway.invoker.admit(&target).map_err(refusals::not_run)?;
     let request_schema = match &target.route.request_schema {
         Some(schema) => validate::request(schema, &parts.headers, &bytes)?,
         None => None,
@@ -67,7 +76,8 @@ pub async fn dispatch(
             ..Usage::default()
         },
         request_schema,
-        request: plugin_request::new(&parts, path.rest, &target.route, params, bytes),
+        held,
+        request: plugin_request::new(&parts, path.received, &target.route, params, bytes),
     };
     let ran = {
         let run = pin!(gateway.invoker.run(&target, admission, call));
@@ -77,6 +87,42 @@ pub async fn dispatch(
         Ok(ran) => answer(&target, ran),
         Err(NotRun::NotLoaded(error)) => Err(refusals::not_loaded(gateway, &parts, &path, &target, error)),
         Err(not_run) => Err(refusals::not_run(not_run)),
+    }
+}
+
+/// Who calls, if the tenant's and the route's rates allow it. The credential comes first: a missing
+/// or wrong one is counted apart, so that no number of these refuses a caller with a valid one.
+fn admitted_caller(
+    target: &Target,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<(Option<Principal>, Standing), Problem> {
+    let gate = &target.tenant.gate;
+    let principal = match authenticate::authenticate(&target.tenant, &target.route, headers, now) {
+        Ok(principal) => principal,
+        Err(unauthenticated) => {
+            let failures = gate.check_failures(now);
+            failures.map_err(refusals::too_many_failures)?;
+            return Err(unauthenticated);
+        }
+    };
+    let rate = gate.check_rate(caller(principal.as_ref()), now);
+    let rate = rate.map_err(|rate| refusals::rate_limited("tenant", rate))?;
+    if let Some(principal) = &principal {
+        authenticate::check_scopes(principal, &target.route)?;
+    }
+    if let Some(rate) = &target.route.rate {
+        let caller = principal.as_ref().map(|Principal::ApiKey { id, .. }| *id);
+        let rate = rate.of(caller).check(now);
+        rate.map_err(|rate| refusals::rate_limited("route", rate))?;
+    }
+    Ok((principal, rate))
+}
+
+fn caller(principal: Option<&Principal>) -> Caller {
+    match principal {
+        Some(_) => Caller::Authenticated,
+        None => Caller::Anonymous,
     }
 }
 

@@ -4,25 +4,33 @@ use std::time::Duration;
 
 use axum::http::header::{ALLOW, HeaderValue};
 
-use super::path::{self, PluginPath};
+use super::path::PluginPath;
 use crate::http::problem::{Code, Problem};
 use crate::invoke::Target;
 use crate::tenants::{RouteMatch, Routing};
+
+/// `Retry-After` of a plugin that cannot be served: until somebody mends it.
+const UNAVAILABLE_RETRY: Duration = Duration::from_secs(60);
 
 /// What a request is for.
 pub struct Located {
     /// The tenant, the plugin and the route.
     pub target: Target,
-    /// What the route captured, decoded.
+    /// What the route captured of the decoded path.
     pub params: Vec<(String, String)>,
 }
 
 /// Finds what a request is for. Whatever is missing answers the same 404, so that nobody learns which names exist.
 pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<Located, Problem> {
     let nothing = || Problem::new(Code::NotFound, "there is no such tenant, plugin or route");
-    let tenant = routing.tenant(path.tenant).ok_or_else(nothing)?;
-    let plugin = tenant.plugins.get(path.plugin).ok_or_else(nothing)?.clone();
-    let (route, params) = match plugin.find(method, path.rest) {
+    let tenant = routing.tenant(&path.tenant).ok_or_else(nothing)?;
+    let Some(plugin) = tenant.plugins.get(&*path.plugin).cloned() else {
+        return Err(match tenant.unavailable.contains_key(&*path.plugin) {
+            true => unavailable(),
+            false => nothing(),
+        });
+    };
+    let (route, params) = match plugin.find(method, &path.rest) {
         RouteMatch::Found(route, params) => (route, params),
         RouteMatch::OtherMethods(methods) => return Err(method_not_allowed(&methods)),
         RouteMatch::Nothing => return Err(nothing()),
@@ -32,16 +40,19 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
         let problem = Problem::new(Code::PluginSuspended, format!("this {whose} is suspended"));
         return Err(problem.retry_after(Duration::from_secs(60)));
     }
-    let decoded = params
-        .into_iter()
-        .map(|(name, value)| Ok((name, path::decode(&value)?)));
-    let params = decoded.collect::<Result<_, Problem>>()?;
     let target = Target {
         tenant,
         plugin,
         route,
     };
     Ok(Located { target, params })
+}
+
+/// The active version of the plugin cannot be served. The reason is in the host's log and in the
+/// admin API.
+fn unavailable() -> Problem {
+    let detail = "the active version of this plugin cannot be served; the tenant's admin API says why";
+    Problem::new(Code::Unavailable, detail).retry_after(UNAVAILABLE_RETRY)
 }
 
 fn method_not_allowed(methods: &[String]) -> Problem {

@@ -25,10 +25,10 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::clock::SharedClock;
-use crate::domain::units::Span;
 use crate::http::problem::{Code, Problem};
 use crate::invoke::Invoker;
 use crate::metrics::Requests;
+use crate::server::body::Pace;
 use crate::tenants::Routing;
 
 /// What the gateway works with.
@@ -36,19 +36,20 @@ pub struct Gateway {
     routing: Arc<Routing>,
     invoker: Arc<Invoker>,
     clock: SharedClock,
-    body_timeout: Span,
+    pace: Pace,
     draining: CancellationToken,
     requests: Arc<Requests>,
 }
 
 impl Gateway {
-    /// A gateway to the plugins that `routing` knows and `invoker` runs. A body must have come within `body_timeout`.
-    /// Once `draining` is cancelled, the host is not ready for new connections; requests that still come are served.
+    /// A gateway to the plugins that `routing` knows and `invoker` runs. Bodies must come at
+    /// `pace`. Once `draining` is cancelled, the host is not ready for new connections; requests
+    /// that still come are served.
     pub fn new(
         routing: Arc<Routing>,
         invoker: Arc<Invoker>,
         clock: SharedClock,
-        body_timeout: Span,
+        pace: Pace,
         draining: CancellationToken,
     ) -> Self {
         Self {
@@ -56,7 +57,7 @@ impl Gateway {
             requests: invoker.requests().clone(),
             invoker,
             clock,
-            body_timeout,
+            pace,
             draining,
         }
     }

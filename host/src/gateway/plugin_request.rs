@@ -1,4 +1,5 @@
-//! The request as the plugin sees it: without what belongs to the connection, and without the host's credentials.
+//! The request as the plugin sees it: without what belongs to the connection, and without the
+//! host's credentials.
 
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::request::Parts;

@@ -1,4 +1,5 @@
-//! What callers get in the plugin's place: rates, admission, and failures of the plugin as problems.
+//! What callers get in the plugin's place: rates, admission, and failures of the plugin as
+//! problems.
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::components::LoadError;
 use crate::http::problem::{Code, Problem};
 use crate::invoke::{NotRun, Target};
 use crate::sandbox::Failure;
+use crate::tenants::budget::Exhausted;
 use crate::tenants::{Standing, Unhealthy};
 
 /// `Retry-After` if the host has no instance left.
@@ -21,18 +23,34 @@ const NO_INSTANCE_RETRY: Duration = Duration::from_secs(1);
 /// `Retry-After` if the plugin was replaced while the request waited.
 const REPLACED_RETRY: Duration = Duration::from_secs(1);
 
-/// There are more requests than a rate allows.
+/// `Retry-After` if there is no memory for a body.
+const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
+
+/// There are more requests than the rate of the tenant or of the route allows.
 pub fn rate_limited(whose: &str, standing: Standing) -> Problem {
+    past_rate(whose, &format!("this {whose} has too many requests"), standing)
+}
+
+/// There are more requests without a valid credential than are answered with 401.
+pub fn too_many_failures(standing: Standing) -> Problem {
+    past_rate(
+        "credentials",
+        "too many requests come without a valid credential",
+        standing,
+    )
+}
+
+fn past_rate(name: &str, detail: &str, standing: Standing) -> Problem {
     let Standing {
         remaining,
         burst,
         reset,
     } = standing;
     let seconds = reset.as_millis().div_ceil(1_000);
-    let problem = Problem::new(Code::RateLimited, format!("this {whose} has too many requests"));
+    let problem = Problem::new(Code::RateLimited, detail);
     let fields = [
-        ("ratelimit", format!("\"{whose}\";r={remaining};t={seconds}")),
-        ("ratelimit-policy", format!("\"{whose}\";q={burst}")),
+        ("ratelimit", format!("\"{name}\";r={remaining};t={seconds}")),
+        ("ratelimit-policy", format!("\"{name}\";q={burst}")),
     ];
     fields.into_iter().fold(
         problem.retry_after(reset),
@@ -41,6 +59,15 @@ pub fn rate_limited(whose: &str, standing: Standing) -> Problem {
             Err(_) => problem,
         },
     )
+}
+
+/// There is no memory for more bytes of request bodies.
+pub fn no_room_for_body(exhausted: Exhausted) -> Problem {
+    let detail = match exhausted {
+        Exhausted::Tenant => "the bodies of this tenant's requests take all the memory that they may",
+        Exhausted::Shared => "the bodies of all requests take all the memory that this host has for them",
+    };
+    Problem::new(Code::Overloaded, detail).retry_after(NO_ROOM_RETRY)
 }
 
 /// The circuit breaker of the route is open.
@@ -61,7 +88,8 @@ pub fn not_run(not_run: NotRun) -> Problem {
     }
 }
 
-/// The component of `target` could not be loaded: it was removed while the request waited, or the host failed.
+/// The component of `target` could not be loaded: it was removed while the request waited, or the
+/// host failed.
 pub fn not_loaded(
     gateway: &Gateway,
     parts: &Parts,

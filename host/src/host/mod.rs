@@ -32,6 +32,7 @@ use crate::server::descriptors;
 use crate::storage::Repository;
 use crate::storage::sqlite::SqliteRepository;
 use crate::storage::vault::{HostKey, Vault};
+use crate::tenants::budget::SharedBudget;
 use crate::tenants::{Breaker, Builder, Routing};
 
 /// A host that is open: everything but the listeners.
@@ -127,7 +128,14 @@ impl Host {
         let routing = Arc::new(Routing::default());
         let breaker = Breaker::new(config.breaker.settings());
         let unhealthy_routes = breaker.unhealthy().clone();
-        let builder = Builder::new(runtime.clone(), config.limits.clone(), config.ceiling(), breaker);
+        let bodies = SharedBudget::new(config.server.body_memory.0);
+        let builder = Builder::new(
+            runtime.clone(),
+            config.limits.clone(),
+            config.ceiling(),
+            breaker,
+            bodies.clone(),
+        );
         let lifecycle = Arc::new(Lifecycle::new(
             db.clone(),
             runtime.clone(),
@@ -151,13 +159,15 @@ impl Host {
             routing,
             Arc::new(invoker),
             clock.clone(),
-            config.server.body_timeout,
+            config.server.pace(config.server.body_timeout),
             draining.clone(),
         );
         let connections = Connections::default();
         let observer = Observer {
             requests: gateway.requests(),
             connections: connections.clone(),
+            bodies,
+            shares: Arc::default(),
             unhealthy_routes,
             runtime,
             services,
@@ -170,6 +180,7 @@ impl Host {
             Arc::new(observer),
             clock.clone(),
             draining.clone(),
+            config.server.pace(config.server.body_timeout),
         );
         Ok(Self {
             gateway: Arc::new(gateway),

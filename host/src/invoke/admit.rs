@@ -10,9 +10,10 @@ use super::{Invoker, Target};
 use crate::components::LoadError;
 use crate::metrics::Held;
 use crate::tenants::fair_semaphore::Permit;
-use crate::tenants::{Admitted, Unhealthy};
+use crate::tenants::{Admitted, Full, Unhealthy};
 
-/// An invocation that its tenant's limits let in. It occupies one of the tenant's places until it is dropped.
+/// An invocation that its tenant's limits let in. It occupies one of the tenant's places until it
+/// is dropped.
 pub struct Admission {
     pub(super) admitted: Admitted,
     _counted: Held,
@@ -29,7 +30,8 @@ pub(super) struct Permits {
 /// Why an invocation did not run. Nothing is recorded of it.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRun {
-    /// The tenant has as many invocations running and waiting as it may, or the host has no instance left.
+    /// The tenant has as many invocations running and waiting as it may, or the host has no
+    /// instance left.
     #[error("too many requests are running")]
     Full {
         /// Value of `Retry-After`.
@@ -55,26 +57,39 @@ pub enum NotRun {
     Unhealthy(Unhealthy),
 }
 
+impl From<Full> for NotRun {
+    fn from(full: Full) -> Self {
+        Self::Full {
+            retry_after: full.retry_after,
+        }
+    }
+}
+
 impl Invoker {
+    /// Whether an invocation would be admitted now. It takes nothing.
+    pub fn look(&self, target: &Target) -> Result<(), NotRun> {
+        target.check_unread()?;
+        match target.tenant.gate.is_full() {
+            true => Err(target.tenant.gate.full().into()),
+            false => Ok(()),
+        }
+    }
+
     /// Admits an invocation, or refuses it at once.
     pub fn admit(&self, target: &Target) -> Result<Admission, NotRun> {
         target.check_unread()?;
-        let admitted = target.tenant.gate.admit().map_err(|full| NotRun::Full {
-            retry_after: full.retry_after,
-        })?;
+        let admitted = target.tenant.gate.admit()?;
         Ok(Admission {
             admitted,
             _counted: self.requests.admitted.hold(),
         })
     }
 
-    /// Waits, each time for at most the tenant's `queue_wait`, until the tenant has fewer invocations running than it
-    /// may, and then for an instance of the host.
+    /// Waits, each time for at most the tenant's `queue_wait`, until the tenant has fewer
+    /// invocations running than it may, and then for an instance of the host.
     pub(super) async fn permits(&self, target: &Target, admission: &Admission) -> Result<Permits, NotRun> {
         let waiting = self.requests.waiting.hold();
-        let turn = admission.admitted.turn().await.map_err(|full| NotRun::Full {
-            retry_after: full.retry_after,
-        })?;
+        let turn = admission.admitted.turn().await?;
         let queue_wait = target.queue_wait();
         let instance = {
             // In a block, so that its room in this future is used again afterwards.

@@ -9,8 +9,9 @@ use crate::domain::log_line::Level;
 use crate::http::problem::Code;
 use crate::tenants::{Change, MethodRoute, Pass};
 
-/// Reports how an invocation ended to the circuit breaker of its route: with the code of a problem, or with `None` for a
-/// response. A change of the route's health goes to the log of the invocation that caused it, and to the host's.
+/// Reports how an invocation ended to the circuit breaker of its route: with the code of a problem,
+/// or with `None` for a response. A change of the route's health goes to the log of the invocation
+/// that caused it, and to the host's.
 pub fn report(
     pass: Pass<'_>,
     failed_with: Option<Code>,
@@ -47,8 +48,8 @@ pub fn report(
     }
 }
 
-/// Whether the plugin itself failed or ran into a limit, which callers see as 502 or 504. A full host and a caller who
-/// goes away say nothing of the plugin.
+/// Whether the plugin itself failed or ran into a limit, which callers see as 502 or 504. A full
+/// host and a caller who goes away say nothing of the plugin.
 fn is_fault_of_plugin(code: Code) -> bool {
     matches!(
         code.status(),

@@ -1,7 +1,7 @@
 //! One invocation from its admission to its record, whatever triggers it: admit, load, run, record.
 //!
-//! A trigger brings a [`Target`] and a [`Call`], and turns what comes back into an answer of its own kind. This module
-//! knows no HTTP framework; what belongs to HTTP is in `gateway/`.
+//! A trigger brings a [`Target`] and a [`Call`], and turns what comes back into an answer of its
+//! own kind. This module knows no HTTP framework; what belongs to HTTP is in `gateway/`.
 
 mod admit;
 pub mod deadline;

@@ -16,17 +16,20 @@ use crate::metrics::Ended;
 use crate::storage::Entry;
 use crate::tenants::{MethodRoute, Pass};
 
-/// The status in the record of an invocation whose caller went away, as proxies log it. Nobody receives it.
+/// The status in the record of an invocation whose caller went away, as proxies log it. Nobody
+/// receives it.
 const ABANDONED_STATUS: u16 = 499;
 
-/// An invocation whose guest has ended and whose record is not written yet. [`Unrecorded::answered`] or
-/// [`Unrecorded::failed`] writes the record. If neither is called, the caller went away.
+/// An invocation whose guest has ended and whose record is not written yet.
+/// [`Unrecorded::answered`] or [`Unrecorded::failed`] writes the record. If neither is called, the
+/// caller went away.
 pub struct Unrecorded<'a> {
     recorder: Arc<Recorder>,
     rest: Option<(Box<Invocation>, Pass<'a>)>,
 }
 
-/// Writes the record of an invocation. It owns all that takes, since a guest can outlive its request by a moment.
+/// Writes the record of an invocation. It owns all that takes, since a guest can outlive its
+/// request by a moment.
 pub(super) struct Recorder {
     pub invoker: Arc<Invoker>,
     pub route: Arc<MethodRoute>,
@@ -109,7 +112,8 @@ const ENDED: &str = "only the methods that consume it, and its destructor, take 
 
 impl Drop for Unrecorded<'_> {
     fn drop(&mut self) {
-        // The route's circuit breaker learns nothing from this: dropping its permit says nothing of the plugin.
+        // The route's circuit breaker learns nothing from this: dropping its permit says nothing of
+        // the plugin.
         if let Some((invocation, _)) = self.rest.take() {
             self.recorder.given_up(invocation);
         }

@@ -19,6 +19,7 @@ use crate::domain::invocation::{Trigger, Usage};
 use crate::domain::principal::Principal;
 use crate::domain::units::microseconds;
 use crate::sandbox::{Checks, Failure, Finished, Held, ResponseParts, Start};
+use crate::tenants::BodyCharge;
 
 /// A request to a plugin, and what is known of its caller.
 pub struct Call {
@@ -36,6 +37,8 @@ pub struct Call {
     pub usage: Usage,
     /// The schema that the request's body is still to be checked against.
     pub request_schema: Option<Arc<Schema>>,
+    /// The memory of the request's body, until the invocation begins.
+    pub held: Option<BodyCharge>,
     /// The request as the plugin sees it.
     pub request: http_types::Request,
 }
@@ -57,7 +60,8 @@ impl Invoker {
         call: Call,
     ) -> Result<Ran<'a>, NotRun> {
         let limits = &*target.plugin.active.limits;
-        // Loaded before anything is held that others wait for: compiling a component again takes long.
+        // Loaded before anything is held that others wait for: compiling a component again takes
+        // long.
         let component = self.load(target).await?;
         let came = Instant::now();
         let Permits { turn, instance } = {
@@ -70,9 +74,11 @@ impl Invoker {
         let usage = Usage {
             queued_us: microseconds(came.elapsed()),
             place: admission.admitted.place(),
+            request_backlog_bytes: target.tenant.bodies.held(),
             backlog_bytes: target.tenant.backlog.held(),
             ..call.usage
         };
+        drop(call.held);
         let invocation = Box::new(Invocation {
             id: call.id,
             active: target.plugin.active.clone(),

@@ -21,6 +21,9 @@ pub enum LifecycleError {
     /// Larger than the plan allows.
     #[error("the component has more than {0}")]
     TooLarge(ByteSize),
+    /// The tenant has as many plugins as its plan allows.
+    #[error("the tenant has its {0} plugins (limit `plugins`); delete one first")]
+    TooManyPlugins(u32),
     /// Compiling took too much.
     #[error("{0}")]
     CompileLimit(String),

@@ -18,6 +18,12 @@ pub struct AilingRoute {
 }
 
 impl Lifecycle {
+    /// Why the active version of a plugin cannot be served, if it cannot.
+    pub fn unavailable(&self, tenant: TenantId, plugin: &PluginName) -> Option<String> {
+        let tenant = self.routing.tenant_by_id(tenant)?;
+        tenant.unavailable.get(plugin).cloned()
+    }
+
     /// The routes of a plugin that are left alone, in the order of its manifest.
     pub fn ailing_routes(&self, tenant: TenantId, plugin: &PluginName) -> Vec<AilingRoute> {
         let Some(served) = self.served(tenant, plugin) else {

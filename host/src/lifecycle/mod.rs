@@ -5,6 +5,8 @@
 //! component that is not there.
 
 mod activate;
+mod api_keys;
+mod bounds;
 mod error;
 mod health;
 mod locks;
@@ -14,6 +16,7 @@ mod upload;
 
 pub use error::LifecycleError;
 pub use health::AilingRoute;
+pub use locks::Locks;
 
 use std::sync::Arc;
 
@@ -24,7 +27,6 @@ use crate::domain::plugin::{Activation, Version};
 use crate::sandbox::Runtime;
 use crate::storage::Repository;
 use crate::tenants::{Builder, Routing};
-use locks::Locks;
 
 /// Uploads, activates and goes back.
 pub struct Lifecycle {

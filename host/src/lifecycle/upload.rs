@@ -26,6 +26,7 @@ impl Lifecycle {
         }
         // Hashing and checking megabytes takes a while; other requests of the admin API go on meanwhile.
         let _upload = self.uploads.lock(tenant.id).await;
+        self.check_plugins(tenant, plugin, &limits).await?;
         let bytes = component.clone();
         let checked =
             tokio::task::spawn_blocking(move || (VersionDigest::of(&bytes), Bundle::extract(&bytes)));

@@ -29,6 +29,10 @@ gauges! {
     requests_admitted,
     /// Requests that wait for their turn or for an instance.
     requests_waiting,
+    /// Bytes of request bodies that are being read or wait until their invocation begins.
+    request_body_bytes,
+    /// Bytes of components that are being uploaded.
+    upload_bytes,
     /// Routes of plugins that are left alone because they fail all the time.
     routes_unhealthy,
     /// Plugins that run.

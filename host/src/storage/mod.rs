@@ -6,6 +6,7 @@
 
 mod api_keys;
 mod audit;
+mod counts;
 mod error;
 mod invocations;
 mod log_lines;
@@ -26,6 +27,7 @@ pub(crate) mod conformance;
 
 pub use api_keys::ApiKeys;
 pub use audit::Audit;
+pub use counts::{Counted, Counts};
 pub use error::DbError;
 pub use invocations::{Entry, HourlyUsage, InvocationFilter, Invocations, Kept, UsageSum};
 pub use log_lines::{LogFilter, LogLines, LogPosition, StoredLogLine};
@@ -42,6 +44,7 @@ pub use tokens::Tokens;
 pub trait Repository:
     ApiKeys
     + Audit
+    + Counted
     + Invocations
     + LogLines
     + Plans

@@ -1,19 +1,18 @@
-//! All that the gateway needs to know of a tenant, read at one moment.
+//! All that the gateway needs to know of a tenant but its API keys, read at one moment. Keys may be
+//! many, and are kept in line one by one.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
 use super::DbError;
-use crate::domain::api_key::ApiKey;
-use crate::domain::clock::Timestamp;
 use crate::domain::grant::Grants;
 use crate::domain::id::TenantId;
 use crate::domain::plugin::{Plugin, Version};
 use crate::domain::tenant::{Plan, Tenant};
 use crate::storage::vault::Sealed;
 
-/// A tenant with everything that serving its requests takes.
+/// A tenant with everything that serving its requests takes, besides its API keys.
 #[derive(Clone, Debug)]
 pub struct RoutedTenant {
     /// The tenant.
@@ -24,8 +23,6 @@ pub struct RoutedTenant {
     pub plugins: Vec<RoutedPlugin>,
     /// Its secrets, sealed.
     pub secrets: BTreeMap<String, Sealed>,
-    /// Its API keys that are neither revoked nor expired.
-    pub api_keys: Vec<ApiKey>,
 }
 
 /// A plugin with what was allowed and set for it.
@@ -48,5 +45,5 @@ pub trait Routing {
     async fn tenant_ids(&self) -> Result<Vec<TenantId>, DbError>;
 
     /// Everything of one tenant, as it was at one moment.
-    async fn routed_tenant(&self, id: TenantId, now: Timestamp) -> Result<Option<RoutedTenant>, DbError>;
+    async fn routed_tenant(&self, id: TenantId) -> Result<Option<RoutedTenant>, DbError>;
 }

@@ -1,5 +1,5 @@
-//! The gate of a tenant: how many of its requests run at once, how many wait behind them, how often they come, and
-//! the lanes in which they wait for what all tenants share.
+//! Admission to a tenant: how many of its requests run at once, how many wait behind them, how
+//! often they come, and the lanes in which they wait for what all tenants share.
 
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -22,8 +22,29 @@ pub struct Gate {
     size: GateSize,
     turns: Arc<Semaphore>,
     admitted: AtomicU32,
-    rate: RateLimiter,
+    rates: Rates,
     lanes: Lanes,
+}
+
+/// The tenant's rate, counted so that callers without a valid credential cannot use up what the
+/// others have.
+#[derive(Debug)]
+struct Rates {
+    /// Requests with a valid credential. They have the whole rate.
+    authenticated: RateLimiter,
+    /// All requests. Anonymous ones have what the authenticated ones leave of the rate.
+    all: RateLimiter,
+    /// Credentials that were missing or wrong where one was needed.
+    failures: RateLimiter,
+}
+
+/// Who a request comes from, as far as rates are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// The holder of a valid credential.
+    Authenticated,
+    /// Anybody, on a public route.
+    Anonymous,
 }
 
 /// What the tenant holds of what all tenants share.
@@ -74,17 +95,24 @@ impl Gate {
     /// An open gate.
     pub fn new(size: GateSize) -> Self {
         let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        let rate = || {
+            RateLimiter::new(
+                at_least_one(size.requests_per_second),
+                Duration::from_secs(1),
+                at_least_one(size.request_burst),
+            )
+        };
         Self {
             size,
             turns: Arc::new(Semaphore::new(
                 usize::try_from(size.concurrency).unwrap_or(Semaphore::MAX_PERMITS),
             )),
             admitted: AtomicU32::new(0),
-            rate: RateLimiter::new(
-                at_least_one(size.requests_per_second),
-                Duration::from_secs(1),
-                at_least_one(size.request_burst),
-            ),
+            rates: Rates {
+                authenticated: rate(),
+                all: rate(),
+                failures: rate(),
+            },
             lanes: Lanes {
                 instances: Arc::new(Lane::new(size.share)),
                 guests: Arc::new(GuestLanes::new(size.share)),
@@ -103,22 +131,52 @@ impl Gate {
     }
 
     /// Counts a request against the tenant's rate.
-    pub fn check_rate(&self, now: Timestamp) -> Result<Standing, Standing> {
-        self.rate.check(now)
+    pub fn check_rate(&self, caller: Caller, now: Timestamp) -> Result<Standing, Standing> {
+        match caller {
+            Caller::Anonymous => self.rates.all.check(now),
+            Caller::Authenticated => {
+                let standing = self.rates.authenticated.check(now)?;
+                self.rates.all.charge(now);
+                Ok(standing)
+            }
+        }
     }
 
-    /// Lets a request in: one of those that run, or that wait behind them. It holds a place from before its body is
-    /// read until its response is made, so that a tenant's bodies in memory are bounded by its places.
+    /// Counts a credential that was missing or wrong. No valid credential is refused because of
+    /// these.
+    pub fn check_failures(&self, now: Timestamp) -> Result<Standing, Standing> {
+        self.rates.failures.check(now)
+    }
+
+    /// Whether [`Gate::admit`] would refuse a request now. For a first look, before the body is
+    /// read.
+    pub fn is_full(&self) -> bool {
+        self.admitted.load(Ordering::Acquire) >= self.size.places()
+    }
+
+    /// Lets a request in whose body is there: one of those that run, or that wait behind them. It
+    /// holds its place until its response is made.
     pub fn admit(self: &Arc<Self>) -> Result<Admitted, Full> {
-        let most = self.size.concurrency.saturating_add(self.size.queue);
         let before = self.admitted.fetch_add(1, Ordering::AcqRel);
-        if before >= most {
+        if before >= self.size.places() {
             self.admitted.fetch_sub(1, Ordering::AcqRel);
-            return Err(Full {
-                retry_after: self.size.queue_wait,
-            });
+            return Err(self.full());
         }
         Ok(Admitted(self.clone(), before + 1))
+    }
+
+    /// What a request is told that finds no place.
+    pub fn full(&self) -> Full {
+        Full {
+            retry_after: self.size.queue_wait,
+        }
+    }
+}
+
+impl GateSize {
+    /// Requests that run, and that wait behind them.
+    fn places(&self) -> u32 {
+        self.concurrency.saturating_add(self.queue)
     }
 }
 
@@ -132,9 +190,7 @@ impl Admitted {
     pub async fn turn(&self) -> Result<OwnedSemaphorePermit, Full> {
         let turn = pin!(self.0.turns.clone().acquire_owned());
         let turn = within(self.0.size.queue_wait, turn).await;
-        turn.ok().and_then(Result::ok).ok_or(Full {
-            retry_after: self.0.size.queue_wait,
-        })
+        turn.ok().and_then(Result::ok).ok_or_else(|| self.0.full())
     }
 }
 
@@ -165,7 +221,7 @@ mod tests {
     async fn who_is_beyond_the_queue_is_refused_at_once() {
         let gate = gate(1, 1, Span::s(60));
         let (first, second) = (gate.admit().unwrap(), gate.admit().unwrap());
-        assert!(gate.admit().is_err());
+        assert!(gate.is_full() && gate.admit().is_err());
         let running = first.turn().await.unwrap();
         let mut waiting = Box::pin(second.turn());
         assert!((&mut waiting).now_or_never().is_none());
@@ -188,6 +244,52 @@ mod tests {
         );
         drop(running);
         assert!(second.turn().await.is_ok());
+    }
+
+    fn gate_with_rate(requests_per_second: u32, request_burst: u32) -> Gate {
+        let limits = Limits {
+            requests_per_second,
+            request_burst,
+            ..Limits::default()
+        };
+        Gate::new(GateSize::from(&limits))
+    }
+
+    #[test]
+    fn anonymous_callers_take_nothing_from_authenticated_ones() {
+        let gate = gate_with_rate(10, 20);
+        let taken = |caller, now| {
+            let checks = (0..1_000).map(|_| gate.check_rate(caller, Timestamp(now)));
+            checks.filter(Result::is_ok).count()
+        };
+        for second in 0..10 {
+            let now = second * 1_000;
+            let anonymous = taken(Caller::Anonymous, now);
+            let authenticated = taken(Caller::Authenticated, now);
+            // After the burst nothing is left: the authenticated ones use the whole rate.
+            let wanted = if second == 0 { (20, 20) } else { (0, 10) };
+            assert_eq!((anonymous, authenticated), wanted, "second {second}");
+        }
+    }
+
+    #[test]
+    fn anonymous_callers_get_what_authenticated_ones_leave() {
+        let gate = gate_with_rate(10, 10);
+        let check = |caller| gate.check_rate(caller, Timestamp(0)).is_ok();
+        assert!((0..7).all(|_| check(Caller::Authenticated)));
+        assert!((0..3).all(|_| check(Caller::Anonymous)));
+        assert!(!check(Caller::Anonymous));
+        assert!((0..3).all(|_| check(Caller::Authenticated)));
+        assert!(!check(Caller::Authenticated));
+    }
+
+    #[test]
+    fn failures_are_counted_apart() {
+        let gate = gate_with_rate(1, 2);
+        let failure = || gate.check_failures(Timestamp(0)).is_ok();
+        assert_eq!([(); 3].map(|()| failure()), [true, true, false]);
+        assert!(gate.check_rate(Caller::Authenticated, Timestamp(0)).is_ok());
+        assert!(gate.check_rate(Caller::Anonymous, Timestamp(0)).is_ok());
     }
 
     #[tokio::test]

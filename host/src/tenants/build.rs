@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::admission::{Gate, GateSize};
+use super::api_keys::ApiKeys;
+use super::bodies::Bodies;
+use super::budget::SharedBudget;
 use super::health::{Breaker, RouteHealth};
 use super::snapshot::{MethodRoute, PluginRoutes, RouteRate, Router, TenantRoutes};
 use crate::capability::ActiveVersion;
@@ -13,6 +16,7 @@ use crate::components::bundle::{Bundle, BundleError};
 use crate::domain::limits::Limits;
 use crate::domain::manifest::{Manifest, Route};
 use crate::domain::plugin::Version;
+use crate::domain::tenant::{Plan, Tenant};
 use crate::sandbox::Runtime;
 use crate::storage::vault::Sealed;
 use crate::storage::{RoutedPlugin, RoutedTenant};
@@ -23,6 +27,7 @@ pub struct Builder {
     defaults: Limits,
     ceiling: Limits,
     breaker: Breaker,
+    bodies: Arc<SharedBudget>,
 }
 
 /// Why a plugin cannot be served. The others of its tenant are.
@@ -34,6 +39,9 @@ pub enum BuildError {
     /// What rides inside the component cannot be read.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The path of a route cannot be matched.
+    #[error("{0}")]
+    Pattern(String),
     /// Two routes of the manifest contradict each other.
     #[error("the routes contradict each other: {0}")]
     Routes(#[from] matchit::InsertError),
@@ -42,36 +50,73 @@ pub enum BuildError {
     Schema(String),
 }
 
+impl BuildError {
+    /// The reason for the people of the tenant: without what only the operator's log should hold.
+    fn reason(&self) -> String {
+        match self {
+            Self::Load(LoadError::Missing(_)) => {
+                "its component is not on this host any more; upload it again".to_owned()
+            }
+            Self::Load(LoadError::Io(_)) => {
+                "its component cannot be read; the host's log says why".to_owned()
+            }
+            Self::Load(LoadError::Unsupported(reason)) => reason.clone(),
+            Self::Load(LoadError::Compile(_)) => "its component could not be compiled again".to_owned(),
+            Self::Bundle(_) => format!("{self}; upload the component again"),
+            Self::Pattern(_) | Self::Routes(_) | Self::Schema(..) => self.to_string(),
+        }
+    }
+}
+
 impl Builder {
-    /// `defaults`, `ceiling` and `breaker` are the operator's.
-    pub fn new(runtime: Arc<Runtime>, defaults: Limits, ceiling: Limits, breaker: Breaker) -> Self {
+    /// `defaults`, `ceiling` and `breaker` are the operator's, and `bodies` is what the request
+    /// bodies of all tenants may take.
+    pub fn new(
+        runtime: Arc<Runtime>,
+        defaults: Limits,
+        ceiling: Limits,
+        breaker: Breaker,
+        bodies: Arc<SharedBudget>,
+    ) -> Self {
         Self {
             runtime,
             defaults,
             ceiling,
             breaker,
+            bodies,
         }
     }
 
-    /// The limits of a tenant.
-    pub fn limits(&self, tenant: &RoutedTenant) -> Limits {
+    /// The limits of a tenant on this plan.
+    pub fn limits(&self, tenant: &Tenant, plan: &Plan) -> Limits {
         self.defaults
-            .with(&tenant.plan.limits, &self.ceiling)
-            .with(&tenant.tenant.limits, &self.ceiling)
+            .with(&plan.limits, &self.ceiling)
+            .with(&tenant.limits, &self.ceiling)
     }
 
-    /// A tenant as it is to be served. `known` is how it was served so far: its gate goes on, with the requests that
-    /// are in it. A plugin that cannot be served is left out and logged.
-    pub async fn tenant(&self, stored: RoutedTenant, known: Option<&TenantRoutes>) -> TenantRoutes {
-        let limits = self.limits(&stored);
+    /// A tenant as it is to be served, with these keys. `known` is how it was served so far: its
+    /// admission goes on, with the requests that it let in. A plugin that cannot be served is
+    /// unavailable, which is logged.
+    pub async fn tenant(
+        &self,
+        stored: RoutedTenant,
+        api_keys: Arc<ApiKeys>,
+        known: Option<&TenantRoutes>,
+    ) -> TenantRoutes {
+        let limits = self.limits(&stored.tenant, &stored.plan);
         let size = GateSize::from(&limits);
         let gate = known
             .map(|known| known.gate.clone())
             .filter(|gate| gate.size() == size);
         let backlog = known.map(|known| known.backlog.clone()).unwrap_or_default();
         backlog.limit(limits.response_backlog);
+        let bodies = match known {
+            Some(known) => known.bodies.clone(),
+            None => Arc::new(Bodies::new(&self.bodies, limits.request_backlog)),
+        };
+        bodies.limit(limits.request_backlog);
         let secrets = Arc::new(stored.secrets.clone());
-        let mut plugins = HashMap::new();
+        let (mut plugins, mut unavailable) = (HashMap::new(), HashMap::new());
         for plugin in &stored.plugins {
             let Some(version) = &plugin.active else { continue };
             let active = Arc::new(active_version(&stored, plugin, version, &limits, secrets.clone()));
@@ -95,6 +140,7 @@ impl Builder {
                 Err(error) => {
                     let (tenant, plugin) = (&stored.tenant.name, &plugin.plugin.name);
                     tracing::error!(%tenant, %plugin, version = %version.digest, %error, "a plugin cannot be served");
+                    unavailable.insert(plugin.clone(), error.reason());
                 }
             }
         }
@@ -103,8 +149,10 @@ impl Builder {
             name: stored.tenant.name,
             suspended: stored.tenant.suspended,
             plugins,
-            api_keys: stored.api_keys.into_iter().map(|key| (key.id, key)).collect(),
+            unavailable,
+            api_keys,
             gate: gate.unwrap_or_else(|| Arc::new(Gate::new(size))),
+            bodies,
             backlog,
             kept: self.runtime.kept(limits.instances_kept),
             kept_validators: self.runtime.validators().kept(limits.instances_kept),
@@ -122,14 +170,15 @@ impl Builder {
             BTreeMap::new()
         };
         let mut routes = Vec::new();
-        let mut by_path: Vec<(&str, Vec<Arc<MethodRoute>>)> = Vec::new();
+        let mut by_path: Vec<(String, Vec<Arc<MethodRoute>>)> = Vec::new();
         for route in &manifest.routes {
             let health = RouteHealth::new(self.breaker.clone());
             let method_route = Arc::new(method_route(route, &schemas, health)?);
             routes.push(method_route.clone());
-            match by_path.iter_mut().find(|(path, _)| *path == route.path) {
+            let pattern = route.pattern().map_err(BuildError::Pattern)?;
+            match by_path.iter_mut().find(|(path, _)| *path == pattern) {
                 Some((_, methods)) => methods.push(method_route),
-                None => by_path.push((&route.path, vec![method_route])),
+                None => by_path.push((pattern, vec![method_route])),
             }
         }
         let mut paths = matchit::Router::new();

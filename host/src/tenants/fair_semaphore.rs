@@ -1,9 +1,10 @@
-//! A semaphore that tenants share fairly: a free permit goes to the tenant that holds the fewest permits for its share,
-//! not to the first waiter. One tenant's crowd of waiters therefore delays another tenant's first waiter until one
-//! permit comes back, and no longer.
+//! A semaphore that tenants share fairly: a free permit goes to the tenant that holds the fewest
+//! permits for its share, not to the first waiter. One tenant's crowd of waiters therefore delays
+//! another tenant's first waiter until one permit comes back, and no longer.
 //!
-//! Taking a free permit takes no lock. Waiters queue in the lane of their tenant, first come first served. The lanes with
-//! waiters stand in a sorted map, so that waiting and handing out take logarithmic time in the number of tenants.
+//! Taking a free permit takes no lock. Waiters queue in the lane of their tenant, first come first
+//! served. The lanes with waiters stand in a sorted map, so that waiting and handing out take
+//! logarithmic time in the number of tenants.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
@@ -31,7 +32,8 @@ pub struct FairSemaphore {
 pub struct Lane {
     share: usize,
     held: AtomicUsize,
-    /// Where the lane stands among the waiting lanes. Locked only by the holder of the lock on those.
+    /// Where the lane stands among the waiting lanes. Locked only by the holder of the lock on
+    /// those.
     rank: Mutex<Option<Rank>>,
 }
 
@@ -72,7 +74,8 @@ struct Waiters {
     senders: VecDeque<oneshot::Sender<Permit>>,
 }
 
-/// The order of waiting lanes: the fewest permits for their share first, then the one that was served least recently.
+/// The order of waiting lanes: the fewest permits for their share first, then the one that was
+/// served least recently.
 #[derive(Clone, Copy, Debug)]
 struct Rank {
     /// What the lane held when it was ranked. It may hold more by now, never less.
@@ -225,8 +228,8 @@ impl FairSemaphore {
     pub fn wait(self: &Arc<Self>, lane: &Arc<Lane>) -> Waiting {
         let (sender, receiver) = oneshot::channel();
         let mut lanes = self.lanes();
-        // Before the lane is ranked: a permit that comes back either sees this waiter and ranks its lane again, or is
-        // no longer counted when the lane is ranked here.
+        // Before the lane is ranked: a permit that comes back either sees this waiter and ranks its
+        // lane again, or is no longer counted when the lane is ranked here.
         self.waiting.fetch_add(1, SeqCst);
         lanes.wait(lane, sender);
         // A permit may have come back before this was counted as waiting.
@@ -298,7 +301,8 @@ impl FairSemaphore {
         let mut returned = Vec::new();
         while let Some((number, mut waiters)) = lanes.take_first() {
             match self.first_that_still_waits(&mut waiters) {
-                // The lane with the least for its share is also the first that can have one of its own.
+                // The lane with the least for its share is also the first that can have one of its
+                // own.
                 Some(sender) if self.reserve(&waiters.lane) => {
                     self.waiting.fetch_sub(1, SeqCst);
                     returned.extend(sender.send(self.permit(&waiters.lane)).err());
@@ -512,7 +516,8 @@ mod tests {
         assert_eq!(semaphore.held(), 0);
     }
 
-    /// Random takes, waits and returns of many lanes, beside a scan of all lanes that says who is next.
+    /// Random takes, waits and returns of many lanes, beside a scan of all lanes that says who is
+    /// next.
     #[test]
     fn the_next_lane_is_the_one_that_a_scan_of_all_would_find() {
         const LANES: usize = 40;

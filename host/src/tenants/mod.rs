@@ -4,15 +4,20 @@
 //! the old state or the new one. No request asks the control plane.
 
 mod admission;
+mod api_keys;
 mod backlog;
+mod bodies;
+pub mod budget;
 mod build;
 pub mod fair_semaphore;
 mod health;
 mod rate;
 mod snapshot;
 
-pub use admission::{Admitted, Full, Gate};
+pub use admission::{Admitted, Caller, Full, Gate};
+pub use api_keys::ApiKeys;
 pub use backlog::Backlog;
+pub use bodies::{Bodies, BodyCharge};
 pub use build::{BuildError, Builder};
 pub use health::{Ailment, Breaker, Change, Pass, RouteHealth, Unhealthy};
 pub use rate::{RateLimiter, Standing};
@@ -25,52 +30,71 @@ use arc_swap::ArcSwap;
 
 use crate::domain::id::{TenantId, TenantName};
 
-/// The tenants that are served, by name.
+/// The tenants that are served.
 #[derive(Default)]
 pub struct Routing {
-    tenants: ArcSwap<HashMap<TenantName, Arc<TenantRoutes>>>,
+    served: ArcSwap<Served>,
+}
+
+#[derive(Clone, Default)]
+struct Served {
+    by_name: HashMap<TenantName, Arc<TenantRoutes>>,
+    by_id: HashMap<TenantId, Arc<TenantRoutes>>,
 }
 
 impl Routing {
     /// The tenant of this name.
     pub fn tenant(&self, name: &str) -> Option<Arc<TenantRoutes>> {
-        self.tenants.load().get(name).cloned()
+        self.served.load().by_name.get(name).cloned()
     }
 
     /// The tenant of this id.
     pub fn tenant_by_id(&self, id: TenantId) -> Option<Arc<TenantRoutes>> {
-        self.tenants
-            .load()
-            .values()
-            .find(|tenant| tenant.id == id)
-            .cloned()
+        self.served.load().by_id.get(&id).cloned()
     }
 
-    /// Serves a tenant as it is now, in place of what was known of it.
-    pub fn put(&self, tenant: TenantRoutes) {
-        let tenant = Arc::new(tenant);
-        self.tenants.rcu(|tenants| {
-            let mut tenants = HashMap::clone(tenants);
-            tenants.retain(|_, known| known.id != tenant.id);
-            tenants.insert(tenant.name.clone(), tenant.clone());
-            tenants
+    /// Serves tenants as they are now, in place of what was known of them. A change of many tenants
+    /// is to come as one: each call copies the map of all.
+    pub fn put(&self, tenants: Vec<TenantRoutes>) {
+        let tenants: Vec<Arc<TenantRoutes>> = tenants.into_iter().map(Arc::new).collect();
+        self.served.rcu(|served| {
+            let mut served = Served::clone(served);
+            for tenant in &tenants {
+                served.remove(tenant.id);
+                served.insert(tenant.clone());
+            }
+            served
         });
     }
 
     /// Serves these tenants and no others.
     pub fn replace(&self, tenants: Vec<TenantRoutes>) {
-        let tenants = tenants
-            .into_iter()
-            .map(|tenant| (tenant.name.clone(), Arc::new(tenant)));
-        self.tenants.store(Arc::new(tenants.collect()));
+        let mut served = Served::default();
+        for tenant in tenants {
+            served.insert(Arc::new(tenant));
+        }
+        self.served.store(Arc::new(served));
     }
 
     /// Stops serving a tenant.
     pub fn remove(&self, id: TenantId) {
-        self.tenants.rcu(|tenants| {
-            let mut tenants = HashMap::clone(tenants);
-            tenants.retain(|_, known| known.id != id);
-            tenants
+        self.served.rcu(|served| {
+            let mut served = Served::clone(served);
+            served.remove(id);
+            served
         });
+    }
+}
+
+impl Served {
+    fn insert(&mut self, tenant: Arc<TenantRoutes>) {
+        self.by_name.insert(tenant.name.clone(), tenant.clone());
+        self.by_id.insert(tenant.id, tenant);
+    }
+
+    fn remove(&mut self, id: TenantId) {
+        if let Some(tenant) = self.by_id.remove(&id) {
+            self.by_name.remove(&tenant.name);
+        }
     }
 }

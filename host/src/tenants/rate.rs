@@ -51,14 +51,7 @@ impl RateLimiter {
         let now = now.0.saturating_mul(1_000);
         let mut full_at = self.full_at.load(Ordering::Relaxed);
         loop {
-            // Nothing was taken further ahead than the tolerance, so this is a clock that was set back: count anew,
-            // instead of making callers wait for the old time to come again.
-            let taken = if full_at > now.saturating_add(self.tolerance) {
-                now
-            } else {
-                full_at.max(now)
-            };
-            let next = taken.saturating_add(self.interval);
+            let next = self.taken(full_at, now).saturating_add(self.interval);
             let ahead = next - now;
             if ahead > self.tolerance {
                 return Err(self.standing(0, ahead - self.tolerance));
@@ -71,6 +64,36 @@ impl RateLimiter {
                 Err(actual) => full_at = actual,
             }
         }
+    }
+
+    /// Counts a call that is let through in any case. Calls that are checked wait until it is made
+    /// up for, but never for more than one burst beyond their own.
+    pub fn charge(&self, now: Timestamp) {
+        let now = now.0.saturating_mul(1_000);
+        let next = |full_at| {
+            let next = self.taken(full_at, now).saturating_add(self.interval);
+            Some(next.min(self.furthest(now)))
+        };
+        // The closure refuses nothing, so this cannot fail.
+        let _ = self
+            .full_at
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+
+    /// What was taken so far, seen from `now`.
+    fn taken(&self, full_at: i64, now: i64) -> i64 {
+        // Nothing is taken further ahead than this, so a clock was set back: count anew, instead of
+        // making callers wait for the old time to come again.
+        if full_at > self.furthest(now) {
+            now
+        } else {
+            full_at.max(now)
+        }
+    }
+
+    /// How far ahead of `now` calls are ever counted.
+    fn furthest(&self, now: i64) -> i64 {
+        now.saturating_add(self.tolerance.saturating_mul(2))
     }
 
     fn standing(&self, remaining: i64, reset: i64) -> Standing {
@@ -117,6 +140,21 @@ mod tests {
         assert!(limiter.check(Timestamp(0)).is_ok());
         assert!(limiter.check(Timestamp(50)).is_err());
         assert!(limiter.check(Timestamp(100)).is_ok());
+    }
+
+    #[test]
+    fn a_charge_counts_and_is_never_refused() {
+        let limiter = limiter(10, 2);
+        let now = Timestamp(1_700_000_000_000);
+        limiter.charge(now);
+        assert_eq!(limiter.check(now).unwrap().remaining, 0);
+        for _ in 0..1_000 {
+            limiter.charge(now);
+        }
+        let refused = limiter.check(now).unwrap_err();
+        assert_eq!(refused.reset, Duration::from_millis(300), "as after four calls");
+        assert!(limiter.check(Timestamp(now.0 + 299)).is_err());
+        assert!(limiter.check(Timestamp(now.0 + 300)).is_ok());
     }
 
     #[test]

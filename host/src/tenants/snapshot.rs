@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::admission::Gate;
+use super::api_keys::ApiKeys;
 use super::backlog::Backlog;
+use super::bodies::Bodies;
 use super::health::RouteHealth;
 use super::rate::RateLimiter;
 use crate::capability::ActiveVersion;
 use crate::components::bundle::schema::Schema;
-use crate::domain::api_key::ApiKey;
 use crate::domain::id::{ApiKeyId, PluginName, TenantId, TenantName};
 use crate::domain::manifest::{Auth, Rate};
 use crate::sandbox::{KeptInstances, KeptValidators, Stamina};
@@ -22,12 +23,16 @@ pub struct TenantRoutes {
     pub name: TenantName,
     /// Whether its endpoints answer 503.
     pub suspended: bool,
-    /// Its plugins that have an active version.
+    /// Its plugins that have an active version which can be served.
     pub plugins: HashMap<PluginName, Arc<PluginRoutes>>,
-    /// Its API keys that were neither revoked nor expired when this was built.
-    pub api_keys: HashMap<ApiKeyId, ApiKey>,
+    /// Its plugins that have an active version which cannot be served, each with the reason.
+    pub unavailable: HashMap<PluginName, String>,
+    /// Its API keys. They outlive this snapshot.
+    pub api_keys: Arc<ApiKeys>,
     /// Its concurrency and its rate. It outlives this snapshot, unless the limits change.
     pub gate: Arc<Gate>,
+    /// Its request bodies in memory. It outlives this snapshot.
+    pub bodies: Arc<Bodies>,
     /// Its responses that are on their way. It outlives this snapshot.
     pub backlog: Arc<Backlog>,
     /// Its instances that wait for their next request. They go with this snapshot.
@@ -86,7 +91,7 @@ pub struct RouteRate {
 
 /// What a path and a method lead to.
 pub enum RouteMatch {
-    /// A route, and what its pattern captured: still percent-encoded.
+    /// A route, and what its pattern captured.
     Found(Arc<MethodRoute>, Vec<(String, String)>),
     /// The path is there, with other methods.
     OtherMethods(Vec<String>),
@@ -103,7 +108,7 @@ impl PluginRoutes {
         &self.router.routes
     }
 
-    /// What `path`, which is normal and below the mount point, and `method` lead to.
+    /// What `path`, which is decoded and below the mount point, and `method` lead to.
     pub fn find(&self, method: &str, path: &str) -> RouteMatch {
         let Ok(matched) = self.router.paths.at(path) else {
             return RouteMatch::Nothing;
@@ -119,11 +124,20 @@ impl PluginRoutes {
                     .map(|(name, value)| (name.to_owned(), value.to_owned()));
                 RouteMatch::Found(route.clone(), params.collect())
             }
-            None => {
-                RouteMatch::OtherMethods(matched.value.iter().map(|route| route.method.clone()).collect())
-            }
+            None => RouteMatch::OtherMethods(methods(matched.value)),
         }
     }
+}
+
+/// The methods that a path answers, `HEAD` included where it answers `GET`.
+fn methods(routes: &[Arc<MethodRoute>]) -> Vec<String> {
+    let mut methods: Vec<String> = routes.iter().map(|route| route.method.clone()).collect();
+    if let Some(get) = methods.iter().position(|method| method == "GET")
+        && !methods.iter().any(|method| method == "HEAD")
+    {
+        methods.insert(get + 1, "HEAD".to_owned());
+    }
+    methods
 }
 
 impl RouteRate {

@@ -50,15 +50,78 @@ async fn beyond_its_rate_no_body_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_rejected_credential_counts_against_the_tenants_rate() {
+async fn rejected_credentials_are_counted_apart_and_refuse_no_valid_one() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
     acme.deploy(ECHO, MANIFEST, &[LINE]).await;
-    acme.limit(&json!({ "requests_per_second": 1, "request_burst": 1 }))
+    let key = acme.key(&[]).await;
+    acme.limit(&json!({ "requests_per_second": 1, "request_burst": 2 }))
         .await;
+    let foreign = app.tenant("other").await.key(&["*"]).await;
+    let guesses = ["guess", "", &foreign, &key[..key.len() - 1]];
+    for (number, guess) in guesses.into_iter().cycle().take(100).enumerate() {
+        let reply = app.get("/acme/echo/mine").bearer(guess).send().await;
+        if number < 2 {
+            reply.expect_problem(401, "unauthenticated");
+        } else {
+            let reply = reply.expect_problem(429, "rate-limited");
+            assert_eq!(reply.header("ratelimit"), "\"credentials\";r=0;t=1");
+            assert_eq!(reply.header("retry-after"), "1");
+        }
+    }
+    // A request with a valid credential, and one that needs none, have the whole rate all the same.
+    let mine = || app.get("/acme/echo/mine").bearer(&key).send();
+    app.get("/acme/echo/open/1").send().await.expect(200);
+    mine().await.expect(200);
+    mine().await.expect(200);
+    let reply = mine().await.expect_problem(429, "rate-limited");
+    assert_eq!(reply.header("ratelimit"), "\"tenant\";r=0;t=1");
+    app.advance(Duration::from_secs(1));
     let guess = || app.get("/acme/echo/mine").bearer("guess").send();
     guess().await.expect_problem(401, "unauthenticated");
     guess().await.expect_problem(429, "rate-limited");
+}
+
+#[tokio::test]
+async fn a_flood_of_anonymous_requests_takes_nothing_from_callers_with_a_key() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, MANIFEST, &[LINE]).await;
+    let key = acme.key(&[]).await;
+    acme.limit(&json!({ "requests_per_second": 2, "request_burst": 2 }))
+        .await;
+    let open = || app.get("/acme/echo/open/1").send();
+    let mine = || app.get("/acme/echo/mine").bearer(&key).send();
+    for second in 0..5 {
+        // The flood comes first in each second. It gets what callers with a key left over in the
+        // one before.
+        let mut served = 0;
+        for _ in 0..10 {
+            served += u32::from(open().await.status == 200);
+        }
+        assert_eq!(served, if second == 0 { 2 } else { 0 }, "second {second}");
+        mine().await.expect(200);
+        mine().await.expect(200);
+        mine().await.expect_problem(429, "rate-limited");
+        app.advance(Duration::from_secs(1));
+    }
+    // Once they are silent, the whole rate is there for everybody.
+    app.advance(Duration::from_secs(2));
+    open().await.expect(200);
+    open().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_key_without_the_scope_counts_as_its_holders_request() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, MANIFEST, &[LINE]).await;
+    let key = acme.key(&[]).await;
+    acme.limit(&json!({ "requests_per_second": 1, "request_burst": 1 }))
+        .await;
+    let scoped = || app.get("/acme/echo/scoped").bearer(&key).send();
+    scoped().await.expect_problem(403, "insufficient-scope");
+    scoped().await.expect_problem(429, "rate-limited");
 }
 
 #[tokio::test]

@@ -38,9 +38,11 @@ async fn a_path_has_its_methods_and_names_them() {
     let app = App::start().await;
     app.tenant("acme").await.deploy(ECHO, MANIFEST, &[LINE]).await;
     for (method, path, allow) in [
-        ("DELETE", "/acme/echo/open/1", "GET, POST"),
-        ("OPTIONS", "/acme/echo/open/1", "GET, POST"),
+        ("DELETE", "/acme/echo/open/1", "GET, HEAD, POST"),
+        ("OPTIONS", "/acme/echo/open/1", "GET, HEAD, POST"),
+        ("DELETE", "/acme/echo/%6fpen/1", "GET, HEAD, POST"),
         ("GET", "/acme/echo/checked", "POST"),
+        ("GET", "/acme/echo/check%65d", "POST"),
     ] {
         let reply = app.call(method, path).send().await;
         let reply = reply.expect_problem(405, "method-not-allowed");
@@ -79,6 +81,126 @@ async fn a_path_that_can_be_read_in_two_ways_is_refused() {
     ] {
         let reply = app.get(path).send().await;
         assert_eq!(reply.problem(), (400, "invalid-request".to_owned()), "{path}");
+    }
+}
+
+/// Routes of which one is protected and another one would take its paths.
+const OVERLAPPING: &str = "
+[plugin]
+name = 'echo'
+version = '1.0.0'
+
+[[route]]
+method = 'GET'
+path = '/admin/{*rest}'
+auth = ['api-key']
+
+[[route]]
+method = 'GET'
+path = '/{*rest}'
+auth = 'public'
+
+[[route]]
+method = 'GET'
+path = '/u/me'
+auth = ['api-key']
+
+[[route]]
+method = 'GET'
+path = '/u/{id}'
+auth = 'public'
+
+[[route]]
+method = 'GET'
+path = '/ü/{{a b}}/{name}'
+auth = ['api-key']
+
+[[route]]
+method = 'GET'
+path = '/caf%C3%A9/100%25'
+auth = 'public'
+";
+
+#[tokio::test]
+async fn a_protected_route_is_protected_however_its_path_is_written() {
+    let app = App::start().await;
+    app.tenant("acme").await.deploy(ECHO, OVERLAPPING, &[]).await;
+    for path in [
+        "/%61dmin/x",
+        "/admi%6E/x",
+        "/u/%6de",
+        "/%75/m%65",
+        "/%C3%BC/%7Ba%20b%7D/x",
+    ] {
+        let reply = app.get(&format!("/acme/echo{path}")).send().await;
+        assert_eq!(reply.problem(), (401, "unauthenticated".to_owned()), "{path}");
+    }
+    // An escape is decoded once.
+    let reply = app.get("/acme/echo/%2561dmin/x").send().await.expect(200).json();
+    assert_eq!(reply["params"], serde_json::json!([["rest", "%61dmin/x"]]));
+}
+
+/// What a path leads to: the status, the route, what it captured.
+async fn leads_to(app: &App, key: &str, path: &str) -> (u16, Value, Value) {
+    let reply = app.get(path).bearer(key).send().await;
+    let (route, params) = match reply.status.as_u16() {
+        200 => (reply.json()["route"].clone(), reply.json()["params"].clone()),
+        _ => (Value::Null, Value::Null),
+    };
+    (reply.status.as_u16(), route, params)
+}
+
+/// A path in which each byte but the slashes is an escape where `is_escaped` says so.
+fn escaped(path: &str, mut is_escaped: impl FnMut() -> bool) -> String {
+    let byte = |byte: u8| match byte {
+        b'/' => "/".to_owned(),
+        // Not allowed in an address as it is.
+        b' ' | b'%' | b'{' | b'}' | 0x80.. => format!("%{byte:02X}"),
+        _ if is_escaped() => match byte % 2 {
+            0 => format!("%{byte:02x}"),
+            _ => format!("%{byte:02X}"),
+        },
+        _ => char::from(byte).to_string(),
+    };
+    path.bytes().map(byte).collect()
+}
+
+/// Any encoding of any characters of a path leads to the same route with the same parameters.
+#[tokio::test]
+async fn an_encoding_changes_nothing() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, OVERLAPPING, &[]).await;
+    let key = acme.key(&[]).await;
+    let mut seed: u64 = 1;
+    let mut random = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 40) & 1 == 1
+    };
+    for (path, route) in [
+        ("/acme/echo/admin/x/y-z~1", "/admin/{*rest}"),
+        ("/acme/echo/u/me", "/u/me"),
+        ("/acme/echo/u/me2", "/u/{id}"),
+        ("/acme/echo/u/100% {x}ä", "/u/{id}"),
+        ("/acme/echo/ü/{a b}/%41", "/ü/{{a b}}/{name}"),
+        ("/acme/echo/café/100%", "/caf%C3%A9/100%25"),
+        ("/acme/echo/a:b@c;d=e,f/$&'()*+!", "/{*rest}"),
+        ("/acme/echo/u", "/{*rest}"),
+    ] {
+        let plain = escaped(path, || false);
+        let wanted = leads_to(&app, &key, &plain).await;
+        assert_eq!((wanted.0, &wanted.1), (200, &route.into()), "{plain}");
+        for number in 0..40 {
+            let written = match number {
+                0 => escaped(path, || true),
+                _ => escaped(path, &mut random),
+            };
+            assert_eq!(leads_to(&app, &key, &written).await, wanted, "{written}");
+            // Without a credential as well: what is protected is so in each of its forms.
+            let anonymous = app.get(&written).send().await.status;
+            let protected = ["/admin/{*rest}", "/u/me", "/ü/{{a b}}/{name}"].contains(&route);
+            assert_eq!(anonymous, if protected { 401 } else { 200 }, "{written}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! used. Times cannot be met to the unit; for those, one limit that is too short and one that is long enough.
 
 mod cache;
+mod counts;
 pub mod greedy;
 mod handed_over;
 mod logs;
@@ -25,6 +26,7 @@ const TESTS: &[(&str, fn())] = &[
     ("cpu", sandbox::cpu),
     ("wall", sandbox::wall),
     ("request_body", requests::request_body),
+    ("request_backlog", requests::request_backlog),
     ("response_body", requests::response_body),
     ("response_backlog", requests::response_backlog),
     ("concurrency", requests::concurrency),
@@ -62,6 +64,11 @@ const TESTS: &[(&str, fn())] = &[
     ("records_kept", logs::records_kept),
     ("component_size", uploads::component_size),
     ("compiled_size", uploads::compiled_size),
+    ("plugins", counts::plugins),
+    ("api_keys", counts::api_keys),
+    ("tokens", counts::tokens),
+    ("secrets", counts::secrets),
+    ("config_entries", counts::config_entries),
     ("versions_kept", uploads::versions_kept),
 ];
 

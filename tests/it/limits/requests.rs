@@ -1,8 +1,11 @@
 //! What a request may bring and take, and how many there may be.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use futures_util::future::join_all;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::json;
 use test_artifacts::{ECHO, FAULTS};
 
@@ -33,6 +36,40 @@ pub async fn request_body() {
             assert_eq!(usage(&acme, &reply.expect(200), "request_bytes").await, 1_000);
         } else {
             reply.expect_problem(413, "body-too-large");
+        }
+    }
+}
+
+/// A body that has begun and does not end.
+fn unending(bytes: usize) -> Body {
+    let beginning = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; bytes]))]);
+    Body::from_stream(beginning.chain(stream::pending()))
+}
+
+#[tokio::test]
+pub async fn request_backlog() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let manifest = "[plugin]\nname = 'echo'\nversion = '1'\n[[route]]\nmethod = 'POST'\npath = '/x'\nauth = ['api-key']\n";
+    acme.deploy(ECHO, manifest, &[]).await;
+    let key = acme.key(&[]).await;
+    let post = |body: Body| app.post("/acme/echo/x").bearer(&key).body(body).send();
+    // A body that is under way holds its bytes, and what every slow body costs.
+    let mut slow = pin!(post(unending(1_000)));
+    assert!(slow.as_mut().now_or_never().is_none());
+    let reply = post("x".repeat(500).into()).await.expect(200);
+    let needed = usage(&acme, &reply, "request_backlog_bytes").await;
+    assert_eq!(needed, 16 * 1_024 + 1_500);
+    for (limit, fits) in around(needed) {
+        acme.limit(&json!({ "request_backlog": bytes(limit) })).await;
+        let reply = post("x".repeat(500).into()).await;
+        if fits {
+            reply.expect(200);
+        } else {
+            let reply = reply.expect_problem(503, "overloaded");
+            assert_eq!(reply.header("retry-after"), "1");
+            // Without a body nothing is held.
+            post(Body::empty()).await.expect(200);
         }
     }
 }

@@ -16,5 +16,6 @@ mod orders;
 mod plugin;
 mod restart;
 mod shop;
+mod slow_bodies;
 mod slow_readers;
 mod wire;

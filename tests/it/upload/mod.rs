@@ -6,6 +6,7 @@ mod component;
 mod files;
 mod manifest;
 mod migrations;
+mod slow;
 pub mod wasm;
 
 pub use component::{an_import_that_nobody_offers_is_named, routes_need_a_handler};

@@ -1,5 +1,6 @@
 //! Tests through the real router.
 
+mod api_keys;
 mod follow;
 mod matrix;
 mod resources;
@@ -24,13 +25,14 @@ use crate::capability::cache::Caches;
 use crate::capability::database::Databases;
 use crate::capability::http_client::{HttpClientConfig, HttpClients};
 use crate::components::compile::CompileLimits;
+use crate::config::Config;
 use crate::domain::clock::{ManualClock, SharedClock, Timestamp};
 use crate::domain::credential::Credential;
 use crate::domain::id::{TenantId, TokenId};
 use crate::domain::limits::Limits;
 use crate::domain::role::Role;
 use crate::domain::token::{Reach, TenantRole, Token};
-use crate::domain::units::ByteSize;
+use crate::domain::units::{ByteSize, Span};
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Gauge;
@@ -38,6 +40,7 @@ use crate::sandbox::{Runtime, RuntimeSettings};
 use crate::storage::Repository;
 use crate::storage::sqlite::SqliteRepository;
 use crate::storage::vault::{HostKey, Vault};
+use crate::tenants::budget::SharedBudget;
 use crate::tenants::{Breaker, Builder, Routing};
 
 /// An admin API over an empty database.
@@ -45,6 +48,7 @@ pub struct TestApp {
     router: Router,
     pub db: Arc<dyn Repository>,
     pub ledger: Arc<Ledger>,
+    pub routing: Arc<Routing>,
     pub clock: Arc<ManualClock>,
     pub draining: CancellationToken,
     _data: tempfile::TempDir,
@@ -68,10 +72,19 @@ impl TestApp {
         let vault = Arc::new(Vault::new(&key));
         let services = services(data.path(), clock.clone(), vault.clone());
         let runtime = runtime(data.path(), &key, services.clone());
-        let lifecycle = lifecycle(db.clone(), clock.clone(), runtime.clone(), services.clone());
+        let routing = Arc::new(Routing::default());
+        let lifecycle = lifecycle(
+            db.clone(),
+            clock.clone(),
+            runtime.clone(),
+            services.clone(),
+            routing.clone(),
+        );
         let observer = Observer {
             requests: Arc::default(),
             connections: Connections::default(),
+            bodies: SharedBudget::new(0),
+            shares: Arc::default(),
             unhealthy_routes: Gauge::default(),
             runtime,
             services,
@@ -84,11 +97,13 @@ impl TestApp {
             Arc::new(observer),
             clock.clone(),
             draining.clone(),
+            Config::default().server.pace(Span::s(30)),
         );
         Self {
             router: super::router(state),
             db,
             ledger,
+            routing,
             clock,
             draining,
             _data: data,
@@ -201,13 +216,14 @@ fn lifecycle(
     clock: SharedClock,
     runtime: Arc<Runtime>,
     services: Services,
+    routing: Arc<Routing>,
 ) -> Arc<Lifecycle> {
     let builder = Builder::new(
         runtime.clone(),
         Limits::default(),
         Limits::ceiling(),
         Breaker::default(),
+        SharedBudget::new(0),
     );
-    let routing = Arc::new(Routing::default());
     Arc::new(Lifecycle::new(db, runtime, services, routing, builder, clock))
 }

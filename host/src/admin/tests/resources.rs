@@ -166,7 +166,7 @@ async fn bad_input_is_named_with_its_place() {
     404 not-found: there is no such secret
     400 invalid-request: value: 1 to 65536 bytes are needed
     400 invalid-request: the settings have 65537 bytes together; at most 65536 are allowed
-    413 body-too-large: a JSON body has at most 262144 bytes
+    413 body-too-large: the body has more than 256KiB
     400 invalid-request: http[0]: `ftp://a.example/` has a scheme other than `http` and `https` at line 1 column 27
     400 invalid-request: version: `1.0` is not a version (`sha256:` and 64 hexadecimal digits) at line 1 column 17
     400 invalid-request: limit: 1 to 200 items make a page

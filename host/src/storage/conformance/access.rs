@@ -7,7 +7,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::{ApiKeyId, TenantId, TokenId};
 use crate::domain::token::{Reach, TenantRole, Token};
-use crate::storage::{Page, Repository};
+use crate::storage::{Counts, Page, Repository};
 
 /// A new key of a tenant, as it was stored.
 pub async fn api_key(repository: &dyn Repository, tenant: TenantId, expires_at: Option<i64>) -> ApiKey {
@@ -63,6 +63,40 @@ pub async fn api_keys_are_revoked_once(repository: &dyn Repository) {
             .revoke_api_key(acme, ApiKeyId::generate(), Timestamp(1))
             .await
             .unwrap()
+    );
+}
+
+pub async fn dead_keys_are_forgotten_and_living_ones_counted(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let now = Timestamp(100);
+    let mut dead = Vec::new();
+    for expires_at in [Some(50), None, Some(100), None] {
+        let key = api_key(repository, acme, expires_at).await;
+        if expires_at.is_none() {
+            repository
+                .revoke_api_key(acme, key.id, Timestamp(60))
+                .await
+                .unwrap();
+        }
+        dead.push(key.id);
+    }
+    let alive = api_key(repository, acme, Some(101)).await.id;
+    let other = tenant(repository, "other").await.id;
+    let foreign = api_key(repository, other, Some(50)).await.id;
+    repository.forget_dead_credentials(acme, now, 2).await.unwrap();
+    let left = async |tenant| {
+        let keys = repository.api_keys(tenant, Page::first(9)).await.unwrap();
+        keys.into_iter().map(|key| key.id).collect::<Vec<_>>()
+    };
+    assert_eq!(left(acme).await, [dead[2], dead[3], alive]);
+    assert_eq!(left(other).await, [foreign]);
+    let counts = repository.counts(acme, now).await.unwrap();
+    assert_eq!(
+        counts,
+        Counts {
+            api_keys: 1,
+            ..Counts::default()
+        }
     );
 }
 

@@ -43,6 +43,7 @@ macro_rules! stories {
             settings_are_replaced_as_a_whole_or_one_by_one,
             secrets_are_kept_sealed,
             api_keys_are_revoked_once,
+            dead_keys_are_forgotten_and_living_ones_counted,
             tokens_belong_to_a_tenant_or_to_the_host,
             audit_entries_come_newest_first,
             an_invocation_is_counted_once,

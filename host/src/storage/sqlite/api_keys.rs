@@ -67,10 +67,10 @@ impl ApiKeys for SqliteRepository {
 }
 
 /// The keys of a tenant that are neither revoked nor expired.
-pub(super) const VALID: &str = "SELECT * FROM api_keys WHERE tenant = $1 AND revoked_at IS NULL \
+const VALID: &str = "SELECT * FROM api_keys WHERE tenant = $1 AND revoked_at IS NULL \
      AND (expires_at IS NULL OR expires_at > $2) ORDER BY id";
 
-pub(super) fn read(row: &SqliteRow) -> Result<ApiKey, DbError> {
+fn read(row: &SqliteRow) -> Result<ApiKey, DbError> {
     Ok(ApiKey {
         id: row::parsed(row, "id")?,
         name: row::text(row, "name")?,

@@ -6,6 +6,7 @@
 mod api_keys;
 mod audit;
 mod blocks;
+mod counts;
 mod invocations;
 mod kept;
 mod log_lines;

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 
-use super::{SqliteRepository, api_keys, plans, plugins, row, tenants, unavailable};
-use crate::domain::clock::Timestamp;
+use super::{SqliteRepository, plans, plugins, row, tenants, unavailable};
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::plugin::Version;
@@ -22,7 +21,7 @@ impl Routing for SqliteRepository {
         rows.iter().map(|row| row::parsed(row, "id")).collect()
     }
 
-    async fn routed_tenant(&self, id: TenantId, now: Timestamp) -> Result<Option<RoutedTenant>, DbError> {
+    async fn routed_tenant(&self, id: TenantId) -> Result<Option<RoutedTenant>, DbError> {
         // In one transaction, so that no change falls between two of the queries.
         let mut reading = self.readers.begin().await.map_err(unavailable)?;
         let id = id.to_string();
@@ -107,17 +106,10 @@ impl Routing for SqliteRepository {
                 ))
             })
             .collect::<Result<_, DbError>>()?;
-        let keys = sqlx::query(api_keys::VALID)
-            .bind(&id)
-            .bind(now.0)
-            .fetch_all(&mut *reading)
-            .await
-            .map_err(unavailable)?;
         Ok(Some(RoutedTenant {
             plan: plans::read(&plan)?,
             plugins: routed,
             secrets,
-            api_keys: keys.iter().map(api_keys::read).collect::<Result<_, _>>()?,
             tenant,
         }))
     }

@@ -1,0 +1,151 @@
+//! What all tenants share in the admin API and hold for long: memory for uploads, and log
+//! followers.
+//!
+//! Each tenant has a bound of its own, and what tenants hold never leaves a tenant without any
+//! ([`crate::tenants::budget`]). Operators have a share apart, so that no tenant shuts them out.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::id::TenantId;
+use crate::tenants::budget::{Account, SharedBudget};
+
+/// Bytes of components that are uploaded or wait to be compiled, of all tenants.
+const UPLOAD_BYTES: u64 = 512 << 20;
+
+/// The same, of operators.
+const OPERATORS_UPLOAD_BYTES: u64 = 256 << 20;
+
+/// Logs that are followed at once. A follower holds a connection for as long as it likes.
+const FOLLOWERS: u64 = 100;
+
+/// Of these, by the people of one tenant.
+const TENANTS_FOLLOWERS: u64 = 20;
+
+/// Logs that operators follow, besides.
+const OPERATORS_FOLLOWERS: u64 = 20;
+
+/// Who holds something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// An operator, in whatever tenant.
+    Operator,
+    /// A person of this tenant.
+    Tenant(TenantId),
+}
+
+/// What all share.
+pub struct Shares {
+    uploads: Arc<SharedBudget>,
+    followers: Arc<SharedBudget>,
+    operators: Arc<Share>,
+    tenants: Mutex<HashMap<TenantId, Arc<Share>>>,
+}
+
+/// What one holder has of it.
+pub struct Share {
+    /// Bytes of components.
+    pub uploads: Arc<Account>,
+    /// Log followers.
+    pub followers: Arc<Account>,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        let operators = Share {
+            uploads: Account::new(&SharedBudget::new(OPERATORS_UPLOAD_BYTES), OPERATORS_UPLOAD_BYTES),
+            followers: Account::new(&SharedBudget::new(2 * OPERATORS_FOLLOWERS), OPERATORS_FOLLOWERS),
+        };
+        Self {
+            uploads: SharedBudget::new(UPLOAD_BYTES),
+            followers: SharedBudget::new(FOLLOWERS),
+            operators: Arc::new(operators),
+            tenants: Mutex::default(),
+        }
+    }
+}
+
+impl Shares {
+    /// Bytes of components that are held, by operators too.
+    pub fn upload_bytes(&self) -> u64 {
+        self.uploads.held() + self.operators.uploads.held()
+    }
+
+    /// The share of this holder.
+    pub fn of(&self, holder: Holder) -> Arc<Share> {
+        let tenant = match holder {
+            Holder::Operator => return self.operators.clone(),
+            Holder::Tenant(tenant) => tenant,
+        };
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        tenants.retain(|known, share| *known == tenant || share.is_in_use());
+        let share = tenants.entry(tenant).or_insert_with(|| {
+            Arc::new(Share {
+                uploads: Account::new(&self.uploads, UPLOAD_BYTES),
+                followers: Account::new(&self.followers, TENANTS_FOLLOWERS),
+            })
+        });
+        share.clone()
+    }
+}
+
+impl Share {
+    fn is_in_use(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1 || self.uploads.held() > 0 || self.followers.held() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant() -> Holder {
+        Holder::Tenant(TenantId::generate())
+    }
+
+    #[test]
+    fn one_tenant_shuts_out_neither_another_nor_the_operators() {
+        let shares = Shares::default();
+        let greedy = tenant();
+        let held: Vec<_> = std::iter::from_fn(|| shares.of(greedy).followers.charge(1).ok()).collect();
+        assert_eq!(held.len(), 20);
+        let uploads: Vec<_> = std::iter::from_fn(|| shares.of(greedy).uploads.charge(1 << 20).ok()).collect();
+        assert_eq!(uploads.len(), 256, "half of it");
+        for other in [tenant(), Holder::Operator] {
+            assert!(shares.of(other).followers.charge(1).is_ok());
+            assert!(shares.of(other).uploads.charge(64 << 20).is_ok());
+        }
+    }
+
+    #[test]
+    fn any_number_of_tenants_leaves_the_operators_theirs() {
+        let shares = Shares::default();
+        let tenants: Vec<Holder> = (0..200).map(|_| tenant()).collect();
+        let mut held = Vec::new();
+        for _ in 0..20 {
+            held.extend(
+                tenants
+                    .iter()
+                    .filter_map(|tenant| shares.of(*tenant).followers.charge(1).ok()),
+            );
+        }
+        assert_eq!(held.len(), 100);
+        assert!(shares.of(Holder::Operator).followers.charge(1).is_ok());
+    }
+
+    #[test]
+    fn what_a_tenant_holds_is_remembered_for_as_long() {
+        let shares = Shares::default();
+        let (one, other) = (tenant(), tenant());
+        let charge = shares.of(one).followers.charge(3).unwrap();
+        drop(shares.of(other));
+        assert_eq!(shares.of(one).followers.held(), 3);
+        drop(charge);
+        drop(shares.of(other));
+        assert_eq!(
+            shares.tenants.lock().unwrap().len(),
+            1,
+            "only the last one asked for"
+        );
+    }
+}

@@ -1,0 +1,23 @@
+//! Bounds on how many plugins a tenant has.
+
+use super::{Lifecycle, LifecycleError};
+use crate::domain::id::PluginName;
+use crate::domain::limits::Limits;
+use crate::domain::tenant::Tenant;
+
+impl Lifecycle {
+    /// Refuses an upload that would make one plugin too many. A tenant that has more already keeps
+    /// them, with all their versions. To be called under the lock of the tenant's uploads.
+    pub(super) async fn check_plugins(
+        &self,
+        tenant: &Tenant,
+        plugin: &PluginName,
+        limits: &Limits,
+    ) -> Result<(), LifecycleError> {
+        let counts = self.db.counts(tenant.id, self.clock.now()).await?;
+        if counts.plugins < limits.plugins || self.db.plugin(tenant.id, plugin).await?.is_some() {
+            return Ok(());
+        }
+        Err(LifecycleError::TooManyPlugins(limits.plugins))
+    }
+}
