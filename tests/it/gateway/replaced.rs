@@ -11,12 +11,12 @@ use tokio::task::JoinHandle;
 
 use crate::app::{App, Reply, open_manifest};
 
-/// A request that has been let in, and waits for its body.
+/// A request that is located already, and waits for its body.
 async fn waiting(app: &App) -> (JoinHandle<Reply>, oneshot::Sender<Bytes>) {
     let (sender, body) = oneshot::channel::<Bytes>();
     let body = Body::from_stream(stream::once(body));
     let request = tokio::spawn(app.post("/acme/echo/x").body(body).send());
-    app.until_gauges(|gauges| gauges["requests_admitted"] == 1).await;
+    app.until_gauges(|gauges| gauges["request_body_bytes"] != 0).await;
     (request, sender)
 }
 
