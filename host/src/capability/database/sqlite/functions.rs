@@ -218,7 +218,7 @@ mod tests {
             "unistr_quote",
             "zeroblob",
         ];
-        super::super::memory::configure().unwrap();
+        super::super::configure().unwrap();
         let connection = rusqlite::Connection::open_in_memory().unwrap();
         // 0x200000 marks a function as innocuous, 0x80000 one for top-level statements only.
         let sql = "SELECT DISTINCT name FROM pragma_function_list

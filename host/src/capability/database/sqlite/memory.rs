@@ -21,7 +21,6 @@ use std::alloc::{Layout, alloc, dealloc, realloc};
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use rusqlite::ffi;
@@ -68,22 +67,6 @@ thread_local! {
             stack: Cell::new(0),
         }
     };
-}
-
-/// Why SQLite cannot be set up.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-pub enum ConfigureError {
-    /// Somebody used SQLite before.
-    #[error(
-        "SQLite was used before its memory was set up; call `configure_sqlite` first (SQLite answered {0})"
-    )]
-    TooLate(c_int),
-    /// Connections share their pages in this build of SQLite, so that one would use what another paid for.
-    #[error(
-        "this SQLite was built with ENABLE_MEMORY_MANAGEMENT; build inside the repository, whose .cargo/config.toml \
-         switches it off"
-    )]
-    SharedPages,
 }
 
 /// The memory that one tenant's SQL may take. Allocations that outlive it credit it all the same.
@@ -136,39 +119,18 @@ struct Header {
     payer: *const Count,
 }
 
-/// Gives SQLite this allocator. To be called before anybody uses SQLite; further calls change nothing.
-pub fn configure() -> Result<(), ConfigureError> {
-    static DONE: OnceLock<Result<(), ConfigureError>> = OnceLock::new();
-    *DONE.get_or_init(|| {
-        let methods = ffi::sqlite3_mem_methods {
-            xMalloc: Some(x_malloc),
-            xFree: Some(x_free),
-            xRealloc: Some(x_realloc),
-            xSize: Some(x_size),
-            xRoundup: Some(x_roundup),
-            xInit: Some(x_init),
-            xShutdown: Some(x_shutdown),
-            pAppData: ptr::null_mut(),
-        };
-        // SAFETY: the options take what is passed: a table of functions, which SQLite copies, and a number. SQLite
-        // refuses the call once it is in use; `OnceLock` keeps two threads from being in it at once.
-        let (given, plain) = unsafe {
-            (
-                ffi::sqlite3_config(ffi::SQLITE_CONFIG_MALLOC, &raw const methods),
-                // SQLite's own statistics would take a lock at each allocation.
-                ffi::sqlite3_config(ffi::SQLITE_CONFIG_MEMSTATUS, 0 as c_int),
-            )
-        };
-        if let Some(code) = [given, plain].into_iter().find(|code| *code != ffi::SQLITE_OK) {
-            return Err(ConfigureError::TooLate(code));
-        }
-        // SAFETY: the name is a C string; the function only compares it.
-        let shared = unsafe { ffi::sqlite3_compileoption_used(c"ENABLE_MEMORY_MANAGEMENT".as_ptr()) };
-        if shared != 0 {
-            return Err(ConfigureError::SharedPages);
-        }
-        Ok(())
-    })
+/// The functions by which SQLite allocates.
+pub(super) fn methods() -> ffi::sqlite3_mem_methods {
+    ffi::sqlite3_mem_methods {
+        xMalloc: Some(x_malloc),
+        xFree: Some(x_free),
+        xRealloc: Some(x_realloc),
+        xSize: Some(x_size),
+        xRoundup: Some(x_roundup),
+        xInit: Some(x_init),
+        xShutdown: Some(x_shutdown),
+        pAppData: ptr::null_mut(),
+    }
 }
 
 /// Runs `work` with what SQLite allocates on this thread charged to `budget`.
@@ -640,8 +602,8 @@ mod tests {
 
     #[test]
     fn setting_up_twice_changes_nothing() {
-        configure().unwrap();
-        configure().unwrap();
+        super::super::configure().unwrap();
+        super::super::configure().unwrap();
     }
 
     #[test]

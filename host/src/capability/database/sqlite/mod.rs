@@ -13,6 +13,7 @@
 //! `migrate`.
 
 mod authorizer;
+mod configure;
 mod connection;
 mod cursor;
 mod expansion;
@@ -42,8 +43,8 @@ use moka::sync::Cache;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+pub use configure::{ConfigureError, configure};
 pub use cursor::Cursor;
-pub use memory::{ConfigureError, configure};
 pub use migrate::{Applied, AppliedMigration, MigrationError};
 pub use transaction::{OpenMark, Transaction};
 
@@ -128,7 +129,7 @@ impl Databases {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         // Files are opened without following links; only the operator may have some on the way.
         let folder = folder.canonicalize()?;
-        memory::configure().map_err(std::io::Error::other)?;
+        configure().map_err(std::io::Error::other)?;
         connection::sort_in(&folder).map_err(std::io::Error::other)?;
         Ok(Self {
             folder,

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 use tokio::time::Instant;
 
-use super::super::memory;
+use super::super::configure;
 use super::*;
 
 /// Random numbers that are the same each time.
@@ -133,7 +133,7 @@ impl Random {
 }
 
 fn plain() -> Connection {
-    memory::configure().unwrap();
+    configure().unwrap();
     Connection::open_in_memory().unwrap()
 }
 
