@@ -8,9 +8,12 @@ use crate::storage::vault::VaultError;
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Taken(_) | DbError::InUse(_) => Problem::new(Code::Conflict, error.to_string()),
+            DbError::Taken(_) | DbError::Reserved(_) | DbError::InUse(_) => {
+                Problem::new(Code::Conflict, error.to_string())
+            }
             DbError::Missing(what) => Problem::not_found(what),
-            error @ DbError::Unavailable(_) => Problem::unavailable(error),
+            // A row that cannot be read takes its tenant or its plugin out of service until it is mended.
+            error @ (DbError::Unavailable(_) | DbError::Corrupt { .. }) => Problem::unavailable(error),
             error => Problem::internal(error),
         }
     }
@@ -26,6 +29,7 @@ impl From<LifecycleError> for Problem {
             LifecycleError::TooManyPlugins(_) => Problem::new(Code::Conflict, detail),
             LifecycleError::CompileLimit(_) => Problem::new(Code::CompileLimit, detail),
             LifecycleError::NotFound(what) => Problem::not_found(what),
+            LifecycleError::Conflict(_) => Problem::new(Code::Conflict, detail),
             LifecycleError::GrantsMissing(missing) => {
                 let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
                 let detail = format!("{detail}: {}", names.join(", "));

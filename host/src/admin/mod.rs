@@ -5,8 +5,10 @@
 //! | GET | `/whoami` | any |
 //! | GET POST | `/tenants` | operator |
 //! | GET PATCH DELETE | `/tenants/{tenant}` | viewer; operator to change |
+//! | POST | `/tenants/{tenant}/restore` | operator |
 //! | GET PUT DELETE | `/plans`, `/plans/{plan}` | operator |
 //! | GET PATCH DELETE | `/tenants/{tenant}/plugins`, `…/plugins/{plugin}` | viewer; developer to switch; owner to delete |
+//! | POST | `…/plugins/{plugin}/restore` | owner |
 //! | GET POST | `…/plugins/{plugin}/versions`, `…/versions/{version}` | viewer; developer to upload |
 //! | GET PUT POST | `…/plugins/{plugin}/activation`, `…/activation/back`, `…/activations` | viewer; developer to activate |
 //! | GET PUT | `…/plugins/{plugin}/grants` | viewer; owner to grant |

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::id::PluginName;
+use super::lenient;
 use super::limits::LimitOverrides;
 use super::origin::Origin;
 use super::path::{self, AmbiguousPath};
@@ -180,6 +181,15 @@ impl Manifest {
             .map_err(|error| ManifestError::Form(error.to_string().trim_end().to_owned()))?;
         manifest.check()?;
         Ok(manifest)
+    }
+
+    /// Reads the manifest of a stored version, which was checked when it was uploaded. Checks that were added since do
+    /// not take it out of service, nor do keys of a later host.
+    pub fn stored(text: &str) -> Result<Self, ManifestError> {
+        let form =
+            |error: &dyn std::fmt::Display| ManifestError::Form(error.to_string().trim_end().to_owned());
+        let value = toml::from_str::<serde_json::Value>(text).map_err(|error| form(&error))?;
+        lenient::from_value(value).map_err(|error| form(&error))
     }
 
     fn check(&self) -> Result<(), ManifestError> {
@@ -366,6 +376,41 @@ mod tests {
         assert_eq!(route.rate.unwrap().calls.get(), 100);
         assert_eq!(manifest.limits.memory, Some(ByteSize::mib(32)));
         assert_eq!(manifest.limits.sql_rows, Some(100));
+    }
+
+    #[test]
+    fn a_stored_manifest_is_read_whatever_was_added_since() {
+        let text = r#"
+            later = true
+            [plugin]
+            name = "orders"
+            version = ""
+            color = "red"
+            [[route]]
+            method = "FETCH"
+            path = "no-slash"
+            auth = ["api-key"]
+            rate = "10/s"
+            cache = { max_age = "60s" }
+            [database]
+            migrations = "migrations"
+            engine = "postgres"
+            [limits]
+            memory = "32MiB"
+            sockets = 3
+            "#;
+        assert!(Manifest::parse(text).is_err());
+        let manifest = Manifest::stored(text).unwrap();
+        let route = &manifest.routes[0];
+        assert_eq!(
+            (route.method.as_str(), route.rate.unwrap().calls.get()),
+            ("FETCH", 10)
+        );
+        assert_eq!(route.auth, Auth::AnyOf(vec![CredentialKind::ApiKey]));
+        assert_eq!(manifest.limits.memory, Some(ByteSize::mib(32)));
+        for damaged in ["", "[plugin", "[plugin]\nname = 1\nversion = '1'", "plugin = []"] {
+            assert!(Manifest::stored(damaged).is_err(), "{damaged}");
+        }
     }
 
     #[test]

@@ -106,8 +106,15 @@ pub fn not_loaded(
             let detail = "the plugin was replaced while this request waited";
             Problem::new(Code::Overloaded, detail).retry_after(REPLACED_RETRY)
         }
-        // It still serves, so that its files should be there.
-        Ok(_) => Problem::internal(error),
+        // It still serves, so its files should be there. Further requests do not look for them again.
+        Ok(_) => {
+            let active = &target.plugin.active;
+            let reason = error.to_string();
+            gateway
+                .routing
+                .version_fails(active.tenant, &active.plugin, active.digest, &reason);
+            Problem::unavailable(error)
+        }
     }
 }
 

@@ -30,6 +30,9 @@ pub enum LifecycleError {
     /// There is no such plugin or version, or nothing to go back to.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// It would contradict what is there: a name that is reserved, a version that is in use.
+    #[error("{0}")]
+    Conflict(String),
     /// The manifest asks for what was not granted.
     #[error("the manifest asks for what the tenant has not granted")]
     GrantsMissing(Vec<MissingGrant>),
@@ -45,6 +48,17 @@ pub enum LifecycleError {
 }
 
 impl LifecycleError {
+    /// The error and what caused it, for the operator.
+    pub(super) fn reason(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        text
+    }
+
     pub(super) fn host(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Host(error.into())
     }
@@ -53,7 +67,9 @@ impl LifecycleError {
 impl From<DbError> for LifecycleError {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Unavailable(_) => Self::Unavailable(error.into()),
+            DbError::Unavailable(_) | DbError::Corrupt { .. } => Self::Unavailable(error.into()),
+            DbError::Missing(what) => Self::NotFound(what),
+            DbError::Taken(_) | DbError::Reserved(_) | DbError::InUse(_) => Self::Conflict(error.to_string()),
             error => Self::host(error),
         }
     }
@@ -76,8 +92,7 @@ impl From<LoadError> for LifecycleError {
                 }
                 CompileError::Worker(_) => Self::host(error),
             },
-            LoadError::Io(_) => Self::Unavailable(error.into()),
-            LoadError::Missing(_) => Self::host(error),
+            LoadError::Io(_) | LoadError::Missing(_) => Self::Unavailable(error.into()),
         }
     }
 }

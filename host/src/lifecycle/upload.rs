@@ -76,11 +76,8 @@ impl Lifecycle {
         let _files = self.files.lock(version.digest).await;
         let added = match self.take_in(version, component, limits).await {
             Ok(()) => {
-                let _change = self.changes.lock(tenant.id).await;
-                self.db
-                    .add_version(tenant.id, plugin, version)
-                    .await
-                    .map_err(LifecycleError::from)
+                let added = self.db.add_version(tenant.id, plugin, version);
+                added.await.map_err(LifecycleError::from)
             }
             Err(error) => Err(error),
         };

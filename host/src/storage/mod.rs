@@ -13,6 +13,7 @@ mod log_lines;
 mod page;
 mod plans;
 mod plugins;
+mod removals;
 mod routing;
 mod secrets;
 mod settings;
@@ -34,6 +35,7 @@ pub use log_lines::{LogFilter, LogLines, LogPosition, StoredLogLine};
 pub use page::Page;
 pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};
+pub use removals::{Removal, Removals};
 pub use routing::{RoutedPlugin, RoutedTenant, Routing};
 pub use secrets::Secrets;
 pub use settings::Settings;
@@ -49,6 +51,7 @@ pub trait Repository:
     + LogLines
     + Plans
     + Plugins
+    + Removals
     + Routing
     + Secrets
     + Settings

@@ -225,5 +225,8 @@ fn lifecycle(
         Breaker::default(),
         SharedBudget::new(0),
     );
-    Arc::new(Lifecycle::new(db, runtime, services, routing, builder, clock))
+    let grace = std::time::Duration::from_secs(60);
+    Arc::new(Lifecycle::new(
+        db, runtime, services, routing, builder, clock, grace,
+    ))
 }
