@@ -1,5 +1,6 @@
 //! Errors of what lies below, as callers of the admin API see them.
 
+use crate::components::Fault;
 use crate::http::problem::{Code, Problem};
 use crate::lifecycle::LifecycleError;
 use crate::storage::DbError;
@@ -23,8 +24,14 @@ impl From<LifecycleError> for Problem {
     fn from(error: LifecycleError) -> Self {
         let detail = error.to_string();
         match error {
-            LifecycleError::InvalidComponent(_) => Problem::new(Code::InvalidComponent, detail),
-            LifecycleError::InvalidManifest(_) => Problem::new(Code::InvalidManifest, detail),
+            LifecycleError::Refused(refusal) => {
+                let code = match refusal.fault {
+                    Fault::Component => Code::InvalidComponent,
+                    Fault::Manifest => Code::InvalidManifest,
+                    Fault::Limit => Code::CompileLimit,
+                };
+                Problem::new(code, detail).with("hint", refusal.hint)
+            }
             LifecycleError::TooLarge(_) => Problem::new(Code::BodyTooLarge, detail),
             LifecycleError::TooManyPlugins(_) => Problem::new(Code::Conflict, detail),
             LifecycleError::CompileLimit(_) => Problem::new(Code::CompileLimit, detail),

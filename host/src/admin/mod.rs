@@ -20,7 +20,7 @@
 //! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |
 //! | GET | `/tenants/{tenant}/audit` | viewer |
 //! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
-//! | GET | `/audit`, `/node` | operator |
+//! | GET | `/audit`, `/components/audit`, `/node` | operator |
 //! | GET | `/metrics` (not under `/api/v1`) | operator |
 //! | GET | `/-/healthz`, `/-/readyz` (not under `/api/v1`) | none |
 //!
@@ -32,6 +32,7 @@ mod activations;
 mod api_keys;
 mod audit;
 mod bounds;
+mod components;
 mod error;
 mod input;
 mod invocations;
@@ -102,6 +103,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
         .merge(invocations::router())
         .merge(logs::router())
         .merge(audit::router())
+        .merge(components::router())
         .merge(node::router());
     let mut routes = OpenApiRouter::with_openapi(openapi::base())
         .nest("/api/v1", resources)

@@ -6,12 +6,16 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::components::compile::CompileLimits;
+use crate::components::shield::Shield;
 use crate::domain::circuit::CircuitSettings;
 use crate::domain::units::{ByteSize, Span};
 use crate::server::body::Pace;
 
 /// What one compilation may take.
 pub type CompileSection = CompileLimits;
+
+/// What is refused because of a fault in the engine.
+pub type ShieldSection = Shield;
 
 /// Where the host listens, and how long it waits for its callers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::id::PluginName;
 use super::lenient;
@@ -15,7 +15,7 @@ use super::secret::{SecretOrigins, UsableSecrets};
 use super::units::Span;
 
 /// What a plugin asks for.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// What it is.
@@ -37,7 +37,7 @@ pub struct Manifest {
 }
 
 /// What the plugin is.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PluginSection {
     /// Its name within the tenant.
@@ -56,7 +56,7 @@ pub struct PluginSection {
 }
 
 /// A version of the contract between plugins and hosts. What a manifest means can depend on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Contract {
     /// `format` in a schema means what its draft says, which since 2019-09 is nothing.
     #[default]
@@ -68,7 +68,7 @@ pub enum Contract {
 }
 
 /// A route that the plugin serves.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// The method, upper case.
@@ -89,7 +89,7 @@ pub struct Route {
 }
 
 /// Who may call a route.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "auth is \"public\" or a list such as [\"api-key\"]")]
 pub enum Auth {
     /// Everybody.
@@ -99,7 +99,7 @@ pub enum Auth {
 }
 
 /// The word `public`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Public {
     /// Everybody may call.
@@ -107,7 +107,7 @@ pub enum Public {
 }
 
 /// A kind of credential that a route accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CredentialKind {
     /// An API key of the tenant.
@@ -124,7 +124,7 @@ pub struct Rate {
 }
 
 /// How the plugin uses the database.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSection {
     /// Folder of the migrations, `0001_name.sql` and so on.
@@ -132,7 +132,7 @@ pub struct DatabaseSection {
 }
 
 /// Outbound HTTP.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpSection {
     /// Origins that the plugin sends requests to.
@@ -140,7 +140,7 @@ pub struct HttpSection {
 }
 
 /// Secrets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecretsSection {
     /// Used by name, each for its origins.
@@ -192,7 +192,8 @@ impl Manifest {
         lenient::from_value(value).map_err(|error| form(&error))
     }
 
-    fn check(&self) -> Result<(), ManifestError> {
+    /// Checks what a form alone cannot say.
+    pub fn check(&self) -> Result<(), ManifestError> {
         if self.plugin.version.is_empty() || self.plugin.version.len() > 64 {
             return Err(meaning("plugin.version", "1 to 64 characters are needed"));
         }
@@ -314,6 +315,19 @@ impl FromStr for Rate {
     }
 }
 
+impl std::fmt::Display for Rate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = Self::SPANS.iter().find(|(_, span)| *span == self.per);
+        write!(formatter, "{}/{}", self.calls, name.map_or("s", |(name, _)| name))
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Rate {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?
@@ -371,6 +385,8 @@ mod tests {
             "#,
         )
         .unwrap();
+        let json = serde_json::to_string(&manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
         let route = &manifest.routes[0];
         assert_eq!(route.auth, Auth::AnyOf(vec![CredentialKind::ApiKey]));
         assert_eq!(route.rate.unwrap().calls.get(), 100);

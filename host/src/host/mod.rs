@@ -135,6 +135,7 @@ impl Host {
             background,
             ceiling: config.ceiling(),
             compile: config.compile.clone(),
+            shield: config.shield.clone(),
             loaded_bytes: config.runtime.loaded,
         };
         let runtime = Arc::new(Runtime::start(settings, &key, services.clone())?);

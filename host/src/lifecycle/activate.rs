@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Activated, Lifecycle, LifecycleError};
 use crate::components::LoadError;
-use crate::components::bundle::Bundle;
+use crate::components::bundle::StoredBundle;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::plugin::Version;
 use crate::domain::tenant::Tenant;
@@ -109,7 +109,7 @@ impl Lifecycle {
         if version.manifest.database.is_none() {
             return Ok((Vec::new(), Vec::new()));
         }
-        let bundle = Bundle::extract(&self.runtime.component(version.digest).await?)?;
+        let bundle = StoredBundle::open(&self.runtime.component(version.digest).await?)?;
         let limits = self.limits(tenant).await?;
         let applied = self
             .services

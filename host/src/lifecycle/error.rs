@@ -1,9 +1,9 @@
 //! Why a version was not uploaded or activated.
 
 use crate::capability::database::MigrationError;
-use crate::components::LoadError;
-use crate::components::bundle::{BundleError, Fault};
+use crate::components::bundle::BundleError;
 use crate::components::compile::CompileError;
+use crate::components::{LoadError, Refusal};
 use crate::domain::grant::MissingGrant;
 use crate::domain::units::ByteSize;
 use crate::sandbox::SchemaError;
@@ -12,12 +12,9 @@ use crate::storage::DbError;
 /// Why a version was not uploaded or activated.
 #[derive(Debug, thiserror::Error)]
 pub enum LifecycleError {
-    /// The bytes are not a component that this host runs.
+    /// The bytes are not a plugin that this host runs.
     #[error("{0}")]
-    InvalidComponent(String),
-    /// The manifest is missing or wrong.
-    #[error("{0}")]
-    InvalidManifest(String),
+    Refused(Refusal),
     /// Larger than the plan allows.
     #[error("the component has more than {0}")]
     TooLarge(ByteSize),
@@ -84,32 +81,36 @@ impl From<std::io::Error> for LifecycleError {
 impl From<LoadError> for LifecycleError {
     fn from(error: LoadError) -> Self {
         match &error {
-            LoadError::Unsupported(message) => Self::InvalidComponent(message.clone()),
+            LoadError::Refused(refusal) => Self::Refused(Refusal::clone(refusal)),
             LoadError::Compile(compile) => match &**compile {
-                CompileError::Invalid(message) => Self::InvalidComponent(message.clone()),
+                CompileError::Refused(refusal) => Self::Refused(refusal.clone()),
                 CompileError::Limit { .. } | CompileError::TooLarge(_) => {
                     Self::CompileLimit(compile.to_string())
                 }
                 CompileError::Worker(_) => Self::host(error),
             },
-            LoadError::Io(_) | LoadError::Missing(_) => Self::Unavailable(error.into()),
+            LoadError::Io(_) => Self::Unavailable(error.into()),
+            // A version that is pruned at this moment, or whose file was lost: uploading it again mends it.
+            LoadError::Missing(_) => {
+                Self::NotFound("version; its component is not on disk, so upload it again")
+            }
         }
     }
 }
 
 impl From<BundleError> for LifecycleError {
     fn from(error: BundleError) -> Self {
-        match error.fault() {
-            Fault::Component => Self::InvalidComponent(error.to_string()),
-            Fault::Manifest => Self::InvalidManifest(error.to_string()),
-        }
+        Self::Refused(error.refusal())
     }
 }
 
 impl From<SchemaError> for LifecycleError {
     fn from(error: SchemaError) -> Self {
         match error {
-            SchemaError::Refused { .. } => Self::InvalidManifest(error.to_string()),
+            SchemaError::Refused { .. } => Self::Refused(Refusal::manifest(
+                error.to_string(),
+                "correct the schema at this place and build again",
+            )),
             SchemaError::Host(_) => Self::host(error),
         }
     }

@@ -17,6 +17,7 @@
 
 mod activate;
 mod api_keys;
+mod audit;
 mod bounds;
 mod delete;
 mod error;

@@ -6,6 +6,7 @@
 
 mod api_keys;
 mod audit;
+mod components;
 mod counts;
 mod error;
 mod invocations;
@@ -28,6 +29,7 @@ pub(crate) mod conformance;
 
 pub use api_keys::ApiKeys;
 pub use audit::Audit;
+pub use components::{ComponentPosition, Components, StoredComponent};
 pub use counts::{Counted, Counts};
 pub use error::DbError;
 pub use invocations::{Entry, HourlyUsage, InvocationFilter, Invocations, Kept, UsageSum};
@@ -46,6 +48,7 @@ pub use tokens::Tokens;
 pub trait Repository:
     ApiKeys
     + Audit
+    + Components
     + Counted
     + Invocations
     + LogLines

@@ -12,7 +12,7 @@ use super::snapshot::{MethodRoute, PluginRoutes, RouteRate, Router, TenantRoutes
 use crate::capability::ActiveVersion;
 use crate::components::LoadError;
 use crate::components::bundle::schema::{Schema, Schemas};
-use crate::components::bundle::{Bundle, BundleError};
+use crate::components::bundle::{BundleError, StoredBundle};
 use crate::domain::id::{TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::manifest::{Manifest, Route};
@@ -72,7 +72,7 @@ impl BuildError {
             Self::Load(LoadError::Io(_)) => {
                 "its component cannot be read; the host's log says why".to_owned()
             }
-            Self::Load(LoadError::Unsupported(reason)) => reason.clone(),
+            Self::Load(LoadError::Refused(refusal)) => refusal.message.clone(),
             Self::Load(LoadError::Compile(_)) => "its component could not be compiled again".to_owned(),
             Self::Bundle(_) => format!("{self}; upload the component again"),
             Self::Pattern(_) | Self::Routes(_) | Self::Schema(..) => self.to_string(),
@@ -219,7 +219,7 @@ impl Builder {
     pub(crate) async fn router(&self, version: &Version) -> Result<Router, BuildError> {
         let manifest = &version.manifest;
         let schemas = if names_schemas(manifest) {
-            let bundle = Bundle::extract(&self.runtime.component(version.digest).await?)?;
+            let bundle = StoredBundle::open(&self.runtime.component(version.digest).await?)?;
             self.runtime.validators().prepare();
             Schemas::of(manifest, bundle.schemas)
         } else {

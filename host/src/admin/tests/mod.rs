@@ -206,6 +206,7 @@ fn runtime(data: &Path, key: &HostKey, services: Services) -> Arc<Runtime> {
         background: Handle::current(),
         ceiling: Limits::ceiling(),
         compile: CompileLimits::default(),
+        shield: Default::default(),
         loaded_bytes: ByteSize::mib(1),
     };
     Arc::new(Runtime::start(settings, key, services).unwrap())

@@ -6,6 +6,7 @@
 mod api_keys;
 mod audit;
 mod blocks;
+mod components;
 mod counts;
 mod evidence;
 #[cfg(test)]
