@@ -7,7 +7,6 @@
 
 mod app;
 mod attacks;
-mod broken_rows;
 mod cancellation;
 mod capabilities;
 mod database;
@@ -18,7 +17,6 @@ mod gateway;
 mod guests;
 mod health;
 mod http_client;
-mod lifecycle;
 mod limits;
 mod metrics;
 mod panics;

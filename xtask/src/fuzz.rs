@@ -2,14 +2,7 @@
 
 use crate::built::{Profile, build};
 use crate::prepare::prepare;
-use crate::run::root;
 use crate::steps::{Result, Steps};
-
-/// How long the tests generate inputs, and from which seed.
-const QUICK: [&str; 3] = ["60", "--seed", "17"];
-
-/// Inputs that once harmed a host.
-const KEPT: &str = "lab/fuzz/kept";
 
 /// Builds the host and its attackers, and lets them at it. `arguments` go to the attackers; with
 /// `--quick` everything is built as for the tests, otherwise for use.
@@ -29,12 +22,4 @@ pub fn run(arguments: &[String]) -> Result<()> {
     };
     let built = steps.step(what, || build(profile))?;
     steps.step("sending generated inputs", || built.run("fuzz", &rest))
-}
-
-/// A minute of a fixed seed and all kept inputs, as a part of the tests.
-pub fn quick() -> Result<()> {
-    let built = build(Profile::Dev)?;
-    let kept = root().join(KEPT).display().to_string();
-    built.run("fuzz", &["--replay".to_owned(), kept])?;
-    built.run("fuzz", &QUICK.map(str::to_owned))
 }

@@ -47,9 +47,6 @@ pub struct TenantAccess<R> {
     right: PhantomData<R>,
 }
 
-/// The same for a tenant that may be deleted.
-pub struct DeletedTenantAccess<R>(pub TenantAccess<R>);
-
 /// The least role that a handler asks for.
 pub trait Right: Send + Sync + 'static {
     /// The role.
@@ -126,18 +123,6 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for TenantAccess<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Self, Problem> {
-        let access = DeletedTenantAccess::from_request_parts(parts, state).await?.0;
-        match access.tenant.deleted_at {
-            None => Ok(access),
-            Some(_) => Err(Problem::not_found("tenant")),
-        }
-    }
-}
-
-impl<R: Right> FromRequestParts<Arc<AdminState>> for DeletedTenantAccess<R> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Self, Problem> {
         let Authenticated(token) = Authenticated::from_request_parts(parts, state).await?;
         let params = RawPathParams::from_request_parts(parts, state)
             .await
@@ -147,7 +132,7 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for DeletedTenantAccess<R> {
             .find(|(name, _)| *name == "tenant")
             .and_then(|(_, name)| name.parse().ok())
             .ok_or_else(|| Problem::not_found("tenant"))?;
-        let tenant = state.db.tenant_even_deleted(&name).await?;
+        let tenant = state.db.tenant_by_name(&name).await?;
         // Another tenant's is answered as what is not there: nobody learns who else is a customer.
         let tenant = tenant
             .filter(|tenant| token.reach.tenant().is_none_or(|own| own == tenant.id))
@@ -155,7 +140,7 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for DeletedTenantAccess<R> {
         if token.reach.role() < R::ROLE {
             return Err(insufficient(R::ROLE));
         }
-        Ok(Self(TenantAccess {
+        Ok(Self {
             holder: match token.reach {
                 Reach::Host => Holder::Operator,
                 Reach::Tenant(tenant, _) => Holder::Tenant(tenant),
@@ -164,7 +149,7 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for DeletedTenantAccess<R> {
             actor: Actor(token.id),
             token: token.id,
             right: PhantomData,
-        }))
+        })
     }
 }
 

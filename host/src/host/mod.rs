@@ -3,7 +3,6 @@
 mod data_folder;
 mod operator_token;
 pub mod serve;
-mod set_aside;
 
 pub use data_folder::{DataFolder, DataFolderError};
 
@@ -31,7 +30,7 @@ use crate::lifecycle::Lifecycle;
 use crate::sandbox::{Runtime, RuntimeSettings};
 use crate::server::descriptors;
 use crate::storage::Repository;
-use crate::storage::sqlite::{Mismatch, SqliteRepository};
+use crate::storage::sqlite::SqliteRepository;
 use crate::storage::vault::{HostKey, Vault};
 use crate::tenants::budget::SharedBudget;
 use crate::tenants::{Breaker, Builder, Routing};
@@ -45,7 +44,6 @@ pub struct Host {
     clock: SharedClock,
     connections: Connections,
     retention: std::time::Duration,
-    lifecycle: Arc<Lifecycle>,
     operator_token: PathBuf,
     /// Held for as long as the host is open: no other one may use the folder.
     _folder: DataFolder,
@@ -80,9 +78,6 @@ pub enum OpenError {
     /// What is stored cannot be served.
     #[error("the stored tenants cannot be served: {0}")]
     Lifecycle(#[from] crate::lifecycle::LifecycleError),
-    /// Files that nobody knows cannot be set aside.
-    #[error("files that belong to no tenant cannot be set aside: {0}")]
-    SetAside(#[from] set_aside::SetAsideError),
     /// The first token of the operator cannot be made.
     #[error(transparent)]
     OperatorToken(#[from] operator_token::OperatorTokenError),
@@ -103,15 +98,7 @@ impl Host {
             false => HostKey::load(&config.data.key_file)?,
         };
         let vault = Arc::new(Vault::new(&key));
-        let mismatch = match config.data.accept_database {
-            true => Mismatch::Accept,
-            false => Mismatch::Refuse,
-        };
-        let db: Arc<dyn Repository> = Arc::new(SqliteRepository::open_with(folder.path(), mismatch).await?);
-        let set_aside = set_aside::unknown_files(&*db, folder.path(), clock.now()).await?;
-        for file in &set_aside {
-            tracing::warn!(file = %file.display(), "a file of no known tenant or version was set aside");
-        }
+        let db: Arc<dyn Repository> = Arc::new(SqliteRepository::open(folder.path()).await?);
         let databases = Databases::new(
             folder.path().join("databases"),
             descriptors::databases(descriptors::limit()),
@@ -135,7 +122,6 @@ impl Host {
             background,
             ceiling: config.ceiling(),
             compile: config.compile.clone(),
-            shield: config.shield.clone(),
             loaded_bytes: config.runtime.loaded,
         };
         let runtime = Arc::new(Runtime::start(settings, &key, services.clone())?);
@@ -157,10 +143,9 @@ impl Host {
             routing.clone(),
             builder,
             clock.clone(),
-            config.retention.deleted.0,
         ));
+        lifecycle.sweep().await?;
         lifecycle.refresh_all().await?;
-        lifecycle.keep();
         let ledger = Ledger::start(db.clone(), clock.clone());
         let operator_token = operator_token::ensure(&*db, folder.path(), clock.now()).await?;
         let draining = CancellationToken::new();
@@ -190,14 +175,13 @@ impl Host {
         };
         let admin = AdminState::new(
             db,
-            lifecycle.clone(),
+            lifecycle,
             vault,
             Arc::new(observer),
             clock.clone(),
             draining.clone(),
             config.server.pace(config.server.body_timeout),
-        )
-        .with_set_aside(set_aside);
+        );
         Ok(Self {
             gateway: Arc::new(gateway),
             admin: admin::router(admin),
@@ -206,7 +190,6 @@ impl Host {
             clock,
             connections,
             retention: config.retention.invocations.0,
-            lifecycle,
             operator_token,
             _folder: folder,
         })
@@ -241,13 +224,6 @@ impl Host {
             Ok(rows) => tracing::info!(rows, %before, "old invocations and log lines were deleted"),
             Err(error) => tracing::warn!(%error, "old invocations and log lines could not be deleted"),
         }
-    }
-
-    /// Does at once what the host does by itself now and then: reads again what could not be read, purges what was deleted
-    /// long enough ago, and removes its files.
-    pub async fn tend(&self) {
-        self.lifecycle.retry().await;
-        self.lifecycle.sweep_or_later().await;
     }
 
     /// Says that the host is not ready for new connections, and ends what would never end by itself.

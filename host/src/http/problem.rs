@@ -302,8 +302,7 @@ fn with_id(mut response: Response, id: InvocationId) -> Response {
 fn log(problem: &Problem, request_id: &str) {
     let (code, cause) = (problem.code.as_str(), problem.cause.as_deref());
     match problem.code.blame() {
-        // A problem without a cause, such as draining, was logged once when it began.
-        Blame::Host if cause.is_some() => tracing::error!(
+        Blame::Host => tracing::error!(
             request_id,
             code,
             cause,

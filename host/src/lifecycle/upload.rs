@@ -5,15 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Lifecycle, LifecycleError, Uploaded};
-use crate::components::DescribedManifest;
-use crate::components::bundle::StoredBundle;
+use crate::components::bundle::Bundle;
 use crate::components::bundle::schema::Schemas;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;
 use crate::domain::tenant::Tenant;
-use crate::domain::units::as_u64;
-use crate::storage::DbError;
 
 impl Lifecycle {
     /// Takes a component as a version of `plugin`. The same bytes twice are the same version.
@@ -27,23 +24,38 @@ impl Lifecycle {
         if component.len() > limits.component_size.as_usize() {
             return Err(LifecycleError::TooLarge(limits.component_size));
         }
-        // Hashing megabytes takes a while; other requests of the admin API go on meanwhile.
+        // Hashing and checking megabytes takes a while; other requests of the admin API go on meanwhile.
         let _upload = self.uploads.lock(tenant.id).await;
         self.check_plugins(tenant, plugin, &limits).await?;
         let bytes = component.clone();
-        let digest = tokio::task::spawn_blocking(move || VersionDigest::of(&bytes));
-        let digest = digest.await.map_err(LifecycleError::host)?;
+        let checked =
+            tokio::task::spawn_blocking(move || (VersionDigest::of(&bytes), Bundle::extract(&bytes)));
+        let (digest, bundle) = checked.await.map_err(LifecycleError::host)?;
         if let Some(version) = self.db.version(tenant.id, plugin, digest).await? {
-            // What was damaged on disk heals with the same bytes.
-            let _files = self.files.lock(digest).await;
-            self.runtime.repair(digest, component).await?;
             return Ok(Uploaded {
                 version,
                 created: false,
             });
         }
-        let (version, created) = self.add(tenant, plugin, digest, component, &limits).await?;
-        self.give_up_old_versions(tenant, plugin, &limits, digest).await;
+        let bundle = bundle?;
+        if bundle.manifest.plugin.name != *plugin {
+            return Err(LifecycleError::InvalidManifest(format!(
+                "plugin.toml: plugin.name is `{}`, but the upload is for `{plugin}`",
+                bundle.manifest.plugin.name
+            )));
+        }
+        let lowered = limits.lowered_by(&bundle.manifest.limits);
+        let schemas = Schemas::of(&bundle.manifest, bundle.schemas);
+        self.runtime.validators().try_schemas(&schemas, &lowered).await?;
+        let version = Version {
+            digest,
+            manifest: Arc::new(bundle.manifest),
+            manifest_text: bundle.manifest_text,
+            size: u64::try_from(component.len()).unwrap_or(u64::MAX),
+            created_at: self.clock.now(),
+        };
+        let created = self.add(tenant, plugin, &version, component, &limits).await?;
+        self.give_up_old_versions(tenant, plugin, &limits, digest).await?;
         Ok(Uploaded { version, created })
     }
 
@@ -52,91 +64,66 @@ impl Lifecycle {
         Ok(self.runtime.compiled_size(digest).await?)
     }
 
-    /// Writes the files and then the row. If the row is not written, the files are removed again.
+    /// Writes the files and then the row. Where there is no row in the end, there are no files.
     async fn add(
         &self,
         tenant: &Tenant,
         plugin: &PluginName,
-        digest: VersionDigest,
+        version: &Version,
         component: Bytes,
         limits: &Limits,
-    ) -> Result<(Version, bool), LifecycleError> {
-        let _files = self.files.lock(digest).await;
-        let size = as_u64(component.len());
-        let taken_in = self.take_in(plugin, digest, component, limits).await;
-        let added = match taken_in {
-            Ok(DescribedManifest { manifest, text }) => {
-                let version = Version {
-                    digest,
-                    manifest: Arc::new(manifest),
-                    manifest_text: text,
-                    size,
-                    created_at: self.clock.now(),
-                };
-                match self.db.add_version(tenant.id, plugin, &version).await {
-                    Ok(created) => Ok((version, created)),
-                    Err(DbError::Missing(what)) => Err(LifecycleError::NotFound(what)),
-                    Err(error) => Err(error.into()),
-                }
+    ) -> Result<bool, LifecycleError> {
+        let _files = self.files.lock(version.digest).await;
+        let added = match self.take_in(version, component, limits).await {
+            Ok(()) => {
+                let _change = self.changes.lock(tenant.id).await;
+                self.db
+                    .add_version(tenant.id, plugin, version)
+                    .await
+                    .map_err(LifecycleError::from)
             }
             Err(error) => Err(error),
         };
         if added.is_err()
-            && let Err(error) = self.remove_files(digest).await
+            && let Err(error) = self.remove_files(version.digest).await
         {
             // The next start removes them. What the caller is to know is why the upload failed.
-            tracing::warn!(%error, version = %digest, "the files of a failed upload could not be removed");
+            tracing::warn!(%error, version = %version.digest, "the files of a failed upload could not be removed");
         }
         added
     }
 
-    /// Has an upload read, checked and compiled in the worker, and its schemas compiled in a sandbox.
     async fn take_in(
         &self,
-        plugin: &PluginName,
-        digest: VersionDigest,
+        version: &Version,
         component: Bytes,
         limits: &Limits,
-    ) -> Result<DescribedManifest, LifecycleError> {
-        let taken_in = self
-            .runtime
-            .take_in(digest, plugin, component.clone(), limits.compiled_size);
-        let described = taken_in.await?;
-        let stored = tokio::task::spawn_blocking(move || StoredBundle::open(&component));
-        let stored = stored.await.map_err(LifecycleError::host)??;
-        let lowered = limits.lowered_by(&described.manifest.limits);
-        let schemas = Schemas::of(&described.manifest, stored.schemas);
-        self.runtime.validators().try_schemas(&schemas, &lowered).await?;
-        Ok(described)
+    ) -> Result<(), LifecycleError> {
+        self.runtime.take_in(component, limits.compiled_size).await?;
+        if !version.manifest.routes.is_empty() && !self.runtime.load(version.digest).await?.handles_http() {
+            return Err(LifecycleError::InvalidComponent(
+                "the manifest has routes, but the component exports no `mortise:plugin/http-handler`"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
-    /// Deletes the oldest versions beyond the limit. The upload has succeeded whatever happens
-    /// here: what stays too long is deleted after the next upload.
     async fn give_up_old_versions(
         &self,
         tenant: &Tenant,
         plugin: &PluginName,
         limits: &Limits,
         uploaded: VersionDigest,
-    ) {
-        let beyond = self
-            .db
-            .versions_beyond(tenant.id, plugin, limits.versions_kept)
-            .await;
-        let beyond = beyond.unwrap_or_else(|error| {
-            tracing::warn!(%error, tenant = %tenant.name, %plugin, "old versions could not be listed");
-            Vec::new()
-        });
-        for digest in beyond {
-            // What was acknowledged a moment ago stays, also where nothing but the active version
-            // would.
-            if digest == uploaded {
-                continue;
-            }
-            if let Err(error) = self.delete_version_row(tenant, plugin, digest).await {
-                tracing::warn!(%error, tenant = %tenant.name, %plugin, version = %digest, "an old version stays");
+    ) -> Result<(), LifecycleError> {
+        let beyond = self.db.versions_beyond(tenant.id, plugin, limits.versions_kept);
+        for digest in beyond.await? {
+            // What was acknowledged a moment ago stays, also where nothing but the active version would.
+            if digest != uploaded {
+                self.delete_version_row(tenant, plugin, digest).await?;
             }
         }
+        Ok(())
     }
 
     /// The row goes first: a component without a row is only a file too many.
@@ -146,11 +133,7 @@ impl Lifecycle {
         plugin: &PluginName,
         digest: VersionDigest,
     ) -> Result<(), LifecycleError> {
-        match self.db.delete_version(tenant.id, plugin, digest).await {
-            // It was activated meanwhile, so it stays.
-            Err(DbError::InUse(_)) => return Ok(()),
-            deleted => deleted?,
-        };
+        self.db.delete_version(tenant.id, plugin, digest).await?;
         self.remove_unused(digest).await
     }
 

@@ -6,7 +6,6 @@
 
 mod api_keys;
 mod audit;
-mod components;
 mod counts;
 mod error;
 mod invocations;
@@ -14,7 +13,6 @@ mod log_lines;
 mod page;
 mod plans;
 mod plugins;
-mod removals;
 mod routing;
 mod secrets;
 mod settings;
@@ -29,7 +27,6 @@ pub(crate) mod conformance;
 
 pub use api_keys::ApiKeys;
 pub use audit::Audit;
-pub use components::{ComponentPosition, Components, StoredComponent};
 pub use counts::{Counted, Counts};
 pub use error::DbError;
 pub use invocations::{Entry, HourlyUsage, InvocationFilter, Invocations, Kept, UsageSum};
@@ -37,7 +34,6 @@ pub use log_lines::{LogFilter, LogLines, LogPosition, StoredLogLine};
 pub use page::Page;
 pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};
-pub use removals::{Removal, Removals};
 pub use routing::{RoutedPlugin, RoutedTenant, Routing};
 pub use secrets::Secrets;
 pub use settings::Settings;
@@ -48,13 +44,11 @@ pub use tokens::Tokens;
 pub trait Repository:
     ApiKeys
     + Audit
-    + Components
     + Counted
     + Invocations
     + LogLines
     + Plans
     + Plugins
-    + Removals
     + Routing
     + Secrets
     + Settings

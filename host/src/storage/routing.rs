@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::DbError;
 use crate::domain::grant::Grants;
-use crate::domain::id::{TenantId, TenantName};
+use crate::domain::id::TenantId;
 use crate::domain::plugin::{Plugin, Version};
 use crate::domain::tenant::{Plan, Tenant};
 use crate::storage::vault::Sealed;
@@ -23,8 +23,6 @@ pub struct RoutedTenant {
     pub plugins: Vec<RoutedPlugin>,
     /// Its secrets, sealed.
     pub secrets: BTreeMap<String, Sealed>,
-    /// What could not be read and does not stop the tenant, for the operator.
-    pub problems: Vec<String>,
 }
 
 /// A plugin with what was allowed and set for it.
@@ -32,8 +30,8 @@ pub struct RoutedTenant {
 pub struct RoutedPlugin {
     /// The plugin.
     pub plugin: Plugin,
-    /// The version that serves, if any; or why what is stored of the plugin cannot be read.
-    pub active: Result<Option<Version>, String>,
+    /// The version that serves, if any.
+    pub active: Option<Version>,
     /// What it is allowed.
     pub grants: Grants,
     /// Its settings.
@@ -43,10 +41,9 @@ pub struct RoutedPlugin {
 /// Reads for the gateway's snapshot.
 #[async_trait]
 pub trait Routing {
-    /// The ids and names of all tenants. A row whose id or name cannot be read is an error of its own.
-    async fn tenant_names(&self) -> Result<Vec<Result<(TenantId, TenantName), DbError>>, DbError>;
+    /// The ids of all tenants.
+    async fn tenant_ids(&self) -> Result<Vec<TenantId>, DbError>;
 
-    /// Everything of one tenant, as it was at one moment. [`DbError::Corrupt`] if the tenant's own row or its plan cannot
-    /// be read; what cannot be read of a plugin stops only that.
+    /// Everything of one tenant, as it was at one moment.
     async fn routed_tenant(&self, id: TenantId) -> Result<Option<RoutedTenant>, DbError>;
 }

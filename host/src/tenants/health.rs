@@ -134,9 +134,7 @@ impl RouteHealth {
 
     /// Forgets what failed.
     pub fn recover(&self) {
-        let mut state = self.lock();
-        *state = State::default();
-        // Under the lock: a failure that comes next takes it back.
+        *self.lock() = State::default();
         self.is_untouched.store(true, Ordering::Relaxed);
     }
 

@@ -73,6 +73,7 @@ fn launch(executable: &Path) -> Launch {
         .set("server.write_timeout", "2s")
         .set("limits.cpu", "500ms")
         .set("limits.wall", "3s")
+        .set("compile.cpu", "3s")
         .set("runtime.loaded", "64MiB")
 }
 

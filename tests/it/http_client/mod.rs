@@ -1,6 +1,5 @@
 //! Outbound requests of a guest, to a server of the test on the loopback.
 
-mod hostile;
 mod origins;
 mod requests;
 pub mod server;

@@ -206,7 +206,6 @@ fn runtime(data: &Path, key: &HostKey, services: Services) -> Arc<Runtime> {
         background: Handle::current(),
         ceiling: Limits::ceiling(),
         compile: CompileLimits::default(),
-        shield: Default::default(),
         loaded_bytes: ByteSize::mib(1),
     };
     Arc::new(Runtime::start(settings, key, services).unwrap())
@@ -226,8 +225,5 @@ fn lifecycle(
         Breaker::default(),
         SharedBudget::new(0),
     );
-    let grace = std::time::Duration::from_secs(60);
-    Arc::new(Lifecycle::new(
-        db, runtime, services, routing, builder, clock, grace,
-    ))
+    Arc::new(Lifecycle::new(db, runtime, services, routing, builder, clock))
 }

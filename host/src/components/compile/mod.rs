@@ -1,7 +1,6 @@
-//! Reading and compiling what customers upload, in a child process.
+//! Compiling, in a child process.
 
 mod parent;
-pub mod protocol;
 pub mod worker;
 
-pub use parent::{CompileError, CompileLimits, Compiled, Compiler};
+pub use parent::{CompileError, CompileLimits, Compiler};

@@ -182,7 +182,7 @@ impl Validators {
             let component = self.components.embedded(&self.engine, COMPONENT).await?;
             let pre = instance::linker(&self.engine).and_then(|linker| linker.instantiate_pre(&component));
             pre.and_then(ValidatorPre::new)
-                .map_err(|error| std::io::Error::other(format!("{error:#}")).into())
+                .map_err(|error| LoadError::Unsupported(format!("{error:#}")))
         };
         self.component.get_or_try_init(load).await
     }

@@ -3,30 +3,29 @@
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
 
 use super::{SqliteRepository, plans, plugins, row, tenants, unavailable};
 use crate::domain::grant::Grants;
-use crate::domain::id::{TenantId, TenantName};
+use crate::domain::id::{PluginName, TenantId};
+use crate::domain::plugin::Version;
 use crate::storage::vault::Sealed;
 use crate::storage::{DbError, RoutedPlugin, RoutedTenant, Routing};
 
 #[async_trait]
 impl Routing for SqliteRepository {
-    async fn tenant_names(&self) -> Result<Vec<Result<(TenantId, TenantName), DbError>>, DbError> {
-        let rows = sqlx::query("SELECT id, name FROM tenants WHERE deleted_at IS NULL ORDER BY id")
+    async fn tenant_ids(&self) -> Result<Vec<TenantId>, DbError> {
+        let rows = sqlx::query("SELECT id FROM tenants ORDER BY id")
             .fetch_all(&self.readers)
             .await
             .map_err(unavailable)?;
-        let read = |row: &SqliteRow| Ok((row::parsed(row, "id")?, row::parsed(row, "name")?));
-        Ok(rows.iter().map(read).collect())
+        rows.iter().map(|row| row::parsed(row, "id")).collect()
     }
 
     async fn routed_tenant(&self, id: TenantId) -> Result<Option<RoutedTenant>, DbError> {
         // In one transaction, so that no change falls between two of the queries.
         let mut reading = self.readers.begin().await.map_err(unavailable)?;
         let id = id.to_string();
-        let Some(tenant) = sqlx::query("SELECT * FROM tenants WHERE id = $1 AND deleted_at IS NULL")
+        let Some(tenant) = sqlx::query("SELECT * FROM tenants WHERE id = $1")
             .bind(&id)
             .fetch_optional(&mut *reading)
             .await
@@ -44,30 +43,37 @@ impl Routing for SqliteRepository {
         let active = sqlx::query(
             "SELECT v.* FROM versions v \
              JOIN plugins p ON p.tenant = v.tenant AND p.name = v.plugin AND p.active = v.digest \
-             WHERE p.tenant = $1 AND p.deleted_at IS NULL",
+             WHERE p.tenant = $1",
         )
         .bind(&id)
         .fetch_all(&mut *reading)
         .await
         .map_err(unavailable)?;
-        let mut active = by_plugin(&active, plugins::read_version);
+        let mut active = by_plugin(active.iter().map(|row| Ok((row::parsed(row, "plugin")?, row))))?
+            .into_iter()
+            .map(|(plugin, row)| Ok((plugin, plugins::read_version(row)?)))
+            .collect::<Result<HashMap<PluginName, Version>, DbError>>()?;
 
         let grants = sqlx::query("SELECT plugin, grants FROM grants WHERE tenant = $1")
             .bind(&id)
             .fetch_all(&mut *reading)
             .await
             .map_err(unavailable)?;
-        let mut grants = by_plugin(&grants, |row| row::lenient::<Grants>(row, "grants"));
+        let mut grants: HashMap<PluginName, Grants> = by_plugin(
+            grants
+                .iter()
+                .map(|row| Ok((row::parsed(row, "plugin")?, row::json(row, "grants")?))),
+        )?;
 
-        let settings = sqlx::query("SELECT plugin, name, value FROM config WHERE tenant = $1")
+        let mut config: HashMap<PluginName, BTreeMap<String, String>> = HashMap::new();
+        for row in sqlx::query("SELECT plugin, name, value FROM config WHERE tenant = $1")
             .bind(&id)
             .fetch_all(&mut *reading)
             .await
-            .map_err(unavailable)?;
-        let mut config: HashMap<String, BTreeMap<String, String>> = HashMap::new();
-        for row in &settings {
-            let settings = config.entry(row::text(row, "plugin")?).or_default();
-            settings.insert(row::text(row, "name")?, row::text(row, "value")?);
+            .map_err(unavailable)?
+        {
+            let settings = config.entry(row::parsed(&row, "plugin")?).or_default();
+            settings.insert(row::text(&row, "name")?, row::text(&row, "value")?);
         }
 
         let rows = sqlx::query(plugins::ALL)
@@ -75,25 +81,13 @@ impl Routing for SqliteRepository {
             .fetch_all(&mut *reading)
             .await
             .map_err(unavailable)?;
-        let (mut routed, mut problems) = (Vec::with_capacity(rows.len()), Vec::new());
+        let mut routed = Vec::with_capacity(rows.len());
         for row in &rows {
-            let plugin = match plugins::read_plugin(row) {
-                Ok(plugin) => plugin,
-                Err(error) => {
-                    problems.push(error.to_string());
-                    continue;
-                }
-            };
-            let name = plugin.name.as_str();
-            let active = active.remove(name).transpose();
-            let (active, grants) = match (active, grants.remove(name).transpose()) {
-                (Ok(active), Ok(grants)) => (Ok(active), grants.unwrap_or_default()),
-                (Err(error), _) | (_, Err(error)) => (Err(error.to_string()), Grants::default()),
-            };
+            let plugin = plugins::read_plugin(row)?;
             routed.push(RoutedPlugin {
-                active,
-                grants,
-                config: config.remove(name).unwrap_or_default(),
+                active: active.remove(&plugin.name),
+                grants: grants.remove(&plugin.name).unwrap_or_default(),
+                config: config.remove(&plugin.name).unwrap_or_default(),
                 plugin,
             });
         }
@@ -116,20 +110,13 @@ impl Routing for SqliteRepository {
             plan: plans::read(&plan)?,
             plugins: routed,
             secrets,
-            problems,
             tenant,
         }))
     }
 }
 
-/// What was read of each row, by the name of the row's plugin.
 fn by_plugin<T>(
-    rows: &[SqliteRow],
-    read: impl Fn(&SqliteRow) -> Result<T, DbError>,
-) -> HashMap<String, Result<T, DbError>> {
-    // Without a name it is no plugin's: the names of plugins are text and refer to a row.
-    let named = rows
-        .iter()
-        .filter_map(|row| Some((row::text(row, "plugin").ok()?, read(row))));
-    named.collect()
+    rows: impl Iterator<Item = Result<(PluginName, T), DbError>>,
+) -> Result<HashMap<PluginName, T>, DbError> {
+    rows.collect()
 }

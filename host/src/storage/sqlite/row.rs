@@ -11,7 +11,6 @@ use sqlx::sqlite::SqliteRow;
 use super::DbError;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::SecretHash;
-use crate::domain::lenient;
 
 pub fn text(row: &SqliteRow, column: &'static str) -> Result<String, DbError> {
     row.try_get(column)
@@ -72,11 +71,6 @@ pub fn optional_parsed<T: FromStr<Err: Display>>(
 
 pub fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
     serde_json::from_str(&text(row, column)?).map_err(|error| DbError::corrupt(column, error))
-}
-
-/// A structured value that another version of this host may have written: keys that are not known are left out.
-pub fn lenient<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
-    lenient::from_json(&text(row, column)?).map_err(|error| DbError::corrupt(column, error))
 }
 
 pub fn hash(row: &SqliteRow, column: &'static str) -> Result<SecretHash, DbError> {

@@ -289,7 +289,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
     let migration = || Part::new("migration");
     let run = |way: &str, sql: &str| Part::new(way).text(json!({ "sql": sql }).to_string());
     // Values that no function of the statement makes, so that its text says nothing of their size.
-    let (long, short) = (chance.between(1, 450_000), chance.between(1, 120_000));
+    let (long, short) = (chance.size(450_000), chance.size(120_000));
     // What is looked for comes last, behind all that it is not.
     let filler = chance.pick(&["a", "b"]);
     let insert = || {
