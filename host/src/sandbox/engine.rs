@@ -3,7 +3,7 @@
 
 use wasmtime::{
     Config, Enabled, Engine, Inlining, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
-    RegallocAlgorithm, Strategy, WasmBacktraceDetails,
+    RegallocAlgorithm, Strategy, WasmBacktraceDetails, WasmFeatures,
 };
 
 use crate::domain::limits::Limits;
@@ -89,7 +89,9 @@ fn shared() -> Config {
         .wasm_relaxed_simd(false)
         .wasm_wide_arithmetic(false)
         .wasm_custom_page_sizes(false)
-        .wasm_stack_switching(false);
+        .wasm_stack_switching(false)
+        // Subtypes of functions and typed references: calls through them have ended a process.
+        .wasm_features(WasmFeatures::GC | WasmFeatures::FUNCTION_REFERENCES, false);
     config
 }
 
@@ -130,6 +132,17 @@ mod tests {
 
     /// A module with a memory of one page.
     const MODULE: &[u8] = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01";
+
+    /// A module with a function type that others may be subtypes of.
+    const SUBTYPE: &[u8] = b"\0asm\x01\0\0\0\x01\x06\x01\x50\0\x60\0\0";
+
+    #[test]
+    fn function_subtypes_are_refused() {
+        let engine = Engine::new(&shared()).unwrap();
+        Module::validate(&engine, MODULE).unwrap();
+        let error = format!("{:#}", Module::validate(&engine, SUBTYPE).unwrap_err());
+        assert!(error.contains("gc proposal must be enabled"), "{error}");
+    }
 
     /// How many memories stay warm where two modules run in turn.
     fn warm(memories_warm: u32) -> u32 {
