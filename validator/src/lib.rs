@@ -9,7 +9,8 @@ mod guest;
 use std::error::Error;
 use std::fmt::{self, Write as _};
 
-use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, Validator};
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{PatternOptions, ReferencingError, Retrieve, Uri, ValidationError, Validator};
 use serde_json::Value;
 
 /// At most so many places of a body are listed.
@@ -94,12 +95,13 @@ impl Schema {
     }
 }
 
-/// Refuses whatever a schema refers to outside of itself.
+/// Refuses whatever a schema refers to outside of itself. [`describe`] has the sentence about it, since a relative
+/// reference is refused before anything is asked for it.
 struct Refuse;
 
 impl Retrieve for Refuse {
-    fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn Error + Send + Sync>> {
-        Err(format!("`{uri}` is outside the schema; put it under `$defs` and refer to `#/$defs/…`").into())
+    fn retrieve(&self, _: &Uri<String>) -> Result<Value, Box<dyn Error + Send + Sync>> {
+        Err("nothing is fetched".into())
     }
 }
 
@@ -116,9 +118,13 @@ fn describe(error: &ValidationError<'_>) -> String {
         pointer => pointer,
     };
     // The message repeats the value that is wrong, which can be the whole schema.
-    let message = match error.source() {
-        Some(source) => bounded(format_args!("{error}: {source}"), MAX_PROBLEM_BYTES),
-        None => bounded(error, MAX_PROBLEM_BYTES),
+    let message = match (error.kind(), error.source()) {
+        (ValidationErrorKind::Referencing(ReferencingError::Unretrievable { uri, .. }), _) => bounded(
+            format_args!("`{uri}` is outside the schema; put it under `$defs` and refer to `#/$defs/…`"),
+            MAX_PROBLEM_BYTES,
+        ),
+        (_, Some(source)) => bounded(format_args!("{error}: {source}"), MAX_PROBLEM_BYTES),
+        (_, None) => bounded(error, MAX_PROBLEM_BYTES),
     };
     format!("{}: {message}", bounded(place, MAX_POINTER_BYTES))
 }
