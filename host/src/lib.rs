@@ -1,6 +1,7 @@
 //! Mortise: a multi-tenant WebAssembly plugin host for business logic.
 
 pub mod admin;
+mod allocator;
 pub mod capability;
 pub mod cli;
 pub mod components;
@@ -17,3 +18,4 @@ pub mod sandbox;
 pub mod server;
 pub mod storage;
 pub mod tenants;
+mod unguarded;

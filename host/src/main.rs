@@ -4,11 +4,6 @@ use std::process::ExitCode;
 
 use mortise::components::compile::worker as compile_worker;
 
-/// What a request allocates is freed on whichever thread its connection is at that moment. The system's allocator takes locks
-/// for that, and grows its arenas by system calls that all threads wait for.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // The worker comes before anything else: it limits itself before it reads what a customer sent.
     let mut arguments = std::env::args().skip(1);

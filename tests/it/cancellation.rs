@@ -113,7 +113,7 @@ async fn nothing_stays_open_at_whichever_await_it_is_dropped() {
         .filter_map(|line| line.strip_prefix("mortise_invocations_total")?.rsplit_once(' '))
         .map(|(_, count)| count.parse::<u64>().unwrap())
         .sum();
-    app.host.close().await;
+    app.host.flush().await;
     let records = app
         .admin("GET", &acme.path("/invocations?limit=200"))
         .send()

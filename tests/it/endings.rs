@@ -20,7 +20,7 @@ async fn what_is_used_for_a_caller_who_goes_away_is_recorded() {
             .await
             .is_err()
     );
-    app.host.close().await;
+    app.host.flush().await;
     let path = acme.path("/invocations");
     let records = app.admin("GET", &path).send().await.expect(200).json();
     let record = &records["items"][0];

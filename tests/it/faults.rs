@@ -183,7 +183,7 @@ async fn failures_are_listed_and_counted() {
     for path in ["fine", "trap", "fine", "status"] {
         app.get(&format!("/acme/faults/{path}")).send().await;
     }
-    app.host.close().await;
+    app.host.flush().await;
     let path = acme.path("/invocations?failed=true");
     let page = app.admin("GET", &path).send().await.expect(200).json();
     let codes: Vec<&Value> = page["items"]

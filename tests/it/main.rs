@@ -7,6 +7,7 @@
 
 mod app;
 mod attacks;
+mod broken_rows;
 mod cancellation;
 mod capabilities;
 mod database;
@@ -17,6 +18,7 @@ mod gateway;
 mod guests;
 mod health;
 mod http_client;
+mod lifecycle;
 mod limits;
 mod metrics;
 mod panics;

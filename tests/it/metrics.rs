@@ -67,7 +67,7 @@ async fn every_request_is_counted_once() {
     app.get("/acme/faults/nowhere").send().await.expect(404);
     app.get("/acme/faults/trap").send().await.expect(502);
     app.get("/acme/nobody").send().await.expect(404);
-    app.host.close().await;
+    app.host.flush().await;
 
     let metrics = app.metrics().await;
     assert_eq!(

@@ -20,6 +20,11 @@ pub struct Built(PathBuf);
 /// Builds them, always all of them and with the whole workspace's features, so that nothing has to be built again for
 /// the next command.
 pub fn build(profile: Profile) -> Result<Built> {
+    build_with(profile, None)
+}
+
+/// Builds them with a feature that is off otherwise.
+pub fn build_with(profile: Profile, feature: Option<&str>) -> Result<Built> {
     let mut cargo = cargo(&[
         "build",
         "--workspace",
@@ -40,6 +45,9 @@ pub fn build(profile: Profile) -> Result<Built> {
     };
     if profile == Profile::Release {
         cargo.arg("--release");
+    }
+    if let Some(feature) = feature {
+        cargo.args(["--features", feature]);
     }
     run::run(&mut cargo)?;
     Ok(Built(target_folder()?.join(folder)))

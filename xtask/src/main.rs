@@ -22,12 +22,13 @@ cargo xtask <command>
 
   demo   build everything, start a host with a tenant and two plugins, and print curl lines that work
          --data FOLDER (./mortise-data)  --public ADDRESS (127.0.0.1:8080)  --admin ADDRESS (127.0.0.1:8081)
-  test   run every test, and the quick attacks; further arguments go to cargo test, without the attacks
+  test   run every test, the quick attacks and a minute of generated inputs; further arguments go to cargo test, without the attacks
   hostile  attack a host with the whole catalogue, and measure what its good tenants notice
          --quick (rows alone, in small)  --row B1,D4  --figure loops  --seed NUMBER  --json FILE  --list
   fuzz   send generated inputs of every kind to a host, and look for one that harms it
          SECONDS (60)  --seed NUMBER  --kind sql,http2  --quick (a host built as for the tests)
          --replay FILE (a finding once more; a folder: all of them)
+         --guards [NAME …] (switches guards of the host off one by one; each time something has to be found in 300 s)
   schema-suite FOLDER  the official JSON Schema test suite (draft 2020-12) through routes of a host
   bench  measure a host beside native baselines
          --quick (a look in two minutes)  --part in-process,whole-path,growth,peers  --json FILE

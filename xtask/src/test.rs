@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test, after the same preparation as the demo and with the same profile.
 
+use crate::fuzz;
 use crate::hostile;
 use crate::prepare::prepare;
 use crate::run::{self, cargo};
@@ -9,7 +10,7 @@ use crate::steps::{Result, Steps};
 /// tests and nothing else.
 pub fn run(arguments: &[String]) -> Result<()> {
     let attacks = arguments.is_empty();
-    let mut steps = Steps::new(if attacks { 4 } else { 3 });
+    let mut steps = Steps::new(if attacks { 5 } else { 3 });
     steps.step("looking at the toolchain", prepare)?;
     steps.step(
         "building the tests (the first time takes some minutes: wasmtime is compiled)",
@@ -20,6 +21,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     })?;
     if attacks {
         steps.step("attacking a running host", hostile::quick)?;
+        steps.step("sending generated inputs to a running host", fuzz::quick)?;
     }
     Ok(())
 }

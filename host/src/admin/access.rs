@@ -47,6 +47,9 @@ pub struct TenantAccess<R> {
     right: PhantomData<R>,
 }
 
+/// The same for a tenant that may be deleted.
+pub struct DeletedTenantAccess<R>(pub TenantAccess<R>);
+
 /// The least role that a handler asks for.
 pub trait Right: Send + Sync + 'static {
     /// The role.
@@ -123,6 +126,18 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for TenantAccess<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Self, Problem> {
+        let access = DeletedTenantAccess::from_request_parts(parts, state).await?.0;
+        match access.tenant.deleted_at {
+            None => Ok(access),
+            Some(_) => Err(Problem::not_found("tenant")),
+        }
+    }
+}
+
+impl<R: Right> FromRequestParts<Arc<AdminState>> for DeletedTenantAccess<R> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Self, Problem> {
         let Authenticated(token) = Authenticated::from_request_parts(parts, state).await?;
         let params = RawPathParams::from_request_parts(parts, state)
             .await
@@ -132,7 +147,7 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for TenantAccess<R> {
             .find(|(name, _)| *name == "tenant")
             .and_then(|(_, name)| name.parse().ok())
             .ok_or_else(|| Problem::not_found("tenant"))?;
-        let tenant = state.db.tenant_by_name(&name).await?;
+        let tenant = state.db.tenant_even_deleted(&name).await?;
         // Another tenant's is answered as what is not there: nobody learns who else is a customer.
         let tenant = tenant
             .filter(|tenant| token.reach.tenant().is_none_or(|own| own == tenant.id))
@@ -140,7 +155,7 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for TenantAccess<R> {
         if token.reach.role() < R::ROLE {
             return Err(insufficient(R::ROLE));
         }
-        Ok(Self {
+        Ok(Self(TenantAccess {
             holder: match token.reach {
                 Reach::Host => Holder::Operator,
                 Reach::Tenant(tenant, _) => Holder::Tenant(tenant),
@@ -149,7 +164,7 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for TenantAccess<R> {
             actor: Actor(token.id),
             token: token.id,
             right: PhantomData,
-        })
+        }))
     }
 }
 

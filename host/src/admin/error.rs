@@ -1,5 +1,6 @@
 //! Errors of what lies below, as callers of the admin API see them.
 
+use crate::components::Fault;
 use crate::http::problem::{Code, Problem};
 use crate::lifecycle::LifecycleError;
 use crate::storage::DbError;
@@ -8,9 +9,12 @@ use crate::storage::vault::VaultError;
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Taken(_) | DbError::InUse(_) => Problem::new(Code::Conflict, error.to_string()),
+            DbError::Taken(_) | DbError::Reserved(_) | DbError::InUse(_) => {
+                Problem::new(Code::Conflict, error.to_string())
+            }
             DbError::Missing(what) => Problem::not_found(what),
-            error @ DbError::Unavailable(_) => Problem::unavailable(error),
+            // A row that cannot be read takes its tenant or its plugin out of service until it is mended.
+            error @ (DbError::Unavailable(_) | DbError::Corrupt { .. }) => Problem::unavailable(error),
             error => Problem::internal(error),
         }
     }
@@ -20,12 +24,19 @@ impl From<LifecycleError> for Problem {
     fn from(error: LifecycleError) -> Self {
         let detail = error.to_string();
         match error {
-            LifecycleError::InvalidComponent(_) => Problem::new(Code::InvalidComponent, detail),
-            LifecycleError::InvalidManifest(_) => Problem::new(Code::InvalidManifest, detail),
+            LifecycleError::Refused(refusal) => {
+                let code = match refusal.fault {
+                    Fault::Component => Code::InvalidComponent,
+                    Fault::Manifest => Code::InvalidManifest,
+                    Fault::Limit => Code::CompileLimit,
+                };
+                Problem::new(code, detail).with("hint", refusal.hint)
+            }
             LifecycleError::TooLarge(_) => Problem::new(Code::BodyTooLarge, detail),
             LifecycleError::TooManyPlugins(_) => Problem::new(Code::Conflict, detail),
             LifecycleError::CompileLimit(_) => Problem::new(Code::CompileLimit, detail),
             LifecycleError::NotFound(what) => Problem::not_found(what),
+            LifecycleError::Conflict(_) => Problem::new(Code::Conflict, detail),
             LifecycleError::GrantsMissing(missing) => {
                 let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
                 let detail = format!("{detail}: {}", names.join(", "));

@@ -40,7 +40,7 @@ pub struct InvocationView {
     /// Status of the response.
     status: u16,
     /// The problem's code where the host answered in the plugin's place.
-    code: Option<&'static str>,
+    code: Option<String>,
     /// Whose fault that was.
     blame: Option<Blame>,
     /// The caller, `api-key:…`, if it is known.
@@ -201,7 +201,7 @@ impl From<InvocationRecord> for InvocationView {
             method: method.to_string(),
             route: route.to_string(),
             status,
-            code,
+            code: code.map(String::from),
             blame,
             principal: principal.map(|principal| principal.to_string()),
             started_at,

@@ -5,8 +5,10 @@
 //! | GET | `/whoami` | any |
 //! | GET POST | `/tenants` | operator |
 //! | GET PATCH DELETE | `/tenants/{tenant}` | viewer; operator to change |
+//! | POST | `/tenants/{tenant}/restore` | operator |
 //! | GET PUT DELETE | `/plans`, `/plans/{plan}` | operator |
 //! | GET PATCH DELETE | `/tenants/{tenant}/plugins`, `…/plugins/{plugin}` | viewer; developer to switch; owner to delete |
+//! | POST | `…/plugins/{plugin}/restore` | owner |
 //! | GET POST | `…/plugins/{plugin}/versions`, `…/versions/{version}` | viewer; developer to upload |
 //! | GET PUT POST | `…/plugins/{plugin}/activation`, `…/activation/back`, `…/activations` | viewer; developer to activate |
 //! | GET PUT | `…/plugins/{plugin}/grants` | viewer; owner to grant |
@@ -18,7 +20,7 @@
 //! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |
 //! | GET | `/tenants/{tenant}/audit` | viewer |
 //! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
-//! | GET | `/audit`, `/node` | operator |
+//! | GET | `/audit`, `/components/audit`, `/node` | operator |
 //! | GET | `/metrics` (not under `/api/v1`) | operator |
 //! | GET | `/-/healthz`, `/-/readyz` (not under `/api/v1`) | none |
 //!
@@ -30,6 +32,7 @@ mod activations;
 mod api_keys;
 mod audit;
 mod bounds;
+mod components;
 mod error;
 mod input;
 mod invocations;
@@ -100,6 +103,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
         .merge(invocations::router())
         .merge(logs::router())
         .merge(audit::router())
+        .merge(components::router())
         .merge(node::router());
     let mut routes = OpenApiRouter::with_openapi(openapi::base())
         .nest("/api/v1", resources)

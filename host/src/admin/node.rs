@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::access::HostAccess;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::TenantName;
+use crate::domain::id::{PluginName, TenantName};
 use crate::http::problem::{Code, Problem};
 use crate::metrics::{self, Gauges};
 
@@ -35,6 +35,25 @@ pub struct NodeView {
     gauges: Gauges,
     /// Tenants whose databases were found damaged. They are not used until a copy is put in their place.
     damaged_databases: Vec<DamagedDatabase>,
+    /// Tenants and plugins that answer 503, since what the host stores of them cannot be read. The host tries again by
+    /// itself.
+    unavailable: Vec<UnavailableView>,
+    /// Rows that cannot be read and stop no tenant: an API key that does not work, for instance.
+    unreadable_rows: Vec<String>,
+    /// Files that were moved to `set-aside` at the start, since no tenant or version is known that they belong to.
+    set_aside: Vec<String>,
+}
+
+/// What cannot be served.
+#[derive(Serialize, ToSchema)]
+pub struct UnavailableView {
+    /// Whose.
+    tenant: TenantName,
+    /// Which plugin; absent if none of the tenant's can be served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugin: Option<PluginName>,
+    /// Why.
+    reason: String,
 }
 
 /// A tenant's database that has to be restored.
@@ -74,6 +93,13 @@ async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Jso
             });
         }
     }
+    let unserved = state.lifecycle.unserved().into_iter();
+    let unavailable = unserved.map(|unserved| UnavailableView {
+        tenant: unserved.tenant,
+        plugin: unserved.plugin,
+        reason: unserved.reason,
+    });
+    let set_aside = state.set_aside.iter();
     Ok(Json(NodeView {
         version: env!("CARGO_PKG_VERSION"),
         started_at: state.started_at,
@@ -86,6 +112,9 @@ async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Jso
             lost: counts.lost,
         },
         damaged_databases,
+        unavailable: unavailable.collect(),
+        unreadable_rows: state.lifecycle.unreadable_rows(),
+        set_aside: set_aside.map(|path| path.display().to_string()).collect(),
         gauges: state.observer.gauges().await,
     }))
 }
@@ -106,15 +135,19 @@ async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Whether the host takes requests: its database answers and it is not shutting down.
+/// Whether the host takes requests: its database answers and it is not shutting down. The second line says how many
+/// tenants and plugins cannot be served; `/api/v1/node` names them.
 #[utoipa::path(get, path = "/-/readyz", tag = "node",
     responses((status = 200, body = String)), security(()))]
-async fn readyz(State(state): State<Arc<AdminState>>) -> Result<&'static str, Problem> {
+async fn readyz(State(state): State<Arc<AdminState>>) -> Result<String, Problem> {
     if state.draining.is_cancelled() {
         return Err(Problem::new(Code::Draining, "the host is shutting down"));
     }
     state.db.plans().await?;
-    Ok("ready")
+    Ok(match state.lifecycle.unserved().len() {
+        0 => "ready".to_owned(),
+        count => format!("ready\nunavailable: {count}; see /api/v1/node"),
+    })
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -14,6 +14,7 @@ use super::access::{Developer, Owner, TenantAccess, Viewer};
 use super::input::{At, Input, Params};
 use super::page::{Items, Paging};
 use super::state::AdminState;
+use super::tenants::Deletion;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::Plugin;
@@ -34,6 +35,9 @@ pub struct PluginView {
     versions: u32,
     /// When its first version was uploaded.
     created_at: Timestamp,
+    /// When it was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<Timestamp>,
     /// How its active version fares.
     health: HealthView,
 }
@@ -60,7 +64,8 @@ pub enum HealthState {
     Probing,
     /// They are answered with 503 `plugin-unhealthy`.
     Unhealthy,
-    /// They are answered with 503 `unavailable`: the active version cannot be served.
+    /// They are answered with 503 `unavailable`: what the host stores of the plugin cannot be read. The host tries again
+    /// by itself; uploading the version again helps if its file is damaged.
     Unavailable,
 }
 
@@ -89,16 +94,38 @@ pub struct PluginPatch {
     disabled: bool,
 }
 
+/// Which plugins are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PluginQuery {
+    /// Those that were deleted and can be restored, in place of the others.
+    #[serde(default)]
+    deleted: bool,
+    /// `next` of the page before; none for the first page.
+    cursor: Option<String>,
+    /// Items of a page: 1 to 200, 50 where it is absent.
+    limit: Option<u32>,
+}
+
 /// Lists plugins by name.
-#[utoipa::path(get, path = "/tenants/{tenant}/plugins", tag = "plugins", params(Paging),
+#[utoipa::path(get, path = "/tenants/{tenant}/plugins", tag = "plugins", params(PluginQuery),
     responses((status = 200, body = Items<PluginView>)), security(("token" = ["viewer"])))]
 async fn list(
     access: TenantAccess<Viewer>,
     State(state): State<Arc<AdminState>>,
-    Params(paging): Params<Paging>,
+    Params(query): Params<PluginQuery>,
 ) -> Result<Json<Items<PluginView>>, Problem> {
+    let paging = Paging {
+        cursor: query.cursor,
+        limit: query.limit,
+    };
     let page = paging.page()?;
-    let found = state.db.plugins(access.tenant.id, page.clone()).await?;
+    let tenant = access.tenant.id;
+    let found = match query.deleted {
+        true => state.db.deleted_plugins(tenant, page.clone()).await?,
+        false => state.db.plugins(tenant, page.clone()).await?,
+    };
     Ok(Json(Items::new(
         found,
         &page,
@@ -152,28 +179,62 @@ async fn change(
         .ok_or_else(|| Problem::not_found("plugin"))
 }
 
-/// Deletes a plugin with its versions, grants and settings. What it stored in the tenant's database stays.
-#[utoipa::path(delete, path = "/tenants/{tenant}/plugins/{plugin}", tag = "plugins",
+/// Deletes a plugin. It is gone at once; its name stays reserved, and it can be restored during the grace period
+/// (`retention.deleted`). With `purge` its versions, grants and settings go at once and for good. What it stored in the
+/// tenant's database stays.
+#[utoipa::path(delete, path = "/tenants/{tenant}/plugins/{plugin}", tag = "plugins", params(Deletion),
     responses((status = 204, description = "It is gone")), security(("token" = ["owner"])))]
 async fn delete(
     access: TenantAccess<Owner>,
     State(state): State<Arc<AdminState>>,
     At(name): At<PluginName>,
+    Params(deletion): Params<Deletion>,
 ) -> Result<StatusCode, Problem> {
-    if !state.lifecycle.delete_plugin(&access.tenant, &name).await? {
+    let lifecycle = &state.lifecycle;
+    let (is_gone, action) = match deletion.purge {
+        true => (
+            lifecycle.purge_plugin(&access.tenant, &name).await?,
+            "plugin.purge",
+        ),
+        false => (
+            lifecycle.delete_plugin(&access.tenant, &name).await?,
+            "plugin.delete",
+        ),
+    };
+    if !is_gone {
         return Err(Problem::not_found("plugin"));
     }
-    let tenant = Some(access.tenant.id);
     state
-        .audit(&access.actor, tenant, "plugin.delete", name.as_str())
+        .audit(&access.actor, Some(access.tenant.id), action, name.as_str())
         .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Restores a deleted plugin as it was. A plugin that is not deleted stays as it is.
+#[utoipa::path(post, path = "/tenants/{tenant}/plugins/{plugin}/restore", tag = "plugins",
+    responses((status = 200, body = PluginView)), security(("token" = ["owner"])))]
+async fn restore(
+    access: TenantAccess<Owner>,
+    State(state): State<Arc<AdminState>>,
+    At(name): At<PluginName>,
+) -> Result<Json<PluginView>, Problem> {
+    let tenant = access.tenant.id;
+    if state.lifecycle.restore_plugin(&access.tenant, &name).await? {
+        state
+            .audit(&access.actor, Some(tenant), "plugin.restore", name.as_str())
+            .await?;
+    }
+    let plugin = state.db.plugin(tenant, &name).await?;
+    plugin
+        .map(|plugin| Json(PluginView::new(plugin, &state, tenant)))
+        .ok_or_else(|| Problem::not_found("plugin"))
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get, change, delete))
+        .routes(routes!(restore))
 }
 
 impl PluginView {
@@ -188,6 +249,7 @@ impl PluginView {
             disabled,
             versions,
             created_at,
+            deleted_at,
         } = plugin;
         Self {
             name,
@@ -195,6 +257,7 @@ impl PluginView {
             disabled,
             versions,
             created_at,
+            deleted_at,
             health,
         }
     }

@@ -1,5 +1,6 @@
 //! What the handlers work with.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,8 @@ pub struct AdminState {
     pub draining: CancellationToken,
     /// When the host started.
     pub started_at: Timestamp,
+    /// Files that were set aside at the start: they belong to no tenant or version that is known.
+    pub set_aside: Vec<PathBuf>,
     /// How slowly bodies may come.
     pub(super) pace: Pace,
     pub(super) shares: Arc<Shares>,
@@ -59,6 +62,7 @@ impl AdminState {
             vault,
             ledger: observer.ledger.clone(),
             started_at: clock.now(),
+            set_aside: Vec::new(),
             clock,
             draining,
             pace,
@@ -66,6 +70,11 @@ impl AdminState {
             observer,
             counting: Locks::default(),
         }
+    }
+
+    /// The state, with files that were set aside at the start.
+    pub fn with_set_aside(self, set_aside: Vec<PathBuf>) -> Self {
+        Self { set_aside, ..self }
     }
 
     /// Records a change in the audit log, and brings what serves requests in line with it where it was a tenant's.
@@ -79,7 +88,7 @@ impl AdminState {
     ) -> Result<(), Problem> {
         // What was revoked must not go on serving because the audit log cannot be written.
         if let Some(tenant) = tenant {
-            self.lifecycle.refresh(tenant).await?;
+            self.lifecycle.refresh(tenant).await;
         }
         self.audit(actor, tenant, action, subject).await
     }

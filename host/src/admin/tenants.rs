@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::{HostAccess, Operator, TenantAccess, Viewer};
+use super::access::{DeletedTenantAccess, HostAccess, Operator, TenantAccess, Viewer};
 use super::error::invalid;
 use super::input::{Input, Params};
 use super::page::{Items, Paging};
@@ -35,6 +35,33 @@ pub struct TenantView {
     suspended: bool,
     /// When it was made.
     created_at: Timestamp,
+    /// When it was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<Timestamp>,
+}
+
+/// Which tenants are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TenantQuery {
+    /// Those that were deleted and can be restored, in place of the others.
+    #[serde(default)]
+    deleted: bool,
+    /// `next` of the page before; none for the first page.
+    cursor: Option<String>,
+    /// Items of a page: 1 to 200, 50 where it is absent.
+    limit: Option<u32>,
+}
+
+/// How to delete.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Deletion {
+    /// Delete at once and for good, instead of after the grace period.
+    #[serde(default)]
+    pub purge: bool,
 }
 
 /// A tenant to be made.
@@ -63,15 +90,22 @@ pub struct TenantPatch {
 }
 
 /// Lists tenants by name.
-#[utoipa::path(get, path = "/tenants", tag = "tenants", params(Paging),
+#[utoipa::path(get, path = "/tenants", tag = "tenants", params(TenantQuery),
     responses((status = 200, body = Items<TenantView>)), security(("token" = ["operator"])))]
 async fn list(
     _: HostAccess,
     State(state): State<Arc<AdminState>>,
-    Params(paging): Params<Paging>,
+    Params(query): Params<TenantQuery>,
 ) -> Result<Json<Items<TenantView>>, Problem> {
+    let paging = Paging {
+        cursor: query.cursor,
+        limit: query.limit,
+    };
     let page = paging.page()?;
-    let found = state.db.tenants(page.clone()).await?;
+    let found = match query.deleted {
+        true => state.db.deleted_tenants(page.clone()).await?,
+        false => state.db.tenants(page.clone()).await?,
+    };
     Ok(Json(Items::new(
         found,
         &page,
@@ -99,6 +133,7 @@ async fn create(
         limits: input.limits,
         suspended: false,
         created_at: state.clock.now(),
+        deleted_at: None,
     };
     state
         .db
@@ -145,25 +180,57 @@ async fn change(
     Ok(Json(tenant.into()))
 }
 
-/// Deletes a tenant with everything that is its own but the audit log.
-#[utoipa::path(delete, path = "/tenants/{tenant}", tag = "tenants",
+/// Deletes a tenant. It is gone at once; its name stays reserved, and it can be restored during the grace period
+/// (`retention.deleted`). With `purge` everything that is its own goes at once and for good, but for the audit log.
+#[utoipa::path(delete, path = "/tenants/{tenant}", tag = "tenants", params(Deletion),
     responses((status = 204, description = "It is gone")), security(("token" = ["operator"])))]
 async fn delete(
-    access: TenantAccess<Operator>,
+    DeletedTenantAccess(access): DeletedTenantAccess<Operator>,
     State(state): State<Arc<AdminState>>,
+    Params(deletion): Params<Deletion>,
 ) -> Result<StatusCode, Problem> {
-    state.db.delete_tenant(access.tenant.id).await?;
-    let subject = access.tenant.name.to_string();
+    let TenantAccess { tenant, actor, .. } = access;
+    let (is_gone, action) = match deletion.purge {
+        true => (state.lifecycle.purge_tenant(tenant.id).await?, "tenant.purge"),
+        false => (state.lifecycle.delete_tenant(tenant.id).await?, "tenant.delete"),
+    };
+    if !is_gone {
+        return Err(Problem::not_found("tenant"));
+    }
     state
-        .changed(&access.actor, Some(access.tenant.id), "tenant.delete", subject)
+        .audit(&actor, Some(tenant.id), action, tenant.name.as_str())
         .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Restores a deleted tenant as it was. A tenant that is not deleted stays as it is.
+#[utoipa::path(post, path = "/tenants/{tenant}/restore", tag = "tenants",
+    responses((status = 200, body = TenantView)), security(("token" = ["operator"])))]
+async fn restore(
+    DeletedTenantAccess(access): DeletedTenantAccess<Operator>,
+    State(state): State<Arc<AdminState>>,
+) -> Result<Json<TenantView>, Problem> {
+    let TenantAccess { tenant, actor, .. } = access;
+    if tenant.deleted_at.is_some() {
+        if !state.lifecycle.restore_tenant(tenant.id).await? {
+            return Err(Problem::not_found("tenant"));
+        }
+        state
+            .audit(&actor, Some(tenant.id), "tenant.restore", tenant.name.as_str())
+            .await?;
+    }
+    let restored = Tenant {
+        deleted_at: None,
+        ..tenant
+    };
+    Ok(Json(restored.into()))
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, change, delete))
+        .routes(routes!(restore))
 }
 
 impl From<Tenant> for TenantView {
@@ -175,6 +242,7 @@ impl From<Tenant> for TenantView {
             limits,
             suspended,
             created_at,
+            deleted_at,
         } = tenant;
         Self {
             name,
@@ -182,6 +250,7 @@ impl From<Tenant> for TenantView {
             limits,
             suspended,
             created_at,
+            deleted_at,
         }
     }
 }

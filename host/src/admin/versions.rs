@@ -1,5 +1,6 @@
 //! Versions: uploaded components by digest.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub struct VersionView {
     created_at: Timestamp,
     /// Whether it serves.
     active: bool,
+    /// Why this host does not run it, if it was accepted once and is refused now.
+    unavailable: Option<String>,
 }
 
 /// A version with what it asks for.
@@ -75,12 +78,18 @@ async fn list(
     let active = active(&state, &access, &plugin).await?;
     let page = paging.page()?;
     let found = state.db.versions(access.tenant.id, &plugin, page.clone()).await?;
+    let mut refusals = HashMap::new();
+    for version in &found {
+        if let Some(refusal) = state.lifecycle.refusal(version.digest).await? {
+            refusals.insert(version.digest, refusal.message.clone());
+        }
+    }
     let position = |version: &Version| VersionPosition {
         created_at: version.created_at,
         digest: version.digest,
     };
     Ok(Json(Items::new(found, &page, position, |version| {
-        VersionView::new(&version, active)
+        VersionView::new(&version, active, refusals.remove(&version.digest))
     })))
 }
 
@@ -126,8 +135,7 @@ async fn upload(
         .plugin(access.tenant.id, &plugin)
         .await?
         .and_then(|plugin| plugin.active);
-    let compiled_size = state.lifecycle.compiled_size(uploaded.version.digest).await?;
-    let detail = VersionDetail::new(uploaded.version, compiled_size, active);
+    let detail = VersionDetail::read(&state, uploaded.version, active).await?;
     Ok((status, Json(detail)))
 }
 
@@ -143,8 +151,7 @@ async fn get(
     let active = active(&state, &access, &plugin).await?;
     let version = state.db.version(access.tenant.id, &plugin, digest).await?;
     let version = version.ok_or_else(|| Problem::not_found("version"))?;
-    let compiled_size = state.lifecycle.compiled_size(digest).await?;
-    Ok(Json(VersionDetail::new(version, compiled_size, active)))
+    Ok(Json(VersionDetail::read(&state, version, active).await?))
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
@@ -154,7 +161,7 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
 }
 
 impl VersionView {
-    fn new(version: &Version, active: Option<VersionDigest>) -> Self {
+    fn new(version: &Version, active: Option<VersionDigest>, unavailable: Option<String>) -> Self {
         Self {
             version: version.digest,
             author_version: version.manifest.plugin.version.clone(),
@@ -162,17 +169,24 @@ impl VersionView {
             size: version.size,
             created_at: version.created_at,
             active: active == Some(version.digest),
+            unavailable,
         }
     }
 }
 
 impl VersionDetail {
-    fn new(version: Version, compiled_size: Option<u64>, active: Option<VersionDigest>) -> Self {
-        Self {
-            compiled_size,
-            version: VersionView::new(&version, active),
+    async fn read(
+        state: &AdminState,
+        version: Version,
+        active: Option<VersionDigest>,
+    ) -> Result<Self, Problem> {
+        let refusal = state.lifecycle.refusal(version.digest).await?;
+        let unavailable = refusal.map(|refusal| refusal.message.clone());
+        Ok(Self {
+            compiled_size: state.lifecycle.compiled_size(version.digest).await?,
+            version: VersionView::new(&version, active, unavailable),
             manifest: version.manifest_text,
-        }
+        })
     }
 }
 

@@ -87,10 +87,16 @@ impl Client {
 
     /// Reads all pages of a list.
     pub fn list(&self, path: &[&str]) -> Result<Vec<Value>, CliError> {
+        self.list_where(path, &[])
+    }
+
+    /// Reads all pages of a list of what `filter` selects.
+    pub fn list_where(&self, path: &[&str], filter: &[(&str, &str)]) -> Result<Vec<Value>, CliError> {
         let mut items = Vec::new();
         let mut next: Option<String> = None;
         loop {
-            let query: Vec<_> = next.as_deref().map(|next| ("cursor", next)).into_iter().collect();
+            let cursor = next.as_deref().map(|next| ("cursor", next));
+            let query: Vec<_> = filter.iter().copied().chain(cursor).collect();
             let (page, following) = self.page(path, &query)?;
             items.extend(page);
             // A cursor that does not move would never end.
@@ -148,6 +154,13 @@ impl Client {
     /// Removes something.
     pub fn delete(&self, path: &[&str]) -> Result<Value, CliError> {
         self.request(Method::DELETE, self.url(path), None)
+    }
+
+    /// Deletes something at once and for good.
+    pub fn purge(&self, path: &[&str]) -> Result<Value, CliError> {
+        let mut url = self.url(path);
+        url.query_pairs_mut().append_pair("purge", "true");
+        self.request(Method::DELETE, url, None)
     }
 
     /// Uploads a component.

@@ -59,6 +59,8 @@ pub struct Problem {
     pub request_id: Option<String>,
     /// Places of a body that are wrong.
     pub errors: Vec<Place>,
+    /// What to do next, if the host says so.
+    pub hint: Option<String>,
     /// Grants that a manifest asks for and the tenant has not given.
     pub missing: Vec<Value>,
 }
@@ -90,7 +92,10 @@ impl CliError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Problem(problem) => hint_for(&problem.code).map(str::to_owned),
+            Self::Problem(problem) => {
+                let known = hint_for(&problem.code).map(str::to_owned);
+                problem.hint.clone().filter(|hint| !hint.is_empty()).or(known)
+            }
             Self::Unreachable { .. } => Some(
                 "start it with `mortise serve`, or name another with --host or MORTISE_HOST (the admin listener)".into(),
             ),
@@ -158,9 +163,6 @@ fn hint_for(code: &str) -> Option<&'static str> {
         "not-found" => "`mortise tenants list` and `mortise plugins list --tenant …` show what there is",
         "conflict" => "the name is taken or in use; list what is there first",
         "body-too-large" => "the tenant's plan bounds uploads; `mortise plans list` shows it",
-        "invalid-component" => {
-            "build it with `mortise build <folder>`; the host runs components for wasm32-wasip2"
-        }
         "invalid-manifest" => "correct plugin.toml, or what it names, at this place and build again",
         "compile-limit" => {
             "make the plugin smaller: build it optimised (`mortise build` does) and with fewer dependencies"
@@ -219,6 +221,6 @@ mod tests {
             .iter()
             .filter(|code| hint_for(code.as_str()).is_some())
             .count();
-        assert_eq!(with_hint, 14);
+        assert_eq!(with_hint, 13);
     }
 }

@@ -5,6 +5,7 @@
 
 mod build;
 mod client;
+mod components;
 mod deploy;
 mod error;
 mod grants;
@@ -77,6 +78,9 @@ enum Command {
     Plugins(plugins::Plugins),
     /// Uploaded versions of a plugin
     Versions(versions::Versions),
+    /// The components of all tenants
+    #[command(subcommand)]
+    Components(components::Components),
     /// What a plugin may use
     #[command(subcommand)]
     Grants(grants::Grants),
@@ -153,6 +157,7 @@ fn run(command: Command, connection: &Connection, output: &mut Output) -> Result
         Command::Plans(command) => command.run(&client()?, output),
         Command::Plugins(command) => command.run(&client()?, output),
         Command::Versions(command) => command.run(&client()?, output),
+        Command::Components(command) => command.run(&client()?, output),
         Command::Grants(command) => command.run(&client()?, output),
         Command::Config(command) => command.run(&client()?, output),
         Command::Secrets(command) => command.run(&client()?, output),

@@ -1,6 +1,7 @@
 //! `mortise plugins`: the plugins of a tenant.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::client::Client;
 use super::{CliError, Output, PluginArgument, TenantArgument};
@@ -9,33 +10,68 @@ use super::{CliError, Output, PluginArgument, TenantArgument};
 #[derive(Debug, Subcommand)]
 pub enum Plugins {
     /// List the plugins of a tenant
-    List(TenantArgument),
+    List(List),
     /// Show a plugin
     Show(PluginArgument),
-    /// Delete a plugin with its versions, grants and settings; the tenant's data stays
-    Delete(PluginArgument),
+    /// Delete a plugin. It can be restored for some days; the tenant's data stays
+    Delete(Delete),
+    /// Restore a deleted plugin with its versions, grants and settings
+    Restore(PluginArgument),
+}
+
+/// Which plugins.
+#[derive(Debug, Args)]
+pub struct List {
+    #[command(flatten)]
+    of: TenantArgument,
+    /// Those that were deleted and can be restored
+    #[arg(long)]
+    deleted: bool,
+}
+
+/// A plugin's end.
+#[derive(Debug, Args)]
+pub struct Delete {
+    #[command(flatten)]
+    of: PluginArgument,
+    /// At once and for good: nothing brings its versions, grants and settings back
+    #[arg(long)]
+    purge: bool,
 }
 
 impl Plugins {
     /// Does it.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
-            Self::List(of) => {
-                let plugins = client.list(&["tenants", &of.tenant, "plugins"])?;
-                let columns = [
+            Self::List(List { of, deleted }) => {
+                let path = ["tenants", &of.tenant, "plugins"];
+                let mut columns = vec![
                     ("NAME", "name"),
                     ("ACTIVE", "active"),
                     ("DISABLED", "disabled"),
                     ("CREATED", "created_at"),
                 ];
-                output.table(&plugins, &columns)
+                if !deleted {
+                    return output.table(&client.list(&path)?, &columns);
+                }
+                columns.push(("DELETED", "deleted_at"));
+                output.table(&client.list_where(&path, &[("deleted", "true")])?, &columns)
             }
             Self::Show(of) => output.object(&client.get(&of.path(&[]))?),
-            Self::Delete(of) => {
-                client.delete(&of.path(&[]))?;
-                output.news(format_args!("deleted the plugin {}", of.plugin));
+            Self::Delete(Delete { of, purge: true }) => {
+                client.purge(&of.path(&[]))?;
+                output.news(format_args!("deleted the plugin {} for good", of.plugin));
                 Ok(())
             }
+            Self::Delete(Delete { of, purge: false }) => {
+                client.delete(&of.path(&[]))?;
+                let plugin = &of.plugin;
+                output.news(format_args!(
+                    "deleted the plugin {plugin}; `mortise plugins restore` brings it back, `--purge` deletes it for good"
+                ));
+                Ok(())
+            }
+            Self::Restore(of) => output.object(&client.post(&of.path(&["restore"]), &json!({}))?),
         }
     }
 }

@@ -29,6 +29,10 @@ pub struct Serve {
     /// Address of the admin listener
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<SocketAddr>,
+    /// Use mortise.db as it is, although it does not belong to the data folder or is older than it. Files of tenants that
+    /// it does not know are moved to `set-aside`
+    #[arg(long)]
+    pub accept_database: bool,
 }
 
 /// Runs the host until it is told to stop.
@@ -60,6 +64,7 @@ fn configuration(arguments: Serve) -> Result<Config, CliError> {
     if let Some(folder) = arguments.data {
         config.data.folder = folder;
     }
+    config.data.accept_database = arguments.accept_database;
     if let Some(address) = arguments.public {
         config.server.public = address;
     }

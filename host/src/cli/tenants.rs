@@ -10,7 +10,7 @@ use super::{CliError, Output};
 #[derive(Debug, Subcommand)]
 pub enum Tenants {
     /// List the tenants
-    List,
+    List(List),
     /// Create a tenant
     Create(Create),
     /// Show a tenant
@@ -19,8 +19,18 @@ pub enum Tenants {
     Suspend(Name),
     /// End a suspension
     Resume(Name),
-    /// Delete a tenant with everything that is its
+    /// Delete a tenant. It can be restored for some days
     Delete(Delete),
+    /// Restore a deleted tenant with everything that is its
+    Restore(Name),
+}
+
+/// Which tenants.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Those that were deleted and can be restored
+    #[arg(long)]
+    deleted: bool,
 }
 
 /// Which tenant.
@@ -45,23 +55,33 @@ pub struct Create {
 pub struct Delete {
     /// Name of the tenant
     name: String,
-    /// The name once more: nothing brings the data back
+    /// The name once more: its endpoints stop at once
     #[arg(long, value_name = "NAME")]
     confirm: String,
+    /// At once and for good: nothing brings the data back
+    #[arg(long)]
+    purge: bool,
 }
 
 impl Tenants {
     /// Does it.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
-            Self::List => {
-                let columns = [
+            Self::List(List { deleted }) => {
+                let mut columns = vec![
                     ("NAME", "name"),
                     ("PLAN", "plan"),
                     ("SUSPENDED", "suspended"),
                     ("CREATED", "created_at"),
                 ];
-                output.table(&client.list(&["tenants"])?, &columns)
+                if !deleted {
+                    return output.table(&client.list(&["tenants"])?, &columns);
+                }
+                columns.push(("DELETED", "deleted_at"));
+                output.table(
+                    &client.list_where(&["tenants"], &[("deleted", "true")])?,
+                    &columns,
+                )
             }
             Self::Create(Create { name, plan }) => {
                 let body = match plan {
@@ -73,16 +93,27 @@ impl Tenants {
             Self::Show(Name { name }) => output.object(&client.get(&["tenants", &name])?),
             Self::Suspend(Name { name }) => suspend(client, output, &name, true),
             Self::Resume(Name { name }) => suspend(client, output, &name, false),
-            Self::Delete(Delete { name, confirm }) => {
+            Self::Restore(Name { name }) => {
+                output.object(&client.post(&["tenants", &name, "restore"], &json!({}))?)
+            }
+            Self::Delete(Delete { name, confirm, purge }) => {
                 if name != confirm {
                     let message = format!("`{name}` and --confirm `{confirm}` are not the same");
                     return Err(CliError::failed(
                         message,
-                        "the name is given twice, since nothing brings the data back",
+                        "the name is given twice, since the tenant's endpoints stop at once",
                     ));
                 }
-                client.delete(&["tenants", &name])?;
-                output.news(format_args!("deleted the tenant {name}"));
+                if purge {
+                    client.purge(&["tenants", &name])?;
+                    output.news(format_args!("deleted the tenant {name} for good"));
+                } else {
+                    client.delete(&["tenants", &name])?;
+                    output.news(format_args!(
+                        "deleted the tenant {name}; `mortise tenants restore {name}` brings it back, `--purge` deletes it \
+                         for good"
+                    ));
+                }
                 Ok(())
             }
         }

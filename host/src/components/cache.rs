@@ -1,4 +1,4 @@
-//! Loaded components, bounded by the bytes of their code, one load for each digest at a time.
+//! Loaded components, bounded by the memory that they take, one load for each digest at a time.
 
 use std::sync::Arc;
 
@@ -7,10 +7,14 @@ use moka::future::Cache;
 use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
-use super::artifact::Artifacts;
+use super::artifact::{Artifacts, Code};
 use super::compile::CompileError;
+use super::compile::protocol::DescribedManifest;
+use super::refusal::Refusal;
+use super::shield::Shield;
+use super::uses::Uses;
 use crate::capability::bindings::http_handler::GuestIndices;
-use crate::domain::id::VersionDigest;
+use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::units::ByteSize;
 use crate::sandbox::store::StoreData;
 
@@ -18,17 +22,18 @@ use crate::sandbox::store::StoreData;
 pub struct Loaded {
     instance_pre: InstancePre<StoreData>,
     http_handler: Option<GuestIndices>,
-    /// Bytes of machine code.
-    size: usize,
+    /// Bytes of memory.
+    footprint: usize,
 }
 
 /// Why a component could not be loaded.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The host cannot run it: an import that nobody offers, more instances or memory than the pool has.
-    #[error("{0}")]
-    Unsupported(String),
-    /// It does not compile.
+    /// This host does not run it: what it imports or exports, what it needs, or what the operator
+    /// refuses.
+    #[error(transparent)]
+    Refused(Arc<Refusal>),
+    /// It could not be compiled.
     #[error(transparent)]
     Compile(Arc<CompileError>),
     /// Its file is missing or does not match its digest.
@@ -48,11 +53,11 @@ pub struct ComponentCache {
 }
 
 impl ComponentCache {
-    /// Keeps at most `capacity` bytes of code.
+    /// Keeps at most `capacity` bytes of memory.
     pub fn new(engine: Engine, linker: Linker<StoreData>, artifacts: Artifacts, capacity: ByteSize) -> Self {
         let loaded = Cache::builder()
             .max_capacity(capacity.0)
-            .weigher(|_, loaded: &Arc<Loaded>| u32::try_from(loaded.size).unwrap_or(u32::MAX))
+            .weigher(|_, loaded: &Arc<Loaded>| u32::try_from(loaded.footprint).unwrap_or(u32::MAX))
             .build();
         Self {
             engine,
@@ -62,11 +67,37 @@ impl ComponentCache {
         }
     }
 
-    /// Compiles, stores and loads a component.
-    pub async fn take_in(&self, bytes: Bytes, compiled_size: ByteSize) -> Result<VersionDigest, LoadError> {
-        let digest = self.artifacts.store(bytes, compiled_size).await?;
+    /// Reads, checks, compiles, stores and loads an upload for `plugin`.
+    pub async fn take_in(
+        &self,
+        digest: VersionDigest,
+        plugin: &PluginName,
+        bytes: Bytes,
+        compiled_size: ByteSize,
+    ) -> Result<DescribedManifest, LoadError> {
+        let manifest = self.artifacts.store(digest, plugin, bytes, compiled_size).await?;
         self.get(digest).await?;
-        Ok(digest)
+        Ok(manifest)
+    }
+
+    /// Stores the component of a version again, if its files are missing or damaged.
+    pub async fn repair(&self, digest: VersionDigest, bytes: Bytes) -> Result<(), LoadError> {
+        self.artifacts.repair(digest, bytes).await
+    }
+
+    /// Why a stored component does not run, as far as that is known without reading it.
+    pub async fn refusal(&self, digest: VersionDigest) -> std::io::Result<Option<Arc<Refusal>>> {
+        self.artifacts.refusal(digest).await
+    }
+
+    /// What a stored component uses.
+    pub async fn uses(&self, digest: VersionDigest) -> Result<Uses, LoadError> {
+        self.artifacts.uses(digest).await
+    }
+
+    /// What the operator refuses.
+    pub fn shield(&self) -> &Shield {
+        self.artifacts.shield()
     }
 
     /// The component as it was uploaded.
@@ -87,13 +118,17 @@ impl ComponentCache {
     /// The component, loaded from disk where it is not in memory.
     pub async fn get(&self, digest: VersionDigest) -> Result<Arc<Loaded>, LoadError> {
         let load = async {
-            let component = self.artifacts.load(&self.engine, digest).await?;
-            self.link(&component).map(Arc::new)
+            let code = self.artifacts.load(&self.engine, digest).await?;
+            self.link(code).map(Arc::new)
         };
-        self.loaded
-            .try_get_with(digest, load)
-            .await
-            .map_err(|error: Arc<LoadError>| (*error).clone())
+        let loaded = self.loaded.try_get_with(digest, load).await;
+        loaded.map_err(|error: Arc<LoadError>| {
+            if let LoadError::Refused(refusal) = &*error {
+                tracing::info!(%digest, %refusal, "a component is refused");
+                self.artifacts.remember_refusal(digest, refusal.clone());
+            }
+            (*error).clone()
+        })
     }
 
     /// A component that belongs to the host itself, as code for `engine`.
@@ -117,7 +152,7 @@ impl ComponentCache {
         self.artifacts.remove(digest).await
     }
 
-    /// How many components are loaded, and bytes of their machine code.
+    /// How many components are loaded, and the bytes of memory that they take.
     pub async fn held(&self) -> (u64, u64) {
         // The cache counts behind the requests' backs; this makes it catch up.
         self.loaded.run_pending_tasks().await;
@@ -135,18 +170,17 @@ impl ComponentCache {
         self.artifacts.compile_workers()
     }
 
-    fn link(&self, component: &Component) -> Result<Loaded, LoadError> {
-        let instance_pre = self
-            .linker
-            .instantiate_pre(component)
-            .map_err(|error| LoadError::Unsupported(format!("{error:#}")))?;
-        let http_handler = GuestIndices::new(&instance_pre).ok();
-        let range = component.image_range();
-        let size = (range.end as usize).saturating_sub(range.start as usize);
+    fn link(&self, code: Code) -> Result<Loaded, LoadError> {
+        let instance_pre = self.linker.instantiate_pre(&code.component).map_err(|error| {
+            LoadError::Refused(Arc::new(Refusal::component(
+                format!("{error:#}"),
+                "the plugin was built for another version of the contract; build it with the SDK of this host's version",
+            )))
+        })?;
         Ok(Loaded {
+            http_handler: GuestIndices::new(&instance_pre).ok(),
             instance_pre,
-            http_handler,
-            size,
+            footprint: code.footprint,
         })
     }
 }
@@ -172,7 +206,10 @@ impl Loaded {
 
 impl From<CompileError> for LoadError {
     fn from(error: CompileError) -> Self {
-        Self::Compile(Arc::new(error))
+        match error {
+            CompileError::Refused(refusal) => Self::Refused(Arc::new(refusal)),
+            error => Self::Compile(Arc::new(error)),
+        }
     }
 }
 

@@ -1,13 +1,25 @@
 //! Components: what an upload becomes, from bytes to code that can run.
 
+mod accept;
 mod artifact;
 pub mod bundle;
 mod cache;
 pub mod compile;
+mod exports;
+mod features;
+mod footprint;
+mod imports;
+mod refusal;
 mod scan;
+pub mod shield;
 mod store;
+mod uses;
 
 pub use artifact::Artifacts;
 pub use cache::{ComponentCache, LoadError, Loaded};
+pub use compile::protocol::DescribedManifest;
+pub use features::{FEATURES, proposals};
+pub use refusal::{Fault, Refusal};
 pub use scan::{ScanError, scan};
 pub use store::folder::ComponentFiles;
+pub use uses::Uses;

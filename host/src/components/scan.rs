@@ -1,22 +1,57 @@
-//! A look at a component before anything expensive is done with it: is it one at all, is it of a size and shape that
-//! can be compiled, and what rides inside.
+//! A look at a component before anything expensive is done with it: is it a component, is it of a
+//! size and shape that can be compiled, and which section holds its manifest.
 
 use wasmparser::{Encoding, Parser, Payload};
 
-/// More than this is no plugin; the numbers leave room for whole language runtimes.
+use super::refusal::Refusal;
+
+/// Each bound leaves room for whole language runtimes; docs/limits.md lists them.
 const MAX_FUNCTIONS: u32 = 100_000;
 const MAX_FUNCTION_BYTES: usize = 1 << 20;
 const MAX_MODULES: u32 = 64;
 const MAX_COMPONENTS: u32 = 64;
 const MAX_DEPTH: usize = 8;
 
+/// What takes memory for as long as a component is loaded, and how much of it all parts of a
+/// component may have together.
+const BOUNDS: [(Part, u32, &str); 10] = [
+    (Part::Types, 50_000, "types"),
+    (Part::Imports, 50_000, "imports"),
+    (Part::Exports, 50_000, "exports"),
+    (Part::Globals, 50_000, "globals"),
+    (Part::Tables, 1_000, "tables"),
+    (Part::Memories, 1_000, "memories"),
+    (Part::Data, 100_000, "data segments"),
+    (Part::Elements, 50_000, "element segments"),
+    (Part::Items, 500_000, "elements"),
+    (
+        Part::Definitions,
+        50_000,
+        "instances, aliases and canonical functions",
+    ),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Types,
+    Imports,
+    Exports,
+    Globals,
+    Tables,
+    Memories,
+    Data,
+    Elements,
+    Items,
+    Definitions,
+}
+
 /// Why an upload is not even tried.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ScanError {
     /// Text, a core module, or something else.
     #[error("this is not a WebAssembly component: {0}")]
-    NotAComponent(&'static str),
-    /// Not WebAssembly as it should be.
+    NotAComponent(NotAComponent),
+    /// Malformed WebAssembly.
     #[error("the component is malformed at byte {offset:#x}: {message}")]
     Malformed {
         /// Where.
@@ -34,43 +69,75 @@ pub enum ScanError {
     },
 }
 
-/// Checks the shape of a component and gives the content of its custom section `section`, where it has one.
+/// What was uploaded in place of a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAComponent {
+    /// The text format.
+    #[error("it is WebAssembly text")]
+    Text,
+    /// An executable of an operating system.
+    #[error("it is compiled native code")]
+    Native,
+    /// A module without a component around it.
+    #[error("it is a core module")]
+    Module,
+    /// Anything else.
+    #[error("it does not start with the WebAssembly header")]
+    Other,
+}
+
+impl ScanError {
+    /// The refusal of an upload.
+    pub fn refusal(&self) -> Refusal {
+        let hint = match self {
+            Self::NotAComponent(NotAComponent::Text) => {
+                "convert the text to a binary component with `wasm-tools parse`"
+            }
+            Self::NotAComponent(NotAComponent::Module) => {
+                "build for wasm32-wasip2, or wrap the module with `wasm-tools component new`"
+            }
+            Self::NotAComponent(NotAComponent::Native | NotAComponent::Other) => {
+                "upload the .wasm file that `mortise build` writes"
+            }
+            Self::Malformed { .. } => {
+                "the file is damaged or cut off; build it again and upload the whole file"
+            }
+            Self::TooComplex { .. } => {
+                "docs/limits.md lists what a component may have; leave out what the plugin does not use, and split it if \
+                 that is not enough"
+            }
+        };
+        Refusal::component(self.to_string(), hint)
+    }
+}
+
+/// Checks the shape of a component and returns the content of its custom section `section`, if it
+/// has one.
 pub fn scan<'a>(bytes: &'a [u8], section: &str) -> Result<Option<&'a [u8]>, ScanError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(ScanError::NotAComponent(match bytes.first() {
-            Some(b'(') => "it is WebAssembly text; build it to a binary component",
-            Some(0x7f) => "it is compiled native code",
-            _ => "it does not start with the WebAssembly header",
+            Some(b'(') => NotAComponent::Text,
+            Some(0x7f) => NotAComponent::Native,
+            _ => NotAComponent::Other,
         }));
     }
     let mut found = None;
+    let mut counts = Counts::default();
     let (mut functions, mut modules, mut components, mut depth) = (0_u32, 0_u32, 0_u32, 0_usize);
     for payload in Parser::new(0).parse_all(bytes) {
-        let payload = payload.map_err(|error| ScanError::Malformed {
-            offset: u64::try_from(error.offset()).unwrap_or(u64::MAX),
-            message: error.message().to_owned(),
-        })?;
-        let too_complex = |offset: usize, what: String| ScanError::TooComplex {
-            offset: u64::try_from(offset).unwrap_or(u64::MAX),
-            what,
-        };
+        let payload = payload.map_err(malformed)?;
+        counts.count(&payload)?;
         match payload {
             Payload::Version {
                 encoding: Encoding::Module,
                 ..
-            } if depth == 0 => {
-                return Err(ScanError::NotAComponent(
-                    "it is a core module; build for wasm32-wasip2, or wrap it with `wasm-tools component new`",
-                ));
-            }
+            } if depth == 0 => return Err(ScanError::NotAComponent(NotAComponent::Module)),
             Payload::ModuleSection { unchecked_range, .. } => {
                 modules += 1;
                 depth += 1;
                 if modules > MAX_MODULES {
-                    return Err(too_complex(
-                        unchecked_range.start,
-                        format!("more than {MAX_MODULES} modules"),
-                    ));
+                    let what = format!("more than {MAX_MODULES} modules");
+                    return Err(too_complex(unchecked_range.start, what));
                 }
             }
             Payload::ComponentSection { unchecked_range, .. } => {
@@ -103,6 +170,93 @@ pub fn scan<'a>(bytes: &'a [u8], section: &str) -> Result<Option<&'a [u8]>, Scan
         }
     }
     Ok(found)
+}
+
+/// How much there is of each part so far, in the order of [`BOUNDS`].
+#[derive(Default)]
+struct Counts([u32; BOUNDS.len()]);
+
+impl Counts {
+    fn count(&mut self, payload: &Payload<'_>) -> Result<(), ScanError> {
+        use Payload::{
+            ComponentAliasSection, ComponentCanonicalSection, ComponentExportSection, ComponentImportSection,
+            ComponentInstanceSection, ComponentTypeSection, CoreTypeSection, DataSection, ElementSection,
+            ExportSection, GlobalSection, ImportSection, InstanceSection, MemorySection, TableSection,
+            TypeSection,
+        };
+        match payload {
+            TypeSection(part) => self.add(Part::Types, part.count(), &part.range()),
+            CoreTypeSection(part) => self.add(Part::Types, part.count(), &part.range()),
+            ComponentTypeSection(part) => self.add(Part::Types, part.count(), &part.range()),
+            ImportSection(part) => self.add(Part::Imports, part.count(), &part.range()),
+            ComponentImportSection(part) => self.add(Part::Imports, part.count(), &part.range()),
+            ExportSection(part) => self.add(Part::Exports, part.count(), &part.range()),
+            ComponentExportSection(part) => self.add(Part::Exports, part.count(), &part.range()),
+            GlobalSection(part) => self.add(Part::Globals, part.count(), &part.range()),
+            TableSection(part) => self.add(Part::Tables, part.count(), &part.range()),
+            MemorySection(part) => self.add(Part::Memories, part.count(), &part.range()),
+            DataSection(part) => self.add(Part::Data, part.count(), &part.range()),
+            ElementSection(part) => {
+                self.add(Part::Elements, part.count(), &part.range())?;
+                for segment in part.clone() {
+                    let items = match segment.map_err(malformed)?.items {
+                        wasmparser::ElementItems::Functions(items) => items.count(),
+                        wasmparser::ElementItems::Expressions(_, items) => items.count(),
+                    };
+                    self.add(Part::Items, items, &part.range())?;
+                }
+                Ok(())
+            }
+            InstanceSection(part) => self.instances(part),
+            ComponentInstanceSection(part) => self.add(Part::Definitions, part.count(), &part.range()),
+            ComponentAliasSection(part) => self.add(Part::Definitions, part.count(), &part.range()),
+            ComponentCanonicalSection(part) => self.add(Part::Definitions, part.count(), &part.range()),
+            _ => Ok(()),
+        }
+    }
+
+    /// An instance that is made of exports holds a name for each.
+    fn instances(&mut self, part: &wasmparser::InstanceSectionReader<'_>) -> Result<(), ScanError> {
+        self.add(Part::Definitions, part.count(), &part.range())?;
+        for instance in part.clone() {
+            let names = match instance.map_err(malformed)? {
+                wasmparser::Instance::Instantiate { args, .. } => args.len(),
+                wasmparser::Instance::FromExports(exports) => exports.len(),
+            };
+            self.add(
+                Part::Exports,
+                u32::try_from(names).unwrap_or(u32::MAX),
+                &part.range(),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, part: Part, more: u32, range: &std::ops::Range<usize>) -> Result<(), ScanError> {
+        for (count, (bounded, most, name)) in self.0.iter_mut().zip(BOUNDS) {
+            if bounded == part {
+                *count = count.saturating_add(more);
+                if *count > most {
+                    return Err(too_complex(range.start, format!("more than {most} {name}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn too_complex(offset: usize, what: String) -> ScanError {
+    ScanError::TooComplex {
+        offset: u64::try_from(offset).unwrap_or(u64::MAX),
+        what,
+    }
+}
+
+pub(super) fn malformed(error: wasmparser::Error) -> ScanError {
+    ScanError::Malformed {
+        offset: u64::try_from(error.offset()).unwrap_or(u64::MAX),
+        message: error.message().to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -232,5 +386,78 @@ mod tests {
             let error = scan(&beyond, "s").unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
         }
+    }
+
+    /// A component around a core module with one section.
+    fn module(id: u8, content: &[u8]) -> Vec<u8> {
+        [COMPONENT, &section(1, &[MODULE, &section(id, content)].concat())].concat()
+    }
+
+    /// A component with one section.
+    fn component(id: u8, content: &[u8]) -> Vec<u8> {
+        [COMPONENT, &section(id, content)].concat()
+    }
+
+    /// Makes a component with so many definitions of one kind.
+    type Make<'a> = &'a dyn Fn(u32) -> Vec<u8>;
+
+    /// What takes memory for as long as it is loaded is counted, whatever kind of definition it is.
+    #[test]
+    fn definitions_are_counted_by_their_kind() {
+        let count = |count: u32| number(usize::try_from(count).unwrap());
+        let repeated = |item: &[u8], times: u32| {
+            let times = usize::try_from(times).unwrap();
+            [number(times), item.repeat(times)].concat()
+        };
+        let sections: [(&str, Make<'_>); 17] = [
+            ("types", &|n| module(1, &count(n))),
+            ("types", &|n| component(3, &count(n))),
+            ("types", &|n| component(7, &count(n))),
+            ("imports", &|n| module(2, &count(n))),
+            ("imports", &|n| component(10, &count(n))),
+            ("exports", &|n| module(7, &count(n))),
+            ("exports", &|n| component(11, &count(n))),
+            // One core instance of as many exports without names.
+            ("exports", &|n| {
+                component(2, &[vec![1, 1], repeated(&[0, 0, 0], n)].concat())
+            }),
+            ("globals", &|n| module(6, &count(n))),
+            ("tables", &|n| module(4, &count(n))),
+            ("memories", &|n| module(5, &count(n))),
+            ("data segments", &|n| module(11, &count(n))),
+            ("element segments", &|n| module(9, &repeated(&[1, 0, 0], n))),
+            ("elements", &|n| {
+                module(9, &[vec![1, 1, 0], repeated(&[0], n)].concat())
+            }),
+            ("instances, aliases and canonical functions", &|n| {
+                component(5, &count(n))
+            }),
+            ("instances, aliases and canonical functions", &|n| {
+                component(6, &count(n))
+            }),
+            ("instances, aliases and canonical functions", &|n| {
+                component(8, &count(n))
+            }),
+        ];
+        for (name, make) in sections {
+            let (_, most, _) = BOUNDS
+                .into_iter()
+                .find(|(_, _, bounded)| *bounded == name)
+                .unwrap();
+            for fits in [most - 1, most] {
+                assert_eq!(scan(&make(fits), "s"), Ok(None), "{name} {fits}");
+            }
+            let error = scan(&make(most + 1), "s").unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("more than {most} {name}")),
+                "{name}: {error}"
+            );
+        }
+        // They are counted over all modules together.
+        let half = section(1, &[MODULE, &section(7, &number(25_001))].concat());
+        let error = scan(&[COMPONENT, &half, &half].concat(), "s")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("more than 50000 exports"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ mod sections;
 
 pub use sections::{
     BreakerSection, CompileSection, DataSection, HttpClientSection, LogFormat, LogSection, RetentionSection,
-    RuntimeSection, ServerSection,
+    RuntimeSection, ServerSection, ShieldSection,
 };
 
 use std::path::{Path, PathBuf};
@@ -29,6 +29,8 @@ pub struct Config {
     pub runtime: RuntimeSection,
     /// What one compilation may take.
     pub compile: CompileSection,
+    /// What is refused because of a fault in the engine.
+    pub shield: ShieldSection,
     /// When routes that fail all the time are left alone.
     pub breaker: BreakerSection,
     /// Outbound requests of plugins.

@@ -6,12 +6,16 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::components::compile::CompileLimits;
+use crate::components::shield::Shield;
 use crate::domain::circuit::CircuitSettings;
 use crate::domain::units::{ByteSize, Span};
 use crate::server::body::Pace;
 
 /// What one compilation may take.
 pub type CompileSection = CompileLimits;
+
+/// What is refused because of a fault in the engine.
+pub type ShieldSection = Shield;
 
 /// Where the host listens, and how long it waits for its callers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +64,10 @@ pub struct DataSection {
     /// The file of the host's key, from which the others are derived. Empty: `host.key` in the folder, made on the
     /// first start. Without it, secrets do not open.
     pub key_file: PathBuf,
+    /// Whether a control plane's database that does not belong to the folder is used all the same: for one start, so it
+    /// is a flag of `serve` and no key.
+    #[serde(skip)]
+    pub accept_database: bool,
 }
 
 /// How plugins run.
@@ -110,6 +118,8 @@ pub struct HttpClientSection {
 pub struct RetentionSection {
     /// Invocations and log lines. Usage stays.
     pub invocations: Span,
+    /// Deleted tenants and plugins. They can be restored until then.
+    pub deleted: Span,
 }
 
 /// The host's own log, on standard error.
@@ -170,6 +180,7 @@ impl Default for DataSection {
         Self {
             folder: "mortise-data".into(),
             key_file: PathBuf::new(),
+            accept_database: false,
         }
     }
 }
@@ -222,6 +233,7 @@ impl Default for RetentionSection {
     fn default() -> Self {
         Self {
             invocations: Span::s(30 * 24 * 60 * 60),
+            deleted: Span::s(7 * 24 * 60 * 60),
         }
     }
 }

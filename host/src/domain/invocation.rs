@@ -1,5 +1,6 @@
 //! The record of one invocation: what ran, how it ended, whose fault it was, and what it consumed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::Method;
@@ -157,8 +158,9 @@ pub struct InvocationRecord {
     pub route: Arc<str>,
     /// Status of the response.
     pub status: u16,
-    /// The problem code where the host answered in the plugin's place, or [`ABANDONED`].
-    pub code: Option<&'static str>,
+    /// The problem code where the host answered in the plugin's place, or [`ABANDONED`]. Another version of the host may
+    /// have written one that this host does not know.
+    pub code: Option<Cow<'static, str>>,
     /// Whose fault that was.
     pub blame: Option<Blame>,
     /// The caller, if it is known.

@@ -202,10 +202,11 @@ limits! {
     /// Bytes of all log lines of one invocation. What is beyond is counted and dropped.
     log_bytes: ByteSize = ByteSize::kib(64), at most ByteSize::mib(1),
         of Invocation, seen in "log_bytes";
-    /// Bytes of log lines of a tenant per second, in the long run. Stops a flood from filling the disk and the ledger.
+    /// Bytes of log lines of a tenant per second, in the long run. A line counts for its text and 200 bytes more. Stops a
+    /// flood from filling the disk and the ledger.
     log_bytes_per_second: ByteSize = ByteSize::kib(256), at most ByteSize::mib(64),
         of Tenant, seen in "log_bytes";
-    /// Bytes of log lines of a tenant that may come at once after a quiet time.
+    /// Bytes of log lines of a tenant that may come at once after a quiet time, counted in the same way.
     log_burst: ByteSize = ByteSize::mib(4), at most ByteSize::mib(1_024),
         of Tenant, seen in "log_bytes";
     /// All log lines of a tenant that are kept. Stops them from filling the disk before they are old enough to go. Once there

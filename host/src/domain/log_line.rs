@@ -41,11 +41,35 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// Bytes of its text.
+    /// What a line takes beside its text, in bytes: ids, numbers, allocations, entries of indexes. So a flood of empty
+    /// lines counts as well. The SQL of the control plane and its second migration count the same number.
+    pub const OVERHEAD: usize = 200;
+
+    /// Bytes of its text. The budget of an invocation (`log_bytes`) and its usage count these.
     pub fn bytes(&self) -> usize {
         let fields = self.fields.iter().map(|(name, value)| name.len() + value.len());
         self.message.len() + fields.sum::<usize>()
     }
+
+    /// Bytes for which the line counts in the memory of the ledger, in the rate of its tenant and in the database: the
+    /// message, the fields as JSON, and [`Self::OVERHEAD`].
+    pub fn stored_bytes(&self) -> usize {
+        // `[["name","value"],["name","value"]]`
+        let field = |(name, value): &(String, String)| 7 + json_bytes(name) + json_bytes(value);
+        let fields = self.fields.iter().map(field).sum::<usize>();
+        let commas = self.fields.len().saturating_sub(1);
+        self.message.len() + 2 + fields + commas + Self::OVERHEAD
+    }
+}
+
+/// Bytes of a text inside a JSON string, as `serde_json` escapes it.
+fn json_bytes(text: &str) -> usize {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0x00..=0x1f => 6,
+        _ => 1,
+    };
+    text.bytes().map(escaped).sum()
 }
 
 impl Level {
@@ -60,6 +84,36 @@ impl Level {
             Level::Info => "info",
             Level::Warn => "warn",
             Level::Error => "error",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_count_as_their_json_does() {
+        let texts = [
+            "",
+            "a",
+            "é\u{1f600}",
+            "\"\\/",
+            "\n\r\t\u{8}\u{c}\u{0}\u{1f}\u{7f}",
+        ];
+        for count in 0..4 {
+            let field = |index: usize| (texts[index].to_owned(), texts[index + 1].to_owned());
+            let line = LogLine {
+                tenant: TenantId::generate(),
+                plugin: "orders".parse().unwrap(),
+                invocation: InvocationId::generate(),
+                at: Timestamp(1),
+                level: Level::Info,
+                message: "message".to_owned(),
+                fields: (0..count).map(field).collect(),
+            };
+            let json = serde_json::to_string(&line.fields).unwrap();
+            assert_eq!(line.stored_bytes(), 7 + json.len() + LogLine::OVERHEAD, "{json}");
         }
     }
 }

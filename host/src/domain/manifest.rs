@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::id::PluginName;
+use super::lenient;
 use super::limits::LimitOverrides;
 use super::origin::Origin;
 use super::path::{self, AmbiguousPath};
@@ -14,7 +15,7 @@ use super::secret::{SecretOrigins, UsableSecrets};
 use super::units::Span;
 
 /// What a plugin asks for.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// What it is.
@@ -36,7 +37,7 @@ pub struct Manifest {
 }
 
 /// What the plugin is.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PluginSection {
     /// Its name within the tenant.
@@ -55,7 +56,7 @@ pub struct PluginSection {
 }
 
 /// A version of the contract between plugins and hosts. What a manifest means can depend on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Contract {
     /// `format` in a schema means what its draft says, which since 2019-09 is nothing.
     #[default]
@@ -67,7 +68,7 @@ pub enum Contract {
 }
 
 /// A route that the plugin serves.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// The method, upper case.
@@ -88,7 +89,7 @@ pub struct Route {
 }
 
 /// Who may call a route.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "auth is \"public\" or a list such as [\"api-key\"]")]
 pub enum Auth {
     /// Everybody.
@@ -98,7 +99,7 @@ pub enum Auth {
 }
 
 /// The word `public`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Public {
     /// Everybody may call.
@@ -106,7 +107,7 @@ pub enum Public {
 }
 
 /// A kind of credential that a route accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CredentialKind {
     /// An API key of the tenant.
@@ -123,7 +124,7 @@ pub struct Rate {
 }
 
 /// How the plugin uses the database.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSection {
     /// Folder of the migrations, `0001_name.sql` and so on.
@@ -131,7 +132,7 @@ pub struct DatabaseSection {
 }
 
 /// Outbound HTTP.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpSection {
     /// Origins that the plugin sends requests to.
@@ -139,7 +140,7 @@ pub struct HttpSection {
 }
 
 /// Secrets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecretsSection {
     /// Used by name, each for its origins.
@@ -182,7 +183,17 @@ impl Manifest {
         Ok(manifest)
     }
 
-    fn check(&self) -> Result<(), ManifestError> {
+    /// Reads the manifest of a stored version, which was checked when it was uploaded. Checks that were added since do
+    /// not take it out of service, nor do keys of a later host.
+    pub fn stored(text: &str) -> Result<Self, ManifestError> {
+        let form =
+            |error: &dyn std::fmt::Display| ManifestError::Form(error.to_string().trim_end().to_owned());
+        let value = toml::from_str::<serde_json::Value>(text).map_err(|error| form(&error))?;
+        lenient::from_value(value).map_err(|error| form(&error))
+    }
+
+    /// Checks what a form alone cannot say.
+    pub fn check(&self) -> Result<(), ManifestError> {
         if self.plugin.version.is_empty() || self.plugin.version.len() > 64 {
             return Err(meaning("plugin.version", "1 to 64 characters are needed"));
         }
@@ -304,6 +315,19 @@ impl FromStr for Rate {
     }
 }
 
+impl std::fmt::Display for Rate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = Self::SPANS.iter().find(|(_, span)| *span == self.per);
+        write!(formatter, "{}/{}", self.calls, name.map_or("s", |(name, _)| name))
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Rate {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?
@@ -361,11 +385,48 @@ mod tests {
             "#,
         )
         .unwrap();
+        let json = serde_json::to_string(&manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
         let route = &manifest.routes[0];
         assert_eq!(route.auth, Auth::AnyOf(vec![CredentialKind::ApiKey]));
         assert_eq!(route.rate.unwrap().calls.get(), 100);
         assert_eq!(manifest.limits.memory, Some(ByteSize::mib(32)));
         assert_eq!(manifest.limits.sql_rows, Some(100));
+    }
+
+    #[test]
+    fn a_stored_manifest_is_read_whatever_was_added_since() {
+        let text = r#"
+            later = true
+            [plugin]
+            name = "orders"
+            version = ""
+            color = "red"
+            [[route]]
+            method = "FETCH"
+            path = "no-slash"
+            auth = ["api-key"]
+            rate = "10/s"
+            cache = { max_age = "60s" }
+            [database]
+            migrations = "migrations"
+            engine = "postgres"
+            [limits]
+            memory = "32MiB"
+            sockets = 3
+            "#;
+        assert!(Manifest::parse(text).is_err());
+        let manifest = Manifest::stored(text).unwrap();
+        let route = &manifest.routes[0];
+        assert_eq!(
+            (route.method.as_str(), route.rate.unwrap().calls.get()),
+            ("FETCH", 10)
+        );
+        assert_eq!(route.auth, Auth::AnyOf(vec![CredentialKind::ApiKey]));
+        assert_eq!(manifest.limits.memory, Some(ByteSize::mib(32)));
+        for damaged in ["", "[plugin", "[plugin]\nname = 1\nversion = '1'", "plugin = []"] {
+            assert!(Manifest::stored(damaged).is_err(), "{damaged}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod credential;
 pub mod grant;
 pub mod id;
 pub mod invocation;
+pub mod lenient;
 pub mod limits;
 pub mod log_line;
 pub mod manifest;

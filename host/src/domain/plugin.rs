@@ -19,6 +19,8 @@ pub struct Plugin {
     pub versions: u32,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it was deleted. It can be restored until it is purged.
+    pub deleted_at: Option<Timestamp>,
 }
 
 /// An uploaded component: immutable, named by its digest.

@@ -21,6 +21,8 @@ pub struct Tenant {
     pub suspended: bool,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it was deleted. It can be restored until it is purged.
+    pub deleted_at: Option<Timestamp>,
 }
 
 /// A named set of limits.

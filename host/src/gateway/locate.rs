@@ -24,12 +24,10 @@ pub struct Located {
 pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<Located, Problem> {
     let nothing = || Problem::new(Code::NotFound, "there is no such tenant, plugin or route");
     let tenant = routing.tenant(&path.tenant).ok_or_else(nothing)?;
-    let Some(plugin) = tenant.plugins.get(&*path.plugin).cloned() else {
-        return Err(match tenant.unavailable.contains_key(&*path.plugin) {
-            true => unavailable(),
-            false => nothing(),
-        });
-    };
+    if tenant.problem.is_some() || tenant.unavailable.contains_key(&*path.plugin) {
+        return Err(unavailable());
+    }
+    let plugin = tenant.plugins.get(&*path.plugin).cloned().ok_or_else(nothing)?;
     let (route, params) = match plugin.find(method, &path.rest) {
         RouteMatch::Found(route, params) => (route, params),
         RouteMatch::OtherMethods(methods) => return Err(method_not_allowed(&methods)),
@@ -48,7 +46,7 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
     Ok(Located { target, params })
 }
 
-/// The active version of the plugin cannot be served. The reason is in the host's log and in the
+/// The tenant, or the active version of the plugin, cannot be served. The reason is in the host's log and in the
 /// admin API.
 fn unavailable() -> Problem {
     let detail = "the active version of this plugin cannot be served; the tenant's admin API says why";

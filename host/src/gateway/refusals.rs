@@ -88,6 +88,10 @@ pub fn not_run(not_run: NotRun) -> Problem {
     }
 }
 
+/// When to retry if the host refuses the version: another version has to be activated, or the host
+/// to be restarted with another configuration.
+const REFUSED_RETRY: Duration = Duration::from_secs(60);
+
 /// The component of `target` could not be loaded: it was removed while the request waited, or the
 /// host failed.
 pub fn not_loaded(
@@ -97,8 +101,10 @@ pub fn not_loaded(
     target: &Target,
     error: LoadError,
 ) -> Problem {
-    if !matches!(error, LoadError::Missing(_)) {
-        return Problem::internal(error);
+    match error {
+        LoadError::Missing(_) => {}
+        LoadError::Refused(_) => return refused(error),
+        _ => return Problem::internal(error),
     }
     match locate(&gateway.routing, parts.method.as_str(), path) {
         Err(problem) => problem,
@@ -106,9 +112,25 @@ pub fn not_loaded(
             let detail = "the plugin was replaced while this request waited";
             Problem::new(Code::Overloaded, detail).retry_after(REPLACED_RETRY)
         }
-        // It still serves, so that its files should be there.
-        Ok(_) => Problem::internal(error),
+        // It still serves, so its files should be there. Further requests do not look for them again.
+        Ok(_) => {
+            let active = &target.plugin.active;
+            let reason = error.to_string();
+            gateway
+                .routing
+                .version_fails(active.tenant, &active.plugin, active.digest, &reason);
+            Problem::unavailable(error)
+        }
     }
+}
+
+/// The version was accepted once, but this host does not run it any more.
+fn refused(error: LoadError) -> Problem {
+    let detail = "this host does not run the active version of the plugin any more; its owner sees why in \
+                  the list of versions";
+    Problem::new(Code::PluginSuspended, detail)
+        .retry_after(REFUSED_RETRY)
+        .because(error)
 }
 
 /// The guest gave no response. What the plugin's author should know besides is in its log.

@@ -3,6 +3,7 @@
 mod data_folder;
 mod operator_token;
 pub mod serve;
+mod set_aside;
 
 pub use data_folder::{DataFolder, DataFolderError};
 
@@ -30,10 +31,13 @@ use crate::lifecycle::Lifecycle;
 use crate::sandbox::{Runtime, RuntimeSettings};
 use crate::server::descriptors;
 use crate::storage::Repository;
-use crate::storage::sqlite::SqliteRepository;
+use crate::storage::sqlite::{Mismatch, SqliteRepository};
 use crate::storage::vault::{HostKey, Vault};
 use crate::tenants::budget::SharedBudget;
 use crate::tenants::{Breaker, Builder, Routing};
+
+/// How long the host waits for statements under way before it ends with its database open.
+const CLOSING: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A host that is open: everything but the listeners.
 pub struct Host {
@@ -41,9 +45,11 @@ pub struct Host {
     admin: Router,
     draining: CancellationToken,
     ledger: Arc<Ledger>,
+    db: Arc<dyn Repository>,
     clock: SharedClock,
     connections: Connections,
     retention: std::time::Duration,
+    lifecycle: Arc<Lifecycle>,
     operator_token: PathBuf,
     /// Held for as long as the host is open: no other one may use the folder.
     _folder: DataFolder,
@@ -78,6 +84,9 @@ pub enum OpenError {
     /// What is stored cannot be served.
     #[error("the stored tenants cannot be served: {0}")]
     Lifecycle(#[from] crate::lifecycle::LifecycleError),
+    /// Files that nobody knows cannot be set aside.
+    #[error("files that belong to no tenant cannot be set aside: {0}")]
+    SetAside(#[from] set_aside::SetAsideError),
     /// The first token of the operator cannot be made.
     #[error(transparent)]
     OperatorToken(#[from] operator_token::OperatorTokenError),
@@ -98,7 +107,15 @@ impl Host {
             false => HostKey::load(&config.data.key_file)?,
         };
         let vault = Arc::new(Vault::new(&key));
-        let db: Arc<dyn Repository> = Arc::new(SqliteRepository::open(folder.path()).await?);
+        let mismatch = match config.data.accept_database {
+            true => Mismatch::Accept,
+            false => Mismatch::Refuse,
+        };
+        let db: Arc<dyn Repository> = Arc::new(SqliteRepository::open_with(folder.path(), mismatch).await?);
+        let set_aside = set_aside::unknown_files(&*db, folder.path(), clock.now()).await?;
+        for file in &set_aside {
+            tracing::warn!(file = %file.display(), "a file of no known tenant or version was set aside");
+        }
         let databases = Databases::new(
             folder.path().join("databases"),
             descriptors::databases(descriptors::limit()),
@@ -122,6 +139,7 @@ impl Host {
             background,
             ceiling: config.ceiling(),
             compile: config.compile.clone(),
+            shield: config.shield.clone(),
             loaded_bytes: config.runtime.loaded,
         };
         let runtime = Arc::new(Runtime::start(settings, &key, services.clone())?);
@@ -143,9 +161,10 @@ impl Host {
             routing.clone(),
             builder,
             clock.clone(),
+            config.retention.deleted.0,
         ));
-        lifecycle.sweep().await?;
         lifecycle.refresh_all().await?;
+        lifecycle.keep();
         let ledger = Ledger::start(db.clone(), clock.clone());
         let operator_token = operator_token::ensure(&*db, folder.path(), clock.now()).await?;
         let draining = CancellationToken::new();
@@ -174,22 +193,25 @@ impl Host {
             ledger: ledger.clone(),
         };
         let admin = AdminState::new(
-            db,
-            lifecycle,
+            db.clone(),
+            lifecycle.clone(),
             vault,
             Arc::new(observer),
             clock.clone(),
             draining.clone(),
             config.server.pace(config.server.body_timeout),
-        );
+        )
+        .with_set_aside(set_aside);
         Ok(Self {
             gateway: Arc::new(gateway),
             admin: admin::router(admin),
             draining,
             ledger,
+            db,
             clock,
             connections,
             retention: config.retention.invocations.0,
+            lifecycle,
             operator_token,
             _folder: folder,
         })
@@ -226,14 +248,30 @@ impl Host {
         }
     }
 
+    /// Does at once what the host does by itself now and then: reads again what could not be read, purges what was deleted
+    /// long enough ago, and removes its files.
+    pub async fn tend(&self) {
+        self.lifecycle.retry().await;
+        self.lifecycle.sweep_or_later().await;
+    }
+
     /// Says that the host is not ready for new connections, and ends what would never end by itself.
     pub fn start_draining(&self) {
         self.draining.cancel();
     }
 
-    /// Writes what is still to be written. To be called once no request is under way.
-    pub async fn close(&self) {
+    /// Writes the records and log lines that are still to be written.
+    pub async fn flush(&self) {
         self.ledger.flush().await;
+    }
+
+    /// Writes what is still to be written and closes the database, so that its file can be copied. To be called once no
+    /// request is under way.
+    pub async fn close(&self) {
+        self.flush().await;
+        if tokio::time::timeout(CLOSING, self.db.close()).await.is_err() {
+            tracing::warn!("mortise.db is still in use, so part of it stays in mortise.db-wal: copy both");
+        }
     }
 }
 

@@ -302,7 +302,8 @@ fn with_id(mut response: Response, id: InvocationId) -> Response {
 fn log(problem: &Problem, request_id: &str) {
     let (code, cause) = (problem.code.as_str(), problem.cause.as_deref());
     match problem.code.blame() {
-        Blame::Host => tracing::error!(
+        // A problem without a cause, such as draining, was logged once when it began.
+        Blame::Host if cause.is_some() => tracing::error!(
             request_id,
             code,
             cause,

@@ -147,8 +147,8 @@ impl Recorder {
                 route: self.route.pattern.clone(),
                 status: ending.status(),
                 code: match ending {
-                    Ending::Abandoned => Some(ABANDONED),
-                    _ => code.map(Code::as_str),
+                    Ending::Abandoned => Some(ABANDONED.into()),
+                    _ => code.map(|code| code.as_str().into()),
                 },
                 blame: match ending {
                     Ending::Abandoned => Some(Blame::Client),

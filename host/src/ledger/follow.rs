@@ -1,26 +1,28 @@
 //! Following the log of a tenant.
+//!
+//! Each follower has an inbox that holds a bounded number of bytes. If a follower reads too slowly, the oldest entries
+//! of its inbox are dropped and counted.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::Notify;
 
 use super::Entry;
+use super::queue::log_bytes;
 use crate::domain::id::TenantId;
 use crate::storage::{LogFilter, StoredLogLine};
 
-/// Entries that a slow follower may lag behind before it misses some.
-const FOLLOWED_ENTRIES: usize = 1_024;
+/// Bytes of log lines that wait for one follower. One entry may be larger and waits alone then.
+const INBOX_BYTES: usize = 2 * 1024 * 1024;
 
-/// Who follows, each tenant apart: what one of them logs pushes nothing of another out.
+/// The inboxes of all followers, by the tenant that they follow.
 #[derive(Default)]
-pub(super) struct Followers(Mutex<HashMap<TenantId, broadcast::Sender<Arc<Entry>>>>);
+pub(super) struct Followers(Mutex<HashMap<TenantId, Vec<Weak<Inbox>>>>);
 
 /// Sees the lines of one tenant after they are written.
 pub struct Follower {
-    live: broadcast::Receiver<Arc<Entry>>,
-    filter: LogFilter,
+    inbox: Arc<Inbox>,
     pending: VecDeque<StoredLogLine>,
 }
 
@@ -29,20 +31,41 @@ pub struct Follower {
 pub enum Followed {
     /// A line.
     Line(StoredLogLine),
-    /// The follower was too slow: so many invocations went by unseen. They can be read from the database.
+    /// The follower was too slow: so many invocations were dropped unseen. They can be read from the database.
     Missed(u64),
+}
+
+/// The entries that wait for one follower.
+struct Inbox {
+    filter: LogFilter,
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+    missed: u64,
+    closed: bool,
 }
 
 impl Followers {
     /// Follows a tenant.
     pub fn follow(&self, tenant: TenantId, filter: LogFilter) -> Follower {
-        let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let live = tenants
-            .entry(tenant)
-            .or_insert_with(|| broadcast::channel(FOLLOWED_ENTRIES).0);
-        Follower {
-            live: live.subscribe(),
+        let inbox = Arc::new(Inbox {
             filter,
+            waiting: Mutex::default(),
+            changed: Notify::new(),
+        });
+        let mut tenants = lock(&self.0);
+        tenants.retain(|_, inboxes| {
+            inboxes.retain(|inbox| inbox.strong_count() > 0);
+            !inboxes.is_empty()
+        });
+        tenants.entry(tenant).or_default().push(Arc::downgrade(&inbox));
+        Follower {
+            inbox,
             pending: VecDeque::new(),
         }
     }
@@ -50,39 +73,172 @@ impl Followers {
     /// Shows an entry to those who follow its tenant.
     pub fn show(&self, entry: Entry) {
         let tenant = entry.record.tenant;
-        let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // It fails where the last follower has left.
-        if let Some(live) = tenants.get(&tenant)
-            && live.send(Arc::new(entry)).is_err()
-        {
+        let mut tenants = lock(&self.0);
+        let Some(inboxes) = tenants.get_mut(&tenant) else {
+            return;
+        };
+        let entry = Arc::new(entry);
+        inboxes.retain(|inbox| match inbox.upgrade() {
+            Some(inbox) => {
+                inbox.put(&entry);
+                true
+            }
+            None => false,
+        });
+        if inboxes.is_empty() {
             tenants.remove(&tenant);
         }
     }
 }
 
+impl Drop for Followers {
+    fn drop(&mut self) {
+        for inbox in lock(&self.0).values().flatten().filter_map(Weak::upgrade) {
+            lock(&inbox.waiting).closed = true;
+            inbox.changed.notify_one();
+        }
+    }
+}
+
+impl Inbox {
+    /// Takes an entry with a line that the follower wants. The oldest entries make room for it.
+    fn put(&self, entry: &Arc<Entry>) {
+        if !entry.log_lines.iter().any(|line| self.filter.accepts(line)) {
+            return;
+        }
+        let mut waiting = lock(&self.waiting);
+        waiting.bytes += log_bytes(entry);
+        waiting.entries.push_back(entry.clone());
+        while waiting.bytes > INBOX_BYTES && waiting.entries.len() > 1 {
+            waiting.take();
+            waiting.missed += 1;
+        }
+        drop(waiting);
+        self.changed.notify_one();
+    }
+}
+
+impl Waiting {
+    fn take(&mut self) -> Option<Arc<Entry>> {
+        let entry = self.entries.pop_front()?;
+        self.bytes -= log_bytes(&entry);
+        Some(entry)
+    }
+}
+
 impl Follower {
-    /// The next line; `None` when the ledger ended. Nothing is lost where the future is dropped.
+    /// The next line; `None` when the ledger ended. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Followed> {
         loop {
             if let Some(line) = self.pending.pop_front() {
                 return Some(Followed::Line(line));
             }
-            match self.live.recv().await {
-                Ok(entry) => self.take(&entry),
-                Err(RecvError::Lagged(missed)) => return Some(Followed::Missed(missed)),
-                Err(RecvError::Closed) => return None,
+            let entry = {
+                let mut waiting = lock(&self.inbox.waiting);
+                match std::mem::take(&mut waiting.missed) {
+                    0 => {}
+                    missed => return Some(Followed::Missed(missed)),
+                }
+                let entry = waiting.take();
+                if entry.is_none() && waiting.closed {
+                    return None;
+                }
+                entry
+            };
+            match entry {
+                Some(entry) => self.take(&entry),
+                // An entry that came since the look leaves a permit here, so that this returns at once.
+                None => self.inbox.changed.notified().await,
             }
         }
     }
 
+    /// Bytes of log lines that wait for this follower.
+    #[cfg(test)]
+    pub fn waiting_bytes(&self) -> usize {
+        lock(&self.inbox.waiting).bytes
+    }
+
     fn take(&mut self, entry: &Entry) {
         for (position, line) in (0..).zip(&entry.log_lines) {
-            if self.filter.accepts(line) {
+            if self.inbox.filter.accepts(line) {
                 self.pending.push_back(StoredLogLine {
                     position,
                     line: line.clone(),
                 });
             }
         }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::log_line::Level;
+    use crate::storage::conformance::entry;
+
+    fn large(tenant: TenantId, bytes: usize) -> Entry {
+        let mut entry = entry(tenant, "orders", 1, &[Level::Info]);
+        entry.log_lines[0].message = "x".repeat(bytes);
+        entry
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_slow_follower_is_bounded_by_bytes() {
+        let tenant = TenantId::generate();
+        // From many small lines to single ones that are larger than an inbox.
+        for (count, bytes) in [
+            (20_000, 0),
+            (2_000, 8_192),
+            (64, 65_536),
+            (5, 1 << 20),
+            (3, 3 << 20),
+        ] {
+            let followers = Followers::default();
+            let mut slow = followers.follow(tenant, LogFilter::default());
+            for _ in 0..count {
+                followers.show(large(tenant, bytes));
+            }
+            let one = log_bytes(&large(tenant, bytes));
+            assert!(slow.waiting_bytes() <= INBOX_BYTES.max(one), "{bytes}");
+            let Some(Followed::Missed(missed)) = slow.next().await else {
+                panic!("{count} entries of {bytes} bytes fit")
+            };
+            let mut seen = 0;
+            while slow.waiting_bytes() > 0 {
+                assert!(matches!(slow.next().await, Some(Followed::Line(_))));
+                seen += 1;
+            }
+            assert_eq!(missed + seen, count);
+            assert!(seen > 0, "the newest is there");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_entries_with_wanted_lines_wait_and_a_dropped_ledger_ends_it() {
+        let tenant = TenantId::generate();
+        let followers = Followers::default();
+        let filter = LogFilter {
+            level: Some(Level::Error),
+            ..LogFilter::default()
+        };
+        let mut follower = followers.follow(tenant, filter);
+        followers.show(large(tenant, 1_000));
+        assert_eq!(follower.waiting_bytes(), 0);
+        drop(followers);
+        assert_eq!(follower.next().await, None);
+    }
+
+    #[test]
+    fn a_follower_that_left_is_forgotten() {
+        let tenant = TenantId::generate();
+        let followers = Followers::default();
+        drop(followers.follow(tenant, LogFilter::default()));
+        followers.show(large(tenant, 1));
+        assert!(lock(&followers.0).is_empty());
     }
 }

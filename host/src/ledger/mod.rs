@@ -1,10 +1,10 @@
 //! The ledger: what ran, what it consumed and what it logged, written in batches.
 //!
-//! A request hands its entry over and goes on; it never waits for the database. What does not fit in the queue is
-//! dropped and counted, of the tenant first that holds most of it; what it consumed is added to the usage all the same.
-//! A tenant's log lines come at the tenant's rate at most, and only so much of them and of its records is kept. A crash
-//! loses at most what was not written yet: one batch's time. Ids make writing idempotent, so that a batch that is tried
-//! again counts nothing twice.
+//! A request hands its entry over and goes on; it never waits for the database. If the queue is full, the tenant that
+//! holds most of it loses an entry; its usage is added all the same. A tenant's log lines come at the tenant's rate at
+//! most, and a bounded number of them and of its records is kept. A crash loses at most what was not written yet: one
+//! batch's time. A batch that the database does not take (a full disk, a lock) is tried again for minutes. Ids make
+//! writing idempotent, so that a batch that is tried again counts nothing twice.
 
 mod bucket;
 mod follow;
@@ -25,13 +25,13 @@ use tokio::sync::oneshot;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::TenantId;
 use crate::domain::limits::Limits;
-use crate::domain::log_line::LogLine;
 use crate::domain::units::as_u64;
 use crate::storage::{DbError, Kept, LogFilter, Repository};
 
 use bucket::Bucket;
 use follow::Followers;
 use queue::{Queue, keep_lines};
+use writer::{Retry, Writer};
 
 /// A tenant that logged nothing for this long has its whole burst again, whatever its limits are.
 const BUCKET_IDLE: Duration = Duration::from_secs(60 * 60);
@@ -55,7 +55,7 @@ pub struct LedgerCounts {
     pub dropped: u64,
     /// Entries that went without their log lines because too many bytes of them were waiting.
     pub without_lines: u64,
-    /// Entries given up because the database refused them again and again.
+    /// Entries given up because the database refused them again and again. Their usage is not.
     pub lost: u64,
 }
 
@@ -78,10 +78,20 @@ impl Ledger {
     /// Starts a ledger whose writer runs on the current tokio runtime. The writer ends when the ledger is dropped
     /// and everything is written.
     pub fn start(db: Arc<dyn Repository>, clock: SharedClock) -> Arc<Self> {
+        Self::start_with(db, clock, Retry::DEFAULT)
+    }
+
+    fn start_with(db: Arc<dyn Repository>, clock: SharedClock, retry: Retry) -> Arc<Self> {
         let queue = Arc::new(Queue::default());
         let followers = Arc::new(Followers::default());
         let counts = Arc::new(Counts::default());
-        let writer = writer::Writer::new(db.clone(), clock.clone(), followers.clone(), counts.clone());
+        let writer = Writer::new(
+            db.clone(),
+            clock.clone(),
+            followers.clone(),
+            counts.clone(),
+            retry,
+        );
         tokio::spawn(writer.run(queue.clone()));
         Arc::new(Self {
             db,
@@ -105,7 +115,8 @@ impl Ledger {
         self.queue.push(entry, most);
     }
 
-    /// Waits until everything that was recorded before is written, or given up.
+    /// Waits until everything that was recorded before is written, or given up. While the database takes nothing, it
+    /// waits for a few attempts only.
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
         self.queue.flush(done);
@@ -157,7 +168,7 @@ impl Ledger {
         let bucket = self
             .buckets
             .get_with(entry.record.tenant, || Arc::new(Bucket::full(limits, now)));
-        let sizes = entry.log_lines.iter().map(|line| as_u64(LogLine::bytes(line)));
+        let sizes = entry.log_lines.iter().map(|line| as_u64(line.stored_bytes()));
         let kept = bucket.take(limits, now, sizes);
         keep_lines(entry, kept);
     }
@@ -178,7 +189,7 @@ mod tests {
     use crate::domain::units::ByteSize;
     use crate::storage::conformance::{entry, tenant};
     use crate::storage::sqlite::SqliteRepository;
-    use crate::storage::{InvocationFilter, Page};
+    use crate::storage::{InvocationFilter, Invocations as _, Page};
 
     async fn ledger() -> (tempfile::TempDir, Arc<dyn Repository>, Arc<Ledger>) {
         let folder = tempfile::tempdir().unwrap();
@@ -243,6 +254,62 @@ mod tests {
         assert_eq!(ledger.queue.held().log_bytes, 0);
     }
 
+    const QUICK: Retry = Retry {
+        first_wait: Duration::from_millis(1),
+        longest_wait: Duration::from_millis(1),
+        patient: 2,
+        most: u32::MAX,
+    };
+
+    async fn full_disk(retry: Retry) -> (tempfile::TempDir, SqliteRepository, Arc<Ledger>, TenantId) {
+        let folder = tempfile::tempdir().unwrap();
+        let db = SqliteRepository::open(folder.path()).await.unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp(0)));
+        let acme = tenant(&db, "acme").await.id;
+        let ledger = Ledger::start_with(Arc::new(db.clone()), clock, retry);
+        db.limit_pages(1).await;
+        let mut large = entry(acme, "orders", 1, &[Level::Info]);
+        large.log_lines[0].message = "x".repeat(1 << 20);
+        ledger.record(large, &Limits::default());
+        (folder, db, ledger, acme)
+    }
+
+    #[tokio::test]
+    async fn after_a_full_disk_everything_is_written_and_nobody_waited_for_it() {
+        let (_folder, db, ledger, acme) = full_disk(QUICK).await;
+        // The disk is full, so a flush ends without a record.
+        ledger.flush().await;
+        assert_eq!(invocations(&db, acme).await, 0);
+        for at in 2..5_000 {
+            ledger.record(entry(acme, "orders", at, &[]), &Limits::default());
+        }
+        ledger.flush().await;
+        db.limit_pages(u32::MAX).await;
+        while ledger.held().entries > 0 || ledger.counts().written < 4_999 {
+            ledger.flush().await;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(invocations(&db, acme).await, 4_999);
+        let usage = db.usage(acme, Timestamp(0), Timestamp(3_600_000)).await.unwrap();
+        assert_eq!(usage[0].invocations, 4_999, "counted once");
+        assert_eq!(ledger.counts().lost, 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_is_counted_and_its_usage_is_written() {
+        let (_folder, db, ledger, acme) = full_disk(Retry { most: 3, ..QUICK }).await;
+        while ledger.counts().lost == 0 {
+            ledger.flush().await;
+        }
+        db.limit_pages(u32::MAX).await;
+        ledger.record(entry(acme, "orders", 2, &[]), &Limits::default());
+        ledger.flush().await;
+        assert_eq!(ledger.counts().lost, 1);
+        assert_eq!(invocations(&db, acme).await, 1);
+        let usage = db.usage(acme, Timestamp(0), Timestamp(3_600_000)).await.unwrap();
+        assert_eq!(usage[0].invocations, 2);
+    }
+
     #[tokio::test]
     async fn pruning_goes_on_until_nothing_is_left() {
         let (_folder, db, ledger) = ledger().await;
@@ -294,7 +361,7 @@ mod tests {
         let (_folder, db, ledger) = ledger().await;
         let acme = tenant(&*db, "acme").await.id;
         let lines = [Level::Info; 3];
-        let bytes = as_u64(entry(acme, "orders", 1, &lines).log_lines[0].bytes());
+        let bytes = as_u64(entry(acme, "orders", 1, &lines).log_lines[0].stored_bytes());
         let of_burst = |burst: u64| Limits {
             log_burst: ByteSize(burst),
             log_bytes_per_second: ByteSize(0),

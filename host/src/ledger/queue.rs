@@ -5,7 +5,7 @@
 //!
 //! A thread gathers a few entries of its own before it puts them there, so that requests do not wait for one lock.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -82,7 +82,16 @@ struct State {
     gave_way: GaveWay,
     flushed: Vec<oneshot::Sender<()>>,
     closed: bool,
+    most_entries: Largest,
+    most_bytes: Largest,
 }
+
+/// Finds the tenant that holds most, without a look at all of them each time.
+///
+/// The heap is made when it is first needed, and is there as long as the queue is full. Each tenant has an entry in it
+/// that is at least its size: growth adds an entry, and an entry that is too large is corrected when it is found.
+#[derive(Default)]
+struct Largest(Option<BinaryHeap<(usize, TenantId)>>);
 
 #[derive(Default)]
 struct Waiting {
@@ -144,6 +153,16 @@ impl Queue {
         Some(self.with_all().take())
     }
 
+    /// Whether nothing comes any more.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Those who wait for a flush.
+    pub fn take_flushed(&self) -> Vec<oneshot::Sender<()>> {
+        std::mem::take(&mut self.lock().flushed)
+    }
+
     /// The log lines of a batch are written, or given up.
     pub fn written(&self, log_bytes: usize) {
         let mut state = self.lock();
@@ -197,7 +216,8 @@ impl State {
         let tenant = entry.record.tenant;
         while self.log_bytes + log_bytes(&entry) > MOST_LOG_BYTES {
             let own = self.tenants.get(&tenant).map_or(0, |own| own.log_bytes) + log_bytes(&entry);
-            match self.tenants.values_mut().max_by_key(|waiting| waiting.log_bytes) {
+            let size = |waiting: &Waiting| waiting.log_bytes;
+            match self.most_bytes.find(&mut self.tenants, size) {
                 Some(largest) if largest.log_bytes > own => self.log_bytes -= largest.lose_lines(),
                 _ => lose_lines(&mut entry),
             }
@@ -205,12 +225,9 @@ impl State {
         }
         if self.entries >= MOST_ENTRIES {
             let own = self.tenants.get(&tenant).map_or(0, |own| own.entries.len());
-            let largest = self
-                .tenants
-                .values_mut()
-                .max_by_key(|waiting| waiting.entries.len());
+            let size = |waiting: &Waiting| waiting.entries.len();
             self.gave_way.entries += 1;
-            match largest {
+            match self.most_entries.find(&mut self.tenants, size) {
                 Some(largest) if largest.entries.len() > own + 1 => {
                     if let Some(mut lost) = largest.entries.pop_back() {
                         let bytes = log_bytes(&lost);
@@ -236,6 +253,8 @@ impl State {
         waiting.log_bytes += bytes;
         waiting.most = most;
         waiting.entries.push_back(entry);
+        self.most_bytes.grew(tenant, waiting.log_bytes);
+        self.most_entries.grew(tenant, waiting.entries.len());
         self.log_bytes += bytes;
         self.entries += 1;
     }
@@ -279,7 +298,43 @@ impl State {
                 self.turns.push_back(tenant);
             }
         }
+        // There is room again.
+        (self.most_entries, self.most_bytes) = (Largest::default(), Largest::default());
         batch
+    }
+}
+
+impl Largest {
+    /// The tenant whose `size` is largest, `None` if none has any.
+    fn find<'a>(
+        &mut self,
+        tenants: &'a mut HashMap<TenantId, Waiting>,
+        size: impl Fn(&Waiting) -> usize,
+    ) -> Option<&'a mut Waiting> {
+        // Entries of growth pile up if nothing is taken for long. Then the heap is made anew.
+        let heap = match self.0.take() {
+            Some(heap) if heap.len() <= 2 * tenants.len() + 64 => heap,
+            _ => tenants.iter().map(|(id, waiting)| (size(waiting), *id)).collect(),
+        };
+        let heap = self.0.insert(heap);
+        loop {
+            let (known, id) = *heap.peek()?;
+            let now = tenants.get(&id).map_or(0, &size);
+            if now == known {
+                return tenants.get_mut(&id);
+            }
+            heap.pop();
+            if now > 0 {
+                heap.push((now, id));
+            }
+        }
+    }
+
+    /// A tenant holds more than before.
+    fn grew(&mut self, tenant: TenantId, size: usize) {
+        if let Some(heap) = &mut self.0 {
+            heap.push((size, tenant));
+        }
     }
 }
 
@@ -301,9 +356,9 @@ impl Waiting {
     }
 }
 
-/// What the lines of an entry take in memory, roughly.
+/// What the lines of an entry count for.
 pub(super) fn log_bytes(entry: &Entry) -> usize {
-    entry.log_lines.iter().map(LogLine::bytes).sum()
+    entry.log_lines.iter().map(LogLine::stored_bytes).sum()
 }
 
 fn lose_lines(entry: &mut Entry) {
@@ -317,12 +372,12 @@ pub(super) fn keep_lines(entry: &mut Entry, kept: usize) {
         return;
     }
     entry.log_lines.truncate(kept);
-    let bytes = log_bytes(entry);
+    let bytes: usize = entry.log_lines.iter().map(LogLine::bytes).sum();
     let usage = &mut entry.record.usage;
     let lost = u32::try_from(lost).unwrap_or(u32::MAX);
     usage.log_lines_dropped = usage.log_lines_dropped.saturating_add(lost);
     usage.log_lines = usage.log_lines.saturating_sub(lost);
-    usage.log_bytes = crate::domain::units::as_u64(bytes);
+    usage.log_bytes = as_u64(bytes);
 }
 
 #[cfg(test)]
@@ -333,10 +388,13 @@ mod tests {
     use crate::domain::log_line::Level;
     use crate::storage::conformance::entry;
 
+    /// An entry with a line that counts for `bytes`, at least those of an empty one.
     fn with_line(tenant: TenantId, bytes: usize) -> Entry {
         let mut entry = entry(tenant, "orders", 1, &[Level::Info]);
-        entry.log_lines[0].message = "x".repeat(bytes);
+        entry.log_lines[0].message.clear();
         entry.log_lines[0].fields.clear();
+        let text = bytes.saturating_sub(entry.log_lines[0].stored_bytes());
+        entry.log_lines[0].message = "x".repeat(text);
         entry.record.usage.log_lines = 1;
         entry
     }
@@ -439,6 +497,50 @@ mod tests {
     }
 
     #[test]
+    fn empty_lines_fill_the_room_too() {
+        let queue = Queue::default();
+        let tenant = TenantId::generate();
+        let mut entry = with_line(tenant, 0);
+        entry.log_lines = vec![entry.log_lines[0].clone(); 10_000];
+        let fit = MOST_LOG_BYTES / log_bytes(&entry);
+        for _ in 0..fit {
+            assert_eq!(push(&queue, entry.clone()), GaveWay::default());
+        }
+        assert_eq!(push(&queue, entry), GaveWay { entries: 0, lines: 1 });
+        assert!(fit < 40, "10,000 empty lines take memory: {fit}");
+    }
+
+    #[test]
+    fn the_largest_is_found_whatever_grows_and_shrinks() {
+        let ids: Vec<TenantId> = (0..20).map(|_| TenantId::generate()).collect();
+        let mut tenants: HashMap<TenantId, Waiting> = HashMap::new();
+        let mut largest = Largest::default();
+        let mut random = 0x6d6f_7274_6973_6521_u64;
+        for round in 0..20_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let id = ids[usize::try_from(random % 20).unwrap()];
+            if random % 64 < 33 {
+                let waiting = tenants.entry(id).or_default();
+                waiting.log_bytes += 1;
+                largest.grew(id, waiting.log_bytes);
+            } else if let Some(waiting) = tenants.get_mut(&id) {
+                waiting.log_bytes -= 1;
+                if waiting.log_bytes == 0 {
+                    tenants.remove(&id);
+                }
+            }
+            let most = tenants.values().map(|waiting| waiting.log_bytes).max();
+            let found = largest.find(&mut tenants, |waiting| waiting.log_bytes);
+            assert_eq!(found.map(|waiting| waiting.log_bytes), most, "round {round}");
+            if round % 1_000 == 999 {
+                largest = Largest::default();
+            }
+        }
+    }
+
+    #[test]
     fn lines_of_the_loudest_are_lost_first_and_no_record() {
         let queue = Queue::default();
         let (loud, quiet) = (TenantId::generate(), TenantId::generate());
@@ -447,7 +549,7 @@ mod tests {
             assert_eq!(push(&queue, with_line(loud, part)), GaveWay::default());
         }
         let one = GaveWay { entries: 0, lines: 1 };
-        assert_eq!(push(&queue, with_line(loud, 1)), one);
+        assert_eq!(push(&queue, with_line(loud, 300)), one);
         assert_eq!(push(&queue, with_line(quiet, part)), one);
         assert_eq!(queue.held().log_bytes, as_u64(MOST_LOG_BYTES));
         let batch = queue.with_all().take();

@@ -1,22 +1,48 @@
 //! The task that writes entries in batches.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::follow::Followers;
-use super::queue::{BATCH_ENTRIES, GaveWay, Queue, log_bytes};
+use super::queue::{BATCH_ENTRIES, Batch, GaveWay, Queue, log_bytes};
 use super::{Counts, Entry};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::TenantId;
+use crate::domain::units::as_u64;
 use crate::storage::{HourlyUsage, Kept, Repository};
 
-/// How often a batch is tried before it is given up, and how long in between.
-const ATTEMPTS: u32 = 5;
-const ATTEMPT_WAIT: Duration = Duration::from_secs(1);
+/// How a batch is tried again that the database did not take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retry {
+    /// Waiting before the second attempt. It doubles with each further one.
+    pub first_wait: Duration,
+    /// Waiting is never longer than this.
+    pub longest_wait: Duration,
+    /// Attempts during which a flush waits, and attempts of a ledger that is being closed.
+    pub patient: u32,
+    /// Attempts after which a batch is given up.
+    pub most: u32,
+}
+
+impl Retry {
+    /// About ten minutes: a disk that fills up is noticed and freed. Meanwhile the queue is bounded, and the usage of
+    /// what gives way is kept.
+    pub const DEFAULT: Self = Self {
+        first_wait: Duration::from_millis(500),
+        longest_wait: Duration::from_secs(15),
+        patient: 4,
+        most: 45,
+    };
+
+    fn wait(&self, attempt: u32) -> Duration {
+        let doubled = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.first_wait.saturating_mul(doubled).min(self.longest_wait)
+    }
+}
 
 /// Rounds of pruning after a batch. More waits for the next batch, so that no tenant keeps the others' records waiting.
 const PRUNE_ROUNDS: usize = 32;
@@ -33,6 +59,7 @@ pub(super) struct Writer {
     clock: SharedClock,
     followers: Arc<Followers>,
     counts: Arc<Counts>,
+    retry: Retry,
     /// What was consumed and has no record, and is not written yet.
     unrecorded: HourlyUsage,
     warned_at: Option<Timestamp>,
@@ -45,12 +72,14 @@ impl Writer {
         clock: SharedClock,
         followers: Arc<Followers>,
         counts: Arc<Counts>,
+        retry: Retry,
     ) -> Self {
         Self {
             db,
             clock,
             followers,
             counts,
+            retry,
             unrecorded: HourlyUsage::default(),
             warned_at: None,
             warned_of: 0,
@@ -59,57 +88,69 @@ impl Writer {
 
     /// Writes until the ledger is dropped and its queue is empty.
     pub async fn run(mut self, queue: Arc<Queue>) {
-        while let Some(batch) = queue.next().await {
-            let mut entries = batch.entries;
+        while let Some(mut batch) = queue.next().await {
+            let mut entries = std::mem::take(&mut batch.entries);
             while !entries.is_empty() {
                 let rest = entries.split_off(entries.len().min(BATCH_ENTRIES));
                 let bytes = entries.iter().map(log_bytes).sum();
-                self.write(entries, &batch.most).await;
+                self.write(entries, &mut batch, &queue).await;
                 queue.written(bytes);
                 entries = rest;
             }
             self.unrecorded.merge(batch.unrecorded);
             self.write_unrecorded().await;
             self.warn_of(queue.gave_way());
-            for done in batch.flushed {
-                // Whoever waited may have gone.
-                let _ = done.send(());
-            }
+            release(&mut batch.flushed);
         }
     }
 
-    async fn write(&self, batch: Vec<Entry>, most: &BTreeMap<TenantId, Kept>) {
-        let count = batch.len() as u64;
-        for attempt in 1..=ATTEMPTS {
-            match self.db.record(&batch).await {
+    /// Writes entries of a batch, again and again until the database takes them or they are given up. What is given up
+    /// is counted, and its usage is written later.
+    async fn write(&mut self, entries: Vec<Entry>, batch: &mut Batch, queue: &Queue) {
+        let count = as_u64(entries.len());
+        for attempt in 1.. {
+            let error = match self.db.record(&entries).await {
                 Ok(kept) => {
                     self.counts.written.fetch_add(count, Ordering::Relaxed);
-                    self.publish(batch);
+                    self.publish(entries);
                     for (tenant, kept) in kept {
-                        if let Some(most) = most.get(&tenant) {
+                        if let Some(most) = batch.most.get(&tenant) {
                             self.prune(tenant, kept, *most).await;
                         }
                     }
-                    break;
+                    return;
                 }
-                Err(error) if attempt < ATTEMPTS => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        attempt,
-                        "the ledger tries again"
-                    );
-                    sleep(ATTEMPT_WAIT).await;
+                Err(error) => error,
+            };
+            let most = if queue.is_closed() {
+                self.retry.patient
+            } else {
+                self.retry.most
+            };
+            if attempt >= most {
+                self.counts.lost.fetch_add(count, Ordering::Relaxed);
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(
+                    error,
+                    count,
+                    "the ledger could not write invocations and gave them up"
+                );
+                for entry in &entries {
+                    self.unrecorded.add(&entry.record);
                 }
-                Err(error) => {
-                    self.counts.lost.fetch_add(count, Ordering::Relaxed);
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(
-                        error,
-                        count,
-                        "the ledger could not write invocations and gave them up"
-                    );
-                }
+                return;
             }
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                attempt,
+                "the ledger tries again"
+            );
+            if attempt >= self.retry.patient {
+                // Who reads records meanwhile sees those that are written.
+                release(&mut batch.flushed);
+                release(&mut queue.take_flushed());
+            }
+            sleep(self.retry.wait(attempt)).await;
         }
     }
 
@@ -186,5 +227,31 @@ impl Writer {
             self.warned_at = Some(now);
             self.warned_of = dropped;
         }
+    }
+}
+
+/// Lets those go on who wait for a flush.
+fn release(flushed: &mut Vec<oneshot::Sender<()>>) {
+    for done in flushed.drain(..) {
+        // Whoever waited may have gone.
+        let _ = done.send(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let waits: Vec<u128> = (1..=7)
+            .map(|attempt| Retry::DEFAULT.wait(attempt).as_millis())
+            .collect();
+        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
+        assert_eq!(Retry::DEFAULT.wait(u32::MAX), Retry::DEFAULT.longest_wait);
+        let all: Duration = (1..Retry::DEFAULT.most)
+            .map(|attempt| Retry::DEFAULT.wait(attempt))
+            .sum();
+        assert!((540..660).contains(&all.as_secs()), "{all:?}");
     }
 }

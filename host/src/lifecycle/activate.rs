@@ -1,7 +1,10 @@
 //! Activation: a version becomes the one that serves. And the way back.
 
+use std::sync::Arc;
+
 use super::{Activated, Lifecycle, LifecycleError};
-use crate::components::bundle::Bundle;
+use crate::components::LoadError;
+use crate::components::bundle::StoredBundle;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::plugin::Version;
 use crate::domain::tenant::Tenant;
@@ -17,7 +20,7 @@ impl Lifecycle {
         digest: VersionDigest,
         actor: &str,
     ) -> Result<Activated, LifecycleError> {
-        let _turn = self.changes.lock(tenant.id).await;
+        let _turn = self.activations.lock(tenant.id).await;
         self.switch(tenant, plugin, digest, actor).await
     }
 
@@ -28,7 +31,7 @@ impl Lifecycle {
         plugin: &PluginName,
         actor: &str,
     ) -> Result<Activated, LifecycleError> {
-        let _turn = self.changes.lock(tenant.id).await;
+        let _turn = self.activations.lock(tenant.id).await;
         let previous = self.db.previous_version(tenant.id, plugin).await?;
         let previous = previous.ok_or(LifecycleError::NotFound("version to go back to"))?;
         self.switch(tenant, plugin, previous, actor).await
@@ -55,11 +58,15 @@ impl Lifecycle {
             return Err(LifecycleError::GrantsMissing(missing));
         }
         // Loaded before the switch, so that no request waits for it.
-        self.runtime.load(digest).await?;
-        self.builder
+        if let Err(error) = self.runtime.load(digest).await {
+            return Err(self.not_loaded(tenant, plugin, error).await);
+        }
+        let router = self
+            .builder
             .router(&version)
             .await
             .map_err(LifecycleError::host)?;
+        let _prepared = self.prepared.hold(tenant.id, digest, Arc::new(router));
         let (migrations, warnings) = self.migrate(tenant, plugin, &version).await?;
         let activation = match self
             .db
@@ -71,12 +78,24 @@ impl Lifecycle {
         };
         // Also where the same version is activated again: whoever does so wants it tried anew.
         self.recover(tenant.id, plugin);
-        self.rebuild(tenant.id).await?;
+        self.refresh(tenant.id).await;
         Ok(Activated {
             activation,
             migrations,
             warnings,
         })
+    }
+
+    /// Why a version could not be loaded: it was deleted meanwhile, its files are damaged, or the host failed.
+    async fn not_loaded(&self, tenant: &Tenant, plugin: &PluginName, error: LoadError) -> LifecycleError {
+        let LoadError::Missing(digest) = error else {
+            return error.into();
+        };
+        match self.db.version(tenant.id, plugin, digest).await {
+            Ok(None) => LifecycleError::NotFound("version"),
+            Ok(Some(_)) => LifecycleError::Unavailable(error.into()),
+            Err(error) => error.into(),
+        }
     }
 
     /// Applies what is pending. A crash after this and before the switch leaves the old version on the new schema,
@@ -90,7 +109,7 @@ impl Lifecycle {
         if version.manifest.database.is_none() {
             return Ok((Vec::new(), Vec::new()));
         }
-        let bundle = Bundle::extract(&self.runtime.component(version.digest).await?)?;
+        let bundle = StoredBundle::open(&self.runtime.component(version.digest).await?)?;
         let limits = self.limits(tenant).await?;
         let applied = self
             .services

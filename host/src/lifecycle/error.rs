@@ -1,9 +1,9 @@
 //! Why a version was not uploaded or activated.
 
 use crate::capability::database::MigrationError;
-use crate::components::LoadError;
-use crate::components::bundle::{BundleError, Fault};
+use crate::components::bundle::BundleError;
 use crate::components::compile::CompileError;
+use crate::components::{LoadError, Refusal};
 use crate::domain::grant::MissingGrant;
 use crate::domain::units::ByteSize;
 use crate::sandbox::SchemaError;
@@ -12,17 +12,14 @@ use crate::storage::DbError;
 /// Why a version was not uploaded or activated.
 #[derive(Debug, thiserror::Error)]
 pub enum LifecycleError {
-    /// The bytes are not a component that this host runs.
+    /// The bytes are not a plugin that this host runs.
     #[error("{0}")]
-    InvalidComponent(String),
-    /// The manifest is missing or wrong.
-    #[error("{0}")]
-    InvalidManifest(String),
+    Refused(Refusal),
     /// Larger than the plan allows.
     #[error("the component has more than {0}")]
     TooLarge(ByteSize),
     /// The tenant has as many plugins as its plan allows.
-    #[error("the tenant has its {0} plugins (limit `plugins`); delete one first")]
+    #[error("the tenant has its {0} plugins, deleted ones included (limit `plugins`); purge one first (`DELETE …?purge=true`)")]
     TooManyPlugins(u32),
     /// Compiling took too much.
     #[error("{0}")]
@@ -30,6 +27,9 @@ pub enum LifecycleError {
     /// There is no such plugin or version, or nothing to go back to.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// It would contradict what is there: a name that is reserved, a version that is in use.
+    #[error("{0}")]
+    Conflict(String),
     /// The manifest asks for what was not granted.
     #[error("the manifest asks for what the tenant has not granted")]
     GrantsMissing(Vec<MissingGrant>),
@@ -45,6 +45,17 @@ pub enum LifecycleError {
 }
 
 impl LifecycleError {
+    /// The error and what caused it, for the operator.
+    pub(super) fn reason(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        text
+    }
+
     pub(super) fn host(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Host(error.into())
     }
@@ -53,7 +64,9 @@ impl LifecycleError {
 impl From<DbError> for LifecycleError {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Unavailable(_) => Self::Unavailable(error.into()),
+            DbError::Unavailable(_) | DbError::Corrupt { .. } => Self::Unavailable(error.into()),
+            DbError::Missing(what) => Self::NotFound(what),
+            DbError::Taken(_) | DbError::Reserved(_) | DbError::InUse(_) => Self::Conflict(error.to_string()),
             error => Self::host(error),
         }
     }
@@ -68,33 +81,36 @@ impl From<std::io::Error> for LifecycleError {
 impl From<LoadError> for LifecycleError {
     fn from(error: LoadError) -> Self {
         match &error {
-            LoadError::Unsupported(message) => Self::InvalidComponent(message.clone()),
+            LoadError::Refused(refusal) => Self::Refused(Refusal::clone(refusal)),
             LoadError::Compile(compile) => match &**compile {
-                CompileError::Invalid(message) => Self::InvalidComponent(message.clone()),
+                CompileError::Refused(refusal) => Self::Refused(refusal.clone()),
                 CompileError::Limit { .. } | CompileError::TooLarge(_) => {
                     Self::CompileLimit(compile.to_string())
                 }
                 CompileError::Worker(_) => Self::host(error),
             },
             LoadError::Io(_) => Self::Unavailable(error.into()),
-            LoadError::Missing(_) => Self::host(error),
+            // A version that is pruned at this moment, or whose file was lost: uploading it again mends it.
+            LoadError::Missing(_) => {
+                Self::NotFound("version; its component is not on disk, so upload it again")
+            }
         }
     }
 }
 
 impl From<BundleError> for LifecycleError {
     fn from(error: BundleError) -> Self {
-        match error.fault() {
-            Fault::Component => Self::InvalidComponent(error.to_string()),
-            Fault::Manifest => Self::InvalidManifest(error.to_string()),
-        }
+        Self::Refused(error.refusal())
     }
 }
 
 impl From<SchemaError> for LifecycleError {
     fn from(error: SchemaError) -> Self {
         match error {
-            SchemaError::Refused { .. } => Self::InvalidManifest(error.to_string()),
+            SchemaError::Refused { .. } => Self::Refused(Refusal::manifest(
+                error.to_string(),
+                "correct the schema at this place and build again",
+            )),
             SchemaError::Host(_) => Self::host(error),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Lifecycle;
-use crate::domain::id::{PluginName, TenantId};
+use crate::domain::id::{PluginName, TenantId, TenantName};
 use crate::tenants::{Ailment, PluginRoutes};
 
 /// A route that is left alone.
@@ -17,11 +17,47 @@ pub struct AilingRoute {
     pub ailment: Ailment,
 }
 
+/// A plugin that cannot be served, or a tenant none of whose plugins can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unserved {
+    /// Whose.
+    pub tenant: TenantName,
+    /// Which plugin; `None` for the whole tenant.
+    pub plugin: Option<PluginName>,
+    /// Why.
+    pub reason: String,
+}
+
 impl Lifecycle {
-    /// Why the active version of a plugin cannot be served, if it cannot.
+    /// What cannot be served at the moment, in the order of the names.
+    pub fn unserved(&self) -> Vec<Unserved> {
+        let mut all = Vec::new();
+        for tenant in self.routing.all() {
+            let whole = tenant.problem.iter().map(|reason| (None, reason));
+            let plugins = tenant.unavailable.iter();
+            let plugins = plugins.map(|(plugin, failed)| (Some(plugin.clone()), &failed.reason));
+            all.extend(whole.chain(plugins).map(|(plugin, reason)| Unserved {
+                tenant: tenant.name.clone(),
+                plugin,
+                reason: reason.clone(),
+            }));
+        }
+        all.sort_by(|one, other| (&one.tenant, &one.plugin).cmp(&(&other.tenant, &other.plugin)));
+        all
+    }
+
+    /// Rows that could not be read and stop no tenant: a key that does not work, for instance.
+    pub fn unreadable_rows(&self) -> Vec<String> {
+        self.problems.all()
+    }
+
+    /// Why a plugin cannot be served at the moment, if it cannot.
     pub fn unavailable(&self, tenant: TenantId, plugin: &PluginName) -> Option<String> {
         let tenant = self.routing.tenant_by_id(tenant)?;
-        tenant.unavailable.get(plugin).cloned()
+        let failed = tenant.unavailable.get(plugin).map(|failed| failed.reason.clone());
+        // The reason of a whole tenant is the operator's: it tells of the host's inside.
+        let whole = "what the host stores of this tenant cannot be read; the operator sees why";
+        tenant.problem.as_ref().map(|_| whole.to_owned()).or(failed)
     }
 
     /// The routes of a plugin that are left alone, in the order of its manifest.

@@ -3,22 +3,42 @@
 //! What is stored on disk is named by its digest and written whole; what is active is a row. So a crash at any moment
 //! leaves the old state or the new one: a component without a row is found by nobody, and a row never points to a
 //! component that is not there.
+//!
+//! # Lock order
+//!
+//! A task that holds one of these locks takes only locks further down in this list. `changes` is the last: while it is
+//! held, the control plane's database is read and a snapshot is swapped, nothing else. So a revocation waits for no
+//! compile, no migration and no file.
+//!
+//! 1. `uploads`, by tenant
+//! 2. `activations`, by tenant
+//! 3. `files`, by digest
+//! 4. `changes`, by tenant
 
 mod activate;
 mod api_keys;
+mod audit;
 mod bounds;
+mod delete;
 mod error;
 mod health;
+mod keep;
 mod locks;
+mod prepared;
+mod problems;
 mod refresh;
+mod stale;
 mod sweep;
 mod upload;
 
 pub use error::LifecycleError;
-pub use health::AilingRoute;
+pub use health::{AilingRoute, Unserved};
 pub use locks::Locks;
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::capability::Services;
 use crate::domain::clock::SharedClock;
@@ -27,6 +47,9 @@ use crate::domain::plugin::{Activation, Version};
 use crate::sandbox::Runtime;
 use crate::storage::Repository;
 use crate::tenants::{Builder, Routing};
+use prepared::Prepared;
+use problems::Problems;
+use stale::Stale;
 
 /// Uploads, activates and goes back.
 pub struct Lifecycle {
@@ -36,13 +59,21 @@ pub struct Lifecycle {
     routing: Arc<Routing>,
     builder: Builder,
     clock: SharedClock,
-    /// Changes to one tenant happen one after the other, so that what serves is never older than what is stored. Held
-    /// for as long as the database takes, never while something is compiled: a revocation must not wait for that.
-    changes: Locks<TenantId>,
+    /// How long a deleted tenant or plugin can be restored.
+    grace: Duration,
     /// A tenant's uploads happen one after the other.
     uploads: Locks<TenantId>,
+    /// A tenant's activations happen one after the other: each migrates the tenant's database and then switches.
+    activations: Locks<TenantId>,
     /// Tenants share the files of equal components. They are written, and removed, by one at a time.
     files: Locks<VersionDigest>,
+    /// A tenant is read back and swapped by one at a time, so that what serves is never older than what is stored.
+    changes: Locks<TenantId>,
+    prepared: Prepared,
+    stale: Arc<Stale>,
+    problems: Problems,
+    /// Tells the keeper that something was purged.
+    purged: Arc<Notify>,
 }
 
 /// What an upload made.
@@ -66,7 +97,7 @@ pub struct Activated {
 }
 
 impl Lifecycle {
-    /// Ties together what the life of a version touches.
+    /// Ties together what the life of a version touches. What is deleted can be restored for `grace`.
     pub fn new(
         db: Arc<dyn Repository>,
         runtime: Arc<Runtime>,
@@ -74,6 +105,7 @@ impl Lifecycle {
         routing: Arc<Routing>,
         builder: Builder,
         clock: SharedClock,
+        grace: Duration,
     ) -> Self {
         Self {
             db,
@@ -82,9 +114,15 @@ impl Lifecycle {
             routing,
             builder,
             clock,
-            changes: Locks::default(),
+            grace,
             uploads: Locks::default(),
+            activations: Locks::default(),
             files: Locks::default(),
+            changes: Locks::default(),
+            prepared: Prepared::default(),
+            stale: Arc::default(),
+            problems: Problems::default(),
+            purged: Arc::default(),
         }
     }
 }

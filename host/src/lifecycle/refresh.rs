@@ -1,65 +1,127 @@
 //! Keeps what serves requests in line with what is stored.
+//!
+//! A change is committed first and then read back. If reading back fails, the tenant answers 503 until a later attempt
+//! succeeds: what was revoked, suspended or deleted never goes on being served because of a failure.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Lifecycle, LifecycleError};
-use crate::domain::id::{PluginName, TenantId};
+use crate::components::LoadError;
+use crate::domain::id::{TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
+use crate::domain::plugin::Version;
 use crate::domain::tenant::Tenant;
 use crate::storage::RoutedTenant;
-use crate::tenants::{ApiKeys, TenantRoutes};
+use crate::tenants::{ApiKeys, BEING_PREPARED, BuildError, Built, Router, TenantRoutes};
+
+/// Routes of versions, or why a version has none.
+pub(super) type Routes = HashMap<VersionDigest, Result<Arc<Router>, String>>;
+
+/// How a refresh treats versions that could not be served so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// They stay unavailable.
+    No,
+    /// They are tried once more.
+    Yes,
+}
+
+/// How closely the files of a version are looked at before it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Files {
+    /// They are there. Loading all components would make a start slow.
+    Look,
+    /// They load.
+    Load,
+}
 
 impl Lifecycle {
-    /// Serves a tenant as it is stored now, or no more where it was deleted. To be called after every change to a
-    /// tenant: its plan, its grants, its settings, its secrets, its keys.
-    pub async fn refresh(&self, tenant: TenantId) -> Result<(), LifecycleError> {
-        let _turn = self.changes.lock(tenant).await;
-        self.rebuild(tenant).await
+    /// Serves a tenant as it is stored now. To be called after every change to a tenant: its plan, its grants, its
+    /// settings, its secrets, its keys. If what is stored cannot be read, the tenant answers 503 until the host has read
+    /// it, which it tries again by itself.
+    pub async fn refresh(&self, tenant: TenantId) {
+        if let Err(error) = self.read_back(tenant, Routes::new(), Again::No).await {
+            self.out_of_service(tenant, &error);
+            self.stale.add(tenant);
+        }
     }
 
-    /// The same for several tenants, in the order in which all callers give them: what serves is
-    /// swapped once for all.
-    pub async fn refresh_many(&self, tenants: &[TenantId]) -> Result<(), LifecycleError> {
-        let (mut turns, mut built) = (Vec::new(), Vec::new());
+    /// The same for several tenants after a change that revokes nothing, of a plan for instance, in the order in which all
+    /// callers give them: what serves is swapped once for all. A tenant that cannot be read is served as before until the
+    /// host has read it.
+    pub async fn refresh_many(&self, tenants: &[TenantId]) {
+        let (mut turns, mut read) = (Vec::new(), Vec::new());
         for tenant in tenants {
             turns.push(self.changes.lock(*tenant).await);
-            match self.db.routed_tenant(*tenant).await? {
-                Some(stored) => built.push(self.build(stored).await?),
-                None => self.rebuild(*tenant).await?,
+            match self.read(*tenant, &Routes::new(), Again::No).await {
+                Ok(Some(built)) => {
+                    if !built.missing.is_empty() {
+                        self.stale.add(*tenant);
+                    }
+                    read.push(built.tenant);
+                }
+                Ok(None) => self.stop_serving(*tenant),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, %tenant, "a tenant cannot be read; the host tries again");
+                    self.stale.add(*tenant);
+                }
             }
         }
-        self.routing.put(built);
-        Ok(())
+        self.routing.put(read);
     }
 
-    /// Serves all tenants as they are stored, and no others.
+    /// Serves all tenants as they are stored. One that cannot be read answers 503, and the others are served.
     pub async fn refresh_all(&self) -> Result<(), LifecycleError> {
         let mut tenants = Vec::new();
-        for id in self.db.tenant_ids().await? {
-            if let Some(stored) = self.db.routed_tenant(id).await? {
-                tenants.push(self.build(stored).await?);
-            }
+        for (id, name) in self.read_names().await?.0 {
+            tenants.push(self.first_read(id, name).await);
         }
-        self.routing.replace(tenants);
+        self.routing.put(tenants);
         Ok(())
     }
 
-    /// Deletes a plugin with its versions, grants and settings. What it stored in the tenant's database stays, since
-    /// other plugins of the tenant may use it. `false` where it was not there.
-    pub async fn delete_plugin(&self, tenant: &Tenant, plugin: &PluginName) -> Result<bool, LifecycleError> {
-        let _turn = self.changes.lock(tenant.id).await;
-        let digests = self.db.versions_beyond(tenant.id, plugin, 0).await?;
-        let active = self
-            .db
-            .plugin(tenant.id, plugin)
-            .await?
-            .and_then(|plugin| plugin.active);
-        let deleted = self.db.delete_plugin(tenant.id, plugin).await?;
-        self.rebuild(tenant.id).await?;
-        for digest in digests.into_iter().chain(active) {
-            self.remove_unused(digest).await?;
+    /// The tenants whose names can be read, and whether there is news of rows that belong to none of them.
+    async fn read_names(&self) -> Result<(Vec<(TenantId, TenantName)>, bool), LifecycleError> {
+        let mut unowned = self.db.orphans().await?;
+        let mut names = Vec::new();
+        for known in self.db.tenant_names().await? {
+            match known {
+                Ok(known) => names.push(known),
+                Err(error) => unowned.push(format!("table tenants: {error}")),
+            }
         }
-        Ok(deleted)
+        Ok((names, self.problems.set_unowned(unowned)))
+    }
+
+    /// Reads those again that could not be read or served, and those whose refresh failed.
+    pub async fn retry(&self) {
+        let mut tenants = self.stale.take();
+        let routed = self.routing.all();
+        let ailing = |tenant: &&Arc<TenantRoutes>| tenant.problem.is_some() || !tenant.unavailable.is_empty();
+        tenants.extend(routed.iter().filter(ailing).map(|tenant| tenant.id));
+        tenants.extend(self.problems.tenants());
+        if self.problems.has_unowned() {
+            match self.read_names().await {
+                // A row that is whole again may be of any of them.
+                Ok((names, true)) => tenants.extend(names.into_iter().map(|(id, _)| id)),
+                Ok((_, false)) => {}
+                Err(error) => tracing::warn!(%error, "the tenants cannot be listed; the host tries again"),
+            }
+        }
+        for tenant in tenants {
+            self.refresh_failed(tenant).await;
+        }
+    }
+
+    /// Reads a tenant again, with the versions that could not be served so far. What fails is tried again with the next
+    /// round, not at once.
+    pub(super) async fn refresh_failed(&self, tenant: TenantId) {
+        if let Err(error) = self.read_back(tenant, Routes::new(), Again::Yes).await {
+            self.out_of_service(tenant, &error);
+            self.stale.keep(tenant);
+        }
     }
 
     /// The limits of a tenant.
@@ -69,30 +131,147 @@ impl Lifecycle {
         Ok(self.builder.limits(tenant, &plan))
     }
 
-    pub(super) async fn rebuild(&self, tenant: TenantId) -> Result<(), LifecycleError> {
-        match self.db.routed_tenant(tenant).await? {
-            Some(stored) => self.routing.put(vec![self.build(stored).await?]),
-            None => {
-                self.routing.remove(tenant);
-                self.services.caches.forget_tenant(tenant);
-                self.services.http.forget_tenant(tenant);
-                self.sweep().await?;
-            }
-        }
-        Ok(())
+    /// Stops serving a tenant that was deleted.
+    pub(super) fn stop_serving(&self, tenant: TenantId) {
+        self.routing.remove(tenant);
+        self.problems.clear(tenant);
+        self.services.caches.forget_tenant(tenant);
+        self.services.http.forget_tenant(tenant);
     }
 
-    /// Builds a tenant. The keys of one that is served already are in line: they change only with
-    /// [`Self::add_api_key`] and [`Self::revoke_api_key`].
-    async fn build(&self, stored: RoutedTenant) -> Result<TenantRoutes, LifecycleError> {
-        let known = self.routing.tenant_by_id(stored.tenant.id);
-        let api_keys = match &known {
+    /// Answers 503 for a tenant that cannot be read. Said once for each reason.
+    fn out_of_service(&self, tenant: TenantId, error: &LifecycleError) {
+        let reason = error.reason();
+        let known = self.routing.tenant_by_id(tenant);
+        if known.is_some_and(|known| known.problem.as_ref() == Some(&reason)) {
+            return;
+        }
+        tracing::error!(%tenant, %reason, "a tenant cannot be read and answers 503; the host tries again");
+        self.routing.tenant_fails(tenant, &reason);
+    }
+
+    async fn first_read(&self, id: TenantId, name: TenantName) -> TenantRoutes {
+        let mut routes = Routes::new();
+        loop {
+            match self.read(id, &routes, Again::Yes).await {
+                Ok(Some(built)) if built.missing.is_empty() => return built.tenant,
+                Ok(Some(built)) => self.make_routes(&built, &mut routes, Files::Look).await,
+                Ok(None) => return self.builder.unreadable(id, name, "the tenant is gone".to_owned()),
+                Err(error) => {
+                    let reason = error.reason();
+                    tracing::error!(tenant = %name, %reason, "a tenant cannot be read and answers 503");
+                    self.stale.keep(id);
+                    return self.builder.unreadable(id, name, reason);
+                }
+            }
+        }
+    }
+
+    /// Reads a tenant under its lock and swaps its snapshot. The routes of versions that have none yet are made without
+    /// the lock, and then the tenant is read once more.
+    async fn read_back(
+        &self,
+        tenant: TenantId,
+        mut routes: Routes,
+        mut again: Again,
+    ) -> Result<(), LifecycleError> {
+        loop {
+            let built = {
+                let _turn = self.changes.lock(tenant).await;
+                let Some(built) = self.read(tenant, &routes, again).await? else {
+                    self.stop_serving(tenant);
+                    return Ok(());
+                };
+                self.routing.put(vec![built.tenant.clone()]);
+                built
+            };
+            if built.missing.is_empty() {
+                return Ok(());
+            }
+            self.make_routes(&built, &mut routes, Files::Load).await;
+            // What was tried again is in `routes` now.
+            again = Again::No;
+        }
+    }
+
+    /// Reads a tenant. Keys change one by one with [`Self::add_api_key`] and [`Self::revoke_api_key`], so those of a tenant
+    /// that is served are in line.
+    async fn read(
+        &self,
+        tenant: TenantId,
+        routes: &Routes,
+        again: Again,
+    ) -> Result<Option<Built>, LifecycleError> {
+        let Some(stored) = self.db.routed_tenant(tenant).await? else {
+            return Ok(None);
+        };
+        let known = self.routing.tenant_by_id(tenant);
+        let api_keys = match known.as_ref().filter(|known| known.problem.is_none()) {
             Some(known) => known.api_keys.clone(),
             None => {
-                let keys = self.db.valid_api_keys(stored.tenant.id, self.clock.now());
+                let keys = self.db.valid_api_keys(tenant, self.clock.now());
                 Arc::new(ApiKeys::new(keys.await?))
             }
         };
-        Ok(self.builder.tenant(stored, api_keys, known.as_deref()).await)
+        Ok(Some(self.build(
+            stored,
+            api_keys,
+            known.as_deref(),
+            routes,
+            again,
+        )))
+    }
+
+    fn build(
+        &self,
+        stored: RoutedTenant,
+        api_keys: Arc<ApiKeys>,
+        known: Option<&TenantRoutes>,
+        routes: &Routes,
+        again: Again,
+    ) -> Built {
+        let id = stored.tenant.id;
+        self.problems.set(id, &stored.problems);
+        let failed = |digest: VersionDigest| {
+            let unavailable = known?.unavailable.values();
+            let failed = unavailable
+                .filter(|_| again == Again::No)
+                .find(|failed| failed.digest == Some(digest) && failed.reason != BEING_PREPARED);
+            failed.map(|failed| Err(failed.reason.clone()))
+        };
+        self.builder.tenant(stored, api_keys, known, |digest| {
+            let made = routes.get(&digest).cloned();
+            made.or_else(|| self.prepared.get(id, digest).map(Ok))
+                .or_else(|| failed(digest))
+        })
+    }
+
+    async fn make_routes(&self, built: &Built, routes: &mut Routes, files: Files) {
+        for version in &built.missing {
+            let made = self.make(version, files).await.inspect_err(|reason| {
+                let (tenant, plugin) = (&built.tenant.name, &version.manifest.plugin.name);
+                tracing::error!(%tenant, %plugin, version = %version.digest, %reason, "a plugin cannot be served");
+            });
+            routes.insert(version.digest, made);
+        }
+    }
+
+    /// The routes of a version whose files may be missing or damaged.
+    async fn make(&self, version: &Version, files: Files) -> Result<Arc<Router>, String> {
+        let digest = version.digest;
+        let reason = |error: LoadError| BuildError::from(error).reason();
+        match files {
+            Files::Load => drop(self.runtime.load(digest).await.map_err(reason)?),
+            Files::Look => {
+                let compiled = self.runtime.compiled_size(digest).await;
+                if compiled.map_err(|error| reason(error.into()))?.is_none() {
+                    // It has to be compiled again, for which the component has to be whole.
+                    let component = self.runtime.component(digest).await;
+                    component.map_err(reason)?;
+                }
+            }
+        }
+        let router = self.builder.router(version).await;
+        router.map(Arc::new).map_err(|error| error.reason())
     }
 }

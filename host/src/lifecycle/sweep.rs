@@ -1,9 +1,16 @@
-//! Removes what a crash left: files without a row.
-
-use std::collections::HashSet;
+//! Purges what was deleted long enough ago, and removes the files of what was purged.
+//!
+//! Only files are removed that the control plane's database names for removal. A file that it does not know is never
+//! removed: the database may be an old copy.
 
 use super::{Lifecycle, LifecycleError};
+use crate::domain::audit::AuditEntry;
+use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
+use crate::storage::Removal;
+
+/// Who purges, in the audit log.
+const ACTOR: &str = "host";
 
 impl Lifecycle {
     /// The tenants whose databases were found damaged.
@@ -11,18 +18,52 @@ impl Lifecycle {
         self.services.databases.damaged()
     }
 
-    /// Removes components that no tenant has, and databases of tenants that are gone.
+    /// Purges what was deleted before the grace period began, and removes files that are to be removed. Holds no lock
+    /// but that of the files that it removes.
     pub async fn sweep(&self) -> Result<(), LifecycleError> {
-        for digest in self.runtime.stored().await.map_err(LifecycleError::host)? {
-            self.remove_unused(digest).await?;
+        let now = self.clock.now();
+        let grace = i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX);
+        let before = Timestamp(now.0.saturating_sub(grace));
+        for (tenant, plugin) in self.db.plugins_deleted_before(before).await? {
+            if self.db.purge_plugin(tenant, &plugin).await? {
+                self.audit_purge(tenant, "plugin.purge", plugin.as_str(), now)
+                    .await?;
+            }
         }
-        let tenants: HashSet<TenantId> = self.db.tenant_ids().await?.into_iter().collect();
-        let databases = &self.services.databases;
-        for tenant in databases.stored().map_err(LifecycleError::host)? {
-            if !tenants.contains(&tenant) {
-                databases.forget(tenant).await.map_err(LifecycleError::host)?;
+        for tenant in self.db.tenants_deleted_before(before).await? {
+            if self.db.purge_tenant(tenant).await? {
+                self.audit_purge(tenant, "tenant.purge", &tenant.to_string(), now)
+                    .await?;
+            }
+        }
+        for removal in self.db.removals().await? {
+            match removal {
+                Removal::Database(tenant) => {
+                    let forgotten = self.services.databases.forget(tenant).await;
+                    forgotten.map_err(LifecycleError::host)?;
+                    self.db.removal_done(removal).await?;
+                }
+                Removal::Component(digest) => {
+                    let _files = self.files.lock(digest).await;
+                    if !self.db.is_digest_used(digest).await? {
+                        self.runtime.remove(digest).await?;
+                    }
+                    self.db.removal_done(removal).await?;
+                }
             }
         }
         Ok(())
+    }
+
+    async fn audit_purge(
+        &self,
+        tenant: TenantId,
+        action: &str,
+        subject: &str,
+        at: Timestamp,
+    ) -> Result<(), LifecycleError> {
+        tracing::info!(%tenant, action, subject, "what was deleted is purged: its grace period is over");
+        let entry = AuditEntry::new(Some(tenant), ACTOR, action, subject, at);
+        Ok(self.db.append_audit(&entry).await?)
     }
 }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Lifecycle, LifecycleError, Uploaded};
-use crate::components::bundle::Bundle;
+use crate::components::DescribedManifest;
+use crate::components::bundle::{Bundle, StoredBundle};
 use crate::components::bundle::schema::Schemas;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;
 use crate::domain::tenant::Tenant;
+use crate::domain::units::as_u64;
+use crate::storage::DbError;
+use crate::unguarded::{Guard, is_off};
 
 impl Lifecycle {
     /// Takes a component as a version of `plugin`. The same bytes twice are the same version.
@@ -24,38 +28,26 @@ impl Lifecycle {
         if component.len() > limits.component_size.as_usize() {
             return Err(LifecycleError::TooLarge(limits.component_size));
         }
-        // Hashing and checking megabytes takes a while; other requests of the admin API go on meanwhile.
+        // Hashing megabytes takes a while; other requests of the admin API go on meanwhile.
         let _upload = self.uploads.lock(tenant.id).await;
         self.check_plugins(tenant, plugin, &limits).await?;
         let bytes = component.clone();
-        let checked =
-            tokio::task::spawn_blocking(move || (VersionDigest::of(&bytes), Bundle::extract(&bytes)));
-        let (digest, bundle) = checked.await.map_err(LifecycleError::host)?;
+        let digest = tokio::task::spawn_blocking(move || VersionDigest::of(&bytes));
+        let digest = digest.await.map_err(LifecycleError::host)?;
         if let Some(version) = self.db.version(tenant.id, plugin, digest).await? {
+            // What was damaged on disk heals with the same bytes.
+            {
+                let _files = self.files.lock(digest).await;
+                self.runtime.repair(digest, component).await?;
+            }
+            self.refresh_failed(tenant.id).await;
             return Ok(Uploaded {
                 version,
                 created: false,
             });
         }
-        let bundle = bundle?;
-        if bundle.manifest.plugin.name != *plugin {
-            return Err(LifecycleError::InvalidManifest(format!(
-                "plugin.toml: plugin.name is `{}`, but the upload is for `{plugin}`",
-                bundle.manifest.plugin.name
-            )));
-        }
-        let lowered = limits.lowered_by(&bundle.manifest.limits);
-        let schemas = Schemas::of(&bundle.manifest, bundle.schemas);
-        self.runtime.validators().try_schemas(&schemas, &lowered).await?;
-        let version = Version {
-            digest,
-            manifest: Arc::new(bundle.manifest),
-            manifest_text: bundle.manifest_text,
-            size: u64::try_from(component.len()).unwrap_or(u64::MAX),
-            created_at: self.clock.now(),
-        };
-        let created = self.add(tenant, plugin, &version, component, &limits).await?;
-        self.give_up_old_versions(tenant, plugin, &limits, digest).await?;
+        let (version, created) = self.add(tenant, plugin, digest, component, &limits).await?;
+        self.give_up_old_versions(tenant, plugin, &limits, digest).await;
         Ok(Uploaded { version, created })
     }
 
@@ -64,66 +56,94 @@ impl Lifecycle {
         Ok(self.runtime.compiled_size(digest).await?)
     }
 
-    /// Writes the files and then the row. Where there is no row in the end, there are no files.
+    /// Writes the files and then the row. If the row is not written, the files are removed again.
     async fn add(
         &self,
         tenant: &Tenant,
         plugin: &PluginName,
-        version: &Version,
+        digest: VersionDigest,
         component: Bytes,
         limits: &Limits,
-    ) -> Result<bool, LifecycleError> {
-        let _files = self.files.lock(version.digest).await;
-        let added = match self.take_in(version, component, limits).await {
-            Ok(()) => {
-                let _change = self.changes.lock(tenant.id).await;
-                self.db
-                    .add_version(tenant.id, plugin, version)
-                    .await
-                    .map_err(LifecycleError::from)
+    ) -> Result<(Version, bool), LifecycleError> {
+        let _files = self.files.lock(digest).await;
+        let size = as_u64(component.len());
+        let taken_in = self.take_in(plugin, digest, component, limits).await;
+        let added = match taken_in {
+            Ok(DescribedManifest { manifest, text }) => {
+                let version = Version {
+                    digest,
+                    manifest: Arc::new(manifest),
+                    manifest_text: text,
+                    size,
+                    created_at: self.clock.now(),
+                };
+                match self.db.add_version(tenant.id, plugin, &version).await {
+                    Ok(created) => Ok((version, created)),
+                    Err(DbError::Missing(what)) => Err(LifecycleError::NotFound(what)),
+                    Err(error) => Err(error.into()),
+                }
             }
             Err(error) => Err(error),
         };
         if added.is_err()
-            && let Err(error) = self.remove_files(version.digest).await
+            && let Err(error) = self.remove_files(digest).await
         {
             // The next start removes them. What the caller is to know is why the upload failed.
-            tracing::warn!(%error, version = %version.digest, "the files of a failed upload could not be removed");
+            tracing::warn!(%error, version = %digest, "the files of a failed upload could not be removed");
         }
         added
     }
 
+    /// Has an upload read, checked and compiled in the worker, and its schemas compiled in a sandbox.
     async fn take_in(
         &self,
-        version: &Version,
+        plugin: &PluginName,
+        digest: VersionDigest,
         component: Bytes,
         limits: &Limits,
-    ) -> Result<(), LifecycleError> {
-        self.runtime.take_in(component, limits.compiled_size).await?;
-        if !version.manifest.routes.is_empty() && !self.runtime.load(version.digest).await?.handles_http() {
-            return Err(LifecycleError::InvalidComponent(
-                "the manifest has routes, but the component exports no `mortise:plugin/http-handler`"
-                    .to_owned(),
-            ));
+    ) -> Result<DescribedManifest, LifecycleError> {
+        if is_off(Guard::ManifestsApart) {
+            drop(Bundle::extract(&component)?);
         }
-        Ok(())
+        let taken_in = self
+            .runtime
+            .take_in(digest, plugin, component.clone(), limits.compiled_size);
+        let described = taken_in.await?;
+        let stored = tokio::task::spawn_blocking(move || StoredBundle::open(&component));
+        let stored = stored.await.map_err(LifecycleError::host)??;
+        let lowered = limits.lowered_by(&described.manifest.limits);
+        let schemas = Schemas::of(&described.manifest, stored.schemas);
+        self.runtime.validators().try_schemas(&schemas, &lowered).await?;
+        Ok(described)
     }
 
+    /// Deletes the oldest versions beyond the limit. The upload has succeeded whatever happens
+    /// here: what stays too long is deleted after the next upload.
     async fn give_up_old_versions(
         &self,
         tenant: &Tenant,
         plugin: &PluginName,
         limits: &Limits,
         uploaded: VersionDigest,
-    ) -> Result<(), LifecycleError> {
-        let beyond = self.db.versions_beyond(tenant.id, plugin, limits.versions_kept);
-        for digest in beyond.await? {
-            // What was acknowledged a moment ago stays, also where nothing but the active version would.
-            if digest != uploaded {
-                self.delete_version_row(tenant, plugin, digest).await?;
+    ) {
+        let beyond = self
+            .db
+            .versions_beyond(tenant.id, plugin, limits.versions_kept)
+            .await;
+        let beyond = beyond.unwrap_or_else(|error| {
+            tracing::warn!(%error, tenant = %tenant.name, %plugin, "old versions could not be listed");
+            Vec::new()
+        });
+        for digest in beyond {
+            // What was acknowledged a moment ago stays, also where nothing but the active version
+            // would.
+            if digest == uploaded {
+                continue;
+            }
+            if let Err(error) = self.delete_version_row(tenant, plugin, digest).await {
+                tracing::warn!(%error, tenant = %tenant.name, %plugin, version = %digest, "an old version stays");
             }
         }
-        Ok(())
     }
 
     /// The row goes first: a component without a row is only a file too many.
@@ -133,7 +153,11 @@ impl Lifecycle {
         plugin: &PluginName,
         digest: VersionDigest,
     ) -> Result<(), LifecycleError> {
-        self.db.delete_version(tenant.id, plugin, digest).await?;
+        match self.db.delete_version(tenant.id, plugin, digest).await {
+            // It was activated meanwhile, so it stays.
+            Err(DbError::InUse(_)) => return Ok(()),
+            deleted => deleted?,
+        };
         self.remove_unused(digest).await
     }
 

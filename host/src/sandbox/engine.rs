@@ -1,11 +1,12 @@
-//! The two engines: one that serves, one that only compiles. Settings that decide what code is made are shared, so
-//! that the first can load what the second made.
+//! The two engines: one that serves, one that only compiles. Settings that decide what code is made
+//! are shared, so that the first can load what the second made.
 
 use wasmtime::{
     Config, Enabled, Engine, Inlining, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
     RegallocAlgorithm, Strategy, WasmBacktraceDetails, WasmFeatures,
 };
 
+use crate::components::FEATURES;
 use crate::domain::limits::Limits;
 
 const MIB: usize = 1 << 20;
@@ -13,27 +14,29 @@ const MIB: usize = 1 << 20;
 /// Stack of a guest. Deep recursion ends as a trap of that guest.
 const GUEST_STACK: usize = MIB / 2;
 
-/// Stack of a fiber: the guest's and as much again for the host calls on top of it, where an overflow would end the
-/// process.
+/// Stack of a fiber: the guest's and as much again for the host calls on top of it, where an
+/// overflow would end the process.
 const FIBER_STACK: usize = MIB;
 
 /// Stack of a check, which recurses over the schema and the body.
 const VALIDATOR_STACK: usize = 2 * MIB;
 
-/// What one component may have. The pool holds as much for each of its instances, so that no component can leave
-/// another one without.
+/// What one component may have. The pool holds as much for each of its instances, so that no
+/// component can leave another one without.
 pub const CORE_INSTANCES: u32 = 16;
 /// As above, its memories.
 pub const MEMORIES: u32 = 2;
 /// As above, its tables.
 pub const TABLES: u32 = 8;
 
-/// What a memory that nobody uses keeps of what the last instance wrote, zeroed. What is beyond that goes back to the system.
+/// What a memory that nobody uses keeps of what the last instance wrote, zeroed. What is beyond
+/// that goes back to the system.
 const MEMORY_KEPT: usize = MIB / 2;
 
-/// The engine that runs components, `instances` at once, none with more memory than `ceiling`. It takes instances from a pool
-/// and never compiles. `memories_warm` memories beyond those in use stay as the component that used them last left them, so
-/// that its next instance needs no system calls to map its data.
+/// The engine that runs components, `instances` at once, none with more memory than `ceiling`. It
+/// takes instances from a pool and never compiles. `memories_warm` memories beyond those in use
+/// stay as the component that used them last left them, so that its next instance needs no system
+/// calls to map its data.
 pub fn serving(instances: u32, memories_warm: u32, ceiling: &Limits) -> wasmtime::Result<Engine> {
     let mut config = shared();
     let pool = pool(instances, memories_warm, ceiling);
@@ -60,8 +63,8 @@ pub fn compiling() -> wasmtime::Result<Engine> {
     Engine::new(&shared())
 }
 
-/// What both engines have in common. Whatever plugins do not need is off: each proposal is code that a hostile
-/// component could reach.
+/// What both engines have in common. They run the proposals of [`FEATURES`], which uploads are
+/// checked against.
 fn shared() -> Config {
     let mut config = Config::new();
     config
@@ -80,18 +83,10 @@ fn shared() -> Config {
         .memory_may_move(false)
         .memory_init_cow(true)
         .table_lazy_init(true)
-        .wasm_component_model(true)
         .concurrency_support(false)
         .shared_memory(false)
-        .wasm_memory64(false)
-        .wasm_multi_memory(false)
-        .wasm_tail_call(false)
-        .wasm_relaxed_simd(false)
-        .wasm_wide_arithmetic(false)
-        .wasm_custom_page_sizes(false)
-        .wasm_stack_switching(false)
-        // Subtypes of functions and typed references: calls through them have ended a process.
-        .wasm_features(WasmFeatures::GC | WasmFeatures::FUNCTION_REFERENCES, false);
+        .wasm_features(WasmFeatures::all().difference(FEATURES), false)
+        .wasm_features(FEATURES, true);
     config
 }
 
@@ -115,8 +110,8 @@ fn pool(instances: u32, memories_warm: u32, ceiling: &Limits) -> PoolingAllocati
         .max_core_instance_size(MIB)
         .max_unused_warm_slots(memories_warm)
         .decommit_batch_size(1)
-        // Together these two save the system calls that would give memory back after each request: what a request
-        // wrote is found through the page map and zeroed in place.
+        // Together these two save the system calls that would give memory back after each request:
+        // what a request wrote is found through the page map and zeroed in place.
         .pagemap_scan(Enabled::Auto)
         .linear_memory_keep_resident(MEMORY_KEPT)
         .table_keep_resident(16 * 1024)

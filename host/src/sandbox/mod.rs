@@ -30,14 +30,17 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::capability::{Invocation, Services, bindings::http_types};
-use crate::domain::id::VersionDigest;
+use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 use crate::metrics::Gauge;
 use crate::storage::vault::HostKey;
 
 use crate::components::compile::{CompileLimits, Compiler};
-use crate::components::{Artifacts, ComponentCache, ComponentFiles, LoadError, Loaded};
+use crate::components::shield::Shield;
+use crate::components::{
+    Artifacts, ComponentCache, ComponentFiles, DescribedManifest, LoadError, Loaded, Refusal, Uses,
+};
 use execution::Guest;
 use instance::Ended;
 use placement::{Course, Turns};
@@ -73,7 +76,7 @@ pub struct RuntimeHeld {
     pub compile_workers: u64,
     /// Components that are loaded.
     pub components: u64,
-    /// Bytes of their machine code.
+    /// Bytes of memory that they take.
     pub component_bytes: u64,
 }
 
@@ -98,7 +101,9 @@ pub struct RuntimeSettings {
     pub ceiling: Limits,
     /// What one compilation may take.
     pub compile: CompileLimits,
-    /// Bytes of compiled code that are kept loaded.
+    /// What the operator refuses.
+    pub shield: Shield,
+    /// Bytes of memory that loaded components may take.
     pub loaded_bytes: ByteSize,
 }
 
@@ -133,7 +138,7 @@ impl Runtime {
             error,
         })?;
         let compiler = Compiler::new(settings.worker, settings.compile);
-        let artifacts = Artifacts::new(&engine, key, files, compiler);
+        let artifacts = Artifacts::new(&engine, key, files, compiler, settings.shield);
         let components = Arc::new(ComponentCache::new(
             engine,
             linker,
@@ -169,14 +174,39 @@ impl Runtime {
         })
     }
 
-    /// Takes in a component: compiles it, stores it with its compiled code, and loads it once, so that whatever this
-    /// host could not run is refused now. Doing it again with the same bytes changes nothing.
+    /// Takes in an upload for `plugin`: reads, checks and compiles it in a worker, stores it with its compiled code, and
+    /// loads it once, so that whatever this host could not run is refused now. Doing it again with the same bytes
+    /// changes nothing.
     pub async fn take_in(
         &self,
+        digest: VersionDigest,
+        plugin: &PluginName,
         component: Bytes,
         compiled_size: ByteSize,
-    ) -> Result<VersionDigest, LoadError> {
-        self.components.take_in(component, compiled_size).await
+    ) -> Result<DescribedManifest, LoadError> {
+        self.components
+            .take_in(digest, plugin, component, compiled_size)
+            .await
+    }
+
+    /// Stores the component of a version again, if its files are missing or damaged.
+    pub async fn repair(&self, digest: VersionDigest, component: Bytes) -> Result<(), LoadError> {
+        self.components.repair(digest, component).await
+    }
+
+    /// Why a stored component does not run, as far as that is known without reading it.
+    pub async fn refusal(&self, digest: VersionDigest) -> std::io::Result<Option<Arc<Refusal>>> {
+        self.components.refusal(digest).await
+    }
+
+    /// What a stored component uses.
+    pub async fn uses(&self, digest: VersionDigest) -> Result<Uses, LoadError> {
+        self.components.uses(digest).await
+    }
+
+    /// What the operator refuses.
+    pub fn shield(&self) -> &Shield {
+        self.components.shield()
     }
 
     /// The component as it was uploaded.
@@ -279,7 +309,8 @@ async fn give_up_idle<T: Send + 'static, K: Send + Sync + 'static>(keeper: Weak<
     }
 }
 
-fn linker(engine: &Engine) -> wasmtime::Result<Linker<StoreData>> {
+/// Everything that a plugin may import.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<StoreData>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     crate::capability::add_to_linker(&mut linker)?;

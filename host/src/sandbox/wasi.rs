@@ -1,4 +1,5 @@
-//! WASI with nothing behind it. Most plugins have no use for it, so it is made when a guest first asks for it.
+//! WASI with nothing behind it. Most plugins have no use for it, so it is made when a guest first
+//! asks for it.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ struct Made {
 }
 
 impl Wasi {
-    /// What WASI's host functions work with. Of what the guest prints as much is kept as of its log.
+    /// What WASI's host functions work with. Of what the guest prints as much is kept as of its
+    /// log.
     pub fn context(&mut self, invocation: &Invocation) -> &mut WasiCtx {
         let made = || Made::new(&invocation.clock, invocation.limits().log_bytes);
         &mut self.0.get_or_insert_with(made).context
@@ -40,8 +42,8 @@ impl Wasi {
 }
 
 impl Made {
-    /// No files, no environment, no sockets; what is printed goes to the log; clocks that count whole milliseconds,
-    /// since finer ones serve to listen at other tenants' caches.
+    /// No files, no environment, no sockets; what is printed goes to the log; clocks that count
+    /// whole milliseconds, since finer ones serve to listen at other tenants' caches.
     fn new(clock: &SharedClock, printed_bytes: ByteSize) -> Self {
         let [stdout, stderr] = [(); 2].map(|()| PrintedLines::new(printed_bytes.as_usize()));
         let context = WasiCtx::builder()
@@ -64,6 +66,9 @@ impl Made {
 
 /// The time of day.
 struct WallClock(SharedClock);
+
+/// What the monotonic clock shows first. Go's runtime takes zero for a broken clock.
+const FIRST: Duration = Duration::from_millis(1);
 
 /// The time since the guest first asked for anything of WASI, which says nothing of the host.
 struct MonotonicClock {
@@ -96,7 +101,11 @@ impl HostMonotonicClock for MonotonicClock {
     }
 
     fn now(&self) -> u64 {
-        let since = self.clock.monotonic().saturating_sub(self.made);
+        let since = self
+            .clock
+            .monotonic()
+            .saturating_sub(self.made)
+            .saturating_add(FIRST);
         u64::try_from(since.as_millis())
             .unwrap_or(u64::MAX)
             .saturating_mul(1_000_000)
@@ -115,11 +124,15 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000)));
         clock.advance(Duration::from_secs(1));
         let (wall, monotonic) = (WallClock(clock.clone()), MonotonicClock::start(clock.clone()));
-        assert_eq!(monotonic.now(), 0, "it starts with the first use");
+        assert_eq!(
+            monotonic.now(),
+            1_000_000,
+            "it starts with the first use, above zero"
+        );
         clock.advance(Duration::from_millis(7));
         clock.set(Timestamp(0));
         assert_eq!(wall.now(), Duration::ZERO);
-        assert_eq!(monotonic.now(), 7_000_000);
+        assert_eq!(monotonic.now(), 8_000_000);
     }
 
     #[test]
@@ -137,7 +150,7 @@ mod tests {
             clock: Arc::new(Fine),
             made: Duration::ZERO,
         };
-        assert_eq!((monotonic.now(), monotonic.resolution()), (1_000_000, 1_000_000));
+        assert_eq!((monotonic.now(), monotonic.resolution()), (2_000_000, 1_000_000));
         assert_eq!(WallClock(Arc::new(Fine)).resolution(), Duration::from_millis(1));
     }
 }

@@ -2,6 +2,10 @@
 
 use std::error::Error;
 
+/// What an operator can do about a database that does not belong to its data folder.
+const REMEDY: &str = "restore mortise.db from a backup that belongs to this folder, or start once with \
+    `--accept-database` to use it as it is: files that it does not know are moved to `set-aside` then";
+
 /// Why a question was not answered or a change not made.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -11,6 +15,12 @@ pub enum DbError {
     /// Something else has this name already.
     #[error("this {0} is taken")]
     Taken(&'static str),
+    /// What had this name was deleted and can still be restored.
+    #[error(
+        "this {0} is reserved: what had it was deleted and can still be restored; restore it, or delete it once more \
+         with `purge`"
+    )]
+    Reserved(&'static str),
     /// Something else still needs it.
     #[error("this {0} is in use")]
     InUse(&'static str),
@@ -38,6 +48,40 @@ pub enum DbError {
         /// The newest that this executable has.
         known: i64,
     },
+    /// There is no database, but files of tenants.
+    #[error(
+        "mortise.db is missing or empty, but the data folder holds {databases} databases of tenants and {components} \
+         components, or a mark of a database; {REMEDY}"
+    )]
+    Lost {
+        /// Databases of tenants.
+        databases: usize,
+        /// Components.
+        components: usize,
+    },
+    /// The file is shorter than its header says.
+    #[error("mortise.db is cut off: it has fewer pages than its header says; restore it from a backup")]
+    Cut,
+    /// The database is a copy from before tenants were created or deleted.
+    #[error(
+        "mortise.db is older than its data folder (generation {found}, the folder's mark says {expected}): tenants were \
+         created or deleted after this copy was made; {REMEDY}"
+    )]
+    Older {
+        /// The generation of the database.
+        found: i64,
+        /// The generation of the mark.
+        expected: i64,
+    },
+    /// The database belongs to another data folder.
+    #[error("mortise.db belongs to another data folder (the file `mark` names another database); {REMEDY}")]
+    Foreign,
+    /// The mark cannot be read.
+    #[error(
+        "the file `mark` in the data folder cannot be read ({0}); restore it from the same backup as mortise.db, or \
+         start once with `--accept-database`"
+    )]
+    Mark(String),
     /// A migration of the control plane failed.
     #[error("the control plane's database could not be brought up to date")]
     Migration(#[source] Box<dyn Error + Send + Sync>),

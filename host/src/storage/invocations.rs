@@ -269,7 +269,7 @@ mod tests {
         used.values_mut().for_each(|figure| *figure = 3.into());
         let mut record = entry(TenantId::generate(), "orders", 1, &[]).record;
         record.usage = serde_json::from_value(used.into()).unwrap();
-        record.code = Some("plugin-trapped");
+        record.code = Some("plugin-trapped".into());
         let mut once = HourlyUsage::default();
         once.add(&record);
         let mut twice = once.clone();

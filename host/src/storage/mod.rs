@@ -6,6 +6,7 @@
 
 mod api_keys;
 mod audit;
+mod components;
 mod counts;
 mod error;
 mod invocations;
@@ -13,6 +14,7 @@ mod log_lines;
 mod page;
 mod plans;
 mod plugins;
+mod removals;
 mod routing;
 mod secrets;
 mod settings;
@@ -25,8 +27,11 @@ pub mod vault;
 #[cfg(test)]
 pub(crate) mod conformance;
 
+use async_trait::async_trait;
+
 pub use api_keys::ApiKeys;
 pub use audit::Audit;
+pub use components::{ComponentPosition, Components, StoredComponent};
 pub use counts::{Counted, Counts};
 pub use error::DbError;
 pub use invocations::{Entry, HourlyUsage, InvocationFilter, Invocations, Kept, UsageSum};
@@ -34,6 +39,7 @@ pub use log_lines::{LogFilter, LogLines, LogPosition, StoredLogLine};
 pub use page::Page;
 pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};
+pub use removals::{Removal, Removals};
 pub use routing::{RoutedPlugin, RoutedTenant, Routing};
 pub use secrets::Secrets;
 pub use settings::Settings;
@@ -41,14 +47,17 @@ pub use tenants::{TenantChange, Tenants};
 pub use tokens::Tokens;
 
 /// Everything that the control plane stores.
+#[async_trait]
 pub trait Repository:
     ApiKeys
     + Audit
+    + Components
     + Counted
     + Invocations
     + LogLines
     + Plans
     + Plugins
+    + Removals
     + Routing
     + Secrets
     + Settings
@@ -58,4 +67,6 @@ pub trait Repository:
     + Sync
     + 'static
 {
+    /// Closes the database, after what is under way.
+    async fn close(&self);
 }

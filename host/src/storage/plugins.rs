@@ -34,10 +34,28 @@ pub trait Plugins {
         disabled: bool,
     ) -> Result<bool, DbError>;
 
-    /// Deletes a plugin with its versions, grants and settings. `false` where it was not there.
-    async fn delete_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError>;
+    /// Marks a plugin as deleted. From now on none of these methods finds it, or anything of it, but those that say so.
+    /// `false` if it is not there, or deleted already.
+    async fn delete_plugin(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        at: Timestamp,
+    ) -> Result<bool, DbError>;
 
-    /// Records a version, and the plugin with its first one. `false` where this digest was there already.
+    /// The tenant's deleted plugins by name.
+    async fn deleted_plugins(&self, tenant: TenantId, page: Page<PluginName>)
+    -> Result<Vec<Plugin>, DbError>;
+
+    /// Makes a deleted plugin what it was. `false` if there is no such deleted plugin.
+    async fn restore_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError>;
+
+    /// Removes a plugin, deleted or not, with its versions, grants and settings, and records which files are to be
+    /// removed. `false` if it is not there.
+    async fn purge_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError>;
+
+    /// Records a version, and the plugin with its first one. `false` if this digest is there already.
+    /// [`DbError::Missing`] if the tenant is not there, [`DbError::Reserved`] if the plugin was deleted.
     async fn add_version(
         &self,
         tenant: TenantId,
@@ -61,7 +79,8 @@ pub trait Plugins {
         page: Page<VersionPosition>,
     ) -> Result<Vec<Version>, DbError>;
 
-    /// Deletes a version. [`DbError::InUse`] where it is active; `false` where it was not there.
+    /// Deletes a version and records that its files are to be removed. [`DbError::InUse`] if it is active; `false` if it
+    /// is not there.
     async fn delete_version(
         &self,
         tenant: TenantId,

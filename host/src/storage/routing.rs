@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::DbError;
 use crate::domain::grant::Grants;
-use crate::domain::id::TenantId;
+use crate::domain::id::{TenantId, TenantName};
 use crate::domain::plugin::{Plugin, Version};
 use crate::domain::tenant::{Plan, Tenant};
 use crate::storage::vault::Sealed;
@@ -23,6 +23,8 @@ pub struct RoutedTenant {
     pub plugins: Vec<RoutedPlugin>,
     /// Its secrets, sealed.
     pub secrets: BTreeMap<String, Sealed>,
+    /// What could not be read and does not stop the tenant, for the operator.
+    pub problems: Vec<String>,
 }
 
 /// A plugin with what was allowed and set for it.
@@ -30,8 +32,8 @@ pub struct RoutedTenant {
 pub struct RoutedPlugin {
     /// The plugin.
     pub plugin: Plugin,
-    /// The version that serves, if any.
-    pub active: Option<Version>,
+    /// The version that serves, if any; or why what is stored of the plugin cannot be read.
+    pub active: Result<Option<Version>, String>,
     /// What it is allowed.
     pub grants: Grants,
     /// Its settings.
@@ -41,9 +43,13 @@ pub struct RoutedPlugin {
 /// Reads for the gateway's snapshot.
 #[async_trait]
 pub trait Routing {
-    /// The ids of all tenants.
-    async fn tenant_ids(&self) -> Result<Vec<TenantId>, DbError>;
+    /// The ids and names of all tenants. A row whose id or name cannot be read is an error of its own.
+    async fn tenant_names(&self) -> Result<Vec<Result<(TenantId, TenantName), DbError>>, DbError>;
 
-    /// Everything of one tenant, as it was at one moment.
+    /// Rows of tenants' configuration that refer to a row that is not there, in a sentence for each table.
+    async fn orphans(&self) -> Result<Vec<String>, DbError>;
+
+    /// Everything of one tenant, as it was at one moment. [`DbError::Corrupt`] if the tenant's own row or its plan cannot
+    /// be read; what cannot be read of a plugin stops only that.
     async fn routed_tenant(&self, id: TenantId) -> Result<Option<RoutedTenant>, DbError>;
 }

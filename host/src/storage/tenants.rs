@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::{DbError, Page};
+use crate::domain::clock::Timestamp;
 use crate::domain::id::{PlanName, TenantId, TenantName};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::tenant::Tenant;
@@ -21,7 +22,8 @@ pub struct TenantChange {
 /// Tenants.
 #[async_trait]
 pub trait Tenants {
-    /// Adds a tenant. [`DbError::Taken`] where the name is, [`DbError::Missing`] where the plan is not there.
+    /// Adds a tenant. [`DbError::Taken`] if the name is, [`DbError::Reserved`] if a deleted tenant has it,
+    /// [`DbError::Missing`] if the plan is not there.
     async fn create_tenant(&self, tenant: &Tenant) -> Result<(), DbError>;
 
     /// The tenant with this id.
@@ -36,6 +38,20 @@ pub trait Tenants {
     /// Changes a tenant and gives it back as it is then. [`DbError::Missing`] where the plan is not there.
     async fn change_tenant(&self, id: TenantId, change: &TenantChange) -> Result<Option<Tenant>, DbError>;
 
-    /// Deletes a tenant and everything of it but its audit log. `false` where it was not there.
-    async fn delete_tenant(&self, id: TenantId) -> Result<bool, DbError>;
+    /// Marks a tenant as deleted. From now on none of these methods finds it but those that say so. `false` if it is not
+    /// there, or deleted already.
+    async fn delete_tenant(&self, id: TenantId, at: Timestamp) -> Result<bool, DbError>;
+
+    /// The tenant with this name, deleted or not.
+    async fn tenant_even_deleted(&self, name: &TenantName) -> Result<Option<Tenant>, DbError>;
+
+    /// Deleted tenants by name.
+    async fn deleted_tenants(&self, page: Page<TenantName>) -> Result<Vec<Tenant>, DbError>;
+
+    /// Makes a deleted tenant what it was. `false` if it is not there.
+    async fn restore_tenant(&self, id: TenantId) -> Result<bool, DbError>;
+
+    /// Removes a tenant and everything of it but its audit log, and records which files are to be removed. `false` if it
+    /// is not there.
+    async fn purge_tenant(&self, id: TenantId) -> Result<bool, DbError>;
 }

@@ -8,11 +8,12 @@ use super::api_keys::ApiKeys;
 use super::bodies::Bodies;
 use super::budget::SharedBudget;
 use super::health::{Breaker, RouteHealth};
-use super::snapshot::{MethodRoute, PluginRoutes, RouteRate, Router, TenantRoutes};
+use super::snapshot::{MethodRoute, PluginRoutes, RouteRate, Router, TenantRoutes, Unavailable};
 use crate::capability::ActiveVersion;
 use crate::components::LoadError;
 use crate::components::bundle::schema::{Schema, Schemas};
-use crate::components::bundle::{Bundle, BundleError};
+use crate::components::bundle::{BundleError, StoredBundle};
+use crate::domain::id::{TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::manifest::{Manifest, Route};
 use crate::domain::plugin::Version;
@@ -21,6 +22,9 @@ use crate::sandbox::Runtime;
 use crate::storage::vault::Sealed;
 use crate::storage::{RoutedPlugin, RoutedTenant};
 
+/// Why a plugin is unavailable whose routes are being made.
+pub const BEING_PREPARED: &str = "it is being prepared";
+
 /// Builds snapshots.
 pub struct Builder {
     runtime: Arc<Runtime>,
@@ -28,6 +32,14 @@ pub struct Builder {
     ceiling: Limits,
     breaker: Breaker,
     bodies: Arc<SharedBudget>,
+}
+
+/// A tenant as it is to be served.
+pub struct Built {
+    /// What serves.
+    pub tenant: TenantRoutes,
+    /// Active versions whose routes have to be made first. Their plugins are unavailable until then.
+    pub missing: Vec<Version>,
 }
 
 /// Why a plugin cannot be served. The others of its tenant are.
@@ -52,7 +64,7 @@ pub enum BuildError {
 
 impl BuildError {
     /// The reason for the people of the tenant: without what only the operator's log should hold.
-    fn reason(&self) -> String {
+    pub fn reason(&self) -> String {
         match self {
             Self::Load(LoadError::Missing(_)) => {
                 "its component is not on this host any more; upload it again".to_owned()
@@ -60,7 +72,7 @@ impl BuildError {
             Self::Load(LoadError::Io(_)) => {
                 "its component cannot be read; the host's log says why".to_owned()
             }
-            Self::Load(LoadError::Unsupported(reason)) => reason.clone(),
+            Self::Load(LoadError::Refused(refusal)) => refusal.message.clone(),
             Self::Load(LoadError::Compile(_)) => "its component could not be compiled again".to_owned(),
             Self::Bundle(_) => format!("{self}; upload the component again"),
             Self::Pattern(_) | Self::Routes(_) | Self::Schema(..) => self.to_string(),
@@ -94,17 +106,92 @@ impl Builder {
             .with(&tenant.limits, &self.ceiling)
     }
 
-    /// A tenant as it is to be served, with these keys. `known` is how it was served so far: its
-    /// admission goes on, with the requests that it let in. A plugin that cannot be served is
-    /// unavailable, which is logged.
-    pub async fn tenant(
+    /// A tenant as it is to be served. `known` is how it was served so far: its gate goes on, with the requests that
+    /// are in it, and so do the routes of versions that stay active. The routes of other versions come from `routes`.
+    /// A version without routes yet is left out and given back, so that the caller can make them.
+    pub fn tenant(
         &self,
         stored: RoutedTenant,
         api_keys: Arc<ApiKeys>,
         known: Option<&TenantRoutes>,
-    ) -> TenantRoutes {
+        routes: impl Fn(VersionDigest) -> Option<Result<Arc<Router>, String>>,
+    ) -> Built {
         let limits = self.limits(&stored.tenant, &stored.plan);
-        let size = GateSize::from(&limits);
+        let mut tenant = self.empty(
+            stored.tenant.id,
+            stored.tenant.name.clone(),
+            &limits,
+            api_keys,
+            known,
+        );
+        let secrets = Arc::new(stored.secrets.clone());
+        let mut missing = Vec::new();
+        for plugin in &stored.plugins {
+            let name = &plugin.plugin.name;
+            let version = match &plugin.active {
+                Ok(Some(version)) => version,
+                Ok(None) => continue,
+                Err(reason) => {
+                    let unavailable = Unavailable {
+                        digest: plugin.plugin.active,
+                        reason: reason.clone(),
+                    };
+                    tenant.unavailable.insert(name.clone(), unavailable);
+                    continue;
+                }
+            };
+            let served = known.and_then(|known| known.plugins.get(name));
+            let router = match served.filter(|served| served.active.digest == version.digest) {
+                // The routes are the version's own, so they go on, with the counts of their rates.
+                Some(served) => Ok(served.router.clone()),
+                None => routes(version.digest).unwrap_or_else(|| {
+                    missing.push(version.clone());
+                    // What was wrong with this version stays the reason until it is known to be mended.
+                    let failed = known.and_then(|known| known.unavailable.get(name));
+                    let failed = failed.filter(|failed| failed.digest == Some(version.digest));
+                    Err(failed.map_or_else(|| BEING_PREPARED.to_owned(), |failed| failed.reason.clone()))
+                }),
+            };
+            match router {
+                Ok(router) => {
+                    let active = active_version(&stored, plugin, version, &limits, secrets.clone());
+                    let routes = PluginRoutes {
+                        active: Arc::new(active),
+                        disabled: plugin.plugin.disabled,
+                        reuse: version.manifest.plugin.reuse,
+                        router,
+                    };
+                    tenant.plugins.insert(name.clone(), Arc::new(routes));
+                }
+                Err(reason) => {
+                    let digest = Some(version.digest);
+                    tenant
+                        .unavailable
+                        .insert(name.clone(), Unavailable { digest, reason });
+                }
+            }
+        }
+        tenant.suspended = stored.tenant.suspended;
+        Built { tenant, missing }
+    }
+
+    /// A tenant whose rows cannot be read: its endpoints answer 503.
+    pub fn unreadable(&self, id: TenantId, name: TenantName, problem: String) -> TenantRoutes {
+        TenantRoutes {
+            problem: Some(problem),
+            ..self.empty(id, name, &self.defaults, Arc::default(), None)
+        }
+    }
+
+    fn empty(
+        &self,
+        id: TenantId,
+        name: TenantName,
+        limits: &Limits,
+        api_keys: Arc<ApiKeys>,
+        known: Option<&TenantRoutes>,
+    ) -> TenantRoutes {
+        let size = GateSize::from(limits);
         let gate = known
             .map(|known| known.gate.clone())
             .filter(|gate| gate.size() == size);
@@ -115,41 +202,13 @@ impl Builder {
             None => Arc::new(Bodies::new(&self.bodies, limits.request_backlog)),
         };
         bodies.limit(limits.request_backlog);
-        let secrets = Arc::new(stored.secrets.clone());
-        let (mut plugins, mut unavailable) = (HashMap::new(), HashMap::new());
-        for plugin in &stored.plugins {
-            let Some(version) = &plugin.active else { continue };
-            let active = Arc::new(active_version(&stored, plugin, version, &limits, secrets.clone()));
-            let disabled = plugin.plugin.disabled;
-            let known = known.and_then(|known| known.plugins.get(&plugin.plugin.name));
-            let router = match known.filter(|known| known.active.digest == version.digest) {
-                // The routes are the version's own, so they go on, with the counts of their rates.
-                Some(known) => Ok(known.router.clone()),
-                None => self.router(version).await.map(Arc::new),
-            };
-            match router {
-                Ok(router) => {
-                    let routes = PluginRoutes {
-                        active,
-                        disabled,
-                        reuse: version.manifest.plugin.reuse,
-                        router,
-                    };
-                    plugins.insert(plugin.plugin.name.clone(), Arc::new(routes));
-                }
-                Err(error) => {
-                    let (tenant, plugin) = (&stored.tenant.name, &plugin.plugin.name);
-                    tracing::error!(%tenant, %plugin, version = %version.digest, %error, "a plugin cannot be served");
-                    unavailable.insert(plugin.clone(), error.reason());
-                }
-            }
-        }
         TenantRoutes {
-            id: stored.tenant.id,
-            name: stored.tenant.name,
-            suspended: stored.tenant.suspended,
-            plugins,
-            unavailable,
+            id,
+            name,
+            suspended: false,
+            problem: None,
+            plugins: HashMap::new(),
+            unavailable: HashMap::new(),
             api_keys,
             gate: gate.unwrap_or_else(|| Arc::new(Gate::new(size))),
             bodies,
@@ -163,7 +222,7 @@ impl Builder {
     pub(crate) async fn router(&self, version: &Version) -> Result<Router, BuildError> {
         let manifest = &version.manifest;
         let schemas = if names_schemas(manifest) {
-            let bundle = Bundle::extract(&self.runtime.component(version.digest).await?)?;
+            let bundle = StoredBundle::open(&self.runtime.component(version.digest).await?)?;
             self.runtime.validators().prepare();
             Schemas::of(manifest, bundle.schemas)
         } else {

@@ -134,7 +134,9 @@ impl RouteHealth {
 
     /// Forgets what failed.
     pub fn recover(&self) {
-        *self.lock() = State::default();
+        let mut state = self.lock();
+        *state = State::default();
+        // Under the lock: a failure that comes next takes it back.
         self.is_untouched.store(true, Ordering::Relaxed);
     }
 

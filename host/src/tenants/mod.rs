@@ -18,17 +18,17 @@ pub use admission::{Admitted, Caller, Full, Gate};
 pub use api_keys::ApiKeys;
 pub use backlog::Backlog;
 pub use bodies::{Bodies, BodyCharge};
-pub use build::{BuildError, Builder};
+pub use build::{BEING_PREPARED, BuildError, Builder, Built};
 pub use health::{Ailment, Breaker, Change, Pass, RouteHealth, Unhealthy};
 pub use rate::{RateLimiter, Standing};
-pub use snapshot::{MethodRoute, PluginRoutes, RouteMatch, RouteRate, TenantRoutes};
+pub use snapshot::{MethodRoute, PluginRoutes, RouteMatch, RouteRate, Router, TenantRoutes, Unavailable};
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::domain::id::{TenantId, TenantName};
+use crate::domain::id::{PluginName, TenantId, TenantName, VersionDigest};
 
 /// The tenants that are served.
 #[derive(Default)]
@@ -67,13 +67,41 @@ impl Routing {
         });
     }
 
-    /// Serves these tenants and no others.
-    pub fn replace(&self, tenants: Vec<TenantRoutes>) {
-        let mut served = Served::default();
-        for tenant in tenants {
-            served.insert(Arc::new(tenant));
-        }
-        self.served.store(Arc::new(served));
+    /// All tenants.
+    pub fn all(&self) -> Vec<Arc<TenantRoutes>> {
+        self.served.load().by_id.values().cloned().collect()
+    }
+
+    /// Answers 503 for a tenant until it is put again: what is known of it may be out of date.
+    pub fn tenant_fails(&self, id: TenantId, problem: &str) {
+        self.change(id, |tenant| tenant.problem = Some(problem.to_owned()));
+    }
+
+    /// Answers 503 for a version of a plugin until the tenant is put again.
+    pub fn version_fails(&self, id: TenantId, plugin: &PluginName, digest: VersionDigest, reason: &str) {
+        self.change(id, |tenant| {
+            let serves = tenant.plugins.get(plugin);
+            if serves.is_some_and(|serves| serves.active.digest == digest) {
+                tenant.plugins.remove(plugin);
+                let unavailable = Unavailable {
+                    digest: Some(digest),
+                    reason: reason.to_owned(),
+                };
+                tenant.unavailable.insert(plugin.clone(), unavailable);
+            }
+        });
+    }
+
+    fn change(&self, id: TenantId, change: impl Fn(&mut TenantRoutes)) {
+        self.served.rcu(|served| {
+            let mut served = Served::clone(served);
+            if let Some(known) = served.by_id.get(&id) {
+                let mut changed = TenantRoutes::clone(known);
+                change(&mut changed);
+                served.insert(Arc::new(changed));
+            }
+            served
+        });
     }
 
     /// Stops serving a tenant.

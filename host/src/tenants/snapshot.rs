@@ -11,11 +11,12 @@ use super::health::RouteHealth;
 use super::rate::RateLimiter;
 use crate::capability::ActiveVersion;
 use crate::components::bundle::schema::Schema;
-use crate::domain::id::{ApiKeyId, PluginName, TenantId, TenantName};
+use crate::domain::id::{ApiKeyId, PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::manifest::{Auth, Rate};
 use crate::sandbox::{KeptInstances, KeptValidators, Stamina};
 
 /// A tenant with everything that serving its requests takes.
+#[derive(Clone)]
 pub struct TenantRoutes {
     /// Its id.
     pub id: TenantId,
@@ -23,10 +24,12 @@ pub struct TenantRoutes {
     pub name: TenantName,
     /// Whether its endpoints answer 503.
     pub suspended: bool,
+    /// Why no request of it can be served, for the operator. Its endpoints answer 503.
+    pub problem: Option<String>,
     /// Its plugins that have an active version which can be served.
     pub plugins: HashMap<PluginName, Arc<PluginRoutes>>,
-    /// Its plugins that have an active version which cannot be served, each with the reason.
-    pub unavailable: HashMap<PluginName, String>,
+    /// Its plugins whose active version cannot be served. They answer 503.
+    pub unavailable: HashMap<PluginName, Unavailable>,
     /// Its API keys. They outlive this snapshot.
     pub api_keys: Arc<ApiKeys>,
     /// Its concurrency and its rate. It outlives this snapshot, unless the limits change.
@@ -39,6 +42,15 @@ pub struct TenantRoutes {
     pub kept: Arc<KeptInstances>,
     /// Its sandboxes for checks of bodies that wait for the next one. They go with this snapshot.
     pub kept_validators: Arc<KeptValidators>,
+}
+
+/// A plugin whose active version cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unavailable {
+    /// Which version; `None` if its row does not say.
+    pub digest: Option<VersionDigest>,
+    /// Why, for the operator and the people of the tenant.
+    pub reason: String,
 }
 
 /// The routes of a version.

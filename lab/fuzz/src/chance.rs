@@ -39,6 +39,14 @@ impl Chance {
             .min(most)
     }
 
+    /// A number up to `most`, half of the time a large one.
+    pub fn much(&mut self, most: usize) -> usize {
+        match self.odds(1, 2) {
+            true => self.between(most / 2, most),
+            false => self.size(most),
+        }
+    }
+
     /// One of these.
     ///
     /// # Panics

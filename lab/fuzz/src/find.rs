@@ -107,7 +107,7 @@ fn trial(target: &Target, inputs: &[Input], with_neighbours: bool, bar: Duration
 /// Looks for the input behind `failure` among those that `ran`, and writes what it finds.
 /// False if it is none: a good tenant that waits as long beside nothing, on a machine that is busy.
 pub fn find(settings: &Settings, prepared: &Prepared, failure: &Failure, ran: &[Ran]) -> Result<bool> {
-    if matches!(failure, Failure::Slow(_)) && is_busy(settings, prepared)? {
+    if is_chance(settings, prepared, failure)? {
         say("      no failure: beside nothing the good tenant waits as long, since the machine is busy\n");
         return Ok(false);
     }
@@ -163,8 +163,12 @@ pub fn find(settings: &Settings, prepared: &Prepared, failure: &Failure, ran: &[
     Ok(is_found || !matches!(failure, Failure::Slow(_)))
 }
 
-/// Whether the good tenant waits too long although no input is sent.
-fn is_busy(settings: &Settings, prepared: &Prepared) -> Result<bool> {
+/// Whether it is no failure of the host: the good tenant waits as long although no input is sent, since the machine is
+/// busy.
+pub fn is_chance(settings: &Settings, prepared: &Prepared, failure: &Failure) -> Result<bool> {
+    if !matches!(failure, Failure::Slow(_)) {
+        return Ok(false);
+    }
     let mut trials = Trials::new(prepared, settings.bar);
     Ok(trials.run(&[], true)?.is_some())
 }

@@ -47,7 +47,11 @@ fn run() -> Result<bool> {
         .executable
         .canonicalize()
         .with_context(|| format!("the host {}", options.executable.display()))?;
-    let prepared = Prepared::new(launch(&executable))?;
+    let mut launch = launch(&executable);
+    if let Some(guard) = &options.without {
+        launch = launch.variable("UNGUARDED", guard);
+    }
+    let prepared = Prepared::new(launch)?;
     match &options.replay {
         Some(path) => replay(path, &options, &prepared),
         None => session::run(
@@ -56,6 +60,7 @@ fn run() -> Result<bool> {
                 seed: options.seed,
                 bar: options.p99,
                 kinds: options.kinds,
+                without: options.without,
             },
             &prepared,
         ),
@@ -73,7 +78,6 @@ fn launch(executable: &Path) -> Launch {
         .set("server.write_timeout", "2s")
         .set("limits.cpu", "500ms")
         .set("limits.wall", "3s")
-        .set("compile.cpu", "3s")
         .set("runtime.loaded", "64MiB")
 }
 

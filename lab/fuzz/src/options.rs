@@ -15,6 +15,8 @@ Sends generated inputs to a host and looks for one that harms it.
   --seed NUMBER      what decides the inputs
   --kind LIST        these kinds, with commas: manifests, schemas, sql, components, http1, http2, outbound
   --p99 NUMBER       milliseconds that the good tenant's p99 may be in a window (250)
+  --without GUARD    a guard of the host is off, so something has to be found: only that is a success. The host must have
+                     been built for it; cargo xtask fuzz --guards does both
   --replay FILE      the inputs of a file, or of each file of a folder, and nothing else
 ";
 
@@ -28,6 +30,8 @@ pub struct Options {
     pub seed: u64,
     pub kinds: Vec<&'static Kind>,
     pub p99: Duration,
+    /// The guard of the host that is off.
+    pub without: Option<String>,
     /// None: inputs are generated.
     pub replay: Option<PathBuf>,
 }
@@ -41,6 +45,7 @@ impl Options {
             seed: SEED,
             kinds: KINDS.iter().collect(),
             p99: Duration::from_millis(250),
+            without: None,
             replay: None,
         };
         let mut arguments = arguments;
@@ -51,6 +56,7 @@ impl Options {
                 "--seed" => options.seed = value()?.parse().context("--seed")?,
                 "--kind" => options.kinds = kinds(&value()?)?,
                 "--p99" => options.p99 = Duration::from_millis(value()?.parse().context("--p99")?),
+                "--without" => options.without = Some(value()?),
                 "--replay" => options.replay = Some(value()?.into()),
                 number => match number.parse() {
                     Ok(seconds) => options.time = Duration::from_secs(seconds),
@@ -77,7 +83,8 @@ mod tests {
 
     #[test]
     fn the_command_line_is_read() {
-        let options = parse("600 --seed 5 --kind sql,http2 --p99 100").unwrap();
+        let options = parse("600 --seed 5 --kind sql,http2 --p99 100 --without sql-clock").unwrap();
+        assert_eq!(options.without.as_deref(), Some("sql-clock"));
         assert_eq!((options.time.as_secs(), options.seed), (600, 5));
         let names: Vec<&str> = options.kinds.iter().map(|kind| kind.name).collect();
         assert_eq!(names, ["sql", "http2"]);

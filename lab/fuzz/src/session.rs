@@ -42,6 +42,8 @@ pub struct Settings {
     pub bar: Duration,
     /// The kinds that are sent.
     pub kinds: Vec<&'static Kind>,
+    /// The guard of the host that is off. The run ends with the first failure then, which is its success.
+    pub without: Option<String>,
 }
 
 /// An input that was given to the host.
@@ -104,10 +106,22 @@ pub fn run(settings: &Settings, prepared: &Prepared) -> Result<bool> {
             resident(target.host().id()).unwrap_or(0) >> 20,
         ));
         if let Some(failure) = failure {
+            if let Some(guard) = &settings.without {
+                if find::is_chance(settings, prepared, &failure)? {
+                    target = prepared.start()?;
+                    continue;
+                }
+                say(&format!("without {guard}: found after {} s: {failure}\n", spent.as_secs()));
+                return Ok(true);
+            }
             say(&format!("      FAIL  {failure}\n"));
             findings += usize::from(find::find(settings, prepared, &failure, &ran)?);
             target = prepared.start()?;
         }
+    }
+    if let Some(guard) = &settings.without {
+        say(&format!("without {guard}: nothing was found in {} s\n", spent.as_secs()));
+        return Ok(false);
     }
     if let Some(failure) = target.threads_calm() {
         say(&format!("      FAIL  {failure}\n"));
@@ -259,6 +273,7 @@ mod tests {
             seed: 0,
             bar: Duration::ZERO,
             kinds: Vec::new(),
+            without: None,
         };
         let count = |sent: u64, accepted: u64| Count {
             sent: sent.into(),

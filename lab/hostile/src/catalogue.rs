@@ -39,7 +39,7 @@ pub struct Verdict {
 
 /// Every row, in the order of the ids.
 pub fn rows() -> Vec<Row> {
-    let areas: [&[Row]; 18] = [
+    let areas: [&[Row]; 20] = [
         &rows::upload::ROWS,
         &rows::compile::ROWS,
         &rows::guest::ROWS,
@@ -58,6 +58,8 @@ pub fn rows() -> Vec<Row> {
         &rows::telling::ROWS,
         &rows::crash::ROWS,
         &rows::starts::ROWS,
+        &rows::faults::ROWS,
+        &rows::shares::ROWS,
     ];
     areas.concat()
 }
@@ -203,12 +205,13 @@ mod tests {
             numbered("A", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
             numbered("B", &(1..=20).collect::<Vec<_>>()),
             numbered("C", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
-            numbered("D", &(1..=17).collect::<Vec<_>>()),
+            numbered("D", &(1..=18).collect::<Vec<_>>()),
             numbered("E", &(1..=13).collect::<Vec<_>>()),
             numbered("G", &(1..=22).collect::<Vec<_>>()),
             numbered("H", &[4, 6, 7, 8, 10, 11, 12]),
             numbered("J", &[1, 2, 3, 5, 6, 7, 8]),
             numbered("K", &[1, 3, 4, 6, 7, 8, 9]),
+            numbered("L", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 17, 18]),
         ]
         .concat()
         .into_iter()
@@ -217,5 +220,6 @@ mod tests {
         let unique: BTreeSet<String> = there.iter().cloned().collect();
         assert_eq!(unique, wanted);
         assert_eq!(unique.len(), there.len(), "no row is there twice");
+        assert!(there.len() > 120);
     }
 }

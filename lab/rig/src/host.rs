@@ -49,6 +49,12 @@ impl Launch {
         self
     }
 
+    /// With a variable of the environment that is no key.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// From another file of the same executable.
     pub fn executable(mut self, executable: &Path) -> Self {
         self.executable = executable.to_owned();

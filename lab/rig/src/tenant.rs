@@ -177,7 +177,7 @@ impl Tenant {
     /// Deletes it with everything that it has.
     pub fn delete(&mut self) -> Result<()> {
         self.is_ours = false;
-        let reply = self.admin.send("DELETE", &self.path(""), None)?;
+        let reply = self.admin.send("DELETE", &self.path("?purge=true"), None)?;
         ensure!(
             reply.status == 204 || reply.status == 404,
             "{}: {}",

@@ -3,7 +3,7 @@
 mod call;
 mod tenant;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,12 +152,27 @@ impl App {
 
     /// The host as it is after a restart.
     pub async fn restart(self) -> Self {
+        self.restart_configured(|_| {}).await
+    }
+
+    /// The host as it is after a restart with a configuration that the test changes.
+    pub async fn restart_configured(self, change: impl FnOnce(&mut Config)) -> Self {
+        self.restart_after(async |_| {}, change).await
+    }
+
+    /// The host as it is after a restart, while which the test changes the data folder.
+    pub async fn restart_after(
+        self,
+        meanwhile: impl AsyncFnOnce(&Path),
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let Self {
             folder, host, clock, ..
         } = self;
         host.close().await;
         drop(host);
-        Self::open_with(folder, |_| {}, clock.clone(), clock).await
+        meanwhile(&folder.path().join("data")).await;
+        Self::open_with(folder, change, clock.clone(), clock).await
     }
 
     /// Moves the time.

@@ -115,14 +115,14 @@ impl<'a> TestTenant<'a> {
 
     /// The record of the invocation that gave `reply`, once it is written.
     pub async fn invocation(&self, reply: &Reply) -> Value {
-        self.app.host.close().await;
+        self.app.host.flush().await;
         let path = self.path(&format!("/invocations/{}", reply.header("x-request-id")));
         self.app.admin("GET", &path).send().await.expect(200).json()
     }
 
     /// What the invocation that gave `reply` logged, in its order, once it is written.
     pub async fn log(&self, reply: &Reply) -> Vec<Value> {
-        self.app.host.close().await;
+        self.app.host.flush().await;
         let id = reply.header("x-request-id");
         let path = self.path(&format!("/logs?limit=200&invocation={id}"));
         let page = self.app.admin("GET", &path).send().await.expect(200).json();

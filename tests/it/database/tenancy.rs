@@ -67,11 +67,14 @@ async fn without_a_grant_every_call_is_refused() {
 }
 
 #[tokio::test]
-async fn a_deleted_tenant_leaves_nothing_to_one_of_the_same_name() {
+async fn a_purged_tenant_leaves_nothing_to_one_of_the_same_name() {
     let app = App::start().await;
     let acme = deploy(&app, "acme").await;
     execute(&app, "INSERT INTO item (name) VALUES ('old')", json!([])).await;
-    app.admin("DELETE", &acme.path("")).send().await.expect(204);
+    app.admin("DELETE", &acme.path("?purge=true"))
+        .send()
+        .await
+        .expect(204);
     app.post("/acme/db/query")
         .send()
         .await

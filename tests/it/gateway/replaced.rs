@@ -44,8 +44,9 @@ async fn a_request_to_a_plugin_that_was_deleted_meanwhile_finds_nothing() {
     let acme = app.tenant("acme").await;
     acme.deploy(ECHO, &open_manifest("echo", ""), &[]).await;
     let (request, body) = waiting(&app).await;
-    let path = acme.path("/plugins/echo");
+    let path = acme.path("/plugins/echo?purge=true");
     app.admin("DELETE", &path).send().await.expect(204);
+    app.host.tend().await;
     body.send("late".into()).unwrap();
     request.await.unwrap().expect_problem(404, "not-found");
 }

@@ -1,5 +1,6 @@
 //! Outbound requests of a guest, to a server of the test on the loopback.
 
+mod hostile;
 mod origins;
 mod requests;
 pub mod server;

@@ -57,10 +57,14 @@ pub async fn plugins() {
     tenant.upload("echo", named("echo", "second")).await.expect(201);
     let other = tenant.upload("other", named("other", "")).await;
     other.expect_problem(409, "conflict");
-    app.admin("DELETE", &tenant.path("/plugins/echo"))
-        .send()
-        .await
-        .expect(204);
+    let delete = async |query: &str| {
+        let path = tenant.path(&format!("/plugins/echo{query}"));
+        app.admin("DELETE", &path).send().await.expect(204);
+    };
+    delete("").await;
+    let other = tenant.upload("other", named("other", "")).await;
+    other.expect_problem(409, "conflict");
+    delete("?purge=true").await;
     tenant.upload("other", named("other", "")).await.expect(201);
 }
 

@@ -23,6 +23,9 @@ async fn log(app: &App, lines: u64) -> Reply {
 /// Bytes of a line that `log` writes: its text, and its index in a field.
 const LINE: u64 = 100 + 6;
 
+/// Bytes for which it counts in the tenant's rate: its text, the JSON around the field, and what each line costs.
+const STORED: u64 = LINE + 9 + 200;
+
 /// Insists on the lines that were kept and lost of three.
 async fn has_kept(acme: &TestTenant<'_>, reply: &Reply, lines: u64) {
     assert_eq!(usage(acme, reply, "log_lines").await, lines);
@@ -55,8 +58,8 @@ pub async fn log_bytes() {
 pub async fn log_burst() {
     let app = App::start().await;
     let acme = deploy(&app).await;
-    for (limit, fits) in around(3 * LINE) {
-        let limits = json!({ "log_burst": bytes(limit), "log_bytes_per_second": bytes(3 * LINE) });
+    for (limit, fits) in around(3 * STORED) {
+        let limits = json!({ "log_burst": bytes(limit), "log_bytes_per_second": bytes(3 * STORED) });
         acme.limit(&limits).await;
         app.advance(Duration::from_secs(60));
         has_kept(&acme, &log(&app, 3).await, if fits { 3 } else { 2 }).await;
@@ -67,8 +70,8 @@ pub async fn log_burst() {
 pub async fn log_bytes_per_second() {
     let app = App::start().await;
     let acme = deploy(&app).await;
-    for (limit, fits) in around(3 * LINE) {
-        let limits = json!({ "log_burst": bytes(3 * LINE), "log_bytes_per_second": bytes(limit) });
+    for (limit, fits) in around(3 * STORED) {
+        let limits = json!({ "log_burst": bytes(3 * STORED), "log_bytes_per_second": bytes(limit) });
         acme.limit(&limits).await;
         app.advance(Duration::from_secs(60));
         has_kept(&acme, &log(&app, 3).await, 3).await;

@@ -133,7 +133,7 @@ async fn usage(tenant: &TestTenant<'_>, reply: &Reply, figure: &str) -> u64 {
 
 /// What the host keeps of the tenant's invocations.
 async fn kept(app: &App, tenant: &TestTenant<'_>, what: &str) -> u64 {
-    app.host.close().await;
+    app.host.flush().await;
     let page = app
         .admin("GET", &tenant.path("/usage"))
         .send()

@@ -72,6 +72,40 @@ fn tenants_are_created_and_listed() {
 }
 
 #[test]
+fn components_are_audited() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path());
+    deploy(&host, &demanding(folder.path(), "1.0.0"));
+    let audit = host
+        .cli(&[
+            "components",
+            "audit",
+            "--uses",
+            "import:mortise:plugin/log",
+            "--json",
+        ])
+        .json();
+    assert_eq!(
+        (&audit[0]["tenant"], &audit[0]["plugin"]),
+        (&"acme".into(), &"capabilities".into())
+    );
+    assert_eq!(
+        (&audit[0]["active"], audit.as_array().unwrap().len()),
+        (&true.into(), 1)
+    );
+    let table = host
+        .cli(&["components", "audit", "--uses", "import:mortise:plugin/log"])
+        .ok();
+    assert!(
+        table.starts_with("TENANT ") && table.contains("import:mortise:plugin/log"),
+        "{table}"
+    );
+    assert_eq!(host.cli(&["components", "audit", "--json"]).json(), json!([]));
+    let refused = host.cli(&["components", "audit", "--uses", "simd"]).fails(1);
+    assert!(refused.contains("proposal:simd"), "{refused}");
+}
+
+#[test]
 fn a_plugin_is_built_deployed_and_called() {
     let folder = tempfile::tempdir().unwrap();
     let host = host(folder.path());

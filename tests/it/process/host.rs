@@ -46,7 +46,19 @@ impl HostProcess {
     /// Starts a host with variables of the configuration.
     #[track_caller]
     pub fn start_with(data: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut child = Process::spawn(serve(data).envs(variables.iter().copied()));
+        Self::start_command(serve(data).envs(variables.iter().copied()))
+    }
+
+    /// Starts a host with a command of [`serve`].
+    #[track_caller]
+    pub fn start_command(command: &mut Command) -> Self {
+        let arguments: Vec<_> = command.get_args().collect();
+        let data = arguments
+            .iter()
+            .position(|argument| *argument == "--data")
+            .unwrap();
+        let data = PathBuf::from(arguments[data + 1]);
+        let mut child = Process::spawn(command);
         let stderr = child.0.stderr.take().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let written = log.clone();
@@ -70,7 +82,7 @@ impl HostProcess {
             public: address("public"),
             admin: address("admin"),
             child,
-            data: data.to_owned(),
+            data,
             log,
         }
     }

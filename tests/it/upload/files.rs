@@ -1,7 +1,5 @@
 //! Files of components: there as long as a tenant has the version, and no longer.
 
-use std::path::Path;
-
 use test_artifacts::{ECHO, NO_HTTP_HANDLER};
 
 use crate::app::{App, bundled, open_manifest};
@@ -27,8 +25,9 @@ async fn tenants_share_files_until_the_last_one_is_gone() {
     }
     for (name, left) in [("acme", 1), ("globex", 0)] {
         assert_eq!(app.files("components").len(), left.max(1));
-        let deleted = app.admin("DELETE", &format!("/tenants/{name}")).send().await;
-        assert!(deleted.status.is_success(), "{}", deleted.text());
+        let path = format!("/tenants/{name}?purge=true");
+        app.admin("DELETE", &path).send().await.expect(204);
+        app.host.tend().await;
         assert_eq!(
             [app.files("components").len(), app.files("compiled").len()],
             [left, left]
@@ -37,7 +36,7 @@ async fn tenants_share_files_until_the_last_one_is_gone() {
 }
 
 #[tokio::test]
-async fn a_start_removes_what_a_crash_left_and_nothing_else() {
+async fn a_start_sets_aside_what_nobody_knows_and_deletes_nothing() {
     let app = App::start().await;
     app.tenant("acme")
         .await
@@ -46,16 +45,24 @@ async fn a_start_removes_what_a_crash_left_and_nothing_else() {
     let kept = app.files("components");
     let folder = kept[0].parent().unwrap().to_owned();
     let tenants = folder.with_file_name("databases");
-    let left = [
+    let half_written = folder.join("half.tmp");
+    let unknown = [
         folder.join("00".repeat(32)).with_extension("wasm"),
-        folder.join("half.tmp"),
         tenants.join("01a20428-3fce-71c0-a325-c0e8a3c9cff0.db"),
     ];
-    for path in &left {
-        std::fs::write(path, "left by a crash").unwrap();
+    for path in unknown.iter().chain([&half_written]) {
+        std::fs::write(path, "left by a crash, or newer than mortise.db").unwrap();
     }
     let app = app.restart().await;
     assert_eq!(app.files("components"), kept);
-    assert!(!left.iter().any(|path| Path::exists(path)));
+    assert!(!half_written.exists());
+    assert!(!unknown.iter().any(|path| path.exists()));
+    let node = app.admin("GET", "/node").send().await.expect(200).json();
+    let aside = node["set_aside"].as_array().unwrap();
+    assert_eq!(aside.len(), 2, "{aside:?}");
+    for path in aside {
+        let content = std::fs::read_to_string(path.as_str().unwrap()).unwrap();
+        assert_eq!(content, "left by a crash, or newer than mortise.db");
+    }
     app.get("/acme/echo/x").send().await.expect(200);
 }

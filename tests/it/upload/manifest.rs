@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::wasm::{COMPONENT, with_content, with_manifest};
+use super::wasm::{COMPONENT, plugin, with_content, with_manifest};
 use crate::app::{App, Reply};
 
 const PLUGIN: &str = "[plugin]\nname = 'p'\nversion = '1'\n";
@@ -133,7 +133,7 @@ async fn a_schema_is_checked_before_it_is_used() {
     ] {
         let content = json!({ "format": 1, "manifest": manifest, "schemas": { "s.json": schema } });
         let reply = acme
-            .upload("p", with_content(COMPONENT, &content.to_string()))
+            .upload("p", with_content(&plugin("", ""), &content.to_string()))
             .await;
         is_refused(&reply, "s.json");
     }

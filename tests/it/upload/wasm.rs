@@ -24,8 +24,8 @@ pub fn with_manifest(component: &[u8], manifest: &str) -> Vec<u8> {
     with_content(component, &content.to_string())
 }
 
-/// A component that takes long to compile: `functions` functions of `depth` loops within each other, all of which
-/// change all of the function's variables.
+/// A component that takes long to compile: `functions` functions of `depth` loops within each
+/// other, all of which change all of the function's variables.
 pub fn bomb(functions: usize, depth: usize) -> Vec<u8> {
     const VARIABLES: usize = 100;
     let mut body = [vec![1], number(VARIABLES), vec![0x7f]].concat();
@@ -52,6 +52,28 @@ pub fn bomb(functions: usize, depth: usize) -> Vec<u8> {
     let code = section(10, &[number(functions), body.repeat(functions)].concat());
     let module = [MODULE, &types, &declared, &code].concat();
     [COMPONENT, &section(1, &module)].concat()
+}
+
+/// A component with the HTTP handler of the contract, whose core module has these further
+/// definitions and runs this code for each request. It answers 200.
+pub fn plugin(definitions: &str, code: &str) -> Vec<u8> {
+    wat::parse_str(plugin_text(definitions, code)).unwrap()
+}
+
+/// The same as text.
+pub fn plugin_text(definitions: &str, code: &str) -> String {
+    const TEXT: &str = include_str!("function-types.wat");
+    let (before, rest) = TEXT.split_once("(core module $m").unwrap();
+    let (_, after) = rest.split_once("(core instance $i (instantiate $m))").unwrap();
+    format!(
+        r#"{before}(core module $m
+          (memory (export "memory") 1)
+          (data (i32.const 0) "\c8\00")
+          {definitions}
+          (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
+          (func (export "handle") (param i32) (result i32) {code} (i32.const 0)))
+        (core instance $i (instantiate $m)){after}"#
+    )
 }
 
 /// LEB128.

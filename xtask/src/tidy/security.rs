@@ -50,16 +50,15 @@ fn rows(files: &[File]) -> Vec<String> {
         .collect()
 }
 
-/// The rows in a cell: `B1`, `A1–A3`, `C1–C4, C11`. A cell with anything else in it names none.
+/// The rows in a cell, beside whatever else stands there: `B1`, `A1–A3`, `C1–C4, C11; a test`.
 fn ids(cell: &str) -> Vec<String> {
     let mut ids = Vec::new();
-    for piece in cell.split(", ") {
+    for piece in cell.split([',', ';', ' ']) {
         let (first, last) = piece.split_once('–').unwrap_or((piece, piece));
-        match (id(first), id(last)) {
-            (Some((area, first)), Some((other, last))) if area == other => {
-                ids.extend((first..=last).map(|number| format!("{area}{number}")));
-            }
-            _ => return Vec::new(),
+        if let (Some((area, first)), Some((other, last))) = (id(first), id(last))
+            && area == other
+        {
+            ids.extend((first..=last).map(|number| format!("{area}{number}")));
         }
     }
     ids
@@ -125,6 +124,10 @@ mod tests {
         let document = "| B1–B2 | loops | `tests/it/` | `tests/it/faults.rs::a_loop_ends` |\n| H | Header |\n`cargo xtask`\n";
         assert_eq!(complaints(document), [""; 0]);
         assert_eq!(complaints("| B1, B2 | loops |\n"), [""; 0]);
+        assert_eq!(
+            complaints("| loops | B1, B2; `tests/it/faults.rs::a_loop_ends` |\n"),
+            [""; 0]
+        );
     }
 
     #[test]

@@ -60,6 +60,6 @@ async fn a_revoked_token_follows_no_longer() {
     let app = TestApp::start().await;
     let acme = tenant(&*app.db, "acme").await.id;
     let mut events = follow(&app, acme).await;
-    app.db.delete_tenant(acme).await.unwrap();
+    app.db.purge_tenant(acme).await.unwrap();
     assert_eq!(next(&mut events).await, None);
 }

@@ -156,6 +156,7 @@ async fn the_routes_are_these() {
     operator  DELETE /tenants/{tenant}
     operator  DELETE /tokens/{token}
     operator  GET    /audit
+    operator  GET    /components/audit
     operator  GET    /metrics
     operator  GET    /node
     operator  GET    /plans
@@ -164,6 +165,7 @@ async fn the_routes_are_these() {
     operator  GET    /tokens
     operator  PATCH  /tenants/{tenant}
     operator  POST   /tenants
+    operator  POST   /tenants/{tenant}/restore
     operator  POST   /tokens
     operator  PUT    /plans/{plan}
     owner     DELETE /tenants/{tenant}/api-keys/{api_key}
@@ -172,6 +174,7 @@ async fn the_routes_are_these() {
     owner     DELETE /tenants/{tenant}/tokens/{token}
     owner     GET    /tenants/{tenant}/tokens
     owner     POST   /tenants/{tenant}/api-keys
+    owner     POST   /tenants/{tenant}/plugins/{plugin}/restore
     owner     POST   /tenants/{tenant}/tokens
     owner     PUT    /tenants/{tenant}/plugins/{plugin}/grants
     owner     PUT    /tenants/{tenant}/secrets/{name}

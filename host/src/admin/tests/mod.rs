@@ -206,6 +206,7 @@ fn runtime(data: &Path, key: &HostKey, services: Services) -> Arc<Runtime> {
         background: Handle::current(),
         ceiling: Limits::ceiling(),
         compile: CompileLimits::default(),
+        shield: Default::default(),
         loaded_bytes: ByteSize::mib(1),
     };
     Arc::new(Runtime::start(settings, key, services).unwrap())
@@ -225,5 +226,8 @@ fn lifecycle(
         Breaker::default(),
         SharedBudget::new(0),
     );
-    Arc::new(Lifecycle::new(db, runtime, services, routing, builder, clock))
+    let grace = std::time::Duration::from_secs(60);
+    Arc::new(Lifecycle::new(
+        db, runtime, services, routing, builder, clock, grace,
+    ))
 }

@@ -59,6 +59,94 @@ async fn an_operator_makes_changes_and_deletes_tenants() {
 }
 
 #[tokio::test]
+async fn what_is_deleted_is_gone_reserved_and_restored_until_it_is_purged() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    let acme = tenant(&*app.db, "acme").await;
+    plugin(&*app.db, acme.id, "orders").await;
+    let owner = app.owner(acme.id).await;
+    let call = async |method: &str, path: &str| app.call(&operator, method, path, None).await;
+    let (path, restore) = ("/api/v1/tenants/acme", "/api/v1/tenants/acme/restore");
+    assert_eq!(call("DELETE", path).await.status, StatusCode::NO_CONTENT);
+    for (method, path) in [
+        ("GET", path),
+        ("PATCH", path),
+        ("DELETE", path),
+        ("GET", "/api/v1/tenants/acme/plugins"),
+    ] {
+        let gone = app.call(&operator, method, path, Some(json!({}))).await;
+        assert_eq!(
+            gone.problem(),
+            "404 not-found: there is no such tenant",
+            "{method} {path}"
+        );
+    }
+    assert_eq!(
+        app.get(&owner, "/api/v1/whoami").await.status,
+        StatusCode::UNAUTHORIZED
+    );
+    let new = Some(json!({"name": "acme"}));
+    let reserved = app.call(&operator, "POST", "/api/v1/tenants", new.clone()).await;
+    insta::assert_snapshot!(reserved.problem(), @"409 conflict: this tenant name is reserved: what had it was deleted and can still be restored; restore it, or delete it once more with `purge`");
+    assert_eq!(call("GET", "/api/v1/tenants").await.body["items"], json!([]));
+    let deleted = call("GET", "/api/v1/tenants?deleted=true").await;
+    assert_eq!(deleted.body["items"][0]["name"], "acme");
+    assert_eq!(deleted.body["items"][0]["deleted_at"], "2023-11-14T22:13:20.000Z");
+
+    let restored = call("POST", restore).await;
+    assert_eq!(
+        (restored.status, restored.body.get("deleted_at")),
+        (StatusCode::OK, None)
+    );
+    assert_eq!(app.get(&owner, "/api/v1/whoami").await.status, StatusCode::OK);
+    let plugin = "/api/v1/tenants/acme/plugins/orders";
+    assert_eq!(
+        app.call(&owner, "DELETE", plugin, None).await.status,
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(app.get(&owner, plugin).await.status, StatusCode::NOT_FOUND);
+    let deleted = app.get(&owner, "/api/v1/tenants/acme/plugins?deleted=true").await;
+    assert_eq!(deleted.body["items"][0]["name"], "orders");
+    let restored = app.call(&owner, "POST", &format!("{plugin}/restore"), None).await;
+    assert_eq!(restored.body["name"], "orders");
+    for status in [StatusCode::NO_CONTENT, StatusCode::NOT_FOUND] {
+        let purged = app
+            .call(&owner, "DELETE", &format!("{plugin}?purge=true"), None)
+            .await;
+        assert_eq!(purged.status, status);
+        let restored = app.call(&owner, "POST", &format!("{plugin}/restore"), None).await;
+        assert_eq!(restored.status, StatusCode::NOT_FOUND);
+    }
+
+    // Also what is deleted already.
+    assert_eq!(call("DELETE", path).await.status, StatusCode::NO_CONTENT);
+    let purge = "/api/v1/tenants/acme?purge=true";
+    assert_eq!(call("DELETE", purge).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(call("DELETE", purge).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(call("POST", restore).await.status, StatusCode::NOT_FOUND);
+    let again = app.call(&operator, "POST", "/api/v1/tenants", new).await;
+    assert_eq!(again.status, StatusCode::CREATED);
+    let audit = app
+        .db
+        .audit(Some(acme.id), crate::storage::Page::first(9))
+        .await
+        .unwrap();
+    let actions: Vec<&str> = audit.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(
+        actions,
+        [
+            "tenant.purge",
+            "tenant.delete",
+            "plugin.purge",
+            "plugin.restore",
+            "plugin.delete",
+            "tenant.restore",
+            "tenant.delete"
+        ]
+    );
+}
+
+#[tokio::test]
 async fn plans_are_kept_while_a_tenant_is_on_them() {
     let app = TestApp::start().await;
     let operator = app.operator().await;
@@ -171,7 +259,7 @@ async fn bad_input_is_named_with_its_place() {
     400 invalid-request: version: `1.0` is not a version (`sha256:` and 64 hexadecimal digits) at line 1 column 17
     400 invalid-request: limit: 1 to 200 items make a page
     400 invalid-request: cursor: this is no cursor of this list; pass `next` of the page before
-    400 invalid-request: page: unknown field `page`, expected `cursor` or `limit`
+    400 invalid-request: page: unknown field `page`, expected one of `deleted`, `cursor`, `limit`
     400 invalid-request: from: it must lie before `to`
     404 not-found: there is no such API key
     405 method-not-allowed: this address has other methods; see `Allow`
@@ -433,7 +521,7 @@ async fn invocations_logs_and_usage_are_read_back() {
     let now = 1_700_000_000_000;
     let good = entry(acme.id, "orders", now - 1_000, &[Level::Info]);
     let mut bad = entry(acme.id, "orders", now - 500, &[Level::Error]);
-    bad.record.code = Some(Code::PluginTrapped.as_str());
+    bad.record.code = Some(Code::PluginTrapped.as_str().into());
     app.ledger.record(good, &Limits::default());
     app.ledger.record(bad.clone(), &Limits::default());
     app.ledger.flush().await;

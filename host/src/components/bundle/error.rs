@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::components::ScanError;
+use crate::components::refusal::{Fault, Refusal};
 use crate::domain::manifest::ManifestError;
 
 /// Why a plugin cannot be bundled, or a bundle not be used.
@@ -50,15 +51,6 @@ pub enum BundleError {
     Outside(String),
 }
 
-/// What of an upload is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The WebAssembly itself.
-    Component,
-    /// What rides in it: the manifest, a migration, a schema.
-    Manifest,
-}
-
 impl BundleError {
     /// What of an upload is wrong: 422 `invalid-component` or 422 `invalid-manifest`.
     pub fn fault(&self) -> Fault {
@@ -72,6 +64,36 @@ impl BundleError {
             | Self::Schema { .. }
             | Self::Read { .. }
             | Self::Outside(_) => Fault::Manifest,
+        }
+    }
+
+    /// The refusal of an upload.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Component(error) => error.refusal(),
+            Self::NoManifest => Refusal::manifest(
+                self.to_string(),
+                "`mortise build <folder> --component <file.wasm>` adds the manifest to a component",
+            ),
+            Self::Section(_) => Refusal::manifest(
+                self.to_string(),
+                "let `mortise build` of this host's version write the section, or write it as docs/plugin-guide.md says",
+            ),
+            Self::Manifest(_) => Refusal::manifest(
+                self.to_string(),
+                "correct plugin.toml at this place and build again; docs/plugin-guide.md lists its keys",
+            ),
+            Self::Migrations(_) => Refusal::manifest(
+                self.to_string(),
+                "correct the plugin's migrations and build again",
+            ),
+            Self::Schema { .. } => Refusal::manifest(
+                self.to_string(),
+                "correct the schema at this place and build again",
+            ),
+            Self::AlreadyBundled | Self::Read { .. } | Self::Outside(_) => {
+                Refusal::manifest(self.to_string(), "correct what plugin.toml names and build again")
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use mortise_validator::Schema;
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use super::section::MigrationFile;
 use super::{Bundle, BundleError, MAX_SCHEMA_BYTES, schema, schema_names};
@@ -70,7 +70,7 @@ impl Folder {
     }
 
     /// The schemas that the manifest names.
-    pub fn schemas(&self, manifest: &Manifest) -> Result<BTreeMap<String, Box<RawValue>>, BundleError> {
+    pub fn schemas(&self, manifest: &Manifest) -> Result<BTreeMap<String, String>, BundleError> {
         let names: BTreeSet<&str> = schema_names(manifest).collect();
         names
             .into_iter()
@@ -78,7 +78,8 @@ impl Folder {
             .collect()
     }
 
-    fn schema(&self, name: &str) -> Result<Box<RawValue>, BundleError> {
+    /// A schema as JSON without blanks.
+    fn schema(&self, name: &str) -> Result<String, BundleError> {
         let text = read(&self.inside(name)?)?;
         let wrong = |problem| BundleError::Schema {
             file: name.to_owned(),
@@ -90,10 +91,8 @@ impl Folder {
                 text.len()
             )));
         }
-        // The parser bounds the depth of a text; what is kept has no blanks.
-        let value: serde_json::Value =
-            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        serde_json::value::to_raw_value(&value).map_err(|error| wrong(error.to_string()))
+        let schema: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        Ok(schema.to_string())
     }
 
     /// The path of something that the manifest names, with all links followed.

@@ -19,23 +19,23 @@
 //!   there, and no other. At most 500 of 256 KiB each. Their references stay within each document.
 //!
 //! Other keys are refused. Any tool can write the section; `mortise build` does it. The host reads it with
-//! [`Bundle::extract`], which checks everything again, since the bytes come from a customer.
+//! [`Bundle::extract`], in the compile worker, which checks everything again, since the bytes come from a customer.
 
 mod error;
 mod folder;
 mod native;
 pub mod schema;
 mod section;
+mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_json::value::RawValue;
-
-pub use error::{BundleError, Fault};
+pub use error::BundleError;
+pub use stored::StoredBundle;
 
 use crate::components::scan;
-use crate::domain::manifest::Manifest;
+use crate::domain::manifest::{Manifest, ManifestError};
 use crate::domain::migration::Migration;
 use folder::Folder;
 use section::{Content, MigrationFile};
@@ -45,6 +45,9 @@ pub const SECTION: &str = "mortise:plugin";
 
 /// Bytes of the section. It is held in memory while an upload is checked.
 pub const MAX_SECTION_BYTES: usize = 4 << 20;
+
+/// Bytes of `plugin.toml`. Its text is kept with each version and read whenever the version is.
+pub const MAX_MANIFEST_BYTES: usize = 256 << 10;
 
 /// Migrations of one plugin.
 pub const MAX_MIGRATIONS: usize = 500;
@@ -75,7 +78,7 @@ impl Bundle {
         let folder = Folder::open(path)?;
         let text = folder.manifest()?;
         let manifest = Manifest::parse(&text)?;
-        let content = Content::new(text, folder.migrations(&manifest)?, folder.schemas(&manifest)?);
+        let content = Content::new(text, folder.migrations(&manifest)?, &folder.schemas(&manifest)?)?;
         let bundle = Self::check(content)?;
         folder::compile_schemas(&bundle)?;
         Ok(bundle)
@@ -83,8 +86,12 @@ impl Bundle {
 
     /// Reads what rides inside a component. The bytes come from a customer.
     pub fn extract(component: &[u8]) -> Result<Self, BundleError> {
-        let section = scan(component, SECTION)?.ok_or(BundleError::NoManifest)?;
-        Self::check(Content::parse(section)?)
+        Self::of_section(scan(component, SECTION)?)
+    }
+
+    /// Reads the content of the section, if a component has it.
+    pub fn of_section(section: Option<&[u8]>) -> Result<Self, BundleError> {
+        Self::check(Content::parse(section.ok_or(BundleError::NoManifest)?)?)
     }
 
     /// The component with this bundle inside.
@@ -96,25 +103,19 @@ impl Bundle {
             file: migration.file_name(),
             sql: migration.sql.clone(),
         });
-        let raw = |(file, text): (&String, &String)| match RawValue::from_string(text.clone()) {
-            Ok(schema) => Ok((file.clone(), schema)),
-            Err(error) => Err(BundleError::Schema {
-                file: file.clone(),
-                problem: error.to_string(),
-            }),
-        };
-        let schemas = self.schemas.iter().map(raw).collect::<Result<_, _>>()?;
-        let content = Content::new(self.manifest_text.clone(), files.collect(), schemas);
+        let content = Content::new(self.manifest_text.clone(), files.collect(), &self.schemas)?;
         Ok([component, &content.to_section()?].concat())
     }
 
     fn check(content: Content) -> Result<Self, BundleError> {
+        let bytes = content.manifest.len();
+        if bytes > MAX_MANIFEST_BYTES {
+            let problem = format!("{bytes} bytes are more than {MAX_MANIFEST_BYTES}");
+            return Err(ManifestError::Form(problem).into());
+        }
         let manifest = Manifest::parse(&content.manifest)?;
         let migrations = check_migrations(&manifest, &content.migrations)?;
-        let schemas = content.schemas.into_iter();
-        let schemas = schemas
-            .map(|(file, json)| (file, String::from(Box::<str>::from(json))))
-            .collect();
+        let schemas = content.schemas();
         check_schemas(&manifest, &schemas)?;
         Ok(Self {
             manifest_text: content.manifest,

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 use mortise_validator::Formats;
 
+use crate::unguarded::{Guard, is_off};
+
 /// Bytes of a body times subschemas. A byte takes a few nanoseconds for each subschema at worst, so this is well below
 /// a tick.
 const MAX_WORK: usize = 64 * 1024;
@@ -58,6 +60,12 @@ const FORMATS: [&str; 6] = ["date", "date-time", "time", "uuid", "ipv4", "ipv6"]
 
 /// The most bytes of a body that the host checks itself, or `None` if it always leaves that to a sandbox.
 pub fn body_bytes(text: &str, schema: &Value, formats: Formats) -> Option<usize> {
+    let is_unguarded = (is_off(Guard::PatternsApart) && text.contains("\"pattern"))
+        || (is_off(Guard::UnevaluatedApart) && text.contains("\"unevaluated"))
+        || is_off(Guard::MismatchesApart);
+    if is_unguarded {
+        return Some(usize::MAX);
+    }
     if text.len() > MAX_TEXT_BYTES || has_identity(schema, true) {
         return None;
     }

@@ -20,9 +20,9 @@ pub struct Content {
     /// In the order of their numbers.
     #[serde(default)]
     pub migrations: Vec<MigrationFile>,
-    /// By their paths as the manifest writes them.
+    /// By their paths as the manifest writes them. They stay text: nobody nests what an upload has nested.
     #[serde(default)]
-    pub schemas: BTreeMap<String, Box<RawValue>>,
+    schemas: BTreeMap<String, Box<RawValue>>,
 }
 
 /// A migration as a file.
@@ -40,14 +40,30 @@ impl Content {
     pub fn new(
         manifest: String,
         migrations: Vec<MigrationFile>,
-        schemas: BTreeMap<String, Box<RawValue>>,
-    ) -> Self {
-        Self {
+        schemas: &BTreeMap<String, String>,
+    ) -> Result<Self, BundleError> {
+        let mut raw = BTreeMap::new();
+        for (file, text) in schemas {
+            let schema = RawValue::from_string(text.clone()).map_err(|error| BundleError::Schema {
+                file: file.clone(),
+                problem: error.to_string(),
+            })?;
+            raw.insert(file.clone(), schema);
+        }
+        Ok(Self {
             format: FORMAT,
             manifest,
             migrations,
-            schemas,
-        }
+            schemas: raw,
+        })
+    }
+
+    /// The schemas as text.
+    pub fn schemas(&self) -> BTreeMap<String, String> {
+        let schemas = self.schemas.iter();
+        schemas
+            .map(|(file, schema)| (file.clone(), schema.get().to_owned()))
+            .collect()
     }
 
     /// Reads the content of a section, which a customer wrote.

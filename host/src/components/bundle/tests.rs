@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::components::refusal::Fault;
 
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
@@ -108,6 +109,23 @@ fn what_is_embedded_is_extracted() {
         extracted.schemas["schemas/new-order.json"],
         r#"{"required":["lines"],"type":"object"}"#
     );
+
+    let stored = StoredBundle::open(&component).unwrap();
+    assert_eq!(stored.migrations, bundle.migrations);
+    assert_eq!(stored.schemas, bundle.schemas);
+}
+
+#[test]
+fn a_stored_component_is_read_to_its_last_section_or_called_cut() {
+    let component = uploaded(&valid());
+    assert_eq!(StoredBundle::open(&component).unwrap().migrations.len(), 1);
+    assert!(matches!(
+        StoredBundle::open(COMPONENT),
+        Err(BundleError::NoManifest)
+    ));
+    for cut in 9..component.len() {
+        assert!(StoredBundle::open(&component[..cut]).is_err(), "{cut}");
+    }
 }
 
 #[test]
@@ -160,6 +178,17 @@ fn a_wrong_manifest_is_refused() {
         "route[0].path",
     );
     refused(|json| json["manifest"] = json!(3), "expected a string");
+    let most = format!(
+        "{MANIFEST}#{}",
+        "#".repeat(MAX_MANIFEST_BYTES - MANIFEST.len() - 1)
+    );
+    let mut json = valid();
+    json["manifest"] = json!(most);
+    Bundle::extract(&uploaded(&json)).unwrap();
+    refused(
+        |json| json["manifest"] = json!(format!("{most}#")),
+        "plugin.toml: 262145 bytes are more than 262144",
+    );
 }
 
 #[test]

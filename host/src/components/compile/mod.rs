@@ -1,6 +1,7 @@
-//! Compiling, in a child process.
+//! Reading and compiling what customers upload, in a child process.
 
 mod parent;
+pub mod protocol;
 pub mod worker;
 
-pub use parent::{CompileError, CompileLimits, Compiler};
+pub use parent::{CompileError, CompileLimits, Compiled, Compiler};

@@ -1,33 +1,30 @@
-//! Compiling, from the host's side: a child process of this executable, because denial of service while compiling is
-//! not something that wasmtime promises to withstand.
+//! Reading and compiling uploads, from the host's side: a child process of this executable, because
+//! denial of service while compiling is not something that wasmtime promises to withstand, and
+//! because what reads an upload can then be ended.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::Semaphore;
 
+use super::protocol::{Answer, COMMAND, Description, HEAD_BYTES, Head, HeadError, Job, NO_MEMORY, PANICKED};
+use crate::components::refusal::Refusal;
 use crate::domain::units::{ByteSize, Span};
 use crate::metrics::Gauge;
 
-/// What stands before the compiled code on the worker's output: a mark, the length and the SHA-256 of what follows.
-pub(super) const MARK: &[u8; 8] = b"mortise1";
-
-/// Exit code of the worker for a component that is not valid.
-pub(super) const INVALID: u8 = 65;
-
-/// Exit code of the worker where it had not enough memory and could still say so.
-pub(super) const NO_MEMORY: u8 = 75;
-
-/// The allocator reserves address space ahead, a GiB by itself, which is all that a worker may have. In KiB.
+/// The allocator reserves address space ahead, a GiB by itself, which is all that a worker may
+/// have. In KiB.
 const ALLOCATOR_RESERVE: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "65536");
 
-/// What the worker says about an invalid component is read no further than this.
+/// The text on a worker's standard error is read no further than this.
 const MAX_MESSAGE: u64 = 4 * 1024;
+
+/// What Rust says when a thread's stack is full.
+const STACK_OVERFLOW: &str = "has overflowed its stack";
 
 /// What one compilation may take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,11 +43,13 @@ pub struct CompileLimits {
 /// Why there is no compiled code.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// The component is not valid.
-    #[error("{0}")]
-    Invalid(String),
+    /// The upload is not as it should be.
+    #[error(transparent)]
+    Refused(Refusal),
     /// It took more than a compilation may.
-    #[error("compiling the component took more than {memory} of memory, {cpu} of CPU time or {wall}")]
+    #[error(
+        "reading and compiling the component took more than {memory} of memory, {cpu} of CPU time or {wall}"
+    )]
     Limit {
         /// Address space of the worker.
         memory: ByteSize,
@@ -65,6 +64,15 @@ pub enum CompileError {
     /// The worker could not be run, or said nothing that makes sense.
     #[error("the compile worker failed: {0}")]
     Worker(String),
+}
+
+/// What a worker made of a component.
+#[derive(Debug)]
+pub struct Compiled {
+    /// What the component is.
+    pub description: Description,
+    /// Its code; empty if none was wanted.
+    pub code: Vec<u8>,
 }
 
 /// Starts compile workers, few at a time.
@@ -120,17 +128,15 @@ impl Compiler {
         self.running.get()
     }
 
-    /// Compiles a component. A caller that goes away ends its worker.
-    pub async fn compile(&self, component: &[u8], compiled_size: ByteSize) -> Result<Vec<u8>, CompileError> {
+    /// Has a worker do `job` with a component; at most `size` of code comes back. A caller that
+    /// goes away ends its worker.
+    pub async fn run(&self, job: &Job, component: &[u8], size: ByteSize) -> Result<Compiled, CompileError> {
+        let job = job.to_bytes().map_err(worker_failed)?;
         let _turn = self.turns.acquire().await.map_err(worker_failed)?;
         let _running = self.running.hold();
         let mut child = self.start().map_err(worker_failed)?;
-        match tokio::time::timeout(
-            self.limits.wall.0,
-            self.talk(&mut child, component, compiled_size),
-        )
-        .await
-        {
+        let talk = self.talk(&mut child, &job, component, size);
+        match tokio::time::timeout(self.limits.wall.0, talk).await {
             Ok(result) => result,
             Err(_) => Err(self.limit()),
         }
@@ -138,7 +144,7 @@ impl Compiler {
 
     fn start(&self) -> std::io::Result<Child> {
         Command::new(&self.worker)
-            .arg(super::worker::COMMAND)
+            .arg(COMMAND)
             .arg(self.limits.memory.0.to_string())
             .arg(self.limits.cpu.0.as_millis().div_ceil(1_000).to_string())
             .env_clear()
@@ -153,52 +159,70 @@ impl Compiler {
     async fn talk(
         &self,
         child: &mut Child,
+        job: &[u8],
         component: &[u8],
         size: ByteSize,
-    ) -> Result<Vec<u8>, CompileError> {
+    ) -> Result<Compiled, CompileError> {
         let (Some(mut stdin), Some(stdout), Some(mut stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(CompileError::Worker("it has no pipes".to_owned()));
         };
-        let header = u64::try_from(MARK.len() + 8 + 32).unwrap_or(u64::MAX);
         let send = async move {
             // A worker that dies while it reads says more by how it exits than by the broken pipe.
+            let _ = stdin.write_all(job).await;
             let _ = stdin.write_all(component).await;
             let _ = stdin.shutdown().await;
             Ok(())
-        };
-        // A worker that wrote too much waits for somebody to read on. It is not waited for: it ends with `child`.
-        let receive = async move {
-            let mut output = Vec::new();
-            let mut stdout = stdout.take(size.0 + header + 1);
-            stdout.read_to_end(&mut output).await.map_err(worker_failed)?;
-            if u64::try_from(output.len()).unwrap_or(u64::MAX) > size.0 + header {
-                return Err(CompileError::TooLarge(size));
-            }
-            Ok(output)
         };
         let listen = async move {
             let mut message = Vec::new();
             let read = (&mut stderr).take(MAX_MESSAGE).read_to_end(&mut message).await;
             read.map_err(worker_failed)?;
-            // What is left goes nowhere, but the worker must be able to write it.
+            // The worker must be able to write the rest, which goes nowhere.
             tokio::io::copy(&mut stderr, &mut tokio::io::sink())
                 .await
                 .map_err(worker_failed)?;
-            Ok(message)
+            Ok(String::from_utf8_lossy(&message).trim().to_owned())
         };
-        let ((), output, message) = tokio::try_join!(send, receive, listen)?;
+        // A worker that writes too much is not waited for: it ends with `child`.
+        let ((), answer, message) = tokio::try_join!(send, receive(stdout, size), listen)?;
         let status = child.wait().await.map_err(worker_failed)?;
-        match status.code() {
-            Some(0) => unframe(output),
-            Some(code) if code == i32::from(INVALID) => Err(CompileError::Invalid(
-                String::from_utf8_lossy(&message).trim().to_owned(),
-            )),
-            Some(code) if code == i32::from(NO_MEMORY) => Err(self.limit()),
+        self.check_exit(status, &message)?;
+        let (answer, code) = answer.ok_or_else(garbled)?;
+        match answer {
+            Answer::Accepted(description) => Ok(Compiled {
+                description: *description,
+                code,
+            }),
+            Answer::Refused(refusal) => Err(CompileError::Refused(refusal)),
+        }
+    }
+
+    /// Says by how the worker ended whose fault it was. Whatever ends a worker after it was started
+    /// is the upload's.
+    fn check_exit(&self, status: ExitStatus, message: &str) -> Result<(), CompileError> {
+        let is = |code: u8| status.code() == Some(i32::from(code));
+        if status.success() {
+            Ok(())
+        } else if is(NO_MEMORY) {
+            Err(self.limit())
+        } else if is(PANICKED) {
+            Err(CompileError::Refused(Refusal::component(
+                format!("the compiler fails on this component: {message}"),
+                "this is a fault of the compiler, which the component brings out: build the plugin with other versions \
+                 of its tools, and report it with the file",
+            )))
+        } else if status.code().is_none() && message.contains(STACK_OVERFLOW) {
+            Err(CompileError::Refused(Refusal::manifest(
+                "what the component holds is nested too deeply: reading it overflowed the stack",
+                "write the schemas and types with fewer levels and shorter chains of references",
+            )))
+        } else if status.code().is_none() {
             // Killed by a signal: the CPU limit, or an allocation beyond the address space.
-            None => Err(self.limit()),
-            Some(code) => Err(CompileError::Worker(format!("it ended with exit code {code}"))),
+            Err(self.limit())
+        } else {
+            Err(CompileError::Worker(format!("it ended with {status}: {message}")))
         }
     }
 
@@ -210,18 +234,40 @@ impl Compiler {
     }
 }
 
-/// The compiled code in the worker's output. The worker has read what a customer sent, so it is not trusted to have
-/// written what it should.
-fn unframe(output: Vec<u8>) -> Result<Vec<u8>, CompileError> {
-    let garbled = || CompileError::Worker("its output is garbled".to_owned());
-    let (mark, rest) = output.split_first_chunk::<8>().ok_or_else(garbled)?;
-    let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(garbled)?;
-    let (digest, code) = rest.split_first_chunk::<32>().ok_or_else(garbled)?;
-    let complete = u64::from_le_bytes(*length) == u64::try_from(code.len()).unwrap_or(u64::MAX);
-    if mark != MARK || !complete || Sha256::digest(code).as_slice() != digest {
+/// Reads the worker's frame: nothing if it ended before it had written all of it.
+async fn receive(mut stdout: ChildStdout, size: ByteSize) -> Result<Option<(Answer, Vec<u8>)>, CompileError> {
+    let mut head = [0; HEAD_BYTES];
+    if !is_whole(stdout.read_exact(&mut head).await)? {
+        return Ok(None);
+    }
+    let head = Head::parse(&head, size.0).map_err(|error| match error {
+        HeadError::Garbled => garbled(),
+        HeadError::TooLarge => CompileError::TooLarge(size),
+    })?;
+    let mut answer = vec![0; head.answer];
+    let mut code = vec![0; head.code];
+    for part in [&mut answer, &mut code] {
+        if !is_whole(stdout.read_exact(part).await)? {
+            return Ok(None);
+        }
+    }
+    if stdout.read(&mut [0]).await.map_err(worker_failed)? > 0 {
         return Err(garbled());
     }
-    Ok(code.to_vec())
+    let answer = head.open(&answer, &code).ok_or_else(garbled)?;
+    Ok(Some((answer, code)))
+}
+
+fn is_whole(read: std::io::Result<usize>) -> Result<bool, CompileError> {
+    match read {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(worker_failed(error)),
+    }
+}
+
+fn garbled() -> CompileError {
+    CompileError::Worker("its output is garbled".to_owned())
 }
 
 fn worker_failed(error: impl std::fmt::Display) -> CompileError {
@@ -230,63 +276,62 @@ fn worker_failed(error: impl std::fmt::Display) -> CompileError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
     use super::*;
 
-    fn frame(code: &[u8]) -> Vec<u8> {
-        let length = u64::try_from(code.len()).unwrap().to_le_bytes();
-        [MARK.as_slice(), &length, Sha256::digest(code).as_slice(), code].concat()
-    }
-
-    #[test]
-    fn a_frame_must_be_whole() {
-        let framed = frame(b"code");
-        assert_eq!(unframe(framed.clone()).unwrap(), b"code");
-        for cut in 0..framed.len() {
-            assert!(unframe(framed[..cut].to_vec()).is_err());
-        }
-        let mut flipped = framed;
-        *flipped.last_mut().unwrap() ^= 1;
-        assert!(unframe(flipped).is_err());
+    async fn run(worker: &str) -> CompileError {
+        let job = Job {
+            upload: None,
+            compile: true,
+            shield: Default::default(),
+        };
+        let compiler = Compiler::new(worker.into(), CompileLimits::default());
+        let result = compiler.run(&job, b"component", ByteSize::mib(1)).await;
+        result.unwrap_err()
     }
 
     #[tokio::test]
     async fn a_worker_that_writes_garbage_gives_no_code() {
-        let compiler = Compiler::new("/bin/echo".into(), CompileLimits::default());
-        let error = compiler
-            .compile(b"component", ByteSize::mib(1))
-            .await
-            .unwrap_err();
-        assert!(error.to_string().contains("garbled"), "{error}");
+        for worker in ["/bin/echo", "/usr/bin/yes"] {
+            let error = run(worker).await;
+            assert!(error.to_string().contains("garbled"), "{worker}: {error}");
+        }
     }
 
     #[tokio::test]
-    async fn a_worker_that_writes_without_end_is_ended() {
-        let compiler = Compiler::new("/usr/bin/yes".into(), CompileLimits::default());
-        let size = ByteSize::mib(1);
-        let error = compiler.compile(b"component", size).await.unwrap_err();
-        assert!(
-            matches!(error, CompileError::TooLarge(most) if most == size),
-            "{error}"
-        );
+    async fn a_worker_that_cannot_work_is_the_hosts_fault() {
+        for worker in ["/nowhere/mortise", "/bin/false"] {
+            let error = run(worker).await;
+            assert!(matches!(error, CompileError::Worker(_)), "{worker}: {error}");
+        }
     }
 
-    #[tokio::test]
-    async fn a_worker_that_fails_is_the_hosts_fault_and_not_the_uploads() {
+    fn ended(status: i32, message: &str) -> Result<(), CompileError> {
         let compiler = Compiler::new("/bin/false".into(), CompileLimits::default());
-        let error = compiler
-            .compile(b"component", ByteSize::mib(1))
-            .await
-            .unwrap_err();
-        assert!(matches!(error, CompileError::Worker(_)), "{error}");
+        compiler.check_exit(ExitStatus::from_raw(status), message)
     }
 
-    #[tokio::test]
-    async fn a_worker_that_cannot_be_started_is_named() {
-        let compiler = Compiler::new("/nowhere/mortise".into(), CompileLimits::default());
-        let error = compiler
-            .compile(b"component", ByteSize::mib(1))
-            .await
-            .unwrap_err();
-        assert!(matches!(error, CompileError::Worker(_)), "{error}");
+    #[test]
+    fn a_worker_that_an_upload_ends_is_the_uploads_fault() {
+        assert!(ended(0, "").is_ok());
+        let panicked = ended(101 << 8, "panicked at adapt.rs: two memories").unwrap_err();
+        assert!(
+            matches!(&panicked, CompileError::Refused(refusal) if refusal.message.contains("adapt.rs: two memories")),
+            "{panicked}"
+        );
+        // SIGABRT.
+        let overflow = ended(6, "thread 'reading' has overflowed its stack").unwrap_err();
+        assert!(
+            matches!(&overflow, CompileError::Refused(refusal) if refusal.message.contains("nested too deeply")),
+            "{overflow}"
+        );
+        // Out of memory, as it says itself; SIGABRT, SIGKILL, SIGSEGV, SIGXCPU.
+        for status in [i32::from(NO_MEMORY) << 8, 6, 9, 11, 24] {
+            let error = ended(status, "memory allocation of 9 bytes failed").unwrap_err();
+            assert!(matches!(error, CompileError::Limit { .. }), "{status}: {error}");
+        }
+        let host = ended(1 << 8, "the engine does not start").unwrap_err();
+        assert!(matches!(host, CompileError::Worker(_)), "{host}");
     }
 }

@@ -1,38 +1,38 @@
-//! The compile worker: reads a component, writes compiled code, under limits that it sets on itself before it reads.
+//! The compile worker: reads a component, checks it, and writes compiled code, under limits that it
+//! sets on itself before it reads.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::process::ExitCode;
+use std::thread;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
-use sha2::{Digest as _, Sha256};
 
-use super::parent::{INVALID, MARK, NO_MEMORY};
-use crate::sandbox::engine;
+use super::protocol::{Answer, Job, NO_MEMORY, PANICKED};
+use crate::components::accept;
+use crate::components::refusal::Refusal;
+use crate::sandbox::{engine, linker};
 
-/// The hidden command of the executable that starts a worker.
-pub const COMMAND: &str = "compile-worker";
+pub use super::protocol::COMMAND;
 
 /// Files that a worker may have open: its pipes, and a few for the loader.
 const MAX_FILES: u64 = 16;
 
-/// Runs the worker. `memory` is its address space in bytes and `cpu` its CPU time in seconds, as decimal text.
+/// Stack of the thread that reads what an upload holds: the same on every system, so that what
+/// overflows it does so everywhere.
+const READING_STACK: usize = 1 << 20;
+
+/// Runs the worker. `memory` is its address space in bytes and `cpu` its CPU time in seconds, as
+/// decimal text.
 #[expect(clippy::print_stderr, reason = "the parent reads the message there")]
 pub fn run(memory: &str, cpu: &str) -> ExitCode {
-    match compile(memory, cpu) {
+    match work(memory, cpu) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(WorkerError::Invalid(error) | WorkerError::Engine(error))
-            if error.chain().any(is_about_memory) =>
-        {
-            ExitCode::from(NO_MEMORY)
-        }
+        Err(WorkerError::Panicked) => ExitCode::from(PANICKED),
+        Err(WorkerError::Failed(error)) if error.chain().any(is_about_memory) => ExitCode::from(NO_MEMORY),
+        Err(WorkerError::Engine(error)) if error.chain().any(is_about_memory) => ExitCode::from(NO_MEMORY),
         Err(WorkerError::Engine(error)) => {
             eprintln!("{error:#}");
             ExitCode::FAILURE
-        }
-        Err(WorkerError::Failed(error)) if error.chain().any(is_about_memory) => ExitCode::from(NO_MEMORY),
-        Err(WorkerError::Invalid(error)) => {
-            eprintln!("{error:#}");
-            ExitCode::from(INVALID)
         }
         Err(WorkerError::Failed(error)) => {
             eprintln!("{error:#}");
@@ -42,7 +42,8 @@ pub fn run(memory: &str, cpu: &str) -> ExitCode {
 }
 
 enum WorkerError {
-    Invalid(wasmtime::Error),
+    /// The panic's text is on standard error already.
+    Panicked,
     Engine(wasmtime::Error),
     Failed(anyhow::Error),
 }
@@ -53,32 +54,65 @@ impl<E: Into<anyhow::Error>> From<E> for WorkerError {
     }
 }
 
-fn compile(memory: &str, cpu: &str) -> Result<(), WorkerError> {
+fn work(memory: &str, cpu: &str) -> Result<(), WorkerError> {
     confine(memory.parse()?, cpu.parse()?)?;
-    let engine = engine::compiling().map_err(WorkerError::Engine)?;
+    let mut input = std::io::stdin().lock();
+    let job = Job::read(&mut input)?;
     let mut component = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut component)?;
-    let code = engine
-        .precompile_component(&component)
-        .map_err(WorkerError::Invalid)?;
-
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(MARK)?;
-    stdout.write_all(&u64::try_from(code.len())?.to_le_bytes())?;
-    stdout.write_all(&Sha256::digest(&code))?;
-    stdout.write_all(&code)?;
-    stdout.flush()?;
+    input.read_to_end(&mut component)?;
+    let (answer, code) = answer(&job, &component)?;
+    answer.write(&code, &mut std::io::stdout().lock())?;
     Ok(())
 }
 
-/// Whether an error says that there was not enough memory. Most allocations that fail end the process instead; the
-/// large ones, of memory that is mapped, are reported.
+fn answer(job: &Job, component: &[u8]) -> Result<(Answer, Vec<u8>), WorkerError> {
+    let engine = engine::compiling().map_err(WorkerError::Engine)?;
+    let linker = linker(&engine).map_err(WorkerError::Engine)?;
+    let read = || match &job.upload {
+        Some(plugin) => accept::upload(component, plugin, &job.shield, &linker),
+        None if job.compile => accept::stored(component),
+        None => accept::inspect(component),
+    };
+    let description = thread::scope(|scope| {
+        let reading = thread::Builder::new()
+            .name("reading".to_owned())
+            .stack_size(READING_STACK)
+            .spawn_scoped(scope, read)?;
+        reading.join().map_err(|_| WorkerError::Panicked)
+    })?;
+    let description = match description {
+        Ok(description) => description,
+        Err(refusal) => return Ok((Answer::Refused(refusal), Vec::new())),
+    };
+    if !job.compile {
+        return Ok((Answer::Accepted(Box::new(description)), Vec::new()));
+    }
+    match accept::compile(&engine, component, &linker) {
+        Ok(Ok(code)) => Ok((Answer::Accepted(Box::new(description)), code)),
+        Ok(Err(refusal)) => Ok((Answer::Refused(refusal), Vec::new())),
+        Err(error) if error.chain().any(is_about_memory) => Err(WorkerError::Engine(error)),
+        Err(error) => Ok((Answer::Refused(does_not_compile(&error)), Vec::new())),
+    }
+}
+
+fn does_not_compile(error: &wasmtime::Error) -> Refusal {
+    Refusal::component(
+        format!("the component does not compile: {error:#}"),
+        "build the plugin optimised and with current tools; docs/limits.md lists what a component may have",
+    )
+}
+
+/// Whether an error says that there was not enough memory. Most allocations that fail end the
+/// process instead; the large ones, of memory that is mapped, are reported.
 fn is_about_memory(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<wasmtime::OutOfMemory>()
         || error.downcast_ref::<rustix::io::Errno>() == Some(&rustix::io::Errno::NOMEM)
         || error.downcast_ref::<std::io::Error>().is_some_and(|error| {
-            error.kind() == std::io::ErrorKind::OutOfMemory
-                || error.raw_os_error() == Some(rustix::io::Errno::NOMEM.raw_os_error())
+            // A thread that cannot be started for want of memory is told as `EAGAIN`.
+            matches!(
+                error.kind(),
+                std::io::ErrorKind::OutOfMemory | std::io::ErrorKind::WouldBlock
+            ) || error.raw_os_error() == Some(rustix::io::Errno::NOMEM.raw_os_error())
         })
 }
 

@@ -1,5 +1,5 @@
-//! Components and their compiled code on disk, named by digest. A file is written whole or not at all: to a temporary
-//! name, synced, renamed, and the folder synced.
+//! Components and their compiled code on disk, named by digest. A file is written whole or not at
+//! all: to a temporary name, synced, renamed, and the folder synced.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -16,16 +16,19 @@ const EMBEDDED: &str = "host-";
 pub struct ComponentFiles {
     components: PathBuf,
     compiled: PathBuf,
+    uses: PathBuf,
 }
 
 impl ComponentFiles {
-    /// Opens the folder, and makes it where it is missing. What a crash left half-written is removed.
+    /// Opens the folder, and makes it where it is missing. What a crash left half-written is
+    /// removed.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let files = Self {
             components: folder.join("components"),
             compiled: folder.join("compiled"),
+            uses: folder.join("uses"),
         };
-        for folder in [&files.components, &files.compiled] {
+        for folder in [&files.components, &files.compiled, &files.uses] {
             fs::create_dir_all(folder)?;
             for entry in fs::read_dir(folder)? {
                 let path = entry?.path();
@@ -77,14 +80,19 @@ impl ComponentFiles {
         Ok(())
     }
 
-    /// Stores a component.
+    /// Stores a component, in place of what was there: that may be damaged.
     pub fn write_component(&self, digest: VersionDigest, bytes: &[u8]) -> io::Result<()> {
-        let path = self.component(digest);
-        if path.exists() {
-            Ok(())
-        } else {
-            write(&path, &[bytes])
-        }
+        write(&self.component(digest), &[bytes])
+    }
+
+    /// What a component uses, if that is there.
+    pub fn read_uses(&self, digest: VersionDigest) -> io::Result<Option<Vec<u8>>> {
+        read(&self.uses(digest))
+    }
+
+    /// Stores what a component uses.
+    pub fn write_uses(&self, digest: VersionDigest, parts: &[&[u8]]) -> io::Result<()> {
+        write(&self.uses(digest), parts)
     }
 
     /// Stores compiled code, in place of what was there.
@@ -92,10 +100,10 @@ impl ComponentFiles {
         write(&self.compiled(digest), parts)
     }
 
-    /// The digests of which a component or compiled code is there.
+    /// The digests of which a component, compiled code or a description is there.
     pub fn stored(&self) -> io::Result<Vec<VersionDigest>> {
         let mut digests = BTreeSet::new();
-        for folder in [&self.components, &self.compiled] {
+        for folder in [&self.components, &self.compiled, &self.uses] {
             for entry in fs::read_dir(folder)? {
                 let path = entry?.path();
                 let hex = path
@@ -108,9 +116,9 @@ impl ComponentFiles {
         Ok(digests.into_iter().collect())
     }
 
-    /// Removes both.
+    /// Removes everything of a component.
     pub fn remove(&self, digest: VersionDigest) -> io::Result<()> {
-        for path in [self.compiled(digest), self.component(digest)] {
+        for path in [self.uses(digest), self.compiled(digest), self.component(digest)] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -127,6 +135,10 @@ impl ComponentFiles {
     fn embedded(&self, digest: VersionDigest) -> PathBuf {
         let name = format!("{EMBEDDED}{}", digest.to_hex());
         self.compiled.join(name).with_extension("cwasm")
+    }
+
+    fn uses(&self, digest: VersionDigest) -> PathBuf {
+        self.uses.join(digest.to_hex()).with_extension("json")
     }
 
     fn component(&self, digest: VersionDigest) -> PathBuf {

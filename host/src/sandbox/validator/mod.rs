@@ -26,6 +26,7 @@ use crate::components::bundle::schema::{Schema, Schemas};
 use crate::components::{ComponentCache, LoadError};
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
+use crate::unguarded::{Guard, is_off};
 pub use instance::Mismatch;
 use instance::{Data, Instance, Payer, ValidatorPre, Verdict};
 
@@ -182,7 +183,7 @@ impl Validators {
             let component = self.components.embedded(&self.engine, COMPONENT).await?;
             let pre = instance::linker(&self.engine).and_then(|linker| linker.instantiate_pre(&component));
             pre.and_then(ValidatorPre::new)
-                .map_err(|error| LoadError::Unsupported(format!("{error:#}")))
+                .map_err(|error| std::io::Error::other(format!("{error:#}")).into())
         };
         self.component.get_or_try_init(load).await
     }
@@ -195,6 +196,9 @@ impl Validators {
     ) -> Result<(), SchemaError> {
         if schemas.is_empty() {
             return Ok(());
+        }
+        if is_off(Guard::SchemasApart) {
+            return compile_here(schemas);
         }
         let host = |error: String| SchemaError::Host(error);
         let schemas = schemas.clone();
@@ -313,6 +317,19 @@ impl Validators {
         }
         outcome
     }
+}
+
+/// Compiles the schemas of an upload where nothing bounds it, as a host without its guard does.
+fn compile_here(schemas: &BTreeMap<String, Arc<Schema>>) -> Result<(), SchemaError> {
+    for (file, schema) in schemas {
+        let version = schema.version();
+        let compiled = mortise_validator::Schema::compile(version.text(schema.index()), version.formats());
+        compiled.map_err(|problem| SchemaError::Refused {
+            file: file.clone(),
+            problem,
+        })?;
+    }
+    Ok(())
 }
 
 /// A check that is under way.

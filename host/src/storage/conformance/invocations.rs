@@ -53,7 +53,7 @@ pub async fn an_invocation_is_counted_once(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
     let good = entry(acme, "orders", 10, &[Level::Info]);
     let mut bad = entry(acme, "orders", HOUR + 10, &[]);
-    bad.record.code = Some(Code::PluginTrapped.as_str());
+    bad.record.code = Some(Code::PluginTrapped.as_str().into());
     bad.record.blame = Some(Blame::Guest);
     let stranger = entry(TenantId::generate(), "orders", 10, &[Level::Info]);
     let batch = [good.clone(), stranger.clone(), bad.clone()];
@@ -113,7 +113,7 @@ pub async fn what_is_of_a_deleted_tenant_is_left_out(repository: &dyn Repository
     let acme = tenant(repository, "acme").await.id;
     let known = entry(acme, "orders", 10, &[Level::Info]);
     repository.record(std::slice::from_ref(&known)).await.unwrap();
-    assert!(repository.delete_tenant(gone).await.unwrap());
+    assert!(repository.purge_tenant(gone).await.unwrap());
     let theirs = entry(gone, "orders", 20, &[Level::Info]);
     let batch = [known, theirs.clone(), entry(acme, "hello", 30, &[Level::Info])];
     let kept = repository.record(&batch).await.unwrap();

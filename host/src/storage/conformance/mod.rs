@@ -34,7 +34,10 @@ macro_rules! stories {
         $crate::storage::conformance::stories!(@each $open:
             plans_are_put_and_kept_while_in_use,
             tenants_are_made_found_changed_and_deleted,
-            a_deleted_tenant_leaves_nothing_but_its_audit,
+            a_deleted_tenant_is_restored_as_it_was,
+            a_purged_tenant_leaves_nothing_but_its_audit,
+            a_deleted_plugin_is_restored_as_it_was,
+            a_purged_plugin_leaves_its_files_to_be_removed,
             versions_are_recorded_once_and_listed_newest_first,
             the_oldest_inactive_versions_are_given_up,
             an_active_version_is_not_deleted,
@@ -82,6 +85,7 @@ pub async fn tenant(repository: &dyn Repository, tenant_name: &str) -> Tenant {
         limits: LimitOverrides::default(),
         suspended: false,
         created_at: Timestamp(1_000),
+        deleted_at: None,
     };
     repository.create_tenant(&tenant).await.unwrap();
     tenant

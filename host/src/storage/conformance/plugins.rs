@@ -1,9 +1,12 @@
 //! Stories of plugins and versions.
 
+use std::collections::BTreeMap;
+
 use super::{name, plugin, tenant, version_of};
 use crate::domain::clock::Timestamp;
+use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
-use crate::storage::{DbError, Page, Repository, VersionPosition};
+use crate::storage::{DbError, Page, Removal, Repository, VersionPosition};
 
 pub async fn versions_are_recorded_once_and_listed_newest_first(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
@@ -58,8 +61,8 @@ pub async fn versions_are_recorded_once_and_listed_newest_first(repository: &dyn
     assert!(repository.set_plugin_disabled(acme, &orders, true).await.unwrap());
     assert!(repository.plugin(acme, &orders).await.unwrap().unwrap().disabled);
     assert_eq!(repository.plugins(acme, Page::first(9)).await.unwrap().len(), 1);
-    assert!(repository.delete_plugin(acme, &orders).await.unwrap());
-    assert!(!repository.delete_plugin(acme, &orders).await.unwrap());
+    assert!(repository.purge_plugin(acme, &orders).await.unwrap());
+    assert!(!repository.purge_plugin(acme, &orders).await.unwrap());
     assert!(!repository.set_plugin_disabled(acme, &orders, true).await.unwrap());
 }
 
@@ -97,7 +100,132 @@ pub async fn an_active_version_is_not_deleted(repository: &dyn Repository) {
         .await
         .unwrap_err();
     assert!(matches!(error, DbError::InUse("version")), "{error:?}");
-    assert!(repository.delete_plugin(acme, &orders).await.unwrap());
+    assert!(repository.purge_plugin(acme, &orders).await.unwrap());
+}
+
+pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let (orders, version) = plugin(repository, acme, "orders").await;
+    let grants = Grants {
+        database: true,
+        ..Default::default()
+    };
+    let config = BTreeMap::from([("currency".to_owned(), "EUR".to_owned())]);
+    repository.put_grants(acme, &orders, &grants).await.unwrap();
+    repository.put_config(acme, &orders, &config).await.unwrap();
+    repository
+        .activate(acme, &orders, version.digest, "host", Timestamp(9))
+        .await
+        .unwrap();
+    let before = repository.plugin(acme, &orders).await.unwrap().unwrap();
+    assert!(
+        repository
+            .delete_plugin(acme, &orders, Timestamp(10))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !repository
+            .delete_plugin(acme, &orders, Timestamp(11))
+            .await
+            .unwrap()
+    );
+
+    // Nothing of it is found or changed.
+    let (digest, now) = (version.digest, Timestamp(12));
+    assert_eq!(repository.plugin(acme, &orders).await.unwrap(), None);
+    assert!(repository.plugins(acme, Page::first(9)).await.unwrap().is_empty());
+    assert!(repository.version(acme, &orders, digest).await.unwrap().is_none());
+    assert!(
+        repository
+            .versions(acme, &orders, Page::first(9))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        repository
+            .activations(acme, &orders, Page::first(9))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(repository.grants(acme, &orders).await.unwrap(), Grants::default());
+    assert!(repository.config(acme, &orders).await.unwrap().is_empty());
+    assert!(!repository.set_plugin_disabled(acme, &orders, true).await.unwrap());
+    let changes = [
+        repository.put_grants(acme, &orders, &Grants::default()).await,
+        repository.put_config(acme, &orders, &BTreeMap::new()).await,
+        repository
+            .put_config_value(acme, &orders, "currency", Some("USD"))
+            .await,
+        repository
+            .activate(acme, &orders, digest, "host", now)
+            .await
+            .map(drop),
+    ];
+    for error in changes.map(Result::unwrap_err) {
+        assert!(matches!(error, DbError::Missing("plugin")), "{error:?}");
+    }
+    let upload = repository.add_version(acme, &orders, &version).await.unwrap_err();
+    assert!(matches!(upload, DbError::Reserved("plugin name")), "{upload:?}");
+    let routed = repository.routed_tenant(acme).await.unwrap().unwrap();
+    assert!(routed.plugins.is_empty());
+    assert!(repository.is_digest_used(digest).await.unwrap());
+    let deleted = repository.deleted_plugins(acme, Page::first(9)).await.unwrap();
+    assert_eq!(deleted[0].deleted_at, Some(Timestamp(10)));
+    let due = repository.plugins_deleted_before(Timestamp(11)).await.unwrap();
+    assert_eq!(due, [(acme, orders.clone())]);
+    assert!(
+        repository
+            .plugins_deleted_before(Timestamp(10))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+
+    assert!(repository.restore_plugin(acme, &orders).await.unwrap());
+    assert!(!repository.restore_plugin(acme, &orders).await.unwrap());
+    assert_eq!(repository.plugin(acme, &orders).await.unwrap(), Some(before));
+    assert_eq!(repository.grants(acme, &orders).await.unwrap(), grants);
+    assert_eq!(repository.config(acme, &orders).await.unwrap(), config);
+}
+
+pub async fn a_purged_plugin_leaves_its_files_to_be_removed(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let other = tenant(repository, "other").await.id;
+    let (orders, version) = plugin(repository, acme, "orders").await;
+    plugin(repository, other, "orders").await;
+    let old = version_of("orders", "0.9.0", 1);
+    repository.add_version(acme, &orders, &old).await.unwrap();
+    assert!(
+        repository
+            .delete_version(acme, &orders, old.digest)
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        repository.removals().await.unwrap(),
+        [Removal::Component(old.digest)]
+    );
+    assert!(
+        repository
+            .delete_plugin(acme, &orders, Timestamp(1))
+            .await
+            .unwrap()
+    );
+    assert!(repository.purge_plugin(acme, &orders).await.unwrap());
+    let mut removals = repository.removals().await.unwrap();
+    removals.sort_by_key(|removal| *removal != Removal::Component(old.digest));
+    assert_eq!(
+        removals,
+        [Removal::Component(old.digest), Removal::Component(version.digest)]
+    );
+    // The other tenant still has it.
+    assert!(repository.is_digest_used(version.digest).await.unwrap());
+    let ids = repository.all_tenant_ids().await.unwrap();
+    assert!(ids.len() == 2 && ids.contains(&acme) && ids.contains(&other));
+    assert_eq!(repository.all_digests().await.unwrap(), [version.digest]);
 }
 
 fn digests(digests: impl Iterator<Item = VersionDigest>) -> Vec<VersionDigest> {

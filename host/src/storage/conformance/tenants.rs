@@ -3,10 +3,12 @@
 use super::{name, plugin, tenant};
 use crate::domain::audit::AuditEntry;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::TenantId;
+use crate::domain::credential::Credential;
+use crate::domain::id::{TenantId, TokenId};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::tenant::{Plan, Tenant};
-use crate::storage::{DbError, Page, Repository, TenantChange};
+use crate::domain::token::{Reach, TenantRole, Token};
+use crate::storage::{DbError, Page, Removal, Repository, TenantChange};
 
 pub async fn plans_are_put_and_kept_while_in_use(repository: &dyn Repository) {
     let limits = LimitOverrides {
@@ -38,7 +40,7 @@ pub async fn plans_are_put_and_kept_while_in_use(repository: &dyn Repository) {
     repository.change_tenant(acme.id, &change).await.unwrap();
     let error = repository.delete_plan(&small.name).await.unwrap_err();
     assert!(matches!(error, DbError::InUse("plan")), "{error:?}");
-    repository.delete_tenant(acme.id).await.unwrap();
+    repository.purge_tenant(acme.id).await.unwrap();
     assert!(repository.delete_plan(&small.name).await.unwrap());
     assert!(!repository.delete_plan(&small.name).await.unwrap());
 }
@@ -91,12 +93,12 @@ pub async fn tenants_are_made_found_changed_and_deleted(repository: &dyn Reposit
         .unwrap();
     assert_eq!(second, [zoo]);
 
-    assert!(repository.delete_tenant(acme.id).await.unwrap());
-    assert!(!repository.delete_tenant(acme.id).await.unwrap());
+    assert!(repository.purge_tenant(acme.id).await.unwrap());
+    assert!(!repository.purge_tenant(acme.id).await.unwrap());
     assert_eq!(repository.tenant(acme.id).await.unwrap(), None);
 }
 
-pub async fn a_deleted_tenant_leaves_nothing_but_its_audit(repository: &dyn Repository) {
+pub async fn a_purged_tenant_leaves_nothing_but_its_audit(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await;
     let (orders, version) = plugin(repository, acme.id, "orders").await;
     repository
@@ -105,10 +107,89 @@ pub async fn a_deleted_tenant_leaves_nothing_but_its_audit(repository: &dyn Repo
         .unwrap();
     let entry = AuditEntry::new(Some(acme.id), "host", "tenant.delete", "acme", Timestamp(2));
     repository.append_audit(&entry).await.unwrap();
-    assert!(repository.delete_tenant(acme.id).await.unwrap());
+    assert!(repository.purge_tenant(acme.id).await.unwrap());
 
     assert_eq!(repository.plugin(acme.id, &orders).await.unwrap(), None);
     assert!(!repository.is_digest_used(version.digest).await.unwrap());
+    // The files go after the rows.
+    let wanted = [Removal::Component(version.digest), Removal::Database(acme.id)];
+    assert_eq!(repository.removals().await.unwrap(), wanted);
+    repository.removal_done(wanted[0]).await.unwrap();
+    assert_eq!(repository.removals().await.unwrap(), wanted[1..]);
     let audit = repository.audit(Some(acme.id), Page::first(10)).await.unwrap();
     assert_eq!(audit.len(), 2);
+}
+
+pub async fn a_deleted_tenant_is_restored_as_it_was(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await;
+    let (orders, version) = plugin(repository, acme.id, "orders").await;
+    let credential = Credential::generate(TokenId::generate()).unwrap();
+    let token = Token {
+        id: credential.id(),
+        name: "owner".to_owned(),
+        reach: Reach::Tenant(acme.id, TenantRole::Owner),
+        hash: credential.hash(),
+        created_at: Timestamp(1),
+        expires_at: None,
+        revoked_at: None,
+    };
+    repository.insert_token(&token).await.unwrap();
+    assert!(repository.delete_tenant(acme.id, Timestamp(5)).await.unwrap());
+    assert!(!repository.delete_tenant(acme.id, Timestamp(6)).await.unwrap());
+
+    // It is gone for everybody.
+    assert_eq!(repository.tenant(acme.id).await.unwrap(), None);
+    assert_eq!(repository.tenant_by_name(&acme.name).await.unwrap(), None);
+    assert!(repository.tenants(Page::first(9)).await.unwrap().is_empty());
+    assert!(repository.tenant_names().await.unwrap().is_empty());
+    assert!(repository.routed_tenant(acme.id).await.unwrap().is_none());
+    assert_eq!(repository.token(token.id).await.unwrap(), None);
+    let change = TenantChange {
+        suspended: Some(true),
+        ..Default::default()
+    };
+    assert_eq!(repository.change_tenant(acme.id, &change).await.unwrap(), None);
+    let upload = repository
+        .add_version(acme.id, &orders, &version)
+        .await
+        .unwrap_err();
+    assert!(matches!(upload, DbError::Missing("tenant")), "{upload:?}");
+    // Its name and its files stay.
+    let again = Tenant {
+        id: TenantId::generate(),
+        ..acme.clone()
+    };
+    let taken = repository.create_tenant(&again).await.unwrap_err();
+    assert!(matches!(taken, DbError::Reserved("tenant name")), "{taken:?}");
+    assert!(repository.is_digest_used(version.digest).await.unwrap());
+    assert!(repository.removals().await.unwrap().is_empty());
+    let deleted = Tenant {
+        deleted_at: Some(Timestamp(5)),
+        ..acme.clone()
+    };
+    assert_eq!(
+        repository.tenant_even_deleted(&acme.name).await.unwrap(),
+        Some(deleted.clone())
+    );
+    assert_eq!(
+        repository.deleted_tenants(Page::first(9)).await.unwrap(),
+        [deleted]
+    );
+    for (before, count) in [(4, 0), (5, 0), (6, 1)] {
+        let due = repository
+            .tenants_deleted_before(Timestamp(before))
+            .await
+            .unwrap();
+        assert_eq!(due.len(), count, "{before}");
+    }
+
+    assert!(repository.restore_tenant(acme.id).await.unwrap());
+    assert_eq!(
+        repository.tenant_by_name(&acme.name).await.unwrap(),
+        Some(acme.clone())
+    );
+    assert!(repository.token(token.id).await.unwrap().is_some());
+    let routed = repository.routed_tenant(acme.id).await.unwrap().unwrap();
+    assert_eq!(routed.plugins.len(), 1);
+    assert!(!repository.restore_tenant(TenantId::generate()).await.unwrap());
 }

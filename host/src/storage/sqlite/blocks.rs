@@ -138,7 +138,7 @@ impl<'a> From<&'a InvocationRecord> for Stored<'a> {
             method: Cow::Borrowed(record.method.as_str()),
             route: Cow::Borrowed(&record.route),
             status: record.status,
-            code: record.code.map(Cow::Borrowed),
+            code: record.code.as_deref().map(Cow::Borrowed),
             blame: record.blame,
             principal: record.principal,
             started_at: record.started_at.0,
@@ -188,7 +188,7 @@ pub(super) async fn find(
     .bind(id.to_string())
     .fetch(readers);
     while let Some(block) = blocks.try_next().await.map_err(unavailable)? {
-        let mut records = read(&block, tenant)?.into_iter();
+        let mut records = read(&block, tenant).into_iter();
         if let Some(record) = records.find(|record| record.id == id) {
             return Ok(Some(record));
         }
@@ -236,7 +236,7 @@ pub(super) async fn list(
         let newest_left: InvocationId = row::parsed(&block, "last_id")?;
         let newer = waiting.split_off(&newest_left);
         found.extend(newer.into_values().rev());
-        let records = read(&block, tenant)?.into_iter().filter(is_wanted);
+        let records = read(&block, tenant).into_iter().filter(is_wanted);
         waiting.extend(records.map(|record| (record.id, record)));
     }
     found.extend(waiting.into_values().rev());
@@ -339,10 +339,18 @@ async fn known(
     rows.iter().map(|row| row::parsed(row, "last_id")).collect()
 }
 
-fn read(block: &SqliteRow, tenant: TenantId) -> Result<Vec<InvocationRecord>, DbError> {
+/// The records of a block. A record that this host cannot read (of a kind that only a later host has) is left out, and
+/// so is a block that is damaged: it must not hide the others.
+fn read(block: &SqliteRow, tenant: TenantId) -> Vec<InvocationRecord> {
+    try_read(block, tenant).unwrap_or_else(|error| {
+        tracing::warn!(%tenant, %error, "a block of invocations cannot be read and is left out");
+        Vec::new()
+    })
+}
+
+fn try_read(block: &SqliteRow, tenant: TenantId) -> Result<Vec<InvocationRecord>, DbError> {
     let plugin: PluginName = row::parsed(block, "plugin")?;
     let version: VersionDigest = row::parsed(block, "version")?;
-    let members: Vec<Member<'static, Usage>> = row::json(block, "content")?;
     let record = |Member { record, consumed }: Member<'static, Usage>| {
         Ok(InvocationRecord {
             id: record.id,
@@ -353,14 +361,27 @@ fn read(block: &SqliteRow, tenant: TenantId) -> Result<Vec<InvocationRecord>, Db
             method: parsed_method(&record.method)?,
             route: record.route.into(),
             status: record.status,
-            code: record.code.map(known_code).transpose()?,
+            code: record.code.map(known_code),
             blame: record.blame,
             principal: record.principal,
             started_at: Timestamp(record.started_at),
             usage: consumed,
         })
     };
-    members.into_iter().map(record).collect()
+    let content = row::text(block, "content")?;
+    members(&content)?.into_iter().map(record).collect()
+}
+
+fn members(content: &str) -> Result<Vec<Member<'static, Usage>>, DbError> {
+    if let Ok(members) = serde_json::from_str(content) {
+        return Ok(members);
+    }
+    let unreadable = |error| DbError::corrupt("invocation_blocks.content", error);
+    let members: Vec<serde_json::Value> = serde_json::from_str(content).map_err(unreadable)?;
+    let known = members
+        .into_iter()
+        .filter_map(|member| serde_json::from_value(member).ok());
+    Ok(known.collect())
 }
 
 fn parsed_method(method: &str) -> Result<Method, DbError> {
@@ -369,10 +390,13 @@ fn parsed_method(method: &str) -> Result<Method, DbError> {
         .map_err(|_| DbError::corrupt("invocation_blocks.content", method))
 }
 
-fn known_code(code: Cow<'_, str>) -> Result<&'static str, DbError> {
+/// A code without a text of its own if this host knows it.
+fn known_code(code: Cow<'_, str>) -> Cow<'static, str> {
     let mut known = Code::ALL.iter().map(|code| code.as_str()).chain([ABANDONED]);
-    let known = known.find(|known| *known == code);
-    known.ok_or_else(|| DbError::corrupt("invocation_blocks.content", code))
+    match known.find(|known| *known == code) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(code.into_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -413,5 +437,32 @@ mod tests {
         assert_eq!(members[1].record.principal, None);
         assert_eq!(parsed_method(&members[1].record.method).unwrap(), Method::PUT);
         assert!(parsed_method("no method").is_err());
+    }
+
+    #[test]
+    fn records_of_another_host_are_read_as_far_as_they_are_known() {
+        let member = |change: &str| {
+            let id = InvocationId::generate();
+            format!(
+                r#"{{"record": {{"id": "{id}", "trigger": "http", "method": "GET", "route": "/", "status": 503,
+                "code": "made-up-later", "started_at": 1, "later": 1{change}}}, "consumed": {{"later": 7}}}}"#
+            )
+        };
+        let content = format!(
+            "[{}, {}, {}]",
+            member(""),
+            member(r#", "principal": "moon""#),
+            member("")
+        );
+        let read = members(&content).unwrap();
+        assert_eq!(
+            read.len(),
+            2,
+            "the one in the middle is of a kind that is not known"
+        );
+        let code = known_code(read[0].record.code.clone().unwrap());
+        assert_eq!(code, "made-up-later");
+        assert!(matches!(known_code("plugin-trapped".into()), Cow::Borrowed(_)));
+        assert!(members("[{").is_err());
     }
 }

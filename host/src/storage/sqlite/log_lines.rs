@@ -50,10 +50,6 @@ impl LogLines for SqliteRepository {
     }
 }
 
-/// What stands around a line's text, in bytes: ids, numbers and its entries in the indexes, roughly. The statements of
-/// `kept.rs` and the migration that made its table count the same.
-const AROUND: usize = 200;
-
 /// Adds the lines of new invocations, many with each statement. Gives back what those of each entry count for, in bytes.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
@@ -69,7 +65,7 @@ pub(super) async fn insert(
         let mut rows = Vec::with_capacity(some.len());
         for (index, position, line) in some {
             let fields = row::to_json(&line.fields, "log_lines.fields")?;
-            bytes[*index] += as_u64(line.message.len() + fields.len() + AROUND);
+            bytes[*index] += as_u64(line.message.len() + fields.len() + LogLine::OVERHEAD);
             rows.push((*position, *line, fields));
         }
         let mut query = QueryBuilder::<Sqlite>::new(

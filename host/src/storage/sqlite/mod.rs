@@ -6,12 +6,18 @@
 mod api_keys;
 mod audit;
 mod blocks;
+mod components;
 mod counts;
+mod evidence;
+#[cfg(test)]
+mod full_disk;
 mod invocations;
 mod kept;
 mod log_lines;
+mod mark;
 mod plans;
 mod plugins;
+mod removals;
 mod routing;
 mod row;
 mod secrets;
@@ -21,14 +27,20 @@ mod tokens;
 mod usage;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Connection as _, Sqlite, SqlitePool, Transaction};
 
 use super::{DbError, Repository};
 use crate::capability::database::configure_sqlite;
+use evidence::Evidence;
+use mark::{Mark, MarkFile};
 
 /// The file's name within the data folder.
 pub const FILE_NAME: &str = "mortise.db";
@@ -53,15 +65,46 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct SqliteRepository {
     writer: SqlitePool,
     readers: SqlitePool,
+    mark: Arc<MarkFile>,
 }
 
-impl Repository for SqliteRepository {}
+/// What to do if the database is not the one that belongs to the data folder, or is older than it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// Refuse to open it.
+    Refuse,
+    /// Open it all the same, and make it the folder's. The operator has said so.
+    Accept,
+}
+
+#[async_trait]
+impl Repository for SqliteRepository {
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
 
 impl SqliteRepository {
-    /// Opens `mortise.db` in the data folder, makes it where it is not there, and brings its schema up to date.
+    /// Opens `mortise.db` in the data folder, creates it in a new folder, and brings its schema up to date. A database
+    /// that does not belong to the folder is refused.
     pub async fn open(data: &Path) -> Result<Self, DbError> {
+        Self::open_with(data, Mismatch::Refuse).await
+    }
+
+    /// The same, with the operator's word on a database that does not belong to the folder.
+    pub async fn open_with(data: &Path, mismatch: Mismatch) -> Result<Self, DbError> {
         // Both sides use the same library, and its memory is set up before anybody uses it.
         configure_sqlite().map_err(|error| DbError::Unavailable(Box::new(error)))?;
+        let mark = MarkFile::of(data);
+        let unreadable = |error: std::io::Error| DbError::Unavailable(Box::new(error));
+        let marked = match (mark.read(), mismatch) {
+            (Ok(marked), _) => marked,
+            (Err(_), Mismatch::Accept) => None,
+            (Err(error), Mismatch::Refuse) => return Err(DbError::Mark(error.to_string())),
+        };
+        let evidence = Evidence::of(data).map_err(unreadable)?;
+        evidence.check(marked.is_some(), mismatch)?;
         let options = SqliteConnectOptions::new()
             .filename(data.join(FILE_NAME))
             .create_if_missing(true)
@@ -70,24 +113,89 @@ impl SqliteRepository {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
+        let writer = pool(1)
             .connect_with(options.clone().pragma("cache_size", WRITER_CACHE))
             .await
             .map_err(unavailable)?;
+        if mismatch == Mismatch::Refuse
+            && let Err(error) = check_mark(&writer, marked.as_ref()).await
+        {
+            // Closed, it leaves no log that would be taken for that of the file that is put in its place.
+            writer.close().await;
+            return Err(error);
+        }
         MIGRATIONS.run(&writer).await.map_err(migration_error)?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
+        let readers = pool(READERS)
             .connect_with(options.pragma("query_only", "ON"))
             .await
             .map_err(unavailable)?;
-        Ok(Self { writer, readers })
+        let repository = Self {
+            writer,
+            readers,
+            mark: Arc::new(mark),
+        };
+        repository.follow_mark(marked).await?;
+        Ok(repository)
     }
 
-    /// Closes the file, after what is under way.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+    /// Writes the mark of this database. If the operator has accepted an older copy, it counts on from where the folder
+    /// was, so that no other copy has the same count.
+    async fn follow_mark(&self, marked: Option<Mark>) -> Result<(), DbError> {
+        let mut own = self.own_mark().await?;
+        if let Some(marked) = marked.filter(|marked| marked.generation > own.generation) {
+            own.generation = marked.generation.saturating_add(1);
+            sqlx::query("UPDATE host SET generation = $1")
+                .bind(own.generation)
+                .execute(&self.writer)
+                .await
+                .map_err(unavailable)?;
+        }
+        self.write_mark(own)
+            .await
+            .map_err(|error| DbError::Unavailable(Box::new(error)))
+    }
+
+    async fn own_mark(&self) -> Result<Mark, DbError> {
+        let row = sqlx::query("SELECT id, generation FROM host")
+            .fetch_one(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        read_mark(&row)
+    }
+
+    /// Commits a change to the set of tenants, and with it the next generation; then the folder's mark follows.
+    async fn commit_generation(&self, mut transaction: Transaction<'_, Sqlite>) -> Result<(), DbError> {
+        let row = sqlx::query("UPDATE host SET generation = generation + 1 RETURNING id, generation")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(unavailable)?;
+        let mark = read_mark(&row)?;
+        transaction.commit().await.map_err(unavailable)?;
+        if let Err(error) = self.write_mark(mark).await {
+            // The change is made. A mark that is behind refuses fewer old copies; the next change writes it again.
+            tracing::warn!(%error, "the mark of the data folder could not be written");
+        }
+        Ok(())
+    }
+
+    async fn write_mark(&self, mark: Mark) -> std::io::Result<()> {
+        let file = self.mark.clone();
+        tokio::task::spawn_blocking(move || file.write(&mark))
+            .await
+            .map_err(std::io::Error::other)?
+    }
+
+    /// Lets the database grow to so many pages, or to those that it has: what does not fit finds a full disk. It holds
+    /// for every connection that writes from now on, also for one that takes the place of a broken one.
+    #[cfg(test)]
+    pub(crate) async fn limit_pages(&self, pages: u32) {
+        let options = self.writer.connect_options();
+        let options = SqliteConnectOptions::clone(&options).pragma("max_page_count", pages.to_string());
+        self.writer.set_connect_options(options);
+        sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}")))
+            .execute(&self.writer)
+            .await
+            .unwrap();
     }
 
     /// A transaction that may write. It takes the lock at once, so that it cannot fail for it half way.
@@ -97,6 +205,57 @@ impl SqliteRepository {
             .await
             .map_err(unavailable)
     }
+}
+
+/// A pool that hands out a connection only if no transaction is open on it.
+///
+/// After a full disk, an IO error or a lack of memory SQLite rolls a transaction back by itself. sqlx does not notice:
+/// its own `ROLLBACK` fails, it still counts one transaction, and it refuses every later `BEGIN`. Such a connection is
+/// closed, and the pool opens another one. The pool has run the queued `ROLLBACK` before it asks.
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .before_acquire(|connection, _| {
+            let is_free = !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_free) })
+        })
+}
+
+/// Refuses a database that is not the one that the folder's mark names, or is older than it. Changes nothing: it may be a
+/// copy that the operator still needs.
+async fn check_mark(writer: &SqlitePool, marked: Option<&Mark>) -> Result<(), DbError> {
+    let Some(marked) = marked else { return Ok(()) };
+    let older = |found| DbError::Older {
+        found,
+        expected: marked.generation,
+    };
+    let table = sqlx::query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'host'")
+        .fetch_optional(writer)
+        .await
+        .map_err(unavailable)?;
+    if table.is_none() {
+        // A copy from before there were marks.
+        return Err(older(0));
+    }
+    let row = sqlx::query("SELECT id, generation FROM host")
+        .fetch_one(writer)
+        .await
+        .map_err(unavailable)?;
+    let own = read_mark(&row)?;
+    if own.id != marked.id {
+        return Err(DbError::Foreign);
+    }
+    if own.generation < marked.generation {
+        return Err(older(own.generation));
+    }
+    Ok(())
+}
+
+fn read_mark(row: &SqliteRow) -> Result<Mark, DbError> {
+    Ok(Mark {
+        id: row::text(row, "id")?,
+        generation: row::integer(row, "generation")?,
+    })
 }
 
 fn unavailable(error: sqlx::Error) -> DbError {
@@ -222,7 +381,7 @@ mod tests {
         .unwrap();
         first.close().await;
         let error = SqliteRepository::open(folder.path()).await.unwrap_err();
-        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 4; run a newer mortise or restore a backup from before the upgrade");
+        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 5; run a newer mortise or restore a backup from before the upgrade");
     }
 
     #[tokio::test]

@@ -52,6 +52,6 @@ impl Plans for SqliteRepository {
 pub(super) fn read(row: &SqliteRow) -> Result<Plan, DbError> {
     Ok(Plan {
         name: row::parsed(row, "name")?,
-        limits: row::json(row, "limits")?,
+        limits: row::lenient(row, "limits")?,
     })
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SqliteRepository, audit, or_in_use, or_missing, row, unavailable};
+use super::{SqliteRepository, audit, or_in_use, or_missing, removals, row, unavailable};
 use crate::domain::audit::AuditEntry;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::manifest::Manifest;
 use crate::domain::plugin::{Activation, Plugin, Version};
-use crate::storage::{DbError, Page, Plugins, VersionPosition};
+use crate::storage::{DbError, Page, Plugins, Removal, VersionPosition};
 
 #[async_trait]
 impl Plugins for SqliteRepository {
@@ -37,30 +37,81 @@ impl Plugins for SqliteRepository {
         rows.iter().map(read_plugin).collect()
     }
 
+    async fn deleted_plugins(
+        &self,
+        tenant: TenantId,
+        page: Page<PluginName>,
+    ) -> Result<Vec<Plugin>, DbError> {
+        let after = page.after.as_ref().map_or("", PluginName::as_str);
+        let rows = sqlx::query(DELETED_PLUGINS)
+            .bind(tenant.to_string())
+            .bind(after)
+            .bind(i64::from(page.limit))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        rows.iter().map(read_plugin).collect()
+    }
+
     async fn set_plugin_disabled(
         &self,
         tenant: TenantId,
         name: &PluginName,
         disabled: bool,
     ) -> Result<bool, DbError> {
-        let changed = sqlx::query("UPDATE plugins SET disabled = $3 WHERE tenant = $1 AND name = $2")
-            .bind(tenant.to_string())
-            .bind(name.as_str())
-            .bind(i64::from(disabled))
-            .execute(&self.writer)
-            .await
-            .map_err(unavailable)?;
+        let changed = sqlx::query(
+            "UPDATE plugins SET disabled = $3 WHERE tenant = $1 AND name = $2 AND deleted_at IS NULL",
+        )
+        .bind(tenant.to_string())
+        .bind(name.as_str())
+        .bind(i64::from(disabled))
+        .execute(&self.writer)
+        .await
+        .map_err(unavailable)?;
         Ok(changed.rows_affected() > 0)
     }
 
-    async fn delete_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError> {
-        let deleted = sqlx::query("DELETE FROM plugins WHERE tenant = $1 AND name = $2")
+    async fn delete_plugin(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        at: Timestamp,
+    ) -> Result<bool, DbError> {
+        let deleted = sqlx::query(
+            "UPDATE plugins SET deleted_at = $3 WHERE tenant = $1 AND name = $2 AND deleted_at IS NULL",
+        )
+        .bind(tenant.to_string())
+        .bind(name.as_str())
+        .bind(at.0)
+        .execute(&self.writer)
+        .await
+        .map_err(unavailable)?;
+        Ok(deleted.rows_affected() > 0)
+    }
+
+    async fn restore_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError> {
+        let restored = sqlx::query(
+            "UPDATE plugins SET deleted_at = NULL WHERE tenant = $1 AND name = $2 AND deleted_at IS NOT NULL",
+        )
+        .bind(tenant.to_string())
+        .bind(name.as_str())
+        .execute(&self.writer)
+        .await
+        .map_err(unavailable)?;
+        Ok(restored.rows_affected() > 0)
+    }
+
+    async fn purge_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError> {
+        let mut transaction = self.begin().await?;
+        removals::of_versions(&mut transaction, tenant, Some(name)).await?;
+        let purged = sqlx::query("DELETE FROM plugins WHERE tenant = $1 AND name = $2")
             .bind(tenant.to_string())
             .bind(name.as_str())
-            .execute(&self.writer)
+            .execute(&mut *transaction)
             .await
             .map_err(unavailable)?;
-        Ok(deleted.rows_affected() > 0)
+        transaction.commit().await.map_err(unavailable)?;
+        Ok(purged.rows_affected() > 0)
     }
 
     async fn add_version(
@@ -80,6 +131,21 @@ impl Plugins for SqliteRepository {
         .execute(&mut *transaction)
         .await
         .map_err(or_missing("tenant"))?;
+        let owner = sqlx::query(
+            "SELECT t.deleted_at AS of_tenant, p.deleted_at AS of_plugin FROM plugins p \
+             JOIN tenants t ON t.id = p.tenant WHERE p.tenant = $1 AND p.name = $2",
+        )
+        .bind(tenant.to_string())
+        .bind(plugin.as_str())
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
+        if row::optional_timestamp(&owner, "of_tenant")?.is_some() {
+            return Err(DbError::Missing("tenant"));
+        }
+        if row::optional_timestamp(&owner, "of_plugin")?.is_some() {
+            return Err(DbError::Reserved("plugin name"));
+        }
         let inserted = sqlx::query(
             "INSERT INTO versions (tenant, plugin, digest, manifest, size, created_at) \
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, plugin, digest) DO NOTHING",
@@ -103,7 +169,7 @@ impl Plugins for SqliteRepository {
         plugin: &PluginName,
         digest: VersionDigest,
     ) -> Result<Option<Version>, DbError> {
-        let row = sqlx::query("SELECT * FROM versions WHERE tenant = $1 AND plugin = $2 AND digest = $3")
+        let row = sqlx::query(VERSION)
             .bind(tenant.to_string())
             .bind(plugin.as_str())
             .bind(digest.to_string())
@@ -124,6 +190,7 @@ impl Plugins for SqliteRepository {
         });
         let rows = sqlx::query(
             "SELECT * FROM versions WHERE tenant = $1 AND plugin = $2 AND (created_at, digest) < ($3, $4) \
+             AND EXISTS (SELECT 1 FROM plugins p WHERE p.tenant = $1 AND p.name = $2 AND p.deleted_at IS NULL) \
              ORDER BY created_at DESC, digest DESC LIMIT $5",
         )
         .bind(tenant.to_string())
@@ -143,14 +210,20 @@ impl Plugins for SqliteRepository {
         plugin: &PluginName,
         digest: VersionDigest,
     ) -> Result<bool, DbError> {
+        let mut transaction = self.begin().await?;
         let deleted = sqlx::query("DELETE FROM versions WHERE tenant = $1 AND plugin = $2 AND digest = $3")
             .bind(tenant.to_string())
             .bind(plugin.as_str())
             .bind(digest.to_string())
-            .execute(&self.writer)
+            .execute(&mut *transaction)
             .await
             .map_err(or_in_use("version"))?;
-        Ok(deleted.rows_affected() > 0)
+        let deleted = deleted.rows_affected() > 0;
+        if deleted {
+            removals::add(&mut transaction, Removal::Component(digest)).await?;
+        }
+        transaction.commit().await.map_err(unavailable)?;
+        Ok(deleted)
     }
 
     async fn versions_beyond(
@@ -197,7 +270,8 @@ impl Plugins for SqliteRepository {
         let mut transaction = self.begin().await?;
         let row = sqlx::query(
             "SELECT active, (SELECT COALESCE(MAX(sequence), 0) + 1 FROM activations \
-             WHERE tenant = $1 AND plugin = $2) AS sequence FROM plugins WHERE tenant = $1 AND name = $2",
+             WHERE tenant = $1 AND plugin = $2) AS sequence FROM plugins \
+             WHERE tenant = $1 AND name = $2 AND deleted_at IS NULL",
         )
         .bind(tenant.to_string())
         .bind(plugin.as_str())
@@ -248,6 +322,7 @@ impl Plugins for SqliteRepository {
     ) -> Result<Vec<Activation>, DbError> {
         let rows = sqlx::query(
             "SELECT * FROM activations WHERE tenant = $1 AND plugin = $2 AND sequence < $3 \
+             AND EXISTS (SELECT 1 FROM plugins p WHERE p.tenant = $1 AND p.name = $2 AND p.deleted_at IS NULL) \
              ORDER BY sequence DESC LIMIT $4",
         )
         .bind(tenant.to_string())
@@ -270,7 +345,7 @@ impl Plugins for SqliteRepository {
             "SELECT a.previous FROM activations a \
              JOIN plugins p ON p.tenant = a.tenant AND p.name = a.plugin \
              JOIN versions v ON v.tenant = a.tenant AND v.plugin = a.plugin AND v.digest = a.previous \
-             WHERE a.tenant = $1 AND a.plugin = $2 AND a.previous <> p.active \
+             WHERE a.tenant = $1 AND a.plugin = $2 AND a.previous <> p.active AND p.deleted_at IS NULL \
              ORDER BY a.sequence DESC LIMIT 1",
         )
         .bind(tenant.to_string())
@@ -284,15 +359,26 @@ impl Plugins for SqliteRepository {
 
 /// One plugin, and how many versions it has.
 const PLUGIN: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
-    AND versions.plugin = plugins.name) AS versions FROM plugins WHERE tenant = $1 AND name = $2";
+    AND versions.plugin = plugins.name) AS versions FROM plugins WHERE tenant = $1 AND name = $2 AND deleted_at IS NULL";
 
 /// The same for those after one.
 const PLUGINS: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
-    AND versions.plugin = plugins.name) AS versions FROM plugins WHERE tenant = $1 AND name > $2 ORDER BY name LIMIT $3";
+    AND versions.plugin = plugins.name) AS versions FROM plugins \
+    WHERE tenant = $1 AND name > $2 AND deleted_at IS NULL ORDER BY name LIMIT $3";
+
+/// The same for deleted ones.
+const DELETED_PLUGINS: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
+    AND versions.plugin = plugins.name) AS versions FROM plugins \
+    WHERE tenant = $1 AND name > $2 AND deleted_at IS NOT NULL ORDER BY name LIMIT $3";
+
+/// A version of a plugin that is not deleted.
+const VERSION: &str = "SELECT * FROM versions WHERE tenant = $1 AND plugin = $2 AND digest = $3 \
+    AND EXISTS (SELECT 1 FROM plugins p WHERE p.tenant = $1 AND p.name = $2 AND p.deleted_at IS NULL)";
 
 /// All of a tenant.
 pub(super) const ALL: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
-    AND versions.plugin = plugins.name) AS versions FROM plugins WHERE tenant = $1 ORDER BY name";
+    AND versions.plugin = plugins.name) AS versions FROM plugins \
+    WHERE tenant = $1 AND (deleted_at IS NULL OR deleted_at < 0) ORDER BY name";
 
 pub(super) fn read_plugin(row: &SqliteRow) -> Result<Plugin, DbError> {
     Ok(Plugin {
@@ -301,13 +387,14 @@ pub(super) fn read_plugin(row: &SqliteRow) -> Result<Plugin, DbError> {
         disabled: row::flag(row, "disabled")?,
         versions: row::number(row, "versions")?,
         created_at: row::timestamp(row, "created_at")?,
+        deleted_at: row::deleted_at(row)?,
     })
 }
 
 pub(super) fn read_version(row: &SqliteRow) -> Result<Version, DbError> {
     let manifest_text = row::text(row, "manifest")?;
     let manifest =
-        Manifest::parse(&manifest_text).map_err(|error| DbError::corrupt("versions.manifest", error))?;
+        Manifest::stored(&manifest_text).map_err(|error| DbError::corrupt("versions.manifest", error))?;
     Ok(Version {
         digest: row::parsed(row, "digest")?,
         manifest: Arc::new(manifest),

@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteRow;
 use super::DbError;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::SecretHash;
+use crate::domain::lenient;
 
 pub fn text(row: &SqliteRow, column: &'static str) -> Result<String, DbError> {
     row.try_get(column)
@@ -39,7 +40,11 @@ pub fn number<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<
 }
 
 pub fn flag(row: &SqliteRow, column: &'static str) -> Result<bool, DbError> {
-    integer(row, column).map(|value| value != 0)
+    match integer(row, column)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(DbError::corrupt(column, format!("{other} is neither 0 nor 1"))),
+    }
 }
 
 pub fn timestamp(row: &SqliteRow, column: &'static str) -> Result<Timestamp, DbError> {
@@ -51,6 +56,15 @@ pub fn optional_timestamp(row: &SqliteRow, column: &'static str) -> Result<Optio
         .try_get(column)
         .map_err(|error| DbError::corrupt(column, error))?;
     Ok(value.map(Timestamp))
+}
+
+/// When the row was marked as deleted. A time before 1970 is damage: the row is not deleted, and never purged.
+pub fn deleted_at(row: &SqliteRow) -> Result<Option<Timestamp>, DbError> {
+    let deleted_at = optional_timestamp(row, "deleted_at")?;
+    match deleted_at {
+        Some(Timestamp(..0)) => Err(DbError::corrupt("deleted_at", "it is before 1970")),
+        _ => Ok(deleted_at),
+    }
 }
 
 /// A value that is stored as its text: ids, names, digests, roles.
@@ -71,6 +85,11 @@ pub fn optional_parsed<T: FromStr<Err: Display>>(
 
 pub fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
     serde_json::from_str(&text(row, column)?).map_err(|error| DbError::corrupt(column, error))
+}
+
+/// A structured value that another version of this host may have written: keys that are not known are left out.
+pub fn lenient<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
+    lenient::from_json(&text(row, column)?).map_err(|error| DbError::corrupt(column, error))
 }
 
 pub fn hash(row: &SqliteRow, column: &'static str) -> Result<SecretHash, DbError> {

@@ -4,21 +4,27 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::{SqliteRepository, or_missing, row, unavailable};
+use super::{SqliteRepository, row, unavailable};
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId};
 use crate::storage::{DbError, Settings};
 
+const GRANTS: &str = "SELECT grants FROM grants g JOIN plugins p ON p.tenant = g.tenant AND p.name = g.plugin \
+    WHERE g.tenant = $1 AND g.plugin = $2 AND p.deleted_at IS NULL";
+
+const CONFIG: &str = "SELECT c.name, c.value FROM config c JOIN plugins p ON p.tenant = c.tenant AND p.name = c.plugin \
+    WHERE c.tenant = $1 AND c.plugin = $2 AND p.deleted_at IS NULL";
+
 #[async_trait]
 impl Settings for SqliteRepository {
     async fn grants(&self, tenant: TenantId, plugin: &PluginName) -> Result<Grants, DbError> {
-        let row = sqlx::query("SELECT grants FROM grants WHERE tenant = $1 AND plugin = $2")
+        let row = sqlx::query(GRANTS)
             .bind(tenant.to_string())
             .bind(plugin.as_str())
             .fetch_optional(&self.readers)
             .await
             .map_err(unavailable)?;
-        row.map_or_else(|| Ok(Grants::default()), |row| row::json(&row, "grants"))
+        row.map_or_else(|| Ok(Grants::default()), |row| row::lenient(&row, "grants"))
     }
 
     async fn put_grants(
@@ -27,8 +33,9 @@ impl Settings for SqliteRepository {
         plugin: &PluginName,
         grants: &Grants,
     ) -> Result<(), DbError> {
-        sqlx::query(
-            "INSERT INTO grants (tenant, plugin, grants) VALUES ($1, $2, $3) \
+        let put = sqlx::query(
+            "INSERT INTO grants (tenant, plugin, grants) SELECT tenant, name, $3 FROM plugins \
+             WHERE tenant = $1 AND name = $2 AND deleted_at IS NULL \
              ON CONFLICT (tenant, plugin) DO UPDATE SET grants = excluded.grants",
         )
         .bind(tenant.to_string())
@@ -36,8 +43,11 @@ impl Settings for SqliteRepository {
         .bind(row::to_json(grants, "grants.grants")?)
         .execute(&self.writer)
         .await
-        .map_err(or_missing("plugin"))?;
-        Ok(())
+        .map_err(unavailable)?;
+        match put.rows_affected() {
+            0 => Err(DbError::Missing("plugin")),
+            _ => Ok(()),
+        }
     }
 
     async fn config(
@@ -45,7 +55,7 @@ impl Settings for SqliteRepository {
         tenant: TenantId,
         plugin: &PluginName,
     ) -> Result<BTreeMap<String, String>, DbError> {
-        let rows = sqlx::query("SELECT name, value FROM config WHERE tenant = $1 AND plugin = $2")
+        let rows = sqlx::query(CONFIG)
             .bind(tenant.to_string())
             .bind(plugin.as_str())
             .fetch_all(&self.readers)
@@ -63,12 +73,13 @@ impl Settings for SqliteRepository {
         config: &BTreeMap<String, String>,
     ) -> Result<(), DbError> {
         let mut transaction = self.begin().await?;
-        let found = sqlx::query("SELECT 1 FROM plugins WHERE tenant = $1 AND name = $2")
-            .bind(tenant.to_string())
-            .bind(plugin.as_str())
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(unavailable)?;
+        let found =
+            sqlx::query("SELECT 1 FROM plugins WHERE tenant = $1 AND name = $2 AND deleted_at IS NULL")
+                .bind(tenant.to_string())
+                .bind(plugin.as_str())
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
         // Without settings there is no row whose reference could fail.
         found.ok_or(DbError::Missing("plugin"))?;
         sqlx::query("DELETE FROM config WHERE tenant = $1 AND plugin = $2")
@@ -97,21 +108,30 @@ impl Settings for SqliteRepository {
         name: &str,
         value: Option<&str>,
     ) -> Result<(), DbError> {
-        let query = match value {
-            Some(value) => sqlx::query(
-                "INSERT INTO config (tenant, plugin, name, value) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (tenant, plugin, name) DO UPDATE SET value = excluded.value",
-            )
-            .bind(tenant.to_string())
-            .bind(plugin.as_str())
-            .bind(name)
-            .bind(value),
-            None => sqlx::query("DELETE FROM config WHERE tenant = $1 AND plugin = $2 AND name = $3")
+        let Some(value) = value else {
+            let removed = sqlx::query("DELETE FROM config WHERE tenant = $1 AND plugin = $2 AND name = $3")
                 .bind(tenant.to_string())
                 .bind(plugin.as_str())
-                .bind(name),
+                .bind(name)
+                .execute(&self.writer)
+                .await;
+            return removed.map(drop).map_err(unavailable);
         };
-        query.execute(&self.writer).await.map_err(or_missing("plugin"))?;
-        Ok(())
+        let put = sqlx::query(
+            "INSERT INTO config (tenant, plugin, name, value) SELECT tenant, name, $3, $4 FROM plugins \
+             WHERE tenant = $1 AND name = $2 AND deleted_at IS NULL \
+             ON CONFLICT (tenant, plugin, name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(tenant.to_string())
+        .bind(plugin.as_str())
+        .bind(name)
+        .bind(value)
+        .execute(&self.writer)
+        .await
+        .map_err(unavailable)?;
+        match put.rows_affected() {
+            0 => Err(DbError::Missing("plugin")),
+            _ => Ok(()),
+        }
     }
 }

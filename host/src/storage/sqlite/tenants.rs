@@ -6,15 +6,18 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{SqliteRepository, or_missing, row, unavailable};
+use super::{SqliteRepository, or_missing, removals, row, unavailable};
+use crate::domain::clock::Timestamp;
 use crate::domain::id::{TenantId, TenantName};
 use crate::domain::tenant::Tenant;
-use crate::storage::{DbError, Page, TenantChange, Tenants};
+use crate::domain::units::as_u64;
+use crate::storage::{DbError, Page, Removal, TenantChange, Tenants};
 
 #[async_trait]
 impl Tenants for SqliteRepository {
     async fn create_tenant(&self, tenant: &Tenant) -> Result<(), DbError> {
-        sqlx::query(
+        let mut transaction = self.begin().await?;
+        let inserted = sqlx::query(
             "INSERT INTO tenants (id, name, plan, limits, suspended, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(tenant.id.to_string())
@@ -23,17 +26,27 @@ impl Tenants for SqliteRepository {
         .bind(row::to_json(&tenant.limits, "tenants.limits")?)
         .bind(i64::from(tenant.suspended))
         .bind(tenant.created_at.0)
-        .execute(&self.writer)
-        .await
-        .map_err(|error| match or_missing("plan")(error) {
-            DbError::Taken(_) => DbError::Taken("tenant name"),
-            error => error,
-        })?;
-        Ok(())
+        .execute(&mut *transaction)
+        .await;
+        match inserted.map_err(or_missing("plan")) {
+            Ok(_) => self.commit_generation(transaction).await,
+            Err(DbError::Taken(_)) => {
+                let deleted = sqlx::query("SELECT 1 FROM tenants WHERE name = $1 AND deleted_at IS NOT NULL")
+                    .bind(tenant.name.as_str())
+                    .fetch_optional(&mut *transaction)
+                    .await
+                    .map_err(unavailable)?;
+                Err(match deleted {
+                    Some(_) => DbError::Reserved("tenant name"),
+                    None => DbError::Taken("tenant name"),
+                })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, DbError> {
-        let row = sqlx::query("SELECT * FROM tenants WHERE id = $1")
+        let row = sqlx::query("SELECT * FROM tenants WHERE id = $1 AND deleted_at IS NULL")
             .bind(id.to_string())
             .fetch_optional(&self.readers)
             .await
@@ -42,7 +55,7 @@ impl Tenants for SqliteRepository {
     }
 
     async fn tenant_by_name(&self, name: &TenantName) -> Result<Option<Tenant>, DbError> {
-        let row = sqlx::query("SELECT * FROM tenants WHERE name = $1")
+        let row = sqlx::query("SELECT * FROM tenants WHERE name = $1 AND deleted_at IS NULL")
             .bind(name.as_str())
             .fetch_optional(&self.readers)
             .await
@@ -51,14 +64,8 @@ impl Tenants for SqliteRepository {
     }
 
     async fn tenants(&self, page: Page<TenantName>) -> Result<Vec<Tenant>, DbError> {
-        let after = page.after.as_ref().map_or("", TenantName::as_str);
-        let rows = sqlx::query("SELECT * FROM tenants WHERE name > $1 ORDER BY name LIMIT $2")
-            .bind(after)
-            .bind(i64::from(page.limit))
-            .fetch_all(&self.readers)
-            .await
-            .map_err(unavailable)?;
-        rows.iter().map(read).collect()
+        let tenants = "SELECT * FROM tenants WHERE name > $1 AND deleted_at IS NULL ORDER BY name LIMIT $2";
+        self.list(tenants, page).await
     }
 
     async fn change_tenant(&self, id: TenantId, change: &TenantChange) -> Result<Option<Tenant>, DbError> {
@@ -68,7 +75,7 @@ impl Tenants for SqliteRepository {
             .map(|limits| row::to_json(limits, "tenants.limits"));
         let row = sqlx::query(
             "UPDATE tenants SET plan = COALESCE($2, plan), limits = COALESCE($3, limits), \
-             suspended = COALESCE($4, suspended) WHERE id = $1 RETURNING *",
+             suspended = COALESCE($4, suspended) WHERE id = $1 AND deleted_at IS NULL RETURNING *",
         )
         .bind(id.to_string())
         .bind(change.plan.as_ref().map(|plan| plan.as_str()))
@@ -80,13 +87,82 @@ impl Tenants for SqliteRepository {
         row.as_ref().map(read).transpose()
     }
 
-    async fn delete_tenant(&self, id: TenantId) -> Result<bool, DbError> {
-        let deleted = sqlx::query("DELETE FROM tenants WHERE id = $1")
+    async fn delete_tenant(&self, id: TenantId, at: Timestamp) -> Result<bool, DbError> {
+        let deleted = sqlx::query("UPDATE tenants SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL")
             .bind(id.to_string())
+            .bind(at.0)
             .execute(&self.writer)
             .await
             .map_err(unavailable)?;
         Ok(deleted.rows_affected() > 0)
+    }
+
+    async fn tenant_even_deleted(&self, name: &TenantName) -> Result<Option<Tenant>, DbError> {
+        let row = sqlx::query("SELECT * FROM tenants WHERE name = $1")
+            .bind(name.as_str())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        row.as_ref().map(read).transpose()
+    }
+
+    async fn deleted_tenants(&self, page: Page<TenantName>) -> Result<Vec<Tenant>, DbError> {
+        let deleted =
+            "SELECT * FROM tenants WHERE name > $1 AND deleted_at IS NOT NULL ORDER BY name LIMIT $2";
+        self.list(deleted, page).await
+    }
+
+    async fn restore_tenant(&self, id: TenantId) -> Result<bool, DbError> {
+        let restored = sqlx::query("UPDATE tenants SET deleted_at = NULL WHERE id = $1")
+            .bind(id.to_string())
+            .execute(&self.writer)
+            .await
+            .map_err(unavailable)?;
+        Ok(restored.rows_affected() > 0)
+    }
+
+    async fn purge_tenant(&self, id: TenantId) -> Result<bool, DbError> {
+        let mut transaction = self.begin().await?;
+        removals::of_versions(&mut transaction, id, None).await?;
+        let purged = sqlx::query("DELETE FROM tenants WHERE id = $1")
+            .bind(id.to_string())
+            .execute(&mut *transaction)
+            .await
+            .map_err(unavailable)?;
+        if purged.rows_affected() == 0 {
+            return Ok(false);
+        }
+        removals::add(&mut transaction, Removal::Database(id)).await?;
+        self.commit_generation(transaction).await?;
+        Ok(true)
+    }
+}
+
+impl SqliteRepository {
+    /// A page of the tenants that a statement lists. A row that cannot be read is logged and left out, so that it does
+    /// not hide the others.
+    async fn list(&self, sql: &'static str, page: Page<TenantName>) -> Result<Vec<Tenant>, DbError> {
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let mut after = page.after.map_or(String::new(), |after| after.to_string());
+        let mut found = Vec::new();
+        loop {
+            let wanted = limit - found.len();
+            let rows = sqlx::query(sql)
+                .bind(after.as_str())
+                .bind(row::to_integer(as_u64(wanted)))
+                .fetch_all(&self.readers)
+                .await
+                .map_err(unavailable)?;
+            let unreadable = |error: &DbError| tracing::error!(%error, "a tenant's row cannot be read");
+            found.extend(
+                rows.iter()
+                    .filter_map(|row| read(row).inspect_err(unreadable).ok()),
+            );
+            match rows.last() {
+                Some(last) if rows.len() == wanted && found.len() < limit => after = row::text(last, "name")?,
+                _ => return Ok(found),
+            }
+        }
     }
 }
 
@@ -111,8 +187,9 @@ pub(super) fn read(row: &SqliteRow) -> Result<Tenant, DbError> {
         id: row::parsed(row, "id")?,
         name: row::parsed(row, "name")?,
         plan: row::parsed(row, "plan")?,
-        limits: row::json(row, "limits")?,
+        limits: row::lenient(row, "limits")?,
         suspended: row::flag(row, "suspended")?,
         created_at: row::timestamp(row, "created_at")?,
+        deleted_at: row::deleted_at(row)?,
     })
 }

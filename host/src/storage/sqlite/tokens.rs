@@ -31,7 +31,7 @@ impl Tokens for SqliteRepository {
     }
 
     async fn token(&self, id: TokenId) -> Result<Option<Token>, DbError> {
-        let row = sqlx::query("SELECT * FROM tokens WHERE id = $1")
+        let row = sqlx::query(TOKEN)
             .bind(id.to_string())
             .fetch_optional(&self.readers)
             .await
@@ -75,6 +75,10 @@ impl Tokens for SqliteRepository {
         Ok(revoked.rows_affected() > 0)
     }
 }
+
+/// A token, unless its tenant is deleted.
+const TOKEN: &str = "SELECT * FROM tokens WHERE id = $1 \
+    AND NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = tokens.tenant AND t.deleted_at IS NOT NULL)";
 
 fn read(row: &SqliteRow) -> Result<Token, DbError> {
     let role = row::parsed(row, "role")?;

@@ -11,9 +11,10 @@ use mortise::capability::http_client::{HttpClientConfig, HttpClients};
 use mortise::capability::{ActiveVersion, Invocation, Services};
 use mortise::components::Loaded;
 use mortise::components::compile::CompileLimits;
+use mortise::components::shield::Shield;
 use mortise::domain::clock::{SharedClock, SystemClock};
 use mortise::domain::grant::Grants;
-use mortise::domain::id::{InvocationId, TenantId};
+use mortise::domain::id::{InvocationId, TenantId, VersionDigest};
 use mortise::domain::invocation::{Trigger, Usage};
 use mortise::domain::limits::Limits;
 use mortise::domain::migration::Migration;
@@ -79,6 +80,7 @@ impl Sandbox {
             background: background.clone(),
             ceiling: Limits::ceiling(),
             compile: CompileLimits::default(),
+            shield: Shield::default(),
             loaded_bytes: ByteSize::mib(256),
         };
         let forgetful = RuntimeSettings {
@@ -88,7 +90,8 @@ impl Sandbox {
         let forgetful = Runtime::start(forgetful, &key, services.clone())?;
         let runtime = Runtime::start(settings, &key, services.clone())?;
         let bytes = std::fs::read(test_artifacts::BENCH_PLUGIN)?;
-        let digest = runtime.take_in(bytes.into(), ByteSize::mib(64)).await?;
+        let digest = VersionDigest::of(&bytes);
+        runtime.repair(digest, bytes.into()).await?;
         let limits = Limits {
             host_calls: HOST_CALLS,
             sql_statements: HOST_CALLS,

@@ -73,14 +73,14 @@ fn smith(chance: &mut Chance) -> Vec<Part> {
 fn by_hand(chance: &mut Chance) -> Vec<Part> {
     let text = Part::new("text");
     let count = chance.size(4_000).max(1);
-    let kind = chance.below(14);
+    let kind = chance.below(16).saturating_sub(2);
     let mut parts = vec![match kind {
         0 => text
             .text(format!(
                 "(func $f (drop (i32.const {})))",
                 chance.below(1_000_000)
             ))
-            .times(chance.size(200_000), "(export \"{i}\" (func $f))"),
+            .times(chance.much(300_000), "(export \"{i}\" (func $f))"),
         1 => text.times(count, "(type (func (param i32 i64 f32 f64) (result i32)))"),
         2 => text.times(count, "(func (param i32) (result i32) local.get 0)"),
         3 => text.times(count, "(global (mut i64) (i64.const {i}))"),

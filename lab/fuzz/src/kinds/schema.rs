@@ -193,7 +193,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
     match chance.below(8) {
         // Each definition refers to the next one.
         0 => {
-            let depth = chance.size(9_000);
+            let depth = chance.much(9_000);
             let link = chance.pick(&[
                 "\"{i}\":{\"$ref\":\"#/$defs/{j}\"},",
                 "\"{i}\":{\"allOf\":[{\"$ref\":\"#/$defs/{j}\"}]},",
@@ -205,19 +205,19 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
                 .text(r##"{"$ref":"#/$defs/0","$defs":{"##)
                 .times(depth, link)
                 .text(format!("\"{depth}\":true}}}}"));
-            let nested = chance.size(100);
+            let nested = chance.much(100);
             vec![schema, body.times(nested, "{\"a\":").text("1").times(nested, "}")]
         }
         // Each level is nested in the one before.
         1 => {
-            let depth = chance.size(150);
+            let depth = chance.much(150);
             let (open, close) = [
                 ("{\"not\":", "}"),
                 ("{\"items\":", "}"),
                 ("{\"allOf\":[", "]}"),
                 ("{\"properties\":{\"a\":", "}}"),
             ][chance.below(4)];
-            let nested = chance.size(120);
+            let nested = chance.much(120);
             vec![
                 schema.times(depth, open).text("true").times(depth, close),
                 body.times(nested, "[").times(nested, "]"),
@@ -225,8 +225,8 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
         }
         // Patterns with large automata, and a long string.
         2 => {
-            let (count, states) = (chance.size(60).max(1), chance.size(2_500));
-            let length = chance.size(900_000);
+            let (count, states) = (chance.much(60).max(1), chance.much(2_500));
+            let length = chance.much(900_000);
             let pattern = format!("{{\"pattern\":\"[ab]*a[ab]{{{{{states}}}}}c{{i}}\"}},")
                 .replace("{{", "{")
                 .replace("}}", "}");
@@ -239,20 +239,20 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
         }
         // What is evaluated has to be found out again at each level.
         3 => {
-            let depth = chance.size(40);
+            let depth = chance.much(40);
             vec![
                 schema
                     .times(depth, "{\"unevaluatedProperties\":false,\"anyOf\":[")
                     .text("{\"properties\":{\"a\":true}}")
                     .times(depth, ",{\"properties\":{\"b\":true}}]}"),
                 body.text("{\"a\":1,\"c\":[")
-                    .times(chance.size(60), "{i},")
+                    .times(chance.much(60), "{i},")
                     .text("0]}"),
             ]
         }
         // Each item is wrong in several ways.
         4 => {
-            let items = chance.size(450_000);
+            let items = chance.much(450_000);
             let types = "{\"type\":\"string\"},".repeat(chance.between(1, 12));
             vec![
                 schema.text(format!("{{\"items\":{{\"anyOf\":[{types}false]}}}}")),
@@ -261,7 +261,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
         }
         // Everything is compared with everything.
         5 => {
-            let items = chance.size(60_000);
+            let items = chance.much(60_000);
             vec![
                 schema.text("{\"uniqueItems\":true}"),
                 body.text("[")
@@ -271,27 +271,27 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
         }
         // Many names, each of which is looked at by many patterns.
         6 => {
-            let patterns = chance.size(200);
+            let patterns = chance.much(200);
             vec![
                 schema
                     .text("{\"patternProperties\":{")
                     .times(patterns, "\"^k{i}|x{i}$\":{\"type\":\"integer\"},")
                     .text("\"z\":true}}"),
                 body.text("{")
-                    .times(chance.size(40_000), "\"k{i}\":{i},")
+                    .times(chance.much(40_000), "\"k{i}\":{i},")
                     .text("\"z\":0}"),
             ]
         }
         // Many values to compare with.
         _ => {
-            let values = chance.size(60_000);
+            let values = chance.much(60_000);
             vec![
                 schema
                     .text("{\"items\":{\"enum\":[")
                     .times(values, "{\"v\":{i}},")
                     .text("0]}}"),
                 body.text("[")
-                    .times(chance.size(20_000), "{\"v\":-{j}},")
+                    .times(chance.much(20_000), "{\"v\":-{j}},")
                     .text("0]"),
             ]
         }

@@ -289,7 +289,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
     let migration = || Part::new("migration");
     let run = |way: &str, sql: &str| Part::new(way).text(json!({ "sql": sql }).to_string());
     // Values that no function of the statement makes, so that its text says nothing of their size.
-    let (long, short) = (chance.size(450_000), chance.size(120_000));
+    let (long, short) = (chance.between(1, 450_000), chance.between(1, 120_000));
     // What is looked for comes last, behind all that it is not.
     let filler = chance.pick(&["a", "b"]);
     let insert = || {
@@ -370,15 +370,16 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
         }
         // Results that fill the memory before anybody sees a row.
         4 => {
-            let rows = chance.size(2_000_000);
+            let rows = chance.much(2_000_000);
             let numbers =
                 format!("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {rows})");
             let what = chance.pick(&[
-                "SELECT group_concat(hex(randomblob(1000))) FROM n",
-                "SELECT DISTINCT hex(randomblob(500)) FROM n ORDER BY 1 LIMIT 1",
+                "SELECT group_concat(replace('bbbbbbbb', 'b', hex('mortise') || x)) FROM n",
+                "SELECT DISTINCT replace('bbbbbbbb', 'b', hex('mortise') || x) FROM n ORDER BY 1 LIMIT 1",
+                "SELECT x, replace('bbbbbbbb', 'b', hex('mortise') || x) AS s FROM n ORDER BY s DESC LIMIT 1",
                 "SELECT json_group_array(x) FROM n",
                 "SELECT count(*) FROM n AS a, n AS b",
-                "SELECT sum(length(hex(zeroblob(100000 + x)))) FROM n",
+                "SELECT sum(length(replace(replace('bbbbbbbb', 'b', 'aaaaaaaabbbbbbbb'), 'b', hex(x)))) FROM n",
                 "SELECT x, count(*) OVER (ORDER BY x) FROM n",
                 "SELECT max(x) FROM (SELECT x FROM n UNION SELECT -x FROM n)",
             ]);

@@ -1,13 +1,16 @@
-//! D14 to D17: servers that answer plugins with what is no clean HTTP.
+//! D14 to D18: servers that answer plugins with what is no clean HTTP.
 
 use anyhow::{Result, ensure};
+use rig::clock::now;
+use rig::process::resident;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 use super::egress::{send, sender};
 use crate::catalogue::{Row, Seen};
 use crate::stage::Stage;
 
-pub const ROWS: [Row; 4] = [
+pub const ROWS: [Row; 5] = [
     Row {
         id: "D14",
         tried: "responses that are no HTTP, and odd statuses",
@@ -27,6 +30,11 @@ pub const ROWS: [Row; 4] = [
         id: "D17",
         tried: "upgrades, bodies where none may be, packed bodies",
         run: d17,
+    },
+    Row {
+        id: "D18",
+        tried: "numbers of a server that are too large for any type",
+        run: d18,
     },
 ];
 
@@ -151,4 +159,45 @@ fn d17(stage: &Stage) -> Seen {
         "it was unpacked: {told}"
     );
     Ok(format!("{seen:?} without bodies, a packed body as it is"))
+}
+
+fn d18(stage: &Stage) -> Seen {
+    let host = stage.open()?;
+    let before = resident(host.id())?;
+    let huge = "9".repeat(40);
+    let values = [
+        "18446744073709551615",
+        "9223372036854775807",
+        "-1",
+        huge.as_str(),
+        "1e308",
+    ];
+    let names = ["retry-after", "age", "keep-alive", "x-ratelimit-reset"];
+    let begin = now();
+    for (index, name) in names.iter().enumerate() {
+        for (number, value) in values.iter().enumerate() {
+            let tenant = sender(stage, host, &format!("d18-{index}-{number}"), &[])?;
+            tenant.limit(&json!({ "http_total": "2s", "wall": "10s" }))?;
+            let bytes = format!("HTTP/1.1 503 x\r\n{name}: {value}\r\ncontent-length: 0\r\n\r\n");
+            let digits: String = bytes.bytes().map(|byte| format!("{byte:02x}")).collect();
+            // With retries, for which the number matters.
+            let request = json!({
+                "url": stage.server.url(&format!("/raw/{digits}")), "attempts": 3, "timeout_ms": 300,
+            });
+            let told = send(&tenant, &request)?;
+            ensure!(
+                told["status"] == 503 || told["error"].is_string(),
+                "{name}: {value}: {told}"
+            );
+        }
+    }
+    let took = begin.elapsed();
+    ensure!(took < Duration::from_secs(60), "it took {took:?}");
+    let grown = resident(host.id())?.saturating_sub(before);
+    ensure!(grown < 64 << 20, "{grown} bytes more");
+    Ok(format!(
+        "{} numbers in {} headers: typed, and nobody waits for them",
+        values.len(),
+        names.len()
+    ))
 }

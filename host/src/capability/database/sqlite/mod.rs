@@ -32,7 +32,7 @@ mod transaction;
 mod trouble;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
@@ -79,6 +79,9 @@ pub struct Databases {
     recent: Cache<TenantId, Arc<Tenant>>,
     /// Finds those that are in use though no longer recent, so that no tenant has two writers.
     open: Mutex<HashMap<TenantId, Weak<Tenant>>>,
+    /// Tenants whose files were deleted. A guest of theirs that still runs must not create them again. Ids are never used
+    /// twice.
+    deleted: Mutex<HashSet<TenantId>>,
     threads: Threads,
     cursors: Threads,
     troubles: Arc<Troubles>,
@@ -139,6 +142,7 @@ impl Databases {
                 .time_to_idle(IDLE)
                 .build(),
             open: Mutex::new(HashMap::new()),
+            deleted: Mutex::default(),
             threads,
             cursors,
             troubles: Arc::default(),
@@ -204,6 +208,10 @@ impl Databases {
     /// Closes a tenant's database and deletes it. The tenant must not be served any more.
     pub async fn forget(&self, tenant: TenantId) -> std::io::Result<()> {
         let open = self.tenant(tenant);
+        self.deleted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(tenant);
         open.delete(Instant::now() + LEAVING).await?;
         self.recent.invalidate(&tenant);
         self.lock().remove(&tenant);
@@ -279,6 +287,14 @@ impl Databases {
                 self.connections.clone(),
                 self.troubles.clone(),
             ));
+            if self
+                .deleted
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains(&id)
+            {
+                tenant.close();
+            }
             open.insert(id, Arc::downgrade(&tenant));
             tenant
         })

@@ -198,10 +198,15 @@ impl Tenant {
         }
     }
 
+    /// Lets nobody in any more.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
     /// Lets nobody in any more, waits for those inside, and removes the files. What does not end by `deadline` keeps
     /// a file that has no name any more.
     pub(super) async fn delete(self: &Arc<Self>, deadline: Instant) -> std::io::Result<()> {
-        self.closed.store(true, Ordering::Release);
+        self.close();
         for role in Role::ALL {
             let slots = self.slots(role);
             let all = timeout_at(deadline, slots.permits.clone().acquire_many_owned(slots.count)).await;

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use rusqlite::ffi;
 
 use super::watch::Watch;
+use crate::unguarded::{Guard, is_off};
 
 /// Between two looks at the clock a function works on so many bytes: some microseconds.
 const BYTES_PER_LOOK: usize = 16 * 1024;
@@ -138,7 +139,7 @@ impl Clock<'_> {
             return Ok(());
         }
         self.left.set(BYTES_PER_LOOK);
-        if self.watch.is_over() {
+        if self.watch.is_over() && !is_off(Guard::SqlClock) {
             Err(Failure::Late)
         } else {
             Ok(())

@@ -1,0 +1,111 @@
+//! Components of all tenants: who uses what has a fault.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::HostAccess;
+use super::error::invalid;
+use super::input::Params;
+use super::page::{Items, Paging};
+use super::state::AdminState;
+use crate::components::shield::Shield;
+use crate::domain::id::{PluginName, TenantName, VersionDigest};
+use crate::http::problem::Problem;
+use crate::storage::StoredComponent;
+
+/// Which versions are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AuditQuery {
+    /// Versions that fall under this rule: `proposal:simd`, `instruction:call_indirect`,
+    /// `import:wasi:random/*`. If it is absent, those that this host refuses: by `[shield]`, or
+    /// because it does not run a proposal any more.
+    uses: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Versions that are looked at for one page: 1 to 200. Those that use nothing of it are left
+    /// out.
+    limit: Option<u32>,
+}
+
+/// A version that falls under a rule.
+#[derive(Serialize, ToSchema)]
+pub struct AuditedVersion {
+    /// Whose it is.
+    tenant: TenantName,
+    /// Of which plugin.
+    plugin: PluginName,
+    /// Which version.
+    version: VersionDigest,
+    /// Whether it is the active one.
+    active: bool,
+    /// The rules that it falls under.
+    rules: Vec<String>,
+    /// Why this is not known, if its component cannot be read.
+    unknown: Option<String>,
+}
+
+/// Lists the versions of all tenants that use something. A page may have few items or none and
+/// still a `next`.
+#[utoipa::path(get, path = "/components/audit", tag = "components", params(AuditQuery),
+    responses((status = 200, body = Items<AuditedVersion>)), security(("token" = ["operator"])))]
+async fn audit(
+    _: HostAccess,
+    State(state): State<Arc<AdminState>>,
+    Params(query): Params<AuditQuery>,
+) -> Result<Json<Items<AuditedVersion>>, Problem> {
+    let asked = query
+        .uses
+        .map(|rule| {
+            rule.parse::<Shield>()
+                .map_err(|error| invalid(format!("uses: {error}")))
+        })
+        .transpose()?;
+    let paging = Paging {
+        cursor: query.cursor,
+        limit: query.limit,
+    };
+    let page = paging.page()?;
+    let found = state.db.components(page.clone()).await?;
+    let Items { items, next } = Items::new(found, &page, |found| found.position.clone(), |found| found);
+    let mut matching = Vec::new();
+    for StoredComponent {
+        position,
+        tenant_name,
+        is_active,
+    } in items
+    {
+        let rules = state
+            .lifecycle
+            .matching_rules(position.digest, asked.as_ref())
+            .await;
+        let (rules, unknown) = match rules {
+            Ok(rules) if rules.is_empty() => continue,
+            Ok(rules) => (rules, None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        matching.push(AuditedVersion {
+            tenant: tenant_name,
+            plugin: position.plugin,
+            version: position.digest,
+            active: is_active,
+            rules,
+            unknown,
+        });
+    }
+    Ok(Json(Items {
+        items: matching,
+        next,
+    }))
+}
+
+pub fn router() -> OpenApiRouter<Arc<AdminState>> {
+    OpenApiRouter::new().routes(routes!(audit))
+}

@@ -1,0 +1,38 @@
+//! `mortise components`: the components of all tenants.
+
+use clap::Subcommand;
+
+use super::client::Client;
+use super::{CliError, Output};
+
+/// What to do with components.
+#[derive(Debug, Subcommand)]
+pub enum Components {
+    /// List the versions of all tenants that use what this host refuses, or what --uses names
+    Audit {
+        /// A rule: proposal:simd, instruction:call_indirect, instruction:v128.*, import:wasi:random/*
+        #[arg(long, value_name = "RULE")]
+        uses: Option<String>,
+    },
+}
+
+impl Components {
+    /// Does it.
+    pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
+        let Self::Audit { uses } = self;
+        let mut query: Vec<(&str, &str)> = Vec::new();
+        if let Some(rule) = &uses {
+            query.push(("uses", rule.as_str()));
+        }
+        let found = client.list_where(&["components", "audit"], &query)?;
+        let columns = [
+            ("TENANT", "tenant"),
+            ("PLUGIN", "plugin"),
+            ("VERSION", "version"),
+            ("ACTIVE", "active"),
+            ("RULES", "rules"),
+            ("UNKNOWN", "unknown"),
+        ];
+        output.table(&found, &columns)
+    }
+}

@@ -1,0 +1,174 @@
+//! Moves files of tenants away that the control plane's database does not know, when the host starts.
+//!
+//! Such a file is left by a crash in the middle of an upload, or its row is missing because the database is a copy from
+//! before. Nothing is deleted: the operator looks at it, moves it back or removes it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{TenantId, VersionDigest};
+use crate::storage::{DbError, Removal, Repository};
+
+/// The folder of what was moved away, within the data folder.
+const FOLDER: &str = "set-aside";
+
+/// Files by folder and extension. The files that SQLite keeps beside a database go with it.
+const KINDS: [(&str, &[&str]); 3] = [
+    ("databases", &["db", "db-wal", "db-shm"]),
+    ("components", &["wasm"]),
+    ("compiled", &["cwasm"]),
+];
+
+/// Why nothing was looked at or moved.
+#[derive(Debug, thiserror::Error)]
+pub enum SetAsideError {
+    /// The control plane's database did not answer.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A file could not be moved.
+    #[error("{path}: {error}")]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// Moves what `db` does not know to `set-aside/<time>`, and gives back the new places of databases and components. To be
+/// called before anything opens these files.
+pub async fn unknown_files(
+    db: &dyn Repository,
+    data: &Path,
+    now: Timestamp,
+) -> Result<Vec<PathBuf>, SetAsideError> {
+    let (tenants, digests) = match (db.all_tenant_ids().await, db.all_digests().await) {
+        (Ok(tenants), Ok(digests)) => (tenants, digests),
+        // Its files would look unknown.
+        (Err(error @ DbError::Corrupt { .. }), _) | (_, Err(error @ DbError::Corrupt { .. })) => {
+            tracing::error!(%error, "no files are set aside: it is not known which belong to somebody");
+            return Ok(Vec::new());
+        }
+        (Err(error), _) | (_, Err(error)) => return Err(error.into()),
+    };
+    let mut tenants: HashSet<TenantId> = tenants.into_iter().collect();
+    let mut digests: HashSet<VersionDigest> = digests.into_iter().collect();
+    // What is to be removed is known as well.
+    for removal in db.removals().await? {
+        match removal {
+            Removal::Database(tenant) => drop(tenants.insert(tenant)),
+            Removal::Component(digest) => drop(digests.insert(digest)),
+        }
+    }
+    let is_known = |kind: &str, stem: &str| match kind {
+        "databases" => stem.parse().map_or(true, |id| tenants.contains(&id)),
+        _ => format!("sha256:{stem}")
+            .parse()
+            .map_or(true, |digest| digests.contains(&digest)),
+    };
+    let aside = data.join(FOLDER).join(now.0.to_string());
+    let mut moved = Vec::new();
+    for (kind, extensions) in KINDS {
+        for path in files(&data.join(kind))? {
+            let (Some(stem), Some(extension)) = (text(path.file_stem()), text(path.extension())) else {
+                continue;
+            };
+            if !extensions.contains(&extension) || is_known(kind, stem) {
+                continue;
+            }
+            let into = aside.join(kind);
+            let to = into.join(path.file_name().unwrap_or_default());
+            let failed = |error| SetAsideError::Io {
+                path: path.clone(),
+                error,
+            };
+            fs::create_dir_all(&into).map_err(failed)?;
+            fs::rename(&path, &to).map_err(failed)?;
+            moved.extend(["db", "wasm"].contains(&extension).then_some(to));
+        }
+    }
+    Ok(moved)
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>, SetAsideError> {
+    let failed = |error| SetAsideError::Io {
+        path: folder.to_owned(),
+        error,
+    };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    paths.collect::<io::Result<_>>().map_err(failed)
+}
+
+fn text(part: Option<&std::ffi::OsStr>) -> Option<&str> {
+    part.and_then(std::ffi::OsStr::to_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::conformance;
+    use crate::storage::sqlite::SqliteRepository;
+    use crate::storage::{Plugins as _, Tenants as _};
+
+    #[tokio::test]
+    async fn what_is_unknown_is_moved_and_everything_else_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = SqliteRepository::open(folder.path()).await.unwrap();
+        let known = conformance::tenant(&db, "known").await.id;
+        let deleted = conformance::tenant(&db, "deleted").await.id;
+        let purged = conformance::tenant(&db, "purged").await.id;
+        let (plugin, version) = conformance::plugin(&db, deleted, "orders").await;
+        let old = conformance::version_of("orders", "old", 1);
+        db.add_version(deleted, &plugin, &old).await.unwrap();
+        assert!(db.delete_version(deleted, &plugin, old.digest).await.unwrap());
+        db.delete_tenant(deleted, Timestamp(1)).await.unwrap();
+        db.purge_tenant(purged).await.unwrap();
+
+        let unknown = VersionDigest::of(b"unknown");
+        let stranger = TenantId::generate();
+        let mut stay = vec!["databases/notes.txt".to_owned(), "components/odd.wasm".to_owned()];
+        for tenant in [known, deleted, purged] {
+            stay.push(format!("databases/{tenant}.db"));
+            stay.push(format!("databases/{tenant}.db-wal"));
+        }
+        for digest in [version.digest, old.digest] {
+            stay.push(format!("components/{}.wasm", digest.to_hex()));
+            stay.push(format!("compiled/{}.cwasm", digest.to_hex()));
+        }
+        let go = [
+            format!("databases/{stranger}.db"),
+            format!("databases/{stranger}.db-wal"),
+            format!("components/{}.wasm", unknown.to_hex()),
+            format!("compiled/{}.cwasm", unknown.to_hex()),
+        ];
+        for path in stay.iter().chain(&go) {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "content").unwrap();
+        }
+        let moved = unknown_files(&db, folder.path(), Timestamp(7)).await.unwrap();
+        assert_eq!(moved.len(), 2, "{moved:?}");
+        for path in &stay {
+            assert!(folder.path().join(path).exists(), "{path}");
+        }
+        for path in &go {
+            assert!(!folder.path().join(path).exists(), "{path}");
+            let aside = folder.path().join("set-aside/7").join(path);
+            assert_eq!(fs::read(aside).unwrap(), b"content", "{path}");
+        }
+        assert!(
+            unknown_files(&db, folder.path(), Timestamp(8))
+                .await
+                .unwrap()
+                .is_empty()
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! Changes at the same time: no order of them blocks another one for good, and none leaves what should not be there.
+
+use std::time::Duration;
+
+use serde_json::json;
+use test_artifacts::{DATABASE, ECHO};
+
+use crate::app::{App, bundled, open_manifest};
+
+/// Far longer than all of it takes.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+const ROUNDS: usize = 12;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn uploads_activations_deletions_and_sweeps_never_wait_for_each_other_for_good() {
+    let app = App::start().await;
+    // Two components that tenants share, one of which one tenant always keeps.
+    let echo = bundled(ECHO, &open_manifest("echo", ""), &[]);
+    let other = bundled(ECHO, &open_manifest("echo", "").replace("1.0.0", "2.0.0"), &[]);
+    app.tenant("steady").await.deploy_bundled(echo.clone()).await;
+
+    let churn = async |name: &str, first: &[u8], second: &[u8]| {
+        for round in 0..ROUNDS {
+            let tenant = app.tenant(name).await;
+            let upload = async |component: &[u8]| tenant.upload("echo", component.to_vec()).await;
+            let path = tenant.path("");
+            let delete = async |query: &str| {
+                let reply = app.admin("DELETE", &format!("{path}{query}")).send().await;
+                assert!([204, 404].contains(&reply.status.as_u16()), "{}", reply.text());
+            };
+            let (one, two, ()) = tokio::join!(upload(first), upload(second), async {
+                if round % 3 == 0 {
+                    delete("?purge=true").await;
+                }
+            });
+            for reply in [&one, &two] {
+                let status = reply.status.as_u16();
+                // The same bytes twice are the same version.
+                assert!([200, 201, 404].contains(&status), "{status} {}", reply.text());
+            }
+            if one.status == 201 && round % 3 != 0 {
+                let version = one.json()["version"].as_str().unwrap().to_owned();
+                let (active, ()) = tokio::join!(tenant.activate("echo", &version), async {
+                    if round % 3 == 1 {
+                        delete("").await;
+                    }
+                });
+                let status = active.status.as_u16();
+                assert!([200, 404].contains(&status), "{status} {}", active.text());
+            }
+            delete("?purge=true").await;
+        }
+    };
+    let sweeps = async {
+        for _ in 0..20 * ROUNDS {
+            app.host.tend().await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let all = async {
+        tokio::join!(
+            churn("acme", &echo, &other),
+            churn("globex", &other, &echo),
+            churn("initech", &other, &other),
+            sweeps
+        )
+    };
+    tokio::time::timeout(DEADLINE, all)
+        .await
+        .expect("something waits for good");
+    app.host.tend().await;
+    app.get("/steady/echo/x").send().await.expect(200);
+    assert_eq!(
+        app.files("components").len(),
+        1,
+        "only the steady tenant's component is left"
+    );
+    assert_eq!(app.files("compiled").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspension_waits_for_no_migration() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let manifest = open_manifest("db", "[database]\nmigrations = 'migrations'\n");
+    let first = (
+        "migrations/0001_first.sql",
+        "CREATE TABLE first (id INTEGER PRIMARY KEY);",
+    );
+    let second = (
+        "migrations/0002_second.sql",
+        "CREATE TABLE second (id INTEGER PRIMARY KEY);",
+    );
+    acme.deploy(DATABASE, &manifest, &[first]).await;
+    let newer = bundled(DATABASE, &manifest.replace("1.0.0", "2.0.0"), &[first, second]);
+    let version = acme.upload("db", newer).await.expect(201).json()["version"].clone();
+    let file = app
+        .files("databases")
+        .into_iter()
+        .find(|file| file.extension().is_some_and(|kind| kind == "db"));
+    // The migration waits for this, for some seconds.
+    let holder = rusqlite::Connection::open(file.unwrap()).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (reply, ()) = tokio::join!(acme.activate("db", version.as_str().unwrap()), async {
+        app.until_gauges(|gauges| gauges["database_statements"] == 1)
+            .await;
+        acme.suspend(true).await;
+        app.post("/acme/db/query")
+            .send()
+            .await
+            .expect_problem(503, "plugin-suspended");
+        let gauges = app.gauges().await;
+        assert_eq!(gauges["database_statements"], 1, "the migration still waits");
+        holder.execute_batch("ROLLBACK").unwrap();
+    });
+    reply.expect(200);
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_comes_back_as_it_was_until_its_grace_period_is_over() {
+    let app = App::configured(|config| config.retention.deleted = "24h".parse().unwrap()).await;
+    let acme = app.tenant("acme").await;
+    let manifest = open_manifest("db", "[database]\nmigrations = 'migrations'\n");
+    let tables = (
+        "migrations/0001_tables.sql",
+        "CREATE TABLE item (id INTEGER PRIMARY KEY);",
+    );
+    acme.deploy(DATABASE, &manifest, &[tables]).await;
+    let insert = json!({ "sql": "INSERT INTO item VALUES (7)", "params": [] });
+    app.post("/acme/db/execute")
+        .json(&insert)
+        .send()
+        .await
+        .expect(200);
+    let query = json!({ "sql": "SELECT id FROM item", "params": [] });
+    let ask = async || app.post("/acme/db/query").json(&query).send().await;
+    let hours = |hours: u64| Duration::from_secs(hours * 60 * 60);
+
+    app.admin("DELETE", &acme.path("")).send().await.expect(204);
+    ask().await.expect_problem(404, "not-found");
+    // One below, and at the limit.
+    for passed in [hours(24) - Duration::from_millis(1), Duration::from_millis(1)] {
+        app.advance(passed);
+        app.host.tend().await;
+    }
+    app.admin("POST", &acme.path("/restore")).send().await.expect(200);
+    assert_eq!(ask().await.expect(200).json()["ok"]["rows"][0][0], 7);
+
+    app.admin("DELETE", &acme.path("")).send().await.expect(204);
+    app.advance(hours(24) + Duration::from_millis(1));
+    app.host.tend().await;
+    app.admin("POST", &acme.path("/restore"))
+        .send()
+        .await
+        .expect_problem(404, "not-found");
+    assert_eq!(app.files("components").len(), 0);
+    let databases = app.files("databases");
+    assert!(databases.is_empty(), "{databases:?}");
+    let audit = app.admin("GET", "/audit").send().await;
+    assert_eq!(audit.status, 200);
+}
