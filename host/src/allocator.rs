@@ -35,11 +35,7 @@ pub fn growth<T>(work: impl FnOnce() -> T) -> (T, usize) {
 
 fn count(bytes: usize, sign: isize) {
     // No allocation has more bytes than an `isize` holds.
-    BYTES.set(
-        BYTES
-            .get()
-            .wrapping_add(sign.wrapping_mul(bytes.cast_signed())),
-    );
+    BYTES.set(BYTES.get().wrapping_add(sign.wrapping_mul(bytes.cast_signed())));
 }
 
 // SAFETY: each method hands its arguments on to mimalloc unchanged, and returns what that returns. The count is a cell of

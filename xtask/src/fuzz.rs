@@ -29,7 +29,10 @@ const GUARD_SECONDS: &str = "300";
 /// Builds the host and its attackers, and lets them at it. `arguments` go to the attackers; with
 /// `--quick` everything is built as for the tests, otherwise for use.
 pub fn run(arguments: &[String]) -> Result<()> {
-    if let Some(("--guards", names)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+    if let Some(("--guards", names)) = arguments
+        .split_first()
+        .map(|(first, rest)| (first.as_str(), rest))
+    {
         return guards(names);
     }
     let mut steps = Steps::new(3);

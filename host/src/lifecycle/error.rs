@@ -19,7 +19,9 @@ pub enum LifecycleError {
     #[error("the component has more than {0}")]
     TooLarge(ByteSize),
     /// The tenant has as many plugins as its plan allows.
-    #[error("the tenant has its {0} plugins, deleted ones included (limit `plugins`); purge one first (`DELETE …?purge=true`)")]
+    #[error(
+        "the tenant has its {0} plugins, deleted ones included (limit `plugins`); purge one first (`DELETE …?purge=true`)"
+    )]
     TooManyPlugins(u32),
     /// Compiling took too much.
     #[error("{0}")]

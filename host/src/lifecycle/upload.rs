@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Lifecycle, LifecycleError, Uploaded};
 use crate::components::DescribedManifest;
-use crate::components::bundle::{Bundle, StoredBundle};
 use crate::components::bundle::schema::Schemas;
+use crate::components::bundle::{Bundle, StoredBundle};
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;

@@ -111,7 +111,10 @@ pub fn run(settings: &Settings, prepared: &Prepared) -> Result<bool> {
                     target = prepared.start()?;
                     continue;
                 }
-                say(&format!("without {guard}: found after {} s: {failure}\n", spent.as_secs()));
+                say(&format!(
+                    "without {guard}: found after {} s: {failure}\n",
+                    spent.as_secs()
+                ));
                 return Ok(true);
             }
             say(&format!("      FAIL  {failure}\n"));
@@ -120,7 +123,10 @@ pub fn run(settings: &Settings, prepared: &Prepared) -> Result<bool> {
         }
     }
     if let Some(guard) = &settings.without {
-        say(&format!("without {guard}: nothing was found in {} s\n", spent.as_secs()));
+        say(&format!(
+            "without {guard}: nothing was found in {} s\n",
+            spent.as_secs()
+        ));
         return Ok(false);
     }
     if let Some(failure) = target.threads_calm() {

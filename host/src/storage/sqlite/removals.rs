@@ -15,11 +15,12 @@ const COMPONENT: &str = "component";
 #[async_trait]
 impl Removals for SqliteRepository {
     async fn tenants_deleted_before(&self, before: Timestamp) -> Result<Vec<TenantId>, DbError> {
-        let rows = sqlx::query("SELECT id FROM tenants WHERE deleted_at < $1 AND deleted_at >= 0 ORDER BY id")
-            .bind(before.0)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(unavailable)?;
+        let rows =
+            sqlx::query("SELECT id FROM tenants WHERE deleted_at < $1 AND deleted_at >= 0 ORDER BY id")
+                .bind(before.0)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(unavailable)?;
         rows.iter().map(|row| row::parsed(row, "id")).collect()
     }
 

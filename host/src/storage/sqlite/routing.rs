@@ -25,10 +25,12 @@ const CONFIGURATION: [&str; 7] = [
 #[async_trait]
 impl Routing for SqliteRepository {
     async fn tenant_names(&self) -> Result<Vec<Result<(TenantId, TenantName), DbError>>, DbError> {
-        let rows = sqlx::query("SELECT id, name FROM tenants WHERE deleted_at IS NULL OR deleted_at < 0 ORDER BY id")
-            .fetch_all(&self.readers)
-            .await
-            .map_err(unavailable)?;
+        let rows = sqlx::query(
+            "SELECT id, name FROM tenants WHERE deleted_at IS NULL OR deleted_at < 0 ORDER BY id",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
         let read = |row: &SqliteRow| Ok((row::parsed(row, "id")?, row::parsed(row, "name")?));
         Ok(rows.iter().map(read).collect())
     }
@@ -55,11 +57,12 @@ impl Routing for SqliteRepository {
         // In one transaction, so that no change falls between two of the queries.
         let mut reading = self.readers.begin().await.map_err(unavailable)?;
         let id = id.to_string();
-        let Some(tenant) = sqlx::query("SELECT * FROM tenants WHERE id = $1 AND (deleted_at IS NULL OR deleted_at < 0)")
-            .bind(&id)
-            .fetch_optional(&mut *reading)
-            .await
-            .map_err(unavailable)?
+        let Some(tenant) =
+            sqlx::query("SELECT * FROM tenants WHERE id = $1 AND (deleted_at IS NULL OR deleted_at < 0)")
+                .bind(&id)
+                .fetch_optional(&mut *reading)
+                .await
+                .map_err(unavailable)?
         else {
             return Ok(None);
         };

@@ -80,7 +80,7 @@ fn by_hand(chance: &mut Chance) -> Vec<Part> {
                 "(func $f (drop (i32.const {})))",
                 chance.below(1_000_000)
             ))
-            .times(chance.much(300_000), "(export \"{i}\" (func $f))"),
+            .times(chance.much(49_000), "(export \"{i}\" (func $f))"),
         1 => text.times(count, "(type (func (param i32 i64 f32 f64) (result i32)))"),
         2 => text.times(count, "(func (param i32) (result i32) local.get 0)"),
         3 => text.times(count, "(global (mut i64) (i64.const {i}))"),

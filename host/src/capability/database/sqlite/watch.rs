@@ -101,7 +101,9 @@ impl Watch {
 
     /// Whether to refuse memory, so that the statement stops. The host's own SQL ends by itself.
     pub(super) fn refuses_memory(&self) -> bool {
-        self.author.load(Ordering::Relaxed) != Author::Host as u8 && self.is_over() && !is_off(Guard::SqlClock)
+        self.author.load(Ordering::Relaxed) != Author::Host as u8
+            && self.is_over()
+            && !is_off(Guard::SqlClock)
     }
 
     /// Whether the statement has written more than it may. SQLite asks on the thread that runs it, so that what this
