@@ -1,8 +1,8 @@
-//! The allocator of the process: mimalloc, and beside it a count for each thread, from which it is known how much memory
-//! a component takes once it is loaded.
+//! The process's allocator: mimalloc, with a count of allocated bytes for each thread. The count measures how much memory
+//! a component takes once it is loaded ([`growth`]).
 //!
-//! A request's allocations are freed on the thread that has its connection at that moment. The system's allocator takes
-//! locks for that, and grows its arenas by system calls that all threads wait for.
+//! It is mimalloc because the system's allocator takes locks when a thread frees what another one has allocated, as
+//! happens in each request.
 
 #![expect(
     unsafe_code,
@@ -25,7 +25,7 @@ thread_local! {
 
 struct Counting;
 
-/// Runs `work`, and says how many bytes more its thread holds afterwards.
+/// Runs `work` and returns by how many bytes this thread's allocations grew.
 pub fn growth<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = BYTES.get();
     let done = work();

@@ -1,7 +1,7 @@
-//! Guards that can be switched off, one at a time, to see whether generated inputs find what each of them holds back.
+//! Guards that a host for tests can switch off one at a time, to prove that generated inputs find what each prevents.
 //!
-//! Only a host that was built with the feature `unguarded` can do this, and only if the variable [`VARIABLE`] names a
-//! guard. In every other host [`is_off`] is false when it is compiled. `cargo xtask fuzz --guards` is the user.
+//! Only a host that was built with the feature `unguarded` reads the variable [`VARIABLE`]. In every other host
+//! [`is_off`] is a constant. `cargo xtask fuzz --guards` builds and runs such a host.
 
 /// The variable of the environment that names the guard.
 const VARIABLE: &str = "UNGUARDED";
@@ -28,6 +28,18 @@ pub enum Guard {
 }
 
 impl Guard {
+    /// All of them.
+    const ALL: [Self; 8] = [
+        Self::SchemasApart,
+        Self::ManifestsApart,
+        Self::SqlMemory,
+        Self::PatternsApart,
+        Self::UnevaluatedApart,
+        Self::MismatchesApart,
+        Self::LoadedMemory,
+        Self::SqlClock,
+    ];
+
     const fn name(self) -> &'static str {
         match self {
             Self::SchemasApart => "schemas-apart",
@@ -45,13 +57,22 @@ impl Guard {
 /// Whether a guard is switched off.
 #[inline]
 pub fn is_off(guard: Guard) -> bool {
-    cfg!(feature = "unguarded") && off() == guard.name()
+    cfg!(feature = "unguarded") && off() == Some(guard)
 }
 
-/// The name of the guard that is switched off; empty if none is.
-fn off() -> &'static str {
-    static OFF: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    OFF.get_or_init(|| std::env::var(VARIABLE).unwrap_or_default())
+/// The guard that is switched off.
+///
+/// # Panics
+///
+/// If the variable names no guard: a run without one would find nothing, and prove nothing.
+fn off() -> Option<Guard> {
+    static OFF: std::sync::OnceLock<Option<Guard>> = std::sync::OnceLock::new();
+    *OFF.get_or_init(|| {
+        let name = std::env::var(VARIABLE).ok()?;
+        let guard = Guard::ALL.into_iter().find(|guard| guard.name() == name);
+        let known = Guard::ALL.map(Guard::name).join(", ");
+        Some(guard.unwrap_or_else(|| panic!("{VARIABLE}={name} names no guard; the guards are {known}")))
+    })
 }
 
 #[cfg(test)]
@@ -60,16 +81,7 @@ mod tests {
 
     #[test]
     fn no_guard_is_off_by_itself() {
-        for guard in [
-            Guard::SchemasApart,
-            Guard::ManifestsApart,
-            Guard::SqlMemory,
-            Guard::PatternsApart,
-            Guard::UnevaluatedApart,
-            Guard::MismatchesApart,
-            Guard::LoadedMemory,
-            Guard::SqlClock,
-        ] {
+        for guard in Guard::ALL {
             assert!(!is_off(guard), "{guard:?}");
         }
     }

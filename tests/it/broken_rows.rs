@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use test_artifacts::ECHO;
 
-use crate::app::{App, open_manifest};
+use crate::app::{App, open_database, open_manifest};
 
 /// Every table with rows of a tenant that serving its requests reads.
 const TABLES: [(&str, &str); 7] = [
@@ -20,7 +20,7 @@ const TABLES: [(&str, &str); 7] = [
 
 fn database(app: &App) -> Connection {
     let folder = app.files("components")[0].parent().unwrap().to_owned();
-    let connection = Connection::open(folder.with_file_name("mortise.db")).unwrap();
+    let connection = open_database(folder.with_file_name("mortise.db"));
     // Damage does not ask for references.
     connection.pragma_update(None, "foreign_keys", false).unwrap();
     connection
@@ -96,7 +96,7 @@ async fn a_row_that_cannot_be_read_stops_its_own_tenant_at_most() {
                 database.execute_batch(&mend).unwrap();
                 database.execute_batch("DROP TABLE damaged").unwrap();
             }
-            app.host.tend().await;
+            app.host.maintain().await;
             if !at.ends_with(".id") && !at.ends_with(".name") {
                 app.get("/acme/echo/x").send().await.expect(200);
             }
@@ -142,7 +142,7 @@ async fn a_plugin_without_its_files_is_unavailable_until_they_are_back() {
         .json();
     assert_eq!(plugin["health"]["state"], "unavailable");
     assert_eq!(plugin["health"]["reason"], unavailable[0]["reason"]);
-    app.host.tend().await;
+    app.host.maintain().await;
     app.get("/acme/echo/x")
         .send()
         .await
@@ -150,7 +150,7 @@ async fn a_plugin_without_its_files_is_unavailable_until_they_are_back() {
     for (path, content) in kept {
         std::fs::write(path, content).unwrap();
     }
-    app.host.tend().await;
+    app.host.maintain().await;
     app.get("/acme/echo/x").send().await.expect(200);
     assert_eq!(node(&app).await["unavailable"], json!([]));
 }
@@ -185,13 +185,13 @@ async fn what_is_revoked_is_never_served_because_it_cannot_be_read_back() {
         .send()
         .await
         .expect_problem(503, "unavailable");
-    app.host.tend().await;
+    app.host.maintain().await;
     app.get("/acme/echo/x")
         .send()
         .await
         .expect_problem(503, "unavailable");
     damage("{}");
-    app.host.tend().await;
+    app.host.maintain().await;
     app.get("/acme/echo/x").send().await.expect(200);
 
     damage("{ damaged");

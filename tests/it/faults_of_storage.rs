@@ -173,3 +173,53 @@ async fn a_plugin_that_cannot_be_built_is_unavailable_and_not_absent() {
     tells_nothing(health["reason"].as_str().unwrap());
     assert_eq!(plugin("echo").await, json!({ "state": "healthy", "routes": [] }));
 }
+
+#[tokio::test]
+async fn a_database_that_is_gone_is_not_replaced_by_an_empty_one() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(DATABASE, &open_manifest("db", DATABASE_SECTION), &[TABLES])
+        .await;
+    let query = json!({ "sql": "SELECT count(*) FROM item", "params": [] });
+    let ask = async |app: &App| {
+        app.post("/acme/db/query")
+            .json(&query)
+            .send()
+            .await
+            .expect(200)
+            .json()
+    };
+    assert_eq!(ask(&app).await["ok"]["rows"][0][0], 0);
+    let mut app = app;
+    for is_empty in [false, true] {
+        let mut kept = PathBuf::new();
+        app = app
+            .restart_after(
+                async |data| {
+                    let entries = std::fs::read_dir(data.join("databases")).unwrap();
+                    let files = entries.map(|entry| entry.unwrap().path());
+                    let file = files
+                        .into_iter()
+                        .find(|file| file.extension().is_some_and(|kind| kind == "db"));
+                    kept = file.unwrap();
+                    std::fs::copy(&kept, data.join("copy")).unwrap();
+                    std::fs::remove_file(&kept).unwrap();
+                    if is_empty {
+                        std::fs::write(&kept, "").unwrap();
+                    }
+                },
+                |_| {},
+            )
+            .await;
+        let refused = ask(&app).await;
+        assert!(
+            refused["error"].as_str().unwrap().contains("unavailable"),
+            "{refused}"
+        );
+        let node = app.admin("GET", "/node").send().await.expect(200).json();
+        assert_eq!(node["damaged_databases"][0]["tenant"], "acme");
+        assert_eq!(kept.exists(), is_empty);
+        std::fs::copy(kept.parent().unwrap().with_file_name("copy"), &kept).unwrap();
+        assert_eq!(ask(&app).await["ok"]["rows"][0][0], 0);
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use test_artifacts::{DATABASE, ECHO};
 
-use crate::app::{App, bundled, open_manifest};
+use crate::app::{App, bundled, open_database, open_manifest};
 
 /// Far longer than all of it takes.
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -54,7 +54,7 @@ async fn uploads_activations_deletions_and_sweeps_never_wait_for_each_other_for_
     };
     let sweeps = async {
         for _ in 0..20 * ROUNDS {
-            app.host.tend().await;
+            app.host.maintain().await;
             tokio::task::yield_now().await;
         }
     };
@@ -69,7 +69,7 @@ async fn uploads_activations_deletions_and_sweeps_never_wait_for_each_other_for_
     tokio::time::timeout(DEADLINE, all)
         .await
         .expect("something waits for good");
-    app.host.tend().await;
+    app.host.maintain().await;
     app.get("/steady/echo/x").send().await.expect(200);
     assert_eq!(
         app.files("components").len(),
@@ -100,7 +100,7 @@ async fn a_suspension_waits_for_no_migration() {
         .into_iter()
         .find(|file| file.extension().is_some_and(|kind| kind == "db"));
     // The migration waits for this, for some seconds.
-    let holder = rusqlite::Connection::open(file.unwrap()).unwrap();
+    let holder = open_database(file.unwrap());
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (reply, ()) = tokio::join!(acme.activate("db", version.as_str().unwrap()), async {
         app.until_gauges(|gauges| gauges["database_statements"] == 1)
@@ -142,14 +142,14 @@ async fn a_deleted_tenant_comes_back_as_it_was_until_its_grace_period_is_over() 
     // One below, and at the limit.
     for passed in [hours(24) - Duration::from_millis(1), Duration::from_millis(1)] {
         app.advance(passed);
-        app.host.tend().await;
+        app.host.maintain().await;
     }
     app.admin("POST", &acme.path("/restore")).send().await.expect(200);
     assert_eq!(ask().await.expect(200).json()["ok"]["rows"][0][0], 7);
 
     app.admin("DELETE", &acme.path("")).send().await.expect(204);
     app.advance(hours(24) + Duration::from_millis(1));
-    app.host.tend().await;
+    app.host.maintain().await;
     app.admin("POST", &acme.path("/restore"))
         .send()
         .await
@@ -159,4 +159,32 @@ async fn a_deleted_tenant_comes_back_as_it_was_until_its_grace_period_is_over() 
     assert!(databases.is_empty(), "{databases:?}");
     let audit = app.admin("GET", "/audit").send().await;
     assert_eq!(audit.status, 200);
+}
+
+#[tokio::test]
+async fn the_database_of_a_tenant_that_is_there_is_never_removed() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let manifest = open_manifest("db", "[database]\nmigrations = 'migrations'\n");
+    let tables = (
+        "migrations/0001_tables.sql",
+        "CREATE TABLE item (id INTEGER PRIMARY KEY);",
+    );
+    acme.deploy(DATABASE, &manifest, &[tables]).await;
+    let app = app
+        .restart_after(
+            async |data| {
+                let rows = "INSERT INTO removals (kind, name) SELECT 'database', id FROM tenants; \
+                    INSERT INTO removals (kind, name) VALUES ('component', 'noise'), ('odd', 'x');";
+                open_database(data.join("mortise.db"))
+                    .execute_batch(rows)
+                    .unwrap();
+            },
+            |_| {},
+        )
+        .await;
+    app.host.maintain().await;
+    let query = json!({ "sql": "SELECT count(*) FROM item", "params": [] });
+    let reply = app.post("/acme/db/query").json(&query).send().await.expect(200);
+    assert_eq!(reply.json()["ok"]["rows"][0][0], 0);
 }

@@ -55,14 +55,17 @@ pub fn run(arguments: &[String]) -> Result<()> {
 /// Switches the guards off one by one, all or those that are named, and wants generated inputs to find each time what
 /// is held back.
 fn guards(names: &[String]) -> Result<()> {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| GUARDS.iter().all(|(guard, _)| guard != name))
+    {
+        let known = GUARDS.map(|(guard, _)| guard).join(", ");
+        return Err(format!("`{unknown}` is no guard; the guards are {known}"));
+    }
     let wanted: Vec<_> = GUARDS
         .iter()
         .filter(|(guard, _)| names.is_empty() || names.iter().any(|name| name == guard))
         .collect();
-    if wanted.len() < names.len() {
-        let known: Vec<&str> = GUARDS.iter().map(|(guard, _)| *guard).collect();
-        return Err(format!("the guards are: {}", known.join(", ")));
-    }
     let mut steps = Steps::new(wanted.len() + 2);
     steps.step("looking at the toolchain", prepare)?;
     let built = steps.step("building a host whose guards can be switched off", || {

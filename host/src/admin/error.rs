@@ -36,6 +36,7 @@ impl From<LifecycleError> for Problem {
             LifecycleError::TooManyPlugins(_) => Problem::new(Code::Conflict, detail),
             LifecycleError::CompileLimit(_) => Problem::new(Code::CompileLimit, detail),
             LifecycleError::NotFound(what) => Problem::not_found(what),
+            LifecycleError::ComponentMissing => Problem::new(Code::NotFound, detail),
             LifecycleError::Conflict(_) => Problem::new(Code::Conflict, detail),
             LifecycleError::GrantsMissing(missing) => {
                 let names: Vec<String> = missing.iter().map(ToString::to_string).collect();

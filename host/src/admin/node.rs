@@ -17,6 +17,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantName};
 use crate::http::problem::{Code, Problem};
 use crate::metrics::{self, Gauges};
+use crate::storage::set_aside;
 
 /// This host.
 #[derive(Serialize, ToSchema)]
@@ -40,7 +41,7 @@ pub struct NodeView {
     unavailable: Vec<UnavailableView>,
     /// Rows that cannot be read and stop no tenant: an API key that does not work, for instance.
     unreadable_rows: Vec<String>,
-    /// Files that were moved to `set-aside` at the start, since no tenant or version is known that they belong to.
+    /// Files in `set-aside`, at most 1,000: no tenant or version was known that they belong to.
     set_aside: Vec<String>,
 }
 
@@ -93,13 +94,17 @@ async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Jso
             });
         }
     }
-    let unserved = state.lifecycle.unserved().into_iter();
-    let unavailable = unserved.map(|unserved| UnavailableView {
-        tenant: unserved.tenant,
-        plugin: unserved.plugin,
-        reason: unserved.reason,
+    let plugin = state.lifecycle.all_unavailable().into_iter();
+    let unavailable = plugin.map(|plugin| UnavailableView {
+        tenant: plugin.tenant,
+        plugin: plugin.plugin,
+        reason: plugin.reason,
     });
-    let set_aside = state.set_aside.iter();
+    let data = state.data.clone();
+    let set_aside = tokio::task::spawn_blocking(move || set_aside::listed(&data)).await;
+    let set_aside = set_aside
+        .map_err(Problem::internal)?
+        .map_err(Problem::unavailable)?;
     Ok(Json(NodeView {
         version: env!("CARGO_PKG_VERSION"),
         started_at: state.started_at,
@@ -114,7 +119,7 @@ async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Jso
         damaged_databases,
         unavailable: unavailable.collect(),
         unreadable_rows: state.lifecycle.unreadable_rows(),
-        set_aside: set_aside.map(|path| path.display().to_string()).collect(),
+        set_aside: set_aside.iter().map(|path| path.display().to_string()).collect(),
         gauges: state.observer.gauges().await,
     }))
 }
@@ -144,7 +149,7 @@ async fn readyz(State(state): State<Arc<AdminState>>) -> Result<String, Problem>
         return Err(Problem::new(Code::Draining, "the host is shutting down"));
     }
     state.db.plans().await?;
-    Ok(match state.lifecycle.unserved().len() {
+    Ok(match state.lifecycle.all_unavailable().len() {
         0 => "ready".to_owned(),
         count => format!("ready\nunavailable: {count}; see /api/v1/node"),
     })

@@ -1,6 +1,6 @@
 //! What the handlers work with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -36,8 +36,8 @@ pub struct AdminState {
     pub draining: CancellationToken,
     /// When the host started.
     pub started_at: Timestamp,
-    /// Files that were set aside at the start: they belong to no tenant or version that is known.
-    pub set_aside: Vec<PathBuf>,
+    /// The data folder, in which files that belong to no known tenant or version are set aside.
+    pub data: PathBuf,
     /// How slowly bodies may come.
     pub(super) pace: Pace,
     pub(super) shares: Arc<Shares>,
@@ -62,7 +62,7 @@ impl AdminState {
             vault,
             ledger: observer.ledger.clone(),
             started_at: clock.now(),
-            set_aside: Vec::new(),
+            data: PathBuf::new(),
             clock,
             draining,
             pace,
@@ -72,9 +72,12 @@ impl AdminState {
         }
     }
 
-    /// The state, with files that were set aside at the start.
-    pub fn with_set_aside(self, set_aside: Vec<PathBuf>) -> Self {
-        Self { set_aside, ..self }
+    /// The state of a host with this data folder.
+    pub fn with_data(self, data: &Path) -> Self {
+        Self {
+            data: data.to_owned(),
+            ..self
+        }
     }
 
     /// Records a change in the audit log, and brings what serves requests in line with it where it was a tenant's.

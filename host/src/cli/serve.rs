@@ -47,7 +47,21 @@ pub fn run(arguments: Serve) -> Result<(), CliError> {
             "the host is ready"
         );
     };
-    serve::run(&config, ready).map_err(|error| CliError::failed(error.to_string(), ""))
+    serve::run(&config, ready).map_err(|error| CliError::failed(with_causes(&error), ""))
+}
+
+/// The error and what caused it, in one line. Some errors repeat their cause already.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        cause = error.source();
+    }
+    text.replace('\n', " ")
 }
 
 fn configuration(arguments: Serve) -> Result<Config, CliError> {

@@ -262,12 +262,6 @@ impl Artifacts {
         }
     }
 
-    /// The components that are on disk.
-    pub async fn stored(&self) -> std::io::Result<Vec<VersionDigest>> {
-        let files = self.files.clone();
-        blocking(move || files.stored()).await
-    }
-
     /// Bytes of the compiled code, if it is there.
     pub async fn compiled_size(&self, digest: VersionDigest) -> std::io::Result<Option<u64>> {
         let files = self.files.clone();

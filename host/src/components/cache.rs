@@ -141,11 +141,6 @@ impl ComponentCache {
         &self.engine
     }
 
-    /// The components that are on disk.
-    pub async fn stored(&self) -> std::io::Result<Vec<VersionDigest>> {
-        self.artifacts.stored().await
-    }
-
     /// Forgets a component, in memory and on disk.
     pub async fn remove(&self, digest: VersionDigest) -> std::io::Result<()> {
         self.loaded.invalidate(&digest).await;

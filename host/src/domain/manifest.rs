@@ -174,6 +174,9 @@ const MAX_ROUTES: usize = 500;
 /// Bytes of one route's path.
 const MAX_PATTERN_BYTES: usize = 512;
 
+/// Parameters of one route: what the matcher of paths has names for.
+const MAX_PARAMETERS: usize = 25;
+
 impl Manifest {
     /// Reads and checks a manifest.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
@@ -280,6 +283,12 @@ impl Route {
         }
         if path.len() > MAX_PATTERN_BYTES {
             return Err(format!("the pattern is longer than {MAX_PATTERN_BYTES} bytes"));
+        }
+        let parameters = path.replace("{{", "").matches('{').count();
+        if parameters > MAX_PARAMETERS {
+            return Err(format!(
+                "`{path}` has {parameters} parameters, and a route has at most {MAX_PARAMETERS}"
+            ));
         }
         let unmatched = |why| format!("`{path}` has {why}, which no request path can match");
         match path::check(path) {
@@ -538,6 +547,16 @@ mod tests {
         for path in ["/%2e%2E", "/a%2Fb", "/%", "/%C3", "/a//b"] {
             assert!(pattern(path).is_err(), "{path}");
         }
+        let parameters = |count: usize| {
+            (0..count)
+                .map(|number| format!("/{{p{number}}}"))
+                .collect::<String>()
+        };
+        for count in [24, 25] {
+            let pattern = pattern(&parameters(count)).unwrap();
+            assert!(matchit::Router::new().insert(pattern, ()).is_ok(), "{count}");
+        }
+        assert!(pattern(&parameters(26)).is_err());
         let route = |path: &str| format!("method = 'GET'\npath = '{path}'\nauth = 'public'\n");
         let twice = format!("{}[[route]]\n{}", route("/ü"), route("/%C3%BC"));
         let error = with_route(&twice).unwrap_err().to_string();

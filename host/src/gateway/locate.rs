@@ -7,7 +7,11 @@ use axum::http::header::{ALLOW, HeaderValue};
 use super::path::PluginPath;
 use crate::http::problem::{Code, Problem};
 use crate::invoke::Target;
-use crate::tenants::{RouteMatch, Routing};
+use crate::tenants::{Cause, RouteMatch, Routing};
+
+/// When to retry if the host refuses the version: another version has to be activated, or the host
+/// to be restarted with another configuration.
+const REFUSED_RETRY: Duration = Duration::from_secs(60);
 
 /// `Retry-After` of a plugin that cannot be served: until somebody mends it.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(60);
@@ -24,8 +28,14 @@ pub struct Located {
 pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<Located, Problem> {
     let nothing = || Problem::new(Code::NotFound, "there is no such tenant, plugin or route");
     let tenant = routing.tenant(&path.tenant).ok_or_else(nothing)?;
-    if tenant.problem.is_some() || tenant.unavailable.contains_key(&*path.plugin) {
+    if tenant.problem.is_some() {
         return Err(unavailable());
+    }
+    if let Some(failed) = tenant.unavailable.get(&*path.plugin) {
+        return Err(match failed.cause {
+            Cause::Refused => refused(),
+            Cause::Failed | Cause::Preparing => unavailable(),
+        });
     }
     let plugin = tenant.plugins.get(&*path.plugin).cloned().ok_or_else(nothing)?;
     let (route, params) = match plugin.find(method, &path.rest) {
@@ -51,6 +61,13 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
 fn unavailable() -> Problem {
     let detail = "the active version of this plugin cannot be served; the tenant's admin API says why";
     Problem::new(Code::Unavailable, detail).retry_after(UNAVAILABLE_RETRY)
+}
+
+/// The version was accepted once, but this host does not run it any more.
+pub fn refused() -> Problem {
+    let detail = "this host does not run the active version of the plugin any more; the plugin's health in the admin \
+                  API says why";
+    Problem::new(Code::PluginSuspended, detail).retry_after(REFUSED_RETRY)
 }
 
 fn method_not_allowed(methods: &[String]) -> Problem {

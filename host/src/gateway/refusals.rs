@@ -7,7 +7,7 @@ use axum::http::header::{HeaderName, HeaderValue};
 use axum::http::request::Parts;
 
 use super::Gateway;
-use super::locate::{Located, locate};
+use super::locate::{Located, locate, refused};
 use super::path::PluginPath;
 use super::validate;
 use crate::components::LoadError;
@@ -15,7 +15,7 @@ use crate::http::problem::{Code, Problem};
 use crate::invoke::{NotRun, Target};
 use crate::sandbox::Failure;
 use crate::tenants::budget::Exhausted;
-use crate::tenants::{Standing, Unhealthy};
+use crate::tenants::{Standing, Unavailable, Unhealthy};
 
 /// `Retry-After` if the host has no instance left.
 const NO_INSTANCE_RETRY: Duration = Duration::from_secs(1);
@@ -88,10 +88,6 @@ pub fn not_run(not_run: NotRun) -> Problem {
     }
 }
 
-/// When to retry if the host refuses the version: another version has to be activated, or the host
-/// to be restarted with another configuration.
-const REFUSED_RETRY: Duration = Duration::from_secs(60);
-
 /// The component of `target` could not be loaded: it was removed while the request waited, or the
 /// host failed.
 pub fn not_loaded(
@@ -103,7 +99,14 @@ pub fn not_loaded(
 ) -> Problem {
     match error {
         LoadError::Missing(_) => {}
-        LoadError::Refused(_) => return refused(error),
+        LoadError::Refused(refusal) => {
+            let active = &target.plugin.active;
+            let unavailable = Unavailable::refused(active.digest, refusal.message.clone());
+            gateway
+                .routing
+                .version_fails(active.tenant, &active.plugin, &unavailable);
+            return refused();
+        }
         _ => return Problem::internal(error),
     }
     match locate(&gateway.routing, parts.method.as_str(), path) {
@@ -115,22 +118,13 @@ pub fn not_loaded(
         // It still serves, so its files should be there. Further requests do not look for them again.
         Ok(_) => {
             let active = &target.plugin.active;
-            let reason = error.to_string();
+            let unavailable = Unavailable::failed(Some(active.digest), error.to_string());
             gateway
                 .routing
-                .version_fails(active.tenant, &active.plugin, active.digest, &reason);
+                .version_fails(active.tenant, &active.plugin, &unavailable);
             Problem::unavailable(error)
         }
     }
-}
-
-/// The version was accepted once, but this host does not run it any more.
-fn refused(error: LoadError) -> Problem {
-    let detail = "this host does not run the active version of the plugin any more; its owner sees why in \
-                  the list of versions";
-    Problem::new(Code::PluginSuspended, detail)
-        .retry_after(REFUSED_RETRY)
-        .because(error)
 }
 
 /// The guest gave no response. What the plugin's author should know besides is in its log.

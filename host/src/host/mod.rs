@@ -3,7 +3,6 @@
 mod data_folder;
 mod operator_token;
 pub mod serve;
-mod set_aside;
 
 pub use data_folder::{DataFolder, DataFolderError};
 
@@ -31,7 +30,8 @@ use crate::lifecycle::Lifecycle;
 use crate::sandbox::{Runtime, RuntimeSettings};
 use crate::server::descriptors;
 use crate::storage::Repository;
-use crate::storage::sqlite::{Mismatch, SqliteRepository};
+use crate::storage::set_aside;
+use crate::storage::sqlite::{ForeignDatabase, SqliteRepository};
 use crate::storage::vault::{HostKey, Vault};
 use crate::tenants::budget::SharedBudget;
 use crate::tenants::{Breaker, Builder, Routing};
@@ -46,6 +46,7 @@ pub struct Host {
     draining: CancellationToken,
     ledger: Arc<Ledger>,
     db: Arc<dyn Repository>,
+    databases: Arc<Databases>,
     clock: SharedClock,
     connections: Connections,
     retention: std::time::Duration,
@@ -85,7 +86,7 @@ pub enum OpenError {
     #[error("the stored tenants cannot be served: {0}")]
     Lifecycle(#[from] crate::lifecycle::LifecycleError),
     /// Files that nobody knows cannot be set aside.
-    #[error("files that belong to no tenant cannot be set aside: {0}")]
+    #[error("files in the data folder that belong to no tenant could not be moved to `set-aside`: {0}")]
     SetAside(#[from] set_aside::SetAsideError),
     /// The first token of the operator cannot be made.
     #[error(transparent)]
@@ -107,11 +108,11 @@ impl Host {
             false => HostKey::load(&config.data.key_file)?,
         };
         let vault = Arc::new(Vault::new(&key));
-        let mismatch = match config.data.accept_database {
-            true => Mismatch::Accept,
-            false => Mismatch::Refuse,
+        let foreign = match config.data.accept_database {
+            true => ForeignDatabase::Accept,
+            false => ForeignDatabase::Refuse,
         };
-        let db: Arc<dyn Repository> = Arc::new(SqliteRepository::open_with(folder.path(), mismatch).await?);
+        let db: Arc<dyn Repository> = Arc::new(SqliteRepository::open_with(folder.path(), foreign).await?);
         let set_aside = set_aside::unknown_files(&*db, folder.path(), clock.now()).await?;
         for file in &set_aside {
             tracing::warn!(file = %file.display(), "a file of no known tenant or version was set aside");
@@ -123,9 +124,11 @@ impl Host {
             clock.clone(),
         )
         .map_err(OpenError::Databases)?;
+        look_for_databases(&*db, &databases, folder.path()).await?;
+        let tenant_databases = Arc::new(databases);
         let services = Services {
             caches: Arc::new(Caches::new(clock.clone())),
-            databases: Arc::new(databases),
+            databases: tenant_databases.clone(),
             http: Arc::new(http_clients(config, clock.clone(), background.clone())?),
             vault: vault.clone(),
         };
@@ -164,7 +167,7 @@ impl Host {
             config.retention.deleted.0,
         ));
         lifecycle.refresh_all().await?;
-        lifecycle.keep();
+        lifecycle.start_maintenance();
         let ledger = Ledger::start(db.clone(), clock.clone());
         let operator_token = operator_token::ensure(&*db, folder.path(), clock.now()).await?;
         let draining = CancellationToken::new();
@@ -201,13 +204,14 @@ impl Host {
             draining.clone(),
             config.server.pace(config.server.body_timeout),
         )
-        .with_set_aside(set_aside);
+        .with_data(folder.path());
         Ok(Self {
             gateway: Arc::new(gateway),
             admin: admin::router(admin),
             draining,
             ledger,
             db,
+            databases: tenant_databases,
             clock,
             connections,
             retention: config.retention.invocations.0,
@@ -250,7 +254,7 @@ impl Host {
 
     /// Does at once what the host does by itself now and then: reads again what could not be read, purges what was deleted
     /// long enough ago, and removes its files.
-    pub async fn tend(&self) {
+    pub async fn maintain(&self) {
         self.lifecycle.retry().await;
         self.lifecycle.sweep_or_later().await;
     }
@@ -269,10 +273,35 @@ impl Host {
     /// request is under way.
     pub async fn close(&self) {
         self.flush().await;
+        let databases = self.databases.clone();
+        // What fails here is in the write-ahead logs beside the files.
+        let _ = tokio::task::spawn_blocking(move || databases.close_all_idle()).await;
         if tokio::time::timeout(CLOSING, self.db.close()).await.is_err() {
             tracing::warn!("mortise.db is still in use, so part of it stays in mortise.db-wal: copy both");
         }
     }
+}
+
+/// Compares the files of tenants' databases with the tenants that had one.
+async fn look_for_databases(
+    db: &dyn Repository,
+    databases: &Databases,
+    data: &std::path::Path,
+) -> Result<(), OpenError> {
+    let aside = set_aside::listed(data).map_err(OpenError::Databases)?;
+    let there = databases.with_files().map_err(OpenError::Databases)?;
+    db.note_databases(&there).await?;
+    let there: std::collections::HashSet<_> = there.into_iter().collect();
+    for tenant in db.tenants_with_databases().await? {
+        if !there.contains(&tenant) {
+            databases.is_missing(tenant);
+            let name = format!("{tenant}.db");
+            for file in aside.iter().filter(|file| file.ends_with(&name)) {
+                tracing::error!(%tenant, file = %file.display(), "a file of this tenant's database was set aside");
+            }
+        }
+    }
+    Ok(())
 }
 
 fn http_clients(config: &Config, clock: SharedClock, background: Handle) -> Result<HttpClients, OpenError> {

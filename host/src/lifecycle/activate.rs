@@ -116,6 +116,7 @@ impl Lifecycle {
             .databases
             .migrate(tenant.id, plugin, &limits, &bundle.migrations)
             .await?;
+        self.db.note_databases(&[tenant.id]).await?;
         let warnings = if applied.beyond.is_empty() {
             Vec::new()
         } else {

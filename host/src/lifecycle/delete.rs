@@ -23,7 +23,7 @@ impl Lifecycle {
         Ok(restored)
     }
 
-    /// Deletes a tenant, deleted before or not, with everything of it but its audit log. Nothing brings it back. Its files
+    /// Deletes a tenant, deleted before or not, with all of its data except the audit log. This cannot be undone. Its files
     /// are removed soon after. `false` if it is not there.
     pub async fn purge_tenant(&self, tenant: TenantId) -> Result<bool, LifecycleError> {
         let purged = {

@@ -29,6 +29,9 @@ pub enum LifecycleError {
     /// There is no such plugin or version, or nothing to go back to.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// The version is there and its component is not.
+    #[error("the version's component is missing or damaged on disk; upload the same file again")]
+    ComponentMissing,
     /// It would contradict what is there: a name that is reserved, a version that is in use.
     #[error("{0}")]
     Conflict(String),
@@ -93,9 +96,7 @@ impl From<LoadError> for LifecycleError {
             },
             LoadError::Io(_) => Self::Unavailable(error.into()),
             // A version that is pruned at this moment, or whose file was lost: uploading it again mends it.
-            LoadError::Missing(_) => {
-                Self::NotFound("version; its component is not on disk, so upload it again")
-            }
+            LoadError::Missing(_) => Self::ComponentMissing,
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct AilingRoute {
 
 /// A plugin that cannot be served, or a tenant none of whose plugins can.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unserved {
+pub struct UnavailablePlugin {
     /// Whose.
     pub tenant: TenantName,
     /// Which plugin; `None` for the whole tenant.
@@ -29,14 +29,19 @@ pub struct Unserved {
 }
 
 impl Lifecycle {
+    /// The tenants whose databases were found damaged.
+    pub fn damaged_databases(&self) -> Vec<TenantId> {
+        self.services.databases.damaged()
+    }
+
     /// What cannot be served at the moment, in the order of the names.
-    pub fn unserved(&self) -> Vec<Unserved> {
+    pub fn all_unavailable(&self) -> Vec<UnavailablePlugin> {
         let mut all = Vec::new();
         for tenant in self.routing.all() {
             let whole = tenant.problem.iter().map(|reason| (None, reason));
             let plugins = tenant.unavailable.iter();
             let plugins = plugins.map(|(plugin, failed)| (Some(plugin.clone()), &failed.reason));
-            all.extend(whole.chain(plugins).map(|(plugin, reason)| Unserved {
+            all.extend(whole.chain(plugins).map(|(plugin, reason)| UnavailablePlugin {
                 tenant: tenant.name.clone(),
                 plugin,
                 reason: reason.clone(),

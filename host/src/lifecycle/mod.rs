@@ -6,9 +6,9 @@
 //!
 //! # Lock order
 //!
-//! A task that holds one of these locks takes only locks further down in this list. `changes` is the last: while it is
-//! held, the control plane's database is read and a snapshot is swapped, nothing else. So a revocation waits for no
-//! compile, no migration and no file.
+//! A task that holds one of these locks takes only locks further down in this list. `changes` is the last: while a task
+//! holds it, it only reads or writes the control plane's database and swaps the tenant's snapshot. So a revocation never
+//! waits for a compile, a migration or a file.
 //!
 //! 1. `uploads`, by tenant
 //! 2. `activations`, by tenant
@@ -17,13 +17,13 @@
 
 mod activate;
 mod api_keys;
-mod audit;
 mod bounds;
+mod component_usage;
 mod delete;
 mod error;
 mod health;
-mod keep;
 mod locks;
+mod maintenance;
 mod prepared;
 mod problems;
 mod refresh;
@@ -32,7 +32,7 @@ mod sweep;
 mod upload;
 
 pub use error::LifecycleError;
-pub use health::{AilingRoute, Unserved};
+pub use health::{AilingRoute, UnavailablePlugin};
 pub use locks::Locks;
 
 use std::sync::Arc;
@@ -72,7 +72,7 @@ pub struct Lifecycle {
     prepared: Prepared,
     stale: Arc<Stale>,
     problems: Problems,
-    /// Tells the keeper that something was purged.
+    /// Wakes the maintenance task after a purge.
     purged: Arc<Notify>,
 }
 

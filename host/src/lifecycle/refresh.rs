@@ -13,14 +13,14 @@ use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;
 use crate::domain::tenant::Tenant;
 use crate::storage::RoutedTenant;
-use crate::tenants::{ApiKeys, BEING_PREPARED, BuildError, Built, Router, TenantRoutes};
+use crate::tenants::{ApiKeys, BuildError, Built, Cause, Router, TenantRoutes, Unavailable};
 
 /// Routes of versions, or why a version has none.
-pub(super) type Routes = HashMap<VersionDigest, Result<Arc<Router>, String>>;
+pub(super) type Routes = HashMap<VersionDigest, Result<Arc<Router>, Unavailable>>;
 
 /// How a refresh treats versions that could not be served so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Again {
+enum RetryFailed {
     /// They stay unavailable.
     No,
     /// They are tried once more.
@@ -29,10 +29,10 @@ enum Again {
 
 /// How closely the files of a version are looked at before it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Files {
-    /// They are there. Loading all components would make a start slow.
-    Look,
-    /// They load.
+enum FileCheck {
+    /// Only checks that they exist: loading every component would make a start slow.
+    Exist,
+    /// Loads the component.
     Load,
 }
 
@@ -41,20 +41,20 @@ impl Lifecycle {
     /// settings, its secrets, its keys. If what is stored cannot be read, the tenant answers 503 until the host has read
     /// it, which it tries again by itself.
     pub async fn refresh(&self, tenant: TenantId) {
-        if let Err(error) = self.read_back(tenant, Routes::new(), Again::No).await {
+        if let Err(error) = self.read_back(tenant, Routes::new(), RetryFailed::No).await {
             self.out_of_service(tenant, &error);
             self.stale.add(tenant);
         }
     }
 
-    /// The same for several tenants after a change that revokes nothing, of a plan for instance, in the order in which all
-    /// callers give them: what serves is swapped once for all. A tenant that cannot be read is served as before until the
-    /// host has read it.
+    /// Refreshes several tenants at once, after a change that revokes nothing (of a plan, for instance). It takes the
+    /// `changes` locks of all of them, so `tenants` must be sorted by id. A tenant that cannot be read is served as before
+    /// and read again later.
     pub async fn refresh_many(&self, tenants: &[TenantId]) {
         let (mut turns, mut read) = (Vec::new(), Vec::new());
         for tenant in tenants {
             turns.push(self.changes.lock(*tenant).await);
-            match self.read(*tenant, &Routes::new(), Again::No).await {
+            match self.read(*tenant, &Routes::new(), RetryFailed::No).await {
                 Ok(Some(built)) => {
                     if !built.missing.is_empty() {
                         self.stale.add(*tenant);
@@ -118,7 +118,7 @@ impl Lifecycle {
     /// Reads a tenant again, with the versions that could not be served so far. What fails is tried again with the next
     /// round, not at once.
     pub(super) async fn refresh_failed(&self, tenant: TenantId) {
-        if let Err(error) = self.read_back(tenant, Routes::new(), Again::Yes).await {
+        if let Err(error) = self.read_back(tenant, Routes::new(), RetryFailed::Yes).await {
             self.out_of_service(tenant, &error);
             self.stale.keep(tenant);
         }
@@ -153,9 +153,9 @@ impl Lifecycle {
     async fn first_read(&self, id: TenantId, name: TenantName) -> TenantRoutes {
         let mut routes = Routes::new();
         loop {
-            match self.read(id, &routes, Again::Yes).await {
+            match self.read(id, &routes, RetryFailed::Yes).await {
                 Ok(Some(built)) if built.missing.is_empty() => return built.tenant,
-                Ok(Some(built)) => self.make_routes(&built, &mut routes, Files::Look).await,
+                Ok(Some(built)) => self.make_routes(&built, &mut routes, FileCheck::Exist).await,
                 Ok(None) => return self.builder.unreadable(id, name, "the tenant is gone".to_owned()),
                 Err(error) => {
                     let reason = error.reason();
@@ -173,7 +173,7 @@ impl Lifecycle {
         &self,
         tenant: TenantId,
         mut routes: Routes,
-        mut again: Again,
+        mut again: RetryFailed,
     ) -> Result<(), LifecycleError> {
         loop {
             let built = {
@@ -188,9 +188,9 @@ impl Lifecycle {
             if built.missing.is_empty() {
                 return Ok(());
             }
-            self.make_routes(&built, &mut routes, Files::Load).await;
+            self.make_routes(&built, &mut routes, FileCheck::Load).await;
             // What was tried again is in `routes` now.
-            again = Again::No;
+            again = RetryFailed::No;
         }
     }
 
@@ -200,7 +200,7 @@ impl Lifecycle {
         &self,
         tenant: TenantId,
         routes: &Routes,
-        again: Again,
+        again: RetryFailed,
     ) -> Result<Option<Built>, LifecycleError> {
         let Some(stored) = self.db.routed_tenant(tenant).await? else {
             return Ok(None);
@@ -228,16 +228,16 @@ impl Lifecycle {
         api_keys: Arc<ApiKeys>,
         known: Option<&TenantRoutes>,
         routes: &Routes,
-        again: Again,
+        again: RetryFailed,
     ) -> Built {
         let id = stored.tenant.id;
         self.problems.set(id, &stored.problems);
         let failed = |digest: VersionDigest| {
             let unavailable = known?.unavailable.values();
             let failed = unavailable
-                .filter(|_| again == Again::No)
-                .find(|failed| failed.digest == Some(digest) && failed.reason != BEING_PREPARED);
-            failed.map(|failed| Err(failed.reason.clone()))
+                .filter(|_| again == RetryFailed::No)
+                .find(|failed| failed.digest == Some(digest) && failed.cause != Cause::Preparing);
+            failed.map(|failed| Err(failed.clone()))
         };
         self.builder.tenant(stored, api_keys, known, |digest| {
             let made = routes.get(&digest).cloned();
@@ -246,32 +246,45 @@ impl Lifecycle {
         })
     }
 
-    async fn make_routes(&self, built: &Built, routes: &mut Routes, files: Files) {
+    async fn make_routes(&self, built: &Built, routes: &mut Routes, files: FileCheck) {
         for version in &built.missing {
-            let made = self.make(version, files).await.inspect_err(|reason| {
+            let made = self.make(version, files).await.inspect_err(|unavailable| {
                 let (tenant, plugin) = (&built.tenant.name, &version.manifest.plugin.name);
+                let reason = &unavailable.reason;
                 tracing::error!(%tenant, %plugin, version = %version.digest, %reason, "a plugin cannot be served");
             });
             routes.insert(version.digest, made);
         }
     }
 
-    /// The routes of a version whose files may be missing or damaged.
-    async fn make(&self, version: &Version, files: Files) -> Result<Arc<Router>, String> {
+    /// The routes of a version whose files may be missing or damaged, or which this host may refuse.
+    async fn make(&self, version: &Version, files: FileCheck) -> Result<Arc<Router>, Unavailable> {
         let digest = version.digest;
-        let reason = |error: LoadError| BuildError::from(error).reason();
+        let failed = |error: BuildError| Unavailable::failed(Some(digest), error.reason());
+        let refusal = self.runtime.refusal(digest).await;
+        if let Some(refusal) = refusal.map_err(|error| failed(LoadError::from(error).into()))? {
+            return Err(Unavailable::refused(digest, refusal.message.clone()));
+        }
         match files {
-            Files::Load => drop(self.runtime.load(digest).await.map_err(reason)?),
-            Files::Look => {
+            FileCheck::Load => match self.runtime.load(digest).await {
+                Err(LoadError::Refused(refusal)) => {
+                    return Err(Unavailable::refused(digest, refusal.message.clone()));
+                }
+                loaded => drop(loaded.map_err(|error| failed(error.into()))?),
+            },
+            FileCheck::Exist => {
                 let compiled = self.runtime.compiled_size(digest).await;
-                if compiled.map_err(|error| reason(error.into()))?.is_none() {
+                if compiled
+                    .map_err(|error| failed(LoadError::from(error).into()))?
+                    .is_none()
+                {
                     // It has to be compiled again, for which the component has to be whole.
                     let component = self.runtime.component(digest).await;
-                    component.map_err(reason)?;
+                    component.map_err(|error| failed(error.into()))?;
                 }
             }
         }
         let router = self.builder.router(version).await;
-        router.map(Arc::new).map_err(|error| error.reason())
+        router.map(Arc::new).map_err(failed)
     }
 }

@@ -13,11 +13,6 @@ use crate::storage::Removal;
 const ACTOR: &str = "host";
 
 impl Lifecycle {
-    /// The tenants whose databases were found damaged.
-    pub fn damaged_databases(&self) -> Vec<TenantId> {
-        self.services.databases.damaged()
-    }
-
     /// Purges what was deleted before the grace period began, and removes files that are to be removed. Holds no lock
     /// but that of the files that it removes.
     pub async fn sweep(&self) -> Result<(), LifecycleError> {
@@ -38,7 +33,12 @@ impl Lifecycle {
         }
         for removal in self.db.removals().await? {
             match removal {
+                Removal::Database(tenant) if self.db.all_tenant_ids().await?.contains(&tenant) => {
+                    tracing::error!(%tenant, "the database of a tenant that is there was to be removed; it stays");
+                    self.db.removal_done(removal).await?;
+                }
                 Removal::Database(tenant) => {
+                    tracing::info!(%tenant, "the database of a purged tenant is removed");
                     let forgotten = self.services.databases.forget(tenant).await;
                     forgotten.map_err(LifecycleError::host)?;
                     self.db.removal_done(removal).await?;

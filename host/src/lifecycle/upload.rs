@@ -28,9 +28,9 @@ impl Lifecycle {
         if component.len() > limits.component_size.as_usize() {
             return Err(LifecycleError::TooLarge(limits.component_size));
         }
-        // Hashing megabytes takes a while; other requests of the admin API go on meanwhile.
         let _upload = self.uploads.lock(tenant.id).await;
         self.check_plugins(tenant, plugin, &limits).await?;
+        // Hashed on a thread that may block, so that other requests of the admin API go on.
         let bytes = component.clone();
         let digest = tokio::task::spawn_blocking(move || VersionDigest::of(&bytes));
         let digest = digest.await.map_err(LifecycleError::host)?;
@@ -88,7 +88,7 @@ impl Lifecycle {
         if added.is_err()
             && let Err(error) = self.remove_files(digest).await
         {
-            // The next start removes them. What the caller is to know is why the upload failed.
+            // The next start moves them to `set-aside`. The caller gets the upload's own error.
             tracing::warn!(%error, version = %digest, "the files of a failed upload could not be removed");
         }
         added

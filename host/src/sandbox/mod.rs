@@ -231,11 +231,6 @@ impl Runtime {
             .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
     }
 
-    /// The components that are on disk.
-    pub async fn stored(&self) -> std::io::Result<Vec<VersionDigest>> {
-        self.components.stored().await
-    }
-
     /// Removes a component that no tenant has any more.
     pub async fn remove(&self, digest: VersionDigest) -> std::io::Result<()> {
         self.components.remove(digest).await

@@ -17,8 +17,7 @@ pub enum DbError {
     Taken(&'static str),
     /// What had this name was deleted and can still be restored.
     #[error(
-        "this {0} is reserved: what had it was deleted and can still be restored; restore it, or delete it once more \
-         with `purge`"
+        "this {0} is reserved: it was deleted and can still be restored; restore it, or purge it (`DELETE …?purge=true`)"
     )]
     Reserved(&'static str),
     /// Something else still needs it.
@@ -50,8 +49,9 @@ pub enum DbError {
     },
     /// There is no database, but files of tenants.
     #[error(
-        "mortise.db is missing or empty, but the data folder holds {databases} databases of tenants and {components} \
-         components, or a mark of a database; {REMEDY}"
+        "mortise.db is missing or empty, but the data folder was in use ({databases} databases of tenants, {components} \
+         components); restore mortise.db from a backup that belongs to this folder, or start once with \
+         `--accept-database`: the host then starts empty and moves these files to `set-aside`"
     )]
     Lost {
         /// Databases of tenants.
@@ -60,8 +60,16 @@ pub enum DbError {
         components: usize,
     },
     /// The file is shorter than its header says.
-    #[error("mortise.db is cut off: it has fewer pages than its header says; restore it from a backup")]
+    #[error(
+        "mortise.db is cut off, or is no SQLite file: it has fewer pages than its header says; restore it from a backup"
+    )]
     Cut,
+    /// The write-ahead log belongs to another copy of the database.
+    #[error(
+        "mortise.db is another copy than the one that mortise.db-wal belongs to; put back the mortise.db that was there, \
+         or remove mortise.db-wal and mortise.db-shm, with which the changes in them are lost"
+    )]
+    ForeignLog,
     /// The database is a copy from before tenants were created or deleted.
     #[error(
         "mortise.db is older than its data folder (generation {found}, the folder's mark says {expected}): tenants were \

@@ -17,6 +17,7 @@ mod plugins;
 mod removals;
 mod routing;
 mod secrets;
+pub mod set_aside;
 mod settings;
 mod tenants;
 mod tokens;

@@ -51,6 +51,12 @@ pub trait Tenants {
     /// Makes a deleted tenant what it was. `false` if it is not there.
     async fn restore_tenant(&self, id: TenantId) -> Result<bool, DbError>;
 
+    /// Records that these tenants have a database of their own.
+    async fn note_databases(&self, tenants: &[TenantId]) -> Result<(), DbError>;
+
+    /// The tenants that have a database of their own, as far as their rows can be read.
+    async fn tenants_with_databases(&self) -> Result<Vec<TenantId>, DbError>;
+
     /// Removes a tenant and everything of it but its audit log, and records which files are to be removed. `false` if it
     /// is not there.
     async fn purge_tenant(&self, id: TenantId) -> Result<bool, DbError>;

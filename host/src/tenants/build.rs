@@ -22,9 +22,6 @@ use crate::sandbox::Runtime;
 use crate::storage::vault::Sealed;
 use crate::storage::{RoutedPlugin, RoutedTenant};
 
-/// Why a plugin is unavailable whose routes are being made.
-pub const BEING_PREPARED: &str = "it is being prepared";
-
 /// Builds snapshots.
 pub struct Builder {
     runtime: Arc<Runtime>,
@@ -114,7 +111,7 @@ impl Builder {
         stored: RoutedTenant,
         api_keys: Arc<ApiKeys>,
         known: Option<&TenantRoutes>,
-        routes: impl Fn(VersionDigest) -> Option<Result<Arc<Router>, String>>,
+        routes: impl Fn(VersionDigest) -> Option<Result<Arc<Router>, Unavailable>>,
     ) -> Built {
         let limits = self.limits(&stored.tenant, &stored.plan);
         let mut tenant = self.empty(
@@ -132,10 +129,7 @@ impl Builder {
                 Ok(Some(version)) => version,
                 Ok(None) => continue,
                 Err(reason) => {
-                    let unavailable = Unavailable {
-                        digest: plugin.plugin.active,
-                        reason: reason.clone(),
-                    };
+                    let unavailable = Unavailable::failed(plugin.plugin.active, reason.clone());
                     tenant.unavailable.insert(name.clone(), unavailable);
                     continue;
                 }
@@ -144,13 +138,18 @@ impl Builder {
             let router = match served.filter(|served| served.active.digest == version.digest) {
                 // The routes are the version's own, so they go on, with the counts of their rates.
                 Some(served) => Ok(served.router.clone()),
-                None => routes(version.digest).unwrap_or_else(|| {
-                    missing.push(version.clone());
-                    // What was wrong with this version stays the reason until it is known to be mended.
-                    let failed = known.and_then(|known| known.unavailable.get(name));
-                    let failed = failed.filter(|failed| failed.digest == Some(version.digest));
-                    Err(failed.map_or_else(|| BEING_PREPARED.to_owned(), |failed| failed.reason.clone()))
-                }),
+                None => match routes(version.digest) {
+                    Some(routes) => routes,
+                    None => {
+                        missing.push(version.clone());
+                        // What was wrong with this version stays the reason until it is known to be mended.
+                        let failed = known.and_then(|known| known.unavailable.get(name));
+                        let failed = failed.filter(|failed| failed.digest == Some(version.digest));
+                        Err(failed
+                            .cloned()
+                            .unwrap_or_else(|| Unavailable::preparing(version.digest)))
+                    }
+                },
             };
             match router {
                 Ok(router) => {
@@ -163,11 +162,8 @@ impl Builder {
                     };
                     tenant.plugins.insert(name.clone(), Arc::new(routes));
                 }
-                Err(reason) => {
-                    let digest = Some(version.digest);
-                    tenant
-                        .unavailable
-                        .insert(name.clone(), Unavailable { digest, reason });
+                Err(unavailable) => {
+                    tenant.unavailable.insert(name.clone(), unavailable);
                 }
             }
         }

@@ -18,17 +18,19 @@ pub use admission::{Admitted, Caller, Full, Gate};
 pub use api_keys::ApiKeys;
 pub use backlog::Backlog;
 pub use bodies::{Bodies, BodyCharge};
-pub use build::{BEING_PREPARED, BuildError, Builder, Built};
+pub use build::{BuildError, Builder, Built};
 pub use health::{Ailment, Breaker, Change, Pass, RouteHealth, Unhealthy};
 pub use rate::{RateLimiter, Standing};
-pub use snapshot::{MethodRoute, PluginRoutes, RouteMatch, RouteRate, Router, TenantRoutes, Unavailable};
+pub use snapshot::{
+    Cause, MethodRoute, PluginRoutes, RouteMatch, RouteRate, Router, TenantRoutes, Unavailable,
+};
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::domain::id::{PluginName, TenantId, TenantName, VersionDigest};
+use crate::domain::id::{PluginName, TenantId, TenantName};
 
 /// The tenants that are served.
 #[derive(Default)]
@@ -78,16 +80,12 @@ impl Routing {
     }
 
     /// Answers 503 for a version of a plugin until the tenant is put again.
-    pub fn version_fails(&self, id: TenantId, plugin: &PluginName, digest: VersionDigest, reason: &str) {
+    pub fn version_fails(&self, id: TenantId, plugin: &PluginName, unavailable: &Unavailable) {
         self.change(id, |tenant| {
             let serves = tenant.plugins.get(plugin);
-            if serves.is_some_and(|serves| serves.active.digest == digest) {
+            if serves.is_some_and(|serves| Some(serves.active.digest) == unavailable.digest) {
                 tenant.plugins.remove(plugin);
-                let unavailable = Unavailable {
-                    digest: Some(digest),
-                    reason: reason.to_owned(),
-                };
-                tenant.unavailable.insert(plugin.clone(), unavailable);
+                tenant.unavailable.insert(plugin.clone(), unavailable.clone());
             }
         });
     }

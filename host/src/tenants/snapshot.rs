@@ -51,6 +51,48 @@ pub struct Unavailable {
     pub digest: Option<VersionDigest>,
     /// Why, for the operator and the people of the tenant.
     pub reason: String,
+    /// Of what kind the reason is.
+    pub cause: Cause,
+}
+
+/// What keeps a version from being served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Nothing, as far as is known: its routes are being made.
+    Preparing,
+    /// Something of it cannot be read or loaded.
+    Failed,
+    /// This host does not run it: the operator or a new version of the host refuses what it uses.
+    Refused,
+}
+
+impl Unavailable {
+    /// The version cannot be served for this reason.
+    pub fn failed(digest: Option<VersionDigest>, reason: String) -> Self {
+        Self {
+            digest,
+            reason,
+            cause: Cause::Failed,
+        }
+    }
+
+    /// This host does not run the version.
+    pub fn refused(digest: VersionDigest, reason: String) -> Self {
+        Self {
+            digest: Some(digest),
+            reason,
+            cause: Cause::Refused,
+        }
+    }
+
+    /// The routes of the version are being made.
+    pub fn preparing(digest: VersionDigest) -> Self {
+        Self {
+            digest: Some(digest),
+            reason: "it is being prepared".to_owned(),
+            cause: Cause::Preparing,
+        }
+    }
 }
 
 /// The routes of a version.

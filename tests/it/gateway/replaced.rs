@@ -46,7 +46,7 @@ async fn a_request_to_a_plugin_that_was_deleted_meanwhile_finds_nothing() {
     let (request, body) = waiting(&app).await;
     let path = acme.path("/plugins/echo?purge=true");
     app.admin("DELETE", &path).send().await.expect(204);
-    app.host.tend().await;
+    app.host.maintain().await;
     body.send("late".into()).unwrap();
     request.await.unwrap().expect_problem(404, "not-found");
 }

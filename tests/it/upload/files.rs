@@ -27,7 +27,7 @@ async fn tenants_share_files_until_the_last_one_is_gone() {
         assert_eq!(app.files("components").len(), left.max(1));
         let path = format!("/tenants/{name}?purge=true");
         app.admin("DELETE", &path).send().await.expect(204);
-        app.host.tend().await;
+        app.host.maintain().await;
         assert_eq!(
             [app.files("components").len(), app.files("compiled").len()],
             [left, left]

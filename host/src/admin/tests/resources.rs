@@ -87,7 +87,7 @@ async fn what_is_deleted_is_gone_reserved_and_restored_until_it_is_purged() {
     );
     let new = Some(json!({"name": "acme"}));
     let reserved = app.call(&operator, "POST", "/api/v1/tenants", new.clone()).await;
-    insta::assert_snapshot!(reserved.problem(), @"409 conflict: this tenant name is reserved: what had it was deleted and can still be restored; restore it, or delete it once more with `purge`");
+    insta::assert_snapshot!(reserved.problem(), @"409 conflict: this tenant name is reserved: it was deleted and can still be restored; restore it, or purge it (`DELETE …?purge=true`)");
     assert_eq!(call("GET", "/api/v1/tenants").await.body["items"], json!([]));
     let deleted = call("GET", "/api/v1/tenants?deleted=true").await;
     assert_eq!(deleted.body["items"][0]["name"], "acme");

@@ -49,8 +49,8 @@ pub enum Excess {
     Overhead,
     /// Too many pieces for what they hold.
     #[error(
-        "the response came in more than {PIECES} pieces and one more for each {BYTES_PER_PIECE} \
-         bytes; the server has to send larger ones"
+        "the response came in too many reads or chunks (at most {PIECES} of each, and one more for each \
+         {BYTES_PER_PIECE} bytes of its body); the server has to send larger ones"
     )]
     Pieces,
 }

@@ -61,7 +61,7 @@ impl RetryPolicy {
                 phase: Phase::Response,
                 ..
             }) if is_idempotent(method) => Duration::ZERO,
-            Ok(response) if is_idempotent(method) && is_passing(response.status) => {
+            Ok(response) if is_idempotent(method) && is_transient(response.status) => {
                 retry_after(&response.headers, now).unwrap_or_default()
             }
             _ => return None,
@@ -90,7 +90,7 @@ pub fn is_idempotent(method: &Method) -> bool {
     )
 }
 
-fn is_passing(status: StatusCode) -> bool {
+fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 502 | 503 | 504)
 }
 

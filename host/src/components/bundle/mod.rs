@@ -18,8 +18,8 @@
 //! - `schemas` has one member for each schema that a route of the manifest names, under the path as it is written
 //!   there, and no other. At most 500 of 256 KiB each. Their references stay within each document.
 //!
-//! Other keys are refused. Any tool can write the section; `mortise build` does it. The host reads it with
-//! [`Bundle::extract`], in the compile worker, which checks everything again, since the bytes come from a customer.
+//! Other keys are refused. Any tool can write the section; `mortise build` does it. The compile worker
+//! reads it with [`Bundle::of_section`] and checks everything again, because the bytes come from a customer.
 
 mod error;
 mod folder;

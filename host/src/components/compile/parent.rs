@@ -199,8 +199,8 @@ impl Compiler {
         }
     }
 
-    /// Says by how the worker ended whose fault it was. Whatever ends a worker after it was started
-    /// is the upload's.
+    /// Translates how the worker ended. A panic, a full stack, a signal and a lack of memory are the upload's fault; any
+    /// other exit code is the host's.
     fn check_exit(&self, status: ExitStatus, message: &str) -> Result<(), CompileError> {
         let is = |code: u8| status.code() == Some(i32::from(code));
         if status.success() {
@@ -208,10 +208,17 @@ impl Compiler {
         } else if is(NO_MEMORY) {
             Err(self.limit())
         } else if is(PANICKED) {
+            // Where the panic was names files of the machine that built the host, so it is the operator's alone.
+            tracing::warn!(%message, "a compile worker panicked; the upload is refused");
+            let said = message
+                .lines()
+                .find(|line| !line.contains("panicked at") && !line.starts_with("note:"));
             Err(CompileError::Refused(Refusal::component(
-                format!("the compiler fails on this component: {message}"),
-                "this is a fault of the compiler, which the component brings out: build the plugin with other versions \
-                 of its tools, and report it with the file",
+                format!(
+                    "reading or compiling this component makes the host's compile worker fail: {}",
+                    said.unwrap_or("no details")
+                ),
+                "build the plugin with other versions of its tools, and report it with the file",
             )))
         } else if status.code().is_none() && message.contains(STACK_OVERFLOW) {
             Err(CompileError::Refused(Refusal::manifest(
@@ -315,9 +322,13 @@ mod tests {
     #[test]
     fn a_worker_that_an_upload_ends_is_the_uploads_fault() {
         assert!(ended(0, "").is_ok());
-        let panicked = ended(101 << 8, "panicked at adapt.rs: two memories").unwrap_err();
+        let panicked = ended(
+            101 << 8,
+            "thread 'reading' panicked at /build/adapt.rs:7:1:\ntwo memories\nnote: run with",
+        )
+        .unwrap_err();
         assert!(
-            matches!(&panicked, CompileError::Refused(refusal) if refusal.message.contains("adapt.rs: two memories")),
+            matches!(&panicked, CompileError::Refused(refusal) if refusal.message.ends_with(": two memories")),
             "{panicked}"
         );
         // SIGABRT.

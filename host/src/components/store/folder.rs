@@ -1,7 +1,6 @@
 //! Components and their compiled code on disk, named by digest. A file is written whole or not at
 //! all: to a temporary name, synced, renamed, and the folder synced.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -100,22 +99,6 @@ impl ComponentFiles {
         write(&self.compiled(digest), parts)
     }
 
-    /// The digests of which a component, compiled code or a description is there.
-    pub fn stored(&self) -> io::Result<Vec<VersionDigest>> {
-        let mut digests = BTreeSet::new();
-        for folder in [&self.components, &self.compiled, &self.uses] {
-            for entry in fs::read_dir(folder)? {
-                let path = entry?.path();
-                let hex = path
-                    .file_stem()
-                    .and_then(|stem| stem.to_str())
-                    .unwrap_or_default();
-                digests.extend(format!("sha256:{hex}").parse::<VersionDigest>().ok());
-            }
-        }
-        Ok(digests.into_iter().collect())
-    }
-
     /// Removes everything of a component.
     pub fn remove(&self, digest: VersionDigest) -> io::Result<()> {
         for path in [self.uses(digest), self.compiled(digest), self.component(digest)] {
@@ -146,9 +129,12 @@ impl ComponentFiles {
     }
 }
 
+/// The content of a regular file. Anything else under its name, which might have no end, counts as damage: it is as if
+/// nothing were there.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => fs::read(path).map(Some),
+        Ok(_) => Ok(None),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -183,6 +169,18 @@ mod tests {
             assert_eq!(files.read_embedded(digest).unwrap(), Some(b"maccode".to_vec()));
         }
         assert_eq!(files.read_embedded(old).unwrap(), None);
-        assert_eq!(files.stored().unwrap(), [old]);
+        assert_eq!(files.read_compiled(old).unwrap(), Some(b"of a version".to_vec()));
+        assert_eq!(files.read_compiled(new).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ComponentFiles::open(folder.path()).unwrap();
+        let digest = VersionDigest::of(b"odd");
+        std::os::unix::fs::symlink("/dev/zero", files.compiled(digest)).unwrap();
+        assert_eq!(files.read_compiled(digest).unwrap(), None);
+        files.write_compiled(digest, &[b"code"]).unwrap();
+        assert_eq!(files.read_compiled(digest).unwrap(), Some(b"code".to_vec()));
     }
 }

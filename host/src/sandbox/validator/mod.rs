@@ -319,7 +319,7 @@ impl Validators {
     }
 }
 
-/// Compiles the schemas of an upload where nothing bounds it, as a host without its guard does.
+/// Compiles the schemas without limits, as a host without this guard would.
 fn compile_here(schemas: &BTreeMap<String, Arc<Schema>>) -> Result<(), SchemaError> {
     for (file, schema) in schemas {
         let version = schema.version();

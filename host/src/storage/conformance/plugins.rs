@@ -114,25 +114,25 @@ pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository)
     repository.put_grants(acme, &orders, &grants).await.unwrap();
     repository.put_config(acme, &orders, &config).await.unwrap();
     repository
-        .activate(acme, &orders, version.digest, "host", Timestamp(9))
+        .activate(acme, &orders, version.digest, "host", Timestamp(2_009))
         .await
         .unwrap();
     let before = repository.plugin(acme, &orders).await.unwrap().unwrap();
     assert!(
         repository
-            .delete_plugin(acme, &orders, Timestamp(10))
+            .delete_plugin(acme, &orders, Timestamp(2_010))
             .await
             .unwrap()
     );
     assert!(
         !repository
-            .delete_plugin(acme, &orders, Timestamp(11))
+            .delete_plugin(acme, &orders, Timestamp(2_011))
             .await
             .unwrap()
     );
 
     // Nothing of it is found or changed.
-    let (digest, now) = (version.digest, Timestamp(12));
+    let (digest, now) = (version.digest, Timestamp(2_012));
     assert_eq!(repository.plugin(acme, &orders).await.unwrap(), None);
     assert!(repository.plugins(acme, Page::first(9)).await.unwrap().is_empty());
     assert!(repository.version(acme, &orders, digest).await.unwrap().is_none());
@@ -173,12 +173,12 @@ pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository)
     assert!(routed.plugins.is_empty());
     assert!(repository.is_digest_used(digest).await.unwrap());
     let deleted = repository.deleted_plugins(acme, Page::first(9)).await.unwrap();
-    assert_eq!(deleted[0].deleted_at, Some(Timestamp(10)));
-    let due = repository.plugins_deleted_before(Timestamp(11)).await.unwrap();
+    assert_eq!(deleted[0].deleted_at, Some(Timestamp(2_010)));
+    let due = repository.plugins_deleted_before(Timestamp(2_011)).await.unwrap();
     assert_eq!(due, [(acme, orders.clone())]);
     assert!(
         repository
-            .plugins_deleted_before(Timestamp(10))
+            .plugins_deleted_before(Timestamp(2_010))
             .await
             .unwrap()
             .is_empty()

@@ -129,13 +129,13 @@ pub async fn a_deleted_tenant_is_restored_as_it_was(repository: &dyn Repository)
         name: "owner".to_owned(),
         reach: Reach::Tenant(acme.id, TenantRole::Owner),
         hash: credential.hash(),
-        created_at: Timestamp(1),
+        created_at: Timestamp(1_001),
         expires_at: None,
         revoked_at: None,
     };
     repository.insert_token(&token).await.unwrap();
-    assert!(repository.delete_tenant(acme.id, Timestamp(5)).await.unwrap());
-    assert!(!repository.delete_tenant(acme.id, Timestamp(6)).await.unwrap());
+    assert!(repository.delete_tenant(acme.id, Timestamp(1_005)).await.unwrap());
+    assert!(!repository.delete_tenant(acme.id, Timestamp(1_006)).await.unwrap());
 
     // It is gone for everybody.
     assert_eq!(repository.tenant(acme.id).await.unwrap(), None);
@@ -164,7 +164,7 @@ pub async fn a_deleted_tenant_is_restored_as_it_was(repository: &dyn Repository)
     assert!(repository.is_digest_used(version.digest).await.unwrap());
     assert!(repository.removals().await.unwrap().is_empty());
     let deleted = Tenant {
-        deleted_at: Some(Timestamp(5)),
+        deleted_at: Some(Timestamp(1_005)),
         ..acme.clone()
     };
     assert_eq!(
@@ -175,7 +175,7 @@ pub async fn a_deleted_tenant_is_restored_as_it_was(repository: &dyn Repository)
         repository.deleted_tenants(Page::first(9)).await.unwrap(),
         [deleted]
     );
-    for (before, count) in [(4, 0), (5, 0), (6, 1)] {
+    for (before, count) in [(1_004, 0), (1_005, 0), (1_006, 1)] {
         let due = repository
             .tenants_deleted_before(Timestamp(before))
             .await

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::{FILE_NAME, Mismatch};
+use super::{FILE_NAME, ForeignDatabase};
 use crate::storage::DbError;
 
 /// The first bytes of every SQLite file.
@@ -21,6 +21,8 @@ pub(super) struct Evidence {
     pub is_without_database: bool,
     /// The control plane's database is shorter than it says itself.
     pub is_cut: bool,
+    /// There is a write-ahead log. Then the newest pages are there and not in the file.
+    pub has_log: bool,
 }
 
 impl Evidence {
@@ -32,21 +34,24 @@ impl Evidence {
             Err(error) if error.kind() == ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
+        let has_log = has_log(data)?;
         Ok(Self {
             databases: count(&data.join("databases"), "db")?,
             components: count(&data.join("components"), "wasm")?,
-            is_without_database: length == 0 && !has_log(data)?,
-            is_cut: length > 0 && !has_log(data)? && is_cut(&file, length)?,
+            // SQLite deletes the write-ahead log of a file without content.
+            is_without_database: length == 0,
+            is_cut: length > 0 && !has_log && is_cut(&file, length)?,
+            has_log,
         })
     }
 
     /// Refuses a database that is cut, and one that is missing or empty although the folder was in use.
-    pub fn check(&self, has_mark: bool, mismatch: Mismatch) -> Result<(), DbError> {
+    pub fn check(&self, has_mark: bool, foreign: ForeignDatabase) -> Result<(), DbError> {
         if self.is_cut {
             return Err(DbError::Cut);
         }
-        let was_used = has_mark || self.databases > 0 || self.components > 0;
-        if self.is_without_database && was_used && mismatch == Mismatch::Refuse {
+        let was_used = has_mark || self.has_log || self.databases > 0 || self.components > 0;
+        if self.is_without_database && was_used && foreign == ForeignDatabase::Refuse {
             return Err(DbError::Lost {
                 databases: self.databases,
                 components: self.components,
@@ -56,7 +61,6 @@ impl Evidence {
     }
 }
 
-/// Whether there is a write-ahead log. Then the newest pages are there and not in the file.
 fn has_log(data: &Path) -> io::Result<bool> {
     match fs::metadata(data.join(format!("{FILE_NAME}-wal"))) {
         Ok(metadata) => Ok(metadata.len() > 0),

@@ -21,6 +21,9 @@ pub(super) struct Mark {
     pub id: String,
     /// How often the set of its tenants has changed.
     pub generation: i64,
+    /// Which start of the host wrote to the database last; empty if it was a host from before there were such names.
+    #[serde(default)]
+    pub started: String,
 }
 
 /// The file of the mark.
@@ -80,6 +83,7 @@ mod tests {
         let mark = |generation| Mark {
             id: "a".to_owned(),
             generation,
+            started: "now".to_owned(),
         };
         for (written, wanted) in [(2, 2), (1, 2), (3, 3)] {
             file.write(&mark(written)).unwrap();

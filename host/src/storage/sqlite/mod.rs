@@ -70,7 +70,7 @@ pub struct SqliteRepository {
 
 /// What to do if the database is not the one that belongs to the data folder, or is older than it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mismatch {
+pub enum ForeignDatabase {
     /// Refuse to open it.
     Refuse,
     /// Open it all the same, and make it the folder's. The operator has said so.
@@ -89,24 +89,30 @@ impl SqliteRepository {
     /// Opens `mortise.db` in the data folder, creates it in a new folder, and brings its schema up to date. A database
     /// that does not belong to the folder is refused.
     pub async fn open(data: &Path) -> Result<Self, DbError> {
-        Self::open_with(data, Mismatch::Refuse).await
+        Self::open_with(data, ForeignDatabase::Refuse).await
     }
 
     /// The same, with the operator's word on a database that does not belong to the folder.
-    pub async fn open_with(data: &Path, mismatch: Mismatch) -> Result<Self, DbError> {
+    pub async fn open_with(data: &Path, foreign: ForeignDatabase) -> Result<Self, DbError> {
         // Both sides use the same library, and its memory is set up before anybody uses it.
         configure_sqlite().map_err(|error| DbError::Unavailable(Box::new(error)))?;
         let mark = MarkFile::of(data);
         let unreadable = |error: std::io::Error| DbError::Unavailable(Box::new(error));
-        let marked = match (mark.read(), mismatch) {
+        let marked = match (mark.read(), foreign) {
             (Ok(marked), _) => marked,
-            (Err(_), Mismatch::Accept) => None,
-            (Err(error), Mismatch::Refuse) => return Err(DbError::Mark(error.to_string())),
+            (Err(_), ForeignDatabase::Accept) => None,
+            (Err(error), ForeignDatabase::Refuse) => return Err(DbError::Mark(error.to_string())),
         };
         let evidence = Evidence::of(data).map_err(unreadable)?;
-        evidence.check(marked.is_some(), mismatch)?;
-        let options = SqliteConnectOptions::new()
-            .filename(data.join(FILE_NAME))
+        evidence.check(marked.is_some(), foreign)?;
+        let file = SqliteConnectOptions::new().filename(data.join(FILE_NAME));
+        if let Some(marked) = marked.as_ref().filter(|_| !evidence.is_without_database) {
+            if evidence.has_log {
+                check_log(&file, marked).await?;
+            }
+            look_at(&file, marked, foreign).await?;
+        }
+        let options = file
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // What is acknowledged survives a power cut, not only a crash of the process.
@@ -117,13 +123,6 @@ impl SqliteRepository {
             .connect_with(options.clone().pragma("cache_size", WRITER_CACHE))
             .await
             .map_err(unavailable)?;
-        if mismatch == Mismatch::Refuse
-            && let Err(error) = check_mark(&writer, marked.as_ref()).await
-        {
-            // Closed, it leaves no log that would be taken for that of the file that is put in its place.
-            writer.close().await;
-            return Err(error);
-        }
         MIGRATIONS.run(&writer).await.map_err(migration_error)?;
         let readers = pool(READERS)
             .connect_with(options.pragma("query_only", "ON"))
@@ -134,8 +133,23 @@ impl SqliteRepository {
             readers,
             mark: Arc::new(mark),
         };
+        repository.begin_start().await?;
         repository.follow_mark(marked).await?;
         Ok(repository)
+    }
+
+    /// Writes the name of this start into the file itself; the write-ahead log is empty then. The mark follows.
+    async fn begin_start(&self) -> Result<(), DbError> {
+        sqlx::query("UPDATE host SET started = $1")
+            .bind(uuid::Uuid::now_v7().to_string())
+            .execute(&self.writer)
+            .await
+            .map_err(unavailable)?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&self.writer)
+            .await
+            .map_err(unavailable)?;
+        Ok(())
     }
 
     /// Writes the mark of this database. If the operator has accepted an older copy, it counts on from where the folder
@@ -156,7 +170,7 @@ impl SqliteRepository {
     }
 
     async fn own_mark(&self) -> Result<Mark, DbError> {
-        let row = sqlx::query("SELECT id, generation FROM host")
+        let row = sqlx::query("SELECT id, generation, started FROM host")
             .fetch_one(&self.readers)
             .await
             .map_err(unavailable)?;
@@ -165,10 +179,11 @@ impl SqliteRepository {
 
     /// Commits a change to the set of tenants, and with it the next generation; then the folder's mark follows.
     async fn commit_generation(&self, mut transaction: Transaction<'_, Sqlite>) -> Result<(), DbError> {
-        let row = sqlx::query("UPDATE host SET generation = generation + 1 RETURNING id, generation")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(unavailable)?;
+        let row =
+            sqlx::query("UPDATE host SET generation = generation + 1 RETURNING id, generation, started")
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
         let mark = read_mark(&row)?;
         transaction.commit().await.map_err(unavailable)?;
         if let Err(error) = self.write_mark(mark).await {
@@ -221,16 +236,53 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         })
 }
 
-/// Refuses a database that is not the one that the folder's mark names, or is older than it. Changes nothing: it may be a
-/// copy that the operator still needs.
-async fn check_mark(writer: &SqlitePool, marked: Option<&Mark>) -> Result<(), DbError> {
-    let Some(marked) = marked else { return Ok(()) };
+/// Looks at a database through connections that cannot write, so that nothing changes if it is refused: neither the file
+/// nor its write-ahead log, of which one may be a copy that the operator still needs.
+async fn look_at(
+    options: &SqliteConnectOptions,
+    marked: &Mark,
+    foreign: ForeignDatabase,
+) -> Result<(), DbError> {
+    let reader = pool(1)
+        .connect_with(options.clone().read_only(true))
+        .await
+        .map_err(unavailable)?;
+    let checked = match foreign {
+        ForeignDatabase::Refuse => check_mark(&reader, marked).await,
+        ForeignDatabase::Accept => Ok(()),
+    };
+    reader.close().await;
+    checked
+}
+
+/// Refuses a write-ahead log that belongs to another copy of the file: read together, they would be a damaged database. Each
+/// start of a host writes its name into the file and into the mark, before the log begins.
+async fn check_log(options: &SqliteConnectOptions, marked: &Mark) -> Result<(), DbError> {
+    if marked.started.is_empty() {
+        return Ok(());
+    }
+    // The file alone, without the log.
+    let file = options.clone().read_only(true).immutable(true);
+    let reader = pool(1).connect_with(file).await.map_err(unavailable)?;
+    let started = sqlx::query("SELECT started FROM host").fetch_one(&reader).await;
+    reader.close().await;
+    match started {
+        Ok(row) if row::text(&row, "started")? == marked.started => Ok(()),
+        Ok(_) => Err(DbError::ForeignLog),
+        // A copy from before there were such names.
+        Err(error) if error.to_string().contains("no such") => Err(DbError::ForeignLog),
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+/// Refuses a database that is not the one that the folder's mark names, or is older than it.
+async fn check_mark(reader: &SqlitePool, marked: &Mark) -> Result<(), DbError> {
     let older = |found| DbError::Older {
         found,
         expected: marked.generation,
     };
     let table = sqlx::query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'host'")
-        .fetch_optional(writer)
+        .fetch_optional(reader)
         .await
         .map_err(unavailable)?;
     if table.is_none() {
@@ -238,15 +290,15 @@ async fn check_mark(writer: &SqlitePool, marked: Option<&Mark>) -> Result<(), Db
         return Err(older(0));
     }
     let row = sqlx::query("SELECT id, generation FROM host")
-        .fetch_one(writer)
+        .fetch_one(reader)
         .await
         .map_err(unavailable)?;
-    let own = read_mark(&row)?;
-    if own.id != marked.id {
+    if row::text(&row, "id")? != marked.id {
         return Err(DbError::Foreign);
     }
-    if own.generation < marked.generation {
-        return Err(older(own.generation));
+    let generation = row::integer(&row, "generation")?;
+    if generation < marked.generation {
+        return Err(older(generation));
     }
     Ok(())
 }
@@ -255,6 +307,7 @@ fn read_mark(row: &SqliteRow) -> Result<Mark, DbError> {
     Ok(Mark {
         id: row::text(row, "id")?,
         generation: row::integer(row, "generation")?,
+        started: row::text(row, "started")?,
     })
 }
 
@@ -381,7 +434,7 @@ mod tests {
         .unwrap();
         first.close().await;
         let error = SqliteRepository::open(folder.path()).await.unwrap_err();
-        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 5; run a newer mortise or restore a backup from before the upgrade");
+        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 6; run a newer mortise or restore a backup from before the upgrade");
     }
 
     #[tokio::test]

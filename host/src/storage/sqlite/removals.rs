@@ -15,13 +15,14 @@ const COMPONENT: &str = "component";
 #[async_trait]
 impl Removals for SqliteRepository {
     async fn tenants_deleted_before(&self, before: Timestamp) -> Result<Vec<TenantId>, DbError> {
-        let rows =
-            sqlx::query("SELECT id FROM tenants WHERE deleted_at < $1 AND deleted_at >= 0 ORDER BY id")
-                .bind(before.0)
-                .fetch_all(&self.readers)
-                .await
-                .map_err(unavailable)?;
-        rows.iter().map(|row| row::parsed(row, "id")).collect()
+        let rows = sqlx::query(
+            "SELECT id FROM tenants WHERE deleted_at < $1 AND deleted_at >= created_at ORDER BY id",
+        )
+        .bind(before.0)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        Ok(readable(&rows, |row| row::parsed(row, "id")))
     }
 
     async fn plugins_deleted_before(
@@ -29,13 +30,13 @@ impl Removals for SqliteRepository {
         before: Timestamp,
     ) -> Result<Vec<(TenantId, PluginName)>, DbError> {
         let rows =
-            sqlx::query("SELECT tenant, name FROM plugins WHERE deleted_at < $1 AND deleted_at >= 0 ORDER BY tenant, name")
+            sqlx::query("SELECT tenant, name FROM plugins WHERE deleted_at < $1 AND deleted_at >= created_at ORDER BY tenant, name")
                 .bind(before.0)
                 .fetch_all(&self.readers)
                 .await
                 .map_err(unavailable)?;
         let read = |row: &SqliteRow| Ok((row::parsed(row, "tenant")?, row::parsed(row, "name")?));
-        rows.iter().map(read).collect()
+        Ok(readable(&rows, read))
     }
 
     async fn removals(&self) -> Result<Vec<Removal>, DbError> {
@@ -43,7 +44,7 @@ impl Removals for SqliteRepository {
             .fetch_all(&self.readers)
             .await
             .map_err(unavailable)?;
-        rows.iter().map(read).collect()
+        Ok(readable(&rows, read))
     }
 
     async fn removal_done(&self, removal: Removal) -> Result<(), DbError> {
@@ -72,6 +73,13 @@ impl Removals for SqliteRepository {
             .map_err(unavailable)?;
         rows.iter().map(|row| row::parsed(row, "digest")).collect()
     }
+}
+
+/// The rows that can be read. One that cannot is logged and left as it is, so that it keeps nothing else from being done.
+fn readable<T>(rows: &[SqliteRow], read: impl Fn(&SqliteRow) -> Result<T, DbError>) -> Vec<T> {
+    let logged = |error: &DbError| tracing::error!(%error, "a row about a deletion cannot be read");
+    let readable = rows.iter().map(read);
+    readable.filter_map(|row| row.inspect_err(logged).ok()).collect()
 }
 
 /// Records that a file is to be removed, in the transaction that removes its rows.

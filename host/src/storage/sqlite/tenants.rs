@@ -121,6 +121,29 @@ impl Tenants for SqliteRepository {
         Ok(restored.rows_affected() > 0)
     }
 
+    async fn note_databases(&self, tenants: &[TenantId]) -> Result<(), DbError> {
+        let ids = row::to_json(&tenants.iter().map(TenantId::to_string).collect::<Vec<_>>(), "id")?;
+        sqlx::query(
+            "UPDATE tenants SET has_database = 1 WHERE has_database = 0 AND id IN (SELECT value FROM json_each($1))",
+        )
+        .bind(ids)
+        .execute(&self.writer)
+        .await
+        .map_err(unavailable)?;
+        Ok(())
+    }
+
+    async fn tenants_with_databases(&self) -> Result<Vec<TenantId>, DbError> {
+        let rows = sqlx::query("SELECT id FROM tenants WHERE has_database <> 0")
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        Ok(rows
+            .iter()
+            .filter_map(|row| row::parsed(row, "id").ok())
+            .collect())
+    }
+
     async fn purge_tenant(&self, id: TenantId) -> Result<bool, DbError> {
         let mut transaction = self.begin().await?;
         removals::of_versions(&mut transaction, id, None).await?;

@@ -88,7 +88,7 @@ fn with_tenant(target: &Target, run: impl FnOnce(&Tenant) -> Result<bool, Failur
     ran.and_then(|ran| deleted.map(|()| ran))
 }
 
-/// A tenant that stays.
+/// Creates a tenant. The caller decides whether it is deleted.
 fn new_tenant(target: &Target) -> Result<Tenant, Failure> {
     let tenant = target.tenant();
     tenant.map_err(|error| Failure::Unanswered(format!("a new tenant: {error:#}")))

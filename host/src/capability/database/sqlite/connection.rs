@@ -47,10 +47,12 @@ const KEPT_PART: u64 = 32;
 /// SQLite's page; what `max_page_count` counts.
 const PAGE_BYTES: u64 = 4096;
 
-/// The log is written back into the file as transactions come. It cannot be while somebody reads what was there
-/// before, so that a cursor in good time after the other would let it grow for ever. Past this, who writes first
-/// waits until it is written back.
+/// SQLite cannot truncate the write-ahead log while a reader uses an old snapshot, so cursors that overlap could let it
+/// grow without end. Above this size, a writer first waits for a checkpoint.
 const LOG_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A disk with less room than this is full: a transaction writes several pages at once.
+const ROOM_ON_DISK: u64 = 1024 * 1024;
 
 /// How long a writer waits for that.
 const LOG_WAIT: Duration = Duration::from_millis(500);
@@ -270,6 +272,13 @@ impl Connection {
     pub(super) fn bytes(&self) -> rusqlite::Result<u64> {
         let pages: i64 = self.as_host(|raw| raw.query_row("PRAGMA page_count", [], |row| row.get(0)))?;
         Ok(u64::try_from(pages).unwrap_or(0).saturating_mul(PAGE_BYTES))
+    }
+
+    /// Whether the disk that holds the database has no room. SQLite says the same of a database that is as large as it may be.
+    pub(super) fn is_disk_full(&self) -> bool {
+        let folder = self.log.parent().unwrap_or(&self.log);
+        rustix::fs::statvfs(folder)
+            .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_ON_DISK)
     }
 
     /// Before something is written: an error where the log is long and cannot be written back.

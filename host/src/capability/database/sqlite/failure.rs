@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::ffi::{self, ErrorCode};
 
 use super::super::error::{ConstraintKind, DatabaseError};
-use super::memory::{self, Refusal};
+use super::memory::{self, Shortage};
 use super::trouble::{self, Fault};
 use super::watch::Watch;
 
@@ -52,10 +52,10 @@ fn is_limit(message: &str) -> bool {
 pub(super) fn fault(error: &rusqlite::Error) -> Option<Fault> {
     if is_out_of_memory(error) {
         return match memory::refusal() {
-            Some(Refusal::Tenant | Refusal::Host) => Some(Fault::Memory),
-            Some(Refusal::System) => Some(Fault::Other),
+            Some(Shortage::Tenant | Shortage::Host) => Some(Fault::Memory),
+            Some(Shortage::System) => Some(Fault::Other),
             // SQLite's program was too long, or the time was over: the connection goes on.
-            Some(Refusal::Late | Refusal::Deep) | None => None,
+            Some(Shortage::Late | Shortage::Deep) | None => None,
         };
     }
     match error.sqlite_error_code()? {
@@ -131,22 +131,22 @@ fn stopped(watch: &Watch) -> DatabaseError {
 /// Why SQLite had no memory; `stopped` where that is how the watch stopped the statement.
 fn out_of_memory(stopped: DatabaseError) -> DatabaseError {
     match memory::refusal() {
-        Some(Refusal::Tenant) => DatabaseError::Limit(
+        Some(Shortage::Tenant) => DatabaseError::Limit(
             "the tenant's SQL needs more memory than the plan's `sql_memory`; read, sort or group less at once, run \
              fewer statements at once, or raise it"
                 .to_owned(),
         ),
-        Some(Refusal::Host) => DatabaseError::Limit(
+        Some(Shortage::Host) => DatabaseError::Limit(
             "the SQL of all tenants has taken the memory that there is for it; try again, or with less at once"
                 .to_owned(),
         ),
-        Some(Refusal::Late) => stopped,
-        Some(Refusal::Deep) => DatabaseError::Limit(
+        Some(Shortage::Late) => stopped,
+        Some(Shortage::Deep) => DatabaseError::Limit(
             "the statement leads to triggers, foreign keys or generated columns that are nested too deeply; let \
              fewer of them lead to each other"
                 .to_owned(),
         ),
-        Some(Refusal::System) => DatabaseError::Unavailable("the host has no memory at the moment".to_owned()),
+        Some(Shortage::System) => DatabaseError::Unavailable("the host has no memory at the moment".to_owned()),
         None => DatabaseError::Limit(
             "the statement has more instructions than one may have, with its views and triggers; take it apart"
                 .to_owned(),

@@ -29,10 +29,10 @@ use super::watch::Watch;
 use crate::domain::units::ByteSize;
 use crate::unguarded::{Guard, is_off};
 
-/// What the SQL of all tenants may take together.
+/// SQL memory of all tenants together.
 const HOST_BYTES: i64 = 1024 * 1024 * 1024;
 
-/// What a tenant may take in any case, even where all tenants together take [`HOST_BYTES`] already.
+/// Memory that a tenant may always take, even if [`HOST_BYTES`] is used up.
 const OWN_BYTES: i64 = 4 * 1024 * 1024;
 
 /// The sum over all tenants is kept in steps of this size, so that threads rarely meet there.
@@ -41,8 +41,8 @@ const STEP_BYTES: i64 = 256 * 1024;
 /// Stands in a budget's count as long as somebody holds the [`Budget`]; far more than all memory.
 const OWNED: i64 = 1 << 62;
 
-/// The stack that a piece of work may use where it allocates. Threads have 2 MiB. An expression of the depth that is
-/// allowed takes up to 900 KiB, with few allocations on the way.
+/// Stack that SQL may have used when it allocates; beyond this, memory is refused. An expression of the deepest allowed
+/// kind uses up to 900 KiB more without allocating, which fits into a thread's 2 MiB.
 const STACK_BYTES: usize = 768 * 1024;
 
 /// Between two looks at the clock pass so many allocations, or one of so many times [`LARGE_BYTES`].
@@ -76,7 +76,7 @@ pub(super) struct Budget(NonNull<Count>);
 
 /// Why memory was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum Shortage {
     /// The tenant has taken all that its limit allows.
     Tenant,
     /// All tenants together have taken all that there is for SQL.
@@ -96,7 +96,7 @@ struct Work {
     until_look: Cell<i64>,
     /// The most bytes that the budget's tenant had taken.
     most: Cell<i64>,
-    refusal: Cell<Option<Refusal>>,
+    refusal: Cell<Option<Shortage>>,
     /// Where the thread's stack stood when the work began; zero where no work does.
     stack: Cell<usize>,
 }
@@ -171,7 +171,7 @@ pub(super) fn watched<T>(watch: &Watch, work: impl FnOnce() -> T) -> T {
 }
 
 /// Why memory was refused last on this thread, since its work or the statement began.
-pub(super) fn refusal() -> Option<Refusal> {
+pub(super) fn refusal() -> Option<Shortage> {
     WORK.with(|current| current.refusal.get())
 }
 
@@ -302,7 +302,7 @@ impl Count {
     /// # Safety
     ///
     /// As for `add`.
-    unsafe fn charge(count: *const Count, bytes: i64) -> Result<(), Refusal> {
+    unsafe fn charge(count: *const Count, bytes: i64) -> Result<(), Shortage> {
         if count.is_null() {
             return Ok(());
         }
@@ -330,9 +330,9 @@ impl Count {
 
 impl Work {
     /// An error where the thread's work is too deep, or, looked at now and then, its time is over.
-    fn look(&self, bytes: i64) -> Result<(), Refusal> {
+    fn look(&self, bytes: i64) -> Result<(), Shortage> {
         if is_deep() {
-            return Err(Refusal::Deep);
+            return Err(Shortage::Deep);
         }
         let watch = self.watch.get();
         if watch.is_null() {
@@ -346,7 +346,7 @@ impl Work {
         self.until_look.set(ALLOCATIONS_PER_LOOK);
         // SAFETY: `watched` borrows the watch for as long as the pointer stands here.
         if unsafe { &*watch }.refuses_memory() {
-            Err(Refusal::Late)
+            Err(Shortage::Late)
         } else {
             Ok(())
         }
@@ -354,13 +354,13 @@ impl Work {
 }
 
 /// Why a tenant may not have so much.
-fn too_much(taken: i64, limit: i64, taken_by_all: i64) -> Option<Refusal> {
+fn too_much(taken: i64, limit: i64, taken_by_all: i64) -> Option<Shortage> {
     if is_off(Guard::SqlMemory) {
         None
     } else if taken > limit {
-        Some(Refusal::Tenant)
+        Some(Shortage::Tenant)
     } else if taken > OWN_BYTES && taken_by_all > HOST_BYTES {
-        Some(Refusal::Host)
+        Some(Shortage::Host)
     } else {
         None
     }
@@ -376,7 +376,7 @@ fn cost(bytes: usize) -> i64 {
 }
 
 /// Remembers why memory was refused, and refuses it.
-fn refuse(refusal: Refusal) -> *mut c_void {
+fn refuse(refusal: Shortage) -> *mut c_void {
     WORK.with(|current| current.refusal.set(Some(refusal)));
     ptr::null_mut()
 }
@@ -407,7 +407,7 @@ unsafe extern "C" fn x_malloc(bytes: c_int) -> *mut c_void {
     if header.is_null() {
         // SAFETY: as above; it was charged above.
         _ = unsafe { Count::charge(payer, -cost(bytes)) };
-        return refuse(Refusal::System);
+        return refuse(Shortage::System);
     }
     // SAFETY: `header` is new memory that is aligned for it; what is given out begins behind it.
     unsafe {
@@ -460,7 +460,7 @@ unsafe extern "C" fn x_realloc(memory: *mut c_void, bytes: c_int) -> *mut c_void
     if new.is_null() {
         // SAFETY: as above; the old allocation stays, with what was charged for it.
         _ = unsafe { Count::charge(payer, -more) };
-        return refuse(Refusal::System);
+        return refuse(Shortage::System);
     }
     // SAFETY: the header was copied along; only its size changes.
     unsafe {
@@ -521,7 +521,7 @@ mod tests {
                 assert_eq!(budget.most(), u64::try_from(bytes).unwrap() + HEADER);
                 free(&budget, memory);
             } else {
-                assert_eq!(refusal(), Some(Refusal::Tenant));
+                assert_eq!(refusal(), Some(Shortage::Tenant));
             }
             assert_eq!(budget.taken(), 0);
         }
@@ -572,8 +572,8 @@ mod tests {
         for (taken, all, refusal) in [
             (OWN_BYTES + 1, HOST_BYTES, None),
             (OWN_BYTES, HOST_BYTES + 1, None),
-            (OWN_BYTES + 1, HOST_BYTES + 1, Some(Refusal::Host)),
-            (OWN_BYTES * 2, HOST_BYTES + 1, Some(Refusal::Tenant)),
+            (OWN_BYTES + 1, HOST_BYTES + 1, Some(Shortage::Host)),
+            (OWN_BYTES * 2, HOST_BYTES + 1, Some(Shortage::Tenant)),
         ] {
             assert_eq!(
                 too_much(taken, OWN_BYTES * 2 - 1, all),
@@ -630,7 +630,7 @@ mod tests {
             .spawn(work)
             .unwrap();
         let (depth, refusal) = thread.join().unwrap();
-        assert_eq!(refusal, Some(Refusal::Deep));
+        assert_eq!(refusal, Some(Shortage::Deep));
         assert!((60..=260).contains(&depth), "{depth}");
     }
 }

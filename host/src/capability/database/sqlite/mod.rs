@@ -57,7 +57,7 @@ use crate::metrics::Gauge;
 use job::Threads;
 use pool::{Role, Tenant};
 use run::Outcome;
-use trouble::Troubles;
+use trouble::{Fault, Troubles};
 
 /// A file that nobody used for this long is closed.
 const IDLE: Duration = Duration::from_secs(5 * 60);
@@ -234,6 +234,40 @@ impl Databases {
         self.troubles.damaged()
     }
 
+    /// The tenants whose files are there and have content.
+    pub fn with_files(&self) -> std::io::Result<Vec<TenantId>> {
+        let mut tenants = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let path = entry.path();
+            let is_database = path.extension().is_some_and(|extension| extension == "db");
+            let id = path
+                .file_stem()
+                .and_then(|stem| stem.to_str()?.parse::<TenantId>().ok());
+            if is_database && entry.metadata()?.len() > 0 {
+                tenants.extend(id);
+            }
+        }
+        Ok(tenants)
+    }
+
+    /// A tenant's file was there once and is missing or empty. It is not used, and no empty one is made in its place, until
+    /// there is a file again.
+    pub fn is_missing(&self, tenant: TenantId) {
+        let file = self.file(tenant);
+        let problem = format!("{} is missing or empty", file.display());
+        self.troubles.found(tenant, &file, Fault::Damage, &problem);
+    }
+
+    /// Closes every connection that nobody uses, so that the files of databases are whole without their write-ahead logs.
+    /// Blocks.
+    pub fn close_all_idle(&self) {
+        let open: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
+        for tenant in open {
+            tenant.close_idle();
+        }
+    }
+
     /// How many tenants' databases are open.
     pub fn open_tenants(&self) -> usize {
         self.recent.run_pending_tasks();
@@ -298,21 +332,6 @@ impl Databases {
             open.insert(id, Arc::downgrade(&tenant));
             tenant
         })
-    }
-
-    /// The tenants that have a file.
-    pub fn stored(&self) -> std::io::Result<Vec<TenantId>> {
-        let mut tenants = Vec::new();
-        for entry in std::fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            let stem = path.file_stem().and_then(|stem| stem.to_str());
-            let is_database = path.extension().is_some_and(|extension| extension == "db");
-            tenants.extend(
-                stem.filter(|_| is_database)
-                    .and_then(|stem| stem.parse::<TenantId>().ok()),
-            );
-        }
-        Ok(tenants)
     }
 
     fn file(&self, id: TenantId) -> PathBuf {

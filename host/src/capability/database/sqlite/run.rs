@@ -3,7 +3,7 @@
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Row, StatementStatus};
+use rusqlite::{CachedStatement, ErrorCode, Row, StatementStatus};
 
 use super::super::error::DatabaseError;
 use super::super::statement::{Answer, Bounds, Rows, Statement, Value, Want, weight};
@@ -103,6 +103,10 @@ pub(super) fn broken_or(connection: &mut Connection, failed: Failed) -> Database
         Failed::Found(error) => error,
         Failed::Sqlite(error) => {
             connection.fault = connection.fault.or(failure::fault(&error));
+            if error.sqlite_error_code() == Some(ErrorCode::DiskFull) && connection.is_disk_full() {
+                tracing::warn!("a tenant's statement failed: the disk is full");
+                return DatabaseError::Unavailable("the host's disk is full; try again later".to_owned());
+            }
             failure::translate(&error, &connection.handle.watch)
         }
     }

@@ -99,7 +99,7 @@ impl Troubles {
             (Some(Trouble::Damaged(_)), _) => return,
             (_, Fault::Damage) => tracing::error!(
                 %tenant, %error,
-                "a tenant's database is damaged and not used any more; put a copy of its file in its place"
+                "a tenant's database is missing or damaged and is not used; put a copy of its file in its place"
             ),
             (Some(Trouble::Resting(_)), _) => {}
             (_, Fault::Memory | Fault::Other) => {
@@ -163,7 +163,8 @@ impl Troubles {
 impl Fingerprint {
     fn of(file: &Path) -> Option<Self> {
         let metadata: Metadata = file.symlink_metadata().ok()?;
-        Some(Self {
+        // What has no content is no database; a copy may be written into it.
+        (metadata.len() > 0).then(|| Self {
             device: metadata.dev(),
             inode: metadata.ino(),
             // The number of a file that was deleted is given to the next one.
@@ -174,7 +175,9 @@ impl Fingerprint {
 
 /// What plugins are told of a damaged file.
 pub(super) fn damaged() -> DatabaseError {
-    DatabaseError::Unavailable("the tenant's database is damaged and has to be restored".to_owned())
+    DatabaseError::Unavailable(
+        "the tenant's database is missing or damaged and has to be restored".to_owned(),
+    )
 }
 
 /// What plugins are told of a file that cannot be opened.

@@ -25,7 +25,7 @@ enum Cause {
 
 impl Lifecycle {
     /// Starts the task on the current runtime. It ends with the lifecycle.
-    pub fn keep(self: &Arc<Self>) {
+    pub fn start_maintenance(self: &Arc<Self>) {
         let (stale, purged) = (self.stale.clone(), self.purged.clone());
         let lifecycle = Arc::downgrade(self);
         tokio::spawn(async move {

@@ -15,11 +15,15 @@ use crate::storage::{DbError, Removal, Repository};
 /// The folder of what was moved away, within the data folder.
 const FOLDER: &str = "set-aside";
 
+/// Files that are listed at most.
+const MOST_LISTED: usize = 1_000;
+
 /// Files by folder and extension. The files that SQLite keeps beside a database go with it.
-const KINDS: [(&str, &[&str]); 3] = [
+const KINDS: [(&str, &[&str]); 4] = [
     ("databases", &["db", "db-wal", "db-shm"]),
     ("components", &["wasm"]),
     ("compiled", &["cwasm"]),
+    ("uses", &["json"]),
 ];
 
 /// Why nothing was looked at or moved.
@@ -93,6 +97,29 @@ pub async fn unknown_files(
     Ok(moved)
 }
 
+/// What lies in `set-aside`: at most [`MOST_LISTED`] files, by their paths.
+pub fn listed(data: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut folders = vec![data.join(FOLDER)];
+    let mut listed = Vec::new();
+    while let Some(folder) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => folders.push(entry.path()),
+                false if listed.len() < MOST_LISTED => listed.push(entry.path()),
+                false => {}
+            }
+        }
+    }
+    listed.sort();
+    Ok(listed)
+}
+
 fn files(folder: &Path) -> Result<Vec<PathBuf>, SetAsideError> {
     let failed = |error| SetAsideError::Io {
         path: folder.to_owned(),
@@ -142,12 +169,14 @@ mod tests {
         for digest in [version.digest, old.digest] {
             stay.push(format!("components/{}.wasm", digest.to_hex()));
             stay.push(format!("compiled/{}.cwasm", digest.to_hex()));
+            stay.push(format!("uses/{}.json", digest.to_hex()));
         }
         let go = [
             format!("databases/{stranger}.db"),
             format!("databases/{stranger}.db-wal"),
             format!("components/{}.wasm", unknown.to_hex()),
             format!("compiled/{}.cwasm", unknown.to_hex()),
+            format!("uses/{}.json", unknown.to_hex()),
         ];
         for path in stay.iter().chain(&go) {
             let path = folder.path().join(path);
