@@ -97,7 +97,7 @@ pub async fn unknown_files(
     Ok(moved)
 }
 
-/// What lies in `set-aside`: at most [`MOST_LISTED`] files, by their paths.
+/// What lies in `set-aside`: at most 1,000 files, by their paths.
 pub fn listed(data: &Path) -> io::Result<Vec<PathBuf>> {
     let mut folders = vec![data.join(FOLDER)];
     let mut listed = Vec::new();

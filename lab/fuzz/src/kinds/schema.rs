@@ -41,6 +41,9 @@ const FORMATS: [&str; 10] = [
     "idn-hostname",
 ];
 
+/// Definitions that each schema has, to which its parts refer.
+const DEFINITIONS: usize = 4;
+
 /// A schema as the part `schema`, and parts `body` that are sent to it: as requests, as responses,
 /// or both if no part `only` says which.
 pub fn generate(chance: &mut Chance) -> Vec<Part> {
@@ -53,14 +56,11 @@ pub fn generate(chance: &mut Chance) -> Vec<Part> {
     }
     let depth = chance.between(1, 4);
     let mut schema = schema(chance, depth, 0);
-    let definitions = chance.below(4);
-    if definitions > 0 {
-        let all: Map<String, Value> = (0..definitions)
-            .map(|index| (format!("d{index}"), self::schema(chance, 2, index)))
-            .collect();
-        if let Some(members) = schema.as_object_mut() {
-            members.insert("$defs".to_owned(), Value::Object(all));
-        }
+    let all: Map<String, Value> = (0..DEFINITIONS)
+        .map(|index| (format!("d{index}"), self::schema(chance, 2, index)))
+        .collect();
+    if let Some(members) = schema.as_object_mut() {
+        members.insert("$defs".to_owned(), Value::Object(all));
     }
     let mut parts = vec![Part::new("schema").text(schema.to_string())];
     for _ in 0..chance.between(1, 6) {
@@ -136,10 +136,10 @@ fn leaf(chance: &mut Chance, least: usize) -> Value {
         8 => json!({ "multipleOf": ([0.1, 1e-300, 3.0, 0.5, 1e300][chance.below(5)]) }),
         9 => json!({ "uniqueItems": true, "maxItems": chance.size(1_000) }),
         10 => json!({ "minProperties": chance.below(4), "maxProperties": chance.between(1, 9) }),
-        11 => json!({ "$ref": format!("#/$defs/d{}", chance.between(least, 3)) }),
-        _ => {
+        _ if chance.odds(1, 8) => {
             json!({ "$ref": chance.pick(&["#", "#/properties/a", "#/$defs/d0/anyOf/0", "#x", "https://example.com/s"]) })
         }
+        _ => json!({ "$ref": format!("#/$defs/d{}", chance.between(least, DEFINITIONS - 1)) }),
     }
 }
 
