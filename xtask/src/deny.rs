@@ -14,6 +14,8 @@ const CHECKS: [&str; 3] = ["bans", "licenses", "sources"];
 
 /// Checks the workspace.
 pub fn run() -> Result<()> {
+    // It reads the packages of all systems, of which a build has fetched only this one's.
+    run::run(&mut cargo(&["fetch", "--locked", "--quiet"]))?;
     let mut deny = Command::new(executable()?);
     // The metadata that it reads comes from the same cargo that builds.
     if let Some(cargo) = std::env::var_os("CARGO") {
