@@ -9,9 +9,9 @@ const VARIABLE: &str = "UNGUARDED";
 /// A guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// The schemas of an upload are compiled in a sandbox.
+    /// Schemas are compiled and checked in a sandbox, where recursion ends as a trap.
     SchemasApart,
-    /// The manifest of an upload is read in the compile worker.
+    /// The manifest of an upload has a bounded size, and is read in the compile worker.
     ManifestsApart,
     /// The SQL of a tenant has a budget of memory.
     SqlMemory,

@@ -62,7 +62,8 @@ const FORMATS: [&str; 6] = ["date", "date-time", "time", "uuid", "ipv4", "ipv6"]
 pub fn body_bytes(text: &str, schema: &Value, formats: Formats) -> Option<usize> {
     let is_unguarded = (is_off(Guard::PatternsApart) && text.contains("\"pattern"))
         || (is_off(Guard::UnevaluatedApart) && text.contains("\"unevaluated"))
-        || is_off(Guard::MismatchesApart);
+        || is_off(Guard::MismatchesApart)
+        || is_off(Guard::SchemasApart);
     if is_unguarded {
         return Some(usize::MAX);
     }

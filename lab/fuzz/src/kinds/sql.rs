@@ -63,7 +63,7 @@ const FUNCTIONS_OF_TWO: [&str; 20] = [
 
 /// Migrations and statements. A statement is the JSON that the guest gets.
 pub fn generate(chance: &mut Chance) -> Vec<Part> {
-    if chance.odds(1, 6) {
+    if chance.odds(1, 4) {
         return dear(chance);
     }
     let mut parts = Vec::new();

@@ -241,6 +241,9 @@ impl Budget {
 
     /// The limit.
     pub(super) fn limit(&self) -> ByteSize {
+        if is_off(Guard::SqlMemory) {
+            return ByteSize(u64::MAX);
+        }
         ByteSize(u64::try_from(self.count().limit.load(Ordering::Relaxed)).unwrap_or(0))
     }
 
