@@ -340,14 +340,14 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
         }
         // Programs that are large, and kept after they ran.
         2 => {
-            let triggers = chance.between(20, 60);
-            let body = "UPDATE m SET a = 1 WHERE b = 2;".repeat(chance.between(1, 500));
+            let triggers = chance.much(60).max(1);
+            let body = "UPDATE m SET a = 1 WHERE b = 2;".repeat(chance.much(500).max(1));
             let mut parts = vec![migration().text("CREATE TABLE m (a, b)").times(
                 triggers,
                 format!("; CREATE TRIGGER r{{i}} AFTER INSERT ON m BEGIN {body} END"),
             )];
             parts.extend(
-                (0..chance.between(1, 46))
+                (0..chance.much(46).max(1))
                     .map(|number| run("execute", &format!("INSERT INTO m (a) VALUES ({number})"))),
             );
             parts.extend(
