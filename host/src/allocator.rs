@@ -1,8 +1,8 @@
-//! The process's allocator: mimalloc, with a count of allocated bytes for each thread. The count measures how much memory
-//! a component takes once it is loaded ([`growth`]).
+//! The process's allocator: mimalloc, with a count of allocated bytes for each thread. The count measures how
+//! much memory a component takes once it is loaded ([`growth`]).
 //!
-//! It is mimalloc because the system's allocator takes locks when a thread frees what another one has allocated, as
-//! happens in each request.
+//! It is mimalloc because the system's allocator takes locks when a thread frees what another one has
+//! allocated, as happens in each request.
 
 #![expect(
     unsafe_code,
@@ -18,8 +18,8 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: Counting = Counting;
 
 thread_local! {
-    /// Bytes that this thread has allocated, less those that it has freed. What is allocated here and freed elsewhere
-    /// stays counted, so only differences within one piece of work mean something.
+    /// Bytes that this thread has allocated, less the bytes that it has freed. What is allocated here and
+    /// freed elsewhere stays counted, so only differences within one piece of work mean something.
     static BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
@@ -38,8 +38,8 @@ fn count(bytes: usize, sign: isize) {
     BYTES.set(BYTES.get().wrapping_add(sign.wrapping_mul(bytes.cast_signed())));
 }
 
-// SAFETY: each method hands its arguments on to mimalloc unchanged, and returns what that returns. The count is a cell of
-// the thread without a destructor, which allocates nothing.
+// SAFETY: each method hands its arguments on to mimalloc unchanged, and returns what that returns. The count
+// is a cell of the thread without a destructor, which allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);

@@ -3,6 +3,7 @@
 pub mod admin;
 mod allocator;
 pub mod capability;
+mod causes;
 pub mod cli;
 pub mod components;
 pub mod config;

@@ -1,7 +1,8 @@
-//! Guards that a host for tests can switch off one at a time, to prove that generated inputs find what each prevents.
+//! Guards that a host for tests can switch off one at a time, to prove that generated inputs find what each
+//! prevents.
 //!
-//! Only a host that was built with the feature `unguarded` reads the variable [`VARIABLE`]. In every other host
-//! [`is_off`] is a constant. `cargo xtask fuzz --guards` builds and runs such a host.
+//! Only a host that was built with the feature `unguarded` reads the variable [`VARIABLE`]. In every other
+//! host [`is_off`] is a constant. `cargo xtask fuzz --guards` builds and runs such a host.
 
 /// The variable of the environment that names the guard.
 const VARIABLE: &str = "UNGUARDED";

@@ -1,5 +1,5 @@
-//! What is stored and cannot be read stops the tenant or the version that it belongs to, is named to the operator, and
-//! heals when it is mended.
+//! What is stored and cannot be read stops the tenant or the version that it belongs to, is named to the
+//! operator, and heals when it is mended.
 
 use rusqlite::Connection;
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! Changes at the same time: no order of them blocks another one for good, and none leaves what should not be there.
+//! Changes at the same time: no order of them blocks another one for good, and none leaves what should not be
+//! there.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What loaded components take of memory, against what `runtime.loaded` counts for them. It is an executable of its own,
-//! because it looks at the memory of its whole process.
+//! What loaded components take of memory, against what `runtime.loaded` counts for them. It is an executable
+//! of its own, because it looks at the memory of its whole process.
 
 #![expect(
     clippy::unwrap_used,

@@ -95,8 +95,8 @@ impl Schema {
     }
 }
 
-/// Refuses whatever a schema refers to outside of itself. [`describe`] has the sentence about it, since a relative
-/// reference is refused before anything is asked for it.
+/// Refuses whatever a schema refers to outside of itself. [`describe`] has the sentence about it, since a
+/// relative reference is refused before anything is asked for it.
 struct Refuse;
 
 impl Retrieve for Refuse {

@@ -52,8 +52,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
     steps.step("sending generated inputs", || built.run("fuzz", &rest))
 }
 
-/// Switches the guards off one by one, all or those that are named, and wants generated inputs to find each time what
-/// is held back.
+/// Switches guards off one by one, all or the named ones. Each time the generated inputs have to find what
+/// the guard prevents.
 fn guards(names: &[String]) -> Result<()> {
     if let Some(unknown) = names
         .iter()
@@ -84,4 +84,18 @@ pub fn quick() -> Result<()> {
     let kept = root().join(KEPT).display().to_string();
     built.run("fuzz", &["--replay".to_owned(), kept])?;
     built.run("fuzz", &QUICK.map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guards_are_those_of_the_host() {
+        let host = std::fs::read_to_string(root().join("host/src/unguarded.rs")).unwrap();
+        for (guard, _) in GUARDS {
+            assert!(host.contains(&format!("=> \"{guard}\"")), "{guard}");
+        }
+        assert!(host.contains(&format!("const ALL: [Self; {}]", GUARDS.len())));
+    }
 }

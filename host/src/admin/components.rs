@@ -25,12 +25,12 @@ use crate::storage::StoredComponent;
 #[into_params(parameter_in = Query)]
 pub struct AuditQuery {
     /// Versions that fall under this rule: `proposal:simd`, `instruction:call_indirect`,
-    /// `import:wasi:random/*`. If it is absent, those that this host refuses: by `[shield]`, or
+    /// `import:wasi:random/*`. Without it: versions that this host refuses, by `[shield]` or
     /// because it does not run a proposal any more.
     uses: Option<String>,
     /// `next` of the page before.
     cursor: Option<String>,
-    /// Versions that are looked at for one page: 1 to 200. Those that use nothing of it are left
+    /// Versions that are looked at for one page: 1 to 200. Versions without a match are left
     /// out.
     limit: Option<u32>,
 }

@@ -36,8 +36,8 @@ pub struct NodeView {
     gauges: Gauges,
     /// Tenants whose databases were found damaged. They are not used until a copy is put in their place.
     damaged_databases: Vec<DamagedDatabase>,
-    /// Tenants and plugins that answer 503, since what the host stores of them cannot be read. The host tries again by
-    /// itself.
+    /// Tenants and plugins that answer 503, since what the host stores of them cannot be read. The host tries
+    /// again by itself.
     unavailable: Vec<UnavailableView>,
     /// Rows that cannot be read and stop no tenant: an API key that does not work, for instance.
     unreadable_rows: Vec<String>,
@@ -140,8 +140,8 @@ async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Whether the host takes requests: its database answers and it is not shutting down. The second line says how many
-/// tenants and plugins cannot be served; `/api/v1/node` names them.
+/// Whether the host takes requests: its database answers and it is not shutting down. The second line says
+/// how many tenants and plugins cannot be served; `/api/v1/node` names them.
 #[utoipa::path(get, path = "/-/readyz", tag = "node",
     responses((status = 200, body = String)), security(()))]
 async fn readyz(State(state): State<Arc<AdminState>>) -> Result<String, Problem> {

@@ -64,8 +64,8 @@ pub enum HealthState {
     Probing,
     /// They are answered with 503 `plugin-unhealthy`.
     Unhealthy,
-    /// They are answered with 503 `unavailable`: what the host stores of the plugin cannot be read. The host tries again
-    /// by itself; uploading the version again helps if its file is damaged.
+    /// They are answered with 503 `unavailable`: what the host stores of the plugin cannot be read. The host
+    /// tries again by itself; uploading the version again helps if its file is damaged.
     Unavailable,
 }
 
@@ -104,7 +104,7 @@ pub struct PluginQuery {
     deleted: bool,
     /// `next` of the page before; none for the first page.
     cursor: Option<String>,
-    /// Items of a page: 1 to 200, 50 where it is absent.
+    /// Items of a page: 1 to 200; 50 by default.
     limit: Option<u32>,
 }
 
@@ -179,9 +179,9 @@ async fn change(
         .ok_or_else(|| Problem::not_found("plugin"))
 }
 
-/// Deletes a plugin. It is gone at once; its name stays reserved, and it can be restored during the grace period
-/// (`retention.deleted`). With `purge` its versions, grants and settings go at once and for good. What it stored in the
-/// tenant's database stays.
+/// Deletes a plugin. It is gone at once; its name stays reserved, and it can be restored during the grace
+/// period (`retention.deleted`). With `purge` its versions, grants and settings go at once and for good. What
+/// it stored in the tenant's database stays.
 #[utoipa::path(delete, path = "/tenants/{tenant}/plugins/{plugin}", tag = "plugins", params(Deletion),
     responses((status = 204, description = "It is gone")), security(("token" = ["owner"])))]
 async fn delete(

@@ -50,7 +50,7 @@ pub struct TenantQuery {
     deleted: bool,
     /// `next` of the page before; none for the first page.
     cursor: Option<String>,
-    /// Items of a page: 1 to 200, 50 where it is absent.
+    /// Items of a page: 1 to 200; 50 by default.
     limit: Option<u32>,
 }
 
@@ -180,8 +180,9 @@ async fn change(
     Ok(Json(tenant.into()))
 }
 
-/// Deletes a tenant. It is gone at once; its name stays reserved, and it can be restored during the grace period
-/// (`retention.deleted`). With `purge` everything that is its own goes at once and for good, but for the audit log.
+/// Deletes a tenant. It is gone at once; its name stays reserved, and it can be restored during the grace
+/// period (`retention.deleted`). With `purge` everything that is its own goes at once and for good, but for
+/// the audit log.
 #[utoipa::path(delete, path = "/tenants/{tenant}", tag = "tenants", params(Deletion),
     responses((status = 204, description = "It is gone")), security(("token" = ["operator"])))]
 async fn delete(

@@ -8,6 +8,7 @@ use clap::Args;
 use tracing_subscriber::EnvFilter;
 
 use super::CliError;
+use crate::causes::with_causes;
 use crate::config::{Config, LogFormat, LogSection};
 use crate::host::serve;
 
@@ -29,8 +30,8 @@ pub struct Serve {
     /// Address of the admin listener
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<SocketAddr>,
-    /// Use mortise.db as it is, although it does not belong to the data folder or is older than it. Files of tenants that
-    /// it does not know are moved to `set-aside`
+    /// Use mortise.db as it is, although it does not belong to the data folder or is older than it. Files of
+    /// tenants that it does not know are moved to `set-aside`
     #[arg(long)]
     pub accept_database: bool,
 }
@@ -48,20 +49,6 @@ pub fn run(arguments: Serve) -> Result<(), CliError> {
         );
     };
     serve::run(&config, ready).map_err(|error| CliError::failed(with_causes(&error), ""))
-}
-
-/// The error and what caused it, in one line. Some errors repeat their cause already.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
-        cause = error.source();
-    }
-    text.replace('\n', " ")
 }
 
 fn configuration(arguments: Serve) -> Result<Config, CliError> {

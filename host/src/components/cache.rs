@@ -105,17 +105,17 @@ impl ComponentCache {
         self.artifacts.source(digest).await
     }
 
-    /// Bytes of the compiled code, where it is on disk.
+    /// Bytes of the compiled code, if it is on disk.
     pub async fn compiled_size(&self, digest: VersionDigest) -> std::io::Result<Option<u64>> {
         self.artifacts.compiled_size(digest).await
     }
 
-    /// The component, where it is in memory.
+    /// The component, if it is in memory.
     pub async fn loaded(&self, digest: VersionDigest) -> Option<Arc<Loaded>> {
         self.loaded.get(&digest).await
     }
 
-    /// The component, loaded from disk where it is not in memory.
+    /// The component; loaded from disk if it is not in memory.
     pub async fn get(&self, digest: VersionDigest) -> Result<Arc<Loaded>, LoadError> {
         let load = async {
             let code = self.artifacts.load(&self.engine, digest).await?;

@@ -1,5 +1,5 @@
 //! The handlers that a component exports: found by name before it is compiled, and compared with
-//! the contract's types afterwards.
+//! the contract's types after that.
 
 use wasmparser::{Parser, Payload};
 use wasmtime::component::types::{Component as ComponentType, ComponentItem};

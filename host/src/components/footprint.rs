@@ -10,8 +10,8 @@ const DATA: &str = ".rodata.wasm";
 /// The allocator takes up to an eighth more than it was asked for.
 const ROUNDING: usize = 8;
 
-/// Bytes of memory that compiled code takes once it is loaded: the code itself, what loading left on the `heap` (types,
-/// exports, functions), and a second copy of the data, from which memories are mapped.
+/// Bytes of memory that compiled code takes once it is loaded: the code itself, what loading left on the
+/// `heap` (types, exports, functions), and a second copy of the data, from which memories are mapped.
 pub fn footprint(code: &[u8], heap: usize) -> usize {
     if is_off(Guard::LoadedMemory) {
         return code.len();

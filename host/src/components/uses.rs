@@ -79,7 +79,7 @@ fn latest_first() -> impl Iterator<Item = (String, WasmFeatures)> {
 
 /// The proposals of `base` without which the component is not valid.
 fn needed(component: &[u8], base: WasmFeatures) -> BTreeSet<String> {
-    // Proposals build on earlier ones, so those that nobody needs are taken away one after the other, the latest first.
+    // Proposals build on earlier ones, so unused ones are removed one by one, the latest first.
     // The validator ends at the first use, so only an unused proposal costs a whole pass.
     let mut features = base;
     let mut needed = BTreeSet::new();
@@ -179,7 +179,7 @@ macro_rules! instruction_names {
         /// The names of all instructions, in the order of their numbers.
         const NAMES: &[&str] = &[$(stringify!($visit),)*];
 
-        /// The number of an instruction; those that the validator learns later have none.
+        /// The number of an instruction; one that a newer validator adds has none.
         fn number(operator: &Operator<'_>) -> Option<usize> {
             Some(match operator {
                 $(Operator::$op $({ $($argument: _),* })? => Kind::$op as usize,)*

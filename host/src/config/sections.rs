@@ -64,8 +64,8 @@ pub struct DataSection {
     /// The file of the host's key, from which the others are derived. Empty: `host.key` in the folder, made on the
     /// first start. Without it, secrets do not open.
     pub key_file: PathBuf,
-    /// Whether a control plane's database that does not belong to the folder is used all the same: for one start, so it
-    /// is a flag of `serve` and no key.
+    /// Whether a control plane's database that does not belong to the folder is used all the same: for one
+    /// start, so it is a flag of `serve` and no key.
     #[serde(skip)]
     pub accept_database: bool,
 }

@@ -158,8 +158,8 @@ pub struct InvocationRecord {
     pub route: Arc<str>,
     /// Status of the response.
     pub status: u16,
-    /// The problem code where the host answered in the plugin's place, or [`ABANDONED`]. Another version of the host may
-    /// have written one that this host does not know.
+    /// The problem code where the host answered in the plugin's place, or [`ABANDONED`]. Another version of
+    /// the host may have written one that this host does not know.
     pub code: Option<Cow<'static, str>>,
     /// Whose fault that was.
     pub blame: Option<Blame>,

@@ -1,7 +1,7 @@
 //! Reads what an earlier or a later host has stored: keys that this host does not know are left out.
 //!
-//! The types themselves refuse unknown keys, since in an upload or a request such a key is a mistake. In a stored value
-//! it is a key of another version of the host, which must not take a tenant out of service.
+//! The types themselves refuse unknown keys, since in an upload or a request such a key is a mistake. In a
+//! stored value it is a key of another version of the host, which must not take a tenant out of service.
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, VariantAccess, Visitor};

@@ -202,8 +202,8 @@ limits! {
     /// Bytes of all log lines of one invocation. What is beyond is counted and dropped.
     log_bytes: ByteSize = ByteSize::kib(64), at most ByteSize::mib(1),
         of Invocation, seen in "log_bytes";
-    /// Bytes of log lines of a tenant per second, in the long run. A line counts for its text and 200 bytes more. Stops a
-    /// flood from filling the disk and the ledger.
+    /// Bytes of log lines of a tenant per second, in the long run. A line counts for its text and 200 bytes
+    /// more. Stops a flood from filling the disk and the ledger.
     log_bytes_per_second: ByteSize = ByteSize::kib(256), at most ByteSize::mib(64),
         of Tenant, seen in "log_bytes";
     /// Bytes of log lines of a tenant that may come at once after a quiet time, counted in the same way.

@@ -41,8 +41,9 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// What a line takes beside its text, in bytes: ids, numbers, allocations, entries of indexes. So a flood of empty
-    /// lines counts as well. The SQL of the control plane and its second migration count the same number.
+    /// What a line takes beside its text, in bytes: ids, numbers, allocations, entries of indexes. So a flood
+    /// of empty lines counts as well. The SQL of the control plane and its second migration count the same
+    /// number.
     pub const OVERHEAD: usize = 200;
 
     /// Bytes of its text. The budget of an invocation (`log_bytes`) and its usage count these.
@@ -51,8 +52,8 @@ impl LogLine {
         self.message.len() + fields.sum::<usize>()
     }
 
-    /// Bytes for which the line counts in the memory of the ledger, in the rate of its tenant and in the database: the
-    /// message, the fields as JSON, and [`Self::OVERHEAD`].
+    /// Bytes for which the line counts in the memory of the ledger, in the rate of its tenant and in the
+    /// database: the message, the fields as JSON, and [`Self::OVERHEAD`].
     pub fn stored_bytes(&self) -> usize {
         // `[["name","value"],["name","value"]]`
         let field = |(name, value): &(String, String)| 7 + json_bytes(name) + json_bytes(value);

@@ -186,8 +186,8 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Reads the manifest of a stored version, which was checked when it was uploaded. Checks that were added since do
-    /// not take it out of service, nor do keys of a later host.
+    /// Reads the manifest of a stored version, which was checked when it was uploaded. Checks that were added
+    /// since do not take it out of service, nor do keys of a later host.
     pub fn stored(text: &str) -> Result<Self, ManifestError> {
         let form =
             |error: &dyn std::fmt::Display| ManifestError::Form(error.to_string().trim_end().to_owned());

@@ -31,13 +31,14 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
     if tenant.problem.is_some() {
         return Err(unavailable());
     }
-    if let Some(failed) = tenant.unavailable.get(&*path.plugin) {
-        return Err(match failed.cause {
-            Cause::Refused => refused(),
-            Cause::Failed | Cause::Preparing => unavailable(),
+    let Some(plugin) = tenant.plugins.get(&*path.plugin).cloned() else {
+        let failed = tenant.unavailable.get(&*path.plugin);
+        return Err(match failed.map(|failed| failed.cause) {
+            Some(Cause::Refused) => refused(),
+            Some(Cause::Failed | Cause::Preparing) => unavailable(),
+            None => nothing(),
         });
-    }
-    let plugin = tenant.plugins.get(&*path.plugin).cloned().ok_or_else(nothing)?;
+    };
     let (route, params) = match plugin.find(method, &path.rest) {
         RouteMatch::Found(route, params) => (route, params),
         RouteMatch::OtherMethods(methods) => return Err(method_not_allowed(&methods)),
@@ -56,8 +57,8 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
     Ok(Located { target, params })
 }
 
-/// The tenant, or the active version of the plugin, cannot be served. The reason is in the host's log and in the
-/// admin API.
+/// The tenant, or the active version of the plugin, cannot be served. The reason is in the host's log and in
+/// the admin API.
 fn unavailable() -> Problem {
     let detail = "the active version of this plugin cannot be served; the tenant's admin API says why";
     Problem::new(Code::Unavailable, detail).retry_after(UNAVAILABLE_RETRY)

@@ -252,8 +252,8 @@ impl Host {
         }
     }
 
-    /// Does at once what the host does by itself now and then: reads again what could not be read, purges what was deleted
-    /// long enough ago, and removes its files.
+    /// Does at once what the host does by itself now and then: reads again what could not be read, purges
+    /// what was deleted long enough ago, and removes its files.
     pub async fn maintain(&self) {
         self.lifecycle.retry().await;
         self.lifecycle.sweep_or_later().await;
@@ -269,8 +269,8 @@ impl Host {
         self.ledger.flush().await;
     }
 
-    /// Writes what is still to be written and closes the database, so that its file can be copied. To be called once no
-    /// request is under way.
+    /// Writes what is still to be written and closes the database, so that its file can be copied. To be
+    /// called once no request is under way.
     pub async fn close(&self) {
         self.flush().await;
         let databases = self.databases.clone();

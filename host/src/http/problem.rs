@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
 
+use crate::causes::with_causes;
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::Blame;
 use crate::server::head;
@@ -180,14 +181,7 @@ impl Problem {
 
     /// What the log is to say beyond the detail.
     pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let cause = cause.into();
-        let mut text = cause.to_string();
-        let mut source = cause.source();
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
-        self.cause = Some(text);
+        self.cause = Some(with_causes(&*cause.into()));
         self
     }
 

@@ -1,7 +1,7 @@
 //! Following the log of a tenant.
 //!
-//! Each follower has an inbox that holds a bounded number of bytes. If a follower reads too slowly, the oldest entries
-//! of its inbox are dropped and counted.
+//! Each follower has an inbox that holds a bounded number of bytes. If a follower reads too slowly, the
+//! oldest entries of its inbox are dropped and counted.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -31,7 +31,8 @@ pub struct Follower {
 pub enum Followed {
     /// A line.
     Line(StoredLogLine),
-    /// The follower was too slow: so many invocations were dropped unseen. They can be read from the database.
+    /// The follower was too slow: so many invocations were dropped unseen. They can be read from the
+    /// database.
     Missed(u64),
 }
 

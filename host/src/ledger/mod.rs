@@ -1,10 +1,11 @@
 //! The ledger: what ran, what it consumed and what it logged, written in batches.
 //!
-//! A request hands its entry over and goes on; it never waits for the database. If the queue is full, the tenant that
-//! holds most of it loses an entry; its usage is added all the same. A tenant's log lines come at the tenant's rate at
-//! most, and a bounded number of them and of its records is kept. A crash loses at most what was not written yet: one
-//! batch's time. A batch that the database does not take (a full disk, a lock) is tried again for minutes. Ids make
-//! writing idempotent, so that a batch that is tried again counts nothing twice.
+//! A request hands its entry over and goes on; it never waits for the database. If the queue is full, the
+//! tenant that holds most of it loses an entry; its usage is added all the same. A tenant's log lines come at
+//! the tenant's rate at most, and a bounded number of them and of its records is kept. A crash loses at most
+//! what was not written yet: one batch's time. A batch that the database does not take (a full disk, a lock)
+//! is tried again for minutes. Ids make writing idempotent, so that a batch that is tried again counts
+//! nothing twice.
 
 mod bucket;
 mod follow;
@@ -115,8 +116,8 @@ impl Ledger {
         self.queue.push(entry, most);
     }
 
-    /// Waits until everything that was recorded before is written, or given up. While the database takes nothing, it
-    /// waits for a few attempts only.
+    /// Waits until everything that was recorded before is written, or given up. While the database takes
+    /// nothing, it waits for a few attempts only.
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
         self.queue.flush(done);

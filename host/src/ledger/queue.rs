@@ -88,8 +88,9 @@ struct State {
 
 /// Finds the tenant that holds most, without a look at all of them each time.
 ///
-/// The heap is made when it is first needed, and is there as long as the queue is full. Each tenant has an entry in it
-/// that is at least its size: growth adds an entry, and an entry that is too large is corrected when it is found.
+/// The heap is made when it is first needed, and is there as long as the queue is full. Each tenant has an
+/// entry in it that is at least its size: growth adds an entry, and an entry that is too large is corrected
+/// when it is found.
 #[derive(Default)]
 struct Largest(Option<BinaryHeap<(usize, TenantId)>>);
 

@@ -29,8 +29,8 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// About ten minutes: a disk that fills up is noticed and freed. Meanwhile the queue is bounded, and the usage of
-    /// what gives way is kept.
+    /// About ten minutes: a disk that fills up is noticed and freed. Meanwhile the queue is bounded, and the
+    /// usage of dropped records is kept.
     pub const DEFAULT: Self = Self {
         first_wait: Duration::from_millis(500),
         longest_wait: Duration::from_secs(15),
@@ -104,8 +104,8 @@ impl Writer {
         }
     }
 
-    /// Writes entries of a batch, again and again until the database takes them or they are given up. What is given up
-    /// is counted, and its usage is written later.
+    /// Writes entries of a batch, again and again until the database takes them or they are given up. What is
+    /// given up is counted, and its usage is written later.
     async fn write(&mut self, entries: Vec<Entry>, batch: &mut Batch, queue: &Queue) {
         let count = as_u64(entries.len());
         for attempt in 1.. {
@@ -146,7 +146,7 @@ impl Writer {
                 "the ledger tries again"
             );
             if attempt >= self.retry.patient {
-                // Who reads records meanwhile sees those that are written.
+                // Readers of records see the written ones meanwhile.
                 release(&mut batch.flushed);
                 release(&mut queue.take_flushed());
             }
@@ -233,7 +233,7 @@ impl Writer {
 /// Lets those go on who wait for a flush.
 fn release(flushed: &mut Vec<oneshot::Sender<()>>) {
     for done in flushed.drain(..) {
-        // Whoever waited may have gone.
+        // The waiting caller may have gone.
         let _ = done.send(());
     }
 }

@@ -86,7 +86,8 @@ impl Lifecycle {
         })
     }
 
-    /// Why a version could not be loaded: it was deleted meanwhile, its files are damaged, or the host failed.
+    /// Why a version could not be loaded: it was deleted meanwhile, its files are damaged, or the host
+    /// failed.
     async fn not_loaded(&self, tenant: &Tenant, plugin: &PluginName, error: LoadError) -> LifecycleError {
         let LoadError::Missing(digest) = error else {
             return error.into();

@@ -50,17 +50,6 @@ pub enum LifecycleError {
 }
 
 impl LifecycleError {
-    /// The error and what caused it, for the operator.
-    pub(super) fn reason(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
-        text
-    }
-
     pub(super) fn host(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Host(error.into())
     }

@@ -6,9 +6,9 @@
 //!
 //! # Lock order
 //!
-//! A task that holds one of these locks takes only locks further down in this list. `changes` is the last: while a task
-//! holds it, it only reads or writes the control plane's database and swaps the tenant's snapshot. So a revocation never
-//! waits for a compile, a migration or a file.
+//! A task that holds one of these locks takes only locks further down in this list. `changes` is the last:
+//! while a task holds it, it only reads or writes the control plane's database and swaps the tenant's
+//! snapshot. So a revocation never waits for a compile, a migration or a file.
 //!
 //! 1. `uploads`, by tenant
 //! 2. `activations`, by tenant
@@ -63,11 +63,13 @@ pub struct Lifecycle {
     grace: Duration,
     /// A tenant's uploads happen one after the other.
     uploads: Locks<TenantId>,
-    /// A tenant's activations happen one after the other: each migrates the tenant's database and then switches.
+    /// A tenant's activations happen one after the other: each migrates the tenant's database and then
+    /// switches.
     activations: Locks<TenantId>,
     /// Tenants share the files of equal components. They are written, and removed, by one at a time.
     files: Locks<VersionDigest>,
-    /// A tenant is read back and swapped by one at a time, so that what serves is never older than what is stored.
+    /// A tenant is read back and swapped by one at a time, so that what serves is never older than what is
+    /// stored.
     changes: Locks<TenantId>,
     prepared: Prepared,
     stale: Arc<Stale>,

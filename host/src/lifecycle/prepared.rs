@@ -1,5 +1,5 @@
-//! Routes of versions that are being activated. They are made before the activation is committed, so that a refresh that
-//! sees the new version at once finds its routes.
+//! Routes of versions that are being activated. They are made before the activation is committed, so that a
+//! refresh that sees the new version at once finds its routes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -27,7 +27,8 @@ impl Problems {
         self.lock().remove(&Some(tenant));
     }
 
-    /// Replaces what is known of rows that belong to no readable tenant. Whether that is news, which is logged.
+    /// Replaces what is known of rows that belong to no readable tenant. Whether that is news, which is
+    /// logged.
     pub fn set_unowned(&self, problems: Vec<String>) -> bool {
         let mut all = self.lock();
         let known = all.remove(&None).unwrap_or_default();

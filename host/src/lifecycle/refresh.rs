@@ -1,12 +1,14 @@
 //! Keeps what serves requests in line with what is stored.
 //!
-//! A change is committed first and then read back. If reading back fails, the tenant answers 503 until a later attempt
-//! succeeds: what was revoked, suspended or deleted never goes on being served because of a failure.
+//! A change is committed first and then read back. If reading back fails, the tenant answers 503 until a
+//! later attempt succeeds: what was revoked, suspended or deleted never goes on being served because of a
+//! failure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Lifecycle, LifecycleError};
+use crate::causes::with_causes;
 use crate::components::LoadError;
 use crate::domain::id::{TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
@@ -37,9 +39,9 @@ enum FileCheck {
 }
 
 impl Lifecycle {
-    /// Serves a tenant as it is stored now. To be called after every change to a tenant: its plan, its grants, its
-    /// settings, its secrets, its keys. If what is stored cannot be read, the tenant answers 503 until the host has read
-    /// it, which it tries again by itself.
+    /// Serves a tenant as it is stored now. To be called after every change to a tenant: its plan, its
+    /// grants, its settings, its secrets, its keys. If what is stored cannot be read, the tenant answers 503
+    /// until the host has read it, which it tries again by itself.
     pub async fn refresh(&self, tenant: TenantId) {
         if let Err(error) = self.read_back(tenant, Routes::new(), RetryFailed::No).await {
             self.out_of_service(tenant, &error);
@@ -47,7 +49,8 @@ impl Lifecycle {
         }
     }
 
-    /// Refreshes several tenants at once, after a change that revokes nothing (of a plan, for instance). It takes the
+    /// Refreshes several tenants at once, after a change that revokes nothing (of a plan, for instance). It
+    /// takes the
     /// `changes` locks of all of them, so `tenants` must be sorted by id. A tenant that cannot be read is served as before
     /// and read again later.
     pub async fn refresh_many(&self, tenants: &[TenantId]) {
@@ -115,8 +118,8 @@ impl Lifecycle {
         }
     }
 
-    /// Reads a tenant again, with the versions that could not be served so far. What fails is tried again with the next
-    /// round, not at once.
+    /// Reads a tenant again, with the versions that could not be served so far. What fails is tried again
+    /// with the next round, not at once.
     pub(super) async fn refresh_failed(&self, tenant: TenantId) {
         if let Err(error) = self.read_back(tenant, Routes::new(), RetryFailed::Yes).await {
             self.out_of_service(tenant, &error);
@@ -141,7 +144,7 @@ impl Lifecycle {
 
     /// Answers 503 for a tenant that cannot be read. Said once for each reason.
     fn out_of_service(&self, tenant: TenantId, error: &LifecycleError) {
-        let reason = error.reason();
+        let reason = with_causes(error);
         let known = self.routing.tenant_by_id(tenant);
         if known.is_some_and(|known| known.problem.as_ref() == Some(&reason)) {
             return;
@@ -158,7 +161,7 @@ impl Lifecycle {
                 Ok(Some(built)) => self.make_routes(&built, &mut routes, FileCheck::Exist).await,
                 Ok(None) => return self.builder.unreadable(id, name, "the tenant is gone".to_owned()),
                 Err(error) => {
-                    let reason = error.reason();
+                    let reason = with_causes(&error);
                     tracing::error!(tenant = %name, %reason, "a tenant cannot be read and answers 503");
                     self.stale.keep(id);
                     return self.builder.unreadable(id, name, reason);
@@ -167,8 +170,8 @@ impl Lifecycle {
         }
     }
 
-    /// Reads a tenant under its lock and swaps its snapshot. The routes of versions that have none yet are made without
-    /// the lock, and then the tenant is read once more.
+    /// Reads a tenant under its lock and swaps its snapshot. The routes of versions that have none yet are
+    /// made without the lock, and then the tenant is read once more.
     async fn read_back(
         &self,
         tenant: TenantId,
@@ -194,8 +197,8 @@ impl Lifecycle {
         }
     }
 
-    /// Reads a tenant. Keys change one by one with [`Self::add_api_key`] and [`Self::revoke_api_key`], so those of a tenant
-    /// that is served are in line.
+    /// Reads a tenant. Keys change one by one with [`Self::add_api_key`] and [`Self::revoke_api_key`], so
+    /// those of a tenant that is served are in line.
     async fn read(
         &self,
         tenant: TenantId,

@@ -1,7 +1,7 @@
 //! Purges what was deleted long enough ago, and removes the files of what was purged.
 //!
-//! Only files are removed that the control plane's database names for removal. A file that it does not know is never
-//! removed: the database may be an old copy.
+//! Only files are removed that the control plane's database names for removal. A file that it does not know
+//! is never removed: the database may be an old copy.
 
 use super::{Lifecycle, LifecycleError};
 use crate::domain::audit::AuditEntry;
@@ -13,8 +13,8 @@ use crate::storage::Removal;
 const ACTOR: &str = "host";
 
 impl Lifecycle {
-    /// Purges what was deleted before the grace period began, and removes files that are to be removed. Holds no lock
-    /// but that of the files that it removes.
+    /// Purges what was deleted before the grace period began, and removes files that are to be removed. Holds
+    /// no lock but that of the files that it removes.
     pub async fn sweep(&self) -> Result<(), LifecycleError> {
         let now = self.clock.now();
         let grace = i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX);
@@ -33,7 +33,7 @@ impl Lifecycle {
         }
         for removal in self.db.removals().await? {
             match removal {
-                Removal::Database(tenant) if self.db.all_tenant_ids().await?.contains(&tenant) => {
+                Removal::Database(tenant) if self.db.has_tenant(tenant).await? => {
                     tracing::error!(%tenant, "the database of a tenant that is there was to be removed; it stays");
                     self.db.removal_done(removal).await?;
                 }

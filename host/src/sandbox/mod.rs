@@ -174,9 +174,9 @@ impl Runtime {
         })
     }
 
-    /// Takes in an upload for `plugin`: reads, checks and compiles it in a worker, stores it with its compiled code, and
-    /// loads it once, so that whatever this host could not run is refused now. Doing it again with the same bytes
-    /// changes nothing.
+    /// Takes in an upload for `plugin`: reads, checks and compiles it in a worker, stores it with its
+    /// compiled code, and loads it once, so that whatever this host could not run is refused now. Doing it
+    /// again with the same bytes changes nothing.
     pub async fn take_in(
         &self,
         digest: VersionDigest,

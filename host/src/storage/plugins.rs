@@ -34,7 +34,8 @@ pub trait Plugins {
         disabled: bool,
     ) -> Result<bool, DbError>;
 
-    /// Marks a plugin as deleted. From now on none of these methods finds it, or anything of it, but those that say so.
+    /// Marks a plugin as deleted. From now on these methods find neither it nor its versions, unless they say
+    /// so.
     /// `false` if it is not there, or deleted already.
     async fn delete_plugin(
         &self,
@@ -50,8 +51,8 @@ pub trait Plugins {
     /// Makes a deleted plugin what it was. `false` if there is no such deleted plugin.
     async fn restore_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError>;
 
-    /// Removes a plugin, deleted or not, with its versions, grants and settings, and records which files are to be
-    /// removed. `false` if it is not there.
+    /// Removes a plugin, deleted or not, with its versions, grants and settings, and records which files are
+    /// to be removed. `false` if it is not there.
     async fn purge_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError>;
 
     /// Records a version, and the plugin with its first one. `false` if this digest is there already.
@@ -79,8 +80,8 @@ pub trait Plugins {
         page: Page<VersionPosition>,
     ) -> Result<Vec<Version>, DbError>;
 
-    /// Deletes a version and records that its files are to be removed. [`DbError::InUse`] if it is active; `false` if it
-    /// is not there.
+    /// Deletes a version and records that its files are to be removed. [`DbError::InUse`] if it is active;
+    /// `false` if it is not there.
     async fn delete_version(
         &self,
         tenant: TenantId,

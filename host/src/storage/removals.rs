@@ -31,6 +31,9 @@ pub trait Removals {
     /// A file is removed, or is needed again.
     async fn removal_done(&self, removal: Removal) -> Result<(), DbError>;
 
+    /// Whether the tenant has a row, deleted or not.
+    async fn has_tenant(&self, tenant: TenantId) -> Result<bool, DbError>;
+
     /// Every tenant that has rows, deleted or not.
     async fn all_tenant_ids(&self) -> Result<Vec<TenantId>, DbError>;
 

@@ -49,7 +49,7 @@ pub trait Routing {
     /// Rows of tenants' configuration that refer to a row that is not there, in a sentence for each table.
     async fn orphans(&self) -> Result<Vec<String>, DbError>;
 
-    /// Everything of one tenant, as it was at one moment. [`DbError::Corrupt`] if the tenant's own row or its plan cannot
-    /// be read; what cannot be read of a plugin stops only that.
+    /// Everything of one tenant, as it was at one moment. [`DbError::Corrupt`] if the tenant's own row or its
+    /// plan cannot be read; what cannot be read of a plugin stops only that.
     async fn routed_tenant(&self, id: TenantId) -> Result<Option<RoutedTenant>, DbError>;
 }

@@ -1,7 +1,7 @@
 //! Moves files of tenants away that the control plane's database does not know, when the host starts.
 //!
-//! Such a file is left by a crash in the middle of an upload, or its row is missing because the database is a copy from
-//! before. Nothing is deleted: the operator looks at it, moves it back or removes it.
+//! Such a file is left by a crash in the middle of an upload, or its row is missing because the database is a
+//! copy from before. Nothing is deleted: the operator looks at it, moves it back or removes it.
 
 use std::collections::HashSet;
 use std::fs;
@@ -42,8 +42,8 @@ pub enum SetAsideError {
     },
 }
 
-/// Moves what `db` does not know to `set-aside/<time>`, and gives back the new places of databases and components. To be
-/// called before anything opens these files.
+/// Moves what `db` does not know to `set-aside/<time>`, and gives back the new places of databases and
+/// components. To be called before anything opens these files.
 pub async fn unknown_files(
     db: &dyn Repository,
     data: &Path,

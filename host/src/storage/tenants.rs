@@ -38,8 +38,8 @@ pub trait Tenants {
     /// Changes a tenant and gives it back as it is then. [`DbError::Missing`] where the plan is not there.
     async fn change_tenant(&self, id: TenantId, change: &TenantChange) -> Result<Option<Tenant>, DbError>;
 
-    /// Marks a tenant as deleted. From now on none of these methods finds it but those that say so. `false` if it is not
-    /// there, or deleted already.
+    /// Marks a tenant as deleted. From now on these methods do not find it, unless they say so. `false` if it
+    /// is not there, or deleted already.
     async fn delete_tenant(&self, id: TenantId, at: Timestamp) -> Result<bool, DbError>;
 
     /// The tenant with this name, deleted or not.
@@ -57,7 +57,7 @@ pub trait Tenants {
     /// The tenants that have a database of their own, as far as their rows can be read.
     async fn tenants_with_databases(&self) -> Result<Vec<TenantId>, DbError>;
 
-    /// Removes a tenant and everything of it but its audit log, and records which files are to be removed. `false` if it
-    /// is not there.
+    /// Removes a tenant and everything of it but its audit log, and records which files are to be removed.
+    /// `false` if it is not there.
     async fn purge_tenant(&self, id: TenantId) -> Result<bool, DbError>;
 }

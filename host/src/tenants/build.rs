@@ -103,9 +103,10 @@ impl Builder {
             .with(&tenant.limits, &self.ceiling)
     }
 
-    /// A tenant as it is to be served. `known` is how it was served so far: its gate goes on, with the requests that
-    /// are in it, and so do the routes of versions that stay active. The routes of other versions come from `routes`.
-    /// A version without routes yet is left out and given back, so that the caller can make them.
+    /// A tenant as it is to be served. `known` is how it was served so far: its gate goes on, with the
+    /// requests that are in it, and so do the routes of versions that stay active. The routes of other
+    /// versions come from `routes`. A version without routes yet is left out and given back, so that the
+    /// caller can make them.
     pub fn tenant(
         &self,
         stored: RoutedTenant,

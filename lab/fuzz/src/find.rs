@@ -163,8 +163,8 @@ pub fn find(settings: &Settings, prepared: &Prepared, failure: &Failure, ran: &[
     Ok(is_found || !matches!(failure, Failure::Slow(_)))
 }
 
-/// Whether it is no failure of the host: the good tenant waits as long although no input is sent, since the machine is
-/// busy.
+/// Whether it is no failure of the host: the good tenant waits as long although no input is sent, since the
+/// machine is busy.
 pub fn is_chance(settings: &Settings, prepared: &Prepared, failure: &Failure) -> Result<bool> {
     if !matches!(failure, Failure::Slow(_)) {
         return Ok(false);

@@ -23,7 +23,8 @@ async fn log(app: &App, lines: u64) -> Reply {
 /// Bytes of a line that `log` writes: its text, and its index in a field.
 const LINE: u64 = 100 + 6;
 
-/// Bytes for which it counts in the tenant's rate: its text, the JSON around the field, and what each line costs.
+/// Bytes for which it counts in the tenant's rate: its text, the JSON around the field, and what each line
+/// costs.
 const STORED: u64 = LINE + 9 + 200;
 
 /// Insists on the lines that were kept and lost of three.

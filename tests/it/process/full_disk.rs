@@ -1,7 +1,8 @@
-//! A disk that is full for a while: what writes fails with a typed error, what reads goes on, and afterwards everything
-//! works again without a restart.
+//! A disk that is full for a while: what writes fails with a typed error, what reads goes on, and with room
+//! again everything works without a restart.
 //!
-//! The disk is full as far as the host can tell: no file of the process may grow beyond a size (`RLIMIT_FSIZE`).
+//! The disk is full as far as the host can tell: no file of the process may grow beyond a size
+//! (`RLIMIT_FSIZE`).
 
 use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::{Value, json};

@@ -51,10 +51,11 @@ fn an_upload_is_read_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let host = HostProcess::start(folder.path());
     plugin::tenant(&host.operator());
-    // The first one is small: what the host takes for any upload is there afterwards.
+    // The first one is small: it makes the host take what every upload needs.
     plugin::deploy(&host.operator(), "1.0.0").unwrap();
     let before = host.peak_memory();
-    // Text that takes hundreds of times its size once it is parsed: headers of tables within each other, and JSON.
+    // Text that takes hundreds of times its size once it is parsed: headers of tables within each other, and
+    // JSON.
     let header = |number: usize| format!("[a.b{number}{}]\n", ".a".repeat(75));
     let headers = |bytes: usize| -> String { (0..bytes / 160).map(header).collect() };
     let plugin = "[plugin]\nname = 'large'\nversion = '1'\n";

@@ -1,5 +1,5 @@
-//! Starting never destroys: a control plane's database that does not belong to the data folder is refused, and what it
-//! does not know is kept.
+//! Starting never destroys: a control plane's database that does not belong to the data folder is refused,
+//! and what it does not know is kept.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use super::host::{HostProcess, finish, serve};
 use super::plugin;
 use crate::app::open_database;
 
-/// A folder with two tenants, of which the first has a plugin and each has a database. Gives the database as it was
-/// before the second tenant was made.
+/// A folder with two tenants, of which the first has a plugin and each has a database. Gives the database as
+/// it was before the second tenant was made.
 fn used(data: &Path) -> Vec<u8> {
     let host = HostProcess::start(data);
     plugin::tenant(&host.operator());

@@ -3,6 +3,7 @@
 use serde_json::json;
 use test_artifacts::{ECHO, NO_HTTP_HANDLER, UNKNOWN_IMPORT};
 
+use super::refusal;
 use super::wasm::{COMPONENT, MODULE, number, section, with_manifest};
 use crate::app::{App, bundled, open_manifest};
 
@@ -23,9 +24,7 @@ async fn what_is_no_component_is_told_apart() {
         (whole[..whole.len() / 2].to_vec(), "malformed at byte 0x"),
         ([&whole, b"trailing".as_slice()].concat(), "malformed at byte 0x"),
     ] {
-        let reply = acme.upload("p", bytes).await;
-        let reply = reply.expect_problem(422, "invalid-component").json();
-        let detail = reply["detail"].as_str().unwrap();
+        let (detail, _) = refusal(&acme, bytes).await;
         assert!(detail.contains(reason), "{detail}");
     }
     let plugins = app.admin("GET", &acme.path("/plugins")).send().await.expect(200);
@@ -76,9 +75,7 @@ async fn only_components_are_taken() {
 pub async fn an_import_that_nobody_offers_is_named() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
-    let reply = acme.upload("p", bundled(UNKNOWN_IMPORT, BARE, &[])).await;
-    let reply = reply.expect_problem(422, "invalid-component").json();
-    let detail = reply["detail"].as_str().unwrap();
+    let (detail, _) = refusal(&acme, bundled(UNKNOWN_IMPORT, BARE, &[])).await;
     assert!(detail.contains("test:absent/nowhere"), "{detail}");
 }
 
@@ -86,11 +83,7 @@ pub async fn an_import_that_nobody_offers_is_named() {
 pub async fn routes_need_a_handler() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
-    let reply = acme
-        .upload("p", bundled(NO_HTTP_HANDLER, &open_manifest("p", ""), &[]))
-        .await;
-    let reply = reply.expect_problem(422, "invalid-component").json();
-    let detail = reply["detail"].as_str().unwrap();
+    let (detail, _) = refusal(&acme, bundled(NO_HTTP_HANDLER, &open_manifest("p", ""), &[])).await;
     assert!(
         detail.contains("exports no `mortise:plugin/http-handler`"),
         "{detail}"

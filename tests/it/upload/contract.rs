@@ -1,5 +1,6 @@
 //! What a component imports and exports, compared with what this host offers and calls.
 
+use super::refusal;
 use super::wasm::{plugin, plugin_text, with_manifest};
 use crate::app::{App, open_manifest};
 
@@ -17,12 +18,7 @@ async fn every_import_that_nobody_offers_is_named_with_what_to_use_instead() {
         (import "wasi:io/error@0.2.0" (instance (export "error" (type (sub resource)))))
         (import "plain" (func)))"#;
     let component = wat::parse_str(component).unwrap();
-    let reply = acme.upload("p", with_manifest(&component, BARE)).await;
-    let problem = reply.expect_problem(422, "invalid-component").json();
-    let (detail, hint) = (
-        problem["detail"].as_str().unwrap(),
-        problem["hint"].as_str().unwrap(),
-    );
+    let (detail, hint) = refusal(&acme, with_manifest(&component, BARE)).await;
     for unknown in [
         "wasi:http/types@0.2.10",
         "wasi:keyvalue/store@0.2.0",
@@ -69,11 +65,7 @@ async fn an_offered_interface_with_another_function_is_named() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
     let text = r#"(component (import "mortise:plugin/log@0.1.0" (instance (export "shout" (func)))))"#;
-    let reply = acme
-        .upload("p", with_manifest(&wat::parse_str(text).unwrap(), BARE))
-        .await;
-    let problem = reply.expect_problem(422, "invalid-component").json();
-    let detail = problem["detail"].as_str().unwrap();
+    let (detail, _) = refusal(&acme, with_manifest(&wat::parse_str(text).unwrap(), BARE)).await;
     assert!(
         detail.contains("mortise:plugin/log@0.1.0") && detail.contains("shout"),
         "{detail}"
@@ -103,11 +95,7 @@ async fn a_handler_with_other_types_is_refused_at_upload() {
     ] {
         assert!(text.contains(from), "{from}");
         let component = wat::parse_str(text.replace(from, to)).unwrap();
-        let reply = acme
-            .upload("p", with_manifest(&component, &open_manifest("p", "")))
-            .await;
-        let problem = reply.expect_problem(422, "invalid-component").json();
-        let detail = problem["detail"].as_str().unwrap();
+        let (detail, _) = refusal(&acme, with_manifest(&component, &open_manifest("p", ""))).await;
         assert!(
             detail.contains("mortise:plugin/http-handler@0.1.0"),
             "{to}: {detail}"
@@ -121,11 +109,7 @@ async fn a_handler_of_another_version_of_the_contract_is_named() {
     let acme = app.tenant("acme").await;
     let text = plugin_text("", "").replace("http-handler@0.1.0", "http-handler@0.7.0");
     let component = wat::parse_str(text).unwrap();
-    let reply = acme
-        .upload("p", with_manifest(&component, &open_manifest("p", "")))
-        .await;
-    let problem = reply.expect_problem(422, "invalid-component").json();
-    let detail = problem["detail"].as_str().unwrap();
+    let (detail, _) = refusal(&acme, with_manifest(&component, &open_manifest("p", ""))).await;
     assert!(
         detail.contains("`mortise:plugin/http-handler@0.7.0`, but this host serves"),
         "{detail}"

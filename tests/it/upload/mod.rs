@@ -15,4 +15,14 @@ mod shield;
 mod slow;
 pub mod wasm;
 
+use crate::app::TestTenant;
+
+/// Uploads a component for the plugin `p`, which is refused. Gives the detail and the hint.
+async fn refusal(tenant: &TestTenant<'_>, component: Vec<u8>) -> (String, String) {
+    let reply = tenant.upload("p", component).await;
+    let problem = reply.expect_problem(422, "invalid-component").json();
+    let said = |member: &str| problem[member].as_str().unwrap_or_default().to_owned();
+    (said("detail"), said("hint"))
+}
+
 pub use component::{an_import_that_nobody_offers_is_named, routes_need_a_handler};

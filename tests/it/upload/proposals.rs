@@ -1,5 +1,5 @@
-//! WebAssembly proposals: those that are on serve, the others are refused by name, also for
-//! versions of an earlier host.
+//! WebAssembly proposals: components that use an enabled one serve, the others are refused by name, also
+//! as versions of an earlier host.
 
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use mortise::storage::Repository as _;
 use mortise::storage::sqlite::SqliteRepository;
 use mortise::storage::{Plugins as _, Tenants as _};
 
+use super::refusal;
 use super::wasm::{plugin, with_manifest};
 use crate::app::{App, open_manifest};
 
@@ -107,16 +108,12 @@ async fn each_proposal_that_is_off_is_refused_by_name() {
             wat::parse_str("(component (type (future u8)))").unwrap(),
         ),
     ] {
-        let reply = acme
-            .upload("p", with_manifest(&component, &open_manifest("p", "")))
-            .await;
-        let problem = reply.expect_problem(422, "invalid-component").json();
-        let detail = problem["detail"].as_str().unwrap();
+        let (detail, hint) = refusal(&acme, with_manifest(&component, &open_manifest("p", ""))).await;
         assert!(
             detail.contains(name) && detail.contains("does not run"),
             "{name}: {detail}"
         );
-        assert!(problem["hint"].as_str().unwrap().contains(name), "{problem}");
+        assert!(hint.contains(name), "{name}: {hint}");
     }
 }
 
@@ -153,11 +150,7 @@ async fn composed_components_load_and_modules_with_two_memories_do_not() {
     acme.upload("p", with_manifest(&composed, bare)).await.expect(201);
 
     let two = plugin("(memory $second 1)", "");
-    let reply = acme
-        .upload("p", with_manifest(&two, &open_manifest("p", "")))
-        .await;
-    let problem = reply.expect_problem(422, "invalid-component").json();
-    let detail = problem["detail"].as_str().unwrap();
+    let (detail, _) = refusal(&acme, with_manifest(&two, &open_manifest("p", ""))).await;
     assert!(detail.contains("memories"), "{detail}");
     assert_eq!(app.gauges().await["compile_workers"], 0);
 }

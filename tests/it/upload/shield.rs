@@ -107,6 +107,10 @@ async fn active_versions_that_use_what_is_refused_are_unavailable_and_listed() {
             .contains("memory.fill"),
         "{listed}"
     );
+    let path = "/tenants/acme/plugins/fill";
+    let health = app.admin("GET", path).send().await.expect(200).json()["health"].clone();
+    assert_eq!(health["state"], "unavailable");
+    assert!(health["reason"].to_string().contains("memory.fill"), "{health}");
     let body = serde_json::json!({ "version": fill });
     let activated = app
         .admin("PUT", "/tenants/acme/plugins/fill/activation")

@@ -199,8 +199,8 @@ impl Compiler {
         }
     }
 
-    /// Translates how the worker ended. A panic, a full stack, a signal and a lack of memory are the upload's fault; any
-    /// other exit code is the host's.
+    /// Translates how the worker ended. A panic, a full stack, a signal and a lack of memory are the upload's
+    /// fault; any other exit code is the host's.
     fn check_exit(&self, status: ExitStatus, message: &str) -> Result<(), CompileError> {
         let is = |code: u8| status.code() == Some(i32::from(code));
         if status.success() {
@@ -208,7 +208,8 @@ impl Compiler {
         } else if is(NO_MEMORY) {
             Err(self.limit())
         } else if is(PANICKED) {
-            // Where the panic was names files of the machine that built the host, so it is the operator's alone.
+            // Where the panic was names files of the machine that built the host, so it is the operator's
+            // alone.
             tracing::warn!(%message, "a compile worker panicked; the upload is refused");
             let said = message
                 .lines()

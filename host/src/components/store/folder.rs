@@ -19,7 +19,7 @@ pub struct ComponentFiles {
 }
 
 impl ComponentFiles {
-    /// Opens the folder, and makes it where it is missing. What a crash left half-written is
+    /// Opens the folder, and makes it if it is missing. What a crash left half-written is
     /// removed.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let files = Self {
@@ -39,17 +39,17 @@ impl ComponentFiles {
         Ok(files)
     }
 
-    /// The component, where it is there.
+    /// The component, if it is stored.
     pub fn read_component(&self, digest: VersionDigest) -> io::Result<Option<Vec<u8>>> {
         read(&self.component(digest))
     }
 
-    /// The compiled code, where it is there.
+    /// The compiled code, if it is stored.
     pub fn read_compiled(&self, digest: VersionDigest) -> io::Result<Option<Vec<u8>>> {
         read(&self.compiled(digest))
     }
 
-    /// Bytes of the file of compiled code, where it is there.
+    /// Bytes of the file of compiled code, if it is stored.
     pub fn compiled_size(&self, digest: VersionDigest) -> io::Result<Option<u64>> {
         match fs::metadata(self.compiled(digest)) {
             Ok(metadata) => Ok(Some(metadata.len())),
@@ -129,8 +129,8 @@ impl ComponentFiles {
     }
 }
 
-/// The content of a regular file. Anything else under its name, which might have no end, counts as damage: it is as if
-/// nothing were there.
+/// The content of a regular file. Anything else under its name, which might have no end, counts as damage: it
+/// is as if nothing were there.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() => fs::read(path).map(Some),

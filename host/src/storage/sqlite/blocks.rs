@@ -339,8 +339,8 @@ async fn known(
     rows.iter().map(|row| row::parsed(row, "last_id")).collect()
 }
 
-/// The records of a block. A record that this host cannot read (of a kind that only a later host has) is left out, and
-/// so is a block that is damaged: it must not hide the others.
+/// The records of a block. A record that this host cannot read (of a kind that only a later host has) is left
+/// out, and so is a block that is damaged: it must not hide the others.
 fn read(block: &SqliteRow, tenant: TenantId) -> Vec<InvocationRecord> {
     try_read(block, tenant).unwrap_or_else(|error| {
         tracing::warn!(%tenant, %error, "a block of invocations cannot be read and is left out");

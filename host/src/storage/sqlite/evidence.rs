@@ -69,7 +69,8 @@ fn has_log(data: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether the file has fewer pages than its header says. What has no header of SQLite is left to SQLite to refuse.
+/// Whether the file has fewer pages than its header says. What has no header of SQLite is left to SQLite to
+/// refuse.
 fn is_cut(file: &Path, length: u64) -> io::Result<bool> {
     let mut header = [0; 100];
     let mut reader = fs::File::open(file)?;

@@ -1,8 +1,8 @@
 //! The mark of a data folder: which control plane's database belongs to it, and how new that has to be.
 //!
-//! The database counts each change to the set of tenants (its generation). The file `mark` beside it has a copy of the
-//! count, written after the change is committed. So a database that is older than the mark is a copy from before: the
-//! host must not start on it, or it would take the newer tenants for unknown ones.
+//! The database counts each change to the set of tenants (its generation). The file `mark` beside it has a
+//! copy of the count, written after the change is committed. So a database that is older than the mark is a
+//! copy from before: the host must not start on it, or it would take the newer tenants for unknown ones.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
@@ -21,7 +21,8 @@ pub(super) struct Mark {
     pub id: String,
     /// How often the set of its tenants has changed.
     pub generation: i64,
-    /// Which start of the host wrote to the database last; empty if it was a host from before there were such names.
+    /// Which start of the host wrote to the database last; empty if it was a host from before there were such
+    /// names.
     #[serde(default)]
     pub started: String,
 }

@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod audit;
+mod belonging;
 mod blocks;
 mod components;
 mod counts;
@@ -86,8 +87,8 @@ impl Repository for SqliteRepository {
 }
 
 impl SqliteRepository {
-    /// Opens `mortise.db` in the data folder, creates it in a new folder, and brings its schema up to date. A database
-    /// that does not belong to the folder is refused.
+    /// Opens `mortise.db` in the data folder, creates it in a new folder, and brings its schema up to date. A
+    /// database that does not belong to the folder is refused.
     pub async fn open(data: &Path) -> Result<Self, DbError> {
         Self::open_with(data, ForeignDatabase::Refuse).await
     }
@@ -108,9 +109,11 @@ impl SqliteRepository {
         let file = SqliteConnectOptions::new().filename(data.join(FILE_NAME));
         if let Some(marked) = marked.as_ref().filter(|_| !evidence.is_without_database) {
             if evidence.has_log {
-                check_log(&file, marked).await?;
+                belonging::check_log(&file, marked).await?;
             }
-            look_at(&file, marked, foreign).await?;
+            if foreign == ForeignDatabase::Refuse {
+                belonging::check_mark(&file, marked).await?;
+            }
         }
         let options = file
             .create_if_missing(true)
@@ -138,7 +141,8 @@ impl SqliteRepository {
         Ok(repository)
     }
 
-    /// Writes the name of this start into the file itself; the write-ahead log is empty then. The mark follows.
+    /// Writes the name of this start into the file itself; the write-ahead log is empty then. The mark
+    /// follows.
     async fn begin_start(&self) -> Result<(), DbError> {
         sqlx::query("UPDATE host SET started = $1")
             .bind(uuid::Uuid::now_v7().to_string())
@@ -152,8 +156,8 @@ impl SqliteRepository {
         Ok(())
     }
 
-    /// Writes the mark of this database. If the operator has accepted an older copy, it counts on from where the folder
-    /// was, so that no other copy has the same count.
+    /// Writes the mark of this database. If the operator has accepted an older copy, it counts on from where
+    /// the folder was, so that no other copy has the same count.
     async fn follow_mark(&self, marked: Option<Mark>) -> Result<(), DbError> {
         let mut own = self.own_mark().await?;
         if let Some(marked) = marked.filter(|marked| marked.generation > own.generation) {
@@ -177,7 +181,8 @@ impl SqliteRepository {
         read_mark(&row)
     }
 
-    /// Commits a change to the set of tenants, and with it the next generation; then the folder's mark follows.
+    /// Commits a change to the set of tenants, and with it the next generation; then the folder's mark
+    /// follows.
     async fn commit_generation(&self, mut transaction: Transaction<'_, Sqlite>) -> Result<(), DbError> {
         let row =
             sqlx::query("UPDATE host SET generation = generation + 1 RETURNING id, generation, started")
@@ -187,7 +192,8 @@ impl SqliteRepository {
         let mark = read_mark(&row)?;
         transaction.commit().await.map_err(unavailable)?;
         if let Err(error) = self.write_mark(mark).await {
-            // The change is made. A mark that is behind refuses fewer old copies; the next change writes it again.
+            // The change is made. A mark that is behind refuses fewer old copies; the next change writes it
+            // again.
             tracing::warn!(%error, "the mark of the data folder could not be written");
         }
         Ok(())
@@ -200,8 +206,8 @@ impl SqliteRepository {
             .map_err(std::io::Error::other)?
     }
 
-    /// Lets the database grow to so many pages, or to those that it has: what does not fit finds a full disk. It holds
-    /// for every connection that writes from now on, also for one that takes the place of a broken one.
+    /// Limits the database to so many pages: a write beyond them fails as on a full disk. The limit holds for
+    /// every connection that writes from now on.
     #[cfg(test)]
     pub(crate) async fn limit_pages(&self, pages: u32) {
         let options = self.writer.connect_options();
@@ -224,9 +230,10 @@ impl SqliteRepository {
 
 /// A pool that hands out a connection only if no transaction is open on it.
 ///
-/// After a full disk, an IO error or a lack of memory SQLite rolls a transaction back by itself. sqlx does not notice:
-/// its own `ROLLBACK` fails, it still counts one transaction, and it refuses every later `BEGIN`. Such a connection is
-/// closed, and the pool opens another one. The pool has run the queued `ROLLBACK` before it asks.
+/// After a full disk, an IO error or a lack of memory SQLite rolls a transaction back by itself. sqlx does
+/// not notice: its own `ROLLBACK` fails, it still counts one transaction, and it refuses every later `BEGIN`.
+/// Such a connection is closed, and the pool opens another one. The pool has run the queued `ROLLBACK` before
+/// it asks.
 fn pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
@@ -234,73 +241,6 @@ fn pool(connections: u32) -> SqlitePoolOptions {
             let is_free = !connection.is_in_transaction();
             Box::pin(async move { Ok(is_free) })
         })
-}
-
-/// Looks at a database through connections that cannot write, so that nothing changes if it is refused: neither the file
-/// nor its write-ahead log, of which one may be a copy that the operator still needs.
-async fn look_at(
-    options: &SqliteConnectOptions,
-    marked: &Mark,
-    foreign: ForeignDatabase,
-) -> Result<(), DbError> {
-    let reader = pool(1)
-        .connect_with(options.clone().read_only(true))
-        .await
-        .map_err(unavailable)?;
-    let checked = match foreign {
-        ForeignDatabase::Refuse => check_mark(&reader, marked).await,
-        ForeignDatabase::Accept => Ok(()),
-    };
-    reader.close().await;
-    checked
-}
-
-/// Refuses a write-ahead log that belongs to another copy of the file: read together, they would be a damaged database. Each
-/// start of a host writes its name into the file and into the mark, before the log begins.
-async fn check_log(options: &SqliteConnectOptions, marked: &Mark) -> Result<(), DbError> {
-    if marked.started.is_empty() {
-        return Ok(());
-    }
-    // The file alone, without the log.
-    let file = options.clone().read_only(true).immutable(true);
-    let reader = pool(1).connect_with(file).await.map_err(unavailable)?;
-    let started = sqlx::query("SELECT started FROM host").fetch_one(&reader).await;
-    reader.close().await;
-    match started {
-        Ok(row) if row::text(&row, "started")? == marked.started => Ok(()),
-        Ok(_) => Err(DbError::ForeignLog),
-        // A copy from before there were such names.
-        Err(error) if error.to_string().contains("no such") => Err(DbError::ForeignLog),
-        Err(error) => Err(unavailable(error)),
-    }
-}
-
-/// Refuses a database that is not the one that the folder's mark names, or is older than it.
-async fn check_mark(reader: &SqlitePool, marked: &Mark) -> Result<(), DbError> {
-    let older = |found| DbError::Older {
-        found,
-        expected: marked.generation,
-    };
-    let table = sqlx::query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'host'")
-        .fetch_optional(reader)
-        .await
-        .map_err(unavailable)?;
-    if table.is_none() {
-        // A copy from before there were marks.
-        return Err(older(0));
-    }
-    let row = sqlx::query("SELECT id, generation FROM host")
-        .fetch_one(reader)
-        .await
-        .map_err(unavailable)?;
-    if row::text(&row, "id")? != marked.id {
-        return Err(DbError::Foreign);
-    }
-    let generation = row::integer(&row, "generation")?;
-    if generation < marked.generation {
-        return Err(older(generation));
-    }
-    Ok(())
 }
 
 fn read_mark(row: &SqliteRow) -> Result<Mark, DbError> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SqliteRepository, row, unavailable};
+use super::{SqliteRepository, row, tenants, unavailable};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::storage::{DbError, Removal, Removals};
@@ -58,6 +58,12 @@ impl Removals for SqliteRepository {
         Ok(())
     }
 
+    async fn has_tenant(&self, tenant: TenantId) -> Result<bool, DbError> {
+        let mut reader = self.readers.acquire().await.map_err(unavailable)?;
+        let there = tenants::existing(&mut reader, [tenant].into()).await?;
+        Ok(there.contains(&tenant))
+    }
+
     async fn all_tenant_ids(&self) -> Result<Vec<TenantId>, DbError> {
         let rows = sqlx::query("SELECT id FROM tenants")
             .fetch_all(&self.readers)
@@ -75,7 +81,8 @@ impl Removals for SqliteRepository {
     }
 }
 
-/// The rows that can be read. One that cannot is logged and left as it is, so that it keeps nothing else from being done.
+/// The rows that can be read. One that cannot is logged and left as it is, so that it keeps nothing else from
+/// being done.
 fn readable<T>(rows: &[SqliteRow], read: impl Fn(&SqliteRow) -> Result<T, DbError>) -> Vec<T> {
     let logged = |error: &DbError| tracing::error!(%error, "a row about a deletion cannot be read");
     let readable = rows.iter().map(read);
@@ -94,8 +101,8 @@ pub(super) async fn add(connection: &mut SqliteConnection, removal: Removal) -> 
     Ok(())
 }
 
-/// Records that the files of all versions of a tenant, or of one plugin, are to be removed. Whether another tenant has the
-/// same digest is looked at when they are.
+/// Records that the files of all versions of a tenant, or of one plugin, are to be removed. Whether another
+/// tenant has the same digest is looked at when they are.
 pub(super) async fn of_versions(
     connection: &mut SqliteConnection,
     tenant: TenantId,

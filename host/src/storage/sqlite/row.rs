@@ -58,7 +58,8 @@ pub fn optional_timestamp(row: &SqliteRow, column: &'static str) -> Result<Optio
     Ok(value.map(Timestamp))
 }
 
-/// When the row was marked as deleted. A time before 1970 is damage: the row is not deleted, and never purged.
+/// When the row was marked as deleted. A time before 1970 is damage: the row is not deleted, and never
+/// purged.
 pub fn deleted_at(row: &SqliteRow) -> Result<Option<Timestamp>, DbError> {
     let deleted_at = optional_timestamp(row, "deleted_at")?;
     match deleted_at {
@@ -87,7 +88,8 @@ pub fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Resul
     serde_json::from_str(&text(row, column)?).map_err(|error| DbError::corrupt(column, error))
 }
 
-/// A structured value that another version of this host may have written: keys that are not known are left out.
+/// A structured value that another version of this host may have written: keys that are not known are left
+/// out.
 pub fn lenient<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
     lenient::from_json(&text(row, column)?).map_err(|error| DbError::corrupt(column, error))
 }

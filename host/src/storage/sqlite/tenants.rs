@@ -162,8 +162,8 @@ impl Tenants for SqliteRepository {
 }
 
 impl SqliteRepository {
-    /// A page of the tenants that a statement lists. A row that cannot be read is logged and left out, so that it does
-    /// not hide the others.
+    /// A page of the tenants that a statement lists. A row that cannot be read is logged and left out, so
+    /// that it does not hide the others.
     async fn list(&self, sql: &'static str, page: Page<TenantName>) -> Result<Vec<Tenant>, DbError> {
         let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
         let mut after = page.after.map_or(String::new(), |after| after.to_string());

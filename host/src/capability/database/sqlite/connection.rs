@@ -47,8 +47,8 @@ const KEPT_PART: u64 = 32;
 /// SQLite's page; what `max_page_count` counts.
 const PAGE_BYTES: u64 = 4096;
 
-/// SQLite cannot truncate the write-ahead log while a reader uses an old snapshot, so cursors that overlap could let it
-/// grow without end. Above this size, a writer first waits for a checkpoint.
+/// SQLite cannot truncate the write-ahead log while a reader uses an old snapshot, so cursors that overlap
+/// could let it grow without end. Above this size, a writer first waits for a checkpoint.
 const LOG_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A disk with less room than this is full: a transaction writes several pages at once.
@@ -274,7 +274,8 @@ impl Connection {
         Ok(u64::try_from(pages).unwrap_or(0).saturating_mul(PAGE_BYTES))
     }
 
-    /// Whether the disk that holds the database has no room. SQLite says the same of a database that is as large as it may be.
+    /// Whether the disk that holds the database has no room. SQLite says the same of a database that is as
+    /// large as it may be.
     pub(super) fn is_disk_full(&self) -> bool {
         let folder = self.log.parent().unwrap_or(&self.log);
         rustix::fs::statvfs(folder)

@@ -79,8 +79,8 @@ pub struct Databases {
     recent: Cache<TenantId, Arc<Tenant>>,
     /// Finds those that are in use though no longer recent, so that no tenant has two writers.
     open: Mutex<HashMap<TenantId, Weak<Tenant>>>,
-    /// Tenants whose files were deleted. A guest of theirs that still runs must not create them again. Ids are never used
-    /// twice.
+    /// Tenants whose files were deleted. A guest of theirs that still runs must not create them again. Ids
+    /// are never used twice.
     deleted: Mutex<HashSet<TenantId>>,
     threads: Threads,
     cursors: Threads,
@@ -251,16 +251,16 @@ impl Databases {
         Ok(tenants)
     }
 
-    /// A tenant's file was there once and is missing or empty. It is not used, and no empty one is made in its place, until
-    /// there is a file again.
+    /// A tenant's file was there once and is missing or empty. It is not used, and no empty one is made in
+    /// its place, until there is a file again.
     pub fn is_missing(&self, tenant: TenantId) {
         let file = self.file(tenant);
         let problem = format!("{} is missing or empty", file.display());
         self.troubles.found(tenant, &file, Fault::Damage, &problem);
     }
 
-    /// Closes every connection that nobody uses, so that the files of databases are whole without their write-ahead logs.
-    /// Blocks.
+    /// Closes every connection that nobody uses, so that the files of databases are whole without their
+    /// write-ahead logs. Blocks.
     pub fn close_all_idle(&self) {
         let open: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
         for tenant in open {

@@ -1,0 +1,69 @@
+//! Whether a database belongs to its data folder, found out before anything is written to either.
+
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use super::mark::Mark;
+use super::{pool, row, unavailable};
+use crate::storage::DbError;
+
+/// Refuses a write-ahead log that belongs to another copy of the file: read together, they would be a damaged database. Each
+/// start of a host writes its name into the file and into the mark, before the log begins.
+pub(super) async fn check_log(options: &SqliteConnectOptions, marked: &Mark) -> Result<(), DbError> {
+    if marked.started.is_empty() {
+        return Ok(());
+    }
+    // The file alone, without the log.
+    let reader = reader(options.clone().immutable(true)).await?;
+    let started = sqlx::query("SELECT started FROM host").fetch_one(&reader).await;
+    reader.close().await;
+    match started {
+        Ok(row) if row::text(&row, "started")? == marked.started => Ok(()),
+        Ok(_) => Err(DbError::ForeignLog),
+        // A copy from before there were such names.
+        Err(error) if error.to_string().contains("no such") => Err(DbError::ForeignLog),
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+/// Refuses a database that is not the one that the folder's mark names, or is older than it.
+pub(super) async fn check_mark(options: &SqliteConnectOptions, marked: &Mark) -> Result<(), DbError> {
+    let reader = reader(options.clone()).await?;
+    let checked = compare(&reader, marked).await;
+    reader.close().await;
+    checked
+}
+
+/// A connection that cannot write, so that nothing changes if the database is refused: neither the file nor its write-ahead
+/// log, of which one may be a copy that the operator still needs.
+async fn reader(options: SqliteConnectOptions) -> Result<SqlitePool, DbError> {
+    let reader = pool(1).connect_with(options.read_only(true)).await;
+    reader.map_err(unavailable)
+}
+
+async fn compare(reader: &SqlitePool, marked: &Mark) -> Result<(), DbError> {
+    let older = |found| DbError::Older {
+        found,
+        expected: marked.generation,
+    };
+    let table = sqlx::query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'host'")
+        .fetch_optional(reader)
+        .await
+        .map_err(unavailable)?;
+    if table.is_none() {
+        // A copy from before there were marks.
+        return Err(older(0));
+    }
+    let row = sqlx::query("SELECT id, generation FROM host")
+        .fetch_one(reader)
+        .await
+        .map_err(unavailable)?;
+    if row::text(&row, "id")? != marked.id {
+        return Err(DbError::Foreign);
+    }
+    let generation = row::integer(&row, "generation")?;
+    if generation < marked.generation {
+        return Err(older(generation));
+    }
+    Ok(())
+}
