@@ -26,7 +26,8 @@ pub struct Recipe {
     component: Vec<u8>,
     plugin: String,
     version: String,
-    contract: String,
+    /// Named in the manifest only if it is not the default, since hosts of that contract alone know no such key.
+    contract: Option<String>,
     reuse: bool,
     routes: String,
     migrations: Vec<Value>,
@@ -62,7 +63,7 @@ impl Recipe {
             component,
             plugin: plugin.to_owned(),
             version: "1.0.0".to_owned(),
-            contract: "0.1".to_owned(),
+            contract: None,
             reuse: false,
             routes: routes.concat(),
             migrations: Vec::new(),
@@ -88,7 +89,7 @@ impl Recipe {
 
     /// For another version of the contract.
     pub fn contract(mut self, contract: &str) -> Self {
-        contract.clone_into(&mut self.contract);
+        self.contract = Some(contract.to_owned());
         self
     }
 
@@ -161,16 +162,21 @@ impl Recipe {
     pub fn guest(&self) -> Guest {
         let [usable, revealed] = &self.secrets;
         let mut manifest = format!(
-            "[plugin]\nname = '{}'\nversion = '{}'\ncontract = '{}'\nreuse = {}\n{}",
-            self.plugin, self.version, self.contract, self.reuse, self.routes
+            "[plugin]\nname = '{}'\nversion = '{}'\nreuse = {}\n",
+            self.plugin, self.version, self.reuse
         );
+        if let Some(contract) = &self.contract {
+            // Writing to a string does not fail.
+            let _ = writeln!(manifest, "contract = '{contract}'");
+        }
+        manifest.push_str(&self.routes);
         if self.has_database {
             manifest.push_str("[database]\n");
             if !self.migrations.is_empty() {
                 manifest.push_str("migrations = 'migrations'\n");
             }
         }
-        // A list of strings is written the same way in TOML and in JSON. Writing to a string does not fail.
+        // A list of strings is written the same way in TOML and in JSON.
         let _ = write!(manifest, "[http]\nallow = {}\n", json!(self.origins));
         let _ = write!(
             manifest,
