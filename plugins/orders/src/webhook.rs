@@ -1,7 +1,8 @@
 //! The payment provider's events.
 //!
 //! Each carries `x-signature: t=<unix seconds>,v1=<hex>`: HMAC-SHA-256 of `<t>.<body>` under a secret that only the
-//! host knows. An event may arrive twice, late, or out of order.
+//! host knows. While the secret is replaced there are several `v1`, of which one has to fit. An event may arrive twice,
+//! late, or out of order.
 
 use std::fmt::Display;
 
@@ -13,6 +14,8 @@ use crate::status::{self, OrderStatus};
 
 const SECRET: &str = "payment_webhook";
 const SIGNATURE: &str = "x-signature";
+/// Signatures that are looked at in one header.
+const MAX_SIGNATURES: usize = 5;
 /// How far the provider's clock may be from ours, and how long a captured request can be sent again.
 const TOLERANCE_MS: u64 = 5 * 60 * 1000;
 
@@ -42,8 +45,7 @@ enum Outcome {
 /// The signature is over the bytes as they came, so the body is parsed only after it was verified.
 pub fn receive(headers: Headers, Text(body): Text) -> Result<Json<Received>, Error> {
     verify(headers.require(SIGNATURE)?, &body)?;
-    let event: PaymentEvent = serde_json::from_str(&body)
-        .map_err(|error| Error::bad_request(format!("the event cannot be read: {error}")))?;
+    let Json(event): Json<PaymentEvent> = Json::parse(&body)?;
     let outcome = match event.kind.as_str() {
         "payment.succeeded" => apply(&event)?,
         _ => Outcome::Ignored,
@@ -52,11 +54,15 @@ pub fn receive(headers: Headers, Text(body): Text) -> Result<Json<Received>, Err
 }
 
 fn verify(header: &str, body: &str) -> Result<(), Error> {
-    let Some((timestamp, signature)) = parse_signature(header) else {
+    let Some((timestamp, signatures)) = parse_signature(header) else {
         return Err(refused("the signature is not of the form t=<seconds>,v1=<hex>"));
     };
     let signed = format!("{timestamp}.{body}");
-    if !secrets::verify_hmac_sha256_hex(SECRET, signed.as_bytes(), signature)? {
+    let mut fits = false;
+    for signature in signatures {
+        fits |= secrets::verify_hmac_sha256_hex(SECRET, signed.as_bytes(), signature)?;
+    }
+    if !fits {
         return Err(refused("the signature is wrong"));
     }
     let sent_at = timestamp
@@ -69,12 +75,17 @@ fn verify(header: &str, body: &str) -> Result<(), Error> {
     }
 }
 
-fn parse_signature(header: &str) -> Option<(&str, &str)> {
-    let (timestamp, signature) = header.split_once(',')?;
-    Some((
-        timestamp.trim().strip_prefix("t=")?,
-        signature.trim().strip_prefix("v1=")?,
-    ))
+/// The time and the signatures of the scheme `v1`, in any order and beside other schemes.
+fn parse_signature(header: &str) -> Option<(&str, Vec<&str>)> {
+    let parts = || header.split(',').filter_map(|part| part.trim().split_once('='));
+    let of = |wanted: &'static str| parts().filter(move |(name, _)| *name == wanted);
+    let (_, timestamp) = of("t").next()?;
+    // Whoever sends the header chooses how many there are, and each costs an HMAC.
+    let signatures: Vec<_> = of("v1")
+        .map(|(_, signature)| signature)
+        .take(MAX_SIGNATURES)
+        .collect();
+    (!signatures.is_empty()).then_some((timestamp, signatures))
 }
 
 fn refused(detail: &'static str) -> Error {
@@ -145,6 +156,7 @@ mod tests {
     fn send(host: &Host, signature: &str, body: &str) -> Response {
         host.request("POST", "/webhooks/payment")
             .header("X-Signature", signature)
+            .header("content-type", "application/json")
             .body(body)
             .send(&APP)
     }
@@ -210,9 +222,43 @@ mod tests {
                 (401, &json!("invalid-signature"))
             );
         }
-        let unsigned = host.request("POST", "/webhooks/payment").body(body).send(&APP);
+        let unsigned = host.request("POST", "/webhooks/payment");
+        let unsigned = unsigned
+            .header("content-type", "application/json")
+            .body(body)
+            .send(&APP);
         assert_eq!(unsigned.status(), 400);
         assert_eq!(status(id), "pending");
+    }
+
+    #[test]
+    fn one_of_several_signatures_has_to_fit() {
+        let host = host();
+        let id = order(&host, product("CHAIR", 4990, 1), 1);
+        let body = event("e1", id, 4990);
+        let now = time::now() / 1000;
+        let good = sign(now, &body);
+        let (_, fitting) = good.split_once(',').expect("it has two parts");
+        for bad in [
+            format!("t={now},v1=00,v1=01"),
+            format!("v1=00,{fitting}"),
+            format!("t={now},v0={}", &fitting[3..]),
+            format!("t={now},{}{fitting}", "v1=00,".repeat(5)),
+        ] {
+            assert_eq!(send(&host, &bad, &body).status(), 401, "{bad}");
+        }
+        let rolled = send(&host, &format!("t={now},v1=00,{fitting},v0=ff,"), &body);
+        assert_eq!(rolled.json::<Value>()["outcome"], "applied");
+        let turned = send(&host, &format!("{fitting}, t={now}"), &body);
+        assert_eq!(turned.json::<Value>()["outcome"], "duplicate");
+    }
+
+    #[test]
+    fn an_amount_may_be_written_as_a_float() {
+        let host = host();
+        let id = order(&host, product("CHAIR", 4990, 1), 1);
+        let body = event("e1", id, 4990).replace("4990", "4990.0");
+        assert_eq!(send_signed(&host, &body).json::<Value>()["outcome"], "applied");
     }
 
     #[test]
