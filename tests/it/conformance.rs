@@ -38,8 +38,8 @@ async fn the_host_answers_every_case_as_the_stand_in_does() {
         for (name, value) in &case.headers {
             call = call.header(name, value);
         }
-        if let Some(body) = &case.body {
-            call = call.body(body.clone());
+        if let Some(body) = case.body() {
+            call = call.body(body);
         }
         let reply = call.send().await;
         let headers = reply.headers.iter();

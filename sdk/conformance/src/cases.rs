@@ -35,7 +35,10 @@ pub struct Case {
     pub scopes: Option<Vec<String>>,
     #[serde(default)]
     pub headers: Vec<(String, String)>,
-    pub body: Option<String>,
+    body: Option<String>,
+    /// Spaces behind the body.
+    #[serde(default)]
+    padding: usize,
     /// What is expected.
     status: u16,
     /// The body as a whole.
@@ -71,6 +74,12 @@ pub fn all() -> Vec<Case> {
 }
 
 impl Case {
+    /// The body to send.
+    pub fn body(&self) -> Option<String> {
+        let body = self.body.as_ref()?;
+        Some(format!("{body}{}", " ".repeat(self.padding)))
+    }
+
     /// What is wrong with an answer, if anything.
     pub fn complaints(&self, answer: &Answer) -> Vec<String> {
         let mut complaints = Vec::new();

@@ -31,8 +31,8 @@ fn the_stand_in_answers_every_case() {
         for (name, value) in &case.headers {
             request = request.header(name, value);
         }
-        if let Some(body) = &case.body {
-            request = request.body(body.as_str());
+        if let Some(body) = case.body() {
+            request = request.body(body);
         }
         let response = request.send(&APP);
         let answer = Answer {

@@ -166,8 +166,8 @@ impl Error {
     /// left out.
     ///
     /// `type` and `title` are replaced by a text: a URI that names the kind of problem, and its short name. `status`,
-    /// `code`, `detail` and `request_id` belong to the error itself and stay what they are; a field of that name is left
-    /// out, and a warning in the log says so. Every other name is free, also `errors` and `instance`.
+    /// `code`, `detail` and `request_id` belong to the error itself and stay what they are; a field of that name is
+    /// left out, and a warning in the log says so. Every other name is free, also `errors` and `instance`.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;

@@ -19,6 +19,12 @@ use crate::{IntoResponse, Request, Response};
 /// let request = Request { body: Some("hello".into()), ..Request::default() };
 /// assert_eq!(shout.call(request).text(), "HELLO");
 /// ```
+///
+/// What is no extractor is refused where the handler is named:
+///
+/// ```compile_fail
+/// mortise_sdk::routes! { GET "/" => |number: u32| number.to_string() }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no handler of a route",
     label = "this is no handler",

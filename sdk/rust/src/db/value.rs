@@ -23,8 +23,8 @@ use serde::de::{Error, Visitor};
 pub enum Value {
     /// SQL `NULL`.
     Null,
-    /// A truth value, as a parameter. SQLite has none of its own: a column, also one that is declared `BOOLEAN`, answers
-    /// [`Integer`](Self::Integer) 0 or 1, which becomes a `bool` where the Rust type says so.
+    /// A truth value, as a parameter. SQLite has none of its own: a column, also one that is declared `BOOLEAN`,
+    /// answers [`Integer`](Self::Integer) 0 or 1, which becomes a `bool` where the Rust type says so.
     Boolean(bool),
     /// A whole number.
     Integer(i64),

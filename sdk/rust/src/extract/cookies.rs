@@ -42,7 +42,7 @@ impl Cookies {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Reads the value of a `cookie` header. What has no name or no `=` is left out, as browsers' own cookies have both.
+    /// Reads the value of a `cookie` header. What has no name or no `=` is left out.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;
