@@ -72,12 +72,25 @@ impl secrets::Host for SecretsView<'_> {
     }
 }
 
-/// The guest's own mistakes are typed; a vault that does not open is the host's fault and ends the
-/// invocation.
+/// The guest's own mistakes are typed and carry the name of the secret, as the contract says. A vault that does not
+/// open is the host's fault and ends the invocation.
 fn typed(error: SecretError) -> wasmtime::Result<secrets::Error> {
     match error {
-        SecretError::NotGranted(_) => Ok(secrets::Error::NotGranted(error.to_string())),
-        SecretError::NotFound(_) => Ok(secrets::Error::NotFound(error.to_string())),
+        SecretError::NotGranted(name) => Ok(secrets::Error::NotGranted(name)),
+        SecretError::NotFound(name) => Ok(secrets::Error::NotFound(name)),
         SecretError::Vault(error) => Err(super::super::HostFault::new(error).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_carries_the_name_and_nothing_else() {
+        let granted = typed(SecretError::NotGranted("payment".to_owned())).unwrap();
+        assert!(matches!(granted, secrets::Error::NotGranted(name) if name == "payment"));
+        let found = typed(SecretError::NotFound("payment".to_owned())).unwrap();
+        assert!(matches!(found, secrets::Error::NotFound(name) if name == "payment"));
     }
 }

@@ -130,23 +130,13 @@ impl Door {
     fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, Error> {
         let mut statement = self.prepare(sql, params)?;
         let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
-        let booleans: Vec<bool> = statement
-            .columns()
-            .iter()
-            .map(|column| is_boolean(column.decl_type()))
-            .collect();
+        let width = columns.len();
         let mut found = statement.raw_query();
         let mut rows = Vec::new();
         while let Some(row) = found.next().map_err(to_error)? {
-            let read = |(index, boolean): (usize, &bool)| Ok(to_value(row.get_ref(index)?, *boolean));
-            rows.push(
-                booleans
-                    .iter()
-                    .enumerate()
-                    .map(read)
-                    .collect::<rusqlite::Result<_>>()
-                    .map_err(to_error)?,
-            );
+            let read = |index| Ok(to_value(row.get_ref(index)?));
+            let values = (0..width).map(read).collect::<rusqlite::Result<_>>();
+            rows.push(values.map_err(to_error)?);
         }
         Ok(Rows { columns, rows })
     }
@@ -225,10 +215,6 @@ fn is_refused(function: &str) -> bool {
     refused.iter().any(|name| function.eq_ignore_ascii_case(name))
 }
 
-fn is_boolean(declared: Option<&str>) -> bool {
-    declared.is_some_and(|name| name.eq_ignore_ascii_case("boolean") || name.eq_ignore_ascii_case("bool"))
-}
-
 fn to_sqlite(value: &Value) -> SqliteValue {
     match value {
         Value::Null => SqliteValue::Null,
@@ -240,10 +226,9 @@ fn to_sqlite(value: &Value) -> SqliteValue {
     }
 }
 
-fn to_value(value: ValueRef<'_>, boolean: bool) -> Value {
+fn to_value(value: ValueRef<'_>) -> Value {
     match value {
         ValueRef::Null => Value::Null,
-        ValueRef::Integer(value @ (0 | 1)) if boolean => Value::Boolean(value == 1),
         ValueRef::Integer(value) => Value::Integer(value),
         ValueRef::Real(value) => Value::Real(value),
         ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
@@ -407,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_that_changes_nothing_answers_zero_and_booleans_stay_booleans() {
+    fn a_statement_that_changes_nothing_answers_zero_and_booleans_are_numbers() {
         let database = database();
         assert_eq!(
             database.execute("INSERT INTO item (name) VALUES ('a')", &[]),
@@ -420,6 +405,6 @@ mod tests {
         let rows = database
             .query("SELECT active FROM item", &[])
             .map(|rows| rows.rows);
-        assert_eq!(rows, Ok(vec![vec![Value::Boolean(true)]]));
+        assert_eq!(rows, Ok(vec![vec![Value::Integer(1)]]));
     }
 }
