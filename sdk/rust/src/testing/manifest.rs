@@ -24,6 +24,18 @@ pub(super) struct Manifest {
 pub(super) struct Plugin {
     pub name: String,
     pub version: String,
+    #[serde(default)]
+    pub contract: Contract,
+}
+
+/// The contract that the plugin is written for.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub(super) enum Contract {
+    #[default]
+    #[serde(rename = "0.1")]
+    V0_1,
+    #[serde(rename = "0.2")]
+    V0_2,
 }
 
 #[derive(Deserialize)]
@@ -51,7 +63,7 @@ pub(super) enum PublicWord {
 
 #[derive(Deserialize)]
 pub(super) struct Database {
-    pub migrations: String,
+    pub migrations: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

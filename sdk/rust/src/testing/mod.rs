@@ -5,14 +5,13 @@
 //!
 //! | capability | what stands in |
 //! | --- | --- |
-//! | database | SQLite in memory, with the plugin's migrations, `$1` parameters, typed errors and refusals |
+//! | database | SQLite in a temporary file, with the plugin's migrations, and the host's own refusals, typed errors and limits of a statement |
 //! | cache | a map that obeys the [clock](Host::advance) |
 //! | outbound HTTP | a [function](HostBuilder::http) of the request, behind the manifest's allowed origins |
 //! | config, secrets, principal | what the [builder](HostBuilder) was given |
 //! | log | kept for [`Host::logs`] |
 //!
-//! What it leaves to the real host: JSON Schemas, limits, and rate limits. A query beside an open transaction is a
-//! conflict here, where the host answers it from the state before; query within the transaction instead.
+//! What it leaves to the real host: JSON Schemas, the limits of the plan, and rate limits.
 //!
 //! ```
 //! use mortise_sdk::prelude::*;
