@@ -83,10 +83,7 @@ fn by_code(failure: &ffi::Error, message: &str) -> Failure {
         ErrorCode::DiskFull => Failure::Limit(
             "the database is full: the plan's `database_size` is reached; delete rows or raise it".to_owned(),
         ),
-        ErrorCode::OutOfMemory => Failure::Limit(
-            "the statement has more instructions than one may have, with its views and triggers; take it apart"
-                .to_owned(),
-        ),
+        ErrorCode::OutOfMemory => too_many_instructions(),
         ErrorCode::TooBig if message == "statement too long" => Failure::Limit(format!(
             "the statement is too large: it has at most {} bytes, and a file of a migration {}",
             limits::SQL_BYTES,
@@ -116,6 +113,14 @@ fn by_code(failure: &ffi::Error, message: &str) -> Failure {
             None => Failure::Invalid(format!("{message}{}", instead(message))),
         },
     }
+}
+
+/// Why SQLite had no memory though it was refused none: the program of a statement became too long.
+pub fn too_many_instructions() -> Failure {
+    Failure::Limit(format!(
+        "the statement has more instructions than the {} that one may have, with its views and triggers; take it apart",
+        limits::INSTRUCTIONS
+    ))
 }
 
 /// The name and the number of the limit that SQLite speaks of. For most it has no code of their own, only words.

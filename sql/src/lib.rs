@@ -27,7 +27,7 @@ mod utc;
 pub use authorizer::{Author, HOST_TABLES};
 pub use columns::{Column, converting_columns};
 pub use expansion::{TooMuch, Views};
-pub use failure::{ConstraintKind, Failure, is_pattern_limit, translate};
+pub use failure::{ConstraintKind, Failure, is_pattern_limit, too_many_instructions, translate};
 pub use gate::Gate;
 pub use limits::{PATTERN_BYTES, VALUE_BYTES, compiled_bytes, longest_value};
 pub use script::{Stopped, Why, run_script};

@@ -32,6 +32,9 @@ pub(crate) const ARGUMENTS: i32 = 1_000;
 /// Parameters of a statement.
 pub(crate) const PARAMETERS: i32 = 32_766;
 
+/// Instructions of a compiled statement.
+pub(crate) const INSTRUCTIONS: i32 = 250_000;
+
 /// Triggers that call each other.
 pub(crate) const TRIGGERS: i32 = 10;
 
@@ -46,7 +49,7 @@ const LIMITS: &[(Limit, i32)] = &[
     (Limit::SQLITE_LIMIT_COLUMN, COLUMNS),
     (Limit::SQLITE_LIMIT_EXPR_DEPTH, DEPTH),
     (Limit::SQLITE_LIMIT_COMPOUND_SELECT, TERMS),
-    (Limit::SQLITE_LIMIT_VDBE_OP, 250_000),
+    (Limit::SQLITE_LIMIT_VDBE_OP, INSTRUCTIONS),
     (Limit::SQLITE_LIMIT_FUNCTION_ARG, ARGUMENTS),
     (Limit::SQLITE_LIMIT_ATTACHED, 0),
     (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES),

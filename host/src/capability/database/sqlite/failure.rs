@@ -87,10 +87,7 @@ fn out_of_memory(stopped: DatabaseError) -> DatabaseError {
                 .to_owned(),
         ),
         Some(Shortage::System) => DatabaseError::Unavailable("the host has no memory at the moment".to_owned()),
-        None => DatabaseError::Limit(
-            "the statement has more instructions than one may have, with its views and triggers; take it apart"
-                .to_owned(),
-        ),
+        None => mortise_sql::too_many_instructions().into(),
     }
 }
 

@@ -92,7 +92,8 @@ pub(super) fn try_run(file: &Path, scripts: &[Script], converting: Converting) -
         ));
     }
     let left = as_host(&door, converting_columns).map_err(unread)?;
-    tell(converting_of_files.intersection(&left), converting)?;
+    let columns: Vec<&Column> = converting_of_files.intersection(&left).collect();
+    tell(&columns, converting)?;
     door.run_trusted("COMMIT").map_err(failed)
 }
 
@@ -113,8 +114,8 @@ fn run_one(door: &Door, script: &Script) -> Result<(), String> {
     clippy::print_stderr,
     reason = "a test has nowhere else to be told of what fails nothing"
 )]
-fn tell(columns: impl Iterator<Item = &Column>, converting: Converting) -> Result<(), String> {
-    let columns: Vec<String> = columns.map(ToString::to_string).collect();
+fn tell(columns: &[&Column], converting: Converting) -> Result<(), String> {
+    let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
     match converting {
         _ if columns.is_empty() => {}
         Converting::Refused => return Err(columns.join("; ")),
