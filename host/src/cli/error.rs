@@ -169,7 +169,8 @@ fn hint_for(code: &str) -> Option<&'static str> {
         }
         "grants-missing" => "`mortise deploy … --grant` grants exactly what the manifest asks for",
         "migration-failed" => {
-            "nothing was applied; an applied migration never changes, so add one with the next number"
+            "nothing of it was applied, and the version before still serves; correct what is named above, and leave \
+             files alone that were applied before"
         }
         "rate-limited" | "overloaded" | "draining" => "try again in a moment",
         "internal" => "the host's own log has the cause under the request id",

@@ -58,11 +58,12 @@ pub struct PluginSection {
 /// A version of the contract between plugins and hosts. What a manifest means can depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Contract {
-    /// `format` in a schema means what its draft says, which since 2019-09 is nothing.
+    /// `format` in a schema means what its draft says, which since 2019-09 is nothing. Of columns that turn texts into
+    /// numbers the activation warns.
     #[default]
     #[serde(rename = "0.1")]
     V0_1,
-    /// `format` in a schema is checked.
+    /// `format` in a schema is checked. Migrations that make columns which turn texts into numbers are refused.
     #[serde(rename = "0.2")]
     V0_2,
 }

@@ -115,18 +115,23 @@ impl Lifecycle {
         let applied = self
             .services
             .databases
-            .migrate(tenant.id, plugin, &limits, &bundle.migrations)
+            .migrate(
+                tenant.id,
+                plugin,
+                version.manifest.plugin.contract,
+                &limits,
+                &bundle.migrations,
+            )
             .await?;
         self.db.note_databases(&[tenant.id]).await?;
-        let warnings = if applied.beyond.is_empty() {
-            Vec::new()
-        } else {
-            vec![format!(
+        let mut warnings = applied.warnings;
+        if !applied.beyond.is_empty() {
+            warnings.push(format!(
                 "the database has migrations that this version does not know: {}. They stay applied; make sure that \
                  this version works with them.",
                 applied.beyond.join(", ")
-            )]
-        };
+            ));
+        }
         Ok((applied.applied, warnings))
     }
 }

@@ -126,9 +126,7 @@ impl DatabaseView<'_> {
         self.charge(0)?;
         if self.state.is_in_transaction() {
             return Err(DatabaseError::Invalid(
-                "this invocation holds an open transaction already, and a second one would wait for it forever; \
-                 commit or drop the first"
-                    .to_owned(),
+                mortise_sql::statement::SECOND_TRANSACTION.to_owned(),
             ));
         }
         let mark = self.state.mark_transaction();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use mortise_sql::migration::number_of;
 use mortise_validator::Schema;
 use serde_json::Value;
 
@@ -60,12 +61,7 @@ impl Folder {
                 files.push(MigrationFile { file, sql });
             }
         }
-        let number = |file: &str| {
-            file.split('_')
-                .next()
-                .and_then(|number| number.parse::<u32>().ok())
-        };
-        files.sort_by(|a, b| (number(&a.file), &a.file).cmp(&(number(&b.file), &b.file)));
+        files.sort_by(|a, b| (number_of(&a.file), &a.file).cmp(&(number_of(&b.file), &b.file)));
         Ok(files)
     }
 

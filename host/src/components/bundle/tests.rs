@@ -204,7 +204,7 @@ fn wrong_migrations_are_refused() {
     );
     refused(
         |json| json["migrations"] = json!([file("1_a.sql"), file("0001_b.sql")]),
-        "strictly increase",
+        "`1_a.sql` and `0001_b.sql` have the same number",
     );
     refused(
         |json| json["migrations"] = json!(vec![file("1_a.sql"); MAX_MIGRATIONS + 1]),

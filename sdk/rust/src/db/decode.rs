@@ -26,6 +26,10 @@ impl<'a> RowDeserializer<'a> {
             .map(|(column, value)| Cell { column, value })
     }
 
+    fn visit_map<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        visitor.visit_map(MapDeserializer::new(self.cells().map(|cell| (cell.column, cell))))
+    }
+
     fn single(self) -> Result<Cell<'a>, ValueError> {
         let count = self.values.len();
         let mut cells = self.cells();
@@ -36,6 +40,16 @@ impl<'a> RowDeserializer<'a> {
             ))),
         }
     }
+}
+
+/// What is wrong where two columns have the same name.
+fn column_twice(columns: &[String]) -> Option<String> {
+    let is_twice =
+        |(index, name): &(usize, &String)| columns.iter().skip(index + 1).any(|other| other == *name);
+    let (_, name) = columns.iter().enumerate().find(is_twice)?;
+    Some(format!(
+        "two columns are called `{name}`; name them apart with AS, or read the row as a tuple"
+    ))
 }
 
 macro_rules! delegate_to_single {
@@ -53,8 +67,12 @@ impl<'de> Deserializer<'de> for RowDeserializer<'_> {
         self.deserialize_map(visitor)
     }
 
+    /// A map keeps one value of each name, so that a second column of a name would be lost.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        visitor.visit_map(MapDeserializer::new(self.cells().map(|cell| (cell.column, cell))))
+        if let Some(twice) = column_twice(self.columns) {
+            return Err(ValueError::custom(twice));
+        }
+        self.visit_map(visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -63,7 +81,8 @@ impl<'de> Deserializer<'de> for RowDeserializer<'_> {
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ValueError> {
-        self.deserialize_map(visitor)
+        // A struct refuses what comes twice, where it has a field of that name.
+        self.visit_map(visitor)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
@@ -237,6 +256,8 @@ impl IntoDeserializer<'_, ValueError> for Cell<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde::Deserialize;
     use serde::de::DeserializeOwned;
 
@@ -348,6 +369,43 @@ mod tests {
         assert!(matches!(negative, Err(Error::Decode(why)) if why.contains("`stock`") && why.contains("-1")));
         let null = decode::<String>(&[("name", Value::Null)]);
         assert!(matches!(null, Err(Error::Decode(why)) if why.contains("`name`")));
+    }
+
+    #[test]
+    fn a_name_that_two_columns_have_is_an_error_where_one_would_be_lost() {
+        let row = [
+            ("id", Value::Integer(1)),
+            ("n", Value::Integer(2)),
+            ("id", Value::Integer(3)),
+        ];
+        let says = |error: Error, part: &str| {
+            assert!(
+                matches!(&error, Error::Decode(why) if why.contains(part)),
+                "{error:?}"
+            );
+        };
+        says(
+            decode::<BTreeMap<String, i64>>(&row).unwrap_err(),
+            "two columns are called `id`",
+        );
+        says(
+            decode::<serde_json::Value>(&row).unwrap_err(),
+            "two columns are called `id`",
+        );
+
+        #[derive(Debug, Deserialize)]
+        struct Id {
+            #[expect(dead_code, reason = "it is not read")]
+            id: i64,
+        }
+        says(decode::<Id>(&row).unwrap_err(), "duplicate field `id`");
+
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Number {
+            n: i64,
+        }
+        assert_eq!(decode::<Number>(&row), Ok(Number { n: 2 }));
+        assert_eq!(decode::<(i64, i64, i64)>(&row), Ok((1, 2, 3)));
     }
 
     #[test]

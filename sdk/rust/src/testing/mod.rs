@@ -7,7 +7,7 @@
 //!
 //! | capability | what stands in |
 //! | --- | --- |
-//! | database | SQLite in memory, with the plugin's migrations, `$1` parameters, typed errors and refusals |
+//! | database | SQLite in a temporary file, with the plugin's migrations, and the host's own refusals, typed errors and limits of a statement |
 //! | cache | a map that obeys the [clock](Host::advance) |
 //! | outbound HTTP | a [function](HostBuilder::http) of the request, behind the manifest's allowed origins |
 //! | config, secrets, principal | what the [builder](HostBuilder) was given |
@@ -19,8 +19,7 @@
 //! `cache_value`, as the standard plan has them and `[limits]` lowers them. They are counted within a request that is
 //! [sent](RequestBuilder::send); what a test calls itself is free.
 //!
-//! What it leaves to the real host: limits of time and memory, and rate limits. A query beside an open transaction is a
-//! conflict here, where the host answers it from the state before; query within the transaction instead.
+//! What it leaves to the real host: limits of time and memory, the rows of a result, and rate limits.
 //!
 //! ```
 //! use mortise_sdk::prelude::*;
