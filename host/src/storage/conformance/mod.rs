@@ -42,7 +42,7 @@ macro_rules! stories {
             the_oldest_inactive_versions_are_given_up,
             an_active_version_is_not_deleted,
             an_activation_switches_records_and_audits,
-            going_back_finds_the_version_before,
+            a_rollback_never_leads_to_what_was_rolled_back_from,
             settings_are_replaced_as_a_whole_or_one_by_one,
             secrets_are_kept_sealed,
             api_keys_are_revoked_once,
