@@ -52,6 +52,7 @@ macro_rules! stories {
             an_invocation_is_counted_once,
             what_is_of_a_deleted_tenant_is_left_out,
             log_lines_are_filtered_and_paged,
+            log_lines_are_read_on_in_the_order_in_which_they_were_written,
             what_is_kept_is_counted_and_the_oldest_leaves,
             what_was_recorded_together_leaves_together,
             invocations_are_in_order_however_late_they_ended,
