@@ -69,7 +69,7 @@ pub use response::{Body, IntoResponse, Json, Response, Status};
 /// What the macros of this crate expand to. Not part of the interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::app::unlisted_route;
+    pub use crate::app::{bytes, unlisted_route};
     #[cfg(target_family = "wasm")]
     pub use crate::bindings;
     #[cfg(target_family = "wasm")]
