@@ -14,7 +14,9 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, InvocationId, PlanName, PluginName, TokenId};
+use crate::domain::secret::is_secret_name;
 use crate::domain::units::ByteSize;
+use crate::domain::version_name::VersionName;
 use crate::http::problem::{Code, Problem};
 use crate::server::body;
 
@@ -54,7 +56,7 @@ macro_rules! in_path {
 in_path! {
     PlanName = "plan", "plan";
     PluginName = "plugin", "plugin";
-    crate::domain::id::VersionDigest = "version", "version";
+    VersionName = "version", "version";
     SecretName = "name", "secret";
     ApiKeyId = "api_key", "API key";
     TokenId = "token", "token";
@@ -65,12 +67,7 @@ impl FromStr for SecretName {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let well_formed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-        if (1..=128).contains(&text.len()) && text.bytes().all(well_formed) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(())
-        }
+        is_secret_name(text).then(|| Self(text.to_owned())).ok_or(())
     }
 }
 

@@ -18,11 +18,10 @@ use super::state::AdminState;
 use crate::domain::grant::{Grants, MissingGrant};
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::Version;
+use crate::domain::promises::MAX_GRANTED;
+use crate::domain::secret::is_secret_name;
 use crate::http::problem::Problem;
 use crate::storage::Page;
-
-/// Origins, or names of secrets, in one set of grants.
-const MAX_GRANTED: usize = 100;
 
 /// Bytes of all names and values of a plugin's settings together.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
@@ -95,8 +94,9 @@ async fn put_config(
     check_config(&config)?;
     let tenant = access.tenant.id;
     // All of them are replaced, so only those beyond the former ones are more.
-    let former = state.db.config(tenant, &plugin).await?.len();
-    let added = u32::try_from(config.len().saturating_sub(former)).unwrap_or(u32::MAX);
+    let former = state.db.config(tenant, &plugin).await?;
+    check_new_names(config.keys().filter(|name| !former.contains_key(*name)))?;
+    let added = u32::try_from(config.len().saturating_sub(former.len())).unwrap_or(u32::MAX);
     let counting = bounds::room_for(&state, &access.tenant, Kind::ConfigEntries, added).await?;
     state.db.put_config(tenant, &plugin, &config).await?;
     drop(counting);
@@ -173,6 +173,16 @@ fn check_grants(grants: &Grants) -> Result<(), Problem> {
     names("secrets.use", &usable)?;
     let revealed: Vec<&String> = grants.secrets.reveal.iter().collect();
     names("secrets.reveal", &revealed)
+}
+
+/// Settings that are there already keep their names, whatever those are.
+fn check_new_names(mut names: impl Iterator<Item = &String>) -> Result<(), Problem> {
+    match names.find(|name| !is_secret_name(name)) {
+        Some(name) => Err(invalid(format!(
+            "the name of a setting has 1 to 128 letters, digits, `_`, `-` and `.`; `{name}` has something else"
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn check_config(config: &BTreeMap<String, String>) -> Result<(), Problem> {

@@ -10,7 +10,8 @@ use super::observer::Observer;
 use super::shares::Shares;
 use crate::domain::audit::AuditEntry;
 use crate::domain::clock::{SharedClock, Timestamp};
-use crate::domain::id::TenantId;
+use crate::domain::id::{PluginName, TenantId, TenantName};
+use crate::domain::public_url::PublicUrl;
 use crate::http::problem::Problem;
 use crate::ledger::Ledger;
 use crate::lifecycle::{Lifecycle, Locks};
@@ -22,7 +23,7 @@ use crate::storage::vault::Vault;
 pub struct AdminState {
     /// The control plane's database.
     pub db: Arc<dyn Repository>,
-    /// Uploads, activates and goes back.
+    /// Uploads, activates and rolls back.
     pub lifecycle: Arc<Lifecycle>,
     /// Seals secrets.
     pub vault: Arc<Vault>,
@@ -36,6 +37,8 @@ pub struct AdminState {
     pub draining: CancellationToken,
     /// When the host started.
     pub started_at: Timestamp,
+    /// Where the public listener is reached from outside.
+    pub public_url: Arc<PublicUrl>,
     /// The data folder, in which files that belong to no known tenant or version are set aside.
     pub data: PathBuf,
     /// How slowly bodies may come.
@@ -62,6 +65,7 @@ impl AdminState {
             vault,
             ledger: observer.ledger.clone(),
             started_at: clock.now(),
+            public_url: Arc::default(),
             data: PathBuf::new(),
             clock,
             draining,
@@ -78,6 +82,16 @@ impl AdminState {
             data: data.to_owned(),
             ..self
         }
+    }
+
+    /// The state of a host whose public listener is reached there.
+    pub fn with_public_url(self, public_url: Arc<PublicUrl>) -> Self {
+        Self { public_url, ..self }
+    }
+
+    /// Where a plugin is reached from outside.
+    pub(super) fn plugin_url(&self, tenant: &TenantName, plugin: &PluginName) -> String {
+        self.public_url.of_plugin(tenant, plugin)
     }
 
     /// Records a change in the audit log, and brings what serves requests in line with it where it was a tenant's.

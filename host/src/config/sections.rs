@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::components::compile::CompileLimits;
 use crate::components::shield::Shield;
 use crate::domain::circuit::CircuitSettings;
+use crate::domain::public_url::ConfiguredUrl;
 use crate::domain::units::{ByteSize, Span};
 use crate::server::body::Pace;
 
@@ -23,6 +24,9 @@ pub type ShieldSection = Shield;
 pub struct ServerSection {
     /// Address for API consumers.
     pub public: SocketAddr,
+    /// Where API consumers reach the public listener from outside, such as `https://api.example.com`: behind a proxy its
+    /// address is another one. Empty: the address that it listens at.
+    pub public_url: ConfiguredUrl,
     /// Address for operators and customers. Reachable from where they are, and not from the internet.
     pub admin: SocketAddr,
     /// Open connections of each listener. Beyond these an idle one is closed for each that comes; where none is idle,
@@ -147,6 +151,7 @@ impl Default for ServerSection {
     fn default() -> Self {
         Self {
             public: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            public_url: ConfiguredUrl::default(),
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
             connections: 10_000,
             connections_per_address: 1_000,

@@ -119,6 +119,7 @@ async fn serve(
     let admin = Listener::bind(config.server.admin, limits).await?;
     let background = background.handle().clone();
     let host = Arc::new(Host::open(config, worker, background, Arc::new(SystemClock)).await?);
+    host.listens_at(public.address());
     let told_to_stop = stop_on_signal().map_err(ServeError::Threads)?;
     let stop = CancellationToken::new();
     tokio::spawn(prune(host.clone()));

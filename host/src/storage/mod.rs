@@ -36,7 +36,7 @@ pub use components::{ComponentPosition, Components, StoredComponent};
 pub use counts::{Counted, Counts};
 pub use error::DbError;
 pub use invocations::{Entry, HourlyUsage, InvocationFilter, Invocations, Kept, UsageSum};
-pub use log_lines::{LogFilter, LogLines, LogPosition, StoredLogLine};
+pub use log_lines::{LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
 pub use page::Page;
 pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};

@@ -98,6 +98,15 @@ pub fn answer<Arguments>(handler: impl Handler<Arguments>, request: Request) -> 
     handler.call(request)
 }
 
+/// A text as the content of a static.
+#[doc(hidden)]
+pub const fn bytes<const LENGTH: usize>(text: &str) -> [u8; LENGTH] {
+    match text.as_bytes().first_chunk() {
+        Some(bytes) => *bytes,
+        None => panic!("the text is shorter than the array"),
+    }
+}
+
 /// Says which function answers which route, and makes the plugin out of it.
 ///
 /// Each line is a method, a path pattern exactly as in `plugin.toml`, and a handler: a function or closure
@@ -105,7 +114,9 @@ pub fn answer<Arguments>(handler: impl Handler<Arguments>, request: Request) -> 
 /// found the route before the plugin starts, so this is one `match` and no router is built per request.
 ///
 /// Beside the export that the host calls, the macro makes `pub fn handle(Request) -> Response` and
-/// `pub const APP: App`, for tests. Use it once per plugin, at the root of the crate.
+/// `pub const APP: App`, for tests. Use it once per plugin, at the root of the crate. The list becomes part of the
+/// component (custom section `mortise:routes`): `mortise build` and uploads refuse a plugin whose manifest has other
+/// routes.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -147,6 +158,13 @@ macro_rules! routes {
 
         #[cfg(target_family = "wasm")]
         const _: () = {
+            const LISTED: &str = ::core::concat!($(::core::stringify!($method), " ", $path, "\n"),+);
+
+            // `mortise build` and the host compare it with the manifest.
+            #[used]
+            #[unsafe(link_section = "mortise:routes")]
+            static ROUTES: [u8; LISTED.len()] = $crate::__private::bytes(LISTED);
+
             struct Plugin;
 
             impl $crate::__private::bindings::exports::mortise::plugin::http_handler::Guest for Plugin {

@@ -71,7 +71,7 @@ pub use response::{Body, IntoResponse, Json, Response, Status};
 /// What the macros of this crate expand to. Not part of the interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::app::{answer, unlisted_route};
+    pub use crate::app::{answer, bytes, unlisted_route};
     #[cfg(target_family = "wasm")]
     pub use crate::bindings;
     pub use crate::db::values;

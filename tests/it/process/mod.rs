@@ -2,6 +2,8 @@
 
 mod bad_start;
 mod cli;
+mod cli_logs;
+mod cli_versions;
 mod connections;
 mod crowds;
 mod deploy_under_load;

@@ -147,6 +147,7 @@ async fn the_routes_are_these() {
     lines.sort();
     insta::assert_snapshot!(lines.join("\n"), @r#"
     any       GET    /whoami
+    developer DELETE /tenants/{tenant}/plugins/{plugin}/versions/{version}
     developer PATCH  /tenants/{tenant}/plugins/{plugin}
     developer POST   /tenants/{tenant}/plugins/{plugin}/activation/back
     developer POST   /tenants/{tenant}/plugins/{plugin}/versions
