@@ -1,4 +1,6 @@
-//! The command line. One file per command; all but `serve` and `build` talk to the admin API of a running host.
+//! The command line. One file per command; most talk to the admin API of a running host. `serve` is
+//! the host, `build` needs none, and `host-key` and `operator-token` repair the data folder of one
+//! that is not running.
 //!
 //! Answers go to standard output, as tables for people or with `--json` as data; what happens meanwhile and errors go
 //! to standard error. Exit codes: 0 done, 1 failed, 2 called wrongly.
@@ -9,8 +11,11 @@ mod components;
 mod deploy;
 mod error;
 mod grants;
+mod host_key;
 mod keys;
 mod logs;
+mod offline;
+mod operator_token;
 mod output;
 mod plans;
 mod plugins;
@@ -96,6 +101,12 @@ enum Command {
     /// Tokens for the admin API
     #[command(subcommand)]
     Tokens(tokens::Tokens),
+    /// The key that secrets are sealed under, of a host that is not running
+    #[command(subcommand)]
+    HostKey(host_key::HostKey),
+    /// The token in operator.token, of a host that is not running
+    #[command(subcommand)]
+    OperatorToken(operator_token::OperatorToken),
 }
 
 /// The tenant that a command is about.
@@ -163,6 +174,8 @@ fn run(command: Command, connection: &Connection, output: &mut Output) -> Result
         Command::Secrets(command) => command.run(&client()?, output),
         Command::Keys(command) => command.run(&client()?, output),
         Command::Tokens(command) => command.run(&client()?, output),
+        Command::HostKey(command) => command.run(output),
+        Command::OperatorToken(command) => command.run(output),
     }
 }
 

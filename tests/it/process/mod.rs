@@ -13,6 +13,7 @@ mod host;
 mod http;
 mod http2;
 mod memory;
+mod offline;
 mod orders;
 mod plugin;
 mod restart;

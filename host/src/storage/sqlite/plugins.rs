@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 
 use super::{SqliteRepository, audit, or_in_use, or_missing, removals, row, unavailable};
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::{AuditEntry, Change};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::manifest::Manifest;
@@ -309,7 +309,9 @@ impl Plugins for SqliteRepository {
         .map_err(unavailable)?;
         let subject = format!("{plugin} {digest}");
         let entry = AuditEntry::new(Some(tenant), actor, "plugin.activate", subject, at);
-        audit::insert(&mut transaction, &entry).await?;
+        let active = |version: Option<VersionDigest>| serde_json::json!({ "active": version });
+        let change = Change::between(&active(activation.previous), &active(Some(digest)));
+        audit::insert(&mut transaction, &entry.changing(change)).await?;
         transaction.commit().await.map_err(unavailable)?;
         Ok(activation)
     }
