@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::error::invalid;
@@ -40,6 +41,10 @@ pub trait InPath: FromStr {
     const WHAT: &'static str;
 }
 
+/// The name of a setting, as it is stored.
+#[derive(Clone, Debug)]
+pub struct SettingName(pub String);
+
 /// The name of a secret: 1 to 128 of letters, digits, `_`, `-` and `.`.
 #[derive(Clone, Debug)]
 pub struct SecretName(pub String);
@@ -58,6 +63,7 @@ in_path! {
     PluginName = "plugin", "plugin";
     VersionName = "version", "version";
     SecretName = "name", "secret";
+    SettingName = "setting", "setting";
     ApiKeyId = "api_key", "API key";
     TokenId = "token", "token";
     InvocationId = "invocation", "invocation";
@@ -68,6 +74,15 @@ impl FromStr for SecretName {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         is_secret_name(text).then(|| Self(text.to_owned())).ok_or(())
+    }
+}
+
+impl FromStr for SettingName {
+    type Err = std::convert::Infallible;
+
+    /// Any text: earlier hosts took any, and a setting with an odd name can be removed.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -102,17 +117,33 @@ impl<T: DeserializeOwned> FromRequest<Arc<AdminState>> for Input<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Arc<AdminState>) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
-        if !is_json(&parts.headers) {
-            let detail = "the body must be JSON: `Content-Type: application/json`";
-            return Err(Problem::new(Code::UnsupportedMediaType, detail));
-        }
-        let bytes = body::read(&parts.headers, body, MAX_JSON_BYTES, state.pace, |_| Ok(())).await?;
-        let input = Json::<T>::from_bytes(&bytes);
-        input
-            .map(|Json(input)| Self(input))
-            .map_err(|rejection| invalid(place(rejection.body_text())))
+        parse(&json_body(request, state).await?).map(Self)
     }
+}
+
+/// The bytes of a JSON body.
+pub async fn json_body(request: Request, state: &AdminState) -> Result<Bytes, Problem> {
+    let (parts, body) = request.into_parts();
+    if !is_json(&parts.headers) {
+        let detail = "the body must be JSON: `Content-Type: application/json`";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
+    let read = body::read(&parts.headers, body, MAX_JSON_BYTES, state.pace, |_| Ok(())).await;
+    read.map_err(|problem| match problem.code() {
+        Code::BodyTooLarge => problem.with(
+            "hint",
+            "a JSON body of this API has at most 256 KiB; send less at once",
+        ),
+        _ => problem,
+    })
+}
+
+/// A JSON body as a value; an error names the place in it.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let input = Json::<T>::from_bytes(bytes);
+    input
+        .map(|Json(input)| input)
+        .map_err(|rejection| invalid(place(rejection.body_text())))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

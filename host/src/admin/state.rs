@@ -6,11 +6,13 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Actor;
+use super::limits::HostLimits;
 use super::observer::Observer;
 use super::shares::Shares;
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::{AuditEntry, Change};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{PluginName, TenantId, TenantName};
+use crate::domain::limits::Limits;
 use crate::domain::public_url::PublicUrl;
 use crate::http::problem::Problem;
 use crate::ledger::Ledger;
@@ -41,6 +43,8 @@ pub struct AdminState {
     pub public_url: Arc<PublicUrl>,
     /// The data folder, in which files that belong to no known tenant or version are set aside.
     pub data: PathBuf,
+    /// The limits that the operator has set.
+    pub(super) limits: HostLimits,
     /// How slowly bodies may come.
     pub(super) pace: Pace,
     pub(super) shares: Arc<Shares>,
@@ -67,6 +71,7 @@ impl AdminState {
             started_at: clock.now(),
             public_url: Arc::default(),
             data: PathBuf::new(),
+            limits: HostLimits::default(),
             clock,
             draining,
             pace,
@@ -94,23 +99,57 @@ impl AdminState {
         self.public_url.of_plugin(tenant, plugin)
     }
 
+    /// The state of a host whose operator has set these limits.
+    pub fn with_limits(self, defaults: Limits, ceiling: Limits) -> Self {
+        Self {
+            limits: HostLimits { defaults, ceiling },
+            ..self
+        }
+    }
+
     /// Records a change in the audit log, and brings what serves requests in line with it where it was a tenant's.
-    /// Every handler that writes ends with this.
+    /// Every handler that writes ends with this or with [`Self::record`].
     pub(super) async fn changed(
         &self,
         actor: &Actor,
         tenant: Option<TenantId>,
         action: &str,
         subject: impl Into<String>,
+        change: Change,
     ) -> Result<(), Problem> {
         // What was revoked must not go on serving because the audit log cannot be written.
         if let Some(tenant) = tenant {
             self.lifecycle.refresh(tenant).await;
         }
-        self.audit(actor, tenant, action, subject).await
+        self.record(actor, tenant, action, subject, change).await
+    }
+
+    /// An entry of the audit log, for changes that are written together with it.
+    pub(super) fn entry(
+        &self,
+        actor: &Actor,
+        tenant: Option<TenantId>,
+        action: &str,
+        subject: impl Into<String>,
+        change: Change,
+    ) -> AuditEntry {
+        AuditEntry::new(tenant, actor.id(), action, subject, self.clock.now()).changing(change)
     }
 
     /// Records a change that has taken effect already.
+    pub(super) async fn record(
+        &self,
+        actor: &Actor,
+        tenant: Option<TenantId>,
+        action: &str,
+        subject: impl Into<String>,
+        change: Change,
+    ) -> Result<(), Problem> {
+        let entry = self.entry(actor, tenant, action, subject, change);
+        Ok(self.db.append_audit(&entry).await?)
+    }
+
+    /// The same for a change of which the action and the subject say everything.
     pub(super) async fn audit(
         &self,
         actor: &Actor,
@@ -118,7 +157,7 @@ impl AdminState {
         action: &str,
         subject: impl Into<String>,
     ) -> Result<(), Problem> {
-        let entry = AuditEntry::new(tenant, actor.id(), action, subject, self.clock.now());
-        Ok(self.db.append_audit(&entry).await?)
+        self.record(actor, tenant, action, subject, Change::default())
+            .await
     }
 }

@@ -1,4 +1,6 @@
-//! The command line. One file per command; all but `serve`, `build` and `completions` talk to the admin API of a running host.
+//! The command line. One file per command; most talk to the admin API of a running host. `serve` is
+//! the host, `build` and `completions` need none, and `host-key` and `operator-token` repair the data folder of one
+//! that is not running.
 //!
 //! Answers go to standard output, as tables for people or with `--json` as data; what happens meanwhile and errors go
 //! to standard error. Exit codes: 0 done, 1 failed, 2 called wrongly.
@@ -11,11 +13,14 @@ mod components;
 mod deploy;
 mod error;
 mod grants;
+mod host_key;
 mod invocations;
 mod keys;
 mod limits;
 mod logs;
 mod moment;
+mod offline;
+mod operator_token;
 mod output;
 mod plans;
 mod plugins;
@@ -119,6 +124,12 @@ enum Command {
     Whoami,
     /// Write a script with which a shell completes commands
     Completions(completions::Completions),
+    /// The key that secrets are sealed under, of a host that is not running
+    #[command(subcommand)]
+    HostKey(host_key::HostKey),
+    /// The token in operator.token, of a host that is not running
+    #[command(subcommand)]
+    OperatorToken(operator_token::OperatorToken),
 }
 
 /// The tenant that a command is about.
@@ -208,13 +219,15 @@ fn run(command: Command, connection: &Connection, output: &mut Output) -> Result
         Command::Audit(command) => command.run(&client()?, output),
         Command::Whoami => whoami::run(&client()?, output),
         Command::Completions(command) => command.run(self::command(), output),
+        Command::HostKey(command) => command.run(output),
+        Command::OperatorToken(command) => command.run(output),
     }
 }
 
 impl Command {
     /// Whether it talks to no host.
     fn is_local(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Build(_) | Self::Completions(_))
+        matches!(self, Self::Serve(_) | Self::Build(_) | Self::Completions(_) | Self::HostKey(_) | Self::OperatorToken(_))
     }
 }
 

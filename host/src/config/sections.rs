@@ -66,7 +66,7 @@ pub struct DataSection {
     /// The folder. It is made where it is missing.
     pub folder: PathBuf,
     /// The file of the host's key, from which the others are derived. Empty: `host.key` in the folder, made on the
-    /// first start. Without it, secrets do not open.
+    /// first start. Without it the host does not start.
     pub key_file: PathBuf,
     /// Whether a control plane's database that does not belong to the folder is used all the same: for one
     /// start, so it is a flag of `serve` and no key.

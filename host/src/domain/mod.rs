@@ -5,6 +5,7 @@ pub mod audit;
 pub mod circuit;
 pub mod clock;
 pub mod credential;
+pub mod effective;
 pub mod grant;
 pub mod id;
 pub mod invocation;

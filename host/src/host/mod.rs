@@ -1,10 +1,13 @@
 //! The host as a whole: what is opened in which order, what runs beside the requests, and how it ends.
 
 mod data_folder;
-mod operator_token;
+pub mod host_key;
+mod offline;
+pub mod operator_token;
 pub mod serve;
 
 pub use data_folder::{DataFolder, DataFolderError};
+pub use offline::Offline;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,7 +37,7 @@ use crate::server::descriptors;
 use crate::storage::Repository;
 use crate::storage::set_aside;
 use crate::storage::sqlite::{ForeignDatabase, SqliteRepository};
-use crate::storage::vault::{HostKey, Vault};
+use crate::storage::vault::Vault;
 use crate::tenants::budget::SharedBudget;
 use crate::tenants::{Breaker, Builder, Routing};
 
@@ -65,9 +68,14 @@ pub enum OpenError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Folder(#[from] DataFolderError),
+    /// There is no data folder, where a command needs one.
+    #[error(
+        "{0} is no data folder of a host: it has no mortise.db; name the folder with `--data`, or the configuration with `--config`"
+    )]
+    NoData(PathBuf),
     /// The host's key cannot be used.
     #[error(transparent)]
-    Key(#[from] crate::storage::vault::HostKeyError),
+    Key(#[from] host_key::KeyError),
     /// The control plane's database cannot be used.
     #[error("the database of the control plane cannot be used: {0}")]
     Db(#[from] crate::storage::DbError),
@@ -106,16 +114,16 @@ impl Host {
         clock: SharedClock,
     ) -> Result<Self, OpenError> {
         let folder = DataFolder::open(&config.data.folder)?;
-        let key = match config.data.key_file.as_os_str().is_empty() {
-            true => HostKey::load_or_create(&folder.path().join("host.key"))?,
-            false => HostKey::load(&config.data.key_file)?,
-        };
-        let vault = Arc::new(Vault::new(&key));
         let foreign = match config.data.accept_database {
             true => ForeignDatabase::Accept,
             false => ForeignDatabase::Refuse,
         };
         let db: Arc<dyn Repository> = Arc::new(SqliteRepository::open_with(folder.path(), foreign).await?);
+        let key = host_key::open(&*db, config).await?;
+        let vault = Arc::new(Vault::new(&key));
+        for rule in config.shield.unknown_imports() {
+            tracing::warn!(%rule, "no interface of this host matches this rule of `shield.imports`, so it refuses nothing");
+        }
         let set_aside = set_aside::unknown_files(&*db, folder.path(), clock.now()).await?;
         for file in &set_aside {
             tracing::warn!(file = %file.display(), "a file of no known tenant or version was set aside");
@@ -209,7 +217,8 @@ impl Host {
             config.server.pace(config.server.body_timeout),
         )
         .with_data(folder.path())
-        .with_public_url(public_url.clone());
+        .with_public_url(public_url.clone())
+        .with_limits(config.limits.clone(), config.ceiling());
         Ok(Self {
             gateway: Arc::new(gateway),
             admin: admin::router(admin),

@@ -213,6 +213,16 @@ impl Problem {
         self.code
     }
 
+    /// The sentence for the caller.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Whether it has this further member.
+    pub fn has(&self, member: &str) -> bool {
+        self.extension.contains_key(member)
+    }
+
     fn body(&self, request_id: &str) -> Vec<u8> {
         #[derive(Serialize)]
         struct Body<'a> {

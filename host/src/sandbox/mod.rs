@@ -126,6 +126,23 @@ pub enum StartError {
     },
 }
 
+/// Gives the stored code of a host that is not running a MAC under a new key, so that nothing has
+/// to be compiled again. Gives back how many files there were.
+pub fn reseal_stored_code(
+    folder: &std::path::Path,
+    ceiling: &Limits,
+    old: &HostKey,
+    new: &HostKey,
+) -> Result<u64, StartError> {
+    let failed = |error| StartError::Folder {
+        path: folder.to_owned(),
+        error,
+    };
+    let engine = engine::serving(1, 0, ceiling).map_err(StartError::Engine)?;
+    let files = ComponentFiles::open(folder).map_err(failed)?;
+    crate::components::reseal(&files, &engine, old, new).map_err(failed)
+}
+
 impl Runtime {
     /// Starts the engine and its ticker.
     pub fn start(settings: RuntimeSettings, key: &HostKey, services: Services) -> Result<Self, StartError> {

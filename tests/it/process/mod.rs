@@ -15,6 +15,7 @@ mod host;
 mod http;
 mod http2;
 mod memory;
+mod offline;
 mod orders;
 mod plugin;
 mod restart;

@@ -88,6 +88,10 @@ async fn what_the_control_database_recorded_is_told() {
     assert_eq!(lines["items"][0]["message"], "written by an earlier host");
     let audit = operator(&app, "/tenants/acme/audit").await;
     assert_eq!(audit["items"].as_array().unwrap().len(), 13);
+    // Entries of that host get the names that are known.
+    for entry in audit["items"].as_array().unwrap() {
+        assert_eq!(entry["tenant_name"], "acme", "{entry}");
+    }
     let grants = operator(&app, "/tenants/acme/plugins/capabilities/grants").await;
     assert_eq!(grants["grants"]["secrets"]["reveal"], json!(["stripe_key"]));
 }

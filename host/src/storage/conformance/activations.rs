@@ -40,9 +40,14 @@ pub async fn an_activation_switches_records_and_audits(repository: &dyn Reposito
         .await
         .unwrap();
     assert_eq!(older, activations[1..]);
-    let audit = repository.audit(Some(acme), Page::first(9)).await.unwrap();
+    let audit = repository
+        .audit(Some(acme), &Default::default(), Page::first(9))
+        .await
+        .unwrap();
     assert_eq!(audit[0].action, "plugin.activate");
     assert_eq!(audit[0].subject, format!("orders {}", second.digest));
+    let after = audit[0].change.after.as_ref().unwrap();
+    assert_eq!(after["active"], second.digest.to_string());
 
     // What is not there is not activated, and the attempt leaves no trace.
     let unknown = VersionDigest::of(b"unknown");
@@ -63,7 +68,11 @@ pub async fn an_activation_switches_records_and_audits(repository: &dyn Reposito
         .unwrap();
     assert_eq!(after, activations);
     assert_eq!(
-        repository.audit(Some(acme), Page::first(9)).await.unwrap().len(),
+        repository
+            .audit(Some(acme), &Default::default(), Page::first(9))
+            .await
+            .unwrap()
+            .len(),
         2
     );
 }

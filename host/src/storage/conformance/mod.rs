@@ -49,6 +49,8 @@ macro_rules! stories {
             dead_keys_are_forgotten_and_living_ones_counted,
             tokens_belong_to_a_tenant_or_to_the_host,
             audit_entries_come_newest_first,
+            audit_entries_are_found_by_tenant_actor_action_and_time,
+            secrets_are_sealed_anew_in_one_step,
             an_invocation_is_counted_once,
             what_is_of_a_deleted_tenant_is_left_out,
             log_lines_are_filtered_and_paged,

@@ -54,7 +54,7 @@ async fn change(db: &SqliteRepository, tenant: TenantId, kind: usize, text: &str
                 name: name("large"),
                 limits: LimitOverrides::default(),
             };
-            db.put_plan(&plan).await
+            db.put_plan(&plan, &|_| Vec::new()).await
         }
         7 => db.prune_before(NOW).await.map(drop),
         _ => {

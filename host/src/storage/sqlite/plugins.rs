@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::{SqliteRepository, audit, or_in_use, or_missing, removals, row, unavailable};
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::{AuditEntry, Change};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::manifest::Manifest;
@@ -317,7 +317,9 @@ impl Plugins for SqliteRepository {
         };
         let subject = format!("{plugin} {digest}");
         let entry = AuditEntry::new(Some(tenant), actor, action, subject, at);
-        audit::insert(&mut transaction, &entry).await?;
+        let active = |version: Option<VersionDigest>| serde_json::json!({ "active": version });
+        let change = Change::between(&active(activation.previous), &active(Some(digest)));
+        audit::insert(&mut transaction, &entry.changing(change)).await?;
         transaction.commit().await.map_err(unavailable)?;
         Ok(activation)
     }

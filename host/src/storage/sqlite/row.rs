@@ -93,6 +93,16 @@ pub fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Resul
     serde_json::from_str(&text(row, column)?).map_err(|error| DbError::corrupt(column, error))
 }
 
+/// A structured value that may be absent.
+pub fn optional_json<T: DeserializeOwned>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<Option<T>, DbError> {
+    optional_text(row, column)?
+        .map(|text| serde_json::from_str(&text).map_err(|error| DbError::corrupt(column, error)))
+        .transpose()
+}
+
 /// A structured value that another version of this host may have written: keys that are not known are left
 /// out.
 pub fn lenient<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
