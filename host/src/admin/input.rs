@@ -15,7 +15,7 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, InvocationId, PlanName, PluginName, TokenId};
-use crate::domain::secret::is_secret_name;
+use crate::domain::secret::is_plain_name;
 use crate::domain::units::ByteSize;
 use crate::domain::version_name::VersionName;
 use crate::http::problem::{Code, Problem};
@@ -73,7 +73,7 @@ impl FromStr for SecretName {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        is_secret_name(text).then(|| Self(text.to_owned())).ok_or(())
+        is_plain_name(text).then(|| Self(text.to_owned())).ok_or(())
     }
 }
 

@@ -21,7 +21,7 @@ use crate::domain::grant::{Grants, MissingGrant};
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::Version;
 use crate::domain::promises::MAX_GRANTED;
-use crate::domain::secret::is_secret_name;
+use crate::domain::secret::is_plain_name;
 use crate::http::problem::Problem;
 use crate::storage::Page;
 
@@ -251,7 +251,7 @@ fn check_grants(grants: &Grants) -> Result<(), Problem> {
 
 /// Refuses names that no plugin should have to ask for. Those that an earlier host has stored may stay.
 fn check_config(config: &BTreeMap<String, String>, former: &BTreeMap<String, String>) -> Result<(), Problem> {
-    let is_odd = |name: &&String| !is_secret_name(name) && !former.contains_key(*name);
+    let is_odd = |name: &&String| !is_plain_name(name) && !former.contains_key(*name);
     if let Some(name) = config.keys().find(is_odd) {
         let shown: String = name.chars().take(128).collect();
         return Err(invalid(format!(

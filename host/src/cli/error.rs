@@ -108,12 +108,8 @@ impl CliError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Problem(problem) => {
-                let known = || match problem.code.as_str() {
-                    "not-found" => list_of(problem.detail.as_deref().unwrap_or_default()),
-                    code => hint_for(code),
-                };
                 let hint = problem.hint.clone().filter(|hint| !hint.is_empty());
-                hint.or_else(|| known().map(str::to_owned))
+                hint.or_else(|| hint_for(&problem.code).map(str::to_owned))
             }
             Self::Unreachable { .. } => Some(
                 "start it with `mortise serve`, or name another with --host or MORTISE_HOST (the admin listener)".into(),
@@ -233,28 +229,6 @@ fn hint_for(code: &str) -> Option<&'static str> {
     })
 }
 
-/// The command that lists what was not found.
-fn list_of(detail: &str) -> Option<&'static str> {
-    let noun = detail.strip_prefix("there is no such ")?;
-    Some(match noun {
-        "tenant" => {
-            "`mortise tenants list` shows those that this token may see; `mortise whoami` says whose token it is"
-        }
-        "plugin" => "`mortise plugins list --tenant …` shows what there is",
-        "version" => "`mortise versions list --tenant … --plugin …` shows what there is",
-        "activation" => "no version is active yet; `mortise versions activate` makes one so",
-        "plan" => "`mortise plans list` shows what there is",
-        "API key" => "`mortise keys list --tenant …` shows the ids of keys",
-        "token" => "`mortise tokens list --tenant …` shows the ids of tokens",
-        "secret" => "`mortise secrets list --tenant …` shows what there is",
-        "invocation" => "`mortise invocations list --tenant …` shows what is kept",
-        "address in the admin API" => {
-            "the host is of another version than this command; `mortise --version` shows its own"
-        }
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -289,19 +263,6 @@ mod tests {
         assert_eq!(data["request_id"], "r1");
         assert_eq!(data["missing"][0], json!({"kind": "database"}));
         assert!(data["hint"].as_str().unwrap().contains("--grant"), "{data}");
-    }
-
-    #[test]
-    fn the_hint_fits_what_was_not_found() {
-        let hint = |detail: &str| {
-            let problem = json!({"code": "not-found", "detail": detail});
-            CliError::Problem(Box::new(Problem::read(problem.to_string().as_bytes()).unwrap())).hint()
-        };
-        let listed = |noun: &str| hint(&format!("there is no such {noun}")).unwrap_or_default();
-        assert!(listed("API key").contains("mortise keys list"));
-        assert!(listed("version").contains("mortise versions list"));
-        assert!(!listed("plan").contains("tenant"));
-        assert_eq!(hint("the version's component is missing"), None);
     }
 
     #[test]

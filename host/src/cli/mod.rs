@@ -158,7 +158,7 @@ impl PluginArgument {
 }
 
 /// Commands that talk to no host. They do not offer the options of a connection.
-const LOCAL: [&str; 3] = ["serve", "build", "completions"];
+const LOCAL: [&str; 5] = ["serve", "build", "completions", "host-key", "operator-token"];
 
 /// The command with all its arguments.
 fn command() -> clap::Command {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::api_key::is_scope;
 use super::limits::{LimitOverrides, Limits};
 use super::manifest::{Manifest, ManifestError, Route, meaning};
-use super::secret::{SecretOrigins, is_secret_name};
+use super::secret::{SecretOrigins, is_plain_name};
 use super::units::ByteSize;
 
 /// Origins, or names of secrets, that a tenant can grant one plugin.
@@ -96,7 +96,7 @@ fn check_grants(manifest: &Manifest) -> Result<(), ManifestError> {
     let used = secrets.usable.iter().map(|(name, _)| ("secrets.use", name));
     let revealed = secrets.reveal.iter().map(|name| ("secrets.reveal", name));
     for (place, name) in used.chain(revealed) {
-        if !is_secret_name(name) {
+        if !is_plain_name(name) {
             let problem = format!(
                 "no secret can be named `{name}`: a name has 1 to 128 letters, digits, `_`, `-` and `.`"
             );

@@ -37,8 +37,8 @@ struct Bound {
     origins: BTreeSet<Origin>,
 }
 
-/// Whether a secret can have this name: 1 to 128 of letters, digits, `_`, `-` and `.`.
-pub fn is_secret_name(name: &str) -> bool {
+/// Whether a secret, or a setting, can have this name: 1 to 128 of letters, digits, `_`, `-` and `.`.
+pub fn is_plain_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     (1..=128).contains(&name.len()) && name.bytes().all(is_allowed)
 }
