@@ -12,6 +12,7 @@ mod gauges;
 mod host;
 mod http;
 mod http2;
+mod kept_connections;
 mod memory;
 mod orders;
 mod plugin;
