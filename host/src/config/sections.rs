@@ -35,8 +35,12 @@ pub struct ServerSection {
     /// Of these, from one address, or from one /64 of IPv6. Beyond them a new one is closed at once. Behind a proxy all
     /// come from its address: set it as high as `connections` there.
     pub connections_per_address: u32,
-    /// Until the head of a request has come, and until an idle HTTP/1.1 connection is closed.
+    /// Until the head of a request has come, once its first byte has. Also for the rest of a body whose request was
+    /// refused.
     pub header_timeout: Span,
+    /// Until an HTTP/1.1 connection without requests is closed. Longer than a proxy in front keeps it, which otherwise
+    /// sends a request on a connection that is just being closed.
+    pub keep_alive: Span,
     /// Until the body of a request has come.
     pub body_timeout: Span,
     /// Bytes per second that a body must come at, those of uploads included. 0B: no minimum.
@@ -156,6 +160,7 @@ impl Default for ServerSection {
             connections: 10_000,
             connections_per_address: 1_000,
             header_timeout: Span::s(10),
+            keep_alive: Span::s(75),
             body_timeout: Span::s(30),
             body_rate: ByteSize::kib(1),
             body_grace: Span::s(5),

@@ -14,6 +14,7 @@ mod gauges;
 mod host;
 mod http;
 mod http2;
+mod kept_connections;
 mod memory;
 mod offline;
 mod orders;

@@ -48,6 +48,7 @@ impl SecretsView<'_> {
 
 impl secrets::Host for SecretsView<'_> {
     async fn reveal(&mut self, name: String) -> wasmtime::Result<Result<String, secrets::Error>> {
+        self.invocation.last_calls.note("secrets.reveal");
         self.invocation.charge_host_call(name.len())?;
         match self.revealed(&name) {
             Ok(value) => Ok(Ok(value.expose_secret().to_owned())),
@@ -60,6 +61,7 @@ impl secrets::Host for SecretsView<'_> {
         name: String,
         data: Vec<u8>,
     ) -> wasmtime::Result<Result<Vec<u8>, secrets::Error>> {
+        self.invocation.last_calls.note("secrets.hmac_sha256");
         self.invocation.charge_host_call(name.len() + data.len())?;
         match value_for_use(&self.invocation.active, self.vault, &name) {
             Ok(key) => {
