@@ -35,12 +35,21 @@ fn packages() -> Result<PathBuf> {
     })?;
     install(lists, folder, &["requirements.txt"], || {
         let environment = folder.join("python");
-        run::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment)).map_err(|error| {
-            format!("{error}; if Python's venv is missing: `apt-get install python3-venv`")
-        })?;
+        run::run(
+            Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(&environment),
+        )
+        .map_err(|error| format!("{error}; if Python's venv is missing: `apt-get install python3-venv`"))?;
         run::run(
             Command::new(environment.join("bin/pip"))
-                .args(["install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"])
+                .args([
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "-r",
+                    "requirements.txt",
+                ])
                 .current_dir(&folder),
         )
     })?;

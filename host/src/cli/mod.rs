@@ -227,7 +227,14 @@ fn run(command: Command, connection: &Connection, output: &mut Output) -> Result
 impl Command {
     /// Whether it talks to no host.
     fn is_local(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Build(_) | Self::Completions(_) | Self::HostKey(_) | Self::OperatorToken(_))
+        matches!(
+            self,
+            Self::Serve(_)
+                | Self::Build(_)
+                | Self::Completions(_)
+                | Self::HostKey(_)
+                | Self::OperatorToken(_)
+        )
     }
 }
 

@@ -28,8 +28,20 @@ pub struct Case {
 /// All of them, for a host with a tenant and a plugin that `stage` has made.
 pub fn cases() -> Vec<Case> {
     let refusals = [
-        ("no credential", "POST", "private", "application/octet-stream", 401),
-        ("no such route", "POST", "nothing/here", "application/octet-stream", 404),
+        (
+            "no credential",
+            "POST",
+            "private",
+            "application/octet-stream",
+            401,
+        ),
+        (
+            "no such route",
+            "POST",
+            "nothing/here",
+            "application/octet-stream",
+            404,
+        ),
         ("another method", "POST", "read", "application/octet-stream", 405),
         ("not JSON", "POST", "checked", "text/plain", 415),
         ("too often", "POST", "seldom", "application/octet-stream", 429),

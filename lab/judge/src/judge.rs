@@ -13,7 +13,10 @@ use crate::stage::Stage;
 /// A file of `programs/`, which is embedded, so that the judge needs no repository beside it.
 macro_rules! program {
     ($name:literal) => {
-        Script { name: $name, text: include_str!(concat!("../programs/", $name)) }
+        Script {
+            name: $name,
+            text: include_str!(concat!("../programs/", $name)),
+        }
     };
 }
 
@@ -43,18 +46,54 @@ pub struct Judge {
 /// All judges. A script reads what it has to know from `told.json`, writes a line for each complaint, and ends with
 /// 0 if it has none; its last line says what it did.
 pub const JUDGES: [Judge; 8] = [
-    Judge { name: "node-agent", runtime: Runtime::Node, script: program!("node_agent.mjs") },
-    Judge { name: "node-fetch", runtime: Runtime::Node, script: program!("node_fetch.mjs") },
-    Judge { name: "http.client", runtime: Runtime::Python, script: program!("http_client.py") },
-    Judge { name: "urllib", runtime: Runtime::Python, script: program!("urllib_request.py") },
-    Judge { name: "requests", runtime: Runtime::Python, script: program!("requests_session.py") },
-    Judge { name: "httpx", runtime: Runtime::Python, script: program!("httpx_client.py") },
-    Judge { name: "curl", runtime: Runtime::Python, script: program!("curl.py") },
-    Judge { name: "openapi-typescript", runtime: Runtime::Shell, script: program!("openapi_typescript.sh") },
+    Judge {
+        name: "node-agent",
+        runtime: Runtime::Node,
+        script: program!("node_agent.mjs"),
+    },
+    Judge {
+        name: "node-fetch",
+        runtime: Runtime::Node,
+        script: program!("node_fetch.mjs"),
+    },
+    Judge {
+        name: "http.client",
+        runtime: Runtime::Python,
+        script: program!("http_client.py"),
+    },
+    Judge {
+        name: "urllib",
+        runtime: Runtime::Python,
+        script: program!("urllib_request.py"),
+    },
+    Judge {
+        name: "requests",
+        runtime: Runtime::Python,
+        script: program!("requests_session.py"),
+    },
+    Judge {
+        name: "httpx",
+        runtime: Runtime::Python,
+        script: program!("httpx_client.py"),
+    },
+    Judge {
+        name: "curl",
+        runtime: Runtime::Python,
+        script: program!("curl.py"),
+    },
+    Judge {
+        name: "openapi-typescript",
+        runtime: Runtime::Shell,
+        script: program!("openapi_typescript.sh"),
+    },
 ];
 
 /// What all scripts of a language share.
-const SHARED: [Script; 3] = [program!("clients.mjs"), program!("clients.py"), program!("client.ts")];
+const SHARED: [Script; 3] = [
+    program!("clients.mjs"),
+    program!("clients.py"),
+    program!("client.ts"),
+];
 
 /// What a judge said.
 pub struct Verdict {
@@ -94,7 +133,11 @@ impl Judge {
         for complaint in complaints {
             crate::say(&format!("  {complaint}"));
         }
-        Ok(Verdict { name: self.name, is_content: output.status.success(), last })
+        Ok(Verdict {
+            name: self.name,
+            is_content: output.status.success(),
+            last,
+        })
     }
 
     fn command(&self, options: &Options, folder: &Path) -> Command {

@@ -20,7 +20,11 @@ impl Options {
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
         let (mut executable, mut packages, mut judges) = (None, None, Vec::new());
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
+            let mut value = || {
+                arguments
+                    .next()
+                    .with_context(|| format!("{argument} needs a value"))
+            };
             match argument.as_str() {
                 "--executable" => executable = Some(value()?),
                 "--packages" => packages = Some(value()?),

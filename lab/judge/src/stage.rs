@@ -43,7 +43,11 @@ impl Stage {
             .guest();
         tenant.deploy(&guest)?;
         let used_up = tenant.post(PLUGIN, "/seldom", &json!({}))?;
-        ensure!(used_up.status == 200, "the first request to a route with a rate: {}", used_up.seen());
+        ensure!(
+            used_up.status == 200,
+            "the first request to a route with a rate: {}",
+            used_up.seen()
+        );
         let (_, key) = tenant.key(&["*"])?;
         let openapi = host.admin().get("/api/v1/openapi.json")?.body;
         let told = json!({
@@ -55,13 +59,21 @@ impl Stage {
             "private": format!("/{TENANT}/{PLUGIN}/private"),
             "cases": cases(),
         });
-        Ok(Self { host, told: told.to_string(), openapi })
+        Ok(Self {
+            host,
+            told: told.to_string(),
+            openapi,
+        })
     }
 
     /// That the host lived through it.
     pub fn check(&self) -> Result<()> {
         ensure!(!self.host.has_ended(), "the host has ended: {}", self.host.log());
-        self.host.http().get("/-/healthz").context("the host's health")?.is("200")?;
+        self.host
+            .http()
+            .get("/-/healthz")
+            .context("the host's health")?
+            .is("200")?;
         Ok(())
     }
 }
