@@ -114,7 +114,7 @@ impl Backend for StandIn {
     }
 
     fn open(sql: &str, params: Vec<Value>) -> Result<CursorHandle, db::Error> {
-        state::current().database.open(sql, &params)
+        for_statement()?.database.open(sql, &params)
     }
 
     fn cursor_columns(handle: &CursorHandle) -> Vec<String> {

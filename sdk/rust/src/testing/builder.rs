@@ -61,7 +61,8 @@ impl HostBuilder {
     }
 
     /// Takes the plugin's own `plugin.toml`: its migrations run, and its routes, scopes, schemas, allowed origins,
-    /// secrets and [counted limits](super#what-stands-in) hold as they do in production. The folder is usually `env!("CARGO_MANIFEST_DIR")`.
+    /// secrets and [counted limits](super#what-stands-in) hold as they do in production. The folder is usually
+    /// `env!("CARGO_MANIFEST_DIR")`.
     ///
     /// ```no_run
     /// let host = mortise_sdk::testing::Host::builder().plugin(env!("CARGO_MANIFEST_DIR")).start();
