@@ -160,7 +160,13 @@ fn a_rule_about_an_import_that_there_is_not_is_named_in_the_log() {
     let rules = r#"["wasi:randon/*", "wasi:random/*"]"#;
     let host = HostProcess::start_with(folder.path(), &[("MORTISE_SHIELD_IMPORTS", rules)]);
     let log = host.log();
-    assert!(log.contains("no interface of this host matches this rule"), "{log}");
-    assert!(log.contains("wasi:randon/*") && !log.contains("wasi:random/*"), "{log}");
+    assert!(
+        log.contains("no interface of this host matches this rule"),
+        "{log}"
+    );
+    assert!(
+        log.contains("wasi:randon/*") && !log.contains("wasi:random/*"),
+        "{log}"
+    );
     host.stop();
 }
