@@ -18,6 +18,7 @@ use super::input::{At, Input, Params, check_expiry, check_label};
 use super::page::{Items, Paging};
 use super::state::AdminState;
 use crate::domain::api_key::ApiKey;
+use crate::domain::api_key::{ApiKey, is_scope};
 use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
@@ -189,10 +190,7 @@ fn check_scopes(scopes: &[String]) -> Result<(), Problem> {
     if scopes.len() > MAX_SCOPES {
         return Err(invalid(format!("scopes: at most {MAX_SCOPES} are allowed")));
     }
-    let well_formed = |scope: &String| {
-        (1..=100).contains(&scope.len()) && scope.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    match scopes.iter().position(|scope| !well_formed(scope)) {
+    match scopes.iter().position(|scope| !is_scope(scope)) {
         Some(index) => Err(invalid(format!(
             "scopes[{index}]: 1 to 100 visible ASCII characters without spaces are needed"
         ))),

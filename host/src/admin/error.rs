@@ -2,6 +2,8 @@
 
 use crate::components::Fault;
 use crate::domain::clock::Timestamp;
+use crate::domain::id::VersionDigest;
+use crate::domain::version_name::NamedVersion;
 use crate::http::problem::{Code, Problem};
 use crate::lifecycle::LifecycleError;
 use crate::storage::DbError;
@@ -53,6 +55,25 @@ impl From<LifecycleError> for Problem {
             LifecycleError::TooManyPlugins(_) => Problem::new(Code::Conflict, detail).with("hint", TOO_MANY),
             LifecycleError::CompileLimit(_) => Problem::new(Code::CompileLimit, detail),
             LifecycleError::NotFound(what) => Problem::not_found(what),
+            LifecycleError::NoSuchVersion { candidates, .. } => {
+                let hint =
+                    "name a version by its digest, by the first digits of it, or by the author's version";
+                Problem::new(Code::NotFound, detail)
+                    .with("hint", hint)
+                    .with("candidates", digests(&candidates))
+            }
+            LifecycleError::AmbiguousVersion { candidates, .. } => Problem::new(Code::Conflict, detail)
+                .with(
+                    "hint",
+                    "name one of them by its digest, or by the first digits of it",
+                )
+                .with("candidates", digests(&candidates)),
+            LifecycleError::NoRollback => {
+                let hint =
+                    "activate a version by its name; the list of the plugin's versions has all that are left";
+                Problem::new(Code::Conflict, detail).with("hint", hint)
+            }
+            LifecycleError::VersionActive => Problem::new(Code::Conflict, detail),
             LifecycleError::ComponentMissing => Problem::new(Code::NotFound, detail),
             LifecycleError::Conflict(_) => Problem::new(Code::Conflict, detail),
             LifecycleError::GrantsMissing(missing) => {
@@ -88,6 +109,10 @@ impl From<VaultError> for Problem {
     fn from(error: VaultError) -> Self {
         Problem::internal(error)
     }
+}
+
+fn digests(versions: &[NamedVersion]) -> Vec<VersionDigest> {
+    versions.iter().map(|version| version.digest).collect()
 }
 
 /// The request is malformed; `detail` says where and how.

@@ -49,7 +49,7 @@ fn hint_for(what: &str) -> Option<&'static str> {
              those that can be restored"
         }
         "version" | "version to go back to" => {
-            "`mortise versions --tenant … --plugin …` (GET …/plugins/{plugin}/versions) shows the versions"
+            "`mortise versions list --tenant … --plugin …` (GET …/plugins/{plugin}/versions) shows the versions"
         }
         "activation" => "the plugin has no active version yet; `mortise deploy` makes one active",
         "secret" => {
@@ -67,7 +67,7 @@ fn hint_for(what: &str) -> Option<&'static str> {
              named by their id, not by their name"
         }
         "invocation" => {
-            "GET /api/v1/tenants/{tenant}/invocations shows the invocations that are kept; the oldest leave by \
+            "`mortise invocations list --tenant …` (GET /api/v1/tenants/{tenant}/invocations) shows the invocations that are kept; the oldest leave by \
              `retention.invocations` and the limit `records_kept`"
         }
         "address in the admin API" => "/api/v1/openapi.json lists the addresses, and /docs shows them",

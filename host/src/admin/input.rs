@@ -15,7 +15,9 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, InvocationId, PlanName, PluginName, TokenId};
+use crate::domain::secret::is_plain_name;
 use crate::domain::units::ByteSize;
+use crate::domain::version_name::VersionName;
 use crate::http::problem::{Code, Problem};
 use crate::server::body;
 
@@ -59,7 +61,7 @@ macro_rules! in_path {
 in_path! {
     PlanName = "plan", "plan";
     PluginName = "plugin", "plugin";
-    crate::domain::id::VersionDigest = "version", "version";
+    VersionName = "version", "version";
     SecretName = "name", "secret";
     SettingName = "setting", "setting";
     ApiKeyId = "api_key", "API key";
@@ -71,10 +73,7 @@ impl FromStr for SecretName {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        match is_plain_name(text) {
-            true => Ok(Self(text.to_owned())),
-            false => Err(()),
-        }
+        is_plain_name(text).then(|| Self(text.to_owned())).ok_or(())
     }
 }
 
@@ -85,12 +84,6 @@ impl FromStr for SettingName {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self(text.to_owned()))
     }
-}
-
-/// Whether a text is 1 to 128 of letters, digits, `_`, `-` and `.`.
-pub fn is_plain_name(text: &str) -> bool {
-    let well_formed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    (1..=128).contains(&text.len()) && text.bytes().all(well_formed)
 }
 
 impl<T: InPath> FromRequestParts<Arc<AdminState>> for At<T> {

@@ -9,7 +9,7 @@
 //! | GET PUT DELETE | `/plans`, `/plans/{plan}` | operator |
 //! | GET PATCH DELETE | `/tenants/{tenant}/plugins`, `…/plugins/{plugin}` | viewer; developer to switch; owner to delete |
 //! | POST | `…/plugins/{plugin}/restore` | owner |
-//! | GET POST | `…/plugins/{plugin}/versions`, `…/versions/{version}` | viewer; developer to upload |
+//! | GET POST DELETE | `…/plugins/{plugin}/versions`, `…/versions/{version}` | viewer; developer to upload and delete |
 //! | GET PUT POST | `…/plugins/{plugin}/activation`, `…/activation/back`, `…/activations` | viewer; developer to activate |
 //! | GET PUT | `…/plugins/{plugin}/grants` | viewer; owner to grant |
 //! | GET PUT DELETE | `…/plugins/{plugin}/config`, `…/config/{setting}` | viewer; developer to set |

@@ -14,17 +14,16 @@ use utoipa_axum::routes;
 use super::access::{Developer, Owner, TenantAccess, Viewer};
 use super::bounds::{self, Kind};
 use super::error::invalid;
-use super::input::{At, Input, SettingName, is_plain_name};
+use super::input::{At, Input, SettingName};
 use super::state::AdminState;
 use crate::domain::audit::Change;
 use crate::domain::grant::{Grants, MissingGrant};
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::Version;
+use crate::domain::promises::MAX_GRANTED;
+use crate::domain::secret::is_plain_name;
 use crate::http::problem::Problem;
 use crate::storage::Page;
-
-/// Origins, or names of secrets, in one set of grants.
-const MAX_GRANTED: usize = 100;
 
 /// Bytes of all names and values of a plugin's settings together.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;

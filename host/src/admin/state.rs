@@ -11,8 +11,9 @@ use super::observer::Observer;
 use super::shares::Shares;
 use crate::domain::audit::{AuditEntry, Change};
 use crate::domain::clock::{SharedClock, Timestamp};
-use crate::domain::id::TenantId;
+use crate::domain::id::{PluginName, TenantId, TenantName};
 use crate::domain::limits::Limits;
+use crate::domain::public_url::PublicUrl;
 use crate::http::problem::Problem;
 use crate::ledger::Ledger;
 use crate::lifecycle::{Lifecycle, Locks};
@@ -24,7 +25,7 @@ use crate::storage::vault::Vault;
 pub struct AdminState {
     /// The control plane's database.
     pub db: Arc<dyn Repository>,
-    /// Uploads, activates and goes back.
+    /// Uploads, activates and rolls back.
     pub lifecycle: Arc<Lifecycle>,
     /// Seals secrets.
     pub vault: Arc<Vault>,
@@ -38,6 +39,8 @@ pub struct AdminState {
     pub draining: CancellationToken,
     /// When the host started.
     pub started_at: Timestamp,
+    /// Where the public listener is reached from outside.
+    pub public_url: Arc<PublicUrl>,
     /// The data folder, in which files that belong to no known tenant or version are set aside.
     pub data: PathBuf,
     /// The limits that the operator has set.
@@ -66,6 +69,7 @@ impl AdminState {
             vault,
             ledger: observer.ledger.clone(),
             started_at: clock.now(),
+            public_url: Arc::default(),
             data: PathBuf::new(),
             limits: HostLimits::default(),
             clock,
@@ -83,6 +87,16 @@ impl AdminState {
             data: data.to_owned(),
             ..self
         }
+    }
+
+    /// The state of a host whose public listener is reached there.
+    pub fn with_public_url(self, public_url: Arc<PublicUrl>) -> Self {
+        Self { public_url, ..self }
+    }
+
+    /// Where a plugin is reached from outside.
+    pub(super) fn plugin_url(&self, tenant: &TenantName, plugin: &PluginName) -> String {
+        self.public_url.of_plugin(tenant, plugin)
     }
 
     /// The state of a host whose operator has set these limits.

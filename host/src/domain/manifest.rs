@@ -11,6 +11,7 @@ use super::lenient;
 use super::limits::LimitOverrides;
 use super::origin::Origin;
 use super::path::{self, AmbiguousPath};
+use super::promises;
 use super::secret::{SecretOrigins, UsableSecrets};
 use super::units::Span;
 
@@ -58,11 +59,12 @@ pub struct PluginSection {
 /// A version of the contract between plugins and hosts. What a manifest means can depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Contract {
-    /// `format` in a schema means what its draft says, which since 2019-09 is nothing.
+    /// `format` in a schema means what its draft says, which since 2019-09 is nothing. Of columns that turn texts into
+    /// numbers the activation warns.
     #[default]
     #[serde(rename = "0.1")]
     V0_1,
-    /// `format` in a schema is checked.
+    /// `format` in a schema is checked. Migrations that make columns which turn texts into numbers are refused.
     #[serde(rename = "0.2")]
     V0_2,
 }
@@ -251,7 +253,7 @@ impl Manifest {
                 Auth::Public(_) | Auth::AnyOf(_) => {}
             }
         }
-        Ok(())
+        promises::check(self)
     }
 
     fn check_secrets(&self) -> Result<(), ManifestError> {
@@ -345,7 +347,7 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
-fn meaning(place: impl Into<String>, problem: impl Into<String>) -> ManifestError {
+pub(super) fn meaning(place: impl Into<String>, problem: impl Into<String>) -> ManifestError {
     ManifestError::Meaning {
         place: place.into(),
         problem: problem.into(),
@@ -452,6 +454,10 @@ mod tests {
             (
                 "method = 'GET'\npath = '/a/../b'\nauth = 'public'",
                 "route[0].path",
+            ),
+            (
+                "method = 'GET'\npath = '/'\nauth = 'public'\nrate = '0/s'",
+                "`0/s` is not a rate",
             ),
             (
                 "method = 'GET'\npath = '/a/:id'\nauth = 'public'",

@@ -1,17 +1,19 @@
 //! A migration of a plugin: one numbered SQL file that changes the tenant's database.
 
+use mortise_sql::migration::{WrongName, canonical, file_name, former_forms, normal, parse_name};
 use sha2::{Digest as _, Sha256};
 
 /// A migration of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migration {
-    /// Its place in the order, from 1.
-    pub number: u32,
+    /// Its place in the order, from 1. A time such as 20240101120000 is a number as well.
+    pub number: u64,
     /// Its name, as in `0001_name.sql`.
     pub name: String,
-    /// The statements.
+    /// The statements, as the file has them.
     pub sql: String,
-    /// SHA-256 of the statements: an applied migration must not change afterwards.
+    /// SHA-256 of the statements, apart from what version control changes: an applied migration must not change
+    /// afterwards.
     pub checksum: [u8; 32],
 }
 
@@ -19,50 +21,53 @@ pub struct Migration {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMigration {
     /// The file is not called what a migration is called.
-    #[error(
-        "`{0}` is not called as a migration is: a number from 1, `_`, a name of `a-z`, `0-9`, `_` or `-`, `.sql`"
-    )]
-    Name(String),
+    #[error("`{file}` is not called as a migration is, such as `0001_name.sql`: {problem}")]
+    Name {
+        /// What it is called.
+        file: String,
+        /// What is wrong with that.
+        problem: WrongName,
+    },
     /// There is nothing in it.
     #[error("`{0}` holds no SQL")]
     Empty(String),
 }
 
-const MAX_NAME: usize = 100;
-
 impl Migration {
     /// A migration from its file, such as `0001_create_orders.sql`.
-    pub fn parse(file_name: &str, sql: impl Into<String>) -> Result<Self, InvalidMigration> {
+    pub fn parse(file: &str, sql: impl Into<String>) -> Result<Self, InvalidMigration> {
         let sql = sql.into();
-        let (number, name) =
-            parse_name(file_name).ok_or_else(|| InvalidMigration::Name(file_name.to_owned()))?;
-        if sql.trim().is_empty() {
-            return Err(InvalidMigration::Empty(file_name.to_owned()));
+        let (number, name) = parse_name(file).map_err(|problem| InvalidMigration::Name {
+            file: file.to_owned(),
+            problem,
+        })?;
+        if normal(&sql).trim().is_empty() {
+            return Err(InvalidMigration::Empty(file.to_owned()));
         }
-        let checksum = Sha256::digest(sql.as_bytes()).into();
         Ok(Self {
             number,
             name: name.to_owned(),
+            checksum: digest(&canonical(&sql)),
             sql,
-            checksum,
         })
     }
 
     /// The name of its file.
     pub fn file_name(&self) -> String {
-        format!("{:04}_{}.sql", self.number, self.name)
+        file_name(self.number, &self.name)
+    }
+
+    /// Whether `checksum` was taken of these statements, by this host or by one before, which took it of the file as it
+    /// was.
+    pub fn has_checksum(&self, checksum: &[u8; 32]) -> bool {
+        *checksum == self.checksum
+            || *checksum == digest(&self.sql)
+            || former_forms(&self.sql).any(|form| *checksum == digest(&form))
     }
 }
 
-fn parse_name(file_name: &str) -> Option<(u32, &str)> {
-    let (number, name) = file_name.strip_suffix(".sql")?.split_once('_')?;
-    let allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
-    let well_formed = (1..=MAX_NAME).contains(&name.len())
-        && name.bytes().all(allowed)
-        && number.bytes().all(|byte| byte.is_ascii_digit());
-    let number = number.parse().ok().filter(|number| *number > 0)?;
-    well_formed.then_some((number, name))
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
 }
 
 #[cfg(test)]
@@ -71,34 +76,58 @@ mod tests {
 
     #[test]
     fn a_file_becomes_a_migration() {
-        let migration = Migration::parse("0012_add_stock.sql", "ALTER TABLE x ADD y").unwrap();
+        let migration = Migration::parse("0012_add_stock.sql", "ALTER TABLE x ADD y\n").unwrap();
         assert_eq!((migration.number, migration.name.as_str()), (12, "add_stock"));
         assert_eq!(migration.file_name(), "0012_add_stock.sql");
+        assert_eq!(migration.checksum, digest("ALTER TABLE x ADD y\n"));
+        let dated = Migration::parse("20240101120000_init.sql", "SELECT 1").unwrap();
         assert_eq!(
-            migration.checksum,
-            <[u8; 32]>::from(Sha256::digest(b"ALTER TABLE x ADD y"))
+            (dated.number, dated.file_name().as_str()),
+            (20_240_101_120_000, "20240101120000_init.sql")
         );
     }
 
     #[test]
-    fn what_is_not_a_migration_is_refused() {
-        for name in [
-            "0001.sql",
-            "x_y.sql",
-            "0000_zero.sql",
-            "0001_a.txt",
-            "0001_.sql",
-            "0001_a/b.sql",
-            "+1_a.sql",
+    fn what_is_not_a_migration_is_refused_with_the_reason() {
+        for (name, reason) in [
+            ("0000_zero.sql", "numbers begin with 1"),
+            ("V1__init.sql", "write `0001_name.sql` for `V1__name.sql`"),
+            ("0001_a.down.sql", "none for the way back"),
+            ("99999999999999999999_a.sql", "larger than 9223372036854775807"),
         ] {
+            let refused = Migration::parse(name, "SELECT 1").unwrap_err().to_string();
+            assert!(refused.contains(reason) && refused.contains(name), "{refused}");
+        }
+        for nothing in [" \n", "\u{feff}\r\n", ""] {
             assert_eq!(
-                Migration::parse(name, "SELECT 1"),
-                Err(InvalidMigration::Name(name.to_owned()))
+                Migration::parse("1_a.sql", nothing),
+                Err(InvalidMigration::Empty("1_a.sql".to_owned()))
             );
         }
-        assert_eq!(
-            Migration::parse("1_a.sql", " \n"),
-            Err(InvalidMigration::Empty("1_a.sql".to_owned()))
+    }
+
+    #[test]
+    fn checksums_of_earlier_hosts_are_known() {
+        let forms = [
+            "a;\nb;\n",
+            "a;\r\nb;\r\n",
+            "\u{feff}a;\nb;\n",
+            "a;\nb;",
+            "\u{feff}a;\r\nb;",
+        ];
+        for file in forms {
+            let migration = Migration::parse("1_a.sql", file).unwrap();
+            for stored in forms {
+                assert!(migration.has_checksum(&digest(stored)), "{file:?} {stored:?}");
+            }
+            assert!(!migration.has_checksum(&digest("a;\nc;\n")));
+        }
+        // Whatever a host before stored of a file is known as long as the file stays.
+        let odd = "a;\r\nb;\n\n\n";
+        assert!(
+            Migration::parse("1_a.sql", odd)
+                .unwrap()
+                .has_checksum(&digest(odd))
         );
     }
 }

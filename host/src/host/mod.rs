@@ -9,6 +9,7 @@ pub mod serve;
 pub use data_folder::{DataFolder, DataFolderError};
 pub use offline::Offline;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use crate::capability::database::Databases;
 use crate::capability::http_client::{CertificateAuthority, HttpClientConfig, HttpClients};
 use crate::config::Config;
 use crate::domain::clock::SharedClock;
+use crate::domain::public_url::PublicUrl;
 use crate::gateway::{self, Gateway};
 use crate::invoke::Invoker;
 use crate::ledger::Ledger;
@@ -55,6 +57,7 @@ pub struct Host {
     retention: std::time::Duration,
     lifecycle: Arc<Lifecycle>,
     operator_token: PathBuf,
+    public_url: Arc<PublicUrl>,
     /// Held for as long as the host is open: no other one may use the folder.
     _folder: DataFolder,
 }
@@ -203,6 +206,7 @@ impl Host {
             services,
             ledger: ledger.clone(),
         };
+        let public_url = Arc::new(PublicUrl::new(config.server.public_url.clone()));
         let admin = AdminState::new(
             db.clone(),
             lifecycle.clone(),
@@ -213,6 +217,7 @@ impl Host {
             config.server.pace(config.server.body_timeout),
         )
         .with_data(folder.path())
+        .with_public_url(public_url.clone())
         .with_limits(config.limits.clone(), config.ceiling());
         Ok(Self {
             gateway: Arc::new(gateway),
@@ -226,6 +231,7 @@ impl Host {
             retention: config.retention.invocations.0,
             lifecycle,
             operator_token,
+            public_url,
             _folder: folder,
         })
     }
@@ -243,6 +249,11 @@ impl Host {
     /// Counts the open connections of the listeners.
     pub fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    /// Says where the public listener is, for the URLs that the admin API tells.
+    pub fn listens_at(&self, address: SocketAddr) {
+        self.public_url.listens_at(address);
     }
 
     /// The file that holds the first token of the operator.

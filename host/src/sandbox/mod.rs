@@ -14,7 +14,9 @@ mod validator;
 mod warm;
 mod wasi;
 
-pub use execution::{Checks, Failure, Finished, Held, KeptInstances, ResponseParts, Side, Start};
+pub use execution::{
+    Checks, Failure, Finished, Held, KeptInstances, ResponseParts, Side, Start, TooLargeToLift, Trapped,
+};
 pub use long_running::Stamina;
 pub use placement::GuestLanes;
 pub use validator::{CheckFailure, KeptValidators, Mismatch, SchemaError, Validators};

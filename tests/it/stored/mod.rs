@@ -105,6 +105,11 @@ async fn a_stored_version_can_be_activated_and_a_new_one_uploaded_beside_it() {
         .send()
         .await;
     back.expect(200);
+    // Histories of before are activations on purpose; from now on a rollback is one.
+    app.admin("POST", &format!("{plugin}/activation/back"))
+        .send()
+        .await
+        .expect_problem(409, "conflict");
     let context = app.get("/acme/capabilities/context").bearer(API_KEY).send().await;
     assert_eq!(context.expect(200).json()["version"], "1.0.0");
 

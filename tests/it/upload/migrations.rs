@@ -16,7 +16,13 @@ const SECOND: (&str, &str) = (
 
 /// Uploads a version with these migrations and activates it.
 async fn activate(acme: &TestTenant<'_>, migrations: &[(&str, &str)]) -> Reply {
+    activate_for("0.1", acme, migrations).await
+}
+
+/// The same for a plugin of another contract.
+async fn activate_for(contract: &str, acme: &TestTenant<'_>, migrations: &[(&str, &str)]) -> Reply {
     let manifest = open_manifest("db", "[database]\nmigrations = 'migrations'\n");
+    let manifest = manifest.replace("[plugin]", &format!("[plugin]\ncontract = '{contract}'"));
     let uploaded = acme.upload("db", bundled(DATABASE, &manifest, migrations)).await;
     assert!(uploaded.status.is_success(), "{}", uploaded.text());
     acme.grant("db", &json!({ "database": true })).await;
@@ -73,6 +79,10 @@ async fn history_is_not_rewritten() {
     for (migrations, reason) in [
         (vec![edited, SECOND], "0001_item.sql was changed"),
         (vec![FIRST, third], "0002_more.sql was applied and is missing"),
+        (
+            vec![FIRST, ("migrations/0002_ours.sql", third.1)],
+            "0002_ours.sql is taken: 0002_more.sql was applied",
+        ),
     ] {
         let reply = activate(&acme, &migrations).await;
         let reply = reply.expect_problem(422, "migration-failed").json();
@@ -104,7 +114,7 @@ async fn a_migration_may_not_do_more_than_change_the_schema() {
 }
 
 #[tokio::test]
-async fn the_way_back_past_a_migration_is_warned_of() {
+async fn a_rollback_past_a_migration_is_warned_of() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
     activate(&acme, &[FIRST]).await.expect(200);
@@ -115,4 +125,47 @@ async fn the_way_back_past_a_migration_is_warned_of() {
     assert!(warning.contains("0002_more.sql"), "{warning}");
     assert_eq!(reply["migrations"], json!([]));
     assert_eq!(tables(&app).await, json!(["item", "more"]));
+}
+
+#[tokio::test]
+async fn a_checkout_with_other_line_ends_is_no_change() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let dated = "migrations/20240101120000_more.sql";
+    let sql = "CREATE TABLE item (id INTEGER PRIMARY KEY);\nANALYZE;\n";
+    let reply = activate(&acme, &[(FIRST.0, sql)]).await.expect(200).json();
+    assert_eq!(reply["migrations"], json!(["0001_item.sql"]));
+    let windows = format!("\u{feff}{}", sql.trim_end().replace('\n', "\r\n"));
+    let reply = activate(&acme, &[(FIRST.0, &windows), (dated, SECOND.1)]).await;
+    assert_eq!(
+        reply.expect(200).json()["migrations"],
+        json!(["20240101120000_more.sql"])
+    );
+    assert_eq!(
+        tables(&app).await,
+        json!(["item", "more", "sqlite_stat1", "sqlite_stat4"])
+    );
+}
+
+#[tokio::test]
+async fn types_that_change_values_are_warned_of_or_refused() {
+    let app = App::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let prices = [(
+        "migrations/0001_price.sql",
+        "CREATE TABLE price (amount DECIMAL(10, 2));",
+    )];
+    let reply = activate_for("0.1", &acme, &prices).await.expect(200).json();
+    let warning = reply["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("`price.amount` is declared `DECIMAL(10, 2)`"),
+        "{warning}"
+    );
+    let reply = activate_for("0.2", &globex, &prices).await;
+    let reply = reply.expect_problem(422, "migration-failed").json();
+    let detail = reply["detail"].as_str().unwrap();
+    assert!(detail.contains("declare it `TEXT`"), "{detail}");
+    // What was applied already stays as it is.
+    let reply = activate_for("0.2", &acme, &prices).await.expect(200).json();
+    assert_eq!(reply["warnings"], json!([]));
 }

@@ -151,6 +151,7 @@ async fn the_routes_are_these() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
     any       GET    /whoami
     developer DELETE /tenants/{tenant}/plugins/{plugin}/config/{setting}
+    developer DELETE /tenants/{tenant}/plugins/{plugin}/versions/{version}
     developer PATCH  /tenants/{tenant}/plugins/{plugin}
     developer POST   /tenants/{tenant}/plugins/{plugin}/activation/back
     developer POST   /tenants/{tenant}/plugins/{plugin}/versions

@@ -319,7 +319,7 @@ async fn versions_and_activations_are_read_back() {
     let second = version_of("orders", "2.0.0", 3_000);
     app.db.add_version(acme.id, &orders, &second).await.unwrap();
     app.db
-        .activate(acme.id, &orders, first.digest, "host", Timestamp(9))
+        .activate(acme.id, &orders, first.digest, None, "host", Timestamp(9))
         .await
         .unwrap();
 

@@ -1,5 +1,7 @@
 //! Why a call to the database failed, in the words of the contract and of no engine.
 
+use mortise_sql::{ConstraintKind as Kind, Failure};
+
 use super::super::HandlesSpent;
 use super::super::bindings::database;
 pub use super::super::bindings::database::ConstraintKind;
@@ -35,6 +37,28 @@ pub enum DatabaseError {
 impl From<HandlesSpent> for DatabaseError {
     fn from(error: HandlesSpent) -> Self {
         DatabaseError::Limit(error.to_string())
+    }
+}
+
+impl From<Failure> for DatabaseError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Constraint { kind, name } => DatabaseError::Constraint {
+                kind: match kind {
+                    Kind::Unique => ConstraintKind::Unique,
+                    Kind::ForeignKey => ConstraintKind::ForeignKey,
+                    Kind::NotNull => ConstraintKind::NotNull,
+                    Kind::Check => ConstraintKind::Check,
+                    Kind::Other => ConstraintKind::Other,
+                },
+                name,
+            },
+            Failure::Invalid(message) => DatabaseError::Invalid(message),
+            Failure::Conflict(message) => DatabaseError::Conflict(message),
+            Failure::Denied(message) => DatabaseError::Denied(message),
+            Failure::Limit(message) => DatabaseError::Limit(message),
+            Failure::Unavailable(message) => DatabaseError::Unavailable(message),
+        }
     }
 }
 

@@ -149,16 +149,26 @@ fn check_migrations(manifest: &Manifest, files: &[MigrationFile]) -> Result<Vec<
         return wrong("there are some, but plugin.toml has no `[database] migrations`".to_owned());
     }
     let mut migrations: Vec<Migration> = Vec::with_capacity(files.len());
+    let mut before = "";
     for file in files {
         let migration = Migration::parse(&file.file, &file.sql)
             .map_err(|error| BundleError::Migrations(error.to_string()))?;
-        if let Some(last) = migrations.last().filter(|last| last.number >= migration.number) {
-            return wrong(format!(
-                "`{}` comes after `{}`; numbers strictly increase",
-                file.file,
-                last.file_name()
-            ));
+        match migrations.last() {
+            Some(last) if last.number == migration.number => {
+                return wrong(format!(
+                    "`{before}` and `{}` have the same number; give the one that was applied nowhere the next free one",
+                    file.file
+                ));
+            }
+            Some(last) if last.number > migration.number => {
+                return wrong(format!(
+                    "`{}` comes after `{before}`; numbers strictly increase",
+                    file.file
+                ));
+            }
+            _ => {}
         }
+        before = &file.file;
         migrations.push(migration);
     }
     Ok(migrations)

@@ -138,7 +138,7 @@ pub async fn a_purged_tenant_leaves_nothing_but_its_audit(repository: &dyn Repos
     let acme = tenant(repository, "acme").await;
     let (orders, version) = plugin(repository, acme.id, "orders").await;
     repository
-        .activate(acme.id, &orders, version.digest, "host", Timestamp(1))
+        .activate(acme.id, &orders, version.digest, None, "host", Timestamp(1))
         .await
         .unwrap();
     let entry = AuditEntry::new(Some(acme.id), "host", "tenant.delete", "acme", Timestamp(2));

@@ -59,7 +59,9 @@ async fn change(db: &SqliteRepository, tenant: TenantId, kind: usize, text: &str
         7 => db.prune_before(NOW).await.map(drop),
         _ => {
             let digest = VersionDigest::of(b"1.0.0");
-            db.activate(tenant, &plugin, digest, "host", NOW).await.map(drop)
+            db.activate(tenant, &plugin, digest, None, "host", NOW)
+                .await
+                .map(drop)
         }
     }
 }

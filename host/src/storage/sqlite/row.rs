@@ -33,6 +33,11 @@ pub fn integer(row: &SqliteRow, column: &'static str) -> Result<i64, DbError> {
         .map_err(|error| DbError::corrupt(column, error))
 }
 
+pub fn optional_integer(row: &SqliteRow, column: &'static str) -> Result<Option<i64>, DbError> {
+    row.try_get(column)
+        .map_err(|error| DbError::corrupt(column, error))
+}
+
 /// An integer that fits a narrower type.
 pub fn number<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
     let value = integer(row, column)?;

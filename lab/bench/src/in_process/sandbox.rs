@@ -17,6 +17,7 @@ use mortise::domain::grant::Grants;
 use mortise::domain::id::{InvocationId, TenantId, VersionDigest};
 use mortise::domain::invocation::{Trigger, Usage};
 use mortise::domain::limits::Limits;
+use mortise::domain::manifest::Contract;
 use mortise::domain::migration::Migration;
 use mortise::domain::units::{ByteSize, Span};
 use mortise::sandbox::{Checks, GuestLanes, Held, KeptInstances, Runtime, RuntimeSettings, Stamina, Start};
@@ -119,7 +120,13 @@ impl Sandbox {
         let notes = Migration::parse("0001_notes.sql", NOTES)?;
         let databases = &services.databases;
         databases
-            .migrate(active.tenant, &active.plugin, &active.limits, &[notes])
+            .migrate(
+                active.tenant,
+                &active.plugin,
+                Contract::default(),
+                &active.limits,
+                &[notes],
+            )
             .await?;
         let component = runtime.load(digest).await?;
         let kept = runtime.kept(1);
@@ -165,6 +172,7 @@ impl Sandbox {
             cpu_time: Arc::default(),
             usage: Usage::default(),
             held: 0,
+            last_calls: Default::default(),
             log_lines: Vec::new(),
             revealed: Vec::new(),
         });

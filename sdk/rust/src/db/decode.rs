@@ -26,6 +26,10 @@ impl<'a> RowDeserializer<'a> {
             .map(|(column, value)| Cell { column, value })
     }
 
+    fn visit_map<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        visitor.visit_map(MapDeserializer::new(self.cells().map(|cell| (cell.column, cell))))
+    }
+
     fn single(self) -> Result<Cell<'a>, ValueError> {
         let count = self.values.len();
         let mut cells = self.cells();
@@ -36,6 +40,16 @@ impl<'a> RowDeserializer<'a> {
             ))),
         }
     }
+}
+
+/// What is wrong where two columns have the same name.
+fn column_twice(columns: &[String]) -> Option<String> {
+    let is_twice =
+        |(index, name): &(usize, &String)| columns.iter().skip(index + 1).any(|other| other == *name);
+    let (_, name) = columns.iter().enumerate().find(is_twice)?;
+    Some(format!(
+        "two columns are called `{name}`; name them apart with AS, or read the row as a tuple"
+    ))
 }
 
 macro_rules! delegate_to_single {
@@ -53,8 +67,12 @@ impl<'de> Deserializer<'de> for RowDeserializer<'_> {
         self.deserialize_map(visitor)
     }
 
+    /// A map keeps one value of each name, so that a second column of a name would be lost.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        visitor.visit_map(MapDeserializer::new(self.cells().map(|cell| (cell.column, cell))))
+        if let Some(twice) = column_twice(self.columns) {
+            return Err(ValueError::custom(twice));
+        }
+        self.visit_map(visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -63,7 +81,8 @@ impl<'de> Deserializer<'de> for RowDeserializer<'_> {
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ValueError> {
-        self.deserialize_map(visitor)
+        // A struct refuses what comes twice, where it has a field of that name.
+        self.visit_map(visitor)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
@@ -146,11 +165,21 @@ macro_rules! integers {
     };
 }
 
+macro_rules! as_it_is {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+            self.visit(visitor)
+        })*
+    };
+}
+
 impl<'de> Deserializer<'de> for Cell<'_> {
     type Error = ValueError;
 
+    /// Bytes become a list here: what serde keeps before it knows its type (`#[serde(flatten)]`, untagged enums) gives
+    /// bytes to nothing but types of bytes, and JSON values take none at all.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        self.visit(visitor)
+        self.deserialize_seq(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
@@ -205,10 +234,16 @@ impl<'de> Deserializer<'de> for Cell<'_> {
         }
     }
 
-    forward_to_deserialize_any! {
-        f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct map struct identifier
-        ignored_any
+    fn deserialize_tuple<V: Visitor<'de>>(self, _length: usize, visitor: V) -> Result<V::Value, ValueError> {
+        self.deserialize_seq(visitor)
     }
+
+    as_it_is! {
+        deserialize_f32 deserialize_f64 deserialize_char deserialize_str deserialize_string deserialize_bytes
+        deserialize_byte_buf deserialize_unit deserialize_map deserialize_identifier deserialize_ignored_any
+    }
+
+    forward_to_deserialize_any! { unit_struct tuple_struct struct }
 }
 
 impl IntoDeserializer<'_, ValueError> for Cell<'_> {
@@ -221,6 +256,8 @@ impl IntoDeserializer<'_, ValueError> for Cell<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde::Deserialize;
     use serde::de::DeserializeOwned;
 
@@ -277,12 +314,98 @@ mod tests {
         assert_eq!(decode::<(bool,)>(&[("b", Value::Boolean(true))]), Ok((true,)));
     }
 
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Item {
+        id: i64,
+        #[serde(flatten)]
+        state: State,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct State {
+        #[serde(deserialize_with = "crate::db::boolean")]
+        active: bool,
+        seal: Vec<u8>,
+        count: u64,
+    }
+
+    #[test]
+    fn flattened_fields_are_read_as_others_are() {
+        for truth in [Value::Integer(1), Value::Boolean(true)] {
+            let row = [
+                ("id", Value::Integer(7)),
+                ("active", truth),
+                ("seal", Value::Blob(vec![1, 255])),
+                ("count", Value::Integer(1)),
+            ];
+            let state = State {
+                active: true,
+                seal: vec![1, 255],
+                count: 1,
+            };
+            assert_eq!(decode::<Item>(&row), Ok(Item { id: 7, state }));
+        }
+        let row = [("id", Value::Integer(7)), ("active", Value::Integer(2))];
+        assert!(matches!(decode::<Item>(&row), Err(Error::Decode(why)) if why.contains("0 or 1")));
+    }
+
+    #[test]
+    fn a_json_value_takes_every_kind_of_column() {
+        let row = [
+            ("truth", Value::Integer(1)),
+            ("bytes", Value::Blob(vec![1, 2])),
+            ("none", Value::Null),
+            ("text", Value::from("a")),
+            ("real", Value::Real(0.5)),
+        ];
+        let expected =
+            serde_json::json!({"truth": 1, "bytes": [1, 2], "none": null, "text": "a", "real": 0.5});
+        assert_eq!(decode::<serde_json::Value>(&row), Ok(expected));
+    }
+
     #[test]
     fn an_error_names_the_column() {
         let negative = decode::<(u32, i64)>(&[("stock", Value::Integer(-1)), ("b", Value::Integer(1))]);
         assert!(matches!(negative, Err(Error::Decode(why)) if why.contains("`stock`") && why.contains("-1")));
         let null = decode::<String>(&[("name", Value::Null)]);
         assert!(matches!(null, Err(Error::Decode(why)) if why.contains("`name`")));
+    }
+
+    #[test]
+    fn a_name_that_two_columns_have_is_an_error_where_one_would_be_lost() {
+        let row = [
+            ("id", Value::Integer(1)),
+            ("n", Value::Integer(2)),
+            ("id", Value::Integer(3)),
+        ];
+        let says = |error: Error, part: &str| {
+            assert!(
+                matches!(&error, Error::Decode(why) if why.contains(part)),
+                "{error:?}"
+            );
+        };
+        says(
+            decode::<BTreeMap<String, i64>>(&row).unwrap_err(),
+            "two columns are called `id`",
+        );
+        says(
+            decode::<serde_json::Value>(&row).unwrap_err(),
+            "two columns are called `id`",
+        );
+
+        #[derive(Debug, Deserialize)]
+        struct Id {
+            #[expect(dead_code, reason = "it is not read")]
+            id: i64,
+        }
+        says(decode::<Id>(&row).unwrap_err(), "duplicate field `id`");
+
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Number {
+            n: i64,
+        }
+        assert_eq!(decode::<Number>(&row), Ok(Number { n: 2 }));
+        assert_eq!(decode::<(i64, i64, i64)>(&row), Ok((1, 2, 3)));
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Rows {
 }
 
 impl Row<'_> {
-    /// The value of a column, as it is.
+    /// The value of a column, as it is; the first one, where several have the name.
     ///
     /// ```
     /// # let _host = mortise_sdk::testing::Host::start();
@@ -136,6 +136,11 @@ impl Row<'_> {
         let value = self
             .value(column)
             .ok_or_else(|| Error::Decode(format!("there is no column `{column}`")))?;
+        if self.columns.iter().filter(|name| *name == column).count() > 1 {
+            return Err(Error::Decode(format!(
+                "two columns are called `{column}`; name them apart with AS"
+            )));
+        }
         T::deserialize(Cell {
             column,
             value: value.clone(),

@@ -8,9 +8,11 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::Host;
+use super::budget::Budget;
 use super::cache::Cache;
-use super::database::Database;
-use super::manifest::Manifest;
+use super::database::{Converting, Database, Script};
+use super::manifest::{Contract, Manifest};
+use super::schemas::Schemas;
 use super::state::{self, HttpFunction, State};
 use crate::context::{Context, Principal, Trigger};
 use crate::{http, log};
@@ -32,32 +34,34 @@ const DEFAULT_NOW_MS: i64 = 1_767_225_600_000;
 /// ```
 #[must_use = "call `start`"]
 pub struct HostBuilder {
-    migrations: Vec<(String, String)>,
+    scripts: Vec<Script>,
     config: BTreeMap<String, String>,
     secrets: BTreeMap<String, String>,
     revealed: BTreeSet<String>,
     http: Option<HttpFunction>,
     principal: Option<Principal>,
     manifest: Option<Manifest>,
+    schemas: Option<Schemas>,
     now_ms: i64,
 }
 
 impl HostBuilder {
     pub(super) fn new() -> Self {
         Self {
-            migrations: Vec::new(),
+            scripts: Vec::new(),
             config: BTreeMap::new(),
             secrets: BTreeMap::new(),
             revealed: BTreeSet::new(),
             http: None,
             principal: None,
             manifest: None,
+            schemas: None,
             now_ms: DEFAULT_NOW_MS,
         }
     }
 
-    /// Takes the plugin's own `plugin.toml`: its migrations run, and its routes, scopes, allowed origins and secrets
-    /// hold as they do in production. The folder is usually `env!("CARGO_MANIFEST_DIR")`.
+    /// Takes the plugin's own `plugin.toml`: its migrations run, and its routes, scopes, schemas, allowed origins,
+    /// secrets and [counted limits](super#what-stands-in) hold as they do in production. The folder is usually `env!("CARGO_MANIFEST_DIR")`.
     ///
     /// ```no_run
     /// let host = mortise_sdk::testing::Host::builder().plugin(env!("CARGO_MANIFEST_DIR")).start();
@@ -66,10 +70,9 @@ impl HostBuilder {
         let folder = folder.as_ref();
         let manifest = Manifest::read(folder);
         self.revealed.extend(manifest.secrets.reveal.iter().cloned());
-        let migrations = manifest
-            .database
-            .as_ref()
-            .map(|database| folder.join(&database.migrations));
+        let migrations = manifest.database.as_ref();
+        let migrations = migrations.and_then(|database| Some(folder.join(database.migrations.as_ref()?)));
+        self.schemas = Some(Schemas::new(folder.to_owned(), manifest.plugin.contract));
         self.manifest = Some(manifest);
         match migrations {
             Some(folder) => self.migrations(folder),
@@ -77,7 +80,7 @@ impl HostBuilder {
         }
     }
 
-    /// Runs every `.sql` file of a folder, by name.
+    /// Runs every `.sql` file of a folder, by its number, as the host does.
     ///
     /// ```no_run
     /// let host = mortise_sdk::testing::Host::builder().migrations("migrations").start();
@@ -88,12 +91,17 @@ impl HostBuilder {
             .unwrap_or_else(|error| panic!("the migrations in {} cannot be read: {error}", folder.display()));
         let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
-        files.sort();
-        for path in files {
+        let files = files.into_iter().map(|path| {
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             let sql = fs::read_to_string(&path)
                 .unwrap_or_else(|error| panic!("the migration {} cannot be read: {error}", path.display()));
-            self.migrations.push((path.display().to_string(), sql));
-        }
+            (name, sql)
+        });
+        self.scripts.extend(Script::of_files(files.collect()));
         self
     }
 
@@ -103,7 +111,7 @@ impl HostBuilder {
     /// let _host = mortise_sdk::testing::Host::builder().sql("CREATE TABLE a (b); INSERT INTO a VALUES (1)").start();
     /// ```
     pub fn sql(mut self, statements: &str) -> Self {
-        self.migrations.push(("sql".to_owned(), statements.to_owned()));
+        self.scripts.push(Script::of_test(statements));
         self
     }
 
@@ -187,7 +195,7 @@ impl HostBuilder {
     /// # drop(host);
     /// ```
     pub fn start(self) -> Host {
-        log::install();
+        log::install("");
         let (plugin, version) = match &self.manifest {
             Some(manifest) => (manifest.plugin.name.clone(), manifest.plugin.version.clone()),
             None => ("test".to_owned(), "0.0.0".to_owned()),
@@ -201,9 +209,19 @@ impl HostBuilder {
             principal: self.principal,
             traceparent: None,
         };
+        let limits = self.manifest.as_ref().map(|manifest| manifest.limits);
+        let limits = limits.unwrap_or_default().lowered();
+        let is_strict = |manifest: &Manifest| manifest.plugin.contract >= Contract::V0_2;
+        let converts = if self.manifest.as_ref().is_some_and(is_strict) {
+            Converting::Refused
+        } else {
+            Converting::Warned
+        };
         let state = Rc::new(State {
-            database: Database::create(&self.migrations),
-            cache: RefCell::new(Cache::default()),
+            budget: Budget::new(limits),
+            schemas: self.schemas,
+            database: Database::create(self.scripts, converts),
+            cache: RefCell::new(Cache::new(limits.cache_value.0)),
             now_ms: Cell::new(self.now_ms),
             config: self.config,
             secrets: self.secrets,

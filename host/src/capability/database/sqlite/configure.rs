@@ -1,4 +1,4 @@
-//! Sets SQLite up before its first use: its allocator is `memory`, and connections share no pages.
+//! Sets SQLite up before its first use: its allocator is `memory`, its time is UTC, and connections share no pages.
 
 #![expect(
     unsafe_code,
@@ -32,6 +32,7 @@ pub enum ConfigureError {
 pub fn configure() -> Result<(), ConfigureError> {
     static DONE: OnceLock<Result<(), ConfigureError>> = OnceLock::new();
     *DONE.get_or_init(|| {
+        mortise_sql::use_utc();
         let methods = memory::methods();
         // SAFETY: the options take what is passed: a table of functions, which SQLite copies, and a number. SQLite
         // refuses the call once it is in use; `OnceLock` keeps two threads from being in it at once.

@@ -8,34 +8,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mortise_sql::{Author, Views};
 use rusqlite::OpenFlags;
-use rusqlite::config::DbConfig;
-use rusqlite::limits::Limit;
 use tokio::time::Instant;
 
 use super::super::error::DatabaseError;
-use super::authorizer::Author;
-use super::expansion::Views;
 use super::failure;
 use super::kept::{Kept, MOST_KEPT};
 use super::memory::{self, Budget};
 use super::replaced::replace_functions;
-use super::stop::{PATTERN_BYTES, Stop, Stoppable, start_again};
+use super::stop::{Stop, Stoppable, start_again};
 use super::trouble::Fault;
 use super::watch::Watch;
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 use crate::metrics::Held;
-
-/// The largest value and the largest row. SQLite works on a whole value without a pause, so this bounds how long one
-/// step takes.
-pub(super) const VALUE_BYTES: i32 = 1024 * 1024;
-
-/// The longest statement.
-const SQL_BYTES: i32 = 100 * 1024;
-
-/// The longest file of a migration, which is compiled statement by statement.
-const MIGRATION_BYTES: i32 = 1024 * 1024;
 
 /// So many instructions pass between two looks at the clock: some microseconds. SQLite looks where its program jumps;
 /// `memory` looks where it allocates, and `replaced` inside of functions that take long.
@@ -67,23 +54,6 @@ const LOOK_TIME: Duration = Duration::from_secs(60);
 /// writes may write the same page again and again.
 const ROOM_TO_READ: u64 = 2;
 const ROOM_TO_WRITE: u64 = 8;
-
-/// Bounds of single statements. None is near what an author writes, and each stops a way to make one statement
-/// expensive before the clock is looked at.
-const LIMITS: &[(Limit, i32)] = &[
-    (Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES),
-    (Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES),
-    (Limit::SQLITE_LIMIT_COLUMN, 2_000),
-    (Limit::SQLITE_LIMIT_EXPR_DEPTH, 500),
-    (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 500),
-    (Limit::SQLITE_LIMIT_VDBE_OP, 250_000),
-    (Limit::SQLITE_LIMIT_FUNCTION_ARG, 1_000),
-    (Limit::SQLITE_LIMIT_ATTACHED, 0),
-    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES),
-    (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 32_766),
-    (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 10),
-    (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
-];
 
 /// What is set before the authorizer takes the means to set it away. What a tenant sorts goes to a file, since in
 /// memory it would be charged to the tenant's budget.
@@ -180,24 +150,16 @@ impl Connection {
         } else {
             raw.execute_batch("PRAGMA journal_mode = WAL")?;
         }
-        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, purpose != Use::Migrate)?;
-        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        // A double-quoted name that does not exist is an error, as on every other engine, and not a string.
-        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
-        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
-        for (limit, value) in LIMITS {
-            raw.set_limit(*limit, *value)?;
-        }
-        let watch = Arc::new(Watch::new());
-        if purpose == Use::Migrate {
-            raw.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, MIGRATION_BYTES)?;
-            watch.set_author(Author::Migration);
-        }
+        let author = match purpose {
+            Use::Migrate => Author::Migration,
+            Use::Write | Use::Read => Author::Plugin,
+        };
+        mortise_sql::set_up(&raw, author)?;
+        let watch = Arc::new(Watch::new(author));
         replace_functions(&raw, &watch)?;
         let asked = watch.clone();
         raw.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
-            asked.authorize(&context)
+            asked.gate.authorize(&context)
         }))?;
         let looked_at = watch.clone();
         raw.progress_handler(INSTRUCTIONS_PER_LOOK, Some(move || looked_at.is_over()))?;
@@ -230,11 +192,11 @@ impl Connection {
         struct Restore<'a>(&'a Watch, Author);
         impl Drop for Restore<'_> {
             fn drop(&mut self) {
-                self.0.set_author(self.1);
+                self.0.gate.set_author(self.1);
             }
         }
         let watch = &*self.handle.watch;
-        let _restore = Restore(watch, watch.set_author(Author::Host));
+        let _restore = Restore(watch, watch.gate.set_author(Author::Host));
         work(&self.raw)
     }
 
@@ -321,10 +283,7 @@ impl Connection {
 
     /// The texts that made the views.
     pub(super) fn view_texts(&self) -> rusqlite::Result<Vec<String>> {
-        self.as_host(|raw| {
-            let mut statement = raw.prepare("SELECT sql FROM sqlite_master WHERE type = 'view'")?;
-            statement.query_map([], |row| row.get(0))?.collect()
-        })
+        self.as_host(mortise_sql::view_texts)
     }
 
     /// Bytes that its schema takes.

@@ -149,7 +149,7 @@ fn serve(
     let mut prepared = prepare(connection, &statement.sql)?;
     let prepared = prepared.get()?;
     if !prepared.readonly() {
-        let message = "a cursor only reads; run statements that write with `query` or `execute`";
+        let message = mortise_sql::statement::CURSOR_WRITES;
         return Err(Failed::Found(DatabaseError::Invalid(message.to_owned())));
     }
     bind(prepared, &statement.params)?;

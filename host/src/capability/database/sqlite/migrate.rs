@@ -7,23 +7,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mortise_sql::migration::{file_name, normal};
+use mortise_sql::{CREATE_BOOKKEEPING, Why, converting_columns, dangling_reference, run_script};
 use rusqlite::OptionalExtension as _;
-use rusqlite::fallible_iterator::FallibleIterator as _;
-use rusqlite::limits::Limit;
 use tokio::time::Instant;
 
 use super::super::error::DatabaseError;
 use super::Databases;
-use super::connection::{Allowance, Connection, VALUE_BYTES};
-use super::expansion;
+use super::connection::{Allowance, Connection};
 use super::failure;
 use super::job;
 use super::memory;
 use super::pool::Role;
-use super::run::{compiled_bytes, longest_value, too_much_to_compile};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::limits::Limits;
+use crate::domain::manifest::Contract;
 use crate::domain::migration::Migration;
 
 /// How long all migrations of one activation may take together.
@@ -32,16 +31,6 @@ const TIME: Duration = Duration::from_secs(60);
 /// The schemas of all connections together may take this part of the tenant's memory.
 const SCHEMA_PART: u64 = 2;
 
-const CREATE_BOOKKEEPING: &str = "
-    CREATE TABLE IF NOT EXISTS _mortise_migrations (
-        plugin TEXT NOT NULL,
-        number INTEGER NOT NULL,
-        name TEXT NOT NULL,
-        checksum BLOB NOT NULL,
-        applied_at INTEGER NOT NULL,
-        PRIMARY KEY (plugin, number)
-    ) STRICT, WITHOUT ROWID";
-
 /// What a run of the migrations did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
@@ -49,13 +38,15 @@ pub struct Applied {
     pub applied: Vec<String>,
     /// File names of migrations that the database has and this version does not know: it is older than the schema.
     pub beyond: Vec<String>,
+    /// What is wrong with what was applied, and was accepted all the same.
+    pub warnings: Vec<String>,
 }
 
 /// A migration that the database has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppliedMigration {
     /// Its place in the order.
-    pub number: u32,
+    pub number: u64,
     /// What it is called.
     pub name: String,
     /// SHA-256 of its statements.
@@ -69,15 +60,39 @@ pub struct AppliedMigration {
 pub enum MigrationError {
     /// A migration was edited after it had been applied.
     #[error(
-        "the migration {0} was changed after it had been applied; undo the change and add a new migration"
+        "the migration {0} was changed after it had been applied; undo the change and put it into a new migration"
     )]
     Changed(String),
+    /// Another migration was applied under the number, as where two branches used the next one.
+    #[error(
+        "the number of the migration {file} is taken: {applied} was applied to this tenant's database under it; keep \
+         that file, and give {file} a number above {newest}"
+    )]
+    Taken {
+        /// The migration.
+        file: String,
+        /// What was applied.
+        applied: String,
+        /// The largest number that is taken.
+        newest: u64,
+    },
     /// A migration that was applied is not there, though later ones are.
     #[error("the migration {0} was applied and is missing from this version; put it back")]
     Missing(String),
-    /// Migrations are not in the order of their numbers, or one was put before those that were applied.
-    #[error("the migration {0} does not come after the one before it; give it the next free number")]
+    /// Migrations are not in the order of their numbers.
+    #[error("the migration {0} does not come after the one before it; numbers strictly increase")]
     Order(String),
+    /// One was put before those that were applied.
+    #[error(
+        "the migration {file} comes too late: later ones were applied to this tenant's database already; give it a \
+         number above {newest}"
+    )]
+    Late {
+        /// The migration.
+        file: String,
+        /// The largest number that is taken.
+        newest: u64,
+    },
     /// A statement failed.
     #[error("the migration {file} failed at line {line}: {message}")]
     Failed {
@@ -96,6 +111,9 @@ pub enum MigrationError {
         /// What they refer to.
         parent: String,
     },
+    /// A type changes what is stored.
+    #[error("{0}")]
+    Column(String),
     /// The database could not be used, or not in time.
     #[error("the migrations could not be applied: {0}")]
     Database(#[from] DatabaseError),
@@ -110,10 +128,12 @@ impl MigrationError {
 
 impl Databases {
     /// Applies the migrations of `plugin` that are pending, all of them or none. Run again, it finds nothing to do.
+    /// `contract` is the one that the plugin is written for.
     pub async fn migrate(
         &self,
         tenant: TenantId,
         plugin: &PluginName,
+        contract: Contract,
         limits: &Limits,
         migrations: &[Migration],
     ) -> Result<Applied, MigrationError> {
@@ -134,7 +154,7 @@ impl Databases {
         let changed = lease.tenant.clone();
         let work = move |connection: &mut Connection| {
             let result = in_transaction(connection, || {
-                let applied = apply(connection, &plugin, &migrations, now)?;
+                let applied = apply(connection, &plugin, contract, &migrations, now)?;
                 check_schema_bytes(connection, &applied)?;
                 Ok(applied)
             });
@@ -206,6 +226,7 @@ fn in_transaction<T>(
 fn apply(
     connection: &Connection,
     plugin: &PluginName,
+    contract: Contract,
     migrations: &[Migration],
     now: Timestamp,
 ) -> Result<Applied, MigrationError> {
@@ -217,6 +238,13 @@ fn apply(
         .map_err(database)?;
     let before = bookkeeping(connection, plugin).map_err(database)?;
     let (pending, beyond) = compare(&before, migrations)?;
+    if pending.is_empty() {
+        return Ok(Applied {
+            beyond,
+            ..Applied::default()
+        });
+    }
+    let columns_before = connection.as_host(converting_columns).map_err(database)?;
     for migration in &pending {
         run_file(connection, migration)?;
         connection
@@ -226,7 +254,7 @@ fn apply(
                      VALUES (?1, ?2, ?3, ?4, ?5)",
                     (
                         plugin.as_str(),
-                        migration.number,
+                        migration.number.cast_signed(),
                         &migration.name,
                         &migration.checksum,
                         now.0,
@@ -235,21 +263,28 @@ fn apply(
             })
             .map_err(database)?;
     }
-    if !pending.is_empty() {
-        let dangling = connection.as_host(dangling_reference).map_err(database)?;
-        if let Some((table, parent)) = dangling {
-            return Err(MigrationError::ForeignKeys { table, parent });
-        }
+    let dangling = connection.as_host(dangling_reference).map_err(database)?;
+    if let Some((table, parent)) = dangling {
+        return Err(MigrationError::ForeignKeys { table, parent });
+    }
+    let columns = connection.as_host(converting_columns).map_err(database)?;
+    let warnings: Vec<String> = columns
+        .difference(&columns_before)
+        .map(ToString::to_string)
+        .collect();
+    if contract >= Contract::V0_2 && !warnings.is_empty() {
+        return Err(MigrationError::Column(warnings.join("; ")));
     }
     Ok(Applied {
         applied: pending.iter().map(|migration| migration.file_name()).collect(),
         beyond,
+        warnings,
     })
 }
 
 /// What of `migrations` is pending, and the names of those that only the database knows.
 fn compare<'m>(
-    before: &BTreeMap<u32, AppliedMigration>,
+    before: &BTreeMap<u64, AppliedMigration>,
     migrations: &'m [Migration],
 ) -> Result<(Vec<&'m Migration>, Vec<String>), MigrationError> {
     let newest_known = migrations.last().map_or(0, |migration| migration.number);
@@ -257,10 +292,20 @@ fn compare<'m>(
     let mut pending = Vec::new();
     for migration in migrations {
         match before.get(&migration.number) {
-            Some(applied) if applied.checksum == migration.checksum => {}
+            Some(applied) if migration.has_checksum(&applied.checksum) => {}
+            Some(applied) if applied.name != migration.name => {
+                return Err(MigrationError::Taken {
+                    file: migration.file_name(),
+                    applied: applied.file_name(),
+                    newest: newest_applied.max(newest_known),
+                });
+            }
             Some(_) => return Err(MigrationError::Changed(migration.file_name())),
             None if migration.number < newest_applied => {
-                return Err(MigrationError::Order(migration.file_name()));
+                return Err(MigrationError::Late {
+                    file: migration.file_name(),
+                    newest: newest_applied.max(newest_known),
+                });
             }
             None => pending.push(migration),
         }
@@ -282,66 +327,35 @@ fn compare<'m>(
 
 /// Runs the statements of one file, one after the other.
 fn run_file(connection: &Connection, migration: &Migration) -> Result<(), MigrationError> {
-    let sql = migration.sql.as_str();
-    let mut position = 0;
-    let failed = |position: usize, message: String| {
-        let rest = sql.get(position..).unwrap_or_default();
-        let begin = position + (rest.len() - rest.trim_start().len());
-        MigrationError::Failed {
-            file: migration.file_name(),
-            line: 1 + sql.get(..begin).unwrap_or(sql).matches('\n').count(),
-            message,
-        }
-    };
-    if let Some(nul) = sql.find('\0') {
-        return Err(failed(nul, "the file contains a NUL character".to_owned()));
-    }
     let watch = &connection.handle.watch;
     let views = connection
         .view_texts()
         .map_err(|error| MigrationError::Database(failure::translate(&error, watch)))?;
-    if expansion::check_script(&views, sql).is_err() {
-        return Err(failed(0, too_much_to_compile().to_string()));
-    }
-    let explain = |position: usize, error: &rusqlite::Error| match failure::translate(error, watch) {
-        error @ (DatabaseError::Unavailable(_) | DatabaseError::Conflict(_)) => {
-            MigrationError::Database(error)
-        }
-        error => failed(position, error.to_string()),
-    };
-    let mut batch = rusqlite::Batch::new(&connection.raw, sql);
-    loop {
-        watch.take_denial();
+    let begin_statement = || {
+        watch.gate.take_denial();
         memory::begin_statement();
-        let Some(mut statement) = batch.next().map_err(|error| explain(position, &error))? else {
-            return Ok(());
-        };
-        // Without parameters this is the text as it stands in the file.
-        let text = statement.expanded_sql().unwrap_or_default();
-        let begin = sql
-            .get(position..)
-            .and_then(|rest| rest.find(&text))
-            .map_or(position, |offset| position + offset);
-        if statement.parameter_count() > 0 {
-            return Err(failed(begin, "a migration has no parameters".to_owned()));
-        }
-        let limit = |bytes| connection.raw.set_limit(Limit::SQLITE_LIMIT_LENGTH, bytes);
-        let value_bytes = longest_value(compiled_bytes(&statement), text.len());
-        limit(value_bytes).map_err(|error| explain(begin, &error))?;
-        let mut rows = statement.raw_query();
-        while rows.next().map_err(|error| explain(begin, &error))?.is_some() {}
-        drop(rows);
-        drop(statement);
-        limit(VALUE_BYTES).map_err(|error| explain(begin, &error))?;
-        position = begin + text.len();
-    }
+    };
+    let ran = run_script(&connection.raw, &normal(&migration.sql), &views, begin_statement);
+    let Err(stopped) = ran else { return Ok(()) };
+    let error = match stopped.why {
+        Why::Sqlite(error) => failure::translate(&error, watch),
+        Why::Found(failure) => failure.into(),
+    };
+    Err(match error {
+        DatabaseError::Unavailable(_) | DatabaseError::Conflict(_) => MigrationError::Database(error),
+        _ => MigrationError::Failed {
+            file: migration.file_name(),
+            line: stopped.line,
+            message: error.to_string(),
+        },
+    })
 }
 
 /// What the host has written down about `plugin`.
 fn bookkeeping(
     connection: &Connection,
     plugin: &PluginName,
-) -> rusqlite::Result<BTreeMap<u32, AppliedMigration>> {
+) -> rusqlite::Result<BTreeMap<u64, AppliedMigration>> {
     connection.as_host(|raw| {
         let exists = raw
             .query_row(
@@ -358,7 +372,7 @@ fn bookkeeping(
         )?;
         let rows = statement.query_map([plugin.as_str()], |row| {
             let migration = AppliedMigration {
-                number: row.get(0)?,
+                number: row.get::<_, i64>(0)?.cast_unsigned(),
                 name: row.get(1)?,
                 checksum: row.get(2)?,
                 applied_at: Timestamp(row.get(3)?),
@@ -369,17 +383,9 @@ fn bookkeeping(
     })
 }
 
-/// A table with a row whose parent is missing, and the parent's table.
-fn dangling_reference(raw: &rusqlite::Connection) -> rusqlite::Result<Option<(String, String)>> {
-    raw.query_row("PRAGMA foreign_key_check", [], |row| {
-        Ok((row.get(0)?, row.get(2)?))
-    })
-    .optional()
-}
-
 impl AppliedMigration {
     /// The name of its file.
     pub fn file_name(&self) -> String {
-        format!("{:04}_{}.sql", self.number, self.name)
+        file_name(self.number, &self.name)
     }
 }

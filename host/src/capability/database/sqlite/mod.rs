@@ -1,24 +1,22 @@
 //! The engine on SQLite: one file for each tenant.
 //!
 //! - `pool`: a tenant's connections, and the right to use one.
-//! - `connection`: how one is set up; `authorizer` and `functions`: what SQL may do on it; `watch`: its clock;
-//!   `memory`: who pays for what SQLite allocates; `replaced`: functions with the clock inside; `kept`: which statements
-//!   stay compiled; `expansion` (with `token`): what is too much to compile.
+//! - `connection`: how one is set up; `watch`: its clock; `memory`: who pays for what SQLite allocates; `replaced`:
+//!   functions with the clock inside; `kept`: which statements stay compiled.
 //! - `trouble`: files that do not work.
 //! - `job`: work on a connection off the async threads, which stops when nobody waits for it; `stop`: how.
 //! - `run`: one statement; `transaction`, `cursor`: what stays open between host calls; `migrate`: changing schemas.
 //! - `failure`: SQLite's errors in the words of the contract.
 //!
+//! What SQL may do, on the host as in tests of plugins, is the crate `mortise-sql`.
+//!
 //! Invariant: nothing outside this folder knows rusqlite, and every statement of a plugin is compiled in `run` or
 //! `migrate`.
 
-mod authorizer;
 mod configure;
 mod connection;
 mod cursor;
-mod expansion;
 mod failure;
-mod functions;
 mod job;
 mod kept;
 mod memory;
@@ -27,7 +25,6 @@ mod pool;
 mod replaced;
 mod run;
 mod stop;
-mod token;
 mod transaction;
 mod trouble;
 mod watch;
@@ -171,9 +168,7 @@ impl Databases {
         }
         if !may_write {
             return Err(DatabaseError::Invalid(
-                "this statement writes outside of the transaction that is open in the same invocation, and would wait \
-                 for it forever; run it on the transaction, or end that first"
-                    .to_owned(),
+                mortise_sql::statement::WRITES_BESIDE.to_owned(),
             ));
         }
         match self.run_on(&tenant, Role::Writer, scope, statement, want).await? {

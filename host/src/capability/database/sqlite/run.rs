@@ -1,22 +1,17 @@
 //! One statement on one connection. Everything here blocks.
 
+use mortise_sql::statement::{self, Wrong};
+use mortise_sql::{Failure, VALUE_BYTES, compiled_bytes, longest_value};
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::limits::Limit;
-use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, ErrorCode, Row, StatementStatus};
+use rusqlite::types::ValueRef;
+use rusqlite::{CachedStatement, ErrorCode, Row};
 
 use super::super::error::DatabaseError;
 use super::super::statement::{Answer, Bounds, Rows, Statement, Value, Want, weight};
-use super::connection::{Connection, Use, VALUE_BYTES};
+use super::connection::{Connection, Use};
 use super::failure;
 use super::memory;
-use crate::domain::units::as_u64;
-
-/// Bytes of a compiled statement times bytes of a value in it. Where a program does not jump, SQLite does not look at
-/// the clock, and each of its instructions, some 24 bytes, may work on a whole value without allocating: comparisons, and
-/// numbers that are read from text at some nanoseconds a byte. So this bounds by how much a statement can miss its
-/// deadline: a second or two, and only where it was made for it.
-const WORK_BYTES: u64 = 1 << 34;
 
 /// What came of a statement.
 pub(super) enum Outcome {
@@ -91,6 +86,21 @@ impl From<rusqlite::Error> for Failed {
     }
 }
 
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Failed::Found(failure.into())
+    }
+}
+
+impl From<Wrong> for Failed {
+    fn from(wrong: Wrong) -> Self {
+        match wrong {
+            Wrong::Sqlite(error) => Failed::Sqlite(error),
+            Wrong::Found(failure) => failure.into(),
+        }
+    }
+}
+
 impl From<DatabaseError> for Failed {
     fn from(error: DatabaseError) -> Self {
         Failed::Found(error)
@@ -114,21 +124,12 @@ pub(super) fn broken_or(connection: &mut Connection, failed: Failed) -> Database
 
 /// Compiles a plugin's statement, or finds it compiled.
 pub(super) fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<Prepared<'c>, Failed> {
-    // SQLite would stop reading at a NUL and not see what follows.
-    if sql.contains('\0') {
-        return Err(invalid("the statement contains a NUL character"));
-    }
-    if connection.views.check(sql).is_err() {
-        return Err(Failed::Found(too_much_to_compile()));
-    }
-    connection.handle.watch.take_denial();
+    statement::check_text(sql, &connection.views)?;
+    connection.handle.watch.gate.take_denial();
     memory::begin_statement();
     let known = connection.kept.borrow_mut().touch(sql);
     let statement = connection.raw.prepare_cached(sql)?;
-    // Compiling white space gives a statement that does nothing and cannot be run.
-    if statement.column_count() == 0 && statement.readonly() {
-        return Err(invalid("there is no statement in this text"));
-    }
+    statement::check_compiled(&statement)?;
     let bytes = known.unwrap_or_else(|| compiled_bytes(&statement));
     let mut prepared = Prepared {
         connection,
@@ -157,53 +158,9 @@ pub(super) fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<Prepa
     Ok(prepared)
 }
 
-/// Bytes that a statement takes before it has run, with its triggers.
-pub(super) fn compiled_bytes(statement: &rusqlite::Statement<'_>) -> u64 {
-    u64::try_from(statement.get_status(StatementStatus::MemUsed)).unwrap_or(0)
-}
-
-/// How long values may be in a statement that takes `compiled_bytes`. Copies of its text and of strings in it are no
-/// instructions, and there are up to four.
-pub(super) fn longest_value(compiled_bytes: u64, text_bytes: usize) -> i32 {
-    let instructions = compiled_bytes.saturating_sub(as_u64(text_bytes).saturating_mul(4));
-    i32::try_from(WORK_BYTES / instructions.max(1)).map_or(VALUE_BYTES, |bytes| bytes.min(VALUE_BYTES))
-}
-
-/// What a statement or a view is told that SQLite would copy too often.
-pub(super) fn too_much_to_compile() -> DatabaseError {
-    DatabaseError::Limit(
-        "the statement would be copied too often while it is compiled: subqueries, WITHs and views that use each \
-         other several times; use each once, or compute in the plugin"
-            .to_owned(),
-    )
-}
-
-/// Binds `$1`, `$2` and so on. SQLite takes such names for words and numbers them as they come, so that the number
-/// has to be read from the name.
+/// Binds `$1`, `$2` and so on.
 pub(super) fn bind(statement: &mut rusqlite::Statement<'_>, params: &[Value]) -> Result<(), Failed> {
-    let count = statement.parameter_count();
-    for index in 1..=count {
-        let name = statement.parameter_name(index).unwrap_or("?");
-        let number = name
-            .strip_prefix('$')
-            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()) && !digits.starts_with('0'))
-            .and_then(|digits| digits.parse::<usize>().ok());
-        let Some(number) = number else {
-            return Err(invalid(format!(
-                "`{name}` is not a parameter; write `$1`, `$2`, … (and CAST(… AS …) for a type)"
-            )));
-        };
-        // With distinct numbers, none above their count, and as many as there are values, each value is used.
-        let value = number.checked_sub(1).and_then(|position| params.get(position));
-        let (Some(value), true) = (value, number <= count) else {
-            return Err(wrong_count(params.len(), &format!("uses `{name}`")));
-        };
-        statement.raw_bind_parameter(index, Bind(value))?;
-    }
-    if count != params.len() {
-        return Err(wrong_count(params.len(), &format!("uses {count}")));
-    }
-    Ok(())
+    Ok(statement::bind(statement, params, by_reference)?)
 }
 
 fn answer(
@@ -348,34 +305,21 @@ fn read_row(row: &Row<'_>, columns: usize, left: &mut usize) -> Result<Option<Ve
             ValueRef::Integer(integer) => Value::Integer(integer),
             ValueRef::Real(real) => Value::Real(real),
             ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
-            ValueRef::Text(bytes) => Value::Text(
-                std::str::from_utf8(bytes)
-                    .map_err(|_| {
-                        let number = index + 1;
-                        invalid(format!(
-                            "column {number} holds text that is not UTF-8; CAST it AS BLOB"
-                        ))
-                    })?
-                    .to_owned(),
-            ),
+            ValueRef::Text(bytes) => Value::Text(statement::text(bytes, index)?.to_owned()),
         });
     }
     Ok(Some(values))
 }
 
 /// A value on its way into a statement, without a copy on our side.
-struct Bind<'a>(&'a Value);
-
-impl ToSql for Bind<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self.0 {
-            Value::Null => ValueRef::Null,
-            Value::Boolean(boolean) => ValueRef::Integer(i64::from(*boolean)),
-            Value::Integer(integer) => ValueRef::Integer(*integer),
-            Value::Real(real) => ValueRef::Real(*real),
-            Value::Text(text) => ValueRef::Text(text.as_bytes()),
-            Value::Blob(bytes) => ValueRef::Blob(bytes),
-        }))
+fn by_reference(value: &Value) -> ValueRef<'_> {
+    match value {
+        Value::Null => ValueRef::Null,
+        Value::Boolean(boolean) => ValueRef::Integer(i64::from(*boolean)),
+        Value::Integer(integer) => ValueRef::Integer(*integer),
+        Value::Real(real) => ValueRef::Real(*real),
+        Value::Text(text) => ValueRef::Text(text.as_bytes()),
+        Value::Blob(bytes) => ValueRef::Blob(bytes),
     }
 }
 
@@ -393,12 +337,6 @@ fn too_many_rows(most: usize) -> Failed {
     Failed::Found(DatabaseError::Limit(format!(
         "the result has more than the {most} rows that one may have; add a LIMIT, or open a cursor"
     )))
-}
-
-fn wrong_count(given: usize, used: &str) -> Failed {
-    invalid(format!(
-        "the statement {used}, but {given} values were given; number parameters from `$1` without gaps"
-    ))
 }
 
 fn invalid(message: impl Into<String>) -> Failed {

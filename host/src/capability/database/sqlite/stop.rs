@@ -13,12 +13,9 @@
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use mortise_sql::PATTERN_BYTES;
 use rusqlite::limits::Limit;
 use rusqlite::{InterruptHandle, ffi};
-
-/// The longest pattern of LIKE and GLOB. One call takes time with the product of pattern and value: with a value of a
-/// mebibyte a tenth of a second, which is by how much a statement can miss its deadline.
-pub(super) const PATTERN_BYTES: i32 = 50;
 
 /// Stops statements of one connection, as long as that is open.
 #[derive(Clone)]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use mortise_sql::statement::{TRANSACTION_OVER, TRANSACTION_ROLLED_BACK};
+
 use super::super::error::DatabaseError;
 use super::super::statement::{Answer, Scope, Statement, Want};
 use super::connection::Allowance;
@@ -24,10 +26,6 @@ struct Open {
     lease: Lease,
     mark: OpenMark,
 }
-
-const OVER: &str = "the transaction is over: it was committed or rolled back";
-const ROLLED_BACK: &str =
-    "the transaction is over: a statement in it was stopped, and all of it was rolled back; begin again";
 
 impl OpenMark {
     /// Marks `flag`. The mark goes when this is dropped.
@@ -56,7 +54,7 @@ impl Transaction {
         Ok(Self {
             open: lease.map(|lease| Open { lease, mark }),
             threads: threads.clone(),
-            ended: ROLLED_BACK,
+            ended: TRANSACTION_ROLLED_BACK,
         })
     }
 
@@ -70,7 +68,7 @@ impl Transaction {
         let Open { lease, mark } = self.take()?;
         let bounds = scope.bounds();
         // Said before the statement runs: a future that is dropped half way never comes back here.
-        self.ended = ROLLED_BACK;
+        self.ended = TRANSACTION_ROLLED_BACK;
         let (lease, result) = job::run(
             &self.threads,
             lease,
@@ -114,7 +112,7 @@ impl Transaction {
 
     async fn end(&mut self, scope: &Scope, sql: &'static str) -> Result<(), DatabaseError> {
         let Open { lease, mark } = self.take()?;
-        self.ended = OVER;
+        self.ended = TRANSACTION_OVER;
         let (lease, result) = job::host(&self.threads, lease, scope, sql).await;
         // A commit that failed leaves the transaction open; dropping the lease rolls it back.
         drop((lease, mark));

@@ -1,13 +1,11 @@
 //! What stands beside a connection while a plugin's statement runs: whose it is, when it must be done, and why it was
 //! refused. SQLite's callbacks and other threads see this and not the connection.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rusqlite::hooks::{AuthContext, Authorization};
+use mortise_sql::{Author, Gate};
 
-use super::authorizer::{Author, Verdict, decide};
 use crate::unguarded::{Guard, is_off};
 
 /// The state of one connection that its callbacks share.
@@ -17,8 +15,8 @@ pub(super) struct Watch {
     armed_at: AtomicU64,
     deadline: AtomicU64,
     cancelled: AtomicBool,
-    author: AtomicU8,
-    denial: Mutex<Option<String>>,
+    /// What the statement may do.
+    pub(super) gate: Gate,
     /// Bytes that a statement may write.
     room: AtomicU64,
     /// What the thread had written when that was looked at first, and when it is looked at next.
@@ -31,14 +29,14 @@ pub(super) struct Watch {
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Watch {
-    pub(super) fn new() -> Self {
+    /// A watch over the SQL of `author`.
+    pub(super) fn new(author: Author) -> Self {
         Self {
             origin: monotonic(),
             armed_at: AtomicU64::new(0),
             deadline: AtomicU64::new(u64::MAX),
             cancelled: AtomicBool::new(false),
-            author: AtomicU8::new(Author::Plugin as u8),
-            denial: Mutex::new(None),
+            gate: Gate::new(author),
             room: AtomicU64::new(u64::MAX),
             written_before: AtomicU64::new(u64::MAX),
             next_look: AtomicU64::new(u64::MAX),
@@ -101,9 +99,7 @@ impl Watch {
 
     /// Whether to refuse memory, so that the statement stops. The host's own SQL ends by itself.
     pub(super) fn refuses_memory(&self) -> bool {
-        self.author.load(Ordering::Relaxed) != Author::Host as u8
-            && self.is_over()
-            && !is_off(Guard::SqlClock)
+        self.gate.author() != Author::Host && self.is_over() && !is_off(Guard::SqlClock)
     }
 
     /// Whether the statement has written more than it may. SQLite asks on the thread that runs it, so that what this
@@ -126,42 +122,6 @@ impl Watch {
         let outgrown = written.saturating_sub(before) > self.room.load(Ordering::Relaxed);
         self.outgrown.fetch_or(outgrown, Ordering::Relaxed);
         outgrown
-    }
-
-    /// Whose SQL is compiled from now on.
-    pub(super) fn set_author(&self, author: Author) -> Author {
-        match self.author.swap(author as u8, Ordering::Relaxed) {
-            0 => Author::Host,
-            2 => Author::Migration,
-            _ => Author::Plugin,
-        }
-    }
-
-    /// Why the last statement was refused, if it was.
-    pub(super) fn take_denial(&self) -> Option<String> {
-        self.denial.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Answers SQLite's question about one action of a statement that it compiles.
-    pub(super) fn authorize(&self, context: &AuthContext<'_>) -> Authorization {
-        let author = match self.author.load(Ordering::Relaxed) {
-            0 => Author::Host,
-            2 => Author::Migration,
-            _ => Author::Plugin,
-        };
-        match decide(author, &context.action) {
-            Verdict::Allow => Authorization::Allow,
-            Verdict::Deny(reason) => self.deny(reason),
-        }
-    }
-
-    fn deny(&self, reason: String) -> Authorization {
-        // The first reason is the one that names what the author wrote.
-        self.denial
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(reason);
-        Authorization::Deny
     }
 
     fn nanoseconds(&self, at: Instant) -> u64 {

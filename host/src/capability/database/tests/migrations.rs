@@ -104,7 +104,10 @@ async fn history_does_not_change() {
     let missing = fixture.migrate(std::slice::from_ref(&three)).await;
     assert!(matches!(missing, Err(MigrationError::Missing(name)) if name == "0001_test.sql"));
     let late = fixture.migrate(&[one.clone(), two.clone(), three.clone()]).await;
-    assert!(matches!(late, Err(MigrationError::Order(name)) if name == "0002_test.sql"));
+    assert!(
+        matches!(&late, Err(MigrationError::Late { file, newest: 3 }) if file == "0002_test.sql"),
+        "{late:?}"
+    );
     for wrong in [[two.clone(), one.clone()], [one.clone(), one]] {
         assert!(matches!(
             fixture.migrate(&wrong).await,
@@ -245,4 +248,102 @@ async fn an_activation_waits_for_a_writer_and_applies_once() {
     let all = [migration(1, ORDERS), migration(2, "CREATE TABLE more (x)")];
     let (one, two) = tokio::join!(fixture.migrate(&all), fixture.migrate(&all));
     assert_eq!(one.unwrap().applied.len() + two.unwrap().applied.len(), 1);
+}
+
+#[tokio::test]
+async fn what_version_control_changes_is_no_change() {
+    let fixture = fixture(Limits::default(), "").await;
+    let forms = [
+        "CREATE TABLE a (x);\nCREATE TABLE b (x);\n",
+        "CREATE TABLE a (x);\r\nCREATE TABLE b (x);\r\n",
+        "\u{feff}CREATE TABLE a (x);\nCREATE TABLE b (x);",
+    ];
+    for form in forms {
+        fixture.migrate(&[migration(1, form)]).await.unwrap();
+    }
+    // A host before took the checksum of the file as it was.
+    let file = rusqlite::Connection::open(fixture.file()).unwrap();
+    for form in forms {
+        use sha2::Digest as _;
+        let checksum = sha2::Sha256::digest(form.as_bytes()).to_vec();
+        file.execute("UPDATE _mortise_migrations SET checksum = ?1", [checksum])
+            .unwrap();
+        for other in forms {
+            assert_eq!(
+                names(&fixture.migrate(&[migration(1, other)]).await.unwrap()),
+                (vec![], vec![])
+            );
+        }
+        let changed = fixture.migrate(&[migration(1, "CREATE TABLE a (x);")]).await;
+        assert!(matches!(changed, Err(MigrationError::Changed(_))), "{changed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_another_migration_took_is_named() {
+    let fixture = fixture(Limits::default(), "").await;
+    let named = |name: &str, sql: &str| Migration::parse(name, sql).unwrap();
+    let first = named("0001_first.sql", "CREATE TABLE a (x)");
+    let theirs = named("0002_theirs.sql", "CREATE TABLE b (x)");
+    let ours = named("0002_ours.sql", "CREATE TABLE c (x)");
+    fixture.migrate(&[first.clone(), theirs.clone()]).await.unwrap();
+    let taken = fixture.migrate(&[first.clone(), ours]).await.unwrap_err();
+    assert_eq!(
+        taken.to_string(),
+        "the number of the migration 0002_ours.sql is taken: 0002_theirs.sql was applied to this tenant's database \
+         under it; keep that file, and give 0002_ours.sql a number above 2"
+    );
+    // Another name for the same statements is no change.
+    let renamed = named("0002_renamed.sql", "CREATE TABLE b (x)");
+    fixture.migrate(&[first, renamed]).await.unwrap();
+}
+
+#[tokio::test]
+async fn times_are_numbers() {
+    let fixture = fixture(Limits::default(), "").await;
+    let dated = |number, table: &str| {
+        Migration::parse(&format!("{number}_test.sql"), format!("CREATE TABLE {table} (x)")).unwrap()
+    };
+    let all = [
+        migration(1, "CREATE TABLE a (x)"),
+        dated(20_240_101_120_000_u64, "b"),
+        dated(u64::MAX / 2, "c"),
+    ];
+    assert_eq!(
+        names(&fixture.migrate(&all).await.unwrap()).0,
+        [
+            "0001_test.sql",
+            "20240101120000_test.sql",
+            "9223372036854775807_test.sql"
+        ]
+    );
+    assert_eq!(names(&fixture.migrate(&all).await.unwrap()), (vec![], vec![]));
+    let (tenant, plugin) = (fixture.tenant(), fixture.call.invocation.active.plugin.clone());
+    let applied = fixture.databases.applied(tenant, &plugin).await.unwrap();
+    let numbers: Vec<u64> = applied.iter().map(|one| one.number).collect();
+    assert_eq!(numbers, [1, 20_240_101_120_000, u64::MAX / 2]);
+}
+
+/// What an earlier version made is neither refused nor named again.
+#[tokio::test]
+async fn only_new_columns_are_asked_for_their_types() {
+    let fixture = fixture(Limits::default(), "").await;
+    let old = migration(1, "CREATE TABLE t (price DECIMAL(10, 2))");
+    let applied = fixture.migrate(std::slice::from_ref(&old)).await.unwrap();
+    assert!(
+        applied.warnings[0].contains("`t.price` is declared `DECIMAL(10, 2)`"),
+        "{applied:?}"
+    );
+    let more = migration(2, "ALTER TABLE t ADD COLUMN note TEXT");
+    let applied = fixture
+        .migrate_for(Contract::V0_2, &[old.clone(), more.clone()])
+        .await
+        .unwrap();
+    assert!(applied.warnings.is_empty(), "{applied:?}");
+    let wrong = migration(3, "ALTER TABLE t ADD COLUMN at TIMESTAMP");
+    let refused = fixture.migrate_for(Contract::V0_2, &[old, more, wrong]).await;
+    assert!(
+        matches!(&refused, Err(MigrationError::Column(message)) if message.contains("`t.at`") && !message.contains("price")),
+        "{refused:?}"
+    );
 }

@@ -3,6 +3,7 @@
 mod attacks;
 mod cancellation;
 mod clock;
+mod corpus;
 mod cursors;
 mod damage;
 mod depth;
@@ -28,6 +29,7 @@ use crate::domain::clock::{ManualClock, Timestamp};
 use crate::domain::grant::Grants;
 use crate::domain::id::TenantId;
 use crate::domain::limits::Limits;
+use crate::domain::manifest::Contract;
 use crate::domain::migration::Migration;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -87,7 +89,7 @@ fn call(databases: &Arc<Databases>, tenant: Option<TenantId>, limits: Limits) ->
     }
 }
 
-fn migration(number: u32, sql: &str) -> Migration {
+fn migration(number: u64, sql: &str) -> Migration {
     Migration::parse(&format!("{number:04}_test.sql"), sql).unwrap()
 }
 
@@ -106,9 +108,23 @@ impl Fixture {
     }
 
     async fn migrate(&self, migrations: &[Migration]) -> Result<super::Applied, super::MigrationError> {
+        self.migrate_for(Contract::default(), migrations).await
+    }
+
+    async fn migrate_for(
+        &self,
+        contract: Contract,
+        migrations: &[Migration],
+    ) -> Result<super::Applied, super::MigrationError> {
         let active = &self.call.invocation.active;
         self.databases
-            .migrate(active.tenant, &active.plugin, &active.limits, migrations)
+            .migrate(
+                active.tenant,
+                &active.plugin,
+                contract,
+                &active.limits,
+                migrations,
+            )
             .await
     }
 

@@ -1,5 +1,7 @@
 //! Tests of who pays for memory, and when it is refused.
 
+use mortise_sql::Author;
+
 use super::*;
 
 const HEADER: u64 = HEADER_BYTES as u64;
@@ -96,7 +98,7 @@ fn all_tenants_together_have_a_limit_and_each_a_part_of_its_own() {
 #[test]
 fn memory_is_refused_once_the_time_is_over() {
     let budget = Budget::new(ByteSize::mib(64));
-    let watch = Watch::new();
+    let watch = Watch::new(Author::Plugin);
     let refused = |count: usize, bytes| {
         let refused = |_| {
             let memory = malloc(&budget, bytes);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mortise_sql::Author;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use tokio::time::Instant;
@@ -153,7 +154,7 @@ fn ask(connection: &Connection, sql: &str, parameters: &[Value]) -> Result<(Valu
 
 #[test]
 fn functions_on_text_answer_what_sqlites_own_answer() {
-    let (plain, replaced) = (plain(), replaced(&Arc::new(Watch::new())));
+    let (plain, replaced) = (plain(), replaced(&Arc::new(Watch::new(Author::Plugin))));
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut seen = std::collections::HashSet::new();
     let calls = FUNCTIONS
@@ -192,7 +193,7 @@ fn functions_on_text_answer_what_sqlites_own_answer() {
 
 #[test]
 fn patching_json_answers_what_sqlites_own_answers() {
-    let (plain, replaced) = (plain(), replaced(&Arc::new(Watch::new())));
+    let (plain, replaced) = (plain(), replaced(&Arc::new(Watch::new(Author::Plugin))));
     let mut random = Random(0x1234_5678_9abc_def1);
     let mut objects = 0;
     for _ in 0..20_000 {
@@ -229,7 +230,7 @@ fn patching_json_answers_what_sqlites_own_answers() {
 
 #[test]
 fn a_replaced_value_is_no_longer_than_values_may_be() {
-    let replaced = replaced(&Arc::new(Watch::new()));
+    let replaced = replaced(&Arc::new(Watch::new(Author::Plugin)));
     replaced
         .set_limit(rusqlite::limits::Limit::SQLITE_LIMIT_LENGTH, 1_000)
         .unwrap();
@@ -254,7 +255,7 @@ fn thread_time() -> Duration {
 /// Each function with arguments that take it long, wherever it may stand.
 #[test]
 fn each_function_ends_when_its_time_is_over() {
-    let watch = Arc::new(Watch::new());
+    let watch = Arc::new(Watch::new(Author::Plugin));
     let connection = replaced(&watch);
     let text = Value::Text("b".repeat(500_000));
     let set = Value::Text(format!("{}b", "c".repeat(400_000)));

@@ -10,12 +10,12 @@
 
 use rusqlite::hooks::AuthAction;
 
-use super::functions::{instead_of, is_allowed, is_internal_to_alter};
+use crate::functions::{instead_of, is_allowed, is_internal_to_alter};
 
 /// Whose SQL is being compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Author {
+pub enum Author {
     /// The host itself.
     Host,
     /// A plugin, during an invocation.
@@ -24,17 +24,29 @@ pub(super) enum Author {
     Migration,
 }
 
+impl Author {
+    /// The author with this number. A number that nobody has is the author with the fewest rights.
+    pub(crate) fn of(number: u8) -> Self {
+        [Author::Host, Author::Migration]
+            .into_iter()
+            .find(|author| *author as u8 == number)
+            .unwrap_or(Author::Plugin)
+    }
+}
+
 /// The answer to one question.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Go on.
     Allow,
+    /// Leave this out and go on.
+    Skip,
     /// Refuse the statement, for this reason.
     Deny(String),
 }
 
 /// Tables whose names start so are the host's own.
-pub(super) const HOST_TABLES: &str = "_mortise";
+pub const HOST_TABLES: &str = "_mortise";
 
 /// Tables that no one created: they tell about the file or the process rather than about the tenant's data.
 const TELLING_TABLES: &[&str] = &[
@@ -46,7 +58,7 @@ const TELLING_TABLES: &[&str] = &[
 ];
 
 /// Decides about one action of a statement.
-pub(super) fn decide(author: Author, action: &AuthAction<'_>) -> Verdict {
+pub(crate) fn decide(author: Author, action: &AuthAction<'_>) -> Verdict {
     if author == Author::Host {
         return Verdict::Allow;
     }
@@ -61,11 +73,13 @@ pub(super) fn decide(author: Author, action: &AuthAction<'_>) -> Verdict {
         AuthAction::CreateTable { table_name }
         | AuthAction::DropTable { table_name }
         | AuthAction::AlterTable { table_name, .. }
-        | AuthAction::Analyze { table_name }
         | AuthAction::CreateIndex { table_name, .. }
         | AuthAction::DropIndex { table_name, .. }
         | AuthAction::CreateTrigger { table_name, .. }
         | AuthAction::DropTrigger { table_name, .. } => changing_schema(schema, table_name),
+        // ANALYZE without a name comes to the host's tables as well, and has nothing to do there.
+        AuthAction::Analyze { table_name } if schema && is_host_table(table_name) => Verdict::Skip,
+        AuthAction::Analyze { .. } => changing_schema(schema, ""),
         AuthAction::CreateView { view_name } | AuthAction::DropView { view_name } => {
             changing_schema(schema, view_name)
         }
@@ -96,7 +110,10 @@ pub(super) fn decide(author: Author, action: &AuthAction<'_>) -> Verdict {
             deny("plugins may not make temporary tables; connections are shared, use a table of a migration")
         }
         AuthAction::CreateVtable { module_name, .. } | AuthAction::DropVtable { module_name, .. } => {
-            deny(format!("plugins may not use virtual tables (`{module_name}`)"))
+            deny(format!(
+                "plugins may not use virtual tables (`{module_name}`), and with them full-text search; keep what is \
+                 looked for in a table of its own, with an index"
+            ))
         }
         _ => deny("plugins may not run this kind of statement"),
     }
@@ -148,7 +165,7 @@ fn changing_schema(allowed: bool, name: &str) -> Verdict {
     deny("the schema changes only in migrations, which run when a version is activated")
 }
 
-fn is_host_table(name: &str) -> bool {
+pub(crate) fn is_host_table(name: &str) -> bool {
     has_prefix(name, HOST_TABLES)
 }
 

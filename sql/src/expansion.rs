@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 
-use super::token::{Token, tokens};
+use crate::token::{Token, tokens};
 
 /// So many words a statement may have with all copies: some tens of milliseconds and megabytes.
 const MOST_WORDS: u64 = 100_000;
@@ -72,7 +72,7 @@ const RESERVED: &[&str] = &[
 
 /// The views of a database, and how large each is with its copies.
 #[derive(Debug, Default)]
-pub(super) struct Views(HashMap<String, Size>);
+pub struct Views(HashMap<String, Size>);
 
 /// What using something once costs.
 #[derive(Clone, Copy, Debug)]
@@ -101,11 +101,11 @@ struct Block {
 
 /// The statement is too much to compile.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooMuch;
+pub struct TooMuch;
 
 impl Views {
     /// The views that `texts` make, in whatever order.
-    pub(super) fn of(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+    pub fn of(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let none = HashMap::new();
         let mut arena = Vec::new();
         let mut views = HashMap::new();
@@ -126,7 +126,7 @@ impl Views {
     }
 
     /// An error where a statement is too much to compile.
-    pub(super) fn check(&self, statement: &str) -> Result<(), TooMuch> {
+    pub fn check(&self, statement: &str) -> Result<(), TooMuch> {
         if self.0.is_empty() && selects(statement) < 2 {
             return Ok(());
         }
@@ -137,7 +137,7 @@ impl Views {
 }
 
 /// An error where a statement of `script` is too much to compile in a database whose views `views` make.
-pub(super) fn check_script(views: &[String], script: &str) -> Result<(), TooMuch> {
+pub(crate) fn check_script(views: &[String], script: &str) -> Result<(), TooMuch> {
     let none = HashMap::new();
     let mut blocks = Vec::new();
     for view in views {

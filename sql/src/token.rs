@@ -4,7 +4,7 @@ const QUOTES: [char; 3] = ['"', '`', '\''];
 
 /// A piece of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token<'t> {
+pub(crate) enum Token<'t> {
     /// A keyword or a name.
     Word(&'t str),
     /// A name in quotes of any kind. SQLite takes a string for a name as well, where only a name can stand.
@@ -25,12 +25,12 @@ pub(super) enum Token<'t> {
 
 impl Token<'_> {
     /// Whether it is this keyword.
-    pub(super) fn is_word(&self, keyword: &str) -> bool {
+    pub(crate) fn is_word(&self, keyword: &str) -> bool {
         matches!(self, Token::Word(word) if word.eq_ignore_ascii_case(keyword))
     }
 
     /// The name that it is, in lower case.
-    pub(super) fn name(&self) -> Option<String> {
+    pub(crate) fn name(&self) -> Option<String> {
         match self {
             // Quotes within quotes can be written in several ways.
             Token::Word(name) | Token::Quoted(name) => Some(name.replace(QUOTES, "").to_ascii_lowercase()),
@@ -40,7 +40,7 @@ impl Token<'_> {
 }
 
 /// Takes a text apart. Comments and white space are left out.
-pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
+pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {

@@ -1,0 +1,154 @@
+//! One connection, on which only statements of the stand-in itself may begin or end a transaction.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mortise_sql::statement::{self, Wrong};
+use mortise_sql::{Author, Failure, Gate, VALUE_BYTES, Views, compiled_bytes, longest_value, translate};
+use rusqlite::hooks::AuthContext;
+use rusqlite::limits::Limit;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, Statement};
+
+use crate::db::{Rows, Value};
+
+/// In a file, because SQLite keeps no older state of a database in memory. Nothing of it has to survive.
+const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;";
+
+#[derive(Debug)]
+pub(super) struct Door {
+    pub connection: Connection,
+    pub gate: Arc<Gate>,
+    views: Rc<Views>,
+}
+
+/// What a statement may do where it runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum May {
+    Write,
+    /// Only read. A write is invalid, for this reason.
+    Read(&'static str),
+}
+
+impl Door {
+    /// Opens the file for the SQL of `author`, in a database that has `views`.
+    pub fn open(file: &Path, author: Author, views: Rc<Views>) -> Result<Self, Failure> {
+        let gate = Arc::new(Gate::new(author));
+        let open = || {
+            mortise_sql::use_utc();
+            let connection = Connection::open(file)?;
+            // The test runs on one thread: whoever holds a lock cannot let go of it while somebody waits.
+            connection.busy_timeout(Duration::ZERO)?;
+            connection.execute_batch(PRAGMAS)?;
+            mortise_sql::set_up(&connection, author)?;
+            let asked = Arc::clone(&gate);
+            connection.authorizer(Some(move |context: AuthContext<'_>| asked.authorize(&context)))?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|error: rusqlite::Error| translate(&error, None))?;
+        Ok(Self {
+            connection,
+            gate,
+            views,
+        })
+    }
+
+    pub fn query(&self, sql: &str, params: &[Value], may: May) -> Result<Rows, Failure> {
+        self.run(sql, params, may, |statement| {
+            let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+            let count = columns.len();
+            let mut found = statement.raw_query();
+            let mut rows = Vec::new();
+            while let Some(row) = found.next()? {
+                rows.push(read(row, count)?);
+            }
+            Ok(Rows { columns, rows })
+        })
+    }
+
+    pub fn execute(&self, sql: &str, params: &[Value], may: May) -> Result<u64, Failure> {
+        self.run(sql, params, may, |statement| {
+            let reads = statement.readonly();
+            let mut rows = statement.raw_query();
+            while rows.next()?.is_some() {}
+            Ok(if reads { 0 } else { self.connection.changes() })
+        })
+    }
+
+    /// Runs SQL of the stand-in itself.
+    pub fn run_trusted(&self, sql: &str) -> Result<(), Failure> {
+        let author = self.gate.set_author(Author::Host);
+        let result = self.connection.execute_batch(sql);
+        self.gate.set_author(author);
+        result.map_err(|error| translate(&error, None))
+    }
+
+    /// Compiles one statement, binds its parameters, and does `work` with it.
+    fn run<T>(
+        &self,
+        sql: &str,
+        params: &[Value],
+        may: May,
+        work: impl FnOnce(&mut Statement<'_>) -> Result<T, Wrong>,
+    ) -> Result<T, Failure> {
+        statement::check_text(sql, &self.views)?;
+        self.gate.take_denial();
+        let result = self.run_compiled(sql, params, may, work);
+        let limit = Limit::SQLITE_LIMIT_LENGTH;
+        result
+            .and_then(|done| Ok(self.connection.set_limit(limit, VALUE_BYTES).map(|_| done)?))
+            .map_err(|wrong| {
+                // Only a limit that does not exist can fail.
+                _ = self.connection.set_limit(limit, VALUE_BYTES);
+                match wrong {
+                    Wrong::Sqlite(error) => translate(&error, self.gate.take_denial()),
+                    Wrong::Found(failure) => failure,
+                }
+            })
+    }
+
+    fn run_compiled<T>(
+        &self,
+        sql: &str,
+        params: &[Value],
+        may: May,
+        work: impl FnOnce(&mut Statement<'_>) -> Result<T, Wrong>,
+    ) -> Result<T, Wrong> {
+        let mut statement = self.connection.prepare(sql)?;
+        statement::check_compiled(&statement)?;
+        if let (May::Read(reason), false) = (may, statement.readonly()) {
+            return Err(Failure::Invalid(reason.to_owned()).into());
+        }
+        let longest = longest_value(compiled_bytes(&statement), sql.len());
+        self.connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, longest)?;
+        statement::bind(&mut statement, params, by_reference)?;
+        work(&mut statement)
+    }
+}
+
+fn by_reference(value: &Value) -> ValueRef<'_> {
+    match value {
+        Value::Null => ValueRef::Null,
+        Value::Boolean(value) => ValueRef::Integer((*value).into()),
+        Value::Integer(value) => ValueRef::Integer(*value),
+        Value::Real(value) => ValueRef::Real(*value),
+        Value::Text(value) => ValueRef::Text(value.as_bytes()),
+        Value::Blob(value) => ValueRef::Blob(value),
+    }
+}
+
+/// A row as the host answers it: SQLite has no truth values, so that they come back as 0 and 1.
+fn read(row: &Row<'_>, columns: usize) -> Result<Vec<Value>, Wrong> {
+    let read = |index| {
+        Ok(match row.get_ref(index)? {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(value) => Value::Integer(value),
+            ValueRef::Real(value) => Value::Real(value),
+            ValueRef::Text(bytes) => Value::Text(statement::text(bytes, index)?.to_owned()),
+            ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+        })
+    };
+    (0..columns).map(read).collect()
+}

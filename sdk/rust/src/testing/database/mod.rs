@@ -1,0 +1,221 @@
+//! The stand-in for the database: SQLite in a file of its own, under the rules of the host (`mortise-sql`).
+//!
+//! - `door`: one connection; `script`: what makes the schema; `folder`: where the file is.
+
+#[cfg(test)]
+mod corpus;
+mod door;
+mod folder;
+mod script;
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+
+use mortise_sql::statement::{
+    CURSOR_WRITES, SECOND_TRANSACTION, TRANSACTION_OVER, TRANSACTION_ROLLED_BACK, WRITES_BESIDE,
+};
+use mortise_sql::{Author, Failure, Views, view_texts};
+
+pub(super) use script::{Converting, Script};
+
+use crate::db::{ConstraintKind, Error, Rows, Value};
+use door::{Door, May};
+use folder::Folder;
+
+/// A database of which each transaction has a connection of its own, so that what runs beside an open transaction sees
+/// the state before it, as on the host.
+pub(super) struct Database {
+    /// Made when it is first used, since most tests need none.
+    opened: OnceCell<Opened>,
+}
+
+/// What every connection shares.
+#[derive(Clone, Debug)]
+struct Shared {
+    /// A transaction is open, which is the only writer.
+    in_transaction: Rc<Cell<bool>>,
+    views: Rc<Views>,
+    folder: Rc<Folder>,
+}
+
+struct Opened {
+    main: Door,
+    shared: Shared,
+}
+
+#[derive(Debug)]
+pub(crate) struct TransactionHandle {
+    /// `Err` once the transaction has ended, with the reason.
+    open: RefCell<Result<OpenTransaction, &'static str>>,
+}
+
+/// Dropped, the connection is closed, which rolls back.
+#[derive(Debug)]
+struct OpenTransaction {
+    door: Door,
+    _mark: Mark,
+    _folder: Rc<Folder>,
+}
+
+#[derive(Debug)]
+struct Mark(Rc<Cell<bool>>);
+
+#[derive(Debug)]
+pub(crate) struct CursorHandle {
+    columns: Vec<String>,
+    rows: RefCell<std::vec::IntoIter<Vec<Value>>>,
+}
+
+impl Database {
+    /// A database on which `scripts` have run. A mistake in them fails the test.
+    pub fn create(scripts: Vec<Script>, converting: Converting) -> Self {
+        let opened = OnceCell::new();
+        if !scripts.is_empty() {
+            opened.get_or_init(|| Opened::new(&scripts, converting));
+        }
+        Self { opened }
+    }
+
+    pub fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, Error> {
+        let opened = self.opened();
+        Ok(opened.main.query(sql, params, opened.may())?)
+    }
+
+    pub fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, Error> {
+        let opened = self.opened();
+        Ok(opened.main.execute(sql, params, opened.may())?)
+    }
+
+    pub fn open(&self, sql: &str, params: &[Value]) -> Result<CursorHandle, Error> {
+        let rows = self.opened().main.query(sql, params, May::Read(CURSOR_WRITES))?;
+        Ok(CursorHandle {
+            columns: rows.columns,
+            rows: RefCell::new(rows.rows.into_iter()),
+        })
+    }
+
+    pub fn begin(&self) -> Result<TransactionHandle, Error> {
+        let shared = &self.opened().shared;
+        if shared.in_transaction.get() {
+            return Err(Error::Invalid(SECOND_TRANSACTION.to_owned()));
+        }
+        let door = Door::open(&shared.folder.file(), Author::Plugin, shared.views.clone())?;
+        door.run_trusted("BEGIN IMMEDIATE")?;
+        shared.in_transaction.set(true);
+        let open = OpenTransaction {
+            door,
+            _mark: Mark(shared.in_transaction.clone()),
+            _folder: shared.folder.clone(),
+        };
+        Ok(TransactionHandle {
+            open: RefCell::new(Ok(open)),
+        })
+    }
+
+    fn opened(&self) -> &Opened {
+        self.opened.get_or_init(|| Opened::new(&[], Converting::Warned))
+    }
+}
+
+impl Opened {
+    fn new(scripts: &[Script], converting: Converting) -> Self {
+        let folder = Rc::new(Folder::create());
+        let broken = |failure: Failure| panic!("the database of the test cannot be opened: {failure:?}");
+        let file = folder.file();
+        script::run(&file, scripts, converting);
+        let looking = Door::open(&file, Author::Host, Rc::default()).unwrap_or_else(broken);
+        let texts = view_texts(&looking.connection)
+            .unwrap_or_else(|error| panic!("the views of the test's database cannot be read: {error}"));
+        let shared = Shared {
+            in_transaction: Rc::default(),
+            views: Rc::new(Views::of(texts)),
+            folder,
+        };
+        Self {
+            main: Door::open(&file, Author::Plugin, shared.views.clone()).unwrap_or_else(broken),
+            shared,
+        }
+    }
+
+    fn may(&self) -> May {
+        if self.shared.in_transaction.get() {
+            May::Read(WRITES_BESIDE)
+        } else {
+            May::Write
+        }
+    }
+}
+
+impl TransactionHandle {
+    pub fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, Error> {
+        self.run(|door| door.query(sql, params, May::Write))
+    }
+
+    pub fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, Error> {
+        self.run(|door| door.execute(sql, params, May::Write))
+    }
+
+    pub fn end(&self, how: &str) -> Result<(), Error> {
+        let ended = self.open.replace(Err(TRANSACTION_OVER));
+        Ok(ended.map_err(over)?.door.run_trusted(how)?)
+    }
+
+    fn run<T>(&self, work: impl FnOnce(&Door) -> Result<T, Failure>) -> Result<T, Error> {
+        let mut open = self.open.borrow_mut();
+        let door = match &*open {
+            Ok(open) => &open.door,
+            Err(ended) => return Err(over(ended).into()),
+        };
+        let result = work(door);
+        // OR ROLLBACK ends the whole transaction. The next statement must not run outside of it.
+        if door.connection.is_autocommit() {
+            *open = Err(TRANSACTION_ROLLED_BACK);
+        }
+        Ok(result?)
+    }
+}
+
+impl CursorHandle {
+    pub fn columns(&self) -> Vec<String> {
+        self.columns.clone()
+    }
+
+    pub fn next(&self, max: u32) -> Vec<Vec<Value>> {
+        self.rows.borrow_mut().by_ref().take(max as usize).collect()
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+fn over(reason: &str) -> Failure {
+    Failure::Invalid(reason.to_owned())
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        use mortise_sql::ConstraintKind as Kind;
+        match failure {
+            Failure::Constraint { kind, name } => Error::Constraint {
+                kind: match kind {
+                    Kind::Unique => ConstraintKind::Unique,
+                    Kind::ForeignKey => ConstraintKind::ForeignKey,
+                    Kind::NotNull => ConstraintKind::NotNull,
+                    Kind::Check => ConstraintKind::Check,
+                    Kind::Other => ConstraintKind::Other,
+                },
+                name,
+            },
+            Failure::Invalid(message) => Error::Invalid(message),
+            Failure::Conflict(message) => Error::Conflict(message),
+            Failure::Denied(message) => Error::Denied(message),
+            Failure::Limit(message) => Error::Limit(message),
+            Failure::Unavailable(message) => Error::Unavailable(message),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What makes the schema of a test's database: the files of migrations, and SQL of the test itself.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::rc::Rc;
+
+use mortise_sql::migration::{normal, number_of, parse_name};
+use mortise_sql::{
+    Author, CREATE_BOOKKEEPING, Column, Failure, Why, converting_columns, dangling_reference, run_script,
+    translate, view_texts,
+};
+
+use super::door::Door;
+
+/// SQL that runs before the test, as a migration does.
+pub(crate) struct Script {
+    /// What it is called in messages.
+    pub(super) name: String,
+    sql: String,
+    is_file: bool,
+}
+
+/// What becomes of columns in migrations that turn texts into numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Converting {
+    /// They are named, as the host names them for plugins of contract 0.1.
+    Warned,
+    /// They fail the test, as they fail the activation of plugins of contract 0.2.
+    Refused,
+}
+
+impl Script {
+    /// The migrations in files, each a name and a text, in the order of their numbers.
+    pub fn of_files(mut files: Vec<(String, String)>) -> Vec<Self> {
+        files.sort_by(|(a, _), (b, _)| (number_of(a), a).cmp(&(number_of(b), b)));
+        for (file, _) in &files {
+            if let Err(problem) = parse_name(file) {
+                panic!("`{file}` is not called as a migration is, such as `0001_name.sql`: {problem}");
+            }
+        }
+        for pair in files.windows(2) {
+            let [(before, _), (file, _)] = pair else { continue };
+            let same = number_of(before) == number_of(file);
+            assert!(
+                !same,
+                "the migrations `{before}` and `{file}` have the same number; renumber one"
+            );
+        }
+        let script = |(file, sql)| Self {
+            name: format!("the migration {file}"),
+            sql,
+            is_file: true,
+        };
+        files.into_iter().map(script).collect()
+    }
+
+    /// What a test needs beside them.
+    pub fn of_test(sql: &str) -> Self {
+        Self {
+            name: "the SQL of the test".to_owned(),
+            sql: sql.to_owned(),
+            is_file: false,
+        }
+    }
+}
+
+/// Runs all of them in one transaction, as the host does. A mistake fails the test.
+pub(super) fn run(file: &Path, scripts: &[Script], converting: Converting) {
+    if let Err(message) = try_run(file, scripts, converting) {
+        panic!("{message}");
+    }
+}
+
+pub(super) fn try_run(file: &Path, scripts: &[Script], converting: Converting) -> Result<(), String> {
+    let failed = |failure: Failure| format!("the migrations could not be applied: {}", said(failure));
+    let unread = |error: rusqlite::Error| failed(translate(&error, None));
+    let door = Door::open(file, Author::Migration, Rc::default()).map_err(failed)?;
+    door.run_trusted("BEGIN IMMEDIATE").map_err(failed)?;
+    door.run_trusted(CREATE_BOOKKEEPING).map_err(failed)?;
+    let mut converting_of_files = BTreeSet::new();
+    for script in scripts {
+        let before = as_host(&door, converting_columns).map_err(unread)?;
+        run_one(&door, script)?;
+        if script.is_file {
+            let after = as_host(&door, converting_columns).map_err(unread)?;
+            converting_of_files.extend(after.difference(&before).cloned());
+        }
+    }
+    if let Some((table, parent)) = as_host(&door, dangling_reference).map_err(unread)? {
+        return Err(format!(
+            "the migrations leave rows of `{table}` that refer to missing rows of `{parent}`"
+        ));
+    }
+    let left = as_host(&door, converting_columns).map_err(unread)?;
+    let columns: Vec<&Column> = converting_of_files.intersection(&left).collect();
+    tell(&columns, converting)?;
+    door.run_trusted("COMMIT").map_err(failed)
+}
+
+fn run_one(door: &Door, script: &Script) -> Result<(), String> {
+    let Script { name, sql, .. } = script;
+    let views = as_host(door, view_texts).map_err(|error| format!("{name} failed: {error}"))?;
+    let begin_statement = || _ = door.gate.take_denial();
+    run_script(&door.connection, &normal(sql), &views, begin_statement).map_err(|stopped| {
+        let failure = match stopped.why {
+            Why::Sqlite(error) => translate(&error, door.gate.take_denial()),
+            Why::Found(failure) => failure,
+        };
+        format!("{name} failed at line {}: {}", stopped.line, said(failure))
+    })
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a test has nowhere else to be told of what fails nothing"
+)]
+fn tell(columns: &[&Column], converting: Converting) -> Result<(), String> {
+    let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
+    match converting {
+        _ if columns.is_empty() => {}
+        Converting::Refused => return Err(columns.join("; ")),
+        Converting::Warned => eprintln!("warning: {}", columns.join("; ")),
+    }
+    Ok(())
+}
+
+fn as_host<T>(
+    door: &Door,
+    work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let author = door.gate.set_author(Author::Host);
+    let result = work(&door.connection);
+    door.gate.set_author(author);
+    result
+}
+
+fn said(failure: Failure) -> String {
+    match failure {
+        Failure::Constraint { name, .. } => format!("a constraint does not hold: {name}"),
+        Failure::Invalid(message)
+        | Failure::Conflict(message)
+        | Failure::Denied(message)
+        | Failure::Limit(message)
+        | Failure::Unavailable(message) => message,
+    }
+}

@@ -1,0 +1,193 @@
+//! Files of migrations: their names, and what of their text counts.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// The largest number, which is the largest that the database keeps. A time such as 20240101120000 fits.
+pub const MOST: u64 = i64::MAX.cast_unsigned();
+
+/// Bytes of the name behind the number.
+const MAX_NAME: usize = 100;
+
+const BOM: char = '\u{feff}';
+
+/// Why a file is not called as a migration is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrongName {
+    /// It does not end in `.sql`.
+    Extension,
+    /// It does not begin with a number.
+    NoNumber,
+    /// `V1__name.sql`.
+    Version,
+    /// The number is zero.
+    Zero,
+    /// The number is larger than [`MOST`].
+    TooLarge,
+    /// There is no `_` or no name behind the number.
+    NoName,
+    /// The name has more bytes than it may.
+    LongName,
+    /// `0001_name.down.sql`.
+    Direction,
+    /// The name has another character than it may.
+    Character(char),
+}
+
+impl fmt::Display for WrongName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Extension => "it does not end in `.sql`",
+            Self::NoNumber => "it does not begin with a number, as `0001_name.sql` does",
+            Self::Version => "write `0001_name.sql` for `V1__name.sql`: a number, one `_`, a name",
+            Self::Zero => "numbers begin with 1",
+            Self::TooLarge => return write!(out, "the number is larger than {MOST}"),
+            Self::NoName => "behind the number come `_` and a name, as in `0001_name.sql`",
+            Self::LongName => return write!(out, "the name has more than {MAX_NAME} bytes"),
+            Self::Direction => {
+                "there is one file for each migration, without `.up`, and none for the way back: what undoes a \
+                 migration is the next one"
+            }
+            Self::Character(character) => {
+                return write!(
+                    out,
+                    "`{character}` cannot be in the name, which has `a-z`, `0-9`, `_` and `-`"
+                );
+            }
+        })
+    }
+}
+
+/// The number and the name in `0001_name.sql`.
+pub fn parse_name(file: &str) -> Result<(u64, &str), WrongName> {
+    let stem = file.strip_suffix(".sql").ok_or(WrongName::Extension)?;
+    let digits = stem.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = stem.split_at(digits);
+    if number.is_empty() {
+        let mut behind = stem.bytes().skip(1);
+        let is_version = stem.starts_with(['V', 'v', 'U', 'R'])
+            && behind.next().is_some_and(|b| b.is_ascii_digit() || b == b'_');
+        return Err(if is_version {
+            WrongName::Version
+        } else {
+            WrongName::NoNumber
+        });
+    }
+    let number: u64 = number.parse().map_err(|_| WrongName::TooLarge)?;
+    let name = rest.strip_prefix('_').unwrap_or_default();
+    if name.is_empty() {
+        return Err(WrongName::NoName);
+    }
+    if name.ends_with(".up") || name.ends_with(".down") {
+        return Err(WrongName::Direction);
+    }
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+    if let Some(other) = name.chars().find(|c| !allowed(*c)) {
+        return Err(WrongName::Character(other));
+    }
+    match number {
+        _ if name.len() > MAX_NAME => Err(WrongName::LongName),
+        0 => Err(WrongName::Zero),
+        1..=MOST => Ok((number, name)),
+        _ => Err(WrongName::TooLarge),
+    }
+}
+
+/// The name of a file: four digits at least.
+pub fn file_name(number: u64, name: &str) -> String {
+    format!("{number:04}_{name}.sql")
+}
+
+/// The number that a file is sorted by, also where its name is wrong.
+pub fn number_of(file: &str) -> Option<u64> {
+    file.split('_').next()?.parse().ok()
+}
+
+/// A text without what editors and version control add or change by themselves: no byte order mark, `\n` for `\r\n`.
+pub fn normal(text: &str) -> Cow<'_, str> {
+    let text = text.strip_prefix(BOM).unwrap_or(text);
+    match text.contains("\r\n") {
+        true => text.replace("\r\n", "\n").into(),
+        false => text.into(),
+    }
+}
+
+/// The text that a checksum is taken of: as most editors write it, with one final line feed.
+pub fn canonical(text: &str) -> String {
+    let normal = normal(text);
+    format!("{}\n", normal.trim_end_matches(['\r', '\n']))
+}
+
+/// The forms of a text of which hosts before took a checksum, which was of the file as it was.
+pub fn former_forms(text: &str) -> impl Iterator<Item = String> {
+    let canonical = canonical(text);
+    let open = canonical.trim_end_matches('\n').to_owned();
+    let with_ends = [open.clone(), canonical].into_iter().flat_map(|text| {
+        let windows = text.replace('\n', "\r\n");
+        [text, windows]
+    });
+    with_ends.flat_map(|text| [format!("{BOM}{text}"), text])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_a_number_and_a_name() {
+        for (file, wanted) in [
+            ("0001_create_orders.sql", Ok((1, "create_orders"))),
+            ("1_a-2.sql", Ok((1, "a-2"))),
+            ("20240101120000_init.sql", Ok((20_240_101_120_000, "init"))),
+            ("9223372036854775807_a.sql", Ok((MOST, "a"))),
+            ("9223372036854775808_a.sql", Err(WrongName::TooLarge)),
+            ("99999999999999999999_a.sql", Err(WrongName::TooLarge)),
+            ("0000_zero.sql", Err(WrongName::Zero)),
+            ("V1__init.sql", Err(WrongName::Version)),
+            ("R__views.sql", Err(WrongName::Version)),
+            ("views.sql", Err(WrongName::NoNumber)),
+            ("x_y.sql", Err(WrongName::NoNumber)),
+            ("+1_a.sql", Err(WrongName::NoNumber)),
+            ("0001.sql", Err(WrongName::NoName)),
+            ("0001_.sql", Err(WrongName::NoName)),
+            ("0001-a.sql", Err(WrongName::NoName)),
+            ("0001_a.txt", Err(WrongName::Extension)),
+            ("0001_a.up.sql", Err(WrongName::Direction)),
+            ("0001_a.down.sql", Err(WrongName::Direction)),
+            ("0001_Add.sql", Err(WrongName::Character('A'))),
+            ("0001_a/b.sql", Err(WrongName::Character('/'))),
+            ("0001_a b.sql", Err(WrongName::Character(' '))),
+        ] {
+            assert_eq!(parse_name(file), wanted, "{file}");
+        }
+        assert_eq!(
+            parse_name(&format!("1_{}.sql", "a".repeat(101))),
+            Err(WrongName::LongName)
+        );
+        assert_eq!(file_name(7, "a"), "0007_a.sql");
+    }
+
+    #[test]
+    fn what_version_control_changes_does_not_count() {
+        let forms = [
+            "a;\nb;\n",
+            "a;\r\nb;\r\n",
+            "\u{feff}a;\nb;\n",
+            "a;\nb;",
+            "a;\nb;\n\n",
+            "\u{feff}a;\r\nb;",
+        ];
+        for form in forms {
+            assert_eq!(canonical(form), "a;\nb;\n", "{form:?}");
+            // What was stored of any of them is found from any other, but for the number of final line feeds.
+            for other in forms.iter().filter(|other| !other.ends_with("\n\n")) {
+                assert!(
+                    former_forms(form).any(|former| former == *other),
+                    "{form:?} {other:?}"
+                );
+            }
+        }
+        assert_ne!(canonical("a; b;"), canonical("a;\nb;"));
+        assert_eq!(normal("\u{feff}a\r\nb\rc"), "a\nb\rc");
+    }
+}

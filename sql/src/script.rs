@@ -1,0 +1,80 @@
+//! Running the statements of a migration's file.
+
+use rusqlite::Connection;
+use rusqlite::fallible_iterator::FallibleIterator as _;
+use rusqlite::limits::Limit;
+
+use crate::expansion::check_script;
+use crate::failure::Failure;
+use crate::limits::{VALUE_BYTES, compiled_bytes, longest_value};
+use crate::statement::too_much_to_compile;
+
+/// Where a file stopped, and why.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Where the statement begins, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub why: Why,
+}
+
+/// What stopped a file.
+#[derive(Debug)]
+pub enum Why {
+    /// SQLite said so.
+    Sqlite(rusqlite::Error),
+    /// It was found here.
+    Found(Failure),
+}
+
+/// Runs the statements of one file, one after the other, in a database whose views `views` made. Calls `begin` before
+/// each. What ran before a failure stays, so that this belongs into a transaction.
+pub fn run_script(
+    connection: &Connection,
+    sql: &str,
+    views: &[String],
+    mut begin_statement: impl FnMut(),
+) -> Result<(), Stopped> {
+    let mut position = 0;
+    let stopped = |position: usize, why: Why| {
+        let rest = sql.get(position..).unwrap_or_default();
+        let begin = position + (rest.len() - rest.trim_start().len());
+        Stopped {
+            line: 1 + sql.get(..begin).unwrap_or(sql).matches('\n').count(),
+            why,
+        }
+    };
+    let found = |position, message: &str| stopped(position, Why::Found(Failure::Invalid(message.to_owned())));
+    let said = |position, error| stopped(position, Why::Sqlite(error));
+    if let Some(nul) = sql.find('\0') {
+        return Err(found(nul, "the file contains a NUL character"));
+    }
+    if check_script(views, sql).is_err() {
+        return Err(stopped(0, Why::Found(too_much_to_compile())));
+    }
+    let mut batch = rusqlite::Batch::new(connection, sql);
+    loop {
+        begin_statement();
+        let Some(mut statement) = batch.next().map_err(|error| said(position, error))? else {
+            return Ok(());
+        };
+        // Without parameters this is the text as it stands in the file.
+        let text = statement.expanded_sql().unwrap_or_default();
+        let begin = sql
+            .get(position..)
+            .and_then(|rest| rest.find(&text))
+            .map_or(position, |offset| position + offset);
+        if statement.parameter_count() > 0 {
+            return Err(found(begin, "a migration has no parameters"));
+        }
+        let limit = |bytes| connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, bytes);
+        let value_bytes = longest_value(compiled_bytes(&statement), text.len());
+        limit(value_bytes).map_err(|error| said(begin, error))?;
+        let mut rows = statement.raw_query();
+        while rows.next().map_err(|error| said(begin, error))?.is_some() {}
+        drop(rows);
+        drop(statement);
+        limit(VALUE_BYTES).map_err(|error| said(begin, error))?;
+        position = begin + text.len();
+    }
+}
