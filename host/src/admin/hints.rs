@@ -1,10 +1,11 @@
-//! What to do next, for problems that say that something is not there: which request shows what
-//! there is.
+//! What to do next, for problems that say that something is not there (which request shows what
+//! there is) or that an upload is too large.
 
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::error::TOO_LARGE;
 use crate::http::problem::{Code, Problem};
 
 /// Adds the hint to a problem on its way out. It stands around all handlers, so that none can
@@ -18,13 +19,18 @@ pub async fn add(request: Request, next: Next) -> Response {
 }
 
 fn with_hint(problem: Problem) -> Problem {
-    if problem.code() != Code::NotFound || problem.has("hint") {
+    if problem.has("hint") {
         return problem;
     }
-    let hint = problem
-        .detail()
-        .strip_prefix("there is no such ")
-        .and_then(hint_for);
+    let hint = match problem.code() {
+        Code::NotFound => problem
+            .detail()
+            .strip_prefix("there is no such ")
+            .and_then(hint_for),
+        // Bodies of JSON have a hint of their own, so this is an upload.
+        Code::BodyTooLarge => Some(TOO_LARGE),
+        _ => None,
+    };
     match hint {
         Some(hint) => problem.with("hint", hint),
         None => problem,

@@ -153,3 +153,20 @@ fn an_unknown_variable_is_named() {
     );
     assert!(!data.exists(), "nothing was opened");
 }
+
+#[test]
+fn a_rule_about_an_import_that_there_is_not_is_named_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = r#"["wasi:randon/*", "wasi:random/*"]"#;
+    let host = HostProcess::start_with(folder.path(), &[("MORTISE_SHIELD_IMPORTS", rules)]);
+    let log = host.log();
+    assert!(
+        log.contains("no interface of this host matches this rule"),
+        "{log}"
+    );
+    assert!(
+        log.contains("wasi:randon/*") && !log.contains("wasi:random/*"),
+        "{log}"
+    );
+    host.stop();
+}

@@ -105,6 +105,7 @@ async fn every_operation_has_an_id_of_its_own_that_stays() {
     tokens_revoke DELETE /tenants/{tenant}/tokens/{token}
     tokens_revoke_operator DELETE /tokens/{token}
     tokens_whoami GET /whoami
+    versions_delete DELETE /tenants/{tenant}/plugins/{plugin}/versions/{version}
     versions_get GET /tenants/{tenant}/plugins/{plugin}/versions/{version}
     versions_list GET /tenants/{tenant}/plugins/{plugin}/versions
     versions_upload POST /tenants/{tenant}/plugins/{plugin}/versions

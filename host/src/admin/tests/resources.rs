@@ -302,6 +302,7 @@ async fn an_upload_is_refused_for_its_type_and_its_size_before_it_is_read() {
     )
     .await;
     insta::assert_snapshot!(answer.problem(), @"413 body-too-large: the body has more than 32MiB");
+    assert!(answer.body["hint"].as_str().unwrap().contains("`component_size`"));
     let mut announced = upload("application/wasm", Body::empty());
     announced
         .headers_mut()
