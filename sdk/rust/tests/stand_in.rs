@@ -9,6 +9,33 @@ fn hello() -> HostBuilder {
     Host::builder().plugin(HELLO)
 }
 
+/// The test itself has a transaction open, which is another client's to the request.
+#[test]
+fn a_request_beside_an_open_transaction_waits_in_vain_to_write_and_reads_the_state_before() {
+    let host = Host::builder()
+        .sql("CREATE TABLE t (a); INSERT INTO t VALUES (1)")
+        .start();
+    let open = db::begin().expect("nothing else is open");
+    assert_eq!(open.execute("UPDATE t SET a = 2", ()), Ok(1));
+    let get = |path| host.request("GET", path).send(&plugin::APP);
+    assert_eq!(get("/read").text(), "1");
+    for path in ["/write", "/begin"] {
+        let refused = get(path);
+        assert_eq!(
+            (refused.status(), refused.header("retry-after")),
+            (503, Some("1")),
+            "{path}"
+        );
+    }
+    assert!(
+        matches!(db::begin(), Err(db::Error::Invalid(_))),
+        "one client has one transaction"
+    );
+    open.commit().expect("nothing hinders it");
+    assert_eq!(get("/begin").status(), 204);
+    assert_eq!(get("/read").text(), "2");
+}
+
 mod plugin {
     use mortise_sdk::prelude::*;
 
@@ -19,6 +46,9 @@ mod plugin {
                 let _ = context::current();
             }
         },
+        GET "/read" => || db::query_one::<i64>("SELECT a FROM t", ()).map(|a| a.to_string()),
+        GET "/write" => || db::execute("UPDATE t SET a = 3", ()).map(drop),
+        GET "/begin" => || db::begin().map(drop),
         GET "/log" => || {
             log::info!("mine");
             log::info!(target: "other", "theirs");

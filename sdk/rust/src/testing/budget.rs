@@ -36,6 +36,8 @@ pub(super) enum Counted {
 pub(super) struct Budget {
     /// `None` outside of an invocation.
     used: Cell<Option<[u32; 3]>>,
+    /// How many invocations began.
+    begun: Cell<u64>,
     pub limits: Limits,
 }
 
@@ -73,15 +75,19 @@ impl Budget {
     pub fn new(limits: Limits) -> Self {
         Self {
             used: Cell::new(None),
+            begun: Cell::new(0),
             limits,
         }
     }
 
-    /// Begins an invocation, or ends it.
-    pub fn begin(&self) {
+    /// Begins an invocation, and gives its number.
+    pub fn begin(&self) -> u64 {
         self.used.set(Some([0; 3]));
+        self.begun.set(self.begun.get() + 1);
+        self.begun.get()
     }
 
+    /// Ends the invocation.
     pub fn end(&self) {
         self.used.set(None);
     }

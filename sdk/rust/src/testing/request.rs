@@ -197,9 +197,10 @@ impl<'a> RequestBuilder<'a> {
             self.check_request(rules)?;
         }
         let standing = std::mem::replace(&mut state.context.borrow_mut().principal, principal);
-        state.budget.begin();
+        state.database.enter(state.budget.begin());
         let response = app.handle(std::mem::take(&mut self.request));
         state.budget.end();
+        state.database.enter(0);
         state.context.borrow_mut().principal = standing;
         match rules {
             Some(rules) => self.checked_response(rules, response),

@@ -29,13 +29,15 @@ use folder::Folder;
 pub(super) struct Database {
     /// Made when it is first used, since most tests need none.
     opened: OnceCell<Opened>,
+    /// Whose calls these are: 0 is the test itself, and each request that it sends has a number.
+    invocation: Cell<u64>,
 }
 
 /// What every connection shares.
 #[derive(Clone, Debug)]
 struct Shared {
-    /// A transaction is open, which is the only writer.
-    in_transaction: Rc<Cell<bool>>,
+    /// The invocation that has a transaction open, which is the only writer.
+    in_transaction: Rc<Cell<Option<u64>>>,
     views: Rc<Views>,
     folder: Rc<Folder>,
 }
@@ -60,7 +62,7 @@ struct OpenTransaction {
 }
 
 #[derive(Debug)]
-struct Mark(Rc<Cell<bool>>);
+struct Mark(Rc<Cell<Option<u64>>>);
 
 #[derive(Debug)]
 pub(crate) struct CursorHandle {
@@ -75,17 +77,29 @@ impl Database {
         if !scripts.is_empty() {
             opened.get_or_init(|| Opened::new(&scripts, converting));
         }
-        Self { opened }
+        Self {
+            opened,
+            invocation: Cell::new(0),
+        }
+    }
+
+    /// Says whose calls the next ones are. To one invocation, a transaction of another one is another client's.
+    pub fn enter(&self, invocation: u64) {
+        self.invocation.set(invocation);
     }
 
     pub fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, Error> {
         let opened = self.opened();
-        Ok(opened.main.query(sql, params, opened.may())?)
+        Ok(opened
+            .main
+            .query(sql, params, opened.may(self.invocation.get()))?)
     }
 
     pub fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, Error> {
         let opened = self.opened();
-        Ok(opened.main.execute(sql, params, opened.may())?)
+        Ok(opened
+            .main
+            .execute(sql, params, opened.may(self.invocation.get()))?)
     }
 
     pub fn open(&self, sql: &str, params: &[Value]) -> Result<CursorHandle, Error> {
@@ -98,12 +112,13 @@ impl Database {
 
     pub fn begin(&self) -> Result<TransactionHandle, Error> {
         let shared = &self.opened().shared;
-        if shared.in_transaction.get() {
+        let invocation = Some(self.invocation.get());
+        if shared.in_transaction.get() == invocation {
             return Err(Error::Invalid(SECOND_TRANSACTION.to_owned()));
         }
         let door = Door::open(&shared.folder.file(), Author::Plugin, shared.views.clone())?;
         door.run_trusted("BEGIN IMMEDIATE")?;
-        shared.in_transaction.set(true);
+        shared.in_transaction.set(invocation);
         let open = OpenTransaction {
             door,
             _mark: Mark(shared.in_transaction.clone()),
@@ -139,8 +154,9 @@ impl Opened {
         }
     }
 
-    fn may(&self) -> May {
-        if self.shared.in_transaction.get() {
+    /// What a statement beside a transaction may do. Beside another invocation's it meets SQLite's own lock.
+    fn may(&self, invocation: u64) -> May {
+        if self.shared.in_transaction.get() == Some(invocation) {
             May::Read(WRITES_BESIDE)
         } else {
             May::Write
@@ -189,7 +205,7 @@ impl CursorHandle {
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        self.0.set(false);
+        self.0.set(None);
     }
 }
 
