@@ -15,7 +15,7 @@ use rusqlite::{Connection, Row, Statement};
 use crate::db::{Rows, Value};
 
 /// In a file, because SQLite keeps no older state of a database in memory. Nothing of it has to survive.
-const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;";
+const PRAGMAS: &str = "PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL; PRAGMA temp_store = MEMORY;";
 
 #[derive(Debug)]
 pub(super) struct Door {
