@@ -5,7 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-wasip2";
-const PLUGINS: [&str; 4] = ["bench-plugin", "bench-wasi-http", "hello", "orders"];
+const PLUGINS: [&str; 5] = [
+    "bench-plugin",
+    "bench-wasi-http",
+    "conformance",
+    "hello",
+    "orders",
+];
 
 /// Memory that a guest starts with. Growing it while a request runs costs system calls.
 const RUSTFLAGS: &str = "-C link-arg=--initial-memory=2097152";
@@ -15,6 +21,7 @@ fn main() {
     let root = tests.parent().expect("the tests are a folder of the repository");
     for path in [
         "wit",
+        "sdk/conformance",
         "sdk/rust",
         "plugins",
         "lab/bench/plugin",

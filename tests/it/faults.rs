@@ -62,6 +62,12 @@ async fn an_endless_loop() {
     let app = App::start().await;
     let acme = deploy(&app, "[limits]\ncpu = '100ms'\n").await;
     let reply = fault(&app, &acme, "loop", (504, "plugin-cpu"), "limit").await;
+    let log = messages(&acme.log(&reply).await);
+    assert!(
+        log.starts_with("the plugin was ended, past the limit `cpu` of "),
+        "{log}"
+    );
+    assert!(log.contains("of CPU time; it made no host calls"), "{log}");
     assert_eq!(reply.json()["detail"], "the plugin used up its 100ms of CPU time");
     let cpu = acme.invocation(&reply).await["usage"]["cpu_us"].as_u64().unwrap();
     assert!((100_000..1_000_000).contains(&cpu), "{cpu}");
@@ -97,6 +103,20 @@ async fn a_hoard_of_memory() {
     let app = App::start().await;
     let acme = deploy(&app, "[limits]\nmemory = '16MiB'\n").await;
     let reply = fault(&app, &acme, "memory", (502, "plugin-memory"), "limit").await;
+    let log = messages(&acme.log(&reply).await);
+    let said = "the plugin was ended, past the limit `memory` of 16MiB: it held ";
+    assert!(
+        log.contains(said) && log.contains("it made no host calls"),
+        "{log}"
+    );
+    // What Rust prints about it stands in one line.
+    let lines: Vec<&str> = log.lines().collect();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("memory allocation of ") && line.contains("bytes failed")),
+        "{log}"
+    );
     let peak = acme.invocation(&reply).await["usage"]["memory_bytes"]
         .as_u64()
         .unwrap();
@@ -108,6 +128,11 @@ async fn a_sleep_ends_with_the_wall_clock() {
     let app = App::start().await;
     let acme = deploy(&app, "[limits]\nwall = '200ms'\n").await;
     let reply = fault(&app, &acme, "sleep", (504, "plugin-timeout"), "limit").await;
+    let log = messages(&acme.log(&reply).await);
+    assert!(
+        log.starts_with("the plugin was ended, past the limit `wall` of 200ms: it ran for "),
+        "{log}"
+    );
     let usage = acme.invocation(&reply).await["usage"].clone();
     let (wall, cpu) = (
         usage["wall_us"].as_u64().unwrap(),
@@ -126,7 +151,10 @@ async fn a_response_that_is_none() {
     for (name, reason) in [
         ("status", "99 is not a status from 200 to 599"),
         ("header", "the value of header `x` is not valid"),
-        ("large", "the body has 3145728 bytes, more than 2MiB"),
+        (
+            "large",
+            "the body has 3145728 bytes, more than the limit `response_body` of 2MiB",
+        ),
         ("channels", "this host does not serve realtime channels yet"),
     ] {
         let reply = fault(&app, &acme, name, (502, "plugin-invalid-response"), "guest").await;
@@ -135,6 +163,25 @@ async fn a_response_that_is_none() {
         let log = messages(&acme.log(&reply).await);
         assert!(log.contains(reason), "{name}: {log}");
     }
+}
+
+#[tokio::test]
+async fn a_response_that_is_never_copied_is_too_large() {
+    let app = App::start().await;
+    let acme = deploy(&app, "").await;
+    // With neither of these the response fits into what is copied out of a sandbox.
+    acme.limit(&json!({ "response_body": "1MiB", "host_call_bytes": "1MiB" }))
+        .await;
+    let reply = fault(&app, &acme, "large", (502, "plugin-invalid-response"), "guest").await;
+    assert_eq!(
+        reply.json()["detail"],
+        "the plugin's response is larger than its limit `response_body` of 1MiB"
+    );
+    let log = messages(&acme.log(&reply).await);
+    assert_eq!(
+        log,
+        "invalid response: it is larger than the limit `response_body` of 1MiB"
+    );
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod attacks;
 mod broken_rows;
 mod cancellation;
 mod capabilities;
+mod conformance;
 mod database;
 mod endings;
 mod faults;

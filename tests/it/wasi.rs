@@ -66,7 +66,11 @@ async fn printed_lines_stand_in_the_log() {
         lines,
         [
             (&json!("info"), &json!("printed to stdout")),
+            (&json!("info"), &json!("x = 1, y = 2")),
             (&json!("error"), &json!("printed to stderr")),
+            (&json!("error"), &json!("pieces of 1 and 2")),
+            (&json!("error"), &json!("  at a")),
+            (&json!("error"), &json!("  at b")),
         ]
     );
 }

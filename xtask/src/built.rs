@@ -37,6 +37,8 @@ pub fn build_with(profile: Profile, feature: Option<&str>) -> Result<Built> {
         "--bin",
         "bench",
         "--bin",
+        "judge",
+        "--bin",
         "schema-suite",
     ]);
     let folder = match profile {

@@ -6,6 +6,7 @@ mod demo;
 mod deny;
 mod fuzz;
 mod hostile;
+mod judge;
 mod lint;
 mod prepare;
 mod release;
@@ -30,6 +31,8 @@ cargo xtask <command>
          --replay FILE (a finding once more; a folder: all of them)
          --guards [NAME …] (switches guards of the host off one by one; each time something has to be found in 300 s)
   schema-suite FOLDER  the official JSON Schema test suite (draft 2020-12) through routes of a host
+  judge  let programs that others wrote judge a host: HTTP clients of Node and Python, curl, generators of clients
+         --judge curl,httpx (some of them)
   bench  measure a host beside native baselines
          --quick (a look in two minutes)  --part in-process,whole-path,growth,peers  --json FILE
          --executable target/guided/mortise (what `release` built)  --beside FILE (another host, to tell what a change changes)
@@ -37,7 +40,7 @@ cargo xtask <command>
   release  build the host for use, with a profile of itself: target/guided/mortise
   lint   formatting, clippy, documentation, tidy and cargo-deny, with warnings denied
   tidy   the rules of this repository that no other tool checks
-  ci     test and lint
+  ci     test, judge and lint
 ";
 
 fn main() -> ExitCode {
@@ -50,11 +53,14 @@ fn main() -> ExitCode {
         "hostile" => hostile::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "schema-suite" => schema_suite::run(&rest),
+        "judge" => judge::run(&rest),
         "bench" => bench::run(&rest),
         "release" if rest.is_empty() => release::run(),
         "lint" if rest.is_empty() => lint::run(),
         "tidy" if rest.is_empty() => tidy::run(&run::root()),
-        "ci" if rest.is_empty() => test::run(&[]).and_then(|()| lint::run()),
+        "ci" if rest.is_empty() => test::run(&[])
+            .and_then(|()| judge::run(&[]))
+            .and_then(|()| lint::run()),
         "" | "help" | "--help" | "-h" => {
             steps::say(HELP);
             return ExitCode::SUCCESS;

@@ -25,8 +25,11 @@ use crate::server::bearer;
 #[derive(Clone, Copy, Debug)]
 pub struct Actor(TokenId);
 
-/// The holder of any valid token.
+/// The holder of any valid token but one that only reads metrics.
 pub struct Authenticated(pub Token);
+
+/// Somebody who may read the metrics: an operator, or the holder of a token for nothing else.
+pub struct MetricsAccess;
 
 /// An operator.
 pub struct HostAccess {
@@ -89,21 +92,25 @@ impl FromRequestParts<Arc<AdminState>> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Self, Problem> {
-        let presented = parts
-            .headers
-            .get(AUTHORIZATION)
-            .and_then(|value| bearer(value))
-            .ok_or_else(unauthenticated)?;
-        let credential = Credential::<TokenId>::parse(presented).map_err(|_| unauthenticated())?;
-        let token = state
-            .db
-            .token(credential.id())
-            .await?
-            .ok_or_else(unauthenticated)?;
-        if token.hash.matches(&credential) && token.is_valid(state.clock.now()) {
-            Ok(Self(token))
-        } else {
-            Err(unauthenticated())
+        let token = valid_token(parts, state).await?;
+        match token.reach {
+            Reach::Host | Reach::Tenant(..) => Ok(Self(token)),
+            // Here, so that no handler can forget it.
+            Reach::Metrics => Err(Problem::new(
+                Code::InsufficientScope,
+                "this token has the role metrics, with which `GET /metrics` can be read and nothing else",
+            )),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<AdminState>> for MetricsAccess {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Self, Problem> {
+        match valid_token(parts, state).await?.reach.role().may(Role::Metrics) {
+            true => Ok(Self),
+            false => Err(insufficient(Role::Metrics)),
         }
     }
 }
@@ -117,7 +124,7 @@ impl FromRequestParts<Arc<AdminState>> for HostAccess {
             Reach::Host => Ok(Self {
                 actor: Actor(token.id),
             }),
-            Reach::Tenant(..) => Err(insufficient(Role::Operator)),
+            Reach::Tenant(..) | Reach::Metrics => Err(insufficient(Role::Operator)),
         }
     }
 }
@@ -152,19 +159,38 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for DeletedTenantAccess<R> {
         let tenant = tenant
             .filter(|tenant| token.reach.tenant().is_none_or(|own| own == tenant.id))
             .ok_or_else(|| Problem::not_found("tenant"))?;
-        if token.reach.role() < R::ROLE {
+        if !token.reach.role().may(R::ROLE) {
             return Err(insufficient(R::ROLE));
         }
         Ok(Self(TenantAccess {
-            holder: match token.reach {
-                Reach::Host => Holder::Operator,
-                Reach::Tenant(tenant, _) => Holder::Tenant(tenant),
+            holder: match token.reach.tenant() {
+                None => Holder::Operator,
+                Some(tenant) => Holder::Tenant(tenant),
             },
             tenant,
             actor: Actor(token.id),
             token: token.id,
             right: PhantomData,
         }))
+    }
+}
+
+async fn valid_token(parts: &Parts, state: &AdminState) -> Result<Token, Problem> {
+    let presented = parts
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|value| bearer(value))
+        .ok_or_else(unauthenticated)?;
+    let credential = Credential::<TokenId>::parse(presented).map_err(|_| unauthenticated())?;
+    let token = state
+        .db
+        .token(credential.id())
+        .await?
+        .ok_or_else(unauthenticated)?;
+    if token.hash.matches(&credential) && token.is_valid(state.clock.now()) {
+        Ok(token)
+    } else {
+        Err(unauthenticated())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Activations: which version serves, and the way back.
+//! Activations: which version serves, and rollback.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::plugin::Activation;
+use crate::domain::version_name::VersionName;
 use crate::http::problem::Problem;
 use crate::lifecycle::Activated;
 use crate::storage::Page;
@@ -29,6 +30,9 @@ pub struct ActivationView {
     version: VersionDigest,
     /// What was active before.
     previous: Option<VersionDigest>,
+    /// The sequence of the activation that this rollback went back to; absent for an activation on purpose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rolled_back_to: Option<i64>,
     /// The token that did it, or `host`.
     actor: String,
     /// When.
@@ -42,16 +46,18 @@ pub struct ActivatedView {
     activation: ActivationView,
     /// Migrations that were applied for it.
     migrations: Vec<String>,
-    /// What there is to know: a way back past migrations, for instance.
+    /// What there is to know: a rollback past migrations, for instance.
     warnings: Vec<String>,
+    /// Where the plugin is reached from outside. Paths of routes follow it.
+    url: String,
 }
 
 /// Which version is to serve.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewActivation {
-    /// The version.
-    version: VersionDigest,
+    /// The version: its digest, the first digits of it, or the author's version. It must mean one version.
+    version: VersionName,
 }
 
 /// Shows the change that made the active version active.
@@ -87,12 +93,14 @@ async fn put(
     let actor = access.actor.id();
     let activated = state
         .lifecycle
-        .activate(&access.tenant, &plugin, input.version, &actor)
+        .activate(&access.tenant, &plugin, &input.version, &actor)
         .await?;
-    Ok(Json(activated.into()))
+    let url = state.plugin_url(&access.tenant.name, &plugin);
+    Ok(Json(ActivatedView::new(activated, url)))
 }
 
-/// Makes the version active that was so before.
+/// Rolls back: makes the version active that was active before and was not itself rolled back from. 409 if there is
+/// none left. An activation on purpose starts anew.
 #[utoipa::path(post, path = "/tenants/{tenant}/plugins/{plugin}/activation/back", tag = "activations",
     responses((status = 200, body = ActivatedView)), security(("token" = ["developer"])))]
 async fn go_back(
@@ -101,8 +109,9 @@ async fn go_back(
     At(plugin): At<PluginName>,
 ) -> Result<Json<ActivatedView>, Problem> {
     let actor = access.actor.id();
-    let activated = state.lifecycle.go_back(&access.tenant, &plugin, &actor).await?;
-    Ok(Json(activated.into()))
+    let activated = state.lifecycle.roll_back(&access.tenant, &plugin, &actor).await?;
+    let url = state.plugin_url(&access.tenant.name, &plugin);
+    Ok(Json(ActivatedView::new(activated, url)))
 }
 
 /// Lists activations, the newest first.
@@ -143,6 +152,7 @@ impl From<Activation> for ActivationView {
             sequence,
             digest,
             previous,
+            rolled_back_to,
             actor,
             at,
         } = activation;
@@ -150,18 +160,20 @@ impl From<Activation> for ActivationView {
             sequence,
             version: digest,
             previous,
+            rolled_back_to,
             actor,
             at,
         }
     }
 }
 
-impl From<Activated> for ActivatedView {
-    fn from(activated: Activated) -> Self {
+impl ActivatedView {
+    fn new(activated: Activated, url: String) -> Self {
         Self {
             activation: activated.activation.into(),
             migrations: activated.migrations,
             warnings: activated.warnings,
+            url,
         }
     }
 }

@@ -6,17 +6,20 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Owner, TenantAccess, Viewer};
 use super::bounds::{self, DEAD_CREDENTIALS, Kind};
-use super::error::invalid;
+use super::error::{invalid, revoked_before};
 use super::input::{At, Input, Params, check_expiry, check_label};
 use super::page::{Items, Paging};
 use super::state::AdminState;
 use crate::domain::api_key::ApiKey;
+use crate::domain::api_key::{ApiKey, is_scope};
+use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::ApiKeyId;
@@ -103,8 +106,12 @@ async fn create(
     let counting = bounds::room_for(&state, &access.tenant, Kind::ApiKeys, 1).await?;
     state.lifecycle.add_api_key(tenant, key.clone()).await?;
     drop(counting);
+    let change = Change::made(&json!({
+        "name": key.name, "scopes": *key.scopes, "expires_at": key.expires_at,
+    }));
+    let id = key.id.to_string();
     state
-        .audit(&access.actor, Some(tenant), "api-key.create", key.id.to_string())
+        .record(&access.actor, Some(tenant), "api-key.create", id, change)
         .await?;
     state
         .db
@@ -126,11 +133,27 @@ async fn revoke(
     At(id): At<ApiKeyId>,
 ) -> Result<StatusCode, Problem> {
     let tenant = access.tenant.id;
+    let former = state.db.api_key(tenant, id).await?;
+    let former = former.ok_or_else(|| Problem::not_found("API key"))?;
+    if let Some(at) = former.revoked_at {
+        return Err(revoked_before("API key", &former.name, at));
+    }
     if !state.lifecycle.revoke_api_key(tenant, id).await? {
         return Err(Problem::not_found("API key"));
     }
+    let name = &former.name;
+    let change = Change {
+        before: Some(json!({ "name": name, "revoked_at": null })),
+        after: Some(json!({ "name": name, "revoked_at": state.clock.now() })),
+    };
     state
-        .audit(&access.actor, Some(tenant), "api-key.revoke", id.to_string())
+        .record(
+            &access.actor,
+            Some(tenant),
+            "api-key.revoke",
+            id.to_string(),
+            change,
+        )
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -167,10 +190,7 @@ fn check_scopes(scopes: &[String]) -> Result<(), Problem> {
     if scopes.len() > MAX_SCOPES {
         return Err(invalid(format!("scopes: at most {MAX_SCOPES} are allowed")));
     }
-    let well_formed = |scope: &String| {
-        (1..=100).contains(&scope.len()) && scope.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    match scopes.iter().position(|scope| !well_formed(scope)) {
+    match scopes.iter().position(|scope| !is_scope(scope)) {
         Some(index) => Err(invalid(format!(
             "scopes[{index}]: 1 to 100 visible ASCII characters without spaces are needed"
         ))),

@@ -4,55 +4,137 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::{HostAccess, TenantAccess, Viewer};
+use super::access::{DeletedTenantAccess, HostAccess, Viewer};
 use super::input::Params;
 use super::page::{Items, Paging};
 use super::state::AdminState;
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::{ActorKind, AuditEntry};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AuditId, TenantId};
 use crate::http::problem::Problem;
+use crate::storage::AuditFilter;
 
 /// One change.
 #[derive(Serialize, ToSchema)]
 pub struct AuditView {
     /// Its id.
     id: AuditId,
-    /// The token that did it, or `host`.
+    /// The id of the tenant that it is about; absent if it is about the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<TenantId>,
+    /// The name that the tenant had then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_name: Option<String>,
+    /// What kind of actor did it.
+    actor_kind: ActorKind,
+    /// The id of the token that did it, or `host` or `command`.
     actor: String,
+    /// The name that the token had then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor_name: Option<String>,
     /// What was done, such as `plugin.activate`.
     action: String,
     /// What it was done to.
     subject: String,
+    /// What was there before, as far as it changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Value>,
+    /// What is there since, as far as it changed. Of secrets and credentials there is never a value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<Value>,
     /// When.
     at: Timestamp,
 }
 
-/// Lists changes to a tenant, the newest first.
-#[utoipa::path(get, path = "/tenants/{tenant}/audit", tag = "audit", params(Paging),
-    responses((status = 200, body = Items<AuditView>)), security(("token" = ["viewer"])))]
-async fn list(
-    access: TenantAccess<Viewer>,
-    State(state): State<Arc<AdminState>>,
-    Params(paging): Params<Paging>,
-) -> Result<Json<Items<AuditView>>, Problem> {
-    page_of(&state, Some(access.tenant.id), &paging).await
+/// Which changes to a tenant are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TenantAuditQuery {
+    /// By this actor: the id of a token, the name that it had then, `host` or `command`.
+    actor: Option<String>,
+    /// This action, or all that begin so: `secret.*`.
+    action: Option<String>,
+    /// From this moment on.
+    from: Option<Timestamp>,
+    /// Before this moment.
+    to: Option<Timestamp>,
+    /// `next` of the page before; none for the first page.
+    cursor: Option<String>,
+    /// Items of a page: 1 to 200; 50 by default.
+    limit: Option<u32>,
 }
 
-/// Lists changes to the host itself, the newest first.
-#[utoipa::path(get, path = "/audit", tag = "audit", params(Paging),
+/// Which changes are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AuditQuery {
+    /// To this tenant: its id, or the name that it had then. Tenants that were purged are found too.
+    tenant: Option<String>,
+    /// By this actor: the id of a token, the name that it had then, `host` or `command`.
+    actor: Option<String>,
+    /// This action, or all that begin so: `tenant.*`.
+    action: Option<String>,
+    /// From this moment on.
+    from: Option<Timestamp>,
+    /// Before this moment.
+    to: Option<Timestamp>,
+    /// `next` of the page before; none for the first page.
+    cursor: Option<String>,
+    /// Items of a page: 1 to 200; 50 by default.
+    limit: Option<u32>,
+}
+
+/// Lists changes to a tenant, the newest first. An operator reads those of a deleted tenant too.
+#[utoipa::path(get, path = "/tenants/{tenant}/audit", tag = "audit", params(TenantAuditQuery),
+    responses((status = 200, body = Items<AuditView>)), security(("token" = ["viewer"])))]
+async fn list(
+    DeletedTenantAccess(access): DeletedTenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+    Params(query): Params<TenantAuditQuery>,
+) -> Result<Json<Items<AuditView>>, Problem> {
+    let filter = AuditFilter {
+        tenant: None,
+        actor: query.actor,
+        action: query.action,
+        from: query.from,
+        to: query.to,
+    };
+    let paging = Paging {
+        cursor: query.cursor,
+        limit: query.limit,
+    };
+    page_of(&state, Some(access.tenant.id), &filter, &paging).await
+}
+
+/// Lists changes to the host and to all tenants, the newest first, with those of tenants that were
+/// purged.
+#[utoipa::path(get, path = "/audit", tag = "audit", params(AuditQuery),
     responses((status = 200, body = Items<AuditView>)), security(("token" = ["operator"])))]
 async fn list_host(
     _: HostAccess,
     State(state): State<Arc<AdminState>>,
-    Params(paging): Params<Paging>,
+    Params(query): Params<AuditQuery>,
 ) -> Result<Json<Items<AuditView>>, Problem> {
-    page_of(&state, None, &paging).await
+    let filter = AuditFilter {
+        tenant: query.tenant,
+        actor: query.actor,
+        action: query.action,
+        from: query.from,
+        to: query.to,
+    };
+    let paging = Paging {
+        cursor: query.cursor,
+        limit: query.limit,
+    };
+    page_of(&state, None, &filter, &paging).await
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
@@ -61,19 +143,31 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(list_host))
 }
 
+impl From<AuditEntry> for AuditView {
+    fn from(entry: AuditEntry) -> Self {
+        Self {
+            id: entry.id,
+            tenant: entry.tenant,
+            tenant_name: entry.tenant_name,
+            actor_kind: entry.actor_kind,
+            actor: entry.actor,
+            actor_name: entry.actor_name,
+            action: entry.action,
+            subject: entry.subject,
+            before: entry.change.before,
+            after: entry.change.after,
+            at: entry.at,
+        }
+    }
+}
+
 async fn page_of(
     state: &AdminState,
     tenant: Option<TenantId>,
+    filter: &AuditFilter,
     paging: &Paging,
 ) -> Result<Json<Items<AuditView>>, Problem> {
     let page = paging.page()?;
-    let found = state.db.audit(tenant, page.clone()).await?;
-    let view = |entry: AuditEntry| AuditView {
-        id: entry.id,
-        actor: entry.actor,
-        action: entry.action,
-        subject: entry.subject,
-        at: entry.at,
-    };
-    Ok(Json(Items::new(found, &page, |entry| entry.id, view)))
+    let found = state.db.audit(tenant, filter, page.clone()).await?;
+    Ok(Json(Items::new(found, &page, |entry| entry.id, AuditView::from)))
 }

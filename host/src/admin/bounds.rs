@@ -2,6 +2,7 @@
 
 use tokio::sync::OwnedMutexGuard;
 
+use super::error::TOO_MANY;
 use super::state::AdminState;
 use crate::domain::tenant::Tenant;
 use crate::http::problem::{Code, Problem};
@@ -56,7 +57,7 @@ pub async fn room_for(
             "the tenant has {has} {what} and may have {most} (limit `{name}`), so {added} more is too many; \
              remove some first, or ask the operator for a higher limit"
         );
-        return Err(Problem::new(Code::Conflict, detail));
+        return Err(Problem::new(Code::Conflict, detail).with("hint", TOO_MANY));
     }
     Ok(Counting { _lock: lock })
 }

@@ -8,13 +8,16 @@ use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, InvocationId, PlanName, PluginName, TokenId};
+use crate::domain::secret::is_plain_name;
 use crate::domain::units::ByteSize;
+use crate::domain::version_name::VersionName;
 use crate::http::problem::{Code, Problem};
 use crate::server::body;
 
@@ -38,6 +41,10 @@ pub trait InPath: FromStr {
     const WHAT: &'static str;
 }
 
+/// The name of a setting, as it is stored.
+#[derive(Clone, Debug)]
+pub struct SettingName(pub String);
+
 /// The name of a secret: 1 to 128 of letters, digits, `_`, `-` and `.`.
 #[derive(Clone, Debug)]
 pub struct SecretName(pub String);
@@ -54,8 +61,9 @@ macro_rules! in_path {
 in_path! {
     PlanName = "plan", "plan";
     PluginName = "plugin", "plugin";
-    crate::domain::id::VersionDigest = "version", "version";
+    VersionName = "version", "version";
     SecretName = "name", "secret";
+    SettingName = "setting", "setting";
     ApiKeyId = "api_key", "API key";
     TokenId = "token", "token";
     InvocationId = "invocation", "invocation";
@@ -65,12 +73,16 @@ impl FromStr for SecretName {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let well_formed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-        if (1..=128).contains(&text.len()) && text.bytes().all(well_formed) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(())
-        }
+        is_plain_name(text).then(|| Self(text.to_owned())).ok_or(())
+    }
+}
+
+impl FromStr for SettingName {
+    type Err = std::convert::Infallible;
+
+    /// Any text: earlier hosts took any, and a setting with an odd name can be removed.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -105,17 +117,33 @@ impl<T: DeserializeOwned> FromRequest<Arc<AdminState>> for Input<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Arc<AdminState>) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
-        if !is_json(&parts.headers) {
-            let detail = "the body must be JSON: `Content-Type: application/json`";
-            return Err(Problem::new(Code::UnsupportedMediaType, detail));
-        }
-        let bytes = body::read(&parts.headers, body, MAX_JSON_BYTES, state.pace, |_| Ok(())).await?;
-        let input = Json::<T>::from_bytes(&bytes);
-        input
-            .map(|Json(input)| Self(input))
-            .map_err(|rejection| invalid(place(rejection.body_text())))
+        parse(&json_body(request, state).await?).map(Self)
     }
+}
+
+/// The bytes of a JSON body.
+pub async fn json_body(request: Request, state: &AdminState) -> Result<Bytes, Problem> {
+    let (parts, body) = request.into_parts();
+    if !is_json(&parts.headers) {
+        let detail = "the body must be JSON: `Content-Type: application/json`";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
+    let read = body::read(&parts.headers, body, MAX_JSON_BYTES, state.pace, |_| Ok(())).await;
+    read.map_err(|problem| match problem.code() {
+        Code::BodyTooLarge => problem.with(
+            "hint",
+            "a JSON body of this API has at most 256 KiB; send less at once",
+        ),
+        _ => problem,
+    })
+}
+
+/// A JSON body as a value; an error names the place in it.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let input = Json::<T>::from_bytes(bytes);
+    input
+        .map(|Json(input)| input)
+        .map_err(|rejection| invalid(place(rejection.body_text())))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

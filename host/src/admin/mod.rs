@@ -9,10 +9,11 @@
 //! | GET PUT DELETE | `/plans`, `/plans/{plan}` | operator |
 //! | GET PATCH DELETE | `/tenants/{tenant}/plugins`, `…/plugins/{plugin}` | viewer; developer to switch; owner to delete |
 //! | POST | `…/plugins/{plugin}/restore` | owner |
-//! | GET POST | `…/plugins/{plugin}/versions`, `…/versions/{version}` | viewer; developer to upload |
+//! | GET POST DELETE | `…/plugins/{plugin}/versions`, `…/versions/{version}` | viewer; developer to upload and delete |
 //! | GET PUT POST | `…/plugins/{plugin}/activation`, `…/activation/back`, `…/activations` | viewer; developer to activate |
 //! | GET PUT | `…/plugins/{plugin}/grants` | viewer; owner to grant |
-//! | GET PUT | `…/plugins/{plugin}/config` | viewer; developer to set |
+//! | GET PUT DELETE | `…/plugins/{plugin}/config`, `…/config/{setting}` | viewer; developer to set |
+//! | GET | `/tenants/{tenant}/limits`, `…/plugins/{plugin}/limits` | viewer |
 //! | GET PUT DELETE | `/tenants/{tenant}/secrets`, `…/secrets/{name}` | viewer for names; owner to set |
 //! | GET POST DELETE | `/tenants/{tenant}/api-keys`, `…/api-keys/{api_key}` | viewer; owner to make and revoke |
 //! | GET POST DELETE | `/tenants/{tenant}/tokens`, `…/tokens/{token}` | owner |
@@ -21,7 +22,7 @@
 //! | GET | `/tenants/{tenant}/audit` | viewer |
 //! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
 //! | GET | `/audit`, `/components/audit`, `/node` | operator |
-//! | GET | `/metrics` (not under `/api/v1`) | operator |
+//! | GET | `/metrics` (not under `/api/v1`) | metrics, or operator |
 //! | GET | `/-/healthz`, `/-/readyz` (not under `/api/v1`) | none |
 //!
 //! The OpenAPI document is generated from the handlers and served at `/api/v1/openapi.json`; `/docs` is a page to
@@ -34,8 +35,10 @@ mod audit;
 mod bounds;
 mod components;
 mod error;
+mod hints;
 mod input;
 mod invocations;
+mod limits;
 mod logs;
 mod node;
 pub mod observer;
@@ -85,6 +88,7 @@ pub fn router(state: AdminState) -> Router {
         // Each body is read with a limit of its own.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn(finish))
+        .layer(from_fn(hints::add))
         .layer(CatchPanicLayer::custom(problem::from_panic))
         .layer(from_fn(problem::render))
 }
@@ -93,6 +97,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
     let resources = OpenApiRouter::new()
         .merge(tenants::router())
         .merge(plans::router())
+        .merge(limits::router())
         .merge(plugins::router())
         .merge(versions::router())
         .merge(activations::router())

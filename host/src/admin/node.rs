@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::HostAccess;
+use super::access::{HostAccess, MetricsAccess};
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantName};
@@ -127,8 +127,11 @@ async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Jso
 /// What the host holds and what it has done, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "node",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")),
-    security(("token" = ["operator"])))]
-async fn metrics(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<impl IntoResponse, Problem> {
+    security(("token" = ["metrics"])))]
+async fn metrics(
+    _: MetricsAccess,
+    State(state): State<Arc<AdminState>>,
+) -> Result<impl IntoResponse, Problem> {
     let text = state.observer.text().await.map_err(Problem::internal)?;
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::HostAccess;
-use super::input::{At, Input};
+use super::error::invalid;
+use super::input::{At, json_body, parse};
 use super::page::Items;
 use super::state::AdminState;
+use crate::domain::audit::Change;
 use crate::domain::id::{PlanName, TenantId};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::tenant::Plan;
@@ -20,6 +25,36 @@ use crate::storage::Page;
 
 /// Tenants that are read at once when those on a plan are looked for.
 const TENANTS_AT_ONCE: u32 = 500;
+
+/// A plan to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPlan {
+    /// The name that the address has; may be left out.
+    name: Option<PlanName>,
+    /// What differs from the host's defaults.
+    limits: LimitOverrides,
+}
+
+/// The body of a plan in either form.
+struct PlanBody(NewPlan);
+
+impl FromRequest<Arc<AdminState>> for PlanBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<AdminState>) -> Result<Self, Problem> {
+        let body = json_body(request, state).await?;
+        let members = serde_json::from_slice::<Map<String, Value>>(&body).unwrap_or_default();
+        // No limit has one of these names.
+        if members.contains_key("limits") || members.contains_key("name") {
+            return parse(&body).map(Self);
+        }
+        Ok(Self(NewPlan {
+            name: None,
+            limits: parse(&body)?,
+        }))
+    }
+}
 
 /// Lists all plans.
 #[utoipa::path(get, path = "/plans", tag = "plans",
@@ -40,20 +75,31 @@ async fn get(
     plan.map(Json).ok_or_else(|| Problem::not_found("plan"))
 }
 
-/// Makes or replaces a plan. The body holds what differs from the host's defaults.
-#[utoipa::path(put, path = "/plans/{plan}", tag = "plans", request_body = LimitOverrides,
+/// Makes or replaces a plan. The body has the form of what `GET` answers; it holds what differs
+/// from the host's defaults. The limits alone, without `limits` around them, are taken too.
+#[utoipa::path(put, path = "/plans/{plan}", tag = "plans", request_body = NewPlan,
     responses((status = 200, body = Plan)), security(("token" = ["operator"])))]
 async fn put(
     access: HostAccess,
     State(state): State<Arc<AdminState>>,
     At(name): At<PlanName>,
-    Input(limits): Input<LimitOverrides>,
+    PlanBody(input): PlanBody,
 ) -> Result<Json<Plan>, Problem> {
-    let plan = Plan { name, limits };
-    state.db.put_plan(&plan).await?;
-    state
-        .changed(&access.actor, None, "plan.put", plan.name.to_string())
-        .await?;
+    if let Some(other) = input.name.filter(|other| *other != name) {
+        return Err(invalid(format!(
+            "name: it is `{other}`, but the address names the plan `{name}`"
+        )));
+    }
+    state.limits.check("limits.", &input.limits)?;
+    let plan = Plan {
+        name,
+        limits: input.limits,
+    };
+    let entries = |former: Option<&Plan>| {
+        let change = Change::between(&former.map(limits_of), &limits_of(&plan));
+        vec![state.entry(&access.actor, None, "plan.put", plan.name.as_str(), change)]
+    };
+    state.db.put_plan(&plan, &entries).await?;
     refresh_tenants_on(&state, &plan.name).await?;
     Ok(Json(plan))
 }
@@ -66,12 +112,13 @@ async fn delete(
     State(state): State<Arc<AdminState>>,
     At(name): At<PlanName>,
 ) -> Result<StatusCode, Problem> {
-    if !state.db.delete_plan(&name).await? {
+    let entries = |former: Option<&Plan>| {
+        let change = Change::removed(&former.map(limits_of));
+        vec![state.entry(&access.actor, None, "plan.delete", name.as_str(), change)]
+    };
+    if !state.db.delete_plan(&name, &entries).await? {
         return Err(Problem::not_found("plan"));
     }
-    state
-        .changed(&access.actor, None, "plan.delete", name.to_string())
-        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -79,6 +126,11 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get, put, delete))
+}
+
+/// What the audit log keeps of a plan.
+fn limits_of(plan: &Plan) -> Value {
+    json!({ "limits": plan.limits })
 }
 
 async fn refresh_tenants_on(state: &AdminState, plan: &PlanName) -> Result<(), Problem> {

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,6 +16,7 @@ use super::input::{At, Input, Params};
 use super::page::{Items, Paging};
 use super::state::AdminState;
 use super::tenants::Deletion;
+use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::Plugin;
@@ -158,6 +160,7 @@ async fn change(
     Input(patch): Input<PluginPatch>,
 ) -> Result<Json<PluginView>, Problem> {
     let tenant = access.tenant.id;
+    let former = state.db.plugin(tenant, &name).await?;
     if !state
         .db
         .set_plugin_disabled(tenant, &name, patch.disabled)
@@ -170,8 +173,13 @@ async fn change(
     } else {
         "plugin.enable"
     };
+    let disabled = |disabled: bool| json!({ "disabled": disabled });
+    let change = Change::between(
+        &former.map(|plugin| disabled(plugin.disabled)),
+        &disabled(patch.disabled),
+    );
     state
-        .changed(&access.actor, Some(tenant), action, name.as_str())
+        .changed(&access.actor, Some(tenant), action, name.as_str(), change)
         .await?;
     let plugin = state.db.plugin(tenant, &name).await?;
     plugin

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,6 +18,7 @@ use super::error::invalid;
 use super::input::{At, Input, SecretName};
 use super::page::Items;
 use super::state::AdminState;
+use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::http::problem::Problem;
 
@@ -68,18 +70,23 @@ async fn put(
     }
     let tenant = access.tenant.id;
     let names = state.db.secret_names(tenant).await?;
-    let added = u32::from(!names.iter().any(|(known, _)| *known == name));
+    let former = names.iter().find(|(known, _)| *known == name);
+    let former = former.map(|(_, updated_at)| *updated_at);
+    let added = u32::from(former.is_none());
     let counting = bounds::room_for(&state, &access.tenant, Kind::Secrets, added).await?;
     let sealed = state
         .vault
         .seal(tenant, &name, &SecretString::from(input.value))?;
-    state
-        .db
-        .put_secret(tenant, &name, &sealed, state.clock.now())
-        .await?;
+    let now = state.clock.now();
+    state.db.put_secret(tenant, &name, &sealed, now).await?;
     drop(counting);
+    let set = |at: Timestamp| json!({ "updated_at": at });
+    let change = Change {
+        before: former.map(set),
+        after: Some(set(now)),
+    };
     state
-        .changed(&access.actor, Some(tenant), "secret.put", name)
+        .changed(&access.actor, Some(tenant), "secret.put", name, change)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -97,7 +104,13 @@ async fn delete(
         return Err(Problem::not_found("secret"));
     }
     state
-        .changed(&access.actor, Some(tenant), "secret.delete", name)
+        .changed(
+            &access.actor,
+            Some(tenant),
+            "secret.delete",
+            name,
+            Change::default(),
+        )
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

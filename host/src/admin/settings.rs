@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -13,16 +14,16 @@ use utoipa_axum::routes;
 use super::access::{Developer, Owner, TenantAccess, Viewer};
 use super::bounds::{self, Kind};
 use super::error::invalid;
-use super::input::{At, Input};
+use super::input::{At, Input, SettingName};
 use super::state::AdminState;
+use crate::domain::audit::Change;
 use crate::domain::grant::{Grants, MissingGrant};
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::Version;
+use crate::domain::promises::MAX_GRANTED;
+use crate::domain::secret::is_plain_name;
 use crate::http::problem::Problem;
 use crate::storage::Page;
-
-/// Origins, or names of secrets, in one set of grants.
-const MAX_GRANTED: usize = 100;
 
 /// Bytes of all names and values of a plugin's settings together.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
@@ -36,6 +37,14 @@ pub struct GrantsView {
     version: Option<VersionDigest>,
     /// What that version asks for and is not allowed.
     missing: Vec<MissingGrant>,
+}
+
+/// The value of a setting.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSetting {
+    /// The value, as the plugin reads it.
+    value: String,
 }
 
 /// Shows what a plugin is allowed and what it lacks.
@@ -61,9 +70,11 @@ async fn put_grants(
 ) -> Result<Json<GrantsView>, Problem> {
     check_grants(&grants)?;
     let tenant = access.tenant.id;
+    let former = state.db.grants(tenant, &plugin).await?;
     state.db.put_grants(tenant, &plugin, &grants).await?;
+    let change = Change::between(&former, &grants);
     state
-        .changed(&access.actor, Some(tenant), "grants.put", plugin.as_str())
+        .changed(&access.actor, Some(tenant), "grants.put", plugin.as_str(), change)
         .await?;
     grants_view(&state, tenant, &plugin, grants).await
 }
@@ -92,24 +103,87 @@ async fn put_config(
     At(plugin): At<PluginName>,
     Input(config): Input<BTreeMap<String, String>>,
 ) -> Result<Json<BTreeMap<String, String>>, Problem> {
-    check_config(&config)?;
     let tenant = access.tenant.id;
+    let former = state.db.config(tenant, &plugin).await?;
+    check_config(&config, &former)?;
     // All of them are replaced, so only those beyond the former ones are more.
-    let former = state.db.config(tenant, &plugin).await?.len();
-    let added = u32::try_from(config.len().saturating_sub(former)).unwrap_or(u32::MAX);
+    let added = u32::try_from(config.len().saturating_sub(former.len())).unwrap_or(u32::MAX);
     let counting = bounds::room_for(&state, &access.tenant, Kind::ConfigEntries, added).await?;
     state.db.put_config(tenant, &plugin, &config).await?;
     drop(counting);
+    let change = Change::between(&former, &config);
     state
-        .changed(&access.actor, Some(tenant), "config.put", plugin.as_str())
+        .changed(&access.actor, Some(tenant), "config.put", plugin.as_str(), change)
         .await?;
     Ok(Json(config))
+}
+
+/// Sets one of a plugin's settings; the others stay.
+#[utoipa::path(put, path = "/tenants/{tenant}/plugins/{plugin}/config/{setting}", tag = "settings",
+    request_body = NewSetting,
+    responses((status = 200, body = BTreeMap<String, String>)), security(("token" = ["developer"])))]
+async fn put_setting(
+    access: TenantAccess<Developer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+    At(SettingName(name)): At<SettingName>,
+    Input(input): Input<NewSetting>,
+) -> Result<Json<BTreeMap<String, String>>, Problem> {
+    let tenant = access.tenant.id;
+    let former = state.db.config(tenant, &plugin).await?;
+    let mut config = former.clone();
+    config.insert(name.clone(), input.value.clone());
+    check_config(&config, &former)?;
+    let added = u32::from(!former.contains_key(&name));
+    let counting = bounds::room_for(&state, &access.tenant, Kind::ConfigEntries, added).await?;
+    state
+        .db
+        .put_config_value(tenant, &plugin, &name, Some(&input.value))
+        .await?;
+    drop(counting);
+    let change = Change::between(&former, &config);
+    state
+        .changed(&access.actor, Some(tenant), "config.put", plugin.as_str(), change)
+        .await?;
+    Ok(Json(config))
+}
+
+/// Removes one of a plugin's settings.
+#[utoipa::path(delete, path = "/tenants/{tenant}/plugins/{plugin}/config/{setting}", tag = "settings",
+    responses((status = 204, description = "It is gone")), security(("token" = ["developer"])))]
+async fn delete_setting(
+    access: TenantAccess<Developer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+    At(SettingName(name)): At<SettingName>,
+) -> Result<StatusCode, Problem> {
+    let tenant = access.tenant.id;
+    if state.db.plugin(tenant, &plugin).await?.is_none() {
+        return Err(Problem::not_found("plugin"));
+    }
+    let former = state.db.config(tenant, &plugin).await?;
+    let Some(value) = former.get(&name) else {
+        return Err(Problem::not_found("setting"));
+    };
+    state.db.put_config_value(tenant, &plugin, &name, None).await?;
+    let change = Change::removed(&BTreeMap::from([(&name, value)]));
+    state
+        .changed(
+            &access.actor,
+            Some(tenant),
+            "config.delete",
+            plugin.as_str(),
+            change,
+        )
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new()
         .routes(routes!(get_grants, put_grants))
         .routes(routes!(get_config, put_config))
+        .routes(routes!(put_setting, delete_setting))
 }
 
 async fn grants_view(
@@ -130,7 +204,7 @@ async fn grants_view(
 }
 
 /// The active version of a plugin that is there, else its newest.
-async fn version_in_question(
+pub(super) async fn version_in_question(
     state: &AdminState,
     tenant: TenantId,
     plugin: &PluginName,
@@ -175,11 +249,13 @@ fn check_grants(grants: &Grants) -> Result<(), Problem> {
     names("secrets.reveal", &revealed)
 }
 
-fn check_config(config: &BTreeMap<String, String>) -> Result<(), Problem> {
-    if let Some(name) = config.keys().find(|name| name.is_empty() || name.len() > 128) {
+/// Refuses names that no plugin should have to ask for. Those that an earlier host has stored may stay.
+fn check_config(config: &BTreeMap<String, String>, former: &BTreeMap<String, String>) -> Result<(), Problem> {
+    let is_odd = |name: &&String| !is_plain_name(name) && !former.contains_key(*name);
+    if let Some(name) = config.keys().find(is_odd) {
+        let shown: String = name.chars().take(128).collect();
         return Err(invalid(format!(
-            "the name of a setting has 1 to 128 bytes; this one has {}",
-            name.len()
+            "{shown:?} is not the name of a setting: 1 to 128 of a-z, A-Z, 0-9, `_`, `-` and `.`"
         )));
     }
     let bytes: usize = config.iter().map(|(name, value)| name.len() + value.len()).sum();

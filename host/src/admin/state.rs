@@ -6,11 +6,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Actor;
+use super::limits::HostLimits;
 use super::observer::Observer;
 use super::shares::Shares;
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::{AuditEntry, Change};
 use crate::domain::clock::{SharedClock, Timestamp};
-use crate::domain::id::TenantId;
+use crate::domain::id::{PluginName, TenantId, TenantName};
+use crate::domain::limits::Limits;
+use crate::domain::public_url::PublicUrl;
 use crate::http::problem::Problem;
 use crate::ledger::Ledger;
 use crate::lifecycle::{Lifecycle, Locks};
@@ -22,7 +25,7 @@ use crate::storage::vault::Vault;
 pub struct AdminState {
     /// The control plane's database.
     pub db: Arc<dyn Repository>,
-    /// Uploads, activates and goes back.
+    /// Uploads, activates and rolls back.
     pub lifecycle: Arc<Lifecycle>,
     /// Seals secrets.
     pub vault: Arc<Vault>,
@@ -36,8 +39,12 @@ pub struct AdminState {
     pub draining: CancellationToken,
     /// When the host started.
     pub started_at: Timestamp,
+    /// Where the public listener is reached from outside.
+    pub public_url: Arc<PublicUrl>,
     /// The data folder, in which files that belong to no known tenant or version are set aside.
     pub data: PathBuf,
+    /// The limits that the operator has set.
+    pub(super) limits: HostLimits,
     /// How slowly bodies may come.
     pub(super) pace: Pace,
     pub(super) shares: Arc<Shares>,
@@ -62,7 +69,9 @@ impl AdminState {
             vault,
             ledger: observer.ledger.clone(),
             started_at: clock.now(),
+            public_url: Arc::default(),
             data: PathBuf::new(),
+            limits: HostLimits::default(),
             clock,
             draining,
             pace,
@@ -80,23 +89,67 @@ impl AdminState {
         }
     }
 
+    /// The state of a host whose public listener is reached there.
+    pub fn with_public_url(self, public_url: Arc<PublicUrl>) -> Self {
+        Self { public_url, ..self }
+    }
+
+    /// Where a plugin is reached from outside.
+    pub(super) fn plugin_url(&self, tenant: &TenantName, plugin: &PluginName) -> String {
+        self.public_url.of_plugin(tenant, plugin)
+    }
+
+    /// The state of a host whose operator has set these limits.
+    pub fn with_limits(self, defaults: Limits, ceiling: Limits) -> Self {
+        Self {
+            limits: HostLimits { defaults, ceiling },
+            ..self
+        }
+    }
+
     /// Records a change in the audit log, and brings what serves requests in line with it where it was a tenant's.
-    /// Every handler that writes ends with this.
+    /// Every handler that writes ends with this or with [`Self::record`].
     pub(super) async fn changed(
         &self,
         actor: &Actor,
         tenant: Option<TenantId>,
         action: &str,
         subject: impl Into<String>,
+        change: Change,
     ) -> Result<(), Problem> {
         // What was revoked must not go on serving because the audit log cannot be written.
         if let Some(tenant) = tenant {
             self.lifecycle.refresh(tenant).await;
         }
-        self.audit(actor, tenant, action, subject).await
+        self.record(actor, tenant, action, subject, change).await
+    }
+
+    /// An entry of the audit log, for changes that are written together with it.
+    pub(super) fn entry(
+        &self,
+        actor: &Actor,
+        tenant: Option<TenantId>,
+        action: &str,
+        subject: impl Into<String>,
+        change: Change,
+    ) -> AuditEntry {
+        AuditEntry::new(tenant, actor.id(), action, subject, self.clock.now()).changing(change)
     }
 
     /// Records a change that has taken effect already.
+    pub(super) async fn record(
+        &self,
+        actor: &Actor,
+        tenant: Option<TenantId>,
+        action: &str,
+        subject: impl Into<String>,
+        change: Change,
+    ) -> Result<(), Problem> {
+        let entry = self.entry(actor, tenant, action, subject, change);
+        Ok(self.db.append_audit(&entry).await?)
+    }
+
+    /// The same for a change of which the action and the subject say everything.
     pub(super) async fn audit(
         &self,
         actor: &Actor,
@@ -104,7 +157,7 @@ impl AdminState {
         action: &str,
         subject: impl Into<String>,
     ) -> Result<(), Problem> {
-        let entry = AuditEntry::new(tenant, actor.id(), action, subject, self.clock.now());
-        Ok(self.db.append_audit(&entry).await?)
+        self.record(actor, tenant, action, subject, Change::default())
+            .await
     }
 }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,6 +16,7 @@ use super::error::invalid;
 use super::input::{Input, Params};
 use super::page::{Items, Paging};
 use super::state::AdminState;
+use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PlanName, TenantId, TenantName};
 use crate::domain::limits::LimitOverrides;
@@ -25,6 +27,8 @@ use crate::storage::{DbError, TenantChange};
 /// A tenant.
 #[derive(Serialize, ToSchema)]
 pub struct TenantView {
+    /// What never changes: the tenant's database is `databases/<id>.db` in the data folder.
+    id: TenantId,
     /// The first segment of its URLs.
     name: TenantName,
     /// The set of limits it is on.
@@ -122,6 +126,7 @@ async fn create(
     State(state): State<Arc<AdminState>>,
     Input(input): Input<NewTenant>,
 ) -> Result<(StatusCode, Json<TenantView>), Problem> {
+    state.limits.check("limits.", &input.limits)?;
     let plan = match input.plan {
         Some(plan) => plan,
         None => "standard".parse().map_err(Problem::internal)?,
@@ -142,7 +147,13 @@ async fn create(
         .map_err(|error| or_no_such_plan(error, Some(&tenant.plan)))?;
     let subject = tenant.name.to_string();
     state
-        .changed(&access.actor, Some(tenant.id), "tenant.create", subject)
+        .changed(
+            &access.actor,
+            Some(tenant.id),
+            "tenant.create",
+            subject,
+            Change::made(&kept(&tenant)),
+        )
         .await?;
     Ok((StatusCode::CREATED, Json(tenant.into())))
 }
@@ -162,21 +173,28 @@ async fn change(
     State(state): State<Arc<AdminState>>,
     Input(patch): Input<TenantPatch>,
 ) -> Result<Json<TenantView>, Problem> {
+    if let Some(limits) = &patch.limits {
+        state.limits.check("limits.", limits)?;
+    }
     let change = TenantChange {
         plan: patch.plan,
         limits: patch.limits,
         suspended: patch.suspended,
     };
+    let entries = |before: &Tenant, after: &Tenant| {
+        let entry = |(action, change)| {
+            let subject = after.name.as_str();
+            state.entry(&access.actor, Some(after.id), action, subject, change)
+        };
+        changes(before, after).into_iter().map(entry).collect()
+    };
     let changed = state
         .db
-        .change_tenant(access.tenant.id, &change)
+        .change_tenant(access.tenant.id, &change, &entries)
         .await
         .map_err(|error| or_no_such_plan(error, change.plan.as_ref()))?;
     let tenant = changed.ok_or_else(|| Problem::not_found("tenant"))?;
-    let subject = tenant.name.to_string();
-    state
-        .changed(&access.actor, Some(tenant.id), "tenant.change", subject)
-        .await?;
+    state.lifecycle.refresh(tenant.id).await;
     Ok(Json(tenant.into()))
 }
 
@@ -198,8 +216,9 @@ async fn delete(
     if !is_gone {
         return Err(Problem::not_found("tenant"));
     }
+    let change = Change::removed(&kept(&tenant));
     state
-        .audit(&actor, Some(tenant.id), action, tenant.name.as_str())
+        .record(&actor, Some(tenant.id), action, tenant.name.as_str(), change)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -237,7 +256,7 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
 impl From<Tenant> for TenantView {
     fn from(tenant: Tenant) -> Self {
         let Tenant {
-            id: _,
+            id,
             name,
             plan,
             limits,
@@ -246,6 +265,7 @@ impl From<Tenant> for TenantView {
             deleted_at,
         } = tenant;
         Self {
+            id,
             name,
             plan,
             limits,
@@ -254,6 +274,33 @@ impl From<Tenant> for TenantView {
             deleted_at,
         }
     }
+}
+
+/// What the audit log keeps of a tenant that was made or deleted.
+fn kept(tenant: &Tenant) -> Value {
+    json!({ "name": tenant.name, "plan": tenant.plan, "limits": tenant.limits, "suspended": tenant.suspended })
+}
+
+/// What differs, as one entry of the audit log for each kind of change.
+fn changes(before: &Tenant, after: &Tenant) -> Vec<(&'static str, Change)> {
+    let mut changes = Vec::new();
+    if before.plan != after.plan {
+        let plan = |tenant: &Tenant| json!({ "plan": tenant.plan });
+        changes.push(("tenant.plan", Change::between(&plan(before), &plan(after))));
+    }
+    if before.limits != after.limits {
+        let limits = |tenant: &Tenant| json!({ "limits": tenant.limits });
+        changes.push(("tenant.limits", Change::between(&limits(before), &limits(after))));
+    }
+    if before.suspended != after.suspended {
+        let action = match after.suspended {
+            true => "tenant.suspend",
+            false => "tenant.resume",
+        };
+        let suspended = |tenant: &Tenant| json!({ "suspended": tenant.suspended });
+        changes.push((action, Change::between(&suspended(before), &suspended(after))));
+    }
+    changes
 }
 
 /// A plan that the body names and that is not there makes the request invalid, not its address.

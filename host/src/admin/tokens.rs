@@ -6,15 +6,18 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Actor, Authenticated, HostAccess, Owner, TenantAccess};
 use super::bounds::{self, DEAD_CREDENTIALS, Kind};
+use super::error::{invalid, revoked_before};
 use super::input::{At, Input, Params, check_expiry, check_label};
 use super::page::{Items, Paging};
 use super::state::AdminState;
+use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::{TenantId, TenantName, TokenId};
@@ -54,18 +57,33 @@ pub struct CreatedToken {
 pub struct NewTenantToken {
     /// What people call it, 1 to 100 characters.
     name: String,
-    /// What its holder may do within the tenant.
-    role: TenantRole,
+    /// What its holder may do within the tenant: `viewer`, `developer` or `owner`.
+    #[schema(required = true)]
+    role: Option<TenantRole>,
     /// When it stops working; never where it is absent.
     expires_at: Option<Timestamp>,
 }
 
-/// An operator's token to be made.
+/// What the holder of a token may do that belongs to no tenant.
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub enum HostRole {
+    /// Run the host: every tenant, plans, limits.
+    #[default]
+    Operator,
+    /// Read `/metrics`, and nothing else.
+    Metrics,
+}
+
+/// A token to be made that belongs to no tenant.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewOperatorToken {
     /// What people call it, 1 to 100 characters.
     name: String,
+    /// What its holder may do; `operator` where it is absent.
+    #[serde(default)]
+    role: HostRole,
     /// When it stops working; never where it is absent.
     expires_at: Option<Timestamp>,
 }
@@ -116,8 +134,11 @@ async fn create(
     Input(input): Input<NewTenantToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
     let tenant = access.tenant.id;
+    let role = input
+        .role
+        .ok_or_else(|| invalid("role: it is missing; use viewer, developer or owner"))?;
     let counting = bounds::room_for(&state, &access.tenant, Kind::Tokens, 1).await?;
-    let reach = Reach::Tenant(tenant, input.role);
+    let reach = Reach::Tenant(tenant, role);
     let made = make(&state, &access.actor, reach, input.name, input.expires_at).await?;
     drop(counting);
     state
@@ -138,7 +159,7 @@ async fn revoke(
     unmake(&state, &access.actor, Some(access.tenant.id), id).await
 }
 
-/// Lists the operators' tokens, the oldest first, revoked ones included.
+/// Lists the tokens of operators and of what reads metrics, the oldest first, revoked ones included.
 #[utoipa::path(get, path = "/tokens", tag = "tokens", params(Paging),
     responses((status = 200, body = Items<TokenView>)), security(("token" = ["operator"])))]
 async fn list_operators(
@@ -149,7 +170,8 @@ async fn list_operators(
     page_of(&state, None, &paging).await
 }
 
-/// Makes an operator's token. The response holds the credential, this once.
+/// Makes an operator's token, or one that only reads metrics. The response holds the credential,
+/// this once.
 #[utoipa::path(post, path = "/tokens", tag = "tokens", request_body = NewOperatorToken,
     responses((status = 201, body = CreatedToken)), security(("token" = ["operator"])))]
 async fn create_operator(
@@ -157,10 +179,14 @@ async fn create_operator(
     State(state): State<Arc<AdminState>>,
     Input(input): Input<NewOperatorToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
-    make(&state, &access.actor, Reach::Host, input.name, input.expires_at).await
+    let reach = match input.role {
+        HostRole::Operator => Reach::Host,
+        HostRole::Metrics => Reach::Metrics,
+    };
+    make(&state, &access.actor, reach, input.name, input.expires_at).await
 }
 
-/// Revokes an operator's token. It stops working at once.
+/// Revokes a token that belongs to no tenant. It stops working at once.
 #[utoipa::path(delete, path = "/tokens/{token}", tag = "tokens",
     responses((status = 204, description = "It no longer works")), security(("token" = ["operator"])))]
 async fn revoke_operator(
@@ -178,6 +204,21 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(revoke))
         .routes(routes!(list_operators, create_operator))
         .routes(routes!(revoke_operator))
+}
+
+impl TryFrom<String> for HostRole {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "operator" => Ok(Self::Operator),
+            "metrics" => Ok(Self::Metrics),
+            other => Err(format!(
+                "`{other}` is not a role without a tenant; use operator or metrics. Tokens of a tenant's people are made with \
+                 POST /api/v1/tenants/{{tenant}}/tokens (`mortise tokens create NAME --tenant … --role …`)"
+            )),
+        }
+    }
 }
 
 impl From<Token> for TokenView {
@@ -225,11 +266,16 @@ async fn make(
     };
     state.db.insert_token(&token).await?;
     // Tokens have no part in serving requests, so there is nothing to refresh.
+    let id = token.id.to_string();
+    let token = TokenView::from(token);
+    let change = Change::made(&json!({
+        "name": token.name, "role": token.role, "expires_at": token.expires_at,
+    }));
     state
-        .audit(actor, reach.tenant(), "token.create", token.id.to_string())
+        .record(actor, reach.tenant(), "token.create", id, change)
         .await?;
     let created = CreatedToken {
-        token: token.into(),
+        token,
         credential: credential.reveal(),
     };
     Ok((StatusCode::CREATED, Json(created)))
@@ -241,9 +287,23 @@ async fn unmake(
     tenant: Option<TenantId>,
     id: TokenId,
 ) -> Result<StatusCode, Problem> {
-    if !state.db.revoke_token(tenant, id, state.clock.now()).await? {
+    let former = state.db.token(id).await?;
+    let former = former.filter(|token| token.reach.tenant() == tenant);
+    let former = former.ok_or_else(|| Problem::not_found("token"))?;
+    if let Some(at) = former.revoked_at {
+        return Err(revoked_before("token", &former.name, at));
+    }
+    let now = state.clock.now();
+    if !state.db.revoke_token(tenant, id, now).await? {
         return Err(Problem::not_found("token"));
     }
-    state.audit(actor, tenant, "token.revoke", id.to_string()).await?;
+    let name = &former.name;
+    let change = Change {
+        before: Some(json!({ "name": name, "revoked_at": null })),
+        after: Some(json!({ "name": name, "revoked_at": now })),
+    };
+    state
+        .record(actor, tenant, "token.revoke", id.to_string(), change)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -22,6 +22,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::plugin::Version;
 use crate::domain::units::Span;
+use crate::domain::version_name::VersionName;
 use crate::http::problem::{Code, Problem};
 use crate::server::body::{self, Pace};
 use crate::storage::VersionPosition;
@@ -139,25 +140,52 @@ async fn upload(
     Ok((status, Json(detail)))
 }
 
-/// Shows a version with its manifest.
+/// Shows a version with its manifest. It is named by its digest, the first digits of it, or the author's version.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/versions/{version}", tag = "versions",
     responses((status = 200, body = VersionDetail)), security(("token" = ["viewer"])))]
 async fn get(
     access: TenantAccess<Viewer>,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
-    At(digest): At<VersionDigest>,
+    At(name): At<VersionName>,
 ) -> Result<Json<VersionDetail>, Problem> {
     let active = active(&state, &access, &plugin).await?;
-    let version = state.db.version(access.tenant.id, &plugin, digest).await?;
-    let version = version.ok_or_else(|| Problem::not_found("version"))?;
+    let version = state
+        .lifecycle
+        .named_version(&access.tenant, &plugin, &name)
+        .await?;
     Ok(Json(VersionDetail::read(&state, version, active).await?))
+}
+
+/// Deletes a version, unless it is the active one.
+#[utoipa::path(delete, path = "/tenants/{tenant}/plugins/{plugin}/versions/{version}", tag = "versions",
+    responses((status = 204, description = "It is gone")), security(("token" = ["developer"])))]
+async fn delete(
+    access: TenantAccess<Developer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+    At(name): At<VersionName>,
+) -> Result<StatusCode, Problem> {
+    let version = state
+        .lifecycle
+        .named_version(&access.tenant, &plugin, &name)
+        .await?;
+    state
+        .lifecycle
+        .delete_version(&access.tenant, &plugin, version.digest)
+        .await?;
+    let subject = format!("{plugin} {}", version.digest);
+    let tenant = Some(access.tenant.id);
+    state
+        .audit(&access.actor, tenant, "version.delete", subject)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new()
         .routes(routes!(list, upload))
-        .routes(routes!(get))
+        .routes(routes!(get, delete))
 }
 
 impl VersionView {

@@ -9,6 +9,7 @@ use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 
 use super::active_version::ActiveVersion;
 use super::cpu_time::CpuTime;
+use super::last_calls::LastCalls;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::{Trigger, Usage};
@@ -44,6 +45,8 @@ pub struct Invocation {
     pub usage: Usage,
     /// Transactions, cursors and outbound requests that it holds.
     pub held: u32,
+    /// What it called last.
+    pub last_calls: LastCalls,
     /// The lines that it logged.
     pub log_lines: Vec<LogLine>,
     /// Secrets that the plugin has seen, so that its log can leave them out: each once, the longest first, since one
@@ -67,6 +70,21 @@ pub enum HostCallRefused {
 #[derive(Debug, thiserror::Error)]
 #[error("this invocation holds as many resources as its {0} handles; drop some")]
 pub struct HandlesSpent(u32);
+
+impl HostCallRefused {
+    /// The name of the limit.
+    pub fn limit(&self) -> &'static str {
+        match self {
+            Self::Spent(_) => "host_calls",
+            Self::TooLarge(..) => "host_call_bytes",
+        }
+    }
+}
+
+/// Of the time that is left, what a host call that waits for others leaves to the plugin: one part in so many, and no
+/// more than this. So the plugin learns of a time-out and can still answer.
+const ANSWER_PART: u32 = 10;
+const LONGEST_ANSWER: Duration = Duration::from_millis(500);
 
 impl Invocation {
     /// The limits that hold.
@@ -123,6 +141,12 @@ impl Invocation {
                 .partition_point(|known| known.expose_secret().len() >= value.len());
             self.revealed.insert(place, secret.clone());
         }
+    }
+
+    /// How long a host call may wait for others, so that the plugin has time to answer afterwards.
+    pub fn patience(&self) -> Duration {
+        let left = self.remaining();
+        left - (left / ANSWER_PART).min(LONGEST_ANSWER)
     }
 
     /// The wall-clock time that is left.

@@ -18,6 +18,7 @@ mod cpu_time;
 pub mod database;
 pub mod http_client;
 mod invocation;
+mod last_calls;
 pub mod log;
 pub mod secrets;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use wasmtime::component::{Linker, ResourceTable};
 pub use active_version::ActiveVersion;
 pub use cpu_time::{CpuTime, thread_time};
 pub use invocation::{HandlesSpent, HostCallRefused, Invocation};
+pub use last_calls::LastCalls;
 
 use crate::storage::vault::Vault;
 

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use super::{CliError, Output};
 use crate::components::bundle::Bundle;
+use crate::components::check_routes;
+use crate::domain::limits::Limits;
+use crate::domain::promises::{Beyond, beyond};
 
 const TARGET: &str = "wasm32-wasip2";
 
@@ -48,7 +51,12 @@ impl Build {
             Some(path) => std::fs::read(path).map_err(|error| CliError::file("read", path, &error))?,
             None => compile(&self.folder, output)?,
         };
-        let plugin = bundle.embed(&component)?;
+        let plugin = embed(&bundle, &component)?;
+        for Beyond { name, asked, most } in beyond(&bundle.manifest.limits, &Limits::ceiling()) {
+            output.news(format_args!(
+                "warning: limits.{name}: {asked} is refused by a host whose operator has not raised its ceiling of {most}"
+            ));
+        }
         let out = self
             .out
             .unwrap_or_else(|| PathBuf::from(format!("{}.wasm", bundle.manifest.plugin.name)));
@@ -67,7 +75,15 @@ impl Build {
 pub fn build_folder(folder: &Path, output: &mut Output) -> Result<Vec<u8>, CliError> {
     // The bundle comes first: what is wrong with the manifest need not wait for the compiler.
     let bundle = Bundle::from_folder(folder)?;
-    Ok(bundle.embed(&compile(folder, output)?)?)
+    embed(&bundle, &compile(folder, output)?)
+}
+
+/// The component with the bundle inside, if it handles the routes that the manifest has.
+fn embed(bundle: &Bundle, component: &[u8]) -> Result<Vec<u8>, CliError> {
+    let plugin = bundle.embed(component)?;
+    check_routes(&plugin, &bundle.manifest)
+        .map_err(|refusal| CliError::failed(refusal.message, refusal.hint))?;
+    Ok(plugin)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {

@@ -3,15 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Arg, Args};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
-use ureq::http::{Method, Request, Response};
+use ureq::http::{Method, Request, Response, StatusCode};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector as _, DefaultConnector};
 use ureq::{Agent, Body};
 use url::{Host, Url};
 
 use super::CliError;
 use super::error::Problem;
+use super::transport::ReadRefusals;
 
 /// Uploads include compiling, which takes its time.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -20,32 +23,105 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// No answer is larger; the limit guards this process, not the host.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
+/// The most items of a page.
+const PAGE: usize = 200;
+
 const DEFAULT_TOKEN_FILE: &str = "mortise-data/operator.token";
 
+const DEFAULT_HOST: &str = "http://127.0.0.1:8081";
+
+// The variables are read here and not by the parser of arguments, whose usage lines would else show what they set as if
+// every command needed it.
+const HOST_VARIABLE: &str = "MORTISE_HOST";
+const TOKEN_VARIABLE: &str = "MORTISE_TOKEN";
+
 /// Which host, and as whom.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Connection {
-    /// Address of the host's admin listener
-    #[arg(
-        long,
-        global = true,
-        env = "MORTISE_HOST",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8081"
-    )]
-    host: Url,
-    /// Token for the admin API; other users of this machine can see it, so prefer the variable or a file
-    #[arg(
-        long,
-        global = true,
-        env = "MORTISE_TOKEN",
-        value_name = "TOKEN",
-        hide_env_values = true
-    )]
+    /// Address of the host's admin listener [env: MORTISE_HOST] [default: http://127.0.0.1:8081]
+    #[arg(long, global = true, value_name = "URL", help_heading = HEADING)]
+    host: Option<String>,
+    /// Token for the admin API; other users of this machine can see it, so prefer the variable or a file [env:
+    /// MORTISE_TOKEN]
+    #[arg(long, global = true, value_name = "TOKEN", help_heading = HEADING, conflicts_with = "token_file")]
     token: Option<SecretString>,
     /// File with the token; ./mortise-data/operator.token for a host on this machine
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = HEADING)]
     token_file: Option<PathBuf>,
+}
+
+/// The part of the help that the options of a connection stand in.
+const HEADING: &str = "Connection";
+
+impl Connection {
+    /// The same arguments, for commands whose help is to be silent about them. An argument of a command takes the place
+    /// of a global one with the same id.
+    pub fn hidden() -> [Arg; 3] {
+        [
+            Arg::new("host").long("host"),
+            Arg::new("token")
+                .long("token")
+                .value_parser(clap::value_parser!(SecretString)),
+            Arg::new("token_file")
+                .long("token-file")
+                .value_parser(clap::value_parser!(PathBuf)),
+        ]
+        .map(|argument| argument.hide(true))
+    }
+
+    /// Whether an argument was given.
+    pub fn is_given(&self) -> bool {
+        self.host.is_some() || self.token.is_some() || self.token_file.is_some()
+    }
+
+    /// The address of the host. Without a scheme it is plain HTTP, as the admin listener speaks it.
+    fn address(&self) -> Result<Url, CliError> {
+        let text = match &self.host {
+            Some(host) => host.clone(),
+            None => variable(HOST_VARIABLE).unwrap_or_else(|| DEFAULT_HOST.to_owned()),
+        };
+        let with_scheme = match text.contains("://") {
+            true => text.clone(),
+            false => format!("http://{text}"),
+        };
+        let wrong = |why: String| {
+            CliError::failed(
+                format!("`{text}` is not the address of a host{why}"),
+                "write it as http://127.0.0.1:8081",
+            )
+        };
+        let url = with_scheme
+            .parse::<Url>()
+            .map_err(|error| wrong(format!(": {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            return Err(wrong(String::new()));
+        }
+        Ok(url)
+    }
+
+    fn token(&self, host: &Url) -> Result<Option<SecretString>, CliError> {
+        if let Some(token) = &self.token {
+            return Ok(Some(token.clone()));
+        }
+        if let Some(path) = &self.token_file {
+            return read_token(path).map(Some);
+        }
+        if let Some(token) = variable(TOKEN_VARIABLE) {
+            return Ok(Some(SecretString::from(token)));
+        }
+        // The operator's token of this machine is not for other machines.
+        let default = Path::new(DEFAULT_TOKEN_FILE);
+        if is_loopback(host) && default.exists() {
+            read_token(default).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+/// A variable of the environment that is set to something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// A client of one host.
@@ -58,24 +134,18 @@ pub struct Client {
 impl Client {
     /// A client that has not talked to anybody yet.
     pub fn connect(connection: &Connection) -> Result<Self, CliError> {
-        let host = connection.host.clone();
-        if !matches!(host.scheme(), "http" | "https") || host.host().is_none() {
-            return Err(CliError::failed(
-                format!("`{host}` is not the address of a host"),
-                "write it as http://127.0.0.1:8081",
-            ));
-        }
-        let agent = Agent::config_builder()
+        let host = connection.address()?;
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             // A redirect would carry the token elsewhere.
             .max_redirects(0)
             .user_agent(concat!("mortise/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+            .build();
+        let connector = DefaultConnector::new().chain(ReadRefusals);
         Ok(Self {
-            agent,
-            token: token(connection)?,
+            agent: Agent::with_parts(config, connector, DefaultResolver::default()),
+            token: connection.token(&host)?,
             host,
         })
     }
@@ -83,6 +153,15 @@ impl Client {
     /// Reads a resource. `path` is below `/api/v1`, one segment each.
     pub fn get(&self, path: &[&str]) -> Result<Value, CliError> {
         self.request(Method::GET, self.url(path), None)
+    }
+
+    /// Reads what `query` selects of a resource.
+    pub fn get_where(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, CliError> {
+        let mut url = self.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.request(Method::GET, url, None)
     }
 
     /// Reads all pages of a list.
@@ -107,17 +186,37 @@ impl Client {
         }
     }
 
+    /// Reads the first `most` items of what `filter` selects of a list.
+    pub fn first(&self, path: &[&str], filter: &[(&str, &str)], most: usize) -> Result<Vec<Value>, CliError> {
+        let mut items = Vec::new();
+        let mut next: Option<String> = None;
+        while items.len() < most {
+            let limit = (most - items.len()).min(PAGE).to_string();
+            let cursor = next.as_deref().map(|next| ("cursor", next));
+            let query: Vec<_> = filter
+                .iter()
+                .copied()
+                .chain([("limit", limit.as_str())])
+                .chain(cursor)
+                .collect();
+            let (page, following) = self.page(path, &query)?;
+            items.extend(page);
+            if following.is_none() || following == next {
+                break;
+            }
+            next = following;
+        }
+        items.truncate(most);
+        Ok(items)
+    }
+
     /// Reads one page of a list, and where the next one begins.
     pub fn page(
         &self,
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<(Vec<Value>, Option<String>), CliError> {
-        let mut url = self.url(path);
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let mut page = self.request(Method::GET, url, None)?;
+        let mut page = self.get_where(path, query)?;
         match page["items"].take() {
             Value::Array(items) => Ok((items, page["next"].as_str().map(str::to_owned))),
             _ => Err(self.not_understood("a list without `items`")),
@@ -163,24 +262,25 @@ impl Client {
         self.request(Method::DELETE, url, None)
     }
 
-    /// Uploads a component.
-    pub fn upload(&self, path: &[&str], component: &[u8]) -> Result<Value, CliError> {
-        self.request(
-            Method::POST,
-            self.url(path),
-            Some(("application/wasm", component)),
-        )
+    /// Uploads a component. Beside the answer: whether it is new.
+    pub fn upload(&self, path: &[&str], component: &[u8]) -> Result<(Value, bool), CliError> {
+        let body = Some(("application/wasm", component));
+        let (status, version) = self.answer(Method::POST, self.url(path), body)?;
+        Ok((version, status == StatusCode::CREATED))
     }
 
-    /// Opens a stream of server-sent events.
+    /// Opens a stream of server-sent events, from the event after `last_event` on if there is one.
     pub fn events(
         &self,
         path: &[&str],
         query: &[(&str, &str)],
+        last_event: Option<&str>,
     ) -> Result<impl std::io::Read + use<>, CliError> {
         let mut url = self.url(path);
         url.query_pairs_mut().extend_pairs(query);
-        let response = self.send(Method::GET, &url, Some("text/event-stream"), None, None)?;
+        let mut headers = vec![("accept", "text/event-stream")];
+        headers.extend(last_event.map(|id| ("last-event-id", id)));
+        let response = self.send(Method::GET, &url, &headers, None, None)?;
         if response.status().is_success() {
             Ok(response.into_body().into_reader())
         } else {
@@ -199,8 +299,24 @@ impl Client {
     }
 
     fn request(&self, method: Method, url: Url, body: Option<(&str, &[u8])>) -> Result<Value, CliError> {
-        let mut response = self.send(method, &url, None, body, Some(TIMEOUT))?;
-        if !response.status().is_success() {
+        self.answer(method, url, body).map(|(_, value)| value)
+    }
+
+    fn answer(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<(&str, &[u8])>,
+    ) -> Result<(StatusCode, Value), CliError> {
+        let mut response = self.send(
+            method,
+            &url,
+            &[("accept", "application/json")],
+            body,
+            Some(TIMEOUT),
+        )?;
+        let status = response.status();
+        if !status.is_success() {
             return Err(self.refusal(response));
         }
         let bytes = response
@@ -210,16 +326,17 @@ impl Client {
             .read_to_vec()
             .map_err(|error| self.unreachable(&error))?;
         if bytes.is_empty() {
-            return Ok(Value::Null);
+            return Ok((status, Value::Null));
         }
-        serde_json::from_slice(&bytes).map_err(|error| self.not_understood(error))
+        let value = serde_json::from_slice(&bytes).map_err(|error| self.not_understood(error))?;
+        Ok((status, value))
     }
 
     fn send(
         &self,
         method: Method,
         url: &Url,
-        accept: Option<&str>,
+        headers: &[(&str, &str)],
         body: Option<(&str, &[u8])>,
         timeout: Option<Duration>,
     ) -> Result<Response<Body>, CliError> {
@@ -227,7 +344,9 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {}", token.expose_secret()));
         }
-        request = request.header("accept", accept.unwrap_or("application/json"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let unusable = |error: ureq::http::Error| {
             CliError::failed(
                 format!("the request cannot be made: {error}"),
@@ -259,10 +378,21 @@ impl Client {
 
     fn refusal(&self, mut response: Response<Body>) -> CliError {
         let status = response.status();
-        match response.body_mut().read_json::<Problem>() {
-            Ok(problem) if !problem.code.is_empty() => CliError::Problem(Box::new(problem)),
-            _ => self.not_understood(format_args!("status {status} without a problem")),
+        let text = response.body_mut().read_to_vec().unwrap_or_default();
+        match Problem::read(&text) {
+            Some(_) if status == StatusCode::NOT_FOUND && !self.is_admin_api() => {
+                self.not_understood("this is another listener of a Mortise host, not the admin one")
+            }
+            Some(problem) => CliError::Problem(Box::new(problem)),
+            None => self.not_understood(format_args!("status {status} without a problem")),
         }
+    }
+
+    /// Whether the host answers as the admin API does. The public listener answers 404 there.
+    fn is_admin_api(&self) -> bool {
+        let headers = [("accept", "application/json")];
+        let answer = self.send(Method::GET, &self.url(&["whoami"]), &headers, None, Some(TIMEOUT));
+        answer.is_ok_and(|answer| answer.status() != StatusCode::NOT_FOUND)
     }
 
     fn unreachable(&self, error: &ureq::Error) -> CliError {
@@ -277,22 +407,6 @@ impl Client {
             host: self.host.to_string(),
             problem: problem.to_string(),
         }
-    }
-}
-
-fn token(connection: &Connection) -> Result<Option<SecretString>, CliError> {
-    if let Some(token) = &connection.token {
-        return Ok(Some(token.clone()));
-    }
-    if let Some(path) = &connection.token_file {
-        return read_token(path).map(Some);
-    }
-    // The operator's token of this machine is not for other machines.
-    let default = Path::new(DEFAULT_TOKEN_FILE);
-    if is_loopback(&connection.host) && default.exists() {
-        read_token(default).map(Some)
-    } else {
-        Ok(None)
     }
 }
 
@@ -314,11 +428,13 @@ fn is_loopback(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, Write as _};
+
     use super::*;
 
     fn connection(host: &str) -> Connection {
         Connection {
-            host: host.parse().unwrap(),
+            host: Some(host.to_owned()),
             token: Some(SecretString::from("t")),
             token_file: None,
         }
@@ -344,9 +460,61 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_refused() {
-        assert!(Client::connect(&connection("ftp://example.com")).is_err());
-        assert!(Client::connect(&connection("localhost:8081")).is_err());
+    fn what_is_no_host_is_refused_with_what_to_write() {
+        for text in ["ftp://example.com", "http://", "not a host", "http://x:99999"] {
+            let error = Client::connect(&connection(text)).err().unwrap();
+            assert!(
+                error.to_string().starts_with(&format!("`{text}` is not")),
+                "{error}"
+            );
+            assert!(error.hint().unwrap().contains("http://127.0.0.1:8081"));
+        }
+    }
+
+    #[test]
+    fn a_host_without_a_scheme_speaks_plain_http() {
+        for (text, wanted) in [
+            ("127.0.0.1:8081", "http://127.0.0.1:8081/"),
+            ("localhost:8081", "http://localhost:8081/"),
+            ("[::1]:8081", "http://[::1]:8081/"),
+        ] {
+            assert_eq!(connection(text).address().unwrap().as_str(), wanted);
+        }
+    }
+
+    /// A server that answers the head of a request and closes the connection, whatever follows.
+    fn refusing() -> std::net::SocketAddr {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = std::io::BufReader::new(stream.unwrap());
+                let mut line = String::new();
+                while stream.read_line(&mut line).unwrap() > 2 {
+                    line.clear();
+                }
+                let body = r#"{"code":"insufficient-scope","detail":"this needs the role developer"}"#;
+                let head = "HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\nconnection: close\r\n";
+                write!(
+                    stream.get_mut(),
+                    "{head}content-length: {}\r\n\r\n{body}",
+                    body.len()
+                )
+                .unwrap();
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_refusal_is_read_although_the_body_was_not_taken() {
+        let client = Client::connect(&connection(&format!("http://{}", refusing()))).unwrap();
+        let component = vec![0; 32 << 20];
+        let error = client.upload(&["tenants"], &component).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "this needs the role developer (insufficient-scope)"
+        );
     }
 
     #[test]

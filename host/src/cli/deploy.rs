@@ -23,18 +23,15 @@ pub struct Deploy {
     /// Name of the tenant
     #[arg(long, env = "MORTISE_TENANT", value_name = "NAME")]
     tenant: String,
-    /// Name to deploy it as; the manifest's where nothing is named
-    #[arg(long, value_name = "NAME")]
-    plugin: Option<String>,
     /// Grant exactly what the manifest asks for, beside what is granted already
     #[arg(long)]
     grant: bool,
     /// Upload only, and leave the active version as it is
     #[arg(long, conflicts_with = "grant")]
     no_activate: bool,
-    /// Address of the host's public listener, for the URLs that are printed
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    public_url: url::Url,
+    /// Address at which API consumers reach the host, for the URLs that are printed; by default what the host says
+    #[arg(long, value_name = "URL")]
+    public_url: Option<url::Url>,
 }
 
 impl Deploy {
@@ -48,32 +45,48 @@ impl Deploy {
         };
         let Bundle { manifest, .. } = Bundle::extract(&component)?;
         let digest = VersionDigest::of(&component).to_string();
-        let name = self
-            .plugin
-            .clone()
-            .unwrap_or_else(|| manifest.plugin.name.to_string());
-        let path =
-            |below: &'static [&'static str]| [&["tenants", &self.tenant, "plugins", &name], below].concat();
-
-        // Asked first: a host that refuses an upload does so before it has read it, and closes the connection, which
-        // leaves nothing to read the reason from.
-        client.get(&["tenants", &self.tenant])?;
+        let name = manifest.plugin.name.as_str();
+        let path = |below: &[&'static str]| {
+            let below = below.iter().copied();
+            let above = ["tenants", self.tenant.as_str(), "plugins", name];
+            above.into_iter().chain(below).collect::<Vec<_>>()
+        };
         output.news(format_args!(
             "uploading {name} {} ({} KiB)",
             manifest.plugin.version,
             component.len().div_ceil(1024)
         ));
-        let version = client.upload(&path(&["versions"]), &component)?;
+        let (version, is_new) = client.upload(&path(&["versions"]), &component)?;
         if self.no_activate {
             output.news(format_args!("uploaded {digest}; the active version is as it was"));
             return output.object(&version);
         }
         self.meet_grants(client, &path(&["grants"]), &manifest, output)?;
-        let activated = client.put(&path(&["activation"]), &json!({"version": digest}))?;
+        let activated = match client.put(&path(&["activation"]), &json!({"version": digest})) {
+            Ok(activated) => activated,
+            Err(error) => {
+                // The host answered, so the version is not the active one; if it is after all, the host keeps it.
+                if is_new && matches!(error, CliError::Problem(_)) {
+                    let version = [path(&["versions"]), vec![digest.as_str()]].concat();
+                    match client.delete(&version) {
+                        Ok(_) => output.news("the upload was taken back"),
+                        Err(why) => output.news(format_args!("the uploaded version {digest} stays: {why}")),
+                    }
+                }
+                return Err(error);
+            }
+        };
         output.news(format_args!("active: {digest}"));
         report_activation(&activated, output);
-        let base = self.public_url.as_str().trim_end_matches('/');
-        for line in route_lines(&manifest, &format!("{base}/{}/{name}", self.tenant)) {
+        let base = match &self.public_url {
+            Some(url) => format!("{}/{}/{name}", url.as_str().trim_end_matches('/'), self.tenant),
+            // A host of an earlier version does not say.
+            None => match activated["url"].as_str() {
+                Some(url) => super::output::printable(url),
+                None => format!("/{}/{name}", self.tenant),
+            },
+        };
+        for line in route_lines(&manifest, &base) {
             output.line(line)?;
         }
         if output.is_json() {

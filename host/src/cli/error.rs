@@ -1,7 +1,7 @@
 //! What goes wrong on the command line, and what to do about it.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::components::bundle::BundleError;
 
@@ -33,6 +33,9 @@ pub enum CliError {
     /// Standard output cannot be written to.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] std::io::Error),
+    /// The command was called wrongly, in a way that its arguments alone do not show.
+    #[error("{0}")]
+    Usage(String),
     /// Something else, with what to do about it.
     #[error("{message}")]
     Failed {
@@ -63,6 +66,18 @@ pub struct Problem {
     pub hint: Option<String>,
     /// Grants that a manifest asks for and the tenant has not given.
     pub missing: Vec<Value>,
+    /// All members as the host sent them.
+    #[serde(skip)]
+    pub members: Map<String, Value>,
+}
+
+impl Problem {
+    /// Reads a problem; `None` if the text is none.
+    pub fn read(text: &[u8]) -> Option<Self> {
+        let members: Map<String, Value> = serde_json::from_slice(text).ok()?;
+        let problem: Self = serde_json::from_value(Value::Object(members.clone())).ok()?;
+        (!problem.code.is_empty()).then_some(Self { members, ..problem })
+    }
 }
 
 /// A place of a body that is wrong.
@@ -93,8 +108,8 @@ impl CliError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Problem(problem) => {
-                let known = hint_for(&problem.code).map(str::to_owned);
-                problem.hint.clone().filter(|hint| !hint.is_empty()).or(known)
+                let hint = problem.hint.clone().filter(|hint| !hint.is_empty());
+                hint.or_else(|| hint_for(&problem.code).map(str::to_owned))
             }
             Self::Unreachable { .. } => Some(
                 "start it with `mortise serve`, or name another with --host or MORTISE_HOST (the admin listener)".into(),
@@ -102,23 +117,61 @@ impl CliError {
             Self::Answer { .. } => {
                 Some("--host must be the address of the admin listener, http://127.0.0.1:8081 by default".into())
             }
-            Self::Bundle(BundleError::NoManifest) => {
-                Some("`mortise build <folder> --component <file.wasm>` adds the manifest to a component".into())
-            }
-            Self::Bundle(_) | Self::Output(_) => None,
+            // The same words as those of the host, which checks the same again.
+            Self::Bundle(error) => Some(error.refusal().hint),
+            Self::Output(_) | Self::Usage(_) => None,
             Self::Failed { hint, .. } => Some(hint.clone()).filter(|hint| !hint.is_empty()),
         }
     }
 }
 
+impl CliError {
+    /// The error as data, for `--json`: `error` and, if there are any, `hint` and the members of the host's problem.
+    pub fn to_json(&self) -> Value {
+        let mut members = match self {
+            Self::Problem(problem) => problem.members.clone(),
+            _ => Map::new(),
+        };
+        let message = match self {
+            Self::Problem(problem) => problem.sentence().to_owned(),
+            error => error.to_string(),
+        };
+        members.insert("error".to_owned(), message.into());
+        if let Some(hint) = self.hint() {
+            members.insert("hint".to_owned(), hint.into());
+        }
+        Value::Object(members)
+    }
+
+    /// Whether asking again later may succeed.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Answer { .. } => true,
+            Self::Problem(problem) => problem.status >= 500 || problem.status == 429,
+            _ => false,
+        }
+    }
+
+    /// Exit code of a command that ended with this.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl Problem {
+    /// What happened.
+    fn sentence(&self) -> &str {
+        let detail = self.detail.as_deref().filter(|detail| !detail.is_empty());
+        detail.unwrap_or(&self.title)
+    }
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(
-            self.detail
-                .as_deref()
-                .filter(|detail| !detail.is_empty())
-                .unwrap_or(&self.title),
-        )?;
+        f.write_str(self.sentence())?;
         match &self.request_id {
             Some(id) => write!(f, " ({}, request {id})", self.code)?,
             None => write!(f, " ({})", self.code)?,
@@ -160,7 +213,6 @@ fn hint_for(code: &str) -> Option<&'static str> {
              operator.token in its data folder"
         }
         "insufficient-scope" => "this needs a token of a higher role; `mortise tokens create` makes one",
-        "not-found" => "`mortise tenants list` and `mortise plugins list --tenant …` show what there is",
         "conflict" => "the name is taken or in use; list what is there first",
         "body-too-large" => "the tenant's plan bounds uploads; `mortise plans list` shows it",
         "invalid-manifest" => "correct plugin.toml, or what it names, at this place and build again",
@@ -169,8 +221,7 @@ fn hint_for(code: &str) -> Option<&'static str> {
         }
         "grants-missing" => "`mortise deploy … --grant` grants exactly what the manifest asks for",
         "migration-failed" => {
-            "nothing of it was applied, and the version before still serves; correct what is named above, and leave \
-             files alone that were applied before"
+            "no migration of this version was applied, and what was active serves on; correct the file and deploy again"
         }
         "rate-limited" | "overloaded" | "draining" => "try again in a moment",
         "internal" => "the host's own log has the cause under the request id",
@@ -186,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_problem_says_what_where_and_what_next() {
-        let problem: Problem = serde_json::from_value(json!({
+        let problem = json!({
             "type": "/-/problems/grants-missing", "title": "Grants missing", "status": 422, "code": "grants-missing",
             "detail": "the manifest asks for what the tenant has not granted", "request_id": "r1",
             "missing": [
@@ -194,8 +245,8 @@ mod tests {
                 {"kind": "http", "name": "https://api.example.com"},
                 {"kind": "secret-origin", "name": "key", "origin": "https://api.example.com"},
             ],
-        }))
-        .unwrap();
+        });
+        let problem = Problem::read(problem.to_string().as_bytes()).unwrap();
         let error = CliError::Problem(Box::new(problem));
         assert_eq!(
             error.to_string(),
@@ -204,6 +255,14 @@ mod tests {
              missing: sending the secret `key` to https://api.example.com"
         );
         assert!(error.hint().unwrap().contains("--grant"));
+        let data = error.to_json();
+        assert_eq!(
+            data["error"],
+            "the manifest asks for what the tenant has not granted"
+        );
+        assert_eq!(data["request_id"], "r1");
+        assert_eq!(data["missing"][0], json!({"kind": "database"}));
+        assert!(data["hint"].as_str().unwrap().contains("--grant"), "{data}");
     }
 
     #[test]
@@ -222,6 +281,6 @@ mod tests {
             .iter()
             .filter(|code| hint_for(code.as_str()).is_some())
             .count();
-        assert_eq!(with_hint, 13);
+        assert_eq!(with_hint, 12);
     }
 }

@@ -4,7 +4,9 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::client::Client;
+use super::moment;
 use super::{CliError, Output, TenantArgument};
+use crate::domain::clock::Timestamp;
 
 /// What to do with API keys.
 #[derive(Debug, Subcommand)]
@@ -20,6 +22,9 @@ pub enum Keys {
         /// Scopes it may be used for, separated by commas; `*` is all
         #[arg(long, value_delimiter = ',', required = true, value_name = "SCOPE")]
         scopes: Vec<String>,
+        /// When it stops working: 2026-01-02T03:04:05Z, or 30d from now; never by default
+        #[arg(long, value_name = "WHEN", value_parser = moment::ahead)]
+        expires: Option<Timestamp>,
     },
     /// Revoke a key: it stops working at once
     Revoke {
@@ -46,8 +51,16 @@ impl Keys {
                 ];
                 output.table(&keys, &columns)
             }
-            Self::Create { of, name, scopes } => {
-                let body = json!({"name": name, "scopes": scopes});
+            Self::Create {
+                of,
+                name,
+                scopes,
+                expires,
+            } => {
+                let mut body = json!({"name": name, "scopes": scopes});
+                if let Some(expires) = expires {
+                    body["expires_at"] = expires.to_string().into();
+                }
                 let key = client.post(&["tenants", &of.tenant, "api-keys"], &body)?;
                 output.news("keep the key now: the host stores only its hash and cannot show it again");
                 output.object(&key)

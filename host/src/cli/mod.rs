@@ -1,16 +1,26 @@
-//! The command line. One file per command; all but `serve` and `build` talk to the admin API of a running host.
+//! The command line. One file per command; most talk to the admin API of a running host. `serve` is
+//! the host, `build` and `completions` need none, and `host-key` and `operator-token` repair the data folder of one
+//! that is not running.
 //!
 //! Answers go to standard output, as tables for people or with `--json` as data; what happens meanwhile and errors go
 //! to standard error. Exit codes: 0 done, 1 failed, 2 called wrongly.
 
+mod audit;
 mod build;
 mod client;
+mod completions;
 mod components;
 mod deploy;
 mod error;
 mod grants;
+mod host_key;
+mod invocations;
 mod keys;
+mod limits;
 mod logs;
+mod moment;
+mod offline;
+mod operator_token;
 mod output;
 mod plans;
 mod plugins;
@@ -21,11 +31,14 @@ mod settings;
 mod sse;
 mod tenants;
 mod tokens;
+mod transport;
+mod usage;
 mod versions;
+mod whoami;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use client::{Client, Connection};
 use error::CliError;
@@ -63,7 +76,7 @@ enum Command {
     Build(build::Build),
     /// Upload a plugin and make it the active version
     Deploy(deploy::Deploy),
-    /// Make the version active that was so before
+    /// Make the version active that was active before and was not itself rolled back from
     Rollback(rollback::Rollback),
     /// Show or follow what plugins write to their logs
     Logs(logs::Logs),
@@ -73,10 +86,14 @@ enum Command {
     /// Plans: named sets of limits
     #[command(subcommand)]
     Plans(plans::Plans),
+    /// The limits of a tenant
+    #[command(subcommand)]
+    Limits(limits::Limits),
     /// Plugins of a tenant
     #[command(subcommand)]
     Plugins(plugins::Plugins),
     /// Uploaded versions of a plugin
+    #[command(subcommand)]
     Versions(versions::Versions),
     /// The components of all tenants
     #[command(subcommand)]
@@ -96,6 +113,23 @@ enum Command {
     /// Tokens for the admin API
     #[command(subcommand)]
     Tokens(tokens::Tokens),
+    /// Records of what ran
+    #[command(subcommand)]
+    Invocations(invocations::Invocations),
+    /// What the plugins of a tenant consumed
+    Usage(usage::Usage),
+    /// Who changed what
+    Audit(audit::Audit),
+    /// Show whose token this is
+    Whoami,
+    /// Write a script with which a shell completes commands
+    Completions(completions::Completions),
+    /// The key that secrets are sealed under, of a host that is not running
+    #[command(subcommand)]
+    HostKey(host_key::HostKey),
+    /// The token in operator.token, of a host that is not running
+    #[command(subcommand)]
+    OperatorToken(operator_token::OperatorToken),
 }
 
 /// The tenant that a command is about.
@@ -123,9 +157,21 @@ impl PluginArgument {
     }
 }
 
+/// Commands that talk to no host. They do not offer the options of a connection.
+const LOCAL: [&str; 5] = ["serve", "build", "completions", "host-key", "operator-token"];
+
+/// The command with all its arguments.
+fn command() -> clap::Command {
+    Cli::command().mut_subcommands(|command| match LOCAL.contains(&command.get_name()) {
+        true => command.args(Connection::hidden()),
+        false => command,
+    })
+}
+
 /// Reads the arguments, runs the command and reports what went wrong.
 pub fn main() -> ExitCode {
-    let Cli { global, command } = match Cli::try_parse() {
+    let arguments = command().try_get_matches();
+    let Cli { global, command } = match arguments.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Nothing is left to be done where the terminal itself is gone.
@@ -140,13 +186,17 @@ pub fn main() -> ExitCode {
         Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             output.error(&error);
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         }
     }
 }
 
 fn run(command: Command, connection: &Connection, output: &mut Output) -> Result<(), CliError> {
     let client = || Client::connect(connection);
+    if command.is_local() && connection.is_given() {
+        let message = "this command talks to no host, so --host, --token and --token-file have no meaning";
+        return Err(CliError::Usage(message.to_owned()));
+    }
     match command {
         Command::Serve(command) => serve::run(command),
         Command::Build(command) => command.run(output),
@@ -163,23 +213,82 @@ fn run(command: Command, connection: &Connection, output: &mut Output) -> Result
         Command::Secrets(command) => command.run(&client()?, output),
         Command::Keys(command) => command.run(&client()?, output),
         Command::Tokens(command) => command.run(&client()?, output),
+        Command::Limits(command) => command.run(&client()?, output),
+        Command::Invocations(command) => command.run(&client()?, output),
+        Command::Usage(command) => command.run(&client()?, output),
+        Command::Audit(command) => command.run(&client()?, output),
+        Command::Whoami => whoami::run(&client()?, output),
+        Command::Completions(command) => command.run(self::command(), output),
+        Command::HostKey(command) => command.run(output),
+        Command::OperatorToken(command) => command.run(output),
+    }
+}
+
+impl Command {
+    /// Whether it talks to no host.
+    fn is_local(&self) -> bool {
+        matches!(
+            self,
+            Self::Serve(_)
+                | Self::Build(_)
+                | Self::Completions(_)
+                | Self::HostKey(_)
+                | Self::OperatorToken(_)
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_commands_are_well_formed() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn local_commands_offer_no_connection() {
+        for local in LOCAL {
+            let arguments = ["mortise", local, "--help"];
+            let help = command().try_get_matches_from(arguments).unwrap_err().to_string();
+            assert!(!help.contains("--host") && !help.contains("--token"), "{help}");
+        }
+        let help = command().try_get_matches_from(["mortise", "tenants", "list", "--help"]);
+        let help = help.unwrap_err().to_string();
+        assert!(
+            help.contains("--host") && help.contains("MORTISE_TOKEN"),
+            "{help}"
+        );
+    }
+
+    #[test]
+    fn the_usage_of_a_command_shows_its_own_arguments() {
+        let arguments = [
+            "mortise", "keys", "create", "--host", "http://x", "--tenant", "acme",
+        ];
+        let usage = command().try_get_matches_from(arguments).unwrap_err().to_string();
+        assert!(usage.contains("--scopes <SCOPE>"), "{usage}");
+        assert!(!usage.contains("--token"), "{usage}");
+    }
+
+    #[test]
+    fn a_role_that_is_none_is_told_which_there_are() {
+        for (role, wanted) in [
+            ("admin", "viewer, developer and owner"),
+            ("operator", "`--operator`"),
+        ] {
+            let arguments = [
+                "mortise", "tokens", "create", "x", "--tenant", "a", "--role", role,
+            ];
+            let refused = command().try_get_matches_from(arguments).unwrap_err().to_string();
+            assert!(refused.contains(wanted), "{refused}");
+        }
     }
 
     #[test]
     fn a_secret_s_value_is_no_argument() {
         let arguments = ["mortise", "secrets", "set", "key", "hunter2", "--tenant", "demo"];
-        assert!(Cli::try_parse_from(arguments).is_err());
+        assert!(command().try_get_matches_from(arguments).is_err());
     }
 }

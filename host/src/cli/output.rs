@@ -35,8 +35,11 @@ impl Output {
         let _ = writeln!(self.news, "{text}");
     }
 
-    /// An error and its hint.
+    /// An error and its hint; with `--json` as one line of data.
     pub fn error(&mut self, error: &CliError) {
+        if self.json {
+            return self.news(error.to_json());
+        }
         self.news(format_args!("error: {error}"));
         if let Some(hint) = error.hint() {
             self.news(format_args!("hint: {hint}"));
@@ -62,21 +65,24 @@ impl Output {
         Ok(())
     }
 
-    /// An object: as JSON, or one aligned line per member.
+    /// An object: as JSON, or one aligned line per member. The names are those of the data, with a dot before the
+    /// members of a member.
     pub fn object(&mut self, value: &Value) -> Result<(), CliError> {
         match value {
             Value::Object(members) if !self.json => {
-                let rows = members
-                    .iter()
-                    .map(|(name, value)| vec![name.replace('_', " "), cell(value)]);
-                write!(self.answers, "{}", aligned(&rows.collect::<Vec<_>>()))?;
+                let mut rows = Vec::new();
+                for (name, value) in members {
+                    add_rows(&mut rows, &printable(name), value);
+                }
+                write!(self.answers, "{}", aligned(&rows))?;
                 Ok(())
             }
             _ => self.data(value),
         }
     }
 
-    /// A list: as JSON, or as a table with these columns (a title, and the member that it shows).
+    /// A list: as JSON, or as a table with these columns: a title, and the member that it shows, with a dot before a
+    /// member of it.
     pub fn table(&mut self, items: &[Value], columns: &[(&str, &str)]) -> Result<(), CliError> {
         if self.json {
             return self.data(&Value::Array(items.to_vec()));
@@ -94,9 +100,15 @@ impl Output {
         rows.extend(
             items
                 .iter()
-                .map(|item| columns.iter().map(|(_, name)| cell(&item[*name])).collect()),
+                .map(|item| columns.iter().map(|(_, path)| cell(member(item, path))).collect()),
         );
         write!(self.answers, "{}", aligned(&rows))?;
+        Ok(())
+    }
+
+    /// An answer that is text in any case, such as a script.
+    pub fn text(&mut self, text: &str) -> Result<(), CliError> {
+        write!(self.answers, "{text}")?;
         Ok(())
     }
 
@@ -104,6 +116,23 @@ impl Output {
     pub fn data(&mut self, value: &Value) -> Result<(), CliError> {
         writeln!(self.answers, "{value:#}")?;
         Ok(())
+    }
+}
+
+/// The member at `a.b`; null if there is none.
+fn member<'a>(item: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(item, |value, name| &value[name])
+}
+
+/// A line for a member, or for each of its own.
+fn add_rows(rows: &mut Vec<Vec<String>>, name: &str, value: &Value) {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (member, value) in members {
+                add_rows(rows, &format!("{name}.{}", printable(member)), value);
+            }
+        }
+        value => rows.push(vec![name.to_owned(), cell(value)]),
     }
 }
 
@@ -197,6 +226,15 @@ mod tests {
     }
 
     #[test]
+    fn a_column_may_show_a_member_of_a_member() {
+        let items = [json!({"id": "a", "usage": {"cpu_us": 7}}), json!({"id": "b"})];
+        let text = captured(false, |output| {
+            output.table(&items, &[("ID", "id"), ("CPU_US", "usage.cpu_us")])
+        });
+        assert_eq!(text, "ID  CPU_US\na   7\nb   -\n");
+    }
+
+    #[test]
     fn json_is_the_whole_of_each_item() {
         let items = [json!({"name": "demo", "extra": 1})];
         let text = captured(true, |output| output.table(&items, &[("NAME", "name")]));
@@ -209,7 +247,27 @@ mod tests {
         let text = captured(false, |output| {
             output.object(&json!({"created_at": "now", "scopes": ["a", "b"]}))
         });
-        assert_eq!(text, "created at  now\nscopes      a,b\n");
+        assert_eq!(text, "created_at  now\nscopes      a,b\n");
+    }
+
+    #[test]
+    fn names_of_data_are_printed_as_they_are() {
+        let text = captured(false, |output| {
+            output.object(
+                &json!({"chat_url": "https://x_y", "Bad Key": "1", "health": {"state": "ok", "routes": []}}),
+            )
+        });
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(
+            lines,
+            [
+                "Bad Key        1",
+                "chat_url       https://x_y",
+                "health.routes  -",
+                "health.state   ok",
+            ]
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::client::Client;
+use super::limits::Change;
 use super::{CliError, Output};
 
 /// What to do with plans.
@@ -12,6 +13,18 @@ pub enum Plans {
     List,
     /// Show a plan
     Show {
+        /// Its name
+        name: String,
+    },
+    /// Change limits of a plan, and keep the others. A plan that is not there is made
+    Set {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Delete a plan that no tenant is on
+    Delete {
         /// Its name
         name: String,
     },
@@ -26,6 +39,17 @@ impl Plans {
                 &[("NAME", "name"), ("LIMITS", "limits")],
             ),
             Self::Show { name } => output.object(&client.get(&["plans", &name])?),
+            Self::Set { name, change } => {
+                let plans = client.list(&["plans"])?;
+                let known = plans.into_iter().find(|plan| plan["name"] == name.as_str());
+                let limits = known.map_or_else(Default::default, |mut plan| plan["limits"].take());
+                output.object(&client.put(&["plans", &name], &change.apply(limits)?)?)
+            }
+            Self::Delete { name } => {
+                client.delete(&["plans", &name])?;
+                output.news(format_args!("deleted the plan {name}"));
+                Ok(())
+            }
         }
     }
 }

@@ -34,6 +34,9 @@ pub struct List {
 pub struct Delete {
     #[command(flatten)]
     of: PluginArgument,
+    /// The name of the plugin once more: its routes stop at once
+    #[arg(long, value_name = "NAME")]
+    confirm: String,
     /// At once and for good: nothing brings its versions, grants and settings back
     #[arg(long)]
     purge: bool,
@@ -58,17 +61,25 @@ impl Plugins {
                 output.table(&client.list_where(&path, &[("deleted", "true")])?, &columns)
             }
             Self::Show(of) => output.object(&client.get(&of.path(&[]))?),
-            Self::Delete(Delete { of, purge: true }) => {
-                client.purge(&of.path(&[]))?;
-                output.news(format_args!("deleted the plugin {} for good", of.plugin));
-                Ok(())
-            }
-            Self::Delete(Delete { of, purge: false }) => {
-                client.delete(&of.path(&[]))?;
+            Self::Delete(Delete { of, confirm, purge }) => {
                 let plugin = &of.plugin;
-                output.news(format_args!(
-                    "deleted the plugin {plugin}; `mortise plugins restore` brings it back, `--purge` deletes it for good"
-                ));
+                if *plugin != confirm {
+                    let message = format!("`{plugin}` and --confirm `{confirm}` are not the same");
+                    return Err(CliError::failed(
+                        message,
+                        "the name is given twice, since the plugin's routes stop at once",
+                    ));
+                }
+                if purge {
+                    client.purge(&of.path(&[]))?;
+                    output.news(format_args!("deleted the plugin {plugin} for good"));
+                } else {
+                    client.delete(&of.path(&[]))?;
+                    output.news(format_args!(
+                        "deleted the plugin {plugin}; `mortise plugins restore` brings it back, `--purge` deletes it for \
+                         good"
+                    ));
+                }
                 Ok(())
             }
             Self::Restore(of) => output.object(&client.post(&of.path(&["restore"]), &json!({}))?),

@@ -1,4 +1,4 @@
-//! `mortise rollback`: the way back.
+//! `mortise rollback`: the version before.
 
 use clap::Args;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::client::Client;
 use super::deploy::report_activation;
 use super::{CliError, Output, PluginArgument};
 
-/// Which plugin goes back.
+/// Which plugin.
 #[derive(Debug, Args)]
 pub struct Rollback {
     #[command(flatten)]
@@ -15,7 +15,7 @@ pub struct Rollback {
 }
 
 impl Rollback {
-    /// Makes the version active that was so before.
+    /// Makes the version active that was active before and was not itself rolled back from.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         let activated = client.post(&self.of.path(&["activation", "back"]), &json!({}))?;
         report_activation(&activated, output);

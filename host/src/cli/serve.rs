@@ -51,7 +51,8 @@ pub fn run(arguments: Serve) -> Result<(), CliError> {
     serve::run(&config, ready).map_err(|error| CliError::failed(with_causes(&error), ""))
 }
 
-fn configuration(arguments: Serve) -> Result<Config, CliError> {
+/// The configuration with what the command line says over it.
+pub(super) fn configuration(arguments: Serve) -> Result<Config, CliError> {
     let default = Path::new(DEFAULT_CONFIG);
     let path = arguments
         .config

@@ -48,9 +48,15 @@ impl Config {
                         .into_iter()
                         .map(|(name, value)| (name, Value::String(value))),
                 );
+                Ok(())
             }),
             Self::Unset(Unset { of, names }) => change(client, output, &of, |all| {
-                all.retain(|name, _| !names.contains(name));
+                for name in names {
+                    if all.remove(&name).is_none() {
+                        return Err(no_such_setting(&name, all));
+                    }
+                }
+                Ok(())
             }),
         }
     }
@@ -60,17 +66,29 @@ fn change(
     client: &Client,
     output: &mut Output,
     of: &PluginArgument,
-    change: impl FnOnce(&mut Map<String, Value>),
+    change: impl FnOnce(&mut Map<String, Value>) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let path = of.path(&["config"]);
     let mut all = match client.get(&path)? {
         Value::Object(all) => all,
         _ => Map::new(),
     };
-    change(&mut all);
+    change(&mut all)?;
     let all = Value::Object(all);
     client.put(&path, &all)?;
     output.object(&all)
+}
+
+fn no_such_setting(name: &str, all: &Map<String, Value>) -> CliError {
+    let set: Vec<&str> = all.keys().map(String::as_str).collect();
+    let hint = match set.is_empty() {
+        true => "nothing is set".to_owned(),
+        false => format!("set are {}", set.join(", ")),
+    };
+    CliError::failed(
+        format!("the setting `{name}` is not set; nothing was changed"),
+        hint,
+    )
 }
 
 fn parse_setting(text: &str) -> Result<(String, String), String> {

@@ -9,6 +9,8 @@ pub struct Event {
     pub kind: String,
     /// Its lines of data, joined.
     pub data: String,
+    /// What to go on after when the stream breaks; empty if the host gives none.
+    pub id: String,
 }
 
 /// The events of a stream, until it ends.
@@ -40,7 +42,8 @@ pub fn events(stream: impl BufRead) -> impl Iterator<Item = io::Result<Event>> {
                     }
                     None => data = Some(value.to_owned()),
                 },
-                // Comments keep the connection alive; ids and retry times are for browsers.
+                "id" => value.clone_into(&mut event.id),
+                // Comments keep the connection alive; retry times are for browsers.
                 _ => {}
             }
         }
@@ -56,10 +59,11 @@ mod tests {
     fn events_are_read_and_comments_are_not() {
         let stream = ": hello\n\nevent: line\nid: 7\ndata: {\"a\":1}\n\n: keep-alive\n\ndata:x\ndata: y\n\ndata: cut off";
         let events: Vec<Event> = events(stream.as_bytes()).map(Result::unwrap).collect();
-        let event = |kind: &str, data: &str| Event {
+        let event = |kind: &str, data: &str, id: &str| Event {
             kind: kind.to_owned(),
             data: data.to_owned(),
+            id: id.to_owned(),
         };
-        assert_eq!(events, [event("line", "{\"a\":1}"), event("", "x\ny")]);
+        assert_eq!(events, [event("line", "{\"a\":1}", "7"), event("", "x\ny", "")]);
     }
 }

@@ -15,6 +15,13 @@ pub enum Tenants {
     Create(Create),
     /// Show a tenant
     Show(Name),
+    /// Put a tenant on another plan
+    SetPlan {
+        /// Name of the tenant
+        name: String,
+        /// Name of the plan
+        plan: String,
+    },
     /// Let a tenant's endpoints answer 503, and keep everything
     Suspend(Name),
     /// End a suspension
@@ -91,6 +98,9 @@ impl Tenants {
                 output.object(&client.post(&["tenants"], &body)?)
             }
             Self::Show(Name { name }) => output.object(&client.get(&["tenants", &name])?),
+            Self::SetPlan { name, plan } => {
+                output.object(&client.patch(&["tenants", &name], &json!({"plan": plan}))?)
+            }
             Self::Suspend(Name { name }) => suspend(client, output, &name, true),
             Self::Resume(Name { name }) => suspend(client, output, &name, false),
             Self::Restore(Name { name }) => {

@@ -4,8 +4,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::Client;
+use super::moment;
 use super::{CliError, Output};
-use crate::domain::role::Role;
+use crate::domain::clock::Timestamp;
 
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
@@ -18,17 +19,13 @@ pub enum Tokens {
         of: Of,
         /// What people call it
         name: String,
-        /// viewer, developer or owner: what its holder may do in the tenant
-        #[arg(
-            long,
-            required_unless_present = "operator",
-            requires = "tenant",
-            conflicts_with = "operator"
-        )]
-        role: Option<Role>,
-        /// A token of an operator, for everything on the host
-        #[arg(long, conflicts_with = "tenant")]
-        operator: bool,
+        /// viewer, developer or owner: what its holder may do in the tenant; metrics: to read the metrics of the host,
+        /// without a tenant
+        #[arg(long, value_parser = parse_role, conflicts_with = "operator")]
+        role: Option<String>,
+        /// When it stops working: 2026-01-02T03:04:05Z, or 30d from now; never by default
+        #[arg(long, value_name = "WHEN", value_parser = moment::ahead)]
+        expires: Option<Timestamp>,
     },
     /// Revoke a token: it stops working at once
     Revoke {
@@ -42,18 +39,58 @@ pub enum Tokens {
 /// Whose tokens.
 #[derive(Debug, Args)]
 pub struct Of {
-    /// Name of the tenant; without it, tokens of operators
-    #[arg(long, env = "MORTISE_TENANT", value_name = "NAME")]
+    /// Name of the tenant [env: MORTISE_TENANT]
+    // Read by hand, since `--operator` contradicts the argument and not the variable.
+    #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
+    /// Tokens of operators, for everything on the host
+    #[arg(long, conflicts_with = "tenant")]
+    operator: bool,
 }
 
+/// The tenant whose tokens are meant; `None` for those of operators.
+struct Owner(Option<String>);
+
 impl Of {
+    fn owner(self) -> Owner {
+        let variable = || {
+            std::env::var("MORTISE_TENANT")
+                .ok()
+                .filter(|name| !name.is_empty())
+        };
+        Owner(match self.operator {
+            true => None,
+            false => self.tenant.or_else(variable),
+        })
+    }
+}
+
+impl Owner {
     fn path<'a>(&'a self, below: &[&'a str]) -> Vec<&'a str> {
-        let above: &[&str] = match &self.tenant {
+        let above: &[&str] = match &self.0 {
             Some(tenant) => &["tenants", tenant, "tokens"],
             None => &["tokens"],
         };
         [above, below].concat()
+    }
+}
+
+/// What a new token needs.
+const WHOSE: &str = "say whose token it is to be: `--tenant NAME --role viewer`, `developer` or `owner` for a tenant's people, \
+    `--operator` for an operator of the host, or `--role metrics` for what reads its metrics";
+
+/// The role that belongs to no tenant and reads the metrics.
+const METRICS: &str = "metrics";
+
+fn parse_role(text: &str) -> Result<String, &'static str> {
+    match text {
+        "viewer" | "developer" | "owner" | METRICS => Ok(text.to_owned()),
+        "operator" => {
+            Err("a token of an operator is made with `--operator`, in place of --tenant and --role")
+        }
+        _ => Err(
+            "the roles of a tenant are viewer, developer and owner; `--operator` makes a token of an operator",
+        ),
     }
 }
 
@@ -70,24 +107,36 @@ impl Tokens {
                     ("EXPIRES", "expires_at"),
                     ("REVOKED", "revoked_at"),
                 ];
-                output.table(&client.list(&of.path(&[]))?, &columns)
+                output.table(&client.list(&of.owner().path(&[]))?, &columns)
             }
             Self::Create {
                 of,
                 name,
                 role,
-                operator: _,
+                expires,
             } => {
-                let body = match role {
-                    Some(role) => json!({"name": name, "role": role}),
-                    None => json!({"name": name}),
+                let is_metrics = role.as_deref() == Some(METRICS);
+                let is_of_the_host = of.operator || (is_metrics && of.tenant.is_none());
+                let owner = match is_of_the_host {
+                    true => Owner(None),
+                    false => of.owner(),
                 };
-                let token = client.post(&of.path(&[]), &body)?;
+                let mut body = json!({"name": name});
+                match (role, &owner.0) {
+                    (Some(role), Some(_)) if !is_metrics => body["role"] = role.into(),
+                    (Some(role), None) if is_metrics => body["role"] = role.into(),
+                    (None, None) if is_of_the_host => {}
+                    _ => return Err(CliError::Usage(WHOSE.to_owned())),
+                }
+                if let Some(expires) = expires {
+                    body["expires_at"] = expires.to_string().into();
+                }
+                let token = client.post(&owner.path(&[]), &body)?;
                 output.news("keep the token now: the host stores only its hash and cannot show it again");
                 output.object(&token)
             }
             Self::Revoke { of, id } => {
-                client.delete(&of.path(&[&id]))?;
+                client.delete(&of.owner().path(&[&id]))?;
                 output.news(format_args!("revoked the token {id}"));
                 Ok(())
             }

@@ -10,6 +10,7 @@ use wasmtime::component::{Component, Linker};
 use super::bundle::{Bundle, SECTION};
 use super::compile::protocol::{DescribedManifest, Description};
 use super::features::FEATURES;
+use super::listed::check_routes;
 use super::refusal::Refusal;
 use super::shield::Shield;
 use super::uses::{self, Uses};
@@ -41,6 +42,7 @@ pub fn upload<T: 'static>(
     if !bundle.manifest.routes.is_empty() {
         exports::require_http_handler(component)?;
     }
+    check_routes(component, &bundle.manifest)?;
     Ok(Description {
         manifest: Some(DescribedManifest {
             manifest: bundle.manifest,

@@ -62,7 +62,7 @@ pub struct Code {
 
 /// Tells what this host compiled for its engine from everything else.
 #[derive(Clone, Copy)]
-struct Seal {
+pub(super) struct Seal {
     key: [u8; 32],
     compatibility: [u8; 32],
 }
@@ -87,10 +87,7 @@ impl Artifacts {
         shield: Shield,
     ) -> Self {
         Self {
-            seal: Seal {
-                key: key.derive("mortise compiled code 2"),
-                compatibility: compatibility(engine),
-            },
+            seal: Seal::new(engine, key),
             files: Arc::new(files),
             compiler,
             shield,
@@ -335,16 +332,20 @@ impl Artifacts {
         let (files, seal) = (self.files.clone(), self.seal);
         blocking(move || {
             let stored = files.read_uses(digest)?;
-            Ok(stored.and_then(|stored| {
-                let (mac, json) = stored.split_first_chunk::<MAC_BYTES>()?;
-                (seal.mac_of_uses(digest, json) == *mac).then(|| serde_json::from_slice(json).ok())?
-            }))
+            Ok(stored.and_then(|stored| serde_json::from_slice(seal.authentic_uses(digest, &stored)?).ok()))
         })
         .await
     }
 }
 
 impl Seal {
+    pub(super) fn new(engine: &Engine, key: &HostKey) -> Self {
+        Self {
+            key: key.derive("mortise compiled code 2"),
+            compatibility: compatibility(engine),
+        }
+    }
+
     /// The component of a stored file. Takes as long as the code is large: on a thread that may
     /// block.
     fn open(&self, engine: &Engine, digest: VersionDigest, stored: &[u8]) -> std::io::Result<Opened> {
@@ -358,13 +359,13 @@ impl Seal {
     }
 
     /// The code of a stored file, if this host wrote it for this engine.
-    fn authentic<'a>(&self, digest: VersionDigest, stored: &'a [u8]) -> Option<&'a [u8]> {
+    pub(super) fn authentic<'a>(&self, digest: VersionDigest, stored: &'a [u8]) -> Option<&'a [u8]> {
         let (mac, code) = stored.split_first_chunk::<MAC_BYTES>()?;
         // Hashes are compared in constant time.
         (self.mac(digest, code) == *mac).then_some(code)
     }
 
-    fn mac(&self, digest: VersionDigest, code: &[u8]) -> blake3::Hash {
+    pub(super) fn mac(&self, digest: VersionDigest, code: &[u8]) -> blake3::Hash {
         let mut mac = blake3::Hasher::new_keyed(&self.key);
         mac.update(&self.compatibility);
         mac.update(digest.as_bytes());
@@ -372,8 +373,14 @@ impl Seal {
         mac.finalize()
     }
 
+    /// What a stored file says that a component uses, if this host wrote it.
+    pub(super) fn authentic_uses<'a>(&self, digest: VersionDigest, stored: &'a [u8]) -> Option<&'a [u8]> {
+        let (mac, json) = stored.split_first_chunk::<MAC_BYTES>()?;
+        (self.mac_of_uses(digest, json) == *mac).then_some(json)
+    }
+
     /// What a component uses is the same for all engines.
-    fn mac_of_uses(&self, digest: VersionDigest, uses: &[u8]) -> blake3::Hash {
+    pub(super) fn mac_of_uses(&self, digest: VersionDigest, uses: &[u8]) -> blake3::Hash {
         let mut mac = blake3::Hasher::new_keyed(&self.key);
         mac.update(b"uses 1");
         mac.update(digest.as_bytes());

@@ -56,6 +56,12 @@ impl Shield {
         self.proposals.is_empty() && self.instructions.is_empty() && self.imports.is_empty()
     }
 
+    /// Rules about imports that match no interface of this host, so that they protect from nothing:
+    /// most likely a typing error.
+    pub fn unknown_imports(&self) -> impl Iterator<Item = &Import> {
+        self.imports.iter().filter(|rule| !rule.is_known())
+    }
+
     /// The rules that a component falls under, as the operator wrote them:
     /// `instruction:call_indirect`.
     pub fn matching(&self, uses: &Uses) -> Vec<String> {
@@ -136,7 +142,64 @@ impl FromStr for Instruction {
     }
 }
 
+/// The interfaces that a component may import from this host, without their versions.
+const INTERFACES: [&str; 41] = [
+    "mortise:plugin/cache",
+    "mortise:plugin/config",
+    "mortise:plugin/context",
+    "mortise:plugin/crypto",
+    "mortise:plugin/database",
+    "mortise:plugin/email",
+    "mortise:plugin/events",
+    "mortise:plugin/http-client",
+    "mortise:plugin/http-types",
+    "mortise:plugin/jobs",
+    "mortise:plugin/log",
+    "mortise:plugin/realtime",
+    "mortise:plugin/secrets",
+    "mortise:plugin/types",
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
+];
+
 impl Import {
+    /// Whether there is an interface that the rule may be about. A rule that begins with `*` may be
+    /// about anything.
+    fn is_known(&self) -> bool {
+        let end = self.0.find(['*', '@', '#']).unwrap_or(self.0.len());
+        let (begin, rest) = self.0.split_at(end);
+        INTERFACES.iter().any(|interface| match rest.starts_with('*') {
+            // The star may stand in the name of the interface, or behind it.
+            true => interface.starts_with(begin) || begin.starts_with(interface),
+            false => *interface == begin,
+        })
+    }
+
     fn matches(&self, import: &str) -> bool {
         if self.0.contains('@') {
             return is_like(&self.0, import);
@@ -272,6 +335,46 @@ mod tests {
             error.contains("simd") && error.contains("multi-memory"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn an_import_that_no_host_offers_is_noticed() {
+        let is_known = |rule: &str| rule.parse::<Import>().unwrap().is_known();
+        for rule in [
+            "wasi:random/*",
+            "wasi:random/random",
+            "wasi:random/random@0.2.*",
+            "wasi:random/random#get-random-u64",
+            "mortise:plugin/database#query",
+            "wasi:cli/environment*",
+            "*",
+            "*random-u64",
+        ] {
+            assert!(is_known(rule), "{rule}");
+        }
+        for rule in [
+            "wasi:randon/*",
+            "wasi:random/randon",
+            "mortise:plugins/database",
+            "database",
+            "wasi:http/*",
+        ] {
+            assert!(!is_known(rule), "{rule}");
+        }
+        let shield = Shield {
+            imports: vec!["wasi:randon/*".parse().unwrap(), "wasi:io/poll".parse().unwrap()],
+            ..Shield::default()
+        };
+        let unknown: Vec<String> = shield.unknown_imports().map(ToString::to_string).collect();
+        assert_eq!(unknown, ["wasi:randon/*"]);
+        let world = include_str!("../../../wit/world.wit");
+        for import in world
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("import "))
+        {
+            let interface = format!("mortise:plugin/{}", import.trim_end_matches(';'));
+            assert!(INTERFACES.contains(&interface.as_str()), "{interface}");
+        }
     }
 
     #[test]

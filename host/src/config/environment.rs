@@ -18,7 +18,7 @@ const COMMAND_LINE: [&str; 4] = [
 ];
 
 /// The sections by name. They are listed because a section of which nothing is set is not in the defaults.
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 11] = [
     "breaker",
     "ceiling",
     "compile",
@@ -29,6 +29,7 @@ const SECTIONS: [&str; 10] = [
     "retention",
     "runtime",
     "server",
+    "shield",
 ];
 
 /// `config` with the variables of `environment` in place of some values.
@@ -67,7 +68,7 @@ fn set(config: &Config, variable: &str, text: &str) -> Result<Config, ConfigErro
         keys.insert(key.to_owned(), value);
         match table.try_into::<Config>() {
             Ok(config) => return Ok(config),
-            Err(error) => message = error.message().to_owned(),
+            Err(error) => message = named(error.message()),
         }
     }
     if message.starts_with("unknown field") {
@@ -77,6 +78,14 @@ fn set(config: &Config, variable: &str, text: &str) -> Result<Config, ConfigErro
         variable: variable.to_owned(),
         message,
     })
+}
+
+/// What is wrong, with an example if a list was expected: few would guess how one is written.
+fn named(message: &str) -> String {
+    match message.contains("expected a sequence") {
+        true => format!("a list is expected here, written like [\"one\", \"two\"] ({message})"),
+        false => message.to_owned(),
+    }
 }
 
 fn literal(text: &str) -> Option<Value> {
@@ -103,6 +112,8 @@ mod tests {
             ("MORTISE_HTTP_CLIENT_ALLOW_LOOPBACK", "true"),
             ("MORTISE_LIMITS_CPU", "20ms"),
             ("MORTISE_CEILING_MEMORY", "1GiB"),
+            ("MORTISE_SHIELD_PROPOSALS", "['simd', 'multi-memory']"),
+            ("MORTISE_SHIELD_IMPORTS", r#"["wasi:random/*"]"#),
             ("MORTISE_HOST", "for the command line"),
             ("HOME", "/somewhere"),
         ])
@@ -112,6 +123,9 @@ mod tests {
         assert!(config.http_client.allow_loopback);
         assert_eq!(config.limits.cpu.to_string(), "20ms");
         assert_eq!(config.ceiling.memory.unwrap().to_string(), "1GiB");
+        let proposals: Vec<String> = config.shield.proposals.iter().map(ToString::to_string).collect();
+        assert_eq!(proposals, ["simd", "multi-memory"]);
+        assert_eq!(config.shield.imports[0].to_string(), "wasi:random/*");
     }
 
     #[test]
@@ -121,6 +135,8 @@ mod tests {
             ("MORTISE_NOWHERE", "x", "names no key"),
             ("MORTISE_RUNTIME_INSTANCES", "many", "does not fit"),
             ("MORTISE_SERVER_PUBLIC", "here", "does not fit"),
+            ("MORTISE_SHIELD_PROPOSALS", "['sim']", "`sim` is no proposal"),
+            ("MORTISE_SHIELD_INSTRUCTIONS", "call_indirect", "a list"),
         ] {
             let error = with(&[(variable, value)]).unwrap_err().to_string();
             assert!(error.contains(variable) && error.contains(wanted), "{error}");

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::effective::OutOfRange;
 use crate::domain::limits::{LimitOverrides, Limits};
 
 /// The whole configuration.
@@ -72,6 +73,14 @@ pub enum ConfigError {
         /// What is wrong.
         message: String,
     },
+    /// A limit that cannot be in effect, or with which nothing could run.
+    #[error("the configuration's [{section}]: {error}")]
+    Limit {
+        /// Where.
+        section: &'static str,
+        /// What is wrong.
+        error: OutOfRange,
+    },
     /// A variable names no key.
     #[error("the environment variable {0} names no key of the configuration")]
     UnknownVariable(String),
@@ -87,7 +96,18 @@ impl Config {
             Some(path) => Self::read(path)?,
             None => Self::default(),
         };
-        environment::apply(config, environment)
+        let config = environment::apply(config, environment)?;
+        config.check_limits()?;
+        Ok(config)
+    }
+
+    /// Refuses limits above the ceiling and such that nothing could run with. A default above a
+    /// ceiling that the operator has lowered is none of the operator's mistakes: the ceiling holds.
+    fn check_limits(&self) -> Result<(), ConfigError> {
+        let within = |section| move |error| ConfigError::Limit { section, error };
+        self.ceiling.check_floor().map_err(within("ceiling"))?;
+        let set = self.limits.beside(&Limits::default());
+        set.check(&self.ceiling()).map_err(within("limits"))
     }
 
     /// What no plan, no override and no manifest can exceed.
@@ -149,6 +169,29 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("cannot read /nowhere.toml"), "{error}");
+    }
+
+    #[test]
+    fn limits_that_cannot_hold_are_refused_with_their_bound() {
+        let load = |text: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("mortise.toml");
+            std::fs::write(&path, text).unwrap();
+            Config::load(Some(&path), std::iter::empty()).map_err(|error| error.to_string())
+        };
+        let above = load("[limits]\nmemory = '10GiB'\n").unwrap_err();
+        insta::assert_snapshot!(above, @"the configuration's [limits]: memory: 10GiB is above the ceiling of 256MiB; the operator raises that in the host's configuration (`[ceiling]`)");
+        let below = load("[limits]\ncpu = '0ms'\n").unwrap_err();
+        insta::assert_snapshot!(below, @"the configuration's [limits]: cpu: 0ms is below 1ms, and with less no plugin can run");
+        let below = load("[ceiling]\nconcurrency = 0\n").unwrap_err();
+        insta::assert_snapshot!(below, @"the configuration's [ceiling]: concurrency: 0 is below 1, and with less no plugin can run");
+        for fine in [
+            "[limits]\nmemory = '10GiB'\n[ceiling]\nmemory = '16GiB'\n",
+            "[ceiling]\nmemory = '1MiB'\n",
+            "[limits]\nqueue = 0\n",
+        ] {
+            assert!(load(fine).is_ok(), "{fine}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::components::compile::CompileLimits;
 use crate::components::shield::Shield;
 use crate::domain::circuit::CircuitSettings;
+use crate::domain::public_url::ConfiguredUrl;
 use crate::domain::units::{ByteSize, Span};
 use crate::server::body::Pace;
 
@@ -23,6 +24,9 @@ pub type ShieldSection = Shield;
 pub struct ServerSection {
     /// Address for API consumers.
     pub public: SocketAddr,
+    /// Where API consumers reach the public listener from outside, such as `https://api.example.com`: behind a proxy its
+    /// address is another one. Empty: the address that it listens at.
+    pub public_url: ConfiguredUrl,
     /// Address for operators and customers. Reachable from where they are, and not from the internet.
     pub admin: SocketAddr,
     /// Open connections of each listener. Beyond these an idle one is closed for each that comes; where none is idle,
@@ -31,8 +35,12 @@ pub struct ServerSection {
     /// Of these, from one address, or from one /64 of IPv6. Beyond them a new one is closed at once. Behind a proxy all
     /// come from its address: set it as high as `connections` there.
     pub connections_per_address: u32,
-    /// Until the head of a request has come, and until an idle HTTP/1.1 connection is closed.
+    /// Until the head of a request has come, once its first byte has. Also for the rest of a body whose request was
+    /// refused.
     pub header_timeout: Span,
+    /// Until an HTTP/1.1 connection without requests is closed. Longer than a proxy in front keeps it, which otherwise
+    /// sends a request on a connection that is just being closed.
+    pub keep_alive: Span,
     /// Until the body of a request has come.
     pub body_timeout: Span,
     /// Bytes per second that a body must come at, those of uploads included. 0B: no minimum.
@@ -62,7 +70,7 @@ pub struct DataSection {
     /// The folder. It is made where it is missing.
     pub folder: PathBuf,
     /// The file of the host's key, from which the others are derived. Empty: `host.key` in the folder, made on the
-    /// first start. Without it, secrets do not open.
+    /// first start. Without it the host does not start.
     pub key_file: PathBuf,
     /// Whether a control plane's database that does not belong to the folder is used all the same: for one
     /// start, so it is a flag of `serve` and no key.
@@ -147,10 +155,12 @@ impl Default for ServerSection {
     fn default() -> Self {
         Self {
             public: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            public_url: ConfiguredUrl::default(),
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
             connections: 10_000,
             connections_per_address: 1_000,
             header_timeout: Span::s(10),
+            keep_alive: Span::s(75),
             body_timeout: Span::s(30),
             body_rate: ByteSize::kib(1),
             body_grace: Span::s(5),

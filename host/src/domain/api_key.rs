@@ -25,6 +25,11 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// Whether a key can have this scope: 1 to 100 visible ASCII characters without spaces.
+pub fn is_scope(scope: &str) -> bool {
+    (1..=100).contains(&scope.len()) && scope.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 impl ApiKey {
     /// Whether it works at `now`.
     pub fn is_valid(&self, now: Timestamp) -> bool {

@@ -1,26 +1,70 @@
 //! Who changed what, and when.
 
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
 use super::clock::Timestamp;
 use super::id::{AuditId, TenantId};
 
-/// One change. It names what was changed and never holds a value: settings and secrets stay out of it.
+/// Characters of a text that an entry keeps. What is longer is cut.
+const MAX_TEXT: usize = 200;
+
+/// Bytes of one side of a change. Of a larger one, the entry keeps only the names of what changed.
+const MAX_SIDE: usize = 16 * 1024;
+
+/// One change. What it holds of secrets and credentials are their names and ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
     /// Its id; ids sort by time.
     pub id: AuditId,
     /// Whose affair it is; `None` for the host's own.
     pub tenant: Option<TenantId>,
-    /// Who did it: the id of a token, or `host`.
+    /// The name of the tenant at that time, which outlives the tenant. The database fills it in.
+    pub tenant_name: Option<String>,
+    /// What kind of actor did it.
+    pub actor_kind: ActorKind,
+    /// Who did it: the id of a token, `host` or `command`.
     pub actor: String,
+    /// The name of the token at that time. The database fills it in.
+    pub actor_name: Option<String>,
     /// What was done, such as `plugin.activate`.
     pub action: String,
     /// What it was done to, such as `orders sha256:…`.
     pub subject: String,
+    /// What changed.
+    pub change: Change,
     /// When.
     pub at: Timestamp,
 }
 
+/// What kind of actor made a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ActorKind {
+    /// The holder of a token.
+    Token,
+    /// The host by itself.
+    Host,
+    /// Somebody at the machine, by an offline command.
+    Command,
+}
+
+/// The members that a change gave another value, before and after. `None` if there was or is nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// What was there before.
+    pub before: Option<Value>,
+    /// What is there now.
+    pub after: Option<Value>,
+}
+
 impl AuditEntry {
+    /// Who acts where nobody does: the host by itself.
+    pub const HOST: &str = "host";
+
+    /// Who acts by an offline command.
+    pub const COMMAND: &str = "command";
+
     /// A new entry.
     pub fn new(
         tenant: Option<TenantId>,
@@ -29,13 +73,150 @@ impl AuditEntry {
         subject: impl Into<String>,
         at: Timestamp,
     ) -> Self {
+        let actor = actor.into();
         Self {
             id: AuditId::generate(),
             tenant,
-            actor: actor.into(),
+            tenant_name: None,
+            actor_kind: ActorKind::of(&actor),
+            actor,
+            actor_name: None,
             action: action.into(),
             subject: subject.into(),
+            change: Change::default(),
             at,
         }
+    }
+
+    /// The same with what changed.
+    pub fn changing(self, change: Change) -> Self {
+        Self { change, ..self }
+    }
+}
+
+impl ActorKind {
+    /// The kind of an actor, by what is recorded of it.
+    pub fn of(actor: &str) -> Self {
+        match actor {
+            AuditEntry::HOST => Self::Host,
+            AuditEntry::COMMAND => Self::Command,
+            _ => Self::Token,
+        }
+    }
+}
+
+impl Change {
+    /// What was made.
+    pub fn made(after: &impl Serialize) -> Self {
+        Self::between(&Value::Null, after)
+    }
+
+    /// What was removed.
+    pub fn removed(before: &impl Serialize) -> Self {
+        Self::between(before, &Value::Null)
+    }
+
+    /// The members in which two values differ.
+    pub fn between(before: &impl Serialize, after: &impl Serialize) -> Self {
+        // A value without a JSON form is one that nobody can read either.
+        let value = |value: Result<Value, _>| value.unwrap_or_default();
+        let (before, after) = differing(
+            value(serde_json::to_value(before)),
+            value(serde_json::to_value(after)),
+        );
+        Self {
+            before: bounded(before),
+            after: bounded(after),
+        }
+    }
+}
+
+/// What of each value the other one has not.
+fn differing(before: Value, after: Value) -> (Value, Value) {
+    match (before, after) {
+        (Value::Object(mut before), Value::Object(after)) => {
+            let (mut old, mut new) = (Map::new(), Map::new());
+            for (name, value) in after {
+                match before.remove(&name) {
+                    Some(former) if former == value => {}
+                    Some(former) => {
+                        let (former, value) = differing(former, value);
+                        old.insert(name.clone(), former);
+                        new.insert(name, value);
+                    }
+                    None => {
+                        new.insert(name, value);
+                    }
+                }
+            }
+            old.extend(before);
+            (Value::Object(old), Value::Object(new))
+        }
+        other => other,
+    }
+}
+
+/// The value with long texts cut, or only its names; `None` if it says nothing.
+fn bounded(mut value: Value) -> Option<Value> {
+    cut(&mut value);
+    if value.to_string().len() > MAX_SIDE {
+        let names: Vec<&String> = value
+            .as_object()
+            .into_iter()
+            .flat_map(Map::keys)
+            .take(100)
+            .collect();
+        value = json!({ "too_large": names });
+    }
+    let is_empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
+    (!is_empty).then_some(value)
+}
+
+fn cut(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
+                text.truncate(end);
+                text.push('…');
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(cut),
+        Value::Object(members) => members.values_mut().for_each(cut),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_has_only_what_changed() {
+        let before = json!({ "plan": "small", "limits": { "cpu": "50ms", "memory": "64MiB" }, "gone": 1 });
+        let after = json!({ "plan": "small", "limits": { "cpu": "90ms", "memory": "64MiB" }, "new": [1] });
+        let change = Change::between(&before, &after);
+        assert_eq!(
+            change.before,
+            Some(json!({ "limits": { "cpu": "50ms" }, "gone": 1 }))
+        );
+        assert_eq!(
+            change.after,
+            Some(json!({ "limits": { "cpu": "90ms" }, "new": [1] }))
+        );
+        assert_eq!(Change::between(&before, &before), Change::default());
+        assert_eq!(Change::made(&json!({ "a": 1 })).before, None);
+        assert_eq!(Change::removed(&json!({ "a": 1 })).after, None);
+    }
+
+    #[test]
+    fn what_is_large_is_cut() {
+        let change = Change::made(&json!({ "text": "ä".repeat(300) }));
+        let text = change.after.unwrap()["text"].as_str().unwrap().to_owned();
+        assert_eq!(text.chars().count(), MAX_TEXT + 1);
+        let many: Map<String, Value> = (0..200)
+            .map(|n| (format!("n{n:03}"), json!("x".repeat(150))))
+            .collect();
+        let after = Change::made(&many).after.unwrap();
+        assert_eq!(after["too_large"].as_array().unwrap().len(), 100);
     }
 }

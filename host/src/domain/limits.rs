@@ -1,14 +1,17 @@
 //! Every limit, by name: its default, its ceiling, what it bounds, where its use is seen, and which abuse it stops.
 //!
 //! The limits of an invocation are the defaults, changed by the tenant's plan, then by the tenant's own overrides,
-//! never above the ceiling; the manifest of a plugin may only lower them, and only those of an invocation.
+//! never above the ceiling; the manifest of a plugin may only lower them, and only those of an invocation. Values above the
+//! ceiling, or so low that nothing could run, are refused when they are set.
 
 use serde::{Deserialize, Serialize};
 
+use super::effective::{Effective, Kind as _, OutOfRange, Range, Source};
 use super::units::{ByteSize, Span};
 
 /// What a limit bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Owner {
     /// One invocation. The manifest of a plugin may lower it.
     Invocation,
@@ -31,7 +34,8 @@ pub struct Limit {
 macro_rules! limits {
     ($(
         $(#[doc = $doc:literal])+
-        $name:ident: $kind:ty = $default:expr, at most $ceiling:expr, of $owner:ident, seen in $figure:literal;
+        $name:ident: $kind:ty = $default:expr, $(at least $floor:expr,)? at most $ceiling:expr,
+            of $owner:ident, seen in $figure:literal;
     )+) => {
         /// The limits under which a tenant's plugins run.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -69,6 +73,31 @@ macro_rules! limits {
                 Self { $($name: $ceiling,)+ }
             }
 
+            /// The least with which anything runs. Lower values are refused.
+            pub fn floor() -> Self {
+                Self { $($name: <$kind>::ZERO$(.max($floor))?,)+ }
+            }
+
+            /// What differs from `other`.
+            pub fn beside(&self, other: &Limits) -> LimitOverrides {
+                LimitOverrides { $($name: (self.$name != other.$name).then_some(self.$name),)+ }
+            }
+
+            /// Each limit as it holds, with `self` as the default and the values of `layers` in
+            /// place of it.
+            pub fn effective(&self, layers: &[(Source, &LimitOverrides)], ceiling: &Limits) -> Vec<Effective> {
+                let floor = Self::floor();
+                vec![$({
+                    let range = Range {
+                        name: stringify!($name),
+                        owner: Owner::$owner,
+                        floor: floor.$name,
+                        ceiling: ceiling.$name,
+                    };
+                    range.effective(self.$name, layers.iter().map(|(source, values)| (*source, values.$name)))
+                },)+]
+            }
+
             /// These limits with `overrides` in place of some, none above `ceiling`.
             pub fn with(&self, overrides: &LimitOverrides, ceiling: &Limits) -> Self {
                 Self { $($name: overrides.$name.unwrap_or(self.$name).min(ceiling.$name),)+ }
@@ -86,6 +115,26 @@ macro_rules! limits {
         }
 
         impl LimitOverrides {
+            /// Refuses a value above the ceiling, or one with which nothing could run.
+            pub fn check(&self, ceiling: &Limits) -> Result<(), OutOfRange> {
+                let floor = Limits::floor();
+                $(if let Some(value) = self.$name {
+                    let (name, owner) = (stringify!($name), Owner::$owner);
+                    Range { name, owner, floor: floor.$name, ceiling: ceiling.$name }.check(value)?;
+                })+
+                Ok(())
+            }
+
+            /// Refuses a value with which nothing could run.
+            pub fn check_floor(&self) -> Result<(), OutOfRange> {
+                let floor = Limits::floor();
+                $(if let Some(value) = self.$name {
+                    let (name, owner) = (stringify!($name), Owner::$owner);
+                    Range { name, owner, floor: floor.$name, ceiling: value }.check_floor(value)?;
+                })+
+                Ok(())
+            }
+
             /// The first limit that these change and that is the tenant's, so that no plugin may change it.
             pub fn changed_of_tenant(&self) -> Option<&'static str> {
                 let changed = [$((Owner::$owner, stringify!($name), self.$name.is_some()),)+];
@@ -98,13 +147,13 @@ macro_rules! limits {
 
 limits! {
     /// All linear memories and tables of one instance together. Stops a plugin from filling the machine's memory.
-    memory: ByteSize = ByteSize::mib(64), at most ByteSize::mib(256),
+    memory: ByteSize = ByteSize::mib(64), at least ByteSize::kib(64), at most ByteSize::mib(256),
         of Invocation, seen in "memory_bytes";
     /// Busy time of one invocation by HTTP. Stops endless loops.
-    cpu: Span = Span::ms(50), at most Span::s(1),
+    cpu: Span = Span::ms(50), at least Span::ms(1), at most Span::s(1),
         of Invocation, seen in "cpu_us";
     /// Wall-clock time of one invocation by HTTP, host calls included. Stops a plugin that waits for ever.
-    wall: Span = Span::s(5), at most Span::s(60),
+    wall: Span = Span::s(5), at least Span::ms(1), at most Span::s(60),
         of Invocation, seen in "wall_us";
     /// Body of a request. Read only as far as this.
     request_body: ByteSize = ByteSize::mib(1), at most ByteSize::mib(32),
@@ -112,17 +161,17 @@ limits! {
     /// Bytes of a tenant's request bodies that are being read or wait until their invocation
     /// begins, and 16 KiB for each that comes slowly. Callers of public routes may take half of it.
     /// Stops callers that send slowly from filling the host's memory.
-    request_backlog: ByteSize = ByteSize::mib(64), at most ByteSize::mib(1_024),
+    request_backlog: ByteSize = ByteSize::mib(64), at least ByteSize(1), at most ByteSize::mib(1_024),
         of Tenant, seen in "request_backlog_bytes";
     /// Body of a response.
-    response_body: ByteSize = ByteSize::mib(10), at most ByteSize::mib(64),
+    response_body: ByteSize = ByteSize::mib(10), at least ByteSize(1), at most ByteSize::mib(64),
         of Invocation, seen in "response_bytes";
     /// Bytes of a tenant's responses that its callers have not taken yet. Stops callers that read slowly from filling
     /// the host's memory.
-    response_backlog: ByteSize = ByteSize::mib(128), at most ByteSize::mib(1_024),
+    response_backlog: ByteSize = ByteSize::mib(128), at least ByteSize(1), at most ByteSize::mib(1_024),
         of Tenant, seen in "backlog_bytes";
     /// Invocations of a tenant that run at once. Stops one tenant from taking every instance.
-    concurrency: u32 = 32, at most 1_024,
+    concurrency: u32 = 32, at least 1, at most 1_024,
         of Tenant, seen in "place";
     /// Requests of a tenant that wait for their turn behind those.
     queue: u32 = 128, at most 10_000,
@@ -133,22 +182,22 @@ limits! {
         of Tenant, seen in "instances_kept";
     /// The tenant's share of threads and instances, for which all tenants compete: one with share 2 gets twice as
     /// much as one with share 1 where both want more than there is. Whoever is alone gets everything.
-    share: u32 = 1, at most 100,
+    share: u32 = 1, at least 1, at most 100,
         of Tenant, seen in "queued_us";
     /// How long a request waits for its turn.
     queue_wait: Span = Span::s(1), at most Span::s(30),
         of Tenant, seen in "queued_us";
     /// Requests of a tenant per second, in the long run.
-    requests_per_second: u32 = 1_000, at most 1_000_000,
+    requests_per_second: u32 = 1_000, at least 1, at most 1_000_000,
         of Tenant, seen in "burst_taken";
     /// Requests of a tenant that may come at once after a quiet time.
-    request_burst: u32 = 2_000, at most 2_000_000,
+    request_burst: u32 = 2_000, at least 1, at most 2_000_000,
         of Tenant, seen in "burst_taken";
     /// Host calls of one invocation. Stops a loop of calls that are cheap for the plugin and dear for the host.
     host_calls: u32 = 1_000, at most 10_000,
         of Invocation, seen in "host_calls";
     /// Bytes that one host call may hand over. Stops arguments that would fill the host's memory.
-    host_call_bytes: ByteSize = ByteSize::mib(4), at most ByteSize::mib(16),
+    host_call_bytes: ByteSize = ByteSize::mib(4), at least ByteSize(1), at most ByteSize::mib(16),
         of Invocation, seen in "host_call_bytes";
     /// Resources that one instance may hold open: transactions, cursors, requests under way.
     handles: u32 = 1_000, at most 1_000,
@@ -218,10 +267,10 @@ limits! {
     records_kept: u32 = 250_000, at most 100_000_000,
         of Tenant, seen in "kept.records";
     /// A component as it is uploaded.
-    component_size: ByteSize = ByteSize::mib(32), at most ByteSize::mib(64),
+    component_size: ByteSize = ByteSize::mib(32), at least ByteSize(1), at most ByteSize::mib(64),
         of Tenant, seen in "version.size";
     /// A component after it was compiled.
-    compiled_size: ByteSize = ByteSize::mib(96), at most ByteSize::mib(192),
+    compiled_size: ByteSize = ByteSize::mib(96), at least ByteSize(1), at most ByteSize::mib(192),
         of Tenant, seen in "version.compiled_size";
     /// Plugins of a tenant. Stops one tenant from filling the disk and the routing table.
     plugins: u32 = 100, at most 1_000,
@@ -239,7 +288,7 @@ limits! {
     config_entries: u32 = 1_000, at most 10_000,
         of Tenant, seen in "counts.config_entries";
     /// Versions kept of a plugin; the oldest that is not active leaves.
-    versions_kept: u32 = 50, at most 1_000,
+    versions_kept: u32 = 50, at least 1, at most 1_000,
         of Tenant, seen in "plugin.versions";
 }
 
@@ -274,7 +323,82 @@ mod tests {
     }
 
     #[test]
+    fn what_nothing_could_run_with_is_refused_and_what_is_only_little_is_not() {
+        let check = |text: &str| {
+            let overrides: LimitOverrides = toml::from_str(text).unwrap();
+            overrides
+                .check(&Limits::ceiling())
+                .map_err(|error| error.to_string())
+        };
+        for nonsense in [
+            "memory = '0B'",
+            "cpu = '0ms'",
+            "wall = '0s'",
+            "concurrency = 0",
+            "share = 0",
+            "requests_per_second = 0",
+            "component_size = '0'",
+            "versions_kept = 0",
+            "memory = '10GiB'",
+            "cpu = '1h'",
+            "records_kept = 4000000000",
+        ] {
+            let name = nonsense.split(' ').next().unwrap();
+            let error = check(nonsense).unwrap_err();
+            assert!(error.starts_with(&format!("{name}: ")), "{error}");
+        }
+        for little in [
+            "queue = 0",
+            "secrets = 0",
+            "http_requests = 0",
+            "memory = '64KiB'",
+            "cpu = '1ms'",
+        ] {
+            assert_eq!(check(little), Ok(()), "{little}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_floor() {
+        let document = include_str!("../../../docs/limits.md");
+        let floors = toml::Table::try_from(Limits::floor()).unwrap();
+        let is_nothing = |value: &str| ["0", "0B", "0ms"].contains(&value);
+        for Limit { name, .. } in Limits::ALL {
+            let floor = floors[*name].to_string().replace('"', "");
+            let row = format!("| `{name}` | {floor} |");
+            assert_eq!(document.contains(&row), !is_nothing(&floor), "{row}");
+        }
+    }
+
+    #[test]
+    fn every_limit_is_explained_and_what_the_configuration_changes_is_known() {
+        let changed = Limits {
+            queue: 7,
+            ..Limits::default()
+        };
+        let plan = LimitOverrides {
+            cpu: Some(Span::ms(80)),
+            ..Default::default()
+        };
+        assert_eq!(changed.beside(&Limits::default()).queue, Some(7));
+        assert_eq!(changed.beside(&changed), LimitOverrides::default());
+        let effective = changed.effective(&[(Source::Plan, &plan)], &Limits::ceiling());
+        assert_eq!(effective.len(), Limits::ALL.len());
+        let of = |name: &str| effective.iter().find(|limit| limit.name == name).unwrap();
+        assert_eq!(of("cpu").source, Source::Plan);
+        assert_eq!(of("cpu").value.to_string(), "80ms");
+        assert_eq!(
+            (of("queue").source, of("queue").value.to_string()),
+            (Source::Default, "7".to_owned())
+        );
+    }
+
+    #[test]
     fn defaults_lie_within_the_ceiling() {
+        Limits::default()
+            .beside(&Limits::floor())
+            .check(&Limits::ceiling())
+            .unwrap();
         let unchanged = Limits::default().with(&LimitOverrides::default(), &Limits::ceiling());
         assert_eq!(unchanged, Limits::default());
     }

@@ -11,6 +11,7 @@ use super::lenient;
 use super::limits::LimitOverrides;
 use super::origin::Origin;
 use super::path::{self, AmbiguousPath};
+use super::promises;
 use super::secret::{SecretOrigins, UsableSecrets};
 use super::units::Span;
 
@@ -252,7 +253,7 @@ impl Manifest {
                 Auth::Public(_) | Auth::AnyOf(_) => {}
             }
         }
-        Ok(())
+        promises::check(self)
     }
 
     fn check_secrets(&self) -> Result<(), ManifestError> {
@@ -346,7 +347,7 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
-fn meaning(place: impl Into<String>, problem: impl Into<String>) -> ManifestError {
+pub(super) fn meaning(place: impl Into<String>, problem: impl Into<String>) -> ManifestError {
     ManifestError::Meaning {
         place: place.into(),
         problem: problem.into(),
@@ -453,6 +454,10 @@ mod tests {
             (
                 "method = 'GET'\npath = '/a/../b'\nauth = 'public'",
                 "route[0].path",
+            ),
+            (
+                "method = 'GET'\npath = '/'\nauth = 'public'\nrate = '0/s'",
+                "`0/s` is not a rate",
             ),
             (
                 "method = 'GET'\npath = '/a/:id'\nauth = 'public'",

@@ -5,12 +5,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What the holder of a token may do. Each role may do what the ones below it may.
+/// What the holder of a token may do. From viewer to operator, each role may do what the one before
+/// it may.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    /// Reads the metrics of the host, and nothing else.
+    Metrics,
     /// Reads everything of one tenant but secrets.
     Viewer,
     /// Uploads, activates and configures plugins of one tenant.
@@ -22,9 +25,28 @@ pub enum Role {
 }
 
 impl Role {
+    /// All roles.
+    pub const ALL: [Role; 5] = [
+        Role::Metrics,
+        Role::Viewer,
+        Role::Developer,
+        Role::Owner,
+        Role::Operator,
+    ];
+
+    /// Whether it may do what needs at least `least`. The roles of a tenant do not read the
+    /// metrics, which are of all tenants together.
+    pub fn may(self, least: Role) -> bool {
+        match least {
+            Role::Metrics => matches!(self, Role::Metrics | Role::Operator),
+            least => self >= least,
+        }
+    }
+
     /// The role in lower case, as it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
+            Role::Metrics => "metrics",
             Role::Viewer => "viewer",
             Role::Developer => "developer",
             Role::Owner => "owner",
@@ -43,7 +65,7 @@ impl FromStr for Role {
     type Err = UnknownRole;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Role::Viewer, Role::Developer, Role::Owner, Role::Operator]
+        Role::ALL
             .into_iter()
             .find(|role| role.as_str() == text)
             .ok_or_else(|| UnknownRole(text.to_owned()))
@@ -52,5 +74,20 @@ impl FromStr for Role {
 
 /// Text that names no role.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not a role; use viewer, developer, owner or operator")]
+#[error("`{0}` is not a role; those are metrics, viewer, developer, owner and operator")]
 pub struct UnknownRole(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_for_operators_and_for_tokens_that_do_nothing_else() {
+        for role in Role::ALL {
+            assert_eq!(role.to_string().parse::<Role>().unwrap(), role);
+            let reads = matches!(role, Role::Metrics | Role::Operator);
+            assert_eq!(role.may(Role::Metrics), reads, "{role}");
+            assert_eq!(role.may(Role::Viewer), role != Role::Metrics, "{role}");
+        }
+    }
+}

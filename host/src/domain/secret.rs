@@ -37,6 +37,12 @@ struct Bound {
     origins: BTreeSet<Origin>,
 }
 
+/// Whether a secret, or a setting, can have this name: 1 to 128 of letters, digits, `_`, `-` and `.`.
+pub fn is_plain_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    (1..=128).contains(&name.len()) && name.bytes().all(is_allowed)
+}
+
 impl SecretOrigins {
     /// Whether `origin` is one of them, where it is granted to the plugin.
     pub fn contain(&self, origin: &Origin) -> bool {

@@ -29,6 +29,8 @@ pub struct Token {
 pub enum Reach {
     /// Everything, in every tenant.
     Host,
+    /// The metrics of the host, and nothing else.
+    Metrics,
     /// What the role allows, in one tenant.
     Tenant(TenantId, TenantRole),
 }
@@ -37,7 +39,7 @@ pub enum Reach {
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
 )]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum TenantRole {
     /// Reads everything but secrets.
     Viewer,
@@ -46,6 +48,14 @@ pub enum TenantRole {
     /// Manages keys, tokens, grants and secrets.
     Owner,
 }
+
+/// Text that names no role of a tenant.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{0}` is not a role of a tenant; use viewer, developer or owner. Tokens for the whole host are made without a tenant \
+     (`POST /api/v1/tokens`, or `mortise tokens create NAME --operator`)"
+)]
+pub struct UnknownTenantRole(String);
 
 impl Token {
     /// Whether it works at `now`.
@@ -59,6 +69,7 @@ impl Reach {
     pub fn role(self) -> Role {
         match self {
             Reach::Host => Role::Operator,
+            Reach::Metrics => Role::Metrics,
             Reach::Tenant(_, role) => role.into(),
         }
     }
@@ -66,7 +77,7 @@ impl Reach {
     /// The one tenant that it is confined to.
     pub fn tenant(self) -> Option<TenantId> {
         match self {
-            Reach::Host => None,
+            Reach::Host | Reach::Metrics => None,
             Reach::Tenant(tenant, _) => Some(tenant),
         }
     }
@@ -76,6 +87,7 @@ impl Reach {
         let within = |role| tenant.map(|tenant| Reach::Tenant(tenant, role));
         match role {
             Role::Operator => tenant.is_none().then_some(Reach::Host),
+            Role::Metrics => tenant.is_none().then_some(Reach::Metrics),
             Role::Owner => within(TenantRole::Owner),
             Role::Developer => within(TenantRole::Developer),
             Role::Viewer => within(TenantRole::Viewer),
@@ -90,5 +102,26 @@ impl From<TenantRole> for Role {
             TenantRole::Developer => Role::Developer,
             TenantRole::Owner => Role::Owner,
         }
+    }
+}
+
+impl std::str::FromStr for TenantRole {
+    type Err = UnknownTenantRole;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "viewer" => Ok(TenantRole::Viewer),
+            "developer" => Ok(TenantRole::Developer),
+            "owner" => Ok(TenantRole::Owner),
+            other => Err(UnknownTenantRole(other.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for TenantRole {
+    type Error = UnknownTenantRole;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }

@@ -45,7 +45,11 @@ pub fn is_credential(name: &HeaderName, value: &HeaderValue) -> bool {
 }
 
 fn presented(headers: &HeaderMap) -> Option<Credential<ApiKeyId>> {
-    let text = match headers.get(API_KEY) {
+    // Clients send the field of a key that is not configured without a value.
+    let api_key = headers
+        .get(API_KEY)
+        .filter(|value| !value.as_bytes().trim_ascii().is_empty());
+    let text = match api_key {
         Some(value) => value.to_str().ok(),
         None => headers.get(AUTHORIZATION).and_then(bearer),
     };

@@ -16,7 +16,7 @@ use crate::domain::id::InvocationId;
 use crate::domain::invocation::Usage;
 use crate::domain::principal::Principal;
 use crate::domain::units::as_u64;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::invoke::{Call, NotRun, Ran, Target};
 use crate::sandbox::{Failure, Side};
 use crate::server::body;
@@ -54,7 +54,8 @@ pub async fn dispatch(
                     gateway.pace,
                     hold
                 ));
-                read.await?
+                read.await
+                    .map_err(|problem| refusals::unread_body(problem, limit))?
             };
             (bytes, Some(held))
         }
@@ -135,10 +136,9 @@ fn answer(target: &Target, ran: Ran<'_>) -> Result<Response<Body>, Problem> {
     let result = match outcome {
         Ok(response) => {
             let limit = unrecorded.limits().response_body;
-            respond::check(response, limit).map_err(|reason| {
-                unrecorded.log_error(&format!("invalid response: {reason}"));
-                let detail = "the plugin's response cannot be sent";
-                Problem::new(Code::PluginInvalidResponse, detail).because(reason)
+            respond::check(response, limit).map_err(|unsendable| {
+                unrecorded.log_error(&format!("invalid response: {unsendable}"));
+                refusals::unsendable(unsendable)
             })
         }
         Err(Failure::Body(Side::Response, failure)) => {
@@ -152,9 +152,7 @@ fn answer(target: &Target, ran: Ran<'_>) -> Result<Response<Body>, Problem> {
             return Err(problem);
         }
         Err(failure) => {
-            if let Failure::Trapped(reason) | Failure::Limit(reason) = &failure {
-                unrecorded.log_error(reason);
-            }
+            unrecorded.log_failure(&failure);
             Err(refusals::failed(failure))
         }
     };

@@ -9,11 +9,13 @@ use axum::http::request::Parts;
 use super::Gateway;
 use super::locate::{Located, locate, refused};
 use super::path::PluginPath;
+use super::respond::Unsendable;
 use super::validate;
 use crate::components::LoadError;
+use crate::domain::units::ByteSize;
 use crate::http::problem::{Code, Problem};
 use crate::invoke::{NotRun, Target};
-use crate::sandbox::Failure;
+use crate::sandbox::{Failure, TooLargeToLift};
 use crate::tenants::budget::Exhausted;
 use crate::tenants::{Standing, Unavailable, Unhealthy};
 
@@ -68,6 +70,20 @@ pub fn no_room_for_body(exhausted: Exhausted) -> Problem {
         Exhausted::Shared => "the bodies of all requests take all the memory that this host has for them",
     };
     Problem::new(Code::Overloaded, detail).retry_after(NO_ROOM_RETRY)
+}
+
+/// The body could not be read up to its end.
+pub fn unread_body(problem: Problem, limit: ByteSize) -> Problem {
+    match problem.code() {
+        Code::BodyTooLarge => {
+            let detail = format!(
+                "the body has more than {limit} (limit `request_body`); send less, or ask the operator of the host for a \
+                 higher limit"
+            );
+            Problem::new(Code::BodyTooLarge, detail)
+        }
+        _ => problem,
+    }
 }
 
 /// The circuit breaker of the route is open.
@@ -127,6 +143,19 @@ pub fn not_loaded(
     }
 }
 
+/// The response of the plugin cannot be sent.
+pub fn unsendable(unsendable: Unsendable) -> Problem {
+    let detail = match &unsendable {
+        Unsendable::TooLarge { limit, .. } => too_large(*limit),
+        Unsendable::Malformed(_) => "the plugin's response cannot be sent".to_owned(),
+    };
+    Problem::new(Code::PluginInvalidResponse, detail).because(unsendable)
+}
+
+fn too_large(limit: ByteSize) -> String {
+    format!("the plugin's response is larger than its limit `response_body` of {limit}")
+}
+
 /// The guest gave no response. What the plugin's author should know besides is in its log.
 pub fn failed(failure: Failure) -> Problem {
     match failure {
@@ -134,7 +163,13 @@ pub fn failed(failure: Failure) -> Problem {
         Failure::Trapped(_) => {
             Problem::new(Code::PluginTrapped, "the plugin stopped with a fault of its own")
         }
-        Failure::Limit(_) => Problem::new(Code::PluginLimit, "the plugin went past one of its limits"),
+        Failure::Limit { limit, .. } => Problem::new(
+            Code::PluginLimit,
+            format!("the plugin went past its limit `{limit}`"),
+        ),
+        Failure::Response(TooLargeToLift { limit }) => {
+            Problem::new(Code::PluginInvalidResponse, too_large(limit))
+        }
         Failure::Memory => Problem::new(
             Code::PluginMemory,
             "the plugin needed more memory than it may have",

@@ -24,8 +24,41 @@ const CONNECTION_HEADERS: [&str; 9] = [
     "upgrade",
 ];
 
-/// The response to send. The error is a sentence for the plugin's author.
-pub fn check(response: http_types::Response, limit: ByteSize) -> Result<Response<Vec<u8>>, String> {
+/// Why a response cannot be sent: a sentence for the plugin's author.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsendable {
+    /// The body is larger than it may be.
+    #[error("the body has {bytes} bytes, more than the limit `response_body` of {limit}")]
+    TooLarge {
+        /// What it has.
+        bytes: usize,
+        /// What it may have.
+        limit: ByteSize,
+    },
+    /// It is not a response by HTTP.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+/// The response to send.
+pub fn check(response: http_types::Response, limit: ByteSize) -> Result<Response<Vec<u8>>, Unsendable> {
+    if let PluginBody::Text(text) = &response.body {
+        within(text.len(), limit)?;
+    }
+    if let PluginBody::Bytes(bytes) = &response.body {
+        within(bytes.len(), limit)?;
+    }
+    well_formed(response).map_err(Unsendable::Malformed)
+}
+
+fn within(bytes: usize, limit: ByteSize) -> Result<(), Unsendable> {
+    match bytes > limit.as_usize() {
+        true => Err(Unsendable::TooLarge { bytes, limit }),
+        false => Ok(()),
+    }
+}
+
+fn well_formed(response: http_types::Response) -> Result<Response<Vec<u8>>, String> {
     let status = StatusCode::from_u16(response.status)
         .ok()
         .filter(|status| (200..600).contains(&status.as_u16()));
@@ -37,9 +70,6 @@ pub fn check(response: http_types::Response, limit: ByteSize) -> Result<Response
         PluginBody::Bytes(bytes) => (bytes, Some("application/octet-stream")),
         PluginBody::Channels(_) => return Err("this host does not serve realtime channels yet".to_owned()),
     };
-    if bytes.len() > limit.as_usize() {
-        return Err(format!("the body has {} bytes, more than {limit}", bytes.len()));
-    }
     let bodiless = matches!(
         status,
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
@@ -109,14 +139,14 @@ mod tests {
             (response(200, &many, PluginBody::Empty), "more than 100 headers"),
             (
                 response(200, &[], PluginBody::Text("xxxxx".into())),
-                "the body has 5 bytes, more than 4B",
+                "the body has 5 bytes, more than the limit `response_body` of 4B",
             ),
             (
                 response(200, &[], PluginBody::Channels(vec![])),
                 "does not serve realtime",
             ),
         ] {
-            let error = check(given, ByteSize(4)).unwrap_err();
+            let error = check(given, ByteSize(4)).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
         }
     }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue};
 
+use crate::capability::content::without_bom;
 use crate::components::bundle::schema::{Glance, Schema};
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::sandbox::{CheckFailure, Mismatch};
@@ -23,11 +24,31 @@ pub fn request(
         let detail = "this route takes JSON; send `content-type: application/json`";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
-    match schema.glance(body) {
+    check_coding(headers)?;
+    match schema.glance(without_bom(body)) {
         Glance::Valid => Ok(None),
         Glance::NotJson(problem) => Err(not_json(&problem)),
         Glance::Unknown => Ok(Some(schema.clone())),
     }
+}
+
+/// The host decodes no body, so one that is coded cannot be checked.
+fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    let is_coded = |value: &&HeaderValue| {
+        let value = value.as_bytes().trim_ascii();
+        !value.is_empty() && !value.eq_ignore_ascii_case(b"identity")
+    };
+    let Some(coding) = headers.get_all(CONTENT_ENCODING).iter().find(is_coded) else {
+        return Ok(());
+    };
+    let coding = String::from_utf8_lossy(coding.as_bytes());
+    let detail = format!(
+        "this route checks its body and decodes none, so it cannot take `content-encoding: {coding}`; send the body as \
+         it is"
+    );
+    let problem = Problem::new(Code::UnsupportedMediaType, detail);
+    // As RFC 9110 (12.5.3) has a server say which coding it takes.
+    Err(problem.header(ACCEPT_ENCODING, HeaderValue::from_static("identity")))
 }
 
 /// What a caller learns of a check of its body.
@@ -89,8 +110,12 @@ fn not_json(problem: &str) -> Problem {
 fn is_json(content_type: &str) -> bool {
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let media_type = media_type.to_ascii_lowercase();
-    media_type == "application/json"
-        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+    // Any type may have the suffix (RFC 6839, 3.1).
+    let has_suffix = |(kind, subtype): (&str, &str)| {
+        let name = subtype.strip_suffix("+json").unwrap_or_default();
+        !kind.is_empty() && !name.is_empty()
+    };
+    media_type == "application/json" || media_type.split_once('/').is_some_and(has_suffix)
 }
 
 #[cfg(test)]
@@ -120,17 +145,53 @@ mod tests {
 
     #[test]
     fn a_body_that_is_no_json_is_told_apart_from_one_that_is_called_something_else() {
-        for content_type in ["application/json; charset=utf-8", "application/vnd.api+JSON"] {
+        for content_type in [
+            "application/json; charset=utf-8",
+            "application/vnd.api+JSON",
+            "model/gltf+json",
+            "text/x+json",
+        ] {
             assert_eq!(code(content_type, br#"{"quantity":1}"#), None);
             assert_eq!(code(content_type, b"{"), Some(Code::InvalidRequest));
         }
-        for content_type in ["text/plain", "text/x+json", "application/jsonx", ""] {
+        for content_type in ["text/plain", "text/+json", "+json", "application/jsonx", ""] {
             assert_eq!(
                 code(content_type, b"{}"),
                 Some(Code::UnsupportedMediaType),
                 "{content_type}"
             );
         }
+    }
+
+    #[test]
+    fn a_coded_body_is_refused_by_the_name_of_its_coding() {
+        for (coding, is_taken) in [("identity", true), ("", true), ("gzip", false), ("br", false)] {
+            let mut headers = headers("application/json");
+            headers.insert(CONTENT_ENCODING, coding.parse().unwrap());
+            let looked_at = request(&schema(), &headers, br#"{"quantity":1}"#);
+            match looked_at {
+                Ok(_) => assert!(is_taken, "{coding}"),
+                Err(problem) => {
+                    assert!(!is_taken, "{coding}");
+                    assert_eq!(problem.code(), Code::UnsupportedMediaType);
+                    let text = format!("{problem:?}");
+                    assert!(text.contains(&format!("`content-encoding: {coding}`")), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_json() {
+        assert_eq!(code("application/json", b"\xef\xbb\xbf{\"quantity\":1}"), None);
+        assert_eq!(
+            code("application/json", b"\xef\xbb\xbf"),
+            Some(Code::InvalidRequest)
+        );
+        assert_eq!(
+            code("application/json", b"{\"quantity\":1}\xef\xbb\xbf"),
+            Some(Code::InvalidRequest)
+        );
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! The host as a whole: what is opened in which order, what runs beside the requests, and how it ends.
 
 mod data_folder;
-mod operator_token;
+pub mod host_key;
+mod offline;
+pub mod operator_token;
 pub mod serve;
 
 pub use data_folder::{DataFolder, DataFolderError};
+pub use offline::Offline;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,6 +27,7 @@ use crate::capability::database::Databases;
 use crate::capability::http_client::{CertificateAuthority, HttpClientConfig, HttpClients};
 use crate::config::Config;
 use crate::domain::clock::SharedClock;
+use crate::domain::public_url::PublicUrl;
 use crate::gateway::{self, Gateway};
 use crate::invoke::Invoker;
 use crate::ledger::Ledger;
@@ -32,7 +37,7 @@ use crate::server::descriptors;
 use crate::storage::Repository;
 use crate::storage::set_aside;
 use crate::storage::sqlite::{ForeignDatabase, SqliteRepository};
-use crate::storage::vault::{HostKey, Vault};
+use crate::storage::vault::Vault;
 use crate::tenants::budget::SharedBudget;
 use crate::tenants::{Breaker, Builder, Routing};
 
@@ -52,6 +57,7 @@ pub struct Host {
     retention: std::time::Duration,
     lifecycle: Arc<Lifecycle>,
     operator_token: PathBuf,
+    public_url: Arc<PublicUrl>,
     /// Held for as long as the host is open: no other one may use the folder.
     _folder: DataFolder,
 }
@@ -62,9 +68,14 @@ pub enum OpenError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Folder(#[from] DataFolderError),
+    /// There is no data folder, where a command needs one.
+    #[error(
+        "{0} is no data folder of a host: it has no mortise.db; name the folder with `--data`, or the configuration with `--config`"
+    )]
+    NoData(PathBuf),
     /// The host's key cannot be used.
     #[error(transparent)]
-    Key(#[from] crate::storage::vault::HostKeyError),
+    Key(#[from] host_key::KeyError),
     /// The control plane's database cannot be used.
     #[error("the database of the control plane cannot be used: {0}")]
     Db(#[from] crate::storage::DbError),
@@ -103,16 +114,16 @@ impl Host {
         clock: SharedClock,
     ) -> Result<Self, OpenError> {
         let folder = DataFolder::open(&config.data.folder)?;
-        let key = match config.data.key_file.as_os_str().is_empty() {
-            true => HostKey::load_or_create(&folder.path().join("host.key"))?,
-            false => HostKey::load(&config.data.key_file)?,
-        };
-        let vault = Arc::new(Vault::new(&key));
         let foreign = match config.data.accept_database {
             true => ForeignDatabase::Accept,
             false => ForeignDatabase::Refuse,
         };
         let db: Arc<dyn Repository> = Arc::new(SqliteRepository::open_with(folder.path(), foreign).await?);
+        let key = host_key::open(&*db, config).await?;
+        let vault = Arc::new(Vault::new(&key));
+        for rule in config.shield.unknown_imports() {
+            tracing::warn!(%rule, "no interface of this host matches this rule of `shield.imports`, so it refuses nothing");
+        }
         let set_aside = set_aside::unknown_files(&*db, folder.path(), clock.now()).await?;
         for file in &set_aside {
             tracing::warn!(file = %file.display(), "a file of no known tenant or version was set aside");
@@ -195,6 +206,7 @@ impl Host {
             services,
             ledger: ledger.clone(),
         };
+        let public_url = Arc::new(PublicUrl::new(config.server.public_url.clone()));
         let admin = AdminState::new(
             db.clone(),
             lifecycle.clone(),
@@ -204,7 +216,9 @@ impl Host {
             draining.clone(),
             config.server.pace(config.server.body_timeout),
         )
-        .with_data(folder.path());
+        .with_data(folder.path())
+        .with_public_url(public_url.clone())
+        .with_limits(config.limits.clone(), config.ceiling());
         Ok(Self {
             gateway: Arc::new(gateway),
             admin: admin::router(admin),
@@ -217,6 +231,7 @@ impl Host {
             retention: config.retention.invocations.0,
             lifecycle,
             operator_token,
+            public_url,
             _folder: folder,
         })
     }
@@ -234,6 +249,11 @@ impl Host {
     /// Counts the open connections of the listeners.
     pub fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    /// Says where the public listener is, for the URLs that the admin API tells.
+    pub fn listens_at(&self, address: SocketAddr) {
+        self.public_url.listens_at(address);
     }
 
     /// The file that holds the first token of the operator.

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::domain::audit::{AuditEntry, Change};
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::TokenId;
@@ -12,6 +13,12 @@ use crate::domain::token::{Reach, Token};
 use crate::storage::{DbError, Page, Repository};
 
 const FILE_NAME: &str = "operator.token";
+
+/// What the token is called that the host makes by itself.
+const NAME: &str = "first operator";
+
+/// Tokens that are read at once.
+const TOKENS_AT_ONCE: u32 = 200;
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -47,17 +54,82 @@ pub async fn ensure(
         return Ok(path);
     }
     let credential = write_or_read(&path)?;
-    db.insert_token(&Token {
+    db.insert_token(&token(&credential, now)).await?;
+    Ok(path)
+}
+
+/// Makes a new token in place of the one that the host made, which works no longer, and leaves it
+/// in the file. Tokens that operators made stay. No host may run on the folder. After a crash in
+/// the middle, doing it again does the rest.
+pub async fn reset(
+    db: &dyn Repository,
+    folder: &Path,
+    now: Timestamp,
+) -> Result<PathBuf, OperatorTokenError> {
+    let path = folder.join(FILE_NAME);
+    let failed = |error| OperatorTokenError::Io {
+        path: path.clone(),
+        error,
+    };
+    let former = made_by_hosts(db, &path, now).await?;
+    let next = path.with_extension("token.new");
+    match std::fs::remove_file(&next) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let credential = write_or_read(&next)?;
+    let token = token(&credential, now);
+    db.insert_token(&token).await?;
+    std::fs::rename(&next, &path).map_err(failed)?;
+    std::fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed)?;
+    for id in &former {
+        db.revoke_token(None, *id, now).await?;
+    }
+    let ids = |ids: &[TokenId]| ids.iter().map(TokenId::to_string).collect::<Vec<_>>();
+    let change = Change::between(
+        &serde_json::json!({ "tokens": ids(&former) }),
+        &serde_json::json!({ "tokens": ids(&[token.id]) }),
+    );
+    let subject = token.id.to_string();
+    let entry = AuditEntry::new(None, AuditEntry::COMMAND, "operator-token.reset", subject, now);
+    db.append_audit(&entry.changing(change)).await?;
+    Ok(path)
+}
+
+/// Tokens that work and that a host made by itself, and the one in the file.
+async fn made_by_hosts(
+    db: &dyn Repository,
+    path: &Path,
+    now: Timestamp,
+) -> Result<Vec<TokenId>, OperatorTokenError> {
+    let in_file = std::fs::read_to_string(path).unwrap_or_default();
+    let in_file = Credential::<TokenId>::parse(in_file.trim()).ok();
+    let in_file = in_file.map(|credential| credential.id());
+    let (mut found, mut page) = (Vec::new(), Page::first(TOKENS_AT_ONCE));
+    loop {
+        let tokens = db.tokens(None, page).await?;
+        let Some(last) = tokens.last() else {
+            return Ok(found);
+        };
+        page = Page::after(last.id, TOKENS_AT_ONCE);
+        let is_former =
+            |token: &&Token| token.is_valid(now) && (token.name == NAME || Some(token.id) == in_file);
+        found.extend(tokens.iter().filter(is_former).map(|token| token.id));
+    }
+}
+
+fn token(credential: &Credential<TokenId>, now: Timestamp) -> Token {
+    Token {
         id: credential.id(),
-        name: "first operator".to_owned(),
+        name: NAME.to_owned(),
         reach: Reach::Host,
         hash: credential.hash(),
         created_at: now,
         expires_at: None,
         revoked_at: None,
-    })
-    .await?;
-    Ok(path)
+    }
 }
 
 fn write_or_read(path: &Path) -> Result<Credential<TokenId>, OperatorTokenError> {
@@ -82,5 +154,55 @@ fn write_or_read(path: &Path) -> Result<Credential<TokenId>, OperatorTokenError>
             Credential::parse(text.trim()).map_err(|_| OperatorTokenError::Malformed(path.to_owned()))
         }
         Err(error) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::storage::sqlite::SqliteRepository;
+    use crate::storage::{Audit as _, Tokens as _};
+
+    #[tokio::test]
+    async fn a_lost_token_is_replaced_and_works_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = SqliteRepository::open(folder.path()).await.unwrap();
+        let now = Timestamp(10);
+        let path = ensure(&db, folder.path(), now).await.unwrap();
+        let first = std::fs::read_to_string(&path).unwrap();
+        let colleague = Credential::generate(TokenId::generate()).unwrap();
+        let colleague = Token {
+            name: "Ada".to_owned(),
+            ..token(&colleague, now)
+        };
+        db.insert_token(&colleague).await.unwrap();
+        std::fs::remove_file(&path).unwrap();
+
+        assert_eq!(reset(&db, folder.path(), Timestamp(20)).await.unwrap(), path);
+        let second = std::fs::read_to_string(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!((second == first, mode & 0o777), (false, 0o600));
+        let find = async |text: &str| {
+            let credential = Credential::<TokenId>::parse(text).unwrap();
+            let token = db.token(credential.id()).await.unwrap().unwrap();
+            assert!(token.hash.matches(&credential));
+            token
+        };
+        assert_eq!(find(&first).await.revoked_at, Some(Timestamp(20)));
+        assert!(find(&second).await.is_valid(Timestamp(20)));
+        let colleague = db.token(colleague.id).await.unwrap().unwrap();
+        assert!(colleague.is_valid(Timestamp(20)));
+        let audit = db.audit(None, &Default::default(), Page::first(9)).await.unwrap();
+        assert_eq!(audit.len(), 1);
+        assert_eq!(
+            (audit[0].action.as_str(), audit[0].actor.as_str()),
+            ("operator-token.reset", "command")
+        );
+
+        // A start leaves it as it is.
+        ensure(&db, folder.path(), Timestamp(30)).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), second);
     }
 }

@@ -119,6 +119,7 @@ async fn serve(
     let admin = Listener::bind(config.server.admin, limits).await?;
     let background = background.handle().clone();
     let host = Arc::new(Host::open(config, worker, background, Arc::new(SystemClock)).await?);
+    host.listens_at(public.address());
     let told_to_stop = stop_on_signal().map_err(ServeError::Threads)?;
     let stop = CancellationToken::new();
     tokio::spawn(prune(host.clone()));
@@ -141,6 +142,7 @@ async fn serve(
         public.serve(
             host.public_router(),
             plugins.handle().clone(),
+            told_to_stop.clone(),
             stop.clone(),
             drain,
             host.connections().public.clone(),
@@ -148,6 +150,7 @@ async fn serve(
         admin.serve(
             host.admin_router(),
             control,
+            told_to_stop.clone(),
             stop.clone(),
             drain,
             host.connections().admin.clone(),
@@ -166,6 +169,7 @@ fn connection_limits(server: &ServerSection) -> ConnectionLimits {
         per_address: server.connections_per_address,
         patience: Patience {
             header: server.header_timeout.0,
+            keep_alive: server.keep_alive.0,
             idle: server.idle_timeout.0,
             write: server.write_timeout.0,
             age: server.connection_age.0,

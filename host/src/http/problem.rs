@@ -78,13 +78,13 @@ codes! {
     RequestTimeout = "request-timeout", REQUEST_TIMEOUT, Client, "Request timeout";
     /// It would contradict what is there: a name that is taken, a version that is in use.
     Conflict = "conflict", CONFLICT, Client, "Conflict";
-    /// The body of the request is larger than the plan or the route allows.
+    /// The body of the request is larger than it may be. The detail says how large that is, and whose limit it is.
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, Client, "Body too large";
     /// The address of the request is longer than 8 KiB.
     UriTooLong = "uri-too-long", URI_TOO_LONG, Client, "URI too long";
     /// The head of the request has more than 100 fields or 32 KiB.
     HeadersTooLarge = "headers-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, Client, "Headers too large";
-    /// The body has a content type that cannot be used here.
+    /// The body has a content type or a content coding that cannot be used here. The detail says which one can.
     UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, Client, "Unsupported media type";
     /// The upload is not a component that this host can run. The detail names the place.
     InvalidComponent = "invalid-component", UNPROCESSABLE_ENTITY, Client, "Invalid component";
@@ -100,13 +100,16 @@ codes! {
     RateLimited = "rate-limited", TOO_MANY_REQUESTS, Limit, "Rate limited";
     /// The host failed. The request id finds the cause in the operator's log.
     Internal = "internal", INTERNAL_SERVER_ERROR, Host, "Internal error";
+    /// The request uses a transfer coding other than `chunked`, which this host does not decode. Send the body as it is,
+    /// with `content-length` or in chunks.
+    NotImplemented = "not-implemented", NOT_IMPLEMENTED, Client, "Not implemented";
     /// The plugin stopped with a fault of its own.
     PluginTrapped = "plugin-trapped", BAD_GATEWAY, Guest, "The plugin trapped";
     /// The plugin wanted more memory than its plan allows.
     PluginMemory = "plugin-memory", BAD_GATEWAY, Limit, "The plugin ran out of memory";
     /// The plugin went past a limit: of its host calls, of what one of them hands over, or of what it holds open.
     PluginLimit = "plugin-limit", BAD_GATEWAY, Limit, "The plugin went past a limit";
-    /// The plugin answered something that is not an HTTP response, or is too large.
+    /// The plugin answered something that is not an HTTP response, or one that is too large. The plugin's log says what.
     PluginInvalidResponse = "plugin-invalid-response", BAD_GATEWAY, Guest, "The plugin's response is invalid";
     /// The tenant has as many requests running and waiting as its plan allows, or the host is full.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, Limit, "Overloaded";
@@ -123,6 +126,9 @@ codes! {
     /// The plugin did not answer in time.
     PluginTimeout = "plugin-timeout", GATEWAY_TIMEOUT, Limit, "The plugin timed out";
 }
+
+/// The members that every problem has, each once.
+const MEMBERS: [&str; 6] = ["type", "title", "status", "code", "detail", "request_id"];
 
 /// An error on its way to a caller.
 #[derive(Clone, Debug)]
@@ -185,9 +191,11 @@ impl Problem {
         self
     }
 
-    /// A further member of the body.
+    /// A further member of the body. Those that every problem has stay as they are.
     pub fn with(mut self, member: &str, value: impl Serialize) -> Self {
-        if let Ok(value) = serde_json::to_value(value) {
+        if !MEMBERS.contains(&member)
+            && let Ok(value) = serde_json::to_value(value)
+        {
             self.extension.insert(member.to_owned(), value);
         }
         self
@@ -211,6 +219,16 @@ impl Problem {
     /// Its code.
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    /// The sentence for the caller.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Whether it has this further member.
+    pub fn has(&self, member: &str) -> bool {
+        self.extension.contains_key(member)
     }
 
     fn body(&self, request_id: &str) -> Vec<u8> {
@@ -324,6 +342,21 @@ mod tests {
                 "docs/api.md leaves out {status} `{name}`"
             );
         }
+    }
+
+    #[test]
+    fn every_member_stands_once_in_the_body() {
+        let problem = MEMBERS
+            .iter()
+            .fold(Problem::not_found("tenant"), |problem, member| {
+                problem.with(member, 1)
+            });
+        let body = String::from_utf8(problem.with("hint", "none").body("id")).unwrap();
+        for member in MEMBERS.iter().chain(&["hint"]) {
+            let count = body.matches(&format!("\"{member}\":")).count();
+            assert_eq!(count, 1, "{member}: {body}");
+        }
+        assert!(body.contains("\"status\":404"), "{body}");
     }
 
     #[test]

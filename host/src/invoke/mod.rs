@@ -5,6 +5,7 @@
 
 mod admit;
 pub mod deadline;
+mod failure_log;
 mod health;
 mod record;
 mod run;

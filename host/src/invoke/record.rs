@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
-use super::{Invoker, health};
+use super::{Invoker, failure_log, health};
 use crate::capability::Invocation;
-use crate::capability::log::append;
+use crate::capability::log::{append, append_of_host};
 use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord};
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::principal::Principal;
 use crate::http::problem::Code;
 use crate::metrics::Ended;
+use crate::sandbox::Failure;
 use crate::storage::Entry;
 use crate::tenants::{MethodRoute, Pass};
 
@@ -61,7 +62,20 @@ impl<'a> Unrecorded<'a> {
 
     /// Writes a sentence for the plugin's author into the log of the invocation.
     pub fn log_error(&mut self, message: &str) {
-        append(self.invocation_mut(), Level::Error, message, &[]);
+        append_of_host(self.invocation_mut(), Level::Error, message);
+    }
+
+    /// Writes into the log of the invocation why there is no response.
+    pub fn log_failure(&mut self, failure: &Failure) {
+        let invocation = self.invocation_mut();
+        let mut lines = failure_log::lines(failure, invocation);
+        let last = lines.pop();
+        for line in lines {
+            append(invocation, Level::Error, &line, &[]);
+        }
+        if let Some(last) = last {
+            append_of_host(invocation, Level::Error, &last);
+        }
     }
 
     /// The caller gets the plugin's response, with a body of this many bytes.

@@ -92,6 +92,7 @@ impl Invoker {
             cpu_time: Arc::default(),
             usage,
             held: 0,
+            last_calls: Default::default(),
             log_lines: Vec::new(),
             revealed: Vec::new(),
         });

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::Entry;
 use super::queue::log_bytes;
 use crate::domain::id::TenantId;
+use crate::domain::invocation::InvocationRecord;
 use crate::storage::{LogFilter, StoredLogLine};
 
 /// Bytes of log lines that wait for one follower. One entry may be larger and waits alone then.
@@ -23,17 +24,53 @@ pub(super) struct Followers(Mutex<HashMap<TenantId, Vec<Weak<Inbox>>>>);
 /// Sees the lines of one tenant after they are written.
 pub struct Follower {
     inbox: Arc<Inbox>,
-    pending: VecDeque<StoredLogLine>,
+    pending: VecDeque<FollowedLine>,
 }
 
 /// What a follower sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Followed {
     /// A line.
-    Line(StoredLogLine),
+    Line(FollowedLine),
     /// The follower was too slow: so many invocations were dropped unseen. They can be read from the
     /// database.
     Missed(u64),
+}
+
+/// A line as a follower sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowedLine {
+    /// The line.
+    pub stored: StoredLogLine,
+    /// Which invocation wrote it.
+    pub origin: LineOrigin,
+}
+
+/// What is told of the invocation beside a line of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LineOrigin {
+    /// The method of the request.
+    pub method: String,
+    /// The route that matched.
+    pub route: String,
+    /// Lines that were dropped because a limit was reached. On the last line that is shown of the invocation, and zero
+    /// on the others.
+    pub dropped: u32,
+}
+
+impl LineOrigin {
+    /// The origin of a line of this invocation. `is_last`: no line of it is shown after this one.
+    pub fn of(record: &InvocationRecord, is_last: bool) -> Self {
+        Self {
+            method: record.method.to_string(),
+            route: record.route.to_string(),
+            dropped: if is_last {
+                record.usage.log_lines_dropped
+            } else {
+                0
+            },
+        }
+    }
 }
 
 /// The entries that wait for one follower.
@@ -161,13 +198,20 @@ impl Follower {
     }
 
     fn take(&mut self, entry: &Entry) {
-        for (position, line) in (0..).zip(&entry.log_lines) {
-            if self.inbox.filter.accepts(line) {
-                self.pending.push_back(StoredLogLine {
+        let lines = (0..).zip(&entry.log_lines);
+        let wanted: Vec<_> = lines
+            .filter(|(_, line)| self.inbox.filter.accepts(line))
+            .collect();
+        let last = wanted.last().map(|(position, _)| *position);
+        for (position, line) in wanted {
+            self.pending.push_back(FollowedLine {
+                stored: StoredLogLine {
                     position,
+                    written: None,
                     line: line.clone(),
-                });
-            }
+                },
+                origin: LineOrigin::of(&entry.record, last == Some(position)),
+            });
         }
     }
 }

@@ -12,7 +12,7 @@ mod follow;
 mod queue;
 mod writer;
 
-pub use follow::{Followed, Follower};
+pub use follow::{Followed, FollowedLine, Follower, LineOrigin};
 
 pub use crate::storage::Entry;
 
@@ -350,7 +350,11 @@ mod tests {
             panic!("the ledger is still there")
         };
         assert_eq!(
-            (seen.line.tenant, seen.line.level, seen.position),
+            (
+                seen.stored.line.tenant,
+                seen.stored.line.level,
+                seen.stored.position
+            ),
             (acme, Level::Warn, 1)
         );
         drop(ledger);

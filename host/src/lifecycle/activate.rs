@@ -1,14 +1,24 @@
-//! Activation: a version becomes the one that serves. And the way back.
+//! Activation: a version becomes the one that serves. And rollback.
 
 use std::sync::Arc;
 
 use super::{Activated, Lifecycle, LifecycleError};
 use crate::components::LoadError;
 use crate::components::bundle::StoredBundle;
-use crate::domain::id::{PluginName, VersionDigest};
-use crate::domain::plugin::Version;
+use crate::domain::id::PluginName;
+use crate::domain::plugin::{RollbackTarget, Version};
 use crate::domain::tenant::Tenant;
+use crate::domain::version_name::VersionName;
 use crate::storage::DbError;
+
+/// How a version became the active one.
+#[derive(Clone, Copy)]
+enum Cause {
+    /// Somebody named it.
+    OnPurpose,
+    /// A rollback to the activation with this sequence.
+    Rollback(i64),
+}
 
 impl Lifecycle {
     /// Makes a version the active one: checks the grants, applies the plugin's migrations in one transaction, and
@@ -17,38 +27,43 @@ impl Lifecycle {
         &self,
         tenant: &Tenant,
         plugin: &PluginName,
-        digest: VersionDigest,
+        name: &VersionName,
         actor: &str,
     ) -> Result<Activated, LifecycleError> {
         let _turn = self.activations.lock(tenant.id).await;
-        self.switch(tenant, plugin, digest, actor).await
+        let version = self.named_version(tenant, plugin, name).await?;
+        self.switch(tenant, plugin, version, Cause::OnPurpose, actor)
+            .await
     }
 
-    /// Makes the version active that was so before.
-    pub async fn go_back(
+    /// Makes the version active that was active before and was not itself rolled back from.
+    pub async fn roll_back(
         &self,
         tenant: &Tenant,
         plugin: &PluginName,
         actor: &str,
     ) -> Result<Activated, LifecycleError> {
         let _turn = self.activations.lock(tenant.id).await;
-        let previous = self.db.previous_version(tenant.id, plugin).await?;
-        let previous = previous.ok_or(LifecycleError::NotFound("version to go back to"))?;
-        self.switch(tenant, plugin, previous, actor).await
+        if self.db.plugin(tenant.id, plugin).await?.is_none() {
+            return Err(LifecycleError::NotFound("plugin"));
+        }
+        let target = self.db.rollback_target(tenant.id, plugin).await?;
+        let RollbackTarget { digest, sequence } = target.ok_or(LifecycleError::NoRollback)?;
+        let version = self.db.version(tenant.id, plugin, digest).await?;
+        let version = version.ok_or(LifecycleError::NotFound("version"))?;
+        self.switch(tenant, plugin, version, Cause::Rollback(sequence), actor)
+            .await
     }
 
     async fn switch(
         &self,
         tenant: &Tenant,
         plugin: &PluginName,
-        digest: VersionDigest,
+        version: Version,
+        cause: Cause,
         actor: &str,
     ) -> Result<Activated, LifecycleError> {
-        let version = self
-            .db
-            .version(tenant.id, plugin, digest)
-            .await?
-            .ok_or(LifecycleError::NotFound("version"))?;
+        let digest = version.digest;
         let missing = self
             .db
             .grants(tenant.id, plugin)
@@ -67,10 +82,15 @@ impl Lifecycle {
             .await
             .map_err(LifecycleError::host)?;
         let _prepared = self.prepared.hold(tenant.id, digest, Arc::new(router));
-        let (migrations, warnings) = self.migrate(tenant, plugin, &version).await?;
+        let (migrations, mut warnings) = self.migrate(tenant, plugin, &version).await?;
+        warnings.extend(self.idle_limits(tenant, &version).await?);
+        let rolled_back_to = match cause {
+            Cause::OnPurpose => None,
+            Cause::Rollback(sequence) => Some(sequence),
+        };
         let activation = match self
             .db
-            .activate(tenant.id, plugin, digest, actor, self.clock.now())
+            .activate(tenant.id, plugin, digest, rolled_back_to, actor, self.clock.now())
             .await
         {
             Err(DbError::Missing(_)) => return Err(LifecycleError::NotFound("version")),

@@ -6,6 +6,7 @@ use crate::components::compile::CompileError;
 use crate::components::{LoadError, Refusal};
 use crate::domain::grant::MissingGrant;
 use crate::domain::units::ByteSize;
+use crate::domain::version_name::{NamedVersion, VersionName};
 use crate::sandbox::SchemaError;
 use crate::storage::DbError;
 
@@ -26,12 +27,36 @@ pub enum LifecycleError {
     /// Compiling took too much.
     #[error("{0}")]
     CompileLimit(String),
-    /// There is no such plugin or version, or nothing to go back to.
+    /// There is no such plugin or version.
     #[error("there is no such {0}")]
     NotFound(&'static str),
     /// The version is there and its component is not.
     #[error("the version's component is missing or damaged on disk; upload the same file again")]
     ComponentMissing,
+    /// No version of the plugin has this name.
+    #[error("no version is named `{name}`; {}", listed("the newest are", .candidates))]
+    NoSuchVersion {
+        /// What was looked for.
+        name: VersionName,
+        /// The newest versions of the plugin.
+        candidates: Vec<NamedVersion>,
+    },
+    /// Several versions of the plugin have this name.
+    #[error("`{name}` names more than one version: {}", listed("", .candidates))]
+    AmbiguousVersion {
+        /// What was looked for.
+        name: VersionName,
+        /// The versions that have it.
+        candidates: Vec<NamedVersion>,
+    },
+    /// Every version that was active before is gone or was itself rolled back from.
+    #[error(
+        "there is no version to roll back to: none that was active before is left that was not rolled back from"
+    )]
+    NoRollback,
+    /// The active version cannot be deleted.
+    #[error("this version is the active one; activate another one first")]
+    VersionActive,
     /// It would contradict what is there: a name that is reserved, a version that is in use.
     #[error("{0}")]
     Conflict(String),
@@ -47,6 +72,17 @@ pub enum LifecycleError {
     /// The host failed.
     #[error("the host failed")]
     Host(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Versions in one sentence.
+fn listed(introduction: &str, versions: &[NamedVersion]) -> String {
+    if versions.is_empty() {
+        return "there are none".to_owned();
+    }
+    let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
+    format!("{introduction} {}", versions.join(", "))
+        .trim_start()
+        .to_owned()
 }
 
 impl LifecycleError {

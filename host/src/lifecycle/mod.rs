@@ -1,4 +1,4 @@
-//! The life of a plugin's versions: upload, activation, and the way back.
+//! The life of a plugin's versions: upload, activation, and rollback.
 //!
 //! What is stored on disk is named by its digest and written whole; what is active is a row. So a crash at any moment
 //! leaves the old state or the new one: a component without a row is found by nobody, and a row never points to a
@@ -22,8 +22,10 @@ mod component_usage;
 mod delete;
 mod error;
 mod health;
+mod idle_limits;
 mod locks;
 mod maintenance;
+mod named;
 mod prepared;
 mod problems;
 mod refresh;
@@ -51,7 +53,7 @@ use prepared::Prepared;
 use problems::Problems;
 use stale::Stale;
 
-/// Uploads, activates and goes back.
+/// Uploads, activates and rolls back.
 pub struct Lifecycle {
     db: Arc<dyn Repository>,
     runtime: Arc<Runtime>,
@@ -94,7 +96,7 @@ pub struct Activated {
     pub activation: Activation,
     /// Names of the migrations that were applied for it.
     pub migrations: Vec<String>,
-    /// What the caller should know: going back past migrations, for instance.
+    /// What the caller should know: a rollback past migrations, for instance.
     pub warnings: Vec<String>,
 }
 

@@ -109,6 +109,7 @@ impl Lifecycle {
             .runtime
             .take_in(digest, plugin, component.clone(), limits.compiled_size);
         let described = taken_in.await?;
+        self.check_ceiling(&described.manifest)?;
         let stored = tokio::task::spawn_blocking(move || StoredBundle::open(&component));
         let stored = stored.await.map_err(LifecycleError::host)??;
         let lowered = limits.lowered_by(&described.manifest.limits);

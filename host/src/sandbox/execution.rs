@@ -11,7 +11,7 @@ use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::ResourceTableError;
-use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use super::instance::{Ended, Sandbox};
 use super::long_running::Stamina;
@@ -22,11 +22,12 @@ use super::validator::{Check, CheckFailure, KeptValidators, Validators};
 use super::warm::Kept;
 use crate::capability::bindings::http_types::{self, Body};
 use crate::capability::bindings::types::Content;
+use crate::capability::content::without_bom;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
 use crate::components::Loaded;
 use crate::components::bundle::schema::{Glance, Schema};
 use crate::domain::limits::Limits;
-use crate::domain::units::{as_u64, microseconds};
+use crate::domain::units::{ByteSize, as_u64, microseconds};
 use crate::invoke::deadline::until;
 use crate::sandbox::deferred_drop;
 
@@ -49,13 +50,21 @@ pub enum Failure {
     NoHandler,
     /// The guest trapped.
     #[error("the plugin trapped: {0}")]
-    Trapped(String),
+    Trapped(Trapped),
     /// The guest trapped after it was refused memory.
     #[error("the plugin ran out of memory")]
     Memory,
     /// The guest went past a limit that no error of the contract tells it of.
-    #[error("the plugin went past a limit: {0}")]
-    Limit(String),
+    #[error("the plugin went past its limit `{limit}`: {reason}")]
+    Limit {
+        /// The name of the limit.
+        limit: &'static str,
+        /// A sentence for the plugin's author.
+        reason: String,
+    },
+    /// The response is so large that it was not copied out of the sandbox.
+    #[error(transparent)]
+    Response(TooLargeToLift),
     /// The CPU budget was spent.
     #[error("the plugin used up its {0:?} of CPU time")]
     Cpu(Duration),
@@ -71,6 +80,29 @@ pub enum Failure {
     /// The host failed.
     #[error("{0:#}")]
     Host(wasmtime::Error),
+}
+
+/// How a guest trapped.
+#[derive(Debug)]
+pub struct Trapped {
+    /// What it did.
+    pub reason: String,
+    /// Where it was, a line for each function.
+    pub backtrace: Vec<String>,
+}
+
+impl std::fmt::Display for Trapped {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.reason)
+    }
+}
+
+/// A response that takes more room than one may.
+#[derive(Debug, thiserror::Error)]
+#[error("it is larger than the limit `response_body` of {limit}")]
+pub struct TooLargeToLift {
+    /// What its body may have.
+    pub limit: ByteSize,
 }
 
 /// Whose body is checked.
@@ -223,7 +255,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
                 Some(Content::Text(text)) => text.as_bytes(),
                 Some(Content::Bytes(bytes)) => bytes,
             };
-            let check = self.check(&schema, body);
+            let check = self.check(&schema, without_bom(body));
             let checked = Box::pin(self.validators.check(check)).await;
             checked.map_err(|failure| failed(Side::Request, failure))?;
             self.checking = None;
@@ -266,7 +298,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         let called = sandbox.handle_http(&self.component, &self.request).await;
         match called {
             Ok(response) => response.ok_or(Failure::NoHandler),
-            Err(error) => Err(classify(error, self.limits.cpu.0)),
+            Err(error) => Err(classify(error, &self.limits)),
         }
     }
 
@@ -382,29 +414,60 @@ fn failed(side: Side, failure: CheckFailure) -> Failure {
 
 /// Whose fault an error of wasmtime is. What is not known to be the host's or a limit's is the guest's: a trap, a
 /// value that does not lift, a handle too many.
-fn classify(error: wasmtime::Error, cpu: Duration) -> Failure {
+fn classify(error: wasmtime::Error, limits: &Limits) -> Failure {
     if error.is::<CpuSpent>() || matches!(error.downcast_ref(), Some(Trap::Interrupt)) {
-        Failure::Cpu(cpu)
+        Failure::Cpu(limits.cpu.0)
     } else if error.is::<PoolConcurrencyLimitError>() {
         Failure::NoInstance
     } else if error.is::<HostFault>() {
         Failure::Host(error)
-    } else if is_limit(&error) {
-        Failure::Limit(error.root_cause().to_string())
+    } else if let Some(failure) = past_limit(&error, limits) {
+        failure
     } else {
-        Failure::Trapped(format!("{error:#}"))
+        Failure::Trapped(trapped(&error))
     }
 }
 
-/// Whether the guest went past a limit. Two of them are wasmtime's own, and it has no types for their errors.
-fn is_limit(error: &wasmtime::Error) -> bool {
-    const OF_WASMTIME: [&str; 2] = [
-        "fuel allocated for hostcalls has been exhausted",
-        "store handle limit exceeded",
-    ];
-    if error.is::<HostCallRefused>() || matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
-        return true;
-    }
+/// The failure of a guest that went past a limit. Two of them are wasmtime's own, and it has no types for their errors; what it
+/// calls them means nothing to the author of a plugin.
+fn past_limit(error: &wasmtime::Error, limits: &Limits) -> Option<Failure> {
+    const TOO_MUCH_COPIED: &str = "fuel allocated for hostcalls has been exhausted";
+    const TOO_MANY_HANDLES: &str = "store handle limit exceeded";
     let text = error.root_cause().to_string();
-    OF_WASMTIME.iter().any(|limit| text.contains(limit))
+    let (limit, reason) = if let Some(refused) = error.downcast_ref::<HostCallRefused>() {
+        (refused.limit(), refused.to_string())
+    } else if matches!(error.downcast_ref(), Some(ResourceTableError::Full))
+        || text.contains(TOO_MANY_HANDLES)
+    {
+        let reason = format!("it holds more than {} resources; drop some", limits.handles);
+        ("handles", reason)
+    } else if text.contains(TOO_MUCH_COPIED) {
+        // Host calls are made by a function of the guest, which stands in the backtrace. The
+        // response is copied when all functions have returned.
+        let is_response = error.downcast_ref::<WasmBacktrace>().is_none();
+        if is_response {
+            return Some(Failure::Response(TooLargeToLift {
+                limit: limits.response_body,
+            }));
+        }
+        let most = limits.host_call_bytes;
+        let reason =
+            format!("one host call hands over far more than {most}, with what its parts take in the host");
+        ("host_call_bytes", reason)
+    } else {
+        return None;
+    };
+    Some(Failure::Limit { limit, reason })
+}
+
+fn trapped(error: &wasmtime::Error) -> Trapped {
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+    let backtrace = backtrace.unwrap_or_default();
+    // The backtrace is one of the causes, and several lines long.
+    let causes = error.chain().map(ToString::to_string);
+    let causes: Vec<String> = causes.filter(|cause| !cause.contains('\n')).collect();
+    Trapped {
+        reason: causes.join(": "),
+        backtrace: backtrace.lines().map(|line| line.trim_end().to_owned()).collect(),
+    }
 }

@@ -14,7 +14,9 @@ mod validator;
 mod warm;
 mod wasi;
 
-pub use execution::{Checks, Failure, Finished, Held, KeptInstances, ResponseParts, Side, Start};
+pub use execution::{
+    Checks, Failure, Finished, Held, KeptInstances, ResponseParts, Side, Start, TooLargeToLift, Trapped,
+};
 pub use long_running::Stamina;
 pub use placement::GuestLanes;
 pub use validator::{CheckFailure, KeptValidators, Mismatch, SchemaError, Validators};
@@ -124,6 +126,23 @@ pub enum StartError {
         /// What the system said.
         error: std::io::Error,
     },
+}
+
+/// Gives the stored code of a host that is not running a MAC under a new key, so that nothing has
+/// to be compiled again. Gives back how many files there were.
+pub fn reseal_stored_code(
+    folder: &std::path::Path,
+    ceiling: &Limits,
+    old: &HostKey,
+    new: &HostKey,
+) -> Result<u64, StartError> {
+    let failed = |error| StartError::Folder {
+        path: folder.to_owned(),
+        error,
+    };
+    let engine = engine::serving(1, 0, ceiling).map_err(StartError::Engine)?;
+    let files = ComponentFiles::open(folder).map_err(failed)?;
+    crate::components::reseal(&files, &engine, old, new).map_err(failed)
 }
 
 impl Runtime {

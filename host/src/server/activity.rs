@@ -17,9 +17,13 @@ const MAX_ABANDONED: u32 = 100;
 /// How long a connection may take over what.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// Until the head of a request has come, and for what is left to do once the connection should end.
+    /// Until the head of a request has come, from its first byte or from the beginning of the
+    /// connection; for the rest of a body after its answer; and for what is left to do once the
+    /// connection should end.
     pub header: Duration,
-    /// Until a connection without requests is asked to end.
+    /// Until the next request of an HTTP/1.1 connection begins.
+    pub keep_alive: Duration,
+    /// Until an HTTP/2 connection without requests is asked to end.
     pub idle: Duration,
     /// Until the caller has taken the next piece of a response.
     pub write: Duration,
@@ -32,16 +36,28 @@ pub struct Patience {
 pub enum Order {
     /// Serve requests.
     Serve = 0,
+    /// Serve requests, and say with the next answer by HTTP/1.1 that it is the last one.
+    Announce = 1,
     /// Finish what is under way, and take nothing new.
-    Finish = 1,
+    Finish = 2,
     /// End at once.
-    End = 2,
+    End = 3,
 }
 
 /// What one connection is doing. Shared by the connection, its requests, and the table of the listener.
 pub struct Activity {
     order: AtomicU8,
     waker: AtomicWaker,
+    /// Bytes were read that nobody has looked at here yet.
+    has_come: AtomicBool,
+    /// A request by HTTP/1 is under way, or the rest of its body is being passed over.
+    is_under_way: AtomicBool,
+    /// The caller sends nothing more.
+    is_half_closed: AtomicBool,
+    /// Though more of a body would have had to come.
+    lacks_bytes: AtomicBool,
+    /// Who reads a body.
+    reader: AtomicWaker,
     state: Mutex<State>,
 }
 
@@ -51,11 +67,22 @@ struct State {
     requests: Vec<UnderWay>,
     next_id: u64,
     idle_since: Instant,
-    /// Whether the caller can be asked to end the connection: it has asked for something, by a version of HTTP that has a
-    /// word for it, which HTTP/1.1 has not.
-    can_be_asked: bool,
+    /// Since when a part of the next head has been there, or the rest of a body has been waited for.
+    part_since: Option<Instant>,
+    protocol: Protocol,
     asked_lately: bool,
     abandoned: u32,
+}
+
+/// What the connection speaks, as far as its requests have shown it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    /// There was no request yet.
+    Unknown,
+    /// HTTP/1.0 or HTTP/1.1, where an end is announced with an answer or not at all.
+    Http1,
+    /// HTTP/2, where the caller can be asked to end the connection at any time.
+    Http2,
 }
 
 struct UnderWay {
@@ -79,12 +106,18 @@ impl Activity {
         Self {
             order: AtomicU8::new(Order::Serve as u8),
             waker: AtomicWaker::new(),
+            has_come: AtomicBool::new(false),
+            is_under_way: AtomicBool::new(false),
+            is_half_closed: AtomicBool::new(false),
+            lacks_bytes: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
             state: Mutex::new(State {
                 opened: now,
                 requests: Vec::new(),
                 next_id: 0,
                 idle_since: now,
-                can_be_asked: false,
+                part_since: None,
+                protocol: Protocol::Unknown,
                 asked_lately: false,
                 abandoned: 0,
             }),
@@ -102,15 +135,83 @@ impl Activity {
         self.waker.register(waker);
         match self.order.load(Ordering::Acquire) {
             0 => Order::Serve,
-            1 => Order::Finish,
+            1 => Order::Announce,
+            2 => Order::Finish,
             _ => Order::End,
+        }
+    }
+
+    /// Whether the answer that is about to be sent is the last one of the connection.
+    pub fn is_last_answer(&self) -> bool {
+        self.order.load(Ordering::Acquire) >= Order::Announce as u8
+    }
+
+    /// Has the connection looked at again.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Bytes have come on the connection.
+    pub fn bytes_came(&self) {
+        self.has_come.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes since when a part of a head has been there, if the bytes that came last made no request.
+    pub fn note_part(&self, now: impl FnOnce() -> Instant) {
+        if self.has_come.load(Ordering::Relaxed) {
+            self.has_come.store(false, Ordering::Relaxed);
+            let mut state = self.state();
+            if state.requests.is_empty() && state.part_since.is_none() {
+                state.part_since = Some(now());
+            }
+        }
+    }
+
+    /// The rest of a body is waited for, though its request is answered.
+    pub fn awaits_rest(&self, now: Instant) {
+        self.state().part_since = Some(now);
+    }
+
+    /// The rest of the body has come: what comes next is another request.
+    pub fn has_rest(&self, now: Instant) {
+        self.has_come.store(false, Ordering::Relaxed);
+        let mut state = self.state();
+        (state.part_since, state.idle_since) = (None, now);
+        let is_under_way = !state.requests.is_empty();
+        drop(state);
+        self.is_under_way.store(is_under_way, Ordering::SeqCst);
+    }
+
+    /// The caller sends nothing more. True where the connection stays open nevertheless: for the
+    /// response to a request that has come whole, or to find out whether it has. The connection is
+    /// woken when that changes.
+    pub fn half_closes(&self) -> bool {
+        if !self.is_half_closed.swap(true, Ordering::SeqCst) {
+            self.reader.wake();
+        }
+        self.is_under_way.load(Ordering::SeqCst) && !self.lacks_bytes.load(Ordering::SeqCst)
+    }
+
+    /// Somebody reads a body, and all that has come of it was read. Woken by `waker` where the
+    /// caller sends nothing more.
+    pub fn waits_for_body(&self, waker: &Waker) {
+        self.reader.register(waker);
+        if self.is_half_closed.load(Ordering::SeqCst) && !self.lacks_bytes.swap(true, Ordering::SeqCst) {
+            self.wake();
         }
     }
 
     /// A request of this version of HTTP has come.
     pub fn begin(self: &Arc<Self>, now: Instant, version: Version) -> Ticket {
+        self.has_come.store(false, Ordering::Relaxed);
+        self.is_under_way
+            .store(version < Version::HTTP_2, Ordering::SeqCst);
         let mut state = self.state();
-        state.can_be_asked = version >= Version::HTTP_2;
+        state.part_since = None;
+        state.protocol = match version >= Version::HTTP_2 {
+            true => Protocol::Http2,
+            false => Protocol::Http1,
+        };
         let id = state.next_id;
         state.next_id += 1;
         state.requests.push(UnderWay {
@@ -136,11 +237,17 @@ impl Activity {
         };
         // A head may begin as soon as the request under way ends, and its time must not be over before this is asked again.
         let next = next.min(now + patience.header);
-        if now >= too_old {
-            (order.max(Order::Finish), next)
-        } else {
-            (order, next.min(too_old))
+        if now < too_old {
+            return (order, next.min(too_old));
         }
+        // A caller by HTTP/1 may have sent its next request already, and would lose it. It is
+        // told with an answer instead.
+        let due = match state.protocol {
+            Protocol::Http1 => Order::Announce,
+            Protocol::Unknown | Protocol::Http2 => Order::Finish,
+        };
+        self.order.fetch_max(due as u8, Ordering::AcqRel);
+        (order.max(due), next)
     }
 
     /// Whether it can make room for another connection: it has no request under way, and has had none since it was
@@ -158,9 +265,14 @@ impl Activity {
 
 impl State {
     fn without_requests(&self, now: Instant, patience: &Patience) -> (Order, Instant) {
-        if !self.can_be_asked {
-            // It is idle, or has sent a part of a head or of an HTTP/2 preface, or frames that ask for nothing.
-            let end = self.idle_since + patience.header;
+        let end = match (self.protocol, self.part_since) {
+            // It is silent, or has sent a part of a head or of an HTTP/2 preface, or frames that ask for nothing.
+            (Protocol::Unknown, _) => Some(self.idle_since + patience.header),
+            (Protocol::Http1, Some(since)) => Some(since + patience.header),
+            (Protocol::Http1, None) => Some(self.idle_since + patience.keep_alive),
+            (Protocol::Http2, _) => None,
+        };
+        if let Some(end) = end {
             return if now >= end {
                 (Order::End, end)
             } else {
@@ -220,6 +332,10 @@ impl Drop for Ticket {
         let mut state = self.activity.state();
         state.requests.retain(|request| request.id != self.id);
         (state.idle_since, state.asked_lately) = (now, true);
+        if state.part_since.is_some() {
+            state.part_since = Some(now);
+        }
+        let is_over = state.requests.is_empty() && state.part_since.is_none();
         state.abandoned = if *self.is_done.get_mut() {
             state.abandoned.saturating_sub(1)
         } else {
@@ -227,6 +343,12 @@ impl Drop for Ticket {
         };
         let is_too_much = state.abandoned > MAX_ABANDONED;
         drop(state);
+        if is_over {
+            self.activity.is_under_way.store(false, Ordering::SeqCst);
+            if self.activity.is_half_closed.load(Ordering::SeqCst) {
+                self.activity.wake();
+            }
+        }
         if is_too_much {
             self.activity.tell(Order::End);
         }
@@ -257,6 +379,7 @@ mod tests {
 
     const PATIENCE: Patience = Patience {
         header: Duration::from_secs(10),
+        keep_alive: Duration::from_secs(75),
         idle: Duration::from_secs(60),
         write: Duration::from_secs(30),
         age: Duration::from_secs(3_600),
@@ -295,18 +418,74 @@ mod tests {
         assert_eq!(after(&activity, start, 71), Order::End);
     }
 
-    #[test]
-    fn by_http_1_the_next_head_has_its_time_from_the_end_of_the_last_request() {
-        let (activity, start) = opened();
-        let ticket = activity.begin(start, Version::HTTP_11);
+    fn served(activity: &Arc<Activity>, start: Instant, version: Version) {
+        let ticket = activity.begin(start, version);
         ticket.done();
+    }
+
+    #[test]
+    fn by_http_1_the_next_request_has_the_time_of_an_idle_connection() {
+        let (activity, start) = opened();
+        served(&activity, start, Version::HTTP_11);
+        // The ticket was dropped a moment after the start.
+        assert_eq!(after(&activity, start, 74), Order::Serve);
+        assert_eq!(after(&activity, start, 76), Order::End);
+    }
+
+    #[test]
+    fn by_http_1_a_head_that_has_begun_has_the_time_of_a_head() {
+        let (activity, start) = opened();
+        served(&activity, start, Version::HTTP_11);
+        let begun = start + Duration::from_secs(60);
+        activity.bytes_came();
+        activity.note_part(|| begun);
+        // Further bytes give it no further time.
+        activity.bytes_came();
+        activity.note_part(|| begun + Duration::from_secs(9));
+        assert_eq!(after(&activity, start, 69), Order::Serve);
+        assert_eq!(after(&activity, start, 70), Order::End);
         // However long a request takes, the next look comes before a head that follows it is overdue.
+        let ticket = activity.begin(start, Version::HTTP_11);
         let (order, next) = activity.check(start + Duration::from_secs(3_000), &PATIENCE);
         assert_eq!((order, next), (Order::Serve, start + Duration::from_secs(3_010)));
         drop(ticket);
-        // The ticket was dropped a moment after the start.
+        assert_eq!(after(&activity, start, 74), Order::Serve);
+    }
+
+    #[test]
+    fn the_rest_of_a_body_has_the_time_of_a_head_and_then_the_connection_is_idle() {
+        let (activity, start) = opened();
+        let ticket = activity.begin(start, Version::HTTP_11);
+        activity.awaits_rest(start);
+        drop(ticket);
         assert_eq!(after(&activity, start, 9), Order::Serve);
         assert_eq!(after(&activity, start, 11), Order::End);
+        activity.has_rest(start);
+        assert_eq!(after(&activity, start, 74), Order::Serve);
+        assert_eq!(after(&activity, start, 75), Order::End);
+    }
+
+    #[test]
+    fn who_sends_no_more_is_waited_for_while_its_response_is_under_way() {
+        let (activity, start) = opened();
+        assert!(!activity.half_closes(), "there is no request");
+        let ticket = activity.begin(start, Version::HTTP_11);
+        assert!(activity.half_closes());
+        drop(ticket);
+        assert!(!activity.half_closes());
+        let _ticket = activity.begin(start, Version::HTTP_2);
+        assert!(!activity.half_closes(), "an end by HTTP/2 is one");
+    }
+
+    #[test]
+    fn who_sends_no_more_of_a_body_is_not_waited_for() {
+        let (activity, start) = opened();
+        let _ticket = activity.begin(start, Version::HTTP_11);
+        activity.waits_for_body(Waker::noop());
+        // Who reads the body finds out whether something of it is missing.
+        assert!(activity.half_closes());
+        activity.waits_for_body(Waker::noop());
+        assert!(!activity.half_closes());
     }
 
     #[test]
@@ -335,10 +514,17 @@ mod tests {
 
     #[test]
     fn a_connection_has_an_age() {
-        let (activity, start) = opened();
-        let _ticket = activity.begin(start, Version::HTTP_2);
-        assert_eq!(after(&activity, start, 3_599), Order::Serve);
-        assert_eq!(after(&activity, start, 3_600), Order::Finish);
+        for (version, order) in [
+            (Version::HTTP_2, Order::Finish),
+            (Version::HTTP_11, Order::Announce),
+        ] {
+            let (activity, start) = opened();
+            let _ticket = activity.begin(start, version);
+            assert_eq!(after(&activity, start, 3_599), Order::Serve);
+            assert!(!activity.is_last_answer());
+            assert_eq!(after(&activity, start, 3_600), order);
+            assert!(activity.is_last_answer());
+        }
     }
 
     #[test]

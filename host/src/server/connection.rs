@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::header::{CONNECTION, EXPECT};
+use axum::http::{HeaderValue, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -15,11 +17,13 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use super::activity::{Activity, Order, Patience};
+use super::activity::{Order, Patience};
 use super::connections::Place;
 use super::head;
-use super::receiving::{Meter, Receiving, ReceivingBody};
+use super::normalize::normalize;
+use super::receiving::{Receiving, ReceivingBody};
 use super::sending::Sending;
+use super::unread::{Line, linger};
 use crate::http::problem;
 use crate::sandbox::deferred_drop;
 
@@ -37,8 +41,8 @@ const MAX_ERROR_RESETS: usize = 64;
 
 /// What an HTTP/2 caller may send ahead of what the host has read: of one request, and of all on a connection. With
 /// this a connection cannot fill the memory, and a body of the default size takes few round trips.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+pub const STREAM_WINDOW: u32 = 256 * 1024;
+pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// Bytes of one response that wait inside HTTP/2 for their turn.
 const MAX_SEND_BUFFER: usize = 128 * 1024;
@@ -60,19 +64,33 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
         }
     };
     let activity = place.activity();
-    let meter = Arc::new(Meter::default());
-    let stream = TokioIo::new(Receiving::new(stream, meter.clone()));
+    let line = Arc::new(Line::new(activity.clone()));
+    let is_over = serve_requests(stream, router, patience, &line).await;
+    if !is_over && let Some(stream) = line.take_lingering() {
+        // In a box, so that the many connections that need none of this have no room for it.
+        Box::pin(linger(stream, activity, patience.header)).await;
+    }
+}
+
+/// Serves the requests of a connection. True where it was told to end at once.
+async fn serve_requests(
+    stream: tokio::net::TcpStream,
+    router: Router,
+    patience: Patience,
+    line: &Arc<Line>,
+) -> bool {
+    let activity = &line.activity;
+    let stream = TokioIo::new(Receiving::new(stream, line.clone()));
     let service = {
-        let (activity, meter) = (activity.clone(), meter.clone());
+        let line = line.clone();
         hyper::service::service_fn(move |request: Request<Incoming>| {
-            meter.useful(head::size(request.uri(), request.headers()));
-            let request = request.map(|body| Body::new(ReceivingBody::new(body, meter.clone())));
-            respond(router.clone(), activity.clone(), request)
+            line.meter.useful(head::size(request.uri(), request.headers()));
+            respond(router.clone(), line.clone(), request)
         })
     };
     let builder = builder();
     let mut connection = pin!(builder.serve_connection(stream, service));
-    let mut look = pin!(tokio::time::sleep(patience.header));
+    let mut look = pin!(tokio::time::sleep(patience.header.min(patience.age)));
     let mut finishing = false;
     let ended = poll_fn(|context| {
         let mut order = activity.order(context.waker());
@@ -86,35 +104,78 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
             look.as_mut().reset(next.max(now + SHORTEST_LOOK));
         }
         if order == Order::End {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(None);
         }
         if order == Order::Finish && !finishing {
             finishing = true;
             connection.as_mut().graceful_shutdown();
         }
-        meter.turn();
-        deferred_drop::polling(|| connection.as_mut().poll(context))
+        line.meter.turn();
+        let poll = deferred_drop::polling(|| connection.as_mut().poll(context));
+        if poll.is_pending() {
+            line.poll_drain(context);
+            activity.note_part(Instant::now);
+        }
+        poll.map(Some)
     });
-    if let Err(error) = ended.await {
-        tracing::debug!(%error, "a connection ended early");
+    match ended.await {
+        None => true,
+        Some(Ok(())) => false,
+        Some(Err(error)) => {
+            tracing::debug!(%error, "a connection ended early");
+            false
+        }
     }
 }
 
 async fn respond(
     router: Router,
-    activity: Arc<Activity>,
-    request: Request<Body>,
+    line: Arc<Line>,
+    request: Request<Incoming>,
 ) -> Result<Response<Sending>, std::convert::Infallible> {
-    let ticket = activity.begin(Instant::now(), request.version());
+    let is_http1 = request.version() < Version::HTTP_2;
+    let ticket = line.activity.begin(Instant::now(), request.version());
     if request.method() == Method::HEAD {
         // Nobody asks for the body of the response.
         ticket.done();
     }
-    let response = match head::check_host(&request) {
+    let is_held_back = request.headers().contains_key(EXPECT);
+    let receiving = |body| ReceivingBody::new(body, line.clone(), is_http1, is_held_back);
+    let mut request = request.map(|body| Body::new(receiving(body)));
+    let mut response = match normalize(&mut request) {
         Ok(()) => router.oneshot(request).await?,
-        Err(problem) => problem::refused(problem),
+        Err(problem) => {
+            drop(request);
+            problem::refused(problem)
+        }
     };
+    if is_http1 {
+        go_on_or_close(&line, &mut response);
+    }
     Ok(response.map(|body| Sending::new(body, ticket)))
+}
+
+/// Decides whether the connection goes on after this response, and has the response say so if it does not: a caller that
+/// sends its next request on a connection that is being closed loses it.
+fn go_on_or_close<B>(line: &Line, response: &mut Response<B>) {
+    let closes = line.activity.is_last_answer()
+        || response.status() == StatusCode::REQUEST_TIMEOUT
+        || response.headers().contains_key(CONNECTION);
+    let closes = match line.take_unread() {
+        None => closes,
+        Some(rest) if !closes && rest.is_small() => {
+            line.drain(rest);
+            false
+        }
+        Some(_) => {
+            line.linger();
+            true
+        }
+    };
+    if closes {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
 }
 
 fn builder() -> Builder<TokioExecutor> {

@@ -4,8 +4,7 @@
 //! a little too much learns what it was.
 
 use axum::extract::Request;
-use axum::http::header::{CONNECTION, HOST};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::http::problem::{Code, Problem};
 
@@ -37,17 +36,6 @@ pub fn check(request: &Request) -> Result<(), Problem> {
         return Err(Problem::new(Code::HeadersTooLarge, detail));
     }
     Ok(())
-}
-
-/// Refuses a request by HTTP/1.1 that names no host, or more than one: what stands between the caller and this host may have
-/// read another one of them (RFC 9112, 3.2).
-pub fn check_host(request: &Request) -> Result<(), Problem> {
-    if request.version() != Version::HTTP_11 || request.headers().get_all(HOST).iter().count() == 1 {
-        return Ok(());
-    }
-    let detail = "a request names its host in one `host` field";
-    // What follows on this connection may be the rest of what somebody else read in another way.
-    Err(Problem::new(Code::InvalidRequest, detail).header(CONNECTION, HeaderValue::from_static("close")))
 }
 
 fn uri_size(uri: &Uri) -> usize {

@@ -6,9 +6,12 @@ pub mod body;
 mod connection;
 mod connections;
 pub mod descriptors;
+mod half_closed;
 pub mod head;
+mod normalize;
 mod receiving;
 mod sending;
+mod unread;
 
 pub use activity::Patience;
 pub use bearer::bearer;
@@ -93,11 +96,13 @@ impl Listener {
     }
 
     /// Accepts connections on the current runtime and serves them on `threads`, until `stop` is cancelled. Then it
-    /// closes what is idle, lets requests under way finish for `drain_timeout`, and ends the rest. `open` counts them.
+    /// closes what is idle, lets requests under way finish for `drain_timeout`, and ends the rest. From `draining` on,
+    /// each answer by HTTP/1.1 says that it is the last one of its connection. `open` counts them.
     pub async fn serve(
         self,
         router: Router,
         threads: Handle,
+        draining: CancellationToken,
         stop: CancellationToken,
         drain_timeout: Duration,
         open: Gauge,
@@ -110,15 +115,24 @@ impl Listener {
         } = self;
         let served = TaskTracker::new();
         let mut complaint = Complaint::new(address);
+        let mut announces = false;
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
+                () = draining.cancelled(), if !announces => {
+                    announces = true;
+                    connections.tell(Order::Announce);
+                    continue;
+                }
                 () = stop.cancelled() => break,
             };
             // Without the runtime that accepted it, so that another one can serve it.
             match accepted.and_then(|(stream, caller)| Ok((stream.into_std()?, caller))) {
                 Ok((stream, caller)) => match connections.enter(caller.ip(), Instant::now()) {
                     Ok(place) => {
+                        if announces {
+                            place.activity().tell(Order::Announce);
+                        }
                         let serving = connection::serve(stream, router.clone(), patience, place);
                         let held = open.hold();
                         served.spawn_on(
@@ -211,6 +225,7 @@ mod tests {
         per_address: 1,
         patience: Patience {
             header: Duration::from_secs(1),
+            keep_alive: Duration::from_secs(1),
             idle: Duration::from_secs(1),
             write: Duration::from_secs(7),
             age: Duration::from_secs(1),

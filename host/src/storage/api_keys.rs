@@ -16,6 +16,9 @@ pub trait ApiKeys {
     /// The tenant's keys, the oldest first, revoked ones included.
     async fn api_keys(&self, tenant: TenantId, page: Page<ApiKeyId>) -> Result<Vec<ApiKey>, DbError>;
 
+    /// The key of the tenant with this id, revoked or not.
+    async fn api_key(&self, tenant: TenantId, id: ApiKeyId) -> Result<Option<ApiKey>, DbError>;
+
     /// The keys that work at `now` or will.
     async fn valid_api_keys(&self, tenant: TenantId, now: Timestamp) -> Result<Vec<ApiKey>, DbError>;
 

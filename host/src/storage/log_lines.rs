@@ -37,8 +37,20 @@ pub struct LogPosition {
 pub struct StoredLogLine {
     /// As which of the invocation's lines, from zero.
     pub position: u32,
+    /// Its place in the order in which the lines of all tenants were written. A line can be written after one with a
+    /// later `at`, since the lines of an invocation are written when it has ended. `None` if it was not read back.
+    pub written: Option<i64>,
     /// The line.
     pub line: LogLine,
+}
+
+/// A place in the order in which lines are written, to go on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrittenAfter {
+    /// Lines after this one in that order.
+    pub written: i64,
+    /// No line with an earlier `at` is looked at, so that the older ones of the tenant need not be.
+    pub at_least: Timestamp,
 }
 
 /// Log lines.
@@ -51,6 +63,27 @@ pub trait LogLines {
         filter: &LogFilter,
         page: Page<LogPosition>,
     ) -> Result<Vec<StoredLogLine>, DbError>;
+
+    /// Where the line at `position` is in the order in which lines are written; `None` if it is not there.
+    async fn log_line_written(&self, tenant: TenantId, position: LogPosition)
+    -> Result<Option<i64>, DbError>;
+
+    /// At most `limit` lines in the order in which they were written.
+    async fn log_lines_written(
+        &self,
+        tenant: TenantId,
+        filter: &LogFilter,
+        after: WrittenAfter,
+        limit: u32,
+    ) -> Result<Vec<StoredLogLine>, DbError>;
+
+    /// How many invocations wrote the lines that [`Self::log_lines_written`] finds.
+    async fn invocations_written(
+        &self,
+        tenant: TenantId,
+        filter: &LogFilter,
+        after: WrittenAfter,
+    ) -> Result<u64, DbError>;
 }
 
 impl LogFilter {

@@ -9,6 +9,7 @@ mod audit;
 mod components;
 mod counts;
 mod error;
+mod host_key;
 mod invocations;
 mod log_lines;
 mod page;
@@ -31,12 +32,13 @@ pub(crate) mod conformance;
 use async_trait::async_trait;
 
 pub use api_keys::ApiKeys;
-pub use audit::Audit;
+pub use audit::{Audit, AuditFilter};
 pub use components::{ComponentPosition, Components, StoredComponent};
 pub use counts::{Counted, Counts};
 pub use error::DbError;
+pub use host_key::{HostKeys, Resealed};
 pub use invocations::{Entry, HourlyUsage, InvocationFilter, Invocations, Kept, UsageSum};
-pub use log_lines::{LogFilter, LogLines, LogPosition, StoredLogLine};
+pub use log_lines::{LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
 pub use page::Page;
 pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};
@@ -54,6 +56,7 @@ pub trait Repository:
     + Audit
     + Components
     + Counted
+    + HostKeys
     + Invocations
     + LogLines
     + Plans

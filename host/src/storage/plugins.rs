@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{DbError, Page};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
-use crate::domain::plugin::{Activation, Plugin, Version};
+use crate::domain::plugin::{Activation, Plugin, RollbackTarget, Version};
 
 /// A place in the list of versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,13 +100,14 @@ pub trait Plugins {
     /// Whether any tenant has a version of this digest, so that its bytes must stay.
     async fn is_digest_used(&self, digest: VersionDigest) -> Result<bool, DbError>;
 
-    /// Makes a version the active one: the switch, its record and the audit entry in one transaction.
-    /// [`DbError::Missing`] where the version is not there.
+    /// Makes a version the active one: the switch, its record and the audit entry in one transaction. A rollback
+    /// says which activation it goes back to. [`DbError::Missing`] if the version is not there.
     async fn activate(
         &self,
         tenant: TenantId,
         plugin: &PluginName,
         digest: VersionDigest,
+        rolled_back_to: Option<i64>,
         actor: &str,
         at: Timestamp,
     ) -> Result<Activation, DbError>;
@@ -119,10 +120,11 @@ pub trait Plugins {
         page: Page<i64>,
     ) -> Result<Vec<Activation>, DbError>;
 
-    /// The version that was active before the active one, where it still exists.
-    async fn previous_version(
+    /// The newest version that was active before the active one, still exists and was not itself rolled back
+    /// from since the last activation on purpose.
+    async fn rollback_target(
         &self,
         tenant: TenantId,
         plugin: &PluginName,
-    ) -> Result<Option<VersionDigest>, DbError>;
+    ) -> Result<Option<RollbackTarget>, DbError>;
 }

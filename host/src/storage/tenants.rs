@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::{DbError, Page};
+use crate::domain::audit::AuditEntry;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PlanName, TenantId, TenantName};
 use crate::domain::limits::LimitOverrides;
@@ -18,6 +19,10 @@ pub struct TenantChange {
     /// Suspended or not.
     pub suspended: Option<bool>,
 }
+
+/// Makes entries of the audit log of a tenant before and after a change. They are written in the
+/// transaction of the change.
+pub type EntriesOfTenant<'a> = dyn Fn(&Tenant, &Tenant) -> Vec<AuditEntry> + Send + Sync + 'a;
 
 /// Tenants.
 #[async_trait]
@@ -35,8 +40,15 @@ pub trait Tenants {
     /// Tenants by name.
     async fn tenants(&self, page: Page<TenantName>) -> Result<Vec<Tenant>, DbError>;
 
-    /// Changes a tenant and gives it back as it is then. [`DbError::Missing`] where the plan is not there.
-    async fn change_tenant(&self, id: TenantId, change: &TenantChange) -> Result<Option<Tenant>, DbError>;
+    /// Changes a tenant and gives it back as it is then, with the entries of the audit log that
+    /// `entries` makes of the tenant before and after. [`DbError::Missing`] where the plan is not
+    /// there.
+    async fn change_tenant(
+        &self,
+        id: TenantId,
+        change: &TenantChange,
+        entries: &EntriesOfTenant<'_>,
+    ) -> Result<Option<Tenant>, DbError>;
 
     /// Marks a tenant as deleted. From now on these methods do not find it, unless they say so. `false` if it
     /// is not there, or deleted already.

@@ -81,26 +81,31 @@ impl HostKey {
 
     /// Reads the key in `path`, or makes one there that only the owner can read.
     pub fn load_or_create(path: &Path) -> Result<Self, HostKeyError> {
+        match Self::create(path) {
+            Err(HostKeyError::Io { error, .. }) if error.kind() == ErrorKind::AlreadyExists => {
+                Self::load(path)
+            }
+            created => created,
+        }
+    }
+
+    /// Makes a key in `path`, which must not be there, that only the owner can read.
+    pub fn create(path: &Path) -> Result<Self, HostKeyError> {
         let failed = |error| HostKeyError::Io {
             path: path.to_owned(),
             error,
         };
-        match OpenOptions::new()
+        let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(path)
-        {
-            Ok(mut file) => {
-                let mut key = [0; 32];
-                getrandom::fill(&mut key).map_err(HostKeyError::Randomness)?;
-                file.write_all(hex::encode(key).as_bytes()).map_err(failed)?;
-                file.sync_all().map_err(failed)?;
-                Ok(Self(key))
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Self::load(path),
-            Err(error) => Err(failed(error)),
-        }
+            .map_err(failed)?;
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(HostKeyError::Randomness)?;
+        file.write_all(hex::encode(key).as_bytes()).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        Ok(Self(key))
     }
 
     /// Reads the key in `path`.
@@ -122,6 +127,11 @@ impl HostKey {
         Self::from_hex(&text).map_err(|_| HostKeyError::Malformed(path.to_owned()))
     }
 
+    /// A value by which this key is known and from which it cannot be found.
+    pub fn check(&self) -> String {
+        hex::encode(self.derive("mortise key check 1"))
+    }
+
     /// A key for one purpose, from which neither this key nor another purpose's can be found.
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         let mut mac =
@@ -136,6 +146,20 @@ impl Vault {
     pub fn new(key: &HostKey) -> Self {
         Self {
             cipher: XChaCha20Poly1305::new(&key.derive("mortise secrets 1").into()),
+        }
+    }
+
+    /// The same secret, sealed by this vault. `None` if it does not open in `old`.
+    pub fn reseal(
+        &self,
+        old: &Vault,
+        tenant: TenantId,
+        name: &str,
+        sealed: &Sealed,
+    ) -> Result<Option<Sealed>, VaultError> {
+        match old.open(tenant, name, sealed) {
+            Ok(value) => self.seal(tenant, name, &value).map(Some),
+            Err(_) => Ok(None),
         }
     }
 

@@ -96,6 +96,11 @@ impl Builder {
         }
     }
 
+    /// What no plan and no override can exceed on this host.
+    pub fn ceiling(&self) -> &Limits {
+        &self.ceiling
+    }
+
     /// The limits of a tenant on this plan.
     pub fn limits(&self, tenant: &Tenant, plan: &Plan) -> Limits {
         self.defaults

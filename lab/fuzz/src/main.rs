@@ -74,6 +74,7 @@ fn launch(executable: &Path) -> Launch {
         .set("http_client.allow_loopback", "true")
         .set("breaker.failures", "0")
         .set("server.header_timeout", "2s")
+        .set("server.keep_alive", "2s")
         .set("server.body_timeout", "2s")
         .set("server.write_timeout", "2s")
         .set("limits.cpu", "500ms")

@@ -114,6 +114,7 @@ impl Stage {
             self.launch()
                 .set("http_client.allow_loopback", "true")
                 .set("server.header_timeout", "2s")
+                .set("server.keep_alive", "2s")
                 .set("server.body_timeout", "2s")
                 .set("server.write_timeout", "2s")
         })

@@ -33,6 +33,12 @@ impl Wire {
         let _ = self.0.shutdown(Shutdown::Write);
     }
 
+    /// Ends the connection as a caller does that was killed: with a reset.
+    pub fn reset(self) {
+        // Fails where the other side has gone already.
+        let _ = socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
+    }
+
     /// Reads until `end` has come, and gives all of it.
     pub fn read_past(&mut self, end: &str) -> Result<String> {
         let mut bytes = Vec::new();

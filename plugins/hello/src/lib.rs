@@ -83,12 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_not_the_expected_json_is_refused() {
+    fn a_body_that_does_not_match_the_schema_is_refused() {
         let response = host()
             .request("POST", "/echo")
             .json(&json!({"txet": "oops"}))
             .send(&APP);
         assert_eq!(response.status(), 400);
-        assert_eq!(response.json::<Value>()["code"], "invalid-request");
+        assert_eq!(response.json::<Value>()["code"], "validation-failed");
     }
 }

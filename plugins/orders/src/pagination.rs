@@ -62,7 +62,8 @@ fn encode_cursor(id: i64) -> String {
 fn decode_cursor(cursor: &str) -> Result<i64, Error> {
     let id = cursor
         .strip_prefix('c')
-        .and_then(|hex| i64::from_str_radix(hex, 16).ok());
+        .and_then(|hex| i64::from_str_radix(hex, 16).ok())
+        .filter(|id| encode_cursor(*id) == cursor);
     id.ok_or_else(|| {
         Error::bad_request("`cursor` is not one that this list gave").with_code("invalid-cursor")
     })
@@ -81,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_cursor_that_was_not_given_is_refused() {
-        for cursor in ["", "7", "c", "czz", "c-"] {
+        for cursor in ["", "7", "c", "czz", "c-", "c-1", "c+5", "c05", "cF"] {
             assert_eq!(
                 decode_cursor(cursor).unwrap_err().code(),
                 "invalid-cursor",

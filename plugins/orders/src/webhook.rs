@@ -1,7 +1,8 @@
 //! The payment provider's events.
 //!
 //! Each carries `x-signature: t=<unix seconds>,v1=<hex>`: HMAC-SHA-256 of `<t>.<body>` under a secret that only the
-//! host knows. An event may arrive twice, late, or out of order.
+//! host knows. While the provider's secret is rotated there are several `v1`, one for each secret, and any of them will do;
+//! items with other names are of other schemes. An event may arrive twice, late, or out of order.
 
 use std::fmt::Display;
 
@@ -52,14 +53,19 @@ pub fn receive(headers: Headers, Text(body): Text) -> Result<Json<Received>, Err
 }
 
 fn verify(header: &str, body: &str) -> Result<(), Error> {
-    let Some((timestamp, signature)) = parse_signature(header) else {
+    let Some(header) = Signature::parse(header) else {
         return Err(refused("the signature is not of the form t=<seconds>,v1=<hex>"));
     };
-    let signed = format!("{timestamp}.{body}");
-    if !secrets::verify_hmac_sha256_hex(SECRET, signed.as_bytes(), signature)? {
+    let signed = format!("{}.{body}", header.timestamp);
+    let mut is_valid = false;
+    for signature in header.signatures {
+        is_valid |= secrets::verify_hmac_sha256_hex(SECRET, signed.as_bytes(), signature)?;
+    }
+    if !is_valid {
         return Err(refused("the signature is wrong"));
     }
-    let sent_at = timestamp
+    let sent_at = header
+        .timestamp
         .parse::<i64>()
         .ok()
         .and_then(|seconds| seconds.checked_mul(1000));
@@ -69,12 +75,34 @@ fn verify(header: &str, body: &str) -> Result<(), Error> {
     }
 }
 
-fn parse_signature(header: &str) -> Option<(&str, &str)> {
-    let (timestamp, signature) = header.split_once(',')?;
-    Some((
-        timestamp.trim().strip_prefix("t=")?,
-        signature.trim().strip_prefix("v1=")?,
-    ))
+/// The most signatures that are tried: one for each secret while secrets are rotated.
+const MAX_SIGNATURES: usize = 4;
+
+/// The items of the header, in any order.
+struct Signature<'a> {
+    timestamp: &'a str,
+    /// Those of the scheme `v1`: at least one.
+    signatures: Vec<&'a str>,
+}
+
+impl<'a> Signature<'a> {
+    fn parse(header: &'a str) -> Option<Self> {
+        let (mut timestamp, mut signatures) = (None, Vec::new());
+        for item in header.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            match item.split_once('=')? {
+                ("t", _) if timestamp.is_some() => return None,
+                ("t", value) => timestamp = Some(value),
+                ("v1", _) if signatures.len() == MAX_SIGNATURES => return None,
+                ("v1", value) => signatures.push(value),
+                _ => {}
+            }
+        }
+        let timestamp = timestamp?;
+        (!signatures.is_empty()).then_some(Self {
+            timestamp,
+            signatures,
+        })
+    }
 }
 
 fn refused(detail: &'static str) -> Error {
@@ -213,6 +241,34 @@ mod tests {
         let unsigned = host.request("POST", "/webhooks/payment").body(body).send(&APP);
         assert_eq!(unsigned.status(), 400);
         assert_eq!(status(id), "pending");
+    }
+
+    #[test]
+    fn one_good_signature_of_several_is_enough() {
+        let host = host();
+        let id = order(&host, product("CHAIR", 4990, 1), 1);
+        let body = event("e1", id, 4990);
+        let now = time::now() / 1000;
+        let good = sign(now, &body);
+        let good = good.split_once(',').expect("a timestamp and a signature").1;
+        let old = format!("v1={}", "00".repeat(32));
+        for (header, outcome) in [
+            (format!("t={now},{old},{good}"), "applied"),
+            (format!("t={now},{good},v0=abc"), "duplicate"),
+            (format!("{good}, t={now},"), "duplicate"),
+        ] {
+            let response = send(&host, &header, &body);
+            assert_eq!(response.json::<Value>()["outcome"], outcome, "{header}");
+        }
+        for header in [
+            format!("t={now},{old}"),
+            format!("t={now},v0=abc"),
+            format!("t={now},t={now},{good}"),
+            format!("t={now},{}{good}", format!("{old},").repeat(4)),
+            good.to_owned(),
+        ] {
+            assert_eq!(send(&host, &header, &body).status(), 401, "{header}");
+        }
     }
 
     #[test]

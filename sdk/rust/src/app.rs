@@ -1,6 +1,6 @@
 //! The list of routes of a plugin, and the macro that writes it.
 
-use crate::{Error, IntoResponse, Request, Response};
+use crate::{Error, Handler, IntoResponse, Request, Response};
 
 /// One line of [`routes!`](crate::routes): a method and a path pattern of the manifest.
 ///
@@ -29,6 +29,7 @@ pub struct Route {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct App {
+    crate_name: &'static str,
     routes: &'static [Route],
     handle: fn(Request) -> Response,
 }
@@ -36,8 +37,25 @@ pub struct App {
 impl App {
     /// Used by [`routes!`](crate::routes).
     #[doc(hidden)]
-    pub const fn new(routes: &'static [Route], handle: fn(Request) -> Response) -> Self {
-        Self { routes, handle }
+    pub const fn new(
+        crate_name: &'static str,
+        routes: &'static [Route],
+        handle: fn(Request) -> Response,
+    ) -> Self {
+        Self {
+            crate_name,
+            routes,
+            handle,
+        }
+    }
+
+    /// The crate that the plugin is, or a module of it.
+    #[cfg_attr(
+        not(any(feature = "testing", target_family = "wasm")),
+        expect(dead_code, reason = "nothing is logged natively without a stand-in")
+    )]
+    pub(crate) const fn crate_name(&self) -> &'static str {
+        self.crate_name
     }
 
     /// Every route, in the order of the list.
@@ -74,6 +92,21 @@ pub fn unlisted_route(request: &Request) -> Response {
     .into_response()
 }
 
+/// Calls a handler. As a function of its own, so that the compiler points at a handler that is none.
+#[doc(hidden)]
+pub fn answer<Arguments>(handler: impl Handler<Arguments>, request: Request) -> Response {
+    handler.call(request)
+}
+
+/// A text as the content of a static.
+#[doc(hidden)]
+pub const fn bytes<const LENGTH: usize>(text: &str) -> [u8; LENGTH] {
+    match text.as_bytes().first_chunk() {
+        Some(bytes) => *bytes,
+        None => panic!("the text is shorter than the array"),
+    }
+}
+
 /// Says which function answers which route, and makes the plugin out of it.
 ///
 /// Each line is a method, a path pattern exactly as in `plugin.toml`, and a handler: a function or closure
@@ -81,7 +114,9 @@ pub fn unlisted_route(request: &Request) -> Response {
 /// found the route before the plugin starts, so this is one `match` and no router is built per request.
 ///
 /// Beside the export that the host calls, the macro makes `pub fn handle(Request) -> Response` and
-/// `pub const APP: App`, for tests. Use it once per plugin, at the root of the crate.
+/// `pub const APP: App`, for tests. Use it once per plugin, at the root of the crate. The list becomes part of the
+/// component (custom section `mortise:routes`): `mortise build` and uploads refuse a plugin whose manifest has other
+/// routes.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -108,6 +143,7 @@ macro_rules! routes {
     ($($method:ident $path:literal => $handler:expr),+ $(,)?) => {
         /// The routes of this plugin and the function that answers them.
         pub const APP: $crate::App = $crate::App::new(
+            ::core::module_path!(),
             &[$($crate::Route { method: stringify!($method), path: $path }),+],
             handle,
         );
@@ -115,20 +151,27 @@ macro_rules! routes {
         /// Answers a request whose route the host has already found.
         pub fn handle(request: $crate::Request) -> $crate::Response {
             match (request.method.as_str(), request.route.as_str()) {
-                $((stringify!($method), $path) => $crate::Handler::call($handler, request),)+
+                $((stringify!($method), $path) => $crate::__private::answer($handler, request),)+
                 _ => $crate::__private::unlisted_route(&request),
             }
         }
 
         #[cfg(target_family = "wasm")]
         const _: () = {
+            const LISTED: &str = ::core::concat!($(::core::stringify!($method), " ", $path, "\n"),+);
+
+            // `mortise build` and the host compare it with the manifest.
+            #[used]
+            #[unsafe(link_section = "mortise:routes")]
+            static ROUTES: [u8; LISTED.len()] = $crate::__private::bytes(LISTED);
+
             struct Plugin;
 
             impl $crate::__private::bindings::exports::mortise::plugin::http_handler::Guest for Plugin {
                 fn handle(
                     request: $crate::__private::bindings::exports::mortise::plugin::http_handler::Request,
                 ) -> $crate::__private::bindings::exports::mortise::plugin::http_handler::Response {
-                    $crate::__private::serve(request, handle)
+                    $crate::__private::serve(request, &APP)
                 }
             }
 

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::host::{Backend, Host};
 
+/// A scope that stands for all scopes.
+const EVERY_SCOPE: &str = "*";
+
 /// What started this invocation.
 ///
 /// ```
@@ -22,7 +25,11 @@ pub enum Trigger {
     Function,
 }
 
-/// Who called. As an extractor it refuses a call without a credential with 401.
+/// Who called. As an extractor it refuses a call without a principal with 401.
+///
+/// On a route with `auth = "public"` there is never a principal: the host does not look at credentials there, so
+/// `Option<Principal>` is `None` also for a caller that sends a valid key. A handler that serves both kinds of
+/// callers needs two routes.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -38,7 +45,7 @@ pub struct Principal {
     pub kind: String,
     /// The id of the key, user or service.
     pub id: String,
-    /// What the credential may do.
+    /// What the credential may do. The scope `*` stands for every scope: ask with [`has_scope`](Self::has_scope).
     pub scopes: Vec<String>,
     /// The verified claims of a token, as a JSON object; `{}` for an API key.
     pub claims: String,
@@ -67,7 +74,7 @@ pub struct Context {
     pub version: String,
     /// What started the invocation.
     pub trigger: Trigger,
-    /// Who called; absent on a public route.
+    /// Who called; always absent on a public route.
     pub principal: Option<Principal>,
     /// The caller's W3C trace context, where it sent a valid one.
     pub traceparent: Option<String>,
@@ -109,14 +116,17 @@ impl Principal {
         }
     }
 
-    /// Whether the credential has this scope.
+    /// Whether the credential has this scope, by its name or by `*`, as the host decides it for a route.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;
     /// let principal = Principal::api_key("key-1", ["orders:read"]);
     /// assert!(principal.has_scope("orders:read") && !principal.has_scope("orders:write"));
+    /// assert!(Principal::api_key("key-2", ["*"]).has_scope("orders:write"));
     /// ```
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes.iter().any(|held| held == scope)
+        self.scopes
+            .iter()
+            .any(|held| held == scope || held == EVERY_SCOPE)
     }
 }

@@ -4,16 +4,24 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::Serialize;
+use serde_json::Value;
 
+use crate::fields::{self, Fields};
+use crate::host::{Backend, Host};
 use crate::{IntoResponse, Response, Status, db, log};
 
-/// An error that becomes an `application/problem+json` response (RFC 9457) with `type`, `title`, `status`,
-/// `code` and `detail`.
+/// An error that becomes an `application/problem+json` response (RFC 9457) with `type`, `title`, `status`, `code`,
+/// `detail` and `request_id`. The last is the id of the invocation, which finds the plugin's log lines.
 ///
 /// `?` turns every `std::error::Error` into a 500 `internal-error`: the cause and its sources go to the log, and
-/// the caller learns nothing of them. Two refinements: a database conflict becomes a 503 `database-busy` that
-/// says when to try again, and nothing else is guessed.
+/// the caller learns nothing of them. A database conflict becomes a 503 `database-busy` that says when to try again.
+///
+/// # What the author sees
+///
+/// [`Display`](fmt::Display) writes the status, the code, the detail and then the cause with its sources, so that
+/// `log::warn!("not told: {error}")` says what happened. Do not put that text into the detail of another error, which
+/// callers read: use [`detail`](Self::detail) there.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -35,8 +43,8 @@ struct Problem {
     status: u16,
     code: Cow<'static, str>,
     detail: Cow<'static, str>,
-    fields: Vec<(Cow<'static, str>, serde_json::Value)>,
-    headers: Vec<(String, String)>,
+    fields: Vec<(Cow<'static, str>, Value)>,
+    headers: Fields,
     cause: Option<Box<dyn std::error::Error>>,
 }
 
@@ -154,7 +162,12 @@ impl Error {
         self
     }
 
-    /// Adds a member to the problem's body. A value that cannot be written as JSON is left out.
+    /// Adds a member to the problem's body, or replaces the one of this name. A value that cannot be written as JSON is
+    /// left out.
+    ///
+    /// `type` and `title` are replaced by a text: a URI that names the kind of problem, and its short name. `status`,
+    /// `code`, `detail` and `request_id` belong to the error itself and stay what they are; a field of that name is
+    /// left out, and a warning in the log says so. Every other name is free, also `errors` and `instance`.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;
@@ -163,13 +176,15 @@ impl Error {
     /// ```
     #[must_use]
     pub fn with_field(mut self, name: impl Into<Cow<'static, str>>, value: impl Serialize) -> Self {
+        let name = name.into();
         if let Ok(value) = serde_json::to_value(value) {
-            self.0.fields.push((name.into(), value));
+            self.0.fields.retain(|(known, _)| *known != name);
+            self.0.fields.push((name, value));
         }
         self
     }
 
-    /// Adds a header to the response.
+    /// Adds a header to the response. A header that may have [only one value](IntoResponse#headers) is replaced.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;
@@ -178,7 +193,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.0.headers.push((name.to_ascii_lowercase(), value.into()));
+        fields::put(&mut self.0.headers, name, value.into());
         self
     }
 
@@ -222,16 +237,76 @@ impl Error {
         &self.0.detail
     }
 
+    /// What is behind the error, which no caller sees.
+    ///
+    /// ```
+    /// # use mortise_sdk::Error;
+    /// let error = Error::unavailable("the ledger does not answer").with_cause("timeout after 2 s");
+    /// assert_eq!(error.cause().map(ToString::to_string).as_deref(), Some("timeout after 2 s"));
+    /// assert_eq!(error.to_string(), "503 unavailable: the ledger does not answer: timeout after 2 s");
+    /// ```
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.cause.as_deref()
+    }
+
     fn log_cause(&self) {
-        let Some(cause) = &self.0.cause else { return };
-        let mut message = cause.to_string();
-        let mut source = cause.source();
+        if let Some(cause) = self.cause() {
+            let message = WithSources(cause).to_string();
+            log::error(&message, &[("code", &self.0.code), ("status", &self.0.status)]);
+        }
+        for (name, _) in self.0.fields.iter().filter(|field| self.0.is_left_out(field)) {
+            let message = "A problem has this member already; `with_field` does not replace it";
+            log::warn(message, &[("member", name), ("code", &self.0.code)]);
+        }
+    }
+}
+
+/// An error and what is behind it, in one line.
+struct WithSources<'a>(&'a dyn std::error::Error);
+
+impl fmt::Display for WithSources<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0)?;
+        let mut source = self.0.source();
         while let Some(next) = source {
-            message.push_str(": ");
-            message.push_str(&next.to_string());
+            write!(formatter, ": {next}")?;
             source = next.source();
         }
-        log::error(&message, &[("code", &self.0.code), ("status", &self.0.status)]);
+        Ok(())
+    }
+}
+
+/// The members that belong to the error itself.
+const OWN_MEMBERS: [&str; 4] = ["status", "code", "detail", "request_id"];
+
+impl Problem {
+    /// Whether a field cannot be a member of the body.
+    fn is_left_out(&self, (name, value): &(Cow<'static, str>, Value)) -> bool {
+        match name.as_ref() {
+            "type" | "title" => !value.is_string(),
+            name => OWN_MEMBERS.contains(&name),
+        }
+    }
+
+    /// The members of the body: each name once.
+    fn members(&self, request_id: Option<String>) -> Vec<(&str, Value)> {
+        let text = |text: &str| Value::from(text);
+        let mut members = vec![
+            ("type", text("about:blank")),
+            ("title", text(Status(self.status).reason())),
+            ("status", Value::from(self.status)),
+            ("code", text(&self.code)),
+            ("detail", text(&self.detail)),
+        ];
+        members.extend(request_id.map(|id| ("request_id", Value::from(id))));
+        for field in self.fields.iter().filter(|field| !self.is_left_out(field)) {
+            let (name, value) = (field.0.as_ref(), field.1.clone());
+            match members.iter_mut().find(|(known, _)| *known == name) {
+                Some(member) => member.1 = value,
+                None => members.push((name, value)),
+            }
+        }
+        members
     }
 }
 
@@ -257,34 +332,36 @@ impl<E: std::error::Error + 'static> From<E> for Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         self.log_cause();
+        let members = Members(self.0.members(Host::request_id()));
         // A problem of strings, a number and JSON values can always be written.
-        let body = serde_json::to_string(&*self.0).unwrap_or_default();
-        let mut response = Response::new(self.0.status)
+        let body = serde_json::to_string(&members).unwrap_or_default();
+        drop(members);
+        let response = Response::new(self.0.status)
             .with_header("content-type", "application/problem+json")
             .with_body(body);
-        response.headers.extend(self.0.headers);
-        response
+        let headers = self.0.headers.into_iter();
+        headers.fold(response, |response, (name, value)| {
+            response.with_header(&name, value)
+        })
     }
 }
 
-impl Serialize for Problem {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", "about:blank")?;
-        map.serialize_entry("title", Status(self.status).reason())?;
-        map.serialize_entry("status", &self.status)?;
-        map.serialize_entry("code", &self.code)?;
-        map.serialize_entry("detail", &self.detail)?;
-        for (name, value) in &self.fields {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
+/// An object whose members keep their order.
+struct Members<'a>(Vec<(&'a str, Value)>);
+
+impl Serialize for Members<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}: {}", self.0.status, self.0.code, self.0.detail)
+        write!(formatter, "{} {}: {}", self.0.status, self.0.code, self.0.detail)?;
+        match self.cause() {
+            Some(cause) => write!(formatter, ": {}", WithSources(cause)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -312,6 +389,72 @@ mod tests {
             r#"{"type":"about:blank","title":"Conflict","status":409,"code":"out-of-stock","detail":"gone"}"#
         );
         assert_eq!(response.header("content-type"), Some("application/problem+json"));
+    }
+
+    #[test]
+    fn the_request_id_is_the_one_of_the_invocation() {
+        let _host = crate::testing::Host::start();
+        let body: Value = Error::not_found("gone").into_response().json();
+        assert_eq!(body["request_id"], crate::context::current().id);
+    }
+
+    #[test]
+    fn each_member_is_there_once_and_those_of_the_error_win() {
+        let host = crate::testing::Host::start();
+        let response = Error::conflict("gone")
+            .with_field("status", 200)
+            .with_field("code", "other")
+            .with_field("detail", "other")
+            .with_field("request_id", "other")
+            .with_field("title", "Sold out")
+            .with_field("type", "https://shop.example/problems/sold-out")
+            .with_field("left", 1)
+            .with_field("left", 0)
+            .into_response();
+        let expected = format!(
+            r#"{{"type":"https://shop.example/problems/sold-out","title":"Sold out","status":409,"code":"conflict","detail":"gone","request_id":"{}","left":0}}"#,
+            crate::context::current().id
+        );
+        assert_eq!(response.text(), expected);
+        let warned: Vec<_> = host
+            .logs()
+            .into_iter()
+            .map(|line| line.fields[0].1.clone())
+            .collect();
+        assert_eq!(warned, ["status", "code", "detail", "request_id"]);
+    }
+
+    #[test]
+    fn a_type_and_a_title_are_texts() {
+        let _host = crate::testing::Host::start();
+        let error = Error::conflict("gone")
+            .with_field("type", 7)
+            .with_field("title", [1]);
+        let body: Value = error.into_response().json();
+        assert_eq!(
+            (&body["type"], &body["title"]),
+            (&"about:blank".into(), &"Conflict".into())
+        );
+    }
+
+    #[test]
+    fn the_author_sees_the_cause_and_its_sources_and_the_caller_does_not() {
+        let host = crate::testing::Host::start();
+        let cause = db::Error::Denied("PRAGMA".into());
+        let error = Error::from(cause.clone());
+        assert_eq!(error.cause().map(ToString::to_string), Some(cause.to_string()));
+        assert!(error.to_string().ends_with(&format!(": {cause}")), "{error}");
+        let response = error.into_response();
+        assert!(!response.text().contains("PRAGMA"));
+        assert_eq!(host.logs()[0].message, cause.to_string());
+    }
+
+    #[test]
+    fn a_header_of_one_value_replaces_the_one_of_the_problem() {
+        let error = Error::conflict("gone").with_header("Content-Type", "application/vnd.shop+json");
+        let response = error.into_response();
+        let all: Vec<_> = response.header_all("content-type").collect();
+        assert_eq!(all, ["application/vnd.shop+json"]);
     }
 
     #[test]

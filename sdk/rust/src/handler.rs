@@ -19,6 +19,20 @@ use crate::{IntoResponse, Request, Response};
 /// let request = Request { body: Some("hello".into()), ..Request::default() };
 /// assert_eq!(shout.call(request).text(), "HELLO");
 /// ```
+///
+/// What is no extractor is refused where the handler is named:
+///
+/// ```compile_fail
+/// mortise_sdk::routes! { GET "/" => |number: u32| number.to_string() }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no handler of a route",
+    label = "this is no handler",
+    note = "a handler is a function of up to six extractors: `Path`, `Query`, `Json`, `Text`, `Bytes`, `Headers`, \
+            `Cookies`, `Principal`, `Context`, `Request`, an `Option` of one of them, or a type with `FromRequest`",
+    note = "it answers what implements `IntoResponse`, such as `Json<T>`, `String`, `Status`, `Response`, `()` or \
+            `Result<T, Error>`"
+)]
 pub trait Handler<Arguments> {
     /// Extracts the arguments, runs the function and makes its answer a response.
     ///

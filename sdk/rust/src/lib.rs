@@ -47,9 +47,11 @@ pub mod context;
 pub mod db;
 mod error;
 pub mod extract;
+mod fields;
 mod handler;
 mod host;
 pub mod http;
+mod json;
 pub mod log;
 pub mod prelude;
 mod request;
@@ -69,9 +71,10 @@ pub use response::{Body, IntoResponse, Json, Response, Status};
 /// What the macros of this crate expand to. Not part of the interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::app::unlisted_route;
+    pub use crate::app::{answer, bytes, unlisted_route};
     #[cfg(target_family = "wasm")]
     pub use crate::bindings;
+    pub use crate::db::values;
     #[cfg(target_family = "wasm")]
     pub use crate::host::wasm::serve;
 }

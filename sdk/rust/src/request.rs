@@ -1,6 +1,6 @@
 //! The request as the host hands it over.
 
-use crate::Content;
+use crate::{Content, fields};
 
 /// A request. Handlers usually take [extractors](crate::extract) instead; this is for what those do not cover.
 ///
@@ -28,7 +28,7 @@ pub struct Request {
     pub query: Option<String>,
     /// What the route captured, percent-decoded, in the order of the pattern.
     pub params: Vec<(String, String)>,
-    /// Names are lower case and may repeat.
+    /// Names are lower case and may repeat. Of `cookie` there is one at most: several are joined.
     pub headers: Vec<(String, String)>,
     /// Text where the content type says text and the bytes are UTF-8.
     pub body: Option<Content>,
@@ -56,9 +56,6 @@ impl Request {
     /// assert_eq!(request.header("Accept"), Some("text/html"));
     /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        fields::first(&self.headers, name)
     }
 }

@@ -3,8 +3,29 @@
 use serde::Serialize;
 
 use crate::Error;
+use crate::fields::{self, Fields};
 
 /// A value that can answer a request.
+///
+/// # Headers
+///
+/// An array of names and values in front adds headers to what stands behind it, and so do [`Response::with_header`]
+/// and [`Error::with_header`]. Every one of them is kept, with two exceptions. A header that may have only one value
+/// replaces the one that is there already, also within one array: `content-type`, `content-length`,
+/// `content-location`, `content-range`, `content-disposition`, `location`, `date`, `etag`, `last-modified`, `expires`,
+/// `age`, `retry-after`, `server` and those `access-control-…` that have a single value. `cache-control` replaces as
+/// well, since directives of two places would contradict each other. Whatever else repeats is sent several times, such
+/// as `set-cookie`, `link`, `vary`, `www-authenticate` and headers of your own.
+///
+/// ```
+/// use mortise_sdk::prelude::*;
+///
+/// let inner = ([("set-cookie", "a=1"), ("cache-control", "max-age=60")], "text");
+/// let outer = ([("set-cookie", "b=2"), ("set-cookie", "c=3"), ("cache-control", "no-store")], inner);
+/// let response = outer.into_response();
+/// assert_eq!(response.header_all("set-cookie").collect::<Vec<_>>(), ["a=1", "b=2", "c=3"]);
+/// assert_eq!(response.header_all("cache-control").collect::<Vec<_>>(), ["no-store"]);
+/// ```
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -25,7 +46,9 @@ pub trait IntoResponse {
 
 /// JSON, in and out: as an argument it parses the body, as an answer it writes one.
 ///
-/// A body that does not parse is answered with 400 `invalid-request` and where it went wrong.
+/// A body that does not parse is answered with 400 `invalid-request` and where it went wrong: a JSON pointer, a line
+/// and a column. Integers may be written as `5.0`, which a JSON Schema takes for an integer too. A byte order mark is left
+/// out. The content type is not asked; a route with a schema takes `application/json` and `application/…+json`.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -78,7 +101,7 @@ pub enum Body {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) headers: Fields,
     pub(crate) body: Body,
 }
 
@@ -96,7 +119,8 @@ impl Response {
         }
     }
 
-    /// Adds a header. Names are written in lower case; a name may repeat.
+    /// Adds a header. Names are written in lower case. A name may repeat, unless its header may have
+    /// [only one value](IntoResponse#headers).
     ///
     /// ```
     /// # use mortise_sdk::Response;
@@ -105,7 +129,7 @@ impl Response {
     /// ```
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.push((name.to_ascii_lowercase(), value.into()));
+        fields::put(&mut self.headers, name, value.into());
         self
     }
 
@@ -150,10 +174,18 @@ impl Response {
     /// assert_eq!(Response::new(200).header("etag"), None);
     /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        fields::first(&self.headers, name)
+    }
+
+    /// Every header of this name, in order.
+    ///
+    /// ```
+    /// # use mortise_sdk::Response;
+    /// let response = Response::new(200).with_header("vary", "accept").with_header("vary", "origin");
+    /// assert_eq!(response.header_all("Vary").collect::<Vec<_>>(), ["accept", "origin"]);
+    /// ```
+    pub fn header_all(&self, name: &str) -> impl Iterator<Item = &str> {
+        fields::all(&self.headers, name)
     }
 
     /// All headers, in order.
@@ -366,9 +398,7 @@ impl<K: AsRef<str>, V: Into<String>, T: IntoResponse, const N: usize> IntoRespon
     fn into_response(self) -> Response {
         let mut response = self.1.into_response();
         for (name, value) in self.0 {
-            let name = name.as_ref().to_ascii_lowercase();
-            response.headers.retain(|(key, _)| *key != name);
-            response.headers.push((name, value.into()));
+            fields::put(&mut response.headers, name.as_ref(), value.into());
         }
         response
     }

@@ -10,12 +10,13 @@ use crate::host::{Backend, Host};
 /// let _host = mortise_sdk::testing::Host::start();
 /// let error = mortise_sdk::secrets::reveal("payment").unwrap_err();
 /// assert_eq!(error, mortise_sdk::secrets::Error::NotGranted("payment".into()));
+/// assert_eq!(error.to_string(), "the tenant has not granted this use of the secret `payment`");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// Granted, but the tenant has not set a value.
+    /// The name of a secret that is granted and that the tenant has not set.
     NotFound(String),
-    /// The tenant did not grant this use of this name.
+    /// The name of a secret of which the tenant did not grant this use.
     NotGranted(String),
 }
 
@@ -100,8 +101,18 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound(name) => write!(formatter, "the secret `{name}` has no value yet"),
-            Self::NotGranted(name) => write!(formatter, "this use of the secret `{name}` is not granted"),
+            Self::NotFound(name) => {
+                write!(
+                    formatter,
+                    "the secret `{name}` is granted, but the tenant has not set it"
+                )
+            }
+            Self::NotGranted(name) => {
+                write!(
+                    formatter,
+                    "the tenant has not granted this use of the secret `{name}`"
+                )
+            }
         }
     }
 }

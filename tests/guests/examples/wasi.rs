@@ -7,6 +7,7 @@
     reason = "what a guest gets when it does this is what the tests ask"
 )]
 
+use std::hint::black_box;
 use std::time::{Duration, SystemTime};
 
 use test_guests::{Request, Response, answer, guest, json};
@@ -40,7 +41,16 @@ fn handle(request: Request) -> Response {
         }
         "/print" => {
             println!("printed to stdout");
+            println!("x = {}, y = {}", black_box(1), black_box(2));
             eprintln!("printed to stderr");
+            eprintln!(
+                "pieces of {} and {}\n  at {}",
+                black_box(1),
+                black_box(2),
+                black_box('a')
+            );
+            eprint!("  at ");
+            eprintln!("{}", black_box('b'));
             json!("printed")
         }
         "/print-much" => {

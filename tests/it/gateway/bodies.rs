@@ -120,6 +120,55 @@ async fn a_body_against_the_schema_names_each_place() {
 }
 
 #[tokio::test]
+async fn a_coded_body_is_refused_where_it_is_checked_and_passed_on_elsewhere() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, MANIFEST, &[LINE]).await;
+    let post = |path: &str, coding: &str| {
+        let call = app.post(path).header("content-type", "application/json");
+        call.header("content-encoding", coding)
+    };
+    let reply = post("/acme/echo/checked", "gzip")
+        .body(vec![0x1f, 0x8b, 8])
+        .send()
+        .await;
+    let reply = reply.expect_problem(415, "unsupported-media-type");
+    assert_eq!(reply.header("accept-encoding"), "identity");
+    assert!(
+        reply.text().contains("`content-encoding: gzip`"),
+        "{}",
+        reply.text()
+    );
+    let plain = post("/acme/echo/checked", "identity").body("{\"quantity\":1}");
+    plain.send().await.expect(200);
+    let coded = post("/acme/echo/open/1", "gzip").body(vec![0x1f, 0x8b, 8]);
+    let echo = coded.send().await.expect(200).json();
+    assert_eq!(echo["body"], json!({ "bytes": [0x1f, 0x8b, 8] }));
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_reaches_the_plugin_and_not_the_schema() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    // The pattern has the check made in a sandbox.
+    let line = (
+        "line.json",
+        r#"{ "properties": { "a": { "pattern": "^x" } }, "required": ["a"] }"#,
+    );
+    acme.deploy(ECHO, MANIFEST, &[line]).await;
+    let post = |body: &str| {
+        let call = app.post("/acme/echo/checked");
+        call.header("content-type", "application/vnd.line+json")
+            .body(body.to_owned())
+    };
+    let body = "\u{feff}{\"a\":\"x\"}";
+    let echo = post(body).send().await.expect(200).json();
+    assert_eq!(echo["body"], json!({ "text": body }));
+    let refused = post("\u{feff}{\"a\":\"y\"}").send().await;
+    refused.expect_problem(400, "validation-failed");
+}
+
+#[tokio::test]
 async fn a_response_against_its_schema_is_the_plugins_fault() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;

@@ -29,6 +29,11 @@ async fn only_a_valid_key_of_the_tenant_opens_a_route() {
         .await
         .expect(200);
     mine().header("x-api-key", &key).send().await.expect(200);
+    // A field without a value is no credential.
+    for empty in ["", " "] {
+        let call = mine().header("x-api-key", empty).bearer(&key);
+        call.send().await.expect(200);
+    }
     for call in [
         mine(),
         mine().bearer(""),

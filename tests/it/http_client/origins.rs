@@ -41,9 +41,18 @@ async fn the_loopback_is_closed_unless_the_operator_opens_it() {
     let app = App::start().await;
     let server = Server::start().await;
     deploy(&app, &[&server.origin, "http://10.0.0.1"], "").await;
-    is_error(&get(&app, &server.url("/")).await, "Denied", "");
+    // Who reads this learns what can be set, and what cannot.
+    is_error(
+        &get(&app, &server.url("/")).await,
+        "Denied",
+        "set `allow_loopback = true` under `[http_client]`",
+    );
     assert!(server.seen().is_empty());
-    is_error(&get(&app, "http://10.0.0.1/").await, "Denied", "");
+    is_error(
+        &get(&app, "http://10.0.0.1/").await,
+        "Denied",
+        "no setting of the host changes that",
+    );
 }
 
 #[tokio::test]

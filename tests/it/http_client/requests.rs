@@ -225,6 +225,24 @@ async fn who_does_not_answer_in_time_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_silent_server_has_time_left_to_answer() {
+    let app = app().await;
+    let server = Server::start().await;
+    let acme = deploy(&app, &[&server.origin], "").await;
+    // All limits of the request itself are longer than this.
+    acme.limit(&json!({ "wall": "1s" })).await;
+    let call = app
+        .post("/acme/client/send")
+        .json(&json!({ "url": server.url("/never") }));
+    let reply = call.send().await.expect(200);
+    assert_eq!(reply.json(), json!({ "error": "Error::Timeout" }));
+    let wall = acme.invocation(&reply).await["usage"]["wall_us"]
+        .as_u64()
+        .unwrap();
+    assert!((800_000..1_000_000).contains(&wall), "{wall}");
+}
+
+#[tokio::test]
 async fn attempts_are_repeated_and_counted() {
     let app = app().await;
     let server = Server::start().await;

@@ -90,6 +90,8 @@ fn a_manifest_lowers_every_limit_of_an_invocation_and_none_of_the_tenant() {
         let low = match value.remove(limit.name).unwrap() {
             Value::Number(_) => "1".to_owned(),
             Value::String(text) if text.ends_with('s') || text.ends_with('n') => "'1ms'".to_owned(),
+            // An instance has a page of memory at least.
+            _ if limit.name == "memory" => "'64KiB'".to_owned(),
             _ => "'1B'".to_owned(),
         };
         let manifest = format!(

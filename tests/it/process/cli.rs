@@ -1,12 +1,11 @@
 //! The command line against a running host, as people and scripts use it.
 
-use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use test_artifacts::{CAPABILITIES, HELLO};
 
-use super::host::{HostProcess, Process, finish, mortise, until};
+use super::host::{HostProcess, finish, mortise};
 use crate::app::{bundled, open_manifest};
 
 const HELLO_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/hello");
@@ -24,27 +23,27 @@ reveal = ['token']
 ";
 
 /// A host with the tenant `acme`.
-fn host(data: &Path) -> HostProcess {
+pub fn host(data: &Path) -> HostProcess {
     let host = HostProcess::start(data);
     host.cli(&["tenants", "create", "acme"]).ok();
     host
 }
 
 /// Writes a version of the guest that calls every capability.
-fn demanding(folder: &Path, version: &str) -> PathBuf {
+pub fn demanding(folder: &Path, version: &str) -> PathBuf {
     let file = folder.join(format!("capabilities-{version}.wasm"));
     let manifest = open_manifest("capabilities", DEMANDING).replace("1.0.0", version);
     std::fs::write(&file, bundled(CAPABILITIES, &manifest, &[])).unwrap();
     file
 }
 
-fn deploy(host: &HostProcess, file: &Path) {
+pub fn deploy(host: &HostProcess, file: &Path) {
     let file = file.to_str().unwrap();
     host.cli(&["deploy", file, "--tenant", "acme", "--grant"]).ok();
 }
 
 /// The last two arguments of everything about the plugin.
-const OF: [&str; 4] = ["--tenant", "acme", "--plugin", "capabilities"];
+pub const OF: [&str; 4] = ["--tenant", "acme", "--plugin", "capabilities"];
 
 #[test]
 fn tenants_are_created_and_listed() {
@@ -126,19 +125,27 @@ fn a_plugin_is_built_deployed_and_called() {
         (&json!("hello"), &json!(file))
     );
 
-    let public = format!("http://{}", host.public);
+    // The host tells where it is reached.
+    let deployed = host.cli(&["deploy", file, "--tenant", "acme"]).ok();
+    assert!(
+        deployed.contains(&format!("http://{}/acme/hello/hello/{{name}}", host.public)),
+        "{deployed}"
+    );
+    let url = "https://api.example.com/";
     let deployed = host
-        .cli(&["deploy", file, "--tenant", "acme", "--public-url", &public])
+        .cli(&["deploy", file, "--tenant", "acme", "--public-url", url])
         .ok();
     assert!(
-        deployed.contains(&format!("{public}/acme/hello/hello/{{name}}")),
+        deployed.contains("https://api.example.com/acme/hello/echo"),
         "{deployed}"
     );
     let greeting = host.http().get("/acme/hello/hello/Ada").expect(200);
     assert_eq!(greeting, json!({ "message": "Hello, Ada!" }));
 
     let versions = host
-        .cli(&["versions", "--tenant", "acme", "--plugin", "hello", "--json"])
+        .cli(&[
+            "versions", "list", "--tenant", "acme", "--plugin", "hello", "--json",
+        ])
         .json();
     assert_eq!(versions[0]["version"], built["digest"]);
 }
@@ -192,6 +199,19 @@ fn settings_secrets_and_keys_work_at_once() {
         (setting("greeting"), setting("mood")),
         (json!("a=b"), json!(null))
     );
+    let said = host
+        .cli(&[&["config", "unset", "gretting"], &OF[..]].concat())
+        .fails(1);
+    assert!(
+        said.contains("`gretting` is not set") && said.contains("hint: set are greeting"),
+        "{said}"
+    );
+    let said = host
+        .cli(&[&["config", "set", "Bad Key=1"], &OF[..]].concat())
+        .fails(1);
+    assert!(said.contains("`Bad Key` has something else"), "{said}");
+    let set = [&["config", "set", "chat_url=x"], &OF[..]].concat();
+    assert!(host.cli(&set).ok().contains("chat_url  x"));
 
     let set = host.cli_with_input(&["secrets", "set", "token", "--tenant", "acme"], "hunter2\n");
     assert!(!format!("{set:?}").contains("hunter2"), "{set:?}");
@@ -233,82 +253,6 @@ fn settings_secrets_and_keys_work_at_once() {
 }
 
 #[test]
-fn the_version_before_comes_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let host = host(folder.path());
-    for version in ["1.0.0", "2.0.0"] {
-        deploy(&host, &demanding(folder.path(), version));
-    }
-    let key = [
-        "keys", "create", "all", "--scopes", "*", "--tenant", "acme", "--json",
-    ];
-    let key = host.cli(&key).json();
-    let http = host.http().bearer(key["credential"].as_str().unwrap());
-    let answering = || http.get("/acme/capabilities/context").expect(200)["version"].clone();
-    assert_eq!(answering(), "2.0.0");
-    host.cli(&[&["rollback"], &OF[..]].concat()).ok();
-    assert_eq!(answering(), "1.0.0");
-    let versions = host.cli(&[&["versions", "--json"], &OF[..]].concat()).json();
-    let active: Vec<_> = versions
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|version| version["active"] == true)
-        .collect();
-    assert_eq!((active.len(), &active[0]["author_version"]), (1, &json!("1.0.0")));
-}
-
-#[test]
-fn logs_are_shown_and_followed() {
-    let folder = tempfile::tempdir().unwrap();
-    let host = host(folder.path());
-    deploy(&host, &demanding(folder.path(), "1.0.0"));
-    let say = |message: &str| {
-        let said = host
-            .http()
-            .post("/acme/capabilities/log", &json!({ "message": message }));
-        assert_eq!(said.status, 200, "{}", said.text());
-        said.headers["x-request-id"].to_str().unwrap().to_owned()
-    };
-    let first = say("the first line");
-    let other = say("another line");
-    let logs = |more: &[&str]| host.cli(&[&["logs", "--tenant", "acme"], more].concat()).ok();
-    until(|| logs(&[]).contains("another line").then_some(()));
-    let of_first = logs(&["--invocation", &first]);
-    assert!(
-        of_first.contains("INFO   capabilities  the first line  index=0"),
-        "{of_first}"
-    );
-    assert_eq!(of_first.lines().count(), 1);
-    assert_eq!(logs(&["--level", "warn"]), "");
-
-    let follow = [
-        "logs",
-        "--follow",
-        "--json",
-        "--tenant",
-        "acme",
-        "--invocation",
-        &other,
-    ];
-    let mut narrow = Process::spawn(&mut host.command(&follow));
-    let mut follower = Process::spawn(&mut host.command(&["logs", "--follow", "--json", "--tenant", "acme"]));
-    let mut lines = follower.stdout().lines().map(|line| {
-        let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-        line["message"].clone()
-    });
-    assert_eq!(lines.next().unwrap(), "the first line");
-    assert_eq!(lines.next().unwrap(), "another line");
-    let mut only = narrow.stdout().lines();
-    assert!(only.next().unwrap().unwrap().contains("another line"));
-    say("a line that came later");
-    assert_eq!(lines.next().unwrap(), "a line that came later");
-    host.stop();
-    assert_eq!(lines.next(), None);
-    assert!(only.next().is_none(), "lines of other invocations are not shown");
-}
-
-#[test]
 fn errors_say_what_to_do_and_have_their_exit_codes() {
     let folder = tempfile::tempdir().unwrap();
     let host = host(folder.path());
@@ -344,12 +288,30 @@ fn errors_say_what_to_do_and_have_their_exit_codes() {
 
     let public = format!("http://{}", host.public);
     let said = finish(&mut mortise(&["tenants", "list", "--host", &public]), "").fails(1);
-    assert!(said.starts_with("error: "), "{said}");
+    assert!(
+        said.contains("this is another listener of a Mortise host, not the admin one"),
+        "{said}"
+    );
+    assert!(
+        said.contains("hint: --host must be the address of the admin listener"),
+        "{said}"
+    );
 
     let said = host.cli(&["tenants", "show", "nobody"]).fails(1);
     assert!(
         said.contains("(not-found, request ") && said.contains("hint: `mortise tenants list`"),
         "{said}"
+    );
+    let said = host.cli(&["tenants", "show", "nobody", "--json"]).fails(1);
+    let error: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(error["error"], "there is no such tenant");
+    assert_eq!(
+        (&error["code"], &error["status"]),
+        (&json!("not-found"), &json!(404))
+    );
+    assert!(
+        error["hint"].as_str().unwrap().contains("mortise tenants list"),
+        "{error}"
     );
     let said = host
         .cli(&["deploy", "/nowhere.wasm", "--tenant", "acme"])
@@ -374,4 +336,80 @@ fn errors_say_what_to_do_and_have_their_exit_codes() {
             .ok()
             .starts_with("mortise ")
     );
+}
+
+#[test]
+fn every_list_of_the_admin_api_has_a_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path());
+    deploy(&host, &demanding(folder.path(), "1.0.0"));
+    let called = host.http().get("/acme/capabilities/config");
+    let id = called.headers["x-request-id"].to_str().unwrap().to_owned();
+    let acme = |arguments: &[&str]| host.cli(&[arguments, &["--tenant", "acme"]].concat());
+
+    let list = acme(&[
+        "invocations",
+        "list",
+        "--plugin",
+        "capabilities",
+        "--since",
+        "5min",
+    ])
+    .ok();
+    assert!(list.starts_with("STARTED ") && list.contains(&id), "{list}");
+    let shown = acme(&["invocations", "show", &id]).ok();
+    assert!(shown.contains("usage.cpu_us"), "{shown}");
+    assert!(
+        acme(&["invocations", "list", "--failed", "--json"])
+            .json()
+            .is_array()
+    );
+    let usage = acme(&["usage"]).ok();
+    assert!(
+        usage.contains("capabilities") && usage.contains("kept.records"),
+        "{usage}"
+    );
+    let audit = acme(&["audit", "--limit", "2", "--json"]).json();
+    assert_eq!(audit[0]["action"], "plugin.activate");
+    assert_eq!(audit.as_array().unwrap().len(), 2);
+    assert!(host.cli(&["audit"]).status.success());
+    assert!(host.cli(&["whoami"]).ok().contains("operator"));
+
+    let set = host
+        .cli(&["plans", "set", "large", "memory=128MiB", "queue=200", "--json"])
+        .json();
+    assert_eq!(set["limits"], json!({ "memory": "128MiB", "queue": 200 }));
+    let set = host
+        .cli(&["plans", "set", "large", "cpu=100ms", "--unset", "queue", "--json"])
+        .json();
+    assert_eq!(set["limits"], json!({ "memory": "128MiB", "cpu": "100ms" }));
+    let moved = host
+        .cli(&["tenants", "set-plan", "acme", "large", "--json"])
+        .json();
+    assert_eq!(moved["plan"], "large");
+    let limited = acme(&["limits", "set", "sql_rows=7", "--json"]).json();
+    assert_eq!(limited["limits"], json!({ "sql_rows": 7 }));
+    let said = acme(&["limits", "set", "--unset", "sql_row"]).fails(1);
+    assert!(said.contains("hint: set are sql_rows"), "{said}");
+
+    let key = acme(&[
+        "keys",
+        "create",
+        "ci",
+        "--scopes",
+        "*",
+        "--expires",
+        "30d",
+        "--json",
+    ])
+    .json();
+    assert!(key["expires_at"].is_string(), "{key}");
+    let said = host.cli(&["tokens", "create", "x", "--tenant", "acme"]).fails(2);
+    assert!(said.contains("--operator"), "{said}");
+    let said = acme(&["plugins", "delete", "--plugin", "capabilities"]).fails(2);
+    assert!(said.contains("--confirm <NAME>"), "{said}");
+    let said = acme(&["plugins", "delete", "--plugin", "capabilities", "--confirm", "x"]).fails(1);
+    assert!(said.contains("are not the same"), "{said}");
+    let script = finish(&mut mortise(&["completions", "bash"]), "").ok();
+    assert!(script.contains("invocations"), "{script}");
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tempfile::TempDir;
+use test_artifacts::ECHO;
 use tokio::time::Instant;
 
-use super::host::{HostProcess, until};
+use super::host::HostProcess;
 use super::plugin::{self, PLUGIN};
 use super::wire::Wire;
 
@@ -16,6 +17,7 @@ fn impatient() -> (HostProcess, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let variables = [
         ("MORTISE_SERVER_HEADER_TIMEOUT", "300ms"),
+        ("MORTISE_SERVER_KEEP_ALIVE", "300ms"),
         ("MORTISE_SERVER_BODY_TIMEOUT", "300ms"),
     ];
     (HostProcess::start_with(folder.path(), &variables), folder)
@@ -149,6 +151,18 @@ fn no_request_hides_in_the_body_of_another() {
         assert!(answer.starts_with("HTTP/1.1 400"), "{lengths}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{lengths}: {answer}");
     }
+    // The end of these is known, but not what they are.
+    for lengths in [
+        "transfer-encoding: gzip, chunked\r\n",
+        "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked, chunked\r\n",
+    ] {
+        let answer = answer(lengths);
+        assert!(answer.starts_with("HTTP/1.1 501"), "{lengths}: {answer}");
+        assert!(answer.contains("\"not-implemented\""), "{lengths}: {answer}");
+        assert!(answer.contains("connection: close"), "{lengths}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{lengths}: {answer}");
+    }
     // With both, the chunks count and the connection is closed after the answer (RFC 9112, 6.3).
     for lengths in [
         "content-length: 4\r\ntransfer-encoding: chunked\r\n",
@@ -219,6 +233,21 @@ fn a_request_names_its_host_once() {
             let answer = answer(fields, version);
             assert!(!answer.contains(" 400 "), "{version} {fields:?}: {answer}");
         }
+    }
+}
+
+#[test]
+fn an_absolute_address_names_the_host() {
+    let (host, _folder) = patient();
+    plugin::deploy_guest(&host.operator(), "echo", ECHO);
+    for version in ["HTTP/1.1", "HTTP/1.0"] {
+        let mut wire = Wire::connect(host.public).unwrap();
+        wire.send(format!(
+            "GET http://shop.example:8080/acme/echo/x {version}\r\nhost: other\r\nconnection: close\r\n\r\n"
+        ));
+        let answer = wire.rest();
+        assert!(answer.contains(r#"["host","shop.example:8080"]"#), "{answer}");
+        assert!(!answer.contains("other"), "{answer}");
     }
 }
 
@@ -304,16 +333,6 @@ fn a_refusal_does_not_wait_for_the_body() {
     drop(under_way);
     let too_large = begin(&route, 2 << 20).rest();
     assert!(too_large.starts_with("HTTP/1.1 413"), "{too_large}");
-}
-
-#[test]
-fn a_connection_has_an_age() {
-    let folder = tempfile::tempdir().unwrap();
-    let host = HostProcess::start_with(folder.path(), &[("MORTISE_SERVER_CONNECTION_AGE", "300ms")]);
-    let mut wire = Wire::connect(host.public).unwrap();
-    // Sending fails once the host has closed the connection.
-    until(|| (!wire.send("GET /-/healthz HTTP/1.1\r\nhost: x\r\n\r\n")).then_some(()));
-    assert_eq!(host.http().get("/-/healthz").status, 200);
 }
 
 #[tokio::test]

@@ -147,7 +147,7 @@ impl HostProcess {
 
     /// Its process.
     pub fn pid(&self) -> Pid {
-        Pid::from_child(&self.child.0)
+        self.child.pid()
     }
 
     /// Waits for the end.
@@ -193,8 +193,13 @@ impl Process {
         text
     }
 
+    /// Its id.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.0)
+    }
+
     fn terminate(&self) {
-        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+        kill_process(self.pid(), Signal::TERM).unwrap();
     }
 
     /// Waits for its end.

@@ -1,8 +1,11 @@
 //! Callers that speak HTTP/2 as no client does: each connection is shown out, and nobody else notices.
 
+use serde_json::{Value, json};
+use test_artifacts::ECHO;
+
 use super::frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GO_AWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
-    connect, connect_with, frame, head, next, read_past, request, reset, rest,
+    connect, connect_with, fields, frame, head, next, read_past, request, reset, rest,
 };
 use super::host::{HostProcess, until};
 use super::plugin::{self, PLUGIN};
@@ -191,4 +194,51 @@ fn no_stream_becomes_a_tunnel() {
     let answer = frames.find(|kind| *kind == HEADERS || refusals.contains(kind));
     assert!(answer.is_some_and(|kind| refusals.contains(&kind)), "{answer:?}");
     serves_others(&host);
+}
+
+#[test]
+fn a_plugin_sees_the_host_and_the_cookies_as_by_http_1() {
+    let (host, _folder) = host_with(&[]);
+    plugin::deploy_guest(&host.operator(), "echo", ECHO);
+    let ask = |more: &[(&str, &str)]| {
+        let mut wire = connect(host.public);
+        let head = [head("GET", "/acme/echo/x"), fields(more)].concat();
+        wire.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &head));
+        let status = read_past(&mut wire, HEADERS, 0).payload[0];
+        let body = read_past(&mut wire, DATA, 0).payload;
+        (status, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let cookies = [("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")];
+    for host_field in [&[][..], &[("host", "host")], &[("host", "HOST:80")]] {
+        let (status, echo) = ask(&[host_field, &cookies].concat());
+        // The index of `:status: 200` in the static table.
+        assert_eq!(status, 0x88, "{echo}");
+        let headers: Vec<&Value> = echo["headers"].as_array().unwrap().iter().collect();
+        let values = |name: &str| {
+            let named = headers.iter().filter(|header| header[0] == name);
+            named.map(|header| header[1].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(values("host"), [json!("host")]);
+        assert_eq!(values("cookie"), [json!("a=1; b=2; c=3")]);
+    }
+    let (status, problem) = ask(&[("host", "other")]);
+    assert_eq!((status, &problem["code"]), (0x8c, &json!("invalid-request")));
+}
+
+#[test]
+fn bodies_of_refused_requests_end_no_connection() {
+    let (host, _folder) = host_with(&[]);
+    let mut wire = connect(host.public);
+    // More than the noise that a connection may make.
+    for number in 0..60 {
+        let stream = 2 * number + 1;
+        wire.send(request(stream, "POST", "/nobody/nothing", 0));
+        for flags in [0, 0, END_STREAM] {
+            wire.send(frame(DATA, flags, stream, &[b'x'; 14_000]));
+        }
+        // The index of `:status: 404` in the static table.
+        assert_eq!(read_past(&mut wire, HEADERS, 0).payload[0], 0x8d);
+    }
+    wire.send(request(1_001, "GET", "/-/healthz", END_STREAM));
+    assert_eq!(read_past(&mut wire, HEADERS, 0).payload[0], 0x88);
 }

@@ -2,6 +2,8 @@
 
 mod bad_start;
 mod cli;
+mod cli_logs;
+mod cli_versions;
 mod connections;
 mod crowds;
 mod deploy_under_load;
@@ -12,7 +14,9 @@ mod gauges;
 mod host;
 mod http;
 mod http2;
+mod kept_connections;
 mod memory;
+mod offline;
 mod orders;
 mod plugin;
 mod restart;

@@ -23,7 +23,9 @@ fn everything_is_found_as_it_was_left() {
     let shop = Shop::open(&host);
     let product = shop.product(4990, 3);
     let order = shop.order(product, 1).expect(201);
-    let versions = host.cli(&["versions", "--tenant", "shop", "--plugin", "orders", "--json"]);
+    let versions = host.cli(&[
+        "versions", "list", "--tenant", "shop", "--plugin", "orders", "--json",
+    ]);
     let versions = versions.json();
     assert_eq!(versions[0]["active"], true);
     let (key, token) = (
@@ -36,7 +38,9 @@ fn everything_is_found_as_it_was_left() {
     assert_eq!(std::fs::read_to_string(host.token_file()).unwrap(), token);
     let shop = Shop::known(&host, &key);
     assert_eq!(host.cli(&["tenants", "list", "--json"]).json()[0]["name"], "shop");
-    let again = host.cli(&["versions", "--tenant", "shop", "--plugin", "orders", "--json"]);
+    let again = host.cli(&[
+        "versions", "list", "--tenant", "shop", "--plugin", "orders", "--json",
+    ]);
     assert_eq!(again.json(), versions);
     let path = format!("/orders/{}", order["id"]);
     assert_eq!(

@@ -1,8 +1,10 @@
 //! A connection of which the test writes every byte.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::SockRef;
 
 /// Longer than any time that the tests configure.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -20,6 +22,16 @@ impl Wire {
     /// Sends these bytes, unless the other side has gone.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.0.write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// Says that nothing more will be sent, and waits for what comes.
+    pub fn finish(&mut self) {
+        self.0.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Ends the connection as a caller does that was killed: with a reset.
+    pub fn reset(self) {
+        SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Reads until `end` has come, and gives all of it.

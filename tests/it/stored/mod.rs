@@ -88,6 +88,10 @@ async fn what_the_control_database_recorded_is_told() {
     assert_eq!(lines["items"][0]["message"], "written by an earlier host");
     let audit = operator(&app, "/tenants/acme/audit").await;
     assert_eq!(audit["items"].as_array().unwrap().len(), 13);
+    // Entries of that host get the names that are known.
+    for entry in audit["items"].as_array().unwrap() {
+        assert_eq!(entry["tenant_name"], "acme", "{entry}");
+    }
     let grants = operator(&app, "/tenants/acme/plugins/capabilities/grants").await;
     assert_eq!(grants["grants"]["secrets"]["reveal"], json!(["stripe_key"]));
 }
@@ -101,6 +105,11 @@ async fn a_stored_version_can_be_activated_and_a_new_one_uploaded_beside_it() {
         .send()
         .await;
     back.expect(200);
+    // Histories of before are activations on purpose; from now on a rollback is one.
+    app.admin("POST", &format!("{plugin}/activation/back"))
+        .send()
+        .await
+        .expect_problem(409, "conflict");
     let context = app.get("/acme/capabilities/context").bearer(API_KEY).send().await;
     assert_eq!(context.expect(200).json()["version"], "1.0.0");
 

@@ -1,9 +1,10 @@
 //! What rides inside a component, and the place of each mistake in it.
 
 use serde_json::json;
+use test_artifacts::{ECHO, HELLO};
 
 use super::wasm::{COMPONENT, plugin, with_content, with_manifest};
-use crate::app::{App, Reply};
+use crate::app::{App, Reply, bundled};
 
 const PLUGIN: &str = "[plugin]\nname = 'p'\nversion = '1'\n";
 
@@ -73,6 +74,66 @@ async fn each_mistake_is_named_with_its_place() {
         let reply = acme.upload("p", with_manifest(COMPONENT, &manifest)).await;
         is_refused(&reply, reason);
         is_refused(&reply, "plugin.toml");
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_that_handles_other_routes_than_its_manifest_has_is_refused() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    let manifest = |routes: &[(&str, &str)]| {
+        let route = |(method, path): &(&str, &str)| {
+            format!("[[route]]\nmethod = '{method}'\npath = '{path}'\nauth = 'public'\n")
+        };
+        format!("{PLUGIN}{}", routes.iter().map(route).collect::<String>())
+    };
+    let (hello, echo) = (("GET", "/hello/{name}"), ("POST", "/echo"));
+    for (routes, reason) in [
+        (
+            vec![hello],
+            "the plugin handles POST /echo, which the manifest leaves out",
+        ),
+        (
+            vec![hello, echo, ("GET", "/other")],
+            "the plugin has no handler for GET /other",
+        ),
+        (
+            vec![hello, ("PUT", "/echo")],
+            "the plugin has no handler for PUT /echo; it handles POST /echo, which the manifest leaves out",
+        ),
+    ] {
+        let component = bundled(HELLO, &manifest(&routes), &[]);
+        is_refused(&acme.upload("p", component).await, reason);
+    }
+    let component = bundled(HELLO, &manifest(&[echo, hello]), &[]);
+    acme.deploy_bundled(component).await;
+    app.get("/acme/p/hello/Ada").send().await.expect(200);
+    // A guest in another language says nothing of its routes.
+    acme.upload("p", bundled(ECHO, &manifest(&[("GET", "/any")]), &[]))
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn a_manifest_that_can_never_do_what_it_says_is_refused() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    for (lines, reason) in [
+        (
+            "[limits]\nmemory = '0B'\n",
+            "limits.memory: no instance fits into 0B",
+        ),
+        ("[limits]\nwall = '0ms'\n", "limits.wall: with nothing of it"),
+        (
+            "[secrets]\nuse = ['no such']\n",
+            "secrets.use: no secret can be named `no such`",
+        ),
+    ] {
+        let reply = acme
+            .upload("p", with_manifest(COMPONENT, &format!("{PLUGIN}{lines}")))
+            .await;
+        is_refused(&reply, reason);
+        assert!(reply.json()["hint"].as_str().unwrap().contains("plugin.toml"));
     }
 }
 

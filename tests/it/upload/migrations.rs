@@ -114,7 +114,7 @@ async fn a_migration_may_not_do_more_than_change_the_schema() {
 }
 
 #[tokio::test]
-async fn the_way_back_past_a_migration_is_warned_of() {
+async fn a_rollback_past_a_migration_is_warned_of() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
     activate(&acme, &[FIRST]).await.expect(200);

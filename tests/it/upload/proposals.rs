@@ -180,7 +180,7 @@ async fn leave_behind(data: &Path, tenant: &str, component: &[u8]) {
     };
     let name = &bundle.manifest.plugin.name;
     db.add_version(tenant.id, name, &version).await.unwrap();
-    db.activate(tenant.id, name, digest, "host", Timestamp(2))
+    db.activate(tenant.id, name, digest, None, "host", Timestamp(2))
         .await
         .unwrap();
     db.close().await;

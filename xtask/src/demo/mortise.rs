@@ -17,7 +17,6 @@ pub struct Mortise {
     pub executable: PathBuf,
     host: String,
     token_file: PathBuf,
-    public_url: String,
 }
 
 /// A plugin that was built.
@@ -33,7 +32,6 @@ impl Mortise {
             executable,
             host: format!("http://{}", options.admin),
             token_file: options.data.join("operator.token"),
-            public_url: format!("http://{}", options.public),
         }
     }
 
@@ -104,16 +102,14 @@ impl Mortise {
             .iter()
             .any(is_this)
         {
-            let versions = self.list(&["versions", "--tenant", TENANT, "--plugin", plugin])?;
+            let versions = self.list(&["versions", "list", "--tenant", TENANT, "--plugin", plugin])?;
             if versions.iter().any(|version| version["version"] == built.digest) {
                 say(&format!("{plugin} is as it was left\n"));
                 return Ok(());
             }
         }
         run::run(
-            self.command(&["deploy", "--tenant", TENANT, "--plugin", plugin, "--grant"])
-                .arg("--public-url")
-                .arg(&self.public_url)
+            self.command(&["deploy", "--tenant", TENANT, "--grant"])
                 .arg(&built.file),
         )
     }

@@ -126,6 +126,7 @@ impl CacheView<'_> {
 
 impl cache::Host for CacheView<'_> {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Content>, cache::Error>> {
+        self.invocation.last_calls.note("cache.get");
         Ok(CacheView::get(self, key))
     }
 
@@ -135,6 +136,7 @@ impl cache::Host for CacheView<'_> {
         value: Content,
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Result<(), cache::Error>> {
+        self.invocation.last_calls.note("cache.set");
         Ok(CacheView::set(self, key, value.into(), ttl_ms))
     }
 
@@ -144,6 +146,7 @@ impl cache::Host for CacheView<'_> {
         value: Content,
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Result<bool, cache::Error>> {
+        self.invocation.last_calls.note("cache.set_if_absent");
         Ok(CacheView::set_if_absent(self, key, value.into(), ttl_ms))
     }
 
@@ -153,10 +156,12 @@ impl cache::Host for CacheView<'_> {
         delta: i64,
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Result<i64, cache::Error>> {
+        self.invocation.last_calls.note("cache.increment");
         Ok(CacheView::increment(self, key, delta, ttl_ms))
     }
 
     async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), cache::Error>> {
+        self.invocation.last_calls.note("cache.delete");
         Ok(CacheView::delete(self, key))
     }
 }

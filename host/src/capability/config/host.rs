@@ -26,6 +26,7 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
 
 impl config::Host for ConfigView<'_> {
     async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        self.invocation.last_calls.note("config.get");
         self.invocation.charge_host_call(key.len())?;
         Ok(self.invocation.active.config.get(&key).cloned())
     }

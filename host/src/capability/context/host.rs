@@ -27,6 +27,7 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
 
 impl context::Host for ContextView<'_> {
     async fn current(&mut self) -> wasmtime::Result<context::Invocation> {
+        self.invocation.last_calls.note("context.current");
         self.invocation.charge_host_call(0)?;
         let Invocation {
             id,
@@ -55,6 +56,7 @@ impl context::Host for ContextView<'_> {
     }
 
     async fn remaining_ms(&mut self) -> wasmtime::Result<u64> {
+        self.invocation.last_calls.note("context.remaining_ms");
         self.invocation.charge_host_call(0)?;
         Ok(u64::try_from(self.invocation.remaining().as_millis()).unwrap_or(u64::MAX))
     }

@@ -178,19 +178,23 @@ fn count_of(answer: Result<Answer, DatabaseError>) -> Result<u64, database::Erro
 
 impl database::Host for DatabaseView<'_> {
     async fn query(&mut self, sql: String, params: Vec<Value>) -> Answered<Rows> {
+        self.invocation.last_calls.note("db.query");
         let answer = self.run(sql, params, Want::Rows).await;
         Ok(self.rows_of(answer))
     }
 
     async fn execute(&mut self, sql: String, params: Vec<Value>) -> Answered<u64> {
+        self.invocation.last_calls.note("db.execute");
         Ok(count_of(self.run(sql, params, Want::Count).await))
     }
 
     async fn begin(&mut self) -> Answered<Resource<Transaction>> {
+        self.invocation.last_calls.note("db.begin");
         Ok(self.begun().await.map_err(Into::into))
     }
 
     async fn open(&mut self, sql: String, params: Vec<Value>) -> Answered<Resource<Cursor>> {
+        self.invocation.last_calls.note("db.open");
         Ok(self.opened(sql, params).await.map_err(Into::into))
     }
 }
@@ -202,6 +206,7 @@ impl database::HostTransaction for DatabaseView<'_> {
         sql: String,
         params: Vec<Value>,
     ) -> Answered<Rows> {
+        self.invocation.last_calls.note("db.query");
         let answer = self.run_in(&transaction, sql, params, Want::Rows).await?;
         Ok(self.rows_of(answer))
     }
@@ -212,19 +217,23 @@ impl database::HostTransaction for DatabaseView<'_> {
         sql: String,
         params: Vec<Value>,
     ) -> Answered<u64> {
+        self.invocation.last_calls.note("db.execute");
         let answer = self.run_in(&transaction, sql, params, Want::Count).await?;
         Ok(count_of(answer))
     }
 
     async fn enqueue(&mut self, transaction: Resource<Transaction>, _: NewJob) -> Answered<String> {
+        self.invocation.last_calls.note("db.enqueue");
         self.unserved(&transaction, "jobs")
     }
 
     async fn publish(&mut self, transaction: Resource<Transaction>, _: String, _: String) -> Answered<()> {
+        self.invocation.last_calls.note("db.publish");
         self.unserved(&transaction, "events")
     }
 
     async fn commit(&mut self, transaction: Resource<Transaction>) -> Answered<()> {
+        self.invocation.last_calls.note("db.commit");
         if let Err(error) = self.charge(0) {
             return Ok(Err(error.into()));
         }
@@ -233,6 +242,7 @@ impl database::HostTransaction for DatabaseView<'_> {
     }
 
     async fn rollback(&mut self, transaction: Resource<Transaction>) -> Answered<()> {
+        self.invocation.last_calls.note("db.rollback");
         if let Err(error) = self.charge(0) {
             return Ok(Err(error.into()));
         }
@@ -253,6 +263,7 @@ impl database::HostCursor for DatabaseView<'_> {
     }
 
     async fn next(&mut self, cursor: Resource<Cursor>, max: u32) -> Answered<Vec<Vec<Value>>> {
+        self.invocation.last_calls.note("db.next");
         if let Err(error) = self.charge(0) {
             return Ok(Err(error.into()));
         }

@@ -51,15 +51,26 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
 
 impl HttpClientView<'_> {
     /// Decides everything that is decided before a request is on its way, and starts it.
-    fn admitted(&mut self, request: OutgoingRequest) -> Result<(Task, OwnedSemaphorePermit), SendError> {
+    fn admitted(
+        &mut self,
+        function: &'static str,
+        request: OutgoingRequest,
+    ) -> Result<(Task, OwnedSemaphorePermit), SendError> {
         self.invocation.charge_host_call(request::bytes(&request))?;
         let active = &self.invocation.active;
-        let request = Outgoing::new(request, active, self.vault, self.invocation.call_depth)?;
+        let request = Outgoing::new(request, active, self.vault, self.invocation.call_depth);
+        let calls = &mut self.invocation.last_calls;
+        match &request {
+            Ok(request) => calls.note_to(function, &request.target.origin),
+            Err(_) => calls.note(function),
+        }
+        let request = request?;
         let clients = &self.client.clients;
         let scheme = request.target.origin.scheme();
         let reach = secret::reach(scheme, request.carries_secret, clients.config.allow_loopback)?;
-        // The time that the guest asks for only shortens what it has anyway.
-        let most = active.limits.http_total.0.min(self.invocation.remaining());
+        // The time that the guest asks for only shortens what it has anyway. Of what is left of the
+        // invocation the guest keeps a part, so that it can answer if the other side does not.
+        let most = active.limits.http_total.0.min(self.invocation.patience());
         let time = request.timeout.unwrap_or(most).min(most);
         let place = self.client.budget.place()?;
         let exchange = Exchange {
@@ -78,7 +89,7 @@ impl HttpClientView<'_> {
     }
 
     async fn sent(&mut self, request: OutgoingRequest) -> wasmtime::Result<Result<Received, SendError>> {
-        match self.admitted(request) {
+        match self.admitted("http.send", request) {
             Ok((task, _place)) => Ok(task.await.map_err(HostFault::new)?),
             Err(refused) => Ok(Err(refused)),
         }
@@ -86,7 +97,7 @@ impl HttpClientView<'_> {
 
     fn started(&mut self, request: OutgoingRequest) -> Result<Resource<Pending>, SendError> {
         let pending = Pending {
-            task: Some(self.admitted(request)?),
+            task: Some(self.admitted("http.start", request)?),
         };
         Ok(self.invocation.hold(self.table, pending)?)
     }
@@ -95,6 +106,7 @@ impl HttpClientView<'_> {
         &mut self,
         pending: &Resource<Pending>,
     ) -> wasmtime::Result<Result<Received, SendError>> {
+        self.invocation.last_calls.note("http.wait");
         if let Err(refused) = self.invocation.charge_host_call(0) {
             return Ok(Err(refused.into()));
         }

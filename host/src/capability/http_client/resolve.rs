@@ -108,25 +108,31 @@ pub async fn addresses(
     }
     let port = target.origin.port();
     let vetted: Vec<SocketAddr> = found
-        .into_iter()
-        .filter(|address| reach.covers(*address))
+        .iter()
+        .filter(|address| reach.covers(**address))
         .take(MOST_ADDRESSES)
         .map(|address| SocketAddr::new(address.to_canonical(), port))
         .collect();
     if vetted.is_empty() {
-        return Err(SendError::Denied(refusal(&target.host, reach)));
+        return Err(SendError::Denied(refusal(&target.host, reach, &found)));
     }
     Ok(vetted)
 }
 
-fn refusal(host: &Host<String>, reach: Reach) -> String {
+/// `found` are addresses that the resolver gave and that the guest must not learn.
+fn refusal(host: &Host<String>, reach: Reach, found: &[IpAddr]) -> String {
+    let is_loopback = found.iter().all(|address| address.to_canonical().is_loopback());
     match reach {
         Reach::Loopback => {
             format!("secrets are sent over `https` only, and `{host}` is not a loopback address")
         }
+        Reach::Public if is_loopback => format!(
+            "`{host}` is a loopback address, which this host lets no plugin reach; for development, the operator can set \
+             `allow_loopback = true` under `[http_client]` in the host's configuration"
+        ),
         Reach::Public | Reach::PublicAndLoopback => format!(
-            "`{host}` has no address that plugins may reach: private, loopback, link-local and reserved ones are \
-             refused whatever is granted"
+            "`{host}` has no address that plugins may reach: private, link-local and reserved ones are refused whatever is \
+             granted, and no setting of the host changes that"
         ),
     }
 }

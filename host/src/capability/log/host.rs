@@ -32,6 +32,7 @@ impl log::Host for LogView<'_> {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
+        self.invocation.last_calls.note("log.write");
         let of_fields = fields.iter().map(|(name, value)| name.len() + value.len());
         self.invocation
             .charge_host_call(message.len() + of_fields.sum::<usize>())?;

@@ -22,6 +22,25 @@ const MAX_LINE_BYTES: usize = 8 * 1024;
 /// More fields than this are left out.
 const MAX_FIELDS: usize = 32;
 
+/// Adds a line of the host's own, which the author needs to understand how the invocation ended. So it comes also where the
+/// budget of the invocation is spent, and takes nothing of it. Few: the host chooses how many.
+pub fn append_of_host(invocation: &mut Invocation, level: Level, message: &str) {
+    let line = line(invocation, level, message, Vec::new());
+    invocation.log_lines.push(line);
+}
+
+fn line(invocation: &Invocation, level: Level, message: &str, fields: Vec<(String, String)>) -> LogLine {
+    LogLine {
+        tenant: invocation.active.tenant,
+        plugin: invocation.active.plugin.clone(),
+        invocation: invocation.id,
+        at: invocation.clock.now(),
+        level,
+        message: clean(invocation, message),
+        fields,
+    }
+}
+
 /// Adds a line to the invocation's log, or counts it as dropped.
 pub fn append(invocation: &mut Invocation, level: Level, message: &str, fields: &[(String, String)]) {
     let limits = invocation.limits();
@@ -35,15 +54,7 @@ pub fn append(invocation: &mut Invocation, level: Level, message: &str, fields: 
         .take(MAX_FIELDS)
         .map(|(name, value)| (clean(invocation, name), clean(invocation, value)))
         .collect();
-    let line = LogLine {
-        tenant: invocation.active.tenant,
-        plugin: invocation.active.plugin.clone(),
-        invocation: invocation.id,
-        at: invocation.clock.now(),
-        level,
-        message: clean(invocation, message),
-        fields,
-    };
+    let line = line(invocation, level, message, fields);
     let log_bytes = invocation.usage.log_bytes.saturating_add(as_u64(line.bytes()));
     if log_bytes > most_bytes {
         invocation.usage.log_lines_dropped = invocation.usage.log_lines_dropped.saturating_add(1);
@@ -176,6 +187,32 @@ mod tests {
             append(&mut invocation, Level::Info, &"x".repeat(MAX_LINE_BYTES), &[]);
         }
         assert!(invocation.usage.log_bytes <= Limits::default().log_bytes.0);
+    }
+
+    #[test]
+    fn a_line_of_the_host_needs_no_budget() {
+        let mut invocation = having_seen(&["s3cret"]);
+        for _ in 0..300 {
+            append(&mut invocation, Level::Info, "line", &[]);
+        }
+        let usage = invocation.usage.clone();
+        append_of_host(&mut invocation, Level::Error, "the plugin was ended by s3cret");
+        assert_eq!(
+            messages(&invocation).last(),
+            Some(&"the plugin was ended by [secret]")
+        );
+        assert_eq!(invocation.usage, usage);
+    }
+
+    #[test]
+    fn what_is_printed_in_pieces_is_one_line_for_each_of_its_lines() {
+        let printed = PrintedLines::new(1 << 10);
+        for piece in ["stack ", "of", " two:\n", "  at a\n  at ", "b\n"] {
+            printed.print(piece.as_bytes());
+        }
+        let mut invocation = having_seen(&[]);
+        append_printed(&mut invocation, Level::Error, &printed);
+        assert_eq!(messages(&invocation), ["stack of two:", "  at a", "  at b"]);
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl PrintedLines {
     }
 
     /// The guest chooses how much it prints, and how often.
-    fn print(&self, bytes: &[u8]) {
+    pub(super) fn print(&self, bytes: &[u8]) {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         let room = self.capacity.saturating_sub(buffer.kept.len());
         let (kept, forgotten) = bytes.split_at(bytes.len().min(room));

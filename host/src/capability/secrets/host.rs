@@ -48,6 +48,7 @@ impl SecretsView<'_> {
 
 impl secrets::Host for SecretsView<'_> {
     async fn reveal(&mut self, name: String) -> wasmtime::Result<Result<String, secrets::Error>> {
+        self.invocation.last_calls.note("secrets.reveal");
         self.invocation.charge_host_call(name.len())?;
         match self.revealed(&name) {
             Ok(value) => Ok(Ok(value.expose_secret().to_owned())),
@@ -60,6 +61,7 @@ impl secrets::Host for SecretsView<'_> {
         name: String,
         data: Vec<u8>,
     ) -> wasmtime::Result<Result<Vec<u8>, secrets::Error>> {
+        self.invocation.last_calls.note("secrets.hmac_sha256");
         self.invocation.charge_host_call(name.len() + data.len())?;
         match value_for_use(&self.invocation.active, self.vault, &name) {
             Ok(key) => {
@@ -72,12 +74,25 @@ impl secrets::Host for SecretsView<'_> {
     }
 }
 
-/// The guest's own mistakes are typed; a vault that does not open is the host's fault and ends the
-/// invocation.
+/// The guest's own mistakes are typed and carry the name of the secret, as the contract says. A vault that does not
+/// open is the host's fault and ends the invocation.
 fn typed(error: SecretError) -> wasmtime::Result<secrets::Error> {
     match error {
-        SecretError::NotGranted(_) => Ok(secrets::Error::NotGranted(error.to_string())),
-        SecretError::NotFound(_) => Ok(secrets::Error::NotFound(error.to_string())),
+        SecretError::NotGranted(name) => Ok(secrets::Error::NotGranted(name)),
+        SecretError::NotFound(name) => Ok(secrets::Error::NotFound(name)),
         SecretError::Vault(error) => Err(super::super::HostFault::new(error).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_carries_the_name_and_nothing_else() {
+        let granted = typed(SecretError::NotGranted("payment".to_owned())).unwrap();
+        assert!(matches!(granted, secrets::Error::NotGranted(name) if name == "payment"));
+        let found = typed(SecretError::NotFound("payment".to_owned())).unwrap();
+        assert!(matches!(found, secrets::Error::NotFound(name) if name == "payment"));
     }
 }

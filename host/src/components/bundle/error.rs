@@ -38,6 +38,24 @@ pub enum BundleError {
         /// Where in it, and what.
         problem: String,
     },
+    /// There is no such folder, or no `plugin.toml` in it.
+    #[error("{path} is no folder of a plugin: {problem}", path = path.display())]
+    NoPlugin {
+        /// What was named.
+        path: PathBuf,
+        /// What is missing.
+        problem: &'static str,
+    },
+    /// The manifest names a file or a folder that cannot be read.
+    #[error("plugin.toml: {place}: cannot read {path}: {error}", path = path.display())]
+    Named {
+        /// The key of the manifest.
+        place: &'static str,
+        /// What it names.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// A file of the plugin's folder cannot be read.
     #[error("cannot read {path}: {error}", path = path.display())]
     Read {
@@ -62,6 +80,8 @@ impl BundleError {
             | Self::Manifest(_)
             | Self::Migrations(_)
             | Self::Schema { .. }
+            | Self::NoPlugin { .. }
+            | Self::Named { .. }
             | Self::Read { .. }
             | Self::Outside(_) => Fault::Manifest,
         }
@@ -91,7 +111,15 @@ impl BundleError {
                 self.to_string(),
                 "correct the schema at this place and build again",
             ),
-            Self::AlreadyBundled | Self::Read { .. } | Self::Outside(_) => {
+            Self::AlreadyBundled => Refusal::manifest(
+                self.to_string(),
+                "give `mortise build` the component without the section; `mortise deploy` takes the file as it is",
+            ),
+            Self::NoPlugin { .. } => Refusal::manifest(
+                self.to_string(),
+                "name the folder that holds the plugin's plugin.toml; docs/plugin-guide.md begins with one",
+            ),
+            Self::Named { .. } | Self::Read { .. } | Self::Outside(_) => {
                 Refusal::manifest(self.to_string(), "correct what plugin.toml names and build again")
             }
         }

@@ -22,11 +22,18 @@ pub struct Folder {
 impl Folder {
     /// The folder at `path`.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
-        let root = path.canonicalize().map_err(|error| BundleError::Read {
+        let no_plugin = |problem| BundleError::NoPlugin {
             path: path.to_owned(),
-            error,
-        })?;
-        Ok(Self { root })
+            problem,
+        };
+        let root = path
+            .canonicalize()
+            .map_err(|_| no_plugin("there is nothing of this name"))?;
+        match root.join("plugin.toml").is_file() {
+            true => Ok(Self { root }),
+            false if root.is_dir() => Err(no_plugin("it has no plugin.toml")),
+            false => Err(no_plugin("it is a file")),
+        }
     }
 
     /// The text of `plugin.toml`.
@@ -43,8 +50,10 @@ impl Folder {
         else {
             return Ok(Vec::new());
         };
-        let folder = self.inside(name)?;
-        let fail = |error| BundleError::Read {
+        const PLACE: &str = "[database] migrations";
+        let folder = self.inside(PLACE, name)?;
+        let fail = |error| BundleError::Named {
+            place: PLACE,
             path: folder.clone(),
             error,
         };
@@ -57,7 +66,7 @@ impl Folder {
                     .unwrap_or_default()
                     .to_string_lossy()
                     .into_owned();
-                let sql = read(&self.inside(&format!("{name}/{file}"))?)?;
+                let sql = read(&self.inside(PLACE, &format!("{name}/{file}"))?)?;
                 files.push(MigrationFile { file, sql });
             }
         }
@@ -76,7 +85,7 @@ impl Folder {
 
     /// A schema as JSON without blanks.
     fn schema(&self, name: &str) -> Result<String, BundleError> {
-        let text = read(&self.inside(name)?)?;
+        let text = read(&self.inside("route.request or route.response", name)?)?;
         let wrong = |problem| BundleError::Schema {
             file: name.to_owned(),
             problem,
@@ -91,8 +100,8 @@ impl Folder {
         Ok(schema.to_string())
     }
 
-    /// The path of something that the manifest names, with all links followed.
-    fn inside(&self, name: &str) -> Result<PathBuf, BundleError> {
+    /// The path of something that the manifest names at `place`, with all links followed.
+    fn inside(&self, place: &'static str, name: &str) -> Result<PathBuf, BundleError> {
         let outside = || BundleError::Outside(name.to_owned());
         let plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
         if name.is_empty() || !Path::new(name).components().all(plain) {
@@ -101,7 +110,7 @@ impl Folder {
         let path = self.root.join(name);
         let real = path
             .canonicalize()
-            .map_err(|error| BundleError::Read { path, error })?;
+            .map_err(|error| BundleError::Named { place, path, error })?;
         if real.starts_with(&self.root) {
             Ok(real)
         } else {

@@ -331,18 +331,40 @@ fn what_is_wrong_in_a_folder_is_named() {
     fs::remove_file(&schema).unwrap();
     let error = Bundle::from_folder(folder.path()).unwrap_err().to_string();
     assert!(
-        error.starts_with("cannot read ") && error.contains("schemas/new-order.json"),
+        error.starts_with("plugin.toml: route.request or route.response: cannot read ")
+            && error.contains("schemas/new-order.json"),
         "{error}"
     );
 
-    let error = Bundle::from_folder(&folder.path().join("nowhere"))
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("nowhere"), "{error}");
+    fs::remove_dir_all(folder.path().join("migrations")).unwrap();
+    let error = Bundle::from_folder(folder.path()).unwrap_err().to_string();
+    assert!(
+        error.starts_with("plugin.toml: [database] migrations: cannot read "),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_no_plugin_s_folder_is_told_from_one_with_mistakes() {
+    let folder = folder();
+    let manifest = folder.path().join("plugin.toml");
+    let no_plugin = |path: &Path| {
+        let error = Bundle::from_folder(path).unwrap_err();
+        assert!(error.refusal().hint.contains("plugin.toml"), "{error}");
+        error.to_string()
+    };
+    let error = no_plugin(&folder.path().join("nowhere"));
+    assert!(
+        error.ends_with("nowhere is no folder of a plugin: there is nothing of this name"),
+        "{error}"
+    );
+    assert!(no_plugin(&manifest).ends_with("it is a file"));
+    fs::remove_file(&manifest).unwrap();
+    assert!(no_plugin(folder.path()).ends_with("it has no plugin.toml"));
 }
 
 fn manifest_naming(schema: &str) -> String {
     format!(
-        "[plugin]\nname='a'\nversion='1'\n[[route]]\nmethod='GET'\npath='/'\nauth='public'\nrequest='{schema}'\n"
+        "[plugin]\nname='a'\nversion='1'\n[[route]]\nmethod='POST'\npath='/'\nauth='public'\nrequest='{schema}'\n"
     )
 }

@@ -10,6 +10,15 @@ use crate::domain::id::VersionDigest;
 /// How the names of compiled code of the host itself begin.
 const EMBEDDED: &str = "host-";
 
+/// A file that begins with a MAC under the host's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealed {
+    /// Compiled code.
+    Compiled,
+    /// What a component uses.
+    Uses,
+}
+
 /// The folder. Its methods block.
 #[derive(Clone, Debug)]
 pub struct ComponentFiles {
@@ -99,6 +108,27 @@ impl ComponentFiles {
         write(&self.compiled(digest), parts)
     }
 
+    /// Replaces each file that begins with a MAC by what `rewrite` makes of it. `None` leaves a
+    /// file as it is. Gives back how many were replaced.
+    pub fn rewrite_sealed(
+        &self,
+        rewrite: impl Fn(Sealed, VersionDigest, &[u8]) -> Option<Vec<u8>>,
+    ) -> io::Result<u64> {
+        let mut rewritten = 0;
+        for (kind, folder) in [(Sealed::Compiled, &self.compiled), (Sealed::Uses, &self.uses)] {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                let Some(digest) = digest_of(&path) else { continue };
+                let Some(stored) = read(&path)? else { continue };
+                if let Some(content) = rewrite(kind, digest, &stored) {
+                    write(&path, &[&content])?;
+                    rewritten += 1;
+                }
+            }
+        }
+        Ok(rewritten)
+    }
+
     /// Removes everything of a component.
     pub fn remove(&self, digest: VersionDigest) -> io::Result<()> {
         for path in [self.uses(digest), self.compiled(digest), self.component(digest)] {
@@ -127,6 +157,13 @@ impl ComponentFiles {
     fn component(&self, digest: VersionDigest) -> PathBuf {
         self.components.join(digest.to_hex()).with_extension("wasm")
     }
+}
+
+/// The digest that a file is named by.
+fn digest_of(path: &Path) -> Option<VersionDigest> {
+    let name = path.file_stem()?.to_str()?;
+    let hex = name.strip_prefix(EMBEDDED).unwrap_or(name);
+    format!("sha256:{hex}").parse().ok()
 }
 
 /// The content of a regular file. Anything else under its name, which might have no end, counts as damage: it

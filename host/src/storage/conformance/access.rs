@@ -1,13 +1,15 @@
 //! Stories of API keys, tokens and the audit log.
 
+use serde_json::json;
+
 use super::tenant;
 use crate::domain::api_key::ApiKey;
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::{AuditEntry, Change};
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::{ApiKeyId, TenantId, TokenId};
 use crate::domain::token::{Reach, TenantRole, Token};
-use crate::storage::{Counts, Page, Repository};
+use crate::storage::{AuditFilter, Counts, Page, Repository};
 
 /// A new key of a tenant, as it was stored.
 pub async fn api_key(repository: &dyn Repository, tenant: TenantId, expires_at: Option<i64>) -> ApiKey {
@@ -52,6 +54,10 @@ pub async fn api_keys_are_revoked_once(repository: &dyn Repository) {
     let first = repository.api_keys(acme, Page::first(1)).await.unwrap();
     assert_eq!(first[0].revoked_at, Some(Timestamp(50)));
     assert_eq!(first[0].hash, lasting.hash);
+    let found = repository.api_key(acme, lasting.id).await.unwrap().unwrap();
+    assert_eq!(found.revoked_at, Some(Timestamp(50)));
+    let other = TenantId::generate();
+    assert!(repository.api_key(other, lasting.id).await.unwrap().is_none());
     assert_eq!(first[0].scopes, lasting.scopes);
     let rest = repository
         .api_keys(acme, Page::after(lasting.id, 9))
@@ -114,6 +120,12 @@ pub async fn tokens_belong_to_a_tenant_or_to_the_host(repository: &dyn Repositor
             revoked_at: None,
         }
     };
+    let metrics = token(Reach::Metrics);
+    repository.insert_token(&metrics).await.unwrap();
+    assert_eq!(
+        repository.token(metrics.id).await.unwrap().as_ref(),
+        Some(&metrics)
+    );
     let (operator, owner) = (token(Reach::Host), token(Reach::Tenant(acme, TenantRole::Owner)));
     for token in [&operator, &owner] {
         repository.insert_token(token).await.unwrap();
@@ -121,7 +133,7 @@ pub async fn tokens_belong_to_a_tenant_or_to_the_host(repository: &dyn Repositor
     }
     assert_eq!(
         repository.tokens(None, Page::first(9)).await.unwrap(),
-        std::slice::from_ref(&operator)
+        [metrics, operator.clone()]
     );
     assert_eq!(
         repository.tokens(Some(acme), Page::first(9)).await.unwrap(),
@@ -141,21 +153,70 @@ pub async fn tokens_belong_to_a_tenant_or_to_the_host(repository: &dyn Repositor
 
 pub async fn audit_entries_come_newest_first(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
+    let all = AuditFilter::default();
     let mut entries = Vec::new();
     for (tenant, action) in [(Some(acme), "one"), (None, "two"), (Some(acme), "three")] {
-        let entry = AuditEntry::new(tenant, "token-1", action, "x", Timestamp(1));
+        let change = Change::between(&json!({ "a": 1 }), &json!({ "a": 2 }));
+        let entry = AuditEntry::new(tenant, "token-1", action, "x", Timestamp(1)).changing(change);
         repository.append_audit(&entry).await.unwrap();
-        entries.push(entry);
+        let tenant_name = tenant.map(|_| "acme".to_owned());
+        entries.push(AuditEntry { tenant_name, ..entry });
     }
-    let newest = repository.audit(Some(acme), Page::first(1)).await.unwrap();
+    let newest = repository.audit(Some(acme), &all, Page::first(1)).await.unwrap();
     assert_eq!(newest, entries[2..]);
     let older = repository
-        .audit(Some(acme), Page::after(entries[2].id, 9))
+        .audit(Some(acme), &all, Page::after(entries[2].id, 9))
         .await
         .unwrap();
     assert_eq!(older, entries[..1]);
-    assert_eq!(
-        repository.audit(None, Page::first(9)).await.unwrap(),
-        entries[1..2]
-    );
+    let mut everything = repository.audit(None, &all, Page::first(9)).await.unwrap();
+    everything.reverse();
+    assert_eq!(everything, entries);
+}
+
+pub async fn audit_entries_are_found_by_tenant_actor_action_and_time(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let credential = Credential::generate(TokenId::generate()).unwrap();
+    let token = Token {
+        id: credential.id(),
+        name: "Ada".to_owned(),
+        reach: Reach::Host,
+        hash: credential.hash(),
+        created_at: Timestamp(1),
+        expires_at: None,
+        revoked_at: None,
+    };
+    repository.insert_token(&token).await.unwrap();
+    for (tenant, actor, action, at) in [
+        (Some(acme), token.id.to_string(), "tenant.suspend", 10),
+        (Some(acme), token.id.to_string(), "secret.put", 20),
+        (None, AuditEntry::COMMAND.to_owned(), "operator-token.reset", 30),
+    ] {
+        let entry = AuditEntry::new(tenant, actor, action, "x", Timestamp(at));
+        repository.append_audit(&entry).await.unwrap();
+    }
+    repository.purge_tenant(acme).await.unwrap();
+    let purge = AuditEntry::new(Some(acme), AuditEntry::HOST, "tenant.purge", "x", Timestamp(40));
+    repository.append_audit(&purge).await.unwrap();
+
+    let at = async |filter: AuditFilter| {
+        let found = repository.audit(None, &filter, Page::first(9)).await.unwrap();
+        found.iter().map(|entry| entry.at.0).collect::<Vec<_>>()
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let filter = AuditFilter::default;
+    for named in [acme.to_string(), "acme".to_owned()] {
+        let tenant = Some(named);
+        assert_eq!(at(AuditFilter { tenant, ..filter() }).await, [40, 20, 10]);
+    }
+    for named in [token.id.to_string(), "Ada".to_owned()] {
+        let actor = Some(named);
+        assert_eq!(at(AuditFilter { actor, ..filter() }).await, [20, 10]);
+    }
+    let action = some("tenant.*");
+    assert_eq!(at(AuditFilter { action, ..filter() }).await, [40, 10]);
+    let action = some("tenant");
+    assert!(at(AuditFilter { action, ..filter() }).await.is_empty());
+    let (from, to) = (Some(Timestamp(20)), Some(Timestamp(40)));
+    assert_eq!(at(AuditFilter { from, to, ..filter() }).await, [30, 20]);
 }

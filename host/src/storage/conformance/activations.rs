@@ -1,4 +1,4 @@
-//! Stories of activations and of the way back.
+//! Stories of activations and rollbacks.
 
 use super::{name, plugin, tenant, version_of};
 use crate::domain::clock::Timestamp;
@@ -13,7 +13,7 @@ pub async fn an_activation_switches_records_and_audits(repository: &dyn Reposito
 
     for (version, at) in [(&first, 10), (&second, 20)] {
         repository
-            .activate(acme, &orders, version.digest, "token-1", Timestamp(at))
+            .activate(acme, &orders, version.digest, None, "token-1", Timestamp(at))
             .await
             .unwrap();
     }
@@ -40,20 +40,25 @@ pub async fn an_activation_switches_records_and_audits(repository: &dyn Reposito
         .await
         .unwrap();
     assert_eq!(older, activations[1..]);
-    let audit = repository.audit(Some(acme), Page::first(9)).await.unwrap();
+    let audit = repository
+        .audit(Some(acme), &Default::default(), Page::first(9))
+        .await
+        .unwrap();
     assert_eq!(audit[0].action, "plugin.activate");
     assert_eq!(audit[0].subject, format!("orders {}", second.digest));
+    let after = audit[0].change.after.as_ref().unwrap();
+    assert_eq!(after["active"], second.digest.to_string());
 
     // What is not there is not activated, and the attempt leaves no trace.
     let unknown = VersionDigest::of(b"unknown");
     let error = repository
-        .activate(acme, &orders, unknown, "token-1", Timestamp(30))
+        .activate(acme, &orders, unknown, None, "token-1", Timestamp(30))
         .await
         .unwrap_err();
     assert!(matches!(error, DbError::Missing("version")), "{error:?}");
     let nowhere: PluginName = name("nowhere");
     let error = repository
-        .activate(acme, &nowhere, first.digest, "token-1", Timestamp(30))
+        .activate(acme, &nowhere, first.digest, None, "token-1", Timestamp(30))
         .await
         .unwrap_err();
     assert!(matches!(error, DbError::Missing("plugin")), "{error:?}");
@@ -63,35 +68,65 @@ pub async fn an_activation_switches_records_and_audits(repository: &dyn Reposito
         .unwrap();
     assert_eq!(after, activations);
     assert_eq!(
-        repository.audit(Some(acme), Page::first(9)).await.unwrap().len(),
+        repository
+            .audit(Some(acme), &Default::default(), Page::first(9))
+            .await
+            .unwrap()
+            .len(),
         2
     );
 }
 
-pub async fn going_back_finds_the_version_before(repository: &dyn Repository) {
+pub async fn a_rollback_never_leads_to_what_was_rolled_back_from(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
     let (orders, first) = plugin(repository, acme, "orders").await;
     let second = version_of("orders", "2.0.0", 3_000);
-    repository.add_version(acme, &orders, &second).await.unwrap();
-    let before = async || repository.previous_version(acme, &orders).await.unwrap();
-
-    assert_eq!(before().await, None);
-    let activate = async |digest| {
+    let third = version_of("orders", "3.0.0", 4_000);
+    for version in [&second, &third] {
+        repository.add_version(acme, &orders, version).await.unwrap();
+    }
+    let target = async || repository.rollback_target(acme, &orders).await.unwrap();
+    let activate = async |digest, rolled_back_to| {
         repository
-            .activate(acme, &orders, digest, "host", Timestamp(1))
+            .activate(acme, &orders, digest, rolled_back_to, "host", Timestamp(1))
             .await
             .unwrap()
     };
-    activate(first.digest).await;
-    assert_eq!(before().await, None);
-    activate(second.digest).await;
-    activate(second.digest).await;
-    assert_eq!(before().await, Some(first.digest));
-    activate(first.digest).await;
-    assert_eq!(before().await, Some(second.digest));
-    repository
-        .delete_version(acme, &orders, second.digest)
+    let roll_back = async || {
+        let target = target().await?;
+        activate(target.digest, Some(target.sequence)).await;
+        Some(target.digest)
+    };
+
+    assert_eq!(target().await, None);
+    activate(first.digest, None).await;
+    assert_eq!(target().await, None);
+    for version in [&second, &second, &third] {
+        activate(version.digest, None).await;
+    }
+    assert_eq!(roll_back().await, Some(second.digest));
+    assert_eq!(roll_back().await, Some(first.digest));
+    assert_eq!(roll_back().await, None);
+    let activations = repository
+        .activations(acme, &orders, Page::first(2))
         .await
         .unwrap();
-    assert_eq!(before().await, None);
+    let told: Vec<_> = activations
+        .iter()
+        .map(|past| (past.digest, past.rolled_back_to))
+        .collect();
+    assert_eq!(told, [(first.digest, Some(1)), (second.digest, Some(3))]);
+    let audit = repository.audit(Some(acme), Page::first(1)).await.unwrap();
+    assert_eq!(audit[0].action, "plugin.rollback");
+
+    // An activation on purpose starts anew; what was deleted meanwhile is skipped.
+    activate(third.digest, None).await;
+    assert_eq!(target().await.map(|target| target.digest), Some(first.digest));
+    activate(second.digest, None).await;
+    repository
+        .delete_version(acme, &orders, third.digest)
+        .await
+        .unwrap();
+    assert_eq!(roll_back().await, Some(first.digest));
+    assert_eq!(roll_back().await, None);
 }

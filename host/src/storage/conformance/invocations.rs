@@ -9,7 +9,9 @@ use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
 use crate::domain::log_line::{Level, LogLine};
 use crate::domain::principal::PrincipalId;
 use crate::http::problem::Code;
-use crate::storage::{Entry, HourlyUsage, InvocationFilter, Kept, LogFilter, Page, Repository};
+use crate::storage::{
+    Entry, HourlyUsage, InvocationFilter, Kept, LogFilter, LogPosition, Page, Repository, WrittenAfter,
+};
 
 const HOUR: i64 = 3_600_000;
 
@@ -175,6 +177,61 @@ pub async fn log_lines_are_filtered_and_paged(repository: &dyn Repository) {
         ..Default::default()
     };
     assert_eq!(messages(filter).await, ["warn at 20"]);
+}
+
+pub async fn log_lines_are_read_on_in_the_order_in_which_they_were_written(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let other = tenant(repository, "other").await.id;
+    let seen = entry(acme, "orders", 20, &[Level::Info]);
+    repository.record(std::slice::from_ref(&seen)).await.unwrap();
+    // Written later, though some were logged earlier; the plugins of a batch alternate.
+    let batch = [
+        entry(acme, "shop", 15, &[Level::Info, Level::Error]),
+        entry(acme, "orders", 30, &[Level::Info]),
+        entry(other, "orders", 30, &[Level::Info]),
+        entry(acme, "shop", 25, &[Level::Info]),
+        entry(acme, "shop", 5, &[Level::Info]),
+    ];
+    repository.record(&batch).await.unwrap();
+
+    let place = LogPosition {
+        at: Timestamp(20),
+        invocation: seen.record.id,
+        position: 0,
+    };
+    let written = repository.log_line_written(acme, place).await.unwrap().unwrap();
+    assert_eq!(repository.log_line_written(other, place).await.unwrap(), None);
+    let all = LogFilter::default();
+    let after = |written| WrittenAfter {
+        written,
+        at_least: Timestamp(10),
+    };
+    let read = async |filter: &LogFilter, after, limit| {
+        repository
+            .log_lines_written(acme, filter, after, limit)
+            .await
+            .unwrap()
+    };
+    let lines = read(&all, after(written), 9).await;
+    let messages: Vec<_> = lines.iter().map(|stored| stored.line.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        ["info at 15", "error at 15", "info at 30", "info at 25"]
+    );
+    let rest = read(&all, after(lines[1].written.unwrap()), 1).await;
+    assert_eq!(rest, lines[2..3]);
+    let errors = LogFilter {
+        level: Some(Level::Error),
+        ..Default::default()
+    };
+    assert_eq!(read(&errors, after(written), 9).await, lines[1..2]);
+    let count = async |filter: &LogFilter| {
+        repository
+            .invocations_written(acme, filter, after(written))
+            .await
+            .unwrap()
+    };
+    assert_eq!((count(&all).await, count(&errors).await), (3, 1));
 }
 
 pub async fn what_is_kept_is_counted_and_the_oldest_leaves(repository: &dyn Repository) {

@@ -76,7 +76,7 @@ pub async fn the_oldest_inactive_versions_are_given_up(repository: &dyn Reposito
         repository.add_version(acme, &orders, version).await.unwrap();
     }
     repository
-        .activate(acme, &orders, versions[0].digest, "host", Timestamp(9))
+        .activate(acme, &orders, versions[0].digest, None, "host", Timestamp(9))
         .await
         .unwrap();
     let beyond = async |keep| repository.versions_beyond(acme, &orders, keep).await.unwrap();
@@ -92,7 +92,7 @@ pub async fn an_active_version_is_not_deleted(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
     let (orders, version) = plugin(repository, acme, "orders").await;
     repository
-        .activate(acme, &orders, version.digest, "host", Timestamp(9))
+        .activate(acme, &orders, version.digest, None, "host", Timestamp(9))
         .await
         .unwrap();
     let error = repository
@@ -114,7 +114,7 @@ pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository)
     repository.put_grants(acme, &orders, &grants).await.unwrap();
     repository.put_config(acme, &orders, &config).await.unwrap();
     repository
-        .activate(acme, &orders, version.digest, "host", Timestamp(2_009))
+        .activate(acme, &orders, version.digest, None, "host", Timestamp(2_009))
         .await
         .unwrap();
     let before = repository.plugin(acme, &orders).await.unwrap().unwrap();
@@ -160,7 +160,7 @@ pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository)
             .put_config_value(acme, &orders, "currency", Some("USD"))
             .await,
         repository
-            .activate(acme, &orders, digest, "host", now)
+            .activate(acme, &orders, digest, None, "host", now)
             .await
             .map(drop),
     ];

@@ -17,7 +17,7 @@ pub async fn routing_reads_everything_of_one_tenant(repository: &dyn Repository)
     plugin(repository, acme.id, "idle").await;
     plugin(repository, other.id, "foreign").await;
     repository
-        .activate(acme.id, &orders, version.digest, "host", Timestamp(1))
+        .activate(acme.id, &orders, version.digest, None, "host", Timestamp(1))
         .await
         .unwrap();
     let grants = Grants {
@@ -90,7 +90,7 @@ pub async fn tenants_do_not_see_each_other(repository: &dyn Repository) {
     );
     assert!(
         repository
-            .activate(other, &orders, digest, "host", Timestamp(1))
+            .activate(other, &orders, digest, None, "host", Timestamp(1))
             .await
             .is_err()
     );

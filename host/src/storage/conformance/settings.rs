@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{name, plugin, tenant};
+use crate::domain::audit::AuditEntry;
 use crate::domain::clock::Timestamp;
 use crate::domain::grant::Grants;
-use crate::domain::id::PluginName;
+use crate::domain::id::{PluginName, TenantId};
 use crate::storage::vault::Sealed;
-use crate::storage::{DbError, Repository};
+use crate::storage::{DbError, Page, Repository};
 
 pub async fn settings_are_replaced_as_a_whole_or_one_by_one(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
@@ -86,4 +87,64 @@ pub async fn secrets_are_kept_sealed(repository: &dyn Repository) {
     assert_eq!(repository.sealed_secrets(acme).await.unwrap()["b"], sealed);
     assert!(repository.delete_secret(acme, "a").await.unwrap());
     assert!(!repository.delete_secret(acme, "a").await.unwrap());
+}
+
+pub async fn secrets_are_sealed_anew_in_one_step(repository: &dyn Repository) {
+    let (acme, zoo) = (
+        tenant(repository, "acme").await.id,
+        tenant(repository, "zoo").await.id,
+    );
+    assert_eq!(repository.key_check().await.unwrap(), None);
+    repository.set_key_check("first", None).await.unwrap();
+    for number in 0..150u8 {
+        let sealed = Sealed::from_bytes(vec![number]);
+        let name = format!("s{number}");
+        repository
+            .put_secret(acme, &name, &sealed, Timestamp(1))
+            .await
+            .unwrap();
+    }
+    repository
+        .put_secret(zoo, "odd", &Sealed::from_bytes(vec![255]), Timestamp(1))
+        .await
+        .unwrap();
+    assert_eq!(repository.some_secrets(3).await.unwrap().len(), 3);
+    let entry = AuditEntry::new(
+        None,
+        AuditEntry::COMMAND,
+        "host-key.rotate",
+        "host.key",
+        Timestamp(2),
+    );
+
+    // What fails half-way changes nothing.
+    type Anew = Result<Option<Sealed>, Box<dyn std::error::Error + Send + Sync>>;
+    let fails = |_: TenantId, name: &str, _: &Sealed| -> Anew {
+        match name {
+            "s99" => Err("no randomness".into()),
+            _ => Ok(Some(Sealed::from_bytes(vec![0]))),
+        }
+    };
+    repository.reseal("second", &entry, &fails).await.unwrap_err();
+    assert_eq!(repository.key_check().await.unwrap().as_deref(), Some("first"));
+    let before = repository.sealed_secrets(acme).await.unwrap();
+    assert_eq!(before["s7"], Sealed::from_bytes(vec![7]));
+
+    let reseal = |_: TenantId, name: &str, sealed: &Sealed| -> Anew {
+        let anew = [sealed.as_bytes(), &[1]].concat();
+        Ok((name != "odd").then(|| Sealed::from_bytes(anew)))
+    };
+    let resealed = repository.reseal("second", &entry, &reseal).await.unwrap();
+    assert_eq!(
+        (resealed.secrets, resealed.left),
+        (150, vec![(zoo, "odd".to_owned())])
+    );
+    assert_eq!(repository.key_check().await.unwrap().as_deref(), Some("second"));
+    let after = repository.sealed_secrets(acme).await.unwrap();
+    assert_eq!(after["s149"], Sealed::from_bytes(vec![149, 1]));
+    let audit = repository
+        .audit(None, &Default::default(), Page::first(9))
+        .await
+        .unwrap();
+    assert_eq!((audit.len(), audit[0].action.as_str()), (1, "host-key.rotate"));
 }

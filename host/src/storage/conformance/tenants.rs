@@ -19,9 +19,9 @@ pub async fn plans_are_put_and_kept_while_in_use(repository: &dyn Repository) {
         name: name("small"),
         limits,
     };
-    repository.put_plan(&small).await.unwrap();
+    repository.put_plan(&small, &|_| Vec::new()).await.unwrap();
     small.limits.concurrency = Some(5);
-    repository.put_plan(&small).await.unwrap();
+    repository.put_plan(&small, &|_| Vec::new()).await.unwrap();
     assert_eq!(repository.plan(&small.name).await.unwrap(), Some(small.clone()));
     let names: Vec<String> = repository
         .plans()
@@ -37,12 +37,28 @@ pub async fn plans_are_put_and_kept_while_in_use(repository: &dyn Repository) {
         plan: Some(small.name.clone()),
         ..Default::default()
     };
-    repository.change_tenant(acme.id, &change).await.unwrap();
-    let error = repository.delete_plan(&small.name).await.unwrap_err();
+    repository
+        .change_tenant(acme.id, &change, &|_, _| Vec::new())
+        .await
+        .unwrap();
+    let error = repository
+        .delete_plan(&small.name, &|_| Vec::new())
+        .await
+        .unwrap_err();
     assert!(matches!(error, DbError::InUse("plan")), "{error:?}");
     repository.purge_tenant(acme.id).await.unwrap();
-    assert!(repository.delete_plan(&small.name).await.unwrap());
-    assert!(!repository.delete_plan(&small.name).await.unwrap());
+    assert!(
+        repository
+            .delete_plan(&small.name, &|_| Vec::new())
+            .await
+            .unwrap()
+    );
+    assert!(
+        !repository
+            .delete_plan(&small.name, &|_| Vec::new())
+            .await
+            .unwrap()
+    );
 }
 
 pub async fn tenants_are_made_found_changed_and_deleted(repository: &dyn Repository) {
@@ -69,7 +85,24 @@ pub async fn tenants_are_made_found_changed_and_deleted(repository: &dyn Reposit
         suspended: Some(true),
         ..Default::default()
     };
-    let changed = repository.change_tenant(acme.id, &change).await.unwrap().unwrap();
+    let before_and_after = |before: &Tenant, after: &Tenant| {
+        assert_eq!((before.suspended, after.suspended), (false, true));
+        vec![AuditEntry::new(
+            Some(acme.id),
+            "host",
+            "tenant.suspend",
+            "acme",
+            Timestamp(2),
+        )]
+    };
+    let changed = repository
+        .change_tenant(acme.id, &change, &before_and_after)
+        .await;
+    let changed = changed.unwrap().unwrap();
+    let audit = repository
+        .audit(Some(acme.id), &Default::default(), Page::first(9))
+        .await;
+    assert_eq!(audit.unwrap().len(), 1);
     assert_eq!(
         changed,
         Tenant {
@@ -81,7 +114,10 @@ pub async fn tenants_are_made_found_changed_and_deleted(repository: &dyn Reposit
         plan: Some(name("nowhere")),
         ..Default::default()
     };
-    let error = repository.change_tenant(acme.id, &change).await.unwrap_err();
+    let error = repository
+        .change_tenant(acme.id, &change, &|_, _| Vec::new())
+        .await
+        .unwrap_err();
     assert!(matches!(error, DbError::Missing("plan")), "{error:?}");
 
     let zoo = tenant(repository, "zoo").await;
@@ -102,7 +138,7 @@ pub async fn a_purged_tenant_leaves_nothing_but_its_audit(repository: &dyn Repos
     let acme = tenant(repository, "acme").await;
     let (orders, version) = plugin(repository, acme.id, "orders").await;
     repository
-        .activate(acme.id, &orders, version.digest, "host", Timestamp(1))
+        .activate(acme.id, &orders, version.digest, None, "host", Timestamp(1))
         .await
         .unwrap();
     let entry = AuditEntry::new(Some(acme.id), "host", "tenant.delete", "acme", Timestamp(2));
@@ -116,7 +152,10 @@ pub async fn a_purged_tenant_leaves_nothing_but_its_audit(repository: &dyn Repos
     assert_eq!(repository.removals().await.unwrap(), wanted);
     repository.removal_done(wanted[0]).await.unwrap();
     assert_eq!(repository.removals().await.unwrap(), wanted[1..]);
-    let audit = repository.audit(Some(acme.id), Page::first(10)).await.unwrap();
+    let audit = repository
+        .audit(Some(acme.id), &Default::default(), Page::first(10))
+        .await
+        .unwrap();
     assert_eq!(audit.len(), 2);
 }
 
@@ -148,7 +187,13 @@ pub async fn a_deleted_tenant_is_restored_as_it_was(repository: &dyn Repository)
         suspended: Some(true),
         ..Default::default()
     };
-    assert_eq!(repository.change_tenant(acme.id, &change).await.unwrap(), None);
+    assert_eq!(
+        repository
+            .change_tenant(acme.id, &change, &|_, _| Vec::new())
+            .await
+            .unwrap(),
+        None
+    );
     let upload = repository
         .add_version(acme.id, &orders, &version)
         .await

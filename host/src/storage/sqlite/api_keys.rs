@@ -42,6 +42,16 @@ impl ApiKeys for SqliteRepository {
         rows.iter().map(read).collect()
     }
 
+    async fn api_key(&self, tenant: TenantId, id: ApiKeyId) -> Result<Option<ApiKey>, DbError> {
+        let row = sqlx::query("SELECT * FROM api_keys WHERE tenant = $1 AND id = $2")
+            .bind(tenant.to_string())
+            .bind(id.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        row.as_ref().map(read).transpose()
+    }
+
     async fn valid_api_keys(&self, tenant: TenantId, now: Timestamp) -> Result<Vec<ApiKey>, DbError> {
         let rows = sqlx::query(VALID)
             .bind(tenant.to_string())

@@ -1,14 +1,23 @@
 //! The audit log in SQLite.
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::{SqliteRepository, row, unavailable};
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::{ActorKind, AuditEntry, Change};
 use crate::domain::id::{AuditId, TenantId};
-use crate::storage::{Audit, DbError, Page};
+use crate::storage::{Audit, AuditFilter, DbError, Page};
+
+/// The names are looked up in the same statement, so that no caller can forget them. A tenant that
+/// was purged has the name that its newest entry has.
+const INSERT: &str = "INSERT INTO audit \
+    (id, tenant, tenant_name, actor_kind, actor, actor_name, action, subject, value_before, value_after, at) \
+    VALUES ($1, $2, \
+        COALESCE((SELECT name FROM tenants WHERE id = $2), \
+            (SELECT tenant_name FROM audit WHERE tenant = $2 AND tenant_name IS NOT NULL ORDER BY id DESC LIMIT 1)), \
+        $3, $4, (SELECT name FROM tokens WHERE id = $4), $5, $6, $7, $8, $9)";
 
 #[async_trait]
 impl Audit for SqliteRepository {
@@ -17,34 +26,81 @@ impl Audit for SqliteRepository {
         insert(&mut connection, entry).await
     }
 
-    async fn audit(&self, tenant: Option<TenantId>, page: Page<AuditId>) -> Result<Vec<AuditEntry>, DbError> {
+    async fn audit(
+        &self,
+        tenant: Option<TenantId>,
+        filter: &AuditFilter,
+        page: Page<AuditId>,
+    ) -> Result<Vec<AuditEntry>, DbError> {
         let before = page.after.unwrap_or(AuditId(Uuid::max())).to_string();
-        let query = match tenant {
-            Some(tenant) => {
-                sqlx::query("SELECT * FROM audit WHERE id < $1 AND tenant = $3 ORDER BY id DESC LIMIT $2")
-                    .bind(before)
-                    .bind(i64::from(page.limit))
-                    .bind(tenant.to_string())
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM audit WHERE id < ");
+        query.push_bind(before);
+        if let Some(tenant) = tenant {
+            query.push(" AND tenant = ").push_bind(tenant.to_string());
+        }
+        let AuditFilter {
+            tenant: named,
+            actor,
+            action,
+            from,
+            to,
+        } = filter.clone();
+        if let Some(named) = named {
+            query.push(" AND (tenant = ").push_bind(named.clone());
+            query.push(" OR tenant_name = ").push_bind(named).push(")");
+        }
+        if let Some(actor) = actor {
+            query.push(" AND (actor = ").push_bind(actor.clone());
+            query.push(" OR actor_name = ").push_bind(actor).push(")");
+        }
+        match action.as_deref().map(|action| (action, action.strip_suffix('*'))) {
+            Some((_, Some(begin))) => {
+                query
+                    .push(" AND instr(action, ")
+                    .push_bind(begin.to_owned())
+                    .push(") = 1");
             }
-            None => {
-                sqlx::query("SELECT * FROM audit WHERE id < $1 AND tenant IS NULL ORDER BY id DESC LIMIT $2")
-                    .bind(before)
-                    .bind(i64::from(page.limit))
+            Some((whole, None)) => {
+                query.push(" AND action = ").push_bind(whole.to_owned());
             }
-        };
-        let rows = query.fetch_all(&self.readers).await.map_err(unavailable)?;
+            None => {}
+        }
+        if let Some(from) = from {
+            query.push(" AND at >= ").push_bind(from.0);
+        }
+        if let Some(to) = to {
+            query.push(" AND at < ").push_bind(to.0);
+        }
+        query
+            .push(" ORDER BY id DESC LIMIT ")
+            .push_bind(i64::from(page.limit));
+        let rows = query
+            .build()
+            .persistent(false)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
         rows.iter().map(read).collect()
     }
 }
 
 /// Adds an entry within whatever transaction the connection is in.
 pub(super) async fn insert(connection: &mut SqliteConnection, entry: &AuditEntry) -> Result<(), DbError> {
-    sqlx::query("INSERT INTO audit (id, tenant, actor, action, subject, at) VALUES ($1, $2, $3, $4, $5, $6)")
+    let kind = match entry.actor_kind {
+        ActorKind::Token => TOKEN,
+        ActorKind::Host => HOST,
+        ActorKind::Command => COMMAND,
+    };
+    let Change { before, after } = &entry.change;
+    sqlx::query(INSERT)
         .bind(entry.id.to_string())
         .bind(entry.tenant.map(|tenant| tenant.to_string()))
+        .bind(kind)
         .bind(entry.actor.as_str())
         .bind(entry.action.as_str())
         .bind(entry.subject.as_str())
+        .bind(before.as_ref().map(ToString::to_string))
+        .bind(after.as_ref().map(ToString::to_string))
         .bind(entry.at.0)
         .execute(connection)
         .await
@@ -52,13 +108,29 @@ pub(super) async fn insert(connection: &mut SqliteConnection, entry: &AuditEntry
     Ok(())
 }
 
+const TOKEN: &str = "token";
+const HOST: &str = "host";
+const COMMAND: &str = "command";
+
 fn read(row: &SqliteRow) -> Result<AuditEntry, DbError> {
     Ok(AuditEntry {
         id: row::parsed(row, "id")?,
         tenant: row::optional_parsed(row, "tenant")?,
+        tenant_name: row::optional_text(row, "tenant_name")?,
+        actor_kind: match row::text(row, "actor_kind")?.as_str() {
+            HOST => ActorKind::Host,
+            COMMAND => ActorKind::Command,
+            // An entry of a later host is shown all the same.
+            _ => ActorKind::Token,
+        },
         actor: row::text(row, "actor")?,
+        actor_name: row::optional_text(row, "actor_name")?,
         action: row::text(row, "action")?,
         subject: row::text(row, "subject")?,
+        change: Change {
+            before: row::optional_json(row, "value_before")?,
+            after: row::optional_json(row, "value_after")?,
+        },
         at: row::timestamp(row, "at")?,
     })
 }

@@ -54,12 +54,14 @@ async fn change(db: &SqliteRepository, tenant: TenantId, kind: usize, text: &str
                 name: name("large"),
                 limits: LimitOverrides::default(),
             };
-            db.put_plan(&plan).await
+            db.put_plan(&plan, &|_| Vec::new()).await
         }
         7 => db.prune_before(NOW).await.map(drop),
         _ => {
             let digest = VersionDigest::of(b"1.0.0");
-            db.activate(tenant, &plugin, digest, "host", NOW).await.map(drop)
+            db.activate(tenant, &plugin, digest, None, "host", NOW)
+                .await
+                .map(drop)
         }
     }
 }

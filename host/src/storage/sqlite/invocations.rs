@@ -16,7 +16,10 @@ impl Invocations for SqliteRepository {
     async fn record(&self, entries: &[Entry]) -> Result<BTreeMap<TenantId, Kept>, DbError> {
         let mut transaction = self.begin().await?;
         let new = blocks::insert_new(&mut transaction, Block::of(entries.iter())).await?;
-        let new: Vec<&Entry> = new.iter().flat_map(Block::entries).collect();
+        let mut new: Vec<&Entry> = new.iter().flat_map(Block::entries).collect();
+        // Lines are written in the order in which followers see them. Blocks have an order of their own, but their
+        // entries are parts of one slice.
+        new.sort_unstable_by_key(|entry| std::ptr::from_ref::<Entry>(entry));
         let log_bytes = log_lines::insert(&mut transaction, &new).await?;
 
         let mut usage = HourlyUsage::default();

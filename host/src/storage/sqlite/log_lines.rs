@@ -8,7 +8,7 @@ use super::{ROWS, SqliteRepository, row, unavailable};
 use crate::domain::id::TenantId;
 use crate::domain::log_line::{Level, LogLine};
 use crate::domain::units::as_u64;
-use crate::storage::{DbError, Entry, LogFilter, LogLines, LogPosition, Page, StoredLogLine};
+use crate::storage::{DbError, Entry, LogFilter, LogLines, LogPosition, Page, StoredLogLine, WrittenAfter};
 
 #[async_trait]
 impl LogLines for SqliteRepository {
@@ -18,20 +18,8 @@ impl LogLines for SqliteRepository {
         filter: &LogFilter,
         page: Page<LogPosition>,
     ) -> Result<Vec<StoredLogLine>, DbError> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM log_lines WHERE tenant = ");
-        query.push_bind(tenant.to_string());
-        if let Some(plugin) = &filter.plugin {
-            query.push(" AND plugin = ").push_bind(plugin.to_string());
-        }
-        if let Some(level) = filter.level {
-            query.push(" AND level >= ").push_bind(rank(level));
-        }
-        if let Some(invocation) = filter.invocation {
-            query.push(" AND invocation = ").push_bind(invocation.to_string());
-        }
-        if let Some(since) = filter.since {
-            query.push(" AND at >= ").push_bind(since.0);
-        }
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT rowid AS written, * FROM log_lines");
+        push_filter(&mut query, tenant, filter);
         if let Some(after) = page.after {
             query.push(" AND (at, invocation, position) < (");
             query.push_bind(after.at.0).push(", ");
@@ -48,6 +36,84 @@ impl LogLines for SqliteRepository {
             .map_err(unavailable)?;
         rows.iter().map(read).collect()
     }
+
+    async fn log_line_written(
+        &self,
+        tenant: TenantId,
+        position: LogPosition,
+    ) -> Result<Option<i64>, DbError> {
+        let row = sqlx::query(
+            "SELECT rowid AS written FROM log_lines WHERE tenant = $1 AND invocation = $2 AND position = $3",
+        )
+        .bind(tenant.to_string())
+        .bind(position.invocation.to_string())
+        .bind(i64::from(position.position))
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        row.map(|row| row::integer(&row, "written")).transpose()
+    }
+
+    async fn log_lines_written(
+        &self,
+        tenant: TenantId,
+        filter: &LogFilter,
+        after: WrittenAfter,
+        limit: u32,
+    ) -> Result<Vec<StoredLogLine>, DbError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT rowid AS written, * FROM log_lines");
+        push_filter(&mut query, tenant, filter);
+        push_after(&mut query, after);
+        query.push(" ORDER BY +rowid LIMIT ").push_bind(i64::from(limit));
+        let rows = query
+            .build()
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn invocations_written(
+        &self,
+        tenant: TenantId,
+        filter: &LogFilter,
+        after: WrittenAfter,
+    ) -> Result<u64, DbError> {
+        let select = "SELECT COUNT(DISTINCT invocation) AS invocations FROM log_lines";
+        let mut query = QueryBuilder::<Sqlite>::new(select);
+        push_filter(&mut query, tenant, filter);
+        push_after(&mut query, after);
+        let row = query
+            .build()
+            .fetch_one(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        row::number(&row, "invocations")
+    }
+}
+
+fn push_filter(query: &mut QueryBuilder<Sqlite>, tenant: TenantId, filter: &LogFilter) {
+    query.push(" WHERE tenant = ").push_bind(tenant.to_string());
+    if let Some(plugin) = &filter.plugin {
+        query.push(" AND plugin = ").push_bind(plugin.to_string());
+    }
+    if let Some(level) = filter.level {
+        query.push(" AND level >= ").push_bind(rank(level));
+    }
+    if let Some(invocation) = filter.invocation {
+        query.push(" AND invocation = ").push_bind(invocation.to_string());
+    }
+    if let Some(since) = filter.since {
+        query.push(" AND at >= ").push_bind(since.0);
+    }
+}
+
+/// The order in which lines are written is that of their rows: the writer adds each after all others, and the row of
+/// the line to go on from is still there. The `+` keeps SQLite from going through the rows of all tenants in that order: the
+/// index by tenant and time finds fewer.
+fn push_after(query: &mut QueryBuilder<Sqlite>, after: WrittenAfter) {
+    query.push(" AND at >= ").push_bind(after.at_least.0);
+    query.push(" AND +rowid > ").push_bind(after.written);
 }
 
 /// Adds the lines of new invocations, many with each statement. Gives back what those of each entry count for, in bytes.
@@ -106,6 +172,7 @@ fn read(row: &SqliteRow) -> Result<StoredLogLine, DbError> {
         .ok_or_else(|| DbError::corrupt("log_lines.level", stored))?;
     Ok(StoredLogLine {
         position: row::number(row, "position")?,
+        written: Some(row::integer(row, "written")?),
         line: LogLine {
             tenant: row::parsed(row, "tenant")?,
             plugin: row::parsed(row, "plugin")?,

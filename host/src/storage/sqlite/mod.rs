@@ -12,6 +12,7 @@ mod counts;
 mod evidence;
 #[cfg(test)]
 mod full_disk;
+mod host_key;
 mod invocations;
 mod kept;
 mod log_lines;
@@ -184,11 +185,15 @@ impl SqliteRepository {
     /// Commits a change to the set of tenants, and with it the next generation; then the folder's mark
     /// follows.
     async fn commit_generation(&self, mut transaction: Transaction<'_, Sqlite>) -> Result<(), DbError> {
-        let row =
-            sqlx::query("UPDATE host SET generation = generation + 1 RETURNING id, generation, started")
-                .fetch_one(&mut *transaction)
-                .await
-                .map_err(unavailable)?;
+        let row = sqlx::query(
+            "UPDATE host SET generation = MIN(generation, $1) + 1 RETURNING id, generation, started",
+        )
+        // At the last number there is it stays: older copies are not noticed then, and tenants can
+        // be made.
+        .bind(i64::MAX - 1)
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
         let mark = read_mark(&row)?;
         transaction.commit().await.map_err(unavailable)?;
         if let Err(error) = self.write_mark(mark).await {
@@ -374,7 +379,7 @@ mod tests {
         .unwrap();
         first.close().await;
         let error = SqliteRepository::open(folder.path()).await.unwrap_err();
-        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 6; run a newer mortise or restore a backup from before the upgrade");
+        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 8; run a newer mortise or restore a backup from before the upgrade");
     }
 
     #[tokio::test]
@@ -383,6 +388,76 @@ mod tests {
             .await
             .unwrap_err();
         assert!(matches!(error, DbError::Unavailable(_)));
+    }
+
+    #[tokio::test]
+    async fn tenants_are_made_when_the_generation_is_at_its_end() {
+        let (_folder, repository) = open().await;
+        for generation in [i64::MAX - 1, i64::MAX] {
+            sqlx::query("UPDATE host SET generation = $1")
+                .bind(generation)
+                .execute(&repository.writer)
+                .await
+                .unwrap();
+            conformance::tenant(&repository, &format!("t{}", generation % 10)).await;
+            assert_eq!(repository.own_mark().await.unwrap().generation, i64::MAX);
+        }
+    }
+
+    #[tokio::test]
+    async fn entries_of_an_earlier_audit_log_get_the_names_that_are_known() {
+        configure_sqlite().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(folder.path().join(FILE_NAME))
+            .create_if_missing(true);
+        let old = SqlitePool::connect_with(options).await.unwrap();
+        let earlier = MIGRATIONS.iter().filter(|migration| migration.version < 8);
+        Migrator::with_migrations(earlier.cloned().collect())
+            .run(&old)
+            .await
+            .unwrap();
+        let [acme, purged] = [(); 2].map(|()| crate::domain::id::TenantId::generate());
+        let token = crate::domain::id::TokenId::generate();
+        let entry = |tenant: &crate::domain::id::TenantId, actor: &str, action: &str, subject: &str| {
+            let id = crate::domain::id::AuditId::generate();
+            format!("INSERT INTO audit VALUES ('{id}', '{tenant}', '{actor}', '{action}', '{subject}', 1)")
+        };
+        for statement in [
+            format!(
+                "INSERT INTO tenants (id, name, plan, limits, suspended, created_at) \
+                 VALUES ('{acme}', 'acme', 'standard', '{{}}', 0, 1)"
+            ),
+            format!("INSERT INTO tokens VALUES ('{token}', NULL, 'Ada', 'operator', x'00', 1, NULL, NULL)"),
+            entry(&acme, &token.to_string(), "secret.put", "k"),
+            entry(&purged, &token.to_string(), "tenant.create", "gone"),
+            entry(&purged, "host", "tenant.purge", &purged.to_string()),
+        ] {
+            sqlx::query(sqlx::AssertSqlSafe(statement))
+                .execute(&old)
+                .await
+                .unwrap();
+        }
+        old.close().await;
+
+        let new = SqliteRepository::open(folder.path()).await.unwrap();
+        let page = super::super::Page::first(9);
+        let entries = super::super::Audit::audit(&new, None, &Default::default(), page)
+            .await
+            .unwrap();
+        let told: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.tenant_name.as_deref(), entry.actor_name.as_deref()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (Some("gone"), None),
+                (Some("gone"), Some("Ada")),
+                (Some("acme"), Some("Ada"))
+            ]
+        );
+        assert_eq!(entries[0].actor_kind, crate::domain::audit::ActorKind::Host);
     }
 
     #[tokio::test]

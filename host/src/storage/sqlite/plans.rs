@@ -1,25 +1,33 @@
 //! Plans in SQLite.
 
 use async_trait::async_trait;
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SqliteRepository, or_in_use, row, unavailable};
+use super::{SqliteRepository, audit, or_in_use, row, unavailable};
 use crate::domain::id::PlanName;
+use crate::domain::limits::LimitOverrides;
 use crate::domain::tenant::Plan;
+use crate::storage::plans::EntriesOfPlan;
 use crate::storage::{DbError, Plans};
 
 #[async_trait]
 impl Plans for SqliteRepository {
-    async fn put_plan(&self, plan: &Plan) -> Result<(), DbError> {
+    async fn put_plan(&self, plan: &Plan, entries: &EntriesOfPlan<'_>) -> Result<(), DbError> {
+        let mut transaction = self.begin().await?;
+        let former = in_transaction(&mut transaction, &plan.name).await?;
         sqlx::query(
             "INSERT INTO plans (name, limits) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET limits = excluded.limits",
         )
         .bind(plan.name.as_str())
         .bind(row::to_json(&plan.limits, "plans.limits")?)
-        .execute(&self.writer)
+        .execute(&mut *transaction)
         .await
         .map_err(unavailable)?;
-        Ok(())
+        for entry in entries(former.as_ref()) {
+            audit::insert(&mut transaction, &entry).await?;
+        }
+        transaction.commit().await.map_err(unavailable)
     }
 
     async fn plan(&self, name: &PlanName) -> Result<Option<Plan>, DbError> {
@@ -39,14 +47,37 @@ impl Plans for SqliteRepository {
         rows.iter().map(read).collect()
     }
 
-    async fn delete_plan(&self, name: &PlanName) -> Result<bool, DbError> {
+    async fn delete_plan(&self, name: &PlanName, entries: &EntriesOfPlan<'_>) -> Result<bool, DbError> {
+        let mut transaction = self.begin().await?;
+        let former = in_transaction(&mut transaction, name).await?;
+        if former.is_none() {
+            return Ok(false);
+        }
         let deleted = sqlx::query("DELETE FROM plans WHERE name = $1")
             .bind(name.as_str())
-            .execute(&self.writer)
+            .execute(&mut *transaction)
             .await
             .map_err(or_in_use("plan"))?;
+        for entry in entries(former.as_ref()) {
+            audit::insert(&mut transaction, &entry).await?;
+        }
+        transaction.commit().await.map_err(unavailable)?;
         Ok(deleted.rows_affected() > 0)
     }
+}
+
+/// A plan before it is changed. One that cannot be read can be replaced and deleted all the same.
+async fn in_transaction(connection: &mut SqliteConnection, name: &PlanName) -> Result<Option<Plan>, DbError> {
+    let row = sqlx::query("SELECT * FROM plans WHERE name = $1")
+        .bind(name.as_str())
+        .fetch_optional(connection)
+        .await
+        .map_err(unavailable)?;
+    let unreadable = || Plan {
+        name: name.clone(),
+        limits: LimitOverrides::default(),
+    };
+    Ok(row.as_ref().map(|row| read(row).unwrap_or_else(|_| unreadable())))
 }
 
 pub(super) fn read(row: &SqliteRow) -> Result<Plan, DbError> {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::{SqliteRepository, audit, or_in_use, or_missing, removals, row, unavailable};
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::{AuditEntry, Change};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::manifest::Manifest;
-use crate::domain::plugin::{Activation, Plugin, Version};
+use crate::domain::plugin::{Activation, Plugin, RollbackSearch, RollbackTarget, Version};
 use crate::storage::{DbError, Page, Plugins, Removal, VersionPosition};
 
 #[async_trait]
@@ -264,6 +265,7 @@ impl Plugins for SqliteRepository {
         tenant: TenantId,
         plugin: &PluginName,
         digest: VersionDigest,
+        rolled_back_to: Option<i64>,
         actor: &str,
         at: Timestamp,
     ) -> Result<Activation, DbError> {
@@ -283,6 +285,7 @@ impl Plugins for SqliteRepository {
             sequence: row::integer(&row, "sequence")?,
             digest,
             previous: row::optional_parsed(&row, "active")?,
+            rolled_back_to,
             actor: actor.to_owned(),
             at,
         };
@@ -294,8 +297,8 @@ impl Plugins for SqliteRepository {
             .await
             .map_err(or_missing("version"))?;
         sqlx::query(
-            "INSERT INTO activations (tenant, plugin, sequence, digest, previous, actor, at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO activations (tenant, plugin, sequence, digest, previous, actor, at, rolled_back_to) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(tenant.to_string())
         .bind(plugin.as_str())
@@ -304,12 +307,19 @@ impl Plugins for SqliteRepository {
         .bind(activation.previous.map(|previous| previous.to_string()))
         .bind(actor)
         .bind(at.0)
+        .bind(rolled_back_to)
         .execute(&mut *transaction)
         .await
         .map_err(unavailable)?;
+        let action = match rolled_back_to {
+            Some(_) => "plugin.rollback",
+            None => "plugin.activate",
+        };
         let subject = format!("{plugin} {digest}");
-        let entry = AuditEntry::new(Some(tenant), actor, "plugin.activate", subject, at);
-        audit::insert(&mut transaction, &entry).await?;
+        let entry = AuditEntry::new(Some(tenant), actor, action, subject, at);
+        let active = |version: Option<VersionDigest>| serde_json::json!({ "active": version });
+        let change = Change::between(&active(activation.previous), &active(Some(digest)));
+        audit::insert(&mut transaction, &entry.changing(change)).await?;
         transaction.commit().await.map_err(unavailable)?;
         Ok(activation)
     }
@@ -335,25 +345,38 @@ impl Plugins for SqliteRepository {
         rows.iter().map(read_activation).collect()
     }
 
-    async fn previous_version(
+    async fn rollback_target(
         &self,
         tenant: TenantId,
         plugin: &PluginName,
-    ) -> Result<Option<VersionDigest>, DbError> {
-        // A version may be activated again while it is active: then what was active before lies further back.
-        let row = sqlx::query(
-            "SELECT a.previous FROM activations a \
-             JOIN plugins p ON p.tenant = a.tenant AND p.name = a.plugin \
-             JOIN versions v ON v.tenant = a.tenant AND v.plugin = a.plugin AND v.digest = a.previous \
-             WHERE a.tenant = $1 AND a.plugin = $2 AND a.previous <> p.active AND p.deleted_at IS NULL \
-             ORDER BY a.sequence DESC LIMIT 1",
+    ) -> Result<Option<RollbackTarget>, DbError> {
+        let active = sqlx::query(
+            "SELECT active FROM plugins WHERE tenant = $1 AND name = $2 AND active IS NOT NULL AND deleted_at IS NULL",
         )
         .bind(tenant.to_string())
         .bind(plugin.as_str())
         .fetch_optional(&self.readers)
         .await
         .map_err(unavailable)?;
-        row.as_ref().map(|row| row::parsed(row, "previous")).transpose()
+        let Some(active) = active else {
+            return Ok(None);
+        };
+        let mut search = RollbackSearch::new(row::parsed(&active, "active")?);
+        let mut activations = sqlx::query(
+            "SELECT a.*, v.digest IS NOT NULL AS is_stored FROM activations a \
+             LEFT JOIN versions v ON v.tenant = a.tenant AND v.plugin = a.plugin AND v.digest = a.digest \
+             WHERE a.tenant = $1 AND a.plugin = $2 ORDER BY a.sequence DESC",
+        )
+        .bind(tenant.to_string())
+        .bind(plugin.as_str())
+        .fetch(&self.readers);
+        while let Some(row) = activations.try_next().await.map_err(unavailable)? {
+            let target = search.look(&read_activation(&row)?, row::flag(&row, "is_stored")?);
+            if target.is_some() {
+                return Ok(target);
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -409,6 +432,7 @@ fn read_activation(row: &SqliteRow) -> Result<Activation, DbError> {
         sequence: row::integer(row, "sequence")?,
         digest: row::parsed(row, "digest")?,
         previous: row::optional_parsed(row, "previous")?,
+        rolled_back_to: row::optional_integer(row, "rolled_back_to")?,
         actor: row::text(row, "actor")?,
         at: row::timestamp(row, "at")?,
     })

@@ -33,6 +33,11 @@ pub fn integer(row: &SqliteRow, column: &'static str) -> Result<i64, DbError> {
         .map_err(|error| DbError::corrupt(column, error))
 }
 
+pub fn optional_integer(row: &SqliteRow, column: &'static str) -> Result<Option<i64>, DbError> {
+    row.try_get(column)
+        .map_err(|error| DbError::corrupt(column, error))
+}
+
 /// An integer that fits a narrower type.
 pub fn number<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
     let value = integer(row, column)?;
@@ -86,6 +91,16 @@ pub fn optional_parsed<T: FromStr<Err: Display>>(
 
 pub fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
     serde_json::from_str(&text(row, column)?).map_err(|error| DbError::corrupt(column, error))
+}
+
+/// A structured value that may be absent.
+pub fn optional_json<T: DeserializeOwned>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<Option<T>, DbError> {
+    optional_text(row, column)?
+        .map(|text| serde_json::from_str(&text).map_err(|error| DbError::corrupt(column, error)))
+        .transpose()
 }
 
 /// A structured value that another version of this host may have written: keys that are not known are left

@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{SqliteRepository, or_missing, removals, row, unavailable};
+use super::{SqliteRepository, audit, or_missing, removals, row, unavailable};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{TenantId, TenantName};
 use crate::domain::tenant::Tenant;
 use crate::domain::units::as_u64;
+use crate::storage::tenants::EntriesOfTenant;
 use crate::storage::{DbError, Page, Removal, TenantChange, Tenants};
 
 #[async_trait]
@@ -68,11 +69,25 @@ impl Tenants for SqliteRepository {
         self.list(tenants, page).await
     }
 
-    async fn change_tenant(&self, id: TenantId, change: &TenantChange) -> Result<Option<Tenant>, DbError> {
+    async fn change_tenant(
+        &self,
+        id: TenantId,
+        change: &TenantChange,
+        entries: &EntriesOfTenant<'_>,
+    ) -> Result<Option<Tenant>, DbError> {
         let limits = change
             .limits
             .as_ref()
             .map(|limits| row::to_json(limits, "tenants.limits"));
+        let mut transaction = self.begin().await?;
+        let before = sqlx::query("SELECT * FROM tenants WHERE id = $1 AND deleted_at IS NULL")
+            .bind(id.to_string())
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(unavailable)?;
+        let Some(before) = before.as_ref().map(read).transpose()? else {
+            return Ok(None);
+        };
         let row = sqlx::query(
             "UPDATE tenants SET plan = COALESCE($2, plan), limits = COALESCE($3, limits), \
              suspended = COALESCE($4, suspended) WHERE id = $1 AND deleted_at IS NULL RETURNING *",
@@ -81,10 +96,15 @@ impl Tenants for SqliteRepository {
         .bind(change.plan.as_ref().map(|plan| plan.as_str()))
         .bind(limits.transpose()?)
         .bind(change.suspended.map(i64::from))
-        .fetch_optional(&self.writer)
+        .fetch_one(&mut *transaction)
         .await
         .map_err(or_missing("plan"))?;
-        row.as_ref().map(read).transpose()
+        let after = read(&row)?;
+        for entry in entries(&before, &after) {
+            audit::insert(&mut transaction, &entry).await?;
+        }
+        transaction.commit().await.map_err(unavailable)?;
+        Ok(Some(after))
     }
 
     async fn delete_tenant(&self, id: TenantId, at: Timestamp) -> Result<bool, DbError> {

@@ -162,7 +162,7 @@ fn damage(bytes: &[u8], chance: &mut Chance) -> Vec<u8> {
 
 /// Sends the bytes and reads whatever comes. Accepted if a request was answered by its plugin.
 pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
-    // A connection that its caller closes is not answered any more, so that it stays open.
+    // The caller leaves its side open, as most do.
     let answer = exchange(target, parts, |mut wire| wire.read_while_it_comes(QUIET))?;
     let text = String::from_utf8_lossy(&answer);
     if text.contains("HTTP/1.1 500 ") {

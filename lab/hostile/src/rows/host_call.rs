@@ -236,6 +236,8 @@ fn c7(stage: &Stage) -> Seen {
         wire.send(&request.as_bytes()[..sent]);
         // Some get as far as their transaction, some wait for the one before them.
         pass(Duration::from_millis(stage.random(30)));
+        // One that only sends no more may still wait for its response.
+        wire.reset();
     }
     let count = json!({ "sql": "SELECT count(*) FROM notes" });
     let answer = tenant.post("database", "/query", &count)?.is("200")?.body()?;

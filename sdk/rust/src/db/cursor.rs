@@ -37,7 +37,7 @@ pub struct Cursor {
 /// ```
 pub fn open(sql: &str, params: impl Params) -> Result<Cursor, Error> {
     Ok(Cursor {
-        handle: Host::open(sql, params.into_values())?,
+        handle: Host::open(sql, params.into_values()?)?,
     })
 }
 

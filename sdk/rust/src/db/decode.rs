@@ -165,11 +165,21 @@ macro_rules! integers {
     };
 }
 
+macro_rules! as_it_is {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+            self.visit(visitor)
+        })*
+    };
+}
+
 impl<'de> Deserializer<'de> for Cell<'_> {
     type Error = ValueError;
 
+    /// Bytes become a list here: what serde keeps before it knows its type (`#[serde(flatten)]`, untagged enums) gives
+    /// bytes to nothing but types of bytes, and JSON values take none at all.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        self.visit(visitor)
+        self.deserialize_seq(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
@@ -224,10 +234,16 @@ impl<'de> Deserializer<'de> for Cell<'_> {
         }
     }
 
-    forward_to_deserialize_any! {
-        f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct map struct identifier
-        ignored_any
+    fn deserialize_tuple<V: Visitor<'de>>(self, _length: usize, visitor: V) -> Result<V::Value, ValueError> {
+        self.deserialize_seq(visitor)
     }
+
+    as_it_is! {
+        deserialize_f32 deserialize_f64 deserialize_char deserialize_str deserialize_string deserialize_bytes
+        deserialize_byte_buf deserialize_unit deserialize_map deserialize_identifier deserialize_ignored_any
+    }
+
+    forward_to_deserialize_any! { unit_struct tuple_struct struct }
 }
 
 impl IntoDeserializer<'_, ValueError> for Cell<'_> {
@@ -296,6 +312,55 @@ mod tests {
         assert_eq!(decode::<Option<i64>>(&[("n", Value::Null)]), Ok(None));
         assert_eq!(decode::<Vec<u8>>(&[("b", Value::Blob(vec![9]))]), Ok(vec![9]));
         assert_eq!(decode::<(bool,)>(&[("b", Value::Boolean(true))]), Ok((true,)));
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Item {
+        id: i64,
+        #[serde(flatten)]
+        state: State,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct State {
+        #[serde(deserialize_with = "crate::db::boolean")]
+        active: bool,
+        seal: Vec<u8>,
+        count: u64,
+    }
+
+    #[test]
+    fn flattened_fields_are_read_as_others_are() {
+        for truth in [Value::Integer(1), Value::Boolean(true)] {
+            let row = [
+                ("id", Value::Integer(7)),
+                ("active", truth),
+                ("seal", Value::Blob(vec![1, 255])),
+                ("count", Value::Integer(1)),
+            ];
+            let state = State {
+                active: true,
+                seal: vec![1, 255],
+                count: 1,
+            };
+            assert_eq!(decode::<Item>(&row), Ok(Item { id: 7, state }));
+        }
+        let row = [("id", Value::Integer(7)), ("active", Value::Integer(2))];
+        assert!(matches!(decode::<Item>(&row), Err(Error::Decode(why)) if why.contains("0 or 1")));
+    }
+
+    #[test]
+    fn a_json_value_takes_every_kind_of_column() {
+        let row = [
+            ("truth", Value::Integer(1)),
+            ("bytes", Value::Blob(vec![1, 2])),
+            ("none", Value::Null),
+            ("text", Value::from("a")),
+            ("real", Value::Real(0.5)),
+        ];
+        let expected =
+            serde_json::json!({"truth": 1, "bytes": [1, 2], "none": null, "text": "a", "real": 0.5});
+        assert_eq!(decode::<serde_json::Value>(&row), Ok(expected));
     }
 
     #[test]

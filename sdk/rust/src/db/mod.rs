@@ -34,10 +34,12 @@ mod value;
 
 pub use cursor::{Cursor, open};
 pub use error::{ConstraintKind, Error, ResultExt};
-pub use params::Params;
+#[doc(hidden)]
+pub use params::values;
+pub use params::{Param, Params};
 pub use rows::{Row, Rows};
 pub use transaction::{Transaction, begin, transaction};
-pub use value::Value;
+pub use value::{Value, boolean};
 
 use serde::de::DeserializeOwned;
 
@@ -53,7 +55,7 @@ use crate::host::{Backend, Host};
 /// # Ok::<(), db::Error>(())
 /// ```
 pub fn query(sql: &str, params: impl Params) -> Result<Rows, Error> {
-    Host::query(sql, params.into_values())
+    Host::query(sql, params.into_values()?)
 }
 
 /// Runs a query and makes a `T` of each row, through serde: a struct by column name, a tuple by position, or the
@@ -104,5 +106,5 @@ pub fn query_optional<T: DeserializeOwned>(sql: &str, params: impl Params) -> Re
 /// # Ok::<(), db::Error>(())
 /// ```
 pub fn execute(sql: &str, params: impl Params) -> Result<u64, Error> {
-    Host::execute(sql, params.into_values())
+    Host::execute(sql, params.into_values()?)
 }

@@ -1,29 +1,92 @@
 //! The parameters of a statement.
 
-use super::Value;
+use super::{Error, Value};
 
-/// The parameters of a statement, `$1` first: a tuple of up to twelve, an array or vector of [`Value`]s, or
-/// `()` for none.
+/// The parameters of a statement, `$1` first: a tuple of up to twelve [`Param`]s, an array or vector of [`Value`]s,
+/// what [`params!`](crate::params) makes, or `()` for none.
 ///
 /// ```
-/// use mortise_sdk::db::{Params, Value};
+/// use mortise_sdk::db::Params;
 /// use mortise_sdk::params;
 ///
 /// assert_eq!((1, "two").into_values(), params![1, "two"]);
-/// assert_eq!(().into_values(), Vec::<Value>::new());
+/// assert_eq!(().into_values(), Ok(vec![]));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no list of parameters",
+    note = "write a tuple of up to twelve, `(id,)` for one and `()` for none, or `params![id, name]` for more"
+)]
 pub trait Params {
-    /// The values, in order.
+    /// The values, in order, or the first that the database cannot hold.
     ///
     /// ```
     /// use mortise_sdk::db::{Params, Value};
     ///
-    /// assert_eq!((true,).into_values(), [Value::Boolean(true)]);
+    /// assert_eq!((true,).into_values(), Ok(vec![Value::Boolean(true)]));
     /// ```
-    fn into_values(self) -> Vec<Value>;
+    fn into_values(self) -> Result<Vec<Value>, Error>;
 }
 
-/// The parameters of a statement as a list, `$1` first: anything that is [`Into<Value>`](crate::db::Value).
+/// One parameter: whatever is [`Into<Value>`](Value), and the integers that may be too large for a column: `u64`,
+/// `usize`, `isize`, `i128`, `u128`. Such a one is checked, and is [`Error::Invalid`] if it does not fit.
+///
+/// ```
+/// # let _host = mortise_sdk::testing::Host::start();
+/// use mortise_sdk::db;
+///
+/// assert_eq!(db::query_one::<usize>("SELECT $1", ("four".len(),)), Ok(4));
+/// assert!(matches!(db::query("SELECT $1", (u64::MAX,)), Err(db::Error::Invalid(_))));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no parameter of a statement",
+    note = "parameters are integers, floats, booleans, text, bytes and an `Option` of these",
+    note = "implement `From<{Self}> for mortise_sdk::db::Value` for a type of your own"
+)]
+pub trait Param {
+    /// The value, if the database can hold it.
+    ///
+    /// ```
+    /// use mortise_sdk::db::{Param, Value};
+    ///
+    /// assert_eq!(7_usize.into_value(), Ok(Value::Integer(7)));
+    /// assert!(u64::MAX.into_value().is_err());
+    /// ```
+    fn into_value(self) -> Result<Value, Error>;
+}
+
+impl<T: Into<Value>> Param for T {
+    fn into_value(self) -> Result<Value, Error> {
+        Ok(self.into())
+    }
+}
+
+macro_rules! checked_integers {
+    ($($integer:ty)*) => {
+        $(
+            impl Param for $integer {
+                fn into_value(self) -> Result<Value, Error> {
+                    i64::try_from(self).map(Value::Integer).map_err(|_| {
+                        Error::Invalid(format!(
+                            "the parameter {self} does not fit into the 64 bits of an integer, from {} to {}",
+                            i64::MIN,
+                            i64::MAX
+                        ))
+                    })
+                }
+            }
+
+            impl Param for Option<$integer> {
+                fn into_value(self) -> Result<Value, Error> {
+                    self.map_or(Ok(Value::Null), Param::into_value)
+                }
+            }
+        )*
+    };
+}
+
+checked_integers! { u64 usize isize i128 u128 }
+
+/// The parameters of a statement as a list, `$1` first: any number of [`Param`](crate::db::Param)s.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -36,41 +99,53 @@ pub trait Params {
 #[macro_export]
 macro_rules! params {
     ($($value:expr),* $(,)?) => {
-        ::std::vec::Vec::<$crate::db::Value>::from([$($crate::db::Value::from($value)),*])
+        $crate::__private::values([$($crate::db::Param::into_value($value)),*])
     };
 }
 
+/// Used by [`params!`](crate::params).
+#[doc(hidden)]
+pub fn values<const N: usize>(values: [Result<Value, Error>; N]) -> Result<Vec<Value>, Error> {
+    values.into_iter().collect()
+}
+
 impl Params for () {
-    fn into_values(self) -> Vec<Value> {
-        Vec::new()
+    fn into_values(self) -> Result<Vec<Value>, Error> {
+        Ok(Vec::new())
     }
 }
 
 impl Params for Vec<Value> {
-    fn into_values(self) -> Vec<Value> {
+    fn into_values(self) -> Result<Vec<Value>, Error> {
+        Ok(self)
+    }
+}
+
+impl Params for Result<Vec<Value>, Error> {
+    fn into_values(self) -> Result<Vec<Value>, Error> {
         self
     }
 }
 
 impl Params for &[Value] {
-    fn into_values(self) -> Vec<Value> {
-        self.to_vec()
+    fn into_values(self) -> Result<Vec<Value>, Error> {
+        Ok(self.to_vec())
     }
 }
 
 impl<const N: usize> Params for [Value; N] {
-    fn into_values(self) -> Vec<Value> {
-        self.into()
+    fn into_values(self) -> Result<Vec<Value>, Error> {
+        Ok(self.into())
     }
 }
 
 macro_rules! implement_params {
     ($($name:ident)*) => {
-        impl<$($name: Into<Value>),*> Params for ($($name,)*) {
+        impl<$($name: Param),*> Params for ($($name,)*) {
             #[expect(non_snake_case, reason = "the names are those of the types")]
-            fn into_values(self) -> Vec<Value> {
+            fn into_values(self) -> Result<Vec<Value>, Error> {
                 let ($($name,)*) = self;
-                vec![$($name.into()),*]
+                Ok(vec![$($name.into_value()?),*])
             }
         }
     };
@@ -88,3 +163,44 @@ implement_params!(A B C D E F G H I);
 implement_params!(A B C D E F G H I J);
 implement_params!(A B C D E F G H I J K);
 implement_params!(A B C D E F G H I J K L);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_that_fit_are_parameters_and_others_are_named() {
+        let largest = u64::try_from(i64::MAX).expect("it is positive");
+        let values = (
+            largest,
+            7_usize,
+            -7_isize,
+            i128::from(i64::MIN),
+            Some(9_u64),
+            None::<usize>,
+        )
+            .into_values();
+        let integers = [i64::MAX, 7, -7, i64::MIN, 9].map(Value::Integer);
+        assert_eq!(values, Ok([&integers[..], &[Value::Null]].concat()));
+        for refused in [
+            (largest + 1,).into_values(),
+            (Some(u64::MAX),).into_values(),
+            (i128::MIN,).into_values(),
+            crate::params![1, u128::MAX],
+        ] {
+            assert!(
+                matches!(&refused, Err(Error::Invalid(why)) if why.contains("does not fit")),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_has_values_of_any_kind_and_may_be_empty() {
+        assert_eq!(crate::params![], Ok(vec![]));
+        assert_eq!(
+            crate::params![1_usize, "a", None::<String>, true],
+            Ok(vec![1.into(), "a".into(), Value::Null, true.into()])
+        );
+    }
+}

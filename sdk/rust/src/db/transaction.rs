@@ -68,7 +68,7 @@ impl Transaction {
     /// # Ok::<(), db::Error>(())
     /// ```
     pub fn query(&self, sql: &str, params: impl Params) -> Result<Rows, Error> {
-        Host::transaction_query(&self.handle, sql, params.into_values())
+        Host::transaction_query(&self.handle, sql, params.into_values()?)
     }
 
     /// Like [`db::query_as`](super::query_as), within the transaction.
@@ -120,7 +120,7 @@ impl Transaction {
     /// # Ok::<(), db::Error>(())
     /// ```
     pub fn execute(&self, sql: &str, params: impl Params) -> Result<u64, Error> {
-        Host::transaction_execute(&self.handle, sql, params.into_values())
+        Host::transaction_execute(&self.handle, sql, params.into_values()?)
     }
 
     /// Makes the changes durable.

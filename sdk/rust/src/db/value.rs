@@ -1,5 +1,10 @@
 //! One value of the database.
 
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{Error, Visitor};
+
 /// A parameter or a column. Implement `From<YourType> for Value` to pass types of your own as parameters.
 ///
 /// ```
@@ -18,7 +23,8 @@
 pub enum Value {
     /// SQL `NULL`.
     Null,
-    /// A truth value.
+    /// A truth value, as a parameter. SQLite has none of its own: a column, also one that is declared `BOOLEAN`,
+    /// answers [`Integer`](Self::Integer) 0 or 1, which becomes a `bool` where the Rust type says so.
     Boolean(bool),
     /// A whole number.
     Integer(i64),
@@ -62,5 +68,64 @@ value_from! {
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// Reads a `bool` out of 0 and 1, for `#[serde(deserialize_with = "mortise_sdk::db::boolean")]`. A field that serde
+/// flattens, or that is part of an untagged enum, needs it: serde keeps the 0 or 1 of the database before it knows that
+/// a `bool` is wanted. Anywhere else a `bool` is enough.
+///
+/// ```
+/// # let _host = mortise_sdk::testing::Host::start();
+/// use mortise_sdk::db;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Product {
+///     id: i64,
+///     #[serde(flatten)]
+///     state: State,
+/// }
+///
+/// #[derive(Deserialize)]
+/// struct State {
+///     #[serde(deserialize_with = "mortise_sdk::db::boolean")]
+///     active: bool,
+/// }
+///
+/// let product: Product = db::query_one("SELECT 7 AS id, TRUE AS active", ())?;
+/// assert!(product.state.active);
+/// # Ok::<(), db::Error>(())
+/// ```
+pub fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    deserializer.deserialize_any(BooleanVisitor)
+}
+
+struct BooleanVisitor;
+
+impl Visitor<'_> for BooleanVisitor {
+    type Value = bool;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a boolean, 0 or 1")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<bool, E> {
+        Ok(value)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<bool, E> {
+        match value {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(E::invalid_value(serde::de::Unexpected::Signed(other), &self)),
+        }
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<bool, E> {
+        match i64::try_from(value) {
+            Ok(value) => self.visit_i64(value),
+            Err(_) => Err(E::invalid_value(serde::de::Unexpected::Unsigned(value), &self)),
+        }
     }
 }

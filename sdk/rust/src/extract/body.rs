@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use super::FromRequest;
-use crate::{Content, Error, Json, Request};
+use crate::{Content, Error, Json, Request, json};
 
 /// The raw body as bytes; empty where there is none.
 ///
@@ -57,12 +57,28 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
         let Some(body) = &request.body else {
             return Err(Error::bad_request("a JSON body is missing"));
         };
-        match serde_json::from_slice(body.as_bytes()) {
-            Ok(value) => Ok(Self(value)),
-            Err(error) => Err(Error::bad_request(format!(
-                "the body is not the JSON that was expected: {error}"
-            ))),
-        }
+        Self::parse(body.as_bytes())
+    }
+}
+
+impl<T: DeserializeOwned> Json<T> {
+    /// Parses a body that was taken as [`Text`] or [`Bytes`], as the extractor would, for handlers that first look at
+    /// the body as it came.
+    ///
+    /// ```
+    /// use mortise_sdk::prelude::*;
+    ///
+    /// fn receive(Text(body): Text) -> Result<Json<i64>, Error> {
+    ///     // The signature of the body is checked here.
+    ///     Json::parse(&body)
+    /// }
+    /// assert_eq!(receive(Text("7.0".into())).unwrap().0, 7);
+    /// assert_eq!(receive(Text("seven".into())).unwrap_err().status(), 400);
+    /// ```
+    pub fn parse(body: impl AsRef<[u8]>) -> Result<Self, Error> {
+        json::from_slice(body.as_ref()).map(Self).map_err(|error| {
+            Error::bad_request(format!("the body is not the JSON that was expected: {error}"))
+        })
     }
 }
 
@@ -84,6 +100,18 @@ mod tests {
         };
         assert_eq!(error.status(), 400);
         assert!(error.detail().contains("line 1 column 8"), "{error}");
+    }
+
+    #[test]
+    fn json_takes_integers_that_are_written_as_floats_a_byte_order_mark_and_any_content_type() {
+        let mut bytes = vec![0xef, 0xbb, 0xbf];
+        bytes.extend(b"[5.0]");
+        let mut request = request(bytes);
+        request.headers = vec![("content-type".into(), "application/vnd.shop+json".into())];
+        assert_eq!(
+            Json::<Vec<i64>>::from_request(&mut request).ok(),
+            Some(Json(vec![5]))
+        );
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The headers of a request.
 
 use super::FromRequest;
+use crate::fields::{self, Fields};
 use crate::{Error, Request};
 
 /// All headers of the request.
+///
+/// Several `cookie` headers, as HTTP/2 sends them, are one here; [`Cookies`](super::Cookies) reads it.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -15,7 +18,7 @@ use crate::{Error, Request};
 /// assert_eq!(agent(Headers::from([("user-agent", "curl")])), "curl");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, String)>);
+pub struct Headers(Fields);
 
 impl Headers {
     /// The first header of this name, in any case.
@@ -36,9 +39,7 @@ impl Headers {
     /// assert_eq!(headers.get_all("Via").collect::<Vec<_>>(), ["a", "b"]);
     /// ```
     pub fn get_all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.iter()
-            .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        fields::all(&self.0, name)
     }
 
     /// The value of a header that the request must have, or a 400 that names it.
@@ -65,12 +66,10 @@ impl Headers {
 
 impl<const N: usize> From<[(&str, &str); N]> for Headers {
     fn from(headers: [(&str, &str); N]) -> Self {
-        Self(
-            headers
-                .iter()
-                .map(|(name, value)| (name.to_ascii_lowercase(), (*value).to_owned()))
-                .collect(),
-        )
+        let lowered = |(name, value): &(&str, &str)| (name.to_ascii_lowercase(), (*value).to_owned());
+        let mut headers = headers.iter().map(lowered).collect();
+        fields::join_cookies(&mut headers);
+        Self(headers)
     }
 }
 

@@ -2,22 +2,26 @@
 //!
 //! | extractor | takes | refuses with |
 //! | --- | --- | --- |
-//! | [`Path<T>`] | what the route captured | 400 `invalid-request` |
-//! | [`Query<T>`] | the query string | 400 `invalid-request` |
+//! | [`Path<T>`] | what the route captured | 400 `invalid-request`, which names the parameter |
+//! | [`Query<T>`] | the query string | 400 `invalid-request`, which names the parameter |
 //! | [`Json<T>`](crate::Json) | the body, parsed | 400 `invalid-request` |
 //! | [`Text`], [`Bytes`] | the raw body | 400 where it is not UTF-8 |
 //! | [`Headers`] | all headers | |
+//! | [`Cookies`] | the cookies | |
 //! | [`Context`] | who called, which invocation | |
-//! | [`Principal`] | who called | 401 on a public route without a credential |
+//! | [`Principal`] | who called | 401 on a public route, where it is always absent |
 //! | [`Request`] | everything | |
 //! | `Option<E>` | `None` where `E` refuses | |
 
 mod body;
+mod cookies;
 mod headers;
+mod parameter;
 mod path;
 mod query;
 
 pub use body::{Bytes, Text};
+pub use cookies::Cookies;
 pub use headers::Headers;
 pub use path::Path;
 pub use query::Query;
@@ -45,6 +49,11 @@ use crate::{Error, Request};
 /// }
 /// # assert_eq!(update(IfMatch(3)), "updating version 3");
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no extractor",
+    note = "handlers take `Path`, `Query`, `Json`, `Text`, `Bytes`, `Headers`, `Cookies`, `Principal`, `Context`, \
+            `Request`, an `Option` of one of them, or a type that implements `FromRequest`"
+)]
 pub trait FromRequest: Sized {
     /// Makes the value, or says why the request is refused.
     ///

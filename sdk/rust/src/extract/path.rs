@@ -1,10 +1,11 @@
 //! Path parameters, through a small serde deserializer of their own.
 
 use serde::de::value::{Error as ValueError, MapDeserializer, SeqDeserializer};
-use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::FromRequest;
+use super::parameter::{Parameter, Place};
 use crate::{Error, Request};
 
 /// What the route captured: one value, a tuple in the order of the pattern, or a struct by name.
@@ -33,16 +34,12 @@ impl<T: DeserializeOwned> FromRequest for Path<T> {
 /// All parameters of a route.
 struct Parameters<'a>(&'a [(String, String)]);
 
-/// One parameter. Its text is parsed as whatever type is asked for.
-#[derive(Clone, Copy)]
-struct Parameter<'a> {
-    name: &'a str,
-    value: &'a str,
-}
-
 impl<'a> Parameters<'a> {
     fn iter(&self) -> impl Iterator<Item = Parameter<'a>> + use<'a> {
-        self.0.iter().map(|(name, value)| Parameter { name, value })
+        self.0.iter().map(|(name, value)| Parameter {
+            place: Place::Path(name),
+            value,
+        })
     }
 
     fn single(&self) -> Result<Parameter<'a>, ValueError> {
@@ -73,9 +70,8 @@ impl<'de> Deserializer<'de> for Parameters<'_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        visitor.visit_map(MapDeserializer::new(
-            self.iter().map(|parameter| (parameter.name, parameter)),
-        ))
+        let named = self.0.iter().map(|(name, _)| name.as_str());
+        visitor.visit_map(MapDeserializer::new(named.zip(self.iter())))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -136,77 +132,6 @@ impl<'de> Deserializer<'de> for Parameters<'_> {
     }
 
     forward_to_deserialize_any! { unit unit_struct identifier ignored_any }
-}
-
-macro_rules! parse_value {
-    ($($method:ident $visit:ident)*) => {
-        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-            match self.value.parse() {
-                Ok(value) => visitor.$visit(value),
-                Err(error) => Err(ValueError::custom(format!("path parameter `{}`: {error}", self.name))),
-            }
-        })*
-    };
-}
-
-impl<'de> Deserializer<'de> for Parameter<'_> {
-    type Error = ValueError;
-
-    parse_value! {
-        deserialize_bool visit_bool
-        deserialize_i8 visit_i8
-        deserialize_i16 visit_i16
-        deserialize_i32 visit_i32
-        deserialize_i64 visit_i64
-        deserialize_i128 visit_i128
-        deserialize_u8 visit_u8
-        deserialize_u16 visit_u16
-        deserialize_u32 visit_u32
-        deserialize_u64 visit_u64
-        deserialize_u128 visit_u128
-        deserialize_f32 visit_f32
-        deserialize_f64 visit_f64
-        deserialize_char visit_char
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        let named =
-            |error: ValueError| ValueError::custom(format!("path parameter `{}`: {error}", self.name));
-        visitor.visit_str(self.value).map_err(named)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, ValueError> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, ValueError> {
-        visitor.visit_enum(self.value.into_deserializer())
-    }
-
-    forward_to_deserialize_any! {
-        str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
-    }
-}
-
-impl IntoDeserializer<'_, ValueError> for Parameter<'_> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
 }
 
 #[cfg(test)]
@@ -271,6 +196,31 @@ mod tests {
             "path parameter `id`: invalid digit found in string"
         );
         assert_eq!(error.status(), 400);
+        for (value, expected) in [
+            (
+                "card",
+                "path parameter `kind`: unknown variant `card`, expected `gift`",
+            ),
+            ("", "path parameter `kind`: unknown variant ``, expected `gift`"),
+        ] {
+            let error = extract::<Kind>(&[("kind", value)]).unwrap_err();
+            assert_eq!(error.detail(), expected);
+        }
+        let error = extract::<bool>(&[("gift", "yes")]).unwrap_err();
+        assert_eq!(
+            error.detail(),
+            "path parameter `gift`: `yes` is none of `true`, `false`, `1` and `0`"
+        );
+    }
+
+    #[test]
+    fn numbers_are_strict_and_an_empty_value_is_none() {
+        assert!(extract::<i64>(&[("id", "5.0")]).is_err());
+        assert_eq!(extract::<bool>(&[("on", "1")]).ok(), Some(true));
+        assert_eq!(
+            extract::<Option<String>>(&[("id", "7")]).ok(),
+            Some(Some("7".into()))
+        );
     }
 
     #[test]

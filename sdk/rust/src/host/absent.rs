@@ -25,6 +25,10 @@ impl Backend for Absent {
         absent()
     }
 
+    fn request_id() -> Option<String> {
+        None
+    }
+
     fn remaining_ms() -> u64 {
         absent()
     }

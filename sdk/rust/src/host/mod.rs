@@ -30,6 +30,8 @@ pub(crate) trait Backend {
     type Pending: Debug;
 
     fn context() -> Context;
+    /// The id that callers see as `request_id`; `None` if no host is there.
+    fn request_id() -> Option<String>;
     fn remaining_ms() -> u64;
     fn now_ms() -> i64;
     fn log(level: log::Level, message: &str, fields: &[(String, String)]);

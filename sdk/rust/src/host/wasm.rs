@@ -10,18 +10,20 @@ use crate::bindings::mortise::plugin::{
 };
 use crate::context::{Context, Principal, Trigger};
 use crate::db::{self, ConstraintKind, Rows, Value};
-use crate::{Body, Content, Request, Response, cache, http, log, secrets};
+use crate::{App, Body, Content, Request, cache, fields, http, log, secrets};
 
 /// Answers a request of the host.
-pub fn serve(request: wire_http::Request, handle: fn(Request) -> Response) -> wire_http::Response {
-    log::install();
-    let response = handle(Request {
+pub fn serve(request: wire_http::Request, app: &App) -> wire_http::Response {
+    log::install(app.crate_name());
+    let mut headers = request.headers;
+    fields::join_cookies(&mut headers);
+    let response = app.handle(Request {
         method: request.method,
         route: request.route,
         path: request.path,
         query: request.query,
         params: request.params,
-        headers: request.headers,
+        headers,
         body: request.body.map(Content::from),
     });
     let body = match response.body {
@@ -45,6 +47,10 @@ impl Backend for Imports {
 
     fn context() -> Context {
         wire_context::current().into()
+    }
+
+    fn request_id() -> Option<String> {
+        Some(wire_context::current().id)
     }
 
     fn remaining_ms() -> u64 {

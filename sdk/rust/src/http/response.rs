@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use super::Error;
-use crate::Content;
+use crate::{Content, json};
 
 /// A response to an outbound request.
 ///
@@ -107,13 +107,13 @@ impl Response {
         self.body.as_bytes()
     }
 
-    /// The body, parsed from JSON.
+    /// The body, parsed from JSON as [`Json`](crate::Json) does it.
     ///
     /// ```
     /// assert!(mortise_sdk::http::Response::new(200).with_body("{").json::<bool>().is_err());
     /// ```
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(self.bytes()).map_err(|error| Error::Body(error.to_string()))
+        json::from_slice(self.bytes()).map_err(Error::Body)
     }
 
     /// Makes a status of 400 and above an error.

@@ -1,11 +1,19 @@
 //! The macros of the `log` crate, wired to the host.
 
+use std::cell::Cell;
+
 use log::{LevelFilter, Log, Metadata, Record};
 
 use super::Level;
 use crate::host::{Backend, Host};
 
-pub(super) fn install() {
+thread_local! {
+    /// The name of the plugin's own crate. Tests of several plugins may run on several threads.
+    static OWN: Cell<&'static str> = const { Cell::new("") };
+}
+
+pub(super) fn install(own: &'static str) {
+    OWN.set(own);
     // An error means that a logger is there already: this one, or one that the plugin chose itself.
     if log::set_logger(&HostLogger).is_ok() {
         log::set_max_level(LevelFilter::Trace);
@@ -27,7 +35,8 @@ impl Log for HostLogger {
             log::Level::Warn => Level::Warn,
             log::Level::Error => Level::Error,
         };
-        let fields = [("target".to_owned(), record.target().to_owned())];
+        let target = || ("target".to_owned(), record.target().to_owned());
+        let fields: Vec<_> = (!is_own(record.target())).then(target).into_iter().collect();
         match record.args().as_str() {
             Some(message) => Host::log(level, message, &fields),
             None => Host::log(level, &record.args().to_string(), &fields),
@@ -37,16 +46,31 @@ impl Log for HostLogger {
     fn flush(&self) {}
 }
 
+/// Whether a target is a module of the plugin's own crate, which says nothing that its author does not know.
+fn is_own(target: &str) -> bool {
+    crate_of(target) == crate_of(OWN.get())
+}
+
+fn crate_of(path: &str) -> &str {
+    path.split("::").next().unwrap_or(path)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Level;
+    use super::{Level, install};
 
     #[test]
-    fn the_macros_of_the_log_crate_arrive() {
+    fn the_macros_of_the_log_crate_arrive_and_name_a_foreign_module() {
         let host = crate::testing::Host::start();
-        log::warn!("{} left", 2);
-        let line = &host.logs()[0];
-        assert_eq!((line.level, line.message.as_str()), (Level::Warn, "2 left"));
-        assert_eq!(line.fields[0].0, "target");
+        install("helpdesk");
+        log::warn!(target: "helpdesk::mail", "{} left", 2);
+        log::warn!(target: "helpdesk_client", "slow");
+        let logs = host.logs();
+        assert_eq!((logs[0].level, logs[0].message.as_str()), (Level::Warn, "2 left"));
+        assert_eq!(logs[0].fields, []);
+        assert_eq!(
+            logs[1].fields,
+            [("target".to_owned(), "helpdesk_client".to_owned())]
+        );
     }
 }

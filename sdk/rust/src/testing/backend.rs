@@ -1,11 +1,14 @@
 //! The stand-in behind the door to the host.
 
+use std::rc::Rc;
+
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::LogLine;
+use super::budget::Counted;
 use super::database::{CursorHandle, TransactionHandle};
-use super::state;
+use super::state::{self, State};
 use crate::context::Context;
 use crate::db::{self, Rows, Value};
 use crate::host::Backend;
@@ -23,10 +26,17 @@ impl Backend for StandIn {
     type Pending = http::Message;
 
     fn context() -> Context {
-        state::current().context.borrow().clone()
+        let state = charged();
+        let context = state.context.borrow();
+        context.clone()
+    }
+
+    fn request_id() -> Option<String> {
+        Some(state::installed()?.context.borrow().id.clone())
     }
 
     fn remaining_ms() -> u64 {
+        charged();
         REMAINING_MS
     }
 
@@ -40,21 +50,22 @@ impl Backend for StandIn {
             message: message.to_owned(),
             fields: fields.to_vec(),
         };
-        state::current().logs.borrow_mut().push(line);
+        charged().logs.borrow_mut().push(line);
     }
 
     fn config(key: &str) -> Option<String> {
-        state::current().config.get(key).cloned()
+        charged().config.get(key).cloned()
     }
 
     fn reveal(name: &str) -> Result<String, secrets::Error> {
-        if state::current().revealed.contains(name) {
+        if charged().revealed.contains(name) {
             return secret(name);
         }
         Err(secrets::Error::NotGranted(name.to_owned()))
     }
 
     fn hmac_sha256(name: &str, data: &[u8]) -> Result<Vec<u8>, secrets::Error> {
+        charged();
         let key = secret(name)?;
         let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes())
             .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
@@ -63,15 +74,15 @@ impl Backend for StandIn {
     }
 
     fn query(sql: &str, params: Vec<Value>) -> Result<Rows, db::Error> {
-        state::current().database.query(sql, &params)
+        for_statement()?.database.query(sql, &params)
     }
 
     fn execute(sql: &str, params: Vec<Value>) -> Result<u64, db::Error> {
-        state::current().database.execute(sql, &params)
+        for_statement()?.database.execute(sql, &params)
     }
 
     fn begin() -> Result<TransactionHandle, db::Error> {
-        state::current().database.begin()
+        for_database()?.database.begin()
     }
 
     fn transaction_query(
@@ -79,6 +90,7 @@ impl Backend for StandIn {
         sql: &str,
         params: Vec<Value>,
     ) -> Result<Rows, db::Error> {
+        for_statement()?;
         handle.query(sql, &params)
     }
 
@@ -87,14 +99,17 @@ impl Backend for StandIn {
         sql: &str,
         params: Vec<Value>,
     ) -> Result<u64, db::Error> {
+        for_statement()?;
         handle.execute(sql, &params)
     }
 
     fn commit(handle: &TransactionHandle) -> Result<(), db::Error> {
+        for_database()?;
         handle.end("COMMIT")
     }
 
     fn rollback(handle: &TransactionHandle) -> Result<(), db::Error> {
+        for_database()?;
         handle.end("ROLLBACK")
     }
 
@@ -103,52 +118,58 @@ impl Backend for StandIn {
     }
 
     fn cursor_columns(handle: &CursorHandle) -> Vec<String> {
+        charged();
         handle.columns()
     }
 
     fn cursor_next(handle: &CursorHandle, max: u32) -> Result<Vec<Vec<Value>>, db::Error> {
+        for_database()?;
         Ok(handle.next(max))
     }
 
     fn cache_get(key: &str) -> Result<Option<Content>, cache::Error> {
-        let state = state::current();
+        let state = for_cache()?;
         Ok(state.cache.borrow().get(key, state.now_ms.get()).cloned())
     }
 
     fn cache_set(key: &str, value: Content, ttl_ms: Option<u64>) -> Result<(), cache::Error> {
-        let state = state::current();
-        state
-            .cache
-            .borrow_mut()
-            .set(key, value, ttl_ms, state.now_ms.get())
+        let state = for_cache()?;
+        let now_ms = state.now_ms.get();
+        state.cache.borrow_mut().set(key, value, ttl_ms, now_ms)
     }
 
     fn cache_set_if_absent(key: &str, value: Content, ttl_ms: Option<u64>) -> Result<bool, cache::Error> {
-        if Self::cache_get(key)?.is_some() {
+        let state = for_cache()?;
+        let (mut cache, now_ms) = (state.cache.borrow_mut(), state.now_ms.get());
+        if cache.get(key, now_ms).is_some() {
             return Ok(false);
         }
-        Self::cache_set(key, value, ttl_ms).map(|()| true)
+        cache.set(key, value, ttl_ms, now_ms).map(|()| true)
     }
 
     fn cache_increment(key: &str, delta: i64, ttl_ms: Option<u64>) -> Result<i64, cache::Error> {
-        let state = state::current();
-        state
-            .cache
-            .borrow_mut()
-            .increment(key, delta, ttl_ms, state.now_ms.get())
+        let state = for_cache()?;
+        let now_ms = state.now_ms.get();
+        state.cache.borrow_mut().increment(key, delta, ttl_ms, now_ms)
     }
 
     fn cache_delete(key: &str) -> Result<(), cache::Error> {
-        state::current().cache.borrow_mut().delete(key);
+        for_cache()?.cache.borrow_mut().delete(key);
         Ok(())
     }
 
     fn send(message: http::Message) -> Result<http::Response, http::Error> {
         let state = state::current();
+        let limit = |counted| state.budget.charge(counted).map_err(http::Error::Limit);
+        limit(Counted::HostCall)?;
         if let Some(manifest) = &state.manifest {
             manifest.check_origin(&message.url)?;
-            for (_, _, secret) in &message.secret_headers {
-                manifest.check_secret(secret, &message.url)?;
+            for (_, _, name) in &message.secret_headers {
+                manifest.check_secret(name, &message.url)?;
+                if !state.secrets.contains_key(name) {
+                    let unset = secrets::Error::NotFound(name.clone());
+                    return Err(http::Error::Denied(unset.to_string()));
+                }
             }
         }
         let Some(answer) = &state.http else {
@@ -157,11 +178,13 @@ impl Backend for StandIn {
             ));
         };
         let attempts = message.retry.map_or(1, |(attempts, _)| attempts.max(1));
+        limit(Counted::HttpRequest)?;
         let mut outcome = answer(&message);
         for _ in 1..attempts {
             if !is_worth_another_attempt(&message.method, &outcome) {
                 break;
             }
+            limit(Counted::HttpRequest)?;
             outcome = answer(&message);
         }
         outcome
@@ -174,6 +197,46 @@ impl Backend for StandIn {
     fn wait(handle: &http::Message) -> Result<http::Response, http::Error> {
         Self::send(handle.clone())
     }
+}
+
+/// The stand-in, for a call that has no error of its own.
+fn charged() -> Rc<State> {
+    let state = state::current();
+    state.budget.charge_untyped();
+    state
+}
+
+/// The stand-in, for a call of the database.
+fn for_database() -> Result<Rc<State>, db::Error> {
+    let state = state::current();
+    state.budget.charge(Counted::HostCall).map_err(db::Error::Limit)?;
+    match &state.manifest {
+        Some(manifest) if manifest.database.is_none() => Err(db::Error::Unavailable(format!(
+            "the plugin `{}` has no grant for the database; add [database] to plugin.toml",
+            manifest.plugin.name
+        ))),
+        _ => Ok(state),
+    }
+}
+
+/// The stand-in, for one SQL statement.
+fn for_statement() -> Result<Rc<State>, db::Error> {
+    let state = for_database()?;
+    state
+        .budget
+        .charge(Counted::SqlStatement)
+        .map_err(db::Error::Limit)?;
+    Ok(state)
+}
+
+/// The stand-in, for a call of the cache.
+fn for_cache() -> Result<Rc<State>, cache::Error> {
+    let state = state::current();
+    state
+        .budget
+        .charge(Counted::HostCall)
+        .map_err(cache::Error::Unavailable)?;
+    Ok(state)
 }
 
 fn secret(name: &str) -> Result<String, secrets::Error> {

@@ -8,9 +8,11 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::Host;
+use super::budget::Budget;
 use super::cache::Cache;
 use super::database::{Converting, Database, Script};
 use super::manifest::{Contract, Manifest};
+use super::schemas::Schemas;
 use super::state::{self, HttpFunction, State};
 use crate::context::{Context, Principal, Trigger};
 use crate::{http, log};
@@ -39,6 +41,7 @@ pub struct HostBuilder {
     http: Option<HttpFunction>,
     principal: Option<Principal>,
     manifest: Option<Manifest>,
+    schemas: Option<Schemas>,
     now_ms: i64,
 }
 
@@ -52,12 +55,13 @@ impl HostBuilder {
             http: None,
             principal: None,
             manifest: None,
+            schemas: None,
             now_ms: DEFAULT_NOW_MS,
         }
     }
 
-    /// Takes the plugin's own `plugin.toml`: its migrations run, and its routes, scopes, allowed origins and secrets
-    /// hold as they do in production. The folder is usually `env!("CARGO_MANIFEST_DIR")`.
+    /// Takes the plugin's own `plugin.toml`: its migrations run, and its routes, scopes, schemas, allowed origins,
+    /// secrets and [counted limits](super#what-stands-in) hold as they do in production. The folder is usually `env!("CARGO_MANIFEST_DIR")`.
     ///
     /// ```no_run
     /// let host = mortise_sdk::testing::Host::builder().plugin(env!("CARGO_MANIFEST_DIR")).start();
@@ -66,10 +70,9 @@ impl HostBuilder {
         let folder = folder.as_ref();
         let manifest = Manifest::read(folder);
         self.revealed.extend(manifest.secrets.reveal.iter().cloned());
-        let migrations = manifest
-            .database
-            .as_ref()
-            .and_then(|database| Some(folder.join(database.migrations.as_ref()?)));
+        let migrations = manifest.database.as_ref();
+        let migrations = migrations.and_then(|database| Some(folder.join(database.migrations.as_ref()?)));
+        self.schemas = Some(Schemas::new(folder.to_owned(), manifest.plugin.contract));
         self.manifest = Some(manifest);
         match migrations {
             Some(folder) => self.migrations(folder),
@@ -192,7 +195,7 @@ impl HostBuilder {
     /// # drop(host);
     /// ```
     pub fn start(self) -> Host {
-        log::install();
+        log::install("");
         let (plugin, version) = match &self.manifest {
             Some(manifest) => (manifest.plugin.name.clone(), manifest.plugin.version.clone()),
             None => ("test".to_owned(), "0.0.0".to_owned()),
@@ -206,6 +209,8 @@ impl HostBuilder {
             principal: self.principal,
             traceparent: None,
         };
+        let limits = self.manifest.as_ref().map(|manifest| manifest.limits);
+        let limits = limits.unwrap_or_default().lowered();
         let is_strict = |manifest: &Manifest| manifest.plugin.contract >= Contract::V0_2;
         let converts = if self.manifest.as_ref().is_some_and(is_strict) {
             Converting::Refused
@@ -213,8 +218,10 @@ impl HostBuilder {
             Converting::Warned
         };
         let state = Rc::new(State {
+            budget: Budget::new(limits),
+            schemas: self.schemas,
             database: Database::create(self.scripts, converts),
-            cache: RefCell::new(Cache::default()),
+            cache: RefCell::new(Cache::new(limits.cache_value.0)),
             now_ms: Cell::new(self.now_ms),
             config: self.config,
             secrets: self.secrets,

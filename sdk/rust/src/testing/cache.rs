@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 use crate::Content;
 use crate::cache::Error;
 
-/// The host's default for one value.
-const MAX_VALUE_BYTES: usize = 1024 * 1024;
-
-#[derive(Default)]
 pub(super) struct Cache {
+    max_entry_bytes: usize,
     entries: BTreeMap<String, Entry>,
 }
 
@@ -19,6 +16,14 @@ struct Entry {
 }
 
 impl Cache {
+    /// An empty cache. The key counts with the value of an entry.
+    pub fn new(max_entry_bytes: usize) -> Self {
+        Self {
+            max_entry_bytes,
+            entries: BTreeMap::new(),
+        }
+    }
+
     pub fn get(&self, key: &str, now_ms: i64) -> Option<&Content> {
         let entry = self.entries.get(key)?;
         entry
@@ -28,7 +33,7 @@ impl Cache {
     }
 
     pub fn set(&mut self, key: &str, value: Content, ttl_ms: Option<u64>, now_ms: i64) -> Result<(), Error> {
-        if value.as_bytes().len() > MAX_VALUE_BYTES {
+        if key.len() + value.as_bytes().len() > self.max_entry_bytes {
             return Err(Error::TooLarge);
         }
         self.entries.insert(
@@ -48,7 +53,8 @@ impl Cache {
         ttl_ms: Option<u64>,
         now_ms: i64,
     ) -> Result<i64, Error> {
-        let not_a_number = || Error::Unavailable(format!("the entry `{key}` is not a number"));
+        let not_a_number =
+            || Error::Unavailable("the entry is not a number that can be incremented".to_owned());
         let Some(current) = self.get(key, now_ms) else {
             self.set(key, Content::Text(delta.to_string()), ttl_ms, now_ms)?;
             return Ok(delta);

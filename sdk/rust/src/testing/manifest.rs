@@ -1,11 +1,13 @@
 //! The parts of `plugin.toml` that hold in tests. The host reads the file strictly; this one only takes what it
 //! needs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
 
+use super::budget::Limits;
 use crate::{Route as Listed, http};
 
 #[derive(Deserialize)]
@@ -18,6 +20,8 @@ pub(super) struct Manifest {
     pub http: Http,
     #[serde(default)]
     pub secrets: Secrets,
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 #[derive(Deserialize)]
@@ -44,7 +48,11 @@ pub(super) struct Route {
     pub path: String,
     pub auth: Auth,
     #[serde(default)]
-    pub scopes: Vec<String>,
+    pub scopes: BTreeSet<String>,
+    /// The schema of the request's body, a file of the plugin.
+    pub request: Option<String>,
+    /// The schema of the response's body, a file of the plugin.
+    pub response: Option<String>,
 }
 
 /// `"public"`, or the list of credentials that are accepted.
@@ -143,7 +151,9 @@ impl Manifest {
     /// Whether the secret may be sent with a request to this URL.
     pub fn check_secret(&self, name: &str, url: &str) -> Result<(), http::Error> {
         if !self.uses_secret(name) {
-            return Err(http::Error::Denied(format!("the secret `{name}` is not granted")));
+            return Err(http::Error::Denied(format!(
+                "the tenant has not granted this plugin the secret `{name}`; list it under [secrets] use of plugin.toml"
+            )));
         }
         match self.usable(name) {
             Some(Usable::Bound { origins, .. }) if !origins.iter().any(|origin| is_below(url, origin)) => {

@@ -3,6 +3,8 @@
 //! Enable the feature `testing` under `[dev-dependencies]`, start a [`Host`], and call handlers directly or send
 //! requests to the plugin's `APP`. The host belongs to the thread that started it, and is gone when it is dropped.
 //!
+//! # What stands in
+//!
 //! | capability | what stands in |
 //! | --- | --- |
 //! | database | SQLite in a temporary file, with the plugin's migrations, and the host's own refusals, typed errors and limits of a statement |
@@ -11,7 +13,13 @@
 //! | config, secrets, principal | what the [builder](HostBuilder) was given |
 //! | log | kept for [`Host::logs`] |
 //!
-//! What it leaves to the real host: JSON Schemas, the limits of the plan, and rate limits.
+//! With the plugin's manifest ([`HostBuilder::plugin`]) a request is answered as on the host: credentials, scopes, the
+//! JSON Schemas of bodies (by the host's own validator, formats by the plugin's contract), allowed origins, secrets, and
+//! the limits that can be counted: `host_calls`, `sql_statements`, `http_requests`, `request_body`, `response_body` and
+//! `cache_value`, as the standard plan has them and `[limits]` lowers them. They are counted within a request that is
+//! [sent](RequestBuilder::send); what a test calls itself is free.
+//!
+//! What it leaves to the real host: limits of time and memory, the rows of a result, and rate limits.
 //!
 //! ```
 //! use mortise_sdk::prelude::*;
@@ -29,12 +37,15 @@
 //! ```
 
 mod backend;
+mod budget;
 mod builder;
 mod cache;
 mod database;
 mod manifest;
+mod problems;
 mod request;
 mod routing;
+mod schemas;
 mod state;
 
 use std::marker::PhantomData;

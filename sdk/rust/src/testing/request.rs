@@ -3,11 +3,13 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::manifest::Auth;
+use super::manifest::{Auth, Route as Rules};
+use super::problems::Code;
 use super::routing;
+use super::schemas::invalid_response;
 use super::state::State;
 use crate::context::Principal;
-use crate::{App, Content, Error, IntoResponse, Request, Response, Route};
+use crate::{App, Body, Content, Error, IntoResponse, Request, Response, Route, fields, log};
 
 /// A request to the plugin under test.
 ///
@@ -23,8 +25,15 @@ use crate::{App, Content, Error, IntoResponse, Request, Response, Route};
 pub struct RequestBuilder<'a> {
     state: &'a State,
     principal: Option<Principal>,
+    /// Whether the test said who calls this time.
+    is_own: bool,
+    /// The id of the API key that the test named.
+    key: Option<String>,
     request: Request,
 }
+
+/// The id of the API key of a test that names none.
+const DEFAULT_KEY: &str = "test-key";
 
 impl<'a> RequestBuilder<'a> {
     pub(super) fn new(state: &'a State, method: &str, path_and_query: &str) -> Self {
@@ -41,6 +50,8 @@ impl<'a> RequestBuilder<'a> {
         Self {
             state,
             principal: state.context.borrow().principal.clone(),
+            is_own: false,
+            key: None,
             request,
         }
     }
@@ -90,7 +101,8 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
-    /// Calls as an API key with these scopes.
+    /// Calls as an API key with these scopes; `*` stands for all. The id of the key is `test-key`, unless
+    /// [`api_key`](Self::api_key) says another.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;
@@ -101,66 +113,173 @@ impl<'a> RequestBuilder<'a> {
     /// assert_eq!(host.request("GET", "/").send(&APP).status(), 401);
     /// ```
     pub fn scopes<const N: usize>(mut self, scopes: [&str; N]) -> Self {
-        self.principal = Some(Principal::api_key("test-key", scopes));
+        let id = self.key.as_deref().unwrap_or(DEFAULT_KEY);
+        self.principal = Some(Principal::api_key(id, scopes));
+        self.is_own = true;
         self
     }
 
-    /// Routes the request as the host does and lets the plugin answer it. With the plugin's manifest, missing
-    /// credentials and scopes are refused as in production, and routes that it does not share with `routes!` fail the
-    /// test.
+    /// Calls with the API key of this id, with the scopes that [`scopes`](Self::scopes) says, or with none.
+    ///
+    /// ```
+    /// # use mortise_sdk::prelude::*;
+    /// mortise_sdk::routes! { GET "/" => |principal: Principal| principal.id }
+    ///
+    /// let host = mortise_sdk::testing::Host::start();
+    /// assert_eq!(host.request("GET", "/").api_key("key-7").scopes(["a"]).send(&APP).text(), "key-7");
+    /// ```
+    pub fn api_key(mut self, id: &str) -> Self {
+        // Scopes may have been given before; the host's own principal is another caller.
+        let scopes = match (self.principal.take(), self.is_own) {
+            (Some(principal), true) => principal.scopes,
+            _ => Vec::new(),
+        };
+        self.principal = Some(Principal {
+            scopes,
+            ..Principal::api_key(id, [])
+        });
+        self.key = Some(id.to_owned());
+        self.is_own = true;
+        self
+    }
+
+    /// Calls as this principal, or as nobody (`None`), whoever the host's own is.
+    ///
+    /// ```
+    /// # use mortise_sdk::prelude::*;
+    /// mortise_sdk::routes! { GET "/" => |principal: Principal| principal.kind }
+    ///
+    /// let host = mortise_sdk::testing::Host::start();
+    /// let user = Principal { kind: "user".into(), ..Principal::api_key("ada", []) };
+    /// assert_eq!(host.request("GET", "/").principal(user).send(&APP).text(), "user");
+    /// assert_eq!(host.request("GET", "/").principal(None).send(&APP).status(), 401);
+    /// ```
+    pub fn principal(mut self, principal: impl Into<Option<Principal>>) -> Self {
+        self.principal = principal.into();
+        self.is_own = true;
+        self
+    }
+
+    /// Routes the request as the host does and lets the plugin answer it. With the plugin's manifest, what the host
+    /// refuses is refused here: missing credentials and scopes, bodies that are too large or do not match their schema,
+    /// and responses that cannot be sent. Routes that the manifest does not share with `routes!` fail the test.
     ///
     /// ```
     /// mortise_sdk::routes! { GET "/ping" => || "pong" }
     ///
     /// let host = mortise_sdk::testing::Host::start();
     /// assert_eq!(host.request("GET", "/pong").send(&APP).status(), 404);
+    /// assert_eq!(host.request("POST", "/ping").send(&APP).header("allow"), Some("GET"));
     /// ```
     pub fn send(mut self, app: &App) -> Response {
+        log::install(app.crate_name());
         if let Some(manifest) = &self.state.manifest {
             manifest.check_routes(app.routes());
         }
-        let Some(found) = routing::find(app.routes(), &self.request.method, &self.request.path) else {
-            return Error::not_found("there is no such route").into_response();
+        fields::join_cookies(&mut self.request.headers);
+        let response = self.answer(app).unwrap_or_else(Error::into_response);
+        let id = self.state.context.borrow().id.clone();
+        response.with_header("x-request-id", id)
+    }
+
+    fn answer(&mut self, app: &App) -> Result<Response, Error> {
+        let route = self.locate(app)?;
+        let state = self.state;
+        let rules = state.manifest.as_ref().map(|manifest| {
+            let rules = manifest.route(route.method, route.path);
+            rules.unwrap_or_else(|| unreachable!("the routes were compared with the manifest's"))
+        });
+        let principal = match rules {
+            Some(rules) => self.admit(rules)?,
+            None => self.principal.clone(),
         };
-        self.request.route = found.route.path.to_owned();
-        self.request.params = found.params;
-        let principal = match self.admit(found.route) {
-            Ok(principal) => principal,
-            Err(refusal) => return refusal.into_response(),
-        };
-        let standing = std::mem::replace(&mut self.state.context.borrow_mut().principal, principal);
-        let response = app.handle(self.request);
-        self.state.context.borrow_mut().principal = standing;
-        response
+        if let Some(rules) = rules {
+            self.check_request(rules)?;
+        }
+        let standing = std::mem::replace(&mut state.context.borrow_mut().principal, principal);
+        state.budget.begin();
+        let response = app.handle(std::mem::take(&mut self.request));
+        state.budget.end();
+        state.context.borrow_mut().principal = standing;
+        match rules {
+            Some(rules) => self.checked_response(rules, response),
+            None => Ok(response),
+        }
+    }
+
+    /// Finds the route, and gives the request what it captures.
+    fn locate(&mut self, app: &App) -> Result<Route, Error> {
+        let path = &self.request.path;
+        match routing::find(app.routes(), &self.request.method, path) {
+            Some(found) => {
+                self.request.route = found.route.path.to_owned();
+                self.request.params = found.params;
+                Ok(found.route)
+            }
+            None => Err(match routing::methods(app.routes(), path).as_slice() {
+                [] => Code::NotFound.problem("there is no such tenant, plugin or route"),
+                methods => {
+                    let methods = methods.join(", ");
+                    Code::MethodNotAllowed
+                        .problem(format!("this path answers {methods}"))
+                        .with_header("allow", methods)
+                }
+            }),
+        }
     }
 
     /// Who the plugin sees as the caller, by the manifest's rules for the route.
-    fn admit(&self, route: Route) -> Result<Option<Principal>, Error> {
-        let Some(manifest) = &self.state.manifest else {
-            return Ok(self.principal.clone());
-        };
-        let Some(rules) = manifest.route(route.method, route.path) else {
-            unreachable!("the routes were compared with the manifest's");
-        };
-        if let Auth::Public(_) = rules.auth {
+    fn admit(&self, rules: &Rules) -> Result<Option<Principal>, Error> {
+        let Auth::Credentials(kinds) = &rules.auth else {
             return Ok(None);
-        }
-        let accepts =
-            |kind: &str| matches!(&rules.auth, Auth::Credentials(kinds) if kinds.iter().any(|k| k == kind));
-        let Some(principal) = self
-            .principal
-            .clone()
-            .filter(|principal| accepts(&principal.kind))
-        else {
-            return Err(Error::unauthorized("this route needs a credential"));
         };
-        match rules.scopes.iter().find(|scope| !principal.has_scope(scope)) {
-            Some(scope) => {
-                Err(Error::forbidden(format!("the scope `{scope}` is missing"))
-                    .with_code("insufficient-scope"))
-            }
-            None => Ok(Some(principal)),
+        let accepted = |principal: &Principal| kinds.contains(&principal.kind);
+        let Some(principal) = self.principal.clone().filter(accepted) else {
+            let detail = "send a valid API key as `Authorization: Bearer …` or as `x-api-key`";
+            let problem = Code::Unauthenticated.problem(detail);
+            return Err(problem.with_header("www-authenticate", "Bearer"));
+        };
+        let missing = rules.scopes.iter().filter(|scope| !principal.has_scope(scope));
+        let missing: Vec<_> = missing.map(String::as_str).collect();
+        if !missing.is_empty() {
+            let detail = format!("the credential lacks {}", missing.join(", "));
+            return Err(Code::InsufficientScope.problem(detail));
         }
+        Ok(Some(principal))
+    }
+
+    fn check_request(&self, rules: &Rules) -> Result<(), Error> {
+        let body = self.request.body.as_ref();
+        let limit = self.state.budget.limits.request_body;
+        if body.is_some_and(|body| body.as_bytes().len() > limit.0) {
+            return Err(Code::BodyTooLarge.problem(format!("the body has more than {limit}")));
+        }
+        match (&rules.request, &self.state.schemas) {
+            (Some(file), Some(schemas)) => schemas.check_request(file, &self.request),
+            _ => Ok(()),
+        }
+    }
+
+    fn checked_response(&self, rules: &Rules, response: Response) -> Result<Response, Error> {
+        if !(200..600).contains(&response.status) {
+            let reason = format!("{} is not a status from 200 to 599", response.status);
+            return Err(invalid_response(&reason));
+        }
+        let bytes = match &response.body {
+            Body::Empty => 0,
+            Body::Text(text) => text.len(),
+            Body::Bytes(bytes) => bytes.len(),
+        };
+        let limit = self.state.budget.limits.response_body;
+        if bytes > limit.0 {
+            return Err(invalid_response(&format!(
+                "the body has {bytes} bytes, more than {limit}"
+            )));
+        }
+        if let (Some(file), Some(schemas)) = (&rules.response, &self.state.schemas) {
+            schemas.check_response(file, &response)?;
+        }
+        Ok(response)
     }
 }
 

@@ -27,6 +27,17 @@ pub(super) fn find(routes: &[Route], method: &str, path: &str) -> Option<Match> 
     matches.min_by_key(|found| found.route.path.split('/').map(kind).collect::<Vec<_>>())
 }
 
+/// The methods of the routes that fit a path, in the order of the list.
+pub(super) fn methods(routes: &[Route], path: &str) -> Vec<&'static str> {
+    let mut methods = Vec::new();
+    for route in routes {
+        if !methods.contains(&route.method) && capture(route.path, path).is_some() {
+            methods.push(route.method);
+        }
+    }
+    methods
+}
+
 /// What a pattern captures of a path, percent-decoded; `None` where it does not fit.
 fn capture(pattern: &str, path: &str) -> Option<Vec<(String, String)>> {
     let mut params = Vec::new();

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::LogLine;
+use super::budget::Budget;
 use super::cache::Cache;
 use super::database::Database;
 use super::manifest::Manifest;
+use super::schemas::Schemas;
 use crate::context::Context;
 use crate::http;
 
@@ -24,6 +26,8 @@ pub(super) struct State {
     pub logs: RefCell<Vec<LogLine>>,
     pub context: RefCell<Context>,
     pub manifest: Option<Manifest>,
+    pub schemas: Option<Schemas>,
+    pub budget: Budget,
 }
 
 thread_local! {
@@ -42,8 +46,13 @@ pub(super) fn uninstall() {
     CURRENT.set(None);
 }
 
+/// The stand-in of this thread, if there is one.
+pub(super) fn installed() -> Option<Rc<State>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
 pub(super) fn current() -> Rc<State> {
-    CURRENT.with_borrow(Clone::clone).unwrap_or_else(|| {
+    installed().unwrap_or_else(|| {
         panic!("no host on this thread: keep a `let host = mortise_sdk::testing::Host::start();` alive in the test")
     })
 }

@@ -1,11 +1,15 @@
 //! The OpenAPI document: what the handlers say of themselves, and what is true of all of them.
 
+mod examples;
+
 use serde::Serialize;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, Required, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{OpenApi as _, ToSchema};
+
+use crate::domain::role::Role;
 
 /// Where the document is served.
 pub const PATH: &str = "/api/v1/openapi.json";
@@ -23,6 +27,8 @@ struct Problem {
     code: String,
     /// What is wrong with this request.
     detail: String,
+    /// What to do next, if the host knows.
+    hint: Option<String>,
     /// What finds the request in the host's log.
     request_id: String,
 }
@@ -51,7 +57,8 @@ pub fn base() -> OpenApi {
     document
 }
 
-/// Adds to every operation what holds for all: the parameters in its path, and problems as answers.
+/// Adds to every operation what holds for all: an id that no other one has, the role that it needs,
+/// the parameters in its path, an example of its body, and problems as answers.
 pub fn complete(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         let names: Vec<String> = path
@@ -60,6 +67,14 @@ pub fn complete(document: &mut OpenApi) {
             .map(str::to_owned)
             .collect();
         for operation in operations(item) {
+            let id = operation_id(operation);
+            set_example(operation, &id);
+            operation.operation_id = Some(id);
+            let needs = needs(operation);
+            operation.description = Some(match operation.description.take() {
+                Some(said) if !said.is_empty() => format!("{said}\n\n{needs}"),
+                _ => needs,
+            });
             let parameters = operation.parameters.get_or_insert_default();
             parameters.splice(0..0, names.iter().map(|name| path_parameter(name).into()));
             let problem = ContentBuilder::new()
@@ -73,6 +88,43 @@ pub fn complete(document: &mut OpenApi) {
                 .responses
                 .responses
                 .insert("default".to_owned(), response.into());
+        }
+    }
+}
+
+/// The name of the handler after that of its tag: `tenants_list`. Generated clients name their
+/// functions after it.
+fn operation_id(operation: &Operation) -> String {
+    let tag = operation.tags.iter().flatten().next().cloned();
+    let tag = tag.unwrap_or_default().replace('-', "_");
+    match operation.operation_id.as_deref() {
+        Some(handler) if handler != tag && !tag.is_empty() => format!("{tag}_{handler}"),
+        _ => tag,
+    }
+}
+
+/// The role that an operation needs, for people: many readers of the document do not show `security`.
+fn needs(operation: &Operation) -> String {
+    // The requirement shows its content only when it is written.
+    let security = serde_json::to_value(&operation.security).unwrap_or_default();
+    let scopes = security.pointer("/0/token").and_then(|scopes| scopes.as_array());
+    let role = scopes.map(|scopes| scopes.first().and_then(|role| role.as_str()?.parse().ok()));
+    match role {
+        None => "Needs no token.".to_owned(),
+        Some(None) => "Needs a token of any role but `metrics`.".to_owned(),
+        Some(Some(Role::Operator)) => "Needs an operator's token.".to_owned(),
+        Some(Some(Role::Metrics)) => "Needs a token with the role `metrics`, or an operator's.".to_owned(),
+        Some(Some(role)) => format!("Needs a token with the role `{role}` or a higher one."),
+    }
+}
+
+fn set_example(operation: &mut Operation, id: &str) {
+    let (Some(RefOr::T(body)), Some(example)) = (&mut operation.request_body, examples::of(id)) else {
+        return;
+    };
+    for content in body.content.values_mut() {
+        if let RefOr::T(content) = content {
+            content.example = Some(example.clone());
         }
     }
 }

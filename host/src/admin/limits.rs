@@ -1,0 +1,174 @@
+//! The limits that hold for a tenant and for its plugins, and why.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::{TenantAccess, Viewer};
+use super::input::{At, Params};
+use super::settings::version_in_question;
+use super::state::AdminState;
+use crate::domain::effective::{Effective, LimitValue, Source};
+use crate::domain::id::{PluginName, VersionDigest};
+use crate::domain::limits::{LimitOverrides, Limits, Owner};
+use crate::domain::tenant::{Plan, Tenant};
+use crate::http::problem::Problem;
+
+/// A limit that holds.
+#[derive(Serialize, ToSchema)]
+pub struct LimitView {
+    /// The value that holds: a number, or a size or a span of time as text.
+    value: LimitValue,
+    /// What set it.
+    source: Source,
+    /// The highest value that can be set on this host.
+    ceiling: LimitValue,
+    /// The lowest value that can be set.
+    floor: LimitValue,
+    /// What it bounds: one invocation, or all of the tenant's plugins together. Manifests lower
+    /// only the former.
+    bounds: Owner,
+    /// What is odd about it: a stored value that does not hold, or one with which nothing runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+/// The limits of a tenant.
+#[derive(Serialize, ToSchema)]
+pub struct TenantLimits {
+    /// The plan that the tenant is on, with its changes to the host's defaults.
+    plan: Plan,
+    /// Changes to the plan for this tenant alone.
+    overrides: LimitOverrides,
+    /// What holds, by name.
+    limits: BTreeMap<String, LimitView>,
+}
+
+/// The limits of a plugin.
+#[derive(Serialize, ToSchema)]
+pub struct PluginLimits {
+    /// The version whose manifest is counted in; absent if the plugin has none.
+    version: Option<VersionDigest>,
+    /// What holds, by name.
+    limits: BTreeMap<String, LimitView>,
+}
+
+/// Of which version.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct LimitsQuery {
+    /// The digest of a version; by default the active one, else the newest.
+    #[param(value_type = Option<String>)]
+    version: Option<VersionDigest>,
+}
+
+/// Shows which limits hold for a tenant, what set each, and how far the operator could go.
+#[utoipa::path(get, path = "/tenants/{tenant}/limits", tag = "limits",
+    responses((status = 200, body = TenantLimits)), security(("token" = ["viewer"])))]
+async fn get(
+    access: TenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+) -> Result<Json<TenantLimits>, Problem> {
+    let tenant = access.tenant;
+    let plan = plan_of(&state, &tenant).await?;
+    let layers = [(Source::Plan, &plan.limits), (Source::Tenant, &tenant.limits)];
+    let limits = state.limits.effective(&layers);
+    Ok(Json(TenantLimits {
+        plan,
+        overrides: tenant.limits,
+        limits,
+    }))
+}
+
+/// Shows which limits hold for a plugin: those of its tenant, lowered by the manifest of a version.
+#[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/limits", tag = "limits", params(LimitsQuery),
+    responses((status = 200, body = PluginLimits)), security(("token" = ["viewer"])))]
+async fn get_of_plugin(
+    access: TenantAccess<Viewer>,
+    State(state): State<Arc<AdminState>>,
+    At(plugin): At<PluginName>,
+    Params(query): Params<LimitsQuery>,
+) -> Result<Json<PluginLimits>, Problem> {
+    let tenant = access.tenant;
+    let version = match query.version {
+        Some(digest) => {
+            let version = state.db.version(tenant.id, &plugin, digest).await?;
+            Some(version.ok_or_else(|| Problem::not_found("version"))?)
+        }
+        None => version_in_question(&state, tenant.id, &plugin).await?,
+    };
+    let plan = plan_of(&state, &tenant).await?;
+    let mut layers = vec![(Source::Plan, &plan.limits), (Source::Tenant, &tenant.limits)];
+    if let Some(version) = &version {
+        layers.push((Source::Manifest, &version.manifest.limits));
+    }
+    Ok(Json(PluginLimits {
+        limits: state.limits.effective(&layers),
+        version: version.map(|version| version.digest),
+    }))
+}
+
+pub fn router() -> OpenApiRouter<Arc<AdminState>> {
+    OpenApiRouter::new()
+        .routes(routes!(get))
+        .routes(routes!(get_of_plugin))
+}
+
+/// The operator's limits.
+#[derive(Clone, Debug)]
+pub struct HostLimits {
+    /// Those of tenants whose plan does not say otherwise.
+    pub defaults: Limits,
+    /// What no plan can exceed.
+    pub ceiling: Limits,
+}
+
+impl HostLimits {
+    fn effective(&self, layers: &[(Source, &LimitOverrides)]) -> BTreeMap<String, LimitView> {
+        let all = self.defaults.effective(layers, &self.ceiling);
+        all.into_iter()
+            .map(|limit| (limit.name.to_owned(), limit.into()))
+            .collect()
+    }
+
+    /// Refuses limits that could not be in effect. `place` is where they stand in the body, with a
+    /// dot, or nothing.
+    pub fn check(&self, place: &str, limits: &LimitOverrides) -> Result<(), Problem> {
+        let checked = limits.check(&self.ceiling);
+        checked.map_err(|error| super::error::invalid(format!("{place}{error}")))
+    }
+}
+
+impl Default for HostLimits {
+    fn default() -> Self {
+        Self {
+            defaults: Limits::default(),
+            ceiling: Limits::ceiling(),
+        }
+    }
+}
+
+impl From<Effective> for LimitView {
+    fn from(limit: Effective) -> Self {
+        Self {
+            value: limit.value,
+            source: limit.source,
+            ceiling: limit.ceiling,
+            floor: limit.floor,
+            bounds: limit.owner,
+            note: limit.note,
+        }
+    }
+}
+
+async fn plan_of(state: &AdminState, tenant: &Tenant) -> Result<Plan, Problem> {
+    let plan = state.db.plan(&tenant.plan).await?;
+    plan.ok_or_else(|| Problem::not_found("plan"))
+}

@@ -1,0 +1,221 @@
+//! Following a log as server-sent events, from recent lines or from the event where a client's stream broke.
+
+use std::collections::{HashSet, VecDeque};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use tokio::time::{Interval, interval};
+
+use super::{LogLineView, require_plugin, views};
+use crate::admin::access::{TenantAccess, Viewer};
+use crate::admin::page::{Paging, cursor};
+use crate::admin::state::AdminState;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{InvocationId, TenantId, TokenId};
+use crate::http::problem::{Code, Problem};
+use crate::ledger::{Followed, Follower};
+use crate::storage::{LogFilter, LogPosition, Page, StoredLogLine, WrittenAfter};
+use crate::tenants::budget::{Charge, Exhausted};
+
+/// How often it is looked whether the token of a follower still works.
+const TOKEN_CHECK: Duration = Duration::from_secs(10);
+
+/// `Retry-After` if there are too many followers.
+const FOLLOW_RETRY: Duration = Duration::from_secs(5);
+
+/// Lines that are read at once for a client that goes on.
+const LINES_AT_ONCE: u32 = 200;
+
+/// How often lines are read for a client that goes on. What is beyond is counted, and can be read page by page.
+const MOST_READS: u32 = 25;
+
+/// A line is written within this time after it was logged: the longest wall clock of an invocation, and the time for which the
+/// ledger tries again to write.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+/// What a follower's stream holds until the client goes.
+struct Following {
+    state: Arc<AdminState>,
+    tenant: TenantId,
+    token: TokenId,
+    filter: LogFilter,
+    /// Events with lines that were read and not sent yet.
+    ready: VecDeque<(LogLineView, LogPosition)>,
+    /// Where to read on before new lines are shown.
+    rest: Option<Rest>,
+    /// Lines that were read. If they were written after the follower was made, it shows them as well.
+    seen: HashSet<(InvocationId, u32)>,
+    follower: Follower,
+    token_check: Interval,
+    _held: Charge,
+}
+
+/// Lines that a client has not seen because its stream broke.
+#[derive(Clone, Copy)]
+struct Rest {
+    after: WrittenAfter,
+    reads_left: u32,
+}
+
+/// Follows the log of a tenant: after the event whose id is the cursor of `paging`, or from recent lines on.
+pub(super) async fn follow(
+    state: Arc<AdminState>,
+    access: TenantAccess<Viewer>,
+    filter: LogFilter,
+    paging: &Paging,
+) -> Result<Response, Problem> {
+    let last_seen = paging.page::<LogPosition>()?.after;
+    let held = state.shares.of(access.holder).followers.charge(1);
+    let held = held.map_err(|exhausted| {
+        let detail = match exhausted {
+            Exhausted::Tenant => "as many logs are being followed as one tenant may; end one of them first",
+            Exhausted::Shared => "as many logs are being followed as this host allows",
+        };
+        Problem::new(Code::Overloaded, detail).retry_after(FOLLOW_RETRY)
+    })?;
+    let tenant = access.tenant.id;
+    // First follow, then read: a line that comes in between is in both and left out the second time.
+    let follower = state.ledger.follow(tenant, filter.clone());
+    let mut following = Following {
+        tenant,
+        token: access.token,
+        ready: VecDeque::new(),
+        rest: None,
+        seen: HashSet::new(),
+        follower,
+        token_check: interval(TOKEN_CHECK),
+        _held: held,
+        filter,
+        state,
+    };
+    match last_seen {
+        Some(position) => following.go_on(position).await?,
+        None => following.begin(paging.limit()?).await?,
+    }
+    let events = stream::unfold(following, |mut following| async move {
+        let event = following.next().await?;
+        Some((Ok::<_, Infallible>(event), following))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+}
+
+impl Following {
+    /// Begins with recent lines.
+    async fn begin(&mut self, recent: u32) -> Result<(), Problem> {
+        let page = Page::first(recent);
+        let mut lines = self.state.db.log_lines(self.tenant, &self.filter, page).await?;
+        if lines.is_empty() {
+            require_plugin(&self.state, self.tenant, &self.filter).await?;
+        }
+        // In the order in which they were written, like those that follow: a client goes on in that order.
+        lines.sort_unstable_by_key(|stored| stored.written);
+        self.add(lines).await
+    }
+
+    /// Goes on after a line.
+    async fn go_on(&mut self, position: LogPosition) -> Result<(), Problem> {
+        let written = self.state.db.log_line_written(self.tenant, position).await?;
+        let within = i64::try_from(WRITTEN_WITHIN.as_millis()).unwrap_or(i64::MAX);
+        let after = match written {
+            Some(written) => WrittenAfter {
+                written,
+                at_least: Timestamp(position.at.0.saturating_sub(within)),
+            },
+            // The line is not kept any more, so those that were written before it are not either, but for a few.
+            None => WrittenAfter {
+                written: 0,
+                at_least: Timestamp(position.at.0.saturating_add(1)),
+            },
+        };
+        self.rest = Some(Rest {
+            after,
+            reads_left: MOST_READS,
+        });
+        Ok(())
+    }
+
+    /// Lines to be sent next.
+    async fn add(&mut self, lines: Vec<StoredLogLine>) -> Result<(), Problem> {
+        let places: Vec<LogPosition> = lines.iter().map(StoredLogLine::place).collect();
+        self.seen
+            .extend(places.iter().map(|place| (place.invocation, place.position)));
+        let views = views(&self.state, self.tenant, lines.into_iter()).await?;
+        self.ready.extend(views.into_iter().zip(places));
+        Ok(())
+    }
+
+    /// Reads further lines that the client has not seen. `Some`: how many invocations are left out.
+    async fn read_rest(&mut self, rest: Rest) -> Result<Option<u64>, Problem> {
+        self.rest = None;
+        let Rest {
+            mut after,
+            reads_left,
+        } = rest;
+        let db = self.state.db.clone();
+        if reads_left == 0 {
+            let left_out = db.invocations_written(self.tenant, &self.filter, after).await?;
+            return Ok(Some(left_out).filter(|count| *count > 0));
+        }
+        let lines = db
+            .log_lines_written(self.tenant, &self.filter, after, LINES_AT_ONCE)
+            .await?;
+        if let Some(written) = lines.last().and_then(|last| last.written) {
+            after.written = written;
+            self.rest = Some(Rest {
+                after,
+                reads_left: reads_left - 1,
+            });
+        }
+        self.add(lines).await?;
+        Ok(None)
+    }
+
+    /// The next event; `None` when the host shuts down, the token no longer works or the database does not answer.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((line, place)) = self.ready.pop_front() {
+                return Some(line_event(&line, &place));
+            }
+            if let Some(rest) = self.rest {
+                if let Some(left_out) = self.read_rest(rest).await.ok()? {
+                    return Some(missed_event(left_out));
+                }
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = self.state.draining.cancelled() => return None,
+                _ = self.token_check.tick() => {
+                    let token = self.state.db.token(self.token).await.ok().flatten()?;
+                    if !token.is_valid(self.state.clock.now()) {
+                        return None;
+                    }
+                }
+                followed = self.follower.next() => match followed? {
+                    Followed::Missed(count) => return Some(missed_event(count)),
+                    Followed::Line(line) => {
+                        let place = line.stored.place();
+                        if !self.seen.remove(&(place.invocation, place.position)) {
+                            let view = LogLineView::new(line.stored, Some(line.origin));
+                            return Some(line_event(&view, &place));
+                        }
+                    }
+                },
+            }
+        }
+    }
+}
+
+fn missed_event(invocations: u64) -> Event {
+    Event::default().event("missed").data(invocations.to_string())
+}
+
+fn line_event(line: &LogLineView, place: &LogPosition) -> Event {
+    // JSON escapes line breaks, so that a plugin cannot end the event and begin one of its own.
+    let data = serde_json::to_string(line).unwrap_or_default();
+    Event::default().event("line").id(cursor(place)).data(data)
+}

@@ -1,0 +1,30 @@
+//! Examples of request bodies, by the id of the operation. A test sends each to the API.
+
+use serde_json::{Value, json};
+
+/// The example for the body of an operation.
+pub fn of(operation: &str) -> Option<Value> {
+    Some(match operation {
+        "tenants_create" => json!({ "name": "acme", "plan": "standard", "limits": { "concurrency": 16 } }),
+        "tenants_change" => json!({ "limits": { "memory": "128MiB", "cpu": "100ms" }, "suspended": false }),
+        "plans_put" => json!({ "limits": { "memory": "128MiB", "cpu": "200ms", "database_size": "1GiB" } }),
+        "plugins_change" => json!({ "disabled": true }),
+        "settings_put_grants" => json!({
+            "database": true,
+            "http": ["https://payments.example"],
+            "secrets": { "use": [{ "name": "payment_key", "origins": ["https://payments.example"] }], "reveal": [] },
+        }),
+        "settings_put_config" => json!({ "currency": "EUR", "retries": "3" }),
+        "settings_put_setting" => json!({ "value": "EUR" }),
+        "secrets_put" => json!({ "value": "sk_live_0123456789" }),
+        "api_keys_create" => {
+            json!({ "name": "web shop", "scopes": ["orders:read"], "expires_at": "2099-01-01T00:00:00Z" })
+        }
+        "tokens_create" => json!({ "name": "Ada", "role": "owner", "expires_at": "2099-01-01T00:00:00Z" }),
+        "tokens_create_operator" => json!({ "name": "prometheus", "role": "metrics" }),
+        "activations_put" => json!({
+            "version": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        }),
+        _ => return None,
+    })
+}

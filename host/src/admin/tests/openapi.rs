@@ -1,0 +1,208 @@
+//! The OpenAPI document: a client that is generated from it compiles, and its examples work.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::TestApp;
+use crate::storage::conformance::{plugin, tenant};
+
+async fn document() -> Value {
+    let app = TestApp::start().await;
+    let answer = app.get("", "/api/v1/openapi.json").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    answer.body
+}
+
+/// Method, path and operation of each.
+fn operations(document: &Value) -> Vec<(String, String, &Value)> {
+    let mut found = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            found.push((method.to_uppercase(), path.clone(), operation));
+        }
+    }
+    found
+}
+
+/// All references in a value.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::String(reference)) = members.get("$ref") {
+                found.insert(reference.clone());
+            }
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn every_operation_has_an_id_of_its_own_that_stays() {
+    let document = document().await;
+    let mut ids = Vec::new();
+    for (method, path, operation) in operations(&document) {
+        ids.push(format!(
+            "{} {method} {path}",
+            operation["operationId"].as_str().unwrap()
+        ));
+    }
+    ids.sort();
+    let unique: BTreeSet<&str> = ids.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(unique.len(), ids.len(), "{ids:?}");
+    insta::assert_snapshot!(ids.join("\n").replace("/api/v1", ""), @"
+    activations_get GET /tenants/{tenant}/plugins/{plugin}/activation
+    activations_go_back POST /tenants/{tenant}/plugins/{plugin}/activation/back
+    activations_list GET /tenants/{tenant}/plugins/{plugin}/activations
+    activations_put PUT /tenants/{tenant}/plugins/{plugin}/activation
+    api_keys_create POST /tenants/{tenant}/api-keys
+    api_keys_list GET /tenants/{tenant}/api-keys
+    api_keys_revoke DELETE /tenants/{tenant}/api-keys/{api_key}
+    audit_list GET /tenants/{tenant}/audit
+    audit_list_host GET /audit
+    components_audit GET /components/audit
+    invocations_get GET /tenants/{tenant}/invocations/{invocation}
+    invocations_list GET /tenants/{tenant}/invocations
+    invocations_usage GET /tenants/{tenant}/usage
+    limits_get GET /tenants/{tenant}/limits
+    limits_get_of_plugin GET /tenants/{tenant}/plugins/{plugin}/limits
+    logs_list GET /tenants/{tenant}/logs
+    node GET /node
+    node_healthz GET /-/healthz
+    node_metrics GET /metrics
+    node_readyz GET /-/readyz
+    plans_delete DELETE /plans/{plan}
+    plans_get GET /plans/{plan}
+    plans_list GET /plans
+    plans_put PUT /plans/{plan}
+    plugins_change PATCH /tenants/{tenant}/plugins/{plugin}
+    plugins_delete DELETE /tenants/{tenant}/plugins/{plugin}
+    plugins_get GET /tenants/{tenant}/plugins/{plugin}
+    plugins_list GET /tenants/{tenant}/plugins
+    plugins_restore POST /tenants/{tenant}/plugins/{plugin}/restore
+    secrets_delete DELETE /tenants/{tenant}/secrets/{name}
+    secrets_list GET /tenants/{tenant}/secrets
+    secrets_put PUT /tenants/{tenant}/secrets/{name}
+    settings_delete_setting DELETE /tenants/{tenant}/plugins/{plugin}/config/{setting}
+    settings_get_config GET /tenants/{tenant}/plugins/{plugin}/config
+    settings_get_grants GET /tenants/{tenant}/plugins/{plugin}/grants
+    settings_put_config PUT /tenants/{tenant}/plugins/{plugin}/config
+    settings_put_grants PUT /tenants/{tenant}/plugins/{plugin}/grants
+    settings_put_setting PUT /tenants/{tenant}/plugins/{plugin}/config/{setting}
+    tenants_change PATCH /tenants/{tenant}
+    tenants_create POST /tenants
+    tenants_delete DELETE /tenants/{tenant}
+    tenants_get GET /tenants/{tenant}
+    tenants_list GET /tenants
+    tenants_restore POST /tenants/{tenant}/restore
+    tokens_create POST /tenants/{tenant}/tokens
+    tokens_create_operator POST /tokens
+    tokens_list GET /tenants/{tenant}/tokens
+    tokens_list_operators GET /tokens
+    tokens_revoke DELETE /tenants/{tenant}/tokens/{token}
+    tokens_revoke_operator DELETE /tokens/{token}
+    tokens_whoami GET /whoami
+    versions_get GET /tenants/{tenant}/plugins/{plugin}/versions/{version}
+    versions_list GET /tenants/{tenant}/plugins/{plugin}/versions
+    versions_upload POST /tenants/{tenant}/plugins/{plugin}/versions
+    ");
+}
+
+#[tokio::test]
+async fn every_operation_says_which_role_it_needs_and_names_each_parameter_once() {
+    let document = document().await;
+    for (method, path, operation) in operations(&document) {
+        let description = operation["description"].as_str().unwrap();
+        assert!(description.contains("Needs "), "{method} {path}: {description}");
+        let mut names = BTreeSet::new();
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let name = (parameter["in"].to_string(), parameter["name"].to_string());
+            assert!(names.insert(name), "{method} {path}: {parameter}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_referred_to_is_there_and_what_is_there_is_referred_to() {
+    let document = document().await;
+    let mut used = BTreeSet::new();
+    references(&document, &mut used);
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let there: BTreeSet<String> = schemas
+        .keys()
+        .map(|name| format!("#/components/schemas/{name}"))
+        .collect();
+    let difference: Vec<_> = used.symmetric_difference(&there).collect();
+    assert!(difference.is_empty(), "{difference:?}");
+}
+
+#[tokio::test]
+async fn every_json_body_has_an_example_that_works() {
+    let document = document().await;
+    let mut tried = 0;
+    for (method, path, operation) in operations(&document) {
+        let Some(body) = operation["requestBody"]["content"].get("application/json") else {
+            continue;
+        };
+        let example = body
+            .get("example")
+            .unwrap_or_else(|| panic!("{method} {path} has no example"));
+        let app = TestApp::start().await;
+        let token = app.operator().await;
+        let acme = tenant(&*app.db, "acme-test").await;
+        plugin(&*app.db, acme.id, "orders").await;
+        let filled = path
+            .replace("{tenant}", "acme-test")
+            .replace("{plugin}", "orders")
+            .replace("{plan}", "large")
+            .replace("{setting}", "currency")
+            .replace("{name}", "payment_key");
+        let answer = app.call(&token, &method, &filled, Some(example.clone())).await;
+        match operation["operationId"].as_str().unwrap() {
+            // The digest of the example is nobody's.
+            "activations_put" => assert_eq!(answer.problem(), "404 not-found: there is no such version"),
+            id => assert!(answer.status.is_success(), "{id}: {}", answer.problem()),
+        }
+        tried += 1;
+    }
+    assert!(tried >= 11, "{tried} bodies");
+}
+
+#[tokio::test]
+async fn a_plan_is_put_as_it_is_answered_or_as_limits_alone() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    let put = async |body: Value| app.call(&operator, "PUT", "/api/v1/plans/gold", Some(body)).await;
+    let wanted = json!({ "name": "gold", "limits": { "memory": "32MiB" } });
+    for body in [
+        json!({ "memory": "32MiB" }),
+        json!({ "limits": { "memory": "32MiB" } }),
+        wanted.clone(),
+    ] {
+        assert_eq!(put(body).await.body, wanted);
+    }
+    let refusals: BTreeMap<&str, Value> = [
+        ("another name", json!({ "name": "silver", "limits": {} })),
+        ("a name alone", json!({ "name": "gold" })),
+        ("a typing error", json!({ "limits": { "memroy": "1MiB" } })),
+        ("a typing error without limits", json!({ "memroy": "1MiB" })),
+        ("no object", json!([])),
+    ]
+    .into();
+    let mut answers = Vec::new();
+    for (what, body) in refusals {
+        let problem = put(body).await.problem();
+        let problem = problem.split(", expected").next().unwrap().to_owned();
+        answers.push(format!("{what}: {problem}"));
+    }
+    insta::assert_snapshot!(answers.join("\n"), @"
+    a name alone: 400 invalid-request: missing field `limits` at line 1 column 15
+    a typing error: 400 invalid-request: limits.memroy: unknown field `memroy`
+    a typing error without limits: 400 invalid-request: memroy: unknown field `memroy`
+    another name: 400 invalid-request: name: it is `silver`, but the address names the plan `gold`
+    no object: 400 invalid-request: invalid length 0
+    ");
+}

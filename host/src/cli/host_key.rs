@@ -1,0 +1,72 @@
+//! `mortise host-key`: the key that secrets are sealed under.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::offline::{self, Folder};
+use super::{CliError, Output};
+use crate::domain::clock::{Clock as _, SystemClock};
+use crate::host::{Offline, OpenError, host_key};
+
+/// What to do with the host's key. The host must not be running.
+#[derive(Debug, Subcommand)]
+pub enum HostKey {
+    /// Make a new key and seal all secrets anew under it. The old one is removed; backups from
+    /// before still need it
+    Rotate(Folder),
+    /// Use the key that is there, or a new one, although the secrets are sealed under another. They
+    /// have to be set again
+    Accept(Folder),
+}
+
+impl HostKey {
+    /// Does it.
+    pub fn run(self, output: &mut Output) -> Result<(), CliError> {
+        match self {
+            Self::Rotate(folder) => rotate(folder, output),
+            Self::Accept(folder) => accept(folder, output),
+        }
+    }
+}
+
+fn rotate(folder: Folder, output: &mut Output) -> Result<(), CliError> {
+    let config = folder.configuration()?;
+    let rotated = offline::run(async {
+        let offline = Offline::open(&config).await?;
+        let rotated = host_key::rotate(&offline.db, &config, SystemClock.now()).await?;
+        offline.close().await;
+        Ok::<_, OpenError>(rotated)
+    })?;
+    for (tenant, name) in &rotated.unreadable {
+        output.news(format_args!(
+            "the secret `{name}` of the tenant {tenant} did not open under the old key and has to be set again"
+        ));
+    }
+    let code = match rotated.code {
+        Ok(files) => json!(files),
+        Err(error) => {
+            output.news(format_args!(
+                "stored code is compiled again when it is needed: {error}"
+            ));
+            json!(0)
+        }
+    };
+    output.object(&json!({
+        "host_key": host_key::path(&config).display().to_string(),
+        "secrets": rotated.secrets,
+        "unreadable_secrets": rotated.unreadable.len(),
+        "files_of_code": code,
+    }))
+}
+
+fn accept(folder: Folder, output: &mut Output) -> Result<(), CliError> {
+    let config = folder.configuration()?;
+    let path = offline::run(async {
+        let offline = Offline::open(&config).await?;
+        let path = host_key::accept(&offline.db, &config, SystemClock.now()).await?;
+        offline.close().await;
+        Ok::<_, OpenError>(path)
+    })?;
+    output.news("secrets that are sealed under another key do not open; set them again");
+    output.object(&json!({ "host_key": path.display().to_string() }))
+}

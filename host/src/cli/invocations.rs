@@ -1,0 +1,78 @@
+//! `mortise invocations`: what ran, how it ended and what it took.
+
+use clap::{Args, Subcommand};
+
+use super::client::Client;
+use super::moment;
+use super::{CliError, Output, TenantArgument};
+use crate::domain::clock::Timestamp;
+
+/// What to do with records of invocations.
+#[derive(Debug, Subcommand)]
+pub enum Invocations {
+    /// List invocations, the newest first
+    List(List),
+    /// Show an invocation with everything that it used
+    Show {
+        #[command(flatten)]
+        of: TenantArgument,
+        /// Its id: the `x-request-id` of the response
+        id: String,
+    },
+}
+
+/// Which invocations.
+#[derive(Debug, Args)]
+pub struct List {
+    #[command(flatten)]
+    of: TenantArgument,
+    /// Only those of this plugin
+    #[arg(long, value_name = "NAME")]
+    plugin: Option<String>,
+    /// Only those that the host answered with a problem
+    #[arg(long)]
+    failed: bool,
+    /// Only those since then: 2026-01-02T03:04:05Z, or 15min ago
+    #[arg(long, value_name = "WHEN", value_parser = moment::past)]
+    since: Option<Timestamp>,
+    /// So many of them
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+}
+
+impl Invocations {
+    /// Does it.
+    pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
+        match self {
+            Self::List(List {
+                of,
+                plugin,
+                failed,
+                since,
+                limit,
+            }) => {
+                let since = since.map(|since| since.to_string());
+                let mut filter = Vec::new();
+                filter.extend(plugin.as_deref().map(|plugin| ("plugin", plugin)));
+                filter.extend(since.as_deref().map(|since| ("since", since)));
+                filter.extend(failed.then_some(("failed", "true")));
+                let found = client.first(&["tenants", &of.tenant, "invocations"], &filter, limit)?;
+                let columns = [
+                    ("STARTED", "started_at"),
+                    ("ID", "id"),
+                    ("PLUGIN", "plugin"),
+                    ("METHOD", "method"),
+                    ("ROUTE", "route"),
+                    ("STATUS", "status"),
+                    ("CODE", "code"),
+                    ("CPU_US", "usage.cpu_us"),
+                    ("WALL_US", "usage.wall_us"),
+                ];
+                output.table(&found, &columns)
+            }
+            Self::Show { of, id } => {
+                output.object(&client.get(&["tenants", &of.tenant, "invocations", &id])?)
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Moments as arguments: a date and time, or a span from now.
+
+use crate::domain::clock::{Clock as _, SystemClock, Timestamp};
+use crate::domain::units::Span;
+
+/// A moment of the past: `2026-01-02T03:04:05Z`, or `15min` for as long ago.
+pub fn past(text: &str) -> Result<Timestamp, String> {
+    parse(text, SystemClock.now(), |now, span| {
+        Timestamp(now.0.saturating_sub(span))
+    })
+}
+
+/// A moment that lies ahead: `2026-01-02T03:04:05Z`, or `24h` for as long from now.
+pub fn ahead(text: &str) -> Result<Timestamp, String> {
+    parse(text, SystemClock.now(), |now, span| {
+        Timestamp(now.0.saturating_add(span))
+    })
+}
+
+fn parse(
+    text: &str,
+    now: Timestamp,
+    moved: impl Fn(Timestamp, i64) -> Timestamp,
+) -> Result<Timestamp, String> {
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Ok(Timestamp(moment.as_millisecond()));
+    }
+    // Days are a unit of people, and none of the configuration.
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<i64>().ok());
+    let span = match days {
+        Some(days) => days.checked_mul(24 * 60 * 60 * 1_000).filter(|span| *span >= 0),
+        None => text
+            .parse::<Span>()
+            .ok()
+            .and_then(|span| i64::try_from(span.0.as_millis()).ok()),
+    };
+    span.map(|span| moved(now, span)).ok_or_else(|| {
+        "write a date and time such as 2026-01-02T03:04:05Z, or a span such as 15min, 24h or 30d".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_date_or_a_span() {
+        let now = Timestamp(1_000_000_000_000);
+        let ago = |text: &str| parse(text, now, |now, span| Timestamp(now.0 - span));
+        assert_eq!(ago("15min"), Ok(Timestamp(1_000_000_000_000 - 900_000)));
+        assert_eq!(ago("2d"), Ok(Timestamp(1_000_000_000_000 - 172_800_000)));
+        assert_eq!(ago("1970-01-01T00:00:01Z"), Ok(Timestamp(1_000)));
+        assert_eq!(ago("1970-01-01T01:00:01+01:00"), Ok(Timestamp(1_000)));
+        for wrong in ["", "soon", "5", "-1d", "99999999999999999d", "2026-01-02"] {
+            assert!(ago(wrong).unwrap_err().contains("15min"), "{wrong}");
+        }
+    }
+}

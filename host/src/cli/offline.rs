@@ -1,0 +1,48 @@
+//! What commands share that work on the data folder of a host that is not running.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::CliError;
+use super::serve::{Serve, configuration};
+use crate::causes::with_causes;
+use crate::config::Config;
+
+/// Which data folder.
+#[derive(Debug, Args)]
+pub struct Folder {
+    /// Configuration file; ./mortise.toml where it exists and nothing is named
+    #[arg(long, env = "MORTISE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of all data
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+}
+
+impl Folder {
+    /// The configuration of the host that uses the folder.
+    pub fn configuration(self) -> Result<Config, CliError> {
+        configuration(Serve {
+            config: self.config,
+            data: self.data,
+            public: None,
+            admin: None,
+            accept_database: false,
+        })
+    }
+}
+
+/// Runs what such a command does to its end.
+pub fn run<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, CliError>
+where
+    E: std::error::Error + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::failed(format!("cannot start: {error}"), ""))?;
+    runtime
+        .block_on(work)
+        .map_err(|error| CliError::failed(with_causes(&error), ""))
+}

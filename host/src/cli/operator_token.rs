@@ -1,0 +1,33 @@
+//! `mortise operator-token`: the way back to a host whose operator's token is lost.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::offline::{self, Folder};
+use super::{CliError, Output};
+use crate::domain::clock::{Clock as _, SystemClock};
+use crate::host::{Offline, OpenError, operator_token};
+
+/// What to do with the token that the host has made by itself.
+#[derive(Debug, Subcommand)]
+pub enum OperatorToken {
+    /// Replace it by a new one, in operator.token of the data folder. The host must not be running
+    Reset(Folder),
+}
+
+impl OperatorToken {
+    /// Does it.
+    pub fn run(self, output: &mut Output) -> Result<(), CliError> {
+        let Self::Reset(folder) = self;
+        let config = folder.configuration()?;
+        let path = offline::run(async {
+            let offline = Offline::open(&config).await?;
+            let path = operator_token::reset(&offline.db, offline.folder.path(), SystemClock.now()).await?;
+            offline.close().await;
+            Ok::<_, OpenError>(path)
+        })?;
+        output
+            .news("the former token of the data folder works no longer; tokens that operators made still do");
+        output.object(&json!({ "operator_token": path.display().to_string() }))
+    }
+}

@@ -1,0 +1,262 @@
+//! What a limit is in effect, where its value comes from, and which values are refused when they
+//! are set.
+
+use serde::Serialize;
+
+use super::limits::Owner;
+use super::units::{ByteSize, Span};
+
+/// The value of a limit, as JSON has it: a number, or text with a unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum LimitValue {
+    /// A count.
+    Count(u32),
+    /// A size or a span of time: `64MiB`, `50ms`.
+    Text(String),
+}
+
+/// What sets a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The host's configuration (`[limits]`), or what the host has without one.
+    Default,
+    /// The plan of the tenant.
+    Plan,
+    /// The tenant's own changes to its plan.
+    Tenant,
+    /// The manifest of a plugin's version, which may only lower.
+    Manifest,
+}
+
+/// A limit in effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// Its name.
+    pub name: &'static str,
+    /// What it bounds.
+    pub owner: Owner,
+    /// The value that holds.
+    pub value: LimitValue,
+    /// What set it.
+    pub source: Source,
+    /// The highest value that can be set.
+    pub ceiling: LimitValue,
+    /// The lowest value that can be set.
+    pub floor: LimitValue,
+    /// What is odd about it: a stored value that does not hold, or one with which nothing runs.
+    pub note: Option<String>,
+}
+
+/// A value that is refused when it is set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutOfRange {
+    /// It is higher than this host lets any plan go.
+    #[error(
+        "{name}: {value} is above the ceiling of {ceiling}; the operator raises that in the host's configuration \
+         (`[ceiling]`)"
+    )]
+    Above {
+        /// The limit.
+        name: &'static str,
+        /// The value.
+        value: LimitValue,
+        /// What it may be at most.
+        ceiling: LimitValue,
+    },
+    /// It is so low that nothing could run.
+    #[error("{name}: {value} is below {floor}, and with less no plugin can run")]
+    Below {
+        /// The limit.
+        name: &'static str,
+        /// The value.
+        value: LimitValue,
+        /// What it must be at least.
+        floor: LimitValue,
+    },
+}
+
+/// What a limit can be set to.
+pub trait Kind: Copy + Ord + Into<LimitValue> {
+    /// Nothing.
+    const ZERO: Self;
+}
+
+impl Kind for u32 {
+    const ZERO: Self = 0;
+}
+
+impl Kind for ByteSize {
+    const ZERO: Self = ByteSize(0);
+}
+
+impl Kind for Span {
+    const ZERO: Self = Span::ms(0);
+}
+
+/// The range of one limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Range<T> {
+    /// Its name.
+    pub name: &'static str,
+    /// What it bounds.
+    pub owner: Owner,
+    /// The least with which anything runs.
+    pub floor: T,
+    /// The most that this host allows.
+    pub ceiling: T,
+}
+
+impl<T: Kind> Range<T> {
+    /// Refuses a value that nothing could run with.
+    pub fn check_floor(&self, value: T) -> Result<(), OutOfRange> {
+        match value < self.floor {
+            true => Err(OutOfRange::Below {
+                name: self.name,
+                value: value.into(),
+                floor: self.floor.into(),
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses a value that cannot be in effect.
+    pub fn check(&self, value: T) -> Result<(), OutOfRange> {
+        self.check_floor(value)?;
+        match value > self.ceiling {
+            true => Err(OutOfRange::Above {
+                name: self.name,
+                value: value.into(),
+                ceiling: self.ceiling.into(),
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// The value that holds: the default, changed by each of `layers`. Values of earlier hosts may
+    /// lie outside of the range; they are clamped to the ceiling, and the note says so.
+    pub fn effective(&self, default: T, layers: impl IntoIterator<Item = (Source, Option<T>)>) -> Effective {
+        let (mut value, mut source) = (default.min(self.ceiling), Source::Default);
+        let mut note = (default > self.ceiling).then(|| self.clamped(Source::Default, default));
+        for (layer, asked) in layers {
+            let Some(asked) = asked else { continue };
+            if layer != Source::Manifest {
+                (value, source) = (asked.min(self.ceiling), layer);
+                note = (asked > self.ceiling).then(|| self.clamped(layer, asked));
+            } else if asked > value {
+                let (asked, value): (LimitValue, LimitValue) = (asked.into(), value.into());
+                note = Some(format!(
+                    "the manifest asks for {asked}; a manifest only lowers limits, so {value} holds"
+                ));
+            } else if asked < value {
+                (value, source) = (asked, layer);
+            }
+        }
+        if value < self.floor {
+            let (value, floor): (LimitValue, LimitValue) = (value.into(), self.floor.into());
+            note = Some(format!(
+                "{value} is below {floor}, and with less no plugin can run"
+            ));
+        }
+        Effective {
+            name: self.name,
+            owner: self.owner,
+            value: value.into(),
+            source,
+            ceiling: self.ceiling.into(),
+            floor: self.floor.into(),
+            note,
+        }
+    }
+
+    fn clamped(&self, source: Source, asked: T) -> String {
+        let whose = match source {
+            Source::Default => "the host's configuration",
+            Source::Plan => "the plan",
+            Source::Tenant => "the tenant's own value",
+            Source::Manifest => "the manifest",
+        };
+        let (asked, ceiling): (LimitValue, LimitValue) = (asked.into(), self.ceiling.into());
+        format!("{whose} says {asked}, which is above the ceiling, so {ceiling} holds")
+    }
+}
+
+impl std::fmt::Display for LimitValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<u32> for LimitValue {
+    fn from(count: u32) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl From<ByteSize> for LimitValue {
+    fn from(size: ByteSize) -> Self {
+        Self::Text(size.to_string())
+    }
+}
+
+impl From<Span> for LimitValue {
+    fn from(span: Span) -> Self {
+        Self::Text(span.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RANGE: Range<u32> = Range {
+        name: "share",
+        owner: Owner::Tenant,
+        floor: 1,
+        ceiling: 100,
+    };
+
+    #[test]
+    fn what_cannot_hold_is_refused_with_its_bound() {
+        assert_eq!((RANGE.check(1), RANGE.check(100)), (Ok(()), Ok(())));
+        insta::assert_snapshot!(RANGE.check(0).unwrap_err(), @"share: 0 is below 1, and with less no plugin can run");
+        insta::assert_snapshot!(RANGE.check(101).unwrap_err(), @"share: 101 is above the ceiling of 100; the operator raises that in the host's configuration (`[ceiling]`)");
+    }
+
+    #[test]
+    fn the_last_layer_that_says_something_wins_and_a_manifest_only_lowers() {
+        let shown = |layers: &[(Source, Option<u32>)]| {
+            let effective = RANGE.effective(5, layers.iter().copied());
+            (effective.value, effective.source, effective.note)
+        };
+        let count = LimitValue::Count;
+        let (plan, tenant, manifest) = (Source::Plan, Source::Tenant, Source::Manifest);
+        assert_eq!(shown(&[(plan, None)]), (count(5), Source::Default, None));
+        assert_eq!(shown(&[(plan, Some(7)), (tenant, None)]), (count(7), plan, None));
+        assert_eq!(
+            shown(&[(plan, Some(7)), (tenant, Some(2))]),
+            (count(2), tenant, None)
+        );
+        assert_eq!(
+            shown(&[(plan, Some(7)), (manifest, Some(3))]),
+            (count(3), manifest, None)
+        );
+        let (value, source, note) = shown(&[(plan, Some(7)), (manifest, Some(8))]);
+        assert_eq!((value, source), (count(7), plan));
+        assert_eq!(
+            note.unwrap(),
+            "the manifest asks for 8; a manifest only lowers limits, so 7 holds"
+        );
+        let (value, _, note) = shown(&[(plan, Some(200))]);
+        assert_eq!(value, count(100));
+        assert_eq!(
+            note.unwrap(),
+            "the plan says 200, which is above the ceiling, so 100 holds"
+        );
+        assert!(shown(&[(tenant, Some(0))]).2.unwrap().starts_with("0 is below 1"));
+    }
+}

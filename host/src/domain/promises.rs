@@ -1,0 +1,290 @@
+//! Refuses manifests that can never do what they say: what they ask for could not be granted, set, called or run by
+//! anybody. It is for uploads; stored versions serve as they are.
+
+use serde_json::Value;
+
+use super::api_key::is_scope;
+use super::limits::{LimitOverrides, Limits};
+use super::manifest::{Manifest, ManifestError, Route, meaning};
+use super::secret::{SecretOrigins, is_plain_name};
+use super::units::ByteSize;
+
+/// Origins, or names of secrets, that a tenant can grant one plugin.
+pub const MAX_GRANTED: usize = 100;
+
+/// A page of WebAssembly memory. No instance takes less.
+const PAGE: ByteSize = ByteSize::kib(64);
+
+/// A limit of a manifest that is above what holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beyond {
+    /// The name of the limit.
+    pub name: String,
+    /// What the manifest says.
+    pub asked: String,
+    /// What holds in its place.
+    pub most: String,
+}
+
+/// The limits that `asked` sets above `most`. A manifest only lowers, so they have no effect.
+pub fn beyond(asked: &LimitOverrides, most: &Limits) -> Vec<Beyond> {
+    let held = serde_json::to_value(most.lowered_by(asked)).unwrap_or_default();
+    let Ok(Value::Object(asked)) = serde_json::to_value(asked) else {
+        return Vec::new();
+    };
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    asked
+        .iter()
+        .filter(|(name, asked)| held[name.as_str()] != **asked)
+        .map(|(name, asked)| Beyond {
+            name: name.clone(),
+            asked: text(asked),
+            most: text(&held[name.as_str()]),
+        })
+        .collect()
+}
+
+/// Checks a manifest whose form is right.
+pub fn check(manifest: &Manifest) -> Result<(), ManifestError> {
+    for (index, route) in manifest.routes.iter().enumerate() {
+        check_route(route).map_err(|(field, problem)| meaning(format!("route[{index}].{field}"), problem))?;
+    }
+    check_grants(manifest)?;
+    check_limits(manifest)
+}
+
+fn check_route(route: &Route) -> Result<(), (&'static str, String)> {
+    if let Some(mark) = route.path.chars().find(|c| matches!(c, '?' | '#')) {
+        let problem =
+            format!("`{mark}` ends the path of a URL, so no request matches; write it as an escape");
+        return Err(("path", problem));
+    }
+    if let Some(scope) = route.scopes.iter().find(|scope| !is_scope(scope)) {
+        let problem =
+            format!("no key can have the scope `{scope}`: a scope has 1 to 100 visible ASCII characters");
+        return Err(("scopes", problem));
+    }
+    let method = route.method.as_str();
+    if route.request.is_some() && matches!(method, "GET" | "HEAD") {
+        let problem = format!("a {method} request has no body that a schema could describe");
+        return Err(("request", problem));
+    }
+    if route.response.is_some() && method == "HEAD" {
+        let problem = "the response to HEAD has no body that a schema could describe";
+        return Err(("response", problem.to_owned()));
+    }
+    Ok(())
+}
+
+fn check_grants(manifest: &Manifest) -> Result<(), ManifestError> {
+    let secrets = &manifest.secrets;
+    let origins = |(_, origins): (&String, &SecretOrigins)| origins.count();
+    for (place, count) in [
+        ("http.allow", manifest.http.allow.len()),
+        ("secrets.use", secrets.usable.iter().len()),
+        (
+            "secrets.use",
+            secrets.usable.iter().map(origins).max().unwrap_or_default(),
+        ),
+        ("secrets.reveal", secrets.reveal.len()),
+    ] {
+        if count > MAX_GRANTED {
+            let problem = format!("{count} are more than the {MAX_GRANTED} that a tenant can grant a plugin");
+            return Err(meaning(place, problem));
+        }
+    }
+    let used = secrets.usable.iter().map(|(name, _)| ("secrets.use", name));
+    let revealed = secrets.reveal.iter().map(|name| ("secrets.reveal", name));
+    for (place, name) in used.chain(revealed) {
+        if !is_plain_name(name) {
+            let problem = format!(
+                "no secret can be named `{name}`: a name has 1 to 128 letters, digits, `_`, `-` and `.`"
+            );
+            return Err(meaning(place, problem));
+        }
+    }
+    Ok(())
+}
+
+fn check_limits(manifest: &Manifest) -> Result<(), ManifestError> {
+    let limits = &manifest.limits;
+    if let Some(memory) = limits.memory.filter(|memory| *memory < PAGE) {
+        let problem = format!("no instance fits into {memory}: a page of WebAssembly memory has {PAGE}");
+        return Err(meaning("limits.memory", problem));
+    }
+    let routes = || manifest.routes.iter();
+    let needs: [(bool, &str, &[&str]); 5] = [
+        (true, "the plugin runs", &["cpu", "wall"]),
+        (
+            manifest.database.is_some(),
+            "[database] is of use",
+            &["host_calls", "sql_statements", "sql_time"],
+        ),
+        (
+            !manifest.http.allow.is_empty(),
+            "[http] allow is of use",
+            &[
+                "host_calls",
+                "http_requests",
+                "http_concurrency",
+                "http_connect",
+                "http_first_byte",
+                "http_total",
+            ],
+        ),
+        (
+            routes().any(|route| route.request.is_some()),
+            "a body matches the schema of a request",
+            &["request_body"],
+        ),
+        (
+            routes().any(|route| route.response.is_some()),
+            "a body matches the schema of a response",
+            &["response_body"],
+        ),
+    ];
+    for (_, what, names) in needs.iter().filter(|(asks, ..)| *asks) {
+        if let Some(name) = names.iter().find(|name| is_zero(limits, name)) {
+            let problem = format!("with nothing of it, it never happens that {what}");
+            return Err(meaning(format!("limits.{name}"), problem));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the manifest sets a limit to nothing: `0`, `0B` or `0ms`.
+fn is_zero(limits: &LimitOverrides, name: &str) -> bool {
+    let values = serde_json::to_value(limits).unwrap_or_default();
+    match values.get(name) {
+        Some(Value::Number(number)) => number.as_u64() == Some(0),
+        Some(Value::String(text)) => text.starts_with('0'),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::units::Span;
+
+    fn refusal(manifest: &str) -> String {
+        let text = format!("[plugin]\nname = 'p'\nversion = '1'\n{manifest}");
+        Manifest::parse(&text).map_or_else(|error| error.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn what_can_never_happen_is_refused_with_its_place() {
+        let route = |method: &str, path: &str, more: &str| {
+            format!("[[route]]\nmethod = '{method}'\npath = '{path}'\nauth = ['api-key']\n{more}\n")
+        };
+        for (manifest, wanted) in [
+            (route("GET", "/a?b", ""), "route[0].path: `?` ends the path"),
+            (route("GET", "/a#b", ""), "route[0].path: `#` ends the path"),
+            (
+                route("GET", "/", "scopes = ['a b']"),
+                "route[0].scopes: no key can have the scope `a b`",
+            ),
+            (
+                route("GET", "/", "scopes = ['']"),
+                "route[0].scopes: no key can have the scope ``",
+            ),
+            (
+                route("GET", "/", "request = 's.json'"),
+                "route[0].request: a GET request has no body",
+            ),
+            (
+                route("HEAD", "/", "response = 's.json'"),
+                "route[0].response: the response to HEAD has no body",
+            ),
+            (
+                "[secrets]\nuse = ['my key']".to_owned(),
+                "secrets.use: no secret can be named `my key`",
+            ),
+            (
+                "[secrets]\nreveal = ['']".to_owned(),
+                "secrets.reveal: no secret can be named ``",
+            ),
+            (
+                format!(
+                    "[http]\nallow = {:?}",
+                    (0..101)
+                        .map(|n| format!("https://h{n}.example"))
+                        .collect::<Vec<_>>()
+                ),
+                "http.allow: 101 are more than the 100",
+            ),
+            (
+                "[limits]\nmemory = '0B'".to_owned(),
+                "limits.memory: no instance fits into 0B",
+            ),
+            (
+                "[limits]\nmemory = '63KiB'".to_owned(),
+                "limits.memory: no instance fits into 63KiB",
+            ),
+            (
+                "[limits]\ncpu = '0s'".to_owned(),
+                "limits.cpu: with nothing of it, it never happens that the plugin runs",
+            ),
+            (
+                "[database]\n[limits]\nsql_statements = 0".to_owned(),
+                "limits.sql_statements: with nothing of it, it never happens that [database] is of use",
+            ),
+            (
+                "[http]\nallow = ['https://a.example']\n[limits]\nhttp_total = '0ms'".to_owned(),
+                "limits.http_total",
+            ),
+            (
+                route("POST", "/", "request = 's.json'") + "[limits]\nrequest_body = '0B'",
+                "limits.request_body",
+            ),
+            (
+                route("POST", "/", "response = 's.json'") + "[limits]\nresponse_body = '0B'",
+                "limits.response_body",
+            ),
+        ] {
+            let refusal = refusal(&manifest);
+            assert!(refusal.starts_with("plugin.toml: "), "{manifest}: {refusal}");
+            assert!(refusal.contains(wanted), "{refusal} does not contain {wanted}");
+        }
+    }
+
+    #[test]
+    fn what_is_only_little_is_accepted() {
+        for manifest in [
+            "[[route]]\nmethod = 'GET'\npath = '/a%3Fb'\nauth = 'public'\nresponse = 's.json'",
+            "[[route]]\nmethod = 'DELETE'\npath = '/'\nauth = 'public'\nrequest = 's.json'",
+            "[[route]]\nmethod = 'GET'\npath = '/'\nauth = ['api-key']\nscopes = ['*', 'a:b']",
+            "[secrets]\nuse = ['a.b-c_D']\nreveal = ['a.b-c_D']",
+            "[limits]\nmemory = '64KiB'\ncpu = '1ms'\nwall = '1ms'",
+            "[limits]\nsql_statements = 0\nhttp_requests = 0\nrequest_body = '0B'\nlog_lines = 0",
+        ] {
+            assert_eq!(refusal(manifest), "", "{manifest}");
+        }
+    }
+
+    #[test]
+    fn only_limits_above_what_holds_are_named() {
+        let asked = LimitOverrides {
+            memory: Some(ByteSize::mib(64)),
+            cpu: Some(Span::s(2)),
+            sql_rows: Some(1),
+            http_requests: Some(65),
+            ..LimitOverrides::default()
+        };
+        let found = beyond(&asked, &Limits::ceiling());
+        let told: Vec<_> = found
+            .iter()
+            .map(|beyond| (beyond.name.as_str(), beyond.asked.as_str(), beyond.most.as_str()))
+            .collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told.contains(&("cpu", "2s", "1s")), "{told:?}");
+        assert!(told.contains(&("http_requests", "65", "64")), "{told:?}");
+    }
+
+    #[test]
+    fn a_stored_manifest_is_not_checked() {
+        let stored = "[plugin]\nname = 'p'\nversion = '1'\n[limits]\nmemory = '0B'\n";
+        assert!(Manifest::parse(stored).is_err());
+        assert!(Manifest::stored(stored).is_ok());
+    }
+}

@@ -1,0 +1,335 @@
+//! The host's key: whether it belongs to the database, and its rotation.
+//!
+//! A rotation writes the new key beside the old one, seals all secrets anew in one transaction that
+//! also records which key they are sealed under, and then puts the new file in place of the old
+//! one. So after a crash the database says which of the two files holds the key, and the next start
+//! puts it in place.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::domain::audit::AuditEntry;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::TenantId;
+use crate::storage::vault::{HostKey, HostKeyError, Vault};
+use crate::storage::{DbError, Repository};
+
+/// Secrets that a key is tried on, if the database does not say yet which key is its own. One that
+/// opens is enough: others may be damaged.
+const TRIED: u32 = 50;
+
+/// Why there is no key that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] HostKeyError),
+    /// It is another key.
+    #[error(
+        "the host key {0} is not the one that the secrets in mortise.db are sealed under; put back the key that belongs to this \
+         data folder. If it is lost, `mortise host-key accept` keeps the key that is there, and every secret has to be set again"
+    )]
+    Foreign(PathBuf),
+    /// It is gone.
+    #[error(
+        "the host key {0} is missing, and the secrets in mortise.db are sealed under it; put it back. If it is lost, `mortise \
+         host-key accept` makes a new one, and every secret has to be set again"
+    )]
+    Missing(PathBuf),
+    /// A rotation was interrupted, and its last step fails.
+    #[error(
+        "a rotation of the host key was interrupted after the secrets had been sealed anew: the key is in {new} now and belongs \
+         in {path}, where it cannot be moved ({error}); move it there"
+    )]
+    HalfRotated {
+        /// Where the key is.
+        new: PathBuf,
+        /// Where it belongs.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The database does not answer.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// What a rotation did.
+#[derive(Debug)]
+pub struct Rotated {
+    /// Secrets that are sealed under the new key.
+    pub secrets: u64,
+    /// Secrets that did not open under the old one and stay as they are.
+    pub unreadable: Vec<(TenantId, String)>,
+    /// Files of stored code that have a MAC under the new key, or why they could not be given one:
+    /// then they are compiled again when they are needed.
+    pub code: Result<u64, String>,
+}
+
+/// Where the key is.
+pub fn path(config: &Config) -> PathBuf {
+    match config.data.key_file.as_os_str().is_empty() {
+        true => config.data.folder.join("host.key"),
+        false => config.data.key_file.clone(),
+    }
+}
+
+/// The key that the secrets in `db` are sealed under. The first start makes one; the end of an
+/// interrupted rotation is made up for.
+pub async fn open(db: &dyn Repository, config: &Config) -> Result<HostKey, KeyError> {
+    let path = path(config);
+    let next = next(&path);
+    let Some(check) = db.key_check().await? else {
+        return first(db, config, &path).await;
+    };
+    let key = load(&path)?;
+    if let Some(key) = key.filter(|key| key.check() == check) {
+        if next.exists() {
+            tracing::info!(file = %next.display(), "a new host key that no secret is sealed under is removed");
+            fs::remove_file(&next).map_err(|error| io(&next, error))?;
+        }
+        return Ok(key);
+    }
+    match load(&next)? {
+        Some(key) if key.check() == check => {
+            put_in_place(&next, &path)?;
+            tracing::warn!(file = %path.display(), "the rotation of the host key that was interrupted is finished");
+            Ok(key)
+        }
+        _ => match path.exists() {
+            true => Err(KeyError::Foreign(path)),
+            false => Err(KeyError::Missing(path)),
+        },
+    }
+}
+
+/// The key of a host whose database does not know it yet: a new one, or one of an earlier version.
+async fn first(db: &dyn Repository, config: &Config, path: &Path) -> Result<HostKey, KeyError> {
+    let secrets = db.some_secrets(TRIED).await?;
+    let key = match load(path)? {
+        Some(key) => key,
+        None if !secrets.is_empty() => return Err(KeyError::Missing(path.to_owned())),
+        // A file that the operator has named is the operator's to make.
+        None if !config.data.key_file.as_os_str().is_empty() => HostKey::load(path)?,
+        None => HostKey::create(path)?,
+    };
+    let vault = Vault::new(&key);
+    let opens = |(tenant, name, sealed): &(TenantId, String, _)| vault.open(*tenant, name, sealed).is_ok();
+    if !secrets.is_empty() && !secrets.iter().any(opens) {
+        return Err(KeyError::Foreign(path.to_owned()));
+    }
+    db.set_key_check(&key.check(), None).await?;
+    Ok(key)
+}
+
+/// Uses the key that is there, or a new one, from now on. Secrets that are sealed under another one
+/// do not open any more.
+pub async fn accept(db: &dyn Repository, config: &Config, now: Timestamp) -> Result<PathBuf, KeyError> {
+    let path = path(config);
+    let key = match load(&path)? {
+        Some(key) => key,
+        None => HostKey::create(&path)?,
+    };
+    let entry = AuditEntry::new(None, AuditEntry::COMMAND, "host-key.accept", "host.key", now);
+    db.set_key_check(&key.check(), Some(&entry)).await?;
+    Ok(path)
+}
+
+/// Makes a new key, and seals everything under it that is sealed under the old one. No host may run
+/// on the folder.
+pub async fn rotate(db: &dyn Repository, config: &Config, now: Timestamp) -> Result<Rotated, KeyError> {
+    let old = open(db, config).await?;
+    let path = path(config);
+    let next = next(&path);
+    let new = HostKey::create(&next)?;
+    sync_folder(&next).map_err(|error| io(&next, error))?;
+    let (from, to) = (Vault::new(&old), Vault::new(&new));
+    let entry = AuditEntry::new(None, AuditEntry::COMMAND, "host-key.rotate", "host.key", now);
+    let resealed = db
+        .reseal(&new.check(), &entry, &|tenant, name, sealed| {
+            to.reseal(&from, tenant, name, sealed).map_err(Into::into)
+        })
+        .await?;
+    put_in_place(&next, &path)?;
+    let code = crate::sandbox::reseal_stored_code(&config.data.folder, &config.ceiling(), &old, &new);
+    Ok(Rotated {
+        secrets: resealed.secrets,
+        unreadable: resealed.left,
+        code: code.map_err(|error| error.to_string()),
+    })
+}
+
+/// Where the next key is while a rotation is under way.
+fn next(path: &Path) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+fn load(path: &Path) -> Result<Option<HostKey>, HostKeyError> {
+    match HostKey::load(path) {
+        Err(HostKeyError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => Ok(None),
+        loaded => loaded.map(Some),
+    }
+}
+
+fn put_in_place(next: &Path, path: &Path) -> Result<(), KeyError> {
+    let moved = fs::rename(next, path).and_then(|()| sync_folder(path));
+    moved.map_err(|error| KeyError::HalfRotated {
+        new: next.to_owned(),
+        path: path.to_owned(),
+        error,
+    })
+}
+
+/// A name that was made or changed survives a power cut once its folder is synced.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+fn io(path: &Path, error: std::io::Error) -> KeyError {
+    KeyError::File(HostKeyError::Io {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+    use crate::storage::conformance::tenant;
+    use crate::storage::sqlite::SqliteRepository;
+    use crate::storage::{Audit as _, HostKeys as _, Page, Secrets as _};
+
+    struct Folder {
+        folder: tempfile::TempDir,
+        db: SqliteRepository,
+        config: Config,
+        tenant: TenantId,
+    }
+
+    impl Folder {
+        /// A data folder with a key and a secret.
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let db = SqliteRepository::open(folder.path()).await.unwrap();
+            let mut config = Config::default();
+            config.data.folder = folder.path().to_owned();
+            let tenant = tenant(&db, "acme").await.id;
+            let key = open(&db, &config).await.unwrap();
+            let sealed = Vault::new(&key).seal(tenant, "k", &"hunter2".into()).unwrap();
+            db.put_secret(tenant, "k", &sealed, Timestamp(1)).await.unwrap();
+            Self {
+                folder,
+                db,
+                config,
+                tenant,
+            }
+        }
+
+        fn file(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        async fn open(&self) -> Result<HostKey, KeyError> {
+            open(&self.db, &self.config).await
+        }
+
+        async fn secret(&self) -> String {
+            let vault = Vault::new(&self.open().await.unwrap());
+            let sealed = self.db.sealed_secrets(self.tenant).await.unwrap();
+            let secret = vault.open(self.tenant, "k", &sealed["k"]).unwrap();
+            secret.expose_secret().to_owned()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_not_the_databases_own_is_refused() {
+        let folder = Folder::new().await;
+        let (key, kept) = (folder.file("host.key"), folder.file("kept"));
+        fs::rename(&key, &kept).unwrap();
+        let missing = folder.open().await.err().unwrap();
+        assert!(
+            matches!(&missing, KeyError::Missing(path) if *path == key),
+            "{missing}"
+        );
+        assert!(!key.exists(), "no new key is made in its place");
+        HostKey::create(&key).unwrap();
+        let foreign = folder.open().await.err().unwrap();
+        assert!(
+            matches!(&foreign, KeyError::Foreign(path) if *path == key),
+            "{foreign}"
+        );
+        assert!(
+            foreign.to_string().contains("`mortise host-key accept`"),
+            "{foreign}"
+        );
+        fs::rename(&kept, &key).unwrap();
+        assert_eq!(folder.secret().await, "hunter2");
+    }
+
+    #[tokio::test]
+    async fn a_database_of_an_earlier_host_is_tried_by_its_secrets() {
+        let folder = Folder::new().await;
+        folder.db.set_key_check("", None).await.unwrap();
+        let (key, kept) = (folder.file("host.key"), folder.file("kept"));
+        fs::rename(&key, &kept).unwrap();
+        assert!(matches!(folder.open().await.err().unwrap(), KeyError::Missing(_)));
+        HostKey::create(&key).unwrap();
+        assert!(matches!(folder.open().await.err().unwrap(), KeyError::Foreign(_)));
+        assert_eq!(folder.db.key_check().await.unwrap(), None);
+        fs::rename(&kept, &key).unwrap();
+        assert_eq!(folder.secret().await, "hunter2");
+        assert!(folder.db.key_check().await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn an_accepted_key_is_used_from_then_on() {
+        let folder = Folder::new().await;
+        fs::remove_file(folder.file("host.key")).unwrap();
+        accept(&folder.db, &folder.config, Timestamp(2)).await.unwrap();
+        folder.open().await.unwrap();
+        let page = Page::first(1);
+        let audit = folder.db.audit(None, &Default::default(), page).await;
+        assert_eq!(audit.unwrap()[0].action, "host-key.accept");
+    }
+
+    #[tokio::test]
+    async fn a_rotation_changes_the_key_and_keeps_the_secrets() {
+        let folder = Folder::new().await;
+        let before = folder.open().await.unwrap().check();
+        let rotated = rotate(&folder.db, &folder.config, Timestamp(2)).await.unwrap();
+        assert_eq!((rotated.secrets, rotated.unreadable.len()), (1, 0));
+        assert_eq!(rotated.code, Ok(0));
+        assert_ne!(folder.open().await.unwrap().check(), before);
+        assert_eq!(folder.secret().await, "hunter2");
+        assert!(!folder.file("host.key.new").exists());
+    }
+
+    #[tokio::test]
+    async fn a_start_makes_up_for_a_rotation_that_was_interrupted() {
+        let folder = Folder::new().await;
+        let (key, next) = (folder.file("host.key"), folder.file("host.key.new"));
+        // Before the secrets were sealed anew: the old key stays.
+        HostKey::create(&next).unwrap();
+        assert_eq!(folder.secret().await, "hunter2");
+        assert!(!next.exists());
+        // After it: the new one is put in place.
+        let old = fs::read(&key).unwrap();
+        rotate(&folder.db, &folder.config, Timestamp(2)).await.unwrap();
+        fs::rename(&key, &next).unwrap();
+        fs::write(&key, old).unwrap();
+        fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        assert_eq!(folder.secret().await, "hunter2");
+        assert!(!next.exists());
+        assert_eq!(folder.secret().await, "hunter2");
+    }
+}

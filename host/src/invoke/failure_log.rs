@@ -1,0 +1,111 @@
+//! What the log of a plugin says of an invocation that ended without a response: which limit was passed, how much was
+//! used, and what the plugin did last.
+
+use std::time::Duration;
+
+use crate::capability::Invocation;
+use crate::domain::units::ByteSize;
+use crate::sandbox::Failure;
+
+/// The lines for the plugin's log, the most important one last; none if the failure says nothing of the plugin.
+pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
+    let (limits, usage, last) = (invocation.limits(), &invocation.usage, &invocation.last_calls);
+    let reason = match failure {
+        Failure::Trapped(trap) => {
+            let mut lines = trap.backtrace.clone();
+            lines.push(format!("the plugin trapped: {}; {last}", trap.reason));
+            return lines;
+        }
+        Failure::NoHandler => "the plugin exports no handler for HTTP".to_owned(),
+        Failure::Limit { limit, reason } => format!("past the limit `{limit}`: {reason}"),
+        Failure::Memory => {
+            let (most, held) = (limits.memory, ByteSize(usage.memory_bytes));
+            format!("past the limit `memory` of {most}: it held {held} and was refused more")
+        }
+        Failure::Cpu(most) => {
+            let used = Duration::from_micros(usage.cpu_us);
+            format!("past the limit `cpu` of {most:?}: it used {used:?} of CPU time")
+        }
+        Failure::Timeout(most) => {
+            let (took, busy) = (
+                Duration::from_micros(usage.wall_us),
+                Duration::from_micros(usage.cpu_us),
+            );
+            format!(
+                "past the limit `wall` of {most:?}: it ran for {took:?}, {busy:?} of these busy, and waited for the rest"
+            )
+        }
+        Failure::Response(reason) => return vec![format!("invalid response: {reason}")],
+        Failure::NoInstance | Failure::Body(..) | Failure::Host(_) => return Vec::new(),
+    };
+    vec![format!("the plugin was ended, {reason}; {last}")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::testing;
+    use crate::domain::grant::Grants;
+    use crate::domain::limits::Limits;
+    use crate::sandbox::{CheckFailure, Side, Trapped};
+
+    fn told(failure: &Failure) -> Vec<String> {
+        let mut invocation = testing::invocation(Limits::default(), Grants::default());
+        invocation.usage.cpu_us = 51_500;
+        invocation.usage.wall_us = 5_000_200;
+        invocation.usage.memory_bytes = 67_108_864;
+        invocation.last_calls.note("db.query");
+        lines(failure, &invocation)
+    }
+
+    #[test]
+    fn a_limit_is_named_with_its_value_and_with_what_was_used() {
+        let last = "; its last host calls: db.query";
+        for (failure, line) in [
+            (
+                Failure::Cpu(Duration::from_millis(50)),
+                "the plugin was ended, past the limit `cpu` of 50ms: it used 51.5ms of CPU time",
+            ),
+            (
+                Failure::Timeout(Duration::from_secs(5)),
+                "the plugin was ended, past the limit `wall` of 5s: it ran for 5.0002s, 51.5ms of these busy, and waited \
+                 for the rest",
+            ),
+            (
+                Failure::Memory,
+                "the plugin was ended, past the limit `memory` of 64MiB: it held 64MiB and was refused more",
+            ),
+            (
+                Failure::Limit {
+                    limit: "host_calls",
+                    reason: "this invocation has made its 1000 host calls".to_owned(),
+                },
+                "the plugin was ended, past the limit `host_calls`: this invocation has made its 1000 host calls",
+            ),
+        ] {
+            assert_eq!(told(&failure), [format!("{line}{last}")]);
+        }
+    }
+
+    #[test]
+    fn a_trap_is_told_after_where_it_was() {
+        let trap = Failure::Trapped(Trapped {
+            reason: "wasm `unreachable` instruction executed".to_owned(),
+            backtrace: vec!["    0:  0x1 - plugin!handle".to_owned()],
+        });
+        assert_eq!(
+            told(&trap),
+            [
+                "    0:  0x1 - plugin!handle",
+                "the plugin trapped: wasm `unreachable` instruction executed; its last host calls: db.query"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_the_plugins_is_not_in_its_log() {
+        assert!(told(&Failure::NoInstance).is_empty());
+        let body = CheckFailure::NotJson("expected value".to_owned());
+        assert!(told(&Failure::Body(Side::Request, body)).is_empty());
+    }
+}

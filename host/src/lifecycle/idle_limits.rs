@@ -1,0 +1,42 @@
+//! Limits in a manifest that cannot hold as they are written: above the host's ceiling, or above the tenant's.
+
+use super::{Lifecycle, LifecycleError};
+use crate::components::Refusal;
+use crate::domain::manifest::Manifest;
+use crate::domain::plugin::Version;
+use crate::domain::promises::{Beyond, beyond};
+use crate::domain::tenant::Tenant;
+
+impl Lifecycle {
+    /// Refuses a manifest with a limit that no tenant of this host can have.
+    pub(super) fn check_ceiling(&self, manifest: &Manifest) -> Result<(), LifecycleError> {
+        match beyond(&manifest.limits, self.builder.ceiling())
+            .into_iter()
+            .next()
+        {
+            None => Ok(()),
+            Some(Beyond { name, asked, most }) => Err(LifecycleError::Refused(Refusal::manifest(
+                format!(
+                    "plugin.toml: limits.{name}: {asked} is more than any plan of this host can give, {most}"
+                ),
+                "a manifest lowers limits only; write less, or leave the limit out and get what the plan gives",
+            ))),
+        }
+    }
+
+    /// Warnings about limits in the manifest that are above what the tenant has.
+    pub(super) async fn idle_limits(
+        &self,
+        tenant: &Tenant,
+        version: &Version,
+    ) -> Result<Vec<String>, LifecycleError> {
+        let limits = self.limits(tenant).await?;
+        let warning = |Beyond { name, asked, most }| {
+            format!("limits.{name}: the manifest says {asked}, but the tenant has {most}, which holds")
+        };
+        Ok(beyond(&version.manifest.limits, &limits)
+            .into_iter()
+            .map(warning)
+            .collect())
+    }
+}

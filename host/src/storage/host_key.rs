@@ -1,0 +1,43 @@
+//! What the control plane's database knows of the host's key: enough to tell whether a key is the
+//! right one.
+
+use async_trait::async_trait;
+
+use super::DbError;
+use crate::domain::audit::AuditEntry;
+use crate::domain::id::TenantId;
+use crate::storage::vault::Sealed;
+
+/// Seals one secret under another key; `None` if it does not open.
+pub type Reseal<'a> = dyn Fn(TenantId, &str, &Sealed) -> Result<Option<Sealed>, Box<dyn std::error::Error + Send + Sync>>
+    + Send
+    + Sync
+    + 'a;
+
+/// What became of the secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resealed {
+    /// Secrets that are sealed under the new key.
+    pub secrets: u64,
+    /// Secrets that did not open under the old key and stay as they are.
+    pub left: Vec<(TenantId, String)>,
+}
+
+/// The host's key, as far as the database knows it.
+#[async_trait]
+pub trait HostKeys {
+    /// The check value of the key that the secrets are sealed under; `None` until a host has
+    /// recorded it.
+    async fn key_check(&self) -> Result<Option<String>, DbError>;
+
+    /// Records the check value of the key, with an entry of the audit log if somebody decided it.
+    async fn set_key_check(&self, check: &str, entry: Option<&AuditEntry>) -> Result<(), DbError>;
+
+    /// Some secrets, to try a key on.
+    async fn some_secrets(&self, most: u32) -> Result<Vec<(TenantId, String, Sealed)>, DbError>;
+
+    /// Seals all secrets anew and records the check value of the new key and an entry of the audit
+    /// log, all of it or nothing.
+    async fn reseal(&self, check: &str, entry: &AuditEntry, reseal: &Reseal<'_>)
+    -> Result<Resealed, DbError>;
+}

@@ -1,0 +1,11 @@
+// A program that uses the types that were made of the admin API's document.
+
+import type { operations, paths } from "./api.js";
+
+type Tenants = paths["/api/v1/tenants"]["get"]["responses"][200]["content"]["application/json"];
+
+export function names(tenants: Tenants): string[] {
+  return tenants.items.map((tenant) => tenant.name);
+}
+
+export type Operation = keyof operations;

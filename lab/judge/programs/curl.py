@@ -1,0 +1,96 @@
+"""curl: the refused requests, and what it shows of versions, methods and fields."""
+
+import json
+import subprocess
+
+from clients import BASE, TIMEOUT, TOLD, finish
+
+SENT = LOST = 0
+
+
+def curl(*arguments, body=None):
+    """Runs curl, and gives what it wrote: heads and bodies."""
+    command = ["curl", "--silent", "--show-error", "--include", "--max-time", str(TIMEOUT), *arguments]
+    done = subprocess.run(command, input=body, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"curl ended with {done.returncode}: {done.stderr.decode().strip()}")
+    return done.stdout.decode()
+
+
+def expect(what, check, *arguments, body=None):
+    global SENT, LOST
+    SENT += 1
+    try:
+        seen = curl(*arguments, body=body)
+    except RuntimeError as error:
+        LOST += 1
+        print(f"{what}: {error}")
+        return
+    if not check(seen):
+        LOST += 1
+        print(f"{what}: {seen[:600]!r}")
+
+
+def last_status(status):
+    """That the last head has this status: one of 100 may come before."""
+    return lambda seen: [line for line in seen.splitlines() if line.startswith("HTTP/")][-1].split()[1] == str(status)
+
+
+def fields(seen):
+    """The fields of the last head."""
+    head = seen.replace("\r\n", "\n").split("\n\n")[0].split("\n")[1:]
+    return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head)}
+
+
+def echoed(seen, name):
+    """The values of a field as the plugin saw it."""
+    sent = json.loads(seen.replace("\r\n", "\n").split("\n\n")[-1])["headers"]
+    return [value for field, value in sent if field == name]
+
+
+OPEN, READ, PRIVATE = (BASE + TOLD[name] for name in ("open", "read", "private"))
+BEARER = f"authorization: Bearer {TOLD['key']}"
+
+for version in ("--http1.1", "--http2-prior-knowledge"):
+    for case in TOLD["cases"]:
+        content_type = f"content-type: {case['headers']['content-type']}"
+        for _ in range(3):
+            expect(
+                f"{case['name']}, {version}", last_status(case["status"]),
+                version, "-X", case["method"], "-H", content_type, "--data-binary", "@-", BASE + case["path"],
+                body=b"a" * case["size"],
+            )
+    expect(f"a credential, {version}", last_status(200), version, "-H", BEARER, "-d", "good", PRIVATE)
+    expect(f"HEAD, {version}", last_status(200), version, "--head", READ)
+    expect(
+        f"`Allow` names HEAD, {version}", lambda seen: "HEAD" in fields(seen)["allow"].split(", "),
+        version, "-X", "DELETE", READ,
+    )
+    expect(
+        f"the plugin sees `host`, {version}",
+        lambda seen: echoed(seen, "host") == [f"{TOLD['host']}:{TOLD['port']}"], version, READ,
+    )
+    expect(
+        f"cookies are one field, {version}", lambda seen: echoed(seen, "cookie") == ["a=1; b=2"],
+        version, "-H", "cookie: a=1", "-H", "cookie: b=2", READ,
+    )
+    expect(
+        f"an empty key beside a credential, {version}", last_status(200),
+        version, "-H", "x-api-key;", "-H", BEARER, "-d", "good", PRIVATE,
+    )
+    expect(
+        f"compressed JSON for a schema, {version}", last_status(415),
+        version, "-H", "content-type: application/json", "-H", "content-encoding: gzip", "--data-binary", "@-",
+        BASE + TOLD["open"].replace("/open", "/checked"), body=b"\x1f\x8b\x08\x00",
+    )
+    expect(
+        f"a media type that ends with +json, {version}", last_status(200),
+        version, "-H", "content-type: application/cloudevents+json", "-d", "{}",
+        BASE + TOLD["open"].replace("/open", "/checked"),
+    )
+expect(
+    "a transfer coding that nobody asked for", last_status(501),
+    "--http1.1", "-H", "transfer-encoding: gzip, chunked", "-d", "x", OPEN,
+)
+version = subprocess.run(["curl", "--version"], capture_output=True, check=True).stdout.decode().split()[1]
+finish(f"curl {version}", SENT, LOST)

@@ -1,0 +1,160 @@
+//! The judges: programs that others wrote, each started by a small script of `programs/`.
+
+use std::fmt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+
+use crate::options::Options;
+use crate::stage::Stage;
+
+/// A file of `programs/`, which is embedded, so that the judge needs no repository beside it.
+macro_rules! program {
+    ($name:literal) => {
+        Script {
+            name: $name,
+            text: include_str!(concat!("../programs/", $name)),
+        }
+    };
+}
+
+/// What starts a script.
+#[derive(Clone, Copy)]
+enum Runtime {
+    Node,
+    Python,
+    Shell,
+}
+
+/// A script that asks a program of others for its opinion.
+#[derive(Clone, Copy)]
+struct Script {
+    name: &'static str,
+    text: &'static str,
+}
+
+/// A judge.
+pub struct Judge {
+    /// What it is called.
+    pub name: &'static str,
+    runtime: Runtime,
+    script: Script,
+}
+
+/// All judges. A script reads what it has to know from `told.json`, writes a line for each complaint, and ends with
+/// 0 if it has none; its last line says what it did.
+pub const JUDGES: [Judge; 8] = [
+    Judge {
+        name: "node-agent",
+        runtime: Runtime::Node,
+        script: program!("node_agent.mjs"),
+    },
+    Judge {
+        name: "node-fetch",
+        runtime: Runtime::Node,
+        script: program!("node_fetch.mjs"),
+    },
+    Judge {
+        name: "http.client",
+        runtime: Runtime::Python,
+        script: program!("http_client.py"),
+    },
+    Judge {
+        name: "urllib",
+        runtime: Runtime::Python,
+        script: program!("urllib_request.py"),
+    },
+    Judge {
+        name: "requests",
+        runtime: Runtime::Python,
+        script: program!("requests_session.py"),
+    },
+    Judge {
+        name: "httpx",
+        runtime: Runtime::Python,
+        script: program!("httpx_client.py"),
+    },
+    Judge {
+        name: "curl",
+        runtime: Runtime::Python,
+        script: program!("curl.py"),
+    },
+    Judge {
+        name: "openapi-typescript",
+        runtime: Runtime::Shell,
+        script: program!("openapi_typescript.sh"),
+    },
+];
+
+/// What all scripts of a language share.
+const SHARED: [Script; 3] = [
+    program!("clients.mjs"),
+    program!("clients.py"),
+    program!("client.ts"),
+];
+
+/// What a judge said.
+pub struct Verdict {
+    name: &'static str,
+    /// Whether it has nothing to complain of.
+    pub is_content: bool,
+    last: String,
+}
+
+impl Judge {
+    /// Lets it judge, and shows what it says.
+    pub fn run(&self, stage: &Stage, options: &Options) -> Result<Verdict> {
+        let folder = TempDir::with_prefix("mortise-judge-")?;
+        for script in SHARED.iter().chain([&self.script]) {
+            std::fs::write(folder.path().join(script.name), script.text)?;
+        }
+        std::fs::write(folder.path().join("told.json"), &stage.told)?;
+        std::fs::write(folder.path().join("openapi.json"), &stage.openapi)?;
+        // Programs look for their packages beside the script.
+        std::os::unix::fs::symlink(
+            options.packages.join("node_modules"),
+            folder.path().join("node_modules"),
+        )?;
+        let output = self
+            .command(options, folder.path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("{} cannot be started", self.name))?;
+        stage.check()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let lines: Vec<&str> = text.lines().collect();
+        let (last, complaints) = match lines.split_last() {
+            Some((last, complaints)) => ((*last).to_owned(), complaints),
+            None => (format!("said nothing ({})", output.status), &[][..]),
+        };
+        for complaint in complaints {
+            crate::say(&format!("  {complaint}"));
+        }
+        Ok(Verdict {
+            name: self.name,
+            is_content: output.status.success(),
+            last,
+        })
+    }
+
+    fn command(&self, options: &Options, folder: &Path) -> Command {
+        let program = match self.runtime {
+            Runtime::Node => "node".into(),
+            Runtime::Python => options.packages.join("python/bin/python"),
+            Runtime::Shell => "sh".into(),
+        };
+        let mut command = Command::new(program);
+        command.arg(folder.join(self.script.name)).current_dir(folder);
+        command
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let content = if self.is_content { "content" } else { "COMPLAINS" };
+        write!(f, "{:<20} {content}: {}", self.name, self.last)
+    }
+}

@@ -1,0 +1,79 @@
+//! The host that is judged: one tenant and one plugin, which answers what it was asked.
+
+use anyhow::{Context as _, Result, ensure};
+use rig::guest::Recipe;
+use rig::host::{Host, Launch};
+use serde_json::json;
+
+use crate::cases::cases;
+use crate::options::Options;
+
+/// The tenant of the plugin.
+pub const TENANT: &str = "judged";
+/// The plugin.
+pub const PLUGIN: &str = "echo";
+
+/// A running host, and what the judges are told of it.
+pub struct Stage {
+    host: Host,
+    /// The same for every judge: addresses, credentials and the requests to send, as JSON.
+    pub told: String,
+    /// The document of the admin API.
+    pub openapi: Vec<u8>,
+}
+
+impl Stage {
+    /// Starts the host and deploys the plugin.
+    pub fn new(options: &Options) -> Result<Self> {
+        // The judges send as fast as they can; only the route `seldom` has a rate.
+        let host = Launch::new(&options.executable)
+            .set("limits.requests_per_second", "100000")
+            .set("limits.request_burst", "100000")
+            .start()?;
+        let tenant = host.tenant(TENANT)?.keep();
+        let guest = Recipe::of(test_artifacts::ECHO)?
+            .plugin(PLUGIN)
+            .without_routes()
+            .route("POST", "/open", "'public'")
+            .route("GET", "/read", "'public'")
+            .route("POST", "/private", "['api-key']")
+            .route_with("POST", "/seldom", "auth = 'public'\nrate = '1/h'")
+            .route_with("POST", "/checked", "auth = 'public'\nrequest = 'any.json'")
+            .schema("any.json", json!({}))
+            .guest();
+        tenant.deploy(&guest)?;
+        let used_up = tenant.post(PLUGIN, "/seldom", &json!({}))?;
+        ensure!(
+            used_up.status == 200,
+            "the first request to a route with a rate: {}",
+            used_up.seen()
+        );
+        let (_, key) = tenant.key(&["*"])?;
+        let openapi = host.admin().get("/api/v1/openapi.json")?.body;
+        let told = json!({
+            "host": host.public.ip().to_string(),
+            "port": host.public.port(),
+            "key": key,
+            "open": format!("/{TENANT}/{PLUGIN}/open"),
+            "read": format!("/{TENANT}/{PLUGIN}/read"),
+            "private": format!("/{TENANT}/{PLUGIN}/private"),
+            "cases": cases(),
+        });
+        Ok(Self {
+            host,
+            told: told.to_string(),
+            openapi,
+        })
+    }
+
+    /// That the host lived through it.
+    pub fn check(&self) -> Result<()> {
+        ensure!(!self.host.has_ended(), "the host has ended: {}", self.host.log());
+        self.host
+            .http()
+            .get("/-/healthz")
+            .context("the host's health")?
+            .is("200")?;
+        Ok(())
+    }
+}

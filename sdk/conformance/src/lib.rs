@@ -1,0 +1,213 @@
+//! The plugin that the cases of `cases.toml` call. Each route shows what one part of the SDK answers.
+//!
+//! The cases run against the stand-in (`tests/stand_in.rs`) and against a host (`tests/it/conformance.rs`), so that a
+//! plugin's own tests tell the truth.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mortise_sdk::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+mortise_sdk::routes! {
+    GET "/secrets/{use}/{name}" => secret,
+    GET "/config/{key}" => setting,
+    GET "/cache" => cached,
+    GET "/outbound/{secret}" => outbound,
+    GET "/context" => invocation,
+    GET "/scopes/held" => held,
+    GET "/scopes/needed" => || "allowed",
+    GET "/problems/{kind}" => problem,
+    GET "/fields" => response_fields,
+    GET "/cookies" => |cookies: Cookies, headers: Headers| {
+        Json(json!({ "b": cookies.get("b"), "field": headers.get("cookie") }))
+    },
+    GET "/query" => |Query(search): Query<Search>| Json(search),
+    GET "/path/{id}/{on}" => |Path((id, on)): Path<(i64, bool)>| Json(json!([id, on])),
+    POST "/numbers" => |Json(numbers): Json<Numbers>| Json(numbers),
+    POST "/checked" => |Json(checked): Json<Checked>| Json(checked),
+    GET "/unchecked/{status}" => |Path(status): Path<u16>| (Status(status), Json("no object")),
+    GET "/booleans" => booleans,
+    GET "/statements/{count}" => statements,
+}
+
+fn secret(Path((usage, name)): Path<(String, String)>) -> Json<Value> {
+    let outcome = match usage.as_str() {
+        "reveal" => secrets::reveal(&name),
+        _ => secrets::hmac_sha256(&name, b"data").map(|digest| digest.len().to_string()),
+    };
+    let (not_granted, not_found) = (
+        secrets::Error::NotGranted(name.clone()),
+        secrets::Error::NotFound(name),
+    );
+    Json(match outcome {
+        Ok(value) => json!({ "ok": value }),
+        Err(error) => json!({
+            "not-granted": error == not_granted,
+            "not-found": error == not_found,
+            "says": error.to_string(),
+        }),
+    })
+}
+
+fn setting(Path(key): Path<String>) -> Json<Value> {
+    let number = config::get_as::<u32>(&key).map_err(|error| error.to_string());
+    let required = config::require(&key).map_err(|error| error.to_string());
+    Json(json!({ "text": config::get(&key), "number": number, "required": required }))
+}
+
+fn cached() -> Result<Json<Value>, cache::Error> {
+    let said = |error: cache::Error| error.to_string();
+    let minute = Duration::from_secs(60);
+    cache::set("text", "no number", minute)?;
+    cache::delete("count")?;
+    Ok(Json(json!({
+        "absent": cache::get_text("nowhere")?,
+        "text": cache::get_text("text")?,
+        "first": cache::set_if_absent("text", "other", None)?,
+        "count": [cache::increment("count", 2, minute)?, cache::increment("count", -5, None)?],
+        "increment of text": cache::increment("text", 1, None).map_err(said),
+        "increment too far": cache::increment("count", i64::MIN, None).map_err(said),
+        "too large": cache::set("large", vec![0; 1024 * 1024], None).map_err(said),
+        "json of another shape": cache::get_json::<Vec<u8>>("text")?,
+    })))
+}
+
+/// Only what is refused before anything is sent.
+fn outbound(Path(secret): Path<String>) -> Json<Value> {
+    let url = match secret.as_str() {
+        "none" => "https://elsewhere.example.com/",
+        _ => "https://api.example.com/",
+    };
+    let sent = http::get(url)
+        .secret_header("authorization", "Bearer ", &secret)
+        .send();
+    Json(json!({ "denied": matches!(sent, Err(http::Error::Denied(_))) }))
+}
+
+fn invocation(context: Context, principal: Option<Principal>) -> Json<Value> {
+    Json(json!({
+        "plugin": context.plugin,
+        "version": context.version,
+        "principal": principal.is_some() || context.principal.is_some(),
+    }))
+}
+
+fn held(principal: Principal) -> Json<Value> {
+    let asked = ["tickets", "agents", "*"];
+    Json(json!({
+        "kind": principal.kind,
+        "holds": asked.map(|scope| principal.has_scope(scope)),
+        "claims": principal.claims,
+    }))
+}
+
+fn problem(Path(kind): Path<String>) -> Result<(), Error> {
+    let conflict = || Error::conflict("the last one is gone").with_code("out-of-stock");
+    Err(match kind.as_str() {
+        "fields" => conflict().with_field("left", 1).with_field("left", 0),
+        "own" => conflict().with_field("status", 200).with_field("detail", "other"),
+        "type" => conflict()
+            .with_field("type", "https://shop.example/sold-out")
+            .with_field("title", "Sold out"),
+        "header" => Error::unavailable("later")
+            .with_header("retry-after", "30")
+            .with_header("Retry-After", "7"),
+        "cause" => config::Error::Missing("nowhere".to_owned()).into(),
+        _ => Error::new(200, "odd", "a status that is no error"),
+    })
+}
+
+fn response_fields() -> impl IntoResponse {
+    let inner = (
+        [
+            ("set-cookie", "a=1"),
+            ("link", "<a>"),
+            ("cache-control", "max-age=60"),
+        ],
+        Json(1),
+    );
+    let outer = (
+        [
+            ("set-cookie", "b=2"),
+            ("Set-Cookie", "c=3"),
+            ("vary", "accept"),
+            ("vary", "origin"),
+        ],
+        inner,
+    );
+    let last = [
+        ("link", "<b>"),
+        ("cache-control", "no-store"),
+        ("content-type", "application/vnd.shop+json"),
+    ];
+    (Status::CREATED, last, outer)
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Search {
+    limit: Option<u32>,
+    id: Vec<i64>,
+    on: Option<bool>,
+    text: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Numbers {
+    integer: i64,
+    list: Vec<u32>,
+    float: f64,
+    #[serde(flatten)]
+    nested: Nested,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Nested {
+    small: u8,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Checked {
+    id: i64,
+    email: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Flag {
+    on_: bool,
+    seal: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FlatFlag {
+    id: i64,
+    #[serde(flatten)]
+    rest: FlagRest,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FlagRest {
+    #[serde(deserialize_with = "mortise_sdk::db::boolean")]
+    on_: bool,
+    seal: Vec<u8>,
+}
+
+fn booleans() -> Result<Json<Value>, Error> {
+    let sql = "SELECT id, on_, seal FROM flags";
+    Ok(Json(json!({
+        "value": db::query_one::<Value>(sql, ())?,
+        "field": db::query_one::<Flag>(sql, ())?,
+        "flattened": db::query_one::<FlatFlag>(sql, ())?,
+    })))
+}
+
+fn statements(Path(count): Path<usize>) -> Json<Value> {
+    let run =
+        |number: usize| db::query_one::<usize>("SELECT $1", (number,)).map_err(|error| error.to_string());
+    let outcomes: Vec<_> = (0..count).map(run).collect();
+    Json(json!(outcomes))
+}

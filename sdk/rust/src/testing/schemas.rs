@@ -1,0 +1,129 @@
+//! The JSON Schemas of the routes, checked by the host's own validator.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use mortise_validator::{Formats, Mismatch, Schema};
+use serde::Serialize;
+
+use super::manifest::Contract;
+use super::problems::Code;
+use crate::{Body, Error, Request, Response, log};
+
+/// The schemas of a plugin. One is compiled when it is first needed.
+pub(super) struct Schemas {
+    folder: PathBuf,
+    formats: Formats,
+    compiled: RefCell<BTreeMap<String, Rc<Schema>>>,
+}
+
+/// One place of a body that does not match its schema.
+#[derive(Serialize)]
+struct FieldError {
+    pointer: String,
+    detail: String,
+}
+
+/// Why a body does not match.
+enum Failure {
+    NotJson(String),
+    Mismatch(Vec<Mismatch>),
+}
+
+impl Schemas {
+    pub fn new(folder: PathBuf, contract: Contract) -> Self {
+        let formats = match contract {
+            Contract::V0_1 => Formats::ByDraft,
+            Contract::V0_2 => Formats::Asserted,
+        };
+        Self {
+            folder,
+            formats,
+            compiled: RefCell::default(),
+        }
+    }
+
+    /// Checks the body of a request as the host does before it starts a plugin.
+    pub fn check_request(&self, file: &str, request: &Request) -> Result<(), Error> {
+        if !request.header("content-type").is_some_and(is_json) {
+            let detail = "this route takes JSON; send `content-type: application/json`";
+            return Err(Code::UnsupportedMediaType.problem(detail));
+        }
+        let body = request.body.as_ref().map_or(&[][..], |body| body.as_bytes());
+        self.check(file, body).map_err(|failure| match failure {
+            Failure::NotJson(why) => Code::InvalidRequest.problem(format!("the body is not JSON: {why}")),
+            Failure::Mismatch(mismatches) => {
+                let errors = mismatches
+                    .into_iter()
+                    .map(|Mismatch { pointer, detail }| FieldError { pointer, detail });
+                Code::ValidationFailed
+                    .problem("the body does not match the schema of this route; `errors` says where")
+                    .with_field("errors", errors.collect::<Vec<_>>())
+            }
+        })
+    }
+
+    /// Checks the body of a response as the host does before it sends it. What is wrong is in the plugin's log.
+    pub fn check_response(&self, file: &str, response: &Response) -> Result<(), Error> {
+        let is_checked = (200..300).contains(&response.status) && !matches!(response.status, 204 | 205);
+        if !is_checked {
+            return Ok(());
+        }
+        let body = match &response.body {
+            Body::Empty => &[][..],
+            Body::Text(text) => text.as_bytes(),
+            Body::Bytes(bytes) => bytes,
+        };
+        self.check(file, body).map_err(|failure| {
+            invalid_response(&match failure {
+                Failure::NotJson(why) => format!("the body is not JSON: {why}"),
+                Failure::Mismatch(mismatches) => match mismatches.first() {
+                    Some(Mismatch { pointer, detail }) => {
+                        format!("the body does not match its schema at `{pointer}`: {detail}")
+                    }
+                    None => "the body does not match its schema".to_owned(),
+                },
+            })
+        })
+    }
+
+    fn check(&self, file: &str, body: &[u8]) -> Result<(), Failure> {
+        let schema = self.compiled(file);
+        let value = serde_json::from_slice(body).map_err(|error| Failure::NotJson(error.to_string()))?;
+        if schema.is_valid(&value) {
+            return Ok(());
+        }
+        Err(Failure::Mismatch(schema.mismatches(&value, body.len())))
+    }
+
+    fn compiled(&self, file: &str) -> Rc<Schema> {
+        if let Some(schema) = self.compiled.borrow().get(file) {
+            return Rc::clone(schema);
+        }
+        let path = self.folder.join(file);
+        let text = fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("the schema {} cannot be read: {error}", path.display()));
+        let schema = Schema::compile(&text, self.formats)
+            .unwrap_or_else(|why| panic!("the schema {} is refused: {why}", path.display()));
+        let schema = Rc::new(schema);
+        let kept = Rc::clone(&schema);
+        self.compiled.borrow_mut().insert(file.to_owned(), kept);
+        schema
+    }
+}
+
+/// The answer in place of a response that the host does not send. The reason is for the author.
+pub(super) fn invalid_response(reason: &str) -> Error {
+    log::error(&format!("invalid response: {reason}"), &[]);
+    Code::PluginInvalidResponse.problem("the plugin's response cannot be sent")
+}
+
+fn is_json(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let media_type = media_type.to_ascii_lowercase();
+    media_type == "application/json"
+        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+}

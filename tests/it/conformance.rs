@@ -1,0 +1,55 @@
+//! What plugins of the SDK see of the host is what its stand-in shows them in their own tests: both answer the same
+//! cases alike.
+
+#[path = "../../sdk/conformance/src/cases.rs"]
+mod cases;
+
+use std::collections::BTreeMap;
+
+use cases::{Answer, SECRETS, SETTINGS};
+use mortise::components::bundle::Bundle;
+use serde_json::json;
+use test_artifacts::CONFORMANCE;
+
+use crate::app::App;
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/conformance");
+
+#[tokio::test]
+async fn the_host_answers_every_case_as_the_stand_in_does() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    for (name, value) in SECRETS {
+        acme.secret(name, value).await;
+    }
+    let component = std::fs::read(CONFORMANCE).unwrap();
+    let bundle = Bundle::from_folder(FOLDER.as_ref()).unwrap();
+    acme.deploy_bundled(bundle.embed(&component).unwrap()).await;
+    let settings: BTreeMap<_, _> = SETTINGS.into();
+    acme.configure("conformance", &json!(settings)).await;
+
+    let mut complaints = Vec::new();
+    for case in cases::all() {
+        let mut call = app.call(&case.method, &format!("/acme/conformance{}", case.path));
+        if let Some(scopes) = &case.scopes {
+            let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+            call = call.bearer(&acme.key(&scopes).await);
+        }
+        for (name, value) in &case.headers {
+            call = call.header(name, value);
+        }
+        if let Some(body) = case.body() {
+            call = call.body(body);
+        }
+        let reply = call.send().await;
+        let headers = reply.headers.iter();
+        let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+        let answer = Answer {
+            status: reply.status.as_u16(),
+            headers: headers.collect(),
+            body: reply.text(),
+        };
+        complaints.extend(case.complaints(&answer));
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
