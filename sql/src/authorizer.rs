@@ -106,9 +106,7 @@ pub(crate) fn decide(author: Author, action: &AuthAction<'_>) -> Verdict {
         | AuthAction::DropTempIndex { .. }
         | AuthAction::DropTempTable { .. }
         | AuthAction::DropTempTrigger { .. }
-        | AuthAction::DropTempView { .. } => {
-            deny("plugins may not make temporary tables; connections are shared, use a table of a migration")
-        }
+        | AuthAction::DropTempView { .. } => deny_temporary(),
         AuthAction::CreateVtable { module_name, .. } | AuthAction::DropVtable { module_name, .. } => {
             deny(format!(
                 "plugins may not use virtual tables (`{module_name}`), and with them full-text search; keep what is \
@@ -147,6 +145,9 @@ fn writing(author: Author, table: &str) -> Verdict {
     }
     // DDL writes to the schema tables and SQLite asks for that too. A text that names them itself is refused by
     // SQLite, because `writable_schema` is off and only a PRAGMA could switch it on.
+    if has_prefix(table, "sqlite_temp_") && author == Author::Plugin {
+        return deny_temporary();
+    }
     if has_prefix(table, "sqlite_") && author == Author::Plugin {
         return deny(format!(
             "plugins may not write to `{table}`; the schema changes only in migrations"
@@ -172,6 +173,10 @@ pub(crate) fn is_host_table(name: &str) -> bool {
 fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+fn deny_temporary() -> Verdict {
+    deny("plugins may not make temporary tables; connections are shared, use a table of a migration")
 }
 
 fn deny_host_table(name: &str) -> Verdict {

@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn columns_are_found_wherever_they_come_from() {
         let sql = "CREATE TABLE a (id INTEGER PRIMARY KEY, price DECIMAL(10,2), at timestamp);
-            CREATE TABLE \"a b\" (x AS (1) , y UUID GENERATED ALWAYS AS (1) VIRTUAL);
+            CREATE TABLE \"a b\" (x INT, y UUID GENERATED ALWAYS AS (1) VIRTUAL);
             CREATE TABLE strict_one (x ANY, y INT) STRICT;
             CREATE TABLE strict_two (x ANY PRIMARY KEY) WITHOUT ROWID, strict;
             CREATE TABLE \"strict\" (x ANY);

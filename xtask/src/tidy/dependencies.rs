@@ -3,7 +3,7 @@
 use super::files::File;
 
 /// A crate, and the only parts of `host/src` that may name it.
-const KNOWN_BY: [(&str, &[&str]); 5] = [
+const KNOWN_BY: [(&str, &[&str]); 6] = [
     (
         "axum",
         &[
@@ -18,6 +18,14 @@ const KNOWN_BY: [(&str, &[&str]); 5] = [
     ),
     ("sqlx", &["storage/"]),
     ("rusqlite", &["capability/database/"]),
+    (
+        "mortise_sql",
+        &[
+            "capability/database/",
+            "components/bundle/",
+            "domain/migration.rs",
+        ],
+    ),
     ("wasmtime", &["components/", "sandbox/", "capability/"]),
     ("wasmtime_wasi", &["components/", "sandbox/", "capability/"]),
 ];

@@ -262,7 +262,8 @@ async fn what_version_control_changes_is_no_change() {
         fixture.migrate(&[migration(1, form)]).await.unwrap();
     }
     // A host before took the checksum of the file as it was.
-    let file = rusqlite::Connection::open(fixture.file()).unwrap();
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let file = rusqlite::Connection::open_with_flags(fixture.file(), flags).unwrap();
     for form in forms {
         use sha2::Digest as _;
         let checksum = sha2::Sha256::digest(form.as_bytes()).to_vec();

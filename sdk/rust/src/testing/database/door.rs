@@ -10,12 +10,12 @@ use mortise_sql::{Author, Failure, Gate, VALUE_BYTES, Views, compiled_bytes, lon
 use rusqlite::hooks::AuthContext;
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row, Statement};
+use rusqlite::{Connection, OpenFlags, Row, Statement};
 
 use crate::db::{Rows, Value};
 
 /// In a file, because SQLite keeps no older state of a database in memory. Nothing of it has to survive.
-const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;";
+const PRAGMAS: &str = "PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL; PRAGMA temp_store = MEMORY;";
 
 #[derive(Debug)]
 pub(super) struct Door {
@@ -38,7 +38,8 @@ impl Door {
         let gate = Arc::new(Gate::new(author));
         let open = || {
             mortise_sql::use_utc();
-            let connection = Connection::open(file)?;
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+            let connection = Connection::open_with_flags(file, flags)?;
             // The test runs on one thread: whoever holds a lock cannot let go of it while somebody waits.
             connection.busy_timeout(Duration::ZERO)?;
             connection.execute_batch(PRAGMAS)?;
