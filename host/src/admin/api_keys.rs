@@ -17,7 +17,6 @@ use super::error::{invalid, revoked_before};
 use super::input::{At, Input, Params, check_expiry, check_label};
 use super::page::{Items, Paging};
 use super::state::AdminState;
-use crate::domain::api_key::ApiKey;
 use crate::domain::api_key::{ApiKey, is_scope};
 use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;

@@ -116,7 +116,10 @@ pub async fn a_rollback_never_leads_to_what_was_rolled_back_from(repository: &dy
         .map(|past| (past.digest, past.rolled_back_to))
         .collect();
     assert_eq!(told, [(first.digest, Some(1)), (second.digest, Some(3))]);
-    let audit = repository.audit(Some(acme), Page::first(1)).await.unwrap();
+    let audit = repository
+        .audit(Some(acme), &Default::default(), Page::first(1))
+        .await
+        .unwrap();
     assert_eq!(audit[0].action, "plugin.rollback");
 
     // An activation on purpose starts anew; what was deleted meanwhile is skipped.
