@@ -17,7 +17,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use super::activity::{Order, Patience};
+use super::activity::{Order, Patience, Ticket};
 use super::connections::Place;
 use super::head;
 use super::normalize::normalize;
@@ -85,7 +85,10 @@ async fn serve_requests(
         let line = line.clone();
         hyper::service::service_fn(move |request: Request<Incoming>| {
             line.meter.useful(head::size(request.uri(), request.headers()));
-            respond(router.clone(), line.clone(), request)
+            // Here and not in the future, which is polled only when the connection has looked for
+            // what the caller sends next, be it an end.
+            let ticket = line.activity.begin(Instant::now(), request.version());
+            respond(router.clone(), line.clone(), ticket, request)
         })
     };
     let builder = builder();
@@ -131,10 +134,10 @@ async fn serve_requests(
 async fn respond(
     router: Router,
     line: Arc<Line>,
+    ticket: Ticket,
     request: Request<Incoming>,
 ) -> Result<Response<Sending>, std::convert::Infallible> {
     let is_http1 = request.version() < Version::HTTP_2;
-    let ticket = line.activity.begin(Instant::now(), request.version());
     if request.method() == Method::HEAD {
         // Nobody asks for the body of the response.
         ticket.done();
