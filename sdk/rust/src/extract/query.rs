@@ -171,7 +171,7 @@ impl<'a> Values<'a> {
     fn single(&self) -> Result<Parameter<'a>, ValueError> {
         let place = Place::Query(self.name);
         match (self.values.as_slice(), self.many) {
-            ([value], _) | ([.., value], Many::Last) => Ok(Parameter { place, value: *value }),
+            ([value], _) | ([.., value], Many::Last) => Ok(Parameter { place, value }),
             (values, _) => Err(place.error(format_args!("one value was expected, not {}", values.len()))),
         }
     }
