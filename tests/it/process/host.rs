@@ -186,6 +186,11 @@ impl Process {
         BufReader::new(self.0.stdout.take().unwrap())
     }
 
+    /// Its standard error, to be read while it runs.
+    pub fn news(&mut self) -> impl std::io::BufRead + use<> {
+        BufReader::new(self.0.stderr.take().unwrap())
+    }
+
     /// What it wrote to standard error. It must have ended.
     pub fn stderr(&mut self) -> String {
         let mut text = String::new();

@@ -278,7 +278,7 @@ fn as_many_schemas_as_may_be_and_no_more() {
         let (request, response) = (format!("{number}a.json"), format!("{number}b.json"));
         write!(
             manifest,
-            "[[route]]\nmethod='GET'\npath='/x/{number}'\nauth='public'\nrequest='{request}'\nresponse='{response}'\n"
+            "[[route]]\nmethod='POST'\npath='/x/{number}'\nauth='public'\nrequest='{request}'\nresponse='{response}'\n"
         )
         .unwrap();
         json["schemas"][request] = json!({});

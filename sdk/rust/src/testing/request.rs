@@ -253,7 +253,11 @@ impl<'a> RequestBuilder<'a> {
         let body = self.request.body.as_ref();
         let limit = self.state.budget.limits.request_body;
         if body.is_some_and(|body| body.as_bytes().len() > limit.0) {
-            return Err(Code::BodyTooLarge.problem(format!("the body has more than {limit}")));
+            let detail = format!(
+                "the body has more than {limit} (limit `request_body`); send less, or ask the operator of the host for a \
+                 higher limit"
+            );
+            return Err(Code::BodyTooLarge.problem(detail));
         }
         match (&rules.request, &self.state.schemas) {
             (Some(file), Some(schemas)) => schemas.check_request(file, &self.request),
