@@ -2,7 +2,10 @@
 
 mod examples;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -90,6 +93,7 @@ pub fn complete(document: &mut OpenApi) {
                 .insert("default".to_owned(), response.into());
         }
     }
+    drop_unused(document);
 }
 
 /// The name of the handler after that of its tag: `tenants_list`. Generated clients name their
@@ -136,6 +140,38 @@ fn path_parameter(name: &str) -> Parameter {
         .required(Required::True)
         .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
         .build()
+}
+
+/// Removes schemas that nothing refers to: those that are written out in the one place of their use.
+fn drop_unused(document: &mut OpenApi) {
+    loop {
+        let mut used = BTreeSet::new();
+        references(&serde_json::to_value(&*document).unwrap_or_default(), &mut used);
+        let Some(components) = &mut document.components else {
+            return;
+        };
+        let before = components.schemas.len();
+        components
+            .schemas
+            .retain(|name, _| used.contains(&format!("#/components/schemas/{name}")));
+        if components.schemas.len() == before {
+            return;
+        }
+    }
+}
+
+/// All references in a value.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::String(reference)) = members.get("$ref") {
+                found.insert(reference.clone());
+            }
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

@@ -164,7 +164,10 @@ async fn every_json_body_has_an_example_that_works() {
         let answer = app.call(&token, &method, &filled, Some(example.clone())).await;
         match operation["operationId"].as_str().unwrap() {
             // The digest of the example is nobody's.
-            "activations_put" => assert_eq!(answer.problem(), "404 not-found: there is no such version"),
+            "activations_put" => {
+                let said = answer.problem();
+                assert!(said.starts_with("404 not-found: no version is named"), "{said}");
+            }
             id => assert!(answer.status.is_success(), "{id}: {}", answer.problem()),
         }
         tried += 1;

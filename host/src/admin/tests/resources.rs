@@ -259,7 +259,7 @@ async fn bad_input_is_named_with_its_place() {
     400 invalid-request: the settings have 65537 bytes together; at most 65536 are allowed
     413 body-too-large: the body has more than 256KiB
     400 invalid-request: http[0]: `ftp://a.example/` has a scheme other than `http` and `https` at line 1 column 27
-    400 invalid-request: version: `1.0` is not a version (`sha256:` and 64 hexadecimal digits) at line 1 column 17
+    404 not-found: no version is named `1.0`; the newest are sha256:92521fc3cbd964bdc9f584a991b89fddaa5754ed1cc96d6d42445338669c1305 (1.0.0, uploaded 1970-01-01T00:00:02.000Z)
     400 invalid-request: limit: 1 to 200 items make a page
     400 invalid-request: cursor: this is no cursor of this list; pass `next` of the page before
     400 invalid-request: page: unknown field `page`, expected one of `deleted`, `cursor`, `limit`
