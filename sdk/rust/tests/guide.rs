@@ -199,7 +199,7 @@ mod fragments {
     fn logged(id: i64, total: i64, left: u32) {
         log::info("Order placed", &[("order_id", &id), ("total_cents", &total)]);   // mortise_sdk::log
         ::log::warn!("{left} left");                                                 // the `log` crate works too
-        context::current().principal;
+        let caller = context::current().principal;
         context::remaining();          // wall-clock time before the host ends this request
         mortise_sdk::time::now();      // milliseconds since 1970 UTC
     }
