@@ -16,7 +16,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let built = steps.step("building the host", || build(Profile::Dev))?;
     steps.step("letting the judges at it", || {
         let packages = ["--packages".to_owned(), packages.display().to_string()];
-        built.run("judge", &[&packages, arguments].concat())
+        built.run("judge", &[&packages[..], arguments].concat())
     })
 }
 
@@ -26,14 +26,14 @@ fn packages() -> Result<PathBuf> {
     let folder = target_folder()?.join("judge");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let lists = root().join("lab/judge/programs");
-    install(lists, folder, &["package.json", "package-lock.json"], || {
+    install(&lists, &folder, &["package.json", "package-lock.json"], || {
         run::run(
             Command::new("npm")
                 .args(["ci", "--no-audit", "--no-fund", "--silent"])
                 .current_dir(&folder),
         )
     })?;
-    install(lists, folder, &["requirements.txt"], || {
+    install(&lists, &folder, &["requirements.txt"], || {
         let environment = folder.join("python");
         run::run(
             Command::new("python3")
