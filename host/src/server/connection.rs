@@ -116,7 +116,7 @@ async fn serve_requests(
         line.meter.turn();
         let poll = deferred_drop::polling(|| connection.as_mut().poll(context));
         if poll.is_pending() {
-            line.poll_drain(context);
+            line.poll_discard(context);
             activity.note_part(Instant::now);
         }
         poll.map(Some)

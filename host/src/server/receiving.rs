@@ -174,10 +174,7 @@ impl Drop for ReceivingBody {
         {
             match self.is_http1 {
                 true => self.line.leave_unread(Rest::new(body, self.is_held_back)),
-                false => {
-                    let length = body.size_hint().upper().unwrap_or(u64::MAX);
-                    self.line.meter.leaves_unread(length);
-                }
+                false => self.line.discard(body),
             }
         }
     }

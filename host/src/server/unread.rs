@@ -4,6 +4,9 @@
 //! the reset destroys the answer. So a small rest is read and discarded, and the connection goes on
 //! (`Line::drain`). With a larger one the answer says `connection: close`, and the connection
 //! lingers: the host sends no more, but reads and discards for a while (`linger`).
+//!
+//! By HTTP/2 a stream that is answered may be reset, but many clients lose the answer if it is reset while they send. So the
+//! rest of a body is read and discarded there too, up to [`MAX_DISCARDED_OF_A_STREAM`].
 
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -26,6 +29,9 @@ use super::receiving::Meter;
 /// A rest of a body up to this is read, so that the connection can go on.
 const MAX_DRAINED_BYTES: u64 = 256 * 1024;
 
+/// Bytes that are discarded of one stream of HTTP/2 before it is reset.
+const MAX_DISCARDED_OF_A_STREAM: usize = 4 * 1024 * 1024;
+
 /// Bytes that are discarded before a connection is closed: as many as the largest upload has.
 const MAX_LINGER_BYTES: usize = 64 * 1024 * 1024;
 
@@ -43,6 +49,8 @@ pub struct Line {
     unread: Mutex<Option<Rest>>,
     /// Whether that is being discarded.
     drains: AtomicBool,
+    /// Bodies by HTTP/2 that are being discarded: at most as many as a connection has streams.
+    streams: Mutex<Vec<Discarded>>,
     /// Whether the stream is still read once the connection has ended.
     lingers: AtomicBool,
     stream: Mutex<Option<TcpStream>>,
@@ -53,6 +61,13 @@ pub struct Rest {
     body: Incoming,
     /// Whether the caller waits with it until the host asks for it (`expect: 100-continue`).
     is_held_back: bool,
+}
+
+/// The rest of a body by HTTP/2.
+struct Discarded {
+    body: Incoming,
+    /// Bytes that may still come.
+    left: usize,
 }
 
 impl Rest {
@@ -77,6 +92,7 @@ impl Line {
             activity,
             unread: Mutex::default(),
             drains: AtomicBool::new(false),
+            streams: Mutex::default(),
             lingers: AtomicBool::new(false),
             stream: Mutex::default(),
         }
@@ -100,8 +116,22 @@ impl Line {
         self.activity.wake();
     }
 
-    /// Discards what has come of a rest.
-    pub fn poll_drain(&self, context: &mut Context<'_>) {
+    /// Discards the rest of a body by HTTP/2.
+    pub fn discard(&self, body: Incoming) {
+        locked(&self.streams).push(Discarded {
+            body,
+            left: MAX_DISCARDED_OF_A_STREAM,
+        });
+        self.activity.wake();
+    }
+
+    /// Discards what has come of what nobody reads.
+    pub fn poll_discard(&self, context: &mut Context<'_>) {
+        locked(&self.streams).retain_mut(|stream| stream.is_under_way(&self.meter, context));
+        self.poll_drain(context);
+    }
+
+    fn poll_drain(&self, context: &mut Context<'_>) {
         if !self.drains.load(Ordering::Relaxed) {
             return;
         }
@@ -141,6 +171,28 @@ impl Line {
     /// The stream of a connection that has ended, where it is still to be read.
     pub fn take_lingering(&self) -> Option<TcpStream> {
         locked(&self.stream).take()
+    }
+}
+
+impl Discarded {
+    /// Discards what has come. Whether more may come.
+    fn is_under_way(&mut self, meter: &Meter, context: &mut Context<'_>) -> bool {
+        loop {
+            match Pin::new(&mut self.body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let count = frame.data_ref().map_or(0, Bytes::len);
+                    meter.useful(count);
+                    self.left = self.left.saturating_sub(count);
+                    if self.left == 0 {
+                        // It is dropped, which resets the stream. What its sender has under way still comes.
+                        meter.leaves_unread(u64::MAX);
+                        return false;
+                    }
+                }
+                Poll::Ready(None | Some(Err(_))) => return false,
+                Poll::Pending => return true,
+            }
+        }
     }
 }
 

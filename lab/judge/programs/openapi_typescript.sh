@@ -1,7 +1,7 @@
 # openapi-typescript makes types of the admin API's document, and tsc checks them and a program that uses them.
 set -eu
 node_modules/.bin/openapi-typescript openapi.json --output api.d.ts >&2
-node_modules/.bin/tsc --noEmit --strict --skipLibCheck false --target es2022 --module nodenext --types "" client.ts
+node_modules/.bin/tsc --noEmit --strict --skipLibCheck false --target es2022 --module nodenext client.ts
 operations=$(node --eval '
   const { paths } = JSON.parse(require("fs").readFileSync("openapi.json", "utf8"));
   const ids = Object.values(paths).flatMap((path) => Object.values(path).map((operation) => operation.operationId));
