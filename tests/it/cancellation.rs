@@ -169,7 +169,7 @@ async fn a_handle_that_the_plugin_does_not_have_ends_that_plugin_alone() {
         ("/dropped", "plugin-trapped", "unknown handle index"),
         ("/made-up", "plugin-trapped", "unknown handle index"),
         ("/of-another-kind", "plugin-trapped", "handle index"),
-        ("/hoard", "plugin-limit", "past the limit `handles`"),
+        ("/hoard", "plugin-limit", "(limit `handles`)"),
     ] {
         let reply = call(&app, path, "").send().await;
         let reply = reply.expect_problem(502, code);

@@ -3,6 +3,7 @@
 //! The host links this crate for bodies whose check is proven small, and embeds it as a component for all others: there
 //! a check runs under the limits of an invocation and can be stopped.
 
+mod body;
 #[cfg(target_family = "wasm")]
 mod guest;
 
@@ -12,6 +13,8 @@ use std::fmt::{self, Write as _};
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ReferencingError, Retrieve, Uri, ValidationError, Validator};
 use serde_json::Value;
+
+pub use body::{is_coded, is_json_type, without_bom};
 
 /// At most so many places of a body are listed.
 pub const MAX_MISMATCHES: usize = 20;

@@ -14,12 +14,6 @@ pub fn content_of(content_type: Option<&str>, bytes: Vec<u8>) -> Content {
     }
 }
 
-/// JSON without the byte order mark that some editors and clients put before it, and that a parser may pass over (RFC 8259,
-/// 8.1).
-pub fn without_bom(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
-}
-
 fn is_textual(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let Some((kind, subtype)) = essence.split_once('/') else {

@@ -114,15 +114,15 @@ fn check_limits(manifest: &Manifest) -> Result<(), ManifestError> {
     }
     let routes = || manifest.routes.iter();
     let needs: [(bool, &str, &[&str]); 5] = [
-        (true, "the plugin runs", &["cpu", "wall"]),
+        (true, "no plugin runs without it", &["cpu", "wall"]),
         (
             manifest.database.is_some(),
-            "[database] is of use",
+            "the manifest has [database], which needs it",
             &["host_calls", "sql_statements", "sql_time"],
         ),
         (
             !manifest.http.allow.is_empty(),
-            "[http] allow is of use",
+            "the manifest has origins in [http] allow, which need it",
             &[
                 "host_calls",
                 "http_requests",
@@ -134,18 +134,18 @@ fn check_limits(manifest: &Manifest) -> Result<(), ManifestError> {
         ),
         (
             routes().any(|route| route.request.is_some()),
-            "a body matches the schema of a request",
+            "a route has a schema for the body of a request",
             &["request_body"],
         ),
         (
             routes().any(|route| route.response.is_some()),
-            "a body matches the schema of a response",
+            "a route has a schema for the body of a response",
             &["response_body"],
         ),
     ];
-    for (_, what, names) in needs.iter().filter(|(asks, ..)| *asks) {
+    for (_, why, names) in needs.iter().filter(|(asks, ..)| *asks) {
         if let Some(name) = names.iter().find(|name| is_zero(limits, name)) {
-            let problem = format!("with nothing of it, it never happens that {what}");
+            let problem = format!("0 is not possible here: {why}");
             return Err(meaning(format!("limits.{name}"), problem));
         }
     }
@@ -223,11 +223,11 @@ mod tests {
             ),
             (
                 "[limits]\ncpu = '0s'".to_owned(),
-                "limits.cpu: with nothing of it, it never happens that the plugin runs",
+                "limits.cpu: 0 is not possible here: no plugin runs without it",
             ),
             (
                 "[database]\n[limits]\nsql_statements = 0".to_owned(),
-                "limits.sql_statements: with nothing of it, it never happens that [database] is of use",
+                "limits.sql_statements: 0 is not possible here: the manifest has [database], which needs it",
             ),
             (
                 "[http]\nallow = ['https://a.example']\n[limits]\nhttp_total = '0ms'".to_owned(),

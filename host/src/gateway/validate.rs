@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
+use mortise_validator::{is_coded, is_json_type, without_bom};
 
-use crate::capability::content::without_bom;
 use crate::components::bundle::schema::{Glance, Schema};
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::sandbox::{CheckFailure, Mismatch};
@@ -20,7 +20,7 @@ pub fn request(
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    if !is_json(content_type) {
+    if !is_json_type(content_type) {
         let detail = "this route takes JSON; send `content-type: application/json`";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
@@ -34,11 +34,8 @@ pub fn request(
 
 /// The host decodes no body, so one that is coded cannot be checked.
 fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
-    let is_coded = |value: &&HeaderValue| {
-        let value = value.as_bytes().trim_ascii();
-        !value.is_empty() && !value.eq_ignore_ascii_case(b"identity")
-    };
-    let Some(coding) = headers.get_all(CONTENT_ENCODING).iter().find(is_coded) else {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    let Some(coding) = codings.find(|value| is_coded(value.as_bytes())) else {
         return Ok(());
     };
     let coding = String::from_utf8_lossy(coding.as_bytes());
@@ -105,17 +102,6 @@ fn mismatch(mismatches: Vec<Mismatch>) -> Problem {
 
 fn not_json(problem: &str) -> Problem {
     Problem::new(Code::InvalidRequest, format!("the body is not JSON: {problem}"))
-}
-
-fn is_json(content_type: &str) -> bool {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    let media_type = media_type.to_ascii_lowercase();
-    // Any type may have the suffix (RFC 6839, 3.1).
-    let has_suffix = |(kind, subtype): (&str, &str)| {
-        let name = subtype.strip_suffix("+json").unwrap_or_default();
-        !kind.is_empty() && !name.is_empty()
-    };
-    media_type == "application/json" || media_type.split_once('/').is_some_and(has_suffix)
 }
 
 #[cfg(test)]

@@ -16,29 +16,27 @@ pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
             lines.push(format!("the plugin trapped: {}; {last}", trap.reason));
             return lines;
         }
-        Failure::NoHandler => "the plugin exports no handler for HTTP".to_owned(),
-        Failure::Limit { limit, reason } => format!("past the limit `{limit}`: {reason}"),
+        Failure::NoHandler => return vec!["the plugin exports no handler for HTTP".to_owned()],
+        Failure::Limit { limit, reason } => format!("{reason} (limit `{limit}`)"),
         Failure::Memory => {
             let (most, held) = (limits.memory, ByteSize(usage.memory_bytes));
-            format!("past the limit `memory` of {most}: it held {held} and was refused more")
+            format!("it held {held} and asked for more than the limit `memory` of {most}")
         }
         Failure::Cpu(most) => {
             let used = Duration::from_micros(usage.cpu_us);
-            format!("past the limit `cpu` of {most:?}: it used {used:?} of CPU time")
+            format!("it used {used:?} of CPU time, more than the limit `cpu` of {most:?}")
         }
         Failure::Timeout(most) => {
             let (took, busy) = (
                 Duration::from_micros(usage.wall_us),
                 Duration::from_micros(usage.cpu_us),
             );
-            format!(
-                "past the limit `wall` of {most:?}: it ran for {took:?}, {busy:?} of these busy, and waited for the rest"
-            )
+            format!("it ran for {took:?} ({busy:?} of CPU time), longer than the limit `wall` of {most:?}")
         }
         Failure::Response(reason) => return vec![format!("invalid response: {reason}")],
         Failure::NoInstance | Failure::Body(..) | Failure::Host(_) => return Vec::new(),
     };
-    vec![format!("the plugin was ended, {reason}; {last}")]
+    vec![format!("the host stopped the plugin: {reason}; {last}")]
 }
 
 #[cfg(test)]
@@ -64,23 +62,22 @@ mod tests {
         for (failure, line) in [
             (
                 Failure::Cpu(Duration::from_millis(50)),
-                "the plugin was ended, past the limit `cpu` of 50ms: it used 51.5ms of CPU time",
+                "the host stopped the plugin: it used 51.5ms of CPU time, more than the limit `cpu` of 50ms",
             ),
             (
                 Failure::Timeout(Duration::from_secs(5)),
-                "the plugin was ended, past the limit `wall` of 5s: it ran for 5.0002s, 51.5ms of these busy, and waited \
-                 for the rest",
+                "the host stopped the plugin: it ran for 5.0002s (51.5ms of CPU time), longer than the limit `wall` of 5s",
             ),
             (
                 Failure::Memory,
-                "the plugin was ended, past the limit `memory` of 64MiB: it held 64MiB and was refused more",
+                "the host stopped the plugin: it held 64MiB and asked for more than the limit `memory` of 64MiB",
             ),
             (
                 Failure::Limit {
                     limit: "host_calls",
                     reason: "this invocation has made its 1000 host calls".to_owned(),
                 },
-                "the plugin was ended, past the limit `host_calls`: this invocation has made its 1000 host calls",
+                "the host stopped the plugin: this invocation has made its 1000 host calls (limit `host_calls`)",
             ),
         ] {
             assert_eq!(told(&failure), [format!("{line}{last}")]);

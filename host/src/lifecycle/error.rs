@@ -51,7 +51,7 @@ pub enum LifecycleError {
     },
     /// Every version that was active before is gone or was itself rolled back from.
     #[error(
-        "there is no version to roll back to: none that was active before is left that was not rolled back from"
+        "there is no version to roll back to: every earlier version was deleted or already rolled back from"
     )]
     NoRollback,
     /// The active version cannot be deleted.

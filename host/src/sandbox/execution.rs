@@ -22,7 +22,6 @@ use super::validator::{Check, CheckFailure, KeptValidators, Validators};
 use super::warm::Kept;
 use crate::capability::bindings::http_types::{self, Body};
 use crate::capability::bindings::types::Content;
-use crate::capability::content::without_bom;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
 use crate::components::Loaded;
 use crate::components::bundle::schema::{Glance, Schema};
@@ -255,7 +254,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
                 Some(Content::Text(text)) => text.as_bytes(),
                 Some(Content::Bytes(bytes)) => bytes,
             };
-            let check = self.check(&schema, without_bom(body));
+            let check = self.check(&schema, mortise_validator::without_bom(body));
             let checked = Box::pin(self.validators.check(check)).await;
             checked.map_err(|failure| failed(Side::Request, failure))?;
             self.checking = None;

@@ -32,7 +32,7 @@ const MAX_DRAINED_BYTES: u64 = 256 * 1024;
 /// Bytes that are discarded of one stream of HTTP/2 before it is reset.
 const MAX_DISCARDED_OF_A_STREAM: usize = 4 * 1024 * 1024;
 
-/// Bytes that are discarded before a connection is closed: as many as the largest upload has.
+/// Bytes that are discarded before a connection is closed: as many as the built-in ceiling of `component_size`.
 const MAX_LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes that are discarded at once, and how often before others on the thread have their turn.
@@ -270,7 +270,7 @@ mod tests {
     async fn who_sends_without_end_is_read_up_to_a_bound() {
         let (mut caller, host) = pair().await;
         let activity = activity();
-        let lingers = linger(host, &activity, Duration::from_secs(60));
+        let lingers = linger(host, &activity, Duration::from_secs(3_600));
         let calls = async move {
             let (piece, mut sent) = (vec![b'x'; 1 << 20], 0);
             while caller.write_all(&piece).await.is_ok() {
@@ -279,7 +279,9 @@ mod tests {
             sent
         };
         let ((), sent) = tokio::join!(lingers, calls);
-        assert!(sent >= MAX_LINGER_BYTES - (1 << 20), "{sent}");
+        // The buffers of the two sockets take some more.
+        let bound = MAX_LINGER_BYTES - (1 << 20)..MAX_LINGER_BYTES + (32 << 20);
+        assert!(bound.contains(&sent), "{sent}");
     }
 
     #[tokio::test]
@@ -287,7 +289,7 @@ mod tests {
         let (_caller, host) = pair().await;
         let (began, time) = (Instant::now(), Duration::from_millis(20));
         linger(host, &activity(), time).await;
-        assert!(began.elapsed() >= time);
+        assert!((time..Duration::from_secs(10)).contains(&began.elapsed()));
     }
 
     #[tokio::test]
@@ -295,6 +297,9 @@ mod tests {
         let (_caller, host) = pair().await;
         let activity = activity();
         activity.tell(Order::End);
-        linger(host, &activity, Duration::from_secs(60)).await;
+        let lingers = linger(host, &activity, Duration::from_secs(3_600));
+        tokio::time::timeout(Duration::from_secs(10), lingers)
+            .await
+            .expect("it does not wait for the caller");
     }
 }

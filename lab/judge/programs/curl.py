@@ -51,8 +51,14 @@ def echoed(seen, name):
 OPEN, READ, PRIVATE = (BASE + TOLD[name] for name in ("open", "read", "private"))
 BEARER = f"authorization: Bearer {TOLD['key']}"
 
+# By HTTP/2 this curl stops in the middle of a body when it sees an error, and ends the stream with less than its
+# `content-length`, which is a stream error (RFC 9113, 8.1.1). So it gets bodies that it sends at once.
+AT_ONCE = 10_000
+
 for version in ("--http1.1", "--http2-prior-knowledge"):
     for case in TOLD["cases"]:
+        if version != "--http1.1" and case["size"] > AT_ONCE:
+            continue
         content_type = f"content-type: {case['headers']['content-type']}"
         for _ in range(3):
             expect(

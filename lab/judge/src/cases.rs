@@ -52,7 +52,10 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, method, path, content_type, status) in refusals {
         // The size is looked at before the type.
-        let sizes = SIZES.iter().copied().filter(|size| status != 415 || *size < MAX_BODY);
+        let sizes = SIZES
+            .iter()
+            .copied()
+            .filter(|size| status != 415 || *size < MAX_BODY);
         for size in sizes {
             cases.push(Case {
                 name: format!("{name}, {size} bytes"),

@@ -93,6 +93,6 @@ async fn a_line_that_is_never_copied_ends_the_plugin() {
     let reply = reply.expect_problem(502, "plugin-limit");
     let log = acme.log(&reply).await;
     let message = log[0]["message"].as_str().unwrap();
-    assert!(message.contains("past the limit `host_call_bytes`"), "{message}");
+    assert!(message.contains("(limit `host_call_bytes`)"), "{message}");
     assert!(message.contains("hands over far more than 4MiB"), "{message}");
 }

@@ -123,7 +123,7 @@ async fn a_manifest_that_can_never_do_what_it_says_is_refused() {
             "[limits]\nmemory = '0B'\n",
             "limits.memory: no instance fits into 0B",
         ),
-        ("[limits]\nwall = '0ms'\n", "limits.wall: with nothing of it"),
+        ("[limits]\nwall = '0ms'\n", "limits.wall: 0 is not possible here"),
         (
             "[secrets]\nuse = ['no such']\n",
             "secrets.use: no secret can be named `no such`",

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use mortise_validator::{Formats, Mismatch, Schema};
+use mortise_validator::{Formats, Mismatch, Schema, is_coded, is_json_type, without_bom};
 use serde::Serialize;
 
 use super::manifest::Contract;
@@ -48,9 +48,19 @@ impl Schemas {
 
     /// Checks the body of a request as the host does before it starts a plugin.
     pub fn check_request(&self, file: &str, request: &Request) -> Result<(), Error> {
-        if !request.header("content-type").is_some_and(is_json) {
+        if !request.header("content-type").is_some_and(is_json_type) {
             let detail = "this route takes JSON; send `content-type: application/json`";
             return Err(Code::UnsupportedMediaType.problem(detail));
+        }
+        let mut codings = request
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "content-encoding");
+        if let Some((_, coding)) = codings.find(|(_, coding)| is_coded(coding.as_bytes())) {
+            return Err(Code::UnsupportedMediaType.problem(format!(
+                "this route checks its body and decodes none, so it cannot take `content-encoding: {coding}`; send the \
+                 body as it is"
+            )));
         }
         let body = request.body.as_ref().map_or(&[][..], |body| body.as_bytes());
         self.check(file, body).map_err(|failure| match failure {
@@ -92,7 +102,8 @@ impl Schemas {
 
     fn check(&self, file: &str, body: &[u8]) -> Result<(), Failure> {
         let schema = self.compiled(file);
-        let value = serde_json::from_slice(body).map_err(|error| Failure::NotJson(error.to_string()))?;
+        let value =
+            serde_json::from_slice(without_bom(body)).map_err(|error| Failure::NotJson(error.to_string()))?;
         if schema.is_valid(&value) {
             return Ok(());
         }
@@ -119,11 +130,4 @@ impl Schemas {
 pub(super) fn invalid_response(reason: &str) -> Error {
     log::error(&format!("invalid response: {reason}"), &[]);
     Code::PluginInvalidResponse.problem("the plugin's response cannot be sent")
-}
-
-fn is_json(content_type: &str) -> bool {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    let media_type = media_type.to_ascii_lowercase();
-    media_type == "application/json"
-        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }
