@@ -36,7 +36,7 @@ const fn fails(files: &'static [(&'static str, &'static str)], parts: &'static [
     }
 }
 
-/// All of them.
+/// Migrations that run, and migrations that are refused, with what each leads to.
 pub const MIGRATIONS: &[Migrations] = &[
     works(&[ORDERS], "SELECT note FROM orders"),
     works(

@@ -3,7 +3,7 @@
 use super::{Case, Kind, V, Wanted};
 use Kind::*;
 
-/// All of them.
+/// Every statement of the corpus, with its result or its error.
 pub fn cases() -> Vec<Case> {
     [values(), parameters(), limits(), refusals(), texts(), changes()].concat()
 }

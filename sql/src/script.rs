@@ -27,8 +27,9 @@ pub enum Why {
     Found(Failure),
 }
 
-/// Runs the statements of one file, one after the other, in a database whose views `views` made. Calls `begin` before
-/// each. What ran before a failure stays, so that this belongs into a transaction.
+/// Runs the statements of one file in order. `views` are the texts of the database's views. Calls
+/// `begin_statement` before each statement. Run it in a transaction: statements before a failure
+/// keep their effect.
 pub fn run_script(
     connection: &Connection,
     sql: &str,

@@ -56,8 +56,8 @@ fn packages() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Copies the lists to `folder` and installs what they name, unless that was done with the same lists. A list is copied
-/// last, so that an installation that was interrupted is done again.
+/// Copies the lists to `folder` and installs the packages, unless `….installed` holds the same
+/// lists. That file is written last, so an interrupted installation is repeated.
 fn install(lists: &Path, folder: &Path, names: &[&str], work: impl FnOnce() -> Result<()>) -> Result<()> {
     let read = |path: PathBuf| std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()));
     let done = folder.join(format!("{}.installed", names[0]));

@@ -30,7 +30,8 @@ pub struct ActivationView {
     version: VersionDigest,
     /// What was active before.
     previous: Option<VersionDigest>,
-    /// The sequence of the activation that this rollback went back to; absent for an activation on purpose.
+    /// The sequence of the activation that this rollback went back to; absent for an explicit
+    /// activation.
     #[serde(skip_serializing_if = "Option::is_none")]
     rolled_back_to: Option<i64>,
     /// The token that did it, or `host`.
@@ -99,11 +100,11 @@ async fn put(
     Ok(Json(ActivatedView::new(activated, url)))
 }
 
-/// Rolls back: makes the version active that was active before and was not itself rolled back from. 409 if there is
-/// none left. An activation on purpose starts anew.
+/// Rolls back: activates the version that was active before and was not itself rolled back from. 409
+/// if there is none left. An explicit activation starts anew.
 #[utoipa::path(post, path = "/tenants/{tenant}/plugins/{plugin}/activation/back", tag = "activations",
     responses((status = 200, body = ActivatedView)), security(("token" = ["developer"])))]
-async fn go_back(
+async fn roll_back(
     access: TenantAccess<Developer>,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
@@ -142,7 +143,7 @@ async fn list(
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new()
         .routes(routes!(get, put))
-        .routes(routes!(go_back))
+        .routes(routes!(roll_back))
         .routes(routes!(list))
 }
 

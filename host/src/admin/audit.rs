@@ -59,7 +59,7 @@ pub struct AuditView {
 pub struct TenantAuditQuery {
     /// By this actor: the id of a token, the name that it had then, `host` or `command`.
     actor: Option<String>,
-    /// This action, or all that begin so: `secret.*`.
+    /// This action; `secret.*` matches every action with this prefix.
     action: Option<String>,
     /// From this moment on.
     from: Option<Timestamp>,
@@ -80,7 +80,7 @@ pub struct AuditQuery {
     tenant: Option<String>,
     /// By this actor: the id of a token, the name that it had then, `host` or `command`.
     actor: Option<String>,
-    /// This action, or all that begin so: `tenant.*`.
+    /// This action; `tenant.*` matches every action with this prefix.
     action: Option<String>,
     /// From this moment on.
     from: Option<Timestamp>,
@@ -118,7 +118,7 @@ async fn list(
 /// purged.
 #[utoipa::path(get, path = "/audit", tag = "audit", params(AuditQuery),
     responses((status = 200, body = Items<AuditView>)), security(("token" = ["operator"])))]
-async fn list_host(
+async fn list_all(
     _: HostAccess,
     State(state): State<Arc<AdminState>>,
     Params(query): Params<AuditQuery>,
@@ -140,7 +140,7 @@ async fn list_host(
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new()
         .routes(routes!(list))
-        .routes(routes!(list_host))
+        .routes(routes!(list_all))
 }
 
 impl From<AuditEntry> for AuditView {

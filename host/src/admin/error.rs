@@ -18,13 +18,14 @@ impl From<DbError> for Problem {
             }
             DbError::Reserved(_) => Problem::new(Code::Conflict, error.to_string()).with(
                 "hint",
-                "`mortise tenants restore` and `mortise plugins restore` bring it back; `delete --purge` deletes it for good",
+                "`mortise tenants restore` and `mortise plugins restore` bring it back; `delete --purge` \
+                 deletes it for good",
             ),
             DbError::InUse(what) => {
                 let hint = match what {
                     "plan" => {
-                        "move the tenants that are on it to another plan first: `PATCH /api/v1/tenants/{tenant}` with \
-                         {\"plan\": …}"
+                        "move the tenants that are on it to another plan first: `PATCH \
+                         /api/v1/tenants/{tenant}` with {\"plan\": …}"
                     }
                     "version" => "make another version active first",
                     _ => "remove what uses it first",
@@ -89,14 +90,14 @@ impl From<LifecycleError> for Problem {
 }
 
 /// What to do about an upload that is too large.
-pub const TOO_LARGE: &str = "the limit `component_size` bounds uploads; GET /api/v1/tenants/{tenant}/limits shows it, and the \
-    operator sets it. Build the component for release and without what it does not use";
+pub const TOO_LARGE: &str = "the limit `component_size` bounds uploads; GET /api/v1/tenants/{tenant}/limits \
+    shows it, and the operator sets it. Build the component for release and without what it does not use";
 
 /// What to do about more things of a kind than a tenant may have.
-pub const TOO_MANY: &str = "remove some first, or ask the operator for a higher limit; GET /api/v1/tenants/{tenant}/limits shows \
-    the limits";
+pub const TOO_MANY: &str = "remove some first, or ask the operator for a higher limit; GET \
+    /api/v1/tenants/{tenant}/limits shows the limits";
 
-/// What is revoked a second time: it worked no longer before.
+/// The problem for revoking a token or key that is already revoked.
 pub fn revoked_before(what: &str, name: &str, at: Timestamp) -> Problem {
     Problem::new(
         Code::Conflict,

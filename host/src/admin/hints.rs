@@ -40,16 +40,17 @@ fn with_hint(problem: Problem) -> Problem {
 fn hint_for(what: &str) -> Option<&'static str> {
     Some(match what {
         "tenant" => {
-            "`mortise tenants list` (GET /api/v1/tenants) shows the tenants, and `--deleted` those that can be restored; a \
-             token of a tenant sees only its own"
+            "`mortise tenants list` (GET /api/v1/tenants) shows the tenants, and `--deleted` those that can \
+             be restored; a token of a tenant sees only its own"
         }
         "plan" => "`mortise plans list` (GET /api/v1/plans) shows the plans",
         "plugin" => {
-            "`mortise plugins list --tenant …` (GET /api/v1/tenants/{tenant}/plugins) shows the plugins, and `--deleted` \
-             those that can be restored"
+            "`mortise plugins list --tenant …` (GET /api/v1/tenants/{tenant}/plugins) shows the plugins, and \
+             `--deleted` those that can be restored"
         }
         "version" | "version to go back to" => {
-            "`mortise versions list --tenant … --plugin …` (GET …/plugins/{plugin}/versions) shows the versions"
+            "`mortise versions list --tenant … --plugin …` (GET …/plugins/{plugin}/versions) shows the \
+             versions"
         }
         "activation" => "the plugin has no active version yet; `mortise deploy` makes one active",
         "secret" => {
@@ -59,16 +60,17 @@ fn hint_for(what: &str) -> Option<&'static str> {
             "`mortise config list --tenant … --plugin …` (GET …/plugins/{plugin}/config) shows the settings"
         }
         "API key" => {
-            "`mortise keys list --tenant …` (GET /api/v1/tenants/{tenant}/api-keys) shows the keys; they are named by \
-             their id, not by their name"
-        }
-        "token" => {
-            "`mortise tokens list` (GET /api/v1/tokens, or /api/v1/tenants/{tenant}/tokens) shows the tokens; they are \
+            "`mortise keys list --tenant …` (GET /api/v1/tenants/{tenant}/api-keys) shows the keys; they are \
              named by their id, not by their name"
         }
+        "token" => {
+            "`mortise tokens list` (GET /api/v1/tokens, or /api/v1/tenants/{tenant}/tokens) shows the \
+             tokens; they are named by their id, not by their name"
+        }
         "invocation" => {
-            "`mortise invocations list --tenant …` (GET /api/v1/tenants/{tenant}/invocations) shows the invocations that are kept; the oldest leave by \
-             `retention.invocations` and the limit `records_kept`"
+            "`mortise invocations list --tenant …` (GET /api/v1/tenants/{tenant}/invocations) shows the \
+             invocations that are kept; the oldest leave by `retention.invocations` and the limit \
+             `records_kept`"
         }
         "address in the admin API" => "/api/v1/openapi.json lists the addresses, and /docs shows them",
         _ => return None,

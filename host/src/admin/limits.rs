@@ -34,7 +34,7 @@ pub struct LimitView {
     /// What it bounds: one invocation, or all of the tenant's plugins together. Manifests lower
     /// only the former.
     bounds: Owner,
-    /// What is odd about it: a stored value that does not hold, or one with which nothing runs.
+    /// Set if a stored value is not in effect or is too low to run.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }

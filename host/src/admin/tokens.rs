@@ -78,7 +78,7 @@ pub enum HostRole {
 /// A token to be made that belongs to no tenant.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewOperatorToken {
+pub struct NewHostToken {
     /// What people call it, 1 to 100 characters.
     name: String,
     /// What its holder may do; `operator` where it is absent.
@@ -162,7 +162,7 @@ async fn revoke(
 /// Lists the tokens of operators and of what reads metrics, the oldest first, revoked ones included.
 #[utoipa::path(get, path = "/tokens", tag = "tokens", params(Paging),
     responses((status = 200, body = Items<TokenView>)), security(("token" = ["operator"])))]
-async fn list_operators(
+async fn list_host(
     _: HostAccess,
     State(state): State<Arc<AdminState>>,
     Params(paging): Params<Paging>,
@@ -172,12 +172,12 @@ async fn list_operators(
 
 /// Makes an operator's token, or one that only reads metrics. The response holds the credential,
 /// this once.
-#[utoipa::path(post, path = "/tokens", tag = "tokens", request_body = NewOperatorToken,
+#[utoipa::path(post, path = "/tokens", tag = "tokens", request_body = NewHostToken,
     responses((status = 201, body = CreatedToken)), security(("token" = ["operator"])))]
-async fn create_operator(
+async fn create_host(
     access: HostAccess,
     State(state): State<Arc<AdminState>>,
-    Input(input): Input<NewOperatorToken>,
+    Input(input): Input<NewHostToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
     let reach = match input.role {
         HostRole::Operator => Reach::Host,
@@ -189,7 +189,7 @@ async fn create_operator(
 /// Revokes a token that belongs to no tenant. It stops working at once.
 #[utoipa::path(delete, path = "/tokens/{token}", tag = "tokens",
     responses((status = 204, description = "It no longer works")), security(("token" = ["operator"])))]
-async fn revoke_operator(
+async fn revoke_host(
     access: HostAccess,
     State(state): State<Arc<AdminState>>,
     At(id): At<TokenId>,
@@ -202,8 +202,8 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(whoami))
         .routes(routes!(list, create))
         .routes(routes!(revoke))
-        .routes(routes!(list_operators, create_operator))
-        .routes(routes!(revoke_operator))
+        .routes(routes!(list_host, create_host))
+        .routes(routes!(revoke_host))
 }
 
 impl TryFrom<String> for HostRole {

@@ -81,8 +81,8 @@ impl HostCallRefused {
     }
 }
 
-/// Of the time that is left, what a host call that waits for others leaves to the plugin: one part in so many, and no
-/// more than this. So the plugin learns of a time-out and can still answer.
+/// A host call that waits leaves a tenth of the remaining time to the plugin, at most 500 ms, so that
+/// the plugin can still respond after a timeout.
 const ANSWER_PART: u32 = 10;
 const LONGEST_ANSWER: Duration = Duration::from_millis(500);
 

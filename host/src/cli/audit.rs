@@ -7,25 +7,25 @@ use super::moment;
 use super::{CliError, Output};
 use crate::domain::clock::Timestamp;
 
-/// Whose log.
+/// Arguments of `mortise audit`.
 #[derive(Debug, Args)]
 pub struct Audit {
-    /// Name of the tenant; without it, changes to the host itself
+    /// Name of the tenant; without it, the entries of the host and of all tenants
     #[arg(long, env = "MORTISE_TENANT", value_name = "NAME")]
     tenant: Option<String>,
-    /// Changes to the host itself, whatever MORTISE_TENANT says
+    /// The entries of the host and of all tenants, even if MORTISE_TENANT is set
     #[arg(long)]
-    host_only: bool,
+    all: bool,
     /// Only what this token did, by its name or id
     #[arg(long, value_name = "TOKEN")]
     actor: Option<String>,
-    /// Only this action, such as plugin.activate, or secret.* for all that begin so
+    /// Only this action, such as plugin.activate; `secret.*` matches every action with this prefix
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
-    /// Only entries since then: 2026-01-02T03:04:05Z, or 30d ago
+    /// Only entries after this time: 2026-01-02T03:04:05Z, or 30d ago
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     since: Option<Timestamp>,
-    /// So many entries, the newest ones
+    /// Number of entries, the newest ones
     #[arg(long, default_value_t = 50)]
     limit: usize,
 }
@@ -34,7 +34,7 @@ impl Audit {
     /// Lists changes, the newest first.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         let path: &[&str] = match &self.tenant {
-            Some(tenant) if !self.host_only => &["tenants", tenant, "audit"],
+            Some(tenant) if !self.all => &["tenants", tenant, "audit"],
             _ => &["audit"],
         };
         let since = self.since.map(|since| since.to_string());

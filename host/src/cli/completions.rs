@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 use super::{CliError, Output};
 
-/// Which shell.
+/// Arguments of `mortise completions`.
 #[derive(Debug, Args)]
 pub struct Completions {
     /// The shell, for instance `mortise completions bash > /etc/bash_completion.d/mortise`

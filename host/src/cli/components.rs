@@ -17,7 +17,7 @@ pub enum Components {
 }
 
 impl Components {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         let Self::Audit { uses } = self;
         let mut query: Vec<(&str, &str)> = Vec::new();

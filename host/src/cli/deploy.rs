@@ -15,7 +15,7 @@ use crate::domain::grant::Grants;
 use crate::domain::id::VersionDigest;
 use crate::domain::manifest::{Auth, Manifest};
 
-/// What goes where.
+/// Arguments of `mortise deploy`.
 #[derive(Debug, Args)]
 pub struct Deploy {
     /// A file that `mortise build` made, or a folder, which is built first
@@ -65,7 +65,8 @@ impl Deploy {
         let activated = match client.put(&path(&["activation"]), &json!({"version": digest})) {
             Ok(activated) => activated,
             Err(error) => {
-                // The host answered, so the version is not the active one; if it is after all, the host keeps it.
+                // The host rejected the activation, so the uploaded version is unused. The host
+                // refuses to delete an active version.
                 if is_new && matches!(error, CliError::Problem(_)) {
                     let version = [path(&["versions"]), vec![digest.as_str()]].concat();
                     match client.delete(&version) {

@@ -28,7 +28,7 @@ pub struct Put {
 }
 
 impl Grants {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::Show(of) => {

@@ -20,7 +20,7 @@ pub enum HostKey {
 }
 
 impl HostKey {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::Rotate(folder) => rotate(folder, output),
@@ -42,21 +42,18 @@ fn rotate(folder: Folder, output: &mut Output) -> Result<(), CliError> {
             "the secret `{name}` of the tenant {tenant} did not open under the old key and has to be set again"
         ));
     }
-    let code = match rotated.code {
-        Ok(files) => json!(files),
-        Err(error) => {
-            output.news(format_args!(
-                "stored code is compiled again when it is needed: {error}"
-            ));
-            json!(0)
-        }
-    };
-    output.object(&json!({
+    let mut answer = json!({
         "host_key": host_key::path(&config).display().to_string(),
         "secrets": rotated.secrets,
         "unreadable_secrets": rotated.unreadable.len(),
-        "files_of_code": code,
-    }))
+    });
+    match rotated.code {
+        Ok(files) => answer["files_of_code"] = json!(files),
+        Err(error) => output.news(format_args!(
+            "stored code is compiled again when it is needed: {error}"
+        )),
+    }
+    output.object(&answer)
 }
 
 fn accept(folder: Folder, output: &mut Output) -> Result<(), CliError> {

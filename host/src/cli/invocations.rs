@@ -32,16 +32,16 @@ pub struct List {
     /// Only those that the host answered with a problem
     #[arg(long)]
     failed: bool,
-    /// Only those since then: 2026-01-02T03:04:05Z, or 15min ago
+    /// Only invocations after this time: 2026-01-02T03:04:05Z, or 15min ago
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     since: Option<Timestamp>,
-    /// So many of them
+    /// Number of invocations, the newest ones
     #[arg(long, default_value_t = 50)]
     limit: usize,
 }
 
 impl Invocations {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::List(List {

@@ -36,7 +36,7 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::List(of) => {

@@ -1,4 +1,4 @@
-//! `mortise limits`: what holds for a tenant, and what is changed for it alone. Also how limits are written in arguments.
+//! `mortise limits`: the limits of a tenant and its overrides. Also parses limits in arguments.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -24,13 +24,13 @@ pub struct Set {
     change: Change,
 }
 
-/// Limits to set and to give up.
+/// Overrides of limits to set and to remove.
 #[derive(Debug, Args)]
 pub struct Change {
     /// What to set, such as memory=128MiB or queue=200; `docs/limits.md` lists all
     #[arg(required_unless_present = "unset", value_name = "LIMIT=VALUE", value_parser = parse)]
     limits: Vec<(String, Value)>,
-    /// Limits to leave to what they are without this
+    /// Remove the override of this limit
     #[arg(long, value_name = "LIMIT", value_delimiter = ',')]
     unset: Vec<String>,
 }
@@ -46,11 +46,11 @@ impl Change {
             if limits.remove(name).is_none() {
                 let set: Vec<&str> = limits.keys().map(String::as_str).collect();
                 let hint = match set.is_empty() {
-                    true => "nothing is set there".to_owned(),
-                    false => format!("set are {}", set.join(", ")),
+                    true => "no limit is overridden".to_owned(),
+                    false => format!("overridden limits: {}", set.join(", ")),
                 };
                 return Err(CliError::failed(
-                    format!("the limit `{name}` is not set there"),
+                    format!("the limit `{name}` has no override"),
                     hint,
                 ));
             }
@@ -61,7 +61,7 @@ impl Change {
 }
 
 impl Limits {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::Show(of) => {
@@ -86,22 +86,15 @@ impl Limits {
     }
 }
 
-/// One row per limit, whether the host lists them or gives each under its name.
+/// One row per limit, from `{"limits": {name: {…}}}`.
 fn rows(limits: &Value) -> Vec<Value> {
     let named = |(name, limit): (&String, &Value)| {
         let mut limit = limit.clone();
         limit["name"] = name.as_str().into();
         limit
     };
-    match (limits, &limits["items"], &limits["limits"]) {
-        (_, Value::Array(items), _) | (_, _, Value::Array(items)) => items.clone(),
-        (_, _, Value::Object(members)) | (Value::Object(members), ..) => members
-            .iter()
-            .filter(|(_, limit)| limit.is_object())
-            .map(named)
-            .collect(),
-        _ => Vec::new(),
-    }
+    let members = limits["limits"].as_object();
+    members.into_iter().flatten().map(named).collect()
 }
 
 /// `memory=128MiB` or `queue=200`.
@@ -143,8 +136,8 @@ mod tests {
             unset: vec!["qeue".to_owned()],
         };
         let error = typo.apply(json!({"queue": 1})).unwrap_err();
-        assert_eq!(error.to_string(), "the limit `qeue` is not set there");
-        assert_eq!(error.hint().unwrap(), "set are queue");
+        assert_eq!(error.to_string(), "the limit `qeue` has no override");
+        assert_eq!(error.hint().unwrap(), "overridden limits: queue");
     }
 
     #[test]
@@ -152,8 +145,6 @@ mod tests {
         let limit = json!({"value": "64MiB", "source": "plan", "ceiling": "256MiB"});
         let mut row = limit.clone();
         row["name"] = "memory".into();
-        assert_eq!(rows(&json!({"memory": limit})), [row.clone()]);
-        assert_eq!(rows(&json!({"limits": {"memory": limit}})), [row.clone()]);
-        assert_eq!(rows(&json!({"items": [row]})), [row]);
+        assert_eq!(rows(&json!({"limits": {"memory": limit}})), [row]);
     }
 }

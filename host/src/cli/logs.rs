@@ -35,10 +35,10 @@ pub struct Logs {
     /// Only lines of this invocation: the `x-request-id` of a response
     #[arg(long, value_name = "ID")]
     invocation: Option<String>,
-    /// Only lines since then: 2026-01-02T03:04:05Z, or 15min ago
+    /// Only lines after this time: 2026-01-02T03:04:05Z, or 15min ago
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     since: Option<Timestamp>,
-    /// So many lines, the most recent ones; with --follow 200 at most
+    /// Number of lines, the most recent ones; with --follow 200 at most
     #[arg(long, default_value_t = 100)]
     limit: usize,
     /// Wait for further lines, until Ctrl-C. When the host restarts, it goes on where it was
@@ -124,7 +124,9 @@ fn end_well_on_interruption() {
 fn show_event(event: &sse::Event, output: &mut Output) -> Result<(), CliError> {
     match serde_json::from_str::<Value>(&event.data) {
         Ok(missed) if event.kind == "missed" => {
-            output.news(format_args!("{missed} invocations went by too fast to be shown"));
+            output.news(format_args!(
+                "lines of {missed} invocations were left out; `mortise logs --since …` shows them"
+            ));
             Ok(())
         }
         Ok(line) => show(&line, output),
@@ -140,8 +142,8 @@ fn show(line: &Value, output: &mut Output) -> Result<(), CliError> {
     if let Some(dropped) = line["dropped"].as_u64().filter(|dropped| *dropped > 0) {
         let invocation = line["invocation"].as_str().map(printable).unwrap_or_default();
         output.news(format_args!(
-            "{dropped} more lines of {invocation} were dropped: it or its tenant logged more than the limits let it \
-             (log_lines, log_bytes, log_bytes_per_second)"
+            "{dropped} more lines of {invocation} were dropped: it or its tenant logged more than the limits \
+             let it (log_lines, log_bytes, log_bytes_per_second)"
         ));
     }
     Ok(())

@@ -1,9 +1,9 @@
 //! The command line. One file per command; most talk to the admin API of a running host. `serve` is
-//! the host, `build` and `completions` need none, and `host-key` and `operator-token` repair the data folder of one
-//! that is not running.
+//! the host, `build` and `completions` need none, and `host-key` and `operator-token` repair the
+//! data folder of a stopped host.
 //!
-//! Answers go to standard output, as tables for people or with `--json` as data; what happens meanwhile and errors go
-//! to standard error. Exit codes: 0 done, 1 failed, 2 called wrongly.
+//! Answers go to standard output, as tables for people or with `--json` as data; progress and
+//! errors go to standard error. Exit codes: 0 done, 1 failed, 2 called wrongly.
 
 mod audit;
 mod build;
@@ -76,7 +76,7 @@ enum Command {
     Build(build::Build),
     /// Upload a plugin and make it the active version
     Deploy(deploy::Deploy),
-    /// Make the version active that was active before and was not itself rolled back from
+    /// Activate the version that was active before; again, the one before that
     Rollback(rollback::Rollback),
     /// Show or follow what plugins write to their logs
     Logs(logs::Logs),
@@ -113,7 +113,7 @@ enum Command {
     /// Tokens for the admin API
     #[command(subcommand)]
     Tokens(tokens::Tokens),
-    /// Records of what ran
+    /// Invocation records
     #[command(subcommand)]
     Invocations(invocations::Invocations),
     /// What the plugins of a tenant consumed
@@ -124,10 +124,10 @@ enum Command {
     Whoami,
     /// Write a script with which a shell completes commands
     Completions(completions::Completions),
-    /// The key that secrets are sealed under, of a host that is not running
+    /// Rotate or accept the host key of a stopped host
     #[command(subcommand)]
     HostKey(host_key::HostKey),
-    /// The token in operator.token, of a host that is not running
+    /// Replace the operator token of a stopped host
     #[command(subcommand)]
     OperatorToken(operator_token::OperatorToken),
 }
@@ -155,6 +155,17 @@ impl PluginArgument {
     fn path<'a>(&'a self, below: &[&'a str]) -> Vec<&'a str> {
         [&["tenants", &self.of.tenant, "plugins", &self.plugin], below].concat()
     }
+}
+
+/// Refuses a deletion if `--confirm` does not repeat the name.
+fn confirmed(name: &str, confirm: &str) -> Result<(), CliError> {
+    if name == confirm {
+        return Ok(());
+    }
+    Err(CliError::failed(
+        format!("`--confirm {confirm}` does not match the name `{name}`"),
+        "the name is given twice, since a deletion takes effect at once",
+    ))
 }
 
 /// Commands that talk to no host. They do not offer the options of a connection.

@@ -9,7 +9,7 @@ use super::serve::{Serve, configuration};
 use crate::causes::with_causes;
 use crate::config::Config;
 
-/// Which data folder.
+/// The options that name the data folder.
 #[derive(Debug, Args)]
 pub struct Folder {
     /// Configuration file; ./mortise.toml where it exists and nothing is named

@@ -16,7 +16,7 @@ pub enum OperatorToken {
 }
 
 impl OperatorToken {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, output: &mut Output) -> Result<(), CliError> {
         let Self::Reset(folder) = self;
         let config = folder.configuration()?;

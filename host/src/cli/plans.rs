@@ -31,7 +31,7 @@ pub enum Plans {
 }
 
 impl Plans {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::List => output.table(

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::Client;
-use super::{CliError, Output, PluginArgument, TenantArgument};
+use super::{CliError, Output, PluginArgument, TenantArgument, confirmed};
 
 /// What to do with plugins.
 #[derive(Debug, Subcommand)]
@@ -43,7 +43,7 @@ pub struct Delete {
 }
 
 impl Plugins {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::List(List { of, deleted }) => {
@@ -63,21 +63,15 @@ impl Plugins {
             Self::Show(of) => output.object(&client.get(&of.path(&[]))?),
             Self::Delete(Delete { of, confirm, purge }) => {
                 let plugin = &of.plugin;
-                if *plugin != confirm {
-                    let message = format!("`{plugin}` and --confirm `{confirm}` are not the same");
-                    return Err(CliError::failed(
-                        message,
-                        "the name is given twice, since the plugin's routes stop at once",
-                    ));
-                }
+                confirmed(plugin, &confirm)?;
                 if purge {
                     client.purge(&of.path(&[]))?;
                     output.news(format_args!("deleted the plugin {plugin} for good"));
                 } else {
                     client.delete(&of.path(&[]))?;
                     output.news(format_args!(
-                        "deleted the plugin {plugin}; `mortise plugins restore` brings it back, `--purge` deletes it for \
-                         good"
+                        "deleted the plugin {plugin}; `mortise plugins restore` brings it back, `--purge` \
+                         deletes it for good"
                     ));
                 }
                 Ok(())

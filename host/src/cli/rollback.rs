@@ -15,7 +15,7 @@ pub struct Rollback {
 }
 
 impl Rollback {
-    /// Makes the version active that was active before and was not itself rolled back from.
+    /// Activates the version that was active before and was not itself rolled back from.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         let activated = client.post(&self.of.path(&["activation", "back"]), &json!({}))?;
         report_activation(&activated, output);

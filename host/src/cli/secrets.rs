@@ -35,7 +35,7 @@ pub enum Secrets {
 }
 
 impl Secrets {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::Set { of, name, from_env } => {

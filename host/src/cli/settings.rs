@@ -38,7 +38,7 @@ pub struct Unset {
 }
 
 impl Config {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::List(of) => output.object(&client.get(&of.path(&["config"]))?),

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::Client;
-use super::{CliError, Output};
+use super::{CliError, Output, confirmed};
 
 /// What to do with tenants.
 #[derive(Debug, Subcommand)]
@@ -71,7 +71,7 @@ pub struct Delete {
 }
 
 impl Tenants {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::List(List { deleted }) => {
@@ -107,21 +107,15 @@ impl Tenants {
                 output.object(&client.post(&["tenants", &name, "restore"], &json!({}))?)
             }
             Self::Delete(Delete { name, confirm, purge }) => {
-                if name != confirm {
-                    let message = format!("`{name}` and --confirm `{confirm}` are not the same");
-                    return Err(CliError::failed(
-                        message,
-                        "the name is given twice, since the tenant's endpoints stop at once",
-                    ));
-                }
+                confirmed(&name, &confirm)?;
                 if purge {
                     client.purge(&["tenants", &name])?;
                     output.news(format_args!("deleted the tenant {name} for good"));
                 } else {
                     client.delete(&["tenants", &name])?;
                     output.news(format_args!(
-                        "deleted the tenant {name}; `mortise tenants restore {name}` brings it back, `--purge` deletes it \
-                         for good"
+                        "deleted the tenant {name}; `mortise tenants restore {name}` brings it back, \
+                         `--purge` deletes it for good"
                     ));
                 }
                 Ok(())

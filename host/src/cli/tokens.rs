@@ -76,8 +76,9 @@ impl Owner {
 }
 
 /// What a new token needs.
-const WHOSE: &str = "say whose token it is to be: `--tenant NAME --role viewer`, `developer` or `owner` for a tenant's people, \
-    `--operator` for an operator of the host, or `--role metrics` for what reads its metrics";
+const WHOSE: &str = "say whose token it is to be: `--tenant NAME --role viewer`, `developer` or `owner` for \
+    a tenant's people, `--operator` for an operator of the host, or `--role metrics` for what reads its \
+    metrics";
 
 /// The role that belongs to no tenant and reads the metrics.
 const METRICS: &str = "metrics";
@@ -95,7 +96,7 @@ fn parse_role(text: &str) -> Result<String, &'static str> {
 }
 
 impl Tokens {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::List(of) => {

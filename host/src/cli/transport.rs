@@ -1,18 +1,18 @@
-//! A connection on which an answer is read although the request could not be written to its end.
+//! A transport that reads the response even if the request body could not be sent.
 //!
-//! A host that refuses an upload answers before it has read the body, and closes the connection. The rest of the body
-//! cannot be written then, but the reason is there to be read.
+//! A host that refuses an upload responds before it has read the body, and closes the connection.
+//! The rest of the body cannot be sent then, but the response can still be read.
 
 use std::io;
 
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
-/// Makes such connections of those that it is given.
+/// Wraps each connection in [`RefusalsAreRead`].
 #[derive(Debug)]
 pub struct ReadRefusals;
 
-/// Such a connection.
+/// A connection whose response is read even if sending failed.
 #[derive(Debug)]
 pub struct RefusalsAreRead<T> {
     inner: T,

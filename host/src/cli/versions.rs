@@ -30,7 +30,7 @@ pub struct Named {
 }
 
 impl Versions {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::List(of) => {

@@ -18,7 +18,8 @@ const SECTION: &str = "mortise:routes";
 /// Routes of one kind that a refusal names.
 const MAX_NAMED: usize = 5;
 
-const HINT: &str = "list the same routes in plugin.toml and in `routes!`, with methods and paths written alike, and build again";
+const HINT: &str = "list the same routes in plugin.toml and in `routes!`, with methods and paths written \
+    alike, and build again";
 
 /// Refuses a component that handles other routes than its manifest has.
 pub fn check_routes(component: &[u8], manifest: &Manifest) -> Result<(), Refusal> {
@@ -39,7 +40,8 @@ pub fn check_routes(component: &[u8], manifest: &Manifest) -> Result<(), Refusal
             format!("plugin.toml: route: the plugin handles {routes}, which the manifest leaves out")
         }
         (Some(routes), Some(others)) => format!(
-            "plugin.toml: route: the plugin has no handler for {routes}; it handles {others}, which the manifest leaves out"
+            "plugin.toml: route: the plugin has no handler for {routes}; it handles {others}, which the \
+             manifest leaves out"
         ),
     };
     Err(Refusal::manifest(message, HINT))

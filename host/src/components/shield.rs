@@ -40,7 +40,9 @@ pub enum InvalidRule {
     #[error("`{0}` is no proposal that this host knows; those are {known}", known = known_proposals())]
     Proposal(String),
     /// There is no such instruction.
-    #[error("`{0}` is no instruction; write `call_indirect`, `i32.add`, or `v128.*` for all that begin so")]
+    #[error(
+        "`{0}` is no instruction; write `call_indirect`, `i32.add`, or `v128.*` for all with this prefix"
+    )]
     Instruction(String),
     /// An import has another form.
     #[error("`{0}` is no import; write `wasi:random/*` or `mortise:plugin/database#query`")]

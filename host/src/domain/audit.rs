@@ -59,10 +59,10 @@ pub struct Change {
 }
 
 impl AuditEntry {
-    /// Who acts where nobody does: the host by itself.
+    /// Actor of changes that the host makes itself.
     pub const HOST: &str = "host";
 
-    /// Who acts by an offline command.
+    /// Actor of changes that an offline command makes.
     pub const COMMAND: &str = "command";
 
     /// A new entry.

@@ -33,9 +33,9 @@ pub enum Source {
 /// A limit in effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effective {
-    /// Its name.
+    /// As in the configuration, in manifests and in the API: `memory`.
     pub name: &'static str,
-    /// What it bounds.
+    /// Whether it bounds one invocation or all of a tenant's plugins together.
     pub owner: Owner,
     /// The value that holds.
     pub value: LimitValue,
@@ -45,7 +45,7 @@ pub struct Effective {
     pub ceiling: LimitValue,
     /// The lowest value that can be set.
     pub floor: LimitValue,
-    /// What is odd about it: a stored value that does not hold, or one with which nothing runs.
+    /// Set if a stored value is not in effect or is too low to run.
     pub note: Option<String>,
 }
 
@@ -58,21 +58,21 @@ pub enum OutOfRange {
          (`[ceiling]`)"
     )]
     Above {
-        /// The limit.
+        /// The limit's name, such as `memory`.
         name: &'static str,
-        /// The value.
+        /// The value that was refused.
         value: LimitValue,
-        /// What it may be at most.
+        /// The highest value that this host allows.
         ceiling: LimitValue,
     },
     /// It is so low that nothing could run.
     #[error("{name}: {value} is below {floor}, and with less no plugin can run")]
     Below {
-        /// The limit.
+        /// The limit's name, such as `memory`.
         name: &'static str,
-        /// The value.
+        /// The value that was refused.
         value: LimitValue,
-        /// What it must be at least.
+        /// The lowest value with which a plugin can run.
         floor: LimitValue,
     },
 }
@@ -98,9 +98,9 @@ impl Kind for Span {
 /// The range of one limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Range<T> {
-    /// Its name.
+    /// As in the configuration, in manifests and in the API: `memory`.
     pub name: &'static str,
-    /// What it bounds.
+    /// Whether it bounds one invocation or all of a tenant's plugins together.
     pub owner: Owner,
     /// The least with which anything runs.
     pub floor: T,

@@ -51,12 +51,12 @@ pub struct RollbackTarget {
 #[derive(Debug)]
 pub struct RollbackSearch {
     active: VersionDigest,
-    /// Versions that were rolled back from since the newest activation on purpose.
+    /// Versions that were rolled back from since the newest explicit activation.
     rolled_back: Vec<VersionDigest>,
     /// Whether all activations so far were rollbacks.
     only_rollbacks: bool,
-    /// The activation at which the search stands: the one that made `active`, or a version that was skipped,
-    /// active on purpose.
+    /// The activation at which the search stands: the explicit activation of `active` or of a version
+    /// that was skipped.
     position: Option<i64>,
 }
 
@@ -108,7 +108,8 @@ pub struct Activation {
     pub digest: VersionDigest,
     /// What was active before.
     pub previous: Option<VersionDigest>,
-    /// The sequence of the activation that this rollback went back to; `None` for an activation on purpose.
+    /// The sequence of the activation that this rollback went back to; `None` for an explicit
+    /// activation.
     pub rolled_back_to: Option<i64>,
     /// Who did it: the id of a token, or `host`.
     pub actor: String,
@@ -170,7 +171,7 @@ mod tests {
             ("ABC<<<", "BA-"),
             ("A<", "-"),
             ("ABCDE<<<<<", "DCBA-"),
-            // An activation on purpose starts anew.
+            // An explicit activation starts anew.
             ("ABC<D<<<", "BBA-"),
             ("ABC<C<<<", "BBA-"),
             ("ABC<<D<<", "BAA-"),

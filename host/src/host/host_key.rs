@@ -29,20 +29,21 @@ pub enum KeyError {
     File(#[from] HostKeyError),
     /// It is another key.
     #[error(
-        "the host key {0} is not the one that the secrets in mortise.db are sealed under; put back the key that belongs to this \
-         data folder. If it is lost, `mortise host-key accept` keeps the key that is there, and every secret has to be set again"
+        "the host key {0} is not the one that the secrets in mortise.db are sealed under; put back the key \
+         that belongs to this data folder. If it is lost, `mortise host-key accept` keeps the key that is \
+         there, and every secret has to be set again"
     )]
     Foreign(PathBuf),
     /// It is gone.
     #[error(
-        "the host key {0} is missing, and the secrets in mortise.db are sealed under it; put it back. If it is lost, `mortise \
-         host-key accept` makes a new one, and every secret has to be set again"
+        "the host key {0} is missing, and the secrets in mortise.db are sealed under it; put it back. If it \
+         is lost, `mortise host-key accept` makes a new one, and every secret has to be set again"
     )]
     Missing(PathBuf),
     /// A rotation was interrupted, and its last step fails.
     #[error(
-        "a rotation of the host key was interrupted after the secrets had been sealed anew: the key is in {new} now and belongs \
-         in {path}, where it cannot be moved ({error}); move it there"
+        "a rotation of the host key was interrupted after the secrets had been sealed anew: the key is in \
+         {new} now and belongs in {path}, where it cannot be moved ({error}); move it there"
     )]
     HalfRotated {
         /// Where the key is.

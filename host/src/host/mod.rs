@@ -70,7 +70,8 @@ pub enum OpenError {
     Folder(#[from] DataFolderError),
     /// There is no data folder, where a command needs one.
     #[error(
-        "{0} is no data folder of a host: it has no mortise.db; name the folder with `--data`, or the configuration with `--config`"
+        "{0} is no data folder of a host: it has no mortise.db; name the folder with `--data`, or the \
+         configuration with `--config`"
     )]
     NoData(PathBuf),
     /// The host's key cannot be used.

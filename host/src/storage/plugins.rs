@@ -121,7 +121,7 @@ pub trait Plugins {
     ) -> Result<Vec<Activation>, DbError>;
 
     /// The newest version that was active before the active one, still exists and was not itself rolled back
-    /// from since the last activation on purpose.
+    /// from since the last explicit activation.
     async fn rollback_target(
         &self,
         tenant: TenantId,

@@ -68,7 +68,10 @@ fn get() -> String {
 /// All cases.
 pub fn all() -> Vec<Case> {
     match toml::from_str::<Cases>(TEXT) {
-        Ok(cases) => cases.case,
+        Ok(cases) => {
+            assert!(!cases.case.is_empty(), "cases.toml has no cases");
+            cases.case
+        }
         Err(error) => panic!("cases.toml: {error}"),
     }
 }

@@ -41,11 +41,12 @@ fn every_example_of_the_guide_compiles() {
     }
 }
 
-/// The folder of the guide's first plugin, from the guide's own text.
+/// The folder of the guide's first plugin, from the guide's own text. It is always the same folder
+/// below `target`, so runs leave nothing else behind.
 fn visits_folder() -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("mortise-guide-{}", std::process::id()));
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("mortise-guide");
     let migrations = folder.join("migrations");
-    fs::create_dir_all(&migrations).expect("a temporary folder can be made");
+    fs::create_dir_all(&migrations).expect("the folder can be made");
     let [_, manifest] = blocks("toml")[..] else {
         panic!("the guide has a Cargo.toml and a plugin.toml");
     };

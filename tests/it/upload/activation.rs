@@ -141,7 +141,7 @@ async fn rollbacks_lead_further_back_and_never_to_what_was_rolled_back_from() {
     assert!(reply["hint"].as_str().unwrap().contains("by its name"), "{reply}");
     assert_eq!(serving(&app).await, "1.0.0");
 
-    // An activation on purpose starts anew.
+    // An explicit activation starts anew.
     acme.activate("p", &versions[2]).await.expect(200);
     roll_back().await.expect(200);
     assert_eq!(serving(&app).await, "1.0.0");

@@ -21,7 +21,7 @@ pub fn of(operation: &str) -> Option<Value> {
             json!({ "name": "web shop", "scopes": ["orders:read"], "expires_at": "2099-01-01T00:00:00Z" })
         }
         "tokens_create" => json!({ "name": "Ada", "role": "owner", "expires_at": "2099-01-01T00:00:00Z" }),
-        "tokens_create_operator" => json!({ "name": "prometheus", "role": "metrics" }),
+        "tokens_create_host" => json!({ "name": "prometheus", "role": "metrics" }),
         "activations_put" => json!({
             "version": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         }),

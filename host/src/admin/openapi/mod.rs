@@ -26,13 +26,13 @@ struct Problem {
     title: String,
     /// The status of the response.
     status: u16,
-    /// What programs look at.
+    /// Stable, machine-readable error code.
     code: String,
     /// What is wrong with this request.
     detail: String,
     /// What to do next, if the host knows.
     hint: Option<String>,
-    /// What finds the request in the host's log.
+    /// The id of the request in the logs.
     request_id: String,
 }
 

@@ -55,14 +55,14 @@ async fn every_operation_has_an_id_of_its_own_that_stays() {
     assert_eq!(unique.len(), ids.len(), "{ids:?}");
     insta::assert_snapshot!(ids.join("\n").replace("/api/v1", ""), @"
     activations_get GET /tenants/{tenant}/plugins/{plugin}/activation
-    activations_go_back POST /tenants/{tenant}/plugins/{plugin}/activation/back
     activations_list GET /tenants/{tenant}/plugins/{plugin}/activations
     activations_put PUT /tenants/{tenant}/plugins/{plugin}/activation
+    activations_roll_back POST /tenants/{tenant}/plugins/{plugin}/activation/back
     api_keys_create POST /tenants/{tenant}/api-keys
     api_keys_list GET /tenants/{tenant}/api-keys
     api_keys_revoke DELETE /tenants/{tenant}/api-keys/{api_key}
     audit_list GET /tenants/{tenant}/audit
-    audit_list_host GET /audit
+    audit_list_all GET /audit
     components_audit GET /components/audit
     invocations_get GET /tenants/{tenant}/invocations/{invocation}
     invocations_list GET /tenants/{tenant}/invocations
@@ -99,11 +99,11 @@ async fn every_operation_has_an_id_of_its_own_that_stays() {
     tenants_list GET /tenants
     tenants_restore POST /tenants/{tenant}/restore
     tokens_create POST /tenants/{tenant}/tokens
-    tokens_create_operator POST /tokens
+    tokens_create_host POST /tokens
     tokens_list GET /tenants/{tenant}/tokens
-    tokens_list_operators GET /tokens
+    tokens_list_host GET /tokens
     tokens_revoke DELETE /tenants/{tenant}/tokens/{token}
-    tokens_revoke_operator DELETE /tokens/{token}
+    tokens_revoke_host DELETE /tokens/{token}
     tokens_whoami GET /whoami
     versions_delete DELETE /tenants/{tenant}/plugins/{plugin}/versions/{version}
     versions_get GET /tenants/{tenant}/plugins/{plugin}/versions/{version}

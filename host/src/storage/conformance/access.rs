@@ -1,4 +1,4 @@
-//! Stories of API keys, tokens and the audit log.
+//! Conformance tests of API keys, tokens and the audit log.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Stories of activations and rollbacks.
+//! Conformance tests of activations and rollbacks.
 
 use super::{name, plugin, tenant, version_of};
 use crate::domain::clock::Timestamp;
@@ -122,7 +122,7 @@ pub async fn a_rollback_never_leads_to_what_was_rolled_back_from(repository: &dy
         .unwrap();
     assert_eq!(audit[0].action, "plugin.rollback");
 
-    // An activation on purpose starts anew; what was deleted meanwhile is skipped.
+    // An explicit activation starts anew; versions that were deleted meanwhile are skipped.
     activate(third.digest, None).await;
     assert_eq!(target().await.map(|target| target.digest), Some(first.digest));
     activate(second.digest, None).await;

@@ -1,4 +1,4 @@
-//! Stories of invocations, usage and log lines.
+//! Conformance tests of invocations, usage and log lines.
 
 use http::Method;
 

@@ -1,4 +1,4 @@
-//! Stories of plugins and versions.
+//! Conformance tests of plugins and versions.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Stories of what the gateway reads, and of the walls between tenants.
+//! Conformance tests of what the gateway reads, and of the isolation of tenants.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Stories of grants, config and secrets.
+//! Conformance tests of grants, config and secrets.
 
 use std::collections::BTreeMap;
 

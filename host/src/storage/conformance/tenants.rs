@@ -1,4 +1,4 @@
-//! Stories of tenants and plans.
+//! Conformance tests of tenants and plans.
 
 use super::{name, plugin, tenant};
 use crate::domain::audit::AuditEntry;

@@ -27,8 +27,9 @@ pub trait Params {
     fn into_values(self) -> Result<Vec<Value>, Error>;
 }
 
-/// One parameter: whatever is [`Into<Value>`](Value), and the integers that may be too large for a column: `u64`,
-/// `usize`, `isize`, `i128`, `u128`. Such a one is checked, and is [`Error::Invalid`] if it does not fit.
+/// One parameter: whatever is [`Into<Value>`](Value), and the integers that may be too large for a
+/// column: `u64`, `usize`, `isize`, `i128`, `u128`. These are checked: a value that does not fit is
+/// [`Error::Invalid`].
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
