@@ -22,8 +22,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::{TenantId, TenantName, TokenId};
 use crate::domain::role::Role;
-use crate::domain::token::{Reach, TenantRole, Token};
-use crate::http::problem::Problem;
+use crate::domain::token::{FIRST_OPERATOR, Reach, TenantRole, Token};
+use crate::http::problem::{Code, Problem};
 
 /// A token without its secret.
 #[derive(Serialize, ToSchema)]
@@ -179,6 +179,13 @@ async fn create_host(
     State(state): State<Arc<AdminState>>,
     Input(input): Input<NewHostToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
+    if input.name == FIRST_OPERATOR {
+        let detail = format!(
+            "the host names the token that it makes itself `{}`; choose another name",
+            input.name
+        );
+        return Err(Problem::new(Code::Conflict, detail));
+    }
     let reach = match input.role {
         HostRole::Operator => Reach::Host,
         HostRole::Metrics => Reach::Metrics,

@@ -75,7 +75,9 @@ fn listed(component: &[u8]) -> Result<Option<BTreeSet<(&str, &str)>>, Refusal> {
 
 /// The first routes of some, if there are any.
 fn named<'a>(routes: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Option<String> {
-    let routes: Vec<String> = routes.map(|(method, path)| format!("{method} {path}")).collect();
+    let routes: Vec<String> = routes
+        .map(|(method, path)| format!("{method} {path}").escape_debug().to_string())
+        .collect();
     match routes.len() {
         0 => None,
         count @ ..=MAX_NAMED => Some(routes[..count].join(", ")),

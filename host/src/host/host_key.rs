@@ -40,6 +40,9 @@ pub enum KeyError {
          is lost, `mortise host-key accept` makes a new one, and every secret has to be set again"
     )]
     Missing(PathBuf),
+    /// There is nothing to accept.
+    #[error("the secrets are sealed under the host key {0}, so there is nothing to accept")]
+    InUse(PathBuf),
     /// A rotation was interrupted, and its last step fails.
     #[error(
         "a rotation of the host key was interrupted after the secrets had been sealed anew: the key is in \
@@ -88,10 +91,7 @@ pub async fn open(db: &dyn Repository, config: &Config) -> Result<HostKey, KeyEr
     };
     let key = load(&path)?;
     if let Some(key) = key.filter(|key| key.check() == check) {
-        if next.exists() {
-            tracing::info!(file = %next.display(), "a new host key that no secret is sealed under is removed");
-            fs::remove_file(&next).map_err(|error| io(&next, error))?;
-        }
+        set_aside(&next)?;
         return Ok(key);
     }
     match load(&next)? {
@@ -127,9 +127,15 @@ async fn first(db: &dyn Repository, config: &Config, path: &Path) -> Result<Host
 }
 
 /// Uses the key that is there, or a new one, from now on. Secrets that are sealed under another one
-/// do not open any more.
+/// do not open any more. Refused if their key is there, also as the new key of a rotation that was
+/// interrupted.
 pub async fn accept(db: &dyn Repository, config: &Config, now: Timestamp) -> Result<PathBuf, KeyError> {
     let path = path(config);
+    match open(db, config).await {
+        Ok(_) => return Err(KeyError::InUse(path)),
+        Err(KeyError::Foreign(_) | KeyError::Missing(_)) => {}
+        Err(error) => return Err(error),
+    }
     let key = match load(&path)? {
         Some(key) => key,
         None => HostKey::create(&path)?,
@@ -168,6 +174,28 @@ fn next(path: &Path) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(".new");
     name.into()
+}
+
+/// Keeps a new key that no secret is sealed under, of a rotation that was interrupted, under another name. A file that
+/// holds no key is removed.
+fn set_aside(next: &Path) -> Result<(), KeyError> {
+    let kept = match load(next) {
+        Ok(None) => return Ok(()),
+        Ok(Some(key)) => {
+            let check: String = key.check().chars().take(8).collect();
+            let mut kept = next.as_os_str().to_owned();
+            kept.push(format!(".unused-{check}"));
+            Some(kept)
+        }
+        Err(_) => None,
+    };
+    let done = match &kept {
+        Some(kept) => fs::rename(next, kept),
+        None => fs::remove_file(next),
+    };
+    done.map_err(|error| io(next, error))?;
+    tracing::info!(file = %next.display(), ?kept, "a new host key that no secret is sealed under is set aside");
+    Ok(())
 }
 
 fn load(path: &Path) -> Result<Option<HostKey>, HostKeyError> {
@@ -301,6 +329,18 @@ mod tests {
         let page = Page::first(1);
         let audit = folder.db.audit(None, &Default::default(), page).await;
         assert_eq!(audit.unwrap()[0].action, "host-key.accept");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_there_cannot_be_given_up() {
+        let folder = Folder::new().await;
+        let accepted = || accept(&folder.db, &folder.config, Timestamp(2));
+        assert!(matches!(accepted().await, Err(KeyError::InUse(_))));
+        // A rotation that was interrupted after the secrets were sealed anew.
+        rotate(&folder.db, &folder.config, Timestamp(2)).await.unwrap();
+        fs::rename(folder.file("host.key"), folder.file("host.key.new")).unwrap();
+        assert!(matches!(accepted().await, Err(KeyError::InUse(_))));
+        assert_eq!(folder.secret().await, "hunter2");
     }
 
     #[tokio::test]

@@ -9,13 +9,10 @@ use crate::domain::audit::{AuditEntry, Change};
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::TokenId;
-use crate::domain::token::{Reach, Token};
+use crate::domain::token::{FIRST_OPERATOR, Reach, Token};
 use crate::storage::{DbError, Page, Repository};
 
 const FILE_NAME: &str = "operator.token";
-
-/// What the token is called that the host makes by itself.
-const NAME: &str = "first operator";
 
 /// Tokens that are read at once.
 const TOKENS_AT_ONCE: u32 = 200;
@@ -114,8 +111,10 @@ async fn made_by_hosts(
             return Ok(found);
         };
         page = Page::after(last.id, TOKENS_AT_ONCE);
-        let is_former =
-            |token: &&Token| token.is_valid(now) && (token.name == NAME || Some(token.id) == in_file);
+        let is_former = |token: &&Token| {
+            let is_own = token.reach == Reach::Host && token.name == FIRST_OPERATOR;
+            token.is_valid(now) && (is_own || Some(token.id) == in_file)
+        };
         found.extend(tokens.iter().filter(is_former).map(|token| token.id));
     }
 }
@@ -123,7 +122,7 @@ async fn made_by_hosts(
 fn token(credential: &Credential<TokenId>, now: Timestamp) -> Token {
     Token {
         id: credential.id(),
-        name: NAME.to_owned(),
+        name: FIRST_OPERATOR.to_owned(),
         reach: Reach::Host,
         hash: credential.hash(),
         created_at: now,

@@ -151,6 +151,11 @@ impl Activity {
         self.waker.wake();
     }
 
+    /// The connection is only read until the caller has seen its last response: it makes room for others first.
+    pub fn lingers(&self) {
+        self.state().asked_lately = false;
+    }
+
     /// Bytes have come on the connection.
     pub fn bytes_came(&self) {
         self.has_come.store(true, Ordering::Relaxed);

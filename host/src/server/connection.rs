@@ -67,6 +67,7 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
     let line = Arc::new(Line::new(activity.clone()));
     let is_over = serve_requests(stream, router, patience, &line).await;
     if !is_over && let Some(stream) = line.take_lingering() {
+        activity.lingers();
         // In a box, so that the many connections that need none of this have no room for it.
         Box::pin(linger(stream, activity, patience.header)).await;
     }

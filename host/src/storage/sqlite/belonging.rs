@@ -8,7 +8,8 @@ use super::{pool, row, unavailable};
 use crate::storage::DbError;
 
 /// Refuses a write-ahead log that belongs to another copy of the file: read together, they would be a damaged database. Each
-/// start of a host writes its name into the file and into the mark, before the log begins.
+/// start of a host announces its name in the mark and writes it into the file, before the log begins. A start that was killed
+/// meanwhile leaves a file with its own name or with that of the start before.
 pub(super) async fn check_log(options: &SqliteConnectOptions, marked: &Mark) -> Result<(), DbError> {
     if marked.started.is_empty() {
         return Ok(());
@@ -18,8 +19,13 @@ pub(super) async fn check_log(options: &SqliteConnectOptions, marked: &Mark) -> 
     let started = sqlx::query("SELECT started FROM host").fetch_one(&reader).await;
     reader.close().await;
     match started {
-        Ok(row) if row::text(&row, "started")? == marked.started => Ok(()),
-        Ok(_) => Err(DbError::ForeignLog),
+        Ok(row) => {
+            let started = row::text(&row, "started")?;
+            match started == marked.started || (!started.is_empty() && started == marked.starting) {
+                true => Ok(()),
+                false => Err(DbError::ForeignLog),
+            }
+        }
         // A copy from before there were such names.
         Err(error) if error.to_string().contains("no such") => Err(DbError::ForeignLog),
         Err(error) => Err(unavailable(error)),

@@ -25,6 +25,9 @@ pub(super) struct Mark {
     /// names.
     #[serde(default)]
     pub started: String,
+    /// The start that writes its name into the database now: it may be there already, or not yet.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub starting: String,
 }
 
 /// The file of the mark.
@@ -32,7 +35,7 @@ pub(super) struct Mark {
 pub(super) struct MarkFile {
     path: PathBuf,
     /// What the file holds, as far as this process knows.
-    written: Mutex<i64>,
+    written: Mutex<Option<Mark>>,
 }
 
 impl MarkFile {
@@ -40,7 +43,7 @@ impl MarkFile {
     pub fn of(data: &Path) -> Self {
         Self {
             path: data.join(FILE_NAME),
-            written: Mutex::new(0),
+            written: Mutex::default(),
         }
     }
 
@@ -53,10 +56,11 @@ impl MarkFile {
         }
     }
 
-    /// Writes a mark that is newer than what this process has written before: whole, and synced.
+    /// Writes a mark, unless this process has written a newer one before: whole, and synced.
     pub fn write(&self, mark: &Mark) -> io::Result<()> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if *written >= mark.generation {
+        let is_known = |written: &Mark| written.generation > mark.generation || written == mark;
+        if written.as_ref().is_some_and(is_known) {
             return Ok(());
         }
         let temporary = self.path.with_extension("tmp");
@@ -67,7 +71,7 @@ impl MarkFile {
         if let Some(folder) = self.path.parent() {
             File::open(folder)?.sync_all()?;
         }
-        *written = mark.generation;
+        *written = Some(mark.clone());
         Ok(())
     }
 }
@@ -85,6 +89,7 @@ mod tests {
             id: "a".to_owned(),
             generation,
             started: "now".to_owned(),
+            starting: String::new(),
         };
         for (written, wanted) in [(2, 2), (1, 2), (3, 3)] {
             file.write(&mark(written)).unwrap();

@@ -137,19 +137,38 @@ impl SqliteRepository {
             readers,
             mark: Arc::new(mark),
         };
-        repository.begin_start().await?;
+        repository.begin_start(marked.as_ref()).await?;
         repository.follow_mark(marked).await?;
         Ok(repository)
     }
 
     /// Writes the name of this start into the file itself; the write-ahead log is empty then. The mark
-    /// follows.
-    async fn begin_start(&self) -> Result<(), DbError> {
+    /// announces the name before and follows after, so that a start that is killed at any moment
+    /// leaves a file whose name the mark knows.
+    async fn begin_start(&self, marked: Option<&Mark>) -> Result<(), DbError> {
+        let name = uuid::Uuid::now_v7().to_string();
+        if let Some(marked) = marked {
+            // From here on the file has the name that its log has, whatever a start before has left.
+            self.checkpoint().await?;
+            let announced = Mark {
+                started: self.own_mark().await?.started,
+                starting: name.clone(),
+                ..marked.clone()
+            };
+            self.write_mark(announced)
+                .await
+                .map_err(|error| DbError::Unavailable(Box::new(error)))?;
+        }
         sqlx::query("UPDATE host SET started = $1")
-            .bind(uuid::Uuid::now_v7().to_string())
+            .bind(name)
             .execute(&self.writer)
             .await
             .map_err(unavailable)?;
+        self.checkpoint().await
+    }
+
+    /// Moves the write-ahead log into the file, and empties it.
+    async fn checkpoint(&self) -> Result<(), DbError> {
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .execute(&self.writer)
             .await
@@ -253,6 +272,7 @@ fn read_mark(row: &SqliteRow) -> Result<Mark, DbError> {
         id: row::text(row, "id")?,
         generation: row::integer(row, "generation")?,
         started: row::text(row, "started")?,
+        starting: String::new(),
     })
 }
 
@@ -458,6 +478,24 @@ mod tests {
             ]
         );
         assert_eq!(entries[0].actor_kind, crate::domain::audit::ActorKind::Host);
+    }
+
+    #[tokio::test]
+    async fn a_start_that_was_killed_while_it_wrote_its_name_stops_none_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let killed = SqliteRepository::open(folder.path()).await.unwrap();
+        for _ in 0..2 {
+            // Its name is in the file, the mark has only announced it, and the log is not empty.
+            let marked = killed.mark.read().unwrap();
+            killed.begin_start(marked.as_ref()).await.unwrap();
+            sqlx::query("UPDATE host SET generation = generation")
+                .execute(&killed.writer)
+                .await
+                .unwrap();
+            let next = SqliteRepository::open(folder.path()).await.unwrap();
+            next.close().await;
+        }
+        killed.close().await;
     }
 
     #[tokio::test]
