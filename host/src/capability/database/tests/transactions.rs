@@ -186,7 +186,7 @@ async fn a_commit_that_fails_ends_it() {
 #[tokio::test]
 async fn a_stopped_write_ends_the_transaction_and_nothing_runs_outside_of_it() {
     let limits = Limits {
-        sql_time: crate::domain::units::Span::ms(100),
+        sql_time: crate::domain::units::Span::s(1),
         ..Default::default()
     };
     let mut fixture = fixture(limits, COUNTS).await;
