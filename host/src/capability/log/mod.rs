@@ -195,7 +195,7 @@ mod tests {
         for _ in 0..300 {
             append(&mut invocation, Level::Info, "line", &[]);
         }
-        let usage = invocation.usage.clone();
+        let usage = invocation.usage;
         append_of_host(&mut invocation, Level::Error, "the plugin was ended by s3cret");
         assert_eq!(
             messages(&invocation).last(),
