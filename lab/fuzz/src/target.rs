@@ -106,7 +106,7 @@ impl Prepared {
         let guests = Arc::new(Guests::new(&origin)?);
         let host = launch.start()?;
         let good = host.tenant(GOOD)?.keep();
-        good.limit(&json!({ "cpu": "10s", "wall": "30s" }))?;
+        good.limit(&json!({ "cpu": "1s", "wall": "30s" }))?;
         good.deploy(&guests.echo)?;
         let standing = host.tenant(STANDING)?.keep();
         standing.limit(&json!({ "http_total": "2s", "http_first_byte": "1s", "http_connect": "1s" }))?;
