@@ -2,7 +2,7 @@
 //!
 //! SQLite knows five kinds of columns and makes one of them of every name of a type. What it does not know, such as
 //! `DECIMAL`, `UUID` or `TIMESTAMP`, becomes NUMERIC: a text that looks like a number becomes one, so that `10.10` is
-//! 10.1 afterwards and `00123` is 123. The contract promises text for these.
+//! stored as 10.1 and `00123` as 123. The contract promises text for these.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -61,8 +61,9 @@ pub fn converting_columns(connection: &Connection) -> rusqlite::Result<BTreeSet<
     Ok(found)
 }
 
-/// Whether SQLite turns texts into numbers in a column of this type, and nobody would expect it to: the type is none of
-/// its own names for numbers. The rules are those of "Determination Of Column Affinity" in SQLite's documentation.
+/// Whether SQLite turns texts into numbers in a column of this type, and nobody would expect it to:
+/// the type is none of its own names for numbers. The rules are those of "Determination Of Column
+/// Affinity" in SQLite's documentation.
 fn changes_text(declared: &str) -> bool {
     let declared = declared.to_ascii_uppercase();
     let has = |parts: &[&str]| parts.iter().any(|part| declared.contains(part));

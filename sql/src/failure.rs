@@ -38,7 +38,8 @@ pub enum ConstraintKind {
     Other,
 }
 
-/// Translates what SQLite answered to a plugin's statement. `denial` is why the authorizer refused it, if it did.
+/// Translates what SQLite answered to a plugin's statement. `denial` is why the authorizer refused
+/// it, if it did.
 pub fn translate(error: &rusqlite::Error, denial: Option<String>) -> Failure {
     if let Some(reason) = denial {
         return Failure::Denied(reason);
@@ -123,7 +124,8 @@ pub fn too_many_instructions() -> Failure {
     ))
 }
 
-/// The name and the number of the limit that SQLite speaks of. For most it has no code of their own, only words.
+/// The name and the number of the limit that SQLite speaks of. For most it has no code of their
+/// own, only words.
 fn limit(message: &str) -> Option<String> {
     let begins = |words: &[&str]| words.iter().any(|begin| message.starts_with(begin));
     let (what, most) = if begins(&["too many SQL variables"]) {

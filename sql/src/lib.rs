@@ -1,5 +1,5 @@
-//! What the SQL of plugins may do. The host and the SDK's stand-in share it, so that a test of a plugin finds the
-//! refusals that the plugin would find in production.
+//! What the SQL of plugins may do. The host and the SDK's stand-in share it, so that a test of a
+//! plugin finds the refusals that the plugin would find in production.
 //!
 //! - `authorizer` and `functions`: which statements and functions are allowed; `gate` is asked by SQLite.
 //! - `setup` and `limits`: how a connection is set up; `utc`: the time zone.

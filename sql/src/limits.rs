@@ -3,12 +3,13 @@
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, Statement, StatementStatus};
 
-/// The largest value and the largest row. SQLite works on a whole value without a pause, so this bounds how long one
-/// step takes.
+/// The largest value and the largest row. SQLite works on a whole value without a pause, so this
+/// bounds how long one step takes.
 pub const VALUE_BYTES: i32 = 1024 * 1024;
 
-/// The longest pattern of LIKE and GLOB. One call takes time with the product of pattern and value: with a value of a
-/// mebibyte a tenth of a second, which is by how much a statement can miss its deadline.
+/// The longest pattern of LIKE and GLOB. One call takes time with the product of pattern and value:
+/// with a value of a mebibyte a tenth of a second, which is by how much a statement can miss its
+/// deadline.
 pub const PATTERN_BYTES: i32 = 50;
 
 /// The longest statement.
@@ -41,8 +42,8 @@ pub(crate) const TRIGGERS: i32 = 10;
 /// Tables in a join. SQLite fixes it.
 pub(crate) const TABLES: i32 = 64;
 
-/// None is near what an author writes, and each stops a way to make one statement expensive before the clock is looked
-/// at. SQLite caps what is more than it was built with.
+/// None is near what an author writes, and each stops a way to make one statement expensive before
+/// the clock is looked at. SQLite caps what is more than it was built with.
 const LIMITS: &[(Limit, i32)] = &[
     (Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES),
     (Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES),
@@ -58,10 +59,11 @@ const LIMITS: &[(Limit, i32)] = &[
     (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];
 
-/// Bytes of a compiled statement times bytes of a value in it. Where a program does not jump, SQLite does not look at
-/// the clock, and each of its instructions, some 24 bytes, may work on a whole value without allocating: comparisons, and
-/// numbers that are read from text at some nanoseconds a byte. So this bounds by how much a statement can miss its
-/// deadline: a second or two, and only where it was made for it.
+/// Bytes of a compiled statement times bytes of a value in it. Where a program does not jump,
+/// SQLite does not look at the clock, and each of its instructions, some 24 bytes, may work on a
+/// whole value without allocating: comparisons, and numbers that are read from text at some
+/// nanoseconds a byte. So this bounds by how much a statement can miss its deadline: a second or
+/// two, and only where it was made for it.
 const WORK_BYTES: u64 = 1 << 34;
 
 /// Sets the limits of a connection, those of migrations or those of plugins.
@@ -80,8 +82,8 @@ pub fn compiled_bytes(statement: &Statement<'_>) -> u64 {
     u64::try_from(statement.get_status(StatementStatus::MemUsed)).unwrap_or(0)
 }
 
-/// How long values may be in a statement that takes `compiled_bytes`. Copies of its text and of strings in it are no
-/// instructions, and there are up to four.
+/// How long values may be in a statement that takes `compiled_bytes`. Copies of its text and of
+/// strings in it are no instructions, and there are up to four.
 pub fn longest_value(compiled_bytes: u64, text_bytes: usize) -> i32 {
     let text_bytes = u64::try_from(text_bytes).unwrap_or(u64::MAX);
     let instructions = compiled_bytes.saturating_sub(text_bytes.saturating_mul(4));

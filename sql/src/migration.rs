@@ -103,7 +103,8 @@ pub fn number_of(file: &str) -> Option<u64> {
     file.split('_').next()?.parse().ok()
 }
 
-/// A text without what editors and version control add or change by themselves: no byte order mark, `\n` for `\r\n`.
+/// A text without what editors and version control add or change by themselves: no byte order mark,
+/// `\n` for `\r\n`.
 pub fn normal(text: &str) -> Cow<'_, str> {
     let text = text.strip_prefix(BOM).unwrap_or(text);
     match text.contains("\r\n") {

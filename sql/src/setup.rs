@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::authorizer::Author;
 use crate::limits;
 
-/// Sets up a connection for the SQL of `author`: what SQLite accepts, and the limits of statements. Foreign keys are
-/// enforced, but for migrations, after which they are checked, so that a table can be rebuilt.
+/// Sets up a connection for the SQL of `author`: what SQLite accepts, and the limits of statements.
+/// Foreign keys are enforced, but for migrations, after which they are checked, so that a table can
+/// be rebuilt.
 pub fn set_up(connection: &Connection, author: Author) -> rusqlite::Result<()> {
     let migrates = author == Author::Migration;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, !migrates)?;

@@ -54,8 +54,8 @@ pub fn check_text(sql: &str, views: &Views) -> Result<(), Failure> {
     views.check(sql).map_err(|TooMuch| too_much_to_compile())
 }
 
-/// An error where there was only white space to compile. SQLite makes a statement of it that does nothing and cannot be
-/// run.
+/// An error where there was only white space to compile. SQLite makes a statement of it that does
+/// nothing and cannot be run.
 pub fn check_compiled(statement: &Statement<'_>) -> Result<(), Failure> {
     if statement.column_count() == 0 && statement.readonly() {
         return Err(invalid("there is no statement in this text"));
@@ -63,8 +63,8 @@ pub fn check_compiled(statement: &Statement<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Binds `$1`, `$2` and so on. SQLite takes such names for words and numbers them as they come, so that the number
-/// has to be read from the name.
+/// Binds `$1`, `$2` and so on. SQLite takes such names for words and numbers them as they come, so
+/// that the number has to be read from the name.
 pub fn bind<V>(
     statement: &mut Statement<'_>,
     params: &[V],

@@ -1,4 +1,4 @@
-//! SQL time is UTC, wherever the process runs.
+//! SQL time is UTC in every time zone of the process.
 
 #![expect(
     unsafe_code,
@@ -14,18 +14,21 @@ use rusqlite::ffi;
 const INSTEAD: c_int = 2;
 
 unsafe extern "C" {
-    /// POSIX: the broken-down time in UTC. The types are opaque here, since SQLite passes pointers to them on.
+    /// POSIX: the broken-down time in UTC. The types are opaque here, since SQLite passes pointers
+    /// to them on.
     fn gmtime_r(time: *const c_void, broken_down: *mut c_void) -> *mut c_void;
 }
 
-/// Makes the modifiers `localtime` and `utc` of SQLite's date functions shift nothing, for the whole process. Otherwise
-/// they would shift by the time zone of the process, and the same statement would answer otherwise on another machine.
+/// Makes the modifiers `localtime` and `utc` of SQLite's date functions shift nothing, for the
+/// whole process. Otherwise they would shift by the time zone of the process, and the same
+/// statement would answer otherwise on another machine.
 pub fn use_utc() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let instead: unsafe extern "C" fn(*const c_void, *mut c_void) -> c_int = utc;
-        // SAFETY: the option takes a number and a function of this type, which it stores; it fails in no case. It is
-        // process-wide, so `Once` keeps a second thread out, and whoever opens a connection has called this before.
+        // SAFETY: the option takes a number and a function of this type, which it stores; it fails
+        // in no case. It is process-wide, so `Once` keeps a second thread out, and whoever opens a
+        // connection has called this before.
         unsafe { ffi::sqlite3_test_control(ffi::SQLITE_TESTCTRL_LOCALTIME_FAULT, INSTEAD, instead) };
     });
 }

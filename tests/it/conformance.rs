@@ -1,5 +1,5 @@
-//! What plugins of the SDK see of the host is what its stand-in shows them in their own tests: both answer the same
-//! cases alike.
+//! What plugins of the SDK see of the host is what its stand-in shows them in their own tests: both
+//! answer the same cases alike.
 
 #[path = "../../sdk/conformance/src/cases.rs"]
 mod cases;

@@ -12,7 +12,8 @@ pub fn is_json_type(content_type: &str) -> bool {
     media_type == "application/json" || media_type.split_once('/').is_some_and(has_suffix)
 }
 
-/// Whether a `content-encoding` says that a body has to be decoded first, which neither the host nor the stand-in does.
+/// Whether a `content-encoding` says that a body has to be decoded first, which neither the host
+/// nor the stand-in does.
 pub fn is_coded(content_encoding: &[u8]) -> bool {
     let coding = content_encoding.trim_ascii();
     !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")

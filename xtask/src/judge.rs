@@ -20,7 +20,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
     })
 }
 
-/// The packages from npm and PyPI, in a folder below the target folder. They are installed anew when their list changes.
+/// The packages from npm and PyPI, in a folder below the target folder. They are installed anew
+/// when their list changes.
 fn packages() -> Result<PathBuf> {
     programs()?;
     let folder = target_folder()?.join("judge");

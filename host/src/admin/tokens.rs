@@ -81,7 +81,7 @@ pub enum HostRole {
 pub struct NewHostToken {
     /// What people call it, 1 to 100 characters.
     name: String,
-    /// What its holder may do; `operator` where it is absent.
+    /// What its holder may do; `operator` if it is absent.
     #[serde(default)]
     role: HostRole,
     /// When it stops working; never where it is absent.

@@ -140,7 +140,8 @@ async fn upload(
     Ok((status, Json(detail)))
 }
 
-/// Shows a version with its manifest. It is named by its digest, the first digits of it, or the author's version.
+/// Shows a version with its manifest. It is named by its digest, the first digits of it, or the
+/// author's version.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/versions/{version}", tag = "versions",
     responses((status = 200, body = VersionDetail)), security(("token" = ["viewer"])))]
 async fn get(

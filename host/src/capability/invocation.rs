@@ -143,7 +143,7 @@ impl Invocation {
         }
     }
 
-    /// How long a host call may wait for others, so that the plugin has time to answer afterwards.
+    /// How long a host call may wait, so that the plugin has time left to respond.
     pub fn patience(&self) -> Duration {
         let left = self.remaining();
         left - (left / ANSWER_PART).min(LONGEST_ANSWER)

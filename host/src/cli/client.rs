@@ -30,8 +30,8 @@ const DEFAULT_TOKEN_FILE: &str = "mortise-data/operator.token";
 
 const DEFAULT_HOST: &str = "http://127.0.0.1:8081";
 
-// The variables are read here and not by the parser of arguments, whose usage lines would else show what they set as if
-// every command needed it.
+// The variables are read here and not by the parser of arguments, whose usage lines would else show
+// what they set as if every command needed it.
 const HOST_VARIABLE: &str = "MORTISE_HOST";
 const TOKEN_VARIABLE: &str = "MORTISE_TOKEN";
 
@@ -41,8 +41,8 @@ pub struct Connection {
     /// Address of the host's admin listener [env: MORTISE_HOST] [default: http://127.0.0.1:8081]
     #[arg(long, global = true, value_name = "URL", help_heading = HEADING)]
     host: Option<String>,
-    /// Token for the admin API; other users of this machine can see it, so prefer the variable or a file [env:
-    /// MORTISE_TOKEN]
+    /// Token for the admin API; other users of this machine can see it, so prefer the variable or a
+    /// file [env: MORTISE_TOKEN]
     #[arg(long, global = true, value_name = "TOKEN", help_heading = HEADING, conflicts_with = "token_file")]
     token: Option<SecretString>,
     /// File with the token; ./mortise-data/operator.token for a host on this machine
@@ -54,8 +54,8 @@ pub struct Connection {
 const HEADING: &str = "Connection";
 
 impl Connection {
-    /// The same arguments, for commands whose help is to be silent about them. An argument of a command takes the place
-    /// of a global one with the same id.
+    /// The same arguments, for commands whose help is to be silent about them. An argument of a
+    /// command takes the place of a global one with the same id.
     pub fn hidden() -> [Arg; 3] {
         [
             Arg::new("host").long("host"),

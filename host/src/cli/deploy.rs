@@ -29,7 +29,8 @@ pub struct Deploy {
     /// Upload only, and leave the active version as it is
     #[arg(long, conflicts_with = "grant")]
     no_activate: bool,
-    /// Address at which API consumers reach the host, for the URLs that are printed; by default what the host says
+    /// Address at which API consumers reach the host, for the URLs that are printed; by default
+    /// what the host says
     #[arg(long, value_name = "URL")]
     public_url: Option<url::Url>,
 }

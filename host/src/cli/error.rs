@@ -126,7 +126,8 @@ impl CliError {
 }
 
 impl CliError {
-    /// The error as data, for `--json`: `error` and, if there are any, `hint` and the members of the host's problem.
+    /// The error as data, for `--json`: `error` and, if there are any, `hint` and the members of
+    /// the host's problem.
     pub fn to_json(&self) -> Value {
         let mut members = match self {
             Self::Problem(problem) => problem.members.clone(),

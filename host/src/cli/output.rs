@@ -65,8 +65,8 @@ impl Output {
         Ok(())
     }
 
-    /// An object: as JSON, or one aligned line per member. The names are those of the data, with a dot before the
-    /// members of a member.
+    /// An object: as JSON, or one aligned line per member. The names are those of the data, with a
+    /// dot before the members of a member.
     pub fn object(&mut self, value: &Value) -> Result<(), CliError> {
         match value {
             Value::Object(members) if !self.json => {
@@ -81,8 +81,8 @@ impl Output {
         }
     }
 
-    /// A list: as JSON, or as a table with these columns: a title, and the member that it shows, with a dot before a
-    /// member of it.
+    /// A list: as JSON, or as a table with these columns: a title, and the member that it shows,
+    /// with a dot before a member of it.
     pub fn table(&mut self, items: &[Value], columns: &[(&str, &str)]) -> Result<(), CliError> {
         if self.json {
             return self.data(&Value::Array(items.to_vec()));

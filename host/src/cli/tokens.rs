@@ -19,8 +19,8 @@ pub enum Tokens {
         of: Of,
         /// What people call it
         name: String,
-        /// viewer, developer or owner: what its holder may do in the tenant; metrics: to read the metrics of the host,
-        /// without a tenant
+        /// viewer, developer or owner: what its holder may do in the tenant; metrics: to read the
+        /// metrics of the host, without a tenant
         #[arg(long, value_parser = parse_role, conflicts_with = "operator")]
         role: Option<String>,
         /// When it stops working: 2026-01-02T03:04:05Z, or 30d from now; never by default

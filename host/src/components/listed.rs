@@ -167,6 +167,8 @@ mod tests {
 
     #[test]
     fn a_section_that_cannot_be_read_is_refused() {
+        let escapes = refusal(&[b"GET /\x1b[31m\n"], &[]);
+        assert!(escapes.contains(r"GET /\u{1b}[31m,"), "{escapes}");
         for section in [b"GET".as_slice(), b"\xff", b"\n"] {
             let refusal = refusal(&[section], &[]);
             assert!(

@@ -24,8 +24,9 @@ pub type ShieldSection = Shield;
 pub struct ServerSection {
     /// Address for API consumers.
     pub public: SocketAddr,
-    /// Where API consumers reach the public listener from outside, such as `https://api.example.com`: behind a proxy its
-    /// address is another one. Empty: the address that it listens at.
+    /// Where API consumers reach the public listener from outside, such as
+    /// `https://api.example.com`: behind a proxy its address is another one. Empty: the address
+    /// that it listens at.
     pub public_url: ConfiguredUrl,
     /// Address for operators and customers. Reachable from where they are, and not from the internet.
     pub admin: SocketAddr,
@@ -35,11 +36,11 @@ pub struct ServerSection {
     /// Of these, from one address, or from one /64 of IPv6. Beyond them a new one is closed at once. Behind a proxy all
     /// come from its address: set it as high as `connections` there.
     pub connections_per_address: u32,
-    /// Until the head of a request has come, once its first byte has. Also for the rest of a body whose request was
-    /// refused.
+    /// Until the head of a request has come, once its first byte has. Also for the rest of a body
+    /// whose request was refused.
     pub header_timeout: Span,
-    /// Until an HTTP/1.1 connection without requests is closed. Longer than a proxy in front keeps it, which otherwise
-    /// sends a request on a connection that is just being closed.
+    /// Until an HTTP/1.1 connection without requests is closed. Longer than a proxy in front keeps
+    /// it, which otherwise sends a request on a connection that is just being closed.
     pub keep_alive: Span,
     /// Until the body of a request has come.
     pub body_timeout: Span,

@@ -1,8 +1,9 @@
 //! Every limit, by name: its default, its ceiling, what it bounds, where its use is seen, and which abuse it stops.
 //!
-//! The limits of an invocation are the defaults, changed by the tenant's plan, then by the tenant's own overrides,
-//! never above the ceiling; the manifest of a plugin may only lower them, and only those of an invocation. Values above the
-//! ceiling, or so low that nothing could run, are refused when they are set.
+//! The limits of an invocation are the defaults, changed by the tenant's plan, then by the tenant's
+//! own overrides, never above the ceiling; the manifest of a plugin may only lower them, and only
+//! those of an invocation. Values above the ceiling, or so low that nothing could run, are refused
+//! when they are set.
 
 use serde::{Deserialize, Serialize};
 

@@ -12,8 +12,8 @@ pub struct Migration {
     pub name: String,
     /// The statements, as the file has them.
     pub sql: String,
-    /// SHA-256 of the statements, apart from what version control changes: an applied migration must not change
-    /// afterwards.
+    /// SHA-256 of the statements, apart from what version control changes: an applied migration
+    /// must not change afterwards.
     pub checksum: [u8; 32],
 }
 
@@ -57,8 +57,8 @@ impl Migration {
         file_name(self.number, &self.name)
     }
 
-    /// Whether `checksum` was taken of these statements, by this host or by one before, which took it of the file as it
-    /// was.
+    /// Whether `checksum` was taken of these statements, by this host or by one before, which took
+    /// it of the file as it was.
     pub fn has_checksum(&self, checksum: &[u8; 32]) -> bool {
         *checksum == self.checksum
             || *checksum == digest(&self.sql)

@@ -1,5 +1,5 @@
-//! Refuses manifests that can never do what they say: what they ask for could not be granted, set, called or run by
-//! anybody. It is for uploads; stored versions serve as they are.
+//! Refuses manifests that can never do what they say: what they ask for could not be granted, set,
+//! called or run by anybody. It is for uploads; stored versions serve as they are.
 
 use serde_json::Value;
 

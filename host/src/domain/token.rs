@@ -5,8 +5,8 @@ use super::credential::SecretHash;
 use super::id::{TenantId, TokenId};
 use super::role::Role;
 
-/// The name of the operator's token that the host makes by itself. No other token gets it, since a reset replaces those
-/// that have it.
+/// The name of the operator's token that the host makes by itself. No other token gets it, since a
+/// reset replaces those that have it.
 pub const FIRST_OPERATOR: &str = "first operator";
 
 /// A token as it is stored: never the secret, only its hash.

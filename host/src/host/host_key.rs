@@ -176,8 +176,8 @@ fn next(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Keeps a new key that no secret is sealed under, of a rotation that was interrupted, under another name. A file that
-/// holds no key is removed.
+/// Keeps a new key that no secret is sealed under, of a rotation that was interrupted, under
+/// another name. A file that holds no key is removed.
 fn set_aside(next: &Path) -> Result<(), KeyError> {
     let kept = match load(next) {
         Ok(None) => return Ok(()),

@@ -78,13 +78,15 @@ codes! {
     RequestTimeout = "request-timeout", REQUEST_TIMEOUT, Client, "Request timeout";
     /// It would contradict what is there: a name that is taken, a version that is in use.
     Conflict = "conflict", CONFLICT, Client, "Conflict";
-    /// The body of the request is larger than it may be. The detail says how large that is, and whose limit it is.
+    /// The body of the request is larger than it may be. The detail says how large that is, and
+    /// whose limit it is.
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, Client, "Body too large";
     /// The address of the request is longer than 8 KiB.
     UriTooLong = "uri-too-long", URI_TOO_LONG, Client, "URI too long";
     /// The head of the request has more than 100 fields or 32 KiB.
     HeadersTooLarge = "headers-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, Client, "Headers too large";
-    /// The body has a content type or a content coding that cannot be used here. The detail says which one can.
+    /// The body has a content type or a content coding that cannot be used here. The detail says
+    /// which one can.
     UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, Client, "Unsupported media type";
     /// The upload is not a component that this host can run. The detail names the place.
     InvalidComponent = "invalid-component", UNPROCESSABLE_ENTITY, Client, "Invalid component";
@@ -100,8 +102,8 @@ codes! {
     RateLimited = "rate-limited", TOO_MANY_REQUESTS, Limit, "Rate limited";
     /// The host failed. The request id finds the cause in the operator's log.
     Internal = "internal", INTERNAL_SERVER_ERROR, Host, "Internal error";
-    /// The request uses a transfer coding other than `chunked`, which this host does not decode. Send the body as it is,
-    /// with `content-length` or in chunks.
+    /// The request uses a transfer coding other than `chunked`, which this host does not decode.
+    /// Send the body as it is, with `content-length` or in chunks.
     NotImplemented = "not-implemented", NOT_IMPLEMENTED, Client, "Not implemented";
     /// The plugin stopped with a fault of its own.
     PluginTrapped = "plugin-trapped", BAD_GATEWAY, Guest, "The plugin trapped";
@@ -109,7 +111,8 @@ codes! {
     PluginMemory = "plugin-memory", BAD_GATEWAY, Limit, "The plugin ran out of memory";
     /// The plugin went past a limit: of its host calls, of what one of them hands over, or of what it holds open.
     PluginLimit = "plugin-limit", BAD_GATEWAY, Limit, "The plugin went past a limit";
-    /// The plugin answered something that is not an HTTP response, or one that is too large. The plugin's log says what.
+    /// The plugin answered something that is not an HTTP response, or one that is too large. The
+    /// plugin's log says what.
     PluginInvalidResponse = "plugin-invalid-response", BAD_GATEWAY, Guest, "The plugin's response is invalid";
     /// The tenant has as many requests running and waiting as its plan allows, or the host is full.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, Limit, "Overloaded";

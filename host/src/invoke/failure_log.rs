@@ -1,5 +1,5 @@
-//! What the log of a plugin says of an invocation that ended without a response: which limit was passed, how much was
-//! used, and what the plugin did last.
+//! What the log of a plugin says of an invocation that ended without a response: which limit was
+//! passed, how much was used, and what the plugin did last.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use crate::capability::Invocation;
 use crate::domain::units::ByteSize;
 use crate::sandbox::Failure;
 
-/// The lines for the plugin's log, the most important one last; none if the failure says nothing of the plugin.
+/// The lines for the plugin's log, the most important one last; none if the failure says nothing of
+/// the plugin.
 pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
     let (limits, usage, last) = (invocation.limits(), &invocation.usage, &invocation.last_calls);
     let reason = match failure {

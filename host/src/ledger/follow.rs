@@ -53,8 +53,8 @@ pub struct LineOrigin {
     pub method: String,
     /// The route that matched.
     pub route: String,
-    /// Lines that were dropped because a limit was reached. On the last line that is shown of the invocation, and zero
-    /// on the others.
+    /// Lines that were dropped because a limit was reached. On the last line that is shown of the
+    /// invocation, and zero on the others.
     pub dropped: u32,
 }
 

@@ -1,4 +1,5 @@
-//! Limits in a manifest that cannot hold as they are written: above the host's ceiling, or above the tenant's.
+//! Limits in a manifest that cannot hold as they are written: above the host's ceiling, or above
+//! the tenant's.
 
 use super::{Lifecycle, LifecycleError};
 use crate::components::Refusal;

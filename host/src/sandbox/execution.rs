@@ -427,8 +427,8 @@ fn classify(error: wasmtime::Error, limits: &Limits) -> Failure {
     }
 }
 
-/// The failure of a guest that went past a limit. Two of them are wasmtime's own, and it has no types for their errors; what it
-/// calls them means nothing to the author of a plugin.
+/// The failure of a guest that went past a limit. Two of them are wasmtime's own, and it has no
+/// types for their errors; what it calls them means nothing to the author of a plugin.
 fn past_limit(error: &wasmtime::Error, limits: &Limits) -> Option<Failure> {
     const TOO_MUCH_COPIED: &str = "fuel allocated for hostcalls has been exhausted";
     const TOO_MANY_HANDLES: &str = "store handle limit exceeded";

@@ -151,7 +151,8 @@ impl Activity {
         self.waker.wake();
     }
 
-    /// The connection is only read until the caller has seen its last response: it makes room for others first.
+    /// The connection is only read until the caller has seen its last response: it makes room for
+    /// others first.
     pub fn lingers(&self) {
         self.state().asked_lately = false;
     }
@@ -271,7 +272,8 @@ impl Activity {
 impl State {
     fn without_requests(&self, now: Instant, patience: &Patience) -> (Order, Instant) {
         let end = match (self.protocol, self.part_since) {
-            // It is silent, or has sent a part of a head or of an HTTP/2 preface, or frames that ask for nothing.
+            // It is silent, or has sent a part of a head or of an HTTP/2 preface, or frames that
+            // ask for nothing.
             (Protocol::Unknown, _) => Some(self.idle_since + patience.header),
             (Protocol::Http1, Some(since)) => Some(since + patience.header),
             (Protocol::Http1, None) => Some(self.idle_since + patience.keep_alive),
@@ -553,6 +555,14 @@ mod tests {
         assert!(!activity.can_go());
         drop(ticket);
         assert!(!activity.can_go());
+        assert!(activity.can_go());
+    }
+
+    #[test]
+    fn a_connection_that_lingers_makes_room_at_once() {
+        let (activity, start) = opened();
+        drop(activity.begin(start, Version::HTTP_11));
+        activity.lingers();
         assert!(activity.can_go());
     }
 }

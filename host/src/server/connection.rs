@@ -159,8 +159,8 @@ async fn respond(
     Ok(response.map(|body| Sending::new(body, ticket)))
 }
 
-/// Decides whether the connection goes on after this response, and has the response say so if it does not: a caller that
-/// sends its next request on a connection that is being closed loses it.
+/// Decides whether the connection goes on after this response, and has the response say so if it
+/// does not: a caller that sends its next request on a connection that is being closed loses it.
 fn go_on_or_close<B>(line: &Line, response: &mut Response<B>) {
     let closes = line.activity.is_last_answer()
         || response.status() == StatusCode::REQUEST_TIMEOUT

@@ -95,9 +95,10 @@ impl Listener {
         self.connections.clone()
     }
 
-    /// Accepts connections on the current runtime and serves them on `threads`, until `stop` is cancelled. Then it
-    /// closes what is idle, lets requests under way finish for `drain_timeout`, and ends the rest. From `draining` on,
-    /// each answer by HTTP/1.1 says that it is the last one of its connection. `open` counts them.
+    /// Accepts connections on the current runtime and serves them on `threads`, until `stop` is
+    /// cancelled. Then it closes what is idle, lets requests under way finish for `drain_timeout`,
+    /// and ends the rest. From `draining` on, each answer by HTTP/1.1 says that it is the last one
+    /// of its connection. `open` counts them.
     pub async fn serve(
         self,
         router: Router,

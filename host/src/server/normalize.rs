@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 
 use crate::http::problem::{Code, Problem};
 
-/// Refuses a request that names its host in two ways or uses a transfer coding that is not known here, and has the `host`
-/// field and the cookies of every request look as those of HTTP/1.1.
+/// Refuses a request that names its host in two ways or uses a transfer coding that is not known
+/// here, and has the `host` field and the cookies of every request look as those of HTTP/1.1.
 pub fn normalize<B>(request: &mut Request<B>) -> Result<(), Problem> {
     if request.version() >= Version::HTTP_2 {
         join_cookies(request.headers_mut());
@@ -30,7 +30,8 @@ pub fn normalize<B>(request: &mut Request<B>) -> Result<(), Problem> {
     }
 }
 
-/// The host that the address of a request names: the `:authority` of HTTP/2, or the beginning of an absolute address.
+/// The host that the address of a request names: the `:authority` of HTTP/2, or the beginning of an
+/// absolute address.
 struct Named {
     host: String,
     default_port: &'static str,
@@ -76,8 +77,8 @@ fn default_port(uri: &Uri) -> &'static str {
     }
 }
 
-/// What stands between the caller and this host may have read another field than this host does (RFC 9112, 3.2). By HTTP/1.1
-/// there has to be one.
+/// What stands between the caller and this host may have read another field than this host does
+/// (RFC 9112, 3.2). By HTTP/1.1 there has to be one.
 fn one_host(headers: &HeaderMap, fewest: usize) -> Result<(), Problem> {
     let count = headers.get_all(HOST).iter().count();
     if (fewest..=1).contains(&count) {

@@ -27,8 +27,8 @@ const MAX_NOISE_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes around a request or a part of its body: its frame, its line, and what the protocol says because of it.
 const OVERHEAD_BYTES: usize = 512;
 
-/// A body by HTTP/2 that nobody reads comes on until its sender learns of that: as much of it as its window has room for, and of
-/// all such bodies, as much as that of the connection has.
+/// A body by HTTP/2 that nobody reads comes on until its sender learns of that: as much of it as
+/// its window has room for, and of all such bodies, as much as that of the connection has.
 const MAX_UNREAD_OF_A_BODY: u64 = STREAM_WINDOW as u64;
 const MAX_UNREAD_BYTES: usize = CONNECTION_WINDOW as usize;
 
@@ -153,7 +153,8 @@ impl Drop for Receiving {
 }
 
 impl ReceivingBody {
-    /// The body, which comes over `line`. `is_held_back`: the caller waits with it until the host asks for it.
+    /// The body, which comes over `line`. `is_held_back`: the caller waits with it until the host
+    /// asks for it.
     pub fn new(body: Incoming, line: Arc<Line>, is_http1: bool, is_held_back: bool) -> Self {
         Self {
             body: Some(body),

@@ -5,8 +5,9 @@
 //! (`Line::drain`). With a larger one the answer says `connection: close`, and the connection
 //! lingers: the host sends no more, but reads and discards for a while (`linger`).
 //!
-//! By HTTP/2 a stream that is answered may be reset, but many clients lose the answer if it is reset while they send. So the
-//! rest of a body is read and discarded there too, up to [`MAX_DISCARDED_OF_A_STREAM`].
+//! By HTTP/2 a stream that is answered may be reset, but many clients lose the answer if it is
+//! reset while they send. So the rest of a body is read and discarded there too, up to
+//! [`MAX_DISCARDED_OF_A_STREAM`].
 
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -32,7 +33,8 @@ const MAX_DRAINED_BYTES: u64 = 256 * 1024;
 /// Bytes that are discarded of one stream of HTTP/2 before it is reset.
 const MAX_DISCARDED_OF_A_STREAM: usize = 4 * 1024 * 1024;
 
-/// Bytes that are discarded before a connection is closed: as many as the built-in ceiling of `component_size`.
+/// Bytes that are discarded before a connection is closed: as many as the built-in ceiling of
+/// `component_size`.
 const MAX_LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes that are discarded at once, and how often before others on the thread have their turn.
@@ -168,7 +170,7 @@ impl Line {
         }
     }
 
-    /// The stream of a connection that has ended, where it is still to be read.
+    /// The stream of a connection that has ended, if it is still to be read.
     pub fn take_lingering(&self) -> Option<TcpStream> {
         locked(&self.stream).take()
     }

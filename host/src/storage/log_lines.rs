@@ -37,8 +37,9 @@ pub struct LogPosition {
 pub struct StoredLogLine {
     /// As which of the invocation's lines, from zero.
     pub position: u32,
-    /// Its place in the order in which the lines of all tenants were written. A line can be written after one with a
-    /// later `at`, since the lines of an invocation are written when it has ended. `None` if it was not read back.
+    /// Its place in the order in which the lines of all tenants were written. A line can be written
+    /// after one with a later `at`, since the lines of an invocation are written when it has ended.
+    /// `None` if it was not read back.
     pub written: Option<i64>,
     /// The line.
     pub line: LogLine,

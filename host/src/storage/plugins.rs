@@ -100,8 +100,9 @@ pub trait Plugins {
     /// Whether any tenant has a version of this digest, so that its bytes must stay.
     async fn is_digest_used(&self, digest: VersionDigest) -> Result<bool, DbError>;
 
-    /// Makes a version the active one: the switch, its record and the audit entry in one transaction. A rollback
-    /// says which activation it goes back to. [`DbError::Missing`] if the version is not there.
+    /// Makes a version the active one: the switch, its record and the audit entry in one
+    /// transaction. A rollback says which activation it goes back to. [`DbError::Missing`] if the
+    /// version is not there.
     async fn activate(
         &self,
         tenant: TenantId,

@@ -43,8 +43,8 @@ pub struct Judge {
     script: Script,
 }
 
-/// All judges. A script reads what it has to know from `told.json`, writes a line for each complaint, and ends with
-/// 0 if it has none; its last line says what it did.
+/// All judges. A script reads what it has to know from `told.json`, writes a line for each
+/// complaint, and ends with 0 if it has none; its last line says what it did.
 pub const JUDGES: [Judge; 8] = [
     Judge {
         name: "node-agent",

@@ -1,8 +1,8 @@
 //! `cargo xtask judge`: programs that others wrote judge a running host.
 //!
-//! HTTP clients send requests that the host refuses early, with bodies of many sizes, and then good ones on the same
-//! connection: no answer may be lost. Generators of clients read the admin API's document, and the compiler of their
-//! language checks what they made.
+//! HTTP clients send requests that the host refuses early, with bodies of many sizes, and then good
+//! ones on the same connection: no answer may be lost. Generators of clients read the admin API's
+//! document, and the compiler of their language checks what they made.
 
 mod cases;
 mod judge;

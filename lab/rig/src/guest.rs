@@ -26,7 +26,8 @@ pub struct Recipe {
     component: Vec<u8>,
     plugin: String,
     version: String,
-    /// Named in the manifest only if it is not the default, since hosts of that contract alone know no such key.
+    /// Named in the manifest only if it is not the default, since hosts of that contract alone know
+    /// no such key.
     contract: Option<String>,
     reuse: bool,
     routes: String,
@@ -43,7 +44,8 @@ pub struct Recipe {
 /// The custom section with the routes that `routes!` lists, and a name of the same length that nobody reads.
 const LISTED_ROUTES: (&[u8], &[u8]) = (b"mortise:routes", b"mortise:unread");
 
-/// A component whose list of routes nobody reads: a recipe has other routes than the plugin that it is made of.
+/// A component whose list of routes nobody reads: a recipe has other routes than the plugin that it
+/// is made of.
 fn without_list(mut component: Vec<u8>) -> Vec<u8> {
     let (name, unread) = LISTED_ROUTES;
     while let Some(start) = component.windows(name.len()).position(|part| part == name) {

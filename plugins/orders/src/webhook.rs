@@ -1,8 +1,9 @@
 //! The payment provider's events.
 //!
-//! Each carries `x-signature: t=<unix seconds>,v1=<hex>`: HMAC-SHA-256 of `<t>.<body>` under a secret that only the
-//! host knows. While the provider's secret is rotated there are several `v1`, one for each secret, and any of them will do;
-//! items with other names are of other schemes. An event may arrive twice, late, or out of order.
+//! Each carries `x-signature: t=<unix seconds>,v1=<hex>`: HMAC-SHA-256 of `<t>.<body>` under a
+//! secret that only the host knows. While the provider's secret is rotated there are several `v1`,
+//! one for each secret, and any of them will do; items with other names are of other schemes. An
+//! event may arrive twice, late, or out of order.
 
 use std::fmt::Display;
 

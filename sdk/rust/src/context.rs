@@ -45,7 +45,8 @@ pub struct Principal {
     pub kind: String,
     /// The id of the key, user or service.
     pub id: String,
-    /// What the credential may do. The scope `*` stands for every scope: ask with [`has_scope`](Self::has_scope).
+    /// What the credential may do. The scope `*` stands for every scope: ask with
+    /// [`has_scope`](Self::has_scope).
     pub scopes: Vec<String>,
     /// The verified claims of a token, as a JSON object; `{}` for an API key.
     pub claims: String,

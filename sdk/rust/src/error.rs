@@ -162,8 +162,8 @@ impl Error {
         self
     }
 
-    /// Adds a member to the problem's body, or replaces the one of this name. A value that cannot be written as JSON is
-    /// left out.
+    /// Adds a member to the problem's body, or replaces the one of this name. A value that cannot
+    /// be written as JSON is left out.
     ///
     /// `type` and `title` are replaced by a text: a URI that names the kind of problem, and its short name. `status`,
     /// `code`, `detail` and `request_id` belong to the error itself and stay what they are; a field of that name is
@@ -184,7 +184,8 @@ impl Error {
         self
     }
 
-    /// Adds a header to the response. A header that may have [only one value](IntoResponse#headers) is replaced.
+    /// Adds a header to the response. A header that may have [only one value](IntoResponse#headers)
+    /// is replaced.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;

@@ -3,8 +3,8 @@
 /// Names in lower case and values, in order.
 pub(crate) type Fields = Vec<(String, String)>;
 
-/// Fields of a response that may have only one value, in the order of the alphabet. `cache-control` is here because its
-/// directives would contradict each other.
+/// Fields of a response that may have only one value, in the order of the alphabet. `cache-control`
+/// is here because its directives would contradict each other.
 const REPLACING: [&str; 17] = [
     "access-control-allow-credentials",
     "access-control-allow-origin",
@@ -47,8 +47,8 @@ pub(crate) fn all<'a>(fields: &'a [(String, String)], name: &str) -> impl Iterat
         .map(|(_, value)| value.as_str())
 }
 
-/// Joins several `cookie` fields of a request to one. HTTP/2 sends a field for each cookie, HTTP/1.1 one for all, and
-/// a plugin need not know which it was (RFC 9113, section 8.2.3).
+/// Joins several `cookie` fields of a request to one. HTTP/2 sends a field for each cookie,
+/// HTTP/1.1 one for all, and a plugin need not know which it was (RFC 9113, section 8.2.3).
 pub(crate) fn join_cookies(fields: &mut Fields) {
     let is_cookie = |(name, _): &(String, String)| name == "cookie";
     if fields.iter().filter(|field| is_cookie(field)).count() < 2 {

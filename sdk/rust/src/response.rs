@@ -46,9 +46,10 @@ pub trait IntoResponse {
 
 /// JSON, in and out: as an argument it parses the body, as an answer it writes one.
 ///
-/// A body that does not parse is answered with 400 `invalid-request` and where it went wrong: a JSON pointer, a line
-/// and a column. Integers may be written as `5.0`, which a JSON Schema takes for an integer too. A byte order mark is left
-/// out. The content type is not asked; a route with a schema takes `application/json` and `application/…+json`.
+/// A body that does not parse is answered with 400 `invalid-request` and where it went wrong: a
+/// JSON pointer, a line and a column. Integers may be written as `5.0`, which a JSON Schema takes
+/// for an integer too. A byte order mark is left out. The content type is not asked; a route with a
+/// schema takes `application/json` and `application/…+json`.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;

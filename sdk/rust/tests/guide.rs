@@ -1,5 +1,5 @@
-//! The examples of `docs/plugin-guide.md`. Each block of Rust in the guide stands here word for word, so that it
-//! compiles, and the first plugin is built from the guide's own files and answers.
+//! The examples of `docs/plugin-guide.md`. Each block of Rust in the guide stands here word for
+//! word, so that it compiles, and the first plugin is built from the guide's own files and answers.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! The stand-in, where the cases of `sdk/conformance` have no words for it: what a test says, and what fails one.
+//! The stand-in, where the cases of `sdk/conformance` have no words for it: what a test says, and
+//! what fails one.
 
 use mortise_sdk::prelude::*;
 use mortise_sdk::testing::{Host, HostBuilder};

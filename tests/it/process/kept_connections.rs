@@ -1,4 +1,5 @@
-//! Connections that callers keep: what goes on after a refusal, what is said before an end, and who is waited for.
+//! Connections that callers keep: what goes on after a refusal, what is said before an end, and who
+//! is waited for.
 
 use std::time::Duration;
 

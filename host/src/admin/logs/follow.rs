@@ -30,11 +30,12 @@ const FOLLOW_RETRY: Duration = Duration::from_secs(5);
 /// Lines that are read at once for a client that goes on.
 const LINES_AT_ONCE: u32 = 200;
 
-/// How often lines are read for a client that goes on. What is beyond is counted, and can be read page by page.
+/// How often lines are read for a client that goes on. What is beyond is counted, and can be read
+/// page by page.
 const MOST_READS: u32 = 25;
 
-/// A line is written within this time after it was logged: the longest wall clock of an invocation, and the time for which the
-/// ledger tries again to write.
+/// A line is written within this time after it was logged: the longest wall clock of an invocation,
+/// and the time for which the ledger tries again to write.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 /// What a follower's stream holds until the client goes.
@@ -125,7 +126,8 @@ impl Following {
                 written,
                 at_least: Timestamp(position.at.0.saturating_sub(within)),
             },
-            // The line is not kept any more, so those that were written before it are not either, but for a few.
+            // The line is not kept any more, so nearly all lines that were
+            // written before it are gone too.
             None => WrittenAfter {
                 written: 0,
                 at_least: Timestamp(position.at.0.saturating_add(1)),
@@ -174,7 +176,8 @@ impl Following {
         Ok(None)
     }
 
-    /// The next event; `None` when the host shuts down, the token no longer works or the database does not answer.
+    /// The next event; `None` when the host shuts down, the token no longer works or the database
+    /// does not answer.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((line, place)) = self.ready.pop_front() {

@@ -50,8 +50,9 @@ pub struct LogLineView {
     /// The route that matched; absent if the invocation's record is not kept any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<String>,
-    /// How many lines of this invocation were dropped because a limit was reached (`log_lines`, `log_bytes`, or the
-    /// tenant's rate); on the last line that is listed of it, and absent if there are none.
+    /// How many lines of this invocation were dropped because a limit was reached (`log_lines`,
+    /// `log_bytes`, or the tenant's rate); on the last line that is listed of it, and absent if
+    /// there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<u32>,
 }
@@ -130,7 +131,8 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// Refuses a filter for a plugin that is not there. Only asked if no line was found: those of a deleted plugin are listed.
+/// Refuses a filter for a plugin that is not there. Only asked if no line was found: those of a
+/// deleted plugin are listed.
 async fn require_plugin(state: &AdminState, tenant: TenantId, filter: &LogFilter) -> Result<(), Problem> {
     match &filter.plugin {
         Some(plugin) if state.db.plugin(tenant, plugin).await?.is_none() => Err(Problem::not_found("plugin")),

@@ -64,7 +64,8 @@ async fn a_client_goes_on_after_the_last_event_that_it_saw() {
     let mut events = follow(&app, acme).await;
     let last = field(&mut events, "id").await.unwrap();
     drop(events);
-    // While it is away: one invocation that began before what it saw and ended after that, and more than a page holds.
+    // While it is away: one invocation that began before what it saw and ended after that, and more
+    // than a page holds.
     log(&app, acme, 50).await;
     log(&app, other, 100).await;
     for at in 101..=450 {

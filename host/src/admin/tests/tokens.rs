@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::TestApp;
+use crate::domain::token::FIRST_OPERATOR;
 use crate::storage::conformance::{plugin, tenant};
 
 #[tokio::test]
@@ -47,6 +48,17 @@ async fn a_token_for_metrics_reads_them_and_nothing_else() {
         app.get(metrics, "/metrics").await.status,
         StatusCode::UNAUTHORIZED
     );
+}
+
+#[tokio::test]
+async fn the_name_of_the_hosts_own_token_is_taken() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    for role in ["operator", "metrics"] {
+        let body = json!({ "name": FIRST_OPERATOR, "role": role });
+        let refused = app.call(&operator, "POST", "/api/v1/tokens", Some(body)).await;
+        assert_eq!(refused.status, StatusCode::CONFLICT, "{role}");
+    }
 }
 
 #[tokio::test]

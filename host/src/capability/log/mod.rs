@@ -22,8 +22,9 @@ const MAX_LINE_BYTES: usize = 8 * 1024;
 /// More fields than this are left out.
 const MAX_FIELDS: usize = 32;
 
-/// Adds a line of the host's own, which the author needs to understand how the invocation ended. So it comes also where the
-/// budget of the invocation is spent, and takes nothing of it. Few: the host chooses how many.
+/// Adds a line of the host's own, which the author needs to understand how the invocation ended. So
+/// it comes also where the budget of the invocation is spent, and takes nothing of it. Few: the
+/// host chooses how many.
 pub fn append_of_host(invocation: &mut Invocation, level: Level, message: &str) {
     let line = line(invocation, level, message, Vec::new());
     invocation.log_lines.push(line);

@@ -74,8 +74,8 @@ impl secrets::Host for SecretsView<'_> {
     }
 }
 
-/// The guest's own mistakes are typed and carry the name of the secret, as the contract says. A vault that does not
-/// open is the host's fault and ends the invocation.
+/// The guest's own mistakes are typed and carry the name of the secret, as the contract says. A
+/// vault that does not open is the host's fault and ends the invocation.
 fn typed(error: SecretError) -> wasmtime::Result<secrets::Error> {
     match error {
         SecretError::NotGranted(name) => Ok(secrets::Error::NotGranted(name)),

@@ -7,9 +7,10 @@ use super::mark::Mark;
 use super::{pool, row, unavailable};
 use crate::storage::DbError;
 
-/// Refuses a write-ahead log that belongs to another copy of the file: read together, they would be a damaged database. Each
-/// start of a host announces its name in the mark and writes it into the file, before the log begins. A start that was killed
-/// meanwhile leaves a file with its own name or with that of the start before.
+/// Refuses a write-ahead log that belongs to another copy of the file: read together, they would be
+/// a damaged database. Each start of a host announces its name in the mark and writes it into the
+/// file, before the log begins. A start that was killed meanwhile leaves a file with its own name
+/// or with that of the start before.
 pub(super) async fn check_log(options: &SqliteConnectOptions, marked: &Mark) -> Result<(), DbError> {
     if marked.started.is_empty() {
         return Ok(());

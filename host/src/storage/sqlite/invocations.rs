@@ -17,8 +17,8 @@ impl Invocations for SqliteRepository {
         let mut transaction = self.begin().await?;
         let new = blocks::insert_new(&mut transaction, Block::of(entries.iter())).await?;
         let mut new: Vec<&Entry> = new.iter().flat_map(Block::entries).collect();
-        // Lines are written in the order in which followers see them. Blocks have an order of their own, but their
-        // entries are parts of one slice.
+        // Lines are written in the order in which followers see them. Blocks have an order of their
+        // own, but their entries are parts of one slice.
         new.sort_unstable_by_key(|entry| std::ptr::from_ref::<Entry>(entry));
         let log_bytes = log_lines::insert(&mut transaction, &new).await?;
 

@@ -108,9 +108,9 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, tenant: TenantId, filter: &LogF
     }
 }
 
-/// The order in which lines are written is that of their rows: the writer adds each after all others, and the row of
-/// the line to go on from is still there. The `+` keeps SQLite from going through the rows of all tenants in that order: the
-/// index by tenant and time finds fewer.
+/// The order in which lines are written is that of their rows: the writer adds each after all
+/// others, and the row of the line to go on from is still there. The `+` keeps SQLite from going
+/// through the rows of all tenants in that order: the index by tenant and time finds fewer.
 fn push_after(query: &mut QueryBuilder<Sqlite>, after: WrittenAfter) {
     query.push(" AND at >= ").push_bind(after.at_least.0);
     query.push(" AND +rowid > ").push_bind(after.written);

@@ -176,8 +176,8 @@ macro_rules! as_it_is {
 impl<'de> Deserializer<'de> for Cell<'_> {
     type Error = ValueError;
 
-    /// Bytes become a list here: what serde keeps before it knows its type (`#[serde(flatten)]`, untagged enums) gives
-    /// bytes to nothing but types of bytes, and JSON values take none at all.
+    /// Bytes become a list here: what serde keeps before it knows its type (`#[serde(flatten)]`,
+    /// untagged enums) gives bytes to nothing but types of bytes, and JSON values take none at all.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         self.deserialize_seq(visitor)
     }

@@ -2,8 +2,8 @@
 
 use super::{Error, Value};
 
-/// The parameters of a statement, `$1` first: a tuple of up to twelve [`Param`]s, an array or vector of [`Value`]s,
-/// what [`params!`](crate::params) makes, or `()` for none.
+/// The parameters of a statement, `$1` first: a tuple of up to twelve [`Param`]s, an array or
+/// vector of [`Value`]s, what [`params!`](crate::params) makes, or `()` for none.
 ///
 /// ```
 /// use mortise_sdk::db::Params;

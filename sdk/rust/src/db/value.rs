@@ -23,8 +23,9 @@ use serde::de::{Error, Visitor};
 pub enum Value {
     /// SQL `NULL`.
     Null,
-    /// A truth value, as a parameter. SQLite has none of its own: a column, also one that is declared `BOOLEAN`,
-    /// answers [`Integer`](Self::Integer) 0 or 1, which becomes a `bool` where the Rust type says so.
+    /// A truth value, as a parameter. SQLite has none of its own: a column, also one that is
+    /// declared `BOOLEAN`, answers [`Integer`](Self::Integer) 0 or 1, which becomes a `bool` where
+    /// the Rust type says so.
     Boolean(bool),
     /// A whole number.
     Integer(i64),
@@ -71,9 +72,9 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// Reads a `bool` out of 0 and 1, for `#[serde(deserialize_with = "mortise_sdk::db::boolean")]`. A field that serde
-/// flattens, or that is part of an untagged enum, needs it: serde keeps the 0 or 1 of the database before it knows that
-/// a `bool` is wanted. Anywhere else a `bool` is enough.
+/// Reads a `bool` out of 0 and 1, for `#[serde(deserialize_with = "mortise_sdk::db::boolean")]`. A
+/// field that serde flattens, or that is part of an untagged enum, needs it: serde keeps the 0 or 1
+/// of the database before it knows that a `bool` is wanted. Anywhere else a `bool` is enough.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();

@@ -62,8 +62,8 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
 }
 
 impl<T: DeserializeOwned> Json<T> {
-    /// Parses a body that was taken as [`Text`] or [`Bytes`], as the extractor would, for handlers that first look at
-    /// the body as it came.
+    /// Parses a body that was taken as [`Text`] or [`Bytes`], as the extractor would, for handlers
+    /// that first look at the body as it came.
     ///
     /// ```
     /// use mortise_sdk::prelude::*;

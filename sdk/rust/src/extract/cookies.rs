@@ -3,7 +3,8 @@
 use super::FromRequest;
 use crate::{Error, Request, fields};
 
-/// The cookies that the caller sent. Values are as they were sent: nothing is decoded and no quotes are removed.
+/// The cookies that the caller sent. Values are as they were sent: nothing is decoded and no quotes
+/// are removed.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;

@@ -1,9 +1,10 @@
 //! The second reading of a body: integers may be written as `5.0`, and the place of an error is known.
 //!
-//! Every deserializer and visitor of serde is wrapped, so that this holds for fields at any depth, in structs, enums,
-//! maps and options. What serde keeps before it knows its type (`#[serde(flatten)]`, untagged and internally tagged
-//! enums) gets an integer for each number with an integral value: whatever takes a float takes an integer too.
-//! Integers of 128 bits are the exception: serde_json reads their digits itself, and nothing behind them.
+//! Every deserializer and visitor of serde is wrapped, so that this holds for fields at any depth,
+//! in structs, enums, maps and options. What serde keeps before it knows its type
+//! (`#[serde(flatten)]`, untagged and internally tagged enums) gets an integer for each number with
+//! an integral value: whatever takes a float takes an integer too. Integers of 128 bits are the
+//! exception: serde_json reads their digits itself, and nothing behind them.
 
 use std::cell::RefCell;
 use std::fmt;

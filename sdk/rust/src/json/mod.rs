@@ -1,7 +1,8 @@
 //! JSON that came from outside: a body of a request, a response of another server.
 //!
-//! It is read twice only if the first reading fails. The second one finds the place of the mistake, and takes numbers
-//! such as `5.0` for integers: JSON knows one kind of number, and a JSON Schema of the type `integer` accepts them.
+//! It is read twice only if the first reading fails. The second one finds the place of the mistake,
+//! and takes numbers such as `5.0` for integers: JSON knows one kind of number, and a JSON Schema
+//! of the type `integer` accepts them.
 
 mod key;
 mod lenient;

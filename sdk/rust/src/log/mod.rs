@@ -1,8 +1,8 @@
 //! Log lines of this invocation, kept by the host and shown to the tenant.
 //!
-//! With the feature `log` (on by default) the macros of the `log` crate write here too; a line of another crate than
-//! the plugin's own has a field `target`, which names the module. Lines past the invocation's budget are dropped and
-//! counted by the host.
+//! With the feature `log` (on by default) the macros of the `log` crate write here too; a line of
+//! another crate than the plugin's own has a field `target`, which names the module. Lines past the
+//! invocation's budget are dropped and counted by the host.
 //!
 //! ```
 //! let host = mortise_sdk::testing::Host::start();
@@ -80,8 +80,8 @@ level_functions!(
     error Error "an error"
 );
 
-/// Sends what the macros of the `log` crate write to the host. It runs before the first handler does. Lines of the
-/// crate `own` have no field `target`.
+/// Sends what the macros of the `log` crate write to the host. It runs before the first handler
+/// does. Lines of the crate `own` have no field `target`.
 #[cfg(any(feature = "testing", target_family = "wasm"))]
 pub(crate) fn install(own: &'static str) {
     #[cfg(feature = "log")]

@@ -1,6 +1,7 @@
 //! What one invocation may do: the limits of an invocation that are counted, and what it has used of them.
 //!
-//! An invocation is one request that a test sends. What a test calls beside that, to set something up, is not counted.
+//! An invocation is one request that a test sends. What a test calls beside that, to set something
+//! up, is not counted.
 
 use std::cell::Cell;
 use std::fmt;
@@ -116,7 +117,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Counts a host call that has no error of its own. The host ends the invocation there; here the test fails.
+    /// Counts a host call that has no error of its own. The host ends the invocation there; here
+    /// the test fails.
     pub fn charge_untyped(&self) {
         if let Err(why) = self.charge(Counted::HostCall) {
             panic!("{why}: the host would answer 502 `plugin-limit`");

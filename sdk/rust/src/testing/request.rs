@@ -143,7 +143,7 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
-    /// Calls as this principal, or as nobody (`None`), whoever the host's own is.
+    /// Calls as this principal, or as nobody (`None`), instead of the host's own principal.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;
@@ -160,9 +160,10 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
-    /// Routes the request as the host does and lets the plugin answer it. With the plugin's manifest, what the host
-    /// refuses is refused here: missing credentials and scopes, bodies that are too large or do not match their schema,
-    /// and responses that cannot be sent. Routes that the manifest does not share with `routes!` fail the test.
+    /// Routes the request as the host does and lets the plugin answer it. With the plugin's
+    /// manifest, what the host refuses is refused here: missing credentials and scopes, bodies that
+    /// are too large or do not match their schema, and responses that cannot be sent. Routes that
+    /// the manifest does not share with `routes!` fail the test.
     ///
     /// ```
     /// mortise_sdk::routes! { GET "/ping" => || "pong" }

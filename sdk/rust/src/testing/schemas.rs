@@ -76,7 +76,8 @@ impl Schemas {
         })
     }
 
-    /// Checks the body of a response as the host does before it sends it. What is wrong is in the plugin's log.
+    /// Checks the body of a response as the host does before it sends it. What is wrong is in the
+    /// plugin's log.
     pub fn check_response(&self, file: &str, response: &Response) -> Result<(), Error> {
         let is_checked = (200..300).contains(&response.status) && !matches!(response.status, 204 | 205);
         if !is_checked {

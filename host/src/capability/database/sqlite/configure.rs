@@ -1,4 +1,5 @@
-//! Sets SQLite up before its first use: its allocator is `memory`, its time is UTC, and connections share no pages.
+//! Sets SQLite up before its first use: its allocator is `memory`, its time is UTC, and connections
+//! share no pages.
 
 #![expect(
     unsafe_code,

@@ -38,8 +38,8 @@ async fn a_tenants_waiting_statements_do_not_delay_anothers() {
     let mut other = Box::pin(ask(modest, "SELECT 1"));
     assert!(futures_util::poll!(&mut waiting).is_pending());
     assert!(futures_util::poll!(&mut other).is_pending());
-    // The thread that comes back goes to the other tenant, though the greedy one has asked before: else that one would
-    // have both threads for good.
+    // The thread that comes back goes to the other tenant, though the greedy one has asked before:
+    // else that one would have both threads for good.
     running[0].abort();
     let result = tokio::time::timeout(std::time::Duration::from_secs(60), other).await;
     let result = result.expect("the greedy tenant's third statement went first");

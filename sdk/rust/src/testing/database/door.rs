@@ -40,7 +40,7 @@ impl Door {
             mortise_sql::use_utc();
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
             let connection = Connection::open_with_flags(file, flags)?;
-            // The test runs on one thread: whoever holds a lock cannot let go of it while somebody waits.
+            // The test runs on one thread: the holder of a lock cannot release it while another waits.
             connection.busy_timeout(Duration::ZERO)?;
             connection.execute_batch(PRAGMAS)?;
             mortise_sql::set_up(&connection, author)?;

@@ -24,8 +24,8 @@ use crate::db::{ConstraintKind, Error, Rows, Value};
 use door::{Door, May};
 use folder::Folder;
 
-/// A database of which each transaction has a connection of its own, so that what runs beside an open transaction sees
-/// the state before it, as on the host.
+/// A database of which each transaction has a connection of its own, so that what runs beside an
+/// open transaction sees the state before it, as on the host.
 pub(super) struct Database {
     /// Made when it is first used, since most tests need none.
     opened: OnceCell<Opened>,
@@ -83,7 +83,8 @@ impl Database {
         }
     }
 
-    /// Says whose calls the next ones are. To one invocation, a transaction of another one is another client's.
+    /// Says whose calls the next ones are. To one invocation, a transaction of another one is
+    /// another client's.
     pub fn enter(&self, invocation: u64) {
         self.invocation.set(invocation);
     }
