@@ -16,7 +16,7 @@ use super::bounds::{self, Kind};
 use super::error::invalid;
 use super::input::{At, Input, SettingName};
 use super::state::AdminState;
-use crate::domain::audit::Change;
+use crate::domain::audit::Difference;
 use crate::domain::grant::{Grants, MissingGrant};
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::Version;
@@ -71,11 +71,10 @@ async fn put_grants(
     check_grants(&grants)?;
     let tenant = access.tenant.id;
     let former = state.db.grants(tenant, &plugin).await?;
-    state.db.put_grants(tenant, &plugin, &grants).await?;
-    let change = Change::between(&former, &grants);
-    state
-        .changed(&access.actor, Some(tenant), "grants.put", plugin.as_str(), change)
-        .await?;
+    let change = state.change(&access.actor, "grants.put", plugin.as_str());
+    let change = change.with(Difference::between(&former, &grants));
+    state.db.put_grants(tenant, &plugin, &grants, &change).await?;
+    state.lifecycle.refresh(tenant).await;
     grants_view(&state, tenant, &plugin, grants).await
 }
 
@@ -109,12 +108,11 @@ async fn put_config(
     // All of them are replaced, so only those beyond the former ones are more.
     let added = u32::try_from(config.len().saturating_sub(former.len())).unwrap_or(u32::MAX);
     let counting = bounds::room_for(&state, &access.tenant, Kind::ConfigEntries, added).await?;
-    state.db.put_config(tenant, &plugin, &config).await?;
+    let change = state.change(&access.actor, "config.put", plugin.as_str());
+    let change = change.with(Difference::between(&former, &config));
+    state.db.put_config(tenant, &plugin, &config, &change).await?;
     drop(counting);
-    let change = Change::between(&former, &config);
-    state
-        .changed(&access.actor, Some(tenant), "config.put", plugin.as_str(), change)
-        .await?;
+    state.lifecycle.refresh(tenant).await;
     Ok(Json(config))
 }
 
@@ -136,15 +134,14 @@ async fn put_setting(
     check_config(&config, &former)?;
     let added = u32::from(!former.contains_key(&name));
     let counting = bounds::room_for(&state, &access.tenant, Kind::ConfigEntries, added).await?;
+    let change = state.change(&access.actor, "config.put", plugin.as_str());
+    let change = change.with(Difference::between(&former, &config));
     state
         .db
-        .put_config_value(tenant, &plugin, &name, Some(&input.value))
+        .put_config_value(tenant, &plugin, &name, Some(&input.value), &change)
         .await?;
     drop(counting);
-    let change = Change::between(&former, &config);
-    state
-        .changed(&access.actor, Some(tenant), "config.put", plugin.as_str(), change)
-        .await?;
+    state.lifecycle.refresh(tenant).await;
     Ok(Json(config))
 }
 
@@ -165,17 +162,13 @@ async fn delete_setting(
     let Some(value) = former.get(&name) else {
         return Err(Problem::not_found("setting"));
     };
-    state.db.put_config_value(tenant, &plugin, &name, None).await?;
-    let change = Change::removed(&BTreeMap::from([(&name, value)]));
+    let change = state.change(&access.actor, "config.delete", plugin.as_str());
+    let change = change.with(Difference::removed(&BTreeMap::from([(&name, value)])));
     state
-        .changed(
-            &access.actor,
-            Some(tenant),
-            "config.delete",
-            plugin.as_str(),
-            change,
-        )
+        .db
+        .put_config_value(tenant, &plugin, &name, None, &change)
         .await?;
+    state.lifecycle.refresh(tenant).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -26,7 +26,7 @@ use crate::capability::cache::Caches;
 use crate::capability::database::Databases;
 use crate::capability::http_client::{CertificateAuthority, HttpClientConfig, HttpClients};
 use crate::config::Config;
-use crate::domain::clock::SharedClock;
+use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::public_url::PublicUrl;
 use crate::gateway::{self, Gateway};
 use crate::invoke::Invoker;
@@ -34,15 +34,17 @@ use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
 use crate::sandbox::{Runtime, RuntimeSettings};
 use crate::server::descriptors;
-use crate::storage::Repository;
 use crate::storage::set_aside;
 use crate::storage::sqlite::{ForeignDatabase, SqliteRepository};
 use crate::storage::vault::Vault;
+use crate::storage::{CALL_DAYS_KEPT, DbError, Repository};
 use crate::tenants::budget::SharedBudget;
 use crate::tenants::{Breaker, Builder, Routing};
 
 /// How long the host waits for statements under way before it ends with its database open.
 const CLOSING: std::time::Duration = std::time::Duration::from_secs(5);
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// A host that is open: everything but the listeners.
 pub struct Host {
@@ -265,17 +267,32 @@ impl Host {
     /// Deletes records that are older than the operator keeps them.
     pub async fn prune(&self) {
         let age = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
-        let before = crate::domain::clock::Timestamp(self.clock.now().0.saturating_sub(age));
+        let before = Timestamp(self.clock.now().0.saturating_sub(age));
         match self.ledger.prune(before).await {
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, %before, "old invocations and log lines were deleted"),
             Err(error) => tracing::warn!(%error, "old invocations and log lines could not be deleted"),
         }
+        if let Err(error) = self.forget_calls().await {
+            tracing::warn!(%error, "old counts of calls could not be deleted");
+        }
     }
 
-    /// Does at once what the host does by itself now and then: reads again what could not be read, purges
-    /// what was deleted long enough ago, and removes its files.
+    /// Deletes counts of calls that are too old, in rounds, so that other writers get their turn in
+    /// between.
+    async fn forget_calls(&self) -> Result<(), DbError> {
+        let age = i64::from(CALL_DAYS_KEPT) * DAY_MS;
+        let before = Timestamp(self.clock.now().0.saturating_sub(age));
+        while self.db.forget_calls_before(before).await? > 0 {}
+        Ok(())
+    }
+
+    /// Does at once what the host does by itself now and then: serves changes, reads again what
+    /// could not be read, purges what was deleted long enough ago, and removes its files.
     pub async fn maintain(&self) {
+        if let Err(error) = self.lifecycle.reconcile().await {
+            tracing::warn!(%error, "the tenants cannot be listed; the host tries again each second");
+        }
         self.lifecycle.retry().await;
         self.lifecycle.sweep_or_later().await;
     }
@@ -293,6 +310,7 @@ impl Host {
     /// Writes what is still to be written and closes the database, so that its file can be copied. To be
     /// called once no request is under way.
     pub async fn close(&self) {
+        self.lifecycle.end_maintenance();
         self.flush().await;
         let databases = self.databases.clone();
         // What fails here is in the write-ahead logs beside the files.

@@ -21,6 +21,7 @@ mod bounds;
 mod component_usage;
 mod delete;
 mod error;
+mod failing;
 mod health;
 mod idle_limits;
 mod locks;
@@ -28,8 +29,8 @@ mod maintenance;
 mod named;
 mod prepared;
 mod problems;
+mod reconcile;
 mod refresh;
-mod stale;
 mod sweep;
 mod upload;
 
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::capability::Services;
 use crate::domain::clock::SharedClock;
@@ -49,9 +51,9 @@ use crate::domain::plugin::{Activation, Version};
 use crate::sandbox::Runtime;
 use crate::storage::Repository;
 use crate::tenants::{Builder, Routing};
+use failing::Failing;
 use prepared::Prepared;
 use problems::Problems;
-use stale::Stale;
 
 /// Uploads, activates and rolls back.
 pub struct Lifecycle {
@@ -74,10 +76,12 @@ pub struct Lifecycle {
     /// stored.
     changes: Locks<TenantId>,
     prepared: Prepared,
-    stale: Arc<Stale>,
+    failing: Failing,
     problems: Problems,
     /// Wakes the maintenance task after a purge.
     purged: Arc<Notify>,
+    /// Cancelled when the tasks beside the requests are to end.
+    ended: CancellationToken,
 }
 
 /// What an upload made.
@@ -124,9 +128,10 @@ impl Lifecycle {
             files: Locks::default(),
             changes: Locks::default(),
             prepared: Prepared::default(),
-            stale: Arc::default(),
+            failing: Failing::default(),
             problems: Problems::default(),
             purged: Arc::default(),
+            ended: CancellationToken::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Finds the version that a name means, and deletes versions.
 
 use super::{Lifecycle, LifecycleError};
+use crate::domain::audit::Change;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::plugin::Version;
 use crate::domain::tenant::Tenant;
@@ -73,9 +74,10 @@ impl Lifecycle {
         tenant: &Tenant,
         plugin: &PluginName,
         digest: VersionDigest,
+        change: &Change,
     ) -> Result<(), LifecycleError> {
         let _turn = self.activations.lock(tenant.id).await;
-        match self.db.delete_version(tenant.id, plugin, digest).await {
+        match self.db.delete_version(tenant.id, plugin, digest, change).await {
             Ok(true) => self.remove_unused(digest).await,
             Ok(false) => Err(LifecycleError::NotFound("version")),
             Err(DbError::InUse(_)) => Err(LifecycleError::VersionActive),

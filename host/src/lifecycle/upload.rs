@@ -8,6 +8,7 @@ use super::{Lifecycle, LifecycleError, Uploaded};
 use crate::components::DescribedManifest;
 use crate::components::bundle::schema::Schemas;
 use crate::components::bundle::{Bundle, StoredBundle};
+use crate::domain::audit::Change;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;
@@ -18,11 +19,13 @@ use crate::unguarded::{Guard, is_off};
 
 impl Lifecycle {
     /// Takes a component as a version of `plugin`. The same bytes twice are the same version.
+    /// `actor` is recorded.
     pub async fn upload(
         &self,
         tenant: &Tenant,
         plugin: &PluginName,
         component: Bytes,
+        actor: &str,
     ) -> Result<Uploaded, LifecycleError> {
         let limits = self.limits(tenant).await?;
         if component.len() > limits.component_size.as_usize() {
@@ -46,7 +49,9 @@ impl Lifecycle {
                 created: false,
             });
         }
-        let (version, created) = self.add(tenant, plugin, digest, component, &limits).await?;
+        let (version, created) = self
+            .add(tenant, plugin, digest, component, &limits, actor)
+            .await?;
         self.give_up_old_versions(tenant, plugin, &limits, digest).await;
         Ok(Uploaded { version, created })
     }
@@ -64,6 +69,7 @@ impl Lifecycle {
         digest: VersionDigest,
         component: Bytes,
         limits: &Limits,
+        actor: &str,
     ) -> Result<(Version, bool), LifecycleError> {
         let _files = self.files.lock(digest).await;
         let size = as_u64(component.len());
@@ -77,7 +83,9 @@ impl Lifecycle {
                     size,
                     created_at: self.clock.now(),
                 };
-                match self.db.add_version(tenant.id, plugin, &version).await {
+                let subject = format!("{plugin} {digest}");
+                let change = Change::new(actor, "version.upload", subject, version.created_at);
+                match self.db.add_version(tenant.id, plugin, &version, &change).await {
                     Ok(created) => Ok((version, created)),
                     Err(DbError::Missing(what)) => Err(LifecycleError::NotFound(what)),
                     Err(error) => Err(error.into()),
@@ -154,7 +162,9 @@ impl Lifecycle {
         plugin: &PluginName,
         digest: VersionDigest,
     ) -> Result<(), LifecycleError> {
-        match self.db.delete_version(tenant.id, plugin, digest).await {
+        let subject = format!("{plugin} {digest}");
+        let change = Change::new(Change::HOST, "version.delete", subject, self.clock.now());
+        match self.db.delete_version(tenant.id, plugin, digest, &change).await {
             // It was activated meanwhile, so it stays.
             Err(DbError::InUse(_)) => return Ok(()),
             deleted => deleted?,

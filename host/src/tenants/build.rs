@@ -13,6 +13,7 @@ use crate::capability::ActiveVersion;
 use crate::components::LoadError;
 use crate::components::bundle::schema::{Schema, Schemas};
 use crate::components::bundle::{BundleError, StoredBundle};
+use crate::domain::generation::Generation;
 use crate::domain::id::{TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::manifest::{Manifest, Route};
@@ -174,6 +175,7 @@ impl Builder {
             }
         }
         tenant.suspended = stored.tenant.suspended;
+        tenant.generation = stored.generations.content;
         Built { tenant, missing }
     }
 
@@ -207,6 +209,7 @@ impl Builder {
         TenantRoutes {
             id,
             name,
+            generation: Generation::default(),
             suspended: false,
             problem: None,
             plugins: HashMap::new(),

@@ -13,7 +13,7 @@ use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::token::{Reach, TenantRole};
 use crate::storage::LogPosition;
-use crate::storage::conformance::{entry, tenant};
+use crate::storage::conformance::{change, entry, tenant};
 
 async fn log(app: &TestApp, tenant: TenantId, at: i64) {
     app.ledger
@@ -163,6 +163,6 @@ async fn a_revoked_token_follows_no_longer() {
     let app = TestApp::start().await;
     let acme = tenant(&*app.db, "acme").await.id;
     let mut events = follow(&app, acme).await;
-    app.db.purge_tenant(acme).await.unwrap();
+    app.db.purge_tenant(acme, &change(1)).await.unwrap();
     assert_eq!(next(&mut events).await, None);
 }

@@ -7,6 +7,8 @@ mod api_keys;
 mod audit;
 mod belonging;
 mod blocks;
+mod calls;
+mod change;
 mod components;
 mod counts;
 mod evidence;
@@ -24,6 +26,7 @@ mod routing;
 mod row;
 mod secrets;
 mod settings;
+mod summaries;
 mod tenants;
 mod tokens;
 mod usage;
@@ -39,7 +42,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, Sqlite, SqlitePool, Transaction};
 
-use super::{DbError, Repository};
+use super::{DbError, Doorbell, Repository};
 use crate::capability::database::configure_sqlite;
 use evidence::Evidence;
 use mark::{Mark, MarkFile};
@@ -52,7 +55,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 /// Readers beside the writer. They serve the admin API only, never the way of a request.
 const READERS: u32 = 4;
 
-/// Rows that one statement adds. Twenty-two values each are far from the 32,766 that SQLite takes.
+/// Rows that one statement adds. About twenty values each are far from the 32,766 that SQLite
+/// takes.
 const ROWS: usize = 100;
 
 /// The pages that the writer keeps at hand, in KiB as SQLite counts them: what each batch reads and writes of the trees should
@@ -68,6 +72,7 @@ pub struct SqliteRepository {
     writer: SqlitePool,
     readers: SqlitePool,
     mark: Arc<MarkFile>,
+    doorbell: Arc<Doorbell>,
 }
 
 /// What to do if the database is not the one that belongs to the data folder, or is older than it.
@@ -136,6 +141,7 @@ impl SqliteRepository {
             writer,
             readers,
             mark: Arc::new(mark),
+            doorbell: Arc::default(),
         };
         repository.begin_start(marked.as_ref()).await?;
         repository.follow_mark(marked).await?;
@@ -399,7 +405,7 @@ mod tests {
         .unwrap();
         first.close().await;
         let error = SqliteRepository::open(folder.path()).await.unwrap_err();
-        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 8; run a newer mortise or restore a backup from before the upgrade");
+        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 9; run a newer mortise or restore a backup from before the upgrade");
     }
 
     #[tokio::test]
