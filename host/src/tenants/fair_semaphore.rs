@@ -560,14 +560,21 @@ mod tests {
     }
 
     #[test]
-    fn no_permit_is_lost_between_threads() {
-        let semaphore = FairSemaphore::oversubscribed(2);
+    fn no_permit_is_lost_or_given_twice_between_threads() {
+        let semaphore = FairSemaphore::new(2);
+        let (working, most) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 let (semaphore, lane) = (semaphore.clone(), lane(1));
                 scope.spawn(move || {
                     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                    let acquire = async || drop(semaphore.acquire(&lane).await);
+                    let acquire = async || {
+                        let permit = semaphore.acquire(&lane).await;
+                        most.fetch_max(working.fetch_add(1, SeqCst) + 1, SeqCst);
+                        tokio::task::yield_now().await;
+                        working.fetch_sub(1, SeqCst);
+                        drop(permit);
+                    };
                     runtime.block_on(async {
                         for _ in 0..2_000 {
                             tokio::join!(acquire(), acquire(), acquire());
@@ -576,6 +583,7 @@ mod tests {
                 });
             }
         });
+        assert_eq!(most.load(SeqCst), 2);
         assert_eq!((semaphore.held(), semaphore.waiting()), (0, 0));
     }
 }
