@@ -23,13 +23,14 @@ pub struct Folder {
 impl Folder {
     /// The configuration of the host that uses the folder.
     pub fn configuration(self) -> Result<Config, CliError> {
-        configuration(Serve {
+        let loaded = configuration(Serve {
             config: self.config,
             data: self.data,
             public: None,
             admin: None,
             accept_database: false,
-        })
+        })?;
+        Ok(loaded.config)
     }
 }
 

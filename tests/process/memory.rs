@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::host::HostProcess;
 use super::plugin::{self, PLUGIN};
-use crate::upload::wasm::{COMPONENT, with_content};
+use crate::shared::wasm::{COMPONENT, with_content};
 
 const MIB: u64 = 1 << 20;
 
@@ -16,11 +16,11 @@ fn a_large_argument_is_not_copied_out_of_the_sandbox() {
     let folder = tempfile::tempdir().unwrap();
     // One slot after the other: what the guest has itself is the same in every round.
     let variables = [
-        ("MORTISE_LIMITS_MEMORY", "256MiB"),
-        ("MORTISE_LIMITS_CPU", "60s"),
-        ("MORTISE_CEILING_CPU", "60s"),
-        ("MORTISE_LIMITS_WALL", "60s"),
-        ("MORTISE_RUNTIME_INSTANCES", "1"),
+        ("MORTISE_LIMITS__MEMORY", "256MiB"),
+        ("MORTISE_LIMITS__CPU", "60s"),
+        ("MORTISE_CEILING__CPU", "60s"),
+        ("MORTISE_LIMITS__WALL", "60s"),
+        ("MORTISE_RUNTIME__INSTANCES", "1"),
     ];
     let host = HostProcess::start_with(folder.path(), &variables);
     plugin::tenant(&host.operator());

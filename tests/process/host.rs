@@ -248,15 +248,15 @@ impl Finished {
 pub fn serve(data: &Path) -> Command {
     let mut command = mortise(&["serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     command.arg("--data").arg(data).envs([
-        ("MORTISE_LOG_FORMAT", "json"),
-        ("MORTISE_RUNTIME_INSTANCES", "16"),
+        ("MORTISE_LOG__FORMAT", "json"),
+        ("MORTISE_RUNTIME__INSTANCES", "16"),
         // Builds without optimisation are slower than what the default budget is made for.
-        ("MORTISE_CEILING_CPU", "10s"),
-        ("MORTISE_LIMITS_CPU", "10s"),
-        ("MORTISE_LIMITS_WALL", "30s"),
+        ("MORTISE_CEILING__CPU", "10s"),
+        ("MORTISE_LIMITS__CPU", "10s"),
+        ("MORTISE_LIMITS__WALL", "30s"),
         // Callers in a loop are faster than the default rate on a quick machine.
-        ("MORTISE_LIMITS_REQUESTS_PER_SECOND", "1000000"),
-        ("MORTISE_LIMITS_REQUEST_BURST", "1000000"),
+        ("MORTISE_LIMITS__REQUESTS_PER_SECOND", "1000000"),
+        ("MORTISE_LIMITS__REQUEST_BURST", "1000000"),
     ]);
     command
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use test_artifacts::CAPABILITIES;
 
 use super::http::{Http, Reply};
-use crate::app::{bundled, open_manifest};
+use crate::shared::{bundled, open_manifest};
 
 /// Where it is on the public listener.
 pub const PLUGIN: &str = "/acme/capabilities";

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::host::{HostProcess, finish, serve};
 use super::plugin;
-use crate::app::open_database;
+use crate::shared::open_database;
 
 /// A folder with two tenants, of which the first has a plugin and each has a database. Gives the database as
 /// it was before the second tenant was made.

@@ -16,9 +16,9 @@ use super::wire::Wire;
 fn impatient() -> (HostProcess, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let variables = [
-        ("MORTISE_SERVER_HEADER_TIMEOUT", "300ms"),
-        ("MORTISE_SERVER_KEEP_ALIVE", "300ms"),
-        ("MORTISE_SERVER_BODY_TIMEOUT", "300ms"),
+        ("MORTISE_SERVER__HEADER_TIMEOUT", "300ms"),
+        ("MORTISE_SERVER__KEEP_ALIVE", "300ms"),
+        ("MORTISE_SERVER__BODY_TIMEOUT", "300ms"),
     ];
     (HostProcess::start_with(folder.path(), &variables), folder)
 }
@@ -305,7 +305,7 @@ fn no_connection_becomes_something_else() {
 #[test]
 fn a_refusal_does_not_wait_for_the_body() {
     let folder = tempfile::tempdir().unwrap();
-    let host = HostProcess::start_with(folder.path(), &[("MORTISE_SERVER_BODY_TIMEOUT", "10min")]);
+    let host = HostProcess::start_with(folder.path(), &[("MORTISE_SERVER__BODY_TIMEOUT", "10min")]);
     plugin::tenant(&host.operator());
     plugin::deploy(&host.operator(), "1.0.0").unwrap();
     let begin = |path: &str, length: usize| {

@@ -110,8 +110,8 @@ fn a_large_body_does_not_destroy_its_refusal() {
 #[test]
 fn the_rest_of_a_refused_body_has_its_time() {
     let (host, _folder) = host_with(&[
-        ("MORTISE_SERVER_HEADER_TIMEOUT", "300ms"),
-        ("MORTISE_SERVER_KEEP_ALIVE", "10min"),
+        ("MORTISE_SERVER__HEADER_TIMEOUT", "300ms"),
+        ("MORTISE_SERVER__KEEP_ALIVE", "10min"),
     ]);
     for length in [20, 3 << 20] {
         let mut wire = Wire::connect(host.public).unwrap();
@@ -128,8 +128,8 @@ fn the_rest_of_a_refused_body_has_its_time() {
 #[test]
 fn an_idle_connection_has_a_time_of_its_own() {
     let (host, _folder) = host_with(&[
-        ("MORTISE_SERVER_HEADER_TIMEOUT", "200ms"),
-        ("MORTISE_SERVER_KEEP_ALIVE", "10min"),
+        ("MORTISE_SERVER__HEADER_TIMEOUT", "200ms"),
+        ("MORTISE_SERVER__KEEP_ALIVE", "10min"),
     ]);
     let mut wire = Wire::connect(host.public).unwrap();
     serves(&mut wire);
@@ -142,7 +142,7 @@ fn an_idle_connection_has_a_time_of_its_own() {
 
 #[test]
 fn the_last_answer_of_an_old_connection_says_so() {
-    let (host, _folder) = host_with(&[("MORTISE_SERVER_CONNECTION_AGE", "300ms")]);
+    let (host, _folder) = host_with(&[("MORTISE_SERVER__CONNECTION_AGE", "300ms")]);
     for _ in 0..3 {
         let mut wire = Wire::connect(host.public).unwrap();
         // Back to back, so that a connection which is closed between two requests loses one.
@@ -166,7 +166,7 @@ fn the_last_answer_of_an_old_connection_says_so() {
 
 #[test]
 fn a_host_that_drains_says_with_each_answer_that_it_is_the_last() {
-    let (host, _folder) = host_with(&[("MORTISE_SERVER_DRAIN_DELAY", "10min")]);
+    let (host, _folder) = host_with(&[("MORTISE_SERVER__DRAIN_DELAY", "10min")]);
     let mut kept = Wire::connect(host.public).unwrap();
     serves(&mut kept);
     host.terminate();
@@ -218,8 +218,8 @@ fn who_sends_no_more_gets_its_answer() {
 #[test]
 fn a_caller_that_has_gone_is_noticed_though_it_sent_its_end_first() {
     let (host, _folder) = host_with(&[
-        ("MORTISE_LIMITS_WALL", "10min"),
-        ("MORTISE_CEILING_WALL", "10min"),
+        ("MORTISE_LIMITS__WALL", "10min"),
+        ("MORTISE_CEILING__WALL", "10min"),
     ]);
     plugin::deploy_guest(&host.operator(), "faults", FAULTS);
     let running = || {

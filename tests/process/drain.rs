@@ -83,7 +83,7 @@ fn requests_under_way_finish_and_followers_end() {
 #[test]
 fn a_request_that_does_not_finish_is_cut_off_in_time() {
     let folder = tempfile::tempdir().unwrap();
-    let host = host_with(folder.path(), &[("MORTISE_SERVER_DRAIN_TIMEOUT", "200ms")]);
+    let host = host_with(folder.path(), &[("MORTISE_SERVER__DRAIN_TIMEOUT", "200ms")]);
     let caller = under_way(&host);
     host.terminate();
     assert_eq!(caller.rest(), "");
@@ -136,7 +136,7 @@ fn under_load_every_request_that_ran_is_answered() {
         host.terminate();
     });
     assert_eq!(host.wait().code(), Some(0));
-    let database = crate::app::open_database(folder.path().join("mortise.db"));
+    let database = crate::shared::open_database(folder.path().join("mortise.db"));
     let ran: i64 = database
         .query_row(
             "SELECT coalesce(sum(records), 0) FROM invocation_blocks",

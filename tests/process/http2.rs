@@ -35,8 +35,8 @@ fn serves_others(host: &HostProcess) {
 #[test]
 fn a_connection_without_requests_is_asked_to_go_and_then_shown_out() {
     let (host, _folder) = host_with(&[
-        ("MORTISE_SERVER_IDLE_TIMEOUT", "300ms"),
-        ("MORTISE_SERVER_HEADER_TIMEOUT", "300ms"),
+        ("MORTISE_SERVER__IDLE_TIMEOUT", "300ms"),
+        ("MORTISE_SERVER__HEADER_TIMEOUT", "300ms"),
     ]);
     for answers_pings in [true, false] {
         let mut wire = connect(host.public);
@@ -56,7 +56,7 @@ fn a_connection_without_requests_is_asked_to_go_and_then_shown_out() {
 
 #[test]
 fn a_window_that_never_opens_ends_the_connection() {
-    let (host, _folder) = host_with(&[("MORTISE_SERVER_WRITE_TIMEOUT", "300ms")]);
+    let (host, _folder) = host_with(&[("MORTISE_SERVER__WRITE_TIMEOUT", "300ms")]);
     let mut wire = connect_with(host.public, &[(INITIAL_WINDOW_SIZE, 0)]);
     wire.send(request(1, "GET", &format!("{PLUGIN}/context"), END_STREAM));
     read_past(&mut wire, HEADERS, 0);
@@ -138,7 +138,7 @@ fn a_head_without_end_ends_the_connection() {
 
 #[test]
 fn frames_that_ask_for_nothing_keep_no_connection_open() {
-    let (host, _folder) = host_with(&[("MORTISE_SERVER_HEADER_TIMEOUT", "300ms")]);
+    let (host, _folder) = host_with(&[("MORTISE_SERVER__HEADER_TIMEOUT", "300ms")]);
     let mut wire = connect(host.public);
     until(|| (!wire.send(frame(PING, 0, 0, &[0; 8]))).then_some(()));
     serves_others(&host);

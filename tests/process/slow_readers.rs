@@ -29,7 +29,7 @@ fn slow_reader(host: &HostProcess) -> Wire {
 
 #[test]
 fn who_does_not_read_is_shown_out() {
-    let (host, _folder) = host_with(&[("MORTISE_SERVER_WRITE_TIMEOUT", "300ms")]);
+    let (host, _folder) = host_with(&[("MORTISE_SERVER__WRITE_TIMEOUT", "300ms")]);
     let mut reader = slow_reader(&host);
     // Sending fails once the host has closed the connection.
     until(|| (!reader.send("x")).then_some(()));
@@ -38,7 +38,7 @@ fn who_does_not_read_is_shown_out() {
 
 #[test]
 fn what_callers_do_not_read_counts_against_their_tenant() {
-    let (host, _folder) = host_with(&[("MORTISE_SERVER_WRITE_TIMEOUT", "10min")]);
+    let (host, _folder) = host_with(&[("MORTISE_SERVER__WRITE_TIMEOUT", "10min")]);
     let limits = json!({ "response_backlog": "4MiB" });
     let plan = host
         .operator()

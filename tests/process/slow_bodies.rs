@@ -52,9 +52,9 @@ fn slow_bodies_take_no_places() {
 #[test]
 fn who_drips_is_shown_out_on_both_listeners() {
     let variables = [
-        ("MORTISE_SERVER_BODY_TIMEOUT", "10min"),
-        ("MORTISE_SERVER_BODY_RATE", "1KiB"),
-        ("MORTISE_SERVER_BODY_GRACE", "300ms"),
+        ("MORTISE_SERVER__BODY_TIMEOUT", "10min"),
+        ("MORTISE_SERVER__BODY_RATE", "1KiB"),
+        ("MORTISE_SERVER__BODY_GRACE", "300ms"),
     ];
     let (host, _folder) = host_with(&variables);
     let operator = std::fs::read_to_string(host.token_file()).unwrap();

@@ -8,7 +8,7 @@ use super::wire::Wire;
 #[test]
 fn open_connections_are_counted_and_closed_ones_are_not() {
     let folder = tempfile::tempdir().unwrap();
-    let host = HostProcess::start_with(folder.path(), &[("MORTISE_SERVER_HEADER_TIMEOUT", "60s")]);
+    let host = HostProcess::start_with(folder.path(), &[("MORTISE_SERVER__HEADER_TIMEOUT", "60s")]);
     let operator = host.operator();
     let gauge = |name: &str| -> Value {
         let node = operator.get("/api/v1/node");

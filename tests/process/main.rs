@@ -1,4 +1,9 @@
-//! The executable itself: started as a process, called over real connections and through its own command line.
+//! Tests of the executable: started as a process, called over real connections and through its own command line.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is tests; one whose step fails ends there"
+)]
 
 mod bad_start;
 mod cli;
@@ -20,6 +25,8 @@ mod offline;
 mod orders;
 mod plugin;
 mod restart;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod shop;
 mod slow_bodies;
 mod slow_readers;

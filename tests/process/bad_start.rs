@@ -85,7 +85,7 @@ fn a_key_that_is_none_is_refused() {
 fn a_database_of_a_newer_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     used(folder.path());
-    let database = crate::app::open_database(folder.path().join("mortise.db"));
+    let database = crate::shared::open_database(folder.path().join("mortise.db"));
     database
         .execute(
             "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -142,23 +142,45 @@ fn an_unknown_variable_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     assert_eq!(
-        complaint(serve(&data).env("MORTISE_SERVER_PUBLIK", "127.0.0.1:1")),
-        "error: the environment variable MORTISE_SERVER_PUBLIK names no key of the configuration"
+        complaint(serve(&data).env("MORTISE_SERVER__PUBLIK", "127.0.0.1:1")),
+        "error: the environment variable MORTISE_SERVER__PUBLIK names no key of the configuration; a key \
+         `section.key` is written MORTISE_SECTION__KEY"
     );
     assert_eq!(
-        complaint(serve(&data).env("MORTISE_LIMITS_CPU", "soon"))
+        complaint(serve(&data).env("MORTISE_LIMITS__CPU", "soon"))
             .split(':')
             .nth(1),
-        Some(" the environment variable MORTISE_LIMITS_CPU does not fit")
+        Some(" the environment variable MORTISE_LIMITS__CPU does not fit")
+    );
+    assert_eq!(
+        complaint(serve(&data).env("MORTISE_SERVER_PUBLIC", "127.0.0.1:1")),
+        "error: the environment variable MORTISE_SERVER_PUBLIC has another name by now; set \
+         MORTISE_SERVER__PUBLIC instead"
     );
     assert!(!data.exists(), "nothing was opened");
+}
+
+#[test]
+fn variables_that_kubernetes_sets_are_ignored_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let variables = [
+        ("MORTISE_PORT", "tcp://10.0.0.1:8081"),
+        ("MORTISE_SERVICE_HOST", "10.0.0.1"),
+    ];
+    let host = HostProcess::start_with(folder.path(), &variables);
+    let log = host.log();
+    assert!(
+        log.contains("MORTISE_PORT MORTISE_SERVICE_HOST") && log.contains("are ignored"),
+        "{log}"
+    );
+    host.stop();
 }
 
 #[test]
 fn a_rule_about_an_import_that_there_is_not_is_named_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let rules = r#"["wasi:randon/*", "wasi:random/*"]"#;
-    let host = HostProcess::start_with(folder.path(), &[("MORTISE_SHIELD_IMPORTS", rules)]);
+    let host = HostProcess::start_with(folder.path(), &[("MORTISE_SHIELD__IMPORTS", rules)]);
     let log = host.log();
     assert!(
         log.contains("no interface of this host matches this rule"),

@@ -10,7 +10,7 @@ use test_artifacts::DATABASE;
 
 use super::host::{HostProcess, serve, until};
 use super::http::Http;
-use crate::app::{bundled, open_manifest};
+use crate::shared::{bundled, open_manifest};
 
 const TENANT: &str = "/api/v1/tenants/acme";
 

@@ -7,7 +7,7 @@ use test_artifacts::{DATABASE, HELLO};
 
 use super::cli::{OF, demanding, deploy, host};
 use super::host::{HostProcess, finish, mortise};
-use crate::app::{bundled, open_manifest};
+use crate::shared::{bundled, open_manifest};
 
 #[test]
 fn a_version_is_named_rolled_back_and_activated() {

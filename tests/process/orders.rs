@@ -205,7 +205,7 @@ fn a_payment_counts_once_and_only_with_the_provider_s_signature() {
 fn a_total_is_converted_by_a_rate_service_that_may_hiccup() {
     let (address, seen) = rate_service();
     let folder = tempfile::tempdir().unwrap();
-    let host = HostProcess::start_with(folder.path(), &[("MORTISE_HTTP_CLIENT_ALLOW_LOOPBACK", "true")]);
+    let host = HostProcess::start_with(folder.path(), &[("MORTISE_HTTP_CLIENT__ALLOW_LOOPBACK", "true")]);
     let shop = Shop::open_with(&host, |manifest| {
         manifest.replace("https://api.frankfurter.dev", &format!("http://{address}"))
     });

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::host::{HostProcess, until};
 use super::http::Http;
@@ -13,8 +13,8 @@ use super::shop::Shop;
 
 const KILLS: u32 = 20;
 const SEED: u64 = 0x6d6f_7274_6973_6521;
-/// A kill comes within this time of the first upload. It is longer than an upload and an activation take.
-const MOST_PATIENCE_MS: u64 = 600;
+/// A kill comes within the time that so many uploads with their activations take.
+const DEPLOYMENTS: u32 = 2;
 
 #[test]
 fn everything_is_found_as_it_was_left() {
@@ -88,10 +88,13 @@ fn a_kill_at_any_moment_leaves_the_old_version_or_the_new_one() {
     let host = HostProcess::start(folder.path());
     plugin::tenant(&host.operator());
     plugin::deploy(&host.operator(), "1.0.0").unwrap();
+    let begin = Instant::now();
+    plugin::deploy(&host.operator(), "1.0.1").unwrap();
+    let patience = begin.elapsed() * DEPLOYMENTS;
     host.stop();
 
     let mut random = SEED;
-    let mut served = "1.0.0".to_owned();
+    let mut served = "1.0.1".to_owned();
     let mut interrupted = 0;
     for round in 1..=KILLS {
         let host = HostProcess::start(folder.path());
@@ -114,8 +117,10 @@ fn a_kill_at_any_moment_leaves_the_old_version_or_the_new_one() {
                     }
                 }
             });
+            until(|| (progress.lock().unwrap().1 != served).then_some(()));
             random = next_random(random);
-            std::thread::sleep(Duration::from_millis(random % MOST_PATIENCE_MS));
+            // Real time: the kill has to come at any moment of what another process does.
+            std::thread::sleep(patience * u32::try_from(random % 1_000).unwrap() / 1_000);
             host.kill();
         });
         let (old, new) = progress.into_inner().unwrap();

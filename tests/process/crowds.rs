@@ -7,7 +7,7 @@ use super::plugin::{self, PLUGIN};
 use super::wire::Wire;
 
 /// Nothing is closed for being idle within a test.
-const PATIENT: (&str, &str) = ("MORTISE_SERVER_HEADER_TIMEOUT", "10min");
+const PATIENT: (&str, &str) = ("MORTISE_SERVER__HEADER_TIMEOUT", "10min");
 
 /// Asks for something and leaves the connection open.
 fn ask(wire: &mut Wire) {
@@ -18,7 +18,7 @@ fn ask(wire: &mut Wire) {
 #[test]
 fn an_address_has_only_so_many_connections() {
     let folder = tempfile::tempdir().unwrap();
-    let variables = [PATIENT, ("MORTISE_SERVER_CONNECTIONS_PER_ADDRESS", "2")];
+    let variables = [PATIENT, ("MORTISE_SERVER__CONNECTIONS_PER_ADDRESS", "2")];
     let host = HostProcess::start_with(folder.path(), &variables);
     let mut first = Wire::connect(host.public).unwrap();
     ask(&mut first);
@@ -41,7 +41,7 @@ fn an_address_has_only_so_many_connections() {
 #[test]
 fn silent_connections_make_room_for_others() {
     let folder = tempfile::tempdir().unwrap();
-    let host = HostProcess::start_with(folder.path(), &[PATIENT, ("MORTISE_SERVER_CONNECTIONS", "3")]);
+    let host = HostProcess::start_with(folder.path(), &[PATIENT, ("MORTISE_SERVER__CONNECTIONS", "3")]);
     let mut good = Wire::connect(host.public).unwrap();
     ask(&mut good);
     let mut crowd: Vec<Wire> = (0..10).map(|_| Wire::connect(host.public).unwrap()).collect();

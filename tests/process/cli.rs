@@ -6,7 +6,7 @@ use serde_json::json;
 use test_artifacts::{CAPABILITIES, HELLO};
 
 use super::host::{HostProcess, finish, mortise};
-use crate::app::{bundled, open_manifest};
+use crate::shared::{bundled, open_manifest};
 
 const HELLO_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/hello");
 

@@ -103,12 +103,12 @@ fn limits_that_cannot_hold_keep_a_host_from_starting() {
     let data = folder.path().join("data");
     for (variable, value, wanted) in [
         (
-            "MORTISE_LIMITS_MEMORY",
+            "MORTISE_LIMITS__MEMORY",
             "10GiB",
             "memory: 10GiB is above the ceiling of 256MiB",
         ),
-        ("MORTISE_LIMITS_MEMORY", "0", "memory: 0B is below 64KiB"),
-        ("MORTISE_CEILING_CONCURRENCY", "0", "concurrency: 0 is below 1"),
+        ("MORTISE_LIMITS__MEMORY", "0", "memory: 0B is below 64KiB"),
+        ("MORTISE_CEILING__CONCURRENCY", "0", "concurrency: 0 is below 1"),
     ] {
         let said = finish(serve(&data).env(variable, value), "").fails(1);
         assert!(said.contains(wanted), "{said}");

@@ -90,11 +90,11 @@ fn a_log_is_followed_over_a_restart_until_it_is_interrupted() {
 fn serve_at(data: &std::path::Path, admin: &str) -> std::process::Command {
     let mut command = mortise(&["serve", "--public", "127.0.0.1:0", "--admin", admin]);
     command.arg("--data").arg(data).envs([
-        ("MORTISE_LOG_FORMAT", "json"),
-        ("MORTISE_RUNTIME_INSTANCES", "16"),
-        ("MORTISE_CEILING_CPU", "10s"),
-        ("MORTISE_LIMITS_CPU", "10s"),
-        ("MORTISE_LIMITS_WALL", "30s"),
+        ("MORTISE_LOG__FORMAT", "json"),
+        ("MORTISE_RUNTIME__INSTANCES", "16"),
+        ("MORTISE_CEILING__CPU", "10s"),
+        ("MORTISE_LIMITS__CPU", "10s"),
+        ("MORTISE_LIMITS__WALL", "30s"),
     ]);
     command
 }
