@@ -7,17 +7,17 @@ use http::Method;
 use tokio::time::Instant;
 
 use super::admit::{Admission, NotRun, Permits};
-use super::deadline::within;
+use crate::deadline::within;
 use super::record::{Recorder, Unrecorded};
 use super::{Invoker, Target};
 use crate::capability::Invocation;
 use crate::capability::bindings::http_types;
-use crate::components::Loaded;
 use crate::components::bundle::schema::Schema;
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::{Trigger, Usage};
 use crate::domain::principal::Principal;
 use crate::domain::units::microseconds;
+use crate::sandbox::Loaded;
 use crate::sandbox::{Checks, Failure, Finished, Held, ResponseParts, Start};
 use crate::tenants::BodyCharge;
 

@@ -14,6 +14,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use super::instance::{Ended, Sandbox};
+use super::loaded::Loaded;
 use super::long_running::Stamina;
 use super::meter::{Meter, PollClock};
 use super::placement::{Course, GuestLanes};
@@ -23,11 +24,10 @@ use super::warm::Kept;
 use crate::capability::bindings::http_types::{self, Body};
 use crate::capability::bindings::types::Content;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
-use crate::components::Loaded;
 use crate::components::bundle::schema::{Glance, Schema};
 use crate::domain::limits::Limits;
 use crate::domain::units::{ByteSize, as_u64, microseconds};
-use crate::invoke::deadline::until;
+use crate::deadline::until;
 use crate::sandbox::deferred_drop;
 
 /// The response of a plugin, as it answered. Nothing in it is checked.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 
+use super::loaded::Loaded;
 use super::meter::Meter;
 use super::placement::Course;
 use super::store::{self, StoreData};
 use crate::capability::bindings::{http_handler, http_types};
 use crate::capability::{Invocation, Services};
-use crate::components::Loaded;
 
 /// The share of its memory that an instance may hold and be kept. What leaks would otherwise end a request sooner or
 /// later, through no fault of it.

@@ -1,10 +1,11 @@
 //! Everything that touches wasmtime besides the capabilities: compile a component, load it, run it under its limits.
 
-pub(crate) mod deferred_drop;
+pub mod deferred_drop;
 pub(crate) mod engine;
 mod execution;
 mod instance;
 mod limiter;
+mod loaded;
 mod long_running;
 mod meter;
 mod placement;
@@ -17,12 +18,14 @@ mod wasi;
 pub use execution::{
     Checks, Failure, Finished, Held, KeptInstances, ResponseParts, Side, Start, TooLargeToLift, Trapped,
 };
+pub use loaded::Loaded;
 pub use long_running::Stamina;
 pub use placement::GuestLanes;
 pub use validator::{CheckFailure, KeptValidators, Mismatch, SchemaError, Validators};
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -38,13 +41,12 @@ use crate::domain::units::ByteSize;
 use crate::metrics::Gauge;
 use crate::storage::vault::HostKey;
 
-use crate::components::compile::{CompileLimits, Compiler};
+use crate::components::compile::{CompileLimits, Compiler, worker};
 use crate::components::shield::Shield;
-use crate::components::{
-    Artifacts, ComponentCache, ComponentFiles, DescribedManifest, LoadError, Loaded, Refusal, Uses,
-};
+use crate::components::{Artifacts, ComponentFiles, DescribedManifest, LoadError, Refusal, Uses};
 use execution::Guest;
 use instance::Ended;
+use loaded::ComponentCache;
 use placement::{Course, Turns};
 use store::StoreData;
 use ticker::Ticker;
@@ -323,8 +325,13 @@ async fn give_up_idle<T: Send + 'static, K: Send + Sync + 'static>(keeper: Weak<
     }
 }
 
+/// Runs the compile worker, as [`worker::run`] says.
+pub fn compile_worker(memory: &str, cpu: &str) -> ExitCode {
+    worker::run(memory, cpu, engine::compiling, linker)
+}
+
 /// Everything that a plugin may import.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<StoreData>> {
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<StoreData>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     crate::capability::add_to_linker(&mut linker)?;

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use super::long_running::Stamina;
 use super::ticker::TICK;
-use crate::tenants::fair_semaphore::{Borrowed, FairSemaphore, Lane, Permit, Waiting};
+use crate::fair_semaphore::{Borrowed, FairSemaphore, Lane, Permit, Waiting};
 
 /// The lanes of a tenant, in front and in the background.
 #[derive(Clone, Debug)]

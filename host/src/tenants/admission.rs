@@ -12,9 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::rate::{RateLimiter, Standing};
 use crate::domain::clock::Timestamp;
 use crate::domain::limits::Limits;
-use crate::invoke::deadline::within;
+use crate::fair_semaphore::Lane;
+use crate::deadline::within;
 use crate::sandbox::GuestLanes;
-use crate::tenants::fair_semaphore::Lane;
 
 /// The gate of one tenant.
 #[derive(Debug)]

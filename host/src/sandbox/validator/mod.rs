@@ -17,13 +17,14 @@ use tokio::time::Instant;
 use wasmtime::{Engine, PoolConcurrencyLimitError, Trap};
 
 use super::engine;
+use super::loaded::ComponentCache;
 use super::long_running::Stamina;
 use super::meter::{Meter, PollClock};
 use super::placement::{Course, GuestLanes, Turns};
 use super::store::CpuSpent;
 use super::warm::{Keeper, Kept};
+use crate::components::LoadError;
 use crate::components::bundle::schema::{Schema, Schemas};
-use crate::components::{ComponentCache, LoadError};
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 use crate::unguarded::{Guard, is_off};

@@ -40,7 +40,7 @@ use sqlx::sqlite::{
 use sqlx::{Connection as _, Sqlite, SqlitePool, Transaction};
 
 use super::{DbError, Repository};
-use crate::capability::database::configure_sqlite;
+use crate::sqlite::configure as configure_sqlite;
 use evidence::Evidence;
 use mark::{Mark, MarkFile};
 

@@ -72,11 +72,11 @@ thread_local! {
 
 /// The memory that one tenant's SQL may take. Allocations that outlive it credit it all the same.
 #[derive(Debug)]
-pub(super) struct Budget(NonNull<Count>);
+pub struct Budget(NonNull<Count>);
 
 /// Why memory was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shortage {
+pub enum Shortage {
     /// The tenant has taken all that its limit allows.
     Tenant,
     /// All tenants together have taken all that there is for SQL.
@@ -121,7 +121,7 @@ struct Header {
 }
 
 /// The functions by which SQLite allocates.
-pub(super) fn methods() -> ffi::sqlite3_mem_methods {
+pub fn methods() -> ffi::sqlite3_mem_methods {
     ffi::sqlite3_mem_methods {
         xMalloc: Some(x_malloc),
         xFree: Some(x_free),
@@ -135,7 +135,7 @@ pub(super) fn methods() -> ffi::sqlite3_mem_methods {
 }
 
 /// Runs `work` with what SQLite allocates on this thread charged to `budget`.
-pub(super) fn charged<T>(budget: &Budget, work: impl FnOnce() -> T) -> T {
+pub fn charged<T>(budget: &Budget, work: impl FnOnce() -> T) -> T {
     struct Restore(*const Count, usize);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -157,7 +157,7 @@ pub(super) fn charged<T>(budget: &Budget, work: impl FnOnce() -> T) -> T {
 }
 
 /// Runs `work` and refuses it memory once `watch` says that its time is over.
-pub(super) fn watched<T>(watch: &Watch, work: impl FnOnce() -> T) -> T {
+pub fn watched<T>(watch: &Watch, work: impl FnOnce() -> T) -> T {
     struct Restore(*const Watch);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -171,22 +171,22 @@ pub(super) fn watched<T>(watch: &Watch, work: impl FnOnce() -> T) -> T {
 }
 
 /// Why memory was refused last on this thread, since its work or the statement began.
-pub(super) fn refusal() -> Option<Shortage> {
+pub fn refusal() -> Option<Shortage> {
     WORK.with(|current| current.refusal.get())
 }
 
 /// A statement begins, for which nothing was refused yet.
-pub(super) fn begin_statement() {
+pub fn begin_statement() {
     WORK.with(|current| current.refusal.set(None));
 }
 
 /// Writes down the most that the thread's work has taken so far, where the work goes on for long.
-pub(super) fn note_most(budget: &Budget) {
+pub fn note_most(budget: &Budget) {
     WORK.with(|current| budget.count().most.store(current.most.get(), Ordering::Relaxed));
 }
 
 /// Whether the thread's work has used so much of the stack that it must not go deeper.
-pub(super) fn is_deep() -> bool {
+pub fn is_deep() -> bool {
     WORK.with(|current| match current.stack.get() {
         0 => false,
         stack => stack.abs_diff(stack_position()) > STACK_BYTES,
@@ -201,7 +201,7 @@ fn stack_position() -> usize {
 }
 
 /// Bytes that a connection's schema takes.
-pub(super) fn schema_bytes(connection: &rusqlite::Connection) -> u64 {
+pub fn schema_bytes(connection: &rusqlite::Connection) -> u64 {
     let (mut now, mut most) = (0, 0);
     // SAFETY: the handle is open as long as `connection` is borrowed, and SQLite writes two numbers.
     let code = unsafe {
@@ -222,7 +222,7 @@ pub(super) fn schema_bytes(connection: &rusqlite::Connection) -> u64 {
 
 impl Budget {
     /// A budget of `limit`.
-    pub(super) fn new(limit: ByteSize) -> Self {
+    pub fn new(limit: ByteSize) -> Self {
         let count = Box::new(Count {
             taken: AtomicI64::new(OWNED),
             limit: AtomicI64::new(0),
@@ -234,13 +234,13 @@ impl Budget {
     }
 
     /// Another limit from now on. What is taken stays.
-    pub(super) fn set_limit(&self, limit: ByteSize) {
+    pub fn set_limit(&self, limit: ByteSize) {
         let limit = i64::try_from(limit.0).unwrap_or(i64::MAX).min(OWNED - 1);
         self.count().limit.store(limit, Ordering::Relaxed);
     }
 
     /// The limit.
-    pub(super) fn limit(&self) -> ByteSize {
+    pub fn limit(&self) -> ByteSize {
         if is_off(Guard::SqlMemory) {
             return ByteSize(u64::MAX);
         }
@@ -248,12 +248,12 @@ impl Budget {
     }
 
     /// The most bytes that were taken during the last piece of work.
-    pub(super) fn most(&self) -> u64 {
+    pub fn most(&self) -> u64 {
         u64::try_from(self.count().most.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     /// Bytes that are taken now.
-    pub(super) fn taken(&self) -> i64 {
+    pub fn taken(&self) -> i64 {
         self.count().taken.load(Ordering::Relaxed) & (OWNED - 1)
     }
 

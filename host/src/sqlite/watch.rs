@@ -9,14 +9,14 @@ use mortise_sql::{Author, Gate};
 use crate::unguarded::{Guard, is_off};
 
 /// The state of one connection that its callbacks share.
-pub(super) struct Watch {
+pub struct Watch {
     origin: Instant,
     /// Both in nanoseconds since `origin`.
     armed_at: AtomicU64,
     deadline: AtomicU64,
     cancelled: AtomicBool,
     /// What the statement may do.
-    pub(super) gate: Gate,
+    pub gate: Gate,
     /// Bytes that a statement may write.
     room: AtomicU64,
     /// What the thread had written when that was looked at first, and when it is looked at next.
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 impl Watch {
     /// A watch over the SQL of `author`.
-    pub(super) fn new(author: Author) -> Self {
+    pub fn new(author: Author) -> Self {
         Self {
             origin: monotonic(),
             armed_at: AtomicU64::new(0),
@@ -45,7 +45,7 @@ impl Watch {
     }
 
     /// From now on the connection works for somebody until `deadline`.
-    pub(super) fn arm(&self, deadline: Instant) {
+    pub fn arm(&self, deadline: Instant) {
         self.cancelled.store(false, Ordering::Relaxed);
         self.outgrown.store(false, Ordering::Relaxed);
         self.written_before.store(u64::MAX, Ordering::Relaxed);
@@ -55,42 +55,42 @@ impl Watch {
     }
 
     /// How many bytes statements may write from now on.
-    pub(super) fn set_room(&self, bytes: u64) {
+    pub fn set_room(&self, bytes: u64) {
         self.room.store(bytes, Ordering::Relaxed);
     }
 
     /// Whether the statement was stopped because it wrote too much.
-    pub(super) fn has_outgrown(&self) -> bool {
+    pub fn has_outgrown(&self) -> bool {
         self.outgrown.load(Ordering::Relaxed)
     }
 
     /// A new deadline for the same somebody: a cancellation stays.
-    pub(super) fn arm_again(&self, deadline: Instant) {
+    pub fn arm_again(&self, deadline: Instant) {
         self.armed_at
             .store(self.nanoseconds(monotonic()), Ordering::Relaxed);
         self.deadline.store(self.nanoseconds(deadline), Ordering::Relaxed);
     }
 
     /// From now on nobody bounds it: what the host itself does between statements must not be interrupted.
-    pub(super) fn disarm(&self) {
+    pub fn disarm(&self) {
         self.deadline.store(u64::MAX, Ordering::Relaxed);
         self.next_look.store(u64::MAX, Ordering::Relaxed);
         self.cancelled.store(false, Ordering::Relaxed);
     }
 
     /// Whoever it worked for is gone.
-    pub(super) fn cancel(&self) {
+    pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
     /// How long the statement was allowed to take.
-    pub(super) fn allowed(&self) -> Duration {
+    pub fn allowed(&self) -> Duration {
         let armed_at = self.armed_at.load(Ordering::Relaxed);
         Duration::from_nanos(self.deadline.load(Ordering::Relaxed).saturating_sub(armed_at))
     }
 
     /// True where the statement has to stop.
-    pub(super) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         let now = self.nanoseconds(monotonic());
         self.cancelled.load(Ordering::Relaxed)
             || now >= self.deadline.load(Ordering::Relaxed)
@@ -98,7 +98,7 @@ impl Watch {
     }
 
     /// Whether to refuse memory, so that the statement stops. The host's own SQL ends by itself.
-    pub(super) fn refuses_memory(&self) -> bool {
+    pub fn refuses_memory(&self) -> bool {
         self.gate.author() != Author::Host && self.is_over() && !is_off(Guard::SqlClock)
     }
 

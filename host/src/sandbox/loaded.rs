@@ -7,16 +7,12 @@ use moka::future::Cache;
 use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
-use super::artifact::{Artifacts, Code};
-use super::compile::CompileError;
-use super::compile::protocol::DescribedManifest;
-use super::refusal::Refusal;
-use super::shield::Shield;
-use super::uses::Uses;
+use super::store::StoreData;
 use crate::capability::bindings::http_handler::GuestIndices;
+use crate::components::shield::Shield;
+use crate::components::{Artifacts, Code, DescribedManifest, LoadError, Refusal, Uses};
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::units::ByteSize;
-use crate::sandbox::store::StoreData;
 
 /// A component that is ready to be instantiated.
 pub struct Loaded {
@@ -24,24 +20,6 @@ pub struct Loaded {
     http_handler: Option<GuestIndices>,
     /// Bytes of memory.
     footprint: usize,
-}
-
-/// Why a component could not be loaded.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum LoadError {
-    /// This host does not run it: what it imports or exports, what it needs, or what the operator
-    /// refuses.
-    #[error(transparent)]
-    Refused(Arc<Refusal>),
-    /// It could not be compiled.
-    #[error(transparent)]
-    Compile(Arc<CompileError>),
-    /// Its file is missing or does not match its digest.
-    #[error("the component {0} is missing or damaged on disk")]
-    Missing(VersionDigest),
-    /// The disk failed.
-    #[error("the component files cannot be used: {0}")]
-    Io(Arc<std::io::Error>),
 }
 
 /// The cache.
@@ -186,30 +164,15 @@ impl Loaded {
         self.http_handler.is_some()
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
+    pub(super) fn engine(&self) -> &Engine {
         self.instance_pre.engine()
     }
 
-    pub(crate) fn http_handler(&self) -> Option<&GuestIndices> {
+    pub(super) fn http_handler(&self) -> Option<&GuestIndices> {
         self.http_handler.as_ref()
     }
 
-    pub(crate) async fn instantiate(&self, store: &mut Store<StoreData>) -> wasmtime::Result<Instance> {
+    pub(super) async fn instantiate(&self, store: &mut Store<StoreData>) -> wasmtime::Result<Instance> {
         self.instance_pre.instantiate_async(store).await
-    }
-}
-
-impl From<CompileError> for LoadError {
-    fn from(error: CompileError) -> Self {
-        match error {
-            CompileError::Refused(refusal) => Self::Refused(Arc::new(refusal)),
-            error => Self::Compile(Arc::new(error)),
-        }
-    }
-}
-
-impl From<std::io::Error> for LoadError {
-    fn from(error: std::io::Error) -> Self {
-        Self::Io(Arc::new(error))
     }
 }

@@ -1,8 +1,10 @@
-//! Waiting for a bounded time, for what is mostly there already.
+//! Waits for a bounded time for what is mostly ready already.
 //!
-//! Nearly all that a request waits for is ready when it is first asked. A timer is made, and the time asked, only where it
-//! is not: `tokio::time::timeout` does both each time, and counts a reference that all threads share. Where waiting is the
-//! rule, tokio's own serves as well.
+//! Nearly everything that a request waits for is ready at the first poll. Only if it is not, a timer is
+//! made here. `tokio::time::timeout` makes one each time, reads the clock, and counts a reference that
+//! all threads share. On two threads at once a wait that is ready takes 0.01 µs here and 0.2 µs with
+//! tokio (`cargo xtask bench --part in-process`, "bounded wait"). A request has four of them and takes
+//! about 15 µs. If waiting is the rule, tokio's own serves as well.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
