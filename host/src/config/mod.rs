@@ -8,7 +8,7 @@ mod sections;
 
 pub use sections::{
     BreakerSection, CompileSection, DataSection, HttpClientSection, LogFormat, LogSection, RetentionSection,
-    RuntimeSection, ServerSection, ShieldSection,
+    RuntimeSection, ServerSection, ShieldSection, listener_address,
 };
 
 use std::path::{Path, PathBuf};
@@ -17,6 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::effective::OutOfRange;
 use crate::domain::limits::{LimitOverrides, Limits};
+use crate::domain::units::ByteSize;
+
+/// The most that a WebAssembly memory with 32-bit addresses can have.
+const MOST_MEMORY: ByteSize = ByteSize::mib(4_096);
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +85,15 @@ pub enum ConfigError {
         /// What is wrong.
         error: OutOfRange,
     },
+    /// A ceiling for memory that no WebAssembly memory can have.
+    #[error(
+        "the configuration's [ceiling]: memory: {asked} is more than a WebAssembly memory can have; write \
+         {MOST_MEMORY} at most"
+    )]
+    TooMuchMemory {
+        /// What was written.
+        asked: ByteSize,
+    },
     /// A variable names no key.
     #[error("the environment variable {0} names no key of the configuration")]
     UnknownVariable(String),
@@ -106,6 +119,9 @@ impl Config {
     fn check_limits(&self) -> Result<(), ConfigError> {
         let within = |section| move |error| ConfigError::Limit { section, error };
         self.ceiling.check_floor().map_err(within("ceiling"))?;
+        if let Some(asked) = self.ceiling.memory.filter(|asked| *asked > MOST_MEMORY) {
+            return Err(ConfigError::TooMuchMemory { asked });
+        }
         let set = self.limits.beside(&Limits::default());
         set.check(&self.ceiling()).map_err(within("limits"))
     }
@@ -186,11 +202,27 @@ mod tests {
         let below = load("[ceiling]\nconcurrency = 0\n").unwrap_err();
         insta::assert_snapshot!(below, @"the configuration's [ceiling]: concurrency: 0 is below 1, and with less no plugin can run");
         for fine in [
-            "[limits]\nmemory = '10GiB'\n[ceiling]\nmemory = '16GiB'\n",
+            "[limits]\nmemory = '3GiB'\n[ceiling]\nmemory = '4GiB'\n",
             "[ceiling]\nmemory = '1MiB'\n",
             "[limits]\nqueue = 0\n",
         ] {
             assert!(load(fine).is_ok(), "{fine}");
+        }
+    }
+
+    #[test]
+    fn what_no_memory_can_have_is_refused_and_an_address_is_shown() {
+        let load = |variable: &str, value: &str| {
+            let variable = (variable.to_owned(), value.to_owned());
+            Config::load(None, [variable].into_iter()).map_err(|error| error.to_string())
+        };
+        let above = load("MORTISE_CEILING_MEMORY", "4097MiB").unwrap_err();
+        insta::assert_snapshot!(above, @"the configuration's [ceiling]: memory: 4097MiB is more than a WebAssembly memory can have; write 4GiB at most");
+        assert!(load("MORTISE_CEILING_MEMORY", "4GiB").is_ok());
+        for variable in ["MORTISE_SERVER_PUBLIC", "MORTISE_SERVER_ADMIN"] {
+            let wrong = load(variable, "localhost:80").unwrap_err();
+            let wanted = "`localhost:80` is not an IP address with a port, such as 127.0.0.1:8080";
+            assert!(wrong.contains(variable) && wrong.contains(wanted), "{wrong}");
         }
     }
 
