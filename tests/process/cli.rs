@@ -11,7 +11,7 @@ use crate::shared::{bundled, open_manifest};
 const HELLO_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/hello");
 
 /// A route for keys, and a secret that must be granted.
-const DEMANDING: &str = "
+pub const DEMANDING: &str = "
 [[route]]
 method = 'GET'
 path = '/context'
@@ -68,6 +68,31 @@ fn tenants_are_created_and_listed() {
     assert!(refused.contains("\nhint: "), "{refused}");
     let refused = host.cli(&["tenants", "create", "Not A Name"]).fails(1);
     assert!(refused.starts_with("error: "), "{refused}");
+}
+
+#[test]
+fn the_audit_log_of_a_purged_tenant_is_read_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path());
+    let made = host.cli(&["tenants", "create", "umbrella", "--json"]).json();
+    host.cli(&[
+        "tenants",
+        "delete",
+        "umbrella",
+        "--confirm",
+        "umbrella",
+        "--purge",
+    ])
+    .ok();
+    for name in ["umbrella", made["id"].as_str().unwrap()] {
+        let audit = host.cli(&["audit", "--tenant", name]).ok();
+        assert!(
+            audit.contains("tenant.purge") && audit.contains("plan=standard"),
+            "{audit}"
+        );
+    }
+    let said = host.cli(&["audit", "--tenant", "nobody"]).fails(1);
+    assert!(said.contains("there is no such tenant (not-found"), "{said}");
 }
 
 #[test]
@@ -161,7 +186,8 @@ fn what_is_not_granted_is_listed_and_nothing_is_activated() {
     for wanted in [
         "error: uploaded, but not activated: the manifest asks for what acme has not granted",
         "  missing: plain text of the secret `token`",
-        "hint: `--grant` grants exactly this",
+        "hint: `--grant` grants exactly this; it takes the token of an owner",
+        "stays, and is not active; once everything is granted, `mortise versions activate sha256:",
     ] {
         assert!(refused.contains(wanted), "{refused}");
     }
@@ -299,7 +325,7 @@ fn errors_say_what_to_do_and_have_their_exit_codes() {
 
     let said = host.cli(&["tenants", "show", "nobody"]).fails(1);
     assert!(
-        said.contains("(not-found, request ") && said.contains("hint: `mortise tenants list`"),
+        said.contains("(not-found, request ") && said.contains("hint: `mortise whoami`"),
         "{said}"
     );
     let said = host.cli(&["tenants", "show", "nobody", "--json"]).fails(1);
@@ -368,6 +394,16 @@ fn every_list_of_the_admin_api_has_a_command() {
     assert!(
         usage.contains("capabilities") && usage.contains("kept.records"),
         "{usage}"
+    );
+    let table = acme(&["audit", "--limit", "3"]).ok();
+    let columns: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(
+        columns,
+        ["AT", "WHO", "TENANT", "ACTION", "SUBJECT", "BEFORE", "AFTER"]
+    );
+    assert!(
+        table.contains("  acme  ") && table.contains("secrets.reveal=[\"token\"]"),
+        "{table}"
     );
     let audit = acme(&["audit", "--limit", "2", "--json"]).json();
     assert_eq!(audit[0]["action"], "plugin.activate");

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use test_artifacts::{DATABASE, HELLO};
+use test_artifacts::{CAPABILITIES, DATABASE, HELLO};
 
-use super::cli::{OF, demanding, deploy, host};
+use super::cli::{DEMANDING, OF, demanding, deploy, host};
 use super::host::{HostProcess, finish, mortise};
 use crate::shared::{bundled, open_manifest};
 
@@ -24,8 +24,25 @@ fn a_version_is_named_rolled_back_and_activated() {
     let answering = || http.get("/acme/capabilities/context").expect(200)["version"].clone();
     let run = |arguments: &[&str]| host.cli(&[arguments, &OF[..]].concat());
     assert_eq!(answering(), "2.0.0");
-    run(&["rollback"]).ok();
+    let said = run(&["rollback"]).ok();
+    assert!(
+        said.starts_with("capabilities: 1.0.0 (sha256:")
+            && said.contains(") is the active version; before it was 2.0.0 (sha256:")
+            && said.lines().count() == 1,
+        "{said}"
+    );
     assert_eq!(answering(), "1.0.0");
+    let table = host.cli(&["plugins", "list", "--tenant", "acme"]).ok();
+    assert!(
+        table.lines().next().unwrap().contains("VERSION") && table.contains("  1.0.0  "),
+        "{table}"
+    );
+    assert!(run(&["plugins", "show"]).ok().contains("author_version"));
+    let said = run(&["versions", "delete", "1.0.0"]).fails(1);
+    assert!(
+        said.contains("hint: make another version the active one first: `mortise versions activate VERSION`"),
+        "{said}"
+    );
     let said = run(&["rollback"]).fails(1);
     assert!(
         said.contains("there is no version to roll back to")
@@ -41,7 +58,14 @@ fn a_version_is_named_rolled_back_and_activated() {
         .collect();
     assert_eq!((active.len(), &active[0]["author_version"]), (1, &json!("1.0.0")));
 
-    run(&["versions", "activate", "2.0.0"]).ok();
+    let activated = run(&["versions", "activate", "2.0.0", "--json"]).json();
+    assert_eq!(
+        (
+            &activated["author_version"],
+            &activated["previous_author_version"]
+        ),
+        (&json!("2.0.0"), &json!("1.0.0"))
+    );
     assert_eq!(answering(), "2.0.0");
     let digits = &active[0]["version"].as_str().unwrap()["sha256:".len()..][..12];
     let shown = run(&["versions", "show", digits]).ok();
@@ -69,6 +93,84 @@ fn a_version_is_named_rolled_back_and_activated() {
             .len(),
         1
     );
+}
+
+#[test]
+fn a_deployment_warns_of_secrets_that_are_not_set_and_of_a_version_that_has_two_contents() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path());
+    let unset = "warning: the secret `token` is granted and not set; an owner sets it with `mortise secrets set token \
+                 --tenant acme`";
+    let deployed = |file: &Path| {
+        let file = file.to_str().unwrap();
+        let deployed = host.cli(&["deploy", file, "--tenant", "acme", "--grant"]);
+        assert!(deployed.status.success(), "{deployed:?}");
+        deployed
+    };
+    let first = deployed(&demanding(folder.path(), "1.0.0"));
+    assert!(first.stderr.contains(unset), "{first:?}");
+    assert!(!first.stderr.contains("other content"), "{first:?}");
+    host.cli_with_input(&["secrets", "set", "token", "--tenant", "acme"], "x")
+        .ok();
+    let again = host.cli(&[&["versions", "activate", "1.0.0"], &OF[..]].concat());
+    assert!(
+        again.status.success() && !again.stderr.contains("warning"),
+        "{again:?}"
+    );
+
+    let other = folder.path().join("other.wasm");
+    let manifest = open_manifest("capabilities", DEMANDING) + "\n# other\n";
+    std::fs::write(&other, bundled(CAPABILITIES, &manifest, &[])).unwrap();
+    let second = deployed(&other);
+    assert!(
+        second
+            .stderr
+            .contains("warning: the version 1.0.0 was uploaded before with other content (sha256:"),
+        "{second:?}"
+    );
+}
+
+#[test]
+fn who_may_not_grant_is_told_that_the_upload_stays_and_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path());
+    let create = [
+        "tokens",
+        "create",
+        "d",
+        "--tenant",
+        "acme",
+        "--role",
+        "developer",
+        "--json",
+    ];
+    let developer = host.cli(&create).json()["credential"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let file = demanding(folder.path(), "1.0.0");
+    let admin = format!("http://{}", host.admin);
+    let arguments = [
+        "deploy",
+        file.to_str().unwrap(),
+        "--tenant",
+        "acme",
+        "--grant",
+        "--host",
+        &admin,
+        "--token",
+        &developer,
+    ];
+    let said = finish(&mut mortise(&arguments), "").fails(1);
+    for wanted in [
+        "stays, and is not active; once everything is granted, `mortise versions activate sha256:",
+        "--tenant acme --plugin capabilities` makes it active",
+        "(insufficient-scope, request ",
+        "hint: ask an owner of the tenant",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    deploy(&host, &file);
 }
 
 /// Writes a version of a plugin with a database whose only migration is `sql`.

@@ -71,6 +71,20 @@ fn a_rotated_key_opens_the_secrets_and_the_old_one_does_not_start() {
     finish(&mut on(folder.path(), &["host-key", "accept"]), "").ok();
     let host = HostProcess::start(folder.path());
     let audit = host.operator().get("/api/v1/audit?action=host-key.*").expect(200);
+    let listed = host.cli(&["secrets", "list", "--tenant", "acme"]);
+    assert!(
+        listed
+            .stderr
+            .contains("the secret k does not open under the host's key; set it again: `mortise secrets set k --tenant acme`"),
+        "{listed:?}"
+    );
+    let columns: Vec<&str> = listed.stdout.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!((columns[0], columns[2]), ("k", "no"));
+    let node = host.operator().get("/api/v1/node").expect(200);
+    assert_eq!(
+        node["unreadable_secrets"],
+        json!([{ "tenant": "acme", "name": "k" }])
+    );
     let actions: Vec<_> = audit["items"]
         .as_array()
         .unwrap()
@@ -109,6 +123,11 @@ fn limits_that_cannot_hold_keep_a_host_from_starting() {
         ),
         ("MORTISE_LIMITS__MEMORY", "0", "memory: 0B is below 64KiB"),
         ("MORTISE_CEILING__CONCURRENCY", "0", "concurrency: 0 is below 1"),
+        (
+            "MORTISE_CEILING__MEMORY",
+            "5GiB",
+            "memory: 5GiB is more than a WebAssembly memory can have; write 4GiB at most",
+        ),
     ] {
         let said = finish(serve(&data).env(variable, value), "").fails(1);
         assert!(said.contains(wanted), "{said}");

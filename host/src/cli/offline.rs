@@ -12,10 +12,10 @@ use crate::config::Config;
 /// The options that name the data folder.
 #[derive(Debug, Args)]
 pub struct Folder {
-    /// Configuration file; ./mortise.toml where it exists and nothing is named
+    /// Configuration file; by default ./mortise.toml, if it exists
     #[arg(long, env = "MORTISE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Folder of all data
+    /// Data folder of the host
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
 }

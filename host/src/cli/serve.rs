@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::CliError;
 use crate::causes::with_causes;
-use crate::config::{Config, Loaded, LogFormat, LogSection};
+use crate::config::{Config, Loaded, LogFormat, LogSection, listener_address};
 use crate::host::serve;
 
 /// The configuration that is read where it exists and none is named.
@@ -18,17 +18,17 @@ const DEFAULT_CONFIG: &str = "mortise.toml";
 /// Where the host listens and keeps its data, over what the configuration says.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Configuration file; ./mortise.toml where it exists and nothing is named
+    /// Configuration file; by default ./mortise.toml, if it exists
     #[arg(long, env = "MORTISE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Folder of all data
+    /// Data folder of the host
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
-    /// Address of the public listener
-    #[arg(long, value_name = "ADDRESS")]
+    /// Address of the public listener, such as 0.0.0.0:8080
+    #[arg(long, value_name = "ADDRESS", value_parser = listener_address)]
     pub public: Option<SocketAddr>,
-    /// Address of the admin listener
-    #[arg(long, value_name = "ADDRESS")]
+    /// Address of the admin listener, such as 127.0.0.1:8081
+    #[arg(long, value_name = "ADDRESS", value_parser = listener_address)]
     pub admin: Option<SocketAddr>,
     /// Use mortise.db as it is, although it does not belong to the data folder or is older than it. Files of
     /// tenants that it does not know are moved to `set-aside`

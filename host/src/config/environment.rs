@@ -236,8 +236,8 @@ mod tests {
             ),
             (
                 "MORTISE_SERVER__PUBLIC",
-                "here",
-                "does not fit",
+                "localhost:80",
+                "`localhost:80` is not an IP address with a port, such as 127.0.0.1:8080",
                 "MORTISE_SERVER__PUBLIC=127.0.0.1:8080",
             ),
             (

@@ -2,6 +2,10 @@
 
 use super::{Config, ConfigError};
 use crate::domain::limits::Limits;
+use crate::domain::units::ByteSize;
+
+/// The most that a WebAssembly memory with 32-bit addresses can have.
+pub(super) const MOST_MEMORY: ByteSize = ByteSize::mib(4_096);
 
 impl Config {
     /// Refuses limits above the ceiling and such that nothing could run with. A default above a
@@ -9,6 +13,9 @@ impl Config {
     pub(super) fn check_limits(&self) -> Result<(), ConfigError> {
         let within = |section| move |error| ConfigError::Limit { section, error };
         self.ceiling.check_floor().map_err(within("ceiling"))?;
+        if let Some(asked) = self.ceiling.memory.filter(|asked| *asked > MOST_MEMORY) {
+            return Err(ConfigError::TooMuchMemory { asked });
+        }
         let set = self.limits.beside(&Limits::default());
         set.check(&self.ceiling()).map_err(within("limits"))
     }
@@ -38,12 +45,23 @@ mod tests {
         let below = load("[ceiling]\nconcurrency = 0\n").unwrap_err();
         insta::assert_snapshot!(below, @"the configuration's [ceiling]: concurrency: 0 is below 1, and with less no plugin can run");
         for fine in [
-            "[limits]\nmemory = '10GiB'\n[ceiling]\nmemory = '16GiB'\n",
+            "[limits]\nmemory = '3GiB'\n[ceiling]\nmemory = '4GiB'\n",
             "[ceiling]\nmemory = '1MiB'\n",
             "[limits]\nqueue = 0\n",
         ] {
             assert!(load(fine).is_ok(), "{fine}");
         }
+    }
+
+    #[test]
+    fn what_no_memory_can_have_is_refused() {
+        let load = |value: &str| {
+            let variable = ("MORTISE_CEILING__MEMORY".into(), value.into());
+            Config::load(None, [variable].into_iter()).map_err(|error| error.to_string())
+        };
+        let above = load("4097MiB").unwrap_err();
+        insta::assert_snapshot!(above, @"the configuration's [ceiling]: memory: 4097MiB is more than a WebAssembly memory can have; write 4GiB at most");
+        assert!(load("4GiB").is_ok());
     }
 
     #[test]

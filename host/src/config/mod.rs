@@ -22,7 +22,7 @@ pub use http_client::HttpClientSection;
 pub use log::{LogFormat, LogSection};
 pub use retention::RetentionSection;
 pub use runtime::RuntimeSection;
-pub use server::ServerSection;
+pub use server::{ServerSection, listener_address};
 pub use shield::ShieldSection;
 
 use std::ffi::OsString;
@@ -31,8 +31,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use self::environment::Environment;
+use self::limits::MOST_MEMORY;
 use crate::domain::effective::OutOfRange;
 use crate::domain::limits::{LimitOverrides, Limits};
+use crate::domain::units::ByteSize;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +108,15 @@ pub enum ConfigError {
         section: &'static str,
         /// What is wrong.
         error: OutOfRange,
+    },
+    /// A ceiling for memory that no WebAssembly memory can have.
+    #[error(
+        "the configuration's [ceiling]: memory: {asked} is more than a WebAssembly memory can have; write \
+         {MOST_MEMORY} at most"
+    )]
+    TooMuchMemory {
+        /// What was written.
+        asked: ByteSize,
     },
     /// A variable names no key.
     #[error(

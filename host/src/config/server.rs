@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::public_url::ConfiguredUrl;
 use crate::domain::units::{ByteSize, Span};
@@ -13,12 +13,14 @@ use crate::server::body::Pace;
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSection {
     /// Address for API consumers.
+    #[serde(deserialize_with = "from_text")]
     pub public: SocketAddr,
     /// Where API consumers reach the public listener from outside, such as
     /// `https://api.example.com`: behind a proxy its address is another one. Empty: the address
     /// that it listens at.
     pub public_url: ConfiguredUrl,
     /// Address for operators and customers. Reachable from where they are, and not from the internet.
+    #[serde(deserialize_with = "from_text")]
     pub admin: SocketAddr,
     /// Open connections of each listener. Beyond these an idle one is closed for each that comes; where none is idle,
     /// the new one.
@@ -52,6 +54,20 @@ pub struct ServerSection {
     pub drain_delay: Span,
     /// For requests under way when the host is told to stop.
     pub drain_timeout: Span,
+}
+
+/// The address of a listener as people write it.
+pub fn listener_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "`{text}` is not an IP address with a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080"
+        )
+    })
+}
+
+fn from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    listener_address(&text).map_err(serde::de::Error::custom)
 }
 
 impl Default for ServerSection {

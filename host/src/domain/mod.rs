@@ -20,6 +20,7 @@ pub mod plugin;
 pub mod principal;
 pub mod promises;
 pub mod public_url;
+pub mod resource;
 pub mod role;
 pub mod secret;
 pub mod tenant;

@@ -1,3 +1,4 @@
 //! HTTP as both listeners speak it.
 
+pub mod hint;
 pub mod problem;

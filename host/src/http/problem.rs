@@ -13,9 +13,11 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
 
+use super::hint::Hint;
 use crate::causes::with_causes;
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::Blame;
+use crate::domain::resource::Resource;
 use crate::server::head;
 
 /// The header that carries the id of a request and of its invocation.
@@ -46,6 +48,11 @@ macro_rules! codes {
             /// Whose fault it is.
             pub fn blame(self) -> Blame {
                 match self { $(Code::$name => Blame::$blame,)+ }
+            }
+
+            /// The code that callers see as `text`.
+            pub fn named(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.as_str() == text)
             }
 
             /// A short name for people.
@@ -141,6 +148,7 @@ pub struct Problem {
     extension: serde_json::Map<String, serde_json::Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<String>,
+    hint: Hint,
 }
 
 /// One place of a body that does not match its schema.
@@ -161,6 +169,7 @@ impl Problem {
             extension: Default::default(),
             headers: Vec::new(),
             cause: None,
+            hint: Hint::Code(code),
         }
     }
 
@@ -184,8 +193,21 @@ impl Problem {
     }
 
     /// Nothing is here.
-    pub fn not_found(what: &str) -> Self {
-        Self::new(Code::NotFound, format!("there is no such {what}"))
+    pub fn not_found(what: Resource) -> Self {
+        Self::new(Code::NotFound, format!("there is no such {what}")).hint(Hint::Missing(what))
+    }
+
+    /// What it is about, which decides what the admin API says to do next.
+    pub fn hint(self, hint: Hint) -> Self {
+        Self { hint, ..self }
+    }
+
+    /// The same with the member `hint`, if there is something to do. One that it has already stays.
+    pub fn with_hint(self) -> Self {
+        match self.hint.text() {
+            Some(hint) if !self.has("hint") => self.with("hint", hint),
+            _ => self,
+        }
     }
 
     /// What the log is to say beyond the detail.
@@ -222,11 +244,6 @@ impl Problem {
     /// Its code.
     pub fn code(&self) -> Code {
         self.code
-    }
-
-    /// The sentence for the caller.
-    pub fn detail(&self) -> &str {
-        &self.detail
     }
 
     /// Whether it has this further member.
@@ -351,7 +368,7 @@ mod tests {
     fn every_member_stands_once_in_the_body() {
         let problem = MEMBERS
             .iter()
-            .fold(Problem::not_found("tenant"), |problem, member| {
+            .fold(Problem::not_found(Resource::Tenant), |problem, member| {
                 problem.with(member, 1)
             });
         let body = String::from_utf8(problem.with("hint", "none").body("id")).unwrap();

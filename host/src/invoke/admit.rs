@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::deadline::within;
 use super::{Invoker, Target};
 use crate::components::LoadError;
+use crate::deadline::within;
 use crate::fair_semaphore::Permit;
 use crate::metrics::Held;
 use crate::tenants::{Admitted, Full, Unhealthy};

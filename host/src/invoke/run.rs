@@ -7,12 +7,12 @@ use http::Method;
 use tokio::time::Instant;
 
 use super::admit::{Admission, NotRun, Permits};
-use crate::deadline::within;
 use super::record::{Recorder, Unrecorded};
 use super::{Invoker, Target};
 use crate::capability::Invocation;
 use crate::capability::bindings::http_types;
 use crate::components::bundle::schema::Schema;
+use crate::deadline::within;
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::{Trigger, Usage};
 use crate::domain::principal::Principal;

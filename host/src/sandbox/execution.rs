@@ -25,9 +25,9 @@ use crate::capability::bindings::http_types::{self, Body};
 use crate::capability::bindings::types::Content;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
 use crate::components::bundle::schema::{Glance, Schema};
+use crate::deadline::until;
 use crate::domain::limits::Limits;
 use crate::domain::units::{ByteSize, as_u64, microseconds};
-use crate::deadline::until;
 use crate::sandbox::deferred_drop;
 
 /// The response of a plugin, as it answered. Nothing in it is checked.

@@ -3,8 +3,7 @@
 //! The HTTP layer reads twice as much before it gives up on a caller without a word (`connection.rs`), so that who sends
 //! a little too much learns what it was.
 
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
 use crate::http::problem::{Code, Problem};
 
@@ -26,7 +25,7 @@ pub fn size(uri: &Uri, headers: &HeaderMap) -> usize {
 }
 
 /// Refuses a head that is too large. The caller chooses all of it.
-pub fn check(request: &Request) -> Result<(), Problem> {
+pub fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     if uri_size(request.uri()) > MAX_URI_BYTES {
         let detail = format!("the address has more than {MAX_URI_BYTES} bytes");
         return Err(Problem::new(Code::UriTooLong, detail));

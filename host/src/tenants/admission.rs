@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::rate::{RateLimiter, Standing};
+use crate::deadline::within;
 use crate::domain::clock::Timestamp;
 use crate::domain::limits::Limits;
 use crate::fair_semaphore::Lane;
-use crate::deadline::within;
 use crate::sandbox::GuestLanes;
 
 /// The gate of one tenant.

@@ -105,6 +105,9 @@ pub enum SchemaError {
         /// Where in it, and what.
         problem: String,
     },
+    /// The validator could not be started in time, or there is no sandbox for it: later there may be.
+    #[error("the validator is not available: {0}")]
+    Unavailable(String),
     /// The host failed.
     #[error("the validator cannot be used: {0}")]
     Host(String),
@@ -210,7 +213,9 @@ impl Validators {
                 .acquire()
                 .await
                 .map_err(|error| host(error.to_string()))?;
-            own.load().await.map_err(|error| host(error.to_string()))?;
+            own.load()
+                .await
+                .map_err(|error| SchemaError::Unavailable(error.to_string()))?;
             let meter = Arc::new(Meter::new(Arc::default()));
             let long = Arc::new(Stamina::default());
             long.ran_long();
@@ -223,7 +228,9 @@ impl Validators {
         match tokio::time::timeout(UPLOAD_WALL, task).await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => Err(host(error.to_string())),
-            Err(_) => Err(host(format!("it was not done within {UPLOAD_WALL:?}"))),
+            Err(_) => Err(SchemaError::Unavailable(format!(
+                "the schemas were not compiled within {UPLOAD_WALL:?}"
+            ))),
         }
     }
 
@@ -251,7 +258,10 @@ impl Validators {
             };
             let mut instance = Instance::fresh(pre, memory.as_usize(), &payer)
                 .await
-                .map_err(|error| SchemaError::Host(format!("{error:#}")))?;
+                .map_err(|error| match Ended::of(&error, false) {
+                    Ended::NoInstance => SchemaError::Unavailable(format!("{error:#}")),
+                    _ => SchemaError::Host(format!("{error:#}")),
+                })?;
             match instance
                 .try_schema(schema.version(), schema.index(), &payer)
                 .await
@@ -268,7 +278,7 @@ impl Validators {
                         )),
                         Ended::Stack => refused("it is nested too deep".to_owned()),
                         Ended::Other(problem) => refused(format!("compiling it was stopped: {problem}")),
-                        Ended::NoInstance => SchemaError::Host(format!("{error:#}")),
+                        Ended::NoInstance => SchemaError::Unavailable(format!("{error:#}")),
                     });
                 }
             }

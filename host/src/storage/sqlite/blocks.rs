@@ -17,6 +17,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, TenantId, VersionDigest};
 use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Usage};
 use crate::domain::principal::PrincipalId;
+use crate::domain::resource::Resource;
 use crate::domain::units::as_u64;
 use crate::http::problem::Code;
 use crate::storage::{DbError, Entry, InvocationFilter, Page};
@@ -315,7 +316,7 @@ async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Resu
         .persistent(blocks.len() == 1)
         .execute(connection)
         .await
-        .map_err(or_missing("tenant of a block of invocations"))?;
+        .map_err(or_missing(Resource::Tenant))?;
     Ok(())
 }
 

@@ -40,6 +40,7 @@ use sqlx::sqlite::{
 use sqlx::{Connection as _, Sqlite, SqlitePool, Transaction};
 
 use super::{DbError, Repository};
+use crate::domain::resource::Resource;
 use crate::sqlite::configure as configure_sqlite;
 use evidence::Evidence;
 use mark::{Mark, MarkFile};
@@ -281,7 +282,7 @@ fn unavailable(error: sqlx::Error) -> DbError {
 }
 
 /// Says that a name is taken, where that is what stopped the statement.
-fn or_taken(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+fn or_taken(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(cause) if cause.is_unique_violation() => DbError::Taken(what),
         _ => unavailable(error),
@@ -289,7 +290,7 @@ fn or_taken(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
 }
 
 /// Says what is missing, where a reference to it is what stopped the statement.
-fn or_missing(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+fn or_missing(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => DbError::Missing(what),
         _ => or_taken(what)(error),
@@ -297,7 +298,7 @@ fn or_missing(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
 }
 
 /// Says what is in use, where a reference to it is what stopped the statement.
-fn or_in_use(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+fn or_in_use(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => DbError::InUse(what),
         _ => unavailable(error),
