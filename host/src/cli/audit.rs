@@ -7,7 +7,7 @@ use super::client::Client;
 use super::moment;
 use super::{CliError, Output};
 use crate::domain::clock::Timestamp;
-use crate::http::problem::Code;
+use crate::domain::problem::Code;
 
 /// Characters of a change that the table shows. With `--json` it is there as a whole.
 const MOST_CHARACTERS: usize = 60;

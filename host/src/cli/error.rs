@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::components::bundle::BundleError;
+use crate::domain::problem::Code;
 use crate::http::hint::Hint;
-use crate::http::problem::Code;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

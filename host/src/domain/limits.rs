@@ -86,7 +86,11 @@ macro_rules! limits {
 
             /// Each limit as it holds, with `self` as the default and the values of `layers` in
             /// place of it.
-            pub fn effective(&self, layers: &[(Source, &LimitOverrides)], ceiling: &Limits) -> Vec<Effective> {
+            pub fn effective(
+                &self,
+                layers: &[(Source, &LimitOverrides)],
+                ceiling: &Limits,
+            ) -> Vec<Effective> {
                 let floor = Self::floor();
                 vec![$({
                     let range = Range {

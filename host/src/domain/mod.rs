@@ -18,6 +18,7 @@ pub mod origin;
 pub mod path;
 pub mod plugin;
 pub mod principal;
+pub mod problem;
 pub mod promises;
 pub mod public_url;
 pub mod resource;

@@ -1,7 +1,7 @@
 //! What to do next, for each kind of error. The admin API adds it to its problems, and the command
 //! line shows it.
 
-use super::problem::Code;
+use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
 use crate::domain::role::Role;
 

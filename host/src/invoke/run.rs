@@ -107,7 +107,7 @@ impl Invoker {
         };
         let start = Start {
             lanes: &target.tenant.gate.lanes().guests,
-            stamina: &target.route.stamina,
+            long_running: &target.route.long_running,
             held: Held {
                 turn: (turn, admission),
                 instance,

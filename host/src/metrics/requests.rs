@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use super::gauge::Gauge;
 use super::histogram::{Distribution, Histogram};
-use crate::http::problem::Code;
+use crate::domain::problem::Code;
 use crate::metrics::per_thread::PerThread;
 
 /// Counts of the requests of the public listener.

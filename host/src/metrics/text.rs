@@ -132,7 +132,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::http::problem::Code;
+    use crate::domain::problem::Code;
     use crate::metrics::Ended;
 
     #[test]

@@ -19,7 +19,7 @@ pub use execution::{
     Checks, Failure, Finished, Held, KeptInstances, ResponseParts, Side, Start, TooLargeToLift, Trapped,
 };
 pub use loaded::Loaded;
-pub use long_running::Stamina;
+pub use long_running::LongRunning;
 pub use placement::GuestLanes;
 pub use validator::{CheckFailure, KeptValidators, Mismatch, SchemaError, Validators};
 
@@ -47,7 +47,7 @@ use crate::components::{Artifacts, ComponentFiles, DescribedManifest, LoadError,
 use execution::Guest;
 use instance::Ended;
 use loaded::ComponentCache;
-use placement::{Course, Turns};
+use placement::{Placement, RunQueues};
 use store::StoreData;
 use ticker::Ticker;
 use warm::Keeper;
@@ -56,7 +56,7 @@ use warm::Keeper;
 pub struct Runtime {
     components: Arc<ComponentCache>,
     services: Arc<Services>,
-    turns: Arc<Turns>,
+    queues: Arc<RunQueues>,
     background: Handle,
     guests: Gauge,
     keeper: Arc<Keeper<Ended>>,
@@ -168,13 +168,13 @@ impl Runtime {
         ));
         let keeper = Arc::new(Keeper::new(settings.instances_kept));
         settings.background.spawn(give_up_idle(Arc::downgrade(&keeper)));
-        let turns = Arc::new(Turns::new(settings.threads));
+        let queues = Arc::new(RunQueues::new(settings.threads));
         let validators = Validators::new(
             settings.instances,
             settings.instances_kept,
             &settings.ceiling,
             components.clone(),
-            turns.clone(),
+            queues.clone(),
             settings.background.clone(),
         );
         let validators = Arc::new(validators.map_err(StartError::Engine)?);
@@ -185,7 +185,7 @@ impl Runtime {
         Ok(Self {
             components,
             services: Arc::new(services),
-            turns,
+            queues,
             background: settings.background,
             guests: Gauge::default(),
             keeper,
@@ -293,7 +293,7 @@ impl Runtime {
         request: http_types::Request,
         abandoned: impl FnOnce(Box<Invocation>) + Send + 'static,
     ) -> impl Future<Output = Finished> {
-        let course = Course::new(&self.turns, start.lanes, start.stamina);
+        let placement = Placement::new(&self.queues, start.lanes, start.long_running);
         let held = Held {
             turn: start.held.turn,
             instance: (start.held.instance, self.guests.hold()),
@@ -302,7 +302,7 @@ impl Runtime {
         let guest = Guest::new(
             component,
             self.services.clone(),
-            course,
+            placement,
             invocation,
             request,
             held,

@@ -4,7 +4,7 @@ use axum::http::header::{CONNECTION, COOKIE, HOST, TRANSFER_ENCODING};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 
-use super::head;
+use crate::http::head;
 use crate::http::problem::{Code, Problem};
 
 /// Refuses a request that names its host in two ways or uses a transfer coding that is not known

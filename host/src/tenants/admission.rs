@@ -1,5 +1,6 @@
-//! Admission to a tenant: how many of its requests run at once, how many wait behind them, how
-//! often they come, and the lanes in which they wait for what all tenants share.
+//! Admits requests of a tenant: how many run at once, how many wait, and how often they come.
+//!
+//! It also has the lanes in which they wait for what all tenants share.
 
 use std::num::NonZeroU32;
 use std::pin::pin;

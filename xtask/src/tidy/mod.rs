@@ -11,6 +11,7 @@ mod scanner;
 mod security;
 mod sources;
 mod widths;
+mod words;
 mod wrap;
 
 use std::path::Path;
@@ -22,7 +23,7 @@ use files::File;
 /// From the files to what is wrong with them, one line each.
 type Rule = fn(&[File]) -> Vec<String>;
 
-const RULES: [(&str, Rule); 12] = [
+const RULES: [(&str, Rule); 13] = [
     (
         "every Rust file starts with a sentence that says what it is for",
         sources::documented,
@@ -41,6 +42,7 @@ const RULES: [(&str, Rule); 12] = [
         dependencies::in_direction,
     ),
     ("no two rooms of the host know each other", rooms::without_cycles),
+    ("names are the words of the field", words::of_the_field),
     (
         "lines of code, comments and Markdown have at most 110, 100 and 120 characters (`cargo xtask tidy --wrap` wraps \
          comments and Markdown)",

@@ -36,7 +36,7 @@ fn wide_rust(text: &str) -> Vec<(usize, usize)> {
                 let prefix = Prefix::of_comment(text);
                 let (is_code, may_be_wide) = comment(&mut fence, text, prefix);
                 match (is_code, may_be_wide) {
-                    (true, _) => CODE,
+                    (true, _) => CODE + prefix.map_or(0, |prefix| prefix.width(text)),
                     (false, true) => continue,
                     (false, false) => COMMENT,
                 }

@@ -19,7 +19,10 @@ const NAMES: [(&str, &str); 9] = [
 /// Nothing in the host has one of these names.
 pub fn of_the_field(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
-    for file in files.iter().filter(|file| file.is_rust() && file.path.starts_with("host/")) {
+    for file in files
+        .iter()
+        .filter(|file| file.is_rust() && file.path.starts_with("host/"))
+    {
         let folders = file.path.split('/').map(|name| name.trim_end_matches(".rs"));
         for (name, instead) in folders.filter_map(|folder| NAMES.iter().find(|(name, _)| is(folder, name))) {
             complaints.push(format!("{}: `{name}`: say `{instead}`", file.path));
@@ -47,8 +50,14 @@ mod tests {
     #[test]
     fn a_name_is_found_as_a_whole_and_in_code_only() {
         let files = [
-            file("host/src/turns.rs", "struct Turns; // Stamina\nlet text = \"Course\";\n"),
-            file("host/src/a.rs", "fn course() {}\nuse super::Course;\nstruct Tracks(Concourse);\n"),
+            file(
+                "host/src/turns.rs",
+                "struct Turns; // Stamina\nlet text = \"Course\";\n",
+            ),
+            file(
+                "host/src/a.rs",
+                "fn course() {}\nuse super::Course;\nstruct Tracks(Concourse);\n",
+            ),
             file("lab/turns.rs", "struct Turns;\n"),
         ];
         assert_eq!(

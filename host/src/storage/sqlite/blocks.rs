@@ -17,9 +17,9 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, TenantId, VersionDigest};
 use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Usage};
 use crate::domain::principal::PrincipalId;
+use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
 use crate::domain::units::as_u64;
-use crate::http::problem::Code;
 use crate::storage::{DbError, Entry, InvocationFilter, Page};
 
 /// Records of one block, and of one statement. What makes and writes them keeps a processor from plugins for as long, and so does

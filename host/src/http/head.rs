@@ -5,7 +5,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
-use crate::http::problem::{Code, Problem};
+use super::problem::{Code, Problem};
 
 /// Longer addresses are refused.
 const MAX_URI_BYTES: usize = 8 * 1024;
