@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::access::{Owner, TenantAccess, Viewer};
 use super::bounds::{self, DEAD_CREDENTIALS, Kind};
 use super::error::{invalid, revoked_before};
-use super::input::{At, Input, Params, check_expiry, check_label};
+use super::input::{At, Input, NoParams, Params, check_expiry, check_label};
 use super::page::{Items, Paging};
 use super::state::AdminState;
 use crate::domain::api_key::{ApiKey, is_scope};
@@ -22,6 +22,7 @@ use crate::domain::audit::Difference;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::ApiKeyId;
+use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
 
 /// Scopes of one key.
@@ -84,6 +85,7 @@ async fn list(
     responses((status = 201, body = CreatedApiKey)), security(("token" = ["owner"])))]
 async fn create(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     Input(input): Input<NewApiKey>,
 ) -> Result<(StatusCode, Json<CreatedApiKey>), Problem> {
@@ -125,12 +127,13 @@ async fn create(
     responses((status = 204, description = "It no longer works")), security(("token" = ["owner"])))]
 async fn revoke(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(id): At<ApiKeyId>,
 ) -> Result<StatusCode, Problem> {
     let tenant = access.tenant.id;
     let former = state.db.api_key(tenant, id).await?;
-    let former = former.ok_or_else(|| Problem::not_found("API key"))?;
+    let former = former.ok_or_else(|| Problem::not_found(Resource::ApiKey))?;
     if let Some(at) = former.revoked_at {
         return Err(revoked_before("API key", &former.name, at));
     }
@@ -144,7 +147,7 @@ async fn revoke(
     };
     let change = change.with(difference);
     if !state.lifecycle.revoke_api_key(tenant, id, &change).await? {
-        return Err(Problem::not_found("API key"));
+        return Err(Problem::not_found(Resource::ApiKey));
     }
     Ok(StatusCode::NO_CONTENT)
 }

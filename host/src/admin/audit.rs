@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::access::{DeletedTenantAccess, HostAccess, Viewer};
 use super::input::Params;
-use super::page::{Items, Paging};
+use super::page::{Items, Paging, limit};
 use super::state::AdminState;
 use crate::domain::audit::{ActorKind, AuditEntry};
 use crate::domain::clock::Timestamp;
@@ -68,6 +68,7 @@ pub struct TenantAuditQuery {
     /// `next` of the page before; none for the first page.
     cursor: Option<String>,
     /// Items of a page: 1 to 200; 50 by default.
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 
@@ -89,6 +90,7 @@ pub struct AuditQuery {
     /// `next` of the page before; none for the first page.
     cursor: Option<String>,
     /// Items of a page: 1 to 200; 50 by default.
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::access::HostAccess;
 use super::error::invalid;
 use super::input::Params;
-use super::page::{Items, Paging};
+use super::page::{Items, Paging, limit};
 use super::state::AdminState;
 use crate::components::shield::Shield;
 use crate::domain::id::{PluginName, TenantName, VersionDigest};
@@ -32,6 +32,7 @@ pub struct AuditQuery {
     cursor: Option<String>,
     /// Versions that are looked at for one page: 1 to 200. Versions without a match are left
     /// out.
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 

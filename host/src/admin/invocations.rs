@@ -13,12 +13,13 @@ use utoipa_axum::routes;
 
 use super::access::{TenantAccess, Viewer};
 use super::error::invalid;
-use super::input::{At, Params};
-use super::page::{Items, Paging};
+use super::input::{At, NoParams, Params};
+use super::page::{Items, Paging, limit};
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, VersionDigest};
 use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage, UsageSum};
+use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
 use crate::storage::{Counts, InvocationFilter, Kept};
 
@@ -76,6 +77,7 @@ pub struct InvocationQuery {
     /// `next` of the page before.
     cursor: Option<String>,
     /// Items of a page: 1 to 200.
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 
@@ -146,13 +148,14 @@ async fn list(
     responses((status = 200, body = InvocationView)), security(("token" = ["viewer"])))]
 async fn get(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(id): At<InvocationId>,
 ) -> Result<Json<InvocationView>, Problem> {
     let record = state.db.invocation(access.tenant.id, id).await?;
     record
         .map(|record| Json(record.into()))
-        .ok_or_else(|| Problem::not_found("invocation"))
+        .ok_or_else(|| Problem::not_found(Resource::Invocation))
 }
 
 /// Sums what the plugins consumed, hour by hour; it stays when invocations are deleted for their age.

@@ -11,13 +11,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{TenantAccess, Viewer};
-use super::input::{At, Params};
+use super::input::{At, NoParams, Params};
 use super::settings::version_in_question;
 use super::state::AdminState;
 use crate::domain::effective::{Effective, LimitValue, Source};
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::{LimitOverrides, Limits, Owner};
+use crate::domain::resource::Resource;
 use crate::domain::tenant::{Plan, Tenant};
+use crate::domain::version_name::VersionName;
 use crate::http::problem::Problem;
 
 /// A limit that holds.
@@ -64,9 +66,10 @@ pub struct PluginLimits {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LimitsQuery {
-    /// The digest of a version; by default the active one, else the newest.
+    /// A version: its digest, the first digits of it, or the author's version; by default the active
+    /// one, else the newest.
     #[param(value_type = Option<String>)]
-    version: Option<VersionDigest>,
+    version: Option<VersionName>,
 }
 
 /// Shows which limits hold for a tenant, what set each, and how far the operator could go.
@@ -74,6 +77,7 @@ pub struct LimitsQuery {
     responses((status = 200, body = TenantLimits)), security(("token" = ["viewer"])))]
 async fn get(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
 ) -> Result<Json<TenantLimits>, Problem> {
     let tenant = access.tenant;
@@ -98,10 +102,7 @@ async fn get_of_plugin(
 ) -> Result<Json<PluginLimits>, Problem> {
     let tenant = access.tenant;
     let version = match query.version {
-        Some(digest) => {
-            let version = state.db.version(tenant.id, &plugin, digest).await?;
-            Some(version.ok_or_else(|| Problem::not_found("version"))?)
-        }
+        Some(name) => Some(state.lifecycle.named_version(&tenant, &plugin, &name).await?),
         None => version_in_question(&state, tenant.id, &plugin).await?,
     };
     let plan = plan_of(&state, &tenant).await?;
@@ -170,5 +171,5 @@ impl From<Effective> for LimitView {
 
 async fn plan_of(state: &AdminState, tenant: &Tenant) -> Result<Plan, Problem> {
     let plan = state.db.plan(&tenant.plan).await?;
-    plan.ok_or_else(|| Problem::not_found("plan"))
+    plan.ok_or_else(|| Problem::not_found(Resource::Plan))
 }

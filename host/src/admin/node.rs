@@ -12,12 +12,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{HostAccess, MetricsAccess};
+use super::input::NoParams;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantName};
 use crate::http::problem::{Code, Problem};
+use crate::lifecycle::UnreadableSecret;
 use crate::metrics::{self, Gauges};
 use crate::storage::set_aside;
+
+/// Secrets that are listed.
+const MAX_UNREADABLE_SECRETS: usize = 1_000;
 
 /// This host.
 #[derive(Serialize, ToSchema)]
@@ -41,6 +46,8 @@ pub struct NodeView {
     unavailable: Vec<UnavailableView>,
     /// Rows that cannot be read and stop no tenant: an API key that does not work, for instance.
     unreadable_rows: Vec<String>,
+    /// Secrets that do not open under the host's key, at most 1,000. An owner has to set them again.
+    unreadable_secrets: Vec<UnreadableSecretView>,
     /// Files in `set-aside`, at most 1,000: no tenant or version was known that they belong to.
     set_aside: Vec<String>,
 }
@@ -55,6 +62,15 @@ pub struct UnavailableView {
     plugin: Option<PluginName>,
     /// Why.
     reason: String,
+}
+
+/// A secret that has to be set again.
+#[derive(Serialize, ToSchema)]
+pub struct UnreadableSecretView {
+    /// Whose.
+    tenant: TenantName,
+    /// Its name.
+    name: String,
 }
 
 /// A tenant's database that has to be restored.
@@ -82,7 +98,11 @@ pub struct LedgerView {
 /// Shows this host.
 #[utoipa::path(get, path = "/node", tag = "node",
     responses((status = 200, body = NodeView)), security(("token" = ["operator"])))]
-async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Json<NodeView>, Problem> {
+async fn node(
+    _: HostAccess,
+    _: NoParams,
+    State(state): State<Arc<AdminState>>,
+) -> Result<Json<NodeView>, Problem> {
     let counts = state.ledger.counts();
     let mut damaged_databases = Vec::new();
     for id in state.lifecycle.damaged_databases() {
@@ -100,6 +120,9 @@ async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Jso
         plugin: plugin.plugin,
         reason: plugin.reason,
     });
+    let unreadable_secrets = state.lifecycle.unreadable_secrets().into_iter();
+    let unreadable_secrets =
+        unreadable_secrets.map(|UnreadableSecret { tenant, name }| UnreadableSecretView { tenant, name });
     let data = state.data.clone();
     let set_aside = tokio::task::spawn_blocking(move || set_aside::listed(&data)).await;
     let set_aside = set_aside
@@ -119,6 +142,7 @@ async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Jso
         damaged_databases,
         unavailable: unavailable.collect(),
         unreadable_rows: state.lifecycle.unreadable_rows(),
+        unreadable_secrets: unreadable_secrets.take(MAX_UNREADABLE_SECRETS).collect(),
         set_aside: set_aside.iter().map(|path| path.display().to_string()).collect(),
         gauges: state.observer.gauges().await,
     }))

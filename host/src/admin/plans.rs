@@ -13,12 +13,13 @@ use utoipa_axum::routes;
 
 use super::access::HostAccess;
 use super::error::invalid;
-use super::input::{At, json_body, parse};
+use super::input::{At, NoParams, json_body, parse};
 use super::page::Items;
 use super::state::AdminState;
 use crate::domain::audit::Difference;
 use crate::domain::id::PlanName;
 use crate::domain::limits::LimitOverrides;
+use crate::domain::resource::Resource;
 use crate::domain::tenant::Plan;
 use crate::http::problem::Problem;
 
@@ -55,7 +56,11 @@ impl FromRequest<Arc<AdminState>> for PlanBody {
 /// Lists all plans.
 #[utoipa::path(get, path = "/plans", tag = "plans",
     responses((status = 200, body = Items<Plan>)), security(("token" = ["operator"])))]
-async fn list(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Json<Items<Plan>>, Problem> {
+async fn list(
+    _: HostAccess,
+    _: NoParams,
+    State(state): State<Arc<AdminState>>,
+) -> Result<Json<Items<Plan>>, Problem> {
     Ok(Json(Items::all(state.db.plans().await?)))
 }
 
@@ -64,11 +69,12 @@ async fn list(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Jso
     responses((status = 200, body = Plan)), security(("token" = ["operator"])))]
 async fn get(
     _: HostAccess,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(name): At<PlanName>,
 ) -> Result<Json<Plan>, Problem> {
     let plan = state.db.plan(&name).await?;
-    plan.map(Json).ok_or_else(|| Problem::not_found("plan"))
+    plan.map(Json).ok_or_else(|| Problem::not_found(Resource::Plan))
 }
 
 /// Makes or replaces a plan. The body has the form of what `GET` answers; it holds what differs
@@ -77,6 +83,7 @@ async fn get(
     responses((status = 200, body = Plan)), security(("token" = ["operator"])))]
 async fn put(
     access: HostAccess,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(name): At<PlanName>,
     PlanBody(input): PlanBody,
@@ -106,6 +113,7 @@ async fn put(
     responses((status = 204, description = "It is gone")), security(("token" = ["operator"])))]
 async fn delete(
     access: HostAccess,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(name): At<PlanName>,
 ) -> Result<StatusCode, Problem> {
@@ -114,7 +122,7 @@ async fn delete(
         change.with(Difference::removed(&former.map(limits_of)))
     };
     if !state.db.delete_plan(&name, &change).await? {
-        return Err(Problem::not_found("plan"));
+        return Err(Problem::not_found(Resource::Plan));
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -12,14 +12,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Developer, Owner, TenantAccess, Viewer};
-use super::input::{At, Input, Params};
-use super::page::{Items, Paging};
+use super::input::{At, Input, NoParams, Params};
+use super::page::{Items, Paging, limit};
 use super::state::AdminState;
 use super::tenants::Deletion;
 use crate::domain::audit::Difference;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::Plugin;
+use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
 use crate::lifecycle::AilingRoute;
 use crate::tenants::Ailment;
@@ -31,6 +32,9 @@ pub struct PluginView {
     name: PluginName,
     /// The version that serves, if any.
     active: Option<VersionDigest>,
+    /// The author's name for it, such as `1.2.0`; absent if there is none, or if it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author_version: Option<String>,
     /// A disabled plugin answers 503 and keeps everything else.
     disabled: bool,
     /// How many versions are kept of it.
@@ -107,6 +111,7 @@ pub struct PluginQuery {
     /// `next` of the page before; none for the first page.
     cursor: Option<String>,
     /// Items of a page: 1 to 200; 50 by default.
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 
@@ -128,12 +133,17 @@ async fn list(
         true => state.db.deleted_plugins(tenant, page.clone()).await?,
         false => state.db.plugins(tenant, page.clone()).await?,
     };
-    Ok(Json(Items::new(
+    let Items { items, next } = Items::new(
         found,
         &page,
-        |plugin| plugin.name.clone(),
-        |plugin| PluginView::new(plugin, &state, access.tenant.id),
-    )))
+        |plugin: &Plugin| plugin.name.clone(),
+        |plugin| plugin,
+    );
+    let mut views = Vec::new();
+    for plugin in items {
+        views.push(PluginView::read(plugin, &state, tenant).await);
+    }
+    Ok(Json(Items { items: views, next }))
 }
 
 /// Shows a plugin.
@@ -141,13 +151,11 @@ async fn list(
     responses((status = 200, body = PluginView)), security(("token" = ["viewer"])))]
 async fn get(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(name): At<PluginName>,
 ) -> Result<Json<PluginView>, Problem> {
-    let plugin = state.db.plugin(access.tenant.id, &name).await?;
-    plugin
-        .map(|plugin| Json(PluginView::new(plugin, &state, access.tenant.id)))
-        .ok_or_else(|| Problem::not_found("plugin"))
+    shown(&state, access.tenant.id, &name).await
 }
 
 /// Disables or enables a plugin.
@@ -155,6 +163,7 @@ async fn get(
     responses((status = 200, body = PluginView)), security(("token" = ["developer"])))]
 async fn change(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(name): At<PluginName>,
     Input(patch): Input<PluginPatch>,
@@ -178,13 +187,10 @@ async fn change(
         .db
         .set_plugin_disabled(tenant, &name, patch.disabled, &change);
     if !is_there.await? {
-        return Err(Problem::not_found("plugin"));
+        return Err(Problem::not_found(Resource::Plugin));
     }
     state.lifecycle.refresh(tenant).await;
-    let plugin = state.db.plugin(tenant, &name).await?;
-    plugin
-        .map(|plugin| Json(PluginView::new(plugin, &state, tenant)))
-        .ok_or_else(|| Problem::not_found("plugin"))
+    shown(&state, tenant, &name).await
 }
 
 /// Deletes a plugin. It is gone at once; its name stays reserved, and it can be restored during the grace
@@ -210,7 +216,7 @@ async fn delete(
         }
     };
     if !is_gone {
-        return Err(Problem::not_found("plugin"));
+        return Err(Problem::not_found(Resource::Plugin));
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -220,6 +226,7 @@ async fn delete(
     responses((status = 200, body = PluginView)), security(("token" = ["owner"])))]
 async fn restore(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(name): At<PluginName>,
 ) -> Result<Json<PluginView>, Problem> {
@@ -230,10 +237,7 @@ async fn restore(
         .lifecycle
         .restore_plugin(&access.tenant, &name, &restore)
         .await?;
-    let plugin = state.db.plugin(tenant, &name).await?;
-    plugin
-        .map(|plugin| Json(PluginView::new(plugin, &state, tenant)))
-        .ok_or_else(|| Problem::not_found("plugin"))
+    shown(&state, tenant, &name).await
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
@@ -243,8 +247,18 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(restore))
 }
 
+async fn shown(state: &AdminState, tenant: TenantId, name: &PluginName) -> Result<Json<PluginView>, Problem> {
+    let plugin = state.db.plugin(tenant, name).await?;
+    let plugin = plugin.ok_or_else(|| Problem::not_found(Resource::Plugin))?;
+    Ok(Json(PluginView::read(plugin, state, tenant).await))
+}
+
 impl PluginView {
-    fn new(plugin: Plugin, state: &AdminState, tenant: TenantId) -> Self {
+    async fn read(plugin: Plugin, state: &AdminState, tenant: TenantId) -> Self {
+        let author_version = match plugin.active {
+            Some(active) => state.author_version(tenant, &plugin.name, active).await,
+            None => None,
+        };
         let health = HealthView::new(
             state.lifecycle.ailing_routes(tenant, &plugin.name),
             state.lifecycle.unavailable(tenant, &plugin.name),
@@ -260,6 +274,7 @@ impl PluginView {
         Self {
             name,
             active,
+            author_version,
             disabled,
             versions,
             created_at,

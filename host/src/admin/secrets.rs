@@ -15,11 +15,12 @@ use utoipa_axum::routes;
 use super::access::{Owner, TenantAccess, Viewer};
 use super::bounds::{self, Kind};
 use super::error::invalid;
-use super::input::{At, Input, SecretName};
+use super::input::{At, Input, NoParams, SecretName};
 use super::page::Items;
 use super::state::AdminState;
 use crate::domain::audit::Difference;
 use crate::domain::clock::Timestamp;
+use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
 
 /// Bytes of one secret.
@@ -32,6 +33,9 @@ pub struct SecretView {
     name: String,
     /// When it was last set.
     updated_at: Timestamp,
+    /// Whether it opens under the host's key. One that does not has to be set again; until then
+    /// plugins cannot use it.
+    readable: bool,
 }
 
 /// The value of a secret.
@@ -47,11 +51,24 @@ pub struct NewSecret {
     responses((status = 200, body = Items<SecretView>)), security(("token" = ["viewer"])))]
 async fn list(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
 ) -> Result<Json<Items<SecretView>>, Problem> {
-    let names = state.db.secret_names(access.tenant.id).await?;
-    let view = |(name, updated_at)| SecretView { name, updated_at };
-    Ok(Json(Items::all(names.into_iter().map(view).collect())))
+    let tenant = access.tenant.id;
+    let names = state.db.secret_names(tenant).await?;
+    let sealed = state.db.sealed_secrets(tenant).await?;
+    let vault = state.vault.clone();
+    let view = move |(name, updated_at): (String, Timestamp)| SecretView {
+        // One that was deleted between the two queries was readable.
+        readable: sealed
+            .get(&name)
+            .is_none_or(|sealed| vault.open(tenant, &name, sealed).is_ok()),
+        name,
+        updated_at,
+    };
+    // Opening many large ones takes its time, and other requests go on meanwhile.
+    let views = tokio::task::spawn_blocking(move || names.into_iter().map(view).collect());
+    Ok(Json(Items::all(views.await.map_err(Problem::internal)?)))
 }
 
 /// Makes or replaces a secret.
@@ -59,6 +76,7 @@ async fn list(
     responses((status = 204, description = "It is set")), security(("token" = ["owner"])))]
 async fn put(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(SecretName(name)): At<SecretName>,
     Input(input): Input<NewSecret>,
@@ -95,13 +113,14 @@ async fn put(
     responses((status = 204, description = "It is gone")), security(("token" = ["owner"])))]
 async fn delete(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(SecretName(name)): At<SecretName>,
 ) -> Result<StatusCode, Problem> {
     let tenant = access.tenant.id;
     let change = state.change(&access.actor, "secret.delete", name.as_str());
     if !state.db.delete_secret(tenant, &name, &change).await? {
-        return Err(Problem::not_found("secret"));
+        return Err(Problem::not_found(Resource::Secret));
     }
     state.lifecycle.refresh(tenant).await;
     Ok(StatusCode::NO_CONTENT)

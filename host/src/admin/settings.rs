@@ -14,13 +14,14 @@ use utoipa_axum::routes;
 use super::access::{Developer, Owner, TenantAccess, Viewer};
 use super::bounds::{self, Kind};
 use super::error::invalid;
-use super::input::{At, Input, SettingName};
+use super::input::{At, Input, NoParams, SettingName};
 use super::state::AdminState;
 use crate::domain::audit::Difference;
 use crate::domain::grant::{Grants, MissingGrant};
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::Version;
 use crate::domain::promises::MAX_GRANTED;
+use crate::domain::resource::Resource;
 use crate::domain::secret::is_plain_name;
 use crate::http::problem::Problem;
 use crate::storage::Page;
@@ -52,6 +53,7 @@ pub struct NewSetting {
     responses((status = 200, body = GrantsView)), security(("token" = ["viewer"])))]
 async fn get_grants(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
 ) -> Result<Json<GrantsView>, Problem> {
@@ -64,6 +66,7 @@ async fn get_grants(
     responses((status = 200, body = GrantsView)), security(("token" = ["owner"])))]
 async fn put_grants(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     Input(grants): Input<Grants>,
@@ -83,11 +86,12 @@ async fn put_grants(
     responses((status = 200, body = BTreeMap<String, String>)), security(("token" = ["viewer"])))]
 async fn get_config(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
 ) -> Result<Json<BTreeMap<String, String>>, Problem> {
     if state.db.plugin(access.tenant.id, &plugin).await?.is_none() {
-        return Err(Problem::not_found("plugin"));
+        return Err(Problem::not_found(Resource::Plugin));
     }
     Ok(Json(state.db.config(access.tenant.id, &plugin).await?))
 }
@@ -98,6 +102,7 @@ async fn get_config(
     responses((status = 200, body = BTreeMap<String, String>)), security(("token" = ["developer"])))]
 async fn put_config(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     Input(config): Input<BTreeMap<String, String>>,
@@ -109,7 +114,7 @@ async fn put_config(
     let added = u32::try_from(config.len().saturating_sub(former.len())).unwrap_or(u32::MAX);
     let counting = bounds::room_for(&state, &access.tenant, Kind::ConfigEntries, added).await?;
     let change = state.change(&access.actor, "config.put", plugin.as_str());
-    let change = change.with(Difference::between(&former, &config));
+    let change = change.with(Difference::of_settings(&former, &config));
     state.db.put_config(tenant, &plugin, &config, &change).await?;
     drop(counting);
     state.lifecycle.refresh(tenant).await;
@@ -122,6 +127,7 @@ async fn put_config(
     responses((status = 200, body = BTreeMap<String, String>)), security(("token" = ["developer"])))]
 async fn put_setting(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     At(SettingName(name)): At<SettingName>,
@@ -135,7 +141,7 @@ async fn put_setting(
     let added = u32::from(!former.contains_key(&name));
     let counting = bounds::room_for(&state, &access.tenant, Kind::ConfigEntries, added).await?;
     let change = state.change(&access.actor, "config.put", plugin.as_str());
-    let change = change.with(Difference::between(&former, &config));
+    let change = change.with(Difference::of_settings(&former, &config));
     state
         .db
         .put_config_value(tenant, &plugin, &name, Some(&input.value), &change)
@@ -150,20 +156,23 @@ async fn put_setting(
     responses((status = 204, description = "It is gone")), security(("token" = ["developer"])))]
 async fn delete_setting(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     At(SettingName(name)): At<SettingName>,
 ) -> Result<StatusCode, Problem> {
     let tenant = access.tenant.id;
     if state.db.plugin(tenant, &plugin).await?.is_none() {
-        return Err(Problem::not_found("plugin"));
+        return Err(Problem::not_found(Resource::Plugin));
     }
     let former = state.db.config(tenant, &plugin).await?;
-    let Some(value) = former.get(&name) else {
-        return Err(Problem::not_found("setting"));
-    };
+    if !former.contains_key(&name) {
+        return Err(Problem::not_found(Resource::Setting));
+    }
+    let mut left = former.clone();
+    left.remove(&name);
     let change = state.change(&access.actor, "config.delete", plugin.as_str());
-    let change = change.with(Difference::removed(&BTreeMap::from([(&name, value)])));
+    let change = change.with(Difference::of_settings(&former, &left));
     state
         .db
         .put_config_value(tenant, &plugin, &name, None, &change)
@@ -203,7 +212,7 @@ pub(super) async fn version_in_question(
     plugin: &PluginName,
 ) -> Result<Option<Version>, Problem> {
     let found = state.db.plugin(tenant, plugin).await?;
-    match found.ok_or_else(|| Problem::not_found("plugin"))?.active {
+    match found.ok_or_else(|| Problem::not_found(Resource::Plugin))?.active {
         Some(active) => Ok(state.db.version(tenant, plugin, active).await?),
         None => {
             let newest = state.db.versions(tenant, plugin, Page::first(1)).await?;

@@ -13,13 +13,14 @@ use utoipa_axum::routes;
 
 use super::access::{DeletedTenantAccess, HostAccess, Operator, TenantAccess, Viewer};
 use super::error::invalid;
-use super::input::{Input, Params};
-use super::page::{Items, Paging};
+use super::input::{Input, NoParams, Params};
+use super::page::{Items, Paging, limit};
 use super::state::AdminState;
 use crate::domain::audit::{Change, Difference};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PlanName, TenantId, TenantName};
 use crate::domain::limits::LimitOverrides;
+use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::http::problem::Problem;
 use crate::storage::{DbError, TenantChange};
@@ -55,6 +56,7 @@ pub struct TenantQuery {
     /// `next` of the page before; none for the first page.
     cursor: Option<String>,
     /// Items of a page: 1 to 200; 50 by default.
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 
@@ -123,6 +125,7 @@ async fn list(
     responses((status = 201, body = TenantView)), security(("token" = ["operator"])))]
 async fn create(
     access: HostAccess,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     Input(input): Input<NewTenant>,
 ) -> Result<(StatusCode, Json<TenantView>), Problem> {
@@ -154,7 +157,7 @@ async fn create(
 /// Shows a tenant.
 #[utoipa::path(get, path = "/tenants/{tenant}", tag = "tenants",
     responses((status = 200, body = TenantView)), security(("token" = ["viewer"])))]
-async fn get(access: TenantAccess<Viewer>) -> Json<TenantView> {
+async fn get(access: TenantAccess<Viewer>, _: NoParams) -> Json<TenantView> {
     Json(access.tenant.into())
 }
 
@@ -163,6 +166,7 @@ async fn get(access: TenantAccess<Viewer>) -> Json<TenantView> {
     responses((status = 200, body = TenantView)), security(("token" = ["operator"])))]
 async fn change(
     access: TenantAccess<Operator>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     Input(patch): Input<TenantPatch>,
 ) -> Result<Json<TenantView>, Problem> {
@@ -186,7 +190,7 @@ async fn change(
         .change_tenant(access.tenant.id, &change, &changes)
         .await
         .map_err(|error| or_no_such_plan(error, change.plan.as_ref()))?;
-    let tenant = changed.ok_or_else(|| Problem::not_found("tenant"))?;
+    let tenant = changed.ok_or_else(|| Problem::not_found(Resource::Tenant))?;
     state.lifecycle.refresh(tenant.id).await;
     Ok(Json(tenant.into()))
 }
@@ -217,7 +221,7 @@ async fn delete(
         }
     };
     if !is_gone {
-        return Err(Problem::not_found("tenant"));
+        return Err(Problem::not_found(Resource::Tenant));
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -227,13 +231,14 @@ async fn delete(
     responses((status = 200, body = TenantView)), security(("token" = ["operator"])))]
 async fn restore(
     DeletedTenantAccess(access): DeletedTenantAccess<Operator>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
 ) -> Result<Json<TenantView>, Problem> {
     let TenantAccess { tenant, actor, .. } = access;
     if tenant.deleted_at.is_some() {
         let restore = state.change(&actor, "tenant.restore", tenant.name.as_str());
         if !state.lifecycle.restore_tenant(tenant.id, &restore).await? {
-            return Err(Problem::not_found("tenant"));
+            return Err(Problem::not_found(Resource::Tenant));
         }
     }
     let restored = Tenant {
@@ -306,7 +311,7 @@ fn differences(before: &Tenant, after: &Tenant) -> Vec<(&'static str, Difference
 /// A plan that the body names and that is not there makes the request invalid, not its address.
 fn or_no_such_plan(error: DbError, plan: Option<&PlanName>) -> Problem {
     match (error, plan) {
-        (DbError::Missing("plan"), Some(plan)) => invalid(format!("plan: there is no plan `{plan}`")),
+        (DbError::Missing(Resource::Plan), Some(plan)) => invalid(format!("plan: there is no plan `{plan}`")),
         (error, _) => error.into(),
     }
 }

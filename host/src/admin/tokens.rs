@@ -14,13 +14,14 @@ use utoipa_axum::routes;
 use super::access::{Actor, Authenticated, HostAccess, Owner, TenantAccess};
 use super::bounds::{self, DEAD_CREDENTIALS, Kind};
 use super::error::{invalid, revoked_before};
-use super::input::{At, Input, Params, check_expiry, check_label};
+use super::input::{At, Input, NoParams, Params, check_expiry, check_label};
 use super::page::{Items, Paging};
 use super::state::AdminState;
 use crate::domain::audit::Difference;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::{TenantId, TenantName, TokenId};
+use crate::domain::resource::Resource;
 use crate::domain::role::Role;
 use crate::domain::token::{FIRST_OPERATOR, Reach, TenantRole, Token};
 use crate::http::problem::{Code, Problem};
@@ -102,6 +103,7 @@ pub struct WhoAmI {
     responses((status = 200, body = WhoAmI)), security(("token" = [])))]
 async fn whoami(
     Authenticated(token): Authenticated,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
 ) -> Result<Json<WhoAmI>, Problem> {
     let tenant = match token.reach.tenant() {
@@ -130,6 +132,7 @@ async fn list(
     responses((status = 201, body = CreatedToken)), security(("token" = ["owner"])))]
 async fn create(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     Input(input): Input<NewTenantToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
@@ -153,6 +156,7 @@ async fn create(
     responses((status = 204, description = "It no longer works")), security(("token" = ["owner"])))]
 async fn revoke(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(id): At<TokenId>,
 ) -> Result<StatusCode, Problem> {
@@ -176,6 +180,7 @@ async fn list_host(
     responses((status = 201, body = CreatedToken)), security(("token" = ["operator"])))]
 async fn create_host(
     access: HostAccess,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     Input(input): Input<NewHostToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
@@ -198,6 +203,7 @@ async fn create_host(
     responses((status = 204, description = "It no longer works")), security(("token" = ["operator"])))]
 async fn revoke_host(
     access: HostAccess,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(id): At<TokenId>,
 ) -> Result<StatusCode, Problem> {
@@ -292,7 +298,7 @@ async fn unmake(
 ) -> Result<StatusCode, Problem> {
     let former = state.db.token(id).await?;
     let former = former.filter(|token| token.reach.tenant() == tenant);
-    let former = former.ok_or_else(|| Problem::not_found("token"))?;
+    let former = former.ok_or_else(|| Problem::not_found(Resource::Token))?;
     if let Some(at) = former.revoked_at {
         return Err(revoked_before("token", &former.name, at));
     }
@@ -306,7 +312,7 @@ async fn unmake(
         .revoke_token(tenant, id, &change.with(difference))
         .await?
     {
-        return Err(Problem::not_found("token"));
+        return Err(Problem::not_found(Resource::Token));
     }
     Ok(StatusCode::NO_CONTENT)
 }

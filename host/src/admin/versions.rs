@@ -15,12 +15,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Developer, TenantAccess, Viewer};
-use super::input::{At, Params};
+use super::input::{At, NoParams, Params};
 use super::page::{Items, Paging};
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::plugin::Version;
+use crate::domain::resource::Resource;
 use crate::domain::units::Span;
 use crate::domain::version_name::VersionName;
 use crate::http::problem::{Code, Problem};
@@ -67,6 +68,15 @@ pub struct VersionDetail {
     manifest: String,
 }
 
+/// A version that was uploaded.
+#[derive(Serialize, ToSchema)]
+pub struct UploadedVersion {
+    #[serde(flatten)]
+    detail: VersionDetail,
+    /// What there is to know: another version with the same author's version, for instance.
+    warnings: Vec<String>,
+}
+
 /// Lists versions, the newest first.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/versions", tag = "versions", params(Paging),
     responses((status = 200, body = Items<VersionView>)), security(("token" = ["viewer"])))]
@@ -97,16 +107,17 @@ async fn list(
 /// Uploads a component. The plugin is made with its first version. The same bytes twice are the same version.
 #[utoipa::path(post, path = "/tenants/{tenant}/plugins/{plugin}/versions", tag = "versions",
     request_body(content = Vec<u8>, content_type = "application/wasm"),
-    responses((status = 201, body = VersionDetail, description = "It is new"),
-        (status = 200, body = VersionDetail, description = "The same bytes had been uploaded before")),
+    responses((status = 201, body = UploadedVersion, description = "It is new"),
+        (status = 200, body = UploadedVersion, description = "The same bytes had been uploaded before")),
     security(("token" = ["developer"])))]
 async fn upload(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, Json<VersionDetail>), Problem> {
+) -> Result<(StatusCode, Json<UploadedVersion>), Problem> {
     check_content_type(&headers)?;
     let limit = state.lifecycle.limits(&access.tenant).await?.component_size;
     // Its bytes count until the version is stored. A slow upload holds what has come of it, and no
@@ -134,7 +145,8 @@ async fn upload(
         .await?
         .and_then(|plugin| plugin.active);
     let detail = VersionDetail::read(&state, uploaded.version, active).await?;
-    Ok((status, Json(detail)))
+    let warnings = uploaded.warnings;
+    Ok((status, Json(UploadedVersion { detail, warnings })))
 }
 
 /// Shows a version with its manifest. It is named by its digest, the first digits of it, or the
@@ -143,6 +155,7 @@ async fn upload(
     responses((status = 200, body = VersionDetail)), security(("token" = ["viewer"])))]
 async fn get(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     At(name): At<VersionName>,
@@ -160,6 +173,7 @@ async fn get(
     responses((status = 204, description = "It is gone")), security(("token" = ["developer"])))]
 async fn delete(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     At(name): At<VersionName>,
@@ -222,7 +236,7 @@ async fn active(
     let plugin = state.db.plugin(access.tenant.id, plugin).await?;
     plugin
         .map(|plugin| plugin.active)
-        .ok_or_else(|| Problem::not_found("plugin"))
+        .ok_or_else(|| Problem::not_found(Resource::Plugin))
 }
 
 fn too_many(exhausted: Exhausted) -> Problem {

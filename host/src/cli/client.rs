@@ -13,7 +13,7 @@ use ureq::{Agent, Body};
 use url::{Host, Url};
 
 use super::CliError;
-use super::error::Problem;
+use super::error::{Problem, without_position};
 use super::transport::ReadRefusals;
 
 /// Uploads include compiling, which takes its time.
@@ -328,7 +328,9 @@ impl Client {
         if bytes.is_empty() {
             return Ok((status, Value::Null));
         }
-        let value = serde_json::from_slice(&bytes).map_err(|error| self.not_understood(error))?;
+        let value = serde_json::from_slice(&bytes).map_err(|error| {
+            self.not_understood(format_args!("it is not JSON: {}", without_position(&error)))
+        })?;
         Ok((status, value))
     }
 

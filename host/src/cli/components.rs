@@ -8,7 +8,7 @@ use super::{CliError, Output};
 /// What to do with components.
 #[derive(Debug, Subcommand)]
 pub enum Components {
-    /// List the versions of all tenants that use what this host refuses, or what --uses names
+    /// List the versions that use what this host refuses, or what --uses names
     Audit {
         /// A rule: proposal:simd, instruction:call_indirect, instruction:v128.*, import:wasi:random/*
         #[arg(long, value_name = "RULE")]

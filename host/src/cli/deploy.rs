@@ -58,11 +58,19 @@ impl Deploy {
             component.len().div_ceil(1024)
         ));
         let (version, is_new) = client.upload(&path(&["versions"]), &component)?;
+        report(&version, "warning", "warnings", output);
         if self.no_activate {
             output.news(format_args!("uploaded {digest}; the active version is as it was"));
             return output.object(&version);
         }
-        self.meet_grants(client, &path(&["grants"]), &manifest, output)?;
+        if let Err(error) = self.meet_grants(client, &path(&["grants"]), &manifest, output) {
+            output.news(format_args!(
+                "the uploaded version {digest} stays, and is not active; once everything is granted, `mortise \
+                 versions activate {digest} --tenant {} --plugin {name}` makes it active",
+                self.tenant
+            ));
+            return Err(error);
+        }
         let activated = match client.put(&path(&["activation"]), &json!({"version": digest})) {
             Ok(activated) => activated,
             Err(error) => {
@@ -78,8 +86,7 @@ impl Deploy {
                 return Err(error);
             }
         };
-        output.news(format_args!("active: {digest}"));
-        report_activation(&activated, output);
+        report_activation(name, &activated, output)?;
         let base = match &self.public_url {
             Some(url) => format!("{}/{}/{name}", url.as_str().trim_end_matches('/'), self.tenant),
             // A host of an earlier version does not say.
@@ -107,7 +114,10 @@ impl Deploy {
     ) -> Result<(), CliError> {
         let granted: Grants =
             serde_json::from_value(client.get(path)?["grants"].take()).map_err(|error| {
-                CliError::failed(format!("the host's grants cannot be understood: {error}"), "")
+                CliError::failed(
+                    format!("the host's grants cannot be understood: {error}"),
+                    "use a mortise of the same version as the host",
+                )
             })?;
         let missing = granted.missing_for(manifest);
         if missing.is_empty() {
@@ -129,7 +139,7 @@ impl Deploy {
                     self.tenant,
                     described.join("\n  missing: ")
                 ),
-                "`--grant` grants exactly this",
+                "`--grant` grants exactly this; it takes the token of an owner of the tenant",
             ));
         }
         grants::put(client, path, &united(granted, Grants::asked_by(manifest)))?;
@@ -140,17 +150,36 @@ impl Deploy {
     }
 }
 
-/// Says what an activation did beside switching.
-pub fn report_activation(activated: &Value, output: &mut Output) {
-    for (name, members) in [("applied migration", "migrations"), ("warning", "warnings")] {
-        for member in activated[members]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-        {
-            output.news(format_args!("{name}: {}", super::output::printable(member)));
-        }
+/// Says what an activation did. With `--json` the answer is the caller's to write.
+pub fn report_activation(plugin: &str, activated: &Value, output: &mut Output) -> Result<(), CliError> {
+    output.line(activation_line(plugin, activated))?;
+    report(activated, "applied migration", "migrations", output);
+    report(activated, "warning", "warnings", output);
+    Ok(())
+}
+
+/// Which version is active now, and which was before.
+fn activation_line(plugin: &str, activated: &Value) -> String {
+    let version = |name: &str, digest: &str| {
+        let digest = activated[digest].as_str()?;
+        // A host of an earlier version names no author's version.
+        Some(super::output::printable(&match activated[name].as_str() {
+            Some(name) => format!("{name} ({digest})"),
+            None => digest.to_owned(),
+        }))
+    };
+    let now = version("author_version", "version").unwrap_or_default();
+    let before = version("previous_author_version", "previous")
+        .filter(|_| activated["previous"] != activated["version"]);
+    let before = before.map_or_else(String::new, |before| format!("; before it was {before}"));
+    format!("{plugin}: {now} is the active version{before}")
+}
+
+/// A line for each text in a list.
+fn report(answer: &Value, name: &str, members: &str, output: &mut Output) {
+    let members = answer[members].as_array().into_iter().flatten();
+    for member in members.filter_map(Value::as_str) {
+        output.news(format_args!("{name}: {}", super::output::printable(member)));
     }
 }
 
@@ -208,6 +237,23 @@ mod tests {
                 "http": ["https://a.example.com", "https://b.example.com"],
                 "secrets": {"use": ["k", "old"], "reveal": []},
             })
+        );
+    }
+
+    #[test]
+    fn an_activation_is_one_sentence() {
+        let activated = json!({
+            "version": "sha256:22", "author_version": "2.0.0",
+            "previous": "sha256:11", "previous_author_version": "1.0.0",
+        });
+        assert_eq!(
+            activation_line("shop", &activated),
+            "shop: 2.0.0 (sha256:22) is the active version; before it was 1.0.0 (sha256:11)"
+        );
+        let of_an_earlier_host = json!({ "version": "sha256:22", "previous": null });
+        assert_eq!(
+            activation_line("shop", &of_an_earlier_host),
+            "shop: sha256:22 is the active version"
         );
     }
 

@@ -4,6 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::components::bundle::BundleError;
+use crate::domain::problem::Code;
+use crate::http::hint::Hint;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +111,9 @@ impl CliError {
         match self {
             Self::Problem(problem) => {
                 let hint = problem.hint.clone().filter(|hint| !hint.is_empty());
-                hint.or_else(|| hint_for(&problem.code).map(str::to_owned))
+                // A host of an earlier version leaves out the hints that the code decides.
+                let by_code = || Hint::Code(Code::named(&problem.code)?).text();
+                hint.or_else(|| by_code().map(str::to_owned))
             }
             Self::Unreachable { .. } => Some(
                 "start it with `mortise serve`, or name another with --host or MORTISE_HOST (the admin listener)".into(),
@@ -191,6 +195,13 @@ impl std::fmt::Display for Problem {
     }
 }
 
+/// What is wrong with JSON that a person has not written, without a line and a column of it.
+pub fn without_position(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    said.strip_suffix(&position).unwrap_or(&said).to_owned()
+}
+
 /// A missing grant, `{"kind": "http", "name": "https://…"}`, as people read it.
 pub fn describe_missing(missing: &Value) -> String {
     let text = |key: &str| missing.get(key).and_then(Value::as_str);
@@ -205,29 +216,6 @@ pub fn describe_missing(missing: &Value) -> String {
         (Some("secret-reveal"), Some(name)) => format!("plain text of the secret `{name}`"),
         _ => missing.to_string(),
     }
-}
-
-fn hint_for(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "unauthenticated" => {
-            "pass a token with --token-file, MORTISE_TOKEN or --token; the host writes the operator's to \
-             operator.token in its data folder"
-        }
-        "insufficient-scope" => "this needs a token of a higher role; `mortise tokens create` makes one",
-        "conflict" => "the name is taken or in use; list what is there first",
-        "body-too-large" => "the tenant's plan bounds uploads; `mortise plans list` shows it",
-        "invalid-manifest" => "correct plugin.toml, or what it names, at this place and build again",
-        "compile-limit" => {
-            "make the plugin smaller: build it optimised (`mortise build` does) and with fewer dependencies"
-        }
-        "grants-missing" => "`mortise deploy … --grant` grants exactly what the manifest asks for",
-        "migration-failed" => {
-            "no migration of this version was applied, and what was active serves on; correct the file and deploy again"
-        }
-        "rate-limited" | "overloaded" | "draining" => "try again in a moment",
-        "internal" => "the host's own log has the cause under the request id",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -277,11 +265,20 @@ mod tests {
     }
 
     #[test]
-    fn every_hint_is_for_a_code_that_exists() {
-        let with_hint = crate::http::problem::Code::ALL
-            .iter()
-            .filter(|code| hint_for(code.as_str()).is_some())
-            .count();
-        assert_eq!(with_hint, 12);
+    fn what_the_host_says_to_do_comes_before_what_the_code_says() {
+        let hint = |hint: Option<&str>, code: &str| {
+            let problem = Problem {
+                code: code.into(),
+                hint: hint.map(str::to_owned),
+                ..Problem::default()
+            };
+            CliError::Problem(Box::new(problem)).hint()
+        };
+        assert_eq!(hint(Some("mine"), "internal").unwrap(), "mine");
+        assert_eq!(
+            hint(None, "internal").as_deref(),
+            Hint::Code(Code::Internal).text()
+        );
+        assert_eq!(hint(None, "of-a-newer-host"), None);
     }
 }

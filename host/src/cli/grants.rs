@@ -14,7 +14,7 @@ use crate::domain::grant::Grants as PluginGrants;
 pub enum Grants {
     /// Show what a plugin may use, as JSON
     Show(PluginArgument),
-    /// Replace what a plugin may use by a JSON file of the form that `show` writes
+    /// Replace what a plugin may use by what a JSON file says, in the form that `show` prints
     Put(Put),
 }
 

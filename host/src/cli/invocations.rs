@@ -12,7 +12,7 @@ use crate::domain::clock::Timestamp;
 pub enum Invocations {
     /// List invocations, the newest first
     List(List),
-    /// Show an invocation with everything that it used
+    /// Show an invocation, and what it used of each limit
     Show {
         #[command(flatten)]
         of: TenantArgument,
@@ -41,7 +41,7 @@ pub struct List {
     /// Only those that the host answered with a problem
     #[arg(long)]
     failed: bool,
-    /// Only invocations after this time: 2026-01-02T03:04:05Z, or 15min ago
+    /// Only invocations after this time: 2026-01-02T03:04:05Z, or 15min for as long ago
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     since: Option<Timestamp>,
     /// Only invocations before this time

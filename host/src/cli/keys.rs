@@ -11,26 +11,26 @@ use crate::domain::clock::Timestamp;
 /// What to do with API keys.
 #[derive(Debug, Subcommand)]
 pub enum Keys {
-    /// List the keys, without their secrets
+    /// List the keys with their ids, without the credentials
     List(TenantArgument),
-    /// Create a key; it is shown this once
+    /// Create a key. Its credential is shown only now
     Create {
         #[command(flatten)]
         of: TenantArgument,
-        /// What people call it
+        /// Name for people; several keys may have the same
         name: String,
-        /// Scopes it may be used for, separated by commas; `*` is all
+        /// Scopes of the key, separated by commas; `*` stands for all
         #[arg(long, value_delimiter = ',', required = true, value_name = "SCOPE")]
         scopes: Vec<String>,
         /// When it stops working: 2026-01-02T03:04:05Z, or 30d from now; never by default
         #[arg(long, value_name = "WHEN", value_parser = moment::ahead)]
         expires: Option<Timestamp>,
     },
-    /// Revoke a key: it stops working at once
+    /// Revoke a key. It stops working at once
     Revoke {
         #[command(flatten)]
         of: TenantArgument,
-        /// Id of the key
+        /// Id of the key, as `keys list` shows it
         id: String,
     },
 }

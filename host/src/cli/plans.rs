@@ -3,29 +3,29 @@
 use clap::Subcommand;
 
 use super::client::Client;
-use super::limits::Change;
+use super::limit_change::Change;
 use super::{CliError, Output};
 
 /// What to do with plans.
 #[derive(Debug, Subcommand)]
 pub enum Plans {
-    /// List the plans and the limits that they change
+    /// List the plans, and the limits in which each differs from the defaults of the host
     List,
     /// Show a plan
     Show {
-        /// Its name
+        /// Name of the plan
         name: String,
     },
-    /// Change limits of a plan, and keep the others. A plan that is not there is made
+    /// Change limits of a plan, and keep the others. Creates the plan if there is none of this name
     Set {
-        /// Its name
+        /// Name of the plan
         name: String,
         #[command(flatten)]
         change: Change,
     },
     /// Delete a plan that no tenant is on
     Delete {
-        /// Its name
+        /// Name of the plan
         name: String,
     },
 }

@@ -24,7 +24,7 @@ pub enum Plugins {
 pub struct List {
     #[command(flatten)]
     of: TenantArgument,
-    /// Those that were deleted and can be restored
+    /// List the deleted plugins that can be restored, in place of the others
     #[arg(long)]
     deleted: bool,
 }
@@ -34,10 +34,10 @@ pub struct List {
 pub struct Delete {
     #[command(flatten)]
     of: PluginArgument,
-    /// The name of the plugin once more: its routes stop at once
+    /// The name of the plugin once more, to confirm: its routes stop at once
     #[arg(long, value_name = "NAME")]
     confirm: String,
-    /// At once and for good: nothing brings its versions, grants and settings back
+    /// Delete its versions, grants and settings at once and for good; they cannot be restored
     #[arg(long)]
     purge: bool,
 }
@@ -50,6 +50,7 @@ impl Plugins {
                 let path = ["tenants", &of.tenant, "plugins"];
                 let mut columns = vec![
                     ("NAME", "name"),
+                    ("VERSION", "author_version"),
                     ("ACTIVE", "active"),
                     ("DISABLED", "disabled"),
                     ("CREATED", "created_at"),

@@ -18,7 +18,10 @@ impl Rollback {
     /// Activates the version that was active before and was not itself rolled back from.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         let activated = client.post(&self.of.path(&["activation", "back"]), &json!({}))?;
-        report_activation(&activated, output);
-        output.object(&activated)
+        report_activation(&self.of.plugin, &activated, output)?;
+        match output.is_json() {
+            true => output.data(&activated),
+            false => Ok(()),
+        }
     }
 }

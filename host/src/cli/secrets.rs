@@ -23,7 +23,7 @@ pub enum Secrets {
         #[arg(long, value_name = "VARIABLE")]
         from_env: Option<String>,
     },
-    /// List the names of the secrets
+    /// List the names of the secrets, when each was set, and whether it opens under the host's key
     List(TenantArgument),
     /// Delete a secret
     Delete {
@@ -52,7 +52,17 @@ impl Secrets {
             }
             Self::List(of) => {
                 let secrets = client.list(&["tenants", &of.tenant, "secrets"])?;
-                output.table(&secrets, &[("NAME", "name"), ("SET", "updated_at")])
+                let columns = [("NAME", "name"), ("SET", "updated_at"), ("READABLE", "readable")];
+                output.table(&secrets, &columns)?;
+                for secret in secrets.iter().filter(|secret| secret["readable"] == false) {
+                    let name = super::output::printable(secret["name"].as_str().unwrap_or_default());
+                    output.news(format_args!(
+                        "the secret {name} does not open under the host's key; set it again: `mortise secrets set \
+                         {name} --tenant {}`",
+                        of.tenant
+                    ));
+                }
+                Ok(())
             }
             Self::Delete { of, name } => {
                 client.delete(&["tenants", &of.tenant, "secrets", &name])?;

@@ -11,9 +11,9 @@ use super::{CliError, Output, PluginArgument};
 pub enum Config {
     /// List the settings of a plugin
     List(PluginArgument),
-    /// Set some, and keep the others
+    /// Set settings, and keep the others
     Set(Set),
-    /// Remove some
+    /// Remove settings
     Unset(Unset),
 }
 
@@ -22,7 +22,7 @@ pub enum Config {
 pub struct Set {
     #[command(flatten)]
     of: PluginArgument,
-    /// What to set
+    /// Settings to set
     #[arg(required = true, value_name = "NAME=VALUE", value_parser = parse_setting)]
     settings: Vec<(String, String)>,
 }
@@ -32,7 +32,7 @@ pub struct Set {
 pub struct Unset {
     #[command(flatten)]
     of: PluginArgument,
-    /// What to remove
+    /// Settings to remove
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
 }

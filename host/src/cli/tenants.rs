@@ -22,20 +22,20 @@ pub enum Tenants {
         /// Name of the plan
         plan: String,
     },
-    /// Let a tenant's endpoints answer 503, and keep everything
+    /// Suspend a tenant: its endpoints answer 503, and nothing is deleted
     Suspend(Name),
     /// End a suspension
     Resume(Name),
     /// Delete a tenant. It can be restored for some days
     Delete(Delete),
-    /// Restore a deleted tenant with everything that is its
+    /// Restore a deleted tenant with all of its data
     Restore(Name),
 }
 
 /// Which tenants.
 #[derive(Debug, Args)]
 pub struct List {
-    /// Those that were deleted and can be restored
+    /// List the deleted tenants that can be restored, in place of the others
     #[arg(long)]
     deleted: bool,
 }
@@ -50,9 +50,9 @@ pub struct Name {
 /// A new tenant.
 #[derive(Debug, Args)]
 pub struct Create {
-    /// Its name: the first segment of its URLs
+    /// Name of the tenant, which is the first segment of its URLs
     name: String,
-    /// The plan that it is on; the host's default where nothing is named
+    /// Name of its plan [default: standard]
     #[arg(long)]
     plan: Option<String>,
 }
@@ -62,10 +62,10 @@ pub struct Create {
 pub struct Delete {
     /// Name of the tenant
     name: String,
-    /// The name once more: its endpoints stop at once
+    /// The name once more, to confirm: the endpoints of the tenant stop at once
     #[arg(long, value_name = "NAME")]
     confirm: String,
-    /// At once and for good: nothing brings the data back
+    /// Delete the tenant and its data at once and for good; they cannot be restored
     #[arg(long)]
     purge: bool,
 }

@@ -11,27 +11,27 @@ use crate::domain::clock::Timestamp;
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
 pub enum Tokens {
-    /// List the tokens, without their secrets
+    /// List the tokens with their ids, without the credentials
     List(Of),
-    /// Create a token; it is shown this once
+    /// Create a token. Its credential is shown only now
     Create {
         #[command(flatten)]
         of: Of,
-        /// What people call it
+        /// Name for people; several tokens may have the same
         name: String,
-        /// viewer, developer or owner: what its holder may do in the tenant; metrics: to read the
-        /// metrics of the host, without a tenant
+        /// Role of its holder: viewer, developer or owner in the tenant; metrics reads the metrics of
+        /// the host and belongs to no tenant
         #[arg(long, value_parser = parse_role, conflicts_with = "operator")]
         role: Option<String>,
         /// When it stops working: 2026-01-02T03:04:05Z, or 30d from now; never by default
         #[arg(long, value_name = "WHEN", value_parser = moment::ahead)]
         expires: Option<Timestamp>,
     },
-    /// Revoke a token: it stops working at once
+    /// Revoke a token. It stops working at once
     Revoke {
         #[command(flatten)]
         of: Of,
-        /// Id of the token
+        /// Id of the token, as `tokens list` shows it
         id: String,
     },
 }
@@ -43,7 +43,7 @@ pub struct Of {
     // Read by hand, since `--operator` contradicts the argument and not the variable.
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
-    /// Tokens of operators, for everything on the host
+    /// Without a tenant: tokens of operators, who may do everything on the host
     #[arg(long, conflicts_with = "tenant")]
     operator: bool,
 }

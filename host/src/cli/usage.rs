@@ -13,10 +13,11 @@ use crate::domain::clock::Timestamp;
 pub struct Usage {
     #[command(flatten)]
     of: TenantArgument,
-    /// From then on, in whole hours: 2026-01-02T03:04:05Z, or 30d ago; a day before `--to` by default
+    /// Start of the period, in whole hours: 2026-01-02T03:04:05Z, or 30d for as long ago; by default a
+    /// day before `--to`
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     from: Option<Timestamp>,
-    /// Until then, in whole hours; now by default
+    /// End of the period, in whole hours; by default now
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     to: Option<Timestamp>,
 }

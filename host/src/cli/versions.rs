@@ -25,7 +25,7 @@ pub enum Versions {
 pub struct Named {
     #[command(flatten)]
     of: PluginArgument,
-    /// Its digest, the first digits of it, or the author's version, such as 1.2.0
+    /// Its digest, the first digits of it (four at least), or the author's version, such as 1.2.0
     version: String,
 }
 
@@ -62,8 +62,11 @@ impl Versions {
             }
             Self::Activate(Named { of, version }) => {
                 let activated = client.put(&of.path(&["activation"]), &json!({"version": version}))?;
-                report_activation(&activated, output);
-                output.object(&activated)
+                report_activation(&of.plugin, &activated, output)?;
+                match output.is_json() {
+                    true => output.data(&activated),
+                    false => Ok(()),
+                }
             }
             Self::Delete(Named { of, version }) => {
                 client.delete(&of.path(&["versions", &version]))?;

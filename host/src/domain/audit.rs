@@ -1,5 +1,7 @@
 //! Who changed what, and when.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -11,6 +13,9 @@ const MAX_TEXT: usize = 200;
 
 /// Bytes of one side of a change. Of a larger one, the entry keeps only the names of what changed.
 const MAX_SIDE: usize = 16 * 1024;
+
+/// What stands in place of the value of a setting.
+const SET: &str = "set";
 
 /// A change that somebody makes. Whoever stores it writes its audit entry in the same transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +122,21 @@ impl Difference {
         Self::between(before, &Value::Null)
     }
 
+    /// The settings that differ, by name. Their values are left out: a setting may be half a secret,
+    /// viewers read the log, and it outlives the setting.
+    pub fn of_settings(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Self {
+        let names = |settings: &BTreeMap<String, String>, others: &BTreeMap<String, String>| {
+            let differing = settings
+                .iter()
+                .filter(|(name, value)| others.get(*name) != Some(value));
+            bounded(differing.map(|(name, _)| (name.clone(), json!(SET))).collect())
+        };
+        Self {
+            before: names(before, after),
+            after: names(after, before),
+        }
+    }
+
     /// The members in which two values differ.
     pub fn between(before: &impl Serialize, after: &impl Serialize) -> Self {
         // A value without a JSON form is one that nobody can read either.
@@ -207,6 +227,22 @@ mod tests {
         assert_eq!(Difference::between(&before, &before), Difference::default());
         assert_eq!(Difference::made(&json!({ "a": 1 })).before, None);
         assert_eq!(Difference::removed(&json!({ "a": 1 })).after, None);
+    }
+
+    #[test]
+    fn of_settings_only_the_names_are_kept() {
+        let settings = |pairs: &[(&str, &str)]| {
+            let own = pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            own.collect::<BTreeMap<_, _>>()
+        };
+        let before = settings(&[("same", "1"), ("changed", "2"), ("gone", "3")]);
+        let after = settings(&[("same", "1"), ("changed", "4"), ("new", "5")]);
+        let change = Difference::of_settings(&before, &after);
+        assert_eq!(change.before, Some(json!({ "changed": "set", "gone": "set" })));
+        assert_eq!(change.after, Some(json!({ "changed": "set", "new": "set" })));
+        assert_eq!(Difference::of_settings(&before, &before), Difference::default());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::invocation::ABANDONED;
-use crate::http::problem::Code;
+use super::problem::Code;
 
 /// Why the host answered in the plugin's place. Another version of the host may have stored a code
 /// that this one does not know.

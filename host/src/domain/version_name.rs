@@ -24,7 +24,8 @@ pub struct VersionName(String);
 /// Text that names no version of any plugin.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a version is named by its digest, by the first digits of it, or by the author's version, such as `1.2.0`"
+    "a version is named by its digest, by the first digits of it (four at least), or by the author's version, such \
+     as `1.2.0`"
 )]
 pub struct InvalidVersionName;
 

@@ -20,6 +20,7 @@ mod api_keys;
 mod bounds;
 mod component_usage;
 mod delete;
+mod delete_version;
 mod error;
 mod failing;
 mod health;
@@ -31,12 +32,14 @@ mod prepared;
 mod problems;
 mod reconcile;
 mod refresh;
+mod secrets;
 mod sweep;
 mod upload;
 
 pub use error::LifecycleError;
 pub use health::{AilingRoute, UnavailablePlugin};
 pub use locks::Locks;
+pub use secrets::UnreadableSecret;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +57,7 @@ use crate::tenants::{Builder, Routing};
 use failing::Failing;
 use prepared::Prepared;
 use problems::Problems;
+use secrets::UnreadableSecrets;
 
 /// Uploads, activates and rolls back.
 pub struct Lifecycle {
@@ -78,6 +82,7 @@ pub struct Lifecycle {
     prepared: Prepared,
     failing: Failing,
     problems: Problems,
+    unreadable_secrets: UnreadableSecrets,
     /// Wakes the maintenance task after a purge.
     purged: Arc<Notify>,
     /// Cancelled when the tasks beside the requests are to end.
@@ -91,6 +96,8 @@ pub struct Uploaded {
     pub version: Version,
     /// False where the same bytes had been uploaded before.
     pub created: bool,
+    /// What the caller should know.
+    pub warnings: Vec<String>,
 }
 
 /// What an activation did.
@@ -102,6 +109,8 @@ pub struct Activated {
     pub migrations: Vec<String>,
     /// What the caller should know: a rollback past migrations, for instance.
     pub warnings: Vec<String>,
+    /// The author's name for the version.
+    pub author_version: String,
 }
 
 impl Lifecycle {
@@ -130,6 +139,7 @@ impl Lifecycle {
             prepared: Prepared::default(),
             failing: Failing::default(),
             problems: Problems::default(),
+            unreadable_secrets: UnreadableSecrets::default(),
             purged: Arc::default(),
             ended: CancellationToken::new(),
         }

@@ -13,6 +13,7 @@ use crate::components::LoadError;
 use crate::domain::id::{TenantId, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;
+use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::storage::{DbError, ListedTenant, RoutedTenant, RoutedTenants};
 use crate::tenants::{BuildError, Built, Cause, Router, TenantRoutes, Unavailable};
@@ -151,7 +152,7 @@ impl Lifecycle {
     /// The limits of a tenant.
     pub async fn limits(&self, tenant: &Tenant) -> Result<Limits, LifecycleError> {
         let plan = self.db.plan(&tenant.plan).await?;
-        let plan = plan.ok_or(LifecycleError::NotFound("plan"))?;
+        let plan = plan.ok_or(LifecycleError::NotFound(Resource::Plan))?;
         Ok(self.builder.limits(tenant, &plan))
     }
 
@@ -160,6 +161,7 @@ impl Lifecycle {
         self.routing.remove(tenant);
         self.problems.clear(tenant);
         self.failing.clear(tenant);
+        self.unreadable_secrets.clear(tenant);
         self.services.caches.forget_tenant(tenant);
         self.services.http.forget_tenant(tenant);
     }
@@ -234,6 +236,7 @@ impl Lifecycle {
             api_keys.replace(valid, keys);
         }
         self.problems.set(id, &stored.problems);
+        self.note_unreadable_secrets(&stored);
         let failed = |digest: VersionDigest| {
             let unavailable = known.as_ref()?.unavailable.values();
             let failed = unavailable

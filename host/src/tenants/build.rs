@@ -299,6 +299,6 @@ fn method_route(
         response_schema: schema(&route.response)?,
         rate: route.rate.map(RouteRate::new),
         health,
-        stamina: Arc::default(),
+        long_running: Arc::default(),
     })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use tokio::time::{Interval, interval};
+use tokio::time::sleep;
 
 use super::{LogLineView, require_plugin, views};
 use crate::admin::access::{TenantAccess, Viewer};
@@ -51,7 +51,8 @@ struct Following {
     /// Lines that were read. If they were written after the follower was made, it shows them as well.
     seen: HashSet<(InvocationId, u32)>,
     follower: Follower,
-    token_check: Interval,
+    /// When the token is checked again, on the monotonic clock.
+    token_check_due: Duration,
     _held: Charge,
 }
 
@@ -88,7 +89,7 @@ pub(super) async fn follow(
         rest: None,
         seen: HashSet::new(),
         follower,
-        token_check: interval(TOKEN_CHECK),
+        token_check_due: Duration::ZERO,
         _held: held,
         filter,
         state,
@@ -176,10 +177,20 @@ impl Following {
         Ok(None)
     }
 
+    /// Checks the token, and sets when it is checked again.
+    async fn token_works(&mut self) -> bool {
+        self.token_check_due = self.state.clock.monotonic().saturating_add(TOKEN_CHECK);
+        let token = self.state.db.token(self.token).await.ok().flatten();
+        token.is_some_and(|token| token.is_valid(self.state.clock.now()))
+    }
+
     /// The next event; `None` when the host shuts down, the token no longer works or the database
     /// does not answer.
     async fn next(&mut self) -> Option<Event> {
         loop {
+            if self.state.clock.monotonic() >= self.token_check_due && !self.token_works().await {
+                return None;
+            }
             if let Some((line, place)) = self.ready.pop_front() {
                 return Some(line_event(&line, &place));
             }
@@ -192,12 +203,8 @@ impl Following {
             tokio::select! {
                 biased;
                 () = self.state.draining.cancelled() => return None,
-                _ = self.token_check.tick() => {
-                    let token = self.state.db.token(self.token).await.ok().flatten()?;
-                    if !token.is_valid(self.state.clock.now()) {
-                        return None;
-                    }
-                }
+                // Wakes a stream without new lines, so that its token is checked.
+                () = sleep(TOKEN_CHECK) => {}
                 followed = self.follower.next() => match followed? {
                     Followed::Missed(count) => return Some(missed_event(count)),
                     Followed::Line(line) => {

@@ -135,7 +135,9 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
 /// deleted plugin are listed.
 async fn require_plugin(state: &AdminState, tenant: TenantId, filter: &LogFilter) -> Result<(), Problem> {
     match &filter.plugin {
-        Some(plugin) if state.db.plugin(tenant, plugin).await?.is_none() => Err(Problem::not_found("plugin")),
+        Some(plugin) if state.db.plugin(tenant, plugin).await?.is_none() => {
+            Err(Problem::not_found(crate::domain::resource::Resource::Plugin))
+        }
         _ => Ok(()),
     }
 }

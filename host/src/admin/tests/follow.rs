@@ -1,5 +1,7 @@
 //! Following a log.
 
+use std::time::Duration;
+
 use axum::body::{Body, BodyDataStream};
 use axum::http::Request;
 use futures_util::StreamExt as _;
@@ -7,13 +9,13 @@ use serde_json::json;
 
 use super::TestApp;
 use crate::admin::page::cursor;
-use crate::domain::clock::Timestamp;
+use crate::domain::clock::{Clock as _, Timestamp};
 use crate::domain::id::{InvocationId, TenantId};
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::token::{Reach, TenantRole};
-use crate::storage::LogPosition;
 use crate::storage::conformance::{change, entry, tenant};
+use crate::storage::{LogPosition, Page};
 
 async fn log(app: &TestApp, tenant: TenantId, at: i64) {
     app.ledger
@@ -160,6 +162,28 @@ async fn a_follower_sees_recent_lines_then_new_ones_until_the_host_drains() {
 
 #[tokio::test]
 async fn a_revoked_token_follows_no_longer() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await.id;
+    let (mut revoked, mut valid) = (follow(&app, acme).await, follow(&app, acme).await);
+    log(&app, acme, 1).await;
+    for events in [&mut revoked, &mut valid] {
+        assert_eq!(next(events).await.unwrap(), "info at 1");
+    }
+    let first = app.db.tokens(Some(acme), Page::first(1)).await.unwrap().remove(0);
+    assert!(
+        app.db
+            .revoke_token(Some(acme), first.id, app.clock.now())
+            .await
+            .unwrap()
+    );
+    app.clock.advance(Duration::from_secs(10));
+    log(&app, acme, 2).await;
+    assert_eq!(next(&mut revoked).await, None);
+    assert_eq!(next(&mut valid).await.unwrap(), "info at 2");
+}
+
+#[tokio::test]
+async fn nobody_follows_a_tenant_that_was_purged() {
     let app = TestApp::start().await;
     let acme = tenant(&*app.db, "acme").await.id;
     let mut events = follow(&app, acme).await;

@@ -8,7 +8,7 @@ use crate::domain::id::{ApiKeyId, InvocationId, TenantId, VersionDigest};
 use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage, UsageSum};
 use crate::domain::log_line::{Level, LogLine};
 use crate::domain::principal::PrincipalId;
-use crate::http::problem::Code;
+use crate::domain::problem::Code;
 use crate::storage::{
     CALLERS_A_DAY, CallFilter, Caller, Calls, CountedCalls, Entry, InvocationFilter, Kept, LogFilter,
     LogPosition, Page, Repository, Totals, WrittenAfter,

@@ -9,6 +9,7 @@ use crate::domain::generation::Generations;
 use crate::domain::grant::Grants;
 use crate::domain::id::{ApiKeyId, PluginName, TenantId, TokenId};
 use crate::domain::limits::LimitOverrides;
+use crate::domain::resource::Resource;
 use crate::domain::tenant::{Plan, Tenant};
 use crate::domain::token::{Reach, TenantRole, Token};
 use crate::storage::vault::Sealed;
@@ -49,7 +50,7 @@ pub async fn plans_are_put_and_kept_while_in_use(repository: &dyn Repository) {
         .delete_plan(&small.name, &|_| change(1))
         .await
         .unwrap_err();
-    assert!(matches!(error, DbError::InUse("plan")), "{error:?}");
+    assert!(matches!(error, DbError::InUse(Resource::Plan)), "{error:?}");
     repository.purge_tenant(acme.id, &change(3_000)).await.unwrap();
     assert!(repository.delete_plan(&small.name, &|_| change(1)).await.unwrap());
     assert!(!repository.delete_plan(&small.name, &|_| change(1)).await.unwrap());
@@ -69,7 +70,7 @@ pub async fn tenants_are_made_found_changed_and_deleted(repository: &dyn Reposit
         .create_tenant(&same_name, &change(1_000))
         .await
         .unwrap_err();
-    assert!(matches!(error, DbError::Taken("tenant name")), "{error:?}");
+    assert!(matches!(error, DbError::Taken(Resource::Tenant)), "{error:?}");
     let no_plan = Tenant {
         name: name("other"),
         plan: name("nowhere"),
@@ -79,7 +80,7 @@ pub async fn tenants_are_made_found_changed_and_deleted(repository: &dyn Reposit
         .create_tenant(&no_plan, &change(1_000))
         .await
         .unwrap_err();
-    assert!(matches!(error, DbError::Missing("plan")), "{error:?}");
+    assert!(matches!(error, DbError::Missing(Resource::Plan)), "{error:?}");
 
     let suspend = TenantChange {
         suspended: Some(true),
@@ -112,7 +113,7 @@ pub async fn tenants_are_made_found_changed_and_deleted(repository: &dyn Reposit
         .change_tenant(acme.id, &nowhere, &|_, _| vec![change(1)])
         .await
         .unwrap_err();
-    assert!(matches!(error, DbError::Missing("plan")), "{error:?}");
+    assert!(matches!(error, DbError::Missing(Resource::Plan)), "{error:?}");
 
     let zoo = tenant(repository, "zoo").await;
     let first = repository.tenants(Page::first(1)).await.unwrap();
@@ -196,7 +197,7 @@ pub async fn a_deleted_tenant_is_restored_as_it_was(repository: &dyn Repository)
         .add_version(acme.id, &orders, &version, &change(2_000))
         .await
         .unwrap_err();
-    assert!(matches!(upload, DbError::Missing("tenant")), "{upload:?}");
+    assert!(matches!(upload, DbError::Missing(Resource::Tenant)), "{upload:?}");
     // Its name and its files stay.
     let again = Tenant {
         id: TenantId::generate(),
@@ -206,7 +207,7 @@ pub async fn a_deleted_tenant_is_restored_as_it_was(repository: &dyn Repository)
         .create_tenant(&again, &change(1_000))
         .await
         .unwrap_err();
-    assert!(matches!(taken, DbError::Reserved("tenant name")), "{taken:?}");
+    assert!(matches!(taken, DbError::Reserved(Resource::Tenant)), "{taken:?}");
     assert!(repository.is_digest_used(version.digest).await.unwrap());
     assert!(repository.removals().await.unwrap().is_empty());
     let deleted = Tenant {

@@ -9,6 +9,7 @@ use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::generation::Generation;
 use crate::domain::id::{ApiKeyId, TenantId};
+use crate::domain::resource::Resource;
 use crate::storage::{ApiKeys, DbError, Page};
 
 #[async_trait]
@@ -34,7 +35,7 @@ impl ApiKeys for SqliteRepository {
         .bind(key.revoked_at.map(|at| at.0))
         .execute(&mut *transaction)
         .await
-        .map_err(or_missing("tenant"))?;
+        .map_err(or_missing(Resource::Tenant))?;
         self.commit_key_change(transaction, tenant, change).await
     }
 

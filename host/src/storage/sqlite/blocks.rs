@@ -18,6 +18,7 @@ use crate::domain::id::{InvocationId, PluginName, TenantId, VersionDigest};
 use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
 use crate::domain::principal::PrincipalId;
 use crate::domain::problem_code::ProblemCode;
+use crate::domain::resource::Resource;
 use crate::domain::units::as_u64;
 use crate::storage::{DbError, Entry, InvocationFilter, Page};
 
@@ -321,7 +322,7 @@ async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Resu
         .persistent(blocks.len() == 1)
         .execute(&mut *connection)
         .await
-        .map_err(or_missing("tenant of a block of invocations"))?;
+        .map_err(or_missing(Resource::Tenant))?;
     summaries::insert(connection, blocks).await
 }
 

@@ -9,6 +9,7 @@ use super::{SqliteRepository, audit, row, unavailable};
 use crate::domain::audit::Change;
 use crate::domain::generation::{Generation, Generations};
 use crate::domain::id::{PlanName, TenantId};
+use crate::domain::resource::Resource;
 use crate::storage::DbError;
 
 const RAISE: &str = "UPDATE tenants SET generation = generation + 1 WHERE id = $1 \
@@ -74,7 +75,7 @@ impl SqliteRepository {
             .fetch_optional(&mut *transaction)
             .await
             .map_err(unavailable)?;
-        let raised = read(raised.as_ref().ok_or(DbError::Missing("tenant"))?)?;
+        let raised = read(raised.as_ref().ok_or(DbError::Missing(Resource::Tenant))?)?;
         transaction.commit().await.map_err(unavailable)?;
         self.doorbell.ring([raised]);
         Ok(raised.1.keys)

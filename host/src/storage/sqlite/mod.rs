@@ -43,7 +43,8 @@ use sqlx::sqlite::{
 use sqlx::{Connection as _, Sqlite, SqlitePool, Transaction};
 
 use super::{DbError, Doorbell, Repository};
-use crate::capability::database::configure_sqlite;
+use crate::domain::resource::Resource;
+use crate::sqlite::configure as configure_sqlite;
 use evidence::Evidence;
 use mark::{Mark, MarkFile};
 
@@ -287,7 +288,7 @@ fn unavailable(error: sqlx::Error) -> DbError {
 }
 
 /// Says that a name is taken, where that is what stopped the statement.
-fn or_taken(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+fn or_taken(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(cause) if cause.is_unique_violation() => DbError::Taken(what),
         _ => unavailable(error),
@@ -295,7 +296,7 @@ fn or_taken(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
 }
 
 /// Says what is missing, where a reference to it is what stopped the statement.
-fn or_missing(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+fn or_missing(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => DbError::Missing(what),
         _ => or_taken(what)(error),
@@ -303,7 +304,7 @@ fn or_missing(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
 }
 
 /// Says what is in use, where a reference to it is what stopped the statement.
-fn or_in_use(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+fn or_in_use(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => DbError::InUse(what),
         _ => unavailable(error),
@@ -405,7 +406,7 @@ mod tests {
         .unwrap();
         first.close().await;
         let error = SqliteRepository::open(folder.path()).await.unwrap_err();
-        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 9; run a newer mortise or restore a backup from before the upgrade");
+        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 11; run a newer mortise or restore a backup from before the upgrade");
     }
 
     #[tokio::test]

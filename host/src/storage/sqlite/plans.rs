@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::{SqliteRepository, audit, change, or_in_use, row, unavailable};
 use crate::domain::id::{PlanName, TenantId};
 use crate::domain::limits::LimitOverrides;
+use crate::domain::resource::Resource;
 use crate::domain::tenant::Plan;
 use crate::storage::plans::ChangeOfPlan;
 use crate::storage::{DbError, Plans};
@@ -60,7 +61,7 @@ impl Plans for SqliteRepository {
             .bind(name.as_str())
             .execute(&mut *transaction)
             .await
-            .map_err(or_in_use("plan"))?;
+            .map_err(or_in_use(Resource::Plan))?;
         self.commit_unserved(transaction, None, &change(former.as_ref()))
             .await?;
         Ok(deleted.rows_affected() > 0)

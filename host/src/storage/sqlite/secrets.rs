@@ -8,6 +8,7 @@ use super::{SqliteRepository, or_missing, row, unavailable};
 use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
+use crate::domain::resource::Resource;
 use crate::storage::vault::Sealed;
 use crate::storage::{DbError, Secrets};
 
@@ -28,7 +29,9 @@ impl Secrets for SqliteRepository {
         .bind(name)
         .bind(sealed.as_bytes())
         .bind(change.at.0);
-        let put = self.change_rows(tenant, change, put, or_missing("tenant")).await;
+        let put = self
+            .change_rows(tenant, change, put, or_missing(Resource::Tenant))
+            .await;
         put.map(drop)
     }
 

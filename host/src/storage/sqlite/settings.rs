@@ -8,6 +8,7 @@ use super::{SqliteRepository, row, unavailable};
 use crate::domain::audit::Change;
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId};
+use crate::domain::resource::Resource;
 use crate::storage::{DbError, Settings};
 
 const GRANTS: &str = "SELECT grants FROM grants g JOIN plugins p ON p.tenant = g.tenant AND p.name = g.plugin \
@@ -44,7 +45,7 @@ impl Settings for SqliteRepository {
         .bind(plugin.as_str())
         .bind(row::to_json(grants, "grants.grants")?);
         match self.change_rows(tenant, change, put, unavailable).await? {
-            false => Err(DbError::Missing("plugin")),
+            false => Err(DbError::Missing(Resource::Plugin)),
             true => Ok(()),
         }
     }
@@ -81,7 +82,7 @@ impl Settings for SqliteRepository {
                 .await
                 .map_err(unavailable)?;
         // Without settings there is no row whose reference could fail.
-        found.ok_or(DbError::Missing("plugin"))?;
+        found.ok_or(DbError::Missing(Resource::Plugin))?;
         sqlx::query("DELETE FROM config WHERE tenant = $1 AND plugin = $2")
             .bind(tenant.to_string())
             .bind(plugin.as_str())
@@ -127,7 +128,7 @@ impl Settings for SqliteRepository {
         .bind(name)
         .bind(value);
         match self.change_rows(tenant, change, put, unavailable).await? {
-            false => Err(DbError::Missing("plugin")),
+            false => Err(DbError::Missing(Resource::Plugin)),
             true => Ok(()),
         }
     }

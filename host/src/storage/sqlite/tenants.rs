@@ -10,6 +10,7 @@ use super::{SqliteRepository, audit, or_missing, removals, row, unavailable};
 use crate::domain::audit::Change;
 use crate::domain::generation::{Generation, Generations};
 use crate::domain::id::{TenantId, TenantName};
+use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::domain::units::as_u64;
 use crate::storage::tenants::ChangesOfTenant;
@@ -30,7 +31,7 @@ impl Tenants for SqliteRepository {
         .bind(tenant.created_at.0)
         .execute(&mut *transaction)
         .await;
-        match inserted.map_err(or_missing("plan")) {
+        match inserted.map_err(or_missing(Resource::Plan)) {
             Ok(_) => {
                 audit::insert(&mut transaction, Some(tenant.id), change).await?;
                 self.commit_generation(transaction).await?;
@@ -44,8 +45,8 @@ impl Tenants for SqliteRepository {
                     .await
                     .map_err(unavailable)?;
                 Err(match deleted {
-                    Some(_) => DbError::Reserved("tenant name"),
-                    None => DbError::Taken("tenant name"),
+                    Some(_) => DbError::Reserved(Resource::Tenant),
+                    None => DbError::Taken(Resource::Tenant),
                 })
             }
             Err(error) => Err(error),
@@ -104,7 +105,7 @@ impl Tenants for SqliteRepository {
         .bind(change.suspended.map(i64::from))
         .fetch_one(&mut *transaction)
         .await
-        .map_err(or_missing("plan"))?;
+        .map_err(or_missing(Resource::Plan))?;
         let after = read(&row)?;
         let mut changes = changes(&before, &after);
         let Some(last) = changes.pop() else {

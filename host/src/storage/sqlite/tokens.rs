@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::{SqliteRepository, or_missing, row, unavailable};
 use crate::domain::audit::Change;
 use crate::domain::id::{TenantId, TokenId};
+use crate::domain::resource::Resource;
 use crate::domain::token::{Reach, Token};
 use crate::storage::{DbError, Page, Tokens};
 
@@ -91,7 +92,7 @@ async fn insert(connection: &mut SqliteConnection, token: &Token) -> Result<(), 
     .bind(token.revoked_at.map(|at| at.0))
     .execute(connection)
     .await
-    .map_err(or_missing("tenant"))?;
+    .map_err(or_missing(Resource::Tenant))?;
     Ok(())
 }
 

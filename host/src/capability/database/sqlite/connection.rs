@@ -15,14 +15,14 @@ use tokio::time::Instant;
 use super::super::error::DatabaseError;
 use super::failure;
 use super::kept::{Kept, MOST_KEPT};
-use super::memory::{self, Budget};
 use super::replaced::replace_functions;
 use super::stop::{Stop, Stoppable, start_again};
 use super::trouble::Fault;
-use super::watch::Watch;
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 use crate::metrics::Held;
+use crate::sqlite::memory::{self, Budget};
+use crate::sqlite::watch::Watch;
 
 /// So many instructions pass between two looks at the clock: some microseconds. SQLite looks where its program jumps;
 /// `memory` looks where it allocates, and `replaced` inside of functions that take long.

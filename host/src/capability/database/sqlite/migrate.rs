@@ -17,13 +17,13 @@ use super::Databases;
 use super::connection::{Allowance, Connection};
 use super::failure;
 use super::job;
-use super::memory;
 use super::pool::Role;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::limits::Limits;
 use crate::domain::manifest::Contract;
 use crate::domain::migration::Migration;
+use crate::sqlite::memory;
 
 /// How long all migrations of one activation may take together.
 const TIME: Duration = Duration::from_secs(60);

@@ -1,8 +1,8 @@
 //! The engine on SQLite: one file for each tenant.
 //!
 //! - `pool`: a tenant's connections, and the right to use one.
-//! - `connection`: how one is set up; `watch`: its clock; `memory`: who pays for what SQLite allocates; `replaced`:
-//!   functions with the clock inside; `kept`: which statements stay compiled.
+//! - `connection`: how one is set up; `replaced`: functions with the clock inside; `kept`: which
+//!   statements stay compiled. Its clock and its memory are in `crate::sqlite`.
 //! - `trouble`: files that do not work.
 //! - `job`: work on a connection off the async threads, which stops when nobody waits for it; `stop`: how.
 //! - `run`: one statement; `transaction`, `cursor`: what stays open between host calls; `migrate`: changing schemas.
@@ -13,13 +13,11 @@
 //! Invariant: nothing outside this folder knows rusqlite, and every statement of a plugin is compiled in `run` or
 //! `migrate`.
 
-mod configure;
 mod connection;
 mod cursor;
 mod failure;
 mod job;
 mod kept;
-mod memory;
 mod migrate;
 mod pool;
 mod replaced;
@@ -27,7 +25,6 @@ mod run;
 mod stop;
 mod transaction;
 mod trouble;
-mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::DirBuilder;
@@ -40,7 +37,6 @@ use moka::sync::Cache;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-pub use configure::{ConfigureError, configure};
 pub use cursor::Cursor;
 pub use migrate::{Applied, AppliedMigration, MigrationError};
 pub use transaction::{OpenMark, Transaction};
@@ -51,6 +47,7 @@ use crate::domain::clock::SharedClock;
 use crate::domain::id::TenantId;
 use crate::domain::units::as_u64;
 use crate::metrics::Gauge;
+use crate::sqlite;
 use job::Threads;
 use pool::{Role, Tenant};
 use run::Outcome;
@@ -129,7 +126,7 @@ impl Databases {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         // Files are opened without following links; only the operator may have some on the way.
         let folder = folder.canonicalize()?;
-        configure().map_err(std::io::Error::other)?;
+        sqlite::configure().map_err(std::io::Error::other)?;
         connection::sort_in(&folder).map_err(std::io::Error::other)?;
         Ok(Self {
             folder,

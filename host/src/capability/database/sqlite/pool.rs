@@ -14,12 +14,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::error::DatabaseError;
 use super::connection::{Connection, Use};
-use super::memory::Budget;
 use super::trouble::{Fault, Troubles};
 use crate::domain::id::TenantId;
 use crate::domain::limits::Limits;
+use crate::fair_semaphore::Lane;
 use crate::metrics::{Gauge, Held};
-use crate::tenants::fair_semaphore::Lane;
+use crate::sqlite::memory::Budget;
 
 /// How long a statement waits for its turn.
 const TURN: Duration = Duration::from_secs(5);

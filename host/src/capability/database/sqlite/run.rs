@@ -11,7 +11,7 @@ use super::super::error::DatabaseError;
 use super::super::statement::{Answer, Bounds, Rows, Statement, Value, Want, weight};
 use super::connection::{Connection, Use};
 use super::failure;
-use super::memory;
+use crate::sqlite::memory;
 
 /// What came of a statement.
 pub(super) enum Outcome {
