@@ -4,6 +4,11 @@
 #[path = "../../sdk/conformance/src/cases.rs"]
 mod cases;
 
+/// What the stand-in lets an invocation do. It is no part of the SDK's interface.
+#[path = "../../sdk/rust/src/testing/budget.rs"]
+#[expect(dead_code, reason = "the test only reads the limits")]
+mod budget;
+
 use std::collections::BTreeMap;
 
 use cases::{Answer, SECRETS, SETTINGS};
@@ -52,4 +57,26 @@ async fn the_host_answers_every_case_as_the_stand_in_does() {
         complaints.extend(case.complaints(&answer));
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn the_stand_in_has_the_default_limits_of_the_host() {
+    let host = mortise::domain::limits::Limits::default();
+    // Each field is named, so that a new one is compared as well.
+    let budget::Limits {
+        host_calls,
+        sql_statements,
+        http_requests,
+        request_body,
+        response_body,
+        cache_value,
+    } = budget::Limits::default();
+    assert_eq!(
+        (host_calls, sql_statements, http_requests),
+        (host.host_calls, host.sql_statements, host.http_requests)
+    );
+    assert_eq!(
+        [request_body, response_body, cache_value].map(|size| size.0),
+        [host.request_body, host.response_body, host.cache_value].map(|size| size.as_usize())
+    );
 }
