@@ -138,8 +138,8 @@ pub fn sort<T>(files: &mut [T], name: impl Fn(&T) -> &str) {
 }
 
 /// Checks that the numbers of the files strictly increase. [`parse_name`] has accepted their names.
-pub fn check_order<'f>(files: impl IntoIterator<Item = &'f str>) -> Result<(), WrongOrder> {
-    let mut files = files.into_iter();
+pub fn check_order(files: &[&str]) -> Result<(), WrongOrder> {
+    let mut files = files.iter().copied();
     let Some(mut before) = files.next() else {
         return Ok(());
     };
@@ -250,7 +250,7 @@ mod tests {
                 descending("10_a.sql", "9_b.sql"),
             ),
         ] {
-            assert_eq!(check_order(files.iter().copied()), wanted, "{files:?}");
+            assert_eq!(check_order(&files), wanted, "{files:?}");
         }
         let mut files = ["10_a.sql", "9_b.sql", "notes.sql", "0001_c.sql"];
         sort(&mut files, |file| file);

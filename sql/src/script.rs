@@ -36,7 +36,12 @@ pub fn run_script(
             why,
         }
     };
-    let found = |position, message: &str| stopped(position, StatementError::Found(Failure::Invalid(message.to_owned())));
+    let found = |position, message: &str| {
+        stopped(
+            position,
+            StatementError::Found(Failure::Invalid(message.to_owned())),
+        )
+    };
     let said = |position, error| stopped(position, StatementError::Sqlite(error));
     if let Some(nul) = sql.find('\0') {
         return Err(found(nul, "the file contains a NUL character"));

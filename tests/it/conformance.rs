@@ -20,6 +20,13 @@ use crate::app::App;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/conformance");
 
+/// The plugin as one file.
+pub fn bundled() -> Vec<u8> {
+    let component = std::fs::read(CONFORMANCE).unwrap();
+    let bundle = Bundle::from_folder(FOLDER.as_ref()).unwrap();
+    bundle.embed(&component).unwrap()
+}
+
 #[tokio::test]
 async fn the_host_answers_every_case_as_the_stand_in_does() {
     let app = App::start().await;
@@ -27,9 +34,7 @@ async fn the_host_answers_every_case_as_the_stand_in_does() {
     for (name, value) in SECRETS {
         acme.secret(name, value).await;
     }
-    let component = std::fs::read(CONFORMANCE).unwrap();
-    let bundle = Bundle::from_folder(FOLDER.as_ref()).unwrap();
-    acme.deploy_bundled(bundle.embed(&component).unwrap()).await;
+    acme.deploy_bundled(bundled()).await;
     let settings: BTreeMap<_, _> = SETTINGS.into();
     acme.configure("conformance", &json!(settings)).await;
 

@@ -52,8 +52,7 @@ async fn uploads_activations_deletions_and_sweeps_never_wait_for_each_other_for_
     let churn = async |name: &str, first: &[u8], second: &[u8]| {
         for round in 0..ROUNDS {
             let tenant = steps.step(app.tenant(name)).await;
-            let upload =
-                async |component: &[u8]| steps.step(tenant.upload("echo", component.to_vec())).await;
+            let upload = async |component: &[u8]| steps.step(tenant.upload("echo", component.to_vec())).await;
             let path = tenant.path("");
             let delete = async |query: &str| {
                 let call = app.admin("DELETE", &format!("{path}{query}"));

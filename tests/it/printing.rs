@@ -90,7 +90,9 @@ async fn a_panic_reads_as_it_was_written() {
         ]
     );
     assert!(
-        lines.iter().all(|(_, message)| !message.contains("RUST_BACKTRACE")),
+        lines
+            .iter()
+            .all(|(_, message)| !message.contains("RUST_BACKTRACE")),
         "{lines:#?}"
     );
 }

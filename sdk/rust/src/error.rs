@@ -322,9 +322,11 @@ impl<E: std::error::Error + 'static> From<E> for Error {
             )
             .with_header("retry-after", "1")
             .with_cause(error),
-            Some(db::Error::Unavailable(_)) => Self::unavailable("The data cannot be reached. Try again later.")
-                .with_header("retry-after", "10")
-                .with_cause(error),
+            Some(db::Error::Unavailable(_)) => {
+                Self::unavailable("The data cannot be reached. Try again later.")
+                    .with_header("retry-after", "10")
+                    .with_cause(error)
+            }
             _ => Self::internal(error),
         }
     }

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use test_artifacts::ECHO;
 
 use super::frames::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GO_AWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE, connect, connect_with, fields, frame, head, next, read_past, request, reset, rest,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GO_AWAY, HEADERS, PING, PRIORITY, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE, connect, connect_with, fields, frame, head, next, read_past, request, reset,
+    rest,
 };
 use super::host::{HostProcess, until};
 use super::plugin::{self, PLUGIN};
@@ -254,7 +255,11 @@ impl Windows {
     /// Those of a new connection, of which nothing was read yet.
     fn read(wire: &mut Wire) -> Self {
         let settings = read_past(wire, SETTINGS, 0).payload;
-        let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| (number << 8) | usize::from(*byte));
+        let number = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(0, |number, byte| (number << 8) | usize::from(*byte))
+        };
         let mut settings = settings.chunks(6).map(|setting| setting.split_at(2));
         let initial = settings.find(|(id, _)| number(id) == usize::from(INITIAL_WINDOW_SIZE));
         Self {
@@ -264,7 +269,10 @@ impl Windows {
     }
 
     fn widen(&mut self, update: &Frame) {
-        let more = update.payload.iter().fold(0, |more, byte| (more << 8) | usize::from(*byte));
+        let more = update
+            .payload
+            .iter()
+            .fold(0, |more, byte| (more << 8) | usize::from(*byte));
         match update.stream {
             0 => self.connection += more,
             _ => self.stream += more,

@@ -268,7 +268,13 @@ mod tests {
         append_printed(&mut second, Level::Info, &printed);
         assert_eq!(messages(&second), ["c"]);
         // Of what is not kept, the line that has no line feed counts as well.
-        for (more, dropped) in [(&b""[..], 0), (b"\n", 1), (b"9\n", 1), (b"9\n10", 2), (b"9\n10\n", 2)] {
+        for (more, dropped) in [
+            (&b""[..], 0),
+            (b"\n", 1),
+            (b"9\n", 1),
+            (b"9\n10", 2),
+            (b"9\n10\n", 2),
+        ] {
             let mut third = having_seen(&[]);
             printed.print(b"12345678");
             printed.print(more);

@@ -153,8 +153,8 @@ fn check_migrations(manifest: &Manifest, files: &[MigrationFile]) -> Result<Vec<
     let parse = |file: &MigrationFile| Migration::parse(&file.file, &file.sql);
     let migrations: Result<Vec<_>, _> = files.iter().map(parse).collect();
     let migrations = migrations.map_err(|error| BundleError::Migrations(error.to_string()))?;
-    check_order(files.iter().map(|file| file.file.as_str()))
-        .map_err(|error| BundleError::Migrations(error.to_string()))?;
+    let names: Vec<&str> = files.iter().map(|file| file.file.as_str()).collect();
+    check_order(&names).map_err(|error| BundleError::Migrations(error.to_string()))?;
     Ok(migrations)
 }
 

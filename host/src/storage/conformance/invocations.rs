@@ -135,11 +135,17 @@ pub async fn server_errors_of_a_plugin_are_failures_as_problems_of_the_host_are(
         failed: true,
         ..InvocationFilter::default()
     };
-    let found = repository.invocations(acme, &failed, Page::first(9)).await.unwrap();
+    let found = repository
+        .invocations(acme, &failed, Page::first(9))
+        .await
+        .unwrap();
     let mut statuses: Vec<u16> = found.iter().map(|record| record.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [400, 500, 503, 504]);
-    let usage = repository.usage(acme, Timestamp(0), Timestamp(HOUR)).await.unwrap();
+    let usage = repository
+        .usage(acme, Timestamp(0), Timestamp(HOUR))
+        .await
+        .unwrap();
     assert_eq!(usage[0].failures, 4);
 }
 
@@ -257,7 +263,10 @@ pub async fn log_lines_are_read_on_in_the_order_in_which_they_were_written(repos
         (page.lines.as_slice(), page.reached),
         (&lines[2..3], lines[2].written)
     );
-    assert_eq!(read_on(&all, after(lines[1].written.unwrap()), 9).await.reached, None);
+    assert_eq!(
+        read_on(&all, after(lines[1].written.unwrap()), 9).await.reached,
+        None
+    );
     let whenever = WrittenAfter {
         written,
         at_least: None,

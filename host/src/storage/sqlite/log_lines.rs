@@ -20,17 +20,8 @@ impl LogLines for SqliteRepository {
         filter: &LogFilter,
         page: Page<LogPosition>,
     ) -> Result<Vec<StoredLogLine>, DbError> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT rowid AS written, * FROM log_lines");
-        push_filter(&mut query, tenant, filter);
-        if let Some(after) = page.after {
-            query.push(" AND (at, invocation, position) < (");
-            query.push_bind(after.at.0).push(", ");
-            query.push_bind(after.invocation.to_string()).push(", ");
-            query.push_bind(i64::from(after.position)).push(")");
-        }
-        query
-            .push(" ORDER BY at DESC, invocation DESC, position DESC LIMIT ")
-            .push_bind(i64::from(page.limit));
+        let mut query = QueryBuilder::<Sqlite>::new("");
+        push_newest(&mut query, tenant, filter, page);
         let rows = query
             .build()
             .fetch_all(&self.readers)
@@ -65,7 +56,11 @@ impl LogLines for SqliteRepository {
     ) -> Result<LinesWritten, DbError> {
         let mut query = QueryBuilder::<Sqlite>::new("");
         push_next_rows(&mut query, tenant, after.written);
-        let next = query.build().fetch_one(&self.readers).await.map_err(unavailable)?;
+        let next = query
+            .build()
+            .fetch_one(&self.readers)
+            .await
+            .map_err(unavailable)?;
         let (count, last) = (row::number::<u32>(&next, "count")?, row::integer(&next, "last")?);
         let mut query = QueryBuilder::<Sqlite>::new("");
         push_written(&mut query, tenant, filter, after, last, limit);
@@ -119,6 +114,29 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, tenant: TenantId, filter: &LogF
     }
 }
 
+fn push_newest(
+    query: &mut QueryBuilder<Sqlite>,
+    tenant: TenantId,
+    filter: &LogFilter,
+    page: Page<LogPosition>,
+) {
+    query.push("SELECT rowid AS written, * FROM log_lines");
+    if filter.invocation.is_some() {
+        // That of the primary key: the other indexes have the order, and lead past every line of the tenant.
+        query.push(" INDEXED BY sqlite_autoindex_log_lines_1");
+    }
+    push_filter(query, tenant, filter);
+    if let Some(after) = page.after {
+        query.push(" AND (at, invocation, position) < (");
+        query.push_bind(after.at.0).push(", ");
+        query.push_bind(after.invocation.to_string()).push(", ");
+        query.push_bind(i64::from(after.position)).push(")");
+    }
+    query
+        .push(" ORDER BY at DESC, invocation DESC, position DESC LIMIT ")
+        .push_bind(i64::from(page.limit));
+}
+
 /// Lines of a tenant that one read looks at, however few of them are wanted.
 const LINES_READ: u32 = 4_000;
 
@@ -152,9 +170,7 @@ fn push_written(
     query.push(" AND rowid > ").push_bind(after.written);
     query.push(" AND rowid <= ").push_bind(last);
     push_at_least(query, after);
-    query
-        .push(" ORDER BY rowid LIMIT ")
-        .push_bind(i64::from(limit));
+    query.push(" ORDER BY rowid LIMIT ").push_bind(i64::from(limit));
 }
 
 fn push_at_least(query: &mut QueryBuilder<Sqlite>, after: WrittenAfter) {
@@ -244,7 +260,10 @@ mod tests {
         let mut query = QueryBuilder::<Sqlite>::new("EXPLAIN QUERY PLAN ");
         push(&mut query);
         let steps = query.build().fetch_all(&repository.readers).await.unwrap();
-        let steps: Vec<String> = steps.iter().map(|step| row::text(step, "detail").unwrap()).collect();
+        let steps: Vec<String> = steps
+            .iter()
+            .map(|step| row::text(step, "detail").unwrap())
+            .collect();
         steps.join("; ")
     }
 
@@ -282,6 +301,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn lines_of_one_invocation_are_found_without_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = SqliteRepository::open(folder.path()).await.unwrap();
+        let tenant = TenantId::generate();
+        for (plugin, level) in [
+            (None, None),
+            (Some(conformance::name("orders")), Some(Level::Warn)),
+        ] {
+            let filter = LogFilter {
+                plugin,
+                level,
+                invocation: Some(InvocationId::generate()),
+                since: Some(Timestamp(1)),
+            };
+            let newest = plan(&repository, |query| {
+                push_newest(query, tenant, &filter, Page::first(1));
+            });
+            let newest = newest.await;
+            assert!(
+                newest.starts_with(
+                    "SEARCH log_lines USING INDEX sqlite_autoindex_log_lines_1 (tenant=? AND invocation=?)"
+                ),
+                "{newest}"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn a_read_ends_after_so_many_lines_of_which_none_is_wanted() {
         let folder = tempfile::tempdir().unwrap();
         let repository = SqliteRepository::open(folder.path()).await.unwrap();
@@ -299,10 +346,16 @@ mod tests {
                 written,
                 at_least: None,
             };
-            repository.log_lines_written(acme, &filter, after, 9).await.unwrap()
+            repository
+                .log_lines_written(acme, &filter, after, 9)
+                .await
+                .unwrap()
         };
         let first = read(0).await;
-        assert_eq!((first.lines.len(), first.reached), (0, Some(i64::from(LINES_READ))));
+        assert_eq!(
+            (first.lines.len(), first.reached),
+            (0, Some(i64::from(LINES_READ)))
+        );
         let second = read(i64::from(LINES_READ)).await;
         assert_eq!((second.lines.len(), second.reached), (1, None));
         let third = read(i64::from(LINES_READ) + 1).await;

@@ -431,9 +431,7 @@ mod tests {
             .filename(folder.join(FILE_NAME))
             .create_if_missing(true);
         let old = SqlitePool::connect_with(options).await.unwrap();
-        let earlier = MIGRATIONS
-            .iter()
-            .filter(|migration| migration.version < version);
+        let earlier = MIGRATIONS.iter().filter(|migration| migration.version < version);
         Migrator::with_migrations(earlier.cloned().collect())
             .run(&old)
             .await
@@ -476,7 +474,10 @@ mod tests {
             .fetch_all(&new.readers)
             .await
             .unwrap();
-        let failures: Vec<i64> = rows.iter().map(|row| row::integer(row, "failures").unwrap()).collect();
+        let failures: Vec<i64> = rows
+            .iter()
+            .map(|row| row::integer(row, "failures").unwrap())
+            .collect();
         assert_eq!(failures, [2, 0, 3, 1]);
     }
 

@@ -48,7 +48,10 @@ impl Lines {
 
 /// The last place up to `most` where no character is split.
 fn boundary(text: &[u8], most: usize) -> usize {
-    let is_inside = |index: usize| text.get(index).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000);
+    let is_inside = |index: usize| {
+        text.get(index)
+            .is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000)
+    };
     // A character has four bytes at most; what has more of them inside is no text.
     let mut places = (most.saturating_sub(3)..=most).rev();
     places.find(|index| !is_inside(*index)).unwrap_or(most)
@@ -72,16 +75,19 @@ mod tests {
     #[test]
     fn a_line_ends_with_its_line_feed_and_not_with_a_write() {
         assert_eq!(lines(&["a\nb\n"]), ["a", "b"]);
-        assert_eq!(lines(&["pieces of ", "1", " and ", "2", "\n"]), ["pieces of 1 and 2"]);
+        assert_eq!(
+            lines(&["pieces of ", "1", " and ", "2", "\n"]),
+            ["pieces of 1 and 2"]
+        );
         assert_eq!(lines(&["a\r\n", "b"]), ["a", "b"]);
-        assert_eq!(lines(&["\nthread 'main' panicked at src/lib.rs:7:5:\nno stock\n"]), [
-            "thread 'main' panicked at src/lib.rs:7:5:",
-            "no stock",
-        ]);
-        assert_eq!(lines(&["   0: handle\n", "\n", "             at src/lib.rs:7:5\n"]), [
-            "   0: handle",
-            "             at src/lib.rs:7:5",
-        ]);
+        assert_eq!(
+            lines(&["\nthread 'main' panicked at src/lib.rs:7:5:\nno stock\n"]),
+            ["thread 'main' panicked at src/lib.rs:7:5:", "no stock",]
+        );
+        assert_eq!(
+            lines(&["   0: handle\n", "\n", "             at src/lib.rs:7:5\n"]),
+            ["   0: handle", "             at src/lib.rs:7:5",]
+        );
         assert_eq!(lines(&[]), Vec::<String>::new());
     }
 

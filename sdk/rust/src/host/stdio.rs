@@ -100,7 +100,9 @@ unsafe fn bytes<'a>(start: *const u8, length: usize) -> &'a [u8] {
 }
 
 fn print(descriptor: c_int, text: &[u8]) {
-    with_lines(descriptor, |lines| lines.write(text, |line| log(descriptor, line)));
+    with_lines(descriptor, |lines| {
+        lines.write(text, |line| log(descriptor, line))
+    });
 }
 
 /// The lines are taken out meanwhile: an allocation that fails prints as well.

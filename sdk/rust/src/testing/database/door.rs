@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mortise_sql::{
-    Author, Failure, Gate, StatementError, VALUE_BYTES, Views, compiled_bytes, longest_value, statement, translate,
+    Author, Failure, Gate, StatementError, VALUE_BYTES, Views, compiled_bytes, longest_value, statement,
+    translate,
 };
 use rusqlite::hooks::AuthContext;
 use rusqlite::limits::Limit;

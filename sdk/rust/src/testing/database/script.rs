@@ -38,7 +38,8 @@ impl Script {
                 panic!("`{file}` is not called as a migration is, such as `0001_name.sql`: {problem}");
             }
         }
-        if let Err(problem) = migration::check_order(files.iter().map(|(file, _)| file.as_str())) {
+        let names: Vec<&str> = files.iter().map(|(file, _)| file.as_str()).collect();
+        if let Err(problem) = migration::check_order(&names) {
             panic!("migrations: {problem}");
         }
         let script = |(file, sql)| Self {
