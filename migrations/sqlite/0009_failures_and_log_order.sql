@@ -1,9 +1,8 @@
--- A follower of a log goes on in the order in which lines were written, which is that of their rows. An index
--- ends with the row, so that this one finds the next lines of a tenant without looking at others.
+-- A follower of a log goes on in the order in which lines were written, which is that of their
+-- rows. An index ends with the row, so this one finds the next lines of a tenant.
 CREATE INDEX log_lines_by_writing ON log_lines (tenant);
 
--- `failures` counts a plugin's own 5xx as well. A block that is damaged keeps its number: whoever reads it leaves
--- it out.
+-- `failures` counts a plugin's own 5xx as well. A damaged block keeps its number: lists leave it out.
 UPDATE invocation_blocks
    SET failures = (SELECT COUNT(*)
                      FROM json_each(content)

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use crate::app::{App, bundled, open_database, open_manifest};
 use crate::upload::wasm::{plugin, with_manifest};
 
-/// If no step ends within this time, something waits for good. The longest steps are uploads: few of
-/// them wait for the same files, and each compiles a component that is nearly empty.
+/// If no step ends within this time, something waits for good. The longest steps are uploads: few
+/// of them wait for the same files, and each compiles a component that is nearly empty.
 const NO_PROGRESS: Duration = Duration::from_secs(120);
 
 /// Twice each kind of round.

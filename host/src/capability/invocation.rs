@@ -138,8 +138,8 @@ impl Invocation {
         Ok(opened)
     }
 
-    /// Remembers that the plugin has seen a secret. What a plugin prints comes line by line, so each
-    /// line of the secret is one as well.
+    /// Remembers that the plugin has seen a secret. What a plugin prints comes line by line, so
+    /// each line of the secret is one as well.
     pub fn has_seen(&mut self, secret: &SecretString) {
         self.leave_out_of_log(secret);
         let lines: Vec<SecretString> = match secret.expose_secret() {

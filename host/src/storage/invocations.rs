@@ -50,7 +50,7 @@ pub struct UsageSum {
     pub plugin: PluginName,
     /// How often it ran.
     pub invocations: u64,
-    /// How often an invocation failed: the host answered with a problem in its place, or its own status was 5xx.
+    /// How often it failed: the host answered with a problem in its place, or it answered 5xx.
     pub failures: u64,
     /// Waiting for a turn and for an instance, in microseconds.
     pub queued_us: u64,

@@ -34,8 +34,8 @@ mortise_sdk::routes! {
     GET "/print/{how}" => print,
 }
 
-/// What becomes of it is for a host's tests alone (`tests/it/printing.rs`): the stand-in's tests print
-/// where every test prints.
+/// What becomes of it is for a host's tests alone (`tests/it/printing.rs`): the stand-in's tests
+/// print where every test prints.
 #[expect(
     clippy::print_stdout,
     clippy::print_stderr,

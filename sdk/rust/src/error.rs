@@ -15,8 +15,8 @@ use crate::{IntoResponse, Response, Status, db, log};
 /// `detail` and `request_id`. The last is the id of the invocation, which finds the plugin's log lines.
 ///
 /// `?` turns every `std::error::Error` into a 500 `internal-error`: the cause and its sources go to the log, and
-/// the caller learns nothing of them. A database conflict becomes a 503 `database-busy`, and a database that does not
-/// work a 503 `unavailable`; both say when to try again.
+/// the caller learns nothing of them. A database conflict becomes a 503 `database-busy`, and a
+/// database that does not work a 503 `unavailable`; both say when to try again.
 ///
 /// # What the author sees
 ///

@@ -139,8 +139,8 @@ async fn require_plugin(state: &AdminState, tenant: TenantId, filter: &LogFilter
     }
 }
 
-/// Lines with their invocations. What was dropped of an invocation is told once, beside the newest of
-/// its lines that the filter accepts, on whichever page that is.
+/// Lines with their invocations. What was dropped of an invocation is told once, beside the newest
+/// of its lines that the filter accepts, on whichever page that is.
 async fn views(
     state: &AdminState,
     tenant: TenantId,

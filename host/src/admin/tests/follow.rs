@@ -136,7 +136,8 @@ async fn a_client_that_goes_on_sees_what_was_logged_long_before_it_was_written()
     let mut events = follow(&app, acme).await;
     let last = field(&mut events, "id").await.unwrap();
     drop(events);
-    // Written after the line that the client saw last, and logged a day before: `[ceiling] wall` may be as long.
+    // Written after the line that the client saw last, and logged a day before: `[ceiling] wall`
+    // may be as long.
     log(&app, acme, DAY).await;
     let mut events = follow_after(&app, acme, Some(&last)).await;
     assert_eq!(next(&mut events).await.unwrap(), format!("info at {DAY}"));

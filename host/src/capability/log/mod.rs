@@ -2,8 +2,10 @@
 //!
 //! Lines stay with the invocation until it ends and go to the ledger with its record. A line is cut to 8 KiB, loses
 //! its control characters, and has every secret replaced that the plugin has seen; lines beyond the invocation's
-//! budget are counted and dropped. Printed text is a line for each line feed, and one for what follows the last of
-//! them; a longer line is split where another one would be cut.
+//! budget are counted and dropped.
+//!
+//! Printed text is a line for each line feed, and one for what follows the last of them. A longer
+//! line of it is split where another one would be cut.
 
 mod host;
 mod printed;

@@ -122,7 +122,8 @@ fn push_newest(
 ) {
     query.push("SELECT rowid AS written, * FROM log_lines");
     if filter.invocation.is_some() {
-        // That of the primary key: the other indexes have the order, and lead past every line of the tenant.
+        // That of the primary key: the other indexes have the order, and lead past every line of
+        // the tenant.
         query.push(" INDEXED BY sqlite_autoindex_log_lines_1");
     }
     push_filter(query, tenant, filter);

@@ -445,13 +445,15 @@ mod tests {
         let old = database_before(folder.path(), 9).await;
         let tenant = crate::domain::id::TenantId::generate();
         sqlx::query(
-            "INSERT INTO tenants (id, name, plan, limits, suspended, created_at) VALUES ($1, 'acme', 'standard', '{}', 0, 1)",
+            "INSERT INTO tenants (id, name, plan, limits, suspended, created_at) \
+             VALUES ($1, 'acme', 'standard', '{}', 0, 1)",
         )
         .bind(tenant.to_string())
         .execute(&old)
         .await
         .unwrap();
-        let some = r#"[{"record":{"status":200}},{"record":{"status":500}},{"record":{"status":499,"code":"abandoned"}}]"#;
+        let some = r#"[{"record":{"status":200}},{"record":{"status":500}},
+            {"record":{"status":499,"code":"abandoned"}}]"#;
         for (id, content, failures) in [
             ("1", some, 1),
             ("2", r#"[{"record":{"status":404}}]"#, 0),

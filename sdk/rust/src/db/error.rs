@@ -4,8 +4,9 @@ use std::fmt;
 
 /// A statement or transaction that failed.
 ///
-/// Returned from a handler through `?`, it is a 500 whose cause is logged; [`Conflict`](Self::Conflict) and
-/// [`Unavailable`](Self::Unavailable) are a 503 that says when to try again.
+/// Returned from a handler through `?`, it is a 500 whose cause is logged;
+/// [`Conflict`](Self::Conflict) and [`Unavailable`](Self::Unavailable) are a 503 that says when to
+/// try again.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
