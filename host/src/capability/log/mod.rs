@@ -272,7 +272,8 @@ mod tests {
         // Of what is not kept, the line that has no line feed counts as well.
         for (more, dropped) in [
             (&b""[..], 0),
-            (b"\n", 1),
+            (b"\n", 0),
+            (b"\n9", 1),
             (b"9\n", 1),
             (b"9\n10", 2),
             (b"9\n10\n", 2),

@@ -26,6 +26,8 @@ struct Buffer {
     dropped: u32,
     /// The last line that was not kept has not ended.
     has_open_line: bool,
+    /// Something was not kept.
+    is_full: bool,
 }
 
 /// Bytes that a guest may write at once.
@@ -54,6 +56,12 @@ impl PrintedLines {
         let room = self.capacity.saturating_sub(buffer.kept.len());
         let (kept, forgotten) = bytes.split_at(bytes.len().min(room));
         buffer.kept.extend_from_slice(kept);
+        let forgotten = match forgotten {
+            // The end of a line that was kept.
+            [b'\n', rest @ ..] if !buffer.is_full => rest,
+            forgotten => forgotten,
+        };
+        buffer.is_full |= kept.len() < bytes.len();
         if let Some(last) = forgotten.last() {
             buffer.has_open_line = *last != b'\n';
         }
