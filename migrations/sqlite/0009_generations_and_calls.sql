@@ -32,7 +32,7 @@ CREATE TABLE daily_calls (
     -- A principal; empty for callers without a credential; `*` for those beyond the limit of rows.
     caller      TEXT    NOT NULL,
     invocations INTEGER NOT NULL,
-    -- How many of them the host answered with a problem.
+    -- How many of them failed: the host answered with a problem, or the plugin with a status of 5xx.
     failures    INTEGER NOT NULL,
     PRIMARY KEY (tenant, day, plugin, method, route, caller)
 ) STRICT, WITHOUT ROWID;

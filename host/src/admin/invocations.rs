@@ -71,7 +71,8 @@ pub struct InvocationQuery {
     since: Option<Timestamp>,
     /// Begun before this moment.
     until: Option<Timestamp>,
-    /// Only those that the host answered with a problem.
+    /// Only those that failed: the host answered with a problem, or the plugin with a status of
+    /// 5xx.
     #[serde(default)]
     failed: bool,
     /// `next` of the page before.

@@ -76,7 +76,8 @@ macro_rules! usage_sum {
             pub plugin: PluginName,
             /// How often it ran.
             pub invocations: u64,
-            /// How often the host answered with a problem in its place.
+            /// How often it failed: the host answered with a problem in its place, or it answered
+            /// 5xx.
             pub failures: u64,
             $($(#[$about])* pub $number: u64,)*
         }
@@ -118,7 +119,7 @@ macro_rules! usage_sum {
             /// Adds one invocation.
             pub fn add(&mut self, record: &InvocationRecord) {
                 self.invocations += 1;
-                self.failures += u64::from(record.code.is_some());
+                self.failures += u64::from(record.has_failed());
                 $(self.$number += u64::from(record.usage.$number);)*
             }
         }
@@ -236,6 +237,14 @@ pub struct InvocationRecord {
     pub started_at: Timestamp,
     /// What it consumed.
     pub usage: Usage,
+}
+
+impl InvocationRecord {
+    /// Whether the host answered with a problem in the plugin's place, or the plugin answered with
+    /// a status of 5xx.
+    pub fn has_failed(&self) -> bool {
+        self.code.is_some() || self.status >= 500
+    }
 }
 
 #[cfg(test)]

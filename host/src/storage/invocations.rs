@@ -38,7 +38,7 @@ pub struct InvocationFilter {
     pub since: Option<Timestamp>,
     /// Begun before this moment.
     pub until: Option<Timestamp>,
-    /// Only those that the host answered with a problem.
+    /// Only those that failed: see [`InvocationRecord::has_failed`].
     pub failed: bool,
 }
 
@@ -129,7 +129,7 @@ impl InvocationFilter {
                 .is_none_or(|principal| Some(principal) == record.principal)
             && self.since.is_none_or(|since| record.started_at >= since)
             && self.until.is_none_or(|until| record.started_at < until)
-            && (!self.failed || record.code.is_some())
+            && (!self.failed || record.has_failed())
     }
 }
 

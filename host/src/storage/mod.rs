@@ -49,7 +49,7 @@ pub use doorbell::{Changed, Doorbell};
 pub use error::DbError;
 pub use host_key::{HostKeys, Resealed};
 pub use invocations::{Entry, InvalidStatusFilter, InvocationFilter, Invocations, Kept, StatusFilter};
-pub use log_lines::{LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
+pub use log_lines::{LinesWritten, LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
 pub use page::Page;
 pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};

@@ -53,7 +53,7 @@ pub struct RouteDay {
 pub struct Calls {
     /// How often it was called.
     pub invocations: u64,
-    /// How often the host answered with a problem in its place.
+    /// How often it failed: see [`InvocationRecord::has_failed`].
     pub failures: u64,
 }
 
@@ -119,7 +119,7 @@ impl DailyCalls {
         };
         self.0.entry(key).or_default().merge(Calls {
             invocations: 1,
-            failures: u64::from(record.code.is_some()),
+            failures: u64::from(record.has_failed()),
         });
     }
 

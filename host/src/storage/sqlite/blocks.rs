@@ -304,7 +304,7 @@ async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Resu
     query.push_values(blocks.iter().zip(contents), |mut values, (block, content)| {
         let first = block.first();
         let started_last = block.records().map(|record| record.started_at.0).max();
-        let failures = block.records().filter(|record| record.code.is_some()).count();
+        let failures = block.records().filter(|record| record.has_failed()).count();
         values
             .push_bind(first.tenant.to_string())
             .push_bind(first.plugin.to_string())
