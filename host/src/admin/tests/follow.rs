@@ -196,7 +196,7 @@ async fn a_revoked_token_follows_no_longer() {
     let first = app.db.tokens(Some(acme), Page::first(1)).await.unwrap().remove(0);
     assert!(
         app.db
-            .revoke_token(Some(acme), first.id, app.clock.now())
+            .revoke_token(Some(acme), first.id, &change(1))
             .await
             .unwrap()
     );

@@ -300,7 +300,7 @@ async fn a_secret_that_does_not_open_is_marked_until_it_is_set_again() {
     let lost = Vault::new(&HostKey::from_hex(&"cd".repeat(32)).unwrap());
     let sealed = lost.seal(acme.id, "old", &"hunter2".into()).unwrap();
     app.db
-        .put_secret(acme.id, "old", &sealed, Timestamp(1))
+        .put_secret(acme.id, "old", &sealed, &change(1))
         .await
         .unwrap();
     let put = async |name: &str| {
