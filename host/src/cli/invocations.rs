@@ -4,8 +4,10 @@ use clap::{Args, Subcommand};
 
 use super::client::Client;
 use super::moment;
+use super::output::columns;
 use super::{CliError, Output, TenantArgument};
 use crate::domain::clock::Timestamp;
+use crate::wire::invocations::InvocationView;
 
 /// What to do with records of invocations.
 #[derive(Debug, Subcommand)]
@@ -57,21 +59,21 @@ impl Invocations {
                 filter.extend(since.as_deref().map(|since| ("since", since)));
                 filter.extend(failed.then_some(("failed", "true")));
                 let found = client.first(&["tenants", &of.tenant, "invocations"], &filter, limit)?;
-                let columns = [
-                    ("STARTED", "started_at"),
-                    ("ID", "id"),
-                    ("PLUGIN", "plugin"),
-                    ("METHOD", "method"),
-                    ("ROUTE", "route"),
-                    ("STATUS", "status"),
-                    ("CODE", "code"),
-                    ("CPU_US", "usage.cpu_us"),
-                    ("WALL_US", "usage.wall_us"),
-                ];
+                let columns = columns!(InvocationView:
+                    "STARTED" => started_at,
+                    "ID" => id,
+                    "PLUGIN" => plugin,
+                    "METHOD" => method,
+                    "ROUTE" => route,
+                    "STATUS" => status,
+                    "CODE" => code,
+                    "CPU_US" => usage.cpu_us,
+                    "WALL_US" => usage.wall_us,
+                );
                 output.table(&found, &columns)
             }
             Self::Show { of, id } => {
-                output.object(&client.get(&["tenants", &of.tenant, "invocations", &id])?)
+                output.object(&client.get::<InvocationView>(&["tenants", &of.tenant, "invocations", &id])?)
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{DbError, Page};
 use crate::domain::clock::Timestamp;
@@ -35,7 +35,7 @@ pub struct InvocationFilter {
 }
 
 /// What the database keeps of a tenant's invocations, or what it may keep at most.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Kept {
     /// Records of invocations.
     pub records: u64,
@@ -44,7 +44,7 @@ pub struct Kept {
 }
 
 /// What a plugin consumed within some time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UsageSum {
     /// Which plugin.
     pub plugin: PluginName,
