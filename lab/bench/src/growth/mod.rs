@@ -35,7 +35,7 @@ const PER_TENANT: usize = 100;
 /// Measures it.
 pub fn run(options: &Options) -> Result<Found> {
     let folder = tempfile::TempDir::with_prefix("mortise-bench-")?;
-    let generator = Generator::find(folder.path());
+    let generator = Generator::find(folder.path())?;
     say("growth: distinct components, each a plugin of its own\n");
     let (bars, plugins) = plugins(options, &generator)?;
     say("growth: tenants, each with a database of its own\n");
