@@ -23,6 +23,7 @@ mod lifecycle;
 mod limits;
 mod metrics;
 mod panics;
+mod printing;
 mod reuse;
 mod routing;
 mod schemas;

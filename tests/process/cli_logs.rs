@@ -38,6 +38,11 @@ fn logs_are_shown() {
     let many = until(|| Some(logs(&["--limit", "211"]).ok()).filter(|text| text.contains("line 209")));
     assert_eq!(many.lines().count(), 211);
     assert!(many.lines().next().unwrap().contains("another line"), "{many}");
+    for limit in ["0", "201"] {
+        let said = logs(&["--follow", "--limit", limit]).fails(2);
+        let wanted = format!("--follow begins with 1 to 200 lines, and --limit {limit} was given");
+        assert!(said.contains(&wanted), "{said}");
+    }
     for follow in [&[][..], &["--follow"]] {
         let said = logs(&[&["--plugin", "nope"], follow].concat()).fails(1);
         assert!(said.contains("there is no such plugin"), "{said}");

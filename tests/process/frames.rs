@@ -11,6 +11,7 @@ pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
 pub const GO_AWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
 pub const ACK: u8 = 1;
@@ -25,6 +26,7 @@ const CANCEL: u32 = 8;
 pub struct Frame {
     pub kind: u8,
     pub flags: u8,
+    pub stream: u32,
     pub payload: Vec<u8>,
 }
 
@@ -85,6 +87,7 @@ pub fn next(wire: &mut Wire) -> Option<Frame> {
     Some(Frame {
         kind: head[3],
         flags: head[4],
+        stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
         payload: wire.read(usize::try_from(length).unwrap())?,
     })
 }

@@ -4,11 +4,13 @@ use serde_json::{Value, json};
 use test_artifacts::ECHO;
 
 use super::frames::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GO_AWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
-    connect, connect_with, fields, frame, head, next, read_past, request, reset, rest,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GO_AWAY, HEADERS, PING, PRIORITY, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE, connect, connect_with, fields, frame, head, next, read_past, request, reset,
+    rest,
 };
 use super::host::{HostProcess, until};
 use super::plugin::{self, PLUGIN};
+use super::wire::Wire;
 
 /// Reset at once, these stay below what HTTP/2 itself puts up with.
 const BATCH: u32 = 16;
@@ -241,4 +243,108 @@ fn bodies_of_refused_requests_end_no_connection() {
     }
     wire.send(request(1_001, "GET", "/-/healthz", END_STREAM));
     assert_eq!(read_past(&mut wire, HEADERS, 0).payload[0], 0x88);
+}
+
+/// How many bytes the host takes: of the connection, and of the stream that has a body.
+struct Windows {
+    connection: usize,
+    stream: usize,
+}
+
+impl Windows {
+    /// Those of a new connection, of which nothing was read yet.
+    fn read(wire: &mut Wire) -> Self {
+        let settings = read_past(wire, SETTINGS, 0).payload;
+        let number = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(0, |number, byte| (number << 8) | usize::from(*byte))
+        };
+        let mut settings = settings.chunks(6).map(|setting| setting.split_at(2));
+        let initial = settings.find(|(id, _)| number(id) == usize::from(INITIAL_WINDOW_SIZE));
+        Self {
+            connection: 65_535,
+            stream: initial.map_or(65_535, |(_, value)| number(value)),
+        }
+    }
+
+    fn widen(&mut self, update: &Frame) {
+        let more = update
+            .payload
+            .iter()
+            .fold(0, |more, byte| (more << 8) | usize::from(*byte));
+        match update.stream {
+            0 => self.connection += more,
+            _ => self.stream += more,
+        }
+    }
+}
+
+/// What became of a request with a body.
+#[derive(Debug, Default)]
+struct Sent {
+    bytes: usize,
+    /// The first byte of its answer's head, once the answer has come whole.
+    answer: Option<u8>,
+    /// The code of the reset.
+    reset: Option<u8>,
+}
+
+/// Sends the body of a request as far as the host takes it, and reads its answer meanwhile.
+fn send_body(wire: &mut Wire, stream: u32, length: usize) -> Sent {
+    let mut windows = Windows::read(wire);
+    wire.send(request(stream, "POST", "/nobody/nothing", 0));
+    let (mut sent, mut status) = (Sent::default(), 0);
+    while sent.reset.is_none() && (sent.bytes < length || sent.answer.is_none()) {
+        let room = windows.connection.min(windows.stream).min(length - sent.bytes);
+        if room > 0 {
+            let count = room.min(16_000);
+            sent.bytes += count;
+            windows.connection -= count;
+            windows.stream -= count;
+            let flags = if sent.bytes == length { END_STREAM } else { 0 };
+            wire.send(frame(DATA, flags, stream, &vec![b'x'; count]));
+            continue;
+        }
+        let frame = next(wire).expect("the connection goes on");
+        match frame.kind {
+            WINDOW_UPDATE => windows.widen(&frame),
+            HEADERS => status = frame.payload[0],
+            RST_STREAM => sent.reset = Some(frame.payload[3]),
+            kind => assert_ne!(kind, GO_AWAY, "{frame:?}"),
+        }
+        if [HEADERS, DATA].contains(&frame.kind) && frame.flags & END_STREAM != 0 {
+            sent.answer = Some(status);
+        }
+    }
+    sent
+}
+
+#[test]
+fn of_a_refused_body_so_much_is_discarded_before_its_stream_is_reset() {
+    const DISCARDED: usize = 4 << 20;
+    let (host, _folder) = host_with(&[]);
+    // The index of `:status: 404` in the static table.
+    let refusal = Some(0x8d);
+    let healthy = |mut wire: Wire| {
+        wire.send(request(3, "GET", "/-/healthz", END_STREAM));
+        assert_eq!(read_past(&mut wire, HEADERS, 0).payload[0], 0x88);
+    };
+
+    let mut wire = connect(host.public);
+    let sent = send_body(&mut wire, 1, DISCARDED - 1);
+    assert_eq!((sent.answer, sent.reset), (refusal, None));
+    healthy(wire);
+
+    let mut wire = connect(host.public);
+    let window = Windows::read(&mut connect(host.public)).stream;
+    let sent = send_body(&mut wire, 1, 4 * DISCARDED);
+    // The answer was whole, so that the reset is no error.
+    assert_eq!((sent.answer, sent.reset), (refusal, Some(0)));
+    assert!(
+        (DISCARDED..=DISCARDED + window).contains(&sent.bytes),
+        "{} of {DISCARDED} with a window of {window}",
+        sent.bytes
+    );
+    healthy(wire);
 }

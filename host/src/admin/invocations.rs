@@ -34,7 +34,8 @@ pub struct InvocationQuery {
     plugin: Option<PluginName>,
     /// Begun at this moment or later.
     since: Option<Timestamp>,
-    /// Only those that the host answered with a problem.
+    /// Only those that failed: the host answered with a problem, or the plugin with a status of
+    /// 5xx.
     #[serde(default)]
     failed: bool,
     /// `next` of the page before.

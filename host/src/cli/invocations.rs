@@ -31,7 +31,7 @@ pub struct List {
     /// Only those of this plugin
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
-    /// Only those that the host answered with a problem
+    /// Only those that failed: the host answered with a problem, or the plugin with a status of 5xx
     #[arg(long)]
     failed: bool,
     /// Only invocations after this time: 2026-01-02T03:04:05Z, or 15min for as long ago

@@ -38,7 +38,7 @@ pub struct Logs {
     /// Only lines after this time: 2026-01-02T03:04:05Z, or 15min ago
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     since: Option<Timestamp>,
-    /// Number of lines, the most recent ones; with --follow 200 at most
+    /// Number of lines, the most recent ones; with --follow 1 to 200
     #[arg(long, default_value_t = 100)]
     limit: usize,
     /// Wait for further lines, until Ctrl-C. When the host restarts, it goes on where it was
@@ -65,7 +65,14 @@ impl Logs {
             lines.reverse();
             return lines.iter().try_for_each(|line| show(line, output));
         }
-        let limit = self.limit.clamp(1, MOST_RECENT).to_string();
+        if !(1..=MOST_RECENT).contains(&self.limit) {
+            return Err(CliError::Usage(format!(
+                "--follow begins with 1 to {MOST_RECENT} lines, and --limit {} was given; `mortise logs` without \
+                 --follow lists more",
+                self.limit
+            )));
+        }
+        let limit = self.limit.to_string();
         query.extend([("limit", limit.as_str()), ("follow", "true")]);
         end_well_on_interruption();
         follow(client, &path, &query, output)

@@ -30,7 +30,7 @@ pub struct InvocationFilter {
     pub plugin: Option<PluginName>,
     /// Begun at this moment or later.
     pub since: Option<Timestamp>,
-    /// Only those that the host answered with a problem.
+    /// Only those that failed: see [`InvocationRecord::has_failed`].
     pub failed: bool,
 }
 
@@ -50,7 +50,7 @@ pub struct UsageSum {
     pub plugin: PluginName,
     /// How often it ran.
     pub invocations: u64,
-    /// How often the host answered with a problem in its place.
+    /// How often it failed: the host answered with a problem in its place, or it answered 5xx.
     pub failures: u64,
     /// Waiting for a turn and for an instance, in microseconds.
     pub queued_us: u64,
@@ -232,7 +232,7 @@ impl UsageSum {
     pub fn add(&mut self, record: &InvocationRecord) {
         let usage = &record.usage;
         self.invocations += 1;
-        self.failures += u64::from(record.code.is_some());
+        self.failures += u64::from(record.has_failed());
         self.queued_us += usage.queued_us;
         self.cpu_us += usage.cpu_us;
         self.wall_us += usage.wall_us;

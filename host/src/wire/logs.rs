@@ -29,8 +29,8 @@ pub struct LogLineView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
     /// How many lines of this invocation were dropped because a limit was reached (`log_lines`,
-    /// `log_bytes`, or the tenant's rate); on the last line that is listed of it, and absent if
-    /// there are none.
+    /// `log_bytes`, or the tenant's rate). It stands on one line: the newest of the invocation that
+    /// the query finds on any page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<u32>,
 }

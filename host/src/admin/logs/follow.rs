@@ -34,10 +34,6 @@ const LINES_AT_ONCE: u32 = 200;
 /// page by page.
 const MOST_READS: u32 = 25;
 
-/// A line is written within this time after it was logged: the longest wall clock of an invocation,
-/// and the time for which the ledger tries again to write.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(15 * 60);
-
 /// What a follower's stream holds until the client goes.
 struct Following {
     state: Arc<AdminState>,
@@ -121,17 +117,17 @@ impl Following {
     /// Goes on after a line.
     async fn go_on(&mut self, position: LogPosition) -> Result<(), Problem> {
         let written = self.state.db.log_line_written(self.tenant, position).await?;
-        let within = i64::try_from(WRITTEN_WITHIN.as_millis()).unwrap_or(i64::MAX);
         let after = match written {
+            // Whenever they were logged: an invocation's lines are written when it has ended.
             Some(written) => WrittenAfter {
                 written,
-                at_least: Timestamp(position.at.0.saturating_sub(within)),
+                at_least: None,
             },
             // The line is not kept any more, so nearly all lines that were
             // written before it are gone too.
             None => WrittenAfter {
                 written: 0,
-                at_least: Timestamp(position.at.0.saturating_add(1)),
+                at_least: Some(Timestamp(position.at.0.saturating_add(1))),
             },
         };
         self.rest = Some(Rest {
@@ -146,7 +142,7 @@ impl Following {
         let places: Vec<LogPosition> = lines.iter().map(StoredLogLine::place).collect();
         self.seen
             .extend(places.iter().map(|place| (place.invocation, place.position)));
-        let views = views(&self.state, self.tenant, lines.into_iter()).await?;
+        let views = views(&self.state, self.tenant, &self.filter, lines).await?;
         self.ready.extend(views.into_iter().zip(places));
         Ok(())
     }
@@ -163,17 +159,17 @@ impl Following {
             let left_out = db.invocations_written(self.tenant, &self.filter, after).await?;
             return Ok(Some(left_out).filter(|count| *count > 0));
         }
-        let lines = db
+        let found = db
             .log_lines_written(self.tenant, &self.filter, after, LINES_AT_ONCE)
             .await?;
-        if let Some(written) = lines.last().and_then(|last| last.written) {
-            after.written = written;
+        if let Some(reached) = found.reached {
+            after.written = reached;
             self.rest = Some(Rest {
                 after,
                 reads_left: reads_left - 1,
             });
         }
-        self.add(lines).await?;
+        self.add(found.lines).await?;
         Ok(None)
     }
 

@@ -96,8 +96,7 @@ async fn list(
     let more = found.len() > wanted;
     found.truncate(wanted);
     let next = found.last().filter(|_| more).map(|last| cursor(&last.place()));
-    let mut items = views(&state, tenant, found.into_iter().rev()).await?;
-    items.reverse();
+    let items = views(&state, tenant, &filter, found).await?;
     Ok(Json(Items { items, next }).into_response())
 }
 
@@ -116,34 +115,54 @@ async fn require_plugin(state: &AdminState, tenant: TenantId, filter: &LogFilter
     }
 }
 
-/// Lines with their invocations. `lines` are in the order in which they are shown.
+/// Lines with their invocations. What was dropped of an invocation is told once, beside the newest
+/// of its lines that the filter accepts, on whichever page that is.
 async fn views(
     state: &AdminState,
     tenant: TenantId,
-    lines: impl DoubleEndedIterator<Item = StoredLogLine>,
+    filter: &LogFilter,
+    lines: Vec<StoredLogLine>,
 ) -> Result<Vec<LogLineView>, Problem> {
-    let mut origins: HashMap<InvocationId, Option<LineOrigin>> = HashMap::new();
-    let mut views = Vec::new();
-    // From the end, so that the first one of an invocation is the last that is shown.
-    for stored in lines.rev() {
-        let origin = match origins.entry(stored.line.invocation) {
-            Entry::Occupied(known) => {
-                let mut origin = known.get().clone();
-                if let Some(origin) = &mut origin {
-                    origin.dropped = 0;
-                }
-                origin
-            }
+    let mut invocations: HashMap<InvocationId, (Option<LineOrigin>, Option<u32>)> = HashMap::new();
+    let mut views = Vec::with_capacity(lines.len());
+    for stored in lines {
+        let id = stored.line.invocation;
+        let (origin, newest) = match invocations.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(vacant) => {
-                let record = state.db.invocation(tenant, stored.line.invocation).await?;
+                let record = state.db.invocation(tenant, id).await?;
                 let origin = record.map(|record| LineOrigin::of(&record, true));
-                vacant.insert(origin).clone()
+                let newest = match &origin {
+                    Some(origin) if origin.dropped > 0 => newest_line(state, tenant, filter, id).await?,
+                    _ => None,
+                };
+                vacant.insert((origin, newest))
             }
         };
+        let mut origin = origin.clone();
+        if let Some(origin) = &mut origin
+            && *newest != Some(stored.position)
+        {
+            origin.dropped = 0;
+        }
         views.push(LogLineView::new(stored, origin));
     }
-    views.reverse();
     Ok(views)
+}
+
+/// The newest line of an invocation that the filter accepts.
+async fn newest_line(
+    state: &AdminState,
+    tenant: TenantId,
+    filter: &LogFilter,
+    invocation: InvocationId,
+) -> Result<Option<u32>, Problem> {
+    let of_invocation = LogFilter {
+        invocation: Some(invocation),
+        ..filter.clone()
+    };
+    let newest = state.db.log_lines(tenant, &of_invocation, Page::first(1)).await?;
+    Ok(newest.first().map(|line| line.position))
 }
 
 impl LogLineView {

@@ -119,6 +119,30 @@ async fn lines_name_the_request_and_what_was_dropped() {
     let list = app.get(&token, "/api/v1/tenants/acme/logs?level=info").await;
     let listed: Vec<_> = list.body["items"].as_array().unwrap().iter().map(told).collect();
     assert_eq!(listed, [line(json!(7)), line(json!(null))]);
+    // Once, also where the lines are on several pages.
+    let path = "/api/v1/tenants/acme/logs?level=info&limit=1";
+    let first = app.get(&token, path).await;
+    assert_eq!(told(&first.body["items"][0]), line(json!(7)));
+    let next = first.body["next"].as_str().unwrap();
+    let second = app.get(&token, &format!("{path}&cursor={next}")).await;
+    assert_eq!(told(&second.body["items"][0]), line(json!(null)));
+    assert_eq!(second.body["next"], json!(null));
+}
+
+#[tokio::test]
+async fn a_client_that_goes_on_sees_what_was_logged_long_before_it_was_written() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await.id;
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+    log(&app, acme, 2 * DAY).await;
+    let mut events = follow(&app, acme).await;
+    let last = field(&mut events, "id").await.unwrap();
+    drop(events);
+    // Written after the line that the client saw last, and logged a day before: `[ceiling] wall`
+    // may be as long.
+    log(&app, acme, DAY).await;
+    let mut events = follow_after(&app, acme, Some(&last)).await;
+    assert_eq!(next(&mut events).await.unwrap(), format!("info at {DAY}"));
 }
 
 #[tokio::test]

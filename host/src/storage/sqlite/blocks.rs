@@ -223,7 +223,7 @@ pub(super) async fn list(
     query.push(" ORDER BY last_id DESC");
     let is_wanted = |record: &InvocationRecord| {
         filter.since.is_none_or(|since| record.started_at >= since)
-            && (!filter.failed || record.code.is_some())
+            && (!filter.failed || record.has_failed())
             && page.after.is_none_or(|after| record.id < after)
     };
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
@@ -298,7 +298,7 @@ async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Resu
     query.push_values(blocks.iter().zip(contents), |mut values, (block, content)| {
         let first = block.first();
         let started_last = block.records().map(|record| record.started_at.0).max();
-        let failures = block.records().filter(|record| record.code.is_some()).count();
+        let failures = block.records().filter(|record| record.has_failed()).count();
         values
             .push_bind(first.tenant.to_string())
             .push_bind(first.plugin.to_string())
