@@ -21,6 +21,7 @@ use super::trouble::Fault;
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 use crate::metrics::Held;
+use crate::sqlite;
 use crate::sqlite::memory::{self, Budget};
 use crate::sqlite::watch::Watch;
 
@@ -288,7 +289,7 @@ impl Connection {
 
     /// Bytes that its schema takes.
     pub(super) fn schema_bytes(&self) -> u64 {
-        memory::schema_bytes(&self.raw)
+        sqlite::schema_bytes(&self.raw)
     }
 
     /// True where it can be given to somebody else.
