@@ -61,7 +61,7 @@ impl Sandbox {
             caches: Arc::new(Caches::new(clock.clone())),
             databases: Arc::new(Databases::new(
                 folder.path().join("databases"),
-                1,
+                64,
                 background.clone(),
                 clock.clone(),
             )?),
