@@ -48,7 +48,8 @@ pub struct ActivatedView {
     activation: ActivationView,
     /// The author's name for the version, such as `1.2.0`.
     author_version: String,
-    /// The author's name for the version that was active before; absent if there was none, or if it is gone.
+    /// The author's name for the version that was active before; absent if there was none, or if it
+    /// is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     previous_author_version: Option<String>,
     /// Migrations that were applied for it.

@@ -46,7 +46,8 @@ pub struct NodeView {
     unavailable: Vec<UnavailableView>,
     /// Rows that cannot be read and stop no tenant: an API key that does not work, for instance.
     unreadable_rows: Vec<String>,
-    /// Secrets that do not open under the host's key, at most 1,000. An owner has to set them again.
+    /// Secrets that do not open under the host's key, at most 1,000. An owner has to set them
+    /// again.
     unreadable_secrets: Vec<UnreadableSecretView>,
     /// Files in `set-aside`, at most 1,000: no tenant or version was known that they belong to.
     set_aside: Vec<String>,
