@@ -28,8 +28,8 @@ use crate::wire::limits::{LimitView, PluginLimits, TenantLimits};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LimitsQuery {
-    /// A version: its digest, the first digits of it, or the author's version; by default the active
-    /// one, else the newest.
+    /// A version: its digest, the first digits of it, or the author's version; by default the
+    /// active one, else the newest.
     #[param(value_type = Option<String>)]
     version: Option<VersionName>,
 }

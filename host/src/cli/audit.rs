@@ -18,8 +18,8 @@ const MOST_CHARACTERS: usize = 60;
 /// Arguments of `mortise audit`.
 #[derive(Debug, Args)]
 pub struct Audit {
-    /// Name of the tenant, or the id of one that was purged; without it, the entries of the host and
-    /// of all tenants
+    /// Name of the tenant, or the id of one that was purged; without it, the entries of the host
+    /// and of all tenants
     #[arg(long, env = "MORTISE_TENANT", value_name = "NAME")]
     tenant: Option<String>,
     /// The entries of the host and of all tenants, even if MORTISE_TENANT is set
@@ -31,7 +31,7 @@ pub struct Audit {
     /// Only this action, such as plugin.activate; `secret.*` matches every action with this prefix
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
-    /// Only entries after this time: 2026-01-02T03:04:05Z, or 30d for as long ago
+    /// Only entries from this time on: 2026-01-02T03:04:05Z, or 30d for as long ago
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     since: Option<Timestamp>,
     /// Number of entries, the newest ones

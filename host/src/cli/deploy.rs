@@ -26,7 +26,8 @@ pub struct Deploy {
     /// Name of the tenant
     #[arg(long, env = "MORTISE_TENANT", value_name = "NAME")]
     tenant: String,
-    /// Grant exactly what the manifest asks for, beside what is granted already
+    /// Grant exactly what the manifest asks for, beside what is granted already; needs the role
+    /// owner
     #[arg(long)]
     grant: bool,
     /// Upload only, and leave the active version as it is

@@ -34,7 +34,7 @@ pub struct List {
     /// Only those that failed: the host answered with a problem, or the plugin with a status of 5xx
     #[arg(long)]
     failed: bool,
-    /// Only invocations after this time: 2026-01-02T03:04:05Z, or 15min for as long ago
+    /// Only invocations from this time on: 2026-01-02T03:04:05Z, or 15min for as long ago
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     since: Option<Timestamp>,
     /// Number of invocations, the newest ones

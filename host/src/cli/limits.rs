@@ -16,7 +16,7 @@ use crate::wire::tenants::TenantView;
 pub enum Limits {
     /// Show each limit of a tenant, what set it, and how far it can be raised
     Show(TenantArgument),
-    /// Set limits for one tenant, in place of those of its plan
+    /// Set limits for one tenant, in place of those of its plan, and keep its others
     Set(Set),
 }
 

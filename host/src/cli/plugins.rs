@@ -15,7 +15,8 @@ pub enum Plugins {
     List(List),
     /// Show a plugin
     Show(PluginArgument),
-    /// Delete a plugin. It can be restored for some days; the tenant's data stays
+    /// Delete a plugin. It can be restored for `retention.deleted`, 7 days by default; the tenant's
+    /// data stays
     Delete(Delete),
     /// Restore a deleted plugin with its versions, grants and settings
     Restore(PluginArgument),

@@ -28,7 +28,7 @@ pub enum Tenants {
     Suspend(Name),
     /// End a suspension
     Resume(Name),
-    /// Delete a tenant. It can be restored for some days
+    /// Delete a tenant. It can be restored for `retention.deleted`, 7 days by default
     Delete(Delete),
     /// Restore a deleted tenant with all of its data
     Restore(Name),

@@ -21,8 +21,8 @@ pub enum Tokens {
         of: Of,
         /// Name for people; several tokens may have the same
         name: String,
-        /// Role of its holder: viewer, developer or owner in the tenant; metrics reads the metrics of
-        /// the host and belongs to no tenant
+        /// Role of its holder: viewer, developer or owner in the tenant; metrics reads the metrics
+        /// of the host and belongs to no tenant
         #[arg(long, value_parser = parse_role, conflicts_with = "operator")]
         role: Option<String>,
         /// When it stops working: 2026-01-02T03:04:05Z, or 30d from now; never by default

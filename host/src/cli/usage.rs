@@ -16,8 +16,8 @@ use crate::wire::invocations::UsageView;
 pub struct Usage {
     #[command(flatten)]
     of: TenantArgument,
-    /// Start of the period, in whole hours: 2026-01-02T03:04:05Z, or 30d for as long ago; by default a
-    /// day before `--to`
+    /// Start of the period, in whole hours: 2026-01-02T03:04:05Z, or 30d for as long ago; by
+    /// default a day before `--to`
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     from: Option<Timestamp>,
     /// End of the period, in whole hours; by default now

@@ -121,8 +121,8 @@ impl Change {
         Self::between(before, &Value::Null)
     }
 
-    /// The settings that differ, by name. Their values are left out: a setting may be half a secret,
-    /// viewers read the log, and it outlives the setting.
+    /// The settings that differ, by name. Their values are left out: a setting may be half a
+    /// secret, viewers read the log, and it outlives the setting.
     pub fn of_settings(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Self {
         let names = |settings: &BTreeMap<String, String>, others: &BTreeMap<String, String>| {
             let differing = settings
