@@ -23,3 +23,4 @@ mod sqlite;
 pub mod storage;
 pub mod tenants;
 mod unguarded;
+mod wire;

@@ -4,68 +4,21 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Developer, TenantAccess, Viewer};
 use super::input::{At, Input, NoParams, Params};
-use super::page::{Items, Paging};
+use super::page::Paging;
 use super::state::AdminState;
-use crate::domain::clock::Timestamp;
-use crate::domain::id::{PluginName, VersionDigest};
+use crate::domain::id::PluginName;
 use crate::domain::plugin::Activation;
 use crate::domain::resource::Resource;
-use crate::domain::version_name::VersionName;
 use crate::http::problem::Problem;
 use crate::lifecycle::Activated;
 use crate::storage::Page;
-
-/// One change of the active version.
-#[derive(Serialize, ToSchema)]
-pub struct ActivationView {
-    /// Counts up within the plugin.
-    sequence: i64,
-    /// What became active.
-    version: VersionDigest,
-    /// What was active before.
-    previous: Option<VersionDigest>,
-    /// The sequence of the activation that this rollback went back to; absent for an explicit
-    /// activation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rolled_back_to: Option<i64>,
-    /// The token that did it, or `host`.
-    actor: String,
-    /// When.
-    at: Timestamp,
-}
-
-/// What an activation did.
-#[derive(Serialize, ToSchema)]
-pub struct ActivatedView {
-    #[serde(flatten)]
-    activation: ActivationView,
-    /// The author's name for the version, such as `1.2.0`.
-    author_version: String,
-    /// The author's name for the version that was active before; absent if there was none, or if it is gone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    previous_author_version: Option<String>,
-    /// Migrations that were applied for it.
-    migrations: Vec<String>,
-    /// What there is to know: a rollback past migrations, for instance.
-    warnings: Vec<String>,
-    /// Where the plugin is reached from outside. Paths of routes follow it.
-    url: String,
-}
-
-/// Which version is to serve.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewActivation {
-    /// The version: its digest, the first digits of it, or the author's version. It must mean one version.
-    version: VersionName,
-}
+use crate::wire::activations::{ActivatedView, ActivationView, NewActivation};
+use crate::wire::page::Items;
 
 /// Shows the change that made the active version active.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/activation", tag = "activations",

@@ -33,8 +33,8 @@ pub struct Input<T>(pub T);
 /// The query of the address.
 pub struct Params<T>(pub T);
 
-/// No parameters in the query of an address that takes none: one that is misspelt, or meant for another
-/// address, would be ignored without a word.
+/// No parameters in the query of an address that takes none: one that is misspelt, or meant for
+/// another address, would be ignored without a word.
 pub struct NoParams;
 
 /// What the path names. Malformed is not found: there cannot be such a thing.
@@ -163,7 +163,8 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     input.map(|Json(input)| input).map_err(|rejection| {
         let said = place(rejection.body_text());
         match serde_json::from_slice::<T>(bytes) {
-            // The member is named. Who uses a client never sees the text that has lines and columns.
+            // The member is named. Who uses a client never sees the text that has lines and
+            // columns.
             Err(error) if error.is_data() => {
                 let position = format!(" at line {} column {}", error.line(), error.column());
                 invalid(said.strip_suffix(&position).unwrap_or(&said))

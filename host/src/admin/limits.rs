@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -14,60 +14,22 @@ use super::access::{TenantAccess, Viewer};
 use super::input::{At, NoParams, Params};
 use super::settings::version_in_question;
 use super::state::AdminState;
-use crate::domain::effective::{Effective, LimitValue, Source};
-use crate::domain::id::{PluginName, VersionDigest};
-use crate::domain::limits::{LimitOverrides, Limits, Owner};
+use crate::domain::effective::{Effective, Source};
+use crate::domain::id::PluginName;
+use crate::domain::limits::{LimitOverrides, Limits};
 use crate::domain::resource::Resource;
 use crate::domain::tenant::{Plan, Tenant};
 use crate::domain::version_name::VersionName;
 use crate::http::problem::Problem;
-
-/// A limit that holds.
-#[derive(Serialize, ToSchema)]
-pub struct LimitView {
-    /// The value that holds: a number, or a size or a span of time as text.
-    value: LimitValue,
-    /// What set it.
-    source: Source,
-    /// The highest value that can be set on this host.
-    ceiling: LimitValue,
-    /// The lowest value that can be set.
-    floor: LimitValue,
-    /// What it bounds: one invocation, or all of the tenant's plugins together. Manifests lower
-    /// only the former.
-    bounds: Owner,
-    /// Set if a stored value is not in effect or is too low to run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
-}
-
-/// The limits of a tenant.
-#[derive(Serialize, ToSchema)]
-pub struct TenantLimits {
-    /// The plan that the tenant is on, with its changes to the host's defaults.
-    plan: Plan,
-    /// Changes to the plan for this tenant alone.
-    overrides: LimitOverrides,
-    /// What holds, by name.
-    limits: BTreeMap<String, LimitView>,
-}
-
-/// The limits of a plugin.
-#[derive(Serialize, ToSchema)]
-pub struct PluginLimits {
-    /// The version whose manifest is counted in; absent if the plugin has none.
-    version: Option<VersionDigest>,
-    /// What holds, by name.
-    limits: BTreeMap<String, LimitView>,
-}
+use crate::wire::limits::{LimitView, PluginLimits, TenantLimits};
 
 /// Of which version.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LimitsQuery {
-    /// A version: its digest, the first digits of it, or the author's version; by default the active
-    /// one, else the newest.
+    /// A version: its digest, the first digits of it, or the author's version; by default the
+    /// active one, else the newest.
     #[param(value_type = Option<String>)]
     version: Option<VersionName>,
 }

@@ -117,8 +117,8 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
     routes
 }
 
-/// Adds what to do next to a problem on its way out. It stands around all handlers, so that none can
-/// forget it.
+/// Adds what to do next to a problem on its way out. It stands around all handlers, so that none
+/// can forget it.
 async fn add_hint(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {

@@ -4,11 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::error::invalid;
 use crate::http::problem::Problem;
 use crate::storage::Page;
+use crate::wire::page::Items;
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
@@ -23,16 +24,6 @@ pub struct Paging {
     /// Items of a page: 1 to 200, 50 where it is absent.
     #[serde(default, deserialize_with = "limit")]
     pub limit: Option<u32>,
-}
-
-/// A page of a list.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Items<T> {
-    /// The items.
-    pub items: Vec<T>,
-    /// The cursor of the next page; absent on the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
 }
 
 /// The number of items in a query.

@@ -5,33 +5,21 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::HostAccess;
 use super::error::invalid;
 use super::input::{At, NoParams, json_body, parse};
-use super::page::Items;
 use super::state::AdminState;
 use crate::domain::audit::Difference;
 use crate::domain::id::PlanName;
-use crate::domain::limits::LimitOverrides;
 use crate::domain::resource::Resource;
 use crate::domain::tenant::Plan;
 use crate::http::problem::Problem;
-
-/// A plan to be made.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewPlan {
-    /// The name that the address has; may be left out.
-    name: Option<PlanName>,
-    /// What differs from the host's defaults.
-    limits: LimitOverrides,
-}
+use crate::wire::page::Items;
+use crate::wire::plans::NewPlan;
 
 /// The body of a plan in either form.
 struct PlanBody(NewPlan);

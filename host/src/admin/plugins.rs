@@ -5,100 +5,26 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Developer, Owner, TenantAccess, Viewer};
 use super::input::{At, Input, NoParams, Params};
-use super::page::{Items, Paging, limit};
+use super::page::{Paging, limit};
 use super::state::AdminState;
 use super::tenants::Deletion;
 use crate::domain::audit::Difference;
-use crate::domain::clock::Timestamp;
-use crate::domain::id::{PluginName, TenantId, VersionDigest};
+use crate::domain::id::{PluginName, TenantId};
 use crate::domain::plugin::Plugin;
 use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
 use crate::lifecycle::AilingRoute;
 use crate::tenants::Ailment;
-
-/// A plugin.
-#[derive(Serialize, ToSchema)]
-pub struct PluginView {
-    /// The second segment of its URLs.
-    name: PluginName,
-    /// The version that serves, if any.
-    active: Option<VersionDigest>,
-    /// The author's name for it, such as `1.2.0`; absent if there is none, or if it cannot be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    author_version: Option<String>,
-    /// A disabled plugin answers 503 and keeps everything else.
-    disabled: bool,
-    /// How many versions are kept of it.
-    versions: u32,
-    /// When its first version was uploaded.
-    created_at: Timestamp,
-    /// When it was deleted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deleted_at: Option<Timestamp>,
-    /// How its active version fares.
-    health: HealthView,
-}
-
-/// How the active version of a plugin fares.
-#[derive(Serialize, ToSchema)]
-pub struct HealthView {
-    /// The worst of its routes, or `unavailable`.
-    state: HealthState,
-    /// Why the active version cannot be served at all; absent if it can.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    /// Routes that answer 503 because they failed time after time. The others serve.
-    routes: Vec<AilingRouteView>,
-}
-
-/// Whether requests run.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum HealthState {
-    /// They do.
-    Healthy,
-    /// One does, to see whether the others may.
-    Probing,
-    /// They are answered with 503 `plugin-unhealthy`.
-    Unhealthy,
-    /// They are answered with 503 `unavailable`: what the host stores of the plugin cannot be read. The host
-    /// tries again by itself; uploading the version again helps if its file is damaged.
-    Unavailable,
-}
-
-/// A route that answers 503.
-#[derive(Serialize, ToSchema)]
-pub struct AilingRouteView {
-    /// Its method.
-    method: String,
-    /// Its pattern.
-    path: String,
-    /// `unhealthy` or `probing`.
-    state: HealthState,
-    /// Since when.
-    since: Timestamp,
-    /// The code of the problem that its last request ended with.
-    reason: &'static str,
-    /// From when on a request is let through to see whether it works again.
-    next_probe_at: Timestamp,
-}
-
-/// What to change.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PluginPatch {
-    /// Disabled or not.
-    disabled: bool,
-}
+use crate::wire::page::Items;
+use crate::wire::plugins::{AilingRouteView, HealthState, HealthView, PluginPatch, PluginView};
 
 /// Which plugins are wanted.
 #[derive(Deserialize, IntoParams)]
@@ -315,7 +241,7 @@ impl From<AilingRoute> for AilingRouteView {
                 false => HealthState::Unhealthy,
             },
             since: open.since,
-            reason: reason.as_str(),
+            reason: reason.as_str().to_owned(),
             next_probe_at: open.next_probe,
         }
     }

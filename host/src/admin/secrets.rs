@@ -6,9 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -16,35 +14,16 @@ use super::access::{Owner, TenantAccess, Viewer};
 use super::bounds::{self, Kind};
 use super::error::invalid;
 use super::input::{At, Input, NoParams, SecretName};
-use super::page::Items;
 use super::state::AdminState;
 use crate::domain::audit::Difference;
 use crate::domain::clock::Timestamp;
 use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
+use crate::wire::page::Items;
+use crate::wire::secrets::{NewSecret, SecretView};
 
 /// Bytes of one secret.
 const MAX_SECRET_BYTES: usize = 64 * 1024;
-
-/// A secret without its value.
-#[derive(Serialize, ToSchema)]
-pub struct SecretView {
-    /// Its name.
-    name: String,
-    /// When it was last set.
-    updated_at: Timestamp,
-    /// Whether it opens under the host's key. One that does not has to be set again; until then
-    /// plugins cannot use it.
-    readable: bool,
-}
-
-/// The value of a secret.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewSecret {
-    /// The plain text, 1 byte to 64 KiB.
-    value: String,
-}
 
 /// Lists the names of all secrets.
 #[utoipa::path(get, path = "/tenants/{tenant}/secrets", tag = "secrets",

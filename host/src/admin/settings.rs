@@ -6,8 +6,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -17,36 +15,18 @@ use super::error::invalid;
 use super::input::{At, Input, NoParams, SettingName};
 use super::state::AdminState;
 use crate::domain::audit::Difference;
-use crate::domain::grant::{Grants, MissingGrant};
-use crate::domain::id::{PluginName, TenantId, VersionDigest};
+use crate::domain::grant::Grants;
+use crate::domain::id::{PluginName, TenantId};
 use crate::domain::plugin::Version;
 use crate::domain::promises::MAX_GRANTED;
 use crate::domain::resource::Resource;
 use crate::domain::secret::is_plain_name;
 use crate::http::problem::Problem;
 use crate::storage::Page;
+use crate::wire::settings::{GrantsView, NewSetting};
 
 /// Bytes of all names and values of a plugin's settings together.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
-
-/// What a plugin is allowed, and what it lacks.
-#[derive(Serialize, ToSchema)]
-pub struct GrantsView {
-    /// What it is allowed.
-    grants: Grants,
-    /// The version that `missing` is about: the active one, else the newest.
-    version: Option<VersionDigest>,
-    /// What that version asks for and is not allowed.
-    missing: Vec<MissingGrant>,
-}
-
-/// The value of a setting.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewSetting {
-    /// The value, as the plugin reads it.
-    value: String,
-}
 
 /// Shows what a plugin is allowed and what it lacks.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/grants", tag = "settings",

@@ -5,45 +5,25 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{DeletedTenantAccess, HostAccess, Operator, TenantAccess, Viewer};
 use super::error::invalid;
 use super::input::{Input, NoParams, Params};
-use super::page::{Items, Paging, limit};
+use super::page::{Paging, limit};
 use super::state::AdminState;
 use crate::domain::audit::{Change, Difference};
-use crate::domain::clock::Timestamp;
-use crate::domain::id::{PlanName, TenantId, TenantName};
-use crate::domain::limits::LimitOverrides;
+use crate::domain::id::{PlanName, TenantId};
 use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::http::problem::Problem;
 use crate::storage::{DbError, TenantChange};
-
-/// A tenant.
-#[derive(Serialize, ToSchema)]
-pub struct TenantView {
-    /// What never changes: the tenant's database is `databases/<id>.db` in the data folder.
-    id: TenantId,
-    /// The first segment of its URLs.
-    name: TenantName,
-    /// The set of limits it is on.
-    plan: PlanName,
-    /// Changes to the plan for this tenant alone.
-    limits: LimitOverrides,
-    /// A suspended tenant's endpoints answer 503.
-    suspended: bool,
-    /// When it was made.
-    created_at: Timestamp,
-    /// When it was deleted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deleted_at: Option<Timestamp>,
-}
+use crate::wire::page::Items;
+use crate::wire::tenants::{NewTenant, TenantPatch, TenantView};
 
 /// Which tenants are wanted.
 #[derive(Deserialize, IntoParams)]
@@ -68,31 +48,6 @@ pub struct Deletion {
     /// Delete at once and for good, instead of after the grace period.
     #[serde(default)]
     pub purge: bool,
-}
-
-/// A tenant to be made.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewTenant {
-    /// 1 to 63 of a-z, 0-9 and `-`, starting with a letter.
-    name: TenantName,
-    /// The set of limits; `standard` where it is absent.
-    plan: Option<PlanName>,
-    /// Changes to the plan for this tenant alone.
-    #[serde(default)]
-    limits: LimitOverrides,
-}
-
-/// What to change; what is absent stays.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TenantPatch {
-    /// Another plan.
-    plan: Option<PlanName>,
-    /// Other changes to the plan, in place of all former ones.
-    limits: Option<LimitOverrides>,
-    /// Suspended or not.
-    suspended: Option<bool>,
 }
 
 /// Lists tenants by name.

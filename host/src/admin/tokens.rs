@@ -5,9 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,88 +13,17 @@ use super::access::{Actor, Authenticated, HostAccess, Owner, TenantAccess};
 use super::bounds::{self, DEAD_CREDENTIALS, Kind};
 use super::error::{invalid, revoked_before};
 use super::input::{At, Input, NoParams, Params, check_expiry, check_label};
-use super::page::{Items, Paging};
+use super::page::Paging;
 use super::state::AdminState;
 use crate::domain::audit::Difference;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
-use crate::domain::id::{TenantId, TenantName, TokenId};
+use crate::domain::id::{TenantId, TokenId};
 use crate::domain::resource::Resource;
-use crate::domain::role::Role;
-use crate::domain::token::{FIRST_OPERATOR, Reach, TenantRole, Token};
+use crate::domain::token::{FIRST_OPERATOR, Reach, Token};
 use crate::http::problem::{Code, Problem};
-
-/// A token without its secret.
-#[derive(Serialize, ToSchema)]
-pub struct TokenView {
-    /// What finds it; what the audit log calls its holder.
-    id: TokenId,
-    /// What people call it.
-    name: String,
-    /// What its holder may do.
-    role: Role,
-    /// When it was made.
-    created_at: Timestamp,
-    /// When it stops working, if ever.
-    expires_at: Option<Timestamp>,
-    /// When it was revoked, if it was.
-    revoked_at: Option<Timestamp>,
-}
-
-/// A token that was just made.
-#[derive(Serialize, ToSchema)]
-pub struct CreatedToken {
-    #[serde(flatten)]
-    token: TokenView,
-    /// What its holder presents, `Authorization: Bearer mt_…`. It is shown this once.
-    credential: String,
-}
-
-/// A token of a tenant to be made.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewTenantToken {
-    /// What people call it, 1 to 100 characters.
-    name: String,
-    /// What its holder may do within the tenant: `viewer`, `developer` or `owner`.
-    #[schema(required = true)]
-    role: Option<TenantRole>,
-    /// When it stops working; never where it is absent.
-    expires_at: Option<Timestamp>,
-}
-
-/// What the holder of a token may do that belongs to no tenant.
-#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-pub enum HostRole {
-    /// Run the host: every tenant, plans, limits.
-    #[default]
-    Operator,
-    /// Read `/metrics`, and nothing else.
-    Metrics,
-}
-
-/// A token to be made that belongs to no tenant.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewHostToken {
-    /// What people call it, 1 to 100 characters.
-    name: String,
-    /// What its holder may do; `operator` if it is absent.
-    #[serde(default)]
-    role: HostRole,
-    /// When it stops working; never where it is absent.
-    expires_at: Option<Timestamp>,
-}
-
-/// The token that a request came with.
-#[derive(Serialize, ToSchema)]
-pub struct WhoAmI {
-    #[serde(flatten)]
-    token: TokenView,
-    /// The tenant that it is confined to; absent for an operator.
-    tenant: Option<TenantName>,
-}
+use crate::wire::page::Items;
+use crate::wire::tokens::{CreatedToken, HostRole, NewHostToken, NewTenantToken, TokenView, WhoAmI};
 
 /// Shows whose token this is.
 #[utoipa::path(get, path = "/whoami", tag = "tokens",
@@ -217,21 +144,6 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(revoke))
         .routes(routes!(list_host, create_host))
         .routes(routes!(revoke_host))
-}
-
-impl TryFrom<String> for HostRole {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        match text.as_str() {
-            "operator" => Ok(Self::Operator),
-            "metrics" => Ok(Self::Metrics),
-            other => Err(format!(
-                "`{other}` is not a role without a tenant; use operator or metrics. Tokens of a tenant's people are made with \
-                 POST /api/v1/tenants/{{tenant}}/tokens (`mortise tokens create NAME --tenant … --role …`)"
-            )),
-        }
-    }
 }
 
 impl From<Token> for TokenView {

@@ -9,16 +9,13 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use serde::Serialize;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Developer, TenantAccess, Viewer};
 use super::input::{At, NoParams, Params};
-use super::page::{Items, Paging};
+use super::page::Paging;
 use super::state::AdminState;
-use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::plugin::Version;
 use crate::domain::resource::Resource;
@@ -28,6 +25,8 @@ use crate::http::problem::{Code, Problem};
 use crate::server::body::{self, Pace};
 use crate::storage::VersionPosition;
 use crate::tenants::budget::Exhausted;
+use crate::wire::page::Items;
+use crate::wire::versions::{UploadedVersion, VersionDetail, VersionView};
 
 /// Until a component has come.
 const UPLOAD_TIMEOUT: Span = Span::s(120);
@@ -37,45 +36,6 @@ const UPLOAD_OVERHEAD: u64 = 256 << 10;
 
 /// `Retry-After` of an upload that found no room.
 const UPLOAD_RETRY: Duration = Duration::from_secs(5);
-
-/// A version.
-#[derive(Serialize, ToSchema)]
-pub struct VersionView {
-    /// The SHA-256 of the component.
-    version: VersionDigest,
-    /// The author's name for it, such as `1.2.0`.
-    author_version: String,
-    /// One sentence for people.
-    description: Option<String>,
-    /// Bytes of the component.
-    size: u64,
-    /// When it was first uploaded.
-    created_at: Timestamp,
-    /// Whether it serves.
-    active: bool,
-    /// Why this host does not run it, if it was accepted once and is refused now.
-    unavailable: Option<String>,
-}
-
-/// A version with what it asks for.
-#[derive(Serialize, ToSchema)]
-pub struct VersionDetail {
-    #[serde(flatten)]
-    version: VersionView,
-    /// Bytes of its compiled code; absent where it is to be compiled again when it is first needed.
-    compiled_size: Option<u64>,
-    /// The manifest as it was written (TOML).
-    manifest: String,
-}
-
-/// A version that was uploaded.
-#[derive(Serialize, ToSchema)]
-pub struct UploadedVersion {
-    #[serde(flatten)]
-    detail: VersionDetail,
-    /// What there is to know: another version with the same author's version, for instance.
-    warnings: Vec<String>,
-}
 
 /// Lists versions, the newest first.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/versions", tag = "versions", params(Paging),

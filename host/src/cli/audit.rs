@@ -1,13 +1,16 @@
 //! `mortise audit`: who changed what.
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::client::Client;
 use super::moment;
+use super::output::columns;
 use super::{CliError, Output};
 use crate::domain::clock::Timestamp;
 use crate::domain::problem::Code;
+use crate::wire::audit::AuditView;
 
 /// Characters of a change that the table shows. With `--json` it is there as a whole.
 const MOST_CHARACTERS: usize = 60;
@@ -15,8 +18,8 @@ const MOST_CHARACTERS: usize = 60;
 /// Arguments of `mortise audit`.
 #[derive(Debug, Args)]
 pub struct Audit {
-    /// Name of the tenant, or the id of one that was purged; without it, the entries of the host and
-    /// of all tenants
+    /// Name of the tenant, or the id of one that was purged; without it, the entries of the host
+    /// and of all tenants
     #[arg(long, env = "MORTISE_TENANT", value_name = "NAME")]
     tenant: Option<String>,
     /// The entries of the host and of all tenants, even if MORTISE_TENANT is set
@@ -28,7 +31,7 @@ pub struct Audit {
     /// Only this action, such as plugin.activate; `secret.*` matches every action with this prefix
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
-    /// Only entries after this time: 2026-01-02T03:04:05Z, or 30d for as long ago
+    /// Only entries from this time on: 2026-01-02T03:04:05Z, or 30d for as long ago
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     since: Option<Timestamp>,
     /// Number of entries, the newest ones
@@ -45,23 +48,24 @@ impl Audit {
         filter.extend(self.actor.as_deref().map(|actor| ("actor", actor)));
         filter.extend(self.action.as_deref().map(|action| ("action", action)));
         filter.extend(since.as_deref().map(|since| ("from", since)));
-        let mut entries = match tenant {
+        let entries: Vec<AuditView> = match tenant {
             Some(tenant) => of_tenant(client, tenant, &filter, self.limit)?,
             None => client.first(&["audit"], &filter, self.limit)?,
         };
-        if !output.is_json() {
-            entries.iter_mut().for_each(add_cells);
+        if output.is_json() {
+            return output.data(&entries);
         }
-        let columns = [
-            ("AT", "at"),
-            ("WHO", "who"),
-            ("TENANT", "of"),
-            ("ACTION", "action"),
-            ("SUBJECT", "subject"),
-            ("BEFORE", "was"),
-            ("AFTER", "is"),
-        ];
-        output.table(&entries, &columns)
+        let columns = columns!(Row:
+            "AT" => at,
+            "WHO" => who,
+            "TENANT" => tenant,
+            "ACTION" => action,
+            "SUBJECT" => subject,
+            "BEFORE" => before,
+            "AFTER" => after,
+        );
+        let rows: Vec<Row> = entries.into_iter().map(Row::from).collect();
+        output.table(&rows, &columns)
     }
 }
 
@@ -72,7 +76,7 @@ fn of_tenant(
     tenant: &str,
     filter: &[(&str, &str)],
     most: usize,
-) -> Result<Vec<Value>, CliError> {
+) -> Result<Vec<AuditView>, CliError> {
     let absent = match client.first(&["tenants", tenant, "audit"], filter, most) {
         Err(CliError::Problem(problem)) if problem.code == Code::NotFound.as_str() => {
             CliError::Problem(problem)
@@ -80,39 +84,54 @@ fn of_tenant(
         answer => return answer,
     };
     let filter = [filter, &[("tenant", tenant)]].concat();
-    match client.first(&["audit"], &filter, most) {
+    match client.first::<AuditView>(&["audit"], &filter, most) {
         Ok(entries) if !entries.is_empty() => Ok(entries),
         // Nobody of that name was ever there, or the caller is no operator.
         _ => Err(absent),
     }
 }
 
-/// Adds what the table shows. People know names; entries of earlier hosts have the ids alone.
-fn add_cells(entry: &mut Value) {
-    let either = |name: &str, id: &str| match entry[name].is_string() {
-        true => entry[name].clone(),
-        false => entry[id].clone(),
-    };
-    let (who, of) = (either("actor_name", "actor"), either("tenant_name", "tenant"));
-    let (was, is) = (changes(&entry["before"]), changes(&entry["after"]));
-    entry["who"] = who;
-    entry["of"] = of;
-    entry["was"] = was;
-    entry["is"] = is;
+/// What the table shows of an entry. People know names; entries of earlier hosts have the ids alone.
+#[derive(Serialize)]
+struct Row {
+    at: Timestamp,
+    who: String,
+    tenant: Option<String>,
+    action: String,
+    subject: String,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+impl From<AuditView> for Row {
+    fn from(entry: AuditView) -> Self {
+        let side = |side: Option<Value>| side.as_ref().and_then(changes);
+        Self {
+            at: entry.at,
+            who: entry.actor_name.unwrap_or(entry.actor),
+            tenant: entry
+                .tenant_name
+                .or_else(|| entry.tenant.map(|tenant| tenant.to_string())),
+            action: entry.action,
+            subject: entry.subject,
+            before: side(entry.before),
+            after: side(entry.after),
+        }
+    }
 }
 
 /// The members of one side of a change in one short text: `plan=large limits.queue=5`.
-fn changes(side: &Value) -> Value {
+fn changes(side: &Value) -> Option<String> {
     let mut members = Vec::new();
     add_members(&mut members, "", side);
     if members.is_empty() {
-        return Value::Null;
+        return None;
     }
     let text = members.join(" ");
-    match text.char_indices().nth(MOST_CHARACTERS) {
-        Some((end, _)) => format!("{}…", &text[..end]).into(),
-        None => text.into(),
-    }
+    Some(match text.char_indices().nth(MOST_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    })
 }
 
 fn add_members(members: &mut Vec<String>, name: &str, value: &Value) {
@@ -140,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_change_is_one_short_text() {
-        let shown = |side: Value| changes(&side).as_str().map(str::to_owned);
+        let shown = |side: Value| changes(&side);
         let limits = json!({ "plan": "large", "limits": { "queue": 5, "cpu": "50ms" } });
         assert_eq!(
             shown(limits).unwrap(),
@@ -157,9 +176,14 @@ mod tests {
 
     #[test]
     fn an_entry_shows_names_and_where_there_are_none_the_ids() {
-        let mut entry = json!({ "actor": "1", "actor_name": "Ada", "tenant": "2", "after": { "a": 1 } });
-        add_cells(&mut entry);
-        assert_eq!((&entry["who"], &entry["of"]), (&json!("Ada"), &json!("2")));
-        assert_eq!((&entry["was"], &entry["is"]), (&Value::Null, &json!("a=1")));
+        let id = "0190a5c0-0000-7000-8000-000000000001";
+        let entry: AuditView = serde_json::from_value(json!({
+            "id": id, "tenant": id, "actor_kind": "token", "actor": "1", "actor_name": "Ada",
+            "action": "a.b", "subject": "c", "after": { "a": 1 }, "at": "2026-01-02T03:04:05Z",
+        }))
+        .unwrap();
+        let row = Row::from(entry);
+        assert_eq!((row.who.as_str(), row.tenant.as_deref()), ("Ada", Some(id)));
+        assert_eq!((row.before, row.after.as_deref()), (None, Some("a=1")));
     }
 }

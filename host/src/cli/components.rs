@@ -3,7 +3,9 @@
 use clap::Subcommand;
 
 use super::client::Client;
+use super::output::columns;
 use super::{CliError, Output};
+use crate::wire::components::AuditedVersion;
 
 /// What to do with components.
 #[derive(Debug, Subcommand)]
@@ -25,14 +27,14 @@ impl Components {
             query.push(("uses", rule.as_str()));
         }
         let found = client.list_where(&["components", "audit"], &query)?;
-        let columns = [
-            ("TENANT", "tenant"),
-            ("PLUGIN", "plugin"),
-            ("VERSION", "version"),
-            ("ACTIVE", "active"),
-            ("RULES", "rules"),
-            ("UNKNOWN", "unknown"),
-        ];
+        let columns = columns!(AuditedVersion:
+            "TENANT" => tenant,
+            "PLUGIN" => plugin,
+            "VERSION" => version,
+            "ACTIVE" => active,
+            "RULES" => rules,
+            "UNKNOWN" => unknown,
+        );
         output.table(&found, &columns)
     }
 }

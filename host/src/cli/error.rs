@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::components::bundle::BundleError;
+use crate::domain::grant::MissingGrant;
 use crate::domain::problem::Code;
 use crate::http::hint::Hint;
 
@@ -67,7 +68,7 @@ pub struct Problem {
     /// What to do next, if the host says so.
     pub hint: Option<String>,
     /// Grants that a manifest asks for and the tenant has not given.
-    pub missing: Vec<Value>,
+    pub missing: Vec<Missing>,
     /// All members as the host sent them.
     #[serde(skip)]
     pub members: Map<String, Value>,
@@ -80,6 +81,16 @@ impl Problem {
         let problem: Self = serde_json::from_value(Value::Object(members.clone())).ok()?;
         (!problem.code.is_empty()).then_some(Self { members, ..problem })
     }
+}
+
+/// A grant that a manifest asks for and the tenant has not given.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Missing {
+    /// One that this version knows.
+    Known(MissingGrant),
+    /// One of a newer host.
+    Other(Value),
 }
 
 /// A place of a body that is wrong.
@@ -189,7 +200,10 @@ impl std::fmt::Display for Problem {
             )?;
         }
         for missing in &self.missing {
-            write!(f, "\n  missing: {}", describe_missing(missing))?;
+            match missing {
+                Missing::Known(grant) => write!(f, "\n  missing: {}", describe_missing(grant))?,
+                Missing::Other(grant) => write!(f, "\n  missing: {grant}")?,
+            }
         }
         Ok(())
     }
@@ -202,19 +216,14 @@ pub fn without_position(error: &serde_json::Error) -> String {
     said.strip_suffix(&position).unwrap_or(&said).to_owned()
 }
 
-/// A missing grant, `{"kind": "http", "name": "https://…"}`, as people read it.
-pub fn describe_missing(missing: &Value) -> String {
-    let text = |key: &str| missing.get(key).and_then(Value::as_str);
-    match (text("kind"), text("name")) {
-        (Some("database"), _) => "the tenant's database".to_owned(),
-        (Some("http"), Some(origin)) => format!("requests to {origin}"),
-        (Some("secret-origin"), Some(name)) => {
-            let origin = text("origin").unwrap_or_default();
-            format!("sending the secret `{name}` to {origin}")
-        }
-        (Some("secret-use"), Some(name)) => format!("use of the secret `{name}`"),
-        (Some("secret-reveal"), Some(name)) => format!("plain text of the secret `{name}`"),
-        _ => missing.to_string(),
+/// A missing grant as people read it.
+pub fn describe_missing(missing: &MissingGrant) -> String {
+    match missing {
+        MissingGrant::Database => "the tenant's database".to_owned(),
+        MissingGrant::Http { name } => format!("requests to {name}"),
+        MissingGrant::SecretOrigin { name, origin } => format!("sending the secret `{name}` to {origin}"),
+        MissingGrant::SecretUse { name } => format!("use of the secret `{name}`"),
+        MissingGrant::SecretReveal { name } => format!("plain text of the secret `{name}`"),
     }
 }
 

@@ -4,8 +4,10 @@ use clap::{Args, Subcommand};
 
 use super::client::Client;
 use super::moment;
+use super::output::columns;
 use super::{CliError, Output, TenantArgument};
 use crate::domain::clock::Timestamp;
+use crate::wire::invocations::InvocationView;
 
 /// What to do with records of invocations.
 #[derive(Debug, Subcommand)]
@@ -41,7 +43,7 @@ pub struct List {
     /// Only those that failed: the host answered with a problem, or the plugin with a status of 5xx
     #[arg(long)]
     failed: bool,
-    /// Only invocations after this time: 2026-01-02T03:04:05Z, or 15min for as long ago
+    /// Only invocations from this time on: 2026-01-02T03:04:05Z, or 15min for as long ago
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     since: Option<Timestamp>,
     /// Only invocations before this time
@@ -82,21 +84,21 @@ impl Invocations {
                 let mut filter: Vec<_> = wanted.flatten().collect();
                 filter.extend(failed.then_some(("failed", "true")));
                 let found = client.first(&["tenants", &of.tenant, "invocations"], &filter, limit)?;
-                let columns = [
-                    ("STARTED", "started_at"),
-                    ("ID", "id"),
-                    ("PLUGIN", "plugin"),
-                    ("METHOD", "method"),
-                    ("ROUTE", "route"),
-                    ("STATUS", "status"),
-                    ("CODE", "code"),
-                    ("CPU_US", "usage.cpu_us"),
-                    ("WALL_US", "usage.wall_us"),
-                ];
+                let columns = columns!(InvocationView:
+                    "STARTED" => started_at,
+                    "ID" => id,
+                    "PLUGIN" => plugin,
+                    "METHOD" => method,
+                    "ROUTE" => route,
+                    "STATUS" => status,
+                    "CODE" => code,
+                    "CPU_US" => usage.cpu_us,
+                    "WALL_US" => usage.wall_us,
+                );
                 output.table(&found, &columns)
             }
             Self::Show { of, id } => {
-                output.object(&client.get(&["tenants", &of.tenant, "invocations", &id])?)
+                output.object(&client.get::<InvocationView>(&["tenants", &of.tenant, "invocations", &id])?)
             }
         }
     }

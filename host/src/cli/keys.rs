@@ -1,12 +1,13 @@
 //! `mortise keys`: API keys, with which a tenant's endpoints are called.
 
 use clap::Subcommand;
-use serde_json::json;
 
 use super::client::Client;
 use super::moment;
+use super::output::columns;
 use super::{CliError, Output, TenantArgument};
 use crate::domain::clock::Timestamp;
+use crate::wire::api_keys::{ApiKeyView, CreatedApiKey, NewApiKey};
 
 /// What to do with API keys.
 #[derive(Debug, Subcommand)]
@@ -41,14 +42,14 @@ impl Keys {
         match self {
             Self::List(of) => {
                 let keys = client.list(&["tenants", &of.tenant, "api-keys"])?;
-                let columns = [
-                    ("ID", "id"),
-                    ("NAME", "name"),
-                    ("SCOPES", "scopes"),
-                    ("CREATED", "created_at"),
-                    ("EXPIRES", "expires_at"),
-                    ("REVOKED", "revoked_at"),
-                ];
+                let columns = columns!(ApiKeyView:
+                    "ID" => id,
+                    "NAME" => name,
+                    "SCOPES" => scopes,
+                    "CREATED" => created_at,
+                    "EXPIRES" => expires_at,
+                    "REVOKED" => revoked_at,
+                );
                 output.table(&keys, &columns)
             }
             Self::Create {
@@ -57,11 +58,12 @@ impl Keys {
                 scopes,
                 expires,
             } => {
-                let mut body = json!({"name": name, "scopes": scopes});
-                if let Some(expires) = expires {
-                    body["expires_at"] = expires.to_string().into();
-                }
-                let key = client.post(&["tenants", &of.tenant, "api-keys"], &body)?;
+                let body = NewApiKey {
+                    name,
+                    scopes,
+                    expires_at: expires,
+                };
+                let key: CreatedApiKey = client.post(&["tenants", &of.tenant, "api-keys"], &body)?;
                 output.news("keep the key now: the host stores only its hash and cannot show it again");
                 output.object(&key)
             }

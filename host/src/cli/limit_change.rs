@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::CliError;
+use crate::domain::limits::LimitOverrides;
 
 /// Overrides of limits to set and to remove.
 #[derive(Debug, Args)]
@@ -17,10 +18,10 @@ pub struct Change {
 }
 
 impl Change {
-    /// Applies the changes to limits as they are now.
-    pub fn apply(self, to: Value) -> Result<Value, CliError> {
-        let mut limits = match to {
-            Value::Object(limits) => limits,
+    /// Applies the changes to limits as they are now. The host checks names and values.
+    pub fn apply(self, to: &LimitOverrides) -> Result<Map<String, Value>, CliError> {
+        let mut limits = match serde_json::to_value(to) {
+            Ok(Value::Object(limits)) => limits,
             _ => Map::new(),
         };
         for name in &self.unset {
@@ -37,7 +38,7 @@ impl Change {
             }
         }
         limits.extend(self.limits);
-        Ok(Value::Object(limits))
+        Ok(limits)
     }
 }
 
@@ -75,13 +76,14 @@ mod tests {
             limits: vec![("cpu".to_owned(), json!("1s"))],
             unset: vec!["queue".to_owned()],
         };
-        let after = change.apply(json!({"queue": 1, "wall": "9s"})).unwrap();
-        assert_eq!(after, json!({"cpu": "1s", "wall": "9s"}));
+        let before = |limits: Value| serde_json::from_value::<LimitOverrides>(limits).unwrap();
+        let after = change.apply(&before(json!({"queue": 1, "wall": "9s"}))).unwrap();
+        assert_eq!(Value::Object(after), json!({"cpu": "1s", "wall": "9s"}));
         let typo = Change {
             limits: Vec::new(),
             unset: vec!["qeue".to_owned()],
         };
-        let error = typo.apply(json!({"queue": 1})).unwrap_err();
+        let error = typo.apply(&before(json!({"queue": 1}))).unwrap_err();
         assert_eq!(error.to_string(), "the limit `qeue` has no override");
         assert_eq!(error.hint().unwrap(), "overridden limits: queue");
     }

@@ -4,7 +4,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::Client;
+use super::output::columns;
 use super::{CliError, Output, PluginArgument, TenantArgument, confirmed};
+use crate::wire::plugins::PluginView;
 
 /// What to do with plugins.
 #[derive(Debug, Subcommand)]
@@ -13,7 +15,8 @@ pub enum Plugins {
     List(List),
     /// Show a plugin
     Show(PluginArgument),
-    /// Delete a plugin. It can be restored for some days; the tenant's data stays
+    /// Delete a plugin. It can be restored for `retention.deleted`, 7 days by default; the tenant's
+    /// data stays
     Delete(Delete),
     /// Restore a deleted plugin with its versions, grants and settings
     Restore(PluginArgument),
@@ -48,20 +51,20 @@ impl Plugins {
         match self {
             Self::List(List { of, deleted }) => {
                 let path = ["tenants", &of.tenant, "plugins"];
-                let mut columns = vec![
-                    ("NAME", "name"),
-                    ("VERSION", "author_version"),
-                    ("ACTIVE", "active"),
-                    ("DISABLED", "disabled"),
-                    ("CREATED", "created_at"),
-                ];
+                let mut columns = Vec::from(columns!(PluginView:
+                    "NAME" => name,
+                    "VERSION" => author_version,
+                    "ACTIVE" => active,
+                    "DISABLED" => disabled,
+                    "CREATED" => created_at,
+                ));
                 if !deleted {
                     return output.table(&client.list(&path)?, &columns);
                 }
-                columns.push(("DELETED", "deleted_at"));
+                columns.extend(columns!(PluginView: "DELETED" => deleted_at));
                 output.table(&client.list_where(&path, &[("deleted", "true")])?, &columns)
             }
-            Self::Show(of) => output.object(&client.get(&of.path(&[]))?),
+            Self::Show(of) => output.object(&client.get::<PluginView>(&of.path(&[]))?),
             Self::Delete(Delete { of, confirm, purge }) => {
                 let plugin = &of.plugin;
                 confirmed(plugin, &confirm)?;
@@ -77,7 +80,9 @@ impl Plugins {
                 }
                 Ok(())
             }
-            Self::Restore(of) => output.object(&client.post(&of.path(&["restore"]), &json!({}))?),
+            Self::Restore(of) => {
+                output.object(&client.post::<PluginView>(&of.path(&["restore"]), &json!({}))?)
+            }
         }
     }
 }

@@ -5,10 +5,12 @@ use std::io::{IsTerminal as _, Read as _};
 
 use clap::Subcommand;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
+use serde::de::IgnoredAny;
 
 use super::client::Client;
+use super::output::{columns, printable};
 use super::{CliError, Output, TenantArgument};
+use crate::wire::secrets::{NewSecret, SecretView};
 
 /// What to do with secrets.
 #[derive(Debug, Subcommand)]
@@ -43,19 +45,20 @@ impl Secrets {
                     Some(variable) => from_variable(&variable)?,
                     None => from_input(output)?,
                 };
-                client.put(
-                    &["tenants", &of.tenant, "secrets", &name],
-                    &json!({"value": value.expose_secret()}),
-                )?;
+                let body = NewSecret {
+                    value: value.expose_secret().to_owned(),
+                };
+                let _: IgnoredAny = client.put(&["tenants", &of.tenant, "secrets", &name], &body)?;
                 output.news(format_args!("set the secret {name}"));
                 Ok(())
             }
             Self::List(of) => {
-                let secrets = client.list(&["tenants", &of.tenant, "secrets"])?;
-                let columns = [("NAME", "name"), ("SET", "updated_at"), ("READABLE", "readable")];
+                let secrets: Vec<SecretView> = client.list(&["tenants", &of.tenant, "secrets"])?;
+                let columns =
+                    columns!(SecretView: "NAME" => name, "SET" => updated_at, "READABLE" => readable);
                 output.table(&secrets, &columns)?;
-                for secret in secrets.iter().filter(|secret| secret["readable"] == false) {
-                    let name = super::output::printable(secret["name"].as_str().unwrap_or_default());
+                for secret in secrets.iter().filter(|secret| !secret.readable) {
+                    let name = printable(&secret.name);
                     output.news(format_args!(
                         "the secret {name} does not open under the host's key; set it again: `mortise secrets set \
                          {name} --tenant {}`",

@@ -4,7 +4,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::Client;
+use super::output::columns;
 use super::{CliError, Output, confirmed};
+use crate::wire::tenants::TenantView;
 
 /// What to do with tenants.
 #[derive(Debug, Subcommand)]
@@ -26,7 +28,7 @@ pub enum Tenants {
     Suspend(Name),
     /// End a suspension
     Resume(Name),
-    /// Delete a tenant. It can be restored for some days
+    /// Delete a tenant. It can be restored for `retention.deleted`, 7 days by default
     Delete(Delete),
     /// Restore a deleted tenant with all of its data
     Restore(Name),
@@ -75,16 +77,16 @@ impl Tenants {
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::List(List { deleted }) => {
-                let mut columns = vec![
-                    ("NAME", "name"),
-                    ("PLAN", "plan"),
-                    ("SUSPENDED", "suspended"),
-                    ("CREATED", "created_at"),
-                ];
+                let mut columns = Vec::from(columns!(TenantView:
+                    "NAME" => name,
+                    "PLAN" => plan,
+                    "SUSPENDED" => suspended,
+                    "CREATED" => created_at,
+                ));
                 if !deleted {
                     return output.table(&client.list(&["tenants"])?, &columns);
                 }
-                columns.push(("DELETED", "deleted_at"));
+                columns.extend(columns!(TenantView: "DELETED" => deleted_at));
                 output.table(
                     &client.list_where(&["tenants"], &[("deleted", "true")])?,
                     &columns,
@@ -95,16 +97,16 @@ impl Tenants {
                     Some(plan) => json!({"name": name, "plan": plan}),
                     None => json!({"name": name}),
                 };
-                output.object(&client.post(&["tenants"], &body)?)
+                output.object(&client.post::<TenantView>(&["tenants"], &body)?)
             }
-            Self::Show(Name { name }) => output.object(&client.get(&["tenants", &name])?),
+            Self::Show(Name { name }) => output.object(&client.get::<TenantView>(&["tenants", &name])?),
             Self::SetPlan { name, plan } => {
-                output.object(&client.patch(&["tenants", &name], &json!({"plan": plan}))?)
+                output.object(&client.patch::<TenantView>(&["tenants", &name], &json!({"plan": plan}))?)
             }
             Self::Suspend(Name { name }) => suspend(client, output, &name, true),
             Self::Resume(Name { name }) => suspend(client, output, &name, false),
             Self::Restore(Name { name }) => {
-                output.object(&client.post(&["tenants", &name, "restore"], &json!({}))?)
+                output.object(&client.post::<TenantView>(&["tenants", &name, "restore"], &json!({}))?)
             }
             Self::Delete(Delete { name, confirm, purge }) => {
                 confirmed(&name, &confirm)?;
@@ -125,5 +127,6 @@ impl Tenants {
 }
 
 fn suspend(client: &Client, output: &mut Output, name: &str, suspended: bool) -> Result<(), CliError> {
-    output.object(&client.patch(&["tenants", name], &json!({"suspended": suspended}))?)
+    let body = json!({"suspended": suspended});
+    output.object(&client.patch::<TenantView>(&["tenants", name], &body)?)
 }

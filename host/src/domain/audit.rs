@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::clock::Timestamp;
@@ -51,7 +51,7 @@ pub struct AuditEntry {
 }
 
 /// What kind of actor made a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ActorKind {
     /// The holder of a token.
@@ -122,8 +122,8 @@ impl Difference {
         Self::between(before, &Value::Null)
     }
 
-    /// The settings that differ, by name. Their values are left out: a setting may be half a secret,
-    /// viewers read the log, and it outlives the setting.
+    /// The settings that differ, by name. Their values are left out: a setting may be half a
+    /// secret, viewers read the log, and it outlives the setting.
     pub fn of_settings(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Self {
         let names = |settings: &BTreeMap<String, String>, others: &BTreeMap<String, String>| {
             let differing = settings

@@ -1,13 +1,13 @@
 //! What a limit is in effect, where its value comes from, and which values are refused when they
 //! are set.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::limits::Owner;
 use super::units::{ByteSize, Span};
 
 /// The value of a limit, as JSON has it: a number, or text with a unit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum LimitValue {
     /// A count.
@@ -17,7 +17,7 @@ pub enum LimitValue {
 }
 
 /// What sets a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// The host's configuration (`[limits]`), or what the host has without one.

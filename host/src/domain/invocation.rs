@@ -70,7 +70,7 @@ macro_rules! usage_sum {
     };
     ([$({ $(#[$about:meta])* $number:ident })*]) => {
         /// What a plugin consumed within some time. A time in microseconds ends in `_us`.
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
         pub struct UsageSum {
             /// Which plugin.
             pub plugin: PluginName,

@@ -11,7 +11,7 @@ use super::effective::{Effective, Kind as _, OutOfRange, Range, Source, overridd
 use super::units::{ByteSize, Span};
 
 /// What a limit bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Owner {
     /// One invocation. The manifest of a plugin may lower it.

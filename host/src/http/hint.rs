@@ -64,8 +64,8 @@ impl Hint {
             Self::NeedsRole(role) => role_hint(role),
             Self::MetricsOnly => role_hint(Role::Viewer),
             Self::TooMany => {
-                "remove some first, which may take an owner of the tenant, or ask the operator for a higher limit; `mortise limits show --tenant …` \
-                 (GET /api/v1/tenants/{tenant}/limits) shows the limits"
+                "remove some first, which may take an owner of the tenant, or ask the operator for a higher \
+                 limit; `mortise limits show --tenant …` (GET /api/v1/tenants/{tenant}/limits) shows the limits"
             }
             Self::JsonTooLarge => "a JSON body of this API has at most 256 KiB; send less at once",
             Self::NoSuchVersion => {
@@ -179,7 +179,10 @@ fn for_code(code: Code) -> Option<&'static str> {
             "no migration of this version was applied, and what was active serves on; correct the file and deploy \
              again"
         }
-        Code::RateLimited | Code::Overloaded | Code::Draining | Code::Unavailable => "try again in a moment",
+        Code::RateLimited | Code::Overloaded | Code::Draining => "try again in a moment",
+        Code::Unavailable => {
+            "try again in a moment; if that does not help, the host's own log has the cause under the request id"
+        }
         Code::Internal => "the host's own log has the cause under the request id",
         _ => return None,
     })

@@ -58,8 +58,8 @@ impl Lifecycle {
         self.unreadable_secrets.all()
     }
 
-    /// Notes which secrets of a tenant do not open. They have just been read as a whole, which costs
-    /// as much.
+    /// Notes which secrets of a tenant do not open. They have just been read as a whole, which
+    /// costs as much.
     pub(super) fn note_unreadable_secrets(&self, stored: &RoutedTenant) {
         let tenant = &stored.tenant;
         let vault = &self.services.vault;

@@ -4,6 +4,8 @@
 
 mod configure;
 pub mod memory;
+mod schema;
 pub mod watch;
 
 pub use configure::configure;
+pub use schema::schema_bytes;

@@ -30,8 +30,8 @@ pub enum DbError {
     Missing(Resource),
     /// A stored value is not what this host writes.
     #[error(
-        "mortise.db has a value that cannot be read in the column `{column}`: {detail}; correct it, or restore the file from \
-         a backup"
+        "mortise.db has a value that cannot be read in the column `{column}`: {detail}; correct it, or restore \
+         the file from a backup"
     )]
     Corrupt {
         /// Where.

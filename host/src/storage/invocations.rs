@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{DbError, Page, Totals};
 use crate::domain::clock::Timestamp;
@@ -57,7 +57,7 @@ pub enum StatusFilter {
 pub struct InvalidStatusFilter(String);
 
 /// What the database keeps of a tenant's invocations, or what it may keep at most.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Kept {
     /// Records of invocations.
     pub records: u64,

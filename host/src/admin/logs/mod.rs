@@ -10,14 +10,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{TenantAccess, Viewer};
 use super::input::Params;
-use super::page::{Items, Paging, cursor};
+use super::page::{Paging, cursor};
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, TenantId};
@@ -25,37 +25,11 @@ use crate::domain::log_line::Level;
 use crate::http::problem::Problem;
 use crate::ledger::LineOrigin;
 use crate::storage::{LogFilter, LogPosition, Page, StoredLogLine};
+use crate::wire::logs::LogLineView;
+use crate::wire::page::Items;
 
 /// The header with which a client of server-sent events goes on.
 const LAST_EVENT_ID: &str = "last-event-id";
-
-/// A line of a plugin's log.
-#[derive(Serialize, ToSchema)]
-pub struct LogLineView {
-    /// Which plugin wrote it.
-    plugin: PluginName,
-    /// During which invocation.
-    invocation: InvocationId,
-    /// When.
-    at: Timestamp,
-    /// How serious it is.
-    level: Level,
-    /// The text.
-    message: String,
-    /// Further values, name and value.
-    fields: Vec<(String, String)>,
-    /// The method of the invocation's request; absent if its record is not kept any more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<String>,
-    /// The route that matched; absent if the invocation's record is not kept any more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<String>,
-    /// How many lines of this invocation were dropped because a limit was reached (`log_lines`,
-    /// `log_bytes`, or the tenant's rate). It stands on one line: the newest of the invocation that
-    /// the query finds on any page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dropped: Option<u32>,
-}
 
 /// Which lines are wanted.
 #[derive(Deserialize, IntoParams)]

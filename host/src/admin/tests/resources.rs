@@ -492,7 +492,7 @@ async fn secrets_are_written_and_never_read() {
         .await;
     assert_eq!(put.status, StatusCode::NO_CONTENT);
     let list = app.get(&token, "/api/v1/tenants/acme/secrets").await;
-    insta::assert_snapshot!(list.body, @r#"{"items":[{"name":"stripe_key","updated_at":"2023-11-14T22:13:20.000Z"}]}"#);
+    insta::assert_snapshot!(list.body, @r#"{"items":[{"name":"stripe_key","readable":true,"updated_at":"2023-11-14T22:13:20.000Z"}]}"#);
     assert_eq!(app.get(&token, path).await.status, StatusCode::METHOD_NOT_ALLOWED);
     let sealed = app.db.sealed_secrets(acme.id).await.unwrap();
     assert!(

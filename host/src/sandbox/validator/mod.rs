@@ -105,7 +105,8 @@ pub enum SchemaError {
         /// Where in it, and what.
         problem: String,
     },
-    /// The validator could not be started in time, or there is no sandbox for it: later there may be.
+    /// The validator could not be started in time, or there is no sandbox for it: later there may
+    /// be.
     #[error("the validator is not available: {0}")]
     Unavailable(String),
     /// The host failed.

@@ -200,26 +200,6 @@ fn stack_position() -> usize {
     (&raw const here).addr()
 }
 
-/// Bytes that a connection's schema takes.
-pub fn schema_bytes(connection: &rusqlite::Connection) -> u64 {
-    let (mut now, mut most) = (0, 0);
-    // SAFETY: the handle is open as long as `connection` is borrowed, and SQLite writes two numbers.
-    let code = unsafe {
-        ffi::sqlite3_db_status(
-            connection.handle(),
-            ffi::SQLITE_DBSTATUS_SCHEMA_USED,
-            &raw mut now,
-            &raw mut most,
-            0,
-        )
-    };
-    if code == ffi::SQLITE_OK {
-        u64::try_from(now).unwrap_or(0)
-    } else {
-        0
-    }
-}
-
 impl Budget {
     /// A budget of `limit`.
     pub fn new(limit: ByteSize) -> Self {
