@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::observer::{Connections, Observer};
 use crate::admin::{self, AdminState};
 use crate::capability::Services;
-use crate::capability::cache::Caches;
-use crate::capability::database::Databases;
+use crate::capability::cache::MemoryCaches;
+use crate::capability::database::{DatabaseEngine, SqliteDatabases};
 use crate::capability::http_client::{CertificateAuthority, HttpClientConfig, HttpClients};
 use crate::config::Config;
 use crate::domain::clock::SharedClock;
@@ -51,7 +51,7 @@ pub struct Host {
     draining: CancellationToken,
     ledger: Arc<Ledger>,
     db: Arc<dyn Repository>,
-    databases: Arc<Databases>,
+    databases: Arc<dyn DatabaseEngine>,
     clock: SharedClock,
     connections: Connections,
     retention: std::time::Duration,
@@ -129,7 +129,7 @@ impl Host {
         for file in &set_aside {
             tracing::warn!(file = %file.display(), "a file of no known tenant or version was set aside");
         }
-        let databases = Databases::new(
+        let databases = SqliteDatabases::new(
             folder.path().join("databases"),
             descriptors::databases(descriptors::limit()),
             background.clone(),
@@ -137,9 +137,9 @@ impl Host {
         )
         .map_err(OpenError::Databases)?;
         look_for_databases(&*db, &databases, folder.path()).await?;
-        let tenant_databases = Arc::new(databases);
+        let tenant_databases: Arc<dyn DatabaseEngine> = Arc::new(databases);
         let services = Services {
-            caches: Arc::new(Caches::new(clock.clone())),
+            caches: Arc::new(MemoryCaches::new(clock.clone())),
             databases: tenant_databases.clone(),
             http: Arc::new(http_clients(config, clock.clone(), background.clone())?),
             vault: vault.clone(),
@@ -294,9 +294,7 @@ impl Host {
     /// called once no request is under way.
     pub async fn close(&self) {
         self.flush().await;
-        let databases = self.databases.clone();
-        // What fails here is in the write-ahead logs beside the files.
-        let _ = tokio::task::spawn_blocking(move || databases.close_all_idle()).await;
+        self.databases.clone().close().await;
         if tokio::time::timeout(CLOSING, self.db.close()).await.is_err() {
             tracing::warn!("mortise.db is still in use, so part of it stays in mortise.db-wal: copy both");
         }
@@ -306,11 +304,11 @@ impl Host {
 /// Compares the files of tenants' databases with the tenants that had one.
 async fn look_for_databases(
     db: &dyn Repository,
-    databases: &Databases,
+    databases: &dyn DatabaseEngine,
     data: &std::path::Path,
 ) -> Result<(), OpenError> {
     let aside = set_aside::listed(data).map_err(OpenError::Databases)?;
-    let there = databases.with_files().map_err(OpenError::Databases)?;
+    let there = databases.existing().await.map_err(OpenError::Databases)?;
     db.note_databases(&there).await?;
     let there: std::collections::HashSet<_> = there.into_iter().collect();
     for tenant in db.tenants_with_databases().await? {

@@ -17,7 +17,10 @@ const KNOWN_BY: [(&str, &[&str]); 6] = [
         ],
     ),
     ("sqlx", &["storage/"]),
-    ("rusqlite", &["capability/database/"]),
+    (
+        "rusqlite",
+        &["capability/database/sqlite/", "capability/database/tests/"],
+    ),
     (
         "mortise_sql",
         &[
