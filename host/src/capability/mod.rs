@@ -1,8 +1,9 @@
 //! What plugins can do besides computing: one folder for each interface that they may import.
 //!
-//! Each folder has the same files: `mod.rs` says what the capability is and holds its state, `host.rs` answers the
-//! host calls (charge, check the grant, clamp what the guest gave, delegate). Behind the traits of `database/engine.rs` and
-//! `cache/backend.rs` stands what keeps the data: SQLite and memory.
+//! Each folder has the same files: `mod.rs` says what the capability is and holds its state,
+//! `host.rs` answers the host calls (charge, check the grant, clamp what the guest gave, delegate).
+//! Behind the traits of `database/engine.rs` and `cache/backend.rs` stands what keeps the data:
+//! SQLite and memory.
 //!
 //! The life of a capability has two phases. [`Services`] is made once per host: pools, caches, clients. [`State`] is
 //! made for each invocation and goes with its store. A host call sees the view of its own capability and nothing

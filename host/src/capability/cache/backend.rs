@@ -9,11 +9,12 @@ use crate::domain::id::{PluginName, TenantId};
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 
-/// The answer of a back end: at hand, or one to wait for. One that is at hand costs no allocation and no wait.
+/// The answer of a back end: at hand, or one to wait for. One that is at hand costs no allocation
+/// and no wait.
 pub type Answer<'a, T> = Either<Ready<Result<T, CacheError>>, BoxFuture<'a, Result<T, CacheError>>>;
 
-/// The caches of all tenants. Entries of one plugin are out of reach for others, and no tenant's entries push out those of
-/// another.
+/// The caches of all tenants. Entries of one plugin are out of reach for others, and no tenant's
+/// entries push out those of another.
 pub trait CacheBackend: Send + Sync {
     /// The value under `key`, unless it has expired.
     fn get<'a>(&'a self, scope: Scope<'a>, key: String) -> Answer<'a, Option<Value>>;
@@ -36,8 +37,8 @@ pub trait CacheBackend: Send + Sync {
         ttl: Option<Duration>,
     ) -> Answer<'a, bool>;
 
-    /// Adds `delta` to the number under `key`, which begins with zero, and gives the sum. `ttl` holds for a number that
-    /// begins.
+    /// Adds `delta` to the number under `key`, which begins with zero, and gives the sum. `ttl`
+    /// holds for a number that begins.
     fn increment<'a>(
         &'a self,
         scope: Scope<'a>,
@@ -52,8 +53,8 @@ pub trait CacheBackend: Send + Sync {
     /// Bytes of the tenant's entries, with what each takes besides, as far as this host knows.
     fn bytes(&self, scope: Scope<'_>) -> u64;
 
-    /// Forgets everything of a tenant that is gone. Nobody asks for it any more, since ids are never used twice, so that
-    /// the caller does not wait for it.
+    /// Forgets everything of a tenant that is gone. Nobody asks for it any more, since ids are
+    /// never used twice, so that the caller does not wait for it.
     fn forget_tenant(&self, tenant: TenantId);
 }
 

@@ -1,6 +1,7 @@
 //! One bounded cache for each tenant, in memory.
 //!
-//! A cache of its own gives every tenant its own bytes: no other tenant's writes can push its entries out.
+//! A cache of its own gives every tenant its own bytes: no other tenant's writes can push its
+//! entries out.
 
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use crate::domain::limits::Limits;
 /// A tenant's cache that nobody used for this long gives its memory back.
 const IDLE: Duration = Duration::from_secs(60 * 60);
 
-/// Memory that an entry takes besides its key and its value; measured in the order of magnitude, so that a plugin
-/// cannot exhaust memory with entries that are empty.
+/// Memory that an entry takes besides its key and its value; measured in the order of magnitude, so
+/// that a plugin cannot exhaust memory with entries that are empty.
 const ENTRY_OVERHEAD: usize = 128;
 
 /// The caches of all tenants.
@@ -25,8 +26,8 @@ pub struct MemoryCaches {
     clock: SharedClock,
 }
 
-/// The key of an entry. The plugin is a field of its own, so that no key of one plugin can be made to look like
-/// another's.
+/// The key of an entry. The plugin is a field of its own, so that no key of one plugin can be made
+/// to look like another's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     /// Whose entry it is.
@@ -90,8 +91,8 @@ impl MemoryCaches {
         }
     }
 
-    /// The tenant's cache. If its plan gave it another size meanwhile, it starts anew. Invocations that still run with
-    /// older limits use it as it is.
+    /// The tenant's cache. If its plan gave it another size meanwhile, it starts anew. Invocations
+    /// that still run with older limits use it as it is.
     fn entries(&self, scope: Scope<'_>) -> Cache<Key, Entry> {
         let make = || TenantCache::new(scope);
         let found = self.tenants.get_with(scope.tenant, make);

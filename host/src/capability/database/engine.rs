@@ -1,8 +1,8 @@
 //! What an engine does that keeps the databases of tenants.
 //!
-//! The host calls, the lifecycle and the gauges know these traits and the words of `statement.rs`, `error.rs` and
-//! `migration.rs`. What a session may do at once (how many writers there are, whether a statement may run beside an open
-//! transaction) is the engine's to say.
+//! The host calls, the lifecycle and the gauges know these traits and the words of `statement.rs`,
+//! `error.rs` and `migration.rs`. What a session may do at once (how many writers there are,
+//! whether a statement may run beside an open transaction) is the engine's to say.
 
 use std::io;
 use std::sync::Arc;
@@ -26,11 +26,12 @@ pub type Cursor = Box<dyn OpenCursor>;
 /// The databases of all tenants.
 #[async_trait]
 pub trait DatabaseEngine: Send + Sync {
-    /// How one invocation uses its tenant's database, within its limits and its time. Opens nothing yet.
+    /// How one invocation uses its tenant's database, within its limits and its time. Opens nothing
+    /// yet.
     fn session(self: Arc<Self>, scope: Scope) -> Box<dyn Session>;
 
-    /// Applies the migrations of `plugin` that are pending, all of them or none. Run again, it finds nothing to do.
-    /// `contract` is the one that the plugin is written for.
+    /// Applies the migrations of `plugin` that are pending, all of them or none. Run again, it
+    /// finds nothing to do. `contract` is the one that the plugin is written for.
     async fn migrate(
         &self,
         tenant: TenantId,
@@ -40,15 +41,15 @@ pub trait DatabaseEngine: Send + Sync {
         migrations: &[Migration],
     ) -> Result<Applied, MigrationError>;
 
-    /// Closes a tenant's database and deletes it. The tenant must not be served any more. A tenant without a
-    /// database is no error.
+    /// Closes a tenant's database and deletes it. The tenant must not be served any more. A tenant
+    /// without a database is no error.
     async fn forget(&self, tenant: TenantId) -> io::Result<()>;
 
     /// The tenants whose databases are there and have content.
     async fn existing(&self) -> io::Result<Vec<TenantId>>;
 
-    /// A tenant's database was there once and is missing or empty. It is not used, and no empty one is made in its place,
-    /// until it is there again.
+    /// A tenant's database was there once and is missing or empty. It is not used, and no empty one
+    /// is made in its place, until it is there again.
     fn is_missing(&self, tenant: TenantId);
 
     /// The tenants whose databases are damaged or missing, as far as it was noticed.
@@ -57,11 +58,13 @@ pub trait DatabaseEngine: Send + Sync {
     /// What is held now. Takes locks that others hold for moments.
     fn held(&self) -> DatabasesHeld;
 
-    /// Closes what nobody uses, so that what is stored is whole. To be called once no invocation is under way.
+    /// Closes what nobody uses, so that what is stored is whole. To be called once no invocation is
+    /// under way.
     async fn close(self: Arc<Self>);
 }
 
-/// How one invocation uses its tenant's database. A future of these methods that is dropped half way ends what it does.
+/// How one invocation uses its tenant's database. A future of these methods that is dropped half
+/// way ends what it does.
 #[async_trait]
 pub trait Session: Send {
     /// Runs a statement on its own.
@@ -99,7 +102,8 @@ pub trait OpenCursor: Send {
     /// The names of the columns.
     fn columns(&self) -> &[String];
 
-    /// At most `max` rows, fewer if more would not fit into the bytes of one result. None is the end.
+    /// At most `max` rows, fewer if more would not fit into the bytes of one result. None is the
+    /// end.
     async fn next(&mut self, max: usize) -> Result<Vec<Vec<Value>>, DatabaseError>;
 }
 

@@ -1,5 +1,5 @@
-//! What changing a schema answers, the same for every engine, and how the migrations of a version are compared with those
-//! that a database has.
+//! What changing a schema answers, the same for every engine, and how the migrations of a version
+//! are compared with those that a database has.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use crate::domain::migration::Migration;
 pub struct Applied {
     /// File names of the migrations that were pending, in the order in which they were applied.
     pub applied: Vec<String>,
-    /// File names of migrations that the database has and this version does not know: it is older than the schema.
+    /// File names of migrations that the database has and this version does not know: it is older
+    /// than the schema.
     pub beyond: Vec<String>,
     /// What is wrong with what was applied, and was accepted all the same.
     pub warnings: Vec<String>,

@@ -1,9 +1,9 @@
 //! The tenant's own SQL database.
 //!
-//! `host.rs` answers the host calls: it charges, checks the grant, clamps and translates. It speaks to the engine through
-//! the traits of `engine.rs`, in the words of `statement.rs`, `error.rs` and `migration.rs`, and knows no engine. `sqlite/`
-//! is the one that there is, one file for each tenant. Another engine is a folder beside it that implements
-//! [`DatabaseEngine`].
+//! `host.rs` answers the host calls: it charges, checks the grant, clamps and translates. It speaks
+//! to the engine through the traits of `engine.rs`, in the words of `statement.rs`, `error.rs` and
+//! `migration.rs`, and knows no engine. `sqlite/` is the one that there is, one file for each
+//! tenant. Another engine is a folder beside it that implements [`DatabaseEngine`].
 
 mod engine;
 mod error;

@@ -5,8 +5,8 @@
 //!   functions with the clock inside; `kept`: which statements stay compiled.
 //! - `trouble`: files that do not work.
 //! - `job`: work on a connection off the async threads, which stops when nobody waits for it; `stop`: how.
-//! - `session`: how one invocation uses its tenant's database; `run`: one statement; `transaction`, `cursor`: what stays
-//!   open between host calls; `migrate`: changing schemas.
+//! - `session`: how one invocation uses its tenant's database; `run`: one statement; `transaction`,
+//!   `cursor`: what stays open between host calls; `migrate`: changing schemas.
 //! - `failure`: SQLite's errors in the words of the contract.
 //!
 //! What SQL may do, on the host as in tests of plugins, is the crate `mortise-sql`.
@@ -102,9 +102,10 @@ struct Open {
 }
 
 impl SqliteDatabases {
-    /// Databases in `folder`, which is made, for the host only, where it is missing. Files are opened when they are
-    /// first used. Beside those in use, as many stay open as `descriptors` and a share of memory for each of these are
-    /// enough for. SQL runs on the blocking threads of `background`. `clock` dates migrations.
+    /// Databases in `folder`, which is made, for the host only, where it is missing. Files are
+    /// opened when they are first used. Beside those in use, as many stay open as `descriptors` and
+    /// a share of memory for each of these are enough for. SQL runs on the blocking threads of
+    /// `background`. `clock` dates migrations.
     pub fn new(
         folder: impl Into<PathBuf>,
         descriptors: u64,
@@ -213,7 +214,8 @@ impl SqliteDatabases {
         })
     }
 
-    /// Bounds what stays open by what it takes now. A tenant that had to leave meanwhile stays away.
+    /// Bounds what stays open by what it takes now. A tenant that had to leave meanwhile stays
+    /// away.
     fn weigh_again(&self, tenant: &Arc<Tenant>) {
         if tenant.weighs_otherwise() && self.recent.contains_key(&tenant.id) {
             self.recent.insert(tenant.id, tenant.clone());

@@ -1,7 +1,7 @@
 //! How one invocation uses its tenant's database.
 //!
-//! A database has one writer. An invocation that holds it in a transaction would wait for itself, if it wrote beside that
-//! transaction or began another one, so both are refused.
+//! A database has one writer. An invocation that holds it in a transaction would wait for itself,
+//! if it wrote beside that transaction or began another one, so both are refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,7 +59,8 @@ impl Session for SqliteSession {
     async fn run(&mut self, statement: Statement, want: Want) -> Result<Answer, DatabaseError> {
         let may_write = !self.is_in_transaction();
         let mut statement = statement;
-        // Whether it reads is SQLite's to say, not the first word's; the word only spares most writes a detour.
+        // Whether it reads is SQLite's to say, not the first word's; the word only spares most
+        // writes a detour.
         if !may_write || begins_like_a_read(&statement.sql) {
             match self.run_on(Role::Reader, statement, want).await? {
                 Outcome::Done(answer) => return Ok(answer),
