@@ -175,9 +175,7 @@ impl Host {
     /// called once no request is under way.
     pub async fn close(&self) {
         self.flush().await;
-        let databases = self.services.databases.clone();
-        // What fails here is in the write-ahead logs beside the files.
-        let _ = tokio::task::spawn_blocking(move || databases.close_all_idle()).await;
+        self.services.databases.clone().close().await;
         if tokio::time::timeout(CLOSING, self.db.close()).await.is_err() {
             tracing::warn!("mortise.db is still in use, so part of it stays in mortise.db-wal: copy both");
         }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use mortise::capability::bindings::http_types::{Request, Response};
-use mortise::capability::cache::Caches;
+use mortise::capability::cache::MemoryCaches;
 use mortise::capability::content::content_of;
-use mortise::capability::database::Databases;
+use mortise::capability::database::SqliteDatabases;
 use mortise::capability::http_client::{HttpClientConfig, HttpClients};
 use mortise::capability::{ActiveVersion, Invocation, Services};
 use mortise::components::compile::CompileLimits;
@@ -58,8 +58,8 @@ impl Sandbox {
         let clock: SharedClock = Arc::new(SystemClock);
         let key = HostKey::load_or_create(&folder.path().join("host.key"))?;
         let services = Services {
-            caches: Arc::new(Caches::new(clock.clone())),
-            databases: Arc::new(Databases::new(
+            caches: Arc::new(MemoryCaches::new(clock.clone())),
+            databases: Arc::new(SqliteDatabases::new(
                 folder.path().join("databases"),
                 64,
                 background.clone(),
