@@ -13,6 +13,9 @@ const DEADLINE: Duration = Duration::from_secs(300);
 
 const ROUNDS: usize = 12;
 
+/// A component that was stored within this time is not removed.
+const MIN_AGE: Duration = Duration::from_secs(60);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn uploads_activations_deletions_and_sweeps_never_wait_for_each_other_for_good() {
     let app = App::start().await;
@@ -55,6 +58,7 @@ async fn uploads_activations_deletions_and_sweeps_never_wait_for_each_other_for_
     };
     let sweeps = async {
         for _ in 0..20 * ROUNDS {
+            app.advance(MIN_AGE);
             app.host.maintain().await;
             tokio::task::yield_now().await;
         }
@@ -70,6 +74,7 @@ async fn uploads_activations_deletions_and_sweeps_never_wait_for_each_other_for_
     tokio::time::timeout(DEADLINE, all)
         .await
         .expect("something waits for good");
+    app.advance(MIN_AGE);
     app.host.maintain().await;
     app.get("/steady/echo/x").send().await.expect(200);
     assert_eq!(

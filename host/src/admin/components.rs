@@ -1,4 +1,4 @@
-//! Components of all tenants: who uses what has a fault.
+//! Components of all tenants: which are stored, and who uses what has a fault.
 
 use std::sync::Arc;
 
@@ -15,8 +15,10 @@ use super::input::Params;
 use super::page::{Items, Paging};
 use super::state::AdminState;
 use crate::components::shield::Shield;
+use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantName, VersionDigest};
 use crate::http::problem::Problem;
+use crate::lifecycle::ListedComponent;
 use crate::storage::StoredComponent;
 
 /// Which versions are wanted.
@@ -106,6 +108,47 @@ async fn audit(
     }))
 }
 
+/// A component in the store of components, which all nodes share.
+#[derive(Serialize, ToSchema)]
+pub struct StoredComponentView {
+    /// The version that it is.
+    version: VersionDigest,
+    /// Bytes.
+    size: u64,
+    /// When it was stored last.
+    stored_at: Timestamp,
+    /// Whether any tenant has the version. If none has, the component is removed soon.
+    used: bool,
+    /// Whether this node keeps compiled code of it. If it does not, the code is compiled when it is
+    /// needed.
+    compiled: bool,
+}
+
+/// Lists the stored components of all tenants, by version.
+#[utoipa::path(get, path = "/components", tag = "components", params(Paging),
+    responses((status = 200, body = Items<StoredComponentView>)), security(("token" = ["operator"])))]
+async fn list(
+    _: HostAccess,
+    State(state): State<Arc<AdminState>>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Items<StoredComponentView>>, Problem> {
+    let page = paging.page()?;
+    let found = state.lifecycle.stored_components(page.clone()).await?;
+    let view = |listed: ListedComponent| StoredComponentView {
+        version: listed.object.digest,
+        size: listed.object.size,
+        stored_at: listed.object.stored_at,
+        used: listed.is_used,
+        compiled: listed.is_compiled,
+    };
+    Ok(Json(Items::new(
+        found,
+        &page,
+        |listed| listed.object.digest,
+        view,
+    )))
+}
+
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
-    OpenApiRouter::new().routes(routes!(audit))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(audit))
 }

@@ -8,6 +8,8 @@ use super::{CliError, Output};
 /// What to do with components.
 #[derive(Debug, Subcommand)]
 pub enum Components {
+    /// List the stored components of all tenants
+    List,
     /// List the versions of all tenants that use what this host refuses, or what --uses names
     Audit {
         /// A rule: proposal:simd, instruction:call_indirect, instruction:v128.*, import:wasi:random/*
@@ -19,7 +21,20 @@ pub enum Components {
 impl Components {
     /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
-        let Self::Audit { uses } = self;
+        let uses = match self {
+            Self::Audit { uses } => uses,
+            Self::List => {
+                let found = client.list(&["components"])?;
+                let columns = [
+                    ("VERSION", "version"),
+                    ("SIZE", "size"),
+                    ("STORED", "stored_at"),
+                    ("USED", "used"),
+                    ("COMPILED", "compiled"),
+                ];
+                return output.table(&found, &columns);
+            }
+        };
         let mut query: Vec<(&str, &str)> = Vec::new();
         if let Some(rule) = &uses {
             query.push(("uses", rule.as_str()));

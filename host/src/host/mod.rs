@@ -25,6 +25,7 @@ use crate::capability::Services;
 use crate::capability::cache::Caches;
 use crate::capability::database::Databases;
 use crate::capability::http_client::{CertificateAuthority, HttpClientConfig, HttpClients};
+use crate::components::store::FolderStore;
 use crate::config::Config;
 use crate::domain::clock::SharedClock;
 use crate::domain::public_url::PublicUrl;
@@ -83,6 +84,9 @@ pub enum OpenError {
     /// The tenants' databases cannot be used.
     #[error("the databases of the tenants cannot be used: {0}")]
     Databases(std::io::Error),
+    /// The components cannot be used.
+    #[error("the components in the data folder cannot be used: {0}")]
+    Components(std::io::Error),
     /// A certificate authority cannot be used.
     #[error("the certificate authority {path} cannot be used: {message}")]
     CertificateAuthority {
@@ -157,7 +161,9 @@ impl Host {
             shield: config.shield.clone(),
             loaded_bytes: config.runtime.loaded,
         };
-        let runtime = Arc::new(Runtime::start(settings, &key, services.clone())?);
+        let store = FolderStore::open(folder.path(), clock.clone()).map_err(OpenError::Components)?;
+        let runtime = Runtime::start(settings, &key, Arc::new(store), services.clone())?;
+        let runtime = Arc::new(runtime);
         let routing = Arc::new(Routing::default());
         let breaker = Breaker::new(config.breaker.settings());
         let unhealthy_routes = breaker.unhealthy().clone();

@@ -1,14 +1,14 @@
 //! The life of a plugin's versions: upload, activation, and rollback.
 //!
-//! What is stored on disk is named by its digest and written whole; what is active is a row. So a crash at any moment
-//! leaves the old state or the new one: a component without a row is found by nobody, and a row never points to a
-//! component that is not there.
+//! What is stored is named by its digest and written whole; what is active is a row. So a crash at
+//! any moment leaves the old state or the new one: a component without a row is found by nobody and
+//! named for removal, and a row never points to a component that is not there.
 //!
 //! # Lock order
 //!
-//! A task that holds one of these locks takes only locks further down in this list. `changes` is the last:
-//! while a task holds it, it only reads or writes the control plane's database and swaps the tenant's
-//! snapshot. So a revocation never waits for a compile, a migration or a file.
+//! A task that holds one of these locks takes only locks further down in this list. `changes` is
+//! the last: while a task holds it, it only reads or writes the control plane's database and swaps
+//! the tenant's snapshot. So a revocation never waits for a compile, a migration or a file.
 //!
 //! 1. `uploads`, by tenant
 //! 2. `activations`, by tenant
@@ -30,9 +30,11 @@ mod prepared;
 mod problems;
 mod refresh;
 mod stale;
+mod stored;
 mod sweep;
 mod upload;
 
+pub use component_usage::ListedComponent;
 pub use error::LifecycleError;
 pub use health::{AilingRoute, UnavailablePlugin};
 pub use locks::Locks;
@@ -68,7 +70,9 @@ pub struct Lifecycle {
     /// A tenant's activations happen one after the other: each migrates the tenant's database and then
     /// switches.
     activations: Locks<TenantId>,
-    /// Tenants share the files of equal components. They are written, and removed, by one at a time.
+    /// Tenants share the compiled code of equal components. On this node one upload at a time
+    /// compiles a component, and nobody removes its code meanwhile. What other nodes may do to the
+    /// component, leases decide.
     files: Locks<VersionDigest>,
     /// A tenant is read back and swapped by one at a time, so that what serves is never older than what is
     /// stored.

@@ -15,6 +15,7 @@ mod full_disk;
 mod host_key;
 mod invocations;
 mod kept;
+mod leases;
 mod log_lines;
 mod mark;
 mod plans;
@@ -399,7 +400,7 @@ mod tests {
         .unwrap();
         first.close().await;
         let error = SqliteRepository::open(folder.path()).await.unwrap_err();
-        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 8; run a newer mortise or restore a backup from before the upgrade");
+        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 10; run a newer mortise or restore a backup from before the upgrade");
     }
 
     #[tokio::test]
