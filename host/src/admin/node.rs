@@ -14,8 +14,9 @@ use utoipa_axum::routes;
 use super::access::{HostAccess, MetricsAccess};
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{PluginName, TenantName};
+use crate::domain::id::{PluginName, TenantName, VersionDigest};
 use crate::http::problem::{Code, Problem};
+use crate::lifecycle::{FailedRecompile, RecompileProgress};
 use crate::metrics::{self, Gauges};
 use crate::storage::set_aside;
 
@@ -39,6 +40,9 @@ pub struct NodeView {
     /// Tenants and plugins that answer 503, since what the host stores of them cannot be read. The host tries
     /// again by itself.
     unavailable: Vec<UnavailableView>,
+    /// How far the host is with compiling active versions whose code is missing or from another
+    /// engine.
+    recompile: RecompileView,
     /// Rows that cannot be read and stop no tenant: an API key that does not work, for instance.
     unreadable_rows: Vec<String>,
     /// Files in `set-aside`, at most 1,000: no tenant or version was known that they belong to.
@@ -55,6 +59,44 @@ pub struct UnavailableView {
     plugin: Option<PluginName>,
     /// Why.
     reason: String,
+}
+
+/// Active versions that are compiled again after a start.
+#[derive(Serialize, ToSchema)]
+pub struct RecompileView {
+    /// Versions that are still to be compiled.
+    to_do: u64,
+    /// Versions that were compiled.
+    done: u64,
+    /// Versions that could not be compiled.
+    failed: u64,
+    /// Up to 100 of these.
+    failures: Vec<FailedRecompileView>,
+}
+
+/// A version that could not be compiled again.
+#[derive(Serialize, ToSchema)]
+pub struct FailedRecompileView {
+    /// Which version.
+    version: VersionDigest,
+    /// Why.
+    reason: String,
+}
+
+impl From<RecompileProgress> for RecompileView {
+    fn from(progress: RecompileProgress) -> Self {
+        let failures = progress.failures.into_iter();
+        let view = |failed: FailedRecompile| FailedRecompileView {
+            version: failed.version,
+            reason: failed.reason,
+        };
+        Self {
+            to_do: progress.to_do,
+            done: progress.done,
+            failed: progress.failed,
+            failures: failures.map(view).collect(),
+        }
+    }
 }
 
 /// A tenant's database that has to be restored.
@@ -118,6 +160,7 @@ async fn node(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Jso
         },
         damaged_databases,
         unavailable: unavailable.collect(),
+        recompile: state.lifecycle.recompile_progress().into(),
         unreadable_rows: state.lifecycle.unreadable_rows(),
         set_aside: set_aside.iter().map(|path| path.display().to_string()).collect(),
         gauges: state.observer.gauges().await,
@@ -143,8 +186,9 @@ async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Whether the host takes requests: its database answers and it is not shutting down. The second line says
-/// how many tenants and plugins cannot be served; `/api/v1/node` names them.
+/// Whether the host takes requests: its database answers and it is not shutting down. Further lines
+/// say how many tenants and plugins cannot be served, and how far the host is with compiling active
+/// versions again; `/api/v1/node` names them.
 #[utoipa::path(get, path = "/-/readyz", tag = "node",
     responses((status = 200, body = String)), security(()))]
 async fn readyz(State(state): State<Arc<AdminState>>) -> Result<String, Problem> {
@@ -152,10 +196,18 @@ async fn readyz(State(state): State<Arc<AdminState>>) -> Result<String, Problem>
         return Err(Problem::new(Code::Draining, "the host is shutting down"));
     }
     state.db.plans().await?;
-    Ok(match state.lifecycle.all_unavailable().len() {
-        0 => "ready".to_owned(),
-        count => format!("ready\nunavailable: {count}; see /api/v1/node"),
-    })
+    let mut lines = "ready".to_owned();
+    let unavailable = state.lifecycle.all_unavailable().len();
+    if unavailable > 0 {
+        lines += &format!("\nunavailable: {unavailable}; see /api/v1/node");
+    }
+    let RecompileProgress {
+        to_do, done, failed, ..
+    } = state.lifecycle.recompile_progress();
+    if to_do > 0 || failed > 0 {
+        lines += &format!("\nrecompile: {to_do} to do, {done} done, {failed} failed; see /api/v1/node");
+    }
+    Ok(lines)
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {

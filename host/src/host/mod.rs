@@ -17,7 +17,7 @@ use axum::Router;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin::observer::{Connections, Observer};
 use crate::admin::{self, AdminState};
@@ -59,6 +59,8 @@ pub struct Host {
     lifecycle: Arc<Lifecycle>,
     operator_token: PathBuf,
     public_url: Arc<PublicUrl>,
+    /// Ends the compiling of active versions with the host.
+    _recompiling: DropGuard,
     /// Held for as long as the host is open: no other one may use the folder.
     _folder: DataFolder,
 }
@@ -189,6 +191,8 @@ impl Host {
         let ledger = Ledger::start(db.clone(), clock.clone());
         let operator_token = operator_token::ensure(&*db, folder.path(), clock.now()).await?;
         let draining = CancellationToken::new();
+        let recompiling = draining.child_token();
+        lifecycle.start_recompiling(recompiling.clone());
         let invoker = Invoker::new(
             runtime.clone(),
             ledger.clone(),
@@ -210,6 +214,7 @@ impl Host {
             shares: Arc::default(),
             unhealthy_routes,
             runtime,
+            lifecycle: lifecycle.clone(),
             services,
             ledger: ledger.clone(),
         };
@@ -239,6 +244,7 @@ impl Host {
             lifecycle,
             operator_token,
             public_url,
+            _recompiling: recompiling.drop_guard(),
             _folder: folder,
         })
     }

@@ -28,6 +28,7 @@ mod maintenance;
 mod named;
 mod prepared;
 mod problems;
+mod recompile;
 mod refresh;
 mod stale;
 mod stored;
@@ -38,6 +39,7 @@ pub use component_usage::ListedComponent;
 pub use error::LifecycleError;
 pub use health::{AilingRoute, UnavailablePlugin};
 pub use locks::Locks;
+pub use recompile::{FailedRecompile, RecompileProgress};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +55,7 @@ use crate::storage::Repository;
 use crate::tenants::{Builder, Routing};
 use prepared::Prepared;
 use problems::Problems;
+use recompile::Recompilation;
 use stale::Stale;
 
 /// Uploads, activates and rolls back.
@@ -80,6 +83,7 @@ pub struct Lifecycle {
     prepared: Prepared,
     stale: Arc<Stale>,
     problems: Problems,
+    recompilation: Recompilation,
     /// Wakes the maintenance task after a purge.
     purged: Arc<Notify>,
 }
@@ -130,6 +134,7 @@ impl Lifecycle {
             prepared: Prepared::default(),
             stale: Arc::default(),
             problems: Problems::default(),
+            recompilation: Recompilation::default(),
             purged: Arc::default(),
         }
     }

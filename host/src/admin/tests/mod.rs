@@ -93,6 +93,7 @@ impl TestApp {
             shares: Arc::default(),
             unhealthy_routes: Gauge::default(),
             runtime,
+            lifecycle: lifecycle.clone(),
             services,
             ledger: ledger.clone(),
         };
