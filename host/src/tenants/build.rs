@@ -69,7 +69,7 @@ impl BuildError {
             Self::Load(LoadError::Missing(_)) => {
                 "its component is not on this host any more; upload it again".to_owned()
             }
-            Self::Load(LoadError::Io(_)) => {
+            Self::Load(LoadError::Io(_) | LoadError::Store(_)) => {
                 "its component cannot be read; the host's log says why".to_owned()
             }
             Self::Load(LoadError::Refused(refusal)) => refusal.message.clone(),

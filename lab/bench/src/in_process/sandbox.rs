@@ -11,6 +11,7 @@ use mortise::capability::http_client::{HttpClientConfig, HttpClients};
 use mortise::capability::{ActiveVersion, Invocation, Services};
 use mortise::components::compile::CompileLimits;
 use mortise::components::shield::Shield;
+use mortise::components::store::{FolderStore, VerifiedComponent};
 use mortise::domain::clock::{SharedClock, SystemClock};
 use mortise::domain::grant::Grants;
 use mortise::domain::id::{InvocationId, TenantId, VersionDigest};
@@ -89,11 +90,13 @@ impl Sandbox {
             loaded_bytes: ByteSize(0),
             ..settings.clone()
         };
-        let forgetful = Runtime::start(forgetful, &key, services.clone())?;
-        let runtime = Runtime::start(settings, &key, services.clone())?;
+        let store = Arc::new(FolderStore::open(folder.path(), clock.clone())?);
+        let forgetful = Runtime::start(forgetful, &key, store.clone(), services.clone())?;
+        let runtime = Runtime::start(settings, &key, store, services.clone())?;
         let bytes = std::fs::read(test_artifacts::BENCH_PLUGIN)?;
-        let digest = VersionDigest::of(&bytes);
-        runtime.repair(digest, bytes.into()).await?;
+        let component = VerifiedComponent::new(bytes.into());
+        let digest = component.digest();
+        runtime.repair_code(&component).await?;
         let limits = Limits {
             host_calls: HOST_CALLS,
             sql_statements: HOST_CALLS,
