@@ -24,6 +24,7 @@ mod limits;
 mod metrics;
 mod panics;
 mod printing;
+mod recompile;
 mod reuse;
 mod routing;
 mod schemas;

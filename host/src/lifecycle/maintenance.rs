@@ -19,8 +19,9 @@ const GATHER: Duration = Duration::from_millis(50);
 /// How often tenants and plugins that cannot be served are tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How often deletions are looked at whose grace period may be over.
-const SWEEP: Duration = Duration::from_secs(10 * 60);
+/// How often deletions are looked at whose grace period may be over, and files that may be removed
+/// by now.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// Why the task of changes goes on.
 enum Call {

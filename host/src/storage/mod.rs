@@ -19,6 +19,7 @@ mod doorbell;
 mod error;
 mod host_key;
 mod invocations;
+mod leases;
 mod log_lines;
 mod page;
 mod plans;
@@ -49,6 +50,7 @@ pub use doorbell::{Changed, Doorbell};
 pub use error::DbError;
 pub use host_key::{HostKeys, Resealed};
 pub use invocations::{Entry, InvalidStatusFilter, InvocationFilter, Invocations, Kept, StatusFilter};
+pub use leases::{Claim, Lease, Leases};
 pub use log_lines::{LinesWritten, LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
 pub use page::Page;
 pub use plans::Plans;
@@ -71,6 +73,7 @@ pub trait Repository:
     + Counted
     + HostKeys
     + Invocations
+    + Leases
     + LogLines
     + Plans
     + Plugins

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::admission::{Gate, GateSize};
 use super::api_keys::ApiKeys;
@@ -30,6 +31,8 @@ pub struct Builder {
     ceiling: Limits,
     breaker: Breaker,
     bodies: Arc<SharedBudget>,
+    /// How many snapshots were built.
+    snapshots: AtomicU64,
 }
 
 /// A tenant as it is to be served.
@@ -67,7 +70,7 @@ impl BuildError {
             Self::Load(LoadError::Missing(_)) => {
                 "its component is not on this host any more; upload it again".to_owned()
             }
-            Self::Load(LoadError::Io(_)) => {
+            Self::Load(LoadError::Io(_) | LoadError::Store(_)) => {
                 "its component cannot be read; the host's log says why".to_owned()
             }
             Self::Load(LoadError::Refused(refusal)) => refusal.message.clone(),
@@ -94,6 +97,7 @@ impl Builder {
             ceiling,
             breaker,
             bodies,
+            snapshots: AtomicU64::new(0),
         }
     }
 
@@ -121,6 +125,7 @@ impl Builder {
         routes: impl Fn(VersionDigest) -> Option<Result<Arc<Router>, Unavailable>>,
     ) -> Built {
         let limits = self.limits(&stored.tenant, &stored.plan);
+        let snapshot = self.snapshots.fetch_add(1, Ordering::Relaxed);
         let mut tenant = self.empty(
             stored.tenant.id,
             stored.tenant.name.clone(),
@@ -160,7 +165,7 @@ impl Builder {
             };
             match router {
                 Ok(router) => {
-                    let active = active_version(&stored, plugin, version, &limits, secrets.clone());
+                    let active = active_version(snapshot, &stored, plugin, version, &limits, secrets.clone());
                     let routes = PluginRoutes {
                         active: Arc::new(active),
                         disabled: plugin.plugin.disabled,
@@ -254,6 +259,7 @@ impl Builder {
 }
 
 fn active_version(
+    snapshot: u64,
     tenant: &RoutedTenant,
     plugin: &RoutedPlugin,
     version: &Version,
@@ -261,6 +267,7 @@ fn active_version(
     secrets: Arc<BTreeMap<String, Sealed>>,
 ) -> ActiveVersion {
     ActiveVersion {
+        snapshot,
         tenant: tenant.tenant.id,
         tenant_name: tenant.tenant.name.clone(),
         plugin: plugin.plugin.name.clone(),
