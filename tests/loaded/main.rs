@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use mortise::capability::Services;
-use mortise::capability::cache::Caches;
-use mortise::capability::database::Databases;
+use mortise::capability::cache::MemoryCaches;
+use mortise::capability::database::SqliteDatabases;
 use mortise::capability::http_client::{HttpClientConfig, HttpClients};
 use mortise::components::compile::CompileLimits;
 use mortise::components::store::{FolderStore, VerifiedComponent};
@@ -176,9 +176,9 @@ fn runtime(folder: &std::path::Path) -> Runtime {
     let clock: SharedClock = Arc::new(SystemClock);
     let key = HostKey::load_or_create(&folder.join("host.key")).unwrap();
     let background = Handle::current();
-    let databases = Databases::new(folder.join("databases"), 1, background.clone(), clock.clone());
+    let databases = SqliteDatabases::new(folder.join("databases"), 64, background.clone(), clock.clone());
     let services = Services {
-        caches: Arc::new(Caches::new(clock.clone())),
+        caches: Arc::new(MemoryCaches::new(clock.clone())),
         databases: Arc::new(databases.unwrap()),
         http: Arc::new(
             HttpClients::new(HttpClientConfig::default(), clock.clone(), background.clone()).unwrap(),

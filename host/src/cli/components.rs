@@ -3,14 +3,16 @@
 use clap::Subcommand;
 
 use super::client::Client;
+use super::output::columns;
 use super::{CliError, Output};
+use crate::wire::components::{AuditedVersion, StoredComponentView};
 
 /// What to do with components.
 #[derive(Debug, Subcommand)]
 pub enum Components {
     /// List the stored components of all tenants
     List,
-    /// List the versions of all tenants that use what this host refuses, or what --uses names
+    /// List the versions that use what this host refuses, or what --uses names
     Audit {
         /// A rule: proposal:simd, instruction:call_indirect, instruction:v128.*, import:wasi:random/*
         #[arg(long, value_name = "RULE")]
@@ -25,13 +27,13 @@ impl Components {
             Self::Audit { uses } => uses,
             Self::List => {
                 let found = client.list(&["components"])?;
-                let columns = [
-                    ("VERSION", "version"),
-                    ("SIZE", "size"),
-                    ("STORED", "stored_at"),
-                    ("USED", "used"),
-                    ("COMPILED", "compiled"),
-                ];
+                let columns = columns!(StoredComponentView:
+                    "VERSION" => version,
+                    "SIZE" => size,
+                    "STORED" => stored_at,
+                    "USED" => used,
+                    "COMPILED" => compiled,
+                );
                 return output.table(&found, &columns);
             }
         };
@@ -40,14 +42,14 @@ impl Components {
             query.push(("uses", rule.as_str()));
         }
         let found = client.list_where(&["components", "audit"], &query)?;
-        let columns = [
-            ("TENANT", "tenant"),
-            ("PLUGIN", "plugin"),
-            ("VERSION", "version"),
-            ("ACTIVE", "active"),
-            ("RULES", "rules"),
-            ("UNKNOWN", "unknown"),
-        ];
+        let columns = columns!(AuditedVersion:
+            "TENANT" => tenant,
+            "PLUGIN" => plugin,
+            "VERSION" => version,
+            "ACTIVE" => active,
+            "RULES" => rules,
+            "UNKNOWN" => unknown,
+        );
         output.table(&found, &columns)
     }
 }

@@ -22,10 +22,10 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::accept;
-use super::cache::LoadError;
 use super::code_files::CodeFiles;
 use super::compile::protocol::{DescribedManifest, Job};
 use super::compile::{CompileError, Compiled, Compiler, Urgency, WorkerPermit};
+use super::error::LoadError;
 use super::files::blocking;
 use super::footprint::footprint;
 use super::refusal::Refusal;

@@ -3,9 +3,9 @@
 mod accept;
 mod artifact;
 pub mod bundle;
-mod cache;
 mod code_files;
 pub mod compile;
+mod error;
 mod exports;
 mod features;
 mod files;
@@ -19,10 +19,10 @@ pub mod shield;
 pub mod store;
 mod uses;
 
-pub use artifact::{Artifacts, CodeCheck};
-pub use cache::{ComponentCache, LoadError, Loaded};
+pub use artifact::{Artifacts, Code, CodeCheck};
 pub use code_files::CodeFiles;
 pub use compile::protocol::DescribedManifest;
+pub use error::LoadError;
 pub use features::{FEATURES, proposals};
 pub use listed::check_routes;
 pub use refusal::{Fault, Refusal};

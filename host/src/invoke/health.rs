@@ -6,7 +6,7 @@ use crate::capability::Invocation;
 use crate::capability::log::append;
 use crate::domain::clock::Clock;
 use crate::domain::log_line::Level;
-use crate::http::problem::Code;
+use crate::domain::problem::Code;
 use crate::tenants::{Change, MethodRoute, Pass};
 
 /// Reports how an invocation ended to the circuit breaker of its route: with the code of a problem,

@@ -7,17 +7,17 @@ use http::Method;
 use tokio::time::Instant;
 
 use super::admit::{Admission, NotRun, Permits};
-use super::deadline::within;
 use super::record::{Recorder, Unrecorded};
 use super::{Invoker, Target};
 use crate::capability::Invocation;
 use crate::capability::bindings::http_types;
-use crate::components::Loaded;
 use crate::components::bundle::schema::Schema;
+use crate::deadline::within;
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::{Trigger, Usage};
 use crate::domain::principal::Principal;
 use crate::domain::units::microseconds;
+use crate::sandbox::Loaded;
 use crate::sandbox::{Checks, Failure, Finished, Held, ResponseParts, Start};
 use crate::tenants::BodyCharge;
 
@@ -107,7 +107,7 @@ impl Invoker {
         };
         let start = Start {
             lanes: &target.tenant.gate.lanes().guests,
-            stamina: &target.route.stamina,
+            long_running: &target.route.long_running,
             held: Held {
                 turn: (turn, admission),
                 instance,

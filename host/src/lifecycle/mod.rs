@@ -20,6 +20,7 @@ mod api_keys;
 mod bounds;
 mod component_usage;
 mod delete;
+mod delete_version;
 mod error;
 mod health;
 mod idle_limits;
@@ -30,6 +31,7 @@ mod prepared;
 mod problems;
 mod recompile;
 mod refresh;
+mod secrets;
 mod stale;
 mod stored;
 mod sweep;
@@ -40,6 +42,7 @@ pub use error::LifecycleError;
 pub use health::{AilingRoute, UnavailablePlugin};
 pub use locks::Locks;
 pub use recompile::{FailedRecompile, RecompileProgress};
+pub use secrets::UnreadableSecret;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +59,7 @@ use crate::tenants::{Builder, Routing};
 use prepared::Prepared;
 use problems::Problems;
 use recompile::Recompilation;
+use secrets::UnreadableSecrets;
 use stale::Stale;
 
 /// Uploads, activates and rolls back.
@@ -84,6 +88,7 @@ pub struct Lifecycle {
     stale: Arc<Stale>,
     problems: Problems,
     recompilation: Recompilation,
+    unreadable_secrets: UnreadableSecrets,
     /// Wakes the maintenance task after a purge.
     purged: Arc<Notify>,
 }
@@ -95,6 +100,8 @@ pub struct Uploaded {
     pub version: Version,
     /// False where the same bytes had been uploaded before.
     pub created: bool,
+    /// What the caller should know.
+    pub warnings: Vec<String>,
 }
 
 /// What an activation did.
@@ -106,6 +113,8 @@ pub struct Activated {
     pub migrations: Vec<String>,
     /// What the caller should know: a rollback past migrations, for instance.
     pub warnings: Vec<String>,
+    /// The author's name for the version.
+    pub author_version: String,
 }
 
 impl Lifecycle {
@@ -135,6 +144,7 @@ impl Lifecycle {
             stale: Arc::default(),
             problems: Problems::default(),
             recompilation: Recompilation::default(),
+            unreadable_secrets: UnreadableSecrets::default(),
             purged: Arc::default(),
         }
     }

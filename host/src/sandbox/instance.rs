@@ -6,12 +6,12 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 
+use super::loaded::Loaded;
 use super::meter::Meter;
-use super::placement::Course;
+use super::placement::Placement;
 use super::store::{self, StoreData};
 use crate::capability::bindings::{http_handler, http_types};
 use crate::capability::{Invocation, Services};
-use crate::components::Loaded;
 
 /// The share of its memory that an instance may hold and be kept. What leaks would otherwise end a request sooner or
 /// later, through no fault of it.
@@ -45,10 +45,10 @@ impl Sandbox {
         services: Arc<Services>,
         invocation: Box<Invocation>,
         meter: Arc<Meter>,
-        course: Arc<Course>,
+        placement: Arc<Placement>,
     ) -> Self {
         Self {
-            store: store::new(component.engine(), services, invocation, meter, course),
+            store: store::new(component.engine(), services, invocation, meter, placement),
             handler: None,
             reuses: 0,
         }
@@ -60,12 +60,12 @@ impl Sandbox {
         services: Arc<Services>,
         mut invocation: Box<Invocation>,
         meter: Arc<Meter>,
-        course: Arc<Course>,
+        placement: Arc<Placement>,
     ) -> Self {
         let Ended { mut sandbox, table } = ended;
         sandbox.reuses = sandbox.reuses.saturating_add(1);
         invocation.usage.instance_reuses = sandbox.reuses;
-        store::begin(&mut sandbox.store, services, invocation, table, meter, course);
+        store::begin(&mut sandbox.store, services, invocation, table, meter, placement);
         sandbox
     }
 

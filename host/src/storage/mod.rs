@@ -40,7 +40,7 @@ pub use error::DbError;
 pub use host_key::{HostKeys, Resealed};
 pub use invocations::{Entry, HourlyUsage, InvocationFilter, Invocations, Kept, UsageSum};
 pub use leases::{Claim, Lease, Leases};
-pub use log_lines::{LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
+pub use log_lines::{LinesWritten, LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
 pub use page::Page;
 pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};

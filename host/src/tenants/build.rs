@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::admission::{Gate, GateSize};
 use super::api_keys::ApiKeys;
@@ -29,6 +30,8 @@ pub struct Builder {
     ceiling: Limits,
     breaker: Breaker,
     bodies: Arc<SharedBudget>,
+    /// How many snapshots were built.
+    snapshots: AtomicU64,
 }
 
 /// A tenant as it is to be served.
@@ -93,6 +96,7 @@ impl Builder {
             ceiling,
             breaker,
             bodies,
+            snapshots: AtomicU64::new(0),
         }
     }
 
@@ -120,6 +124,7 @@ impl Builder {
         routes: impl Fn(VersionDigest) -> Option<Result<Arc<Router>, Unavailable>>,
     ) -> Built {
         let limits = self.limits(&stored.tenant, &stored.plan);
+        let snapshot = self.snapshots.fetch_add(1, Ordering::Relaxed);
         let mut tenant = self.empty(
             stored.tenant.id,
             stored.tenant.name.clone(),
@@ -159,7 +164,7 @@ impl Builder {
             };
             match router {
                 Ok(router) => {
-                    let active = active_version(&stored, plugin, version, &limits, secrets.clone());
+                    let active = active_version(snapshot, &stored, plugin, version, &limits, secrets.clone());
                     let routes = PluginRoutes {
                         active: Arc::new(active),
                         disabled: plugin.plugin.disabled,
@@ -251,6 +256,7 @@ impl Builder {
 }
 
 fn active_version(
+    snapshot: u64,
     tenant: &RoutedTenant,
     plugin: &RoutedPlugin,
     version: &Version,
@@ -258,6 +264,7 @@ fn active_version(
     secrets: Arc<BTreeMap<String, Sealed>>,
 ) -> ActiveVersion {
     ActiveVersion {
+        snapshot,
         tenant: tenant.tenant.id,
         tenant_name: tenant.tenant.name.clone(),
         plugin: plugin.plugin.name.clone(),
@@ -296,6 +303,6 @@ fn method_route(
         response_schema: schema(&route.response)?,
         rate: route.rate.map(RouteRate::new),
         health,
-        stamina: Arc::default(),
+        long_running: Arc::default(),
     })
 }

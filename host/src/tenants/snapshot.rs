@@ -13,7 +13,7 @@ use crate::capability::ActiveVersion;
 use crate::components::bundle::schema::Schema;
 use crate::domain::id::{ApiKeyId, PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::manifest::{Auth, Rate};
-use crate::sandbox::{KeptInstances, KeptValidators, Stamina};
+use crate::sandbox::{KeptInstances, KeptValidators, LongRunning};
 
 /// A tenant with everything that serving its requests takes.
 #[derive(Clone)]
@@ -134,7 +134,7 @@ pub struct MethodRoute {
     /// Whether requests to it fail all the time.
     pub health: RouteHealth,
     /// How long its guests run.
-    pub stamina: Arc<Stamina>,
+    pub long_running: Arc<LongRunning>,
 }
 
 /// The rate of a route, counted for each principal.

@@ -26,8 +26,8 @@ use tower::ServiceExt as _;
 use super::AdminState;
 use crate::admin::observer::{Connections, Observer};
 use crate::capability::Services;
-use crate::capability::cache::Caches;
-use crate::capability::database::Databases;
+use crate::capability::cache::MemoryCaches;
+use crate::capability::database::SqliteDatabases;
 use crate::capability::http_client::{HttpClientConfig, HttpClients};
 use crate::components::compile::CompileLimits;
 use crate::components::store::FolderStore;
@@ -192,9 +192,9 @@ impl Answer {
 
 pub(crate) fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Services {
     Services {
-        caches: Arc::new(Caches::new(clock.clone())),
+        caches: Arc::new(MemoryCaches::new(clock.clone())),
         databases: Arc::new(
-            Databases::new(data.join("databases"), 80, Handle::current(), clock.clone()).unwrap(),
+            SqliteDatabases::new(data.join("databases"), 80, Handle::current(), clock.clone()).unwrap(),
         ),
         http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock, Handle::current()).unwrap()),
         vault,

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use mortise::capability::bindings::http_types::{Request, Response};
-use mortise::capability::cache::Caches;
+use mortise::capability::cache::MemoryCaches;
 use mortise::capability::content::content_of;
-use mortise::capability::database::Databases;
+use mortise::capability::database::SqliteDatabases;
 use mortise::capability::http_client::{HttpClientConfig, HttpClients};
 use mortise::capability::{ActiveVersion, Invocation, Services};
-use mortise::components::Loaded;
 use mortise::components::compile::CompileLimits;
 use mortise::components::shield::Shield;
 use mortise::components::store::{FolderStore, VerifiedComponent};
@@ -21,7 +20,9 @@ use mortise::domain::limits::Limits;
 use mortise::domain::manifest::Contract;
 use mortise::domain::migration::Migration;
 use mortise::domain::units::{ByteSize, Span};
-use mortise::sandbox::{Checks, GuestLanes, Held, KeptInstances, Runtime, RuntimeSettings, Stamina, Start};
+use mortise::sandbox::{
+    Checks, GuestLanes, Held, KeptInstances, Loaded, LongRunning, Runtime, RuntimeSettings, Start,
+};
 use mortise::storage::vault::{HostKey, Vault};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -46,7 +47,7 @@ pub struct Sandbox {
     active: Arc<ActiveVersion>,
     lanes: Arc<GuestLanes>,
     kept: Arc<KeptInstances>,
-    stamina: Arc<Stamina>,
+    long_running: Arc<LongRunning>,
     clock: SharedClock,
     _folder: TempDir,
 }
@@ -58,10 +59,10 @@ impl Sandbox {
         let clock: SharedClock = Arc::new(SystemClock);
         let key = HostKey::load_or_create(&folder.path().join("host.key"))?;
         let services = Services {
-            caches: Arc::new(Caches::new(clock.clone())),
-            databases: Arc::new(Databases::new(
+            caches: Arc::new(MemoryCaches::new(clock.clone())),
+            databases: Arc::new(SqliteDatabases::new(
                 folder.path().join("databases"),
-                1,
+                64,
                 background.clone(),
                 clock.clone(),
             )?),
@@ -140,7 +141,7 @@ impl Sandbox {
             active: Arc::new(active),
             lanes: Arc::new(GuestLanes::new(1)),
             kept,
-            stamina: Arc::default(),
+            long_running: Arc::default(),
             clock,
             _folder: folder,
         })
@@ -181,7 +182,7 @@ impl Sandbox {
         });
         let start = Start {
             lanes: &self.lanes,
-            stamina: &self.stamina,
+            long_running: &self.long_running,
             held: Held {
                 turn: (),
                 instance: (),

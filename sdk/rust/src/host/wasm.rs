@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Backend;
+use super::{Backend, stdio};
 use crate::bindings::exports::mortise::plugin::http_handler as wire_http;
 use crate::bindings::mortise::plugin::{
     cache as wire_cache, config as wire_config, context as wire_context, database as wire_db,
@@ -26,6 +26,7 @@ pub fn serve(request: wire_http::Request, app: &App) -> wire_http::Response {
         headers,
         body: request.body.map(Content::from),
     });
+    stdio::end_lines();
     let body = match response.body {
         Body::Empty => http_types::Body::Empty,
         Body::Text(text) => http_types::Body::Text(text),
