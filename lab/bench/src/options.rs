@@ -13,7 +13,7 @@ Measures a host beside native baselines.
   --profile          also where the host spends its time, by the samples of perf
   --plugins NUMBER   the most that `growth` deploys (10000)
   --quick            a look in two minutes; no bar fails
-  --part LIST        these parts, with commas: in-process, whole-path, growth, peers
+  --part LIST        these parts, with commas: in-process, whole-path, growth, reconcile, peers
   --json FILE        keep the raw results
 ";
 
@@ -26,6 +26,8 @@ pub enum Part {
     WholePath,
     /// Many plugins and many tenants.
     Growth,
+    /// Changes of many tenants by somebody else.
+    Reconcile,
     /// Other hosts, where they are found.
     Peers,
 }
@@ -46,7 +48,13 @@ pub struct Options {
 }
 
 impl Part {
-    const ALL: [Part; 4] = [Part::InProcess, Part::WholePath, Part::Growth, Part::Peers];
+    const ALL: [Part; 5] = [
+        Part::InProcess,
+        Part::WholePath,
+        Part::Growth,
+        Part::Reconcile,
+        Part::Peers,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -54,6 +62,7 @@ impl Part {
             Part::InProcess => "in-process",
             Part::WholePath => "whole-path",
             Part::Growth => "growth",
+            Part::Reconcile => "reconcile",
             Part::Peers => "peers",
         }
     }
