@@ -42,7 +42,7 @@ pub fn run(options: &Options) -> Result<Found> {
         "reconcile: {count} tenants, {RAISED} changes a second by somebody else\n"
     ));
     let folder = tempfile::TempDir::with_prefix("mortise-bench-")?;
-    let generator = Generator::find(folder.path());
+    let generator = Generator::find(folder.path())?;
     let host = subject::launch(options).start()?;
     let tenant = subject::tenant(&host, TENANT)?;
     let request = subject::reused(&host, &tenant)?.order();
