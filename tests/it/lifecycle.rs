@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use test_artifacts::DATABASE;
+use test_artifacts::{DATABASE, ECHO};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

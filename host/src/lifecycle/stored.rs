@@ -207,10 +207,11 @@ mod tests {
         }
 
         async fn delete_row(&self) -> bool {
-            let deleted = self
-                .db
-                .delete_version(self.tenant, &self.plugin, self.version.digest, &change(2));
-            deleted.await.unwrap()
+            let (digest, change) = (self.version.digest, change(2));
+            self.db
+                .delete_version(self.tenant, &self.plugin, digest, &change)
+                .await
+                .unwrap()
         }
 
         /// Whether the component is stored after the other node has swept.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::TestApp;
 use crate::admin::page::cursor;
-use crate::domain::clock::{Clock as _, Timestamp};
+use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, TenantId};
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
