@@ -207,8 +207,9 @@ mod tests {
         }
 
         async fn delete_row(&self) -> bool {
+            let (digest, change) = (self.version.digest, change(2));
             self.db
-                .delete_version(self.tenant, &self.plugin, self.version.digest, &change(2))
+                .delete_version(self.tenant, &self.plugin, digest, &change)
                 .await
                 .unwrap()
         }
