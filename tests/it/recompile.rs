@@ -120,9 +120,8 @@ async fn a_version_that_is_asked_for_does_not_wait_for_those_before_it() {
 async fn a_component_that_is_damaged_stops_no_other_one() {
     let (app, files) = used().await;
     let often = files[1].file_stem().unwrap().to_owned();
-    let component = app.files("components").into_iter();
-    let component = component.filter(|file| file.file_stem() == Some(&often)).next();
-    let component = component.unwrap();
+    let mut components = app.files("components").into_iter();
+    let component = components.find(|file| file.file_stem() == Some(&often)).unwrap();
     let intact = std::fs::read(&component).unwrap();
     let app = app
         .restart_after(

@@ -9,13 +9,16 @@ use crate::domain::clock::{Clock as _, ManualClock};
 use crate::domain::id::VersionDigest;
 use crate::storage::Page;
 
+/// Replaces what is stored under a digest.
+pub type Damage = Box<dyn Fn(VersionDigest, &[u8])>;
+
 /// An empty store.
 pub struct Opened<S> {
     pub store: S,
     /// The clock of the store.
     pub clock: Arc<ManualClock>,
     /// Replaces what is stored under a digest.
-    pub damage: Box<dyn Fn(VersionDigest, &[u8])>,
+    pub damage: Damage,
     /// Keeps what the store needs.
     pub _guard: Box<dyn std::any::Any>,
 }
