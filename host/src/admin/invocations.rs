@@ -15,7 +15,8 @@ use super::input::{At, Params};
 use super::page::{Items, Paging};
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{InvocationId, PluginName, VersionDigest};
+use crate::domain::function::FunctionOutcome;
+use crate::domain::id::{FunctionName, InvocationId, PluginName, VersionDigest};
 use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
 use crate::http::problem::Problem;
 use crate::storage::{Counts, InvocationFilter, Kept, UsageSum};
@@ -33,10 +34,18 @@ pub struct InvocationView {
     version: VersionDigest,
     /// Why it ran.
     trigger: Trigger,
-    /// The method of the request.
-    method: String,
-    /// The route that matched.
-    route: String,
+    /// The method of the request, if a request triggered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    /// The route that matched, if a request triggered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<String>,
+    /// The function, if a call of one triggered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<FunctionName>,
+    /// How the function ended, unless the host answered in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<FunctionOutcome>,
     /// Status of the response.
     status: u16,
     /// The problem's code where the host answered in the plugin's place.
@@ -63,6 +72,10 @@ pub struct InvocationQuery {
     /// Only those that the host answered with a problem.
     #[serde(default)]
     failed: bool,
+    /// Only those with this trigger.
+    trigger: Option<Trigger>,
+    /// Only calls of this function.
+    function: Option<FunctionName>,
     /// `next` of the page before.
     cursor: Option<String>,
     /// Items of a page: 1 to 200.
@@ -111,6 +124,8 @@ async fn list(
         plugin: query.plugin,
         since: query.since,
         failed: query.failed,
+        trigger: query.trigger,
+        function: query.function,
     };
     let page = paging.page()?;
     // Who asks wants to see what has just run.
@@ -183,9 +198,7 @@ impl From<InvocationRecord> for InvocationView {
             tenant: _,
             plugin,
             version,
-            trigger,
-            method,
-            route,
+            triggered,
             status,
             code,
             blame,
@@ -197,9 +210,11 @@ impl From<InvocationRecord> for InvocationView {
             id,
             plugin,
             version,
-            trigger,
-            method: method.to_string(),
-            route: route.to_string(),
+            trigger: triggered.trigger(),
+            method: triggered.method().map(ToString::to_string),
+            route: triggered.route().map(str::to_owned),
+            function: triggered.function().cloned(),
+            outcome: triggered.outcome(),
             status,
             code: code.map(String::from),
             blame,

@@ -17,11 +17,12 @@ use super::page::{Items, Paging};
 use super::state::AdminState;
 use super::tenants::Deletion;
 use crate::domain::audit::Change;
+use crate::domain::circuit::Open;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{PluginName, TenantId, VersionDigest};
+use crate::domain::id::{FunctionName, PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::Plugin;
 use crate::http::problem::Problem;
-use crate::lifecycle::AilingRoute;
+use crate::lifecycle::{AilingFunction, AilingRoute};
 use crate::tenants::Ailment;
 
 /// A plugin.
@@ -47,13 +48,16 @@ pub struct PluginView {
 /// How the active version of a plugin fares.
 #[derive(Serialize, ToSchema)]
 pub struct HealthView {
-    /// The worst of its routes, or `unavailable`.
+    /// The worst of its routes and functions, or `unavailable`.
     state: HealthState,
     /// Why the active version cannot be served at all; absent if it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// Routes that answer 503 because they failed time after time. The others serve.
     routes: Vec<AilingRouteView>,
+    /// Functions for which the same holds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    functions: Vec<AilingFunctionView>,
 }
 
 /// Whether requests run.
@@ -69,6 +73,21 @@ pub enum HealthState {
     /// They are answered with 503 `unavailable`: what the host stores of the plugin cannot be read. The host
     /// tries again by itself; uploading the version again helps if its file is damaged.
     Unavailable,
+}
+
+/// A function that answers 503.
+#[derive(Serialize, ToSchema)]
+pub struct AilingFunctionView {
+    /// Its name.
+    name: FunctionName,
+    /// `unhealthy` or `probing`.
+    state: HealthState,
+    /// Since when.
+    since: Timestamp,
+    /// The code of the problem that its last call ended with.
+    reason: &'static str,
+    /// From when on a call is let through to see whether it works again.
+    next_probe_at: Timestamp,
 }
 
 /// A route that answers 503.
@@ -249,6 +268,7 @@ impl PluginView {
     fn new(plugin: Plugin, state: &AdminState, tenant: TenantId) -> Self {
         let health = HealthView::new(
             state.lifecycle.ailing_routes(tenant, &plugin.name),
+            state.lifecycle.ailing_functions(tenant, &plugin.name),
             state.lifecycle.unavailable(tenant, &plugin.name),
         );
         let Plugin {
@@ -272,9 +292,12 @@ impl PluginView {
 }
 
 impl HealthView {
-    fn new(ailing: Vec<AilingRoute>, unavailable: Option<String>) -> Self {
-        let routes: Vec<AilingRouteView> = ailing.into_iter().map(AilingRouteView::from).collect();
-        let worst = routes.iter().map(|route| route.state).max();
+    fn new(routes: Vec<AilingRoute>, functions: Vec<AilingFunction>, unavailable: Option<String>) -> Self {
+        let routes: Vec<AilingRouteView> = routes.into_iter().map(AilingRouteView::from).collect();
+        let functions: Vec<AilingFunctionView> =
+            functions.into_iter().map(AilingFunctionView::from).collect();
+        let of_functions = functions.iter().map(|function| function.state);
+        let worst = routes.iter().map(|route| route.state).chain(of_functions).max();
         let worst = worst.unwrap_or(HealthState::Healthy);
         Self {
             state: match unavailable {
@@ -283,6 +306,32 @@ impl HealthView {
             },
             reason: unavailable,
             routes,
+            functions,
+        }
+    }
+}
+
+impl From<&Open> for HealthState {
+    fn from(open: &Open) -> Self {
+        match open.is_probing {
+            true => Self::Probing,
+            false => Self::Unhealthy,
+        }
+    }
+}
+
+impl From<AilingFunction> for AilingFunctionView {
+    fn from(function: AilingFunction) -> Self {
+        let AilingFunction {
+            name,
+            ailment: Ailment { open, reason },
+        } = function;
+        Self {
+            name,
+            state: HealthState::from(&open),
+            since: open.since,
+            reason: reason.as_str(),
+            next_probe_at: open.next_probe,
         }
     }
 }
@@ -297,10 +346,7 @@ impl From<AilingRoute> for AilingRouteView {
         Self {
             method,
             path: pattern,
-            state: match open.is_probing {
-                true => HealthState::Probing,
-                false => HealthState::Unhealthy,
-            },
+            state: HealthState::from(&open),
             since: open.since,
             reason: reason.as_str(),
             next_probe_at: open.next_probe,

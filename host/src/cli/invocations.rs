@@ -29,6 +29,12 @@ pub struct List {
     /// Only those of this plugin
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
+    /// Only those with this trigger: http, function
+    #[arg(long, value_name = "TRIGGER")]
+    trigger: Option<String>,
+    /// Only calls of this function
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
     /// Only those that the host answered with a problem
     #[arg(long)]
     failed: bool,
@@ -47,6 +53,8 @@ impl Invocations {
             Self::List(List {
                 of,
                 plugin,
+                trigger,
+                function,
                 failed,
                 since,
                 limit,
@@ -54,6 +62,8 @@ impl Invocations {
                 let since = since.map(|since| since.to_string());
                 let mut filter = Vec::new();
                 filter.extend(plugin.as_deref().map(|plugin| ("plugin", plugin)));
+                filter.extend(trigger.as_deref().map(|trigger| ("trigger", trigger)));
+                filter.extend(function.as_deref().map(|function| ("function", function)));
                 filter.extend(since.as_deref().map(|since| ("since", since)));
                 filter.extend(failed.then_some(("failed", "true")));
                 let found = client.first(&["tenants", &of.tenant, "invocations"], &filter, limit)?;
@@ -61,8 +71,10 @@ impl Invocations {
                     ("STARTED", "started_at"),
                     ("ID", "id"),
                     ("PLUGIN", "plugin"),
+                    ("TRIGGER", "trigger"),
                     ("METHOD", "method"),
                     ("ROUTE", "route"),
+                    ("FUNCTION", "function"),
                     ("STATUS", "status"),
                     ("CODE", "code"),
                     ("CPU_US", "usage.cpu_us"),

@@ -162,6 +162,8 @@ fn format_line(line: &Value) -> String {
     // They are known as long as the invocation's record is kept.
     if line["route"].is_string() {
         formatted.push_str(&format!("  {} {}", text("method"), text("route")));
+    } else if line["function"].is_string() {
+        formatted.push_str(&format!("  function {}", text("function")));
     }
     formatted.push_str(&format!("  {}", text("message")));
     let mut field = |name: &str, value: &Value| {

@@ -13,15 +13,15 @@ use super::compile::protocol::DescribedManifest;
 use super::refusal::Refusal;
 use super::shield::Shield;
 use super::uses::Uses;
-use crate::capability::bindings::http_handler::GuestIndices;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::units::ByteSize;
+use crate::sandbox::handlers::Handlers;
 use crate::sandbox::store::StoreData;
 
 /// A component that is ready to be instantiated.
 pub struct Loaded {
     instance_pre: InstancePre<StoreData>,
-    http_handler: Option<GuestIndices>,
+    handlers: Handlers,
     /// Bytes of memory.
     footprint: usize,
 }
@@ -173,7 +173,7 @@ impl ComponentCache {
             )))
         })?;
         Ok(Loaded {
-            http_handler: GuestIndices::new(&instance_pre).ok(),
+            handlers: Handlers::of(&instance_pre),
             instance_pre,
             footprint: code.footprint,
         })
@@ -181,17 +181,12 @@ impl ComponentCache {
 }
 
 impl Loaded {
-    /// Whether the component answers HTTP requests.
-    pub fn handles_http(&self) -> bool {
-        self.http_handler.is_some()
-    }
-
     pub(crate) fn engine(&self) -> &Engine {
         self.instance_pre.engine()
     }
 
-    pub(crate) fn http_handler(&self) -> Option<&GuestIndices> {
-        self.http_handler.as_ref()
+    pub(crate) fn handlers(&self) -> &Handlers {
+        &self.handlers
     }
 
     pub(crate) async fn instantiate(&self, store: &mut Store<StoreData>) -> wasmtime::Result<Instance> {

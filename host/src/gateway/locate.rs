@@ -1,4 +1,4 @@
-//! From a path to a tenant, a plugin and a route.
+//! From a path to a tenant, a plugin, and a route or a function.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use axum::http::header::{ALLOW, HeaderValue};
 
 use super::path::PluginPath;
 use crate::http::problem::{Code, Problem};
-use crate::invoke::Target;
+use crate::invoke::{Callee, Target};
 use crate::tenants::{Cause, RouteMatch, Routing};
 
 /// When to retry if the host refuses the version: another version has to be activated, or the host
@@ -16,9 +16,13 @@ const REFUSED_RETRY: Duration = Duration::from_secs(60);
 /// `Retry-After` of a plugin that cannot be served: until somebody mends it.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(60);
 
+/// Below the mount point of a plugin: where its functions are. A plugin without functions may have
+/// been accepted with routes there.
+const FUNCTIONS: &str = "/-/functions/";
+
 /// What a request is for.
 pub struct Located {
-    /// The tenant, the plugin and the route.
+    /// The tenant, the plugin, and what of it is called.
     pub target: Target,
     /// What the route captured of the decoded path.
     pub params: Vec<(String, String)>,
@@ -39,10 +43,24 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
             None => nothing(),
         });
     };
-    let (route, params) = match plugin.find(method, &path.rest) {
-        RouteMatch::Found(route, params) => (route, params),
-        RouteMatch::OtherMethods(methods) => return Err(method_not_allowed(&methods)),
-        RouteMatch::Nothing => return Err(nothing()),
+    let function = path
+        .rest
+        .strip_prefix(FUNCTIONS)
+        .filter(|_| !plugin.functions().is_empty());
+    let (active, callee, params) = match function {
+        Some(name) => {
+            let callable = plugin.function(name).ok_or_else(nothing)?;
+            if method != "POST" {
+                return Err(method_not_allowed(&["POST".to_owned()]));
+            }
+            let callee = Callee::Function(callable.function.clone());
+            (callable.active.clone(), callee, Vec::new())
+        }
+        None => match plugin.find(method, &path.rest) {
+            RouteMatch::Found(route, params) => (plugin.active.clone(), Callee::Route(route), params),
+            RouteMatch::OtherMethods(methods) => return Err(method_not_allowed(&methods)),
+            RouteMatch::Nothing => return Err(nothing()),
+        },
     };
     if tenant.suspended || plugin.disabled {
         let whose = if tenant.suspended { "tenant" } else { "plugin" };
@@ -52,7 +70,8 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
     let target = Target {
         tenant,
         plugin,
-        route,
+        active,
+        callee,
     };
     Ok(Located { target, params })
 }

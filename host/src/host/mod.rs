@@ -189,12 +189,14 @@ impl Host {
             clock.clone(),
             config.runtime.instances,
         );
+        let public_url = Arc::new(PublicUrl::new(config.server.public_url.clone()));
         let gateway = Gateway::new(
             routing,
             Arc::new(invoker),
             clock.clone(),
             config.server.pace(config.server.body_timeout),
             draining.clone(),
+            public_url.clone(),
         );
         let connections = Connections::default();
         let observer = Observer {
@@ -207,7 +209,6 @@ impl Host {
             services,
             ledger: ledger.clone(),
         };
-        let public_url = Arc::new(PublicUrl::new(config.server.public_url.clone()));
         let admin = AdminState::new(
             db.clone(),
             lifecycle.clone(),

@@ -34,7 +34,7 @@ mod sweep;
 mod upload;
 
 pub use error::LifecycleError;
-pub use health::{AilingRoute, UnavailablePlugin};
+pub use health::{AilingFunction, AilingRoute, UnavailablePlugin};
 pub use locks::Locks;
 
 use std::sync::Arc;

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::{DbError, Page};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{InvocationId, PluginName, TenantId};
-use crate::domain::invocation::InvocationRecord;
+use crate::domain::id::{FunctionName, InvocationId, PluginName, TenantId};
+use crate::domain::invocation::{InvocationRecord, Trigger};
 use crate::domain::log_line::LogLine;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -32,6 +32,10 @@ pub struct InvocationFilter {
     pub since: Option<Timestamp>,
     /// Only those that the host answered with a problem.
     pub failed: bool,
+    /// Of one trigger.
+    pub trigger: Option<Trigger>,
+    /// Of one function.
+    pub function: Option<FunctionName>,
 }
 
 /// What the database keeps of a tenant's invocations, or what it may keep at most.

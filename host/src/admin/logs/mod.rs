@@ -20,7 +20,7 @@ use super::input::Params;
 use super::page::{Items, Paging, cursor};
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{InvocationId, PluginName, TenantId};
+use crate::domain::id::{FunctionName, InvocationId, PluginName, TenantId};
 use crate::domain::log_line::Level;
 use crate::http::problem::Problem;
 use crate::ledger::LineOrigin;
@@ -50,6 +50,9 @@ pub struct LogLineView {
     /// The route that matched; absent if the invocation's record is not kept any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<String>,
+    /// The function that was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<FunctionName>,
     /// How many lines of this invocation were dropped because a limit was reached (`log_lines`,
     /// `log_bytes`, or the tenant's rate); on the last line that is listed of it, and absent if
     /// there are none.
@@ -174,7 +177,10 @@ impl LogLineView {
     fn new(stored: StoredLogLine, origin: Option<LineOrigin>) -> Self {
         let line = stored.line;
         let dropped = origin.as_ref().map(|origin| origin.dropped);
-        let (method, route) = origin.map(|origin| (origin.method, origin.route)).unzip();
+        let triggered = origin.as_ref().map(|origin| &origin.triggered);
+        let method = triggered.and_then(|triggered| Some(triggered.method()?.to_string()));
+        let route = triggered.and_then(|triggered| Some(triggered.route()?.to_owned()));
+        let function = triggered.and_then(|triggered| triggered.function().cloned());
         Self {
             plugin: line.plugin,
             invocation: line.invocation,
@@ -184,6 +190,7 @@ impl LogLineView {
             fields: line.fields,
             method,
             route,
+            function,
             dropped: dropped.filter(|dropped| *dropped > 0),
         }
     }

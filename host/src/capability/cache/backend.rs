@@ -7,6 +7,7 @@ use std::time::Duration;
 use moka::ops::compute::{CompResult, Op};
 use moka::sync::Cache;
 
+use crate::capability::HostCallRefused;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::limits::Limits;
@@ -52,6 +53,9 @@ pub enum CacheError {
     /// An increment of something that is no number, or beyond 64 bits.
     #[error("the entry is not a number that can be incremented")]
     NotANumber,
+    /// The host call is not made.
+    #[error(transparent)]
+    Refused(#[from] HostCallRefused),
 }
 
 #[derive(Clone)]

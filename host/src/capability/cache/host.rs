@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use wasmtime::component::{HasData, Linker};
 
-use super::super::bindings::cache;
 use super::super::bindings::types::Content;
+use super::super::bindings::{v0_1, v0_2};
 use super::super::{HasCapabilities, HostCallRefused, Invocation};
 use super::{CacheError, Caches, Key, Value};
 use crate::domain::units::as_u64;
@@ -26,25 +26,23 @@ impl HasData for Cache {
 
 /// Links the interface.
 pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    cache::add_to_linker::<T, Cache>(linker, |data| {
-        let state = data.capabilities();
-        CacheView {
-            invocation: &mut state.invocation,
-            caches: &state.services.caches,
-        }
-    })
+    v0_1::cache::add_to_linker::<T, Cache>(linker, view)?;
+    v0_2::cache::add_to_linker::<T, Cache>(linker, view)
+}
+
+fn view<T: HasCapabilities>(data: &mut T) -> CacheView<'_> {
+    let state = data.capabilities();
+    CacheView {
+        invocation: &mut state.invocation,
+        caches: &state.services.caches,
+    }
 }
 
 impl CacheView<'_> {
     /// Every call goes through here before it does anything.
-    fn charge(&mut self, key: &str, value: Option<&Value>) -> Result<(), cache::Error> {
+    fn charge(&mut self, key: &str, value: Option<&Value>) -> Result<(), CacheError> {
         let bytes = key.len() + value.map_or(0, Value::len);
-        self.invocation
-            .charge_host_call(bytes)
-            .map_err(|error| match error {
-                HostCallRefused::Spent(_) => cache::Error::Unavailable(error.to_string()),
-                HostCallRefused::TooLarge(..) => cache::Error::TooLarge,
-            })?;
+        self.invocation.charge_host_call(bytes)?;
         self.invocation.usage.cache_calls += 1;
         Ok(())
     }
@@ -68,7 +66,7 @@ impl CacheView<'_> {
         }
     }
 
-    fn get(&mut self, key: String) -> Result<Option<Content>, cache::Error> {
+    fn get(&mut self, key: String) -> Result<Option<Content>, CacheError> {
         self.charge(&key, None)?;
         let active = &self.invocation.active;
         let found = self.caches.get(active.tenant, &active.limits, &self.key(key));
@@ -76,7 +74,7 @@ impl CacheView<'_> {
         Ok(found.map(Content::from))
     }
 
-    fn set(&mut self, key: String, value: Value, ttl_ms: Option<u64>) -> Result<(), cache::Error> {
+    fn set(&mut self, key: String, value: Value, ttl_ms: Option<u64>) -> Result<(), CacheError> {
         self.charge(&key, Some(&value))?;
         let active = &self.invocation.active;
         let stored = key.len() + value.len();
@@ -86,12 +84,7 @@ impl CacheView<'_> {
         Ok(())
     }
 
-    fn set_if_absent(
-        &mut self,
-        key: String,
-        value: Value,
-        ttl_ms: Option<u64>,
-    ) -> Result<bool, cache::Error> {
+    fn set_if_absent(&mut self, key: String, value: Value, ttl_ms: Option<u64>) -> Result<bool, CacheError> {
         self.charge(&key, Some(&value))?;
         let active = &self.invocation.active;
         let stored = key.len() + value.len();
@@ -103,7 +96,7 @@ impl CacheView<'_> {
         Ok(is_set)
     }
 
-    fn increment(&mut self, key: String, delta: i64, ttl_ms: Option<u64>) -> Result<i64, cache::Error> {
+    fn increment(&mut self, key: String, delta: i64, ttl_ms: Option<u64>) -> Result<i64, CacheError> {
         self.charge(&key, None)?;
         let active = &self.invocation.active;
         let stored = key.len();
@@ -115,7 +108,7 @@ impl CacheView<'_> {
         Ok(sum)
     }
 
-    fn delete(&mut self, key: String) -> Result<(), cache::Error> {
+    fn delete(&mut self, key: String) -> Result<(), CacheError> {
         self.charge(&key, None)?;
         let active = &self.invocation.active;
         self.caches.delete(active.tenant, &active.limits, &self.key(key));
@@ -124,47 +117,70 @@ impl CacheView<'_> {
     }
 }
 
-impl cache::Host for CacheView<'_> {
-    async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Content>, cache::Error>> {
-        self.invocation.last_calls.note("cache.get");
-        Ok(CacheView::get(self, key))
-    }
+macro_rules! serve {
+    ($contract:ident) => {
+        impl $contract::cache::Host for CacheView<'_> {
+            async fn get(
+                &mut self,
+                key: String,
+            ) -> wasmtime::Result<Result<Option<Content>, $contract::cache::Error>> {
+                self.invocation.last_calls.note("cache.get");
+                Ok(CacheView::get(self, key).map_err(Into::into))
+            }
 
-    async fn set(
-        &mut self,
-        key: String,
-        value: Content,
-        ttl_ms: Option<u64>,
-    ) -> wasmtime::Result<Result<(), cache::Error>> {
-        self.invocation.last_calls.note("cache.set");
-        Ok(CacheView::set(self, key, value.into(), ttl_ms))
-    }
+            async fn set(
+                &mut self,
+                key: String,
+                value: Content,
+                ttl_ms: Option<u64>,
+            ) -> wasmtime::Result<Result<(), $contract::cache::Error>> {
+                self.invocation.last_calls.note("cache.set");
+                Ok(CacheView::set(self, key, value.into(), ttl_ms).map_err(Into::into))
+            }
 
-    async fn set_if_absent(
-        &mut self,
-        key: String,
-        value: Content,
-        ttl_ms: Option<u64>,
-    ) -> wasmtime::Result<Result<bool, cache::Error>> {
-        self.invocation.last_calls.note("cache.set_if_absent");
-        Ok(CacheView::set_if_absent(self, key, value.into(), ttl_ms))
-    }
+            async fn set_if_absent(
+                &mut self,
+                key: String,
+                value: Content,
+                ttl_ms: Option<u64>,
+            ) -> wasmtime::Result<Result<bool, $contract::cache::Error>> {
+                self.invocation.last_calls.note("cache.set_if_absent");
+                Ok(CacheView::set_if_absent(self, key, value.into(), ttl_ms).map_err(Into::into))
+            }
 
-    async fn increment(
-        &mut self,
-        key: String,
-        delta: i64,
-        ttl_ms: Option<u64>,
-    ) -> wasmtime::Result<Result<i64, cache::Error>> {
-        self.invocation.last_calls.note("cache.increment");
-        Ok(CacheView::increment(self, key, delta, ttl_ms))
-    }
+            async fn increment(
+                &mut self,
+                key: String,
+                delta: i64,
+                ttl_ms: Option<u64>,
+            ) -> wasmtime::Result<Result<i64, $contract::cache::Error>> {
+                self.invocation.last_calls.note("cache.increment");
+                Ok(CacheView::increment(self, key, delta, ttl_ms).map_err(Into::into))
+            }
 
-    async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), cache::Error>> {
-        self.invocation.last_calls.note("cache.delete");
-        Ok(CacheView::delete(self, key))
-    }
+            async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), $contract::cache::Error>> {
+                self.invocation.last_calls.note("cache.delete");
+                Ok(CacheView::delete(self, key).map_err(Into::into))
+            }
+        }
+
+        impl From<CacheError> for $contract::cache::Error {
+            fn from(error: CacheError) -> Self {
+                match error {
+                    CacheError::TooLarge(_) | CacheError::Refused(HostCallRefused::TooLarge(..)) => {
+                        Self::TooLarge
+                    }
+                    CacheError::NotANumber | CacheError::Refused(HostCallRefused::Spent(_)) => {
+                        Self::Unavailable(error.to_string())
+                    }
+                }
+            }
+        }
+    };
 }
+
+serve!(v0_1);
+serve!(v0_2);
 
 impl From<Value> for Content {
     fn from(value: Value) -> Self {
@@ -180,15 +196,6 @@ impl From<Content> for Value {
         match content {
             Content::Text(text) => Value::Text(text),
             Content::Bytes(bytes) => Value::Bytes(bytes),
-        }
-    }
-}
-
-impl From<CacheError> for cache::Error {
-    fn from(error: CacheError) -> Self {
-        match error {
-            CacheError::TooLarge(_) => cache::Error::TooLarge,
-            CacheError::NotANumber => cache::Error::Unavailable(error.to_string()),
         }
     }
 }

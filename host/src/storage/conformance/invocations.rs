@@ -5,7 +5,7 @@ use http::Method;
 use super::{name, tenant};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, InvocationId, TenantId, VersionDigest};
-use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
+use crate::domain::invocation::{Blame, InvocationRecord, Triggered, Usage};
 use crate::domain::log_line::{Level, LogLine};
 use crate::domain::principal::PrincipalId;
 use crate::http::problem::Code;
@@ -33,9 +33,10 @@ pub fn entry(tenant: TenantId, plugin: &str, at: i64, levels: &[Level]) -> Entry
             tenant,
             plugin: name(plugin),
             version: VersionDigest::of(b"1"),
-            trigger: Trigger::Http,
-            method: Method::GET,
-            route: "/orders/{id}".into(),
+            triggered: Triggered::Http {
+                method: Method::GET,
+                route: "/orders/{id}".into(),
+            },
             status: 200,
             code: None,
             blame: None,
@@ -74,6 +75,7 @@ pub async fn an_invocation_is_counted_once(repository: &dyn Repository) {
         failed: true,
         plugin: Some(name("orders")),
         since: Some(Timestamp(11)),
+        ..InvocationFilter::default()
     };
     let found = repository
         .invocations(acme, &failed, Page::first(9))
@@ -343,7 +345,7 @@ pub async fn invocations_are_in_order_however_late_they_ended(repository: &dyn R
     let filter = InvocationFilter {
         plugin: Some(name("hello")),
         since: Some(Timestamp(4)),
-        failed: false,
+        ..InvocationFilter::default()
     };
     newest_first.retain(|record| record.plugin == name("hello") && record.started_at.0 >= 4);
     assert_eq!(read(&filter, Page::first(9)).await, newest_first);

@@ -14,8 +14,9 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
 use super::{ROWS, or_missing, row, tenants, unavailable};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{InvocationId, PluginName, TenantId, VersionDigest};
-use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Usage};
+use crate::domain::function::FunctionOutcome;
+use crate::domain::id::{FunctionName, InvocationId, PluginName, TenantId, VersionDigest};
+use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Triggered, Usage};
 use crate::domain::principal::PrincipalId;
 use crate::domain::units::as_u64;
 use crate::http::problem::Code;
@@ -44,8 +45,16 @@ pub(super) struct Oldest {
 struct Stored<'a> {
     id: InvocationId,
     trigger: Trigger,
-    method: Cow<'a, str>,
-    route: Cow<'a, str>,
+    /// Of a request, as is the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    method: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    route: Option<Cow<'a, str>>,
+    /// Of a call of a function, as is the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    function: Option<FunctionName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outcome: Option<FunctionOutcome>,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<Cow<'a, str>>,
@@ -134,9 +143,14 @@ impl<'a> From<&'a InvocationRecord> for Stored<'a> {
     fn from(record: &'a InvocationRecord) -> Self {
         Self {
             id: record.id,
-            trigger: record.trigger,
-            method: Cow::Borrowed(record.method.as_str()),
-            route: Cow::Borrowed(&record.route),
+            trigger: record.triggered.trigger(),
+            method: record
+                .triggered
+                .method()
+                .map(|method| Cow::Borrowed(method.as_str())),
+            route: record.triggered.route().map(Cow::Borrowed),
+            function: record.triggered.function().cloned(),
+            outcome: record.triggered.outcome(),
             status: record.status,
             code: record.code.as_deref().map(Cow::Borrowed),
             blame: record.blame,
@@ -223,6 +237,10 @@ pub(super) async fn list(
     let is_wanted = |record: &InvocationRecord| {
         filter.since.is_none_or(|since| record.started_at >= since)
             && (!filter.failed || record.code.is_some())
+            && filter
+                .trigger
+                .is_none_or(|trigger| record.triggered.trigger() == trigger)
+            && (filter.function.is_none() || record.triggered.function() == filter.function.as_ref())
             && page.after.is_none_or(|after| record.id < after)
     };
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
@@ -357,9 +375,7 @@ fn try_read(block: &SqliteRow, tenant: TenantId) -> Result<Vec<InvocationRecord>
             tenant,
             plugin: plugin.clone(),
             version,
-            trigger: record.trigger,
-            method: parsed_method(&record.method)?,
-            route: record.route.into(),
+            triggered: triggered(&record)?,
             status: record.status,
             code: record.code.map(known_code),
             blame: record.blame,
@@ -382,6 +398,20 @@ fn members(content: &str) -> Result<Vec<Member<'static, Usage>>, DbError> {
         .into_iter()
         .filter_map(|member| serde_json::from_value(member).ok());
     Ok(known.collect())
+}
+
+fn triggered(record: &Stored<'_>) -> Result<Triggered, DbError> {
+    let missing = |what| DbError::corrupt("invocation_blocks.content", what);
+    Ok(match record.trigger {
+        Trigger::Http => Triggered::Http {
+            method: parsed_method(record.method.as_deref().ok_or_else(|| missing("no method"))?)?,
+            route: record.route.as_deref().ok_or_else(|| missing("no route"))?.into(),
+        },
+        Trigger::Function => Triggered::Function {
+            name: record.function.clone().ok_or_else(|| missing("no function"))?,
+            outcome: record.outcome,
+        },
+    })
 }
 
 fn parsed_method(method: &str) -> Result<Method, DbError> {
@@ -435,8 +465,27 @@ mod tests {
         let of_key = members[0].record.principal.unwrap().to_string();
         assert_eq!(of_key, "api-key:0190a5c0-0000-7000-8000-000000000002");
         assert_eq!(members[1].record.principal, None);
-        assert_eq!(parsed_method(&members[1].record.method).unwrap(), Method::PUT);
+        assert_eq!(
+            triggered(&members[1].record).unwrap().method(),
+            Some(&Method::PUT)
+        );
         assert!(parsed_method("no method").is_err());
+        let function = entry(TenantId::generate(), "orders", 1, &[]).record;
+        let function = InvocationRecord {
+            triggered: Triggered::Function {
+                name: "price.adjust".parse().unwrap(),
+                outcome: Some(FunctionOutcome::InvalidInput),
+            },
+            ..function
+        };
+        let stored = serde_json::to_string(&Stored::from(&function)).unwrap();
+        assert!(
+            stored.contains(r#""function":"price.adjust","outcome":"invalid-input""#),
+            "{stored}"
+        );
+        assert!(!stored.contains("route"), "{stored}");
+        let stored: Stored<'_> = serde_json::from_str(&stored).unwrap();
+        assert_eq!(triggered(&stored).unwrap(), function.triggered);
     }
 
     #[test]
