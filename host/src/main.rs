@@ -2,17 +2,17 @@
 
 use std::process::ExitCode;
 
-use mortise::components::compile::worker as compile_worker;
+use mortise::components::compile::worker::COMMAND;
 
 fn main() -> ExitCode {
     // The worker comes before anything else: it limits itself before it reads what a customer sent.
     let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some(compile_worker::COMMAND) {
+    if arguments.next().as_deref() == Some(COMMAND) {
         let (memory, cpu) = (
             arguments.next().unwrap_or_default(),
             arguments.next().unwrap_or_default(),
         );
-        return compile_worker::run(&memory, &cpu);
+        return mortise::sandbox::compile_worker(&memory, &cpu);
     }
     mortise::cli::main()
 }

@@ -27,6 +27,27 @@ pub enum Failure {
     Unavailable(String),
 }
 
+/// Why a statement did not run to its end: SQLite said so, or this crate found it.
+#[derive(Debug)]
+pub enum StatementError {
+    /// SQLite said so.
+    Sqlite(rusqlite::Error),
+    /// It was found without SQLite.
+    Found(Failure),
+}
+
+impl From<Failure> for StatementError {
+    fn from(failure: Failure) -> Self {
+        Self::Found(failure)
+    }
+}
+
+impl From<rusqlite::Error> for StatementError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
 /// The kind of a violated constraint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are SQL's")]

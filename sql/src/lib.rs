@@ -27,10 +27,12 @@ mod utc;
 pub use authorizer::{Author, HOST_TABLES};
 pub use columns::{Column, converting_columns};
 pub use expansion::{TooMuch, Views};
-pub use failure::{ConstraintKind, Failure, is_pattern_limit, too_many_instructions, translate};
+pub use failure::{
+    ConstraintKind, Failure, StatementError, is_pattern_limit, too_many_instructions, translate,
+};
 pub use gate::Gate;
 pub use limits::{PATTERN_BYTES, VALUE_BYTES, compiled_bytes, longest_value};
-pub use script::{Stopped, Why, run_script};
+pub use script::{Stopped, run_script};
 pub use setup::{CREATE_BOOKKEEPING, dangling_reference, set_up, view_texts};
 #[cfg(unix)]
 pub use utc::use_utc;

@@ -1,6 +1,7 @@
 //! Files of migrations: their names, and what of their text counts.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 
 /// The largest number, which is the largest that the database keeps. A time such as 20240101120000 fits.
@@ -98,8 +99,69 @@ pub fn file_name(number: u64, name: &str) -> String {
     format!("{number:04}_{name}.sql")
 }
 
-/// The number that a file is sorted by, also where its name is wrong.
-pub fn number_of(file: &str) -> Option<u64> {
+/// Two files of one plugin that cannot follow each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WrongOrder {
+    /// Both have the same number.
+    SameNumber {
+        /// The earlier file.
+        before: String,
+        /// The later file.
+        file: String,
+    },
+    /// The number of the later file is the smaller one.
+    Descending {
+        /// The earlier file.
+        before: String,
+        /// The later file.
+        file: String,
+    },
+}
+
+impl fmt::Display for WrongOrder {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SameNumber { before, file } => write!(
+                out,
+                "`{before}` and `{file}` have the same number; give the one that was applied nowhere the next free one"
+            ),
+            Self::Descending { before, file } => {
+                write!(out, "`{file}` comes after `{before}`; numbers strictly increase")
+            }
+        }
+    }
+}
+
+/// Sorts files by their numbers, and by their names where there is no number.
+pub fn sort<T>(files: &mut [T], name: impl Fn(&T) -> &str) {
+    files.sort_by(|a, b| (number_of(name(a)), name(a)).cmp(&(number_of(name(b)), name(b))));
+}
+
+/// Checks that the numbers of the files strictly increase. [`parse_name`] has accepted their names.
+pub fn check_order(files: &[&str]) -> Result<(), WrongOrder> {
+    let mut files = files.iter().copied();
+    let Some(mut before) = files.next() else {
+        return Ok(());
+    };
+    for file in files {
+        let names = || (before.to_owned(), file.to_owned());
+        match number_of(before).cmp(&number_of(file)) {
+            Ordering::Less => {}
+            Ordering::Equal => {
+                let (before, file) = names();
+                return Err(WrongOrder::SameNumber { before, file });
+            }
+            Ordering::Greater => {
+                let (before, file) = names();
+                return Err(WrongOrder::Descending { before, file });
+            }
+        }
+        before = file;
+    }
+    Ok(())
+}
+
+fn number_of(file: &str) -> Option<u64> {
     file.split('_').next()?.parse().ok()
 }
 
@@ -166,6 +228,33 @@ mod tests {
             Err(WrongName::LongName)
         );
         assert_eq!(file_name(7, "a"), "0007_a.sql");
+    }
+
+    #[test]
+    fn numbers_strictly_increase() {
+        let same = |before: &str, file: &str| {
+            let (before, file) = (before.to_owned(), file.to_owned());
+            Err(WrongOrder::SameNumber { before, file })
+        };
+        let descending = |before: &str, file: &str| {
+            let (before, file) = (before.to_owned(), file.to_owned());
+            Err(WrongOrder::Descending { before, file })
+        };
+        for (files, wanted) in [
+            (vec![], Ok(())),
+            (vec!["0007_a.sql"], Ok(())),
+            (vec!["0002_b.sql", "10_a.sql", "20240101120000_c.sql"], Ok(())),
+            (vec!["0002_a.sql", "2_b.sql"], same("0002_a.sql", "2_b.sql")),
+            (
+                vec!["0001_a.sql", "10_a.sql", "9_b.sql"],
+                descending("10_a.sql", "9_b.sql"),
+            ),
+        ] {
+            assert_eq!(check_order(&files), wanted, "{files:?}");
+        }
+        let mut files = ["10_a.sql", "9_b.sql", "notes.sql", "0001_c.sql"];
+        sort(&mut files, |file| file);
+        assert_eq!(files, ["notes.sql", "0001_c.sql", "9_b.sql", "10_a.sql"]);
     }
 
     #[test]

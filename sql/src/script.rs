@@ -5,7 +5,7 @@ use rusqlite::fallible_iterator::FallibleIterator as _;
 use rusqlite::limits::Limit;
 
 use crate::expansion::check_script;
-use crate::failure::Failure;
+use crate::failure::{Failure, StatementError};
 use crate::limits::{VALUE_BYTES, compiled_bytes, longest_value};
 use crate::statement::too_much_to_compile;
 
@@ -15,16 +15,7 @@ pub struct Stopped {
     /// Where the statement begins, from 1.
     pub line: usize,
     /// What is wrong with it.
-    pub why: Why,
-}
-
-/// What stopped a file.
-#[derive(Debug)]
-pub enum Why {
-    /// SQLite said so.
-    Sqlite(rusqlite::Error),
-    /// It was found here.
-    Found(Failure),
+    pub why: StatementError,
 }
 
 /// Runs the statements of one file in order. `views` are the texts of the database's views. Calls
@@ -37,7 +28,7 @@ pub fn run_script(
     mut begin_statement: impl FnMut(),
 ) -> Result<(), Stopped> {
     let mut position = 0;
-    let stopped = |position: usize, why: Why| {
+    let stopped = |position: usize, why: StatementError| {
         let rest = sql.get(position..).unwrap_or_default();
         let begin = position + (rest.len() - rest.trim_start().len());
         Stopped {
@@ -45,13 +36,18 @@ pub fn run_script(
             why,
         }
     };
-    let found = |position, message: &str| stopped(position, Why::Found(Failure::Invalid(message.to_owned())));
-    let said = |position, error| stopped(position, Why::Sqlite(error));
+    let found = |position, message: &str| {
+        stopped(
+            position,
+            StatementError::Found(Failure::Invalid(message.to_owned())),
+        )
+    };
+    let said = |position, error| stopped(position, StatementError::Sqlite(error));
     if let Some(nul) = sql.find('\0') {
         return Err(found(nul, "the file contains a NUL character"));
     }
     if check_script(views, sql).is_err() {
-        return Err(stopped(0, Why::Found(too_much_to_compile())));
+        return Err(stopped(0, StatementError::Found(too_much_to_compile())));
     }
     let mut batch = rusqlite::Batch::new(connection, sql);
     loop {

@@ -4,7 +4,7 @@ use rusqlite::Statement;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use crate::expansion::{TooMuch, Views};
-use crate::failure::Failure;
+use crate::failure::{Failure, StatementError};
 
 /// A write outside of the open transaction of the same invocation.
 pub const WRITES_BESIDE: &str = "this statement writes outside of the transaction that is open in the same invocation, \
@@ -23,27 +23,6 @@ pub const TRANSACTION_OVER: &str = "the transaction is over: it was committed or
 /// A transaction that SQLite ended by itself.
 pub const TRANSACTION_ROLLED_BACK: &str =
     "the transaction is over: a statement in it was stopped, and all of it was rolled back; begin again";
-
-/// What went wrong with a statement: something SQLite said, or something found before asking it.
-#[derive(Debug)]
-pub enum Wrong {
-    /// SQLite said so.
-    Sqlite(rusqlite::Error),
-    /// It was found here.
-    Found(Failure),
-}
-
-impl From<Failure> for Wrong {
-    fn from(failure: Failure) -> Self {
-        Wrong::Found(failure)
-    }
-}
-
-impl From<rusqlite::Error> for Wrong {
-    fn from(error: rusqlite::Error) -> Self {
-        Wrong::Sqlite(error)
-    }
-}
 
 /// An error where a text is not to be compiled at all.
 pub fn check_text(sql: &str, views: &Views) -> Result<(), Failure> {
@@ -69,8 +48,8 @@ pub fn bind<V>(
     statement: &mut Statement<'_>,
     params: &[V],
     value: impl Fn(&V) -> ValueRef<'_>,
-) -> Result<(), Wrong> {
-    let found = |failure| Err(Wrong::Found(failure));
+) -> Result<(), StatementError> {
+    let found = |failure| Err(StatementError::Found(failure));
     let count = statement.parameter_count();
     for index in 1..=count {
         let name = statement.parameter_name(index).unwrap_or("?");

@@ -4,6 +4,11 @@
 #[path = "../../sdk/conformance/src/cases.rs"]
 mod cases;
 
+/// What the stand-in lets an invocation do. It is no part of the SDK's interface.
+#[path = "../../sdk/rust/src/testing/budget.rs"]
+#[expect(dead_code, reason = "the test only reads the limits")]
+mod budget;
+
 use std::collections::BTreeMap;
 
 use cases::{Answer, SECRETS, SETTINGS};
@@ -15,6 +20,13 @@ use crate::app::App;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/conformance");
 
+/// The plugin as one file.
+pub fn bundled() -> Vec<u8> {
+    let component = std::fs::read(CONFORMANCE).unwrap();
+    let bundle = Bundle::from_folder(FOLDER.as_ref()).unwrap();
+    bundle.embed(&component).unwrap()
+}
+
 #[tokio::test]
 async fn the_host_answers_every_case_as_the_stand_in_does() {
     let app = App::start().await;
@@ -22,9 +34,7 @@ async fn the_host_answers_every_case_as_the_stand_in_does() {
     for (name, value) in SECRETS {
         acme.secret(name, value).await;
     }
-    let component = std::fs::read(CONFORMANCE).unwrap();
-    let bundle = Bundle::from_folder(FOLDER.as_ref()).unwrap();
-    acme.deploy_bundled(bundle.embed(&component).unwrap()).await;
+    acme.deploy_bundled(bundled()).await;
     let settings: BTreeMap<_, _> = SETTINGS.into();
     acme.configure("conformance", &json!(settings)).await;
 
@@ -52,4 +62,26 @@ async fn the_host_answers_every_case_as_the_stand_in_does() {
         complaints.extend(case.complaints(&answer));
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn the_stand_in_has_the_default_limits_of_the_host() {
+    let host = mortise::domain::limits::Limits::default();
+    // Each field is named, so that a new one is compared as well.
+    let budget::Limits {
+        host_calls,
+        sql_statements,
+        http_requests,
+        request_body,
+        response_body,
+        cache_value,
+    } = budget::Limits::default();
+    assert_eq!(
+        (host_calls, sql_statements, http_requests),
+        (host.host_calls, host.sql_statements, host.http_requests)
+    );
+    assert_eq!(
+        [request_body, response_body, cache_value].map(|size| size.0),
+        [host.request_body, host.response_body, host.cache_value].map(|size| size.as_usize())
+    );
 }

@@ -96,6 +96,7 @@ async fn a_damaged_database_is_its_tenants_trouble_and_shown_to_the_operator() {
     let before: Vec<PathBuf> = databases().collect();
     let acme = app.tenant("acme").await;
     acme.deploy(DATABASE, &manifest, &[TABLES]).await;
+    acme.deploy_bundled(crate::conformance::bundled()).await;
     let file = databases().find(|file| !before.contains(file)).unwrap();
     assert_eq!(ask("globex", &app).await["ok"]["rows"][0][0], 0);
     // Closed, nobody writes its log into the file after it was damaged.
@@ -116,6 +117,11 @@ async fn a_damaged_database_is_its_tenants_trouble_and_shown_to_the_operator() {
         assert_eq!(answer["error"], "unavailable", "{answer}");
         tells_nothing(&answer.to_string());
     }
+    // A plugin of the SDK that passes the error on with `?`.
+    let reply = app.get("/acme/conformance/booleans").send().await;
+    let reply = reply.expect_problem(503, "unavailable");
+    assert_eq!(reply.header("retry-after"), "10");
+    tells_nothing(&reply.text());
     assert_eq!(ask("globex", &app).await["ok"]["rows"][0][0], 0);
     let node = app.admin("GET", "/node").send().await.expect(200).json();
     let name = file.file_name().unwrap().to_str().unwrap();

@@ -1,4 +1,4 @@
-//! The integration tests: a whole host, with guests built from source.
+//! The in-process tests: a whole host, called through its routers, with guests built from source.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,10 +25,12 @@ mod lifecycle;
 mod limits;
 mod metrics;
 mod panics;
-mod process;
+mod printing;
 mod reuse;
 mod routing;
 mod schemas;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod stored;
 mod upload;
 mod wasi;

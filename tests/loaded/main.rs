@@ -176,7 +176,7 @@ fn runtime(folder: &std::path::Path) -> Runtime {
     let clock: SharedClock = Arc::new(SystemClock);
     let key = HostKey::load_or_create(&folder.join("host.key")).unwrap();
     let background = Handle::current();
-    let databases = Databases::new(folder.join("databases"), 1, background.clone(), clock.clone());
+    let databases = Databases::new(folder.join("databases"), 64, background.clone(), clock.clone());
     let services = Services {
         caches: Arc::new(Caches::new(clock.clone())),
         databases: Arc::new(databases.unwrap()),

@@ -39,7 +39,7 @@ cargo xtask <command>
          --profile (where the time goes, by perf)  --plugins NUMBER (the most that growth deploys: 10000)
   release  build the host for use, with a profile of itself: target/guided/mortise
   lint   formatting, clippy, documentation, tidy and cargo-deny, with warnings denied
-  tidy   the rules of this repository that no other tool checks
+  tidy   the rules of this repository that no other tool checks; --wrap wraps comments and Markdown that are too wide
   ci     test, judge and lint
 ";
 
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&rest),
         "release" if rest.is_empty() => release::run(),
         "lint" if rest.is_empty() => lint::run(),
-        "tidy" if rest.is_empty() => tidy::run(&run::root()),
+        "tidy" => tidy::command(&run::root(), &rest),
         "ci" if rest.is_empty() => test::run(&[])
             .and_then(|()| judge::run(&[]))
             .and_then(|()| lint::run()),

@@ -15,9 +15,11 @@ use super::shares::Holder;
 use super::state::AdminState;
 use crate::domain::credential::Credential;
 use crate::domain::id::{TenantName, TokenId};
+use crate::domain::resource::Resource;
 use crate::domain::role::Role;
 use crate::domain::tenant::Tenant;
 use crate::domain::token::{Reach, Token};
+use crate::http::hint::Hint;
 use crate::http::problem::{Code, Problem};
 use crate::server::bearer;
 
@@ -99,7 +101,8 @@ impl FromRequestParts<Arc<AdminState>> for Authenticated {
             Reach::Metrics => Err(Problem::new(
                 Code::InsufficientScope,
                 "this token has the role metrics, with which `GET /metrics` can be read and nothing else",
-            )),
+            )
+            .hint(Hint::MetricsOnly)),
         }
     }
 }
@@ -136,7 +139,7 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for TenantAccess<R> {
         let access = DeletedTenantAccess::from_request_parts(parts, state).await?.0;
         match access.tenant.deleted_at {
             None => Ok(access),
-            Some(_) => Err(Problem::not_found("tenant")),
+            Some(_) => Err(Problem::not_found(Resource::Tenant)),
         }
     }
 }
@@ -148,17 +151,17 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for DeletedTenantAccess<R> {
         let Authenticated(token) = Authenticated::from_request_parts(parts, state).await?;
         let params = RawPathParams::from_request_parts(parts, state)
             .await
-            .map_err(|_| Problem::not_found("tenant"))?;
+            .map_err(|_| Problem::not_found(Resource::Tenant))?;
         let name: TenantName = params
             .iter()
             .find(|(name, _)| *name == "tenant")
             .and_then(|(_, name)| name.parse().ok())
-            .ok_or_else(|| Problem::not_found("tenant"))?;
+            .ok_or_else(|| Problem::not_found(Resource::Tenant))?;
         let tenant = state.db.tenant_even_deleted(&name).await?;
         // Another tenant's is answered as what is not there: nobody learns who else is a customer.
         let tenant = tenant
             .filter(|tenant| token.reach.tenant().is_none_or(|own| own == tenant.id))
-            .ok_or_else(|| Problem::not_found("tenant"))?;
+            .ok_or_else(|| Problem::not_found(Resource::Tenant))?;
         if !token.reach.role().may(R::ROLE) {
             return Err(insufficient(R::ROLE));
         }
@@ -207,4 +210,5 @@ fn insufficient(role: Role) -> Problem {
         Code::InsufficientScope,
         format!("this needs a token with the role {role}"),
     )
+    .hint(Hint::NeedsRole(role))
 }

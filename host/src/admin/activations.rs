@@ -4,68 +4,28 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Developer, TenantAccess, Viewer};
-use super::input::{At, Input, Params};
-use super::page::{Items, Paging};
+use super::input::{At, Input, NoParams, Params};
+use super::page::Paging;
 use super::state::AdminState;
-use crate::domain::clock::Timestamp;
-use crate::domain::id::{PluginName, VersionDigest};
+use crate::domain::id::PluginName;
 use crate::domain::plugin::Activation;
-use crate::domain::version_name::VersionName;
+use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
 use crate::lifecycle::Activated;
 use crate::storage::Page;
-
-/// One change of the active version.
-#[derive(Serialize, ToSchema)]
-pub struct ActivationView {
-    /// Counts up within the plugin.
-    sequence: i64,
-    /// What became active.
-    version: VersionDigest,
-    /// What was active before.
-    previous: Option<VersionDigest>,
-    /// The sequence of the activation that this rollback went back to; absent for an explicit
-    /// activation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rolled_back_to: Option<i64>,
-    /// The token that did it, or `host`.
-    actor: String,
-    /// When.
-    at: Timestamp,
-}
-
-/// What an activation did.
-#[derive(Serialize, ToSchema)]
-pub struct ActivatedView {
-    #[serde(flatten)]
-    activation: ActivationView,
-    /// Migrations that were applied for it.
-    migrations: Vec<String>,
-    /// What there is to know: a rollback past migrations, for instance.
-    warnings: Vec<String>,
-    /// Where the plugin is reached from outside. Paths of routes follow it.
-    url: String,
-}
-
-/// Which version is to serve.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewActivation {
-    /// The version: its digest, the first digits of it, or the author's version. It must mean one version.
-    version: VersionName,
-}
+use crate::wire::activations::{ActivatedView, ActivationView, NewActivation};
+use crate::wire::page::Items;
 
 /// Shows the change that made the active version active.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/activation", tag = "activations",
     responses((status = 200, body = ActivationView)), security(("token" = ["viewer"])))]
 async fn get(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
 ) -> Result<Json<ActivationView>, Problem> {
@@ -77,7 +37,7 @@ async fn get(
         .into_iter()
         .next()
         .map(|activation| Json(activation.into()))
-        .ok_or_else(|| Problem::not_found("activation"))
+        .ok_or_else(|| Problem::not_found(Resource::Activation))
 }
 
 /// Makes a version the active one: grants are checked, migrations applied, and new requests go to it. Requests under
@@ -87,6 +47,7 @@ async fn get(
     responses((status = 200, body = ActivatedView)), security(("token" = ["developer"])))]
 async fn put(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     Input(input): Input<NewActivation>,
@@ -96,8 +57,9 @@ async fn put(
         .lifecycle
         .activate(&access.tenant, &plugin, &input.version, &actor)
         .await?;
-    let url = state.plugin_url(&access.tenant.name, &plugin);
-    Ok(Json(ActivatedView::new(activated, url)))
+    Ok(Json(
+        ActivatedView::read(&state, &access, &plugin, activated).await,
+    ))
 }
 
 /// Rolls back: activates the version that was active before and was not itself rolled back from. 409
@@ -106,13 +68,15 @@ async fn put(
     responses((status = 200, body = ActivatedView)), security(("token" = ["developer"])))]
 async fn roll_back(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
 ) -> Result<Json<ActivatedView>, Problem> {
     let actor = access.actor.id();
     let activated = state.lifecycle.roll_back(&access.tenant, &plugin, &actor).await?;
-    let url = state.plugin_url(&access.tenant.name, &plugin);
-    Ok(Json(ActivatedView::new(activated, url)))
+    Ok(Json(
+        ActivatedView::read(&state, &access, &plugin, activated).await,
+    ))
 }
 
 /// Lists activations, the newest first.
@@ -126,7 +90,7 @@ async fn list(
 ) -> Result<Json<Items<ActivationView>>, Problem> {
     let page = paging.page()?;
     if state.db.plugin(access.tenant.id, &plugin).await?.is_none() {
-        return Err(Problem::not_found("plugin"));
+        return Err(Problem::not_found(Resource::Plugin));
     }
     let found = state
         .db
@@ -169,12 +133,23 @@ impl From<Activation> for ActivationView {
 }
 
 impl ActivatedView {
-    fn new(activated: Activated, url: String) -> Self {
+    async fn read(
+        state: &AdminState,
+        access: &TenantAccess<Developer>,
+        plugin: &PluginName,
+        activated: Activated,
+    ) -> Self {
+        let previous_author_version = match activated.activation.previous {
+            Some(previous) => state.author_version(access.tenant.id, plugin, previous).await,
+            None => None,
+        };
         Self {
             activation: activated.activation.into(),
+            author_version: activated.author_version,
+            previous_author_version,
             migrations: activated.migrations,
             warnings: activated.warnings,
-            url,
+            url: state.plugin_url(&access.tenant.name, plugin),
         }
     }
 }

@@ -5,66 +5,27 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Owner, TenantAccess, Viewer};
 use super::bounds::{self, DEAD_CREDENTIALS, Kind};
 use super::error::{invalid, revoked_before};
-use super::input::{At, Input, Params, check_expiry, check_label};
-use super::page::{Items, Paging};
+use super::input::{At, Input, NoParams, Params, check_expiry, check_label};
+use super::page::Paging;
 use super::state::AdminState;
 use crate::domain::api_key::{ApiKey, is_scope};
 use crate::domain::audit::Change;
-use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::ApiKeyId;
+use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
+use crate::wire::api_keys::{ApiKeyView, CreatedApiKey, NewApiKey};
+use crate::wire::page::Items;
 
 /// Scopes of one key.
 const MAX_SCOPES: usize = 50;
-
-/// An API key without its secret.
-#[derive(Serialize, ToSchema)]
-pub struct ApiKeyView {
-    /// What finds it.
-    id: ApiKeyId,
-    /// What people call it.
-    name: String,
-    /// What it may be used for; `*` is everything.
-    scopes: Vec<String>,
-    /// When it was made.
-    created_at: Timestamp,
-    /// When it stops working, if ever.
-    expires_at: Option<Timestamp>,
-    /// When it was revoked, if it was.
-    revoked_at: Option<Timestamp>,
-}
-
-/// An API key that was just made.
-#[derive(Serialize, ToSchema)]
-pub struct CreatedApiKey {
-    #[serde(flatten)]
-    key: ApiKeyView,
-    /// What its holder presents, `Authorization: Bearer mk_…`. It is shown this once.
-    credential: String,
-}
-
-/// An API key to be made.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewApiKey {
-    /// What people call it, 1 to 100 characters.
-    name: String,
-    /// What it may be used for, at most 50; `*` is everything.
-    #[serde(default)]
-    scopes: Vec<String>,
-    /// When it stops working; never where it is absent.
-    expires_at: Option<Timestamp>,
-}
 
 /// Lists API keys, the oldest first, revoked ones included.
 #[utoipa::path(get, path = "/tenants/{tenant}/api-keys", tag = "api-keys", params(Paging),
@@ -84,6 +45,7 @@ async fn list(
     responses((status = 201, body = CreatedApiKey)), security(("token" = ["owner"])))]
 async fn create(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     Input(input): Input<NewApiKey>,
 ) -> Result<(StatusCode, Json<CreatedApiKey>), Problem> {
@@ -128,17 +90,18 @@ async fn create(
     responses((status = 204, description = "It no longer works")), security(("token" = ["owner"])))]
 async fn revoke(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(id): At<ApiKeyId>,
 ) -> Result<StatusCode, Problem> {
     let tenant = access.tenant.id;
     let former = state.db.api_key(tenant, id).await?;
-    let former = former.ok_or_else(|| Problem::not_found("API key"))?;
+    let former = former.ok_or_else(|| Problem::not_found(Resource::ApiKey))?;
     if let Some(at) = former.revoked_at {
         return Err(revoked_before("API key", &former.name, at));
     }
     if !state.lifecycle.revoke_api_key(tenant, id).await? {
-        return Err(Problem::not_found("API key"));
+        return Err(Problem::not_found(Resource::ApiKey));
     }
     let name = &former.name;
     let change = Change {

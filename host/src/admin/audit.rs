@@ -4,53 +4,22 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{DeletedTenantAccess, HostAccess, Viewer};
 use super::input::Params;
-use super::page::{Items, Paging};
+use super::page::{Paging, limit};
 use super::state::AdminState;
-use crate::domain::audit::{ActorKind, AuditEntry};
+use crate::domain::audit::AuditEntry;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{AuditId, TenantId};
+use crate::domain::id::TenantId;
 use crate::http::problem::Problem;
 use crate::storage::AuditFilter;
-
-/// One change.
-#[derive(Serialize, ToSchema)]
-pub struct AuditView {
-    /// Its id.
-    id: AuditId,
-    /// The id of the tenant that it is about; absent if it is about the host.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<TenantId>,
-    /// The name that the tenant had then.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tenant_name: Option<String>,
-    /// What kind of actor did it.
-    actor_kind: ActorKind,
-    /// The id of the token that did it, or `host` or `command`.
-    actor: String,
-    /// The name that the token had then.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    actor_name: Option<String>,
-    /// What was done, such as `plugin.activate`.
-    action: String,
-    /// What it was done to.
-    subject: String,
-    /// What was there before, as far as it changed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    before: Option<Value>,
-    /// What is there since, as far as it changed. Of secrets and credentials there is never a value.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<Value>,
-    /// When.
-    at: Timestamp,
-}
+use crate::wire::audit::AuditView;
+use crate::wire::page::Items;
 
 /// Which changes to a tenant are wanted.
 #[derive(Deserialize, IntoParams)]
@@ -68,6 +37,7 @@ pub struct TenantAuditQuery {
     /// `next` of the page before; none for the first page.
     cursor: Option<String>,
     /// Items of a page: 1 to 200; 50 by default.
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 
@@ -89,6 +59,7 @@ pub struct AuditQuery {
     /// `next` of the page before; none for the first page.
     cursor: Option<String>,
     /// Items of a page: 1 to 200; 50 by default.
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 

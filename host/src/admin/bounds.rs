@@ -2,9 +2,9 @@
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::error::TOO_MANY;
 use super::state::AdminState;
 use crate::domain::tenant::Tenant;
+use crate::http::hint::Hint;
 use crate::http::problem::{Code, Problem};
 
 /// API keys and tokens of a tenant that were revoked or have expired and are still listed. Older
@@ -54,10 +54,9 @@ pub async fn room_for(
     };
     if added > 0 && has.saturating_add(added) > most {
         let detail = format!(
-            "the tenant has {has} {what} and may have {most} (limit `{name}`), so {added} more is too many; \
-             remove some first, or ask the operator for a higher limit"
+            "the tenant has {has} {what} and may have {most} (limit `{name}`), so {added} more is too many"
         );
-        return Err(Problem::new(Code::Conflict, detail).with("hint", TOO_MANY));
+        return Err(Problem::new(Code::Conflict, detail).hint(Hint::TooMany));
     }
     Ok(Counting { _lock: lock })
 }

@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::HostAccess;
 use super::error::invalid;
 use super::input::Params;
-use super::page::{Items, Paging};
+use super::page::{Paging, limit};
 use super::state::AdminState;
 use crate::components::shield::Shield;
-use crate::domain::id::{PluginName, TenantName, VersionDigest};
 use crate::http::problem::Problem;
 use crate::storage::StoredComponent;
+use crate::wire::components::AuditedVersion;
+use crate::wire::page::Items;
 
 /// Which versions are wanted.
 #[derive(Deserialize, IntoParams)]
@@ -32,24 +33,8 @@ pub struct AuditQuery {
     cursor: Option<String>,
     /// Versions that are looked at for one page: 1 to 200. Versions without a match are left
     /// out.
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
-}
-
-/// A version that falls under a rule.
-#[derive(Serialize, ToSchema)]
-pub struct AuditedVersion {
-    /// Whose it is.
-    tenant: TenantName,
-    /// Of which plugin.
-    plugin: PluginName,
-    /// Which version.
-    version: VersionDigest,
-    /// Whether it is the active one.
-    active: bool,
-    /// The rules that it falls under.
-    rules: Vec<String>,
-    /// Why this is not known, if its component cannot be read.
-    unknown: Option<String>,
 }
 
 /// Lists the versions of all tenants that use something. A page may have few items or none and

@@ -3,7 +3,9 @@
 use crate::components::Fault;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::VersionDigest;
+use crate::domain::resource::Resource;
 use crate::domain::version_name::NamedVersion;
+use crate::http::hint::Hint;
 use crate::http::problem::{Code, Problem};
 use crate::lifecycle::LifecycleError;
 use crate::storage::DbError;
@@ -13,25 +15,12 @@ impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         match error {
             DbError::Taken(what) => {
-                let hint = format!("choose another {what}");
-                Problem::new(Code::Conflict, error.to_string()).with("hint", hint)
+                Problem::new(Code::Conflict, error.to_string()).hint(Hint::NameTaken(what))
             }
-            DbError::Reserved(_) => Problem::new(Code::Conflict, error.to_string()).with(
-                "hint",
-                "`mortise tenants restore` and `mortise plugins restore` bring it back; `delete --purge` \
-                 deletes it for good",
-            ),
-            DbError::InUse(what) => {
-                let hint = match what {
-                    "plan" => {
-                        "move the tenants that are on it to another plan first: `PATCH \
-                         /api/v1/tenants/{tenant}` with {\"plan\": …}"
-                    }
-                    "version" => "make another version active first",
-                    _ => "remove what uses it first",
-                };
-                Problem::new(Code::Conflict, error.to_string()).with("hint", hint)
+            DbError::Reserved(what) => {
+                Problem::new(Code::Conflict, error.to_string()).hint(Hint::NameReserved(what))
             }
+            DbError::InUse(what) => Problem::new(Code::Conflict, error.to_string()).hint(Hint::InUse(what)),
             DbError::Missing(what) => Problem::not_found(what),
             // A row that cannot be read takes its tenant or its plugin out of service until it is mended.
             error @ (DbError::Unavailable(_) | DbError::Corrupt { .. }) => Problem::unavailable(error),
@@ -52,31 +41,22 @@ impl From<LifecycleError> for Problem {
                 };
                 Problem::new(code, detail).with("hint", refusal.hint)
             }
-            LifecycleError::TooLarge(_) => Problem::new(Code::BodyTooLarge, detail).with("hint", TOO_LARGE),
-            LifecycleError::TooManyPlugins(_) => Problem::new(Code::Conflict, detail).with("hint", TOO_MANY),
+            LifecycleError::TooLarge(_) => Problem::new(Code::BodyTooLarge, detail),
+            LifecycleError::TooManyPlugins(_) => Problem::new(Code::Conflict, detail).hint(Hint::TooMany),
             LifecycleError::CompileLimit(_) => Problem::new(Code::CompileLimit, detail),
             LifecycleError::NotFound(what) => Problem::not_found(what),
-            LifecycleError::NoSuchVersion { candidates, .. } => {
-                let hint =
-                    "name a version by its digest, by the first digits of it, or by the author's version";
-                Problem::new(Code::NotFound, detail)
-                    .with("hint", hint)
-                    .with("candidates", digests(&candidates))
-            }
-            LifecycleError::AmbiguousVersion { candidates, .. } => Problem::new(Code::Conflict, detail)
-                .with(
-                    "hint",
-                    "name one of them by its digest, or by the first digits of it",
-                )
+            LifecycleError::NoSuchVersion { candidates, .. } => Problem::new(Code::NotFound, detail)
+                .hint(Hint::NoSuchVersion)
                 .with("candidates", digests(&candidates)),
-            LifecycleError::NoRollback => {
-                let hint =
-                    "activate a version by its name; the list of the plugin's versions has all that are left";
-                Problem::new(Code::Conflict, detail).with("hint", hint)
+            LifecycleError::AmbiguousVersion { candidates, .. } => Problem::new(Code::Conflict, detail)
+                .hint(Hint::AmbiguousVersion)
+                .with("candidates", digests(&candidates)),
+            LifecycleError::NoRollback => Problem::new(Code::Conflict, detail).hint(Hint::NoRollback),
+            LifecycleError::VersionActive => {
+                Problem::new(Code::Conflict, detail).hint(Hint::InUse(Resource::Version))
             }
-            LifecycleError::VersionActive => Problem::new(Code::Conflict, detail),
             LifecycleError::ComponentMissing => Problem::new(Code::NotFound, detail),
-            LifecycleError::Conflict(_) => Problem::new(Code::Conflict, detail),
+            LifecycleError::Conflict(error) => error.into(),
             LifecycleError::GrantsMissing(missing) => {
                 let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
                 let detail = format!("{detail}: {}", names.join(", "));
@@ -89,21 +69,13 @@ impl From<LifecycleError> for Problem {
     }
 }
 
-/// What to do about an upload that is too large.
-pub const TOO_LARGE: &str = "the limit `component_size` bounds uploads; GET /api/v1/tenants/{tenant}/limits \
-    shows it, and the operator sets it. Build the component for release and without what it does not use";
-
-/// What to do about more things of a kind than a tenant may have.
-pub const TOO_MANY: &str = "remove some first, or ask the operator for a higher limit; GET \
-    /api/v1/tenants/{tenant}/limits shows the limits";
-
 /// The problem for revoking a token or key that is already revoked.
 pub fn revoked_before(what: &str, name: &str, at: Timestamp) -> Problem {
     Problem::new(
         Code::Conflict,
         format!("the {what} `{name}` was revoked before, at {at}; it does not work"),
     )
-    .with("hint", "there is nothing left to do")
+    .hint(Hint::RevokedBefore)
 }
 
 impl From<VaultError> for Problem {

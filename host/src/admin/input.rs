@@ -16,9 +16,11 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, InvocationId, PlanName, PluginName, TokenId};
+use crate::domain::resource::Resource;
 use crate::domain::secret::is_plain_name;
 use crate::domain::units::ByteSize;
 use crate::domain::version_name::VersionName;
+use crate::http::hint::Hint;
 use crate::http::problem::{Code, Problem};
 use crate::server::body;
 
@@ -31,6 +33,10 @@ pub struct Input<T>(pub T);
 /// The query of the address.
 pub struct Params<T>(pub T);
 
+/// No parameters in the query of an address that takes none: one that is misspelt, or meant for
+/// another address, would be ignored without a word.
+pub struct NoParams;
+
 /// What the path names. Malformed is not found: there cannot be such a thing.
 pub struct At<T>(pub T);
 
@@ -38,8 +44,8 @@ pub struct At<T>(pub T);
 pub trait InPath: FromStr {
     /// The parameter of the route.
     const PARAMETER: &'static str;
-    /// What it names, for people.
-    const WHAT: &'static str;
+    /// What it names.
+    const RESOURCE: Resource;
 }
 
 /// The name of a setting, as it is stored.
@@ -51,23 +57,23 @@ pub struct SettingName(pub String);
 pub struct SecretName(pub String);
 
 macro_rules! in_path {
-    ($($name:ty = $parameter:literal, $what:literal;)+) => {$(
+    ($($name:ty = $parameter:literal, $resource:ident;)+) => {$(
         impl InPath for $name {
             const PARAMETER: &'static str = $parameter;
-            const WHAT: &'static str = $what;
+            const RESOURCE: Resource = Resource::$resource;
         }
     )+};
 }
 
 in_path! {
-    PlanName = "plan", "plan";
-    PluginName = "plugin", "plugin";
-    VersionName = "version", "version";
-    SecretName = "name", "secret";
-    SettingName = "setting", "setting";
-    ApiKeyId = "api_key", "API key";
-    TokenId = "token", "token";
-    InvocationId = "invocation", "invocation";
+    PlanName = "plan", Plan;
+    PluginName = "plugin", Plugin;
+    VersionName = "version", Version;
+    SecretName = "name", Secret;
+    SettingName = "setting", Setting;
+    ApiKeyId = "api_key", ApiKey;
+    TokenId = "token", Token;
+    InvocationId = "invocation", Invocation;
 }
 
 impl FromStr for SecretName {
@@ -93,13 +99,13 @@ impl<T: InPath> FromRequestParts<Arc<AdminState>> for At<T> {
     async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Self, Problem> {
         let params = RawPathParams::from_request_parts(parts, state)
             .await
-            .map_err(|_| Problem::not_found(T::WHAT))?;
+            .map_err(|_| Problem::not_found(T::RESOURCE))?;
         params
             .iter()
             .find(|(name, _)| *name == T::PARAMETER)
             .and_then(|(_, text)| text.parse().ok())
             .map(Self)
-            .ok_or_else(|| Problem::not_found(T::WHAT))
+            .ok_or_else(|| Problem::not_found(T::RESOURCE))
     }
 }
 
@@ -111,6 +117,21 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<AdminState>> for Params<T> {
         query
             .map(|Query(query)| Self(query))
             .map_err(|rejection| invalid(place(rejection.body_text())))
+    }
+}
+
+impl FromRequestParts<Arc<AdminState>> for NoParams {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<AdminState>) -> Result<Self, Problem> {
+        let query = parts.uri.query().unwrap_or_default();
+        match url::form_urlencoded::parse(query.as_bytes()).next() {
+            None => Ok(Self),
+            Some((name, _)) => {
+                let name: String = name.chars().take(100).collect();
+                Err(invalid(format!("{name}: this address takes no parameters")))
+            }
+        }
     }
 }
 
@@ -131,10 +152,7 @@ pub async fn json_body(request: Request, state: &AdminState) -> Result<Bytes, Pr
     }
     let read = body::read(&parts.headers, body, MAX_JSON_BYTES, state.pace, |_| Ok(())).await;
     read.map_err(|problem| match problem.code() {
-        Code::BodyTooLarge => problem.with(
-            "hint",
-            "a JSON body of this API has at most 256 KiB; send less at once",
-        ),
+        Code::BodyTooLarge => problem.hint(Hint::JsonTooLarge),
         _ => problem,
     })
 }
@@ -142,9 +160,18 @@ pub async fn json_body(request: Request, state: &AdminState) -> Result<Bytes, Pr
 /// A JSON body as a value; an error names the place in it.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let input = Json::<T>::from_bytes(bytes);
-    input
-        .map(|Json(input)| input)
-        .map_err(|rejection| invalid(place(rejection.body_text())))
+    input.map(|Json(input)| input).map_err(|rejection| {
+        let said = place(rejection.body_text());
+        match serde_json::from_slice::<T>(bytes) {
+            // The member is named. Who uses a client never sees the text that has lines and
+            // columns.
+            Err(error) if error.is_data() => {
+                let position = format!(" at line {} column {}", error.line(), error.column());
+                invalid(said.strip_suffix(&position).unwrap_or(&said))
+            }
+            _ => invalid(format!("the body is not JSON: {said}")),
+        }
+    })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

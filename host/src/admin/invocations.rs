@@ -4,61 +4,26 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{TenantAccess, Viewer};
 use super::error::invalid;
-use super::input::{At, Params};
-use super::page::{Items, Paging};
+use super::input::{At, NoParams, Params};
+use super::page::{Paging, limit};
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
-use crate::domain::function::FunctionOutcome;
-use crate::domain::id::{FunctionName, InvocationId, PluginName, VersionDigest};
-use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
+use crate::domain::id::{FunctionName, InvocationId, PluginName};
+use crate::domain::invocation::{InvocationRecord, Trigger};
+use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
-use crate::storage::{Counts, InvocationFilter, Kept, UsageSum};
+use crate::storage::InvocationFilter;
+use crate::wire::invocations::{InvocationView, UsageView};
+use crate::wire::page::Items;
 
 const HOUR_MS: i64 = 3_600_000;
-
-/// One run of a plugin.
-#[derive(Serialize, ToSchema)]
-pub struct InvocationView {
-    /// Its id, the `x-request-id` of its response.
-    id: InvocationId,
-    /// Which plugin ran.
-    plugin: PluginName,
-    /// Which version of it.
-    version: VersionDigest,
-    /// Why it ran.
-    trigger: Trigger,
-    /// The method of the request, if a request triggered it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<String>,
-    /// The route that matched, if a request triggered it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<String>,
-    /// The function, if a call of one triggered it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    function: Option<FunctionName>,
-    /// How the function ended, unless the host answered in its place.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<FunctionOutcome>,
-    /// Status of the response.
-    status: u16,
-    /// The problem's code where the host answered in the plugin's place.
-    code: Option<String>,
-    /// Whose fault that was.
-    blame: Option<Blame>,
-    /// The caller, `api-key:…`, if it is known.
-    principal: Option<String>,
-    /// When it began.
-    started_at: Timestamp,
-    /// What it consumed.
-    usage: Usage,
-}
 
 /// Which invocations are wanted.
 #[derive(Deserialize, IntoParams)]
@@ -69,7 +34,8 @@ pub struct InvocationQuery {
     plugin: Option<PluginName>,
     /// Begun at this moment or later.
     since: Option<Timestamp>,
-    /// Only those that the host answered with a problem.
+    /// Only those that failed: the host answered with a problem, or the plugin with a status of
+    /// 5xx.
     #[serde(default)]
     failed: bool,
     /// Only those with this trigger.
@@ -79,6 +45,7 @@ pub struct InvocationQuery {
     /// `next` of the page before.
     cursor: Option<String>,
     /// Items of a page: 1 to 200.
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 
@@ -91,21 +58,6 @@ pub struct UsageQuery {
     from: Option<Timestamp>,
     /// The first moment that no longer counts; now where it is absent.
     to: Option<Timestamp>,
-}
-
-/// What the plugins of a tenant consumed.
-#[derive(Serialize, ToSchema)]
-pub struct UsageView {
-    /// The first moment.
-    from: Timestamp,
-    /// The first moment that no longer counts.
-    to: Timestamp,
-    /// Sums by plugin; one that did not run is absent.
-    plugins: Vec<UsageSum>,
-    /// What is kept of the tenant's invocations now.
-    kept: Kept,
-    /// What the tenant has now of the things that its plan bounds.
-    counts: Counts,
 }
 
 /// Lists invocations, the newest first.
@@ -147,13 +99,14 @@ async fn list(
     responses((status = 200, body = InvocationView)), security(("token" = ["viewer"])))]
 async fn get(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(id): At<InvocationId>,
 ) -> Result<Json<InvocationView>, Problem> {
     let record = state.db.invocation(access.tenant.id, id).await?;
     record
         .map(|record| Json(record.into()))
-        .ok_or_else(|| Problem::not_found("invocation"))
+        .ok_or_else(|| Problem::not_found(Resource::Invocation))
 }
 
 /// Sums what the plugins consumed, hour by hour; it stays when invocations are deleted for their age.

@@ -5,68 +5,33 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{TenantAccess, Viewer};
-use super::input::{At, Params};
+use super::input::{At, NoParams, Params};
 use super::settings::version_in_question;
 use super::state::AdminState;
-use crate::domain::effective::{Effective, LimitValue, Source};
-use crate::domain::id::{PluginName, VersionDigest};
-use crate::domain::limits::{LimitOverrides, Limits, Owner};
+use crate::domain::effective::{Effective, Source};
+use crate::domain::id::PluginName;
+use crate::domain::limits::{LimitOverrides, Limits};
+use crate::domain::resource::Resource;
 use crate::domain::tenant::{Plan, Tenant};
+use crate::domain::version_name::VersionName;
 use crate::http::problem::Problem;
-
-/// A limit that holds.
-#[derive(Serialize, ToSchema)]
-pub struct LimitView {
-    /// The value that holds: a number, or a size or a span of time as text.
-    value: LimitValue,
-    /// What set it.
-    source: Source,
-    /// The highest value that can be set on this host.
-    ceiling: LimitValue,
-    /// The lowest value that can be set.
-    floor: LimitValue,
-    /// What it bounds: one invocation, or all of the tenant's plugins together. Manifests lower
-    /// only the former.
-    bounds: Owner,
-    /// Set if a stored value is not in effect or is too low to run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
-}
-
-/// The limits of a tenant.
-#[derive(Serialize, ToSchema)]
-pub struct TenantLimits {
-    /// The plan that the tenant is on, with its changes to the host's defaults.
-    plan: Plan,
-    /// Changes to the plan for this tenant alone.
-    overrides: LimitOverrides,
-    /// What holds, by name.
-    limits: BTreeMap<String, LimitView>,
-}
-
-/// The limits of a plugin.
-#[derive(Serialize, ToSchema)]
-pub struct PluginLimits {
-    /// The version whose manifest is counted in; absent if the plugin has none.
-    version: Option<VersionDigest>,
-    /// What holds, by name.
-    limits: BTreeMap<String, LimitView>,
-}
+use crate::wire::limits::{LimitView, PluginLimits, TenantLimits};
 
 /// Of which version.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LimitsQuery {
-    /// The digest of a version; by default the active one, else the newest.
+    /// A version: its digest, the first digits of it, or the author's version; by default the
+    /// active one, else the newest.
     #[param(value_type = Option<String>)]
-    version: Option<VersionDigest>,
+    version: Option<VersionName>,
 }
 
 /// Shows which limits hold for a tenant, what set each, and how far the operator could go.
@@ -74,6 +39,7 @@ pub struct LimitsQuery {
     responses((status = 200, body = TenantLimits)), security(("token" = ["viewer"])))]
 async fn get(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
 ) -> Result<Json<TenantLimits>, Problem> {
     let tenant = access.tenant;
@@ -98,10 +64,7 @@ async fn get_of_plugin(
 ) -> Result<Json<PluginLimits>, Problem> {
     let tenant = access.tenant;
     let version = match query.version {
-        Some(digest) => {
-            let version = state.db.version(tenant.id, &plugin, digest).await?;
-            Some(version.ok_or_else(|| Problem::not_found("version"))?)
-        }
+        Some(name) => Some(state.lifecycle.named_version(&tenant, &plugin, &name).await?),
         None => version_in_question(&state, tenant.id, &plugin).await?,
     };
     let plan = plan_of(&state, &tenant).await?;
@@ -170,5 +133,5 @@ impl From<Effective> for LimitView {
 
 async fn plan_of(state: &AdminState, tenant: &Tenant) -> Result<Plan, Problem> {
     let plan = state.db.plan(&tenant.plan).await?;
-    plan.ok_or_else(|| Problem::not_found("plan"))
+    plan.ok_or_else(|| Problem::not_found(Resource::Plan))
 }

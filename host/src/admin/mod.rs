@@ -35,7 +35,6 @@ mod audit;
 mod bounds;
 mod components;
 mod error;
-mod hints;
 mod input;
 mod invocations;
 mod limits;
@@ -69,6 +68,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::domain::resource::Resource;
 use crate::http::problem::{self, Code, Problem};
 
 /// The whole admin API.
@@ -77,7 +77,7 @@ pub fn router(state: AdminState) -> Router {
     let state = Arc::new(state);
     router
         .merge(SwaggerUi::new("/docs").url(openapi::PATH, document))
-        .fallback(|| async { Problem::not_found("address in the admin API") })
+        .fallback(|| async { Problem::not_found(Resource::Address) })
         .method_not_allowed_fallback(|| async {
             Problem::new(
                 Code::MethodNotAllowed,
@@ -88,7 +88,7 @@ pub fn router(state: AdminState) -> Router {
         // Each body is read with a limit of its own.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn(finish))
-        .layer(from_fn(hints::add))
+        .layer(from_fn(add_hint))
         .layer(CatchPanicLayer::custom(problem::from_panic))
         .layer(from_fn(problem::render))
 }
@@ -115,6 +115,16 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
         .merge(node::watch_router());
     openapi::complete(routes.get_openapi_mut());
     routes
+}
+
+/// Adds what to do next to a problem on its way out. It stands around all handlers, so that none
+/// can forget it.
+async fn add_hint(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response.extensions_mut().insert(problem.with_hint());
+    }
+    response
 }
 
 /// A change that has begun is finished, audit entry and all, also where its caller hangs up: hyper drops the future of

@@ -3,12 +3,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::IntoParams;
 
 use super::error::invalid;
 use crate::http::problem::Problem;
 use crate::storage::Page;
+use crate::wire::page::Items;
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
@@ -21,17 +22,20 @@ pub struct Paging {
     /// `next` of the page before; none for the first page.
     pub cursor: Option<String>,
     /// Items of a page: 1 to 200, 50 where it is absent.
+    #[serde(default, deserialize_with = "limit")]
     pub limit: Option<u32>,
 }
 
-/// A page of a list.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Items<T> {
-    /// The items.
-    pub items: Vec<T>,
-    /// The cursor of the next page; absent on the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
+/// The number of items in a query.
+pub fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = |_| {
+        let text: String = text.chars().take(100).collect();
+        serde::de::Error::custom(format!(
+            "`{text}` is no number; 1 to {MAX_LIMIT} items make a page"
+        ))
+    };
+    text.parse().map(Some).map_err(wrong)
 }
 
 impl Paging {

@@ -5,36 +5,25 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::HostAccess;
 use super::error::invalid;
-use super::input::{At, json_body, parse};
-use super::page::Items;
+use super::input::{At, NoParams, json_body, parse};
 use super::state::AdminState;
 use crate::domain::audit::Change;
 use crate::domain::id::{PlanName, TenantId};
-use crate::domain::limits::LimitOverrides;
+use crate::domain::resource::Resource;
 use crate::domain::tenant::Plan;
 use crate::http::problem::Problem;
 use crate::storage::Page;
+use crate::wire::page::Items;
+use crate::wire::plans::NewPlan;
 
 /// Tenants that are read at once when those on a plan are looked for.
 const TENANTS_AT_ONCE: u32 = 500;
-
-/// A plan to be made.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewPlan {
-    /// The name that the address has; may be left out.
-    name: Option<PlanName>,
-    /// What differs from the host's defaults.
-    limits: LimitOverrides,
-}
 
 /// The body of a plan in either form.
 struct PlanBody(NewPlan);
@@ -59,7 +48,11 @@ impl FromRequest<Arc<AdminState>> for PlanBody {
 /// Lists all plans.
 #[utoipa::path(get, path = "/plans", tag = "plans",
     responses((status = 200, body = Items<Plan>)), security(("token" = ["operator"])))]
-async fn list(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Json<Items<Plan>>, Problem> {
+async fn list(
+    _: HostAccess,
+    _: NoParams,
+    State(state): State<Arc<AdminState>>,
+) -> Result<Json<Items<Plan>>, Problem> {
     Ok(Json(Items::all(state.db.plans().await?)))
 }
 
@@ -68,11 +61,12 @@ async fn list(_: HostAccess, State(state): State<Arc<AdminState>>) -> Result<Jso
     responses((status = 200, body = Plan)), security(("token" = ["operator"])))]
 async fn get(
     _: HostAccess,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(name): At<PlanName>,
 ) -> Result<Json<Plan>, Problem> {
     let plan = state.db.plan(&name).await?;
-    plan.map(Json).ok_or_else(|| Problem::not_found("plan"))
+    plan.map(Json).ok_or_else(|| Problem::not_found(Resource::Plan))
 }
 
 /// Makes or replaces a plan. The body has the form of what `GET` answers; it holds what differs
@@ -81,6 +75,7 @@ async fn get(
     responses((status = 200, body = Plan)), security(("token" = ["operator"])))]
 async fn put(
     access: HostAccess,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(name): At<PlanName>,
     PlanBody(input): PlanBody,
@@ -109,6 +104,7 @@ async fn put(
     responses((status = 204, description = "It is gone")), security(("token" = ["operator"])))]
 async fn delete(
     access: HostAccess,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(name): At<PlanName>,
 ) -> Result<StatusCode, Problem> {
@@ -117,7 +113,7 @@ async fn delete(
         vec![state.entry(&access.actor, None, "plan.delete", name.as_str(), change)]
     };
     if !state.db.delete_plan(&name, &entries).await? {
-        return Err(Problem::not_found("plan"));
+        return Err(Problem::not_found(Resource::Plan));
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,115 +5,29 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Developer, Owner, TenantAccess, Viewer};
-use super::input::{At, Input, Params};
-use super::page::{Items, Paging};
+use super::input::{At, Input, NoParams, Params};
+use super::page::{Paging, limit};
 use super::state::AdminState;
 use super::tenants::Deletion;
 use crate::domain::audit::Change;
 use crate::domain::circuit::Open;
-use crate::domain::clock::Timestamp;
-use crate::domain::id::{FunctionName, PluginName, TenantId, VersionDigest};
+use crate::domain::id::{PluginName, TenantId};
 use crate::domain::plugin::Plugin;
+use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
 use crate::lifecycle::{AilingFunction, AilingRoute};
 use crate::tenants::Ailment;
-
-/// A plugin.
-#[derive(Serialize, ToSchema)]
-pub struct PluginView {
-    /// The second segment of its URLs.
-    name: PluginName,
-    /// The version that serves, if any.
-    active: Option<VersionDigest>,
-    /// A disabled plugin answers 503 and keeps everything else.
-    disabled: bool,
-    /// How many versions are kept of it.
-    versions: u32,
-    /// When its first version was uploaded.
-    created_at: Timestamp,
-    /// When it was deleted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deleted_at: Option<Timestamp>,
-    /// How its active version fares.
-    health: HealthView,
-}
-
-/// How the active version of a plugin fares.
-#[derive(Serialize, ToSchema)]
-pub struct HealthView {
-    /// The worst of its routes and functions, or `unavailable`.
-    state: HealthState,
-    /// Why the active version cannot be served at all; absent if it can.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    /// Routes that answer 503 because they failed time after time. The others serve.
-    routes: Vec<AilingRouteView>,
-    /// Functions for which the same holds.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    functions: Vec<AilingFunctionView>,
-}
-
-/// Whether requests run.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum HealthState {
-    /// They do.
-    Healthy,
-    /// One does, to see whether the others may.
-    Probing,
-    /// They are answered with 503 `plugin-unhealthy`.
-    Unhealthy,
-    /// They are answered with 503 `unavailable`: what the host stores of the plugin cannot be read. The host
-    /// tries again by itself; uploading the version again helps if its file is damaged.
-    Unavailable,
-}
-
-/// A function that answers 503.
-#[derive(Serialize, ToSchema)]
-pub struct AilingFunctionView {
-    /// Its name.
-    name: FunctionName,
-    /// `unhealthy` or `probing`.
-    state: HealthState,
-    /// Since when.
-    since: Timestamp,
-    /// The code of the problem that its last call ended with.
-    reason: &'static str,
-    /// From when on a call is let through to see whether it works again.
-    next_probe_at: Timestamp,
-}
-
-/// A route that answers 503.
-#[derive(Serialize, ToSchema)]
-pub struct AilingRouteView {
-    /// Its method.
-    method: String,
-    /// Its pattern.
-    path: String,
-    /// `unhealthy` or `probing`.
-    state: HealthState,
-    /// Since when.
-    since: Timestamp,
-    /// The code of the problem that its last request ended with.
-    reason: &'static str,
-    /// From when on a request is let through to see whether it works again.
-    next_probe_at: Timestamp,
-}
-
-/// What to change.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PluginPatch {
-    /// Disabled or not.
-    disabled: bool,
-}
+use crate::wire::page::Items;
+use crate::wire::plugins::{
+    AilingFunctionView, AilingRouteView, HealthState, HealthView, PluginPatch, PluginView,
+};
 
 /// Which plugins are wanted.
 #[derive(Deserialize, IntoParams)]
@@ -126,6 +40,7 @@ pub struct PluginQuery {
     /// `next` of the page before; none for the first page.
     cursor: Option<String>,
     /// Items of a page: 1 to 200; 50 by default.
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 
@@ -147,12 +62,17 @@ async fn list(
         true => state.db.deleted_plugins(tenant, page.clone()).await?,
         false => state.db.plugins(tenant, page.clone()).await?,
     };
-    Ok(Json(Items::new(
+    let Items { items, next } = Items::new(
         found,
         &page,
-        |plugin| plugin.name.clone(),
-        |plugin| PluginView::new(plugin, &state, access.tenant.id),
-    )))
+        |plugin: &Plugin| plugin.name.clone(),
+        |plugin| plugin,
+    );
+    let mut views = Vec::new();
+    for plugin in items {
+        views.push(PluginView::read(plugin, &state, tenant).await);
+    }
+    Ok(Json(Items { items: views, next }))
 }
 
 /// Shows a plugin.
@@ -160,13 +80,11 @@ async fn list(
     responses((status = 200, body = PluginView)), security(("token" = ["viewer"])))]
 async fn get(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(name): At<PluginName>,
 ) -> Result<Json<PluginView>, Problem> {
-    let plugin = state.db.plugin(access.tenant.id, &name).await?;
-    plugin
-        .map(|plugin| Json(PluginView::new(plugin, &state, access.tenant.id)))
-        .ok_or_else(|| Problem::not_found("plugin"))
+    shown(&state, access.tenant.id, &name).await
 }
 
 /// Disables or enables a plugin.
@@ -174,6 +92,7 @@ async fn get(
     responses((status = 200, body = PluginView)), security(("token" = ["developer"])))]
 async fn change(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(name): At<PluginName>,
     Input(patch): Input<PluginPatch>,
@@ -185,7 +104,7 @@ async fn change(
         .set_plugin_disabled(tenant, &name, patch.disabled)
         .await?
     {
-        return Err(Problem::not_found("plugin"));
+        return Err(Problem::not_found(Resource::Plugin));
     }
     let action = if patch.disabled {
         "plugin.disable"
@@ -200,10 +119,7 @@ async fn change(
     state
         .changed(&access.actor, Some(tenant), action, name.as_str(), change)
         .await?;
-    let plugin = state.db.plugin(tenant, &name).await?;
-    plugin
-        .map(|plugin| Json(PluginView::new(plugin, &state, tenant)))
-        .ok_or_else(|| Problem::not_found("plugin"))
+    shown(&state, tenant, &name).await
 }
 
 /// Deletes a plugin. It is gone at once; its name stays reserved, and it can be restored during the grace
@@ -229,7 +145,7 @@ async fn delete(
         ),
     };
     if !is_gone {
-        return Err(Problem::not_found("plugin"));
+        return Err(Problem::not_found(Resource::Plugin));
     }
     state
         .audit(&access.actor, Some(access.tenant.id), action, name.as_str())
@@ -242,6 +158,7 @@ async fn delete(
     responses((status = 200, body = PluginView)), security(("token" = ["owner"])))]
 async fn restore(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(name): At<PluginName>,
 ) -> Result<Json<PluginView>, Problem> {
@@ -251,10 +168,7 @@ async fn restore(
             .audit(&access.actor, Some(tenant), "plugin.restore", name.as_str())
             .await?;
     }
-    let plugin = state.db.plugin(tenant, &name).await?;
-    plugin
-        .map(|plugin| Json(PluginView::new(plugin, &state, tenant)))
-        .ok_or_else(|| Problem::not_found("plugin"))
+    shown(&state, tenant, &name).await
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
@@ -264,8 +178,18 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(restore))
 }
 
+async fn shown(state: &AdminState, tenant: TenantId, name: &PluginName) -> Result<Json<PluginView>, Problem> {
+    let plugin = state.db.plugin(tenant, name).await?;
+    let plugin = plugin.ok_or_else(|| Problem::not_found(Resource::Plugin))?;
+    Ok(Json(PluginView::read(plugin, state, tenant).await))
+}
+
 impl PluginView {
-    fn new(plugin: Plugin, state: &AdminState, tenant: TenantId) -> Self {
+    async fn read(plugin: Plugin, state: &AdminState, tenant: TenantId) -> Self {
+        let author_version = match plugin.active {
+            Some(active) => state.author_version(tenant, &plugin.name, active).await,
+            None => None,
+        };
         let health = HealthView::new(
             state.lifecycle.ailing_routes(tenant, &plugin.name),
             state.lifecycle.ailing_functions(tenant, &plugin.name),
@@ -282,6 +206,7 @@ impl PluginView {
         Self {
             name,
             active,
+            author_version,
             disabled,
             versions,
             created_at,
@@ -330,7 +255,7 @@ impl From<AilingFunction> for AilingFunctionView {
             name,
             state: HealthState::from(&open),
             since: open.since,
-            reason: reason.as_str(),
+            reason: reason.as_str().to_owned(),
             next_probe_at: open.next_probe,
         }
     }
@@ -348,7 +273,7 @@ impl From<AilingRoute> for AilingRouteView {
             path: pattern,
             state: HealthState::from(&open),
             since: open.since,
-            reason: reason.as_str(),
+            reason: reason.as_str().to_owned(),
             next_probe_at: open.next_probe,
         }
     }

@@ -6,52 +6,48 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Owner, TenantAccess, Viewer};
 use super::bounds::{self, Kind};
 use super::error::invalid;
-use super::input::{At, Input, SecretName};
-use super::page::Items;
+use super::input::{At, Input, NoParams, SecretName};
 use super::state::AdminState;
 use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
+use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
+use crate::wire::page::Items;
+use crate::wire::secrets::{NewSecret, SecretView};
 
 /// Bytes of one secret.
 const MAX_SECRET_BYTES: usize = 64 * 1024;
-
-/// A secret without its value.
-#[derive(Serialize, ToSchema)]
-pub struct SecretView {
-    /// Its name.
-    name: String,
-    /// When it was last set.
-    updated_at: Timestamp,
-}
-
-/// The value of a secret.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewSecret {
-    /// The plain text, 1 byte to 64 KiB.
-    value: String,
-}
 
 /// Lists the names of all secrets.
 #[utoipa::path(get, path = "/tenants/{tenant}/secrets", tag = "secrets",
     responses((status = 200, body = Items<SecretView>)), security(("token" = ["viewer"])))]
 async fn list(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
 ) -> Result<Json<Items<SecretView>>, Problem> {
-    let names = state.db.secret_names(access.tenant.id).await?;
-    let view = |(name, updated_at)| SecretView { name, updated_at };
-    Ok(Json(Items::all(names.into_iter().map(view).collect())))
+    let tenant = access.tenant.id;
+    let names = state.db.secret_names(tenant).await?;
+    let sealed = state.db.sealed_secrets(tenant).await?;
+    let vault = state.vault.clone();
+    let view = move |(name, updated_at): (String, Timestamp)| SecretView {
+        // One that was deleted between the two queries was readable.
+        readable: sealed
+            .get(&name)
+            .is_none_or(|sealed| vault.open(tenant, &name, sealed).is_ok()),
+        name,
+        updated_at,
+    };
+    // Opening many large ones takes its time, and other requests go on meanwhile.
+    let views = tokio::task::spawn_blocking(move || names.into_iter().map(view).collect());
+    Ok(Json(Items::all(views.await.map_err(Problem::internal)?)))
 }
 
 /// Makes or replaces a secret.
@@ -59,6 +55,7 @@ async fn list(
     responses((status = 204, description = "It is set")), security(("token" = ["owner"])))]
 async fn put(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(SecretName(name)): At<SecretName>,
     Input(input): Input<NewSecret>,
@@ -96,12 +93,13 @@ async fn put(
     responses((status = 204, description = "It is gone")), security(("token" = ["owner"])))]
 async fn delete(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(SecretName(name)): At<SecretName>,
 ) -> Result<StatusCode, Problem> {
     let tenant = access.tenant.id;
     if !state.db.delete_secret(tenant, &name).await? {
-        return Err(Problem::not_found("secret"));
+        return Err(Problem::not_found(Resource::Secret));
     }
     state
         .changed(

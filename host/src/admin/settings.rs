@@ -6,52 +6,34 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Developer, Owner, TenantAccess, Viewer};
 use super::bounds::{self, Kind};
 use super::error::invalid;
-use super::input::{At, Input, SettingName};
+use super::input::{At, Input, NoParams, SettingName};
 use super::state::AdminState;
 use crate::domain::audit::Change;
-use crate::domain::grant::{Grants, MissingGrant};
-use crate::domain::id::{PluginName, TenantId, VersionDigest};
+use crate::domain::grant::Grants;
+use crate::domain::id::{PluginName, TenantId};
 use crate::domain::plugin::Version;
 use crate::domain::promises::MAX_GRANTED;
+use crate::domain::resource::Resource;
 use crate::domain::secret::is_plain_name;
 use crate::http::problem::Problem;
 use crate::storage::Page;
+use crate::wire::settings::{GrantsView, NewSetting};
 
 /// Bytes of all names and values of a plugin's settings together.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
-
-/// What a plugin is allowed, and what it lacks.
-#[derive(Serialize, ToSchema)]
-pub struct GrantsView {
-    /// What it is allowed.
-    grants: Grants,
-    /// The version that `missing` is about: the active one, else the newest.
-    version: Option<VersionDigest>,
-    /// What that version asks for and is not allowed.
-    missing: Vec<MissingGrant>,
-}
-
-/// The value of a setting.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewSetting {
-    /// The value, as the plugin reads it.
-    value: String,
-}
 
 /// Shows what a plugin is allowed and what it lacks.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/grants", tag = "settings",
     responses((status = 200, body = GrantsView)), security(("token" = ["viewer"])))]
 async fn get_grants(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
 ) -> Result<Json<GrantsView>, Problem> {
@@ -64,6 +46,7 @@ async fn get_grants(
     responses((status = 200, body = GrantsView)), security(("token" = ["owner"])))]
 async fn put_grants(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     Input(grants): Input<Grants>,
@@ -84,11 +67,12 @@ async fn put_grants(
     responses((status = 200, body = BTreeMap<String, String>)), security(("token" = ["viewer"])))]
 async fn get_config(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
 ) -> Result<Json<BTreeMap<String, String>>, Problem> {
     if state.db.plugin(access.tenant.id, &plugin).await?.is_none() {
-        return Err(Problem::not_found("plugin"));
+        return Err(Problem::not_found(Resource::Plugin));
     }
     Ok(Json(state.db.config(access.tenant.id, &plugin).await?))
 }
@@ -99,6 +83,7 @@ async fn get_config(
     responses((status = 200, body = BTreeMap<String, String>)), security(("token" = ["developer"])))]
 async fn put_config(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     Input(config): Input<BTreeMap<String, String>>,
@@ -111,7 +96,7 @@ async fn put_config(
     let counting = bounds::room_for(&state, &access.tenant, Kind::ConfigEntries, added).await?;
     state.db.put_config(tenant, &plugin, &config).await?;
     drop(counting);
-    let change = Change::between(&former, &config);
+    let change = Change::of_settings(&former, &config);
     state
         .changed(&access.actor, Some(tenant), "config.put", plugin.as_str(), change)
         .await?;
@@ -124,6 +109,7 @@ async fn put_config(
     responses((status = 200, body = BTreeMap<String, String>)), security(("token" = ["developer"])))]
 async fn put_setting(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     At(SettingName(name)): At<SettingName>,
@@ -141,7 +127,7 @@ async fn put_setting(
         .put_config_value(tenant, &plugin, &name, Some(&input.value))
         .await?;
     drop(counting);
-    let change = Change::between(&former, &config);
+    let change = Change::of_settings(&former, &config);
     state
         .changed(&access.actor, Some(tenant), "config.put", plugin.as_str(), change)
         .await?;
@@ -153,20 +139,23 @@ async fn put_setting(
     responses((status = 204, description = "It is gone")), security(("token" = ["developer"])))]
 async fn delete_setting(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     At(SettingName(name)): At<SettingName>,
 ) -> Result<StatusCode, Problem> {
     let tenant = access.tenant.id;
     if state.db.plugin(tenant, &plugin).await?.is_none() {
-        return Err(Problem::not_found("plugin"));
+        return Err(Problem::not_found(Resource::Plugin));
     }
     let former = state.db.config(tenant, &plugin).await?;
-    let Some(value) = former.get(&name) else {
-        return Err(Problem::not_found("setting"));
-    };
+    if !former.contains_key(&name) {
+        return Err(Problem::not_found(Resource::Setting));
+    }
     state.db.put_config_value(tenant, &plugin, &name, None).await?;
-    let change = Change::removed(&BTreeMap::from([(&name, value)]));
+    let mut left = former.clone();
+    left.remove(&name);
+    let change = Change::of_settings(&former, &left);
     state
         .changed(
             &access.actor,
@@ -210,7 +199,7 @@ pub(super) async fn version_in_question(
     plugin: &PluginName,
 ) -> Result<Option<Version>, Problem> {
     let found = state.db.plugin(tenant, plugin).await?;
-    match found.ok_or_else(|| Problem::not_found("plugin"))?.active {
+    match found.ok_or_else(|| Problem::not_found(Resource::Plugin))?.active {
         Some(active) => Ok(state.db.version(tenant, plugin, active).await?),
         None => {
             let newest = state.db.versions(tenant, plugin, Page::first(1)).await?;

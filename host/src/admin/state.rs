@@ -11,7 +11,7 @@ use super::observer::Observer;
 use super::shares::Shares;
 use crate::domain::audit::{AuditEntry, Change};
 use crate::domain::clock::{SharedClock, Timestamp};
-use crate::domain::id::{PluginName, TenantId, TenantName};
+use crate::domain::id::{PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::public_url::PublicUrl;
 use crate::http::problem::Problem;
@@ -97,6 +97,18 @@ impl AdminState {
     /// Where a plugin is reached from outside.
     pub(super) fn plugin_url(&self, tenant: &TenantName, plugin: &PluginName) -> String {
         self.public_url.of_plugin(tenant, plugin)
+    }
+
+    /// The author's name for a version. A row that cannot be read is named elsewhere
+    /// (`unavailable` in `GET /api/v1/node`), and must not keep the rest from being shown.
+    pub(super) async fn author_version(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        digest: VersionDigest,
+    ) -> Option<String> {
+        let version = self.db.version(tenant, plugin, digest).await.ok()??;
+        Some(version.manifest.plugin.version.clone())
     }
 
     /// The state of a host whose operator has set these limits.

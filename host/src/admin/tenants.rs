@@ -5,44 +5,25 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{DeletedTenantAccess, HostAccess, Operator, TenantAccess, Viewer};
 use super::error::invalid;
-use super::input::{Input, Params};
-use super::page::{Items, Paging};
+use super::input::{Input, NoParams, Params};
+use super::page::{Paging, limit};
 use super::state::AdminState;
 use crate::domain::audit::Change;
-use crate::domain::clock::Timestamp;
-use crate::domain::id::{PlanName, TenantId, TenantName};
-use crate::domain::limits::LimitOverrides;
+use crate::domain::id::{PlanName, TenantId};
+use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::http::problem::Problem;
 use crate::storage::{DbError, TenantChange};
-
-/// A tenant.
-#[derive(Serialize, ToSchema)]
-pub struct TenantView {
-    /// What never changes: the tenant's database is `databases/<id>.db` in the data folder.
-    id: TenantId,
-    /// The first segment of its URLs.
-    name: TenantName,
-    /// The set of limits it is on.
-    plan: PlanName,
-    /// Changes to the plan for this tenant alone.
-    limits: LimitOverrides,
-    /// A suspended tenant's endpoints answer 503.
-    suspended: bool,
-    /// When it was made.
-    created_at: Timestamp,
-    /// When it was deleted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deleted_at: Option<Timestamp>,
-}
+use crate::wire::page::Items;
+use crate::wire::tenants::{NewTenant, TenantPatch, TenantView};
 
 /// Which tenants are wanted.
 #[derive(Deserialize, IntoParams)]
@@ -55,6 +36,7 @@ pub struct TenantQuery {
     /// `next` of the page before; none for the first page.
     cursor: Option<String>,
     /// Items of a page: 1 to 200; 50 by default.
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 
@@ -66,31 +48,6 @@ pub struct Deletion {
     /// Delete at once and for good, instead of after the grace period.
     #[serde(default)]
     pub purge: bool,
-}
-
-/// A tenant to be made.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewTenant {
-    /// 1 to 63 of a-z, 0-9 and `-`, starting with a letter.
-    name: TenantName,
-    /// The set of limits; `standard` where it is absent.
-    plan: Option<PlanName>,
-    /// Changes to the plan for this tenant alone.
-    #[serde(default)]
-    limits: LimitOverrides,
-}
-
-/// What to change; what is absent stays.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TenantPatch {
-    /// Another plan.
-    plan: Option<PlanName>,
-    /// Other changes to the plan, in place of all former ones.
-    limits: Option<LimitOverrides>,
-    /// Suspended or not.
-    suspended: Option<bool>,
 }
 
 /// Lists tenants by name.
@@ -123,6 +80,7 @@ async fn list(
     responses((status = 201, body = TenantView)), security(("token" = ["operator"])))]
 async fn create(
     access: HostAccess,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     Input(input): Input<NewTenant>,
 ) -> Result<(StatusCode, Json<TenantView>), Problem> {
@@ -161,7 +119,7 @@ async fn create(
 /// Shows a tenant.
 #[utoipa::path(get, path = "/tenants/{tenant}", tag = "tenants",
     responses((status = 200, body = TenantView)), security(("token" = ["viewer"])))]
-async fn get(access: TenantAccess<Viewer>) -> Json<TenantView> {
+async fn get(access: TenantAccess<Viewer>, _: NoParams) -> Json<TenantView> {
     Json(access.tenant.into())
 }
 
@@ -170,6 +128,7 @@ async fn get(access: TenantAccess<Viewer>) -> Json<TenantView> {
     responses((status = 200, body = TenantView)), security(("token" = ["operator"])))]
 async fn change(
     access: TenantAccess<Operator>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     Input(patch): Input<TenantPatch>,
 ) -> Result<Json<TenantView>, Problem> {
@@ -193,7 +152,7 @@ async fn change(
         .change_tenant(access.tenant.id, &change, &entries)
         .await
         .map_err(|error| or_no_such_plan(error, change.plan.as_ref()))?;
-    let tenant = changed.ok_or_else(|| Problem::not_found("tenant"))?;
+    let tenant = changed.ok_or_else(|| Problem::not_found(Resource::Tenant))?;
     state.lifecycle.refresh(tenant.id).await;
     Ok(Json(tenant.into()))
 }
@@ -214,7 +173,7 @@ async fn delete(
         false => (state.lifecycle.delete_tenant(tenant.id).await?, "tenant.delete"),
     };
     if !is_gone {
-        return Err(Problem::not_found("tenant"));
+        return Err(Problem::not_found(Resource::Tenant));
     }
     let change = Change::removed(&kept(&tenant));
     state
@@ -228,12 +187,13 @@ async fn delete(
     responses((status = 200, body = TenantView)), security(("token" = ["operator"])))]
 async fn restore(
     DeletedTenantAccess(access): DeletedTenantAccess<Operator>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
 ) -> Result<Json<TenantView>, Problem> {
     let TenantAccess { tenant, actor, .. } = access;
     if tenant.deleted_at.is_some() {
         if !state.lifecycle.restore_tenant(tenant.id).await? {
-            return Err(Problem::not_found("tenant"));
+            return Err(Problem::not_found(Resource::Tenant));
         }
         state
             .audit(&actor, Some(tenant.id), "tenant.restore", tenant.name.as_str())
@@ -306,7 +266,7 @@ fn changes(before: &Tenant, after: &Tenant) -> Vec<(&'static str, Change)> {
 /// A plan that the body names and that is not there makes the request invalid, not its address.
 fn or_no_such_plan(error: DbError, plan: Option<&PlanName>) -> Problem {
     match (error, plan) {
-        (DbError::Missing("plan"), Some(plan)) => invalid(format!("plan: there is no plan `{plan}`")),
+        (DbError::Missing(Resource::Plan), Some(plan)) => invalid(format!("plan: there is no plan `{plan}`")),
         (error, _) => error.into(),
     }
 }

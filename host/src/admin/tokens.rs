@@ -5,103 +5,32 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Actor, Authenticated, HostAccess, Owner, TenantAccess};
 use super::bounds::{self, DEAD_CREDENTIALS, Kind};
 use super::error::{invalid, revoked_before};
-use super::input::{At, Input, Params, check_expiry, check_label};
-use super::page::{Items, Paging};
+use super::input::{At, Input, NoParams, Params, check_expiry, check_label};
+use super::page::Paging;
 use super::state::AdminState;
 use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
-use crate::domain::id::{TenantId, TenantName, TokenId};
-use crate::domain::role::Role;
-use crate::domain::token::{FIRST_OPERATOR, Reach, TenantRole, Token};
+use crate::domain::id::{TenantId, TokenId};
+use crate::domain::resource::Resource;
+use crate::domain::token::{FIRST_OPERATOR, Reach, Token};
 use crate::http::problem::{Code, Problem};
-
-/// A token without its secret.
-#[derive(Serialize, ToSchema)]
-pub struct TokenView {
-    /// What finds it; what the audit log calls its holder.
-    id: TokenId,
-    /// What people call it.
-    name: String,
-    /// What its holder may do.
-    role: Role,
-    /// When it was made.
-    created_at: Timestamp,
-    /// When it stops working, if ever.
-    expires_at: Option<Timestamp>,
-    /// When it was revoked, if it was.
-    revoked_at: Option<Timestamp>,
-}
-
-/// A token that was just made.
-#[derive(Serialize, ToSchema)]
-pub struct CreatedToken {
-    #[serde(flatten)]
-    token: TokenView,
-    /// What its holder presents, `Authorization: Bearer mt_…`. It is shown this once.
-    credential: String,
-}
-
-/// A token of a tenant to be made.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewTenantToken {
-    /// What people call it, 1 to 100 characters.
-    name: String,
-    /// What its holder may do within the tenant: `viewer`, `developer` or `owner`.
-    #[schema(required = true)]
-    role: Option<TenantRole>,
-    /// When it stops working; never where it is absent.
-    expires_at: Option<Timestamp>,
-}
-
-/// What the holder of a token may do that belongs to no tenant.
-#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-pub enum HostRole {
-    /// Run the host: every tenant, plans, limits.
-    #[default]
-    Operator,
-    /// Read `/metrics`, and nothing else.
-    Metrics,
-}
-
-/// A token to be made that belongs to no tenant.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewHostToken {
-    /// What people call it, 1 to 100 characters.
-    name: String,
-    /// What its holder may do; `operator` if it is absent.
-    #[serde(default)]
-    role: HostRole,
-    /// When it stops working; never where it is absent.
-    expires_at: Option<Timestamp>,
-}
-
-/// The token that a request came with.
-#[derive(Serialize, ToSchema)]
-pub struct WhoAmI {
-    #[serde(flatten)]
-    token: TokenView,
-    /// The tenant that it is confined to; absent for an operator.
-    tenant: Option<TenantName>,
-}
+use crate::wire::page::Items;
+use crate::wire::tokens::{CreatedToken, HostRole, NewHostToken, NewTenantToken, TokenView, WhoAmI};
 
 /// Shows whose token this is.
 #[utoipa::path(get, path = "/whoami", tag = "tokens",
     responses((status = 200, body = WhoAmI)), security(("token" = [])))]
 async fn whoami(
     Authenticated(token): Authenticated,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
 ) -> Result<Json<WhoAmI>, Problem> {
     let tenant = match token.reach.tenant() {
@@ -130,6 +59,7 @@ async fn list(
     responses((status = 201, body = CreatedToken)), security(("token" = ["owner"])))]
 async fn create(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     Input(input): Input<NewTenantToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
@@ -153,6 +83,7 @@ async fn create(
     responses((status = 204, description = "It no longer works")), security(("token" = ["owner"])))]
 async fn revoke(
     access: TenantAccess<Owner>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(id): At<TokenId>,
 ) -> Result<StatusCode, Problem> {
@@ -176,6 +107,7 @@ async fn list_host(
     responses((status = 201, body = CreatedToken)), security(("token" = ["operator"])))]
 async fn create_host(
     access: HostAccess,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     Input(input): Input<NewHostToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
@@ -198,6 +130,7 @@ async fn create_host(
     responses((status = 204, description = "It no longer works")), security(("token" = ["operator"])))]
 async fn revoke_host(
     access: HostAccess,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(id): At<TokenId>,
 ) -> Result<StatusCode, Problem> {
@@ -211,21 +144,6 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(revoke))
         .routes(routes!(list_host, create_host))
         .routes(routes!(revoke_host))
-}
-
-impl TryFrom<String> for HostRole {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        match text.as_str() {
-            "operator" => Ok(Self::Operator),
-            "metrics" => Ok(Self::Metrics),
-            other => Err(format!(
-                "`{other}` is not a role without a tenant; use operator or metrics. Tokens of a tenant's people are made with \
-                 POST /api/v1/tenants/{{tenant}}/tokens (`mortise tokens create NAME --tenant … --role …`)"
-            )),
-        }
-    }
 }
 
 impl From<Token> for TokenView {
@@ -296,13 +214,13 @@ async fn unmake(
 ) -> Result<StatusCode, Problem> {
     let former = state.db.token(id).await?;
     let former = former.filter(|token| token.reach.tenant() == tenant);
-    let former = former.ok_or_else(|| Problem::not_found("token"))?;
+    let former = former.ok_or_else(|| Problem::not_found(Resource::Token))?;
     if let Some(at) = former.revoked_at {
         return Err(revoked_before("token", &former.name, at));
     }
     let now = state.clock.now();
     if !state.db.revoke_token(tenant, id, now).await? {
-        return Err(Problem::not_found("token"));
+        return Err(Problem::not_found(Resource::Token));
     }
     let name = &former.name;
     let change = Change {

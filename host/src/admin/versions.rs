@@ -9,24 +9,24 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use serde::Serialize;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Developer, TenantAccess, Viewer};
-use super::input::{At, Params};
-use super::page::{Items, Paging};
+use super::input::{At, NoParams, Params};
+use super::page::Paging;
 use super::state::AdminState;
-use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::plugin::Version;
+use crate::domain::resource::Resource;
 use crate::domain::units::Span;
 use crate::domain::version_name::VersionName;
 use crate::http::problem::{Code, Problem};
 use crate::server::body::{self, Pace};
 use crate::storage::VersionPosition;
 use crate::tenants::budget::Exhausted;
+use crate::wire::page::Items;
+use crate::wire::versions::{UploadedVersion, VersionDetail, VersionView};
 
 /// Until a component has come.
 const UPLOAD_TIMEOUT: Span = Span::s(120);
@@ -36,36 +36,6 @@ const UPLOAD_OVERHEAD: u64 = 256 << 10;
 
 /// `Retry-After` of an upload that found no room.
 const UPLOAD_RETRY: Duration = Duration::from_secs(5);
-
-/// A version.
-#[derive(Serialize, ToSchema)]
-pub struct VersionView {
-    /// The SHA-256 of the component.
-    version: VersionDigest,
-    /// The author's name for it, such as `1.2.0`.
-    author_version: String,
-    /// One sentence for people.
-    description: Option<String>,
-    /// Bytes of the component.
-    size: u64,
-    /// When it was first uploaded.
-    created_at: Timestamp,
-    /// Whether it serves.
-    active: bool,
-    /// Why this host does not run it, if it was accepted once and is refused now.
-    unavailable: Option<String>,
-}
-
-/// A version with what it asks for.
-#[derive(Serialize, ToSchema)]
-pub struct VersionDetail {
-    #[serde(flatten)]
-    version: VersionView,
-    /// Bytes of its compiled code; absent where it is to be compiled again when it is first needed.
-    compiled_size: Option<u64>,
-    /// The manifest as it was written (TOML).
-    manifest: String,
-}
 
 /// Lists versions, the newest first.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/versions", tag = "versions", params(Paging),
@@ -97,16 +67,17 @@ async fn list(
 /// Uploads a component. The plugin is made with its first version. The same bytes twice are the same version.
 #[utoipa::path(post, path = "/tenants/{tenant}/plugins/{plugin}/versions", tag = "versions",
     request_body(content = Vec<u8>, content_type = "application/wasm"),
-    responses((status = 201, body = VersionDetail, description = "It is new"),
-        (status = 200, body = VersionDetail, description = "The same bytes had been uploaded before")),
+    responses((status = 201, body = UploadedVersion, description = "It is new"),
+        (status = 200, body = UploadedVersion, description = "The same bytes had been uploaded before")),
     security(("token" = ["developer"])))]
 async fn upload(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, Json<VersionDetail>), Problem> {
+) -> Result<(StatusCode, Json<UploadedVersion>), Problem> {
     check_content_type(&headers)?;
     let limit = state.lifecycle.limits(&access.tenant).await?.component_size;
     // Its bytes count until the version is stored. A slow upload holds what has come of it, and no
@@ -137,7 +108,8 @@ async fn upload(
         .await?
         .and_then(|plugin| plugin.active);
     let detail = VersionDetail::read(&state, uploaded.version, active).await?;
-    Ok((status, Json(detail)))
+    let warnings = uploaded.warnings;
+    Ok((status, Json(UploadedVersion { detail, warnings })))
 }
 
 /// Shows a version with its manifest. It is named by its digest, the first digits of it, or the
@@ -146,6 +118,7 @@ async fn upload(
     responses((status = 200, body = VersionDetail)), security(("token" = ["viewer"])))]
 async fn get(
     access: TenantAccess<Viewer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     At(name): At<VersionName>,
@@ -163,6 +136,7 @@ async fn get(
     responses((status = 204, description = "It is gone")), security(("token" = ["developer"])))]
 async fn delete(
     access: TenantAccess<Developer>,
+    _: NoParams,
     State(state): State<Arc<AdminState>>,
     At(plugin): At<PluginName>,
     At(name): At<VersionName>,
@@ -228,7 +202,7 @@ async fn active(
     let plugin = state.db.plugin(access.tenant.id, plugin).await?;
     plugin
         .map(|plugin| plugin.active)
-        .ok_or_else(|| Problem::not_found("plugin"))
+        .ok_or_else(|| Problem::not_found(Resource::Plugin))
 }
 
 fn too_many(exhausted: Exhausted) -> Problem {

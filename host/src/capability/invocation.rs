@@ -89,6 +89,13 @@ impl HostCallRefused {
 const ANSWER_PART: u32 = 10;
 const LONGEST_ANSWER: Duration = Duration::from_millis(500);
 
+/// A shorter line of a secret, such as a bracket, says nothing and stands in other texts as well.
+const SECRET_LINE_BYTES: usize = 8;
+
+/// If so many texts are looked for in each line of the log already, further lines of secrets are
+/// not. A private key in PEM has some 50 lines.
+const MOST_REVEALED: usize = 128;
+
 impl Invocation {
     /// The limits that hold.
     pub fn limits(&self) -> &Limits {
@@ -134,8 +141,22 @@ impl Invocation {
         Ok(opened)
     }
 
-    /// Remembers that the plugin has seen a secret.
+    /// Remembers that the plugin has seen a secret. What a plugin prints comes line by line, so
+    /// each line of the secret is one as well.
     pub fn has_seen(&mut self, secret: &SecretString) {
+        self.leave_out_of_log(secret);
+        let lines: Vec<SecretString> = match secret.expose_secret() {
+            value if value.contains('\n') => value.lines().map(SecretString::from).collect(),
+            _ => Vec::new(),
+        };
+        for line in lines {
+            if line.expose_secret().len() >= SECRET_LINE_BYTES && self.revealed.len() < MOST_REVEALED {
+                self.leave_out_of_log(&line);
+            }
+        }
+    }
+
+    fn leave_out_of_log(&mut self, secret: &SecretString) {
         let value = secret.expose_secret();
         let known = self.revealed.iter().any(|known| known.expose_secret() == value);
         if !known && !value.is_empty() {

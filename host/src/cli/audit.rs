@@ -1,28 +1,37 @@
 //! `mortise audit`: who changed what.
 
 use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::client::Client;
 use super::moment;
+use super::output::columns;
 use super::{CliError, Output};
 use crate::domain::clock::Timestamp;
+use crate::domain::problem::Code;
+use crate::wire::audit::AuditView;
+
+/// Characters of a change that the table shows. With `--json` it is there as a whole.
+const MOST_CHARACTERS: usize = 60;
 
 /// Arguments of `mortise audit`.
 #[derive(Debug, Args)]
 pub struct Audit {
-    /// Name of the tenant; without it, the entries of the host and of all tenants
+    /// Name of the tenant, or the id of one that was purged; without it, the entries of the host
+    /// and of all tenants
     #[arg(long, env = "MORTISE_TENANT", value_name = "NAME")]
     tenant: Option<String>,
     /// The entries of the host and of all tenants, even if MORTISE_TENANT is set
     #[arg(long)]
     all: bool,
-    /// Only what this token did, by its name or id
+    /// Only what this token did: its name, its id, `host` or `command`
     #[arg(long, value_name = "TOKEN")]
     actor: Option<String>,
     /// Only this action, such as plugin.activate; `secret.*` matches every action with this prefix
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
-    /// Only entries after this time: 2026-01-02T03:04:05Z, or 30d ago
+    /// Only entries from this time on: 2026-01-02T03:04:05Z, or 30d for as long ago
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     since: Option<Timestamp>,
     /// Number of entries, the newest ones
@@ -33,29 +42,148 @@ pub struct Audit {
 impl Audit {
     /// Lists changes, the newest first.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
-        let path: &[&str] = match &self.tenant {
-            Some(tenant) if !self.all => &["tenants", tenant, "audit"],
-            _ => &["audit"],
-        };
+        let tenant = self.tenant.as_deref().filter(|_| !self.all);
         let since = self.since.map(|since| since.to_string());
         let mut filter = Vec::new();
         filter.extend(self.actor.as_deref().map(|actor| ("actor", actor)));
         filter.extend(self.action.as_deref().map(|action| ("action", action)));
         filter.extend(since.as_deref().map(|since| ("from", since)));
-        let mut entries = client.first(path, &filter, self.limit)?;
-        if !output.is_json() {
-            // People know the names of tokens; entries of earlier hosts have the ids alone.
-            for entry in &mut entries {
-                let named = entry["actor_name"].is_string();
-                entry["who"] = entry[if named { "actor_name" } else { "actor" }].clone();
+        let entries: Vec<AuditView> = match tenant {
+            Some(tenant) => of_tenant(client, tenant, &filter, self.limit)?,
+            None => client.first(&["audit"], &filter, self.limit)?,
+        };
+        if output.is_json() {
+            return output.data(&entries);
+        }
+        let columns = columns!(Row:
+            "AT" => at,
+            "WHO" => who,
+            "TENANT" => tenant,
+            "ACTION" => action,
+            "SUBJECT" => subject,
+            "BEFORE" => before,
+            "AFTER" => after,
+        );
+        let rows: Vec<Row> = entries.into_iter().map(Row::from).collect();
+        output.table(&rows, &columns)
+    }
+}
+
+/// The entries of a tenant. One that was purged has no address any more; operators find its entries
+/// in the log of the whole host, by the name that it had or by its id.
+fn of_tenant(
+    client: &Client,
+    tenant: &str,
+    filter: &[(&str, &str)],
+    most: usize,
+) -> Result<Vec<AuditView>, CliError> {
+    let absent = match client.first(&["tenants", tenant, "audit"], filter, most) {
+        Err(CliError::Problem(problem)) if problem.code == Code::NotFound.as_str() => {
+            CliError::Problem(problem)
+        }
+        answer => return answer,
+    };
+    let filter = [filter, &[("tenant", tenant)]].concat();
+    match client.first::<AuditView>(&["audit"], &filter, most) {
+        Ok(entries) if !entries.is_empty() => Ok(entries),
+        // Nobody of that name was ever there, or the caller is no operator.
+        _ => Err(absent),
+    }
+}
+
+/// What the table shows of an entry. People know names; entries of earlier hosts have the ids alone.
+#[derive(Serialize)]
+struct Row {
+    at: Timestamp,
+    who: String,
+    tenant: Option<String>,
+    action: String,
+    subject: String,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+impl From<AuditView> for Row {
+    fn from(entry: AuditView) -> Self {
+        let side = |side: Option<Value>| side.as_ref().and_then(changes);
+        Self {
+            at: entry.at,
+            who: entry.actor_name.unwrap_or(entry.actor),
+            tenant: entry
+                .tenant_name
+                .or_else(|| entry.tenant.map(|tenant| tenant.to_string())),
+            action: entry.action,
+            subject: entry.subject,
+            before: side(entry.before),
+            after: side(entry.after),
+        }
+    }
+}
+
+/// The members of one side of a change in one short text: `plan=large limits.queue=5`.
+fn changes(side: &Value) -> Option<String> {
+    let mut members = Vec::new();
+    add_members(&mut members, "", side);
+    if members.is_empty() {
+        return None;
+    }
+    let text = members.join(" ");
+    Some(match text.char_indices().nth(MOST_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    })
+}
+
+fn add_members(members: &mut Vec<String>, name: &str, value: &Value) {
+    match value {
+        Value::Object(inner) if !inner.is_empty() => {
+            for (member, value) in inner {
+                let name = match name {
+                    "" => member.clone(),
+                    name => format!("{name}.{member}"),
+                };
+                add_members(members, &name, value);
             }
         }
-        let columns = [
-            ("AT", "at"),
-            ("WHO", "who"),
-            ("ACTION", "action"),
-            ("SUBJECT", "subject"),
-        ];
-        output.table(&entries, &columns)
+        Value::Null if name.is_empty() => {}
+        Value::String(text) => members.push(format!("{name}={text}")),
+        value => members.push(format!("{name}={value}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_is_one_short_text() {
+        let shown = |side: Value| changes(&side);
+        let limits = json!({ "plan": "large", "limits": { "queue": 5, "cpu": "50ms" } });
+        assert_eq!(
+            shown(limits).unwrap(),
+            "limits.cpu=50ms limits.queue=5 plan=large"
+        );
+        assert_eq!(shown(json!({ "limits": {} })).unwrap(), "limits={}");
+        assert_eq!(shown(Value::Null), None);
+        let long = shown(json!({ "text": "ä".repeat(200) })).unwrap();
+        assert!(
+            long.chars().count() == MOST_CHARACTERS + 1 && long.ends_with('…'),
+            "{long}"
+        );
+    }
+
+    #[test]
+    fn an_entry_shows_names_and_where_there_are_none_the_ids() {
+        let id = "0190a5c0-0000-7000-8000-000000000001";
+        let entry: AuditView = serde_json::from_value(json!({
+            "id": id, "tenant": id, "actor_kind": "token", "actor": "1", "actor_name": "Ada",
+            "action": "a.b", "subject": "c", "after": { "a": 1 }, "at": "2026-01-02T03:04:05Z",
+        }))
+        .unwrap();
+        let row = Row::from(entry);
+        assert_eq!((row.who.as_str(), row.tenant.as_deref()), ("Ada", Some(id)));
+        assert_eq!((row.before, row.after.as_deref()), (None, Some("a=1")));
     }
 }

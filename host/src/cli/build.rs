@@ -35,10 +35,10 @@ const PROFILE: [(&str, &str); 6] = [
 pub struct Build {
     /// Folder of the plugin, with plugin.toml and Cargo.toml
     folder: PathBuf,
-    /// Where to write the plugin; <name>.wasm in the current folder where nothing is named
+    /// File to write; by default <name>.wasm in the current folder
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// A component that was built elsewhere, from any language, to be used instead of running cargo
+    /// Use this component, built from any language, and do not run cargo
     #[arg(long, value_name = "FILE")]
     component: Option<PathBuf>,
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Arg, Args};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use ureq::http::{Method, Request, Response, StatusCode};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, DefaultConnector};
@@ -13,8 +14,10 @@ use ureq::{Agent, Body};
 use url::{Host, Url};
 
 use super::CliError;
-use super::error::Problem;
+use super::error::{Problem, without_position};
 use super::transport::ReadRefusals;
+use crate::wire::page::Items;
+use crate::wire::versions::UploadedVersion;
 
 /// Uploads include compiling, which takes its time.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -151,12 +154,16 @@ impl Client {
     }
 
     /// Reads a resource. `path` is below `/api/v1`, one segment each.
-    pub fn get(&self, path: &[&str]) -> Result<Value, CliError> {
+    pub fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, CliError> {
         self.request(Method::GET, self.url(path), None)
     }
 
     /// Reads what `query` selects of a resource.
-    pub fn get_where(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, CliError> {
+    pub fn get_where<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<T, CliError> {
         let mut url = self.url(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -165,29 +172,38 @@ impl Client {
     }
 
     /// Reads all pages of a list.
-    pub fn list(&self, path: &[&str]) -> Result<Vec<Value>, CliError> {
+    pub fn list<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Vec<T>, CliError> {
         self.list_where(path, &[])
     }
 
     /// Reads all pages of a list of what `filter` selects.
-    pub fn list_where(&self, path: &[&str], filter: &[(&str, &str)]) -> Result<Vec<Value>, CliError> {
+    pub fn list_where<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        filter: &[(&str, &str)],
+    ) -> Result<Vec<T>, CliError> {
         let mut items = Vec::new();
         let mut next: Option<String> = None;
         loop {
             let cursor = next.as_deref().map(|next| ("cursor", next));
             let query: Vec<_> = filter.iter().copied().chain(cursor).collect();
-            let (page, following) = self.page(path, &query)?;
-            items.extend(page);
+            let page: Items<T> = self.get_where(path, &query)?;
+            items.extend(page.items);
             // A cursor that does not move would never end.
-            if following.is_none() || following == next {
+            if page.next.is_none() || page.next == next {
                 return Ok(items);
             }
-            next = following;
+            next = page.next;
         }
     }
 
     /// Reads the first `most` items of what `filter` selects of a list.
-    pub fn first(&self, path: &[&str], filter: &[(&str, &str)], most: usize) -> Result<Vec<Value>, CliError> {
+    pub fn first<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        filter: &[(&str, &str)],
+        most: usize,
+    ) -> Result<Vec<T>, CliError> {
         let mut items = Vec::new();
         let mut next: Option<String> = None;
         while items.len() < most {
@@ -199,71 +215,48 @@ impl Client {
                 .chain([("limit", limit.as_str())])
                 .chain(cursor)
                 .collect();
-            let (page, following) = self.page(path, &query)?;
-            items.extend(page);
-            if following.is_none() || following == next {
+            let page: Items<T> = self.get_where(path, &query)?;
+            items.extend(page.items);
+            if page.next.is_none() || page.next == next {
                 break;
             }
-            next = following;
+            next = page.next;
         }
         items.truncate(most);
         Ok(items)
     }
 
-    /// Reads one page of a list, and where the next one begins.
-    pub fn page(
-        &self,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> Result<(Vec<Value>, Option<String>), CliError> {
-        let mut page = self.get_where(path, query)?;
-        match page["items"].take() {
-            Value::Array(items) => Ok((items, page["next"].as_str().map(str::to_owned))),
-            _ => Err(self.not_understood("a list without `items`")),
-        }
-    }
-
     /// Creates something.
-    pub fn post(&self, path: &[&str], body: &Value) -> Result<Value, CliError> {
-        self.request(
-            Method::POST,
-            self.url(path),
-            Some(("application/json", body.to_string().as_bytes())),
-        )
+    pub fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, CliError> {
+        self.send_json(Method::POST, path, body)
     }
 
     /// Sets something.
-    pub fn put(&self, path: &[&str], body: &Value) -> Result<Value, CliError> {
-        self.request(
-            Method::PUT,
-            self.url(path),
-            Some(("application/json", body.to_string().as_bytes())),
-        )
+    pub fn put<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, CliError> {
+        self.send_json(Method::PUT, path, body)
     }
 
     /// Changes members of something.
-    pub fn patch(&self, path: &[&str], body: &Value) -> Result<Value, CliError> {
-        self.request(
-            Method::PATCH,
-            self.url(path),
-            Some(("application/json", body.to_string().as_bytes())),
-        )
+    pub fn patch<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, CliError> {
+        self.send_json(Method::PATCH, path, body)
     }
 
     /// Removes something.
-    pub fn delete(&self, path: &[&str]) -> Result<Value, CliError> {
-        self.request(Method::DELETE, self.url(path), None)
+    pub fn delete(&self, path: &[&str]) -> Result<(), CliError> {
+        let _: IgnoredAny = self.request(Method::DELETE, self.url(path), None)?;
+        Ok(())
     }
 
     /// Deletes something at once and for good.
-    pub fn purge(&self, path: &[&str]) -> Result<Value, CliError> {
+    pub fn purge(&self, path: &[&str]) -> Result<(), CliError> {
         let mut url = self.url(path);
         url.query_pairs_mut().append_pair("purge", "true");
-        self.request(Method::DELETE, url, None)
+        let _: IgnoredAny = self.request(Method::DELETE, url, None)?;
+        Ok(())
     }
 
     /// Uploads a component. Beside the answer: whether it is new.
-    pub fn upload(&self, path: &[&str], component: &[u8]) -> Result<(Value, bool), CliError> {
+    pub fn upload(&self, path: &[&str], component: &[u8]) -> Result<(UploadedVersion, bool), CliError> {
         let body = Some(("application/wasm", component));
         let (status, version) = self.answer(Method::POST, self.url(path), body)?;
         Ok((version, status == StatusCode::CREATED))
@@ -298,16 +291,31 @@ impl Client {
         url
     }
 
-    fn request(&self, method: Method, url: Url, body: Option<(&str, &[u8])>) -> Result<Value, CliError> {
-        self.answer(method, url, body).map(|(_, value)| value)
+    fn send_json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, CliError> {
+        let body = serde_json::to_vec(body).map_err(|error| CliError::failed(error.to_string(), ""))?;
+        self.request(method, self.url(path), Some(("application/json", &body)))
     }
 
-    fn answer(
+    fn request<T: DeserializeOwned>(
         &self,
         method: Method,
         url: Url,
         body: Option<(&str, &[u8])>,
-    ) -> Result<(StatusCode, Value), CliError> {
+    ) -> Result<T, CliError> {
+        self.answer(method, url, body).map(|(_, value)| value)
+    }
+
+    fn answer<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<(&str, &[u8])>,
+    ) -> Result<(StatusCode, T), CliError> {
         let mut response = self.send(
             method,
             &url,
@@ -325,10 +333,14 @@ impl Client {
             .limit(MAX_ANSWER_BYTES)
             .read_to_vec()
             .map_err(|error| self.unreachable(&error))?;
-        if bytes.is_empty() {
-            return Ok((status, Value::Null));
-        }
-        let value = serde_json::from_slice(&bytes).map_err(|error| self.not_understood(error))?;
+        let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+        let value = serde_json::from_slice(text).map_err(|error| {
+            let what = match error.is_data() {
+                true => "this mortise does not know its form; use one of the version of the host",
+                false => "it is not JSON",
+            };
+            self.not_understood(format_args!("{what}: {}", without_position(&error)))
+        })?;
         Ok((status, value))
     }
 
@@ -537,7 +549,7 @@ mod tests {
             .local_addr()
             .unwrap();
         let client = Client::connect(&connection(&format!("http://{free}"))).unwrap();
-        let error = client.get(&["tenants"]).unwrap_err();
+        let error = client.get::<IgnoredAny>(&["tenants"]).unwrap_err();
         assert!(matches!(error, CliError::Unreachable { .. }), "{error}");
         assert!(error.hint().unwrap().contains("mortise serve"));
     }

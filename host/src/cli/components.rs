@@ -3,12 +3,14 @@
 use clap::Subcommand;
 
 use super::client::Client;
+use super::output::columns;
 use super::{CliError, Output};
+use crate::wire::components::AuditedVersion;
 
 /// What to do with components.
 #[derive(Debug, Subcommand)]
 pub enum Components {
-    /// List the versions of all tenants that use what this host refuses, or what --uses names
+    /// List the versions that use what this host refuses, or what --uses names
     Audit {
         /// A rule: proposal:simd, instruction:call_indirect, instruction:v128.*, import:wasi:random/*
         #[arg(long, value_name = "RULE")]
@@ -25,14 +27,14 @@ impl Components {
             query.push(("uses", rule.as_str()));
         }
         let found = client.list_where(&["components", "audit"], &query)?;
-        let columns = [
-            ("TENANT", "tenant"),
-            ("PLUGIN", "plugin"),
-            ("VERSION", "version"),
-            ("ACTIVE", "active"),
-            ("RULES", "rules"),
-            ("UNKNOWN", "unknown"),
-        ];
+        let columns = columns!(AuditedVersion:
+            "TENANT" => tenant,
+            "PLUGIN" => plugin,
+            "VERSION" => version,
+            "ACTIVE" => active,
+            "RULES" => rules,
+            "UNKNOWN" => unknown,
+        );
         output.table(&found, &columns)
     }
 }

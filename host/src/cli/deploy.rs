@@ -4,17 +4,20 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::build::build_folder;
 use super::client::Client;
 use super::error::describe_missing;
 use super::grants;
+use super::output::printable;
 use super::{CliError, Output};
 use crate::components::bundle::Bundle;
 use crate::domain::grant::Grants;
 use crate::domain::id::VersionDigest;
 use crate::domain::manifest::{Auth, Manifest};
+use crate::wire::activations::ActivatedView;
+use crate::wire::settings::GrantsView;
 
 /// Arguments of `mortise deploy`.
 #[derive(Debug, Args)]
@@ -24,7 +27,8 @@ pub struct Deploy {
     /// Name of the tenant
     #[arg(long, env = "MORTISE_TENANT", value_name = "NAME")]
     tenant: String,
-    /// Grant exactly what the manifest asks for, beside what is granted already
+    /// Grant exactly what the manifest asks for, beside what is granted already; needs the role
+    /// owner
     #[arg(long)]
     grant: bool,
     /// Upload only, and leave the active version as it is
@@ -59,12 +63,20 @@ impl Deploy {
             component.len().div_ceil(1024)
         ));
         let (version, is_new) = client.upload(&path(&["versions"]), &component)?;
+        report("warning", &version.warnings, output);
         if self.no_activate {
             output.news(format_args!("uploaded {digest}; the active version is as it was"));
             return output.object(&version);
         }
-        self.meet_grants(client, &path(&["grants"]), &manifest, output)?;
-        let activated = match client.put(&path(&["activation"]), &json!({"version": digest})) {
+        if let Err(error) = self.meet_grants(client, &path(&["grants"]), &manifest, output) {
+            output.news(format_args!(
+                "the uploaded version {digest} stays, and is not active; once everything is granted, `mortise \
+                 versions activate {digest} --tenant {} --plugin {name}` makes it active",
+                self.tenant
+            ));
+            return Err(error);
+        }
+        let activated: ActivatedView = match client.put(&path(&["activation"]), &json!({"version": digest})) {
             Ok(activated) => activated,
             Err(error) => {
                 // The host rejected the activation, so the uploaded version is unused. The host
@@ -72,22 +84,19 @@ impl Deploy {
                 if is_new && matches!(error, CliError::Problem(_)) {
                     let version = [path(&["versions"]), vec![digest.as_str()]].concat();
                     match client.delete(&version) {
-                        Ok(_) => output.news("the upload was taken back"),
+                        Ok(()) => output.news("the upload was taken back"),
                         Err(why) => output.news(format_args!("the uploaded version {digest} stays: {why}")),
                     }
                 }
                 return Err(error);
             }
         };
-        output.news(format_args!("active: {digest}"));
-        report_activation(&activated, output);
+        report_activation(name, &activated, output)?;
         let base = match &self.public_url {
             Some(url) => format!("{}/{}/{name}", url.as_str().trim_end_matches('/'), self.tenant),
             // A host of an earlier version does not say.
-            None => match activated["url"].as_str() {
-                Some(url) => super::output::printable(url),
-                None => format!("/{}/{name}", self.tenant),
-            },
+            None if activated.url.is_empty() => format!("/{}/{name}", self.tenant),
+            None => printable(&activated.url),
         };
         for line in route_lines(&manifest, &base) {
             output.line(line)?;
@@ -106,23 +115,12 @@ impl Deploy {
         manifest: &Manifest,
         output: &mut Output,
     ) -> Result<(), CliError> {
-        let granted: Grants =
-            serde_json::from_value(client.get(path)?["grants"].take()).map_err(|error| {
-                CliError::failed(format!("the host's grants cannot be understood: {error}"), "")
-            })?;
+        let GrantsView { grants: granted, .. } = client.get(path)?;
         let missing = granted.missing_for(manifest);
         if missing.is_empty() {
             return Ok(());
         }
-        let described: Vec<String> = missing
-            .iter()
-            .map(|missing| {
-                serde_json::to_value(missing)
-                    .as_ref()
-                    .map(describe_missing)
-                    .unwrap_or_default()
-            })
-            .collect();
+        let described: Vec<String> = missing.iter().map(describe_missing).collect();
         if !self.grant {
             return Err(CliError::failed(
                 format!(
@@ -130,7 +128,7 @@ impl Deploy {
                     self.tenant,
                     described.join("\n  missing: ")
                 ),
-                "`--grant` grants exactly this",
+                "`--grant` grants exactly this; it takes the token of an owner of the tenant",
             ));
         }
         grants::put(client, path, &united(granted, Grants::asked_by(manifest)))?;
@@ -141,17 +139,41 @@ impl Deploy {
     }
 }
 
-/// Says what an activation did beside switching.
-pub fn report_activation(activated: &Value, output: &mut Output) {
-    for (name, members) in [("applied migration", "migrations"), ("warning", "warnings")] {
-        for member in activated[members]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-        {
-            output.news(format_args!("{name}: {}", super::output::printable(member)));
-        }
+/// Says what an activation did. With `--json` the answer is the caller's to write.
+pub fn report_activation(
+    plugin: &str,
+    activated: &ActivatedView,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    output.line(activation_line(plugin, activated))?;
+    report("applied migration", &activated.migrations, output);
+    report("warning", &activated.warnings, output);
+    Ok(())
+}
+
+/// Which version is active now, and which was before.
+fn activation_line(plugin: &str, activated: &ActivatedView) -> String {
+    // A host of an earlier version names no author's version.
+    let named = |name: &str, digest: VersionDigest| match name.is_empty() {
+        true => digest.to_string(),
+        false => format!("{} ({digest})", printable(name)),
+    };
+    let activation = &activated.activation;
+    let now = named(&activated.author_version, activation.version);
+    let previous_name = activated.previous_author_version.as_deref().unwrap_or_default();
+    let previous = activation
+        .previous
+        .filter(|previous| *previous != activation.version);
+    let before = previous.map_or_else(String::new, |previous| {
+        format!("; before it was {}", named(previous_name, previous))
+    });
+    format!("{plugin}: {now} is the active version{before}")
+}
+
+/// A line for each text in a list.
+fn report(name: &str, texts: &[String], output: &mut Output) {
+    for text in texts {
+        output.news(format_args!("{name}: {}", printable(text)));
     }
 }
 
@@ -225,6 +247,32 @@ mod tests {
                 "http": ["https://a.example.com", "https://b.example.com"],
                 "secrets": {"use": ["k", "old"], "reveal": []},
             })
+        );
+    }
+
+    #[test]
+    fn an_activation_is_one_sentence() {
+        let (first, second) = (VersionDigest::of(b"1"), VersionDigest::of(b"2"));
+        let line = |answer| {
+            let activated: ActivatedView = serde_json::from_value(answer).unwrap();
+            activation_line("shop", &activated)
+        };
+        let activated = json!({
+            "sequence": 2, "actor": "host", "at": "2026-01-02T03:04:05Z", "migrations": [], "warnings": [],
+            "version": second, "author_version": "2.0.0", "previous": first, "previous_author_version": "1.0.0",
+            "url": "http://h/demo/shop",
+        });
+        assert_eq!(
+            line(activated),
+            format!("shop: 2.0.0 ({second}) is the active version; before it was 1.0.0 ({first})")
+        );
+        let of_an_earlier_host = json!({
+            "sequence": 1, "actor": "host", "at": "2026-01-02T03:04:05Z", "migrations": [], "warnings": [],
+            "version": second, "previous": null,
+        });
+        assert_eq!(
+            line(of_an_earlier_host),
+            format!("shop: {second} is the active version")
         );
     }
 

@@ -4,6 +4,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::components::bundle::BundleError;
+use crate::domain::grant::MissingGrant;
+use crate::domain::problem::Code;
+use crate::http::hint::Hint;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +68,7 @@ pub struct Problem {
     /// What to do next, if the host says so.
     pub hint: Option<String>,
     /// Grants that a manifest asks for and the tenant has not given.
-    pub missing: Vec<Value>,
+    pub missing: Vec<Missing>,
     /// All members as the host sent them.
     #[serde(skip)]
     pub members: Map<String, Value>,
@@ -78,6 +81,16 @@ impl Problem {
         let problem: Self = serde_json::from_value(Value::Object(members.clone())).ok()?;
         (!problem.code.is_empty()).then_some(Self { members, ..problem })
     }
+}
+
+/// A grant that a manifest asks for and the tenant has not given.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Missing {
+    /// One that this version knows.
+    Known(MissingGrant),
+    /// One of a newer host.
+    Other(Value),
 }
 
 /// A place of a body that is wrong.
@@ -109,7 +122,9 @@ impl CliError {
         match self {
             Self::Problem(problem) => {
                 let hint = problem.hint.clone().filter(|hint| !hint.is_empty());
-                hint.or_else(|| hint_for(&problem.code).map(str::to_owned))
+                // A host of an earlier version leaves out the hints that the code decides.
+                let by_code = || Hint::Code(Code::named(&problem.code)?).text();
+                hint.or_else(|| by_code().map(str::to_owned))
             }
             Self::Unreachable { .. } => Some(
                 "start it with `mortise serve`, or name another with --host or MORTISE_HOST (the admin listener)".into(),
@@ -185,49 +200,31 @@ impl std::fmt::Display for Problem {
             )?;
         }
         for missing in &self.missing {
-            write!(f, "\n  missing: {}", describe_missing(missing))?;
+            match missing {
+                Missing::Known(grant) => write!(f, "\n  missing: {}", describe_missing(grant))?,
+                Missing::Other(grant) => write!(f, "\n  missing: {grant}")?,
+            }
         }
         Ok(())
     }
 }
 
-/// A missing grant, `{"kind": "http", "name": "https://…"}`, as people read it.
-pub fn describe_missing(missing: &Value) -> String {
-    let text = |key: &str| missing.get(key).and_then(Value::as_str);
-    match (text("kind"), text("name")) {
-        (Some("database"), _) => "the tenant's database".to_owned(),
-        (Some("http"), Some(origin)) => format!("requests to {origin}"),
-        (Some("secret-origin"), Some(name)) => {
-            let origin = text("origin").unwrap_or_default();
-            format!("sending the secret `{name}` to {origin}")
-        }
-        (Some("secret-use"), Some(name)) => format!("use of the secret `{name}`"),
-        (Some("secret-reveal"), Some(name)) => format!("plain text of the secret `{name}`"),
-        _ => missing.to_string(),
-    }
+/// What is wrong with JSON that a person has not written, without a line and a column of it.
+pub fn without_position(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    said.strip_suffix(&position).unwrap_or(&said).to_owned()
 }
 
-fn hint_for(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "unauthenticated" => {
-            "pass a token with --token-file, MORTISE_TOKEN or --token; the host writes the operator's to \
-             operator.token in its data folder"
-        }
-        "insufficient-scope" => "this needs a token of a higher role; `mortise tokens create` makes one",
-        "conflict" => "the name is taken or in use; list what is there first",
-        "body-too-large" => "the tenant's plan bounds uploads; `mortise plans list` shows it",
-        "invalid-manifest" => "correct plugin.toml, or what it names, at this place and build again",
-        "compile-limit" => {
-            "make the plugin smaller: build it optimised (`mortise build` does) and with fewer dependencies"
-        }
-        "grants-missing" => "`mortise deploy … --grant` grants exactly what the manifest asks for",
-        "migration-failed" => {
-            "no migration of this version was applied, and what was active serves on; correct the file and deploy again"
-        }
-        "rate-limited" | "overloaded" | "draining" => "try again in a moment",
-        "internal" => "the host's own log has the cause under the request id",
-        _ => return None,
-    })
+/// A missing grant as people read it.
+pub fn describe_missing(missing: &MissingGrant) -> String {
+    match missing {
+        MissingGrant::Database => "the tenant's database".to_owned(),
+        MissingGrant::Http { name } => format!("requests to {name}"),
+        MissingGrant::SecretOrigin { name, origin } => format!("sending the secret `{name}` to {origin}"),
+        MissingGrant::SecretUse { name } => format!("use of the secret `{name}`"),
+        MissingGrant::SecretReveal { name } => format!("plain text of the secret `{name}`"),
+    }
 }
 
 #[cfg(test)]
@@ -277,11 +274,20 @@ mod tests {
     }
 
     #[test]
-    fn every_hint_is_for_a_code_that_exists() {
-        let with_hint = crate::http::problem::Code::ALL
-            .iter()
-            .filter(|code| hint_for(code.as_str()).is_some())
-            .count();
-        assert_eq!(with_hint, 12);
+    fn what_the_host_says_to_do_comes_before_what_the_code_says() {
+        let hint = |hint: Option<&str>, code: &str| {
+            let problem = Problem {
+                code: code.into(),
+                hint: hint.map(str::to_owned),
+                ..Problem::default()
+            };
+            CliError::Problem(Box::new(problem)).hint()
+        };
+        assert_eq!(hint(Some("mine"), "internal").unwrap(), "mine");
+        assert_eq!(
+            hint(None, "internal").as_deref(),
+            Hint::Code(Code::Internal).text()
+        );
+        assert_eq!(hint(None, "of-a-newer-host"), None);
     }
 }

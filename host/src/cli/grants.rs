@@ -3,18 +3,20 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde::de::IgnoredAny;
 
 use super::client::Client;
 use super::error::describe_missing;
 use super::{CliError, Output, PluginArgument};
 use crate::domain::grant::Grants as PluginGrants;
+use crate::wire::settings::GrantsView;
 
 /// What to do with grants.
 #[derive(Debug, Subcommand)]
 pub enum Grants {
     /// Show what a plugin may use, as JSON
     Show(PluginArgument),
-    /// Replace what a plugin may use by a JSON file of the form that `show` writes
+    /// Replace what a plugin may use by what a JSON file says, in the form that `show` prints
     Put(Put),
 }
 
@@ -32,11 +34,11 @@ impl Grants {
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::Show(of) => {
-                let view = client.get(&of.path(&["grants"]))?;
-                for missing in view["missing"].as_array().into_iter().flatten() {
+                let view: GrantsView = client.get(&of.path(&["grants"]))?;
+                for missing in &view.missing {
                     output.news(format_args!("missing: {}", describe_missing(missing)));
                 }
-                output.data(&view["grants"])
+                output.data(&view.grants)
             }
             Self::Put(Put { of, file }) => {
                 let text =
@@ -61,6 +63,6 @@ impl Grants {
 
 /// Replaces the grants at `path`.
 pub fn put(client: &Client, path: &[&str], grants: &PluginGrants) -> Result<(), CliError> {
-    let body = serde_json::to_value(grants).map_err(|error| CliError::failed(error.to_string(), ""))?;
-    client.put(path, &body).map(|_| ())
+    let _: IgnoredAny = client.put(path, grants)?;
+    Ok(())
 }

@@ -11,11 +11,11 @@ use crate::host::{Offline, OpenError, host_key};
 /// What to do with the host's key. The host must not be running.
 #[derive(Debug, Subcommand)]
 pub enum HostKey {
-    /// Make a new key and seal all secrets anew under it. The old one is removed; backups from
-    /// before still need it
+    /// Create a new key and seal all secrets under it. The old key is deleted; older backups still
+    /// need it
     Rotate(Folder),
-    /// Use the key that is there, or a new one, although the secrets are sealed under another. They
-    /// have to be set again
+    /// Use the key file that is there, or a new key, if the right key is lost. All secrets that are
+    /// sealed under another key have to be set again
     Accept(Folder),
 }
 
@@ -64,6 +64,8 @@ fn accept(folder: Folder, output: &mut Output) -> Result<(), CliError> {
         offline.close().await;
         Ok::<_, OpenError>(path)
     })?;
-    output.news("secrets that are sealed under another key do not open; set them again");
+    output.news(
+        "secrets that are sealed under another key do not open; set them again. `mortise secrets list` shows which",
+    );
     output.object(&json!({ "host_key": path.display().to_string() }))
 }

@@ -4,15 +4,17 @@ use clap::{Args, Subcommand};
 
 use super::client::Client;
 use super::moment;
+use super::output::columns;
 use super::{CliError, Output, TenantArgument};
 use crate::domain::clock::Timestamp;
+use crate::wire::invocations::InvocationView;
 
 /// What to do with records of invocations.
 #[derive(Debug, Subcommand)]
 pub enum Invocations {
     /// List invocations, the newest first
     List(List),
-    /// Show an invocation with everything that it used
+    /// Show an invocation, and what it used of each limit
     Show {
         #[command(flatten)]
         of: TenantArgument,
@@ -35,10 +37,10 @@ pub struct List {
     /// Only calls of this function
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
-    /// Only those that the host answered with a problem
+    /// Only those that failed: the host answered with a problem, or the plugin with a status of 5xx
     #[arg(long)]
     failed: bool,
-    /// Only invocations after this time: 2026-01-02T03:04:05Z, or 15min ago
+    /// Only invocations from this time on: 2026-01-02T03:04:05Z, or 15min for as long ago
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     since: Option<Timestamp>,
     /// Number of invocations, the newest ones
@@ -67,23 +69,23 @@ impl Invocations {
                 filter.extend(since.as_deref().map(|since| ("since", since)));
                 filter.extend(failed.then_some(("failed", "true")));
                 let found = client.first(&["tenants", &of.tenant, "invocations"], &filter, limit)?;
-                let columns = [
-                    ("STARTED", "started_at"),
-                    ("ID", "id"),
-                    ("PLUGIN", "plugin"),
-                    ("TRIGGER", "trigger"),
-                    ("METHOD", "method"),
-                    ("ROUTE", "route"),
-                    ("FUNCTION", "function"),
-                    ("STATUS", "status"),
-                    ("CODE", "code"),
-                    ("CPU_US", "usage.cpu_us"),
-                    ("WALL_US", "usage.wall_us"),
-                ];
+                let columns = columns!(InvocationView:
+                    "STARTED" => started_at,
+                    "ID" => id,
+                    "PLUGIN" => plugin,
+                    "TRIGGER" => trigger,
+                    "METHOD" => method,
+                    "ROUTE" => route,
+                    "FUNCTION" => function,
+                    "STATUS" => status,
+                    "CODE" => code,
+                    "CPU_US" => usage.cpu_us,
+                    "WALL_US" => usage.wall_us,
+                );
                 output.table(&found, &columns)
             }
             Self::Show { of, id } => {
-                output.object(&client.get(&["tenants", &of.tenant, "invocations", &id])?)
+                output.object(&client.get::<InvocationView>(&["tenants", &of.tenant, "invocations", &id])?)
             }
         }
     }

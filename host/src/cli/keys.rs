@@ -1,36 +1,37 @@
 //! `mortise keys`: API keys, with which a tenant's endpoints are called.
 
 use clap::Subcommand;
-use serde_json::json;
 
 use super::client::Client;
 use super::moment;
+use super::output::columns;
 use super::{CliError, Output, TenantArgument};
 use crate::domain::clock::Timestamp;
+use crate::wire::api_keys::{ApiKeyView, CreatedApiKey, NewApiKey};
 
 /// What to do with API keys.
 #[derive(Debug, Subcommand)]
 pub enum Keys {
-    /// List the keys, without their secrets
+    /// List the keys with their ids, without the credentials
     List(TenantArgument),
-    /// Create a key; it is shown this once
+    /// Create a key. Its credential is shown only now
     Create {
         #[command(flatten)]
         of: TenantArgument,
-        /// What people call it
+        /// Name for people; several keys may have the same
         name: String,
-        /// Scopes it may be used for, separated by commas; `*` is all
+        /// Scopes of the key, separated by commas; `*` stands for all
         #[arg(long, value_delimiter = ',', required = true, value_name = "SCOPE")]
         scopes: Vec<String>,
         /// When it stops working: 2026-01-02T03:04:05Z, or 30d from now; never by default
         #[arg(long, value_name = "WHEN", value_parser = moment::ahead)]
         expires: Option<Timestamp>,
     },
-    /// Revoke a key: it stops working at once
+    /// Revoke a key. It stops working at once
     Revoke {
         #[command(flatten)]
         of: TenantArgument,
-        /// Id of the key
+        /// Id of the key, as `keys list` shows it
         id: String,
     },
 }
@@ -41,14 +42,14 @@ impl Keys {
         match self {
             Self::List(of) => {
                 let keys = client.list(&["tenants", &of.tenant, "api-keys"])?;
-                let columns = [
-                    ("ID", "id"),
-                    ("NAME", "name"),
-                    ("SCOPES", "scopes"),
-                    ("CREATED", "created_at"),
-                    ("EXPIRES", "expires_at"),
-                    ("REVOKED", "revoked_at"),
-                ];
+                let columns = columns!(ApiKeyView:
+                    "ID" => id,
+                    "NAME" => name,
+                    "SCOPES" => scopes,
+                    "CREATED" => created_at,
+                    "EXPIRES" => expires_at,
+                    "REVOKED" => revoked_at,
+                );
                 output.table(&keys, &columns)
             }
             Self::Create {
@@ -57,11 +58,12 @@ impl Keys {
                 scopes,
                 expires,
             } => {
-                let mut body = json!({"name": name, "scopes": scopes});
-                if let Some(expires) = expires {
-                    body["expires_at"] = expires.to_string().into();
-                }
-                let key = client.post(&["tenants", &of.tenant, "api-keys"], &body)?;
+                let body = NewApiKey {
+                    name,
+                    scopes,
+                    expires_at: expires,
+                };
+                let key: CreatedApiKey = client.post(&["tenants", &of.tenant, "api-keys"], &body)?;
                 output.news("keep the key now: the host stores only its hash and cannot show it again");
                 output.object(&key)
             }

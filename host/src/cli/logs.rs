@@ -4,7 +4,6 @@ use std::io::BufReader;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::Value;
 
 use super::client::Client;
 use super::moment;
@@ -13,6 +12,7 @@ use super::sse;
 use super::{CliError, Output, TenantArgument};
 use crate::domain::clock::Timestamp;
 use crate::domain::log_line::Level;
+use crate::wire::logs::LogLineView;
 
 /// Until the host is asked again after a broken stream. It doubles with each attempt that fails.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -38,7 +38,7 @@ pub struct Logs {
     /// Only lines after this time: 2026-01-02T03:04:05Z, or 15min ago
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     since: Option<Timestamp>,
-    /// Number of lines, the most recent ones; with --follow 200 at most
+    /// Number of lines, the most recent ones; with --follow 1 to 200
     #[arg(long, default_value_t = 100)]
     limit: usize,
     /// Wait for further lines, until Ctrl-C. When the host restarts, it goes on where it was
@@ -61,11 +61,18 @@ impl Logs {
         );
         query.extend(since.as_deref().map(|since| ("since", since)));
         if !self.follow {
-            let mut lines = client.first(&path, &query, self.limit)?;
+            let mut lines: Vec<LogLineView> = client.first(&path, &query, self.limit)?;
             lines.reverse();
             return lines.iter().try_for_each(|line| show(line, output));
         }
-        let limit = self.limit.clamp(1, MOST_RECENT).to_string();
+        if !(1..=MOST_RECENT).contains(&self.limit) {
+            return Err(CliError::Usage(format!(
+                "--follow begins with 1 to {MOST_RECENT} lines, and --limit {} was given; `mortise logs` without \
+                 --follow lists more",
+                self.limit
+            )));
+        }
+        let limit = self.limit.to_string();
         query.extend([("limit", limit.as_str()), ("follow", "true")]);
         end_well_on_interruption();
         follow(client, &path, &query, output)
@@ -122,13 +129,14 @@ fn end_well_on_interruption() {
 }
 
 fn show_event(event: &sse::Event, output: &mut Output) -> Result<(), CliError> {
-    match serde_json::from_str::<Value>(&event.data) {
-        Ok(missed) if event.kind == "missed" => {
-            output.news(format_args!(
-                "lines of {missed} invocations were left out; `mortise logs --since …` shows them"
-            ));
-            Ok(())
-        }
+    if event.kind == "missed" {
+        output.news(format_args!(
+            "lines of {} invocations were left out; `mortise logs --since …` shows them",
+            printable(&event.data)
+        ));
+        return Ok(());
+    }
+    match serde_json::from_str::<LogLineView>(&event.data) {
         Ok(line) => show(&line, output),
         Err(_) => {
             output.news(printable(&event.data));
@@ -137,49 +145,36 @@ fn show_event(event: &sse::Event, output: &mut Output) -> Result<(), CliError> {
     }
 }
 
-fn show(line: &Value, output: &mut Output) -> Result<(), CliError> {
+fn show(line: &LogLineView, output: &mut Output) -> Result<(), CliError> {
     output.record(line, format_line(line))?;
-    if let Some(dropped) = line["dropped"].as_u64().filter(|dropped| *dropped > 0) {
-        let invocation = line["invocation"].as_str().map(printable).unwrap_or_default();
+    if let Some(dropped) = line.dropped.filter(|dropped| *dropped > 0) {
         output.news(format_args!(
-            "{dropped} more lines of {invocation} were dropped: it or its tenant logged more than the limits \
-             let it (log_lines, log_bytes, log_bytes_per_second)"
+            "{dropped} more lines of {} were dropped: it or its tenant logged more than the limits \
+             let it (log_lines, log_bytes, log_bytes_per_second)",
+            line.invocation
         ));
     }
     Ok(())
 }
 
 /// A line as people read it: when, how serious, which request, who, what.
-fn format_line(line: &Value) -> String {
-    let text = |name: &str| line[name].as_str().map(printable).unwrap_or_default();
+fn format_line(line: &LogLineView) -> String {
     let mut formatted = format!(
         "{}  {:5}  {}  {}",
-        text("at"),
-        text("level").to_uppercase(),
-        text("invocation"),
-        text("plugin"),
+        line.at,
+        line.level.as_str().to_uppercase(),
+        line.invocation,
+        line.plugin,
     );
     // They are known as long as the invocation's record is kept.
-    if line["route"].is_string() {
-        formatted.push_str(&format!("  {} {}", text("method"), text("route")));
-    } else if line["function"].is_string() {
-        formatted.push_str(&format!("  function {}", text("function")));
+    if let (Some(method), Some(route)) = (&line.method, &line.route) {
+        formatted.push_str(&format!("  {} {}", printable(method), printable(route)));
+    } else if let Some(function) = &line.function {
+        formatted.push_str(&format!("  function {function}"));
     }
-    formatted.push_str(&format!("  {}", text("message")));
-    let mut field = |name: &str, value: &Value| {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        formatted.push_str(&format!("  {}={}", printable(name), printable(&value)));
-    };
-    match &line["fields"] {
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| field(name, value)),
-        Value::Array(fields) => {
-            for pair in fields {
-                if let Some(name) = pair[0].as_str() {
-                    field(name, &pair[1]);
-                }
-            }
-        }
-        _ => {}
+    formatted.push_str(&format!("  {}", printable(&line.message)));
+    for (name, value) in &line.fields {
+        formatted.push_str(&format!("  {}={}", printable(name), printable(value)));
     }
     formatted
 }
@@ -198,17 +193,23 @@ mod tests {
     #[test]
     fn a_line_says_when_who_and_what() {
         let line = json!({
-            "at": "2026-01-02T03:04:05Z", "level": "warn", "invocation": "0199", "plugin": "orders", "method": "POST",
-            "route": "/orders/{id}", "message": "low\nstock", "fields": [["sku", "a1"], ["left", "2"]],
+            "at": "2026-01-02T03:04:05Z", "level": "warn", "plugin": "orders", "message": "low\nstock",
+            "invocation": "0190a5c0-0000-7000-8000-000000000001", "method": "POST", "route": "/orders/{id}",
+            "fields": [["sku", "a1"], ["left", "2"]],
         });
         assert_eq!(
-            format_line(&line),
-            "2026-01-02T03:04:05Z  WARN   0199  orders  POST /orders/{id}  low\u{fffd}stock  sku=a1  left=2"
+            format_line(&serde_json::from_value(line).unwrap()),
+            "2026-01-02T03:04:05.000Z  WARN   0190a5c0-0000-7000-8000-000000000001  orders  POST /orders/{id}  \
+             low\u{fffd}stock  sku=a1  left=2"
         );
         let line = json!({
-            "at": "t", "level": "info", "invocation": "i", "plugin": "p", "message": "m", "fields": {"a": "b"},
+            "at": "2026-01-02T03:04:05Z", "level": "info", "plugin": "p", "message": "m", "fields": [],
+            "invocation": "0190a5c0-0000-7000-8000-000000000001",
         });
-        assert_eq!(format_line(&line), "t  INFO   i  p  m  a=b");
+        assert_eq!(
+            format_line(&serde_json::from_value(line).unwrap()),
+            "2026-01-02T03:04:05.000Z  INFO   0190a5c0-0000-7000-8000-000000000001  p  m"
+        );
     }
 
     #[test]

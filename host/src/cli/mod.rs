@@ -16,6 +16,7 @@ mod grants;
 mod host_key;
 mod invocations;
 mod keys;
+mod limit_change;
 mod limits;
 mod logs;
 mod moment;
@@ -76,7 +77,7 @@ enum Command {
     Build(build::Build),
     /// Upload a plugin and make it the active version
     Deploy(deploy::Deploy),
-    /// Activate the version that was active before; again, the one before that
+    /// Activate the version that was active before this one; repeat it to go further back
     Rollback(rollback::Rollback),
     /// Show or follow what plugins write to their logs
     Logs(logs::Logs),
@@ -122,7 +123,7 @@ enum Command {
     Audit(audit::Audit),
     /// Show whose token this is
     Whoami,
-    /// Write a script with which a shell completes commands
+    /// Print a script with which a shell completes commands
     Completions(completions::Completions),
     /// Rotate or accept the host key of a stopped host
     #[command(subcommand)]
@@ -164,7 +165,7 @@ fn confirmed(name: &str, confirm: &str) -> Result<(), CliError> {
     }
     Err(CliError::failed(
         format!("`--confirm {confirm}` does not match the name `{name}`"),
-        "the name is given twice, since a deletion takes effect at once",
+        "repeat the name with `--confirm`: a deletion takes effect at once",
     ))
 }
 

@@ -12,10 +12,10 @@ use crate::config::Config;
 /// The options that name the data folder.
 #[derive(Debug, Args)]
 pub struct Folder {
-    /// Configuration file; ./mortise.toml where it exists and nothing is named
+    /// Configuration file; by default ./mortise.toml, if it exists
     #[arg(long, env = "MORTISE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Folder of all data
+    /// Data folder of the host
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
 }
@@ -23,13 +23,14 @@ pub struct Folder {
 impl Folder {
     /// The configuration of the host that uses the folder.
     pub fn configuration(self) -> Result<Config, CliError> {
-        configuration(Serve {
+        let loaded = configuration(Serve {
             config: self.config,
             data: self.data,
             public: None,
             admin: None,
             accept_database: false,
-        })
+        })?;
+        Ok(loaded.config)
     }
 }
 

@@ -11,7 +11,8 @@ use crate::host::{Offline, OpenError, operator_token};
 /// What to do with the token that the host has made by itself.
 #[derive(Debug, Subcommand)]
 pub enum OperatorToken {
-    /// Replace it by a new one, in operator.token of the data folder. The host must not be running
+    /// Create a new token in place of the former one and write it to operator.token in the data
+    /// folder. The host must not be running
     Reset(Folder),
 }
 

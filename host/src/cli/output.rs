@@ -3,9 +3,25 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::CliError;
+
+/// A column of a table: its title, and what it shows of an item.
+pub type Column<T> = (&'static str, fn(&T) -> String);
+
+/// Columns of a table of items of one type, each a title and the member that it shows.
+macro_rules! columns {
+    ($item:ty: $($title:literal => $($member:ident).+),+ $(,)?) => {
+        [$((
+            $title,
+            (|item: &$item| $crate::cli::output::shown(&item.$($member).+)) as fn(&$item) -> String,
+        )),+]
+    };
+}
+
+pub(super) use columns;
 
 /// Where answers and news go, and in which form.
 pub struct Output {
@@ -55,9 +71,9 @@ impl Output {
     }
 
     /// A record of a stream: one line of JSON, or one line for people.
-    pub fn record(&mut self, value: &Value, text: impl Display) -> Result<(), CliError> {
+    pub fn record(&mut self, value: &impl Serialize, text: impl Display) -> Result<(), CliError> {
         if self.json {
-            writeln!(self.answers, "{value}")?
+            writeln!(self.answers, "{}", json(value)?)?
         } else {
             writeln!(self.answers, "{text}")?
         }
@@ -67,25 +83,24 @@ impl Output {
 
     /// An object: as JSON, or one aligned line per member. The names are those of the data, with a
     /// dot before the members of a member.
-    pub fn object(&mut self, value: &Value) -> Result<(), CliError> {
-        match value {
+    pub fn object(&mut self, value: &impl Serialize) -> Result<(), CliError> {
+        match json(value)? {
             Value::Object(members) if !self.json => {
                 let mut rows = Vec::new();
-                for (name, value) in members {
+                for (name, value) in &members {
                     add_rows(&mut rows, &printable(name), value);
                 }
                 write!(self.answers, "{}", aligned(&rows))?;
                 Ok(())
             }
-            _ => self.data(value),
+            value => self.data(&value),
         }
     }
 
-    /// A list: as JSON, or as a table with these columns: a title, and the member that it shows,
-    /// with a dot before a member of it.
-    pub fn table(&mut self, items: &[Value], columns: &[(&str, &str)]) -> Result<(), CliError> {
+    /// A list: as JSON, or as a table with these columns.
+    pub fn table<T: Serialize>(&mut self, items: &[T], columns: &[Column<T>]) -> Result<(), CliError> {
         if self.json {
-            return self.data(&Value::Array(items.to_vec()));
+            return self.data(&items);
         }
         if items.is_empty() {
             self.news("nothing there");
@@ -100,7 +115,7 @@ impl Output {
         rows.extend(
             items
                 .iter()
-                .map(|item| columns.iter().map(|(_, path)| cell(member(item, path))).collect()),
+                .map(|item| columns.iter().map(|(_, shown)| shown(item)).collect()),
         );
         write!(self.answers, "{}", aligned(&rows))?;
         Ok(())
@@ -113,15 +128,19 @@ impl Output {
     }
 
     /// An answer that is data in any case.
-    pub fn data(&mut self, value: &Value) -> Result<(), CliError> {
-        writeln!(self.answers, "{value:#}")?;
+    pub fn data(&mut self, value: &impl Serialize) -> Result<(), CliError> {
+        writeln!(self.answers, "{:#}", json(value)?)?;
         Ok(())
     }
 }
 
-/// The member at `a.b`; null if there is none.
-fn member<'a>(item: &'a Value, path: &str) -> &'a Value {
-    path.split('.').fold(item, |value, name| &value[name])
+fn json(value: &impl Serialize) -> Result<Value, CliError> {
+    serde_json::to_value(value).map_err(|error| CliError::failed(error.to_string(), ""))
+}
+
+/// A value in one line of a table.
+pub fn shown(value: &impl Serialize) -> String {
+    serde_json::to_value(value).map_or_else(|error| error.to_string(), |value| cell(&value))
 }
 
 /// A line for a member, or for each of its own.
@@ -188,6 +207,26 @@ mod tests {
 
     use super::*;
 
+    #[derive(Serialize)]
+    struct Item {
+        name: String,
+        plan: Option<String>,
+        usage: Usage,
+    }
+
+    #[derive(Serialize)]
+    struct Usage {
+        cpu_us: u64,
+    }
+
+    fn item(name: &str, plan: Option<&str>, cpu_us: u64) -> Item {
+        Item {
+            name: name.to_owned(),
+            plan: plan.map(str::to_owned),
+            usage: Usage { cpu_us },
+        }
+    }
+
     #[derive(Clone, Default)]
     struct Captured(Arc<Mutex<Vec<u8>>>);
 
@@ -215,31 +254,28 @@ mod tests {
 
     #[test]
     fn a_table_is_aligned_and_has_no_blanks_at_the_ends() {
-        let items = [
-            json!({"name": "demo", "plan": null}),
-            json!({"name": "müller-söhne", "plan": "large"}),
-        ];
-        let text = captured(false, |output| {
-            output.table(&items, &[("NAME", "name"), ("PLAN", "plan")])
-        });
+        let items = [item("demo", None, 7), item("müller-söhne", Some("large"), 8)];
+        let columns = columns!(Item: "NAME" => name, "PLAN" => plan);
+        let text = captured(false, |output| output.table(&items, &columns));
         assert_eq!(text, "NAME          PLAN\ndemo          -\nmüller-söhne  large\n");
     }
 
     #[test]
     fn a_column_may_show_a_member_of_a_member() {
-        let items = [json!({"id": "a", "usage": {"cpu_us": 7}}), json!({"id": "b"})];
-        let text = captured(false, |output| {
-            output.table(&items, &[("ID", "id"), ("CPU_US", "usage.cpu_us")])
-        });
-        assert_eq!(text, "ID  CPU_US\na   7\nb   -\n");
+        let columns = columns!(Item: "NAME" => name, "CPU_US" => usage.cpu_us);
+        let text = captured(false, |output| output.table(&[item("a", None, 7)], &columns));
+        assert_eq!(text, "NAME  CPU_US\na     7\n");
     }
 
     #[test]
     fn json_is_the_whole_of_each_item() {
-        let items = [json!({"name": "demo", "extra": 1})];
-        let text = captured(true, |output| output.table(&items, &[("NAME", "name")]));
-        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!(items));
-        assert_eq!(captured(true, |output| output.table(&[], &[])), "[]\n");
+        let columns = columns!(Item: "NAME" => name);
+        let text = captured(true, |output| output.table(&[item("demo", None, 7)], &columns));
+        assert_eq!(
+            serde_json::from_str::<Value>(&text).unwrap(),
+            json!([{"name": "demo", "plan": null, "usage": {"cpu_us": 7}}])
+        );
+        assert_eq!(captured(true, |output| output.table(&[], &columns)), "[]\n");
     }
 
     #[test]

@@ -3,29 +3,31 @@
 use clap::Subcommand;
 
 use super::client::Client;
-use super::limits::Change;
+use super::limit_change::Change;
+use super::output::columns;
 use super::{CliError, Output};
+use crate::domain::tenant::Plan;
 
 /// What to do with plans.
 #[derive(Debug, Subcommand)]
 pub enum Plans {
-    /// List the plans and the limits that they change
+    /// List the plans, and the limits in which each differs from the defaults of the host
     List,
     /// Show a plan
     Show {
-        /// Its name
+        /// Name of the plan
         name: String,
     },
-    /// Change limits of a plan, and keep the others. A plan that is not there is made
+    /// Change limits of a plan, and keep the others. Creates the plan if there is none of this name
     Set {
-        /// Its name
+        /// Name of the plan
         name: String,
         #[command(flatten)]
         change: Change,
     },
     /// Delete a plan that no tenant is on
     Delete {
-        /// Its name
+        /// Name of the plan
         name: String,
     },
 }
@@ -36,14 +38,14 @@ impl Plans {
         match self {
             Self::List => output.table(
                 &client.list(&["plans"])?,
-                &[("NAME", "name"), ("LIMITS", "limits")],
+                &columns!(Plan: "NAME" => name, "LIMITS" => limits),
             ),
-            Self::Show { name } => output.object(&client.get(&["plans", &name])?),
+            Self::Show { name } => output.object(&client.get::<Plan>(&["plans", &name])?),
             Self::Set { name, change } => {
-                let plans = client.list(&["plans"])?;
-                let known = plans.into_iter().find(|plan| plan["name"] == name.as_str());
-                let limits = known.map_or_else(Default::default, |mut plan| plan["limits"].take());
-                output.object(&client.put(&["plans", &name], &change.apply(limits)?)?)
+                let plans: Vec<Plan> = client.list(&["plans"])?;
+                let known = plans.into_iter().find(|plan| plan.name.as_str() == name);
+                let limits = known.map_or_else(Default::default, |plan| plan.limits);
+                output.object(&client.put::<Plan>(&["plans", &name], &change.apply(&limits)?)?)
             }
             Self::Delete { name } => {
                 client.delete(&["plans", &name])?;

@@ -4,7 +4,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::Client;
+use super::output::columns;
 use super::{CliError, Output, PluginArgument, TenantArgument, confirmed};
+use crate::wire::plugins::PluginView;
 
 /// What to do with plugins.
 #[derive(Debug, Subcommand)]
@@ -13,7 +15,8 @@ pub enum Plugins {
     List(List),
     /// Show a plugin
     Show(PluginArgument),
-    /// Delete a plugin. It can be restored for some days; the tenant's data stays
+    /// Delete a plugin. It can be restored for `retention.deleted`, 7 days by default; the tenant's
+    /// data stays
     Delete(Delete),
     /// Restore a deleted plugin with its versions, grants and settings
     Restore(PluginArgument),
@@ -24,7 +27,7 @@ pub enum Plugins {
 pub struct List {
     #[command(flatten)]
     of: TenantArgument,
-    /// Those that were deleted and can be restored
+    /// List the deleted plugins that can be restored, in place of the others
     #[arg(long)]
     deleted: bool,
 }
@@ -34,10 +37,10 @@ pub struct List {
 pub struct Delete {
     #[command(flatten)]
     of: PluginArgument,
-    /// The name of the plugin once more: its routes stop at once
+    /// The name of the plugin once more, to confirm: its routes stop at once
     #[arg(long, value_name = "NAME")]
     confirm: String,
-    /// At once and for good: nothing brings its versions, grants and settings back
+    /// Delete its versions, grants and settings at once and for good; they cannot be restored
     #[arg(long)]
     purge: bool,
 }
@@ -48,19 +51,20 @@ impl Plugins {
         match self {
             Self::List(List { of, deleted }) => {
                 let path = ["tenants", &of.tenant, "plugins"];
-                let mut columns = vec![
-                    ("NAME", "name"),
-                    ("ACTIVE", "active"),
-                    ("DISABLED", "disabled"),
-                    ("CREATED", "created_at"),
-                ];
+                let mut columns = Vec::from(columns!(PluginView:
+                    "NAME" => name,
+                    "VERSION" => author_version,
+                    "ACTIVE" => active,
+                    "DISABLED" => disabled,
+                    "CREATED" => created_at,
+                ));
                 if !deleted {
                     return output.table(&client.list(&path)?, &columns);
                 }
-                columns.push(("DELETED", "deleted_at"));
+                columns.extend(columns!(PluginView: "DELETED" => deleted_at));
                 output.table(&client.list_where(&path, &[("deleted", "true")])?, &columns)
             }
-            Self::Show(of) => output.object(&client.get(&of.path(&[]))?),
+            Self::Show(of) => output.object(&client.get::<PluginView>(&of.path(&[]))?),
             Self::Delete(Delete { of, confirm, purge }) => {
                 let plugin = &of.plugin;
                 confirmed(plugin, &confirm)?;
@@ -76,7 +80,9 @@ impl Plugins {
                 }
                 Ok(())
             }
-            Self::Restore(of) => output.object(&client.post(&of.path(&["restore"]), &json!({}))?),
+            Self::Restore(of) => {
+                output.object(&client.post::<PluginView>(&of.path(&["restore"]), &json!({}))?)
+            }
         }
     }
 }

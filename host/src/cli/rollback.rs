@@ -6,6 +6,7 @@ use serde_json::json;
 use super::client::Client;
 use super::deploy::report_activation;
 use super::{CliError, Output, PluginArgument};
+use crate::wire::activations::ActivatedView;
 
 /// Which plugin.
 #[derive(Debug, Args)]
@@ -17,8 +18,11 @@ pub struct Rollback {
 impl Rollback {
     /// Activates the version that was active before and was not itself rolled back from.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
-        let activated = client.post(&self.of.path(&["activation", "back"]), &json!({}))?;
-        report_activation(&activated, output);
-        output.object(&activated)
+        let activated: ActivatedView = client.post(&self.of.path(&["activation", "back"]), &json!({}))?;
+        report_activation(&self.of.plugin, &activated, output)?;
+        match output.is_json() {
+            true => output.data(&activated),
+            false => Ok(()),
+        }
     }
 }

@@ -5,10 +5,12 @@ use std::io::{IsTerminal as _, Read as _};
 
 use clap::Subcommand;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
+use serde::de::IgnoredAny;
 
 use super::client::Client;
+use super::output::{columns, printable};
 use super::{CliError, Output, TenantArgument};
+use crate::wire::secrets::{NewSecret, SecretView};
 
 /// What to do with secrets.
 #[derive(Debug, Subcommand)]
@@ -23,7 +25,7 @@ pub enum Secrets {
         #[arg(long, value_name = "VARIABLE")]
         from_env: Option<String>,
     },
-    /// List the names of the secrets
+    /// List the names of the secrets, when each was set, and whether it opens under the host's key
     List(TenantArgument),
     /// Delete a secret
     Delete {
@@ -43,16 +45,27 @@ impl Secrets {
                     Some(variable) => from_variable(&variable)?,
                     None => from_input(output)?,
                 };
-                client.put(
-                    &["tenants", &of.tenant, "secrets", &name],
-                    &json!({"value": value.expose_secret()}),
-                )?;
+                let body = NewSecret {
+                    value: value.expose_secret().to_owned(),
+                };
+                let _: IgnoredAny = client.put(&["tenants", &of.tenant, "secrets", &name], &body)?;
                 output.news(format_args!("set the secret {name}"));
                 Ok(())
             }
             Self::List(of) => {
-                let secrets = client.list(&["tenants", &of.tenant, "secrets"])?;
-                output.table(&secrets, &[("NAME", "name"), ("SET", "updated_at")])
+                let secrets: Vec<SecretView> = client.list(&["tenants", &of.tenant, "secrets"])?;
+                let columns =
+                    columns!(SecretView: "NAME" => name, "SET" => updated_at, "READABLE" => readable);
+                output.table(&secrets, &columns)?;
+                for secret in secrets.iter().filter(|secret| !secret.readable) {
+                    let name = printable(&secret.name);
+                    output.news(format_args!(
+                        "the secret {name} does not open under the host's key; set it again: `mortise secrets set \
+                         {name} --tenant {}`",
+                        of.tenant
+                    ));
+                }
+                Ok(())
             }
             Self::Delete { of, name } => {
                 client.delete(&["tenants", &of.tenant, "secrets", &name])?;

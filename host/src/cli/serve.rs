@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::CliError;
 use crate::causes::with_causes;
-use crate::config::{Config, LogFormat, LogSection};
+use crate::config::{Config, Loaded, LogFormat, LogSection, listener_address};
 use crate::host::serve;
 
 /// The configuration that is read where it exists and none is named.
@@ -18,17 +18,17 @@ const DEFAULT_CONFIG: &str = "mortise.toml";
 /// Where the host listens and keeps its data, over what the configuration says.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Configuration file; ./mortise.toml where it exists and nothing is named
+    /// Configuration file; by default ./mortise.toml, if it exists
     #[arg(long, env = "MORTISE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Folder of all data
+    /// Data folder of the host
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
-    /// Address of the public listener
-    #[arg(long, value_name = "ADDRESS")]
+    /// Address of the public listener, such as 0.0.0.0:8080
+    #[arg(long, value_name = "ADDRESS", value_parser = listener_address)]
     pub public: Option<SocketAddr>,
-    /// Address of the admin listener
-    #[arg(long, value_name = "ADDRESS")]
+    /// Address of the admin listener, such as 127.0.0.1:8081
+    #[arg(long, value_name = "ADDRESS", value_parser = listener_address)]
     pub admin: Option<SocketAddr>,
     /// Use mortise.db as it is, although it does not belong to the data folder or is older than it. Files of
     /// tenants that it does not know are moved to `set-aside`
@@ -38,8 +38,18 @@ pub struct Serve {
 
 /// Runs the host until it is told to stop.
 pub fn run(arguments: Serve) -> Result<(), CliError> {
-    let config = configuration(arguments)?;
+    let Loaded {
+        config,
+        foreign_variables,
+    } = configuration(arguments)?;
     start_log(&config.log)?;
+    if !foreign_variables.is_empty() {
+        tracing::warn!(
+            variables = foreign_variables.join(" "),
+            "environment variables that are no keys of the configuration are ignored; a key `section.key` is \
+             written MORTISE_SECTION__KEY"
+        );
+    }
     let ready = |ready: &serve::Ready| {
         tracing::info!(
             public = %ready.public,
@@ -52,17 +62,18 @@ pub fn run(arguments: Serve) -> Result<(), CliError> {
 }
 
 /// The configuration with what the command line says over it.
-pub(super) fn configuration(arguments: Serve) -> Result<Config, CliError> {
+pub(super) fn configuration(arguments: Serve) -> Result<Loaded, CliError> {
     let default = Path::new(DEFAULT_CONFIG);
     let path = arguments
         .config
         .or_else(|| default.exists().then(|| default.to_owned()));
-    let mut config = Config::load(path.as_deref(), std::env::vars()).map_err(|error| {
+    let mut loaded = Config::load(path.as_deref(), std::env::vars_os()).map_err(|error| {
         CliError::failed(
             error.to_string(),
             "mortise.example.toml shows every key with its default",
         )
     })?;
+    let config = &mut loaded.config;
     if let Some(folder) = arguments.data {
         config.data.folder = folder;
     }
@@ -73,7 +84,7 @@ pub(super) fn configuration(arguments: Serve) -> Result<Config, CliError> {
     if let Some(address) = arguments.admin {
         config.server.admin = address;
     }
-    Ok(config)
+    Ok(loaded)
 }
 
 fn start_log(log: &LogSection) -> Result<(), CliError> {

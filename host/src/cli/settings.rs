@@ -1,19 +1,24 @@
 //! `mortise config`: the settings that a plugin reads.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
 
 use super::client::Client;
 use super::{CliError, Output, PluginArgument};
+
+/// Settings by name.
+type Settings = BTreeMap<String, String>;
 
 /// What to do with settings.
 #[derive(Debug, Subcommand)]
 pub enum Config {
     /// List the settings of a plugin
     List(PluginArgument),
-    /// Set some, and keep the others
+    /// Set settings, and keep the others
     Set(Set),
-    /// Remove some
+    /// Remove settings
     Unset(Unset),
 }
 
@@ -22,7 +27,7 @@ pub enum Config {
 pub struct Set {
     #[command(flatten)]
     of: PluginArgument,
-    /// What to set
+    /// Settings to set
     #[arg(required = true, value_name = "NAME=VALUE", value_parser = parse_setting)]
     settings: Vec<(String, String)>,
 }
@@ -32,7 +37,7 @@ pub struct Set {
 pub struct Unset {
     #[command(flatten)]
     of: PluginArgument,
-    /// What to remove
+    /// Settings to remove
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
 }
@@ -41,13 +46,9 @@ impl Config {
     /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
-            Self::List(of) => output.object(&client.get(&of.path(&["config"]))?),
+            Self::List(of) => output.object(&client.get::<Settings>(&of.path(&["config"]))?),
             Self::Set(Set { of, settings }) => change(client, output, &of, |all| {
-                all.extend(
-                    settings
-                        .into_iter()
-                        .map(|(name, value)| (name, Value::String(value))),
-                );
+                all.extend(settings);
                 Ok(())
             }),
             Self::Unset(Unset { of, names }) => change(client, output, &of, |all| {
@@ -66,20 +67,16 @@ fn change(
     client: &Client,
     output: &mut Output,
     of: &PluginArgument,
-    change: impl FnOnce(&mut Map<String, Value>) -> Result<(), CliError>,
+    change: impl FnOnce(&mut Settings) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let path = of.path(&["config"]);
-    let mut all = match client.get(&path)? {
-        Value::Object(all) => all,
-        _ => Map::new(),
-    };
+    let mut all: Settings = client.get(&path)?;
     change(&mut all)?;
-    let all = Value::Object(all);
-    client.put(&path, &all)?;
+    let _: IgnoredAny = client.put(&path, &all)?;
     output.object(&all)
 }
 
-fn no_such_setting(name: &str, all: &Map<String, Value>) -> CliError {
+fn no_such_setting(name: &str, all: &Settings) -> CliError {
     let set: Vec<&str> = all.keys().map(String::as_str).collect();
     let hint = match set.is_empty() {
         true => "nothing is set".to_owned(),

@@ -4,7 +4,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::Client;
+use super::output::columns;
 use super::{CliError, Output, confirmed};
+use crate::wire::tenants::TenantView;
 
 /// What to do with tenants.
 #[derive(Debug, Subcommand)]
@@ -22,20 +24,20 @@ pub enum Tenants {
         /// Name of the plan
         plan: String,
     },
-    /// Let a tenant's endpoints answer 503, and keep everything
+    /// Suspend a tenant: its endpoints answer 503, and nothing is deleted
     Suspend(Name),
     /// End a suspension
     Resume(Name),
-    /// Delete a tenant. It can be restored for some days
+    /// Delete a tenant. It can be restored for `retention.deleted`, 7 days by default
     Delete(Delete),
-    /// Restore a deleted tenant with everything that is its
+    /// Restore a deleted tenant with all of its data
     Restore(Name),
 }
 
 /// Which tenants.
 #[derive(Debug, Args)]
 pub struct List {
-    /// Those that were deleted and can be restored
+    /// List the deleted tenants that can be restored, in place of the others
     #[arg(long)]
     deleted: bool,
 }
@@ -50,9 +52,9 @@ pub struct Name {
 /// A new tenant.
 #[derive(Debug, Args)]
 pub struct Create {
-    /// Its name: the first segment of its URLs
+    /// Name of the tenant, which is the first segment of its URLs
     name: String,
-    /// The plan that it is on; the host's default where nothing is named
+    /// Name of its plan [default: standard]
     #[arg(long)]
     plan: Option<String>,
 }
@@ -62,10 +64,10 @@ pub struct Create {
 pub struct Delete {
     /// Name of the tenant
     name: String,
-    /// The name once more: its endpoints stop at once
+    /// The name once more, to confirm: the endpoints of the tenant stop at once
     #[arg(long, value_name = "NAME")]
     confirm: String,
-    /// At once and for good: nothing brings the data back
+    /// Delete the tenant and its data at once and for good; they cannot be restored
     #[arg(long)]
     purge: bool,
 }
@@ -75,16 +77,16 @@ impl Tenants {
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::List(List { deleted }) => {
-                let mut columns = vec![
-                    ("NAME", "name"),
-                    ("PLAN", "plan"),
-                    ("SUSPENDED", "suspended"),
-                    ("CREATED", "created_at"),
-                ];
+                let mut columns = Vec::from(columns!(TenantView:
+                    "NAME" => name,
+                    "PLAN" => plan,
+                    "SUSPENDED" => suspended,
+                    "CREATED" => created_at,
+                ));
                 if !deleted {
                     return output.table(&client.list(&["tenants"])?, &columns);
                 }
-                columns.push(("DELETED", "deleted_at"));
+                columns.extend(columns!(TenantView: "DELETED" => deleted_at));
                 output.table(
                     &client.list_where(&["tenants"], &[("deleted", "true")])?,
                     &columns,
@@ -95,16 +97,16 @@ impl Tenants {
                     Some(plan) => json!({"name": name, "plan": plan}),
                     None => json!({"name": name}),
                 };
-                output.object(&client.post(&["tenants"], &body)?)
+                output.object(&client.post::<TenantView>(&["tenants"], &body)?)
             }
-            Self::Show(Name { name }) => output.object(&client.get(&["tenants", &name])?),
+            Self::Show(Name { name }) => output.object(&client.get::<TenantView>(&["tenants", &name])?),
             Self::SetPlan { name, plan } => {
-                output.object(&client.patch(&["tenants", &name], &json!({"plan": plan}))?)
+                output.object(&client.patch::<TenantView>(&["tenants", &name], &json!({"plan": plan}))?)
             }
             Self::Suspend(Name { name }) => suspend(client, output, &name, true),
             Self::Resume(Name { name }) => suspend(client, output, &name, false),
             Self::Restore(Name { name }) => {
-                output.object(&client.post(&["tenants", &name, "restore"], &json!({}))?)
+                output.object(&client.post::<TenantView>(&["tenants", &name, "restore"], &json!({}))?)
             }
             Self::Delete(Delete { name, confirm, purge }) => {
                 confirmed(&name, &confirm)?;
@@ -125,5 +127,6 @@ impl Tenants {
 }
 
 fn suspend(client: &Client, output: &mut Output, name: &str, suspended: bool) -> Result<(), CliError> {
-    output.object(&client.patch(&["tenants", name], &json!({"suspended": suspended}))?)
+    let body = json!({"suspended": suspended});
+    output.object(&client.patch::<TenantView>(&["tenants", name], &body)?)
 }

@@ -1,37 +1,39 @@
 //! `mortise tokens`: tokens for the admin API.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::client::Client;
 use super::moment;
+use super::output::columns;
 use super::{CliError, Output};
 use crate::domain::clock::Timestamp;
+use crate::domain::token::TenantRole;
+use crate::wire::tokens::{CreatedToken, HostRole, NewHostToken, NewTenantToken, TokenView};
 
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
 pub enum Tokens {
-    /// List the tokens, without their secrets
+    /// List the tokens with their ids, without the credentials
     List(Of),
-    /// Create a token; it is shown this once
+    /// Create a token. Its credential is shown only now
     Create {
         #[command(flatten)]
         of: Of,
-        /// What people call it
+        /// Name for people; several tokens may have the same
         name: String,
-        /// viewer, developer or owner: what its holder may do in the tenant; metrics: to read the
-        /// metrics of the host, without a tenant
+        /// Role of its holder: viewer, developer or owner in the tenant; metrics reads the metrics
+        /// of the host and belongs to no tenant
         #[arg(long, value_parser = parse_role, conflicts_with = "operator")]
         role: Option<String>,
         /// When it stops working: 2026-01-02T03:04:05Z, or 30d from now; never by default
         #[arg(long, value_name = "WHEN", value_parser = moment::ahead)]
         expires: Option<Timestamp>,
     },
-    /// Revoke a token: it stops working at once
+    /// Revoke a token. It stops working at once
     Revoke {
         #[command(flatten)]
         of: Of,
-        /// Id of the token
+        /// Id of the token, as `tokens list` shows it
         id: String,
     },
 }
@@ -43,7 +45,7 @@ pub struct Of {
     // Read by hand, since `--operator` contradicts the argument and not the variable.
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
-    /// Tokens of operators, for everything on the host
+    /// Without a tenant: tokens of operators, who may do everything on the host
     #[arg(long, conflicts_with = "tenant")]
     operator: bool,
 }
@@ -100,14 +102,14 @@ impl Tokens {
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::List(of) => {
-                let columns = [
-                    ("ID", "id"),
-                    ("NAME", "name"),
-                    ("ROLE", "role"),
-                    ("CREATED", "created_at"),
-                    ("EXPIRES", "expires_at"),
-                    ("REVOKED", "revoked_at"),
-                ];
+                let columns = columns!(TokenView:
+                    "ID" => id,
+                    "NAME" => name,
+                    "ROLE" => role,
+                    "CREATED" => created_at,
+                    "EXPIRES" => expires_at,
+                    "REVOKED" => revoked_at,
+                );
                 output.table(&client.list(&of.owner().path(&[]))?, &columns)
             }
             Self::Create {
@@ -122,17 +124,31 @@ impl Tokens {
                     true => Owner(None),
                     false => of.owner(),
                 };
-                let mut body = json!({"name": name});
-                match (role, &owner.0) {
-                    (Some(role), Some(_)) if !is_metrics => body["role"] = role.into(),
-                    (Some(role), None) if is_metrics => body["role"] = role.into(),
-                    (None, None) if is_of_the_host => {}
+                let of_the_host = |name, role| NewHostToken {
+                    name,
+                    role,
+                    expires_at: expires,
+                };
+                let path = owner.path(&[]);
+                let token: CreatedToken = match (role, &owner.0) {
+                    (Some(role), Some(_)) if !is_metrics => {
+                        let role =
+                            TenantRole::try_from(role).map_err(|error| CliError::Usage(error.to_string()))?;
+                        let body = NewTenantToken {
+                            name,
+                            role: Some(role),
+                            expires_at: expires,
+                        };
+                        client.post(&path, &body)?
+                    }
+                    (Some(_), None) if is_metrics => {
+                        client.post(&path, &of_the_host(name, HostRole::Metrics))?
+                    }
+                    (None, None) if is_of_the_host => {
+                        client.post(&path, &of_the_host(name, HostRole::Operator))?
+                    }
                     _ => return Err(CliError::Usage(WHOSE.to_owned())),
-                }
-                if let Some(expires) = expires {
-                    body["expires_at"] = expires.to_string().into();
-                }
-                let token = client.post(&owner.path(&[]), &body)?;
+                };
                 output.news("keep the token now: the host stores only its hash and cannot show it again");
                 output.object(&token)
             }

@@ -1,11 +1,15 @@
 //! `mortise versions`: what was uploaded, and which of it serves.
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::json;
 
 use super::client::Client;
 use super::deploy::report_activation;
+use super::output::columns;
 use super::{CliError, Output, PluginArgument};
+use crate::wire::activations::ActivatedView;
+use crate::wire::versions::{VersionDetail, VersionView};
 
 /// What to do with versions.
 #[derive(Debug, Subcommand)]
@@ -20,12 +24,20 @@ pub enum Versions {
     Delete(Named),
 }
 
+/// A version above its manifest, which has several lines.
+#[derive(Serialize)]
+struct WithoutManifest<'a> {
+    #[serde(flatten)]
+    version: &'a VersionView,
+    compiled_size: Option<u64>,
+}
+
 /// Which version.
 #[derive(Debug, Args)]
 pub struct Named {
     #[command(flatten)]
     of: PluginArgument,
-    /// Its digest, the first digits of it, or the author's version, such as 1.2.0
+    /// Its digest, the first digits of it (four at least), or the author's version, such as 1.2.0
     version: String,
 }
 
@@ -34,36 +46,38 @@ impl Versions {
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::List(of) => {
-                let columns = [
-                    ("DIGEST", "version"),
-                    ("VERSION", "author_version"),
-                    ("ACTIVE", "active"),
-                    ("BYTES", "size"),
-                    ("UPLOADED", "created_at"),
-                ];
+                let columns = columns!(VersionView:
+                    "DIGEST" => version,
+                    "VERSION" => author_version,
+                    "ACTIVE" => active,
+                    "BYTES" => size,
+                    "UPLOADED" => created_at,
+                );
                 output.table(&client.list(&of.path(&["versions"]))?, &columns)
             }
             Self::Show(Named { of, version }) => {
-                let mut shown = client.get(&of.path(&["versions", &version]))?;
+                let shown: VersionDetail = client.get(&of.path(&["versions", &version]))?;
                 if output.is_json() {
                     return output.data(&shown);
                 }
-                // Text of several lines stands below the others.
-                let manifest = shown["manifest"].take();
-                if let Some(members) = shown.as_object_mut() {
-                    members.remove("manifest");
-                }
-                output.object(&shown)?;
+                output.object(&WithoutManifest {
+                    version: &shown.version,
+                    compiled_size: shown.compiled_size,
+                })?;
                 output.line("")?;
-                for line in manifest.as_str().unwrap_or_default().lines() {
+                for line in shown.manifest.lines() {
                     output.line(super::output::printable(line))?;
                 }
                 Ok(())
             }
             Self::Activate(Named { of, version }) => {
-                let activated = client.put(&of.path(&["activation"]), &json!({"version": version}))?;
-                report_activation(&activated, output);
-                output.object(&activated)
+                let activated: ActivatedView =
+                    client.put(&of.path(&["activation"]), &json!({"version": version}))?;
+                report_activation(&of.plugin, &activated, output)?;
+                match output.is_json() {
+                    true => output.data(&activated),
+                    false => Ok(()),
+                }
             }
             Self::Delete(Named { of, version }) => {
                 client.delete(&of.path(&["versions", &version]))?;

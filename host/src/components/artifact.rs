@@ -22,9 +22,9 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::accept;
-use super::cache::LoadError;
 use super::compile::protocol::{DescribedManifest, Job};
 use super::compile::{CompileError, Compiled, Compiler};
+use super::error::LoadError;
 use super::footprint::footprint;
 use super::refusal::Refusal;
 use super::shield::Shield;

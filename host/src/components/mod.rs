@@ -3,9 +3,9 @@
 mod accept;
 mod artifact;
 pub mod bundle;
-mod cache;
 pub mod compile;
 pub mod contract;
+mod error;
 mod exports;
 mod features;
 mod footprint;
@@ -18,9 +18,9 @@ pub mod shield;
 mod store;
 mod uses;
 
-pub use artifact::Artifacts;
-pub use cache::{ComponentCache, LoadError, Loaded};
+pub use artifact::{Artifacts, Code};
 pub use compile::protocol::DescribedManifest;
+pub use error::LoadError;
 pub use features::{FEATURES, proposals};
 pub use listed::check_listed;
 pub use refusal::{Fault, Refusal};

@@ -1,5 +1,7 @@
-//! A look at a component before anything expensive is done with it: is it a component, is it of a
-//! size and shape that can be compiled, and which section holds its manifest.
+//! Looks at an upload before anything expensive is done with it.
+//!
+//! It finds out whether the upload is a component, whether its size and shape can be compiled, and which
+//! section holds its manifest.
 
 use wasmparser::{Encoding, Parser, Payload};
 

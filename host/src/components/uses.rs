@@ -173,7 +173,10 @@ fn instance_exports<'a>(
 }
 
 macro_rules! instruction_names {
-    ($(@$proposal:ident $op:ident $({ $($argument:ident: $type:ty),* })? => $visit:ident ($($annotation:tt)*))*) => {
+    ($(
+        @$proposal:ident $op:ident $({ $($argument:ident: $type:ty),* })?
+            => $visit:ident ($($annotation:tt)*)
+    )*) => {
         enum Kind { $($op,)* }
 
         /// The names of all instructions, in the order of their numbers.

@@ -1,91 +1,160 @@
-//! Environment variables over the configuration: `MORTISE_SERVER_PUBLIC` for `server.public`.
+//! Environment variables over the configuration: `MORTISE_SERVER__PUBLIC` for `server.public`.
+//!
+//! Own code instead of the crates `figment` or `config`: both forget the line in the file that a value
+//! came from, so that an error could name the key only. `figment` has had no release since 2024.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use toml::{Table, Value};
 
 use super::{Config, ConfigError};
 
-/// What variables of the configuration start with.
+/// What variables of this program start with.
 const PREFIX: &str = "MORTISE_";
+
+/// What separates section and key. Kubernetes sets `MORTISE_SERVICE_HOST` and the like in every
+/// container beside a Service named `mortise`; none of those has two underscores in a row.
+const SEPARATOR: &str = "__";
 
 /// Variables that are for the command line.
 const COMMAND_LINE: [&str; 4] = [
     "MORTISE_CONFIG",
     "MORTISE_HOST",
-    "MORTISE_TOKEN",
     "MORTISE_TENANT",
+    "MORTISE_TOKEN",
 ];
 
-/// The sections by name. They are listed because a section of which nothing is set is not in the defaults.
-const SECTIONS: [&str; 11] = [
-    "breaker",
-    "ceiling",
-    "compile",
-    "data",
-    "http_client",
-    "limits",
-    "log",
-    "retention",
-    "runtime",
-    "server",
-    "shield",
-];
-
-/// `config` with the variables of `environment` in place of some values.
-pub fn apply(
-    config: Config,
-    environment: impl Iterator<Item = (String, String)>,
-) -> Result<Config, ConfigError> {
-    let ours =
-        |(name, _): &(String, String)| name.starts_with(PREFIX) && !COMMAND_LINE.contains(&name.as_str());
-    let variables: BTreeMap<String, String> = environment.filter(ours).collect();
-    variables
-        .into_iter()
-        .try_fold(config, |config, (variable, text)| set(&config, &variable, &text))
+/// What the environment says.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// The values that variables set, by section and key.
+    values: Table,
+    /// Variables with the prefix that name no key, and that this program ignores.
+    pub foreign: Vec<String>,
 }
 
-/// One variable at a time, so that an error can name it.
-fn set(config: &Config, variable: &str, text: &str) -> Result<Config, ConfigError> {
-    let path = variable[PREFIX.len()..].to_lowercase();
-    let unknown = || ConfigError::UnknownVariable(variable.to_owned());
-    let (section, key) = SECTIONS
-        .iter()
-        .find_map(|section| Some((*section, path.strip_prefix(section)?.strip_prefix('_')?)))
-        .ok_or_else(unknown)?;
-    // Text first, since most values are; what is no text is a number, a boolean or a list as TOML writes it.
+/// A key of the configuration.
+#[derive(Clone, Debug)]
+struct Key {
+    section: String,
+    name: String,
+    /// Its default, or that of the limit for a ceiling, which has none.
+    example: String,
+}
+
+impl Key {
+    /// The variable that overrides it.
+    fn variable(&self) -> String {
+        format!("{PREFIX}{}{SEPARATOR}{}", self.section, self.name).to_uppercase()
+    }
+
+    /// What this variable was called in earlier versions.
+    fn old_variable(&self) -> String {
+        format!("{PREFIX}{}_{}", self.section, self.name).to_uppercase()
+    }
+}
+
+impl Environment {
+    /// Reads the variables of the configuration and checks each of them.
+    pub fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
+        let keys = keys();
+        let mut environment = Self::default();
+        for (variable, text) in sorted(variables) {
+            let old = keys.iter().find(|key| key.old_variable() == variable);
+            if let Some(key) = old {
+                return Err(ConfigError::RenamedVariable {
+                    old: variable,
+                    new: key.variable(),
+                });
+            }
+            if !variable.contains(SEPARATOR) {
+                environment.foreign.push(variable);
+                continue;
+            }
+            let key = keys.iter().find(|key| key.variable() == variable);
+            let key = key.ok_or_else(|| ConfigError::UnknownVariable(variable.clone()))?;
+            let value = value(key, &text).map_err(|message| ConfigError::Variable {
+                variable: variable.clone(),
+                message,
+            })?;
+            section(&mut environment.values, &key.section).insert(key.name.clone(), value);
+        }
+        Ok(environment)
+    }
+
+    /// `config` with the values of the variables in place of its own.
+    pub fn apply(self, config: Config) -> Result<Config, ConfigError> {
+        if self.values.is_empty() {
+            return Ok(config);
+        }
+        let mut all = Table::try_from(config).map_err(|error| ConfigError::Environment(error.to_string()))?;
+        for (name, values) in self.values {
+            if let Value::Table(values) = values {
+                section(&mut all, &name).extend(values);
+            }
+        }
+        all.try_into()
+            .map_err(|error: toml::de::Error| ConfigError::Environment(error.message().to_owned()))
+    }
+}
+
+/// The variables with the prefix, but for those of the command line, in an order that is the same at
+/// every start. A name in another character set is not one of them.
+fn sorted(variables: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<String, OsString> {
+    variables
+        .filter_map(|(name, text)| Some((name.into_string().ok()?, text)))
+        .filter(|(name, _)| name.starts_with(PREFIX) && !COMMAND_LINE.contains(&name.as_str()))
+        .collect()
+}
+
+/// All keys of the configuration.
+fn keys() -> Vec<Key> {
+    let mut sections = Table::try_from(Config::default()).unwrap_or_default();
+    // The ceilings have no defaults, so that the defaults do not name them.
+    if let Some(limits) = sections.get("limits").cloned() {
+        sections.insert("ceiling".to_owned(), limits);
+    }
+    let mut keys = Vec::new();
+    for (section, values) in &sections {
+        for (name, value) in values.as_table().into_iter().flatten() {
+            keys.push(Key {
+                section: section.clone(),
+                name: name.clone(),
+                example: value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+            });
+        }
+    }
+    keys
+}
+
+/// The value that a variable sets, or what is wrong with it.
+fn value(key: &Key, text: &OsString) -> Result<Value, String> {
+    let text = text.to_str().ok_or("it is not UTF-8")?;
     let mut message = String::new();
+    // Text first, since most values are. The others are written as in TOML.
     for value in [Some(Value::String(text.to_owned())), literal(text)]
         .into_iter()
         .flatten()
     {
-        let mut table = Table::try_from(config).map_err(|error| ConfigError::Variable {
-            variable: variable.to_owned(),
-            message: error.to_string(),
-        })?;
-        let keys = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-        let keys = keys.as_table_mut().ok_or_else(unknown)?;
-        keys.insert(key.to_owned(), value);
-        match table.try_into::<Config>() {
-            Ok(config) => return Ok(config),
-            Err(error) => message = named(error.message()),
+        let mut alone = Table::new();
+        section(&mut alone, &key.section).insert(key.name.clone(), value.clone());
+        match alone.try_into::<Config>() {
+            Ok(_) => return Ok(value),
+            Err(error) => message = error.message().to_owned(),
         }
     }
-    if message.starts_with("unknown field") {
-        return Err(unknown());
-    }
-    Err(ConfigError::Variable {
-        variable: variable.to_owned(),
-        message,
-    })
+    Err(with_example(&message, key))
 }
 
-/// What is wrong, with an example if a list was expected: few would guess how one is written.
-fn named(message: &str) -> String {
-    match message.contains("expected a sequence") {
-        true => format!("a list is expected here, written like [\"one\", \"two\"] ({message})"),
-        false => message.to_owned(),
-    }
+/// What is wrong, with an example of what is right.
+fn with_example(message: &str, key: &Key) -> String {
+    let example = match message.contains("expected a sequence") {
+        true => r#"a list is written like ["one", "two"]"#.to_owned(),
+        false if key.example.is_empty() => return message.to_owned(),
+        false => format!("for example {}={}", key.variable(), key.example),
+    };
+    format!("{message}; {example}")
 }
 
 fn literal(text: &str) -> Option<Value> {
@@ -93,27 +162,37 @@ fn literal(text: &str) -> Option<Value> {
     table.get("value").cloned()
 }
 
+/// The table of a section, which is made if it is not there.
+fn section<'a>(sections: &'a mut Table, name: &str) -> &'a mut Table {
+    let section = sections.entry(name).or_insert_with(|| Value::Table(Table::new()));
+    match section {
+        Value::Table(table) => table,
+        _ => unreachable!("every value of the outermost table is a section"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn environment(variables: &[(&str, &str)]) -> Result<Environment, ConfigError> {
+        Environment::read(variables.iter().map(|(name, value)| (name.into(), value.into())))
+    }
+
     fn with(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let owned = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        apply(Config::default(), owned)
+        environment(variables)?.apply(Config::default())
     }
 
     #[test]
     fn every_kind_of_value_can_be_overridden() {
         let config = with(&[
-            ("MORTISE_SERVER_PUBLIC", "0.0.0.0:80"),
-            ("MORTISE_RUNTIME_INSTANCES", "64"),
-            ("MORTISE_HTTP_CLIENT_ALLOW_LOOPBACK", "true"),
-            ("MORTISE_LIMITS_CPU", "20ms"),
-            ("MORTISE_CEILING_MEMORY", "1GiB"),
-            ("MORTISE_SHIELD_PROPOSALS", "['simd', 'multi-memory']"),
-            ("MORTISE_SHIELD_IMPORTS", r#"["wasi:random/*"]"#),
+            ("MORTISE_SERVER__PUBLIC", "0.0.0.0:80"),
+            ("MORTISE_RUNTIME__INSTANCES", "64"),
+            ("MORTISE_HTTP_CLIENT__ALLOW_LOOPBACK", "true"),
+            ("MORTISE_LIMITS__CPU", "20ms"),
+            ("MORTISE_CEILING__MEMORY", "1GiB"),
+            ("MORTISE_SHIELD__PROPOSALS", "['simd', 'multi-memory']"),
+            ("MORTISE_SHIELD__IMPORTS", r#"["wasi:random/*"]"#),
             ("MORTISE_HOST", "for the command line"),
             ("HOME", "/somewhere"),
         ])
@@ -129,17 +208,114 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
-        for (variable, value, wanted) in [
-            ("MORTISE_SERVER_PUBLIK", "x", "names no key"),
-            ("MORTISE_NOWHERE", "x", "names no key"),
-            ("MORTISE_RUNTIME_INSTANCES", "many", "does not fit"),
-            ("MORTISE_SERVER_PUBLIC", "here", "does not fit"),
-            ("MORTISE_SHIELD_PROPOSALS", "['sim']", "`sim` is no proposal"),
-            ("MORTISE_SHIELD_INSTRUCTIONS", "call_indirect", "a list"),
+    fn what_is_not_set_stays_as_it_was() {
+        let config: Config =
+            toml::from_str("[server]\nadmin = '127.0.0.1:1'\n[ceiling]\ncpu = '1s'\n").unwrap();
+        let variables = environment(&[
+            ("MORTISE_SERVER__PUBLIC", "127.0.0.1:2"),
+            ("MORTISE_CEILING__WALL", "5s"),
+        ]);
+        let changed = variables.unwrap().apply(config.clone()).unwrap();
+        let mut wanted = config;
+        wanted.server.public = "127.0.0.1:2".parse().unwrap();
+        wanted.ceiling.wall = Some("5s".parse().unwrap());
+        assert_eq!(changed, wanted);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_with_an_example() {
+        let said = |variable, value| with(&[(variable, value)]).unwrap_err().to_string();
+        let unknown = said("MORTISE_SERVER__PUBLIK", "x");
+        insta::assert_snapshot!(unknown, @"the environment variable MORTISE_SERVER__PUBLIK names no key of the configuration; a key `section.key` is written MORTISE_SECTION__KEY");
+        for (variable, value, wanted, example) in [
+            (
+                "MORTISE_RUNTIME__INSTANCES",
+                "many",
+                "expected u32",
+                "for example MORTISE_RUNTIME__INSTANCES=256",
+            ),
+            (
+                "MORTISE_SERVER__PUBLIC",
+                "localhost:80",
+                "`localhost:80` is not an IP address with a port, such as 127.0.0.1:8080",
+                "MORTISE_SERVER__PUBLIC=127.0.0.1:8080",
+            ),
+            (
+                "MORTISE_CEILING__MEMORY",
+                "much",
+                "does not fit",
+                "for example MORTISE_CEILING__MEMORY=64MiB",
+            ),
+            (
+                "MORTISE_SHIELD__PROPOSALS",
+                "['sim']",
+                "`sim` is no proposal",
+                "MORTISE_SHIELD__PROPOSALS=[]",
+            ),
+            (
+                "MORTISE_SHIELD__INSTRUCTIONS",
+                "call_indirect",
+                "a list",
+                r#"["one", "two"]"#,
+            ),
         ] {
-            let error = with(&[(variable, value)]).unwrap_err().to_string();
-            assert!(error.contains(variable) && error.contains(wanted), "{error}");
+            let error = said(variable, value);
+            for part in [variable, wanted, example] {
+                assert!(error.contains(part), "{error}");
+            }
         }
+    }
+
+    #[test]
+    fn a_variable_of_an_earlier_version_is_refused_with_its_new_name() {
+        for (old, new) in [
+            ("MORTISE_SERVER_PUBLIC", "MORTISE_SERVER__PUBLIC"),
+            (
+                "MORTISE_HTTP_CLIENT_ALLOW_LOOPBACK",
+                "MORTISE_HTTP_CLIENT__ALLOW_LOOPBACK",
+            ),
+            ("MORTISE_CEILING_MEMORY", "MORTISE_CEILING__MEMORY"),
+        ] {
+            let error = with(&[(old, "x")]).unwrap_err();
+            let ConfigError::RenamedVariable {
+                old: named,
+                new: wanted,
+            } = &error
+            else {
+                panic!("{error}");
+            };
+            assert_eq!((named.as_str(), wanted.as_str()), (old, new));
+        }
+    }
+
+    #[test]
+    fn what_others_set_is_told_and_ignored() {
+        // What Kubernetes sets beside a Service named `mortise`.
+        let names = [
+            "MORTISE_PORT",
+            "MORTISE_PORT_8080_TCP",
+            "MORTISE_PORT_8080_TCP_ADDR",
+            "MORTISE_PORT_8080_TCP_PORT",
+            "MORTISE_PORT_8080_TCP_PROTO",
+            "MORTISE_SERVICE_HOST",
+            "MORTISE_SERVICE_PORT",
+            "MORTISE_SERVICE_PORT_HTTP",
+        ];
+        let environment = environment(&names.map(|name| (name, "tcp://10.0.0.1:8080"))).unwrap();
+        assert_eq!(environment.foreign, names);
+        assert_eq!(environment.apply(Config::default()).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_refused_only_if_it_is_a_keys() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let set =
+            |name: &str| Environment::read(std::iter::once((name.into(), OsString::from_vec(vec![0xff]))));
+        assert!(set("PATH").unwrap().foreign.is_empty());
+        let error = set("MORTISE_DATA__FOLDER").unwrap_err().to_string();
+        assert!(
+            error.contains("MORTISE_DATA__FOLDER does not fit: it is not UTF-8"),
+            "{error}"
+        );
     }
 }

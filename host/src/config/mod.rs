@@ -1,22 +1,40 @@
 //! The operator's configuration: `mortise.toml`, with an environment variable for every key.
 //!
-//! Defaults stand in `mortise.example.toml` at the top of the repository, and a test holds them to the code. A key
-//! `section.key` is overridden by `MORTISE_SECTION_KEY`. Unknown keys are refused.
+//! Defaults stand in `mortise.example.toml` at the top of the repository, and a test holds them to the
+//! code. A key `section.key` is overridden by `MORTISE_SECTION__KEY`. Unknown keys are refused.
 
+mod breaker;
+mod compile;
+mod data;
 mod environment;
-mod sections;
+mod http_client;
+mod limits;
+mod log;
+mod retention;
+mod runtime;
+mod server;
+mod shield;
 
-pub use sections::{
-    BreakerSection, CompileSection, DataSection, HttpClientSection, LogFormat, LogSection, RetentionSection,
-    RuntimeSection, ServerSection, ShieldSection,
-};
+pub use breaker::BreakerSection;
+pub use compile::CompileSection;
+pub use data::DataSection;
+pub use http_client::HttpClientSection;
+pub use log::{LogFormat, LogSection};
+pub use retention::RetentionSection;
+pub use runtime::RuntimeSection;
+pub use server::{ServerSection, listener_address};
+pub use shield::ShieldSection;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use self::environment::Environment;
+use self::limits::MOST_MEMORY;
 use crate::domain::effective::OutOfRange;
 use crate::domain::limits::{LimitOverrides, Limits};
+use crate::domain::units::ByteSize;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +62,16 @@ pub struct Config {
     pub limits: Limits,
     /// Changes to what no plan can exceed.
     pub ceiling: LimitOverrides,
+}
+
+/// A configuration that was read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The file with the environment over it.
+    pub config: Config,
+    /// Environment variables that begin like those of the configuration and name no key. They are
+    /// ignored, and the operator should know.
+    pub foreign_variables: Vec<String>,
 }
 
 /// Why the configuration cannot be used.
@@ -81,38 +109,52 @@ pub enum ConfigError {
         /// What is wrong.
         error: OutOfRange,
     },
+    /// A ceiling for memory that no WebAssembly memory can have.
+    #[error(
+        "the configuration's [ceiling]: memory: {asked} is more than a WebAssembly memory can have; write \
+         {MOST_MEMORY} at most"
+    )]
+    TooMuchMemory {
+        /// What was written.
+        asked: ByteSize,
+    },
     /// A variable names no key.
-    #[error("the environment variable {0} names no key of the configuration")]
+    #[error(
+        "the environment variable {0} names no key of the configuration; a key `section.key` is written \
+         MORTISE_SECTION__KEY"
+    )]
     UnknownVariable(String),
+    /// A variable is written as in earlier versions.
+    #[error("the environment variable {old} has another name by now; set {new} instead")]
+    RenamedVariable {
+        /// As it was written.
+        old: String,
+        /// As it is written now.
+        new: String,
+    },
+    /// Variables that fit by themselves do not fit together.
+    #[error("the environment variables do not fit together: {0}")]
+    Environment(String),
 }
 
 impl Config {
-    /// Reads `path`, where one is given, and the environment over it.
+    /// Reads `path`, if one is given, and the environment over it.
     pub fn load(
         path: Option<&Path>,
-        environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigError> {
-        let config = match path {
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<Loaded, ConfigError> {
+        let file = match path {
             Some(path) => Self::read(path)?,
             None => Self::default(),
         };
-        let config = environment::apply(config, environment)?;
+        let mut environment = Environment::read(environment)?;
+        let foreign_variables = std::mem::take(&mut environment.foreign);
+        let config = environment.apply(file)?;
         config.check_limits()?;
-        Ok(config)
-    }
-
-    /// Refuses limits above the ceiling and such that nothing could run with. A default above a
-    /// ceiling that the operator has lowered is none of the operator's mistakes: the ceiling holds.
-    fn check_limits(&self) -> Result<(), ConfigError> {
-        let within = |section| move |error| ConfigError::Limit { section, error };
-        self.ceiling.check_floor().map_err(within("ceiling"))?;
-        let set = self.limits.beside(&Limits::default());
-        set.check(&self.ceiling()).map_err(within("limits"))
-    }
-
-    /// What no plan, no override and no manifest can exceed.
-    pub fn ceiling(&self) -> Limits {
-        Limits::ceiling().replaced_by(&self.ceiling)
+        Ok(Loaded {
+            config,
+            foreign_variables,
+        })
     }
 
     fn read(path: &Path) -> Result<Self, ConfigError> {
@@ -169,35 +211,5 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("cannot read /nowhere.toml"), "{error}");
-    }
-
-    #[test]
-    fn limits_that_cannot_hold_are_refused_with_their_bound() {
-        let load = |text: &str| {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("mortise.toml");
-            std::fs::write(&path, text).unwrap();
-            Config::load(Some(&path), std::iter::empty()).map_err(|error| error.to_string())
-        };
-        let above = load("[limits]\nmemory = '10GiB'\n").unwrap_err();
-        insta::assert_snapshot!(above, @"the configuration's [limits]: memory: 10GiB is above the ceiling of 256MiB; the operator raises that in the host's configuration (`[ceiling]`)");
-        let below = load("[limits]\ncpu = '0ms'\n").unwrap_err();
-        insta::assert_snapshot!(below, @"the configuration's [limits]: cpu: 0ms is below 1ms, and with less no plugin can run");
-        let below = load("[ceiling]\nconcurrency = 0\n").unwrap_err();
-        insta::assert_snapshot!(below, @"the configuration's [ceiling]: concurrency: 0 is below 1, and with less no plugin can run");
-        for fine in [
-            "[limits]\nmemory = '10GiB'\n[ceiling]\nmemory = '16GiB'\n",
-            "[ceiling]\nmemory = '1MiB'\n",
-            "[limits]\nqueue = 0\n",
-        ] {
-            assert!(load(fine).is_ok(), "{fine}");
-        }
-    }
-
-    #[test]
-    fn the_ceiling_can_be_raised() {
-        let config: Config = toml::from_str("[ceiling]\nmemory = '1GiB'").unwrap();
-        assert_eq!(config.ceiling().memory.to_string(), "1GiB");
-        assert_eq!(config.ceiling().cpu, Limits::ceiling().cpu);
     }
 }

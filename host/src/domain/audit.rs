@@ -1,6 +1,8 @@
 //! Who changed what, and when.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::clock::Timestamp;
@@ -11,6 +13,9 @@ const MAX_TEXT: usize = 200;
 
 /// Bytes of one side of a change. Of a larger one, the entry keeps only the names of what changed.
 const MAX_SIDE: usize = 16 * 1024;
+
+/// What stands in place of the value of a setting.
+const SET: &str = "set";
 
 /// One change. What it holds of secrets and credentials are their names and ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +43,7 @@ pub struct AuditEntry {
 }
 
 /// What kind of actor made a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ActorKind {
     /// The holder of a token.
@@ -114,6 +119,21 @@ impl Change {
     /// What was removed.
     pub fn removed(before: &impl Serialize) -> Self {
         Self::between(before, &Value::Null)
+    }
+
+    /// The settings that differ, by name. Their values are left out: a setting may be half a
+    /// secret, viewers read the log, and it outlives the setting.
+    pub fn of_settings(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Self {
+        let names = |settings: &BTreeMap<String, String>, others: &BTreeMap<String, String>| {
+            let differing = settings
+                .iter()
+                .filter(|(name, value)| others.get(*name) != Some(value));
+            bounded(differing.map(|(name, _)| (name.clone(), json!(SET))).collect())
+        };
+        Self {
+            before: names(before, after),
+            after: names(after, before),
+        }
     }
 
     /// The members in which two values differ.
@@ -206,6 +226,22 @@ mod tests {
         assert_eq!(Change::between(&before, &before), Change::default());
         assert_eq!(Change::made(&json!({ "a": 1 })).before, None);
         assert_eq!(Change::removed(&json!({ "a": 1 })).after, None);
+    }
+
+    #[test]
+    fn of_settings_only_the_names_are_kept() {
+        let settings = |pairs: &[(&str, &str)]| {
+            let own = pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            own.collect::<BTreeMap<_, _>>()
+        };
+        let before = settings(&[("same", "1"), ("changed", "2"), ("gone", "3")]);
+        let after = settings(&[("same", "1"), ("changed", "4"), ("new", "5")]);
+        let change = Change::of_settings(&before, &after);
+        assert_eq!(change.before, Some(json!({ "changed": "set", "gone": "set" })));
+        assert_eq!(change.after, Some(json!({ "changed": "set", "new": "set" })));
+        assert_eq!(Change::of_settings(&before, &before), Change::default());
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! What a limit is in effect, where its value comes from, and which values are refused when they
 //! are set.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::limits::Owner;
 use super::units::{ByteSize, Span};
 
 /// The value of a limit, as JSON has it: a number, or text with a unit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum LimitValue {
     /// A count.
@@ -17,7 +17,7 @@ pub enum LimitValue {
 }
 
 /// What sets a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// The host's configuration (`[limits]`), or what the host has without one.
@@ -95,6 +95,12 @@ impl Kind for Span {
     const ZERO: Self = Span::ms(0);
 }
 
+/// What a limit is once a layer asks for another value: the asked value, but never above `ceiling`.
+/// Everything that runs and everything that is shown goes by this rule.
+pub fn overridden<T: Kind>(value: T, asked: Option<T>, ceiling: T) -> T {
+    asked.unwrap_or(value).min(ceiling)
+}
+
 /// The range of one limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Range<T> {
@@ -137,20 +143,24 @@ impl<T: Kind> Range<T> {
     /// The value that holds: the default, changed by each of `layers`. Values of earlier hosts may
     /// lie outside of the range; they are clamped to the ceiling, and the note says so.
     pub fn effective(&self, default: T, layers: impl IntoIterator<Item = (Source, Option<T>)>) -> Effective {
-        let (mut value, mut source) = (default.min(self.ceiling), Source::Default);
+        let (mut value, mut source) = (overridden(default, None, self.ceiling), Source::Default);
         let mut note = (default > self.ceiling).then(|| self.clamped(Source::Default, default));
         for (layer, asked) in layers {
             let Some(asked) = asked else { continue };
-            if layer != Source::Manifest {
-                (value, source) = (asked.min(self.ceiling), layer);
-                note = (asked > self.ceiling).then(|| self.clamped(layer, asked));
-            } else if asked > value {
-                let (asked, value): (LimitValue, LimitValue) = (asked.into(), value.into());
-                note = Some(format!(
-                    "the manifest asks for {asked}; a manifest only lowers limits, so {value} holds"
-                ));
-            } else if asked < value {
-                (value, source) = (asked, layer);
+            let former = value;
+            // A manifest only lowers, so what holds so far is its ceiling.
+            let ceiling = match layer {
+                Source::Manifest => former,
+                _ => self.ceiling,
+            };
+            value = overridden(former, Some(asked), ceiling);
+            match layer {
+                Source::Manifest if asked > value => note = Some(not_raised(asked, value)),
+                Source::Manifest if value == former => {}
+                _ => {
+                    source = layer;
+                    note = (asked > value).then(|| self.clamped(layer, asked));
+                }
             }
         }
         if value < self.floor {
@@ -180,6 +190,11 @@ impl<T: Kind> Range<T> {
         let (asked, ceiling): (LimitValue, LimitValue) = (asked.into(), self.ceiling.into());
         format!("{whose} says {asked}, which is above the ceiling, so {ceiling} holds")
     }
+}
+
+fn not_raised<T: Kind>(asked: T, value: T) -> String {
+    let (asked, value): (LimitValue, LimitValue) = (asked.into(), value.into());
+    format!("the manifest asks for {asked}; a manifest only lowers limits, so {value} holds")
 }
 
 impl std::fmt::Display for LimitValue {

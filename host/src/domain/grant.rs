@@ -33,7 +33,7 @@ pub struct SecretGrants {
 }
 
 /// Something that a manifest asks for and the tenant did not grant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum MissingGrant {
     /// The database.

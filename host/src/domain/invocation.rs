@@ -244,6 +244,14 @@ pub struct InvocationRecord {
     pub usage: Usage,
 }
 
+impl InvocationRecord {
+    /// Whether the host answered with a problem in the plugin's place, or the plugin answered with
+    /// a status of 5xx.
+    pub fn has_failed(&self) -> bool {
+        self.code.is_some() || self.status >= 500
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

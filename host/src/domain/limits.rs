@@ -7,11 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::effective::{Effective, Kind as _, OutOfRange, Range, Source};
+use super::effective::{Effective, Kind as _, OutOfRange, Range, Source, overridden};
 use super::units::{ByteSize, Span};
 
 /// What a limit bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Owner {
     /// One invocation. The manifest of a plugin may lower it.
@@ -86,7 +86,11 @@ macro_rules! limits {
 
             /// Each limit as it holds, with `self` as the default and the values of `layers` in
             /// place of it.
-            pub fn effective(&self, layers: &[(Source, &LimitOverrides)], ceiling: &Limits) -> Vec<Effective> {
+            pub fn effective(
+                &self,
+                layers: &[(Source, &LimitOverrides)],
+                ceiling: &Limits,
+            ) -> Vec<Effective> {
                 let floor = Self::floor();
                 vec![$({
                     let range = Range {
@@ -101,7 +105,7 @@ macro_rules! limits {
 
             /// These limits with `overrides` in place of some, none above `ceiling`.
             pub fn with(&self, overrides: &LimitOverrides, ceiling: &Limits) -> Self {
-                Self { $($name: overrides.$name.unwrap_or(self.$name).min(ceiling.$name),)+ }
+                Self { $($name: overridden(self.$name, overrides.$name, ceiling.$name),)+ }
             }
 
             /// These limits with `overrides` in place of some, without a ceiling.
@@ -392,6 +396,33 @@ mod tests {
             (of("queue").source, of("queue").value.to_string()),
             (Source::Default, "7".to_owned())
         );
+    }
+
+    #[test]
+    fn what_is_shown_is_what_runs() {
+        let layer = |text: &str| toml::from_str::<LimitOverrides>(text).unwrap();
+        let defaults = Limits {
+            cpu: Span::s(9),
+            ..Limits::default()
+        };
+        let plan = layer("memory = '10GiB'\nqueue = 7\nwall = '2s'");
+        let tenant = layer("queue = 9\nshare = 4000");
+        let manifest = layer("memory = '1MiB'\nwall = '4s'\ncpu = '10ms'");
+        let ceiling = Limits::ceiling();
+        let runs = defaults
+            .with(&plan, &ceiling)
+            .with(&tenant, &ceiling)
+            .lowered_by(&manifest);
+        let layers = [
+            (Source::Plan, &plan),
+            (Source::Tenant, &tenant),
+            (Source::Manifest, &manifest),
+        ];
+        let runs = serde_json::to_value(runs).unwrap();
+        for shown in defaults.effective(&layers, &ceiling) {
+            let value = serde_json::to_value(&shown.value).unwrap();
+            assert_eq!(value, runs[shown.name], "{}", shown.name);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Tokens of the admin API.
 
+use serde::{Deserialize, Serialize};
+
 use super::clock::Timestamp;
 use super::credential::SecretHash;
 use super::id::{TenantId, TokenId};
@@ -40,9 +42,7 @@ pub enum Reach {
 }
 
 /// A role within one tenant. Each may do what the ones above it in this list may.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum TenantRole {
     /// Reads everything but secrets.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::id::VersionDigest;
@@ -16,7 +16,7 @@ const LEAST_DIGITS: usize = 4;
 const MAX_BYTES: usize = 256;
 
 /// Text that may name a version of a plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "String")]
 #[schema(value_type = String, example = "1.2.0")]
 pub struct VersionName(String);
@@ -24,7 +24,8 @@ pub struct VersionName(String);
 /// Text that names no version of any plugin.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a version is named by its digest, by the first digits of it, or by the author's version, such as `1.2.0`"
+    "a version is named by its digest, by the first digits of it (four at least), or by the author's version, such \
+     as `1.2.0`"
 )]
 pub struct InvalidVersionName;
 

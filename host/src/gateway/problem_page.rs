@@ -2,6 +2,7 @@
 
 use axum::extract::Path;
 
+use crate::domain::resource::Resource;
 use crate::http::problem::{Code, Problem};
 
 /// `GET /-/problems/{code}`: what the code means, as plain text.
@@ -9,7 +10,7 @@ pub async fn show(Path(code): Path<String>) -> Result<String, Problem> {
     let code = Code::ALL
         .iter()
         .find(|known| known.as_str() == code)
-        .ok_or_else(|| Problem::not_found("problem"))?;
+        .ok_or_else(|| Problem::not_found(Resource::ProblemPage))?;
     Ok(format!(
         "{}: {} ({})\n\n{}\n",
         code.as_str(),

@@ -1,3 +1,5 @@
 //! HTTP as both listeners speak it.
 
+pub mod head;
+pub mod hint;
 pub mod problem;

@@ -10,132 +10,19 @@ use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use serde::Serialize;
 
+use super::head;
+use super::hint::Hint;
 use crate::causes::with_causes;
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::Blame;
-use crate::server::head;
+use crate::domain::resource::Resource;
+
+pub use crate::domain::problem::Code;
 
 /// The header that carries the id of a request and of its invocation.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-macro_rules! codes {
-    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $status:ident, $blame:ident, $title:literal;)+) => {
-        /// Every code that a problem can have. Its page is `/-/problems/{code}`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Code {
-            $($(#[doc = $doc])+ $name,)+
-        }
-
-        impl Code {
-            /// All codes, in the order of their statuses.
-            pub const ALL: &[Code] = &[$(Code::$name,)+];
-
-            /// The code as callers see it.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Code::$name => $code,)+ }
-            }
-
-            /// The status that goes with it.
-            pub fn status(self) -> StatusCode {
-                match self { $(Code::$name => StatusCode::$status,)+ }
-            }
-
-            /// Whose fault it is.
-            pub fn blame(self) -> Blame {
-                match self { $(Code::$name => Blame::$blame,)+ }
-            }
-
-            /// A short name for people.
-            pub fn title(self) -> &'static str {
-                match self { $(Code::$name => $title,)+ }
-            }
-
-            /// What it means and what to do, for its page.
-            pub fn explanation(self) -> &'static str {
-                match self { $(Code::$name => concat!($($doc,)+),)+ }
-            }
-        }
-    };
-}
-
-codes! {
-    /// The request is malformed: its path, its query, its headers or its JSON. The detail names the place.
-    InvalidRequest = "invalid-request", BAD_REQUEST, Client, "Invalid request";
-    /// The body does not match the schema of the route or the function. `errors` lists where and
-    /// why.
-    ValidationFailed = "validation-failed", BAD_REQUEST, Client, "Validation failed";
-    /// The function of the plugin cannot use its input, although that matches the schema. The
-    /// detail is the plugin's.
-    InvalidInput = "invalid-input", BAD_REQUEST, Client, "Invalid input";
-    /// There is no credential, or it is unknown, revoked or expired.
-    Unauthenticated = "unauthenticated", UNAUTHORIZED, Client, "Unauthenticated";
-    /// The credential is known but lacks a scope or a role that this needs.
-    InsufficientScope = "insufficient-scope", FORBIDDEN, Client, "Insufficient scope";
-    /// There is nothing here, or nothing that the caller may know of.
-    NotFound = "not-found", NOT_FOUND, Client, "Not found";
-    /// The path exists but not for this method. `Allow` lists those that do.
-    MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, Client, "Method not allowed";
-    /// The body of the request came too slowly.
-    RequestTimeout = "request-timeout", REQUEST_TIMEOUT, Client, "Request timeout";
-    /// It would contradict what is there: a name that is taken, a version that is in use.
-    Conflict = "conflict", CONFLICT, Client, "Conflict";
-    /// The body of the request is larger than it may be. The detail says how large that is, and
-    /// whose limit it is.
-    BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, Client, "Body too large";
-    /// The address of the request is longer than 8 KiB.
-    UriTooLong = "uri-too-long", URI_TOO_LONG, Client, "URI too long";
-    /// The head of the request has more than 100 fields or 32 KiB.
-    HeadersTooLarge = "headers-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, Client, "Headers too large";
-    /// The body has a content type or a content coding that cannot be used here. The detail says
-    /// which one can.
-    UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, Client, "Unsupported media type";
-    /// The upload is not a component that this host can run. The detail names the place.
-    InvalidComponent = "invalid-component", UNPROCESSABLE_ENTITY, Client, "Invalid component";
-    /// The manifest inside the component is missing or wrong. The detail names the place.
-    InvalidManifest = "invalid-manifest", UNPROCESSABLE_ENTITY, Client, "Invalid manifest";
-    /// Compiling the component took more time or memory than an upload may.
-    CompileLimit = "compile-limit", UNPROCESSABLE_ENTITY, Limit, "Compile limit";
-    /// The manifest asks for what the tenant has not granted. `missing` lists it.
-    GrantsMissing = "grants-missing", UNPROCESSABLE_ENTITY, Client, "Grants missing";
-    /// A migration of the plugin failed, or an applied one was changed. Nothing was applied.
-    MigrationFailed = "migration-failed", UNPROCESSABLE_ENTITY, Client, "Migration failed";
-    /// The function of the plugin could not do what it should. The detail is the plugin's.
-    FunctionFailed = "function-failed", UNPROCESSABLE_ENTITY, Guest, "The function failed";
-    /// Too many requests. `Retry-After` says when to come back.
-    RateLimited = "rate-limited", TOO_MANY_REQUESTS, Limit, "Rate limited";
-    /// The host failed. The request id finds the cause in the operator's log.
-    Internal = "internal", INTERNAL_SERVER_ERROR, Host, "Internal error";
-    /// The request uses a transfer coding other than `chunked`, which this host does not decode.
-    /// Send the body as it is, with `content-length` or in chunks.
-    NotImplemented = "not-implemented", NOT_IMPLEMENTED, Client, "Not implemented";
-    /// The plugin stopped with a fault of its own.
-    PluginTrapped = "plugin-trapped", BAD_GATEWAY, Guest, "The plugin trapped";
-    /// The plugin wanted more memory than its plan allows.
-    PluginMemory = "plugin-memory", BAD_GATEWAY, Limit, "The plugin ran out of memory";
-    /// The plugin went past a limit: of its host calls, of what one of them hands over, or of what it holds open.
-    PluginLimit = "plugin-limit", BAD_GATEWAY, Limit, "The plugin went past a limit";
-    /// The plugin answered something that is not an HTTP response, or one that is too large. The
-    /// plugin's log says what.
-    PluginInvalidResponse = "plugin-invalid-response", BAD_GATEWAY, Guest, "The plugin's response is invalid";
-    /// The tenant has as many requests running and waiting as its plan allows, or the host is full.
-    Overloaded = "overloaded", SERVICE_UNAVAILABLE, Limit, "Overloaded";
-    /// What the host stores cannot be used at the moment. The request id finds the cause in the operator's log.
-    Unavailable = "unavailable", SERVICE_UNAVAILABLE, Host, "Unavailable";
-    /// The tenant or the plugin was suspended.
-    PluginSuspended = "plugin-suspended", SERVICE_UNAVAILABLE, Client, "The plugin is suspended";
-    /// The plugin failed on this route or in this function time after time. `Retry-After` says when
-    /// it is tried again.
-    PluginUnhealthy = "plugin-unhealthy", SERVICE_UNAVAILABLE, Guest, "The plugin is unhealthy";
-    /// The host is shutting down and takes no new requests.
-    Draining = "draining", SERVICE_UNAVAILABLE, Host, "Draining";
-    /// The plugin used up its CPU time.
-    PluginCpu = "plugin-cpu", GATEWAY_TIMEOUT, Limit, "The plugin ran out of CPU time";
-    /// The plugin did not answer in time.
-    PluginTimeout = "plugin-timeout", GATEWAY_TIMEOUT, Limit, "The plugin timed out";
-}
 
 /// The members that every problem has, each once.
 const MEMBERS: [&str; 6] = ["type", "title", "status", "code", "detail", "request_id"];
@@ -148,6 +35,7 @@ pub struct Problem {
     extension: serde_json::Map<String, serde_json::Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<String>,
+    hint: Hint,
 }
 
 /// One place of a body that does not match its schema.
@@ -168,6 +56,7 @@ impl Problem {
             extension: Default::default(),
             headers: Vec::new(),
             cause: None,
+            hint: Hint::Code(code),
         }
     }
 
@@ -191,8 +80,21 @@ impl Problem {
     }
 
     /// Nothing is here.
-    pub fn not_found(what: &str) -> Self {
-        Self::new(Code::NotFound, format!("there is no such {what}"))
+    pub fn not_found(what: Resource) -> Self {
+        Self::new(Code::NotFound, format!("there is no such {what}")).hint(Hint::Missing(what))
+    }
+
+    /// What it is about, which decides what the admin API says to do next.
+    pub fn hint(self, hint: Hint) -> Self {
+        Self { hint, ..self }
+    }
+
+    /// The same with the member `hint`, if there is something to do. One that it has already stays.
+    pub fn with_hint(self) -> Self {
+        match self.hint.text() {
+            Some(hint) if !self.has("hint") => self.with("hint", hint),
+            _ => self,
+        }
     }
 
     /// What the log is to say beyond the detail.
@@ -229,11 +131,6 @@ impl Problem {
     /// Its code.
     pub fn code(&self) -> Code {
         self.code
-    }
-
-    /// The sentence for the caller.
-    pub fn detail(&self) -> &str {
-        &self.detail
     }
 
     /// Whether it has this further member.
@@ -340,25 +237,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documentation_lists_every_code_with_its_status() {
-        let document = include_str!("../../../docs/api.md");
-        for code in Code::ALL {
-            let (status, name) = (code.status().as_u16(), code.as_str());
-            let is_row = |line: &&str| {
-                line.starts_with(&format!("| {status} |")) && line.contains(&format!("`{name}`"))
-            };
-            assert!(
-                document.lines().any(|line| is_row(&line)),
-                "docs/api.md leaves out {status} `{name}`"
-            );
-        }
-    }
-
-    #[test]
     fn every_member_stands_once_in_the_body() {
         let problem = MEMBERS
             .iter()
-            .fold(Problem::not_found("tenant"), |problem, member| {
+            .fold(Problem::not_found(Resource::Tenant), |problem, member| {
                 problem.with(member, 1)
             });
         let body = String::from_utf8(problem.with("hint", "none").body("id")).unwrap();

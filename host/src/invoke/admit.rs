@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::deadline::within;
 use super::{Invoker, Target};
 use crate::components::LoadError;
+use crate::deadline::within;
+use crate::fair_semaphore::Permit;
 use crate::metrics::Held;
-use crate::tenants::fair_semaphore::Permit;
 use crate::tenants::{Admitted, Full, Unhealthy};
 
 /// An invocation that its tenant's limits let in. It occupies one of the tenant's places until it

@@ -8,7 +8,7 @@ use crate::capability::Invocation;
 use crate::capability::log::append;
 use crate::domain::clock::Clock;
 use crate::domain::log_line::Level;
-use crate::http::problem::Code;
+use crate::domain::problem::Code;
 use crate::tenants::{Change, Pass};
 
 /// Reports how an invocation ended to the circuit breaker of its callee: with the code of a

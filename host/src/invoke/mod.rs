@@ -4,7 +4,6 @@
 //! own kind. This module knows no HTTP framework; what belongs to HTTP is in `gateway/`.
 
 mod admit;
-pub mod deadline;
 mod failure_log;
 mod health;
 mod record;
@@ -19,10 +18,10 @@ use std::sync::Arc;
 
 use crate::capability::ActiveVersion;
 use crate::domain::clock::SharedClock;
+use crate::fair_semaphore::FairSemaphore;
 use crate::ledger::Ledger;
 use crate::metrics::Requests;
 use crate::sandbox::Runtime;
-use crate::tenants::fair_semaphore::FairSemaphore;
 use crate::tenants::{EntryPoint, FunctionEntry, MethodRoute, PluginRoutes, TenantRoutes};
 
 /// Runs invocations.

@@ -12,7 +12,7 @@ use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Triggered};
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::principal::Principal;
-use crate::http::problem::Code;
+use crate::domain::problem::Code;
 use crate::metrics::Ended;
 use crate::sandbox::Failure;
 use crate::storage::Entry;

@@ -7,17 +7,16 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::admit::{Admission, NotRun, Permits};
-use super::deadline::within;
 use super::record::{Recorder, Unrecorded};
 use super::{Invoker, Target};
 use crate::capability::Invocation;
-use crate::components::Loaded;
 use crate::components::bundle::schema::Schema;
+use crate::deadline::within;
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::{Triggered, Usage};
 use crate::domain::principal::Principal;
 use crate::domain::units::microseconds;
-use crate::sandbox::{Checks, Failure, Finished, Held, Input, Output, Start};
+use crate::sandbox::{Checks, Failure, Finished, Held, Input, Loaded, Output, Start};
 use crate::tenants::BodyCharge;
 
 /// A call of a plugin, and what is known of its caller.
@@ -109,7 +108,7 @@ impl Invoker {
         };
         let start = Start {
             lanes: &target.tenant.gate.lanes().guests,
-            stamina: &target.callee.entry().stamina,
+            long_running: &target.callee.entry().long_running,
             held: Held {
                 turn: (turn, admission),
                 instance,

@@ -27,6 +27,7 @@ use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::TenantId;
 use crate::domain::limits::Limits;
 use crate::domain::units::as_u64;
+use crate::metrics::LedgerCounts;
 use crate::storage::{DbError, Kept, LogFilter, Repository};
 
 use bucket::Bucket;
@@ -45,19 +46,6 @@ pub struct Ledger {
     buckets: Cache<TenantId, Arc<Bucket>>,
     followers: Arc<Followers>,
     counts: Arc<Counts>,
-}
-
-/// What the ledger has done since it started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LedgerCounts {
-    /// Entries written.
-    pub written: u64,
-    /// Entries dropped because the queue was full. Their usage is not.
-    pub dropped: u64,
-    /// Entries that went without their log lines because too many bytes of them were waiting.
-    pub without_lines: u64,
-    /// Entries given up because the database refused them again and again. Their usage is not.
-    pub lost: u64,
 }
 
 /// What waits to be written.

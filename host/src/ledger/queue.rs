@@ -17,7 +17,7 @@ use super::{Entry, LedgerHeld};
 use crate::domain::id::TenantId;
 use crate::domain::log_line::LogLine;
 use crate::domain::units::as_u64;
-use crate::metrics::per_thread::Striped;
+use crate::metrics::per_thread::PerThread;
 use crate::storage::{HourlyUsage, Kept};
 
 /// Entries of all tenants together.
@@ -40,7 +40,7 @@ const BATCH_WAIT: Duration = Duration::from_millis(200);
 #[derive(Default)]
 pub(super) struct Queue {
     /// What each thread has gathered. To be locked before `state`.
-    gathered: Striped<Mutex<Gathered>>,
+    gathered: PerThread<Mutex<Gathered>>,
     state: Mutex<State>,
     changed: Notify,
     /// Whether the writer waits to be told of the next entry.

@@ -7,6 +7,7 @@ use crate::components::LoadError;
 use crate::components::bundle::StoredBundle;
 use crate::domain::id::PluginName;
 use crate::domain::plugin::{RollbackTarget, Version};
+use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::domain::version_name::VersionName;
 use crate::storage::DbError;
@@ -45,12 +46,12 @@ impl Lifecycle {
     ) -> Result<Activated, LifecycleError> {
         let _turn = self.activations.lock(tenant.id).await;
         if self.db.plugin(tenant.id, plugin).await?.is_none() {
-            return Err(LifecycleError::NotFound("plugin"));
+            return Err(LifecycleError::NotFound(Resource::Plugin));
         }
         let target = self.db.rollback_target(tenant.id, plugin).await?;
         let RollbackTarget { digest, sequence } = target.ok_or(LifecycleError::NoRollback)?;
         let version = self.db.version(tenant.id, plugin, digest).await?;
-        let version = version.ok_or(LifecycleError::NotFound("version"))?;
+        let version = version.ok_or(LifecycleError::NotFound(Resource::Version))?;
         self.switch(tenant, plugin, version, Cause::Rollback(sequence), actor)
             .await
     }
@@ -84,6 +85,7 @@ impl Lifecycle {
         let _prepared = self.prepared.hold(tenant.id, digest, Arc::new(router));
         let (migrations, mut warnings) = self.migrate(tenant, plugin, &version).await?;
         warnings.extend(self.idle_limits(tenant, &version).await?);
+        warnings.extend(self.unset_secrets(tenant, &version).await?);
         let rolled_back_to = match cause {
             Cause::OnPurpose => None,
             Cause::Rollback(sequence) => Some(sequence),
@@ -93,7 +95,7 @@ impl Lifecycle {
             .activate(tenant.id, plugin, digest, rolled_back_to, actor, self.clock.now())
             .await
         {
-            Err(DbError::Missing(_)) => return Err(LifecycleError::NotFound("version")),
+            Err(DbError::Missing(_)) => return Err(LifecycleError::NotFound(Resource::Version)),
             activation => activation?,
         };
         // Also where the same version is activated again: whoever does so wants it tried anew.
@@ -103,6 +105,7 @@ impl Lifecycle {
             activation,
             migrations,
             warnings,
+            author_version: version.manifest.plugin.version.clone(),
         })
     }
 
@@ -113,7 +116,7 @@ impl Lifecycle {
             return error.into();
         };
         match self.db.version(tenant.id, plugin, digest).await {
-            Ok(None) => LifecycleError::NotFound("version"),
+            Ok(None) => LifecycleError::NotFound(Resource::Version),
             Ok(Some(_)) => LifecycleError::Unavailable(error.into()),
             Err(error) => error.into(),
         }

@@ -5,6 +5,7 @@ use crate::components::bundle::BundleError;
 use crate::components::compile::CompileError;
 use crate::components::{LoadError, Refusal};
 use crate::domain::grant::MissingGrant;
+use crate::domain::resource::Resource;
 use crate::domain::units::ByteSize;
 use crate::domain::version_name::{NamedVersion, VersionName};
 use crate::sandbox::SchemaError;
@@ -29,7 +30,7 @@ pub enum LifecycleError {
     CompileLimit(String),
     /// There is no such plugin or version.
     #[error("there is no such {0}")]
-    NotFound(&'static str),
+    NotFound(Resource),
     /// The version is there and its component is not.
     #[error("the version's component is missing or damaged on disk; upload the same file again")]
     ComponentMissing,
@@ -59,7 +60,7 @@ pub enum LifecycleError {
     VersionActive,
     /// It would contradict what is there: a name that is reserved, a version that is in use.
     #[error("{0}")]
-    Conflict(String),
+    Conflict(DbError),
     /// The manifest asks for what was not granted.
     #[error("the manifest asks for what the tenant has not granted")]
     GrantsMissing(Vec<MissingGrant>),
@@ -96,7 +97,7 @@ impl From<DbError> for LifecycleError {
         match error {
             DbError::Unavailable(_) | DbError::Corrupt { .. } => Self::Unavailable(error.into()),
             DbError::Missing(what) => Self::NotFound(what),
-            DbError::Taken(_) | DbError::Reserved(_) | DbError::InUse(_) => Self::Conflict(error.to_string()),
+            DbError::Taken(_) | DbError::Reserved(_) | DbError::InUse(_) => Self::Conflict(error),
             error => Self::host(error),
         }
     }
@@ -139,6 +140,7 @@ impl From<SchemaError> for LifecycleError {
                 error.to_string(),
                 "correct the schema at this place and build again",
             )),
+            SchemaError::Unavailable(_) => Self::Unavailable(error.into()),
             SchemaError::Host(_) => Self::host(error),
         }
     }
@@ -151,5 +153,19 @@ impl From<MigrationError> for LifecycleError {
         } else {
             Self::Migration(error.to_string())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::problem::{Code, Problem};
+
+    #[test]
+    fn a_validator_that_does_not_start_in_time_is_unavailable_and_no_failure_of_the_host() {
+        let code = |error: SchemaError| Problem::from(LifecycleError::from(error)).code();
+        let late = SchemaError::Unavailable("the schemas were not compiled within 60s".to_owned());
+        assert_eq!(code(late), Code::Unavailable);
+        assert_eq!(code(SchemaError::Host("broken".to_owned())), Code::Internal);
     }
 }

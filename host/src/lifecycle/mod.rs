@@ -20,6 +20,7 @@ mod api_keys;
 mod bounds;
 mod component_usage;
 mod delete;
+mod delete_version;
 mod error;
 mod health;
 mod idle_limits;
@@ -29,6 +30,7 @@ mod named;
 mod prepared;
 mod problems;
 mod refresh;
+mod secrets;
 mod stale;
 mod sweep;
 mod upload;
@@ -36,6 +38,7 @@ mod upload;
 pub use error::LifecycleError;
 pub use health::{AilingFunction, AilingRoute, UnavailablePlugin};
 pub use locks::Locks;
+pub use secrets::UnreadableSecret;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +54,7 @@ use crate::storage::Repository;
 use crate::tenants::{Builder, Routing};
 use prepared::Prepared;
 use problems::Problems;
+use secrets::UnreadableSecrets;
 use stale::Stale;
 
 /// Uploads, activates and rolls back.
@@ -76,6 +80,7 @@ pub struct Lifecycle {
     prepared: Prepared,
     stale: Arc<Stale>,
     problems: Problems,
+    unreadable_secrets: UnreadableSecrets,
     /// Wakes the maintenance task after a purge.
     purged: Arc<Notify>,
 }
@@ -87,6 +92,8 @@ pub struct Uploaded {
     pub version: Version,
     /// False where the same bytes had been uploaded before.
     pub created: bool,
+    /// What the caller should know.
+    pub warnings: Vec<String>,
 }
 
 /// What an activation did.
@@ -98,6 +105,8 @@ pub struct Activated {
     pub migrations: Vec<String>,
     /// What the caller should know: a rollback past migrations, for instance.
     pub warnings: Vec<String>,
+    /// The author's name for the version.
+    pub author_version: String,
 }
 
 impl Lifecycle {
@@ -126,6 +135,7 @@ impl Lifecycle {
             prepared: Prepared::default(),
             stale: Arc::default(),
             problems: Problems::default(),
+            unreadable_secrets: UnreadableSecrets::default(),
             purged: Arc::default(),
         }
     }

@@ -1,11 +1,12 @@
-//! Finds the version that a name means, and deletes versions.
+//! Finds the versions that a name means.
 
 use super::{Lifecycle, LifecycleError};
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::plugin::Version;
+use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::domain::version_name::{NamedVersion, VersionName};
-use crate::storage::{DbError, Page, VersionPosition};
+use crate::storage::{Page, VersionPosition};
 
 /// Versions that are read at once. Each has its manifest with it.
 const VERSIONS_AT_ONCE: u32 = 50;
@@ -22,7 +23,7 @@ impl Lifecycle {
         name: &VersionName,
     ) -> Result<Version, LifecycleError> {
         if self.db.plugin(tenant.id, plugin).await?.is_none() {
-            return Err(LifecycleError::NotFound("plugin"));
+            return Err(LifecycleError::NotFound(Resource::Plugin));
         }
         if let Some(digest) = name.digest()
             && let Some(version) = self.db.version(tenant.id, plugin, digest).await?
@@ -32,25 +33,16 @@ impl Lifecycle {
         let mut found: Vec<NamedVersion> = Vec::new();
         let mut newest: Vec<NamedVersion> = Vec::new();
         let mut only = None;
-        let mut page = Page::first(VERSIONS_AT_ONCE);
-        loop {
-            let versions = self.db.versions(tenant.id, plugin, page).await?;
-            let Some(last) = versions.last() else { break };
-            let position = VersionPosition {
-                created_at: last.created_at,
-                digest: last.digest,
-            };
-            page = Page::after(position, VERSIONS_AT_ONCE);
-            for version in versions {
-                if newest.len() < MAX_CANDIDATES {
-                    newest.push((&version).into());
-                }
-                if name.names(&version) {
-                    found.push((&version).into());
-                    only = Some(version);
-                }
+        self.each_version(tenant, plugin, |version| {
+            if newest.len() < MAX_CANDIDATES {
+                newest.push((&version).into());
             }
-        }
+            if name.names(&version) {
+                found.push((&version).into());
+                only = Some(version);
+            }
+        })
+        .await?;
         match (only, found.len()) {
             (Some(version), 1) => Ok(version),
             (None, _) => Err(LifecycleError::NoSuchVersion {
@@ -67,19 +59,49 @@ impl Lifecycle {
         }
     }
 
-    /// Deletes a version with its files, unless it is the active one.
-    pub async fn delete_version(
+    /// A warning if another version of the plugin has the same author's version: that name means
+    /// neither of them any more.
+    pub(super) async fn shared_name(
         &self,
         tenant: &Tenant,
         plugin: &PluginName,
-        digest: VersionDigest,
+        uploaded: &Version,
+    ) -> Result<Option<String>, LifecycleError> {
+        let name = &uploaded.manifest.plugin.version;
+        let mut others: Vec<VersionDigest> = Vec::new();
+        self.each_version(tenant, plugin, |version| {
+            if version.digest != uploaded.digest && version.manifest.plugin.version == *name {
+                others.push(version.digest);
+            }
+        })
+        .await?;
+        Ok(others.first().map(|other| {
+            format!(
+                "the version {name} was uploaded before with other content ({other}); both are kept, and only \
+                 their digests tell them apart. Raise `version` in plugin.toml with each change"
+            )
+        }))
+    }
+
+    /// Visits the versions of a plugin, the newest first.
+    async fn each_version(
+        &self,
+        tenant: &Tenant,
+        plugin: &PluginName,
+        mut visit: impl FnMut(Version),
     ) -> Result<(), LifecycleError> {
-        let _turn = self.activations.lock(tenant.id).await;
-        match self.db.delete_version(tenant.id, plugin, digest).await {
-            Ok(true) => self.remove_unused(digest).await,
-            Ok(false) => Err(LifecycleError::NotFound("version")),
-            Err(DbError::InUse(_)) => Err(LifecycleError::VersionActive),
-            Err(error) => Err(error.into()),
+        let mut page = Page::first(VERSIONS_AT_ONCE);
+        loop {
+            let versions = self.db.versions(tenant.id, plugin, page).await?;
+            let Some(last) = versions.last() else {
+                return Ok(());
+            };
+            let position = VersionPosition {
+                created_at: last.created_at,
+                digest: last.digest,
+            };
+            page = Page::after(position, VERSIONS_AT_ONCE);
+            versions.into_iter().for_each(&mut visit);
         }
     }
 }

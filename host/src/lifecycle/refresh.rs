@@ -13,6 +13,7 @@ use crate::components::LoadError;
 use crate::domain::id::{TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;
+use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::storage::RoutedTenant;
 use crate::tenants::{ApiKeys, BuildError, Built, Cause, Router, TenantRoutes, Unavailable};
@@ -130,7 +131,7 @@ impl Lifecycle {
     /// The limits of a tenant.
     pub async fn limits(&self, tenant: &Tenant) -> Result<Limits, LifecycleError> {
         let plan = self.db.plan(&tenant.plan).await?;
-        let plan = plan.ok_or(LifecycleError::NotFound("plan"))?;
+        let plan = plan.ok_or(LifecycleError::NotFound(Resource::Plan))?;
         Ok(self.builder.limits(tenant, &plan))
     }
 
@@ -138,6 +139,7 @@ impl Lifecycle {
     pub(super) fn stop_serving(&self, tenant: TenantId) {
         self.routing.remove(tenant);
         self.problems.clear(tenant);
+        self.unreadable_secrets.clear(tenant);
         self.services.caches.forget_tenant(tenant);
         self.services.http.forget_tenant(tenant);
     }
@@ -235,6 +237,7 @@ impl Lifecycle {
     ) -> Built {
         let id = stored.tenant.id;
         self.problems.set(id, &stored.problems);
+        self.note_unreadable_secrets(&stored);
         let failed = |digest: VersionDigest| {
             let unavailable = known?.unavailable.values();
             let failed = unavailable

@@ -44,11 +44,22 @@ impl Lifecycle {
             return Ok(Uploaded {
                 version,
                 created: false,
+                warnings: Vec::new(),
             });
         }
         let (version, created) = self.add(tenant, plugin, digest, component, &limits).await?;
         self.give_up_old_versions(tenant, plugin, &limits, digest).await;
-        Ok(Uploaded { version, created })
+        // The upload has succeeded, whether or not the other versions can be read.
+        let warning = self.shared_name(tenant, plugin, &version).await;
+        let warning = warning.unwrap_or_else(|error| {
+            tracing::warn!(%error, tenant = %tenant.name, %plugin, "the versions of a plugin could not be listed");
+            None
+        });
+        Ok(Uploaded {
+            version,
+            created,
+            warnings: warning.into_iter().collect(),
+        })
     }
 
     /// Bytes of the compiled code of a version, where it is there.
@@ -116,63 +127,5 @@ impl Lifecycle {
         let schemas = Schemas::of(&described.manifest, stored.schemas);
         self.runtime.validators().try_schemas(&schemas, &lowered).await?;
         Ok(described)
-    }
-
-    /// Deletes the oldest versions beyond the limit. The upload has succeeded whatever happens
-    /// here: what stays too long is deleted after the next upload.
-    async fn give_up_old_versions(
-        &self,
-        tenant: &Tenant,
-        plugin: &PluginName,
-        limits: &Limits,
-        uploaded: VersionDigest,
-    ) {
-        let beyond = self
-            .db
-            .versions_beyond(tenant.id, plugin, limits.versions_kept)
-            .await;
-        let beyond = beyond.unwrap_or_else(|error| {
-            tracing::warn!(%error, tenant = %tenant.name, %plugin, "old versions could not be listed");
-            Vec::new()
-        });
-        for digest in beyond {
-            // What was acknowledged a moment ago stays, also where nothing but the active version
-            // would.
-            if digest == uploaded {
-                continue;
-            }
-            if let Err(error) = self.delete_version_row(tenant, plugin, digest).await {
-                tracing::warn!(%error, tenant = %tenant.name, %plugin, version = %digest, "an old version stays");
-            }
-        }
-    }
-
-    /// The row goes first: a component without a row is only a file too many.
-    async fn delete_version_row(
-        &self,
-        tenant: &Tenant,
-        plugin: &PluginName,
-        digest: VersionDigest,
-    ) -> Result<(), LifecycleError> {
-        match self.db.delete_version(tenant.id, plugin, digest).await {
-            // It was activated meanwhile, so it stays.
-            Err(DbError::InUse(_)) => return Ok(()),
-            deleted => deleted?,
-        };
-        self.remove_unused(digest).await
-    }
-
-    /// Removes the files of a component that no tenant has any more.
-    pub(super) async fn remove_unused(&self, digest: VersionDigest) -> Result<(), LifecycleError> {
-        let _files = self.files.lock(digest).await;
-        self.remove_files(digest).await
-    }
-
-    /// The same, for who holds the lock of the files.
-    async fn remove_files(&self, digest: VersionDigest) -> Result<(), LifecycleError> {
-        if !self.db.is_digest_used(digest).await? {
-            self.runtime.remove(digest).await?;
-        }
-        Ok(())
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::metrics::per_thread::Striped;
+use crate::metrics::per_thread::PerThread;
 
 /// How many of something there are now.
 #[derive(Clone, Debug, Default)]
-pub struct Gauge(Arc<Striped<AtomicI64>>);
+pub struct Gauge(Arc<PerThread<AtomicI64>>);
 
 /// One of what a gauge counts. It is counted until this is dropped, however that comes about: a request that is
 /// cancelled, or a panic, drops it too.
@@ -24,7 +24,7 @@ impl Gauge {
 
     /// How many there are.
     pub fn get(&self) -> u64 {
-        // What one thread took and another gave back leaves its stripes above and below zero.
+        // What one thread took and another gave back leaves the values of both above and below zero.
         let all = self.0.all().map(|count| count.load(Ordering::Relaxed));
         u64::try_from(all.sum::<i64>()).unwrap_or(0)
     }

@@ -1,12 +1,12 @@
 //! The list of gauges: one place for their names, their meaning and their form in the admin API.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 macro_rules! gauges {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
         /// What the host holds at this moment. Null where the operating system does not say.
-        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
         pub struct Gauges {
             $($(#[doc = $doc])+ pub $name: Option<u64>,)+
         }

@@ -7,6 +7,7 @@
 mod gauge;
 mod gauges;
 mod histogram;
+mod ledger;
 pub mod per_thread;
 pub mod process;
 mod requests;
@@ -15,5 +16,6 @@ pub mod text;
 pub use gauge::{Gauge, Held};
 pub use gauges::Gauges;
 pub use histogram::{Distribution, Histogram};
+pub use ledger::LedgerCounts;
 pub use requests::{Ended, Requests};
 pub use text::CONTENT_TYPE;

@@ -9,8 +9,8 @@ use http::StatusCode;
 use super::gauge::Gauge;
 use super::histogram::{Distribution, Histogram};
 use crate::domain::invocation::Trigger;
-use crate::http::problem::Code;
-use crate::metrics::per_thread::Striped;
+use crate::domain::problem::Code;
+use crate::metrics::per_thread::PerThread;
 
 /// Counts of the requests of the public listener.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub struct Requests {
     pub admitted: Gauge,
     /// Of these, the ones that wait for their turn or for an instance.
     pub waiting: Gauge,
-    counts: Striped<Counts>,
+    counts: PerThread<Counts>,
 }
 
 /// What one thread counted.

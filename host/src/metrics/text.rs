@@ -10,8 +10,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::gauges::Gauges;
 use super::histogram::Distribution;
+use super::ledger::LedgerCounts;
 use super::requests::Requests;
-use crate::ledger::LedgerCounts;
 
 /// What the format is called.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
     use crate::domain::invocation::Trigger;
-    use crate::http::problem::Code;
+    use crate::domain::problem::Code;
     use crate::metrics::Ended;
 
     #[test]

@@ -1,8 +1,9 @@
-//! What can wait until a response has gone.
+//! Drops an instance once the response has been sent, on the thread that has sent it.
 //!
-//! Giving an instance back takes about as long as a short guest runs, and no caller should wait for that. A task of its own
-//! has a price too, and may be taken to another processor, whose caches know nothing of the instance. The thread that has
-//! just sent the response has all of it at hand.
+//! Giving an instance back takes about as long as a short guest runs, and no caller should wait for
+//! that. A task could do it, but it takes 0.3 µs more than the queue here (`cargo xtask bench --part
+//! in-process`, "deferred drop"), of the 15 µs that a request takes, and another thread may run it, whose
+//! processor does not have the instance in its cache.
 
 use std::any::Any;
 use std::cell::Cell;

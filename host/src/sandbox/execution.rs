@@ -15,21 +15,21 @@ use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use super::handlers::{Input, Output};
 use super::instance::{Ended, Sandbox};
-use super::long_running::Stamina;
+use super::loaded::Loaded;
+use super::long_running::LongRunning;
 use super::meter::{Meter, PollClock};
-use super::placement::{Course, GuestLanes};
+use super::placement::{GuestLanes, Placement};
 use super::store::CpuSpent;
 use super::validator::{Check, CheckFailure, KeptValidators, Validators};
 use super::warm::Kept;
 use crate::capability::bindings::http_types::{Body, Response};
 use crate::capability::bindings::types::Content;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
-use crate::components::Loaded;
 use crate::components::bundle::schema::{Glance, Schema};
+use crate::deadline::until;
 use crate::domain::invocation::Trigger;
 use crate::domain::limits::Limits;
 use crate::domain::units::{ByteSize, as_u64, microseconds};
-use crate::invoke::deadline::until;
 use crate::sandbox::deferred_drop;
 
 /// An invocation that has ended.
@@ -128,7 +128,7 @@ pub struct Start<'a, T, I> {
     /// The lanes of its tenant.
     pub lanes: &'a Arc<GuestLanes>,
     /// How long the guests of its route run.
-    pub stamina: &'a Arc<Stamina>,
+    pub long_running: &'a Arc<LongRunning>,
     /// What it holds meanwhile.
     pub held: Held<T, I>,
     /// What is checked before and after.
@@ -154,7 +154,7 @@ pub struct Guest<T, I, F: FnOnce(Box<Invocation>)> {
     component: Arc<Loaded>,
     sandbox: Option<Sandbox>,
     kept: Option<Arc<KeptInstances>>,
-    course: Arc<Course>,
+    placement: Arc<Placement>,
     meter: Arc<Meter>,
     /// Until the guest is called.
     input: Option<Input>,
@@ -180,7 +180,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
     pub fn new(
         component: Arc<Loaded>,
         services: Arc<Services>,
-        course: Course,
+        placement: Placement,
         mut invocation: Box<Invocation>,
         input: Input,
         held: Held<T, I>,
@@ -189,7 +189,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         abandoned: F,
     ) -> Self {
         let meter = Arc::new(Meter::new(invocation.cpu_time.clone()));
-        let course = Arc::new(course);
+        let placement = Arc::new(placement);
         let limits = invocation.active.limits.clone();
         let deadline = invocation.deadline;
         let mut waiting = None;
@@ -197,16 +197,16 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             invocation.usage.instances_kept = as_u64(kept.waiting());
             waiting = kept.take(&invocation.active);
         }
-        let (of_meter, of_course) = (meter.clone(), course.clone());
+        let (of_meter, of_placement) = (meter.clone(), placement.clone());
         let sandbox = match waiting {
-            Some(ended) => Sandbox::again(ended, services, invocation, of_meter, of_course),
-            None => Sandbox::fresh(&component, services, invocation, of_meter, of_course),
+            Some(ended) => Sandbox::again(ended, services, invocation, of_meter, of_placement),
+            None => Sandbox::fresh(&component, services, invocation, of_meter, of_placement),
         };
         Self {
             component,
             sandbox: Some(sandbox),
             kept: held.kept,
-            course,
+            placement,
             meter,
             input: Some(input),
             checks,
@@ -223,15 +223,15 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
     /// Runs it: here as long as it is in front, then on the threads of `background`. Whatever happens, also where the future is
     /// dropped before it was polled, its store is dropped and its invocation comes back.
     pub fn run(self, background: &Handle) -> impl Future<Output = Finished> {
-        let course = self.course.clone();
+        let placement = self.placement.clone();
         // Here and not in the future that is given back, which holds no more than a pointer to it.
-        let guest = Box::pin(self.until_it_ends());
-        in_front_then_in_background(guest, course, background)
+        let guest = Box::pin(self.execute());
+        in_front_then_in_background(guest, placement, background)
     }
 
-    async fn until_it_ends(mut self) -> Finished {
-        let (course, meter, deadline) = (self.course.clone(), self.meter.clone(), self.deadline);
-        let clock = || match course.is_in_background() {
+    async fn execute(mut self) -> Finished {
+        let (placement, meter, deadline) = (self.placement.clone(), self.meter.clone(), self.deadline);
+        let clock = || match placement.is_in_background() {
             true => PollClock::Thread,
             false => PollClock::Wall,
         };
@@ -239,9 +239,9 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             // Each pinned here: a future that another one is given by value takes its room twice, and these are large.
             let call = pin!(self.call());
             let measured = pin!(meter.measure(clock, call));
-            let in_turns = pin!(course.run(measured));
+            let in_slices = pin!(placement.run(measured));
             // The limit is around everything: epochs do not tick while the guest waits for the host.
-            until(deadline, in_turns).await
+            until(deadline, in_slices).await
         };
         self.finish(outcome.ok())
     }
@@ -281,7 +281,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             kept: self.checks.kept.as_deref(),
             limits: &self.limits,
             meter: &self.meter,
-            course: &self.course,
+            placement: &self.placement,
         }
     }
 
@@ -337,7 +337,7 @@ impl<T, I, F: FnOnce(Box<Invocation>)> Guest<T, I, F> {
     /// Writes down what an invocation used.
     fn settle(&self, invocation: &mut Invocation, peak_memory: usize) {
         let busy = self.meter.busy();
-        self.course.ended(busy);
+        self.placement.ended(busy);
         invocation.usage.cpu_us = microseconds(busy);
         invocation.usage.wall_us = microseconds(self.meter.elapsed());
         invocation.usage.memory_bytes = as_u64(peak_memory);
@@ -355,19 +355,19 @@ impl<T, I, F: FnOnce(Box<Invocation>)> Drop for Guest<T, I, F> {
     }
 }
 
-/// Runs a guest on this thread for as long as its course is in front, then on those of `background`.
+/// Runs a guest on this thread for as long as its placement is in front, then on those of `background`.
 async fn in_front_then_in_background(
     mut guest: Pin<Box<impl Future<Output = Finished> + Send + 'static>>,
-    course: Arc<Course>,
+    placement: Arc<Placement>,
     background: &Handle,
 ) -> Finished {
     let in_front = poll_fn(|context| {
-        if course.is_in_background() {
+        if placement.is_in_background() {
             return Poll::Ready(None);
         }
         match guest.as_mut().poll(context) {
             Poll::Ready(finished) => Poll::Ready(Some(finished)),
-            Poll::Pending if course.is_in_background() => Poll::Ready(None),
+            Poll::Pending if placement.is_in_background() => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
     });

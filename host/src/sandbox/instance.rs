@@ -7,11 +7,11 @@ use wasmtime::Store;
 use wasmtime::component::{Instance, ResourceTable};
 
 use super::handlers::{Handler, Input, Output};
+use super::loaded::Loaded;
 use super::meter::Meter;
-use super::placement::Course;
+use super::placement::Placement;
 use super::store::{self, StoreData};
 use crate::capability::{Invocation, Services};
-use crate::components::Loaded;
 
 /// The share of its memory that an instance may hold and be kept. What leaks would otherwise end a request sooner or
 /// later, through no fault of it.
@@ -48,10 +48,10 @@ impl Sandbox {
         services: Arc<Services>,
         invocation: Box<Invocation>,
         meter: Arc<Meter>,
-        course: Arc<Course>,
+        placement: Arc<Placement>,
     ) -> Self {
         Self {
-            store: store::new(component.engine(), services, invocation, meter, course),
+            store: store::new(component.engine(), services, invocation, meter, placement),
             instance: None,
             handler: None,
             reuses: 0,
@@ -64,12 +64,12 @@ impl Sandbox {
         services: Arc<Services>,
         mut invocation: Box<Invocation>,
         meter: Arc<Meter>,
-        course: Arc<Course>,
+        placement: Arc<Placement>,
     ) -> Self {
         let Ended { mut sandbox, table } = ended;
         sandbox.reuses = sandbox.reuses.saturating_add(1);
         invocation.usage.instance_reuses = sandbox.reuses;
-        store::begin(&mut sandbox.store, services, invocation, table, meter, course);
+        store::begin(&mut sandbox.store, services, invocation, table, meter, placement);
         sandbox
     }
 

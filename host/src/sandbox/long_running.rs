@@ -1,4 +1,4 @@
-//! How long the guests of a route run, as far as it is known: whether the next one begins in front.
+//! Remembers whether the guests of a route ran long lately: the next one then begins in the background.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// of a crowd that runs long only about one in a hundred takes a thread from the connections for a tick.
 const PROBATION: u32 = 100;
 
-/// The stamina of the guests of one route of one version. What runs long is a guess from the past, and only decides where
-/// a guest begins: on either threads it is interrupted at the same ticks, under the same limits.
+/// Whether the guests of one route of one version run long. It is a guess from the past, and decides only
+/// where a guest begins: on either threads it is interrupted at the same ticks, under the same limits.
 #[derive(Debug, Default)]
-pub struct Stamina {
+pub struct LongRunning {
     /// Short ones that are still wanted.
     wanted: AtomicU32,
 }
 
-impl Stamina {
+impl LongRunning {
     /// Whether the next guest is expected to run for longer than a tick.
     pub fn is_long(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) > 0
@@ -43,14 +43,14 @@ mod tests {
 
     #[test]
     fn a_long_guest_is_remembered_until_many_were_short() {
-        let stamina = Stamina::default();
-        stamina.ran_short();
-        assert!(!stamina.is_long());
-        stamina.ran_long();
+        let long_running = LongRunning::default();
+        long_running.ran_short();
+        assert!(!long_running.is_long());
+        long_running.ran_long();
         for _ in 0..PROBATION {
-            assert!(stamina.is_long());
-            stamina.ran_short();
+            assert!(long_running.is_long());
+            long_running.ran_short();
         }
-        assert!(!stamina.is_long());
+        assert!(!long_running.is_long());
     }
 }

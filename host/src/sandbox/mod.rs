@@ -1,11 +1,12 @@
 //! Everything that touches wasmtime besides the capabilities: compile a component, load it, run it under its limits.
 
-pub(crate) mod deferred_drop;
+pub mod deferred_drop;
 pub(crate) mod engine;
 mod execution;
 pub(crate) mod handlers;
 mod instance;
 mod limiter;
+mod loaded;
 mod long_running;
 mod meter;
 mod placement;
@@ -17,12 +18,14 @@ mod wasi;
 
 pub use execution::{Checks, Failure, Finished, Held, KeptInstances, Side, Start, TooLargeToLift, Trapped};
 pub use handlers::{FunctionError, Input, Output};
-pub use long_running::Stamina;
+pub use loaded::Loaded;
+pub use long_running::LongRunning;
 pub use placement::GuestLanes;
 pub use validator::{CheckFailure, KeptValidators, Mismatch, SchemaError, Validators};
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -38,14 +41,13 @@ use crate::domain::units::ByteSize;
 use crate::metrics::Gauge;
 use crate::storage::vault::HostKey;
 
-use crate::components::compile::{CompileLimits, Compiler};
+use crate::components::compile::{CompileLimits, Compiler, worker};
 use crate::components::shield::Shield;
-use crate::components::{
-    Artifacts, ComponentCache, ComponentFiles, DescribedManifest, LoadError, Loaded, Refusal, Uses,
-};
+use crate::components::{Artifacts, ComponentFiles, DescribedManifest, LoadError, Refusal, Uses};
 use execution::Guest;
 use instance::Ended;
-use placement::{Course, Turns};
+use loaded::ComponentCache;
+use placement::{Placement, RunQueues};
 use store::StoreData;
 use ticker::Ticker;
 use warm::Keeper;
@@ -54,7 +56,7 @@ use warm::Keeper;
 pub struct Runtime {
     components: Arc<ComponentCache>,
     services: Arc<Services>,
-    turns: Arc<Turns>,
+    queues: Arc<RunQueues>,
     background: Handle,
     guests: Gauge,
     keeper: Arc<Keeper<Ended>>,
@@ -166,13 +168,13 @@ impl Runtime {
         ));
         let keeper = Arc::new(Keeper::new(settings.instances_kept));
         settings.background.spawn(give_up_idle(Arc::downgrade(&keeper)));
-        let turns = Arc::new(Turns::new(settings.threads));
+        let queues = Arc::new(RunQueues::new(settings.threads));
         let validators = Validators::new(
             settings.instances,
             settings.instances_kept,
             &settings.ceiling,
             components.clone(),
-            turns.clone(),
+            queues.clone(),
             settings.background.clone(),
         );
         let validators = Arc::new(validators.map_err(StartError::Engine)?);
@@ -183,7 +185,7 @@ impl Runtime {
         Ok(Self {
             components,
             services: Arc::new(services),
-            turns,
+            queues,
             background: settings.background,
             guests: Gauge::default(),
             keeper,
@@ -292,7 +294,7 @@ impl Runtime {
         input: Input,
         abandoned: impl FnOnce(Box<Invocation>) + Send + 'static,
     ) -> impl Future<Output = Finished> {
-        let course = Course::new(&self.turns, start.lanes, start.stamina);
+        let placement = Placement::new(&self.queues, start.lanes, start.long_running);
         let held = Held {
             turn: start.held.turn,
             instance: (start.held.instance, self.guests.hold()),
@@ -301,7 +303,7 @@ impl Runtime {
         let guest = Guest::new(
             component,
             self.services.clone(),
-            course,
+            placement,
             invocation,
             input,
             held,
@@ -324,8 +326,13 @@ async fn give_up_idle<T: Send + 'static, K: Send + Sync + 'static>(keeper: Weak<
     }
 }
 
+/// Runs the compile worker, as [`worker::run`] says.
+pub fn compile_worker(memory: &str, cpu: &str) -> ExitCode {
+    worker::run(memory, cpu, engine::compiling, linker)
+}
+
 /// Everything that a plugin may import.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<StoreData>> {
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<StoreData>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     crate::capability::add_to_linker(&mut linker)?;

@@ -1,15 +1,16 @@
-//! The course of a guest: on which threads it runs, and when it has a turn there.
+//! Decides on which threads a guest runs, and when it has a time slice there.
 //!
-//! A guest begins on the thread that serves its caller's connection, so that nothing hops between threads for the many
-//! that answer within a tick. One that uses up its first tick goes on in the background, on threads that the system
-//! prefers less, where it disturbs neither those that are short nor the connections. A route whose guests did so lately
-//! begins there (`stamina.rs`).
+//! A guest begins in the foreground, on the thread that serves its caller's connection, so that a request
+//! that is answered within a tick changes no thread. A guest that uses up its first tick goes on in the
+//! background, on threads that the system prefers less, where it delays neither short guests nor
+//! connections. A guest of a route that ran long lately begins there (`long_running.rs`).
 //!
-//! On both a guest runs only while its tenant has a turn. Every tenant may run as many guests at once as its share says,
-//! and more only where a thread would be idle otherwise. One that is interrupted by the tick keeps its turn only where
-//! nobody waits for one: it goes to the end of its tenant's lane, and whoever has had least comes next. Guests that have
-//! no turn stand in no queue of the threads, so that the first guest of a tenant waits for the running ones of the
-//! others only, however many these have. A guest that waits for the host has no turn.
+//! A guest runs only while its tenant holds a time slice. Each tenant may run as many guests at once as
+//! its share says, and more only if a thread would be idle otherwise. A guest that the tick interrupts
+//! keeps its time slice only if no guest waits for one. Otherwise it goes to the end of its tenant's
+//! lane, and the tenant that has had least comes next. A guest without a time slice stands in no queue of
+//! the threads, so the first guest of a tenant waits only for the guests that run, however many another
+//! tenant has. A guest that waits for the host has no time slice.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -18,11 +19,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::long_running::Stamina;
+use super::long_running::LongRunning;
 use super::ticker::TICK;
-use crate::tenants::fair_semaphore::{Borrowed, FairSemaphore, Lane, Permit, Waiting};
+use crate::fair_semaphore::{Borrowed, FairSemaphore, Lane, Permit, Waiting};
 
-/// The lanes of a tenant, in front and in the background.
+/// The lanes of a tenant, in the foreground and in the background.
 #[derive(Clone, Debug)]
 pub struct GuestLanes {
     /// On the threads that serve connections.
@@ -31,19 +32,19 @@ pub struct GuestLanes {
     pub background: Arc<Lane>,
 }
 
-/// The turns of all tenants, in front and in the background.
+/// The time slices of all tenants, in the foreground and in the background.
 #[derive(Debug)]
-pub struct Turns {
+pub struct RunQueues {
     front: Arc<FairSemaphore>,
     background: Arc<FairSemaphore>,
 }
 
-/// The course of one guest. The poll around the guest and the epoch callback inside of it share it.
+/// Where one guest runs. The poll around the guest and the epoch callback inside of it share this.
 #[derive(Debug)]
-pub struct Course {
-    turns: Arc<Turns>,
+pub struct Placement {
+    queues: Arc<RunQueues>,
     lanes: Arc<GuestLanes>,
-    stamina: Arc<Stamina>,
+    long_running: Arc<LongRunning>,
     is_in_background: AtomicBool,
     interrupted: AtomicBool,
 }
@@ -58,8 +59,8 @@ impl GuestLanes {
     }
 }
 
-impl Turns {
-    /// For as many threads in front, and as many in the background.
+impl RunQueues {
+    /// For as many threads in the foreground, and as many in the background.
     pub fn new(threads: usize) -> Self {
         Self {
             front: FairSemaphore::oversubscribed(threads),
@@ -68,14 +69,14 @@ impl Turns {
     }
 }
 
-impl Course {
-    /// The course of a guest of the tenant with these lanes, on a route with this stamina.
-    pub fn new(turns: &Arc<Turns>, lanes: &Arc<GuestLanes>, stamina: &Arc<Stamina>) -> Self {
+impl Placement {
+    /// For a guest of the tenant with these lanes, on a route whose guests ran so long.
+    pub fn new(queues: &Arc<RunQueues>, lanes: &Arc<GuestLanes>, long_running: &Arc<LongRunning>) -> Self {
         Self {
-            turns: turns.clone(),
+            queues: queues.clone(),
             lanes: lanes.clone(),
-            is_in_background: AtomicBool::new(stamina.is_long()),
-            stamina: stamina.clone(),
+            is_in_background: AtomicBool::new(long_running.is_long()),
+            long_running: long_running.clone(),
             interrupted: AtomicBool::new(false),
         }
     }
@@ -89,7 +90,7 @@ impl Course {
     pub async fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Relaxed);
         if !self.is_in_background.swap(true, Ordering::Relaxed) {
-            self.stamina.ran_long();
+            self.long_running.ran_long();
         }
         tokio::task::yield_now().await;
     }
@@ -97,26 +98,26 @@ impl Course {
     /// The guest was busy for so long until it ended.
     pub fn ended(&self, busy: Duration) {
         match self.is_in_background() && busy >= TICK {
-            true => self.stamina.ran_long(),
-            false => self.stamina.ran_short(),
+            true => self.long_running.ran_long(),
+            false => self.long_running.ran_short(),
         }
     }
 
-    /// Runs `future` in the turns of this course.
+    /// Runs `future` in time slices.
     pub async fn run<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
-        let mut turn = Turn::None;
+        let mut slice = TimeSlice::None;
         let mut had_its_tick = false;
         poll_fn(|context| {
-            let track = self.track();
-            // Not before the thread has served everybody else: a guest that is handed a turn is woken at once, and
-            // guests of one tenant that did so among themselves would keep the thread from all who gave way.
-            if std::mem::take(&mut had_its_tick) && track.turns.waiting() > 0 {
-                // In this order, so that the tenant with the least gets the next turn, be it this one.
-                let next = track.turns.wait(track.lane);
-                turn = Turn::Waiting(next);
+            let queue = self.queue();
+            // Not before the thread has served every other task: a guest that gets a time slice is woken
+            // at once, so guests of one tenant could otherwise keep the thread among themselves.
+            if std::mem::take(&mut had_its_tick) && queue.slices.waiting() > 0 {
+                // In this order, so that the tenant with the least gets the next time slice.
+                let next = queue.slices.wait(queue.lane);
+                slice = TimeSlice::Waiting(next);
             }
-            if turn.poll(track, context).is_pending() {
+            if slice.poll(queue, context).is_pending() {
                 return Poll::Pending;
             }
             let was_in_front = !self.is_in_background();
@@ -124,42 +125,42 @@ impl Course {
             let was_interrupted = self.interrupted.swap(false, Ordering::Relaxed);
             had_its_tick = poll.is_pending() && was_interrupted && !was_in_front;
             if !had_its_tick {
-                turn = Turn::None;
+                slice = TimeSlice::None;
             }
             poll
         })
         .await
     }
 
-    fn track(&self) -> Track<'_> {
-        let (turns, lane) = match self.is_in_background() {
-            true => (&self.turns.background, &self.lanes.background),
-            false => (&self.turns.front, &self.lanes.front),
+    fn queue(&self) -> Queue<'_> {
+        let (slices, lane) = match self.is_in_background() {
+            true => (&self.queues.background, &self.lanes.background),
+            false => (&self.queues.front, &self.lanes.front),
         };
-        Track { turns, lane }
+        Queue { slices, lane }
     }
 }
 
-/// The turns on one set of threads, and the lane of a tenant there.
+/// The time slices of one set of threads, and the lane of a tenant there.
 #[derive(Clone, Copy)]
-struct Track<'a> {
-    turns: &'a Arc<FairSemaphore>,
+struct Queue<'a> {
+    slices: &'a Arc<FairSemaphore>,
     lane: &'a Arc<Lane>,
 }
 
-enum Turn<'a> {
+enum TimeSlice<'a> {
     None,
     Waiting(Waiting),
     Had { _permit: Borrowed<'a> },
     Given { _permit: Permit },
 }
 
-impl<'a> Turn<'a> {
-    fn poll(&mut self, track: Track<'a>, context: &mut Context<'_>) -> Poll<()> {
+impl<'a> TimeSlice<'a> {
+    fn poll(&mut self, queue: Queue<'a>, context: &mut Context<'_>) -> Poll<()> {
         if matches!(self, Self::None) {
-            *self = match track.turns.try_borrow(track.lane) {
+            *self = match queue.slices.try_borrow(queue.lane) {
                 Some(permit) => Self::Had { _permit: permit },
-                None => Self::Waiting(track.turns.wait(track.lane)),
+                None => Self::Waiting(queue.slices.wait(queue.lane)),
             };
         }
         if let Self::Waiting(waiting) = self {
@@ -181,50 +182,50 @@ mod tests {
     use super::*;
 
     /// Runs for some ticks, and writes down each.
-    async fn busy(course: &Course, name: char, ticks: usize, log: &RefCell<String>) {
+    async fn busy(placement: &Placement, name: char, ticks: usize, log: &RefCell<String>) {
         for _ in 0..ticks {
             log.borrow_mut().push(name);
-            course.interrupt().await;
+            placement.interrupt().await;
         }
     }
 
-    fn long() -> Arc<Stamina> {
-        let stamina = Arc::new(Stamina::default());
-        stamina.ran_long();
-        stamina
+    fn long() -> Arc<LongRunning> {
+        let long_running = Arc::new(LongRunning::default());
+        long_running.ran_long();
+        long_running
     }
 
     /// A guest in the background.
     fn guest<'a>(
-        turns: &Arc<Turns>,
+        queues: &Arc<RunQueues>,
         lanes: &Arc<GuestLanes>,
         name: char,
         log: &'a RefCell<String>,
     ) -> impl Future<Output = ()> + 'a {
-        let course = Course::new(turns, lanes, &long());
-        async move { course.run(busy(&course, name, 3, log)).await }
+        let placement = Placement::new(queues, lanes, &long());
+        async move { placement.run(busy(&placement, name, 3, log)).await }
     }
 
     #[tokio::test]
     async fn the_only_tenant_uses_all_threads_and_its_guests_take_turns() {
-        let turns = Arc::new(Turns::new(2));
+        let queues = Arc::new(RunQueues::new(2));
         let lanes = Arc::new(GuestLanes::new(1));
         let log = RefCell::new(String::new());
-        let guest = |name| guest(&turns, &lanes, name, &log);
+        let guest = |name| guest(&queues, &lanes, name, &log);
         tokio::join!(guest('a'), guest('b'), guest('c'), guest('d'));
         let mut two_rounds: Vec<char> = log.borrow()[..8].chars().collect();
         two_rounds.sort_unstable();
         assert_eq!(two_rounds.iter().collect::<String>(), "aabbccdd");
-        assert_eq!((turns.background.held(), turns.background.waiting()), (0, 0));
+        assert_eq!((queues.background.held(), queues.background.waiting()), (0, 0));
     }
 
     #[tokio::test]
     async fn beside_a_crowd_a_single_guest_gets_every_other_tick() {
-        let turns = Arc::new(Turns::new(1));
+        let queues = Arc::new(RunQueues::new(1));
         let (crowd, single) = (Arc::new(GuestLanes::new(1)), Arc::new(GuestLanes::new(1)));
         let log = RefCell::new(String::new());
-        let one = |name| guest(&turns, &crowd, name, &log);
-        let single = guest(&turns, &single, '.', &log);
+        let one = |name| guest(&queues, &crowd, name, &log);
+        let single = guest(&queues, &single, '.', &log);
         tokio::join!(one('a'), one('b'), one('c'), one('d'), single);
         let log = log.borrow();
         let last = log.rfind('.').unwrap();
@@ -233,52 +234,52 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_the_host_has_no_turn() {
-        let turns = Arc::new(Turns::new(1));
-        let course = Course::new(&turns, &Arc::new(GuestLanes::new(1)), &Arc::default());
-        let turns = &turns.front;
+    async fn a_guest_that_waits_for_the_host_has_no_time_slice() {
+        let queues = Arc::new(RunQueues::new(1));
+        let placement = Placement::new(&queues, &Arc::new(GuestLanes::new(1)), &Arc::default());
+        let queues = &queues.front;
         let (answer, question) = oneshot::channel::<()>();
-        let asks = course.run(async {
-            assert_eq!(turns.held(), 1);
+        let asks = placement.run(async {
+            assert_eq!(queues.held(), 1);
             question.await.unwrap();
-            assert_eq!(turns.held(), 1);
+            assert_eq!(queues.held(), 1);
         });
         let answers = async {
-            assert_eq!(turns.held(), 0);
+            assert_eq!(queues.held(), 0);
             answer.send(()).unwrap();
         };
         tokio::join!(biased; asks, answers);
-        assert_eq!(turns.held(), 0);
+        assert_eq!(queues.held(), 0);
     }
 
     #[tokio::test]
-    async fn whoever_goes_away_gives_the_turn_back() {
-        let turns = Arc::new(Turns::new(1));
+    async fn a_guest_that_is_dropped_gives_its_time_slice_back() {
+        let queues = Arc::new(RunQueues::new(1));
         let lanes = Arc::new(GuestLanes::new(1));
         let log = RefCell::new(String::new());
-        let mut first = Box::pin(guest(&turns, &lanes, 'a', &log));
-        let mut second = Box::pin(guest(&turns, &lanes, 'b', &log));
+        let mut first = Box::pin(guest(&queues, &lanes, 'a', &log));
+        let mut second = Box::pin(guest(&queues, &lanes, 'b', &log));
         assert!(futures_util::poll!(&mut first).is_pending());
         assert!(futures_util::poll!(&mut second).is_pending());
-        assert_eq!((turns.background.held(), turns.background.waiting()), (1, 1));
+        assert_eq!((queues.background.held(), queues.background.waiting()), (1, 1));
         drop(first);
         second.await;
-        assert_eq!((turns.background.held(), turns.background.waiting()), (0, 0));
+        assert_eq!((queues.background.held(), queues.background.waiting()), (0, 0));
     }
 
     #[tokio::test]
-    async fn who_is_interrupted_in_front_leaves_its_turn_there_and_goes_on_in_the_background() {
-        let turns = Arc::new(Turns::new(1));
-        let course = Course::new(&turns, &Arc::new(GuestLanes::new(1)), &Arc::default());
-        let (front, background) = (&turns.front, &turns.background);
-        let mut guest = Box::pin(course.run(async {
+    async fn a_guest_that_is_interrupted_in_the_foreground_goes_on_in_the_background() {
+        let queues = Arc::new(RunQueues::new(1));
+        let placement = Placement::new(&queues, &Arc::new(GuestLanes::new(1)), &Arc::default());
+        let (front, background) = (&queues.front, &queues.background);
+        let mut guest = Box::pin(placement.run(async {
             assert_eq!((front.held(), background.held()), (1, 0));
-            course.interrupt().await;
+            placement.interrupt().await;
             assert_eq!((front.held(), background.held()), (0, 1));
         }));
-        assert!(!course.is_in_background());
+        assert!(!placement.is_in_background());
         assert!(futures_util::poll!(&mut guest).is_pending());
-        assert!(course.is_in_background());
+        assert!(placement.is_in_background());
         assert_eq!((front.held(), background.held()), (0, 0));
         guest.await;
         assert_eq!((front.held(), background.held()), (0, 0));

@@ -9,7 +9,7 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use super::limiter::Limiter;
 use super::meter::Meter;
-use super::placement::Course;
+use super::placement::Placement;
 use super::ticker::TICK;
 use super::wasi::Wasi;
 use crate::capability::{HasCapabilities, Invocation, Services, State};
@@ -40,7 +40,7 @@ pub fn new(
     services: Arc<Services>,
     invocation: Box<Invocation>,
     meter: Arc<Meter>,
-    course: Arc<Course>,
+    placement: Arc<Placement>,
 ) -> Store<StoreData> {
     let memory = invocation.limits().memory.as_usize();
     let handles = usize::try_from(invocation.limits().handles).unwrap_or(usize::MAX);
@@ -58,7 +58,7 @@ pub fn new(
         invocation,
         ResourceTable::new(),
         meter,
-        course,
+        placement,
     );
     store
 }
@@ -71,7 +71,7 @@ pub fn begin(
     invocation: Box<Invocation>,
     table: ResourceTable,
     meter: Arc<Meter>,
-    course: Arc<Course>,
+    placement: Arc<Placement>,
 ) {
     let limits = invocation.limits();
     // One number bounds what is lifted from the guest, by host calls and as its response.
@@ -81,7 +81,7 @@ pub fn begin(
     data.capabilities = Some(State::new(invocation, services, table));
     data.limiter.begin();
     store.set_hostcall_fuel(lifted.saturating_add(RESPONSE_HEAD));
-    interrupt_at_ticks(store, budget, meter, course);
+    interrupt_at_ticks(store, budget, meter, placement);
 }
 
 /// Has the guest in a store interrupted at each tick, and ended once `meter` has counted `budget`.
@@ -89,10 +89,10 @@ pub fn interrupt_at_ticks<T: 'static>(
     store: &mut Store<T>,
     budget: Duration,
     meter: Arc<Meter>,
-    course: Arc<Course>,
+    placement: Arc<Placement>,
 ) {
     store.epoch_deadline_callback(move |_| {
-        let is_in_background = course.is_in_background();
+        let is_in_background = placement.is_in_background();
         // In front the wall is what is measured by, on which a busy system counts as well. Who runs for longer than a
         // tick or two goes on in the background, where it is not.
         if (is_in_background || budget <= 2 * TICK) && meter.counted() >= budget {
@@ -103,10 +103,10 @@ pub fn interrupt_at_ticks<T: 'static>(
         if !is_in_background && !used_a_tick() {
             return Ok(UpdateDeadline::Continue(1));
         }
-        let course = course.clone();
+        let placement = placement.clone();
         Ok(UpdateDeadline::YieldCustom(
             1,
-            Box::pin(async move { course.interrupt().await }),
+            Box::pin(async move { placement.interrupt().await }),
         ))
     });
     store.set_epoch_deadline(1);

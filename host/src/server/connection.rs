@@ -20,11 +20,11 @@ use tower::ServiceExt as _;
 
 use super::activity::{Order, Patience, Ticket};
 use super::connections::Place;
-use super::head;
 use super::normalize::normalize;
 use super::receiving::{Receiving, ReceivingBody};
 use super::sending::Sending;
 use super::unread::{Line, linger};
+use crate::http::head;
 use crate::http::problem;
 use crate::sandbox::deferred_drop;
 

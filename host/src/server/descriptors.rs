@@ -2,19 +2,17 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors for everything but connections: the fewest databases of tenants, components, compile workers, outbound
+/// Descriptors for everything but connections: the fewest for databases of tenants, components, compile workers, outbound
 /// requests.
 const RESERVED: u64 = 512;
 
-/// Databases of tenants that stay open at least and at most: each takes memory as well.
-const FEWEST_DATABASES: u64 = 80;
-const MOST_DATABASES: u64 = 1_000;
-
-/// What one takes: up to three connections at rest, each with three files.
-const OF_A_DATABASE: u64 = 9;
+/// Descriptors of databases that stay open, at least and at most. One that is only read takes three, one that is written
+/// as well takes five. Each goes with up to 64 KiB of memory, so that the most stand for 1 GiB.
+const FEWEST_OF_DATABASES: u64 = 256;
+const MOST_OF_DATABASES: u64 = 16_384;
 
 /// Of the descriptors, one in so many is for databases.
-const DATABASES_PART: u64 = 8;
+const DATABASES_PART: u64 = 4;
 
 /// Raises the number of descriptors that this process may have as far as the system lets it.
 pub fn raise() {
@@ -33,10 +31,10 @@ pub fn limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// How many databases of tenants stay open beside those in use, where there are `descriptors`.
+/// How many of `descriptors` databases of tenants may keep that are not in use.
 pub fn databases(descriptors: Option<u64>) -> u64 {
-    descriptors.map_or(MOST_DATABASES, |descriptors| {
-        (descriptors / DATABASES_PART / OF_A_DATABASE).clamp(FEWEST_DATABASES, MOST_DATABASES)
+    descriptors.map_or(MOST_OF_DATABASES, |descriptors| {
+        (descriptors / DATABASES_PART).clamp(FEWEST_OF_DATABASES, MOST_OF_DATABASES)
     })
 }
 
@@ -46,8 +44,8 @@ pub fn connections(wanted: u32, listeners: u32, descriptors: Option<u64>) -> u32
         return wanted;
     };
     // A small limit is halved: something has to be left for both.
-    let more_databases = databases(Some(descriptors)) - FEWEST_DATABASES;
-    let reserved = (RESERVED + more_databases * OF_A_DATABASE).min(descriptors / 2);
+    let of_databases = databases(Some(descriptors)) - FEWEST_OF_DATABASES;
+    let reserved = (RESERVED + of_databases).min(descriptors / 2);
     let each = (descriptors - reserved) / u64::from(listeners.max(1));
     let possible = u32::try_from(each).unwrap_or(u32::MAX);
     if possible < wanted {
@@ -69,18 +67,19 @@ mod tests {
     fn connections_leave_descriptors_for_the_rest() {
         assert_eq!(connections(10_000, 2, None), 10_000);
         assert_eq!(connections(10_000, 2, Some(1_048_576)), 10_000);
-        assert_eq!(connections(10_000, 2, Some(22_940)), 10_000);
-        assert_eq!(connections(10_000, 2, Some(20_000)), 8_857);
+        assert_eq!(connections(10_000, 2, Some(27_008)), 10_000);
+        assert_eq!(connections(10_000, 2, Some(20_000)), 7_372);
         assert_eq!(connections(10_000, 2, Some(1_024)), 256);
         assert_eq!(connections(10_000, 2, Some(100)), 25);
     }
 
     #[test]
     fn the_more_descriptors_the_more_databases_stay_open() {
-        assert_eq!(databases(Some(1_024)), 80);
-        assert_eq!(databases(Some(20_000)), 277);
-        assert_eq!(databases(Some(1_048_576)), 1_000);
-        assert_eq!(databases(None), 1_000);
+        assert_eq!(databases(Some(100)), 256);
+        assert_eq!(databases(Some(1_024)), 256);
+        assert_eq!(databases(Some(20_000)), 5_000);
+        assert_eq!(databases(Some(1_048_576)), 16_384);
+        assert_eq!(databases(None), 16_384);
     }
 
     #[test]

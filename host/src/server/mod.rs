@@ -7,7 +7,6 @@ mod connection;
 mod connections;
 pub mod descriptors;
 mod half_closed;
-pub mod head;
 mod normalize;
 mod receiving;
 mod sending;

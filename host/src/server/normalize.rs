@@ -4,13 +4,18 @@ use axum::http::header::{CONNECTION, COOKIE, HOST, TRANSFER_ENCODING};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 
+use crate::http::head;
 use crate::http::problem::{Code, Problem};
 
 /// Refuses a request that names its host in two ways or uses a transfer coding that is not known
 /// here, and has the `host` field and the cookies of every request look as those of HTTP/1.1.
 pub fn normalize<B>(request: &mut Request<B>) -> Result<(), Problem> {
     if request.version() >= Version::HTTP_2 {
-        join_cookies(request.headers_mut());
+        if request.headers().get_all(COOKIE).iter().nth(1).is_some() {
+            // Counted as they came: joined, any number of them is one field.
+            head::check(request)?;
+            join_cookies(request.headers_mut());
+        }
         return match Named::by(request) {
             None => one_host(request.headers(), 0),
             Some(named) => {
@@ -217,6 +222,13 @@ mod tests {
         assert_eq!(cookies, ["a=1; b=2; c=3"]);
         let one = normalized(Version::HTTP_2, "http://a/x", &fields[..1]).unwrap();
         assert_eq!(one[COOKIE], "a=1");
+    }
+
+    #[test]
+    fn cookies_are_counted_before_they_are_joined() {
+        let cookies = |count| normalized(Version::HTTP_2, "http://a/x", &vec![("cookie", "a=1"); count]);
+        assert_eq!(cookies(100).unwrap().get_all(COOKIE).iter().count(), 1);
+        assert_eq!(cookies(101).err(), Some(Code::HeadersTooLarge));
     }
 
     #[test]

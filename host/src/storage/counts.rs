@@ -1,14 +1,14 @@
 //! How many things of each kind a tenant has, where its plan bounds them.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::DbError;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
 
 /// What a tenant has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Counts {
     /// Plugins.
     pub plugins: u32,

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::domain::resource::Resource;
+
 /// What an operator can do about a database that does not belong to its data folder.
 const REMEDY: &str = "restore mortise.db from a backup that belongs to this folder, or start once with \
     `--accept-database` to use it as it is: files that it does not know are moved to `set-aside` then";
@@ -13,22 +15,23 @@ pub enum DbError {
     #[error("the control plane's database is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
     /// Something else has this name already.
-    #[error("this {0} is taken")]
-    Taken(&'static str),
+    #[error("this {0} name is taken")]
+    Taken(Resource),
     /// What had this name was deleted and can still be restored.
     #[error(
-        "this {0} is reserved: it was deleted and can still be restored; restore it, or purge it (`DELETE …?purge=true`)"
+        "this {0} name is reserved: it was deleted and can still be restored; restore it, or purge it (`DELETE …?purge=true`)"
     )]
-    Reserved(&'static str),
+    Reserved(Resource),
     /// Something else still needs it.
     #[error("this {0} is in use")]
-    InUse(&'static str),
+    InUse(Resource),
     /// The change refers to something that is not there.
     #[error("there is no such {0}")]
-    Missing(&'static str),
+    Missing(Resource),
     /// A stored value is not what this host writes.
     #[error(
-        "the column `{column}` of the control plane's database holds a value that cannot be read: {detail}"
+        "mortise.db has a value that cannot be read in the column `{column}`: {detail}; correct it, or restore \
+         the file from a backup"
     )]
     Corrupt {
         /// Where.

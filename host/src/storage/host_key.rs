@@ -8,11 +8,12 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::id::TenantId;
 use crate::storage::vault::Sealed;
 
+/// Why a secret cannot be sealed again.
+pub type ResealError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Seals one secret under another key; `None` if it does not open.
-pub type Reseal<'a> = dyn Fn(TenantId, &str, &Sealed) -> Result<Option<Sealed>, Box<dyn std::error::Error + Send + Sync>>
-    + Send
-    + Sync
-    + 'a;
+pub type Reseal<'a> =
+    dyn Fn(TenantId, &str, &Sealed) -> Result<Option<Sealed>, ResealError> + Send + Sync + 'a;
 
 /// What became of the secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

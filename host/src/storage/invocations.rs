@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{DbError, Page};
 use crate::domain::clock::Timestamp;
@@ -30,7 +30,7 @@ pub struct InvocationFilter {
     pub plugin: Option<PluginName>,
     /// Begun at this moment or later.
     pub since: Option<Timestamp>,
-    /// Only those that the host answered with a problem.
+    /// Only those that failed: see [`InvocationRecord::has_failed`].
     pub failed: bool,
     /// Of one trigger.
     pub trigger: Option<Trigger>,
@@ -39,7 +39,7 @@ pub struct InvocationFilter {
 }
 
 /// What the database keeps of a tenant's invocations, or what it may keep at most.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Kept {
     /// Records of invocations.
     pub records: u64,
@@ -48,13 +48,13 @@ pub struct Kept {
 }
 
 /// What a plugin consumed within some time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UsageSum {
     /// Which plugin.
     pub plugin: PluginName,
     /// How often it ran.
     pub invocations: u64,
-    /// How often the host answered with a problem in its place.
+    /// How often it failed: the host answered with a problem in its place, or it answered 5xx.
     pub failures: u64,
     /// Waiting for a turn and for an instance, in microseconds.
     pub queued_us: u64,
@@ -236,7 +236,7 @@ impl UsageSum {
     pub fn add(&mut self, record: &InvocationRecord) {
         let usage = &record.usage;
         self.invocations += 1;
-        self.failures += u64::from(record.code.is_some());
+        self.failures += u64::from(record.has_failed());
         self.queued_us += usage.queued_us;
         self.cpu_us += usage.cpu_us;
         self.wall_us += usage.wall_us;

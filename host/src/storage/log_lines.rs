@@ -50,8 +50,17 @@ pub struct StoredLogLine {
 pub struct WrittenAfter {
     /// Lines after this one in that order.
     pub written: i64,
-    /// No line with an earlier `at` is looked at, so that the older ones of the tenant need not be.
-    pub at_least: Timestamp,
+    /// Without lines that have an earlier `at`.
+    pub at_least: Option<Timestamp>,
+}
+
+/// Lines in the order in which they were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinesWritten {
+    /// The lines.
+    pub lines: Vec<StoredLogLine>,
+    /// The place up to which the log was read, to read on from; `None` at the end of the log.
+    pub reached: Option<i64>,
 }
 
 /// Log lines.
@@ -69,16 +78,17 @@ pub trait LogLines {
     async fn log_line_written(&self, tenant: TenantId, position: LogPosition)
     -> Result<Option<i64>, DbError>;
 
-    /// At most `limit` lines in the order in which they were written.
+    /// Lines in the order in which they were written. Of the tenant's log at most `limit` lines are
+    /// read, and those of them are given back that the filter accepts.
     async fn log_lines_written(
         &self,
         tenant: TenantId,
         filter: &LogFilter,
         after: WrittenAfter,
         limit: u32,
-    ) -> Result<Vec<StoredLogLine>, DbError>;
+    ) -> Result<LinesWritten, DbError>;
 
-    /// How many invocations wrote the lines that [`Self::log_lines_written`] finds.
+    /// How many invocations wrote lines after this place that the filter accepts.
     async fn invocations_written(
         &self,
         tenant: TenantId,

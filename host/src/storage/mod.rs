@@ -38,7 +38,7 @@ pub use counts::{Counted, Counts};
 pub use error::DbError;
 pub use host_key::{HostKeys, Resealed};
 pub use invocations::{Entry, HourlyUsage, InvocationFilter, Invocations, Kept, UsageSum};
-pub use log_lines::{LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
+pub use log_lines::{LinesWritten, LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
 pub use page::Page;
 pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};

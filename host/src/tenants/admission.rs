@@ -1,5 +1,6 @@
-//! Admission to a tenant: how many of its requests run at once, how many wait behind them, how
-//! often they come, and the lanes in which they wait for what all tenants share.
+//! Admits requests of a tenant: how many run at once, how many wait, and how often they come.
+//!
+//! It also has the lanes in which they wait for what all tenants share.
 
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -10,11 +11,11 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::rate::{RateLimiter, Standing};
+use crate::deadline::within;
 use crate::domain::clock::Timestamp;
 use crate::domain::limits::Limits;
-use crate::invoke::deadline::within;
+use crate::fair_semaphore::Lane;
 use crate::sandbox::GuestLanes;
-use crate::tenants::fair_semaphore::Lane;
 
 /// The gate of one tenant.
 #[derive(Debug)]

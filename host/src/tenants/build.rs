@@ -251,7 +251,7 @@ impl Builder {
                     output_schema: schema(route.response.as_deref(), &schemas)?,
                     rate: route.rate.map(RouteRate::new),
                     health: RouteHealth::new(self.breaker.clone()),
-                    stamina: Arc::default(),
+                    long_running: Arc::default(),
                 },
             });
             routes.push(method_route.clone());
@@ -276,7 +276,7 @@ impl Builder {
                     output_schema: schema(Some(&function.output), &schemas)?,
                     rate: function.rate.map(RouteRate::new),
                     health: RouteHealth::new(self.breaker.clone()),
-                    stamina: Arc::default(),
+                    long_running: Arc::default(),
                 },
             }))
         };

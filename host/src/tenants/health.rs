@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::domain::circuit::{Circuit, CircuitSettings, Open, Passage};
 use crate::domain::clock::Timestamp;
-use crate::http::problem::Code;
+use crate::domain::problem::Code;
 use crate::metrics::{Gauge, Held};
 
 /// What all routes of a host have in common in this.

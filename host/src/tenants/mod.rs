@@ -9,7 +9,6 @@ mod backlog;
 mod bodies;
 pub mod budget;
 mod build;
-pub mod fair_semaphore;
 mod health;
 mod rate;
 mod snapshot;

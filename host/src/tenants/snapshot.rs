@@ -14,7 +14,7 @@ use crate::components::bundle::schema::Schema;
 use crate::domain::id::{ApiKeyId, FunctionName, PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::manifest::{Auth, Rate};
-use crate::sandbox::{KeptInstances, KeptValidators, Stamina};
+use crate::sandbox::{KeptInstances, KeptValidators, LongRunning};
 
 /// A tenant with everything that serving its requests takes.
 #[derive(Clone)]
@@ -163,7 +163,7 @@ pub struct EntryPoint {
     /// Whether calls of it fail all the time.
     pub health: RouteHealth,
     /// How long its guests run.
-    pub stamina: Arc<Stamina>,
+    pub long_running: Arc<LongRunning>,
 }
 
 /// The rate of a route, counted for each principal.

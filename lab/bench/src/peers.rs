@@ -88,7 +88,7 @@ struct Peer {
 /// Measures it.
 pub fn run(options: &Options) -> Result<Found> {
     let folder = tempfile::TempDir::with_prefix("mortise-bench-")?;
-    let generator = Generator::find(folder.path());
+    let generator = Generator::find(folder.path())?;
     say("peers:\n");
     let (mut peers, mut missing) = (Vec::new(), Vec::new());
     for candidate in &CANDIDATES {

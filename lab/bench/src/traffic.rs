@@ -1,5 +1,4 @@
-//! Requests as fast as they are answered: with wrk where it is found, since it leaves more of the processors to the server,
-//! otherwise with the load generator of this repository.
+//! Requests as fast as they are answered, sent by wrk.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -8,18 +7,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use load::{Call, ClosedLoop};
+use load::Call;
 
 use crate::processor::Spent;
 
-/// The generator at work.
+/// wrk, with the folder of its scripts.
 #[derive(Clone, Debug)]
-pub enum Generator {
-    /// wrk, and the folder of its scripts.
-    Wrk(PathBuf),
-    /// The crate `load`.
-    Load,
-}
+pub struct Generator(PathBuf);
 
 /// A request that is sent again and again.
 #[derive(Clone, Debug)]
@@ -44,36 +38,37 @@ pub struct Speed {
 }
 
 impl Generator {
-    /// What is found on this machine. Scripts are written to `folder`.
-    pub fn find(folder: &Path) -> Self {
-        match Command::new("wrk").arg("--version").output() {
-            Ok(_) => Self::Wrk(folder.to_owned()),
-            Err(_) => Self::Load,
-        }
+    /// Finds wrk on this machine. Its scripts are written to `folder`.
+    pub fn find(folder: &Path) -> Result<Self> {
+        let found = Command::new("wrk").arg("--version").output();
+        found.context("the benchmarks send requests with wrk; install it (Debian: `apt install wrk`)")?;
+        Ok(Self(folder.to_owned()))
     }
 
     /// Its name.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Wrk(_) => "wrk, one thread",
-            Self::Load => "the crate `load`, one thread (wrk was not found)",
-        }
+        "wrk, one thread"
     }
 
     /// Processor time that it has spent so far.
     pub fn spent(&self) -> Result<Spent> {
-        match self {
-            Self::Wrk(_) => Spent::by_children(),
-            Self::Load => Spent::by(std::process::id()),
-        }
+        Spent::by_children()
     }
 
     /// Sends `request` over so many connections for `time`.
     pub fn run(&self, request: &Repeated, connections: usize, time: Duration) -> Result<Speed> {
-        match self {
-            Self::Wrk(folder) => wrk(folder, request, connections, time),
-            Self::Load => closed_loop(request, connections, time),
-        }
+        let script = self.0.join("request.lua");
+        std::fs::write(&script, request.script())?;
+        let output = Command::new("wrk")
+            .args(["--threads", "1", "--connections", &connections.to_string()])
+            .arg("--duration")
+            .arg(format!("{}s", time.as_secs().max(1)))
+            .arg("--script")
+            .arg(&script)
+            .arg(format!("http://{}/", request.address))
+            .output()
+            .context("wrk runs")?;
+        speed(&String::from_utf8_lossy(&output.stdout), &request.paths[0])
     }
 }
 
@@ -121,48 +116,19 @@ impl Repeated {
     }
 }
 
-fn wrk(folder: &Path, request: &Repeated, connections: usize, time: Duration) -> Result<Speed> {
-    let script = folder.join("request.lua");
-    std::fs::write(&script, request.script())?;
-    let output = Command::new("wrk")
-        .args(["--threads", "1", "--connections", &connections.to_string()])
-        .arg("--duration")
-        .arg(format!("{}s", time.as_secs().max(1)))
-        .arg("--script")
-        .arg(&script)
-        .arg(format!("http://{}/", request.address))
-        .output()
-        .context("wrk runs")?;
-    let text = String::from_utf8_lossy(&output.stdout);
+/// What the script of [`Repeated::script`] has written.
+fn speed(text: &str, path: &str) -> Result<Speed> {
     let line = text.lines().find_map(|line| line.strip_prefix("measured "));
     let line = line.with_context(|| format!("wrk says what it measured: {text}"))?;
     let numbers: Vec<f64> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
     let [answers, per_second, p50, p99, errors] = numbers[..] else {
         anyhow::bail!("wrk says what it measured: {line}");
     };
-    ensure!(errors == 0.0, "{errors} requests of {} failed", request.paths[0]);
+    ensure!(errors == 0.0, "{errors} requests of {path} failed");
     Ok(Speed {
         answers,
         per_second,
         p50,
         p99,
-    })
-}
-
-fn closed_loop(request: &Repeated, connections: usize, time: Duration) -> Result<Speed> {
-    let report = ClosedLoop::new(request.call(), connections, time).run()?;
-    ensure!(
-        report.failures() == 0,
-        "{}: {}",
-        request.paths[0],
-        report.trouble()
-    );
-    let latency = report.latency(200);
-    Ok(Speed {
-        #[expect(clippy::cast_precision_loss, reason = "fewer than a double tells apart")]
-        answers: report.responses(|status| status == 200) as f64,
-        per_second: report.per_second(200),
-        p50: latency.p50().as_secs_f64() * 1e3,
-        p99: latency.p99().as_secs_f64() * 1e3,
     })
 }

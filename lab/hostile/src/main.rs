@@ -1,5 +1,6 @@
-//! `cargo xtask hostile`: attacks a running host with the catalogue of what customers, plugins and callers may try, one
-//! line for each row, and measures what its good tenants notice of it.
+//! `cargo xtask hostile`: attacks a running host, and measures what its good tenants notice of it.
+//!
+//! The catalogue lists what customers, plugins and callers may try. Each row prints one line.
 //!
 //! The host is the real executable, started on a data folder of its own. Everything goes over its sockets; what needs
 //! the inside (a worker that is killed, bytes that flip, a host that dies) is done through the data folder and the

@@ -5,8 +5,9 @@
 //! - [`OpenLoop`] sends at a fixed rate, whether or not the server keeps up, as a public does. The latency of a request
 //!   counts from the moment at which it was *due*: a server that stalls for a second is charged for every request that
 //!   was due in that second, and not for the one that was under way alone (coordinated omission).
-//! - [`ClosedLoop`] sends as fast as the server answers, over a number of connections. It finds out how much a server
-//!   can do at all; its latencies say nothing about callers who do not wait for each other.
+//! - [`ClosedLoop`] is a number of callers who each wait for their answer before they ask again. The attacks of
+//!   `lab/hostile` use it, since they look at each status and end when their row does. How fast a server is at all, the
+//!   benchmarks measure with wrk.
 //!
 //! Beside these, [`SlowSockets`] are callers who connect and hardly say anything.
 //!

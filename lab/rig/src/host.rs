@@ -38,13 +38,13 @@ impl Launch {
     pub fn new(executable: &Path) -> Self {
         Self {
             executable: executable.to_owned(),
-            variables: vec![("MORTISE_LOG_FORMAT".to_owned(), "json".to_owned())],
+            variables: vec![("MORTISE_LOG__FORMAT".to_owned(), "json".to_owned())],
         }
     }
 
     /// With a key of the configuration: `limits.cpu`.
     pub fn set(mut self, key: &str, value: &str) -> Self {
-        let variable = format!("MORTISE_{}", key.replace('.', "_").to_uppercase());
+        let variable = format!("MORTISE_{}", key.replace('.', "__").to_uppercase());
         self.variables.push((variable, value.to_owned()));
         self
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mortise_sdk::db::ResultExt;
 use mortise_sdk::prelude::*;
 use mortise_sdk::{log, time};
 use serde::{Deserialize, Serialize};

@@ -4,6 +4,7 @@
 //! (`tests/it/conformance.rs`), so that a plugin's own tests tell the truth.
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
 use std::time::Duration;
 
 use mortise_sdk::prelude::*;
@@ -30,6 +31,34 @@ mortise_sdk::routes! {
     GET "/unchecked/{status}" => |Path(status): Path<u16>| (Status(status), Json("no object")),
     GET "/booleans" => booleans,
     GET "/statements/{count}" => statements,
+    GET "/print/{how}" => print,
+}
+
+/// What becomes of it is for a host's tests alone (`tests/it/printing.rs`): the stand-in's tests
+/// print where every test prints.
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what a host makes of it is what a test asks"
+)]
+fn print(Path(how): Path<String>) -> &'static str {
+    match how.as_str() {
+        "open" => {
+            print!("no line feed");
+            eprint!("nor here");
+        }
+        "lines" => {
+            println!("one\n  two");
+            eprint!("pieces of {}", black_box(1));
+            eprintln!(" and {}", black_box(2));
+        }
+        "panic" => {
+            print!("before");
+            panic!("no stock of {}\n  at all", black_box(7));
+        }
+        _ => {}
+    }
+    "answered"
 }
 
 fn secret(Path((usage, name)): Path<(String, String)>) -> Json<Value> {

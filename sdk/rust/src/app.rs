@@ -175,7 +175,9 @@ macro_rules! routes {
                 }
             }
 
-            $crate::__private::bindings::export_http_plugin!(Plugin with_types_in $crate::__private::bindings);
+            $crate::__private::bindings::export_http_plugin!(
+                Plugin with_types_in $crate::__private::bindings
+            );
         };
     };
 }

@@ -15,7 +15,8 @@ use crate::{FunctionError, IntoResponse, Response, Status, db, log};
 /// `detail` and `request_id`. The last is the id of the invocation, which finds the plugin's log lines.
 ///
 /// `?` turns every `std::error::Error` into a 500 `internal-error`: the cause and its sources go to the log, and
-/// the caller learns nothing of them. A database conflict becomes a 503 `database-busy` that says when to try again.
+/// the caller learns nothing of them. A database conflict becomes a 503 `database-busy`, and a
+/// database that does not work a 503 `unavailable`; both say when to try again.
 ///
 /// # What the author sees
 ///
@@ -323,19 +324,20 @@ impl Problem {
 
 impl<E: std::error::Error + 'static> From<E> for Error {
     fn from(error: E) -> Self {
-        let is_conflict = (&error as &dyn Any)
-            .downcast_ref::<db::Error>()
-            .is_some_and(db::Error::is_conflict);
-        if is_conflict {
-            Self::new(
+        match (&error as &dyn Any).downcast_ref::<db::Error>() {
+            Some(db::Error::Conflict(_)) => Self::new(
                 503,
                 "database-busy",
                 "The data is being changed by another request. Try again.",
             )
             .with_header("retry-after", "1")
-            .with_cause(error)
-        } else {
-            Self::internal(error)
+            .with_cause(error),
+            Some(db::Error::Unavailable(_)) => {
+                Self::unavailable("The data cannot be reached. Try again later.")
+                    .with_header("retry-after", "10")
+                    .with_cause(error)
+            }
+            _ => Self::internal(error),
         }
     }
 }
@@ -483,12 +485,21 @@ mod tests {
     }
 
     #[test]
-    fn a_database_conflict_asks_to_try_again() {
-        let _host = crate::testing::Host::start();
-        let response = Error::from(db::Error::Conflict("locked".into())).into_response();
-        assert_eq!(
-            (response.status(), response.header("retry-after")),
-            (503, Some("1"))
-        );
+    fn a_database_that_is_busy_or_does_not_work_asks_to_try_again() {
+        let host = crate::testing::Host::start();
+        let busy = db::Error::Conflict("locked".into());
+        let broken = db::Error::Unavailable("damaged".into());
+        for (cause, code, seconds) in [(busy, "database-busy", "1"), (broken, "unavailable", "10")] {
+            let logged = cause.to_string();
+            let response = Error::from(cause).into_response();
+            assert_eq!(
+                (response.status(), response.header("retry-after")),
+                (503, Some(seconds))
+            );
+            let body: Value = response.json();
+            assert_eq!(body["code"], code);
+            assert!(!response.text().contains("damaged"), "{}", response.text());
+            assert_eq!(host.logs().last().map(|line| line.message.clone()), Some(logged));
+        }
     }
 }

@@ -13,6 +13,7 @@
 //! ```
 
 pub use crate::context::{Context, Principal};
+pub use crate::db::ResultExt;
 pub use crate::extract::{Bytes, Cookies, Headers, Path, Query, Text};
 pub use crate::{
     Error, IntoResponse, Json, Request, Response, Status, cache, config, context, db, http, secrets,

@@ -16,7 +16,9 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 pub use call::{Call, Reply};
-pub use tenant::{TestTenant, bundled, open_manifest};
+pub use tenant::TestTenant;
+
+pub use crate::shared::{bundled, open_database, open_manifest};
 
 /// A host for one test.
 pub struct App {
@@ -179,13 +181,6 @@ impl App {
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }
-}
-
-/// Opens a database file of a host from outside.
-#[expect(clippy::disallowed_methods, reason = "SQLite's memory is set up here")]
-pub fn open_database(file: impl AsRef<std::path::Path>) -> rusqlite::Connection {
-    mortise::capability::database::configure_sqlite().unwrap();
-    rusqlite::Connection::open(file).unwrap()
 }
 
 /// The executable under test.

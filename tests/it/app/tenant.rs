@@ -3,7 +3,7 @@
 use mortise::components::bundle::Bundle;
 use serde_json::{Value, json};
 
-use super::{App, Reply};
+use super::{App, Reply, bundled};
 
 /// A tenant.
 pub struct TestTenant<'a> {
@@ -164,29 +164,4 @@ impl<'a> TestTenant<'a> {
             .await
             .expect(200);
     }
-}
-
-/// A guest as one file with its manifest.
-pub fn bundled(guest: &str, manifest: &str, files: &[(&str, &str)]) -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
-    let all = [("plugin.toml", manifest)];
-    for (path, content) in all.iter().chain(files) {
-        let path = folder.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
-    }
-    let component = std::fs::read(guest).unwrap_or_else(|error| panic!("{guest}: {error}"));
-    Bundle::from_folder(folder.path())
-        .unwrap()
-        .embed(&component)
-        .unwrap()
-}
-
-/// A manifest that routes every path to the plugin, for everybody, with more sections after that.
-pub fn open_manifest(name: &str, more: &str) -> String {
-    let routes: String = ["GET", "POST"]
-        .iter()
-        .map(|method| format!("[[route]]\nmethod = '{method}'\npath = '/{{*rest}}'\nauth = 'public'\n"))
-        .collect();
-    format!("[plugin]\nname = '{name}'\nversion = '1.0.0'\n{routes}{more}")
 }

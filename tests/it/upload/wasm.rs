@@ -1,22 +1,9 @@
 //! WebAssembly written by hand, for what no compiler would write.
 
-/// A component without anything in it.
-pub const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+pub use crate::shared::wasm::{COMPONENT, number, section, with_content};
 
 /// A core module without anything in it.
 pub const MODULE: &[u8] = b"\0asm\x01\0\0\0";
-
-/// A section: its id, its length and its content.
-pub fn section(id: u8, content: &[u8]) -> Vec<u8> {
-    [&[id], number(content.len()).as_slice(), content].concat()
-}
-
-/// `component` with this as what rides inside.
-pub fn with_content(component: &[u8], content: &str) -> Vec<u8> {
-    let name = b"mortise:plugin";
-    let content = [number(name.len()).as_slice(), name, content.as_bytes()].concat();
-    [component, &section(0, &content)].concat()
-}
 
 /// `component` with this manifest, which nobody has checked.
 pub fn with_manifest(component: &[u8], manifest: &str) -> Vec<u8> {
@@ -74,18 +61,4 @@ pub fn plugin_text(definitions: &str, code: &str) -> String {
           (func (export "handle") (param i32) (result i32) {code} (i32.const 0)))
         (core instance $i (instantiate $m)){after}"#
     )
-}
-
-/// LEB128.
-pub fn number(mut value: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let low = u8::try_from(value & 0x7f).unwrap();
-        value >>= 7;
-        if value == 0 {
-            bytes.push(low);
-            return bytes;
-        }
-        bytes.push(low | 0x80);
-    }
 }

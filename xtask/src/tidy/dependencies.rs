@@ -17,10 +17,11 @@ const KNOWN_BY: [(&str, &[&str]); 6] = [
         ],
     ),
     ("sqlx", &["storage/"]),
-    ("rusqlite", &["capability/database/"]),
+    ("rusqlite", &["sqlite/", "capability/database/"]),
     (
         "mortise_sql",
         &[
+            "sqlite/",
             "capability/database/",
             "components/bundle/",
             "domain/migration.rs",

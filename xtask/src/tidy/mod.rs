@@ -6,21 +6,26 @@ mod dependencies;
 mod documents;
 mod files;
 mod packages;
+mod rooms;
+mod scanner;
 mod security;
 mod sources;
+mod widths;
+mod words;
+mod wrap;
 
 use std::path::Path;
 
-use crate::steps::Result;
+use crate::steps::{Result, say};
 
 use files::File;
 
 /// From the files to what is wrong with them, one line each.
 type Rule = fn(&[File]) -> Vec<String>;
 
-const RULES: [(&str, Rule); 10] = [
+const RULES: [(&str, Rule); 13] = [
     (
-        "every Rust file starts with its documentation",
+        "every Rust file starts with a sentence that says what it is for",
         sources::documented,
     ),
     (
@@ -35,6 +40,13 @@ const RULES: [(&str, Rule); 10] = [
     (
         "modules know only the crates that are theirs to know",
         dependencies::in_direction,
+    ),
+    ("no two rooms of the host know each other", rooms::without_cycles),
+    ("names are the words of the field", words::of_the_field),
+    (
+        "lines of code, comments and Markdown have at most 110, 100 and 120 characters (`cargo xtask tidy --wrap` wraps \
+         comments and Markdown)",
+        widths::narrow,
     ),
     (
         "every package has the licence and the lints of the workspace",
@@ -54,6 +66,28 @@ const RULES: [(&str, Rule); 10] = [
         security::promises_are_shown,
     ),
 ];
+
+/// Runs the command: checks, or with `--wrap` wraps what is too wide.
+pub fn command(root: &Path, arguments: &[String]) -> Result<()> {
+    match arguments {
+        [] => run(root),
+        [flag] if flag == "--wrap" => wrap(root),
+        _ => Err("cargo xtask tidy takes `--wrap` or nothing".to_owned()),
+    }
+}
+
+/// Wraps comments and Markdown with lines that are too wide.
+fn wrap(root: &Path) -> Result<()> {
+    for file in files::read(root)? {
+        if let Some(text) = widths::wrapped(&file) {
+            let path = root.join(&file.path);
+            std::fs::write(&path, text)
+                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+            say(&format!("wrapped {}\n", file.path));
+        }
+    }
+    Ok(())
+}
 
 /// Checks every rule on the repository at `root`.
 pub fn run(root: &Path) -> Result<()> {

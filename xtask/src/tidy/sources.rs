@@ -14,14 +14,38 @@ const UNFINISHED: [(&str, &str); 6] = [
     (concat!("#![al", "low("), "use `#![expect(…, reason = \"…\")]`"),
 ];
 
-/// A file says first what it is for.
+/// The most characters of the sentence that a file begins with.
+const MAX_SENTENCE: usize = 160;
+
+/// A file says first what it is for, in one sentence.
 pub fn documented(files: &[File]) -> Vec<String> {
-    let undocumented = files
-        .iter()
-        .filter(|file| file.is_rust() && !file.text.starts_with("//! "));
-    undocumented
-        .map(|file| format!("{}: the first line is not a `//!` sentence", file.path))
-        .collect()
+    let mut complaints = Vec::new();
+    for file in files.iter().filter(|file| file.is_rust()) {
+        let paragraph: Vec<&str> = file
+            .text
+            .lines()
+            .map_while(|line| line.strip_prefix("//! "))
+            .collect();
+        let paragraph = paragraph.join(" ");
+        match first_sentence(&paragraph) {
+            None => complaints.push(format!("{}: the first line is not a `//!` sentence", file.path)),
+            Some(sentence) if sentence.chars().count() > MAX_SENTENCE => complaints.push(format!(
+                "{}: the first sentence has more than {MAX_SENTENCE} characters",
+                file.path
+            )),
+            Some(_) => {}
+        }
+    }
+    complaints
+}
+
+/// Up to the first full stop at the end of a word.
+fn first_sentence(paragraph: &str) -> Option<&str> {
+    let end = paragraph
+        .match_indices('.')
+        .map(|(at, _)| at + 1)
+        .find(|end| paragraph[*end..].is_empty() || paragraph[*end..].starts_with(' '))?;
+    Some(&paragraph[..end])
 }
 
 /// A file has one subject.
@@ -76,14 +100,21 @@ mod tests {
 
     #[test]
     fn a_file_without_documentation_is_found() {
+        let long = format!("//! {}b.\n", "a ".repeat(MAX_SENTENCE / 2));
         let files = [
-            file("a.rs", "//! A.\n"),
+            file("a.rs", "//! What `b.rs` is\n//! for. And more.\n"),
             file("b.rs", "fn b() {}\n"),
             file("c.md", "C\n"),
+            file("d.rs", "//! No sentence\n\nfn d() {}\n"),
+            file("e.rs", &long),
         ];
         assert_eq!(
             documented(&files),
-            ["b.rs: the first line is not a `//!` sentence"]
+            [
+                "b.rs: the first line is not a `//!` sentence",
+                "d.rs: the first line is not a `//!` sentence",
+                "e.rs: the first sentence has more than 160 characters"
+            ]
         );
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use tokio::time::{Interval, interval};
+use tokio::time::sleep;
 
 use super::{LogLineView, require_plugin, views};
 use crate::admin::access::{TenantAccess, Viewer};
@@ -34,10 +34,6 @@ const LINES_AT_ONCE: u32 = 200;
 /// page by page.
 const MOST_READS: u32 = 25;
 
-/// A line is written within this time after it was logged: the longest wall clock of an invocation,
-/// and the time for which the ledger tries again to write.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(15 * 60);
-
 /// What a follower's stream holds until the client goes.
 struct Following {
     state: Arc<AdminState>,
@@ -51,7 +47,8 @@ struct Following {
     /// Lines that were read. If they were written after the follower was made, it shows them as well.
     seen: HashSet<(InvocationId, u32)>,
     follower: Follower,
-    token_check: Interval,
+    /// When the token is checked again, on the monotonic clock.
+    token_check_due: Duration,
     _held: Charge,
 }
 
@@ -88,7 +85,7 @@ pub(super) async fn follow(
         rest: None,
         seen: HashSet::new(),
         follower,
-        token_check: interval(TOKEN_CHECK),
+        token_check_due: Duration::ZERO,
         _held: held,
         filter,
         state,
@@ -120,17 +117,17 @@ impl Following {
     /// Goes on after a line.
     async fn go_on(&mut self, position: LogPosition) -> Result<(), Problem> {
         let written = self.state.db.log_line_written(self.tenant, position).await?;
-        let within = i64::try_from(WRITTEN_WITHIN.as_millis()).unwrap_or(i64::MAX);
         let after = match written {
+            // Whenever they were logged: an invocation's lines are written when it has ended.
             Some(written) => WrittenAfter {
                 written,
-                at_least: Timestamp(position.at.0.saturating_sub(within)),
+                at_least: None,
             },
             // The line is not kept any more, so nearly all lines that were
             // written before it are gone too.
             None => WrittenAfter {
                 written: 0,
-                at_least: Timestamp(position.at.0.saturating_add(1)),
+                at_least: Some(Timestamp(position.at.0.saturating_add(1))),
             },
         };
         self.rest = Some(Rest {
@@ -145,7 +142,7 @@ impl Following {
         let places: Vec<LogPosition> = lines.iter().map(StoredLogLine::place).collect();
         self.seen
             .extend(places.iter().map(|place| (place.invocation, place.position)));
-        let views = views(&self.state, self.tenant, lines.into_iter()).await?;
+        let views = views(&self.state, self.tenant, &self.filter, lines).await?;
         self.ready.extend(views.into_iter().zip(places));
         Ok(())
     }
@@ -162,24 +159,34 @@ impl Following {
             let left_out = db.invocations_written(self.tenant, &self.filter, after).await?;
             return Ok(Some(left_out).filter(|count| *count > 0));
         }
-        let lines = db
+        let found = db
             .log_lines_written(self.tenant, &self.filter, after, LINES_AT_ONCE)
             .await?;
-        if let Some(written) = lines.last().and_then(|last| last.written) {
-            after.written = written;
+        if let Some(reached) = found.reached {
+            after.written = reached;
             self.rest = Some(Rest {
                 after,
                 reads_left: reads_left - 1,
             });
         }
-        self.add(lines).await?;
+        self.add(found.lines).await?;
         Ok(None)
+    }
+
+    /// Checks the token, and sets when it is checked again.
+    async fn token_works(&mut self) -> bool {
+        self.token_check_due = self.state.clock.monotonic().saturating_add(TOKEN_CHECK);
+        let token = self.state.db.token(self.token).await.ok().flatten();
+        token.is_some_and(|token| token.is_valid(self.state.clock.now()))
     }
 
     /// The next event; `None` when the host shuts down, the token no longer works or the database
     /// does not answer.
     async fn next(&mut self) -> Option<Event> {
         loop {
+            if self.state.clock.monotonic() >= self.token_check_due && !self.token_works().await {
+                return None;
+            }
             if let Some((line, place)) = self.ready.pop_front() {
                 return Some(line_event(&line, &place));
             }
@@ -192,12 +199,8 @@ impl Following {
             tokio::select! {
                 biased;
                 () = self.state.draining.cancelled() => return None,
-                _ = self.token_check.tick() => {
-                    let token = self.state.db.token(self.token).await.ok().flatten()?;
-                    if !token.is_valid(self.state.clock.now()) {
-                        return None;
-                    }
-                }
+                // Wakes a stream without new lines, so that its token is checked.
+                () = sleep(TOKEN_CHECK) => {}
                 followed = self.follower.next() => match followed? {
                     Followed::Missed(count) => return Some(missed_event(count)),
                     Followed::Line(line) => {

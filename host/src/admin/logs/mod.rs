@@ -10,55 +10,26 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{TenantAccess, Viewer};
 use super::input::Params;
-use super::page::{Items, Paging, cursor};
+use super::page::{Paging, cursor};
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{FunctionName, InvocationId, PluginName, TenantId};
+use crate::domain::id::{InvocationId, PluginName, TenantId};
 use crate::domain::log_line::Level;
 use crate::http::problem::Problem;
 use crate::ledger::LineOrigin;
 use crate::storage::{LogFilter, LogPosition, Page, StoredLogLine};
+use crate::wire::logs::LogLineView;
+use crate::wire::page::Items;
 
 /// The header with which a client of server-sent events goes on.
 const LAST_EVENT_ID: &str = "last-event-id";
-
-/// A line of a plugin's log.
-#[derive(Serialize, ToSchema)]
-pub struct LogLineView {
-    /// Which plugin wrote it.
-    plugin: PluginName,
-    /// During which invocation.
-    invocation: InvocationId,
-    /// When.
-    at: Timestamp,
-    /// How serious it is.
-    level: Level,
-    /// The text.
-    message: String,
-    /// Further values, name and value.
-    fields: Vec<(String, String)>,
-    /// The method of the invocation's request; absent if its record is not kept any more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<String>,
-    /// The route that matched; absent if the invocation's record is not kept any more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<String>,
-    /// The function that was called.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    function: Option<FunctionName>,
-    /// How many lines of this invocation were dropped because a limit was reached (`log_lines`,
-    /// `log_bytes`, or the tenant's rate); on the last line that is listed of it, and absent if
-    /// there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dropped: Option<u32>,
-}
 
 /// Which lines are wanted.
 #[derive(Deserialize, IntoParams)]
@@ -125,8 +96,7 @@ async fn list(
     let more = found.len() > wanted;
     found.truncate(wanted);
     let next = found.last().filter(|_| more).map(|last| cursor(&last.place()));
-    let mut items = views(&state, tenant, found.into_iter().rev()).await?;
-    items.reverse();
+    let items = views(&state, tenant, &filter, found).await?;
     Ok(Json(Items { items, next }).into_response())
 }
 
@@ -138,39 +108,61 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
 /// deleted plugin are listed.
 async fn require_plugin(state: &AdminState, tenant: TenantId, filter: &LogFilter) -> Result<(), Problem> {
     match &filter.plugin {
-        Some(plugin) if state.db.plugin(tenant, plugin).await?.is_none() => Err(Problem::not_found("plugin")),
+        Some(plugin) if state.db.plugin(tenant, plugin).await?.is_none() => {
+            Err(Problem::not_found(crate::domain::resource::Resource::Plugin))
+        }
         _ => Ok(()),
     }
 }
 
-/// Lines with their invocations. `lines` are in the order in which they are shown.
+/// Lines with their invocations. What was dropped of an invocation is told once, beside the newest
+/// of its lines that the filter accepts, on whichever page that is.
 async fn views(
     state: &AdminState,
     tenant: TenantId,
-    lines: impl DoubleEndedIterator<Item = StoredLogLine>,
+    filter: &LogFilter,
+    lines: Vec<StoredLogLine>,
 ) -> Result<Vec<LogLineView>, Problem> {
-    let mut origins: HashMap<InvocationId, Option<LineOrigin>> = HashMap::new();
-    let mut views = Vec::new();
-    // From the end, so that the first one of an invocation is the last that is shown.
-    for stored in lines.rev() {
-        let origin = match origins.entry(stored.line.invocation) {
-            Entry::Occupied(known) => {
-                let mut origin = known.get().clone();
-                if let Some(origin) = &mut origin {
-                    origin.dropped = 0;
-                }
-                origin
-            }
+    let mut invocations: HashMap<InvocationId, (Option<LineOrigin>, Option<u32>)> = HashMap::new();
+    let mut views = Vec::with_capacity(lines.len());
+    for stored in lines {
+        let id = stored.line.invocation;
+        let (origin, newest) = match invocations.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(vacant) => {
-                let record = state.db.invocation(tenant, stored.line.invocation).await?;
+                let record = state.db.invocation(tenant, id).await?;
                 let origin = record.map(|record| LineOrigin::of(&record, true));
-                vacant.insert(origin).clone()
+                let newest = match &origin {
+                    Some(origin) if origin.dropped > 0 => newest_line(state, tenant, filter, id).await?,
+                    _ => None,
+                };
+                vacant.insert((origin, newest))
             }
         };
+        let mut origin = origin.clone();
+        if let Some(origin) = &mut origin
+            && *newest != Some(stored.position)
+        {
+            origin.dropped = 0;
+        }
         views.push(LogLineView::new(stored, origin));
     }
-    views.reverse();
     Ok(views)
+}
+
+/// The newest line of an invocation that the filter accepts.
+async fn newest_line(
+    state: &AdminState,
+    tenant: TenantId,
+    filter: &LogFilter,
+    invocation: InvocationId,
+) -> Result<Option<u32>, Problem> {
+    let of_invocation = LogFilter {
+        invocation: Some(invocation),
+        ..filter.clone()
+    };
+    let newest = state.db.log_lines(tenant, &of_invocation, Page::first(1)).await?;
+    Ok(newest.first().map(|line| line.position))
 }
 
 impl LogLineView {

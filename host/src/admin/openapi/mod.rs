@@ -4,37 +4,18 @@ mod examples;
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
 use serde_json::Value;
+use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder};
-use utoipa::{OpenApi as _, ToSchema};
 
 use crate::domain::role::Role;
+use crate::wire::problem::Problem;
 
 /// Where the document is served.
 pub const PATH: &str = "/api/v1/openapi.json";
-
-/// An error, as every route may answer it (RFC 9457).
-#[derive(Serialize, ToSchema)]
-struct Problem {
-    /// Where the code is explained.
-    r#type: String,
-    /// A short name for people.
-    title: String,
-    /// The status of the response.
-    status: u16,
-    /// Stable, machine-readable error code.
-    code: String,
-    /// What is wrong with this request.
-    detail: String,
-    /// What to do next, if the host knows.
-    hint: Option<String>,
-    /// The id of the request in the logs.
-    request_id: String,
-}
 
 #[derive(utoipa::OpenApi)]
 #[openapi(

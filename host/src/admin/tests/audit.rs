@@ -85,7 +85,12 @@ async fn changes_within_a_tenant_are_told_without_secrets() {
     };
     call("PATCH", "/plugins/orders", json!({ "disabled": true })).await;
     call("PUT", "/plugins/orders/grants", json!({ "database": true })).await;
-    call("PUT", "/plugins/orders/config", json!({ "a": "1", "b": "2" })).await;
+    call(
+        "PUT",
+        "/plugins/orders/config",
+        json!({ "a": "half-a-secret", "b": "2" }),
+    )
+    .await;
     call("PUT", "/plugins/orders/config/a", json!({ "value": "3" })).await;
     call("DELETE", "/plugins/orders/config/b", Value::Null).await;
     call("PUT", "/secrets/k", json!({ "value": "hunter2" })).await;
@@ -103,9 +108,9 @@ async fn changes_within_a_tenant_are_told_without_secrets() {
         [
             json!(["plugin.disable", { "disabled": false }, { "disabled": true }]),
             json!(["grants.put", { "database": false }, { "database": true }]),
-            json!(["config.put", null, { "a": "1", "b": "2" }]),
-            json!(["config.put", { "a": "1" }, { "a": "3" }]),
-            json!(["config.delete", { "b": "2" }, null]),
+            json!(["config.put", null, { "a": "set", "b": "set" }]),
+            json!(["config.put", { "a": "set" }, { "a": "set" }]),
+            json!(["config.delete", { "b": "set" }, null]),
             json!(["secret.put", null, { "updated_at": now }]),
             json!(["api-key.create", null, { "name": "shop", "scopes": ["x"], "expires_at": null }]),
             json!(["token.create", null, { "name": "ci", "role": "viewer", "expires_at": null }]),
@@ -116,6 +121,7 @@ async fn changes_within_a_tenant_are_told_without_secrets() {
     let log = app.get(&owner, &format!("{base}/audit")).await.body.to_string();
     for secret in [
         "hunter2",
+        "half-a-secret",
         key["credential"].as_str().unwrap(),
         token["credential"].as_str().unwrap(),
     ] {

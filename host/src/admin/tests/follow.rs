@@ -1,5 +1,7 @@
 //! Following a log.
 
+use std::time::Duration;
+
 use axum::body::{Body, BodyDataStream};
 use axum::http::Request;
 use futures_util::StreamExt as _;
@@ -7,13 +9,13 @@ use serde_json::json;
 
 use super::TestApp;
 use crate::admin::page::cursor;
-use crate::domain::clock::Timestamp;
+use crate::domain::clock::{Clock as _, Timestamp};
 use crate::domain::id::{InvocationId, TenantId};
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::token::{Reach, TenantRole};
-use crate::storage::LogPosition;
 use crate::storage::conformance::{entry, tenant};
+use crate::storage::{LogPosition, Page};
 
 async fn log(app: &TestApp, tenant: TenantId, at: i64) {
     app.ledger
@@ -117,6 +119,30 @@ async fn lines_name_the_request_and_what_was_dropped() {
     let list = app.get(&token, "/api/v1/tenants/acme/logs?level=info").await;
     let listed: Vec<_> = list.body["items"].as_array().unwrap().iter().map(told).collect();
     assert_eq!(listed, [line(json!(7)), line(json!(null))]);
+    // Once, also where the lines are on several pages.
+    let path = "/api/v1/tenants/acme/logs?level=info&limit=1";
+    let first = app.get(&token, path).await;
+    assert_eq!(told(&first.body["items"][0]), line(json!(7)));
+    let next = first.body["next"].as_str().unwrap();
+    let second = app.get(&token, &format!("{path}&cursor={next}")).await;
+    assert_eq!(told(&second.body["items"][0]), line(json!(null)));
+    assert_eq!(second.body["next"], json!(null));
+}
+
+#[tokio::test]
+async fn a_client_that_goes_on_sees_what_was_logged_long_before_it_was_written() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await.id;
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+    log(&app, acme, 2 * DAY).await;
+    let mut events = follow(&app, acme).await;
+    let last = field(&mut events, "id").await.unwrap();
+    drop(events);
+    // Written after the line that the client saw last, and logged a day before: `[ceiling] wall`
+    // may be as long.
+    log(&app, acme, DAY).await;
+    let mut events = follow_after(&app, acme, Some(&last)).await;
+    assert_eq!(next(&mut events).await.unwrap(), format!("info at {DAY}"));
 }
 
 #[tokio::test]
@@ -160,6 +186,28 @@ async fn a_follower_sees_recent_lines_then_new_ones_until_the_host_drains() {
 
 #[tokio::test]
 async fn a_revoked_token_follows_no_longer() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await.id;
+    let (mut revoked, mut valid) = (follow(&app, acme).await, follow(&app, acme).await);
+    log(&app, acme, 1).await;
+    for events in [&mut revoked, &mut valid] {
+        assert_eq!(next(events).await.unwrap(), "info at 1");
+    }
+    let first = app.db.tokens(Some(acme), Page::first(1)).await.unwrap().remove(0);
+    assert!(
+        app.db
+            .revoke_token(Some(acme), first.id, app.clock.now())
+            .await
+            .unwrap()
+    );
+    app.clock.advance(Duration::from_secs(10));
+    log(&app, acme, 2).await;
+    assert_eq!(next(&mut revoked).await, None);
+    assert_eq!(next(&mut valid).await.unwrap(), "info at 2");
+}
+
+#[tokio::test]
+async fn nobody_follows_a_tenant_that_was_purged() {
     let app = TestApp::start().await;
     let acme = tenant(&*app.db, "acme").await.id;
     let mut events = follow(&app, acme).await;

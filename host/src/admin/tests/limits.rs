@@ -85,9 +85,16 @@ async fn a_manifest_is_seen_to_lower_and_not_to_raise() {
     assert_eq!(lower["limits"]["memory"]["value"], "16MiB");
     assert_eq!(lower["limits"]["memory"]["source"], "manifest");
     assert_eq!(lower["limits"]["handles"]["source"], "default");
-    let absent = crate::domain::id::VersionDigest::of(b"nobody");
-    let absent = app.get(&viewer, &format!("{path}?version={absent}")).await;
-    assert_eq!(absent.problem(), "404 not-found: there is no such version");
+    let digits = &low.digest.to_hex()[..12];
+    for name in ["1.0.0", digits, &format!("sha256:{digits}")] {
+        let named = app.get(&viewer, &format!("{path}?version={name}")).await;
+        assert_eq!(named.body["version"], low.digest.to_string(), "{name}");
+    }
+    let absent = app.get(&viewer, &format!("{path}?version=3.0.0")).await.problem();
+    assert!(
+        absent.starts_with("404 not-found: no version is named `3.0.0`; the newest are sha256:"),
+        "{absent}"
+    );
 }
 
 #[tokio::test]

@@ -129,6 +129,33 @@ async fn each_role_may_do_what_the_document_says() {
 }
 
 #[tokio::test]
+async fn a_parameter_that_an_address_does_not_take_is_refused_by_its_name() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    tenant(&*app.db, "acme").await;
+    let mut probed = 0;
+    for route in routes(&app).await {
+        if !route.path.starts_with("/api/v1/") {
+            continue;
+        }
+        probed += 1;
+        let path = format!("{}?max=NaN", filled(&route.path, "acme"));
+        let answer = app.call(&operator, &route.method, &path, None).await;
+        let said = answer.problem();
+        assert!(
+            said.starts_with("400 invalid-request: max: "),
+            "{} {path}: {said}",
+            route.method
+        );
+    }
+    assert!(probed > 40, "{probed} routes");
+    assert_eq!(
+        app.get(&operator, "/-/readyz?max=NaN").await.status,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
 async fn the_routes_are_these() {
     let app = TestApp::start().await;
     let mut lines: Vec<String> = routes(&app)

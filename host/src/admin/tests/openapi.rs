@@ -203,7 +203,7 @@ async fn a_plan_is_put_as_it_is_answered_or_as_limits_alone() {
         answers.push(format!("{what}: {problem}"));
     }
     insta::assert_snapshot!(answers.join("\n"), @"
-    a name alone: 400 invalid-request: missing field `limits` at line 1 column 15
+    a name alone: 400 invalid-request: missing field `limits`
     a typing error: 400 invalid-request: limits.memroy: unknown field `memroy`
     a typing error without limits: 400 invalid-request: memroy: unknown field `memroy`
     another name: 400 invalid-request: name: it is `silver`, but the address names the plan `gold`

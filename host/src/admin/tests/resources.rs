@@ -11,6 +11,7 @@ use crate::domain::log_line::Level;
 use crate::domain::token::{Reach, TenantRole};
 use crate::http::problem::Code;
 use crate::storage::conformance::{entry, plugin, tenant, version_of};
+use crate::storage::vault::{HostKey, Vault};
 
 #[tokio::test]
 async fn an_operator_makes_changes_and_deletes_tenants() {
@@ -166,6 +167,8 @@ async fn plans_are_kept_while_a_tenant_is_on_them() {
     app.call(&operator, "POST", "/api/v1/tenants", Some(new)).await;
     let kept = app.call(&operator, "DELETE", "/api/v1/plans/gold", None).await;
     insta::assert_snapshot!(kept.problem(), @"409 conflict: this plan is in use");
+    let hint = kept.body["hint"].as_str().unwrap();
+    assert!(hint.contains("mortise tenants set-plan NAME PLAN"), "{hint}");
     let list = app.get(&operator, "/api/v1/plans").await;
     assert_eq!(list.body["items"].as_array().unwrap().len(), 2);
 }
@@ -230,6 +233,7 @@ async fn bad_input_is_named_with_its_place() {
             json!({"version": "1.0"}),
         ),
         ("GET", "/api/v1/tenants?limit=201", Value::Null),
+        ("GET", "/api/v1/tenants?limit=NaN", Value::Null),
         ("GET", "/api/v1/tenants?cursor=x", Value::Null),
         ("GET", "/api/v1/tenants?page=2", Value::Null),
         (
@@ -245,22 +249,23 @@ async fn bad_input_is_named_with_its_place() {
         answers.push(app.call(&operator, method, path, body).await.problem());
     }
     insta::assert_snapshot!(answers.join("\n"), @r#"
-    400 invalid-request: name: `Acme!` is not a tenant name (1 to 63 of a-z, 0-9 and `-`, starting with a letter) at line 1 column 16
-    400 invalid-request: colour: unknown field `colour`, expected one of `name`, `plan`, `limits` at line 1 column 9
-    400 invalid-request: limits.memory: invalid type: integer `7`, expected a string at line 1 column 21
+    400 invalid-request: name: `Acme!` is not a tenant name (1 to 63 of a-z, 0-9 and `-`, starting with a letter)
+    400 invalid-request: colour: unknown field `colour`, expected one of `name`, `plan`, `limits`
+    400 invalid-request: limits.memory: invalid type: integer `7`, expected a string
     404 not-found: there is no such plan
     400 invalid-request: name: 1 to 100 characters are needed, and no control characters
     400 invalid-request: scopes: at most 50 are allowed
     400 invalid-request: scopes[0]: 1 to 100 visible ASCII characters without spaces are needed
     400 invalid-request: expires_at: 2020-01-01T00:00:00.000Z is not in the future
-    400 invalid-request: role: `operator` is not a role of a tenant; use viewer, developer or owner. Tokens for the whole host are made without a tenant (`POST /api/v1/tokens`, or `mortise tokens create NAME --operator`) at line 1 column 30
+    400 invalid-request: role: `operator` is not a role of a tenant; use viewer, developer or owner. Tokens for the whole host are made without a tenant (`POST /api/v1/tokens`, or `mortise tokens create NAME --operator`)
     404 not-found: there is no such secret
     400 invalid-request: value: 1 to 65536 bytes are needed
     400 invalid-request: the settings have 65537 bytes together; at most 65536 are allowed
     413 body-too-large: the body has more than 256KiB
-    400 invalid-request: http[0]: `ftp://a.example/` has a scheme other than `http` and `https` at line 1 column 27
+    400 invalid-request: http[0]: `ftp://a.example/` has a scheme other than `http` and `https`
     404 not-found: no version is named `1.0`; the newest are sha256:92521fc3cbd964bdc9f584a991b89fddaa5754ed1cc96d6d42445338669c1305 (1.0.0, uploaded 1970-01-01T00:00:02.000Z)
     400 invalid-request: limit: 1 to 200 items make a page
+    400 invalid-request: limit: `NaN` is no number; 1 to 200 items make a page
     400 invalid-request: cursor: this is no cursor of this list; pass `next` of the page before
     400 invalid-request: page: unknown field `page`, expected one of `deleted`, `cursor`, `limit`
     400 invalid-request: from: it must lie before `to`
@@ -275,7 +280,50 @@ async fn bad_input_is_named_with_its_place() {
         .header("authorization", format!("Bearer {operator}"))
         .header("content-type", "application/json");
     let answer = Answer::of(app.send(request.body(Body::from("{\"name\"")).unwrap()).await).await;
-    assert_eq!(answer.body["code"], "invalid-request");
+    insta::assert_snapshot!(answer.problem(), @"400 invalid-request: the body is not JSON: EOF while parsing an object at line 1 column 7");
+}
+
+#[tokio::test]
+async fn a_secret_that_does_not_open_is_marked_until_it_is_set_again() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    let acme = tenant(&*app.db, "acme").await;
+    let owner = app.owner(acme.id).await;
+    let lost = Vault::new(&HostKey::from_hex(&"cd".repeat(32)).unwrap());
+    let sealed = lost.seal(acme.id, "old", &"hunter2".into()).unwrap();
+    app.db
+        .put_secret(acme.id, "old", &sealed, Timestamp(1))
+        .await
+        .unwrap();
+    let put = async |name: &str| {
+        let path = format!("/api/v1/tenants/acme/secrets/{name}");
+        let answer = app
+            .call(&owner, "PUT", &path, Some(json!({ "value": "hunter2" })))
+            .await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    };
+    let listed = async || {
+        let list = app.get(&owner, "/api/v1/tenants/acme/secrets").await;
+        let items = list.body["items"].as_array().unwrap().iter();
+        let readable: Vec<Value> = items
+            .map(|secret| json!([secret["name"], secret["readable"]]))
+            .collect();
+        let node = app.get(&operator, "/api/v1/node").await;
+        (readable, node.body["unreadable_secrets"].clone())
+    };
+    put("new").await;
+    assert_eq!(
+        listed().await,
+        (
+            vec![json!(["new", true]), json!(["old", false])],
+            json!([{ "tenant": "acme", "name": "old" }])
+        )
+    );
+    put("old").await;
+    assert_eq!(
+        listed().await,
+        (vec![json!(["new", true]), json!(["old", true])], json!([]))
+    );
 }
 
 #[tokio::test]
@@ -338,6 +386,9 @@ async fn versions_and_activations_are_read_back() {
         .get(&token, &format!("{base}/versions/{}", first.digest))
         .await;
     assert_eq!(one.body["manifest"], first.manifest_text);
+    assert_eq!(app.get(&token, base).await.body["author_version"], "1.0.0");
+    let list = app.get(&token, "/api/v1/tenants/acme/plugins").await;
+    assert_eq!(list.body["items"][0]["author_version"], "1.0.0");
     let activation = app.get(&token, &format!("{base}/activation")).await;
     assert_eq!(activation.body["version"], first.digest.to_string());
     assert_eq!(activation.body["actor"], "host");
@@ -430,7 +481,7 @@ async fn secrets_are_written_and_never_read() {
         .await;
     assert_eq!(put.status, StatusCode::NO_CONTENT);
     let list = app.get(&token, "/api/v1/tenants/acme/secrets").await;
-    insta::assert_snapshot!(list.body, @r#"{"items":[{"name":"stripe_key","updated_at":"2023-11-14T22:13:20.000Z"}]}"#);
+    insta::assert_snapshot!(list.body, @r#"{"items":[{"name":"stripe_key","readable":true,"updated_at":"2023-11-14T22:13:20.000Z"}]}"#);
     assert_eq!(app.get(&token, path).await.status, StatusCode::METHOD_NOT_ALLOWED);
     let sealed = app.db.sealed_secrets(acme.id).await.unwrap();
     assert!(

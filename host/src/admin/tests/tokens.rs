@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::TestApp;
+use crate::domain::role::Role;
 use crate::domain::token::FIRST_OPERATOR;
 use crate::storage::conformance::{plugin, tenant};
 
@@ -78,8 +79,8 @@ async fn roles_that_are_wrong_or_missing_are_answered_with_those_that_fit() {
         answers.push(app.call(&operator, "POST", path, Some(body)).await.problem());
     }
     insta::assert_snapshot!(answers.join("\n"), @"
-    400 invalid-request: role: `viewer` is not a role without a tenant; use operator or metrics. Tokens of a tenant's people are made with POST /api/v1/tenants/{tenant}/tokens (`mortise tokens create NAME --tenant … --role …`) at line 1 column 28
-    400 invalid-request: role: `admin` is not a role of a tenant; use viewer, developer or owner. Tokens for the whole host are made without a tenant (`POST /api/v1/tokens`, or `mortise tokens create NAME --operator`) at line 1 column 27
+    400 invalid-request: role: `viewer` is not a role without a tenant; use operator or metrics. Tokens of a tenant's people are made with POST /api/v1/tenants/{tenant}/tokens (`mortise tokens create NAME --tenant … --role …`)
+    400 invalid-request: role: `admin` is not a role of a tenant; use viewer, developer or owner. Tokens for the whole host are made without a tenant (`POST /api/v1/tokens`, or `mortise tokens create NAME --operator`)
     400 invalid-request: role: it is missing; use viewer, developer or owner
     ");
     for body in [json!({ "name": "a" }), json!({ "name": "b", "role": "operator" })] {
@@ -197,6 +198,7 @@ async fn hints_fit_what_was_asked_for() {
             "/api/v1/plans/standard".to_owned(),
             "another plan first",
         ),
+        ("GET", "/api/v1/tenants/nobody".to_owned(), "mortise whoami"),
     ] {
         let answer = app.call(&operator, method, &path, None).await;
         let hint = answer.body["hint"].as_str().unwrap_or("none");
@@ -211,4 +213,36 @@ async fn hints_fit_what_was_asked_for() {
         )
         .await;
     assert_eq!(taken.body["hint"], "choose another tenant name");
+}
+
+#[tokio::test]
+async fn who_lacks_a_role_is_sent_to_somebody_who_can_help() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await;
+    let viewer = app.with_role(Role::Viewer, acme.id).await;
+    let owner = app.owner(acme.id).await;
+    let secret = "/api/v1/tenants/acme/secrets/k";
+    for (token, method, path, wanted) in [
+        (&viewer, "DELETE", secret, "ask an owner of the tenant"),
+        (&viewer, "GET", "/api/v1/plans", "ask an operator of the host"),
+        (
+            &owner,
+            "PATCH",
+            "/api/v1/tenants/acme",
+            "ask an operator of the host",
+        ),
+        (
+            &owner,
+            "GET",
+            "/metrics",
+            "`mortise tokens create NAME --role metrics`",
+        ),
+    ] {
+        let refused = app.call(token, method, path, Some(json!({}))).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}");
+        let hint = refused.body["hint"].as_str().unwrap_or("none");
+        assert!(hint.contains(wanted), "{method} {path}: {hint}");
+    }
+    let nobody = app.get("", "/api/v1/plans").await;
+    assert!(nobody.body["hint"].as_str().unwrap().starts_with("pass a token"));
 }

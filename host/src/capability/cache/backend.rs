@@ -405,9 +405,10 @@ mod tests {
         let Fixture {
             caches,
             tenant,
-            limits,
+            mut limits,
             ..
         } = fixture();
+        limits.cache_size = ByteSize::mib(2);
         let kept = |index: usize| key("a", &index.to_string());
         for index in 0..1_000 {
             caches
@@ -422,13 +423,13 @@ mod tests {
         caches.settle(tenant, &limits);
         let before = caches.bytes(tenant, &limits);
 
-        // Gigabytes in large entries, and then more keys than any cache has room for.
+        // Ten times the size of the cache in large entries, and then more keys than it has room for.
         let flood = TenantId::generate();
-        for index in 0..2_000 {
+        for index in 0..20 {
             let large = Value::Bytes(vec![0; 1_000_000]);
             caches.set(flood, &limits, kept(index), large, None).unwrap();
         }
-        for index in 0..100_000 {
+        for index in 0..20_000 {
             caches.set(flood, &limits, kept(index), text(""), None).unwrap();
             caches.get(flood, &limits, &kept(index + 1));
         }

@@ -14,12 +14,10 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use crate::sqlite::configure as configure_sqlite;
 pub use error::{ConstraintKind, DatabaseError};
 pub use host::{DatabaseView, add_to_linker};
-pub use sqlite::{
-    Applied, AppliedMigration, ConfigureError, Cursor, Databases, DatabasesHeld, MigrationError, Transaction,
-    configure as configure_sqlite,
-};
+pub use sqlite::{Applied, AppliedMigration, Cursor, Databases, DatabasesHeld, MigrationError, Transaction};
 pub use statement::{Answer, Rows, Scope, Statement, Value, Want, rows_weight};
 
 use super::Invocation;

@@ -1,5 +1,6 @@
-//! Circuit breakers: an origin that fails time after time is left alone for a while, so that
-//! plugins get their answer at once instead of waiting for it to fail again.
+//! Circuit breakers for origins that fail time after time.
+//!
+//! While one is open, plugins get their answer at once instead of waiting for the origin to fail again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -16,7 +16,7 @@ use url::Host;
 use super::address::Reach;
 use super::error::SendError;
 use super::grant::Target;
-use crate::tenants::fair_semaphore::{FairSemaphore, Lane};
+use crate::fair_semaphore::{FairSemaphore, Lane};
 
 /// More addresses of one name than this are not tried.
 const MOST_ADDRESSES: usize = 8;

@@ -17,7 +17,7 @@ use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::{CpuTime, thread_time};
-use crate::tenants::fair_semaphore::{FairSemaphore, Lane, Permit, Waiting};
+use crate::fair_semaphore::{FairSemaphore, Lane, Permit, Waiting};
 
 /// How long the requests of one invocation may keep the threads that serve connections, all
 /// together.

@@ -3,6 +3,9 @@
 //! Lines stay with the invocation until it ends and go to the ledger with its record. A line is cut to 8 KiB, loses
 //! its control characters, and has every secret replaced that the plugin has seen; lines beyond the invocation's
 //! budget are counted and dropped.
+//!
+//! Printed text is a line for each line feed, and one for what follows the last of them. A longer
+//! line of it is split where another one would be cut.
 
 mod host;
 mod printed;
@@ -77,9 +80,19 @@ pub fn append_printed(invocation: &mut Invocation, level: Level, printed: &Print
 
 fn append_text(invocation: &mut Invocation, level: Level, text: String) {
     let text = without_secrets(invocation, text);
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        append(invocation, level, line, &[]);
+    let pieces = text.lines().flat_map(pieces);
+    for piece in pieces.filter(|piece| !piece.trim().is_empty()) {
+        append(invocation, level, piece, &[]);
     }
+}
+
+/// A line in pieces, none of which is cut.
+fn pieces(mut line: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (piece, rest) = line.split_at(line.floor_char_boundary(MAX_LINE_BYTES));
+        line = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 /// The text as it may be stored: one line, without escape sequences that a terminal would obey, without secrets.
@@ -229,10 +242,61 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_cut() {
+    fn a_long_line_is_split_and_one_without_end_is_bounded() {
+        let mut invocation = having_seen(&[]);
+        let long = format!("x{}", "é".repeat(MAX_LINE_BYTES / 2));
+        append_text(&mut invocation, Level::Info, format!("{long}\nnext"));
+        assert_eq!(messages(&invocation), [&long[..MAX_LINE_BYTES - 1], "é", "next"]);
+
         let mut invocation = having_seen(&[]);
         append_text(&mut invocation, Level::Info, "x".repeat(100 << 20));
-        assert_eq!(messages(&invocation), ["x".repeat(MAX_LINE_BYTES)]);
+        let most = Limits::default().log_bytes.as_usize() / MAX_LINE_BYTES;
+        assert_eq!(messages(&invocation), vec!["x".repeat(MAX_LINE_BYTES); most]);
+        assert_eq!(
+            as_u64(most) + u64::from(invocation.usage.log_lines_dropped),
+            (100 << 20) / as_u64(MAX_LINE_BYTES)
+        );
+    }
+
+    #[test]
+    fn a_line_without_a_line_feed_ends_with_the_invocation() {
+        let printed = PrintedLines::new(8);
+        let mut first = having_seen(&[]);
+        printed.print(b"a\nb");
+        append_printed(&mut first, Level::Info, &printed);
+        assert_eq!(messages(&first), ["a", "b"]);
+        let mut second = having_seen(&[]);
+        printed.print(b"c\n");
+        append_printed(&mut second, Level::Info, &printed);
+        assert_eq!(messages(&second), ["c"]);
+        // Of what is not kept, the line that has no line feed counts as well.
+        for (more, dropped) in [
+            (&b""[..], 0),
+            (b"\n", 0),
+            (b"\n9", 1),
+            (b"9\n", 1),
+            (b"9\n10", 2),
+            (b"9\n10\n", 2),
+        ] {
+            let mut third = having_seen(&[]);
+            printed.print(b"12345678");
+            printed.print(more);
+            append_printed(&mut third, Level::Info, &printed);
+            assert_eq!(messages(&third), ["12345678"]);
+            assert_eq!(third.usage.log_lines_dropped, dropped, "{more:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_several_lines_is_taken_out_of_lines_that_come_one_by_one() {
+        let mut invocation = having_seen(&["-----BEGIN-----\nabcdefgh\n-----END-----\n}"]);
+        for line in ["key: -----BEGIN-----", "abcdefgh", "-----END-----.", "{ }"] {
+            append(&mut invocation, Level::Info, line, &[]);
+        }
+        assert_eq!(
+            messages(&invocation),
+            ["key: [secret]", "[secret]", "[secret].", "{ }"]
+        );
     }
 
     #[test]

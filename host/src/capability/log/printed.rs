@@ -22,8 +22,12 @@ pub struct PrintedLines {
 #[derive(Default)]
 struct Buffer {
     kept: Vec<u8>,
-    /// Lines that were not kept.
+    /// Lines that were not kept, without the one that has not ended.
     dropped: u32,
+    /// The last line that was not kept has not ended.
+    has_open_line: bool,
+    /// Something was not kept.
+    is_full: bool,
 }
 
 /// Bytes that a guest may write at once.
@@ -38,10 +42,12 @@ impl PrintedLines {
         }
     }
 
-    /// What was printed so far, and how many lines were not kept.
+    /// What was printed since it was last taken, and how many lines were not kept. It is taken when
+    /// an invocation ends, and so a line without a line feed ends there.
     pub fn take(&self) -> (String, u32) {
         let buffer = std::mem::take(&mut *self.buffer.lock().unwrap_or_else(PoisonError::into_inner));
-        (String::from_utf8_lossy(&buffer.kept).into_owned(), buffer.dropped)
+        let dropped = buffer.dropped.saturating_add(buffer.has_open_line.into());
+        (String::from_utf8_lossy(&buffer.kept).into_owned(), dropped)
     }
 
     /// The guest chooses how much it prints, and how often.
@@ -50,6 +56,15 @@ impl PrintedLines {
         let room = self.capacity.saturating_sub(buffer.kept.len());
         let (kept, forgotten) = bytes.split_at(bytes.len().min(room));
         buffer.kept.extend_from_slice(kept);
+        let forgotten = match forgotten {
+            // The end of a line that was kept.
+            [b'\n', rest @ ..] if !buffer.is_full => rest,
+            forgotten => forgotten,
+        };
+        buffer.is_full |= kept.len() < bytes.len();
+        if let Some(last) = forgotten.last() {
+            buffer.has_open_line = *last != b'\n';
+        }
         let lines = forgotten.iter().filter(|byte| **byte == b'\n').count();
         buffer.dropped = buffer
             .dropped

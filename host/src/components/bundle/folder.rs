@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use mortise_sql::migration::number_of;
+use mortise_sql::migration;
 use mortise_validator::Schema;
 use serde_json::Value;
 
@@ -70,7 +70,7 @@ impl Folder {
                 files.push(MigrationFile { file, sql });
             }
         }
-        files.sort_by(|a, b| (number_of(&a.file), &a.file).cmp(&(number_of(&b.file), &b.file)));
+        migration::sort(&mut files, |file: &MigrationFile| &file.file);
         Ok(files)
     }
 

@@ -37,6 +37,8 @@ use std::path::Path;
 pub use error::BundleError;
 pub use stored::StoredBundle;
 
+use mortise_sql::migration::check_order;
+
 use crate::components::{contract, scan};
 use crate::domain::manifest::{Manifest, ManifestError};
 use crate::domain::migration::Migration;
@@ -168,29 +170,11 @@ fn check_migrations(manifest: &Manifest, files: &[MigrationFile]) -> Result<Vec<
     if !named && !files.is_empty() {
         return wrong("there are some, but plugin.toml has no `[database] migrations`".to_owned());
     }
-    let mut migrations: Vec<Migration> = Vec::with_capacity(files.len());
-    let mut before = "";
-    for file in files {
-        let migration = Migration::parse(&file.file, &file.sql)
-            .map_err(|error| BundleError::Migrations(error.to_string()))?;
-        match migrations.last() {
-            Some(last) if last.number == migration.number => {
-                return wrong(format!(
-                    "`{before}` and `{}` have the same number; give the one that was applied nowhere the next free one",
-                    file.file
-                ));
-            }
-            Some(last) if last.number > migration.number => {
-                return wrong(format!(
-                    "`{}` comes after `{before}`; numbers strictly increase",
-                    file.file
-                ));
-            }
-            _ => {}
-        }
-        before = &file.file;
-        migrations.push(migration);
-    }
+    let parse = |file: &MigrationFile| Migration::parse(&file.file, &file.sql);
+    let migrations: Result<Vec<_>, _> = files.iter().map(parse).collect();
+    let migrations = migrations.map_err(|error| BundleError::Migrations(error.to_string()))?;
+    let names: Vec<&str> = files.iter().map(|file| file.file.as_str()).collect();
+    check_order(&names).map_err(|error| BundleError::Migrations(error.to_string()))?;
     Ok(migrations)
 }
 

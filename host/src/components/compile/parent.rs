@@ -1,6 +1,7 @@
-//! Reading and compiling uploads, from the host's side: a child process of this executable, because
-//! denial of service while compiling is not something that wasmtime promises to withstand, and
-//! because what reads an upload can then be ended.
+//! Starts the child process that reads and compiles an upload, and reads what it answers.
+//!
+//! It is a process of its own because wasmtime does not promise to withstand denial of service while it
+//! compiles, and because a process can be ended.
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use std::thread;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
 
 use super::protocol::{Answer, Job, NO_MEMORY, PANICKED};
 use crate::components::accept;
 use crate::components::refusal::Refusal;
-use crate::sandbox::{engine, linker};
 
 pub use super::protocol::COMMAND;
 
@@ -21,11 +22,17 @@ const MAX_FILES: u64 = 16;
 /// overflows it does so everywhere.
 const READING_STACK: usize = 1 << 20;
 
+/// Makes the engine that compiles.
+type MakeEngine = fn() -> wasmtime::Result<Engine>;
+
+/// Makes a linker with everything that a plugin may import.
+type MakeLinker<T> = fn(&Engine) -> wasmtime::Result<Linker<T>>;
+
 /// Runs the worker. `memory` is its address space in bytes and `cpu` its CPU time in seconds, as
-/// decimal text.
+/// decimal text. The engine is made once the worker has limited itself.
 #[expect(clippy::print_stderr, reason = "the parent reads the message there")]
-pub fn run(memory: &str, cpu: &str) -> ExitCode {
-    match work(memory, cpu) {
+pub fn run<T: 'static>(memory: &str, cpu: &str, engine: MakeEngine, linker: MakeLinker<T>) -> ExitCode {
+    match work(memory, cpu, engine, linker) {
         Ok(()) => ExitCode::SUCCESS,
         Err(WorkerError::Panicked) => ExitCode::from(PANICKED),
         Err(WorkerError::Failed(error)) if error.chain().any(is_about_memory) => ExitCode::from(NO_MEMORY),
@@ -54,22 +61,32 @@ impl<E: Into<anyhow::Error>> From<E> for WorkerError {
     }
 }
 
-fn work(memory: &str, cpu: &str) -> Result<(), WorkerError> {
+fn work<T: 'static>(
+    memory: &str,
+    cpu: &str,
+    engine: MakeEngine,
+    linker: MakeLinker<T>,
+) -> Result<(), WorkerError> {
     confine(memory.parse()?, cpu.parse()?)?;
     let mut input = std::io::stdin().lock();
     let job = Job::read(&mut input)?;
     let mut component = Vec::new();
     input.read_to_end(&mut component)?;
-    let (answer, code) = answer(&job, &component)?;
+    let engine = engine().map_err(WorkerError::Engine)?;
+    let linker = linker(&engine).map_err(WorkerError::Engine)?;
+    let (answer, code) = answer(&job, &component, &engine, &linker)?;
     answer.write(&code, &mut std::io::stdout().lock())?;
     Ok(())
 }
 
-fn answer(job: &Job, component: &[u8]) -> Result<(Answer, Vec<u8>), WorkerError> {
-    let engine = engine::compiling().map_err(WorkerError::Engine)?;
-    let linker = linker(&engine).map_err(WorkerError::Engine)?;
+fn answer<T: 'static>(
+    job: &Job,
+    component: &[u8],
+    engine: &Engine,
+    linker: &Linker<T>,
+) -> Result<(Answer, Vec<u8>), WorkerError> {
     let read = || match &job.upload {
-        Some(plugin) => accept::upload(component, plugin, &job.shield, &linker),
+        Some(plugin) => accept::upload(component, plugin, &job.shield, linker),
         None if job.compile => accept::stored(component),
         None => accept::inspect(component),
     };
@@ -87,7 +104,7 @@ fn answer(job: &Job, component: &[u8]) -> Result<(Answer, Vec<u8>), WorkerError>
     if !job.compile {
         return Ok((Answer::Accepted(Box::new(description)), Vec::new()));
     }
-    match accept::compile(&engine, component, &linker) {
+    match accept::compile(engine, component, linker) {
         Ok(Ok(code)) => Ok((Answer::Accepted(Box::new(description)), code)),
         Ok(Err(refusal)) => Ok((Answer::Refused(refusal), Vec::new())),
         Err(error) if error.chain().any(is_about_memory) => Err(WorkerError::Engine(error)),

@@ -11,7 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::super::limiter::Limiter;
 use super::super::meter::Meter;
-use super::super::placement::Course;
+use super::super::placement::Placement;
 use super::super::store;
 use crate::components::bundle::schema::Schemas;
 
@@ -68,7 +68,7 @@ pub struct Payer {
     /// Counts the time.
     pub meter: Arc<Meter>,
     /// Says on which threads.
-    pub course: Arc<Course>,
+    pub placement: Arc<Placement>,
     /// The CPU budget.
     pub cpu: Duration,
 }
@@ -162,5 +162,5 @@ impl Instance {
 /// Begins a call that may go on until `payer` has used its budget.
 fn begin(store: &mut Store<Data>, payer: &Payer) {
     store.set_hostcall_fuel(MAX_LIFTED);
-    store::interrupt_at_ticks(store, payer.cpu, payer.meter.clone(), payer.course.clone());
+    store::interrupt_at_ticks(store, payer.cpu, payer.meter.clone(), payer.placement.clone());
 }

@@ -17,13 +17,14 @@ use tokio::time::Instant;
 use wasmtime::{Engine, PoolConcurrencyLimitError, Trap};
 
 use super::engine;
-use super::long_running::Stamina;
+use super::loaded::ComponentCache;
+use super::long_running::LongRunning;
 use super::meter::{Meter, PollClock};
-use super::placement::{Course, GuestLanes, Turns};
+use super::placement::{GuestLanes, Placement, RunQueues};
 use super::store::CpuSpent;
 use super::warm::{Keeper, Kept};
+use crate::components::LoadError;
 use crate::components::bundle::schema::{Schema, Schemas};
-use crate::components::{ComponentCache, LoadError};
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 use crate::unguarded::{Guard, is_off};
@@ -58,7 +59,7 @@ pub struct Validators {
     components: Arc<ComponentCache>,
     component: OnceCell<ValidatorPre<Data>>,
     keeper: Arc<Keeper<Instance, Schemas>>,
-    turns: Arc<Turns>,
+    queues: Arc<RunQueues>,
     background: Handle,
     uploads: Semaphore,
     upload_lanes: Arc<GuestLanes>,
@@ -104,6 +105,10 @@ pub enum SchemaError {
         /// Where in it, and what.
         problem: String,
     },
+    /// The validator could not be started in time, or there is no sandbox for it: later there may
+    /// be.
+    #[error("the validator is not available: {0}")]
+    Unavailable(String),
     /// The host failed.
     #[error("the validator cannot be used: {0}")]
     Host(String),
@@ -116,7 +121,7 @@ pub(super) struct Check<'a> {
     pub kept: Option<&'a KeptValidators>,
     pub limits: &'a Limits,
     pub meter: &'a Arc<Meter>,
-    pub course: &'a Arc<Course>,
+    pub placement: &'a Arc<Placement>,
 }
 
 impl Validators {
@@ -126,7 +131,7 @@ impl Validators {
         kept: u32,
         ceiling: &Limits,
         components: Arc<ComponentCache>,
-        turns: Arc<Turns>,
+        queues: Arc<RunQueues>,
         background: Handle,
     ) -> wasmtime::Result<Self> {
         let uploads = u32::try_from(UPLOADS).unwrap_or(u32::MAX);
@@ -136,7 +141,7 @@ impl Validators {
             components,
             component: OnceCell::new(),
             keeper: Arc::new(Keeper::new(kept)),
-            turns,
+            queues,
             background,
             uploads: Semaphore::new(UPLOADS),
             upload_lanes: Arc::new(GuestLanes::new(1)),
@@ -209,20 +214,24 @@ impl Validators {
                 .acquire()
                 .await
                 .map_err(|error| host(error.to_string()))?;
-            own.load().await.map_err(|error| host(error.to_string()))?;
+            own.load()
+                .await
+                .map_err(|error| SchemaError::Unavailable(error.to_string()))?;
             let meter = Arc::new(Meter::new(Arc::default()));
-            let long = Arc::new(Stamina::default());
+            let long = Arc::new(LongRunning::default());
             long.ran_long();
-            let course = Arc::new(Course::new(&own.turns, &own.upload_lanes, &long));
-            let compile = own.compile_each(&schemas, memory, &meter, &course);
+            let placement = Arc::new(Placement::new(&own.queues, &own.upload_lanes, &long));
+            let compile = own.compile_each(&schemas, memory, &meter, &placement);
             let measured = meter.measure(|| PollClock::Thread, compile);
-            course.run(measured).await
+            placement.run(measured).await
         };
         let task = tokio_util::task::AbortOnDropHandle::new(self.background.spawn(compile));
         match tokio::time::timeout(UPLOAD_WALL, task).await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => Err(host(error.to_string())),
-            Err(_) => Err(host(format!("it was not done within {UPLOAD_WALL:?}"))),
+            Err(_) => Err(SchemaError::Unavailable(format!(
+                "the schemas were not compiled within {UPLOAD_WALL:?}"
+            ))),
         }
     }
 
@@ -231,7 +240,7 @@ impl Validators {
         schemas: &BTreeMap<String, Arc<Schema>>,
         memory: ByteSize,
         meter: &Arc<Meter>,
-        course: &Arc<Course>,
+        placement: &Arc<Placement>,
     ) -> Result<(), SchemaError> {
         let pre = self
             .component()
@@ -241,7 +250,7 @@ impl Validators {
             let before = meter.counted();
             let payer = Payer {
                 meter: meter.clone(),
-                course: course.clone(),
+                placement: placement.clone(),
                 cpu: UPLOAD_CPU_TOGETHER.min(before + UPLOAD_CPU),
             };
             let refused = |problem: String| SchemaError::Refused {
@@ -250,7 +259,10 @@ impl Validators {
             };
             let mut instance = Instance::fresh(pre, memory.as_usize(), &payer)
                 .await
-                .map_err(|error| SchemaError::Host(format!("{error:#}")))?;
+                .map_err(|error| match Ended::of(&error, false) {
+                    Ended::NoInstance => SchemaError::Unavailable(format!("{error:#}")),
+                    _ => SchemaError::Host(format!("{error:#}")),
+                })?;
             match instance
                 .try_schema(schema.version(), schema.index(), &payer)
                 .await
@@ -267,7 +279,7 @@ impl Validators {
                         )),
                         Ended::Stack => refused("it is nested too deep".to_owned()),
                         Ended::Other(problem) => refused(format!("compiling it was stopped: {problem}")),
-                        Ended::NoInstance => SchemaError::Host(format!("{error:#}")),
+                        Ended::NoInstance => SchemaError::Unavailable(format!("{error:#}")),
                     });
                 }
             }
@@ -286,7 +298,7 @@ impl Validators {
             .map_err(|error| CheckFailure::Host(error.to_string()))?;
         let payer = Payer {
             meter: check.meter.clone(),
-            course: check.course.clone(),
+            placement: check.placement.clone(),
             cpu: check.limits.cpu.0,
         };
         let memory = memory(check.limits);

@@ -3,6 +3,7 @@
 use super::{name, plugin, tenant, version_of};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, VersionDigest};
+use crate::domain::resource::Resource;
 use crate::storage::{DbError, Page, Repository};
 
 pub async fn an_activation_switches_records_and_audits(repository: &dyn Repository) {
@@ -55,13 +56,13 @@ pub async fn an_activation_switches_records_and_audits(repository: &dyn Reposito
         .activate(acme, &orders, unknown, None, "token-1", Timestamp(30))
         .await
         .unwrap_err();
-    assert!(matches!(error, DbError::Missing("version")), "{error:?}");
+    assert!(matches!(error, DbError::Missing(Resource::Version)), "{error:?}");
     let nowhere: PluginName = name("nowhere");
     let error = repository
         .activate(acme, &nowhere, first.digest, None, "token-1", Timestamp(30))
         .await
         .unwrap_err();
-    assert!(matches!(error, DbError::Missing("plugin")), "{error:?}");
+    assert!(matches!(error, DbError::Missing(Resource::Plugin)), "{error:?}");
     let after = repository
         .activations(acme, &orders, Page::first(9))
         .await

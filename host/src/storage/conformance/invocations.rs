@@ -8,7 +8,7 @@ use crate::domain::id::{ApiKeyId, InvocationId, TenantId, VersionDigest};
 use crate::domain::invocation::{Blame, InvocationRecord, Triggered, Usage};
 use crate::domain::log_line::{Level, LogLine};
 use crate::domain::principal::PrincipalId;
-use crate::http::problem::Code;
+use crate::domain::problem::Code;
 use crate::storage::{
     Entry, HourlyUsage, InvocationFilter, Kept, LogFilter, LogPosition, Page, Repository, WrittenAfter,
 };
@@ -112,6 +112,45 @@ pub async fn an_invocation_is_counted_once(repository: &dyn Repository) {
     assert_eq!(usage(HOUR, 2 * HOUR).await, [(3, 3, 30, 9)]);
 }
 
+pub async fn server_errors_of_a_plugin_are_failures_as_problems_of_the_host_are(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let ended = |status, code: Option<Code>| {
+        let mut entry = entry(acme, "orders", 10, &[]);
+        entry.record.status = status;
+        entry.record.code = code.map(|code| code.as_str().into());
+        entry
+    };
+    let entries = [
+        ended(200, None),
+        ended(404, None),
+        ended(499, None),
+        ended(400, Some(Code::ValidationFailed)),
+        ended(500, None),
+        ended(503, None),
+        ended(504, Some(Code::PluginCpu)),
+    ];
+    // One block has no failure, one has some, and one has nothing else.
+    for batch in [&entries[..3], &entries[3..5], &entries[5..]] {
+        repository.record(batch).await.unwrap();
+    }
+    let failed = InvocationFilter {
+        failed: true,
+        ..InvocationFilter::default()
+    };
+    let found = repository
+        .invocations(acme, &failed, Page::first(9))
+        .await
+        .unwrap();
+    let mut statuses: Vec<u16> = found.iter().map(|record| record.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [400, 500, 503, 504]);
+    let usage = repository
+        .usage(acme, Timestamp(0), Timestamp(HOUR))
+        .await
+        .unwrap();
+    assert_eq!(usage[0].failures, 4);
+}
+
 pub async fn what_is_of_a_deleted_tenant_is_left_out(repository: &dyn Repository) {
     let gone = tenant(repository, "gone").await.id;
     let acme = tenant(repository, "acme").await.id;
@@ -206,22 +245,36 @@ pub async fn log_lines_are_read_on_in_the_order_in_which_they_were_written(repos
     let all = LogFilter::default();
     let after = |written| WrittenAfter {
         written,
-        at_least: Timestamp(10),
+        at_least: Some(Timestamp(10)),
     };
-    let read = async |filter: &LogFilter, after, limit| {
+    let read_on = async |filter: &LogFilter, after, limit| {
         repository
             .log_lines_written(acme, filter, after, limit)
             .await
             .unwrap()
     };
+    let read = async |filter: &LogFilter, after, limit| read_on(filter, after, limit).await.lines;
     let lines = read(&all, after(written), 9).await;
     let messages: Vec<_> = lines.iter().map(|stored| stored.line.message.as_str()).collect();
     assert_eq!(
         messages,
         ["info at 15", "error at 15", "info at 30", "info at 25"]
     );
-    let rest = read(&all, after(lines[1].written.unwrap()), 1).await;
-    assert_eq!(rest, lines[2..3]);
+    let page = read_on(&all, after(lines[1].written.unwrap()), 1).await;
+    assert_eq!(
+        (page.lines.as_slice(), page.reached),
+        (&lines[2..3], lines[2].written)
+    );
+    assert_eq!(
+        read_on(&all, after(lines[1].written.unwrap()), 9).await.reached,
+        None
+    );
+    let whenever = WrittenAfter {
+        written,
+        at_least: None,
+    };
+    let last = read(&all, whenever, 9).await.pop().unwrap();
+    assert_eq!(last.line.message, "info at 5");
     let errors = LogFilter {
         level: Some(Level::Error),
         ..Default::default()

@@ -52,6 +52,7 @@ macro_rules! stories {
             audit_entries_are_found_by_tenant_actor_action_and_time,
             secrets_are_sealed_anew_in_one_step,
             an_invocation_is_counted_once,
+            server_errors_of_a_plugin_are_failures_as_problems_of_the_host_are,
             what_is_of_a_deleted_tenant_is_left_out,
             log_lines_are_filtered_and_paged,
             log_lines_are_read_on_in_the_order_in_which_they_were_written,

@@ -6,6 +6,7 @@ use super::{name, plugin, tenant, version_of};
 use crate::domain::clock::Timestamp;
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
+use crate::domain::resource::Resource;
 use crate::storage::{DbError, Page, Removal, Repository, VersionPosition};
 
 pub async fn versions_are_recorded_once_and_listed_newest_first(repository: &dyn Repository) {
@@ -20,7 +21,7 @@ pub async fn versions_are_recorded_once_and_listed_newest_first(repository: &dyn
         .add_version(TenantId::generate(), &orders, &old)
         .await
         .unwrap_err();
-    assert!(matches!(error, DbError::Missing("tenant")), "{error:?}");
+    assert!(matches!(error, DbError::Missing(Resource::Tenant)), "{error:?}");
 
     let found = repository
         .version(acme, &orders, old.digest)
@@ -99,7 +100,7 @@ pub async fn an_active_version_is_not_deleted(repository: &dyn Repository) {
         .delete_version(acme, &orders, version.digest)
         .await
         .unwrap_err();
-    assert!(matches!(error, DbError::InUse("version")), "{error:?}");
+    assert!(matches!(error, DbError::InUse(Resource::Version)), "{error:?}");
     assert!(repository.purge_plugin(acme, &orders).await.unwrap());
 }
 
@@ -165,10 +166,13 @@ pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository)
             .map(drop),
     ];
     for error in changes.map(Result::unwrap_err) {
-        assert!(matches!(error, DbError::Missing("plugin")), "{error:?}");
+        assert!(matches!(error, DbError::Missing(Resource::Plugin)), "{error:?}");
     }
     let upload = repository.add_version(acme, &orders, &version).await.unwrap_err();
-    assert!(matches!(upload, DbError::Reserved("plugin name")), "{upload:?}");
+    assert!(
+        matches!(upload, DbError::Reserved(Resource::Plugin)),
+        "{upload:?}"
+    );
     let routed = repository.routed_tenant(acme).await.unwrap().unwrap();
     assert!(routed.plugins.is_empty());
     assert!(repository.is_digest_used(digest).await.unwrap());

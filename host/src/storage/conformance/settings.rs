@@ -7,6 +7,7 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::clock::Timestamp;
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId};
+use crate::domain::resource::Resource;
 use crate::storage::vault::Sealed;
 use crate::storage::{DbError, Page, Repository};
 
@@ -61,7 +62,7 @@ pub async fn settings_are_replaced_as_a_whole_or_one_by_one(repository: &dyn Rep
             .await
             .unwrap_err(),
     ] {
-        assert!(matches!(error, DbError::Missing("plugin")), "{error:?}");
+        assert!(matches!(error, DbError::Missing(Resource::Plugin)), "{error:?}");
     }
 }
 

@@ -6,6 +6,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::{TenantId, TokenId};
 use crate::domain::limits::LimitOverrides;
+use crate::domain::resource::Resource;
 use crate::domain::tenant::{Plan, Tenant};
 use crate::domain::token::{Reach, TenantRole, Token};
 use crate::storage::{DbError, Page, Removal, Repository, TenantChange};
@@ -45,7 +46,7 @@ pub async fn plans_are_put_and_kept_while_in_use(repository: &dyn Repository) {
         .delete_plan(&small.name, &|_| Vec::new())
         .await
         .unwrap_err();
-    assert!(matches!(error, DbError::InUse("plan")), "{error:?}");
+    assert!(matches!(error, DbError::InUse(Resource::Plan)), "{error:?}");
     repository.purge_tenant(acme.id).await.unwrap();
     assert!(
         repository
@@ -72,14 +73,14 @@ pub async fn tenants_are_made_found_changed_and_deleted(repository: &dyn Reposit
         ..acme.clone()
     };
     let error = repository.create_tenant(&same_name).await.unwrap_err();
-    assert!(matches!(error, DbError::Taken("tenant name")), "{error:?}");
+    assert!(matches!(error, DbError::Taken(Resource::Tenant)), "{error:?}");
     let no_plan = Tenant {
         name: name("other"),
         plan: name("nowhere"),
         ..same_name
     };
     let error = repository.create_tenant(&no_plan).await.unwrap_err();
-    assert!(matches!(error, DbError::Missing("plan")), "{error:?}");
+    assert!(matches!(error, DbError::Missing(Resource::Plan)), "{error:?}");
 
     let change = TenantChange {
         suspended: Some(true),
@@ -118,7 +119,7 @@ pub async fn tenants_are_made_found_changed_and_deleted(repository: &dyn Reposit
         .change_tenant(acme.id, &change, &|_, _| Vec::new())
         .await
         .unwrap_err();
-    assert!(matches!(error, DbError::Missing("plan")), "{error:?}");
+    assert!(matches!(error, DbError::Missing(Resource::Plan)), "{error:?}");
 
     let zoo = tenant(repository, "zoo").await;
     let first = repository.tenants(Page::first(1)).await.unwrap();
@@ -198,14 +199,14 @@ pub async fn a_deleted_tenant_is_restored_as_it_was(repository: &dyn Repository)
         .add_version(acme.id, &orders, &version)
         .await
         .unwrap_err();
-    assert!(matches!(upload, DbError::Missing("tenant")), "{upload:?}");
+    assert!(matches!(upload, DbError::Missing(Resource::Tenant)), "{upload:?}");
     // Its name and its files stay.
     let again = Tenant {
         id: TenantId::generate(),
         ..acme.clone()
     };
     let taken = repository.create_tenant(&again).await.unwrap_err();
-    assert!(matches!(taken, DbError::Reserved("tenant name")), "{taken:?}");
+    assert!(matches!(taken, DbError::Reserved(Resource::Tenant)), "{taken:?}");
     assert!(repository.is_digest_used(version.digest).await.unwrap());
     assert!(repository.removals().await.unwrap().is_empty());
     let deleted = Tenant {

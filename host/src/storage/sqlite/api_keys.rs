@@ -7,6 +7,7 @@ use super::{SqliteRepository, or_missing, row, unavailable};
 use crate::domain::api_key::ApiKey;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, TenantId};
+use crate::domain::resource::Resource;
 use crate::storage::{ApiKeys, DbError, Page};
 
 #[async_trait]
@@ -26,7 +27,7 @@ impl ApiKeys for SqliteRepository {
         .bind(key.revoked_at.map(|at| at.0))
         .execute(&self.writer)
         .await
-        .map_err(or_missing("tenant"))?;
+        .map_err(or_missing(Resource::Tenant))?;
         Ok(())
     }
 

@@ -134,3 +134,60 @@ fn read(row: &SqliteRow) -> Result<AuditEntry, DbError> {
         at: row::timestamp(row, "at")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::clock::Timestamp;
+
+    const WITHOUT_SETTINGS: &str =
+        include_str!("../../../../migrations/sqlite/0011_audit_without_settings.sql");
+
+    #[tokio::test]
+    async fn entries_of_earlier_hosts_lose_the_values_of_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = SqliteRepository::open(folder.path()).await.unwrap();
+        let entry = async |action: &str, change: Change| {
+            let entry = AuditEntry::new(None, AuditEntry::HOST, action, "orders", Timestamp(1));
+            repository.append_audit(&entry.changing(change)).await.unwrap();
+        };
+        let many = json!({ "too_large": ["a", "b"] });
+        let changes = [
+            (
+                "config.put",
+                Change::between(&json!({ "a": "1" }), &json!({ "a": "2", "too_large": "3" })),
+            ),
+            ("config.put", Change::made(&many)),
+            ("config.delete", Change::removed(&json!({ "b": "4" }))),
+            ("tenant.plan", Change::made(&json!({ "plan": "large" }))),
+        ];
+        for (action, change) in changes {
+            entry(action, change).await;
+        }
+        sqlx::raw_sql(WITHOUT_SETTINGS)
+            .execute(&repository.writer)
+            .await
+            .unwrap();
+        let page = Page::first(9);
+        let found = repository.audit(None, &Default::default(), page).await.unwrap();
+        let mut found: Vec<_> = found
+            .into_iter()
+            .map(|entry| (entry.change.before, entry.change.after))
+            .collect();
+        found.reverse();
+        assert_eq!(
+            found,
+            [
+                (
+                    Some(json!({ "a": "set" })),
+                    Some(json!({ "a": "set", "too_large": "set" }))
+                ),
+                (None, Some(many)),
+                (Some(json!({ "b": "set" })), None),
+                (None, Some(json!({ "plan": "large" }))),
+            ]
+        );
+    }
+}

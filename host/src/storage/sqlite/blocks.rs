@@ -18,8 +18,9 @@ use crate::domain::function::FunctionOutcome;
 use crate::domain::id::{FunctionName, InvocationId, PluginName, TenantId, VersionDigest};
 use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Triggered, Usage};
 use crate::domain::principal::PrincipalId;
+use crate::domain::problem::Code;
+use crate::domain::resource::Resource;
 use crate::domain::units::as_u64;
-use crate::http::problem::Code;
 use crate::storage::{DbError, Entry, InvocationFilter, Page};
 
 /// Records of one block, and of one statement. What makes and writes them keeps a processor from plugins for as long, and so does
@@ -236,7 +237,7 @@ pub(super) async fn list(
     query.push(" ORDER BY last_id DESC");
     let is_wanted = |record: &InvocationRecord| {
         filter.since.is_none_or(|since| record.started_at >= since)
-            && (!filter.failed || record.code.is_some())
+            && (!filter.failed || record.has_failed())
             && filter
                 .trigger
                 .is_none_or(|trigger| record.triggered.trigger() == trigger)
@@ -315,7 +316,7 @@ async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Resu
     query.push_values(blocks.iter().zip(contents), |mut values, (block, content)| {
         let first = block.first();
         let started_last = block.records().map(|record| record.started_at.0).max();
-        let failures = block.records().filter(|record| record.code.is_some()).count();
+        let failures = block.records().filter(|record| record.has_failed()).count();
         values
             .push_bind(first.tenant.to_string())
             .push_bind(first.plugin.to_string())
@@ -333,7 +334,7 @@ async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Resu
         .persistent(blocks.len() == 1)
         .execute(connection)
         .await
-        .map_err(or_missing("tenant of a block of invocations"))?;
+        .map_err(or_missing(Resource::Tenant))?;
     Ok(())
 }
 

@@ -8,7 +8,9 @@ use super::{ROWS, SqliteRepository, row, unavailable};
 use crate::domain::id::TenantId;
 use crate::domain::log_line::{Level, LogLine};
 use crate::domain::units::as_u64;
-use crate::storage::{DbError, Entry, LogFilter, LogLines, LogPosition, Page, StoredLogLine, WrittenAfter};
+use crate::storage::{
+    DbError, Entry, LinesWritten, LogFilter, LogLines, LogPosition, Page, StoredLogLine, WrittenAfter,
+};
 
 #[async_trait]
 impl LogLines for SqliteRepository {
@@ -18,17 +20,8 @@ impl LogLines for SqliteRepository {
         filter: &LogFilter,
         page: Page<LogPosition>,
     ) -> Result<Vec<StoredLogLine>, DbError> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT rowid AS written, * FROM log_lines");
-        push_filter(&mut query, tenant, filter);
-        if let Some(after) = page.after {
-            query.push(" AND (at, invocation, position) < (");
-            query.push_bind(after.at.0).push(", ");
-            query.push_bind(after.invocation.to_string()).push(", ");
-            query.push_bind(i64::from(after.position)).push(")");
-        }
-        query
-            .push(" ORDER BY at DESC, invocation DESC, position DESC LIMIT ")
-            .push_bind(i64::from(page.limit));
+        let mut query = QueryBuilder::<Sqlite>::new("");
+        push_newest(&mut query, tenant, filter, page);
         let rows = query
             .build()
             .fetch_all(&self.readers)
@@ -60,17 +53,29 @@ impl LogLines for SqliteRepository {
         filter: &LogFilter,
         after: WrittenAfter,
         limit: u32,
-    ) -> Result<Vec<StoredLogLine>, DbError> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT rowid AS written, * FROM log_lines");
-        push_filter(&mut query, tenant, filter);
-        push_after(&mut query, after);
-        query.push(" ORDER BY +rowid LIMIT ").push_bind(i64::from(limit));
+    ) -> Result<LinesWritten, DbError> {
+        let mut query = QueryBuilder::<Sqlite>::new("");
+        push_next_rows(&mut query, tenant, after.written);
+        let next = query
+            .build()
+            .fetch_one(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        let (count, last) = (row::number::<u32>(&next, "count")?, row::integer(&next, "last")?);
+        let mut query = QueryBuilder::<Sqlite>::new("");
+        push_written(&mut query, tenant, filter, after, last, limit);
         let rows = query
             .build()
             .fetch_all(&self.readers)
             .await
             .map_err(unavailable)?;
-        rows.iter().map(read).collect()
+        let lines = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let is_full = u32::try_from(lines.len()).is_ok_and(|lines| lines >= limit);
+        let reached = match lines.last() {
+            Some(line) if is_full => line.written,
+            _ => (count >= LINES_READ).then_some(last),
+        };
+        Ok(LinesWritten { lines, reached })
     }
 
     async fn invocations_written(
@@ -82,7 +87,8 @@ impl LogLines for SqliteRepository {
         let select = "SELECT COUNT(DISTINCT invocation) AS invocations FROM log_lines";
         let mut query = QueryBuilder::<Sqlite>::new(select);
         push_filter(&mut query, tenant, filter);
-        push_after(&mut query, after);
+        query.push(" AND rowid > ").push_bind(after.written);
+        push_at_least(&mut query, after);
         let row = query
             .build()
             .fetch_one(&self.readers)
@@ -108,12 +114,70 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, tenant: TenantId, filter: &LogF
     }
 }
 
-/// The order in which lines are written is that of their rows: the writer adds each after all
-/// others, and the row of the line to go on from is still there. The `+` keeps SQLite from going
-/// through the rows of all tenants in that order: the index by tenant and time finds fewer.
-fn push_after(query: &mut QueryBuilder<Sqlite>, after: WrittenAfter) {
-    query.push(" AND at >= ").push_bind(after.at_least.0);
-    query.push(" AND +rowid > ").push_bind(after.written);
+fn push_newest(
+    query: &mut QueryBuilder<Sqlite>,
+    tenant: TenantId,
+    filter: &LogFilter,
+    page: Page<LogPosition>,
+) {
+    query.push("SELECT rowid AS written, * FROM log_lines");
+    if filter.invocation.is_some() {
+        // That of the primary key: the other indexes have the order, and lead past every line of
+        // the tenant.
+        query.push(" INDEXED BY sqlite_autoindex_log_lines_1");
+    }
+    push_filter(query, tenant, filter);
+    if let Some(after) = page.after {
+        query.push(" AND (at, invocation, position) < (");
+        query.push_bind(after.at.0).push(", ");
+        query.push_bind(after.invocation.to_string()).push(", ");
+        query.push_bind(i64::from(after.position)).push(")");
+    }
+    query
+        .push(" ORDER BY at DESC, invocation DESC, position DESC LIMIT ")
+        .push_bind(i64::from(page.limit));
+}
+
+/// Lines of a tenant that one read looks at, however few of them are wanted.
+const LINES_READ: u32 = 4_000;
+
+/// The last of the next lines of a tenant, and how many these are. The order in which lines are
+/// written is that of their rows: the writer adds each after all others, and the row of the line to
+/// go on from is still there.
+fn push_next_rows(query: &mut QueryBuilder<Sqlite>, tenant: TenantId, written: i64) {
+    query.push(
+        "SELECT COUNT(*) AS count, COALESCE(MAX(written), 0) AS last FROM \
+         (SELECT rowid AS written FROM log_lines INDEXED BY log_lines_by_writing WHERE tenant = ",
+    );
+    query.push_bind(tenant.to_string());
+    query.push(" AND rowid > ").push_bind(written);
+    query
+        .push(" ORDER BY rowid LIMIT ")
+        .push_bind(i64::from(LINES_READ))
+        .push(")");
+}
+
+/// Lines up to the row `last` in the order in which they were written.
+fn push_written(
+    query: &mut QueryBuilder<Sqlite>,
+    tenant: TenantId,
+    filter: &LogFilter,
+    after: WrittenAfter,
+    last: i64,
+    limit: u32,
+) {
+    query.push("SELECT rowid AS written, * FROM log_lines INDEXED BY log_lines_by_writing");
+    push_filter(query, tenant, filter);
+    query.push(" AND rowid > ").push_bind(after.written);
+    query.push(" AND rowid <= ").push_bind(last);
+    push_at_least(query, after);
+    query.push(" ORDER BY rowid LIMIT ").push_bind(i64::from(limit));
+}
+
+fn push_at_least(query: &mut QueryBuilder<Sqlite>, after: WrittenAfter) {
+    if let Some(at_least) = after.at_least {
+        query.push(" AND at >= ").push_bind(at_least.0);
+    }
 }
 
 /// Adds the lines of new invocations, many with each statement. Gives back what those of each entry count for, in bytes.
@@ -183,4 +247,119 @@ fn read(row: &SqliteRow) -> Result<StoredLogLine, DbError> {
             fields: row::json(row, "fields")?,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clock::Timestamp;
+    use crate::domain::id::InvocationId;
+    use crate::storage::conformance::{entry, tenant};
+    use crate::storage::{Invocations as _, conformance};
+
+    async fn plan(repository: &SqliteRepository, push: impl FnOnce(&mut QueryBuilder<Sqlite>)) -> String {
+        let mut query = QueryBuilder::<Sqlite>::new("EXPLAIN QUERY PLAN ");
+        push(&mut query);
+        let steps = query.build().fetch_all(&repository.readers).await.unwrap();
+        let steps: Vec<String> = steps
+            .iter()
+            .map(|step| row::text(step, "detail").unwrap())
+            .collect();
+        steps.join("; ")
+    }
+
+    #[tokio::test]
+    async fn reading_on_is_one_range_of_an_index_whatever_the_filter_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = SqliteRepository::open(folder.path()).await.unwrap();
+        let tenant = TenantId::generate();
+        let next = plan(&repository, |query| push_next_rows(query, tenant, 7)).await;
+        assert!(
+            next.contains("USING COVERING INDEX log_lines_by_writing (tenant=? AND rowid>?)"),
+            "{next}"
+        );
+        assert!(!next.contains("TEMP B-TREE"), "{next}");
+        let filter = LogFilter {
+            plugin: Some(conformance::name("orders")),
+            level: Some(Level::Warn),
+            invocation: Some(InvocationId::generate()),
+            since: Some(Timestamp(1)),
+        };
+        let after = WrittenAfter {
+            written: 7,
+            at_least: Some(Timestamp(1)),
+        };
+        for filter in [filter, LogFilter::default()] {
+            let rows = plan(&repository, |query| {
+                push_written(query, tenant, &filter, after, 9, 1);
+            });
+            let rows = rows.await;
+            assert_eq!(
+                rows,
+                "SEARCH log_lines USING INDEX log_lines_by_writing (tenant=? AND rowid>? AND rowid<?)"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_of_one_invocation_are_found_without_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = SqliteRepository::open(folder.path()).await.unwrap();
+        let tenant = TenantId::generate();
+        for (plugin, level) in [
+            (None, None),
+            (Some(conformance::name("orders")), Some(Level::Warn)),
+        ] {
+            let filter = LogFilter {
+                plugin,
+                level,
+                invocation: Some(InvocationId::generate()),
+                since: Some(Timestamp(1)),
+            };
+            let newest = plan(&repository, |query| {
+                push_newest(query, tenant, &filter, Page::first(1));
+            });
+            let newest = newest.await;
+            assert!(
+                newest.starts_with(
+                    "SEARCH log_lines USING INDEX sqlite_autoindex_log_lines_1 (tenant=? AND invocation=?)"
+                ),
+                "{newest}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_ends_after_so_many_lines_of_which_none_is_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = SqliteRepository::open(folder.path()).await.unwrap();
+        let acme = tenant(&repository, "acme").await.id;
+        let most = usize::try_from(LINES_READ).unwrap();
+        let noise = entry(acme, "orders", 1, &vec![Level::Info; most]);
+        let wanted = entry(acme, "orders", 2, &[Level::Error]);
+        repository.record(&[noise, wanted]).await.unwrap();
+        let filter = LogFilter {
+            level: Some(Level::Error),
+            ..LogFilter::default()
+        };
+        let read = async |written| {
+            let after = WrittenAfter {
+                written,
+                at_least: None,
+            };
+            repository
+                .log_lines_written(acme, &filter, after, 9)
+                .await
+                .unwrap()
+        };
+        let first = read(0).await;
+        assert_eq!(
+            (first.lines.len(), first.reached),
+            (0, Some(i64::from(LINES_READ)))
+        );
+        let second = read(i64::from(LINES_READ)).await;
+        assert_eq!((second.lines.len(), second.reached), (1, None));
+        let third = read(i64::from(LINES_READ) + 1).await;
+        assert_eq!((third.lines.len(), third.reached), (0, None));
+    }
 }

@@ -40,7 +40,8 @@ use sqlx::sqlite::{
 use sqlx::{Connection as _, Sqlite, SqlitePool, Transaction};
 
 use super::{DbError, Repository};
-use crate::capability::database::configure_sqlite;
+use crate::domain::resource::Resource;
+use crate::sqlite::configure as configure_sqlite;
 use evidence::Evidence;
 use mark::{Mark, MarkFile};
 
@@ -281,7 +282,7 @@ fn unavailable(error: sqlx::Error) -> DbError {
 }
 
 /// Says that a name is taken, where that is what stopped the statement.
-fn or_taken(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+fn or_taken(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(cause) if cause.is_unique_violation() => DbError::Taken(what),
         _ => unavailable(error),
@@ -289,7 +290,7 @@ fn or_taken(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
 }
 
 /// Says what is missing, where a reference to it is what stopped the statement.
-fn or_missing(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+fn or_missing(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => DbError::Missing(what),
         _ => or_taken(what)(error),
@@ -297,7 +298,7 @@ fn or_missing(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
 }
 
 /// Says what is in use, where a reference to it is what stopped the statement.
-fn or_in_use(what: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+fn or_in_use(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => DbError::InUse(what),
         _ => unavailable(error),
@@ -399,7 +400,13 @@ mod tests {
         .unwrap();
         first.close().await;
         let error = SqliteRepository::open(folder.path()).await.unwrap_err();
-        insta::assert_snapshot!(error, @"the database has migration 9000, but this mortise knows only up to 8; run a newer mortise or restore a backup from before the upgrade");
+        let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
+        let wanted = format!(
+            "the database has migration 9000, but this mortise knows only up to {}; run a newer mortise or restore a \
+             backup from before the upgrade",
+            newest.unwrap()
+        );
+        assert_eq!(error.to_string(), wanted);
     }
 
     #[tokio::test]
@@ -424,19 +431,69 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn entries_of_an_earlier_audit_log_get_the_names_that_are_known() {
+    /// A database as a host left it that knew the migrations before `version`.
+    async fn database_before(folder: &Path, version: i64) -> SqlitePool {
         configure_sqlite().unwrap();
-        let folder = tempfile::tempdir().unwrap();
         let options = SqliteConnectOptions::new()
-            .filename(folder.path().join(FILE_NAME))
+            .filename(folder.join(FILE_NAME))
             .create_if_missing(true);
         let old = SqlitePool::connect_with(options).await.unwrap();
-        let earlier = MIGRATIONS.iter().filter(|migration| migration.version < 8);
+        let earlier = MIGRATIONS.iter().filter(|migration| migration.version < version);
         Migrator::with_migrations(earlier.cloned().collect())
             .run(&old)
             .await
             .unwrap();
+        old
+    }
+
+    #[tokio::test]
+    async fn failures_of_earlier_blocks_are_counted_anew_and_damaged_ones_stop_no_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = database_before(folder.path(), 9).await;
+        let tenant = crate::domain::id::TenantId::generate();
+        sqlx::query(
+            "INSERT INTO tenants (id, name, plan, limits, suspended, created_at) \
+             VALUES ($1, 'acme', 'standard', '{}', 0, 1)",
+        )
+        .bind(tenant.to_string())
+        .execute(&old)
+        .await
+        .unwrap();
+        let some = r#"[{"record":{"status":200}},{"record":{"status":500}},
+            {"record":{"status":499,"code":"abandoned"}}]"#;
+        for (id, content, failures) in [
+            ("1", some, 1),
+            ("2", r#"[{"record":{"status":404}}]"#, 0),
+            ("3", r#"[{"record":{"status":502"#, 3),
+            ("4", r#"["\"status\":5", 7, {"record":{"status":503}}]"#, 0),
+        ] {
+            sqlx::query("INSERT INTO invocation_blocks VALUES ($1, 'orders', 'v', $2, $2, 1, 3, $3, $4)")
+                .bind(tenant.to_string())
+                .bind(id)
+                .bind(failures)
+                .bind(content)
+                .execute(&old)
+                .await
+                .unwrap();
+        }
+        old.close().await;
+
+        let new = SqliteRepository::open(folder.path()).await.unwrap();
+        let rows = sqlx::query("SELECT failures FROM invocation_blocks ORDER BY last_id")
+            .fetch_all(&new.readers)
+            .await
+            .unwrap();
+        let failures: Vec<i64> = rows
+            .iter()
+            .map(|row| row::integer(row, "failures").unwrap())
+            .collect();
+        assert_eq!(failures, [2, 0, 3, 1]);
+    }
+
+    #[tokio::test]
+    async fn entries_of_an_earlier_audit_log_get_the_names_that_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = database_before(folder.path(), 8).await;
         let [acme, purged] = [(); 2].map(|()| crate::domain::id::TenantId::generate());
         let token = crate::domain::id::TokenId::generate();
         let entry = |tenant: &crate::domain::id::TenantId, actor: &str, action: &str, subject: &str| {

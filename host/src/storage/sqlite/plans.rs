@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::{SqliteRepository, audit, or_in_use, row, unavailable};
 use crate::domain::id::PlanName;
 use crate::domain::limits::LimitOverrides;
+use crate::domain::resource::Resource;
 use crate::domain::tenant::Plan;
 use crate::storage::plans::EntriesOfPlan;
 use crate::storage::{DbError, Plans};
@@ -57,7 +58,7 @@ impl Plans for SqliteRepository {
             .bind(name.as_str())
             .execute(&mut *transaction)
             .await
-            .map_err(or_in_use("plan"))?;
+            .map_err(or_in_use(Resource::Plan))?;
         for entry in entries(former.as_ref()) {
             audit::insert(&mut transaction, &entry).await?;
         }

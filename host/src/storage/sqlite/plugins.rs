@@ -12,6 +12,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::manifest::Manifest;
 use crate::domain::plugin::{Activation, Plugin, RollbackSearch, RollbackTarget, Version};
+use crate::domain::resource::Resource;
 use crate::storage::{DbError, Page, Plugins, Removal, VersionPosition};
 
 #[async_trait]
@@ -131,7 +132,7 @@ impl Plugins for SqliteRepository {
         .bind(version.created_at.0)
         .execute(&mut *transaction)
         .await
-        .map_err(or_missing("tenant"))?;
+        .map_err(or_missing(Resource::Tenant))?;
         let owner = sqlx::query(
             "SELECT t.deleted_at AS of_tenant, p.deleted_at AS of_plugin FROM plugins p \
              JOIN tenants t ON t.id = p.tenant WHERE p.tenant = $1 AND p.name = $2",
@@ -142,10 +143,10 @@ impl Plugins for SqliteRepository {
         .await
         .map_err(unavailable)?;
         if row::optional_timestamp(&owner, "of_tenant")?.is_some() {
-            return Err(DbError::Missing("tenant"));
+            return Err(DbError::Missing(Resource::Tenant));
         }
         if row::optional_timestamp(&owner, "of_plugin")?.is_some() {
-            return Err(DbError::Reserved("plugin name"));
+            return Err(DbError::Reserved(Resource::Plugin));
         }
         let inserted = sqlx::query(
             "INSERT INTO versions (tenant, plugin, digest, manifest, size, created_at) \
@@ -218,7 +219,7 @@ impl Plugins for SqliteRepository {
             .bind(digest.to_string())
             .execute(&mut *transaction)
             .await
-            .map_err(or_in_use("version"))?;
+            .map_err(or_in_use(Resource::Version))?;
         let deleted = deleted.rows_affected() > 0;
         if deleted {
             removals::add(&mut transaction, Removal::Component(digest)).await?;
@@ -280,7 +281,7 @@ impl Plugins for SqliteRepository {
         .fetch_optional(&mut *transaction)
         .await
         .map_err(unavailable)?
-        .ok_or(DbError::Missing("plugin"))?;
+        .ok_or(DbError::Missing(Resource::Plugin))?;
         let activation = Activation {
             sequence: row::integer(&row, "sequence")?,
             digest,
@@ -295,7 +296,7 @@ impl Plugins for SqliteRepository {
             .bind(digest.to_string())
             .execute(&mut *transaction)
             .await
-            .map_err(or_missing("version"))?;
+            .map_err(or_missing(Resource::Version))?;
         sqlx::query(
             "INSERT INTO activations (tenant, plugin, sequence, digest, previous, actor, at, rolled_back_to) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::{SqliteRepository, or_missing, row, unavailable};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
+use crate::domain::resource::Resource;
 use crate::storage::vault::Sealed;
 use crate::storage::{DbError, Secrets};
 
@@ -29,7 +30,7 @@ impl Secrets for SqliteRepository {
         .bind(at.0)
         .execute(&self.writer)
         .await
-        .map_err(or_missing("tenant"))?;
+        .map_err(or_missing(Resource::Tenant))?;
         Ok(())
     }
 

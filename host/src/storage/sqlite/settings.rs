@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::{SqliteRepository, row, unavailable};
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId};
+use crate::domain::resource::Resource;
 use crate::storage::{DbError, Settings};
 
 const GRANTS: &str = "SELECT grants FROM grants g JOIN plugins p ON p.tenant = g.tenant AND p.name = g.plugin \
@@ -45,7 +46,7 @@ impl Settings for SqliteRepository {
         .await
         .map_err(unavailable)?;
         match put.rows_affected() {
-            0 => Err(DbError::Missing("plugin")),
+            0 => Err(DbError::Missing(Resource::Plugin)),
             _ => Ok(()),
         }
     }
@@ -81,7 +82,7 @@ impl Settings for SqliteRepository {
                 .await
                 .map_err(unavailable)?;
         // Without settings there is no row whose reference could fail.
-        found.ok_or(DbError::Missing("plugin"))?;
+        found.ok_or(DbError::Missing(Resource::Plugin))?;
         sqlx::query("DELETE FROM config WHERE tenant = $1 AND plugin = $2")
             .bind(tenant.to_string())
             .bind(plugin.as_str())
@@ -130,7 +131,7 @@ impl Settings for SqliteRepository {
         .await
         .map_err(unavailable)?;
         match put.rows_affected() {
-            0 => Err(DbError::Missing("plugin")),
+            0 => Err(DbError::Missing(Resource::Plugin)),
             _ => Ok(()),
         }
     }

@@ -9,6 +9,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use super::{SqliteRepository, audit, or_missing, removals, row, unavailable};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{TenantId, TenantName};
+use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::domain::units::as_u64;
 use crate::storage::tenants::EntriesOfTenant;
@@ -29,7 +30,7 @@ impl Tenants for SqliteRepository {
         .bind(tenant.created_at.0)
         .execute(&mut *transaction)
         .await;
-        match inserted.map_err(or_missing("plan")) {
+        match inserted.map_err(or_missing(Resource::Plan)) {
             Ok(_) => self.commit_generation(transaction).await,
             Err(DbError::Taken(_)) => {
                 let deleted = sqlx::query("SELECT 1 FROM tenants WHERE name = $1 AND deleted_at IS NOT NULL")
@@ -38,8 +39,8 @@ impl Tenants for SqliteRepository {
                     .await
                     .map_err(unavailable)?;
                 Err(match deleted {
-                    Some(_) => DbError::Reserved("tenant name"),
-                    None => DbError::Taken("tenant name"),
+                    Some(_) => DbError::Reserved(Resource::Tenant),
+                    None => DbError::Taken(Resource::Tenant),
                 })
             }
             Err(error) => Err(error),
@@ -98,7 +99,7 @@ impl Tenants for SqliteRepository {
         .bind(change.suspended.map(i64::from))
         .fetch_one(&mut *transaction)
         .await
-        .map_err(or_missing("plan"))?;
+        .map_err(or_missing(Resource::Plan))?;
         let after = read(&row)?;
         for entry in entries(&before, &after) {
             audit::insert(&mut transaction, &entry).await?;

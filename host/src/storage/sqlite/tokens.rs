@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use super::{SqliteRepository, or_missing, row, unavailable};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{TenantId, TokenId};
+use crate::domain::resource::Resource;
 use crate::domain::token::{Reach, Token};
 use crate::storage::{DbError, Page, Tokens};
 
@@ -26,7 +27,7 @@ impl Tokens for SqliteRepository {
         .bind(token.revoked_at.map(|at| at.0))
         .execute(&self.writer)
         .await
-        .map_err(or_missing("tenant"))?;
+        .map_err(or_missing(Resource::Tenant))?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! What many plugins and many tenants cost: throughput, memory, and the first request to a version that is on disk only.
 
 mod cold;
+mod tenants;
 
 use std::ops::Range;
 use std::panic::resume_unwind;
@@ -35,14 +36,18 @@ const PER_TENANT: usize = 100;
 /// Measures it.
 pub fn run(options: &Options) -> Result<Found> {
     let folder = tempfile::TempDir::with_prefix("mortise-bench-")?;
-    let generator = Generator::find(folder.path());
-    say("growth: distinct components, each a plugin of its own\n");
-    let (bars, plugins) = plugins(options, &generator)?;
+    let generator = Generator::find(folder.path())?;
+    let (mut bars, mut plugins_raw) = (Vec::new(), Vec::new());
+    if options.plugins > 0 {
+        say("growth: distinct components, each a plugin of its own\n");
+        (bars, plugins_raw) = plugins(options, &generator)?;
+    }
     say("growth: tenants, each with a database of its own\n");
-    let tenants = tenants(options, &generator)?;
+    let (bar, tenants) = tenants::run(options, &generator)?;
+    bars.push(bar);
     Ok(Found {
         bars,
-        raw: json!({ "plugins": plugins, "tenants": tenants }),
+        raw: json!({ "plugins": plugins_raw, "tenants": tenants }),
     })
 }
 
@@ -103,39 +108,6 @@ fn plugins(options: &Options, generator: &Generator) -> Result<(Vec<Measured>, V
     bars.push(bar);
     raw.extend(colds);
     Ok((bars, raw))
-}
-
-fn tenants(options: &Options, generator: &Generator) -> Result<Vec<Value>> {
-    let span = Duration::from_secs(options.scaled(2, 6));
-    let host = launch(options).start()?;
-    let guest = subject::rows()?.plugin("rows").guest();
-    let (mut made, mut raw) = (0, Vec::new());
-    let counts: &[usize] = options.scaled(&[1, 10], &[1, 100, 1_000]);
-    for count in counts {
-        for number in made..*count {
-            subject::tenant(&host, &format!("tenant-{number}"))?.deploy(&guest)?;
-        }
-        made = *count;
-        let request = Repeated {
-            address: host.public,
-            paths: (0..PATHS)
-                .map(|turn| format!("/tenant-{}/rows/rows/7", turn % count))
-                .collect(),
-            headers: Vec::new(),
-            body: None,
-        };
-        generator.run(&request, CONNECTIONS, span)?;
-        let speed = generator.run(&request, CONNECTIONS, span)?;
-        let resident = resident(host.id())? >> 20;
-        say(&format!(
-            "  {count:>6} tenants: one row by key {:>7.0}/s, p99 {:.2} ms, {resident} MiB resident\n",
-            speed.per_second, speed.p99
-        ));
-        raw.push(json!({
-            "tenants": count, "per_second": speed.per_second, "p99_ms": speed.p99, "resident_mib": resident,
-        }));
-    }
-    Ok(raw)
 }
 
 fn launch(options: &Options) -> Launch {

@@ -1,15 +1,17 @@
-//! One invocation in process, without sockets: what a fresh sandbox costs beside the same work as a native function, and
-//! what each host call costs beside the same operation done natively.
+//! One invocation in process, without sockets, and its parts, each beside the same work done natively.
 
 mod native;
+mod parts;
 mod sandbox;
 mod stopwatch;
 
 use std::hint::black_box;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Result;
 use moka::sync::Cache;
+use mortise::metrics::per_thread::PerThread;
 use rig::{Bar, Measured};
 use serde_json::{Value, json};
 use sqlx::SqlitePool;
@@ -35,7 +37,7 @@ const MOST_OF_FRESH: f64 = 3.6;
 const LOAD: &str = "load from disk";
 
 /// What is measured, and what it is compared with.
-const SUBJECTS: [(&str, Option<&str>); 14] = [
+const SUBJECTS: [(&str, Option<&str>); 20] = [
     ("native function", None),
     ("reused instance", Some("native function")),
     (FRESH, Some("reused instance")),
@@ -50,6 +52,12 @@ const SUBJECTS: [(&str, Option<&str>); 14] = [
     ("select", Some("sqlx select")),
     ("sqlx transaction", None),
     ("transaction", Some("sqlx transaction")),
+    ("tokio timeout", None),
+    ("bounded wait", Some("tokio timeout")),
+    ("shared counter", None),
+    ("own counter", Some("shared counter")),
+    ("task that drops", None),
+    ("deferred drop", Some("task that drops")),
 ];
 
 /// Measures it.
@@ -105,7 +113,7 @@ struct Bench {
     cache: Cache<String, String>,
     database: SqlitePool,
     /// For SQL, and for plugins that run long.
-    _background: Runtime,
+    background: Runtime,
     _folder: TempDir,
 }
 
@@ -119,7 +127,7 @@ impl Bench {
             cache: native::cache(),
             database: thread.block_on(crate::native::database(&folder.path().join("native.db")))?,
             thread,
-            _background: background,
+            background,
             _folder: folder,
         })
     }
@@ -154,6 +162,20 @@ impl Bench {
             "sqlx select" => self.awaited(stopwatch, name, async || {
                 Ok(crate::native::select(&self.database, 7).await?)
             }),
+            "tokio timeout" => self.on_two_threads(stopwatch, name, parts::tokio_timeouts),
+            "bounded wait" => self.on_two_threads(stopwatch, name, parts::bounded_waits),
+            "shared counter" => {
+                let counter = AtomicU64::new(0);
+                self.on_two_threads(stopwatch, name, async |times| parts::add(times, || &counter))
+            }
+            "own counter" => {
+                let counters = PerThread::default();
+                self.on_two_threads(stopwatch, name, async |times| {
+                    parts::add(times, || counters.own())
+                })
+            }
+            "task that drops" => self.on_two_threads(stopwatch, name, parts::tasks_that_drop),
+            "deferred drop" => self.on_two_threads(stopwatch, name, parts::deferred_drops),
             "sqlx transaction" => self.awaited(stopwatch, name, async || {
                 native::transaction(&self.database).await
             }),
@@ -173,6 +195,25 @@ impl Bench {
         let calls = request("/calls/{call}/{times}", &path, &params, None);
         self.awaited(stopwatch, &format!("{call} {times}"), async || {
             self.sandbox.invoke(calls.clone()).await
+        })
+    }
+
+    /// Microseconds of one operation of `run`, which two threads do at once as often as it is told.
+    fn on_two_threads(
+        &self,
+        stopwatch: &mut Stopwatch,
+        name: &str,
+        run: impl AsyncFn(u64) + Sync,
+    ) -> Result<f64> {
+        let threads = self.background.handle();
+        stopwatch.time(name, |times| {
+            let since = Instant::now();
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| threads.block_on(run(times)));
+                }
+            });
+            Ok(since.elapsed())
         })
     }
 

@@ -9,7 +9,6 @@ use mortise::capability::content::content_of;
 use mortise::capability::database::Databases;
 use mortise::capability::http_client::{HttpClientConfig, HttpClients};
 use mortise::capability::{ActiveVersion, Invocation, Services};
-use mortise::components::Loaded;
 use mortise::components::compile::CompileLimits;
 use mortise::components::shield::Shield;
 use mortise::domain::clock::{SharedClock, SystemClock};
@@ -21,7 +20,8 @@ use mortise::domain::manifest::Contract;
 use mortise::domain::migration::Migration;
 use mortise::domain::units::{ByteSize, Span};
 use mortise::sandbox::{
-    Checks, GuestLanes, Held, Input, KeptInstances, Output, Runtime, RuntimeSettings, Stamina, Start,
+    Checks, GuestLanes, Held, Input, KeptInstances, Loaded, LongRunning, Output, Runtime, RuntimeSettings,
+    Start,
 };
 use mortise::storage::vault::{HostKey, Vault};
 use tempfile::TempDir;
@@ -47,7 +47,7 @@ pub struct Sandbox {
     active: Arc<ActiveVersion>,
     lanes: Arc<GuestLanes>,
     kept: Arc<KeptInstances>,
-    stamina: Arc<Stamina>,
+    long_running: Arc<LongRunning>,
     clock: SharedClock,
     _folder: TempDir,
 }
@@ -62,7 +62,7 @@ impl Sandbox {
             caches: Arc::new(Caches::new(clock.clone())),
             databases: Arc::new(Databases::new(
                 folder.path().join("databases"),
-                1,
+                64,
                 background.clone(),
                 clock.clone(),
             )?),
@@ -139,7 +139,7 @@ impl Sandbox {
             active: Arc::new(active),
             lanes: Arc::new(GuestLanes::new(1)),
             kept,
-            stamina: Arc::default(),
+            long_running: Arc::default(),
             clock,
             _folder: folder,
         })
@@ -181,7 +181,7 @@ impl Sandbox {
         });
         let start = Start {
             lanes: &self.lanes,
-            stamina: &self.stamina,
+            long_running: &self.long_running,
             held: Held {
                 turn: (),
                 instance: (),

@@ -75,7 +75,7 @@ const BASELINES: usize = 2;
 /// Measures it.
 pub fn run(options: &Options) -> Result<Found> {
     let folder = tempfile::TempDir::with_prefix("mortise-bench-")?;
-    let generator = Generator::find(folder.path());
+    let generator = Generator::find(folder.path())?;
     let native = Native::start(folder.path())?;
     let host = Deployed::start(&subject::launch(options))?;
     let beside = options.beside.as_ref();

@@ -107,12 +107,12 @@ fn k8(stage: &Stage) -> Seen {
 
 fn k9(stage: &Stage) -> Seen {
     let settings = [
-        ("MORTISE_LIMITS_MEMORY", "much"),
-        ("MORTISE_LIMITS_CPU", "-1s"),
-        ("MORTISE_LIMITS_NOTHING", "1"),
-        ("MORTISE_RUNTIME_INSTANCES", "many"),
-        ("MORTISE_SERVER_HEADER_TIMEOUT", "10"),
-        ("MORTISE_LOG_FORMAT", "poem"),
+        ("MORTISE_LIMITS__MEMORY", "much"),
+        ("MORTISE_LIMITS__CPU", "-1s"),
+        ("MORTISE_LIMITS__NOTHING", "1"),
+        ("MORTISE_RUNTIME__INSTANCES", "many"),
+        ("MORTISE_SERVER__HEADER_TIMEOUT", "10"),
+        ("MORTISE_LOG__FORMAT", "poem"),
     ];
     for (name, value) in settings {
         let folder = tempfile::tempdir()?;

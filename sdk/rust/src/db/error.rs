@@ -4,8 +4,9 @@ use std::fmt;
 
 /// A statement or transaction that failed.
 ///
-/// Returned from a handler through `?`, it is a 500 whose cause is logged; a [`Conflict`](Self::Conflict) is a 503
-/// that says when to try again.
+/// Returned from a handler through `?`, it is a 500 whose cause is logged;
+/// [`Conflict`](Self::Conflict) and [`Unavailable`](Self::Unavailable) are a 503 that says when to
+/// try again.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -67,7 +68,6 @@ pub enum ConstraintKind {
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
-/// use mortise_sdk::db::ResultExt;
 ///
 /// fn register(email: &str) -> Result<Status, Error> {
 ///     db::execute("INSERT INTO users (email) VALUES ($1)", (email,))

@@ -15,7 +15,8 @@
 //! }
 //!
 //! # fn main() -> Result<(), db::Error> {
-//! # let _host = testing::Host::builder().sql("CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT NOT NULL, note TEXT)").start();
+//! # let tables = "CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT NOT NULL, note TEXT)";
+//! # let _host = testing::Host::builder().sql(tables).start();
 //! db::execute("INSERT INTO products (name, note) VALUES ($1, $2)", ("Chair", None::<String>))?;
 //! let products: Vec<Product> = db::query_as("SELECT id, name, note FROM products WHERE name = $1", ("Chair",))?;
 //! assert_eq!((products[0].id, products[0].name.as_str()), (1, "Chair"));

@@ -5,6 +5,8 @@
 
 #[cfg(all(not(feature = "testing"), not(target_family = "wasm")))]
 mod absent;
+#[cfg(any(test, target_family = "wasm"))]
+mod lines;
 #[cfg(target_family = "wasm")]
 mod stdio;
 #[cfg(target_family = "wasm")]

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Backend;
+use super::{Backend, stdio};
 use crate::bindings::exports::mortise::plugin::http_handler as wire_http;
 use crate::bindings::functions::exports::mortise::plugin::function_handler as wire_function;
 use crate::bindings::mortise::plugin::{
@@ -30,6 +30,7 @@ pub fn serve(request: wire_http::Request, app: &App) -> wire_http::Response {
         base_url: request.base_url,
         body: request.body.map(Content::from),
     });
+    stdio::end_lines();
     let body = match response.body {
         Body::Empty => http_types::Body::Empty,
         Body::Text(text) => http_types::Body::Text(text),

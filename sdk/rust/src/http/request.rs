@@ -50,7 +50,8 @@ pub struct RequestBuilder {
 /// A request under way, so that several can run at once. Dropping it ends the request.
 ///
 /// ```
-/// # let _host = mortise_sdk::testing::Host::builder().http(|_| Ok(mortise_sdk::http::Response::new(200))).start();
+/// # let host = mortise_sdk::testing::Host::builder();
+/// # let _host = host.http(|_| Ok(mortise_sdk::http::Response::new(200))).start();
 /// use mortise_sdk::http;
 ///
 /// let first = http::get("https://a.example/").start()?;

@@ -15,14 +15,15 @@ use tokio::time::Instant;
 use super::super::error::DatabaseError;
 use super::failure;
 use super::kept::{Kept, MOST_KEPT};
-use super::memory::{self, Budget};
+use super::pool::Counted;
 use super::replaced::replace_functions;
 use super::stop::{Stop, Stoppable, start_again};
 use super::trouble::Fault;
-use super::watch::Watch;
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
-use crate::metrics::Held;
+use crate::sqlite;
+use crate::sqlite::memory::{self, Budget};
+use crate::sqlite::watch::Watch;
 
 /// So many instructions pass between two looks at the clock: some microseconds. SQLite looks where its program jumps;
 /// `memory` looks where it allocates, and `replaced` inside of functions that take long.
@@ -99,8 +100,8 @@ pub(super) struct Connection {
     log: PathBuf,
     max_pages: u64,
     schema_seen: u64,
-    /// Counts it among the open connections.
-    _held: Held,
+    /// Counts it among the open connections. Behind `raw`, which is closed before.
+    _counted: Counted,
 }
 
 /// What a tenant's database may take, as far as its connections have to know.
@@ -132,7 +133,7 @@ impl Connection {
         purpose: Use,
         schema_seen: u64,
         budget: Arc<Budget>,
-        held: Held,
+        counted: Counted,
     ) -> rusqlite::Result<Self> {
         let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         if purpose == Use::Read {
@@ -179,7 +180,7 @@ impl Connection {
             log: log_of(file),
             max_pages: 0,
             schema_seen,
-            _held: held,
+            _counted: counted,
         })
     }
 
@@ -228,6 +229,12 @@ impl Connection {
             self.max_pages = pages;
         }
         Ok(())
+    }
+
+    /// Whether the file is in WAL mode.
+    pub(super) fn has_log(&self) -> rusqlite::Result<bool> {
+        let mode: String = self.as_host(|raw| raw.query_row("PRAGMA journal_mode", [], |row| row.get(0)))?;
+        Ok(mode == "wal")
     }
 
     /// How large the database is, as this connection sees it.
@@ -288,7 +295,7 @@ impl Connection {
 
     /// Bytes that its schema takes.
     pub(super) fn schema_bytes(&self) -> u64 {
-        memory::schema_bytes(&self.raw)
+        sqlite::schema_bytes(&self.raw)
     }
 
     /// True where it can be given to somebody else.
@@ -326,7 +333,8 @@ pub(super) fn sort_in(folder: &Path) -> rusqlite::Result<()> {
     raw.pragma_update(None, "temp_store_directory", folder.to_string_lossy())
 }
 
-fn log_of(file: &Path) -> PathBuf {
+/// The write-ahead log of a file.
+pub(super) fn log_of(file: &Path) -> PathBuf {
     let mut log = file.to_owned().into_os_string();
     log.push("-wal");
     log.into()

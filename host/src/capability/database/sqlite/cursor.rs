@@ -14,10 +14,10 @@ use super::super::statement::{Bounds, Rows, Scope, Statement, Value};
 use super::connection::{Allowance, Connection};
 use super::failure;
 use super::job::{Cancel, CancelOnDrop, GRACE, Threads, with_connection};
-use super::memory;
 use super::pool::Lease;
 use super::run::{Failed, Reading, bind, broken_or, prepare};
-use crate::tenants::fair_semaphore::Permit;
+use crate::fair_semaphore::Permit;
+use crate::sqlite::memory;
 
 /// A result under way. Dropped, it stops.
 pub struct Cursor {

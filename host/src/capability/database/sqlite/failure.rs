@@ -5,9 +5,9 @@ use std::time::Duration;
 use rusqlite::ffi::{self, ErrorCode};
 
 use super::super::error::DatabaseError;
-use super::memory::{self, Shortage};
 use super::trouble::{self, Fault};
-use super::watch::Watch;
+use crate::sqlite::memory::{self, Shortage};
+use crate::sqlite::watch::Watch;
 
 /// Translates what SQLite answered to a plugin's statement on a watched connection.
 pub(super) fn translate(error: &rusqlite::Error, watch: &Watch) -> DatabaseError {

@@ -14,11 +14,11 @@ use super::super::error::DatabaseError;
 use super::super::statement::Scope;
 use super::connection::{Allowance, Connection, Handle};
 use super::failure;
-use super::memory;
 use super::pool::Lease;
 use super::run::broken_or;
 use super::trouble::{self, Fault};
-use crate::tenants::fair_semaphore::{FairSemaphore, Lane, Permit};
+use crate::fair_semaphore::{FairSemaphore, Lane, Permit};
+use crate::sqlite::memory;
 
 /// SQLite looks at the clock by itself. Where it does not come to that within this time, nobody waits for it.
 pub(super) const GRACE: Duration = Duration::from_millis(50);

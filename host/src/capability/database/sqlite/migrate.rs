@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mortise_sql::migration::{file_name, normal};
-use mortise_sql::{CREATE_BOOKKEEPING, Why, converting_columns, dangling_reference, run_script};
+use mortise_sql::{CREATE_BOOKKEEPING, StatementError, converting_columns, dangling_reference, run_script};
 use rusqlite::OptionalExtension as _;
 use tokio::time::Instant;
 
@@ -17,13 +17,13 @@ use super::Databases;
 use super::connection::{Allowance, Connection};
 use super::failure;
 use super::job;
-use super::memory;
 use super::pool::Role;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::limits::Limits;
 use crate::domain::manifest::Contract;
 use crate::domain::migration::Migration;
+use crate::sqlite::memory;
 
 /// How long all migrations of one activation may take together.
 const TIME: Duration = Duration::from_secs(60);
@@ -338,8 +338,8 @@ fn run_file(connection: &Connection, migration: &Migration) -> Result<(), Migrat
     let ran = run_script(&connection.raw, &normal(&migration.sql), &views, begin_statement);
     let Err(stopped) = ran else { return Ok(()) };
     let error = match stopped.why {
-        Why::Sqlite(error) => failure::translate(&error, watch),
-        Why::Found(failure) => failure.into(),
+        StatementError::Sqlite(error) => failure::translate(&error, watch),
+        StatementError::Found(failure) => failure.into(),
     };
     Err(match error {
         DatabaseError::Unavailable(_) | DatabaseError::Conflict(_) => MigrationError::Database(error),

@@ -1,8 +1,8 @@
 //! The engine on SQLite: one file for each tenant.
 //!
 //! - `pool`: a tenant's connections, and the right to use one.
-//! - `connection`: how one is set up; `watch`: its clock; `memory`: who pays for what SQLite allocates; `replaced`:
-//!   functions with the clock inside; `kept`: which statements stay compiled.
+//! - `connection`: how one is set up; `replaced`: functions with the clock inside; `kept`: which
+//!   statements stay compiled. Its clock and its memory are in `crate::sqlite`.
 //! - `trouble`: files that do not work.
 //! - `job`: work on a connection off the async threads, which stops when nobody waits for it; `stop`: how.
 //! - `run`: one statement; `transaction`, `cursor`: what stays open between host calls; `migrate`: changing schemas.
@@ -13,13 +13,11 @@
 //! Invariant: nothing outside this folder knows rusqlite, and every statement of a plugin is compiled in `run` or
 //! `migrate`.
 
-mod configure;
 mod connection;
 mod cursor;
 mod failure;
 mod job;
 mod kept;
-mod memory;
 mod migrate;
 mod pool;
 mod replaced;
@@ -27,7 +25,6 @@ mod run;
 mod stop;
 mod transaction;
 mod trouble;
-mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::DirBuilder;
@@ -40,7 +37,6 @@ use moka::sync::Cache;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-pub use configure::{ConfigureError, configure};
 pub use cursor::Cursor;
 pub use migrate::{Applied, AppliedMigration, MigrationError};
 pub use transaction::{OpenMark, Transaction};
@@ -51,6 +47,7 @@ use crate::domain::clock::SharedClock;
 use crate::domain::id::TenantId;
 use crate::domain::units::as_u64;
 use crate::metrics::Gauge;
+use crate::sqlite;
 use job::Threads;
 use pool::{Role, Tenant};
 use run::Outcome;
@@ -103,11 +100,11 @@ pub struct DatabasesHeld {
 
 impl Databases {
     /// Databases in `folder`, which is made, for the host only, where it is missing. Files are opened when they are
-    /// first used; those of `most_open` tenants stay open beside those in use. SQL runs on the blocking threads of
-    /// `background`. `clock` dates migrations.
+    /// first used. Beside those in use, as many stay open as `descriptors` and a share of memory for each of these are
+    /// enough for. SQL runs on the blocking threads of `background`. `clock` dates migrations.
     pub fn new(
         folder: impl Into<PathBuf>,
-        most_open: u64,
+        descriptors: u64,
         background: Handle,
         clock: SharedClock,
     ) -> std::io::Result<Self> {
@@ -115,12 +112,12 @@ impl Databases {
             Threads::new(background.clone(), THREADS),
             Threads::new(background, CURSORS),
         );
-        Self::with_threads(folder, most_open, threads, cursors, clock)
+        Self::with_threads(folder, descriptors, threads, cursors, clock)
     }
 
     fn with_threads(
         folder: impl Into<PathBuf>,
-        most_open: u64,
+        descriptors: u64,
         threads: Threads,
         cursors: Threads,
         clock: SharedClock,
@@ -129,13 +126,14 @@ impl Databases {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         // Files are opened without following links; only the operator may have some on the way.
         let folder = folder.canonicalize()?;
-        configure().map_err(std::io::Error::other)?;
+        sqlite::configure().map_err(std::io::Error::other)?;
         connection::sort_in(&folder).map_err(std::io::Error::other)?;
         Ok(Self {
             folder,
             clock,
             recent: Cache::builder()
-                .max_capacity(most_open)
+                .max_capacity(descriptors)
+                .weigher(|_, tenant: &Arc<Tenant>| tenant.weigh())
                 .time_to_idle(IDLE)
                 .build(),
             open: Mutex::new(HashMap::new()),
@@ -179,25 +177,25 @@ impl Databases {
 
     /// Begins a transaction. It writes, so that it waits for whoever writes now.
     pub async fn begin(&self, scope: &Scope, mark: OpenMark) -> Result<Transaction, DatabaseError> {
-        let mut lease = self
-            .tenant(scope.tenant)
-            .lease(Role::Writer, scope.deadline)
-            .await?;
+        let tenant = self.tenant(scope.tenant);
+        let mut lease = tenant.lease(Role::Writer, scope.deadline).await?;
         lease.count(self.transactions.hold());
-        Transaction::begin(&self.threads, lease, scope, mark).await
+        let begun = Transaction::begin(&self.threads, lease, scope, mark).await;
+        self.weigh_again(&tenant);
+        begun
     }
 
     /// Starts a statement whose rows are read piece by piece.
     pub async fn open(&self, scope: &Scope, statement: Statement) -> Result<Cursor, DatabaseError> {
-        let lease = self
-            .tenant(scope.tenant)
-            .lease(Role::Cursor, scope.deadline)
-            .await?;
+        let tenant = self.tenant(scope.tenant);
+        let lease = tenant.lease(Role::Cursor, scope.deadline).await?;
         let permit = self
             .cursors
             .acquire(&lease.tenant.cursor_threads, scope.deadline)
             .await?;
-        Cursor::open(&self.cursors, lease, permit, scope, statement).await
+        let opened = Cursor::open(&self.cursors, lease, permit, scope, statement).await;
+        self.weigh_again(&tenant);
+        opened
     }
 
     /// Closes a tenant's database and deletes it. The tenant must not be served any more.
@@ -297,6 +295,7 @@ impl Databases {
         let work =
             move |connection: &mut connection::Connection| run::run(connection, statement, want, bounds);
         let (_lease, result) = job::run(&self.threads, lease, deadline, allowance, work).await;
+        self.weigh_again(tenant);
         result
     }
 
@@ -329,6 +328,13 @@ impl Databases {
         })
     }
 
+    /// Bounds what stays open by what it takes now. A tenant that had to leave meanwhile stays away.
+    fn weigh_again(&self, tenant: &Arc<Tenant>) {
+        if tenant.weighs_otherwise() && self.recent.contains_key(&tenant.id) {
+            self.recent.insert(tenant.id, tenant.clone());
+        }
+    }
+
     fn file(&self, id: TenantId) -> PathBuf {
         self.folder.join(format!("{id}.db"))
     }
@@ -348,7 +354,7 @@ impl Databases {
         cursors: usize,
     ) -> std::io::Result<Self> {
         let threads = |count| Threads::new(Handle::current(), count);
-        Self::with_threads(folder, 20, threads(statements), threads(cursors), clock)
+        Self::with_threads(folder, 60, threads(statements), threads(cursors), clock)
     }
 
     /// Bytes that SQLite has taken for a tenant.

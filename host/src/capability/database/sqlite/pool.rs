@@ -1,11 +1,12 @@
-//! The connections of one tenant: one that writes, a few that read, a few for cursors.
+//! The connections of one tenant: one that writes, a few that read, a few for cursors. Each is opened when it is first
+//! needed, so that a tenant that only reads one row after another has one.
 //!
 //! A [`Lease`] is the right to one of them. It comes back when the lease is dropped, wherever that happens and
 //! whatever the guest did: a connection inside a transaction is rolled back first, on a thread that may block.
 
 use std::fs;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,16 +14,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::super::error::DatabaseError;
-use super::connection::{Connection, Use};
-use super::memory::Budget;
+use super::connection::{Connection, Use, log_of};
 use super::trouble::{Fault, Troubles};
 use crate::domain::id::TenantId;
 use crate::domain::limits::Limits;
+use crate::fair_semaphore::Lane;
 use crate::metrics::{Gauge, Held};
-use crate::tenants::fair_semaphore::Lane;
+use crate::sqlite::memory::Budget;
 
 /// How long a statement waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
+
+/// Descriptors of a connection: the file and its log. All connections of a tenant share one more, for the log's index.
+const OF_A_CONNECTION: u64 = 2;
+
+/// Memory that weighs as much as a descriptor: what an idle connection takes, divided by its descriptors.
+const BYTES_OF_A_DESCRIPTOR: u64 = 64 * 1024;
 
 /// The kinds of connections that a tenant has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +61,10 @@ pub(super) struct Tenant {
     /// The file exists and is in WAL mode, so that it can be opened for reading only. Also taken to make it so.
     ready: Mutex<bool>,
     closed: AtomicBool,
+    /// How many connections it has open.
+    own_connections: Arc<AtomicU32>,
+    /// What it weighed last.
+    weighed: AtomicU32,
     /// Counts the open connections of all tenants.
     connections: Gauge,
     troubles: Arc<Troubles>,
@@ -70,6 +81,12 @@ pub(super) struct Lease {
     transaction: Option<Held>,
 }
 
+/// Counts an open connection, for its tenant and for the host.
+pub(super) struct Counted {
+    of_tenant: Arc<AtomicU32>,
+    _of_host: Held,
+}
+
 struct Slots {
     count: u32,
     permits: Arc<Semaphore>,
@@ -77,7 +94,9 @@ struct Slots {
 }
 
 impl Role {
-    const ALL: [Role; 3] = [Role::Writer, Role::Reader, Role::Cursor];
+    /// In the order in which their connections are closed. A connection that is closed last writes the log back into
+    /// the file if it may write; one that only reads leaves the log where it is.
+    const CLOSING: [Role; 3] = [Role::Cursor, Role::Reader, Role::Writer];
 
     /// How many connections a tenant has at most.
     pub(super) const CONNECTIONS: u64 =
@@ -107,6 +126,8 @@ impl Tenant {
             bytes: AtomicU64::new(0),
             ready: Mutex::new(false),
             closed: AtomicBool::new(false),
+            own_connections: Arc::default(),
+            weighed: AtomicU32::new(0),
             connections,
             troubles,
         }
@@ -144,17 +165,37 @@ impl Tenant {
     pub(super) fn has_trouble(&self, fault: Fault, error: &dyn std::fmt::Display) {
         self.troubles.found(self.id, &self.file, fault, error);
         *lock(&self.ready) = false;
-        for role in Role::ALL {
-            drop(self.slots(role).take_all());
-        }
+        self.close_idle();
     }
 
     /// Closes the connections that nobody uses now, so that others have their memory. Answers how many. Blocks.
     pub(super) fn close_idle(&self) -> usize {
-        Role::ALL
-            .iter()
-            .map(|role| self.slots(*role).take_all().len())
-            .sum()
+        let close = |role| {
+            let connections = self.slots(role).take_all();
+            connections.len()
+        };
+        Role::CLOSING.into_iter().map(close).sum()
+    }
+
+    /// What it takes to keep this database open: descriptors, or memory where that is more. Remembers it.
+    pub(super) fn weigh(&self) -> u32 {
+        let weight = self.weight();
+        self.weighed.store(weight, Ordering::Relaxed);
+        weight
+    }
+
+    /// Whether it takes more than when it was weighed last, or much less.
+    pub(super) fn weighs_otherwise(&self) -> bool {
+        let (weighed, now) = (self.weighed.load(Ordering::Relaxed), self.weight());
+        now > weighed || now < weighed / 2
+    }
+
+    fn weight(&self) -> u32 {
+        // One that has none yet is about to open one.
+        let connections = u64::from(self.own_connections.load(Ordering::Relaxed)).max(1);
+        let descriptors = connections * OF_A_CONNECTION + 1;
+        let memory = u64::try_from(self.budget.taken()).unwrap_or(0) / BYTES_OF_A_DESCRIPTOR;
+        u32::try_from(descriptors.max(memory)).unwrap_or(u32::MAX)
     }
 
     /// A statement found damage: looks whether that is so. Blocks.
@@ -207,7 +248,7 @@ impl Tenant {
     /// a file that has no name any more.
     pub(super) async fn delete(self: &Arc<Self>, deadline: Instant) -> std::io::Result<()> {
         self.close();
-        for role in Role::ALL {
+        for role in Role::CLOSING {
             let slots = self.slots(role);
             let all = timeout_at(deadline, slots.permits.clone().acquire_many_owned(slots.count)).await;
             slots.permits.close();
@@ -215,9 +256,7 @@ impl Tenant {
         }
         let tenant = self.clone();
         tokio::task::spawn_blocking(move || {
-            for role in Role::ALL {
-                drop(tenant.slots(role).take_all());
-            }
+            tenant.close_idle();
             // The main file last, so that a log without its file is never taken for another file's.
             for suffix in ["-wal", "-shm", ""] {
                 let mut file = tenant.file.clone().into_os_string();
@@ -270,6 +309,10 @@ impl Tenant {
             return Ok(connection);
         }
         if !*ready {
+            if let Some(reader) = self.open_as_it_is() {
+                *ready = true;
+                return Ok(reader);
+            }
             let writer = self.connect(Use::Write)?;
             *ready = true;
             self.writer.give_back(writer);
@@ -278,17 +321,29 @@ impl Tenant {
         self.connect(Use::Read)
     }
 
+    /// A connection that reads, where no other one has to prepare the file for it. A log with content needs one that
+    /// writes: only that writes the log back when it is closed. What goes wrong here goes wrong there as well, and is
+    /// told from there.
+    fn open_as_it_is(&self) -> Option<Connection> {
+        let length = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        if length(&self.file) == 0 || length(&log_of(&self.file)) > 0 {
+            return None;
+        }
+        let reader = self.connect(Use::Read).ok()?;
+        reader.has_log().is_ok_and(|has_log| has_log).then_some(reader)
+    }
+
     fn connect(&self, purpose: Use) -> rusqlite::Result<Connection> {
-        let (budget, held) = (self.budget.clone(), self.connections.hold());
-        Connection::open(&self.file, purpose, self.schema(), budget, held)
+        let counted = Counted::new(&self.own_connections, &self.connections);
+        Connection::open(&self.file, purpose, self.schema(), self.budget.clone(), counted)
     }
 }
 
 impl Drop for Tenant {
     fn drop(&mut self) {
-        let connections: Vec<Connection> = Role::ALL
-            .iter()
-            .flat_map(|role| self.slots(*role).take_all())
+        let connections: Vec<Connection> = Role::CLOSING
+            .into_iter()
+            .flat_map(|role| self.slots(role).take_all())
             .collect();
         // Closing the last connection writes the log back into the file, which takes a while.
         if !connections.is_empty() {
@@ -353,6 +408,22 @@ impl Drop for Lease {
             // Only now somebody else may have the turn.
             drop((transaction, permit));
         });
+    }
+}
+
+impl Counted {
+    fn new(of_tenant: &Arc<AtomicU32>, of_host: &Gauge) -> Self {
+        of_tenant.fetch_add(1, Ordering::Relaxed);
+        Self {
+            of_tenant: of_tenant.clone(),
+            _of_host: of_host.hold(),
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.of_tenant.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

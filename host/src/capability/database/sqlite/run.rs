@@ -1,7 +1,6 @@
 //! One statement on one connection. Everything here blocks.
 
-use mortise_sql::statement::{self, Wrong};
-use mortise_sql::{Failure, VALUE_BYTES, compiled_bytes, longest_value};
+use mortise_sql::{Failure, StatementError, VALUE_BYTES, compiled_bytes, longest_value, statement};
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
@@ -11,7 +10,7 @@ use super::super::error::DatabaseError;
 use super::super::statement::{Answer, Bounds, Rows, Statement, Value, Want, weight};
 use super::connection::{Connection, Use};
 use super::failure;
-use super::memory;
+use crate::sqlite::memory;
 
 /// What came of a statement.
 pub(super) enum Outcome {
@@ -92,11 +91,11 @@ impl From<Failure> for Failed {
     }
 }
 
-impl From<Wrong> for Failed {
-    fn from(wrong: Wrong) -> Self {
-        match wrong {
-            Wrong::Sqlite(error) => Failed::Sqlite(error),
-            Wrong::Found(failure) => failure.into(),
+impl From<StatementError> for Failed {
+    fn from(error: StatementError) -> Self {
+        match error {
+            StatementError::Sqlite(error) => Failed::Sqlite(error),
+            StatementError::Found(failure) => failure.into(),
         }
     }
 }

@@ -51,13 +51,13 @@ async fn migrations_apply_as_in_tests_of_plugins() {
         };
         let applied = fixture.migrate_for(contract, &migrations).await;
         match (case.wanted, applied) {
-            (Ok(afterwards), Ok(applied)) => {
+            (Ok(after), Ok(applied)) => {
                 assert_eq!(
                     applied.warnings.is_empty(),
                     case.is_strict,
                     "{case:?}: {applied:?}"
                 );
-                let result = fixture.call.query(afterwards, &[]).await;
+                let result = fixture.call.query(after, &[]).await;
                 assert!(result.is_ok(), "{case:?}: {result:?}");
             }
             (Err(parts), Err(error)) => {

@@ -22,7 +22,10 @@ async fn is_out_of_use(call: &mut Call, part: &str) {
         call.execute("DELETE FROM notes", &[]).await,
     ] {
         assert!(
-            matches!(&result, Err(Error::Unavailable(message)) if message.contains(part) && !message.contains('/')),
+            matches!(
+                &result,
+                Err(Error::Unavailable(message)) if message.contains(part) && !message.contains('/')
+            ),
             "{result:?}"
         );
     }

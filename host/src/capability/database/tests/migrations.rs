@@ -344,7 +344,10 @@ async fn only_new_columns_are_asked_for_their_types() {
     let wrong = migration(3, "ALTER TABLE t ADD COLUMN at TIMESTAMP");
     let refused = fixture.migrate_for(Contract::V0_2, &[old, more, wrong]).await;
     assert!(
-        matches!(&refused, Err(MigrationError::Column(message)) if message.contains("`t.at`") && !message.contains("price")),
+        matches!(
+            &refused,
+            Err(MigrationError::Column(message)) if message.contains("`t.at`") && !message.contains("price")
+        ),
         "{refused:?}"
     );
 }

@@ -34,7 +34,8 @@ use crate::domain::migration::Migration;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-const OPEN_TENANTS: u64 = 20;
+/// For databases that stay open.
+const DESCRIPTORS: u64 = 60;
 
 /// One host with one tenant.
 struct Fixture {
@@ -53,7 +54,7 @@ struct Call {
 /// Databases of which few stay open.
 fn databases_in(folder: &Path) -> Arc<Databases> {
     let clock = Arc::new(ManualClock::new(NOW));
-    Arc::new(Databases::new(folder, OPEN_TENANTS, Handle::current(), clock).unwrap())
+    Arc::new(Databases::new(folder, DESCRIPTORS, Handle::current(), clock).unwrap())
 }
 
 /// A tenant whose schema `sql` made.
@@ -116,7 +117,17 @@ impl Fixture {
         contract: Contract,
         migrations: &[Migration],
     ) -> Result<super::Applied, super::MigrationError> {
-        let active = &self.call.invocation.active;
+        self.migrate_as(&self.call, contract, migrations).await
+    }
+
+    /// Migrates the database of the tenant of `call`.
+    async fn migrate_as(
+        &self,
+        call: &Call,
+        contract: Contract,
+        migrations: &[Migration],
+    ) -> Result<super::Applied, super::MigrationError> {
+        let active = &call.invocation.active;
         self.databases
             .migrate(
                 active.tenant,
@@ -130,6 +141,10 @@ impl Fixture {
 
     fn file(&self) -> std::path::PathBuf {
         self.folder.path().join(format!("{}.db", self.tenant()))
+    }
+
+    fn log(&self) -> std::path::PathBuf {
+        self.folder.path().join(format!("{}.db-wal", self.tenant()))
     }
 }
 

@@ -28,8 +28,84 @@ async fn many_tenants_cost_a_bounded_number_of_descriptors() {
     }
     // What left is closed on other threads, which may be slower than this one.
     assert!((1..900).contains(&most), "{most}");
-    let open = usize::try_from(OPEN_TENANTS).unwrap();
-    until(async || (fixture.databases.open_tenants() <= open).then_some(())).await;
+    let few = usize::try_from(DESCRIPTORS).unwrap();
+    until(async || {
+        let open = fixture.databases.open_tenants();
+        (open > 0 && descriptors(fixture.folder.path()) <= few).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn connections_are_opened_when_they_are_needed() {
+    let fixture = fixture(Limits::default(), NOTES).await;
+    let folder = fixture.folder.path();
+    // The connection that has migrated is closed on another thread.
+    until(async || (descriptors(folder) == 0).then_some(())).await;
+    let connections = || fixture.databases.held().connections;
+    for _ in 0..3 {
+        let mut call = fixture.another();
+        assert_eq!(call.number("SELECT count(*) FROM notes").await, 0);
+        assert_eq!((connections(), descriptors(folder)), (1, 3));
+    }
+    let mut call = fixture.another();
+    call.execute("INSERT INTO notes VALUES (1, 'mine')", &[])
+        .await
+        .unwrap();
+    assert_eq!(call.number("SELECT count(*) FROM notes").await, 1);
+    assert_eq!((connections(), descriptors(folder)), (2, 5));
+}
+
+#[tokio::test]
+async fn tenants_with_much_in_memory_leave_room_for_fewer() {
+    let fixture = fixture(Limits::default(), "").await;
+    let large = [text(&"a".repeat(900_000))];
+    for _ in 0..12 {
+        let mut call = call(&fixture.databases, Some(TenantId::generate()), Limits::default());
+        let schema = [migration(1, "CREATE TABLE t (a);")];
+        fixture
+            .migrate_as(&call, Contract::default(), &schema)
+            .await
+            .unwrap();
+        call.execute("INSERT INTO t VALUES ($1)", &large).await.unwrap();
+    }
+    // Each has nearly a mebibyte of pages in memory, which weighs as much as more than ten descriptors.
+    until(async || (fixture.databases.open_tenants() <= 6).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_file_is_whole_once_its_connections_are_closed() {
+    let mut fixture = fixture(Limits::default(), NOTES).await;
+    let log = fixture.log();
+    for id in 1..=3 {
+        let insert = format!("INSERT INTO notes VALUES ({id}, 'mine')");
+        fixture.call.execute(&insert, &[]).await.unwrap();
+        assert_eq!(fixture.call.number("SELECT count(*) FROM notes").await, id);
+        assert!(std::fs::metadata(&log).unwrap().len() > 0);
+        until(async || (fixture.databases.held().statements == 0).then_some(())).await;
+        fixture.databases.close_all_idle();
+        assert!(!log.exists());
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_a_crash_left_is_written_back_where_nobody_writes() {
+    let mut crashed = fixture(Limits::default(), NOTES).await;
+    crashed
+        .call
+        .execute("INSERT INTO notes VALUES (1, 'mine')", &[])
+        .await
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for file in [crashed.file(), crashed.log()] {
+        std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+    }
+    let databases = databases_in(folder.path());
+    let mut call = call(&databases, Some(crashed.tenant()), Limits::default());
+    assert_eq!(call.number("SELECT count(*) FROM notes").await, 1);
+    until(async || (databases.held().statements == 0).then_some(())).await;
+    databases.close_all_idle();
+    assert!(!folder.path().join(crashed.log().file_name().unwrap()).exists());
 }
 
 /// Descriptors of files in `folder`; other tests of this process have their own.

@@ -10,6 +10,7 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsAcceptor;
 
+use super::super::super::bindings::types::Content;
 use super::super::{CertificateAuthority, Resolver};
 use super::server::{Server, read_request, response};
 use super::*;
@@ -86,7 +87,7 @@ async fn the_name_of_the_url_is_proven_and_sent() {
         let response = guest.get(&origin).await.unwrap();
         let expected = format!("api.example host: api.example:{}", server.port);
         assert!(
-            matches!(&response.body, super::super::super::bindings::types::Content::Text(text) if *text == expected),
+            matches!(&response.body, Content::Text(text) if *text == expected),
             "{response:?}"
         );
     }
@@ -126,7 +127,11 @@ async fn who_cannot_prove_the_name_gets_no_request() {
         request.secret_headers = vec![("authorization".to_owned(), String::new(), "token".to_owned())];
         let error = guest.send(request).await.unwrap_err();
         assert!(
-            matches!(&error, Error::Tls(text) if text.contains(reason) && text.contains(&origin) && !text.contains("s3cret")),
+            matches!(
+                &error,
+                Error::Tls(text)
+                    if text.contains(reason) && text.contains(&origin) && !text.contains("s3cret")
+            ),
             "{error:?}"
         );
     }

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mortise_sql::statement::{self, Wrong};
-use mortise_sql::{Author, Failure, Gate, VALUE_BYTES, Views, compiled_bytes, longest_value, translate};
+use mortise_sql::{
+    Author, Failure, Gate, StatementError, VALUE_BYTES, Views, compiled_bytes, longest_value, statement,
+    translate,
+};
 use rusqlite::hooks::AuthContext;
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
@@ -92,7 +94,7 @@ impl Door {
         sql: &str,
         params: &[Value],
         may: May,
-        work: impl FnOnce(&mut Statement<'_>) -> Result<T, Wrong>,
+        work: impl FnOnce(&mut Statement<'_>) -> Result<T, StatementError>,
     ) -> Result<T, Failure> {
         statement::check_text(sql, &self.views)?;
         self.gate.take_denial();
@@ -100,12 +102,12 @@ impl Door {
         let limit = Limit::SQLITE_LIMIT_LENGTH;
         result
             .and_then(|done| Ok(self.connection.set_limit(limit, VALUE_BYTES).map(|_| done)?))
-            .map_err(|wrong| {
+            .map_err(|error| {
                 // Only a limit that does not exist can fail.
                 _ = self.connection.set_limit(limit, VALUE_BYTES);
-                match wrong {
-                    Wrong::Sqlite(error) => translate(&error, self.gate.take_denial()),
-                    Wrong::Found(failure) => failure,
+                match error {
+                    StatementError::Sqlite(error) => translate(&error, self.gate.take_denial()),
+                    StatementError::Found(failure) => failure,
                 }
             })
     }
@@ -115,8 +117,8 @@ impl Door {
         sql: &str,
         params: &[Value],
         may: May,
-        work: impl FnOnce(&mut Statement<'_>) -> Result<T, Wrong>,
-    ) -> Result<T, Wrong> {
+        work: impl FnOnce(&mut Statement<'_>) -> Result<T, StatementError>,
+    ) -> Result<T, StatementError> {
         let mut statement = self.connection.prepare(sql)?;
         statement::check_compiled(&statement)?;
         if let (May::Read(reason), false) = (may, statement.readonly()) {
@@ -141,7 +143,7 @@ fn by_reference(value: &Value) -> ValueRef<'_> {
 }
 
 /// A row as the host answers it: SQLite has no truth values, so that they come back as 0 and 1.
-fn read(row: &Row<'_>, columns: usize) -> Result<Vec<Value>, Wrong> {
+fn read(row: &Row<'_>, columns: usize) -> Result<Vec<Value>, StatementError> {
     let read = |index| {
         Ok(match row.get_ref(index)? {
             ValueRef::Null => Value::Null,

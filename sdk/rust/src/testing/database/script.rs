@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 
-use mortise_sql::migration::{normal, number_of, parse_name};
+use mortise_sql::migration::{self, normal, parse_name};
 use mortise_sql::{
-    Author, CREATE_BOOKKEEPING, Column, Failure, Why, converting_columns, dangling_reference, run_script,
-    translate, view_texts,
+    Author, CREATE_BOOKKEEPING, Column, Failure, StatementError, converting_columns, dangling_reference,
+    run_script, translate, view_texts,
 };
 
 use super::door::Door;
@@ -32,19 +32,15 @@ pub(crate) enum Converting {
 impl Script {
     /// The migrations in files, each a name and a text, in the order of their numbers.
     pub fn of_files(mut files: Vec<(String, String)>) -> Vec<Self> {
-        files.sort_by(|(a, _), (b, _)| (number_of(a), a).cmp(&(number_of(b), b)));
+        migration::sort(&mut files, |(file, _)| file);
         for (file, _) in &files {
             if let Err(problem) = parse_name(file) {
                 panic!("`{file}` is not called as a migration is, such as `0001_name.sql`: {problem}");
             }
         }
-        for pair in files.windows(2) {
-            let [(before, _), (file, _)] = pair else { continue };
-            let same = number_of(before) == number_of(file);
-            assert!(
-                !same,
-                "the migrations `{before}` and `{file}` have the same number; renumber one"
-            );
+        let names: Vec<&str> = files.iter().map(|(file, _)| file.as_str()).collect();
+        if let Err(problem) = migration::check_order(&names) {
+            panic!("migrations: {problem}");
         }
         let script = |(file, sql)| Self {
             name: format!("the migration {file}"),
@@ -103,8 +99,8 @@ fn run_one(door: &Door, script: &Script) -> Result<(), String> {
     let begin_statement = || _ = door.gate.take_denial();
     run_script(&door.connection, &normal(sql), &views, begin_statement).map_err(|stopped| {
         let failure = match stopped.why {
-            Why::Sqlite(error) => translate(&error, door.gate.take_denial()),
-            Why::Found(failure) => failure,
+            StatementError::Sqlite(error) => translate(&error, door.gate.take_denial()),
+            StatementError::Found(failure) => failure,
         };
         format!("{name} failed at line {}: {}", stopped.line, said(failure))
     })

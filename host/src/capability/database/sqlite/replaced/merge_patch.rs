@@ -4,9 +4,9 @@
 
 use std::borrow::Cow;
 
-use super::super::memory;
 use super::text::read_character;
 use super::{Answer, Asked, Call, Clock, Failure};
+use crate::sqlite::memory;
 
 /// A member of an object: its label in quotes, and its value, both as they stand in the text.
 type Member<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);

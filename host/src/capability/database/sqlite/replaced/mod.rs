@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use rusqlite::ffi;
 
-use super::watch::Watch;
+use crate::sqlite::watch::Watch;
 use crate::unguarded::{Guard, is_off};
 
 /// Between two looks at the clock a function works on so many bytes: some microseconds.

@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 use tokio::time::Instant;
 
-use super::super::configure;
 use super::*;
+use crate::sqlite::configure;
 
 /// Random numbers that are the same each time.
 struct Random(u64);

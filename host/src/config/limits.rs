@@ -1,0 +1,73 @@
+//! `[limits]` and `[ceiling]`: the limits of tenants without a plan of their own, and what none can exceed.
+
+use super::{Config, ConfigError};
+use crate::domain::limits::Limits;
+use crate::domain::units::ByteSize;
+
+/// The most that a WebAssembly memory with 32-bit addresses can have.
+pub(super) const MOST_MEMORY: ByteSize = ByteSize::mib(4_096);
+
+impl Config {
+    /// Refuses limits above the ceiling and such that nothing could run with. A default above a
+    /// ceiling that the operator has lowered is none of the operator's mistakes: the ceiling holds.
+    pub(super) fn check_limits(&self) -> Result<(), ConfigError> {
+        let within = |section| move |error| ConfigError::Limit { section, error };
+        self.ceiling.check_floor().map_err(within("ceiling"))?;
+        if let Some(asked) = self.ceiling.memory.filter(|asked| *asked > MOST_MEMORY) {
+            return Err(ConfigError::TooMuchMemory { asked });
+        }
+        let set = self.limits.beside(&Limits::default());
+        set.check(&self.ceiling()).map_err(within("limits"))
+    }
+
+    /// What no plan, no override and no manifest can exceed.
+    pub fn ceiling(&self) -> Limits {
+        Limits::ceiling().replaced_by(&self.ceiling)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_cannot_hold_are_refused_with_their_bound() {
+        let load = |text: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("mortise.toml");
+            std::fs::write(&path, text).unwrap();
+            Config::load(Some(&path), std::iter::empty()).map_err(|error| error.to_string())
+        };
+        let above = load("[limits]\nmemory = '10GiB'\n").unwrap_err();
+        insta::assert_snapshot!(above, @"the configuration's [limits]: memory: 10GiB is above the ceiling of 256MiB; the operator raises that in the host's configuration (`[ceiling]`)");
+        let below = load("[limits]\ncpu = '0ms'\n").unwrap_err();
+        insta::assert_snapshot!(below, @"the configuration's [limits]: cpu: 0ms is below 1ms, and with less no plugin can run");
+        let below = load("[ceiling]\nconcurrency = 0\n").unwrap_err();
+        insta::assert_snapshot!(below, @"the configuration's [ceiling]: concurrency: 0 is below 1, and with less no plugin can run");
+        for fine in [
+            "[limits]\nmemory = '3GiB'\n[ceiling]\nmemory = '4GiB'\n",
+            "[ceiling]\nmemory = '1MiB'\n",
+            "[limits]\nqueue = 0\n",
+        ] {
+            assert!(load(fine).is_ok(), "{fine}");
+        }
+    }
+
+    #[test]
+    fn what_no_memory_can_have_is_refused() {
+        let load = |value: &str| {
+            let variable = ("MORTISE_CEILING__MEMORY".into(), value.into());
+            Config::load(None, [variable].into_iter()).map_err(|error| error.to_string())
+        };
+        let above = load("4097MiB").unwrap_err();
+        insta::assert_snapshot!(above, @"the configuration's [ceiling]: memory: 4097MiB is more than a WebAssembly memory can have; write 4GiB at most");
+        assert!(load("4GiB").is_ok());
+    }
+
+    #[test]
+    fn the_ceiling_can_be_raised() {
+        let config: Config = toml::from_str("[ceiling]\nmemory = '1GiB'").unwrap();
+        assert_eq!(config.ceiling().memory.to_string(), "1GiB");
+        assert_eq!(config.ceiling().cpu, Limits::ceiling().cpu);
+    }
+}

@@ -1,0 +1,24 @@
+//! `[retention]`: how long records are kept.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::units::Span;
+
+/// How long records are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionSection {
+    /// Invocations and log lines. Usage stays.
+    pub invocations: Span,
+    /// Deleted tenants and plugins. They can be restored until then.
+    pub deleted: Span,
+}
+
+impl Default for RetentionSection {
+    fn default() -> Self {
+        Self {
+            invocations: Span::s(30 * 24 * 60 * 60),
+            deleted: Span::s(7 * 24 * 60 * 60),
+        }
+    }
+}

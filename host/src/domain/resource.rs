@@ -1,0 +1,70 @@
+//! The kinds of things that errors are about.
+
+use std::fmt;
+
+/// A kind of thing that can be missing, taken or in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// A tenant.
+    Tenant,
+    /// A plan.
+    Plan,
+    /// A plugin of a tenant.
+    Plugin,
+    /// A version of a plugin.
+    Version,
+    /// The activation that made a version the active one.
+    Activation,
+    /// A secret of a tenant.
+    Secret,
+    /// A setting of a plugin.
+    Setting,
+    /// An API key of a tenant.
+    ApiKey,
+    /// A token of the admin API.
+    Token,
+    /// A record of an invocation.
+    Invocation,
+    /// An address in the admin API.
+    Address,
+    /// A page that explains the code of a problem.
+    ProblemPage,
+}
+
+impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Tenant,
+        Self::Plan,
+        Self::Plugin,
+        Self::Version,
+        Self::Activation,
+        Self::Secret,
+        Self::Setting,
+        Self::ApiKey,
+        Self::Token,
+        Self::Invocation,
+        Self::Address,
+        Self::ProblemPage,
+    ];
+}
+
+/// As a sentence names it: "there is no such tenant".
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tenant => "tenant",
+            Self::Plan => "plan",
+            Self::Plugin => "plugin",
+            Self::Version => "version",
+            Self::Activation => "activation",
+            Self::Secret => "secret",
+            Self::Setting => "setting",
+            Self::ApiKey => "API key",
+            Self::Token => "token",
+            Self::Invocation => "invocation",
+            Self::Address => "address in the admin API",
+            Self::ProblemPage => "problem",
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! The third step of opening a host: what runs plugins, what it knows of tenants, and what records it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::OpenError;
+use super::storage::Storage;
+use crate::capability::Services;
+use crate::config::Config;
+use crate::domain::clock::SharedClock;
+use crate::invoke::Invoker;
+use crate::ledger::Ledger;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Gauge;
+use crate::sandbox::{self, RuntimeSettings};
+use crate::tenants::budget::SharedBudget;
+use crate::tenants::{Breaker, Builder, Routing};
+
+/// What runs the plugins of the stored tenants.
+pub struct Runtime {
+    /// Loads and runs components.
+    pub sandbox: Arc<sandbox::Runtime>,
+    /// The tenants that this node serves.
+    pub routing: Arc<Routing>,
+    /// Changes what is served.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Writes what was invoked.
+    pub ledger: Arc<Ledger>,
+    /// Admits, loads, runs and records.
+    pub invoker: Arc<Invoker>,
+    /// Memory for the request bodies of all tenants.
+    pub bodies: Arc<SharedBudget>,
+    /// How many routes have an open circuit breaker.
+    pub unhealthy_routes: Gauge,
+}
+
+/// Where plugins run.
+pub struct Threads {
+    /// The executable that compiles: `mortise` itself.
+    pub worker: PathBuf,
+    /// The threads for plugins that run long, and for their SQL.
+    pub background: Handle,
+}
+
+impl Runtime {
+    /// Starts what runs plugins, and reads the stored tenants.
+    pub async fn start(
+        config: &Config,
+        storage: &Storage,
+        services: &Services,
+        clock: &SharedClock,
+        threads: Threads,
+    ) -> Result<Self, OpenError> {
+        for rule in config.shield.unknown_imports() {
+            tracing::warn!(%rule, "no interface of this host matches this rule of `shield.imports`, so it refuses nothing");
+        }
+        let settings = settings(config, storage, threads);
+        let sandbox = Arc::new(sandbox::Runtime::start(settings, &storage.key, services.clone())?);
+        let routing = Arc::new(Routing::default());
+        let breaker = Breaker::new(config.breaker.settings());
+        let unhealthy_routes = breaker.unhealthy().clone();
+        let bodies = SharedBudget::new(config.server.body_memory.0);
+        let builder = Builder::new(
+            sandbox.clone(),
+            config.limits.clone(),
+            config.ceiling(),
+            breaker,
+            bodies.clone(),
+        );
+        let lifecycle = Arc::new(Lifecycle::new(
+            storage.db.clone(),
+            sandbox.clone(),
+            services.clone(),
+            routing.clone(),
+            builder,
+            clock.clone(),
+            config.retention.deleted.0,
+        ));
+        lifecycle.refresh_all().await?;
+        lifecycle.start_maintenance();
+        let ledger = Ledger::start(storage.db.clone(), clock.clone());
+        let invoker = Invoker::new(
+            sandbox.clone(),
+            ledger.clone(),
+            clock.clone(),
+            config.runtime.instances,
+        );
+        Ok(Self {
+            sandbox,
+            routing,
+            lifecycle,
+            ledger,
+            invoker: Arc::new(invoker),
+            bodies,
+            unhealthy_routes,
+        })
+    }
+}
+
+fn settings(config: &Config, storage: &Storage, threads: Threads) -> RuntimeSettings {
+    RuntimeSettings {
+        folder: storage.folder.path().to_owned(),
+        worker: threads.worker,
+        instances: config.runtime.instances,
+        instances_kept: config.runtime.instances_kept,
+        memories_warm: config.runtime.memories_warm,
+        threads: config.runtime.threads(),
+        background: threads.background,
+        ceiling: config.ceiling(),
+        compile: config.compile.clone(),
+        shield: config.shield.clone(),
+        loaded_bytes: config.runtime.loaded,
+    }
+}

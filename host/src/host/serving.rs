@@ -1,0 +1,89 @@
+//! The fourth step of opening a host: the public API and the admin API.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+
+use super::runtime::Runtime;
+use super::storage::Storage;
+use super::{OpenError, operator_token};
+use crate::admin::observer::{Connections, Observer};
+use crate::admin::{self, AdminState};
+use crate::capability::Services;
+use crate::config::Config;
+use crate::domain::clock::SharedClock;
+use crate::domain::public_url::PublicUrl;
+use crate::gateway::Gateway;
+
+/// What answers callers.
+pub struct Serving {
+    /// The public API.
+    pub gateway: Arc<Gateway>,
+    /// The routes of the admin API.
+    pub admin: Router,
+    /// Counts the open connections of the listeners.
+    pub connections: Connections,
+    /// Where the public listener is reached from outside.
+    pub public_url: Arc<PublicUrl>,
+    /// Cancelled once the host shuts down.
+    pub draining: CancellationToken,
+    /// The file of the operator's first token.
+    pub operator_token: PathBuf,
+}
+
+impl Serving {
+    /// Puts both APIs over the runtime.
+    pub async fn open(
+        config: &Config,
+        storage: &Storage,
+        services: Services,
+        runtime: &Runtime,
+        clock: &SharedClock,
+    ) -> Result<Self, OpenError> {
+        let operator_token = operator_token::ensure(&*storage.db, storage.folder.path(), clock.now()).await?;
+        let draining = CancellationToken::new();
+        let pace = config.server.pace(config.server.body_timeout);
+        let public_url = Arc::new(PublicUrl::new(config.server.public_url.clone()));
+        let gateway = Gateway::new(
+            runtime.routing.clone(),
+            runtime.invoker.clone(),
+            clock.clone(),
+            pace,
+            draining.clone(),
+            public_url.clone(),
+        );
+        let connections = Connections::default();
+        let observer = Observer {
+            requests: gateway.requests(),
+            connections: connections.clone(),
+            bodies: runtime.bodies.clone(),
+            shares: Arc::default(),
+            unhealthy_routes: runtime.unhealthy_routes.clone(),
+            runtime: runtime.sandbox.clone(),
+            services,
+            ledger: runtime.ledger.clone(),
+        };
+        let admin = AdminState::new(
+            storage.db.clone(),
+            runtime.lifecycle.clone(),
+            storage.vault.clone(),
+            Arc::new(observer),
+            clock.clone(),
+            draining.clone(),
+            pace,
+        )
+        .with_data(storage.folder.path())
+        .with_public_url(public_url.clone())
+        .with_limits(config.limits.clone(), config.ceiling());
+        Ok(Self {
+            gateway: Arc::new(gateway),
+            admin: admin::router(admin),
+            connections,
+            public_url,
+            draining,
+            operator_token,
+        })
+    }
+}

@@ -1,0 +1,224 @@
+//! What to do next, for each kind of error. The admin API adds it to its problems, and the command
+//! line shows it.
+
+use crate::domain::problem::Code;
+use crate::domain::resource::Resource;
+use crate::domain::role::Role;
+
+/// What an error is about, where its code alone does not say what to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hint {
+    /// It is not there.
+    Missing(Resource),
+    /// Something else has its name.
+    NameTaken(Resource),
+    /// What had its name was deleted and can be restored.
+    NameReserved(Resource),
+    /// Something else needs it.
+    InUse(Resource),
+    /// The caller needs a token with this role.
+    NeedsRole(Role),
+    /// The token reads the metrics and nothing else.
+    MetricsOnly,
+    /// The tenant has as many things of a kind as it may.
+    TooMany,
+    /// A JSON body is too large.
+    JsonTooLarge,
+    /// No version has this name.
+    NoSuchVersion,
+    /// Several versions have this name.
+    AmbiguousVersion,
+    /// No earlier version is left.
+    NoRollback,
+    /// The credential was revoked before.
+    RevokedBefore,
+    /// Only the code of the problem is known.
+    Code(Code),
+}
+
+impl Hint {
+    /// The sentence; none if there is nothing to do.
+    pub fn text(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Missing(resource) => return missing(resource),
+            Self::NameTaken(Resource::Tenant) => "choose another tenant name",
+            Self::NameTaken(Resource::Plugin) => "choose another plugin name",
+            Self::NameTaken(_) => "choose another name",
+            Self::NameReserved(Resource::Plugin) => {
+                "an owner of the tenant restores it with `mortise plugins restore`, or deletes it for good with \
+                 `mortise plugins delete --purge`"
+            }
+            Self::NameReserved(_) => {
+                "`mortise tenants restore` restores it, and `mortise tenants delete --purge` deletes it for good"
+            }
+            Self::InUse(Resource::Plan) => {
+                "move the tenants that are on it to another plan first: `mortise tenants set-plan NAME PLAN` \
+                 (PATCH /api/v1/tenants/{tenant}). `mortise tenants list` shows the plan of each; with \
+                 `--deleted`, those that can be restored, which have to be restored or purged first"
+            }
+            Self::InUse(Resource::Version) => {
+                "make another version the active one first: `mortise versions activate VERSION` (PUT \
+                 …/activation) or `mortise rollback`"
+            }
+            Self::InUse(_) => "remove what uses it first",
+            Self::NeedsRole(role) => role_hint(role),
+            Self::MetricsOnly => role_hint(Role::Viewer),
+            Self::TooMany => {
+                "remove some first, which may take an owner of the tenant, or ask the operator for a higher \
+                 limit; `mortise limits show --tenant …` (GET /api/v1/tenants/{tenant}/limits) shows the limits"
+            }
+            Self::JsonTooLarge => "a JSON body of this API has at most 256 KiB; send less at once",
+            Self::NoSuchVersion => {
+                "name a version by its digest, by the first digits of it (four at least), or by the author's \
+                 version"
+            }
+            Self::AmbiguousVersion => {
+                "name one of them by its digest, or by the first digits of it (four at least)"
+            }
+            Self::NoRollback => {
+                "activate a version by its name: `mortise versions list` (GET …/plugins/{plugin}/versions) \
+                 shows those that are left"
+            }
+            Self::RevokedBefore => "there is nothing left to do",
+            Self::Code(code) => return for_code(code),
+        })
+    }
+}
+
+/// Which request or command shows what there is.
+fn missing(resource: Resource) -> Option<&'static str> {
+    Some(match resource {
+        Resource::Tenant => {
+            "`mortise whoami` (GET /api/v1/whoami) shows the tenant of your token, which sees no other. An \
+             operator lists all with `mortise tenants list` (GET /api/v1/tenants), and with `--deleted` those \
+             that can be restored"
+        }
+        Resource::Plan => "`mortise plans list` (GET /api/v1/plans) shows the plans",
+        Resource::Plugin => {
+            "`mortise plugins list --tenant …` (GET /api/v1/tenants/{tenant}/plugins) shows the plugins, and \
+             `--deleted` those that can be restored"
+        }
+        Resource::Version => {
+            "`mortise versions list --tenant … --plugin …` (GET …/plugins/{plugin}/versions) shows the versions"
+        }
+        Resource::Activation => {
+            "the plugin has no active version yet; `mortise deploy` and `mortise versions activate` make one \
+             active"
+        }
+        Resource::Secret => {
+            "`mortise secrets list --tenant …` (GET /api/v1/tenants/{tenant}/secrets) shows the names"
+        }
+        Resource::Setting => {
+            "`mortise config list --tenant … --plugin …` (GET …/plugins/{plugin}/config) shows the settings"
+        }
+        Resource::ApiKey => {
+            "`mortise keys list --tenant …` (GET /api/v1/tenants/{tenant}/api-keys) shows the keys; they are \
+             named by their id, not by their name"
+        }
+        Resource::Token => {
+            "`mortise tokens list` (GET /api/v1/tokens, or /api/v1/tenants/{tenant}/tokens) shows the tokens; \
+             they are named by their id, not by their name"
+        }
+        Resource::Invocation => {
+            "`mortise invocations list --tenant …` (GET /api/v1/tenants/{tenant}/invocations) shows the \
+             invocations that are kept; the oldest are deleted by `retention.invocations` and the limit \
+             `records_kept`"
+        }
+        Resource::Address => "/api/v1/openapi.json lists the addresses, and /docs shows them",
+        Resource::ProblemPage => return None,
+    })
+}
+
+/// Who makes a token with a role.
+fn role_hint(role: Role) -> &'static str {
+    match role {
+        Role::Viewer => {
+            "an owner of the tenant makes such a token: `mortise tokens create NAME --tenant … --role viewer`"
+        }
+        Role::Developer => {
+            "an owner of the tenant makes such a token: `mortise tokens create NAME --tenant … --role developer`"
+        }
+        Role::Owner => {
+            "ask an owner of the tenant to do this, or for such a token: `mortise tokens create NAME --tenant … \
+             --role owner`"
+        }
+        Role::Operator => {
+            "ask an operator of the host to do this; only an operator makes such a token: `mortise tokens create \
+             NAME --operator`"
+        }
+        Role::Metrics => {
+            "an operator of the host makes such a token: `mortise tokens create NAME --role metrics`"
+        }
+    }
+}
+
+/// What the code of a problem says by itself.
+fn for_code(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::Unauthenticated => {
+            "pass a token with --token-file, MORTISE_TOKEN or --token (`Authorization: Bearer mt_…`); the host \
+             writes the first operator's to operator.token in its data folder"
+        }
+        Code::InsufficientScope => {
+            "an owner of the tenant makes tokens of its roles, and an operator all others: `mortise tokens create`"
+        }
+        Code::BodyTooLarge => {
+            "the limit `component_size` bounds uploads; `mortise limits show --tenant …` (GET \
+             /api/v1/tenants/{tenant}/limits) shows it, and the operator sets it. Build the component for release \
+             and without what it does not use"
+        }
+        Code::InvalidManifest => "correct plugin.toml, or what it names, at this place and build again",
+        Code::CompileLimit => {
+            "make the plugin smaller: build it optimised (`mortise build` does) and with fewer dependencies"
+        }
+        Code::GrantsMissing => {
+            "an owner of the tenant grants it: `mortise deploy … --grant` grants exactly what the manifest asks \
+             for"
+        }
+        Code::MigrationFailed => {
+            "no migration of this version was applied, and what was active serves on; correct the file and deploy \
+             again"
+        }
+        Code::RateLimited | Code::Overloaded | Code::Draining => "try again in a moment",
+        Code::Unavailable => {
+            "try again in a moment; if that does not help, the host's own log has the cause under the request id"
+        }
+        Code::Internal => "the host's own log has the cause under the request id",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_missing_has_a_hint_that_speaks_of_it() {
+        for resource in Resource::ALL {
+            let hint = Hint::Missing(resource).text();
+            assert_eq!(hint.is_none(), resource == Resource::ProblemPage, "{resource:?}");
+        }
+        for (resource, wanted) in [
+            (Resource::ApiKey, "mortise keys list"),
+            (Resource::Secret, "mortise secrets list"),
+            (Resource::Plan, "mortise plans list"),
+        ] {
+            assert!(
+                Hint::Missing(resource).text().unwrap().contains(wanted),
+                "{resource:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_lacks_a_role_is_sent_to_somebody_who_can_give_it() {
+        for role in Role::ALL {
+            let hint = Hint::NeedsRole(role).text().unwrap();
+            let giver = match role {
+                Role::Operator | Role::Metrics => "operator of the host",
+                Role::Viewer | Role::Developer | Role::Owner => "owner of the tenant",
+            };
+            assert!(hint.contains(giver), "{role}: {hint}");
+        }
+    }
+}

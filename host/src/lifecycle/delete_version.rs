@@ -1,0 +1,84 @@
+//! Deletes versions, and the files of components that no version needs any more.
+
+use super::{Lifecycle, LifecycleError};
+use crate::domain::id::{PluginName, VersionDigest};
+use crate::domain::limits::Limits;
+use crate::domain::resource::Resource;
+use crate::domain::tenant::Tenant;
+use crate::storage::DbError;
+
+impl Lifecycle {
+    /// Deletes a version with its files, unless it is the active one.
+    pub async fn delete_version(
+        &self,
+        tenant: &Tenant,
+        plugin: &PluginName,
+        digest: VersionDigest,
+    ) -> Result<(), LifecycleError> {
+        let _turn = self.activations.lock(tenant.id).await;
+        match self.db.delete_version(tenant.id, plugin, digest).await {
+            Ok(true) => self.remove_unused(digest).await,
+            Ok(false) => Err(LifecycleError::NotFound(Resource::Version)),
+            Err(DbError::InUse(_)) => Err(LifecycleError::VersionActive),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes the oldest versions beyond the limit. The upload has succeeded whatever happens
+    /// here: what stays too long is deleted after the next upload.
+    pub(super) async fn give_up_old_versions(
+        &self,
+        tenant: &Tenant,
+        plugin: &PluginName,
+        limits: &Limits,
+        uploaded: VersionDigest,
+    ) {
+        let beyond = self
+            .db
+            .versions_beyond(tenant.id, plugin, limits.versions_kept)
+            .await;
+        let beyond = beyond.unwrap_or_else(|error| {
+            tracing::warn!(%error, tenant = %tenant.name, %plugin, "old versions could not be listed");
+            Vec::new()
+        });
+        for digest in beyond {
+            // What was acknowledged a moment ago stays, also where nothing but the active version
+            // would.
+            if digest == uploaded {
+                continue;
+            }
+            if let Err(error) = self.delete_version_row(tenant, plugin, digest).await {
+                tracing::warn!(%error, tenant = %tenant.name, %plugin, version = %digest, "an old version stays");
+            }
+        }
+    }
+
+    /// The row goes first: a component without a row is only a file too many.
+    async fn delete_version_row(
+        &self,
+        tenant: &Tenant,
+        plugin: &PluginName,
+        digest: VersionDigest,
+    ) -> Result<(), LifecycleError> {
+        match self.db.delete_version(tenant.id, plugin, digest).await {
+            // It was activated meanwhile, so it stays.
+            Err(DbError::InUse(_)) => return Ok(()),
+            deleted => deleted?,
+        };
+        self.remove_unused(digest).await
+    }
+
+    /// Removes the files of a component that no tenant has any more.
+    pub(super) async fn remove_unused(&self, digest: VersionDigest) -> Result<(), LifecycleError> {
+        let _files = self.files.lock(digest).await;
+        self.remove_files(digest).await
+    }
+
+    /// The same, for who holds the lock of the files.
+    pub(super) async fn remove_files(&self, digest: VersionDigest) -> Result<(), LifecycleError> {
+        if !self.db.is_digest_used(digest).await? {
+            self.runtime.remove(digest).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! Loaded components, bounded by the memory that they take, one load for each digest at a time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moka::future::Cache;
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
+use wasmtime::{Engine, Store};
+
+use super::handlers::Handlers;
+use super::store::StoreData;
+use crate::components::shield::Shield;
+use crate::components::{Artifacts, Code, DescribedManifest, LoadError, Refusal, Uses};
+use crate::domain::id::{PluginName, VersionDigest};
+use crate::domain::units::ByteSize;
+
+/// A component that is ready to be instantiated.
+pub struct Loaded {
+    instance_pre: InstancePre<StoreData>,
+    handlers: Handlers,
+    /// Bytes of memory.
+    footprint: usize,
+}
+
+/// The cache.
+pub struct ComponentCache {
+    engine: Engine,
+    linker: Linker<StoreData>,
+    artifacts: Artifacts,
+    loaded: Cache<VersionDigest, Arc<Loaded>>,
+}
+
+impl ComponentCache {
+    /// Keeps at most `capacity` bytes of memory.
+    pub fn new(engine: Engine, linker: Linker<StoreData>, artifacts: Artifacts, capacity: ByteSize) -> Self {
+        let loaded = Cache::builder()
+            .max_capacity(capacity.0)
+            .weigher(|_, loaded: &Arc<Loaded>| u32::try_from(loaded.footprint).unwrap_or(u32::MAX))
+            .build();
+        Self {
+            engine,
+            linker,
+            artifacts,
+            loaded,
+        }
+    }
+
+    /// Reads, checks, compiles, stores and loads an upload for `plugin`.
+    pub async fn take_in(
+        &self,
+        digest: VersionDigest,
+        plugin: &PluginName,
+        bytes: Bytes,
+        compiled_size: ByteSize,
+    ) -> Result<DescribedManifest, LoadError> {
+        let manifest = self.artifacts.store(digest, plugin, bytes, compiled_size).await?;
+        self.get(digest).await?;
+        Ok(manifest)
+    }
+
+    /// Stores the component of a version again, if its files are missing or damaged.
+    pub async fn repair(&self, digest: VersionDigest, bytes: Bytes) -> Result<(), LoadError> {
+        self.artifacts.repair(digest, bytes).await
+    }
+
+    /// Why a stored component does not run, as far as that is known without reading it.
+    pub async fn refusal(&self, digest: VersionDigest) -> std::io::Result<Option<Arc<Refusal>>> {
+        self.artifacts.refusal(digest).await
+    }
+
+    /// What a stored component uses.
+    pub async fn uses(&self, digest: VersionDigest) -> Result<Uses, LoadError> {
+        self.artifacts.uses(digest).await
+    }
+
+    /// What the operator refuses.
+    pub fn shield(&self) -> &Shield {
+        self.artifacts.shield()
+    }
+
+    /// The component as it was uploaded.
+    pub async fn source(&self, digest: VersionDigest) -> Result<Vec<u8>, LoadError> {
+        self.artifacts.source(digest).await
+    }
+
+    /// Bytes of the compiled code, if it is on disk.
+    pub async fn compiled_size(&self, digest: VersionDigest) -> std::io::Result<Option<u64>> {
+        self.artifacts.compiled_size(digest).await
+    }
+
+    /// The component, if it is in memory.
+    pub async fn loaded(&self, digest: VersionDigest) -> Option<Arc<Loaded>> {
+        self.loaded.get(&digest).await
+    }
+
+    /// The component; loaded from disk if it is not in memory.
+    pub async fn get(&self, digest: VersionDigest) -> Result<Arc<Loaded>, LoadError> {
+        let load = async {
+            let code = self.artifacts.load(&self.engine, digest).await?;
+            self.link(code).map(Arc::new)
+        };
+        let loaded = self.loaded.try_get_with(digest, load).await;
+        loaded.map_err(|error: Arc<LoadError>| {
+            if let LoadError::Refused(refusal) = &*error {
+                tracing::info!(%digest, %refusal, "a component is refused");
+                self.artifacts.remember_refusal(digest, refusal.clone());
+            }
+            (*error).clone()
+        })
+    }
+
+    /// A component that belongs to the host itself, as code for `engine`.
+    pub async fn embedded(&self, engine: &Engine, component: &'static [u8]) -> Result<Component, LoadError> {
+        self.artifacts.embedded(engine, component).await
+    }
+
+    /// The engine of the components.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Forgets a component, in memory and on disk.
+    pub async fn remove(&self, digest: VersionDigest) -> std::io::Result<()> {
+        self.loaded.invalidate(&digest).await;
+        self.artifacts.remove(digest).await
+    }
+
+    /// How many components are loaded, and the bytes of memory that they take.
+    pub async fn held(&self) -> (u64, u64) {
+        // The cache counts behind the requests' backs; this makes it catch up.
+        self.loaded.run_pending_tasks().await;
+        (self.loaded.entry_count(), self.loaded.weighted_size())
+    }
+
+    /// Instances that the pool has given out.
+    pub fn instances_in_use(&self) -> u64 {
+        let pool = self.engine.pooling_allocator_metrics();
+        pool.map_or(0, |pool| pool.component_instances())
+    }
+
+    /// Compile workers that run.
+    pub fn compile_workers(&self) -> u64 {
+        self.artifacts.compile_workers()
+    }
+
+    fn link(&self, code: Code) -> Result<Loaded, LoadError> {
+        let instance_pre = self.linker.instantiate_pre(&code.component).map_err(|error| {
+            LoadError::Refused(Arc::new(Refusal::component(
+                format!("{error:#}"),
+                "the plugin was built for another version of the contract; build it with the SDK of this host's version",
+            )))
+        })?;
+        Ok(Loaded {
+            handlers: Handlers::of(&instance_pre),
+            instance_pre,
+            footprint: code.footprint,
+        })
+    }
+}
+
+impl Loaded {
+    pub(super) fn engine(&self) -> &Engine {
+        self.instance_pre.engine()
+    }
+
+    pub(super) fn handlers(&self) -> &Handlers {
+        &self.handlers
+    }
+
+    pub(super) async fn instantiate(&self, store: &mut Store<StoreData>) -> wasmtime::Result<Instance> {
+        self.instance_pre.instantiate_async(store).await
+    }
+}

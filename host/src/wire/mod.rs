@@ -1,0 +1,19 @@
+//! JSON of the admin API: what its handlers read and write, and what the command line sends and shows.
+
+pub mod activations;
+pub mod api_keys;
+pub mod audit;
+pub mod components;
+pub mod invocations;
+pub mod limits;
+pub mod logs;
+pub mod node;
+pub mod page;
+pub mod plans;
+pub mod plugins;
+pub mod problem;
+pub mod secrets;
+pub mod settings;
+pub mod tenants;
+pub mod tokens;
+pub mod versions;

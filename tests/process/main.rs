@@ -1,0 +1,34 @@
+//! Tests of the executable: started as a process, called over real connections and through its own command line.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is tests; one whose step fails ends there"
+)]
+
+mod bad_start;
+mod cli;
+mod cli_logs;
+mod cli_versions;
+mod connections;
+mod crowds;
+mod deploy_under_load;
+mod drain;
+mod frames;
+mod full_disk;
+mod gauges;
+mod host;
+mod http;
+mod http2;
+mod kept_connections;
+mod memory;
+mod offline;
+mod orders;
+mod plugin;
+mod restart;
+#[path = "../shared/mod.rs"]
+mod shared;
+mod shop;
+mod slow_bodies;
+mod slow_readers;
+mod wire;
+mod wrong_database;

@@ -1,0 +1,157 @@
+//! Which rooms of the host know each other: the modules right below `host/src`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::files::File;
+
+const ROOT: &str = "host/src/";
+
+/// Files that put the rooms together and are none.
+const DOORS: [&str; 2] = ["lib.rs", "main.rs"];
+
+/// For each room those that it names, each with the first place where it does so.
+type Rooms<'a> = BTreeMap<&'a str, BTreeMap<&'a str, String>>;
+
+/// No two rooms know each other, directly or by way of others: each can be read with those below it alone.
+pub fn without_cycles(files: &[File]) -> Vec<String> {
+    let rooms = rooms(files);
+    let reachable: BTreeMap<&str, BTreeSet<&str>> = rooms
+        .keys()
+        .map(|room| (*room, reachable(&rooms, room)))
+        .collect();
+    let mut complaints = Vec::new();
+    for (room, named) in &rooms {
+        for (other, place) in named {
+            if reachable.get(other).is_some_and(|below| below.contains(room)) {
+                complaints.push(format!(
+                    "{place}: `{room}` names `{other}`, which leads back to `{room}`"
+                ));
+            }
+        }
+    }
+    complaints
+}
+
+fn rooms(files: &[File]) -> Rooms<'_> {
+    let tests = tests(files);
+    let mut rooms = Rooms::new();
+    for file in files {
+        let Some(path) = file.path.strip_prefix(ROOT).filter(|path| !DOORS.contains(path)) else {
+            continue;
+        };
+        if !file.is_rust() || tests.iter().any(|test| file.path.starts_with(test.as_str())) {
+            continue;
+        }
+        let room = path.split(['/', '.']).next().unwrap_or(path);
+        let named = rooms.entry(room).or_default();
+        let mut is_test = false;
+        for (number, line) in file.code() {
+            // An import that only tests need.
+            if !std::mem::replace(&mut is_test, line.trim() == "#[cfg(test)]") {
+                for other in named_rooms(line).filter(|other| *other != room) {
+                    named
+                        .entry(other)
+                        .or_insert_with(|| format!("{}:{number}", file.path));
+                }
+            }
+        }
+    }
+    rooms
+}
+
+/// What follows on `crate::` in a line.
+fn named_rooms(line: &str) -> impl Iterator<Item = &str> {
+    let paths = line.split("crate::").skip(1);
+    let names = paths.flat_map(|rest| match rest.strip_prefix('{') {
+        Some(group) => group.split(',').map(str::trim_start).collect(),
+        None => vec![rest],
+    });
+    names.map(|name| {
+        let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
+        &name[..end.unwrap_or(name.len())]
+    })
+}
+
+/// The begins of the paths of modules that are declared for tests only.
+fn tests(files: &[File]) -> Vec<String> {
+    let mut tests = Vec::new();
+    for file in files.iter().filter(|file| file.path.starts_with(ROOT)) {
+        let Some(folder) = file
+            .path
+            .strip_suffix("mod.rs")
+            .or_else(|| file.path.strip_suffix("lib.rs"))
+        else {
+            continue;
+        };
+        let lines: Vec<&str> = file.text.lines().collect();
+        for pair in lines.windows(2) {
+            let module = pair[1]
+                .split("mod ")
+                .nth(1)
+                .and_then(|name| name.strip_suffix(';'));
+            if let Some(name) = module.filter(|_| pair[0] == "#[cfg(test)]") {
+                tests.extend([format!("{folder}{name}.rs"), format!("{folder}{name}/")]);
+            }
+        }
+    }
+    tests
+}
+
+/// The rooms that one leads to.
+fn reachable<'a>(rooms: &Rooms<'a>, from: &str) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::new();
+    let mut open: Vec<&str> = vec![from];
+    while let Some(room) = open.pop() {
+        for other in rooms.get(room).into_iter().flat_map(BTreeMap::keys) {
+            if found.insert(*other) {
+                open.push(other);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::file;
+    use super::*;
+
+    #[test]
+    fn rooms_that_only_go_down_are_accepted() {
+        let files = [
+            file("host/src/lib.rs", "pub mod a;\n"),
+            file(
+                "host/src/a/mod.rs",
+                "mod b;\nuse crate::storage::{Page, Row};\nuse crate::a::b;\n",
+            ),
+            file(
+                "host/src/storage/mod.rs",
+                "use crate::domain::Id; // crate::a\n#[cfg(test)]\nuse crate::a::x;\n#[cfg(test)]\npub(crate) mod conformance;\n",
+            ),
+            file("host/src/storage/conformance/mod.rs", "use crate::a::b;\n"),
+            file(
+                "host/src/domain.rs",
+                "fn f() {}\n#[cfg(test)]\nmod tests {\nuse crate::storage::x;\n}\n",
+            ),
+        ];
+        assert_eq!(without_cycles(&files), [""; 0]);
+    }
+
+    #[test]
+    fn a_cycle_is_found_at_every_step() {
+        let files = [
+            file("host/src/a/mod.rs", "use crate::{b::x, domain};\n"),
+            file("host/src/b.rs", "\nfn f(x: crate::c::C) {}\n"),
+            file("host/src/c/deep/x.rs", "use crate::a;\n"),
+            file("host/src/domain/mod.rs", ""),
+        ];
+        assert_eq!(
+            without_cycles(&files),
+            [
+                "host/src/a/mod.rs:1: `a` names `b`, which leads back to `a`",
+                "host/src/b.rs:2: `b` names `c`, which leads back to `b`",
+                "host/src/c/deep/x.rs:1: `c` names `a`, which leads back to `c`"
+            ]
+        );
+    }
+}
