@@ -37,6 +37,9 @@ impl Steps {
     }
 }
 
+/// A component that was stored within this time is not removed.
+const MIN_AGE: Duration = Duration::from_secs(60);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn uploads_activations_deletions_and_sweeps_never_wait_for_each_other_for_good() {
     let app = App::start().await;
@@ -93,6 +96,7 @@ async fn uploads_activations_deletions_and_sweeps_never_wait_for_each_other_for_
     // Sweeps are no steps, so that those of a host that is stuck are not taken for progress.
     let sweeps = async |ended: &watch::Sender<bool>| {
         while !*ended.borrow() {
+            app.advance(MIN_AGE);
             app.host.maintain().await;
             tokio::task::yield_now().await;
         }
@@ -103,6 +107,7 @@ async fn uploads_activations_deletions_and_sweeps_never_wait_for_each_other_for_
             churns.await;
             ended.send_replace(true);
         });
+        app.advance(MIN_AGE);
         app.host.maintain().await;
     };
     tokio::select! {

@@ -26,6 +26,7 @@ mod limits;
 mod metrics;
 mod panics;
 mod printing;
+mod recompile;
 mod reuse;
 mod routing;
 mod schemas;

@@ -10,12 +10,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use mortise::capability::Services;
-use mortise::capability::cache::Caches;
-use mortise::capability::database::Databases;
+use mortise::capability::cache::MemoryCaches;
+use mortise::capability::database::SqliteDatabases;
 use mortise::capability::http_client::{HttpClientConfig, HttpClients};
 use mortise::components::compile::CompileLimits;
+use mortise::components::store::{FolderStore, VerifiedComponent};
 use mortise::domain::clock::{SharedClock, SystemClock};
-use mortise::domain::id::VersionDigest;
 use mortise::domain::limits::Limits;
 use mortise::domain::units::ByteSize;
 use mortise::sandbox::{Runtime, RuntimeSettings};
@@ -176,9 +176,9 @@ fn runtime(folder: &std::path::Path) -> Runtime {
     let clock: SharedClock = Arc::new(SystemClock);
     let key = HostKey::load_or_create(&folder.join("host.key")).unwrap();
     let background = Handle::current();
-    let databases = Databases::new(folder.join("databases"), 64, background.clone(), clock.clone());
+    let databases = SqliteDatabases::new(folder.join("databases"), 64, background.clone(), clock.clone());
     let services = Services {
-        caches: Arc::new(Caches::new(clock.clone())),
+        caches: Arc::new(MemoryCaches::new(clock.clone())),
         databases: Arc::new(databases.unwrap()),
         http: Arc::new(
             HttpClients::new(HttpClientConfig::default(), clock.clone(), background.clone()).unwrap(),
@@ -198,7 +198,8 @@ fn runtime(folder: &std::path::Path) -> Runtime {
         shield: Default::default(),
         loaded_bytes: ByteSize::mib(4_096),
     };
-    Runtime::start(settings, &key, services).unwrap()
+    let store = FolderStore::open(folder, clock).unwrap();
+    Runtime::start(settings, &key, Arc::new(store), services).unwrap()
 }
 
 #[tokio::test]
@@ -209,9 +210,10 @@ async fn what_is_counted_is_at_least_what_is_taken() {
     for (name, text) in samples() {
         let component = wat::parse_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         let uploaded = component.len();
-        let digest = VersionDigest::of(&component);
+        let component = VerifiedComponent::new(component.into());
+        let digest = component.digest();
         runtime
-            .repair(digest, component.into())
+            .repair_code(&component)
             .await
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let code = usize::try_from(runtime.compiled_size(digest).await.unwrap().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Components of all tenants: who uses what has a fault.
+//! Components of all tenants: which are stored, and who uses what has a fault.
 
 use std::sync::Arc;
 
@@ -16,8 +16,9 @@ use super::page::{Paging, limit};
 use super::state::AdminState;
 use crate::components::shield::Shield;
 use crate::http::problem::Problem;
+use crate::lifecycle::ListedComponent;
 use crate::storage::StoredComponent;
-use crate::wire::components::AuditedVersion;
+use crate::wire::components::{AuditedVersion, StoredComponentView};
 use crate::wire::page::Items;
 
 /// Which versions are wanted.
@@ -91,6 +92,31 @@ async fn audit(
     }))
 }
 
+/// Lists the stored components of all tenants, by version.
+#[utoipa::path(get, path = "/components", tag = "components", params(Paging),
+    responses((status = 200, body = Items<StoredComponentView>)), security(("token" = ["operator"])))]
+async fn list(
+    _: HostAccess,
+    State(state): State<Arc<AdminState>>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Items<StoredComponentView>>, Problem> {
+    let page = paging.page()?;
+    let found = state.lifecycle.stored_components(page.clone()).await?;
+    let view = |listed: ListedComponent| StoredComponentView {
+        version: listed.object.digest,
+        size: listed.object.size,
+        stored_at: listed.object.stored_at,
+        used: listed.is_used,
+        compiled: listed.is_compiled,
+    };
+    Ok(Json(Items::new(
+        found,
+        &page,
+        |listed| listed.object.digest,
+        view,
+    )))
+}
+
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
-    OpenApiRouter::new().routes(routes!(audit))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(audit))
 }

@@ -21,7 +21,7 @@
 //! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |
 //! | GET | `/tenants/{tenant}/audit` | viewer |
 //! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
-//! | GET | `/audit`, `/components/audit`, `/node` | operator |
+//! | GET | `/audit`, `/components`, `/components/audit`, `/node` | operator |
 //! | GET | `/metrics` (not under `/api/v1`) | metrics, or operator |
 //! | GET | `/-/healthz`, `/-/readyz` (not under `/api/v1`) | none |
 //!
@@ -54,7 +54,7 @@ mod tokens;
 mod versions;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use state::AdminState;
 

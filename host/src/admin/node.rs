@@ -13,13 +13,32 @@ use super::access::{HostAccess, MetricsAccess};
 use super::input::NoParams;
 use super::state::AdminState;
 use crate::http::problem::{Code, Problem};
-use crate::lifecycle::UnreadableSecret;
+use crate::lifecycle::{FailedRecompile, RecompileProgress, UnreadableSecret};
 use crate::metrics;
 use crate::storage::set_aside;
-use crate::wire::node::{DamagedDatabase, LedgerView, NodeView, UnavailableView, UnreadableSecretView};
+use crate::wire::node::{
+    DamagedDatabase, FailedRecompileView, LedgerView, NodeView, RecompileView, UnavailableView,
+    UnreadableSecretView,
+};
 
 /// Secrets that are listed.
 const MAX_UNREADABLE_SECRETS: usize = 1_000;
+
+impl From<RecompileProgress> for RecompileView {
+    fn from(progress: RecompileProgress) -> Self {
+        let failures = progress.failures.into_iter();
+        let view = |failed: FailedRecompile| FailedRecompileView {
+            version: failed.version,
+            reason: failed.reason,
+        };
+        Self {
+            to_do: progress.to_do,
+            done: progress.done,
+            failed: progress.failed,
+            failures: failures.map(view).collect(),
+        }
+    }
+}
 
 /// Shows this host.
 #[utoipa::path(get, path = "/node", tag = "node",
@@ -67,6 +86,7 @@ async fn node(
         },
         damaged_databases,
         unavailable: unavailable.collect(),
+        recompile: state.lifecycle.recompile_progress().into(),
         unreadable_rows: state.lifecycle.unreadable_rows(),
         unreadable_secrets: unreadable_secrets.take(MAX_UNREADABLE_SECRETS).collect(),
         set_aside: set_aside.iter().map(|path| path.display().to_string()).collect(),
@@ -93,8 +113,9 @@ async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Whether the host takes requests: its database answers and it is not shutting down. The second line says
-/// how many tenants and plugins cannot be served; `/api/v1/node` names them.
+/// Whether the host takes requests: its database answers and it is not shutting down. Further lines
+/// say how many tenants and plugins cannot be served, and how far the host is with compiling active
+/// versions again; `/api/v1/node` names them.
 #[utoipa::path(get, path = "/-/readyz", tag = "node",
     responses((status = 200, body = String)), security(()))]
 async fn readyz(State(state): State<Arc<AdminState>>) -> Result<String, Problem> {
@@ -102,10 +123,18 @@ async fn readyz(State(state): State<Arc<AdminState>>) -> Result<String, Problem>
         return Err(Problem::new(Code::Draining, "the host is shutting down"));
     }
     state.db.plans().await?;
-    Ok(match state.lifecycle.all_unavailable().len() {
-        0 => "ready".to_owned(),
-        count => format!("ready\nunavailable: {count}; see /api/v1/node"),
-    })
+    let mut lines = "ready".to_owned();
+    let unavailable = state.lifecycle.all_unavailable().len();
+    if unavailable > 0 {
+        lines += &format!("\nunavailable: {unavailable}; see /api/v1/node");
+    }
+    let RecompileProgress {
+        to_do, done, failed, ..
+    } = state.lifecycle.recompile_progress();
+    if to_do > 0 || failed > 0 {
+        lines += &format!("\nrecompile: {to_do} to do, {done} done, {failed} failed; see /api/v1/node");
+    }
+    Ok(lines)
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::shares::Shares;
 use crate::capability::Services;
 use crate::ledger::Ledger;
+use crate::lifecycle::Lifecycle;
 use crate::metrics::process::Process;
 use crate::metrics::{Gauge, Gauges, Requests, text};
 use crate::sandbox::Runtime;
@@ -33,6 +34,8 @@ pub struct Observer {
     pub unhealthy_routes: Gauge,
     /// Runs plugins.
     pub runtime: Arc<Runtime>,
+    /// Compiles active versions again after an upgrade.
+    pub lifecycle: Arc<Lifecycle>,
     /// Databases and outbound connections.
     pub services: Services,
     /// Writes records.
@@ -52,6 +55,7 @@ impl Observer {
         let runtime = self.runtime.held().await;
         let outbound = self.services.http.held();
         let ledger = self.ledger.held();
+        let recompile = self.lifecycle.recompile_progress();
         Gauges {
             requests_under_way: Some(self.requests.under_way()),
             requests_admitted: Some(self.requests.admitted.get()),
@@ -72,6 +76,9 @@ impl Observer {
             outbound_connections: Some(outbound.connections),
             outbound_connections_idle: Some(outbound.idle_connections),
             compile_workers: Some(runtime.compile_workers),
+            recompile_to_do: Some(recompile.to_do),
+            recompile_done: Some(recompile.done),
+            recompile_failed: Some(recompile.failed),
             components_loaded: Some(runtime.components),
             components_loaded_bytes: Some(runtime.component_bytes),
             ledger_entries: Some(ledger.entries),

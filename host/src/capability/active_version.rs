@@ -12,6 +12,8 @@ use crate::storage::vault::Sealed;
 /// never on the way of a request.
 #[derive(Clone, Debug)]
 pub struct ActiveVersion {
+    /// Which snapshot of its tenant it belongs to; one that was built later has a larger number.
+    pub snapshot: u64,
     /// Whose it is.
     pub tenant: TenantId,
     /// The tenant's name.

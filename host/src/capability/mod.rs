@@ -1,8 +1,9 @@
 //! What plugins can do besides computing: one folder for each interface that they may import.
 //!
-//! Each folder has the same files: `mod.rs` says what the capability is and holds its state, `host.rs` answers the
-//! host calls (charge, check the grant, clamp what the guest gave, delegate), and `backend.rs` does the work where
-//! there is any.
+//! Each folder has the same files: `mod.rs` says what the capability is and holds its state,
+//! `host.rs` answers the host calls (charge, check the grant, clamp what the guest gave, delegate).
+//! Behind the traits of `database/engine.rs` and `cache/backend.rs` stands what keeps the data:
+//! SQLite and memory.
 //!
 //! The life of a capability has two phases. [`Services`] is made once per host: pools, caches, clients. [`State`] is
 //! made for each invocation and goes with its store. A host call sees the view of its own capability and nothing
@@ -40,9 +41,9 @@ use crate::storage::vault::Vault;
 #[derive(Clone)]
 pub struct Services {
     /// The caches of all tenants.
-    pub caches: Arc<cache::Caches>,
+    pub caches: Arc<dyn cache::CacheBackend>,
     /// The databases of all tenants.
-    pub databases: Arc<database::Databases>,
+    pub databases: Arc<dyn database::DatabaseEngine>,
     /// Outbound connections.
     pub http: Arc<http_client::HttpClients>,
     /// Opens sealed secrets.

@@ -17,6 +17,7 @@ pub fn invocation(limits: Limits, grants: Grants) -> Invocation {
     Invocation {
         id: InvocationId::generate(),
         active: Arc::new(ActiveVersion {
+            snapshot: 0,
             tenant: TenantId::generate(),
             tenant_name: "tenant".parse().expect("it is a tenant's name"),
             plugin: "plugin".parse().expect("it is a plugin's name"),

@@ -5,11 +5,13 @@ use clap::Subcommand;
 use super::client::Client;
 use super::output::columns;
 use super::{CliError, Output};
-use crate::wire::components::AuditedVersion;
+use crate::wire::components::{AuditedVersion, StoredComponentView};
 
 /// What to do with components.
 #[derive(Debug, Subcommand)]
 pub enum Components {
+    /// List the stored components of all tenants
+    List,
     /// List the versions that use what this host refuses, or what --uses names
     Audit {
         /// A rule: proposal:simd, instruction:call_indirect, instruction:v128.*, import:wasi:random/*
@@ -21,7 +23,20 @@ pub enum Components {
 impl Components {
     /// Runs the command.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
-        let Self::Audit { uses } = self;
+        let uses = match self {
+            Self::Audit { uses } => uses,
+            Self::List => {
+                let found = client.list(&["components"])?;
+                let columns = columns!(StoredComponentView:
+                    "VERSION" => version,
+                    "SIZE" => size,
+                    "STORED" => stored_at,
+                    "USED" => used,
+                    "COMPILED" => compiled,
+                );
+                return output.table(&found, &columns);
+            }
+        };
         let mut query: Vec<(&str, &str)> = Vec::new();
         if let Some(rule) = &uses {
             query.push(("uses", rule.as_str()));

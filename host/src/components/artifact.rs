@@ -22,13 +22,15 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::accept;
+use super::code_files::CodeFiles;
 use super::compile::protocol::{DescribedManifest, Job};
-use super::compile::{CompileError, Compiled, Compiler};
+use super::compile::{CompileError, Compiled, Compiler, Urgency, WorkerPermit};
 use super::error::LoadError;
+use super::files::blocking;
 use super::footprint::footprint;
 use super::refusal::Refusal;
 use super::shield::Shield;
-use super::store::folder::ComponentFiles;
+use super::store::{ComponentStore, StoreError, VerifiedComponent};
 use super::uses::Uses;
 use crate::allocator::growth;
 use crate::domain::id::{PluginName, VersionDigest};
@@ -43,10 +45,11 @@ static EMBEDDED: OnceCell<Arc<Vec<u8>>> = OnceCell::const_new();
 /// Refusals that are remembered, so that nothing is compiled again only to be refused again.
 const REFUSALS_KEPT: u64 = 2_000;
 
-/// Stores and loads compiled code.
+/// Compiles components, and keeps and loads their code.
 pub struct Artifacts {
     seal: Seal,
-    files: Arc<ComponentFiles>,
+    store: Arc<dyn ComponentStore>,
+    files: Arc<CodeFiles>,
     compiler: Compiler,
     shield: Shield,
     refused: moka::sync::Cache<VersionDigest, Arc<Refusal>>,
@@ -58,6 +61,15 @@ pub struct Code {
     pub component: Component,
     /// Bytes of memory.
     pub footprint: usize,
+}
+
+/// How closely stored code is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeCheck {
+    /// Whether it is there.
+    Exists,
+    /// Whether this host wrote it for this engine, which takes as long as reading all of it.
+    Authentic,
 }
 
 /// Tells what this host compiled for its engine from everything else.
@@ -78,16 +90,18 @@ enum Opened {
 }
 
 impl Artifacts {
-    /// For code that `engine` will run.
+    /// For code that `engine` will run, of components in `store`.
     pub fn new(
         engine: &Engine,
         key: &HostKey,
-        files: ComponentFiles,
+        store: Arc<dyn ComponentStore>,
+        files: CodeFiles,
         compiler: Compiler,
         shield: Shield,
     ) -> Self {
         Self {
             seal: Seal::new(engine, key),
+            store,
             files: Arc::new(files),
             compiler,
             shield,
@@ -100,85 +114,151 @@ impl Artifacts {
         self.compiler.workers()
     }
 
-    /// Reads, checks and compiles an upload for `plugin`, and stores it with its code.
-    pub async fn store(
+    /// The components, which all nodes share.
+    pub fn store(&self) -> &Arc<dyn ComponentStore> {
+        &self.store
+    }
+
+    /// Reads, checks and compiles an upload for `plugin`, and keeps its code. The component itself
+    /// is not stored.
+    pub async fn compile_upload(
         &self,
-        digest: VersionDigest,
         plugin: &PluginName,
-        component: Bytes,
+        component: &VerifiedComponent,
         compiled_size: ByteSize,
     ) -> Result<DescribedManifest, LoadError> {
-        let is_stored = self.is_intact(digest).await?;
+        let digest = component.digest();
+        let is_compiled = self.has_code(digest, CodeCheck::Authentic).await?;
         let job = Job {
             upload: Some(plugin.clone()),
-            compile: !is_stored,
+            compile: !is_compiled,
             shield: self.shield.clone(),
         };
-        let mut compiled = self.compiler.run(&job, &component, compiled_size).await?;
+        let permit = self.compiler.permit(Urgency::Awaited).await?;
+        let mut compiled = self
+            .compiler
+            .run(permit, &job, component.bytes(), compiled_size)
+            .await?;
         let garbled = || CompileError::Worker("it accepted an upload without its manifest".to_owned());
         let manifest = compiled.description.manifest.take().ok_or_else(garbled)?;
         manifest.manifest.check().map_err(|_| garbled())?;
-        if is_stored {
+        if is_compiled {
             // The code that another tenant's upload left may be more than this tenant may have.
             let size = self.compiled_size(digest).await?;
             if size.is_some_and(|size| size > compiled_size.0) {
                 return Err(CompileError::TooLarge(compiled_size).into());
             }
+            self.write_uses(digest, &compiled.description.uses).await?;
         } else {
-            self.write(digest, compiled, Some(component)).await?;
+            self.write_code(digest, compiled).await?;
         }
         Ok(manifest)
     }
 
-    /// Stores a version's component again, if its files are missing or damaged. The bytes were
+    /// Compiles a stored component again if its code is missing or damaged. The component was
     /// accepted before, so the checks of an upload do not apply.
-    pub async fn repair(&self, digest: VersionDigest, component: Bytes) -> Result<(), LoadError> {
-        if self.is_intact(digest).await? {
+    pub async fn repair_code(&self, component: &VerifiedComponent) -> Result<(), LoadError> {
+        let digest = component.digest();
+        if self.has_code(digest, CodeCheck::Authentic).await? {
             return Ok(());
         }
-        let compiled = self.compile_stored(&component).await?;
-        self.write(digest, compiled, Some(component)).await?;
+        let permit = self.compiler.permit(Urgency::Awaited).await?;
+        let compiled = self.compile_stored(permit, component.bytes()).await?;
+        self.write_code(digest, compiled).await?;
         Ok(())
     }
 
-    /// The component as it was uploaded.
-    pub async fn source(&self, digest: VersionDigest) -> Result<Vec<u8>, LoadError> {
-        let files = self.files.clone();
-        let intact = move || {
-            let bytes = files.read_component(digest)?;
-            Ok(bytes.filter(|bytes| VersionDigest::of(bytes) == digest))
+    /// Compiles a stored component in the background, if its code is missing, damaged or from
+    /// another engine. Uploads and requests that wait for a worker go first.
+    pub async fn recompile(&self, digest: VersionDigest) -> Result<(), LoadError> {
+        let permit = self.compiler.permit(Urgency::Background).await?;
+        // A request may have had it compiled meanwhile.
+        if self.has_code(digest, CodeCheck::Authentic).await? {
+            return Ok(());
+        }
+        let compiled = async {
+            let source = self.source(digest).await?;
+            self.compile_stored(permit, &source).await
         };
-        blocking(intact).await?.ok_or(LoadError::Missing(digest))
+        match compiled.await {
+            Ok(compiled) => self.write_code(digest, compiled).await.map(drop)?,
+            Err(error) => {
+                // It is of no use to this engine, and a missing file is found without reading it.
+                let files = self.files.clone();
+                blocking(move || files.remove_compiled(digest)).await?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the code of a component is kept.
+    pub async fn has_code(&self, digest: VersionDigest, check: CodeCheck) -> std::io::Result<bool> {
+        let (files, seal) = (self.files.clone(), self.seal);
+        blocking(move || match check {
+            CodeCheck::Exists => Ok(files.compiled_size(digest)?.is_some()),
+            CodeCheck::Authentic => {
+                let stored = files.read_compiled(digest)?;
+                Ok(stored.is_some_and(|stored| seal.authentic(digest, &stored).is_some()))
+            }
+        })
+        .await
+    }
+
+    /// Whether the code of all active versions was compiled for this engine, when that was recorded
+    /// last.
+    pub async fn is_code_current(&self) -> std::io::Result<bool> {
+        let (files, engine) = (self.files.clone(), self.seal.engine());
+        blocking(move || {
+            Ok(files
+                .read_engine()?
+                .is_some_and(|stored| stored == engine.as_bytes()))
+        })
+        .await
+    }
+
+    /// Records whether the code of all active versions is compiled for this engine.
+    pub async fn set_code_current(&self, is_current: bool) -> std::io::Result<()> {
+        let (files, engine) = (self.files.clone(), self.seal.engine());
+        blocking(move || match is_current {
+            true => files.write_engine(engine.as_bytes()),
+            false => files.remove_engine(),
+        })
+        .await
+    }
+
+    /// The component as it was uploaded.
+    pub async fn source(&self, digest: VersionDigest) -> Result<Bytes, LoadError> {
+        let component = self.store.get(digest).await?;
+        let component = component.ok_or(LoadError::Missing(digest))?;
+        Ok(component.into_bytes())
     }
 
     /// The component as code for `engine`.
     pub async fn load(&self, engine: &Engine, digest: VersionDigest) -> Result<Code, LoadError> {
-        if let Some(refusal) = self.refused.get(&digest) {
-            return Err(LoadError::Refused(refusal));
-        }
+        self.check_refused(digest)?;
         if !self.shield.is_empty() {
             let refused = accept::refuse_shielded(&self.shield, &self.uses(digest).await?);
             refused.map_err(|refusal| LoadError::Refused(Arc::new(refusal)))?;
         }
-        match self.open(engine, digest).await? {
-            Opened::Code(code) => return Ok(code),
-            Opened::Refused(refusal) => return Err(LoadError::Refused(Arc::new(refusal))),
-            Opened::Unusable => {}
+        if let Some(code) = self.kept(engine, digest).await? {
+            return Ok(code);
+        }
+        let permit = self.compiler.permit(Urgency::Awaited).await?;
+        // It may have been compiled while this waited for a worker.
+        if let Some(code) = self.kept(engine, digest).await? {
+            return Ok(code);
         }
         tracing::warn!(%digest, "the compiled code is missing, from another engine, or damaged; compiling again");
         let source = self.source(digest).await?;
-        let compiled = self.compile_stored(&source).await?;
-        let code = self.write(digest, compiled, None).await?;
+        let compiled = self.compile_stored(permit, &source).await?;
+        let code = self.write_code(digest, compiled).await?;
         let engine = engine.clone();
         let open = move || {
             // SAFETY: the code comes from the compile worker of this executable, in this call.
             judged(unsafe { deserialize(&engine, &code) })
         };
-        match blocking(open).await? {
-            Opened::Code(code) => Ok(code),
-            Opened::Refused(refusal) => Err(LoadError::Refused(Arc::new(refusal))),
-            Opened::Unusable => Err(LoadError::Missing(digest)),
-        }
+        blocking(open).await?.usable()?.ok_or(LoadError::Missing(digest))
     }
 
     /// Remembers that a component is refused until it is removed or stored again.
@@ -213,7 +293,8 @@ impl Artifacts {
             compile: false,
             shield: Shield::default(),
         };
-        let compiled = self.compiler.run(&job, &component, ByteSize(0)).await?;
+        let permit = self.compiler.permit(Urgency::Awaited).await?;
+        let compiled = self.compiler.run(permit, &job, &component, ByteSize(0)).await?;
         let uses = compiled.description.uses;
         self.write_uses(digest, &uses).await?;
         Ok(uses)
@@ -237,11 +318,9 @@ impl Artifacts {
         }
         let compile = || async {
             let size = Limits::ceiling().compiled_size;
-            let compiled = self
-                .compiler
-                .for_host()
-                .run(&Job::stored(), component, size)
-                .await?;
+            let compiler = self.compiler.for_host();
+            let permit = compiler.permit(Urgency::Awaited).await?;
+            let compiled = compiler.run(permit, &Job::stored(), component, size).await?;
             Ok::<_, LoadError>(Arc::new(compiled.code))
         };
         let code = EMBEDDED.get_or_try_init(compile).await?.clone();
@@ -252,11 +331,8 @@ impl Artifacts {
             // SAFETY: the code comes from the compile worker of this executable, in this process.
             judged(unsafe { deserialize(&for_engine, &code) })
         };
-        match blocking(load).await? {
-            Opened::Code(code) => Ok(code.component),
-            Opened::Refused(refusal) => Err(LoadError::Refused(Arc::new(refusal))),
-            Opened::Unusable => Err(LoadError::Missing(digest)),
-        }
+        let code = blocking(load).await?.usable()?;
+        code.map(|code| code.component).ok_or(LoadError::Missing(digest))
     }
 
     /// Bytes of the compiled code, if it is there.
@@ -266,56 +342,48 @@ impl Artifacts {
         Ok(size.map(|size| size.saturating_sub(as_u64(MAC_BYTES))))
     }
 
-    /// Removes a component and its code.
-    pub async fn remove(&self, digest: VersionDigest) -> std::io::Result<()> {
+    /// Removes what this node keeps of a component.
+    pub async fn evict(&self, digest: VersionDigest) -> std::io::Result<()> {
         self.refused.invalidate(&digest);
         let files = self.files.clone();
         blocking(move || files.remove(digest)).await
     }
 
-    /// Whether a component and its code are on disk as this host wrote them.
-    async fn is_intact(&self, digest: VersionDigest) -> std::io::Result<bool> {
-        let (files, seal) = (self.files.clone(), self.seal);
-        blocking(move || {
-            let component = files.read_component(digest)?;
-            let compiled = files.read_compiled(digest)?;
-            let is_intact = component.is_some_and(|bytes| VersionDigest::of(&bytes) == digest);
-            Ok(is_intact && compiled.is_some_and(|stored| seal.authentic(digest, &stored).is_some()))
-        })
-        .await
+    /// Refuses a component that was refused before.
+    fn check_refused(&self, digest: VersionDigest) -> Result<(), LoadError> {
+        match self.refused.get(&digest) {
+            Some(refusal) => Err(LoadError::Refused(refusal)),
+            None => Ok(()),
+        }
     }
 
-    async fn open(&self, engine: &Engine, digest: VersionDigest) -> std::io::Result<Opened> {
+    /// The code that this node keeps of a component, if it runs. `None` if the component has to be
+    /// compiled.
+    async fn kept(&self, engine: &Engine, digest: VersionDigest) -> Result<Option<Code>, LoadError> {
+        self.check_refused(digest)?;
         let (files, seal, engine) = (self.files.clone(), self.seal, engine.clone());
-        blocking(move || match files.read_compiled(digest)? {
+        let opened = blocking(move || match files.read_compiled(digest)? {
             Some(stored) => seal.open(&engine, digest, &stored),
             None => Ok(Opened::Unusable),
-        })
-        .await
+        });
+        opened.await?.usable()
     }
 
     /// Compiles a component that was accepted before.
-    async fn compile_stored(&self, component: &[u8]) -> Result<Compiled, LoadError> {
+    async fn compile_stored(&self, permit: WorkerPermit, component: &[u8]) -> Result<Compiled, LoadError> {
         let size = Limits::ceiling().compiled_size;
-        Ok(self.compiler.run(&Job::stored(), component, size).await?)
+        let job = Job::stored();
+        Ok(self.compiler.run(permit, &job, component, size).await?)
     }
 
-    /// Writes the code, what the component uses, and the component itself if it is not there yet.
-    async fn write(
-        &self,
-        digest: VersionDigest,
-        compiled: Compiled,
-        component: Option<Bytes>,
-    ) -> std::io::Result<Vec<u8>> {
+    /// Writes the code and what the component uses.
+    async fn write_code(&self, digest: VersionDigest, compiled: Compiled) -> std::io::Result<Vec<u8>> {
         self.write_uses(digest, &compiled.description.uses).await?;
         self.refused.invalidate(&digest);
         let (files, seal) = (self.files.clone(), self.seal);
         blocking(move || {
             let code = compiled.code;
             files.write_compiled(digest, &[seal.mac(digest, &code).as_bytes(), &code])?;
-            if let Some(component) = component {
-                files.write_component(digest, &component)?;
-            }
             Ok(code)
         })
         .await
@@ -335,6 +403,26 @@ impl Artifacts {
             Ok(stored.and_then(|stored| serde_json::from_slice(seal.authentic_uses(digest, &stored)?).ok()))
         })
         .await
+    }
+}
+
+impl Opened {
+    /// The code, if it runs. `None` if it has to be compiled again.
+    fn usable(self) -> Result<Option<Code>, LoadError> {
+        match self {
+            Self::Code(code) => Ok(Some(code)),
+            Self::Refused(refusal) => Err(LoadError::Refused(Arc::new(refusal))),
+            Self::Unusable => Ok(None),
+        }
+    }
+}
+
+impl From<StoreError> for LoadError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Damaged(digest) => Self::Missing(digest),
+            StoreError::Unavailable(_) => Self::Store(Arc::new(error)),
+        }
     }
 }
 
@@ -370,6 +458,14 @@ impl Seal {
         mac.update(&self.compatibility);
         mac.update(digest.as_bytes());
         mac.update(code);
+        mac.finalize()
+    }
+
+    /// Names the engine, in a way that nobody without the key can make up.
+    fn engine(&self) -> blake3::Hash {
+        let mut mac = blake3::Hasher::new_keyed(&self.key);
+        mac.update(b"engine 1");
+        mac.update(&self.compatibility);
         mac.finalize()
     }
 
@@ -443,12 +539,4 @@ fn compatibility(engine: &Engine) -> [u8; 32] {
     let mut sha = Sha(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut sha);
     sha.0.finalize().into()
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> std::io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }

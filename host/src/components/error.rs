@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::compile::CompileError;
 use super::refusal::Refusal;
+use super::store::StoreError;
 use crate::domain::id::VersionDigest;
 
 /// Why a component could not be loaded.
@@ -19,6 +20,9 @@ pub enum LoadError {
     /// Its file is missing or does not match its digest.
     #[error("the component {0} is missing or damaged on disk")]
     Missing(VersionDigest),
+    /// The components cannot be read.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
     /// The disk failed.
     #[error("the component files cannot be used: {0}")]
     Io(Arc<std::io::Error>),

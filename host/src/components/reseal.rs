@@ -4,12 +4,12 @@
 use wasmtime::Engine;
 
 use super::artifact::Seal;
-use super::store::folder::{ComponentFiles, Sealed};
+use super::code_files::{CodeFiles, Sealed};
 use crate::storage::vault::HostKey;
 
 /// Gives what this host wrote under `old` a MAC under `new`, and leaves everything else as it is:
 /// it is compiled again when it is needed. Gives back how many files there were.
-pub fn reseal(files: &ComponentFiles, engine: &Engine, old: &HostKey, new: &HostKey) -> std::io::Result<u64> {
+pub fn reseal(files: &CodeFiles, engine: &Engine, old: &HostKey, new: &HostKey) -> std::io::Result<u64> {
     let (old, new) = (Seal::new(engine, old), Seal::new(engine, new));
     files.rewrite_sealed(|kind, digest, stored| {
         let (mac, content) = match kind {
@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn what_this_host_wrote_is_sealed_anew_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let files = ComponentFiles::open(folder.path()).unwrap();
+        let files = CodeFiles::open(folder.path()).unwrap();
         let engine = Engine::default();
         let [old, new] = ["ab", "cd"].map(|byte| HostKey::from_hex(&byte.repeat(32)).unwrap());
         let (old_seal, new_seal) = (Seal::new(&engine, &old), Seal::new(&engine, &new));

@@ -57,6 +57,8 @@ uuid_id! {
     TokenId;
     /// An entry of the audit log.
     AuditId;
+    /// An upload or a removal of a component, while it is under way.
+    LeaseId;
 }
 
 macro_rules! name {

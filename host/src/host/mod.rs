@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::runtime::Handle;
+use tokio_util::sync::DropGuard;
 
 use crate::admin::observer::Connections;
 use crate::capability::Services;
@@ -43,6 +44,8 @@ pub struct Host {
     serving: Serving,
     clock: SharedClock,
     retention: Duration,
+    /// Ends the compiling of active versions with the host.
+    _recompiling: DropGuard,
     /// Held for as long as the host is open: no other one may use the folder.
     _folder: DataFolder,
 }
@@ -68,6 +71,9 @@ pub enum OpenError {
     /// The tenants' databases cannot be used.
     #[error("the databases of the tenants cannot be used: {0}")]
     Databases(std::io::Error),
+    /// The components cannot be used.
+    #[error("the components in the data folder cannot be used: {0}")]
+    Components(std::io::Error),
     /// A certificate authority cannot be used.
     #[error("the certificate authority {path} cannot be used: {message}")]
     CertificateAuthority {
@@ -105,6 +111,8 @@ impl Host {
         let threads = Threads { worker, background };
         let runtime = Runtime::start(config, &storage, &services, &clock, threads).await?;
         let serving = Serving::open(config, &storage, services.clone(), &runtime, &clock).await?;
+        let recompiling = serving.draining.child_token();
+        runtime.lifecycle.start_recompiling(recompiling.clone());
         // Nothing needs the key from here on.
         let Storage { db, folder, .. } = storage;
         Ok(Self {
@@ -114,6 +122,7 @@ impl Host {
             serving,
             clock,
             retention: config.retention.invocations.0,
+            _recompiling: recompiling.drop_guard(),
             _folder: folder,
         })
     }
@@ -175,9 +184,7 @@ impl Host {
     /// called once no request is under way.
     pub async fn close(&self) {
         self.flush().await;
-        let databases = self.services.databases.clone();
-        // What fails here is in the write-ahead logs beside the files.
-        let _ = tokio::task::spawn_blocking(move || databases.close_all_idle()).await;
+        self.services.databases.clone().close().await;
         if tokio::time::timeout(CLOSING, self.db.close()).await.is_err() {
             tracing::warn!("mortise.db is still in use, so part of it stays in mortise.db-wal: copy both");
         }

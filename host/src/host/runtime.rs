@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use super::OpenError;
 use super::storage::Storage;
 use crate::capability::Services;
+use crate::components::store::FolderStore;
 use crate::config::Config;
 use crate::domain::clock::SharedClock;
 use crate::invoke::Invoker;
@@ -57,7 +58,9 @@ impl Runtime {
             tracing::warn!(%rule, "no interface of this host matches this rule of `shield.imports`, so it refuses nothing");
         }
         let settings = settings(config, storage, threads);
-        let sandbox = Arc::new(sandbox::Runtime::start(settings, &storage.key, services.clone())?);
+        let store = FolderStore::open(storage.folder.path(), clock.clone()).map_err(OpenError::Components)?;
+        let sandbox = sandbox::Runtime::start(settings, &storage.key, Arc::new(store), services.clone())?;
+        let sandbox = Arc::new(sandbox);
         let routing = Arc::new(Routing::default());
         let breaker = Breaker::new(config.breaker.settings());
         let unhealthy_routes = breaker.unhealthy().clone();

@@ -11,8 +11,8 @@ use tokio::runtime::Handle;
 use super::OpenError;
 use super::storage::Storage;
 use crate::capability::Services;
-use crate::capability::cache::Caches;
-use crate::capability::database::Databases;
+use crate::capability::cache::MemoryCaches;
+use crate::capability::database::{DatabaseEngine, SqliteDatabases};
 use crate::capability::http_client::{CertificateAuthority, HttpClientConfig, HttpClients};
 use crate::config::Config;
 use crate::domain::clock::SharedClock;
@@ -27,7 +27,7 @@ pub async fn open(
     background: &Handle,
 ) -> Result<Services, OpenError> {
     let folder = storage.folder.path();
-    let databases = Databases::new(
+    let databases = SqliteDatabases::new(
         folder.join("databases"),
         descriptors::databases(descriptors::limit()),
         background.clone(),
@@ -36,7 +36,7 @@ pub async fn open(
     .map_err(OpenError::Databases)?;
     look_for_databases(&*storage.db, &databases, folder).await?;
     Ok(Services {
-        caches: Arc::new(Caches::new(clock.clone())),
+        caches: Arc::new(MemoryCaches::new(clock.clone())),
         databases: Arc::new(databases),
         http: Arc::new(http_clients(config, clock.clone(), background.clone())?),
         vault: storage.vault.clone(),
@@ -46,11 +46,11 @@ pub async fn open(
 /// Compares the files of tenants' databases with the tenants that had one.
 async fn look_for_databases(
     db: &dyn Repository,
-    databases: &Databases,
+    databases: &dyn DatabaseEngine,
     data: &Path,
 ) -> Result<(), OpenError> {
     let aside = set_aside::listed(data).map_err(OpenError::Databases)?;
-    let there = databases.with_files().map_err(OpenError::Databases)?;
+    let there = databases.existing().await.map_err(OpenError::Databases)?;
     db.note_databases(&there).await?;
     let there: HashSet<_> = there.into_iter().collect();
     for tenant in db.tenants_with_databases().await? {

@@ -62,6 +62,7 @@ impl Serving {
             shares: Arc::default(),
             unhealthy_routes: runtime.unhealthy_routes.clone(),
             runtime: runtime.sandbox.clone(),
+            lifecycle: runtime.lifecycle.clone(),
             services,
             ledger: runtime.ledger.clone(),
         };

@@ -67,18 +67,4 @@ impl Lifecycle {
         };
         self.remove_unused(digest).await
     }
-
-    /// Removes the files of a component that no tenant has any more.
-    pub(super) async fn remove_unused(&self, digest: VersionDigest) -> Result<(), LifecycleError> {
-        let _files = self.files.lock(digest).await;
-        self.remove_files(digest).await
-    }
-
-    /// The same, for who holds the lock of the files.
-    pub(super) async fn remove_files(&self, digest: VersionDigest) -> Result<(), LifecycleError> {
-        if !self.db.is_digest_used(digest).await? {
-            self.runtime.remove(digest).await?;
-        }
-        Ok(())
-    }
 }

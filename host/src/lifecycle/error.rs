@@ -3,6 +3,7 @@
 use crate::capability::database::MigrationError;
 use crate::components::bundle::BundleError;
 use crate::components::compile::CompileError;
+use crate::components::store::StoreError;
 use crate::components::{LoadError, Refusal};
 use crate::domain::grant::MissingGrant;
 use crate::domain::resource::Resource;
@@ -109,6 +110,15 @@ impl From<std::io::Error> for LifecycleError {
     }
 }
 
+impl From<StoreError> for LifecycleError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Damaged(_) => Self::ComponentMissing,
+            StoreError::Unavailable(_) => Self::Unavailable(error.into()),
+        }
+    }
+}
+
 impl From<LoadError> for LifecycleError {
     fn from(error: LoadError) -> Self {
         match &error {
@@ -120,7 +130,7 @@ impl From<LoadError> for LifecycleError {
                 }
                 CompileError::Worker(_) => Self::host(error),
             },
-            LoadError::Io(_) => Self::Unavailable(error.into()),
+            LoadError::Io(_) | LoadError::Store(_) => Self::Unavailable(error.into()),
             // A version that is pruned at this moment, or whose file was lost: uploading it again mends it.
             LoadError::Missing(_) => Self::ComponentMissing,
         }

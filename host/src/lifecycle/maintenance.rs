@@ -13,8 +13,9 @@ const RETRY: Duration = Duration::from_secs(10);
 /// Waiting before a tenant is read again whose refresh failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often deletions are looked at whose grace period may be over.
-const SWEEP: Duration = Duration::from_secs(10 * 60);
+/// How often deletions are looked at whose grace period may be over, and files that may be removed
+/// by now.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// Why the task goes on.
 enum Cause {

@@ -1,14 +1,14 @@
 //! The life of a plugin's versions: upload, activation, and rollback.
 //!
-//! What is stored on disk is named by its digest and written whole; what is active is a row. So a crash at any moment
-//! leaves the old state or the new one: a component without a row is found by nobody, and a row never points to a
-//! component that is not there.
+//! What is stored is named by its digest and written whole; what is active is a row. So a crash at
+//! any moment leaves the old state or the new one: a component without a row is found by nobody and
+//! named for removal, and a row never points to a component that is not there.
 //!
 //! # Lock order
 //!
-//! A task that holds one of these locks takes only locks further down in this list. `changes` is the last:
-//! while a task holds it, it only reads or writes the control plane's database and swaps the tenant's
-//! snapshot. So a revocation never waits for a compile, a migration or a file.
+//! A task that holds one of these locks takes only locks further down in this list. `changes` is
+//! the last: while a task holds it, it only reads or writes the control plane's database and swaps
+//! the tenant's snapshot. So a revocation never waits for a compile, a migration or a file.
 //!
 //! 1. `uploads`, by tenant
 //! 2. `activations`, by tenant
@@ -29,15 +29,19 @@ mod maintenance;
 mod named;
 mod prepared;
 mod problems;
+mod recompile;
 mod refresh;
 mod secrets;
 mod stale;
+mod stored;
 mod sweep;
 mod upload;
 
+pub use component_usage::ListedComponent;
 pub use error::LifecycleError;
 pub use health::{AilingFunction, AilingRoute, UnavailablePlugin};
 pub use locks::Locks;
+pub use recompile::{FailedRecompile, RecompileProgress};
 pub use secrets::UnreadableSecret;
 
 use std::sync::Arc;
@@ -54,6 +58,7 @@ use crate::storage::Repository;
 use crate::tenants::{Builder, Routing};
 use prepared::Prepared;
 use problems::Problems;
+use recompile::Recompilation;
 use secrets::UnreadableSecrets;
 use stale::Stale;
 
@@ -72,7 +77,9 @@ pub struct Lifecycle {
     /// A tenant's activations happen one after the other: each migrates the tenant's database and then
     /// switches.
     activations: Locks<TenantId>,
-    /// Tenants share the files of equal components. They are written, and removed, by one at a time.
+    /// Tenants share the compiled code of equal components. On this node one upload at a time
+    /// compiles a component, and nobody removes its code meanwhile. What other nodes may do to the
+    /// component, leases decide.
     files: Locks<VersionDigest>,
     /// A tenant is read back and swapped by one at a time, so that what serves is never older than what is
     /// stored.
@@ -80,6 +87,7 @@ pub struct Lifecycle {
     prepared: Prepared,
     stale: Arc<Stale>,
     problems: Problems,
+    recompilation: Recompilation,
     unreadable_secrets: UnreadableSecrets,
     /// Wakes the maintenance task after a purge.
     purged: Arc<Notify>,
@@ -135,6 +143,7 @@ impl Lifecycle {
             prepared: Prepared::default(),
             stale: Arc::default(),
             problems: Problems::default(),
+            recompilation: Recompilation::default(),
             unreadable_secrets: UnreadableSecrets::default(),
             purged: Arc::default(),
         }

@@ -32,27 +32,32 @@ impl Lifecycle {
             }
         }
         for removal in self.db.removals().await? {
-            match removal {
-                Removal::Database(tenant) if self.db.has_tenant(tenant).await? => {
-                    tracing::error!(%tenant, "the database of a tenant that is there was to be removed; it stays");
-                    self.db.removal_done(removal).await?;
-                }
-                Removal::Database(tenant) => {
-                    tracing::info!(%tenant, "the database of a purged tenant is removed");
-                    let forgotten = self.services.databases.forget(tenant).await;
-                    forgotten.map_err(LifecycleError::host)?;
-                    self.db.removal_done(removal).await?;
-                }
-                Removal::Component(digest) => {
-                    let _files = self.files.lock(digest).await;
-                    if !self.db.is_digest_used(digest).await? {
-                        self.runtime.remove(digest).await?;
-                    }
-                    self.db.removal_done(removal).await?;
-                }
+            if let Err(error) = self.remove(removal).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    error,
+                    ?removal,
+                    "a file could not be removed; the next sweep tries again"
+                );
             }
         }
         Ok(())
+    }
+
+    async fn remove(&self, removal: Removal) -> Result<(), LifecycleError> {
+        match removal {
+            Removal::Component(digest) => self.remove_unused(digest).await,
+            Removal::Database(tenant) if self.db.has_tenant(tenant).await? => {
+                tracing::error!(%tenant, "the database of a tenant that is there was to be removed; it stays");
+                Ok(self.db.removal_done(removal).await?)
+            }
+            Removal::Database(tenant) => {
+                tracing::info!(%tenant, "the database of a purged tenant is removed");
+                let forgotten = self.services.databases.forget(tenant).await;
+                forgotten.map_err(LifecycleError::host)?;
+                Ok(self.db.removal_done(removal).await?)
+            }
+        }
     }
 
     async fn audit_purge(

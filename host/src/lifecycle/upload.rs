@@ -8,12 +8,12 @@ use super::{Lifecycle, LifecycleError, Uploaded};
 use crate::components::DescribedManifest;
 use crate::components::bundle::schema::Schemas;
 use crate::components::bundle::{Bundle, StoredBundle};
+use crate::components::store::VerifiedComponent;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;
 use crate::domain::tenant::Tenant;
 use crate::domain::units::as_u64;
-use crate::storage::DbError;
 use crate::unguarded::{Guard, is_off};
 
 impl Lifecycle {
@@ -31,15 +31,12 @@ impl Lifecycle {
         let _upload = self.uploads.lock(tenant.id).await;
         self.check_plugins(tenant, plugin, &limits).await?;
         // Hashed on a thread that may block, so that other requests of the admin API go on.
-        let bytes = component.clone();
-        let digest = tokio::task::spawn_blocking(move || VersionDigest::of(&bytes));
-        let digest = digest.await.map_err(LifecycleError::host)?;
+        let component = tokio::task::spawn_blocking(move || VerifiedComponent::new(component));
+        let component = component.await.map_err(LifecycleError::host)?;
+        let digest = component.digest();
         if let Some(version) = self.db.version(tenant.id, plugin, digest).await? {
             // What was damaged on disk heals with the same bytes.
-            {
-                let _files = self.files.lock(digest).await;
-                self.runtime.repair(digest, component).await?;
-            }
+            self.repair(&component).await?;
             self.refresh_failed(tenant.id).await;
             return Ok(Uploaded {
                 version,
@@ -47,7 +44,7 @@ impl Lifecycle {
                 warnings: Vec::new(),
             });
         }
-        let (version, created) = self.add(tenant, plugin, digest, component, &limits).await?;
+        let (version, created) = self.add(tenant, plugin, &component, &limits).await?;
         self.give_up_old_versions(tenant, plugin, &limits, digest).await;
         // The upload has succeeded, whether or not the other versions can be read.
         let warning = self.shared_name(tenant, plugin, &version).await;
@@ -67,60 +64,74 @@ impl Lifecycle {
         Ok(self.runtime.compiled_size(digest).await?)
     }
 
-    /// Writes the files and then the row. If the row is not written, the files are removed again.
+    /// Compiles the component, stores it, and writes the row. If the row is not written, the files
+    /// are removed again.
     async fn add(
         &self,
         tenant: &Tenant,
         plugin: &PluginName,
-        digest: VersionDigest,
-        component: Bytes,
+        component: &VerifiedComponent,
         limits: &Limits,
     ) -> Result<(Version, bool), LifecycleError> {
+        let digest = component.digest();
         let _files = self.files.lock(digest).await;
-        let size = as_u64(component.len());
-        let taken_in = self.take_in(plugin, digest, component, limits).await;
-        let added = match taken_in {
-            Ok(DescribedManifest { manifest, text }) => {
-                let version = Version {
-                    digest,
-                    manifest: Arc::new(manifest),
-                    manifest_text: text,
-                    size,
-                    created_at: self.clock.now(),
-                };
-                match self.db.add_version(tenant.id, plugin, &version).await {
-                    Ok(created) => Ok((version, created)),
-                    Err(DbError::Missing(what)) => Err(LifecycleError::NotFound(what)),
-                    Err(error) => Err(error.into()),
-                }
-            }
-            Err(error) => Err(error),
+        let added = async {
+            let DescribedManifest { manifest, text } = self.take_in(plugin, component, limits).await?;
+            let version = Version {
+                digest,
+                manifest: Arc::new(manifest),
+                manifest_text: text,
+                size: as_u64(component.bytes().len()),
+                created_at: self.clock.now(),
+            };
+            let created = self.name(tenant, plugin, component, &version).await?;
+            Ok((version, created))
         };
+        let added = added.await;
         if added.is_err()
-            && let Err(error) = self.remove_files(digest).await
+            && let Err(error) = self.evict_unused(digest).await
         {
-            // The next start moves them to `set-aside`. The caller gets the upload's own error.
-            tracing::warn!(%error, version = %digest, "the files of a failed upload could not be removed");
+            // The caller gets the upload's own error.
+            tracing::warn!(%error, version = %digest, "the compiled code of a failed upload could not be removed");
         }
         added
+    }
+
+    /// Stores a component that was checked, and writes the row of its version.
+    async fn name(
+        &self,
+        tenant: &Tenant,
+        plugin: &PluginName,
+        component: &VerifiedComponent,
+        version: &Version,
+    ) -> Result<bool, LifecycleError> {
+        let lease = self.store(component).await?;
+        match self.db.add_version(tenant.id, plugin, version).await {
+            Ok(created) => {
+                self.keep(component, lease).await;
+                Ok(created)
+            }
+            Err(error) => {
+                self.take_back(lease).await;
+                Err(error.into())
+            }
+        }
     }
 
     /// Has an upload read, checked and compiled in the worker, and its schemas compiled in a sandbox.
     async fn take_in(
         &self,
         plugin: &PluginName,
-        digest: VersionDigest,
-        component: Bytes,
+        component: &VerifiedComponent,
         limits: &Limits,
     ) -> Result<DescribedManifest, LifecycleError> {
         if is_off(Guard::ManifestsApart) {
-            drop(Bundle::extract(&component)?);
+            drop(Bundle::extract(component.bytes())?);
         }
-        let taken_in = self
-            .runtime
-            .take_in(digest, plugin, component.clone(), limits.compiled_size);
+        let taken_in = self.runtime.take_in(plugin, component, limits.compiled_size);
         let described = taken_in.await?;
         self.check_ceiling(&described.manifest)?;
+        let component = component.bytes().clone();
         let stored = tokio::task::spawn_blocking(move || StoredBundle::open(&component));
         let stored = stored.await.map_err(LifecycleError::host)??;
         let lowered = limits.lowered_by(&described.manifest.limits);

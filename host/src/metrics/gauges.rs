@@ -61,6 +61,12 @@ gauges! {
     outbound_connections_idle,
     /// Compilations that run.
     compile_workers,
+    /// Active versions that are still to be compiled again after an upgrade.
+    recompile_to_do,
+    /// Active versions that were compiled again since the start.
+    recompile_done,
+    /// Active versions that could not be compiled again since the start.
+    recompile_failed,
     /// Components that are loaded.
     components_loaded,
     /// Bytes of machine code of the loaded components.

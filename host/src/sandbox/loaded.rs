@@ -10,7 +10,8 @@ use wasmtime::{Engine, Store};
 use super::handlers::Handlers;
 use super::store::StoreData;
 use crate::components::shield::Shield;
-use crate::components::{Artifacts, Code, DescribedManifest, LoadError, Refusal, Uses};
+use crate::components::store::{ComponentStore, VerifiedComponent};
+use crate::components::{Artifacts, Code, CodeCheck, DescribedManifest, LoadError, Refusal, Uses};
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::units::ByteSize;
 
@@ -45,22 +46,53 @@ impl ComponentCache {
         }
     }
 
-    /// Reads, checks, compiles, stores and loads an upload for `plugin`.
+    /// The components, which all nodes share.
+    pub fn store(&self) -> &Arc<dyn ComponentStore> {
+        self.artifacts.store()
+    }
+
+    /// Reads, checks, compiles and loads an upload for `plugin`, and keeps its code. The component
+    /// itself is not stored.
     pub async fn take_in(
         &self,
-        digest: VersionDigest,
         plugin: &PluginName,
-        bytes: Bytes,
+        component: &VerifiedComponent,
         compiled_size: ByteSize,
     ) -> Result<DescribedManifest, LoadError> {
-        let manifest = self.artifacts.store(digest, plugin, bytes, compiled_size).await?;
-        self.get(digest).await?;
+        let manifest = self
+            .artifacts
+            .compile_upload(plugin, component, compiled_size)
+            .await?;
+        self.get(component.digest()).await?;
         Ok(manifest)
     }
 
-    /// Stores the component of a version again, if its files are missing or damaged.
-    pub async fn repair(&self, digest: VersionDigest, bytes: Bytes) -> Result<(), LoadError> {
-        self.artifacts.repair(digest, bytes).await
+    /// Compiles the component of a version again, if its code is missing or damaged.
+    pub async fn repair_code(&self, component: &VerifiedComponent) -> Result<(), LoadError> {
+        self.artifacts.repair_code(component).await
+    }
+
+    /// Compiles a stored component in the background, if its code is missing, damaged or from
+    /// another engine.
+    pub async fn recompile(&self, digest: VersionDigest) -> Result<(), LoadError> {
+        let compiled = self.artifacts.recompile(digest).await;
+        compiled.inspect_err(|error| self.note_refusal(digest, error))
+    }
+
+    /// Whether the code of a component is kept.
+    pub async fn has_code(&self, digest: VersionDigest, check: CodeCheck) -> std::io::Result<bool> {
+        self.artifacts.has_code(digest, check).await
+    }
+
+    /// Whether the code of all active versions was compiled for this engine, when that was recorded
+    /// last.
+    pub async fn is_code_current(&self) -> std::io::Result<bool> {
+        self.artifacts.is_code_current().await
+    }
+
+    /// Records whether the code of all active versions is compiled for this engine.
+    pub async fn set_code_current(&self, is_current: bool) -> std::io::Result<()> {
+        self.artifacts.set_code_current(is_current).await
     }
 
     /// Why a stored component does not run, as far as that is known without reading it.
@@ -79,7 +111,7 @@ impl ComponentCache {
     }
 
     /// The component as it was uploaded.
-    pub async fn source(&self, digest: VersionDigest) -> Result<Vec<u8>, LoadError> {
+    pub async fn source(&self, digest: VersionDigest) -> Result<Bytes, LoadError> {
         self.artifacts.source(digest).await
     }
 
@@ -101,12 +133,16 @@ impl ComponentCache {
         };
         let loaded = self.loaded.try_get_with(digest, load).await;
         loaded.map_err(|error: Arc<LoadError>| {
-            if let LoadError::Refused(refusal) = &*error {
-                tracing::info!(%digest, %refusal, "a component is refused");
-                self.artifacts.remember_refusal(digest, refusal.clone());
-            }
+            self.note_refusal(digest, &error);
             (*error).clone()
         })
+    }
+
+    fn note_refusal(&self, digest: VersionDigest, error: &LoadError) {
+        if let LoadError::Refused(refusal) = error {
+            tracing::info!(%digest, %refusal, "a component is refused");
+            self.artifacts.remember_refusal(digest, refusal.clone());
+        }
     }
 
     /// A component that belongs to the host itself, as code for `engine`.
@@ -119,10 +155,10 @@ impl ComponentCache {
         &self.engine
     }
 
-    /// Forgets a component, in memory and on disk.
-    pub async fn remove(&self, digest: VersionDigest) -> std::io::Result<()> {
+    /// Removes what this node keeps of a component, in memory and on disk.
+    pub async fn evict(&self, digest: VersionDigest) -> std::io::Result<()> {
         self.loaded.invalidate(&digest).await;
-        self.artifacts.remove(digest).await
+        self.artifacts.evict(digest).await
     }
 
     /// How many components are loaded, and the bytes of memory that they take.

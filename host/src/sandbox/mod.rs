@@ -43,7 +43,8 @@ use crate::storage::vault::HostKey;
 
 use crate::components::compile::{CompileLimits, Compiler, worker};
 use crate::components::shield::Shield;
-use crate::components::{Artifacts, ComponentFiles, DescribedManifest, LoadError, Refusal, Uses};
+use crate::components::store::{ComponentStore, VerifiedComponent};
+use crate::components::{Artifacts, CodeCheck, CodeFiles, DescribedManifest, LoadError, Refusal, Uses};
 use execution::Guest;
 use instance::Ended;
 use loaded::ComponentCache;
@@ -87,7 +88,7 @@ pub struct RuntimeHeld {
 /// How the runtime is set up.
 #[derive(Clone, Debug)]
 pub struct RuntimeSettings {
-    /// The folder of components and their compiled code.
+    /// The data folder, in which compiled code is kept.
     pub folder: PathBuf,
     /// The executable that is started as compile worker: `mortise` itself.
     pub worker: PathBuf,
@@ -143,23 +144,28 @@ pub fn reseal_stored_code(
         error,
     };
     let engine = engine::serving(1, 0, ceiling).map_err(StartError::Engine)?;
-    let files = ComponentFiles::open(folder).map_err(failed)?;
+    let files = CodeFiles::open(folder).map_err(failed)?;
     crate::components::reseal(&files, &engine, old, new).map_err(failed)
 }
 
 impl Runtime {
-    /// Starts the engine and its ticker.
-    pub fn start(settings: RuntimeSettings, key: &HostKey, services: Services) -> Result<Self, StartError> {
+    /// Starts the engine and its ticker. It runs the components in `store`.
+    pub fn start(
+        settings: RuntimeSettings,
+        key: &HostKey,
+        store: Arc<dyn ComponentStore>,
+        services: Services,
+    ) -> Result<Self, StartError> {
         let pool = settings.instances.saturating_add(settings.instances_kept);
         let engine =
             engine::serving(pool, settings.memories_warm, &settings.ceiling).map_err(StartError::Engine)?;
         let linker = linker(&engine).map_err(StartError::Engine)?;
-        let files = ComponentFiles::open(&settings.folder).map_err(|error| StartError::Folder {
+        let files = CodeFiles::open(&settings.folder).map_err(|error| StartError::Folder {
             path: settings.folder.clone(),
             error,
         })?;
         let compiler = Compiler::new(settings.worker, settings.compile);
-        let artifacts = Artifacts::new(&engine, key, files, compiler, settings.shield);
+        let artifacts = Artifacts::new(&engine, key, store, files, compiler, settings.shield);
         let components = Arc::new(ComponentCache::new(
             engine,
             linker,
@@ -195,24 +201,48 @@ impl Runtime {
         })
     }
 
-    /// Takes in an upload for `plugin`: reads, checks and compiles it in a worker, stores it with its
-    /// compiled code, and loads it once, so that whatever this host could not run is refused now. Doing it
-    /// again with the same bytes changes nothing.
-    pub async fn take_in(
-        &self,
-        digest: VersionDigest,
-        plugin: &PluginName,
-        component: Bytes,
-        compiled_size: ByteSize,
-    ) -> Result<DescribedManifest, LoadError> {
-        self.components
-            .take_in(digest, plugin, component, compiled_size)
-            .await
+    /// The components, which all nodes share.
+    pub fn store(&self) -> &Arc<dyn ComponentStore> {
+        self.components.store()
     }
 
-    /// Stores the component of a version again, if its files are missing or damaged.
-    pub async fn repair(&self, digest: VersionDigest, component: Bytes) -> Result<(), LoadError> {
-        self.components.repair(digest, component).await
+    /// Takes in an upload for `plugin`: reads, checks and compiles it in a worker, keeps its
+    /// compiled code, and loads it once, so that whatever this host could not run is refused now.
+    /// The component itself is not stored. Doing it again with the same bytes changes nothing.
+    pub async fn take_in(
+        &self,
+        plugin: &PluginName,
+        component: &VerifiedComponent,
+        compiled_size: ByteSize,
+    ) -> Result<DescribedManifest, LoadError> {
+        self.components.take_in(plugin, component, compiled_size).await
+    }
+
+    /// Compiles the component of a version again, if its code is missing or damaged.
+    pub async fn repair_code(&self, component: &VerifiedComponent) -> Result<(), LoadError> {
+        self.components.repair_code(component).await
+    }
+
+    /// Compiles a stored component in the background, if its code is missing, damaged or from
+    /// another engine.
+    pub async fn recompile(&self, digest: VersionDigest) -> Result<(), LoadError> {
+        self.components.recompile(digest).await
+    }
+
+    /// Whether the code of a component is kept.
+    pub async fn has_code(&self, digest: VersionDigest, check: CodeCheck) -> std::io::Result<bool> {
+        self.components.has_code(digest, check).await
+    }
+
+    /// Whether the code of all active versions was compiled for this engine, when that was recorded
+    /// last.
+    pub async fn is_code_current(&self) -> std::io::Result<bool> {
+        self.components.is_code_current().await
+    }
+
+    /// Records whether the code of all active versions is compiled for this engine.
+    pub async fn set_code_current(&self, is_current: bool) -> std::io::Result<()> {
+        self.components.set_code_current(is_current).await
     }
 
     /// Why a stored component does not run, as far as that is known without reading it.
@@ -231,7 +261,7 @@ impl Runtime {
     }
 
     /// The component as it was uploaded.
-    pub async fn component(&self, digest: VersionDigest) -> Result<Vec<u8>, LoadError> {
+    pub async fn component(&self, digest: VersionDigest) -> Result<Bytes, LoadError> {
         self.components.source(digest).await
     }
 
@@ -252,9 +282,9 @@ impl Runtime {
             .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
     }
 
-    /// Removes a component that no tenant has any more.
-    pub async fn remove(&self, digest: VersionDigest) -> std::io::Result<()> {
-        self.components.remove(digest).await
+    /// Removes what this node keeps of a component.
+    pub async fn evict(&self, digest: VersionDigest) -> std::io::Result<()> {
+        self.components.evict(digest).await
     }
 
     /// The instances of a tenant that wait for their next request: none so far, and never more than `most`.

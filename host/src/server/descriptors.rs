@@ -2,12 +2,13 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors for everything but connections: the fewest for databases of tenants, components, compile workers, outbound
-/// requests.
+/// Descriptors for everything but connections: the fewest for databases of tenants, components,
+/// compile workers, outbound requests.
 const RESERVED: u64 = 512;
 
-/// Descriptors of databases that stay open, at least and at most. One that is only read takes three, one that is written
-/// as well takes five. Each goes with up to 64 KiB of memory, so that the most stand for 1 GiB.
+/// Descriptors of databases that stay open, at least and at most. One that is only read takes
+/// three, one that is written as well takes five. Each goes with up to 64 KiB of memory, so that
+/// the most stand for 1 GiB.
 const FEWEST_OF_DATABASES: u64 = 256;
 const MOST_OF_DATABASES: u64 = 16_384;
 

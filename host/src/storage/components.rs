@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{DbError, Page};
+use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, TenantName, VersionDigest};
 
 /// A place in the list of all versions.
@@ -33,4 +34,8 @@ pub struct StoredComponent {
 pub trait Components {
     /// All versions, by tenant, plugin and digest.
     async fn components(&self, page: Page<ComponentPosition>) -> Result<Vec<StoredComponent>, DbError>;
+
+    /// The digests of all active versions, those of deleted tenants and plugins left out. Those
+    /// with the most invocations in the hours since `since` come first.
+    async fn active_components(&self, since: Timestamp) -> Result<Vec<VersionDigest>, DbError>;
 }

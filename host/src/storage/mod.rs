@@ -11,6 +11,7 @@ mod counts;
 mod error;
 mod host_key;
 mod invocations;
+mod leases;
 mod log_lines;
 mod page;
 mod plans;
@@ -38,6 +39,7 @@ pub use counts::{Counted, Counts};
 pub use error::DbError;
 pub use host_key::{HostKeys, Resealed};
 pub use invocations::{Entry, HourlyUsage, InvocationFilter, Invocations, Kept, UsageSum};
+pub use leases::{Claim, Lease, Leases};
 pub use log_lines::{LinesWritten, LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
 pub use page::Page;
 pub use plans::Plans;
@@ -58,6 +60,7 @@ pub trait Repository:
     + Counted
     + HostKeys
     + Invocations
+    + Leases
     + LogLines
     + Plans
     + Plugins

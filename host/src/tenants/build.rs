@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::admission::{Gate, GateSize};
 use super::api_keys::ApiKeys;
@@ -33,6 +34,8 @@ pub struct Builder {
     ceiling: Limits,
     breaker: Breaker,
     bodies: Arc<SharedBudget>,
+    /// How many snapshots were built.
+    snapshots: AtomicU64,
 }
 
 /// A tenant as it is to be served.
@@ -70,7 +73,7 @@ impl BuildError {
             Self::Load(LoadError::Missing(_)) => {
                 "its component is not on this host any more; upload it again".to_owned()
             }
-            Self::Load(LoadError::Io(_)) => {
+            Self::Load(LoadError::Io(_) | LoadError::Store(_)) => {
                 "its component cannot be read; the host's log says why".to_owned()
             }
             Self::Load(LoadError::Refused(refusal)) => refusal.message.clone(),
@@ -97,6 +100,7 @@ impl Builder {
             ceiling,
             breaker,
             bodies,
+            snapshots: AtomicU64::new(0),
         }
     }
 
@@ -124,6 +128,7 @@ impl Builder {
         routes: impl Fn(VersionDigest) -> Option<Result<Arc<Router>, Unavailable>>,
     ) -> Built {
         let limits = self.limits(&stored.tenant, &stored.plan);
+        let snapshot = self.snapshots.fetch_add(1, Ordering::Relaxed);
         let mut tenant = self.empty(
             stored.tenant.id,
             stored.tenant.name.clone(),
@@ -163,7 +168,7 @@ impl Builder {
             };
             match router {
                 Ok(router) => {
-                    let active = active_version(&stored, plugin, version, &limits, secrets.clone());
+                    let active = active_version(snapshot, &stored, plugin, version, &limits, secrets.clone());
                     let active = Arc::new(active);
                     let functions = router.functions.iter();
                     let functions = functions.map(|function| callable(function, &active));
@@ -290,6 +295,7 @@ impl Builder {
 }
 
 fn active_version(
+    snapshot: u64,
     tenant: &RoutedTenant,
     plugin: &RoutedPlugin,
     version: &Version,
@@ -297,6 +303,7 @@ fn active_version(
     secrets: Arc<BTreeMap<String, Sealed>>,
 ) -> ActiveVersion {
     ActiveVersion {
+        snapshot,
         tenant: tenant.tenant.id,
         tenant_name: tenant.tenant.name.clone(),
         plugin: plugin.plugin.name.clone(),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantName, VersionDigest};
 
 /// A version that falls under a rule.
@@ -20,4 +21,20 @@ pub struct AuditedVersion {
     pub rules: Vec<String>,
     /// Why this is not known, if its component cannot be read.
     pub unknown: Option<String>,
+}
+
+/// A component in the store of components, which all nodes share.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct StoredComponentView {
+    /// The version that it is.
+    pub version: VersionDigest,
+    /// Bytes.
+    pub size: u64,
+    /// When it was stored last.
+    pub stored_at: Timestamp,
+    /// Whether any tenant has the version. If none has, the component is removed soon.
+    pub used: bool,
+    /// Whether this node keeps compiled code of it. If it does not, the code is compiled when it is
+    /// needed.
+    pub compiled: bool,
 }

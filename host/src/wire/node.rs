@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{PluginName, TenantName};
+use crate::domain::id::{PluginName, TenantName, VersionDigest};
 use crate::metrics::Gauges;
 
 /// This host.
@@ -27,6 +27,9 @@ pub struct NodeView {
     /// Tenants and plugins that answer 503, since what the host stores of them cannot be read. The host tries
     /// again by itself.
     pub unavailable: Vec<UnavailableView>,
+    /// How far the host is with compiling active versions whose code is missing or from another
+    /// engine.
+    pub recompile: RecompileView,
     /// Rows that cannot be read and stop no tenant: an API key that does not work, for instance.
     pub unreadable_rows: Vec<String>,
     /// Secrets that do not open under the host's key, at most 1,000. An owner has to set them again.
@@ -76,4 +79,26 @@ pub struct LedgerView {
     pub without_lines: u64,
     /// Given up because the database refused them.
     pub lost: u64,
+}
+
+/// Active versions that are compiled again after a start.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RecompileView {
+    /// Versions that are still to be compiled.
+    pub to_do: u64,
+    /// Versions that were compiled.
+    pub done: u64,
+    /// Versions that could not be compiled.
+    pub failed: u64,
+    /// Up to 100 of these.
+    pub failures: Vec<FailedRecompileView>,
+}
+
+/// A version that could not be compiled again.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct FailedRecompileView {
+    /// Which version.
+    pub version: VersionDigest,
+    /// Why.
+    pub reason: String,
 }

@@ -121,6 +121,12 @@ impl App {
         node.json()["gauges"].clone()
     }
 
+    /// What the admin listener says to who asks whether the host is ready.
+    pub async fn readiness(&self) -> String {
+        let reply = Call::new(self.admin.clone(), "GET", "/-/readyz").send().await;
+        reply.expect(200).text()
+    }
+
     /// Everything that Prometheus is told.
     pub async fn metrics(&self) -> Reply {
         let call = Call::new(self.admin.clone(), "GET", "/metrics");

@@ -7,6 +7,7 @@ use std::path::Path;
 use mortise::domain::clock::Timestamp;
 use mortise::domain::id::VersionDigest;
 use serde_json::{Value, json};
+use wasm_encoder::{CustomSection, Section as _};
 
 /// A moment after everything in the folder was written.
 pub const TIME: Timestamp = Timestamp(1_795_728_500_000);
@@ -97,24 +98,11 @@ fn component(guest: &str, manifest: &str, has_database: bool) -> Vec<u8> {
         false => (json!([]), json!({})),
     };
     let content = json!({ "format": 1, "manifest": manifest, "migrations": migrations, "schemas": schemas });
-    let name = b"mortise:plugin";
-    let mut body = leb128(name.len());
-    body.extend_from_slice(name);
-    body.extend_from_slice(content.to_string().as_bytes());
-    let guest = fs::read(guest).unwrap();
-    [guest, vec![0], leb128(body.len()), body].concat()
-}
-
-/// A length as WebAssembly writes it: seven bits to a byte, the lowest first.
-fn leb128(mut number: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let low = u8::try_from(number & 0x7f).unwrap();
-        number >>= 7;
-        if number == 0 {
-            bytes.push(low);
-            return bytes;
-        }
-        bytes.push(low | 0x80);
-    }
+    let section = CustomSection {
+        name: "mortise:plugin".into(),
+        data: content.to_string().into_bytes().into(),
+    };
+    let mut component = fs::read(guest).unwrap();
+    section.append_to(&mut component);
+    component
 }

@@ -1,8 +1,13 @@
 //! Files of components: there as long as a tenant has the version, and no longer.
 
+use std::time::Duration;
+
 use test_artifacts::{ECHO, NO_HTTP_HANDLER};
 
 use crate::app::{App, bundled, open_manifest};
+
+/// A component that was stored within this time is not removed.
+const MIN_AGE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_refused_upload_leaves_no_files() {
@@ -24,6 +29,7 @@ async fn tenants_share_files_until_the_last_one_is_gone() {
         app.tenant(name).await.deploy_bundled(component.clone()).await;
     }
     for (name, left) in [("acme", 1), ("globex", 0)] {
+        app.advance(MIN_AGE);
         assert_eq!(app.files("components").len(), left.max(1));
         let path = format!("/tenants/{name}?purge=true");
         app.admin("DELETE", &path).send().await.expect(204);
@@ -33,6 +39,27 @@ async fn tenants_share_files_until_the_last_one_is_gone() {
             [left, left]
         );
     }
+}
+
+#[tokio::test]
+async fn a_component_that_was_stored_a_moment_ago_is_removed_later() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, &open_manifest("echo", ""), &[]).await;
+    app.advance(MIN_AGE - Duration::from_millis(1));
+    app.admin("DELETE", "/tenants/acme?purge=true")
+        .send()
+        .await
+        .expect(204);
+    app.host.maintain().await;
+    // What only this node keeps goes at once.
+    assert_eq!(
+        [app.files("components").len(), app.files("compiled").len()],
+        [1, 0]
+    );
+    app.advance(Duration::from_millis(1));
+    app.host.maintain().await;
+    assert!(app.files("components").is_empty());
 }
 
 #[tokio::test]

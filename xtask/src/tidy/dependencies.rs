@@ -17,7 +17,14 @@ const KNOWN_BY: [(&str, &[&str]); 6] = [
         ],
     ),
     ("sqlx", &["storage/"]),
-    ("rusqlite", &["sqlite/", "capability/database/"]),
+    (
+        "rusqlite",
+        &[
+            "sqlite/",
+            "capability/database/sqlite/",
+            "capability/database/tests/",
+        ],
+    ),
     (
         "mortise_sql",
         &[

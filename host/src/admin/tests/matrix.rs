@@ -190,6 +190,7 @@ async fn the_routes_are_these() {
     operator  DELETE /tenants/{tenant}
     operator  DELETE /tokens/{token}
     operator  GET    /audit
+    operator  GET    /components
     operator  GET    /components/audit
     operator  GET    /node
     operator  GET    /plans

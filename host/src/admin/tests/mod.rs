@@ -26,10 +26,11 @@ use tower::ServiceExt as _;
 use super::AdminState;
 use crate::admin::observer::{Connections, Observer};
 use crate::capability::Services;
-use crate::capability::cache::Caches;
-use crate::capability::database::Databases;
+use crate::capability::cache::MemoryCaches;
+use crate::capability::database::SqliteDatabases;
 use crate::capability::http_client::{HttpClientConfig, HttpClients};
 use crate::components::compile::CompileLimits;
+use crate::components::store::FolderStore;
 use crate::config::Config;
 use crate::domain::clock::{ManualClock, SharedClock, Timestamp};
 use crate::domain::credential::Credential;
@@ -76,7 +77,7 @@ impl TestApp {
         let key = HostKey::from_hex(&"ab".repeat(32)).unwrap();
         let vault = Arc::new(Vault::new(&key));
         let services = services(data.path(), clock.clone(), vault.clone());
-        let runtime = runtime(data.path(), &key, services.clone());
+        let runtime = runtime(data.path(), &key, services.clone(), clock.clone());
         let routing = Arc::new(Routing::default());
         let lifecycle = lifecycle(
             db.clone(),
@@ -92,6 +93,7 @@ impl TestApp {
             shares: Arc::default(),
             unhealthy_routes: Gauge::default(),
             runtime,
+            lifecycle: lifecycle.clone(),
             services,
             ledger: ledger.clone(),
         };
@@ -188,11 +190,11 @@ impl Answer {
     }
 }
 
-fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Services {
+pub(crate) fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Services {
     Services {
-        caches: Arc::new(Caches::new(clock.clone())),
+        caches: Arc::new(MemoryCaches::new(clock.clone())),
         databases: Arc::new(
-            Databases::new(data.join("databases"), 80, Handle::current(), clock.clone()).unwrap(),
+            SqliteDatabases::new(data.join("databases"), 80, Handle::current(), clock.clone()).unwrap(),
         ),
         http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock, Handle::current()).unwrap()),
         vault,
@@ -200,7 +202,7 @@ fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Services {
 }
 
 /// The real runtime. Its compile worker is never started: components have tests of their own.
-fn runtime(data: &Path, key: &HostKey, services: Services) -> Arc<Runtime> {
+pub(crate) fn runtime(data: &Path, key: &HostKey, services: Services, clock: SharedClock) -> Arc<Runtime> {
     let settings = RuntimeSettings {
         folder: data.to_owned(),
         worker: "/nonexistent/worker".into(),
@@ -214,10 +216,11 @@ fn runtime(data: &Path, key: &HostKey, services: Services) -> Arc<Runtime> {
         shield: Default::default(),
         loaded_bytes: ByteSize::mib(1),
     };
-    Arc::new(Runtime::start(settings, key, services).unwrap())
+    let store = Arc::new(FolderStore::open(data, clock).unwrap());
+    Arc::new(Runtime::start(settings, key, store, services).unwrap())
 }
 
-fn lifecycle(
+pub(crate) fn lifecycle(
     db: Arc<dyn Repository>,
     clock: SharedClock,
     runtime: Arc<Runtime>,

@@ -64,6 +64,7 @@ async fn every_operation_has_an_id_of_its_own_that_stays() {
     audit_list GET /tenants/{tenant}/audit
     audit_list_all GET /audit
     components_audit GET /components/audit
+    components_list GET /components
     invocations_get GET /tenants/{tenant}/invocations/{invocation}
     invocations_list GET /tenants/{tenant}/invocations
     invocations_usage GET /tenants/{tenant}/usage

@@ -34,7 +34,7 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
 
 fn view<T: HasCapabilities>(data: &mut T) -> DatabaseView<'_> {
     let state = data.capabilities();
-    let make = || DatabaseState::new(&state.services.databases, &state.invocation);
+    let make = || DatabaseState::new(state.services.databases.clone(), &state.invocation);
     DatabaseView {
         state: state.database.get_or_insert_with(make),
         invocation: &mut state.invocation,
@@ -84,25 +84,19 @@ impl DatabaseView<'_> {
     /// What every call that ran SQL does with the time that it took.
     fn count_time(&mut self, began: Instant) {
         let took = microseconds(began.elapsed());
-        let bytes = self.state.databases.bytes(self.state.scope.tenant);
-        let memory = self.state.databases.memory(self.state.scope.tenant);
+        let size = self.state.session().size();
         let usage = &mut self.invocation.usage;
         usage.sql_us = usage.sql_us.saturating_add(took);
         usage.sql_statement_us = usage.sql_statement_us.max(took);
-        usage.database_bytes = bytes;
-        usage.sql_memory_bytes = usage.sql_memory_bytes.max(memory);
+        usage.database_bytes = size.stored;
+        usage.sql_memory_bytes = usage.sql_memory_bytes.max(size.memory);
     }
 
     async fn run(&mut self, sql: String, params: Vec<Value>, want: Want) -> Result<Answer, DatabaseError> {
         let statement = Statement { sql, params };
         self.charge_statement(&statement)?;
         let began = Instant::now();
-        let may_write = !self.state.is_in_transaction();
-        let answer = self
-            .state
-            .databases
-            .run(&self.state.scope, statement, want, may_write)
-            .await;
+        let answer = self.state.session().run(statement, want).await;
         self.count_time(began);
         answer
     }
@@ -120,20 +114,14 @@ impl DatabaseView<'_> {
         }
         let began = Instant::now();
         let transaction = self.table.get_mut(transaction)?;
-        let answer = transaction.run(&self.state.scope, statement, want).await;
+        let answer = transaction.run(statement, want).await;
         self.count_time(began);
         Ok(answer)
     }
 
     async fn begun(&mut self) -> Result<Resource<Transaction>, DatabaseError> {
         self.charge(0)?;
-        if self.state.is_in_transaction() {
-            return Err(DatabaseError::Invalid(
-                mortise_sql::statement::SECOND_TRANSACTION.to_owned(),
-            ));
-        }
-        let mark = self.state.mark_transaction();
-        let transaction = self.state.databases.begin(&self.state.scope, mark).await?;
+        let transaction = self.state.session().begin().await?;
         Ok(self.invocation.hold(self.table, transaction)?)
     }
 
@@ -141,7 +129,7 @@ impl DatabaseView<'_> {
         let statement = Statement { sql, params };
         self.charge_statement(&statement)?;
         let began = Instant::now();
-        let cursor = self.state.databases.open(&self.state.scope, statement).await;
+        let cursor = self.state.session().open(statement).await;
         self.count_time(began);
         Ok(self.invocation.hold(self.table, cursor?)?)
     }
@@ -277,10 +265,7 @@ macro_rules! serve {
                     return Ok(Err(error.into()));
                 }
                 let transaction = self.table.get_mut(&transaction)?;
-                Ok(transaction
-                    .commit(&self.state.scope)
-                    .await
-                    .map_err(Into::into))
+                Ok(transaction.commit().await.map_err(Into::into))
             }
 
             async fn rollback(
@@ -292,10 +277,7 @@ macro_rules! serve {
                     return Ok(Err(error.into()));
                 }
                 let transaction = self.table.get_mut(&transaction)?;
-                Ok(transaction
-                    .rollback(&self.state.scope)
-                    .await
-                    .map_err(Into::into))
+                Ok(transaction.rollback().await.map_err(Into::into))
             }
 
             async fn drop(&mut self, transaction: Resource<Transaction>) -> wasmtime::Result<()> {
@@ -324,11 +306,7 @@ macro_rules! serve {
                 let max =
                     usize::try_from(max.clamp(1, self.invocation.limits().sql_rows.max(1))).unwrap_or(1);
                 let began = Instant::now();
-                let result = self
-                    .table
-                    .get_mut(&cursor)?
-                    .next(&self.state.scope, max)
-                    .await;
+                let result = self.table.get_mut(&cursor)?.next(max).await;
                 self.count_time(began);
                 if let Ok(rows) = &result {
                     self.count_rows(rows);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use wasm_encoder::{CustomSection, Section as _};
 
 use super::{BundleError, MAX_SECTION_BYTES, SECTION};
 
@@ -87,17 +88,15 @@ impl Content {
     pub fn to_section(&self) -> Result<Vec<u8>, BundleError> {
         let data = serde_json::to_vec(self).map_err(|error| BundleError::Section(error.to_string()))?;
         check_size(data.len())?;
-        let mut body = leb128(SECTION.len());
-        body.extend_from_slice(SECTION.as_bytes());
-        body.extend_from_slice(&data);
-        let mut section = vec![CUSTOM_SECTION];
-        section.extend(leb128(body.len()));
-        section.extend(body);
+        let custom = CustomSection {
+            name: SECTION.into(),
+            data: data.into(),
+        };
+        let mut section = Vec::new();
+        custom.append_to(&mut section);
         Ok(section)
     }
 }
-
-const CUSTOM_SECTION: u8 = 0;
 
 fn check_size(bytes: usize) -> Result<(), BundleError> {
     if bytes <= MAX_SECTION_BYTES {
@@ -108,31 +107,9 @@ fn check_size(bytes: usize) -> Result<(), BundleError> {
     Err(BundleError::Section(problem))
 }
 
-/// WebAssembly's numbers: seven bits to a byte, the lowest first.
-fn leb128(mut number: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let low = u8::try_from(number & 0x7f).unwrap_or_default();
-        number >>= 7;
-        if number == 0 {
-            bytes.push(low);
-            return bytes;
-        }
-        bytes.push(low | 0x80);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_written_as_webassembly_does() {
-        assert_eq!(leb128(0), [0]);
-        assert_eq!(leb128(127), [0x7f]);
-        assert_eq!(leb128(128), [0x80, 1]);
-        assert_eq!(leb128(624_485), [0xe5, 0x8e, 0x26]);
-    }
 
     #[test]
     fn another_format_is_called_that() {

@@ -4,4 +4,4 @@ mod parent;
 pub mod protocol;
 pub mod worker;
 
-pub use parent::{CompileError, CompileLimits, Compiled, Compiler};
+pub use parent::{CompileError, CompileLimits, Compiled, Compiler, Urgency, WorkerPermit};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::protocol::{Answer, COMMAND, Description, HEAD_BYTES, Head, HeadError, Job, NO_MEMORY, PANICKED};
 use crate::components::refusal::Refusal;
@@ -80,9 +80,24 @@ pub struct Compiled {
 pub struct Compiler {
     worker: PathBuf,
     limits: CompileLimits,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
+    /// Callers with [`Urgency::Awaited`] that have no permit yet.
+    awaited: Gauge,
     running: Gauge,
 }
+
+/// Who gets the next worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// An upload, an activation or a request waits for it: first come, first served.
+    Awaited,
+    /// Nobody waits for it. Everybody else goes first.
+    Background,
+}
+
+/// Allows one worker to run.
+#[must_use]
+pub struct WorkerPermit(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit);
 
 impl Default for CompileLimits {
     fn default() -> Self {
@@ -98,13 +113,14 @@ impl Default for CompileLimits {
 impl Compiler {
     /// Workers are started from the executable `worker`.
     pub fn new(worker: PathBuf, limits: CompileLimits) -> Self {
-        let turns = Arc::new(Semaphore::new(
+        let permits = Arc::new(Semaphore::new(
             usize::try_from(limits.workers.max(1)).unwrap_or(1),
         ));
         Self {
             worker,
             limits,
-            turns,
+            permits,
+            awaited: Gauge::default(),
             running: Gauge::default(),
         }
     }
@@ -119,7 +135,8 @@ impl Compiler {
                 wall: Span::s(300),
                 workers: 1,
             },
-            turns: self.turns.clone(),
+            permits: self.permits.clone(),
+            awaited: self.awaited.clone(),
             running: self.running.clone(),
         }
     }
@@ -129,11 +146,38 @@ impl Compiler {
         self.running.get()
     }
 
+    /// Waits until a worker may run.
+    pub async fn permit(&self, urgency: Urgency) -> Result<WorkerPermit, CompileError> {
+        let next = || async {
+            let permit = self.permits.clone().acquire_owned().await;
+            permit.map(WorkerPermit).map_err(worker_failed)
+        };
+        if urgency == Urgency::Awaited {
+            let _awaited = self.awaited.hold();
+            return next().await;
+        }
+        loop {
+            let permit = next().await?;
+            if self.awaited.get() == 0 {
+                return Ok(permit);
+            }
+            // Those that are awaited came later, so they stand behind this caller in the queue. The
+            // next round begins behind them.
+            drop(permit);
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Has a worker do `job` with a component; at most `size` of code comes back. A caller that
     /// goes away ends its worker.
-    pub async fn run(&self, job: &Job, component: &[u8], size: ByteSize) -> Result<Compiled, CompileError> {
+    pub async fn run(
+        &self,
+        _permit: WorkerPermit,
+        job: &Job,
+        component: &[u8],
+        size: ByteSize,
+    ) -> Result<Compiled, CompileError> {
         let job = job.to_bytes().map_err(worker_failed)?;
-        let _turn = self.turns.acquire().await.map_err(worker_failed)?;
         let _running = self.running.hold();
         let mut child = self.start().map_err(worker_failed)?;
         let talk = self.talk(&mut child, &job, component, size);
@@ -296,8 +340,29 @@ mod tests {
             shield: Default::default(),
         };
         let compiler = Compiler::new(worker.into(), CompileLimits::default());
-        let result = compiler.run(&job, b"component", ByteSize::mib(1)).await;
+        let permit = compiler.permit(Urgency::Awaited).await.unwrap();
+        let result = compiler.run(permit, &job, b"component", ByteSize::mib(1)).await;
         result.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn what_is_awaited_goes_before_what_is_not() {
+        let compiler = Compiler::new("/bin/false".into(), CompileLimits::default());
+        let running = compiler.permit(Urgency::Background).await.unwrap();
+        let order = std::cell::RefCell::new(Vec::new());
+        let wait = async |name, urgency| {
+            let _permit = compiler.permit(urgency).await.unwrap();
+            order.borrow_mut().push(name);
+            tokio::task::yield_now().await;
+        };
+        tokio::join!(
+            wait("background", Urgency::Background),
+            wait("upload", Urgency::Awaited),
+            wait("request", Urgency::Awaited),
+            async { drop(running) },
+        );
+        assert_eq!(order.into_inner(), ["upload", "request", "background"]);
+        assert_eq!(compiler.awaited.get(), 0);
     }
 
     #[tokio::test]

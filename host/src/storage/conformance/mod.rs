@@ -5,6 +5,7 @@
 
 mod access;
 mod activations;
+mod components;
 mod invocations;
 mod plugins;
 mod routing;
@@ -13,6 +14,7 @@ mod tenants;
 
 pub use access::*;
 pub use activations::*;
+pub use components::*;
 pub use invocations::*;
 pub use plugins::*;
 pub use routing::*;
@@ -64,6 +66,11 @@ macro_rules! stories {
             pruning_keeps_the_usage,
             routing_reads_everything_of_one_tenant,
             tenants_do_not_see_each_other,
+            a_component_is_not_removed_while_it_is_uploaded,
+            a_component_is_not_uploaded_while_it_is_removed,
+            leases_and_claims_of_a_dead_node_expire,
+            a_component_that_a_version_names_is_not_removed,
+            active_components_come_most_used_first,
         );
     };
     (@each $open:ident: $($story:ident,)+) => {$(

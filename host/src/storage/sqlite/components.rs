@@ -4,6 +4,8 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 
 use super::{SqliteRepository, row, unavailable};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::VersionDigest;
 use crate::storage::{ComponentPosition, Components, DbError, Page, StoredComponent};
 
 #[async_trait]
@@ -37,5 +39,21 @@ impl Components for SqliteRepository {
             })
         };
         rows.iter().map(read).collect()
+    }
+    async fn active_components(&self, since: Timestamp) -> Result<Vec<VersionDigest>, DbError> {
+        let rows = sqlx::query(
+            "SELECT p.active AS digest FROM plugins p \
+             JOIN tenants t ON t.id = p.tenant \
+             LEFT JOIN usage_hours u ON u.tenant = p.tenant AND u.plugin = p.name AND u.hour >= $1 \
+             WHERE p.active IS NOT NULL AND p.deleted_at IS NULL AND t.deleted_at IS NULL \
+             GROUP BY p.active ORDER BY COALESCE(SUM(u.invocations), 0) DESC, p.active",
+        )
+        .bind(since.0)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        // A digest that cannot be read stops its own plugin only, which the routing reports.
+        let digests = rows.iter().map(|row| row::parsed(row, "digest"));
+        Ok(digests.filter_map(Result::ok).collect())
     }
 }

@@ -15,6 +15,7 @@ mod full_disk;
 mod host_key;
 mod invocations;
 mod kept;
+mod leases;
 mod log_lines;
 mod mark;
 mod plans;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SqliteRepository, audit, or_in_use, or_missing, removals, row, unavailable};
+use super::{SqliteRepository, audit, leases, or_in_use, or_missing, removals, row, unavailable};
 use crate::domain::audit::{AuditEntry, Change};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
@@ -148,6 +149,7 @@ impl Plugins for SqliteRepository {
         if row::optional_timestamp(&owner, "of_plugin")?.is_some() {
             return Err(DbError::Reserved(Resource::Plugin));
         }
+        leases::refuse_if_being_removed(&mut transaction, version.digest).await?;
         let inserted = sqlx::query(
             "INSERT INTO versions (tenant, plugin, digest, manifest, size, created_at) \
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, plugin, digest) DO NOTHING",
@@ -253,12 +255,8 @@ impl Plugins for SqliteRepository {
     }
 
     async fn is_digest_used(&self, digest: VersionDigest) -> Result<bool, DbError> {
-        let row = sqlx::query("SELECT 1 FROM versions WHERE digest = $1 LIMIT 1")
-            .bind(digest.to_string())
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(unavailable)?;
-        Ok(row.is_some())
+        let mut reader = self.readers.acquire().await.map_err(unavailable)?;
+        is_digest_used(&mut reader, digest).await
     }
 
     async fn activate(
@@ -413,6 +411,19 @@ pub(super) fn read_plugin(row: &SqliteRow) -> Result<Plugin, DbError> {
         created_at: row::timestamp(row, "created_at")?,
         deleted_at: row::deleted_at(row)?,
     })
+}
+
+/// Whether any tenant has a version of this digest.
+pub(super) async fn is_digest_used(
+    connection: &mut SqliteConnection,
+    digest: VersionDigest,
+) -> Result<bool, DbError> {
+    let row = sqlx::query("SELECT 1 FROM versions WHERE digest = $1 LIMIT 1")
+        .bind(digest.to_string())
+        .fetch_optional(connection)
+        .await
+        .map_err(unavailable)?;
+    Ok(row.is_some())
 }
 
 pub(super) fn read_version(row: &SqliteRow) -> Result<Version, DbError> {

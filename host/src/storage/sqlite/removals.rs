@@ -48,14 +48,8 @@ impl Removals for SqliteRepository {
     }
 
     async fn removal_done(&self, removal: Removal) -> Result<(), DbError> {
-        let (kind, name) = parts(removal);
-        sqlx::query("DELETE FROM removals WHERE kind = $1 AND name = $2")
-            .bind(kind)
-            .bind(name)
-            .execute(&self.writer)
-            .await
-            .map_err(unavailable)?;
-        Ok(())
+        let mut writer = self.writer.acquire().await.map_err(unavailable)?;
+        delete(&mut writer, removal).await
     }
 
     async fn has_tenant(&self, tenant: TenantId) -> Result<bool, DbError> {
@@ -93,6 +87,30 @@ fn readable<T>(rows: &[SqliteRow], read: impl Fn(&SqliteRow) -> Result<T, DbErro
 pub(super) async fn add(connection: &mut SqliteConnection, removal: Removal) -> Result<(), DbError> {
     let (kind, name) = parts(removal);
     sqlx::query("INSERT INTO removals (kind, name) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(kind)
+        .bind(name)
+        .execute(connection)
+        .await
+        .map_err(unavailable)?;
+    Ok(())
+}
+
+/// Whether a file is to be removed.
+pub(super) async fn is_named(connection: &mut SqliteConnection, removal: Removal) -> Result<bool, DbError> {
+    let (kind, name) = parts(removal);
+    let row = sqlx::query("SELECT 1 FROM removals WHERE kind = $1 AND name = $2")
+        .bind(kind)
+        .bind(name)
+        .fetch_optional(connection)
+        .await
+        .map_err(unavailable)?;
+    Ok(row.is_some())
+}
+
+/// Records that a file is removed, or is needed again.
+pub(super) async fn delete(connection: &mut SqliteConnection, removal: Removal) -> Result<(), DbError> {
+    let (kind, name) = parts(removal);
+    sqlx::query("DELETE FROM removals WHERE kind = $1 AND name = $2")
         .bind(kind)
         .bind(name)
         .execute(connection)

@@ -1,4 +1,5 @@
-//! What many tenants cost that have a database each: requests to one of them beside requests to all in turn.
+//! What many tenants cost that have a database each: requests to one of them beside requests to all
+//! in turn.
 
 use std::time::Duration;
 

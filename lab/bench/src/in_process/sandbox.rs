@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mortise::capability::bindings::http_types::{Request, Response};
-use mortise::capability::cache::Caches;
+use mortise::capability::cache::MemoryCaches;
 use mortise::capability::content::content_of;
-use mortise::capability::database::Databases;
+use mortise::capability::database::SqliteDatabases;
 use mortise::capability::http_client::{HttpClientConfig, HttpClients};
 use mortise::capability::{ActiveVersion, Invocation, Services};
 use mortise::components::compile::CompileLimits;
 use mortise::components::shield::Shield;
+use mortise::components::store::{FolderStore, VerifiedComponent};
 use mortise::domain::clock::{SharedClock, SystemClock};
 use mortise::domain::grant::Grants;
 use mortise::domain::id::{InvocationId, TenantId, VersionDigest};
@@ -59,8 +60,8 @@ impl Sandbox {
         let clock: SharedClock = Arc::new(SystemClock);
         let key = HostKey::load_or_create(&folder.path().join("host.key"))?;
         let services = Services {
-            caches: Arc::new(Caches::new(clock.clone())),
-            databases: Arc::new(Databases::new(
+            caches: Arc::new(MemoryCaches::new(clock.clone())),
+            databases: Arc::new(SqliteDatabases::new(
                 folder.path().join("databases"),
                 64,
                 background.clone(),
@@ -90,11 +91,13 @@ impl Sandbox {
             loaded_bytes: ByteSize(0),
             ..settings.clone()
         };
-        let forgetful = Runtime::start(forgetful, &key, services.clone())?;
-        let runtime = Runtime::start(settings, &key, services.clone())?;
+        let store = Arc::new(FolderStore::open(folder.path(), clock.clone())?);
+        let forgetful = Runtime::start(forgetful, &key, store.clone(), services.clone())?;
+        let runtime = Runtime::start(settings, &key, store, services.clone())?;
         let bytes = std::fs::read(test_artifacts::BENCH_PLUGIN)?;
-        let digest = VersionDigest::of(&bytes);
-        runtime.repair(digest, bytes.into()).await?;
+        let component = VerifiedComponent::new(bytes.into());
+        let digest = component.digest();
+        runtime.repair_code(&component).await?;
         let limits = Limits {
             host_calls: HOST_CALLS,
             sql_statements: HOST_CALLS,

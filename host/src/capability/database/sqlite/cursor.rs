@@ -6,9 +6,11 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::super::engine::OpenCursor;
 use super::super::error::DatabaseError;
 use super::super::statement::{Bounds, Rows, Scope, Statement, Value};
 use super::connection::{Allowance, Connection};
@@ -20,8 +22,9 @@ use crate::fair_semaphore::Permit;
 use crate::sqlite::memory;
 
 /// A result under way. Dropped, it stops.
-pub struct Cursor {
+pub(super) struct SqliteCursor {
     columns: Vec<String>,
+    scope: Scope,
     state: State,
 }
 
@@ -46,13 +49,13 @@ struct Ask {
 
 type Reply = oneshot::Sender<Result<Rows, DatabaseError>>;
 
-impl Cursor {
+impl SqliteCursor {
     /// Starts a statement that only reads.
     pub(super) async fn open(
         threads: &Threads,
         mut lease: Lease,
         permit: Permit,
-        scope: &Scope,
+        scope: Scope,
         statement: Statement,
     ) -> Result<Self, DatabaseError> {
         let cancel = Arc::new(Cancel::default());
@@ -76,20 +79,22 @@ impl Cursor {
         let opened = answer_by(opened, deadline).await?;
         Ok(Self {
             columns: opened.columns,
+            scope,
             state: State::Open(Stream {
                 asks,
                 _cancel: cancel_on_drop,
             }),
         })
     }
+}
 
-    /// The names of the columns.
-    pub fn columns(&self) -> &[String] {
+#[async_trait]
+impl OpenCursor for SqliteCursor {
+    fn columns(&self) -> &[String] {
         &self.columns
     }
 
-    /// At most `max` rows, fewer where more would not fit into the bytes of one result. None is the end.
-    pub async fn next(&mut self, scope: &Scope, max: usize) -> Result<Vec<Vec<Value>>, DatabaseError> {
+    async fn next(&mut self, max: usize) -> Result<Vec<Vec<Value>>, DatabaseError> {
         // Out of its place while a piece is read: a caller that is dropped meanwhile takes the stream with it.
         let stream = match std::mem::replace(&mut self.state, State::Failed) {
             State::Open(stream) => stream,
@@ -102,9 +107,9 @@ impl Cursor {
                 return Err(DatabaseError::Invalid(message.to_owned()));
             }
         };
-        let bounds = scope.bounds();
+        let bounds = self.scope.bounds();
         let (reply, answer) = oneshot::channel();
-        let deadline = scope.statement_deadline();
+        let deadline = self.scope.statement_deadline();
         let ask = Ask {
             bounds: Bounds {
                 rows: max.min(bounds.rows),

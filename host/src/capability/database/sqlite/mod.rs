@@ -5,7 +5,8 @@
 //!   statements stay compiled. Its clock and its memory are in `crate::sqlite`.
 //! - `trouble`: files that do not work.
 //! - `job`: work on a connection off the async threads, which stops when nobody waits for it; `stop`: how.
-//! - `run`: one statement; `transaction`, `cursor`: what stays open between host calls; `migrate`: changing schemas.
+//! - `session`: how one invocation uses its tenant's database; `run`: one statement; `transaction`,
+//!   `cursor`: what stays open between host calls; `migrate`: changing schemas.
 //! - `failure`: SQLite's errors in the words of the contract.
 //!
 //! What SQL may do, on the host as in tests of plugins, is the crate `mortise-sql`.
@@ -22,6 +23,7 @@ mod migrate;
 mod pool;
 mod replaced;
 mod run;
+mod session;
 mod stop;
 mod transaction;
 mod trouble;
@@ -30,27 +32,28 @@ use std::collections::{HashMap, HashSet};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use moka::sync::Cache;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-pub use cursor::Cursor;
-pub use migrate::{Applied, AppliedMigration, MigrationError};
-pub use transaction::{OpenMark, Transaction};
-
-use super::error::DatabaseError;
-use super::statement::{Answer, Scope, Statement, Want};
+use super::engine::{DatabaseEngine, DatabasesHeld, Session};
+use super::migration::{Applied, MigrationError};
+use super::statement::Scope;
 use crate::domain::clock::SharedClock;
-use crate::domain::id::TenantId;
+use crate::domain::id::{PluginName, TenantId};
+use crate::domain::limits::Limits;
+use crate::domain::manifest::Contract;
+use crate::domain::migration::Migration;
 use crate::domain::units::as_u64;
 use crate::metrics::Gauge;
 use crate::sqlite;
 use job::Threads;
-use pool::{Role, Tenant};
-use run::Outcome;
+use pool::Tenant;
+use session::SqliteSession;
 use trouble::{Fault, Troubles};
 
 /// A file that nobody used for this long is closed.
@@ -62,17 +65,20 @@ const THREADS: usize = 64;
 /// So many cursors are open at once, over all tenants; each keeps a thread.
 const CURSORS: usize = 64;
 
+/// The least number of open databases at which those that are not open any more are looked for.
+const SWEEP_LEAST: usize = 64;
+
 /// How long deleting a tenant's database waits for those who use it.
 const LEAVING: Duration = Duration::from_secs(5);
 
 /// The databases of all tenants.
-pub struct Databases {
+pub struct SqliteDatabases {
     folder: PathBuf,
     clock: SharedClock,
-    /// Keeps those open that were used last.
+    /// Keeps those open that are used most, as far as their weights allow.
     recent: Cache<TenantId, Arc<Tenant>>,
     /// Finds those that are in use though no longer recent, so that no tenant has two writers.
-    open: Mutex<HashMap<TenantId, Weak<Tenant>>>,
+    open: Mutex<Open>,
     /// Tenants whose files were deleted. A guest of theirs that still runs must not create them again. Ids
     /// are never used twice.
     deleted: Mutex<HashSet<TenantId>>,
@@ -83,25 +89,19 @@ pub struct Databases {
     connections: Gauge,
 }
 
-/// What the databases hold at this moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DatabasesHeld {
-    /// Open transactions, until they are rolled back where nobody ends them.
-    pub transactions: u64,
-    /// Open cursors.
-    pub cursors: u64,
-    /// Statements that run.
-    pub statements: u64,
-    /// Tenants whose database is open.
-    pub tenants: u64,
-    /// Open connections.
-    pub connections: u64,
+/// The tenants whose databases are open, with some that are not any more.
+#[derive(Default)]
+struct Open {
+    tenants: HashMap<TenantId, Weak<Tenant>>,
+    /// With so many, those that are not open any more are removed.
+    sweep_at: usize,
 }
 
-impl Databases {
-    /// Databases in `folder`, which is made, for the host only, where it is missing. Files are opened when they are
-    /// first used. Beside those in use, as many stay open as `descriptors` and a share of memory for each of these are
-    /// enough for. SQL runs on the blocking threads of `background`. `clock` dates migrations.
+impl SqliteDatabases {
+    /// Databases in `folder`, which is made, for the host only, where it is missing. Files are
+    /// opened when they are first used. Beside those in use, as many stay open as `descriptors` and
+    /// a share of memory for each of these are enough for. SQL runs on the blocking threads of
+    /// `background`. `clock` dates migrations.
     pub fn new(
         folder: impl Into<PathBuf>,
         descriptors: u64,
@@ -136,7 +136,7 @@ impl Databases {
                 .weigher(|_, tenant: &Arc<Tenant>| tenant.weigh())
                 .time_to_idle(IDLE)
                 .build(),
-            open: Mutex::new(HashMap::new()),
+            open: Mutex::default(),
             deleted: Mutex::default(),
             threads,
             cursors,
@@ -146,89 +146,8 @@ impl Databases {
         })
     }
 
-    /// Runs a statement on its own. `may_write` is false where the same invocation holds the writer already: waiting
-    /// for it would be waiting for oneself.
-    pub async fn run(
-        &self,
-        scope: &Scope,
-        statement: Statement,
-        want: Want,
-        may_write: bool,
-    ) -> Result<Answer, DatabaseError> {
-        let tenant = self.tenant(scope.tenant);
-        let mut statement = statement;
-        // Whether it reads is SQLite's to say, not the first word's; the word only spares most writes a detour.
-        if !may_write || begins_like_a_read(&statement.sql) {
-            match self.run_on(&tenant, Role::Reader, scope, statement, want).await? {
-                Outcome::Done(answer) => return Ok(answer),
-                Outcome::NeedsWriter(back) => statement = back,
-            }
-        }
-        if !may_write {
-            return Err(DatabaseError::Invalid(
-                mortise_sql::statement::WRITES_BESIDE.to_owned(),
-            ));
-        }
-        match self.run_on(&tenant, Role::Writer, scope, statement, want).await? {
-            Outcome::Done(answer) => Ok(answer),
-            Outcome::NeedsWriter(_) => Err(DatabaseError::Unavailable("the database failed".to_owned())),
-        }
-    }
-
-    /// Begins a transaction. It writes, so that it waits for whoever writes now.
-    pub async fn begin(&self, scope: &Scope, mark: OpenMark) -> Result<Transaction, DatabaseError> {
-        let tenant = self.tenant(scope.tenant);
-        let mut lease = tenant.lease(Role::Writer, scope.deadline).await?;
-        lease.count(self.transactions.hold());
-        let begun = Transaction::begin(&self.threads, lease, scope, mark).await;
-        self.weigh_again(&tenant);
-        begun
-    }
-
-    /// Starts a statement whose rows are read piece by piece.
-    pub async fn open(&self, scope: &Scope, statement: Statement) -> Result<Cursor, DatabaseError> {
-        let tenant = self.tenant(scope.tenant);
-        let lease = tenant.lease(Role::Cursor, scope.deadline).await?;
-        let permit = self
-            .cursors
-            .acquire(&lease.tenant.cursor_threads, scope.deadline)
-            .await?;
-        let opened = Cursor::open(&self.cursors, lease, permit, scope, statement).await;
-        self.weigh_again(&tenant);
-        opened
-    }
-
-    /// Closes a tenant's database and deletes it. The tenant must not be served any more.
-    pub async fn forget(&self, tenant: TenantId) -> std::io::Result<()> {
-        let open = self.tenant(tenant);
-        self.deleted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(tenant);
-        open.delete(Instant::now() + LEAVING).await?;
-        self.recent.invalidate(&tenant);
-        self.lock().remove(&tenant);
-        self.troubles.forget(tenant);
-        Ok(())
-    }
-
-    /// How large a tenant's database was after its last statement; zero where it is not open.
-    pub fn bytes(&self, tenant: TenantId) -> u64 {
-        self.recent.get(&tenant).map_or(0, |tenant| tenant.bytes())
-    }
-
-    /// The most memory that SQLite had taken for a tenant while its last statement ran; zero where it is not open.
-    pub fn memory(&self, tenant: TenantId) -> u64 {
-        self.recent.get(&tenant).map_or(0, |tenant| tenant.budget.most())
-    }
-
-    /// The tenants whose files are damaged, as far as it was noticed. They are not used until there is another file.
-    pub fn damaged(&self) -> Vec<TenantId> {
-        self.troubles.damaged()
-    }
-
-    /// The tenants whose files are there and have content.
-    pub fn with_files(&self) -> std::io::Result<Vec<TenantId>> {
+    /// The tenants whose files are there and have content. Blocks.
+    fn with_files(&self) -> std::io::Result<Vec<TenantId>> {
         let mut tenants = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -244,18 +163,10 @@ impl Databases {
         Ok(tenants)
     }
 
-    /// A tenant's file was there once and is missing or empty. It is not used, and no empty one is made in
-    /// its place, until there is a file again.
-    pub fn is_missing(&self, tenant: TenantId) {
-        let file = self.file(tenant);
-        let problem = format!("{} is missing or empty", file.display());
-        self.troubles.found(tenant, &file, Fault::Damage, &problem);
-    }
-
     /// Closes every connection that nobody uses, so that the files of databases are whole without their
     /// write-ahead logs. Blocks.
-    pub fn close_all_idle(&self) {
-        let open: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
+    pub(super) fn close_all_idle(&self) {
+        let open: Vec<_> = self.lock().tenants.values().filter_map(Weak::upgrade).collect();
         for tenant in open {
             tenant.close_idle();
         }
@@ -265,38 +176,10 @@ impl Databases {
     pub fn open_tenants(&self) -> usize {
         self.recent.run_pending_tasks();
         self.lock()
+            .tenants
             .values()
             .filter(|tenant| tenant.strong_count() > 0)
             .count()
-    }
-
-    /// What is held now. Takes locks that others hold for moments.
-    pub fn held(&self) -> DatabasesHeld {
-        DatabasesHeld {
-            transactions: self.transactions.get(),
-            cursors: as_u64(self.cursors.taken()),
-            statements: as_u64(self.threads.taken()),
-            tenants: u64::try_from(self.open_tenants()).unwrap_or(u64::MAX),
-            connections: self.connections.get(),
-        }
-    }
-
-    async fn run_on(
-        &self,
-        tenant: &Arc<Tenant>,
-        role: Role,
-        scope: &Scope,
-        statement: Statement,
-        want: Want,
-    ) -> Result<Outcome, DatabaseError> {
-        let lease = tenant.lease(role, scope.deadline).await?;
-        let (deadline, bounds) = (scope.statement_deadline(), scope.bounds());
-        let allowance = connection::Allowance::of(&scope.limits);
-        let work =
-            move |connection: &mut connection::Connection| run::run(connection, statement, want, bounds);
-        let (_lease, result) = job::run(&self.threads, lease, deadline, allowance, work).await;
-        self.weigh_again(tenant);
-        result
     }
 
     fn tenant(&self, id: TenantId) -> Arc<Tenant> {
@@ -305,10 +188,9 @@ impl Databases {
         }
         self.recent.get_with(id, || {
             let mut open = self.lock();
-            if let Some(tenant) = open.get(&id).and_then(Weak::upgrade) {
+            if let Some(tenant) = open.tenants.get(&id).and_then(Weak::upgrade) {
                 return tenant;
             }
-            open.retain(|_, tenant| tenant.strong_count() > 0);
             let tenant = Arc::new(Tenant::new(
                 id,
                 self.file(id),
@@ -323,12 +205,13 @@ impl Databases {
             {
                 tenant.close();
             }
-            open.insert(id, Arc::downgrade(&tenant));
+            open.add(&tenant);
             tenant
         })
     }
 
-    /// Bounds what stays open by what it takes now. A tenant that had to leave meanwhile stays away.
+    /// Bounds what stays open by what it takes now. A tenant that had to leave meanwhile stays
+    /// away.
     fn weigh_again(&self, tenant: &Arc<Tenant>) {
         if tenant.weighs_otherwise() && self.recent.contains_key(&tenant.id) {
             self.recent.insert(tenant.id, tenant.clone());
@@ -339,13 +222,86 @@ impl Databases {
         self.folder.join(format!("{id}.db"))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Weak<Tenant>>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Open {
+    fn add(&mut self, tenant: &Arc<Tenant>) {
+        if self.tenants.len() >= self.sweep_at {
+            self.tenants.retain(|_, tenant| tenant.strong_count() > 0);
+            // Rarely, since each time looks at all of them.
+            self.sweep_at = 2 * self.tenants.len().max(SWEEP_LEAST);
+        }
+        self.tenants.insert(tenant.id, Arc::downgrade(tenant));
+    }
+}
+
+#[async_trait]
+impl DatabaseEngine for SqliteDatabases {
+    fn session(self: Arc<Self>, scope: Scope) -> Box<dyn Session> {
+        let tenant = self.tenant(scope.tenant);
+        Box::new(SqliteSession::new(self, tenant, scope))
+    }
+
+    async fn migrate(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        contract: Contract,
+        limits: &Limits,
+        migrations: &[Migration],
+    ) -> Result<Applied, MigrationError> {
+        self.apply_migrations(tenant, plugin, contract, limits, migrations)
+            .await
+    }
+
+    async fn forget(&self, tenant: TenantId) -> std::io::Result<()> {
+        let open = self.tenant(tenant);
+        self.deleted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(tenant);
+        open.delete(Instant::now() + LEAVING).await?;
+        self.recent.invalidate(&tenant);
+        self.lock().tenants.remove(&tenant);
+        self.troubles.forget(tenant);
+        Ok(())
+    }
+
+    async fn existing(&self) -> std::io::Result<Vec<TenantId>> {
+        self.with_files()
+    }
+
+    fn is_missing(&self, tenant: TenantId) {
+        let file = self.file(tenant);
+        let problem = format!("{} is missing or empty", file.display());
+        self.troubles.found(tenant, &file, Fault::Damage, &problem);
+    }
+
+    fn damaged(&self) -> Vec<TenantId> {
+        self.troubles.damaged()
+    }
+
+    fn held(&self) -> DatabasesHeld {
+        DatabasesHeld {
+            transactions: self.transactions.get(),
+            cursors: as_u64(self.cursors.taken()),
+            statements: as_u64(self.threads.taken()),
+            tenants: as_u64(self.open_tenants()),
+            connections: self.connections.get(),
+        }
+    }
+
+    async fn close(self: Arc<Self>) {
+        // What fails here is in the write-ahead logs beside the files.
+        let _ = tokio::task::spawn_blocking(move || self.close_all_idle()).await;
+    }
+}
+
 #[cfg(test)]
-impl Databases {
+impl SqliteDatabases {
     /// Databases on few threads.
     pub(super) fn on_threads(
         folder: impl Into<PathBuf>,
@@ -366,15 +322,4 @@ impl Databases {
     pub(super) fn close_idle(&self, tenant: TenantId) {
         self.tenant(tenant).close_idle();
     }
-}
-
-fn begins_like_a_read(sql: &str) -> bool {
-    let word = sql
-        .trim_start()
-        .split(|character: char| !character.is_ascii_alphabetic())
-        .next()
-        .unwrap_or("");
-    ["select", "with", "values", "explain"]
-        .iter()
-        .any(|read| word.eq_ignore_ascii_case(read))
 }

@@ -1,5 +1,5 @@
-//! The connections of one tenant: one that writes, a few that read, a few for cursors. Each is opened when it is first
-//! needed, so that a tenant that only reads one row after another has one.
+//! The connections of one tenant: one that writes, a few that read, a few for cursors. Each is
+//! opened when it is first needed, so that a tenant that only reads one row after another has one.
 //!
 //! A [`Lease`] is the right to one of them. It comes back when the lease is dropped, wherever that happens and
 //! whatever the guest did: a connection inside a transaction is rolled back first, on a thread that may block.
@@ -25,10 +25,12 @@ use crate::sqlite::memory::Budget;
 /// How long a statement waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
 
-/// Descriptors of a connection: the file and its log. All connections of a tenant share one more, for the log's index.
+/// Descriptors of a connection: the file and its log. All connections of a tenant share one more,
+/// for the log's index.
 const OF_A_CONNECTION: u64 = 2;
 
-/// Memory that weighs as much as a descriptor: what an idle connection takes, divided by its descriptors.
+/// Memory that weighs as much as a descriptor: what an idle connection takes, divided by its
+/// descriptors.
 const BYTES_OF_A_DESCRIPTOR: u64 = 64 * 1024;
 
 /// The kinds of connections that a tenant has.
@@ -94,8 +96,8 @@ struct Slots {
 }
 
 impl Role {
-    /// In the order in which their connections are closed. A connection that is closed last writes the log back into
-    /// the file if it may write; one that only reads leaves the log where it is.
+    /// In the order in which their connections are closed. A connection that is closed last writes
+    /// the log back into the file if it may write; one that only reads leaves the log where it is.
     const CLOSING: [Role; 3] = [Role::Cursor, Role::Reader, Role::Writer];
 
     /// How many connections a tenant has at most.
@@ -177,7 +179,8 @@ impl Tenant {
         Role::CLOSING.into_iter().map(close).sum()
     }
 
-    /// What it takes to keep this database open: descriptors, or memory where that is more. Remembers it.
+    /// What it takes to keep this database open: descriptors, or memory where that is more.
+    /// Remembers it.
     pub(super) fn weigh(&self) -> u32 {
         let weight = self.weight();
         self.weighed.store(weight, Ordering::Relaxed);
@@ -321,9 +324,9 @@ impl Tenant {
         self.connect(Use::Read)
     }
 
-    /// A connection that reads, where no other one has to prepare the file for it. A log with content needs one that
-    /// writes: only that writes the log back when it is closed. What goes wrong here goes wrong there as well, and is
-    /// told from there.
+    /// A connection that reads, where no other one has to prepare the file for it. A log with
+    /// content needs one that writes: only that writes the log back when it is closed. What goes
+    /// wrong here goes wrong there as well, and is told from there.
     fn open_as_it_is(&self) -> Option<Connection> {
         let length = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
         if length(&self.file) == 0 || length(&log_of(&self.file)) > 0 {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_trait::async_trait;
 use mortise_sql::statement::{TRANSACTION_OVER, TRANSACTION_ROLLED_BACK};
 
+use super::super::engine::OpenTransaction;
 use super::super::error::DatabaseError;
 use super::super::statement::{Answer, Scope, Statement, Want};
 use super::connection::Allowance;
@@ -13,14 +15,15 @@ use super::pool::Lease;
 use super::run::{Outcome, run};
 
 /// An open transaction. Dropped while it is open, it is rolled back before anybody else writes.
-pub struct Transaction {
+pub(super) struct SqliteTransaction {
     open: Option<Open>,
     threads: Threads,
+    scope: Scope,
     ended: &'static str,
 }
 
 /// Says that an invocation holds an open transaction, for as long as it does.
-pub struct OpenMark(Arc<AtomicBool>);
+pub(super) struct OpenMark(Arc<AtomicBool>);
 
 struct Open {
     lease: Lease,
@@ -29,7 +32,7 @@ struct Open {
 
 impl OpenMark {
     /// Marks `flag`. The mark goes when this is dropped.
-    pub fn set(flag: &Arc<AtomicBool>) -> Self {
+    pub(super) fn set(flag: &Arc<AtomicBool>) -> Self {
         flag.store(true, Ordering::Relaxed);
         Self(flag.clone())
     }
@@ -41,39 +44,54 @@ impl Drop for OpenMark {
     }
 }
 
-impl Transaction {
+impl SqliteTransaction {
     /// Begins a transaction on a lease of the writer.
     pub(super) async fn begin(
         threads: &Threads,
         lease: Lease,
-        scope: &Scope,
+        scope: Scope,
         mark: OpenMark,
     ) -> Result<Self, DatabaseError> {
-        let (lease, begun) = job::host(threads, lease, scope, "BEGIN IMMEDIATE").await;
+        let (lease, begun) = job::host(threads, lease, &scope, "BEGIN IMMEDIATE").await;
         begun?;
         Ok(Self {
             open: lease.map(|lease| Open { lease, mark }),
             threads: threads.clone(),
+            scope,
             ended: TRANSACTION_ROLLED_BACK,
         })
     }
 
-    /// Runs a statement in it.
-    pub async fn run(
-        &mut self,
-        scope: &Scope,
-        statement: Statement,
-        want: Want,
-    ) -> Result<Answer, DatabaseError> {
+    async fn end(&mut self, sql: &'static str) -> Result<(), DatabaseError> {
         let Open { lease, mark } = self.take()?;
-        let bounds = scope.bounds();
+        self.ended = TRANSACTION_OVER;
+        let (lease, result) = job::host(&self.threads, lease, &self.scope, sql).await;
+        // A commit that failed leaves the transaction open; dropping the lease rolls it back.
+        drop((lease, mark));
+        result
+    }
+
+    fn take(&mut self) -> Result<Open, DatabaseError> {
+        self.open.take().ok_or_else(|| self.over())
+    }
+
+    fn over(&self) -> DatabaseError {
+        DatabaseError::Invalid(self.ended.to_owned())
+    }
+}
+
+#[async_trait]
+impl OpenTransaction for SqliteTransaction {
+    async fn run(&mut self, statement: Statement, want: Want) -> Result<Answer, DatabaseError> {
+        let Open { lease, mark } = self.take()?;
+        let bounds = self.scope.bounds();
         // Said before the statement runs: a future that is dropped half way never comes back here.
         self.ended = TRANSACTION_ROLLED_BACK;
         let (lease, result) = job::run(
             &self.threads,
             lease,
-            scope.statement_deadline(),
-            Allowance::of(&scope.limits),
+            self.scope.statement_deadline(),
+            Allowance::of(&self.scope.limits),
             move |connection| {
                 let result = run(connection, statement, want, bounds);
                 // SQLite ends the whole transaction by itself where a write is interrupted or the disk is full. The
@@ -92,38 +110,18 @@ impl Transaction {
         }
     }
 
-    /// Ends it and keeps what it did. Where that fails, nothing of it stays.
-    pub async fn commit(&mut self, scope: &Scope) -> Result<(), DatabaseError> {
-        self.end(scope, "COMMIT").await
+    async fn commit(&mut self) -> Result<(), DatabaseError> {
+        self.end("COMMIT").await
     }
 
-    /// Ends it without a trace.
-    pub async fn rollback(&mut self, scope: &Scope) -> Result<(), DatabaseError> {
-        self.end(scope, "ROLLBACK").await
+    async fn rollback(&mut self) -> Result<(), DatabaseError> {
+        self.end("ROLLBACK").await
     }
 
-    /// An error where it is over.
-    pub fn check_open(&self) -> Result<(), DatabaseError> {
+    fn check_open(&self) -> Result<(), DatabaseError> {
         match self.open {
             Some(_) => Ok(()),
             None => Err(self.over()),
         }
-    }
-
-    async fn end(&mut self, scope: &Scope, sql: &'static str) -> Result<(), DatabaseError> {
-        let Open { lease, mark } = self.take()?;
-        self.ended = TRANSACTION_OVER;
-        let (lease, result) = job::host(&self.threads, lease, scope, sql).await;
-        // A commit that failed leaves the transaction open; dropping the lease rolls it back.
-        drop((lease, mark));
-        result
-    }
-
-    fn take(&mut self) -> Result<Open, DatabaseError> {
-        self.open.take().ok_or_else(|| self.over())
-    }
-
-    fn over(&self) -> DatabaseError {
-        DatabaseError::Invalid(self.ended.to_owned())
     }
 }

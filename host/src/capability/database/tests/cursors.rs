@@ -38,19 +38,8 @@ async fn a_result_comes_in_pieces() {
             break;
         }
         // Others write meanwhile, and it does not see that.
-        fixture
-            .databases
-            .run(
-                &super::super::Scope::of(&call.invocation),
-                super::super::Statement {
-                    sql: "INSERT INTO numbers (body) VALUES ('new')".to_owned(),
-                    params: vec![],
-                },
-                super::super::Want::Count,
-                true,
-            )
-            .await
-            .unwrap();
+        let insert = "INSERT INTO numbers (body) VALUES ('new')";
+        assert_eq!(call.execute(insert, &[]).await.unwrap(), 1);
     }
     assert_eq!(sizes, [300, 300, 300, 100, 0]);
     assert_eq!(call.next(&cursor, 300).await.unwrap(), 0);
@@ -120,13 +109,14 @@ async fn cursors_are_counted_and_leave_the_readers_alone() {
     assert_eq!(call.number("SELECT count(*) FROM numbers").await, 1000);
     // Read to its end, one makes room while it is still held; the answer comes as soon as its place is free.
     while call.next(&open[0], 1000).await.unwrap() > 0 {}
-    let scope = super::super::Scope::of(&call.invocation);
     let statement = super::super::Statement {
         sql: "SELECT n FROM numbers".to_owned(),
         params: vec![],
     };
+    // Beside the calls, which are counted.
+    let session = call.state.session();
     let room = tokio::time::timeout(std::time::Duration::from_secs(5), async {
-        while fixture.databases.open(&scope, statement.clone()).await.is_err() {
+        while session.open(statement.clone()).await.is_err() {
             tokio::task::yield_now().await;
         }
     });
@@ -153,6 +143,6 @@ async fn an_endless_piece_ends() {
     assert_eq!(call_again(&fixture.databases).await, 1);
 }
 
-async fn call_again(databases: &Arc<Databases>) -> i64 {
+async fn call_again(databases: &Arc<SqliteDatabases>) -> i64 {
     call(databases, None, Limits::default()).number("SELECT 1").await
 }

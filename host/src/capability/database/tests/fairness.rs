@@ -14,9 +14,9 @@ fn limits(sql_time: Span) -> Limits {
     }
 }
 
-fn on_threads(folder: &Path, statements: usize, cursors: usize) -> Arc<Databases> {
+fn on_threads(folder: &Path, statements: usize, cursors: usize) -> Arc<SqliteDatabases> {
     let clock = Arc::new(ManualClock::new(NOW));
-    Arc::new(Databases::on_threads(folder, clock, statements, cursors).unwrap())
+    Arc::new(SqliteDatabases::on_threads(folder, clock, statements, cursors).unwrap())
 }
 
 #[tokio::test]

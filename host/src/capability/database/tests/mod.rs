@@ -24,7 +24,7 @@ use wasmtime::component::{Resource, ResourceTable};
 
 use super::super::bindings::database::{self, Error, Host as _, HostTransaction as _};
 use super::super::{Invocation, testing};
-use super::{DatabaseState, DatabaseView, Databases, Rows, Transaction, Value};
+use super::{DatabaseEngine as _, DatabaseState, DatabaseView, Rows, SqliteDatabases, Transaction, Value};
 use crate::domain::clock::{ManualClock, Timestamp};
 use crate::domain::grant::Grants;
 use crate::domain::id::TenantId;
@@ -40,7 +40,7 @@ const DESCRIPTORS: u64 = 60;
 /// One host with one tenant.
 struct Fixture {
     folder: tempfile::TempDir,
-    databases: Arc<Databases>,
+    databases: Arc<SqliteDatabases>,
     call: Call,
 }
 
@@ -51,10 +51,10 @@ struct Call {
     table: ResourceTable,
 }
 
-/// Databases of which few stay open.
-fn databases_in(folder: &Path) -> Arc<Databases> {
+/// SqliteDatabases of which few stay open.
+fn databases_in(folder: &Path) -> Arc<SqliteDatabases> {
     let clock = Arc::new(ManualClock::new(NOW));
-    Arc::new(Databases::new(folder, DESCRIPTORS, Handle::current(), clock).unwrap())
+    Arc::new(SqliteDatabases::new(folder, DESCRIPTORS, Handle::current(), clock).unwrap())
 }
 
 /// A tenant whose schema `sql` made.
@@ -73,7 +73,7 @@ async fn fixture(limits: Limits, sql: &str) -> Fixture {
     fixture
 }
 
-fn call(databases: &Arc<Databases>, tenant: Option<TenantId>, limits: Limits) -> Call {
+fn call(databases: &Arc<SqliteDatabases>, tenant: Option<TenantId>, limits: Limits) -> Call {
     let grants = Grants {
         database: true,
         ..Default::default()
@@ -82,7 +82,7 @@ fn call(databases: &Arc<Databases>, tenant: Option<TenantId>, limits: Limits) ->
     if let Some(tenant) = tenant {
         Arc::make_mut(&mut invocation.active).tenant = tenant;
     }
-    let state = DatabaseState::new(databases, &invocation);
+    let state = DatabaseState::new(databases.clone(), &invocation);
     Call {
         invocation,
         state,

@@ -69,7 +69,8 @@ async fn tenants_with_much_in_memory_leave_room_for_fewer() {
             .unwrap();
         call.execute("INSERT INTO t VALUES ($1)", &large).await.unwrap();
     }
-    // Each has nearly a mebibyte of pages in memory, which weighs as much as more than ten descriptors.
+    // Each has nearly a mebibyte of pages in memory, which weighs as much as more than ten
+    // descriptors.
     until(async || (fixture.databases.open_tenants() <= 6).then_some(())).await;
 }
 

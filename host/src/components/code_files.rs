@@ -1,0 +1,193 @@
+//! What a node keeps of components on its own disk: compiled code, and what each component uses.
+//! Every file begins with a MAC under the host's key. All of it can be made again from the
+//! component, so losing it costs time only.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::files::{self, read};
+use crate::domain::id::VersionDigest;
+
+/// How the names of compiled code of the host itself begin.
+const EMBEDDED: &str = "host-";
+
+/// The file that says which engine compiled the code.
+const ENGINE: &str = "compiled.engine";
+
+/// A file that begins with a MAC under the host's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealed {
+    /// Compiled code.
+    Compiled,
+    /// What a component uses.
+    Uses,
+}
+
+/// The folders `compiled` and `uses`. The methods block.
+#[derive(Clone, Debug)]
+pub struct CodeFiles {
+    compiled: PathBuf,
+    uses: PathBuf,
+    engine: PathBuf,
+}
+
+impl CodeFiles {
+    /// Opens the folders within `folder`, and creates them if they are missing.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let opened = Self {
+            compiled: folder.join("compiled"),
+            uses: folder.join("uses"),
+            engine: folder.join(ENGINE),
+        };
+        files::open_folder(&opened.compiled)?;
+        files::open_folder(&opened.uses)?;
+        Ok(opened)
+    }
+
+    /// The compiled code, if it is stored.
+    pub fn read_compiled(&self, digest: VersionDigest) -> io::Result<Option<Vec<u8>>> {
+        read(&self.compiled(digest))
+    }
+
+    /// Bytes of the file of compiled code, if it is stored.
+    pub fn compiled_size(&self, digest: VersionDigest) -> io::Result<Option<u64>> {
+        let metadata = files::metadata(&self.compiled(digest))?;
+        Ok(metadata.map(|metadata| metadata.len()))
+    }
+
+    /// Stores compiled code, in place of what was there.
+    pub fn write_compiled(&self, digest: VersionDigest, parts: &[&[u8]]) -> io::Result<()> {
+        files::write(&self.compiled(digest), parts, None)
+    }
+
+    /// Removes compiled code.
+    pub fn remove_compiled(&self, digest: VersionDigest) -> io::Result<()> {
+        files::remove(&self.compiled(digest))
+    }
+
+    /// The compiled code of a component of the host itself, if it is there.
+    pub fn read_embedded(&self, digest: VersionDigest) -> io::Result<Option<Vec<u8>>> {
+        read(&self.embedded(digest))
+    }
+
+    /// Stores the compiled code of a component of the host itself, in place of what an earlier host
+    /// stored.
+    pub fn write_embedded(&self, digest: VersionDigest, parts: &[&[u8]]) -> io::Result<()> {
+        files::write(&self.embedded(digest), parts, None)?;
+        for entry in fs::read_dir(&self.compiled)? {
+            let path = entry?.path();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            if name.starts_with(EMBEDDED) && path != self.embedded(digest) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a component uses, if that is there.
+    pub fn read_uses(&self, digest: VersionDigest) -> io::Result<Option<Vec<u8>>> {
+        read(&self.uses(digest))
+    }
+
+    /// Stores what a component uses.
+    pub fn write_uses(&self, digest: VersionDigest, parts: &[&[u8]]) -> io::Result<()> {
+        files::write(&self.uses(digest), parts, None)
+    }
+
+    /// Which engine compiled the code of all active versions, if one engine did.
+    pub fn read_engine(&self) -> io::Result<Option<Vec<u8>>> {
+        read(&self.engine)
+    }
+
+    /// Records which engine compiled the code of all active versions.
+    pub fn write_engine(&self, engine: &[u8]) -> io::Result<()> {
+        files::write(&self.engine, &[engine], None)
+    }
+
+    /// Records that code of several engines may be there.
+    pub fn remove_engine(&self) -> io::Result<()> {
+        files::remove(&self.engine)
+    }
+
+    /// Replaces each file that begins with a MAC by what `rewrite` makes of it. `None` leaves a
+    /// file as it is. Gives back how many were replaced.
+    pub fn rewrite_sealed(
+        &self,
+        rewrite: impl Fn(Sealed, VersionDigest, &[u8]) -> Option<Vec<u8>>,
+    ) -> io::Result<u64> {
+        let mut rewritten = 0;
+        for (kind, folder) in [(Sealed::Compiled, &self.compiled), (Sealed::Uses, &self.uses)] {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                let Some(digest) = digest_of(&path) else { continue };
+                let Some(stored) = read(&path)? else { continue };
+                if let Some(content) = rewrite(kind, digest, &stored) {
+                    files::write(&path, &[&content], None)?;
+                    rewritten += 1;
+                }
+            }
+        }
+        Ok(rewritten)
+    }
+
+    /// Removes what is kept of a component.
+    pub fn remove(&self, digest: VersionDigest) -> io::Result<()> {
+        files::remove(&self.uses(digest))?;
+        files::remove(&self.compiled(digest))
+    }
+
+    fn compiled(&self, digest: VersionDigest) -> PathBuf {
+        self.compiled.join(digest.to_hex()).with_extension("cwasm")
+    }
+
+    fn embedded(&self, digest: VersionDigest) -> PathBuf {
+        let name = format!("{EMBEDDED}{}", digest.to_hex());
+        self.compiled.join(name).with_extension("cwasm")
+    }
+
+    fn uses(&self, digest: VersionDigest) -> PathBuf {
+        self.uses.join(digest.to_hex()).with_extension("json")
+    }
+}
+
+/// The digest that a file is named by.
+fn digest_of(path: &Path) -> Option<VersionDigest> {
+    let name = path.file_stem()?.to_str()?;
+    let hex = name.strip_prefix(EMBEDDED).unwrap_or(name);
+    format!("sha256:{hex}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_of_the_host_is_no_stored_component_and_replaces_that_of_an_earlier_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = CodeFiles::open(folder.path()).unwrap();
+        let [old, new] = [b"old", b"new"].map(|bytes| VersionDigest::of(bytes));
+        files.write_compiled(old, &[b"of a version"]).unwrap();
+        for digest in [old, new] {
+            files.write_embedded(digest, &[b"mac", b"code"]).unwrap();
+            assert_eq!(files.read_embedded(digest).unwrap(), Some(b"maccode".to_vec()));
+        }
+        assert_eq!(files.read_embedded(old).unwrap(), None);
+        assert_eq!(files.read_compiled(old).unwrap(), Some(b"of a version".to_vec()));
+        assert_eq!(files.read_compiled(new).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = CodeFiles::open(folder.path()).unwrap();
+        let digest = VersionDigest::of(b"odd");
+        std::os::unix::fs::symlink("/dev/zero", files.compiled(digest)).unwrap();
+        assert_eq!(files.read_compiled(digest).unwrap(), None);
+        files.write_compiled(digest, &[b"code"]).unwrap();
+        assert_eq!(files.read_compiled(digest).unwrap(), Some(b"code".to_vec()));
+    }
+}

@@ -1,0 +1,77 @@
+//! Files that are written whole or not at all: to a temporary name, synced, renamed, and the folder
+//! synced.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
+use std::time::SystemTime;
+
+/// The extension of a file that is being written.
+const TEMPORARY: &str = "tmp";
+
+/// Creates a folder if it is missing, and removes what a crash left half-written in it. One process
+/// uses a folder at a time.
+pub fn open_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == TEMPORARY) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The content of a regular file. Anything else under its name, which might have no end, counts as
+/// damage: it is as if nothing were there.
+pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match metadata(path)? {
+        Some(_) => fs::read(path).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The metadata of a regular file.
+pub fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata).filter(fs::Metadata::is_file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes `parts`, in place of what was there. `modified` is the time that the file gets, if not
+/// the current one.
+pub fn write(path: &Path, parts: &[&[u8]], modified: Option<SystemTime>) -> io::Result<()> {
+    let temporary = path.with_extension(format!("{}.{TEMPORARY}", uuid::Uuid::now_v7().simple()));
+    let mut file = File::create_new(&temporary)?;
+    for part in parts {
+        file.write_all(part)?;
+    }
+    if let Some(modified) = modified {
+        file.set_modified(modified)?;
+    }
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Removes a file if it is there.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Does work that blocks on a thread for that.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+}
