@@ -99,8 +99,16 @@ impl Lane {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How often this thread has compared two ranks: what waiting and handing out cost.
+    static COMPARED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 impl Ord for Rank {
     fn cmp(&self, other: &Self) -> Ordering {
+        #[cfg(test)]
+        COMPARED.set(COMPARED.get() + 1);
         // `held / share` of both, without fractions.
         let (mine, its) = (
             self.held.saturating_mul(other.share),
@@ -557,6 +565,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Comparisons for each lane, where so many wait and are served one after the other.
+    fn comparisons(lanes: usize) -> usize {
+        let semaphore = FairSemaphore::new(1);
+        let held = semaphore.try_acquire(&lane(1)).unwrap();
+        COMPARED.set(0);
+        let mut waiting: Vec<Waiting> = (0..lanes).map(|_| semaphore.wait(&lane(1))).collect();
+        drop(held);
+        for waiting in &mut waiting {
+            drop(granted(waiting).unwrap());
+        }
+        COMPARED.get() / lanes
+    }
+
+    #[test]
+    fn the_cost_grows_with_the_logarithm_of_the_waiting_tenants() {
+        let (few, many) = (comparisons(100), comparisons(10_000));
+        assert!(
+            few > 0 && many <= 3 * few,
+            "{few} for 100 lanes, {many} for 10,000"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use test_artifacts::DATABASE;
+use test_artifacts::{DATABASE, ECHO};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -231,4 +231,36 @@ async fn the_database_of_a_tenant_that_is_there_is_never_removed() {
     let query = json!({ "sql": "SELECT count(*) FROM item", "params": [] });
     let reply = app.post("/acme/db/query").json(&query).send().await.expect(200);
     assert_eq!(reply.json()["ok"]["rows"][0][0], 0);
+}
+
+#[tokio::test]
+async fn what_another_process_changes_in_the_database_is_served_after_the_next_poll() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.deploy(ECHO, &open_manifest("echo", ""), &[]).await;
+    let database = app.files("components")[0]
+        .parent()
+        .unwrap()
+        .with_file_name("mortise.db");
+    let change = |assignment: &str| {
+        let change =
+            format!("UPDATE tenants SET {assignment}, generation = generation + 1 WHERE name = 'acme'");
+        open_database(database.clone()).execute_batch(&change).unwrap();
+    };
+    app.get("/acme/echo/x").send().await.expect(200);
+    change("suspended = 1");
+    app.host.maintain().await;
+    app.get("/acme/echo/x")
+        .send()
+        .await
+        .expect_problem(503, "plugin-suspended");
+    change("suspended = 0");
+    app.host.maintain().await;
+    app.get("/acme/echo/x").send().await.expect(200);
+    change("deleted_at = created_at");
+    app.host.maintain().await;
+    app.get("/acme/echo/x")
+        .send()
+        .await
+        .expect_problem(404, "not-found");
 }

@@ -34,7 +34,7 @@ cargo xtask <command>
   judge  let programs that others wrote judge a host: HTTP clients of Node and Python, curl, generators of clients
          --judge curl,httpx (some of them)
   bench  measure a host beside native baselines
-         --quick (a look in two minutes)  --part in-process,whole-path,growth,peers  --json FILE
+         --quick (a look in two minutes)  --part in-process,whole-path,growth,reconcile,peers  --json FILE
          --executable target/guided/mortise (what `release` built)  --beside FILE (another host, to tell what a change changes)
          --profile (where the time goes, by perf)  --plugins NUMBER (the most that growth deploys: 10000)
   release  build the host for use, with a profile of itself: target/guided/mortise

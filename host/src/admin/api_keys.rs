@@ -16,7 +16,7 @@ use super::input::{At, Input, NoParams, Params, check_expiry, check_label};
 use super::page::Paging;
 use super::state::AdminState;
 use crate::domain::api_key::{ApiKey, is_scope};
-use crate::domain::audit::Change;
+use crate::domain::audit::Difference;
 use crate::domain::credential::Credential;
 use crate::domain::id::ApiKeyId;
 use crate::domain::resource::Resource;
@@ -65,15 +65,12 @@ async fn create(
     };
     let tenant = access.tenant.id;
     let counting = bounds::room_for(&state, &access.tenant, Kind::ApiKeys, 1).await?;
-    state.lifecycle.add_api_key(tenant, key.clone()).await?;
-    drop(counting);
-    let change = Change::made(&json!({
+    let change = state.change(&access.actor, "api-key.create", key.id.to_string());
+    let change = change.with(Difference::made(&json!({
         "name": key.name, "scopes": *key.scopes, "expires_at": key.expires_at,
-    }));
-    let id = key.id.to_string();
-    state
-        .record(&access.actor, Some(tenant), "api-key.create", id, change)
-        .await?;
+    })));
+    state.lifecycle.add_api_key(tenant, key.clone(), &change).await?;
+    drop(counting);
     state
         .db
         .forget_dead_credentials(tenant, now, DEAD_CREDENTIALS)
@@ -100,23 +97,18 @@ async fn revoke(
     if let Some(at) = former.revoked_at {
         return Err(revoked_before("API key", &former.name, at));
     }
-    if !state.lifecycle.revoke_api_key(tenant, id).await? {
+    let (name, change) = (
+        &former.name,
+        state.change(&access.actor, "api-key.revoke", id.to_string()),
+    );
+    let difference = Difference {
+        before: Some(json!({ "name": name, "revoked_at": null })),
+        after: Some(json!({ "name": name, "revoked_at": change.at })),
+    };
+    let change = change.with(difference);
+    if !state.lifecycle.revoke_api_key(tenant, id, &change).await? {
         return Err(Problem::not_found(Resource::ApiKey));
     }
-    let name = &former.name;
-    let change = Change {
-        before: Some(json!({ "name": name, "revoked_at": null })),
-        after: Some(json!({ "name": name, "revoked_at": state.clock.now() })),
-    };
-    state
-        .record(
-            &access.actor,
-            Some(tenant),
-            "api-key.revoke",
-            id.to_string(),
-            change,
-        )
-        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -121,13 +121,13 @@ impl From<AuditEntry> for AuditView {
             tenant: entry.tenant,
             tenant_name: entry.tenant_name,
             actor_kind: entry.actor_kind,
-            actor: entry.actor,
+            actor: entry.change.actor,
             actor_name: entry.actor_name,
-            action: entry.action,
-            subject: entry.subject,
-            before: entry.change.before,
-            after: entry.change.after,
-            at: entry.at,
+            action: entry.change.action,
+            subject: entry.change.subject,
+            before: entry.change.difference.before,
+            after: entry.change.difference.after,
+            at: entry.change.at,
         }
     }
 }

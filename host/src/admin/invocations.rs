@@ -1,5 +1,7 @@
 //! Invocations, and what they consumed.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -32,8 +34,16 @@ const HOUR_MS: i64 = 3_600_000;
 pub struct InvocationQuery {
     /// Of one plugin.
     plugin: Option<PluginName>,
+    /// Of the route with this pattern, such as `/orders/{id}`.
+    route: Option<String>,
+    /// With this status, such as `404`, or with one of this class, such as `4xx`.
+    status: Option<String>,
+    /// By this caller, `api-key:…`.
+    principal: Option<String>,
     /// Begun at this moment or later.
     since: Option<Timestamp>,
+    /// Begun before this moment.
+    until: Option<Timestamp>,
     /// Only those that failed: the host answered with a problem, or the plugin with a status of
     /// 5xx.
     #[serde(default)]
@@ -74,7 +84,11 @@ async fn list(
     };
     let filter = InvocationFilter {
         plugin: query.plugin,
+        route: query.route,
+        status: parsed("status", query.status.as_deref())?,
+        principal: parsed("principal", query.principal.as_deref())?,
         since: query.since,
+        until: query.until,
         failed: query.failed,
         trigger: query.trigger,
         function: query.function,
@@ -144,6 +158,12 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(usage))
 }
 
+/// The value of a query parameter that may be absent.
+fn parsed<T: FromStr<Err: Display>>(name: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|error| invalid(format!("{name}: {error}")))
+}
+
 impl From<InvocationRecord> for InvocationView {
     fn from(record: InvocationRecord) -> Self {
         let InvocationRecord {
@@ -169,7 +189,7 @@ impl From<InvocationRecord> for InvocationView {
             function: triggered.function().cloned(),
             outcome: triggered.outcome(),
             status,
-            code: code.map(String::from),
+            code: code.map(|code| code.to_string()),
             blame,
             principal: principal.map(|principal| principal.to_string()),
             started_at,

@@ -13,17 +13,13 @@ use super::access::HostAccess;
 use super::error::invalid;
 use super::input::{At, NoParams, json_body, parse};
 use super::state::AdminState;
-use crate::domain::audit::Change;
-use crate::domain::id::{PlanName, TenantId};
+use crate::domain::audit::Difference;
+use crate::domain::id::PlanName;
 use crate::domain::resource::Resource;
 use crate::domain::tenant::Plan;
 use crate::http::problem::Problem;
-use crate::storage::Page;
 use crate::wire::page::Items;
 use crate::wire::plans::NewPlan;
-
-/// Tenants that are read at once when those on a plan are looked for.
-const TENANTS_AT_ONCE: u32 = 500;
 
 /// The body of a plan in either form.
 struct PlanBody(NewPlan);
@@ -90,12 +86,13 @@ async fn put(
         name,
         limits: input.limits,
     };
-    let entries = |former: Option<&Plan>| {
-        let change = Change::between(&former.map(limits_of), &limits_of(&plan));
-        vec![state.entry(&access.actor, None, "plan.put", plan.name.as_str(), change)]
+    let change = |former: Option<&Plan>| {
+        let difference = Difference::between(&former.map(limits_of), &limits_of(&plan));
+        let change = state.change(&access.actor, "plan.put", plan.name.as_str());
+        change.with(difference)
     };
-    state.db.put_plan(&plan, &entries).await?;
-    refresh_tenants_on(&state, &plan.name).await?;
+    let tenants = state.db.put_plan(&plan, &change).await?;
+    state.lifecycle.refresh_many(&tenants).await;
     Ok(Json(plan))
 }
 
@@ -108,11 +105,11 @@ async fn delete(
     State(state): State<Arc<AdminState>>,
     At(name): At<PlanName>,
 ) -> Result<StatusCode, Problem> {
-    let entries = |former: Option<&Plan>| {
-        let change = Change::removed(&former.map(limits_of));
-        vec![state.entry(&access.actor, None, "plan.delete", name.as_str(), change)]
+    let change = |former: Option<&Plan>| {
+        let change = state.change(&access.actor, "plan.delete", name.as_str());
+        change.with(Difference::removed(&former.map(limits_of)))
     };
-    if !state.db.delete_plan(&name, &entries).await? {
+    if !state.db.delete_plan(&name, &change).await? {
         return Err(Problem::not_found(Resource::Plan));
     }
     Ok(StatusCode::NO_CONTENT)
@@ -127,16 +124,4 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
 /// What the audit log keeps of a plan.
 fn limits_of(plan: &Plan) -> Value {
     json!({ "limits": plan.limits })
-}
-
-async fn refresh_tenants_on(state: &AdminState, plan: &PlanName) -> Result<(), Problem> {
-    let mut page = Page::first(TENANTS_AT_ONCE);
-    loop {
-        let tenants = state.db.tenants(page).await?;
-        let Some(last) = tenants.last() else { return Ok(()) };
-        page = Page::after(last.name.clone(), TENANTS_AT_ONCE);
-        let on_plan = tenants.iter().filter(|tenant| tenant.plan == *plan);
-        let on_plan: Vec<TenantId> = on_plan.map(|tenant| tenant.id).collect();
-        state.lifecycle.refresh_many(&on_plan).await;
-    }
 }

@@ -16,7 +16,7 @@ use super::input::{At, Input, NoParams, Params};
 use super::page::{Paging, limit};
 use super::state::AdminState;
 use super::tenants::Deletion;
-use crate::domain::audit::Change;
+use crate::domain::audit::Difference;
 use crate::domain::circuit::Open;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::plugin::Plugin;
@@ -99,26 +99,26 @@ async fn change(
 ) -> Result<Json<PluginView>, Problem> {
     let tenant = access.tenant.id;
     let former = state.db.plugin(tenant, &name).await?;
-    if !state
-        .db
-        .set_plugin_disabled(tenant, &name, patch.disabled)
-        .await?
-    {
-        return Err(Problem::not_found(Resource::Plugin));
-    }
     let action = if patch.disabled {
         "plugin.disable"
     } else {
         "plugin.enable"
     };
     let disabled = |disabled: bool| json!({ "disabled": disabled });
-    let change = Change::between(
+    let difference = Difference::between(
         &former.map(|plugin| disabled(plugin.disabled)),
         &disabled(patch.disabled),
     );
-    state
-        .changed(&access.actor, Some(tenant), action, name.as_str(), change)
-        .await?;
+    let change = state
+        .change(&access.actor, action, name.as_str())
+        .with(difference);
+    let is_there = state
+        .db
+        .set_plugin_disabled(tenant, &name, patch.disabled, &change);
+    if !is_there.await? {
+        return Err(Problem::not_found(Resource::Plugin));
+    }
+    state.lifecycle.refresh(tenant).await;
     shown(&state, tenant, &name).await
 }
 
@@ -134,22 +134,19 @@ async fn delete(
     Params(deletion): Params<Deletion>,
 ) -> Result<StatusCode, Problem> {
     let lifecycle = &state.lifecycle;
-    let (is_gone, action) = match deletion.purge {
-        true => (
-            lifecycle.purge_plugin(&access.tenant, &name).await?,
-            "plugin.purge",
-        ),
-        false => (
-            lifecycle.delete_plugin(&access.tenant, &name).await?,
-            "plugin.delete",
-        ),
+    let is_gone = match deletion.purge {
+        true => {
+            let purge = state.change(&access.actor, "plugin.purge", name.as_str());
+            lifecycle.purge_plugin(&access.tenant, &name, &purge).await?
+        }
+        false => {
+            let delete = state.change(&access.actor, "plugin.delete", name.as_str());
+            lifecycle.delete_plugin(&access.tenant, &name, &delete).await?
+        }
     };
     if !is_gone {
         return Err(Problem::not_found(Resource::Plugin));
     }
-    state
-        .audit(&access.actor, Some(access.tenant.id), action, name.as_str())
-        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -163,11 +160,12 @@ async fn restore(
     At(name): At<PluginName>,
 ) -> Result<Json<PluginView>, Problem> {
     let tenant = access.tenant.id;
-    if state.lifecycle.restore_plugin(&access.tenant, &name).await? {
-        state
-            .audit(&access.actor, Some(tenant), "plugin.restore", name.as_str())
-            .await?;
-    }
+    let restore = state.change(&access.actor, "plugin.restore", name.as_str());
+    // A plugin that is not deleted stays as it is.
+    state
+        .lifecycle
+        .restore_plugin(&access.tenant, &name, &restore)
+        .await?;
     shown(&state, tenant, &name).await
 }
 

@@ -15,7 +15,7 @@ use super::bounds::{self, Kind};
 use super::error::invalid;
 use super::input::{At, Input, NoParams, SecretName};
 use super::state::AdminState;
-use crate::domain::audit::Change;
+use crate::domain::audit::Difference;
 use crate::domain::clock::Timestamp;
 use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
@@ -74,17 +74,16 @@ async fn put(
     let sealed = state
         .vault
         .seal(tenant, &name, &SecretString::from(input.value))?;
-    let now = state.clock.now();
-    state.db.put_secret(tenant, &name, &sealed, now).await?;
-    drop(counting);
+    let change = state.change(&access.actor, "secret.put", name.as_str());
     let set = |at: Timestamp| json!({ "updated_at": at });
-    let change = Change {
+    let difference = Difference {
         before: former.map(set),
-        after: Some(set(now)),
+        after: Some(set(change.at)),
     };
-    state
-        .changed(&access.actor, Some(tenant), "secret.put", name, change)
-        .await?;
+    let change = change.with(difference);
+    state.db.put_secret(tenant, &name, &sealed, &change).await?;
+    drop(counting);
+    state.lifecycle.refresh(tenant).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -98,18 +97,11 @@ async fn delete(
     At(SecretName(name)): At<SecretName>,
 ) -> Result<StatusCode, Problem> {
     let tenant = access.tenant.id;
-    if !state.db.delete_secret(tenant, &name).await? {
+    let change = state.change(&access.actor, "secret.delete", name.as_str());
+    if !state.db.delete_secret(tenant, &name, &change).await? {
         return Err(Problem::not_found(Resource::Secret));
     }
-    state
-        .changed(
-            &access.actor,
-            Some(tenant),
-            "secret.delete",
-            name,
-            Change::default(),
-        )
-        .await?;
+    state.lifecycle.refresh(tenant).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

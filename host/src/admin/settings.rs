@@ -14,7 +14,7 @@ use super::bounds::{self, Kind};
 use super::error::invalid;
 use super::input::{At, Input, NoParams, SettingName};
 use super::state::AdminState;
-use crate::domain::audit::Change;
+use crate::domain::audit::Difference;
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::plugin::Version;
@@ -54,11 +54,10 @@ async fn put_grants(
     check_grants(&grants)?;
     let tenant = access.tenant.id;
     let former = state.db.grants(tenant, &plugin).await?;
-    state.db.put_grants(tenant, &plugin, &grants).await?;
-    let change = Change::between(&former, &grants);
-    state
-        .changed(&access.actor, Some(tenant), "grants.put", plugin.as_str(), change)
-        .await?;
+    let change = state.change(&access.actor, "grants.put", plugin.as_str());
+    let change = change.with(Difference::between(&former, &grants));
+    state.db.put_grants(tenant, &plugin, &grants, &change).await?;
+    state.lifecycle.refresh(tenant).await;
     grants_view(&state, tenant, &plugin, grants).await
 }
 
@@ -94,12 +93,11 @@ async fn put_config(
     // All of them are replaced, so only those beyond the former ones are more.
     let added = u32::try_from(config.len().saturating_sub(former.len())).unwrap_or(u32::MAX);
     let counting = bounds::room_for(&state, &access.tenant, Kind::ConfigEntries, added).await?;
-    state.db.put_config(tenant, &plugin, &config).await?;
+    let change = state.change(&access.actor, "config.put", plugin.as_str());
+    let change = change.with(Difference::of_settings(&former, &config));
+    state.db.put_config(tenant, &plugin, &config, &change).await?;
     drop(counting);
-    let change = Change::of_settings(&former, &config);
-    state
-        .changed(&access.actor, Some(tenant), "config.put", plugin.as_str(), change)
-        .await?;
+    state.lifecycle.refresh(tenant).await;
     Ok(Json(config))
 }
 
@@ -122,15 +120,14 @@ async fn put_setting(
     check_config(&config, &former)?;
     let added = u32::from(!former.contains_key(&name));
     let counting = bounds::room_for(&state, &access.tenant, Kind::ConfigEntries, added).await?;
+    let change = state.change(&access.actor, "config.put", plugin.as_str());
+    let change = change.with(Difference::of_settings(&former, &config));
     state
         .db
-        .put_config_value(tenant, &plugin, &name, Some(&input.value))
+        .put_config_value(tenant, &plugin, &name, Some(&input.value), &change)
         .await?;
     drop(counting);
-    let change = Change::of_settings(&former, &config);
-    state
-        .changed(&access.actor, Some(tenant), "config.put", plugin.as_str(), change)
-        .await?;
+    state.lifecycle.refresh(tenant).await;
     Ok(Json(config))
 }
 
@@ -152,19 +149,15 @@ async fn delete_setting(
     if !former.contains_key(&name) {
         return Err(Problem::not_found(Resource::Setting));
     }
-    state.db.put_config_value(tenant, &plugin, &name, None).await?;
     let mut left = former.clone();
     left.remove(&name);
-    let change = Change::of_settings(&former, &left);
+    let change = state.change(&access.actor, "config.delete", plugin.as_str());
+    let change = change.with(Difference::of_settings(&former, &left));
     state
-        .changed(
-            &access.actor,
-            Some(tenant),
-            "config.delete",
-            plugin.as_str(),
-            change,
-        )
+        .db
+        .put_config_value(tenant, &plugin, &name, None, &change)
         .await?;
+    state.lifecycle.refresh(tenant).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -9,12 +9,11 @@ use super::access::Actor;
 use super::limits::HostLimits;
 use super::observer::Observer;
 use super::shares::Shares;
-use crate::domain::audit::{AuditEntry, Change};
+use crate::domain::audit::Change;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::public_url::PublicUrl;
-use crate::http::problem::Problem;
 use crate::ledger::Ledger;
 use crate::lifecycle::{Lifecycle, Locks};
 use crate::server::body::Pace;
@@ -119,57 +118,10 @@ impl AdminState {
         }
     }
 
-    /// Records a change in the audit log, and brings what serves requests in line with it where it was a tenant's.
-    /// Every handler that writes ends with this or with [`Self::record`].
-    pub(super) async fn changed(
-        &self,
-        actor: &Actor,
-        tenant: Option<TenantId>,
-        action: &str,
-        subject: impl Into<String>,
-        change: Change,
-    ) -> Result<(), Problem> {
-        // What was revoked must not go on serving because the audit log cannot be written.
-        if let Some(tenant) = tenant {
-            self.lifecycle.refresh(tenant).await;
-        }
-        self.record(actor, tenant, action, subject, change).await
-    }
-
-    /// An entry of the audit log, for changes that are written together with it.
-    pub(super) fn entry(
-        &self,
-        actor: &Actor,
-        tenant: Option<TenantId>,
-        action: &str,
-        subject: impl Into<String>,
-        change: Change,
-    ) -> AuditEntry {
-        AuditEntry::new(tenant, actor.id(), action, subject, self.clock.now()).changing(change)
-    }
-
-    /// Records a change that has taken effect already.
-    pub(super) async fn record(
-        &self,
-        actor: &Actor,
-        tenant: Option<TenantId>,
-        action: &str,
-        subject: impl Into<String>,
-        change: Change,
-    ) -> Result<(), Problem> {
-        let entry = self.entry(actor, tenant, action, subject, change);
-        Ok(self.db.append_audit(&entry).await?)
-    }
-
-    /// The same for a change of which the action and the subject say everything.
-    pub(super) async fn audit(
-        &self,
-        actor: &Actor,
-        tenant: Option<TenantId>,
-        action: &str,
-        subject: impl Into<String>,
-    ) -> Result<(), Problem> {
-        self.record(actor, tenant, action, subject, Change::default())
-            .await
+    /// A change by this actor. The method of the database that makes it writes it to the audit log
+    /// as well. A handler that changes what serves requests has the lifecycle refresh the tenant
+    /// before it answers.
+    pub(super) fn change(&self, actor: &Actor, action: &str, subject: impl Into<String>) -> Change {
+        Change::new(actor.id(), action, subject, self.clock.now())
     }
 }

@@ -16,7 +16,7 @@ use super::error::invalid;
 use super::input::{Input, NoParams, Params};
 use super::page::{Paging, limit};
 use super::state::AdminState;
-use crate::domain::audit::Change;
+use crate::domain::audit::{Change, Difference};
 use crate::domain::id::{PlanName, TenantId};
 use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
@@ -98,21 +98,14 @@ async fn create(
         created_at: state.clock.now(),
         deleted_at: None,
     };
+    let change = state.change(&access.actor, "tenant.create", tenant.name.as_str());
+    let change = change.with(Difference::made(&kept(&tenant)));
     state
         .db
-        .create_tenant(&tenant)
+        .create_tenant(&tenant, &change)
         .await
         .map_err(|error| or_no_such_plan(error, Some(&tenant.plan)))?;
-    let subject = tenant.name.to_string();
-    state
-        .changed(
-            &access.actor,
-            Some(tenant.id),
-            "tenant.create",
-            subject,
-            Change::made(&kept(&tenant)),
-        )
-        .await?;
+    state.lifecycle.refresh(tenant.id).await;
     Ok((StatusCode::CREATED, Json(tenant.into())))
 }
 
@@ -140,16 +133,16 @@ async fn change(
         limits: patch.limits,
         suspended: patch.suspended,
     };
-    let entries = |before: &Tenant, after: &Tenant| {
-        let entry = |(action, change)| {
-            let subject = after.name.as_str();
-            state.entry(&access.actor, Some(after.id), action, subject, change)
+    let changes = |before: &Tenant, after: &Tenant| -> Vec<Change> {
+        let change = |(action, difference)| {
+            let change = state.change(&access.actor, action, after.name.as_str());
+            change.with(difference)
         };
-        changes(before, after).into_iter().map(entry).collect()
+        differences(before, after).into_iter().map(change).collect()
     };
     let changed = state
         .db
-        .change_tenant(access.tenant.id, &change, &entries)
+        .change_tenant(access.tenant.id, &change, &changes)
         .await
         .map_err(|error| or_no_such_plan(error, change.plan.as_ref()))?;
     let tenant = changed.ok_or_else(|| Problem::not_found(Resource::Tenant))?;
@@ -168,17 +161,23 @@ async fn delete(
     Params(deletion): Params<Deletion>,
 ) -> Result<StatusCode, Problem> {
     let TenantAccess { tenant, actor, .. } = access;
-    let (is_gone, action) = match deletion.purge {
-        true => (state.lifecycle.purge_tenant(tenant.id).await?, "tenant.purge"),
-        false => (state.lifecycle.delete_tenant(tenant.id).await?, "tenant.delete"),
+    let change = |action| {
+        let change = state.change(&actor, action, tenant.name.as_str());
+        change.with(Difference::removed(&kept(&tenant)))
+    };
+    let is_gone = match deletion.purge {
+        true => {
+            let purge = change("tenant.purge");
+            state.lifecycle.purge_tenant(tenant.id, &purge).await?
+        }
+        false => {
+            let delete = change("tenant.delete");
+            state.lifecycle.delete_tenant(tenant.id, &delete).await?
+        }
     };
     if !is_gone {
         return Err(Problem::not_found(Resource::Tenant));
     }
-    let change = Change::removed(&kept(&tenant));
-    state
-        .record(&actor, Some(tenant.id), action, tenant.name.as_str(), change)
-        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -192,12 +191,10 @@ async fn restore(
 ) -> Result<Json<TenantView>, Problem> {
     let TenantAccess { tenant, actor, .. } = access;
     if tenant.deleted_at.is_some() {
-        if !state.lifecycle.restore_tenant(tenant.id).await? {
+        let restore = state.change(&actor, "tenant.restore", tenant.name.as_str());
+        if !state.lifecycle.restore_tenant(tenant.id, &restore).await? {
             return Err(Problem::not_found(Resource::Tenant));
         }
-        state
-            .audit(&actor, Some(tenant.id), "tenant.restore", tenant.name.as_str())
-            .await?;
     }
     let restored = Tenant {
         deleted_at: None,
@@ -241,16 +238,19 @@ fn kept(tenant: &Tenant) -> Value {
     json!({ "name": tenant.name, "plan": tenant.plan, "limits": tenant.limits, "suspended": tenant.suspended })
 }
 
-/// What differs, as one entry of the audit log for each kind of change.
-fn changes(before: &Tenant, after: &Tenant) -> Vec<(&'static str, Change)> {
+/// What differs, by the action that each kind of change is.
+fn differences(before: &Tenant, after: &Tenant) -> Vec<(&'static str, Difference)> {
     let mut changes = Vec::new();
     if before.plan != after.plan {
         let plan = |tenant: &Tenant| json!({ "plan": tenant.plan });
-        changes.push(("tenant.plan", Change::between(&plan(before), &plan(after))));
+        changes.push(("tenant.plan", Difference::between(&plan(before), &plan(after))));
     }
     if before.limits != after.limits {
         let limits = |tenant: &Tenant| json!({ "limits": tenant.limits });
-        changes.push(("tenant.limits", Change::between(&limits(before), &limits(after))));
+        changes.push((
+            "tenant.limits",
+            Difference::between(&limits(before), &limits(after)),
+        ));
     }
     if before.suspended != after.suspended {
         let action = match after.suspended {
@@ -258,7 +258,7 @@ fn changes(before: &Tenant, after: &Tenant) -> Vec<(&'static str, Change)> {
             false => "tenant.resume",
         };
         let suspended = |tenant: &Tenant| json!({ "suspended": tenant.suspended });
-        changes.push((action, Change::between(&suspended(before), &suspended(after))));
+        changes.push((action, Difference::between(&suspended(before), &suspended(after))));
     }
     changes
 }

@@ -15,7 +15,7 @@ use super::error::{invalid, revoked_before};
 use super::input::{At, Input, NoParams, Params, check_expiry, check_label};
 use super::page::Paging;
 use super::state::AdminState;
-use crate::domain::audit::Change;
+use crate::domain::audit::Difference;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::{TenantId, TokenId};
@@ -189,18 +189,14 @@ async fn make(
         expires_at,
         revoked_at: None,
     };
-    state.db.insert_token(&token).await?;
+    let change = state.change(actor, "token.create", token.id.to_string());
+    let change = change.with(Difference::made(&json!({
+        "name": token.name, "role": token.reach.role(), "expires_at": token.expires_at,
+    })));
     // Tokens have no part in serving requests, so there is nothing to refresh.
-    let id = token.id.to_string();
-    let token = TokenView::from(token);
-    let change = Change::made(&json!({
-        "name": token.name, "role": token.role, "expires_at": token.expires_at,
-    }));
-    state
-        .record(actor, reach.tenant(), "token.create", id, change)
-        .await?;
+    state.db.insert_token(&token, &change).await?;
     let created = CreatedToken {
-        token,
+        token: token.into(),
         credential: credential.reveal(),
     };
     Ok((StatusCode::CREATED, Json(created)))
@@ -218,17 +214,17 @@ async fn unmake(
     if let Some(at) = former.revoked_at {
         return Err(revoked_before("token", &former.name, at));
     }
-    let now = state.clock.now();
-    if !state.db.revoke_token(tenant, id, now).await? {
+    let (name, change) = (&former.name, state.change(actor, "token.revoke", id.to_string()));
+    let difference = Difference {
+        before: Some(json!({ "name": name, "revoked_at": null })),
+        after: Some(json!({ "name": name, "revoked_at": change.at })),
+    };
+    if !state
+        .db
+        .revoke_token(tenant, id, &change.with(difference))
+        .await?
+    {
         return Err(Problem::not_found(Resource::Token));
     }
-    let name = &former.name;
-    let change = Change {
-        before: Some(json!({ "name": name, "revoked_at": null })),
-        after: Some(json!({ "name": name, "revoked_at": now })),
-    };
-    state
-        .record(actor, tenant, "token.revoke", id.to_string(), change)
-        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

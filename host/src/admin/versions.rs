@@ -90,17 +90,14 @@ async fn upload(
     };
     let hold = |bytes| held.add(bytes).map_err(too_many);
     let component = body::read(&headers, body, limit, pace, hold).await?;
-    let uploaded = state.lifecycle.upload(&access.tenant, &plugin, component).await?;
+    let uploaded = state
+        .lifecycle
+        .upload(&access.tenant, &plugin, component, &access.actor.id())
+        .await?;
     drop(held);
-    let status = if uploaded.created {
-        let subject = format!("{plugin} {}", uploaded.version.digest);
-        let tenant = Some(access.tenant.id);
-        state
-            .audit(&access.actor, tenant, "version.upload", subject)
-            .await?;
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
+    let status = match uploaded.created {
+        true => StatusCode::CREATED,
+        false => StatusCode::OK,
     };
     let active = state
         .db
@@ -145,14 +142,11 @@ async fn delete(
         .lifecycle
         .named_version(&access.tenant, &plugin, &name)
         .await?;
+    let subject = format!("{plugin} {}", version.digest);
+    let change = state.change(&access.actor, "version.delete", subject);
     state
         .lifecycle
-        .delete_version(&access.tenant, &plugin, version.digest)
-        .await?;
-    let subject = format!("{plugin} {}", version.digest);
-    let tenant = Some(access.tenant.id);
-    state
-        .audit(&access.actor, tenant, "version.delete", subject)
+        .delete_version(&access.tenant, &plugin, version.digest, &change)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -37,12 +37,24 @@ pub struct List {
     /// Only calls of this function
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
+    /// Only those of the route with this pattern: /orders/{id}
+    #[arg(long, value_name = "PATTERN")]
+    route: Option<String>,
+    /// Only those with this status, or with one of this class: 404, 5xx
+    #[arg(long)]
+    status: Option<String>,
+    /// Only those of this caller: api-key:ID
+    #[arg(long, value_name = "CALLER")]
+    principal: Option<String>,
     /// Only those that failed: the host answered with a problem, or the plugin with a status of 5xx
     #[arg(long)]
     failed: bool,
     /// Only invocations from this time on: 2026-01-02T03:04:05Z, or 15min for as long ago
     #[arg(long, value_name = "WHEN", value_parser = moment::past)]
     since: Option<Timestamp>,
+    /// Only invocations before this time
+    #[arg(long, value_name = "WHEN", value_parser = moment::past)]
+    until: Option<Timestamp>,
     /// Number of invocations, the newest ones
     #[arg(long, default_value_t = 50)]
     limit: usize,
@@ -57,16 +69,29 @@ impl Invocations {
                 plugin,
                 trigger,
                 function,
+                route,
+                status,
+                principal,
                 failed,
                 since,
+                until,
                 limit,
             }) => {
-                let since = since.map(|since| since.to_string());
-                let mut filter = Vec::new();
-                filter.extend(plugin.as_deref().map(|plugin| ("plugin", plugin)));
-                filter.extend(trigger.as_deref().map(|trigger| ("trigger", trigger)));
-                filter.extend(function.as_deref().map(|function| ("function", function)));
-                filter.extend(since.as_deref().map(|since| ("since", since)));
+                let text = |moment: Option<Timestamp>| moment.map(|moment| moment.to_string());
+                let wanted = [
+                    ("plugin", plugin),
+                    ("trigger", trigger),
+                    ("function", function),
+                    ("route", route),
+                    ("status", status),
+                    ("principal", principal),
+                    ("since", text(since)),
+                    ("until", text(until)),
+                ];
+                let wanted = wanted
+                    .iter()
+                    .map(|(name, value)| Some((*name, value.as_deref()?)));
+                let mut filter: Vec<_> = wanted.flatten().collect();
                 filter.extend(failed.then_some(("failed", "true")));
                 let found = client.first(&["tenants", &of.tenant, "invocations"], &filter, limit)?;
                 let columns = columns!(InvocationView:

@@ -8,7 +8,7 @@ use super::moment;
 use super::output::columns;
 use super::{CliError, Output, TenantArgument};
 use crate::domain::clock::Timestamp;
-use crate::storage::UsageSum;
+use crate::domain::invocation::UsageSum;
 use crate::wire::invocations::UsageView;
 
 /// Whose usage, and when.

@@ -12,11 +12,9 @@
     reason = "running compiled code is what this host is for; the argument stands at each use"
 )]
 
-use std::hash::Hash;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -29,6 +27,7 @@ use super::error::LoadError;
 use super::files::blocking;
 use super::footprint::footprint;
 use super::refusal::Refusal;
+use super::seal::{MAC_BYTES, Seal};
 use super::shield::Shield;
 use super::store::{ComponentStore, StoreError, VerifiedComponent};
 use super::uses::Uses;
@@ -37,8 +36,6 @@ use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::units::{ByteSize, as_u64};
 use crate::storage::vault::HostKey;
-
-const MAC_BYTES: usize = blake3::OUT_LEN;
 
 /// The code of the one component that is embedded, if this process has compiled it. The hosts of one process share it.
 static EMBEDDED: OnceCell<Arc<Vec<u8>>> = OnceCell::const_new();
@@ -70,13 +67,6 @@ pub enum CodeCheck {
     Exists,
     /// Whether this host wrote it for this engine, which takes as long as reading all of it.
     Authentic,
-}
-
-/// Tells what this host compiled for its engine from everything else.
-#[derive(Clone, Copy)]
-pub(super) struct Seal {
-    key: [u8; 32],
-    compatibility: [u8; 32],
 }
 
 /// What a file of compiled code is good for.
@@ -310,7 +300,7 @@ impl Artifacts {
         let digest = VersionDigest::of(component);
         let (files, seal, for_engine) = (self.files.clone(), self.seal, engine.clone());
         let open = move || match files.read_embedded(digest)? {
-            Some(stored) => seal.open(&for_engine, digest, &stored),
+            Some(stored) => open(&seal, &for_engine, digest, &stored),
             None => Ok(Opened::Unusable),
         };
         if let Opened::Code(code) = blocking(open).await? {
@@ -363,7 +353,7 @@ impl Artifacts {
         self.check_refused(digest)?;
         let (files, seal, engine) = (self.files.clone(), self.seal, engine.clone());
         let opened = blocking(move || match files.read_compiled(digest)? {
-            Some(stored) => seal.open(&engine, digest, &stored),
+            Some(stored) => open(&seal, &engine, digest, &stored),
             None => Ok(Opened::Unusable),
         });
         opened.await?.usable()
@@ -426,63 +416,16 @@ impl From<StoreError> for LoadError {
     }
 }
 
-impl Seal {
-    pub(super) fn new(engine: &Engine, key: &HostKey) -> Self {
-        Self {
-            key: key.derive("mortise compiled code 2"),
-            compatibility: compatibility(engine),
-        }
-    }
-
-    /// The component of a stored file. Takes as long as the code is large: on a thread that may
-    /// block.
-    fn open(&self, engine: &Engine, digest: VersionDigest, stored: &[u8]) -> std::io::Result<Opened> {
-        let Some(code) = self.authentic(digest, stored) else {
-            return Ok(Opened::Unusable);
-        };
-        // SAFETY: the MAC says that this host wrote exactly these bytes, for this component and an
-        // engine that is compatible with this one. They were read into memory before the check, so
-        // nobody can change them after it.
-        judged(unsafe { deserialize(engine, code) })
-    }
-
-    /// The code of a stored file, if this host wrote it for this engine.
-    pub(super) fn authentic<'a>(&self, digest: VersionDigest, stored: &'a [u8]) -> Option<&'a [u8]> {
-        let (mac, code) = stored.split_first_chunk::<MAC_BYTES>()?;
-        // Hashes are compared in constant time.
-        (self.mac(digest, code) == *mac).then_some(code)
-    }
-
-    pub(super) fn mac(&self, digest: VersionDigest, code: &[u8]) -> blake3::Hash {
-        let mut mac = blake3::Hasher::new_keyed(&self.key);
-        mac.update(&self.compatibility);
-        mac.update(digest.as_bytes());
-        mac.update(code);
-        mac.finalize()
-    }
-
-    /// Names the engine, in a way that nobody without the key can make up.
-    fn engine(&self) -> blake3::Hash {
-        let mut mac = blake3::Hasher::new_keyed(&self.key);
-        mac.update(b"engine 1");
-        mac.update(&self.compatibility);
-        mac.finalize()
-    }
-
-    /// What a stored file says that a component uses, if this host wrote it.
-    pub(super) fn authentic_uses<'a>(&self, digest: VersionDigest, stored: &'a [u8]) -> Option<&'a [u8]> {
-        let (mac, json) = stored.split_first_chunk::<MAC_BYTES>()?;
-        (self.mac_of_uses(digest, json) == *mac).then_some(json)
-    }
-
-    /// What a component uses is the same for all engines.
-    pub(super) fn mac_of_uses(&self, digest: VersionDigest, uses: &[u8]) -> blake3::Hash {
-        let mut mac = blake3::Hasher::new_keyed(&self.key);
-        mac.update(b"uses 1");
-        mac.update(digest.as_bytes());
-        mac.update(uses);
-        mac.finalize()
-    }
+/// The component of a stored file. Takes as long as the code is large: on a thread that may
+/// block.
+fn open(seal: &Seal, engine: &Engine, digest: VersionDigest, stored: &[u8]) -> std::io::Result<Opened> {
+    let Some(code) = seal.authentic(digest, stored) else {
+        return Ok(Opened::Unusable);
+    };
+    // SAFETY: the MAC says that this host wrote exactly these bytes, for this component and an
+    // engine that is compatible with this one. They were read into memory before the check, so
+    // nobody can change them after it.
+    judged(unsafe { deserialize(engine, code) })
 }
 
 /// Tells a failure of the system, which may be over soon, from a refusal of the engine. Compiling
@@ -520,23 +463,4 @@ unsafe fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Code> {
         component: component?,
         footprint: footprint(code, heap),
     })
-}
-
-/// What must be equal for one engine to run another's code.
-fn compatibility(engine: &Engine) -> [u8; 32] {
-    struct Sha(Sha256);
-
-    impl std::hash::Hasher for Sha {
-        fn finish(&self) -> u64 {
-            0
-        }
-
-        fn write(&mut self, bytes: &[u8]) {
-            self.0.update(bytes);
-        }
-    }
-
-    let mut sha = Sha(Sha256::new());
-    engine.precompile_compatibility_hash().hash(&mut sha);
-    sha.0.finalize().into()
 }

@@ -16,6 +16,7 @@ mod listed;
 mod refusal;
 mod reseal;
 mod scan;
+mod seal;
 pub mod shield;
 pub mod store;
 mod uses;

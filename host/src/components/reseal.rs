@@ -3,8 +3,8 @@
 
 use wasmtime::Engine;
 
-use super::artifact::Seal;
 use super::code_files::{CodeFiles, Sealed};
+use super::seal::Seal;
 use crate::storage::vault::HostKey;
 
 /// Gives what this host wrote under `old` a MAC under `new`, and leaves everything else as it is:

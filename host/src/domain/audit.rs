@@ -17,29 +17,37 @@ const MAX_SIDE: usize = 16 * 1024;
 /// What stands in place of the value of a setting.
 const SET: &str = "set";
 
-/// One change. What it holds of secrets and credentials are their names and ids.
+/// A change that somebody makes. Whoever stores it writes its audit entry in the same transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Who makes it: the id of a token, [`Change::HOST`] or [`Change::COMMAND`].
+    pub actor: String,
+    /// What is done, such as `plugin.activate`.
+    pub action: String,
+    /// What it is done to, such as `orders sha256:…`.
+    pub subject: String,
+    /// What differs.
+    pub difference: Difference,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An entry of the audit log: a change that was made. What it holds of secrets and credentials are
+/// their names and ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
     /// Its id; ids sort by time.
     pub id: AuditId,
     /// Whose affair it is; `None` for the host's own.
     pub tenant: Option<TenantId>,
-    /// The name of the tenant at that time, which outlives the tenant. The database fills it in.
+    /// The name of the tenant at that time, which outlives the tenant.
     pub tenant_name: Option<String>,
-    /// What kind of actor did it.
+    /// What kind of actor made it.
     pub actor_kind: ActorKind,
-    /// Who did it: the id of a token, `host` or `command`.
-    pub actor: String,
-    /// The name of the token at that time. The database fills it in.
+    /// The name of the token at that time.
     pub actor_name: Option<String>,
-    /// What was done, such as `plugin.activate`.
-    pub action: String,
-    /// What it was done to, such as `orders sha256:…`.
-    pub subject: String,
-    /// What changed.
+    /// The change.
     pub change: Change,
-    /// When.
-    pub at: Timestamp,
 }
 
 /// What kind of actor made a change.
@@ -56,46 +64,39 @@ pub enum ActorKind {
 
 /// The members that a change gave another value, before and after. `None` if there was or is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change {
+pub struct Difference {
     /// What was there before.
     pub before: Option<Value>,
     /// What is there now.
     pub after: Option<Value>,
 }
 
-impl AuditEntry {
+impl Change {
     /// Actor of changes that the host makes itself.
     pub const HOST: &str = "host";
 
     /// Actor of changes that an offline command makes.
     pub const COMMAND: &str = "command";
 
-    /// A new entry.
+    /// A change of which the action and the subject say everything.
     pub fn new(
-        tenant: Option<TenantId>,
         actor: impl Into<String>,
         action: impl Into<String>,
         subject: impl Into<String>,
         at: Timestamp,
     ) -> Self {
-        let actor = actor.into();
         Self {
-            id: AuditId::generate(),
-            tenant,
-            tenant_name: None,
-            actor_kind: ActorKind::of(&actor),
-            actor,
-            actor_name: None,
+            actor: actor.into(),
             action: action.into(),
             subject: subject.into(),
-            change: Change::default(),
+            difference: Difference::default(),
             at,
         }
     }
 
-    /// The same with what changed.
-    pub fn changing(self, change: Change) -> Self {
-        Self { change, ..self }
+    /// The same with what differs.
+    pub fn with(self, difference: Difference) -> Self {
+        Self { difference, ..self }
     }
 }
 
@@ -103,14 +104,14 @@ impl ActorKind {
     /// The kind of an actor, by what is recorded of it.
     pub fn of(actor: &str) -> Self {
         match actor {
-            AuditEntry::HOST => Self::Host,
-            AuditEntry::COMMAND => Self::Command,
+            Change::HOST => Self::Host,
+            Change::COMMAND => Self::Command,
             _ => Self::Token,
         }
     }
 }
 
-impl Change {
+impl Difference {
     /// What was made.
     pub fn made(after: &impl Serialize) -> Self {
         Self::between(&Value::Null, after)
@@ -214,7 +215,7 @@ mod tests {
     fn a_change_has_only_what_changed() {
         let before = json!({ "plan": "small", "limits": { "cpu": "50ms", "memory": "64MiB" }, "gone": 1 });
         let after = json!({ "plan": "small", "limits": { "cpu": "90ms", "memory": "64MiB" }, "new": [1] });
-        let change = Change::between(&before, &after);
+        let change = Difference::between(&before, &after);
         assert_eq!(
             change.before,
             Some(json!({ "limits": { "cpu": "50ms" }, "gone": 1 }))
@@ -223,9 +224,9 @@ mod tests {
             change.after,
             Some(json!({ "limits": { "cpu": "90ms" }, "new": [1] }))
         );
-        assert_eq!(Change::between(&before, &before), Change::default());
-        assert_eq!(Change::made(&json!({ "a": 1 })).before, None);
-        assert_eq!(Change::removed(&json!({ "a": 1 })).after, None);
+        assert_eq!(Difference::between(&before, &before), Difference::default());
+        assert_eq!(Difference::made(&json!({ "a": 1 })).before, None);
+        assert_eq!(Difference::removed(&json!({ "a": 1 })).after, None);
     }
 
     #[test]
@@ -238,21 +239,21 @@ mod tests {
         };
         let before = settings(&[("same", "1"), ("changed", "2"), ("gone", "3")]);
         let after = settings(&[("same", "1"), ("changed", "4"), ("new", "5")]);
-        let change = Change::of_settings(&before, &after);
+        let change = Difference::of_settings(&before, &after);
         assert_eq!(change.before, Some(json!({ "changed": "set", "gone": "set" })));
         assert_eq!(change.after, Some(json!({ "changed": "set", "new": "set" })));
-        assert_eq!(Change::of_settings(&before, &before), Change::default());
+        assert_eq!(Difference::of_settings(&before, &before), Difference::default());
     }
 
     #[test]
     fn what_is_large_is_cut() {
-        let change = Change::made(&json!({ "text": "ä".repeat(300) }));
+        let change = Difference::made(&json!({ "text": "ä".repeat(300) }));
         let text = change.after.unwrap()["text"].as_str().unwrap().to_owned();
         assert_eq!(text.chars().count(), MAX_TEXT + 1);
         let many: Map<String, Value> = (0..200)
             .map(|n| (format!("n{n:03}"), json!("x".repeat(150))))
             .collect();
-        let after = Change::made(&many).after.unwrap();
+        let after = Difference::made(&many).after.unwrap();
         assert_eq!(after["too_large"].as_array().unwrap().len(), 100);
     }
 }

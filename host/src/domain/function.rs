@@ -9,6 +9,14 @@ use super::id::FunctionName;
 use super::manifest::{Auth, Rate};
 use super::trigger_limits::TriggerLimits;
 
+/// Below the mount point of a plugin: where its functions are.
+pub const FUNCTIONS: &str = "/-/functions/";
+
+/// The address of a function below the mount point of its plugin.
+pub fn path(name: &FunctionName) -> String {
+    format!("{FUNCTIONS}{name}")
+}
+
 /// A function that the plugin handles, as its manifest has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -22,7 +22,7 @@ pub enum Principal {
 }
 
 /// Who a principal is, as records name it: its kind and its id, `api-key:…`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PrincipalId {
     /// The holder of this API key.
     ApiKey(ApiKeyId),

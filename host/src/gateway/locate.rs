@@ -16,10 +16,6 @@ const REFUSED_RETRY: Duration = Duration::from_secs(60);
 /// `Retry-After` of a plugin that cannot be served: until somebody mends it.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(60);
 
-/// Below the mount point of a plugin: where its functions are. A plugin without functions may have
-/// been accepted with routes there.
-const FUNCTIONS: &str = "/-/functions/";
-
 /// What a request is for.
 pub struct Located {
     /// The tenant, the plugin, and what of it is called.

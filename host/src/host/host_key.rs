@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
 use crate::storage::vault::{HostKey, HostKeyError, Vault};
@@ -140,8 +140,8 @@ pub async fn accept(db: &dyn Repository, config: &Config, now: Timestamp) -> Res
         Some(key) => key,
         None => HostKey::create(&path)?,
     };
-    let entry = AuditEntry::new(None, AuditEntry::COMMAND, "host-key.accept", "host.key", now);
-    db.set_key_check(&key.check(), Some(&entry)).await?;
+    let change = Change::new(Change::COMMAND, "host-key.accept", "host.key", now);
+    db.set_key_check(&key.check(), Some(&change)).await?;
     Ok(path)
 }
 
@@ -154,9 +154,9 @@ pub async fn rotate(db: &dyn Repository, config: &Config, now: Timestamp) -> Res
     let new = HostKey::create(&next)?;
     sync_folder(&next).map_err(|error| io(&next, error))?;
     let (from, to) = (Vault::new(&old), Vault::new(&new));
-    let entry = AuditEntry::new(None, AuditEntry::COMMAND, "host-key.rotate", "host.key", now);
+    let change = Change::new(Change::COMMAND, "host-key.rotate", "host.key", now);
     let resealed = db
-        .reseal(&new.check(), &entry, &|tenant, name, sealed| {
+        .reseal(&new.check(), &change, &|tenant, name, sealed| {
             to.reseal(&from, tenant, name, sealed).map_err(Into::into)
         })
         .await?;
@@ -234,7 +234,7 @@ mod tests {
     use secrecy::ExposeSecret as _;
 
     use super::*;
-    use crate::storage::conformance::tenant;
+    use crate::storage::conformance::{change, tenant};
     use crate::storage::sqlite::SqliteRepository;
     use crate::storage::{Audit as _, HostKeys as _, Page, Secrets as _};
 
@@ -255,7 +255,7 @@ mod tests {
             let tenant = tenant(&db, "acme").await.id;
             let key = open(&db, &config).await.unwrap();
             let sealed = Vault::new(&key).seal(tenant, "k", &"hunter2".into()).unwrap();
-            db.put_secret(tenant, "k", &sealed, Timestamp(1)).await.unwrap();
+            db.put_secret(tenant, "k", &sealed, &change(1)).await.unwrap();
             Self {
                 folder,
                 db,
@@ -328,7 +328,7 @@ mod tests {
         folder.open().await.unwrap();
         let page = Page::first(1);
         let audit = folder.db.audit(None, &Default::default(), page).await;
-        assert_eq!(audit.unwrap()[0].action, "host-key.accept");
+        assert_eq!(audit.unwrap()[0].change.action, "host-key.accept");
     }
 
     #[tokio::test]

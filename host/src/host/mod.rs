@@ -27,7 +27,7 @@ use crate::capability::Services;
 use crate::config::Config;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::gateway;
-use crate::storage::{Repository, set_aside};
+use crate::storage::{CALL_DAYS_KEPT, DbError, Repository, set_aside};
 
 use runtime::{Runtime, Threads};
 use serving::Serving;
@@ -35,6 +35,8 @@ use storage::Storage;
 
 /// How long the host waits for statements under way before it ends with its database open.
 const CLOSING: Duration = Duration::from_secs(5);
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// A host that is open: everything but the listeners.
 pub struct Host {
@@ -161,11 +163,26 @@ impl Host {
             Ok(rows) => tracing::info!(rows, %before, "old invocations and log lines were deleted"),
             Err(error) => tracing::warn!(%error, "old invocations and log lines could not be deleted"),
         }
+        if let Err(error) = self.forget_calls().await {
+            tracing::warn!(%error, "old counts of calls could not be deleted");
+        }
     }
 
-    /// Does at once what the host does by itself now and then: reads again what could not be read, purges
-    /// what was deleted long enough ago, and removes its files.
+    /// Deletes counts of calls that are too old, in rounds, so that other writers get their turn in
+    /// between.
+    async fn forget_calls(&self) -> Result<(), DbError> {
+        let age = i64::from(CALL_DAYS_KEPT) * DAY_MS;
+        let before = Timestamp(self.clock.now().0.saturating_sub(age));
+        while self.db.forget_calls_before(before).await? > 0 {}
+        Ok(())
+    }
+
+    /// Does at once what the host does by itself now and then: serves changes, reads again what
+    /// could not be read, purges what was deleted long enough ago, and removes its files.
     pub async fn maintain(&self) {
+        if let Err(error) = self.runtime.lifecycle.reconcile().await {
+            tracing::warn!(%error, "the tenants cannot be listed; the host tries again each second");
+        }
         self.runtime.lifecycle.retry().await;
         self.runtime.lifecycle.sweep_or_later().await;
     }
@@ -183,6 +200,7 @@ impl Host {
     /// Writes what is still to be written and closes the database, so that its file can be copied. To be
     /// called once no request is under way.
     pub async fn close(&self) {
+        self.runtime.lifecycle.end_maintenance();
         self.flush().await;
         self.services.databases.clone().close().await;
         if tokio::time::timeout(CLOSING, self.db.close()).await.is_err() {

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::domain::audit::{AuditEntry, Change};
+use crate::domain::audit::{Change, Difference};
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::TokenId;
@@ -51,7 +51,11 @@ pub async fn ensure(
         return Ok(path);
     }
     let credential = write_or_read(&path)?;
-    db.insert_token(&token(&credential, now)).await?;
+    let token = token(&credential, now);
+    let change = Change::new(Change::HOST, "token.create", token.id.to_string(), now);
+    let made = serde_json::json!({ "name": token.name, "role": token.reach.role(), "expires_at": null });
+    db.insert_token(&token, &change.with(Difference::made(&made)))
+        .await?;
     Ok(path)
 }
 
@@ -76,22 +80,18 @@ pub async fn reset(
     }
     let credential = write_or_read(&next)?;
     let token = token(&credential, now);
-    db.insert_token(&token).await?;
+    let ids = |ids: &[TokenId]| ids.iter().map(TokenId::to_string).collect::<Vec<_>>();
+    let difference = Difference::between(
+        &serde_json::json!({ "tokens": ids(&former) }),
+        &serde_json::json!({ "tokens": ids(&[token.id]) }),
+    );
+    let change = Change::new(Change::COMMAND, "operator-token.reset", token.id.to_string(), now);
+    db.replace_tokens(&token, &former, &change.with(difference))
+        .await?;
     std::fs::rename(&next, &path).map_err(failed)?;
     std::fs::File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(failed)?;
-    for id in &former {
-        db.revoke_token(None, *id, now).await?;
-    }
-    let ids = |ids: &[TokenId]| ids.iter().map(TokenId::to_string).collect::<Vec<_>>();
-    let change = Change::between(
-        &serde_json::json!({ "tokens": ids(&former) }),
-        &serde_json::json!({ "tokens": ids(&[token.id]) }),
-    );
-    let subject = token.id.to_string();
-    let entry = AuditEntry::new(None, AuditEntry::COMMAND, "operator-token.reset", subject, now);
-    db.append_audit(&entry.changing(change)).await?;
     Ok(path)
 }
 
@@ -176,7 +176,8 @@ mod tests {
             name: "Ada".to_owned(),
             ..token(&colleague, now)
         };
-        db.insert_token(&colleague).await.unwrap();
+        let hired = Change::new(Change::HOST, "test", "x", now);
+        db.insert_token(&colleague, &hired).await.unwrap();
         std::fs::remove_file(&path).unwrap();
 
         assert_eq!(reset(&db, folder.path(), Timestamp(20)).await.unwrap(), path);
@@ -194,10 +195,17 @@ mod tests {
         let colleague = db.token(colleague.id).await.unwrap().unwrap();
         assert!(colleague.is_valid(Timestamp(20)));
         let audit = db.audit(None, &Default::default(), Page::first(9)).await.unwrap();
-        assert_eq!(audit.len(), 1);
+        let told: Vec<_> = audit
+            .iter()
+            .map(|entry| (entry.change.action.as_str(), entry.change.actor.as_str()))
+            .collect();
         assert_eq!(
-            (audit[0].action.as_str(), audit[0].actor.as_str()),
-            ("operator-token.reset", "command")
+            told,
+            [
+                ("operator-token.reset", "command"),
+                ("test", "host"),
+                ("token.create", "host")
+            ]
         );
 
         // A start leaves it as it is.

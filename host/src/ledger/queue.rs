@@ -18,7 +18,7 @@ use crate::domain::id::TenantId;
 use crate::domain::log_line::LogLine;
 use crate::domain::units::as_u64;
 use crate::metrics::per_thread::PerThread;
-use crate::storage::{HourlyUsage, Kept};
+use crate::storage::{Kept, Totals};
 
 /// Entries of all tenants together.
 pub(super) const MOST_ENTRIES: usize = 8_192;
@@ -57,7 +57,7 @@ pub(super) struct Batch {
     /// What is to be kept at most of each tenant in it.
     pub most: BTreeMap<TenantId, Kept>,
     /// What those consumed that gave way since the last batch.
-    pub unrecorded: HourlyUsage,
+    pub unrecorded: Totals,
     /// Who waits until this and everything before it is written.
     pub flushed: Vec<oneshot::Sender<()>>,
 }
@@ -78,7 +78,7 @@ struct State {
     turns: VecDeque<TenantId>,
     entries: usize,
     log_bytes: usize,
-    unrecorded: HourlyUsage,
+    unrecorded: Totals,
     gave_way: GaveWay,
     flushed: Vec<oneshot::Sender<()>>,
     closed: bool,
@@ -439,7 +439,7 @@ mod tests {
             (MOST_ENTRIES / 2, MOST_ENTRIES / 2)
         );
         assert_eq!(queue.lock().entries, 0);
-        let lost = batch.unrecorded.sums().map(|(_, _, sum)| sum.invocations);
+        let lost = batch.unrecorded.usage.sums().map(|(_, _, sum)| sum.invocations);
         assert_eq!(lost.sum::<u64>(), as_u64(1 + MOST_ENTRIES / 2 + 2));
     }
 
@@ -539,6 +539,32 @@ mod tests {
                 largest = Largest::default();
             }
         }
+    }
+
+    #[test]
+    fn finding_the_largest_does_not_look_at_all_tenants_each_time() {
+        const TENANTS: usize = 10_000;
+        const ROUNDS: usize = 5_000;
+        let ids: Vec<TenantId> = (0..TENANTS).map(|_| TenantId::generate()).collect();
+        let mut tenants: HashMap<TenantId, Waiting> = HashMap::new();
+        for id in &ids {
+            tenants.entry(*id).or_default().log_bytes = 1;
+        }
+        let (mut largest, looks) = (Largest::default(), std::cell::Cell::new(0));
+        let size = |waiting: &Waiting| {
+            looks.set(looks.get() + 1);
+            waiting.log_bytes
+        };
+        for round in 0..ROUNDS {
+            let id = ids[round * 7 % TENANTS];
+            let grown = tenants.get_mut(&id).unwrap();
+            grown.log_bytes += 1;
+            largest.grew(id, grown.log_bytes);
+            largest.find(&mut tenants, size).unwrap().log_bytes -= 1;
+        }
+        // Each tenant is looked at once to make the heap.
+        let beyond = looks.get() - TENANTS;
+        assert!(beyond <= 8 * ROUNDS, "{beyond} looks in {ROUNDS} rounds");
     }
 
     #[test]

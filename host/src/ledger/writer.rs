@@ -13,7 +13,7 @@ use super::{Counts, Entry};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::TenantId;
 use crate::domain::units::as_u64;
-use crate::storage::{HourlyUsage, Kept, Repository};
+use crate::storage::{Kept, Repository, Totals};
 
 /// How a batch is tried again that the database did not take.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,7 @@ pub(super) struct Writer {
     counts: Arc<Counts>,
     retry: Retry,
     /// What was consumed and has no record, and is not written yet.
-    unrecorded: HourlyUsage,
+    unrecorded: Totals,
     warned_at: Option<Timestamp>,
     warned_of: u64,
 }
@@ -80,7 +80,7 @@ impl Writer {
             followers,
             counts,
             retry,
-            unrecorded: HourlyUsage::default(),
+            unrecorded: Totals::default(),
             warned_at: None,
             warned_of: 0,
         }
@@ -159,8 +159,8 @@ impl Writer {
         if self.unrecorded.is_empty() {
             return;
         }
-        match self.db.add_usage(&self.unrecorded).await {
-            Ok(()) => self.unrecorded = HourlyUsage::default(),
+        match self.db.add_totals(&self.unrecorded).await {
+            Ok(()) => self.unrecorded = Totals::default(),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Activated, Lifecycle, LifecycleError};
 use crate::components::LoadError;
 use crate::components::bundle::StoredBundle;
+use crate::domain::audit::Change;
 use crate::domain::id::PluginName;
 use crate::domain::plugin::{RollbackTarget, Version};
 use crate::domain::resource::Resource;
@@ -86,13 +87,14 @@ impl Lifecycle {
         let (migrations, mut warnings) = self.migrate(tenant, plugin, &version).await?;
         warnings.extend(self.idle_limits(tenant, &version).await?);
         warnings.extend(self.unset_secrets(tenant, &version).await?);
-        let rolled_back_to = match cause {
-            Cause::OnPurpose => None,
-            Cause::Rollback(sequence) => Some(sequence),
+        let (action, rolled_back_to) = match cause {
+            Cause::OnPurpose => ("plugin.activate", None),
+            Cause::Rollback(sequence) => ("plugin.rollback", Some(sequence)),
         };
+        let change = Change::new(actor, action, format!("{plugin} {digest}"), self.clock.now());
         let activation = match self
             .db
-            .activate(tenant.id, plugin, digest, rolled_back_to, actor, self.clock.now())
+            .activate(tenant.id, plugin, digest, rolled_back_to, &change)
             .await
         {
             Err(DbError::Missing(_)) => return Err(LifecycleError::NotFound(Resource::Version)),

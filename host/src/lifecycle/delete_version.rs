@@ -1,6 +1,7 @@
 //! Deletes versions, and the files of components that no version needs any more.
 
 use super::{Lifecycle, LifecycleError};
+use crate::domain::audit::Change;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::resource::Resource;
@@ -14,9 +15,10 @@ impl Lifecycle {
         tenant: &Tenant,
         plugin: &PluginName,
         digest: VersionDigest,
+        change: &Change,
     ) -> Result<(), LifecycleError> {
         let _turn = self.activations.lock(tenant.id).await;
-        match self.db.delete_version(tenant.id, plugin, digest).await {
+        match self.db.delete_version(tenant.id, plugin, digest, change).await {
             Ok(true) => self.remove_unused(digest).await,
             Ok(false) => Err(LifecycleError::NotFound(Resource::Version)),
             Err(DbError::InUse(_)) => Err(LifecycleError::VersionActive),
@@ -60,7 +62,9 @@ impl Lifecycle {
         plugin: &PluginName,
         digest: VersionDigest,
     ) -> Result<(), LifecycleError> {
-        match self.db.delete_version(tenant.id, plugin, digest).await {
+        let subject = format!("{plugin} {digest}");
+        let change = Change::new(Change::HOST, "version.delete", subject, self.clock.now());
+        match self.db.delete_version(tenant.id, plugin, digest, &change).await {
             // It was activated meanwhile, so it stays.
             Err(DbError::InUse(_)) => return Ok(()),
             deleted => deleted?,

@@ -22,6 +22,7 @@ mod component_usage;
 mod delete;
 mod delete_version;
 mod error;
+mod failing;
 mod health;
 mod idle_limits;
 mod locks;
@@ -30,9 +31,9 @@ mod named;
 mod prepared;
 mod problems;
 mod recompile;
+mod reconcile;
 mod refresh;
 mod secrets;
-mod stale;
 mod stored;
 mod sweep;
 mod upload;
@@ -48,6 +49,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::capability::Services;
 use crate::domain::clock::SharedClock;
@@ -56,11 +58,11 @@ use crate::domain::plugin::{Activation, Version};
 use crate::sandbox::Runtime;
 use crate::storage::Repository;
 use crate::tenants::{Builder, Routing};
+use failing::Failing;
 use prepared::Prepared;
 use problems::Problems;
 use recompile::Recompilation;
 use secrets::UnreadableSecrets;
-use stale::Stale;
 
 /// Uploads, activates and rolls back.
 pub struct Lifecycle {
@@ -85,12 +87,14 @@ pub struct Lifecycle {
     /// stored.
     changes: Locks<TenantId>,
     prepared: Prepared,
-    stale: Arc<Stale>,
+    failing: Failing,
     problems: Problems,
     recompilation: Recompilation,
     unreadable_secrets: UnreadableSecrets,
     /// Wakes the maintenance task after a purge.
     purged: Arc<Notify>,
+    /// Cancelled when the tasks beside the requests are to end.
+    ended: CancellationToken,
 }
 
 /// What an upload made.
@@ -141,11 +145,12 @@ impl Lifecycle {
             files: Locks::default(),
             changes: Locks::default(),
             prepared: Prepared::default(),
-            stale: Arc::default(),
+            failing: Failing::default(),
             problems: Problems::default(),
             recompilation: Recompilation::default(),
             unreadable_secrets: UnreadableSecrets::default(),
             purged: Arc::default(),
+            ended: CancellationToken::new(),
         }
     }
 }

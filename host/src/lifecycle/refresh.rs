@@ -4,22 +4,25 @@
 //! later attempt succeeds: what was revoked, suspended or deleted never goes on being served because of a
 //! failure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::{Lifecycle, LifecycleError};
 use crate::causes::with_causes;
 use crate::components::LoadError;
-use crate::domain::id::{TenantId, TenantName, VersionDigest};
+use crate::domain::id::{TenantId, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;
 use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
-use crate::storage::RoutedTenant;
-use crate::tenants::{ApiKeys, BuildError, Built, Cause, Router, TenantRoutes, Unavailable};
+use crate::storage::{DbError, ListedTenant, RoutedTenant, RoutedTenants};
+use crate::tenants::{BuildError, Built, Cause, Router, TenantRoutes, Unavailable};
 
 /// Routes of versions, or why a version has none.
 pub(super) type Routes = HashMap<VersionDigest, Result<Arc<Router>, Unavailable>>;
+
+/// Tenants that are read with one question.
+pub(super) const READ_AT_ONCE: usize = 64;
 
 /// How a refresh treats versions that could not be served so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,76 +43,88 @@ enum FileCheck {
 }
 
 impl Lifecycle {
-    /// Serves a tenant as it is stored now. To be called after every change to a tenant: its plan, its
-    /// grants, its settings, its secrets, its keys. If what is stored cannot be read, the tenant answers 503
-    /// until the host has read it, which it tries again by itself.
+    /// Serves a tenant as it is stored now. To be called after every change to a tenant before its
+    /// caller is answered: what was revoked does not serve any more then. If what is stored cannot
+    /// be read, the tenant answers 503 until the host has read it, which it tries again by itself.
     pub async fn refresh(&self, tenant: TenantId) {
-        if let Err(error) = self.read_back(tenant, Routes::new(), RetryFailed::No).await {
-            self.out_of_service(tenant, &error);
-            self.stale.add(tenant);
-        }
+        self.read_again(tenant, RetryFailed::No).await;
     }
 
-    /// Refreshes several tenants at once, after a change that revokes nothing (of a plan, for instance). It
-    /// takes the
-    /// `changes` locks of all of them, so `tenants` must be sorted by id. A tenant that cannot be read is served as before
-    /// and read again later.
-    pub async fn refresh_many(&self, tenants: &[TenantId]) {
-        let (mut turns, mut read) = (Vec::new(), Vec::new());
-        for tenant in tenants {
-            turns.push(self.changes.lock(*tenant).await);
-            match self.read(*tenant, &Routes::new(), RetryFailed::No).await {
-                Ok(Some(built)) => {
-                    if !built.missing.is_empty() {
-                        self.stale.add(*tenant);
-                    }
-                    read.push(built.tenant);
-                }
-                Ok(None) => self.stop_serving(*tenant),
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, %tenant, "a tenant cannot be read; the host tries again");
-                    self.stale.add(*tenant);
-                }
+    /// Serves all tenants as they are stored. One that cannot be read answers 503, and the others
+    /// are served.
+    pub async fn refresh_all(&self) -> Result<(), LifecycleError> {
+        for some in self.read_list().await?.0.chunks(READ_AT_ONCE) {
+            let ids: Vec<TenantId> = some.iter().map(|tenant| tenant.id).collect();
+            let mut read = self.read_many(&ids).await;
+            for ListedTenant { id, name, .. } in some {
+                let served = match read.remove(id) {
+                    Some(Ok(stored)) => self.first_build(stored).await,
+                    Some(Err(error)) => Err(error),
+                    None => continue,
+                };
+                self.routing.put(served.unwrap_or_else(|error| {
+                    let reason = with_causes(&LifecycleError::from(error));
+                    tracing::error!(tenant = %name, %reason, "a tenant cannot be read and answers 503");
+                    self.failing.failed(*id, self.clock.now());
+                    self.builder.unreadable(*id, name.clone(), reason)
+                }));
             }
         }
-        self.routing.put(read);
-    }
-
-    /// Serves all tenants as they are stored. One that cannot be read answers 503, and the others are served.
-    pub async fn refresh_all(&self) -> Result<(), LifecycleError> {
-        let mut tenants = Vec::new();
-        for (id, name) in self.read_names().await?.0 {
-            tenants.push(self.first_read(id, name).await);
-        }
-        self.routing.put(tenants);
         Ok(())
     }
 
-    /// The tenants whose names can be read, and whether there is news of rows that belong to none of them.
-    async fn read_names(&self) -> Result<(Vec<(TenantId, TenantName)>, bool), LifecycleError> {
+    /// Reads tenants with one question. If that fails, each is asked for alone, so that what is
+    /// damaged of one stops only that one.
+    pub(super) async fn read_many(&self, tenants: &[TenantId]) -> RoutedTenants {
+        if let Ok(read) = self.db.routed_tenants(tenants).await {
+            return read;
+        }
+        let mut read = RoutedTenants::new();
+        for tenant in tenants {
+            if let Some(found) = self.db.routed_tenant(*tenant).await.transpose() {
+                read.insert(*tenant, found);
+            }
+        }
+        read
+    }
+
+    /// What serves a tenant when the host starts.
+    async fn first_build(&self, stored: RoutedTenant) -> Result<TenantRoutes, DbError> {
+        let mut routes = Routes::new();
+        loop {
+            let built = self.build(stored.clone(), &routes, RetryFailed::Yes).await?;
+            if built.missing.is_empty() {
+                return Ok(built.tenant);
+            }
+            self.make_routes(&built, &mut routes, FileCheck::Exist).await;
+        }
+    }
+
+    /// The tenants whose rows can be listed, and whether there is news of rows that belong to none
+    /// of them.
+    async fn read_list(&self) -> Result<(Vec<ListedTenant>, bool), LifecycleError> {
         let mut unowned = self.db.orphans().await?;
-        let mut names = Vec::new();
-        for known in self.db.tenant_names().await? {
-            match known {
-                Ok(known) => names.push(known),
+        let mut tenants = Vec::new();
+        for listed in self.db.listed_tenants().await? {
+            match listed {
+                Ok(listed) => tenants.push(listed),
                 Err(error) => unowned.push(format!("table tenants: {error}")),
             }
         }
-        Ok((names, self.problems.set_unowned(unowned)))
+        Ok((tenants, self.problems.set_unowned(unowned)))
     }
 
-    /// Reads those again that could not be read or served, and those whose refresh failed.
+    /// Reads those again that could not be read or served, however often that failed.
     pub async fn retry(&self) {
-        let mut tenants = self.stale.take();
+        let mut tenants: BTreeSet<TenantId> = self.failing.tenants().into_iter().collect();
         let routed = self.routing.all();
         let ailing = |tenant: &&Arc<TenantRoutes>| tenant.problem.is_some() || !tenant.unavailable.is_empty();
         tenants.extend(routed.iter().filter(ailing).map(|tenant| tenant.id));
         tenants.extend(self.problems.tenants());
         if self.problems.has_unowned() {
-            match self.read_names().await {
+            match self.read_list().await {
                 // A row that is whole again may be of any of them.
-                Ok((names, true)) => tenants.extend(names.into_iter().map(|(id, _)| id)),
+                Ok((listed, true)) => tenants.extend(listed.into_iter().map(|tenant| tenant.id)),
                 Ok((_, false)) => {}
                 Err(error) => tracing::warn!(%error, "the tenants cannot be listed; the host tries again"),
             }
@@ -119,12 +134,18 @@ impl Lifecycle {
         }
     }
 
-    /// Reads a tenant again, with the versions that could not be served so far. What fails is tried again
-    /// with the next round, not at once.
+    /// Reads a tenant again, with the versions that could not be served so far.
     pub(super) async fn refresh_failed(&self, tenant: TenantId) {
-        if let Err(error) = self.read_back(tenant, Routes::new(), RetryFailed::Yes).await {
-            self.out_of_service(tenant, &error);
-            self.stale.keep(tenant);
+        self.read_again(tenant, RetryFailed::Yes).await;
+    }
+
+    async fn read_again(&self, tenant: TenantId, again: RetryFailed) {
+        match self.read_back(tenant, Routes::new(), again).await {
+            Ok(()) => self.failing.clear(tenant),
+            Err(error) => {
+                self.failing.failed(tenant, self.clock.now());
+                self.out_of_service(tenant, &error);
+            }
         }
     }
 
@@ -139,13 +160,14 @@ impl Lifecycle {
     pub(super) fn stop_serving(&self, tenant: TenantId) {
         self.routing.remove(tenant);
         self.problems.clear(tenant);
+        self.failing.clear(tenant);
         self.unreadable_secrets.clear(tenant);
         self.services.caches.forget_tenant(tenant);
         self.services.http.forget_tenant(tenant);
     }
 
     /// Answers 503 for a tenant that cannot be read. Said once for each reason.
-    fn out_of_service(&self, tenant: TenantId, error: &LifecycleError) {
+    pub(super) fn out_of_service(&self, tenant: TenantId, error: &LifecycleError) {
         let reason = with_causes(error);
         let known = self.routing.tenant_by_id(tenant);
         if known.is_some_and(|known| known.problem.as_ref() == Some(&reason)) {
@@ -153,23 +175,6 @@ impl Lifecycle {
         }
         tracing::error!(%tenant, %reason, "a tenant cannot be read and answers 503; the host tries again");
         self.routing.tenant_fails(tenant, &reason);
-    }
-
-    async fn first_read(&self, id: TenantId, name: TenantName) -> TenantRoutes {
-        let mut routes = Routes::new();
-        loop {
-            match self.read(id, &routes, RetryFailed::Yes).await {
-                Ok(Some(built)) if built.missing.is_empty() => return built.tenant,
-                Ok(Some(built)) => self.make_routes(&built, &mut routes, FileCheck::Exist).await,
-                Ok(None) => return self.builder.unreadable(id, name, "the tenant is gone".to_owned()),
-                Err(error) => {
-                    let reason = with_causes(&error);
-                    tracing::error!(tenant = %name, %reason, "a tenant cannot be read and answers 503");
-                    self.stale.keep(id);
-                    return self.builder.unreadable(id, name, reason);
-                }
-            }
-        }
     }
 
     /// Reads a tenant under its lock and swaps its snapshot. The routes of versions that have none yet are
@@ -187,7 +192,7 @@ impl Lifecycle {
                     self.stop_serving(tenant);
                     return Ok(());
                 };
-                self.routing.put(vec![built.tenant.clone()]);
+                self.routing.put(built.tenant.clone());
                 built
             };
             if built.missing.is_empty() {
@@ -199,57 +204,59 @@ impl Lifecycle {
         }
     }
 
-    /// Reads a tenant. Keys change one by one with [`Self::add_api_key`] and [`Self::revoke_api_key`], so
-    /// those of a tenant that is served are in line.
+    /// Reads a tenant. The caller holds the tenant's `changes` lock, or no request is served yet.
     async fn read(
         &self,
         tenant: TenantId,
         routes: &Routes,
         again: RetryFailed,
     ) -> Result<Option<Built>, LifecycleError> {
-        let Some(stored) = self.db.routed_tenant(tenant).await? else {
-            return Ok(None);
-        };
-        let known = self.routing.tenant_by_id(tenant);
-        let api_keys = match known.as_ref().filter(|known| known.problem.is_none()) {
-            Some(known) => known.api_keys.clone(),
-            None => {
-                let keys = self.db.valid_api_keys(tenant, self.clock.now());
-                Arc::new(ApiKeys::new(keys.await?))
-            }
-        };
-        Ok(Some(self.build(
-            stored,
-            api_keys,
-            known.as_deref(),
-            routes,
-            again,
-        )))
+        match self.db.routed_tenant(tenant).await? {
+            Some(stored) => Ok(Some(self.build(stored, routes, again).await?)),
+            None => Ok(None),
+        }
     }
 
-    fn build(
+    /// Builds what serves a tenant. Its keys change one by one with [`Self::add_api_key`] and
+    /// [`Self::revoke_api_key`], and are read only if changes are missing.
+    async fn build(
         &self,
         stored: RoutedTenant,
-        api_keys: Arc<ApiKeys>,
-        known: Option<&TenantRoutes>,
         routes: &Routes,
         again: RetryFailed,
-    ) -> Built {
-        let id = stored.tenant.id;
+    ) -> Result<Built, DbError> {
+        let (id, keys) = (stored.tenant.id, stored.generations.keys);
+        let known = self.routing.tenant_by_id(id);
+        let api_keys = known
+            .as_ref()
+            .map(|known| known.api_keys.clone())
+            .unwrap_or_default();
+        if known.is_none() || api_keys.generation() != keys {
+            let valid = self.db.valid_api_keys(id, self.clock.now()).await?;
+            api_keys.replace(valid, keys);
+        }
         self.problems.set(id, &stored.problems);
         self.note_unreadable_secrets(&stored);
         let failed = |digest: VersionDigest| {
-            let unavailable = known?.unavailable.values();
+            let unavailable = known.as_ref()?.unavailable.values();
             let failed = unavailable
                 .filter(|_| again == RetryFailed::No)
                 .find(|failed| failed.digest == Some(digest) && failed.cause != Cause::Preparing);
             failed.map(|failed| Err(failed.clone()))
         };
-        self.builder.tenant(stored, api_keys, known, |digest| {
+        Ok(self.builder.tenant(stored, api_keys, known.as_deref(), |digest| {
             let made = routes.get(&digest).cloned();
             made.or_else(|| self.prepared.get(id, digest).map(Ok))
                 .or_else(|| failed(digest))
-        })
+        }))
+    }
+
+    /// Serves a tenant as it was just read, under the tenant's `changes` lock. Whether routes of
+    /// versions are still to be made for it, with [`Self::refresh`] and without the lock.
+    pub(super) async fn serve(&self, stored: RoutedTenant) -> Result<bool, DbError> {
+        let built = self.build(stored, &Routes::new(), RetryFailed::No).await?;
+        self.routing.put(built.tenant);
+        Ok(!built.missing.is_empty())
     }
 
     async fn make_routes(&self, built: &Built, routes: &mut Routes, files: FileCheck) {

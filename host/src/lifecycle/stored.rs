@@ -153,7 +153,7 @@ mod tests {
     use crate::domain::clock::{Clock as _, ManualClock, Timestamp};
     use crate::domain::id::{PluginName, TenantId};
     use crate::domain::plugin::Version;
-    use crate::storage::conformance::{name, tenant, version_of};
+    use crate::storage::conformance::{change, name, tenant, version_of};
     use crate::storage::sqlite::SqliteRepository;
     use crate::storage::vault::{HostKey, Vault};
     use crate::storage::{DbError, Repository};
@@ -202,15 +202,16 @@ mod tests {
 
         async fn write_row(&self) -> Result<bool, DbError> {
             self.db
-                .add_version(self.tenant, &self.plugin, &self.version)
+                .add_version(self.tenant, &self.plugin, &self.version, &change(1))
                 .await
         }
 
         async fn delete_row(&self) -> bool {
-            let deleted = self
-                .db
-                .delete_version(self.tenant, &self.plugin, self.version.digest);
-            deleted.await.unwrap()
+            let (digest, change) = (self.version.digest, change(2));
+            self.db
+                .delete_version(self.tenant, &self.plugin, digest, &change)
+                .await
+                .unwrap()
         }
 
         /// Whether the component is stored after the other node has swept.

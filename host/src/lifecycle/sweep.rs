@@ -4,13 +4,9 @@
 //! is never removed: the database may be an old copy.
 
 use super::{Lifecycle, LifecycleError};
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::TenantId;
 use crate::storage::Removal;
-
-/// Who purges, in the audit log.
-const ACTOR: &str = "host";
 
 impl Lifecycle {
     /// Purges what was deleted before the grace period began, and removes files that are to be removed. Holds
@@ -19,16 +15,17 @@ impl Lifecycle {
         let now = self.clock.now();
         let grace = i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX);
         let before = Timestamp(now.0.saturating_sub(grace));
+        let change = |action: &str, subject: String| Change::new(Change::HOST, action, subject, now);
         for (tenant, plugin) in self.db.plugins_deleted_before(before).await? {
-            if self.db.purge_plugin(tenant, &plugin).await? {
-                self.audit_purge(tenant, "plugin.purge", plugin.as_str(), now)
-                    .await?;
+            let purge = change("plugin.purge", plugin.to_string());
+            if self.db.purge_plugin(tenant, &plugin, &purge).await? {
+                tracing::info!(%tenant, %plugin, "a deleted plugin is purged: its grace period is over");
             }
         }
         for tenant in self.db.tenants_deleted_before(before).await? {
-            if self.db.purge_tenant(tenant).await? {
-                self.audit_purge(tenant, "tenant.purge", &tenant.to_string(), now)
-                    .await?;
+            let purge = change("tenant.purge", tenant.to_string());
+            if self.db.purge_tenant(tenant, &purge).await? {
+                tracing::info!(%tenant, "a deleted tenant is purged: its grace period is over");
             }
         }
         for removal in self.db.removals().await? {
@@ -58,17 +55,5 @@ impl Lifecycle {
                 Ok(self.db.removal_done(removal).await?)
             }
         }
-    }
-
-    async fn audit_purge(
-        &self,
-        tenant: TenantId,
-        action: &str,
-        subject: &str,
-        at: Timestamp,
-    ) -> Result<(), LifecycleError> {
-        tracing::info!(%tenant, action, subject, "what was deleted is purged: its grace period is over");
-        let entry = AuditEntry::new(Some(tenant), ACTOR, action, subject, at);
-        Ok(self.db.append_audit(&entry).await?)
     }
 }

@@ -9,6 +9,7 @@ use crate::components::DescribedManifest;
 use crate::components::bundle::schema::Schemas;
 use crate::components::bundle::{Bundle, StoredBundle};
 use crate::components::store::VerifiedComponent;
+use crate::domain::audit::Change;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;
@@ -18,11 +19,13 @@ use crate::unguarded::{Guard, is_off};
 
 impl Lifecycle {
     /// Takes a component as a version of `plugin`. The same bytes twice are the same version.
+    /// `actor` is recorded.
     pub async fn upload(
         &self,
         tenant: &Tenant,
         plugin: &PluginName,
         component: Bytes,
+        actor: &str,
     ) -> Result<Uploaded, LifecycleError> {
         let limits = self.limits(tenant).await?;
         if component.len() > limits.component_size.as_usize() {
@@ -44,7 +47,7 @@ impl Lifecycle {
                 warnings: Vec::new(),
             });
         }
-        let (version, created) = self.add(tenant, plugin, &component, &limits).await?;
+        let (version, created) = self.add(tenant, plugin, &component, &limits, actor).await?;
         self.give_up_old_versions(tenant, plugin, &limits, digest).await;
         // The upload has succeeded, whether or not the other versions can be read.
         let warning = self.shared_name(tenant, plugin, &version).await;
@@ -72,6 +75,7 @@ impl Lifecycle {
         plugin: &PluginName,
         component: &VerifiedComponent,
         limits: &Limits,
+        actor: &str,
     ) -> Result<(Version, bool), LifecycleError> {
         let digest = component.digest();
         let _files = self.files.lock(digest).await;
@@ -84,7 +88,7 @@ impl Lifecycle {
                 size: as_u64(component.bytes().len()),
                 created_at: self.clock.now(),
             };
-            let created = self.name(tenant, plugin, component, &version).await?;
+            let created = self.name(tenant, plugin, component, &version, actor).await?;
             Ok((version, created))
         };
         let added = added.await;
@@ -104,9 +108,12 @@ impl Lifecycle {
         plugin: &PluginName,
         component: &VerifiedComponent,
         version: &Version,
+        actor: &str,
     ) -> Result<bool, LifecycleError> {
+        let subject = format!("{plugin} {}", version.digest);
+        let change = Change::new(actor, "version.upload", subject, version.created_at);
         let lease = self.store(component).await?;
-        match self.db.add_version(tenant.id, plugin, version).await {
+        match self.db.add_version(tenant.id, plugin, version, &change).await {
             Ok(created) => {
                 self.keep(component, lease).await;
                 Ok(created)

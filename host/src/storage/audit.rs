@@ -22,12 +22,10 @@ pub struct AuditFilter {
     pub to: Option<Timestamp>,
 }
 
-/// The audit log. Nothing in it is ever changed.
+/// The audit log. Each entry is written with the change that it tells of, and never changed. The
+/// names of its tenant and of its token are those that they had then.
 #[async_trait]
 pub trait Audit {
-    /// Adds an entry. The names of its tenant and of its token are those that they have now.
-    async fn append_audit(&self, entry: &AuditEntry) -> Result<(), DbError>;
-
     /// A tenant's entries, the newest first; `None` for those of the host and of all tenants, also
     /// of tenants that were purged.
     async fn audit(

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::DbError;
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::Change;
 use crate::domain::id::TenantId;
 use crate::storage::vault::Sealed;
 
@@ -31,14 +31,12 @@ pub trait HostKeys {
     /// recorded it.
     async fn key_check(&self) -> Result<Option<String>, DbError>;
 
-    /// Records the check value of the key, with an entry of the audit log if somebody decided it.
-    async fn set_key_check(&self, check: &str, entry: Option<&AuditEntry>) -> Result<(), DbError>;
+    /// Records the check value of the key; as a change if somebody decided it.
+    async fn set_key_check(&self, check: &str, change: Option<&Change>) -> Result<(), DbError>;
 
     /// Some secrets, to try a key on.
     async fn some_secrets(&self, most: u32) -> Result<Vec<(TenantId, String, Sealed)>, DbError>;
 
-    /// Seals all secrets anew and records the check value of the new key and an entry of the audit
-    /// log, all of it or nothing.
-    async fn reseal(&self, check: &str, entry: &AuditEntry, reseal: &Reseal<'_>)
-    -> Result<Resealed, DbError>;
+    /// Seals all secrets anew and records the check value of the new key, all of it or nothing.
+    async fn reseal(&self, check: &str, change: &Change, reseal: &Reseal<'_>) -> Result<Resealed, DbError>;
 }

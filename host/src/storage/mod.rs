@@ -1,13 +1,21 @@
 //! The control plane's database: what the host knows of its tenants.
 //!
-//! One trait per concern, composed as [`Repository`]; one folder per database that implements them, with the same
-//! file names. Every method that touches what belongs to a tenant takes the tenant first. What is absent is `None`
-//! or `false`; an [`DbError`] means that the question was not answered.
+//! One trait per concern, composed as [`Repository`]; one folder per database that implements them,
+//! with the same file names. Every method that touches what belongs to a tenant takes the tenant
+//! first. What is absent is `None` or `false`; a [`DbError`] means that the question was not
+//! answered.
+//!
+//! A method that changes something takes a [`Change`](crate::domain::audit::Change): it writes the
+//! row, the entry of the audit log and the tenant's next generation in one transaction, and nothing
+//! of it if nothing was there to change. Methods without one keep books of the host's own: what was
+//! recorded, removed or forgotten.
 
 mod api_keys;
 mod audit;
+mod calls;
 mod components;
 mod counts;
+mod doorbell;
 mod error;
 mod host_key;
 mod invocations;
@@ -23,6 +31,7 @@ pub mod set_aside;
 mod settings;
 mod tenants;
 mod tokens;
+mod totals;
 
 pub mod sqlite;
 pub mod vault;
@@ -34,28 +43,32 @@ use async_trait::async_trait;
 
 pub use api_keys::ApiKeys;
 pub use audit::{Audit, AuditFilter};
+pub use calls::{CALL_DAYS_KEPT, CALLERS_A_DAY, CallCounts, CallFilter, Caller, CountedCalls};
 pub use components::{ComponentPosition, Components, StoredComponent};
 pub use counts::{Counted, Counts};
+pub use doorbell::{Changed, Doorbell};
 pub use error::DbError;
 pub use host_key::{HostKeys, Resealed};
-pub use invocations::{Entry, HourlyUsage, InvocationFilter, Invocations, Kept, UsageSum};
+pub use invocations::{Entry, InvalidStatusFilter, InvocationFilter, Invocations, Kept, StatusFilter};
 pub use leases::{Claim, Lease, Leases};
 pub use log_lines::{LinesWritten, LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
 pub use page::Page;
 pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};
 pub use removals::{Removal, Removals};
-pub use routing::{RoutedPlugin, RoutedTenant, Routing};
+pub use routing::{ListedTenant, RoutedPlugin, RoutedTenant, RoutedTenants, Routing};
 pub use secrets::Secrets;
 pub use settings::Settings;
 pub use tenants::{TenantChange, Tenants};
 pub use tokens::Tokens;
+pub use totals::{Calls, DailyCalls, HourlyUsage, RouteDay, Totals};
 
 /// Everything that the control plane stores.
 #[async_trait]
 pub trait Repository:
     ApiKeys
     + Audit
+    + CallCounts
     + Components
     + Counted
     + HostKeys

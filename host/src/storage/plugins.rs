@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{DbError, Page};
+use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::{Activation, Plugin, RollbackTarget, Version};
@@ -32,6 +33,7 @@ pub trait Plugins {
         tenant: TenantId,
         name: &PluginName,
         disabled: bool,
+        change: &Change,
     ) -> Result<bool, DbError>;
 
     /// Marks a plugin as deleted. From now on these methods find neither it nor its versions, unless they say
@@ -41,7 +43,7 @@ pub trait Plugins {
         &self,
         tenant: TenantId,
         name: &PluginName,
-        at: Timestamp,
+        change: &Change,
     ) -> Result<bool, DbError>;
 
     /// The tenant's deleted plugins by name.
@@ -49,11 +51,21 @@ pub trait Plugins {
     -> Result<Vec<Plugin>, DbError>;
 
     /// Makes a deleted plugin what it was. `false` if there is no such deleted plugin.
-    async fn restore_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError>;
+    async fn restore_plugin(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        change: &Change,
+    ) -> Result<bool, DbError>;
 
     /// Removes a plugin, deleted or not, with its versions, grants and settings, and records which files are
     /// to be removed. `false` if it is not there.
-    async fn purge_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError>;
+    async fn purge_plugin(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        change: &Change,
+    ) -> Result<bool, DbError>;
 
     /// Records a version, and the plugin with its first one. `false` if this digest is there already.
     /// [`DbError::Missing`] if the tenant is not there, [`DbError::Reserved`] if the plugin was deleted.
@@ -62,6 +74,7 @@ pub trait Plugins {
         tenant: TenantId,
         plugin: &PluginName,
         version: &Version,
+        change: &Change,
     ) -> Result<bool, DbError>;
 
     /// One version.
@@ -87,6 +100,7 @@ pub trait Plugins {
         tenant: TenantId,
         plugin: &PluginName,
         digest: VersionDigest,
+        change: &Change,
     ) -> Result<bool, DbError>;
 
     /// The versions to give up so that `keep` are left: the oldest ones that are not active, the oldest first.
@@ -100,17 +114,16 @@ pub trait Plugins {
     /// Whether any tenant has a version of this digest, so that its bytes must stay.
     async fn is_digest_used(&self, digest: VersionDigest) -> Result<bool, DbError>;
 
-    /// Makes a version the active one: the switch, its record and the audit entry in one
-    /// transaction. A rollback says which activation it goes back to. [`DbError::Missing`] if the
-    /// version is not there.
+    /// Makes a version the active one and records the activation. A rollback says which activation
+    /// it goes back to. What differs in the change is the active version, which is read in the same
+    /// transaction. [`DbError::Missing`] if the version is not there.
     async fn activate(
         &self,
         tenant: TenantId,
         plugin: &PluginName,
         digest: VersionDigest,
         rolled_back_to: Option<i64>,
-        actor: &str,
-        at: Timestamp,
+        change: &Change,
     ) -> Result<Activation, DbError>;
 
     /// Activations, the newest first. The position is their sequence.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::DbError;
+use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
 use crate::storage::vault::Sealed;
@@ -18,7 +19,7 @@ pub trait Secrets {
         tenant: TenantId,
         name: &str,
         sealed: &Sealed,
-        at: Timestamp,
+        change: &Change,
     ) -> Result<(), DbError>;
 
     /// The names of all secrets, and when each was set.
@@ -28,5 +29,5 @@ pub trait Secrets {
     async fn sealed_secrets(&self, tenant: TenantId) -> Result<BTreeMap<String, Sealed>, DbError>;
 
     /// Deletes a secret. `false` where it was not there.
-    async fn delete_secret(&self, tenant: TenantId, name: &str) -> Result<bool, DbError>;
+    async fn delete_secret(&self, tenant: TenantId, name: &str, change: &Change) -> Result<bool, DbError>;
 }

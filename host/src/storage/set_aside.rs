@@ -141,7 +141,7 @@ fn text(part: Option<&std::ffi::OsStr>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::conformance;
+    use crate::storage::conformance::{self, change};
     use crate::storage::sqlite::SqliteRepository;
     use crate::storage::{Plugins as _, Tenants as _};
 
@@ -154,10 +154,14 @@ mod tests {
         let purged = conformance::tenant(&db, "purged").await.id;
         let (plugin, version) = conformance::plugin(&db, deleted, "orders").await;
         let old = conformance::version_of("orders", "old", 1);
-        db.add_version(deleted, &plugin, &old).await.unwrap();
-        assert!(db.delete_version(deleted, &plugin, old.digest).await.unwrap());
-        db.delete_tenant(deleted, Timestamp(1)).await.unwrap();
-        db.purge_tenant(purged).await.unwrap();
+        db.add_version(deleted, &plugin, &old, &change(1)).await.unwrap();
+        assert!(
+            db.delete_version(deleted, &plugin, old.digest, &change(1))
+                .await
+                .unwrap()
+        );
+        db.delete_tenant(deleted, &change(1)).await.unwrap();
+        db.purge_tenant(purged, &change(1)).await.unwrap();
 
         let unknown = VersionDigest::of(b"unknown");
         let stranger = TenantId::generate();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::DbError;
+use crate::domain::audit::Change;
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId};
 
@@ -15,8 +16,13 @@ pub trait Settings {
     async fn grants(&self, tenant: TenantId, plugin: &PluginName) -> Result<Grants, DbError>;
 
     /// Replaces what the plugin is allowed.
-    async fn put_grants(&self, tenant: TenantId, plugin: &PluginName, grants: &Grants)
-    -> Result<(), DbError>;
+    async fn put_grants(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginName,
+        grants: &Grants,
+        change: &Change,
+    ) -> Result<(), DbError>;
 
     /// The plugin's settings by name.
     async fn config(
@@ -31,6 +37,7 @@ pub trait Settings {
         tenant: TenantId,
         plugin: &PluginName,
         config: &BTreeMap<String, String>,
+        change: &Change,
     ) -> Result<(), DbError>;
 
     /// Sets one setting, or removes it where the value is `None`.
@@ -40,5 +47,6 @@ pub trait Settings {
         plugin: &PluginName,
         name: &str,
         value: Option<&str>,
+        change: &Change,
     ) -> Result<(), DbError>;
 }

@@ -3,8 +3,7 @@
 use async_trait::async_trait;
 
 use super::{DbError, Page};
-use crate::domain::audit::AuditEntry;
-use crate::domain::clock::Timestamp;
+use crate::domain::audit::Change;
 use crate::domain::id::{PlanName, TenantId, TenantName};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::tenant::Tenant;
@@ -20,16 +19,16 @@ pub struct TenantChange {
     pub suspended: Option<bool>,
 }
 
-/// Makes entries of the audit log of a tenant before and after a change. They are written in the
-/// transaction of the change.
-pub type EntriesOfTenant<'a> = dyn Fn(&Tenant, &Tenant) -> Vec<AuditEntry> + Send + Sync + 'a;
+/// Makes the changes of a tenant from the tenant before and after, one for each kind of change. If
+/// there are none, nothing differs.
+pub type ChangesOfTenant<'a> = dyn Fn(&Tenant, &Tenant) -> Vec<Change> + Send + Sync + 'a;
 
 /// Tenants.
 #[async_trait]
 pub trait Tenants {
     /// Adds a tenant. [`DbError::Taken`] if the name is, [`DbError::Reserved`] if a deleted tenant has it,
     /// [`DbError::Missing`] if the plan is not there.
-    async fn create_tenant(&self, tenant: &Tenant) -> Result<(), DbError>;
+    async fn create_tenant(&self, tenant: &Tenant, change: &Change) -> Result<(), DbError>;
 
     /// The tenant with this id.
     async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, DbError>;
@@ -40,19 +39,18 @@ pub trait Tenants {
     /// Tenants by name.
     async fn tenants(&self, page: Page<TenantName>) -> Result<Vec<Tenant>, DbError>;
 
-    /// Changes a tenant and gives it back as it is then, with the entries of the audit log that
-    /// `entries` makes of the tenant before and after. [`DbError::Missing`] where the plan is not
+    /// Changes a tenant and gives it back as it is then. [`DbError::Missing`] if the plan is not
     /// there.
     async fn change_tenant(
         &self,
         id: TenantId,
         change: &TenantChange,
-        entries: &EntriesOfTenant<'_>,
+        changes: &ChangesOfTenant<'_>,
     ) -> Result<Option<Tenant>, DbError>;
 
     /// Marks a tenant as deleted. From now on these methods do not find it, unless they say so. `false` if it
     /// is not there, or deleted already.
-    async fn delete_tenant(&self, id: TenantId, at: Timestamp) -> Result<bool, DbError>;
+    async fn delete_tenant(&self, id: TenantId, change: &Change) -> Result<bool, DbError>;
 
     /// The tenant with this name, deleted or not.
     async fn tenant_even_deleted(&self, name: &TenantName) -> Result<Option<Tenant>, DbError>;
@@ -61,7 +59,7 @@ pub trait Tenants {
     async fn deleted_tenants(&self, page: Page<TenantName>) -> Result<Vec<Tenant>, DbError>;
 
     /// Makes a deleted tenant what it was. `false` if it is not there.
-    async fn restore_tenant(&self, id: TenantId) -> Result<bool, DbError>;
+    async fn restore_tenant(&self, id: TenantId, change: &Change) -> Result<bool, DbError>;
 
     /// Records that these tenants have a database of their own.
     async fn note_databases(&self, tenants: &[TenantId]) -> Result<(), DbError>;
@@ -71,5 +69,5 @@ pub trait Tenants {
 
     /// Removes a tenant and everything of it but its audit log, and records which files are to be removed.
     /// `false` if it is not there.
-    async fn purge_tenant(&self, id: TenantId) -> Result<bool, DbError>;
+    async fn purge_tenant(&self, id: TenantId, change: &Change) -> Result<bool, DbError>;
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{DbError, Page};
-use crate::domain::clock::Timestamp;
+use crate::domain::audit::Change;
 use crate::domain::id::{TenantId, TokenId};
 use crate::domain::token::Token;
 
@@ -11,7 +11,15 @@ use crate::domain::token::Token;
 #[async_trait]
 pub trait Tokens {
     /// Adds a token.
-    async fn insert_token(&self, token: &Token) -> Result<(), DbError>;
+    async fn insert_token(&self, token: &Token, change: &Change) -> Result<(), DbError>;
+
+    /// Adds a token and revokes others that belong to no tenant.
+    async fn replace_tokens(
+        &self,
+        token: &Token,
+        revoked: &[TokenId],
+        change: &Change,
+    ) -> Result<(), DbError>;
 
     /// The token with this id, whoever's it is: this is how a caller is recognised.
     async fn token(&self, id: TokenId) -> Result<Option<Token>, DbError>;
@@ -24,6 +32,6 @@ pub trait Tokens {
         &self,
         tenant: Option<TenantId>,
         id: TokenId,
-        at: Timestamp,
+        change: &Change,
     ) -> Result<bool, DbError>;
 }

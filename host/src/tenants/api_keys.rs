@@ -2,18 +2,26 @@
 //! there are.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::domain::api_key::ApiKey;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::{Credential, SecretHash};
+use crate::domain::generation::Generation;
 use crate::domain::id::ApiKeyId;
 use crate::domain::principal::Principal;
 
 /// The keys of one tenant. They outlive its snapshots: a change to a key changes this, and nothing
 /// is built again.
 #[derive(Debug, Default)]
-pub struct ApiKeys(RwLock<HashMap<ApiKeyId, HeldKey>>);
+pub struct ApiKeys(RwLock<HeldKeys>);
+
+#[derive(Debug, Default)]
+struct HeldKeys {
+    keys: HashMap<ApiKeyId, HeldKey>,
+    /// Which generation of what is stored these keys are.
+    generation: Generation,
+}
 
 /// What a request needs of a key.
 #[derive(Debug)]
@@ -24,37 +32,68 @@ struct HeldKey {
 }
 
 impl ApiKeys {
-    /// The keys that work.
-    pub fn new(keys: Vec<ApiKey>) -> Self {
+    /// Which generation of what is stored these keys are.
+    pub fn generation(&self) -> Generation {
+        self.read().generation
+    }
+
+    /// Accepts these keys and no others from now on.
+    pub fn replace(&self, keys: Vec<ApiKey>, generation: Generation) {
         let keys = keys.into_iter().map(|key| (key.id, HeldKey::from(key)));
-        Self(RwLock::new(keys.collect()))
+        *self.write() = HeldKeys {
+            keys: keys.collect(),
+            generation,
+        };
     }
 
-    /// Accepts a key from now on.
-    pub fn add(&self, key: ApiKey, now: Timestamp) {
-        let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() == keys.capacity() {
+    /// Accepts a key from now on. The change made this generation of the stored keys. `false` if
+    /// changes before it are missing here.
+    pub fn add(&self, key: ApiKey, generation: Generation, now: Timestamp) -> bool {
+        let mut held = self.write();
+        if held.keys.len() == held.keys.capacity() {
             // Before the map grows: keys that expire are not taken out one by one.
-            keys.retain(|_, key| key.is_valid(now));
+            held.keys.retain(|_, key| key.is_valid(now));
         }
-        keys.insert(key.id, key.into());
+        held.keys.insert(key.id, key.into());
+        held.follow(generation)
     }
 
-    /// Accepts a key no longer.
-    pub fn remove(&self, id: ApiKeyId) {
-        let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        keys.remove(&id);
+    /// Accepts a key no longer. The change made this generation of the stored keys. `false` if
+    /// changes before it are missing here.
+    pub fn remove(&self, id: ApiKeyId, generation: Generation) -> bool {
+        let mut held = self.write();
+        held.keys.remove(&id);
+        held.follow(generation)
     }
 
     /// Who presents this credential, if it is one of these keys and works at `now`.
     pub fn authenticate(&self, credential: &Credential<ApiKeyId>, now: Timestamp) -> Option<Principal> {
         let id = credential.id();
-        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let key = keys.get(&id)?;
+        let held = self.read();
+        let key = held.keys.get(&id)?;
         (key.hash.matches(credential) && key.is_valid(now)).then(|| Principal::ApiKey {
             id,
             scopes: key.scopes.clone(),
         })
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HeldKeys> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HeldKeys> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HeldKeys {
+    /// Becomes the next generation, if it is the next.
+    fn follow(&mut self, generation: Generation) -> bool {
+        let follows = self.generation.next() == generation;
+        if follows {
+            self.generation = generation;
+        }
+        follows
     }
 }
 
@@ -95,24 +134,28 @@ mod tests {
     #[test]
     fn a_key_works_from_when_it_is_added_until_it_expires_or_is_removed() {
         let (lasting, expiring) = (key(None), key(Some(100)));
-        let keys = ApiKeys::new(vec![expiring.1.clone()]);
+        let keys = ApiKeys::default();
+        keys.replace(vec![expiring.1.clone()], Generation(1));
         let works = |credential, now| keys.authenticate(credential, Timestamp(now)).is_some();
         assert!(works(&expiring.0, 99) && !works(&expiring.0, 100));
         assert!(!works(&lasting.0, 1));
-        keys.add(lasting.1.clone(), Timestamp(1));
+        assert!(keys.add(lasting.1.clone(), Generation(2), Timestamp(1)));
         assert!(works(&lasting.0, 1_000));
         let other = Credential::generate(lasting.1.id).unwrap();
         assert!(!works(&other, 1), "the id alone opens nothing");
-        keys.remove(lasting.1.id);
+        assert!(keys.remove(lasting.1.id, Generation(3)));
         assert!(!works(&lasting.0, 1));
+        // A change in between is missing, so these keys stay behind until they are read again.
+        assert!(!keys.add(lasting.1.clone(), Generation(5), Timestamp(1)));
+        assert_eq!((works(&lasting.0, 1), keys.generation()), (true, Generation(3)));
     }
 
     #[test]
     fn expired_keys_do_not_stay_for_ever() {
         let keys = ApiKeys::default();
         for now in 0..10_000 {
-            keys.add(key(Some(now + 1)).1, Timestamp(now));
+            keys.add(key(Some(now + 1)).1, Generation(now), Timestamp(now));
         }
-        assert!(keys.0.read().unwrap().len() < 100);
+        assert!(keys.read().keys.len() < 100);
     }
 }

@@ -18,9 +18,10 @@ use crate::components::LoadError;
 use crate::components::bundle::schema::{Schema, Schemas};
 use crate::components::bundle::{BundleError, StoredBundle};
 use crate::domain::function::Function;
+use crate::domain::generation::Generation;
 use crate::domain::id::{FunctionName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::{LimitOverrides, Limits};
-use crate::domain::manifest::Manifest;
+use crate::domain::manifest::{Manifest, Route};
 use crate::domain::plugin::Version;
 use crate::domain::tenant::{Plan, Tenant};
 use crate::sandbox::Runtime;
@@ -187,6 +188,7 @@ impl Builder {
             }
         }
         tenant.suspended = stored.tenant.suspended;
+        tenant.generation = stored.generations.content;
         Built { tenant, missing }
     }
 
@@ -220,6 +222,7 @@ impl Builder {
         TenantRoutes {
             id,
             name,
+            generation: Generation::default(),
             suspended: false,
             problem: None,
             plugins: HashMap::new(),

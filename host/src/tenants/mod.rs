@@ -25,58 +25,71 @@ pub use snapshot::{
     Router, TenantRoutes, Unavailable,
 };
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use papaya::HashMap;
 
+use crate::domain::generation::Generation;
 use crate::domain::id::{PluginName, TenantId, TenantName};
 
 /// The tenants that are served.
+///
+/// A lookup takes no lock. A change of a tenant replaces the snapshot in the tenant's slot, so that
+/// its cost does not depend on the number of tenants; the maps change only when a tenant comes or
+/// goes.
 #[derive(Default)]
 pub struct Routing {
-    served: ArcSwap<Served>,
+    by_name: HashMap<TenantName, Arc<Slot>>,
+    by_id: HashMap<TenantId, Arc<Slot>>,
 }
 
-#[derive(Clone, Default)]
-struct Served {
-    by_name: HashMap<TenantName, Arc<TenantRoutes>>,
-    by_id: HashMap<TenantId, Arc<TenantRoutes>>,
-}
+/// Where the newest snapshot of a tenant is.
+type Slot = ArcSwap<TenantRoutes>;
 
 impl Routing {
     /// The tenant of this name.
     pub fn tenant(&self, name: &str) -> Option<Arc<TenantRoutes>> {
-        self.served.load().by_name.get(name).cloned()
+        self.by_name.pin().get(name).map(|slot| slot.load_full())
     }
 
     /// The tenant of this id.
     pub fn tenant_by_id(&self, id: TenantId) -> Option<Arc<TenantRoutes>> {
-        self.served.load().by_id.get(&id).cloned()
+        self.by_id.pin().get(&id).map(|slot| slot.load_full())
     }
 
-    /// Serves tenants as they are now, in place of what was known of them. A change of many tenants
-    /// is to come as one: each call copies the map of all.
-    pub fn put(&self, tenants: Vec<TenantRoutes>) {
-        let tenants: Vec<Arc<TenantRoutes>> = tenants.into_iter().map(Arc::new).collect();
-        self.served.rcu(|served| {
-            let mut served = Served::clone(served);
-            for tenant in &tenants {
-                served.remove(tenant.id);
-                served.insert(tenant.clone());
+    /// Serves a tenant as it is now, in place of what was known of it. The caller holds the
+    /// tenant's `changes` lock, or no request is served yet.
+    pub fn put(&self, tenant: TenantRoutes) {
+        let (id, tenant) = (tenant.id, Arc::new(tenant));
+        let slots = self.by_id.pin();
+        match slots.get(&id) {
+            // A tenant keeps its name.
+            Some(slot) => slot.store(tenant),
+            None => {
+                let slot = Arc::new(Slot::from(tenant.clone()));
+                slots.insert(id, slot.clone());
+                self.by_name.pin().insert(tenant.name.clone(), slot);
             }
-            served
-        });
+        }
+    }
+
+    /// How many tenants are served.
+    pub fn count(&self) -> usize {
+        self.by_id.len()
     }
 
     /// All tenants.
     pub fn all(&self) -> Vec<Arc<TenantRoutes>> {
-        self.served.load().by_id.values().cloned().collect()
+        self.by_id.pin().values().map(|slot| slot.load_full()).collect()
     }
 
     /// Answers 503 for a tenant until it is put again: what is known of it may be out of date.
     pub fn tenant_fails(&self, id: TenantId, problem: &str) {
-        self.change(id, |tenant| tenant.problem = Some(problem.to_owned()));
+        self.change(id, |tenant| {
+            tenant.problem = Some(problem.to_owned());
+            tenant.generation = Generation::default();
+        });
     }
 
     /// Answers 503 for a version of a plugin until the tenant is put again.
@@ -91,36 +104,23 @@ impl Routing {
     }
 
     fn change(&self, id: TenantId, change: impl Fn(&mut TenantRoutes)) {
-        self.served.rcu(|served| {
-            let mut served = Served::clone(served);
-            if let Some(known) = served.by_id.get(&id) {
+        if let Some(slot) = self.by_id.pin().get(&id) {
+            slot.rcu(|known| {
                 let mut changed = TenantRoutes::clone(known);
                 change(&mut changed);
-                served.insert(Arc::new(changed));
-            }
-            served
-        });
+                changed
+            });
+        }
     }
 
-    /// Stops serving a tenant.
+    /// Stops serving a tenant. The caller holds the tenant's `changes` lock.
     pub fn remove(&self, id: TenantId) {
-        self.served.rcu(|served| {
-            let mut served = Served::clone(served);
-            served.remove(id);
-            served
-        });
-    }
-}
-
-impl Served {
-    fn insert(&mut self, tenant: Arc<TenantRoutes>) {
-        self.by_name.insert(tenant.name.clone(), tenant.clone());
-        self.by_id.insert(tenant.id, tenant);
-    }
-
-    fn remove(&mut self, id: TenantId) {
-        if let Some(tenant) = self.by_id.remove(&id) {
-            self.by_name.remove(&tenant.name);
+        if let Some(slot) = self.by_id.pin().remove(&id) {
+            let name = slot.load().name.clone();
+            // A tenant that was made since may have the name.
+            let is_its_own = |_: &TenantName, named: &Arc<Slot>| Arc::ptr_eq(named, slot);
+            // The closure refuses to remove another tenant's slot, which is no error.
+            let _ = self.by_name.pin().remove_if(&name, is_its_own);
         }
     }
 }

@@ -11,6 +11,7 @@ use super::health::RouteHealth;
 use super::rate::RateLimiter;
 use crate::capability::ActiveVersion;
 use crate::components::bundle::schema::Schema;
+use crate::domain::generation::{Generation, Generations};
 use crate::domain::id::{ApiKeyId, FunctionName, PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::manifest::{Auth, Rate};
@@ -23,6 +24,8 @@ pub struct TenantRoutes {
     pub id: TenantId,
     /// The first segment of its URLs.
     pub name: TenantName,
+    /// Which generation of what is stored this is, API keys excepted.
+    pub generation: Generation,
     /// Whether its endpoints answer 503.
     pub suspended: bool,
     /// Why no request of it can be served, for the operator. Its endpoints answer 503.
@@ -65,6 +68,16 @@ pub enum Cause {
     Failed,
     /// This host does not run it: the operator or a new version of the host refuses what it uses.
     Refused,
+}
+
+impl TenantRoutes {
+    /// Which generations of what is stored are served.
+    pub fn generations(&self) -> Generations {
+        Generations {
+            content: self.generation,
+            keys: self.api_keys.generation(),
+        }
+    }
 }
 
 impl Unavailable {

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use crate::domain::clock::Timestamp;
 use crate::domain::function::FunctionOutcome;
 use crate::domain::id::{FunctionName, InvocationId, PluginName, VersionDigest};
-use crate::domain::invocation::{Blame, Trigger, Usage};
-use crate::storage::{Counts, Kept, UsageSum};
+use crate::domain::invocation::{Blame, Trigger, Usage, UsageSum};
+use crate::storage::{Counts, Kept};
 
 /// One run of a plugin.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

@@ -8,6 +8,7 @@ mod options;
 mod peers;
 mod processor;
 mod profile;
+mod reconcile;
 mod series;
 mod subject;
 mod traffic;
@@ -47,6 +48,7 @@ fn run(arguments: Vec<String>) -> Result<bool> {
             Part::InProcess => in_process::run(&options)?,
             Part::WholePath => whole_path::run(&options)?,
             Part::Growth => growth::run(&options)?,
+            Part::Reconcile => reconcile::run(&options)?,
             Part::Peers => peers::run(&options)?,
         };
         raw.insert(part.name().to_owned(), found.raw);

@@ -12,7 +12,7 @@ Measures a host beside native baselines.
   --profile          also where the host spends its time, by the samples of perf
   --plugins NUMBER   the most that `growth` deploys (10000); 0 leaves only its tenants
   --quick            a look in two minutes; no bar fails
-  --part LIST        these parts, with commas: in-process, whole-path, growth, peers
+  --part LIST        these parts, with commas: in-process, whole-path, growth, reconcile, peers
   --json FILE        keep the raw results
 ";
 
@@ -25,6 +25,8 @@ pub enum Part {
     WholePath,
     /// Many plugins and many tenants.
     Growth,
+    /// Changes of many tenants by somebody else.
+    Reconcile,
     /// Other hosts, where they are found.
     Peers,
 }
@@ -45,7 +47,13 @@ pub struct Options {
 }
 
 impl Part {
-    const ALL: [Part; 4] = [Part::InProcess, Part::WholePath, Part::Growth, Part::Peers];
+    const ALL: [Part; 5] = [
+        Part::InProcess,
+        Part::WholePath,
+        Part::Growth,
+        Part::Reconcile,
+        Part::Peers,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -53,6 +61,7 @@ impl Part {
             Part::InProcess => "in-process",
             Part::WholePath => "whole-path",
             Part::Growth => "growth",
+            Part::Reconcile => "reconcile",
             Part::Peers => "peers",
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use test_artifacts::{ECHO, NO_HTTP_HANDLER};
 
 use crate::app::{App, bundled, open_manifest};
@@ -45,7 +46,16 @@ async fn tenants_share_files_until_the_last_one_is_gone() {
 async fn a_component_that_was_stored_a_moment_ago_is_removed_later() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
-    acme.deploy(ECHO, &open_manifest("echo", ""), &[]).await;
+    let version = acme.deploy(ECHO, &open_manifest("echo", ""), &[]).await;
+    let listed = async || {
+        let list = app.admin("GET", "/components").send().await.expect(200).json();
+        list["items"].clone()
+    };
+    let size = std::fs::metadata(&app.files("components")[0]).unwrap().len();
+    let stored = json!({
+        "version": version, "size": size, "stored_at": "2023-11-14T22:13:20.000Z", "used": true, "compiled": true,
+    });
+    assert_eq!(listed().await, json!([stored]));
     app.advance(MIN_AGE - Duration::from_millis(1));
     app.admin("DELETE", "/tenants/acme?purge=true")
         .send()
@@ -53,13 +63,15 @@ async fn a_component_that_was_stored_a_moment_ago_is_removed_later() {
         .expect(204);
     app.host.maintain().await;
     // What only this node keeps goes at once.
+    let left = listed().await;
     assert_eq!(
-        [app.files("components").len(), app.files("compiled").len()],
-        [1, 0]
+        (&left[0]["used"], &left[0]["compiled"]),
+        (&json!(false), &json!(false))
     );
+    assert!(app.files("compiled").is_empty());
     app.advance(Duration::from_millis(1));
     app.host.maintain().await;
-    assert!(app.files("components").is_empty());
+    assert_eq!(listed().await, json!([]));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use mortise::components::bundle::Bundle;
+use mortise::domain::audit::Change;
 use mortise::domain::clock::Timestamp;
 use mortise::domain::id::VersionDigest;
 use mortise::domain::plugin::Version;
@@ -179,10 +180,9 @@ async fn leave_behind(data: &Path, tenant: &str, component: &[u8]) {
         created_at: Timestamp(1),
     };
     let name = &bundle.manifest.plugin.name;
-    db.add_version(tenant.id, name, &version).await.unwrap();
-    db.activate(tenant.id, name, digest, None, "host", Timestamp(2))
-        .await
-        .unwrap();
+    let change = Change::new(Change::HOST, "test", "x", Timestamp(2));
+    db.add_version(tenant.id, name, &version, &change).await.unwrap();
+    db.activate(tenant.id, name, digest, None, &change).await.unwrap();
     db.close().await;
 }
 

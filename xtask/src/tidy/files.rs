@@ -53,6 +53,31 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<File>) -> std::io::Result<()
     Ok(())
 }
 
+/// The begins of the paths of modules that are declared for tests only.
+pub fn only_for_tests(files: &[File]) -> Vec<String> {
+    let mut tests = Vec::new();
+    for file in files {
+        let Some(folder) = file
+            .path
+            .strip_suffix("mod.rs")
+            .or_else(|| file.path.strip_suffix("lib.rs"))
+        else {
+            continue;
+        };
+        let lines: Vec<&str> = file.text.lines().collect();
+        for pair in lines.windows(2) {
+            let module = pair[1]
+                .split("mod ")
+                .nth(1)
+                .and_then(|name| name.strip_suffix(';'));
+            if let Some(name) = module.filter(|_| pair[0] == "#[cfg(test)]") {
+                tests.extend([format!("{folder}{name}.rs"), format!("{folder}{name}/")]);
+            }
+        }
+    }
+    tests
+}
+
 impl File {
     /// Whether it is Rust.
     pub fn is_rust(&self) -> bool {
@@ -119,6 +144,16 @@ mod tests {
             [(1, "a(); "), (2, "#[cfg(test)]"), (3, "mod tests;"), (4, "c();")]
         );
         assert_eq!(file.lines_without_tests(), 4);
+    }
+
+    #[test]
+    fn modules_for_tests_are_found_by_their_declaration() {
+        let text = "mod a;\n#[cfg(test)]\npub(crate) mod conformance;\n#[cfg(test)]\nmod tests {\n";
+        let files = [file("host/src/storage/mod.rs", text), file("host/src/b.rs", text)];
+        assert_eq!(
+            only_for_tests(&files),
+            ["host/src/storage/conformance.rs", "host/src/storage/conformance/"]
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::files::File;
+use super::files::{File, only_for_tests};
 
 const ROOT: &str = "host/src/";
 
@@ -33,7 +33,7 @@ pub fn without_cycles(files: &[File]) -> Vec<String> {
 }
 
 fn rooms(files: &[File]) -> Rooms<'_> {
-    let tests = tests(files);
+    let tests = only_for_tests(files);
     let mut rooms = Rooms::new();
     for file in files {
         let Some(path) = file.path.strip_prefix(ROOT).filter(|path| !DOORS.contains(path)) else {
@@ -70,31 +70,6 @@ fn named_rooms(line: &str) -> impl Iterator<Item = &str> {
         let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
         &name[..end.unwrap_or(name.len())]
     })
-}
-
-/// The begins of the paths of modules that are declared for tests only.
-fn tests(files: &[File]) -> Vec<String> {
-    let mut tests = Vec::new();
-    for file in files.iter().filter(|file| file.path.starts_with(ROOT)) {
-        let Some(folder) = file
-            .path
-            .strip_suffix("mod.rs")
-            .or_else(|| file.path.strip_suffix("lib.rs"))
-        else {
-            continue;
-        };
-        let lines: Vec<&str> = file.text.lines().collect();
-        for pair in lines.windows(2) {
-            let module = pair[1]
-                .split("mod ")
-                .nth(1)
-                .and_then(|name| name.strip_suffix(';'));
-            if let Some(name) = module.filter(|_| pair[0] == "#[cfg(test)]") {
-                tests.extend([format!("{folder}{name}.rs"), format!("{folder}{name}/")]);
-            }
-        }
-    }
-    tests
 }
 
 /// The rooms that one leads to.

@@ -1,6 +1,6 @@
 //! Rules for single files.
 
-use super::files::File;
+use super::files::{File, only_for_tests};
 
 const MAX_LINES: usize = 500;
 
@@ -50,9 +50,11 @@ fn first_sentence(paragraph: &str) -> Option<&str> {
 
 /// A file has one subject.
 pub fn short(files: &[File]) -> Vec<String> {
+    let tests = only_for_tests(files);
+    let is_test = |file: &File| tests.iter().any(|test| file.path.starts_with(test.as_str()));
     let long = files
         .iter()
-        .filter(|file| file.is_rust() && file.lines_without_tests() > MAX_LINES);
+        .filter(|file| file.is_rust() && !is_test(file) && file.lines_without_tests() > MAX_LINES);
     long.map(|file| format!("{}: {} lines", file.path, file.lines_without_tests()))
         .collect()
 }

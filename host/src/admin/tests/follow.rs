@@ -9,12 +9,12 @@ use serde_json::json;
 
 use super::TestApp;
 use crate::admin::page::cursor;
-use crate::domain::clock::{Clock as _, Timestamp};
+use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, TenantId};
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::token::{Reach, TenantRole};
-use crate::storage::conformance::{entry, tenant};
+use crate::storage::conformance::{change, entry, tenant};
 use crate::storage::{LogPosition, Page};
 
 async fn log(app: &TestApp, tenant: TenantId, at: i64) {
@@ -196,7 +196,7 @@ async fn a_revoked_token_follows_no_longer() {
     let first = app.db.tokens(Some(acme), Page::first(1)).await.unwrap().remove(0);
     assert!(
         app.db
-            .revoke_token(Some(acme), first.id, app.clock.now())
+            .revoke_token(Some(acme), first.id, &change(1))
             .await
             .unwrap()
     );
@@ -211,6 +211,6 @@ async fn nobody_follows_a_tenant_that_was_purged() {
     let app = TestApp::start().await;
     let acme = tenant(&*app.db, "acme").await.id;
     let mut events = follow(&app, acme).await;
-    app.db.purge_tenant(acme).await.unwrap();
+    app.db.purge_tenant(acme, &change(1)).await.unwrap();
     assert_eq!(next(&mut events).await, None);
 }

@@ -8,7 +8,7 @@ use crate::domain::limits::{LimitOverrides, Limits};
 use crate::domain::tenant::Plan;
 use crate::domain::token::{Reach, TenantRole};
 use crate::domain::units::ByteSize;
-use crate::storage::conformance::{name, tenant, version_of};
+use crate::storage::conformance::{change, name, tenant, version_of};
 
 #[tokio::test]
 async fn a_viewer_sees_which_limits_hold_and_why() {
@@ -66,7 +66,7 @@ async fn a_manifest_is_seen_to_lower_and_not_to_raise() {
     let high = version("2.0.0", "[limits]\nmemory = '200MiB'\n", 2);
     for version in [&low, &high] {
         app.db
-            .add_version(acme.id, &name("orders"), version)
+            .add_version(acme.id, &name("orders"), version, &change(2_000))
             .await
             .unwrap();
     }
@@ -143,7 +143,7 @@ async fn limits_that_an_earlier_host_stored_hold_as_far_as_they_can_and_are_mark
         name: name("standard"),
         limits,
     };
-    app.db.put_plan(&plan, &|_| Vec::new()).await.unwrap();
+    app.db.put_plan(&plan, &|_| change(1)).await.unwrap();
     tenant(&*app.db, "acme").await;
     let shown = app.get(&operator, "/api/v1/tenants/acme/limits").await.body;
     assert_eq!(shown["limits"]["memory"]["value"], "256MiB");

@@ -7,6 +7,7 @@ mod follow;
 mod limits;
 mod matrix;
 mod openapi;
+mod reconcile;
 mod resources;
 mod tokens;
 
@@ -44,6 +45,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Gauge;
 use crate::sandbox::{Runtime, RuntimeSettings};
 use crate::storage::Repository;
+use crate::storage::conformance::change;
 use crate::storage::sqlite::SqliteRepository;
 use crate::storage::vault::{HostKey, Vault};
 use crate::tenants::budget::SharedBudget;
@@ -55,6 +57,7 @@ pub struct TestApp {
     pub db: Arc<dyn Repository>,
     pub ledger: Arc<Ledger>,
     pub routing: Arc<Routing>,
+    pub lifecycle: Arc<Lifecycle>,
     pub clock: Arc<ManualClock>,
     pub draining: CancellationToken,
     _data: tempfile::TempDir,
@@ -99,7 +102,7 @@ impl TestApp {
         };
         let state = AdminState::new(
             db.clone(),
-            lifecycle,
+            lifecycle.clone(),
             vault,
             Arc::new(observer),
             clock.clone(),
@@ -111,6 +114,7 @@ impl TestApp {
             db,
             ledger,
             routing,
+            lifecycle,
             clock,
             draining,
             _data: data,
@@ -129,7 +133,7 @@ impl TestApp {
             expires_at: None,
             revoked_at: None,
         };
-        self.db.insert_token(&token).await.unwrap();
+        self.db.insert_token(&token, &change(1)).await.unwrap();
         credential.reveal()
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::TestApp;
 use crate::domain::role::Role;
 use crate::domain::token::FIRST_OPERATOR;
-use crate::storage::conformance::{plugin, tenant};
+use crate::storage::conformance::{change, plugin, tenant};
 
 #[tokio::test]
 async fn a_token_for_metrics_reads_them_and_nothing_else() {
@@ -144,7 +144,7 @@ async fn settings_are_set_and_removed_one_by_one_and_have_plain_names() {
 
     // One that an earlier host took stays until somebody removes it.
     app.db
-        .put_config_value(acme.id, &orders, "Bad Key", Some("1"))
+        .put_config_value(acme.id, &orders, "Bad Key", Some("1"), &change(3_000))
         .await
         .unwrap();
     let kept = put(config, json!({ "Bad Key": "2", "currency": "USD" })).await;

@@ -2,12 +2,14 @@
 
 use serde_json::json;
 
-use super::tenant;
+use super::{change, plugin, tenant};
 use crate::domain::api_key::ApiKey;
-use crate::domain::audit::{AuditEntry, Change};
+use crate::domain::audit::{ActorKind, Change, Difference};
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::{ApiKeyId, TenantId, TokenId};
+use crate::domain::limits::LimitOverrides;
+use crate::domain::tenant::Plan;
 use crate::domain::token::{Reach, TenantRole, Token};
 use crate::storage::{AuditFilter, Counts, Page, Repository};
 
@@ -23,7 +25,7 @@ pub async fn api_key(repository: &dyn Repository, tenant: TenantId, expires_at: 
         expires_at: expires_at.map(Timestamp),
         revoked_at: None,
     };
-    repository.insert_api_key(tenant, &key).await.unwrap();
+    repository.insert_api_key(tenant, &key, &change(1)).await.unwrap();
     key
 }
 
@@ -40,15 +42,17 @@ pub async fn api_keys_are_revoked_once(repository: &dyn Repository) {
 
     assert!(
         repository
-            .revoke_api_key(acme, lasting.id, Timestamp(50))
+            .revoke_api_key(acme, lasting.id, &change(50))
             .await
             .unwrap()
+            .is_some()
     );
     assert!(
         repository
-            .revoke_api_key(acme, lasting.id, Timestamp(60))
+            .revoke_api_key(acme, lasting.id, &change(60))
             .await
             .unwrap()
+            .is_some()
     );
     assert_eq!(valid(50).await, [expiring.id]);
     let first = repository.api_keys(acme, Page::first(1)).await.unwrap();
@@ -65,10 +69,11 @@ pub async fn api_keys_are_revoked_once(repository: &dyn Repository) {
         .unwrap();
     assert_eq!(rest.len(), 1);
     assert!(
-        !repository
-            .revoke_api_key(acme, ApiKeyId::generate(), Timestamp(1))
+        repository
+            .revoke_api_key(acme, ApiKeyId::generate(), &change(1))
             .await
             .unwrap()
+            .is_none()
     );
 }
 
@@ -80,7 +85,7 @@ pub async fn dead_keys_are_forgotten_and_living_ones_counted(repository: &dyn Re
         let key = api_key(repository, acme, expires_at).await;
         if expires_at.is_none() {
             repository
-                .revoke_api_key(acme, key.id, Timestamp(60))
+                .revoke_api_key(acme, key.id, &change(60))
                 .await
                 .unwrap();
         }
@@ -121,14 +126,14 @@ pub async fn tokens_belong_to_a_tenant_or_to_the_host(repository: &dyn Repositor
         }
     };
     let metrics = token(Reach::Metrics);
-    repository.insert_token(&metrics).await.unwrap();
+    repository.insert_token(&metrics, &change(1)).await.unwrap();
     assert_eq!(
         repository.token(metrics.id).await.unwrap().as_ref(),
         Some(&metrics)
     );
     let (operator, owner) = (token(Reach::Host), token(Reach::Tenant(acme, TenantRole::Owner)));
     for token in [&operator, &owner] {
-        repository.insert_token(token).await.unwrap();
+        repository.insert_token(token, &change(1)).await.unwrap();
         assert_eq!(repository.token(token.id).await.unwrap().as_ref(), Some(token));
     }
     assert_eq!(
@@ -141,7 +146,7 @@ pub async fn tokens_belong_to_a_tenant_or_to_the_host(repository: &dyn Repositor
     );
 
     // A token is only revoked from where it belongs.
-    let revoke = async |tenant, id, at| repository.revoke_token(tenant, id, Timestamp(at)).await.unwrap();
+    let revoke = async |tenant, id, at| repository.revoke_token(tenant, id, &change(at)).await.unwrap();
     assert!(!revoke(None, owner.id, 5).await);
     assert!(!revoke(Some(acme), operator.id, 5).await);
     assert!(revoke(Some(acme), owner.id, 5).await);
@@ -151,27 +156,47 @@ pub async fn tokens_belong_to_a_tenant_or_to_the_host(repository: &dyn Repositor
     assert_eq!(repository.token(TokenId::generate()).await.unwrap(), None);
 }
 
-pub async fn audit_entries_come_newest_first(repository: &dyn Repository) {
+pub async fn changes_are_told_newest_first(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
+    let (orders, _) = plugin(repository, acme, "orders").await;
     let all = AuditFilter::default();
-    let mut entries = Vec::new();
-    for (tenant, action) in [(Some(acme), "one"), (None, "two"), (Some(acme), "three")] {
-        let change = Change::between(&json!({ "a": 1 }), &json!({ "a": 2 }));
-        let entry = AuditEntry::new(tenant, "token-1", action, "x", Timestamp(1)).changing(change);
-        repository.append_audit(&entry).await.unwrap();
-        let tenant_name = tenant.map(|_| "acme".to_owned());
-        entries.push(AuditEntry { tenant_name, ..entry });
+    let mut changes = Vec::new();
+    for action in ["one", "two", "three"] {
+        let difference = Difference::between(&json!({ "a": 1 }), &json!({ "a": 2 }));
+        let change = Change::new("token-1", action, "x", Timestamp(1)).with(difference);
+        match action {
+            "two" => drop(
+                repository
+                    .delete_plan(&"standard".parse().unwrap(), &|_| change.clone())
+                    .await,
+            ),
+            _ => repository
+                .put_config_value(acme, &orders, "a", Some(action), &change)
+                .await
+                .unwrap(),
+        }
+        changes.push(change);
     }
-    let newest = repository.audit(Some(acme), &all, Page::first(1)).await.unwrap();
-    assert_eq!(newest, entries[2..]);
+    // The second was not made: the plan is in use.
+    let newest = repository.audit(Some(acme), &all, Page::first(2)).await.unwrap();
+    assert_eq!((&newest[0].change, &newest[1].change), (&changes[2], &changes[0]));
+    assert_eq!(
+        (newest[0].actor_kind, newest[0].tenant_name.as_deref()),
+        (ActorKind::Token, Some("acme"))
+    );
     let older = repository
-        .audit(Some(acme), &all, Page::after(entries[2].id, 9))
+        .audit(Some(acme), &all, Page::after(newest[0].id, 1))
         .await
         .unwrap();
-    assert_eq!(older, entries[..1]);
-    let mut everything = repository.audit(None, &all, Page::first(9)).await.unwrap();
-    everything.reverse();
-    assert_eq!(everything, entries);
+    assert_eq!(older, newest[1..]);
+    let plan = Plan {
+        name: "small".parse().unwrap(),
+        limits: LimitOverrides::default(),
+    };
+    repository.put_plan(&plan, &|_| changes[1].clone()).await.unwrap();
+    let everything = repository.audit(None, &all, Page::first(2)).await.unwrap();
+    assert_eq!((&everything[0].change, everything[0].tenant), (&changes[1], None));
+    assert_eq!(everything[1], newest[0]);
 }
 
 pub async fn audit_entries_are_found_by_tenant_actor_action_and_time(repository: &dyn Repository) {
@@ -186,37 +211,50 @@ pub async fn audit_entries_are_found_by_tenant_actor_action_and_time(repository:
         expires_at: None,
         revoked_at: None,
     };
-    repository.insert_token(&token).await.unwrap();
-    for (tenant, actor, action, at) in [
-        (Some(acme), token.id.to_string(), "tenant.suspend", 10),
-        (Some(acme), token.id.to_string(), "secret.put", 20),
-        (None, AuditEntry::COMMAND.to_owned(), "operator-token.reset", 30),
-    ] {
-        let entry = AuditEntry::new(tenant, actor, action, "x", Timestamp(at));
-        repository.append_audit(&entry).await.unwrap();
+    repository.insert_token(&token, &change(1)).await.unwrap();
+    let other = Token {
+        id: TokenId::generate(),
+        ..token.clone()
+    };
+    let (orders, _) = plugin(repository, acme, "orders").await;
+    for (action, at) in [("tenant.suspend", 5_010), ("secret.put", 5_020)] {
+        let change = Change::new(token.id.to_string(), action, "x", Timestamp(at));
+        repository
+            .put_config_value(acme, &orders, "a", Some("1"), &change)
+            .await
+            .unwrap();
     }
-    repository.purge_tenant(acme).await.unwrap();
-    let purge = AuditEntry::new(Some(acme), AuditEntry::HOST, "tenant.purge", "x", Timestamp(40));
-    repository.append_audit(&purge).await.unwrap();
+    let reset = Change::new(Change::COMMAND, "operator-token.reset", "x", Timestamp(5_030));
+    repository.replace_tokens(&other, &[], &reset).await.unwrap();
+    let purge = Change::new(Change::HOST, "tenant.purge", "x", Timestamp(5_040));
+    repository.purge_tenant(acme, &purge).await.unwrap();
 
+    // Without what made the things that these are about.
+    let from = Some(Timestamp(5_000));
     let at = async |filter: AuditFilter| {
         let found = repository.audit(None, &filter, Page::first(9)).await.unwrap();
-        found.iter().map(|entry| entry.at.0).collect::<Vec<_>>()
+        found.iter().map(|entry| entry.change.at.0).collect::<Vec<_>>()
     };
     let some = |text: &str| Some(text.to_owned());
-    let filter = AuditFilter::default;
+    let filter = || AuditFilter {
+        from,
+        ..AuditFilter::default()
+    };
     for named in [acme.to_string(), "acme".to_owned()] {
         let tenant = Some(named);
-        assert_eq!(at(AuditFilter { tenant, ..filter() }).await, [40, 20, 10]);
+        assert_eq!(
+            at(AuditFilter { tenant, ..filter() }).await,
+            [5_040, 5_020, 5_010]
+        );
     }
     for named in [token.id.to_string(), "Ada".to_owned()] {
         let actor = Some(named);
-        assert_eq!(at(AuditFilter { actor, ..filter() }).await, [20, 10]);
+        assert_eq!(at(AuditFilter { actor, ..filter() }).await, [5_020, 5_010]);
     }
     let action = some("tenant.*");
-    assert_eq!(at(AuditFilter { action, ..filter() }).await, [40, 10]);
+    assert_eq!(at(AuditFilter { action, ..filter() }).await, [5_040, 5_010]);
     let action = some("tenant");
     assert!(at(AuditFilter { action, ..filter() }).await.is_empty());
-    let (from, to) = (Some(Timestamp(20)), Some(Timestamp(40)));
-    assert_eq!(at(AuditFilter { from, to, ..filter() }).await, [30, 20]);
+    let (from, to) = (Some(Timestamp(5_020)), Some(Timestamp(5_040)));
+    assert_eq!(at(AuditFilter { from, to, ..filter() }).await, [5_030, 5_020]);
 }

@@ -1,6 +1,6 @@
 //! Conformance tests of components: which are active, who uploads one, and who removes one.
 
-use super::{entry, name, plugin, tenant, version_of};
+use super::{change, entry, name, plugin, tenant, version_of};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{LeaseId, PluginName, VersionDigest};
 use crate::storage::{Claim, DbError, Lease, Removal, Repository};
@@ -63,11 +63,19 @@ pub async fn a_component_is_not_uploaded_while_it_is_removed(repository: &dyn Re
         repository.claim_component(&next, NOW).await.unwrap(),
         Claim::Leased
     );
-    let refused = repository.add_version(acme, &orders, &version).await.unwrap_err();
+    let refused = repository
+        .add_version(acme, &orders, &version, &change(2_000))
+        .await
+        .unwrap_err();
     assert!(matches!(refused, DbError::Unavailable(_)), "{refused:?}");
     assert!(repository.component_removed(digest, upload.holder).await.unwrap());
     assert!(repository.lease_component(&next, NOW).await.unwrap());
-    assert!(repository.add_version(acme, &orders, &version).await.unwrap());
+    assert!(
+        repository
+            .add_version(acme, &orders, &version, &change(2_000))
+            .await
+            .unwrap()
+    );
 }
 
 pub async fn leases_and_claims_of_a_dead_node_expire(repository: &dyn Repository) {
@@ -109,7 +117,10 @@ pub async fn a_component_that_a_version_names_is_not_removed(repository: &dyn Re
         Claim::Used
     );
     assert!(!is_named(&repository.removals().await.unwrap(), digest));
-    repository.delete_version(acme, &orders, digest).await.unwrap();
+    repository
+        .delete_version(acme, &orders, digest, &change(3_000))
+        .await
+        .unwrap();
     assert_eq!(
         repository.claim_component(&removal, NOW).await.unwrap(),
         Claim::Granted
@@ -133,10 +144,13 @@ pub async fn active_components_come_most_used_first(repository: &dyn Repository)
     ] {
         let version = version_of(plugin, plugin, 1);
         let plugin: PluginName = name(plugin);
-        repository.add_version(owner, &plugin, &version).await.unwrap();
+        repository
+            .add_version(owner, &plugin, &version, &change(2_000))
+            .await
+            .unwrap();
         if plugin.as_str() != "inactive" {
             repository
-                .activate(owner, &plugin, version.digest, None, "host", NOW)
+                .activate(owner, &plugin, version.digest, None, &change(1))
                 .await
                 .unwrap();
         }
@@ -150,10 +164,10 @@ pub async fn active_components_come_most_used_first(repository: &dyn Repository)
         digests.push(version.digest);
     }
     repository
-        .delete_plugin(acme, &name("deleted"), NOW)
+        .delete_plugin(acme, &name("deleted"), &change(NOW.0))
         .await
         .unwrap();
-    repository.delete_tenant(gone, NOW).await.unwrap();
+    repository.delete_tenant(gone, &change(NOW.0)).await.unwrap();
     let active = repository.active_components(Timestamp(9 * HOUR)).await.unwrap();
     assert_eq!(active, [digests[2], digests[0], digests[1]]);
     let active = repository.active_components(Timestamp(0)).await.unwrap();

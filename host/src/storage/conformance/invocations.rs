@@ -2,15 +2,16 @@
 
 use http::Method;
 
-use super::{name, tenant};
+use super::{change, name, tenant};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, InvocationId, TenantId, VersionDigest};
-use crate::domain::invocation::{Blame, InvocationRecord, Triggered, Usage};
+use crate::domain::invocation::{Blame, InvocationRecord, Triggered, Usage, UsageSum};
 use crate::domain::log_line::{Level, LogLine};
 use crate::domain::principal::PrincipalId;
 use crate::domain::problem::Code;
 use crate::storage::{
-    Entry, HourlyUsage, InvocationFilter, Kept, LogFilter, LogPosition, Page, Repository, WrittenAfter,
+    CALLERS_A_DAY, CallFilter, Caller, Calls, CountedCalls, Entry, InvocationFilter, Kept, LogFilter,
+    LogPosition, Page, Repository, Totals, WrittenAfter,
 };
 
 const HOUR: i64 = 3_600_000;
@@ -104,11 +105,11 @@ pub async fn an_invocation_is_counted_once(repository: &dyn Repository) {
     assert_eq!(usage(0, HOUR).await, [(1, 0, 10, 3)]);
     assert_eq!(usage(2 * HOUR, 3 * HOUR).await, []);
 
-    let mut unrecorded = HourlyUsage::default();
+    let mut unrecorded = Totals::default();
     unrecorded.add(&stranger.record);
     unrecorded.add(&bad.record);
     unrecorded.add(&bad.record);
-    repository.add_usage(&unrecorded).await.unwrap();
+    repository.add_totals(&unrecorded).await.unwrap();
     assert_eq!(usage(HOUR, 2 * HOUR).await, [(3, 3, 30, 9)]);
 }
 
@@ -156,7 +157,7 @@ pub async fn what_is_of_a_deleted_tenant_is_left_out(repository: &dyn Repository
     let acme = tenant(repository, "acme").await.id;
     let known = entry(acme, "orders", 10, &[Level::Info]);
     repository.record(std::slice::from_ref(&known)).await.unwrap();
-    assert!(repository.purge_tenant(gone).await.unwrap());
+    assert!(repository.purge_tenant(gone, &change(3_000)).await.unwrap());
     let theirs = entry(gone, "orders", 20, &[Level::Info]);
     let batch = [known, theirs.clone(), entry(acme, "hello", 30, &[Level::Info])];
     let kept = repository.record(&batch).await.unwrap();
@@ -420,15 +421,12 @@ pub async fn every_number_of_the_usage_is_kept_and_summed(repository: &dyn Repos
         .usage(acme, Timestamp(0), Timestamp(HOUR))
         .await
         .unwrap();
-    let sums = serde_json::to_value(&sums[0]).unwrap();
-    let mut summed = 0;
-    for (name, sum) in sums.as_object().unwrap() {
-        if let Some(number) = numbers.get(name) {
-            assert_eq!(sum, number, "{name}");
-            summed += 1;
-        }
+    let sums: Vec<_> = UsageSum::NAMES.iter().zip(sums[0].numbers()).collect();
+    assert_eq!((sums[0].1, sums[1].1), (1, 0), "invocations and failures");
+    for (name, sum) in &sums[2..] {
+        assert_eq!(Some(*sum), numbers[**name].as_u64(), "{name}");
     }
-    assert_eq!(summed, 17);
+    assert!(sums.len() > 15, "{sums:?}");
 }
 
 pub async fn one_batch_has_many_plugins_of_many_tenants(repository: &dyn Repository) {
@@ -482,4 +480,236 @@ pub async fn pruning_keeps_the_usage(repository: &dyn Repository) {
         .await
         .unwrap();
     assert_eq!(usage[0].invocations, 2);
+}
+
+pub async fn invocations_are_found_by_route_status_principal_and_time(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let callers = [(); 2].map(|()| PrincipalId::ApiKey(ApiKeyId::generate()));
+    let mut records = Vec::new();
+    // Some blocks have one kind of record, and some have all.
+    for (block, size) in [1, 1, 1, 7, 1, 12].into_iter().enumerate() {
+        let batch: Vec<Entry> = (0..size)
+            .map(|at| {
+                let kind = block + at;
+                let mut entry = entry(acme, "orders", i64::try_from(100 * block + at).unwrap(), &[]);
+                let record = &mut entry.record;
+                record.triggered = get(["/orders", "/orders/{id}", "/"][kind % 3]);
+                record.status = [200, 404, 403, 502][kind % 4];
+                record.principal = [Some(callers[0]), Some(callers[1]), None][kind % 3];
+                entry
+            })
+            .collect();
+        repository.record(&batch).await.unwrap();
+        records.extend(batch.into_iter().map(|entry| entry.record));
+    }
+    records.reverse();
+    let all = InvocationFilter::default;
+    let route = |route: &str| InvocationFilter {
+        route: Some(route.to_owned()),
+        ..all()
+    };
+    let status = |status: &str| InvocationFilter {
+        status: Some(name(status)),
+        ..all()
+    };
+    let filters = [
+        (route("/orders"), 8),
+        (route("/orders/{id}"), 8),
+        (route("/order"), 0),
+        (status("404"), 6),
+        (status("4xx"), 11),
+        (status("5xx"), 5),
+        (status("301"), 0),
+        (
+            InvocationFilter {
+                principal: Some(callers[1]),
+                ..all()
+            },
+            8,
+        ),
+        (
+            InvocationFilter {
+                principal: Some(PrincipalId::ApiKey(ApiKeyId::generate())),
+                ..all()
+            },
+            0,
+        ),
+        (
+            InvocationFilter {
+                since: Some(Timestamp(100)),
+                until: Some(Timestamp(302)),
+                ..all()
+            },
+            4,
+        ),
+        (
+            InvocationFilter {
+                status: Some(name("404")),
+                principal: Some(callers[0]),
+                until: Some(Timestamp(505)),
+                ..route("/orders")
+            },
+            2,
+        ),
+    ];
+    for (filter, count) in filters {
+        let found = repository
+            .invocations(acme, &filter, Page::first(50))
+            .await
+            .unwrap();
+        let wanted: Vec<_> = records
+            .iter()
+            .filter(|record| filter.accepts(record))
+            .cloned()
+            .collect();
+        assert_eq!(found, wanted, "{filter:?}");
+        assert_eq!(found.len(), count, "{filter:?}");
+        // Page by page.
+        let mut paged = repository
+            .invocations(acme, &filter, Page::first(2))
+            .await
+            .unwrap();
+        while let Some(last) = paged.last().map(|record| record.id) {
+            let page = Page::after(last, 2);
+            let page = repository.invocations(acme, &filter, page).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            paged.extend(page);
+        }
+        assert_eq!(paged, wanted, "{filter:?}");
+    }
+    // What leaves takes its summary with it, and what stays is found.
+    let most = Kept {
+        records: 12,
+        ..Kept::default()
+    };
+    repository.prune_beyond(acme, most).await.unwrap();
+    let left = repository
+        .invocations(acme, &route("/orders"), Page::first(50))
+        .await
+        .unwrap();
+    assert_eq!(left.len(), 4);
+}
+
+const DAY: i64 = 24 * HOUR;
+
+pub async fn calls_are_counted_by_day_route_and_caller(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let other = tenant(repository, "other").await.id;
+    let key = PrincipalId::ApiKey(ApiKeyId::generate());
+    let call = |tenant, at, route: &str, principal, code: Option<Code>| {
+        let mut entry = entry(tenant, "orders", at, &[]);
+        entry.record.triggered = get(route);
+        entry.record.principal = principal;
+        entry.record.code = code.map(|code| code.as_str().into());
+        entry
+    };
+    let batch = [
+        call(acme, 1, "/a", Some(key), None),
+        call(acme, DAY - 1, "/a", Some(key), Some(Code::PluginTrapped)),
+        call(acme, 2, "/a", None, None),
+        call(acme, DAY, "/a", Some(key), None),
+        call(acme, DAY, "/b", Some(key), None),
+        call(other, DAY, "/a", Some(key), None),
+    ];
+    repository.record(&batch).await.unwrap();
+    // A batch that is tried again is counted once.
+    repository.record(&batch).await.unwrap();
+    repository
+        .record(&[call(acme, DAY + 1, "/a", Some(key), None)])
+        .await
+        .unwrap();
+    let mut unrecorded = Totals::default();
+    unrecorded.add(&call(acme, DAY + 2, "/a", Some(key), None).record);
+    unrecorded.add(&call(TenantId::generate(), 1, "/a", None, None).record);
+    repository.add_totals(&unrecorded).await.unwrap();
+
+    let read = async |tenant, route: Option<&str>, from, to| {
+        let filter = CallFilter {
+            plugin: name("orders"),
+            route: route.map(str::to_owned),
+            from: Timestamp(from),
+            to: Timestamp(to),
+        };
+        repository.calls(tenant, &filter, 9).await.unwrap()
+    };
+    let counted = |day, route: &str, caller, invocations, failures| CountedCalls {
+        day: Timestamp(day),
+        method: "GET".to_owned(),
+        route: route.to_owned(),
+        caller,
+        calls: Calls {
+            invocations,
+            failures,
+        },
+    };
+    let first_day = [
+        counted(0, "/a", Caller::Anyone, 1, 0),
+        counted(0, "/a", Caller::Principal(key), 2, 1),
+    ];
+    let second_day = [
+        counted(DAY, "/a", Caller::Principal(key), 3, 0),
+        counted(DAY, "/b", Caller::Principal(key), 1, 0),
+    ];
+    assert_eq!(read(acme, None, 0, DAY).await, first_day);
+    assert_eq!(read(acme, None, DAY, 2 * DAY).await, second_day);
+    assert_eq!(read(acme, Some("/b"), 0, 2 * DAY).await, second_day[1..]);
+    assert_eq!(read(other, None, 0, 2 * DAY).await.len(), 1);
+
+    assert_eq!(repository.forget_calls_before(Timestamp(0)).await.unwrap(), 0);
+    assert!(repository.forget_calls_before(Timestamp(DAY)).await.unwrap() > 0);
+    assert_eq!(repository.forget_calls_before(Timestamp(DAY)).await.unwrap(), 0);
+    assert_eq!(read(acme, None, 0, 2 * DAY).await, second_day);
+    repository.purge_tenant(acme, &change(1)).await.unwrap();
+    assert!(read(acme, None, 0, 2 * DAY).await.is_empty());
+    assert_eq!(read(other, None, 0, 2 * DAY).await.len(), 1);
+}
+
+pub async fn callers_beyond_the_limit_are_counted_together(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let many = |count: u64| {
+        let mut totals = Totals::default();
+        let mut last = None;
+        for _ in 0..count {
+            let record = entry(acme, "orders", 1, &[]).record;
+            totals.add(&record);
+            last = record.principal;
+        }
+        (totals, last)
+    };
+    let (first, known) = many(CALLERS_A_DAY - 1);
+    repository.add_totals(&first).await.unwrap();
+    repository.add_totals(&many(3).0).await.unwrap();
+    // A caller that is counted already goes on being told apart.
+    let mut again = Totals::default();
+    let mut record = entry(acme, "orders", 2, &[]).record;
+    record.principal = known;
+    again.add(&record);
+    repository.add_totals(&again).await.unwrap();
+    let filter = CallFilter {
+        plugin: name("orders"),
+        route: None,
+        from: Timestamp(0),
+        to: Timestamp(1),
+    };
+    let counted = repository.calls(acme, &filter, u32::MAX).await.unwrap();
+    assert_eq!(counted.len() as u64, CALLERS_A_DAY + 1);
+    let of = |caller| {
+        let found = counted.iter().find(|counted| counted.caller == caller);
+        found.map(|counted| counted.calls.invocations)
+    };
+    assert_eq!(of(Caller::Others), Some(2));
+    assert_eq!(of(Caller::Principal(known.unwrap())), Some(2));
+    // The next day has a count of its own.
+    let mut next_day = Totals::default();
+    next_day.add(&entry(acme, "orders", DAY, &[]).record);
+    repository.add_totals(&next_day).await.unwrap();
+    let filter = CallFilter {
+        from: Timestamp(DAY),
+        to: Timestamp(DAY + 1),
+        ..filter
+    };
+    let counted = repository.calls(acme, &filter, 9).await.unwrap();
+    assert!(matches!(counted[0].caller, Caller::Principal(_)));
 }

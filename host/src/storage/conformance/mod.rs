@@ -24,6 +24,7 @@ pub use tenants::*;
 use std::sync::Arc;
 
 use super::Repository;
+use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::limits::LimitOverrides;
@@ -50,8 +51,10 @@ macro_rules! stories {
             api_keys_are_revoked_once,
             dead_keys_are_forgotten_and_living_ones_counted,
             tokens_belong_to_a_tenant_or_to_the_host,
-            audit_entries_come_newest_first,
+            changes_are_told_newest_first,
             audit_entries_are_found_by_tenant_actor_action_and_time,
+            a_change_is_told_and_raises_a_generation_or_is_not_made,
+            a_plan_is_a_change_of_each_tenant_on_it,
             secrets_are_sealed_anew_in_one_step,
             an_invocation_is_counted_once,
             server_errors_of_a_plugin_are_failures_as_problems_of_the_host_are,
@@ -64,6 +67,9 @@ macro_rules! stories {
             every_number_of_the_usage_is_kept_and_summed,
             one_batch_has_many_plugins_of_many_tenants,
             pruning_keeps_the_usage,
+            invocations_are_found_by_route_status_principal_and_time,
+            calls_are_counted_by_day_route_and_caller,
+            callers_beyond_the_limit_are_counted_together,
             routing_reads_everything_of_one_tenant,
             tenants_do_not_see_each_other,
             a_component_is_not_removed_while_it_is_uploaded,
@@ -87,6 +93,14 @@ pub fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().unwrap()
 }
 
+/// The action of changes that say nothing but when.
+pub const UNTOLD: &str = "test";
+
+/// A change at this time.
+pub fn change(at: i64) -> Change {
+    Change::new(Change::HOST, UNTOLD, "x", Timestamp(at))
+}
+
 /// A new tenant on the plan that is always there.
 pub async fn tenant(repository: &dyn Repository, tenant_name: &str) -> Tenant {
     let tenant = Tenant {
@@ -98,7 +112,7 @@ pub async fn tenant(repository: &dyn Repository, tenant_name: &str) -> Tenant {
         created_at: Timestamp(1_000),
         deleted_at: None,
     };
-    repository.create_tenant(&tenant).await.unwrap();
+    repository.create_tenant(&tenant, &change(1_000)).await.unwrap();
     tenant
 }
 
@@ -118,6 +132,9 @@ pub fn version_of(plugin: &str, bytes: &str, at: i64) -> Version {
 pub async fn plugin(repository: &dyn Repository, tenant: TenantId, plugin: &str) -> (PluginName, Version) {
     let version = version_of(plugin, "1.0.0", 2_000);
     let plugin = name(plugin);
-    repository.add_version(tenant, &plugin, &version).await.unwrap();
+    repository
+        .add_version(tenant, &plugin, &version, &change(2_000))
+        .await
+        .unwrap();
     (plugin, version)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{name, plugin, tenant, version_of};
+use super::{change, name, plugin, tenant, version_of};
 use crate::domain::clock::Timestamp;
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
@@ -14,11 +14,26 @@ pub async fn versions_are_recorded_once_and_listed_newest_first(repository: &dyn
     let orders: PluginName = name("orders");
     let old = version_of("orders", "1.0.0", 10);
     let new = version_of("orders", "2.0.0", 20);
-    assert!(repository.add_version(acme, &orders, &old).await.unwrap());
-    assert!(repository.add_version(acme, &orders, &new).await.unwrap());
-    assert!(!repository.add_version(acme, &orders, &old).await.unwrap());
+    assert!(
+        repository
+            .add_version(acme, &orders, &old, &change(2_000))
+            .await
+            .unwrap()
+    );
+    assert!(
+        repository
+            .add_version(acme, &orders, &new, &change(2_000))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !repository
+            .add_version(acme, &orders, &old, &change(2_000))
+            .await
+            .unwrap()
+    );
     let error = repository
-        .add_version(TenantId::generate(), &orders, &old)
+        .add_version(TenantId::generate(), &orders, &old, &change(2_000))
         .await
         .unwrap_err();
     assert!(matches!(error, DbError::Missing(Resource::Tenant)), "{error:?}");
@@ -47,24 +62,44 @@ pub async fn versions_are_recorded_once_and_listed_newest_first(repository: &dyn
     assert!(repository.is_digest_used(old.digest).await.unwrap());
     assert!(
         repository
-            .delete_version(acme, &orders, old.digest)
+            .delete_version(acme, &orders, old.digest, &change(3_000))
             .await
             .unwrap()
     );
     assert!(
         !repository
-            .delete_version(acme, &orders, old.digest)
+            .delete_version(acme, &orders, old.digest, &change(3_000))
             .await
             .unwrap()
     );
     assert!(!repository.is_digest_used(old.digest).await.unwrap());
 
-    assert!(repository.set_plugin_disabled(acme, &orders, true).await.unwrap());
+    assert!(
+        repository
+            .set_plugin_disabled(acme, &orders, true, &change(3_000))
+            .await
+            .unwrap()
+    );
     assert!(repository.plugin(acme, &orders).await.unwrap().unwrap().disabled);
     assert_eq!(repository.plugins(acme, Page::first(9)).await.unwrap().len(), 1);
-    assert!(repository.purge_plugin(acme, &orders).await.unwrap());
-    assert!(!repository.purge_plugin(acme, &orders).await.unwrap());
-    assert!(!repository.set_plugin_disabled(acme, &orders, true).await.unwrap());
+    assert!(
+        repository
+            .purge_plugin(acme, &orders, &change(3_000))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !repository
+            .purge_plugin(acme, &orders, &change(3_000))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !repository
+            .set_plugin_disabled(acme, &orders, true, &change(3_000))
+            .await
+            .unwrap()
+    );
 }
 
 pub async fn the_oldest_inactive_versions_are_given_up(repository: &dyn Repository) {
@@ -74,10 +109,13 @@ pub async fn the_oldest_inactive_versions_are_given_up(repository: &dyn Reposito
         .map(|n| version_of("orders", &format!("{n}.0.0"), n))
         .collect();
     for version in &versions {
-        repository.add_version(acme, &orders, version).await.unwrap();
+        repository
+            .add_version(acme, &orders, version, &change(2_000))
+            .await
+            .unwrap();
     }
     repository
-        .activate(acme, &orders, versions[0].digest, None, "host", Timestamp(9))
+        .activate(acme, &orders, versions[0].digest, None, &change(9))
         .await
         .unwrap();
     let beyond = async |keep| repository.versions_beyond(acme, &orders, keep).await.unwrap();
@@ -93,15 +131,20 @@ pub async fn an_active_version_is_not_deleted(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
     let (orders, version) = plugin(repository, acme, "orders").await;
     repository
-        .activate(acme, &orders, version.digest, None, "host", Timestamp(9))
+        .activate(acme, &orders, version.digest, None, &change(9))
         .await
         .unwrap();
     let error = repository
-        .delete_version(acme, &orders, version.digest)
+        .delete_version(acme, &orders, version.digest, &change(3_000))
         .await
         .unwrap_err();
     assert!(matches!(error, DbError::InUse(Resource::Version)), "{error:?}");
-    assert!(repository.purge_plugin(acme, &orders).await.unwrap());
+    assert!(
+        repository
+            .purge_plugin(acme, &orders, &change(3_000))
+            .await
+            .unwrap()
+    );
 }
 
 pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository) {
@@ -112,28 +155,34 @@ pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository)
         ..Default::default()
     };
     let config = BTreeMap::from([("currency".to_owned(), "EUR".to_owned())]);
-    repository.put_grants(acme, &orders, &grants).await.unwrap();
-    repository.put_config(acme, &orders, &config).await.unwrap();
     repository
-        .activate(acme, &orders, version.digest, None, "host", Timestamp(2_009))
+        .put_grants(acme, &orders, &grants, &change(3_000))
+        .await
+        .unwrap();
+    repository
+        .put_config(acme, &orders, &config, &change(3_000))
+        .await
+        .unwrap();
+    repository
+        .activate(acme, &orders, version.digest, None, &change(2_009))
         .await
         .unwrap();
     let before = repository.plugin(acme, &orders).await.unwrap().unwrap();
     assert!(
         repository
-            .delete_plugin(acme, &orders, Timestamp(2_010))
+            .delete_plugin(acme, &orders, &change(2_010))
             .await
             .unwrap()
     );
     assert!(
         !repository
-            .delete_plugin(acme, &orders, Timestamp(2_011))
+            .delete_plugin(acme, &orders, &change(2_011))
             .await
             .unwrap()
     );
 
     // Nothing of it is found or changed.
-    let (digest, now) = (version.digest, Timestamp(2_012));
+    let (digest, now) = (version.digest, change(2_012));
     assert_eq!(repository.plugin(acme, &orders).await.unwrap(), None);
     assert!(repository.plugins(acme, Page::first(9)).await.unwrap().is_empty());
     assert!(repository.version(acme, &orders, digest).await.unwrap().is_none());
@@ -153,22 +202,34 @@ pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository)
     );
     assert_eq!(repository.grants(acme, &orders).await.unwrap(), Grants::default());
     assert!(repository.config(acme, &orders).await.unwrap().is_empty());
-    assert!(!repository.set_plugin_disabled(acme, &orders, true).await.unwrap());
+    assert!(
+        !repository
+            .set_plugin_disabled(acme, &orders, true, &change(3_000))
+            .await
+            .unwrap()
+    );
     let changes = [
-        repository.put_grants(acme, &orders, &Grants::default()).await,
-        repository.put_config(acme, &orders, &BTreeMap::new()).await,
         repository
-            .put_config_value(acme, &orders, "currency", Some("USD"))
+            .put_grants(acme, &orders, &Grants::default(), &change(3_000))
             .await,
         repository
-            .activate(acme, &orders, digest, None, "host", now)
+            .put_config(acme, &orders, &BTreeMap::new(), &change(3_000))
+            .await,
+        repository
+            .put_config_value(acme, &orders, "currency", Some("USD"), &change(3_000))
+            .await,
+        repository
+            .activate(acme, &orders, digest, None, &now)
             .await
             .map(drop),
     ];
     for error in changes.map(Result::unwrap_err) {
         assert!(matches!(error, DbError::Missing(Resource::Plugin)), "{error:?}");
     }
-    let upload = repository.add_version(acme, &orders, &version).await.unwrap_err();
+    let upload = repository
+        .add_version(acme, &orders, &version, &change(2_000))
+        .await
+        .unwrap_err();
     assert!(
         matches!(upload, DbError::Reserved(Resource::Plugin)),
         "{upload:?}"
@@ -188,8 +249,18 @@ pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository)
             .is_empty()
     );
 
-    assert!(repository.restore_plugin(acme, &orders).await.unwrap());
-    assert!(!repository.restore_plugin(acme, &orders).await.unwrap());
+    assert!(
+        repository
+            .restore_plugin(acme, &orders, &change(3_000))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !repository
+            .restore_plugin(acme, &orders, &change(3_000))
+            .await
+            .unwrap()
+    );
     assert_eq!(repository.plugin(acme, &orders).await.unwrap(), Some(before));
     assert_eq!(repository.grants(acme, &orders).await.unwrap(), grants);
     assert_eq!(repository.config(acme, &orders).await.unwrap(), config);
@@ -201,10 +272,13 @@ pub async fn a_purged_plugin_leaves_its_files_to_be_removed(repository: &dyn Rep
     let (orders, version) = plugin(repository, acme, "orders").await;
     plugin(repository, other, "orders").await;
     let old = version_of("orders", "0.9.0", 1);
-    repository.add_version(acme, &orders, &old).await.unwrap();
+    repository
+        .add_version(acme, &orders, &old, &change(2_000))
+        .await
+        .unwrap();
     assert!(
         repository
-            .delete_version(acme, &orders, old.digest)
+            .delete_version(acme, &orders, old.digest, &change(3_000))
             .await
             .unwrap()
     );
@@ -212,13 +286,13 @@ pub async fn a_purged_plugin_leaves_its_files_to_be_removed(repository: &dyn Rep
         repository.removals().await.unwrap(),
         [Removal::Component(old.digest)]
     );
+    assert!(repository.delete_plugin(acme, &orders, &change(1)).await.unwrap());
     assert!(
         repository
-            .delete_plugin(acme, &orders, Timestamp(1))
+            .purge_plugin(acme, &orders, &change(3_000))
             .await
             .unwrap()
     );
-    assert!(repository.purge_plugin(acme, &orders).await.unwrap());
     let mut removals = repository.removals().await.unwrap();
     removals.sort_by_key(|removal| *removal != Removal::Component(old.digest));
     assert_eq!(

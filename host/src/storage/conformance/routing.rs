@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{api_key, entry, name, plugin, tenant};
+use super::{api_key, change, entry, name, plugin, tenant};
 use crate::domain::clock::Timestamp;
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId};
@@ -17,28 +17,50 @@ pub async fn routing_reads_everything_of_one_tenant(repository: &dyn Repository)
     plugin(repository, acme.id, "idle").await;
     plugin(repository, other.id, "foreign").await;
     repository
-        .activate(acme.id, &orders, version.digest, None, "host", Timestamp(1))
+        .activate(acme.id, &orders, version.digest, None, &change(1))
         .await
         .unwrap();
     let grants = Grants {
         database: true,
         ..Default::default()
     };
-    repository.put_grants(acme.id, &orders, &grants).await.unwrap();
     repository
-        .put_config_value(acme.id, &orders, "currency", Some("EUR"))
+        .put_grants(acme.id, &orders, &grants, &change(3_000))
+        .await
+        .unwrap();
+    repository
+        .put_config_value(acme.id, &orders, "currency", Some("EUR"), &change(3_000))
         .await
         .unwrap();
     let sealed = Sealed::from_bytes(vec![1]);
     repository
-        .put_secret(acme.id, "k", &sealed, Timestamp(1))
+        .put_secret(acme.id, "k", &sealed, &change(1))
         .await
         .unwrap();
 
-    let names = repository.tenant_names().await.unwrap();
-    let names: Vec<_> = names.into_iter().map(Result::unwrap).collect();
-    assert_eq!(names, [(acme.id, acme.name.clone()), (other.id, other.name)]);
-    let routed = repository.routed_tenant(acme.id).await.unwrap().unwrap();
+    let listed = repository.listed_tenants().await.unwrap();
+    let listed: Vec<_> = listed.into_iter().map(Result::unwrap).collect();
+    let names: Vec<_> = listed
+        .iter()
+        .map(|tenant| (tenant.id, tenant.name.clone()))
+        .collect();
+    assert_eq!(
+        names,
+        [(acme.id, acme.name.clone()), (other.id, other.name.clone())]
+    );
+    let nobody = TenantId::generate();
+    let mut all = repository
+        .routed_tenants(&[other.id, nobody, acme.id])
+        .await
+        .unwrap();
+    assert_eq!(all.len(), 2);
+    let theirs = all.remove(&other.id).unwrap().unwrap();
+    assert_eq!(
+        (theirs.tenant, theirs.plugins.len(), theirs.secrets.len()),
+        (other, 1, 0)
+    );
+    let routed = all.remove(&acme.id).unwrap().unwrap();
+    assert_eq!(routed.generations, listed[0].generations);
     assert_eq!(routed.tenant, acme);
     assert_eq!(routed.plan.name, acme.plan);
     assert_eq!(routed.secrets, BTreeMap::from([("k".to_owned(), sealed)]));
@@ -52,7 +74,6 @@ pub async fn routing_reads_everything_of_one_tenant(repository: &dyn Repository)
     assert!(routed.problems.is_empty());
     assert_eq!(served.grants, grants);
     assert_eq!(served.config["currency"], "EUR");
-    let nobody = TenantId::generate();
     assert!(repository.routed_tenant(nobody).await.unwrap().is_none());
 }
 
@@ -64,11 +85,11 @@ pub async fn tenants_do_not_see_each_other(repository: &dyn Repository) {
     let ran = entry(acme, "orders", 10, &[Level::Info]);
     repository.record(std::slice::from_ref(&ran)).await.unwrap();
     repository
-        .put_secret(acme, "k", &Sealed::from_bytes(vec![1]), Timestamp(1))
+        .put_secret(acme, "k", &Sealed::from_bytes(vec![1]), &change(1))
         .await
         .unwrap();
     repository
-        .put_config_value(acme, &orders, "a", Some("1"))
+        .put_config_value(acme, &orders, "a", Some("1"), &change(3_000))
         .await
         .unwrap();
 
@@ -90,20 +111,36 @@ pub async fn tenants_do_not_see_each_other(repository: &dyn Repository) {
     );
     assert!(
         repository
-            .activate(other, &orders, digest, None, "host", Timestamp(1))
+            .activate(other, &orders, digest, None, &change(1))
             .await
             .is_err()
     );
     assert!(repository.config(other, &orders).await.unwrap().is_empty());
     assert!(repository.secret_names(other).await.unwrap().is_empty());
-    assert!(!repository.delete_secret(other, "k").await.unwrap());
-    assert!(!repository.purge_plugin(other, &orders).await.unwrap());
-    assert!(!repository.delete_version(other, &orders, digest).await.unwrap());
     assert!(
         !repository
-            .revoke_api_key(other, key.id, Timestamp(1))
+            .delete_secret(other, "k", &change(3_000))
             .await
             .unwrap()
+    );
+    assert!(
+        !repository
+            .purge_plugin(other, &orders, &change(3_000))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !repository
+            .delete_version(other, &orders, digest, &change(3_000))
+            .await
+            .unwrap()
+    );
+    assert!(
+        repository
+            .revoke_api_key(other, key.id, &change(1))
+            .await
+            .unwrap()
+            .is_none()
     );
     assert!(
         repository
@@ -132,8 +169,14 @@ pub async fn tenants_do_not_see_each_other(repository: &dyn Repository) {
         .unwrap();
     assert!(usage.is_empty());
     let same_name: PluginName = name("orders");
-    repository.add_version(other, &same_name, &version).await.unwrap();
-    repository.purge_plugin(other, &same_name).await.unwrap();
+    repository
+        .add_version(other, &same_name, &version, &change(2_000))
+        .await
+        .unwrap();
+    repository
+        .purge_plugin(other, &same_name, &change(3_000))
+        .await
+        .unwrap();
     assert!(repository.plugin(acme, &orders).await.unwrap().is_some());
     assert!(repository.is_digest_used(digest).await.unwrap());
 }

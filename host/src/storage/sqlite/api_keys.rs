@@ -5,14 +5,22 @@ use sqlx::sqlite::SqliteRow;
 
 use super::{SqliteRepository, or_missing, row, unavailable};
 use crate::domain::api_key::ApiKey;
+use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
+use crate::domain::generation::Generation;
 use crate::domain::id::{ApiKeyId, TenantId};
 use crate::domain::resource::Resource;
 use crate::storage::{ApiKeys, DbError, Page};
 
 #[async_trait]
 impl ApiKeys for SqliteRepository {
-    async fn insert_api_key(&self, tenant: TenantId, key: &ApiKey) -> Result<(), DbError> {
+    async fn insert_api_key(
+        &self,
+        tenant: TenantId,
+        key: &ApiKey,
+        change: &Change,
+    ) -> Result<Generation, DbError> {
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO api_keys (id, tenant, name, scopes, hash, created_at, expires_at, revoked_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -25,10 +33,10 @@ impl ApiKeys for SqliteRepository {
         .bind(key.created_at.0)
         .bind(key.expires_at.map(|at| at.0))
         .bind(key.revoked_at.map(|at| at.0))
-        .execute(&self.writer)
+        .execute(&mut *transaction)
         .await
         .map_err(or_missing(Resource::Tenant))?;
-        Ok(())
+        self.commit_key_change(transaction, tenant, change).await
     }
 
     async fn api_keys(&self, tenant: TenantId, page: Page<ApiKeyId>) -> Result<Vec<ApiKey>, DbError> {
@@ -63,17 +71,27 @@ impl ApiKeys for SqliteRepository {
         rows.iter().map(read).collect()
     }
 
-    async fn revoke_api_key(&self, tenant: TenantId, id: ApiKeyId, at: Timestamp) -> Result<bool, DbError> {
+    async fn revoke_api_key(
+        &self,
+        tenant: TenantId,
+        id: ApiKeyId,
+        change: &Change,
+    ) -> Result<Option<Generation>, DbError> {
+        let mut transaction = self.begin().await?;
         let revoked = sqlx::query(
             "UPDATE api_keys SET revoked_at = COALESCE(revoked_at, $3) WHERE tenant = $1 AND id = $2",
         )
         .bind(tenant.to_string())
         .bind(id.to_string())
-        .bind(at.0)
-        .execute(&self.writer)
+        .bind(change.at.0)
+        .execute(&mut *transaction)
         .await
         .map_err(unavailable)?;
-        Ok(revoked.rows_affected() > 0)
+        if revoked.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let generation = self.commit_key_change(transaction, tenant, change).await?;
+        Ok(Some(generation))
     }
 }
 

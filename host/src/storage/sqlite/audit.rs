@@ -6,7 +6,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::{SqliteRepository, row, unavailable};
-use crate::domain::audit::{ActorKind, AuditEntry, Change};
+use crate::domain::audit::{ActorKind, AuditEntry, Change, Difference};
 use crate::domain::id::{AuditId, TenantId};
 use crate::storage::{Audit, AuditFilter, DbError, Page};
 
@@ -21,11 +21,6 @@ const INSERT: &str = "INSERT INTO audit \
 
 #[async_trait]
 impl Audit for SqliteRepository {
-    async fn append_audit(&self, entry: &AuditEntry) -> Result<(), DbError> {
-        let mut connection = self.writer.acquire().await.map_err(unavailable)?;
-        insert(&mut connection, entry).await
-    }
-
     async fn audit(
         &self,
         tenant: Option<TenantId>,
@@ -84,24 +79,28 @@ impl Audit for SqliteRepository {
     }
 }
 
-/// Adds an entry within whatever transaction the connection is in.
-pub(super) async fn insert(connection: &mut SqliteConnection, entry: &AuditEntry) -> Result<(), DbError> {
-    let kind = match entry.actor_kind {
+/// Adds the entry of a change within the transaction that makes it.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    tenant: Option<TenantId>,
+    change: &Change,
+) -> Result<(), DbError> {
+    let kind = match ActorKind::of(&change.actor) {
         ActorKind::Token => TOKEN,
         ActorKind::Host => HOST,
         ActorKind::Command => COMMAND,
     };
-    let Change { before, after } = &entry.change;
+    let Difference { before, after } = &change.difference;
     sqlx::query(INSERT)
-        .bind(entry.id.to_string())
-        .bind(entry.tenant.map(|tenant| tenant.to_string()))
+        .bind(AuditId::generate().to_string())
+        .bind(tenant.map(|tenant| tenant.to_string()))
         .bind(kind)
-        .bind(entry.actor.as_str())
-        .bind(entry.action.as_str())
-        .bind(entry.subject.as_str())
+        .bind(change.actor.as_str())
+        .bind(change.action.as_str())
+        .bind(change.subject.as_str())
         .bind(before.as_ref().map(ToString::to_string))
         .bind(after.as_ref().map(ToString::to_string))
-        .bind(entry.at.0)
+        .bind(change.at.0)
         .execute(connection)
         .await
         .map_err(unavailable)?;
@@ -123,15 +122,17 @@ fn read(row: &SqliteRow) -> Result<AuditEntry, DbError> {
             // An entry of a later host is shown all the same.
             _ => ActorKind::Token,
         },
-        actor: row::text(row, "actor")?,
         actor_name: row::optional_text(row, "actor_name")?,
-        action: row::text(row, "action")?,
-        subject: row::text(row, "subject")?,
         change: Change {
-            before: row::optional_json(row, "value_before")?,
-            after: row::optional_json(row, "value_after")?,
+            actor: row::text(row, "actor")?,
+            action: row::text(row, "action")?,
+            subject: row::text(row, "subject")?,
+            difference: Difference {
+                before: row::optional_json(row, "value_before")?,
+                after: row::optional_json(row, "value_after")?,
+            },
+            at: row::timestamp(row, "at")?,
         },
-        at: row::timestamp(row, "at")?,
     })
 }
 
@@ -149,19 +150,22 @@ mod tests {
     async fn entries_of_earlier_hosts_lose_the_values_of_settings() {
         let folder = tempfile::tempdir().unwrap();
         let repository = SqliteRepository::open(folder.path()).await.unwrap();
-        let entry = async |action: &str, change: Change| {
-            let entry = AuditEntry::new(None, AuditEntry::HOST, action, "orders", Timestamp(1));
-            repository.append_audit(&entry.changing(change)).await.unwrap();
+        let entry = async |action: &str, difference: Difference| {
+            let change = Change::new(Change::HOST, action, "orders", Timestamp(1));
+            let mut connection = repository.writer.acquire().await.unwrap();
+            insert(&mut connection, None, &change.with(difference))
+                .await
+                .unwrap();
         };
         let many = json!({ "too_large": ["a", "b"] });
         let changes = [
             (
                 "config.put",
-                Change::between(&json!({ "a": "1" }), &json!({ "a": "2", "too_large": "3" })),
+                Difference::between(&json!({ "a": "1" }), &json!({ "a": "2", "too_large": "3" })),
             ),
-            ("config.put", Change::made(&many)),
-            ("config.delete", Change::removed(&json!({ "b": "4" }))),
-            ("tenant.plan", Change::made(&json!({ "plan": "large" }))),
+            ("config.put", Difference::made(&many)),
+            ("config.delete", Difference::removed(&json!({ "b": "4" }))),
+            ("tenant.plan", Difference::made(&json!({ "plan": "large" }))),
         ];
         for (action, change) in changes {
             entry(action, change).await;
@@ -174,7 +178,7 @@ mod tests {
         let found = repository.audit(None, &Default::default(), page).await.unwrap();
         let mut found: Vec<_> = found
             .into_iter()
-            .map(|entry| (entry.change.before, entry.change.after))
+            .map(|entry| (entry.change.difference.before, entry.change.difference.after))
             .collect();
         found.reverse();
         assert_eq!(

@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize, Serializer};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
-use super::{ROWS, or_missing, row, tenants, unavailable};
+use super::{ROWS, or_missing, row, summaries, tenants, unavailable};
 use crate::domain::clock::Timestamp;
 use crate::domain::function::FunctionOutcome;
 use crate::domain::id::{FunctionName, InvocationId, PluginName, TenantId, VersionDigest};
 use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Triggered, Usage};
 use crate::domain::principal::PrincipalId;
-use crate::domain::problem::Code;
+use crate::domain::problem_code::ProblemCode;
 use crate::domain::resource::Resource;
 use crate::domain::units::as_u64;
 use crate::storage::{DbError, Entry, InvocationFilter, Page};
@@ -114,20 +114,20 @@ impl<'a> Block<'a> {
         blocks.iter().take(ROWS).take_while(fits).count()
     }
 
-    /// Its entries.
+    /// Its entries, in the order of their ids.
     pub fn entries(&self) -> impl Iterator<Item = &'a Entry> {
         self.entries.iter().copied()
     }
 
-    fn records(&self) -> impl Iterator<Item = &'a InvocationRecord> {
+    pub fn records(&self) -> impl Iterator<Item = &'a InvocationRecord> {
         self.entries().map(|entry| &entry.record)
     }
 
-    fn first(&self) -> &'a InvocationRecord {
+    pub fn first(&self) -> &'a InvocationRecord {
         &self.entries[0].record
     }
 
-    fn last(&self) -> &'a InvocationRecord {
+    pub fn last(&self) -> &'a InvocationRecord {
         &self.entries[self.entries.len() - 1].record
     }
 
@@ -153,7 +153,7 @@ impl<'a> From<&'a InvocationRecord> for Stored<'a> {
             function: record.triggered.function().cloned(),
             outcome: record.triggered.outcome(),
             status: record.status,
-            code: record.code.as_deref().map(Cow::Borrowed),
+            code: record.code.as_ref().map(|code| Cow::Borrowed(code.as_str())),
             blame: record.blame,
             principal: record.principal,
             started_at: record.started_at.0,
@@ -219,30 +219,27 @@ pub(super) async fn list(
     page: Page<InvocationId>,
 ) -> Result<Vec<InvocationRecord>, DbError> {
     let mut query = QueryBuilder::<Sqlite>::new(
-        "SELECT plugin, version, last_id, content FROM invocation_blocks WHERE tenant = ",
+        "SELECT b.plugin, b.version, b.last_id, b.content FROM invocation_blocks b \
+         LEFT JOIN block_summaries s ON s.tenant = b.tenant AND s.last_id = b.last_id AND s.first_id = b.first_id \
+         WHERE b.tenant = ",
     );
     query.push_bind(tenant.to_string());
     if let Some(plugin) = &filter.plugin {
-        query.push(" AND plugin = ").push_bind(plugin.to_string());
+        query.push(" AND b.plugin = ").push_bind(plugin.to_string());
     }
     if let Some(since) = filter.since {
-        query.push(" AND started_last >= ").push_bind(since.0);
+        query.push(" AND b.started_last >= ").push_bind(since.0);
     }
     if filter.failed {
-        query.push(" AND failures > 0");
+        query.push(" AND b.failures > 0");
     }
     if let Some(after) = page.after {
-        query.push(" AND first_id < ").push_bind(after.to_string());
+        query.push(" AND b.first_id < ").push_bind(after.to_string());
     }
-    query.push(" ORDER BY last_id DESC");
+    summaries::push_wanted(&mut query, filter);
+    query.push(" ORDER BY b.last_id DESC");
     let is_wanted = |record: &InvocationRecord| {
-        filter.since.is_none_or(|since| record.started_at >= since)
-            && (!filter.failed || record.has_failed())
-            && filter
-                .trigger
-                .is_none_or(|trigger| record.triggered.trigger() == trigger)
-            && (filter.function.is_none() || record.triggered.function() == filter.function.as_ref())
-            && page.after.is_none_or(|after| record.id < after)
+        filter.accepts(record) && page.after.is_none_or(|after| record.id < after)
     };
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut found = Vec::new();
@@ -293,12 +290,17 @@ pub(super) async fn delete_oldest(
         }
     }
     if let Some(last) = last {
-        sqlx::query("DELETE FROM invocation_blocks WHERE tenant = $1 AND last_id <= $2")
-            .bind(tenant.to_string())
-            .bind(last)
-            .execute(connection)
-            .await
-            .map_err(unavailable)?;
+        for delete in [
+            "DELETE FROM invocation_blocks WHERE tenant = $1 AND last_id <= $2",
+            "DELETE FROM block_summaries WHERE tenant = $1 AND last_id <= $2",
+        ] {
+            sqlx::query(delete)
+                .bind(tenant.to_string())
+                .bind(last.as_str())
+                .execute(&mut *connection)
+                .await
+                .map_err(unavailable)?;
+        }
     }
     Ok(records)
 }
@@ -332,10 +334,10 @@ async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Resu
     query
         .build()
         .persistent(blocks.len() == 1)
-        .execute(connection)
+        .execute(&mut *connection)
         .await
         .map_err(or_missing(Resource::Tenant))?;
-    Ok(())
+    summaries::insert(connection, blocks).await
 }
 
 /// Those of these blocks that are stored already, by the ids of their last records: a batch is tried again where nobody
@@ -378,7 +380,7 @@ fn try_read(block: &SqliteRow, tenant: TenantId) -> Result<Vec<InvocationRecord>
             version,
             triggered: triggered(&record)?,
             status: record.status,
-            code: record.code.map(known_code),
+            code: record.code.as_deref().map(ProblemCode::from),
             blame: record.blame,
             principal: record.principal,
             started_at: Timestamp(record.started_at),
@@ -419,15 +421,6 @@ fn parsed_method(method: &str) -> Result<Method, DbError> {
     method
         .parse()
         .map_err(|_| DbError::corrupt("invocation_blocks.content", method))
-}
-
-/// A code without a text of its own if this host knows it.
-fn known_code(code: Cow<'_, str>) -> Cow<'static, str> {
-    let mut known = Code::ALL.iter().map(|code| code.as_str()).chain([ABANDONED]);
-    match known.find(|known| *known == code) {
-        Some(known) => Cow::Borrowed(known),
-        None => Cow::Owned(code.into_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -510,9 +503,7 @@ mod tests {
             2,
             "the one in the middle is of a kind that is not known"
         );
-        let code = known_code(read[0].record.code.clone().unwrap());
-        assert_eq!(code, "made-up-later");
-        assert!(matches!(known_code("plugin-trapped".into()), Cow::Borrowed(_)));
+        assert_eq!(read[0].record.code.as_deref(), Some("made-up-later"));
         assert!(members("[{").is_err());
     }
 }

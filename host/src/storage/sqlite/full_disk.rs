@@ -1,17 +1,15 @@
 //! Tests: every kind of change works again after any other one met a full disk.
 
 use super::{DbError, SqliteRepository};
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, TenantId, VersionDigest};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::log_line::Level;
 use crate::domain::tenant::Plan;
-use crate::storage::conformance::{self, name};
+use crate::storage::conformance::{self, change as at, name};
 use crate::storage::vault::Sealed;
-use crate::storage::{
-    ApiKeys as _, Audit as _, Invocations as _, Plans as _, Plugins as _, Secrets as _, Settings as _,
-};
+use crate::storage::{ApiKeys as _, Invocations as _, Plans as _, Plugins as _, Secrets as _, Settings as _};
 
 const NOW: Timestamp = Timestamp(1);
 
@@ -28,25 +26,28 @@ async fn change(db: &SqliteRepository, tenant: TenantId, kind: usize, text: &str
             db.record(&[entry]).await.map(drop)
         }
         1 => {
-            let entry = AuditEntry::new(Some(tenant), "host", "test", text, NOW);
-            db.append_audit(&entry).await
+            let change = Change::new(Change::HOST, "test", text, NOW);
+            db.put_secret(tenant, "told", &Sealed::from_bytes(vec![1]), &change)
+                .await
         }
         2 => {
             let mut version = conformance::version_of("orders", "2.0.0", 2);
             version.manifest_text = text.to_owned();
             version.digest = VersionDigest::of(text.as_bytes());
-            db.add_version(tenant, &plugin, &version).await.map(drop)
+            db.add_version(tenant, &plugin, &version, &at(2_000))
+                .await
+                .map(drop)
         }
         3 => {
             let config = [("key".to_owned(), text.to_owned())].into();
-            db.put_config(tenant, &plugin, &config).await
+            db.put_config(tenant, &plugin, &config, &at(3_000)).await
         }
         4 => {
             let sealed = Sealed::from_bytes(text.into());
-            db.put_secret(tenant, "key", &sealed, NOW).await
+            db.put_secret(tenant, "key", &sealed, &at(1)).await
         }
         5 => db
-            .revoke_api_key(tenant, ApiKeyId::generate(), NOW)
+            .revoke_api_key(tenant, ApiKeyId::generate(), &at(1))
             .await
             .map(drop),
         6 => {
@@ -54,14 +55,12 @@ async fn change(db: &SqliteRepository, tenant: TenantId, kind: usize, text: &str
                 name: name("large"),
                 limits: LimitOverrides::default(),
             };
-            db.put_plan(&plan, &|_| Vec::new()).await
+            db.put_plan(&plan, &|_| at(1)).await.map(drop)
         }
         7 => db.prune_before(NOW).await.map(drop),
         _ => {
             let digest = VersionDigest::of(b"1.0.0");
-            db.activate(tenant, &plugin, digest, None, "host", NOW)
-                .await
-                .map(drop)
+            db.activate(tenant, &plugin, digest, None, &at(1)).await.map(drop)
         }
     }
 }

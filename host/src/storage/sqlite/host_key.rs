@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SqliteRepository, audit, row, unavailable};
-use crate::domain::audit::AuditEntry;
+use super::{SqliteRepository, audit, change, row, unavailable};
+use crate::domain::audit::Change;
 use crate::domain::id::TenantId;
 use crate::storage::host_key::Reseal;
 use crate::storage::vault::Sealed;
@@ -25,11 +25,11 @@ impl HostKeys for SqliteRepository {
         Ok((!check.is_empty()).then_some(check))
     }
 
-    async fn set_key_check(&self, check: &str, entry: Option<&AuditEntry>) -> Result<(), DbError> {
+    async fn set_key_check(&self, check: &str, change: Option<&Change>) -> Result<(), DbError> {
         let mut transaction = self.begin().await?;
         put_check(&mut transaction, check).await?;
-        if let Some(entry) = entry {
-            audit::insert(&mut transaction, entry).await?;
+        if let Some(change) = change {
+            audit::insert(&mut transaction, None, change).await?;
         }
         transaction.commit().await.map_err(unavailable)
     }
@@ -43,12 +43,7 @@ impl HostKeys for SqliteRepository {
         rows.iter().map(read).collect()
     }
 
-    async fn reseal(
-        &self,
-        check: &str,
-        entry: &AuditEntry,
-        reseal: &Reseal<'_>,
-    ) -> Result<Resealed, DbError> {
+    async fn reseal(&self, check: &str, change: &Change, reseal: &Reseal<'_>) -> Result<Resealed, DbError> {
         let mut transaction = self.begin().await?;
         let mut resealed = Resealed::default();
         let mut last = (String::new(), String::new());
@@ -82,8 +77,10 @@ impl HostKeys for SqliteRepository {
             }
         }
         put_check(&mut transaction, check).await?;
-        audit::insert(&mut transaction, entry).await?;
+        audit::insert(&mut transaction, None, change).await?;
+        let raised = change::raise_with_secrets(&mut transaction).await?;
         transaction.commit().await.map_err(unavailable)?;
+        self.doorbell.ring(raised);
         Ok(resealed)
     }
 }

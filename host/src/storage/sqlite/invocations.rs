@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::blocks::{self, Block};
-use super::{SqliteRepository, kept, log_lines, tenants, unavailable, usage};
+use super::{SqliteRepository, calls, kept, log_lines, tenants, unavailable, usage};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, TenantId};
-use crate::domain::invocation::InvocationRecord;
-use crate::storage::{DbError, Entry, HourlyUsage, InvocationFilter, Invocations, Kept, Page, UsageSum};
+use crate::domain::invocation::{InvocationRecord, UsageSum};
+use crate::storage::{DbError, Entry, InvocationFilter, Invocations, Kept, Page, Totals};
 
 #[async_trait]
 impl Invocations for SqliteRepository {
@@ -22,30 +22,32 @@ impl Invocations for SqliteRepository {
         new.sort_unstable_by_key(|entry| std::ptr::from_ref::<Entry>(entry));
         let log_bytes = log_lines::insert(&mut transaction, &new).await?;
 
-        let mut usage = HourlyUsage::default();
+        let mut totals = Totals::default();
         let mut added: BTreeMap<TenantId, Kept> = BTreeMap::new();
         for (Entry { record, .. }, log_bytes) in new.iter().zip(log_bytes) {
             let added = added.entry(record.tenant).or_default();
             added.records += 1;
             added.log_bytes += log_bytes;
-            usage.add(record);
+            totals.add(record);
         }
-        let sums: Vec<_> = usage.sums().collect();
+        let sums: Vec<_> = totals.usage.sums().collect();
         usage::add(&mut transaction, &sums).await?;
+        calls::add(&mut transaction, totals.calls.calls()).await?;
         let kept = kept::add(&mut transaction, added).await?;
         transaction.commit().await.map_err(unavailable)?;
         Ok(kept)
     }
 
-    async fn add_usage(&self, usage: &HourlyUsage) -> Result<(), DbError> {
+    async fn add_totals(&self, totals: &Totals) -> Result<(), DbError> {
         let mut transaction = self.begin().await?;
-        let tenants = usage.sums().map(|(tenant, ..)| tenant).collect();
+        let tenants = totals.usage.sums().map(|(tenant, ..)| tenant).collect();
         let tenants = tenants::existing(&mut transaction, tenants).await?;
-        let sums: Vec<_> = usage
-            .sums()
-            .filter(|(tenant, ..)| tenants.contains(tenant))
-            .collect();
+        let sums = totals.usage.sums();
+        let sums: Vec<_> = sums.filter(|(tenant, ..)| tenants.contains(tenant)).collect();
         usage::add(&mut transaction, &sums).await?;
+        let calls = totals.calls.calls();
+        let calls = calls.filter(|(key, _)| tenants.contains(&key.tenant));
+        calls::add(&mut transaction, calls).await?;
         transaction.commit().await.map_err(unavailable)
     }
 

@@ -7,6 +7,8 @@ mod api_keys;
 mod audit;
 mod belonging;
 mod blocks;
+mod calls;
+mod change;
 mod components;
 mod counts;
 mod evidence;
@@ -25,6 +27,7 @@ mod routing;
 mod row;
 mod secrets;
 mod settings;
+mod summaries;
 mod tenants;
 mod tokens;
 mod usage;
@@ -40,7 +43,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, Sqlite, SqlitePool, Transaction};
 
-use super::{DbError, Repository};
+use super::{DbError, Doorbell, Repository};
 use crate::domain::resource::Resource;
 use crate::sqlite::configure as configure_sqlite;
 use evidence::Evidence;
@@ -54,7 +57,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 /// Readers beside the writer. They serve the admin API only, never the way of a request.
 const READERS: u32 = 4;
 
-/// Rows that one statement adds. Twenty-two values each are far from the 32,766 that SQLite takes.
+/// Rows that one statement adds. About twenty values each are far from the 32,766 that SQLite
+/// takes.
 const ROWS: usize = 100;
 
 /// The pages that the writer keeps at hand, in KiB as SQLite counts them: what each batch reads and writes of the trees should
@@ -70,6 +74,7 @@ pub struct SqliteRepository {
     writer: SqlitePool,
     readers: SqlitePool,
     mark: Arc<MarkFile>,
+    doorbell: Arc<Doorbell>,
 }
 
 /// What to do if the database is not the one that belongs to the data folder, or is older than it.
@@ -138,6 +143,7 @@ impl SqliteRepository {
             writer,
             readers,
             mark: Arc::new(mark),
+            doorbell: Arc::default(),
         };
         repository.begin_start(marked.as_ref()).await?;
         repository.follow_mark(marked).await?;
@@ -450,7 +456,7 @@ mod tests {
     #[tokio::test]
     async fn failures_of_earlier_blocks_are_counted_anew_and_damaged_ones_stop_no_start() {
         let folder = tempfile::tempdir().unwrap();
-        let old = database_before(folder.path(), 9).await;
+        let old = database_before(folder.path(), 12).await;
         let tenant = crate::domain::id::TenantId::generate();
         sqlx::query(
             "INSERT INTO tenants (id, name, plan, limits, suspended, created_at) \

@@ -4,17 +4,17 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SqliteRepository, audit, or_in_use, row, unavailable};
-use crate::domain::id::PlanName;
+use super::{SqliteRepository, audit, change, or_in_use, row, unavailable};
+use crate::domain::id::{PlanName, TenantId};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::resource::Resource;
 use crate::domain::tenant::Plan;
-use crate::storage::plans::EntriesOfPlan;
+use crate::storage::plans::ChangeOfPlan;
 use crate::storage::{DbError, Plans};
 
 #[async_trait]
 impl Plans for SqliteRepository {
-    async fn put_plan(&self, plan: &Plan, entries: &EntriesOfPlan<'_>) -> Result<(), DbError> {
+    async fn put_plan(&self, plan: &Plan, change: &ChangeOfPlan<'_>) -> Result<Vec<TenantId>, DbError> {
         let mut transaction = self.begin().await?;
         let former = in_transaction(&mut transaction, &plan.name).await?;
         sqlx::query(
@@ -25,10 +25,13 @@ impl Plans for SqliteRepository {
         .execute(&mut *transaction)
         .await
         .map_err(unavailable)?;
-        for entry in entries(former.as_ref()) {
-            audit::insert(&mut transaction, &entry).await?;
-        }
-        transaction.commit().await.map_err(unavailable)
+        audit::insert(&mut transaction, None, &change(former.as_ref())).await?;
+        let raised = change::raise_on_plan(&mut transaction, &plan.name).await?;
+        transaction.commit().await.map_err(unavailable)?;
+        let mut tenants: Vec<TenantId> = raised.iter().map(|(tenant, _)| *tenant).collect();
+        tenants.sort_unstable();
+        self.doorbell.ring(raised);
+        Ok(tenants)
     }
 
     async fn plan(&self, name: &PlanName) -> Result<Option<Plan>, DbError> {
@@ -48,7 +51,7 @@ impl Plans for SqliteRepository {
         rows.iter().map(read).collect()
     }
 
-    async fn delete_plan(&self, name: &PlanName, entries: &EntriesOfPlan<'_>) -> Result<bool, DbError> {
+    async fn delete_plan(&self, name: &PlanName, change: &ChangeOfPlan<'_>) -> Result<bool, DbError> {
         let mut transaction = self.begin().await?;
         let former = in_transaction(&mut transaction, name).await?;
         if former.is_none() {
@@ -59,10 +62,8 @@ impl Plans for SqliteRepository {
             .execute(&mut *transaction)
             .await
             .map_err(or_in_use(Resource::Plan))?;
-        for entry in entries(former.as_ref()) {
-            audit::insert(&mut transaction, &entry).await?;
-        }
-        transaction.commit().await.map_err(unavailable)?;
+        self.commit_unserved(transaction, None, &change(former.as_ref()))
+            .await?;
         Ok(deleted.rows_affected() > 0)
     }
 }

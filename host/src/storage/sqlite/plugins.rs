@@ -7,9 +7,8 @@ use futures_util::TryStreamExt as _;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SqliteRepository, audit, leases, or_in_use, or_missing, removals, row, unavailable};
-use crate::domain::audit::{AuditEntry, Change};
-use crate::domain::clock::Timestamp;
+use super::{SqliteRepository, leases, or_in_use, or_missing, removals, row, unavailable};
+use crate::domain::audit::{Change, Difference};
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::manifest::Manifest;
 use crate::domain::plugin::{Activation, Plugin, RollbackSearch, RollbackTarget, Version};
@@ -61,50 +60,52 @@ impl Plugins for SqliteRepository {
         tenant: TenantId,
         name: &PluginName,
         disabled: bool,
+        change: &Change,
     ) -> Result<bool, DbError> {
-        let changed = sqlx::query(
+        let update = sqlx::query(
             "UPDATE plugins SET disabled = $3 WHERE tenant = $1 AND name = $2 AND deleted_at IS NULL",
         )
         .bind(tenant.to_string())
         .bind(name.as_str())
-        .bind(i64::from(disabled))
-        .execute(&self.writer)
-        .await
-        .map_err(unavailable)?;
-        Ok(changed.rows_affected() > 0)
+        .bind(i64::from(disabled));
+        self.change_rows(tenant, change, update, unavailable).await
     }
 
     async fn delete_plugin(
         &self,
         tenant: TenantId,
         name: &PluginName,
-        at: Timestamp,
+        change: &Change,
     ) -> Result<bool, DbError> {
-        let deleted = sqlx::query(
+        let delete = sqlx::query(
             "UPDATE plugins SET deleted_at = $3 WHERE tenant = $1 AND name = $2 AND deleted_at IS NULL",
         )
         .bind(tenant.to_string())
         .bind(name.as_str())
-        .bind(at.0)
-        .execute(&self.writer)
-        .await
-        .map_err(unavailable)?;
-        Ok(deleted.rows_affected() > 0)
+        .bind(change.at.0);
+        self.change_rows(tenant, change, delete, unavailable).await
     }
 
-    async fn restore_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError> {
-        let restored = sqlx::query(
+    async fn restore_plugin(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        change: &Change,
+    ) -> Result<bool, DbError> {
+        let restore = sqlx::query(
             "UPDATE plugins SET deleted_at = NULL WHERE tenant = $1 AND name = $2 AND deleted_at IS NOT NULL",
         )
         .bind(tenant.to_string())
-        .bind(name.as_str())
-        .execute(&self.writer)
-        .await
-        .map_err(unavailable)?;
-        Ok(restored.rows_affected() > 0)
+        .bind(name.as_str());
+        self.change_rows(tenant, change, restore, unavailable).await
     }
 
-    async fn purge_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DbError> {
+    async fn purge_plugin(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        change: &Change,
+    ) -> Result<bool, DbError> {
         let mut transaction = self.begin().await?;
         removals::of_versions(&mut transaction, tenant, Some(name)).await?;
         let purged = sqlx::query("DELETE FROM plugins WHERE tenant = $1 AND name = $2")
@@ -113,8 +114,11 @@ impl Plugins for SqliteRepository {
             .execute(&mut *transaction)
             .await
             .map_err(unavailable)?;
-        transaction.commit().await.map_err(unavailable)?;
-        Ok(purged.rows_affected() > 0)
+        if purged.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.commit_change(transaction, tenant, change).await?;
+        Ok(true)
     }
 
     async fn add_version(
@@ -122,6 +126,7 @@ impl Plugins for SqliteRepository {
         tenant: TenantId,
         plugin: &PluginName,
         version: &Version,
+        change: &Change,
     ) -> Result<bool, DbError> {
         let mut transaction = self.begin().await?;
         sqlx::query(
@@ -163,8 +168,12 @@ impl Plugins for SqliteRepository {
         .execute(&mut *transaction)
         .await
         .map_err(unavailable)?;
-        transaction.commit().await.map_err(unavailable)?;
-        Ok(inserted.rows_affected() > 0)
+        if inserted.rows_affected() == 0 {
+            return Ok(false);
+        }
+        // No version serves before it is activated.
+        self.commit_unserved(transaction, Some(tenant), change).await?;
+        Ok(true)
     }
 
     async fn version(
@@ -213,6 +222,7 @@ impl Plugins for SqliteRepository {
         tenant: TenantId,
         plugin: &PluginName,
         digest: VersionDigest,
+        change: &Change,
     ) -> Result<bool, DbError> {
         let mut transaction = self.begin().await?;
         let deleted = sqlx::query("DELETE FROM versions WHERE tenant = $1 AND plugin = $2 AND digest = $3")
@@ -222,12 +232,13 @@ impl Plugins for SqliteRepository {
             .execute(&mut *transaction)
             .await
             .map_err(or_in_use(Resource::Version))?;
-        let deleted = deleted.rows_affected() > 0;
-        if deleted {
-            removals::add(&mut transaction, Removal::Component(digest)).await?;
+        if deleted.rows_affected() == 0 {
+            return Ok(false);
         }
-        transaction.commit().await.map_err(unavailable)?;
-        Ok(deleted)
+        removals::add(&mut transaction, Removal::Component(digest)).await?;
+        // The active version is never deleted.
+        self.commit_unserved(transaction, Some(tenant), change).await?;
+        Ok(true)
     }
 
     async fn versions_beyond(
@@ -265,8 +276,7 @@ impl Plugins for SqliteRepository {
         plugin: &PluginName,
         digest: VersionDigest,
         rolled_back_to: Option<i64>,
-        actor: &str,
-        at: Timestamp,
+        change: &Change,
     ) -> Result<Activation, DbError> {
         let mut transaction = self.begin().await?;
         let row = sqlx::query(
@@ -285,8 +295,8 @@ impl Plugins for SqliteRepository {
             digest,
             previous: row::optional_parsed(&row, "active")?,
             rolled_back_to,
-            actor: actor.to_owned(),
-            at,
+            actor: change.actor.clone(),
+            at: change.at,
         };
         sqlx::query("UPDATE plugins SET active = $3 WHERE tenant = $1 AND name = $2")
             .bind(tenant.to_string())
@@ -304,22 +314,16 @@ impl Plugins for SqliteRepository {
         .bind(activation.sequence)
         .bind(digest.to_string())
         .bind(activation.previous.map(|previous| previous.to_string()))
-        .bind(actor)
-        .bind(at.0)
+        .bind(change.actor.as_str())
+        .bind(change.at.0)
         .bind(rolled_back_to)
         .execute(&mut *transaction)
         .await
         .map_err(unavailable)?;
-        let action = match rolled_back_to {
-            Some(_) => "plugin.rollback",
-            None => "plugin.activate",
-        };
-        let subject = format!("{plugin} {digest}");
-        let entry = AuditEntry::new(Some(tenant), actor, action, subject, at);
         let active = |version: Option<VersionDigest>| serde_json::json!({ "active": version });
-        let change = Change::between(&active(activation.previous), &active(Some(digest)));
-        audit::insert(&mut transaction, &entry.changing(change)).await?;
-        transaction.commit().await.map_err(unavailable)?;
+        let difference = Difference::between(&active(activation.previous), &active(Some(digest)));
+        let change = change.clone().with(difference);
+        self.commit_change(transaction, tenant, &change).await?;
         Ok(activation)
     }
 
@@ -397,10 +401,10 @@ const DELETED_PLUGINS: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions 
 const VERSION: &str = "SELECT * FROM versions WHERE tenant = $1 AND plugin = $2 AND digest = $3 \
     AND EXISTS (SELECT 1 FROM plugins p WHERE p.tenant = $1 AND p.name = $2 AND p.deleted_at IS NULL)";
 
-/// All of a tenant.
-pub(super) const ALL: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
+/// All of some tenants, whose ids are a JSON array.
+pub(super) const OF_TENANTS: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
     AND versions.plugin = plugins.name) AS versions FROM plugins \
-    WHERE tenant = $1 AND (deleted_at IS NULL OR deleted_at < 0) ORDER BY name";
+    WHERE tenant IN (SELECT value FROM json_each($1)) AND (deleted_at IS NULL OR deleted_at < 0) ORDER BY tenant, name";
 
 pub(super) fn read_plugin(row: &SqliteRow) -> Result<Plugin, DbError> {
     Ok(Plugin {

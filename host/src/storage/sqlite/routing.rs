@@ -1,15 +1,16 @@
-//! Everything of one tenant, from SQLite.
+//! Everything of some tenants, from SQLite.
 
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SqliteRepository, plans, plugins, row, tenants, unavailable};
+use super::{SqliteRepository, change, plans, plugins, row, tenants, unavailable};
 use crate::domain::grant::Grants;
-use crate::domain::id::{TenantId, TenantName};
+use crate::domain::id::TenantId;
 use crate::storage::vault::Sealed;
-use crate::storage::{DbError, RoutedPlugin, RoutedTenant, Routing};
+use crate::storage::{Changed, DbError, ListedTenant, RoutedPlugin, RoutedTenant, RoutedTenants, Routing};
 
 /// The tables that serving a tenant's requests reads.
 const CONFIGURATION: [&str; 7] = [
@@ -24,14 +25,18 @@ const CONFIGURATION: [&str; 7] = [
 
 #[async_trait]
 impl Routing for SqliteRepository {
-    async fn tenant_names(&self) -> Result<Vec<Result<(TenantId, TenantName), DbError>>, DbError> {
-        let rows = sqlx::query(
-            "SELECT id, name FROM tenants WHERE deleted_at IS NULL OR deleted_at < 0 ORDER BY id",
-        )
-        .fetch_all(&self.readers)
-        .await
-        .map_err(unavailable)?;
-        let read = |row: &SqliteRow| Ok((row::parsed(row, "id")?, row::parsed(row, "name")?));
+    async fn listed_tenants(&self) -> Result<Vec<Result<ListedTenant, DbError>>, DbError> {
+        let rows = sqlx::query(LISTED)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        let read = |row: &SqliteRow| {
+            Ok(ListedTenant {
+                id: row::parsed(row, "id")?,
+                name: row::parsed(row, "name")?,
+                generations: change::generations(row)?,
+            })
+        };
         Ok(rows.iter().map(read).collect())
     }
 
@@ -53,62 +58,92 @@ impl Routing for SqliteRepository {
         Ok(orphans)
     }
 
-    async fn routed_tenant(&self, id: TenantId) -> Result<Option<RoutedTenant>, DbError> {
+    async fn changed(&self) -> Changed {
+        self.doorbell.rung().await;
+        self.doorbell.take()
+    }
+
+    async fn routed_tenants(&self, ids: &[TenantId]) -> Result<RoutedTenants, DbError> {
+        let ids: Vec<String> = ids.iter().map(TenantId::to_string).collect();
+        let ids = row::to_json(&ids, "tenants.id")?;
         // In one transaction, so that no change falls between two of the queries.
         let mut reading = self.readers.begin().await.map_err(unavailable)?;
-        let id = id.to_string();
-        let Some(tenant) =
-            sqlx::query("SELECT * FROM tenants WHERE id = $1 AND (deleted_at IS NULL OR deleted_at < 0)")
-                .bind(&id)
-                .fetch_optional(&mut *reading)
-                .await
-                .map_err(unavailable)?
-        else {
-            return Ok(None);
+        let tenants = read(&mut reading, TENANTS, &ids).await?;
+        let rows = Rows {
+            plans: by(read(&mut reading, PLANS, &ids).await?, "name"),
+            plugins: by(read(&mut reading, plugins::OF_TENANTS, &ids).await?, "tenant"),
+            active: by(read(&mut reading, ACTIVE, &ids).await?, "tenant"),
+            grants: by(read(&mut reading, GRANTS, &ids).await?, "tenant"),
+            config: by(read(&mut reading, CONFIG, &ids).await?, "tenant"),
+            secrets: by(read(&mut reading, SECRETS, &ids).await?, "tenant"),
         };
-        let tenant = tenants::read(&tenant)?;
-        let plan = sqlx::query("SELECT * FROM plans WHERE name = $1")
-            .bind(tenant.plan.as_str())
-            .fetch_one(&mut *reading)
-            .await
-            .map_err(unavailable)?;
+        drop(reading);
+        let routed = |tenant: &SqliteRow| Some((row::parsed(tenant, "id").ok()?, rows.routed(tenant)));
+        Ok(tenants.iter().filter_map(routed).collect())
+    }
+}
 
-        let active = sqlx::query(
-            "SELECT v.* FROM versions v \
-             JOIN plugins p ON p.tenant = v.tenant AND p.name = v.plugin AND p.active = v.digest \
-             WHERE p.tenant = $1 AND p.deleted_at IS NULL",
-        )
-        .bind(&id)
-        .fetch_all(&mut *reading)
-        .await
-        .map_err(unavailable)?;
-        let mut active = by_plugin(&active, plugins::read_version);
+const LISTED: &str = "SELECT id, name, generation, key_generation FROM tenants \
+    WHERE deleted_at IS NULL OR deleted_at < 0 ORDER BY id";
 
-        let grants = sqlx::query("SELECT plugin, grants FROM grants WHERE tenant = $1")
-            .bind(&id)
-            .fetch_all(&mut *reading)
-            .await
-            .map_err(unavailable)?;
-        let mut grants = by_plugin(&grants, |row| row::lenient::<Grants>(row, "grants"));
+// Each of these gets the ids as one parameter, a JSON array: a statement costs more than a row.
 
-        let settings = sqlx::query("SELECT plugin, name, value FROM config WHERE tenant = $1")
-            .bind(&id)
-            .fetch_all(&mut *reading)
-            .await
-            .map_err(unavailable)?;
+const TENANTS: &str = "SELECT * FROM tenants WHERE id IN (SELECT value FROM json_each($1)) \
+    AND (deleted_at IS NULL OR deleted_at < 0)";
+
+const PLANS: &str = "SELECT * FROM plans WHERE name IN \
+    (SELECT plan FROM tenants WHERE id IN (SELECT value FROM json_each($1)))";
+
+const ACTIVE: &str = "SELECT v.* FROM versions v \
+    JOIN plugins p ON p.tenant = v.tenant AND p.name = v.plugin AND p.active = v.digest \
+    WHERE p.tenant IN (SELECT value FROM json_each($1)) AND p.deleted_at IS NULL";
+
+const GRANTS: &str =
+    "SELECT tenant, plugin, grants FROM grants WHERE tenant IN (SELECT value FROM json_each($1))";
+
+const CONFIG: &str =
+    "SELECT tenant, plugin, name, value FROM config WHERE tenant IN (SELECT value FROM json_each($1))";
+
+const SECRETS: &str =
+    "SELECT tenant, name, sealed FROM secrets WHERE tenant IN (SELECT value FROM json_each($1))";
+
+async fn read(
+    reading: &mut SqliteConnection,
+    statement: &'static str,
+    ids: &str,
+) -> Result<Vec<SqliteRow>, DbError> {
+    let rows = sqlx::query(statement).bind(ids).fetch_all(reading).await;
+    rows.map_err(unavailable)
+}
+
+/// What was read of some tenants: plans by name, everything else by tenant.
+struct Rows {
+    plans: HashMap<String, Vec<SqliteRow>>,
+    plugins: HashMap<String, Vec<SqliteRow>>,
+    active: HashMap<String, Vec<SqliteRow>>,
+    grants: HashMap<String, Vec<SqliteRow>>,
+    config: HashMap<String, Vec<SqliteRow>>,
+    secrets: HashMap<String, Vec<SqliteRow>>,
+}
+
+impl Rows {
+    /// Everything of the tenant of this row.
+    fn routed(&self, tenant: &SqliteRow) -> Result<RoutedTenant, DbError> {
+        let generations = change::generations(tenant)?;
+        let tenant = tenants::read(tenant)?;
+        let id = tenant.id.to_string();
+        let plan = of(&self.plans, tenant.plan.as_str()).first();
+        let plan =
+            plan.ok_or_else(|| DbError::corrupt("tenants.plan", format!("no plan `{}`", tenant.plan)))?;
+        let mut active = by_plugin(of(&self.active, &id), plugins::read_version);
+        let mut grants = by_plugin(of(&self.grants, &id), |row| row::lenient::<Grants>(row, "grants"));
         let mut config: HashMap<String, BTreeMap<String, String>> = HashMap::new();
-        for row in &settings {
+        for row in of(&self.config, &id) {
             let settings = config.entry(row::text(row, "plugin")?).or_default();
             settings.insert(row::text(row, "name")?, row::text(row, "value")?);
         }
-
-        let rows = sqlx::query(plugins::ALL)
-            .bind(&id)
-            .fetch_all(&mut *reading)
-            .await
-            .map_err(unavailable)?;
-        let (mut routed, mut problems) = (Vec::with_capacity(rows.len()), Vec::new());
-        for row in &rows {
+        let (mut routed, mut problems) = (Vec::new(), Vec::new());
+        for row in of(&self.plugins, &id) {
             let plugin = match plugins::read_plugin(row) {
                 Ok(plugin) => plugin,
                 Err(error) => {
@@ -129,29 +164,36 @@ impl Routing for SqliteRepository {
                 plugin,
             });
         }
-
-        let secrets = sqlx::query("SELECT name, sealed FROM secrets WHERE tenant = $1")
-            .bind(&id)
-            .fetch_all(&mut *reading)
-            .await
-            .map_err(unavailable)?;
-        let secrets = secrets
-            .iter()
-            .map(|row| {
-                Ok((
-                    row::text(row, "name")?,
-                    Sealed::from_bytes(row::bytes(row, "sealed")?),
-                ))
-            })
-            .collect::<Result<_, DbError>>()?;
-        Ok(Some(RoutedTenant {
-            plan: plans::read(&plan)?,
+        let secret = |row: &SqliteRow| {
+            let sealed = Sealed::from_bytes(row::bytes(row, "sealed")?);
+            Ok((row::text(row, "name")?, sealed))
+        };
+        let secrets = of(&self.secrets, &id).iter().map(secret);
+        Ok(RoutedTenant {
+            generations,
+            plan: plans::read(plan)?,
             plugins: routed,
-            secrets,
+            secrets: secrets.collect::<Result<_, DbError>>()?,
             problems,
             tenant,
-        }))
+        })
     }
+}
+
+/// Rows by the text in a column, in their order. What refers to no row of another table is left
+/// out.
+fn by(rows: Vec<SqliteRow>, column: &'static str) -> HashMap<String, Vec<SqliteRow>> {
+    let mut grouped: HashMap<String, Vec<SqliteRow>> = HashMap::new();
+    for row in rows {
+        if let Ok(key) = row::text(&row, column) {
+            grouped.entry(key).or_default().push(row);
+        }
+    }
+    grouped
+}
+
+fn of<'a>(rows: &'a HashMap<String, Vec<SqliteRow>>, key: &str) -> &'a [SqliteRow] {
+    rows.get(key).map_or(&[], Vec::as_slice)
 }
 
 /// What was read of each row, by the name of the row's plugin.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::{SqliteRepository, or_missing, row, unavailable};
+use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
 use crate::domain::resource::Resource;
@@ -18,20 +19,20 @@ impl Secrets for SqliteRepository {
         tenant: TenantId,
         name: &str,
         sealed: &Sealed,
-        at: Timestamp,
+        change: &Change,
     ) -> Result<(), DbError> {
-        sqlx::query(
+        let put = sqlx::query(
             "INSERT INTO secrets (tenant, name, sealed, updated_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (tenant, name) DO UPDATE SET sealed = excluded.sealed, updated_at = excluded.updated_at",
         )
         .bind(tenant.to_string())
         .bind(name)
         .bind(sealed.as_bytes())
-        .bind(at.0)
-        .execute(&self.writer)
-        .await
-        .map_err(or_missing(Resource::Tenant))?;
-        Ok(())
+        .bind(change.at.0);
+        let put = self
+            .change_rows(tenant, change, put, or_missing(Resource::Tenant))
+            .await;
+        put.map(drop)
     }
 
     async fn secret_names(&self, tenant: TenantId) -> Result<Vec<(String, Timestamp)>, DbError> {
@@ -61,13 +62,10 @@ impl Secrets for SqliteRepository {
             .collect()
     }
 
-    async fn delete_secret(&self, tenant: TenantId, name: &str) -> Result<bool, DbError> {
-        let deleted = sqlx::query("DELETE FROM secrets WHERE tenant = $1 AND name = $2")
+    async fn delete_secret(&self, tenant: TenantId, name: &str, change: &Change) -> Result<bool, DbError> {
+        let delete = sqlx::query("DELETE FROM secrets WHERE tenant = $1 AND name = $2")
             .bind(tenant.to_string())
-            .bind(name)
-            .execute(&self.writer)
-            .await
-            .map_err(unavailable)?;
-        Ok(deleted.rows_affected() > 0)
+            .bind(name);
+        self.change_rows(tenant, change, delete, unavailable).await
     }
 }

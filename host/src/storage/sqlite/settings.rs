@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::{SqliteRepository, row, unavailable};
+use crate::domain::audit::Change;
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::resource::Resource;
@@ -33,6 +34,7 @@ impl Settings for SqliteRepository {
         tenant: TenantId,
         plugin: &PluginName,
         grants: &Grants,
+        change: &Change,
     ) -> Result<(), DbError> {
         let put = sqlx::query(
             "INSERT INTO grants (tenant, plugin, grants) SELECT tenant, name, $3 FROM plugins \
@@ -41,13 +43,10 @@ impl Settings for SqliteRepository {
         )
         .bind(tenant.to_string())
         .bind(plugin.as_str())
-        .bind(row::to_json(grants, "grants.grants")?)
-        .execute(&self.writer)
-        .await
-        .map_err(unavailable)?;
-        match put.rows_affected() {
-            0 => Err(DbError::Missing(Resource::Plugin)),
-            _ => Ok(()),
+        .bind(row::to_json(grants, "grants.grants")?);
+        match self.change_rows(tenant, change, put, unavailable).await? {
+            false => Err(DbError::Missing(Resource::Plugin)),
+            true => Ok(()),
         }
     }
 
@@ -72,6 +71,7 @@ impl Settings for SqliteRepository {
         tenant: TenantId,
         plugin: &PluginName,
         config: &BTreeMap<String, String>,
+        change: &Change,
     ) -> Result<(), DbError> {
         let mut transaction = self.begin().await?;
         let found =
@@ -99,7 +99,7 @@ impl Settings for SqliteRepository {
                 .await
                 .map_err(unavailable)?;
         }
-        transaction.commit().await.map_err(unavailable)
+        self.commit_change(transaction, tenant, change).await
     }
 
     async fn put_config_value(
@@ -108,15 +108,15 @@ impl Settings for SqliteRepository {
         plugin: &PluginName,
         name: &str,
         value: Option<&str>,
+        change: &Change,
     ) -> Result<(), DbError> {
         let Some(value) = value else {
-            let removed = sqlx::query("DELETE FROM config WHERE tenant = $1 AND plugin = $2 AND name = $3")
+            let remove = sqlx::query("DELETE FROM config WHERE tenant = $1 AND plugin = $2 AND name = $3")
                 .bind(tenant.to_string())
                 .bind(plugin.as_str())
-                .bind(name)
-                .execute(&self.writer)
-                .await;
-            return removed.map(drop).map_err(unavailable);
+                .bind(name);
+            let removed = self.change_rows(tenant, change, remove, unavailable).await;
+            return removed.map(drop);
         };
         let put = sqlx::query(
             "INSERT INTO config (tenant, plugin, name, value) SELECT tenant, name, $3, $4 FROM plugins \
@@ -126,13 +126,10 @@ impl Settings for SqliteRepository {
         .bind(tenant.to_string())
         .bind(plugin.as_str())
         .bind(name)
-        .bind(value)
-        .execute(&self.writer)
-        .await
-        .map_err(unavailable)?;
-        match put.rows_affected() {
-            0 => Err(DbError::Missing(Resource::Plugin)),
-            _ => Ok(()),
+        .bind(value);
+        match self.change_rows(tenant, change, put, unavailable).await? {
+            false => Err(DbError::Missing(Resource::Plugin)),
+            true => Ok(()),
         }
     }
 }

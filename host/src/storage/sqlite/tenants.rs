@@ -7,17 +7,18 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::{SqliteRepository, audit, or_missing, removals, row, unavailable};
-use crate::domain::clock::Timestamp;
+use crate::domain::audit::Change;
+use crate::domain::generation::{Generation, Generations};
 use crate::domain::id::{TenantId, TenantName};
 use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::domain::units::as_u64;
-use crate::storage::tenants::EntriesOfTenant;
+use crate::storage::tenants::ChangesOfTenant;
 use crate::storage::{DbError, Page, Removal, TenantChange, Tenants};
 
 #[async_trait]
 impl Tenants for SqliteRepository {
-    async fn create_tenant(&self, tenant: &Tenant) -> Result<(), DbError> {
+    async fn create_tenant(&self, tenant: &Tenant, change: &Change) -> Result<(), DbError> {
         let mut transaction = self.begin().await?;
         let inserted = sqlx::query(
             "INSERT INTO tenants (id, name, plan, limits, suspended, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -31,7 +32,12 @@ impl Tenants for SqliteRepository {
         .execute(&mut *transaction)
         .await;
         match inserted.map_err(or_missing(Resource::Plan)) {
-            Ok(_) => self.commit_generation(transaction).await,
+            Ok(_) => {
+                audit::insert(&mut transaction, Some(tenant.id), change).await?;
+                self.commit_generation(transaction).await?;
+                self.doorbell.ring([(tenant.id, FIRST)]);
+                Ok(())
+            }
             Err(DbError::Taken(_)) => {
                 let deleted = sqlx::query("SELECT 1 FROM tenants WHERE name = $1 AND deleted_at IS NOT NULL")
                     .bind(tenant.name.as_str())
@@ -74,7 +80,7 @@ impl Tenants for SqliteRepository {
         &self,
         id: TenantId,
         change: &TenantChange,
-        entries: &EntriesOfTenant<'_>,
+        changes: &ChangesOfTenant<'_>,
     ) -> Result<Option<Tenant>, DbError> {
         let limits = change
             .limits
@@ -101,21 +107,23 @@ impl Tenants for SqliteRepository {
         .await
         .map_err(or_missing(Resource::Plan))?;
         let after = read(&row)?;
-        for entry in entries(&before, &after) {
-            audit::insert(&mut transaction, &entry).await?;
+        let mut changes = changes(&before, &after);
+        let Some(last) = changes.pop() else {
+            // Nothing differs, so nothing is committed.
+            return Ok(Some(after));
+        };
+        for change in &changes {
+            audit::insert(&mut transaction, Some(id), change).await?;
         }
-        transaction.commit().await.map_err(unavailable)?;
+        self.commit_change(transaction, id, &last).await?;
         Ok(Some(after))
     }
 
-    async fn delete_tenant(&self, id: TenantId, at: Timestamp) -> Result<bool, DbError> {
-        let deleted = sqlx::query("UPDATE tenants SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL")
+    async fn delete_tenant(&self, id: TenantId, change: &Change) -> Result<bool, DbError> {
+        let delete = sqlx::query("UPDATE tenants SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL")
             .bind(id.to_string())
-            .bind(at.0)
-            .execute(&self.writer)
-            .await
-            .map_err(unavailable)?;
-        Ok(deleted.rows_affected() > 0)
+            .bind(change.at.0);
+        self.change_rows(id, change, delete, unavailable).await
     }
 
     async fn tenant_even_deleted(&self, name: &TenantName) -> Result<Option<Tenant>, DbError> {
@@ -133,13 +141,9 @@ impl Tenants for SqliteRepository {
         self.list(deleted, page).await
     }
 
-    async fn restore_tenant(&self, id: TenantId) -> Result<bool, DbError> {
-        let restored = sqlx::query("UPDATE tenants SET deleted_at = NULL WHERE id = $1")
-            .bind(id.to_string())
-            .execute(&self.writer)
-            .await
-            .map_err(unavailable)?;
-        Ok(restored.rows_affected() > 0)
+    async fn restore_tenant(&self, id: TenantId, change: &Change) -> Result<bool, DbError> {
+        let restore = sqlx::query("UPDATE tenants SET deleted_at = NULL WHERE id = $1").bind(id.to_string());
+        self.change_rows(id, change, restore, unavailable).await
     }
 
     async fn note_databases(&self, tenants: &[TenantId]) -> Result<(), DbError> {
@@ -165,8 +169,10 @@ impl Tenants for SqliteRepository {
             .collect())
     }
 
-    async fn purge_tenant(&self, id: TenantId) -> Result<bool, DbError> {
+    async fn purge_tenant(&self, id: TenantId, change: &Change) -> Result<bool, DbError> {
         let mut transaction = self.begin().await?;
+        // Before the row goes, which has the name that the entry keeps.
+        audit::insert(&mut transaction, Some(id), change).await?;
         removals::of_versions(&mut transaction, id, None).await?;
         let purged = sqlx::query("DELETE FROM tenants WHERE id = $1")
             .bind(id.to_string())
@@ -178,9 +184,16 @@ impl Tenants for SqliteRepository {
         }
         removals::add(&mut transaction, Removal::Database(id)).await?;
         self.commit_generation(transaction).await?;
+        self.doorbell.ring([(id, Generations::default())]);
         Ok(true)
     }
 }
+
+/// The generations of a tenant that was just made.
+const FIRST: Generations = Generations {
+    content: Generation(1),
+    keys: Generation(1),
+};
 
 impl SqliteRepository {
     /// A page of the tenants that a statement lists. A row that cannot be read is logged and left out, so

@@ -1,10 +1,11 @@
 //! Tokens in SQLite.
 
 use async_trait::async_trait;
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::{SqliteRepository, or_missing, row, unavailable};
-use crate::domain::clock::Timestamp;
+use crate::domain::audit::Change;
 use crate::domain::id::{TenantId, TokenId};
 use crate::domain::resource::Resource;
 use crate::domain::token::{Reach, Token};
@@ -12,23 +13,27 @@ use crate::storage::{DbError, Page, Tokens};
 
 #[async_trait]
 impl Tokens for SqliteRepository {
-    async fn insert_token(&self, token: &Token) -> Result<(), DbError> {
-        sqlx::query(
-            "INSERT INTO tokens (id, tenant, name, role, hash, created_at, expires_at, revoked_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(token.id.to_string())
-        .bind(token.reach.tenant().map(|tenant| tenant.to_string()))
-        .bind(token.name.as_str())
-        .bind(token.reach.role().as_str())
-        .bind(token.hash.as_bytes().as_slice())
-        .bind(token.created_at.0)
-        .bind(token.expires_at.map(|at| at.0))
-        .bind(token.revoked_at.map(|at| at.0))
-        .execute(&self.writer)
-        .await
-        .map_err(or_missing(Resource::Tenant))?;
-        Ok(())
+    async fn insert_token(&self, token: &Token, change: &Change) -> Result<(), DbError> {
+        let mut transaction = self.begin().await?;
+        insert(&mut transaction, token).await?;
+        // Tokens have no part in serving requests.
+        self.commit_unserved(transaction, token.reach.tenant(), change)
+            .await
+    }
+
+    async fn replace_tokens(
+        &self,
+        token: &Token,
+        revoked: &[TokenId],
+        change: &Change,
+    ) -> Result<(), DbError> {
+        let mut transaction = self.begin().await?;
+        insert(&mut transaction, token).await?;
+        for id in revoked {
+            revoke(&mut transaction, None, *id, change).await?;
+        }
+        self.commit_unserved(transaction, token.reach.tenant(), change)
+            .await
     }
 
     async fn token(&self, id: TokenId) -> Result<Option<Token>, DbError> {
@@ -61,20 +66,53 @@ impl Tokens for SqliteRepository {
         &self,
         tenant: Option<TenantId>,
         id: TokenId,
-        at: Timestamp,
+        change: &Change,
     ) -> Result<bool, DbError> {
-        let revoked = sqlx::query(
-            "UPDATE tokens SET revoked_at = COALESCE(revoked_at, $3) \
-             WHERE id = $2 AND COALESCE(tenant, '') = $1",
-        )
-        .bind(tenant.map_or(String::new(), |tenant| tenant.to_string()))
-        .bind(id.to_string())
-        .bind(at.0)
-        .execute(&self.writer)
-        .await
-        .map_err(unavailable)?;
-        Ok(revoked.rows_affected() > 0)
+        let mut transaction = self.begin().await?;
+        let revoked = revoke(&mut transaction, tenant, id, change).await?;
+        if revoked {
+            self.commit_unserved(transaction, tenant, change).await?;
+        }
+        Ok(revoked)
     }
+}
+
+async fn insert(connection: &mut SqliteConnection, token: &Token) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO tokens (id, tenant, name, role, hash, created_at, expires_at, revoked_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(token.id.to_string())
+    .bind(token.reach.tenant().map(|tenant| tenant.to_string()))
+    .bind(token.name.as_str())
+    .bind(token.reach.role().as_str())
+    .bind(token.hash.as_bytes().as_slice())
+    .bind(token.created_at.0)
+    .bind(token.expires_at.map(|at| at.0))
+    .bind(token.revoked_at.map(|at| at.0))
+    .execute(connection)
+    .await
+    .map_err(or_missing(Resource::Tenant))?;
+    Ok(())
+}
+
+/// Revokes a token; a second time the time of the first stays. Whether it is there.
+async fn revoke(
+    connection: &mut SqliteConnection,
+    tenant: Option<TenantId>,
+    id: TokenId,
+    change: &Change,
+) -> Result<bool, DbError> {
+    let revoked = sqlx::query(
+        "UPDATE tokens SET revoked_at = COALESCE(revoked_at, $3) WHERE id = $2 AND COALESCE(tenant, '') = $1",
+    )
+    .bind(tenant.map_or(String::new(), |tenant| tenant.to_string()))
+    .bind(id.to_string())
+    .bind(change.at.0)
+    .execute(connection)
+    .await
+    .map_err(unavailable)?;
+    Ok(revoked.rows_affected() > 0)
 }
 
 /// A token, unless its tenant is deleted.

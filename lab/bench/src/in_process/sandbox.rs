@@ -109,6 +109,7 @@ impl Sandbox {
             ..Limits::default()
         };
         let active = ActiveVersion {
+            snapshot: 0,
             tenant: TenantId::generate(),
             tenant_name: "bench".parse()?,
             plugin: "bench".parse()?,

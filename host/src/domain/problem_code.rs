@@ -1,0 +1,69 @@
+//! The code of the problem that an invocation ended with.
+
+use std::fmt;
+
+use super::invocation::ABANDONED;
+use super::problem::Code;
+
+/// Why the host answered in the plugin's place. Another version of the host may have stored a code
+/// that this one does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProblemCode {
+    /// The code of a problem.
+    Known(Code),
+    /// The caller went away before there was an answer.
+    Abandoned,
+    /// A code of another version of the host.
+    Other(Box<str>),
+}
+
+impl ProblemCode {
+    /// The code as it is stored and shown.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Known(code) => code.as_str(),
+            Self::Abandoned => ABANDONED,
+            Self::Other(code) => code,
+        }
+    }
+}
+
+impl From<Code> for ProblemCode {
+    fn from(code: Code) -> Self {
+        Self::Known(code)
+    }
+}
+
+impl From<&str> for ProblemCode {
+    fn from(text: &str) -> Self {
+        if text == ABANDONED {
+            return Self::Abandoned;
+        }
+        let known = Code::ALL.iter().find(|code| code.as_str() == text);
+        known.map_or_else(|| Self::Other(text.into()), |code| Self::Known(*code))
+    }
+}
+
+impl fmt::Display for ProblemCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_reads_back_and_one_that_is_not_known_stays_as_it_is() {
+        for code in Code::ALL {
+            assert_eq!(ProblemCode::from(code.as_str()), ProblemCode::Known(*code));
+        }
+        assert_eq!(ProblemCode::from("abandoned"), ProblemCode::Abandoned);
+        let later = ProblemCode::from("made-up-later");
+        assert_eq!(
+            (&later, later.as_str()),
+            (&ProblemCode::Other("made-up-later".into()), "made-up-later")
+        );
+    }
+}

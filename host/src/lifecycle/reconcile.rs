@@ -1,0 +1,121 @@
+//! Keeps the tenants that this node serves in line with those that are stored.
+//!
+//! Every change raises a generation of its tenant in the database. This node compares the
+//! generations there with those that it serves, and reads the tenants again that are behind. It
+//! does so for all tenants each second, which is what guarantees that a change is served, and for
+//! single tenants when the doorbell rings. A change that this node makes itself is served before
+//! its caller is answered ([`Lifecycle::refresh`]).
+
+use super::refresh::READ_AT_ONCE;
+use super::{Lifecycle, LifecycleError};
+use crate::domain::generation::Generations;
+use crate::domain::id::TenantId;
+use crate::storage::{Changed, DbError, ListedTenant};
+
+/// Failed attempts to read a tenant, one after the other, after which it answers 503.
+const PATIENT: u32 = 2;
+
+/// A tenant to be read again. If it says which generations are stored, only if what is served is
+/// behind them by then.
+type Due = (TenantId, Option<Generations>);
+
+impl Lifecycle {
+    /// Reads every tenant again that is behind, and stops serving those that are gone. How many
+    /// there were.
+    pub async fn reconcile(&self) -> Result<usize, LifecycleError> {
+        let listed = self.db.listed_tenants().await?;
+        let readable: Vec<ListedTenant> = listed.into_iter().filter_map(Result::ok).collect();
+        let due = |listed: &ListedTenant| (listed.id, Some(listed.generations));
+        let mut due: Vec<Due> = readable.iter().map(due).filter(|due| self.is_due(*due)).collect();
+        let served = readable
+            .iter()
+            .filter(|listed| self.routing.tenant_by_id(listed.id).is_some());
+        if served.count() < self.routing.count() {
+            // These are gone, or have a row that cannot be listed.
+            let is_listed = |id: TenantId| readable.binary_search_by_key(&id, |listed| listed.id).is_ok();
+            let routed = self.routing.all();
+            let unlisted = routed.iter().filter(|tenant| !is_listed(tenant.id));
+            due.extend(unlisted.map(|tenant| (tenant.id, None)));
+        }
+        let now = self.clock.now();
+        due.retain(|(tenant, _)| self.failing.is_due(*tenant, now));
+        let count = due.len();
+        self.read_due(due).await;
+        Ok(count)
+    }
+
+    /// Reads the tenants again that changed and are behind.
+    pub async fn follow(&self, changed: Changed) {
+        // A tenant that was purged has no generations.
+        let stored = |stored: Generations| (stored != Generations::default()).then_some(stored);
+        let due = changed
+            .into_iter()
+            .map(|(id, generations)| (id, stored(generations)));
+        self.read_due(due.filter(|due| self.is_due(*due)).collect()).await;
+    }
+
+    /// Reads several tenants again after a change that revokes nothing (of a plan, for instance).
+    /// One that cannot be read is served as before until the next attempt, unless its row is
+    /// damaged.
+    pub async fn refresh_many(&self, tenants: &[TenantId]) {
+        self.read_due(tenants.iter().map(|tenant| (*tenant, None)).collect())
+            .await;
+    }
+
+    async fn read_due(&self, mut due: Vec<Due>) {
+        due.sort_unstable_by_key(|(tenant, _)| *tenant);
+        for some in due.chunks(READ_AT_ONCE) {
+            for tenant in self.read_at_once(some).await {
+                // Routes of versions are made without the lock.
+                self.refresh(tenant).await;
+            }
+        }
+    }
+
+    /// Reads tenants again, which are sorted by id: that is the order of their locks. Gives back
+    /// those that have an active version without routes.
+    async fn read_at_once(&self, due: &[Due]) -> Vec<TenantId> {
+        let mut turns = Vec::with_capacity(due.len());
+        for (tenant, _) in due {
+            turns.push(self.changes.lock(*tenant).await);
+        }
+        // Somebody else may have read a tenant since.
+        let due = due.iter().filter(|due| self.is_due(**due));
+        let tenants: Vec<TenantId> = due.map(|(tenant, _)| *tenant).collect();
+        if tenants.is_empty() {
+            return Vec::new();
+        }
+        let mut read = self.read_many(&tenants).await;
+        let mut incomplete = Vec::new();
+        for tenant in tenants {
+            let served = match read.remove(&tenant) {
+                Some(Ok(stored)) => self.serve(stored).await,
+                Some(Err(error)) => Err(error),
+                None => {
+                    self.stop_serving(tenant);
+                    continue;
+                }
+            };
+            match served {
+                Ok(is_incomplete) => {
+                    self.failing.clear(tenant);
+                    incomplete.extend(is_incomplete.then_some(tenant));
+                }
+                Err(error) => {
+                    let attempts = self.failing.failed(tenant, self.clock.now());
+                    // A failure of the moment ends by itself; what is damaged does not.
+                    if attempts >= PATIENT || matches!(error, DbError::Corrupt { .. }) {
+                        self.out_of_service(tenant, &error.into());
+                    }
+                }
+            }
+        }
+        incomplete
+    }
+
+    fn is_due(&self, (tenant, stored): Due) -> bool {
+        let Some(stored) = stored else { return true };
+        let served = self.routing.tenant_by_id(tenant);
+        served.is_none_or(|served| served.generations().are_behind(stored))
+    }
+}

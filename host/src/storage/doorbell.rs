@@ -1,0 +1,43 @@
+//! Tells the nodes of tenants that have just changed, so that they need not wait for the next poll.
+//!
+//! A ring may be lost: polling is what guarantees that every change is served.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::domain::generation::Generations;
+use crate::domain::id::TenantId;
+
+/// The tenants that changed since somebody looked, with their generations then.
+pub type Changed = BTreeMap<TenantId, Generations>;
+
+/// A doorbell within one process.
+#[derive(Debug, Default)]
+pub struct Doorbell {
+    changed: Mutex<Changed>,
+    rung: Notify,
+}
+
+impl Doorbell {
+    /// Tells that these tenants changed. To be called after the change is committed.
+    pub fn ring(&self, changed: impl IntoIterator<Item = (TenantId, Generations)>) {
+        self.lock().extend(changed);
+        self.rung.notify_one();
+    }
+
+    /// Waits for a ring.
+    pub async fn rung(&self) {
+        self.rung.notified().await;
+    }
+
+    /// The tenants that changed since the last call.
+    pub fn take(&self) -> Changed {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Changed> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

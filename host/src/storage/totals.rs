@@ -1,0 +1,186 @@
+//! What is added up of invocations: consumption by hour, and calls of routes by day.
+
+use std::collections::btree_map::Entry as Place;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use http::Method;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{PluginName, TenantId};
+use crate::domain::invocation::{InvocationRecord, UsageSum};
+use crate::domain::principal::PrincipalId;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// What is added up of some invocations.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// What plugins consumed.
+    pub usage: HourlyUsage,
+    /// How often routes were called.
+    pub calls: DailyCalls,
+}
+
+/// What the plugins of all tenants consumed, hour by hour.
+#[derive(Clone, Debug, Default)]
+pub struct HourlyUsage(BTreeMap<(TenantId, Timestamp, PluginName), UsageSum>);
+
+/// How often each route was called by whom, day by day (UTC).
+#[derive(Clone, Debug, Default)]
+pub struct DailyCalls(HashMap<RouteDay, Calls>);
+
+/// A caller of a route on a day.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RouteDay {
+    /// Whose route it is.
+    pub tenant: TenantId,
+    /// The beginning of the day.
+    pub day: Timestamp,
+    /// Which plugin was called.
+    pub plugin: PluginName,
+    /// The method of the requests.
+    pub method: Method,
+    /// The route that matched.
+    pub route: Arc<str>,
+    /// The caller, if it is known.
+    pub principal: Option<PrincipalId>,
+}
+
+/// Calls of a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// How often it was called.
+    pub invocations: u64,
+    /// How often it failed: see [`InvocationRecord::has_failed`].
+    pub failures: u64,
+}
+
+impl Totals {
+    /// Adds one invocation to the hour and the day in which it began.
+    pub fn add(&mut self, record: &InvocationRecord) {
+        self.usage.add(record);
+        self.calls.add(record);
+    }
+
+    /// Adds all of another one to this.
+    pub fn merge(&mut self, other: Self) {
+        self.usage.merge(other.usage);
+        self.calls.merge(other.calls);
+    }
+
+    /// Whether there was no invocation.
+    pub fn is_empty(&self) -> bool {
+        self.usage.is_empty()
+    }
+}
+
+impl HourlyUsage {
+    fn add(&mut self, record: &InvocationRecord) {
+        let hour = beginning(record.started_at, HOUR_MS);
+        let sum = || UsageSum::none(record.plugin.clone());
+        self.0
+            .entry((record.tenant, hour, record.plugin.clone()))
+            .or_insert_with(sum)
+            .add(record);
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (key, sum) in other.0 {
+            match self.0.entry(key) {
+                Place::Vacant(vacant) => drop(vacant.insert(sum)),
+                Place::Occupied(mut known) => known.get_mut().merge(&sum),
+            }
+        }
+    }
+
+    /// Each tenant's sum of each plugin and hour, which is given by its beginning.
+    pub fn sums(&self) -> impl Iterator<Item = (TenantId, Timestamp, &UsageSum)> {
+        self.0
+            .iter()
+            .map(|((tenant, hour, _), sum)| (*tenant, *hour, sum))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl DailyCalls {
+    fn add(&mut self, record: &InvocationRecord) {
+        let key = RouteDay {
+            tenant: record.tenant,
+            day: beginning(record.started_at, DAY_MS),
+            plugin: record.plugin.clone(),
+            // A function is called by POST.
+            method: record.triggered.method().cloned().unwrap_or(Method::POST),
+            route: record.triggered.path(),
+            principal: record.principal,
+        };
+        self.0.entry(key).or_default().merge(Calls {
+            invocations: 1,
+            failures: u64::from(record.has_failed()),
+        });
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (key, calls) in other.0 {
+            self.0.entry(key).or_default().merge(calls);
+        }
+    }
+
+    /// How often each route was called by each caller on each day.
+    pub fn calls(&self) -> impl Iterator<Item = (&RouteDay, Calls)> {
+        self.0.iter().map(|(key, calls)| (key, *calls))
+    }
+}
+
+impl Calls {
+    /// Adds others to these.
+    pub fn merge(&mut self, other: Self) {
+        self.invocations += other.invocations;
+        self.failures += other.failures;
+    }
+}
+
+fn beginning(at: Timestamp, span: i64) -> Timestamp {
+    Timestamp(at.0.div_euclid(span) * span)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::domain::invocation::Usage;
+    use crate::storage::conformance::entry;
+
+    #[test]
+    fn sums_that_are_merged_have_everything_twice() {
+        let Ok(Value::Object(mut used)) = serde_json::to_value(Usage::default()) else {
+            panic!("usage is an object");
+        };
+        used.values_mut().for_each(|figure| *figure = 3.into());
+        let mut record = entry(TenantId::generate(), "orders", 1, &[]).record;
+        record.usage = serde_json::from_value(used.into()).unwrap();
+        record.code = Some("plugin-trapped".into());
+        let mut once = Totals::default();
+        once.add(&record);
+        let mut twice = once.clone();
+        twice.merge(once.clone());
+        let figures = |totals: &Totals| -> Vec<u64> {
+            let (.., sum) = totals.usage.sums().next().unwrap();
+            sum.numbers().collect()
+        };
+        let doubled: Vec<u64> = figures(&once).iter().map(|figure| 2 * figure).collect();
+        assert_eq!(figures(&twice), doubled);
+        assert!(doubled.iter().all(|figure| *figure > 0), "{doubled:?}");
+        let calls: Vec<Calls> = twice.calls.calls().map(|(_, calls)| calls).collect();
+        let both = Calls {
+            invocations: 2,
+            failures: 2,
+        };
+        assert_eq!(calls, [both]);
+    }
+}
