@@ -13,6 +13,7 @@ use super::grants;
 use super::output::printable;
 use super::{CliError, Output};
 use crate::components::bundle::Bundle;
+use crate::domain::function;
 use crate::domain::grant::Grants;
 use crate::domain::id::VersionDigest;
 use crate::domain::manifest::{Auth, Manifest};
@@ -197,8 +198,11 @@ fn route_lines(manifest: &Manifest, base: &str) -> Vec<String> {
     });
     let functions = manifest.functions.iter();
     let functions = functions.map(|function| {
-        let path = format!("/-/functions/{}", function.name);
-        ("POST", path, who(&function.auth, &function.scopes))
+        (
+            "POST",
+            function::path(&function.name),
+            who(&function.auth, &function.scopes),
+        )
     });
     let all: Vec<_> = routes.chain(functions).collect();
     let width = all

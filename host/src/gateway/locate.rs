@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::header::{ALLOW, HeaderValue};
 
 use super::path::PluginPath;
+use crate::domain::function::FUNCTIONS;
 use crate::http::problem::{Code, Problem};
 use crate::invoke::{Callee, Target};
 use crate::tenants::{Cause, RouteMatch, Routing};

@@ -16,6 +16,14 @@ use crate::storage::{
 
 const HOUR: i64 = 3_600_000;
 
+/// A `GET` of a route.
+fn get(route: &str) -> Triggered {
+    Triggered::Http {
+        method: Method::GET,
+        route: route.into(),
+    }
+}
+
 /// An invocation that logged one line per level given.
 pub fn entry(tenant: TenantId, plugin: &str, at: i64, levels: &[Level]) -> Entry {
     let id = InvocationId::generate();
@@ -34,10 +42,7 @@ pub fn entry(tenant: TenantId, plugin: &str, at: i64, levels: &[Level]) -> Entry
             tenant,
             plugin: name(plugin),
             version: VersionDigest::of(b"1"),
-            triggered: Triggered::Http {
-                method: Method::GET,
-                route: "/orders/{id}".into(),
-            },
+            triggered: get("/orders/{id}"),
             status: 200,
             code: None,
             blame: None,
