@@ -5,8 +5,12 @@ mod tested {
     pub(super) use crate::attacks;
     pub(super) use crate::cancellation as resources;
     pub(super) use crate::capabilities;
+    pub(super) use crate::contracts as capabilities_0_1;
+    pub(super) use crate::contracts as database_0_1;
+    pub(super) use crate::contracts as echo_0_1;
     pub(super) use crate::database;
     pub(super) use crate::faults;
+    pub(super) use crate::functions;
     pub(super) use crate::gateway as echo;
     pub(super) use crate::http_client;
     pub(super) use crate::limits::greedy;

@@ -59,6 +59,39 @@ fn products_have_a_price_and_a_stock() {
 }
 
 #[test]
+fn a_cart_is_quoted_by_a_function_and_takes_nothing() {
+    let (host, shop, _folder) = shop();
+    let chair = shop.product(4990, 1);
+    let cart = |product: i64| json!({ "lines": [{ "product_id": product, "quantity": 2 }] });
+    let quote = shop.post("/-/functions/order.quote", &cart(chair)).expect(200);
+    assert_eq!(quote["total_cents"], 2 * 4990);
+    assert_eq!(quote["lines"][0]["is_in_stock"], false);
+    assert_eq!(shop.stock(chair), 1);
+    let unknown = shop.post("/-/functions/order.quote", &cart(chair + 1));
+    assert_eq!(unknown.problem(), (400, "invalid-input".to_owned()));
+    let anybody = host.http();
+    let refused = anybody.post("/shop/orders/-/functions/order.quote", &cart(chair));
+    assert_eq!(refused.problem().0, 401);
+    let list = [
+        "invocations",
+        "list",
+        "--tenant",
+        "shop",
+        "--function",
+        "order.quote",
+        "--json",
+    ];
+    let listed = host.cli(&list).json();
+    let outcomes: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| &record["outcome"])
+        .collect();
+    assert_eq!(outcomes, ["invalid-input", "answered"]);
+}
+
+#[test]
 fn an_order_takes_stock_and_adds_up() {
     let (_host, shop, _folder) = shop();
     let (chair, table) = (shop.product(4990, 5), shop.product(19900, 2));

@@ -17,8 +17,8 @@ use super::input::{At, NoParams, Params};
 use super::page::{Paging, limit};
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{InvocationId, PluginName};
-use crate::domain::invocation::InvocationRecord;
+use crate::domain::id::{FunctionName, InvocationId, PluginName};
+use crate::domain::invocation::{InvocationRecord, Trigger};
 use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
 use crate::storage::InvocationFilter;
@@ -48,6 +48,10 @@ pub struct InvocationQuery {
     /// 5xx.
     #[serde(default)]
     failed: bool,
+    /// Only those with this trigger.
+    trigger: Option<Trigger>,
+    /// Only calls of this function.
+    function: Option<FunctionName>,
     /// `next` of the page before.
     cursor: Option<String>,
     /// Items of a page: 1 to 200.
@@ -86,6 +90,8 @@ async fn list(
         since: query.since,
         until: query.until,
         failed: query.failed,
+        trigger: query.trigger,
+        function: query.function,
     };
     let page = paging.page()?;
     // Who asks wants to see what has just run.
@@ -165,9 +171,7 @@ impl From<InvocationRecord> for InvocationView {
             tenant: _,
             plugin,
             version,
-            trigger,
-            method,
-            route,
+            triggered,
             status,
             code,
             blame,
@@ -179,9 +183,11 @@ impl From<InvocationRecord> for InvocationView {
             id,
             plugin,
             version,
-            trigger,
-            method: method.to_string(),
-            route: route.to_string(),
+            trigger: triggered.trigger(),
+            method: triggered.method().map(ToString::to_string),
+            route: triggered.route().map(str::to_owned),
+            function: triggered.function().cloned(),
+            outcome: triggered.outcome(),
             status,
             code: code.map(|code| code.to_string()),
             blame,

@@ -17,14 +17,17 @@ use super::page::{Paging, limit};
 use super::state::AdminState;
 use super::tenants::Deletion;
 use crate::domain::audit::Difference;
+use crate::domain::circuit::Open;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::plugin::Plugin;
 use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
-use crate::lifecycle::AilingRoute;
+use crate::lifecycle::{AilingFunction, AilingRoute};
 use crate::tenants::Ailment;
 use crate::wire::page::Items;
-use crate::wire::plugins::{AilingRouteView, HealthState, HealthView, PluginPatch, PluginView};
+use crate::wire::plugins::{
+    AilingFunctionView, AilingRouteView, HealthState, HealthView, PluginPatch, PluginView,
+};
 
 /// Which plugins are wanted.
 #[derive(Deserialize, IntoParams)]
@@ -187,6 +190,7 @@ impl PluginView {
         };
         let health = HealthView::new(
             state.lifecycle.ailing_routes(tenant, &plugin.name),
+            state.lifecycle.ailing_functions(tenant, &plugin.name),
             state.lifecycle.unavailable(tenant, &plugin.name),
         );
         let Plugin {
@@ -211,9 +215,12 @@ impl PluginView {
 }
 
 impl HealthView {
-    fn new(ailing: Vec<AilingRoute>, unavailable: Option<String>) -> Self {
-        let routes: Vec<AilingRouteView> = ailing.into_iter().map(AilingRouteView::from).collect();
-        let worst = routes.iter().map(|route| route.state).max();
+    fn new(routes: Vec<AilingRoute>, functions: Vec<AilingFunction>, unavailable: Option<String>) -> Self {
+        let routes: Vec<AilingRouteView> = routes.into_iter().map(AilingRouteView::from).collect();
+        let functions: Vec<AilingFunctionView> =
+            functions.into_iter().map(AilingFunctionView::from).collect();
+        let of_functions = functions.iter().map(|function| function.state);
+        let worst = routes.iter().map(|route| route.state).chain(of_functions).max();
         let worst = worst.unwrap_or(HealthState::Healthy);
         Self {
             state: match unavailable {
@@ -222,6 +229,32 @@ impl HealthView {
             },
             reason: unavailable,
             routes,
+            functions,
+        }
+    }
+}
+
+impl From<&Open> for HealthState {
+    fn from(open: &Open) -> Self {
+        match open.is_probing {
+            true => Self::Probing,
+            false => Self::Unhealthy,
+        }
+    }
+}
+
+impl From<AilingFunction> for AilingFunctionView {
+    fn from(function: AilingFunction) -> Self {
+        let AilingFunction {
+            name,
+            ailment: Ailment { open, reason },
+        } = function;
+        Self {
+            name,
+            state: HealthState::from(&open),
+            since: open.since,
+            reason: reason.as_str().to_owned(),
+            next_probe_at: open.next_probe,
         }
     }
 }
@@ -236,10 +269,7 @@ impl From<AilingRoute> for AilingRouteView {
         Self {
             method,
             path: pattern,
-            state: match open.is_probing {
-                true => HealthState::Probing,
-                false => HealthState::Unhealthy,
-            },
+            state: HealthState::from(&open),
             since: open.since,
             reason: reason.as_str().to_owned(),
             next_probe_at: open.next_probe,

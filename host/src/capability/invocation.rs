@@ -1,5 +1,6 @@
 //! One invocation as host calls see it: who it is, how much time it has left, what it has used.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Invocation {
     pub call_depth: u32,
     /// The caller's trace context.
     pub traceparent: Option<String>,
+    /// Where the call came from, if it came over the network.
+    pub remote_address: Option<IpAddr>,
     /// When it began.
     pub started_at: Timestamp,
     /// When the host ends it.
@@ -56,7 +59,7 @@ pub struct Invocation {
 
 /// Why a host call is not made. It is the contract's own error where the function has one for that, and ends the
 /// invocation where not.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostCallRefused {
     /// The invocation has made all the host calls that it may.
     #[error("this invocation has made its {0} host calls")]

@@ -32,6 +32,7 @@ pub fn invocation(limits: Limits, grants: Grants) -> Invocation {
         principal: None,
         call_depth: 0,
         traceparent: None,
+        remote_address: None,
         started_at: SystemClock.now(),
         deadline: Instant::now() + wall,
         clock: Arc::new(SystemClock),

@@ -3,9 +3,8 @@
 
 use wasmtime::component::{HasData, Linker};
 
-use super::bindings::jobs::NewJob;
 use super::bindings::types::Content;
-use super::bindings::{crypto, email, events, jobs, realtime, types};
+use super::bindings::{v0_1, v0_2};
 use super::{HasCapabilities, Invocation};
 
 /// What an unserved interface sees of its invocation.
@@ -21,13 +20,20 @@ impl HasData for Unserved {
 
 /// Links the interfaces.
 pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    types::add_to_linker::<T, Unserved>(linker, view)?;
-    super::bindings::http_types::add_to_linker::<T, Unserved>(linker, view)?;
-    crypto::add_to_linker::<T, Unserved>(linker, view)?;
-    email::add_to_linker::<T, Unserved>(linker, view)?;
-    events::add_to_linker::<T, Unserved>(linker, view)?;
-    jobs::add_to_linker::<T, Unserved>(linker, view)?;
-    realtime::add_to_linker::<T, Unserved>(linker, view)
+    linker.instance(v0_1::TYPES)?;
+    v0_1::http_types::add_to_linker::<T, Unserved>(linker, view)?;
+    v0_1::crypto::add_to_linker::<T, Unserved>(linker, view)?;
+    v0_1::email::add_to_linker::<T, Unserved>(linker, view)?;
+    v0_1::events::add_to_linker::<T, Unserved>(linker, view)?;
+    v0_1::jobs::add_to_linker::<T, Unserved>(linker, view)?;
+    v0_1::realtime::add_to_linker::<T, Unserved>(linker, view)?;
+    v0_2::types::add_to_linker::<T, Unserved>(linker, view)?;
+    v0_2::http_types::add_to_linker::<T, Unserved>(linker, view)?;
+    v0_2::crypto::add_to_linker::<T, Unserved>(linker, view)?;
+    v0_2::email::add_to_linker::<T, Unserved>(linker, view)?;
+    v0_2::events::add_to_linker::<T, Unserved>(linker, view)?;
+    v0_2::jobs::add_to_linker::<T, Unserved>(linker, view)?;
+    v0_2::realtime::add_to_linker::<T, Unserved>(linker, view)
 }
 
 fn view<T: HasCapabilities>(data: &mut T) -> UnservedView<'_> {
@@ -52,68 +58,152 @@ impl UnservedView<'_> {
     }
 }
 
-impl types::Host for UnservedView<'_> {}
+impl v0_2::types::Host for UnservedView<'_> {}
 
-impl super::bindings::http_types::Host for UnservedView<'_> {}
-
-impl crypto::Host for UnservedView<'_> {
-    async fn hash_password(&mut self, _: String) -> wasmtime::Result<Result<String, crypto::Error>> {
-        self.refuse("cryptography", crypto::Error::NotGranted)
+impl v0_1::crypto::Host for UnservedView<'_> {
+    async fn hash_password(&mut self, _: String) -> wasmtime::Result<Result<String, v0_1::crypto::Error>> {
+        self.refuse("cryptography", v0_1::crypto::Error::NotGranted)
     }
 
     async fn verify_password(
         &mut self,
         _: String,
         _: String,
-    ) -> wasmtime::Result<Result<bool, crypto::Error>> {
-        self.refuse("cryptography", crypto::Error::NotGranted)
+    ) -> wasmtime::Result<Result<bool, v0_1::crypto::Error>> {
+        self.refuse("cryptography", v0_1::crypto::Error::NotGranted)
     }
 
-    async fn sign_token(&mut self, _: String, _: u32) -> wasmtime::Result<Result<String, crypto::Error>> {
-        self.refuse("cryptography", crypto::Error::NotGranted)
+    async fn sign_token(
+        &mut self,
+        _: String,
+        _: u32,
+    ) -> wasmtime::Result<Result<String, v0_1::crypto::Error>> {
+        self.refuse("cryptography", v0_1::crypto::Error::NotGranted)
     }
 
-    async fn verify_token(&mut self, _: String) -> wasmtime::Result<Result<String, crypto::Error>> {
-        self.refuse("cryptography", crypto::Error::NotGranted)
+    async fn verify_token(&mut self, _: String) -> wasmtime::Result<Result<String, v0_1::crypto::Error>> {
+        self.refuse("cryptography", v0_1::crypto::Error::NotGranted)
     }
 }
 
-impl email::Host for UnservedView<'_> {
-    async fn send(&mut self, _: email::Message) -> wasmtime::Result<Result<String, email::Error>> {
-        self.refuse("email", email::Error::Unavailable)
+impl v0_2::crypto::Host for UnservedView<'_> {
+    async fn hash_password(&mut self, _: String) -> wasmtime::Result<Result<String, v0_2::crypto::Error>> {
+        self.refuse("cryptography", v0_2::crypto::Error::NotGranted)
+    }
+
+    async fn verify_password(
+        &mut self,
+        _: String,
+        _: String,
+    ) -> wasmtime::Result<Result<v0_2::crypto::PasswordCheck, v0_2::crypto::Error>> {
+        self.refuse("cryptography", v0_2::crypto::Error::NotGranted)
+    }
+
+    async fn sign_token(
+        &mut self,
+        _: v0_2::crypto::NewToken,
+    ) -> wasmtime::Result<Result<String, v0_2::crypto::Error>> {
+        self.refuse("cryptography", v0_2::crypto::Error::NotGranted)
+    }
+
+    async fn verify_token(
+        &mut self,
+        _: String,
+        _: String,
+    ) -> wasmtime::Result<Result<String, v0_2::crypto::Error>> {
+        self.refuse("cryptography", v0_2::crypto::Error::NotGranted)
+    }
+
+    async fn verify_signature(
+        &mut self,
+        _: v0_2::crypto::SignatureAlgorithm,
+        _: String,
+        _: Vec<u8>,
+        _: Vec<u8>,
+    ) -> wasmtime::Result<Result<bool, v0_2::crypto::Error>> {
+        self.refuse("cryptography", v0_2::crypto::Error::NotGranted)
+    }
+
+    async fn random_bytes(&mut self, _: u32) -> wasmtime::Result<Result<Vec<u8>, v0_2::crypto::Error>> {
+        self.refuse("cryptography", v0_2::crypto::Error::NotGranted)
     }
 }
 
-impl events::Host for UnservedView<'_> {
-    async fn publish(&mut self, _: String, _: String) -> wasmtime::Result<Result<(), events::Error>> {
-        self.refuse("events", events::Error::Unavailable)
-    }
+macro_rules! serve {
+    ($contract:ident, published: $published:ty) => {
+        impl $contract::http_types::Host for UnservedView<'_> {}
+
+        impl $contract::email::Host for UnservedView<'_> {
+            async fn send(
+                &mut self,
+                _: $contract::email::Message,
+            ) -> wasmtime::Result<Result<String, $contract::email::Error>> {
+                self.refuse("email", $contract::email::Error::Unavailable)
+            }
+        }
+
+        impl $contract::events::Host for UnservedView<'_> {
+            async fn publish(
+                &mut self,
+                _: String,
+                _: String,
+            ) -> wasmtime::Result<Result<$published, $contract::events::Error>> {
+                self.refuse("events", $contract::events::Error::Unavailable)
+            }
+        }
+
+        impl $contract::jobs::Host for UnservedView<'_> {
+            async fn enqueue(
+                &mut self,
+                _: $contract::jobs::NewJob,
+            ) -> wasmtime::Result<Result<String, $contract::jobs::Error>> {
+                self.refuse("jobs", $contract::jobs::Error::Unavailable)
+            }
+        }
+
+        impl $contract::realtime::Host for UnservedView<'_> {
+            async fn publish(
+                &mut self,
+                _: String,
+                _: Content,
+            ) -> wasmtime::Result<Result<(), $contract::realtime::Error>> {
+                self.refuse("realtime", $contract::realtime::Error::Unavailable)
+            }
+
+            async fn send(
+                &mut self,
+                _: String,
+                _: Content,
+            ) -> wasmtime::Result<Result<(), $contract::realtime::Error>> {
+                self.refuse("realtime", $contract::realtime::Error::Unavailable)
+            }
+
+            async fn subscribe(
+                &mut self,
+                _: String,
+                _: String,
+            ) -> wasmtime::Result<Result<(), $contract::realtime::Error>> {
+                self.refuse("realtime", $contract::realtime::Error::Unavailable)
+            }
+
+            async fn unsubscribe(
+                &mut self,
+                _: String,
+                _: String,
+            ) -> wasmtime::Result<Result<(), $contract::realtime::Error>> {
+                self.refuse("realtime", $contract::realtime::Error::Unavailable)
+            }
+
+            async fn close(
+                &mut self,
+                _: String,
+                _: String,
+            ) -> wasmtime::Result<Result<(), $contract::realtime::Error>> {
+                self.refuse("realtime", $contract::realtime::Error::Unavailable)
+            }
+        }
+    };
 }
 
-impl jobs::Host for UnservedView<'_> {
-    async fn enqueue(&mut self, _: NewJob) -> wasmtime::Result<Result<String, jobs::Error>> {
-        self.refuse("jobs", jobs::Error::Unavailable)
-    }
-}
-
-impl realtime::Host for UnservedView<'_> {
-    async fn publish(&mut self, _: String, _: Content) -> wasmtime::Result<Result<(), realtime::Error>> {
-        self.refuse("realtime", realtime::Error::Unavailable)
-    }
-
-    async fn send(&mut self, _: String, _: Content) -> wasmtime::Result<Result<(), realtime::Error>> {
-        self.refuse("realtime", realtime::Error::Unavailable)
-    }
-
-    async fn subscribe(&mut self, _: String, _: String) -> wasmtime::Result<Result<(), realtime::Error>> {
-        self.refuse("realtime", realtime::Error::Unavailable)
-    }
-
-    async fn unsubscribe(&mut self, _: String, _: String) -> wasmtime::Result<Result<(), realtime::Error>> {
-        self.refuse("realtime", realtime::Error::Unavailable)
-    }
-
-    async fn close(&mut self, _: String, _: String) -> wasmtime::Result<Result<(), realtime::Error>> {
-        self.refuse("realtime", realtime::Error::Unavailable)
-    }
-}
+serve!(v0_1, published: ());
+serve!(v0_2, published: String);

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::{CliError, Output};
 use crate::components::bundle::Bundle;
-use crate::components::check_routes;
+use crate::components::check_listed;
 use crate::domain::limits::Limits;
-use crate::domain::promises::{Beyond, beyond};
+use crate::domain::promises::{Beyond, all_beyond};
 
 const TARGET: &str = "wasm32-wasip2";
 
@@ -52,9 +52,9 @@ impl Build {
             None => compile(&self.folder, output)?,
         };
         let plugin = embed(&bundle, &component)?;
-        for Beyond { name, asked, most } in beyond(&bundle.manifest.limits, &Limits::ceiling()) {
+        for Beyond { name, asked, most } in all_beyond(&bundle.manifest, &Limits::ceiling()) {
             output.news(format_args!(
-                "warning: limits.{name}: {asked} is refused by a host whose operator has not raised its ceiling of {most}"
+                "warning: {name}: {asked} is refused by a host whose operator has not raised its ceiling of {most}"
             ));
         }
         let out = self
@@ -78,10 +78,11 @@ pub fn build_folder(folder: &Path, output: &mut Output) -> Result<Vec<u8>, CliEr
     embed(&bundle, &compile(folder, output)?)
 }
 
-/// The component with the bundle inside, if it handles the routes that the manifest has.
+/// The component with the bundle inside, if it handles the routes and functions that the manifest
+/// has.
 fn embed(bundle: &Bundle, component: &[u8]) -> Result<Vec<u8>, CliError> {
     let plugin = bundle.embed(component)?;
-    check_routes(&plugin, &bundle.manifest)
+    check_listed(&plugin, &bundle.manifest)
         .map_err(|refusal| CliError::failed(refusal.message, refusal.hint))?;
     Ok(plugin)
 }

@@ -1,5 +1,6 @@
 //! `mortise deploy`: upload, grant, activate.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,6 +13,7 @@ use super::grants;
 use super::output::printable;
 use super::{CliError, Output};
 use crate::components::bundle::Bundle;
+use crate::domain::function;
 use crate::domain::grant::Grants;
 use crate::domain::id::VersionDigest;
 use crate::domain::manifest::{Auth, Manifest};
@@ -184,23 +186,42 @@ fn united(mut granted: Grants, asked: Grants) -> Grants {
     granted
 }
 
+/// The routes and functions of a plugin, with who may call.
 fn route_lines(manifest: &Manifest, base: &str) -> Vec<String> {
-    let width = manifest
-        .routes
+    let routes = manifest.routes.iter();
+    let routes = routes.map(|route| {
+        (
+            route.method.as_str(),
+            route.path.clone(),
+            who(&route.auth, &route.scopes),
+        )
+    });
+    let functions = manifest.functions.iter();
+    let functions = functions.map(|function| {
+        (
+            "POST",
+            function::path(&function.name),
+            who(&function.auth, &function.scopes),
+        )
+    });
+    let all: Vec<_> = routes.chain(functions).collect();
+    let width = all
         .iter()
-        .map(|route| route.method.len())
+        .map(|(method, ..)| method.len())
         .max()
         .unwrap_or_default();
-    let line = |route: &crate::domain::manifest::Route| {
-        let scopes: Vec<&str> = route.scopes.iter().map(String::as_str).collect();
-        let who = match &route.auth {
-            Auth::Public(_) => "public".to_owned(),
-            Auth::AnyOf(_) if scopes.is_empty() => "API key".to_owned(),
-            Auth::AnyOf(_) => format!("API key with {}", scopes.join(", ")),
-        };
-        format!("{:width$}  {base}{}  ({who})", route.method, route.path)
-    };
-    manifest.routes.iter().map(line).collect()
+    let line =
+        |(method, path, who): &(&str, String, String)| format!("{method:width$}  {base}{path}  ({who})");
+    all.iter().map(line).collect()
+}
+
+fn who(auth: &Auth, scopes: &BTreeSet<String>) -> String {
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    match auth {
+        Auth::Public(_) => "public".to_owned(),
+        Auth::AnyOf(_) if scopes.is_empty() => "API key".to_owned(),
+        Auth::AnyOf(_) => format!("API key with {}", scopes.join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -211,7 +232,7 @@ mod tests {
         Manifest::parse(
             "[plugin]\nname='p'\nversion='1'\n[[route]]\nmethod='GET'\npath='/x'\nauth='public'\n[[route]]\nmethod='DELETE'\n\
              path='/x/{id}'\nauth=['api-key']\nscopes=['x:write']\n[database]\n[http]\nallow=['https://b.example.com']\n\
-             [secrets]\nuse=['k']\n",
+             [secrets]\nuse=['k']\n[[function]]\nname='f.g'\nauth=['api-key']\ninput='i.json'\noutput='o.json'\n",
         )
         .unwrap()
     }
@@ -265,7 +286,8 @@ mod tests {
             route_lines(&manifest(), "http://h/demo/p"),
             [
                 "GET     http://h/demo/p/x  (public)",
-                "DELETE  http://h/demo/p/x/{id}  (API key with x:write)"
+                "DELETE  http://h/demo/p/x/{id}  (API key with x:write)",
+                "POST    http://h/demo/p/-/functions/f.g  (API key)",
             ]
         );
     }

@@ -31,6 +31,12 @@ pub struct List {
     /// Only those of this plugin
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
+    /// Only those with this trigger: http, function
+    #[arg(long, value_name = "TRIGGER")]
+    trigger: Option<String>,
+    /// Only calls of this function
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
     /// Only those of the route with this pattern: /orders/{id}
     #[arg(long, value_name = "PATTERN")]
     route: Option<String>,
@@ -61,6 +67,8 @@ impl Invocations {
             Self::List(List {
                 of,
                 plugin,
+                trigger,
+                function,
                 route,
                 status,
                 principal,
@@ -72,6 +80,8 @@ impl Invocations {
                 let text = |moment: Option<Timestamp>| moment.map(|moment| moment.to_string());
                 let wanted = [
                     ("plugin", plugin),
+                    ("trigger", trigger),
+                    ("function", function),
                     ("route", route),
                     ("status", status),
                     ("principal", principal),
@@ -88,8 +98,10 @@ impl Invocations {
                     "STARTED" => started_at,
                     "ID" => id,
                     "PLUGIN" => plugin,
+                    "TRIGGER" => trigger,
                     "METHOD" => method,
                     "ROUTE" => route,
+                    "FUNCTION" => function,
                     "STATUS" => status,
                     "CODE" => code,
                     "CPU_US" => usage.cpu_us,

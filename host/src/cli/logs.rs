@@ -169,6 +169,8 @@ fn format_line(line: &LogLineView) -> String {
     // They are known as long as the invocation's record is kept.
     if let (Some(method), Some(route)) = (&line.method, &line.route) {
         formatted.push_str(&format!("  {} {}", printable(method), printable(route)));
+    } else if let Some(function) = &line.function {
+        formatted.push_str(&format!("  function {function}"));
     }
     formatted.push_str(&format!("  {}", printable(&line.message)));
     for (name, value) in &line.fields {

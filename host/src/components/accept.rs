@@ -10,11 +10,11 @@ use wasmtime::component::{Component, Linker};
 use super::bundle::{Bundle, SECTION};
 use super::compile::protocol::{DescribedManifest, Description};
 use super::features::FEATURES;
-use super::listed::check_routes;
+use super::listed::check_listed;
 use super::refusal::Refusal;
 use super::shield::Shield;
 use super::uses::{self, Uses};
-use super::{exports, imports};
+use super::{contract, exports, imports};
 use crate::domain::id::PluginName;
 
 /// Reads and checks an upload for `plugin`. Nothing is compiled yet.
@@ -39,10 +39,9 @@ pub fn upload<T: 'static>(
     let uses = uses(component)?;
     refuse_shielded(shield, &uses)?;
     imports::check(&uses, linker)?;
-    if !bundle.manifest.routes.is_empty() {
-        exports::require_http_handler(component)?;
-    }
-    check_routes(component, &bundle.manifest)?;
+    contract::check(component, &bundle.manifest)?;
+    exports::require_handlers(component, &bundle.manifest)?;
+    check_listed(component, &bundle.manifest)?;
     Ok(Description {
         manifest: Some(DescribedManifest {
             manifest: bundle.manifest,

@@ -2,23 +2,42 @@
 //! the contract's types after that.
 
 use wasmparser::{Parser, Payload};
-use wasmtime::component::types::{Component as ComponentType, ComponentItem};
+use wasmtime::component::types::{Component as ComponentType, ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, Linker};
 
+use super::contract;
 use super::refusal::Refusal;
-use crate::capability::bindings::http_types::{Request, Response};
+use crate::capability::bindings::{v0_1, v0_2};
+use crate::domain::manifest::{Contract, Manifest};
 
 /// The interface through which requests come.
 const HTTP_HANDLER: &str = "mortise:plugin/http-handler";
 
-/// The begin of the versions that this host serves.
-const SERVED: &str = "0.1.";
+/// The interface through which calls of functions come.
+const FUNCTION_HANDLER: &str = "mortise:plugin/function-handler";
 
-const REBUILD: &str =
-    "build the plugin with the SDK, or the WIT, of this host's version of the contract (0.1)";
+type TypeCheck = fn(&ComponentFunc, &ComponentType, Contract) -> wasmtime::Result<()>;
 
-/// Refuses a component without an HTTP handler whose manifest has routes.
-pub fn require_http_handler(component: &[u8]) -> Result<(), Refusal> {
+const REBUILD: &str = "build the plugin with the SDK, or the WIT, of a version of the contract that this host serves \
+                       (0.1, 0.2)";
+
+/// Refuses a component without a handler for what its manifest has.
+pub fn require_handlers(component: &[u8], manifest: &Manifest) -> Result<(), Refusal> {
+    if !manifest.routes.is_empty() {
+        require(component, HTTP_HANDLER, "routes", "`mortise_sdk::routes!`")?;
+    }
+    if !manifest.functions.is_empty() {
+        require(
+            component,
+            FUNCTION_HANDLER,
+            "functions",
+            "`mortise_sdk::functions!`",
+        )?;
+    }
+    Ok(())
+}
+
+fn require(component: &[u8], handler: &str, what: &str, written_by: &str) -> Result<(), Refusal> {
     let mut depth = 0_usize;
     let mut other = None;
     for payload in Parser::new(0).parse_all(component) {
@@ -28,10 +47,11 @@ pub fn require_http_handler(component: &[u8]) -> Result<(), Refusal> {
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
                     let export = export.map_err(|error| super::scan::malformed(error).refusal())?;
-                    match export.name.name.strip_prefix(HTTP_HANDLER) {
-                        Some(version) if is_served(version) => return Ok(()),
-                        Some(_) => other = Some(export.name.name),
-                        None => {}
+                    let name = export.name.name;
+                    match (interface(name) == handler, contract::served(name)) {
+                        (true, Some(_)) => return Ok(()),
+                        (true, None) => other = Some(name),
+                        (false, _) => {}
                     }
                 }
             }
@@ -40,15 +60,24 @@ pub fn require_http_handler(component: &[u8]) -> Result<(), Refusal> {
     }
     Err(match other {
         Some(name) => Refusal::component(
-            format!("the component exports `{name}`, but this host serves `{HTTP_HANDLER}@{SERVED}x`"),
+            format!(
+                "the component exports `{name}`, but this host serves `{handler}` of the contracts 0.1 and 0.2"
+            ),
             REBUILD,
         ),
         None => Refusal::component(
-            format!("the manifest has routes, but the component exports no `{HTTP_HANDLER}`"),
-            "export the interface `http-handler` of the contract (`mortise_sdk::export!` does it in Rust), or remove \
-             the routes from plugin.toml",
+            format!("the manifest has {what}, but the component exports no `{handler}`"),
+            format!(
+                "export the interface `{handler}` of the contract ({written_by} does it in Rust), or remove the {what} \
+                 from plugin.toml"
+            ),
         ),
     })
+}
+
+/// The name of an interface without its version.
+fn interface(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(interface, _)| interface)
 }
 
 /// Refuses a component that cannot be linked, or whose handlers have other types than the
@@ -59,30 +88,45 @@ pub fn check_types<T: 'static>(component: &Component, linker: &Linker<T>) -> Res
         .map_err(|error| Refusal::component(format!("{error:#}"), REBUILD))?;
     let engine = linker.engine();
     for (name, export) in types.exports(engine) {
-        let Some(version) = name.strip_prefix(HTTP_HANDLER) else {
+        let Some(contract) = contract::served(name) else {
             continue;
         };
-        if !is_served(version) {
-            continue;
-        }
+        let (function, typecheck): (&str, TypeCheck) = match interface(name) {
+            HTTP_HANDLER => ("handle", check_handle),
+            FUNCTION_HANDLER => ("call", check_call),
+            _ => continue,
+        };
         let ComponentItem::ComponentInstance(handler) = export.ty else {
             return Err(other_types(name, "it is no interface"));
         };
-        match handler.get_export(engine, "handle").map(|function| function.ty) {
-            Some(ComponentItem::ComponentFunc(function)) => is_handle(&function, &types)
-                .map_err(|error| other_types(name, &format!("`handle`: {error:#}")))?,
-            Some(_) => return Err(other_types(name, "`handle` is no function")),
-            None => return Err(other_types(name, "it has no function `handle`")),
+        match handler.get_export(engine, function).map(|function| function.ty) {
+            Some(ComponentItem::ComponentFunc(found)) => typecheck(&found, &types, contract)
+                .map_err(|error| other_types(name, &format!("`{function}`: {error:#}")))?,
+            Some(_) => return Err(other_types(name, &format!("`{function}` is no function"))),
+            None => return Err(other_types(name, &format!("it has no function `{function}`"))),
         }
     }
     Ok(())
 }
 
-fn is_handle(
-    function: &wasmtime::component::types::ComponentFunc,
-    types: &ComponentType,
-) -> wasmtime::Result<()> {
-    function.typecheck::<(&Request,), (Response,)>(&types.instance_type())
+fn check_handle(function: &ComponentFunc, types: &ComponentType, contract: Contract) -> wasmtime::Result<()> {
+    use v0_1::http_types as old;
+    use v0_2::http_types as new;
+    let types = types.instance_type();
+    match contract {
+        Contract::V0_1 => function.typecheck::<(&old::Request,), (old::Response,)>(&types),
+        Contract::V0_2 => function.typecheck::<(&new::Request,), (new::Response,)>(&types),
+    }
+}
+
+fn check_call(function: &ComponentFunc, types: &ComponentType, contract: Contract) -> wasmtime::Result<()> {
+    use v0_1::function_handler as old;
+    use v0_2::function_handler as new;
+    let types = types.instance_type();
+    match contract {
+        Contract::V0_1 => function.typecheck::<(&str, &str), (Result<String, old::Error>,)>(&types),
+        Contract::V0_2 => function.typecheck::<(&str, &str), (Result<String, new::Error>,)>(&types),
+    }
 }
 
 fn other_types(export: &str, problem: &str) -> Refusal {
@@ -90,11 +134,4 @@ fn other_types(export: &str, problem: &str) -> Refusal {
         format!("the export `{export}` has other types than the contract: {problem}"),
         REBUILD,
     )
-}
-
-/// `@0.1.7` and its like.
-fn is_served(version: &str) -> bool {
-    version
-        .strip_prefix('@')
-        .is_some_and(|version| version.starts_with(SERVED))
 }

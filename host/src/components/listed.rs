@@ -1,8 +1,10 @@
-//! The routes that a component says it handles, compared with those of its manifest.
+//! The routes and functions that a component says it handles, compared with those of its manifest.
 //!
-//! `routes!` of the Rust SDK writes them to a custom section of the core module that is called `mortise:routes`: one
-//! line for each, a method, a blank and the path as the manifest writes it. Any tool may write the same. A component without
-//! the section is not checked.
+//! `routes!` of the Rust SDK writes its routes to a custom section of the core module that is
+//! called `mortise:routes`: one line for each, a method, a blank and the path as the manifest
+//! writes it. `functions!` writes the names of its functions to `mortise:functions`, a line for
+//! each. Any tool may write the same. A component without a section is not checked for what the
+//! section would list.
 
 use std::collections::BTreeSet;
 
@@ -12,77 +14,116 @@ use super::refusal::Refusal;
 use super::scan::malformed;
 use crate::domain::manifest::Manifest;
 
-/// The name of the custom section.
-const SECTION: &str = "mortise:routes";
+/// The custom sections.
+const ROUTES: &str = "mortise:routes";
+const FUNCTIONS: &str = "mortise:functions";
 
-/// Routes of one kind that a refusal names.
+/// Routes or functions of one kind that a refusal names.
 const MAX_NAMED: usize = 5;
 
-const HINT: &str = "list the same routes in plugin.toml and in `routes!`, with methods and paths written \
-    alike, and build again";
-
-/// Refuses a component that handles other routes than its manifest has.
-pub fn check_routes(component: &[u8], manifest: &Manifest) -> Result<(), Refusal> {
-    let Some(listed) = listed(component)? else {
-        return Ok(());
-    };
-    let asked: BTreeSet<(&str, &str)> = manifest
-        .routes
-        .iter()
-        .map(|route| (route.method.as_str(), route.path.as_str()))
-        .collect();
-    let without_handler = named(asked.difference(&listed));
-    let without_route = named(listed.difference(&asked));
-    let message = match (without_handler, without_route) {
-        (None, None) => return Ok(()),
-        (Some(routes), None) => format!("plugin.toml: route: the plugin has no handler for {routes}"),
-        (None, Some(routes)) => {
-            format!("plugin.toml: route: the plugin handles {routes}, which the manifest leaves out")
-        }
-        (Some(routes), Some(others)) => format!(
-            "plugin.toml: route: the plugin has no handler for {routes}; it handles {others}, which the \
-             manifest leaves out"
-        ),
-    };
-    Err(Refusal::manifest(message, HINT))
+/// What a section lists.
+struct Kind {
+    /// The table of the manifest.
+    table: &'static str,
+    hint: &'static str,
 }
 
-/// What the sections of a component list; `None` if there are none. Their bytes come from a customer.
-fn listed(component: &[u8]) -> Result<Option<BTreeSet<(&str, &str)>>, Refusal> {
-    let mut listed = None;
-    for payload in Parser::new(0).parse_all(component) {
-        let payload = payload.map_err(|error| malformed(error).refusal())?;
-        let Payload::CustomSection(section) = payload else {
-            continue;
+const OF_ROUTES: Kind = Kind {
+    table: "route",
+    hint: "list the same routes in plugin.toml and in `routes!`, with methods and paths written alike, and build again",
+};
+
+const OF_FUNCTIONS: Kind = Kind {
+    table: "function",
+    hint: "list the same functions in plugin.toml and in `functions!`, and build again",
+};
+
+/// Refuses a component that handles other routes or functions than its manifest has.
+pub fn check_listed(component: &[u8], manifest: &Manifest) -> Result<(), Refusal> {
+    let listed = Listed::of(component)?;
+    let routes = manifest.routes.iter();
+    let routes = routes.map(|route| format!("{} {}", route.method, route.path));
+    OF_ROUTES.compare(listed.routes, routes.collect())?;
+    let functions = manifest.functions.iter();
+    let functions = functions.map(|function| function.name.to_string());
+    OF_FUNCTIONS.compare(listed.functions, functions.collect())
+}
+
+impl Kind {
+    fn compare(&self, listed: Option<BTreeSet<&str>>, asked: BTreeSet<String>) -> Result<(), Refusal> {
+        let Some(listed) = listed else {
+            return Ok(());
         };
-        if section.name() != SECTION {
-            continue;
-        }
-        let unreadable = || {
-            Refusal::component(
-                format!("custom section `{SECTION}`: each line must be a method, a blank and a path"),
-                "build the plugin with the SDK, or leave the section out",
-            )
+        let asked: BTreeSet<&str> = asked.iter().map(String::as_str).collect();
+        let without_handler = named(asked.difference(&listed));
+        let unasked = named(listed.difference(&asked));
+        let problem = match (without_handler, unasked) {
+            (None, None) => return Ok(()),
+            (Some(asked), None) => format!("the plugin has no handler for {asked}"),
+            (None, Some(others)) => format!("the plugin handles {others}, which the manifest leaves out"),
+            (Some(asked), Some(others)) => format!(
+                "the plugin has no handler for {asked}; it handles {others}, which the manifest leaves out"
+            ),
         };
-        let text = str::from_utf8(section.data()).map_err(|_| unreadable())?;
-        let routes = listed.get_or_insert_with(BTreeSet::new);
-        for line in text.lines() {
-            routes.insert(line.split_once(' ').ok_or_else(unreadable)?);
-        }
+        Err(Refusal::manifest(
+            format!("plugin.toml: {}: {problem}", self.table),
+            self.hint,
+        ))
     }
-    Ok(listed)
 }
 
-/// The first routes of some, if there are any.
-fn named<'a>(routes: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Option<String> {
-    let routes: Vec<String> = routes
-        .map(|(method, path)| format!("{method} {path}").escape_debug().to_string())
-        .collect();
-    match routes.len() {
+/// What the sections of a component list; `None` if there is no such section. Their bytes come from
+/// a customer.
+#[derive(Default)]
+struct Listed<'a> {
+    routes: Option<BTreeSet<&'a str>>,
+    functions: Option<BTreeSet<&'a str>>,
+}
+
+impl<'a> Listed<'a> {
+    fn of(component: &'a [u8]) -> Result<Self, Refusal> {
+        let mut listed = Self::default();
+        for payload in Parser::new(0).parse_all(component) {
+            let payload = payload.map_err(|error| malformed(error).refusal())?;
+            let Payload::CustomSection(section) = payload else {
+                continue;
+            };
+            let (lines, form, is_line): (_, _, fn(&str) -> bool) = match section.name() {
+                ROUTES => (&mut listed.routes, "a method, a blank and a path", |line| {
+                    line.contains(' ')
+                }),
+                FUNCTIONS => (&mut listed.functions, "the name of a function", |line| {
+                    !line.is_empty()
+                }),
+                _ => continue,
+            };
+            let unreadable = || {
+                Refusal::component(
+                    format!("custom section `{}`: each line must be {form}", section.name()),
+                    "build the plugin with the SDK, or leave the section out",
+                )
+            };
+            let text = str::from_utf8(section.data()).map_err(|_| unreadable())?;
+            let lines = lines.get_or_insert_with(BTreeSet::new);
+            for line in text.lines() {
+                if !is_line(line) {
+                    return Err(unreadable());
+                }
+                lines.insert(line);
+            }
+        }
+        Ok(listed)
+    }
+}
+
+/// The first lines of some, if there are any.
+fn named<'a>(lines: impl Iterator<Item = &'a &'a str>) -> Option<String> {
+    let lines: Vec<String> = lines.map(|line| line.escape_debug().to_string()).collect();
+    match lines.len() {
         0 => None,
-        count @ ..=MAX_NAMED => Some(routes[..count].join(", ")),
+        count @ ..=MAX_NAMED => Some(lines[..count].join(", ")),
         count => {
-            let first = routes[..MAX_NAMED].join(", ");
+            let first = lines[..MAX_NAMED].join(", ");
             Some(format!("{first} and {} more", count - MAX_NAMED))
         }
     }
@@ -113,7 +154,7 @@ mod tests {
 
     /// A component around a core module with such sections.
     fn component(sections: &[&[u8]]) -> Vec<u8> {
-        let sections: Vec<u8> = sections.iter().flat_map(|data| custom(SECTION, data)).collect();
+        let sections: Vec<u8> = sections.iter().flat_map(|data| custom(ROUTES, data)).collect();
         [COMPONENT, &section(1, &[MODULE, &sections].concat())].concat()
     }
 
@@ -126,7 +167,7 @@ mod tests {
     }
 
     fn refusal(sections: &[&[u8]], routes: &[(&str, &str)]) -> String {
-        check_routes(&component(sections), &manifest(routes))
+        check_listed(&component(sections), &manifest(routes))
             .map_or_else(|refusal| refusal.message, |()| String::new())
     }
 
@@ -176,5 +217,23 @@ mod tests {
                 "{refusal}"
             );
         }
+    }
+
+    #[test]
+    fn functions_are_compared_in_the_same_way() {
+        let function = "[plugin]\nname = 'p'\nversion = '1'\n[[function]]\nname = 'a'\nauth = 'public'\n\
+                        input = 'i.json'\noutput = 'o.json'\n";
+        let asked = Manifest::parse(function).unwrap();
+        let with = |data: &[u8]| {
+            let sections = custom(FUNCTIONS, data);
+            let component = [COMPONENT, &section(1, &[MODULE, &sections].concat())].concat();
+            check_listed(&component, &asked).map_or_else(|refusal| refusal.message, |()| String::new())
+        };
+        assert_eq!(with(b"a\n"), "");
+        assert_eq!(
+            with(b"b\n"),
+            "plugin.toml: function: the plugin has no handler for a; it handles b, which the manifest leaves out"
+        );
+        assert!(with(b"\n").starts_with("custom section `mortise:functions`"));
     }
 }

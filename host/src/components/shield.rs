@@ -369,7 +369,7 @@ mod tests {
         };
         let unknown: Vec<String> = shield.unknown_imports().map(ToString::to_string).collect();
         assert_eq!(unknown, ["wasi:randon/*"]);
-        let world = include_str!("../../../wit/world.wit");
+        let world = include_str!("../../../wit/0.2/world.wit");
         for import in world
             .lines()
             .filter_map(|line| line.trim().strip_prefix("import "))

@@ -62,7 +62,7 @@ uuid_id! {
 }
 
 macro_rules! name {
-    ($($(#[doc = $doc:literal])+ $name:ident: $wanted:literal;)+) => {$(
+    ($($(#[doc = $doc:literal])+ $name:ident by $is_name:ident: $wanted:literal;)+) => {$(
         $(#[doc = $doc])+
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -93,7 +93,7 @@ macro_rules! name {
             type Err = InvalidId;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                if is_slug(text) {
+                if $is_name(text) {
                     Ok(Self(text.into()))
                 } else {
                     Err(InvalidId { text: text.chars().take(80).collect(), wanted: $wanted })
@@ -113,11 +113,14 @@ macro_rules! name {
 
 name! {
     /// A tenant's name, the first segment of its URLs.
-    TenantName: "a tenant name (1 to 63 of a-z, 0-9 and `-`, starting with a letter)";
+    TenantName by is_slug: "a tenant name (1 to 63 of a-z, 0-9 and `-`, starting with a letter)";
     /// A plugin's name within its tenant, the second segment of its URLs.
-    PluginName: "a plugin name (1 to 63 of a-z, 0-9 and `-`, starting with a letter)";
+    PluginName by is_slug: "a plugin name (1 to 63 of a-z, 0-9 and `-`, starting with a letter)";
     /// The name of a set of limits.
-    PlanName: "a plan name (1 to 63 of a-z, 0-9 and `-`, starting with a letter)";
+    PlanName by is_slug: "a plan name (1 to 63 of a-z, 0-9 and `-`, starting with a letter)";
+    /// The name of a function of a plugin, the last segment of its URL.
+    FunctionName by is_function_name:
+        "a function name (1 to 63 of a-z, 0-9, `-`, `_` and `.`, starting with a letter)";
 }
 
 /// A version of a plugin: the SHA-256 of the component. Written `sha256:` and 64 hexadecimal digits.
@@ -188,12 +191,21 @@ impl<'de> Deserialize<'de> for VersionDigest {
 }
 
 fn is_slug(text: &str) -> bool {
+    is_name(text, b"-")
+}
+
+fn is_function_name(text: &str) -> bool {
+    is_name(text, b"-_.")
+}
+
+/// Lower-case letters, digits and these `marks`, starting with a letter.
+fn is_name(text: &str, marks: &[u8]) -> bool {
     let bytes = text.as_bytes();
     (1..=63).contains(&bytes.len())
         && bytes[0].is_ascii_lowercase()
         && bytes
             .iter()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || marks.contains(byte))
 }
 
 #[cfg(test)]
@@ -212,6 +224,16 @@ mod tests {
                 serde_json::from_value::<PluginName>(name.into()).is_err(),
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn names_of_functions_may_have_dots() {
+        for name in ["a", "price.adjust", "price_of-2"] {
+            assert_eq!(name.parse::<FunctionName>().unwrap().as_str(), name);
+        }
+        for name in ["", ".", "..", ".a", "Price", "a/b", "2nd"] {
+            assert!(name.parse::<FunctionName>().is_err(), "{name}");
         }
     }
 

@@ -6,7 +6,8 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
-use super::id::{InvocationId, PluginName, TenantId, VersionDigest};
+use super::function::{self, FunctionOutcome};
+use super::id::{FunctionName, InvocationId, PluginName, TenantId, VersionDigest};
 use super::principal::PrincipalId;
 use super::problem_code::ProblemCode;
 
@@ -16,6 +17,91 @@ use super::problem_code::ProblemCode;
 pub enum Trigger {
     /// A request to one of its routes.
     Http,
+    /// A call of one of its functions.
+    Function,
+}
+
+impl Trigger {
+    /// All triggers.
+    pub const ALL: [Self; 2] = [Self::Http, Self::Function];
+
+    /// The trigger as records and metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Function => "function",
+        }
+    }
+}
+
+/// What was triggered, with what belongs to the trigger alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Triggered {
+    /// A request.
+    Http {
+        /// Its method.
+        method: Method,
+        /// The route that matched.
+        route: Arc<str>,
+    },
+    /// A call of a function.
+    Function {
+        /// Which function.
+        name: FunctionName,
+        /// What the plugin answered; `None` if the host answered in its place.
+        outcome: Option<FunctionOutcome>,
+    },
+}
+
+impl Triggered {
+    /// The method of a request.
+    pub fn method(&self) -> Option<&Method> {
+        match self {
+            Self::Http { method, .. } => Some(method),
+            Self::Function { .. } => None,
+        }
+    }
+
+    /// The route of a request.
+    pub fn route(&self) -> Option<&str> {
+        match self {
+            Self::Http { route, .. } => Some(route),
+            Self::Function { .. } => None,
+        }
+    }
+
+    /// The path below the plugin's mount point that callers used: the pattern of a route, or the
+    /// address of a function.
+    pub fn path(&self) -> Arc<str> {
+        match self {
+            Self::Http { route, .. } => route.clone(),
+            Self::Function { name, .. } => function::path(name).into(),
+        }
+    }
+
+    /// The function that was called.
+    pub fn function(&self) -> Option<&FunctionName> {
+        match self {
+            Self::Http { .. } => None,
+            Self::Function { name, .. } => Some(name),
+        }
+    }
+
+    /// How the function ended, if the plugin answered.
+    pub fn outcome(&self) -> Option<FunctionOutcome> {
+        match self {
+            Self::Http { .. } => None,
+            Self::Function { outcome, .. } => *outcome,
+        }
+    }
+
+    /// Why the plugin ran.
+    pub fn trigger(&self) -> Trigger {
+        match self {
+            Self::Http { .. } => Trigger::Http,
+            Self::Function { .. } => Trigger::Function,
+        }
+    }
 }
 
 /// Whose doing an error is.
@@ -219,12 +305,8 @@ pub struct InvocationRecord {
     pub plugin: PluginName,
     /// Which version of it.
     pub version: VersionDigest,
-    /// Why it ran.
-    pub trigger: Trigger,
-    /// The method of the request.
-    pub method: Method,
-    /// The route that matched.
-    pub route: Arc<str>,
+    /// Why it ran, and what belongs to that.
+    pub triggered: Triggered,
     /// Status of the response.
     pub status: u16,
     /// Why the host answered in the plugin's place, if it did.

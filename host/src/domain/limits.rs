@@ -154,10 +154,10 @@ limits! {
     /// All linear memories and tables of one instance together. Stops a plugin from filling the machine's memory.
     memory: ByteSize = ByteSize::mib(64), at least ByteSize::kib(64), at most ByteSize::mib(256),
         of Invocation, seen in "memory_bytes";
-    /// Busy time of one invocation by HTTP. Stops endless loops.
+    /// Busy time of one invocation. Stops endless loops.
     cpu: Span = Span::ms(50), at least Span::ms(1), at most Span::s(1),
         of Invocation, seen in "cpu_us";
-    /// Wall-clock time of one invocation by HTTP, host calls included. Stops a plugin that waits for ever.
+    /// Wall-clock time of one invocation, host calls included. Stops a plugin that waits for ever.
     wall: Span = Span::s(5), at least Span::ms(1), at most Span::s(60),
         of Invocation, seen in "wall_us";
     /// Body of a request. Read only as far as this.

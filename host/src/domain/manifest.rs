@@ -1,11 +1,13 @@
 //! The manifest: what a plugin asks for. It is `plugin.toml`, and it rides inside the component.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::function::Function;
 use super::id::PluginName;
 use super::lenient;
 use super::limits::LimitOverrides;
@@ -24,6 +26,9 @@ pub struct Manifest {
     /// The routes that it serves.
     #[serde(default, rename = "route")]
     pub routes: Vec<Route>,
+    /// The functions that it handles.
+    #[serde(default, rename = "function")]
+    pub functions: Vec<Function>,
     /// Present where it uses the tenant's database.
     pub database: Option<DatabaseSection>,
     /// Where it sends requests to.
@@ -67,6 +72,25 @@ pub enum Contract {
     /// `format` in a schema is checked. Migrations that make columns which turn texts into numbers are refused.
     #[serde(rename = "0.2")]
     V0_2,
+}
+
+impl Contract {
+    /// All versions, the newest last.
+    pub const ALL: [Self; 2] = [Self::V0_1, Self::V0_2];
+
+    /// The version as manifests write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V0_1 => "0.1",
+            Self::V0_2 => "0.2",
+        }
+    }
+}
+
+impl fmt::Display for Contract {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
 }
 
 /// A route that the plugin serves.
@@ -173,6 +197,9 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 /// More routes than this are refused: the routing table is held in memory for every active version.
 const MAX_ROUTES: usize = 500;
 
+/// More functions than this are refused, for the same reason.
+const MAX_FUNCTIONS: usize = 500;
+
 /// Bytes of one route's path.
 const MAX_PATTERN_BYTES: usize = 512;
 
@@ -237,23 +264,47 @@ impl Manifest {
                     format!("{} {} is there twice", route.method, route.path),
                 ));
             }
-            match &route.auth {
-                Auth::AnyOf(kinds) if kinds.is_empty() => {
-                    return Err(meaning(
-                        place("auth"),
-                        "the list is empty; write \"public\" to let everybody call",
-                    ));
-                }
-                Auth::Public(_) if !route.scopes.is_empty() => {
-                    return Err(meaning(
-                        place("scopes"),
-                        "a public route has no caller that could hold scopes",
-                    ));
-                }
-                Auth::Public(_) | Auth::AnyOf(_) => {}
-            }
+            route
+                .auth
+                .check(&route.scopes, "route")
+                .map_err(|(field, problem)| meaning(place(field), problem))?;
         }
+        self.check_functions()?;
         promises::check(self)
+    }
+
+    fn check_functions(&self) -> Result<(), ManifestError> {
+        let count = self.functions.len();
+        if count > MAX_FUNCTIONS {
+            let problem = format!("{count} functions are more than {MAX_FUNCTIONS}");
+            return Err(meaning("function", problem));
+        }
+        let mut seen = BTreeSet::new();
+        for (index, function) in self.functions.iter().enumerate() {
+            let place = |field: &str| format!("function[{index}].{field}");
+            if !seen.insert(&function.name) {
+                return Err(meaning(
+                    place("name"),
+                    format!("{} is there twice", function.name),
+                ));
+            }
+            function
+                .auth
+                .check(&function.scopes, "function")
+                .map_err(|(field, problem)| meaning(place(field), problem))?;
+        }
+        Ok(())
+    }
+
+    /// The limits that the manifest sets, by their places in it: those of the plugin, and those of
+    /// single functions.
+    pub fn all_limits(&self) -> Vec<(String, LimitOverrides)> {
+        let functions = self.functions.iter().enumerate();
+        let functions = functions
+            .map(|(index, function)| (format!("function[{index}].limits"), function.limits.overrides()));
+        std::iter::once(("limits".to_owned(), self.limits.clone()))
+            .chain(functions)
+            .collect()
     }
 
     fn check_secrets(&self) -> Result<(), ManifestError> {
@@ -269,6 +320,24 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+}
+
+impl Auth {
+    /// Refuses what nobody could fulfil. An error is a field and a sentence for the plugin's
+    /// author; `what` is allowed.
+    fn check(&self, scopes: &BTreeSet<String>, what: &str) -> Result<(), (&'static str, String)> {
+        match self {
+            Self::AnyOf(kinds) if kinds.is_empty() => Err((
+                "auth",
+                "the list is empty; write \"public\" to let everybody call".to_owned(),
+            )),
+            Self::Public(_) if !scopes.is_empty() => Err((
+                "scopes",
+                format!("a public {what} has no caller that could hold scopes"),
+            )),
+            Self::Public(_) | Self::AnyOf(_) => Ok(()),
+        }
     }
 }
 
@@ -347,7 +416,8 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
-pub(super) fn meaning(place: impl Into<String>, problem: impl Into<String>) -> ManifestError {
+/// A manifest that is well formed and cannot mean anything.
+pub(crate) fn meaning(place: impl Into<String>, problem: impl Into<String>) -> ManifestError {
     ManifestError::Meaning {
         place: place.into(),
         problem: problem.into(),
@@ -570,6 +640,66 @@ mod tests {
             error.contains("route[1].path: GET /%C3%BC is there twice"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_function_is_read_and_checked() {
+        let with = |function: &str| {
+            Manifest::parse(&format!(
+                "[plugin]\nname = 'p'\nversion = '1'\n[[function]]\n{function}"
+            ))
+            .map_err(|error| error.to_string())
+        };
+        let full = "name = 'price.adjust'\nauth = ['api-key']\nscopes = ['prices']\ninput = 'in.json'\n\
+                    output = 'out.json'\nrate = '10/s'\nlimits = { cpu = '20ms', wall = '1s', memory = '8MiB' }\n";
+        let manifest = with(full).unwrap();
+        let json = serde_json::to_string(&manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
+        let function = &manifest.functions[0];
+        assert_eq!(function.name.as_str(), "price.adjust");
+        assert_eq!(function.limits.cpu, Some(Span::ms(20)));
+        let places: Vec<String> = manifest
+            .all_limits()
+            .into_iter()
+            .map(|(place, _)| place)
+            .collect();
+        assert_eq!(places, ["limits", "function[0].limits"]);
+        for (function, wanted) in [
+            (
+                full.replace("name = 'price.adjust'", "name = 'Price'"),
+                "`Price` is not a function name",
+            ),
+            (full.replace("auth = ['api-key']\n", ""), "missing field `auth`"),
+            (full.replace("input = 'in.json'\n", ""), "missing field `input`"),
+            (
+                full.replace("['api-key']", "'public'"),
+                "function[0].scopes: a public function has no caller",
+            ),
+            (
+                full.replace("['api-key']", "[]"),
+                "function[0].auth: the list is empty",
+            ),
+            (full.replace("memory", "sql_rows"), "unknown field `sql_rows`"),
+            (
+                format!("{full}[[function]]\n{full}"),
+                "function[1].name: price.adjust is there twice",
+            ),
+            (
+                full.replace("'20ms'", "'0ms'"),
+                "function[0].limits.cpu: 0 is not possible here",
+            ),
+            (
+                full.replace("'8MiB'", "'1KiB'"),
+                "function[0].limits.memory: no instance fits",
+            ),
+            (
+                full.replace("'prices'", "'a b'"),
+                "function[0].scopes: no key can have the scope",
+            ),
+        ] {
+            let error = with(&function).unwrap_err();
+            assert!(error.contains(wanted), "{error} does not contain {wanted}");
+        }
     }
 
     #[test]

@@ -55,8 +55,12 @@ macro_rules! codes {
 codes! {
     /// The request is malformed: its path, its query, its headers or its JSON. The detail names the place.
     InvalidRequest = "invalid-request", BAD_REQUEST, Client, "Invalid request";
-    /// The body does not match the schema of the route. `errors` lists where and why.
+    /// The body does not match the schema of the route or the function. `errors` lists where and
+    /// why.
     ValidationFailed = "validation-failed", BAD_REQUEST, Client, "Validation failed";
+    /// The function of the plugin cannot use its input, although that matches the schema. The
+    /// detail is the plugin's.
+    InvalidInput = "invalid-input", BAD_REQUEST, Client, "Invalid input";
     /// There is no credential, or it is unknown, revoked or expired.
     Unauthenticated = "unauthenticated", UNAUTHORIZED, Client, "Unauthenticated";
     /// The credential is known but lacks a scope or a role that this needs.
@@ -89,6 +93,8 @@ codes! {
     GrantsMissing = "grants-missing", UNPROCESSABLE_ENTITY, Client, "Grants missing";
     /// A migration of the plugin failed, or an applied one was changed. Nothing was applied.
     MigrationFailed = "migration-failed", UNPROCESSABLE_ENTITY, Client, "Migration failed";
+    /// The function of the plugin could not do what it should. The detail is the plugin's.
+    FunctionFailed = "function-failed", UNPROCESSABLE_ENTITY, Guest, "The function failed";
     /// Too many requests. `Retry-After` says when to come back.
     RateLimited = "rate-limited", TOO_MANY_REQUESTS, Limit, "Rate limited";
     /// The host failed. The request id finds the cause in the operator's log.
@@ -111,7 +117,8 @@ codes! {
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, Host, "Unavailable";
     /// The tenant or the plugin was suspended.
     PluginSuspended = "plugin-suspended", SERVICE_UNAVAILABLE, Client, "The plugin is suspended";
-    /// The plugin failed on this route time after time. `Retry-After` says when it is tried again.
+    /// The plugin failed on this route or in this function time after time. `Retry-After` says when
+    /// it is tried again.
     PluginUnhealthy = "plugin-unhealthy", SERVICE_UNAVAILABLE, Guest, "The plugin is unhealthy";
     /// The host is shutting down and takes no new requests.
     Draining = "draining", SERVICE_UNAVAILABLE, Host, "Draining";

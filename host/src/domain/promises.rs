@@ -1,6 +1,8 @@
 //! Refuses manifests that can never do what they say: what they ask for could not be granted, set,
 //! called or run by anybody. It is for uploads; stored versions serve as they are.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::api_key::is_scope;
@@ -27,7 +29,7 @@ pub struct Beyond {
 }
 
 /// The limits that `asked` sets above `most`. A manifest only lowers, so they have no effect.
-pub fn beyond(asked: &LimitOverrides, most: &Limits) -> Vec<Beyond> {
+fn beyond(asked: &LimitOverrides, most: &Limits) -> Vec<Beyond> {
     let held = serde_json::to_value(most.lowered_by(asked)).unwrap_or_default();
     let Ok(Value::Object(asked)) = serde_json::to_value(asked) else {
         return Vec::new();
@@ -44,10 +46,26 @@ pub fn beyond(asked: &LimitOverrides, most: &Limits) -> Vec<Beyond> {
         .collect()
 }
 
+/// The same for all limits of a manifest, by their places in it: `limits.memory`.
+pub fn all_beyond(manifest: &Manifest, most: &Limits) -> Vec<Beyond> {
+    let of_place = |(place, asked): (String, LimitOverrides)| {
+        let named = move |beyond: Beyond| Beyond {
+            name: format!("{place}.{}", beyond.name),
+            ..beyond
+        };
+        beyond(&asked, most).into_iter().map(named)
+    };
+    manifest.all_limits().into_iter().flat_map(of_place).collect()
+}
+
 /// Checks a manifest whose form is right.
 pub fn check(manifest: &Manifest) -> Result<(), ManifestError> {
     for (index, route) in manifest.routes.iter().enumerate() {
         check_route(route).map_err(|(field, problem)| meaning(format!("route[{index}].{field}"), problem))?;
+    }
+    for (index, function) in manifest.functions.iter().enumerate() {
+        check_scopes(&function.scopes)
+            .map_err(|problem| meaning(format!("function[{index}].scopes"), problem))?;
     }
     check_grants(manifest)?;
     check_limits(manifest)
@@ -59,11 +77,15 @@ fn check_route(route: &Route) -> Result<(), (&'static str, String)> {
             format!("`{mark}` ends the path of a URL, so no request matches; write it as an escape");
         return Err(("path", problem));
     }
-    if let Some(scope) = route.scopes.iter().find(|scope| !is_scope(scope)) {
-        let problem =
-            format!("no key can have the scope `{scope}`: a scope has 1 to 100 visible ASCII characters");
-        return Err(("scopes", problem));
+    // A pattern that cannot be read has been refused before.
+    if route
+        .pattern()
+        .is_ok_and(|pattern| pattern == "/-" || pattern.starts_with("/-/"))
+    {
+        let problem = "paths below `/-/` belong to the host; choose another first segment".to_owned();
+        return Err(("path", problem));
     }
+    check_scopes(&route.scopes).map_err(|problem| ("scopes", problem))?;
     let method = route.method.as_str();
     if route.request.is_some() && matches!(method, "GET" | "HEAD") {
         let problem = format!("a {method} request has no body that a schema could describe");
@@ -74,6 +96,15 @@ fn check_route(route: &Route) -> Result<(), (&'static str, String)> {
         return Err(("response", problem.to_owned()));
     }
     Ok(())
+}
+
+fn check_scopes(scopes: &BTreeSet<String>) -> Result<(), String> {
+    match scopes.iter().find(|scope| !is_scope(scope)) {
+        None => Ok(()),
+        Some(scope) => Err(format!(
+            "no key can have the scope `{scope}`: a scope has 1 to 100 visible ASCII characters"
+        )),
+    }
 }
 
 fn check_grants(manifest: &Manifest) -> Result<(), ManifestError> {
@@ -107,14 +138,25 @@ fn check_grants(manifest: &Manifest) -> Result<(), ManifestError> {
 }
 
 fn check_limits(manifest: &Manifest) -> Result<(), ManifestError> {
-    let limits = &manifest.limits;
-    if let Some(memory) = limits.memory.filter(|memory| *memory < PAGE) {
-        let problem = format!("no instance fits into {memory}: a page of WebAssembly memory has {PAGE}");
-        return Err(meaning("limits.memory", problem));
+    for (place, limits) in manifest.all_limits() {
+        if let Some(memory) = limits.memory.filter(|memory| *memory < PAGE) {
+            let problem = format!("no instance fits into {memory}: a page of WebAssembly memory has {PAGE}");
+            return Err(meaning(format!("{place}.memory"), problem));
+        }
+        if let Some(name) = ["cpu", "wall"].into_iter().find(|name| is_zero(&limits, name)) {
+            let problem = "0 is not possible here: no plugin runs without it";
+            return Err(meaning(format!("{place}.{name}"), problem));
+        }
     }
+    let limits = &manifest.limits;
     let routes = || manifest.routes.iter();
+    let has_functions = !manifest.functions.is_empty();
     let needs: [(bool, &str, &[&str]); 5] = [
-        (true, "no plugin runs without it", &["cpu", "wall"]),
+        (
+            has_functions,
+            "a function has an input and an output",
+            &["request_body", "response_body"],
+        ),
         (
             manifest.database.is_some(),
             "the manifest has [database], which needs it",
@@ -195,6 +237,14 @@ mod tests {
             (
                 route("HEAD", "/", "response = 's.json'"),
                 "route[0].response: the response to HEAD has no body",
+            ),
+            (
+                route("GET", "/-/x", ""),
+                "route[0].path: paths below `/-/` belong to the host",
+            ),
+            (
+                route("GET", "/%2D/{*rest}", ""),
+                "route[0].path: paths below `/-/` belong to the host",
             ),
             (
                 "[secrets]\nuse = ['my key']".to_owned(),

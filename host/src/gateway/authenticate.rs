@@ -1,4 +1,4 @@
-//! Who calls: the credential, and the scopes that the route asks for.
+//! Who calls: the credential, and the scopes that the route or the function asks for.
 
 use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 
@@ -9,7 +9,7 @@ use crate::domain::manifest::{Auth, CredentialKind};
 use crate::domain::principal::Principal;
 use crate::http::problem::{Code, Problem};
 use crate::server::bearer;
-use crate::tenants::{MethodRoute, TenantRoutes};
+use crate::tenants::{EntryPoint, TenantRoutes};
 
 /// The header that carries an API key, besides `Authorization: Bearer`.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -17,14 +17,14 @@ pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// A scope that stands for all scopes.
 const EVERY_SCOPE: &str = "*";
 
-/// The caller of a route, or `None` on a public one. The caller's scopes are not checked yet.
+/// The caller, or `None` where everybody may call. The caller's scopes are not checked yet.
 pub fn authenticate(
     tenant: &TenantRoutes,
-    route: &MethodRoute,
+    entry: &EntryPoint,
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Option<Principal>, Problem> {
-    match &route.auth {
+    match &entry.auth {
         Auth::Public(_) => Ok(None),
         Auth::AnyOf(kinds) => {
             let accepts_api_keys = kinds.contains(&CredentialKind::ApiKey);
@@ -56,15 +56,15 @@ fn presented(headers: &HeaderMap) -> Option<Credential<ApiKeyId>> {
     Credential::parse(text?.trim()).ok()
 }
 
-/// Refuses a caller that lacks a scope of the route.
-pub fn check_scopes(principal: &Principal, route: &MethodRoute) -> Result<(), Problem> {
+/// Refuses a caller that lacks a scope.
+pub fn check_scopes(principal: &Principal, entry: &EntryPoint) -> Result<(), Problem> {
     let holds = |wanted: &str| {
         principal
             .scopes()
             .iter()
             .any(|scope| scope == wanted || scope == EVERY_SCOPE)
     };
-    let missing: Vec<&str> = route
+    let missing: Vec<&str> = entry
         .scopes
         .iter()
         .map(String::as_str)

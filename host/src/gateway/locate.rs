@@ -1,12 +1,13 @@
-//! From a path to a tenant, a plugin and a route.
+//! From a path to a tenant, a plugin, and a route or a function.
 
 use std::time::Duration;
 
 use axum::http::header::{ALLOW, HeaderValue};
 
 use super::path::PluginPath;
+use crate::domain::function::FUNCTIONS;
 use crate::http::problem::{Code, Problem};
-use crate::invoke::Target;
+use crate::invoke::{Callee, Target};
 use crate::tenants::{Cause, RouteMatch, Routing};
 
 /// When to retry if the host refuses the version: another version has to be activated, or the host
@@ -18,7 +19,7 @@ const UNAVAILABLE_RETRY: Duration = Duration::from_secs(60);
 
 /// What a request is for.
 pub struct Located {
-    /// The tenant, the plugin and the route.
+    /// The tenant, the plugin, and what of it is called.
     pub target: Target,
     /// What the route captured of the decoded path.
     pub params: Vec<(String, String)>,
@@ -39,10 +40,24 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
             None => nothing(),
         });
     };
-    let (route, params) = match plugin.find(method, &path.rest) {
-        RouteMatch::Found(route, params) => (route, params),
-        RouteMatch::OtherMethods(methods) => return Err(method_not_allowed(&methods)),
-        RouteMatch::Nothing => return Err(nothing()),
+    let function = path
+        .rest
+        .strip_prefix(FUNCTIONS)
+        .filter(|_| !plugin.functions().is_empty());
+    let (active, callee, params) = match function {
+        Some(name) => {
+            let callable = plugin.function(name).ok_or_else(nothing)?;
+            if method != "POST" {
+                return Err(method_not_allowed(&["POST".to_owned()]));
+            }
+            let callee = Callee::Function(callable.function.clone());
+            (callable.active.clone(), callee, Vec::new())
+        }
+        None => match plugin.find(method, &path.rest) {
+            RouteMatch::Found(route, params) => (plugin.active.clone(), Callee::Route(route), params),
+            RouteMatch::OtherMethods(methods) => return Err(method_not_allowed(&methods)),
+            RouteMatch::Nothing => return Err(nothing()),
+        },
     };
     if tenant.suspended || plugin.disabled {
         let whose = if tenant.suspended { "tenant" } else { "plugin" };
@@ -52,7 +67,8 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
     let target = Target {
         tenant,
         plugin,
-        route,
+        active,
+        callee,
     };
     Ok(Located { target, params })
 }

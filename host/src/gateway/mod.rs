@@ -25,6 +25,7 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::clock::SharedClock;
+use crate::domain::public_url::PublicUrl;
 use crate::http::problem::{Code, Problem};
 use crate::invoke::Invoker;
 use crate::metrics::Requests;
@@ -39,18 +40,20 @@ pub struct Gateway {
     pace: Pace,
     draining: CancellationToken,
     requests: Arc<Requests>,
+    public_url: Arc<PublicUrl>,
 }
 
 impl Gateway {
     /// A gateway to the plugins that `routing` knows and `invoker` runs. Bodies must come at
     /// `pace`. Once `draining` is cancelled, the host is not ready for new connections; requests
-    /// that still come are served.
+    /// that still come are served. Plugins are told that they are reached below `public_url`.
     pub fn new(
         routing: Arc<Routing>,
         invoker: Arc<Invoker>,
         clock: SharedClock,
         pace: Pace,
         draining: CancellationToken,
+        public_url: Arc<PublicUrl>,
     ) -> Self {
         Self {
             routing,
@@ -59,6 +62,7 @@ impl Gateway {
             clock,
             pace,
             draining,
+            public_url,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The request as the plugin sees it: without what belongs to the connection, and without the
 //! host's credentials.
 
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use bytes::Bytes;
 
@@ -23,13 +23,15 @@ const HIDDEN_HEADERS: [&str; 8] = [
     "upgrade",
 ];
 
-/// The request to `route` with this path below the plugin's mount point and these parameters.
+/// The request to `route` with this path below the plugin's mount point, which is at `base_url`,
+/// and these parameters.
 pub fn new(
     parts: &Parts,
     path: &str,
     route: &MethodRoute,
     params: Vec<(String, String)>,
     body: Bytes,
+    base_url: String,
 ) -> http_types::Request {
     let visible = |(name, value): &(&HeaderName, &HeaderValue)| {
         !HIDDEN_HEADERS.contains(&name.as_str())
@@ -52,6 +54,12 @@ pub fn new(
         query: parts.uri.query().map(str::to_owned),
         params,
         headers,
+        scheme: base_url
+            .split_once(':')
+            .map_or("http", |(scheme, _)| scheme)
+            .to_owned(),
+        authority: parts.headers.get(HOST).map(text).unwrap_or_default(),
+        base_url,
         body: (!body.is_empty()).then(|| content_of(content_type, body.into())),
     }
 }

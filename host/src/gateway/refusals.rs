@@ -86,21 +86,21 @@ pub fn unread_body(problem: Problem, limit: ByteSize) -> Problem {
     }
 }
 
-/// The circuit breaker of the route is open.
-pub fn unhealthy(unhealthy: Unhealthy) -> Problem {
-    let detail = "the plugin failed on this route time after time and is left alone for a while";
+/// The circuit breaker of the route or the function, which `kind` says, is open.
+pub fn unhealthy(kind: &str, unhealthy: Unhealthy) -> Problem {
+    let detail = format!("the plugin failed on this {kind} time after time and is left alone for a while");
     Problem::new(Code::PluginUnhealthy, detail).retry_after(unhealthy.retry_after)
 }
 
 /// The invocation did not run.
-pub fn not_run(not_run: NotRun) -> Problem {
+pub fn not_run(kind: &str, not_run: NotRun) -> Problem {
     let detail = not_run.to_string();
     match not_run {
         NotRun::Full { retry_after } | NotRun::Unread { retry_after } | NotRun::Preparing { retry_after } => {
             Problem::new(Code::Overloaded, detail).retry_after(retry_after)
         }
         NotRun::NotLoaded(error) => Problem::internal(error),
-        NotRun::Unhealthy(route) => unhealthy(route),
+        NotRun::Unhealthy(circuit) => unhealthy(kind, circuit),
     }
 }
 
@@ -116,7 +116,7 @@ pub fn not_loaded(
     match error {
         LoadError::Missing(_) => {}
         LoadError::Refused(refusal) => {
-            let active = &target.plugin.active;
+            let active = &target.active;
             let unavailable = Unavailable::refused(active.digest, refusal.message.clone());
             gateway
                 .routing
@@ -127,13 +127,13 @@ pub fn not_loaded(
     }
     match locate(&gateway.routing, parts.method.as_str(), path) {
         Err(problem) => problem,
-        Ok(Located { target: now, .. }) if now.plugin.active.digest != target.plugin.active.digest => {
+        Ok(Located { target: now, .. }) if now.active.digest != target.active.digest => {
             let detail = "the plugin was replaced while this request waited";
             Problem::new(Code::Overloaded, detail).retry_after(REPLACED_RETRY)
         }
         // It still serves, so its files should be there. Further requests do not look for them again.
         Ok(_) => {
-            let active = &target.plugin.active;
+            let active = &target.active;
             let unavailable = Unavailable::failed(Some(active.digest), error.to_string());
             gateway
                 .routing
@@ -156,10 +156,14 @@ fn too_large(limit: ByteSize) -> String {
     format!("the plugin's response is larger than its limit `response_body` of {limit}")
 }
 
-/// The guest gave no response. What the plugin's author should know besides is in its log.
-pub fn failed(failure: Failure) -> Problem {
+/// The guest of a route or a function, which `kind` says, gave no answer. What the plugin's author
+/// should know besides is in its log.
+pub fn failed(kind: &str, failure: Failure) -> Problem {
     match failure {
-        Failure::NoHandler => Problem::new(Code::PluginTrapped, "the plugin does not answer HTTP requests"),
+        Failure::NoHandler(_) => Problem::new(
+            Code::PluginTrapped,
+            format!("the plugin exports no handler of its {kind}s"),
+        ),
         Failure::Trapped(_) => {
             Problem::new(Code::PluginTrapped, "the plugin stopped with a fault of its own")
         }
@@ -176,7 +180,7 @@ pub fn failed(failure: Failure) -> Problem {
         ),
         Failure::Cpu(_) => Problem::new(Code::PluginCpu, failure.to_string()),
         Failure::Timeout(_) => Problem::new(Code::PluginTimeout, failure.to_string()),
-        Failure::Body(_, failure) => validate::request_problem(failure),
+        Failure::Body(_, failure) => validate::request_problem(kind, failure),
         Failure::NoInstance => {
             Problem::new(Code::Overloaded, "all instances are in use").retry_after(NO_INSTANCE_RETRY)
         }

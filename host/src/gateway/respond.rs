@@ -1,4 +1,4 @@
-//! A plugin's response, checked before it is sent: the plugin chooses all of it.
+//! A plugin's answer, checked before it is sent: the plugin chooses all of it.
 
 use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
@@ -10,6 +10,9 @@ use crate::http::problem::REQUEST_ID;
 /// More headers, or more bytes of them, are refused.
 const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
+
+/// Bytes of what a function says of why it gave no output.
+const MAX_DETAIL: usize = 4 * 1024;
 
 /// What belongs to the connection and not to the response. The length is set from the body.
 const CONNECTION_HEADERS: [&str; 9] = [
@@ -49,6 +52,25 @@ pub fn check(response: http_types::Response, limit: ByteSize) -> Result<Response
         within(bytes.len(), limit)?;
     }
     well_formed(response).map_err(Unsendable::Malformed)
+}
+
+/// The output of a function to send, as JSON.
+pub fn output(output: String, limit: ByteSize) -> Result<Response<Vec<u8>>, Unsendable> {
+    within(output.len(), limit)?;
+    let mut response = Response::new(output.into_bytes());
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    Ok(response)
+}
+
+/// What a function says of why it gave no output, as the detail of a problem. The length is the
+/// plugin's choice.
+pub fn detail(mut said: String) -> String {
+    if said.len() > MAX_DETAIL {
+        said.truncate(said.floor_char_boundary(MAX_DETAIL));
+        said.push('…');
+    }
+    said
 }
 
 fn within(bytes: usize, limit: ByteSize) -> Result<(), Unsendable> {

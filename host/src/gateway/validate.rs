@@ -1,4 +1,5 @@
-//! Bodies against the JSON Schemas of a route: what the host finds out itself, and what callers and authors are told.
+//! Bodies against the JSON Schemas of a route or a function: what the host finds out itself, and
+//! what callers and authors are told.
 
 use std::sync::Arc;
 
@@ -10,9 +11,11 @@ use crate::components::bundle::schema::{Glance, Schema};
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::sandbox::{CheckFailure, Mismatch};
 
-/// Looks at the body of a request. What is returned is the schema that it is still to be checked against, in a sandbox.
+/// Looks at the body of a request to a route or a function, which `kind` says. What is returned is
+/// the schema that it is still to be checked against, in a sandbox.
 pub fn request(
     schema: &Arc<Schema>,
+    kind: &str,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Option<Arc<Schema>>, Problem> {
@@ -21,10 +24,10 @@ pub fn request(
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     if !is_json_type(content_type) {
-        let detail = "this route takes JSON; send `content-type: application/json`";
+        let detail = format!("this {kind} takes JSON; send `content-type: application/json`");
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
-    check_coding(headers)?;
+    check_coding(kind, headers)?;
     match schema.glance(without_bom(body)) {
         Glance::Valid => Ok(None),
         Glance::NotJson(problem) => Err(not_json(&problem)),
@@ -33,14 +36,14 @@ pub fn request(
 }
 
 /// The host decodes no body, so one that is coded cannot be checked.
-fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+fn check_coding(kind: &str, headers: &HeaderMap) -> Result<(), Problem> {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     let Some(coding) = codings.find(|value| is_coded(value.as_bytes())) else {
         return Ok(());
     };
     let coding = String::from_utf8_lossy(coding.as_bytes());
     let detail = format!(
-        "this route checks its body and decodes none, so it cannot take `content-encoding: {coding}`; send the body as \
+        "this {kind} checks its body and decodes none, so it cannot take `content-encoding: {coding}`; send the body as \
          it is"
     );
     let problem = Problem::new(Code::UnsupportedMediaType, detail);
@@ -48,13 +51,13 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     Err(problem.header(ACCEPT_ENCODING, HeaderValue::from_static("identity")))
 }
 
-/// What a caller learns of a check of its body.
-pub fn request_problem(failure: CheckFailure) -> Problem {
+/// What a caller of a route or a function, which `kind` says, learns of a check of its body.
+pub fn request_problem(kind: &str, failure: CheckFailure) -> Problem {
     let limit = |code: Code, failure: CheckFailure| {
         Problem::new(code, format!("{failure}; send a smaller or simpler body"))
     };
     match failure {
-        CheckFailure::Mismatch(mismatches) => mismatch(mismatches),
+        CheckFailure::Mismatch(mismatches) => mismatch(kind, mismatches),
         CheckFailure::NotJson(problem) => not_json(&problem),
         CheckFailure::Cpu(_) => limit(Code::PluginCpu, failure),
         CheckFailure::Timeout(_) => limit(Code::PluginTimeout, failure),
@@ -86,12 +89,12 @@ pub fn response_problem(failure: &CheckFailure) -> (Code, String) {
     (code, reason)
 }
 
-fn mismatch(mismatches: Vec<Mismatch>) -> Problem {
+fn mismatch(kind: &str, mismatches: Vec<Mismatch>) -> Problem {
     let detail = match mismatches.is_empty() {
-        false => "the body does not match the schema of this route; `errors` says where",
-        true => {
-            "the body does not match the schema of this route in so many places that they cannot be listed"
-        }
+        false => format!("the body does not match the schema of this {kind}; `errors` says where"),
+        true => format!(
+            "the body does not match the schema of this {kind} in so many places that they cannot be listed"
+        ),
     };
     let errors = mismatches.into_iter().map(|mismatch| FieldError {
         pointer: mismatch.pointer,
@@ -100,7 +103,8 @@ fn mismatch(mismatches: Vec<Mismatch>) -> Problem {
     Problem::new(Code::ValidationFailed, detail).with("errors", errors.collect::<Vec<_>>())
 }
 
-fn not_json(problem: &str) -> Problem {
+/// The body of a request is no JSON.
+pub fn not_json(problem: &str) -> Problem {
     Problem::new(Code::InvalidRequest, format!("the body is not JSON: {problem}"))
 }
 
@@ -125,7 +129,7 @@ mod tests {
     }
 
     fn code(content_type: &str, body: &[u8]) -> Option<Code> {
-        let looked_at = request(&schema(), &headers(content_type), body);
+        let looked_at = request(&schema(), "route", &headers(content_type), body);
         looked_at.err().map(|problem| problem.code())
     }
 
@@ -154,7 +158,7 @@ mod tests {
         for (coding, is_taken) in [("identity", true), ("", true), ("gzip", false), ("br", false)] {
             let mut headers = headers("application/json");
             headers.insert(CONTENT_ENCODING, coding.parse().unwrap());
-            let looked_at = request(&schema(), &headers, br#"{"quantity":1}"#);
+            let looked_at = request(&schema(), "route", &headers, br#"{"quantity":1}"#);
             match looked_at {
                 Ok(_) => assert!(is_taken, "{coding}"),
                 Err(problem) => {
@@ -182,7 +186,7 @@ mod tests {
 
     #[test]
     fn only_a_body_that_the_host_found_to_match_needs_no_sandbox() {
-        let look = |body: &[u8]| request(&schema(), &headers("application/json"), body).unwrap();
+        let look = |body: &[u8]| request(&schema(), "route", &headers("application/json"), body).unwrap();
         assert!(look(br#"{"quantity":1}"#).is_none());
         assert!(look(b"{}").is_some());
     }
@@ -197,7 +201,7 @@ mod tests {
             (CheckFailure::Stopped("deep".to_owned()), Code::PluginLimit),
         ] {
             assert_eq!(response_problem(&failure).0, code);
-            assert_eq!(request_problem(failure).code(), code);
+            assert_eq!(request_problem("route", failure).code(), code);
         }
     }
 
@@ -209,7 +213,10 @@ mod tests {
                 detail: "too small".to_owned(),
             }])
         };
-        assert_eq!(request_problem(mismatch()).code(), Code::ValidationFailed);
+        assert_eq!(
+            request_problem("route", mismatch()).code(),
+            Code::ValidationFailed
+        );
         let (code, reason) = response_problem(&mismatch());
         assert_eq!(code, Code::PluginInvalidResponse);
         assert_eq!(

@@ -45,12 +45,14 @@ impl Serving {
         let operator_token = operator_token::ensure(&*storage.db, storage.folder.path(), clock.now()).await?;
         let draining = CancellationToken::new();
         let pace = config.server.pace(config.server.body_timeout);
+        let public_url = Arc::new(PublicUrl::new(config.server.public_url.clone()));
         let gateway = Gateway::new(
             runtime.routing.clone(),
             runtime.invoker.clone(),
             clock.clone(),
             pace,
             draining.clone(),
+            public_url.clone(),
         );
         let connections = Connections::default();
         let observer = Observer {
@@ -64,7 +66,6 @@ impl Serving {
             services,
             ledger: runtime.ledger.clone(),
         };
-        let public_url = Arc::new(PublicUrl::new(config.server.public_url.clone()));
         let admin = AdminState::new(
             storage.db.clone(),
             runtime.lifecycle.clone(),

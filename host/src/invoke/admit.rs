@@ -52,8 +52,8 @@ pub enum NotRun {
     /// The component cannot be loaded.
     #[error(transparent)]
     NotLoaded(LoadError),
-    /// The circuit breaker of the route is open.
-    #[error("the plugin failed on this route time after time")]
+    /// The circuit breaker of the route or the function is open.
+    #[error("the circuit breaker is open")]
     Unhealthy(Unhealthy),
 }
 
@@ -109,7 +109,7 @@ impl Invoker {
 
 impl Target {
     fn queue_wait(&self) -> Duration {
-        self.plugin.active.limits.queue_wait.0
+        self.active.limits.queue_wait.0
     }
 
     fn check_unread(&self) -> Result<(), NotRun> {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::capability::Invocation;
+use crate::domain::invocation::Trigger;
 use crate::domain::units::ByteSize;
 use crate::sandbox::Failure;
 
@@ -17,7 +18,13 @@ pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
             lines.push(format!("the plugin trapped: {}; {last}", trap.reason));
             return lines;
         }
-        Failure::NoHandler => return vec!["the plugin exports no handler for HTTP".to_owned()],
+        Failure::NoHandler(trigger) => {
+            let what = match trigger {
+                Trigger::Http => "requests",
+                Trigger::Function => "functions",
+            };
+            return vec![format!("the plugin exports no handler of {what}")];
+        }
         Failure::Limit { limit, reason } => format!("{reason} (limit `{limit}`)"),
         Failure::Memory => {
             let (most, held) = (limits.memory, ByteSize(usage.memory_bytes));
@@ -104,6 +111,6 @@ mod tests {
     fn what_is_not_the_plugins_is_not_in_its_log() {
         assert!(told(&Failure::NoInstance).is_empty());
         let body = CheckFailure::NotJson("expected value".to_owned());
-        assert!(told(&Failure::Body(Side::Request, body)).is_empty());
+        assert!(told(&Failure::Body(Side::Input, body)).is_empty());
     }
 }

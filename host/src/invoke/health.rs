@@ -1,21 +1,23 @@
-//! What an invocation says of the health of its route: which failures count, and what is logged.
+//! What an invocation says of the health of its route or function: which failures count, and what
+//! is logged.
 
 use http::StatusCode;
 
+use super::Callee;
 use crate::capability::Invocation;
 use crate::capability::log::append;
 use crate::domain::clock::Clock;
 use crate::domain::log_line::Level;
 use crate::domain::problem::Code;
-use crate::tenants::{Change, MethodRoute, Pass};
+use crate::tenants::{Change, Pass};
 
-/// Reports how an invocation ended to the circuit breaker of its route: with the code of a problem,
-/// or with `None` for a response. A change of the route's health goes to the log of the invocation
+/// Reports how an invocation ended to the circuit breaker of its callee: with the code of a
+/// problem, or with `None` for an answer. A change of its health goes to the log of the invocation
 /// that caused it, and to the host's.
 pub fn report(
     pass: Pass<'_>,
     failed_with: Option<Code>,
-    route: &MethodRoute,
+    callee: &Callee,
     invocation: &mut Invocation,
     clock: &dyn Clock,
 ) {
@@ -28,21 +30,20 @@ pub fn report(
     let Some(change) = change else { return };
     let active = invocation.active.clone();
     let (tenant, plugin, version) = (&active.tenant_name, &active.plugin, active.digest);
-    let (method, pattern) = (&route.method, &*route.pattern);
     let reason = failed_with.map(Code::as_str);
     match change {
         Change::BecameUnhealthy => {
-            tracing::warn!(%tenant, %plugin, %version, method, route = pattern, reason,
-                "a route failed time after time and is left alone for a while");
+            tracing::warn!(%tenant, %plugin, %version, %callee, reason,
+                "a plugin failed here time after time and is not called for a while");
             let message = format!(
-                "{method} {pattern} failed time after time and answers 503 `{}` for a while",
+                "{callee} failed time after time and answers 503 `{}` for a while",
                 Code::PluginUnhealthy.as_str()
             );
             append(invocation, Level::Error, &message, &[]);
         }
         Change::Recovered => {
-            tracing::info!(%tenant, %plugin, %version, method, route = pattern, "a route works again");
-            let message = format!("{method} {pattern} works again");
+            tracing::info!(%tenant, %plugin, %version, %callee, "a plugin works again here");
+            let message = format!("{callee} works again");
             append(invocation, Level::Info, &message, &[]);
         }
     }

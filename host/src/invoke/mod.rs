@@ -10,16 +10,19 @@ mod record;
 mod run;
 
 pub use admit::NotRun;
+pub use record::Unrecorded;
 pub use run::{Call, Ran};
 
+use std::fmt;
 use std::sync::Arc;
 
+use crate::capability::ActiveVersion;
 use crate::domain::clock::SharedClock;
 use crate::fair_semaphore::FairSemaphore;
 use crate::ledger::Ledger;
 use crate::metrics::Requests;
 use crate::sandbox::Runtime;
-use crate::tenants::{MethodRoute, PluginRoutes, TenantRoutes};
+use crate::tenants::{EntryPoint, FunctionEntry, MethodRoute, PluginRoutes, TenantRoutes};
 
 /// Runs invocations.
 pub struct Invoker {
@@ -37,8 +40,47 @@ pub struct Target {
     pub tenant: Arc<TenantRoutes>,
     /// The plugin.
     pub plugin: Arc<PluginRoutes>,
-    /// The route.
-    pub route: Arc<MethodRoute>,
+    /// The version that runs, with the limits that hold for the callee.
+    pub active: Arc<ActiveVersion>,
+    /// What of the plugin is called.
+    pub callee: Callee,
+}
+
+/// What of a plugin is called. There is a variant for each trigger.
+#[derive(Clone)]
+pub enum Callee {
+    /// A route.
+    Route(Arc<MethodRoute>),
+    /// A function.
+    Function(Arc<FunctionEntry>),
+}
+
+impl Callee {
+    /// What all kinds have in common.
+    pub fn entry(&self) -> &EntryPoint {
+        match self {
+            Self::Route(route) => &route.entry,
+            Self::Function(function) => &function.entry,
+        }
+    }
+
+    /// The word for its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Route(_) => "route",
+            Self::Function(_) => "function",
+        }
+    }
+}
+
+/// As messages name it: `GET /orders/{id}`, `function price.adjust`.
+impl fmt::Display for Callee {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Route(route) => write!(formatter, "{} {}", route.method, route.pattern),
+            Self::Function(function) => write!(formatter, "function {}", function.name),
+        }
+    }
 }
 
 impl Invoker {

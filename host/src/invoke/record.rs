@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 
-use super::{Invoker, failure_log, health};
+use super::{Callee, Invoker, failure_log, health};
 use crate::capability::Invocation;
 use crate::capability::log::{append, append_of_host};
-use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord};
+use crate::domain::function::FunctionOutcome;
+use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Triggered};
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::principal::Principal;
@@ -15,15 +16,15 @@ use crate::domain::problem::Code;
 use crate::metrics::Ended;
 use crate::sandbox::Failure;
 use crate::storage::Entry;
-use crate::tenants::{MethodRoute, Pass};
+use crate::tenants::Pass;
 
 /// The status in the record of an invocation whose caller went away, as proxies log it. Nobody
 /// receives it.
 const ABANDONED_STATUS: u16 = 499;
 
 /// An invocation whose guest has ended and whose record is not written yet.
-/// [`Unrecorded::answered`] or [`Unrecorded::failed`] writes the record. If neither is called, the
-/// caller went away.
+/// [`Unrecorded::answered`], [`Unrecorded::function_ended`] or [`Unrecorded::failed`] writes the
+/// record. If none is called, the caller went away.
 pub struct Unrecorded<'a> {
     recorder: Arc<Recorder>,
     rest: Option<(Box<Invocation>, Pass<'a>)>,
@@ -33,14 +34,16 @@ pub struct Unrecorded<'a> {
 /// request by a moment.
 pub(super) struct Recorder {
     pub invoker: Arc<Invoker>,
-    pub route: Arc<MethodRoute>,
-    pub method: Method,
+    pub callee: Callee,
+    pub triggered: Triggered,
 }
 
 /// How an invocation ended, for its record.
 enum Ending {
     /// With a response of the plugin.
     Answered(StatusCode),
+    /// With what a function of the plugin answered.
+    Function(FunctionOutcome, StatusCode),
     /// With a problem in the plugin's place.
     Failed(Code),
     /// The caller went away.
@@ -84,13 +87,20 @@ impl<'a> Unrecorded<'a> {
         self.end(Ending::Answered(status));
     }
 
+    /// The caller gets what the function answered: the status of that, and an output of this many
+    /// bytes.
+    pub fn function_ended(mut self, outcome: FunctionOutcome, status: StatusCode, bytes: u64) {
+        self.invocation_mut().usage.response_bytes = bytes;
+        self.end(Ending::Function(outcome, status));
+    }
+
     /// The caller gets a problem with this code.
     pub fn failed(mut self, code: Code) {
         self.end(Ending::Failed(code));
     }
 
     /// The caller gets a problem with this code for its own request, before the plugin ran. It says nothing of the plugin,
-    /// so the route's circuit breaker does not learn of it.
+    /// so the circuit breaker of the callee does not learn of it.
     pub fn refused(mut self, code: Code) {
         if let Some((invocation, _)) = self.rest.take() {
             self.recorder.record(invocation, Ending::Failed(code));
@@ -102,7 +112,7 @@ impl<'a> Unrecorded<'a> {
             health::report(
                 pass,
                 ending.code(),
-                &self.recorder.route,
+                &self.recorder.callee,
                 &mut invocation,
                 &*self.recorder.invoker.clock,
             );
@@ -126,8 +136,8 @@ const ENDED: &str = "only the methods that consume it, and its destructor, take 
 
 impl Drop for Unrecorded<'_> {
     fn drop(&mut self) {
-        // The route's circuit breaker learns nothing from this: dropping its permit says nothing of
-        // the plugin.
+        // The circuit breaker of the callee learns nothing from this: dropping its permit says
+        // nothing of the plugin.
         if let Some((invocation, _)) = self.rest.take() {
             self.recorder.given_up(invocation);
         }
@@ -147,7 +157,7 @@ impl Recorder {
 
     fn record(&self, invocation: Box<Invocation>, ending: Ending) {
         let counts = &self.invoker.requests;
-        counts.invocation(ending.kind(), invocation.usage.cpu_us);
+        counts.invocation(invocation.trigger, ending.kind(), invocation.usage.cpu_us);
         let code = ending.code();
         let active = invocation.active;
         let entry = Entry {
@@ -156,9 +166,7 @@ impl Recorder {
                 tenant: active.tenant,
                 plugin: active.plugin.clone(),
                 version: active.digest,
-                trigger: invocation.trigger,
-                method: self.method.clone(),
-                route: self.route.pattern.clone(),
+                triggered: self.triggered(&ending),
                 status: ending.status(),
                 code: match ending {
                     Ending::Abandoned => Some(ABANDONED.into()),
@@ -178,11 +186,24 @@ impl Recorder {
     }
 }
 
+impl Recorder {
+    /// What belongs to the trigger, with the outcome of a function.
+    fn triggered(&self, ending: &Ending) -> Triggered {
+        match (&self.triggered, ending) {
+            (Triggered::Function { name, .. }, Ending::Function(outcome, _)) => Triggered::Function {
+                name: name.clone(),
+                outcome: Some(*outcome),
+            },
+            (triggered, _) => triggered.clone(),
+        }
+    }
+}
+
 impl Ending {
     /// How metrics count it.
     fn kind(&self) -> Ended {
         match self {
-            Self::Answered(_) => Ended::Answered,
+            Self::Answered(_) | Self::Function(..) => Ended::Answered,
             Self::Failed(_) => Ended::Failed,
             Self::Abandoned => Ended::Abandoned,
         }
@@ -190,7 +211,7 @@ impl Ending {
 
     fn status(&self) -> u16 {
         match self {
-            Self::Answered(status) => status.as_u16(),
+            Self::Answered(status) | Self::Function(_, status) => status.as_u16(),
             Self::Failed(code) => code.status().as_u16(),
             Self::Abandoned => ABANDONED_STATUS,
         }
@@ -200,7 +221,7 @@ impl Ending {
     fn code(&self) -> Option<Code> {
         match self {
             Self::Failed(code) => Some(*code),
-            Self::Answered(_) | Self::Abandoned => None,
+            Self::Answered(_) | Self::Function(..) | Self::Abandoned => None,
         }
     }
 }

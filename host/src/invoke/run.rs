@@ -1,52 +1,52 @@
 //! Runs an admitted invocation: load the component, wait for permits, run the guest.
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use http::Method;
 use tokio::time::Instant;
 
 use super::admit::{Admission, NotRun, Permits};
 use super::record::{Recorder, Unrecorded};
 use super::{Invoker, Target};
 use crate::capability::Invocation;
-use crate::capability::bindings::http_types;
 use crate::components::bundle::schema::Schema;
 use crate::deadline::within;
 use crate::domain::id::InvocationId;
-use crate::domain::invocation::{Trigger, Usage};
+use crate::domain::invocation::{Triggered, Usage};
 use crate::domain::principal::Principal;
 use crate::domain::units::microseconds;
-use crate::sandbox::Loaded;
-use crate::sandbox::{Checks, Failure, Finished, Held, ResponseParts, Start};
+use crate::sandbox::{Checks, Failure, Finished, Held, Input, Loaded, Output, Start};
 use crate::tenants::BodyCharge;
 
-/// A request to a plugin, and what is known of its caller.
+/// A call of a plugin, and what is known of its caller.
 pub struct Call {
     /// The id of the invocation.
     pub id: InvocationId,
-    /// Who calls, on routes that ask.
+    /// Who calls, if the callee asks.
     pub principal: Option<Principal>,
     /// The caller's trace context.
     pub traceparent: Option<String>,
     /// How many plugins called each other to get here.
     pub call_depth: u32,
-    /// The method of the request, for the record.
-    pub method: Method,
-    /// What is known already of the usage: the bytes of the request, the tenant's rate.
+    /// Where the call came from, if it came over the network.
+    pub remote_address: Option<IpAddr>,
+    /// What belongs to the trigger alone, for the record.
+    pub triggered: Triggered,
+    /// What is known already of the usage: the bytes of the input, the tenant's rate.
     pub usage: Usage,
-    /// The schema that the request's body is still to be checked against.
-    pub request_schema: Option<Arc<Schema>>,
-    /// The memory of the request's body, until the invocation begins.
+    /// The schema that the input is still to be checked against.
+    pub input_schema: Option<Arc<Schema>>,
+    /// The memory of the input, until the invocation begins.
     pub held: Option<BodyCharge>,
-    /// The request as the plugin sees it.
-    pub request: http_types::Request,
+    /// What the plugin is called with.
+    pub input: Input,
 }
 
 /// An invocation whose guest has ended.
 pub struct Ran<'a> {
-    /// The plugin's response, of which nothing is checked yet, or why there is none.
-    pub outcome: Result<ResponseParts, Failure>,
+    /// What the plugin answered, of which no more than its schema is checked, or why it did not.
+    pub outcome: Result<Output, Failure>,
     /// The rest of the invocation, until its record is written.
     pub unrecorded: Unrecorded<'a>,
 }
@@ -59,7 +59,7 @@ impl Invoker {
         admission: Admission,
         call: Call,
     ) -> Result<Ran<'a>, NotRun> {
-        let limits = &*target.plugin.active.limits;
+        let limits = &*target.active.limits;
         // Loaded before anything is held that others wait for: compiling a component again takes
         // long.
         let component = self.load(target).await?;
@@ -69,7 +69,7 @@ impl Invoker {
             permits.await?
         };
         let started_at = self.clock.now();
-        let pass = target.route.health.pass(started_at, limits.wall.0);
+        let pass = target.callee.entry().health.pass(started_at, limits.wall.0);
         let pass = pass.map_err(NotRun::Unhealthy)?;
         let usage = Usage {
             queued_us: microseconds(came.elapsed()),
@@ -81,10 +81,11 @@ impl Invoker {
         drop(call.held);
         let invocation = Box::new(Invocation {
             id: call.id,
-            active: target.plugin.active.clone(),
-            trigger: Trigger::Http,
+            active: target.active.clone(),
+            trigger: call.triggered.trigger(),
             principal: call.principal,
             traceparent: call.traceparent,
+            remote_address: call.remote_address,
             call_depth: call.call_depth,
             started_at,
             deadline: Instant::now() + limits.wall.0,
@@ -98,8 +99,8 @@ impl Invoker {
         });
         let recorder = Arc::new(Recorder {
             invoker: self.clone(),
-            route: target.route.clone(),
-            method: call.method,
+            callee: target.callee.clone(),
+            triggered: call.triggered,
         });
         let abandoned = {
             let recorder = recorder.clone();
@@ -107,17 +108,17 @@ impl Invoker {
         };
         let start = Start {
             lanes: &target.tenant.gate.lanes().guests,
-            long_running: &target.route.long_running,
+            long_running: &target.callee.entry().long_running,
             held: Held {
                 turn: (turn, admission),
                 instance,
                 kept: target.plugin.reuse.then(|| target.tenant.kept.clone()),
             },
-            checks: checks(target, call.request_schema),
+            checks: checks(target, call.input_schema),
         };
         let Finished { outcome, invocation } = self
             .runtime
-            .handle_http(component, start, invocation, call.request, abandoned)
+            .call(component, start, invocation, call.input, abandoned)
             .await;
         Ok(Ran {
             outcome,
@@ -126,8 +127,8 @@ impl Invoker {
     }
 
     async fn load(&self, target: &Target) -> Result<Arc<Loaded>, NotRun> {
-        let wall = target.plugin.active.limits.wall.0;
-        let load = pin!(self.runtime.load(target.plugin.active.digest));
+        let wall = target.active.limits.wall.0;
+        let load = pin!(self.runtime.load(target.active.digest));
         let loaded = within(wall, load).await;
         loaded
             .map_err(|_| NotRun::Preparing { retry_after: wall })?
@@ -135,13 +136,13 @@ impl Invoker {
     }
 }
 
-/// The bodies that are checked before and after the plugin runs.
-fn checks(target: &Target, request: Option<Arc<Schema>>) -> Checks {
-    let response = target.route.response_schema.clone();
-    let has_any = request.is_some() || response.is_some();
+/// What is checked before and after the plugin runs.
+fn checks(target: &Target, input: Option<Arc<Schema>>) -> Checks {
+    let output = target.callee.entry().output_schema.clone();
+    let has_any = input.is_some() || output.is_some();
     Checks {
-        request,
-        response,
+        input,
+        output,
         kept: has_any.then(|| target.tenant.kept_validators.clone()),
     }
 }

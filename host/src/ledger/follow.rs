@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::Entry;
 use super::queue::log_bytes;
 use crate::domain::id::TenantId;
-use crate::domain::invocation::InvocationRecord;
+use crate::domain::invocation::{InvocationRecord, Triggered};
 use crate::storage::{LogFilter, StoredLogLine};
 
 /// Bytes of log lines that wait for one follower. One entry may be larger and waits alone then.
@@ -47,12 +47,10 @@ pub struct FollowedLine {
 }
 
 /// What is told of the invocation beside a line of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineOrigin {
-    /// The method of the request.
-    pub method: String,
-    /// The route that matched.
-    pub route: String,
+    /// What was triggered.
+    pub triggered: Triggered,
     /// Lines that were dropped because a limit was reached. On the last line that is shown of the
     /// invocation, and zero on the others.
     pub dropped: u32,
@@ -62,8 +60,7 @@ impl LineOrigin {
     /// The origin of a line of this invocation. `is_last`: no line of it is shown after this one.
     pub fn of(record: &InvocationRecord, is_last: bool) -> Self {
         Self {
-            method: record.method.to_string(),
-            route: record.route.to_string(),
+            triggered: record.triggered.clone(),
             dropped: if is_last {
                 record.usage.log_lines_dropped
             } else {

@@ -1,9 +1,10 @@
-//! How the version that serves fares: which of its routes are left alone because they fail all the time.
+//! How the version that serves fares: which of its routes and functions are left alone because they
+//! fail all the time.
 
 use std::sync::Arc;
 
 use super::Lifecycle;
-use crate::domain::id::{PluginName, TenantId, TenantName};
+use crate::domain::id::{FunctionName, PluginName, TenantId, TenantName};
 use crate::tenants::{Ailment, PluginRoutes};
 
 /// A route that is left alone.
@@ -13,6 +14,15 @@ pub struct AilingRoute {
     pub method: String,
     /// Its pattern.
     pub pattern: String,
+    /// Since when, until when, and why.
+    pub ailment: Ailment,
+}
+
+/// A function that is left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AilingFunction {
+    /// Its name.
+    pub name: FunctionName,
     /// Since when, until when, and why.
     pub ailment: Ailment,
 }
@@ -74,7 +84,21 @@ impl Lifecycle {
             Some(AilingRoute {
                 method: route.method.clone(),
                 pattern: route.pattern.to_string(),
-                ailment: route.health.ailment()?,
+                ailment: route.entry.health.ailment()?,
+            })
+        });
+        ailing.collect()
+    }
+
+    /// The functions of a plugin that are left alone, in the order of its manifest.
+    pub fn ailing_functions(&self, tenant: TenantId, plugin: &PluginName) -> Vec<AilingFunction> {
+        let Some(served) = self.served(tenant, plugin) else {
+            return Vec::new();
+        };
+        let ailing = served.functions().iter().filter_map(|function| {
+            Some(AilingFunction {
+                name: function.name.clone(),
+                ailment: function.entry.health.ailment()?,
             })
         });
         ailing.collect()
@@ -82,12 +106,14 @@ impl Lifecycle {
 
     /// Forgets what failed.
     pub(super) fn recover(&self, tenant: TenantId, plugin: &PluginName) {
-        for route in self
-            .served(tenant, plugin)
-            .iter()
-            .flat_map(|served| served.routes())
-        {
-            route.health.recover();
+        let Some(served) = self.served(tenant, plugin) else {
+            return;
+        };
+        for route in served.routes() {
+            route.entry.health.recover();
+        }
+        for function in served.functions() {
+            function.entry.health.recover();
         }
     }
 

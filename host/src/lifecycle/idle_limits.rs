@@ -5,21 +5,16 @@ use super::{Lifecycle, LifecycleError};
 use crate::components::Refusal;
 use crate::domain::manifest::Manifest;
 use crate::domain::plugin::Version;
-use crate::domain::promises::{Beyond, beyond};
+use crate::domain::promises::{Beyond, all_beyond};
 use crate::domain::tenant::Tenant;
 
 impl Lifecycle {
     /// Refuses a manifest with a limit that no tenant of this host can have.
     pub(super) fn check_ceiling(&self, manifest: &Manifest) -> Result<(), LifecycleError> {
-        match beyond(&manifest.limits, self.builder.ceiling())
-            .into_iter()
-            .next()
-        {
+        match all_beyond(manifest, self.builder.ceiling()).into_iter().next() {
             None => Ok(()),
             Some(Beyond { name, asked, most }) => Err(LifecycleError::Refused(Refusal::manifest(
-                format!(
-                    "plugin.toml: limits.{name}: {asked} is more than any plan of this host can give, {most}"
-                ),
+                format!("plugin.toml: {name}: {asked} is more than any plan of this host can give, {most}"),
                 "a manifest lowers limits only; write less, or leave the limit out and get what the plan gives",
             ))),
         }
@@ -33,9 +28,9 @@ impl Lifecycle {
     ) -> Result<Vec<String>, LifecycleError> {
         let limits = self.limits(tenant).await?;
         let warning = |Beyond { name, asked, most }| {
-            format!("limits.{name}: the manifest says {asked}, but the tenant has {most}, which holds")
+            format!("{name}: the manifest says {asked}, but the tenant has {most}, which holds")
         };
-        Ok(beyond(&version.manifest.limits, &limits)
+        Ok(all_beyond(&version.manifest, &limits)
             .into_iter()
             .map(warning)
             .collect())

@@ -40,7 +40,7 @@ mod upload;
 
 pub use component_usage::ListedComponent;
 pub use error::LifecycleError;
-pub use health::{AilingRoute, UnavailablePlugin};
+pub use health::{AilingFunction, AilingRoute, UnavailablePlugin};
 pub use locks::Locks;
 pub use recompile::{FailedRecompile, RecompileProgress};
 pub use secrets::UnreadableSecret;

@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use super::gauge::Gauge;
 use super::histogram::{Distribution, Histogram};
+use crate::domain::invocation::Trigger;
 use crate::domain::problem::Code;
 use crate::metrics::per_thread::PerThread;
 
@@ -32,6 +33,7 @@ struct Counts {
     answered: AtomicU64,
     failed: AtomicU64,
     cut_off: AtomicU64,
+    triggers: [AtomicU64; Trigger::ALL.len()],
     cpu_us: AtomicU64,
 }
 
@@ -84,7 +86,7 @@ impl Requests {
     }
 
     /// Counts an invocation that has ended, with the CPU time that it used.
-    pub fn invocation(&self, ended: Ended, cpu_us: u64) {
+    pub fn invocation(&self, trigger: Trigger, ended: Ended, cpu_us: u64) {
         let counts = self.counts.own();
         let count = match ended {
             Ended::Answered => &counts.answered,
@@ -92,6 +94,8 @@ impl Requests {
             Ended::Abandoned => &counts.cut_off,
         };
         add(count, 1);
+        // There is a count for each trigger, in the order of the triggers.
+        add(&counts.triggers[trigger as usize], 1);
         add(&counts.cpu_us, cpu_us);
     }
 
@@ -131,6 +135,14 @@ impl Requests {
             ("failed", self.sum(|counts| &counts.failed)),
             ("abandoned", self.sum(|counts| &counts.cut_off)),
         ]
+    }
+
+    /// Invocations by what triggered them.
+    pub fn by_trigger(&self) -> Vec<(&'static str, u64)> {
+        let triggers = Trigger::ALL.into_iter().enumerate();
+        triggers
+            .map(|(index, trigger)| (trigger.as_str(), self.sum(|counts| &counts.triggers[index])))
+            .collect()
     }
 
     /// CPU time of all invocations.

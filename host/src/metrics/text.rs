@@ -71,6 +71,12 @@ impl Collector for Figures {
             "ending",
             &requests.by_ending(),
         )?;
+        by_label(
+            &mut encoder,
+            ("invocations_triggered", "Invocations by what triggered them."),
+            "trigger",
+            &requests.by_trigger(),
+        )?;
         let LedgerCounts {
             written,
             dropped,
@@ -132,6 +138,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+    use crate::domain::invocation::Trigger;
     use crate::domain::problem::Code;
     use crate::metrics::Ended;
 
@@ -144,7 +151,7 @@ mod tests {
             Some(Code::NotFound),
             Duration::from_micros(40),
         );
-        requests.invocation(Ended::Answered, 1_500_000);
+        requests.invocation(Trigger::Function, Ended::Answered, 1_500_000);
         let gauges = Gauges {
             guests_running: Some(2),
             ..Gauges::default()
@@ -168,6 +175,8 @@ mod tests {
             "mortise_requests_total{class=\"abandoned\"} 0",
             "mortise_problems_total{code=\"not-found\"} 1",
             "mortise_invocations_total{ending=\"answered\"} 1",
+            "mortise_invocations_triggered_total{trigger=\"http\"} 0",
+            "mortise_invocations_triggered_total{trigger=\"function\"} 1",
             "mortise_ledger_records_total{outcome=\"written\"} 7",
             "mortise_guest_cpu_seconds_total 1.5",
             "mortise_request_duration_seconds_bucket{le=\"0.0005\"} 1",

@@ -1,4 +1,4 @@
-//! One invocation by HTTP: an instance, the call, and what came of it.
+//! One invocation: an instance, the call, and what came of it.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
+use super::handlers::{Input, Output};
 use super::instance::{Ended, Sandbox};
 use super::loaded::Loaded;
 use super::long_running::LongRunning;
@@ -21,32 +22,30 @@ use super::placement::{GuestLanes, Placement};
 use super::store::CpuSpent;
 use super::validator::{Check, CheckFailure, KeptValidators, Validators};
 use super::warm::Kept;
-use crate::capability::bindings::http_types::{self, Body};
+use crate::capability::bindings::http_types::{Body, Response};
 use crate::capability::bindings::types::Content;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
 use crate::components::bundle::schema::{Glance, Schema};
 use crate::deadline::until;
+use crate::domain::invocation::Trigger;
 use crate::domain::limits::Limits;
 use crate::domain::units::{ByteSize, as_u64, microseconds};
 use crate::sandbox::deferred_drop;
 
-/// The response of a plugin, as it answered. Nothing in it is checked.
-pub type ResponseParts = http_types::Response;
-
 /// An invocation that has ended.
 pub struct Finished {
-    /// The response, or why there is none.
-    pub outcome: Result<ResponseParts, Failure>,
+    /// What the plugin answered, or why it did not.
+    pub outcome: Result<Output, Failure>,
     /// The invocation, with its usage and its log.
     pub invocation: Box<Invocation>,
 }
 
-/// Why an invocation gave no response.
+/// Why an invocation gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The component exports no HTTP handler.
-    #[error("the component exports no http-handler")]
-    NoHandler,
+    /// The component exports no handler for what triggered the invocation.
+    #[error("the component exports no handler")]
+    NoHandler(Trigger),
     /// The guest trapped.
     #[error("the plugin trapped: {0}")]
     Trapped(Trapped),
@@ -96,7 +95,7 @@ impl std::fmt::Display for Trapped {
     }
 }
 
-/// A response that takes more room than one may.
+/// An answer that takes more room than one may.
 #[derive(Debug, thiserror::Error)]
 #[error("it is larger than the limit `response_body` of {limit}")]
 pub struct TooLargeToLift {
@@ -104,22 +103,22 @@ pub struct TooLargeToLift {
     pub limit: ByteSize,
 }
 
-/// Whose body is checked.
+/// What is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The caller's.
-    Request,
-    /// The plugin's.
-    Response,
+    /// What the caller sent.
+    Input,
+    /// What the plugin answered.
+    Output,
 }
 
 /// The checks of bodies that belong to an invocation. Their time is its time.
 #[derive(Default)]
 pub struct Checks {
-    /// The schema of the request, unless the host has found already that its body matches.
-    pub request: Option<Arc<Schema>>,
-    /// The schema of successful responses.
-    pub response: Option<Arc<Schema>>,
+    /// The schema of the input, unless the host has found already that the input matches.
+    pub input: Option<Arc<Schema>>,
+    /// The schema of successful answers.
+    pub output: Option<Arc<Schema>>,
     /// The tenant's sandboxes for checks, where a check is to be made.
     pub kept: Option<Arc<KeptValidators>>,
 }
@@ -157,7 +156,8 @@ pub struct Guest<T, I, F: FnOnce(Box<Invocation>)> {
     kept: Option<Arc<KeptInstances>>,
     placement: Arc<Placement>,
     meter: Arc<Meter>,
-    request: http_types::Request,
+    /// Until the guest is called.
+    input: Option<Input>,
     checks: Checks,
     validators: Arc<Validators>,
     /// The body that is being checked.
@@ -182,7 +182,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         services: Arc<Services>,
         placement: Placement,
         mut invocation: Box<Invocation>,
-        request: http_types::Request,
+        input: Input,
         held: Held<T, I>,
         checks: Checks,
         validators: Arc<Validators>,
@@ -208,7 +208,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             kept: held.kept,
             placement,
             meter,
-            request,
+            input: Some(input),
             checks,
             validators,
             checking: None,
@@ -246,24 +246,20 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         self.finish(outcome.ok())
     }
 
-    async fn call(&mut self) -> Result<ResponseParts, Failure> {
-        if let Some(schema) = self.checks.request.take() {
-            self.checking = Some(Side::Request);
-            let body = match &self.request.body {
-                None => &[][..],
-                Some(Content::Text(text)) => text.as_bytes(),
-                Some(Content::Bytes(bytes)) => bytes,
-            };
-            let check = self.check(&schema, mortise_validator::without_bom(body));
+    async fn call(&mut self) -> Result<Output, Failure> {
+        let input = self.input.take().expect("a guest is called once");
+        if let Some(schema) = self.checks.input.take() {
+            self.checking = Some(Side::Input);
+            let check = self.check(&schema, mortise_validator::without_bom(input_to_check(&input)));
             let checked = Box::pin(self.validators.check(check)).await;
-            checked.map_err(|failure| failed(Side::Request, failure))?;
+            checked.map_err(|failure| failed(Side::Input, failure))?;
             self.checking = None;
         }
-        let response = self.handle().await?;
-        if let Some(schema) = self.checks.response.take()
-            && let Some(body) = body_to_check(&response, &self.limits)
+        let output = self.handle(input).await?;
+        if let Some(schema) = self.checks.output.take()
+            && let Some(body) = output_to_check(&output, &self.limits)
         {
-            self.checking = Some(Side::Response);
+            self.checking = Some(Side::Output);
             let checked = match schema.glance(body) {
                 Glance::Valid => Ok(()),
                 Glance::NotJson(problem) => Err(CheckFailure::NotJson(problem)),
@@ -272,10 +268,10 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
                     Box::pin(self.validators.check(check)).await
                 }
             };
-            checked.map_err(|failure| failed(Side::Response, failure))?;
+            checked.map_err(|failure| failed(Side::Output, failure))?;
             self.checking = None;
         }
-        Ok(response)
+        Ok(output)
     }
 
     fn check<'a>(&'a self, schema: &'a Schema, body: &'a [u8]) -> Check<'a> {
@@ -289,20 +285,21 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         }
     }
 
-    async fn handle(&mut self) -> Result<ResponseParts, Failure> {
+    async fn handle(&mut self, input: Input) -> Result<Output, Failure> {
+        let trigger = input.trigger();
         let sandbox = self
             .sandbox
             .as_mut()
             .expect("the sandbox is taken out only when this has ended");
-        let called = sandbox.handle_http(&self.component, &self.request).await;
+        let called = sandbox.call(&self.component, input).await;
         match called {
-            Ok(response) => response.ok_or(Failure::NoHandler),
+            Ok(output) => output.ok_or(Failure::NoHandler(trigger)),
             Err(error) => Err(classify(error, &self.limits)),
         }
     }
 
     /// What became of it; `None` where its time was over first.
-    fn finish(mut self, outcome: Option<Result<ResponseParts, Failure>>) -> Finished {
+    fn finish(mut self, outcome: Option<Result<Output, Failure>>) -> Finished {
         let mut sandbox = self.sandbox.take().expect("the sandbox is taken out only here");
         let outcome = match outcome {
             None => Err(match self.checking {
@@ -387,8 +384,30 @@ async fn in_front_then_in_background(
     }
 }
 
-/// The body of a response, if the schema of its route is for it. What is too large is refused without a look.
-fn body_to_check<'a>(response: &'a ResponseParts, limits: &Limits) -> Option<&'a [u8]> {
+/// The bytes that the schema of the input is for.
+fn input_to_check(input: &Input) -> &[u8] {
+    match input {
+        Input::Http(request) => match &request.body {
+            None => &[],
+            Some(Content::Text(text)) => text.as_bytes(),
+            Some(Content::Bytes(bytes)) => bytes,
+        },
+        Input::Function { input, .. } => input.as_bytes(),
+    }
+}
+
+/// The bytes that the schema of the output is for, if it is for them. What is too large is refused
+/// without a look.
+fn output_to_check<'a>(output: &'a Output, limits: &Limits) -> Option<&'a [u8]> {
+    let body = match output {
+        Output::Http(response) => body_to_check(response)?,
+        Output::Function(output) => output.as_ref().ok()?.as_bytes(),
+    };
+    (body.len() <= limits.response_body.as_usize()).then_some(body)
+}
+
+/// The body of a response, if the schema of its route is for it.
+fn body_to_check(response: &Response) -> Option<&[u8]> {
     let is_for_it = (200..300).contains(&response.status) && !BODILESS.contains(&response.status);
     let body = match &response.body {
         Body::Empty => &[][..],
@@ -396,7 +415,7 @@ fn body_to_check<'a>(response: &'a ResponseParts, limits: &Limits) -> Option<&'a
         Body::Bytes(bytes) => bytes,
         Body::Channels(_) => return None,
     };
-    (is_for_it && body.len() <= limits.response_body.as_usize()).then_some(body)
+    is_for_it.then_some(body)
 }
 
 /// Statuses of responses that have no body.

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use wasmtime::Store;
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{Instance, ResourceTable};
 
+use super::handlers::{Handler, Input, Output};
 use super::loaded::Loaded;
 use super::meter::Meter;
 use super::placement::Placement;
 use super::store::{self, StoreData};
-use crate::capability::bindings::{http_handler, http_types};
 use crate::capability::{Invocation, Services};
 
 /// The share of its memory that an instance may hold and be kept. What leaks would otherwise end a request sooner or
@@ -20,7 +20,10 @@ const KEPT_MEMORY: usize = 2;
 /// A sandbox in which an invocation runs.
 pub struct Sandbox {
     store: Store<StoreData>,
-    handler: Option<http_handler::Guest>,
+    /// Made when the guest is first called.
+    instance: Option<Instance>,
+    /// The handler that was called last, which most likely is called next.
+    handler: Option<Handler>,
     /// Invocations before the one that runs.
     reuses: u32,
 }
@@ -49,6 +52,7 @@ impl Sandbox {
     ) -> Self {
         Self {
             store: store::new(component.engine(), services, invocation, meter, placement),
+            instance: None,
             handler: None,
             reuses: 0,
         }
@@ -69,28 +73,34 @@ impl Sandbox {
         sandbox
     }
 
-    /// Calls the HTTP handler; `None` where the component has none.
-    pub async fn handle_http(
-        &mut self,
-        component: &Loaded,
-        request: &http_types::Request,
-    ) -> wasmtime::Result<Option<http_types::Response>> {
-        if self.handler.is_none() {
-            let Some(handler) = component.http_handler() else {
-                return Ok(None);
-            };
-            let instance = component.instantiate(&mut self.store).await?;
-            self.handler = Some(handler.load(&mut self.store, &instance)?);
+    /// Calls the handler that `input` is for; `None` if the component has none.
+    pub async fn call(&mut self, component: &Loaded, input: Input) -> wasmtime::Result<Option<Output>> {
+        let trigger = input.trigger();
+        if !component.handlers().has(trigger) {
+            return Ok(None);
+        }
+        let instance = match self.instance {
+            Some(instance) => instance,
+            None => *self
+                .instance
+                .insert(component.instantiate(&mut self.store).await?),
+        };
+        if self
+            .handler
+            .as_ref()
+            .is_none_or(|handler| handler.trigger() != trigger)
+        {
+            self.handler = component.handlers().load(trigger, &mut self.store, &instance)?;
         }
         match &self.handler {
-            Some(handler) => handler.call_handle(&mut self.store, request).await.map(Some),
+            Some(handler) => handler.call(&mut self.store, input).await,
             None => Ok(None),
         }
     }
 
     /// Whether there is an instance in it yet.
     pub fn has_instance(&self) -> bool {
-        self.handler.is_some()
+        self.instance.is_some()
     }
 
     /// Whether the instance was ever refused memory.

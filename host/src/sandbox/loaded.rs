@@ -7,8 +7,8 @@ use moka::future::Cache;
 use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
+use super::handlers::Handlers;
 use super::store::StoreData;
-use crate::capability::bindings::http_handler::GuestIndices;
 use crate::components::shield::Shield;
 use crate::components::store::{ComponentStore, VerifiedComponent};
 use crate::components::{Artifacts, Code, CodeCheck, DescribedManifest, LoadError, Refusal, Uses};
@@ -18,7 +18,7 @@ use crate::domain::units::ByteSize;
 /// A component that is ready to be instantiated.
 pub struct Loaded {
     instance_pre: InstancePre<StoreData>,
-    http_handler: Option<GuestIndices>,
+    handlers: Handlers,
     /// Bytes of memory.
     footprint: usize,
 }
@@ -187,7 +187,7 @@ impl ComponentCache {
             )))
         })?;
         Ok(Loaded {
-            http_handler: GuestIndices::new(&instance_pre).ok(),
+            handlers: Handlers::of(&instance_pre),
             instance_pre,
             footprint: code.footprint,
         })
@@ -195,17 +195,12 @@ impl ComponentCache {
 }
 
 impl Loaded {
-    /// Whether the component answers HTTP requests.
-    pub fn handles_http(&self) -> bool {
-        self.http_handler.is_some()
-    }
-
     pub(super) fn engine(&self) -> &Engine {
         self.instance_pre.engine()
     }
 
-    pub(super) fn http_handler(&self) -> Option<&GuestIndices> {
-        self.http_handler.as_ref()
+    pub(super) fn handlers(&self) -> &Handlers {
+        &self.handlers
     }
 
     pub(super) async fn instantiate(&self, store: &mut Store<StoreData>) -> wasmtime::Result<Instance> {

@@ -3,6 +3,7 @@
 pub mod deferred_drop;
 pub(crate) mod engine;
 mod execution;
+pub(crate) mod handlers;
 mod instance;
 mod limiter;
 mod loaded;
@@ -15,9 +16,8 @@ mod validator;
 mod warm;
 mod wasi;
 
-pub use execution::{
-    Checks, Failure, Finished, Held, KeptInstances, ResponseParts, Side, Start, TooLargeToLift, Trapped,
-};
+pub use execution::{Checks, Failure, Finished, Held, KeptInstances, Side, Start, TooLargeToLift, Trapped};
+pub use handlers::{FunctionError, Input, Output};
 pub use loaded::Loaded;
 pub use long_running::LongRunning;
 pub use placement::GuestLanes;
@@ -34,7 +34,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use crate::capability::{Invocation, Services, bindings::http_types};
+use crate::capability::{Invocation, Services};
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
@@ -312,15 +312,16 @@ impl Runtime {
         }
     }
 
-    /// Runs the HTTP handler of a component in the turns of its tenant, in a fresh instance or in one that was kept. The
-    /// invocation begins with this call; where the caller goes away and the future is dropped, polled or not, the
-    /// invocation as far as it came goes to `abandoned`.
-    pub fn handle_http<T: Send + 'static, I: Send + 'static>(
+    /// Calls the handler of a component with `input`, in the turns of its tenant, in a fresh
+    /// instance or in one that was kept. The invocation begins with this call; where the caller
+    /// goes away and the future is dropped, polled or not, the invocation as far as it came goes to
+    /// `abandoned`.
+    pub fn call<T: Send + 'static, I: Send + 'static>(
         &self,
         component: Arc<Loaded>,
         start: Start<'_, T, I>,
         invocation: Box<Invocation>,
-        request: http_types::Request,
+        input: Input,
         abandoned: impl FnOnce(Box<Invocation>) + Send + 'static,
     ) -> impl Future<Output = Finished> {
         let placement = Placement::new(&self.queues, start.lanes, start.long_running);
@@ -334,7 +335,7 @@ impl Runtime {
             self.services.clone(),
             placement,
             invocation,
-            request,
+            input,
             held,
             start.checks,
             self.validators.clone(),

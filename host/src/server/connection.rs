@@ -1,6 +1,7 @@
 //! One connection: HTTP/1.1 or HTTP/2, within limits and times that its caller does not choose.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -54,8 +55,14 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// However short its times are, a connection is looked at no more often than this.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 
+/// The address that a request came from, among its extensions. Behind a proxy it is the proxy's.
+#[derive(Clone, Copy, Debug)]
+pub struct RemoteAddress(pub IpAddr);
+
 /// Serves a connection until it ends.
 pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patience, place: Place) {
+    // A connection that has no peer any more is served to its end, which is near.
+    let remote = stream.peer_addr().ok().map(|peer| RemoteAddress(peer.ip()));
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => {
@@ -65,7 +72,7 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
     };
     let activity = place.activity();
     let line = Arc::new(Line::new(activity.clone()));
-    let is_over = serve_requests(stream, router, patience, &line).await;
+    let is_over = serve_requests(stream, remote, router, patience, &line).await;
     if !is_over && let Some(stream) = line.take_lingering() {
         activity.lingers();
         // In a box, so that the many connections that need none of this have no room for it.
@@ -76,6 +83,7 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
 /// Serves the requests of a connection. True where it was told to end at once.
 async fn serve_requests(
     stream: tokio::net::TcpStream,
+    remote: Option<RemoteAddress>,
     router: Router,
     patience: Patience,
     line: &Arc<Line>,
@@ -84,7 +92,10 @@ async fn serve_requests(
     let stream = TokioIo::new(Receiving::new(stream, line.clone()));
     let service = {
         let line = line.clone();
-        hyper::service::service_fn(move |request: Request<Incoming>| {
+        hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            if let Some(remote) = remote {
+                request.extensions_mut().insert(remote);
+            }
             line.meter.useful(head::size(request.uri(), request.headers()));
             // Here and not in the future, which is polled only when the connection has looked for
             // what the caller sends next, be it an end.

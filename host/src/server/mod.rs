@@ -14,6 +14,7 @@ mod unread;
 
 pub use activity::Patience;
 pub use bearer::bearer;
+pub use connection::RemoteAddress;
 pub use connections::Connections;
 
 use std::net::SocketAddr;

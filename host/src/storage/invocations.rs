@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{DbError, Page, Totals};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{InvocationId, PluginName, TenantId};
-use crate::domain::invocation::{InvocationRecord, UsageSum};
+use crate::domain::id::{FunctionName, InvocationId, PluginName, TenantId};
+use crate::domain::invocation::{InvocationRecord, Trigger, UsageSum};
 use crate::domain::log_line::LogLine;
 use crate::domain::principal::PrincipalId;
 
@@ -40,6 +40,10 @@ pub struct InvocationFilter {
     pub until: Option<Timestamp>,
     /// Only those that failed: see [`InvocationRecord::has_failed`].
     pub failed: bool,
+    /// Of one trigger.
+    pub trigger: Option<Trigger>,
+    /// Of one function.
+    pub function: Option<FunctionName>,
 }
 
 /// Which statuses are wanted: `404`, or all that begin with a digit, `4xx`.
@@ -122,7 +126,10 @@ impl InvocationFilter {
     /// Whether an invocation is wanted.
     pub fn accepts(&self, record: &InvocationRecord) -> bool {
         self.plugin.as_ref().is_none_or(|plugin| *plugin == record.plugin)
-            && self.route.as_deref().is_none_or(|route| *route == *record.route)
+            && self
+                .route
+                .as_deref()
+                .is_none_or(|route| Some(route) == record.triggered.route())
             && self.status.is_none_or(|status| status.accepts(record.status))
             && self
                 .principal
@@ -130,6 +137,10 @@ impl InvocationFilter {
             && self.since.is_none_or(|since| record.started_at >= since)
             && self.until.is_none_or(|until| record.started_at < until)
             && (!self.failed || record.has_failed())
+            && self
+                .trigger
+                .is_none_or(|trigger| record.triggered.trigger() == trigger)
+            && (self.function.is_none() || record.triggered.function() == self.function.as_ref())
     }
 }
 

@@ -113,8 +113,9 @@ impl DailyCalls {
             tenant: record.tenant,
             day: beginning(record.started_at, DAY_MS),
             plugin: record.plugin.clone(),
-            method: record.method.clone(),
-            route: record.route.clone(),
+            // A function is called by POST.
+            method: record.triggered.method().cloned().unwrap_or(Method::POST),
+            route: record.triggered.path(),
             principal: record.principal,
         };
         self.0.entry(key).or_default().merge(Calls {

@@ -9,14 +9,18 @@ use super::api_keys::ApiKeys;
 use super::bodies::Bodies;
 use super::budget::SharedBudget;
 use super::health::{Breaker, RouteHealth};
-use super::snapshot::{MethodRoute, PluginRoutes, RouteRate, Router, TenantRoutes, Unavailable};
+use super::snapshot::{
+    CallableFunction, EntryPoint, FunctionEntry, MethodRoute, PluginRoutes, RouteRate, Router, TenantRoutes,
+    Unavailable,
+};
 use crate::capability::ActiveVersion;
 use crate::components::LoadError;
 use crate::components::bundle::schema::{Schema, Schemas};
 use crate::components::bundle::{BundleError, StoredBundle};
+use crate::domain::function::Function;
 use crate::domain::generation::Generation;
-use crate::domain::id::{TenantId, TenantName, VersionDigest};
-use crate::domain::limits::Limits;
+use crate::domain::id::{FunctionName, TenantId, TenantName, VersionDigest};
+use crate::domain::limits::{LimitOverrides, Limits};
 use crate::domain::manifest::{Manifest, Route};
 use crate::domain::plugin::Version;
 use crate::domain::tenant::{Plan, Tenant};
@@ -166,8 +170,12 @@ impl Builder {
             match router {
                 Ok(router) => {
                     let active = active_version(snapshot, &stored, plugin, version, &limits, secrets.clone());
+                    let active = Arc::new(active);
+                    let functions = router.functions.iter();
+                    let functions = functions.map(|function| callable(function, &active));
                     let routes = PluginRoutes {
-                        active: Arc::new(active),
+                        functions: functions.collect(),
+                        active,
                         disabled: plugin.plugin.disabled,
                         reuse: version.manifest.plugin.reuse,
                         router,
@@ -241,8 +249,19 @@ impl Builder {
         let mut routes = Vec::new();
         let mut by_path: Vec<(String, Vec<Arc<MethodRoute>>)> = Vec::new();
         for route in &manifest.routes {
-            let health = RouteHealth::new(self.breaker.clone());
-            let method_route = Arc::new(method_route(route, &schemas, health)?);
+            let method_route = Arc::new(MethodRoute {
+                method: route.method.clone(),
+                pattern: route.path.as_str().into(),
+                entry: EntryPoint {
+                    auth: route.auth.clone(),
+                    scopes: route.scopes.clone(),
+                    input_schema: schema(route.request.as_deref(), &schemas)?,
+                    output_schema: schema(route.response.as_deref(), &schemas)?,
+                    rate: route.rate.map(RouteRate::new),
+                    health: RouteHealth::new(self.breaker.clone()),
+                    long_running: Arc::default(),
+                },
+            });
             routes.push(method_route.clone());
             let pattern = route.pattern().map_err(BuildError::Pattern)?;
             match by_path.iter_mut().find(|(path, _)| *path == pattern) {
@@ -254,7 +273,27 @@ impl Builder {
         for (path, methods) in by_path {
             paths.insert(path, methods)?;
         }
-        Ok(Router { paths, routes })
+        let function = |function: &Function| -> Result<Arc<FunctionEntry>, BuildError> {
+            Ok(Arc::new(FunctionEntry {
+                name: function.name.clone(),
+                limits: function.limits.overrides(),
+                entry: EntryPoint {
+                    auth: function.auth.clone(),
+                    scopes: function.scopes.clone(),
+                    input_schema: schema(Some(&function.input), &schemas)?,
+                    output_schema: schema(Some(&function.output), &schemas)?,
+                    rate: function.rate.map(RouteRate::new),
+                    health: RouteHealth::new(self.breaker.clone()),
+                    long_running: Arc::default(),
+                },
+            }))
+        };
+        let functions = manifest.functions.iter().map(function);
+        Ok(Router {
+            paths,
+            routes,
+            functions: functions.collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -280,32 +319,33 @@ fn active_version(
     }
 }
 
-fn names_schemas(manifest: &Manifest) -> bool {
-    manifest
-        .routes
-        .iter()
-        .any(|route| route.request.is_some() || route.response.is_some())
+/// A function with what runs when it is called: the plugin's own active version, unless the
+/// function has limits of its own.
+fn callable(function: &Arc<FunctionEntry>, active: &Arc<ActiveVersion>) -> (FunctionName, CallableFunction) {
+    let active = match function.limits == LimitOverrides::default() {
+        true => active.clone(),
+        false => Arc::new(ActiveVersion {
+            limits: Arc::new(active.limits.lowered_by(&function.limits)),
+            ..ActiveVersion::clone(active)
+        }),
+    };
+    let callable = CallableFunction {
+        function: function.clone(),
+        active,
+    };
+    (function.name.clone(), callable)
 }
 
-fn method_route(
-    route: &Route,
+fn names_schemas(manifest: &Manifest) -> bool {
+    let mut routes = manifest.routes.iter();
+    !manifest.functions.is_empty() || routes.any(|route| route.request.is_some() || route.response.is_some())
+}
+
+fn schema(
+    name: Option<&str>,
     schemas: &BTreeMap<String, Arc<Schema>>,
-    health: RouteHealth,
-) -> Result<MethodRoute, BuildError> {
-    let schema = |name: &Option<String>| -> Result<Option<Arc<Schema>>, BuildError> {
-        let Some(name) = name else { return Ok(None) };
-        let missing = || BuildError::Schema(name.clone());
-        schemas.get(name).cloned().map(Some).ok_or_else(missing)
-    };
-    Ok(MethodRoute {
-        method: route.method.clone(),
-        pattern: route.path.as_str().into(),
-        auth: route.auth.clone(),
-        scopes: route.scopes.clone(),
-        request_schema: schema(&route.request)?,
-        response_schema: schema(&route.response)?,
-        rate: route.rate.map(RouteRate::new),
-        health,
-        long_running: Arc::default(),
-    })
+) -> Result<Option<Arc<Schema>>, BuildError> {
+    let Some(name) = name else { return Ok(None) };
+    let missing = || BuildError::Schema(name.to_owned());
+    schemas.get(name).cloned().map(Some).ok_or_else(missing)
 }

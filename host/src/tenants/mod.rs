@@ -21,7 +21,8 @@ pub use build::{BuildError, Builder, Built};
 pub use health::{Ailment, Breaker, Change, Pass, RouteHealth, Unhealthy};
 pub use rate::{RateLimiter, Standing};
 pub use snapshot::{
-    Cause, MethodRoute, PluginRoutes, RouteMatch, RouteRate, Router, TenantRoutes, Unavailable,
+    CallableFunction, Cause, EntryPoint, FunctionEntry, MethodRoute, PluginRoutes, RouteMatch, RouteRate,
+    Router, TenantRoutes, Unavailable,
 };
 
 use std::sync::Arc;

@@ -12,7 +12,8 @@ use super::rate::RateLimiter;
 use crate::capability::ActiveVersion;
 use crate::components::bundle::schema::Schema;
 use crate::domain::generation::{Generation, Generations};
-use crate::domain::id::{ApiKeyId, PluginName, TenantId, TenantName, VersionDigest};
+use crate::domain::id::{ApiKeyId, FunctionName, PluginName, TenantId, TenantName, VersionDigest};
+use crate::domain::limits::LimitOverrides;
 use crate::domain::manifest::{Auth, Rate};
 use crate::sandbox::{KeptInstances, KeptValidators, LongRunning};
 
@@ -115,6 +116,8 @@ pub struct Router {
     pub(super) paths: matchit::Router<Vec<Arc<MethodRoute>>>,
     /// All of them.
     pub(super) routes: Vec<Arc<MethodRoute>>,
+    /// The functions, in the order of the manifest.
+    pub(super) functions: Vec<Arc<FunctionEntry>>,
 }
 
 /// A plugin as the gateway sees it.
@@ -126,6 +129,7 @@ pub struct PluginRoutes {
     /// Whether its instances serve one request after another.
     pub reuse: bool,
     pub(super) router: Arc<Router>,
+    pub(super) functions: HashMap<FunctionName, CallableFunction>,
 }
 
 /// One method of one path.
@@ -134,17 +138,42 @@ pub struct MethodRoute {
     pub method: String,
     /// The pattern as the manifest has it.
     pub pattern: Arc<str>,
+    /// What it has in common with functions.
+    pub entry: EntryPoint,
+}
+
+/// A function of a version.
+pub struct FunctionEntry {
+    /// Its name.
+    pub name: FunctionName,
+    /// Its limits, lower than those of the plugin.
+    pub(super) limits: LimitOverrides,
+    /// What it has in common with routes.
+    pub entry: EntryPoint,
+}
+
+/// A function with what runs when it is called.
+#[derive(Clone)]
+pub struct CallableFunction {
+    /// The function.
+    pub function: Arc<FunctionEntry>,
+    /// What runs, under the limits of the function.
+    pub active: Arc<ActiveVersion>,
+}
+
+/// Where callers enter a plugin: a route or a function.
+pub struct EntryPoint {
     /// Who may call.
     pub auth: Auth,
     /// Scopes that the caller needs.
     pub scopes: BTreeSet<String>,
-    /// Checks the request body.
-    pub request_schema: Option<Arc<Schema>>,
-    /// Checks the response body.
-    pub response_schema: Option<Arc<Schema>>,
+    /// Checks the body of a request, or the input of a function.
+    pub input_schema: Option<Arc<Schema>>,
+    /// Checks the body of a response, or the output of a function.
+    pub output_schema: Option<Arc<Schema>>,
     /// How often one principal may call, and the counts so far.
     pub rate: Option<RouteRate>,
-    /// Whether requests to it fail all the time.
+    /// Whether calls of it fail all the time.
     pub health: RouteHealth,
     /// How long its guests run.
     pub long_running: Arc<LongRunning>,
@@ -173,6 +202,16 @@ impl PluginRoutes {
     /// All routes, in the order of the manifest.
     pub fn routes(&self) -> &[Arc<MethodRoute>] {
         &self.router.routes
+    }
+
+    /// All functions, in the order of the manifest.
+    pub fn functions(&self) -> &[Arc<FunctionEntry>] {
+        &self.router.functions
+    }
+
+    /// The function of this name.
+    pub fn function(&self, name: &str) -> Option<&CallableFunction> {
+        self.functions.get(name)
     }
 
     /// What `path`, which is decoded and below the mount point, and `method` lead to.

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{InvocationId, PluginName, VersionDigest};
+use crate::domain::function::FunctionOutcome;
+use crate::domain::id::{FunctionName, InvocationId, PluginName, VersionDigest};
 use crate::domain::invocation::{Blame, Trigger, Usage, UsageSum};
 use crate::storage::{Counts, Kept};
 
@@ -19,10 +20,18 @@ pub struct InvocationView {
     pub version: VersionDigest,
     /// Why it ran.
     pub trigger: Trigger,
-    /// The method of the request.
-    pub method: String,
-    /// The route that matched.
-    pub route: String,
+    /// The method of the request, if a request triggered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The route that matched, if a request triggered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// The function, if a call of one triggered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function: Option<FunctionName>,
+    /// How the function ended, unless the host answered in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<FunctionOutcome>,
     /// Status of the response.
     pub status: u16,
     /// The problem's code where the host answered in the plugin's place.

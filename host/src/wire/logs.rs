@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{InvocationId, PluginName};
+use crate::domain::id::{FunctionName, InvocationId, PluginName};
 use crate::domain::log_line::Level;
 
 /// A line of a plugin's log.
@@ -28,6 +28,9 @@ pub struct LogLineView {
     /// The route that matched; absent if the invocation's record is not kept any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
+    /// The function that was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function: Option<FunctionName>,
     /// How many lines of this invocation were dropped because a limit was reached (`log_lines`,
     /// `log_bytes`, or the tenant's rate). It stands on one line: the newest of the invocation that
     /// the query finds on any page.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{PluginName, VersionDigest};
+use crate::domain::id::{FunctionName, PluginName, VersionDigest};
 
 /// A plugin.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -32,13 +32,16 @@ pub struct PluginView {
 /// How the active version of a plugin fares.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct HealthView {
-    /// The worst of its routes, or `unavailable`.
+    /// The worst of its routes and functions, or `unavailable`.
     pub state: HealthState,
     /// Why the active version cannot be served at all; absent if it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Routes that answer 503 because they failed time after time. The others serve.
     pub routes: Vec<AilingRouteView>,
+    /// Functions for which the same holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<AilingFunctionView>,
 }
 
 /// Whether requests run.
@@ -70,6 +73,21 @@ pub struct AilingRouteView {
     /// The code of the problem that its last request ended with.
     pub reason: String,
     /// From when on a request is let through to see whether it works again.
+    pub next_probe_at: Timestamp,
+}
+
+/// A function that answers 503.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AilingFunctionView {
+    /// Its name.
+    pub name: FunctionName,
+    /// `unhealthy` or `probing`.
+    pub state: HealthState,
+    /// Since when.
+    pub since: Timestamp,
+    /// The code of the problem that its last call ended with.
+    pub reason: String,
+    /// From when on a call is let through to see whether it works again.
     pub next_probe_at: Timestamp,
 }
 

@@ -91,7 +91,7 @@ impl Guests {
             tiny: wasm::handler("", ECHO)?,
             database: Recipe::of(test_artifacts::DATABASE)?.database(&[]).guest(),
             echo: Recipe::of(test_artifacts::ECHO)?.guest(),
-            echo_component: std::fs::read(test_artifacts::ECHO).context("the guest that echoes")?,
+            echo_component: std::fs::read(test_artifacts::ECHO_0_1).context("the guest that echoes")?,
             http_client: Recipe::of(test_artifacts::HTTP_CLIENT)?
                 .origins(&[&origin.address()])
                 .guest(),

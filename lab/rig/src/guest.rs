@@ -44,6 +44,9 @@ pub struct Recipe {
 /// The custom section with the routes that `routes!` lists, and a name of the same length that nobody reads.
 const LISTED_ROUTES: (&[u8], &[u8]) = (b"mortise:routes", b"mortise:unread");
 
+/// The begin of the name by which a component of contract 0.2 exports its handler.
+const HANDLER_0_2: &[u8] = b"mortise:plugin/http-handler@0.2.";
+
 /// A component whose list of routes nobody reads: a recipe has other routes than the plugin that it
 /// is made of.
 fn without_list(mut component: Vec<u8>) -> Vec<u8> {
@@ -101,7 +104,7 @@ impl Recipe {
         self
     }
 
-    /// For another version of the contract.
+    /// For this version of the contract, in place of the one that the component was built for.
     pub fn contract(mut self, contract: &str) -> Self {
         self.contract = Some(contract.to_owned());
         self
@@ -179,7 +182,12 @@ impl Recipe {
             "[plugin]\nname = '{}'\nversion = '{}'\nreuse = {}\n",
             self.plugin, self.version, self.reuse
         );
-        if let Some(contract) = &self.contract {
+        let built_for = self
+            .component
+            .windows(HANDLER_0_2.len())
+            .any(|part| part == HANDLER_0_2);
+        let contract = self.contract.as_deref().or(built_for.then_some("0.2"));
+        if let Some(contract) = contract {
             // Writing to a string does not fail.
             let _ = writeln!(manifest, "contract = '{contract}'");
         }

@@ -52,7 +52,11 @@ impl<'a> Deployed<'a> {
     }
 
     fn recipe(&self, contract: &str) -> Result<Recipe> {
-        let mut recipe = Recipe::of(test_artifacts::ECHO)?
+        let echo = match contract {
+            "0.1" => test_artifacts::ECHO_0_1,
+            _ => test_artifacts::ECHO,
+        };
+        let mut recipe = Recipe::of(echo)?
             .without_routes()
             .plugin(PLUGIN)
             .contract(contract);

@@ -9,11 +9,13 @@
 //! | `webhook.rs` | the payment provider's signed events |
 //! | `currency.rs` | totals in other currencies, through a rate service |
 //! | `pagination.rs` | pages and their cursors |
+//! | `quote.rs` | what a cart costs, before it is ordered |
 
 mod currency;
 mod orders;
 mod pagination;
 mod products;
+mod quote;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -31,4 +33,8 @@ mortise_sdk::routes! {
     POST "/orders/{id}/status" => status::change,
 
     POST "/webhooks/payment" => webhook::receive,
+}
+
+mortise_sdk::functions! {
+    "order.quote" => quote::quote,
 }

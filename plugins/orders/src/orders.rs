@@ -44,9 +44,9 @@ pub struct NewOrder {
 }
 
 #[derive(Deserialize)]
-struct NewLine {
-    product_id: i64,
-    quantity: u32,
+pub struct NewLine {
+    pub product_id: i64,
+    pub quantity: u32,
 }
 
 #[derive(Deserialize)]
@@ -164,7 +164,7 @@ pub fn unknown_order(id: i64) -> Error {
 }
 
 /// Lines of the same product become one, in the order of products: two orders then take stock in the same order.
-fn merge_lines(lines: Vec<NewLine>) -> Result<Vec<NewLine>, Error> {
+pub fn merge_lines(lines: Vec<NewLine>) -> Result<Vec<NewLine>, Error> {
     let mut merged: Vec<NewLine> = Vec::with_capacity(lines.len());
     for line in lines {
         match merged

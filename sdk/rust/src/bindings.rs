@@ -1,9 +1,28 @@
 //! The raw bindings of the contract, generated from `wit/`.
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "../../wit/0.2",
     world: "http-plugin",
     pub_export_macro: true,
     export_macro_name: "export_http_plugin",
     default_bindings_module: "mortise_sdk::__private::bindings",
 });
+
+/// The handler of functions, apart from that of requests: a plugin may have only one of the two.
+pub mod functions {
+    wit_bindgen::generate!({
+        path: "../../wit/0.2",
+        inline: "
+            package mortise:sdk;
+
+            world functions {
+                export mortise:plugin/function-handler@0.2.0;
+            }
+        ",
+        world: "mortise:sdk/functions",
+        generate_all,
+        pub_export_macro: true,
+        export_macro_name: "export_functions",
+        default_bindings_module: "mortise_sdk::__private::bindings::functions",
+    });
+}

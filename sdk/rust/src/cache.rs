@@ -34,6 +34,8 @@ pub enum Error {
     TooLarge,
     /// The cache cannot be reached, or the entry is not a number.
     Unavailable(String),
+    /// What this version of the SDK has no case for.
+    Other(String),
 }
 
 /// The entry, where there is one.
@@ -156,7 +158,7 @@ impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge => formatter.write_str("the value is too large for the cache"),
-            Self::Unavailable(why) => write!(formatter, "the cache failed: {why}"),
+            Self::Unavailable(why) | Self::Other(why) => write!(formatter, "the cache failed: {why}"),
         }
     }
 }

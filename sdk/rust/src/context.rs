@@ -50,6 +50,10 @@ pub struct Principal {
     pub scopes: Vec<String>,
     /// The verified claims of a token, as a JSON object; `{}` for an API key.
     pub claims: String,
+    /// The customer of the tenant that the credential belongs to, if it belongs to one.
+    pub customer: Option<String>,
+    /// What the tenant noted about the principal, as a JSON object; `{}` if it noted nothing.
+    pub attributes: String,
 }
 
 /// The identity of this invocation. Also an extractor.
@@ -79,6 +83,8 @@ pub struct Context {
     pub principal: Option<Principal>,
     /// The caller's W3C trace context, where it sent a valid one.
     pub traceparent: Option<String>,
+    /// The IP address that the call came from. Behind a proxy it is the proxy's.
+    pub remote_address: Option<String>,
 }
 
 /// The identity of this invocation.
@@ -114,6 +120,8 @@ impl Principal {
             id: id.to_owned(),
             scopes: scopes.map(str::to_owned).to_vec(),
             claims: "{}".to_owned(),
+            customer: None,
+            attributes: "{}".to_owned(),
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::fields::{self, Fields};
 use crate::host::{Backend, Host};
-use crate::{IntoResponse, Response, Status, db, log};
+use crate::{FunctionError, IntoResponse, Response, Status, db, log};
 
 /// An error that becomes an `application/problem+json` response (RFC 9457) with `type`, `title`, `status`, `code`,
 /// `detail` and `request_id`. The last is the id of the invocation, which finds the plugin's log lines.
@@ -249,6 +249,16 @@ impl Error {
     /// ```
     pub fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.cause.as_deref()
+    }
+
+    /// What the caller of a function gets. The cause is logged.
+    pub(crate) fn into_function_error(self) -> FunctionError {
+        self.log_cause();
+        let detail = self.0.detail.into_owned();
+        match self.0.status {
+            400 => FunctionError::InvalidInput(detail),
+            _ => FunctionError::Failed(detail),
+        }
     }
 
     fn log_cause(&self) {

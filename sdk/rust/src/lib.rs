@@ -28,6 +28,9 @@
 //! assert_eq!(response.text(), r#"{"message":"Hello, Ada!"}"#);
 //! ```
 //!
+//! Beside routes a plugin can have [`functions!`]: extension points that the application calls by
+//! name, with typed JSON in and out.
+//!
 //! # Errors
 //!
 //! Handlers return whatever implements [`IntoResponse`], most often `Result<T, Error>`. `?` turns any
@@ -48,6 +51,7 @@ pub mod db;
 mod error;
 pub mod extract;
 mod fields;
+mod function;
 mod handler;
 mod host;
 pub mod http;
@@ -64,6 +68,7 @@ pub mod time;
 pub use app::{App, Route};
 pub use content::Content;
 pub use error::Error;
+pub use function::{FunctionError, FunctionHandler, Functions};
 pub use handler::Handler;
 pub use request::Request;
 pub use response::{Body, IntoResponse, Json, Response, Status};
@@ -75,6 +80,7 @@ pub mod __private {
     #[cfg(target_family = "wasm")]
     pub use crate::bindings;
     pub use crate::db::values;
+    pub use crate::function::run;
     #[cfg(target_family = "wasm")]
-    pub use crate::host::wasm::serve;
+    pub use crate::host::wasm::{call, serve};
 }

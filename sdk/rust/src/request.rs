@@ -30,6 +30,13 @@ pub struct Request {
     pub params: Vec<(String, String)>,
     /// Names are lower case and may repeat. Of `cookie` there is one at most: several are joined.
     pub headers: Vec<(String, String)>,
+    /// `http` or `https`: how the plugin is reached from outside, by the configuration of the host.
+    pub scheme: String,
+    /// Host and port as the caller wrote them. The caller can write anything here: make links from
+    /// [`base_url`](Self::base_url).
+    pub authority: String,
+    /// The URL below which the plugin is reached from outside, without a slash at its end.
+    pub base_url: String,
     /// Text where the content type says text and the bytes are UTF-8.
     pub body: Option<Content>,
 }

@@ -18,6 +18,8 @@ pub enum Error {
     NotFound(String),
     /// The name of a secret of which the tenant did not grant this use.
     NotGranted(String),
+    /// What this version of the SDK has no case for.
+    Other(String),
 }
 
 /// The plain value. Needs the name under `reveal` in the manifest and in the grant.
@@ -107,6 +109,7 @@ impl fmt::Display for Error {
                     "the secret `{name}` is granted, but the tenant has not set it"
                 )
             }
+            Self::Other(why) => write!(formatter, "the secret cannot be used: {why}"),
             Self::NotGranted(name) => {
                 write!(
                     formatter,

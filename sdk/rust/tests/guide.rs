@@ -47,7 +47,7 @@ fn visits_folder() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("mortise-guide");
     let migrations = folder.join("migrations");
     fs::create_dir_all(&migrations).expect("the folder can be made");
-    let [_, manifest] = blocks("toml")[..] else {
+    let [_, manifest, ..] = blocks("toml")[..] else {
         panic!("the guide has a Cargo.toml and a plugin.toml");
     };
     let [migration] = blocks("sql")[..] else {
@@ -100,6 +100,37 @@ mod visits {
             let response = host.request("POST", "/visits/home").send(&super::APP);
             assert_eq!(response.text(), r#"{"page":"home","count":2}"#);
         }
+    }
+}
+
+#[rustfmt::skip]
+mod functions {
+    use mortise_sdk::prelude::*;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Deserialize, Serialize)]
+    struct Cart {
+        total_cents: i64,
+    }
+
+    fn adjust(cart: Cart) -> Result<Cart, Error> {
+        if cart.total_cents < 0 {
+            return Err(Error::bad_request("a total is not negative"));
+        }
+        let percent: i64 = config::get_as("discount_percent")?.unwrap_or(0);
+        Ok(Cart { total_cents: cart.total_cents * (100 - percent) / 100 })
+    }
+
+    mortise_sdk::functions! {
+        "price.adjust" => adjust,
+    }
+
+    #[test]
+    fn a_price_is_adjusted_by_the_setting() {
+        let host = mortise_sdk::testing::Host::builder().config("discount_percent", "10").start();
+        let call = |total| host.function("price.adjust").json(&Cart { total_cents: total }).call(&FUNCTIONS);
+        assert_eq!(call(1000).json::<Cart>().total_cents, 900);
+        assert_eq!(call(-1).status(), 400);
     }
 }
 

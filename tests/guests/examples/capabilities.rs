@@ -1,162 +1,84 @@
 //! Calls what needs no backend of its own: context, log, config, secrets, cache, and what is not served yet.
 
-use test_guests::{
-    Content, Request, Response, Value, answer, cache, config, context, crypto, database, email, events,
-    guest, input, jobs, json, log, realtime, secrets, text,
-};
+use test_guests::guest;
+use test_guests::v0_2 as contract;
 
-guest!(handle);
+#[path = "../shared/capabilities.rs"]
+mod capabilities;
 
-fn handle(request: Request) -> Response {
-    let input = input(&request);
-    let output = match request.path.as_str() {
-        "/context" => current(),
-        "/log" => write_log(&input),
-        "/panic" => panic!(
-            "it was {}",
-            secrets::reveal(text(&input, "reveal")).expect("the test grants it")
-        ),
-        "/config" => json!(config::get(text(&input, "key"))),
-        "/secrets/reveal" => result(secrets::reveal(text(&input, "name"))),
-        "/secrets/hmac" => result(secrets::hmac_sha256(
-            text(&input, "name"),
-            text(&input, "data").as_bytes(),
-        )),
-        "/cache" => use_cache(&input),
-        "/host-calls" => many_calls(&input),
-        "/hand-over" => hand_over(&input),
-        "/unserved" => unserved(),
-        other => json!(other),
-    };
-    answer(200, &output)
-}
+guest!(capabilities::handle);
 
-fn current() -> Value {
-    let invocation = context::current();
-    json!({
-        "id": invocation.id,
-        "tenant": invocation.tenant,
-        "plugin": invocation.plugin,
-        "version": invocation.version,
-        "trigger": format!("{:?}", invocation.trigger),
-        "principal": invocation.principal.map(|principal| json!({
-            "kind": principal.kind,
-            "id": principal.id,
-            "scopes": principal.scopes,
-            "claims": principal.claims,
-        })),
-        "traceparent": invocation.traceparent,
-        "remaining_ms": context::remaining_ms(),
-    })
-}
+/// What differs between the versions of the contract.
+mod own {
+    use test_guests::{Value, json, result};
 
-fn write_log(input: &Value) -> Value {
-    if let Some(name) = input["reveal"].as_str() {
-        let secret = secrets::reveal(name).expect("the test grants it");
-        log::write(
-            log::Level::Error,
-            &format!("the secret is {secret}"),
-            &[("value".to_owned(), secret)],
-        );
+    use crate::contract::{context, crypto, email, events, jobs};
+
+    /// The context as JSON, without the time that is left.
+    pub fn current(invocation: &context::Invocation) -> Value {
+        json!({
+            "id": invocation.id,
+            "tenant": invocation.tenant,
+            "plugin": invocation.plugin,
+            "version": invocation.version,
+            "trigger": format!("{:?}", invocation.trigger),
+            "principal": invocation.principal.as_ref().map(|principal| json!({
+                "kind": principal.kind,
+                "id": principal.id,
+                "scopes": principal.scopes,
+                "claims": principal.claims,
+                "customer": principal.customer,
+                "attributes": principal.attributes,
+            })),
+            "traceparent": invocation.traceparent,
+            "remote_address": invocation.remote_address,
+        })
     }
-    for index in 0..input["lines"].as_u64().unwrap_or(1) {
-        let fields = [("index".to_owned(), index.to_string())];
-        log::write(log::Level::Info, text(input, "message"), &fields);
-    }
-    json!("logged")
-}
 
-fn use_cache(input: &Value) -> Value {
-    let (key, ttl) = (text(input, "key"), input["ttl_ms"].as_u64());
-    let value = || Content::Text(text(input, "value").to_owned());
-    match text(input, "call") {
-        "get" => result(cache::get(key).map(|found| match found {
-            None => json!(null),
-            Some(Content::Text(text)) => json!(text),
-            Some(Content::Bytes(bytes)) => json!(bytes),
-        })),
-        "set" => result(cache::set(key, &value(), ttl)),
-        "set-bytes" => result(cache::set(key, &Content::Bytes(vec![1, 2, 255]), ttl)),
-        "set-if-absent" => result(cache::set_if_absent(key, &value(), ttl)),
-        "increment" => result(cache::increment(key, input["delta"].as_i64().unwrap_or(1), ttl)),
-        "delete" => result(cache::delete(key)),
-        other => json!(other),
-    }
-}
-
-/// Makes cheap calls until one is refused, and answers how many were not.
-fn many_calls(input: &Value) -> Value {
-    let most = input["calls"].as_u64().unwrap_or(0);
-    for made in 0..most {
-        if let Err(error) = cache::get("k") {
-            return json!({ "made": made, "error": format!("{error:?}") });
-        }
-    }
-    if input["untyped"].as_bool() == Some(true) {
-        config::get("k");
-    }
-    json!({ "made": most })
-}
-
-/// Hands over so many bytes in one call, to a function with a typed error for that or to one without.
-fn hand_over(input: &Value) -> Value {
-    let bytes = input["bytes"]
-        .as_u64()
-        .and_then(|bytes| usize::try_from(bytes).ok());
-    let long = "x".repeat(bytes.unwrap_or(0));
-    match text(input, "call") {
-        "typed" => result(database::query(&long, &[]).map(|_| json!(null))),
-        "fields" => {
-            log::write(
-                log::Level::Info,
-                "",
-                &vec![(String::new(), String::new()); long.len()],
-            );
-            json!("logged")
-        }
-        "none" => json!(std::hint::black_box(&long).len()),
-        _ => json!(config::get(&long)),
-    }
-}
-
-fn unserved() -> Value {
-    let job = jobs::NewJob {
-        name: "j".to_owned(),
-        payload: "{}".to_owned(),
-        delay_ms: 0,
-        unique_key: None,
-    };
-    let message = email::Message {
-        to: vec!["a@example.com".to_owned()],
-        subject: "s".to_owned(),
-        text: "t".to_owned(),
-        html: None,
-        reply_to: None,
-    };
-    let content = Content::Text("m".to_owned());
-    json!({
-        "jobs": result(jobs::enqueue(&job)),
-        "events": result(events::publish("t", "{}")),
-        "realtime": [
-            result(realtime::publish("c", &content)),
-            result(realtime::send("c", &content)),
-            result(realtime::subscribe("c", "d")),
-            result(realtime::unsubscribe("c", "d")),
-            result(realtime::close("c", "r")),
-        ],
-        "email": result(email::send(&message)),
-        "crypto": [
-            result(crypto::hash_password("p")),
-            result(crypto::verify_password("p", "h")),
-            result(crypto::sign_token("{}", 1)),
-            result(crypto::verify_token("t")),
-        ],
-    })
-}
-
-fn result<T: Into<Value>, E: std::fmt::Debug>(result: Result<T, E>) -> Value {
-    match result {
-        Ok(value) => json!({ "ok": value.into() }),
-        Err(error) => json!({ "error": format!("{error:?}") }),
+    /// What every call of a capability that nobody serves answers.
+    pub fn unserved() -> Value {
+        let job = jobs::NewJob {
+            name: "j".to_owned(),
+            payload: "{}".to_owned(),
+            due: jobs::Due::Now,
+            priority: 0,
+            unique_key: None,
+            concurrency_key: None,
+        };
+        let message = email::Message {
+            from: None,
+            to: vec!["a@example.com".to_owned()],
+            cc: Vec::new(),
+            bcc: Vec::new(),
+            reply_to: None,
+            headers: Vec::new(),
+            body: email::Body::Content(email::Content {
+                subject: "s".to_owned(),
+                text: "t".to_owned(),
+                html: None,
+            }),
+            attachments: Vec::new(),
+            tags: Vec::new(),
+            idempotency_key: None,
+        };
+        let token = crypto::NewToken {
+            claims: "{}".to_owned(),
+            audience: "a".to_owned(),
+            kind: "at+jwt".to_owned(),
+            ttl_seconds: 1,
+        };
+        json!({
+            "jobs": result(jobs::enqueue(&job)),
+            "events": result(events::publish("t", "{}")),
+            "email": result(email::send(&message)),
+            "crypto": [
+                result(crypto::hash_password("p")),
+                result(crypto::verify_password("p", "h").map(|check| check.valid)),
+                result(crypto::sign_token(&token)),
+                result(crypto::verify_token("i", "t")),
+                result(crypto::verify_signature(crypto::SignatureAlgorithm::Es256, "k", &[], &[])),
+                result(crypto::random_bytes(1)),
+            ],
+        })
     }
 }

@@ -1,141 +1,41 @@
 //! Runs the SQL that it is sent.
 
-use test_guests::database::{self, Value as Sql};
-use test_guests::{Request, Response, Value, answer, guest, input, jobs, json, text};
+use test_guests::guest;
+use test_guests::v0_2 as contract;
 
-guest!(handle);
+#[path = "../shared/database.rs"]
+mod sql;
 
-fn handle(request: Request) -> Response {
-    let input = input(&request);
-    let output = match request.path.as_str() {
-        "/query" => outcome(database::query(text(&input, "sql"), &params(&input)).map(rows)),
-        "/execute" => {
-            outcome(database::execute(text(&input, "sql"), &params(&input)).map(|rows| json!(rows)))
+guest!(sql::handle);
+
+/// What differs between the versions of the contract.
+mod own {
+    use crate::contract::{database, jobs};
+
+    /// A job.
+    pub fn job() -> jobs::NewJob {
+        jobs::NewJob {
+            name: "j".to_owned(),
+            payload: "{}".to_owned(),
+            due: jobs::Due::Now,
+            priority: 0,
+            unique_key: None,
+            concurrency_key: None,
         }
-        "/transaction" => outcome(transaction(&input)),
-        "/cursor" => outcome(cursor(&input)),
-        "/second" => second_use(&input),
-        "/trap-in-transaction" => {
-            let transaction = database::begin().expect("a transaction begins");
-            transaction
-                .execute(text(&input, "sql"), &params(&input))
-                .expect("the statement runs");
-            std::process::abort()
-        }
-        other => json!(other),
-    };
-    answer(200, &output)
-}
-
-/// Runs all of `statements` in one transaction, which `end` commits, rolls back or drops.
-fn transaction(input: &Value) -> Result<Value, database::Error> {
-    let transaction = database::begin()?;
-    let mut changed = Vec::new();
-    for statement in input["statements"].as_array().into_iter().flatten() {
-        changed.push(transaction.execute(statement.as_str().unwrap_or_default(), &[])?);
     }
-    match text(input, "end") {
-        "commit" => transaction.commit()?,
-        "rollback" => transaction.rollback()?,
-        "commit-twice" => {
-            transaction.commit()?;
-            transaction.commit()?;
-        }
-        "enqueue" => {
-            let job = jobs::NewJob {
-                name: "j".to_owned(),
-                payload: "{}".to_owned(),
-                delay_ms: 0,
-                unique_key: None,
-            };
-            transaction.enqueue(&job)?;
-        }
-        "publish" => transaction.publish("t", "{}")?,
-        "query" => return transaction.query("SELECT count(*) FROM item", &[]).map(rows),
-        _ => drop(transaction),
-    }
-    Ok(json!(changed))
-}
 
-fn cursor(input: &Value) -> Result<Value, database::Error> {
-    let cursor = database::open(text(input, "sql"), &params(input))?;
-    let columns = cursor.columns();
-    let max = u32::try_from(input["max"].as_u64().unwrap_or(2)).unwrap_or(u32::MAX);
-    let mut pieces = Vec::new();
-    loop {
-        let piece = cursor.next(max)?;
-        if piece.is_empty() {
-            return Ok(json!({ "columns": columns, "pieces": pieces }));
-        }
-        pieces.push(piece.len());
-    }
-}
-
-/// Uses the database beside a transaction of the same invocation, which would wait for itself.
-fn second_use(input: &Value) -> Value {
-    let _transaction = database::begin().expect("a transaction begins");
-    json!([
-        outcome(database::execute(text(input, "sql"), &[]).map(|rows| json!(rows))),
-        outcome(database::begin().map(|_| json!("begun"))),
-    ])
-}
-
-fn params(input: &Value) -> Vec<Sql> {
-    let values = input["params"].as_array().cloned().unwrap_or_default();
-    values.iter().map(param).collect()
-}
-
-fn param(value: &Value) -> Sql {
-    match value {
-        Value::Null => Sql::Null,
-        Value::Bool(value) => Sql::Boolean(*value),
-        Value::Number(number) => match number.as_i64() {
-            Some(integer) => Sql::Integer(integer),
-            None => Sql::Real(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Value::String(text) => Sql::Text(text.clone()),
-        Value::Array(bytes) => Sql::Blob(
-            bytes
-                .iter()
-                .filter_map(|byte| u8::try_from(byte.as_u64()?).ok())
-                .collect(),
-        ),
-        Value::Object(_) => Sql::Text(value.to_string()),
-    }
-}
-
-fn rows(rows: database::Rows) -> Value {
-    let plain = |value: &Sql| match value {
-        Sql::Null => json!(null),
-        Sql::Boolean(value) => json!(value),
-        Sql::Integer(value) => json!(value),
-        Sql::Real(value) => json!(value),
-        Sql::Text(value) => json!(value),
-        Sql::Blob(value) => json!(value),
-    };
-    let values: Vec<Vec<Value>> = rows
-        .rows
-        .iter()
-        .map(|row| row.iter().map(plain).collect())
-        .collect();
-    json!({ "columns": rows.columns, "rows": values })
-}
-
-fn outcome(result: Result<Value, database::Error>) -> Value {
-    match result {
-        Ok(value) => json!({ "ok": value }),
-        Err(error) => {
-            let (kind, message) = match error {
-                database::Error::Constraint(violation) => {
-                    ("constraint", format!("{:?} {}", violation.kind, violation.name))
-                }
-                database::Error::Invalid(message) => ("invalid", message),
-                database::Error::Conflict(message) => ("conflict", message),
-                database::Error::Denied(message) => ("denied", message),
-                database::Error::Limit(message) => ("limit", message),
-                database::Error::Unavailable(message) => ("unavailable", message),
-            };
-            json!({ "error": kind, "message": message })
+    /// The kind of an error, and its message.
+    pub fn failure(error: database::Error) -> (&'static str, String) {
+        match error {
+            database::Error::Constraint(violation) => {
+                ("constraint", format!("{:?} {}", violation.kind, violation.name))
+            }
+            database::Error::Invalid(message) => ("invalid", message),
+            database::Error::Conflict(message) => ("conflict", message),
+            database::Error::Denied(message) => ("denied", message),
+            database::Error::Limit(message) => ("limit", message),
+            database::Error::Unavailable(message) => ("unavailable", message),
+            database::Error::Other(message) => ("other", message),
         }
     }
 }

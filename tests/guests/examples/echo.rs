@@ -1,23 +1,17 @@
 //! Answers what it was asked.
 
-use test_guests::{Content, Request, Response, answer, guest, json};
+use test_guests::v0_2 as contract;
+use test_guests::{Request, Response, answer, guest, json};
+
+#[path = "../shared/echo.rs"]
+mod echo;
 
 guest!(handle);
 
 fn handle(request: Request) -> Response {
-    let body = match &request.body {
-        None => json!(null),
-        Some(Content::Text(text)) => json!({ "text": text }),
-        Some(Content::Bytes(bytes)) => json!({ "bytes": bytes }),
-    };
-    let echo = json!({
-        "method": request.method,
-        "route": request.route,
-        "path": request.path,
-        "query": request.query,
-        "params": request.params,
-        "headers": request.headers,
-        "body": body,
-    });
+    let mut echo = echo::echo(&request);
+    echo["scheme"] = json!(request.scheme);
+    echo["authority"] = json!(request.authority);
+    echo["base_url"] = json!(request.base_url);
     answer(200, &echo)
 }

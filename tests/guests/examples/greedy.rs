@@ -4,7 +4,7 @@
 
 mod bindings {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "../../wit/0.2",
         inline: "
             package test:greedy;
 
@@ -15,7 +15,7 @@ mod bindings {
             }
 
             world greedy {
-                include mortise:plugin/http-plugin@0.1.0;
+                include mortise:plugin/http-plugin@0.2.0;
                 import wasi:random/random@0.2.0;
                 import wasi:clocks/monotonic-clock@0.2.0;
                 import wasi:cli/stdout@0.2.0;

@@ -1,19 +1,25 @@
-//! Handles functions and no requests.
+//! Handles functions and no requests, by contract 0.1.
 
 #![cfg(target_family = "wasm")]
 
 mod bindings {
-    wit_bindgen::generate!({ path: "../../wit", world: "function-plugin" });
+    wit_bindgen::generate!({ path: "../../wit/0.1", world: "function-plugin" });
 }
 
 struct Guest;
 
 impl bindings::exports::mortise::plugin::function_handler::Guest for Guest {
     fn call(
-        _name: String,
+        name: String,
         input: String,
     ) -> Result<String, bindings::exports::mortise::plugin::function_handler::Error> {
-        Ok(input)
+        use bindings::exports::mortise::plugin::function_handler::Error;
+        match name.as_str() {
+            "echo" => Ok(input),
+            "invalid" => Err(Error::InvalidInput("not this one".to_owned())),
+            "failed" => Err(Error::Failed("it is broken".to_owned())),
+            _ => Err(Error::UnknownFunction),
+        }
     }
 }
 

@@ -1,65 +1,83 @@
-//! What the guests share: the bindings of the contract, and a handler that answers JSON.
+//! What the guests share: the bindings of each version of the contract, and a handler that answers
+//! JSON.
 
-#[expect(missing_docs, reason = "generated from `wit/`, where the documentation is")]
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        world: "http-plugin",
-        pub_export_macro: true,
-        default_bindings_module: "test_guests::bindings",
-    });
-}
+pub mod v0_1;
+pub mod v0_2;
 
-pub use bindings::exports::mortise::plugin::http_handler;
-pub use bindings::mortise::plugin::http_types::{Body, Request, Response};
-pub use bindings::mortise::plugin::types::Content;
-pub use bindings::mortise::plugin::{
-    cache, config, context, crypto, database, email, events, http_client, jobs, log, realtime, secrets,
-};
 pub use serde_json::{Value, json};
+pub use v0_2::{
+    Body, Content, Request, Response, answer, bindings, cache, config, context, crypto, database, email,
+    events, http_client, http_handler, input, jobs, log, realtime, secrets,
+};
 
 /// Makes a function from a request to a response the guest's handler. Natively, where the names of a component's
 /// exports are no symbols, the function is only checked.
 #[macro_export]
 macro_rules! guest {
-    ($handle:path) => {
+    ($contract:ident, $handle:path) => {
         #[cfg(not(target_family = "wasm"))]
-        const _: fn($crate::Request) -> $crate::Response = $handle;
+        const _: fn($crate::$contract::Request) -> $crate::$contract::Response = $handle;
 
         #[cfg(target_family = "wasm")]
         struct Guest;
 
         #[cfg(target_family = "wasm")]
-        impl $crate::http_handler::Guest for Guest {
-            fn handle(request: $crate::Request) -> $crate::Response {
+        impl $crate::$contract::http_handler::Guest for Guest {
+            fn handle(request: $crate::$contract::Request) -> $crate::$contract::Response {
                 $handle(request)
             }
         }
 
         #[cfg(target_family = "wasm")]
-        $crate::bindings::export!(Guest with_types_in $crate::bindings);
+        $crate::$contract::bindings::export!(Guest with_types_in $crate::$contract::bindings);
     };
-}
-
-/// A response with a JSON body.
-pub fn answer(status: u16, body: &Value) -> Response {
-    Response {
-        status,
-        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-        body: Body::Text(body.to_string()),
-    }
-}
-
-/// The request's body as JSON; null where there is none.
-pub fn input(request: &Request) -> Value {
-    match &request.body {
-        Some(Content::Text(text)) => serde_json::from_str(text).expect("the tests send JSON"),
-        Some(Content::Bytes(bytes)) => serde_json::from_slice(bytes).expect("the tests send JSON"),
-        None => Value::Null,
-    }
+    ($handle:path) => {
+        $crate::guest!(v0_2, $handle);
+    };
 }
 
 /// A member of the input that is text.
 pub fn text<'a>(input: &'a Value, member: &str) -> &'a str {
     input[member].as_str().unwrap_or_default()
+}
+
+/// A result as JSON.
+pub fn result<T: Into<Value>, E: std::fmt::Debug>(result: Result<T, E>) -> Value {
+    match result {
+        Ok(value) => json!({ "ok": value.into() }),
+        Err(error) => json!({ "error": format!("{error:?}") }),
+    }
+}
+
+/// What is the same for each version of the contract.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! contract {
+    () => {
+        pub use bindings::exports::mortise::plugin::http_handler;
+        pub use bindings::mortise::plugin::http_types::{Body, Request, Response};
+        pub use bindings::mortise::plugin::types::Content;
+        pub use bindings::mortise::plugin::{
+            cache, config, context, crypto, database, email, events, http_client, jobs, log, realtime,
+            secrets,
+        };
+
+        /// A response with a JSON body.
+        pub fn answer(status: u16, body: &serde_json::Value) -> Response {
+            Response {
+                status,
+                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                body: Body::Text(body.to_string()),
+            }
+        }
+
+        /// The request's body as JSON; null where there is none.
+        pub fn input(request: &Request) -> serde_json::Value {
+            match &request.body {
+                Some(Content::Text(text)) => serde_json::from_str(text).expect("the tests send JSON"),
+                Some(Content::Bytes(bytes)) => serde_json::from_slice(bytes).expect("the tests send JSON"),
+                None => serde_json::Value::Null,
+            }
+        }
+    };
 }

@@ -50,7 +50,9 @@ async fn a_caller_is_known_by_its_key_and_scopes() {
     let context = reply.json();
     assert_eq!(
         context["principal"],
-        json!({ "kind": "api-key", "id": id, "scopes": ["a", "b:c"], "claims": "{}" })
+        json!({
+            "kind": "api-key", "id": id, "scopes": ["a", "b:c"], "claims": "{}", "customer": null, "attributes": "{}",
+        })
     );
     assert_eq!(context["version"], "2.1.0-beta");
     assert!(context["remaining_ms"].as_u64().unwrap() <= 700);

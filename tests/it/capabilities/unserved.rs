@@ -15,7 +15,7 @@ async fn each_call_answers_a_typed_error() {
         ("events", 1, "Unavailable"),
         ("realtime", 5, "Unavailable"),
         ("email", 1, "Unavailable"),
-        ("crypto", 4, "NotGranted"),
+        ("crypto", 6, "NotGranted"),
     ] {
         let answers = match &answers[interface] {
             Value::Array(answers) => answers.clone(),
@@ -37,5 +37,5 @@ async fn each_call_is_charged() {
     let app = App::start().await;
     let acme = deploy(&app, "").await;
     let reply = call(&app, "/unserved", &json!({})).await;
-    assert_eq!(acme.invocation(&reply).await["usage"]["host_calls"], 12);
+    assert_eq!(acme.invocation(&reply).await["usage"]["host_calls"], 14);
 }

@@ -3,7 +3,7 @@
 
 use mortise_validator::{Formats, Schema};
 use serde_json::{Map, Value, json};
-use test_artifacts::ECHO;
+use test_artifacts::ECHO_0_1;
 
 use super::{component, doubling_unevaluated, letters, manifest, nested_unevaluated, patterns};
 use crate::app::App;
@@ -107,7 +107,7 @@ async fn a_sandbox_says_the_same_as_this_process() {
         .iter()
         .map(|(name, text)| (name.as_str(), text.as_str()))
         .collect();
-    acme.deploy(ECHO, &manifest, &files).await;
+    acme.deploy(ECHO_0_1, &manifest, &files).await;
     let mut valid = 0;
     for (number, schema) in schemas.iter().enumerate() {
         let compiled = Schema::of(schema, Formats::ByDraft).unwrap();

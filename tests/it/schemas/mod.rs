@@ -6,7 +6,7 @@ mod responses;
 mod uploads;
 
 use serde_json::{Map, Value, json};
-use test_artifacts::ECHO;
+use test_artifacts::{ECHO, ECHO_0_1};
 
 use crate::app::{App, TestTenant};
 use crate::upload::wasm::with_content;
@@ -80,5 +80,5 @@ fn doubling_unevaluated(levels: usize) -> Value {
 /// A component of the guest `echo` with a schema that nothing has compiled before.
 fn component(manifest: &str, schema: &Value) -> Vec<u8> {
     let content = json!({ "format": 1, "manifest": manifest, "schemas": { "s.json": schema } });
-    with_content(&std::fs::read(ECHO).unwrap(), &content.to_string())
+    with_content(&std::fs::read(ECHO_0_1).unwrap(), &content.to_string())
 }

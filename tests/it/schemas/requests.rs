@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use test_artifacts::{ECHO, REUSED};
+use test_artifacts::{ECHO, ECHO_0_1, REUSED};
 
 use super::{deploy_checked, letters, manifest, nested_unevaluated, patterns};
 use crate::app::{App, Reply, TestTenant};
@@ -196,9 +196,14 @@ async fn a_schema_that_recurses_checks_trees_and_a_loop_without_end_is_stopped()
 async fn a_format_is_checked_for_contract_0_2() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
-    for (contract, status) in [("", 200), ("contract = '0.1'", 200), ("contract = '0.2'", 400)] {
+    for (guest, contract, status) in [
+        (ECHO_0_1, "", 200),
+        (ECHO_0_1, "contract = '0.1'", 200),
+        (ECHO, "", 400),
+        (ECHO, "contract = '0.2'", 400),
+    ] {
         let manifest = manifest(contract) + "request = 's.json'\n";
-        acme.deploy(ECHO, &manifest, &[("s.json", r#"{"format":"email"}"#)])
+        acme.deploy(guest, &manifest, &[("s.json", r#"{"format":"email"}"#)])
             .await;
         app.post("/acme/p/checked")
             .json(&json!("nobody"))

@@ -44,9 +44,9 @@ pub fn write(data: &Path) {
 
     let mut control = include_str!("control.sql").to_owned();
     for (name, version, guest) in [
-        ("capabilities", "1.0.0", test_artifacts::CAPABILITIES),
-        ("capabilities", "1.1.0", test_artifacts::CAPABILITIES),
-        ("database", "2.1.0", test_artifacts::DATABASE),
+        ("capabilities", "1.0.0", test_artifacts::CAPABILITIES_0_1),
+        ("capabilities", "1.1.0", test_artifacts::CAPABILITIES_0_1),
+        ("database", "2.1.0", test_artifacts::DATABASE_0_1),
     ] {
         let manifest = match name {
             "database" => DATABASE_MANIFEST.to_owned(),

@@ -184,7 +184,7 @@ async fn a_schema_is_checked_before_it_is_used() {
     let absent = with_manifest(COMPONENT, &manifest);
     is_refused(
         &acme.upload("p", absent).await,
-        "s.json: a route names this schema, but it is not in the component",
+        "s.json: the manifest names this schema, but it is not in the component",
     );
     for schema in [
         json!({ "type": "nothing" }),

@@ -1,7 +1,7 @@
 //! Migrations, which run when a version is activated: all of them or none.
 
 use serde_json::{Value, json};
-use test_artifacts::DATABASE;
+use test_artifacts::{DATABASE, DATABASE_0_1};
 
 use crate::app::{App, Reply, TestTenant, bundled, open_manifest};
 
@@ -23,7 +23,11 @@ async fn activate(acme: &TestTenant<'_>, migrations: &[(&str, &str)]) -> Reply {
 async fn activate_for(contract: &str, acme: &TestTenant<'_>, migrations: &[(&str, &str)]) -> Reply {
     let manifest = open_manifest("db", "[database]\nmigrations = 'migrations'\n");
     let manifest = manifest.replace("[plugin]", &format!("[plugin]\ncontract = '{contract}'"));
-    let uploaded = acme.upload("db", bundled(DATABASE, &manifest, migrations)).await;
+    let guest = match contract {
+        "0.1" => DATABASE_0_1,
+        _ => DATABASE,
+    };
+    let uploaded = acme.upload("db", bundled(guest, &manifest, migrations)).await;
     assert!(uploaded.status.is_success(), "{}", uploaded.text());
     acme.grant("db", &json!({ "database": true })).await;
     acme.activate("db", uploaded.json()["version"].as_str().unwrap())

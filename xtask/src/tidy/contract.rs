@@ -2,6 +2,9 @@
 
 use super::files::File;
 
+/// The folder of the newest version of the contract.
+const NEWEST: &str = "wit/0.2/";
+
 /// Interfaces of the contract that are no capabilities.
 const OTHERS: [&str; 4] = ["types", "world", "handlers", "http"];
 
@@ -14,14 +17,14 @@ pub fn one_name(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     let contract: Vec<&str> = files
         .iter()
-        .filter_map(|file| file.path.strip_prefix("wit/")?.strip_suffix(".wit"))
+        .filter_map(|file| file.path.strip_prefix(NEWEST)?.strip_suffix(".wit"))
         .filter(|name| !OTHERS.contains(name))
         .collect();
     let exists = |path: &str| files.iter().any(|file| file.path == path);
     for name in served(files) {
         if !contract.contains(&name.as_str()) {
             complaints.push(format!(
-                "host/src/capability/{} is not in wit/",
+                "host/src/capability/{} is not in {NEWEST}",
                 name.replace('-', "_")
             ));
             continue;
@@ -59,15 +62,15 @@ mod tests {
     #[test]
     fn the_same_name_everywhere_is_accepted() {
         let files = [
-            "wit/log.wit",
-            "wit/http-client.wit",
+            "wit/0.2/log.wit",
+            "wit/0.2/http-client.wit",
             "host/src/capability/log/mod.rs",
             "sdk/rust/src/log.rs",
         ];
         let more = [
             "host/src/capability/http_client/mod.rs",
             "sdk/rust/src/http/mod.rs",
-            "wit/jobs.wit",
+            "wit/0.2/jobs.wit",
         ];
         let files: Vec<File> = files.into_iter().chain(more).map(|path| file(path, "")).collect();
         assert_eq!(one_name(&files), [""; 0]);
@@ -76,7 +79,7 @@ mod tests {
     #[test]
     fn another_name_is_found() {
         let files = [
-            "wit/log.wit",
+            "wit/0.2/log.wit",
             "host/src/capability/log/mod.rs",
             "host/src/capability/logger/mod.rs",
             "sdk/rust/src/logs.rs",
@@ -85,7 +88,7 @@ mod tests {
             one_name(&files.map(|path| file(path, ""))),
             [
                 "the host serves log, but sdk/rust/src has no module log",
-                "host/src/capability/logger is not in wit/"
+                "host/src/capability/logger is not in wit/0.2/"
             ]
         );
     }

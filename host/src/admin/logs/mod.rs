@@ -169,7 +169,10 @@ impl LogLineView {
     fn new(stored: StoredLogLine, origin: Option<LineOrigin>) -> Self {
         let line = stored.line;
         let dropped = origin.as_ref().map(|origin| origin.dropped);
-        let (method, route) = origin.map(|origin| (origin.method, origin.route)).unzip();
+        let triggered = origin.as_ref().map(|origin| &origin.triggered);
+        let method = triggered.and_then(|triggered| Some(triggered.method()?.to_string()));
+        let route = triggered.and_then(|triggered| Some(triggered.route()?.to_owned()));
+        let function = triggered.and_then(|triggered| triggered.function().cloned());
         Self {
             plugin: line.plugin,
             invocation: line.invocation,
@@ -179,6 +182,7 @@ impl LogLineView {
             fields: line.fields,
             method,
             route,
+            function,
             dropped: dropped.filter(|dropped| *dropped > 0),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 
-use super::super::ActiveVersion;
+use super::super::{ActiveVersion, HostCallRefused};
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
@@ -92,6 +92,9 @@ pub enum CacheError {
     /// The back end cannot be reached, or not in time. Blame: host.
     #[error("{0}")]
     Unavailable(String),
+    /// The host call is not made. Blame: limit.
+    #[error(transparent)]
+    Refused(#[from] HostCallRefused),
 }
 
 impl<'a> Scope<'a> {

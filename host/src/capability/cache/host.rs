@@ -6,8 +6,8 @@ use futures_util::future::Either;
 use tokio::time::timeout;
 use wasmtime::component::{HasData, Linker};
 
-use super::super::bindings::cache;
 use super::super::bindings::types::Content;
+use super::super::bindings::{v0_1, v0_2};
 use super::super::{HasCapabilities, HostCallRefused, Invocation};
 use super::{Answer, CacheBackend, CacheError, Scope, Value};
 use crate::domain::units::as_u64;
@@ -28,25 +28,23 @@ impl HasData for Cache {
 
 /// Links the interface.
 pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    cache::add_to_linker::<T, Cache>(linker, |data| {
-        let state = data.capabilities();
-        CacheView {
-            invocation: &mut state.invocation,
-            caches: &*state.services.caches,
-        }
-    })
+    v0_1::cache::add_to_linker::<T, Cache>(linker, view)?;
+    v0_2::cache::add_to_linker::<T, Cache>(linker, view)
+}
+
+fn view<T: HasCapabilities>(data: &mut T) -> CacheView<'_> {
+    let state = data.capabilities();
+    CacheView {
+        invocation: &mut state.invocation,
+        caches: &*state.services.caches,
+    }
 }
 
 impl CacheView<'_> {
     /// Every call goes through here before it does anything.
-    fn charge(&mut self, key: &str, value: Option<&Value>) -> Result<(), cache::Error> {
+    fn charge(&mut self, key: &str, value: Option<&Value>) -> Result<(), CacheError> {
         let bytes = key.len() + value.map_or(0, Value::len);
-        self.invocation
-            .charge_host_call(bytes)
-            .map_err(|error| match error {
-                HostCallRefused::Spent(_) => cache::Error::Unavailable(error.to_string()),
-                HostCallRefused::TooLarge(..) => cache::Error::TooLarge,
-            })?;
+        self.invocation.charge_host_call(bytes)?;
         self.invocation.usage.cache_calls += 1;
         Ok(())
     }
@@ -59,7 +57,7 @@ impl CacheView<'_> {
         usage.cache_value_bytes = usage.cache_value_bytes.max(as_u64(stored));
     }
 
-    async fn get(&mut self, key: String) -> Result<Option<Content>, cache::Error> {
+    async fn get(&mut self, key: String) -> Result<Option<Content>, CacheError> {
         self.charge(&key, None)?;
         let scope = Scope::of(&self.invocation.active);
         let found = answered(self.invocation, self.caches.get(scope, key)).await?;
@@ -67,7 +65,7 @@ impl CacheView<'_> {
         Ok(found.map(Content::from))
     }
 
-    async fn set(&mut self, key: String, value: Value, ttl_ms: Option<u64>) -> Result<(), cache::Error> {
+    async fn set(&mut self, key: String, value: Value, ttl_ms: Option<u64>) -> Result<(), CacheError> {
         self.charge(&key, Some(&value))?;
         let stored = key.len() + value.len();
         let (scope, ttl) = (
@@ -84,7 +82,7 @@ impl CacheView<'_> {
         key: String,
         value: Value,
         ttl_ms: Option<u64>,
-    ) -> Result<bool, cache::Error> {
+    ) -> Result<bool, CacheError> {
         self.charge(&key, Some(&value))?;
         let stored = key.len() + value.len();
         let (scope, ttl) = (
@@ -97,7 +95,7 @@ impl CacheView<'_> {
         Ok(is_set)
     }
 
-    async fn increment(&mut self, key: String, delta: i64, ttl_ms: Option<u64>) -> Result<i64, cache::Error> {
+    async fn increment(&mut self, key: String, delta: i64, ttl_ms: Option<u64>) -> Result<i64, CacheError> {
         self.charge(&key, None)?;
         let stored = key.len();
         let (scope, ttl) = (
@@ -110,7 +108,7 @@ impl CacheView<'_> {
         Ok(sum)
     }
 
-    async fn delete(&mut self, key: String) -> Result<(), cache::Error> {
+    async fn delete(&mut self, key: String) -> Result<(), CacheError> {
         self.charge(&key, None)?;
         let scope = Scope::of(&self.invocation.active);
         answered(self.invocation, self.caches.delete(scope, key)).await?;
@@ -133,47 +131,76 @@ async fn answered<T>(invocation: &Invocation, answer: Answer<'_, T>) -> Result<T
     }
 }
 
-impl cache::Host for CacheView<'_> {
-    async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Content>, cache::Error>> {
-        self.invocation.last_calls.note("cache.get");
-        Ok(CacheView::get(self, key).await)
-    }
+macro_rules! serve {
+    ($contract:ident) => {
+        impl $contract::cache::Host for CacheView<'_> {
+            async fn get(
+                &mut self,
+                key: String,
+            ) -> wasmtime::Result<Result<Option<Content>, $contract::cache::Error>> {
+                self.invocation.last_calls.note("cache.get");
+                Ok(CacheView::get(self, key).await.map_err(Into::into))
+            }
 
-    async fn set(
-        &mut self,
-        key: String,
-        value: Content,
-        ttl_ms: Option<u64>,
-    ) -> wasmtime::Result<Result<(), cache::Error>> {
-        self.invocation.last_calls.note("cache.set");
-        Ok(CacheView::set(self, key, value.into(), ttl_ms).await)
-    }
+            async fn set(
+                &mut self,
+                key: String,
+                value: Content,
+                ttl_ms: Option<u64>,
+            ) -> wasmtime::Result<Result<(), $contract::cache::Error>> {
+                self.invocation.last_calls.note("cache.set");
+                Ok(CacheView::set(self, key, value.into(), ttl_ms)
+                    .await
+                    .map_err(Into::into))
+            }
 
-    async fn set_if_absent(
-        &mut self,
-        key: String,
-        value: Content,
-        ttl_ms: Option<u64>,
-    ) -> wasmtime::Result<Result<bool, cache::Error>> {
-        self.invocation.last_calls.note("cache.set_if_absent");
-        Ok(CacheView::set_if_absent(self, key, value.into(), ttl_ms).await)
-    }
+            async fn set_if_absent(
+                &mut self,
+                key: String,
+                value: Content,
+                ttl_ms: Option<u64>,
+            ) -> wasmtime::Result<Result<bool, $contract::cache::Error>> {
+                self.invocation.last_calls.note("cache.set_if_absent");
+                Ok(CacheView::set_if_absent(self, key, value.into(), ttl_ms)
+                    .await
+                    .map_err(Into::into))
+            }
 
-    async fn increment(
-        &mut self,
-        key: String,
-        delta: i64,
-        ttl_ms: Option<u64>,
-    ) -> wasmtime::Result<Result<i64, cache::Error>> {
-        self.invocation.last_calls.note("cache.increment");
-        Ok(CacheView::increment(self, key, delta, ttl_ms).await)
-    }
+            async fn increment(
+                &mut self,
+                key: String,
+                delta: i64,
+                ttl_ms: Option<u64>,
+            ) -> wasmtime::Result<Result<i64, $contract::cache::Error>> {
+                self.invocation.last_calls.note("cache.increment");
+                Ok(CacheView::increment(self, key, delta, ttl_ms)
+                    .await
+                    .map_err(Into::into))
+            }
 
-    async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), cache::Error>> {
-        self.invocation.last_calls.note("cache.delete");
-        Ok(CacheView::delete(self, key).await)
-    }
+            async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), $contract::cache::Error>> {
+                self.invocation.last_calls.note("cache.delete");
+                Ok(CacheView::delete(self, key).await.map_err(Into::into))
+            }
+        }
+
+        impl From<CacheError> for $contract::cache::Error {
+            fn from(error: CacheError) -> Self {
+                match error {
+                    CacheError::TooLarge(_) | CacheError::Refused(HostCallRefused::TooLarge(..)) => {
+                        Self::TooLarge
+                    }
+                    CacheError::NotANumber
+                    | CacheError::Unavailable(_)
+                    | CacheError::Refused(HostCallRefused::Spent(_)) => Self::Unavailable(error.to_string()),
+                }
+            }
+        }
+    };
 }
+
+serve!(v0_1);
+serve!(v0_2);
 
 impl From<Value> for Content {
     fn from(value: Value) -> Self {
@@ -189,17 +216,6 @@ impl From<Content> for Value {
         match content {
             Content::Text(text) => Value::Text(text),
             Content::Bytes(bytes) => Value::Bytes(bytes),
-        }
-    }
-}
-
-impl From<CacheError> for cache::Error {
-    fn from(error: CacheError) -> Self {
-        match error {
-            CacheError::TooLarge(_) => cache::Error::TooLarge,
-            CacheError::NotANumber | CacheError::Unavailable(_) => {
-                cache::Error::Unavailable(error.to_string())
-            }
         }
     }
 }
@@ -295,7 +311,7 @@ mod tests {
     }
 
     /// Every call, and whether its answer is the one that memory gives.
-    async fn all_calls(caches: &dyn CacheBackend, invocation: &mut Invocation) -> Result<bool, cache::Error> {
+    async fn all_calls(caches: &dyn CacheBackend, invocation: &mut Invocation) -> Result<bool, CacheError> {
         let mut view = CacheView { invocation, caches };
         let value = || Value::Text("v".to_owned());
         view.set("k".to_owned(), value(), None).await?;
@@ -328,7 +344,7 @@ mod tests {
         let caches = elsewhere(true);
         let answer = all_calls(&caches, &mut invocation).await;
         assert!(
-            matches!(&answer, Err(cache::Error::Unavailable(why)) if why.contains("in time")),
+            matches!(&answer, Err(CacheError::Unavailable(why)) if why.contains("in time")),
             "{answer:?}"
         );
         assert!(invocation.remaining() > Duration::ZERO);

@@ -2,7 +2,7 @@
 
 use wasmtime::component::{HasData, Linker};
 
-use super::super::bindings::config;
+use super::super::bindings::{v0_1, v0_2};
 use super::super::{HasCapabilities, Invocation};
 
 /// What the settings see of their invocation.
@@ -19,15 +19,27 @@ impl HasData for Config {
 
 /// Links the interface.
 pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    config::add_to_linker::<T, Config>(linker, |data| ConfigView {
-        invocation: &mut data.capabilities().invocation,
-    })
+    v0_1::config::add_to_linker::<T, Config>(linker, view)?;
+    v0_2::config::add_to_linker::<T, Config>(linker, view)
 }
 
-impl config::Host for ConfigView<'_> {
-    async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
-        self.invocation.last_calls.note("config.get");
-        self.invocation.charge_host_call(key.len())?;
-        Ok(self.invocation.active.config.get(&key).cloned())
+fn view<T: HasCapabilities>(data: &mut T) -> ConfigView<'_> {
+    ConfigView {
+        invocation: &mut data.capabilities().invocation,
     }
 }
+
+macro_rules! serve {
+    ($contract:ident) => {
+        impl $contract::config::Host for ConfigView<'_> {
+            async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+                self.invocation.last_calls.note("config.get");
+                self.invocation.charge_host_call(key.len())?;
+                Ok(self.invocation.active.config.get(&key).cloned())
+            }
+        }
+    };
+}
+
+serve!(v0_1);
+serve!(v0_2);

@@ -3,7 +3,6 @@
 use mortise_sql::{ConstraintKind as Kind, Failure};
 
 use super::super::HandlesSpent;
-use super::super::bindings::database;
 pub use super::super::bindings::database::ConstraintKind;
 
 /// Why a statement did not do what it should. No message holds a path of the host or another tenant's data.
@@ -58,21 +57,6 @@ impl From<Failure> for DatabaseError {
             Failure::Denied(message) => DatabaseError::Denied(message),
             Failure::Limit(message) => DatabaseError::Limit(message),
             Failure::Unavailable(message) => DatabaseError::Unavailable(message),
-        }
-    }
-}
-
-impl From<DatabaseError> for database::Error {
-    fn from(error: DatabaseError) -> Self {
-        match error {
-            DatabaseError::Constraint { kind, name } => {
-                database::Error::Constraint(database::ConstraintViolation { kind, name })
-            }
-            DatabaseError::Invalid(message) => database::Error::Invalid(message),
-            DatabaseError::Conflict(message) => database::Error::Conflict(message),
-            DatabaseError::Denied(message) => database::Error::Denied(message),
-            DatabaseError::Limit(message) => database::Error::Limit(message),
-            DatabaseError::Unavailable(message) => database::Error::Unavailable(message),
         }
     }
 }

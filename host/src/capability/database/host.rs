@@ -3,8 +3,7 @@
 use tokio::time::Instant;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
-use super::super::bindings::database;
-use super::super::bindings::jobs::NewJob;
+use super::super::bindings::{v0_1, v0_2};
 use super::super::{HasCapabilities, Invocation, unserved};
 use super::{
     Answer, Cursor, DatabaseError, DatabaseState, Rows, Statement, Transaction, Value, Want, rows_weight,
@@ -29,18 +28,22 @@ impl HasData for Database {
 
 /// Links the interface.
 pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    database::add_to_linker::<T, Database>(linker, |data| {
-        let state = data.capabilities();
-        let make = || DatabaseState::new(state.services.databases.clone(), &state.invocation);
-        DatabaseView {
-            state: state.database.get_or_insert_with(make),
-            invocation: &mut state.invocation,
-            table: &mut state.table,
-        }
-    })
+    v0_1::database::add_to_linker::<T, Database>(linker, view)?;
+    v0_2::database::add_to_linker::<T, Database>(linker, view)
 }
 
-type Answered<T> = wasmtime::Result<Result<T, database::Error>>;
+fn view<T: HasCapabilities>(data: &mut T) -> DatabaseView<'_> {
+    let state = data.capabilities();
+    let make = || DatabaseState::new(state.services.databases.clone(), &state.invocation);
+    DatabaseView {
+        state: state.database.get_or_insert_with(make),
+        invocation: &mut state.invocation,
+        table: &mut state.table,
+    }
+}
+
+/// The answer of a call, in the error type of the contract.
+type Answered<T, E> = wasmtime::Result<Result<T, E>>;
 
 impl DatabaseView<'_> {
     /// Every call goes through here before it does anything.
@@ -131,7 +134,7 @@ impl DatabaseView<'_> {
         Ok(self.invocation.hold(self.table, cursor?)?)
     }
 
-    fn rows_of(&mut self, answer: Result<Answer, DatabaseError>) -> Result<Rows, database::Error> {
+    fn rows_of(&mut self, answer: Result<Answer, DatabaseError>) -> Result<Rows, DatabaseError> {
         match answer? {
             Answer::Rows(rows) => {
                 self.count_rows(&rows.rows);
@@ -145,7 +148,7 @@ impl DatabaseView<'_> {
     }
 
     /// What a transaction does not carry yet, as long as it is open.
-    fn unserved<T>(&mut self, transaction: &Resource<Transaction>, what: &str) -> Answered<T> {
+    fn unserved<T>(&mut self, transaction: &Resource<Transaction>, what: &str) -> Answered<T, DatabaseError> {
         let transaction = self.table.get(transaction)?;
         let open = transaction.check_open();
         let refused = self
@@ -153,121 +156,191 @@ impl DatabaseView<'_> {
             .and(open)
             .err()
             .unwrap_or_else(|| DatabaseError::Unavailable(unserved::message(what)));
-        Ok(Err(refused.into()))
+        Ok(Err(refused))
     }
 }
 
-fn count_of(answer: Result<Answer, DatabaseError>) -> Result<u64, database::Error> {
+fn count_of(answer: Result<Answer, DatabaseError>) -> Result<u64, DatabaseError> {
     match answer? {
         Answer::Changed(count) => Ok(count),
         Answer::Rows(_) => Ok(0),
     }
 }
 
-impl database::Host for DatabaseView<'_> {
-    async fn query(&mut self, sql: String, params: Vec<Value>) -> Answered<Rows> {
-        self.invocation.last_calls.note("db.query");
-        let answer = self.run(sql, params, Want::Rows).await;
-        Ok(self.rows_of(answer))
-    }
-
-    async fn execute(&mut self, sql: String, params: Vec<Value>) -> Answered<u64> {
-        self.invocation.last_calls.note("db.execute");
-        Ok(count_of(self.run(sql, params, Want::Count).await))
-    }
-
-    async fn begin(&mut self) -> Answered<Resource<Transaction>> {
-        self.invocation.last_calls.note("db.begin");
-        Ok(self.begun().await.map_err(Into::into))
-    }
-
-    async fn open(&mut self, sql: String, params: Vec<Value>) -> Answered<Resource<Cursor>> {
-        self.invocation.last_calls.note("db.open");
-        Ok(self.opened(sql, params).await.map_err(Into::into))
-    }
+/// Values of one version of the contract as those of another.
+fn values<A, B: From<A>>(values: Vec<A>) -> Vec<B> {
+    values.into_iter().map(B::from).collect()
 }
 
-impl database::HostTransaction for DatabaseView<'_> {
-    async fn query(
-        &mut self,
-        transaction: Resource<Transaction>,
-        sql: String,
-        params: Vec<Value>,
-    ) -> Answered<Rows> {
-        self.invocation.last_calls.note("db.query");
-        let answer = self.run_in(&transaction, sql, params, Want::Rows).await?;
-        Ok(self.rows_of(answer))
-    }
+macro_rules! serve {
+    ($contract:ident, published: $published:ty) => {
+        impl $contract::database::Host for DatabaseView<'_> {
+            async fn query(
+                &mut self,
+                sql: String,
+                params: Vec<$contract::database::Value>,
+            ) -> Answered<$contract::database::Rows, $contract::database::Error> {
+                self.invocation.last_calls.note("db.query");
+                let answer = self.run(sql, values(params), Want::Rows).await;
+                Ok(self.rows_of(answer).map(Into::into).map_err(Into::into))
+            }
 
-    async fn execute(
-        &mut self,
-        transaction: Resource<Transaction>,
-        sql: String,
-        params: Vec<Value>,
-    ) -> Answered<u64> {
-        self.invocation.last_calls.note("db.execute");
-        let answer = self.run_in(&transaction, sql, params, Want::Count).await?;
-        Ok(count_of(answer))
-    }
+            async fn execute(
+                &mut self,
+                sql: String,
+                params: Vec<$contract::database::Value>,
+            ) -> Answered<u64, $contract::database::Error> {
+                self.invocation.last_calls.note("db.execute");
+                let answer = self.run(sql, values(params), Want::Count).await;
+                Ok(count_of(answer).map_err(Into::into))
+            }
 
-    async fn enqueue(&mut self, transaction: Resource<Transaction>, _: NewJob) -> Answered<String> {
-        self.invocation.last_calls.note("db.enqueue");
-        self.unserved(&transaction, "jobs")
-    }
+            async fn begin(&mut self) -> Answered<Resource<Transaction>, $contract::database::Error> {
+                self.invocation.last_calls.note("db.begin");
+                Ok(self.begun().await.map_err(Into::into))
+            }
 
-    async fn publish(&mut self, transaction: Resource<Transaction>, _: String, _: String) -> Answered<()> {
-        self.invocation.last_calls.note("db.publish");
-        self.unserved(&transaction, "events")
-    }
-
-    async fn commit(&mut self, transaction: Resource<Transaction>) -> Answered<()> {
-        self.invocation.last_calls.note("db.commit");
-        if let Err(error) = self.charge(0) {
-            return Ok(Err(error.into()));
+            async fn open(
+                &mut self,
+                sql: String,
+                params: Vec<$contract::database::Value>,
+            ) -> Answered<Resource<Cursor>, $contract::database::Error> {
+                self.invocation.last_calls.note("db.open");
+                Ok(self.opened(sql, values(params)).await.map_err(Into::into))
+            }
         }
-        let transaction = self.table.get_mut(&transaction)?;
-        Ok(transaction.commit().await.map_err(Into::into))
-    }
 
-    async fn rollback(&mut self, transaction: Resource<Transaction>) -> Answered<()> {
-        self.invocation.last_calls.note("db.rollback");
-        if let Err(error) = self.charge(0) {
-            return Ok(Err(error.into()));
+        impl $contract::database::HostTransaction for DatabaseView<'_> {
+            async fn query(
+                &mut self,
+                transaction: Resource<Transaction>,
+                sql: String,
+                params: Vec<$contract::database::Value>,
+            ) -> Answered<$contract::database::Rows, $contract::database::Error> {
+                self.invocation.last_calls.note("db.query");
+                let answer = self
+                    .run_in(&transaction, sql, values(params), Want::Rows)
+                    .await?;
+                Ok(self.rows_of(answer).map(Into::into).map_err(Into::into))
+            }
+
+            async fn execute(
+                &mut self,
+                transaction: Resource<Transaction>,
+                sql: String,
+                params: Vec<$contract::database::Value>,
+            ) -> Answered<u64, $contract::database::Error> {
+                self.invocation.last_calls.note("db.execute");
+                let answer = self
+                    .run_in(&transaction, sql, values(params), Want::Count)
+                    .await?;
+                Ok(count_of(answer).map_err(Into::into))
+            }
+
+            async fn enqueue(
+                &mut self,
+                transaction: Resource<Transaction>,
+                _: $contract::jobs::NewJob,
+            ) -> Answered<String, $contract::database::Error> {
+                self.invocation.last_calls.note("db.enqueue");
+                Ok(self.unserved(&transaction, "jobs")?.map_err(Into::into))
+            }
+
+            async fn publish(
+                &mut self,
+                transaction: Resource<Transaction>,
+                _: String,
+                _: String,
+            ) -> Answered<$published, $contract::database::Error> {
+                self.invocation.last_calls.note("db.publish");
+                Ok(self.unserved(&transaction, "events")?.map_err(Into::into))
+            }
+
+            async fn commit(
+                &mut self,
+                transaction: Resource<Transaction>,
+            ) -> Answered<(), $contract::database::Error> {
+                self.invocation.last_calls.note("db.commit");
+                if let Err(error) = self.charge(0) {
+                    return Ok(Err(error.into()));
+                }
+                let transaction = self.table.get_mut(&transaction)?;
+                Ok(transaction.commit().await.map_err(Into::into))
+            }
+
+            async fn rollback(
+                &mut self,
+                transaction: Resource<Transaction>,
+            ) -> Answered<(), $contract::database::Error> {
+                self.invocation.last_calls.note("db.rollback");
+                if let Err(error) = self.charge(0) {
+                    return Ok(Err(error.into()));
+                }
+                let transaction = self.table.get_mut(&transaction)?;
+                Ok(transaction.rollback().await.map_err(Into::into))
+            }
+
+            async fn drop(&mut self, transaction: Resource<Transaction>) -> wasmtime::Result<()> {
+                self.invocation.release(self.table, transaction)?;
+                Ok(())
+            }
         }
-        let transaction = self.table.get_mut(&transaction)?;
-        Ok(transaction.rollback().await.map_err(Into::into))
-    }
 
-    async fn drop(&mut self, transaction: Resource<Transaction>) -> wasmtime::Result<()> {
-        self.invocation.release(self.table, transaction)?;
-        Ok(())
-    }
+        impl $contract::database::HostCursor for DatabaseView<'_> {
+            async fn columns(&mut self, cursor: Resource<Cursor>) -> wasmtime::Result<Vec<String>> {
+                self.invocation.charge_host_call(0)?;
+                Ok(self.table.get(&cursor)?.columns().to_vec())
+            }
+
+            async fn next(
+                &mut self,
+                cursor: Resource<Cursor>,
+                max: u32,
+            ) -> Answered<Vec<Vec<$contract::database::Value>>, $contract::database::Error> {
+                self.invocation.last_calls.note("db.next");
+                if let Err(error) = self.charge(0) {
+                    return Ok(Err(error.into()));
+                }
+                // The guest chooses `max`: none would look like the end, and the upper bound is
+                // that of any result.
+                let max =
+                    usize::try_from(max.clamp(1, self.invocation.limits().sql_rows.max(1))).unwrap_or(1);
+                let began = Instant::now();
+                let result = self.table.get_mut(&cursor)?.next(max).await;
+                self.count_time(began);
+                if let Ok(rows) = &result {
+                    self.count_rows(rows);
+                }
+                Ok(result
+                    .map(|rows| rows.into_iter().map(values).collect())
+                    .map_err(Into::into))
+            }
+
+            async fn drop(&mut self, cursor: Resource<Cursor>) -> wasmtime::Result<()> {
+                self.invocation.release(self.table, cursor)?;
+                Ok(())
+            }
+        }
+
+        impl From<DatabaseError> for $contract::database::Error {
+            fn from(error: DatabaseError) -> Self {
+                match error {
+                    DatabaseError::Constraint { kind, name } => {
+                        Self::Constraint($contract::database::ConstraintViolation {
+                            kind: kind.into(),
+                            name,
+                        })
+                    }
+                    DatabaseError::Invalid(message) => Self::Invalid(message),
+                    DatabaseError::Conflict(message) => Self::Conflict(message),
+                    DatabaseError::Denied(message) => Self::Denied(message),
+                    DatabaseError::Limit(message) => Self::Limit(message),
+                    DatabaseError::Unavailable(message) => Self::Unavailable(message),
+                }
+            }
+        }
+    };
 }
 
-impl database::HostCursor for DatabaseView<'_> {
-    async fn columns(&mut self, cursor: Resource<Cursor>) -> wasmtime::Result<Vec<String>> {
-        self.invocation.charge_host_call(0)?;
-        Ok(self.table.get(&cursor)?.columns().to_vec())
-    }
-
-    async fn next(&mut self, cursor: Resource<Cursor>, max: u32) -> Answered<Vec<Vec<Value>>> {
-        self.invocation.last_calls.note("db.next");
-        if let Err(error) = self.charge(0) {
-            return Ok(Err(error.into()));
-        }
-        // The guest chooses `max`: none would look like the end, and the upper bound is that of any result.
-        let max = usize::try_from(max.clamp(1, self.invocation.limits().sql_rows.max(1))).unwrap_or(1);
-        let began = Instant::now();
-        let result = self.table.get_mut(&cursor)?.next(max).await;
-        self.count_time(began);
-        if let Ok(rows) = &result {
-            self.count_rows(rows);
-        }
-        Ok(result.map_err(Into::into))
-    }
-
-    async fn drop(&mut self, cursor: Resource<Cursor>) -> wasmtime::Result<()> {
-        self.invocation.release(self.table, cursor)?;
-        Ok(())
-    }
-}
+serve!(v0_1, published: ());
+serve!(v0_2, published: String);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::super::bindings::http_client;
 use super::super::{HandlesSpent, HostCallRefused, HostFault};
 use super::allowance::Excess;
 use crate::storage::vault::VaultError;
@@ -70,6 +69,31 @@ pub enum SendError {
     Vault(#[from] VaultError),
 }
 
+/// An error that the contract has a case for.
+#[derive(Debug)]
+pub enum TypedError {
+    /// Not granted.
+    Denied(String),
+    /// It cannot be sent as it is.
+    InvalidRequest(String),
+    /// No address.
+    Dns(String),
+    /// No connection.
+    Connect(String),
+    /// No TLS.
+    Tls(String),
+    /// A time limit was reached.
+    Timeout,
+    /// The response body is too large.
+    TooLarge,
+    /// The origin failed too often just now.
+    CircuitOpen,
+    /// The answer is not HTTP as this host accepts it.
+    Protocol(String),
+    /// A limit of the invocation.
+    Limit(String),
+}
+
 /// What a time limit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -96,21 +120,19 @@ impl From<HandlesSpent> for SendError {
 impl SendError {
     /// The error as the guest gets it. A vault that does not open is the host's fault and ends the
     /// invocation.
-    pub fn typed(self) -> wasmtime::Result<http_client::Error> {
+    pub fn typed(self) -> wasmtime::Result<TypedError> {
         let text = self.to_string();
         Ok(match self {
-            SendError::Denied(_) => http_client::Error::Denied(text),
-            SendError::InvalidRequest(_) => http_client::Error::InvalidRequest(text),
-            SendError::Dns(_) => http_client::Error::Dns(text),
-            SendError::Connect { .. } => http_client::Error::Connect(text),
-            SendError::Tls { .. } => http_client::Error::Tls(text),
-            SendError::Timeout { .. } => http_client::Error::Timeout,
-            SendError::TooLarge => http_client::Error::TooLarge,
-            SendError::CircuitOpen => http_client::Error::CircuitOpen,
-            SendError::Protocol(_) => http_client::Error::Protocol(text),
-            SendError::Limit(_) | SendError::Excess(_) | SendError::CpuSpent(_) => {
-                http_client::Error::Limit(text)
-            }
+            SendError::Denied(_) => TypedError::Denied(text),
+            SendError::InvalidRequest(_) => TypedError::InvalidRequest(text),
+            SendError::Dns(_) => TypedError::Dns(text),
+            SendError::Connect { .. } => TypedError::Connect(text),
+            SendError::Tls { .. } => TypedError::Tls(text),
+            SendError::Timeout { .. } => TypedError::Timeout,
+            SendError::TooLarge => TypedError::TooLarge,
+            SendError::CircuitOpen => TypedError::CircuitOpen,
+            SendError::Protocol(_) => TypedError::Protocol(text),
+            SendError::Limit(_) | SendError::Excess(_) | SendError::CpuSpent(_) => TypedError::Limit(text),
             SendError::Vault(error) => return Err(HostFault::new(error).into()),
         })
     }

@@ -5,9 +5,10 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
-use super::super::bindings::http_client::{self, IncomingResponse, OutgoingRequest};
+use super::super::bindings::http_client::{IncomingResponse, OutgoingRequest};
+use super::super::bindings::{v0_1, v0_2};
 use super::super::{HasCapabilities, HostFault, Invocation};
-use super::error::SendError;
+use super::error::{SendError, TypedError};
 use super::request::{self, Outgoing};
 use super::response::Received;
 use super::send::Exchange;
@@ -37,16 +38,19 @@ impl HasData for HttpClient {
 
 /// Links the interface.
 pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    http_client::add_to_linker::<T, HttpClient>(linker, |data| {
-        let state = data.capabilities();
-        let make = || ClientState::new(&state.services.http, &state.invocation);
-        HttpClientView {
-            client: state.http_client.get_or_insert_with(make),
-            invocation: &mut state.invocation,
-            table: &mut state.table,
-            vault: &state.services.vault,
-        }
-    })
+    v0_1::http_client::add_to_linker::<T, HttpClient>(linker, view)?;
+    v0_2::http_client::add_to_linker::<T, HttpClient>(linker, view)
+}
+
+fn view<T: HasCapabilities>(data: &mut T) -> HttpClientView<'_> {
+    let state = data.capabilities();
+    let make = || ClientState::new(&state.services.http, &state.invocation);
+    HttpClientView {
+        client: state.http_client.get_or_insert_with(make),
+        invocation: &mut state.invocation,
+        table: &mut state.table,
+        vault: &state.services.vault,
+    }
 }
 
 impl HttpClientView<'_> {
@@ -118,52 +122,80 @@ impl HttpClientView<'_> {
         Ok(task.await.map_err(HostFault::new)?)
     }
 
-    fn answer(
+    fn answer<R: From<IncomingResponse>, E: From<TypedError>>(
         &mut self,
         outcome: Result<Received, SendError>,
-    ) -> wasmtime::Result<Result<IncomingResponse, http_client::Error>> {
+    ) -> wasmtime::Result<Result<R, E>> {
         self.client.settle(&mut self.invocation.usage);
         match outcome {
-            Ok(received) => Ok(Ok(received.into())),
-            Err(error) => error.typed().map(Err),
+            Ok(received) => Ok(Ok(IncomingResponse::from(received).into())),
+            Err(error) => Ok(Err(error.typed()?.into())),
         }
     }
 }
 
-impl http_client::Host for HttpClientView<'_> {
-    async fn send(
-        &mut self,
-        request: OutgoingRequest,
-    ) -> wasmtime::Result<Result<IncomingResponse, http_client::Error>> {
-        let outcome = self.sent(request).await?;
-        self.answer(outcome)
-    }
+macro_rules! serve {
+    ($contract:ident) => {
+        impl $contract::http_client::Host for HttpClientView<'_> {
+            async fn send(
+                &mut self,
+                request: $contract::http_client::OutgoingRequest,
+            ) -> wasmtime::Result<
+                Result<$contract::http_client::IncomingResponse, $contract::http_client::Error>,
+            > {
+                let outcome = self.sent(request.into()).await?;
+                self.answer(outcome)
+            }
 
-    async fn start(
-        &mut self,
-        request: OutgoingRequest,
-    ) -> wasmtime::Result<Result<Resource<Pending>, http_client::Error>> {
-        let outcome = self.started(request);
-        self.client.settle(&mut self.invocation.usage);
-        match outcome {
-            Ok(pending) => Ok(Ok(pending)),
-            Err(error) => error.typed().map(Err),
+            async fn start(
+                &mut self,
+                request: $contract::http_client::OutgoingRequest,
+            ) -> wasmtime::Result<Result<Resource<Pending>, $contract::http_client::Error>> {
+                let outcome = self.started(request.into());
+                self.client.settle(&mut self.invocation.usage);
+                match outcome {
+                    Ok(pending) => Ok(Ok(pending)),
+                    Err(error) => Ok(Err(error.typed()?.into())),
+                }
+            }
         }
-    }
+
+        impl $contract::http_client::HostPending for HttpClientView<'_> {
+            async fn wait(
+                &mut self,
+                pending: Resource<Pending>,
+            ) -> wasmtime::Result<
+                Result<$contract::http_client::IncomingResponse, $contract::http_client::Error>,
+            > {
+                let outcome = self.awaited(&pending).await?;
+                self.answer(outcome)
+            }
+
+            async fn drop(&mut self, pending: Resource<Pending>) -> wasmtime::Result<()> {
+                self.invocation.release(self.table, pending)?;
+                self.client.settle(&mut self.invocation.usage);
+                Ok(())
+            }
+        }
+
+        impl From<TypedError> for $contract::http_client::Error {
+            fn from(error: TypedError) -> Self {
+                match error {
+                    TypedError::Denied(text) => Self::Denied(text),
+                    TypedError::InvalidRequest(text) => Self::InvalidRequest(text),
+                    TypedError::Dns(text) => Self::Dns(text),
+                    TypedError::Connect(text) => Self::Connect(text),
+                    TypedError::Tls(text) => Self::Tls(text),
+                    TypedError::Timeout => Self::Timeout,
+                    TypedError::TooLarge => Self::TooLarge,
+                    TypedError::CircuitOpen => Self::CircuitOpen,
+                    TypedError::Protocol(text) => Self::Protocol(text),
+                    TypedError::Limit(text) => Self::Limit(text),
+                }
+            }
+        }
+    };
 }
 
-impl http_client::HostPending for HttpClientView<'_> {
-    async fn wait(
-        &mut self,
-        pending: Resource<Pending>,
-    ) -> wasmtime::Result<Result<IncomingResponse, http_client::Error>> {
-        let outcome = self.awaited(&pending).await?;
-        self.answer(outcome)
-    }
-
-    async fn drop(&mut self, pending: Resource<Pending>) -> wasmtime::Result<()> {
-        self.invocation.release(self.table, pending)?;
-        self.client.settle(&mut self.invocation.usage);
-        Ok(())
-    }
-}
+serve!(v0_1);
+serve!(v0_2);

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use wasmtime::component::{HasData, Linker};
 
-use super::super::bindings::secrets;
+use super::super::bindings::{v0_1, v0_2};
 use super::super::{HasCapabilities, Invocation};
 use super::{SecretError, value_for_use};
 use crate::storage::vault::Vault;
@@ -26,13 +26,16 @@ impl HasData for Secrets {
 
 /// Links the interface.
 pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    secrets::add_to_linker::<T, Secrets>(linker, |data| {
-        let state = data.capabilities();
-        SecretsView {
-            invocation: &mut state.invocation,
-            vault: &state.services.vault,
-        }
-    })
+    v0_1::secrets::add_to_linker::<T, Secrets>(linker, view)?;
+    v0_2::secrets::add_to_linker::<T, Secrets>(linker, view)
+}
+
+fn view<T: HasCapabilities>(data: &mut T) -> SecretsView<'_> {
+    let state = data.capabilities();
+    SecretsView {
+        invocation: &mut state.invocation,
+        vault: &state.services.vault,
+    }
 }
 
 impl SecretsView<'_> {
@@ -46,40 +49,72 @@ impl SecretsView<'_> {
     }
 }
 
-impl secrets::Host for SecretsView<'_> {
-    async fn reveal(&mut self, name: String) -> wasmtime::Result<Result<String, secrets::Error>> {
-        self.invocation.last_calls.note("secrets.reveal");
-        self.invocation.charge_host_call(name.len())?;
-        match self.revealed(&name) {
-            Ok(value) => Ok(Ok(value.expose_secret().to_owned())),
-            Err(error) => typed(error).map(Err),
-        }
+impl SecretsView<'_> {
+    fn hmac(&self, name: &str, data: &[u8]) -> Result<Vec<u8>, SecretError> {
+        let key = value_for_use(&self.invocation.active, self.vault, name)?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes())
+            .expect("HMAC takes a key of any length");
+        mac.update(data);
+        Ok(mac.finalize().into_bytes().to_vec())
     }
+}
 
-    async fn hmac_sha256(
-        &mut self,
-        name: String,
-        data: Vec<u8>,
-    ) -> wasmtime::Result<Result<Vec<u8>, secrets::Error>> {
-        self.invocation.last_calls.note("secrets.hmac_sha256");
-        self.invocation.charge_host_call(name.len() + data.len())?;
-        match value_for_use(&self.invocation.active, self.vault, &name) {
-            Ok(key) => {
-                let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes())?;
-                mac.update(&data);
-                Ok(Ok(mac.finalize().into_bytes().to_vec()))
+macro_rules! serve {
+    ($contract:ident) => {
+        impl $contract::secrets::Host for SecretsView<'_> {
+            async fn reveal(
+                &mut self,
+                name: String,
+            ) -> wasmtime::Result<Result<String, $contract::secrets::Error>> {
+                self.invocation.last_calls.note("secrets.reveal");
+                self.invocation.charge_host_call(name.len())?;
+                match self.revealed(&name) {
+                    Ok(value) => Ok(Ok(value.expose_secret().to_owned())),
+                    Err(error) => typed(error).map(Err),
+                }
             }
-            Err(error) => typed(error).map(Err),
+
+            async fn hmac_sha256(
+                &mut self,
+                name: String,
+                data: Vec<u8>,
+            ) -> wasmtime::Result<Result<Vec<u8>, $contract::secrets::Error>> {
+                self.invocation.last_calls.note("secrets.hmac_sha256");
+                self.invocation.charge_host_call(name.len() + data.len())?;
+                match self.hmac(&name, &data) {
+                    Ok(mac) => Ok(Ok(mac)),
+                    Err(error) => typed(error).map(Err),
+                }
+            }
         }
-    }
+
+        impl From<Typed> for $contract::secrets::Error {
+            fn from(error: Typed) -> Self {
+                match error {
+                    Typed::NotGranted(name) => Self::NotGranted(name),
+                    Typed::NotFound(name) => Self::NotFound(name),
+                }
+            }
+        }
+    };
+}
+
+serve!(v0_1);
+serve!(v0_2);
+
+/// An error that the contract has a case for, with the name of the secret.
+#[derive(Debug, PartialEq, Eq)]
+enum Typed {
+    NotGranted(String),
+    NotFound(String),
 }
 
 /// The guest's own mistakes are typed and carry the name of the secret, as the contract says. A
 /// vault that does not open is the host's fault and ends the invocation.
-fn typed(error: SecretError) -> wasmtime::Result<secrets::Error> {
+fn typed<E: From<Typed>>(error: SecretError) -> wasmtime::Result<E> {
     match error {
-        SecretError::NotGranted(name) => Ok(secrets::Error::NotGranted(name)),
-        SecretError::NotFound(name) => Ok(secrets::Error::NotFound(name)),
+        SecretError::NotGranted(name) => Ok(Typed::NotGranted(name).into()),
+        SecretError::NotFound(name) => Ok(Typed::NotFound(name).into()),
         SecretError::Vault(error) => Err(super::super::HostFault::new(error).into()),
     }
 }
@@ -90,9 +125,9 @@ mod tests {
 
     #[test]
     fn an_error_carries_the_name_and_nothing_else() {
-        let granted = typed(SecretError::NotGranted("payment".to_owned())).unwrap();
-        assert!(matches!(granted, secrets::Error::NotGranted(name) if name == "payment"));
-        let found = typed(SecretError::NotFound("payment".to_owned())).unwrap();
-        assert!(matches!(found, secrets::Error::NotFound(name) if name == "payment"));
+        let granted: Typed = typed(SecretError::NotGranted("payment".to_owned())).unwrap();
+        assert_eq!(granted, Typed::NotGranted("payment".to_owned()));
+        let found: Typed = typed(SecretError::NotFound("payment".to_owned())).unwrap();
+        assert_eq!(found, Typed::NotFound("payment".to_owned()));
     }
 }

@@ -27,6 +27,9 @@ pub enum BundleError {
     /// `plugin.toml` is wrong.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The component was built for another version of the contract.
+    #[error(transparent)]
+    Contract(#[from] Refusal),
     /// A migration, or their order, is wrong.
     #[error("migrations: {0}")]
     Migrations(String),
@@ -74,6 +77,7 @@ impl BundleError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Component(_) => Fault::Component,
+            Self::Contract(refusal) => refusal.fault,
             Self::NoManifest
             | Self::AlreadyBundled
             | Self::Section(_)
@@ -91,6 +95,7 @@ impl BundleError {
     pub fn refusal(&self) -> Refusal {
         match self {
             Self::Component(error) => error.refusal(),
+            Self::Contract(refusal) => refusal.clone(),
             Self::NoManifest => Refusal::manifest(
                 self.to_string(),
                 "`mortise build <folder> --component <file.wasm>` adds the manifest to a component",

@@ -85,7 +85,7 @@ impl Folder {
 
     /// A schema as JSON without blanks.
     fn schema(&self, name: &str) -> Result<String, BundleError> {
-        let text = read(&self.inside("route.request or route.response", name)?)?;
+        let text = read(&self.inside("a schema of a route or a function", name)?)?;
         let wrong = |problem| BundleError::Schema {
             file: name.to_owned(),
             problem,

@@ -12,11 +12,13 @@
 //! }
 //! ```
 //!
-//! - `manifest` is the text of `plugin.toml`, unchanged.
+//! - `manifest` is the text of `plugin.toml`, unchanged but for `contract`, which `mortise build`
+//!   adds where it is missing.
 //! - `migrations` are in the order of their numbers, which strictly increase. At most 500, and none where the manifest
 //!   names no migrations.
-//! - `schemas` has one member for each schema that a route of the manifest names, under the path as it is written
-//!   there, and no other. At most 500 of 256 KiB each. Their references stay within each document.
+//! - `schemas` has one member for each schema that a route or a function of the manifest names,
+//!   under the path as it is written there, and no other. At most 500 of 256 KiB each. Their
+//!   references stay within each document.
 //!
 //! Other keys are refused. Any tool can write the section; `mortise build` does it. The compile worker
 //! reads it with [`Bundle::of_section`] and checks everything again, because the bytes come from a customer.
@@ -27,6 +29,7 @@ mod native;
 pub mod schema;
 mod section;
 mod stored;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -36,7 +39,7 @@ pub use stored::StoredBundle;
 
 use mortise_sql::migration::check_order;
 
-use crate::components::scan;
+use crate::components::{contract, scan};
 use crate::domain::manifest::{Manifest, ManifestError};
 use crate::domain::migration::Migration;
 use crate::unguarded::{Guard, is_off};
@@ -97,7 +100,8 @@ impl Bundle {
         Self::check(Content::parse(section.ok_or(BundleError::NoManifest)?)?)
     }
 
-    /// The component with this bundle inside.
+    /// The component with this bundle inside. A manifest that names no contract gets the one that
+    /// the component was built for.
     pub fn embed(&self, component: &[u8]) -> Result<Vec<u8>, BundleError> {
         if scan(component, SECTION)?.is_some() {
             return Err(BundleError::AlreadyBundled);
@@ -106,8 +110,24 @@ impl Bundle {
             file: migration.file_name(),
             sql: migration.sql.clone(),
         });
-        let content = Content::new(self.manifest_text.clone(), files.collect(), &self.schemas)?;
+        let manifest_text = self.text_for(component)?;
+        let content = Content::new(manifest_text, files.collect(), &self.schemas)?;
         Ok([component, &content.to_section()?].concat())
+    }
+
+    /// The text of the manifest, with the contract that a component was built for.
+    fn text_for(&self, component: &[u8]) -> Result<String, BundleError> {
+        let built = contract::of(component)?;
+        let Some(built) = built.filter(|built| *built != self.manifest.plugin.contract) else {
+            return Ok(self.manifest_text.clone());
+        };
+        let manifest_text = written::with_contract(&self.manifest_text, built)?;
+        // The contract says what schemas mean.
+        folder::compile_schemas(&Self {
+            manifest: Manifest::parse(&manifest_text)?,
+            ..self.clone()
+        })?;
+        Ok(manifest_text)
     }
 
     fn check(content: Content) -> Result<Self, BundleError> {
@@ -129,13 +149,13 @@ impl Bundle {
     }
 }
 
-/// The schemas that the routes of a manifest name.
+/// The schemas that the routes and functions of a manifest name.
 fn schema_names(manifest: &Manifest) -> impl Iterator<Item = &str> {
-    manifest
-        .routes
-        .iter()
-        .flat_map(|route| [&route.request, &route.response])
-        .filter_map(|name| name.as_deref())
+    let routes = manifest.routes.iter();
+    let routes = routes.flat_map(|route| [&route.request, &route.response]);
+    let functions = manifest.functions.iter();
+    let functions = functions.flat_map(|function| [function.input.as_str(), function.output.as_str()]);
+    routes.filter_map(|name| name.as_deref()).chain(functions)
 }
 
 fn check_migrations(manifest: &Manifest, files: &[MigrationFile]) -> Result<Vec<Migration>, BundleError> {
@@ -175,7 +195,7 @@ fn check_schemas(manifest: &Manifest, schemas: &BTreeMap<String, String>) -> Res
     if let Some(absent) = named.iter().find(|name| !schemas.contains_key(**name)) {
         return wrong(
             absent,
-            "a route names this schema, but it is not in the component".to_owned(),
+            "the manifest names this schema, but it is not in the component".to_owned(),
         );
     }
     for (file, text) in schemas {

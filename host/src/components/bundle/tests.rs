@@ -219,7 +219,10 @@ fn wrong_migrations_are_refused() {
 #[test]
 fn wrong_schemas_are_refused() {
     const FILE: &str = "schemas/new-order.json";
-    refused(|json| json["schemas"] = json!({}), "a route names this schema");
+    refused(
+        |json| json["schemas"] = json!({}),
+        "the manifest names this schema",
+    );
     refused(
         |json| json["schemas"]["other.json"] = json!({}),
         "other.json: no route names this schema",
@@ -331,7 +334,7 @@ fn what_is_wrong_in_a_folder_is_named() {
     fs::remove_file(&schema).unwrap();
     let error = Bundle::from_folder(folder.path()).unwrap_err().to_string();
     assert!(
-        error.starts_with("plugin.toml: route.request or route.response: cannot read ")
+        error.starts_with("plugin.toml: a schema of a route or a function: cannot read ")
             && error.contains("schemas/new-order.json"),
         "{error}"
     );

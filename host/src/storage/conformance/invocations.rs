@@ -5,7 +5,7 @@ use http::Method;
 use super::{change, name, tenant};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, InvocationId, TenantId, VersionDigest};
-use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage, UsageSum};
+use crate::domain::invocation::{Blame, InvocationRecord, Triggered, Usage, UsageSum};
 use crate::domain::log_line::{Level, LogLine};
 use crate::domain::principal::PrincipalId;
 use crate::domain::problem::Code;
@@ -15,6 +15,14 @@ use crate::storage::{
 };
 
 const HOUR: i64 = 3_600_000;
+
+/// A `GET` of a route.
+fn get(route: &str) -> Triggered {
+    Triggered::Http {
+        method: Method::GET,
+        route: route.into(),
+    }
+}
 
 /// An invocation that logged one line per level given.
 pub fn entry(tenant: TenantId, plugin: &str, at: i64, levels: &[Level]) -> Entry {
@@ -34,9 +42,7 @@ pub fn entry(tenant: TenantId, plugin: &str, at: i64, levels: &[Level]) -> Entry
             tenant,
             plugin: name(plugin),
             version: VersionDigest::of(b"1"),
-            trigger: Trigger::Http,
-            method: Method::GET,
-            route: "/orders/{id}".into(),
+            triggered: get("/orders/{id}"),
             status: 200,
             code: None,
             blame: None,
@@ -492,7 +498,7 @@ pub async fn invocations_are_found_by_route_status_principal_and_time(repository
                 let kind = block + at;
                 let mut entry = entry(acme, "orders", i64::try_from(100 * block + at).unwrap(), &[]);
                 let record = &mut entry.record;
-                record.route = ["/orders", "/orders/{id}", "/"][kind % 3].into();
+                record.triggered = get(["/orders", "/orders/{id}", "/"][kind % 3]);
                 record.status = [200, 404, 403, 502][kind % 4];
                 record.principal = [Some(callers[0]), Some(callers[1]), None][kind % 3];
                 entry
@@ -599,7 +605,7 @@ pub async fn calls_are_counted_by_day_route_and_caller(repository: &dyn Reposito
     let key = PrincipalId::ApiKey(ApiKeyId::generate());
     let call = |tenant, at, route: &str, principal, code: Option<Code>| {
         let mut entry = entry(tenant, "orders", at, &[]);
-        entry.record.route = route.into();
+        entry.record.triggered = get(route);
         entry.record.principal = principal;
         entry.record.code = code.map(|code| code.as_str().into());
         entry

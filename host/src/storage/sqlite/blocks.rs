@@ -14,8 +14,9 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
 use super::{ROWS, or_missing, row, summaries, tenants, unavailable};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{InvocationId, PluginName, TenantId, VersionDigest};
-use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Usage};
+use crate::domain::function::FunctionOutcome;
+use crate::domain::id::{FunctionName, InvocationId, PluginName, TenantId, VersionDigest};
+use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Triggered, Usage};
 use crate::domain::principal::PrincipalId;
 use crate::domain::problem_code::ProblemCode;
 use crate::domain::resource::Resource;
@@ -45,8 +46,16 @@ pub(super) struct Oldest {
 struct Stored<'a> {
     id: InvocationId,
     trigger: Trigger,
-    method: Cow<'a, str>,
-    route: Cow<'a, str>,
+    /// Of a request, as is the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    method: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    route: Option<Cow<'a, str>>,
+    /// Of a call of a function, as is the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    function: Option<FunctionName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outcome: Option<FunctionOutcome>,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<Cow<'a, str>>,
@@ -135,9 +144,14 @@ impl<'a> From<&'a InvocationRecord> for Stored<'a> {
     fn from(record: &'a InvocationRecord) -> Self {
         Self {
             id: record.id,
-            trigger: record.trigger,
-            method: Cow::Borrowed(record.method.as_str()),
-            route: Cow::Borrowed(&record.route),
+            trigger: record.triggered.trigger(),
+            method: record
+                .triggered
+                .method()
+                .map(|method| Cow::Borrowed(method.as_str())),
+            route: record.triggered.route().map(Cow::Borrowed),
+            function: record.triggered.function().cloned(),
+            outcome: record.triggered.outcome(),
             status: record.status,
             code: record.code.as_ref().map(|code| Cow::Borrowed(code.as_str())),
             blame: record.blame,
@@ -364,9 +378,7 @@ fn try_read(block: &SqliteRow, tenant: TenantId) -> Result<Vec<InvocationRecord>
             tenant,
             plugin: plugin.clone(),
             version,
-            trigger: record.trigger,
-            method: parsed_method(&record.method)?,
-            route: record.route.into(),
+            triggered: triggered(&record)?,
             status: record.status,
             code: record.code.as_deref().map(ProblemCode::from),
             blame: record.blame,
@@ -389,6 +401,20 @@ fn members(content: &str) -> Result<Vec<Member<'static, Usage>>, DbError> {
         .into_iter()
         .filter_map(|member| serde_json::from_value(member).ok());
     Ok(known.collect())
+}
+
+fn triggered(record: &Stored<'_>) -> Result<Triggered, DbError> {
+    let missing = |what| DbError::corrupt("invocation_blocks.content", what);
+    Ok(match record.trigger {
+        Trigger::Http => Triggered::Http {
+            method: parsed_method(record.method.as_deref().ok_or_else(|| missing("no method"))?)?,
+            route: record.route.as_deref().ok_or_else(|| missing("no route"))?.into(),
+        },
+        Trigger::Function => Triggered::Function {
+            name: record.function.clone().ok_or_else(|| missing("no function"))?,
+            outcome: record.outcome,
+        },
+    })
 }
 
 fn parsed_method(method: &str) -> Result<Method, DbError> {
@@ -433,8 +459,27 @@ mod tests {
         let of_key = members[0].record.principal.unwrap().to_string();
         assert_eq!(of_key, "api-key:0190a5c0-0000-7000-8000-000000000002");
         assert_eq!(members[1].record.principal, None);
-        assert_eq!(parsed_method(&members[1].record.method).unwrap(), Method::PUT);
+        assert_eq!(
+            triggered(&members[1].record).unwrap().method(),
+            Some(&Method::PUT)
+        );
         assert!(parsed_method("no method").is_err());
+        let function = entry(TenantId::generate(), "orders", 1, &[]).record;
+        let function = InvocationRecord {
+            triggered: Triggered::Function {
+                name: "price.adjust".parse().unwrap(),
+                outcome: Some(FunctionOutcome::InvalidInput),
+            },
+            ..function
+        };
+        let stored = serde_json::to_string(&Stored::from(&function)).unwrap();
+        assert!(
+            stored.contains(r#""function":"price.adjust","outcome":"invalid-input""#),
+            "{stored}"
+        );
+        assert!(!stored.contains("route"), "{stored}");
+        let stored: Stored<'_> = serde_json::from_str(&stored).unwrap();
+        assert_eq!(triggered(&stored).unwrap(), function.triggered);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //! the first began. A question about records reads only the blocks whose summaries may answer it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::blocks::Block;
 use super::unavailable;
+use crate::domain::function;
 use crate::domain::principal::PrincipalId;
 use crate::storage::{DbError, InvocationFilter, StatusFilter};
 
@@ -17,7 +19,7 @@ pub(super) async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_
     );
     query.push_values(blocks, |mut values, block| {
         let started_first = block.records().map(|record| record.started_at.0).min();
-        let routes: BTreeSet<&str> = block.records().map(|record| &*record.route).collect();
+        let routes: BTreeSet<Arc<str>> = block.records().map(|record| record.triggered.path()).collect();
         let statuses: BTreeSet<u16> = block.records().map(|record| record.status).collect();
         let principals = block.records().filter_map(|record| record.principal);
         let principals: BTreeSet<[u8; 4]> = principals.map(hash).collect();
@@ -43,10 +45,11 @@ pub(super) fn push_wanted(query: &mut QueryBuilder<Sqlite>, filter: &InvocationF
     if let Some(until) = filter.until {
         query.push(" AND s.started_first < ").push_bind(until.0);
     }
-    if let Some(route) = &filter.route {
+    let function = filter.function.as_ref().map(function::path);
+    for path in filter.route.iter().chain(&function) {
         query
             .push(" AND instr(s.routes, ")
-            .push_bind(format!("\n{route}\n"))
+            .push_bind(format!("\n{path}\n"))
             .push(") > 0");
     }
     if let Some(status) = filter.status {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use mortise::capability::bindings::http_types::{Request, Response};
 use mortise::capability::cache::MemoryCaches;
 use mortise::capability::content::content_of;
@@ -21,7 +21,8 @@ use mortise::domain::manifest::Contract;
 use mortise::domain::migration::Migration;
 use mortise::domain::units::{ByteSize, Span};
 use mortise::sandbox::{
-    Checks, GuestLanes, Held, KeptInstances, Loaded, LongRunning, Runtime, RuntimeSettings, Start,
+    Checks, GuestLanes, Held, Input, KeptInstances, Loaded, LongRunning, Output, Runtime, RuntimeSettings,
+    Start,
 };
 use mortise::storage::vault::{HostKey, Vault};
 use tempfile::TempDir;
@@ -171,6 +172,7 @@ impl Sandbox {
             principal: None,
             call_depth: 0,
             traceparent: None,
+            remote_address: None,
             started_at: self.clock.now(),
             deadline: Instant::now() + self.active.limits.wall.0,
             clock: self.clock.clone(),
@@ -193,11 +195,19 @@ impl Sandbox {
         };
         let finished = self
             .runtime
-            .handle_http(self.component.clone(), start, invocation, request, drop)
+            .call(
+                self.component.clone(),
+                start,
+                invocation,
+                Input::Http(request),
+                drop,
+            )
             .await;
         // The instance is given back by a task of this thread, once it has time for that.
         tokio::task::yield_now().await;
-        let response = finished.outcome.context("the plugin answers")?;
+        let Output::Http(response) = finished.outcome.context("the plugin answers")? else {
+            bail!("the plugin answers something else than a response");
+        };
         ensure!(response.status < 300, "the plugin answers {}", response.status);
         Ok(response)
     }
@@ -220,6 +230,9 @@ pub fn request(route: &str, path: &str, params: &[(&str, &str)], body: Option<&s
         query: None,
         params: params.iter().map(owned).collect(),
         headers: headers.iter().map(owned).collect(),
+        scheme: "http".to_owned(),
+        authority: "127.0.0.1:8080".to_owned(),
+        base_url: "http://127.0.0.1:8080/bench/bench".to_owned(),
         body: body.map(|body| content_of(Some("application/json"), body.as_bytes().to_vec())),
     }
 }

@@ -34,6 +34,8 @@ pub enum Error {
     Limit(String),
     /// The database is not granted or cannot be reached.
     Unavailable(String),
+    /// What this version of the SDK has no case for.
+    Other(String),
     /// A row is not what the Rust type expects.
     Decode(String),
     /// [`query_one`](super::query_one) found no row.
@@ -151,6 +153,7 @@ impl fmt::Display for Error {
             Self::Denied(why) => write!(formatter, "the statement is not allowed: {why}"),
             Self::Limit(why) => write!(formatter, "a database limit was reached: {why}"),
             Self::Unavailable(why) => write!(formatter, "the database is unavailable: {why}"),
+            Self::Other(why) => write!(formatter, "the database failed: {why}"),
             Self::Decode(why) => write!(formatter, "a row cannot be read: {why}"),
             Self::NoRow => formatter.write_str("the query answered no row"),
         }

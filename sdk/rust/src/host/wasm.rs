@@ -4,13 +4,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Backend, stdio};
 use crate::bindings::exports::mortise::plugin::http_handler as wire_http;
+use crate::bindings::functions::exports::mortise::plugin::function_handler as wire_function;
 use crate::bindings::mortise::plugin::{
     cache as wire_cache, config as wire_config, context as wire_context, database as wire_db,
     http_client as wire_client, http_types, log as wire_log, secrets as wire_secrets, types as wire,
 };
 use crate::context::{Context, Principal, Trigger};
 use crate::db::{self, ConstraintKind, Rows, Value};
-use crate::{App, Body, Content, Request, cache, fields, http, log, secrets};
+use crate::{App, Body, Content, FunctionError, Functions, Request, cache, fields, http, log, secrets};
 
 /// Answers a request of the host.
 pub fn serve(request: wire_http::Request, app: &App) -> wire_http::Response {
@@ -24,6 +25,9 @@ pub fn serve(request: wire_http::Request, app: &App) -> wire_http::Response {
         query: request.query,
         params: request.params,
         headers,
+        scheme: request.scheme,
+        authority: request.authority,
+        base_url: request.base_url,
         body: request.body.map(Content::from),
     });
     stdio::end_lines();
@@ -37,6 +41,16 @@ pub fn serve(request: wire_http::Request, app: &App) -> wire_http::Response {
         headers: response.headers,
         body,
     }
+}
+
+/// Calls a function for the host.
+pub fn call(name: &str, input: &str, functions: &Functions) -> Result<String, wire_function::Error> {
+    log::install(functions.crate_name());
+    functions.call(name, input).map_err(|error| match error {
+        FunctionError::Unknown => wire_function::Error::UnknownFunction,
+        FunctionError::InvalidInput(why) => wire_function::Error::InvalidInput(why),
+        FunctionError::Failed(why) => wire_function::Error::Failed(why),
+    })
 }
 
 pub(crate) struct Imports;
@@ -212,6 +226,7 @@ impl From<wire_db::Error> for db::Error {
             wire_db::Error::Denied(why) => Self::Denied(why),
             wire_db::Error::Limit(why) => Self::Limit(why),
             wire_db::Error::Unavailable(why) => Self::Unavailable(why),
+            wire_db::Error::Other(why) => Self::Other(why),
         }
     }
 }
@@ -233,6 +248,7 @@ impl From<wire_secrets::Error> for secrets::Error {
         match error {
             wire_secrets::Error::NotFound(name) => Self::NotFound(name),
             wire_secrets::Error::NotGranted(name) => Self::NotGranted(name),
+            wire_secrets::Error::Other(why) => Self::Other(why),
         }
     }
 }
@@ -242,6 +258,7 @@ impl From<wire_cache::Error> for cache::Error {
         match error {
             wire_cache::Error::TooLarge => Self::TooLarge,
             wire_cache::Error::Unavailable(why) => Self::Unavailable(why),
+            wire_cache::Error::Other(why) => Self::Other(why),
         }
     }
 }
@@ -259,6 +276,7 @@ impl From<wire_client::Error> for http::Error {
             wire_client::Error::CircuitOpen => Self::CircuitOpen,
             wire_client::Error::Protocol(why) => Self::Protocol(why),
             wire_client::Error::Limit(why) => Self::Limit(why),
+            wire_client::Error::Other(why) => Self::Other(why),
         }
     }
 }
@@ -316,6 +334,8 @@ impl From<wire_context::Invocation> for Context {
             id: principal.id,
             scopes: principal.scopes,
             claims: principal.claims,
+            customer: principal.customer,
+            attributes: principal.attributes,
         };
         Self {
             id: invocation.id,
@@ -330,6 +350,7 @@ impl From<wire_context::Invocation> for Context {
             },
             principal: invocation.principal.map(principal),
             traceparent: invocation.traceparent,
+            remote_address: invocation.remote_address,
         }
     }
 }

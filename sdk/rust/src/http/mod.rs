@@ -59,6 +59,8 @@ pub enum Error {
     /// More requests, or CPU time to read responses, than the plan allows; or a server that sends more than it may
     /// beside the body.
     Limit(String),
+    /// What this version of the SDK has no case for.
+    Other(String),
     /// The response has an error status ([`Response::error_for_status`]).
     Status(u16),
     /// The response's body is not what was expected.
@@ -102,6 +104,7 @@ impl fmt::Display for Error {
             Self::Tls(why) => ("no secure connection: ", why.as_str()),
             Self::Protocol(why) => ("not proper HTTP: ", why.as_str()),
             Self::Limit(why) => ("a limit was reached: ", why.as_str()),
+            Self::Other(why) => ("failed: ", why.as_str()),
             Self::Body(why) => ("the response's body is not what was expected: ", why.as_str()),
             Self::Timeout => ("timed out", ""),
             Self::TooLarge => ("the response is too large", ""),

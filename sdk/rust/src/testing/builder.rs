@@ -209,6 +209,7 @@ impl HostBuilder {
             trigger: Trigger::Http,
             principal: self.principal,
             traceparent: None,
+            remote_address: None,
         };
         let limits = self.manifest.as_ref().map(|manifest| manifest.limits);
         let limits = limits.unwrap_or_default().lowered();

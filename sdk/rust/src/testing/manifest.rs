@@ -15,6 +15,8 @@ pub(super) struct Manifest {
     pub plugin: Plugin,
     #[serde(default, rename = "route")]
     pub routes: Vec<Route>,
+    #[serde(default, rename = "function")]
+    pub functions: Vec<Function>,
     pub database: Option<Database>,
     #[serde(default)]
     pub http: Http,
@@ -32,12 +34,13 @@ pub(super) struct Plugin {
     pub contract: Contract,
 }
 
-/// The contract that the plugin is written for.
+/// The contract that the plugin is written for. This SDK builds for 0.2, which `mortise build`
+/// writes where the key is missing.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub(super) enum Contract {
-    #[default]
     #[serde(rename = "0.1")]
     V0_1,
+    #[default]
     #[serde(rename = "0.2")]
     V0_2,
 }
@@ -53,6 +56,18 @@ pub(super) struct Route {
     pub request: Option<String>,
     /// The schema of the response's body, a file of the plugin.
     pub response: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Function {
+    pub name: String,
+    pub auth: Auth,
+    #[serde(default)]
+    pub scopes: BTreeSet<String>,
+    /// The schema of the input, a file of the plugin.
+    pub input: String,
+    /// The schema of the output, a file of the plugin.
+    pub output: String,
 }
 
 /// `"public"`, or the list of credentials that are accepted.
@@ -136,6 +151,28 @@ impl Manifest {
             assert!(
                 found,
                 "plugin.toml has the [[route]] {method} {path}, but routes! does not list it"
+            );
+        }
+    }
+
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        self.functions.iter().find(|function| function.name == name)
+    }
+
+    /// Fails the test where `functions!` and `plugin.toml` do not list the same functions.
+    pub fn check_functions(&self, listed: &[&str]) {
+        for name in listed {
+            let found = self.function(name).is_some();
+            assert!(
+                found,
+                "functions! lists {name}, but plugin.toml has no such [[function]]"
+            );
+        }
+        for Function { name, .. } in &self.functions {
+            let found = listed.contains(&name.as_str());
+            assert!(
+                found,
+                "plugin.toml has the [[function]] {name}, but functions! does not list it"
             );
         }
     }
@@ -245,6 +282,12 @@ mod tests {
             method: "POST",
             path: "/a",
         }]);
+    }
+
+    #[test]
+    #[should_panic(expected = "functions! lists a, but plugin.toml has no such [[function]]")]
+    fn a_function_that_the_manifest_lacks_fails_the_test() {
+        manifest().check_functions(&["a"]);
     }
 
     #[test]

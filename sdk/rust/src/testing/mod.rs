@@ -1,7 +1,8 @@
 //! Stand-ins for the host, so that handlers run under a native `cargo test`.
 //!
-//! Enable the feature `testing` under `[dev-dependencies]`, start a [`Host`], and call handlers directly or send
-//! requests to the plugin's `APP`. The host belongs to the thread that started it, and is gone when it is dropped.
+//! Enable the feature `testing` under `[dev-dependencies]`, start a [`Host`], and call handlers
+//! directly or send requests to the plugin's `APP`, or call its `FUNCTIONS`. The host belongs to
+//! the thread that started it, and is gone when it is dropped.
 //!
 //! # What stands in
 //!
@@ -122,6 +123,19 @@ impl Host {
     /// ```
     pub fn request(&self, method: &str, path_and_query: &str) -> RequestBuilder<'_> {
         RequestBuilder::new(&self.state, method, path_and_query)
+    }
+
+    /// Starts to build a call of a function. Its input is what [`json`](RequestBuilder::json) is
+    /// given.
+    ///
+    /// ```
+    /// mortise_sdk::functions! { "double" => |number: i64| Ok(number * 2) }
+    ///
+    /// let host = mortise_sdk::testing::Host::start();
+    /// assert_eq!(host.function("double").json(&21).call(&FUNCTIONS).json::<i64>(), 42);
+    /// ```
+    pub fn function(&self, name: &str) -> RequestBuilder<'_> {
+        RequestBuilder::new(&self.state, "POST", &format!("/-/functions/{name}"))
     }
 
     /// Moves the clock forward: the time of day, and what is left of cached entries.

@@ -7,12 +7,14 @@ use crate::Error;
 pub(super) enum Code {
     InvalidRequest,
     ValidationFailed,
+    InvalidInput,
     Unauthenticated,
     InsufficientScope,
     NotFound,
     MethodNotAllowed,
     BodyTooLarge,
     UnsupportedMediaType,
+    FunctionFailed,
     PluginInvalidResponse,
 }
 
@@ -21,12 +23,14 @@ impl Code {
         match self {
             Self::InvalidRequest => (400, "invalid-request", "Invalid request"),
             Self::ValidationFailed => (400, "validation-failed", "Validation failed"),
+            Self::InvalidInput => (400, "invalid-input", "Invalid input"),
             Self::Unauthenticated => (401, "unauthenticated", "Unauthenticated"),
             Self::InsufficientScope => (403, "insufficient-scope", "Insufficient scope"),
             Self::NotFound => (404, "not-found", "Not found"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "Method not allowed"),
             Self::BodyTooLarge => (413, "body-too-large", "Body too large"),
             Self::UnsupportedMediaType => (415, "unsupported-media-type", "Unsupported media type"),
+            Self::FunctionFailed => (422, "function-failed", "The function failed"),
             Self::PluginInvalidResponse => {
                 (502, "plugin-invalid-response", "The plugin's response is invalid")
             }

@@ -1,17 +1,22 @@
 //! Requests to the plugin under test.
 
+use std::collections::BTreeSet;
+
+use mortise_validator::without_bom;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::manifest::{Auth, Route as Rules};
+use super::manifest::{Auth, Function, Route as Rules};
 use super::problems::Code;
 use super::routing;
 use super::schemas::invalid_response;
 use super::state::State;
-use crate::context::Principal;
-use crate::{App, Body, Content, Error, IntoResponse, Request, Response, Route, fields, log};
+use crate::context::{Principal, Trigger};
+use crate::{
+    App, Body, Content, Error, FunctionError, Functions, IntoResponse, Request, Response, Route, fields, log,
+};
 
-/// A request to the plugin under test.
+/// A request to the plugin under test, or a call of one of its functions.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -21,7 +26,7 @@ use crate::{App, Body, Content, Error, IntoResponse, Request, Response, Route, f
 /// let host = mortise_sdk::testing::Host::start();
 /// assert_eq!(host.request("POST", "/double").json(&21).send(&APP).json::<i64>(), 42);
 /// ```
-#[must_use = "call `send`"]
+#[must_use = "call `send`, or `call` for a function"]
 pub struct RequestBuilder<'a> {
     state: &'a State,
     principal: Option<Principal>,
@@ -31,6 +36,15 @@ pub struct RequestBuilder<'a> {
     key: Option<String>,
     request: Request,
 }
+
+/// Where the plugin under test is reached.
+const AUTHORITY: &str = "127.0.0.1:8080";
+
+/// Below the mount point of a plugin: where its functions are.
+const FUNCTIONS: &str = "/-/functions/";
+
+/// What a caller learns where nothing is.
+const NOTHING: &str = "there is no such tenant, plugin or route";
 
 /// The id of the API key of a test that names none.
 const DEFAULT_KEY: &str = "test-key";
@@ -45,6 +59,9 @@ impl<'a> RequestBuilder<'a> {
             method: method.to_owned(),
             path: path.to_owned(),
             query,
+            scheme: "http".to_owned(),
+            authority: AUTHORITY.to_owned(),
+            base_url: format!("http://{AUTHORITY}/test/{}", state.context.borrow().plugin),
             ..Request::default()
         };
         Self {
@@ -183,6 +200,80 @@ impl<'a> RequestBuilder<'a> {
         response.with_header("x-request-id", id)
     }
 
+    /// Calls the function that [`Host::function`](super::Host::function) named, and gives what its
+    /// caller gets. With the plugin's manifest, what the host refuses is refused here, as for
+    /// [`send`](Self::send).
+    ///
+    /// ```
+    /// use mortise_sdk::prelude::*;
+    ///
+    /// mortise_sdk::functions! { "halve" => |number: i64| match number % 2 {
+    ///     0 => Ok(number / 2),
+    ///     _ => Err(Error::bad_request("only even numbers have a half")),
+    /// } }
+    ///
+    /// let host = mortise_sdk::testing::Host::start();
+    /// assert_eq!(host.function("halve").json(&8).call(&FUNCTIONS).json::<i64>(), 4);
+    /// assert_eq!(host.function("halve").json(&7).call(&FUNCTIONS).status(), 400);
+    /// assert_eq!(host.function("third").json(&7).call(&FUNCTIONS).status(), 404);
+    /// ```
+    pub fn call(self, functions: &Functions) -> Response {
+        log::install(functions.crate_name());
+        if let Some(manifest) = &self.state.manifest {
+            manifest.check_functions(functions.names());
+        }
+        let response = self.output(functions).unwrap_or_else(Error::into_response);
+        let id = self.state.context.borrow().id.clone();
+        response.with_header("x-request-id", id)
+    }
+
+    fn output(&self, functions: &Functions) -> Result<Response, Error> {
+        let name = self.request.path.strip_prefix(FUNCTIONS).unwrap_or_default();
+        if !functions.names().contains(&name) {
+            return Err(Code::NotFound.problem(NOTHING));
+        }
+        let state = self.state;
+        let rules = state
+            .manifest
+            .as_ref()
+            .and_then(|manifest| manifest.function(name));
+        let principal = match rules {
+            Some(rules) => self.admit(&rules.auth, &rules.scopes)?,
+            None => self.principal.clone(),
+        };
+        if let Some(rules) = rules {
+            self.check_request("function", Some(&rules.input))?;
+        }
+        let body = self.request.body.as_ref().map_or(&[][..], |body| body.as_bytes());
+        let not_json = |error: &dyn std::fmt::Display| {
+            Code::InvalidRequest.problem(format!("the body is not JSON: {error}"))
+        };
+        let input = str::from_utf8(without_bom(body)).map_err(|error| not_json(&error))?;
+        match state.invoke(Trigger::Function, principal, || functions.call(name, input)) {
+            Ok(output) => self.checked_output(rules, output),
+            Err(FunctionError::InvalidInput(why)) => Err(Code::InvalidInput.problem(why)),
+            Err(FunctionError::Failed(why)) => Err(Code::FunctionFailed.problem(why)),
+            Err(FunctionError::Unknown) => {
+                log::error(
+                    "functions! lists this function, and calling it says that it is unknown",
+                    &[],
+                );
+                Err(Code::PluginInvalidResponse.problem("the plugin does not know this function"))
+            }
+        }
+    }
+
+    fn checked_output(&self, rules: Option<&Function>, output: String) -> Result<Response, Error> {
+        let response = Response::new(200)
+            .with_header("content-type", "application/json")
+            .with_body(output);
+        self.check_size(&response)?;
+        if let (Some(rules), Some(schemas)) = (rules, &self.state.schemas) {
+            schemas.check_response(&rules.output, &response)?;
+        }
+        Ok(response)
+    }
+
     fn answer(&mut self, app: &App) -> Result<Response, Error> {
         let route = self.locate(app)?;
         let state = self.state;
@@ -191,18 +282,14 @@ impl<'a> RequestBuilder<'a> {
             rules.unwrap_or_else(|| unreachable!("the routes were compared with the manifest's"))
         });
         let principal = match rules {
-            Some(rules) => self.admit(rules)?,
+            Some(rules) => self.admit(&rules.auth, &rules.scopes)?,
             None => self.principal.clone(),
         };
         if let Some(rules) = rules {
-            self.check_request(rules)?;
+            self.check_request("route", rules.request.as_deref())?;
         }
-        let standing = std::mem::replace(&mut state.context.borrow_mut().principal, principal);
-        state.database.enter(state.budget.begin());
-        let response = app.handle(std::mem::take(&mut self.request));
-        state.budget.end();
-        state.database.enter(0);
-        state.context.borrow_mut().principal = standing;
+        let request = std::mem::take(&mut self.request);
+        let response = state.invoke(Trigger::Http, principal, || app.handle(request));
         match rules {
             Some(rules) => self.checked_response(rules, response),
             None => Ok(response),
@@ -219,7 +306,7 @@ impl<'a> RequestBuilder<'a> {
                 Ok(found.route)
             }
             None => Err(match routing::methods(app.routes(), path).as_slice() {
-                [] => Code::NotFound.problem("there is no such tenant, plugin or route"),
+                [] => Code::NotFound.problem(NOTHING),
                 methods => {
                     let methods = methods.join(", ");
                     Code::MethodNotAllowed
@@ -230,9 +317,9 @@ impl<'a> RequestBuilder<'a> {
         }
     }
 
-    /// Who the plugin sees as the caller, by the manifest's rules for the route.
-    fn admit(&self, rules: &Rules) -> Result<Option<Principal>, Error> {
-        let Auth::Credentials(kinds) = &rules.auth else {
+    /// Who the plugin sees as the caller, by the manifest's rules.
+    fn admit(&self, auth: &Auth, scopes: &BTreeSet<String>) -> Result<Option<Principal>, Error> {
+        let Auth::Credentials(kinds) = auth else {
             return Ok(None);
         };
         let accepted = |principal: &Principal| kinds.contains(&principal.kind);
@@ -241,7 +328,7 @@ impl<'a> RequestBuilder<'a> {
             let problem = Code::Unauthenticated.problem(detail);
             return Err(problem.with_header("www-authenticate", "Bearer"));
         };
-        let missing = rules.scopes.iter().filter(|scope| !principal.has_scope(scope));
+        let missing = scopes.iter().filter(|scope| !principal.has_scope(scope));
         let missing: Vec<_> = missing.map(String::as_str).collect();
         if !missing.is_empty() {
             let detail = format!("the credential lacks {}", missing.join(", "));
@@ -250,7 +337,7 @@ impl<'a> RequestBuilder<'a> {
         Ok(Some(principal))
     }
 
-    fn check_request(&self, rules: &Rules) -> Result<(), Error> {
+    fn check_request(&self, kind: &str, schema: Option<&str>) -> Result<(), Error> {
         let body = self.request.body.as_ref();
         let limit = self.state.budget.limits.request_body;
         if body.is_some_and(|body| body.as_bytes().len() > limit.0) {
@@ -260,8 +347,8 @@ impl<'a> RequestBuilder<'a> {
             );
             return Err(Code::BodyTooLarge.problem(detail));
         }
-        match (&rules.request, &self.state.schemas) {
-            (Some(file), Some(schemas)) => schemas.check_request(file, &self.request),
+        match (schema, &self.state.schemas) {
+            (Some(file), Some(schemas)) => schemas.check_request(kind, file, &self.request),
             _ => Ok(()),
         }
     }
@@ -271,6 +358,14 @@ impl<'a> RequestBuilder<'a> {
             let reason = format!("{} is not a status from 200 to 599", response.status);
             return Err(invalid_response(&reason));
         }
+        self.check_size(&response)?;
+        if let (Some(file), Some(schemas)) = (&rules.response, &self.state.schemas) {
+            schemas.check_response(file, &response)?;
+        }
+        Ok(response)
+    }
+
+    fn check_size(&self, response: &Response) -> Result<(), Error> {
         let bytes = match &response.body {
             Body::Empty => 0,
             Body::Text(text) => text.len(),
@@ -282,10 +377,26 @@ impl<'a> RequestBuilder<'a> {
                 "the body has {bytes} bytes, more than {limit}"
             )));
         }
-        if let (Some(file), Some(schemas)) = (&rules.response, &self.state.schemas) {
-            schemas.check_response(file, &response)?;
-        }
-        Ok(response)
+        Ok(())
+    }
+}
+
+impl State {
+    /// Runs the plugin as one invocation with this caller.
+    fn invoke<T>(&self, trigger: Trigger, principal: Option<Principal>, run: impl FnOnce() -> T) -> T {
+        let standing = {
+            let mut context = self.context.borrow_mut();
+            context.trigger = trigger;
+            std::mem::replace(&mut context.principal, principal)
+        };
+        self.database.enter(self.budget.begin());
+        let answer = run();
+        self.budget.end();
+        self.database.enter(0);
+        let mut context = self.context.borrow_mut();
+        context.trigger = Trigger::Http;
+        context.principal = standing;
+        answer
     }
 }
 

@@ -1,4 +1,4 @@
-//! The JSON Schemas of the routes, checked by the host's own validator.
+//! The JSON Schemas of the routes and functions, checked by the host's own validator.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -46,10 +46,11 @@ impl Schemas {
         }
     }
 
-    /// Checks the body of a request as the host does before it starts a plugin.
-    pub fn check_request(&self, file: &str, request: &Request) -> Result<(), Error> {
+    /// Checks the body of a request to a route or a function, which `kind` says, as the host does
+    /// before it starts a plugin.
+    pub fn check_request(&self, kind: &str, file: &str, request: &Request) -> Result<(), Error> {
         if !request.header("content-type").is_some_and(is_json_type) {
-            let detail = "this route takes JSON; send `content-type: application/json`";
+            let detail = format!("this {kind} takes JSON; send `content-type: application/json`");
             return Err(Code::UnsupportedMediaType.problem(detail));
         }
         let mut codings = request
@@ -58,7 +59,7 @@ impl Schemas {
             .filter(|(name, _)| name == "content-encoding");
         if let Some((_, coding)) = codings.find(|(_, coding)| is_coded(coding.as_bytes())) {
             return Err(Code::UnsupportedMediaType.problem(format!(
-                "this route checks its body and decodes none, so it cannot take `content-encoding: {coding}`; send the \
+                "this {kind} checks its body and decodes none, so it cannot take `content-encoding: {coding}`; send the \
                  body as it is"
             )));
         }
@@ -70,7 +71,9 @@ impl Schemas {
                     .into_iter()
                     .map(|Mismatch { pointer, detail }| FieldError { pointer, detail });
                 Code::ValidationFailed
-                    .problem("the body does not match the schema of this route; `errors` says where")
+                    .problem(format!(
+                        "the body does not match the schema of this {kind}; `errors` says where"
+                    ))
                     .with_field("errors", errors.collect::<Vec<_>>())
             }
         })

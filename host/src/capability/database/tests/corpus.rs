@@ -118,6 +118,7 @@ fn failed(error: Error) -> Answer {
         Error::Denied(message) => (Kind::Denied, message),
         Error::Limit(message) => (Kind::Limit, message),
         Error::Unavailable(message) => (Kind::Unavailable, message),
+        Error::Other(message) => panic!("the host has no use for this case: {message}"),
     };
     Answer::Failed(kind, message)
 }

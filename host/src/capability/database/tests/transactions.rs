@@ -215,8 +215,10 @@ async fn jobs_and_events_are_not_served_on_it() {
     let job = super::super::super::bindings::jobs::NewJob {
         name: "a".to_owned(),
         payload: "{}".to_owned(),
-        delay_ms: 0,
+        due: super::super::super::bindings::jobs::Due::Now,
+        priority: 0,
         unique_key: None,
+        concurrency_key: None,
     };
     let borrowed = || Resource::new_borrow(transaction.rep());
     is_unavailable(

@@ -1,0 +1,92 @@
+//! What `wit/` looks like from the host's side: a module for each version of the contract.
+//!
+//! The host works with the types of the newest version, which are also re-exported here. Each
+//! capability implements the host calls of every version; `convert.rs` has the types of older
+//! versions that differ only by their module.
+
+mod convert;
+
+pub use v0_2::*;
+
+/// Contract 0.1, which is frozen.
+pub mod v0_1 {
+    #[expect(missing_docs, reason = "generated from `wit/`, where the documentation is")]
+    mod generated {
+        wasmtime::component::bindgen!({
+            path: "../wit/0.1",
+            world: "plugin",
+            imports: { default: async | trappable },
+            exports: { default: async },
+            with: {
+                // It has one type and no function, so both versions share it.
+                "mortise:plugin/types": crate::capability::bindings::v0_2::types,
+                "mortise:plugin/database.transaction": crate::capability::database::Transaction,
+                "mortise:plugin/database.cursor": crate::capability::database::Cursor,
+                "mortise:plugin/http-client.pending": crate::capability::http_client::Pending,
+            },
+        });
+    }
+
+    pub use generated::exports::mortise::plugin::{function_handler, http_handler};
+    pub use generated::mortise::plugin::{
+        cache, config, context, crypto, database, email, events, http_client, http_types, jobs, log,
+        realtime, secrets,
+    };
+
+    /// The name of the interface of types, which has no bindings of its own.
+    pub const TYPES: &str = "mortise:plugin/types@0.1.0";
+}
+
+/// Contract 0.2, a draft.
+pub mod v0_2 {
+    #[expect(missing_docs, reason = "generated from `wit/`, where the documentation is")]
+    mod generated {
+        wasmtime::component::bindgen!({
+            path: "../wit/0.2",
+            world: "plugin",
+            imports: { default: async | trappable },
+            exports: { default: async },
+            with: {
+                "mortise:plugin/database.transaction": crate::capability::database::Transaction,
+                "mortise:plugin/database.cursor": crate::capability::database::Cursor,
+                "mortise:plugin/http-client.pending": crate::capability::http_client::Pending,
+            },
+        });
+    }
+
+    pub use generated::exports::mortise::plugin::{function_handler, http_handler};
+    pub use generated::mortise::plugin::{
+        cache, config, context, crypto, database, email, events, http_client, http_types, jobs, log,
+        realtime, secrets, types,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use sha2::{Digest, Sha256};
+
+    /// Components of contract 0.1 are stored, so its text never changes. What is to change goes
+    /// into a newer version.
+    #[test]
+    fn contract_0_1_is_frozen() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit/0.1");
+        let mut files: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .collect();
+        files.sort();
+        let mut digest = Sha256::new();
+        for file in files {
+            digest.update(file.file_name().unwrap().as_encoded_bytes());
+            digest.update([0]);
+            digest.update(fs::read(&file).unwrap());
+            digest.update([0]);
+        }
+        assert_eq!(
+            format!("{:x}", digest.finalize()),
+            "63ca9d229572a1b7c223d66094c10ab8aaa6807a07eb6c67b5ce65c711eae132"
+        );
+    }
+}

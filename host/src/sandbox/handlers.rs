@@ -1,0 +1,225 @@
+//! How guests are called: the handlers that components export, in each version of the contract.
+
+use wasmtime::Store;
+use wasmtime::component::{Instance, InstancePre};
+
+use super::store::StoreData;
+use crate::capability::bindings::http_types::{Request, Response};
+use crate::capability::bindings::{v0_1, v0_2};
+use crate::domain::id::FunctionName;
+use crate::domain::invocation::Trigger;
+
+/// What a guest is called with, by its trigger.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are requests, which need no room elsewhere"
+)]
+pub enum Input {
+    /// A request to one of the plugin's routes.
+    Http(Request),
+    /// A call of one of its functions.
+    Function {
+        /// Which function.
+        name: FunctionName,
+        /// JSON.
+        input: String,
+    },
+}
+
+/// What a guest answered, by its trigger. Nothing in it is checked.
+pub enum Output {
+    /// The response to a request.
+    Http(Response),
+    /// The output of a function as JSON, or why there is none.
+    Function(Result<String, FunctionError>),
+}
+
+/// Why a function gave no output. The texts come from the plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FunctionError {
+    /// The plugin does not know the function.
+    Unknown,
+    /// The input cannot be used.
+    InvalidInput(String),
+    /// The function cannot do it.
+    Failed(String),
+}
+
+/// The handlers that a component exports.
+pub struct Handlers {
+    http: Option<HttpHandler>,
+    function: Option<FunctionHandler>,
+}
+
+/// A handler of an instance, ready to be called.
+pub enum Handler {
+    /// Handles requests.
+    Http(HttpGuest),
+    /// Handles calls of functions.
+    Function(FunctionGuest),
+}
+
+macro_rules! handler {
+    ($(#[$about:meta])* $indices:ident, $(#[$about_guest:meta])* $guest:ident, $interface:ident) => {
+        $(#[$about])*
+        enum $indices {
+            V0_1(v0_1::$interface::GuestIndices),
+            V0_2(v0_2::$interface::GuestIndices),
+        }
+
+        $(#[$about_guest])*
+        pub enum $guest {
+            /// Built for contract 0.1.
+            V0_1(v0_1::$interface::Guest),
+            /// Built for contract 0.2.
+            V0_2(v0_2::$interface::Guest),
+        }
+
+        impl $indices {
+            /// The newest version of the handler that a component exports.
+            fn of(component: &InstancePre<StoreData>) -> Option<Self> {
+                let newest = v0_2::$interface::GuestIndices::new(component).map(Self::V0_2);
+                newest
+                    .or_else(|_| v0_1::$interface::GuestIndices::new(component).map(Self::V0_1))
+                    .ok()
+            }
+
+            fn load(&self, store: &mut Store<StoreData>, instance: &Instance) -> wasmtime::Result<$guest> {
+                Ok(match self {
+                    Self::V0_1(indices) => $guest::V0_1(indices.load(store, instance)?),
+                    Self::V0_2(indices) => $guest::V0_2(indices.load(store, instance)?),
+                })
+            }
+        }
+    };
+}
+
+handler!(
+    /// Where a component has its handler of requests.
+    HttpHandler,
+    /// The handler of requests of an instance.
+    HttpGuest,
+    http_handler
+);
+
+handler!(
+    /// Where a component has its handler of functions.
+    FunctionHandler,
+    /// The handler of functions of an instance.
+    FunctionGuest,
+    function_handler
+);
+
+impl Input {
+    /// Why the guest is called.
+    pub fn trigger(&self) -> Trigger {
+        match self {
+            Self::Http(_) => Trigger::Http,
+            Self::Function { .. } => Trigger::Function,
+        }
+    }
+}
+
+impl Handlers {
+    /// The handlers that a component exports.
+    pub fn of(component: &InstancePre<StoreData>) -> Self {
+        Self {
+            http: HttpHandler::of(component),
+            function: FunctionHandler::of(component),
+        }
+    }
+
+    /// Whether there is one for `trigger`.
+    pub fn has(&self, trigger: Trigger) -> bool {
+        match trigger {
+            Trigger::Http => self.http.is_some(),
+            Trigger::Function => self.function.is_some(),
+        }
+    }
+
+    /// The handler of an instance of the component; `None` if the component exports none for
+    /// `trigger`.
+    pub fn load(
+        &self,
+        trigger: Trigger,
+        store: &mut Store<StoreData>,
+        instance: &Instance,
+    ) -> wasmtime::Result<Option<Handler>> {
+        Ok(match trigger {
+            Trigger::Http => match &self.http {
+                Some(handler) => Some(Handler::Http(handler.load(store, instance)?)),
+                None => None,
+            },
+            Trigger::Function => match &self.function {
+                Some(handler) => Some(Handler::Function(handler.load(store, instance)?)),
+                None => None,
+            },
+        })
+    }
+}
+
+impl Handler {
+    /// What calls it.
+    pub fn trigger(&self) -> Trigger {
+        match self {
+            Self::Http(_) => Trigger::Http,
+            Self::Function(_) => Trigger::Function,
+        }
+    }
+
+    /// Calls it; `None` if it is for another trigger.
+    pub async fn call(&self, store: &mut Store<StoreData>, input: Input) -> wasmtime::Result<Option<Output>> {
+        Ok(Some(match (self, input) {
+            (Self::Http(guest), Input::Http(request)) => Output::Http(guest.call(store, request).await?),
+            (Self::Function(guest), Input::Function { name, input }) => {
+                Output::Function(guest.call(store, name.as_str(), &input).await?)
+            }
+            (Self::Http(_), Input::Function { .. }) | (Self::Function(_), Input::Http(_)) => return Ok(None),
+        }))
+    }
+}
+
+impl HttpGuest {
+    async fn call(&self, store: &mut Store<StoreData>, request: Request) -> wasmtime::Result<Response> {
+        match self {
+            Self::V0_1(guest) => Ok(guest.call_handle(store, &request.into()).await?.into()),
+            Self::V0_2(guest) => guest.call_handle(store, &request).await,
+        }
+    }
+}
+
+impl FunctionGuest {
+    async fn call(
+        &self,
+        store: &mut Store<StoreData>,
+        name: &str,
+        input: &str,
+    ) -> wasmtime::Result<Result<String, FunctionError>> {
+        Ok(match self {
+            Self::V0_1(guest) => guest.call_call(store, name, input).await?.map_err(Into::into),
+            Self::V0_2(guest) => guest.call_call(store, name, input).await?.map_err(Into::into),
+        })
+    }
+}
+
+impl From<v0_1::function_handler::Error> for FunctionError {
+    fn from(error: v0_1::function_handler::Error) -> Self {
+        match error {
+            v0_1::function_handler::Error::UnknownFunction => Self::Unknown,
+            v0_1::function_handler::Error::InvalidInput(why) => Self::InvalidInput(why),
+            v0_1::function_handler::Error::Failed(why) => Self::Failed(why),
+        }
+    }
+}
+
+impl From<v0_2::function_handler::Error> for FunctionError {
+    fn from(error: v0_2::function_handler::Error) -> Self {
+        match error {
+            v0_2::function_handler::Error::UnknownFunction => Self::Unknown,
+            v0_2::function_handler::Error::InvalidInput(why) => Self::InvalidInput(why),
+            v0_2::function_handler::Error::Failed(why) | v0_2::function_handler::Error::Other(why) => {
+                Self::Failed(why)
+            }
+        }
+    }
+}

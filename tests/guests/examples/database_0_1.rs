@@ -1,0 +1,38 @@
+//! The guest `database`, built for contract 0.1.
+
+use test_guests::guest;
+use test_guests::v0_1 as contract;
+
+#[path = "../shared/database.rs"]
+mod sql;
+
+guest!(v0_1, sql::handle);
+
+/// What differs between the versions of the contract.
+mod own {
+    use crate::contract::{database, jobs};
+
+    /// A job.
+    pub fn job() -> jobs::NewJob {
+        jobs::NewJob {
+            name: "j".to_owned(),
+            payload: "{}".to_owned(),
+            delay_ms: 0,
+            unique_key: None,
+        }
+    }
+
+    /// The kind of an error, and its message.
+    pub fn failure(error: database::Error) -> (&'static str, String) {
+        match error {
+            database::Error::Constraint(violation) => {
+                ("constraint", format!("{:?} {}", violation.kind, violation.name))
+            }
+            database::Error::Invalid(message) => ("invalid", message),
+            database::Error::Conflict(message) => ("conflict", message),
+            database::Error::Denied(message) => ("denied", message),
+            database::Error::Limit(message) => ("limit", message),
+            database::Error::Unavailable(message) => ("unavailable", message),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Answers what it was asked.
+
+use test_guests::{Value, json};
+
+use crate::contract::{Content, Request};
+
+/// What every version of the contract tells of a request.
+pub fn echo(request: &Request) -> Value {
+    let body = match &request.body {
+        None => json!(null),
+        Some(Content::Text(text)) => json!({ "text": text }),
+        Some(Content::Bytes(bytes)) => json!({ "bytes": bytes }),
+    };
+    json!({
+        "method": request.method,
+        "route": request.route,
+        "path": request.path,
+        "query": request.query,
+        "params": request.params,
+        "headers": request.headers,
+        "body": body,
+    })
+}
