@@ -209,6 +209,8 @@ macro_rules! functions {
 
         #[cfg(target_family = "wasm")]
         const _: () = {
+            use $crate::__private::bindings::functions::exports::mortise::plugin::function_handler;
+
             const LISTED: &str = ::core::concat!($($name, "\n"),+);
 
             // `mortise build` and the host compare it with the manifest.
@@ -218,13 +220,13 @@ macro_rules! functions {
 
             struct Plugin;
 
-            impl $crate::__private::bindings::functions::exports::mortise::plugin::function_handler::Guest for Plugin {
+            impl function_handler::Guest for Plugin {
                 fn call(
                     name: ::std::string::String,
                     input: ::std::string::String,
                 ) -> ::core::result::Result<
                     ::std::string::String,
-                    $crate::__private::bindings::functions::exports::mortise::plugin::function_handler::Error,
+                    function_handler::Error,
                 > {
                     $crate::__private::call(&name, &input, &FUNCTIONS)
                 }

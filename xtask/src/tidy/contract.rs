@@ -8,6 +8,9 @@ const NEWEST: &str = "wit/0.2/";
 /// Interfaces of the contract that are no capabilities.
 const OTHERS: [&str; 4] = ["types", "world", "handlers", "http"];
 
+/// The folder beside the capabilities' that has the bindings of each version of the contract.
+const BINDINGS: &str = "bindings";
+
 /// A capability that the SDK or the host has by another name than the contract.
 const IN_SDK: [(&str, &str); 2] = [("http-client", "http"), ("database", "db")];
 
@@ -50,7 +53,7 @@ fn served(files: &[File]) -> impl Iterator<Item = String> {
             .path
             .strip_prefix("host/src/capability/")?
             .strip_suffix("/mod.rs")?;
-        (!name.contains('/')).then(|| name.replace('_', "-"))
+        (!name.contains('/') && name != BINDINGS).then(|| name.replace('_', "-"))
     })
 }
 
