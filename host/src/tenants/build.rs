@@ -21,7 +21,7 @@ use crate::domain::function::Function;
 use crate::domain::generation::Generation;
 use crate::domain::id::{FunctionName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::{LimitOverrides, Limits};
-use crate::domain::manifest::{Manifest, Route};
+use crate::domain::manifest::Manifest;
 use crate::domain::plugin::Version;
 use crate::domain::tenant::{Plan, Tenant};
 use crate::sandbox::Runtime;

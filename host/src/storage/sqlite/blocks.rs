@@ -16,7 +16,7 @@ use super::{ROWS, or_missing, row, summaries, tenants, unavailable};
 use crate::domain::clock::Timestamp;
 use crate::domain::function::FunctionOutcome;
 use crate::domain::id::{FunctionName, InvocationId, PluginName, TenantId, VersionDigest};
-use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Trigger, Triggered, Usage};
+use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Triggered, Usage};
 use crate::domain::principal::PrincipalId;
 use crate::domain::problem_code::ProblemCode;
 use crate::domain::resource::Resource;
