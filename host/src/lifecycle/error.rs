@@ -128,6 +128,7 @@ impl From<LoadError> for LifecycleError {
                 CompileError::Limit { .. } | CompileError::TooLarge(_) => {
                     Self::CompileLimit(compile.to_string())
                 }
+                CompileError::Stopped => Self::Unavailable(error.into()),
                 CompileError::Worker(_) => Self::host(error),
             },
             LoadError::Io(_) | LoadError::Store(_) => Self::Unavailable(error.into()),

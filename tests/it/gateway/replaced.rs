@@ -11,6 +11,9 @@ use tokio::task::JoinHandle;
 
 use crate::app::{App, Reply, open_manifest};
 
+/// A component without a version is removed at this age.
+const MIN_AGE: Duration = Duration::from_secs(60);
+
 /// A request that is located already, and waits for its body.
 async fn waiting(app: &App) -> (JoinHandle<Reply>, oneshot::Sender<Bytes>) {
     let (sender, body) = oneshot::channel::<Bytes>();
@@ -32,6 +35,8 @@ async fn a_request_to_a_version_that_was_removed_meanwhile_may_try_again() {
         app.advance(Duration::from_secs(1));
         acme.deploy(ECHO, &manifest(version), &[]).await;
     }
+    app.advance(MIN_AGE);
+    app.host.maintain().await;
     body.send("late".into()).unwrap();
     let reply = request.await.unwrap().expect_problem(503, "overloaded");
     assert_eq!(reply.header("retry-after"), "1");
@@ -46,6 +51,7 @@ async fn a_request_to_a_plugin_that_was_deleted_meanwhile_finds_nothing() {
     let (request, body) = waiting(&app).await;
     let path = acme.path("/plugins/echo?purge=true");
     app.admin("DELETE", &path).send().await.expect(204);
+    app.advance(MIN_AGE);
     app.host.maintain().await;
     body.send("late".into()).unwrap();
     request.await.unwrap().expect_problem(404, "not-found");

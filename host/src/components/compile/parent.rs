@@ -3,10 +3,12 @@
 //! It is a process of its own because wasmtime does not promise to withstand denial of service while it
 //! compiles, and because a process can be ended.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdout, Command};
@@ -62,6 +64,9 @@ pub enum CompileError {
     /// The compiled code is too large.
     #[error("the compiled component has more than {0}")]
     TooLarge(ByteSize),
+    /// Somebody else ended the worker: the system stops, or an operator did it.
+    #[error("the compile worker was stopped before it had finished")]
+    Stopped,
     /// The worker could not be run, or said nothing that makes sense.
     #[error("the compile worker failed: {0}")]
     Worker(String),
@@ -198,6 +203,8 @@ impl Compiler {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
+            // Ctrl-C in the host's terminal is for the host, which lets its workers finish.
+            .process_group(0)
             .spawn()
     }
 
@@ -244,8 +251,8 @@ impl Compiler {
         }
     }
 
-    /// Translates how the worker ended. A panic, a full stack, a signal and a lack of memory are the upload's
-    /// fault; any other exit code is the host's.
+    /// Translates how the worker ended. A panic, a full stack, a signal of the system and a lack of
+    /// memory are the upload's fault. A request to end and any other exit code are not.
     fn check_exit(&self, status: ExitStatus, message: &str) -> Result<(), CompileError> {
         let is = |code: u8| status.code() == Some(i32::from(code));
         if status.success() {
@@ -271,6 +278,8 @@ impl Compiler {
                 "what the component holds is nested too deeply: reading it overflowed the stack",
                 "write the schemas and types with fewer levels and shorter chains of references",
             )))
+        } else if status.signal().is_some_and(is_request_to_end) {
+            Err(CompileError::Stopped)
         } else if status.code().is_none() {
             // Killed by a signal: the CPU limit, or an allocation beyond the address space.
             Err(self.limit())
@@ -285,6 +294,13 @@ impl Compiler {
         } = self.limits;
         CompileError::Limit { memory, cpu, wall }
     }
+}
+
+/// Whether a signal asks a process to end. The limits of a worker never send one of these.
+fn is_request_to_end(signal: i32) -> bool {
+    [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT]
+        .iter()
+        .any(|request| request.as_raw() == signal)
 }
 
 /// Reads the worker's frame: nothing if it ended before it had written all of it.
@@ -329,8 +345,6 @@ fn worker_failed(error: impl std::fmt::Display) -> CompileError {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
-
     use super::*;
 
     async fn run(worker: &str) -> CompileError {
@@ -408,6 +422,11 @@ mod tests {
         for status in [i32::from(NO_MEMORY) << 8, 6, 9, 11, 24] {
             let error = ended(status, "memory allocation of 9 bytes failed").unwrap_err();
             assert!(matches!(error, CompileError::Limit { .. }), "{status}: {error}");
+        }
+        // SIGHUP, SIGINT, SIGQUIT, SIGTERM.
+        for status in [1, 2, 3, 15] {
+            let error = ended(status, "").unwrap_err();
+            assert!(matches!(error, CompileError::Stopped), "{status}: {error}");
         }
         let host = ended(1 << 8, "the engine does not start").unwrap_err();
         assert!(matches!(host, CompileError::Worker(_)), "{host}");
