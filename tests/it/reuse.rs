@@ -116,6 +116,19 @@ async fn what_one_request_printed_and_logged_is_its_own() {
     assert_eq!(messages(&third).await, ["call 3"]);
 }
 
+#[tokio::test]
+async fn a_secret_that_an_instance_has_seen_is_in_no_later_log() {
+    let app = App::start().await;
+    let acme = app.tenant("acme").await;
+    acme.secret("token", "s3cret-value").await;
+    let manifest = format!("{}[secrets]\nreveal = ['token']\n", manifest("counter"));
+    acme.deploy(REUSED, &manifest, &[]).await;
+    app.get("/acme/counter/reveal").send().await.expect(200);
+    let later = app.get("/acme/counter/secret").send().await.expect(200);
+    assert_eq!(later.json(), 2, "the same instance");
+    assert_eq!(acme.log(&later).await[0]["message"], r#"it is Some("[secret]")"#);
+}
+
 /// The limit: one below, at, and above what is needed for two plugins that are called in turn.
 #[tokio::test]
 pub async fn instances_kept() {

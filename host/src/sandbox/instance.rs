@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use wasmtime::Store;
 use wasmtime::component::{Instance, ResourceTable};
 
@@ -32,6 +33,8 @@ pub struct Sandbox {
 pub struct Ended {
     sandbox: Sandbox,
     table: ResourceTable,
+    /// Secrets that the guest has seen, and may still have in its memory.
+    revealed: Vec<SecretString>,
 }
 
 impl Ended {
@@ -66,7 +69,12 @@ impl Sandbox {
         meter: Arc<Meter>,
         placement: Arc<Placement>,
     ) -> Self {
-        let Ended { mut sandbox, table } = ended;
+        let Ended {
+            mut sandbox,
+            table,
+            revealed,
+        } = ended;
+        invocation.revealed = revealed;
         sandbox.reuses = sandbox.reuses.saturating_add(1);
         invocation.usage.instance_reuses = sandbox.reuses;
         store::begin(&mut sandbox.store, services, invocation, table, meter, placement);
@@ -127,7 +135,11 @@ impl Sandbox {
         let is_clean =
             invocation.held == 0 && !self.was_refused_memory() && self.peak_memory() <= memory / KEPT_MEMORY;
         let sandbox = match is_clean {
-            true => Ok(Ended { sandbox: self, table }),
+            true => Ok(Ended {
+                sandbox: self,
+                table,
+                revealed: invocation.revealed.clone(),
+            }),
             false => Err(self),
         };
         (invocation, sandbox)

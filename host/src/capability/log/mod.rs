@@ -11,9 +11,10 @@ mod host;
 mod printed;
 
 pub use host::{LogView, add_to_linker};
+use printed::Printed;
 pub use printed::PrintedLines;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::Invocation;
 use crate::domain::log_line::{Level, LogLine};
@@ -72,14 +73,21 @@ pub fn append(invocation: &mut Invocation, level: Level, message: &str, fields: 
 /// Adds what the guest printed, a line for each of its lines. Secrets are taken out first: one with line breaks in it
 /// could not be found in its pieces.
 pub fn append_printed(invocation: &mut Invocation, level: Level, printed: &PrintedLines) {
-    let (text, dropped) = printed.take();
-    append_text(invocation, level, text);
+    let Printed {
+        text,
+        dropped,
+        is_cut,
+    } = printed.take();
+    let mut text = without_secrets(invocation, text);
+    if is_cut {
+        text.truncate(text.len() - begun_secret(invocation, &text));
+    }
+    append_text(invocation, level, &text);
     let total = &mut invocation.usage.log_lines_dropped;
     *total = total.saturating_add(dropped);
 }
 
-fn append_text(invocation: &mut Invocation, level: Level, text: String) {
-    let text = without_secrets(invocation, text);
+fn append_text(invocation: &mut Invocation, level: Level, text: &str) {
     let pieces = text.lines().flat_map(pieces);
     for piece in pieces.filter(|piece| !piece.trim().is_empty()) {
         append(invocation, level, piece, &[]);
@@ -119,6 +127,16 @@ fn deceives(c: char) -> bool {
             c,
             '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
         )
+}
+
+/// Bytes at the end of a text that are the beginning of a secret.
+fn begun_secret(invocation: &Invocation, text: &str) -> usize {
+    let begun = |secret: &SecretString| {
+        let secret = secret.expose_secret();
+        let mut beginnings = secret.char_indices().map(|(end, _)| end).rev();
+        beginnings.find(|end| text.ends_with(&secret[..*end]))
+    };
+    invocation.revealed.iter().filter_map(begun).max().unwrap_or(0)
 }
 
 fn without_secrets(invocation: &Invocation, mut text: String) -> String {
@@ -177,9 +195,23 @@ mod tests {
     #[test]
     fn a_secret_of_several_lines_is_taken_out_of_what_was_printed() {
         let mut invocation = having_seen(&["-----BEGIN-----\nabc\n-----END-----"]);
-        let text = "before -----BEGIN-----\nabc\n-----END----- after\n\nnext".to_owned();
-        append_text(&mut invocation, Level::Info, text);
+        let printed = PrintedLines::new(1_000);
+        printed.print(b"before -----BEGIN-----\nabc\n-----END----- after\n\nnext");
+        append_printed(&mut invocation, Level::Info, &printed);
         assert_eq!(messages(&invocation), ["before [secret] after", "next"]);
+    }
+
+    #[test]
+    fn a_secret_at_the_end_of_the_budget_is_not_kept_in_part() {
+        let secret = "0123456789-ä-secret";
+        for kept in 1..secret.len() {
+            let mut invocation = having_seen(&[secret]);
+            let printed = PrintedLines::new(5 + kept);
+            printed.print(format!("it is{secret} and more\n").as_bytes());
+            append_printed(&mut invocation, Level::Info, &printed);
+            assert_eq!(messages(&invocation), ["it is"], "{kept}");
+            assert_eq!(invocation.usage.log_lines_dropped, 1);
+        }
     }
 
     #[test]
@@ -245,11 +277,11 @@ mod tests {
     fn a_long_line_is_split_and_one_without_end_is_bounded() {
         let mut invocation = having_seen(&[]);
         let long = format!("x{}", "é".repeat(MAX_LINE_BYTES / 2));
-        append_text(&mut invocation, Level::Info, format!("{long}\nnext"));
+        append_text(&mut invocation, Level::Info, &format!("{long}\nnext"));
         assert_eq!(messages(&invocation), [&long[..MAX_LINE_BYTES - 1], "é", "next"]);
 
         let mut invocation = having_seen(&[]);
-        append_text(&mut invocation, Level::Info, "x".repeat(100 << 20));
+        append_text(&mut invocation, Level::Info, &"x".repeat(100 << 20));
         let most = Limits::default().log_bytes.as_usize() / MAX_LINE_BYTES;
         assert_eq!(messages(&invocation), vec!["x".repeat(MAX_LINE_BYTES); most]);
         assert_eq!(

@@ -30,6 +30,15 @@ struct Buffer {
     is_full: bool,
 }
 
+/// What a guest printed during one invocation.
+pub(super) struct Printed {
+    pub text: String,
+    /// Lines that were not kept.
+    pub dropped: u32,
+    /// The text ends where the budget did.
+    pub is_cut: bool,
+}
+
 /// Bytes that a guest may write at once.
 const WRITTEN_AT_ONCE: usize = 64 * 1024;
 
@@ -42,12 +51,21 @@ impl PrintedLines {
         }
     }
 
-    /// What was printed since it was last taken, and how many lines were not kept. It is taken when
-    /// an invocation ends, and so a line without a line feed ends there.
-    pub fn take(&self) -> (String, u32) {
+    /// What was printed since it was last taken. It is taken when an invocation ends, and so a line
+    /// without a line feed ends there.
+    pub(super) fn take(&self) -> Printed {
         let buffer = std::mem::take(&mut *self.buffer.lock().unwrap_or_else(PoisonError::into_inner));
-        let dropped = buffer.dropped.saturating_add(buffer.has_open_line.into());
-        (String::from_utf8_lossy(&buffer.kept).into_owned(), dropped)
+        let text = String::from_utf8_lossy(&buffer.kept);
+        let text = match buffer.is_full {
+            // The rest of a character may not have been kept.
+            true => text.trim_end_matches(char::REPLACEMENT_CHARACTER),
+            false => &text,
+        };
+        Printed {
+            text: text.to_owned(),
+            dropped: buffer.dropped.saturating_add(buffer.has_open_line.into()),
+            is_cut: buffer.is_full,
+        }
     }
 
     /// The guest chooses how much it prints, and how often.

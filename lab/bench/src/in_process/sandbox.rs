@@ -14,7 +14,7 @@ use mortise::components::shield::Shield;
 use mortise::components::store::{FolderStore, VerifiedComponent};
 use mortise::domain::clock::{SharedClock, SystemClock};
 use mortise::domain::grant::Grants;
-use mortise::domain::id::{InvocationId, TenantId, VersionDigest};
+use mortise::domain::id::{InvocationId, TenantId};
 use mortise::domain::invocation::{Trigger, Usage};
 use mortise::domain::limits::Limits;
 use mortise::domain::manifest::Contract;
