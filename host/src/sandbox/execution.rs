@@ -54,7 +54,7 @@ pub enum Failure {
     #[error("the plugin ran out of memory")]
     Memory,
     /// The guest exceeded a limit for which the contract has no error.
-    #[error("the plugin went past its limit `{limit}`: {reason}")]
+    #[error("the plugin exceeded its limit `{limit}`: {reason}")]
     Limit {
         /// The name of the limit.
         limit: &'static str,
