@@ -42,7 +42,8 @@ pub fn report(
             append(invocation, Level::Error, &message, &[]);
         }
         Change::Recovered => {
-            tracing::info!(%tenant, %plugin, %version, %callee, "the circuit breaker closed: the plugin works again");
+            tracing::info!(%tenant, %plugin, %version, %callee,
+                "the circuit breaker closed: the plugin works again");
             let message = format!("{callee} works again");
             append(invocation, Level::Info, &message, &[]);
         }

@@ -144,7 +144,7 @@ impl Writer {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 attempt,
-                "the ledger tries again"
+                "the ledger could not write a batch; the ledger tries again"
             );
             if attempt >= self.retry.patient {
                 // Releases waiting readers, who then see only the records written so far.

@@ -34,7 +34,7 @@ gauges! {
     request_body_bytes,
     /// Bytes of components that are being uploaded.
     upload_bytes,
-    /// Routes of plugins whose circuit breaker is open.
+    /// Routes and functions of plugins whose circuit breaker is open.
     routes_unhealthy,
     /// Plugins that run.
     guests_running,

@@ -128,7 +128,7 @@ pub struct Checks {
 pub struct Start<'a, T, I> {
     /// The lanes of the invocation's tenant.
     pub lanes: &'a Arc<GuestLanes>,
-    /// Whether guests of this route run long.
+    /// Whether guests of this route or function run long.
     pub long_running: &'a Arc<LongRunning>,
     /// The permits that the invocation holds.
     pub held: Held<T, I>,

@@ -1,5 +1,5 @@
-//! Remembers whether guests of a route ran long recently, so that the next one begins in the
-//! background.
+//! Remembers whether guests of a route or function ran long recently, so that the next one begins
+//! in the background.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// foreground thread for a tick.
 const PROBATION: u32 = 100;
 
-/// Whether the guests of one route of one version run long. This is a prediction that decides only
-/// where a guest begins. The ticks and the limits are the same on both kinds of threads.
+/// Whether the guests of one route or function of a version run long. This is a prediction that
+/// decides only where a guest begins. The ticks and the limits are the same on both kinds of
+/// threads.
 #[derive(Debug, Default)]
 pub struct LongRunning {
     /// The number of short guests that are still needed.

@@ -2,9 +2,9 @@
 //! time.
 //!
 //! In the foreground a poll is measured by the wall clock, which is cheap to read; a guest leaves
-//! the foreground after a tick or two. Background threads have a lower priority and are often
-//! preempted. There the CPU time of the thread is read, so that a guest does not pay for time that
-//! other threads used.
+//! the foreground after a tick or two. Background threads have a lower priority and may be
+//! preempted for long. There the CPU time of the thread is read, so that a guest does not pay for
+//! time that other threads used.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

@@ -1,5 +1,5 @@
-//! The WebAssembly runtime: compiles components, loads them, and runs them under limits. Apart from
-//! this module only the capabilities use wasmtime.
+//! The WebAssembly runtime: loads components and runs them under limits. Outside of this module,
+//! only `components` and the capabilities use wasmtime.
 
 pub mod deferred_drop;
 pub(crate) mod engine;

@@ -1,7 +1,7 @@
-//! The circuit breaker of a route: it opens if the plugin fails there repeatedly.
+//! The circuit breaker of a route or function: it opens if the plugin fails there repeatedly.
 //!
-//! Failures are counted for each route of each version. A plugin with one broken route is still
-//! called on its other routes, and a newly activated version begins with closed breakers.
+//! Failures are counted for each route and function of each version. A plugin with one broken route
+//! is still called on its other routes, and a newly activated version begins with closed breakers.
 //!
 //! Only consecutive failures count. A single success shows that the route works for some callers,
 //! and a caller that triggers failures must not block the route for the others.
@@ -15,14 +15,14 @@ use crate::domain::clock::Timestamp;
 use crate::domain::problem::Code;
 use crate::metrics::{Gauge, Held};
 
-/// The settings and the gauge that all routes of a host share.
+/// The settings and the gauge that all circuit breakers of a host share.
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {
     settings: CircuitSettings,
     unhealthy: Gauge,
 }
 
-/// The circuit breaker of one route of one version.
+/// The circuit breaker of one route or function of a version.
 #[derive(Debug)]
 pub struct RouteHealth {
     breaker: Breaker,

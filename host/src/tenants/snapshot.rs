@@ -179,7 +179,7 @@ pub struct EntryPoint {
     pub long_running: Arc<LongRunning>,
 }
 
-/// The rate of a route, counted for each principal.
+/// The rate of a route or function, counted for each principal.
 pub struct RouteRate {
     rate: Rate,
     principals: moka::sync::Cache<Option<ApiKeyId>, Arc<RateLimiter>>,
