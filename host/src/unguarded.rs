@@ -8,7 +8,6 @@
 /// The environment variable that names the guard to switch off.
 const VARIABLE: &str = "UNGUARDED";
 
-/// A safety check of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
     /// Schemas are compiled and checked in a sandbox, where endless recursion ends as a trap.
@@ -56,7 +55,6 @@ impl Guard {
     }
 }
 
-/// Whether a guard is switched off.
 #[inline]
 pub fn is_off(guard: Guard) -> bool {
     cfg!(feature = "unguarded") && off() == Some(guard)

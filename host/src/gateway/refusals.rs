@@ -94,7 +94,6 @@ pub fn unhealthy(kind: &str, unhealthy: Unhealthy) -> Problem {
     Problem::new(Code::PluginUnhealthy, detail).retry_after(unhealthy.retry_after)
 }
 
-/// The invocation did not run.
 pub fn not_run(kind: &str, not_run: NotRun) -> Problem {
     let detail = not_run.to_string();
     match not_run {

@@ -32,12 +32,7 @@ const CONNECTION_HEADERS: [&str; 9] = [
 pub enum Unsendable {
     /// The body exceeds its limit.
     #[error("the body has {bytes} bytes, more than the limit `response_body` of {limit}")]
-    TooLarge {
-        /// The size of the body.
-        bytes: usize,
-        /// The limit.
-        limit: ByteSize,
-    },
+    TooLarge { bytes: usize, limit: ByteSize },
     /// It is not a valid HTTP response.
     #[error("{0}")]
     Malformed(String),

@@ -24,7 +24,6 @@ use crate::metrics::Requests;
 use crate::sandbox::Runtime;
 use crate::tenants::{EntryPoint, FunctionEntry, MethodRoute, PluginRoutes, TenantRoutes};
 
-/// Runs invocations.
 pub struct Invoker {
     runtime: Arc<Runtime>,
     ledger: Arc<Ledger>,
@@ -36,9 +35,7 @@ pub struct Invoker {
 
 /// The tenant, plugin, version and entry point of an invocation.
 pub struct Target {
-    /// The tenant.
     pub tenant: Arc<TenantRoutes>,
-    /// The plugin.
     pub plugin: Arc<PluginRoutes>,
     /// The version that runs, with the limits of the callee.
     pub active: Arc<ActiveVersion>,
@@ -49,9 +46,7 @@ pub struct Target {
 /// The entry point of a plugin: one variant for each trigger.
 #[derive(Clone)]
 pub enum Callee {
-    /// A route.
     Route(Arc<MethodRoute>),
-    /// A function.
     Function(Arc<FunctionEntry>),
 }
 

@@ -58,7 +58,6 @@ impl<'a> Unrecorded<'a> {
         }
     }
 
-    /// The limits of the invocation.
     pub fn limits(&self) -> &Limits {
         self.invocation().limits()
     }

@@ -25,7 +25,6 @@ pub struct Call {
     pub id: InvocationId,
     /// The caller, if the callee requires authentication.
     pub principal: Option<Principal>,
-    /// The caller's trace context.
     pub traceparent: Option<String>,
     /// The number of plugins that called each other to get here.
     pub call_depth: u32,
@@ -39,7 +38,6 @@ pub struct Call {
     pub input_schema: Option<Arc<Schema>>,
     /// The charge for the memory of the input, until the invocation begins.
     pub held: Option<BodyCharge>,
-    /// The input of the plugin.
     pub input: Input,
 }
 
@@ -135,7 +133,6 @@ impl Invoker {
     }
 }
 
-/// The checks of input and output.
 fn checks(target: &Target, input: Option<Arc<Schema>>) -> Checks {
     let output = target.callee.entry().output_schema.clone();
     let has_any = input.is_some() || output.is_some();

@@ -18,7 +18,6 @@ struct Level {
 }
 
 impl Bucket {
-    /// A full bucket.
     pub fn full(limits: &Limits, now: Timestamp) -> Self {
         Self(Mutex::new(Level {
             left: thousandths(limits.log_burst.0),

@@ -41,7 +41,6 @@ const GATHERED: usize = 16;
 /// this time.
 const BATCH_WAIT: Duration = Duration::from_millis(200);
 
-/// The queues of all tenants.
 #[derive(Default)]
 pub(super) struct Queue {
     /// The collected entries of each thread. This lock is taken before `state`.
@@ -70,7 +69,6 @@ pub(super) struct Batch {
 /// Counts of what was dropped because the queue was full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct GaveWay {
-    /// Entries dropped.
     pub entries: u64,
     /// Entries that lost their log lines.
     pub lines: u64,
@@ -161,7 +159,6 @@ impl Queue {
         Some(self.with_all().take())
     }
 
-    /// Whether the queue is closed.
     pub fn is_closed(&self) -> bool {
         self.lock().closed
     }

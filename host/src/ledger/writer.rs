@@ -20,7 +20,6 @@ use crate::storage::{Kept, Repository, Totals};
 pub(super) struct Retry {
     /// The wait before the second attempt. It doubles with each further attempt.
     pub first_wait: Duration,
-    /// The longest wait.
     pub longest_wait: Duration,
     /// The attempts that a flush waits for, and the attempts of a ledger that is being closed.
     pub patient: u32,

@@ -34,7 +34,6 @@ pub struct Patience {
 /// An instruction to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Order {
-    /// Serve requests.
     Serve = 0,
     /// Serve requests, and announce with the next HTTP/1.1 response that it is the last one.
     Announce = 1,
@@ -102,7 +101,6 @@ pub struct Ticket {
 }
 
 impl Activity {
-    /// A new connection.
     pub fn new(now: Instant) -> Self {
         Self {
             order: AtomicU8::new(Order::Serve as u8),
@@ -158,7 +156,6 @@ impl Activity {
         self.state().asked_lately = false;
     }
 
-    /// Records that bytes have arrived.
     pub fn bytes_came(&self) {
         self.has_come.store(true, Ordering::Relaxed);
     }

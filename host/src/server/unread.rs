@@ -47,7 +47,6 @@ const READS_IN_A_TURN: u32 = 4;
 pub struct Line {
     /// Counts the bytes that were read.
     pub meter: Meter,
-    /// The state of the connection.
     pub activity: Arc<Activity>,
     /// The body of the last request, if its handler did not read all of it.
     unread: Mutex<Option<Rest>>,
