@@ -1,8 +1,8 @@
 //! Limits the size of a request's head: its address and its header fields.
 //!
-//! The HTTP layer accepts heads of twice this size and closes larger ones without an explanation
-//! (`connection.rs`). A slightly larger head is therefore rejected here, with a problem that names
-//! the limit.
+//! The HTTP layer reads heads of up to twice this size, and rejects larger ones without an
+//! explanation (`connection.rs`). A slightly larger head is therefore rejected here, with a problem
+//! that names the limit.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 

@@ -36,7 +36,7 @@ pub enum NotRun {
         /// Value of `Retry-After`.
         retry_after: Duration,
     },
-    /// Too many responses of the tenant have been sent but not read by their callers.
+    /// Too many responses of the tenant wait for their callers to read them.
     #[error("too many responses wait for callers to read them")]
     Unread {
         /// Value of `Retry-After`.
