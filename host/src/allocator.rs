@@ -1,12 +1,12 @@
-//! The process's allocator: mimalloc, with a count of allocated bytes for each thread. The count measures how
-//! much memory a component takes once it is loaded ([`growth`]).
+//! The allocator of the process: mimalloc, with a count of allocated bytes per thread. The count
+//! measures how much memory a component takes once it is loaded ([`growth`]).
 //!
-//! It is mimalloc because the system's allocator takes locks when a thread frees what another one has
-//! allocated, as happens in each request.
+//! mimalloc is used because the system's allocator takes a lock when a thread frees memory that
+//! another thread allocated, which happens in every request.
 
 #![expect(
     unsafe_code,
-    reason = "an allocator can only be written with it; each method hands its arguments on to mimalloc unchanged"
+    reason = "`GlobalAlloc` is an unsafe trait; each method passes its arguments to mimalloc unchanged"
 )]
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -18,14 +18,15 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: Counting = Counting;
 
 thread_local! {
-    /// Bytes that this thread has allocated, less the bytes that it has freed. What is allocated here and
-    /// freed elsewhere stays counted, so only differences within one piece of work mean something.
+    /// Bytes that this thread has allocated, minus the bytes that it has freed. Memory that is
+    /// allocated on this thread and freed on another one stays counted, so only the difference over
+    /// one piece of work is meaningful.
     static BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
 struct Counting;
 
-/// Runs `work` and returns by how many bytes this thread's allocations grew.
+/// Runs `work`. Returns its result and the number of bytes by which this thread's allocations grew.
 pub fn growth<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = BYTES.get();
     let done = work();
@@ -38,31 +39,31 @@ fn count(bytes: usize, sign: isize) {
     BYTES.set(BYTES.get().wrapping_add(sign.wrapping_mul(bytes.cast_signed())));
 }
 
-// SAFETY: each method hands its arguments on to mimalloc unchanged, and returns what that returns. The count
-// is a cell of the thread without a destructor, which allocates nothing.
+// SAFETY: each method passes its arguments to mimalloc unchanged and returns mimalloc's result. The
+// count is a thread-local cell without a destructor, so it allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);
-        // SAFETY: the caller promises what `alloc` asks for.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { MiMalloc.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);
-        // SAFETY: the caller promises what `alloc_zeroed` asks for.
+        // SAFETY: the caller upholds the contract of `alloc_zeroed`.
         unsafe { MiMalloc.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(layout.size(), -1);
-        // SAFETY: the caller promises what `dealloc` asks for.
+        // SAFETY: the caller upholds the contract of `dealloc`.
         unsafe { MiMalloc.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(layout.size(), -1);
         count(size, 1);
-        // SAFETY: the caller promises what `realloc` asks for.
+        // SAFETY: the caller upholds the contract of `realloc`.
         unsafe { MiMalloc.realloc(pointer, layout, size) }
     }
 }

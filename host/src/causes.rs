@@ -1,8 +1,9 @@
-//! An error with its causes, in one line for the operator.
+//! Formats an error and its causes as one line for the operator.
 
 use std::error::Error;
 
-/// The error and what caused it. A cause that the text has already is left out.
+/// The error and its causes, separated by colons. A cause is left out if the text contains it
+/// already.
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in std::iter::successors(error.source(), |error| (*error).source()) {

@@ -1,9 +1,9 @@
-//! A semaphore that tenants share fairly: a free permit goes to the tenant that holds the fewest
-//! permits for its share, not to the first waiter. One tenant's crowd of waiters therefore delays
-//! another tenant's first waiter until one permit comes back, and no longer.
+//! A semaphore that tenants share fairly. A free permit goes to the waiting tenant that holds the
+//! fewest permits relative to its share, not to the first waiter. However many waiters one tenant
+//! has, the first waiter of another tenant is served as soon as one permit is released.
 //!
-//! Taking a free permit takes no lock. Waiters queue in the lane of their tenant, first come first
-//! served. The lanes with waiters stand in a sorted map, so that waiting and handing out take
+//! Acquiring a free permit takes no lock. Waiters queue in the lane of their tenant, in order of
+//! arrival. The lanes that have waiters are kept in a sorted map, so waiting and granting take
 //! logarithmic time in the number of tenants.
 
 use std::cmp::Ordering;
@@ -27,44 +27,44 @@ pub struct FairSemaphore {
     lanes: Mutex<WaitingLanes>,
 }
 
-/// What one tenant holds of a semaphore. To be made once for each tenant and semaphore.
+/// One tenant's part of a semaphore: the permits that it holds, and its queue of waiters. Each
+/// tenant has one lane per semaphore.
 #[derive(Debug)]
 pub struct Lane {
     share: usize,
     held: AtomicUsize,
-    /// Where the lane stands among the waiting lanes. Locked only by the holder of the lock on
-    /// those.
+    /// The key of the lane in the map of waiting lanes. It is locked only while that map is locked.
     rank: Mutex<Option<Rank>>,
 }
 
-/// The right to use one of what the semaphore counts. Dropping it gives it back.
+/// The right to use one unit of the resource. Dropping the permit releases it.
 #[derive(Debug)]
 pub struct Permit {
     semaphore: Arc<FairSemaphore>,
     lane: Arc<Lane>,
 }
 
-/// A permit that lives no longer than what it is of: for a thread that takes and gives one back all the time, beside
-/// others that do so too, and should not count references each time.
+/// A permit that borrows its semaphore and its lane. It updates no reference counts, for threads
+/// that acquire and release permits all the time.
 #[derive(Debug)]
 pub struct Borrowed<'a> {
     semaphore: &'a Arc<FairSemaphore>,
     lane: &'a Lane,
 }
 
-/// A permit that will come. Dropping this gives up the place in the lane.
+/// A queued waiter. It resolves to its permit; dropping it leaves the queue.
 #[derive(Debug)]
 pub struct Waiting {
-    /// The semaphore lives at least as long as whoever waits for it.
+    /// Keeps the semaphore alive while a waiter exists.
     _semaphore: Arc<FairSemaphore>,
     permit: oneshot::Receiver<Permit>,
 }
 
-/// The lanes with waiters, the next one first.
+/// The lanes that have waiters, the next one to be served first.
 #[derive(Debug, Default)]
 struct WaitingLanes {
     queue: BTreeMap<Rank, Waiters>,
-    /// How many ranks were given out.
+    /// The number of ranks given out so far.
     ranks: u64,
 }
 
@@ -74,18 +74,18 @@ struct Waiters {
     senders: VecDeque<oneshot::Sender<Permit>>,
 }
 
-/// The order of waiting lanes: the fewest permits for their share first, then the one that was
-/// served least recently.
+/// The order of waiting lanes: the fewest permits relative to the share first, then the lane that
+/// was served least recently.
 #[derive(Clone, Copy, Debug)]
 struct Rank {
-    /// What the lane held when it was ranked. It may hold more by now, never less.
+    /// The permits that the lane held when it was ranked. It may hold more by now, never fewer.
     held: usize,
     share: usize,
     number: u64,
 }
 
 impl Lane {
-    /// A lane whose tenant gets `share` permits where one of share 1 gets one.
+    /// A lane whose tenant gets `share` permits for every permit of a tenant with share 1.
     pub fn new(share: u32) -> Self {
         Self {
             share: usize::try_from(share).unwrap_or(usize::MAX).max(1),
@@ -101,7 +101,7 @@ impl Lane {
 
 #[cfg(test)]
 thread_local! {
-    /// How often this thread has compared two ranks: what waiting and handing out cost.
+    /// The number of comparisons of ranks on this thread: the cost of waiting and granting.
     static COMPARED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
@@ -109,7 +109,7 @@ impl Ord for Rank {
     fn cmp(&self, other: &Self) -> Ordering {
         #[cfg(test)]
         COMPARED.set(COMPARED.get() + 1);
-        // `held / share` of both, without fractions.
+        // Compares `held / share` of both without fractions.
         let (mine, its) = (
             self.held.saturating_mul(other.share),
             other.held.saturating_mul(self.share),
@@ -145,7 +145,7 @@ impl WaitingLanes {
         }
     }
 
-    /// Puts a lane behind those that hold as much for their share.
+    /// Inserts a lane behind the lanes that hold as many permits relative to their share.
     fn insert(&mut self, waiters: Waiters) {
         self.ranks += 1;
         self.insert_as(self.ranks, waiters);
@@ -161,7 +161,7 @@ impl WaitingLanes {
         self.queue.insert(rank, waiters);
     }
 
-    /// Puts a lane where it belongs by what it holds now.
+    /// Moves a lane to the position for the permits that it holds now.
     fn rank_again(&mut self, lane: &Lane) {
         let rank = *lane.rank();
         if let Some(rank) = rank
@@ -172,7 +172,8 @@ impl WaitingLanes {
         }
     }
 
-    /// Takes out the lane that holds the least for its share, with its number.
+    /// Removes the lane that holds the fewest permits relative to its share. Returns it with its
+    /// number.
     fn take_first(&mut self) -> Option<(u64, Waiters)> {
         loop {
             let (rank, waiters) = self.queue.pop_first()?;
@@ -186,13 +187,13 @@ impl WaitingLanes {
 }
 
 impl FairSemaphore {
-    /// A semaphore with `capacity` permits in all.
+    /// A semaphore with `capacity` permits.
     pub fn new(capacity: usize) -> Arc<Self> {
         Self::with(capacity, false)
     }
 
-    /// A semaphore with `capacity` permits, beside which every lane has the permits of its share for itself: they
-    /// are given at once, even where the capacity is exceeded by it.
+    /// A semaphore with `capacity` permits that additionally guarantees each lane as many permits
+    /// as its share. Guaranteed permits are granted at once, even if that exceeds the capacity.
     pub fn oversubscribed(capacity: usize) -> Arc<Self> {
         Self::with(capacity, true)
     }
@@ -207,40 +208,40 @@ impl FairSemaphore {
         })
     }
 
-    /// Permits that are held.
+    /// The number of permits that are held.
     pub fn held(&self) -> usize {
         self.held.load(SeqCst)
     }
 
-    /// Those that wait for a permit.
+    /// The number of waiters.
     pub fn waiting(&self) -> usize {
         self.waiting.load(SeqCst)
     }
 
-    /// A permit, or `None` where the lane has to wait for one. Nobody is overtaken.
+    /// A permit, or `None` if the lane has to wait for one. A caller never overtakes a waiter.
     pub fn try_acquire(self: &Arc<Self>, lane: &Arc<Lane>) -> Option<Permit> {
         self.try_reserve(lane).then(|| self.permit(lane))
     }
 
-    /// The same, borrowed.
+    /// Like [`try_acquire`](Self::try_acquire), but the permit borrows the semaphore.
     pub fn try_borrow<'a>(self: &'a Arc<Self>, lane: &'a Lane) -> Option<Borrowed<'a>> {
         let reserved = self.try_reserve(lane);
-        // Made only where it is reserved: it gives back when it is dropped.
+        // Created only if a permit is reserved, because dropping it releases the permit.
         reserved.then(|| Borrowed {
             semaphore: self,
             lane,
         })
     }
 
-    /// Waits in the lane, even where a permit could be had without.
+    /// Queues in the lane, even if a permit is free.
     pub fn wait(self: &Arc<Self>, lane: &Arc<Lane>) -> Waiting {
         let (sender, receiver) = oneshot::channel();
         let mut lanes = self.lanes();
-        // Before the lane is ranked: a permit that comes back either sees this waiter and ranks its
-        // lane again, or is no longer counted when the lane is ranked here.
+        // Counted before the lane is ranked. A permit released from now on either sees this waiter
+        // and ranks its lane again, or is no longer counted when the lane is ranked here.
         self.waiting.fetch_add(1, SeqCst);
         lanes.wait(lane, sender);
-        // A permit may have come back before this was counted as waiting.
+        // A permit may have been released before this waiter was counted.
         self.hand_out(lanes);
         Waiting {
             _semaphore: self.clone(),
@@ -248,7 +249,7 @@ impl FairSemaphore {
         }
     }
 
-    /// A permit, now or as soon as it is the lane's turn.
+    /// Acquires a permit, and waits if none is available.
     pub async fn acquire(self: &Arc<Self>, lane: &Arc<Lane>) -> Permit {
         match self.try_acquire(lane) {
             Some(permit) => permit,
@@ -263,7 +264,8 @@ impl FairSemaphore {
         }
     }
 
-    /// Counts one more for the lane, where nobody has to wait for it.
+    /// Reserves a permit for the lane. If there are waiters, only a guaranteed permit can be
+    /// reserved.
     fn try_reserve(&self, lane: &Lane) -> bool {
         match self.waiting() {
             0 => self.reserve(lane),
@@ -271,11 +273,12 @@ impl FairSemaphore {
         }
     }
 
-    /// Takes back what was counted for the lane.
+    /// Releases a permit of the lane.
     fn give_back(self: &Arc<Self>, lane: &Lane) {
         lane.held.fetch_sub(1, SeqCst);
         self.held.fetch_sub(1, SeqCst);
-        // A waiter that registers after this load looks for free permits itself, so none is lost.
+        // A waiter that registers after this load checks for free permits itself, so no permit is
+        // lost.
         if self.waiting() > 0 {
             let mut lanes = self.lanes();
             lanes.rank_again(lane);
@@ -283,7 +286,7 @@ impl FairSemaphore {
         }
     }
 
-    /// Counts one more for the lane, where there is one.
+    /// Reserves a permit for the lane, if one is available.
     fn reserve(&self, lane: &Lane) -> bool {
         self.reserve_own(lane) || {
             let reserved = increment_below(&self.held, self.capacity);
@@ -294,7 +297,7 @@ impl FairSemaphore {
         }
     }
 
-    /// Counts one more of those that the lane has for itself.
+    /// Reserves one of the permits that are guaranteed to the lane.
     fn reserve_own(&self, lane: &Lane) -> bool {
         let reserved = self.oversubscribed && increment_below(&lane.held, lane.share);
         if reserved {
@@ -303,14 +306,15 @@ impl FairSemaphore {
         reserved
     }
 
-    /// Gives what is free to those that wait.
+    /// Grants the free permits to waiters.
     fn hand_out(self: &Arc<Self>, mut lanes: MutexGuard<'_, WaitingLanes>) {
-        // Permits whose receiver has gone meanwhile. They are dropped, and so handed out again, once the lock is free.
+        // Permits whose waiter was dropped in the meantime. They are dropped after the lock is
+        // released, which grants them again.
         let mut returned = Vec::new();
         while let Some((number, mut waiters)) = lanes.take_first() {
             match self.first_that_still_waits(&mut waiters) {
-                // The lane with the least for its share is also the first that can have one of its
-                // own.
+                // The lane with the fewest permits relative to its share is also the first one that
+                // can have a guaranteed permit.
                 Some(sender) if self.reserve(&waiters.lane) => {
                     self.waiting.fetch_sub(1, SeqCst);
                     returned.extend(sender.send(self.permit(&waiters.lane)).err());
@@ -330,7 +334,7 @@ impl FairSemaphore {
         drop(returned);
     }
 
-    /// Takes out the first waiter of a lane, and those before it that have gone.
+    /// Removes the first waiter of a lane, and the dropped waiters before it.
     fn first_that_still_waits(&self, waiters: &mut Waiters) -> Option<oneshot::Sender<Permit>> {
         while let Some(sender) = waiters.senders.pop_front() {
             if !sender.is_closed() {
@@ -342,7 +346,7 @@ impl FairSemaphore {
     }
 
     fn lanes(&self) -> MutexGuard<'_, WaitingLanes> {
-        // Nothing panics while it is held; were it so, the queue would still be whole.
+        // Nothing panics while the lock is held, and the queue would still be consistent.
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -352,7 +356,7 @@ impl Future for Waiting {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Permit> {
         Pin::new(&mut self.permit).poll(context).map(|permit| {
-            permit.expect("a sender stays in the semaphore, which this keeps alive, until it has sent")
+            permit.expect("the semaphore, which this waiter keeps alive, holds the sender until it has sent")
         })
     }
 }
@@ -369,7 +373,7 @@ impl Drop for Borrowed<'_> {
     }
 }
 
-/// Adds one, where the number is below `bound`.
+/// Adds one if the number is below `bound`.
 fn increment_below(number: &AtomicUsize, bound: usize) -> bool {
     number
         .fetch_update(SeqCst, SeqCst, |number| (number < bound).then_some(number + 1))
@@ -386,7 +390,7 @@ mod tests {
         Arc::new(Lane::new(share))
     }
 
-    /// The permit, where it has come.
+    /// The permit, if it was granted.
     fn granted(waiting: &mut Waiting) -> Option<Permit> {
         waiting.now_or_never()
     }
@@ -459,11 +463,11 @@ mod tests {
         let held: Vec<_> = (0..4).map(|_| semaphore.try_acquire(&small).unwrap()).collect();
         let waiting = |lane| (0..10).map(|_| semaphore.wait(lane)).collect::<Vec<_>>();
         let (mut smalls, mut larges) = (waiting(&small), waiting(&large));
-        // One after the other, as guests give them back.
+        // One after the other, as guests release them.
         held.into_iter().for_each(drop);
         let count = |waiting: &mut [Waiting]| {
             let permits = waiting.iter_mut().filter_map(|waiting| {
-                // Kept, so that it does not go to the next.
+                // Kept, so that it is not granted to the next waiter.
                 granted(waiting).map(std::mem::forget)
             });
             permits.count()
@@ -494,7 +498,7 @@ mod tests {
         let permit = granted(&mut patient).unwrap();
         assert_eq!((semaphore.held(), semaphore.waiting()), (1, 0));
         drop(permit);
-        // One that was granted, but not taken any more, goes back as well.
+        // A granted permit is released as well if its waiter is dropped before it is polled.
         let held = semaphore.try_acquire(&lane).unwrap();
         let waiting = semaphore.wait(&lane);
         drop(held);
@@ -524,8 +528,8 @@ mod tests {
         assert_eq!(semaphore.held(), 0);
     }
 
-    /// Random takes, waits and returns of many lanes, beside a scan of all lanes that says who is
-    /// next.
+    /// Random acquires, waits and releases of many lanes, compared with a scan of all lanes that
+    /// says which lane is next.
     #[test]
     fn the_next_lane_is_the_one_that_a_scan_of_all_would_find() {
         const LANES: usize = 40;
@@ -567,7 +571,7 @@ mod tests {
         }
     }
 
-    /// Comparisons for each lane, where so many wait and are served one after the other.
+    /// Comparisons per lane if `lanes` lanes wait and are served one after the other.
     fn comparisons(lanes: usize) -> usize {
         let semaphore = FairSemaphore::new(1);
         let held = semaphore.try_acquire(&lane(1)).unwrap();

@@ -1,35 +1,35 @@
-//! Guards that a host for tests can switch off one at a time, to prove that generated inputs find what each
-//! prevents.
+//! Safety checks (guards) that a test host can switch off one at a time, to prove that fuzzing
+//! finds the fault that each of them prevents.
 //!
-//! Only a host that was built with the feature `unguarded` reads the variable [`VARIABLE`]. In every other
-//! host [`is_off`] is a constant. `cargo xtask fuzz --guards` builds and runs such a host.
+//! Only a host that is built with the feature `unguarded` reads the environment variable
+//! [`VARIABLE`]. In every other host [`is_off`] is always false. `cargo xtask fuzz --guards` builds
+//! and runs such a host.
 
-/// The variable of the environment that names the guard.
+/// The environment variable that names the guard to switch off.
 const VARIABLE: &str = "UNGUARDED";
 
-/// A guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// Schemas are compiled and checked in a sandbox, where recursion ends as a trap.
+    /// Schemas are compiled and checked in a sandbox, where endless recursion ends as a trap.
     SchemasApart,
-    /// The manifest of an upload has a bounded size, and is read in the compile worker.
+    /// The manifest of an upload has a size limit and is read in the compile worker.
     ManifestsApart,
-    /// The SQL of a tenant has a budget of memory.
+    /// The SQL of a tenant has a memory limit.
     SqlMemory,
     /// Schemas with patterns are checked in a sandbox.
     PatternsApart,
     /// Schemas with `unevaluated…` are checked in a sandbox.
     UnevaluatedApart,
-    /// What does not match is collected in a sandbox, and for large bodies only the first.
+    /// Mismatches are collected in a sandbox. For large bodies only the first mismatch is
+    /// collected.
     MismatchesApart,
     /// Loaded components are counted with the memory that they take.
     LoadedMemory,
-    /// SQL looks at the clock where it calls functions and where it allocates.
+    /// SQL checks its deadline when it calls functions and when it allocates.
     SqlClock,
 }
 
 impl Guard {
-    /// All of them.
     const ALL: [Self; 8] = [
         Self::SchemasApart,
         Self::ManifestsApart,
@@ -55,7 +55,6 @@ impl Guard {
     }
 }
 
-/// Whether a guard is switched off.
 #[inline]
 pub fn is_off(guard: Guard) -> bool {
     cfg!(feature = "unguarded") && off() == Some(guard)
@@ -65,7 +64,7 @@ pub fn is_off(guard: Guard) -> bool {
 ///
 /// # Panics
 ///
-/// If the variable names no guard: a run without one would find nothing, and prove nothing.
+/// If the variable names no guard. A run with a misspelt guard would test nothing.
 fn off() -> Option<Guard> {
     static OFF: std::sync::OnceLock<Option<Guard>> = std::sync::OnceLock::new();
     *OFF.get_or_init(|| {

@@ -367,7 +367,7 @@ async fn a_function_that_fails_all_the_time_is_left_alone_and_the_others_serve()
     let log = acme.log(&last.unwrap()).await;
     let message = log.last().unwrap()["message"].as_str().unwrap();
     assert!(
-        message.starts_with("function trap failed time after time"),
+        message.starts_with("function trap failed repeatedly"),
         "{message}"
     );
 }

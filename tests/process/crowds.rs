@@ -34,7 +34,7 @@ fn an_address_has_only_so_many_connections() {
     });
     assert!(
         host.log()
-            .contains("its address has as many connections as it may")
+            .contains("the address has reached its limit of connections")
     );
 }
 

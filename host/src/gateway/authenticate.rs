@@ -1,4 +1,5 @@
-//! Who calls: the credential, and the scopes that the route or the function asks for.
+//! Authenticates the caller by its credential, and checks the scopes that the route or function
+//! requires.
 
 use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 
@@ -11,13 +12,13 @@ use crate::http::problem::{Code, Problem};
 use crate::server::bearer;
 use crate::tenants::{EntryPoint, TenantRoutes};
 
-/// The header that carries an API key, besides `Authorization: Bearer`.
+/// The header for an API key, an alternative to `Authorization: Bearer`.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// A scope that stands for all scopes.
 const EVERY_SCOPE: &str = "*";
 
-/// The caller, or `None` where everybody may call. The caller's scopes are not checked yet.
+/// The caller, or `None` if the callee is public. The caller's scopes are not checked yet.
 pub fn authenticate(
     tenant: &TenantRoutes,
     entry: &EntryPoint,
@@ -35,8 +36,8 @@ pub fn authenticate(
     }
 }
 
-/// Whether a header holds a credential of the host, which no plugin gets to see: also a token of the admin API that was
-/// sent here by mistake.
+/// Whether a header contains a credential of the host. Plugins never receive it, not even an admin
+/// token that was sent here by mistake.
 pub fn is_credential(name: &HeaderName, value: &HeaderValue) -> bool {
     let is_ours = |text: &str| {
         Credential::<ApiKeyId>::parse(text).is_ok() || Credential::<TokenId>::parse(text).is_ok()
@@ -45,7 +46,7 @@ pub fn is_credential(name: &HeaderName, value: &HeaderValue) -> bool {
 }
 
 fn presented(headers: &HeaderMap) -> Option<Credential<ApiKeyId>> {
-    // Clients send the field of a key that is not configured without a value.
+    // Some clients send the header with an empty value if no key is configured.
     let api_key = headers
         .get(API_KEY)
         .filter(|value| !value.as_bytes().trim_ascii().is_empty());
@@ -56,7 +57,7 @@ fn presented(headers: &HeaderMap) -> Option<Credential<ApiKeyId>> {
     Credential::parse(text?.trim()).ok()
 }
 
-/// Refuses a caller that lacks a scope.
+/// Rejects a caller that lacks a scope.
 pub fn check_scopes(principal: &Principal, entry: &EntryPoint) -> Result<(), Problem> {
     let holds = |wanted: &str| {
         principal

@@ -25,7 +25,7 @@ use crate::sandbox::{Failure, FunctionError, Input, Output, Side};
 use crate::server::{RemoteAddress, body};
 use crate::tenants::{Caller, Standing};
 
-/// Takes a request to the plugin that it is for.
+/// Passes a request to its plugin and returns the response.
 pub async fn dispatch(
     gateway: &Arc<Gateway>,
     id: InvocationId,
@@ -39,9 +39,9 @@ pub async fn dispatch(
     let (entry, kind) = (target.callee.entry(), target.callee.kind());
     let health = entry.health.check(now);
     health.map_err(|circuit| refusals::unhealthy(kind, circuit))?;
-    // A first look, so that no body is read in vain. A place is taken once the body is there: a
-    // caller that sends it slowly holds its connection and these bytes, and nothing that others
-    // wait for.
+    // Checked before the body is read, so that no body is read in vain. The queue position is taken
+    // after the body has arrived. A slow caller therefore holds only its connection and these
+    // bytes.
     let not_run = |not_run| refusals::not_run(kind, not_run);
     gateway.invoker.look(&target).map_err(not_run)?;
     let (bytes, held) = match request_body.is_end_stream() {
@@ -51,8 +51,8 @@ pub async fn dispatch(
             let mut held = target.tenant.bodies.open(caller(principal.as_ref()));
             let hold = |bytes| held.add(bytes).map_err(refusals::no_room_for_body);
             let bytes = {
-                // Pinned where it is made, as below: a future that is handed over by value takes
-                // its room twice.
+                // Pinned here, as below, because a future that is passed by value takes its memory
+                // twice.
                 let read = pin!(body::read(
                     &parts.headers,
                     request_body,
@@ -121,15 +121,15 @@ pub async fn dispatch(
     }
 }
 
-/// The input of a function as it is handed to the plugin.
+/// The input of a function as text.
 fn function_input(body: &[u8]) -> Result<String, Problem> {
     let text = str::from_utf8(without_bom(body)).map_err(|error| validate::not_json(&error.to_string()))?;
     Ok(text.to_owned())
 }
 
-/// Who calls, if the tenant's rate and that of the route or the function allow it. The credential
-/// comes first: a missing or wrong one is counted apart, so that no number of these refuses a
-/// caller with a valid one.
+/// Authenticates the caller and checks the rates of the tenant and of the callee. The credential is
+/// checked first. Requests without a valid credential have their own rate, so that they cannot
+/// exhaust the rate of valid callers.
 fn admitted_caller(
     target: &Target,
     headers: &HeaderMap,
@@ -164,7 +164,7 @@ fn caller(principal: Option<&Principal>) -> Caller {
     }
 }
 
-/// Checks the answer, writes the record, and gives what the caller gets.
+/// Checks the output, writes the record, and returns the response for the caller.
 fn answer(target: &Target, ran: Ran<'_>) -> Result<Response<Body>, Problem> {
     let Ran {
         outcome,
@@ -216,14 +216,13 @@ fn cannot_be_sent(unrecorded: &mut Unrecorded<'_>, unsendable: Unsendable) -> Pr
     refusals::unsendable(unsendable)
 }
 
-/// Writes the record of a function that gave no output, and gives what the caller gets.
+/// Writes the record of a function without output, and returns the problem for the caller.
 fn no_output(mut unrecorded: Unrecorded<'_>, error: FunctionError) -> Problem {
     let (code, outcome, said) = match error {
         FunctionError::InvalidInput(said) => (Code::InvalidInput, FunctionOutcome::InvalidInput, said),
         FunctionError::Failed(said) => (Code::FunctionFailed, FunctionOutcome::Failed, said),
         FunctionError::Unknown => {
-            unrecorded
-                .log_error("the manifest has this function, and the plugin says that it does not know it");
+            unrecorded.log_error("the manifest declares this function, but the plugin does not know it");
             unrecorded.failed(Code::PluginInvalidResponse);
             return Problem::new(
                 Code::PluginInvalidResponse,
@@ -235,7 +234,8 @@ fn no_output(mut unrecorded: Unrecorded<'_>, error: FunctionError) -> Problem {
     Problem::new(code, respond::detail(said))
 }
 
-/// How many plugins called each other to get here. A caller can only make it larger, which harms the caller alone.
+/// The number of plugins that called each other to get here. A caller can only increase it, which
+/// harms only that caller.
 fn call_depth(headers: &HeaderMap) -> u32 {
     let value = headers.get(DEPTH_HEADER);
     value

@@ -1,4 +1,4 @@
-//! From a path to a tenant, a plugin, and a route or a function.
+//! Finds the tenant, the plugin, and the route or function for the path of a request.
 
 use std::time::Duration;
 
@@ -10,22 +10,23 @@ use crate::http::problem::{Code, Problem};
 use crate::invoke::{Callee, Target};
 use crate::tenants::{Cause, RouteMatch, Routing};
 
-/// When to retry if the host refuses the version: another version has to be activated, or the host
-/// to be restarted with another configuration.
+/// `Retry-After` if the host refuses the version. An operator has to change the configuration, or
+/// another version has to be activated.
 const REFUSED_RETRY: Duration = Duration::from_secs(60);
 
-/// `Retry-After` of a plugin that cannot be served: until somebody mends it.
+/// `Retry-After` of a plugin that cannot be served until somebody repairs it.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(60);
 
-/// What a request is for.
+/// The target of a request.
 pub struct Located {
-    /// The tenant, the plugin, and what of it is called.
+    /// The tenant, the plugin, and the route or function.
     pub target: Target,
-    /// What the route captured of the decoded path.
+    /// The parameters that the route captured from the decoded path.
     pub params: Vec<(String, String)>,
 }
 
-/// Finds what a request is for. Whatever is missing answers the same 404, so that nobody learns which names exist.
+/// Finds the target of a request. A missing tenant, plugin or route gives the same 404 response, so
+/// that callers cannot find out which names exist.
 pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<Located, Problem> {
     let nothing = || Problem::new(Code::NotFound, "there is no such tenant, plugin or route");
     let tenant = routing.tenant(&path.tenant).ok_or_else(nothing)?;
@@ -73,14 +74,14 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
     Ok(Located { target, params })
 }
 
-/// The tenant, or the active version of the plugin, cannot be served. The reason is in the host's log and in
-/// the admin API.
+/// The tenant or the active version of the plugin cannot be served. The host's log and the admin
+/// API have the reason.
 fn unavailable() -> Problem {
     let detail = "the active version of this plugin cannot be served; the tenant's admin API says why";
     Problem::new(Code::Unavailable, detail).retry_after(UNAVAILABLE_RETRY)
 }
 
-/// The version was accepted once, but this host does not run it any more.
+/// The host accepted the version in the past and refuses it now.
 pub fn refused() -> Problem {
     let detail = "this host does not run the active version of the plugin any more; the plugin's health in the admin \
                   API says why";

@@ -1,4 +1,4 @@
-//! Counts every request of the public listener, and how long it took.
+//! Counts every request of the public listener and measures its duration.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use super::Gateway;
 use crate::domain::id::InvocationId;
 use crate::http::problem::{self, Problem};
 
-/// A request under way. Dropped without an answer, its caller went away.
+/// A request in progress. If it is dropped without a response, it counts as abandoned.
 struct Measured {
     gateway: Arc<Gateway>,
     since: Instant,
     is_answered: bool,
 }
 
-/// Counts a request, and everything else that is done around every answer: its id, its problem, a panic. Problems still have
-/// their code where they are counted.
+/// Counts a request and does the common work around every response: the request id, the body of a
+/// problem, and a panic. Requests are counted while a problem still has its code.
 pub async fn measured(
     gateway: Arc<Gateway>,
     request: Request,
@@ -46,7 +46,7 @@ pub async fn measure(State(gateway): State<Arc<Gateway>>, request: Request, next
 impl Measured {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the time that a request takes is measured, not decided by the host's clock"
+        reason = "the duration of a request is a measurement, which the injected clock must not affect"
     )]
     fn begin(gateway: Arc<Gateway>) -> Self {
         gateway.requests.begun();

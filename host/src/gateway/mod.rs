@@ -1,7 +1,7 @@
-//! The public API: from a request to a plugin and back.
+//! The public API: passes requests to plugins and returns their responses.
 //!
-//! A request is located, authenticated, limited, read and validated in this order, and whatever is refused on the way
-//! never reaches an instance. Everything that is needed for that is in memory.
+//! A request is located, authenticated, rate-limited, read and validated, in this order. A rejected
+//! request never occupies an instance. All data for these steps is in memory.
 
 mod authenticate;
 mod dispatch;
@@ -32,7 +32,7 @@ use crate::metrics::Requests;
 use crate::server::body::Pace;
 use crate::tenants::Routing;
 
-/// What the gateway works with.
+/// The public API with its dependencies.
 pub struct Gateway {
     routing: Arc<Routing>,
     invoker: Arc<Invoker>,
@@ -44,9 +44,9 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to the plugins that `routing` knows and `invoker` runs. Bodies must come at
-    /// `pace`. Once `draining` is cancelled, the host is not ready for new connections; requests
-    /// that still come are served. Plugins are told that they are reached below `public_url`.
+    /// A gateway to the plugins in `routing`, which `invoker` runs. Bodies must arrive at `pace`.
+    /// After `draining` is cancelled, the host reports that it is not ready, but still serves
+    /// requests. Plugins are told that they are reachable below `public_url`.
     pub fn new(
         routing: Arc<Routing>,
         invoker: Arc<Invoker>,
@@ -66,7 +66,7 @@ impl Gateway {
         }
     }
 
-    /// Counts the requests.
+    /// The counters of the requests.
     pub fn requests(&self) -> Arc<Requests> {
         self.requests.clone()
     }
@@ -79,12 +79,12 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/-/readyz", get(readyz))
         .route("/-/problems/{code}", get(problem_page::show))
         .layer(from_fn_with_state(gateway.clone(), measure::measure))
-        // Without a layer, which would take a few allocations for each request.
+        // Not a layer, because a layer allocates several times per request.
         .fallback(plugins)
         .with_state(gateway)
 }
 
-/// Any request that is not for the host itself.
+/// Handles the requests that are not for the host itself.
 async fn plugins(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     measure::measured(gateway, request, async |gateway, id, request| {
         dispatch::dispatch(gateway, id, request).await.into_response()

@@ -1,26 +1,26 @@
-//! The path of a request, taken apart and decoded once.
+//! Splits and decodes the path of a request into tenant, plugin and route path.
 
 use std::borrow::Cow;
 
 use crate::domain::path::{AmbiguousPath, check, decode};
 use crate::http::problem::{Code, Problem};
 
-/// A path of the public API, taken apart.
+/// A path of the public API, split into its parts.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PluginPath<'a> {
     /// The first segment, decoded.
     pub tenant: Cow<'a, str>,
     /// The second segment, decoded.
     pub plugin: Cow<'a, str>,
-    /// What follows, decoded, starting with `/`: what routes are matched against.
+    /// The rest, decoded, starting with `/`. Routes are matched against it.
     pub rest: Cow<'a, str>,
-    /// The same as it was received.
+    /// The rest as it was received.
     pub received: &'a str,
 }
 
-/// Takes a path apart. A path that several servers could read in several ways is refused: `//`, an
-/// encoded slash or backslash, a dot segment, encoded or not, an encoded NUL, an escape that is
-/// none or is not UTF-8.
+/// Splits a path. It rejects a path that servers could interpret differently: `//`, an encoded
+/// slash or backslash, a dot segment, encoded or not, an encoded NUL, or an escape that is
+/// malformed or not UTF-8.
 pub fn split(path: &str) -> Result<PluginPath<'_>, Problem> {
     check(path).map_err(ambiguous)?;
     let nothing = || {

@@ -1,5 +1,5 @@
-//! The request as the plugin sees it: without what belongs to the connection, and without the
-//! host's credentials.
+//! Converts a request to its form for the plugin, without connection headers and without the host's
+//! credentials.
 
 use axum::http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use axum::http::request::Parts;
@@ -23,8 +23,8 @@ const HIDDEN_HEADERS: [&str; 8] = [
     "upgrade",
 ];
 
-/// The request to `route` with this path below the plugin's mount point, which is at `base_url`,
-/// and these parameters.
+/// Builds the request to `route`. `path` is the path below the plugin's mount point, which is at
+/// `base_url`.
 pub fn new(
     parts: &Parts,
     path: &str,
@@ -47,7 +47,8 @@ pub fn new(
     let named = |(name, value): (&HeaderName, &HeaderValue)| (name.as_str().to_owned(), text(value));
     headers.extend(parts.headers.iter().filter(visible).map(named));
     http_types::Request {
-        // A `HEAD` that a route for `GET` answers: the HTTP layer leaves the body out.
+        // The method of the route, since a route for `GET` also answers `HEAD`. The HTTP layer then
+        // omits the body.
         method: route.method.clone(),
         route: route.pattern.to_string(),
         path: path.to_owned(),

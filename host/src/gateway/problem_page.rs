@@ -1,11 +1,11 @@
-//! The pages that the `type` of a problem points to.
+//! Serves the page behind the `type` of a problem.
 
 use axum::extract::Path;
 
 use crate::domain::resource::Resource;
 use crate::http::problem::{Code, Problem};
 
-/// `GET /-/problems/{code}`: what the code means, as plain text.
+/// `GET /-/problems/{code}`: the explanation of the code, as plain text.
 pub async fn show(Path(code): Path<String>) -> Result<String, Problem> {
     let code = Code::ALL
         .iter()

@@ -1,5 +1,5 @@
-//! What callers get in the plugin's place: rates, admission, and failures of the plugin as
-//! problems.
+//! Builds the problems for requests that are rejected or fail: rates, admission, and failures of
+//! the plugin.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::sandbox::{Failure, TooLargeToLift};
 use crate::tenants::budget::Exhausted;
 use crate::tenants::{Standing, Unavailable, Unhealthy};
 
-/// `Retry-After` if the host has no instance left.
+/// `Retry-After` if the host has no free instance.
 const NO_INSTANCE_RETRY: Duration = Duration::from_secs(1);
 
 /// `Retry-After` if the plugin was replaced while the request waited.
@@ -28,12 +28,13 @@ const REPLACED_RETRY: Duration = Duration::from_secs(1);
 /// `Retry-After` if there is no memory for a body.
 const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
 
-/// There are more requests than the rate of the tenant or of the route allows.
+/// The request exceeds the rate of the tenant or of the callee.
 pub fn rate_limited(whose: &str, standing: Standing) -> Problem {
     past_rate(whose, &format!("this {whose} has too many requests"), standing)
 }
 
-/// There are more requests without a valid credential than are answered with 401.
+/// The request has no valid credential, and exceeds the rate of such requests that are answered
+/// with 401.
 pub fn too_many_failures(standing: Standing) -> Problem {
     past_rate(
         "credentials",
@@ -63,16 +64,16 @@ fn past_rate(name: &str, detail: &str, standing: Standing) -> Problem {
     )
 }
 
-/// There is no memory for more bytes of request bodies.
+/// There is no memory for more request bodies.
 pub fn no_room_for_body(exhausted: Exhausted) -> Problem {
     let detail = match exhausted {
-        Exhausted::Tenant => "the bodies of this tenant's requests take all the memory that they may",
-        Exhausted::Shared => "the bodies of all requests take all the memory that this host has for them",
+        Exhausted::Tenant => "the request bodies of this tenant have reached their memory limit",
+        Exhausted::Shared => "the request bodies of all tenants have reached the memory limit of this host",
     };
     Problem::new(Code::Overloaded, detail).retry_after(NO_ROOM_RETRY)
 }
 
-/// The body could not be read up to its end.
+/// The body could not be read completely.
 pub fn unread_body(problem: Problem, limit: ByteSize) -> Problem {
     match problem.code() {
         Code::BodyTooLarge => {
@@ -86,13 +87,13 @@ pub fn unread_body(problem: Problem, limit: ByteSize) -> Problem {
     }
 }
 
-/// The circuit breaker of the route or the function, which `kind` says, is open.
+/// The circuit breaker of the route or function is open; `kind` names which of the two.
 pub fn unhealthy(kind: &str, unhealthy: Unhealthy) -> Problem {
-    let detail = format!("the plugin failed on this {kind} time after time and is left alone for a while");
+    let detail =
+        format!("the plugin failed on this {kind} repeatedly, so the {kind} is not called for a while");
     Problem::new(Code::PluginUnhealthy, detail).retry_after(unhealthy.retry_after)
 }
 
-/// The invocation did not run.
 pub fn not_run(kind: &str, not_run: NotRun) -> Problem {
     let detail = not_run.to_string();
     match not_run {
@@ -104,8 +105,8 @@ pub fn not_run(kind: &str, not_run: NotRun) -> Problem {
     }
 }
 
-/// The component of `target` could not be loaded: it was removed while the request waited, or the
-/// host failed.
+/// The component of `target` could not be loaded. It was removed while the request waited, or the
+/// host refuses it or failed.
 pub fn not_loaded(
     gateway: &Gateway,
     parts: &Parts,
@@ -131,7 +132,8 @@ pub fn not_loaded(
             let detail = "the plugin was replaced while this request waited";
             Problem::new(Code::Overloaded, detail).retry_after(REPLACED_RETRY)
         }
-        // It still serves, so its files should be there. Further requests do not look for them again.
+        // The version is still active, so its files should exist. It is marked as unavailable, so
+        // that further requests do not look for the files again.
         Ok(_) => {
             let active = &target.active;
             let unavailable = Unavailable::failed(Some(active.digest), error.to_string());
@@ -156,8 +158,8 @@ fn too_large(limit: ByteSize) -> String {
     format!("the plugin's response is larger than its limit `response_body` of {limit}")
 }
 
-/// The guest of a route or a function, which `kind` says, gave no answer. What the plugin's author
-/// should know besides is in its log.
+/// The guest returned no output. `kind` names the callee. The plugin's log has further details for
+/// its author.
 pub fn failed(kind: &str, failure: Failure) -> Problem {
     match failure {
         Failure::NoHandler(_) => Problem::new(
@@ -169,15 +171,12 @@ pub fn failed(kind: &str, failure: Failure) -> Problem {
         }
         Failure::Limit { limit, .. } => Problem::new(
             Code::PluginLimit,
-            format!("the plugin went past its limit `{limit}`"),
+            format!("the plugin exceeded its limit `{limit}`"),
         ),
         Failure::Response(TooLargeToLift { limit }) => {
             Problem::new(Code::PluginInvalidResponse, too_large(limit))
         }
-        Failure::Memory => Problem::new(
-            Code::PluginMemory,
-            "the plugin needed more memory than it may have",
-        ),
+        Failure::Memory => Problem::new(Code::PluginMemory, "the plugin exceeded its memory limit"),
         Failure::Cpu(_) => Problem::new(Code::PluginCpu, failure.to_string()),
         Failure::Timeout(_) => Problem::new(Code::PluginTimeout, failure.to_string()),
         Failure::Body(_, failure) => validate::request_problem(kind, failure),

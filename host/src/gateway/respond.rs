@@ -1,4 +1,4 @@
-//! A plugin's answer, checked before it is sent: the plugin chooses all of it.
+//! Checks a plugin's response before it is sent, because the plugin chooses all of it.
 
 use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
@@ -7,14 +7,14 @@ use crate::capability::bindings::http_types::{self, Body as PluginBody};
 use crate::domain::units::ByteSize;
 use crate::http::problem::REQUEST_ID;
 
-/// More headers, or more bytes of them, are refused.
+/// The most headers of a response, and their most bytes.
 const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
-/// Bytes of what a function says of why it gave no output.
+/// The most bytes of a function's error message.
 const MAX_DETAIL: usize = 4 * 1024;
 
-/// What belongs to the connection and not to the response. The length is set from the body.
+/// Headers that belong to the connection and are removed. The length is set from the body.
 const CONNECTION_HEADERS: [&str; 9] = [
     "connection",
     "content-length",
@@ -27,23 +27,18 @@ const CONNECTION_HEADERS: [&str; 9] = [
     "upgrade",
 ];
 
-/// Why a response cannot be sent: a sentence for the plugin's author.
+/// Why a response cannot be sent, as a sentence for the plugin's author.
 #[derive(Debug, thiserror::Error)]
 pub enum Unsendable {
-    /// The body is larger than it may be.
+    /// The body exceeds its limit.
     #[error("the body has {bytes} bytes, more than the limit `response_body` of {limit}")]
-    TooLarge {
-        /// What it has.
-        bytes: usize,
-        /// What it may have.
-        limit: ByteSize,
-    },
-    /// It is not a response by HTTP.
+    TooLarge { bytes: usize, limit: ByteSize },
+    /// It is not a valid HTTP response.
     #[error("{0}")]
     Malformed(String),
 }
 
-/// The response to send.
+/// Checks and converts a plugin's response.
 pub fn check(response: http_types::Response, limit: ByteSize) -> Result<Response<Vec<u8>>, Unsendable> {
     if let PluginBody::Text(text) = &response.body {
         within(text.len(), limit)?;
@@ -54,7 +49,7 @@ pub fn check(response: http_types::Response, limit: ByteSize) -> Result<Response
     well_formed(response).map_err(Unsendable::Malformed)
 }
 
-/// The output of a function to send, as JSON.
+/// Checks the output of a function and converts it to a JSON response.
 pub fn output(output: String, limit: ByteSize) -> Result<Response<Vec<u8>>, Unsendable> {
     within(output.len(), limit)?;
     let mut response = Response::new(output.into_bytes());
@@ -63,8 +58,8 @@ pub fn output(output: String, limit: ByteSize) -> Result<Response<Vec<u8>>, Unse
     Ok(response)
 }
 
-/// What a function says of why it gave no output, as the detail of a problem. The length is the
-/// plugin's choice.
+/// Converts a function's error message to the detail of a problem. It is truncated, because the
+/// plugin chooses its length.
 pub fn detail(mut said: String) -> String {
     if said.len() > MAX_DETAIL {
         said.truncate(said.floor_char_boundary(MAX_DETAIL));

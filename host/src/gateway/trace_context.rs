@@ -1,8 +1,8 @@
-//! The caller's W3C trace context, honoured where it is valid.
+//! Reads the caller's W3C trace context, if it is valid.
 
 use axum::http::HeaderMap;
 
-/// The `traceparent` of a request, where it is of version 00 and not all zero.
+/// The `traceparent` of a request, if its version is 00 and its ids are not all zero.
 pub fn traceparent(headers: &HeaderMap) -> Option<String> {
     let value = headers.get("traceparent")?.to_str().ok()?;
     is_valid(value).then(|| value.to_owned())

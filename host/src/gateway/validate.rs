@@ -1,5 +1,5 @@
-//! Bodies against the JSON Schemas of a route or a function: what the host finds out itself, and
-//! what callers and authors are told.
+//! Checks bodies against the JSON Schema of a route or function, and builds the messages for
+//! callers and authors.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::components::bundle::schema::{Glance, Schema};
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::sandbox::{CheckFailure, Mismatch};
 
-/// Looks at the body of a request to a route or a function, which `kind` says. What is returned is
-/// the schema that it is still to be checked against, in a sandbox.
+/// Checks the body of a request as far as possible without a sandbox. `kind` names the callee: a
+/// route or a function. It returns the schema if the body still has to be checked in a sandbox.
 pub fn request(
     schema: &Arc<Schema>,
     kind: &str,
@@ -35,7 +35,7 @@ pub fn request(
     }
 }
 
-/// The host decodes no body, so one that is coded cannot be checked.
+/// Rejects a body with a content coding. The host decodes no bodies, so it cannot check them.
 fn check_coding(kind: &str, headers: &HeaderMap) -> Result<(), Problem> {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     let Some(coding) = codings.find(|value| is_coded(value.as_bytes())) else {
@@ -47,11 +47,11 @@ fn check_coding(kind: &str, headers: &HeaderMap) -> Result<(), Problem> {
          it is"
     );
     let problem = Problem::new(Code::UnsupportedMediaType, detail);
-    // As RFC 9110 (12.5.3) has a server say which coding it takes.
+    // RFC 9110 (12.5.3): the response names the coding that the server accepts.
     Err(problem.header(ACCEPT_ENCODING, HeaderValue::from_static("identity")))
 }
 
-/// What a caller of a route or a function, which `kind` says, learns of a check of its body.
+/// The problem for the caller, after a failed check of the request body. `kind` names the callee.
 pub fn request_problem(kind: &str, failure: CheckFailure) -> Problem {
     let limit = |code: Code, failure: CheckFailure| {
         Problem::new(code, format!("{failure}; send a smaller or simpler body"))
@@ -67,7 +67,8 @@ pub fn request_problem(kind: &str, failure: CheckFailure) -> Problem {
     }
 }
 
-/// The code of the problem that a check of a response ends with, and the sentence for the plugin's author.
+/// The code of the problem after a failed check of a response, and the sentence for the plugin's
+/// author.
 pub fn response_problem(failure: &CheckFailure) -> (Code, String) {
     let code = match failure {
         CheckFailure::Mismatch(_) | CheckFailure::NotJson(_) => Code::PluginInvalidResponse,
@@ -103,7 +104,7 @@ fn mismatch(kind: &str, mismatches: Vec<Mismatch>) -> Problem {
     Problem::new(Code::ValidationFailed, detail).with("errors", errors.collect::<Vec<_>>())
 }
 
-/// The body of a request is no JSON.
+/// The problem for a request body that is not JSON.
 pub fn not_json(problem: &str) -> Problem {
     Problem::new(Code::InvalidRequest, format!("the body is not JSON: {problem}"))
 }

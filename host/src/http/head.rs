@@ -1,30 +1,31 @@
-//! The head of a request, as far as the host reads one.
+//! Limits the size of a request's head: its address and its header fields.
 //!
-//! The HTTP layer reads twice as much before it gives up on a caller without a word (`connection.rs`), so that who sends
-//! a little too much learns what it was.
+//! The HTTP layer reads heads of up to twice this size, and rejects larger ones without an
+//! explanation (`connection.rs`). A slightly larger head is therefore rejected here, with a problem
+//! that names the limit.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
 use super::problem::{Code, Problem};
 
-/// Longer addresses are refused.
+/// The most bytes of an address.
 const MAX_URI_BYTES: usize = 8 * 1024;
 
-/// Bytes of a head and fields in it.
+/// The most bytes of a head, and the most fields.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 const MAX_FIELDS: usize = 100;
 
-/// What one field takes at least besides its name and its value: `: ` and the end of its line.
+/// The bytes of a field in addition to its name and value: `: ` and the end of the line.
 const FIELD_OVERHEAD: usize = 4;
 
-/// The bytes of a head, about.
+/// The approximate size of a head in bytes.
 pub fn size(uri: &Uri, headers: &HeaderMap) -> usize {
     let field =
         |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + FIELD_OVERHEAD;
     uri_size(uri) + headers.iter().map(field).sum::<usize>()
 }
 
-/// Refuses a head that is too large. The caller chooses all of it.
+/// Rejects a head that is too large. The caller chooses all of it.
 pub fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     if uri_size(request.uri()) > MAX_URI_BYTES {
         let detail = format!("the address has more than {MAX_URI_BYTES} bytes");

@@ -1,26 +1,26 @@
-//! What to do next, for each kind of error. The admin API adds it to its problems, and the command
-//! line shows it.
+//! Hints: what to do next after an error. The admin API adds them to its problems, and the command
+//! line shows them.
 
 use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
 use crate::domain::role::Role;
 
-/// What an error is about, where its code alone does not say what to do next.
+/// The subject of an error, if its code alone does not determine what to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hint {
-    /// It is not there.
+    /// The resource does not exist.
     Missing(Resource),
-    /// Something else has its name.
+    /// Another resource has the name.
     NameTaken(Resource),
-    /// What had its name was deleted and can be restored.
+    /// A deleted resource had the name and can be restored.
     NameReserved(Resource),
-    /// Something else needs it.
+    /// Another resource needs this one.
     InUse(Resource),
     /// The caller needs a token with this role.
     NeedsRole(Role),
-    /// The token reads the metrics and nothing else.
+    /// The token permits only reading the metrics.
     MetricsOnly,
-    /// The tenant has as many things of a kind as it may.
+    /// The tenant has reached its limit for a kind of resource.
     TooMany,
     /// A JSON body is too large.
     JsonTooLarge,
@@ -37,7 +37,7 @@ pub enum Hint {
 }
 
 impl Hint {
-    /// The sentence; none if there is nothing to do.
+    /// The text of the hint. `None` if there is nothing to do.
     pub fn text(self) -> Option<&'static str> {
         Some(match self {
             Self::Missing(resource) => return missing(resource),
@@ -85,7 +85,7 @@ impl Hint {
     }
 }
 
-/// Which request or command shows what there is.
+/// The request or command that shows the existing resources.
 fn missing(resource: Resource) -> Option<&'static str> {
     Some(match resource {
         Resource::Tenant => {
@@ -129,7 +129,7 @@ fn missing(resource: Resource) -> Option<&'static str> {
     })
 }
 
-/// Who makes a token with a role.
+/// The hint on who can create a token with a role.
 fn role_hint(role: Role) -> &'static str {
     match role {
         Role::Viewer => {
@@ -152,7 +152,7 @@ fn role_hint(role: Role) -> &'static str {
     }
 }
 
-/// What the code of a problem says by itself.
+/// The hint for the code of a problem alone.
 fn for_code(code: Code) -> Option<&'static str> {
     Some(match code {
         Code::Unauthenticated => {

@@ -1,4 +1,4 @@
-//! HTTP as both listeners speak it.
+//! The parts of HTTP that both listeners share: request heads, problems and hints.
 
 pub mod head;
 pub mod hint;

@@ -1,7 +1,7 @@
-//! Errors as callers see them: `application/problem+json` (RFC 9457) with a stable code.
+//! Errors for callers: `application/problem+json` (RFC 9457) with a stable code.
 //!
-//! A handler returns a [`Problem`]. [`rendered`], around everything on both listeners, gives it the request id, logs its
-//! cause, and writes the body. The cause never leaves the host.
+//! A handler returns a [`Problem`]. [`rendered`], which wraps all handlers of both listeners, adds
+//! the request id, logs the cause, and writes the body. The cause never leaves the host.
 
 use std::error::Error;
 use std::time::Duration;
@@ -24,10 +24,10 @@ pub use crate::domain::problem::Code;
 /// The header that carries the id of a request and of its invocation.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The members that every problem has, each once.
+/// The members that every problem has; each occurs once.
 const MEMBERS: [&str; 6] = ["type", "title", "status", "code", "detail", "request_id"];
 
-/// An error on its way to a caller.
+/// An error for the caller.
 #[derive(Clone, Debug)]
 pub struct Problem {
     code: Code,
@@ -38,7 +38,7 @@ pub struct Problem {
     hint: Hint,
 }
 
-/// One place of a body that does not match its schema.
+/// One mismatch between a body and its schema.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldError {
     /// JSON pointer into the body.
@@ -48,7 +48,8 @@ pub struct FieldError {
 }
 
 impl Problem {
-    /// A problem with a sentence for the caller. The sentence must hold nothing of the host or of another tenant.
+    /// A problem with a sentence for the caller. The sentence must not reveal internals of the host
+    /// or data of another tenant.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
             code,
@@ -60,36 +61,37 @@ impl Problem {
         }
     }
 
-    /// The host's own fault: the caller learns only the request id, the log learns the cause.
+    /// A fault of the host. The caller receives only the request id; the log has the cause.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(
             Code::Internal,
-            "the host failed; the request id finds the cause in its log",
+            "the host failed; its log has the cause under the request id",
         )
         .because(cause)
     }
 
-    /// A database or a folder of the host is full, locked or damaged: the host's own fault, and perhaps soon over.
+    /// A database or a folder of the host is full, locked or damaged. It is a fault of the host
+    /// that may be temporary.
     pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(
             Code::Unavailable,
-            "what this needs is not available at the moment; the request id finds the cause in the host's log",
+            "the host cannot use its storage at the moment; its log has the cause under the request id",
         )
         .retry_after(Duration::from_secs(5))
         .because(cause)
     }
 
-    /// Nothing is here.
+    /// The resource does not exist.
     pub fn not_found(what: Resource) -> Self {
         Self::new(Code::NotFound, format!("there is no such {what}")).hint(Hint::Missing(what))
     }
 
-    /// What it is about, which decides what the admin API says to do next.
+    /// Sets the subject, which determines the hint of the admin API.
     pub fn hint(self, hint: Hint) -> Self {
         Self { hint, ..self }
     }
 
-    /// The same with the member `hint`, if there is something to do. One that it has already stays.
+    /// Adds the member `hint`, if there is a hint. An existing member stays.
     pub fn with_hint(self) -> Self {
         match self.hint.text() {
             Some(hint) if !self.has("hint") => self.with("hint", hint),
@@ -97,13 +99,13 @@ impl Problem {
         }
     }
 
-    /// What the log is to say beyond the detail.
+    /// Sets the cause, which only the log contains.
     pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(with_causes(&*cause.into()));
         self
     }
 
-    /// A further member of the body. Those that every problem has stay as they are.
+    /// Adds a member to the body. The members that every problem has cannot be replaced.
     pub fn with(mut self, member: &str, value: impl Serialize) -> Self {
         if !MEMBERS.contains(&member)
             && let Ok(value) = serde_json::to_value(value)
@@ -113,13 +115,13 @@ impl Problem {
         self
     }
 
-    /// A header of the response.
+    /// Adds a header to the response.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// When to come back, rounded up to seconds.
+    /// Sets `Retry-After`, rounded up to seconds.
     pub fn retry_after(self, after: Duration) -> Self {
         let seconds = after.as_millis().div_ceil(1_000).max(1);
         self.header(
@@ -128,12 +130,12 @@ impl Problem {
         )
     }
 
-    /// Its code.
+    /// The code of the problem.
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// Whether it has this further member.
+    /// Whether the problem has this additional member.
     pub fn has(&self, member: &str) -> bool {
         self.extension.contains_key(member)
     }
@@ -171,7 +173,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The response to a request whose handler panicked. The panic itself is in the log of the host.
+/// The response to a request whose handler panicked. The panic itself is in the host's log.
 pub fn from_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
     let message = panic.downcast_ref::<String>().map(String::as_str);
     let message = message
@@ -185,7 +187,8 @@ pub async fn render(request: Request, next: Next) -> Response {
     rendered(request, async |_, request| next.run(request).await).await
 }
 
-/// Gives a request an id, and a problem its body. A head that is too large is refused before `answer` is asked.
+/// Gives a request an id, and a problem its body. A head that is too large is rejected before
+/// `answer` is called.
 pub async fn rendered(
     request: Request,
     answer: impl AsyncFnOnce(InvocationId, Request) -> Response,
@@ -198,7 +201,7 @@ pub async fn rendered(
     with_id(response, id)
 }
 
-/// The response to a request that reaches no router.
+/// The response to a request that is rejected before it reaches a router.
 pub fn refused(problem: Problem) -> Response {
     with_id(problem.into_response(), InvocationId::generate())
 }
@@ -221,14 +224,14 @@ fn with_id(mut response: Response, id: InvocationId) -> Response {
 fn log(problem: &Problem, request_id: &str) {
     let (code, cause) = (problem.code.as_str(), problem.cause.as_deref());
     match problem.code.blame() {
-        // A problem without a cause, such as draining, was logged once when it began.
+        // A problem without a cause, such as draining, was logged once when it started.
         Blame::Host if cause.is_some() => tracing::error!(
             request_id,
             code,
             cause,
-            "a request failed through the host's fault"
+            "a request failed because of a fault of the host"
         ),
-        blame => tracing::debug!(request_id, code, cause, ?blame, "a request was refused"),
+        blame => tracing::debug!(request_id, code, cause, ?blame, "a request was rejected"),
     }
 }
 

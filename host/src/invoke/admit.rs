@@ -1,4 +1,4 @@
-//! Admission: whether an invocation may start, and the permits that it waits for.
+//! Admission control: decides whether an invocation may start, and waits for its permits.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -12,32 +12,31 @@ use crate::fair_semaphore::Permit;
 use crate::metrics::Held;
 use crate::tenants::{Admitted, Full, Unhealthy};
 
-/// An invocation that its tenant's limits let in. It occupies one of the tenant's places until it
-/// is dropped.
+/// An admitted invocation. It occupies one of the tenant's queue positions until it is dropped.
 pub struct Admission {
     pub(super) admitted: Admitted,
     _counted: Held,
 }
 
-/// What an invocation holds while it runs.
+/// The permits that an invocation holds while it runs.
 pub(super) struct Permits {
-    /// One of the tenant's running invocations.
+    /// A permit for one running invocation of the tenant.
     pub turn: OwnedSemaphorePermit,
-    /// One instance of the host.
+    /// A permit for one instance of the host.
     pub instance: Permit,
 }
 
-/// Why an invocation did not run. Nothing is recorded of it.
+/// Why an invocation did not run. Such an invocation has no record.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRun {
-    /// The tenant has as many invocations running and waiting as it may, or the host has no
-    /// instance left.
+    /// The tenant has reached its limit of running and waiting invocations, or the host has no free
+    /// instance.
     #[error("too many requests are running")]
     Full {
         /// Value of `Retry-After`.
         retry_after: Duration,
     },
-    /// The callers of the tenant have not read the responses that it already sent.
+    /// Too many responses of the tenant wait for their callers to read them.
     #[error("too many responses wait for callers to read them")]
     Unread {
         /// Value of `Retry-After`.
@@ -66,7 +65,7 @@ impl From<Full> for NotRun {
 }
 
 impl Invoker {
-    /// Whether an invocation would be admitted now. It takes nothing.
+    /// Checks whether an invocation would be admitted now. It reserves nothing.
     pub fn look(&self, target: &Target) -> Result<(), NotRun> {
         target.check_unread()?;
         match target.tenant.gate.is_full() {
@@ -85,14 +84,14 @@ impl Invoker {
         })
     }
 
-    /// Waits, each time for at most the tenant's `queue_wait`, until the tenant has fewer
-    /// invocations running than it may, and then for an instance of the host.
+    /// Waits until the tenant may run another invocation, and then for an instance of the host.
+    /// Each wait takes at most the tenant's `queue_wait`.
     pub(super) async fn permits(&self, target: &Target, admission: &Admission) -> Result<Permits, NotRun> {
         let waiting = self.requests.waiting.hold();
         let turn = admission.admitted.turn().await?;
         let queue_wait = target.queue_wait();
         let instance = {
-            // In a block, so that its room in this future is used again afterwards.
+            // In a block, so that the outer future reuses the memory of this one.
             let lane = &target.tenant.gate.lanes().instances;
             let acquire = pin!(self.instances.acquire(lane));
             within(queue_wait, acquire).await
@@ -101,7 +100,8 @@ impl Invoker {
             retry_after: queue_wait,
         })?;
         drop(waiting);
-        // Checked again: otherwise everybody who waited in the queue would add one more response.
+        // Checked again, because otherwise every invocation that waited would add one more
+        // response.
         target.check_unread()?;
         Ok(Permits { turn, instance })
     }

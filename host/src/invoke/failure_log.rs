@@ -1,5 +1,5 @@
-//! What the log of a plugin says of an invocation that ended without a response: which limit was
-//! passed, how much was used, and what the plugin did last.
+//! The lines in a plugin's log about an invocation that failed: the exceeded limit, the usage, and
+//! the plugin's last host calls.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use crate::domain::invocation::Trigger;
 use crate::domain::units::ByteSize;
 use crate::sandbox::Failure;
 
-/// The lines for the plugin's log, the most important one last; none if the failure says nothing of
-/// the plugin.
+/// The lines for the plugin's log, the most important one last. There are none if the plugin is not
+/// at fault.
 pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
     let (limits, usage, last) = (invocation.limits(), &invocation.usage, &invocation.last_calls);
     let reason = match failure {

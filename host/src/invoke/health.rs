@@ -1,5 +1,5 @@
-//! What an invocation says of the health of its route or function: which failures count, and what
-//! is logged.
+//! Reports the outcome of an invocation to the circuit breaker of its route or function, and logs
+//! changes.
 
 use http::StatusCode;
 
@@ -11,9 +11,9 @@ use crate::domain::log_line::Level;
 use crate::domain::problem::Code;
 use crate::tenants::{Change, Pass};
 
-/// Reports how an invocation ended to the circuit breaker of its callee: with the code of a
-/// problem, or with `None` for an answer. A change of its health goes to the log of the invocation
-/// that caused it, and to the host's.
+/// Reports the outcome of an invocation to its circuit breaker: the code of a problem, or `None`
+/// for a response. If the breaker opens or closes, that is logged in the log of this invocation and
+/// in the host's log.
 pub fn report(
     pass: Pass<'_>,
     failed_with: Option<Code>,
@@ -24,7 +24,7 @@ pub fn report(
     let change = match failed_with {
         None => pass.succeeded(),
         Some(code) if is_fault_of_plugin(code) => pass.failed(clock.now(), code),
-        // The host's fault says nothing of the plugin.
+        // A fault of the host says nothing about the plugin.
         Some(_) => None,
     };
     let Some(change) = change else { return };
@@ -34,23 +34,24 @@ pub fn report(
     match change {
         Change::BecameUnhealthy => {
             tracing::warn!(%tenant, %plugin, %version, %callee, reason,
-                "a plugin failed here time after time and is not called for a while");
+                "the circuit breaker opened: the plugin failed repeatedly");
             let message = format!(
-                "{callee} failed time after time and answers 503 `{}` for a while",
+                "{callee} failed repeatedly and answers 503 `{}` for a while",
                 Code::PluginUnhealthy.as_str()
             );
             append(invocation, Level::Error, &message, &[]);
         }
         Change::Recovered => {
-            tracing::info!(%tenant, %plugin, %version, %callee, "a plugin works again here");
+            tracing::info!(%tenant, %plugin, %version, %callee,
+                "the circuit breaker closed: the plugin works again");
             let message = format!("{callee} works again");
             append(invocation, Level::Info, &message, &[]);
         }
     }
 }
 
-/// Whether the plugin itself failed or ran into a limit, which callers see as 502 or 504. A full
-/// host and a caller who goes away say nothing of the plugin.
+/// Whether the plugin failed or exceeded a limit, which callers see as status 502 or 504. A full
+/// host or a cancelled request says nothing about the plugin.
 fn is_fault_of_plugin(code: Code) -> bool {
     matches!(
         code.status(),

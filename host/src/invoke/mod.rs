@@ -1,7 +1,7 @@
-//! One invocation from its admission to its record, whatever triggers it: admit, load, run, record.
+//! The lifecycle of an invocation, whatever triggers it: admit, load, run, record.
 //!
-//! A trigger brings a [`Target`] and a [`Call`], and turns what comes back into an answer of its
-//! own kind. This module knows no HTTP framework; what belongs to HTTP is in `gateway/`.
+//! A trigger provides a [`Target`] and a [`Call`], and converts the result into its own kind of
+//! response. This module knows no HTTP framework; HTTP belongs to `gateway/`.
 
 mod admit;
 mod failure_log;
@@ -24,7 +24,6 @@ use crate::metrics::Requests;
 use crate::sandbox::Runtime;
 use crate::tenants::{EntryPoint, FunctionEntry, MethodRoute, PluginRoutes, TenantRoutes};
 
-/// Runs invocations.
 pub struct Invoker {
     runtime: Arc<Runtime>,
     ledger: Arc<Ledger>,
@@ -34,29 +33,25 @@ pub struct Invoker {
     requests: Arc<Requests>,
 }
 
-/// What is to run.
+/// The tenant, plugin, version and entry point of an invocation.
 pub struct Target {
-    /// The tenant.
     pub tenant: Arc<TenantRoutes>,
-    /// The plugin.
     pub plugin: Arc<PluginRoutes>,
-    /// The version that runs, with the limits that hold for the callee.
+    /// The version that runs, with the limits of the callee.
     pub active: Arc<ActiveVersion>,
-    /// What of the plugin is called.
+    /// The route or function to call.
     pub callee: Callee,
 }
 
-/// What of a plugin is called. There is a variant for each trigger.
+/// The entry point of a plugin: one variant for each trigger.
 #[derive(Clone)]
 pub enum Callee {
-    /// A route.
     Route(Arc<MethodRoute>),
-    /// A function.
     Function(Arc<FunctionEntry>),
 }
 
 impl Callee {
-    /// What all kinds have in common.
+    /// The data that all kinds have in common.
     pub fn entry(&self) -> &EntryPoint {
         match self {
             Self::Route(route) => &route.entry,
@@ -64,7 +59,7 @@ impl Callee {
         }
     }
 
-    /// The word for its kind.
+    /// The word for this kind in messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Route(_) => "route",
@@ -73,7 +68,7 @@ impl Callee {
     }
 }
 
-/// As messages name it: `GET /orders/{id}`, `function price.adjust`.
+/// The name in messages: `GET /orders/{id}`, `function price.adjust`.
 impl fmt::Display for Callee {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -84,7 +79,7 @@ impl fmt::Display for Callee {
 }
 
 impl Invoker {
-    /// Runs invocations in `runtime`, which has room for `instances` at once.
+    /// An invoker that runs at most `instances` invocations of `runtime` at once.
     pub fn new(runtime: Arc<Runtime>, ledger: Arc<Ledger>, clock: SharedClock, instances: u32) -> Self {
         let instances = FairSemaphore::new(usize::try_from(instances).unwrap_or(usize::MAX));
         Self {
@@ -96,7 +91,7 @@ impl Invoker {
         }
     }
 
-    /// Counts the requests of the public listener and their invocations.
+    /// The counters of the public listener's requests and of their invocations.
     pub fn requests(&self) -> &Arc<Requests> {
         &self.requests
     }

@@ -1,4 +1,4 @@
-//! The record of an invocation: how it ended, whose fault that was, what it used.
+//! Writes the record of an invocation: its outcome, whose fault a failure was, and its usage.
 
 use std::sync::Arc;
 
@@ -18,33 +18,33 @@ use crate::sandbox::Failure;
 use crate::storage::Entry;
 use crate::tenants::Pass;
 
-/// The status in the record of an invocation whose caller went away, as proxies log it. Nobody
-/// receives it.
+/// The status in the record of an abandoned invocation, as proxies log it. No caller receives it.
 const ABANDONED_STATUS: u16 = 499;
 
 /// An invocation whose guest has ended and whose record is not written yet.
-/// [`Unrecorded::answered`], [`Unrecorded::function_ended`] or [`Unrecorded::failed`] writes the
-/// record. If none is called, the caller went away.
+/// [`Unrecorded::answered`], [`Unrecorded::function_ended`], [`Unrecorded::failed`] or
+/// [`Unrecorded::refused`] writes the record. If it is dropped before that, the invocation is
+/// recorded as abandoned.
 pub struct Unrecorded<'a> {
     recorder: Arc<Recorder>,
     rest: Option<(Box<Invocation>, Pass<'a>)>,
 }
 
-/// Writes the record of an invocation. It owns all that takes, since a guest can outlive its
-/// request by a moment.
+/// Writes the record of an invocation. It owns its data, because a guest can briefly outlive its
+/// request.
 pub(super) struct Recorder {
     pub invoker: Arc<Invoker>,
     pub callee: Callee,
     pub triggered: Triggered,
 }
 
-/// How an invocation ended, for its record.
+/// The outcome of an invocation, for its record.
 enum Ending {
-    /// With a response of the plugin.
+    /// The plugin returned a response.
     Answered(StatusCode),
-    /// With what a function of the plugin answered.
+    /// A function of the plugin returned its output or an error.
     Function(FunctionOutcome, StatusCode),
-    /// With a problem in the plugin's place.
+    /// The caller receives a problem instead of a response.
     Failed(Code),
     /// The caller went away.
     Abandoned,
@@ -58,17 +58,16 @@ impl<'a> Unrecorded<'a> {
         }
     }
 
-    /// The limits of the invocation.
     pub fn limits(&self) -> &Limits {
         self.invocation().limits()
     }
 
-    /// Writes a sentence for the plugin's author into the log of the invocation.
+    /// Logs a sentence for the plugin's author.
     pub fn log_error(&mut self, message: &str) {
         append_of_host(self.invocation_mut(), Level::Error, message);
     }
 
-    /// Writes into the log of the invocation why there is no response.
+    /// Logs why there is no response.
     pub fn log_failure(&mut self, failure: &Failure) {
         let invocation = self.invocation_mut();
         let mut lines = failure_log::lines(failure, invocation);
@@ -81,26 +80,26 @@ impl<'a> Unrecorded<'a> {
         }
     }
 
-    /// The caller gets the plugin's response, with a body of this many bytes.
+    /// Records a response of the plugin with a body of `bytes` bytes.
     pub fn answered(mut self, status: StatusCode, bytes: u64) {
         self.invocation_mut().usage.response_bytes = bytes;
         self.end(Ending::Answered(status));
     }
 
-    /// The caller gets what the function answered: the status of that, and an output of this many
+    /// Records the outcome of a function: the status of the response, and an output of `bytes`
     /// bytes.
     pub fn function_ended(mut self, outcome: FunctionOutcome, status: StatusCode, bytes: u64) {
         self.invocation_mut().usage.response_bytes = bytes;
         self.end(Ending::Function(outcome, status));
     }
 
-    /// The caller gets a problem with this code.
+    /// Records a problem with this code.
     pub fn failed(mut self, code: Code) {
         self.end(Ending::Failed(code));
     }
 
-    /// The caller gets a problem with this code for its own request, before the plugin ran. It says nothing of the plugin,
-    /// so the circuit breaker of the callee does not learn of it.
+    /// Records a problem with the caller's own request, which was found before the plugin ran. It
+    /// is not reported to the circuit breaker, because it says nothing about the plugin.
     pub fn refused(mut self, code: Code) {
         if let Some((invocation, _)) = self.rest.take() {
             self.recorder.record(invocation, Ending::Failed(code));
@@ -131,13 +130,12 @@ impl<'a> Unrecorded<'a> {
     }
 }
 
-/// Why the rest of an [`Unrecorded`] is there.
+/// The reason why `rest` is present.
 const ENDED: &str = "only the methods that consume it, and its destructor, take it out";
 
 impl Drop for Unrecorded<'_> {
     fn drop(&mut self) {
-        // The circuit breaker of the callee learns nothing from this: dropping its permit says
-        // nothing of the plugin.
+        // The circuit breaker is not told, because a dropped request says nothing about the plugin.
         if let Some((invocation, _)) = self.rest.take() {
             self.recorder.given_up(invocation);
         }
@@ -147,7 +145,7 @@ impl Drop for Unrecorded<'_> {
 impl Recorder {
     /// Records an invocation that was dropped before its end.
     pub fn given_up(&self, invocation: Box<Invocation>) {
-        // A panic of the host drops an invocation as a caller who goes away does.
+        // A panic of the host drops an invocation just like a cancelled request.
         let ending = match std::thread::panicking() {
             true => Ending::Failed(Code::Internal),
             false => Ending::Abandoned,
@@ -187,7 +185,7 @@ impl Recorder {
 }
 
 impl Recorder {
-    /// What belongs to the trigger, with the outcome of a function.
+    /// The data of the trigger, with the outcome of a function.
     fn triggered(&self, ending: &Ending) -> Triggered {
         match (&self.triggered, ending) {
             (Triggered::Function { name, .. }, Ending::Function(outcome, _)) => Triggered::Function {
@@ -200,7 +198,7 @@ impl Recorder {
 }
 
 impl Ending {
-    /// How metrics count it.
+    /// The outcome, as metrics count it.
     fn kind(&self) -> Ended {
         match self {
             Self::Answered(_) | Self::Function(..) => Ended::Answered,
@@ -217,7 +215,7 @@ impl Ending {
         }
     }
 
-    /// The code of the problem that the caller gets.
+    /// The code of the problem that the caller receives.
     fn code(&self) -> Option<Code> {
         match self {
             Self::Failed(code) => Some(*code),

@@ -19,40 +19,38 @@ use crate::domain::units::microseconds;
 use crate::sandbox::{Checks, Failure, Finished, Held, Input, Loaded, Output, Start};
 use crate::tenants::BodyCharge;
 
-/// A call of a plugin, and what is known of its caller.
+/// A call of a plugin, with the data about its caller.
 pub struct Call {
     /// The id of the invocation.
     pub id: InvocationId,
-    /// Who calls, if the callee asks.
+    /// The caller, if the callee requires authentication.
     pub principal: Option<Principal>,
-    /// The caller's trace context.
     pub traceparent: Option<String>,
-    /// How many plugins called each other to get here.
+    /// The number of plugins that called each other to get here.
     pub call_depth: u32,
-    /// Where the call came from, if it came over the network.
+    /// The address of the caller, if the call came over the network.
     pub remote_address: Option<IpAddr>,
-    /// What belongs to the trigger alone, for the record.
+    /// The data of the trigger, for the record.
     pub triggered: Triggered,
-    /// What is known already of the usage: the bytes of the input, the tenant's rate.
+    /// The usage so far: the bytes of the input and the tenant's rate.
     pub usage: Usage,
-    /// The schema that the input is still to be checked against.
+    /// The schema, if the input still has to be checked.
     pub input_schema: Option<Arc<Schema>>,
-    /// The memory of the input, until the invocation begins.
+    /// The charge for the memory of the input, until the invocation begins.
     pub held: Option<BodyCharge>,
-    /// What the plugin is called with.
     pub input: Input,
 }
 
 /// An invocation whose guest has ended.
 pub struct Ran<'a> {
-    /// What the plugin answered, of which no more than its schema is checked, or why it did not.
+    /// The plugin's output, of which only the schema was checked, or the reason why there is none.
     pub outcome: Result<Output, Failure>,
-    /// The rest of the invocation, until its record is written.
+    /// The rest of the invocation, whose record is not written yet.
     pub unrecorded: Unrecorded<'a>,
 }
 
 impl Invoker {
-    /// Runs the guest. An error means that it did not start.
+    /// Runs the guest. An error means that the guest did not start.
     pub async fn run<'a>(
         self: &Arc<Self>,
         target: &'a Target,
@@ -60,8 +58,7 @@ impl Invoker {
         call: Call,
     ) -> Result<Ran<'a>, NotRun> {
         let limits = &*target.active.limits;
-        // Loaded before anything is held that others wait for: compiling a component again takes
-        // long.
+        // Loaded before any permit is taken, because a recompilation takes long.
         let component = self.load(target).await?;
         let came = Instant::now();
         let Permits { turn, instance } = {
@@ -136,7 +133,6 @@ impl Invoker {
     }
 }
 
-/// What is checked before and after the plugin runs.
 fn checks(target: &Target, input: Option<Arc<Schema>>) -> Checks {
     let output = target.callee.entry().output_schema.clone();
     let has_any = input.is_some() || output.is_some();

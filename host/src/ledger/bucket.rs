@@ -1,4 +1,5 @@
-//! How many bytes of log lines a tenant has left: a bucket that fills at the tenant's rate, up to its burst.
+//! Limits the bytes of a tenant's log lines with a token bucket: it fills at the tenant's rate, up
+//! to its burst.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,13 +12,12 @@ pub(super) struct Bucket(Mutex<Level>);
 
 #[derive(Debug)]
 struct Level {
-    /// In thousandths of a byte, so that no millisecond is lost to rounding.
+    /// In thousandths of a byte, so that short periods are not lost to rounding.
     left: u64,
     at: Timestamp,
 }
 
 impl Bucket {
-    /// A full bucket.
     pub fn full(limits: &Limits, now: Timestamp) -> Self {
         Self(Mutex::new(Level {
             left: thousandths(limits.log_burst.0),
@@ -25,10 +25,11 @@ impl Bucket {
         }))
     }
 
-    /// Takes each of `sizes` in turn, as far as they go. Gives back how many went.
+    /// Takes the `sizes` one by one until one does not fit. Returns how many were taken.
     pub fn take(&self, limits: &Limits, now: Timestamp, sizes: impl Iterator<Item = u64>) -> usize {
         let mut level = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back gives nothing, and makes nobody wait for the old time to come again.
+        // If the clock was set back, nothing is added, and nobody waits until the old time is
+        // reached.
         let passed = u64::try_from(now.0.saturating_sub(level.at.0)).unwrap_or(0);
         let come = passed.saturating_mul(limits.log_bytes_per_second.0);
         level.left = level
@@ -75,7 +76,8 @@ mod tests {
         assert_eq!(take(&[50, 49]), 2);
         assert_eq!(take(&[50, 50]), 2);
         assert_eq!(take(&[50, 51]), 1);
-        // What does not fit ends it: a line that came later would stand without those before it.
+        // The first size that does not fit ends the call, because a later line without the earlier
+        // ones would mislead.
         assert_eq!(take(&[50, 51, 1]), 1);
     }
 

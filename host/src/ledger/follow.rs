@@ -1,7 +1,7 @@
-//! Following the log of a tenant.
+//! Streams a tenant's log lines to followers after they are written.
 //!
-//! Each follower has an inbox that holds a bounded number of bytes. If a follower reads too slowly, the
-//! oldest entries of its inbox are dropped and counted.
+//! Each follower has an inbox with a limit in bytes. If a follower reads too slowly, the oldest
+//! entries of its inbox are dropped and counted.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,50 +14,51 @@ use crate::domain::id::TenantId;
 use crate::domain::invocation::{InvocationRecord, Triggered};
 use crate::storage::{LogFilter, StoredLogLine};
 
-/// Bytes of log lines that wait for one follower. One entry may be larger and waits alone then.
+/// The most bytes of log lines in an inbox. A single larger entry is accepted if it is alone.
 const INBOX_BYTES: usize = 2 * 1024 * 1024;
 
 /// The inboxes of all followers, by the tenant that they follow.
 #[derive(Default)]
 pub(super) struct Followers(Mutex<HashMap<TenantId, Vec<Weak<Inbox>>>>);
 
-/// Sees the lines of one tenant after they are written.
+/// Receives the lines of one tenant after they are written.
 pub struct Follower {
     inbox: Arc<Inbox>,
     pending: VecDeque<FollowedLine>,
 }
 
-/// What a follower sees.
+/// An item that a follower receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Followed {
     /// A line.
     Line(FollowedLine),
-    /// The follower was too slow: so many invocations were dropped unseen. They can be read from the
-    /// database.
+    /// The follower was too slow, and this many invocations were dropped from its inbox. They can
+    /// be read from the database.
     Missed(u64),
 }
 
-/// A line as a follower sees it.
+/// A line with the invocation that wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FollowedLine {
     /// The line.
     pub stored: StoredLogLine,
-    /// Which invocation wrote it.
+    /// The invocation that wrote the line.
     pub origin: LineOrigin,
 }
 
-/// What is told of the invocation beside a line of it.
+/// The data about the invocation that accompanies a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineOrigin {
-    /// What was triggered.
+    /// The trigger of the invocation.
     pub triggered: Triggered,
-    /// Lines that were dropped because a limit was reached. On the last line that is shown of the
-    /// invocation, and zero on the others.
+    /// The lines that were dropped because of a limit. It is set on the last line that is shown of
+    /// the invocation, and zero on the others.
     pub dropped: u32,
 }
 
 impl LineOrigin {
-    /// The origin of a line of this invocation. `is_last`: no line of it is shown after this one.
+    /// The origin of a line of this invocation. `is_last` says that no later line of the invocation
+    /// is shown.
     pub fn of(record: &InvocationRecord, is_last: bool) -> Self {
         Self {
             triggered: record.triggered.clone(),
@@ -86,7 +87,7 @@ struct Waiting {
 }
 
 impl Followers {
-    /// Follows a tenant.
+    /// Adds a follower of a tenant.
     pub fn follow(&self, tenant: TenantId, filter: LogFilter) -> Follower {
         let inbox = Arc::new(Inbox {
             filter,
@@ -105,7 +106,7 @@ impl Followers {
         }
     }
 
-    /// Shows an entry to those who follow its tenant.
+    /// Passes an entry to the followers of its tenant.
     pub fn show(&self, entry: Entry) {
         let tenant = entry.record.tenant;
         let mut tenants = lock(&self.0);
@@ -136,7 +137,8 @@ impl Drop for Followers {
 }
 
 impl Inbox {
-    /// Takes an entry with a line that the follower wants. The oldest entries make room for it.
+    /// Adds an entry if the follower wants one of its lines. The oldest entries are dropped to make
+    /// room.
     fn put(&self, entry: &Arc<Entry>) {
         if !entry.log_lines.iter().any(|line| self.filter.accepts(line)) {
             return;
@@ -162,7 +164,8 @@ impl Waiting {
 }
 
 impl Follower {
-    /// The next line; `None` when the ledger ended. Nothing is lost if the future is dropped.
+    /// The next item, or `None` when the ledger has ended. It is cancel-safe: nothing is lost if
+    /// the future is dropped.
     pub async fn next(&mut self) -> Option<Followed> {
         loop {
             if let Some(line) = self.pending.pop_front() {
@@ -182,7 +185,8 @@ impl Follower {
             };
             match entry {
                 Some(entry) => self.take(&entry),
-                // An entry that came since the look leaves a permit here, so that this returns at once.
+                // An entry that arrived in the meantime left a permit, so that this returns at
+                // once.
                 None => self.inbox.changed.notified().await,
             }
         }

@@ -1,11 +1,13 @@
-//! The ledger: what ran, what it consumed and what it logged, written in batches.
+//! The ledger records invocations, their usage and their log lines, and writes them to the database
+//! in batches.
 //!
-//! A request hands its entry over and goes on; it never waits for the database. If the queue is full, the
-//! tenant that holds most of it loses an entry; its usage is added all the same. A tenant's log lines come at
-//! the tenant's rate at most, and a bounded number of them and of its records is kept. A crash loses at most
-//! what was not written yet: one batch's time. A batch that the database does not take (a full disk, a lock)
-//! is tried again for minutes. Ids make writing idempotent, so that a batch that is tried again counts
-//! nothing twice.
+//! A request queues its entry and never waits for the database. If the queue is full, an entry of
+//! the tenant with the most queued entries is dropped; its usage is still recorded. Log lines are
+//! limited to the tenant's rate, and the number of records and lines per tenant is bounded.
+//!
+//! A crash loses at most the unwritten entries: those of one batch interval. If the database fails
+//! (a full disk, a lock), a batch is retried for minutes. Writes are idempotent by id, so that a
+//! retried batch counts nothing twice.
 
 mod bucket;
 mod follow;
@@ -35,10 +37,10 @@ use follow::Followers;
 use queue::{Queue, keep_lines};
 use writer::{Retry, Writer};
 
-/// A tenant that logged nothing for this long has its whole burst again, whatever its limits are.
+/// After this idle time a tenant's log bucket is dropped, and starts full again.
 const BUCKET_IDLE: Duration = Duration::from_secs(60 * 60);
 
-/// Takes entries and writes them behind the requests' backs.
+/// Queues entries and writes them in the background.
 pub struct Ledger {
     db: Arc<dyn Repository>,
     clock: SharedClock,
@@ -48,7 +50,7 @@ pub struct Ledger {
     counts: Arc<Counts>,
 }
 
-/// What waits to be written.
+/// The entries that wait to be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LedgerHeld {
     /// Entries in the queue.
@@ -64,8 +66,8 @@ struct Counts {
 }
 
 impl Ledger {
-    /// Starts a ledger whose writer runs on the current tokio runtime. The writer ends when the ledger is dropped
-    /// and everything is written.
+    /// Starts a ledger whose writer runs on the current tokio runtime. The writer ends when the
+    /// ledger is dropped and all entries are written.
     pub fn start(db: Arc<dyn Repository>, clock: SharedClock) -> Arc<Self> {
         Self::start_with(db, clock, Retry::DEFAULT)
     }
@@ -92,8 +94,8 @@ impl Ledger {
         })
     }
 
-    /// Takes an entry of a tenant with these limits. It does not wait: where the queue is full, an entry is dropped and
-    /// counted.
+    /// Queues an entry of a tenant with these limits. It never waits: if the queue is full, an
+    /// entry is dropped and counted.
     pub fn record(&self, entry: Entry, limits: &Limits) {
         let mut entry = Box::new(entry);
         self.hold_to_rate(&mut entry, limits);
@@ -104,12 +106,12 @@ impl Ledger {
         self.queue.push(entry, most);
     }
 
-    /// Waits until everything that was recorded before is written, or given up. While the database takes
-    /// nothing, it waits for a few attempts only.
+    /// Waits until all entries recorded before are written or dropped. While the database fails, it
+    /// waits for a few attempts only.
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
         self.queue.flush(done);
-        // The writer ends only when the ledger is dropped, which it is not while this borrows it.
+        // The writer cannot end here, because it ends only after the ledger is dropped.
         let _ = written.await;
     }
 
@@ -118,7 +120,7 @@ impl Ledger {
         self.followers.follow(tenant, filter)
     }
 
-    /// What was done since the start.
+    /// The counters since the start.
     pub fn counts(&self) -> LedgerCounts {
         let gave_way = self.queue.gave_way();
         LedgerCounts {
@@ -129,16 +131,17 @@ impl Ledger {
         }
     }
 
-    /// What waits now.
+    /// The entries that wait now.
     pub fn held(&self) -> LedgerHeld {
         self.queue.held()
     }
 
-    /// Deletes invocations and log lines of before `before`, and gives back how many rows went. The usage stays.
+    /// Deletes invocations and log lines from before `before`. Returns the number of deleted rows.
+    /// The usage stays.
     pub async fn prune(&self, before: Timestamp) -> Result<u64, DbError> {
         let mut pruned = 0;
         loop {
-            // In rounds, so that the writer gets its turn in between.
+            // In rounds, so that the writer can write between them.
             match self.db.prune_before(before).await? {
                 0 => return Ok(pruned),
                 rows => pruned += rows,
@@ -148,7 +151,7 @@ impl Ledger {
 }
 
 impl Ledger {
-    /// Lines beyond the tenant's rate are dropped.
+    /// Drops lines beyond the tenant's rate.
     fn hold_to_rate(&self, entry: &mut Entry, limits: &Limits) {
         if entry.log_lines.is_empty() {
             return;
@@ -309,7 +312,7 @@ mod tests {
         ledger.flush().await;
         // In rounds, so that no other writer waits long.
         assert_eq!(db.prune_before(Timestamp(5_999)).await.unwrap(), 5_000);
-        // The last batch has one that is not old enough.
+        // The last batch has a record that is not old enough.
         assert_eq!(ledger.prune(Timestamp(5_999)).await.unwrap(), 500);
         assert_eq!(invocations(&*db, acme).await, 500);
         assert_eq!(ledger.prune(Timestamp(6_000)).await.unwrap(), 500);
@@ -325,7 +328,7 @@ mod tests {
             ..Default::default()
         };
         let mut follower = ledger.follow(acme, filter);
-        // More than a follower may lag behind, which is nothing to those who follow others.
+        // More entries than an inbox holds, but of another tenant.
         for at in 0..2_000 {
             ledger.record(entry(other, "orders", at, &[Level::Error]), &Limits::default());
         }
@@ -426,7 +429,7 @@ mod tests {
         for _ in 0..6 {
             ledger.record(entry(acme, "orders", at, &[]), &Limits::default());
         }
-        // Beyond three lines, a sixteenth of them is to be free, for which one more goes.
+        // Beyond three lines, a sixteenth of them is to be free, so one more is deleted.
         for (bytes, left) in [
             (3 * line - 1, [2, 2, 2]),
             (3 * line, [3, 2, 3]),
@@ -450,7 +453,7 @@ mod tests {
                 assert_eq!(db.kept(acme).await.unwrap().log_bytes, left * line);
             }
         }
-        // Of these there are not too many: none has left.
+        // The number of records is within its limit, so none was deleted.
         assert_eq!(invocations(&*db, acme).await, 16);
     }
 }

@@ -1,9 +1,10 @@
-//! What waits to be written: a queue for each tenant, of which the writer takes in turn.
+//! The queue of unwritten ledger entries: one queue per tenant, read round robin by the writer.
 //!
-//! The queues share one room. Where it is full, whoever holds most of it gives way, so that a tenant within its share
-//! loses nothing, however much another one sends.
+//! The queues share one capacity. If it is exhausted, the tenant with the most queued entries loses
+//! one. A tenant within its share loses nothing, however much another tenant sends.
 //!
-//! A thread gathers a few entries of its own before it puts them there, so that requests do not wait for one lock.
+//! Each thread collects a few entries before it adds them to the queue, so that requests do not
+//! contend for one lock.
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -20,52 +21,54 @@ use crate::domain::units::as_u64;
 use crate::metrics::per_thread::PerThread;
 use crate::storage::{Kept, Totals};
 
-/// Entries of all tenants together.
+/// The most queued entries of all tenants together.
 pub(super) const MOST_ENTRIES: usize = 8_192;
 
-/// Bytes of log lines of all tenants together, those included that are being written. Plugins choose how much they
-/// log, so the room is bounded by this too: beyond it an entry goes without its lines, and the usage stays true.
+/// The most bytes of log lines of all tenants together, including those that are being written.
+/// Plugins choose how much they log, so this limit is needed too. Beyond it an entry loses its
+/// lines, but not its usage.
 pub(super) const MOST_LOG_BYTES: usize = 64 * 1024 * 1024;
 
-/// Entries of one transaction, which share what each one costs: dozens of switches between threads, and a wait for the disk.
+/// The most entries of one transaction. They share its cost: dozens of thread switches, and a disk
+/// sync.
 pub(super) const BATCH_ENTRIES: usize = 2_000;
 
-/// Entries that a thread gathers. None with log lines is among them: their bytes are to be counted at once.
+/// The most entries that a thread collects. An entry with log lines is never held back, because its
+/// bytes have to be counted at once.
 const GATHERED: usize = 16;
 
-/// How long the first entry of a batch waits for others: what a crash may lose.
+/// The time that the first entry of a batch waits for others. A crash loses at most the entries of
+/// this time.
 const BATCH_WAIT: Duration = Duration::from_millis(200);
 
-/// The queues of all tenants.
 #[derive(Default)]
 pub(super) struct Queue {
-    /// What each thread has gathered. To be locked before `state`.
+    /// The collected entries of each thread. This lock is taken before `state`.
     gathered: PerThread<Mutex<Gathered>>,
     state: Mutex<State>,
     changed: Notify,
-    /// Whether the writer waits to be told of the next entry.
+    /// Whether the writer waits for a notification.
     is_writer_idle: AtomicBool,
 }
 
-/// Entries of a thread, each with what is to be kept of its tenant.
+/// The collected entries of a thread, each with the limits of its tenant.
 type Gathered = Vec<(Box<Entry>, Kept)>;
 
-/// What the writer takes at once.
+/// The entries that the writer takes at once.
 #[derive(Default)]
 pub(super) struct Batch {
     pub entries: Vec<Entry>,
-    /// What is to be kept at most of each tenant in it.
+    /// The limits of each tenant in the batch.
     pub most: BTreeMap<TenantId, Kept>,
-    /// What those consumed that gave way since the last batch.
+    /// The usage of entries that were dropped since the last batch.
     pub unrecorded: Totals,
-    /// Who waits until this and everything before it is written.
+    /// The callers that wait until this batch and everything before it is written.
     pub flushed: Vec<oneshot::Sender<()>>,
 }
 
-/// What had to give way.
+/// Counts of what was dropped because the queue was full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct GaveWay {
-    /// Entries dropped.
     pub entries: u64,
     /// Entries that lost their log lines.
     pub lines: u64,
@@ -74,7 +77,7 @@ pub(super) struct GaveWay {
 #[derive(Default)]
 struct State {
     tenants: HashMap<TenantId, Waiting>,
-    /// The tenants in `tenants`, in the order of their turns.
+    /// The tenants in `tenants`, in round-robin order.
     turns: VecDeque<TenantId>,
     entries: usize,
     log_bytes: usize,
@@ -86,11 +89,11 @@ struct State {
     most_bytes: Largest,
 }
 
-/// Finds the tenant that holds most, without a look at all of them each time.
+/// Finds the tenant that holds the most, without examining all tenants each time.
 ///
-/// The heap is made when it is first needed, and is there as long as the queue is full. Each tenant has an
-/// entry in it that is at least its size: growth adds an entry, and an entry that is too large is corrected
-/// when it is found.
+/// The heap is created when the queue is full, and dropped when the writer takes a batch. Each
+/// tenant has an entry in it that is at least its size: growth adds an entry, and an entry that is
+/// too large is corrected when it is found.
 #[derive(Default)]
 struct Largest(Option<BinaryHeap<(usize, TenantId)>>);
 
@@ -102,7 +105,7 @@ struct Waiting {
 }
 
 impl Queue {
-    /// Takes an entry of a tenant of which `most` is to be kept at most. It does not wait.
+    /// Queues an entry of a tenant with the limits `most`. It never waits.
     pub fn push(&self, entry: Box<Entry>, most: Kept) {
         let has_lines = !entry.log_lines.is_empty();
         let is_due = {
@@ -110,7 +113,8 @@ impl Queue {
             gathered.push((entry, most));
             (has_lines || gathered.len() >= GATHERED) && self.lock().take_in(&mut gathered)
         };
-        // Either this sees that the writer is idle, or the writer sees the entry.
+        // The fence ensures that either this thread sees that the writer is idle, or the writer
+        // sees the entry.
         fence(Ordering::SeqCst);
         let is_awaited =
             self.is_writer_idle.load(Ordering::Relaxed) && self.is_writer_idle.swap(false, Ordering::Relaxed);
@@ -119,24 +123,25 @@ impl Queue {
         }
     }
 
-    /// Tells `flushed` once everything that was pushed before is written.
+    /// Notifies `flushed` once everything that was pushed before is written.
     pub fn flush(&self, flushed: oneshot::Sender<()>) {
-        // In this order: whoever takes the one takes the others.
+        // Added after the collected entries, so that the batch with `flushed` contains them.
         self.with_all().flushed.push(flushed);
         self.changed.notify_one();
     }
 
-    /// Nothing comes any more.
+    /// Closes the queue: no more entries will be pushed.
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_one();
     }
 
-    /// The next batch: what comes within its time, until it is full or somebody waits for it. `None` when the queue is
-    /// closed and empty.
+    /// Waits for the next batch: the entries that arrive within its time, until it is full or a
+    /// caller waits for a flush. Returns `None` when the queue is closed and empty.
     pub async fn next(&self) -> Option<Batch> {
         loop {
-            // Asked first: what comes before the end is not to be left behind.
+            // Read before the entries are checked, so that entries pushed before the close are not
+            // lost.
             let is_closed = self.lock().closed;
             self.is_writer_idle.store(true, Ordering::Relaxed);
             fence(Ordering::SeqCst);
@@ -154,28 +159,27 @@ impl Queue {
         Some(self.with_all().take())
     }
 
-    /// Whether nothing comes any more.
     pub fn is_closed(&self) -> bool {
         self.lock().closed
     }
 
-    /// Those who wait for a flush.
+    /// Takes the callers that wait for a flush.
     pub fn take_flushed(&self) -> Vec<oneshot::Sender<()>> {
         std::mem::take(&mut self.lock().flushed)
     }
 
-    /// The log lines of a batch are written, or given up.
+    /// Records that the log lines of a batch were written or dropped.
     pub fn written(&self, log_bytes: usize) {
         let mut state = self.lock();
         state.log_bytes = state.log_bytes.saturating_sub(log_bytes);
     }
 
-    /// What had to give way so far.
+    /// The counts of dropped entries and lines so far.
     pub fn gave_way(&self) -> GaveWay {
         self.with_all().gave_way
     }
 
-    /// What waits now.
+    /// The entries that wait now.
     pub fn held(&self) -> LedgerHeld {
         let state = self.with_all();
         LedgerHeld {
@@ -184,7 +188,7 @@ impl Queue {
         }
     }
 
-    /// The state with what all threads have gathered.
+    /// The state, after adding the collected entries of all threads.
     fn with_all(&self) -> MutexGuard<'_, State> {
         for gathered in self.gathered.all() {
             let mut gathered = lock(gathered);
@@ -205,7 +209,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl State {
-    /// Takes what a thread has gathered. Whether a batch is full.
+    /// Adds the collected entries of a thread. Returns whether a batch is full.
     fn take_in(&mut self, gathered: &mut Gathered) -> bool {
         for (entry, most) in gathered.drain(..) {
             self.push(entry, most);
@@ -268,7 +272,8 @@ impl State {
         self.entries >= BATCH_ENTRIES || !self.flushed.is_empty() || self.closed
     }
 
-    /// A batch, an entry of each tenant in turn. Whoever waits for it gets everything that is there.
+    /// Takes a batch, one entry of each tenant in turn. If a caller waits for a flush, the batch
+    /// contains everything.
     fn take(&mut self) -> Batch {
         let mut batch = Batch {
             flushed: std::mem::take(&mut self.flushed),
@@ -299,20 +304,20 @@ impl State {
                 self.turns.push_back(tenant);
             }
         }
-        // There is room again.
+        // The queue is no longer full.
         (self.most_entries, self.most_bytes) = (Largest::default(), Largest::default());
         batch
     }
 }
 
 impl Largest {
-    /// The tenant whose `size` is largest, `None` if none has any.
+    /// The tenant with the largest `size`; `None` if all are empty.
     fn find<'a>(
         &mut self,
         tenants: &'a mut HashMap<TenantId, Waiting>,
         size: impl Fn(&Waiting) -> usize,
     ) -> Option<&'a mut Waiting> {
-        // Entries of growth pile up if nothing is taken for long. Then the heap is made anew.
+        // Growth adds entries to the heap. If there are too many, the heap is rebuilt.
         let heap = match self.0.take() {
             Some(heap) if heap.len() <= 2 * tenants.len() + 64 => heap,
             _ => tenants.iter().map(|(id, waiting)| (size(waiting), *id)).collect(),
@@ -331,7 +336,7 @@ impl Largest {
         }
     }
 
-    /// A tenant holds more than before.
+    /// Records that a tenant holds more than before.
     fn grew(&mut self, tenant: TenantId, size: usize) {
         if let Some(heap) = &mut self.0 {
             heap.push((size, tenant));
@@ -340,7 +345,7 @@ impl Largest {
 }
 
 impl Waiting {
-    /// Gives up the lines of the newest entry that has some. Gives back their bytes.
+    /// Drops the log lines of the newest entry that has some. Returns their bytes.
     fn lose_lines(&mut self) -> usize {
         let newest = self
             .entries
@@ -357,7 +362,7 @@ impl Waiting {
     }
 }
 
-/// What the lines of an entry count for.
+/// The bytes of an entry's log lines, as they count towards limits.
 pub(super) fn log_bytes(entry: &Entry) -> usize {
     entry.log_lines.iter().map(LogLine::stored_bytes).sum()
 }
@@ -366,7 +371,7 @@ fn lose_lines(entry: &mut Entry) {
     keep_lines(entry, 0);
 }
 
-/// Gives up the lines of an entry but for the first `kept`. The record says so.
+/// Drops the log lines of an entry except the first `kept`. The record counts the dropped ones.
 pub(super) fn keep_lines(entry: &mut Entry, kept: usize) {
     let lost = entry.log_lines.len().saturating_sub(kept);
     if lost == 0 {
@@ -400,7 +405,7 @@ mod tests {
         entry
     }
 
-    /// What gives way for the entry.
+    /// Pushes an entry and returns what was dropped for it.
     fn push(queue: &Queue, entry: Entry) -> GaveWay {
         let before = queue.gave_way();
         queue.push(Box::new(entry), Kept::default());
@@ -428,7 +433,7 @@ mod tests {
         for _ in 0..MOST_ENTRIES / 2 {
             assert_eq!(push(&queue, entry(quiet, "orders", 1, &[])), one);
         }
-        // Now each has its half, and whoever sends more loses its own.
+        // Now each tenant has its half, and a tenant that sends more loses its own entries.
         push(&queue, entry(quiet, "orders", 1, &[]));
         push(&queue, entry(loud, "orders", 1, &[]));
         let (done, _waits) = oneshot::channel();
@@ -490,7 +495,7 @@ mod tests {
         for thread in futures_util::future::join_all(threads).await {
             thread.unwrap();
         }
-        // The last of each was not waited for.
+        // The last entries of each thread were not flushed.
         queue.close();
         writer.await.unwrap();
         let all: Vec<usize> = lock(&written).values().copied().collect();
@@ -562,7 +567,7 @@ mod tests {
             largest.grew(id, grown.log_bytes);
             largest.find(&mut tenants, size).unwrap().log_bytes -= 1;
         }
-        // Each tenant is looked at once to make the heap.
+        // Each tenant is examined once to build the heap.
         let beyond = looks.get() - TENANTS;
         assert!(beyond <= 8 * ROUNDS, "{beyond} looks in {ROUNDS} rounds");
     }

@@ -1,4 +1,4 @@
-//! The task that writes entries in batches.
+//! The background task that writes ledger entries to the database in batches.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,22 +15,21 @@ use crate::domain::id::TenantId;
 use crate::domain::units::as_u64;
 use crate::storage::{Kept, Repository, Totals};
 
-/// How a batch is tried again that the database did not take.
+/// How often a failed batch is retried.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retry {
-    /// Waiting before the second attempt. It doubles with each further one.
+    /// The wait before the second attempt. It doubles with each further attempt.
     pub first_wait: Duration,
-    /// Waiting is never longer than this.
     pub longest_wait: Duration,
-    /// Attempts during which a flush waits, and attempts of a ledger that is being closed.
+    /// The attempts that a flush waits for, and the attempts of a ledger that is being closed.
     pub patient: u32,
-    /// Attempts after which a batch is given up.
+    /// The attempts after which a batch is dropped.
     pub most: u32,
 }
 
 impl Retry {
-    /// About ten minutes: a disk that fills up is noticed and freed. Meanwhile the queue is bounded, and the
-    /// usage of dropped records is kept.
+    /// About ten minutes, the time to notice and free a full disk. Meanwhile the queue is bounded,
+    /// and the usage of dropped records is kept.
     pub const DEFAULT: Self = Self {
         first_wait: Duration::from_millis(500),
         longest_wait: Duration::from_secs(15),
@@ -44,14 +43,15 @@ impl Retry {
     }
 }
 
-/// Rounds of pruning after a batch. More waits for the next batch, so that no tenant keeps the others' records waiting.
+/// The most rounds of pruning after a batch. Further pruning waits for the next batch, so that one
+/// tenant does not delay the records of others.
 const PRUNE_ROUNDS: usize = 32;
 
-/// Where a tenant has more than is kept of it, the oldest leaves until this part is free, so that it is not pruned again
-/// with each batch.
+/// When a tenant exceeds its limit, the oldest part of this size (1/16) is deleted, so that not
+/// every batch prunes again.
 const FREED_PART: u64 = 16;
 
-/// At most one warning about dropped entries within this time.
+/// The least time between two warnings about dropped entries.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Writer {
@@ -60,7 +60,7 @@ pub(super) struct Writer {
     followers: Arc<Followers>,
     counts: Arc<Counts>,
     retry: Retry,
-    /// What was consumed and has no record, and is not written yet.
+    /// The usage of invocations without a record that is not written yet.
     unrecorded: Totals,
     warned_at: Option<Timestamp>,
     warned_of: u64,
@@ -104,8 +104,8 @@ impl Writer {
         }
     }
 
-    /// Writes entries of a batch, again and again until the database takes them or they are given up. What is
-    /// given up is counted, and its usage is written later.
+    /// Writes entries of a batch, with retries, until the database accepts them or they are
+    /// dropped. Dropped entries are counted, and their usage is written later.
     async fn write(&mut self, entries: Vec<Entry>, batch: &mut Batch, queue: &Queue) {
         let count = as_u64(entries.len());
         for attempt in 1.. {
@@ -133,7 +133,7 @@ impl Writer {
                 tracing::error!(
                     error,
                     count,
-                    "the ledger could not write invocations and gave them up"
+                    "the ledger could not write invocations and dropped them"
                 );
                 for entry in &entries {
                     self.unrecorded.add(&entry.record);
@@ -143,10 +143,10 @@ impl Writer {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 attempt,
-                "the ledger tries again"
+                "the ledger could not write a batch; the ledger tries again"
             );
             if attempt >= self.retry.patient {
-                // Readers of records see the written ones meanwhile.
+                // Releases waiting readers, who then see only the records written so far.
                 release(&mut batch.flushed);
                 release(&mut queue.take_flushed());
             }
@@ -154,7 +154,8 @@ impl Writer {
         }
     }
 
-    /// Who gave way has no record, but is billed all the same. Where that fails, it is tried again with the next batch.
+    /// Writes the usage of dropped entries, which is billed although it has no record. After a
+    /// failure it is retried with the next batch.
     async fn write_unrecorded(&mut self) {
         if self.unrecorded.is_empty() {
             return;
@@ -171,7 +172,7 @@ impl Writer {
         }
     }
 
-    /// Where a tenant has more than is kept of it, the oldest leaves.
+    /// Deletes the oldest records of a tenant that exceeds its limit.
     async fn prune(&self, tenant: TenantId, mut kept: Kept, most: Kept) {
         let down_to = |kept, most| {
             if kept > most {
@@ -196,7 +197,7 @@ impl Writer {
                     break;
                 }
             };
-            // What is left beyond it was recorded together with what is to be kept.
+            // Nothing was deleted: the oldest block also contains records that have to be kept.
             if left == kept {
                 break;
             }
@@ -204,7 +205,7 @@ impl Writer {
         }
     }
 
-    /// Followers see lines only after they are written: what they see, they can also read again.
+    /// Shows lines to followers after they are written, so that followers can also read them again.
     fn publish(&self, batch: Vec<Entry>) {
         for entry in batch {
             if !entry.log_lines.is_empty() {
@@ -230,10 +231,10 @@ impl Writer {
     }
 }
 
-/// Lets those go on who wait for a flush.
+/// Notifies the callers that wait for a flush.
 fn release(flushed: &mut Vec<oneshot::Sender<()>>) {
     for done in flushed.drain(..) {
-        // The waiting caller may have gone.
+        // An error means that the waiting caller was dropped.
         let _ = done.send(());
     }
 }

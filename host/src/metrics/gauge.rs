@@ -1,30 +1,32 @@
-//! Gauges that cannot be left behind: what is counted holds its place, and gives it back when it is dropped.
+//! Gauges whose count cannot drift: each counted item holds a guard that decrements the gauge when
+//! it is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::metrics::per_thread::PerThread;
 
-/// How many of something there are now.
+/// The number of items that exist now.
 #[derive(Clone, Debug, Default)]
 pub struct Gauge(Arc<PerThread<AtomicI64>>);
 
-/// One of what a gauge counts. It is counted until this is dropped, however that comes about: a request that is
-/// cancelled, or a panic, drops it too.
+/// A counted item. It counts until this guard is dropped, which also happens if a request is
+/// cancelled or panics.
 #[derive(Debug)]
 pub struct Held(Gauge);
 
 impl Gauge {
-    /// Counts one more.
-    #[must_use = "it is counted only for as long as this is held"]
+    /// Increments the gauge until the returned guard is dropped.
+    #[must_use = "the item counts only while the guard is held"]
     pub fn hold(&self) -> Held {
         self.0.own().fetch_add(1, Ordering::Relaxed);
         Held(self.clone())
     }
 
-    /// How many there are.
+    /// The current number.
     pub fn get(&self) -> u64 {
-        // What one thread took and another gave back leaves the values of both above and below zero.
+        // If one thread increments and another decrements, single values may be negative, but the
+        // sum is right.
         let all = self.0.all().map(|count| count.load(Ordering::Relaxed));
         u64::try_from(all.sum::<i64>()).unwrap_or(0)
     }

@@ -1,18 +1,19 @@
-//! The list of gauges: one place for their names, their meaning and their form in the admin API.
+//! The list of gauges: their names, their descriptions and their form in the admin API.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 macro_rules! gauges {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// What the host holds at this moment. Null where the operating system does not say.
+        /// The resources that the host uses at this moment. Null if the operating system does not
+        /// report the value.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
         pub struct Gauges {
             $($(#[doc = $doc])+ pub $name: Option<u64>,)+
         }
 
         impl Gauges {
-            /// Each that is known: its name, what it means, how much it is.
+            /// The known gauges, each with name, description and value.
             pub fn known(&self) -> Vec<(&'static str, &'static str, u64)> {
                 let all = [$((stringify!($name), concat!($($doc),+).trim_ascii(), self.$name),)+];
                 let known = |(name, meaning, value): (_, _, Option<u64>)| Some((name, meaning, value?));
@@ -23,51 +24,51 @@ macro_rules! gauges {
 }
 
 gauges! {
-    /// Requests of the public listener under way.
+    /// Requests of the public listener in progress.
     requests_under_way,
-    /// Requests that their tenant's gate let in.
+    /// Requests that were admitted for their tenant.
     requests_admitted,
-    /// Requests that wait for their turn or for an instance.
+    /// Requests that wait for a permit or for an instance.
     requests_waiting,
-    /// Bytes of request bodies that are being read or wait until their invocation begins.
+    /// Bytes of request bodies that are being read or wait for their invocation to begin.
     request_body_bytes,
     /// Bytes of components that are being uploaded.
     upload_bytes,
-    /// Routes of plugins that are left alone because they fail all the time.
+    /// Routes and functions of plugins whose circuit breaker is open.
     routes_unhealthy,
     /// Plugins that run.
     guests_running,
     /// Instances that are in use.
     instances_in_use,
-    /// Instances that wait for the next request of their plugin.
+    /// Warm instances, which wait for the next request of their plugin.
     instances_kept,
-    /// Instances that there may be.
+    /// The most instances that may run at once.
     instances_total,
-    /// Transactions of plugins that are open.
+    /// Open transactions of plugins.
     database_transactions,
-    /// Cursors of plugins that are open.
+    /// Open cursors of plugins.
     database_cursors,
-    /// SQL statements that run.
+    /// Running SQL statements.
     database_statements,
-    /// Databases of tenants that are open.
+    /// Open databases of tenants.
     databases_open,
     /// Connections to databases of tenants.
     database_connections,
-    /// Outbound requests of plugins under way.
+    /// Outbound requests of plugins in progress.
     outbound_requests,
-    /// Outbound connections that are open.
+    /// Open outbound connections.
     outbound_connections,
-    /// Outbound connections that wait for their next request.
+    /// Idle outbound connections.
     outbound_connections_idle,
-    /// Compilations that run.
+    /// Running compilations.
     compile_workers,
-    /// Active versions that are still to be compiled again after an upgrade.
+    /// Active versions that remain to be recompiled after an upgrade.
     recompile_to_do,
-    /// Active versions that were compiled again since the start.
+    /// Active versions recompiled since the start.
     recompile_done,
-    /// Active versions that could not be compiled again since the start.
+    /// Active versions that failed to recompile since the start.
     recompile_failed,
-    /// Components that are loaded.
+    /// Loaded components.
     components_loaded,
     /// Bytes of machine code of the loaded components.
     components_loaded_bytes,
@@ -79,7 +80,7 @@ gauges! {
     public_connections,
     /// Open connections of the admin listener.
     admin_connections,
-    /// Bytes of memory of this process that are resident.
+    /// Resident memory of this process, in bytes.
     process_resident_bytes,
     /// Open file descriptors of this process.
     process_file_descriptors,

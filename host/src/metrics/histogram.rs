@@ -1,35 +1,35 @@
-//! How long things take, in buckets. The library that writes the metrics has a histogram too, but it takes a lock for
+//! A histogram of durations, without locks. The histogram of the metrics library takes a lock for
 //! each observation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The upper bounds of the buckets, in microseconds. What is slower counts in one more.
+/// The upper bounds of the buckets, in microseconds. One more bucket counts longer durations.
 const BOUNDS_US: [u64; 14] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000, 10_000_000,
 ];
 
-/// Counts durations.
+/// Counts durations by bucket.
 #[derive(Debug, Default)]
 pub struct Histogram {
     buckets: [AtomicU64; BOUNDS_US.len() + 1],
     sum_us: AtomicU64,
 }
 
-/// What was counted.
+/// The contents of histograms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distribution {
-    /// Seconds in all.
+    /// The sum in seconds.
     pub sum: f64,
-    /// Observations.
+    /// The number of observations.
     pub count: u64,
-    /// The upper bound of each bucket in seconds, and what it holds beyond the one before.
+    /// The upper bound of each bucket in seconds, and its own count (not cumulative).
     pub buckets: Vec<(f64, u64)>,
 }
 
 impl Histogram {
-    /// Counts one.
+    /// Counts a duration.
     pub fn observe(&self, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
@@ -37,7 +37,7 @@ impl Histogram {
         self.sum_us.fetch_add(us, Ordering::Relaxed);
     }
 
-    /// What was counted so far by all of these together.
+    /// The sum of several histograms.
     pub fn distribution<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Distribution {
         let sum = |count: &dyn Fn(&'a Self) -> &'a AtomicU64| -> u64 {
             let counts = all.clone().map(count);

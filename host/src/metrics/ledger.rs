@@ -1,14 +1,14 @@
-//! Counters of the ledger.
+//! Counters of the ledger, which writes the records of invocations.
 
-/// What the ledger has done since it started.
+/// The ledger's counters since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LedgerCounts {
     /// Entries written.
     pub written: u64,
-    /// Entries dropped because the queue was full. Their usage is not.
+    /// Entries dropped because the queue was full. Their usage is still recorded.
     pub dropped: u64,
-    /// Entries that went without their log lines because too many bytes of them were waiting.
+    /// Entries that lost their log lines because too many bytes of lines were waiting.
     pub without_lines: u64,
-    /// Entries given up because the database refused them again and again. Their usage is not.
+    /// Entries dropped after the database failed repeatedly. Their usage is still recorded.
     pub lost: u64,
 }

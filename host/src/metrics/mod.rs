@@ -1,8 +1,8 @@
-//! How the host fares: what it holds at this moment, and what it has done since its start.
+//! The host's metrics: what it uses at this moment, and what it has done since its start.
 //!
-//! Whoever holds something says how much: a [`Gauge`] beside it, or the permits of a semaphore that are taken.
-//! `admin::observer` asks all of them when somebody looks. There is no figure for a tenant here, so that their number is
-//! the same however many tenants there are and whatever they call themselves; the usage of tenants is in the ledger.
+//! Each part of the host counts its own resources: by a [`Gauge`], or by the permits of a
+//! semaphore. `admin::observer` reads all of them on request. No metric has a tenant as label, so
+//! the number of time series does not depend on tenants. The usage of tenants is in the ledger.
 
 mod gauge;
 mod gauges;

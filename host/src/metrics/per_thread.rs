@@ -1,28 +1,28 @@
-//! Values that many threads write and few read: each thread writes its own.
+//! Sharded counters: many threads write, each to its own value, and few threads read all values.
 //!
-//! On two threads at once, adding to a counter of its own takes 0.005 µs, and to a shared one 0.05 µs,
-//! because the processors hand its memory to each other (`cargo xtask bench --part in-process`, "own
-//! counter"). A request adds about fifteen times and takes about 15 µs. With more processors, a shared
-//! counter takes longer.
+//! With two threads, adding to an own counter takes 0.005 µs, and adding to a shared counter 0.05
+//! µs, because the processors pass its cache line to each other (`cargo xtask bench --part
+//! in-process`, "own counter"). More processors make a shared counter slower. A request adds about
+//! fifteen times and takes about 15 µs.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
-/// How many values there are. Further threads share one with others, which costs time and nothing else.
+/// The number of values. If there are more threads, some share a value, which only costs time.
 const VALUES: usize = 16;
 
-/// A `T` for each of some threads.
+/// One `T` for each thread, up to a fixed number.
 #[derive(Debug)]
 pub struct PerThread<T>(Box<[CachePadded<T>]>);
 
 impl<T> PerThread<T> {
-    /// That of this thread.
+    /// The value of this thread.
     pub fn own(&self) -> &T {
         &self.0[place()]
     }
 
-    /// All of them.
+    /// All values.
     pub fn all(&self) -> impl Iterator<Item = &T> + Clone {
         self.0.iter().map(|padded| &**padded)
     }
@@ -34,7 +34,7 @@ impl<T: Default> Default for PerThread<T> {
     }
 }
 
-/// Which value is this thread's. They are given out in turn.
+/// The index of this thread's value, assigned round robin.
 fn place() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static PLACE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % VALUES);

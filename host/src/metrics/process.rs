@@ -1,9 +1,9 @@
-//! What the operating system says of this process. Read from `/proc`, so only on Linux.
+//! Reads the memory, file descriptors and threads of this process from `/proc` (Linux only).
 
-/// What this process takes.
+/// The resources of this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Process {
-    /// Bytes of memory that are resident.
+    /// Resident memory in bytes.
     pub resident_bytes: Option<u64>,
     /// Open file descriptors.
     pub file_descriptors: Option<u64>,
@@ -12,12 +12,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// As it is now. Reads files, which takes the longer the more descriptors are open.
+    /// Reads the current values. It takes longer if more descriptors are open.
     pub fn now() -> Self {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         Self {
             resident_bytes: field(&status, "VmRSS:").map(|kib| kib.saturating_mul(1_024)),
-            // The folder that is being read is one of them.
+            // The open folder itself is one of the entries.
             file_descriptors: std::fs::read_dir("/proc/self/fd")
                 .ok()
                 .and_then(|entries| u64::try_from(entries.count()).ok()?.checked_sub(1)),

@@ -1,5 +1,5 @@
-//! What the public listener counts about each request. A request costs a few relaxed additions here: no lock, nothing
-//! allocated, and no label that a tenant chooses.
+//! Counts requests of the public listener and their invocations. A request costs a few relaxed
+//! additions, without locks, allocations or labels that tenants choose.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::metrics::per_thread::PerThread;
 /// Counts of the requests of the public listener.
 #[derive(Debug, Default)]
 pub struct Requests {
-    /// Requests that their tenant's gate let in, and that have no response yet.
+    /// Requests that were admitted and have no response yet.
     pub admitted: Gauge,
-    /// Of these, the ones that wait for their turn or for an instance.
+    /// Admitted requests that wait for a permit or for an instance.
     pub waiting: Gauge,
     counts: PerThread<Counts>,
 }
 
-/// What one thread counted.
+/// The counts of one thread.
 #[derive(Debug, Default)]
 struct Counts {
     begun: AtomicU64,
@@ -37,18 +37,18 @@ struct Counts {
     cpu_us: AtomicU64,
 }
 
-/// How an invocation ended, as it is counted.
+/// The outcome of an invocation, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The plugin answered.
+    /// The plugin returned a response or a function's result.
     Answered,
-    /// It did not, or not with something that can be sent.
+    /// The plugin failed, or its response could not be sent.
     Failed,
-    /// Its caller went away.
+    /// The caller cancelled the request.
     Abandoned,
 }
 
-/// The classes of statuses.
+/// The classes of HTTP statuses.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 #[derive(Debug)]
@@ -61,12 +61,12 @@ impl Default for Problems {
 }
 
 impl Requests {
-    /// Counts a request whose head has come.
+    /// Counts a request whose head has arrived.
     pub fn begun(&self) {
         add(&self.counts.own().begun, 1);
     }
 
-    /// Counts a request that was answered, with a problem where that is what it got.
+    /// Counts a request that was answered, and the code of its problem if it got one.
     pub fn answered(&self, status: StatusCode, problem: Option<Code>, after: Duration) {
         let counts = self.counts.own();
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
@@ -80,7 +80,7 @@ impl Requests {
         counts.duration.observe(after);
     }
 
-    /// Counts a request whose caller went away before there was an answer.
+    /// Counts a request that was cancelled before its response.
     pub fn abandoned(&self) {
         add(&self.counts.own().abandoned, 1);
     }
@@ -101,17 +101,18 @@ impl Requests {
 
     /// Requests that have begun and have no response yet.
     pub fn under_way(&self) -> u64 {
-        // In this order, so that one that ends meanwhile does not count as an end without a beginning.
+        // The ends are read first, so that a request that ends in the meantime does not count as
+        // ended but not begun.
         let ended: u64 = self.by_class().into_iter().map(|(_, count)| count).sum();
         self.sum(|counts| &counts.begun).saturating_sub(ended)
     }
 
-    /// How long the answered ones took.
+    /// The durations of answered requests.
     pub fn duration(&self) -> Distribution {
         Histogram::distribution(self.counts.all().map(|counts| &counts.duration))
     }
 
-    /// Requests by what became of them: the class of the status, or `abandoned`.
+    /// Requests by the class of their status, or `abandoned`.
     pub fn by_class(&self) -> Vec<(&'static str, u64)> {
         let classes = CLASSES.into_iter().enumerate();
         let classes = classes.map(|(class, name)| (name, self.sum(|counts| &counts.classes[class])));
@@ -120,7 +121,7 @@ impl Requests {
             .collect()
     }
 
-    /// Requests by the code of the problem that they got.
+    /// Requests by the code of their problem.
     pub fn by_code(&self) -> Vec<(&'static str, u64)> {
         let codes = Code::ALL.iter().enumerate();
         let counted =
@@ -128,7 +129,7 @@ impl Requests {
         codes.map(counted).collect()
     }
 
-    /// Invocations by how they ended.
+    /// Invocations by outcome.
     pub fn by_ending(&self) -> Vec<(&'static str, u64)> {
         vec![
             ("answered", self.sum(|counts| &counts.answered)),
@@ -137,7 +138,7 @@ impl Requests {
         ]
     }
 
-    /// Invocations by what triggered them.
+    /// Invocations by trigger.
     pub fn by_trigger(&self) -> Vec<(&'static str, u64)> {
         let triggers = Trigger::ALL.into_iter().enumerate();
         triggers
@@ -145,7 +146,7 @@ impl Requests {
             .collect()
     }
 
-    /// CPU time of all invocations.
+    /// The CPU time of all invocations.
     pub fn cpu(&self) -> Duration {
         Duration::from_micros(self.sum(|counts| &counts.cpu_us))
     }

@@ -1,4 +1,4 @@
-//! The figures as Prometheus reads them, in the text format of OpenMetrics.
+//! Writes the metrics in the OpenMetrics text format, which Prometheus reads.
 
 use std::fmt::Error;
 use std::sync::Arc;
@@ -13,24 +13,24 @@ use super::histogram::Distribution;
 use super::ledger::LedgerCounts;
 use super::requests::Requests;
 
-/// What the format is called.
+/// The content type of the format.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Stands before every name.
+/// The prefix of all names.
 const PREFIX: &str = "mortise";
 
-/// What is written.
+/// All metrics of the host.
 #[derive(Debug)]
 pub struct Figures {
-    /// What the host holds.
+    /// The gauges.
     pub gauges: Gauges,
-    /// What the ledger did.
+    /// The ledger's counters.
     pub ledger: LedgerCounts,
-    /// What came of the requests.
+    /// The counters of requests and invocations.
     pub requests: Arc<Requests>,
 }
 
-/// Writes everything.
+/// Writes all metrics.
 pub fn write(figures: Figures) -> Result<String, Error> {
     let mut registry = Registry::with_prefix(PREFIX);
     registry.register_collector(Box::new(figures));
@@ -115,7 +115,7 @@ impl Collector for Figures {
     }
 }
 
-/// Writes a counter for each value of one label.
+/// Writes one counter for each value of a label.
 fn by_label(
     encoder: &mut DescriptorEncoder<'_>,
     (name, meaning): (&str, &str),

@@ -1,26 +1,27 @@
-//! Drops an instance once the response has been sent, on the thread that has sent it.
+//! Drops an instance after its response has been sent, on the thread that sent the response.
 //!
-//! Giving an instance back takes about as long as a short guest runs, and no caller should wait for
-//! that. A task could do it, but it takes 0.3 µs more than the queue here (`cargo xtask bench --part
-//! in-process`, "deferred drop"), of the 15 µs that a request takes, and another thread may run it, whose
-//! processor does not have the instance in its cache.
+//! Dropping an instance takes about as long as a short guest runs, and no caller should wait for
+//! it. A task takes 0.3 µs more than the queue here (`cargo xtask bench --part in-process`,
+//! "deferred drop"); a request takes 15 µs. Another thread may run the task, and its processor does
+//! not have the instance in its cache.
 
 use std::any::Any;
 use std::cell::Cell;
 
 thread_local! {
-    /// What was dropped later in the poll under way; `None` outside of one.
+    /// The values to drop after the current poll; `None` outside of a poll.
     static LATER: Cell<Option<Vec<Box<dyn Any + Send>>>> = const { Cell::new(None) };
 }
 
-/// Polls a connection. Whatever was given to [`drop_later`] meanwhile is dropped once that has been done, panic or not.
+/// Polls a connection, then drops the values that [`drop_later`] received during the poll. The
+/// values are dropped even if the poll panics.
 pub fn polling<T>(poll: impl FnOnce() -> T) -> T {
     let _end = End::of_poll();
     poll()
 }
 
-/// Drops `value` once the connection that this thread polls has been polled. Where it polls none, as for requests of
-/// HTTP/2 and guests in the background, a task does it.
+/// Drops `value` after the poll of the connection that runs on this thread. If no such poll runs,
+/// as for HTTP/2 requests and guests in the background, a task drops it.
 pub fn drop_later(value: impl Send + 'static) {
     match LATER.take() {
         Some(mut later) => {
@@ -44,7 +45,7 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        // Taken out first: what is dropped may want to drop something later as well.
+        // Taken out first, because dropping a value may call `drop_later` again.
         drop(LATER.take());
     }
 }

@@ -1,5 +1,6 @@
-//! The two engines: one that serves, one that only compiles. Settings that decide what code is made
-//! are shared, so that the first can load what the second made.
+//! The wasmtime engines: one runs plugins, one checks bodies, and one compiles. They share the
+//! settings that affect generated code, so that code from the compile worker loads in the other
+//! two.
 
 use wasmtime::{
     Config, Enabled, Engine, Inlining, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
@@ -11,32 +12,33 @@ use crate::domain::limits::Limits;
 
 const MIB: usize = 1 << 20;
 
-/// Stack of a guest. Deep recursion ends as a trap of that guest.
+/// The stack of a guest. Deep recursion ends as a trap of that guest.
 const GUEST_STACK: usize = MIB / 2;
 
-/// Stack of a fiber: the guest's and as much again for the host calls on top of it, where an
-/// overflow would end the process.
+/// The stack of a fiber: the guest's stack, and as much again for the host calls on top of it. An
+/// overflow in a host call would end the process.
 const FIBER_STACK: usize = MIB;
 
-/// Stack of a check, which recurses over the schema and the body.
+/// The stack of the validator, which recurses over the schema and the body.
 const VALIDATOR_STACK: usize = 2 * MIB;
 
-/// What one component may have. The pool holds as much for each of its instances, so that no
-/// component can leave another one without.
+/// The most core instances of one component. The pool reserves as many for each of its instances,
+/// so that no component can starve another one.
 pub const CORE_INSTANCES: u32 = 16;
-/// As above, its memories.
+/// The most memories of one component, reserved in the same way.
 pub const MEMORIES: u32 = 2;
-/// As above, its tables.
+/// The most tables of one component, reserved in the same way.
 pub const TABLES: u32 = 8;
 
-/// What a memory that nobody uses keeps of what the last instance wrote, zeroed. What is beyond
-/// that goes back to the system.
+/// The bytes of an unused memory that stay resident and are zeroed. Memory beyond that is returned
+/// to the system.
 const MEMORY_KEPT: usize = MIB / 2;
 
-/// The engine that runs components, `instances` at once, none with more memory than `ceiling`. It
-/// takes instances from a pool and never compiles. `memories_warm` memories beyond those in use
-/// stay as the component that used them last left them, so that its next instance needs no system
-/// calls to map its data.
+/// The engine that runs components: at most `instances` at once, each with at most the memory of
+/// `ceiling`. It takes instances from a pool and never compiles.
+///
+/// `memories_warm` additional memories keep the mappings of the component that used them last, so
+/// that its next instance needs no system calls to map its data.
 pub fn serving(instances: u32, memories_warm: u32, ceiling: &Limits) -> wasmtime::Result<Engine> {
     let mut config = shared();
     let pool = pool(instances, memories_warm, ceiling);
@@ -45,7 +47,7 @@ pub fn serving(instances: u32, memories_warm: u32, ceiling: &Limits) -> wasmtime
     Engine::new(&config)
 }
 
-/// The engine that checks bodies, in `sandboxes` at once. The validator has one memory.
+/// The engine that checks bodies, in at most `sandboxes` at once. The validator has one memory.
 pub fn validating(sandboxes: u32, ceiling: &Limits) -> wasmtime::Result<Engine> {
     let mut config = shared();
     config
@@ -63,8 +65,8 @@ pub fn compiling() -> wasmtime::Result<Engine> {
     Engine::new(&shared())
 }
 
-/// What both engines have in common. They run the proposals of [`FEATURES`], which uploads are
-/// checked against.
+/// The settings that all engines share. They enable the proposals in [`FEATURES`], which uploads
+/// are checked against.
 fn shared() -> Config {
     let mut config = Config::new();
     config
@@ -90,7 +92,8 @@ fn shared() -> Config {
     config
 }
 
-/// Each memory reserves 4 GiB of address space, but memory only as it is used.
+/// The pool of instances. Each memory reserves 4 GiB of address space; physical memory is allocated
+/// on use.
 fn pool(instances: u32, memories_warm: u32, ceiling: &Limits) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     let memories = instances.saturating_mul(MEMORIES).saturating_add(memories_warm);
@@ -110,8 +113,8 @@ fn pool(instances: u32, memories_warm: u32, ceiling: &Limits) -> PoolingAllocati
         .max_core_instance_size(MIB)
         .max_unused_warm_slots(memories_warm)
         .decommit_batch_size(1)
-        // Together these two save the system calls that would give memory back after each request:
-        // what a request wrote is found through the page map and zeroed in place.
+        // Together the next two settings save the system calls that would return memory after each
+        // request: the page map shows which pages a request wrote, and they are zeroed in place.
         .pagemap_scan(Enabled::Auto)
         .linear_memory_keep_resident(MEMORY_KEPT)
         .table_keep_resident(16 * 1024)
@@ -128,7 +131,7 @@ mod tests {
     /// A module with a memory of one page.
     const MODULE: &[u8] = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01";
 
-    /// A module with a function type that others may be subtypes of.
+    /// A module with a function type that permits subtypes.
     const SUBTYPE: &[u8] = b"\0asm\x01\0\0\0\x01\x06\x01\x50\0\x60\0\0";
 
     #[test]
@@ -139,7 +142,7 @@ mod tests {
         assert!(error.contains("gc proposal must be enabled"), "{error}");
     }
 
-    /// How many memories stay warm where two modules run in turn.
+    /// The number of memories that stay warm if two modules run alternately.
     fn warm(memories_warm: u32) -> u32 {
         let mut config = shared();
         let pool = pool(1, memories_warm, &Limits::ceiling());

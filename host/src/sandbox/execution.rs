@@ -1,4 +1,5 @@
-//! One invocation: an instance, the call, and what came of it.
+//! Executes one invocation: takes an instance, calls the guest, checks the bodies and returns the
+//! outcome.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -34,13 +35,13 @@ use crate::sandbox::deferred_drop;
 
 /// An invocation that has ended.
 pub struct Finished {
-    /// What the plugin answered, or why it did not.
+    /// The plugin's output, or the reason why there is none.
     pub outcome: Result<Output, Failure>,
     /// The invocation, with its usage and its log.
     pub invocation: Box<Invocation>,
 }
 
-/// Why an invocation gave no answer.
+/// Why an invocation returned no output.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The component exports no handler for what triggered the invocation.
@@ -52,27 +53,27 @@ pub enum Failure {
     /// The guest trapped after it was refused memory.
     #[error("the plugin ran out of memory")]
     Memory,
-    /// The guest went past a limit that no error of the contract tells it of.
-    #[error("the plugin went past its limit `{limit}`: {reason}")]
+    /// The guest exceeded a limit for which the contract has no error.
+    #[error("the plugin exceeded its limit `{limit}`: {reason}")]
     Limit {
         /// The name of the limit.
         limit: &'static str,
-        /// A sentence for the plugin's author.
+        /// The explanation for the plugin's author.
         reason: String,
     },
-    /// The response is so large that it was not copied out of the sandbox.
+    /// The response is so large that the host did not copy it out of the sandbox.
     #[error(transparent)]
     Response(TooLargeToLift),
-    /// The CPU budget was spent.
+    /// The guest used up its CPU budget.
     #[error("the plugin used up its {0:?} of CPU time")]
     Cpu(Duration),
-    /// The wall clock ran out.
+    /// The guest exceeded its wall-clock limit.
     #[error("the plugin did not answer within {0:?}")]
     Timeout(Duration),
     /// All instances of the host are in use.
     #[error("all instances of the host are in use")]
     NoInstance,
-    /// A body was not found to match its schema.
+    /// A body failed its check.
     #[error("{1}")]
     Body(Side, CheckFailure),
     /// The host failed.
@@ -80,12 +81,12 @@ pub enum Failure {
     Host(wasmtime::Error),
 }
 
-/// How a guest trapped.
+/// The trap of a guest.
 #[derive(Debug)]
 pub struct Trapped {
-    /// What it did.
+    /// The kind of trap and its causes.
     pub reason: String,
-    /// Where it was, a line for each function.
+    /// The backtrace, one line per function.
     pub backtrace: Vec<String>,
 }
 
@@ -95,87 +96,87 @@ impl std::fmt::Display for Trapped {
     }
 }
 
-/// An answer that takes more room than one may.
+/// The response exceeds the size that may be copied out of the sandbox.
 #[derive(Debug, thiserror::Error)]
 #[error("it is larger than the limit `response_body` of {limit}")]
 pub struct TooLargeToLift {
-    /// What its body may have.
+    /// The limit of the body.
     pub limit: ByteSize,
 }
 
-/// What is checked.
+/// The body that is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// What the caller sent.
+    /// The caller's input.
     Input,
-    /// What the plugin answered.
+    /// The plugin's output.
     Output,
 }
 
-/// The checks of bodies that belong to an invocation. Their time is its time.
+/// The checks of bodies that belong to an invocation. Their time is charged to the invocation.
 #[derive(Default)]
 pub struct Checks {
-    /// The schema of the input, unless the host has found already that the input matches.
+    /// The schema of the input, unless the host knows already that the input matches.
     pub input: Option<Arc<Schema>>,
-    /// The schema of successful answers.
+    /// The schema of successful output.
     pub output: Option<Arc<Schema>>,
-    /// The tenant's sandboxes for checks, where a check is to be made.
+    /// The tenant's warm sandboxes for checks, if there is a check to make.
     pub kept: Option<Arc<KeptValidators>>,
 }
 
-/// How an invocation is to run.
+/// The parameters of an invocation's run.
 pub struct Start<'a, T, I> {
-    /// The lanes of its tenant.
+    /// The lanes of the invocation's tenant.
     pub lanes: &'a Arc<GuestLanes>,
-    /// How long the guests of its route run.
+    /// Whether guests of this route or function run long.
     pub long_running: &'a Arc<LongRunning>,
-    /// What it holds meanwhile.
+    /// The permits that the invocation holds.
     pub held: Held<T, I>,
-    /// What is checked before and after.
+    /// The checks of input and output.
     pub checks: Checks,
 }
 
-/// Instances of a tenant that wait for the next request of their plugins.
+/// The warm instances of a tenant.
 pub type KeptInstances = Kept<Ended>;
 
-/// What an invocation holds.
+/// The permits of an invocation.
 pub struct Held<T, I> {
-    /// Until it ends.
+    /// Held until the invocation ends.
     pub turn: T,
-    /// Until its instance is gone, a moment later, or kept.
+    /// Held until the instance is dropped, shortly after the invocation, or becomes warm.
     pub instance: I,
-    /// The tenant's instances that wait for the next request, where this plugin allows that.
+    /// The tenant's warm instances, if this plugin allows reuse.
     pub kept: Option<Arc<KeptInstances>>,
 }
 
-/// A guest from its start to its end, with everything that is its own, so that it can move between threads. Dropped
-/// before its end, its invocation goes to `abandoned`.
+/// A guest during its whole execution. It owns all its data, so it can move between threads. If it
+/// is dropped before its end, `abandoned` receives its invocation.
 pub struct Guest<T, I, F: FnOnce(Box<Invocation>)> {
     component: Arc<Loaded>,
     sandbox: Option<Sandbox>,
     kept: Option<Arc<KeptInstances>>,
     placement: Arc<Placement>,
     meter: Arc<Meter>,
-    /// Until the guest is called.
+    /// `None` after the guest was called.
     input: Option<Input>,
     checks: Checks,
     validators: Arc<Validators>,
     /// The body that is being checked.
     checking: Option<Side>,
-    /// When its time is over.
+    /// The end of the wall-clock limit.
     deadline: Instant,
     limits: Arc<Limits>,
     abandoned: Option<F>,
     _turn: T,
-    /// Given up after the sandbox.
+    /// Dropped after the sandbox.
     instance: Option<I>,
 }
 
 impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + 'static> Guest<T, I, F> {
-    /// A guest that has not begun.
+    /// A guest that has not started yet.
     #[expect(
         clippy::too_many_arguments,
-        reason = "each is one thing, and only the runtime calls it"
+        reason = "the arguments have nothing in common, and only the runtime calls this"
     )]
     pub fn new(
         component: Arc<Loaded>,
@@ -220,11 +221,12 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         }
     }
 
-    /// Runs it: here as long as it is in front, then on the threads of `background`. Whatever happens, also where the future is
-    /// dropped before it was polled, its store is dropped and its invocation comes back.
+    /// Runs the guest: on this thread while it is in the foreground, then on the threads of
+    /// `background`. If the future is dropped, even before its first poll, the store is dropped and
+    /// `abandoned` receives the invocation.
     pub fn run(self, background: &Handle) -> impl Future<Output = Finished> {
         let placement = self.placement.clone();
-        // Here and not in the future that is given back, which holds no more than a pointer to it.
+        // Boxed outside of the returned future, which then holds only a pointer to it.
         let guest = Box::pin(self.execute());
         in_front_then_in_background(guest, placement, background)
     }
@@ -236,11 +238,13 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             false => PollClock::Wall,
         };
         let outcome = {
-            // Each pinned here: a future that another one is given by value takes its room twice, and these are large.
+            // Each future is pinned here. These futures are large, and a future that is passed by
+            // value takes its memory twice.
             let call = pin!(self.call());
             let measured = pin!(meter.measure(clock, call));
             let in_slices = pin!(placement.run(measured));
-            // The limit is around everything: epochs do not tick while the guest waits for the host.
+            // The time limit encloses everything, because the epoch does not interrupt a guest that
+            // waits for the host.
             until(deadline, in_slices).await
         };
         self.finish(outcome.ok())
@@ -298,7 +302,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         }
     }
 
-    /// What became of it; `None` where its time was over first.
+    /// Ends the invocation. `outcome` is `None` if the time ran out.
     fn finish(mut self, outcome: Option<Result<Output, Failure>>) -> Finished {
         let mut sandbox = self.sandbox.take().expect("the sandbox is taken out only here");
         let outcome = match outcome {
@@ -311,8 +315,9 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         };
         let peak_memory = sandbox.peak_memory();
         let (mut invocation, used_up) = match &self.kept {
-            // Nothing else is ever used again: who trapped or ran out of time may have been anywhere in its code. A body
-            // that does not match its schema says nothing of the instance.
+            // Only an instance that returned is used again: after a trap or a timeout it may have
+            // stopped anywhere in its code. A body that does not match its schema says nothing
+            // about the instance.
             Some(kept) if sandbox.has_instance() && matches!(outcome, Ok(_) | Err(Failure::Body(..))) => {
                 match sandbox.end_well() {
                     (invocation, Ok(ended)) => {
@@ -326,7 +331,8 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         };
         self.settle(&mut invocation, peak_memory);
         if let Some(used_up) = used_up {
-            // In this order: its place is free once it is gone.
+            // The sandbox comes first in the tuple, so the permit is released after the instance is
+            // dropped.
             deferred_drop::drop_later((used_up, self.instance.take()));
         }
         Finished { outcome, invocation }
@@ -334,7 +340,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
 }
 
 impl<T, I, F: FnOnce(Box<Invocation>)> Guest<T, I, F> {
-    /// Writes down what an invocation used.
+    /// Records the resources that the invocation used.
     fn settle(&self, invocation: &mut Invocation, peak_memory: usize) {
         let busy = self.meter.busy();
         self.placement.ended(busy);
@@ -355,7 +361,8 @@ impl<T, I, F: FnOnce(Box<Invocation>)> Drop for Guest<T, I, F> {
     }
 }
 
-/// Runs a guest on this thread for as long as its placement is in front, then on those of `background`.
+/// Runs a guest on this thread while its placement is in the foreground, then on the threads of
+/// `background`.
 async fn in_front_then_in_background(
     mut guest: Pin<Box<impl Future<Output = Finished> + Send + 'static>>,
     placement: Arc<Placement>,
@@ -374,17 +381,17 @@ async fn in_front_then_in_background(
     if let Some(finished) = in_front.await {
         return finished;
     }
-    // Whoever drops this future ends the task.
+    // Dropping this future aborts the task.
     let task = AbortOnDropHandle::new(background.spawn(guest));
     match task.await.map_err(JoinError::try_into_panic) {
         Ok(finished) => finished,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
-        // The threads in the background end with the process, which waits for nobody any more.
+        // The background threads end only with the process, so there is nobody left to answer.
         Err(Err(_)) => std::future::pending().await,
     }
 }
 
-/// The bytes that the schema of the input is for.
+/// The bytes to check against the input schema.
 fn input_to_check(input: &Input) -> &[u8] {
     match input {
         Input::Http(request) => match &request.body {
@@ -396,8 +403,8 @@ fn input_to_check(input: &Input) -> &[u8] {
     }
 }
 
-/// The bytes that the schema of the output is for, if it is for them. What is too large is refused
-/// without a look.
+/// The bytes to check against the output schema, if it applies. Output above the size limit is
+/// rejected elsewhere, so it is not checked.
 fn output_to_check<'a>(output: &'a Output, limits: &Limits) -> Option<&'a [u8]> {
     let body = match output {
         Output::Http(response) => body_to_check(response)?,
@@ -406,7 +413,7 @@ fn output_to_check<'a>(output: &'a Output, limits: &Limits) -> Option<&'a [u8]> 
     (body.len() <= limits.response_body.as_usize()).then_some(body)
 }
 
-/// The body of a response, if the schema of its route is for it.
+/// The body of a response, if the schema of its route applies to it.
 fn body_to_check(response: &Response) -> Option<&[u8]> {
     let is_for_it = (200..300).contains(&response.status) && !BODILESS.contains(&response.status);
     let body = match &response.body {
@@ -418,10 +425,10 @@ fn body_to_check(response: &Response) -> Option<&[u8]> {
     is_for_it.then_some(body)
 }
 
-/// Statuses of responses that have no body.
+/// Success statuses without a body.
 const BODILESS: [u16; 2] = [204, 205];
 
-/// What a failed check is for the invocation.
+/// Converts a failed check to the failure of the invocation.
 fn failed(side: Side, failure: CheckFailure) -> Failure {
     match failure {
         CheckFailure::NoInstance => Failure::NoInstance,
@@ -430,8 +437,8 @@ fn failed(side: Side, failure: CheckFailure) -> Failure {
     }
 }
 
-/// Whose fault an error of wasmtime is. What is not known to be the host's or a limit's is the guest's: a trap, a
-/// value that does not lift, a handle too many.
+/// Classifies an error of wasmtime by whose fault it is. Errors that are not known to come from the
+/// host or a limit are the guest's: for example a trap, or a value that does not lift.
 fn classify(error: wasmtime::Error, limits: &Limits) -> Failure {
     if error.is::<CpuSpent>() || matches!(error.downcast_ref(), Some(Trap::Interrupt)) {
         Failure::Cpu(limits.cpu.0)
@@ -446,8 +453,9 @@ fn classify(error: wasmtime::Error, limits: &Limits) -> Failure {
     }
 }
 
-/// The failure of a guest that went past a limit. Two of them are wasmtime's own, and it has no
-/// types for their errors; what it calls them means nothing to the author of a plugin.
+/// The failure of a guest that exceeded a limit. wasmtime enforces two of these limits without a
+/// type for their errors, so they are recognised by their text. That text means nothing to a
+/// plugin's author and is replaced.
 fn past_limit(error: &wasmtime::Error, limits: &Limits) -> Option<Failure> {
     const TOO_MUCH_COPIED: &str = "fuel allocated for hostcalls has been exhausted";
     const TOO_MANY_HANDLES: &str = "store handle limit exceeded";
@@ -460,8 +468,8 @@ fn past_limit(error: &wasmtime::Error, limits: &Limits) -> Option<Failure> {
         let reason = format!("it holds more than {} resources; drop some", limits.handles);
         ("handles", reason)
     } else if text.contains(TOO_MUCH_COPIED) {
-        // Host calls are made by a function of the guest, which stands in the backtrace. The
-        // response is copied when all functions have returned.
+        // A host call is made by a function of the guest, so there is a backtrace. The response is
+        // copied after all functions have returned.
         let is_response = error.downcast_ref::<WasmBacktrace>().is_none();
         if is_response {
             return Some(Failure::Response(TooLargeToLift {
@@ -481,7 +489,7 @@ fn past_limit(error: &wasmtime::Error, limits: &Limits) -> Option<Failure> {
 fn trapped(error: &wasmtime::Error) -> Trapped {
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
     let backtrace = backtrace.unwrap_or_default();
-    // The backtrace is one of the causes, and several lines long.
+    // The chain includes the backtrace, the only entry with several lines.
     let causes = error.chain().map(ToString::to_string);
     let causes: Vec<String> = causes.filter(|cause| !cause.contains('\n')).collect();
     Trapped {

@@ -1,4 +1,5 @@
-//! How guests are called: the handlers that components export, in each version of the contract.
+//! The handlers that components export, in each version of the plugin contract, and how the host
+//! calls them.
 
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
@@ -9,39 +10,39 @@ use crate::capability::bindings::{v0_1, v0_2};
 use crate::domain::id::FunctionName;
 use crate::domain::invocation::Trigger;
 
-/// What a guest is called with, by its trigger.
+/// The input of a guest, by trigger.
 #[expect(
     clippy::large_enum_variant,
-    reason = "nearly all are requests, which need no room elsewhere"
+    reason = "nearly all inputs are requests, and boxing each would cost an allocation"
 )]
 pub enum Input {
     /// A request to one of the plugin's routes.
     Http(Request),
-    /// A call of one of its functions.
+    /// A call of one of the plugin's functions.
     Function {
-        /// Which function.
+        /// The name of the function.
         name: FunctionName,
-        /// JSON.
+        /// The input, as JSON.
         input: String,
     },
 }
 
-/// What a guest answered, by its trigger. Nothing in it is checked.
+/// The output of a guest, by trigger. It is not checked yet.
 pub enum Output {
     /// The response to a request.
     Http(Response),
-    /// The output of a function as JSON, or why there is none.
+    /// The output of a function as JSON, or its error.
     Function(Result<String, FunctionError>),
 }
 
-/// Why a function gave no output. The texts come from the plugin.
+/// Why a function returned no output. The texts come from the plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FunctionError {
     /// The plugin does not know the function.
     Unknown,
-    /// The input cannot be used.
+    /// The function cannot use the input.
     InvalidInput(String),
-    /// The function cannot do it.
+    /// The function failed.
     Failed(String),
 }
 
@@ -76,7 +77,7 @@ macro_rules! handler {
         }
 
         impl $indices {
-            /// The newest version of the handler that a component exports.
+            /// The newest version of the handler that the component exports.
             fn of(component: &InstancePre<StoreData>) -> Option<Self> {
                 let newest = v0_2::$interface::GuestIndices::new(component).map(Self::V0_2);
                 newest
@@ -95,23 +96,23 @@ macro_rules! handler {
 }
 
 handler!(
-    /// Where a component has its handler of requests.
+    /// The export indices of a component's request handler.
     HttpHandler,
-    /// The handler of requests of an instance.
+    /// The request handler of an instance.
     HttpGuest,
     http_handler
 );
 
 handler!(
-    /// Where a component has its handler of functions.
+    /// The export indices of a component's function handler.
     FunctionHandler,
-    /// The handler of functions of an instance.
+    /// The function handler of an instance.
     FunctionGuest,
     function_handler
 );
 
 impl Input {
-    /// Why the guest is called.
+    /// The trigger that calls the guest.
     pub fn trigger(&self) -> Trigger {
         match self {
             Self::Http(_) => Trigger::Http,
@@ -121,7 +122,7 @@ impl Input {
 }
 
 impl Handlers {
-    /// The handlers that a component exports.
+    /// Finds the handlers that a component exports.
     pub fn of(component: &InstancePre<StoreData>) -> Self {
         Self {
             http: HttpHandler::of(component),
@@ -129,7 +130,7 @@ impl Handlers {
         }
     }
 
-    /// Whether there is one for `trigger`.
+    /// Whether the component exports a handler for `trigger`.
     pub fn has(&self, trigger: Trigger) -> bool {
         match trigger {
             Trigger::Http => self.http.is_some(),
@@ -159,7 +160,7 @@ impl Handlers {
 }
 
 impl Handler {
-    /// What calls it.
+    /// The trigger that calls this handler.
     pub fn trigger(&self) -> Trigger {
         match self {
             Self::Http(_) => Trigger::Http,
@@ -167,7 +168,7 @@ impl Handler {
         }
     }
 
-    /// Calls it; `None` if it is for another trigger.
+    /// Calls the handler. Returns `None` if `input` is for another trigger.
     pub async fn call(&self, store: &mut Store<StoreData>, input: Input) -> wasmtime::Result<Option<Output>> {
         Ok(Some(match (self, input) {
             (Self::Http(guest), Input::Http(request)) => Output::Http(guest.call(store, request).await?),

@@ -1,5 +1,5 @@
-//! A sandbox: a store and the instance in it. It is fresh for each invocation, unless its plugin's author allows that it
-//! is used again.
+//! A sandbox: a store and the instance in it. Each invocation has a fresh sandbox, unless the
+//! plugin's author permits reuse.
 
 use std::sync::Arc;
 
@@ -14,22 +14,22 @@ use super::placement::Placement;
 use super::store::{self, StoreData};
 use crate::capability::{Invocation, Services};
 
-/// The share of its memory that an instance may hold and be kept. What leaks would otherwise end a request sooner or
-/// later, through no fault of it.
+/// An instance is reused only if it holds at most this fraction (one half) of its memory limit.
+/// Otherwise leaked memory would eventually fail a request that did not cause the leak.
 const KEPT_MEMORY: usize = 2;
 
 /// A sandbox in which an invocation runs.
 pub struct Sandbox {
     store: Store<StoreData>,
-    /// Made when the guest is first called.
+    /// Created when the guest is first called.
     instance: Option<Instance>,
-    /// The handler that was called last, which most likely is called next.
+    /// The handler that was called last. The next call most likely needs the same one.
     handler: Option<Handler>,
-    /// Invocations before the one that runs.
+    /// The number of earlier invocations in this sandbox.
     reuses: u32,
 }
 
-/// A sandbox whose last invocation ended well.
+/// A sandbox whose last invocation ended well, so that it can be reused.
 pub struct Ended {
     sandbox: Sandbox,
     table: ResourceTable,
@@ -38,14 +38,14 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The sandbox, to be given up.
+    /// The sandbox, to be dropped.
     pub fn into_sandbox(self) -> Sandbox {
         self.sandbox
     }
 }
 
 impl Sandbox {
-    /// A fresh one. Its instance is made when it is first called.
+    /// A fresh sandbox. Its instance is created by the first call.
     pub fn fresh(
         component: &Loaded,
         services: Arc<Services>,
@@ -61,7 +61,7 @@ impl Sandbox {
         }
     }
 
-    /// One that has served the same version before.
+    /// Reuses a sandbox for the same version.
     pub fn again(
         ended: Ended,
         services: Arc<Services>,
@@ -81,7 +81,7 @@ impl Sandbox {
         sandbox
     }
 
-    /// Calls the handler that `input` is for; `None` if the component has none.
+    /// Calls the handler for `input`. Returns `None` if the component has none.
     pub async fn call(&mut self, component: &Loaded, input: Input) -> wasmtime::Result<Option<Output>> {
         let trigger = input.trigger();
         if !component.handlers().has(trigger) {
@@ -106,7 +106,7 @@ impl Sandbox {
         }
     }
 
-    /// Whether there is an instance in it yet.
+    /// Whether the sandbox has an instance yet.
     pub fn has_instance(&self) -> bool {
         self.instance.is_some()
     }
@@ -121,14 +121,15 @@ impl Sandbox {
         self.store.data().peak_memory()
     }
 
-    /// Ends the invocation. Whatever it opened is closed.
+    /// Ends the invocation and closes the resources that it opened.
     pub fn end(&mut self) -> Box<Invocation> {
         let (invocation, _open) = self.store.data_mut().end();
         invocation
     }
 
-    /// Ends an invocation that answered. The sandbox can serve the next one, unless something is left of this one: open
-    /// transactions, cursors or requests, or more memory than half of what there is.
+    /// Ends an invocation that returned. The sandbox can be reused unless the invocation left
+    /// something behind: open transactions, cursors or requests, or more than half of the memory
+    /// limit in use.
     pub fn end_well(mut self) -> (Box<Invocation>, Result<Ended, Self>) {
         let (invocation, table) = self.store.data_mut().end();
         let memory = invocation.limits().memory.as_usize();

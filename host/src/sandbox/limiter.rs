@@ -1,4 +1,4 @@
-//! The memory of one instance: all its linear memories and tables against one sum.
+//! Limits the memory of one instance: the sum of all its linear memories and tables.
 
 use wasmtime::ResourceLimiter;
 
@@ -7,7 +7,7 @@ use super::engine::{CORE_INSTANCES, MEMORIES, TABLES};
 /// Bytes that a table element takes in the host.
 const TABLE_ELEMENT: usize = size_of::<usize>();
 
-/// Counts what one instance holds and refuses what would be too much.
+/// Counts the memory of one instance and refuses growth beyond the limit.
 pub struct Limiter {
     limit: usize,
     held: usize,
@@ -16,7 +16,7 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// Allows `limit` bytes together.
+    /// Allows `limit` bytes in total.
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -26,12 +26,12 @@ impl Limiter {
         }
     }
 
-    /// An invocation begins: the most is counted anew.
+    /// Resets the peak, at the start of an invocation.
     pub fn begin(&mut self) {
         self.peak = self.held;
     }
 
-    /// The most that was held at once.
+    /// The most bytes that were held at once since the last [`begin`](Self::begin).
     pub fn peak(&self) -> usize {
         self.peak
     }
@@ -41,7 +41,7 @@ impl Limiter {
         self.refused
     }
 
-    /// `current` and `desired` come from the guest.
+    /// Counts growth from `current` to `desired` bytes. Both values come from the guest.
     fn grow(&mut self, current: usize, desired: usize) -> bool {
         let held = self.held.saturating_add(desired.saturating_sub(current));
         if held > self.limit {
@@ -106,7 +106,7 @@ mod tests {
         assert!(!limiter.memory_growing(1_000, usize::MAX, None).unwrap());
     }
 
-    /// A module with this section in it.
+    /// A module that consists of this section.
     fn module(id: u8, content: &[u8]) -> Vec<u8> {
         let length = u8::try_from(content.len()).unwrap();
         [b"\0asm\x01\0\0\0", [id, length].as_slice(), content].concat()
@@ -122,7 +122,7 @@ mod tests {
         module(4, &[1, 0x70, 0, 100])
     }
 
-    /// How many of `modules` can be instantiated in one store where `limit` bytes may be held.
+    /// How many of `modules` can be instantiated in one store with a limit of `limit` bytes.
     async fn instantiated(limit: usize, modules: &[Vec<u8>]) -> usize {
         let engine = crate::sandbox::engine::compiling().unwrap();
         let mut store = wasmtime::Store::new(&engine, Limiter::new(limit));

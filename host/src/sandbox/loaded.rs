@@ -1,4 +1,5 @@
-//! Loaded components, bounded by the memory that they take, one load for each digest at a time.
+//! The cache of loaded components. It is bounded by their memory, and loads each component only
+//! once at a time.
 
 use std::sync::Arc;
 
@@ -19,11 +20,11 @@ use crate::domain::units::ByteSize;
 pub struct Loaded {
     instance_pre: InstancePre<StoreData>,
     handlers: Handlers,
-    /// Bytes of memory.
+    /// The memory that the component takes, in bytes.
     footprint: usize,
 }
 
-/// The cache.
+/// The cache of loaded components, over the compiled code on disk.
 pub struct ComponentCache {
     engine: Engine,
     linker: Linker<StoreData>,
@@ -32,7 +33,7 @@ pub struct ComponentCache {
 }
 
 impl ComponentCache {
-    /// Keeps at most `capacity` bytes of memory.
+    /// A cache of at most `capacity` bytes.
     pub fn new(engine: Engine, linker: Linker<StoreData>, artifacts: Artifacts, capacity: ByteSize) -> Self {
         let loaded = Cache::builder()
             .max_capacity(capacity.0)
@@ -46,13 +47,13 @@ impl ComponentCache {
         }
     }
 
-    /// The components, which all nodes share.
+    /// The component store, which all nodes share.
     pub fn store(&self) -> &Arc<dyn ComponentStore> {
         self.artifacts.store()
     }
 
-    /// Reads, checks, compiles and loads an upload for `plugin`, and keeps its code. The component
-    /// itself is not stored.
+    /// Reads, checks, compiles and loads an upload for `plugin`, and stores its compiled code. The
+    /// component itself is not stored.
     pub async fn take_in(
         &self,
         plugin: &PluginName,
@@ -79,33 +80,32 @@ impl ComponentCache {
         compiled.inspect_err(|error| self.note_refusal(digest, error))
     }
 
-    /// Whether the code of a component is kept.
+    /// Whether the compiled code of a component is on disk.
     pub async fn has_code(&self, digest: VersionDigest, check: CodeCheck) -> std::io::Result<bool> {
         self.artifacts.has_code(digest, check).await
     }
 
-    /// Whether the code of all active versions was compiled for this engine, when that was recorded
-    /// last.
+    /// Whether all active versions were compiled for this engine when that was last recorded.
     pub async fn is_code_current(&self) -> std::io::Result<bool> {
         self.artifacts.is_code_current().await
     }
 
-    /// Records whether the code of all active versions is compiled for this engine.
+    /// Records whether all active versions are compiled for this engine.
     pub async fn set_code_current(&self, is_current: bool) -> std::io::Result<()> {
         self.artifacts.set_code_current(is_current).await
     }
 
-    /// Why a stored component does not run, as far as that is known without reading it.
+    /// Why a stored component cannot run, if that is known without reading the component.
     pub async fn refusal(&self, digest: VersionDigest) -> std::io::Result<Option<Arc<Refusal>>> {
         self.artifacts.refusal(digest).await
     }
 
-    /// What a stored component uses.
+    /// The proposals, instructions and imports that a stored component uses.
     pub async fn uses(&self, digest: VersionDigest) -> Result<Uses, LoadError> {
         self.artifacts.uses(digest).await
     }
 
-    /// What the operator refuses.
+    /// The operator's rules for refusing components.
     pub fn shield(&self) -> &Shield {
         self.artifacts.shield()
     }
@@ -115,7 +115,7 @@ impl ComponentCache {
         self.artifacts.source(digest).await
     }
 
-    /// Bytes of the compiled code, if it is on disk.
+    /// The size of the compiled code, if it is on disk.
     pub async fn compiled_size(&self, digest: VersionDigest) -> std::io::Result<Option<u64>> {
         self.artifacts.compiled_size(digest).await
     }
@@ -125,7 +125,7 @@ impl ComponentCache {
         self.loaded.get(&digest).await
     }
 
-    /// The component; loaded from disk if it is not in memory.
+    /// The component, from memory or else loaded from disk.
     pub async fn get(&self, digest: VersionDigest) -> Result<Arc<Loaded>, LoadError> {
         let load = async {
             let code = self.artifacts.load(&self.engine, digest).await?;
@@ -145,7 +145,7 @@ impl ComponentCache {
         }
     }
 
-    /// A component that belongs to the host itself, as code for `engine`.
+    /// A component that is embedded in the host, as code for `engine`.
     pub async fn embedded(&self, engine: &Engine, component: &'static [u8]) -> Result<Component, LoadError> {
         self.artifacts.embedded(engine, component).await
     }
@@ -161,20 +161,20 @@ impl ComponentCache {
         self.artifacts.evict(digest).await
     }
 
-    /// How many components are loaded, and the bytes of memory that they take.
+    /// The number of loaded components, and their memory in bytes.
     pub async fn held(&self) -> (u64, u64) {
-        // The cache counts behind the requests' backs; this makes it catch up.
+        // The cache updates its counts lazily; this makes them current.
         self.loaded.run_pending_tasks().await;
         (self.loaded.entry_count(), self.loaded.weighted_size())
     }
 
-    /// Instances that the pool has given out.
+    /// The number of instances of the pool that are in use.
     pub fn instances_in_use(&self) -> u64 {
         let pool = self.engine.pooling_allocator_metrics();
         pool.map_or(0, |pool| pool.component_instances())
     }
 
-    /// Compile workers that run.
+    /// The number of running compile workers.
     pub fn compile_workers(&self) -> u64 {
         self.artifacts.compile_workers()
     }

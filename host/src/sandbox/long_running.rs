@@ -1,16 +1,19 @@
-//! Remembers whether the guests of a route ran long lately: the next one then begins in the background.
+//! Remembers whether guests of a route or function ran long recently, so that the next one begins
+//! in the background.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Guests that have to be short, one after the other, until a route with a long one begins in front again. With this,
-/// of a crowd that runs long only about one in a hundred takes a thread from the connections for a tick.
+/// The number of consecutive short guests after which a route with a long guest begins in the
+/// foreground again. If all guests of a route run long, only about one in a hundred then takes a
+/// foreground thread for a tick.
 const PROBATION: u32 = 100;
 
-/// Whether the guests of one route of one version run long. It is a guess from the past, and decides only
-/// where a guest begins: on either threads it is interrupted at the same ticks, under the same limits.
+/// Whether the guests of one route or function of a version run long. This is a prediction that
+/// decides only where a guest begins. The ticks and the limits are the same on both kinds of
+/// threads.
 #[derive(Debug, Default)]
 pub struct LongRunning {
-    /// Short ones that are still wanted.
+    /// The number of short guests that are still needed.
     wanted: AtomicU32,
 }
 
@@ -20,16 +23,16 @@ impl LongRunning {
         self.wanted.load(Ordering::Relaxed) > 0
     }
 
-    /// A guest ran for longer than a tick.
+    /// Records that a guest ran for longer than a tick.
     pub fn ran_long(&self) {
         self.wanted.store(PROBATION, Ordering::Relaxed);
     }
 
-    /// A guest ended within a tick.
+    /// Records that a guest ended within a tick.
     pub fn ran_short(&self) {
         if self.is_long() {
             let less = |wanted: u32| wanted.checked_sub(1);
-            // Others may have brought it to zero meanwhile, which is as good.
+            // An error means that other threads have reached zero in the meantime.
             let _ = self
                 .wanted
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);

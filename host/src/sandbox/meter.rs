@@ -1,8 +1,10 @@
-//! Busy time: how long a future was being polled, which is what a guest's CPU budget is counted in.
+//! Measures busy time: how long a future was polled. The CPU budget of a guest is counted in busy
+//! time.
 //!
-//! In the foreground a poll is measured by the wall clock, which is cheap to read; a short guest ends within a tick or
-//! two. In the background other threads are preferred, so there the CPU time of the thread is read: a guest does not
-//! pay for time that another thread had.
+//! In the foreground a poll is measured by the wall clock, which is cheap to read; a guest leaves
+//! the foreground after a tick or two. Background threads have a lower priority and may be
+//! preempted for long. There the CPU time of the thread is read, so that a guest does not pay for
+//! time that other threads used.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -13,37 +15,39 @@ use std::time::{Duration, Instant};
 
 use crate::capability::{CpuTime, thread_time};
 
-/// Counts the busy time of one invocation. The thread that polls writes it; the epoch callback, on the same thread,
-/// reads it.
+/// Counts the busy time of one invocation. The polling thread writes the meter, and the epoch
+/// callback reads it on the same thread.
 pub struct Meter {
     made: Instant,
-    /// What was charged: the polls that have ended, and the host's work for the invocation on other threads.
+    /// The charged time: completed polls, and work that the host did for the invocation on other
+    /// threads.
     cpu_time: Arc<CpuTime>,
-    /// Busy time that is not taken from the budget.
+    /// Busy time that is excluded from the budget.
     excused_ns: AtomicU64,
-    /// When the poll under way began, by its clock, plus one; zero where none is under way.
+    /// When the current poll began, by its clock, plus one; zero outside of a poll.
     polling_since_ns: AtomicU64,
-    /// By which clock, as a [`PollClock`].
+    /// The clock of the current poll, as a [`PollClock`].
     clock: AtomicU64,
-    /// The thread that the last look was on, and its time then.
+    /// The thread that called [`ran_since_last_look`](Self::ran_since_last_look) last, and its CPU
+    /// time then.
     looked_on: AtomicUsize,
     looked_at_ns: AtomicU64,
 }
 
-/// What a poll is measured by.
+/// The clock that measures a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PollClock {
-    /// The time that passes.
+    /// Wall-clock time.
     Wall,
-    /// The time that the thread runs.
+    /// The CPU time of the thread.
     Thread,
 }
 
 impl Meter {
-    /// Adds to `cpu_time`.
+    /// A meter that adds to `cpu_time`.
     #[expect(
         clippy::disallowed_methods,
-        reason = "busy time is measured, not decided by the host's clock"
+        reason = "busy time is a measurement, which the injected clock must not affect"
     )]
     pub fn new(cpu_time: Arc<CpuTime>) -> Self {
         Self {
@@ -57,8 +61,9 @@ impl Meter {
         }
     }
 
-    /// How long this thread has run since it was last asked this, or `None` where it was another thread or nobody asked
-    /// yet. Whatever clock the poll under way is measured by, time that others had does not count.
+    /// The CPU time of this thread since the last call of this method. `None` on the first call, or
+    /// if another thread made the last call. The result never includes time that other threads
+    /// used, whichever clock measures the poll.
     pub fn ran_since_last_look(&self) -> Option<Duration> {
         thread_local!(static THREAD: u8 = const { 0 });
         let (thread, now) = (
@@ -70,7 +75,7 @@ impl Meter {
         is_same.then(|| Duration::from_nanos(now.saturating_sub(before)))
     }
 
-    /// The busy time so far, the poll under way included.
+    /// The busy time so far, including the current poll.
     pub fn busy(&self) -> Duration {
         let running = match self.polling_since_ns.load(Ordering::Relaxed) {
             0 => 0,
@@ -79,24 +84,25 @@ impl Meter {
         self.cpu_time.total() + Duration::from_nanos(running)
     }
 
-    /// The busy time so far that is taken from the budget.
+    /// The busy time so far that counts against the budget.
     pub fn counted(&self) -> Duration {
         let excused = Duration::from_nanos(self.excused_ns.load(Ordering::Relaxed));
         self.busy().saturating_sub(excused)
     }
 
-    /// Does not take `busy` from the budget. It is counted as used all the same.
+    /// Excludes `busy` from the budget. It is still recorded as used.
     pub fn excuse(&self, busy: Duration) {
         let busy = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
         self.excused_ns.fetch_add(busy, Ordering::Relaxed);
     }
 
-    /// The time since the meter was made, waiting included.
+    /// The wall-clock time since the meter was created, including waiting.
     pub fn elapsed(&self) -> Duration {
         Duration::from_nanos(self.read(PollClock::Wall))
     }
 
-    /// Runs `future` and counts the time that its polls take, each by the clock that `clock` names when it begins.
+    /// Runs `future` and counts the time of its polls. `clock` is called at the start of each poll
+    /// to choose its clock.
     pub async fn measure<F: Future>(&self, clock: impl Fn() -> PollClock, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {
@@ -188,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn time_that_the_thread_did_not_run_is_not_busy_in_the_background() {
         let meter = Meter::new(Arc::default());
-        // What blocks the thread stands for what keeps it from running.
+        // Blocking the thread stands for preemption.
         let work = async { std::thread::sleep(Duration::from_millis(30)) };
         meter.measure(|| PollClock::Thread, work).await;
         assert!(meter.busy() < Duration::from_millis(20), "{:?}", meter.busy());

@@ -1,4 +1,5 @@
-//! Everything that touches wasmtime besides the capabilities: compile a component, load it, run it under its limits.
+//! The WebAssembly runtime: loads components and runs them under limits. Outside of this module,
+//! only `components` and the capabilities use wasmtime.
 
 pub mod deferred_drop;
 pub(crate) mod engine;
@@ -66,59 +67,59 @@ pub struct Runtime {
     _ticker: Ticker,
 }
 
-/// What the runtime holds at this moment.
+/// The resources that the runtime uses at this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuntimeHeld {
-    /// Guests that run.
+    /// Guests that are running.
     pub guests: u64,
-    /// Instances that the pool has given out, without those that wait for their next request.
+    /// Instances of the pool that are in use, without the warm ones.
     pub instances: u64,
-    /// Those that wait.
+    /// Warm instances, which wait for the next request.
     pub instances_kept: u64,
-    /// Instances that it has.
+    /// The most instances that may run at once.
     pub instances_total: u64,
-    /// Compile workers that run.
+    /// Compile workers that are running.
     pub compile_workers: u64,
-    /// Components that are loaded.
+    /// Loaded components.
     pub components: u64,
-    /// Bytes of memory that they take.
+    /// Bytes of memory that the loaded components take.
     pub component_bytes: u64,
 }
 
-/// How the runtime is set up.
+/// The settings of the runtime.
 #[derive(Clone, Debug)]
 pub struct RuntimeSettings {
-    /// The data folder, in which compiled code is kept.
+    /// The data folder, which holds the compiled code.
     pub folder: PathBuf,
-    /// The executable that is started as compile worker: `mortise` itself.
+    /// The executable to start as compile worker: `mortise` itself.
     pub worker: PathBuf,
-    /// Instances of all tenants at once.
+    /// The most instances of all tenants that may run at once.
     pub instances: u32,
-    /// Besides these, instances of all tenants that wait for their next request.
+    /// The most warm instances of all tenants, in addition to the running ones.
     pub instances_kept: u32,
-    /// Memories that nobody uses and that stay as their last component left them.
+    /// Unused memories that keep the content mappings of the component that used them last.
     pub memories_warm: u32,
-    /// Threads that plugins run on, in front and again in the background.
+    /// The number of foreground threads, and also the number of background threads.
     pub threads: usize,
-    /// The threads in the background.
+    /// The background threads.
     pub background: Handle,
-    /// What no tenant can exceed.
+    /// The limits that no tenant can exceed.
     pub ceiling: Limits,
-    /// What one compilation may take.
+    /// The limits of one compilation.
     pub compile: CompileLimits,
-    /// What the operator refuses.
+    /// The operator's rules for refusing components.
     pub shield: Shield,
-    /// Bytes of memory that loaded components may take.
+    /// The memory that loaded components may take.
     pub loaded_bytes: ByteSize,
 }
 
-/// Why the runtime cannot start.
+/// Why the runtime could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The engine refuses its settings.
+    /// The engine rejects its settings.
     #[error("the WebAssembly engine does not start: {0:#}")]
     Engine(wasmtime::Error),
-    /// The system gives no thread for the ticker.
+    /// The system could not start the ticker's thread.
     #[error("cannot start the thread that interrupts guests: {0}")]
     Ticker(std::io::Error),
     /// The folder cannot be used.
@@ -126,13 +127,13 @@ pub enum StartError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         error: std::io::Error,
     },
 }
 
-/// Gives the stored code of a host that is not running a MAC under a new key, so that nothing has
-/// to be compiled again. Gives back how many files there were.
+/// Authenticates the compiled code of a stopped host with a new key, so that nothing has to be
+/// compiled again. Returns the number of files.
 pub fn reseal_stored_code(
     folder: &std::path::Path,
     ceiling: &Limits,
@@ -149,7 +150,7 @@ pub fn reseal_stored_code(
 }
 
 impl Runtime {
-    /// Starts the engine and its ticker. It runs the components in `store`.
+    /// Starts the engine and its ticker. `store` holds the components that it runs.
     pub fn start(
         settings: RuntimeSettings,
         key: &HostKey,
@@ -201,14 +202,14 @@ impl Runtime {
         })
     }
 
-    /// The components, which all nodes share.
+    /// The component store, which all nodes share.
     pub fn store(&self) -> &Arc<dyn ComponentStore> {
         self.components.store()
     }
 
-    /// Takes in an upload for `plugin`: reads, checks and compiles it in a worker, keeps its
-    /// compiled code, and loads it once, so that whatever this host could not run is refused now.
-    /// The component itself is not stored. Doing it again with the same bytes changes nothing.
+    /// Prepares an upload for `plugin`: a worker reads, checks and compiles it. The host keeps the
+    /// compiled code and loads it once, so that a component that cannot run is refused now. The
+    /// component itself is not stored. A repeated call with the same bytes changes nothing.
     pub async fn take_in(
         &self,
         plugin: &PluginName,
@@ -229,33 +230,32 @@ impl Runtime {
         self.components.recompile(digest).await
     }
 
-    /// Whether the code of a component is kept.
+    /// Whether the compiled code of a component is on disk.
     pub async fn has_code(&self, digest: VersionDigest, check: CodeCheck) -> std::io::Result<bool> {
         self.components.has_code(digest, check).await
     }
 
-    /// Whether the code of all active versions was compiled for this engine, when that was recorded
-    /// last.
+    /// Whether all active versions were compiled for this engine when that was last recorded.
     pub async fn is_code_current(&self) -> std::io::Result<bool> {
         self.components.is_code_current().await
     }
 
-    /// Records whether the code of all active versions is compiled for this engine.
+    /// Records whether all active versions are compiled for this engine.
     pub async fn set_code_current(&self, is_current: bool) -> std::io::Result<()> {
         self.components.set_code_current(is_current).await
     }
 
-    /// Why a stored component does not run, as far as that is known without reading it.
+    /// Why a stored component cannot run, if that is known without reading the component.
     pub async fn refusal(&self, digest: VersionDigest) -> std::io::Result<Option<Arc<Refusal>>> {
         self.components.refusal(digest).await
     }
 
-    /// What a stored component uses.
+    /// The proposals, instructions and imports that a stored component uses.
     pub async fn uses(&self, digest: VersionDigest) -> Result<Uses, LoadError> {
         self.components.uses(digest).await
     }
 
-    /// What the operator refuses.
+    /// The operator's rules for refusing components.
     pub fn shield(&self) -> &Shield {
         self.components.shield()
     }
@@ -265,13 +265,13 @@ impl Runtime {
         self.components.source(digest).await
     }
 
-    /// Bytes of the compiled code, where it is on disk.
+    /// The size of the compiled code, if it is on disk.
     pub async fn compiled_size(&self, digest: VersionDigest) -> std::io::Result<Option<u64>> {
         self.components.compiled_size(digest).await
     }
 
-    /// The loaded component, from memory or from disk. A load that has begun goes on where its caller goes away, since
-    /// others may wait for it.
+    /// The loaded component, from memory or from disk. A load continues if its caller is dropped,
+    /// because other callers may wait for it.
     pub async fn load(&self, digest: VersionDigest) -> Result<Arc<Loaded>, LoadError> {
         if let Some(loaded) = self.components.loaded(digest).await {
             return Ok(loaded);
@@ -287,17 +287,18 @@ impl Runtime {
         self.components.evict(digest).await
     }
 
-    /// The instances of a tenant that wait for their next request: none so far, and never more than `most`.
+    /// A pool for the warm instances of one tenant. It is empty at first and never holds more than
+    /// `most`.
     pub fn kept(&self, most: u32) -> Arc<KeptInstances> {
         self.keeper.tenant(most)
     }
 
-    /// What checks bodies against schemas.
+    /// The validator, which checks bodies against schemas.
     pub fn validators(&self) -> &Arc<Validators> {
         &self.validators
     }
 
-    /// What is held now.
+    /// The resources that are in use now.
     pub async fn held(&self) -> RuntimeHeld {
         let (components, component_bytes) = self.components.held().await;
         let instances_kept = u64::from(self.keeper.waiting());
@@ -312,10 +313,9 @@ impl Runtime {
         }
     }
 
-    /// Calls the handler of a component with `input`, in the turns of its tenant, in a fresh
-    /// instance or in one that was kept. The invocation begins with this call; where the caller
-    /// goes away and the future is dropped, polled or not, the invocation as far as it came goes to
-    /// `abandoned`.
+    /// Calls the handler of a component with `input`, in the time slices of its tenant, in a fresh
+    /// or a warm instance. The invocation begins with this call. If the returned future is dropped,
+    /// polled or not, `abandoned` receives the invocation as it is then.
     pub fn call<T: Send + 'static, I: Send + 'static>(
         &self,
         component: Arc<Loaded>,
@@ -345,7 +345,7 @@ impl Runtime {
     }
 }
 
-/// Gives up the instances that have waited too long, for as long as there is a runtime.
+/// Drops the instances that have been idle too long, until the runtime is dropped.
 async fn give_up_idle<T: Send + 'static, K: Send + Sync + 'static>(keeper: Weak<Keeper<T, K>>) {
     let mut interval = tokio::time::interval(warm::IDLE / 2);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -356,12 +356,12 @@ async fn give_up_idle<T: Send + 'static, K: Send + Sync + 'static>(keeper: Weak<
     }
 }
 
-/// Runs the compile worker, as [`worker::run`] says.
+/// Runs the compile worker; see [`worker::run`].
 pub fn compile_worker(memory: &str, cpu: &str) -> ExitCode {
     worker::run(memory, cpu, engine::compiling, linker)
 }
 
-/// Everything that a plugin may import.
+/// The linker with everything that a plugin may import.
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<StoreData>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

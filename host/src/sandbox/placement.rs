@@ -1,16 +1,20 @@
 //! Decides on which threads a guest runs, and when it has a time slice there.
 //!
-//! A guest begins in the foreground, on the thread that serves its caller's connection, so that a request
-//! that is answered within a tick changes no thread. A guest that uses up its first tick goes on in the
-//! background, on threads that the system prefers less, where it delays neither short guests nor
-//! connections. A guest of a route that ran long lately begins there (`long_running.rs`).
+//! A guest begins in the foreground, on the thread that serves its caller's connection. A request
+//! that is answered within a tick therefore never changes threads. A guest that uses up its first
+//! tick continues on the background threads, which have a lower priority. There it delays neither
+//! short guests nor connections.
 //!
-//! A guest runs only while its tenant holds a time slice. Each tenant may run as many guests at once as
-//! its share says, and more only if a thread would be idle otherwise. A guest that the tick interrupts
-//! keeps its time slice only if no guest waits for one. Otherwise it goes to the end of its tenant's
-//! lane, and the tenant that has had least comes next. A guest without a time slice stands in no queue of
-//! the threads, so the first guest of a tenant waits only for the guests that run, however many another
-//! tenant has. A guest that waits for the host has no time slice.
+//! If a route ran long recently, its guests begin in the background (`long_running.rs`).
+//!
+//! A guest runs only while its tenant holds a time slice. Each tenant may run as many guests at
+//! once as its share says, and more only if threads would be idle otherwise. A guest that is
+//! interrupted by the tick keeps its time slice unless another guest waits for one. Otherwise it
+//! goes to the end of its tenant's lane, and the tenant with the fewest time slices is next.
+//!
+//! A guest without a time slice is in no queue of the threads. The first guest of a tenant
+//! therefore waits only for the running guests, however many guests other tenants have. A guest
+//! that waits for a host call holds no time slice.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -26,9 +30,9 @@ use crate::fair_semaphore::{Borrowed, FairSemaphore, Lane, Permit, Waiting};
 /// The lanes of a tenant, in the foreground and in the background.
 #[derive(Clone, Debug)]
 pub struct GuestLanes {
-    /// On the threads that serve connections.
+    /// Its lane for the threads that serve connections.
     pub front: Arc<Lane>,
-    /// On those in the background.
+    /// Its lane for the background threads.
     pub background: Arc<Lane>,
 }
 
@@ -39,7 +43,8 @@ pub struct RunQueues {
     background: Arc<FairSemaphore>,
 }
 
-/// Where one guest runs. The poll around the guest and the epoch callback inside of it share this.
+/// Where one guest runs: in the foreground or in the background. The poll around the guest and the
+/// epoch callback inside it share this value.
 #[derive(Debug)]
 pub struct Placement {
     queues: Arc<RunQueues>,
@@ -50,7 +55,7 @@ pub struct Placement {
 }
 
 impl GuestLanes {
-    /// Lanes of a tenant with this share.
+    /// The lanes of a tenant with this share.
     pub fn new(share: u32) -> Self {
         Self {
             front: Arc::new(Lane::new(share)),
@@ -60,7 +65,7 @@ impl GuestLanes {
 }
 
 impl RunQueues {
-    /// For as many threads in the foreground, and as many in the background.
+    /// Time slices for `threads` threads in the foreground, and as many in the background.
     pub fn new(threads: usize) -> Self {
         Self {
             front: FairSemaphore::oversubscribed(threads),
@@ -70,7 +75,8 @@ impl RunQueues {
 }
 
 impl Placement {
-    /// For a guest of the tenant with these lanes, on a route whose guests ran so long.
+    /// The placement of a guest on a route. The guest begins in the background if the route's
+    /// guests ran long.
     pub fn new(queues: &Arc<RunQueues>, lanes: &Arc<GuestLanes>, long_running: &Arc<LongRunning>) -> Self {
         Self {
             queues: queues.clone(),
@@ -81,12 +87,12 @@ impl Placement {
         }
     }
 
-    /// Whether the guest belongs on the threads in the background.
+    /// Whether the guest runs on the background threads.
     pub fn is_in_background(&self) -> bool {
         self.is_in_background.load(Ordering::Relaxed)
     }
 
-    /// The tick has interrupted the guest: it gives the thread to others, and goes on in the background.
+    /// Yields the thread after a tick. The guest then continues in the background.
     pub async fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Relaxed);
         if !self.is_in_background.swap(true, Ordering::Relaxed) {
@@ -95,7 +101,7 @@ impl Placement {
         tokio::task::yield_now().await;
     }
 
-    /// The guest was busy for so long until it ended.
+    /// Records that the guest has ended, after `busy` time on a thread.
     pub fn ended(&self, busy: Duration) {
         match self.is_in_background() && busy >= TICK {
             true => self.long_running.ran_long(),
@@ -110,10 +116,12 @@ impl Placement {
         let mut had_its_tick = false;
         poll_fn(|context| {
             let queue = self.queue();
-            // Not before the thread has served every other task: a guest that gets a time slice is woken
-            // at once, so guests of one tenant could otherwise keep the thread among themselves.
+            // The guest queues again only after the thread has polled its other tasks. A guest that
+            // gets a time slice is woken at once, so guests of one tenant could otherwise occupy
+            // the thread.
             if std::mem::take(&mut had_its_tick) && queue.slices.waiting() > 0 {
-                // In this order, so that the tenant with the least gets the next time slice.
+                // The guest queues before its own slice is released, so that the tenant with the
+                // fewest slices gets the next one.
                 let next = queue.slices.wait(queue.lane);
                 slice = TimeSlice::Waiting(next);
             }
@@ -141,7 +149,7 @@ impl Placement {
     }
 }
 
-/// The time slices of one set of threads, and the lane of a tenant there.
+/// The time slices of one set of threads, and a tenant's lane for them.
 #[derive(Clone, Copy)]
 struct Queue<'a> {
     slices: &'a Arc<FairSemaphore>,
@@ -181,7 +189,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs for some ticks, and writes down each.
+    /// Runs for some ticks and logs each.
     async fn busy(placement: &Placement, name: char, ticks: usize, log: &RefCell<String>) {
         for _ in 0..ticks {
             log.borrow_mut().push(name);

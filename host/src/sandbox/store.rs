@@ -1,4 +1,5 @@
-//! Stores. There is one way to make one, so that no limit can be forgotten.
+//! Creates the wasmtime stores of guests. There is only one way to create a store, so that no limit
+//! can be forgotten.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +15,16 @@ use super::ticker::TICK;
 use super::wasi::Wasi;
 use crate::capability::{HasCapabilities, Invocation, Services, State};
 
-/// Room for the head of a response beside its body.
+/// The space for the head of a response, in addition to its body.
 const RESPONSE_HEAD: usize = 64 * 1024;
 
-/// Handles beyond the limit that a host call may lend for as long as it runs, so that a guest with as many as it may
-/// have can still use and drop them.
+/// The handles beyond the limit that a host call may lend while it runs, so that a guest that has
+/// reached its limit can still use and drop its handles.
 const LENT_HANDLES: usize = 8;
 
-/// What a store holds: the capabilities of its invocation, and WASI with nothing behind it.
+/// The data of a store: the capabilities of its invocation, WASI and the memory limiter.
 pub struct StoreData {
-    /// Until the guest has ended.
+    /// `None` after the guest has ended.
     capabilities: Option<State>,
     wasi: Wasi,
     limiter: Limiter,
@@ -63,8 +64,8 @@ pub fn new(
     store
 }
 
-/// Begins an invocation in a store that has none: a new one, or one that [`StoreData::end`] ended, with the table that it
-/// gave back. What is limited for each invocation is so anew.
+/// Begins an invocation in a store that has none: in a new store, or in one that [`StoreData::end`]
+/// ended, with the table that it returned. Limits per invocation start again.
 pub fn begin(
     store: &mut Store<StoreData>,
     services: Arc<Services>,
@@ -74,7 +75,8 @@ pub fn begin(
     placement: Arc<Placement>,
 ) {
     let limits = invocation.limits();
-    // One number bounds what is lifted from the guest, by host calls and as its response.
+    // One number bounds the bytes that are lifted from the guest, by host calls and as its
+    // response.
     let lifted = limits.host_call_bytes.max(limits.response_body).as_usize();
     let budget = limits.cpu.0;
     let data = store.data_mut();
@@ -84,7 +86,7 @@ pub fn begin(
     interrupt_at_ticks(store, budget, meter, placement);
 }
 
-/// Has the guest in a store interrupted at each tick, and ended once `meter` has counted `budget`.
+/// Interrupts the guest at each tick, and ends it once `meter` has counted `budget`.
 pub fn interrupt_at_ticks<T: 'static>(
     store: &mut Store<T>,
     budget: Duration,
@@ -93,12 +95,14 @@ pub fn interrupt_at_ticks<T: 'static>(
 ) {
     store.epoch_deadline_callback(move |_| {
         let is_in_background = placement.is_in_background();
-        // In front the wall is what is measured by, on which a busy system counts as well. Who runs for longer than a
-        // tick or two goes on in the background, where it is not.
+        // The foreground is measured by the wall clock, which a busy system distorts. A guest that
+        // runs for longer than a tick or two moves to the background, where its CPU time is
+        // measured.
         if (is_in_background || budget <= 2 * TICK) && meter.counted() >= budget {
             return Err(CpuSpent(budget).into());
         }
-        // Ticks come for everybody at once: a guest that began a moment ago has not used up one of its own.
+        // All guests are interrupted at the same time, so a guest that began a moment ago has not
+        // used up a whole tick.
         let used_a_tick = || meter.ran_since_last_look().is_some_and(|ran| ran >= TICK / 2);
         if !is_in_background && !used_a_tick() {
             return Ok(UpdateDeadline::Continue(1));
@@ -123,8 +127,9 @@ impl StoreData {
         self.limiter.has_refused()
     }
 
-    /// Ends the capabilities. Gives back the invocation, with what the guest printed in its log, and the table with what
-    /// the guest still holds open; whoever drops it closes that. No guest may run until the next invocation begins.
+    /// Ends the invocation. Returns it, with the guest's printed output in its log, and the table
+    /// of the resources that the guest still holds. Dropping the table closes them. No guest may
+    /// run until the next invocation begins.
     pub fn end(&mut self) -> (Box<Invocation>, ResourceTable) {
         let capabilities = self.capabilities.take();
         let capabilities = capabilities.expect("a guest ends once");
@@ -134,7 +139,7 @@ impl StoreData {
     }
 }
 
-/// Those of a guest that has not ended: nothing else makes host calls.
+/// The capabilities of a running guest. Only a running guest makes host calls.
 fn held(capabilities: &mut Option<State>) -> &mut State {
     let capabilities = capabilities.as_mut();
     capabilities.expect("a guest that has ended makes no host calls")

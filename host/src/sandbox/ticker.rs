@@ -1,4 +1,5 @@
-//! The clock that interrupts guests: a thread of its own, so that no guest can keep it from ticking.
+//! The ticker interrupts running guests at a fixed interval. It has a thread of its own, so that no
+//! guest can block it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,17 +8,18 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// How often a running guest is asked whether it may go on. An overshoot of the CPU budget is at most two of these.
+/// The interval at which running guests are interrupted. A guest exceeds its CPU budget by at most
+/// two ticks.
 pub const TICK: Duration = Duration::from_millis(2);
 
-/// Ticks until it is dropped.
+/// Increments the epoch of its engines until it is dropped.
 pub struct Ticker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
-    /// Starts to tick for these engines.
+    /// Starts the thread for these engines.
     pub fn start(engines: &[&Engine]) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let engines: Vec<_> = engines.iter().map(|engine| engine.weak()).collect();

@@ -1,8 +1,10 @@
-//! Instances that wait for the next request of their plugin, where its author allows that.
+//! Warm instances: they wait for the next request of their plugin, if the plugin's author permits
+//! reuse.
 //!
-//! An instance is fresh unless the manifest says `reuse = true`. One that is kept serves the same tenant, plugin, version,
-//! limits and grants again and nobody else: what is looked for is the very [`ActiveVersion`] that it ran for. The
-//! instances that wait have places of their own in the pool, so that they take none from those that run.
+//! An instance is fresh unless the manifest says `reuse = true`. A warm instance serves only the
+//! same tenant, plugin, version, limits and grants, because it is looked up by the identity of the
+//! [`ActiveVersion`] that it ran for. Warm instances have their own slots in the pool, so they take
+//! none from running instances.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,22 +14,23 @@ use tokio::time::Instant;
 
 use crate::capability::ActiveVersion;
 
-/// Who waits for longer than this is given up, with the memory that it holds.
+/// An instance that has been idle for longer than this is dropped, which frees its memory.
 pub const IDLE: Duration = Duration::from_secs(30);
 
-/// The instances of all tenants that wait. Each belongs to a `K`, by default a version with its limits and grants.
+/// The warm instances of all tenants. Each belongs to an owner `K`, by default a version with its
+/// limits and grants.
 #[derive(Debug)]
 pub struct Keeper<T, K = ActiveVersion> {
     places: Arc<Places>,
     tenants: Mutex<Vec<Weak<Kept<T, K>>>>,
 }
 
-/// Those of one tenant, for as long as nothing of it changes.
+/// The warm instances of one tenant. A change of the tenant's configuration replaces this value.
 #[derive(Debug)]
 pub struct Kept<T, K = ActiveVersion> {
     places: Arc<Places>,
     most: usize,
-    /// Those that came last are last. Few, so that looking through them is quick.
+    /// Sorted by arrival, the newest last. The list is short enough for a linear search.
     waiting: Mutex<Vec<Waiting<T, K>>>,
 }
 
@@ -37,7 +40,7 @@ struct Places {
     taken: AtomicU32,
 }
 
-/// One of the places, for as long as this is there.
+/// An occupied slot. Dropping it frees the slot.
 #[derive(Debug)]
 struct Place(Arc<Places>);
 
@@ -46,12 +49,12 @@ struct Waiting<T, K> {
     owner: Arc<K>,
     instance: T,
     since: Instant,
-    /// Given up after the instance.
+    /// Dropped after the instance.
     place: Place,
 }
 
 impl<T, K> Keeper<T, K> {
-    /// Keeps at most `most` of all tenants together.
+    /// A pool for at most `most` instances of all tenants together.
     pub fn new(most: u32) -> Self {
         Self {
             places: Arc::new(Places {
@@ -62,7 +65,7 @@ impl<T, K> Keeper<T, K> {
         }
     }
 
-    /// For a tenant, of which `most` are kept.
+    /// A pool for one tenant, with at most `most` instances.
     pub fn tenant(&self, most: u32) -> Arc<Kept<T, K>> {
         let kept = Arc::new(Kept {
             places: self.places.clone(),
@@ -73,12 +76,12 @@ impl<T, K> Keeper<T, K> {
         kept
     }
 
-    /// How many wait.
+    /// The number of warm instances of all tenants.
     pub fn waiting(&self) -> u32 {
         self.places.taken.load(Ordering::Relaxed)
     }
 
-    /// Gives up those that have waited too long.
+    /// Drops the instances that have been idle for too long.
     pub fn give_up(&self, now: Instant) {
         let tenants: Vec<_> = {
             let mut tenants = self.tenants();
@@ -86,7 +89,7 @@ impl<T, K> Keeper<T, K> {
             tenants.iter().filter_map(Weak::upgrade).collect()
         };
         for kept in tenants {
-            // Without its lock: an instance takes a moment to give up.
+            // Dropped without the lock, because dropping an instance takes a moment.
             drop(kept.overdue(now));
         }
     }
@@ -97,20 +100,22 @@ impl<T, K> Keeper<T, K> {
 }
 
 impl<T, K> Kept<T, K> {
-    /// How many wait.
+    /// The number of warm instances.
     pub fn waiting(&self) -> usize {
         self.lock().len()
     }
 
-    /// The one that ran for this owner last, which is the one whose memory is most likely at hand.
+    /// Takes the instance that ran for this owner last. Its memory is the most likely to be in the
+    /// cache.
     pub fn take(&self, owner: &Arc<K>) -> Option<T> {
         let mut waiting = self.lock();
         let index = waiting.iter().rposition(|one| Arc::ptr_eq(&one.owner, owner))?;
         Some(waiting.remove(index).instance)
     }
 
-    /// Keeps an instance. Gives back the one that has to go for it: the one that has waited longest, or itself where there
-    /// is no place. It has no place any more, so that whoever called this has one for it until it is gone.
+    /// Adds an instance. Returns the instance that has to leave for it: the oldest one, or
+    /// `instance` itself if there is no free slot. The returned instance no longer occupies a slot;
+    /// the caller keeps its own permit until it is dropped.
     pub fn keep(&self, owner: Arc<K>, instance: T, now: Instant) -> Option<T> {
         if self.most == 0 {
             return Some(instance);
@@ -133,7 +138,7 @@ impl<T, K> Kept<T, K> {
         has_to_go
     }
 
-    /// Takes out those that have waited too long.
+    /// Removes the instances that have been idle for too long.
     fn overdue(&self, now: Instant) -> Vec<Waiting<T, K>> {
         let mut waiting = self.lock();
         let due = waiting.partition_point(|one| now.duration_since(one.since) > IDLE);

@@ -1,5 +1,5 @@
-//! WASI with nothing behind it. Most plugins have no use for it, so it is made when a guest first
-//! asks for it.
+//! WASI without access to the host's files, environment or network. It is created when a guest
+//! first uses it, because most plugins never do.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::domain::clock::SharedClock;
 use crate::domain::log_line::Level;
 use crate::domain::units::ByteSize;
 
-/// Bytes that a guest may ask of the random generator at once.
+/// The most random bytes that a guest may request at once.
 const MAX_RANDOM: u64 = 64 * 1024;
 
-/// WASI of one store.
+/// The WASI state of one store.
 #[derive(Default)]
 pub struct Wasi(Option<Made>);
 
@@ -25,14 +25,13 @@ struct Made {
 }
 
 impl Wasi {
-    /// What WASI's host functions work with. Of what the guest prints as much is kept as of its
-    /// log.
+    /// The context of WASI's host functions. Printed output has the same size limit as the log.
     pub fn context(&mut self, invocation: &Invocation) -> &mut WasiCtx {
         let made = || Made::new(&invocation.clock, invocation.limits().log_bytes);
         &mut self.0.get_or_insert_with(made).context
     }
 
-    /// Puts what the guest printed into the log of its invocation.
+    /// Appends the guest's printed output to the log of its invocation.
     pub fn append_printed(&self, invocation: &mut Invocation) {
         if let Some(made) = &self.0 {
             append_printed(invocation, Level::Info, &made.stdout);
@@ -42,8 +41,8 @@ impl Wasi {
 }
 
 impl Made {
-    /// No files, no environment, no sockets; what is printed goes to the log; clocks that count
-    /// whole milliseconds, since finer ones serve to listen at other tenants' caches.
+    /// A context without files, environment and sockets. Printed output goes to the log. The clocks
+    /// count whole milliseconds, because finer clocks allow cache timing attacks on other tenants.
     fn new(clock: &SharedClock, printed_bytes: ByteSize) -> Self {
         let [stdout, stderr] = [(); 2].map(|()| PrintedLines::new(printed_bytes.as_usize()));
         let context = WasiCtx::builder()
@@ -67,10 +66,10 @@ impl Made {
 /// The time of day.
 struct WallClock(SharedClock);
 
-/// What the monotonic clock shows first. Go's runtime takes zero for a broken clock.
+/// The first value of the monotonic clock. Go's runtime considers zero a broken clock.
 const FIRST: Duration = Duration::from_millis(1);
 
-/// The time since the guest first asked for anything of WASI, which says nothing of the host.
+/// The time since the guest first used WASI. It reveals nothing about the host's uptime.
 struct MonotonicClock {
     clock: SharedClock,
     made: Duration,

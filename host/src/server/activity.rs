@@ -1,4 +1,4 @@
-//! What one connection is doing: the requests under way on it, and when it has to go.
+//! Tracks the requests of one connection, and decides when a timeout ends the connection.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,90 +10,90 @@ use futures_util::task::AtomicWaker;
 use http::Version;
 use tokio::time::Instant;
 
-/// Requests of one connection that the caller gave up, beyond those that it let end. HTTP/2 lets a caller start
-/// and reset requests without end, and each costs the host more than the caller (rapid reset).
+/// The most requests that a caller may abandon, minus those that it completed. In HTTP/2 a caller
+/// can start and reset requests endlessly, which costs the host more than the caller (rapid reset).
 const MAX_ABANDONED: u32 = 100;
 
-/// How long a connection may take over what.
+/// The timeouts of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// Until the head of a request has come, from its first byte or from the beginning of the
-    /// connection; for the rest of a body after its answer; and for what is left to do once the
-    /// connection should end.
+    /// The time for the head of a request, from its first byte or from the start of the connection.
+    /// Also the time for the rest of an answered request's body, and for remaining work after the
+    /// connection was asked to end.
     pub header: Duration,
-    /// Until the next request of an HTTP/1.1 connection begins.
+    /// The time until the next request of an HTTP/1.1 connection begins.
     pub keep_alive: Duration,
-    /// Until an HTTP/2 connection without requests is asked to end.
+    /// The time until an HTTP/2 connection without requests is asked to end.
     pub idle: Duration,
-    /// Until the caller has taken the next piece of a response.
+    /// The time until the caller has read the next piece of a response.
     pub write: Duration,
-    /// Until a connection takes no more requests, however busy it is.
+    /// The time until a connection takes no more requests, however busy it is.
     pub age: Duration,
 }
 
-/// What a connection is to do.
+/// An instruction to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Order {
-    /// Serve requests.
     Serve = 0,
-    /// Serve requests, and say with the next answer by HTTP/1.1 that it is the last one.
+    /// Serve requests, and announce with the next HTTP/1.1 response that it is the last one.
     Announce = 1,
-    /// Finish what is under way, and take nothing new.
+    /// Finish the requests in progress, and accept no new ones.
     Finish = 2,
     /// End at once.
     End = 3,
 }
 
-/// What one connection is doing. Shared by the connection, its requests, and the table of the listener.
+/// The state of one connection. Shared by the connection, its requests, and the listener's table.
 pub struct Activity {
     order: AtomicU8,
     waker: AtomicWaker,
-    /// Bytes were read that nobody has looked at here yet.
+    /// Bytes have arrived since the last call of [`note_part`](Self::note_part).
     has_come: AtomicBool,
-    /// A request by HTTP/1 is under way, or the rest of its body is being passed over.
+    /// An HTTP/1 request is in progress, or the rest of its body is being discarded.
     is_under_way: AtomicBool,
-    /// The caller sends nothing more.
+    /// The caller has half-closed the connection.
     is_half_closed: AtomicBool,
-    /// Though more of a body would have had to come.
+    /// The caller has half-closed the connection although a body is incomplete.
     lacks_bytes: AtomicBool,
-    /// Who reads a body.
+    /// The task that reads a body.
     reader: AtomicWaker,
     state: Mutex<State>,
 }
 
 struct State {
     opened: Instant,
-    /// Few: HTTP/1.1 has one at a time, HTTP/2 as many as its streams.
+    /// A short list: HTTP/1.1 has one request at a time, HTTP/2 one per stream.
     requests: Vec<UnderWay>,
     next_id: u64,
     idle_since: Instant,
-    /// Since when a part of the next head has been there, or the rest of a body has been waited for.
+    /// When the next head began to arrive, or the wait for the rest of a body began.
     part_since: Option<Instant>,
     protocol: Protocol,
     asked_lately: bool,
     abandoned: u32,
 }
 
-/// What the connection speaks, as far as its requests have shown it.
+/// The protocol of the connection, as far as its requests have shown it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
-    /// There was no request yet.
+    /// No request has arrived yet.
     Unknown,
-    /// HTTP/1.0 or HTTP/1.1, where an end is announced with an answer or not at all.
+    /// HTTP/1.0 or HTTP/1.1, where only a response can announce the end of the connection.
     Http1,
-    /// HTTP/2, where the caller can be asked to end the connection at any time.
+    /// HTTP/2, where the host can ask the caller at any time to end the connection.
     Http2,
 }
 
 struct UnderWay {
     id: u64,
-    /// Pieces of the response that were handed out and not taken yet.
+    /// Pieces of the response that were handed out and not sent yet.
     pieces: u32,
-    /// When the last of them was handed out or taken.
+    /// When a piece was last handed out or sent.
     moved: Instant,
 }
 
-/// A request under way: from its head until the last byte of its response was taken, or it was given up.
+/// A request in progress, from its head until the last byte of its response is sent or it is
+/// abandoned.
 pub struct Ticket {
     activity: Arc<Activity>,
     id: u64,
@@ -101,7 +101,6 @@ pub struct Ticket {
 }
 
 impl Activity {
-    /// A connection that was just opened.
     pub fn new(now: Instant) -> Self {
         Self {
             order: AtomicU8::new(Order::Serve as u8),
@@ -124,13 +123,13 @@ impl Activity {
         }
     }
 
-    /// Tells the connection what to do, from wherever. An order is never taken back.
+    /// Gives the connection an order, from any thread. Orders only become stricter.
     pub fn tell(&self, order: Order) {
         self.order.fetch_max(order as u8, Ordering::AcqRel);
         self.waker.wake();
     }
 
-    /// What the connection was told; `waker` is woken when that changes.
+    /// The current order. `waker` is woken when it changes.
     pub fn order(&self, waker: &Waker) -> Order {
         self.waker.register(waker);
         match self.order.load(Ordering::Acquire) {
@@ -141,28 +140,27 @@ impl Activity {
         }
     }
 
-    /// Whether the answer that is about to be sent is the last one of the connection.
+    /// Whether the next response is the last one of the connection.
     pub fn is_last_answer(&self) -> bool {
         self.order.load(Ordering::Acquire) >= Order::Announce as u8
     }
 
-    /// Has the connection looked at again.
+    /// Wakes the connection's task.
     pub fn wake(&self) {
         self.waker.wake();
     }
 
-    /// The connection is only read until the caller has seen its last response: it makes room for
-    /// others first.
+    /// Records that the connection only lingers until the caller has seen its last response. Such a
+    /// connection is the first to make room for others.
     pub fn lingers(&self) {
         self.state().asked_lately = false;
     }
 
-    /// Bytes have come on the connection.
     pub fn bytes_came(&self) {
         self.has_come.store(true, Ordering::Relaxed);
     }
 
-    /// Notes since when a part of a head has been there, if the bytes that came last made no request.
+    /// Records when the next head began to arrive, if the last bytes did not complete a request.
     pub fn note_part(&self, now: impl FnOnce() -> Instant) {
         if self.has_come.load(Ordering::Relaxed) {
             self.has_come.store(false, Ordering::Relaxed);
@@ -173,12 +171,12 @@ impl Activity {
         }
     }
 
-    /// The rest of a body is waited for, though its request is answered.
+    /// Records that the rest of an answered request's body is awaited.
     pub fn awaits_rest(&self, now: Instant) {
         self.state().part_since = Some(now);
     }
 
-    /// The rest of the body has come: what comes next is another request.
+    /// Records that the rest of the body has arrived. The next bytes belong to another request.
     pub fn has_rest(&self, now: Instant) {
         self.has_come.store(false, Ordering::Relaxed);
         let mut state = self.state();
@@ -188,9 +186,9 @@ impl Activity {
         self.is_under_way.store(is_under_way, Ordering::SeqCst);
     }
 
-    /// The caller sends nothing more. True where the connection stays open nevertheless: for the
-    /// response to a request that has come whole, or to find out whether it has. The connection is
-    /// woken when that changes.
+    /// Records that the caller has half-closed the connection. Returns true if the connection stays
+    /// open: for the response to a complete request, or to find out whether the request is
+    /// complete. The connection is woken when that changes.
     pub fn half_closes(&self) -> bool {
         if !self.is_half_closed.swap(true, Ordering::SeqCst) {
             self.reader.wake();
@@ -198,8 +196,8 @@ impl Activity {
         self.is_under_way.load(Ordering::SeqCst) && !self.lacks_bytes.load(Ordering::SeqCst)
     }
 
-    /// Somebody reads a body, and all that has come of it was read. Woken by `waker` where the
-    /// caller sends nothing more.
+    /// Records that the reader of a body waits for more data. `waker` is woken if the caller
+    /// half-closes the connection.
     pub fn waits_for_body(&self, waker: &Waker) {
         self.reader.register(waker);
         if self.is_half_closed.load(Ordering::SeqCst) && !self.lacks_bytes.swap(true, Ordering::SeqCst) {
@@ -207,7 +205,7 @@ impl Activity {
         }
     }
 
-    /// A request of this version of HTTP has come.
+    /// Records a new request of this HTTP version.
     pub fn begin(self: &Arc<Self>, now: Instant, version: Version) -> Ticket {
         self.has_come.store(false, Ordering::Relaxed);
         self.is_under_way
@@ -232,7 +230,7 @@ impl Activity {
         }
     }
 
-    /// What time alone makes of the connection, and when to look again.
+    /// The order that follows from the timeouts, and the time of the next check.
     pub fn check(&self, now: Instant, patience: &Patience) -> (Order, Instant) {
         let state = self.state();
         let too_old = state.opened + patience.age;
@@ -241,13 +239,14 @@ impl Activity {
         } else {
             state.with_requests(now, patience)
         };
-        // A head may begin as soon as the request under way ends, and its time must not be over before this is asked again.
+        // A head may begin as soon as the current request ends, so the next check must come before
+        // that head is overdue.
         let next = next.min(now + patience.header);
         if now < too_old {
             return (order, next.min(too_old));
         }
-        // A caller by HTTP/1 may have sent its next request already, and would lose it. It is
-        // told with an answer instead.
+        // An HTTP/1 caller may have sent its next request already, and would lose it. The end is
+        // announced with a response instead.
         let due = match state.protocol {
             Protocol::Http1 => Order::Announce,
             Protocol::Unknown | Protocol::Http2 => Order::Finish,
@@ -256,8 +255,8 @@ impl Activity {
         (order.max(due), next)
     }
 
-    /// Whether it can make room for another connection: it has no request under way, and has had none since it was
-    /// last asked this.
+    /// Whether the connection can make room for another one: it has no request, and had none since
+    /// the last call.
     pub fn can_go(&self) -> bool {
         let mut state = self.state();
         let asked_lately = std::mem::take(&mut state.asked_lately);
@@ -272,8 +271,8 @@ impl Activity {
 impl State {
     fn without_requests(&self, now: Instant, patience: &Patience) -> (Order, Instant) {
         let end = match (self.protocol, self.part_since) {
-            // It is silent, or has sent a part of a head or of an HTTP/2 preface, or frames that
-            // ask for nothing.
+            // The caller has sent nothing, or only a part of a head or of an HTTP/2 preface, or
+            // frames without a request.
             (Protocol::Unknown, _) => Some(self.idle_since + patience.header),
             (Protocol::Http1, Some(since)) => Some(since + patience.header),
             (Protocol::Http1, None) => Some(self.idle_since + patience.keep_alive),
@@ -302,19 +301,20 @@ impl State {
         match waiting.map(|request| request.moved + patience.write).min() {
             Some(due) if now >= due => (Order::End, due),
             Some(due) => (Order::Serve, due),
-            // What comes to wait later is due later than this.
+            // A piece that is handed out later is due later than this.
             None => (Order::Serve, now + patience.write),
         }
     }
 }
 
 impl Ticket {
-    /// All of the response was handed out. A caller that goes away before this has given the request up.
+    /// Records that the whole response was handed out. A request whose caller leaves before this
+    /// counts as abandoned.
     pub fn done(&self) {
         self.is_done.store(true, Ordering::Relaxed);
     }
 
-    /// A piece of the response that is watched until the connection has sent it. Whoever sends it drops it then.
+    /// A piece of the response that is tracked until the connection has sent and dropped it.
     pub fn piece(self: &Arc<Self>, bytes: Bytes) -> Bytes {
         self.moved(|pieces| pieces + 1);
         Bytes::from_owner(Piece {
@@ -362,7 +362,7 @@ impl Drop for Ticket {
     }
 }
 
-/// Bytes on their way to a caller.
+/// A tracked piece of a response.
 struct Piece {
     bytes: Bytes,
     ticket: Arc<Ticket>,
@@ -446,12 +446,12 @@ mod tests {
         let begun = start + Duration::from_secs(60);
         activity.bytes_came();
         activity.note_part(|| begun);
-        // Further bytes give it no further time.
+        // Further bytes do not extend the time.
         activity.bytes_came();
         activity.note_part(|| begun + Duration::from_secs(9));
         assert_eq!(after(&activity, start, 69), Order::Serve);
         assert_eq!(after(&activity, start, 70), Order::End);
-        // However long a request takes, the next look comes before a head that follows it is overdue.
+        // However long a request takes, the next check comes before the following head is overdue.
         let ticket = activity.begin(start, Version::HTTP_11);
         let (order, next) = activity.check(start + Duration::from_secs(3_000), &PATIENCE);
         assert_eq!((order, next), (Order::Serve, start + Duration::from_secs(3_010)));
@@ -489,7 +489,7 @@ mod tests {
         let (activity, start) = opened();
         let _ticket = activity.begin(start, Version::HTTP_11);
         activity.waits_for_body(Waker::noop());
-        // Who reads the body finds out whether something of it is missing.
+        // The reader of the body finds out whether a part of it is missing.
         assert!(activity.half_closes());
         activity.waits_for_body(Waker::noop());
         assert!(!activity.half_closes());

@@ -1,4 +1,4 @@
-//! Request bodies: read up to a limit, at a minimum pace, into memory that somebody answers for.
+//! Reads request bodies up to a size limit and at a minimum pace, and charges their memory.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -16,44 +16,43 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::domain::units::{ByteSize, Span, as_u64};
 use crate::http::problem::{Code, Problem};
 
-/// What a body that is waited for costs besides its bytes: the head of its request, buffers, the
-/// task. A caller that sends many bodies slowly holds this for each.
+/// The memory of a request that waits for its body, besides the bytes of the body: the head,
+/// buffers, the task. A caller that sends many bodies slowly is charged this for each of them.
 pub const WAITING_BYTES: u64 = 16 * 1024;
 
-/// However short the time is over which bytes are counted, they are counted no more often than
-/// this.
+/// The least time between two checks of the pace, even if the configured time is shorter.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 
-/// How slowly a body may come.
+/// The minimum pace of a body.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Until the whole body must have come.
+    /// The time in which the whole body must arrive.
     pub timeout: Span,
-    /// Bytes per second that must come meanwhile. Zero: no minimum.
+    /// The least bytes per second. Zero: no minimum.
     pub rate: ByteSize,
-    /// The time over which they are counted, again and again.
+    /// The period over which the bytes are counted, repeatedly.
     pub grace: Span,
 }
 
-/// The body came too slowly.
+/// How a body was too slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TooSlow {
-    /// Not whole in time.
+    /// It was incomplete when the time ran out.
     Timeout,
     /// Below the minimum rate.
     Rate,
 }
 
-/// What a look at the body gives.
+/// The result of polling the body.
 enum Next {
     Frame(Option<Result<http_body::Frame<Bytes>, axum::Error>>),
-    /// The caller has not sent more yet, for the first time.
+    /// No more data has arrived, for the first time.
     Waits,
     TooSlow(TooSlow),
 }
 
-/// Reads a body. One that announces too much is refused before any of it is read. `hold` is asked
-/// before bytes are kept and may refuse them.
+/// Reads a body. A body with too large a `content-length` is rejected before any of it is read.
+/// `hold` is called before bytes are stored and may reject them.
 pub async fn read(
     headers: &HeaderMap,
     mut body: Body,
@@ -69,7 +68,7 @@ pub async fn read(
         return Err(too_large());
     }
     let mut kept = Kept::default();
-    // Made when the body is first waited for: most come whole with their head.
+    // Created when the reader first has to wait. Most bodies arrive together with their head.
     let mut watch: Option<Watch> = None;
     loop {
         let next = poll_fn(|context| {
@@ -96,7 +95,10 @@ pub async fn read(
                 kept.push(data);
             }
             Next::Frame(Some(Err(error))) => {
-                return Err(Problem::new(Code::InvalidRequest, "the body broke off").because(error));
+                return Err(
+                    Problem::new(Code::InvalidRequest, "the body ended before it was complete")
+                        .because(error),
+                );
             }
             Next::Waits => {
                 hold(WAITING_BYTES)?;
@@ -116,8 +118,8 @@ fn too_slow(reason: TooSlow, pace: Pace) -> Problem {
     Problem::new(Code::RequestTimeout, detail)
 }
 
-/// The bytes of a body so far. A single piece is kept as it came. Further ones are copied together,
-/// since a caller chooses how small they are.
+/// The bytes of a body so far. A single piece is stored as it arrived. Several pieces are copied
+/// into one buffer, because the caller chooses how small they are.
 #[derive(Default)]
 struct Kept {
     first: Bytes,
@@ -148,17 +150,17 @@ impl Kept {
     }
 }
 
-/// Watches the pace of a body that is waited for.
+/// Checks the pace of a body that the reader waits for.
 struct Watch {
     progress: Progress,
     look: Pin<Box<Sleep>>,
 }
 
-/// How a body comes, by the time that it is given.
+/// The progress of a body compared with its required pace.
 struct Progress {
     pace: Pace,
     deadline: Instant,
-    /// Bytes since the last look.
+    /// The bytes since the last check.
     bytes: u64,
 }
 
@@ -176,8 +178,8 @@ impl Watch {
 
     fn poll_too_slow(&mut self, context: &mut Context<'_>) -> Poll<TooSlow> {
         loop {
-            // A body that uses up what its task may do at once must not keep its own timer from
-            // being asked.
+            // The timer is unconstrained, so that a body that used up the task's cooperative budget
+            // cannot keep the timer from being polled.
             ready!(pin!(unconstrained(self.look.as_mut())).poll(context));
             match self.progress.look(Instant::now()) {
                 Ok(next) => self.look.as_mut().reset(next),
@@ -192,7 +194,7 @@ impl Progress {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// Whether the body came quickly enough since the last look, and when to look again.
+    /// Checks the pace since the last check, and returns the time of the next one.
     fn look(&mut self, now: Instant) -> Result<Instant, TooSlow> {
         if now >= self.deadline {
             return Err(TooSlow::Timeout);
@@ -212,7 +214,7 @@ impl Progress {
 }
 
 impl Pace {
-    /// Bytes that must come within each `grace`.
+    /// The least bytes in each `grace` period.
     fn least(&self) -> u64 {
         let bytes = u128::from(self.rate.0).saturating_mul(self.grace.0.as_millis()) / 1_000;
         u64::try_from(bytes).unwrap_or(u64::MAX)
@@ -233,7 +235,7 @@ mod tests {
         grace: Span::s(5),
     };
 
-    /// When a body that brings `bytes` in each interval is given up, and why.
+    /// The time and the reason at which a body with `bytes` per interval is given up.
     fn given_up(pace: Pace, bytes: &[u64]) -> (u64, TooSlow) {
         let began = Instant::now();
         let mut progress = Progress {
@@ -289,8 +291,8 @@ mod tests {
         );
     }
 
-    /// Reads pieces that are all there, of which at most `most` bytes may be held. Ends where more
-    /// would be waited for.
+    /// Reads available pieces, of which at most `most` bytes may be held. Returns `None` if the
+    /// reader would wait for more.
     fn read_all(pieces: Vec<usize>, waits: bool, most: usize) -> Option<Result<usize, Code>> {
         let pieces = pieces
             .into_iter()

@@ -1,4 +1,5 @@
-//! One connection: HTTP/1.1 or HTTP/2, within limits and times that its caller does not choose.
+//! Serves one connection by HTTP/1.1 or HTTP/2, within limits and timeouts that the caller cannot
+//! change.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -28,40 +29,42 @@ use crate::http::head;
 use crate::http::problem;
 use crate::sandbox::deferred_drop;
 
-/// What is read of a head. `head.rs` refuses one of half as much with a problem; beyond this, the answer has no body.
+/// The most bytes and fields of a head. `head.rs` rejects a head of half this size with a problem;
+/// beyond this limit the response has no body.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_FIELDS: usize = 128;
 
-/// Requests at once on one HTTP/2 connection.
+/// The most concurrent requests of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 64;
 
-/// Requests of an HTTP/2 connection that the caller reset before the host saw them (rapid reset), and that the host
-/// reset because of errors of the caller. Beyond these the connection ends.
+/// The most requests that the caller reset before the host accepted them (rapid reset), and the
+/// most that the host reset because of the caller's errors. Beyond these the connection ends.
 const MAX_PENDING_RESETS: usize = 20;
 const MAX_ERROR_RESETS: usize = 64;
 
-/// What an HTTP/2 caller may send ahead of what the host has read: of one request, and of all on a connection. With
-/// this a connection cannot fill the memory, and a body of the default size takes few round trips.
+/// The flow-control windows of HTTP/2, of one request and of a whole connection. They bound the
+/// memory of a connection, and a body of the default size takes few round trips.
 pub const STREAM_WINDOW: u32 = 256 * 1024;
 pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// Bytes of one response that wait inside HTTP/2 for their turn.
+/// The most bytes of one response that HTTP/2 buffers.
 const MAX_SEND_BUFFER: usize = 128 * 1024;
 
-/// An HTTP/2 connection is asked for a sign of life this often, and given this long to answer.
+/// The interval between two pings of an HTTP/2 connection, and the time to answer one.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// However short its times are, a connection is looked at no more often than this.
+/// The least time between two checks of a connection, even if its timeouts are shorter.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 
-/// The address that a request came from, among its extensions. Behind a proxy it is the proxy's.
+/// The address of the caller, in the extensions of a request. Behind a proxy it is the proxy's
+/// address.
 #[derive(Clone, Copy, Debug)]
 pub struct RemoteAddress(pub IpAddr);
 
 /// Serves a connection until it ends.
 pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patience, place: Place) {
-    // A connection that has no peer any more is served to its end, which is near.
+    // If the peer is already gone, the connection is still served; it ends soon.
     let remote = stream.peer_addr().ok().map(|peer| RemoteAddress(peer.ip()));
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
@@ -75,12 +78,12 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
     let is_over = serve_requests(stream, remote, router, patience, &line).await;
     if !is_over && let Some(stream) = line.take_lingering() {
         activity.lingers();
-        // In a box, so that the many connections that need none of this have no room for it.
+        // Boxed, because few connections need this future, and all would reserve memory for it.
         Box::pin(linger(stream, activity, patience.header)).await;
     }
 }
 
-/// Serves the requests of a connection. True where it was told to end at once.
+/// Serves the requests of a connection. Returns true if it was told to end at once.
 async fn serve_requests(
     stream: tokio::net::TcpStream,
     remote: Option<RemoteAddress>,
@@ -97,8 +100,8 @@ async fn serve_requests(
                 request.extensions_mut().insert(remote);
             }
             line.meter.useful(head::size(request.uri(), request.headers()));
-            // Here and not in the future, which is polled only when the connection has looked for
-            // what the caller sends next, be it an end.
+            // Begun here, not in the future: the future is first polled after the connection has
+            // read what the caller sends next, which may be its end.
             let ticket = line.activity.begin(Instant::now(), request.version());
             respond(router.clone(), line.clone(), ticket, request)
         })
@@ -151,7 +154,7 @@ async fn respond(
 ) -> Result<Response<Sending>, std::convert::Infallible> {
     let is_http1 = request.version() < Version::HTTP_2;
     if request.method() == Method::HEAD {
-        // Nobody asks for the body of the response.
+        // The caller expects no body.
         ticket.done();
     }
     let is_held_back = request.headers().contains_key(EXPECT);
@@ -170,8 +173,8 @@ async fn respond(
     Ok(response.map(|body| Sending::new(body, ticket)))
 }
 
-/// Decides whether the connection goes on after this response, and has the response say so if it
-/// does not: a caller that sends its next request on a connection that is being closed loses it.
+/// Decides whether the connection continues after this response. If not, the response announces it,
+/// because a caller loses a request that it sends on a closing connection.
 fn go_on_or_close<B>(line: &Line, response: &mut Response<B>) {
     let closes = line.activity.is_last_answer()
         || response.status() == StatusCode::REQUEST_TIMEOUT
@@ -198,7 +201,8 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        // `activity.rs` keeps the time for a head, with one timer for the whole connection instead of one for each request.
+        // `activity.rs` enforces the time for a head, with one timer per connection instead of one
+        // per request.
         .header_read_timeout(None)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_FIELDS);

@@ -1,5 +1,5 @@
-//! The open connections of a listener: how many there may be, in all and from one address, and who goes where there
-//! are too many.
+//! Limits a listener's open connections, in total and per address, and selects a connection to
+//! close if there are too many.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,10 +10,12 @@ use tokio::time::Instant;
 
 use super::activity::{Activity, Order};
 
-/// Connections that are looked at for one that can go. More would take the accept loop long where all are busy.
+/// The most connections to examine for one that can be closed. Examining more would block the
+/// accept loop for long.
 const LOOKS: usize = 1_024;
 
-/// The bits of an IPv6 address that name a subscriber, who chooses the others (RFC 6177).
+/// The bits of an IPv6 address that identify a subscriber. The subscriber chooses the others (RFC
+/// 6177).
 const SUBSCRIBER: u128 = !0 << 64;
 
 /// The open connections of one listener.
@@ -25,21 +27,21 @@ pub struct Connections {
     refused: AtomicU64,
 }
 
-/// The place of one open connection. Dropping it makes room for another.
+/// The slot of one open connection. Dropping it frees the slot.
 pub struct Place {
     connections: Arc<Connections>,
     index: usize,
     activity: Arc<Activity>,
 }
 
-/// Why a connection is closed again at once.
+/// Why a new connection is closed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The address has as many as it may.
-    #[error("its address has as many connections as it may")]
+    /// The address has reached its limit.
+    #[error("the address has reached its limit of connections")]
     Address,
-    /// There are as many as there may be, and none of them is idle.
-    #[error("there are as many connections as there may be, and all of them are busy")]
+    /// The listener has reached its limit, and no connection is idle.
+    #[error("the listener has reached its limit of connections, and all of them are busy")]
     Busy,
 }
 
@@ -48,7 +50,7 @@ struct Table {
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
     by_address: HashMap<IpAddr, u32>,
-    /// Where the search for a connection that can go goes on.
+    /// The index at which the next search for a closable connection begins.
     hand: usize,
 }
 
@@ -68,23 +70,24 @@ impl Connections {
         }
     }
 
-    /// How many are open now.
+    /// The number of open connections.
     pub fn open(&self) -> u32 {
         u32::try_from(self.table().open()).unwrap_or(u32::MAX)
     }
 
-    /// How many idle ones were closed so far to make room for others.
+    /// The number of idle connections closed so far to make room for others.
     pub fn shed(&self) -> u64 {
         self.shed.load(Ordering::Relaxed)
     }
 
-    /// How many were closed so far as soon as they were accepted.
+    /// The number of connections closed so far immediately after they were accepted.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Takes a place for a connection from `address`. Where all are taken, an idle connection has to go: first who
-    /// never asked for anything, oldest first, so that a flood of silent connections pushes out itself.
+    /// Takes a slot for a connection from `address`. If all slots are taken, an idle connection is
+    /// closed. Connections that never sent a request are closed first, oldest first, so that a
+    /// flood of silent connections displaces only itself.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Place, Refused> {
         let entered = self.try_enter(subscriber(address), now);
         if entered.is_err() {
@@ -93,7 +96,7 @@ impl Connections {
         entered
     }
 
-    /// Closes an idle connection, where there is one.
+    /// Closes an idle connection, if there is one.
     pub(super) fn shed_one(&self) -> bool {
         let gone = self.table().shed_one();
         if gone {
@@ -102,7 +105,7 @@ impl Connections {
         gone
     }
 
-    /// Tells all of them what to do.
+    /// Gives all connections an order.
     pub(super) fn tell(&self, order: Order) {
         for slot in self.table().slots.iter().flatten() {
             slot.activity.tell(order);
@@ -169,7 +172,8 @@ impl Table {
         Some(slot)
     }
 
-    /// The hand goes round and stops at the first that can go. Its place is free at once, a moment before it has ended.
+    /// The clock (second-chance) algorithm: closes the first connection that can go, starting at
+    /// `hand`. Its slot is free at once, shortly before the connection has ended.
     fn shed_one(&mut self) -> bool {
         for _ in 0..LOOKS.min(2 * self.slots.len()) {
             let index = self.hand % self.slots.len();
@@ -187,7 +191,7 @@ impl Table {
 }
 
 impl Place {
-    /// What the connection is doing.
+    /// The state of the connection.
     pub(super) fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
@@ -196,7 +200,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut table = self.connections.table();
-        // Another connection has the place where this one was shed.
+        // If this connection was shed, another one may occupy the slot by now.
         let is_mine = |slot: &Slot| Arc::ptr_eq(&slot.activity, &self.activity);
         if table
             .slots
@@ -209,7 +213,8 @@ impl Drop for Place {
     }
 }
 
-/// Who is behind an address: IPv4 in whatever form as such, of IPv6 the part that its provider chose.
+/// The subscriber of an address: an IPv4 address in any notation, or the provider's part of an IPv6
+/// address.
 fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & SUBSCRIBER).into(),
@@ -271,7 +276,7 @@ mod tests {
         );
         assert_eq!((connections.open(), connections.shed()), (3, 1));
 
-        // The one that was shed gives back no place but its own.
+        // A shed connection frees only its own slot.
         drop(places);
         assert_eq!(connections.open(), 1);
         drop(late);

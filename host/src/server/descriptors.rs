@@ -1,21 +1,22 @@
-//! File descriptors: as many as the system gives, and no more connections than there are descriptors for.
+//! Raises the limit of file descriptors, and divides the descriptors between connections and
+//! databases.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors for everything but connections: the fewest for databases of tenants, components,
-/// compile workers, outbound requests.
+/// The descriptors for everything but connections: open databases of tenants at their minimum,
+/// components, compile workers and outbound requests.
 const RESERVED: u64 = 512;
 
-/// Descriptors of databases that stay open, at least and at most. One that is only read takes
-/// three, one that is written as well takes five. Each goes with up to 64 KiB of memory, so that
-/// the most stand for 1 GiB.
+/// The least and most descriptors of idle open databases. A database that is only read takes three,
+/// a written one takes five. Each comes with up to 64 KiB of memory, so the maximum stands for 1
+/// GiB.
 const FEWEST_OF_DATABASES: u64 = 256;
 const MOST_OF_DATABASES: u64 = 16_384;
 
-/// Of the descriptors, one in so many is for databases.
+/// One in this many descriptors is for databases.
 const DATABASES_PART: u64 = 4;
 
-/// Raises the number of descriptors that this process may have as far as the system lets it.
+/// Raises this process's limit of open files to the maximum that the system permits.
 pub fn raise() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -27,24 +28,25 @@ pub fn raise() {
     }
 }
 
-/// How many this process may have now. `None`: without a limit.
+/// The number of descriptors that this process may have. `None` means no limit.
 pub fn limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// How many of `descriptors` databases of tenants may keep that are not in use.
+/// The number of `descriptors` that idle databases of tenants may keep open.
 pub fn databases(descriptors: Option<u64>) -> u64 {
     descriptors.map_or(MOST_OF_DATABASES, |descriptors| {
         (descriptors / DATABASES_PART).clamp(FEWEST_OF_DATABASES, MOST_OF_DATABASES)
     })
 }
 
-/// How many connections each of `listeners` may have where `wanted` are configured and there are `descriptors`.
+/// The number of connections that each of `listeners` may have, if `wanted` are configured and
+/// `descriptors` are available.
 pub fn connections(wanted: u32, listeners: u32, descriptors: Option<u64>) -> u32 {
     let Some(descriptors) = descriptors else {
         return wanted;
     };
-    // A small limit is halved: something has to be left for both.
+    // At most half of a small limit is reserved, so that connections keep the other half.
     let of_databases = databases(Some(descriptors)) - FEWEST_OF_DATABASES;
     let reserved = (RESERVED + of_databases).min(descriptors / 2);
     let each = (descriptors - reserved) / u64::from(listeners.max(1));

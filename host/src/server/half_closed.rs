@@ -1,7 +1,8 @@
-//! A connection on which the caller sends nothing more and waits for its response (RFC 9112, 9.6).
+//! Detects the reset of a half-closed connection, whose caller has sent everything and waits for
+//! its response (RFC 9112, 9.6).
 //!
-//! The end of what a caller sends looks the same whether it waits or has gone. Only a reset tells
-//! them apart, and a stream that has ended no longer reports one to who reads it.
+//! The end of the caller's data looks the same whether the caller waits or has gone. Only a reset
+//! tells the two apart, and a stream that was read to its end reports no reset to its reader.
 
 use std::future::Future;
 use std::io;
@@ -16,12 +17,13 @@ use tokio::net::TcpStream;
 pub struct HalfClosed(Pin<Box<dyn Future<Output = ()> + Send>>);
 
 impl HalfClosed {
-    /// Watches the connection of `stream`. Takes a file descriptor until it is dropped.
+    /// Watches the connection of `stream`. It uses a file descriptor until it is dropped.
     pub fn new(stream: &TcpStream) -> io::Result<Self> {
-        // Watched apart from the stream, whose readiness stays as it is after its end.
+        // Watched through a second descriptor, because the stream's own readiness no longer changes
+        // after its end.
         let watched = TcpStream::from_std(SockRef::from(stream).try_clone()?.into())?;
         Ok(Self(Box::pin(async move {
-            // It fails only where the runtime ends, and the connection with it.
+            // It fails only if the runtime ends, which ends the connection as well.
             let _ = watched.ready(Interest::ERROR).await;
         })))
     }

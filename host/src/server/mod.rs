@@ -1,4 +1,5 @@
-//! Listeners: connections are accepted here and served by a router, within limits and times that no caller chooses.
+//! Listeners: accept connections and serve them by a router, within limits and timeouts that
+//! callers cannot change.
 
 mod activity;
 mod bearer;
@@ -33,28 +34,29 @@ use activity::Order;
 
 use crate::metrics::Gauge;
 
-/// After an accept that failed: the usual cause is that no file descriptors are left.
+/// The pause after a failed accept, which usually means that no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Refused and failed connections are logged this often at most.
+/// The least time between two log messages about refused or failed connections.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Bytes that the kernel takes of a response before the caller's window has room for them. Few: what waits in the
-/// kernel looks as if the caller had taken it, and is memory that nobody counts.
+/// The bytes of a response that the kernel buffers beyond the caller's receive window. The number
+/// is small, because buffered bytes look as if the caller had received them, and this memory is not
+/// counted.
 const UNSENT_BYTES: u32 = 128 * 1024;
 
-/// What the connections of a listener may take.
+/// The limits of a listener's connections.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Open connections of the listener.
+    /// The most open connections of the listener.
     pub connections: u32,
-    /// Of these, from one address.
+    /// The most open connections from one address.
     pub per_address: u32,
-    /// How long each may take over what.
+    /// The timeouts of each connection.
     pub patience: Patience,
 }
 
-/// A socket that callers connect to.
+/// A listening socket.
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
@@ -62,7 +64,7 @@ pub struct Listener {
     connections: Arc<Connections>,
 }
 
-/// Why a host does not listen.
+/// Why the host cannot listen on an address.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {error}{hint}", hint = hint(error))]
 pub struct ListenError {
@@ -71,7 +73,8 @@ pub struct ListenError {
 }
 
 impl Listener {
-    /// Listens on `address`. From now on callers can connect; they are served once [`Listener::serve`] runs.
+    /// Listens on `address`. Callers can connect from now on; they are served once
+    /// [`Listener::serve`] runs.
     pub async fn bind(address: SocketAddr, limits: ConnectionLimits) -> Result<Self, ListenError> {
         let failed = |error| ListenError { address, error };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
@@ -85,20 +88,21 @@ impl Listener {
         })
     }
 
-    /// Where it listens, with the port that the system chose where none was given.
+    /// The address that it listens on, with the port that the system chose if the configured port
+    /// is 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its open connections, to be counted.
+    /// The open connections, for metrics.
     pub fn connections(&self) -> Arc<Connections> {
         self.connections.clone()
     }
 
-    /// Accepts connections on the current runtime and serves them on `threads`, until `stop` is
-    /// cancelled. Then it closes what is idle, lets requests under way finish for `drain_timeout`,
-    /// and ends the rest. From `draining` on, each answer by HTTP/1.1 says that it is the last one
-    /// of its connection. `open` counts them.
+    /// Accepts connections on the current runtime and serves them on `threads` until `stop` is
+    /// cancelled. Then it closes idle connections, waits up to `drain_timeout` for requests in
+    /// progress, and ends the rest. After `draining` is cancelled, each HTTP/1.1 response announces
+    /// that it is the last one of its connection. `open` counts the connections.
     pub async fn serve(
         self,
         router: Router,
@@ -127,7 +131,7 @@ impl Listener {
                 }
                 () = stop.cancelled() => break,
             };
-            // Without the runtime that accepted it, so that another one can serve it.
+            // Detached from the accepting runtime, so that another runtime can serve it.
             match accepted.and_then(|(stream, caller)| Ok((stream.into_std()?, caller))) {
                 Ok((stream, caller)) => match connections.enter(caller.ip(), Instant::now()) {
                     Ok(place) => {
@@ -148,7 +152,7 @@ impl Listener {
                 },
                 Err(error) => {
                     complaint.about(&error);
-                    // Where descriptors are short, those of idle connections are to be had.
+                    // If file descriptors ran out, closing an idle connection frees one.
                     connections.shed_one();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -164,7 +168,8 @@ impl Listener {
     }
 }
 
-/// Complains about connections that could not be taken, and not about each: callers choose how many there are.
+/// Logs connections that could not be accepted, but not each of them, because callers choose their
+/// number.
 struct Complaint {
     listener: SocketAddr,
     last: Option<Instant>,
@@ -196,12 +201,13 @@ impl Complaint {
     }
 }
 
-/// Sets what Linux hands on to each accepted connection, so that accepting takes no further system call.
+/// Sets options that accepted connections inherit on Linux, which saves system calls per
+/// connection.
 fn prepare(socket: &TcpListener, write_timeout: Duration) -> std::io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-    // What a closed connection leaves to be sent does not stay in the kernel for longer either.
+    // The kernel does not keep unsent data of a closed connection for longer either.
     socket.set_tcp_user_timeout(Some(write_timeout))
 }
 

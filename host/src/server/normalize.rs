@@ -1,4 +1,5 @@
-//! What the versions of HTTP say in different ways, said in one, before a router or a plugin sees a request.
+//! Normalises requests: the versions of HTTP express the host, cookies and transfer codings
+//! differently.
 
 use axum::http::header::{CONNECTION, COOKIE, HOST, TRANSFER_ENCODING};
 use axum::http::uri::Authority;
@@ -7,12 +8,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use crate::http::head;
 use crate::http::problem::{Code, Problem};
 
-/// Refuses a request that names its host in two ways or uses a transfer coding that is not known
-/// here, and has the `host` field and the cookies of every request look as those of HTTP/1.1.
+/// Rejects a request with ambiguous hosts or an unknown transfer coding. Gives the `host` field and
+/// the cookies of every request their HTTP/1.1 form.
 pub fn normalize<B>(request: &mut Request<B>) -> Result<(), Problem> {
     if request.version() >= Version::HTTP_2 {
         if request.headers().get_all(COOKIE).iter().nth(1).is_some() {
-            // Counted as they came: joined, any number of them is one field.
+            // Counted before they are joined, because any number of joined cookies is one field.
             head::check(request)?;
             join_cookies(request.headers_mut());
         }
@@ -28,15 +29,15 @@ pub fn normalize<B>(request: &mut Request<B>) -> Result<(), Problem> {
         one_host(request.headers(), 1)?;
         check_transfer_encoding(request.headers())?;
     }
-    // An absolute address counts, and not the field (RFC 9112, 3.2.2).
+    // An absolute address takes precedence over the `host` field (RFC 9112, 3.2.2).
     match Named::by(request) {
         Some(named) => named.set(request.headers_mut()),
         None => Ok(()),
     }
 }
 
-/// The host that the address of a request names: the `:authority` of HTTP/2, or the beginning of an
-/// absolute address.
+/// The host in the address of a request: `:authority` in HTTP/2, or the authority of an absolute
+/// address.
 struct Named {
     host: String,
     default_port: &'static str,
@@ -44,7 +45,8 @@ struct Named {
 
 impl Named {
     fn by<B>(request: &Request<B>) -> Option<Self> {
-        // `CONNECT` names the other end of a tunnel there, and is refused.
+        // The address of `CONNECT` is the other end of a tunnel, not the host. The method is
+        // rejected later.
         let authority = request.uri().authority()?;
         (*request.method() != Method::CONNECT).then(|| Self {
             host: without_user(authority).to_owned(),
@@ -82,8 +84,8 @@ fn default_port(uri: &Uri) -> &'static str {
     }
 }
 
-/// What stands between the caller and this host may have read another field than this host does
-/// (RFC 9112, 3.2). By HTTP/1.1 there has to be one.
+/// Requires at most one `host` field, since an intermediary may have read another one than this
+/// host (RFC 9112, 3.2). In HTTP/1.1 there must be exactly one.
 fn one_host(headers: &HeaderMap, fewest: usize) -> Result<(), Problem> {
     let count = headers.get_all(HOST).iter().count();
     if (fewest..=1).contains(&count) {
@@ -96,7 +98,7 @@ fn one_host(headers: &HeaderMap, fewest: usize) -> Result<(), Problem> {
     Err(ends_connection(problem, fewest > 0))
 }
 
-/// RFC 9113, 8.3.1.
+/// Requires that `host` fields equal `:authority` (RFC 9113, 8.3.1).
 fn one_host_as<B>(request: &Request<B>, named: &Named) -> Result<(), Problem> {
     match request
         .headers()
@@ -112,7 +114,8 @@ fn one_host_as<B>(request: &Request<B>, named: &Named) -> Result<(), Problem> {
     }
 }
 
-/// A body under another coding would reach the plugin as bytes that nothing explains.
+/// Rejects other transfer codings than `chunked`, because a plugin would receive encoded bytes
+/// without knowing the coding.
 fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     let mut fields = headers.get_all(TRANSFER_ENCODING).iter();
     let is_chunked = |field: &HeaderValue| field.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
@@ -127,16 +130,18 @@ fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// What follows on the connection may be the rest of what somebody else read in another way.
+/// Closes the connection after the response. The following bytes may belong to a message that an
+/// intermediary read differently.
 fn ends_connection(problem: Problem, is_http1: bool) -> Problem {
     match is_http1 {
         true => problem.header(CONNECTION, HeaderValue::from_static("close")),
-        // HTTP/2 has no such field, and each of its requests has a stream of its own.
+        // HTTP/2 has no `connection` field, and each request has its own stream.
         false => problem,
     }
 }
 
-/// HTTP/2 lets a caller send each cookie in a field of its own (RFC 9113, 8.2.3).
+/// Joins the cookies of an HTTP/2 request, which may send each cookie in its own field (RFC 9113,
+/// 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let mut fields = headers.get_all(COOKIE).iter();
     let (Some(first), Some(second)) = (fields.next(), fields.next()) else {

@@ -1,4 +1,5 @@
-//! What comes from a caller: read in turns with other connections, and only as long as it is for requests.
+//! Reads from a caller in slices, so that other connections get their share, and ends a connection
+//! that sends no useful data.
 
 use std::io;
 use std::pin::Pin;
@@ -16,50 +17,53 @@ use super::connection::{CONNECTION_WINDOW, STREAM_WINDOW};
 use super::half_closed::HalfClosed;
 use super::unread::{Line, Rest};
 
-/// Bytes that a connection reads before others on its thread have their turn. Of the smallest frames of HTTP/2 these
-/// are nearly a thousand; without a bound, a caller who sends them quickly keeps the thread for as long as it likes.
+/// The bytes that a connection may read before other connections on its thread continue. They hold
+/// nearly a thousand of HTTP/2's smallest frames. Without this bound, a caller that sends such
+/// frames quickly could occupy the thread.
 const TURN_BYTES: usize = 8 * 1024;
 
-/// Bytes that are neither the beginning nor the body of a request: pings, settings, priorities. A body that nobody has
-/// read yet looks the same, so this is more than the windows of a connection.
+/// The most bytes that belong to no request: pings, settings, priorities. Bytes of a body that is
+/// not read yet count as well, so the limit exceeds the windows of a connection.
 const MAX_NOISE_BYTES: usize = 2 * 1024 * 1024;
 
-/// Bytes around a request or a part of its body: its frame, its line, and what the protocol says because of it.
+/// The overhead of a request or of a part of its body: frames, lines, and control messages that
+/// they cause.
 const OVERHEAD_BYTES: usize = 512;
 
-/// A body by HTTP/2 that nobody reads comes on until its sender learns of that: as much of it as
-/// its window has room for, and of all such bodies, as much as that of the connection has.
+/// The sender of an HTTP/2 body that nobody reads continues until it is told to stop. It sends up
+/// to the window of the stream, and all streams together up to the window of the connection.
 const MAX_UNREAD_OF_A_BODY: u64 = STREAM_WINDOW as u64;
 const MAX_UNREAD_BYTES: usize = CONNECTION_WINDOW as usize;
 
-/// How much a connection has read. Shared by its stream and its requests.
+/// Counts the bytes that a connection has read. Shared by its stream and its requests.
 #[derive(Debug, Default)]
 pub struct Meter {
     turn: AtomicUsize,
     noise: AtomicUsize,
-    /// Bytes of bodies that may still come though nobody reads them.
+    /// Bytes of discarded bodies that may still arrive.
     unread: AtomicUsize,
 }
 
 impl Meter {
-    /// The connection has its turn.
+    /// Starts a new slice of reading.
     pub fn turn(&self) {
         self.turn.store(0, Ordering::Relaxed);
     }
 
-    /// As much of what was read was for a request.
+    /// Records that `count` of the bytes belonged to a request.
     pub fn useful(&self, count: usize) {
         let less = |noise: usize| Some(noise.saturating_sub(count + OVERHEAD_BYTES));
-        // Nothing is refused here, so this cannot fail.
+        // The closure always returns a value, so this cannot fail.
         let _ = self
             .noise
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// Nobody reads a body of which so many bytes may have come or still come: they are no noise.
+    /// Records that a body is discarded, of which `bytes` may have arrived or may still arrive.
+    /// They do not count as useless.
     pub fn leaves_unread(&self, bytes: u64) {
         let bytes = usize::try_from(bytes.min(MAX_UNREAD_OF_A_BODY)).unwrap_or(usize::MAX);
-        // Neither refuses anything, so they cannot fail.
+        // The closures always return a value, so these updates cannot fail.
         let less = |noise: usize| Some(noise.saturating_sub(bytes));
         let before = self
             .noise
@@ -86,15 +90,17 @@ impl Meter {
             }
         };
         if self.noise.fetch_add(count, Ordering::Relaxed) + count > MAX_NOISE_BYTES {
-            return Err(io::Error::other("it sends what belongs to no request"));
+            return Err(io::Error::other(
+                "the caller sent too many bytes that belong to no request",
+            ));
         }
         Ok(())
     }
 }
 
-/// The stream of a connection.
+/// The stream of a connection, with its byte counts.
 pub struct Receiving {
-    /// Until it is given back.
+    /// `None` only while this is dropped.
     stream: Option<TcpStream>,
     line: Arc<Line>,
     half_closed: Option<HalfClosed>,
@@ -102,17 +108,17 @@ pub struct Receiving {
 
 /// The body of a request on the connection.
 pub struct ReceivingBody {
-    /// Until it is given back.
+    /// `None` only while this is dropped.
     body: Option<Incoming>,
     line: Arc<Line>,
     is_http1: bool,
-    /// Whether the caller waits with it until the host asks for it.
+    /// Whether the caller sends the body only after `100 Continue`.
     is_held_back: bool,
     has_ended: bool,
 }
 
 impl Receiving {
-    /// The stream of this line.
+    /// A stream that reports to `line`.
     pub fn new(stream: TcpStream, line: Arc<Line>) -> Self {
         Self {
             stream: Some(stream),
@@ -126,8 +132,8 @@ impl Receiving {
         Pin::new(stream.expect("the stream is taken out only when this is dropped"))
     }
 
-    /// The caller sends nothing more. While a request that has come whole is under way, this is no
-    /// end of the connection, unless it is reset.
+    /// Handles the end of the caller's data. While a completely received request is in progress,
+    /// this is not the end of the connection, unless the connection is reset.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.line.activity.half_closes() {
             return Poll::Ready(Ok(()));
@@ -153,8 +159,8 @@ impl Drop for Receiving {
 }
 
 impl ReceivingBody {
-    /// The body, which comes over `line`. `is_held_back`: the caller waits with it until the host
-    /// asks for it.
+    /// A body that arrives over `line`. `is_held_back`: the caller sends it only after `100
+    /// Continue`.
     pub fn new(body: Incoming, line: Arc<Line>, is_http1: bool, is_held_back: bool) -> Self {
         Self {
             body: Some(body),
@@ -167,7 +173,7 @@ impl ReceivingBody {
 }
 
 impl Drop for ReceivingBody {
-    /// What is left of it decides whether the connection can go on.
+    /// Passes on the unread rest of the body, which decides whether the connection can continue.
     fn drop(&mut self) {
         if let Some(body) = self.body.take()
             && !self.has_ended
@@ -253,7 +259,7 @@ impl http_body::Body for ReceivingBody {
         };
         match &frame {
             Some(Ok(frame)) => self.line.meter.useful(frame.data_ref().map_or(0, Bytes::len)),
-            // After an error the connection does not go on, and nothing more of the body comes.
+            // After an error the connection ends, and no more of the body arrives.
             None | Some(Err(_)) => self.has_ended = true,
         }
         Poll::Ready(frame)
@@ -287,7 +293,7 @@ mod tests {
     fn bodies_that_nobody_reads_are_no_noise_as_far_as_their_windows() {
         let meter = Meter::default();
         for _ in 0..20 {
-            // A part of it has come before it was refused, and the rest comes after.
+            // Half of the body arrives before it is discarded, the other half afterwards.
             meter.read(100_000).unwrap();
             meter.leaves_unread(200_000);
             meter.read(100_000).unwrap();

@@ -1,4 +1,4 @@
-//! The body of a response on its way to the caller: in pieces, so that it shows how far the caller has come.
+//! Sends the body of a response in pieces, to observe how fast the caller reads it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use http_body::{Frame, SizeHint};
 
 use super::activity::Ticket;
 
-/// As much as a caller has to take within the time for writing. Smaller pieces ask less of a slow caller, and cost more.
+/// The bytes that a caller has to read within the write timeout. Smaller pieces demand less of a
+/// slow caller, but cost more.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// A body in pieces, each watched until it was sent.
+/// A body in pieces. Each piece is tracked until it is sent.
 pub struct Sending {
     body: Body,
     rest: Bytes,

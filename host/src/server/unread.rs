@@ -1,12 +1,14 @@
-//! What a caller sends that nobody reads: the rest of a body whose request is answered already.
+//! Discards data that nobody reads: the rest of a body whose request has been answered.
 //!
-//! A socket that is closed while bytes of the caller are on their way is reset by the kernel, and
-//! the reset destroys the answer. So a small rest is read and discarded, and the connection goes on
-//! (`Line::drain`). With a larger one the answer says `connection: close`, and the connection
-//! lingers: the host sends no more, but reads and discards for a while (`linger`).
+//! If a socket is closed while the caller's data is arriving, the kernel resets the connection, and
+//! the reset destroys the response. Therefore a small rest is read and discarded, and the
+//! connection continues (`Line::drain`).
 //!
-//! By HTTP/2 a stream that is answered may be reset, but many clients lose the answer if it is
-//! reset while they send. So the rest of a body is read and discarded there too, up to
+//! With a larger rest the response says `connection: close`, and the connection lingers: the host
+//! sends no more, but reads and discards for a while (`linger`).
+//!
+//! HTTP/2 permits resetting an answered stream, but many clients lose the response if that happens
+//! while they send. The rest of a body is therefore discarded there too, up to
 //! [`MAX_DISCARDED_OF_A_STREAM`].
 
 use std::net::Shutdown;
@@ -27,59 +29,58 @@ use tokio::time::{Instant, sleep};
 use super::activity::{Activity, Order};
 use super::receiving::Meter;
 
-/// A rest of a body up to this is read, so that the connection can go on.
+/// The largest rest of a body that is read so that the connection can continue.
 const MAX_DRAINED_BYTES: u64 = 256 * 1024;
 
-/// Bytes that are discarded of one stream of HTTP/2 before it is reset.
+/// The most bytes to discard of an HTTP/2 stream before it is reset.
 const MAX_DISCARDED_OF_A_STREAM: usize = 4 * 1024 * 1024;
 
-/// Bytes that are discarded before a connection is closed: as many as the built-in ceiling of
+/// The most bytes to discard before a connection is closed: the built-in ceiling of
 /// `component_size`.
 const MAX_LINGER_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes that are discarded at once, and how often before others on the thread have their turn.
+/// The bytes per read, and the reads before other connections on the thread continue.
 const DISCARDED_AT_ONCE: usize = 16 * 1024;
 const READS_IN_A_TURN: u32 = 4;
 
-/// What the stream of a connection and the bodies of its requests share.
+/// The state that the stream of a connection and the bodies of its requests share.
 pub struct Line {
-    /// How much was read.
+    /// Counts the bytes that were read.
     pub meter: Meter,
-    /// What the connection is doing.
     pub activity: Arc<Activity>,
-    /// The body of the last request, where its handler left some of it.
+    /// The body of the last request, if its handler did not read all of it.
     unread: Mutex<Option<Rest>>,
-    /// Whether that is being discarded.
+    /// Whether that body is being discarded.
     drains: AtomicBool,
-    /// Bodies by HTTP/2 that are being discarded: at most as many as a connection has streams.
+    /// HTTP/2 bodies that are being discarded: at most one per stream of the connection.
     streams: Mutex<Vec<Discarded>>,
-    /// Whether the stream is still read once the connection has ended.
+    /// Whether to keep reading the stream after the connection has ended.
     lingers: AtomicBool,
     stream: Mutex<Option<TcpStream>>,
 }
 
-/// The rest of the body of a request by HTTP/1.
+/// The unread rest of an HTTP/1 body.
 pub struct Rest {
     body: Incoming,
-    /// Whether the caller waits with it until the host asks for it (`expect: 100-continue`).
+    /// Whether the caller sends the body only after `100 Continue`.
     is_held_back: bool,
 }
 
-/// The rest of a body by HTTP/2.
+/// The unread rest of an HTTP/2 body.
 struct Discarded {
     body: Incoming,
-    /// Bytes that may still come.
+    /// The bytes that may still be discarded.
     left: usize,
 }
 
 impl Rest {
-    /// What is left of `body`.
+    /// The unread rest of `body`.
     pub fn new(body: Incoming, is_held_back: bool) -> Self {
         Self { body, is_held_back }
     }
 
-    /// Whether it is worth to read it, to keep the connection: it is small and on its way. A caller
-    /// that waits to be asked for it would have to be asked in vain.
+    /// Whether to read the rest to keep the connection: if it is small and on its way. A caller
+    /// that waits for `100 Continue` would have to send a body that nobody needs.
     pub fn is_small(&self) -> bool {
         let length = self.body.size_hint().exact();
         !self.is_held_back && length.is_some_and(|length| length <= MAX_DRAINED_BYTES)
@@ -87,7 +88,7 @@ impl Rest {
 }
 
 impl Line {
-    /// The line of a connection.
+    /// The shared state of a new connection.
     pub fn new(activity: Arc<Activity>) -> Self {
         Self {
             meter: Meter::default(),
@@ -100,17 +101,17 @@ impl Line {
         }
     }
 
-    /// A handler has left this of its request's body.
+    /// Stores the unread rest of a request's body.
     pub fn leave_unread(&self, rest: Rest) {
         *locked(&self.unread) = Some(rest);
     }
 
-    /// What the handler of the last request has left of its body.
+    /// Takes the unread rest of the last request's body.
     pub fn take_unread(&self) -> Option<Rest> {
         locked(&self.unread).take()
     }
 
-    /// Discards a small rest, so that the next request can be read.
+    /// Starts to discard a small rest, so that the next request can be read.
     pub fn drain(&self, rest: Rest) {
         self.activity.awaits_rest(Instant::now());
         *locked(&self.unread) = Some(rest);
@@ -118,7 +119,7 @@ impl Line {
         self.activity.wake();
     }
 
-    /// Discards the rest of a body by HTTP/2.
+    /// Starts to discard the rest of an HTTP/2 body.
     pub fn discard(&self, body: Incoming) {
         locked(&self.streams).push(Discarded {
             body,
@@ -127,7 +128,7 @@ impl Line {
         self.activity.wake();
     }
 
-    /// Discards what has come of what nobody reads.
+    /// Discards the available data of bodies that nobody reads.
     pub fn poll_discard(&self, context: &mut Context<'_>) {
         locked(&self.streams).retain_mut(|stream| stream.is_under_way(&self.meter, context));
         self.poll_drain(context);
@@ -156,28 +157,28 @@ impl Line {
         }
     }
 
-    /// Has the stream read after the end of the connection.
+    /// Requests that the stream is read after the end of the connection.
     pub fn linger(&self) {
         self.lingers.store(true, Ordering::Relaxed);
-        // The connection learns that nobody reads the body when it is looked at again.
+        // Wakes the connection, which then notices that nobody reads the body.
         self.activity.wake();
     }
 
-    /// The connection has no more use for its stream.
+    /// Returns the stream at the end of the connection.
     pub fn give_back(&self, stream: TcpStream) {
         if self.lingers.load(Ordering::Relaxed) {
             *locked(&self.stream) = Some(stream);
         }
     }
 
-    /// The stream of a connection that has ended, if it is still to be read.
+    /// The stream of an ended connection, if it has to be read further.
     pub fn take_lingering(&self) -> Option<TcpStream> {
         locked(&self.stream).take()
     }
 }
 
 impl Discarded {
-    /// Discards what has come. Whether more may come.
+    /// Discards the available data. Returns whether more may arrive.
     fn is_under_way(&mut self, meter: &Meter, context: &mut Context<'_>) -> bool {
         loop {
             match Pin::new(&mut self.body).poll_frame(context) {
@@ -186,7 +187,8 @@ impl Discarded {
                     meter.useful(count);
                     self.left = self.left.saturating_sub(count);
                     if self.left == 0 {
-                        // It is dropped, which resets the stream. What its sender has under way still comes.
+                        // Dropping the body resets the stream. Data that its sender has already
+                        // sent still arrives.
                         meter.leaves_unread(u64::MAX);
                         return false;
                     }
@@ -198,10 +200,10 @@ impl Discarded {
     }
 }
 
-/// Reads and discards what still comes on a connection that has ended: until the caller closes it
-/// too, for `time` or up to [`MAX_LINGER_BYTES`].
+/// Reads and discards the data that still arrives on an ended connection, until the caller closes
+/// it, for at most `time` and [`MAX_LINGER_BYTES`].
 pub async fn linger(mut stream: TcpStream, activity: &Activity, time: Duration) {
-    // It has been shut down already, unless the connection ended by an error.
+    // The stream is already shut down, unless the connection ended with an error.
     let _ = SockRef::from(&stream).shutdown(Shutdown::Write);
     let mut end = std::pin::pin!(sleep(time));
     let mut scratch = vec![0; DISCARDED_AT_ONCE];

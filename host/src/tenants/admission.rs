@@ -1,6 +1,6 @@
-//! Admits requests of a tenant: how many run at once, how many wait, and how often they come.
+//! Admission control of one tenant: its running requests, its queue and its rate.
 //!
-//! It also has the lanes in which they wait for what all tenants share.
+//! It also holds the tenant's lanes for the resources that all tenants share.
 
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -17,7 +17,7 @@ use crate::domain::limits::Limits;
 use crate::fair_semaphore::Lane;
 use crate::sandbox::GuestLanes;
 
-/// The gate of one tenant.
+/// The admission control of one tenant.
 #[derive(Debug)]
 pub struct Gate {
     size: GateSize,
@@ -27,41 +27,41 @@ pub struct Gate {
     lanes: Lanes,
 }
 
-/// The tenant's rate, counted so that callers without a valid credential cannot use up what the
-/// others have.
+/// The tenant's rate limits. Callers without a valid credential cannot use up the rate of the
+/// others.
 #[derive(Debug)]
 struct Rates {
-    /// Requests with a valid credential. They have the whole rate.
+    /// Requests with a valid credential. They may use the whole rate.
     authenticated: RateLimiter,
-    /// All requests. Anonymous ones have what the authenticated ones leave of the rate.
+    /// All requests. Anonymous callers get the part of the rate that authenticated callers leave.
     all: RateLimiter,
-    /// Credentials that were missing or wrong where one was needed.
+    /// Requests with a missing or invalid credential.
     failures: RateLimiter,
 }
 
-/// Who a request comes from, as far as rates are concerned.
+/// The kind of caller, for rates and memory limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// The holder of a valid credential.
+    /// A caller with a valid credential.
     Authenticated,
-    /// Anybody, on a public route.
+    /// Any caller of a public route.
     Anonymous,
 }
 
-/// What the tenant holds of what all tenants share.
+/// The tenant's lanes for shared resources.
 #[derive(Debug)]
 pub struct Lanes {
-    /// Of the instances of the host.
+    /// The lane for the host's instances.
     pub instances: Arc<Lane>,
-    /// Of the turns on the plugins' threads.
+    /// The lanes for time slices on the threads of plugins.
     pub guests: Arc<GuestLanes>,
 }
 
-/// A request that was let in. Dropping it gives its place to another.
+/// An admitted request. Dropping it frees its queue position.
 #[derive(Debug)]
 pub struct Admitted(Arc<Gate>, u32);
 
-/// The limits that a gate holds.
+/// The limits of a tenant's admission control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateSize {
     concurrency: u32,
@@ -72,10 +72,10 @@ pub struct GateSize {
     share: u32,
 }
 
-/// The tenant has as many requests running and waiting as it may.
+/// The tenant has reached its limit of running and waiting requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full {
-    /// When it may be worth to try again.
+    /// Value of `Retry-After`.
     pub retry_after: Duration,
 }
 
@@ -93,7 +93,7 @@ impl From<&Limits> for GateSize {
 }
 
 impl Gate {
-    /// An open gate.
+    /// Admission control without requests.
     pub fn new(size: GateSize) -> Self {
         let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let rate = || {
@@ -121,7 +121,7 @@ impl Gate {
         }
     }
 
-    /// The limits that it holds.
+    /// The limits.
     pub fn size(&self) -> GateSize {
         self.size
     }
@@ -143,20 +143,18 @@ impl Gate {
         }
     }
 
-    /// Counts a credential that was missing or wrong. No valid credential is refused because of
-    /// these.
+    /// Counts a missing or invalid credential. These never cause a valid credential to be rejected.
     pub fn check_failures(&self, now: Timestamp) -> Result<Standing, Standing> {
         self.rates.failures.check(now)
     }
 
-    /// Whether [`Gate::admit`] would refuse a request now. For a first look, before the body is
-    /// read.
+    /// Whether [`Gate::admit`] would reject a request now, for a check before the body is read.
     pub fn is_full(&self) -> bool {
         self.admitted.load(Ordering::Acquire) >= self.size.places()
     }
 
-    /// Lets a request in whose body is there: one of those that run, or that wait behind them. It
-    /// holds its place until its response is made.
+    /// Admits a request whose body has arrived, to run or to wait. It occupies a queue position
+    /// until its response is complete.
     pub fn admit(self: &Arc<Self>) -> Result<Admitted, Full> {
         let before = self.admitted.fetch_add(1, Ordering::AcqRel);
         if before >= self.size.places() {
@@ -166,7 +164,7 @@ impl Gate {
         Ok(Admitted(self.clone(), before + 1))
     }
 
-    /// What a request is told that finds no place.
+    /// The error for a request that is not admitted.
     pub fn full(&self) -> Full {
         Full {
             retry_after: self.size.queue_wait,
@@ -175,19 +173,20 @@ impl Gate {
 }
 
 impl GateSize {
-    /// Requests that run, and that wait behind them.
+    /// The most requests that run or wait.
     fn places(&self) -> u32 {
         self.concurrency.saturating_add(self.queue)
     }
 }
 
 impl Admitted {
-    /// How many of the tenant's requests ran and waited when this one was let in, itself included.
+    /// The number of the tenant's running and waiting requests when this one was admitted,
+    /// including itself.
     pub fn place(&self) -> u32 {
         self.1
     }
 
-    /// Waits for a turn to run, for a bounded time.
+    /// Waits for the permit to run, for a bounded time.
     pub async fn turn(&self) -> Result<OwnedSemaphorePermit, Full> {
         let turn = pin!(self.0.turns.clone().acquire_owned());
         let turn = within(self.0.size.queue_wait, turn).await;
@@ -267,7 +266,7 @@ mod tests {
             let now = second * 1_000;
             let anonymous = taken(Caller::Anonymous, now);
             let authenticated = taken(Caller::Authenticated, now);
-            // After the burst nothing is left: the authenticated ones use the whole rate.
+            // After the burst nothing is left, because authenticated callers use the whole rate.
             let wanted = if second == 0 { (20, 20) } else { (0, 10) };
             assert_eq!((anonymous, authenticated), wanted, "second {second}");
         }

@@ -1,5 +1,5 @@
-//! The API keys of a tenant as the gateway checks them. Keys come and go one by one, however many
-//! there are.
+//! The API keys of a tenant, in memory for authentication. Keys are added and removed one by one,
+//! however many there are.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -11,19 +11,19 @@ use crate::domain::generation::Generation;
 use crate::domain::id::ApiKeyId;
 use crate::domain::principal::Principal;
 
-/// The keys of one tenant. They outlive its snapshots: a change to a key changes this, and nothing
-/// is built again.
+/// The keys of one tenant. They outlive its snapshots: a changed key changes this value, and no
+/// snapshot is rebuilt.
 #[derive(Debug, Default)]
 pub struct ApiKeys(RwLock<HeldKeys>);
 
 #[derive(Debug, Default)]
 struct HeldKeys {
     keys: HashMap<ApiKeyId, HeldKey>,
-    /// Which generation of what is stored these keys are.
+    /// The generation of the stored keys that this value reflects.
     generation: Generation,
 }
 
-/// What a request needs of a key.
+/// The part of a key that authentication needs.
 #[derive(Debug)]
 struct HeldKey {
     hash: SecretHash,
@@ -32,12 +32,12 @@ struct HeldKey {
 }
 
 impl ApiKeys {
-    /// Which generation of what is stored these keys are.
+    /// The generation of the stored keys that this value reflects.
     pub fn generation(&self) -> Generation {
         self.read().generation
     }
 
-    /// Accepts these keys and no others from now on.
+    /// Replaces all keys.
     pub fn replace(&self, keys: Vec<ApiKey>, generation: Generation) {
         let keys = keys.into_iter().map(|key| (key.id, HeldKey::from(key)));
         *self.write() = HeldKeys {
@@ -46,27 +46,27 @@ impl ApiKeys {
         };
     }
 
-    /// Accepts a key from now on. The change made this generation of the stored keys. `false` if
-    /// changes before it are missing here.
+    /// Adds a key. The change created `generation` of the stored keys. Returns `false` if earlier
+    /// changes are missing here.
     pub fn add(&self, key: ApiKey, generation: Generation, now: Timestamp) -> bool {
         let mut held = self.write();
         if held.keys.len() == held.keys.capacity() {
-            // Before the map grows: keys that expire are not taken out one by one.
+            // Expired keys are removed only here, before the map grows.
             held.keys.retain(|_, key| key.is_valid(now));
         }
         held.keys.insert(key.id, key.into());
         held.follow(generation)
     }
 
-    /// Accepts a key no longer. The change made this generation of the stored keys. `false` if
-    /// changes before it are missing here.
+    /// Removes a key. The change created `generation` of the stored keys. Returns `false` if
+    /// earlier changes are missing here.
     pub fn remove(&self, id: ApiKeyId, generation: Generation) -> bool {
         let mut held = self.write();
         held.keys.remove(&id);
         held.follow(generation)
     }
 
-    /// Who presents this credential, if it is one of these keys and works at `now`.
+    /// The principal of this credential, if it belongs to one of these keys and is valid at `now`.
     pub fn authenticate(&self, credential: &Credential<ApiKeyId>, now: Timestamp) -> Option<Principal> {
         let id = credential.id();
         let held = self.read();
@@ -87,7 +87,7 @@ impl ApiKeys {
 }
 
 impl HeldKeys {
-    /// Becomes the next generation, if it is the next.
+    /// Advances to `generation`, if it is the next one. Returns whether it is.
     fn follow(&mut self, generation: Generation) -> bool {
         let follows = self.generation.next() == generation;
         if follows {

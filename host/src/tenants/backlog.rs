@@ -1,4 +1,4 @@
-//! What the callers of a tenant have not taken yet: bytes of responses that stay in memory until they were sent.
+//! Counts the bytes of a tenant's responses that are in memory until they are sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::domain::units::ByteSize;
 
-/// The responses of one tenant that are on their way.
+/// The unsent responses of one tenant.
 #[derive(Debug, Default)]
 pub struct Backlog {
     most: AtomicU64,
@@ -15,23 +15,24 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Takes over a limit, which holds for the requests that come from now on.
+    /// Sets the limit for the following requests.
     pub fn limit(&self, most: ByteSize) {
         self.most.store(most.0, Ordering::Relaxed);
     }
 
-    /// The bytes that wait.
+    /// The bytes that are not sent yet.
     pub fn held(&self) -> u64 {
         self.held.load(Ordering::Acquire)
     }
 
-    /// Whether another request may run. Those that run already are not stopped, so that the memory of a tenant's
-    /// responses is bounded by its backlog and by one response for each of its running invocations.
+    /// Whether another request may run. Running requests are not stopped, so the memory of a
+    /// tenant's responses is bounded by its backlog and by one response for each running
+    /// invocation.
     pub fn has_room(&self) -> bool {
         self.held() < self.most.load(Ordering::Relaxed).max(1)
     }
 
-    /// Bytes that count until the last of them was sent, or given up.
+    /// Wraps bytes so that they count until the last of them is sent or dropped.
     pub fn hold(self: &Arc<Self>, bytes: Vec<u8>) -> Bytes {
         if bytes.is_empty() {
             return Bytes::new();
@@ -61,7 +62,7 @@ impl Drop for Held {
     }
 }
 
-/// The memory that a response takes. A guest can leave much of it unused.
+/// The memory of a response. It is the capacity, because a guest can leave much of a buffer unused.
 fn count(bytes: &Vec<u8>) -> u64 {
     u64::try_from(bytes.capacity()).unwrap_or(u64::MAX)
 }

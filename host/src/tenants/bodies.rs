@@ -1,4 +1,5 @@
-//! Request bodies in memory: bytes that are being read, or that wait until their invocation begins.
+//! Counts request bodies in memory: bytes that are being read, or that wait for their invocation to
+//! begin.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,8 +8,8 @@ use super::admission::Caller;
 use super::budget::{Account, Charge, Exhausted, SharedBudget};
 use crate::domain::units::ByteSize;
 
-/// The request bodies of one tenant. Anonymous callers may hold half of what the tenant may, so
-/// that those with a credential find room beside any number of them.
+/// The request bodies of one tenant. Anonymous callers may hold half of the tenant's limit, so that
+/// some memory is always left for authenticated callers.
 #[derive(Debug)]
 pub struct Bodies {
     account: Arc<Account>,
@@ -16,7 +17,7 @@ pub struct Bodies {
     anonymous: AtomicU64,
 }
 
-/// The bytes of one body, until this is dropped.
+/// The charge for the bytes of one body. Dropping it releases them.
 #[derive(Debug)]
 pub struct BodyCharge {
     bodies: Arc<Bodies>,
@@ -25,8 +26,8 @@ pub struct BodyCharge {
 }
 
 impl Bodies {
-    /// No bodies yet, of a tenant that may hold as many bytes as `most`, within what `host` has for
-    /// all tenants.
+    /// An empty account for a tenant with the limit `most`, within the budget `host` of all
+    /// tenants.
     pub fn new(host: &Arc<SharedBudget>, most: ByteSize) -> Self {
         let bodies = Self {
             account: Account::new(host, 0),
@@ -37,7 +38,7 @@ impl Bodies {
         bodies
     }
 
-    /// Takes over a limit, which holds for the bytes that come from now on.
+    /// Sets the limit for following bytes.
     pub fn limit(&self, most: ByteSize) {
         self.account.limit(most.0);
         self.most_anonymous.store(most.0.div_ceil(2), Ordering::Relaxed);
@@ -48,7 +49,7 @@ impl Bodies {
         self.account.held()
     }
 
-    /// The charge of a body that has not come yet.
+    /// The charge for a body that has not arrived yet.
     pub fn open(self: &Arc<Self>, caller: Caller) -> BodyCharge {
         BodyCharge {
             charge: self.account.open(),
@@ -59,7 +60,7 @@ impl Bodies {
 }
 
 impl BodyCharge {
-    /// Holds so many bytes more, if the tenant may.
+    /// Increases the charge by `bytes`, if the tenant's limits permit it.
     pub fn add(&mut self, bytes: u64) -> Result<(), Exhausted> {
         if self.caller == Caller::Authenticated {
             return self.charge.add(bytes);

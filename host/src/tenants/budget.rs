@@ -1,22 +1,22 @@
-//! A budget that tenants share: bytes or slots that may be held for long, so that waiting for one
+//! A budget that tenants share: bytes or slots that may be held for long, so that waiting for them
 //! would not help.
 //!
-//! A tenant may hold as much as is still free, and no more than its own bound ("dynamic
+//! A tenant may hold at most as much as is still free, and at most its own limit ("dynamic
 //! thresholds", Choudhury and Hahne, 1998). One greedy tenant gets half of the budget, two get a
-//! third each, and something is always left for a tenant that holds nothing yet. Nobody is evicted,
-//! and a charge is two additions.
+//! third each, and some is always left for a tenant that holds nothing yet. Nothing is evicted, and
+//! a charge costs two additions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What all tenants share.
+/// The budget of all tenants.
 #[derive(Debug)]
 pub struct SharedBudget {
     most: u64,
     held: AtomicU64,
 }
 
-/// What one tenant holds of a budget. It outlives the tenant's snapshots.
+/// The account of one tenant with a budget. It outlives the tenant's snapshots.
 #[derive(Debug)]
 pub struct Account {
     budget: Arc<SharedBudget>,
@@ -24,24 +24,24 @@ pub struct Account {
     held: AtomicU64,
 }
 
-/// An amount that is held until this is dropped.
+/// An amount that is held until this value is dropped.
 #[derive(Debug)]
 pub struct Charge {
     account: Arc<Account>,
     amount: u64,
 }
 
-/// What is used up.
+/// The exhausted limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exhausted {
-    /// The tenant's own bound.
+    /// The tenant's own limit.
     Tenant,
-    /// What is left for this tenant of what all share.
+    /// The part of the shared budget that is left for this tenant.
     Shared,
 }
 
 impl SharedBudget {
-    /// A budget of `most` in all.
+    /// A budget of `most`.
     pub fn new(most: u64) -> Arc<Self> {
         Arc::new(Self {
             most,
@@ -49,14 +49,14 @@ impl SharedBudget {
         })
     }
 
-    /// What all tenants hold.
+    /// The amount that all tenants hold.
     pub fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
     }
 }
 
 impl Account {
-    /// An account that holds nothing, with a bound of its own.
+    /// An empty account with its own limit.
     pub fn new(budget: &Arc<SharedBudget>, most: u64) -> Arc<Self> {
         Arc::new(Self {
             budget: budget.clone(),
@@ -65,17 +65,17 @@ impl Account {
         })
     }
 
-    /// Takes over another bound, which holds for charges from now on.
+    /// Sets the limit for following charges.
     pub fn limit(&self, most: u64) {
         self.most.store(most, Ordering::Relaxed);
     }
 
-    /// What the tenant holds.
+    /// The amount that the tenant holds.
     pub fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// A charge of nothing yet.
+    /// An empty charge.
     pub fn open(self: &Arc<Self>) -> Charge {
         Charge {
             account: self.clone(),
@@ -83,7 +83,7 @@ impl Account {
         }
     }
 
-    /// Holds `amount`, if the tenant may.
+    /// Charges `amount`, if the tenant's limits permit it.
     pub fn charge(self: &Arc<Self>, amount: u64) -> Result<Charge, Exhausted> {
         let mut charge = self.open();
         charge.add(amount)?;
@@ -119,14 +119,14 @@ impl Account {
 }
 
 impl Charge {
-    /// Holds so much more, if the tenant may.
+    /// Increases the charge by `amount`, if the tenant's limits permit it.
     pub fn add(&mut self, amount: u64) -> Result<(), Exhausted> {
         self.account.take(amount)?;
         self.amount += amount;
         Ok(())
     }
 
-    /// What is held by this.
+    /// The amount of this charge.
     pub fn amount(&self) -> u64 {
         self.amount
     }

@@ -1,4 +1,4 @@
-//! Builds what the gateway knows of a tenant from what the control plane stores.
+//! Builds the routing snapshot of a tenant from the rows of the control plane.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -35,44 +35,45 @@ pub struct Builder {
     ceiling: Limits,
     breaker: Breaker,
     bodies: Arc<SharedBudget>,
-    /// How many snapshots were built.
+    /// The number of snapshots built so far.
     snapshots: AtomicU64,
 }
 
-/// A tenant as it is to be served.
+/// A new snapshot of a tenant, and the versions that it still lacks.
 pub struct Built {
-    /// What serves.
+    /// The snapshot.
     pub tenant: TenantRoutes,
-    /// Active versions whose routes have to be made first. Their plugins are unavailable until then.
+    /// Active versions whose routes have to be built first. Their plugins are unavailable until
+    /// then.
     pub missing: Vec<Version>,
 }
 
-/// Why a plugin cannot be served. The others of its tenant are.
+/// Why a plugin cannot be served. The other plugins of its tenant are served.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The component cannot be had.
+    /// The component cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// What rides inside the component cannot be read.
+    /// The bundle inside the component cannot be read.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// The path of a route cannot be matched.
+    /// The path of a route is not a valid pattern.
     #[error("{0}")]
     Pattern(String),
-    /// Two routes of the manifest contradict each other.
-    #[error("the routes contradict each other: {0}")]
+    /// Two routes of the manifest conflict.
+    #[error("the routes conflict with each other: {0}")]
     Routes(#[from] matchit::InsertError),
-    /// A schema that the manifest names is not there.
+    /// A schema that the manifest names is missing.
     #[error("the schema {0} is not in the component")]
     Schema(String),
 }
 
 impl BuildError {
-    /// The reason for the people of the tenant: without what only the operator's log should hold.
+    /// The reason for the tenant's users, without details that belong only in the operator's log.
     pub fn reason(&self) -> String {
         match self {
             Self::Load(LoadError::Missing(_)) => {
-                "its component is not on this host any more; upload it again".to_owned()
+                "its component is missing on this host; upload it again".to_owned()
             }
             Self::Load(LoadError::Io(_) | LoadError::Store(_)) => {
                 "its component cannot be read; the host's log says why".to_owned()
@@ -86,8 +87,8 @@ impl BuildError {
 }
 
 impl Builder {
-    /// `defaults`, `ceiling` and `breaker` are the operator's, and `bodies` is what the request
-    /// bodies of all tenants may take.
+    /// Creates a builder. `defaults`, `ceiling` and `breaker` are the operator's settings. `bodies`
+    /// is the memory for the request bodies of all tenants.
     pub fn new(
         runtime: Arc<Runtime>,
         defaults: Limits,
@@ -105,7 +106,7 @@ impl Builder {
         }
     }
 
-    /// What no plan and no override can exceed on this host.
+    /// The limits that no plan and no override can exceed on this host.
     pub fn ceiling(&self) -> &Limits {
         &self.ceiling
     }
@@ -117,10 +118,10 @@ impl Builder {
             .with(&tenant.limits, &self.ceiling)
     }
 
-    /// A tenant as it is to be served. `known` is how it was served so far: its gate goes on, with the
-    /// requests that are in it, and so do the routes of versions that stay active. The routes of other
-    /// versions come from `routes`. A version without routes yet is left out and given back, so that the
-    /// caller can make them.
+    /// Builds the snapshot of a tenant. `known` is its previous snapshot: its admission state and
+    /// the routes of versions that stay active are reused. The routes of other versions come from
+    /// `routes`. A version without routes is left out and returned, so that the caller can build
+    /// them.
     pub fn tenant(
         &self,
         stored: RoutedTenant,
@@ -152,13 +153,15 @@ impl Builder {
             };
             let served = known.and_then(|known| known.plugins.get(name));
             let router = match served.filter(|served| served.active.digest == version.digest) {
-                // The routes are the version's own, so they go on, with the counts of their rates.
+                // The routes belong to the version, so they are reused, including the counts of
+                // their rates.
                 Some(served) => Ok(served.router.clone()),
                 None => match routes(version.digest) {
                     Some(routes) => routes,
                     None => {
                         missing.push(version.clone());
-                        // What was wrong with this version stays the reason until it is known to be mended.
+                        // An earlier failure of this version stays the reason until the version is
+                        // known to work.
                         let failed = known.and_then(|known| known.unavailable.get(name));
                         let failed = failed.filter(|failed| failed.digest == Some(version.digest));
                         Err(failed
@@ -192,7 +195,7 @@ impl Builder {
         Built { tenant, missing }
     }
 
-    /// A tenant whose rows cannot be read: its endpoints answer 503.
+    /// The snapshot of a tenant whose rows cannot be read. Its endpoints answer 503.
     pub fn unreadable(&self, id: TenantId, name: TenantName, problem: String) -> TenantRoutes {
         TenantRoutes {
             problem: Some(problem),
@@ -236,7 +239,7 @@ impl Builder {
         }
     }
 
-    /// The routes of a version, and with that whether it can be served.
+    /// Builds the routes of a version. An error means that the version cannot be served.
     pub(crate) async fn router(&self, version: &Version) -> Result<Router, BuildError> {
         let manifest = &version.manifest;
         let schemas = if names_schemas(manifest) {
@@ -319,8 +322,8 @@ fn active_version(
     }
 }
 
-/// A function with what runs when it is called: the plugin's own active version, unless the
-/// function has limits of its own.
+/// A function and the version that runs when it is called. Without limits of its own, that is the
+/// plugin's active version.
 fn callable(function: &Arc<FunctionEntry>, active: &Arc<ActiveVersion>) -> (FunctionName, CallableFunction) {
     let active = match function.limits == LimitOverrides::default() {
         true => active.clone(),

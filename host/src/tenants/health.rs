@@ -1,9 +1,10 @@
-//! The health of a route: whether a plugin's requests there fail all the time.
+//! The circuit breaker of a route or function: it opens if the plugin fails there repeatedly.
 //!
-//! It is counted for each route of each version. A plugin with one broken route goes on answering on the others, and a
-//! version that is activated begins healthy. What counts are failures one after the other: a single answer in between
-//! shows that the route works for somebody, and whoever sends what the plugin trips over must not take the route
-//! from those who do not.
+//! Failures are counted for each route and function of each version. A plugin with one broken route
+//! is still called on its other routes, and a newly activated version begins with closed breakers.
+//!
+//! Only consecutive failures count. A single success shows that the route works for some callers,
+//! and a caller that triggers failures must not block the route for the others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,51 +15,51 @@ use crate::domain::clock::Timestamp;
 use crate::domain::problem::Code;
 use crate::metrics::{Gauge, Held};
 
-/// What all routes of a host have in common in this.
+/// The settings and the gauge that all circuit breakers of a host share.
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {
     settings: CircuitSettings,
     unhealthy: Gauge,
 }
 
-/// The health of one route of one version.
+/// The circuit breaker of one route or function of a version.
 #[derive(Debug)]
 pub struct RouteHealth {
     breaker: Breaker,
-    /// Nothing failed lately. Spares the requests of a route that works the lock.
+    /// No recent failure. If it is set, requests do not take the lock.
     is_untouched: AtomicBool,
     state: Mutex<State>,
 }
 
-/// A request that may run. Dropped without a report, it says nothing of the plugin.
+/// A permit for a request to run. If it is dropped without a report, the outcome does not count.
 #[derive(Debug)]
 pub struct Pass<'a> {
     health: &'a RouteHealth,
     is_probe: bool,
 }
 
-/// The route is left alone for now.
+/// The circuit breaker is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unhealthy {
-    /// When the next request is let through.
+    /// When the next request is permitted.
     pub retry_after: Duration,
 }
 
 /// What a report changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The route is left alone from now on.
+    /// The circuit breaker opened.
     BecameUnhealthy,
-    /// It works again.
+    /// The circuit breaker closed.
     Recovered,
 }
 
-/// A route that is left alone.
+/// The state of an open circuit breaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ailment {
-    /// Since when, and until when.
+    /// When it opened, and for how long.
     pub open: Open,
-    /// What its last request failed with.
+    /// The failure of the last request.
     pub reason: Code,
 }
 
@@ -70,7 +71,7 @@ struct State {
 }
 
 impl Breaker {
-    /// A breaker that works as `settings` say.
+    /// A breaker with these settings.
     pub fn new(settings: CircuitSettings) -> Self {
         Self {
             settings,
@@ -78,14 +79,14 @@ impl Breaker {
         }
     }
 
-    /// Counts the routes that are left alone.
+    /// The gauge of open circuit breakers.
     pub fn unhealthy(&self) -> &Gauge {
         &self.unhealthy
     }
 }
 
 impl RouteHealth {
-    /// A route that is well.
+    /// A closed circuit breaker.
     pub fn new(breaker: Breaker) -> Self {
         Self {
             breaker,
@@ -94,8 +95,8 @@ impl RouteHealth {
         }
     }
 
-    /// Whether it is worth to prepare a request. It holds nothing: a request whose body never comes must not be the
-    /// one that everybody waits for.
+    /// Checks whether a request would be permitted. It reserves nothing: a request whose body never
+    /// arrives must not become the probe that others wait for.
     pub fn check(&self, now: Timestamp) -> Result<(), Unhealthy> {
         if self.is_untouched.load(Ordering::Relaxed) {
             return Ok(());
@@ -106,7 +107,8 @@ impl RouteHealth {
         }
     }
 
-    /// Lets a request run, which takes at most `wall`.
+    /// Permits a request that runs for at most `wall`. If the breaker is half-open, the request is
+    /// the probe.
     pub fn pass(&self, now: Timestamp, wall: Duration) -> Result<Pass<'_>, Unhealthy> {
         let passage = match self.is_untouched.load(Ordering::Relaxed) {
             true => Passage::Free,
@@ -123,7 +125,7 @@ impl RouteHealth {
         })
     }
 
-    /// How it is left alone, where it is.
+    /// The state of the breaker, if it is open.
     pub fn ailment(&self) -> Option<Ailment> {
         let state = self.lock();
         Some(Ailment {
@@ -132,11 +134,11 @@ impl RouteHealth {
         })
     }
 
-    /// Forgets what failed.
+    /// Closes the breaker and forgets all failures.
     pub fn recover(&self) {
         let mut state = self.lock();
         *state = State::default();
-        // Under the lock: a failure that comes next takes it back.
+        // Set under the lock, because the next failure resets it.
         self.is_untouched.store(true, Ordering::Relaxed);
     }
 
@@ -146,7 +148,7 @@ impl RouteHealth {
 }
 
 impl Pass<'_> {
-    /// The plugin answered, whatever it said.
+    /// Reports that the plugin responded, with any status.
     pub fn succeeded(mut self) -> Option<Change> {
         self.is_probe = false;
         if self.health.is_untouched.load(Ordering::Relaxed) {
@@ -158,7 +160,7 @@ impl Pass<'_> {
         was_open.then_some(Change::Recovered)
     }
 
-    /// The plugin failed through its own fault, or past a limit of its own.
+    /// Reports a fault of the plugin or an exceeded limit.
     pub fn failed(mut self, now: Timestamp, reason: Code) -> Option<Change> {
         let is_probe = std::mem::take(&mut self.is_probe);
         let mut state = self.health.lock();

@@ -1,7 +1,9 @@
-//! What the gateway needs to know per request, in memory: tenants, plugins, routes, keys and gates.
+//! The routing data that the gateway needs for each request, in memory: tenants, plugins, routes,
+//! keys and limits.
 //!
-//! The snapshot of a tenant is built when something of it changes and swapped in as a whole, so a request sees either
-//! the old state or the new one. No request asks the control plane.
+//! The snapshot of a tenant is rebuilt when the tenant changes, and replaced as a whole. A request
+//! therefore sees either the old state or the new one. No request accesses the database of the
+//! control plane.
 
 mod admission;
 mod api_keys;
@@ -35,16 +37,16 @@ use crate::domain::id::{PluginName, TenantId, TenantName};
 
 /// The tenants that are served.
 ///
-/// A lookup takes no lock. A change of a tenant replaces the snapshot in the tenant's slot, so that
-/// its cost does not depend on the number of tenants; the maps change only when a tenant comes or
-/// goes.
+/// A lookup takes no lock. A change of a tenant replaces the snapshot in the tenant's slot, so its
+/// cost does not depend on the number of tenants. The maps change only when a tenant is added or
+/// removed.
 #[derive(Default)]
 pub struct Routing {
     by_name: HashMap<TenantName, Arc<Slot>>,
     by_id: HashMap<TenantId, Arc<Slot>>,
 }
 
-/// Where the newest snapshot of a tenant is.
+/// Holds the newest snapshot of a tenant.
 type Slot = ArcSwap<TenantRoutes>;
 
 impl Routing {
@@ -58,13 +60,13 @@ impl Routing {
         self.by_id.pin().get(&id).map(|slot| slot.load_full())
     }
 
-    /// Serves a tenant as it is now, in place of what was known of it. The caller holds the
-    /// tenant's `changes` lock, or no request is served yet.
+    /// Adds a tenant, or replaces its snapshot. The caller must hold the tenant's `changes` lock,
+    /// unless no request is served yet.
     pub fn put(&self, tenant: TenantRoutes) {
         let (id, tenant) = (tenant.id, Arc::new(tenant));
         let slots = self.by_id.pin();
         match slots.get(&id) {
-            // A tenant keeps its name.
+            // The name of a tenant never changes.
             Some(slot) => slot.store(tenant),
             None => {
                 let slot = Arc::new(Slot::from(tenant.clone()));
@@ -74,7 +76,7 @@ impl Routing {
         }
     }
 
-    /// How many tenants are served.
+    /// The number of tenants.
     pub fn count(&self) -> usize {
         self.by_id.len()
     }
@@ -84,7 +86,7 @@ impl Routing {
         self.by_id.pin().values().map(|slot| slot.load_full()).collect()
     }
 
-    /// Answers 503 for a tenant until it is put again: what is known of it may be out of date.
+    /// Answers 503 for a tenant until it is put again, because its snapshot may be out of date.
     pub fn tenant_fails(&self, id: TenantId, problem: &str) {
         self.change(id, |tenant| {
             tenant.problem = Some(problem.to_owned());
@@ -113,13 +115,13 @@ impl Routing {
         }
     }
 
-    /// Stops serving a tenant. The caller holds the tenant's `changes` lock.
+    /// Removes a tenant. The caller must hold the tenant's `changes` lock.
     pub fn remove(&self, id: TenantId) {
         if let Some(slot) = self.by_id.pin().remove(&id) {
             let name = slot.load().name.clone();
-            // A tenant that was made since may have the name.
+            // A newer tenant may have the name by now.
             let is_its_own = |_: &TenantName, named: &Arc<Slot>| Arc::ptr_eq(named, slot);
-            // The closure refuses to remove another tenant's slot, which is no error.
+            // If the closure keeps another tenant's slot, that is no error.
             let _ = self.by_name.pin().remove_if(&name, is_its_own);
         }
     }

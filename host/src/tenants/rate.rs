@@ -1,7 +1,8 @@
-//! Rates: so many calls in the long run, so many at once after a quiet time.
+//! A rate limiter: a sustained rate of calls, and a burst of calls after a quiet period.
 //!
-//! This is the generic cell rate algorithm (ITU-T I.371): one number says when the bucket will be full again, so a
-//! check is one compare-and-swap and nothing has to be refilled.
+//! It is the generic cell rate algorithm (GCRA, ITU-T I.371). One number holds the time at which
+//! the bucket will be full again, so a check is one compare-and-swap and nothing has to be
+//! refilled.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,26 +10,27 @@ use std::time::Duration;
 
 use crate::domain::clock::Timestamp;
 
-/// Counts calls against one rate.
+/// A limiter for one rate.
 #[derive(Debug)]
 pub struct RateLimiter {
-    /// Microseconds that one call takes from the rate.
+    /// The microseconds that one call takes from the rate.
     interval: i64,
-    /// Microseconds that calls may run ahead of the rate.
+    /// The microseconds that calls may run ahead of the rate.
     tolerance: i64,
     burst: u32,
-    /// When, in microseconds, everything taken so far will have been given back.
+    /// The time in microseconds at which the bucket will be full again.
     full_at: AtomicI64,
 }
 
-/// What is left after a call was let through or refused.
+/// The state of the limiter after a call was allowed or rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Calls that may follow at once.
+    /// The calls that may follow at once.
     pub remaining: u32,
-    /// Calls that may come at once after a quiet time.
+    /// The calls that may come at once after a quiet period.
     pub burst: u32,
-    /// Until the burst is whole again, where the call was let through; until one call is, where it was refused.
+    /// After an allowed call, the time until the whole burst is available again. After a rejected
+    /// call, the time until the next call is allowed.
     pub reset: Duration,
 }
 
@@ -46,7 +48,7 @@ impl RateLimiter {
         }
     }
 
-    /// Lets one call through, or says when the next one will be.
+    /// Checks and counts a call. An error says when the next call will be allowed.
     pub fn check(&self, now: Timestamp) -> Result<Standing, Standing> {
         let now = now.0.saturating_mul(1_000);
         let mut full_at = self.full_at.load(Ordering::Relaxed);
@@ -66,24 +68,24 @@ impl RateLimiter {
         }
     }
 
-    /// Counts a call that is let through in any case. Calls that are checked wait until it is made
-    /// up for, but never for more than one burst beyond their own.
+    /// Counts a call that is always allowed. It delays later checked calls, but by no more than the
+    /// time of one additional burst.
     pub fn charge(&self, now: Timestamp) {
         let now = now.0.saturating_mul(1_000);
         let next = |full_at| {
             let next = self.taken(full_at, now).saturating_add(self.interval);
             Some(next.min(self.furthest(now)))
         };
-        // The closure refuses nothing, so this cannot fail.
+        // The closure always returns a value, so this cannot fail.
         let _ = self
             .full_at
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
-    /// What was taken so far, seen from `now`.
+    /// The time at which the bucket will be full again, at least `now`.
     fn taken(&self, full_at: i64, now: i64) -> i64 {
-        // Nothing is taken further ahead than this, so a clock was set back: count anew, instead of
-        // making callers wait for the old time to come again.
+        // A later time means that the clock was set back. The count then starts again, so that
+        // callers do not wait until the old time is reached.
         if full_at > self.furthest(now) {
             now
         } else {
@@ -91,7 +93,7 @@ impl RateLimiter {
         }
     }
 
-    /// How far ahead of `now` calls are ever counted.
+    /// The latest time to which calls are ever counted.
     fn furthest(&self, now: i64) -> i64 {
         now.saturating_add(self.tolerance.saturating_mul(2))
     }

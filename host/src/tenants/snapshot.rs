@@ -1,4 +1,4 @@
-//! One tenant as the gateway sees it.
+//! The routing snapshot of one tenant: its plugins, routes, functions, keys and limits.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,61 +17,61 @@ use crate::domain::limits::LimitOverrides;
 use crate::domain::manifest::{Auth, Rate};
 use crate::sandbox::{KeptInstances, KeptValidators, LongRunning};
 
-/// A tenant with everything that serving its requests takes.
+/// A tenant with all data that serving its requests needs.
 #[derive(Clone)]
 pub struct TenantRoutes {
     /// Its id.
     pub id: TenantId,
     /// The first segment of its URLs.
     pub name: TenantName,
-    /// Which generation of what is stored this is, API keys excepted.
+    /// The generation of the stored data in this snapshot, without the API keys.
     pub generation: Generation,
     /// Whether its endpoints answer 503.
     pub suspended: bool,
-    /// Why no request of it can be served, for the operator. Its endpoints answer 503.
+    /// Why no request can be served, for the operator. The tenant's endpoints answer 503.
     pub problem: Option<String>,
-    /// Its plugins that have an active version which can be served.
+    /// Its plugins whose active version can be served.
     pub plugins: HashMap<PluginName, Arc<PluginRoutes>>,
     /// Its plugins whose active version cannot be served. They answer 503.
     pub unavailable: HashMap<PluginName, Unavailable>,
     /// Its API keys. They outlive this snapshot.
     pub api_keys: Arc<ApiKeys>,
-    /// Its concurrency and its rate. It outlives this snapshot, unless the limits change.
+    /// Its concurrency and rate limits. The value outlives this snapshot, unless the limits change.
     pub gate: Arc<Gate>,
-    /// Its request bodies in memory. It outlives this snapshot.
+    /// Its request bodies in memory. The value outlives this snapshot.
     pub bodies: Arc<Bodies>,
-    /// Its responses that are on their way. It outlives this snapshot.
+    /// Its unsent responses. The value outlives this snapshot.
     pub backlog: Arc<Backlog>,
-    /// Its instances that wait for their next request. They go with this snapshot.
+    /// Its warm instances. They are dropped with this snapshot.
     pub kept: Arc<KeptInstances>,
-    /// Its sandboxes for checks of bodies that wait for the next one. They go with this snapshot.
+    /// Its warm sandboxes for checks of bodies. They are dropped with this snapshot.
     pub kept_validators: Arc<KeptValidators>,
 }
 
 /// A plugin whose active version cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable {
-    /// Which version; `None` if its row does not say.
+    /// The version, or `None` if its row does not contain one.
     pub digest: Option<VersionDigest>,
-    /// Why, for the operator and the people of the tenant.
+    /// The reason, for the operator and the tenant's users.
     pub reason: String,
-    /// Of what kind the reason is.
+    /// The kind of the reason.
     pub cause: Cause,
 }
 
-/// What keeps a version from being served.
+/// Why a version cannot be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Nothing, as far as is known: its routes are being made.
+    /// Its routes are being built; no problem is known.
     Preparing,
-    /// Something of it cannot be read or loaded.
+    /// Its data cannot be read or loaded.
     Failed,
-    /// This host does not run it: the operator or a new version of the host refuses what it uses.
+    /// This host refuses it: the operator or a newer host forbids a feature that it uses.
     Refused,
 }
 
 impl TenantRoutes {
-    /// Which generations of what is stored are served.
+    /// The generations of the stored data that are served.
     pub fn generations(&self) -> Generations {
         Generations {
             content: self.generation,
@@ -81,7 +81,7 @@ impl TenantRoutes {
 }
 
 impl Unavailable {
-    /// The version cannot be served for this reason.
+    /// The version cannot be served because its data is missing or broken.
     pub fn failed(digest: Option<VersionDigest>, reason: String) -> Self {
         Self {
             digest,
@@ -90,7 +90,7 @@ impl Unavailable {
         }
     }
 
-    /// This host does not run the version.
+    /// This host refuses the version.
     pub fn refused(digest: VersionDigest, reason: String) -> Self {
         Self {
             digest: Some(digest),
@@ -99,7 +99,7 @@ impl Unavailable {
         }
     }
 
-    /// The routes of the version are being made.
+    /// The routes of the version are being built.
     pub fn preparing(digest: VersionDigest) -> Self {
         Self {
             digest: Some(digest),
@@ -112,21 +112,21 @@ impl Unavailable {
 /// The routes of a version.
 #[derive(Clone, Default)]
 pub struct Router {
-    /// Each path with its methods.
+    /// The paths with their methods.
     pub(super) paths: matchit::Router<Vec<Arc<MethodRoute>>>,
-    /// All of them.
+    /// All routes, in the order of the manifest.
     pub(super) routes: Vec<Arc<MethodRoute>>,
     /// The functions, in the order of the manifest.
     pub(super) functions: Vec<Arc<FunctionEntry>>,
 }
 
-/// A plugin as the gateway sees it.
+/// A plugin's routes and functions, with its active version.
 pub struct PluginRoutes {
-    /// What runs.
+    /// The version that runs.
     pub active: Arc<ActiveVersion>,
     /// Whether it answers 503.
     pub disabled: bool,
-    /// Whether its instances serve one request after another.
+    /// Whether its instances are reused.
     pub reuse: bool,
     pub(super) router: Arc<Router>,
     pub(super) functions: HashMap<FunctionName, CallableFunction>,
@@ -136,9 +136,9 @@ pub struct PluginRoutes {
 pub struct MethodRoute {
     /// The method, upper case.
     pub method: String,
-    /// The pattern as the manifest has it.
+    /// The path pattern from the manifest.
     pub pattern: Arc<str>,
-    /// What it has in common with functions.
+    /// The data that routes and functions share.
     pub entry: EntryPoint,
 }
 
@@ -148,54 +148,55 @@ pub struct FunctionEntry {
     pub name: FunctionName,
     /// Its limits, lower than those of the plugin.
     pub(super) limits: LimitOverrides,
-    /// What it has in common with routes.
+    /// The data that routes and functions share.
     pub entry: EntryPoint,
 }
 
-/// A function with what runs when it is called.
+/// A function and the version that runs when it is called.
 #[derive(Clone)]
 pub struct CallableFunction {
     /// The function.
     pub function: Arc<FunctionEntry>,
-    /// What runs, under the limits of the function.
+    /// The version that runs, with the limits of the function.
     pub active: Arc<ActiveVersion>,
 }
 
-/// Where callers enter a plugin: a route or a function.
+/// An entry point of a plugin: the data that routes and functions share.
 pub struct EntryPoint {
-    /// Who may call.
+    /// The required authentication.
     pub auth: Auth,
     /// Scopes that the caller needs.
     pub scopes: BTreeSet<String>,
-    /// Checks the body of a request, or the input of a function.
+    /// The schema of a request body or of a function's input.
     pub input_schema: Option<Arc<Schema>>,
-    /// Checks the body of a response, or the output of a function.
+    /// The schema of a response body or of a function's output.
     pub output_schema: Option<Arc<Schema>>,
-    /// How often one principal may call, and the counts so far.
+    /// The rate for each principal, with the counts so far.
     pub rate: Option<RouteRate>,
-    /// Whether calls of it fail all the time.
+    /// The circuit breaker.
     pub health: RouteHealth,
-    /// How long its guests run.
+    /// Whether its guests run long.
     pub long_running: Arc<LongRunning>,
 }
 
-/// The rate of a route, counted for each principal.
+/// The rate of a route or function, counted for each principal.
 pub struct RouteRate {
     rate: Rate,
     principals: moka::sync::Cache<Option<ApiKeyId>, Arc<RateLimiter>>,
 }
 
-/// What a path and a method lead to.
+/// The result of matching a path and a method.
 pub enum RouteMatch {
-    /// A route, and what its pattern captured.
+    /// A route, and the captured parameters.
     Found(Arc<MethodRoute>, Vec<(String, String)>),
-    /// The path is there, with other methods.
+    /// The path exists with other methods.
     OtherMethods(Vec<String>),
-    /// Nothing is there.
+    /// No route has this path.
     Nothing,
 }
 
-/// More principals than this share the counts of those that called least lately.
+/// The most principals with counts of their own. Beyond that, the counts of the least recently
+/// active principals are evicted.
 const MAX_PRINCIPALS: u64 = 100_000;
 
 impl PluginRoutes {
@@ -214,13 +215,14 @@ impl PluginRoutes {
         self.functions.get(name)
     }
 
-    /// What `path`, which is decoded and below the mount point, and `method` lead to.
+    /// Finds the route for `method` and `path`. The path is decoded and relative to the mount
+    /// point.
     pub fn find(&self, method: &str, path: &str) -> RouteMatch {
         let Ok(matched) = self.router.paths.at(path) else {
             return RouteMatch::Nothing;
         };
         let by_method = |wanted: &str| matched.value.iter().find(|route| route.method == wanted);
-        // What answers GET answers HEAD, without the body.
+        // A route for `GET` also answers `HEAD`, without the body.
         let route = by_method(method).or_else(|| (method == "HEAD").then(|| by_method("GET")).flatten());
         match route {
             Some(route) => {
@@ -235,7 +237,7 @@ impl PluginRoutes {
     }
 }
 
-/// The methods that a path answers, `HEAD` included where it answers `GET`.
+/// The methods of a path, including `HEAD` if it has `GET`.
 fn methods(routes: &[Arc<MethodRoute>]) -> Vec<String> {
     let mut methods: Vec<String> = routes.iter().map(|route| route.method.clone()).collect();
     if let Some(get) = methods.iter().position(|method| method == "GET")
@@ -247,7 +249,7 @@ fn methods(routes: &[Arc<MethodRoute>]) -> Vec<String> {
 }
 
 impl RouteRate {
-    /// Nothing counted yet.
+    /// A rate with no calls counted yet.
     pub fn new(rate: Rate) -> Self {
         let principals = moka::sync::Cache::builder()
             .max_capacity(MAX_PRINCIPALS)
@@ -256,7 +258,7 @@ impl RouteRate {
         Self { rate, principals }
     }
 
-    /// The counts of one principal; all callers of a public route are one.
+    /// The rate limiter of one principal. All callers of a public route share one.
     pub fn of(&self, principal: Option<ApiKeyId>) -> Arc<RateLimiter> {
         let Rate { calls, per } = self.rate;
         self.principals

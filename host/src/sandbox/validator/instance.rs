@@ -1,4 +1,4 @@
-//! One sandbox in which bodies are checked: a store, the embedded validator in it, and the schemas that it has compiled.
+//! One sandbox of the validator: a store, the instance in it, and the schemas that it has compiled.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,14 +25,15 @@ mod bindings {
 
 pub use bindings::{Mismatch, ValidatorPre, Verdict};
 
-/// Bytes that one call may give back: a list of bounded mismatches.
+/// The most bytes that one call may return: a list of bounded mismatches.
 const MAX_LIFTED: usize = 256 * 1024;
 
-/// CPU time in which one schema has to compile, beside the budget of the invocation that needs it. Twice what an
-/// upload has, so that an accepted schema compiles on a busy machine as well.
+/// The CPU time for compiling one schema, in addition to the budget of the invocation that needs
+/// the schema. It is twice the time that an upload has, so that an accepted schema compiles on a
+/// busy machine as well.
 pub const COMPILE_CPU: Duration = Duration::from_secs(2);
 
-/// What the store of a validator holds.
+/// The data of a validator's store.
 pub struct Data {
     limiter: Limiter,
     wasi: WasiCtx,
@@ -48,7 +49,7 @@ impl WasiView for Data {
     }
 }
 
-/// The functions that a validator may import. It uses none but random numbers for its hash maps.
+/// The linker for validators. The validator uses only random numbers, for its hash maps.
 pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Data>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -62,23 +63,23 @@ pub struct Instance {
     compiled: BTreeSet<u32>,
 }
 
-/// For whom a validator works: whose time it takes, and on which threads.
+/// The invocation or upload that pays for a call: its CPU time, its budget and its threads.
 #[derive(Clone)]
 pub struct Payer {
-    /// Counts the time.
+    /// Counts the CPU time.
     pub meter: Arc<Meter>,
-    /// Says on which threads.
+    /// Decides on which threads the call runs.
     pub placement: Arc<Placement>,
     /// The CPU budget.
     pub cpu: Duration,
 }
 
 impl Instance {
-    /// A fresh one with at most `memory` bytes.
+    /// A fresh sandbox with at most `memory` bytes.
     pub async fn fresh(pre: &ValidatorPre<Data>, memory: usize, payer: &Payer) -> wasmtime::Result<Self> {
         let data = Data {
             limiter: Limiter::new(memory),
-            // No files, no environment, no sockets, and nothing that is printed goes anywhere.
+            // No files, no environment, no sockets; printed output is discarded.
             wasi: WasiCtx::builder()
                 .allow_tcp(false)
                 .allow_udp(false)
@@ -97,7 +98,8 @@ impl Instance {
         })
     }
 
-    /// Compiles a schema unless it has done so. The CPU time of that is not taken from the budget of `payer`, but counted.
+    /// Compiles a schema unless the sandbox has compiled it already. The CPU time is recorded as
+    /// used, but not taken from the budget of `payer`.
     pub async fn compile(
         &mut self,
         schemas: &Schemas,
@@ -136,30 +138,30 @@ impl Instance {
             .await
     }
 
-    /// Checks a body against a schema that it has compiled.
+    /// Checks a body against a schema that the sandbox has compiled.
     pub async fn check(&mut self, index: u32, body: &[u8], payer: &Payer) -> wasmtime::Result<Verdict> {
         begin(&mut self.store, payer);
         self.validator.call_check(&mut self.store, index, body).await
     }
 
-    /// Lists where the last body does not match.
+    /// Lists the mismatches of the body that was checked last.
     pub async fn explain(&mut self, index: u32, payer: &Payer) -> wasmtime::Result<Vec<Mismatch>> {
         begin(&mut self.store, payer);
         self.validator.call_explain(&mut self.store, index).await
     }
 
-    /// Whether it was ever refused memory.
+    /// Whether the sandbox was ever refused memory.
     pub fn was_refused_memory(&self) -> bool {
         self.store.data().limiter.has_refused()
     }
 
-    /// The memory that it holds, in bytes. A memory never shrinks.
+    /// The memory that the sandbox holds, in bytes. A memory never shrinks, so this is the peak.
     pub fn memory(&self) -> usize {
         self.store.data().limiter.peak()
     }
 }
 
-/// Begins a call that may go on until `payer` has used its budget.
+/// Begins a call that is interrupted once `payer` has used its budget.
 fn begin(store: &mut Store<Data>, payer: &Payer) {
     store.set_hostcall_fuel(MAX_LIFTED);
     store::interrupt_at_ticks(store, payer.cpu, payer.meter.clone(), payer.placement.clone());

@@ -1,9 +1,13 @@
-//! Checks bodies against schemas in sandboxes, where a check is charged and can be stopped.
+//! Checks bodies against JSON schemas in sandboxes, where the CPU time of a check is charged and a
+//! check can be stopped.
 //!
-//! The validator is a component of the host (`validator/`), embedded and compiled once. Its sandboxes have an engine and a
-//! pool of their own, so that they take no instance from a plugin. A sandbox serves one version, whose schemas are its
-//! data, and waits for the next check of that version. It runs under the CPU, wall and memory limits of the invocation,
-//! in the time slices of its tenant, and moves to the background at the first tick like every guest.
+//! The validator is a component of the host (`validator/`) that is embedded and compiled once. Its
+//! sandboxes have their own engine and pool, so they take no instances from plugins. A sandbox
+//! serves one version and holds its schemas. After a check it stays warm for that version's next
+//! check.
+//!
+//! A check runs under the CPU, wall and memory limits of its invocation and in the time slices of
+//! its tenant. It moves to the background at the first tick, like every guest.
 
 mod instance;
 
@@ -31,29 +35,30 @@ use crate::unguarded::{Guard, is_off};
 pub use instance::Mismatch;
 use instance::{Data, Instance, Payer, ValidatorPre, Verdict};
 
-/// The validator as a component.
+/// The validator, a WebAssembly component.
 const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/validator.wasm"));
 
-/// A sandbox for checks has the memory of the invocation, and at least this: the validator itself takes a few MiB.
+/// The least memory of a sandbox. A sandbox may use as much memory as its invocation, but the
+/// validator itself needs a few MiB.
 const LEAST_MEMORY: ByteSize = ByteSize::mib(32);
 
-/// The share of its memory that a sandbox may hold and wait for the next check.
+/// A sandbox stays warm only if it holds at most this fraction (one half) of its memory.
 const KEPT_MEMORY: usize = 2;
 
-/// Uploads whose schemas are compiled at once.
+/// The number of uploads whose schemas are compiled at once.
 const UPLOADS: usize = 2;
 
-/// CPU time in which each schema of an upload has to compile, and all of them together.
+/// The CPU time for compiling one schema of an upload, and for all of them together.
 const UPLOAD_CPU: Duration = Duration::from_secs(1);
 const UPLOAD_CPU_TOGETHER: Duration = Duration::from_secs(10);
 
-/// Time in which they have to, waiting for others included.
+/// The wall time for compiling all schemas of an upload, including waiting for other uploads.
 const UPLOAD_WALL: Duration = Duration::from_secs(60);
 
-/// Sandboxes of a tenant that wait for the next check.
+/// The warm sandboxes of a tenant.
 pub type KeptValidators = Kept<Instance, Schemas>;
 
-/// Checks bodies.
+/// The validator of bodies, with its pool of sandboxes.
 pub struct Validators {
     engine: Engine,
     components: Arc<ComponentCache>,
@@ -65,25 +70,25 @@ pub struct Validators {
     upload_lanes: Arc<GuestLanes>,
 }
 
-/// Why a body was not found to match its schema.
+/// Why a body did not pass its check.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckFailure {
-    /// It does not match. The list is empty if collecting the mismatches went past a limit.
+    /// The body does not match. The list is empty if collecting the mismatches exceeded a limit.
     #[error("the body does not match its schema")]
     Mismatch(Vec<Mismatch>),
-    /// It is not JSON.
+    /// The body is not JSON.
     #[error("the body is not JSON: {0}")]
     NotJson(String),
     /// The check used up the CPU budget of the invocation.
     #[error("checking the body against its schema took more than the {0:?} of CPU time of an invocation")]
     Cpu(Duration),
-    /// The time of the invocation was over first.
+    /// The invocation's time ran out.
     #[error("checking the body against its schema took longer than the {0:?} of an invocation")]
     Timeout(Duration),
     /// The check needed more memory than the invocation may have.
     #[error("checking the body against its schema needs more than {0} of memory")]
     Memory(ByteSize),
-    /// The check went past another limit.
+    /// The check exceeded another limit.
     #[error("checking the body against its schema was stopped: {0}")]
     Stopped(String),
     /// All sandboxes are in use.
@@ -97,16 +102,15 @@ pub enum CheckFailure {
 /// Why the schemas of an upload cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// One of them does not compile.
+    /// A schema does not compile.
     #[error("{file}: {problem}")]
     Refused {
-        /// Its path inside the plugin.
+        /// The path of the schema inside the plugin.
         file: String,
-        /// Where in it, and what.
+        /// What is wrong, and where in the schema.
         problem: String,
     },
-    /// The validator could not be started in time, or there is no sandbox for it: later there may
-    /// be.
+    /// The validator could not start in time, or no sandbox is free. A later attempt may succeed.
     #[error("the validator is not available: {0}")]
     Unavailable(String),
     /// The host failed.
@@ -114,7 +118,7 @@ pub enum SchemaError {
     Host(String),
 }
 
-/// A body that is to be checked.
+/// A check to be made: the body, its schema and the limits.
 pub(super) struct Check<'a> {
     pub schema: &'a Schema,
     pub body: &'a [u8],
@@ -125,7 +129,7 @@ pub(super) struct Check<'a> {
 }
 
 impl Validators {
-    /// For as many checks at once as there are instances of plugins.
+    /// A validator that runs as many checks at once as there may be instances of plugins.
     pub(super) fn new(
         instances: u32,
         kept: u32,
@@ -148,7 +152,8 @@ impl Validators {
         })
     }
 
-    /// The sandboxes of a tenant that wait for the next check: none so far, and never more than `most`.
+    /// A pool for the warm sandboxes of one tenant. It is empty at first and never holds more than
+    /// `most`.
     pub fn kept(&self, most: u32) -> Arc<KeptValidators> {
         self.keeper.tenant(most)
     }
@@ -161,8 +166,8 @@ impl Validators {
         &self.keeper
     }
 
-    /// Loads the validator, and compiles it if no host has done so in this folder. A load goes on if its caller goes
-    /// away, since others may wait for it.
+    /// Loads the validator, and compiles it if the data folder has no compiled code of it. A load
+    /// continues if its caller is dropped, because other callers may wait for it.
     pub async fn load(self: &Arc<Self>) -> Result<(), LoadError> {
         if self.component.initialized() {
             return Ok(());
@@ -173,7 +178,7 @@ impl Validators {
             .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
     }
 
-    /// Loads the validator behind the back of the caller, so that the first check need not wait for it.
+    /// Loads the validator in the background, so that the first check need not wait for it.
     pub fn prepare(self: &Arc<Self>) {
         let own = self.clone();
         self.background.spawn(async move {
@@ -193,7 +198,7 @@ impl Validators {
         self.component.get_or_try_init(load).await
     }
 
-    /// Compiles the schemas of an upload in a sandbox. `limits` are those of the version.
+    /// Compiles the schemas of an upload in a sandbox. `limits` are the limits of the version.
     pub async fn try_schemas(
         self: &Arc<Self>,
         schemas: &BTreeMap<String, Arc<Schema>>,
@@ -316,7 +321,7 @@ impl Validators {
             Verdict::Invalid => {
                 let explained = instance.explain(check.schema.index(), &running.payer).await;
                 let Ok(mismatches) = explained else {
-                    // That the body does not match is certain. The sandbox is not used again.
+                    // The body certainly does not match. The sandbox is not used again.
                     return Err(CheckFailure::Mismatch(Vec::new()));
                 };
                 Err(CheckFailure::Mismatch(mismatches))
@@ -331,7 +336,7 @@ impl Validators {
     }
 }
 
-/// Compiles the schemas without limits, as a host without this guard would.
+/// Compiles the schemas without a sandbox and limits, as a host without this guard would.
 fn compile_here(schemas: &BTreeMap<String, Arc<Schema>>) -> Result<(), SchemaError> {
     for (file, schema) in schemas {
         let version = schema.version();
@@ -344,7 +349,7 @@ fn compile_here(schemas: &BTreeMap<String, Arc<Schema>>) -> Result<(), SchemaErr
     Ok(())
 }
 
-/// A check that is under way.
+/// A check in progress.
 struct Running<'a> {
     pre: &'a ValidatorPre<Data>,
     memory: ByteSize,
@@ -353,12 +358,13 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// What the validator says of the body, and the sandbox that said it.
+    /// Checks the body. Returns the verdict and the sandbox that was used.
     async fn verdict(&self, kept: Option<Instance>) -> Result<(Instance, Verdict), CheckFailure> {
         if let Some(mut instance) = kept {
             match self.compile_and_check(&mut instance).await {
                 Ok(verdict) => return Ok((instance, verdict)),
-                // What earlier checks and other schemas left in its memory must not fail this one.
+                // Memory that earlier checks and other schemas left in use must not fail this
+                // check, so it is repeated in a fresh sandbox.
                 Err(CheckFailure::Memory(_)) => {}
                 Err(failure) => return Err(failure),
             }
@@ -394,7 +400,7 @@ impl Running<'_> {
     }
 }
 
-/// How a call of a validator ended that gave no answer.
+/// Why a call of the validator returned no result.
 enum Ended {
     Cpu,
     Memory,
@@ -420,7 +426,7 @@ impl Ended {
     }
 }
 
-/// The memory of a sandbox that works for invocations with these limits.
+/// The memory limit of a sandbox for invocations with these limits.
 fn memory(limits: &Limits) -> ByteSize {
     limits.memory.max(LEAST_MEMORY)
 }
