@@ -129,6 +129,17 @@ async fn a_secret_that_an_instance_has_seen_is_in_no_later_log() {
     assert_eq!(acme.log(&later).await[0]["message"], r#"it is Some("[secret]")"#);
 }
 
+#[tokio::test]
+async fn a_purged_tenant_leaves_no_instance_behind() {
+    let app = App::start().await;
+    let acme = deploy(&app).await;
+    calls(&app, "/acme/counter/x").await;
+    app.until_gauges(|gauges| gauges["instances_kept"] == 1).await;
+    let path = format!("{}?purge=true", acme.path(""));
+    app.admin("DELETE", &path).send().await.expect(204);
+    assert_eq!(app.gauges().await["instances_kept"], 0);
+}
+
 /// The limit: one below, at, and above what is needed for two plugins that are called in turn.
 #[tokio::test]
 pub async fn instances_kept() {

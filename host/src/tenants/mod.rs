@@ -29,7 +29,7 @@ pub use snapshot::{
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use papaya::HashMap;
 
 use crate::domain::generation::Generation;
@@ -46,18 +46,19 @@ pub struct Routing {
     by_id: HashMap<TenantId, Arc<Slot>>,
 }
 
-/// Holds the newest snapshot of a tenant.
-type Slot = ArcSwap<TenantRoutes>;
+/// Holds the newest snapshot of a tenant, and nothing once the tenant is removed. The maps may free
+/// a slot much later, and a snapshot holds warm instances.
+type Slot = ArcSwapOption<TenantRoutes>;
 
 impl Routing {
     /// The tenant of this name.
     pub fn tenant(&self, name: &str) -> Option<Arc<TenantRoutes>> {
-        self.by_name.pin().get(name).map(|slot| slot.load_full())
+        self.by_name.pin().get(name)?.load_full()
     }
 
     /// The tenant of this id.
     pub fn tenant_by_id(&self, id: TenantId) -> Option<Arc<TenantRoutes>> {
-        self.by_id.pin().get(&id).map(|slot| slot.load_full())
+        self.by_id.pin().get(&id)?.load_full()
     }
 
     /// Adds a tenant, or replaces its snapshot. The caller must hold the tenant's `changes` lock,
@@ -67,9 +68,9 @@ impl Routing {
         let slots = self.by_id.pin();
         match slots.get(&id) {
             // The name of a tenant never changes.
-            Some(slot) => slot.store(tenant),
+            Some(slot) => slot.store(Some(tenant)),
             None => {
-                let slot = Arc::new(Slot::from(tenant.clone()));
+                let slot = Arc::new(Slot::from(Some(tenant.clone())));
                 slots.insert(id, slot.clone());
                 self.by_name.pin().insert(tenant.name.clone(), slot);
             }
@@ -83,7 +84,11 @@ impl Routing {
 
     /// All tenants.
     pub fn all(&self) -> Vec<Arc<TenantRoutes>> {
-        self.by_id.pin().values().map(|slot| slot.load_full()).collect()
+        self.by_id
+            .pin()
+            .values()
+            .filter_map(|slot| slot.load_full())
+            .collect()
     }
 
     /// Answers 503 for a tenant until it is put again, because its snapshot may be out of date.
@@ -108,21 +113,24 @@ impl Routing {
     fn change(&self, id: TenantId, change: impl Fn(&mut TenantRoutes)) {
         if let Some(slot) = self.by_id.pin().get(&id) {
             slot.rcu(|known| {
-                let mut changed = TenantRoutes::clone(known);
-                change(&mut changed);
-                changed
+                known.as_ref().map(|known| {
+                    let mut changed = TenantRoutes::clone(known);
+                    change(&mut changed);
+                    Arc::new(changed)
+                })
             });
         }
     }
 
     /// Removes a tenant. The caller must hold the tenant's `changes` lock.
     pub fn remove(&self, id: TenantId) {
-        if let Some(slot) = self.by_id.pin().remove(&id) {
-            let name = slot.load().name.clone();
+        if let Some(slot) = self.by_id.pin().remove(&id)
+            && let Some(tenant) = slot.swap(None)
+        {
             // A newer tenant may have the name by now.
             let is_its_own = |_: &TenantName, named: &Arc<Slot>| Arc::ptr_eq(named, slot);
             // If the closure keeps another tenant's slot, that is no error.
-            let _ = self.by_name.pin().remove_if(&name, is_its_own);
+            let _ = self.by_name.pin().remove_if(&tenant.name, is_its_own);
         }
     }
 }
