@@ -25,8 +25,8 @@
 //! | GET | `/metrics` (not under `/api/v1`) | metrics, or operator |
 //! | GET | `/-/healthz`, `/-/readyz` (not under `/api/v1`) | none |
 //!
-//! The OpenAPI document is generated from the handlers and served at `/api/v1/openapi.json`; `/docs` is a page to
-//! read and try it. Every change is audited, and brings what serves requests in line with it.
+//! The OpenAPI document is generated from the handlers and served at `/api/v1/openapi.json`. The
+//! page `/docs` shows it. Every change is written to the audit log, and served before the response.
 
 mod access;
 mod activations;
@@ -71,7 +71,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::domain::resource::Resource;
 use crate::http::problem::{self, Code, Problem};
 
-/// The whole admin API.
+/// Builds the router of the admin API.
 pub fn router(state: AdminState) -> Router {
     let (router, document) = routes().split_for_parts();
     let state = Arc::new(state);
@@ -85,7 +85,7 @@ pub fn router(state: AdminState) -> Router {
             )
         })
         .with_state(state)
-        // Each body is read with a limit of its own.
+        // Each handler reads its body with a limit of its own.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn(finish))
         .layer(from_fn(add_hint))
@@ -117,8 +117,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
     routes
 }
 
-/// Adds what to do next to a problem on its way out. It stands around all handlers, so that none
-/// can forget it.
+/// Adds a hint to each problem response. As a layer around all handlers, it cannot be forgotten.
 async fn add_hint(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -127,8 +126,8 @@ async fn add_hint(request: Request, next: Next) -> Response {
     response
 }
 
-/// A change that has begun is finished, audit entry and all, also where its caller hangs up: hyper drops the future of
-/// a request whose connection is gone, but not a task.
+/// Runs a change in a task of its own, so that it completes with its audit entry although the
+/// caller disconnects. hyper would drop the future of the request.
 async fn finish(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;

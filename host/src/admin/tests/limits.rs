@@ -1,4 +1,4 @@
-//! Which limits hold, and which are refused.
+//! Tests of effective limits and of refused ones.
 
 use axum::http::StatusCode;
 use serde_json::json;
