@@ -1,4 +1,4 @@
-//! `mortise components`: the components of all tenants.
+//! `mortise components`: the stored components of all tenants.
 
 use clap::Subcommand;
 
@@ -7,7 +7,7 @@ use super::output::columns;
 use super::{CliError, Output};
 use crate::wire::components::{AuditedVersion, StoredComponentView};
 
-/// What to do with components.
+/// Subcommands for components.
 #[derive(Debug, Subcommand)]
 pub enum Components {
     /// List the stored components of all tenants

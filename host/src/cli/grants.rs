@@ -1,4 +1,4 @@
-//! `mortise grants`: what a tenant allows a plugin.
+//! `mortise grants`: shows and replaces the grants of a plugin.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use super::{CliError, Output, PluginArgument};
 use crate::domain::grant::Grants as PluginGrants;
 use crate::wire::settings::GrantsView;
 
-/// What to do with grants.
+/// Subcommands for grants.
 #[derive(Debug, Subcommand)]
 pub enum Grants {
     /// Show what a plugin may use, as JSON

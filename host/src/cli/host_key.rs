@@ -1,4 +1,4 @@
-//! `mortise host-key`: the key that secrets are sealed under.
+//! `mortise host-key`: rotates or replaces the key that encrypts secrets.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::{CliError, Output};
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::host::{Offline, OpenError, host_key};
 
-/// What to do with the host's key. The host must not be running.
+/// Subcommands for the host's key. The host must not be running.
 #[derive(Debug, Subcommand)]
 pub enum HostKey {
     /// Create a new key and seal all secrets under it. The old key is deleted; older backups still

@@ -1,4 +1,4 @@
-//! `mortise keys`: API keys, with which a tenant's endpoints are called.
+//! `mortise keys`: API keys of a tenant.
 
 use clap::Subcommand;
 
@@ -9,7 +9,7 @@ use super::{CliError, Output, TenantArgument};
 use crate::domain::clock::Timestamp;
 use crate::wire::api_keys::{ApiKeyView, CreatedApiKey, NewApiKey};
 
-/// What to do with API keys.
+/// Subcommands for API keys.
 #[derive(Debug, Subcommand)]
 pub enum Keys {
     /// List the keys with their ids, without the credentials

@@ -1,4 +1,4 @@
-//! Changes to limits in arguments: `memory=128MiB --unset queue`.
+//! Arguments that change limits: `memory=128MiB --unset queue`.
 
 use clap::Args;
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::CliError;
 use crate::domain::limits::LimitOverrides;
 
-/// Overrides of limits to set and to remove.
+/// Limits to set and to remove.
 #[derive(Debug, Args)]
 pub struct Change {
     /// Limits to set, such as memory=128MiB or queue=200; `docs/limits.md` lists all limits
@@ -18,7 +18,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// Applies the changes to limits as they are now. The host checks names and values.
+    /// Applies the changes to the current limits. The host checks names and values.
     pub fn apply(self, to: &LimitOverrides) -> Result<Map<String, Value>, CliError> {
         let mut limits = match serde_json::to_value(to) {
             Ok(Value::Object(limits)) => limits,
@@ -42,7 +42,7 @@ impl Change {
     }
 }
 
-/// `memory=128MiB` or `queue=200`.
+/// Parses `memory=128MiB` or `queue=200`.
 fn parse(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text
         .split_once('=')

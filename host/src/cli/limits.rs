@@ -1,4 +1,4 @@
-//! `mortise limits`: the limits of a tenant and its overrides.
+//! `mortise limits`: shows the limits of a tenant and sets overrides.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use super::{CliError, Output, TenantArgument};
 use crate::wire::limits::{LimitView, TenantLimits};
 use crate::wire::tenants::TenantView;
 
-/// What to do with the limits of a tenant.
+/// Subcommands for the limits of a tenant.
 #[derive(Debug, Subcommand)]
 pub enum Limits {
     /// Show each limit of a tenant, what set it, and how far it can be raised

@@ -1,9 +1,9 @@
-//! The command line. One file per command; most talk to the admin API of a running host. `serve` is
-//! the host, `build` and `completions` need none, and `host-key` and `operator-token` repair the
-//! data folder of a stopped host.
+//! The command line, with one file per command. Most commands call the admin API of a running host.
+//! `serve` runs the host, `build` and `completions` need none, and `host-key` and `operator-token`
+//! repair the data folder of a stopped host.
 //!
-//! Answers go to standard output, as tables for people or with `--json` as data; progress and
-//! errors go to standard error. Exit codes: 0 done, 1 failed, 2 called wrongly.
+//! Results go to standard output, as tables or, with `--json`, as data. Progress and errors go to
+//! standard error. Exit codes: 0 success, 1 failure, 2 wrong usage.
 
 mod audit;
 mod build;
@@ -133,7 +133,7 @@ enum Command {
     OperatorToken(operator_token::OperatorToken),
 }
 
-/// The tenant that a command is about.
+/// The tenant of a command.
 #[derive(Debug, Args)]
 struct TenantArgument {
     /// Name of the tenant
@@ -141,7 +141,7 @@ struct TenantArgument {
     tenant: String,
 }
 
-/// The plugin that a command is about.
+/// The plugin of a command.
 #[derive(Debug, Args)]
 struct PluginArgument {
     #[command(flatten)]
@@ -152,13 +152,13 @@ struct PluginArgument {
 }
 
 impl PluginArgument {
-    /// The path of something below the plugin.
+    /// The path of a resource of the plugin.
     fn path<'a>(&'a self, below: &[&'a str]) -> Vec<&'a str> {
         [&["tenants", &self.of.tenant, "plugins", &self.plugin], below].concat()
     }
 }
 
-/// Refuses a deletion if `--confirm` does not repeat the name.
+/// Refuses a deletion unless `--confirm` repeats the name.
 fn confirmed(name: &str, confirm: &str) -> Result<(), CliError> {
     if name == confirm {
         return Ok(());
@@ -169,7 +169,7 @@ fn confirmed(name: &str, confirm: &str) -> Result<(), CliError> {
     ))
 }
 
-/// Commands that talk to no host. They do not offer the options of a connection.
+/// Commands that do not connect to a host. They hide the connection options.
 const LOCAL: [&str; 5] = ["serve", "build", "completions", "host-key", "operator-token"];
 
 /// The command with all its arguments.
@@ -180,13 +180,13 @@ fn command() -> clap::Command {
     })
 }
 
-/// Reads the arguments, runs the command and reports what went wrong.
+/// Parses the arguments, runs the command and reports errors.
 pub fn main() -> ExitCode {
     let arguments = command().try_get_matches();
     let Cli { global, command } = match arguments.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
-            // Nothing is left to be done where the terminal itself is gone.
+            // If the terminal is closed, the error cannot be reported.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
@@ -194,7 +194,7 @@ pub fn main() -> ExitCode {
     let mut output = Output::standard(global.json);
     match run(command, &global.connection, &mut output) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader of a pipe has seen enough (`mortise logs | head`).
+        // The reader closed the pipe (`mortise logs | head`).
         Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             output.error(&error);
@@ -237,7 +237,7 @@ fn run(command: Command, connection: &Connection, output: &mut Output) -> Result
 }
 
 impl Command {
-    /// Whether it talks to no host.
+    /// Whether the command does not connect to a host.
     fn is_local(&self) -> bool {
         matches!(
             self,

@@ -8,7 +8,7 @@ use super::output::columns;
 use super::{CliError, Output};
 use crate::domain::tenant::Plan;
 
-/// What to do with plans.
+/// Subcommands for plans.
 #[derive(Debug, Subcommand)]
 pub enum Plans {
     /// List the plans, and the limits in which each differs from the defaults of the host

@@ -8,7 +8,7 @@ use super::output::columns;
 use super::{CliError, Output, PluginArgument, TenantArgument, confirmed};
 use crate::wire::plugins::PluginView;
 
-/// What to do with plugins.
+/// Subcommands for plugins.
 #[derive(Debug, Subcommand)]
 pub enum Plugins {
     /// List the plugins of a tenant
@@ -22,7 +22,7 @@ pub enum Plugins {
     Restore(PluginArgument),
 }
 
-/// Which plugins.
+/// Arguments of `mortise plugins list`.
 #[derive(Debug, Args)]
 pub struct List {
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub struct List {
     deleted: bool,
 }
 
-/// A plugin's end.
+/// Arguments of `mortise plugins delete`.
 #[derive(Debug, Args)]
 pub struct Delete {
     #[command(flatten)]

@@ -12,10 +12,10 @@ use crate::causes::with_causes;
 use crate::config::{Config, Loaded, LogFormat, LogSection, listener_address};
 use crate::host::serve;
 
-/// The configuration that is read where it exists and none is named.
+/// The configuration file that is read if it exists and no other is named.
 const DEFAULT_CONFIG: &str = "mortise.toml";
 
-/// Where the host listens and keeps its data, over what the configuration says.
+/// Arguments of `mortise serve`. They override the configuration.
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Configuration file; by default ./mortise.toml, if it exists
@@ -36,7 +36,7 @@ pub struct Serve {
     pub accept_database: bool,
 }
 
-/// Runs the host until it is told to stop.
+/// Runs the host until it receives a signal to stop.
 pub fn run(arguments: Serve) -> Result<(), CliError> {
     let Loaded {
         config,
@@ -61,7 +61,7 @@ pub fn run(arguments: Serve) -> Result<(), CliError> {
     serve::run(&config, ready).map_err(|error| CliError::failed(with_causes(&error), ""))
 }
 
-/// The configuration with what the command line says over it.
+/// Loads the configuration and applies the arguments.
 pub(super) fn configuration(arguments: Serve) -> Result<Loaded, CliError> {
     let default = Path::new(DEFAULT_CONFIG);
     let path = arguments

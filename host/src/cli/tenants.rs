@@ -1,4 +1,4 @@
-//! `mortise tenants`: the customers of a host.
+//! `mortise tenants`: manages the tenants of a host.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::output::columns;
 use super::{CliError, Output, confirmed};
 use crate::wire::tenants::TenantView;
 
-/// What to do with tenants.
+/// Subcommands for tenants.
 #[derive(Debug, Subcommand)]
 pub enum Tenants {
     /// List the tenants
@@ -34,7 +34,7 @@ pub enum Tenants {
     Restore(Name),
 }
 
-/// Which tenants.
+/// Arguments of `mortise tenants list`.
 #[derive(Debug, Args)]
 pub struct List {
     /// List the deleted tenants that can be restored, in place of the others
@@ -42,14 +42,14 @@ pub struct List {
     deleted: bool,
 }
 
-/// Which tenant.
+/// A tenant by name.
 #[derive(Debug, Args)]
 pub struct Name {
     /// Name of the tenant
     name: String,
 }
 
-/// A new tenant.
+/// Arguments of `mortise tenants create`.
 #[derive(Debug, Args)]
 pub struct Create {
     /// Name of the tenant, which is the first segment of its URLs
@@ -59,7 +59,7 @@ pub struct Create {
     plan: Option<String>,
 }
 
-/// A tenant's end.
+/// Arguments of `mortise tenants delete`.
 #[derive(Debug, Args)]
 pub struct Delete {
     /// Name of the tenant

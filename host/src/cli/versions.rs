@@ -1,4 +1,4 @@
-//! `mortise versions`: what was uploaded, and which of it serves.
+//! `mortise versions`: manages the uploaded versions of a plugin.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use super::{CliError, Output, PluginArgument};
 use crate::wire::activations::ActivatedView;
 use crate::wire::versions::{VersionDetail, VersionView};
 
-/// What to do with versions.
+/// Subcommands for versions.
 #[derive(Debug, Subcommand)]
 pub enum Versions {
     /// List the versions of a plugin, the newest first
@@ -24,7 +24,7 @@ pub enum Versions {
     Delete(Named),
 }
 
-/// A version above its manifest, which has several lines.
+/// A version without its manifest, which is printed separately.
 #[derive(Serialize)]
 struct WithoutManifest<'a> {
     #[serde(flatten)]
@@ -32,7 +32,7 @@ struct WithoutManifest<'a> {
     compiled_size: Option<u64>,
 }
 
-/// Which version.
+/// A version by name.
 #[derive(Debug, Args)]
 pub struct Named {
     #[command(flatten)]
