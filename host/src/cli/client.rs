@@ -400,7 +400,7 @@ impl Client {
         }
     }
 
-    /// Whether the host answers as the admin API does. The public listener answers 404 there.
+    /// Whether the host answers like the admin API. The public listener answers 404.
     fn is_admin_api(&self) -> bool {
         let headers = [("accept", "application/json")];
         let answer = self.send(Method::GET, &self.url(&["whoami"]), &headers, None, Some(TIMEOUT));

@@ -97,7 +97,7 @@ pub enum Missing {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Place {
-    /// JSON pointer.
+    /// JSON pointer to the part.
     pub pointer: String,
     /// What is wrong with it.
     pub detail: String,

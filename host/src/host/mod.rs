@@ -176,8 +176,8 @@ impl Host {
         Ok(())
     }
 
-    /// Does at once what the host does by itself now and then: serves changes, reads again what
-    /// could not be read, purges what was deleted long enough ago, and removes its files.
+    /// Runs the periodic maintenance once: serves changes, reads again what could not be read, purges
+    /// deleted tenants and plugins, and removes their files.
     pub async fn maintain(&self) {
         if let Err(error) = self.runtime.lifecycle.reconcile().await {
             tracing::warn!(%error, "the tenants cannot be listed; the host tries again each second");

@@ -1,7 +1,7 @@
-//! Purges what was deleted long enough ago, and removes the files of what was purged.
+//! Purges tenants and plugins after their grace period, and removes the files of purged ones.
 //!
-//! Only files are removed that the control plane's database names for removal. A file that it does not know
-//! is never removed: the database may be an old copy.
+//! Only files that the control plane's database marks for removal are removed. Unknown files are
+//! kept, since the database may be an old copy.
 
 use super::{Lifecycle, LifecycleError};
 use crate::domain::audit::Change;
@@ -9,8 +9,8 @@ use crate::domain::clock::Timestamp;
 use crate::storage::Removal;
 
 impl Lifecycle {
-    /// Purges what was deleted before the grace period began, and removes files that are to be removed. Holds
-    /// no lock but that of the files that it removes.
+    /// Purges what was deleted before the grace period, and removes the files that are marked for
+    /// removal. It only holds the locks of these files.
     pub async fn sweep(&self) -> Result<(), LifecycleError> {
         let now = self.clock.now();
         let grace = i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX);
