@@ -14,7 +14,8 @@ pub enum Components {
     List,
     /// List the versions that use what this host refuses, or what --uses names
     Audit {
-        /// A rule: proposal:simd, instruction:call_indirect, instruction:v128.*, import:wasi:random/*
+        /// A rule: proposal:simd, instruction:call_indirect, instruction:v128.*,
+        /// import:wasi:random/*
         #[arg(long, value_name = "RULE")]
         uses: Option<String>,
     },

@@ -30,8 +30,8 @@ pub struct Serve {
     /// Address of the admin listener, such as 127.0.0.1:8081
     #[arg(long, value_name = "ADDRESS", value_parser = listener_address)]
     pub admin: Option<SocketAddr>,
-    /// Use mortise.db as it is, although it does not belong to the data folder or is older than it. Files of
-    /// tenants that it does not know are moved to `set-aside`
+    /// Use mortise.db as it is, although it does not belong to the data folder or is older than it.
+    /// Files of tenants that it does not know are moved to `set-aside`
     #[arg(long)]
     pub accept_database: bool,
 }

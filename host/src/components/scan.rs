@@ -54,9 +54,9 @@ pub enum ScanError {
     /// Malformed WebAssembly.
     #[error("the component is malformed at byte {offset:#x}: {message}")]
     Malformed {
-        /// Where.
+        /// Offset in bytes.
         offset: u64,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
     /// A bound is exceeded.

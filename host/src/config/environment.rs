@@ -1,8 +1,8 @@
 //! Environment variables that override the configuration: `MORTISE_SERVER__PUBLIC` for
 //! `server.public`.
 //!
-//! This is not the crate `figment` or `config`: with either, an error names only the key and not
-//! the line in the file.
+//! The crates `figment` and `config` are not used: their errors name the key, but not the line in
+//! the file.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

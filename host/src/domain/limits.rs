@@ -154,7 +154,8 @@ macro_rules! limits {
 }
 
 limits! {
-    /// All linear memories and tables of one instance together. Stops a plugin from filling the machine's memory.
+    /// All linear memories and tables of one instance together. Stops a plugin from filling the
+    /// machine's memory.
     memory: ByteSize = ByteSize::mib(64), at least ByteSize::kib(64), at most ByteSize::mib(256),
         of Invocation, seen in "memory_bytes";
     /// CPU time of one invocation. Stops endless loops.

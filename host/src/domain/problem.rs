@@ -53,7 +53,8 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The request is malformed: its path, its query, its headers or its JSON. The detail names the place.
+    /// The request is malformed: its path, its query, its headers or its JSON. The detail names the
+    /// place.
     InvalidRequest = "invalid-request", BAD_REQUEST, Client, "Invalid request";
     /// The body does not match the schema of the route or the function. `errors` lists where and
     /// why.

@@ -176,8 +176,8 @@ impl Host {
         Ok(())
     }
 
-    /// Runs the periodic maintenance once: serves changes, reads again what could not be read, purges
-    /// deleted tenants and plugins, and removes their files.
+    /// Runs the periodic maintenance once: serves changes, reads again what could not be read,
+    /// purges deleted tenants and plugins, and removes their files.
     pub async fn maintain(&self) {
         if let Err(error) = self.runtime.lifecycle.reconcile().await {
             tracing::warn!(%error, "the tenants cannot be listed; the host tries again each second");

@@ -1,4 +1,5 @@
-//! The first step of opening a host: the data folder, the control plane's database and the host's key.
+//! The first step of opening a host: the data folder, the control plane's database and the host's
+//! key.
 
 use std::sync::Arc;
 

@@ -79,8 +79,8 @@ pub struct Lifecycle {
     /// Serializes the activations of a tenant. Each migrates the tenant's database and then changes
     /// the active version.
     activations: Locks<TenantId>,
-    /// Serializes compilation and removal of a component's code on this node, since tenants share the
-    /// code of equal components. Leases protect the component from other nodes.
+    /// Serializes compilation and removal of a component's code on this node, since tenants share
+    /// the code of equal components. Leases protect the component from other nodes.
     files: Locks<VersionDigest>,
     /// Serializes reading a tenant and swapping its snapshot, so that the served state is never
     /// older than the stored one.

@@ -12,12 +12,12 @@
 //! }
 //! ```
 //!
-//! - `manifest` is the text of `plugin.toml`, unchanged but for `contract`, which `mortise build`
-//!   adds where it is missing.
-//! - `migrations` are in the order of their numbers, which strictly increase. At most 500, and none where the manifest
-//!   names no migrations.
+//! - `manifest` is the text of `plugin.toml`. `mortise build` adds `contract` if it is missing;
+//!   otherwise the text is unchanged.
+//! - `migrations` are in strictly increasing order of their numbers, at most 500. There are none if
+//!   the manifest names no migrations folder.
 //! - `schemas` has one member for each schema that a route or a function of the manifest names,
-//!   under the path as it is written there, and no other. At most 500 of 256 KiB each. Their
+//!   under the path in the manifest, and no other. There are at most 500 of 256 KiB each. Their
 //!   references stay within each document.
 //!
 //! Other keys are refused. `mortise build` writes the section, and any other tool may. The compile

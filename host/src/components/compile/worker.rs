@@ -124,7 +124,7 @@ fn is_about_memory(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<wasmtime::OutOfMemory>()
         || error.downcast_ref::<rustix::io::Errno>() == Some(&rustix::io::Errno::NOMEM)
         || error.downcast_ref::<std::io::Error>().is_some_and(|error| {
-            // A thread that cannot be started for want of memory is told as `EAGAIN`.
+            // `EAGAIN`: a thread cannot be started without memory.
             matches!(
                 error.kind(),
                 std::io::ErrorKind::OutOfMemory | std::io::ErrorKind::WouldBlock
