@@ -33,7 +33,7 @@ pub fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, 
     let wrong = |_| {
         let text: String = text.chars().take(100).collect();
         serde::de::Error::custom(format!(
-            "`{text}` is no number; 1 to {MAX_LIMIT} items make a page"
+            "`{text}` is not a number; 1 to {MAX_LIMIT} items make a page"
         ))
     };
     text.parse().map(Some).map_err(wrong)
@@ -49,7 +49,7 @@ impl Paging {
             bytes
                 .and_then(|bytes| serde_json::from_slice(&bytes).ok())
                 .ok_or_else(|| {
-                    invalid("cursor: this is no cursor of this list; pass `next` of the page before")
+                    invalid("cursor: this is not a cursor of this list; pass `next` of the previous page")
                 })
         });
         Ok(Page {

@@ -113,7 +113,7 @@ async fn create_host(
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
     if input.name == FIRST_OPERATOR {
         let detail = format!(
-            "the host names the token that it makes itself `{}`; choose another name",
+            "the host names the token that it creates `{}`; choose another name",
             input.name
         );
         return Err(Problem::new(Code::Conflict, detail));

@@ -214,7 +214,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
         Some(essence) if essence.trim().eq_ignore_ascii_case("application/wasm") => Ok(()),
         _ => Err(Problem::new(
             Code::UnsupportedMediaType,
-            "the body must be a component as it is: `Content-Type: application/wasm`",
+            "the body must be a component: `Content-Type: application/wasm`",
         )),
     }
 }

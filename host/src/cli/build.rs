@@ -98,7 +98,7 @@ fn compile(folder: &Path, output: &mut Output) -> Result<Vec<u8>, CliError> {
     let manifest = folder.join("Cargo.toml");
     let manifest = manifest.canonicalize().map_err(|_| {
         CliError::failed(
-            format!("{} is not there", manifest.display()),
+            format!("{} does not exist", manifest.display()),
             "for a plugin in another language, build the component with its own tools and name it with --component",
         )
     })?;

@@ -336,7 +336,7 @@ impl Client {
         let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
         let value = serde_json::from_slice(text).map_err(|error| {
             let what = match error.is_data() {
-                true => "this mortise does not know its form; use one of the version of the host",
+                true => "this mortise does not know its form; use the version of the host",
                 false => "it is not JSON",
             };
             self.not_understood(format_args!("{what}: {}", without_position(&error)))
@@ -362,7 +362,7 @@ impl Client {
         let unusable = |error: ureq::http::Error| {
             CliError::failed(
                 format!("the request cannot be made: {error}"),
-                "the token holds an odd character",
+                "the token contains an invalid character",
             )
         };
         let answer = if let Some((content_type, bytes)) = body {

@@ -66,7 +66,9 @@ impl Deploy {
         let (version, is_new) = client.upload(&path(&["versions"]), &component)?;
         report("warning", &version.warnings, output);
         if self.no_activate {
-            output.news(format_args!("uploaded {digest}; the active version is as it was"));
+            output.news(format_args!(
+                "uploaded {digest}; the active version was not changed"
+            ));
             return output.object(&version);
         }
         if let Err(error) = self.meet_grants(client, &path(&["grants"]), &manifest, output) {
@@ -85,7 +87,7 @@ impl Deploy {
                 if is_new && matches!(error, CliError::Problem(_)) {
                     let version = [path(&["versions"]), vec![digest.as_str()]].concat();
                     match client.delete(&version) {
-                        Ok(()) => output.news("the upload was taken back"),
+                        Ok(()) => output.news("the uploaded version was deleted again"),
                         Err(why) => output.news(format_args!("the uploaded version {digest} stays: {why}")),
                     }
                 }

@@ -23,7 +23,7 @@ pub enum CliError {
         problem: String,
     },
     /// The host sent an unexpected response.
-    #[error("the answer of {host} cannot be understood: {problem}")]
+    #[error("the response of {host} is not valid: {problem}")]
     Answer {
         /// Address of the host.
         host: String,

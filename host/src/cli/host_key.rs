@@ -39,7 +39,7 @@ fn rotate(folder: Folder, output: &mut Output) -> Result<(), CliError> {
     })?;
     for (tenant, name) in &rotated.unreadable {
         output.news(format_args!(
-            "the secret `{name}` of the tenant {tenant} did not open under the old key and has to be set again"
+            "the secret `{name}` of the tenant {tenant} could not be decrypted with the old key; set it again"
         ));
     }
     let mut answer = json!({
@@ -65,7 +65,7 @@ fn accept(folder: Folder, output: &mut Output) -> Result<(), CliError> {
         Ok::<_, OpenError>(path)
     })?;
     output.news(
-        "secrets that are sealed under another key do not open; set them again. `mortise secrets list` shows which",
+        "secrets of another key cannot be decrypted; set them again. `mortise secrets list` shows which",
     );
     output.object(&json!({ "host_key": path.display().to_string() }))
 }

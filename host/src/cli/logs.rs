@@ -105,7 +105,7 @@ fn follow(
                         last = Some(event.id);
                     }
                 }
-                output.news("the stream ended; the host may be restarting, so it is asked again");
+                output.news("the stream ended; the host may be restarting, so mortise connects again");
             }
             Err(error) if has_followed && error.may_pass() => {}
             Err(error) => return Err(error),
@@ -131,7 +131,7 @@ fn end_well_on_interruption() {
 fn show_event(event: &sse::Event, output: &mut Output) -> Result<(), CliError> {
     if event.kind == "missed" {
         output.news(format_args!(
-            "lines of {} invocations were left out; `mortise logs --since …` shows them",
+            "lines of {} invocations were skipped; `mortise logs --since …` shows them",
             printable(&event.data)
         ));
         return Ok(());

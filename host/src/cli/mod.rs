@@ -206,7 +206,8 @@ pub fn main() -> ExitCode {
 fn run(command: Command, connection: &Connection, output: &mut Output) -> Result<(), CliError> {
     let client = || Client::connect(connection);
     if command.is_local() && connection.is_given() {
-        let message = "this command talks to no host, so --host, --token and --token-file have no meaning";
+        let message =
+            "this command does not connect to a host, so --host, --token and --token-file have no effect";
         return Err(CliError::Usage(message.to_owned()));
     }
     match command {

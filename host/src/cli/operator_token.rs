@@ -27,8 +27,9 @@ impl OperatorToken {
             offline.close().await;
             Ok::<_, OpenError>(path)
         })?;
-        output
-            .news("the former token of the data folder works no longer; tokens that operators made still do");
+        output.news(
+            "the former token of the data folder no longer works; tokens that operators created still do",
+        );
         output.object(&json!({ "operator_token": path.display().to_string() }))
     }
 }

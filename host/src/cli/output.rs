@@ -103,7 +103,7 @@ impl Output {
             return self.data(&items);
         }
         if items.is_empty() {
-            self.news("nothing there");
+            self.news("no entries");
             return Ok(());
         }
         let mut rows = vec![

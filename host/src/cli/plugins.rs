@@ -74,7 +74,7 @@ impl Plugins {
                 } else {
                     client.delete(&of.path(&[]))?;
                     output.news(format_args!(
-                        "deleted the plugin {plugin}; `mortise plugins restore` brings it back, `--purge` \
+                        "deleted the plugin {plugin}; `mortise plugins restore` restores it, `--purge` \
                          deletes it for good"
                     ));
                 }

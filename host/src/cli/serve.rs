@@ -46,7 +46,7 @@ pub fn run(arguments: Serve) -> Result<(), CliError> {
     if !foreign_variables.is_empty() {
         tracing::warn!(
             variables = foreign_variables.join(" "),
-            "environment variables that are no keys of the configuration are ignored; a key `section.key` is \
+            "environment variables that name no key of the configuration are ignored; a key `section.key` is \
              written MORTISE_SECTION__KEY"
         );
     }

@@ -116,7 +116,7 @@ impl Tenants {
                 } else {
                     client.delete(&["tenants", &name])?;
                     output.news(format_args!(
-                        "deleted the tenant {name}; `mortise tenants restore {name}` brings it back, \
+                        "deleted the tenant {name}; `mortise tenants restore {name}` restores it, \
                          `--purge` deletes it for good"
                     ));
                 }

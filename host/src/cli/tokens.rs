@@ -79,8 +79,8 @@ impl Owner {
 }
 
 /// The error if the owner of a new token is not given.
-const WHOSE: &str = "say whose token it is to be: `--tenant NAME --role viewer`, `developer` or `owner` for \
-    a tenant's people, `--operator` for an operator of the host, or `--role metrics` for what reads its \
+const WHOSE: &str = "name the owner of the token: `--tenant NAME --role viewer`, `developer` or `owner` for \
+    a tenant's people, `--operator` for an operator of the host, or `--role metrics` for reading its \
     metrics";
 
 /// The role that only reads metrics. It belongs to no tenant.
@@ -89,11 +89,9 @@ const METRICS: &str = "metrics";
 fn parse_role(text: &str) -> Result<String, &'static str> {
     match text {
         "viewer" | "developer" | "owner" | METRICS => Ok(text.to_owned()),
-        "operator" => {
-            Err("a token of an operator is made with `--operator`, in place of --tenant and --role")
-        }
+        "operator" => Err("`--operator` creates a token of an operator, without --tenant and --role"),
         _ => Err(
-            "the roles of a tenant are viewer, developer and owner; `--operator` makes a token of an operator",
+            "the roles of a tenant are viewer, developer and owner; `--operator` creates an operator's token",
         ),
     }
 }

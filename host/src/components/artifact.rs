@@ -242,7 +242,7 @@ impl Artifacts {
         if let Some(code) = self.kept(engine, digest).await? {
             return Ok(code);
         }
-        tracing::warn!(%digest, "the compiled code is missing, from another engine, or damaged; compiling again");
+        tracing::warn!(%digest, "compiled code is missing, damaged or from another engine; compiling again");
         let source = self.source(digest).await?;
         let compiled = self.compile_stored(permit, &source).await?;
         let code = self.write_code(digest, compiled).await?;

@@ -22,7 +22,7 @@ const INSTEAD: [(&str, &str); 10] = [
     ),
     (
         "wasi:keyvalue/",
-        "use mortise:plugin/cache, or mortise:plugin/database for what must stay",
+        "use mortise:plugin/cache, or mortise:plugin/database for data that must be kept",
     ),
     ("wasi:config/", "use mortise:plugin/config"),
     (
@@ -32,7 +32,7 @@ const INSTEAD: [(&str, &str); 10] = [
     ("wasi:sql/", "use mortise:plugin/database"),
     ("wasi:messaging/", "use mortise:plugin/events"),
     ("wasi:blobstore/", "use mortise:plugin/database"),
-    ("wasi:nn/", "this host has no machine learning"),
+    ("wasi:nn/", "this host does not offer machine learning"),
     (
         "spin:",
         "use mortise:plugin/cache, database and http-client; Spin's own interfaces are not served",

@@ -37,18 +37,20 @@ pub struct Import(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRule {
     /// There is no such proposal.
-    #[error("`{0}` is no proposal that this host knows; those are {known}", known = known_proposals())]
+    #[error("`{0}` is not a proposal that this host knows; it knows {known}", known = known_proposals())]
     Proposal(String),
     /// There is no such instruction.
     #[error(
-        "`{0}` is no instruction; write `call_indirect`, `i32.add`, or `v128.*` for all with this prefix"
+        "`{0}` is not an instruction; write `call_indirect`, `i32.add`, or `v128.*` for all with this prefix"
     )]
     Instruction(String),
     /// The text does not have the form of an import.
-    #[error("`{0}` is no import; write `wasi:random/*` or `mortise:plugin/database#query`")]
+    #[error("`{0}` is not an import; write `wasi:random/*` or `mortise:plugin/database#query`")]
     Import(String),
     /// The kind of rule is unknown.
-    #[error("`{0}` is no rule; write `proposal:simd`, `instruction:call_indirect` or `import:wasi:random/*`")]
+    #[error(
+        "`{0}` is not a rule; write `proposal:simd`, `instruction:call_indirect` or `import:wasi:random/*`"
+    )]
     Kind(String),
 }
 

@@ -125,7 +125,7 @@ pub enum ConfigError {
     )]
     UnknownVariable(String),
     /// A variable has its name of an earlier version.
-    #[error("the environment variable {old} has another name by now; set {new} instead")]
+    #[error("the environment variable {old} has a new name; set {new} instead")]
     RenamedVariable {
         /// The former name.
         old: String,
@@ -133,7 +133,7 @@ pub enum ConfigError {
         new: String,
     },
     /// The values of variables are valid alone but not together.
-    #[error("the environment variables do not fit together: {0}")]
+    #[error("the environment variables are not valid together: {0}")]
     Environment(String),
 }
 

@@ -187,13 +187,13 @@ impl<T: Kind> Range<T> {
             Source::Manifest => "the manifest",
         };
         let (asked, ceiling): (LimitValue, LimitValue) = (asked.into(), self.ceiling.into());
-        format!("{whose} says {asked}, which is above the ceiling, so {ceiling} holds")
+        format!("{whose} says {asked}, but the ceiling is {ceiling}")
     }
 }
 
 fn not_raised<T: Kind>(asked: T, value: T) -> String {
     let (asked, value): (LimitValue, LimitValue) = (asked.into(), value.into());
-    format!("the manifest asks for {asked}; a manifest only lowers limits, so {value} holds")
+    format!("the manifest asks for {asked}; a manifest only lowers limits, so {value} applies")
 }
 
 impl std::fmt::Display for LimitValue {
@@ -263,14 +263,11 @@ mod tests {
         assert_eq!((value, source), (count(7), plan));
         assert_eq!(
             note.unwrap(),
-            "the manifest asks for 8; a manifest only lowers limits, so 7 holds"
+            "the manifest asks for 8; a manifest only lowers limits, so 7 applies"
         );
         let (value, _, note) = shown(&[(plan, Some(200))]);
         assert_eq!(value, count(100));
-        assert_eq!(
-            note.unwrap(),
-            "the plan says 200, which is above the ceiling, so 100 holds"
-        );
+        assert_eq!(note.unwrap(), "the plan says 200, but the ceiling is 100");
         assert!(shown(&[(tenant, Some(0))]).2.unwrap().starts_with("0 is below 1"));
     }
 }

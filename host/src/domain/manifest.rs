@@ -249,7 +249,7 @@ impl Manifest {
         for (index, route) in self.routes.iter().enumerate() {
             let place = |field: &str| format!("route[{index}].{field}");
             if !METHODS.contains(&route.method.as_str()) {
-                let problem = format!("`{}` is none of {}", route.method, METHODS.join(", "));
+                let problem = format!("`{}` is not one of {}", route.method, METHODS.join(", "));
                 return Err(meaning(place("method"), problem));
             }
             let pattern = route
@@ -263,7 +263,7 @@ impl Manifest {
             if !seen.insert((&route.method, pattern)) {
                 return Err(meaning(
                     place("path"),
-                    format!("{} {} is there twice", route.method, route.path),
+                    format!("{} {} is defined twice", route.method, route.path),
                 ));
             }
             route
@@ -287,7 +287,7 @@ impl Manifest {
             if !seen.insert(&function.name) {
                 return Err(meaning(
                     place("name"),
-                    format!("{} is there twice", function.name),
+                    format!("{} is defined twice", function.name),
                 ));
             }
             function
@@ -517,7 +517,7 @@ mod tests {
         let cases = [
             (
                 "method = 'FETCH'\npath = '/'\nauth = 'public'",
-                "route[0].method: `FETCH` is none of",
+                "route[0].method: `FETCH` is not one of",
             ),
             (
                 "method = 'GET'\npath = 'x'\nauth = 'public'",
@@ -558,7 +558,7 @@ mod tests {
             ),
             (
                 "method = 'GET'\npath = '/'\nauth = 'public'\n[[route]]\nmethod = 'GET'\npath = '/'\nauth = 'public'",
-                "route[1].path: GET / is there twice",
+                "route[1].path: GET / is defined twice",
             ),
         ];
         for (route, wanted) in cases {
@@ -639,7 +639,7 @@ mod tests {
         let twice = format!("{}[[route]]\n{}", route("/ü"), route("/%C3%BC"));
         let error = with_route(&twice).unwrap_err().to_string();
         assert!(
-            error.contains("route[1].path: GET /%C3%BC is there twice"),
+            error.contains("route[1].path: GET /%C3%BC is defined twice"),
             "{error}"
         );
     }
@@ -684,7 +684,7 @@ mod tests {
             (full.replace("memory", "sql_rows"), "unknown field `sql_rows`"),
             (
                 format!("{full}[[function]]\n{full}"),
-                "function[1].name: price.adjust is there twice",
+                "function[1].name: price.adjust is defined twice",
             ),
             (
                 full.replace("'20ms'", "'0ms'"),

@@ -167,7 +167,7 @@ impl<'de> Deserialize<'de> for UsableSecrets {
                 && (known, origins) != (SecretOrigins::Granted, SecretOrigins::Granted)
             {
                 return Err(D::Error::custom(format!(
-                    "the secret `{name}` is there twice; write all its origins in one place"
+                    "the secret `{name}` is listed twice; write all its origins in one place"
                 )));
             }
         }
@@ -263,11 +263,11 @@ mod tests {
             ),
             (
                 json!(["a", { "name": "a", "origins": [] }]),
-                "the secret `a` is there twice",
+                "the secret `a` is listed twice",
             ),
             (
                 json!([{ "name": "a", "origins": [] }, "a"]),
-                "the secret `a` is there twice",
+                "the secret `a` is listed twice",
             ),
         ] {
             let error = read(&list).unwrap_err();

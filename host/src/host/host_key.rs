@@ -97,7 +97,7 @@ pub async fn open(db: &dyn Repository, config: &Config) -> Result<HostKey, KeyEr
     match load(&next)? {
         Some(key) if key.check() == check => {
             put_in_place(&next, &path)?;
-            tracing::warn!(file = %path.display(), "the rotation of the host key that was interrupted is finished");
+            tracing::warn!(file = %path.display(), "an interrupted rotation of the host key was completed");
             Ok(key)
         }
         _ => match path.exists() {
@@ -192,7 +192,7 @@ fn set_aside(next: &Path) -> Result<(), KeyError> {
         None => fs::remove_file(next),
     };
     done.map_err(|error| io(next, error))?;
-    tracing::info!(file = %next.display(), ?kept, "a new host key that no secret is sealed under is set aside");
+    tracing::info!(file = %next.display(), ?kept, "an unused new host key was set aside");
     Ok(())
 }
 

@@ -29,10 +29,10 @@ pub enum OperatorTokenError {
         error: std::io::Error,
     },
     /// The file does not contain a token.
-    #[error("{0} holds no token; delete the file, and the next start makes a new one")]
+    #[error("{0} contains no token; delete the file, and the next start makes a new one")]
     Malformed(PathBuf),
     /// The operating system returned no random bytes.
-    #[error("the operating system gave no randomness: {0}")]
+    #[error("the operating system returned no random bytes: {0}")]
     Randomness(#[from] getrandom::Error),
     /// The database fails.
     #[error(transparent)]

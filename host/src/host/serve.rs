@@ -135,7 +135,7 @@ async fn serve(
     let control = tokio::runtime::Handle::current();
     let draining = async {
         told_to_stop.cancelled().await;
-        tracing::info!("draining: not ready any more; requests under way finish");
+        tracing::info!("draining: readiness is 503, and running requests finish");
         host.start_draining();
         tokio::time::sleep(config.server.drain_delay.0).await;
         stop.cancel();
@@ -192,7 +192,7 @@ fn threads(name: &str, count: usize) -> Builder {
 /// Lowers the priority of a thread that runs guests, so that control threads run first.
 fn stand_back(scheduling: Scheduling) {
     if let Err(error) = scheduling.apply() {
-        tracing::warn!(%error, ?scheduling, "a plugin thread keeps its priority");
+        tracing::warn!(%error, ?scheduling, "the scheduling of a plugin thread could not be changed");
     }
 }
 
@@ -211,7 +211,7 @@ fn stop_on_signal() -> std::io::Result<CancellationToken> {
         next().await;
         stopped.cancel();
         next().await;
-        tracing::warn!("stopping at once: requests under way are cut off");
+        tracing::warn!("stopping at once: running requests are aborted");
         std::process::exit(130);
     });
     Ok(stop)
@@ -230,7 +230,7 @@ async fn prune(host: Arc<Host>) {
 /// some systems use them by default.
 fn keep_pages_small() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::warn!(%error, "the system may give huge pages, which make requests wait now and then");
+        tracing::warn!(%error, "huge pages could not be disabled; requests may be delayed at times");
     }
 }
 

@@ -50,7 +50,10 @@ impl Lifecycle {
                 continue;
             }
             if let Err(error) = self.delete_version_row(tenant, plugin, digest).await {
-                tracing::warn!(%error, tenant = %tenant.name, %plugin, version = %digest, "an old version stays");
+                tracing::warn!(
+                    %error, tenant = %tenant.name, %plugin, version = %digest,
+                    "an old version could not be deleted"
+                );
             }
         }
     }

@@ -23,7 +23,8 @@ pub enum LifecycleError {
     TooLarge(ByteSize),
     /// The tenant has as many plugins as its plan allows.
     #[error(
-        "the tenant has its {0} plugins, deleted ones included (limit `plugins`); purge one first (`DELETE …?purge=true`)"
+        "the tenant has {0} plugins already, deleted ones included (limit `plugins`); purge one first \
+         (`DELETE …?purge=true`)"
     )]
     TooManyPlugins(u32),
     /// The compilation exceeded a limit.

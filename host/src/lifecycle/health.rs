@@ -71,7 +71,7 @@ impl Lifecycle {
         let failed = tenant.unavailable.get(plugin).map(|failed| failed.reason.clone());
         // Only the operator sees why a whole tenant is unavailable, since the reason has details of
         // the host.
-        let whole = "what the host stores of this tenant cannot be read; the operator sees why";
+        let whole = "stored data of this tenant cannot be read; the operator can see the reason";
         tenant.problem.as_ref().map(|_| whole.to_owned()).or(failed)
     }
 

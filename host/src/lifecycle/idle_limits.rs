@@ -28,7 +28,7 @@ impl Lifecycle {
     ) -> Result<Vec<String>, LifecycleError> {
         let limits = self.limits(tenant).await?;
         let warning = |Beyond { name, asked, most }| {
-            format!("{name}: the manifest says {asked}, but the tenant has {most}, which holds")
+            format!("{name}: the manifest says {asked}, but the tenant has {most}, which applies")
         };
         Ok(all_beyond(&version.manifest, &limits)
             .into_iter()

@@ -109,7 +109,7 @@ impl Lifecycle {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(
                 error,
-                "what was deleted could not be purged or removed; the host tries again"
+                "deleted data could not be purged or removed; the host tries again"
             );
         }
     }

@@ -15,7 +15,7 @@ impl Problems {
         let mut all = self.lock();
         let known = all.remove(&Some(tenant)).unwrap_or_default();
         for problem in problems.iter().filter(|problem| !known.contains(problem)) {
-            tracing::error!(%tenant, %problem, "something of a tenant cannot be read and is left out");
+            tracing::error!(%tenant, %problem, "a row of a tenant cannot be read and is skipped");
         }
         if !problems.is_empty() {
             all.insert(Some(tenant), problems.to_vec());
@@ -33,7 +33,7 @@ impl Problems {
         let mut all = self.lock();
         let known = all.remove(&None).unwrap_or_default();
         for problem in problems.iter().filter(|problem| !known.contains(problem)) {
-            tracing::error!(%problem, "rows of the control plane belong to no tenant that can be read");
+            tracing::error!(%problem, "rows of the control plane belong to no readable tenant");
         }
         let is_news = problems != known;
         if !problems.is_empty() {

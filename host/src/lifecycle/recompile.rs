@@ -81,7 +81,7 @@ impl Lifecycle {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(
                     error,
-                    "compiled code could not be looked through; what cannot be used is compiled when it is needed"
+                    "compiled code could not be checked; unusable code is compiled again when it is needed"
                 );
             }
         }));
@@ -127,7 +127,7 @@ impl Lifecycle {
         }
         let RecompileProgress { done, failed, .. } = self.recompile_progress();
         let seconds = (self.clock.monotonic() - began).as_secs();
-        tracing::info!(done, failed, seconds, "active versions are compiled again");
+        tracing::info!(done, failed, seconds, "active versions were compiled again");
         Ok(())
     }
 

@@ -35,7 +35,10 @@ impl UnreadableSecrets {
         let known = all.remove(&tenant.id).map_or(0, |known| known.len());
         if secrets.len() > known {
             let count = secrets.len();
-            tracing::warn!(tenant = %tenant.name, count, "secrets do not open under the host's key; set them again");
+            tracing::warn!(
+                tenant = %tenant.name, count,
+                "the host's key cannot decrypt secrets; set them again"
+            );
         }
         if !secrets.is_empty() {
             all.insert(tenant.id, secrets);
@@ -95,7 +98,7 @@ impl Lifecycle {
         let set: BTreeSet<&str> = set.iter().map(|(name, _)| name.as_str()).collect();
         let warning = |name: &&str| {
             format!(
-                "the secret `{name}` is granted and not set; an owner sets it with `mortise secrets set {name} \
+                "the secret `{name}` is granted but not set; an owner sets it with `mortise secrets set {name} \
                  --tenant {}`",
                 tenant.name
             )

@@ -51,7 +51,7 @@ impl Lifecycle {
         };
         if let Err(error) = kept.await {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, version = %lease.digest, "a lease could not be given up; it expires");
+            tracing::warn!(error, version = %lease.digest, "a lease could not be released; it will expire");
         }
     }
 
@@ -65,7 +65,10 @@ impl Lifecycle {
         if let Err(error) = taken_back.await {
             // The component is marked for removal. The caller reports the upload's own error.
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, version = %lease.digest, "the component of a failed upload stays until a sweep");
+            tracing::warn!(
+                error, version = %lease.digest,
+                "the component of a failed upload could not be removed; the next sweep removes it"
+            );
         }
     }
 

@@ -19,13 +19,13 @@ impl Lifecycle {
         for (tenant, plugin) in self.db.plugins_deleted_before(before).await? {
             let purge = change("plugin.purge", plugin.to_string());
             if self.db.purge_plugin(tenant, &plugin, &purge).await? {
-                tracing::info!(%tenant, %plugin, "a deleted plugin is purged: its grace period is over");
+                tracing::info!(%tenant, %plugin, "a deleted plugin was purged after its grace period");
             }
         }
         for tenant in self.db.tenants_deleted_before(before).await? {
             let purge = change("tenant.purge", tenant.to_string());
             if self.db.purge_tenant(tenant, &purge).await? {
-                tracing::info!(%tenant, "a deleted tenant is purged: its grace period is over");
+                tracing::info!(%tenant, "a deleted tenant was purged after its grace period");
             }
         }
         for removal in self.db.removals().await? {
@@ -45,7 +45,10 @@ impl Lifecycle {
         match removal {
             Removal::Component(digest) => self.remove_unused(digest).await,
             Removal::Database(tenant) if self.db.has_tenant(tenant).await? => {
-                tracing::error!(%tenant, "the database of a tenant that is there was to be removed; it stays");
+                tracing::error!(
+                    %tenant,
+                    "the database of an existing tenant was marked for removal; it is kept"
+                );
                 Ok(self.db.removal_done(removal).await?)
             }
             Removal::Database(tenant) => {

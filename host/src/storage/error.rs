@@ -64,12 +64,13 @@ pub enum DbError {
     },
     /// The file is shorter than its header says.
     #[error(
-        "mortise.db is cut off, or is no SQLite file: it has fewer pages than its header says; restore it from a backup"
+        "mortise.db is truncated, or is not a SQLite file: it has fewer pages than its header says; \
+         restore it from a backup"
     )]
     Cut,
     /// The write-ahead log belongs to another copy of the database.
     #[error(
-        "mortise.db is another copy than the one that mortise.db-wal belongs to; put back the mortise.db that was there, \
+        "mortise.db and mortise.db-wal belong to different copies; put back the mortise.db that was there, \
          or remove mortise.db-wal and mortise.db-shm, with which the changes in them are lost"
     )]
     ForeignLog,
@@ -94,7 +95,7 @@ pub enum DbError {
     )]
     Mark(String),
     /// A migration of the control plane failed.
-    #[error("the control plane's database could not be brought up to date")]
+    #[error("the control plane's database could not be migrated")]
     Migration(#[source] Box<dyn Error + Send + Sync>),
 }
 

@@ -73,11 +73,11 @@ pub struct Kept {
 #[async_trait]
 pub trait Invocations {
     /// Records invocations with their log lines and adds them to the totals, in one transaction.
-    /// Entries that are already stored (because the batch is repeated) or belong to a deleted
+    /// Entries that are already stored (because the batch is repeated) or belong to a purged
     /// tenant are skipped. Returns the stored amounts of each tenant with new entries.
     async fn record(&self, entries: &[Entry]) -> Result<BTreeMap<TenantId, Kept>, DbError>;
 
-    /// Adds invocations without records to the totals. Those of deleted tenants are skipped.
+    /// Adds invocations without records to the totals. Those of purged tenants are skipped.
     async fn add_totals(&self, totals: &Totals) -> Result<(), DbError>;
 
     /// The stored amounts of a tenant.

@@ -54,7 +54,7 @@ pub async fn unknown_files(
         (Ok(tenants), Ok(digests)) => (tenants, digests),
         // The files of an unreadable row would look unknown.
         (Err(error @ DbError::Corrupt { .. }), _) | (_, Err(error @ DbError::Corrupt { .. })) => {
-            tracing::error!(%error, "no files are set aside: it is not known which belong to somebody");
+            tracing::error!(%error, "no files are set aside, because an unreadable row may own them");
             return Ok(Vec::new());
         }
         (Err(error), _) | (_, Err(error)) => return Err(error.into()),

@@ -56,7 +56,7 @@ pub enum HostKeyError {
     #[error("a host key has 64 hexadecimal digits")]
     NotAKey,
     /// The operating system returned no random bytes.
-    #[error("the operating system gave no randomness: {0}")]
+    #[error("the operating system returned no random bytes: {0}")]
     Randomness(getrandom::Error),
 }
 
@@ -67,7 +67,7 @@ pub enum VaultError {
     #[error("the secret `{0}` does not open under the host's key")]
     DoesNotOpen(String),
     /// The operating system returned no random bytes.
-    #[error("the operating system gave no randomness: {0}")]
+    #[error("the operating system returned no random bytes: {0}")]
     Randomness(getrandom::Error),
 }
 

@@ -71,8 +71,8 @@ pub(super) async fn follow(
     let held = state.shares.of(access.holder).followers.charge(1);
     let held = held.map_err(|exhausted| {
         let detail = match exhausted {
-            Exhausted::Tenant => "as many logs are being followed as one tenant may; end one of them first",
-            Exhausted::Shared => "as many logs are being followed as this host allows",
+            Exhausted::Tenant => "the tenant follows as many logs as allowed; end one of them first",
+            Exhausted::Shared => "this host has as many log followers as allowed",
         };
         Problem::new(Code::Overloaded, detail).retry_after(FOLLOW_RETRY)
     })?;

@@ -273,8 +273,8 @@ async fn bad_input_is_named_with_its_place() {
     400 invalid-request: http[0]: `ftp://a.example/` has a scheme other than `http` and `https`
     404 not-found: no version is named `1.0`; the newest are sha256:92521fc3cbd964bdc9f584a991b89fddaa5754ed1cc96d6d42445338669c1305 (1.0.0, uploaded 1970-01-01T00:00:02.000Z)
     400 invalid-request: limit: 1 to 200 items make a page
-    400 invalid-request: limit: `NaN` is no number; 1 to 200 items make a page
-    400 invalid-request: cursor: this is no cursor of this list; pass `next` of the page before
+    400 invalid-request: limit: `NaN` is not a number; 1 to 200 items make a page
+    400 invalid-request: cursor: this is not a cursor of this list; pass `next` of the previous page
     400 invalid-request: page: unknown field `page`, expected one of `deleted`, `cursor`, `limit`
     400 invalid-request: from: it must lie before `to`
     404 not-found: there is no such API key
@@ -347,7 +347,7 @@ async fn an_upload_is_refused_for_its_type_and_its_size_before_it_is_read() {
             .unwrap()
     };
     let answer = Answer::of(app.send(upload("application/zip", Body::empty())).await).await;
-    insta::assert_snapshot!(answer.problem(), @"415 unsupported-media-type: the body must be a component as it is: `Content-Type: application/wasm`");
+    insta::assert_snapshot!(answer.problem(), @"415 unsupported-media-type: the body must be a component: `Content-Type: application/wasm`");
 
     // The request has no length that could be checked in advance.
     let piece = bytes::Bytes::from(vec![0; 1024 * 1024]);

@@ -68,7 +68,7 @@ pub enum BundleError {
         error: std::io::Error,
     },
     /// The manifest names a path outside of the plugin's folder.
-    #[error("plugin.toml: `{0}` leads out of the plugin's folder; paths are relative and without `..`")]
+    #[error("plugin.toml: `{0}` is outside of the plugin's folder; paths must be relative and without `..`")]
     Outside(String),
 }
 

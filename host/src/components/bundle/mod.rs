@@ -169,7 +169,7 @@ fn check_migrations(manifest: &Manifest, files: &[MigrationFile]) -> Result<Vec<
         .as_ref()
         .is_some_and(|database| database.migrations.is_some());
     if !named && !files.is_empty() {
-        return wrong("there are some, but plugin.toml has no `[database] migrations`".to_owned());
+        return wrong("the plugin has some, but plugin.toml has no `[database] migrations`".to_owned());
     }
     let parse = |file: &MigrationFile| Migration::parse(&file.file, &file.sql);
     let migrations: Result<Vec<_>, _> = files.iter().map(parse).collect();

@@ -267,7 +267,7 @@ impl Compiler {
             )))
         } else if status.code().is_none() && message.contains(STACK_OVERFLOW) {
             Err(CompileError::Refused(Refusal::manifest(
-                "what the component holds is nested too deeply: reading it overflowed the stack",
+                "the bundle in the component is nested too deeply: reading it overflowed the stack",
                 "write the schemas and types with fewer levels and shorter chains of references",
             )))
         } else if status.code().is_none() {

@@ -369,7 +369,7 @@ async fn known(
 /// are skipped, so that the others are found.
 fn read(block: &SqliteRow, tenant: TenantId) -> Vec<InvocationRecord> {
     try_read(block, tenant).unwrap_or_else(|error| {
-        tracing::warn!(%tenant, %error, "a block of invocations cannot be read and is left out");
+        tracing::warn!(%tenant, %error, "a block of invocations cannot be read and is skipped");
         Vec::new()
     })
 }
