@@ -214,7 +214,7 @@ fn a_deployment_that_fails_leaves_no_version() {
     host.cli(&["deploy", file, "--tenant", "acme", "--no-activate"])
         .ok();
     let said = deployed(&edited).fails(1);
-    assert!(!said.contains("taken back"), "{said}");
+    assert!(!said.contains("deleted again"), "{said}");
     assert_eq!(versions_of_db(&host), 2);
     deployed(&good).ok();
 }
