@@ -84,7 +84,7 @@ async fn create(
 
 /// Revokes an API key. It stops working at once.
 #[utoipa::path(delete, path = "/tenants/{tenant}/api-keys/{api_key}", tag = "api-keys",
-    responses((status = 204, description = "It no longer works")), security(("token" = ["owner"])))]
+    responses((status = 204, description = "Revoked")), security(("token" = ["owner"])))]
 async fn revoke(
     access: TenantAccess<Owner>,
     _: NoParams,

@@ -98,7 +98,7 @@ async fn put(
 
 /// Deletes a plan that no tenant is on.
 #[utoipa::path(delete, path = "/plans/{plan}", tag = "plans",
-    responses((status = 204, description = "It is gone")), security(("token" = ["operator"])))]
+    responses((status = 204, description = "Deleted")), security(("token" = ["operator"])))]
 async fn delete(
     access: HostAccess,
     _: NoParams,

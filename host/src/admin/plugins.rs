@@ -126,7 +126,7 @@ async fn change(
 /// during the grace period (`retention.deleted`). With `purge`, its versions, grants and settings
 /// are deleted permanently. Its data in the tenant's database is kept.
 #[utoipa::path(delete, path = "/tenants/{tenant}/plugins/{plugin}", tag = "plugins", params(Deletion),
-    responses((status = 204, description = "It is gone")), security(("token" = ["owner"])))]
+    responses((status = 204, description = "Deleted")), security(("token" = ["owner"])))]
 async fn delete(
     access: TenantAccess<Owner>,
     State(state): State<Arc<AdminState>>,

@@ -52,7 +52,7 @@ async fn list(
 
 /// Creates or replaces a secret.
 #[utoipa::path(put, path = "/tenants/{tenant}/secrets/{name}", tag = "secrets", request_body = NewSecret,
-    responses((status = 204, description = "It is set")), security(("token" = ["owner"])))]
+    responses((status = 204, description = "Set")), security(("token" = ["owner"])))]
 async fn put(
     access: TenantAccess<Owner>,
     _: NoParams,
@@ -89,7 +89,7 @@ async fn put(
 
 /// Deletes a secret.
 #[utoipa::path(delete, path = "/tenants/{tenant}/secrets/{name}", tag = "secrets",
-    responses((status = 204, description = "It is gone")), security(("token" = ["owner"])))]
+    responses((status = 204, description = "Deleted")), security(("token" = ["owner"])))]
 async fn delete(
     access: TenantAccess<Owner>,
     _: NoParams,

@@ -133,7 +133,7 @@ async fn put_setting(
 
 /// Removes one of a plugin's settings.
 #[utoipa::path(delete, path = "/tenants/{tenant}/plugins/{plugin}/config/{setting}", tag = "settings",
-    responses((status = 204, description = "It is gone")), security(("token" = ["developer"])))]
+    responses((status = 204, description = "Deleted")), security(("token" = ["developer"])))]
 async fn delete_setting(
     access: TenantAccess<Developer>,
     _: NoParams,

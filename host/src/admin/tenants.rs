@@ -154,7 +154,7 @@ async fn change(
 /// during the grace period (`retention.deleted`). With `purge`, all of its data except the audit
 /// log is deleted permanently.
 #[utoipa::path(delete, path = "/tenants/{tenant}", tag = "tenants", params(Deletion),
-    responses((status = 204, description = "It is gone")), security(("token" = ["operator"])))]
+    responses((status = 204, description = "Deleted")), security(("token" = ["operator"])))]
 async fn delete(
     DeletedTenantAccess(access): DeletedTenantAccess<Operator>,
     State(state): State<Arc<AdminState>>,

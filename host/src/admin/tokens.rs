@@ -80,7 +80,7 @@ async fn create(
 
 /// Revokes a token of a tenant. It stops working at once.
 #[utoipa::path(delete, path = "/tenants/{tenant}/tokens/{token}", tag = "tokens",
-    responses((status = 204, description = "It no longer works")), security(("token" = ["owner"])))]
+    responses((status = 204, description = "Revoked")), security(("token" = ["owner"])))]
 async fn revoke(
     access: TenantAccess<Owner>,
     _: NoParams,
@@ -127,7 +127,7 @@ async fn create_host(
 
 /// Revokes a token that belongs to no tenant. It stops working at once.
 #[utoipa::path(delete, path = "/tokens/{token}", tag = "tokens",
-    responses((status = 204, description = "It no longer works")), security(("token" = ["operator"])))]
+    responses((status = 204, description = "Revoked")), security(("token" = ["operator"])))]
 async fn revoke_host(
     access: HostAccess,
     _: NoParams,

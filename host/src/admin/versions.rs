@@ -68,8 +68,8 @@ async fn list(
 /// the same version.
 #[utoipa::path(post, path = "/tenants/{tenant}/plugins/{plugin}/versions", tag = "versions",
     request_body(content = Vec<u8>, content_type = "application/wasm"),
-    responses((status = 201, body = UploadedVersion, description = "It is new"),
-        (status = 200, body = UploadedVersion, description = "The same bytes had been uploaded before")),
+    responses((status = 201, body = UploadedVersion, description = "A new version"),
+        (status = 200, body = UploadedVersion, description = "The same bytes were uploaded before")),
     security(("token" = ["developer"])))]
 async fn upload(
     access: TenantAccess<Developer>,
@@ -131,7 +131,7 @@ async fn get(
 
 /// Deletes a version, unless it is the active one.
 #[utoipa::path(delete, path = "/tenants/{tenant}/plugins/{plugin}/versions/{version}", tag = "versions",
-    responses((status = 204, description = "It is gone")), security(("token" = ["developer"])))]
+    responses((status = 204, description = "Deleted")), security(("token" = ["developer"])))]
 async fn delete(
     access: TenantAccess<Developer>,
     _: NoParams,

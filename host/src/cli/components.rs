@@ -12,7 +12,7 @@ use crate::wire::components::{AuditedVersion, StoredComponentView};
 pub enum Components {
     /// List the stored components of all tenants
     List,
-    /// List the versions that use what this host refuses, or what --uses names
+    /// List the versions that match --uses, or that this host refuses
     Audit {
         /// A rule: proposal:simd, instruction:call_indirect, instruction:v128.*,
         /// import:wasi:random/*

@@ -28,15 +28,14 @@ pub struct Deploy {
     /// Name of the tenant
     #[arg(long, env = "MORTISE_TENANT", value_name = "NAME")]
     tenant: String,
-    /// Grant exactly what the manifest asks for, beside what is granted already; needs the role
-    /// owner
+    /// Grant what the manifest asks for, in addition to the existing grants; needs the role owner
     #[arg(long)]
     grant: bool,
-    /// Upload only, and leave the active version as it is
+    /// Upload only, without changing the active version
     #[arg(long, conflicts_with = "grant")]
     no_activate: bool,
-    /// Address at which API consumers reach the host, for the URLs that are printed; by default
-    /// what the host says
+    /// Address at which API consumers reach the host, for the printed URLs; by default the host
+    /// reports it
     #[arg(long, value_name = "URL")]
     public_url: Option<url::Url>,
 }

@@ -16,11 +16,11 @@ use crate::wire::settings::GrantsView;
 pub enum Grants {
     /// Show what a plugin may use, as JSON
     Show(PluginArgument),
-    /// Replace what a plugin may use by what a JSON file says, in the form that `show` prints
+    /// Replace the grants of a plugin by those in a JSON file, in the form that `show` prints
     Put(Put),
 }
 
-/// New grants.
+/// Arguments of `mortise grants put`.
 #[derive(Debug, Args)]
 pub struct Put {
     #[command(flatten)]

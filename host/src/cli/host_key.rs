@@ -11,11 +11,11 @@ use crate::host::{Offline, OpenError, host_key};
 /// Subcommands for the host's key. The host must not be running.
 #[derive(Debug, Subcommand)]
 pub enum HostKey {
-    /// Create a new key and seal all secrets under it. The old key is deleted; older backups still
+    /// Create a new key and encrypt all secrets with it. The old key is deleted; older backups still
     /// need it
     Rotate(Folder),
-    /// Use the key file that is there, or a new key, if the right key is lost. All secrets that are
-    /// sealed under another key have to be set again
+    /// Use the present key file, or a new key, if the right key is lost. All secrets of another key
+    /// have to be set again
     Accept(Folder),
 }
 

@@ -12,7 +12,7 @@ pub struct Change {
     /// Limits to set, such as memory=128MiB or queue=200; `docs/limits.md` lists all limits
     #[arg(required_unless_present = "unset", value_name = "LIMIT=VALUE", value_parser = parse)]
     limits: Vec<(String, Value)>,
-    /// Limits to remove from those that are set here, separated by commas
+    /// Limits whose values are removed, separated by commas
     #[arg(long, value_name = "LIMIT", value_delimiter = ',')]
     unset: Vec<String>,
 }

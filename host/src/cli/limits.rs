@@ -16,11 +16,11 @@ use crate::wire::tenants::TenantView;
 pub enum Limits {
     /// Show each limit of a tenant, what set it, and how far it can be raised
     Show(TenantArgument),
-    /// Set limits for one tenant, in place of those of its plan, and keep its others
+    /// Set limits for one tenant, which override those of its plan, and keep its other overrides
     Set(Set),
 }
 
-/// Changes to the limits of a tenant.
+/// Arguments of `mortise limits set`.
 #[derive(Debug, Args)]
 pub struct Set {
     #[command(flatten)]

@@ -41,7 +41,7 @@ pub struct Logs {
     /// Number of lines, the most recent ones; with --follow 1 to 200
     #[arg(long, default_value_t = 100)]
     limit: usize,
-    /// Wait for further lines, until Ctrl-C. When the host restarts, it goes on where it was
+    /// Wait for further lines until Ctrl-C, also across restarts of the host
     #[arg(long, short)]
     follow: bool,
 }

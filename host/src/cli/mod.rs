@@ -73,7 +73,7 @@ struct Global {
 enum Command {
     /// Run the host
     Serve(serve::Serve),
-    /// Build a plugin's folder to one .wasm file that is the whole plugin
+    /// Build a plugin's folder into a single .wasm file
     Build(build::Build),
     /// Upload a plugin and make it the active version
     Deploy(deploy::Deploy),
@@ -117,11 +117,11 @@ enum Command {
     /// Invocation records
     #[command(subcommand)]
     Invocations(invocations::Invocations),
-    /// What the plugins of a tenant consumed
+    /// Show what the plugins of a tenant consumed
     Usage(usage::Usage),
-    /// Who changed what
+    /// Show the audit log: who changed what
     Audit(audit::Audit),
-    /// Show whose token this is
+    /// Show the token of the caller: name, role and tenant
     Whoami,
     /// Print a script with which a shell completes commands
     Completions(completions::Completions),

@@ -27,7 +27,7 @@ pub enum Plugins {
 pub struct List {
     #[command(flatten)]
     of: TenantArgument,
-    /// List the deleted plugins that can be restored, in place of the others
+    /// List the deleted plugins that can be restored, instead of the others
     #[arg(long)]
     deleted: bool,
 }
@@ -37,10 +37,10 @@ pub struct List {
 pub struct Delete {
     #[command(flatten)]
     of: PluginArgument,
-    /// The name of the plugin once more, to confirm: its routes stop at once
+    /// The name of the plugin again, to confirm: its routes stop at once
     #[arg(long, value_name = "NAME")]
     confirm: String,
-    /// Delete its versions, grants and settings at once and for good; they cannot be restored
+    /// Delete its versions, grants and settings permanently; they cannot be restored
     #[arg(long)]
     purge: bool,
 }
@@ -70,12 +70,12 @@ impl Plugins {
                 confirmed(plugin, &confirm)?;
                 if purge {
                     client.purge(&of.path(&[]))?;
-                    output.news(format_args!("deleted the plugin {plugin} for good"));
+                    output.news(format_args!("deleted the plugin {plugin} permanently"));
                 } else {
                     client.delete(&of.path(&[]))?;
                     output.news(format_args!(
                         "deleted the plugin {plugin}; `mortise plugins restore` restores it, `--purge` \
-                         deletes it for good"
+                         deletes it permanently"
                     ));
                 }
                 Ok(())

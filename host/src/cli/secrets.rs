@@ -25,7 +25,7 @@ pub enum Secrets {
         #[arg(long, value_name = "VARIABLE")]
         from_env: Option<String>,
     },
-    /// List the names of the secrets, when each was set, and whether it opens under the host's key
+    /// List the secrets: name, time of the last change, and whether the host's key can decrypt it
     List(TenantArgument),
     /// Delete a secret
     Delete {

@@ -37,7 +37,7 @@ pub enum Tenants {
 /// Arguments of `mortise tenants list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// List the deleted tenants that can be restored, in place of the others
+    /// List the deleted tenants that can be restored, instead of the others
     #[arg(long)]
     deleted: bool,
 }
@@ -64,10 +64,10 @@ pub struct Create {
 pub struct Delete {
     /// Name of the tenant
     name: String,
-    /// The name once more, to confirm: the endpoints of the tenant stop at once
+    /// The name again, to confirm: the endpoints of the tenant stop at once
     #[arg(long, value_name = "NAME")]
     confirm: String,
-    /// Delete the tenant and its data at once and for good; they cannot be restored
+    /// Delete the tenant and its data permanently; they cannot be restored
     #[arg(long)]
     purge: bool,
 }
@@ -112,12 +112,12 @@ impl Tenants {
                 confirmed(&name, &confirm)?;
                 if purge {
                     client.purge(&["tenants", &name])?;
-                    output.news(format_args!("deleted the tenant {name} for good"));
+                    output.news(format_args!("deleted the tenant {name} permanently"));
                 } else {
                     client.delete(&["tenants", &name])?;
                     output.news(format_args!(
                         "deleted the tenant {name}; `mortise tenants restore {name}` restores it, \
-                         `--purge` deletes it for good"
+                         `--purge` deletes it permanently"
                     ));
                 }
                 Ok(())

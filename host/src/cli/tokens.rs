@@ -15,7 +15,7 @@ use crate::wire::tokens::{CreatedToken, HostRole, NewHostToken, NewTenantToken, 
 pub enum Tokens {
     /// List the tokens with their ids, without the credentials
     List(Of),
-    /// Create a token. Its credential is shown only now
+    /// Create a token. Its credential is shown only once
     Create {
         #[command(flatten)]
         of: Of,
@@ -25,7 +25,7 @@ pub enum Tokens {
         /// of the host and belongs to no tenant
         #[arg(long, value_parser = parse_role, conflicts_with = "operator")]
         role: Option<String>,
-        /// When it stops working: 2026-01-02T03:04:05Z, or 30d from now; never by default
+        /// Time of expiry: 2026-01-02T03:04:05Z, or 30d from now; never by default
         #[arg(long, value_name = "WHEN", value_parser = moment::ahead)]
         expires: Option<Timestamp>,
     },

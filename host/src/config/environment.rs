@@ -250,7 +250,7 @@ mod tests {
             (
                 "MORTISE_SHIELD__PROPOSALS",
                 "['sim']",
-                "`sim` is no proposal",
+                "`sim` is not a proposal",
                 "MORTISE_SHIELD__PROPOSALS=[]",
             ),
             (
