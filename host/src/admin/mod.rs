@@ -7,7 +7,7 @@
 //! | GET PATCH DELETE | `/tenants/{tenant}` | viewer; operator to change |
 //! | POST | `/tenants/{tenant}/restore` | operator |
 //! | GET PUT DELETE | `/plans`, `/plans/{plan}` | operator |
-//! | GET PATCH DELETE | `/tenants/{tenant}/plugins`, `…/plugins/{plugin}` | viewer; developer to switch; owner to delete |
+//! | GET PATCH DELETE | `/tenants/{tenant}/plugins`, `…/plugins/{plugin}` | viewer; developer to disable; owner to delete |
 //! | POST | `…/plugins/{plugin}/restore` | owner |
 //! | GET POST DELETE | `…/plugins/{plugin}/versions`, `…/versions/{version}` | viewer; developer to upload and delete |
 //! | GET PUT POST | `…/plugins/{plugin}/activation`, `…/activation/back`, `…/activations` | viewer; developer to activate |
@@ -15,7 +15,7 @@
 //! | GET PUT DELETE | `…/plugins/{plugin}/config`, `…/config/{setting}` | viewer; developer to set |
 //! | GET | `/tenants/{tenant}/limits`, `…/plugins/{plugin}/limits` | viewer |
 //! | GET PUT DELETE | `/tenants/{tenant}/secrets`, `…/secrets/{name}` | viewer for names; owner to set |
-//! | GET POST DELETE | `/tenants/{tenant}/api-keys`, `…/api-keys/{api_key}` | viewer; owner to make and revoke |
+//! | GET POST DELETE | `/tenants/{tenant}/api-keys`, `…/api-keys/{api_key}` | viewer; owner to create and revoke |
 //! | GET POST DELETE | `/tenants/{tenant}/tokens`, `…/tokens/{token}` | owner |
 //! | GET | `/tenants/{tenant}/invocations`, `…/invocations/{invocation}`, `…/usage` | viewer |
 //! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |

@@ -24,7 +24,7 @@ use crate::storage::vault::Vault;
 pub struct AdminState {
     /// The control plane's database.
     pub db: Arc<dyn Repository>,
-    /// Uploads, activates and rolls back.
+    /// Uploads, activates, rolls back and deletes.
     pub lifecycle: Arc<Lifecycle>,
     /// Encrypts secrets.
     pub vault: Arc<Vault>,

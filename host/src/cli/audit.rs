@@ -25,7 +25,7 @@ pub struct Audit {
     /// The entries of the host and of all tenants, even if MORTISE_TENANT is set
     #[arg(long)]
     all: bool,
-    /// Only what this token did: its name, its id, `host` or `command`
+    /// Only changes by this actor: the name or id of a token, `host` or `command`
     #[arg(long, value_name = "TOKEN")]
     actor: Option<String>,
     /// Only this action, such as plugin.activate; `secret.*` matches every action with this prefix

@@ -38,7 +38,7 @@ pub struct Build {
     /// File to write; by default <name>.wasm in the current folder
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Use this component, built from any language, and do not run cargo
+    /// Use this component, in any language, instead of running cargo
     #[arg(long, value_name = "FILE")]
     component: Option<PathBuf>,
 }

@@ -23,7 +23,7 @@ use crate::wire::settings::GrantsView;
 /// Arguments of `mortise deploy`.
 #[derive(Debug, Args)]
 pub struct Deploy {
-    /// A file that `mortise build` made, or a folder, which is built first
+    /// A file from `mortise build`, or a folder, which is built first
     plugin_file: PathBuf,
     /// Name of the tenant
     #[arg(long, env = "MORTISE_TENANT", value_name = "NAME")]

@@ -14,7 +14,7 @@ use crate::wire::invocations::InvocationView;
 pub enum Invocations {
     /// List invocations, the newest first
     List(List),
-    /// Show an invocation, and what it used of each limit
+    /// Show an invocation with its usage
     Show {
         #[command(flatten)]
         of: TenantArgument,

@@ -14,7 +14,7 @@ use crate::wire::tenants::TenantView;
 /// Subcommands for the limits of a tenant.
 #[derive(Debug, Subcommand)]
 pub enum Limits {
-    /// Show each limit of a tenant, what set it, and how far it can be raised
+    /// Show each limit of a tenant with its source and its ceiling
     Show(TenantArgument),
     /// Set limits for one tenant, which override those of its plan, and keep its other overrides
     Set(Set),

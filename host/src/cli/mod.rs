@@ -64,7 +64,7 @@ struct Cli {
 struct Global {
     #[command(flatten)]
     connection: Connection,
-    /// Write answers as JSON instead of tables
+    /// Write results as JSON instead of tables
     #[arg(long, global = true)]
     json: bool,
 }
@@ -75,7 +75,7 @@ enum Command {
     Serve(serve::Serve),
     /// Build a plugin's folder into a single .wasm file
     Build(build::Build),
-    /// Upload a plugin and make it the active version
+    /// Upload a plugin and activate it
     Deploy(deploy::Deploy),
     /// Activate the version that was active before this one; repeat it to go further back
     Rollback(rollback::Rollback),
@@ -99,7 +99,7 @@ enum Command {
     /// The components of all tenants
     #[command(subcommand)]
     Components(components::Components),
-    /// What a plugin may use
+    /// Grants: what a plugin may use
     #[command(subcommand)]
     Grants(grants::Grants),
     /// Settings that a plugin reads
@@ -108,7 +108,7 @@ enum Command {
     /// Secrets of a tenant: write-only
     #[command(subcommand)]
     Secrets(secrets::Secrets),
-    /// API keys, with which a tenant's endpoints are called
+    /// API keys of a tenant, for calls of its endpoints
     #[command(subcommand)]
     Keys(keys::Keys),
     /// Tokens for the admin API
@@ -123,7 +123,7 @@ enum Command {
     Audit(audit::Audit),
     /// Show the token of the caller: name, role and tenant
     Whoami,
-    /// Print a script with which a shell completes commands
+    /// Print a completion script for a shell
     Completions(completions::Completions),
     /// Rotate or accept the host key of a stopped host
     #[command(subcommand)]

@@ -18,7 +18,7 @@ pub enum Plans {
         /// Name of the plan
         name: String,
     },
-    /// Change limits of a plan, and keep the others. Creates the plan if there is none of this name
+    /// Change limits of a plan and keep the others. Creates the plan if it does not exist
     Set {
         /// Name of the plan
         name: String,

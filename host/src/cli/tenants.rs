@@ -17,7 +17,7 @@ pub enum Tenants {
     Create(Create),
     /// Show a tenant
     Show(Name),
-    /// Put a tenant on another plan
+    /// Change the plan of a tenant
     SetPlan {
         /// Name of the tenant
         name: String,

@@ -18,9 +18,9 @@ pub enum Versions {
     List(PluginArgument),
     /// Show a version with its manifest
     Show(Named),
-    /// Make a version the active one
+    /// Activate a version
     Activate(Named),
-    /// Delete a version that is not the active one
+    /// Delete an inactive version
     Delete(Named),
 }
 

@@ -7,7 +7,7 @@ use super::refusal::Refusal;
 use super::scan::malformed;
 use crate::domain::manifest::{Contract, Manifest};
 
-/// The package of the contract.
+/// Prefix of the contract's interfaces.
 const PACKAGE: &str = "mortise:plugin/";
 
 /// The contract version of a component; `None` if it uses no interface of a version that this host

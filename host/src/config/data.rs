@@ -1,4 +1,4 @@
-//! `[data]`: where the host keeps its files.
+//! `[data]`: the folder and the key file of the host.
 
 use std::path::PathBuf;
 

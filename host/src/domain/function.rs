@@ -21,9 +21,9 @@ pub fn path(name: &FunctionName) -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Function {
-    /// Its name within the plugin.
+    /// The name within the plugin.
     pub name: FunctionName,
-    /// Who may call.
+    /// Kinds of credentials that the function accepts, or `public`.
     pub auth: Auth,
     /// Scopes that the caller needs. It needs all of them.
     #[serde(default)]
@@ -32,7 +32,7 @@ pub struct Function {
     pub input: String,
     /// Path of the output's JSON Schema inside the plugin.
     pub output: String,
-    /// How often one principal may call.
+    /// How often each principal may call.
     pub rate: Option<Rate>,
     /// Limits of the function's invocations, lower than those of the plugin.
     #[serde(default)]

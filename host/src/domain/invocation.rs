@@ -40,14 +40,14 @@ impl Trigger {
 pub enum Triggered {
     /// A request.
     Http {
-        /// Its method.
+        /// The method of the request.
         method: Method,
         /// The route that matched.
         route: Arc<str>,
     },
     /// A call of a function.
     Function {
-        /// Which function.
+        /// The function.
         name: FunctionName,
         /// How the function ended; `None` if the host answered in the plugin's place.
         outcome: Option<FunctionOutcome>,
@@ -160,7 +160,7 @@ macro_rules! usage_sum {
         /// What a plugin consumed within a period. A time in microseconds ends in `_us`.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
         pub struct UsageSum {
-            /// Which plugin.
+            /// The plugin.
             pub plugin: PluginName,
             /// How often the plugin ran.
             pub invocations: u64,
@@ -284,11 +284,11 @@ usage! {
     http_first_byte_us: u64,
     /// Most bytes of the body of one outbound response.
     http_response_bytes: u64,
-    /// Log lines kept.
+    /// Stored log lines.
     log_lines: u32 => sum,
     /// Log lines dropped because a limit was reached.
     log_lines_dropped: u32 => sum,
-    /// Bytes of the log lines kept.
+    /// Bytes of the stored log lines.
     log_bytes: u64 => sum,
     /// Bytes of the request body.
     request_bytes: u64 => sum,
@@ -300,11 +300,11 @@ usage! {
 /// ledger's thread does not free small allocations of the request's thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvocationRecord {
-    /// Its id.
+    /// The id of the invocation.
     pub id: InvocationId,
     /// The tenant of the plugin.
     pub tenant: TenantId,
-    /// Which plugin ran.
+    /// The plugin that ran.
     pub plugin: PluginName,
     /// The version that ran.
     pub version: VersionDigest,

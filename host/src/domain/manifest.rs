@@ -103,7 +103,7 @@ pub struct Route {
     pub method: String,
     /// The path below the plugin's mount point: `/orders/{id}`, `/files/{*rest}`.
     pub path: String,
-    /// Who may call.
+    /// Kinds of credentials that the route accepts, or `public`.
     pub auth: Auth,
     /// Scopes that the caller needs. It needs all of them.
     #[serde(default)]
@@ -112,7 +112,7 @@ pub struct Route {
     pub request: Option<String>,
     /// Path of the response body's JSON Schema inside the plugin.
     pub response: Option<String>,
-    /// How often one principal may call.
+    /// How often each principal may call.
     pub rate: Option<Rate>,
 }
 

@@ -122,7 +122,7 @@ mod tests {
             }
             assert!(!migration.has_checksum(&digest("a;\nc;\n")));
         }
-        // Whatever a host before stored of a file is known as long as the file stays.
+        // Checksums of earlier hosts are accepted as long as the file is unchanged.
         let odd = "a;\r\nb;\n\n\n";
         assert!(
             Migration::parse("1_a.sql", odd)

@@ -104,7 +104,7 @@ codes! {
     NotImplemented = "not-implemented", NOT_IMPLEMENTED, Client, "Not implemented";
     /// The plugin stopped with a fault of its own (a trap).
     PluginTrapped = "plugin-trapped", BAD_GATEWAY, Guest, "The plugin trapped";
-    /// The plugin wanted more memory than its plan allows.
+    /// The plugin needed more memory than its plan allows.
     PluginMemory = "plugin-memory", BAD_GATEWAY, Limit, "The plugin ran out of memory";
     /// The plugin exceeded a limit: of host calls, of the bytes that one passes, or of open
     /// resources.
@@ -123,7 +123,7 @@ codes! {
     PluginUnhealthy = "plugin-unhealthy", SERVICE_UNAVAILABLE, Guest, "The plugin is unhealthy";
     /// The host is shutting down and takes no new requests.
     Draining = "draining", SERVICE_UNAVAILABLE, Host, "Draining";
-    /// The plugin used up its CPU time.
+    /// The plugin exceeded its CPU time.
     PluginCpu = "plugin-cpu", GATEWAY_TIMEOUT, Limit, "The plugin ran out of CPU time";
     /// The plugin did not answer in time.
     PluginTimeout = "plugin-timeout", GATEWAY_TIMEOUT, Limit, "The plugin timed out";

@@ -72,7 +72,7 @@ impl FromStr for Role {
     }
 }
 
-/// Text that names no role.
+/// Text that is not the name of a role.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a role; those are metrics, viewer, developer, owner and operator")]
 pub struct UnknownRole(String);

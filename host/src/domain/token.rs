@@ -1,4 +1,4 @@
-//! Tokens of the admin API.
+//! Tokens of the admin API, and what each may do.
 
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +45,7 @@ pub enum Reach {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum TenantRole {
-    /// Reads everything but secrets.
+    /// Reads everything except secrets.
     Viewer,
     /// Uploads, activates and configures plugins.
     Developer,

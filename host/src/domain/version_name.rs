@@ -32,7 +32,7 @@ pub struct InvalidVersionName;
 /// A version to which a name may refer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedVersion {
-    /// Its digest.
+    /// The digest of the version.
     pub digest: VersionDigest,
     /// The author's version, such as `1.2.0`.
     pub author_version: String,

@@ -4,8 +4,7 @@
 //! write records, but never run plugins. Plugin threads serve the public connections and run the
 //! instance of each request. Background threads run SQL and plugins that need more than a tick.
 //!
-//! The priorities fall in this order, so that short work interrupts long work.
-//! the second and the second to the third, so that what is short interrupts what is long.
+//! Their priorities fall in this order, so that short work interrupts long work.
 
 use std::path::PathBuf;
 use std::sync::Arc;
