@@ -52,7 +52,7 @@ mod tests {
         wat::parse_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
-    /// A component for each proposal with a text format.
+    /// A component for each proposal that WebAssembly text can express.
     fn samples() -> Vec<(&'static str, Vec<u8>)> {
         vec![
             ("floats", component("", "(drop (f32.const 1))")),

@@ -30,7 +30,7 @@ pub struct Version {
     pub digest: VersionDigest,
     /// The parsed manifest.
     pub manifest: Arc<Manifest>,
-    /// The manifest as the author wrote it (TOML).
+    /// The manifest as the component contains it (TOML).
     pub manifest_text: String,
     /// Size of the component in bytes.
     pub size: u64,

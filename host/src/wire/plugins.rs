@@ -49,7 +49,7 @@ pub struct HealthView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthState {
-    /// They run.
+    /// Requests run.
     Healthy,
     /// One request runs as a probe; the others are answered with 503 `plugin-unhealthy`.
     Probing,

@@ -33,7 +33,7 @@ pub struct VersionDetail {
     pub version: VersionView,
     /// Size of its compiled code in bytes; absent if it is compiled when it is first needed.
     pub compiled_size: Option<u64>,
-    /// The manifest as the author wrote it (TOML).
+    /// The manifest as the component contains it (TOML).
     pub manifest: String,
 }
 

@@ -15,8 +15,8 @@ use mortise_validator::Formats;
 
 use crate::unguarded::{Guard, is_off};
 
-/// Bytes of a body times subschemas. Each costs a few nanoseconds at most, so the whole check stays
-/// well below a tick.
+/// Bytes of a body times subschemas. A byte costs a few nanoseconds per subschema at most, so the
+/// whole check stays well below a tick.
 const MAX_WORK: usize = 64 * 1024;
 
 /// The most subschemas, names and compared values of a schema with expanded references.
