@@ -154,7 +154,7 @@ fn an_unknown_variable_is_named() {
     );
     assert_eq!(
         complaint(serve(&data).env("MORTISE_SERVER_PUBLIC", "127.0.0.1:1")),
-        "error: the environment variable MORTISE_SERVER_PUBLIC has another name by now; set \
+        "error: the environment variable MORTISE_SERVER_PUBLIC has a new name; set \
          MORTISE_SERVER__PUBLIC instead"
     );
     assert!(!data.exists(), "nothing was opened");

@@ -99,7 +99,7 @@ fn a_version_is_named_rolled_back_and_activated() {
 fn a_deployment_warns_of_secrets_that_are_not_set_and_of_a_version_that_has_two_contents() {
     let folder = tempfile::tempdir().unwrap();
     let host = host(folder.path());
-    let unset = "warning: the secret `token` is granted and not set; an owner sets it with `mortise secrets set token \
+    let unset = "warning: the secret `token` is granted but not set; an owner sets it with `mortise secrets set token \
                  --tenant acme`";
     let deployed = |file: &Path| {
         let file = file.to_str().unwrap();
@@ -198,7 +198,8 @@ fn a_deployment_that_fails_leaves_no_version() {
     for _ in 0..2 {
         let said = deployed(&migrating(folder.path(), "0.1.0", "CREATE TABEL a (id INTEGER);")).fails(1);
         assert!(
-            said.contains("(migration-failed, request ") && said.contains("the upload was taken back"),
+            said.contains("(migration-failed, request ")
+                && said.contains("the uploaded version was deleted again"),
             "{said}"
         );
         assert!(said.contains("hint: ") && !said.contains("next number"), "{said}");
@@ -213,7 +214,7 @@ fn a_deployment_that_fails_leaves_no_version() {
     host.cli(&["deploy", file, "--tenant", "acme", "--no-activate"])
         .ok();
     let said = deployed(&edited).fails(1);
-    assert!(!said.contains("taken back"), "{said}");
+    assert!(!said.contains("deleted again"), "{said}");
     assert_eq!(versions_of_db(&host), 2);
     deployed(&good).ok();
 }

@@ -71,10 +71,10 @@ fn a_database_that_is_lost_cut_old_or_foreign_is_refused_and_nothing_is_touched(
         ("is missing or empty", Some(b""), &mark),
         // A folder of a host from before there were marks.
         ("is missing or empty", Some(b""), b""),
-        ("is cut off", Some(&good[..3]), &mark),
-        ("is cut off", Some(&good[..4096]), &mark),
-        ("is cut off", Some(&good[..third]), &mark),
-        ("is cut off", Some(&good[..good.len() - 1]), &mark),
+        ("is truncated", Some(&good[..3]), &mark),
+        ("is truncated", Some(&good[..4096]), &mark),
+        ("is truncated", Some(&good[..third]), &mark),
+        ("is truncated", Some(&good[..good.len() - 1]), &mark),
         ("is older than its data folder", Some(&older), &mark),
         ("belongs to another data folder", Some(&foreign), &mark),
     ];

@@ -1,7 +1,8 @@
-//! Who calls, and what they may do. The right is the extractor: a handler that takes [`TenantAccess<Owner>`] cannot
-//! be reached without it.
+//! Authentication and authorization of the admin API. The extractor checks the right: a handler
+//! that takes [`TenantAccess<Owner>`] runs only for owners.
 //!
-//! Put these before every other extractor, so that nothing of a request is looked at before its caller is known.
+//! Put these extractors before all others, so that no part of a request is processed before its
+//! caller is known.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -23,39 +24,39 @@ use crate::http::hint::Hint;
 use crate::http::problem::{Code, Problem};
 use crate::server::bearer;
 
-/// Who makes a change, as it is recorded.
+/// The actor of a change, for the audit log.
 #[derive(Clone, Copy, Debug)]
 pub struct Actor(TokenId);
 
-/// The holder of any valid token but one that only reads metrics.
+/// The holder of any valid token, except one for metrics only.
 pub struct Authenticated(pub Token);
 
-/// Somebody who may read the metrics: an operator, or the holder of a token for nothing else.
+/// A caller that may read the metrics: an operator, or the holder of a token for metrics.
 pub struct MetricsAccess;
 
 /// An operator.
 pub struct HostAccess {
-    /// Who it is.
+    /// The operator as an actor.
     pub actor: Actor,
 }
 
-/// Somebody who may do in this tenant what the right allows; the tenant is the one that the path names.
+/// A caller with the right `R` in the tenant that the path names.
 pub struct TenantAccess<R> {
     /// The tenant.
     pub tenant: Tenant,
-    /// Who calls.
+    /// The caller as an actor.
     pub actor: Actor,
-    /// The token, for work that outlives the request.
+    /// The token. Work that outlives the request checks it again.
     pub token: TokenId,
-    /// Whose share of what tenants share the caller uses.
+    /// The holder of the share that the request uses.
     pub holder: Holder,
     right: PhantomData<R>,
 }
 
-/// The same for a tenant that may be deleted.
+/// The same for a tenant that may be deleted already.
 pub struct DeletedTenantAccess<R>(pub TenantAccess<R>);
 
-/// The least role that a handler asks for.
+/// The least role for a handler.
 pub trait Right: Send + Sync + 'static {
     /// The role.
     const ROLE: Role;
@@ -73,18 +74,18 @@ macro_rules! rights {
 }
 
 rights! {
-    /// Reads.
+    /// Read access.
     Viewer;
-    /// Uploads, activates and configures plugins.
+    /// Upload, activate and configure plugins.
     Developer;
-    /// Manages keys, tokens, grants and secrets.
+    /// Manage keys, tokens, grants and secrets.
     Owner;
-    /// Runs the host.
+    /// Run the host.
     Operator;
 }
 
 impl Actor {
-    /// The actor as it is recorded.
+    /// The id for the audit log.
     pub fn id(&self) -> String {
         self.0.to_string()
     }
@@ -97,7 +98,7 @@ impl FromRequestParts<Arc<AdminState>> for Authenticated {
         let token = valid_token(parts, state).await?;
         match token.reach {
             Reach::Host | Reach::Tenant(..) => Ok(Self(token)),
-            // Here, so that no handler can forget it.
+            // This check is in the extractor, so that no handler can forget it.
             Reach::Metrics => Err(Problem::new(
                 Code::InsufficientScope,
                 "this token has the role metrics, with which `GET /metrics` can be read and nothing else",
@@ -158,7 +159,8 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for DeletedTenantAccess<R> {
             .and_then(|(_, name)| name.parse().ok())
             .ok_or_else(|| Problem::not_found(Resource::Tenant))?;
         let tenant = state.db.tenant_even_deleted(&name).await?;
-        // Another tenant's is answered as what is not there: nobody learns who else is a customer.
+        // A tenant of somebody else is answered as not found, so that names of other tenants stay
+        // secret.
         let tenant = tenant
             .filter(|tenant| token.reach.tenant().is_none_or(|own| own == tenant.id))
             .ok_or_else(|| Problem::not_found(Resource::Tenant))?;

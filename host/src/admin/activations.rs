@@ -1,4 +1,4 @@
-//! Activations: which version serves, and rollback.
+//! Endpoints for activations: the active version of a plugin, and rollback.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::storage::Page;
 use crate::wire::activations::{ActivatedView, ActivationView, NewActivation};
 use crate::wire::page::Items;
 
-/// Shows the change that made the active version active.
+/// Shows the latest activation of a plugin.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/activation", tag = "activations",
     responses((status = 200, body = ActivationView)), security(("token" = ["viewer"])))]
 async fn get(
@@ -40,8 +40,8 @@ async fn get(
         .ok_or_else(|| Problem::not_found(Resource::Activation))
 }
 
-/// Makes a version the active one: grants are checked, migrations applied, and new requests go to it. Requests under
-/// way finish where they began.
+/// Activates a version: checks the grants, applies the migrations, and then serves new requests
+/// with it. Running requests finish with their version.
 #[utoipa::path(put, path = "/tenants/{tenant}/plugins/{plugin}/activation", tag = "activations",
     request_body = NewActivation,
     responses((status = 200, body = ActivatedView)), security(("token" = ["developer"])))]
@@ -62,8 +62,8 @@ async fn put(
     ))
 }
 
-/// Rolls back: activates the version that was active before and was not itself rolled back from. 409
-/// if there is none left. An explicit activation starts anew.
+/// Rolls back to the version that was active before and was not itself rolled back from. 409 if
+/// there is none. An explicit activation restarts the search.
 #[utoipa::path(post, path = "/tenants/{tenant}/plugins/{plugin}/activation/back", tag = "activations",
     responses((status = 200, body = ActivatedView)), security(("token" = ["developer"])))]
 async fn roll_back(

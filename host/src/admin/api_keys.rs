@@ -1,4 +1,4 @@
-//! API keys of a tenant's consumers.
+//! Endpoints for the API keys of a tenant.
 
 use std::sync::Arc;
 
@@ -24,10 +24,10 @@ use crate::http::problem::Problem;
 use crate::wire::api_keys::{ApiKeyView, CreatedApiKey, NewApiKey};
 use crate::wire::page::Items;
 
-/// Scopes of one key.
+/// The most scopes of one key.
 const MAX_SCOPES: usize = 50;
 
-/// Lists API keys, the oldest first, revoked ones included.
+/// Lists API keys, the oldest first. Revoked keys are included.
 #[utoipa::path(get, path = "/tenants/{tenant}/api-keys", tag = "api-keys", params(Paging),
     responses((status = 200, body = Items<ApiKeyView>)), security(("token" = ["viewer"])))]
 async fn list(
@@ -40,7 +40,7 @@ async fn list(
     Ok(Json(Items::new(found, &page, |key| key.id, ApiKeyView::from)))
 }
 
-/// Makes an API key. The response holds the credential, this once.
+/// Creates an API key. Only this response contains the credential.
 #[utoipa::path(post, path = "/tenants/{tenant}/api-keys", tag = "api-keys", request_body = NewApiKey,
     responses((status = 201, body = CreatedApiKey)), security(("token" = ["owner"])))]
 async fn create(
@@ -84,7 +84,7 @@ async fn create(
 
 /// Revokes an API key. It stops working at once.
 #[utoipa::path(delete, path = "/tenants/{tenant}/api-keys/{api_key}", tag = "api-keys",
-    responses((status = 204, description = "It no longer works")), security(("token" = ["owner"])))]
+    responses((status = 204, description = "Revoked")), security(("token" = ["owner"])))]
 async fn revoke(
     access: TenantAccess<Owner>,
     _: NoParams,

@@ -1,4 +1,4 @@
-//! Who changed what.
+//! Endpoints for the audit log.
 
 use std::sync::Arc;
 
@@ -21,49 +21,49 @@ use crate::storage::AuditFilter;
 use crate::wire::audit::AuditView;
 use crate::wire::page::Items;
 
-/// Which changes to a tenant are wanted.
+/// Filter for changes to a tenant.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TenantAuditQuery {
-    /// By this actor: the id of a token, the name that it had then, `host` or `command`.
+    /// Changes by this actor: the id of a token, its name at that time, `host` or `command`.
     actor: Option<String>,
-    /// This action; `secret.*` matches every action with this prefix.
+    /// Changes with this action; `secret.*` matches every action with this prefix.
     action: Option<String>,
-    /// From this moment on.
+    /// Changes at this time or later.
     from: Option<Timestamp>,
-    /// Before this moment.
+    /// Changes before this time.
     to: Option<Timestamp>,
-    /// `next` of the page before; none for the first page.
+    /// `next` of the previous page; absent for the first page.
     cursor: Option<String>,
-    /// Items of a page: 1 to 200; 50 by default.
+    /// Items per page: 1 to 200; 50 by default.
     #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 
-/// Which changes are wanted.
+/// Filter for changes to the host and to all tenants.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct AuditQuery {
-    /// To this tenant: its id, or the name that it had then. Tenants that were purged are found too.
+    /// Changes to this tenant: its id, or its name at that time. Purged tenants are included.
     tenant: Option<String>,
-    /// By this actor: the id of a token, the name that it had then, `host` or `command`.
+    /// Changes by this actor: the id of a token, its name at that time, `host` or `command`.
     actor: Option<String>,
-    /// This action; `tenant.*` matches every action with this prefix.
+    /// Changes with this action; `tenant.*` matches every action with this prefix.
     action: Option<String>,
-    /// From this moment on.
+    /// Changes at this time or later.
     from: Option<Timestamp>,
-    /// Before this moment.
+    /// Changes before this time.
     to: Option<Timestamp>,
-    /// `next` of the page before; none for the first page.
+    /// `next` of the previous page; absent for the first page.
     cursor: Option<String>,
-    /// Items of a page: 1 to 200; 50 by default.
+    /// Items per page: 1 to 200; 50 by default.
     #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 
-/// Lists changes to a tenant, the newest first. An operator reads those of a deleted tenant too.
+/// Lists changes to a tenant, the newest first. Operators can also read those of a deleted tenant.
 #[utoipa::path(get, path = "/tenants/{tenant}/audit", tag = "audit", params(TenantAuditQuery),
     responses((status = 200, body = Items<AuditView>)), security(("token" = ["viewer"])))]
 async fn list(
@@ -85,8 +85,7 @@ async fn list(
     page_of(&state, Some(access.tenant.id), &filter, &paging).await
 }
 
-/// Lists changes to the host and to all tenants, the newest first, with those of tenants that were
-/// purged.
+/// Lists changes to the host and to all tenants, the newest first. Purged tenants are included.
 #[utoipa::path(get, path = "/audit", tag = "audit", params(AuditQuery),
     responses((status = 200, body = Items<AuditView>)), security(("token" = ["operator"])))]
 async fn list_all(

@@ -1,4 +1,4 @@
-//! Bounds on how many things of a kind a tenant has.
+//! Limits on the numbers of API keys, tokens, secrets and settings of a tenant.
 
 use tokio::sync::OwnedMutexGuard;
 
@@ -7,31 +7,31 @@ use crate::domain::tenant::Tenant;
 use crate::http::hint::Hint;
 use crate::http::problem::{Code, Problem};
 
-/// API keys and tokens of a tenant that were revoked or have expired and are still listed. Older
-/// ones are deleted; the audit log goes on naming them.
+/// The most revoked or expired API keys and tokens of a tenant that are listed. Older ones are
+/// deleted, but the audit log keeps their names.
 pub const DEAD_CREDENTIALS: u32 = 1_000;
 
-/// What is counted.
+/// A kind of limited items.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// API keys that work.
+    /// Valid API keys.
     ApiKeys,
-    /// Tokens that work.
+    /// Valid tokens.
     Tokens,
     /// Secrets.
     Secrets,
-    /// Settings of all plugins together.
+    /// Settings of all plugins.
     ConfigEntries,
 }
 
-/// While this is held, no other request adds anything to the tenant that is counted.
+/// A lock on the counted items of a tenant. While it is held, no other request adds any.
 pub struct Counting {
     _lock: OwnedMutexGuard<()>,
 }
 
-/// Waits until no other request adds something to the tenant, and refuses `added` more of a kind if
-/// they would be too many. A tenant that has more already keeps them. The caller holds what this
-/// returns until they are stored.
+/// Locks the tenant's counted items and refuses `added` more if the limit does not allow them.
+/// Existing items above the limit are kept. The caller holds the lock until the new items are
+/// stored.
 pub async fn room_for(
     state: &AdminState,
     tenant: &Tenant,

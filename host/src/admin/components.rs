@@ -1,4 +1,4 @@
-//! Components of all tenants: which are stored, and who uses what has a fault.
+//! Endpoints for the components of all tenants, and for the rules that they match.
 
 use std::sync::Arc;
 
@@ -21,25 +21,24 @@ use crate::storage::StoredComponent;
 use crate::wire::components::{AuditedVersion, StoredComponentView};
 use crate::wire::page::Items;
 
-/// Which versions are wanted.
+/// Filter for versions.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct AuditQuery {
-    /// Versions that fall under this rule: `proposal:simd`, `instruction:call_indirect`,
-    /// `import:wasi:random/*`. Without it: versions that this host refuses, by `[shield]` or
-    /// because it does not run a proposal any more.
+    /// Versions that match this rule: `proposal:simd`, `instruction:call_indirect`,
+    /// `import:wasi:random/*`. By default, versions that this host refuses, because of `[shield]`
+    /// or because it no longer supports a proposal.
     uses: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
-    /// Versions that are looked at for one page: 1 to 200. Versions without a match are left
-    /// out.
+    /// Versions that are checked per page: 1 to 200. Only those that match are listed.
     #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 
-/// Lists the versions of all tenants that use something. A page may have few items or none and
-/// still a `next`.
+/// Lists the versions of all tenants that match a rule. A page may have few or no items and still a
+/// `next`.
 #[utoipa::path(get, path = "/components/audit", tag = "components", params(AuditQuery),
     responses((status = 200, body = Items<AuditedVersion>)), security(("token" = ["operator"])))]
 async fn audit(

@@ -1,4 +1,4 @@
-//! Errors of what lies below, as callers of the admin API see them.
+//! Converts errors of the storage and the lifecycle to problems of the admin API.
 
 use crate::components::Fault;
 use crate::domain::clock::Timestamp;
@@ -22,7 +22,8 @@ impl From<DbError> for Problem {
             }
             DbError::InUse(what) => Problem::new(Code::Conflict, error.to_string()).hint(Hint::InUse(what)),
             DbError::Missing(what) => Problem::not_found(what),
-            // A row that cannot be read takes its tenant or its plugin out of service until it is mended.
+            // A row that cannot be read makes its tenant or plugin unavailable until it is
+            // repaired.
             error @ (DbError::Unavailable(_) | DbError::Corrupt { .. }) => Problem::unavailable(error),
             error => Problem::internal(error),
         }
@@ -88,7 +89,7 @@ fn digests(versions: &[NamedVersion]) -> Vec<VersionDigest> {
     versions.iter().map(|version| version.digest).collect()
 }
 
-/// The request is malformed; `detail` says where and how.
+/// A problem for a malformed request. `detail` says where and how.
 pub fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(Code::InvalidRequest, detail)
 }

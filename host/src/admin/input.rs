@@ -1,4 +1,4 @@
-//! What callers send: paths, queries and JSON bodies, with errors that name the place.
+//! Extractors for paths, queries and JSON bodies. Their errors name the wrong part of the request.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -24,35 +24,35 @@ use crate::http::hint::Hint;
 use crate::http::problem::{Code, Problem};
 use crate::server::body;
 
-/// The largest JSON body.
+/// The largest JSON body of a request.
 const MAX_JSON_BYTES: ByteSize = ByteSize::kib(256);
 
 /// A JSON body.
 pub struct Input<T>(pub T);
 
-/// The query of the address.
+/// The query parameters.
 pub struct Params<T>(pub T);
 
-/// No parameters in the query of an address that takes none: one that is misspelt, or meant for
-/// another address, would be ignored without a word.
+/// Refuses all query parameters, for addresses without any. Otherwise a misspelt parameter would be
+/// ignored silently.
 pub struct NoParams;
 
-/// What the path names. Malformed is not found: there cannot be such a thing.
+/// A parameter of the path. A malformed one is answered as not found.
 pub struct At<T>(pub T);
 
-/// What can stand in a path.
+/// A type of path parameters.
 pub trait InPath: FromStr {
-    /// The parameter of the route.
+    /// Name of the parameter in the route.
     const PARAMETER: &'static str;
-    /// What it names.
+    /// The kind of resource that the parameter names.
     const RESOURCE: Resource;
 }
 
-/// The name of a setting, as it is stored.
+/// The name of a stored setting.
 #[derive(Clone, Debug)]
 pub struct SettingName(pub String);
 
-/// The name of a secret: 1 to 128 of letters, digits, `_`, `-` and `.`.
+/// The name of a secret: 1 to 128 letters, digits, `_`, `-` and `.`.
 #[derive(Clone, Debug)]
 pub struct SecretName(pub String);
 
@@ -87,7 +87,7 @@ impl FromStr for SecretName {
 impl FromStr for SettingName {
     type Err = std::convert::Infallible;
 
-    /// Any text: earlier hosts took any, and a setting with an odd name can be removed.
+    /// Accepts any text. Earlier hosts did so too, and settings with such names can be removed.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self(text.to_owned()))
     }
@@ -143,7 +143,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<AdminState>> for Input<T> {
     }
 }
 
-/// The bytes of a JSON body.
+/// Reads the bytes of a JSON body.
 pub async fn json_body(request: Request, state: &AdminState) -> Result<Bytes, Problem> {
     let (parts, body) = request.into_parts();
     if !is_json(&parts.headers) {
@@ -157,14 +157,14 @@ pub async fn json_body(request: Request, state: &AdminState) -> Result<Bytes, Pr
     })
 }
 
-/// A JSON body as a value; an error names the place in it.
+/// Parses a JSON body. An error names the wrong member.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let input = Json::<T>::from_bytes(bytes);
     input.map(|Json(input)| input).map_err(|rejection| {
         let said = place(rejection.body_text());
         match serde_json::from_slice::<T>(bytes) {
-            // The member is named. Who uses a client never sees the text that has lines and
-            // columns.
+            // The message names the member. Line and column are removed, since users of a client do
+            // not see the text.
             Err(error) if error.is_data() => {
                 let position = format!(" at line {} column {}", error.line(), error.column());
                 invalid(said.strip_suffix(&position).unwrap_or(&said))
@@ -179,7 +179,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     content_type.is_some_and(is_json_type)
 }
 
-/// The place and what is wrong there, without words about how the host reads it.
+/// Removes the introduction of serde and axum from an error message.
 fn place(text: String) -> String {
     match text.split_once(": ") {
         Some((introduction, rest)) if introduction.starts_with("Failed to") => rest.to_owned(),
@@ -187,7 +187,7 @@ fn place(text: String) -> String {
     }
 }
 
-/// A name for people: 1 to 100 characters, none of them invisible.
+/// Checks a name for people: 1 to 100 characters, no control characters.
 pub fn check_label(field: &str, text: &str) -> Result<(), Problem> {
     let length = text.chars().count();
     if (1..=100).contains(&length) && !text.chars().any(char::is_control) {
@@ -199,7 +199,7 @@ pub fn check_label(field: &str, text: &str) -> Result<(), Problem> {
     }
 }
 
-/// A moment that lies ahead.
+/// Checks that a time of expiry is in the future.
 pub fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Problem> {
     match expires_at {
         Some(at) if at <= now => Err(invalid(format!("expires_at: {at} is not in the future"))),

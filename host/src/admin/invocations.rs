@@ -1,4 +1,4 @@
-//! Invocations, and what they consumed.
+//! Endpoints for invocation records and usage.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -27,46 +27,46 @@ use crate::wire::page::Items;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Which invocations are wanted.
+/// Filter for invocations.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct InvocationQuery {
-    /// Of one plugin.
+    /// Invocations of this plugin.
     plugin: Option<PluginName>,
-    /// Of the route with this pattern, such as `/orders/{id}`.
+    /// Requests to the route with this pattern, such as `/orders/{id}`.
     route: Option<String>,
-    /// With this status, such as `404`, or with one of this class, such as `4xx`.
+    /// Invocations with this status, such as `404`, or with this class of statuses, such as `4xx`.
     status: Option<String>,
-    /// By this caller, `api-key:…`.
+    /// Invocations by this caller: `api-key:…`.
     principal: Option<String>,
-    /// Begun at this moment or later.
+    /// Invocations that began at this time or later.
     since: Option<Timestamp>,
-    /// Begun before this moment.
+    /// Invocations that began before this time.
     until: Option<Timestamp>,
-    /// Only those that failed: the host answered with a problem, or the plugin with a status of
+    /// Only failed invocations: the host answered with a problem, or the plugin with a status of
     /// 5xx.
     #[serde(default)]
     failed: bool,
-    /// Only those with this trigger.
+    /// Only invocations with this trigger.
     trigger: Option<Trigger>,
     /// Only calls of this function.
     function: Option<FunctionName>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
-    /// Items of a page: 1 to 200.
+    /// Items per page: 1 to 200.
     #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 
-/// Which time is meant. Both ends are widened to whole hours.
+/// The period. Both ends are widened to whole hours.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct UsageQuery {
-    /// The first moment; a day before `to` where it is absent.
+    /// Start of the period; by default a day before `to`.
     from: Option<Timestamp>,
-    /// The first moment that no longer counts; now where it is absent.
+    /// End of the period, exclusive; by default now.
     to: Option<Timestamp>,
 }
 
@@ -94,7 +94,7 @@ async fn list(
         function: query.function,
     };
     let page = paging.page()?;
-    // Who asks wants to see what has just run.
+    // The caller expects records of the latest invocations.
     state.ledger.flush().await;
     let found = state
         .db
@@ -123,7 +123,7 @@ async fn get(
         .ok_or_else(|| Problem::not_found(Resource::Invocation))
 }
 
-/// Sums what the plugins consumed, hour by hour; it stays when invocations are deleted for their age.
+/// Sums the usage of each plugin by hour. The sums are kept when invocation records are deleted.
 #[utoipa::path(get, path = "/tenants/{tenant}/usage", tag = "invocations", params(UsageQuery),
     responses((status = 200, body = UsageView)), security(("token" = ["viewer"])))]
 async fn usage(
@@ -158,7 +158,7 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(usage))
 }
 
-/// The value of a query parameter that may be absent.
+/// Parses a query parameter that may be absent.
 fn parsed<T: FromStr<Err: Display>>(name: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
     let parsed = text.map(str::parse).transpose();
     parsed.map_err(|error| invalid(format!("{name}: {error}")))

@@ -1,4 +1,4 @@
-//! The limits that hold for a tenant and for its plugins, and why.
+//! Endpoints for the effective limits of a tenant and of its plugins.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,18 +23,18 @@ use crate::domain::version_name::VersionName;
 use crate::http::problem::Problem;
 use crate::wire::limits::{LimitView, PluginLimits, TenantLimits};
 
-/// Of which version.
+/// The version of the plugin.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LimitsQuery {
-    /// A version: its digest, the first digits of it, or the author's version; by default the
-    /// active one, else the newest.
+    /// A version: its digest, the first digits of the digest, or the author's version. By default
+    /// the active one, otherwise the newest.
     #[param(value_type = Option<String>)]
     version: Option<VersionName>,
 }
 
-/// Shows which limits hold for a tenant, what set each, and how far the operator could go.
+/// Shows the effective limits of a tenant, what set each, and the host's ceilings.
 #[utoipa::path(get, path = "/tenants/{tenant}/limits", tag = "limits",
     responses((status = 200, body = TenantLimits)), security(("token" = ["viewer"])))]
 async fn get(
@@ -53,7 +53,8 @@ async fn get(
     }))
 }
 
-/// Shows which limits hold for a plugin: those of its tenant, lowered by the manifest of a version.
+/// Shows the effective limits of a plugin: those of its tenant, lowered by the manifest of a
+/// version.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/limits", tag = "limits", params(LimitsQuery),
     responses((status = 200, body = PluginLimits)), security(("token" = ["viewer"])))]
 async fn get_of_plugin(
@@ -84,12 +85,12 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(get_of_plugin))
 }
 
-/// The operator's limits.
+/// The limits in the operator's configuration.
 #[derive(Clone, Debug)]
 pub struct HostLimits {
-    /// Those of tenants whose plan does not say otherwise.
+    /// Default limits of tenants, which their plan may change.
     pub defaults: Limits,
-    /// What no plan can exceed.
+    /// The highest values that plans can set.
     pub ceiling: Limits,
 }
 
@@ -101,8 +102,8 @@ impl HostLimits {
             .collect()
     }
 
-    /// Refuses limits that could not be in effect. `place` is where they stand in the body, with a
-    /// dot, or nothing.
+    /// Refuses limits that are out of range. `place` is the prefix of their names in the body: a
+    /// path with a dot at the end, or nothing.
     pub fn check(&self, place: &str, limits: &LimitOverrides) -> Result<(), Problem> {
         let checked = limits.check(&self.ceiling);
         checked.map_err(|error| super::error::invalid(format!("{place}{error}")))

@@ -7,7 +7,7 @@
 //! | GET PATCH DELETE | `/tenants/{tenant}` | viewer; operator to change |
 //! | POST | `/tenants/{tenant}/restore` | operator |
 //! | GET PUT DELETE | `/plans`, `/plans/{plan}` | operator |
-//! | GET PATCH DELETE | `/tenants/{tenant}/plugins`, `…/plugins/{plugin}` | viewer; developer to switch; owner to delete |
+//! | GET PATCH DELETE | `/tenants/{tenant}/plugins`, `…/plugins/{plugin}` | viewer; developer to disable; owner to delete |
 //! | POST | `…/plugins/{plugin}/restore` | owner |
 //! | GET POST DELETE | `…/plugins/{plugin}/versions`, `…/versions/{version}` | viewer; developer to upload and delete |
 //! | GET PUT POST | `…/plugins/{plugin}/activation`, `…/activation/back`, `…/activations` | viewer; developer to activate |
@@ -15,7 +15,7 @@
 //! | GET PUT DELETE | `…/plugins/{plugin}/config`, `…/config/{setting}` | viewer; developer to set |
 //! | GET | `/tenants/{tenant}/limits`, `…/plugins/{plugin}/limits` | viewer |
 //! | GET PUT DELETE | `/tenants/{tenant}/secrets`, `…/secrets/{name}` | viewer for names; owner to set |
-//! | GET POST DELETE | `/tenants/{tenant}/api-keys`, `…/api-keys/{api_key}` | viewer; owner to make and revoke |
+//! | GET POST DELETE | `/tenants/{tenant}/api-keys`, `…/api-keys/{api_key}` | viewer; owner to create and revoke |
 //! | GET POST DELETE | `/tenants/{tenant}/tokens`, `…/tokens/{token}` | owner |
 //! | GET | `/tenants/{tenant}/invocations`, `…/invocations/{invocation}`, `…/usage` | viewer |
 //! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |
@@ -25,8 +25,8 @@
 //! | GET | `/metrics` (not under `/api/v1`) | metrics, or operator |
 //! | GET | `/-/healthz`, `/-/readyz` (not under `/api/v1`) | none |
 //!
-//! The OpenAPI document is generated from the handlers and served at `/api/v1/openapi.json`; `/docs` is a page to
-//! read and try it. Every change is audited, and brings what serves requests in line with it.
+//! The OpenAPI document is generated from the handlers and served at `/api/v1/openapi.json`. The
+//! page `/docs` shows it. Every change is written to the audit log, and served before the response.
 
 mod access;
 mod activations;
@@ -71,7 +71,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::domain::resource::Resource;
 use crate::http::problem::{self, Code, Problem};
 
-/// The whole admin API.
+/// Builds the router of the admin API.
 pub fn router(state: AdminState) -> Router {
     let (router, document) = routes().split_for_parts();
     let state = Arc::new(state);
@@ -85,7 +85,7 @@ pub fn router(state: AdminState) -> Router {
             )
         })
         .with_state(state)
-        // Each body is read with a limit of its own.
+        // Each handler reads its body with a limit of its own.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn(finish))
         .layer(from_fn(add_hint))
@@ -117,8 +117,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
     routes
 }
 
-/// Adds what to do next to a problem on its way out. It stands around all handlers, so that none
-/// can forget it.
+/// Adds a hint to each problem response. As a layer around all handlers, it cannot be forgotten.
 async fn add_hint(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -127,8 +126,8 @@ async fn add_hint(request: Request, next: Next) -> Response {
     response
 }
 
-/// A change that has begun is finished, audit entry and all, also where its caller hangs up: hyper drops the future of
-/// a request whose connection is gone, but not a task.
+/// Runs a change in a task of its own, so that it completes with its audit entry although the
+/// caller disconnects. hyper would drop the future of the request.
 async fn finish(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;

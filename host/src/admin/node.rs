@@ -1,4 +1,4 @@
-//! The running host itself: what it is, whether it lives, and whether it takes requests.
+//! Endpoints for the state of this host: `/node`, metrics, liveness and readiness.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::wire::node::{
     UnreadableSecretView,
 };
 
-/// Secrets that are listed.
+/// The most unreadable secrets that are listed.
 const MAX_UNREADABLE_SECRETS: usize = 1_000;
 
 impl From<RecompileProgress> for RecompileView {
@@ -51,7 +51,7 @@ async fn node(
     let counts = state.ledger.counts();
     let mut damaged_databases = Vec::new();
     for id in state.lifecycle.damaged_databases() {
-        // A tenant that was deleted meanwhile has nothing to restore.
+        // The tenant may have been deleted meanwhile.
         if let Some(tenant) = state.db.tenant(id).await? {
             damaged_databases.push(DamagedDatabase {
                 tenant: tenant.name,
@@ -94,7 +94,7 @@ async fn node(
     }))
 }
 
-/// What the host holds and what it has done, for Prometheus.
+/// Shows the metrics of the host for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "node",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")),
     security(("token" = ["metrics"])))]
@@ -106,16 +106,16 @@ async fn metrics(
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 
-/// Whether the host lives.
+/// Liveness: the host runs.
 #[utoipa::path(get, path = "/-/healthz", tag = "node",
     responses((status = 200, body = String)), security(()))]
 async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Whether the host takes requests: its database answers and it is not shutting down. Further lines
-/// say how many tenants and plugins cannot be served, and how far the host is with compiling active
-/// versions again; `/api/v1/node` names them.
+/// Readiness: the database answers, and the host is not shutting down. Further lines count the
+/// tenants and plugins that cannot be served, and show the progress of compiling active versions
+/// again. `/api/v1/node` has the details.
 #[utoipa::path(get, path = "/-/readyz", tag = "node",
     responses((status = 200, body = String)), security(()))]
 async fn readyz(State(state): State<Arc<AdminState>>) -> Result<String, Problem> {
@@ -141,7 +141,8 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new().routes(routes!(node))
 }
 
-/// What watches a host must not break when the API moves on, so this has no version.
+/// Routes for monitoring. They have no API version, since monitoring must not break when the API
+/// changes.
 pub fn watch_router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new()
         .routes(routes!(healthz))

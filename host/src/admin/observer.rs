@@ -1,4 +1,4 @@
-//! Asks everybody how much they hold.
+//! Collects the metrics of all parts of the host.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use crate::metrics::{Gauge, Gauges, Requests, text};
 use crate::sandbox::Runtime;
 use crate::tenants::budget::SharedBudget;
 
-/// The open connections of the listeners.
+/// The numbers of open connections.
 #[derive(Clone, Debug, Default)]
 pub struct Connections {
-    /// Of the public one.
+    /// Connections of the public listener.
     pub public: Gauge,
-    /// Of the admin one.
+    /// Connections of the admin listener.
     pub admin: Gauge,
 }
 
-/// Knows everybody who holds something.
+/// The parts of the host that are measured.
 pub struct Observer {
     /// Counts the requests of the public listener.
     pub requests: Arc<Requests>,
@@ -28,24 +28,24 @@ pub struct Observer {
     pub connections: Connections,
     /// Counts the bytes of request bodies.
     pub bodies: Arc<SharedBudget>,
-    /// What the users of the admin API share.
+    /// Shared resources of the admin API.
     pub shares: Arc<Shares>,
-    /// Counts the routes that are left alone because they fail all the time.
+    /// Counts the routes with an open circuit breaker.
     pub unhealthy_routes: Gauge,
-    /// Runs plugins.
+    /// Counts instances and loaded components.
     pub runtime: Arc<Runtime>,
-    /// Compiles active versions again after an upgrade.
+    /// Counts the active versions that are compiled again.
     pub lifecycle: Arc<Lifecycle>,
-    /// Databases and outbound connections.
+    /// Count open databases and outbound connections.
     pub services: Services,
-    /// Writes records.
+    /// Counts invocation records.
     pub ledger: Arc<Ledger>,
 }
 
 impl Observer {
-    /// What is held now.
+    /// The current gauges.
     pub async fn gauges(&self) -> Gauges {
-        // Both read files or wait for locks, if only for moments.
+        // Both read files or wait briefly for locks.
         let databases = self.services.databases.clone();
         let blocking = tokio::task::spawn_blocking(move || (Process::now(), databases.held()));
         let (process, databases) = match blocking.await {
@@ -91,7 +91,7 @@ impl Observer {
         }
     }
 
-    /// Everything there is to know, as Prometheus reads it.
+    /// All metrics in the text format of Prometheus.
     pub async fn text(&self) -> Result<String, std::fmt::Error> {
         text::write(text::Figures {
             gauges: self.gauges().await,

@@ -1,4 +1,5 @@
-//! Lists in pages: `?limit=` and an opaque `?cursor=`, answered with `items` and the cursor of the `next` page.
+//! Pagination: `?limit=` and an opaque `?cursor=`. The response has `items` and the cursor of the
+//! `next` page.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,32 +15,33 @@ use crate::wire::page::Items;
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
 
-/// Which page of a list is wanted.
+/// The page of a list.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Paging {
-    /// `next` of the page before; none for the first page.
+    /// `next` of the previous page; absent for the first page.
     pub cursor: Option<String>,
-    /// Items of a page: 1 to 200, 50 where it is absent.
+    /// Items per page: 1 to 200; 50 by default.
     #[serde(default, deserialize_with = "limit")]
     pub limit: Option<u32>,
 }
 
-/// The number of items in a query.
+/// Parses the number of items.
 pub fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let wrong = |_| {
         let text: String = text.chars().take(100).collect();
         serde::de::Error::custom(format!(
-            "`{text}` is no number; 1 to {MAX_LIMIT} items make a page"
+            "`{text}` is not a number; 1 to {MAX_LIMIT} items make a page"
         ))
     };
     text.parse().map(Some).map_err(wrong)
 }
 
 impl Paging {
-    /// What to ask the database for: one more than is wanted, so that it is known whether more follows.
+    /// The page for the database. It has one item more than requested, which shows whether there is
+    /// a next page.
     pub fn page<Position: DeserializeOwned>(&self) -> Result<Page<Position>, Problem> {
         let limit = self.limit()?;
         let after = self.cursor.as_deref().map(|cursor| {
@@ -47,7 +49,7 @@ impl Paging {
             bytes
                 .and_then(|bytes| serde_json::from_slice(&bytes).ok())
                 .ok_or_else(|| {
-                    invalid("cursor: this is no cursor of this list; pass `next` of the page before")
+                    invalid("cursor: this is not a cursor of this list; pass `next` of the previous page")
                 })
         });
         Ok(Page {
@@ -56,7 +58,7 @@ impl Paging {
         })
     }
 
-    /// How many items a page is to have.
+    /// The number of items per page.
     pub fn limit(&self) -> Result<u32, Problem> {
         match self.limit.unwrap_or(DEFAULT_LIMIT) {
             limit @ 1..=MAX_LIMIT => Ok(limit),
@@ -66,7 +68,7 @@ impl Paging {
 }
 
 impl<T> Items<T> {
-    /// The page that `found` makes, which was asked for with [`Paging::page`].
+    /// The page of rows that were read with [`Paging::page`].
     pub fn new<Row, Position: Serialize>(
         mut found: Vec<Row>,
         page: &Page<Position>,
@@ -85,13 +87,13 @@ impl<T> Items<T> {
         }
     }
 
-    /// A list that is short enough to have one page.
+    /// A list with a single page.
     pub fn all(items: Vec<T>) -> Self {
         Self { items, next: None }
     }
 }
 
-/// A position as callers see it.
+/// The cursor for a position.
 pub fn cursor<Position: Serialize>(position: &Position) -> String {
     // Positions are ids, names and numbers, which always have a JSON form.
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(position).unwrap_or_default())

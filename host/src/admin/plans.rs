@@ -1,4 +1,4 @@
-//! Plans: named sets of limits.
+//! Endpoints for plans, which are named sets of limits.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::http::problem::Problem;
 use crate::wire::page::Items;
 use crate::wire::plans::NewPlan;
 
-/// The body of a plan in either form.
+/// The body of a plan, with or without `limits` around the limits.
 struct PlanBody(NewPlan);
 
 impl FromRequest<Arc<AdminState>> for PlanBody {
@@ -65,8 +65,8 @@ async fn get(
     plan.map(Json).ok_or_else(|| Problem::not_found(Resource::Plan))
 }
 
-/// Makes or replaces a plan. The body has the form of what `GET` answers; it holds what differs
-/// from the host's defaults. The limits alone, without `limits` around them, are taken too.
+/// Creates or replaces a plan. The body has the form of the response to `GET`, with changes to the
+/// host's defaults. The limits alone, without `limits` around them, are accepted too.
 #[utoipa::path(put, path = "/plans/{plan}", tag = "plans", request_body = NewPlan,
     responses((status = 200, body = Plan)), security(("token" = ["operator"])))]
 async fn put(
@@ -98,7 +98,7 @@ async fn put(
 
 /// Deletes a plan that no tenant is on.
 #[utoipa::path(delete, path = "/plans/{plan}", tag = "plans",
-    responses((status = 204, description = "It is gone")), security(("token" = ["operator"])))]
+    responses((status = 204, description = "Deleted")), security(("token" = ["operator"])))]
 async fn delete(
     access: HostAccess,
     _: NoParams,
@@ -121,7 +121,7 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(get, put, delete))
 }
 
-/// What the audit log keeps of a plan.
+/// The content of a plan for the audit log.
 fn limits_of(plan: &Plan) -> Value {
     json!({ "limits": plan.limits })
 }

@@ -1,4 +1,4 @@
-//! Plugins.
+//! Endpoints for plugins.
 
 use std::sync::Arc;
 
@@ -29,17 +29,17 @@ use crate::wire::plugins::{
     AilingFunctionView, AilingRouteView, HealthState, HealthView, PluginPatch, PluginView,
 };
 
-/// Which plugins are wanted.
+/// Filter for plugins.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PluginQuery {
-    /// Those that were deleted and can be restored, in place of the others.
+    /// Lists the deleted plugins that can be restored, instead of the others.
     #[serde(default)]
     deleted: bool,
-    /// `next` of the page before; none for the first page.
+    /// `next` of the previous page; absent for the first page.
     cursor: Option<String>,
-    /// Items of a page: 1 to 200; 50 by default.
+    /// Items per page: 1 to 200; 50 by default.
     #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
@@ -122,11 +122,11 @@ async fn change(
     shown(&state, tenant, &name).await
 }
 
-/// Deletes a plugin. It is gone at once; its name stays reserved, and it can be restored during the grace
-/// period (`retention.deleted`). With `purge` its versions, grants and settings go at once and for good. What
-/// it stored in the tenant's database stays.
+/// Deletes a plugin. It stops serving at once, its name stays reserved, and it can be restored
+/// during the grace period (`retention.deleted`). With `purge`, its versions, grants and settings
+/// are deleted permanently. Its data in the tenant's database is kept.
 #[utoipa::path(delete, path = "/tenants/{tenant}/plugins/{plugin}", tag = "plugins", params(Deletion),
-    responses((status = 204, description = "It is gone")), security(("token" = ["owner"])))]
+    responses((status = 204, description = "Deleted")), security(("token" = ["owner"])))]
 async fn delete(
     access: TenantAccess<Owner>,
     State(state): State<Arc<AdminState>>,
@@ -150,7 +150,7 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Restores a deleted plugin as it was. A plugin that is not deleted stays as it is.
+/// Restores a deleted plugin. A plugin that is not deleted stays as it is.
 #[utoipa::path(post, path = "/tenants/{tenant}/plugins/{plugin}/restore", tag = "plugins",
     responses((status = 200, body = PluginView)), security(("token" = ["owner"])))]
 async fn restore(
@@ -161,7 +161,6 @@ async fn restore(
 ) -> Result<Json<PluginView>, Problem> {
     let tenant = access.tenant.id;
     let restore = state.change(&access.actor, "plugin.restore", name.as_str());
-    // A plugin that is not deleted stays as it is.
     state
         .lifecycle
         .restore_plugin(&access.tenant, &name, &restore)

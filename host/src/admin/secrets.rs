@@ -1,4 +1,4 @@
-//! Secrets. They can be written, and never read again.
+//! Endpoints for secrets. They can be written but never read.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::http::problem::Problem;
 use crate::wire::page::Items;
 use crate::wire::secrets::{NewSecret, SecretView};
 
-/// Bytes of one secret.
+/// The largest secret in bytes.
 const MAX_SECRET_BYTES: usize = 64 * 1024;
 
 /// Lists the names of all secrets.
@@ -38,21 +38,21 @@ async fn list(
     let sealed = state.db.sealed_secrets(tenant).await?;
     let vault = state.vault.clone();
     let view = move |(name, updated_at): (String, Timestamp)| SecretView {
-        // One that was deleted between the two queries was readable.
+        // A secret that was deleted between the two queries counts as readable.
         readable: sealed
             .get(&name)
             .is_none_or(|sealed| vault.open(tenant, &name, sealed).is_ok()),
         name,
         updated_at,
     };
-    // Opening many large ones takes its time, and other requests go on meanwhile.
+    // Decrypting many large secrets takes long, so it runs on a blocking thread.
     let views = tokio::task::spawn_blocking(move || names.into_iter().map(view).collect());
     Ok(Json(Items::all(views.await.map_err(Problem::internal)?)))
 }
 
-/// Makes or replaces a secret.
+/// Creates or replaces a secret.
 #[utoipa::path(put, path = "/tenants/{tenant}/secrets/{name}", tag = "secrets", request_body = NewSecret,
-    responses((status = 204, description = "It is set")), security(("token" = ["owner"])))]
+    responses((status = 204, description = "Set")), security(("token" = ["owner"])))]
 async fn put(
     access: TenantAccess<Owner>,
     _: NoParams,
@@ -89,7 +89,7 @@ async fn put(
 
 /// Deletes a secret.
 #[utoipa::path(delete, path = "/tenants/{tenant}/secrets/{name}", tag = "secrets",
-    responses((status = 204, description = "It is gone")), security(("token" = ["owner"])))]
+    responses((status = 204, description = "Deleted")), security(("token" = ["owner"])))]
 async fn delete(
     access: TenantAccess<Owner>,
     _: NoParams,

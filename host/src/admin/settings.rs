@@ -1,4 +1,4 @@
-//! What a tenant allows and sets for a plugin: grants and config.
+//! Endpoints for a plugin's grants and settings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use crate::http::problem::Problem;
 use crate::storage::Page;
 use crate::wire::settings::{GrantsView, NewSetting};
 
-/// Bytes of all names and values of a plugin's settings together.
+/// The largest settings of a plugin: all names and values in bytes.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
 
-/// Shows what a plugin is allowed and what it lacks.
+/// Shows the grants of a plugin, and the missing ones.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/grants", tag = "settings",
     responses((status = 200, body = GrantsView)), security(("token" = ["viewer"])))]
 async fn get_grants(
@@ -41,7 +41,7 @@ async fn get_grants(
     grants_view(&state, access.tenant.id, &plugin, grants).await
 }
 
-/// Replaces what a plugin is allowed. It takes effect at once, also for less.
+/// Replaces the grants of a plugin. The change takes effect at once, also for removed grants.
 #[utoipa::path(put, path = "/tenants/{tenant}/plugins/{plugin}/grants", tag = "settings", request_body = Grants,
     responses((status = 200, body = GrantsView)), security(("token" = ["owner"])))]
 async fn put_grants(
@@ -90,7 +90,7 @@ async fn put_config(
     let tenant = access.tenant.id;
     let former = state.db.config(tenant, &plugin).await?;
     check_config(&config, &former)?;
-    // All of them are replaced, so only those beyond the former ones are more.
+    // The new settings replace the former ones, so only the difference in number is added.
     let added = u32::try_from(config.len().saturating_sub(former.len())).unwrap_or(u32::MAX);
     let counting = bounds::room_for(&state, &access.tenant, Kind::ConfigEntries, added).await?;
     let change = state.change(&access.actor, "config.put", plugin.as_str());
@@ -101,7 +101,7 @@ async fn put_config(
     Ok(Json(config))
 }
 
-/// Sets one of a plugin's settings; the others stay.
+/// Sets one of a plugin's settings and keeps the others.
 #[utoipa::path(put, path = "/tenants/{tenant}/plugins/{plugin}/config/{setting}", tag = "settings",
     request_body = NewSetting,
     responses((status = 200, body = BTreeMap<String, String>)), security(("token" = ["developer"])))]
@@ -133,7 +133,7 @@ async fn put_setting(
 
 /// Removes one of a plugin's settings.
 #[utoipa::path(delete, path = "/tenants/{tenant}/plugins/{plugin}/config/{setting}", tag = "settings",
-    responses((status = 204, description = "It is gone")), security(("token" = ["developer"])))]
+    responses((status = 204, description = "Deleted")), security(("token" = ["developer"])))]
 async fn delete_setting(
     access: TenantAccess<Developer>,
     _: NoParams,
@@ -185,7 +185,7 @@ async fn grants_view(
     }))
 }
 
-/// The active version of a plugin that is there, else its newest.
+/// The active version of a plugin, otherwise its newest.
 pub(super) async fn version_in_question(
     state: &AdminState,
     tenant: TenantId,
@@ -231,7 +231,7 @@ fn check_grants(grants: &Grants) -> Result<(), Problem> {
     names("secrets.reveal", &revealed)
 }
 
-/// Refuses names that no plugin should have to ask for. Those that an earlier host has stored may stay.
+/// Refuses invalid names of settings, but keeps those that an earlier host stored.
 fn check_config(config: &BTreeMap<String, String>, former: &BTreeMap<String, String>) -> Result<(), Problem> {
     let is_odd = |name: &&String| !is_plain_name(name) && !former.contains_key(*name);
     if let Some(name) = config.keys().find(is_odd) {

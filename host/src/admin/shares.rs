@@ -1,8 +1,8 @@
-//! What all tenants share in the admin API and hold for long: memory for uploads, and log
-//! followers.
+//! Shared resources of the admin API that are held for long: memory for uploads, and log followers.
 //!
-//! Each tenant has a bound of its own, and what tenants hold never leaves a tenant without any
-//! ([`crate::tenants::budget`]). Operators have a share apart, so that no tenant shuts them out.
+//! Each tenant has a limit of its own, and the tenants together never use up what another tenant
+//! needs ([`crate::tenants::budget`]). Operators have a separate share, so that no tenant can block
+//! them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,31 +10,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::domain::id::TenantId;
 use crate::tenants::budget::{Account, SharedBudget};
 
-/// Bytes of components that are uploaded or wait to be compiled, of all tenants.
+/// Bytes of uploaded components of all tenants, while they are received or wait for compilation.
 const UPLOAD_BYTES: u64 = 512 << 20;
 
-/// The same, of operators.
+/// The same for operators.
 const OPERATORS_UPLOAD_BYTES: u64 = 256 << 20;
 
-/// Logs that are followed at once. A follower holds a connection for as long as it likes.
+/// Log followers of all tenants. Each holds a connection for an unlimited time.
 const FOLLOWERS: u64 = 100;
 
-/// Of these, by the people of one tenant.
+/// Log followers of one tenant.
 const TENANTS_FOLLOWERS: u64 = 20;
 
-/// Logs that operators follow, besides.
+/// Log followers of operators.
 const OPERATORS_FOLLOWERS: u64 = 20;
 
-/// Who holds something.
+/// The holder of a shared resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// An operator, in whatever tenant.
+    /// An operator, in any tenant.
     Operator,
-    /// A person of this tenant.
+    /// A user of this tenant.
     Tenant(TenantId),
 }
 
-/// What all share.
+/// All shares.
 pub struct Shares {
     uploads: Arc<SharedBudget>,
     followers: Arc<SharedBudget>,
@@ -42,9 +42,9 @@ pub struct Shares {
     tenants: Mutex<HashMap<TenantId, Arc<Share>>>,
 }
 
-/// What one holder has of it.
+/// The share of one holder.
 pub struct Share {
-    /// Bytes of components.
+    /// Bytes of uploaded components.
     pub uploads: Arc<Account>,
     /// Log followers.
     pub followers: Arc<Account>,
@@ -66,12 +66,12 @@ impl Default for Shares {
 }
 
 impl Shares {
-    /// Bytes of components that are held, by operators too.
+    /// Bytes of all uploaded components, those of operators included.
     pub fn upload_bytes(&self) -> u64 {
         self.uploads.held() + self.operators.uploads.held()
     }
 
-    /// The share of this holder.
+    /// The share of a holder.
     pub fn of(&self, holder: Holder) -> Arc<Share> {
         let tenant = match holder {
             Holder::Operator => return self.operators.clone(),

@@ -1,4 +1,4 @@
-//! What the handlers work with.
+//! The state that all handlers of the admin API share.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,39 +20,39 @@ use crate::server::body::Pace;
 use crate::storage::Repository;
 use crate::storage::vault::Vault;
 
-/// What the handlers work with.
+/// The shared state of the handlers.
 pub struct AdminState {
     /// The control plane's database.
     pub db: Arc<dyn Repository>,
-    /// Uploads, activates and rolls back.
+    /// Uploads, activates, rolls back and deletes.
     pub lifecycle: Arc<Lifecycle>,
-    /// Seals secrets.
+    /// Encrypts secrets.
     pub vault: Arc<Vault>,
-    /// Knows what runs.
+    /// Writes invocation records and log lines.
     pub ledger: Arc<Ledger>,
-    /// Knows what the host holds.
+    /// Collects the metrics.
     pub observer: Arc<Observer>,
-    /// The time.
+    /// The clock.
     pub clock: SharedClock,
     /// Cancelled when the host begins to shut down.
     pub draining: CancellationToken,
     /// When the host started.
     pub started_at: Timestamp,
-    /// Where the public listener is reached from outside.
+    /// The URL of the public listener.
     pub public_url: Arc<PublicUrl>,
-    /// The data folder, in which files that belong to no known tenant or version are set aside.
+    /// The data folder, with the `set-aside` folder for files of no known tenant or version.
     pub data: PathBuf,
-    /// The limits that the operator has set.
+    /// The operator's limits.
     pub(super) limits: HostLimits,
-    /// How slowly bodies may come.
+    /// The lowest pace of request bodies.
     pub(super) pace: Pace,
     pub(super) shares: Arc<Shares>,
-    /// What is bounded by a count is added by one request of a tenant at a time.
+    /// Locks by tenant: only one request at a time adds items whose number is limited.
     pub(super) counting: Locks<TenantId>,
 }
 
 impl AdminState {
-    /// The state of a host that starts now.
+    /// The state of a starting host.
     pub fn new(
         db: Arc<dyn Repository>,
         lifecycle: Arc<Lifecycle>,
@@ -80,7 +80,7 @@ impl AdminState {
         }
     }
 
-    /// The state of a host with this data folder.
+    /// Sets the data folder.
     pub fn with_data(self, data: &Path) -> Self {
         Self {
             data: data.to_owned(),
@@ -88,18 +88,18 @@ impl AdminState {
         }
     }
 
-    /// The state of a host whose public listener is reached there.
+    /// Sets the URL of the public listener.
     pub fn with_public_url(self, public_url: Arc<PublicUrl>) -> Self {
         Self { public_url, ..self }
     }
 
-    /// Where a plugin is reached from outside.
+    /// The URL of a plugin.
     pub(super) fn plugin_url(&self, tenant: &TenantName, plugin: &PluginName) -> String {
         self.public_url.of_plugin(tenant, plugin)
     }
 
-    /// The author's name for a version. A row that cannot be read is named elsewhere
-    /// (`unavailable` in `GET /api/v1/node`), and must not keep the rest from being shown.
+    /// The author's name for a version; `None` if the row cannot be read. `GET /api/v1/node` lists
+    /// such rows.
     pub(super) async fn author_version(
         &self,
         tenant: TenantId,
@@ -110,7 +110,7 @@ impl AdminState {
         Some(version.manifest.plugin.version.clone())
     }
 
-    /// The state of a host whose operator has set these limits.
+    /// Sets the operator's limits.
     pub fn with_limits(self, defaults: Limits, ceiling: Limits) -> Self {
         Self {
             limits: HostLimits { defaults, ceiling },
@@ -118,9 +118,9 @@ impl AdminState {
         }
     }
 
-    /// A change by this actor. The method of the database that makes it writes it to the audit log
-    /// as well. A handler that changes what serves requests has the lifecycle refresh the tenant
-    /// before it answers.
+    /// A change by this actor. The database method that makes the change also writes it to the
+    /// audit log. If the change affects serving, the handler refreshes the tenant before it
+    /// answers.
     pub(super) fn change(&self, actor: &Actor, action: &str, subject: impl Into<String>) -> Change {
         Change::new(actor.id(), action, subject, self.clock.now())
     }

@@ -1,4 +1,4 @@
-//! Tenants.
+//! Endpoints for tenants.
 
 use std::sync::Arc;
 
@@ -25,27 +25,27 @@ use crate::storage::{DbError, TenantChange};
 use crate::wire::page::Items;
 use crate::wire::tenants::{NewTenant, TenantPatch, TenantView};
 
-/// Which tenants are wanted.
+/// Filter for tenants.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TenantQuery {
-    /// Those that were deleted and can be restored, in place of the others.
+    /// Lists the deleted tenants that can be restored, instead of the others.
     #[serde(default)]
     deleted: bool,
-    /// `next` of the page before; none for the first page.
+    /// `next` of the previous page; absent for the first page.
     cursor: Option<String>,
-    /// Items of a page: 1 to 200; 50 by default.
+    /// Items per page: 1 to 200; 50 by default.
     #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
 }
 
-/// How to delete.
+/// The kind of deletion.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Deletion {
-    /// Delete at once and for good, instead of after the grace period.
+    /// Delete permanently at once, instead of after the grace period.
     #[serde(default)]
     pub purge: bool,
 }
@@ -75,7 +75,7 @@ async fn list(
     )))
 }
 
-/// Makes a tenant.
+/// Creates a tenant.
 #[utoipa::path(post, path = "/tenants", tag = "tenants", request_body = NewTenant,
     responses((status = 201, body = TenantView)), security(("token" = ["operator"])))]
 async fn create(
@@ -150,11 +150,11 @@ async fn change(
     Ok(Json(tenant.into()))
 }
 
-/// Deletes a tenant. It is gone at once; its name stays reserved, and it can be restored during the grace
-/// period (`retention.deleted`). With `purge` everything that is its own goes at once and for good, but for
-/// the audit log.
+/// Deletes a tenant. It stops serving at once, its name stays reserved, and it can be restored
+/// during the grace period (`retention.deleted`). With `purge`, all of its data except the audit
+/// log is deleted permanently.
 #[utoipa::path(delete, path = "/tenants/{tenant}", tag = "tenants", params(Deletion),
-    responses((status = 204, description = "It is gone")), security(("token" = ["operator"])))]
+    responses((status = 204, description = "Deleted")), security(("token" = ["operator"])))]
 async fn delete(
     DeletedTenantAccess(access): DeletedTenantAccess<Operator>,
     State(state): State<Arc<AdminState>>,
@@ -181,7 +181,7 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Restores a deleted tenant as it was. A tenant that is not deleted stays as it is.
+/// Restores a deleted tenant. A tenant that is not deleted stays as it is.
 #[utoipa::path(post, path = "/tenants/{tenant}/restore", tag = "tenants",
     responses((status = 200, body = TenantView)), security(("token" = ["operator"])))]
 async fn restore(
@@ -233,12 +233,12 @@ impl From<Tenant> for TenantView {
     }
 }
 
-/// What the audit log keeps of a tenant that was made or deleted.
+/// The content of a created or deleted tenant for the audit log.
 fn kept(tenant: &Tenant) -> Value {
     json!({ "name": tenant.name, "plan": tenant.plan, "limits": tenant.limits, "suspended": tenant.suspended })
 }
 
-/// What differs, by the action that each kind of change is.
+/// The differences between two states of a tenant, with the action of each.
 fn differences(before: &Tenant, after: &Tenant) -> Vec<(&'static str, Difference)> {
     let mut changes = Vec::new();
     if before.plan != after.plan {
@@ -263,7 +263,7 @@ fn differences(before: &Tenant, after: &Tenant) -> Vec<(&'static str, Difference
     changes
 }
 
-/// A plan that the body names and that is not there makes the request invalid, not its address.
+/// If the body names an unknown plan, the request is invalid, not its address.
 fn or_no_such_plan(error: DbError, plan: Option<&PlanName>) -> Problem {
     match (error, plan) {
         (DbError::Missing(Resource::Plan), Some(plan)) => invalid(format!("plan: there is no plan `{plan}`")),

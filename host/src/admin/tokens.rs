@@ -1,4 +1,4 @@
-//! Tokens of this API: those of a tenant's people, and the operators'.
+//! Endpoints for tokens of the admin API, those of tenants and those of the host.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::http::problem::{Code, Problem};
 use crate::wire::page::Items;
 use crate::wire::tokens::{CreatedToken, HostRole, NewHostToken, NewTenantToken, TokenView, WhoAmI};
 
-/// Shows whose token this is.
+/// Shows the token of the request.
 #[utoipa::path(get, path = "/whoami", tag = "tokens",
     responses((status = 200, body = WhoAmI)), security(("token" = [])))]
 async fn whoami(
@@ -43,7 +43,7 @@ async fn whoami(
     }))
 }
 
-/// Lists a tenant's tokens, the oldest first, revoked ones included.
+/// Lists a tenant's tokens, the oldest first. Revoked tokens are included.
 #[utoipa::path(get, path = "/tenants/{tenant}/tokens", tag = "tokens", params(Paging),
     responses((status = 200, body = Items<TokenView>)), security(("token" = ["owner"])))]
 async fn list(
@@ -54,7 +54,7 @@ async fn list(
     page_of(&state, Some(access.tenant.id), &paging).await
 }
 
-/// Makes a token of a tenant. The response holds the credential, this once.
+/// Creates a token of a tenant. Only this response contains the credential.
 #[utoipa::path(post, path = "/tenants/{tenant}/tokens", tag = "tokens", request_body = NewTenantToken,
     responses((status = 201, body = CreatedToken)), security(("token" = ["owner"])))]
 async fn create(
@@ -80,7 +80,7 @@ async fn create(
 
 /// Revokes a token of a tenant. It stops working at once.
 #[utoipa::path(delete, path = "/tenants/{tenant}/tokens/{token}", tag = "tokens",
-    responses((status = 204, description = "It no longer works")), security(("token" = ["owner"])))]
+    responses((status = 204, description = "Revoked")), security(("token" = ["owner"])))]
 async fn revoke(
     access: TenantAccess<Owner>,
     _: NoParams,
@@ -90,7 +90,7 @@ async fn revoke(
     unmake(&state, &access.actor, Some(access.tenant.id), id).await
 }
 
-/// Lists the tokens of operators and of what reads metrics, the oldest first, revoked ones included.
+/// Lists the tokens that belong to no tenant, the oldest first. Revoked tokens are included.
 #[utoipa::path(get, path = "/tokens", tag = "tokens", params(Paging),
     responses((status = 200, body = Items<TokenView>)), security(("token" = ["operator"])))]
 async fn list_host(
@@ -101,8 +101,8 @@ async fn list_host(
     page_of(&state, None, &paging).await
 }
 
-/// Makes an operator's token, or one that only reads metrics. The response holds the credential,
-/// this once.
+/// Creates a token for an operator or for reading metrics. Only this response contains the
+/// credential.
 #[utoipa::path(post, path = "/tokens", tag = "tokens", request_body = NewHostToken,
     responses((status = 201, body = CreatedToken)), security(("token" = ["operator"])))]
 async fn create_host(
@@ -113,7 +113,7 @@ async fn create_host(
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
     if input.name == FIRST_OPERATOR {
         let detail = format!(
-            "the host names the token that it makes itself `{}`; choose another name",
+            "the host names the token that it creates `{}`; choose another name",
             input.name
         );
         return Err(Problem::new(Code::Conflict, detail));
@@ -127,7 +127,7 @@ async fn create_host(
 
 /// Revokes a token that belongs to no tenant. It stops working at once.
 #[utoipa::path(delete, path = "/tokens/{token}", tag = "tokens",
-    responses((status = 204, description = "It no longer works")), security(("token" = ["operator"])))]
+    responses((status = 204, description = "Revoked")), security(("token" = ["operator"])))]
 async fn revoke_host(
     access: HostAccess,
     _: NoParams,
@@ -193,7 +193,7 @@ async fn make(
     let change = change.with(Difference::made(&json!({
         "name": token.name, "role": token.reach.role(), "expires_at": token.expires_at,
     })));
-    // Tokens have no part in serving requests, so there is nothing to refresh.
+    // Serving requests does not use tokens, so no refresh is needed.
     state.db.insert_token(&token, &change).await?;
     let created = CreatedToken {
         token: token.into(),

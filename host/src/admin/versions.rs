@@ -1,4 +1,4 @@
-//! Versions: uploaded components by digest.
+//! Endpoints for versions, which are uploaded components.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ use crate::tenants::budget::Exhausted;
 use crate::wire::page::Items;
 use crate::wire::versions::{UploadedVersion, VersionDetail, VersionView};
 
-/// Until a component has come.
+/// Time for an upload to arrive.
 const UPLOAD_TIMEOUT: Span = Span::s(120);
 
-/// Bytes that an upload counts besides its own, so that small ones are bounded too.
+/// Bytes counted per upload in addition to its size, which limits the number of small uploads.
 const UPLOAD_OVERHEAD: u64 = 256 << 10;
 
-/// `Retry-After` of an upload that found no room.
+/// `Retry-After` if the memory for uploads is used up.
 const UPLOAD_RETRY: Duration = Duration::from_secs(5);
 
 /// Lists versions, the newest first.
@@ -64,11 +64,12 @@ async fn list(
     })))
 }
 
-/// Uploads a component. The plugin is made with its first version. The same bytes twice are the same version.
+/// Uploads a component. The first upload creates the plugin. Uploading the same bytes again returns
+/// the same version.
 #[utoipa::path(post, path = "/tenants/{tenant}/plugins/{plugin}/versions", tag = "versions",
     request_body(content = Vec<u8>, content_type = "application/wasm"),
-    responses((status = 201, body = UploadedVersion, description = "It is new"),
-        (status = 200, body = UploadedVersion, description = "The same bytes had been uploaded before")),
+    responses((status = 201, body = UploadedVersion, description = "A new version"),
+        (status = 200, body = UploadedVersion, description = "The same bytes were uploaded before")),
     security(("token" = ["developer"])))]
 async fn upload(
     access: TenantAccess<Developer>,
@@ -80,8 +81,8 @@ async fn upload(
 ) -> Result<(StatusCode, Json<UploadedVersion>), Problem> {
     check_content_type(&headers)?;
     let limit = state.lifecycle.limits(&access.tenant).await?.component_size;
-    // Its bytes count until the version is stored. A slow upload holds what has come of it, and no
-    // turn of anybody.
+    // The received bytes are counted until the version is stored. A slow upload blocks no other
+    // upload.
     let mut held = state.shares.of(access.holder).uploads.open();
     held.add(UPLOAD_OVERHEAD).map_err(too_many)?;
     let pace = Pace {
@@ -109,8 +110,8 @@ async fn upload(
     Ok((status, Json(UploadedVersion { detail, warnings })))
 }
 
-/// Shows a version with its manifest. It is named by its digest, the first digits of it, or the
-/// author's version.
+/// Shows a version with its manifest. The version is named by its digest, the first digits of the
+/// digest, or the author's version.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/versions/{version}", tag = "versions",
     responses((status = 200, body = VersionDetail)), security(("token" = ["viewer"])))]
 async fn get(
@@ -130,7 +131,7 @@ async fn get(
 
 /// Deletes a version, unless it is the active one.
 #[utoipa::path(delete, path = "/tenants/{tenant}/plugins/{plugin}/versions/{version}", tag = "versions",
-    responses((status = 204, description = "It is gone")), security(("token" = ["developer"])))]
+    responses((status = 204, description = "Deleted")), security(("token" = ["developer"])))]
 async fn delete(
     access: TenantAccess<Developer>,
     _: NoParams,
@@ -187,7 +188,7 @@ impl VersionDetail {
     }
 }
 
-/// The active version of a plugin that is there.
+/// The active version of an existing plugin.
 async fn active(
     state: &AdminState,
     access: &TenantAccess<Viewer>,
@@ -213,7 +214,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
         Some(essence) if essence.trim().eq_ignore_ascii_case("application/wasm") => Ok(()),
         _ => Err(Problem::new(
             Code::UnsupportedMediaType,
-            "the body must be a component as it is: `Content-Type: application/wasm`",
+            "the body must be a component: `Content-Type: application/wasm`",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! `mortise audit`: who changed what.
+//! `mortise audit`: lists the changes in the audit log.
 
 use clap::Args;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::problem::Code;
 use crate::wire::audit::AuditView;
 
-/// Characters of a change that the table shows. With `--json` it is there as a whole.
+/// Characters of a change that the table shows. `--json` shows all of it.
 const MOST_CHARACTERS: usize = 60;
 
 /// Arguments of `mortise audit`.
@@ -25,7 +25,7 @@ pub struct Audit {
     /// The entries of the host and of all tenants, even if MORTISE_TENANT is set
     #[arg(long)]
     all: bool,
-    /// Only what this token did: its name, its id, `host` or `command`
+    /// Only changes by this actor: the name or id of a token, `host` or `command`
     #[arg(long, value_name = "TOKEN")]
     actor: Option<String>,
     /// Only this action, such as plugin.activate; `secret.*` matches every action with this prefix
@@ -69,8 +69,8 @@ impl Audit {
     }
 }
 
-/// The entries of a tenant. One that was purged has no address any more; operators find its entries
-/// in the log of the whole host, by the name that it had or by its id.
+/// The entries of a tenant. A purged tenant has no address any more. Operators find its entries in
+/// the log of the whole host, by its former name or its id.
 fn of_tenant(
     client: &Client,
     tenant: &str,
@@ -86,12 +86,12 @@ fn of_tenant(
     let filter = [filter, &[("tenant", tenant)]].concat();
     match client.first::<AuditView>(&["audit"], &filter, most) {
         Ok(entries) if !entries.is_empty() => Ok(entries),
-        // Nobody of that name was ever there, or the caller is no operator.
+        // No tenant ever had that name, or the caller is not an operator.
         _ => Err(absent),
     }
 }
 
-/// What the table shows of an entry. People know names; entries of earlier hosts have the ids alone.
+/// A row of the table. It shows names; entries of earlier hosts only have ids.
 #[derive(Serialize)]
 struct Row {
     at: Timestamp,
@@ -120,7 +120,7 @@ impl From<AuditView> for Row {
     }
 }
 
-/// The members of one side of a change in one short text: `plan=large limits.queue=5`.
+/// One side of a change as a short text: `plan=large limits.queue=5`.
 fn changes(side: &Value) -> Option<String> {
     let mut members = Vec::new();
     add_members(&mut members, "", side);

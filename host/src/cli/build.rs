@@ -1,4 +1,4 @@
-//! `mortise build`: from a plugin's folder to one `.wasm` file that is the whole plugin.
+//! `mortise build`: builds a plugin's folder to a single `.wasm` file.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,22 +15,22 @@ use crate::domain::promises::{Beyond, all_beyond};
 
 const TARGET: &str = "wasm32-wasip2";
 
-/// How plugins are built: small, optimised, without unwinding tables. It is passed by environment, so that the plugin's
-/// own profiles need not say it.
+/// Build settings of plugins: small, optimised, without unwinding tables. They are passed by
+/// environment variables, so that a plugin's own profile need not contain them.
 const PROFILE: [(&str, &str); 6] = [
     ("CARGO_PROFILE_RELEASE_LTO", "true"),
     ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
     ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"),
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3"),
-    // Two megabytes from the start: room for most requests, so that memory seldom grows while one is served.
+    // 2 MiB of initial memory are enough for most requests, so memory seldom grows during one.
     (
         "CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS",
         "-C link-arg=--initial-memory=2097152",
     ),
 ];
 
-/// What is built.
+/// Arguments of `mortise build`.
 #[derive(Debug, Args)]
 pub struct Build {
     /// Folder of the plugin, with plugin.toml and Cargo.toml
@@ -38,13 +38,13 @@ pub struct Build {
     /// File to write; by default <name>.wasm in the current folder
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Use this component, built from any language, and do not run cargo
+    /// Use this component, in any language, instead of running cargo
     #[arg(long, value_name = "FILE")]
     component: Option<PathBuf>,
 }
 
 impl Build {
-    /// Builds and writes the file.
+    /// Builds the plugin and writes the file.
     pub fn run(self, output: &mut Output) -> Result<(), CliError> {
         let bundle = Bundle::from_folder(&self.folder)?;
         let component = match &self.component {
@@ -71,15 +71,15 @@ impl Build {
     }
 }
 
-/// Builds a folder to the bytes of a plugin.
+/// Builds a folder and returns the bytes of the plugin.
 pub fn build_folder(folder: &Path, output: &mut Output) -> Result<Vec<u8>, CliError> {
-    // The bundle comes first: what is wrong with the manifest need not wait for the compiler.
+    // The manifest is checked first, so that its errors are reported before the compiler runs.
     let bundle = Bundle::from_folder(folder)?;
     embed(&bundle, &compile(folder, output)?)
 }
 
-/// The component with the bundle inside, if it handles the routes and functions that the manifest
-/// has.
+/// Embeds the bundle in the component. The component must handle the routes and functions of the
+/// manifest.
 fn embed(bundle: &Bundle, component: &[u8]) -> Result<Vec<u8>, CliError> {
     let plugin = bundle.embed(component)?;
     check_listed(&plugin, &bundle.manifest)
@@ -98,7 +98,7 @@ fn compile(folder: &Path, output: &mut Output) -> Result<Vec<u8>, CliError> {
     let manifest = folder.join("Cargo.toml");
     let manifest = manifest.canonicalize().map_err(|_| {
         CliError::failed(
-            format!("{} is not there", manifest.display()),
+            format!("{} does not exist", manifest.display()),
             "for a plugin in another language, build the component with its own tools and name it with --component",
         )
     })?;
@@ -143,17 +143,17 @@ fn cargo(manifest: &Path) -> Command {
         .arg("--manifest-path")
         .arg(manifest)
         .envs(PROFILE)
-        // Either would take the place of the flags above.
+        // Either variable would override the flags above.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
-    // The toolchain is the one that the plugin's folder asks for.
+    // The plugin's folder selects the toolchain.
     if let Some(folder) = manifest.parent() {
         command.current_dir(folder);
     }
     command
 }
 
-/// The component that cargo says it made for the package at `manifest`.
+/// The component that cargo reports for the package at `manifest`.
 fn artifact(messages: &str, manifest: &Path) -> Option<PathBuf> {
     messages
         .lines()

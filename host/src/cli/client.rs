@@ -1,4 +1,4 @@
-//! The admin API as a client sees it.
+//! A client of the admin API, and the options that select the host and the token.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,11 +19,11 @@ use super::transport::ReadRefusals;
 use crate::wire::page::Items;
 use crate::wire::versions::UploadedVersion;
 
-/// Uploads include compiling, which takes its time.
+/// An upload includes the compilation, which can take minutes.
 const TIMEOUT: Duration = Duration::from_secs(300);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// No answer is larger; the limit guards this process, not the host.
+/// The largest accepted response. The limit protects the memory of this process.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
 /// The most items of a page.
@@ -33,12 +33,12 @@ const DEFAULT_TOKEN_FILE: &str = "mortise-data/operator.token";
 
 const DEFAULT_HOST: &str = "http://127.0.0.1:8081";
 
-// The variables are read here and not by the parser of arguments, whose usage lines would else show
-// what they set as if every command needed it.
+// These variables are read here and not by clap, whose usage lines would otherwise list them as
+// arguments of every command.
 const HOST_VARIABLE: &str = "MORTISE_HOST";
 const TOKEN_VARIABLE: &str = "MORTISE_TOKEN";
 
-/// Which host, and as whom.
+/// The host and the token.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Connection {
     /// Address of the host's admin listener [env: MORTISE_HOST] [default: http://127.0.0.1:8081]
@@ -53,12 +53,12 @@ pub struct Connection {
     token_file: Option<PathBuf>,
 }
 
-/// The part of the help that the options of a connection stand in.
+/// Heading of the connection options in the help.
 const HEADING: &str = "Connection";
 
 impl Connection {
-    /// The same arguments, for commands whose help is to be silent about them. An argument of a
-    /// command takes the place of a global one with the same id.
+    /// The connection options, hidden, for commands that do not use them. An argument of a command
+    /// overrides a global one with the same id.
     pub fn hidden() -> [Arg; 3] {
         [
             Arg::new("host").long("host"),
@@ -72,12 +72,12 @@ impl Connection {
         .map(|argument| argument.hide(true))
     }
 
-    /// Whether an argument was given.
+    /// Whether any of the options was given.
     pub fn is_given(&self) -> bool {
         self.host.is_some() || self.token.is_some() || self.token_file.is_some()
     }
 
-    /// The address of the host. Without a scheme it is plain HTTP, as the admin listener speaks it.
+    /// The URL of the host. Without a scheme it is plain HTTP, like the admin listener.
     fn address(&self) -> Result<Url, CliError> {
         let text = match &self.host {
             Some(host) => host.clone(),
@@ -112,7 +112,7 @@ impl Connection {
         if let Some(token) = variable(TOKEN_VARIABLE) {
             return Ok(Some(SecretString::from(token)));
         }
-        // The operator's token of this machine is not for other machines.
+        // The operator's token in the data folder is only sent to this machine.
         let default = Path::new(DEFAULT_TOKEN_FILE);
         if is_loopback(host) && default.exists() {
             read_token(default).map(Some)
@@ -122,7 +122,7 @@ impl Connection {
     }
 }
 
-/// A variable of the environment that is set to something.
+/// An environment variable that is set and not empty.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -135,13 +135,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has not talked to anybody yet.
+    /// Creates a client. No request is sent yet.
     pub fn connect(connection: &Connection) -> Result<Self, CliError> {
         let host = connection.address()?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
-            // A redirect would carry the token elsewhere.
+            // A redirect would send the token to another host.
             .max_redirects(0)
             .user_agent(concat!("mortise/", env!("CARGO_PKG_VERSION")))
             .build();
@@ -153,12 +153,12 @@ impl Client {
         })
     }
 
-    /// Reads a resource. `path` is below `/api/v1`, one segment each.
+    /// Reads a resource. `path` has the segments below `/api/v1`.
     pub fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, CliError> {
         self.request(Method::GET, self.url(path), None)
     }
 
-    /// Reads what `query` selects of a resource.
+    /// Reads a resource with query parameters.
     pub fn get_where<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -176,7 +176,7 @@ impl Client {
         self.list_where(path, &[])
     }
 
-    /// Reads all pages of a list of what `filter` selects.
+    /// Reads all pages of a list with a filter.
     pub fn list_where<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -189,7 +189,7 @@ impl Client {
             let query: Vec<_> = filter.iter().copied().chain(cursor).collect();
             let page: Items<T> = self.get_where(path, &query)?;
             items.extend(page.items);
-            // A cursor that does not move would never end.
+            // A repeated cursor would cause an endless loop.
             if page.next.is_none() || page.next == next {
                 return Ok(items);
             }
@@ -197,7 +197,7 @@ impl Client {
         }
     }
 
-    /// Reads the first `most` items of what `filter` selects of a list.
+    /// Reads the first `most` items of a list with a filter.
     pub fn first<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -226,28 +226,28 @@ impl Client {
         Ok(items)
     }
 
-    /// Creates something.
+    /// Sends a POST request.
     pub fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, CliError> {
         self.send_json(Method::POST, path, body)
     }
 
-    /// Sets something.
+    /// Sends a PUT request.
     pub fn put<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, CliError> {
         self.send_json(Method::PUT, path, body)
     }
 
-    /// Changes members of something.
+    /// Sends a PATCH request.
     pub fn patch<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, CliError> {
         self.send_json(Method::PATCH, path, body)
     }
 
-    /// Removes something.
+    /// Sends a DELETE request.
     pub fn delete(&self, path: &[&str]) -> Result<(), CliError> {
         let _: IgnoredAny = self.request(Method::DELETE, self.url(path), None)?;
         Ok(())
     }
 
-    /// Deletes something at once and for good.
+    /// Deletes a resource permanently.
     pub fn purge(&self, path: &[&str]) -> Result<(), CliError> {
         let mut url = self.url(path);
         url.query_pairs_mut().append_pair("purge", "true");
@@ -255,14 +255,14 @@ impl Client {
         Ok(())
     }
 
-    /// Uploads a component. Beside the answer: whether it is new.
+    /// Uploads a component. Returns the version and whether it is new.
     pub fn upload(&self, path: &[&str], component: &[u8]) -> Result<(UploadedVersion, bool), CliError> {
         let body = Some(("application/wasm", component));
         let (status, version) = self.answer(Method::POST, self.url(path), body)?;
         Ok((version, status == StatusCode::CREATED))
     }
 
-    /// Opens a stream of server-sent events, from the event after `last_event` on if there is one.
+    /// Opens a stream of server-sent events, after the event `last_event` if there is one.
     pub fn events(
         &self,
         path: &[&str],
@@ -283,8 +283,8 @@ impl Client {
 
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.host.clone();
-        // Segments are encoded, so that a name with `/` or `..` stays one name. It fails for URLs that cannot be a
-        // base only, and those have no host.
+        // Segments are encoded, so that a name with `/` or `..` stays one segment. This fails only
+        // for URLs that cannot be a base, and those have no host.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
         }
@@ -336,7 +336,7 @@ impl Client {
         let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
         let value = serde_json::from_slice(text).map_err(|error| {
             let what = match error.is_data() {
-                true => "this mortise does not know its form; use one of the version of the host",
+                true => "this mortise does not know its form; use the version of the host",
                 false => "it is not JSON",
             };
             self.not_understood(format_args!("{what}: {}", without_position(&error)))
@@ -362,7 +362,7 @@ impl Client {
         let unusable = |error: ureq::http::Error| {
             CliError::failed(
                 format!("the request cannot be made: {error}"),
-                "the token holds an odd character",
+                "the token contains an invalid character",
             )
         };
         let answer = if let Some((content_type, bytes)) = body {
@@ -400,7 +400,7 @@ impl Client {
         }
     }
 
-    /// Whether the host answers as the admin API does. The public listener answers 404 there.
+    /// Whether the host answers like the admin API. The public listener answers 404.
     fn is_admin_api(&self) -> bool {
         let headers = [("accept", "application/json")];
         let answer = self.send(Method::GET, &self.url(&["whoami"]), &headers, None, Some(TIMEOUT));
@@ -494,7 +494,7 @@ mod tests {
         }
     }
 
-    /// A server that answers the head of a request and closes the connection, whatever follows.
+    /// A server that answers after the head of a request and closes the connection.
     fn refusing() -> std::net::SocketAddr {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -507,7 +507,7 @@ mod tests {
                 }
                 let body = r#"{"code":"insufficient-scope","detail":"this needs the role developer"}"#;
                 let head = "HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\nconnection: close\r\n";
-                // In one piece: closing a socket with unread data drops what it has not sent yet.
+                // One write, since closing a socket with unread data drops what was not sent yet.
                 let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
                 stream.get_mut().write_all(answer.as_bytes()).unwrap();
             }

@@ -1,4 +1,4 @@
-//! `mortise completions`: what a shell completes.
+//! `mortise completions`: prints a completion script for a shell.
 
 use clap::Args;
 use clap_complete::Shell;
@@ -13,7 +13,7 @@ pub struct Completions {
 }
 
 impl Completions {
-    /// Writes the script for the shell.
+    /// Writes the completion script.
     pub fn run(self, mut command: clap::Command, output: &mut Output) -> Result<(), CliError> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "mortise", &mut script);

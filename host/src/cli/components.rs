@@ -1,4 +1,4 @@
-//! `mortise components`: the components of all tenants.
+//! `mortise components`: the stored components of all tenants.
 
 use clap::Subcommand;
 
@@ -7,14 +7,15 @@ use super::output::columns;
 use super::{CliError, Output};
 use crate::wire::components::{AuditedVersion, StoredComponentView};
 
-/// What to do with components.
+/// Subcommands for components.
 #[derive(Debug, Subcommand)]
 pub enum Components {
     /// List the stored components of all tenants
     List,
-    /// List the versions that use what this host refuses, or what --uses names
+    /// List the versions that match --uses, or that this host refuses
     Audit {
-        /// A rule: proposal:simd, instruction:call_indirect, instruction:v128.*, import:wasi:random/*
+        /// A rule: proposal:simd, instruction:call_indirect, instruction:v128.*,
+        /// import:wasi:random/*
         #[arg(long, value_name = "RULE")]
         uses: Option<String>,
     },

@@ -1,4 +1,4 @@
-//! `mortise deploy`: upload, grant, activate.
+//! `mortise deploy`: uploads, grants and activates a plugin.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -23,26 +23,25 @@ use crate::wire::settings::GrantsView;
 /// Arguments of `mortise deploy`.
 #[derive(Debug, Args)]
 pub struct Deploy {
-    /// A file that `mortise build` made, or a folder, which is built first
+    /// A file from `mortise build`, or a folder, which is built first
     plugin_file: PathBuf,
     /// Name of the tenant
     #[arg(long, env = "MORTISE_TENANT", value_name = "NAME")]
     tenant: String,
-    /// Grant exactly what the manifest asks for, beside what is granted already; needs the role
-    /// owner
+    /// Grant what the manifest asks for, in addition to the existing grants; needs the role owner
     #[arg(long)]
     grant: bool,
-    /// Upload only, and leave the active version as it is
+    /// Upload only, without changing the active version
     #[arg(long, conflicts_with = "grant")]
     no_activate: bool,
-    /// Address at which API consumers reach the host, for the URLs that are printed; by default
-    /// what the host says
+    /// Address at which API consumers reach the host, for the printed URLs; by default the host
+    /// reports it
     #[arg(long, value_name = "URL")]
     public_url: Option<url::Url>,
 }
 
 impl Deploy {
-    /// Uploads, grants and activates.
+    /// Uploads, grants and activates the plugin.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         let component = if self.plugin_file.is_dir() {
             build_folder(&self.plugin_file, output)?
@@ -66,7 +65,9 @@ impl Deploy {
         let (version, is_new) = client.upload(&path(&["versions"]), &component)?;
         report("warning", &version.warnings, output);
         if self.no_activate {
-            output.news(format_args!("uploaded {digest}; the active version is as it was"));
+            output.news(format_args!(
+                "uploaded {digest}; the active version was not changed"
+            ));
             return output.object(&version);
         }
         if let Err(error) = self.meet_grants(client, &path(&["grants"]), &manifest, output) {
@@ -81,11 +82,11 @@ impl Deploy {
             Ok(activated) => activated,
             Err(error) => {
                 // The host rejected the activation, so the uploaded version is unused. The host
-                // refuses to delete an active version.
+                // never deletes an active version.
                 if is_new && matches!(error, CliError::Problem(_)) {
                     let version = [path(&["versions"]), vec![digest.as_str()]].concat();
                     match client.delete(&version) {
-                        Ok(()) => output.news("the upload was taken back"),
+                        Ok(()) => output.news("the uploaded version was deleted again"),
                         Err(why) => output.news(format_args!("the uploaded version {digest} stays: {why}")),
                     }
                 }
@@ -95,7 +96,7 @@ impl Deploy {
         report_activation(name, &activated, output)?;
         let base = match &self.public_url {
             Some(url) => format!("{}/{}/{name}", url.as_str().trim_end_matches('/'), self.tenant),
-            // A host of an earlier version does not say.
+            // A host of an earlier version does not send the URL.
             None if activated.url.is_empty() => format!("/{}/{name}", self.tenant),
             None => printable(&activated.url),
         };
@@ -140,7 +141,7 @@ impl Deploy {
     }
 }
 
-/// Says what an activation did. With `--json` the answer is the caller's to write.
+/// Prints the result of an activation. With `--json`, the caller prints it.
 pub fn report_activation(
     plugin: &str,
     activated: &ActivatedView,
@@ -152,9 +153,9 @@ pub fn report_activation(
     Ok(())
 }
 
-/// Which version is active now, and which was before.
+/// The active version and the one before it, as a sentence.
 fn activation_line(plugin: &str, activated: &ActivatedView) -> String {
-    // A host of an earlier version names no author's version.
+    // A host of an earlier version does not send the author's version.
     let named = |name: &str, digest: VersionDigest| match name.is_empty() {
         true => digest.to_string(),
         false => format!("{} ({digest})", printable(name)),
@@ -171,7 +172,7 @@ fn activation_line(plugin: &str, activated: &ActivatedView) -> String {
     format!("{plugin}: {now} is the active version{before}")
 }
 
-/// A line for each text in a list.
+/// Prints a line for each text of a list.
 fn report(name: &str, texts: &[String], output: &mut Output) {
     for text in texts {
         output.news(format_args!("{name}: {}", printable(text)));
@@ -186,7 +187,7 @@ fn united(mut granted: Grants, asked: Grants) -> Grants {
     granted
 }
 
-/// The routes and functions of a plugin, with who may call.
+/// The routes and functions of a plugin, and who may call them.
 fn route_lines(manifest: &Manifest, base: &str) -> Vec<String> {
     let routes = manifest.routes.iter();
     let routes = routes.map(|route| {

@@ -1,4 +1,4 @@
-//! What goes wrong on the command line, and what to do about it.
+//! Errors of the command line, with hints.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -11,71 +11,71 @@ use crate::http::hint::Hint;
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// The host refused, with a reason.
+    /// The host answered with a problem.
     #[error("{0}")]
     Problem(Box<Problem>),
-    /// The host was not reached, or the connection broke.
+    /// The host could not be reached, or the connection broke.
     #[error("cannot reach the host at {host}: {problem}")]
     Unreachable {
-        /// Where it was looked for.
+        /// Address of the host.
         host: String,
-        /// What the network said.
+        /// The network error.
         problem: String,
     },
-    /// The host answered what it should not.
-    #[error("the answer of {host} cannot be understood: {problem}")]
+    /// The host sent an unexpected response.
+    #[error("the response of {host} is not valid: {problem}")]
     Answer {
-        /// Who answered.
+        /// Address of the host.
         host: String,
-        /// What is wrong with it.
+        /// What is wrong with the response.
         problem: String,
     },
-    /// The plugin cannot be bundled.
+    /// The plugin's folder or component is not valid.
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// Standard output cannot be written to.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] std::io::Error),
-    /// The command was called wrongly, in a way that its arguments alone do not show.
+    /// The arguments are valid alone but not together.
     #[error("{0}")]
     Usage(String),
-    /// Something else, with what to do about it.
+    /// Any other failure.
     #[error("{message}")]
     Failed {
         /// What failed.
         message: String,
-        /// What to do about it, or nothing.
+        /// What to do about it; may be empty.
         hint: String,
     },
 }
 
-/// A problem as the admin API reports it (RFC 9457).
+/// A problem response of the admin API (RFC 9457).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Problem {
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
-    /// The stable code.
+    /// The stable error code.
     pub code: String,
-    /// A short name of the code.
+    /// A short name for the code.
     pub title: String,
-    /// What happened here.
+    /// What is wrong with this request.
     pub detail: Option<String>,
-    /// What finds it in the host's log.
+    /// The id of the request in the host's log.
     pub request_id: Option<String>,
-    /// Places of a body that are wrong.
+    /// The invalid parts of the body.
     pub errors: Vec<Place>,
-    /// What to do next, if the host says so.
+    /// What to do next, if the host sent a hint.
     pub hint: Option<String>,
-    /// Grants that a manifest asks for and the tenant has not given.
+    /// Grants that the manifest asks for and the tenant has not given.
     pub missing: Vec<Missing>,
-    /// All members as the host sent them.
+    /// All members of the response.
     #[serde(skip)]
     pub members: Map<String, Value>,
 }
 
 impl Problem {
-    /// Reads a problem; `None` if the text is none.
+    /// Parses a problem; `None` if the text is not a problem.
     pub fn read(text: &[u8]) -> Option<Self> {
         let members: Map<String, Value> = serde_json::from_slice(text).ok()?;
         let problem: Self = serde_json::from_value(Value::Object(members.clone())).ok()?;
@@ -83,28 +83,28 @@ impl Problem {
     }
 }
 
-/// A grant that a manifest asks for and the tenant has not given.
+/// A grant that the manifest asks for and the tenant has not given.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum Missing {
-    /// One that this version knows.
+    /// A grant that this version knows.
     Known(MissingGrant),
-    /// One of a newer host.
+    /// A grant of a newer host.
     Other(Value),
 }
 
-/// A place of a body that is wrong.
+/// An invalid part of a body.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Place {
-    /// JSON pointer.
+    /// JSON pointer to the part.
     pub pointer: String,
-    /// What is wrong there.
+    /// What is wrong with it.
     pub detail: String,
 }
 
 impl CliError {
-    /// An error with its hint; an empty hint is none.
+    /// An error with a hint. An empty hint is omitted.
     pub fn failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Failed {
             message: message.into(),
@@ -117,12 +117,12 @@ impl CliError {
         Self::failed(format!("cannot {verb} {}: {error}", path.display()), "")
     }
 
-    /// What to do about it.
+    /// The hint.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Problem(problem) => {
                 let hint = problem.hint.clone().filter(|hint| !hint.is_empty());
-                // A host of an earlier version leaves out the hints that the code decides.
+                // A host of an earlier version omits hints that follow from the code.
                 let by_code = || Hint::Code(Code::named(&problem.code)?).text();
                 hint.or_else(|| by_code().map(str::to_owned))
             }
@@ -132,7 +132,7 @@ impl CliError {
             Self::Answer { .. } => {
                 Some("--host must be the address of the admin listener, http://127.0.0.1:8081 by default".into())
             }
-            // The same words as those of the host, which checks the same again.
+            // The host checks the same and uses the same words.
             Self::Bundle(error) => Some(error.refusal().hint),
             Self::Output(_) | Self::Usage(_) => None,
             Self::Failed { hint, .. } => Some(hint.clone()).filter(|hint| !hint.is_empty()),
@@ -141,8 +141,8 @@ impl CliError {
 }
 
 impl CliError {
-    /// The error as data, for `--json`: `error` and, if there are any, `hint` and the members of
-    /// the host's problem.
+    /// The error as JSON, for `--json`: `error`, `hint` if there is one, and the members of the
+    /// host's problem.
     pub fn to_json(&self) -> Value {
         let mut members = match self {
             Self::Problem(problem) => problem.members.clone(),
@@ -159,7 +159,7 @@ impl CliError {
         Value::Object(members)
     }
 
-    /// Whether asking again later may succeed.
+    /// Whether the same request may succeed later.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Answer { .. } => true,
@@ -168,7 +168,7 @@ impl CliError {
         }
     }
 
-    /// Exit code of a command that ended with this.
+    /// Exit code of the failed command.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
@@ -178,7 +178,7 @@ impl CliError {
 }
 
 impl Problem {
-    /// What happened.
+    /// The sentence for people.
     fn sentence(&self) -> &str {
         let detail = self.detail.as_deref().filter(|detail| !detail.is_empty());
         detail.unwrap_or(&self.title)
@@ -209,14 +209,14 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// What is wrong with JSON that a person has not written, without a line and a column of it.
+/// The message of a JSON error without line and column, for JSON that no person wrote.
 pub fn without_position(error: &serde_json::Error) -> String {
     let said = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     said.strip_suffix(&position).unwrap_or(&said).to_owned()
 }
 
-/// A missing grant as people read it.
+/// A missing grant in words.
 pub fn describe_missing(missing: &MissingGrant) -> String {
     match missing {
         MissingGrant::Database => "the tenant's database".to_owned(),

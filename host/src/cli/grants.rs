@@ -1,4 +1,4 @@
-//! `mortise grants`: what a tenant allows a plugin.
+//! `mortise grants`: shows and replaces the grants of a plugin.
 
 use std::path::PathBuf;
 
@@ -11,16 +11,16 @@ use super::{CliError, Output, PluginArgument};
 use crate::domain::grant::Grants as PluginGrants;
 use crate::wire::settings::GrantsView;
 
-/// What to do with grants.
+/// Subcommands for grants.
 #[derive(Debug, Subcommand)]
 pub enum Grants {
     /// Show what a plugin may use, as JSON
     Show(PluginArgument),
-    /// Replace what a plugin may use by what a JSON file says, in the form that `show` prints
+    /// Replace the grants of a plugin by those in a JSON file, in the form that `show` prints
     Put(Put),
 }
 
-/// New grants.
+/// Arguments of `mortise grants put`.
 #[derive(Debug, Args)]
 pub struct Put {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `mortise host-key`: the key that secrets are sealed under.
+//! `mortise host-key`: rotates or replaces the key that encrypts secrets.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -8,14 +8,14 @@ use super::{CliError, Output};
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::host::{Offline, OpenError, host_key};
 
-/// What to do with the host's key. The host must not be running.
+/// Subcommands for the host's key. The host must not be running.
 #[derive(Debug, Subcommand)]
 pub enum HostKey {
-    /// Create a new key and seal all secrets under it. The old key is deleted; older backups still
+    /// Create a new key and encrypt all secrets with it. The old key is deleted; older backups still
     /// need it
     Rotate(Folder),
-    /// Use the key file that is there, or a new key, if the right key is lost. All secrets that are
-    /// sealed under another key have to be set again
+    /// Use the present key file, or a new key, if the right key is lost. All secrets of another key
+    /// have to be set again
     Accept(Folder),
 }
 
@@ -39,7 +39,7 @@ fn rotate(folder: Folder, output: &mut Output) -> Result<(), CliError> {
     })?;
     for (tenant, name) in &rotated.unreadable {
         output.news(format_args!(
-            "the secret `{name}` of the tenant {tenant} did not open under the old key and has to be set again"
+            "the secret `{name}` of the tenant {tenant} could not be decrypted with the old key; set it again"
         ));
     }
     let mut answer = json!({
@@ -65,7 +65,7 @@ fn accept(folder: Folder, output: &mut Output) -> Result<(), CliError> {
         Ok::<_, OpenError>(path)
     })?;
     output.news(
-        "secrets that are sealed under another key do not open; set them again. `mortise secrets list` shows which",
+        "secrets of another key cannot be decrypted; set them again. `mortise secrets list` shows which",
     );
     output.object(&json!({ "host_key": path.display().to_string() }))
 }

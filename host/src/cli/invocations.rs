@@ -1,4 +1,4 @@
-//! `mortise invocations`: what ran, how it ended and what it took.
+//! `mortise invocations`: lists and shows invocation records.
 
 use clap::{Args, Subcommand};
 
@@ -9,12 +9,12 @@ use super::{CliError, Output, TenantArgument};
 use crate::domain::clock::Timestamp;
 use crate::wire::invocations::InvocationView;
 
-/// What to do with records of invocations.
+/// Subcommands for invocation records.
 #[derive(Debug, Subcommand)]
 pub enum Invocations {
     /// List invocations, the newest first
     List(List),
-    /// Show an invocation, and what it used of each limit
+    /// Show an invocation with its usage
     Show {
         #[command(flatten)]
         of: TenantArgument,
@@ -23,7 +23,7 @@ pub enum Invocations {
     },
 }
 
-/// Which invocations.
+/// Arguments of `mortise invocations list`.
 #[derive(Debug, Args)]
 pub struct List {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `mortise keys`: API keys, with which a tenant's endpoints are called.
+//! `mortise keys`: API keys of a tenant.
 
 use clap::Subcommand;
 
@@ -9,12 +9,12 @@ use super::{CliError, Output, TenantArgument};
 use crate::domain::clock::Timestamp;
 use crate::wire::api_keys::{ApiKeyView, CreatedApiKey, NewApiKey};
 
-/// What to do with API keys.
+/// Subcommands for API keys.
 #[derive(Debug, Subcommand)]
 pub enum Keys {
     /// List the keys with their ids, without the credentials
     List(TenantArgument),
-    /// Create a key. Its credential is shown only now
+    /// Create a key. Its credential is shown only once
     Create {
         #[command(flatten)]
         of: TenantArgument,
@@ -23,7 +23,7 @@ pub enum Keys {
         /// Scopes of the key, separated by commas; `*` stands for all
         #[arg(long, value_delimiter = ',', required = true, value_name = "SCOPE")]
         scopes: Vec<String>,
-        /// When it stops working: 2026-01-02T03:04:05Z, or 30d from now; never by default
+        /// Time of expiry: 2026-01-02T03:04:05Z, or 30d from now; never by default
         #[arg(long, value_name = "WHEN", value_parser = moment::ahead)]
         expires: Option<Timestamp>,
     },

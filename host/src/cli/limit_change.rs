@@ -1,4 +1,4 @@
-//! Changes to limits in arguments: `memory=128MiB --unset queue`.
+//! Arguments that change limits: `memory=128MiB --unset queue`.
 
 use clap::Args;
 use serde_json::{Map, Value};
@@ -6,19 +6,19 @@ use serde_json::{Map, Value};
 use super::CliError;
 use crate::domain::limits::LimitOverrides;
 
-/// Overrides of limits to set and to remove.
+/// Limits to set and to remove.
 #[derive(Debug, Args)]
 pub struct Change {
     /// Limits to set, such as memory=128MiB or queue=200; `docs/limits.md` lists all limits
     #[arg(required_unless_present = "unset", value_name = "LIMIT=VALUE", value_parser = parse)]
     limits: Vec<(String, Value)>,
-    /// Limits to remove from those that are set here, separated by commas
+    /// Limits whose values are removed, separated by commas
     #[arg(long, value_name = "LIMIT", value_delimiter = ',')]
     unset: Vec<String>,
 }
 
 impl Change {
-    /// Applies the changes to limits as they are now. The host checks names and values.
+    /// Applies the changes to the current limits. The host checks names and values.
     pub fn apply(self, to: &LimitOverrides) -> Result<Map<String, Value>, CliError> {
         let mut limits = match serde_json::to_value(to) {
             Ok(Value::Object(limits)) => limits,
@@ -42,7 +42,7 @@ impl Change {
     }
 }
 
-/// `memory=128MiB` or `queue=200`.
+/// Parses `memory=128MiB` or `queue=200`.
 fn parse(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text
         .split_once('=')

@@ -1,4 +1,4 @@
-//! `mortise limits`: the limits of a tenant and its overrides.
+//! `mortise limits`: shows the limits of a tenant and sets overrides.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -11,16 +11,16 @@ use super::{CliError, Output, TenantArgument};
 use crate::wire::limits::{LimitView, TenantLimits};
 use crate::wire::tenants::TenantView;
 
-/// What to do with the limits of a tenant.
+/// Subcommands for the limits of a tenant.
 #[derive(Debug, Subcommand)]
 pub enum Limits {
-    /// Show each limit of a tenant, what set it, and how far it can be raised
+    /// Show each limit of a tenant with its source and its ceiling
     Show(TenantArgument),
-    /// Set limits for one tenant, in place of those of its plan, and keep its others
+    /// Set limits for one tenant, which override those of its plan, and keep its other overrides
     Set(Set),
 }
 
-/// Changes to the limits of a tenant.
+/// Arguments of `mortise limits set`.
 #[derive(Debug, Args)]
 pub struct Set {
     #[command(flatten)]

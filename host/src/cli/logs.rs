@@ -1,4 +1,4 @@
-//! `mortise logs`: what plugins write to their logs.
+//! `mortise logs`: shows or follows the logs of plugins.
 
 use std::io::BufReader;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::domain::clock::Timestamp;
 use crate::domain::log_line::Level;
 use crate::wire::logs::LogLineView;
 
-/// Until the host is asked again after a broken stream. It doubles with each attempt that fails.
+/// Time until the next attempt after a broken stream. Each failed attempt doubles it.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Recent lines that the host gives to begin with.
+/// The most recent lines that the host sends at the start.
 const MOST_RECENT: usize = 200;
 
-/// Which lines.
+/// Arguments of `mortise logs`.
 #[derive(Debug, Args)]
 pub struct Logs {
     #[command(flatten)]
@@ -41,7 +41,7 @@ pub struct Logs {
     /// Number of lines, the most recent ones; with --follow 1 to 200
     #[arg(long, default_value_t = 100)]
     limit: usize,
-    /// Wait for further lines, until Ctrl-C. When the host restarts, it goes on where it was
+    /// Wait for further lines until Ctrl-C, also across restarts of the host
     #[arg(long, short)]
     follow: bool,
 }
@@ -79,7 +79,7 @@ impl Logs {
     }
 }
 
-/// Shows lines as they come. It ends with an error that asking again does not mend.
+/// Shows new lines until an error occurs that a further attempt cannot fix.
 fn follow(
     client: &Client,
     path: &[&str],
@@ -87,7 +87,7 @@ fn follow(
     output: &mut Output,
 ) -> Result<(), CliError> {
     let mut last: Option<String> = None;
-    // Until the first answer, nothing is asked again: the address or the token may be wrong.
+    // The first request is not repeated, since the address or the token may be wrong.
     let mut has_followed = false;
     let mut wait = FIRST_WAIT;
     loop {
@@ -105,7 +105,7 @@ fn follow(
                         last = Some(event.id);
                     }
                 }
-                output.news("the stream ended; the host may be restarting, so it is asked again");
+                output.news("the stream ended; the host may be restarting, so mortise connects again");
             }
             Err(error) if has_followed && error.may_pass() => {}
             Err(error) => return Err(error),
@@ -115,11 +115,11 @@ fn follow(
     }
 }
 
-/// Ctrl-C is how following ends, so it is no failure.
+/// Ctrl-C ends following and is not a failure.
 fn end_well_on_interruption() {
     std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        // Without it, an interruption ends the process as it does with any other.
+        // Without the runtime, Ctrl-C ends the process in the usual way.
         if let Ok(runtime) = runtime
             && runtime.block_on(tokio::signal::ctrl_c()).is_ok()
         {
@@ -131,7 +131,7 @@ fn end_well_on_interruption() {
 fn show_event(event: &sse::Event, output: &mut Output) -> Result<(), CliError> {
     if event.kind == "missed" {
         output.news(format_args!(
-            "lines of {} invocations were left out; `mortise logs --since …` shows them",
+            "lines of {} invocations were skipped; `mortise logs --since …` shows them",
             printable(&event.data)
         ));
         return Ok(());
@@ -157,7 +157,7 @@ fn show(line: &LogLineView, output: &mut Output) -> Result<(), CliError> {
     Ok(())
 }
 
-/// A line as people read it: when, how serious, which request, who, what.
+/// A line for people: time, level, invocation, plugin, request and text.
 fn format_line(line: &LogLineView) -> String {
     let mut formatted = format!(
         "{}  {:5}  {}  {}",
@@ -166,7 +166,7 @@ fn format_line(line: &LogLineView) -> String {
         line.invocation,
         line.plugin,
     );
-    // They are known as long as the invocation's record is kept.
+    // Method and route are known while the invocation's record is stored.
     if let (Some(method), Some(route)) = (&line.method, &line.route) {
         formatted.push_str(&format!("  {} {}", printable(method), printable(route)));
     } else if let Some(function) = &line.function {

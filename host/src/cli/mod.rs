@@ -1,9 +1,9 @@
-//! The command line. One file per command; most talk to the admin API of a running host. `serve` is
-//! the host, `build` and `completions` need none, and `host-key` and `operator-token` repair the
-//! data folder of a stopped host.
+//! The command line, with one file per command. Most commands call the admin API of a running host.
+//! `serve` runs the host, `build` and `completions` need none, and `host-key` and `operator-token`
+//! repair the data folder of a stopped host.
 //!
-//! Answers go to standard output, as tables for people or with `--json` as data; progress and
-//! errors go to standard error. Exit codes: 0 done, 1 failed, 2 called wrongly.
+//! Results go to standard output, as tables or, with `--json`, as data. Progress and errors go to
+//! standard error. Exit codes: 0 success, 1 failure, 2 wrong usage.
 
 mod audit;
 mod build;
@@ -64,7 +64,7 @@ struct Cli {
 struct Global {
     #[command(flatten)]
     connection: Connection,
-    /// Write answers as JSON instead of tables
+    /// Write results as JSON instead of tables
     #[arg(long, global = true)]
     json: bool,
 }
@@ -73,9 +73,9 @@ struct Global {
 enum Command {
     /// Run the host
     Serve(serve::Serve),
-    /// Build a plugin's folder to one .wasm file that is the whole plugin
+    /// Build a plugin's folder into a single .wasm file
     Build(build::Build),
-    /// Upload a plugin and make it the active version
+    /// Upload a plugin and activate it
     Deploy(deploy::Deploy),
     /// Activate the version that was active before this one; repeat it to go further back
     Rollback(rollback::Rollback),
@@ -99,7 +99,7 @@ enum Command {
     /// The components of all tenants
     #[command(subcommand)]
     Components(components::Components),
-    /// What a plugin may use
+    /// Grants: what a plugin may use
     #[command(subcommand)]
     Grants(grants::Grants),
     /// Settings that a plugin reads
@@ -108,7 +108,7 @@ enum Command {
     /// Secrets of a tenant: write-only
     #[command(subcommand)]
     Secrets(secrets::Secrets),
-    /// API keys, with which a tenant's endpoints are called
+    /// API keys of a tenant, for calls of its endpoints
     #[command(subcommand)]
     Keys(keys::Keys),
     /// Tokens for the admin API
@@ -117,13 +117,13 @@ enum Command {
     /// Invocation records
     #[command(subcommand)]
     Invocations(invocations::Invocations),
-    /// What the plugins of a tenant consumed
+    /// Show what the plugins of a tenant consumed
     Usage(usage::Usage),
-    /// Who changed what
+    /// Show the audit log: who changed what
     Audit(audit::Audit),
-    /// Show whose token this is
+    /// Show the token of the caller: name, role and tenant
     Whoami,
-    /// Print a script with which a shell completes commands
+    /// Print a completion script for a shell
     Completions(completions::Completions),
     /// Rotate or accept the host key of a stopped host
     #[command(subcommand)]
@@ -133,7 +133,7 @@ enum Command {
     OperatorToken(operator_token::OperatorToken),
 }
 
-/// The tenant that a command is about.
+/// The tenant of a command.
 #[derive(Debug, Args)]
 struct TenantArgument {
     /// Name of the tenant
@@ -141,7 +141,7 @@ struct TenantArgument {
     tenant: String,
 }
 
-/// The plugin that a command is about.
+/// The plugin of a command.
 #[derive(Debug, Args)]
 struct PluginArgument {
     #[command(flatten)]
@@ -152,13 +152,13 @@ struct PluginArgument {
 }
 
 impl PluginArgument {
-    /// The path of something below the plugin.
+    /// The path of a resource of the plugin.
     fn path<'a>(&'a self, below: &[&'a str]) -> Vec<&'a str> {
         [&["tenants", &self.of.tenant, "plugins", &self.plugin], below].concat()
     }
 }
 
-/// Refuses a deletion if `--confirm` does not repeat the name.
+/// Refuses a deletion unless `--confirm` repeats the name.
 fn confirmed(name: &str, confirm: &str) -> Result<(), CliError> {
     if name == confirm {
         return Ok(());
@@ -169,7 +169,7 @@ fn confirmed(name: &str, confirm: &str) -> Result<(), CliError> {
     ))
 }
 
-/// Commands that talk to no host. They do not offer the options of a connection.
+/// Commands that do not connect to a host. They hide the connection options.
 const LOCAL: [&str; 5] = ["serve", "build", "completions", "host-key", "operator-token"];
 
 /// The command with all its arguments.
@@ -180,13 +180,13 @@ fn command() -> clap::Command {
     })
 }
 
-/// Reads the arguments, runs the command and reports what went wrong.
+/// Parses the arguments, runs the command and reports errors.
 pub fn main() -> ExitCode {
     let arguments = command().try_get_matches();
     let Cli { global, command } = match arguments.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
-            // Nothing is left to be done where the terminal itself is gone.
+            // If the terminal is closed, the error cannot be reported.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
@@ -194,7 +194,7 @@ pub fn main() -> ExitCode {
     let mut output = Output::standard(global.json);
     match run(command, &global.connection, &mut output) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader of a pipe has seen enough (`mortise logs | head`).
+        // The reader closed the pipe (`mortise logs | head`).
         Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             output.error(&error);
@@ -206,7 +206,8 @@ pub fn main() -> ExitCode {
 fn run(command: Command, connection: &Connection, output: &mut Output) -> Result<(), CliError> {
     let client = || Client::connect(connection);
     if command.is_local() && connection.is_given() {
-        let message = "this command talks to no host, so --host, --token and --token-file have no meaning";
+        let message =
+            "this command does not connect to a host, so --host, --token and --token-file have no effect";
         return Err(CliError::Usage(message.to_owned()));
     }
     match command {
@@ -237,7 +238,7 @@ fn run(command: Command, connection: &Connection, output: &mut Output) -> Result
 }
 
 impl Command {
-    /// Whether it talks to no host.
+    /// Whether the command does not connect to a host.
     fn is_local(&self) -> bool {
         matches!(
             self,

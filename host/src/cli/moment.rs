@@ -1,16 +1,16 @@
-//! Moments as arguments: a date and time, or a span from now.
+//! Times as arguments: a date and time, or a span relative to now.
 
 use crate::domain::clock::{Clock as _, SystemClock, Timestamp};
 use crate::domain::units::Span;
 
-/// A moment of the past: `2026-01-02T03:04:05Z`, or `15min` for as long ago.
+/// Parses a time in the past: `2026-01-02T03:04:05Z`, or `15min` for 15 minutes ago.
 pub fn past(text: &str) -> Result<Timestamp, String> {
     parse(text, SystemClock.now(), |now, span| {
         Timestamp(now.0.saturating_sub(span))
     })
 }
 
-/// A moment that lies ahead: `2026-01-02T03:04:05Z`, or `24h` for as long from now.
+/// Parses a time in the future: `2026-01-02T03:04:05Z`, or `24h` for 24 hours from now.
 pub fn ahead(text: &str) -> Result<Timestamp, String> {
     parse(text, SystemClock.now(), |now, span| {
         Timestamp(now.0.saturating_add(span))
@@ -25,7 +25,7 @@ fn parse(
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
         return Ok(Timestamp(moment.as_millisecond()));
     }
-    // Days are a unit of people, and none of the configuration.
+    // Days are allowed here, but not in the configuration.
     let days = text.strip_suffix('d').and_then(|days| days.parse::<i64>().ok());
     let span = match days {
         Some(days) => days.checked_mul(24 * 60 * 60 * 1_000).filter(|span| *span >= 0),

@@ -1,4 +1,4 @@
-//! What commands share that work on the data folder of a host that is not running.
+//! Common parts of the commands for the data folder of a stopped host.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::serve::{Serve, configuration};
 use crate::causes::with_causes;
 use crate::config::Config;
 
-/// The options that name the data folder.
+/// Options that select the data folder.
 #[derive(Debug, Args)]
 pub struct Folder {
     /// Configuration file; by default ./mortise.toml, if it exists
@@ -21,7 +21,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The configuration of the host that uses the folder.
+    /// The configuration of the host that uses the data folder.
     pub fn configuration(self) -> Result<Config, CliError> {
         let loaded = configuration(Serve {
             config: self.config,
@@ -34,7 +34,7 @@ impl Folder {
     }
 }
 
-/// Runs what such a command does to its end.
+/// Runs the work of an offline command.
 pub fn run<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, CliError>
 where
     E: std::error::Error + 'static,

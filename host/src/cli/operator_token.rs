@@ -1,4 +1,4 @@
-//! `mortise operator-token`: the way back to a host whose operator's token is lost.
+//! `mortise operator-token`: replaces a lost operator's token.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::{CliError, Output};
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::host::{Offline, OpenError, operator_token};
 
-/// What to do with the token that the host has made by itself.
+/// Subcommands for the token that the host created.
 #[derive(Debug, Subcommand)]
 pub enum OperatorToken {
     /// Create a new token in place of the former one and write it to operator.token in the data
@@ -27,8 +27,9 @@ impl OperatorToken {
             offline.close().await;
             Ok::<_, OpenError>(path)
         })?;
-        output
-            .news("the former token of the data folder works no longer; tokens that operators made still do");
+        output.news(
+            "the former token of the data folder no longer works; tokens that operators created still do",
+        );
         output.object(&json!({ "operator_token": path.display().to_string() }))
     }
 }

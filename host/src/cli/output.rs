@@ -1,4 +1,4 @@
-//! The only place of the command line that writes to the terminal.
+//! Output of the command line. No other module writes to the terminal.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::CliError;
 
-/// A column of a table: its title, and what it shows of an item.
+/// A column of a table: the title, and the text for an item.
 pub type Column<T> = (&'static str, fn(&T) -> String);
 
-/// Columns of a table of items of one type, each a title and the member that it shows.
+/// Columns for items of one type. Each has a title and the member that it shows.
 macro_rules! columns {
     ($item:ty: $($title:literal => $($member:ident).+),+ $(,)?) => {
         [$((
@@ -23,7 +23,7 @@ macro_rules! columns {
 
 pub(super) use columns;
 
-/// Where answers and news go, and in which form.
+/// Writes results and messages, as text or as JSON.
 pub struct Output {
     json: bool,
     answers: Box<dyn Write>,
@@ -31,7 +31,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Answers to standard output, news to standard error.
+    /// Results go to standard output, messages to standard error.
     pub fn standard(json: bool) -> Self {
         Self {
             json,
@@ -40,18 +40,18 @@ impl Output {
         }
     }
 
-    /// Whether answers are written as JSON.
+    /// Whether results are written as JSON.
     pub fn is_json(&self) -> bool {
         self.json
     }
 
-    /// A sentence about what happens or happened.
+    /// Writes a message about what happens.
     pub fn news(&mut self, text: impl Display) {
-        // Who closed standard error does not want to know.
+        // If standard error is closed, the message is lost.
         let _ = writeln!(self.news, "{text}");
     }
 
-    /// An error and its hint; with `--json` as one line of data.
+    /// Writes an error and its hint; with `--json`, as one line of JSON.
     pub fn error(&mut self, error: &CliError) {
         if self.json {
             return self.news(error.to_json());
@@ -62,7 +62,7 @@ impl Output {
         }
     }
 
-    /// A line of the answer for people; nothing with `--json`.
+    /// Writes a line of the result for people; nothing with `--json`.
     pub fn line(&mut self, text: impl Display) -> Result<(), CliError> {
         if !self.json {
             writeln!(self.answers, "{text}")?;
@@ -70,7 +70,7 @@ impl Output {
         Ok(())
     }
 
-    /// A record of a stream: one line of JSON, or one line for people.
+    /// Writes a record of a stream: one line of JSON, or one line for people.
     pub fn record(&mut self, value: &impl Serialize, text: impl Display) -> Result<(), CliError> {
         if self.json {
             writeln!(self.answers, "{}", json(value)?)?
@@ -81,8 +81,8 @@ impl Output {
         Ok(())
     }
 
-    /// An object: as JSON, or one aligned line per member. The names are those of the data, with a
-    /// dot before the members of a member.
+    /// Writes an object as JSON, or as one aligned line per member. Nested members have a dot in
+    /// their names.
     pub fn object(&mut self, value: &impl Serialize) -> Result<(), CliError> {
         match json(value)? {
             Value::Object(members) if !self.json => {
@@ -97,13 +97,13 @@ impl Output {
         }
     }
 
-    /// A list: as JSON, or as a table with these columns.
+    /// Writes a list as JSON, or as a table with these columns.
     pub fn table<T: Serialize>(&mut self, items: &[T], columns: &[Column<T>]) -> Result<(), CliError> {
         if self.json {
             return self.data(&items);
         }
         if items.is_empty() {
-            self.news("nothing there");
+            self.news("no entries");
             return Ok(());
         }
         let mut rows = vec![
@@ -121,13 +121,13 @@ impl Output {
         Ok(())
     }
 
-    /// An answer that is text in any case, such as a script.
+    /// Writes text, also with `--json`, such as a script.
     pub fn text(&mut self, text: &str) -> Result<(), CliError> {
         write!(self.answers, "{text}")?;
         Ok(())
     }
 
-    /// An answer that is data in any case.
+    /// Writes JSON, also without `--json`.
     pub fn data(&mut self, value: &impl Serialize) -> Result<(), CliError> {
         writeln!(self.answers, "{:#}", json(value)?)?;
         Ok(())
@@ -138,12 +138,12 @@ fn json(value: &impl Serialize) -> Result<Value, CliError> {
     serde_json::to_value(value).map_err(|error| CliError::failed(error.to_string(), ""))
 }
 
-/// A value in one line of a table.
+/// A value as the text of a table cell.
 pub fn shown(value: &impl Serialize) -> String {
     serde_json::to_value(value).map_or_else(|error| error.to_string(), |value| cell(&value))
 }
 
-/// A line for a member, or for each of its own.
+/// Adds a row for a member, or a row for each of its own members.
 fn add_rows(rows: &mut Vec<Vec<String>>, name: &str, value: &Value) {
     match value {
         Value::Object(members) if !members.is_empty() => {
@@ -155,7 +155,7 @@ fn add_rows(rows: &mut Vec<Vec<String>>, name: &str, value: &Value) {
     }
 }
 
-/// A value in one line.
+/// A value on one line.
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
@@ -169,7 +169,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// Text without control characters: what a customer wrote must not steer the operator's terminal.
+/// Replaces control characters, so that a customer's text cannot control the operator's terminal.
 pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })

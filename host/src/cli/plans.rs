@@ -8,7 +8,7 @@ use super::output::columns;
 use super::{CliError, Output};
 use crate::domain::tenant::Plan;
 
-/// What to do with plans.
+/// Subcommands for plans.
 #[derive(Debug, Subcommand)]
 pub enum Plans {
     /// List the plans, and the limits in which each differs from the defaults of the host
@@ -18,7 +18,7 @@ pub enum Plans {
         /// Name of the plan
         name: String,
     },
-    /// Change limits of a plan, and keep the others. Creates the plan if there is none of this name
+    /// Change limits of a plan and keep the others. Creates the plan if it does not exist
     Set {
         /// Name of the plan
         name: String,

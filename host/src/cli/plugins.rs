@@ -8,7 +8,7 @@ use super::output::columns;
 use super::{CliError, Output, PluginArgument, TenantArgument, confirmed};
 use crate::wire::plugins::PluginView;
 
-/// What to do with plugins.
+/// Subcommands for plugins.
 #[derive(Debug, Subcommand)]
 pub enum Plugins {
     /// List the plugins of a tenant
@@ -22,25 +22,25 @@ pub enum Plugins {
     Restore(PluginArgument),
 }
 
-/// Which plugins.
+/// Arguments of `mortise plugins list`.
 #[derive(Debug, Args)]
 pub struct List {
     #[command(flatten)]
     of: TenantArgument,
-    /// List the deleted plugins that can be restored, in place of the others
+    /// List the deleted plugins that can be restored, instead of the others
     #[arg(long)]
     deleted: bool,
 }
 
-/// A plugin's end.
+/// Arguments of `mortise plugins delete`.
 #[derive(Debug, Args)]
 pub struct Delete {
     #[command(flatten)]
     of: PluginArgument,
-    /// The name of the plugin once more, to confirm: its routes stop at once
+    /// The name of the plugin again, to confirm: its routes stop at once
     #[arg(long, value_name = "NAME")]
     confirm: String,
-    /// Delete its versions, grants and settings at once and for good; they cannot be restored
+    /// Delete its versions, grants and settings permanently; they cannot be restored
     #[arg(long)]
     purge: bool,
 }
@@ -70,12 +70,12 @@ impl Plugins {
                 confirmed(plugin, &confirm)?;
                 if purge {
                     client.purge(&of.path(&[]))?;
-                    output.news(format_args!("deleted the plugin {plugin} for good"));
+                    output.news(format_args!("deleted the plugin {plugin} permanently"));
                 } else {
                     client.delete(&of.path(&[]))?;
                     output.news(format_args!(
-                        "deleted the plugin {plugin}; `mortise plugins restore` brings it back, `--purge` \
-                         deletes it for good"
+                        "deleted the plugin {plugin}; `mortise plugins restore` restores it, `--purge` \
+                         deletes it permanently"
                     ));
                 }
                 Ok(())

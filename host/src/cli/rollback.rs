@@ -1,4 +1,4 @@
-//! `mortise rollback`: the version before.
+//! `mortise rollback`: activates the version that was active before.
 
 use clap::Args;
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::deploy::report_activation;
 use super::{CliError, Output, PluginArgument};
 use crate::wire::activations::ActivatedView;
 
-/// Which plugin.
+/// Arguments of `mortise rollback`.
 #[derive(Debug, Args)]
 pub struct Rollback {
     #[command(flatten)]

@@ -1,5 +1,5 @@
-//! `mortise secrets`: write-only values of a tenant. A value is never an argument, where other users of the machine
-//! and the shell's history would see it.
+//! `mortise secrets`: write-only values of a tenant. A value is never an argument, since other
+//! users of the machine and the shell's history could see it.
 
 use std::io::{IsTerminal as _, Read as _};
 
@@ -12,7 +12,7 @@ use super::output::{columns, printable};
 use super::{CliError, Output, TenantArgument};
 use crate::wire::secrets::{NewSecret, SecretView};
 
-/// What to do with secrets.
+/// Subcommands for secrets.
 #[derive(Debug, Subcommand)]
 pub enum Secrets {
     /// Set a secret from standard input or from an environment variable
@@ -25,7 +25,7 @@ pub enum Secrets {
         #[arg(long, value_name = "VARIABLE")]
         from_env: Option<String>,
     },
-    /// List the names of the secrets, when each was set, and whether it opens under the host's key
+    /// List the secrets: name, time of the last change, and whether the host's key can decrypt it
     List(TenantArgument),
     /// Delete a secret
     Delete {
@@ -104,7 +104,7 @@ fn from_input(output: &mut Output) -> Result<SecretString, CliError> {
     Ok(SecretString::from(value))
 }
 
-/// `echo` ends its line, and the line's end is not meant.
+/// Removes the line end that `echo` adds.
 fn without_line_end(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)

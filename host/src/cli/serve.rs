@@ -12,10 +12,10 @@ use crate::causes::with_causes;
 use crate::config::{Config, Loaded, LogFormat, LogSection, listener_address};
 use crate::host::serve;
 
-/// The configuration that is read where it exists and none is named.
+/// The configuration file that is read if it exists and no other is named.
 const DEFAULT_CONFIG: &str = "mortise.toml";
 
-/// Where the host listens and keeps its data, over what the configuration says.
+/// Arguments of `mortise serve`. They override the configuration.
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Configuration file; by default ./mortise.toml, if it exists
@@ -30,13 +30,13 @@ pub struct Serve {
     /// Address of the admin listener, such as 127.0.0.1:8081
     #[arg(long, value_name = "ADDRESS", value_parser = listener_address)]
     pub admin: Option<SocketAddr>,
-    /// Use mortise.db as it is, although it does not belong to the data folder or is older than it. Files of
-    /// tenants that it does not know are moved to `set-aside`
+    /// Use mortise.db as it is, although it does not belong to the data folder or is older than it.
+    /// Files of tenants that it does not know are moved to `set-aside`
     #[arg(long)]
     pub accept_database: bool,
 }
 
-/// Runs the host until it is told to stop.
+/// Runs the host until it receives a signal to stop.
 pub fn run(arguments: Serve) -> Result<(), CliError> {
     let Loaded {
         config,
@@ -46,7 +46,7 @@ pub fn run(arguments: Serve) -> Result<(), CliError> {
     if !foreign_variables.is_empty() {
         tracing::warn!(
             variables = foreign_variables.join(" "),
-            "environment variables that are no keys of the configuration are ignored; a key `section.key` is \
+            "environment variables that name no key of the configuration are ignored; a key `section.key` is \
              written MORTISE_SECTION__KEY"
         );
     }
@@ -61,7 +61,7 @@ pub fn run(arguments: Serve) -> Result<(), CliError> {
     serve::run(&config, ready).map_err(|error| CliError::failed(with_causes(&error), ""))
 }
 
-/// The configuration with what the command line says over it.
+/// Loads the configuration and applies the arguments.
 pub(super) fn configuration(arguments: Serve) -> Result<Loaded, CliError> {
     let default = Path::new(DEFAULT_CONFIG);
     let path = arguments

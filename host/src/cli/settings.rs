@@ -1,4 +1,4 @@
-//! `mortise config`: the settings that a plugin reads.
+//! `mortise config`: the settings of a plugin.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{CliError, Output, PluginArgument};
 /// Settings by name.
 type Settings = BTreeMap<String, String>;
 
-/// What to do with settings.
+/// Subcommands for settings.
 #[derive(Debug, Subcommand)]
 pub enum Config {
     /// List the settings of a plugin
@@ -22,7 +22,7 @@ pub enum Config {
     Unset(Unset),
 }
 
-/// New values.
+/// Arguments of `mortise config set`.
 #[derive(Debug, Args)]
 pub struct Set {
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub struct Set {
     settings: Vec<(String, String)>,
 }
 
-/// What to remove.
+/// Arguments of `mortise config unset`.
 #[derive(Debug, Args)]
 pub struct Unset {
     #[command(flatten)]

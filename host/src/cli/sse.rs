@@ -1,19 +1,19 @@
-//! Server-sent events, as far as the admin API sends them.
+//! Parses server-sent events, as far as the admin API uses them.
 
 use std::io::{self, BufRead};
 
-/// One event.
+/// An event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// Its kind; empty where the host names none.
+    /// The kind; empty if the host sent none.
     pub kind: String,
-    /// Its lines of data, joined.
+    /// The lines of data, joined.
     pub data: String,
-    /// What to go on after when the stream breaks; empty if the host gives none.
+    /// The id with which a client resumes after the event; empty if the host sent none.
     pub id: String,
 }
 
-/// The events of a stream, until it ends.
+/// The events of a stream until it ends.
 pub fn events(stream: impl BufRead) -> impl Iterator<Item = io::Result<Event>> {
     let mut lines = stream.lines();
     std::iter::from_fn(move || {
@@ -43,7 +43,7 @@ pub fn events(stream: impl BufRead) -> impl Iterator<Item = io::Result<Event>> {
                     None => data = Some(value.to_owned()),
                 },
                 "id" => value.clone_into(&mut event.id),
-                // Comments keep the connection alive; retry times are for browsers.
+                // Comments only keep the connection alive. Retry times are ignored.
                 _ => {}
             }
         }

@@ -1,4 +1,4 @@
-//! `mortise tenants`: the customers of a host.
+//! `mortise tenants`: manages the tenants of a host.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::output::columns;
 use super::{CliError, Output, confirmed};
 use crate::wire::tenants::TenantView;
 
-/// What to do with tenants.
+/// Subcommands for tenants.
 #[derive(Debug, Subcommand)]
 pub enum Tenants {
     /// List the tenants
@@ -17,7 +17,7 @@ pub enum Tenants {
     Create(Create),
     /// Show a tenant
     Show(Name),
-    /// Put a tenant on another plan
+    /// Change the plan of a tenant
     SetPlan {
         /// Name of the tenant
         name: String,
@@ -34,22 +34,22 @@ pub enum Tenants {
     Restore(Name),
 }
 
-/// Which tenants.
+/// Arguments of `mortise tenants list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// List the deleted tenants that can be restored, in place of the others
+    /// List the deleted tenants that can be restored, instead of the others
     #[arg(long)]
     deleted: bool,
 }
 
-/// Which tenant.
+/// A tenant by name.
 #[derive(Debug, Args)]
 pub struct Name {
     /// Name of the tenant
     name: String,
 }
 
-/// A new tenant.
+/// Arguments of `mortise tenants create`.
 #[derive(Debug, Args)]
 pub struct Create {
     /// Name of the tenant, which is the first segment of its URLs
@@ -59,15 +59,15 @@ pub struct Create {
     plan: Option<String>,
 }
 
-/// A tenant's end.
+/// Arguments of `mortise tenants delete`.
 #[derive(Debug, Args)]
 pub struct Delete {
     /// Name of the tenant
     name: String,
-    /// The name once more, to confirm: the endpoints of the tenant stop at once
+    /// The name again, to confirm: the endpoints of the tenant stop at once
     #[arg(long, value_name = "NAME")]
     confirm: String,
-    /// Delete the tenant and its data at once and for good; they cannot be restored
+    /// Delete the tenant and its data permanently; they cannot be restored
     #[arg(long)]
     purge: bool,
 }
@@ -112,12 +112,12 @@ impl Tenants {
                 confirmed(&name, &confirm)?;
                 if purge {
                     client.purge(&["tenants", &name])?;
-                    output.news(format_args!("deleted the tenant {name} for good"));
+                    output.news(format_args!("deleted the tenant {name} permanently"));
                 } else {
                     client.delete(&["tenants", &name])?;
                     output.news(format_args!(
-                        "deleted the tenant {name}; `mortise tenants restore {name}` brings it back, \
-                         `--purge` deletes it for good"
+                        "deleted the tenant {name}; `mortise tenants restore {name}` restores it, \
+                         `--purge` deletes it permanently"
                     ));
                 }
                 Ok(())

@@ -10,12 +10,12 @@ use crate::domain::clock::Timestamp;
 use crate::domain::token::TenantRole;
 use crate::wire::tokens::{CreatedToken, HostRole, NewHostToken, NewTenantToken, TokenView};
 
-/// What to do with tokens.
+/// Subcommands for tokens.
 #[derive(Debug, Subcommand)]
 pub enum Tokens {
     /// List the tokens with their ids, without the credentials
     List(Of),
-    /// Create a token. Its credential is shown only now
+    /// Create a token. Its credential is shown only once
     Create {
         #[command(flatten)]
         of: Of,
@@ -25,7 +25,7 @@ pub enum Tokens {
         /// of the host and belongs to no tenant
         #[arg(long, value_parser = parse_role, conflicts_with = "operator")]
         role: Option<String>,
-        /// When it stops working: 2026-01-02T03:04:05Z, or 30d from now; never by default
+        /// Time of expiry: 2026-01-02T03:04:05Z, or 30d from now; never by default
         #[arg(long, value_name = "WHEN", value_parser = moment::ahead)]
         expires: Option<Timestamp>,
     },
@@ -38,11 +38,12 @@ pub enum Tokens {
     },
 }
 
-/// Whose tokens.
+/// Options that select the owner of tokens.
 #[derive(Debug, Args)]
 pub struct Of {
     /// Name of the tenant [env: MORTISE_TENANT]
-    // Read by hand, since `--operator` contradicts the argument and not the variable.
+    // clap does not read the variable, since `--operator` may be combined with it, but not with the
+    // argument.
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
     /// Without a tenant: tokens of operators, who may do everything on the host
@@ -50,7 +51,7 @@ pub struct Of {
     operator: bool,
 }
 
-/// The tenant whose tokens are meant; `None` for those of operators.
+/// The tenant of the tokens; `None` for tokens of the host.
 struct Owner(Option<String>);
 
 impl Of {
@@ -77,22 +78,20 @@ impl Owner {
     }
 }
 
-/// What a new token needs.
-const WHOSE: &str = "say whose token it is to be: `--tenant NAME --role viewer`, `developer` or `owner` for \
-    a tenant's people, `--operator` for an operator of the host, or `--role metrics` for what reads its \
+/// The error if the owner of a new token is not given.
+const WHOSE: &str = "name the owner of the token: `--tenant NAME --role viewer`, `developer` or `owner` for \
+    a tenant's people, `--operator` for an operator of the host, or `--role metrics` for reading its \
     metrics";
 
-/// The role that belongs to no tenant and reads the metrics.
+/// The role that only reads metrics. It belongs to no tenant.
 const METRICS: &str = "metrics";
 
 fn parse_role(text: &str) -> Result<String, &'static str> {
     match text {
         "viewer" | "developer" | "owner" | METRICS => Ok(text.to_owned()),
-        "operator" => {
-            Err("a token of an operator is made with `--operator`, in place of --tenant and --role")
-        }
+        "operator" => Err("`--operator` creates a token of an operator, without --tenant and --role"),
         _ => Err(
-            "the roles of a tenant are viewer, developer and owner; `--operator` makes a token of an operator",
+            "the roles of a tenant are viewer, developer and owner; `--operator` creates an operator's token",
         ),
     }
 }

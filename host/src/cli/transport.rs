@@ -1,7 +1,7 @@
-//! A transport that reads the response even if the request body could not be sent.
+//! A ureq transport that reads the response although the request body could not be sent.
 //!
 //! A host that refuses an upload responds before it has read the body, and closes the connection.
-//! The rest of the body cannot be sent then, but the response can still be read.
+//! Sending the rest of the body then fails, but the response can still be read.
 
 use std::io;
 
@@ -12,11 +12,11 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 #[derive(Debug)]
 pub struct ReadRefusals;
 
-/// A connection whose response is read even if sending failed.
+/// A connection that reads the response although sending failed.
 #[derive(Debug)]
 pub struct RefusalsAreRead<T> {
     inner: T,
-    /// The other side takes no more.
+    /// Whether the other side no longer receives data.
     is_closed: bool,
 }
 

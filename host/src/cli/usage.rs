@@ -1,4 +1,4 @@
-//! `mortise usage`: what the plugins of a tenant consumed.
+//! `mortise usage`: shows what the plugins of a tenant consumed.
 
 use clap::Args;
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::invocation::UsageSum;
 use crate::wire::invocations::UsageView;
 
-/// Whose usage, and when.
+/// Arguments of `mortise usage`.
 #[derive(Debug, Args)]
 pub struct Usage {
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Shows the sums of each plugin, and what the tenant has now.
+    /// Shows the sums of each plugin and the tenant's current counts.
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         let [from, to] = [self.from, self.to].map(|moment| moment.map(|moment| moment.to_string()));
         let mut query = Vec::new();

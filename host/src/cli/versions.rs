@@ -1,4 +1,4 @@
-//! `mortise versions`: what was uploaded, and which of it serves.
+//! `mortise versions`: manages the uploaded versions of a plugin.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -11,20 +11,20 @@ use super::{CliError, Output, PluginArgument};
 use crate::wire::activations::ActivatedView;
 use crate::wire::versions::{VersionDetail, VersionView};
 
-/// What to do with versions.
+/// Subcommands for versions.
 #[derive(Debug, Subcommand)]
 pub enum Versions {
     /// List the versions of a plugin, the newest first
     List(PluginArgument),
     /// Show a version with its manifest
     Show(Named),
-    /// Make a version the active one
+    /// Activate a version
     Activate(Named),
-    /// Delete a version that is not the active one
+    /// Delete an inactive version
     Delete(Named),
 }
 
-/// A version above its manifest, which has several lines.
+/// A version without its manifest, which is printed separately.
 #[derive(Serialize)]
 struct WithoutManifest<'a> {
     #[serde(flatten)]
@@ -32,7 +32,7 @@ struct WithoutManifest<'a> {
     compiled_size: Option<u64>,
 }
 
-/// Which version.
+/// A version by name.
 #[derive(Debug, Args)]
 pub struct Named {
     #[command(flatten)]

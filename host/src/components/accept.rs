@@ -1,5 +1,5 @@
-//! Everything that is done with the bytes of an upload. It runs in the compile worker only, where
-//! it can be ended.
+//! Checks and compiles uploaded bytes. This runs only in the compile worker, a process that can be
+//! killed.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use super::uses::{self, Uses};
 use super::{contract, exports, imports};
 use crate::domain::id::PluginName;
 
-/// Reads and checks an upload for `plugin`. Nothing is compiled yet.
+/// Reads and checks an upload for `plugin`, before it is compiled.
 pub fn upload<T: 'static>(
     component: &[u8],
     plugin: &PluginName,
@@ -51,8 +51,8 @@ pub fn upload<T: 'static>(
     })
 }
 
-/// Looks at a component that was accepted before. Bounds that came later do not apply, but what the
-/// engine would not run is refused.
+/// Checks a component that was accepted earlier. Newer limits on uploads do not apply, but what the
+/// engine cannot run is refused.
 pub fn stored(component: &[u8]) -> Result<Description, Refusal> {
     validate(component)?;
     Ok(Description {
@@ -61,7 +61,7 @@ pub fn stored(component: &[u8]) -> Result<Description, Refusal> {
     })
 }
 
-/// What a component uses, also if this host does not run it.
+/// Finds what a component uses, also if this host does not run it.
 pub fn inspect(component: &[u8]) -> Result<Description, Refusal> {
     Ok(Description {
         manifest: None,
@@ -69,7 +69,7 @@ pub fn inspect(component: &[u8]) -> Result<Description, Refusal> {
     })
 }
 
-/// Compiles a component that was checked.
+/// Compiles a checked component.
 pub fn compile<T: 'static>(
     engine: &Engine,
     component: &[u8],
@@ -82,7 +82,7 @@ pub fn compile<T: 'static>(
     component.serialize().map(Ok)
 }
 
-/// Refuses what the shield names.
+/// Refuses a component that matches a rule of the shield.
 pub fn refuse_shielded(shield: &Shield, uses: &Uses) -> Result<(), Refusal> {
     let rules = shield.matching(uses);
     if rules.is_empty() {
@@ -115,7 +115,7 @@ fn validate(component: &[u8]) -> Result<(), Refusal> {
     Err(refusal.bounded())
 }
 
-/// Refuses a component that needs these proposals, which are off.
+/// The refusal of a component that needs proposals which this host does not enable.
 pub fn refused_proposals(proposals: &BTreeSet<String>) -> Refusal {
     let names: Vec<&str> = proposals.iter().map(String::as_str).collect();
     let names = names.join(", ");

@@ -1,11 +1,12 @@
-//! Compiled code, and the only place where bytes become code that runs.
+//! Compiled code of components: writing, checking and loading it. Only this file turns bytes into
+//! code that runs.
 //!
-//! A file of compiled code starts with a MAC under the host's key over the engine's compatibility
-//! hash, the digest of the component and the code. What does not match (another host's file,
-//! another version of wasmtime, a flipped bit) is compiled again from the component, which is the
-//! truth. The MAC is BLAKE3's with a key (<https://github.com/BLAKE3-team/BLAKE3-specs>): the first
-//! request to a version waits until all of its code is checked, and BLAKE3 is quick on any
-//! processor, SHA-256 only on those with instructions for it.
+//! A file of compiled code starts with a MAC over the engine's compatibility hash, the digest of
+//! the component and the code. If the MAC does not match, the component is compiled again.
+//!
+//! The MAC is keyed BLAKE3 (<https://github.com/BLAKE3-team/BLAKE3-specs>). The first request to a
+//! version waits for the check of all its code. BLAKE3 is fast on any processor, SHA-256 only with
+//! special instructions.
 
 #![expect(
     unsafe_code,
@@ -37,12 +38,13 @@ use crate::domain::limits::Limits;
 use crate::domain::units::{ByteSize, as_u64};
 use crate::storage::vault::HostKey;
 
-/// The code of the one component that is embedded, if this process has compiled it. The hosts of one process share it.
+/// The code of the embedded component, if this process has compiled it. All hosts of one process
+/// share it.
 static EMBEDDED: OnceCell<Arc<Vec<u8>>> = OnceCell::const_new();
-/// Refusals that are remembered, so that nothing is compiled again only to be refused again.
+/// The most remembered refusals, which prevent compiling a refused component again.
 const REFUSALS_KEPT: u64 = 2_000;
 
-/// Compiles components, and keeps and loads their code.
+/// Compiles components, and stores and loads their code.
 pub struct Artifacts {
     seal: Seal,
     store: Arc<dyn ComponentStore>,
@@ -52,35 +54,35 @@ pub struct Artifacts {
     refused: moka::sync::Cache<VersionDigest, Arc<Refusal>>,
 }
 
-/// A component that can run, and the memory that it takes.
+/// A loaded component, and the memory that it takes.
 pub struct Code {
     /// The component.
     pub component: Component,
-    /// Bytes of memory.
+    /// Memory in bytes.
     pub footprint: usize,
 }
 
-/// How closely stored code is looked at.
+/// How thoroughly stored code is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeCheck {
-    /// Whether it is there.
+    /// Checks that the file exists.
     Exists,
-    /// Whether this host wrote it for this engine, which takes as long as reading all of it.
+    /// Checks that this host wrote the file for this engine. This reads all of it.
     Authentic,
 }
 
-/// What a file of compiled code is good for.
+/// The result of opening a file of compiled code.
 enum Opened {
-    /// It runs.
+    /// The code can run.
     Code(Code),
-    /// This host wrote it for this engine, which refuses it all the same.
+    /// This host wrote the code for this engine, but the engine refuses it.
     Refused(Refusal),
-    /// It is missing, damaged, or from another engine.
+    /// The file is missing, damaged, or from another engine.
     Unusable,
 }
 
 impl Artifacts {
-    /// For code that `engine` will run, of components in `store`.
+    /// Creates the artifacts of `engine` for the components in `store`.
     pub fn new(
         engine: &Engine,
         key: &HostKey,
@@ -99,17 +101,17 @@ impl Artifacts {
         }
     }
 
-    /// Compile workers that run.
+    /// The number of running compile workers.
     pub fn compile_workers(&self) -> u64 {
         self.compiler.workers()
     }
 
-    /// The components, which all nodes share.
+    /// The component store, which all nodes share.
     pub fn store(&self) -> &Arc<dyn ComponentStore> {
         &self.store
     }
 
-    /// Reads, checks and compiles an upload for `plugin`, and keeps its code. The component itself
+    /// Reads, checks and compiles an upload for `plugin`, and stores its code. The component itself
     /// is not stored.
     pub async fn compile_upload(
         &self,
@@ -133,7 +135,7 @@ impl Artifacts {
         let manifest = compiled.description.manifest.take().ok_or_else(garbled)?;
         manifest.manifest.check().map_err(|_| garbled())?;
         if is_compiled {
-            // The code that another tenant's upload left may be more than this tenant may have.
+            // The code from another tenant's upload may exceed this tenant's limit.
             let size = self.compiled_size(digest).await?;
             if size.is_some_and(|size| size > compiled_size.0) {
                 return Err(CompileError::TooLarge(compiled_size).into());
@@ -145,8 +147,8 @@ impl Artifacts {
         Ok(manifest)
     }
 
-    /// Compiles a stored component again if its code is missing or damaged. The component was
-    /// accepted before, so the checks of an upload do not apply.
+    /// Compiles a stored component again if its code is missing or damaged. It was accepted
+    /// earlier, so the checks of an upload do not apply.
     pub async fn repair_code(&self, component: &VerifiedComponent) -> Result<(), LoadError> {
         let digest = component.digest();
         if self.has_code(digest, CodeCheck::Authentic).await? {
@@ -158,11 +160,11 @@ impl Artifacts {
         Ok(())
     }
 
-    /// Compiles a stored component in the background, if its code is missing, damaged or from
-    /// another engine. Uploads and requests that wait for a worker go first.
+    /// Compiles a stored component in the background if its code is missing, damaged or from
+    /// another engine. Uploads and requests get a worker first.
     pub async fn recompile(&self, digest: VersionDigest) -> Result<(), LoadError> {
         let permit = self.compiler.permit(Urgency::Background).await?;
-        // A request may have had it compiled meanwhile.
+        // A request may have compiled it meanwhile.
         if self.has_code(digest, CodeCheck::Authentic).await? {
             return Ok(());
         }
@@ -173,7 +175,8 @@ impl Artifacts {
         match compiled.await {
             Ok(compiled) => self.write_code(digest, compiled).await.map(drop)?,
             Err(error) => {
-                // It is of no use to this engine, and a missing file is found without reading it.
+                // This engine cannot use the old file. Without it, the next check finds a missing
+                // file without reading it.
                 let files = self.files.clone();
                 blocking(move || files.remove_compiled(digest)).await?;
                 return Err(error);
@@ -182,7 +185,7 @@ impl Artifacts {
         Ok(())
     }
 
-    /// Whether the code of a component is kept.
+    /// Whether the code of a component is stored.
     pub async fn has_code(&self, digest: VersionDigest, check: CodeCheck) -> std::io::Result<bool> {
         let (files, seal) = (self.files.clone(), self.seal);
         blocking(move || match check {
@@ -195,8 +198,8 @@ impl Artifacts {
         .await
     }
 
-    /// Whether the code of all active versions was compiled for this engine, when that was recorded
-    /// last.
+    /// Whether the code of all active versions was compiled for this engine, according to the last
+    /// record.
     pub async fn is_code_current(&self) -> std::io::Result<bool> {
         let (files, engine) = (self.files.clone(), self.seal.engine());
         blocking(move || {
@@ -224,7 +227,7 @@ impl Artifacts {
         Ok(component.into_bytes())
     }
 
-    /// The component as code for `engine`.
+    /// Loads a component for `engine`. Compiles it first if necessary.
     pub async fn load(&self, engine: &Engine, digest: VersionDigest) -> Result<Code, LoadError> {
         self.check_refused(digest)?;
         if !self.shield.is_empty() {
@@ -235,11 +238,11 @@ impl Artifacts {
             return Ok(code);
         }
         let permit = self.compiler.permit(Urgency::Awaited).await?;
-        // It may have been compiled while this waited for a worker.
+        // Another task may have compiled it while this one waited for a worker.
         if let Some(code) = self.kept(engine, digest).await? {
             return Ok(code);
         }
-        tracing::warn!(%digest, "the compiled code is missing, from another engine, or damaged; compiling again");
+        tracing::warn!(%digest, "compiled code is missing, damaged or from another engine; compiling again");
         let source = self.source(digest).await?;
         let compiled = self.compile_stored(permit, &source).await?;
         let code = self.write_code(digest, compiled).await?;
@@ -251,7 +254,7 @@ impl Artifacts {
         blocking(open).await?.usable()?.ok_or(LoadError::Missing(digest))
     }
 
-    /// Remembers that a component is refused until it is removed or stored again.
+    /// Remembers the refusal of a component until it is removed or stored again.
     pub fn remember_refusal(&self, digest: VersionDigest, refusal: Arc<Refusal>) {
         self.refused.insert(digest, refusal);
     }
@@ -272,7 +275,7 @@ impl Artifacts {
         Ok(refusal.map(Arc::new))
     }
 
-    /// What a stored component uses. It is found out once and kept beside the code.
+    /// What a stored component uses. The result is stored beside the code.
     pub async fn uses(&self, digest: VersionDigest) -> Result<Uses, LoadError> {
         if let Some(uses) = self.known_uses(digest).await? {
             return Ok(uses);
@@ -290,12 +293,12 @@ impl Artifacts {
         Ok(uses)
     }
 
-    /// What the operator refuses.
+    /// The rules of the operator.
     pub fn shield(&self) -> &Shield {
         &self.shield
     }
 
-    /// A component that belongs to the host itself, as code for `engine`.
+    /// Loads a component that is embedded in the host.
     pub async fn embedded(&self, engine: &Engine, component: &'static [u8]) -> Result<Component, LoadError> {
         let digest = VersionDigest::of(component);
         let (files, seal, for_engine) = (self.files.clone(), self.seal, engine.clone());
@@ -325,21 +328,21 @@ impl Artifacts {
         code.map(|code| code.component).ok_or(LoadError::Missing(digest))
     }
 
-    /// Bytes of the compiled code, if it is there.
+    /// Size of the compiled code, if it exists.
     pub async fn compiled_size(&self, digest: VersionDigest) -> std::io::Result<Option<u64>> {
         let files = self.files.clone();
         let size = blocking(move || files.compiled_size(digest)).await?;
         Ok(size.map(|size| size.saturating_sub(as_u64(MAC_BYTES))))
     }
 
-    /// Removes what this node keeps of a component.
+    /// Removes this node's files of a component.
     pub async fn evict(&self, digest: VersionDigest) -> std::io::Result<()> {
         self.refused.invalidate(&digest);
         let files = self.files.clone();
         blocking(move || files.remove(digest)).await
     }
 
-    /// Refuses a component that was refused before.
+    /// Fails if the component was refused before.
     fn check_refused(&self, digest: VersionDigest) -> Result<(), LoadError> {
         match self.refused.get(&digest) {
             Some(refusal) => Err(LoadError::Refused(refusal)),
@@ -347,8 +350,7 @@ impl Artifacts {
         }
     }
 
-    /// The code that this node keeps of a component, if it runs. `None` if the component has to be
-    /// compiled.
+    /// Loads the stored code of a component. `None` if the component must be compiled.
     async fn kept(&self, engine: &Engine, digest: VersionDigest) -> Result<Option<Code>, LoadError> {
         self.check_refused(digest)?;
         let (files, seal, engine) = (self.files.clone(), self.seal, engine.clone());
@@ -359,7 +361,7 @@ impl Artifacts {
         opened.await?.usable()
     }
 
-    /// Compiles a component that was accepted before.
+    /// Compiles a component that was accepted earlier.
     async fn compile_stored(&self, permit: WorkerPermit, component: &[u8]) -> Result<Compiled, LoadError> {
         let size = Limits::ceiling().compiled_size;
         let job = Job::stored();
@@ -385,7 +387,7 @@ impl Artifacts {
         blocking(move || files.write_uses(digest, &[seal.mac_of_uses(digest, &json).as_bytes(), &json])).await
     }
 
-    /// What a component uses, if that was found out before.
+    /// What a component uses, if the result is stored.
     async fn known_uses(&self, digest: VersionDigest) -> std::io::Result<Option<Uses>> {
         let (files, seal) = (self.files.clone(), self.seal);
         blocking(move || {
@@ -397,7 +399,7 @@ impl Artifacts {
 }
 
 impl Opened {
-    /// The code, if it runs. `None` if it has to be compiled again.
+    /// The code, if it can run. `None` if it must be compiled again.
     fn usable(self) -> Result<Option<Code>, LoadError> {
         match self {
             Self::Code(code) => Ok(Some(code)),
@@ -416,20 +418,19 @@ impl From<StoreError> for LoadError {
     }
 }
 
-/// The component of a stored file. Takes as long as the code is large: on a thread that may
-/// block.
+/// Opens a stored file. Large code takes long, so call it on a blocking thread.
 fn open(seal: &Seal, engine: &Engine, digest: VersionDigest, stored: &[u8]) -> std::io::Result<Opened> {
     let Some(code) = seal.authentic(digest, stored) else {
         return Ok(Opened::Unusable);
     };
-    // SAFETY: the MAC says that this host wrote exactly these bytes, for this component and an
-    // engine that is compatible with this one. They were read into memory before the check, so
-    // nobody can change them after it.
+    // SAFETY: the MAC proves that this host wrote exactly these bytes, for this component and a
+    // compatible engine. They were read into memory before the check, so they cannot change after
+    // it.
     judged(unsafe { deserialize(engine, code) })
 }
 
-/// Tells a failure of the system, which may be over soon, from a refusal of the engine. Compiling
-/// the component again would give the same code, which the engine would refuse again.
+/// Distinguishes a failure of the system, which may be temporary, from a refusal of the engine.
+/// After a refusal, compiling again would give the same code.
 fn judged(code: wasmtime::Result<Code>) -> std::io::Result<Opened> {
     match code {
         Ok(code) => Ok(Opened::Code(code)),
@@ -442,7 +443,7 @@ fn is_of_the_system(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<std::io::Error>() || error.is::<rustix::io::Errno>() || error.is::<wasmtime::OutOfMemory>()
 }
 
-/// The pool has less than the component needs.
+/// The refusal of a component that needs more than the instance pool has.
 fn not_run(error: &wasmtime::Error) -> Refusal {
     Refusal::component(
         format!("the component needs more than an instance may have: {error:#}"),

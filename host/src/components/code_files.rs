@@ -1,6 +1,5 @@
-//! What a node keeps of components on its own disk: compiled code, and what each component uses.
-//! Every file begins with a MAC under the host's key. All of it can be made again from the
-//! component, so losing it costs time only.
+//! Files of a node about components: compiled code, and what each component uses. Every file starts
+//! with a MAC with a key of the host. All of them can be created again from the component.
 
 use std::fs;
 use std::io;
@@ -9,13 +8,13 @@ use std::path::{Path, PathBuf};
 use super::files::{self, read};
 use crate::domain::id::VersionDigest;
 
-/// How the names of compiled code of the host itself begin.
+/// Prefix of the file names of code that belongs to the host itself.
 const EMBEDDED: &str = "host-";
 
-/// The file that says which engine compiled the code.
+/// The file with the engine that compiled the code.
 const ENGINE: &str = "compiled.engine";
 
-/// A file that begins with a MAC under the host's key.
+/// A kind of file that starts with a MAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sealed {
     /// Compiled code.
@@ -24,7 +23,7 @@ pub enum Sealed {
     Uses,
 }
 
-/// The folders `compiled` and `uses`. The methods block.
+/// The folders `compiled` and `uses`. All methods block.
 #[derive(Clone, Debug)]
 pub struct CodeFiles {
     compiled: PathBuf,
@@ -33,7 +32,7 @@ pub struct CodeFiles {
 }
 
 impl CodeFiles {
-    /// Opens the folders within `folder`, and creates them if they are missing.
+    /// Opens the folders within `folder`. Creates them if they are missing.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let opened = Self {
             compiled: folder.join("compiled"),
@@ -56,7 +55,7 @@ impl CodeFiles {
         Ok(metadata.map(|metadata| metadata.len()))
     }
 
-    /// Stores compiled code, in place of what was there.
+    /// Stores compiled code. Replaces an existing file.
     pub fn write_compiled(&self, digest: VersionDigest, parts: &[&[u8]]) -> io::Result<()> {
         files::write(&self.compiled(digest), parts, None)
     }
@@ -66,13 +65,12 @@ impl CodeFiles {
         files::remove(&self.compiled(digest))
     }
 
-    /// The compiled code of a component of the host itself, if it is there.
+    /// The compiled code of a component of the host itself, if it is stored.
     pub fn read_embedded(&self, digest: VersionDigest) -> io::Result<Option<Vec<u8>>> {
         read(&self.embedded(digest))
     }
 
-    /// Stores the compiled code of a component of the host itself, in place of what an earlier host
-    /// stored.
+    /// Stores the compiled code of a component of the host itself. Deletes that of earlier hosts.
     pub fn write_embedded(&self, digest: VersionDigest, parts: &[&[u8]]) -> io::Result<()> {
         files::write(&self.embedded(digest), parts, None)?;
         for entry in fs::read_dir(&self.compiled)? {
@@ -88,7 +86,7 @@ impl CodeFiles {
         Ok(())
     }
 
-    /// What a component uses, if that is there.
+    /// What a component uses, if that is stored.
     pub fn read_uses(&self, digest: VersionDigest) -> io::Result<Option<Vec<u8>>> {
         read(&self.uses(digest))
     }
@@ -98,23 +96,23 @@ impl CodeFiles {
         files::write(&self.uses(digest), parts, None)
     }
 
-    /// Which engine compiled the code of all active versions, if one engine did.
+    /// The engine that compiled the code of all active versions, if it was a single one.
     pub fn read_engine(&self) -> io::Result<Option<Vec<u8>>> {
         read(&self.engine)
     }
 
-    /// Records which engine compiled the code of all active versions.
+    /// Records the engine that compiled the code of all active versions.
     pub fn write_engine(&self, engine: &[u8]) -> io::Result<()> {
         files::write(&self.engine, &[engine], None)
     }
 
-    /// Records that code of several engines may be there.
+    /// Records that there may be code of several engines.
     pub fn remove_engine(&self) -> io::Result<()> {
         files::remove(&self.engine)
     }
 
-    /// Replaces each file that begins with a MAC by what `rewrite` makes of it. `None` leaves a
-    /// file as it is. Gives back how many were replaced.
+    /// Replaces the content of each file with a MAC by the result of `rewrite`. `None` keeps a
+    /// file. Returns the number of replaced files.
     pub fn rewrite_sealed(
         &self,
         rewrite: impl Fn(Sealed, VersionDigest, &[u8]) -> Option<Vec<u8>>,
@@ -134,7 +132,7 @@ impl CodeFiles {
         Ok(rewritten)
     }
 
-    /// Removes what is kept of a component.
+    /// Removes all files of a component.
     pub fn remove(&self, digest: VersionDigest) -> io::Result<()> {
         files::remove(&self.uses(digest))?;
         files::remove(&self.compiled(digest))
@@ -154,7 +152,7 @@ impl CodeFiles {
     }
 }
 
-/// The digest that a file is named by.
+/// The digest in the name of a file.
 fn digest_of(path: &Path) -> Option<VersionDigest> {
     let name = path.file_stem()?.to_str()?;
     let hex = name.strip_prefix(EMBEDDED).unwrap_or(name);

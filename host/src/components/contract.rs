@@ -1,5 +1,5 @@
-//! Which version of the contract a component was built for: the package version of what it imports
-//! and exports of `mortise:plugin`.
+//! Finds the contract version that a component was built for, from its imports and exports of
+//! `mortise:plugin`.
 
 use wasmparser::{Parser, Payload};
 
@@ -7,11 +7,11 @@ use super::refusal::Refusal;
 use super::scan::malformed;
 use crate::domain::manifest::{Contract, Manifest};
 
-/// The package of the contract.
+/// Prefix of the contract's interfaces.
 const PACKAGE: &str = "mortise:plugin/";
 
-/// The version of the contract that a component was built for; `None` if it uses nothing of the
-/// contract, or nothing that this host knows.
+/// The contract version of a component; `None` if it uses no interface of a version that this host
+/// knows.
 pub fn of(component: &[u8]) -> Result<Option<Contract>, Refusal> {
     let mut found: Option<(Contract, &str)> = None;
     let mut depth = 0_usize;
@@ -47,8 +47,7 @@ pub fn of(component: &[u8]) -> Result<Option<Contract>, Refusal> {
     Ok(found.map(|(contract, _)| contract))
 }
 
-/// The contract of an interface such as `mortise:plugin/log@0.1.0`, if this host serves its
-/// version.
+/// The contract of an interface such as `mortise:plugin/log@0.1.0`, if this host serves it.
 pub fn served(name: &str) -> Option<Contract> {
     let (_, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
     Contract::ALL.into_iter().find(|contract| {
@@ -57,7 +56,7 @@ pub fn served(name: &str) -> Option<Contract> {
     })
 }
 
-/// Refuses a component that was built for another version of the contract than its manifest says.
+/// Refuses a component whose contract version differs from that of its manifest.
 pub fn check(component: &[u8], manifest: &Manifest) -> Result<(), Refusal> {
     let said = manifest.plugin.contract;
     match of(component)? {

@@ -1,4 +1,4 @@
-//! Why a component cannot be loaded.
+//! Errors of loading a component.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use crate::domain::id::VersionDigest;
 /// Why a component could not be loaded.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LoadError {
-    /// This host does not run it: what it imports or exports, what it needs, or what the operator
-    /// refuses.
+    /// This host does not run the component, because of an import, an export, its needs or a rule
+    /// of the operator.
     #[error(transparent)]
     Refused(Arc<Refusal>),
-    /// It could not be compiled.
+    /// The compilation failed.
     #[error(transparent)]
     Compile(Arc<CompileError>),
-    /// Its file is missing or does not match its digest.
+    /// The component's file is missing or does not match its digest.
     #[error("the component {0} is missing or damaged on disk")]
     Missing(VersionDigest),
-    /// The components cannot be read.
+    /// The component store fails.
     #[error(transparent)]
     Store(Arc<StoreError>),
-    /// The disk failed.
+    /// A file of this node cannot be read or written.
     #[error("the component files cannot be used: {0}")]
     Io(Arc<std::io::Error>),
 }

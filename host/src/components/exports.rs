@@ -1,5 +1,5 @@
-//! The handlers that a component exports: found by name before it is compiled, and compared with
-//! the contract's types after that.
+//! Checks the handlers that a component exports: their names before compilation, and their types
+//! after it.
 
 use wasmparser::{Parser, Payload};
 use wasmtime::component::types::{Component as ComponentType, ComponentFunc, ComponentItem};
@@ -10,10 +10,10 @@ use super::refusal::Refusal;
 use crate::capability::bindings::{v0_1, v0_2};
 use crate::domain::manifest::{Contract, Manifest};
 
-/// The interface through which requests come.
+/// The interface for requests.
 const HTTP_HANDLER: &str = "mortise:plugin/http-handler";
 
-/// The interface through which calls of functions come.
+/// The interface for calls of functions.
 const FUNCTION_HANDLER: &str = "mortise:plugin/function-handler";
 
 type TypeCheck = fn(&ComponentFunc, &ComponentType, Contract) -> wasmtime::Result<()>;
@@ -21,7 +21,7 @@ type TypeCheck = fn(&ComponentFunc, &ComponentType, Contract) -> wasmtime::Resul
 const REBUILD: &str = "build the plugin with the SDK, or the WIT, of a version of the contract that this host serves \
                        (0.1, 0.2)";
 
-/// Refuses a component without a handler for what its manifest has.
+/// Refuses a component that lacks a handler for its manifest's routes or functions.
 pub fn require_handlers(component: &[u8], manifest: &Manifest) -> Result<(), Refusal> {
     if !manifest.routes.is_empty() {
         require(component, HTTP_HANDLER, "routes", "`mortise_sdk::routes!`")?;
@@ -75,13 +75,13 @@ fn require(component: &[u8], handler: &str, what: &str, written_by: &str) -> Res
     })
 }
 
-/// The name of an interface without its version.
+/// The name of an interface without the version.
 fn interface(name: &str) -> &str {
     name.split_once('@').map_or(name, |(interface, _)| interface)
 }
 
-/// Refuses a component that cannot be linked, or whose handlers have other types than the
-/// contract's.
+/// Refuses a component that cannot be linked, or whose handlers do not have the types of the
+/// contract.
 pub fn check_types<T: 'static>(component: &Component, linker: &Linker<T>) -> Result<(), Refusal> {
     let types = linker
         .substituted_component_type(component)

@@ -1,14 +1,12 @@
-//! The WebAssembly proposals that plugins may use. The engines and the scan of uploads read this
-//! one set.
+//! The WebAssembly proposals that plugins may use, for the engines and the validator.
 
 use wasmparser::WasmFeatures;
 
-/// What plugins may use. Each further proposal is code that a hostile component could reach, so a
-/// proposal is on only if compilers need it.
+/// The enabled proposals. A proposal is enabled only if compilers need it, since each adds code
+/// that a hostile component could attack.
 ///
-/// Multi-memory is on because wasmtime's adapters between the components of a composed plugin are
-/// modules with several memories. A module of the plugin itself has at most one: the pool refuses a
-/// second.
+/// Multi-memory is enabled because wasmtime's adapters in composed plugins are modules with several
+/// memories. The pool refuses a second memory in a plugin's own module.
 pub const FEATURES: WasmFeatures = WasmFeatures::FLOATS
     .union(WasmFeatures::MUTABLE_GLOBAL)
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
@@ -21,13 +19,13 @@ pub const FEATURES: WasmFeatures = WasmFeatures::FLOATS
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::COMPONENT_MODEL);
 
-/// Parts of a proposal that the validator has flags of their own for, and what is no proposal.
+/// Flags of the validator that are parts of a proposal, or not a proposal at all.
 const NO_PROPOSAL: WasmFeatures = WasmFeatures::CALL_INDIRECT_OVERLONG
     .union(WasmFeatures::BULK_MEMORY_OPT)
     .union(WasmFeatures::GC_TYPES)
     .union(WasmFeatures::COMPONENT_MODEL);
 
-/// Every proposal that the validator knows, by its name as people write it: `bulk-memory`, `gc`.
+/// All proposals of the validator, by their usual names: `bulk-memory`, `gc`.
 pub fn proposals() -> impl Iterator<Item = (String, WasmFeatures)> {
     WasmFeatures::all()
         .iter_names()
@@ -44,7 +42,7 @@ mod tests {
     use super::*;
     use crate::components::uses::{Uses, refused_proposals};
 
-    /// A component of one module, with these definitions and this code in a function of it.
+    /// A component with one module that has these definitions and a function with this code.
     fn component(definitions: &str, code: &str) -> Vec<u8> {
         let text = format!("(component (core module {definitions} (memory 1) (func {code})))");
         wat::parse_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -54,7 +52,7 @@ mod tests {
         wat::parse_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
-    /// A component for each proposal that the text format can write.
+    /// A component for each proposal that WebAssembly text can express.
     fn samples() -> Vec<(&'static str, Vec<u8>)> {
         vec![
             ("floats", component("", "(drop (f32.const 1))")),

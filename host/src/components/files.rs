@@ -1,5 +1,5 @@
-//! Files that are written whole or not at all: to a temporary name, synced, renamed, and the folder
-//! synced.
+//! Atomic file writes: the content goes to a temporary file, which is synced and renamed. Then the
+//! folder is synced.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
@@ -9,8 +9,8 @@ use std::time::SystemTime;
 /// The extension of a file that is being written.
 const TEMPORARY: &str = "tmp";
 
-/// Creates a folder if it is missing, and removes what a crash left half-written in it. One process
-/// uses a folder at a time.
+/// Creates a folder if it is missing, and removes temporary files that a crash left. Only one
+/// process may use a folder.
 pub fn open_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     for entry in fs::read_dir(folder)? {
@@ -22,8 +22,8 @@ pub fn open_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The content of a regular file. Anything else under its name, which might have no end, counts as
-/// damage: it is as if nothing were there.
+/// The content of a regular file. Anything else under its name could be endless, so it counts as
+/// missing.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match metadata(path)? {
         Some(_) => fs::read(path).map(Some),
@@ -40,8 +40,7 @@ pub fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
     }
 }
 
-/// Writes `parts`, in place of what was there. `modified` is the time that the file gets, if not
-/// the current one.
+/// Writes `parts` and replaces an existing file. `modified` overrides the modification time.
 pub fn write(path: &Path, parts: &[&[u8]], modified: Option<SystemTime>) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.{TEMPORARY}", uuid::Uuid::now_v7().simple()));
     let mut file = File::create_new(&temporary)?;
@@ -59,7 +58,7 @@ pub fn write(path: &Path, parts: &[&[u8]], modified: Option<SystemTime>) -> io::
     }
 }
 
-/// Removes a file if it is there.
+/// Removes a file if it exists.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -67,7 +66,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Does work that blocks on a thread for that.
+/// Runs blocking work on a blocking thread.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {

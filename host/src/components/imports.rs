@@ -1,5 +1,4 @@
-//! Imports that this host does not offer, named before anything is compiled, and what to use
-//! instead.
+//! Refuses imports that this host does not offer, before compilation, and suggests replacements.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +7,13 @@ use wasmtime::component::Linker;
 use super::refusal::Refusal;
 use super::uses::Uses;
 
-/// Patch versions that are looked for: WASI's are below this.
+/// Patch versions to try. WASI's are lower.
 const PATCHES: u32 = 64;
 
-/// Unknown imports that one message names.
+/// The most unknown imports in one message.
 const NAMED: usize = 20;
 
-/// What to use instead of interfaces that components from other hosts import.
+/// Replacements for interfaces of other hosts.
 const INSTEAD: [(&str, &str); 10] = [
     (
         "wasi:http/",
@@ -23,7 +22,7 @@ const INSTEAD: [(&str, &str); 10] = [
     ),
     (
         "wasi:keyvalue/",
-        "use mortise:plugin/cache, or mortise:plugin/database for what must stay",
+        "use mortise:plugin/cache, or mortise:plugin/database for data that must be kept",
     ),
     ("wasi:config/", "use mortise:plugin/config"),
     (
@@ -33,7 +32,7 @@ const INSTEAD: [(&str, &str); 10] = [
     ("wasi:sql/", "use mortise:plugin/database"),
     ("wasi:messaging/", "use mortise:plugin/events"),
     ("wasi:blobstore/", "use mortise:plugin/database"),
-    ("wasi:nn/", "this host has no machine learning"),
+    ("wasi:nn/", "this host does not offer machine learning"),
     (
         "spin:",
         "use mortise:plugin/cache, database and http-client; Spin's own interfaces are not served",
@@ -44,8 +43,7 @@ const INSTEAD: [(&str, &str); 10] = [
     ),
 ];
 
-/// Refuses a component that imports what `linker` does not define. All such imports are named in
-/// one message.
+/// Refuses a component with imports that `linker` does not define. The message names all of them.
 pub fn check<T: 'static>(uses: &Uses, linker: &Linker<T>) -> Result<(), Refusal> {
     let mut offered = BTreeMap::new();
     let mut unknown = Vec::new();
@@ -94,9 +92,8 @@ fn instead(import: &str) -> &'static str {
         )
 }
 
-/// An import without what does not matter for finding it: versions of one track stand for each
-/// other, as 0.2.0 and
-/// 0.2.9 do.
+/// The import with the compatible part of its version only. Versions such as 0.2.0 and 0.2.9 can
+/// replace each other.
 fn track(import: &str) -> String {
     match split(import) {
         Some((name, track, _)) => format!("{name}@{track}"),
@@ -104,7 +101,8 @@ fn track(import: &str) -> String {
     }
 }
 
-/// The interface, the versions' track, and how many further numbers a version of that track has.
+/// The interface, the compatible part of its version, and the number of the version's remaining
+/// parts.
 fn split(import: &str) -> Option<(&str, String, usize)> {
     let (name, version) = import.split_once('@')?;
     let mut numbers = version.splitn(3, '.');
@@ -120,7 +118,7 @@ fn split(import: &str) -> Option<(&str, String, usize)> {
 }
 
 fn is_offered<T: 'static>(import: &str, linker: &Linker<T>) -> bool {
-    // A name can be defined once, so a definition that fails says that it is there.
+    // A name can be defined only once, so a failed definition shows that it exists.
     let mut probe = linker.clone();
     let mut define = |name: &str| probe.root().func_wrap(name, |_, (): ()| Ok(()));
     if define(import).is_err() {

@@ -1,10 +1,9 @@
-//! The routes and functions that a component says it handles, compared with those of its manifest.
+//! Compares the routes and functions that a component handles with those of its manifest.
 //!
-//! `routes!` of the Rust SDK writes its routes to a custom section of the core module that is
-//! called `mortise:routes`: one line for each, a method, a blank and the path as the manifest
-//! writes it. `functions!` writes the names of its functions to `mortise:functions`, a line for
-//! each. Any tool may write the same. A component without a section is not checked for what the
-//! section would list.
+//! `routes!` of the Rust SDK writes its routes to the custom section `mortise:routes` of the core
+//! module. Each line has a method, a space and the path as in the manifest. `functions!` writes
+//! names of functions to `mortise:functions`, one per line. Other tools may do the same. Without a
+//! section, nothing is compared.
 
 use std::collections::BTreeSet;
 
@@ -14,16 +13,16 @@ use super::refusal::Refusal;
 use super::scan::malformed;
 use crate::domain::manifest::Manifest;
 
-/// The custom sections.
+/// Names of the custom sections.
 const ROUTES: &str = "mortise:routes";
 const FUNCTIONS: &str = "mortise:functions";
 
-/// Routes or functions of one kind that a refusal names.
+/// The most routes or functions that a refusal names.
 const MAX_NAMED: usize = 5;
 
-/// What a section lists.
+/// The kind of entries in a section.
 struct Kind {
-    /// The table of the manifest.
+    /// Name of the table in the manifest.
     table: &'static str,
     hint: &'static str,
 }
@@ -38,7 +37,7 @@ const OF_FUNCTIONS: Kind = Kind {
     hint: "list the same functions in plugin.toml and in `functions!`, and build again",
 };
 
-/// Refuses a component that handles other routes or functions than its manifest has.
+/// Refuses a component that handles other routes or functions than its manifest declares.
 pub fn check_listed(component: &[u8], manifest: &Manifest) -> Result<(), Refusal> {
     let listed = Listed::of(component)?;
     let routes = manifest.routes.iter();
@@ -72,8 +71,7 @@ impl Kind {
     }
 }
 
-/// What the sections of a component list; `None` if there is no such section. Their bytes come from
-/// a customer.
+/// The entries of a component's sections; `None` without a section. The bytes come from a customer.
 #[derive(Default)]
 struct Listed<'a> {
     routes: Option<BTreeSet<&'a str>>,
@@ -116,7 +114,7 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// The first lines of some, if there are any.
+/// The first of these lines, if there are any.
 fn named<'a>(lines: impl Iterator<Item = &'a &'a str>) -> Option<String> {
     let lines: Vec<String> = lines.map(|line| line.escape_debug().to_string()).collect();
     match lines.len() {
@@ -152,7 +150,7 @@ mod tests {
         section(0, &[name, data.to_vec()].concat())
     }
 
-    /// A component around a core module with such sections.
+    /// A component with a core module that has these sections.
     fn component(sections: &[&[u8]]) -> Vec<u8> {
         let sections: Vec<u8> = sections.iter().flat_map(|data| custom(ROUTES, data)).collect();
         [COMPONENT, &section(1, &[MODULE, &sections].concat())].concat()

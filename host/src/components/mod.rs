@@ -1,4 +1,4 @@
-//! Components: what an upload becomes, from bytes to code that can run.
+//! Components: checks, compilation, storage and loading of uploaded plugins.
 
 mod accept;
 mod artifact;

@@ -1,11 +1,11 @@
-//! Why an upload is refused: whose part of it, what is wrong, and what to do next.
+//! Refusals of uploads: the wrong part, the problem and a hint.
 
 use serde::{Deserialize, Serialize};
 
-/// The longest message or hint. What an upload says of itself is repeated no further than this.
+/// The longest message or hint in bytes. It limits how much of an upload is repeated.
 const MAX_TEXT: usize = 4 * 1024;
 
-/// What of an upload is wrong.
+/// The wrong part of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
@@ -13,35 +13,35 @@ pub enum Fault {
     Component,
     /// The manifest, a migration or a schema: 422 `invalid-manifest`.
     Manifest,
-    /// It takes more than compiling may: 422 `compile-limit`.
+    /// Compiling exceeds a limit: 422 `compile-limit`.
     Limit,
 }
 
-/// A refusal of an upload, or of a stored version that this host does not run any more.
+/// A refusal of an upload, or of a stored version that this host no longer runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(deny_unknown_fields)]
 #[error("{message}")]
 pub struct Refusal {
-    /// What of the upload is wrong.
+    /// The wrong part of the upload.
     pub fault: Fault,
-    /// What is wrong, and where.
+    /// The problem and its place.
     pub message: String,
     /// What to do next.
     pub hint: String,
 }
 
 impl Refusal {
-    /// The component is wrong.
+    /// A refusal because of the component.
     pub fn component(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(Fault::Component, message, hint)
     }
 
-    /// The manifest, a migration or a schema is wrong.
+    /// A refusal because of the manifest, a migration or a schema.
     pub fn manifest(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(Fault::Manifest, message, hint)
     }
 
-    /// Compiling takes too much.
+    /// A refusal because of a limit.
     pub fn limit(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(Fault::Limit, message, hint)
     }
@@ -54,7 +54,7 @@ impl Refusal {
         }
     }
 
-    /// The same refusal with texts of a bounded length, for one that another process wrote.
+    /// Cuts the texts of a refusal that another process wrote.
     pub fn bounded(self) -> Self {
         Self::new(self.fault, self.message, self.hint)
     }

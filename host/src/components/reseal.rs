@@ -1,5 +1,5 @@
-//! After the host's key has changed: stored code gets a MAC under the new key, so that nothing has
-//! to be compiled again.
+//! Writes new MACs of stored code after a rotation of the host's key, so that nothing is compiled
+//! again.
 
 use wasmtime::Engine;
 
@@ -7,8 +7,8 @@ use super::code_files::{CodeFiles, Sealed};
 use super::seal::Seal;
 use crate::storage::vault::HostKey;
 
-/// Gives what this host wrote under `old` a MAC under `new`, and leaves everything else as it is:
-/// it is compiled again when it is needed. Gives back how many files there were.
+/// Replaces MACs of the key `old` by MACs of the key `new`. Other files are unchanged and compiled
+/// again when they are needed. Returns the number of replaced files.
 pub fn reseal(files: &CodeFiles, engine: &Engine, old: &HostKey, new: &HostKey) -> std::io::Result<u64> {
     let (old, new) = (Seal::new(engine, old), Seal::new(engine, new));
     files.rewrite_sealed(|kind, digest, stored| {
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(new_seal.authentic(good, &own), Some(b"own".as_slice()));
         let forged_code = files.read_compiled(forged).unwrap().unwrap();
         assert_eq!(new_seal.authentic(forged, &forged_code), None);
-        // A second time there is nothing left that is sealed under the old key.
+        // The second call finds no file with a MAC of the old key.
         assert_eq!(reseal(&files, &engine, &old, &new).unwrap(), 0);
     }
 }

@@ -1,21 +1,19 @@
-//! Looks at an upload before anything expensive is done with it.
-//!
-//! It finds out whether the upload is a component, whether its size and shape can be compiled, and which
-//! section holds its manifest.
+//! A cheap first check of an upload: whether it is a component, and whether its size and shape can
+//! be compiled. It also finds the section with the bundle.
 
 use wasmparser::{Encoding, Parser, Payload};
 
 use super::refusal::Refusal;
 
-/// Each bound leaves room for whole language runtimes; docs/limits.md lists them.
+/// These bounds leave room for whole language runtimes. docs/limits.md lists them.
 const MAX_FUNCTIONS: u32 = 100_000;
 const MAX_FUNCTION_BYTES: usize = 1 << 20;
 const MAX_MODULES: u32 = 64;
 const MAX_COMPONENTS: u32 = 64;
 const MAX_DEPTH: usize = 8;
 
-/// What takes memory for as long as a component is loaded, and how much of it all parts of a
-/// component may have together.
+/// Bounds of definitions that take memory while a component is loaded. Each applies to all parts of
+/// a component together.
 const BOUNDS: [(Part, u32, &str); 10] = [
     (Part::Types, 50_000, "types"),
     (Part::Imports, 50_000, "imports"),
@@ -47,40 +45,40 @@ enum Part {
     Definitions,
 }
 
-/// Why an upload is not even tried.
+/// Why an upload is not compiled.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ScanError {
-    /// Text, a core module, or something else.
+    /// The upload is text, a core module or something else.
     #[error("this is not a WebAssembly component: {0}")]
     NotAComponent(NotAComponent),
     /// Malformed WebAssembly.
     #[error("the component is malformed at byte {offset:#x}: {message}")]
     Malformed {
-        /// Where.
+        /// Offset in bytes.
         offset: u64,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
-    /// Too much of something.
+    /// A bound is exceeded.
     #[error("the component has {what} at byte {offset:#x}")]
     TooComplex {
-        /// Where.
+        /// Offset in bytes.
         offset: u64,
-        /// What there is too much of.
+        /// The exceeded bound.
         what: String,
     },
 }
 
-/// What was uploaded in place of a component.
+/// What was uploaded instead of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAComponent {
-    /// The text format.
+    /// WebAssembly text.
     #[error("it is WebAssembly text")]
     Text,
     /// An executable of an operating system.
     #[error("it is compiled native code")]
     Native,
-    /// A module without a component around it.
+    /// A core module.
     #[error("it is a core module")]
     Module,
     /// Anything else.
@@ -113,8 +111,8 @@ impl ScanError {
     }
 }
 
-/// Checks the shape of a component and returns the content of its custom section `section`, if it
-/// has one.
+/// Checks the shape of a component. Returns the content of its custom section `section`, if it has
+/// one.
 pub fn scan<'a>(bytes: &'a [u8], section: &str) -> Result<Option<&'a [u8]>, ScanError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(ScanError::NotAComponent(match bytes.first() {
@@ -174,7 +172,7 @@ pub fn scan<'a>(bytes: &'a [u8], section: &str) -> Result<Option<&'a [u8]>, Scan
     Ok(found)
 }
 
-/// How much there is of each part so far, in the order of [`BOUNDS`].
+/// The counts so far, in the order of [`BOUNDS`].
 #[derive(Default)]
 struct Counts([u32; BOUNDS.len()]);
 
@@ -217,7 +215,7 @@ impl Counts {
         }
     }
 
-    /// An instance that is made of exports holds a name for each.
+    /// An instance that consists of exports holds a name for each.
     fn instances(&mut self, part: &wasmparser::InstanceSectionReader<'_>) -> Result<(), ScanError> {
         self.add(Part::Definitions, part.count(), &part.range())?;
         for instance in part.clone() {
@@ -310,7 +308,7 @@ mod tests {
         assert!(error.contains("malformed at byte 0x"), "{error}");
     }
 
-    /// LEB128.
+    /// Encodes LEB128.
     fn number(mut value: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         while value > 0x7f {
@@ -325,7 +323,7 @@ mod tests {
         [&[id], number(content.len()).as_slice(), content].concat()
     }
 
-    /// A component around a core module with `count` functions of this code.
+    /// A component with a core module that has `count` functions with this code.
     fn functions(count: usize, code: &[u8]) -> Vec<u8> {
         let body = [number(code.len()), code.to_vec()].concat();
         let types = section(1, &[1, 0x60, 0, 0]);
@@ -338,7 +336,7 @@ mod tests {
         .concat()
     }
 
-    /// Components within each other.
+    /// Nested components.
     fn nested(depth: usize) -> Vec<u8> {
         let mut component = COMPONENT.to_vec();
         for _ in 0..depth {
@@ -347,7 +345,7 @@ mod tests {
         component
     }
 
-    /// No locals, as many bytes in all, and the end.
+    /// A function body of this many bytes without locals.
     fn code(bytes: usize) -> Vec<u8> {
         let mut code = vec![1; bytes];
         (code[0], code[bytes - 1]) = (0, 0x0b);
@@ -390,7 +388,7 @@ mod tests {
         }
     }
 
-    /// A component around a core module with one section.
+    /// A component with a core module that has one section.
     fn module(id: u8, content: &[u8]) -> Vec<u8> {
         [COMPONENT, &section(1, &[MODULE, &section(id, content)].concat())].concat()
     }
@@ -400,10 +398,10 @@ mod tests {
         [COMPONENT, &section(id, content)].concat()
     }
 
-    /// Makes a component with so many definitions of one kind.
+    /// Creates a component with this many definitions of one kind.
     type Make<'a> = &'a dyn Fn(u32) -> Vec<u8>;
 
-    /// What takes memory for as long as it is loaded is counted, whatever kind of definition it is.
+    /// Every kind of definition that takes memory is counted.
     #[test]
     fn definitions_are_counted_by_their_kind() {
         let count = |count: u32| number(usize::try_from(count).unwrap());
@@ -419,7 +417,7 @@ mod tests {
             ("imports", &|n| component(10, &count(n))),
             ("exports", &|n| module(7, &count(n))),
             ("exports", &|n| component(11, &count(n))),
-            // One core instance of as many exports without names.
+            // A core instance with this many exports without names.
             ("exports", &|n| {
                 component(2, &[vec![1, 1], repeated(&[0, 0, 0], n)].concat())
             }),
@@ -455,7 +453,7 @@ mod tests {
                 "{name}: {error}"
             );
         }
-        // They are counted over all modules together.
+        // All modules are counted together.
         let half = section(1, &[MODULE, &section(7, &number(25_001))].concat());
         let error = scan(&[COMPONENT, &half, &half].concat(), "s")
             .unwrap_err()

@@ -1,4 +1,4 @@
-//! The MACs that tell what this host compiled for its engine from everything else.
+//! MACs of stored code, which prove that this host compiled it for its engine.
 
 use std::hash::Hash;
 
@@ -10,7 +10,7 @@ use crate::storage::vault::HostKey;
 
 pub(super) const MAC_BYTES: usize = blake3::OUT_LEN;
 
-/// Tells what this host compiled for its engine from everything else.
+/// Computes and checks the MACs of one host and engine.
 #[derive(Clone, Copy)]
 pub(super) struct Seal {
     key: [u8; 32],
@@ -28,7 +28,7 @@ impl Seal {
     /// The code of a stored file, if this host wrote it for this engine.
     pub(super) fn authentic<'a>(&self, digest: VersionDigest, stored: &'a [u8]) -> Option<&'a [u8]> {
         let (mac, code) = stored.split_first_chunk::<MAC_BYTES>()?;
-        // Hashes are compared in constant time.
+        // blake3 compares hashes in constant time.
         (self.mac(digest, code) == *mac).then_some(code)
     }
 
@@ -40,7 +40,7 @@ impl Seal {
         mac.finalize()
     }
 
-    /// Names the engine, in a way that nobody without the key can make up.
+    /// An identifier of the engine that cannot be forged without the key.
     pub(super) fn engine(&self) -> blake3::Hash {
         let mut mac = blake3::Hasher::new_keyed(&self.key);
         mac.update(b"engine 1");
@@ -48,13 +48,13 @@ impl Seal {
         mac.finalize()
     }
 
-    /// What a stored file says that a component uses, if this host wrote it.
+    /// What a component uses according to a stored file, if this host wrote the file.
     pub(super) fn authentic_uses<'a>(&self, digest: VersionDigest, stored: &'a [u8]) -> Option<&'a [u8]> {
         let (mac, json) = stored.split_first_chunk::<MAC_BYTES>()?;
         (self.mac_of_uses(digest, json) == *mac).then_some(json)
     }
 
-    /// What a component uses is the same for all engines.
+    /// What a component uses does not depend on the engine.
     pub(super) fn mac_of_uses(&self, digest: VersionDigest, uses: &[u8]) -> blake3::Hash {
         let mut mac = blake3::Hasher::new_keyed(&self.key);
         mac.update(b"uses 1");
@@ -64,7 +64,7 @@ impl Seal {
     }
 }
 
-/// What must be equal for one engine to run another's code.
+/// A hash that is equal for engines that can run each other's code.
 fn compatibility(engine: &Engine) -> [u8; 32] {
     struct Sha(Sha256);
 

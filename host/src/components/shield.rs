@@ -1,5 +1,5 @@
-//! The advisory shield: what the operator refuses although this host could run it, because of a
-//! fault in the engine that has no fix yet.
+//! The shield: rules with which an operator refuses components, because of a fault in the engine
+//! without a fix yet.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,63 +9,64 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::features::{self, FEATURES};
 use super::uses::{self, Uses};
 
-/// What the operator refuses.
+/// The rules of the operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shield {
-    /// Proposals: `simd`.
+    /// WebAssembly proposals: `simd`.
     pub proposals: Vec<Proposal>,
-    /// Instructions by name, or by the begin of their names: `call_indirect`, `v128.*`.
+    /// Instructions by name or prefix: `call_indirect`, `v128.*`.
     pub instructions: Vec<Instruction>,
     /// Imports: `wasi:random/*`, `wasi:cli/environment`, `mortise:plugin/database#query`.
     pub imports: Vec<Import>,
 }
 
-/// A proposal that this host knows.
+/// A known proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal(String);
 
-/// Instructions that this host knows.
+/// A known instruction or a prefix of known ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruction(String);
 
-/// The shape of an import. `*` stands for any text; without an `@` it means every version.
+/// A pattern for imports. `*` matches any text. Without an `@`, it matches all versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import(String);
 
-/// Why a rule cannot be used.
+/// Why a rule is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRule {
     /// There is no such proposal.
-    #[error("`{0}` is no proposal that this host knows; those are {known}", known = known_proposals())]
+    #[error("`{0}` is not a proposal that this host knows; it knows {known}", known = known_proposals())]
     Proposal(String),
     /// There is no such instruction.
     #[error(
-        "`{0}` is no instruction; write `call_indirect`, `i32.add`, or `v128.*` for all with this prefix"
+        "`{0}` is not an instruction; write `call_indirect`, `i32.add`, or `v128.*` for all with this prefix"
     )]
     Instruction(String),
-    /// An import has another form.
-    #[error("`{0}` is no import; write `wasi:random/*` or `mortise:plugin/database#query`")]
+    /// The text does not have the form of an import.
+    #[error("`{0}` is not an import; write `wasi:random/*` or `mortise:plugin/database#query`")]
     Import(String),
-    /// Neither of these.
-    #[error("`{0}` is no rule; write `proposal:simd`, `instruction:call_indirect` or `import:wasi:random/*`")]
+    /// The kind of rule is unknown.
+    #[error(
+        "`{0}` is not a rule; write `proposal:simd`, `instruction:call_indirect` or `import:wasi:random/*`"
+    )]
     Kind(String),
 }
 
 impl Shield {
-    /// Whether it refuses nothing.
+    /// Whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.proposals.is_empty() && self.instructions.is_empty() && self.imports.is_empty()
     }
 
-    /// Rules about imports that match no interface of this host, so that they protect from nothing:
-    /// most likely a typing error.
+    /// Rules that match no interface of this host and therefore have no effect, most likely because
+    /// of a typing error.
     pub fn unknown_imports(&self) -> impl Iterator<Item = &Import> {
         self.imports.iter().filter(|rule| !rule.is_known())
     }
 
-    /// The rules that a component falls under, as the operator wrote them:
-    /// `instruction:call_indirect`.
+    /// The rules that a component matches, as the operator wrote them: `instruction:call_indirect`.
     pub fn matching(&self, uses: &Uses) -> Vec<String> {
         let proposals = self
             .proposals
@@ -87,7 +88,7 @@ impl Shield {
     }
 }
 
-/// One rule: `proposal:simd`, `instruction:call_indirect`, `import:wasi:random/*`.
+/// Parses one rule: `proposal:simd`, `instruction:call_indirect`, `import:wasi:random/*`.
 impl FromStr for Shield {
     type Err = InvalidRule;
 
@@ -103,7 +104,7 @@ impl FromStr for Shield {
     }
 }
 
-/// Proposals that are off are not named: they are refused anyway.
+/// The enabled proposals. Others are refused without a rule.
 fn known_proposals() -> String {
     let on = features::proposals().filter(|(_, proposal)| FEATURES.contains(*proposal));
     on.map(|(name, _)| name).collect::<Vec<_>>().join(", ")
@@ -121,7 +122,7 @@ impl FromStr for Proposal {
 }
 
 impl Instruction {
-    /// Whether the instruction `name`, which is written with `_`, is meant.
+    /// Whether the rule matches the instruction `name`, which is written with `_`.
     fn matches(&self, name: &str) -> bool {
         let rule = self.0.replace('.', "_");
         match rule.strip_suffix('*') {
@@ -134,7 +135,7 @@ impl Instruction {
 impl FromStr for Instruction {
     type Err = InvalidRule;
 
-    /// A name that no instruction has would protect from nothing, so it is refused.
+    /// A name that matches no instruction would have no effect, so it is refused.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let rule = Self(text.to_owned());
         let is_known = uses::all_instructions().any(|name| rule.matches(name));
@@ -190,13 +191,13 @@ const INTERFACES: [&str; 41] = [
 ];
 
 impl Import {
-    /// Whether there is an interface that the rule may be about. A rule that begins with `*` may be
-    /// about anything.
+    /// Whether the rule can match an interface of this host. A rule that begins with `*` always
+    /// can.
     fn is_known(&self) -> bool {
         let end = self.0.find(['*', '@', '#']).unwrap_or(self.0.len());
         let (begin, rest) = self.0.split_at(end);
         INTERFACES.iter().any(|interface| match rest.starts_with('*') {
-            // The star may stand in the name of the interface, or behind it.
+            // The star may be inside or after the name of the interface.
             true => interface.starts_with(begin) || begin.starts_with(interface),
             false => *interface == begin,
         })
@@ -231,7 +232,7 @@ impl FromStr for Import {
     }
 }
 
-/// Whether `text` is what `pattern` says, in which `*` stands for any text.
+/// Whether `text` matches `pattern`, in which `*` matches any text.
 fn is_like(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
@@ -241,7 +242,7 @@ fn is_like(pattern: &str, text: &str) -> bool {
     let mut last = None;
     for part in parts {
         if let Some(middle) = last.replace(part) {
-            // The first place is always good enough: what follows may begin anywhere behind it.
+            // The first match is sufficient, since the following parts may begin anywhere after it.
             let Some(at) = rest.find(middle) else { return false };
             rest = &rest[at + str::len(middle)..];
         }

@@ -1,4 +1,4 @@
-//! What a component uses of WebAssembly and of the host: proposals, instructions and imports.
+//! Finds what a component uses: proposals, instructions and imports.
 
 use std::collections::BTreeSet;
 
@@ -10,39 +10,39 @@ use wasmparser::{
 
 use super::features::{self, FEATURES};
 
-/// What a component uses. An operator refuses some of it with `[shield]`, and asks who uses it.
+/// What a component uses. Rules of `[shield]` and queries of the operator are compared with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Uses {
-    /// Proposals without which it does not validate: `simd`.
+    /// Proposals without which the component is not valid: `simd`.
     pub proposals: BTreeSet<String>,
     /// Instructions: `call_indirect`, `i32_add`.
     pub instructions: BTreeSet<String>,
-    /// Imports of the component, interfaces and their functions: `wasi:random/random@0.2.0`,
+    /// Imported interfaces and their functions: `wasi:random/random@0.2.0`,
     /// `wasi:random/random@0.2.0#get-random-bytes`.
     pub imports: BTreeSet<String>,
 }
 
-/// Imports of one component, functions of interfaces included.
+/// The most imports of a component, functions of interfaces included.
 pub const MAX_IMPORTS: usize = 5_000;
 
-/// Bytes of their names.
+/// The most bytes of all names of imports.
 pub const MAX_IMPORT_BYTES: usize = 1 << 20;
 
-/// Why it is not known what a component uses.
+/// Why the uses of a component cannot be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum UsesError {
-    /// Not valid with any set of proposals.
+    /// The component is not valid with any set of proposals.
     #[error("{0}")]
     Invalid(#[from] wasmparser::Error),
-    /// More imports than a component may have.
+    /// The component has too many imports.
     #[error("the component has more than {MAX_IMPORTS} imports, or {MAX_IMPORT_BYTES} bytes of their names")]
     TooManyImports,
 }
 
 impl Uses {
-    /// What a component uses that is valid with the proposals of [`FEATURES`], or of all proposals
-    /// if it is a stored one that this host does not run any more.
+    /// Finds what a component uses. The component must be valid with [`FEATURES`], or with all
+    /// proposals if it is a stored one that this host no longer runs.
     pub fn of(component: &[u8]) -> Result<Self, UsesError> {
         let base = if is_valid(component, FEATURES) {
             FEATURES
@@ -57,7 +57,7 @@ impl Uses {
         })
     }
 
-    /// The proposals among them that this host does not run.
+    /// The used proposals that this host does not enable.
     pub fn refused_proposals(&self) -> BTreeSet<String> {
         let off = features::proposals().filter(|(_, proposal)| !FEATURES.contains(*proposal));
         off.map(|(name, _)| name)
@@ -77,18 +77,18 @@ fn latest_first() -> impl Iterator<Item = (String, WasmFeatures)> {
     proposals.into_iter().rev()
 }
 
-/// The proposals of `base` without which the component is not valid.
+/// The proposals of `base` that the component needs.
 fn needed(component: &[u8], base: WasmFeatures) -> BTreeSet<String> {
-    // Proposals build on earlier ones, so unused ones are removed one by one, the latest first.
-    // The validator ends at the first use, so only an unused proposal costs a whole pass.
+    // Proposals depend on earlier ones, so unused ones are removed one by one, the latest first.
+    // The validator stops at the first use, so only an unused proposal costs a whole pass.
     let mut features = base;
     let mut needed = BTreeSet::new();
     for (name, proposal) in latest_first() {
         if !base.contains(proposal) {
             continue;
         }
-        // Compilers write calls in the long form that came with reference types, whether or not
-        // they use those.
+        // Compilers encode calls in the long form of the reference types proposal, even if they do
+        // not use reference types.
         let without = features
             .difference(proposal)
             .union(WasmFeatures::CALL_INDIRECT_OVERLONG);
@@ -101,7 +101,7 @@ fn needed(component: &[u8], base: WasmFeatures) -> BTreeSet<String> {
     needed
 }
 
-/// The proposals that the component needs and this host does not run.
+/// The proposals that the component needs and this host does not enable.
 pub fn refused_proposals(component: &[u8]) -> BTreeSet<String> {
     let mut features = WasmFeatures::all();
     if !is_valid(component, features) {
@@ -179,10 +179,10 @@ macro_rules! instruction_names {
     )*) => {
         enum Kind { $($op,)* }
 
-        /// The names of all instructions, in the order of their numbers.
+        /// The names of all instructions, by number.
         const NAMES: &[&str] = &[$(stringify!($visit),)*];
 
-        /// The number of an instruction; one that a newer validator adds has none.
+        /// The number of an instruction; `None` for one that a newer validator adds.
         fn number(operator: &Operator<'_>) -> Option<usize> {
             Some(match operator {
                 $(Operator::$op $({ $($argument: _),* })? => Kind::$op as usize,)*
@@ -193,7 +193,7 @@ macro_rules! instruction_names {
 }
 wasmparser::for_each_operator!(instruction_names);
 
-/// Every instruction, with `_` in place of `.`: `call_indirect`, `i32_add`, `v128_load`.
+/// All instructions, with `_` instead of `.`: `call_indirect`, `i32_add`, `v128_load`.
 pub fn all_instructions() -> impl Iterator<Item = &'static str> {
     NAMES.iter().map(|visit| visit.trim_start_matches("visit_"))
 }

@@ -5,15 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::domain::circuit::CircuitSettings;
 use crate::domain::units::Span;
 
-/// When the route of a plugin that fails all the time is left alone, and for how long.
+/// When the circuit breaker of a plugin's route opens, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerSection {
-    /// Failures of a route one after the other after which it answers 503. 0: never.
+    /// Failures in a row after which the route answers 503. 0: never.
     pub failures: u32,
-    /// How long it does so until one request is let through. Each of those that fails doubles this.
+    /// How long the route answers 503 until one request is let through. Each failed one doubles the
+    /// time.
     pub first_wait: Span,
-    /// The longest that it does so.
+    /// The longest time until the next request is let through.
     pub longest_wait: Span,
 }
 
@@ -28,7 +29,7 @@ impl Default for BreakerSection {
 }
 
 impl BreakerSection {
-    /// As circuits take it.
+    /// The section as settings of circuits.
     pub fn settings(&self) -> CircuitSettings {
         CircuitSettings {
             failures: self.failures,

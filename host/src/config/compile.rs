@@ -1,6 +1,6 @@
-//! `[compile]`: what the compilation of one upload may take.
+//! `[compile]`: the resources of one compilation.
 
 use crate::components::compile::CompileLimits;
 
-/// What one compilation may take.
+/// The resources of one compilation.
 pub type CompileSection = CompileLimits;

@@ -1,20 +1,20 @@
-//! `[data]`: where the host keeps its files.
+//! `[data]`: the folder and the key file of the host.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Where the host keeps what it knows.
+/// The folder and the key file of the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataSection {
-    /// The folder. It is made where it is missing.
+    /// The data folder. It is created if it does not exist.
     pub folder: PathBuf,
-    /// The file of the host's key, from which the others are derived. Empty: `host.key` in the folder, made on the
-    /// first start. Without it the host does not start.
+    /// The file of the host's key, from which other keys are derived. Empty: `host.key` in the data
+    /// folder, created on the first start. If it is missing later, the host does not start.
     pub key_file: PathBuf,
-    /// Whether a control plane's database that does not belong to the folder is used all the same: for one
-    /// start, so it is a flag of `serve` and no key.
+    /// Whether to use a control plane's database that does not belong to the folder. It applies to
+    /// one start, so it is a flag of `serve` and not a key of the file.
     #[serde(skip)]
     pub accept_database: bool,
 }

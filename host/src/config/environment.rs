@@ -1,7 +1,8 @@
-//! Environment variables over the configuration: `MORTISE_SERVER__PUBLIC` for `server.public`.
+//! Environment variables that override the configuration: `MORTISE_SERVER__PUBLIC` for
+//! `server.public`.
 //!
-//! Own code instead of the crates `figment` or `config`: both forget the line in the file that a value
-//! came from, so that an error could name the key only. `figment` has had no release since 2024.
+//! The crates `figment` and `config` are not used: their errors name the key, but not the line in
+//! the file.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,14 +11,14 @@ use toml::{Table, Value};
 
 use super::{Config, ConfigError};
 
-/// What variables of this program start with.
+/// Prefix of the host's variables.
 const PREFIX: &str = "MORTISE_";
 
-/// What separates section and key. Kubernetes sets `MORTISE_SERVICE_HOST` and the like in every
-/// container beside a Service named `mortise`; none of those has two underscores in a row.
+/// Separates section and key. Kubernetes sets `MORTISE_SERVICE_HOST` and the like in containers
+/// beside a Service named `mortise`, but none of those contains two underscores in a row.
 const SEPARATOR: &str = "__";
 
-/// Variables that are for the command line.
+/// Variables of the command line.
 const COMMAND_LINE: [&str; 4] = [
     "MORTISE_CONFIG",
     "MORTISE_HOST",
@@ -25,12 +26,12 @@ const COMMAND_LINE: [&str; 4] = [
     "MORTISE_TOKEN",
 ];
 
-/// What the environment says.
+/// The values that environment variables set.
 #[derive(Debug, Default)]
 pub struct Environment {
-    /// The values that variables set, by section and key.
+    /// The values by section and key.
     values: Table,
-    /// Variables with the prefix that name no key, and that this program ignores.
+    /// Variables with the prefix that name no key. They are ignored.
     pub foreign: Vec<String>,
 }
 
@@ -39,17 +40,17 @@ pub struct Environment {
 struct Key {
     section: String,
     name: String,
-    /// Its default, or that of the limit for a ceiling, which has none.
+    /// The default value. Ceilings have no default, so theirs is that of the limit.
     example: String,
 }
 
 impl Key {
-    /// The variable that overrides it.
+    /// The variable that overrides the key.
     fn variable(&self) -> String {
         format!("{PREFIX}{}{SEPARATOR}{}", self.section, self.name).to_uppercase()
     }
 
-    /// What this variable was called in earlier versions.
+    /// The name of the variable in earlier versions.
     fn old_variable(&self) -> String {
         format!("{PREFIX}{}_{}", self.section, self.name).to_uppercase()
     }
@@ -83,7 +84,7 @@ impl Environment {
         Ok(environment)
     }
 
-    /// `config` with the values of the variables in place of its own.
+    /// Replaces values of `config` by those of the variables.
     pub fn apply(self, config: Config) -> Result<Config, ConfigError> {
         if self.values.is_empty() {
             return Ok(config);
@@ -99,8 +100,8 @@ impl Environment {
     }
 }
 
-/// The variables with the prefix, but for those of the command line, in an order that is the same at
-/// every start. A name in another character set is not one of them.
+/// The variables with the prefix, without those of the command line, sorted for reproducible
+/// errors. Names that are not UTF-8 are skipped.
 fn sorted(variables: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<String, OsString> {
     variables
         .filter_map(|(name, text)| Some((name.into_string().ok()?, text)))
@@ -111,7 +112,7 @@ fn sorted(variables: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<Str
 /// All keys of the configuration.
 fn keys() -> Vec<Key> {
     let mut sections = Table::try_from(Config::default()).unwrap_or_default();
-    // The ceilings have no defaults, so that the defaults do not name them.
+    // Ceilings have no defaults, so the default configuration does not list them.
     if let Some(limits) = sections.get("limits").cloned() {
         sections.insert("ceiling".to_owned(), limits);
     }
@@ -132,7 +133,7 @@ fn keys() -> Vec<Key> {
 fn value(key: &Key, text: &OsString) -> Result<Value, String> {
     let text = text.to_str().ok_or("it is not UTF-8")?;
     let mut message = String::new();
-    // Text first, since most values are. The others are written as in TOML.
+    // Most values are text, so that is tried first. Then the value is parsed as TOML.
     for value in [Some(Value::String(text.to_owned())), literal(text)]
         .into_iter()
         .flatten()
@@ -147,7 +148,7 @@ fn value(key: &Key, text: &OsString) -> Result<Value, String> {
     Err(with_example(&message, key))
 }
 
-/// What is wrong, with an example of what is right.
+/// The error with an example of a valid value.
 fn with_example(message: &str, key: &Key) -> String {
     let example = match message.contains("expected a sequence") {
         true => r#"a list is written like ["one", "two"]"#.to_owned(),
@@ -162,7 +163,7 @@ fn literal(text: &str) -> Option<Value> {
     table.get("value").cloned()
 }
 
-/// The table of a section, which is made if it is not there.
+/// The table of a section, created if it is missing.
 fn section<'a>(sections: &'a mut Table, name: &str) -> &'a mut Table {
     let section = sections.entry(name).or_insert_with(|| Value::Table(Table::new()));
     match section {
@@ -249,7 +250,7 @@ mod tests {
             (
                 "MORTISE_SHIELD__PROPOSALS",
                 "['sim']",
-                "`sim` is no proposal",
+                "`sim` is not a proposal",
                 "MORTISE_SHIELD__PROPOSALS=[]",
             ),
             (
@@ -290,7 +291,7 @@ mod tests {
 
     #[test]
     fn what_others_set_is_told_and_ignored() {
-        // What Kubernetes sets beside a Service named `mortise`.
+        // Variables that Kubernetes sets beside a Service named `mortise`.
         let names = [
             "MORTISE_PORT",
             "MORTISE_PORT_8080_TCP",

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpClientSection {
-    /// Whether plugins may reach loopback addresses of the host where a tenant grants it. For development.
+    /// Whether plugins may send requests to loopback addresses of the host, if the tenant grants
+    /// it. For development.
     pub allow_loopback: bool,
-    /// Files of certificate authorities (PEM) that are trusted besides those of the web.
+    /// Files with certificate authorities (PEM) that are trusted in addition to the public ones.
     pub certificate_authorities: Vec<PathBuf>,
 }

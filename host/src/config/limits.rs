@@ -1,15 +1,16 @@
-//! `[limits]` and `[ceiling]`: the limits of tenants without a plan of their own, and what none can exceed.
+//! `[limits]` and `[ceiling]`: the default limits of tenants, and the highest values that a plan
+//! can set.
 
 use super::{Config, ConfigError};
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 
-/// The most that a WebAssembly memory with 32-bit addresses can have.
+/// The most memory that WebAssembly can address with 32 bits.
 pub(super) const MOST_MEMORY: ByteSize = ByteSize::mib(4_096);
 
 impl Config {
-    /// Refuses limits above the ceiling and such that nothing could run with. A default above a
-    /// ceiling that the operator has lowered is none of the operator's mistakes: the ceiling holds.
+    /// Refuses limits above the ceiling or below the floor. A built-in default may lie above a
+    /// ceiling that the operator lowered; the ceiling then applies.
     pub(super) fn check_limits(&self) -> Result<(), ConfigError> {
         let within = |section| move |error| ConfigError::Limit { section, error };
         self.ceiling.check_floor().map_err(within("ceiling"))?;
@@ -20,7 +21,7 @@ impl Config {
         set.check(&self.ceiling()).map_err(within("limits"))
     }
 
-    /// What no plan, no override and no manifest can exceed.
+    /// The highest values that plans, overrides and manifests can set.
     pub fn ceiling(&self) -> Limits {
         Limits::ceiling().replaced_by(&self.ceiling)
     }

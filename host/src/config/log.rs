@@ -1,25 +1,25 @@
-//! `[log]`: the host's own log, on standard error.
+//! `[log]`: the host's own log, which goes to standard error.
 
 use serde::{Deserialize, Serialize};
 
-/// The host's own log, on standard error.
+/// The format and the filter of the host's own log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSection {
     /// `text` for people, `json` for machines.
     pub format: LogFormat,
-    /// What is logged, as `tracing` writes it: `info`, `mortise=debug,info`.
+    /// The `tracing` filter, such as `info` or `mortise=debug,info`.
     pub filter: String,
 }
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Lines for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

@@ -1,7 +1,7 @@
-//! The operator's configuration: `mortise.toml`, with an environment variable for every key.
+//! The operator's configuration: `mortise.toml` and environment variables.
 //!
-//! Defaults stand in `mortise.example.toml` at the top of the repository, and a test holds them to the
-//! code. A key `section.key` is overridden by `MORTISE_SECTION__KEY`. Unknown keys are refused.
+//! `mortise.example.toml` lists all keys with their defaults; a test compares it with the code. The
+//! variable `MORTISE_SECTION__KEY` overrides the key `section.key`. Unknown keys are refused.
 
 mod breaker;
 mod compile;
@@ -40,17 +40,17 @@ use crate::domain::units::ByteSize;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the host listens, and how long it waits for its callers.
+    /// Addresses and timeouts of the listeners.
     pub server: ServerSection,
-    /// Where it keeps what it knows.
+    /// The data folder and the key file.
     pub data: DataSection,
     /// How plugins run.
     pub runtime: RuntimeSection,
-    /// What one compilation may take.
+    /// The resources of one compilation.
     pub compile: CompileSection,
-    /// What is refused because of a fault in the engine.
+    /// Features of WebAssembly that are refused because of a fault in the engine.
     pub shield: ShieldSection,
-    /// When routes that fail all the time are left alone.
+    /// When circuit breakers of routes open.
     pub breaker: BreakerSection,
     /// Outbound requests of plugins.
     pub http_client: HttpClientSection,
@@ -58,19 +58,19 @@ pub struct Config {
     pub retention: RetentionSection,
     /// The host's own log.
     pub log: LogSection,
-    /// The limits of tenants whose plan does not say otherwise.
+    /// Default limits of tenants, which their plan may change.
     pub limits: Limits,
-    /// Changes to what no plan can exceed.
+    /// Changes to the highest values that plans can set.
     pub ceiling: LimitOverrides,
 }
 
-/// A configuration that was read.
+/// A loaded configuration.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The file with the environment over it.
+    /// The values of the file, overridden by the environment.
     pub config: Config,
-    /// Environment variables that begin like those of the configuration and name no key. They are
-    /// ignored, and the operator should know.
+    /// Environment variables with the prefix of the host that name no key. They are ignored, and a
+    /// warning lists them.
     pub foreign_variables: Vec<String>,
 }
 
@@ -82,10 +82,10 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// The file is not TOML, or has a key or a value that is not known.
+    /// The file is not TOML, or contains an unknown key or value.
     #[error("{path}: {error}")]
     Form {
         /// The file.
@@ -93,7 +93,7 @@ pub enum ConfigError {
         /// What is wrong, and where.
         error: toml::de::Error,
     },
-    /// A variable does not go with its key.
+    /// A variable has a value that its key does not accept.
     #[error("the environment variable {variable} does not fit: {message}")]
     Variable {
         /// The variable.
@@ -101,21 +101,21 @@ pub enum ConfigError {
         /// What is wrong.
         message: String,
     },
-    /// A limit that cannot be in effect, or with which nothing could run.
+    /// A limit is out of range.
     #[error("the configuration's [{section}]: {error}")]
     Limit {
-        /// Where.
+        /// The section.
         section: &'static str,
         /// What is wrong.
         error: OutOfRange,
     },
-    /// A ceiling for memory that no WebAssembly memory can have.
+    /// A ceiling for memory is more than WebAssembly can address.
     #[error(
         "the configuration's [ceiling]: memory: {asked} is more than a WebAssembly memory can have; write \
          {MOST_MEMORY} at most"
     )]
     TooMuchMemory {
-        /// What was written.
+        /// The configured value.
         asked: ByteSize,
     },
     /// A variable names no key.
@@ -124,21 +124,21 @@ pub enum ConfigError {
          MORTISE_SECTION__KEY"
     )]
     UnknownVariable(String),
-    /// A variable is written as in earlier versions.
-    #[error("the environment variable {old} has another name by now; set {new} instead")]
+    /// A variable has its name of an earlier version.
+    #[error("the environment variable {old} has a new name; set {new} instead")]
     RenamedVariable {
-        /// As it was written.
+        /// The former name.
         old: String,
-        /// As it is written now.
+        /// The current name.
         new: String,
     },
-    /// Variables that fit by themselves do not fit together.
-    #[error("the environment variables do not fit together: {0}")]
+    /// The values of variables are valid alone but not together.
+    #[error("the environment variables are not valid together: {0}")]
     Environment(String),
 }
 
 impl Config {
-    /// Reads `path`, if one is given, and the environment over it.
+    /// Reads the file at `path`, if there is one, and then the environment.
     pub fn load(
         path: Option<&Path>,
         environment: impl Iterator<Item = (OsString, OsString)>,

@@ -8,9 +8,9 @@ use crate::domain::units::Span;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionSection {
-    /// Invocations and log lines. Usage stays.
+    /// Invocation records and log lines. The hourly usage is kept.
     pub invocations: Span,
-    /// Deleted tenants and plugins. They can be restored until then.
+    /// Deleted tenants and plugins. They can be restored until this time has passed.
     pub deleted: Span,
 }
 

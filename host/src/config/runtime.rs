@@ -1,26 +1,28 @@
-//! `[runtime]`: how plugins run.
+//! `[runtime]`: instances, threads and memory for running plugins.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::units::ByteSize;
 
-/// How plugins run.
+/// Instances, threads and memory for running plugins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuntimeSection {
-    /// Instances of all tenants at once. Each reserves 4 GiB of address space, but memory only as it is used.
+    /// Running instances of all tenants. Each reserves 4 GiB of address space, but uses only the
+    /// memory that it needs.
     pub instances: u32,
-    /// Besides those, instances of all tenants that wait for the next request of a plugin that reuses them.
+    /// Warm instances of all tenants, in addition to the running ones. Only plugins that reuse
+    /// instances have any.
     pub instances_kept: u32,
-    /// Memories that nobody uses and that keep the data of the plugin that used them last, whose next request is then as
-    /// fast as the one before. They are divided among the processors, up to 16. Each takes up to 512 KiB, and little where plugins
-    /// write little.
+    /// Unused memories that keep the data of their last plugin, which makes that plugin's next
+    /// instance fast. They are divided among the processors, up to 16. Each takes up to 512 KiB,
+    /// and less if plugins write little.
     pub memories_warm: u32,
     /// Threads that run plugins. 0: one for each core.
     pub threads: u32,
-    /// How much the system prefers other work to those threads: 0 (not at all) to 19.
+    /// The nice value of these threads: 0 (normal priority) to 19.
     pub nice: u8,
-    /// Compiled code that is kept in memory.
+    /// Memory for loaded compiled code.
     pub loaded: ByteSize,
 }
 
@@ -38,7 +40,7 @@ impl Default for RuntimeSection {
 }
 
 impl RuntimeSection {
-    /// Threads that run plugins: as many as there are cores, where none are given.
+    /// The number of threads that run plugins. If none is configured, it is the number of cores.
     pub fn threads(&self) -> usize {
         match usize::try_from(self.threads) {
             Ok(0) | Err(_) => std::thread::available_parallelism().map_or(1, usize::from),

@@ -1,4 +1,4 @@
-//! `[server]`: where the host listens, and how long it waits for its callers.
+//! `[server]`: addresses, connection limits and timeouts of the listeners.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,55 +8,56 @@ use crate::domain::public_url::ConfiguredUrl;
 use crate::domain::units::{ByteSize, Span};
 use crate::server::body::Pace;
 
-/// Where the host listens, and how long it waits for its callers.
+/// Addresses, connection limits and timeouts of the listeners.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSection {
     /// Address for API consumers.
     #[serde(deserialize_with = "from_text")]
     pub public: SocketAddr,
-    /// Where API consumers reach the public listener from outside, such as
-    /// `https://api.example.com`: behind a proxy its address is another one. Empty: the address
-    /// that it listens at.
+    /// URL under which API consumers reach the public listener from outside, such as
+    /// `https://api.example.com`. Behind a proxy it differs from the listener's address. Empty: the
+    /// listener's address.
     pub public_url: ConfiguredUrl,
-    /// Address for operators and customers. Reachable from where they are, and not from the internet.
+    /// Address for operators and customers. It should not be reachable from the internet.
     #[serde(deserialize_with = "from_text")]
     pub admin: SocketAddr,
-    /// Open connections of each listener. Beyond these an idle one is closed for each that comes; where none is idle,
-    /// the new one.
+    /// Open connections of each listener. Above this number, each new connection closes an idle
+    /// one. If none is idle, the new connection is closed.
     pub connections: u32,
-    /// Of these, from one address, or from one /64 of IPv6. Beyond them a new one is closed at once. Behind a proxy all
-    /// come from its address: set it as high as `connections` there.
+    /// Open connections from one IP address, or from one /64 of IPv6. Further ones are closed at
+    /// once. Behind a proxy, set it to `connections`, since all connections come from the proxy.
     pub connections_per_address: u32,
-    /// Until the head of a request has come, once its first byte has. Also for the rest of a body
-    /// whose request was refused.
+    /// Time from the first byte of a request to the end of its head. Also the time to read the rest
+    /// of a refused request's body.
     pub header_timeout: Span,
-    /// Until an HTTP/1.1 connection without requests is closed. Longer than a proxy in front keeps
-    /// it, which otherwise sends a request on a connection that is just being closed.
+    /// Time until an idle HTTP/1.1 connection is closed. It must be longer than the idle timeout of
+    /// a proxy in front, which could otherwise send a request on a closing connection.
     pub keep_alive: Span,
-    /// Until the body of a request has come.
+    /// Time until the body of a request must be complete.
     pub body_timeout: Span,
-    /// Bytes per second that a body must come at, those of uploads included. 0B: no minimum.
+    /// Lowest rate of a request body in bytes per second, uploads included. 0B: no minimum.
     pub body_rate: ByteSize,
-    /// The time over which these bytes are counted, again and again until the body has come.
+    /// Period over which the rate is measured, repeatedly until the body is complete.
     pub body_grace: Span,
     /// Memory for the request bodies of all tenants. A tenant may take as much of it as is free, so
-    /// that something is left for the others.
+    /// that the others always have a part left.
     pub body_memory: ByteSize,
-    /// Until the caller has taken the next 64 KiB of a response.
+    /// Time within which the caller must read the next 64 KiB of a response.
     pub write_timeout: Span,
-    /// Until an HTTP/2 connection without requests is closed.
+    /// Time until an idle HTTP/2 connection is closed.
     pub idle_timeout: Span,
-    /// Until a connection takes no more requests, and is closed once it has none under way.
+    /// Age at which a connection accepts no more requests. It is closed when its running requests
+    /// have ended.
     pub connection_age: Span,
-    /// From being told to stop until no connection is accepted any more. Readiness is 503 meanwhile, so that a load
-    /// balancer can look elsewhere.
+    /// Time from the signal to stop until the listeners close. Readiness is 503 meanwhile, so that
+    /// a load balancer can remove the host.
     pub drain_delay: Span,
-    /// For requests under way when the host is told to stop.
+    /// Time for running requests to end when the host stops.
     pub drain_timeout: Span,
 }
 
-/// The address of a listener as people write it.
+/// Parses the address of a listener.
 pub fn listener_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!(
@@ -94,7 +95,7 @@ impl Default for ServerSection {
 }
 
 impl ServerSection {
-    /// How slowly a body may come that has so long in all.
+    /// The lowest pace of a request body that may take up to `timeout`.
     pub fn pace(&self, timeout: Span) -> Pace {
         Pace {
             timeout,

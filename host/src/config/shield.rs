@@ -1,6 +1,6 @@
-//! `[shield]`: what the host refuses because of a fault in the engine.
+//! `[shield]`: features of WebAssembly that the host refuses because of a fault in the engine.
 
 use crate::components::shield::Shield;
 
-/// What is refused because of a fault in the engine.
+/// Features that are refused because of a fault in the engine.
 pub type ShieldSection = Shield;

@@ -1,4 +1,4 @@
-//! API keys of a tenant's consumers.
+//! API keys, with which a tenant's API consumers call its plugins.
 
 use std::sync::Arc;
 
@@ -6,32 +6,32 @@ use super::clock::Timestamp;
 use super::credential::SecretHash;
 use super::id::ApiKeyId;
 
-/// An API key as it is stored: never the secret, only its hash.
+/// A stored API key. It holds only the hash of the secret, never the secret.
 #[derive(Clone, Debug)]
 pub struct ApiKey {
-    /// What finds it.
+    /// The id, under which the record is looked up.
     pub id: ApiKeyId,
-    /// What people call it.
+    /// A name for people.
     pub name: String,
-    /// What it may be used for; `*` is everything.
+    /// What the key may be used for; `*` stands for everything.
     pub scopes: Arc<[String]>,
     /// The hash of the secret.
     pub hash: SecretHash,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it stops working, if ever.
+    /// Time of expiry, if the key expires.
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked, if it was.
+    /// Time of revocation, if the key was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// Whether a key can have this scope: 1 to 100 visible ASCII characters without spaces.
+/// Whether `scope` is a valid scope: 1 to 100 visible ASCII characters without spaces.
 pub fn is_scope(scope: &str) -> bool {
     (1..=100).contains(&scope.len()) && scope.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl ApiKey {
-    /// Whether it works at `now`.
+    /// Whether the key works at `now`.
     pub fn is_valid(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
     }

@@ -1,4 +1,4 @@
-//! Who changed what, and when.
+//! The audit log: who changed what, and when.
 
 use std::collections::BTreeMap;
 
@@ -8,43 +8,44 @@ use serde_json::{Map, Value, json};
 use super::clock::Timestamp;
 use super::id::{AuditId, TenantId};
 
-/// Characters of a text that an entry keeps. What is longer is cut.
+/// Longest text in an entry, in characters. Longer texts are cut.
 const MAX_TEXT: usize = 200;
 
-/// Bytes of one side of a change. Of a larger one, the entry keeps only the names of what changed.
+/// Largest side of a change, in bytes. For a larger one, the entry keeps only the names of the
+/// changed members.
 const MAX_SIDE: usize = 16 * 1024;
 
-/// What stands in place of the value of a setting.
+/// Replaces the value of a setting, which the log does not keep.
 const SET: &str = "set";
 
-/// A change that somebody makes. Whoever stores it writes its audit entry in the same transaction.
+/// A change by an actor. The audit entry is written in the same transaction as the change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Who makes it: the id of a token, [`Change::HOST`] or [`Change::COMMAND`].
+    /// The actor: the id of a token, [`Change::HOST`] or [`Change::COMMAND`].
     pub actor: String,
-    /// What is done, such as `plugin.activate`.
+    /// The action, such as `plugin.activate`.
     pub action: String,
-    /// What it is done to, such as `orders sha256:…`.
+    /// What the action changes, such as `orders sha256:…`.
     pub subject: String,
-    /// What differs.
+    /// The state before and after the change.
     pub difference: Difference,
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
 }
 
-/// An entry of the audit log: a change that was made. What it holds of secrets and credentials are
-/// their names and ids.
+/// An entry of the audit log. It names secrets and credentials by their names and ids, and never
+/// holds their values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// Its id; ids sort by time.
+    /// The id of the entry; ids sort by time.
     pub id: AuditId,
-    /// Whose affair it is; `None` for the host's own.
+    /// The tenant that was changed; `None` for a change to the host.
     pub tenant: Option<TenantId>,
-    /// The name of the tenant at that time, which outlives the tenant.
+    /// The tenant's name at the time of the change. It is kept after the tenant is purged.
     pub tenant_name: Option<String>,
-    /// What kind of actor made it.
+    /// The kind of actor that made the change.
     pub actor_kind: ActorKind,
-    /// The name of the token at that time.
+    /// The name of the token at the time of the change.
     pub actor_name: Option<String>,
     /// The change.
     pub change: Change,
@@ -54,31 +55,31 @@ pub struct AuditEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ActorKind {
-    /// The holder of a token.
+    /// The holder of a token, by the admin API.
     Token,
-    /// The host by itself.
+    /// The host itself.
     Host,
     /// Somebody at the machine, by an offline command.
     Command,
 }
 
-/// The members that a change gave another value, before and after. `None` if there was or is nothing.
+/// The members whose values a change replaced, before and after it. `None` if there is no value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// What was there before.
+    /// The former values.
     pub before: Option<Value>,
-    /// What is there now.
+    /// The new values.
     pub after: Option<Value>,
 }
 
 impl Change {
-    /// Actor of changes that the host makes itself.
+    /// The actor of changes that the host makes itself.
     pub const HOST: &str = "host";
 
-    /// Actor of changes that an offline command makes.
+    /// The actor of changes that an offline command makes.
     pub const COMMAND: &str = "command";
 
-    /// A change of which the action and the subject say everything.
+    /// A change without a difference: the action and the subject describe it fully.
     pub fn new(
         actor: impl Into<String>,
         action: impl Into<String>,
@@ -94,14 +95,14 @@ impl Change {
         }
     }
 
-    /// The same with what differs.
+    /// Adds the difference that the change makes.
     pub fn with(self, difference: Difference) -> Self {
         Self { difference, ..self }
     }
 }
 
 impl ActorKind {
-    /// The kind of an actor, by what is recorded of it.
+    /// The kind of an actor, from its recorded id.
     pub fn of(actor: &str) -> Self {
         match actor {
             Change::HOST => Self::Host,
@@ -112,18 +113,18 @@ impl ActorKind {
 }
 
 impl Difference {
-    /// What was made.
+    /// The difference of a creation.
     pub fn made(after: &impl Serialize) -> Self {
         Self::between(&Value::Null, after)
     }
 
-    /// What was removed.
+    /// The difference of a removal.
     pub fn removed(before: &impl Serialize) -> Self {
         Self::between(before, &Value::Null)
     }
 
-    /// The settings that differ, by name. Their values are left out: a setting may be half a
-    /// secret, viewers read the log, and it outlives the setting.
+    /// The names of the settings that differ. Their values are left out, since a setting may
+    /// contain a secret and viewers read the log.
     pub fn of_settings(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Self {
         let names = |settings: &BTreeMap<String, String>, others: &BTreeMap<String, String>| {
             let differing = settings
@@ -139,7 +140,7 @@ impl Difference {
 
     /// The members in which two values differ.
     pub fn between(before: &impl Serialize, after: &impl Serialize) -> Self {
-        // A value without a JSON form is one that nobody can read either.
+        // A value without a JSON form is recorded as null.
         let value = |value: Result<Value, _>| value.unwrap_or_default();
         let (before, after) = differing(
             value(serde_json::to_value(before)),
@@ -152,7 +153,7 @@ impl Difference {
     }
 }
 
-/// What of each value the other one has not.
+/// The members of each value that the other lacks or that have another value there.
 fn differing(before: Value, after: Value) -> (Value, Value) {
     match (before, after) {
         (Value::Object(mut before), Value::Object(after)) => {
@@ -177,7 +178,7 @@ fn differing(before: Value, after: Value) -> (Value, Value) {
     }
 }
 
-/// The value with long texts cut, or only its names; `None` if it says nothing.
+/// Cuts long texts of the value, or reduces it to names. `None` if the value is empty.
 fn bounded(mut value: Value) -> Option<Value> {
     cut(&mut value);
     if value.to_string().len() > MAX_SIDE {

@@ -1,56 +1,56 @@
-//! Circuits: what fails time after time is left alone for a while, then tried once, and where that fails too, left
-//! alone for longer.
+//! Circuit breakers: after several failures in a row, attempts are refused for a while. Then one
+//! attempt (a probe) decides whether the circuit closes.
 
 use std::time::Duration;
 
 use super::clock::Timestamp;
 
-/// When circuits open, and for how long. By default none does.
+/// When circuits open, and for how long. By default they never open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CircuitSettings {
-    /// Failures one after the other that open a circuit. 0: none does.
+    /// Failures in a row that open a circuit. 0: it never opens.
     pub failures: u32,
-    /// How long it stays open before one attempt is let through. Each that fails doubles this.
+    /// How long a circuit stays open before the first probe. Each failed probe doubles the time.
     pub first_wait: Duration,
-    /// The longest that it stays open.
+    /// The longest time between two probes.
     pub longest_wait: Duration,
 }
 
-/// One circuit. Whoever has it says when attempts succeed and fail.
+/// One circuit breaker. Its owner reports the success or failure of each attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Circuit {
     failures: u32,
     open: Option<Open>,
 }
 
-/// An open circuit.
+/// The state of an open circuit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
-    /// When it opened.
+    /// When the circuit opened.
     pub since: Timestamp,
-    /// When an attempt is let through.
+    /// When the next probe is allowed.
     pub next_probe: Timestamp,
-    /// One was, and has not been heard of.
+    /// Whether a probe is running and has not reported yet.
     pub is_probing: bool,
     wait: Duration,
 }
 
-/// Whether an attempt may be made.
+/// The answer to the question whether an attempt may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passage {
-    /// The circuit is closed.
+    /// The circuit is closed, so the attempt may be made.
     Free,
     /// The circuit is open, and this attempt decides whether it closes.
     Probe,
-    /// Not now.
+    /// The circuit is open, so the attempt may not be made.
     Refused {
-        /// When it may be worth to ask again.
+        /// Value of `Retry-After`.
         retry_after: Duration,
     },
 }
 
 impl Circuit {
-    /// What asking now would give.
+    /// What [`Circuit::ask`] would return, without a change of state.
     pub fn outlook(&self, now: Timestamp) -> Passage {
         match &self.open {
             None => Passage::Free,
@@ -61,9 +61,10 @@ impl Circuit {
         }
     }
 
-    /// Asks for an attempt. Of those who ask once the circuit was open for long enough, the first is let through, and
-    /// the circuit stays open for the others until that one has reported, or had its time and `patience`: a probe
-    /// that never reports blocks nobody for good.
+    /// Asks for permission to make an attempt. If the waiting time of an open circuit is over, the
+    /// first caller becomes the probe. The others are refused until the probe reports. A probe that
+    /// does not report in time (the longer of the wait and `patience`) is replaced by the next
+    /// caller.
     pub fn ask(&mut self, now: Timestamp, patience: Duration) -> Passage {
         let passage = self.outlook(now);
         if let (Passage::Probe, Some(open)) = (passage, &mut self.open) {
@@ -73,12 +74,12 @@ impl Circuit {
         passage
     }
 
-    /// Records an attempt that succeeded. True where that closed the circuit.
+    /// Records a successful attempt. Returns whether it closed the circuit.
     pub fn succeeded(&mut self) -> bool {
         std::mem::take(self).open.is_some()
     }
 
-    /// Records an attempt that failed. True where that opened the circuit.
+    /// Records a failed attempt. Returns whether it opened the circuit.
     pub fn failed(&mut self, now: Timestamp, settings: &CircuitSettings) -> bool {
         self.failures = self.failures.saturating_add(1);
         match &mut self.open {
@@ -88,7 +89,7 @@ impl Circuit {
                 open.is_probing = false;
                 false
             }
-            // It began before the circuit opened, and says nothing new.
+            // The attempt began before the circuit opened, so its failure is not counted.
             Some(_) => false,
             None if settings.failures == 0 || self.failures < settings.failures => false,
             None => {
@@ -104,7 +105,7 @@ impl Circuit {
         }
     }
 
-    /// Records a probe that ended without saying whether it would have succeeded. The next to ask is one.
+    /// Records a probe that ended without a result. The next caller becomes the probe.
     pub fn gave_up(&mut self) {
         if let Some(open) = &mut self.open {
             open.is_probing = false;
@@ -112,12 +113,12 @@ impl Circuit {
         }
     }
 
-    /// How it is open, where it is.
+    /// The state of the circuit if it is open.
     pub fn open(&self) -> Option<&Open> {
         self.open.as_ref()
     }
 
-    /// Whether nothing failed lately.
+    /// Whether the circuit is in its initial state: closed, and no failure is counted.
     pub fn is_untouched(&self) -> bool {
         *self == Self::default()
     }

@@ -1,4 +1,5 @@
-//! Time, passed in so that tests advance it instead of waiting.
+//! Clocks and timestamps. The clock is passed in, so that tests advance the time instead of
+//! waiting.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -11,16 +12,17 @@ use serde::{Deserialize, Serialize};
 #[schema(value_type = String, format = DateTime)]
 pub struct Timestamp(pub i64);
 
-/// Where the current time comes from.
+/// A source of the current time.
 pub trait Clock: Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> Timestamp;
 
-    /// The time since some moment of the past. It never goes back, and does not jump where somebody sets the clock.
+    /// The time since a fixed moment in the past. It never decreases, also if somebody sets the
+    /// system's clock.
     fn monotonic(&self) -> Duration;
 }
 
-/// A clock to hand around.
+/// A shared clock.
 pub type SharedClock = Arc<dyn Clock>;
 
 /// The clock of the operating system.
@@ -34,11 +36,11 @@ pub struct ManualClock {
     monotonic_ms: AtomicU64,
 }
 
-/// When this process first asked.
+/// The start of monotonic time: the first call of [`SystemClock::monotonic`].
 static FIRST_ASKED: LazyLock<Instant> = LazyLock::new(instant);
 
 impl Timestamp {
-    /// This moment moved forward by `duration`, or the last moment there is.
+    /// This moment plus `duration`, or the last possible moment.
     pub fn saturating_add(self, duration: Duration) -> Timestamp {
         Timestamp(
             self.0
@@ -46,7 +48,7 @@ impl Timestamp {
         )
     }
 
-    /// How long ago `earlier` was; zero where it lies ahead.
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -90,7 +92,7 @@ fn instant() -> Instant {
 }
 
 impl ManualClock {
-    /// A clock that stands at `start`.
+    /// A clock that shows `start`.
     pub fn new(start: Timestamp) -> Self {
         Self {
             now: AtomicI64::new(start.0),
@@ -106,7 +108,7 @@ impl ManualClock {
         self.monotonic_ms.fetch_add(by, Ordering::SeqCst);
     }
 
-    /// Sets the clock, as somebody may do with that of a machine.
+    /// Sets the wall-clock time. The monotonic time stays as it is.
     pub fn set(&self, now: Timestamp) {
         self.now.store(now.0, Ordering::SeqCst);
     }

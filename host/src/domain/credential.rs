@@ -1,7 +1,8 @@
-//! Credentials: what is shown once, and what is kept of it.
+//! Credentials of API keys and admin tokens: what the holder gets, and what the host stores.
 //!
-//! A credential is `<prefix>_<id>_<secret>`. The id finds the record, and the record holds only the SHA-256 of the
-//! secret. A plain hash is enough because the secret has 256 random bits: there is nothing to guess.
+//! A credential is `<prefix>_<id>_<secret>`. The record is looked up by the id and holds only the
+//! SHA-256 of the secret. A plain hash is enough, since the secret has 256 random bits and cannot
+//! be guessed.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,9 +15,9 @@ use uuid::Uuid;
 
 use super::id::{ApiKeyId, TokenId};
 
-/// The ids that credentials carry.
+/// The ids that are part of credentials.
 pub trait CredentialId: Copy {
-    /// What credentials of this kind start with.
+    /// The prefix of credentials of this kind.
     const PREFIX: &'static str;
     /// The id as a UUID.
     fn uuid(self) -> Uuid;
@@ -30,7 +31,7 @@ pub struct Credential<Id> {
     secret: [u8; 32],
 }
 
-/// What is stored of a credential's secret.
+/// The stored hash of a credential's secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretHash([u8; 32]);
 
@@ -47,7 +48,7 @@ impl<Id: CredentialId> Credential<Id> {
         Ok(Self { id, secret })
     }
 
-    /// Reads what a caller presents.
+    /// Parses a credential that a caller presents.
     pub fn parse(text: &str) -> Result<Self, MalformedCredential> {
         let rest = text
             .strip_prefix(Id::PREFIX)
@@ -69,17 +70,17 @@ impl<Id: CredentialId> Credential<Id> {
         })
     }
 
-    /// The id that finds the record.
+    /// The id of the record.
     pub fn id(&self) -> Id {
         self.id
     }
 
-    /// What is to be stored.
+    /// The hash to be stored.
     pub fn hash(&self) -> SecretHash {
         SecretHash(Sha256::digest(self.secret).into())
     }
 
-    /// The text that the holder keeps. It is shown once.
+    /// The credential as text. It is shown to its holder once.
     pub fn reveal(&self) -> String {
         format!(
             "{}_{}_{}",
@@ -97,7 +98,7 @@ impl<Id> fmt::Debug for Credential<Id> {
 }
 
 impl SecretHash {
-    /// The hash as it was stored.
+    /// A stored hash.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -107,7 +108,7 @@ impl SecretHash {
         &self.0
     }
 
-    /// Whether `credential` holds the secret. Takes the same time whatever the answer.
+    /// Whether the hash is that of the credential's secret. The comparison takes constant time.
     pub fn matches<Id: CredentialId>(&self, credential: &Credential<Id>) -> bool {
         self.0.ct_eq(&credential.hash().0).into()
     }

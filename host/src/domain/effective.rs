@@ -1,12 +1,11 @@
-//! What a limit is in effect, where its value comes from, and which values are refused when they
-//! are set.
+//! Effective limits: the value that applies, the layer that set it, and the range that is allowed.
 
 use serde::{Deserialize, Serialize};
 
 use super::limits::Owner;
 use super::units::{ByteSize, Span};
 
-/// The value of a limit, as JSON has it: a number, or text with a unit.
+/// The value of a limit in JSON: a number, or text with a unit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum LimitValue {
@@ -16,43 +15,43 @@ pub enum LimitValue {
     Text(String),
 }
 
-/// What sets a limit.
+/// The layer that set a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// The host's configuration (`[limits]`), or what the host has without one.
+    /// The host's configuration (`[limits]`), or the host's default.
     Default,
     /// The plan of the tenant.
     Plan,
     /// The tenant's own changes to its plan.
     Tenant,
-    /// The manifest of a plugin's version, which may only lower.
+    /// The manifest of a plugin version. It may only lower limits.
     Manifest,
 }
 
-/// A limit in effect.
+/// A limit with its effective value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effective {
-    /// As in the configuration, in manifests and in the API: `memory`.
+    /// The name in the configuration, in manifests and in the API: `memory`.
     pub name: &'static str,
     /// Whether it bounds one invocation or all of a tenant's plugins together.
     pub owner: Owner,
-    /// The value that holds.
+    /// The effective value.
     pub value: LimitValue,
-    /// What set it.
+    /// The layer that set the value.
     pub source: Source,
     /// The highest value that can be set.
     pub ceiling: LimitValue,
     /// The lowest value that can be set.
     pub floor: LimitValue,
-    /// Set if a stored value is not in effect or is too low to run.
+    /// A note if a stored value has no effect or is too low to run with.
     pub note: Option<String>,
 }
 
-/// A value that is refused when it is set.
+/// Why a value is refused when it is set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfRange {
-    /// It is higher than this host lets any plan go.
+    /// The value is above the host's ceiling.
     #[error(
         "{name}: {value} is above the ceiling of {ceiling}; the operator raises that in the host's configuration \
          (`[ceiling]`)"
@@ -65,7 +64,7 @@ pub enum OutOfRange {
         /// The highest value that this host allows.
         ceiling: LimitValue,
     },
-    /// It is so low that nothing could run.
+    /// No plugin could run with so low a value.
     #[error("{name}: {value} is below {floor}, and with less no plugin can run")]
     Below {
         /// The limit's name, such as `memory`.
@@ -77,9 +76,9 @@ pub enum OutOfRange {
     },
 }
 
-/// What a limit can be set to.
+/// A type of limit values.
 pub trait Kind: Copy + Ord + Into<LimitValue> {
-    /// Nothing.
+    /// The lowest value.
     const ZERO: Self;
 }
 
@@ -95,8 +94,8 @@ impl Kind for Span {
     const ZERO: Self = Span::ms(0);
 }
 
-/// What a limit is once a layer asks for another value: the asked value, but never above `ceiling`.
-/// Everything that runs and everything that is shown goes by this rule.
+/// Applies a layer to a limit: the result is the value that the layer asks for, but never above
+/// `ceiling`. Both enforcement and the API use this rule.
 pub fn overridden<T: Kind>(value: T, asked: Option<T>, ceiling: T) -> T {
     asked.unwrap_or(value).min(ceiling)
 }
@@ -104,18 +103,18 @@ pub fn overridden<T: Kind>(value: T, asked: Option<T>, ceiling: T) -> T {
 /// The range of one limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Range<T> {
-    /// As in the configuration, in manifests and in the API: `memory`.
+    /// The name in the configuration, in manifests and in the API: `memory`.
     pub name: &'static str,
     /// Whether it bounds one invocation or all of a tenant's plugins together.
     pub owner: Owner,
-    /// The least with which anything runs.
+    /// The lowest value with which a plugin can run.
     pub floor: T,
-    /// The most that this host allows.
+    /// The highest value that this host allows.
     pub ceiling: T,
 }
 
 impl<T: Kind> Range<T> {
-    /// Refuses a value that nothing could run with.
+    /// Refuses a value with which no plugin could run.
     pub fn check_floor(&self, value: T) -> Result<(), OutOfRange> {
         match value < self.floor {
             true => Err(OutOfRange::Below {
@@ -127,7 +126,7 @@ impl<T: Kind> Range<T> {
         }
     }
 
-    /// Refuses a value that cannot be in effect.
+    /// Refuses a value outside of the range.
     pub fn check(&self, value: T) -> Result<(), OutOfRange> {
         self.check_floor(value)?;
         match value > self.ceiling {
@@ -140,15 +139,15 @@ impl<T: Kind> Range<T> {
         }
     }
 
-    /// The value that holds: the default, changed by each of `layers`. Values of earlier hosts may
-    /// lie outside of the range; they are clamped to the ceiling, and the note says so.
+    /// The effective value: the default, changed by each of `layers`. Stored values above the
+    /// ceiling are lowered to it, and the note says so.
     pub fn effective(&self, default: T, layers: impl IntoIterator<Item = (Source, Option<T>)>) -> Effective {
         let (mut value, mut source) = (overridden(default, None, self.ceiling), Source::Default);
         let mut note = (default > self.ceiling).then(|| self.clamped(Source::Default, default));
         for (layer, asked) in layers {
             let Some(asked) = asked else { continue };
             let former = value;
-            // A manifest only lowers, so what holds so far is its ceiling.
+            // A manifest only lowers, so the current value is its ceiling.
             let ceiling = match layer {
                 Source::Manifest => former,
                 _ => self.ceiling,
@@ -188,13 +187,13 @@ impl<T: Kind> Range<T> {
             Source::Manifest => "the manifest",
         };
         let (asked, ceiling): (LimitValue, LimitValue) = (asked.into(), self.ceiling.into());
-        format!("{whose} says {asked}, which is above the ceiling, so {ceiling} holds")
+        format!("{whose} says {asked}, but the ceiling is {ceiling}")
     }
 }
 
 fn not_raised<T: Kind>(asked: T, value: T) -> String {
     let (asked, value): (LimitValue, LimitValue) = (asked.into(), value.into());
-    format!("the manifest asks for {asked}; a manifest only lowers limits, so {value} holds")
+    format!("the manifest asks for {asked}; a manifest only lowers limits, so {value} applies")
 }
 
 impl std::fmt::Display for LimitValue {
@@ -264,14 +263,11 @@ mod tests {
         assert_eq!((value, source), (count(7), plan));
         assert_eq!(
             note.unwrap(),
-            "the manifest asks for 8; a manifest only lowers limits, so 7 holds"
+            "the manifest asks for 8; a manifest only lowers limits, so 7 applies"
         );
         let (value, _, note) = shown(&[(plan, Some(200))]);
         assert_eq!(value, count(100));
-        assert_eq!(
-            note.unwrap(),
-            "the plan says 200, which is above the ceiling, so 100 holds"
-        );
+        assert_eq!(note.unwrap(), "the plan says 200, but the ceiling is 100");
         assert!(shown(&[(tenant, Some(0))]).2.unwrap().starts_with("0 is below 1"));
     }
 }

@@ -1,5 +1,5 @@
-//! A function of a plugin: an extension point that the application calls by its name, JSON in and
-//! JSON out.
+//! Functions of plugins: extension points that the application calls by name, with JSON as input
+//! and output.
 
 use std::collections::BTreeSet;
 
@@ -9,44 +9,44 @@ use super::id::FunctionName;
 use super::manifest::{Auth, Rate};
 use super::trigger_limits::TriggerLimits;
 
-/// Below the mount point of a plugin: where its functions are.
+/// The path of all functions below the mount point of their plugin.
 pub const FUNCTIONS: &str = "/-/functions/";
 
-/// The address of a function below the mount point of its plugin.
+/// The path of a function below the mount point of its plugin.
 pub fn path(name: &FunctionName) -> String {
     format!("{FUNCTIONS}{name}")
 }
 
-/// A function that the plugin handles, as its manifest has it.
+/// A function that the plugin declares in its manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Function {
-    /// Its name within the plugin.
+    /// The name within the plugin.
     pub name: FunctionName,
-    /// Who may call.
+    /// Kinds of credentials that the function accepts, or `public`.
     pub auth: Auth,
-    /// Scopes that the caller needs, all of them.
+    /// Scopes that the caller needs. It needs all of them.
     #[serde(default)]
     pub scopes: BTreeSet<String>,
-    /// JSON Schema of the input, a path inside the plugin.
+    /// Path of the input's JSON Schema inside the plugin.
     pub input: String,
-    /// JSON Schema of the output, a path inside the plugin.
+    /// Path of the output's JSON Schema inside the plugin.
     pub output: String,
-    /// How often one principal may call.
+    /// How often each principal may call.
     pub rate: Option<Rate>,
-    /// Limits of its invocations, lower than those of the plugin.
+    /// Limits of the function's invocations, lower than those of the plugin.
     #[serde(default)]
     pub limits: TriggerLimits,
 }
 
-/// How a function ended by what the plugin answered.
+/// The kind of answer that the plugin gave to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FunctionOutcome {
-    /// It gave an output.
+    /// The function returned an output.
     Answered,
-    /// It could not use the input.
+    /// The function rejected its input.
     InvalidInput,
-    /// It could not do what it should.
+    /// The function reported a failure.
     Failed,
 }

@@ -1,27 +1,27 @@
-//! Generations: how often what is stored of a tenant was changed.
+//! Generations: counters that increase with every change to a tenant's stored data.
 
-/// A count of changes. The first is 1; 0 stands for a state that was not read from the database.
+/// A change counter. The first value is 1; 0 marks a state that was not read from the database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(pub i64);
 
 /// The generations of one tenant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Generations {
-    /// Of everything that serving its requests reads, except API keys.
+    /// Counts changes to everything that serving reads, except API keys.
     pub content: Generation,
-    /// Of its API keys, of which there may be many.
+    /// Counts changes to the API keys. They have their own counter, since a tenant may have many.
     pub keys: Generation,
 }
 
 impl Generations {
-    /// Whether a change in `stored` is not in this.
+    /// Whether `stored` contains a change that this state lacks.
     pub fn are_behind(self, stored: Self) -> bool {
         self.content < stored.content || self.keys < stored.keys
     }
 }
 
 impl Generation {
-    /// The one after this.
+    /// The next generation.
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }

@@ -1,4 +1,4 @@
-//! What a tenant allows a plugin, and how that meets what the plugin asks for.
+//! Grants: what a tenant allows a plugin to use, compared with what the plugin's manifest asks for.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,26 +9,27 @@ use super::manifest::Manifest;
 use super::origin::Origin;
 use super::secret::{SecretOrigins, UsableSecrets};
 
-/// What a tenant allows one of its plugins. Nothing is allowed that is not named here.
+/// What a tenant allows one of its plugins. Everything that is not named is forbidden.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Grants {
-    /// Whether it may use the tenant's database.
+    /// Whether the plugin may use the tenant's database.
     pub database: bool,
-    /// Origins that it may send requests to.
+    /// Origins that the plugin may send requests to.
     pub http: BTreeSet<Origin>,
-    /// Secrets that it may use by name.
+    /// Secrets that the plugin may use.
     pub secrets: SecretGrants,
 }
 
-/// Secrets by what may be done with them.
+/// Secrets that a plugin may use, by the kind of use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecretGrants {
-    /// Usable by name; the value stays in the host, and goes to its origins only.
+    /// Secrets that the plugin may use by name. The value stays in the host, which sends it only to
+    /// the secret's origins.
     #[serde(rename = "use")]
     pub usable: UsableSecrets,
-    /// Readable as plain text; includes the use by name.
+    /// Secrets that the plugin may read as plain text. It may also use them by name.
     pub reveal: BTreeSet<String>,
 }
 
@@ -63,7 +64,7 @@ pub enum MissingGrant {
 }
 
 impl Grants {
-    /// Exactly what `manifest` asks for.
+    /// The grants that `manifest` asks for, and no others.
     pub fn asked_by(manifest: &Manifest) -> Self {
         Self {
             database: manifest.database.is_some(),
@@ -75,7 +76,7 @@ impl Grants {
         }
     }
 
-    /// What `manifest` asks for and these grants do not hold.
+    /// What `manifest` asks for and the tenant has not granted.
     pub fn missing_for(&self, manifest: &Manifest) -> Vec<MissingGrant> {
         let asked = Self::asked_by(manifest);
         let mut missing = Vec::new();
@@ -94,7 +95,7 @@ impl Grants {
         missing
     }
 
-    /// What holds at run time: asked for by the manifest and granted by the tenant.
+    /// The grants at run time: those that the manifest asks for and the tenant has granted.
     pub fn effective_for(&self, manifest: &Manifest) -> Self {
         let asked = Self::asked_by(manifest);
         Self {
@@ -119,15 +120,15 @@ impl SecretGrants {
         self.origins(name).is_some()
     }
 
-    /// To which of the granted origins the secret may be sent; `None` where it may not be used at
-    /// all. A plugin that may read a secret can send it anywhere, unless its use by name says less.
+    /// The origins to which the host may send the secret; `None` if the plugin may not use it. A
+    /// plugin that may read a secret can send it anywhere, unless its grant by name lists origins.
     pub fn origins(&self, name: &str) -> Option<&SecretOrigins> {
         let usable = self.usable.origins(name);
         usable.or(self.reveal.contains(name).then_some(&SecretOrigins::Granted))
     }
 
-    /// What is missing of the use of one secret. A tenant may bind a secret for which the manifest
-    /// names no origins.
+    /// The missing grants for one secret. A tenant may restrict a secret to origins although the
+    /// manifest names none.
     fn missing_use(&self, name: &str, asked: &SecretOrigins) -> Vec<MissingGrant> {
         let granted = self.origins(name);
         let mut missing = Vec::new();
@@ -151,7 +152,8 @@ impl SecretGrants {
         missing
     }
 
-    /// Those of the secrets that may be used, for the origins that are both asked for and granted.
+    /// The secrets that the plugin may use by name, with the origins that are both asked for and
+    /// granted.
     fn effective_use(&self, asked: UsableSecrets) -> UsableSecrets {
         let both = |(name, asked): (String, SecretOrigins)| {
             let origins = self.origins(&name)?.intersection(&asked);

@@ -1,4 +1,5 @@
-//! Ids and names. A name is checked where it is made, so that holding one is proof that it is well formed.
+//! Ids and names. Names are validated when they are created, so a value of these types is always
+//! well formed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -38,7 +39,7 @@ macro_rules! uuid_id {
         }
 
         impl $name {
-            /// A new id that sorts after earlier ones (UUID v7).
+            /// A new id (UUID v7). It sorts after earlier ones.
             pub fn generate() -> Self {
                 Self(Uuid::now_v7())
             }
@@ -47,9 +48,9 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// A tenant. It never appears in a URL; the name does.
+    /// A tenant. URLs contain the tenant's name, not this id.
     TenantId;
-    /// One run of one instance; also the `x-request-id` of its response.
+    /// An invocation; also the `x-request-id` of its response.
     InvocationId;
     /// An API key of a tenant's consumers.
     ApiKeyId;
@@ -57,7 +58,7 @@ uuid_id! {
     TokenId;
     /// An entry of the audit log.
     AuditId;
-    /// An upload or a removal of a component, while it is under way.
+    /// An upload or a removal of a component that is in progress.
     LeaseId;
 }
 
@@ -116,14 +117,15 @@ name! {
     TenantName by is_slug: "a tenant name (1 to 63 of a-z, 0-9 and `-`, starting with a letter)";
     /// A plugin's name within its tenant, the second segment of its URLs.
     PluginName by is_slug: "a plugin name (1 to 63 of a-z, 0-9 and `-`, starting with a letter)";
-    /// The name of a set of limits.
+    /// The name of a plan, which is a set of limits.
     PlanName by is_slug: "a plan name (1 to 63 of a-z, 0-9 and `-`, starting with a letter)";
     /// The name of a function of a plugin, the last segment of its URL.
     FunctionName by is_function_name:
         "a function name (1 to 63 of a-z, 0-9, `-`, `_` and `.`, starting with a letter)";
 }
 
-/// A version of a plugin: the SHA-256 of the component. Written `sha256:` and 64 hexadecimal digits.
+/// The id of a plugin version: the SHA-256 of its component, written `sha256:` and 64 hexadecimal
+/// digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
 #[schema(value_type = String, example = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
 pub struct VersionDigest([u8; 32]);
@@ -134,7 +136,7 @@ impl VersionDigest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// A digest that was computed before.
+    /// A digest that was computed earlier.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -198,7 +200,7 @@ fn is_function_name(text: &str) -> bool {
     is_name(text, b"-_.")
 }
 
-/// Lower-case letters, digits and these `marks`, starting with a letter.
+/// Whether `text` has 1 to 63 lower-case letters, digits and `marks`, and starts with a letter.
 fn is_name(text: &str, marks: &[u8]) -> bool {
     let bytes = text.as_bytes();
     (1..=63).contains(&bytes.len())

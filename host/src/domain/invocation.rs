@@ -1,4 +1,5 @@
-//! The record of one invocation: what ran, how it ended, whose fault it was, and what it consumed.
+//! Records of invocations: which plugin ran, how it ended, whose fault an error was, and what it
+//! consumed.
 
 use std::sync::Arc;
 
@@ -34,27 +35,27 @@ impl Trigger {
     }
 }
 
-/// What was triggered, with what belongs to the trigger alone.
+/// What triggered an invocation, with the data of that kind of trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Triggered {
     /// A request.
     Http {
-        /// Its method.
+        /// The method of the request.
         method: Method,
         /// The route that matched.
         route: Arc<str>,
     },
     /// A call of a function.
     Function {
-        /// Which function.
+        /// The function.
         name: FunctionName,
-        /// What the plugin answered; `None` if the host answered in its place.
+        /// How the function ended; `None` if the host answered in the plugin's place.
         outcome: Option<FunctionOutcome>,
     },
 }
 
 impl Triggered {
-    /// The method of a request.
+    /// The method of the request, if a request was the trigger.
     pub fn method(&self) -> Option<&Method> {
         match self {
             Self::Http { method, .. } => Some(method),
@@ -62,7 +63,7 @@ impl Triggered {
         }
     }
 
-    /// The route of a request.
+    /// The route that matched, if a request was the trigger.
     pub fn route(&self) -> Option<&str> {
         match self {
             Self::Http { route, .. } => Some(route),
@@ -70,8 +71,8 @@ impl Triggered {
         }
     }
 
-    /// The path below the plugin's mount point that callers used: the pattern of a route, or the
-    /// address of a function.
+    /// The called path below the plugin's mount point: the pattern of a route, or the path of a
+    /// function.
     pub fn path(&self) -> Arc<str> {
         match self {
             Self::Http { route, .. } => route.clone(),
@@ -79,7 +80,7 @@ impl Triggered {
         }
     }
 
-    /// The function that was called.
+    /// The function, if a call was the trigger.
     pub fn function(&self) -> Option<&FunctionName> {
         match self {
             Self::Http { .. } => None,
@@ -104,30 +105,30 @@ impl Triggered {
     }
 }
 
-/// Whose doing an error is.
+/// Who caused an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Blame {
-    /// The caller sent something wrong.
+    /// The caller, by a wrong request.
     Client,
-    /// The plugin failed.
+    /// The plugin, by a failure of its own.
     Guest,
-    /// A limit was reached.
+    /// A limit that was reached.
     Limit,
-    /// The host failed.
+    /// The host.
     Host,
 }
 
-/// Stands in place of a problem's code where the caller went away before there was an answer.
+/// Recorded in place of a problem's code if the caller disconnected before the answer.
 pub const ABANDONED: &str = "abandoned";
 
-/// Declares what is counted of an invocation: a field of [`Usage`] for each number, and their names
-/// once more for [`Usage::used`]. A number that ends in `=> sum` is also a field of [`UsageSum`],
-/// so that it is added up by hour. It needs a column of its name in `usage_hours`.
+/// Declares the measurements of an invocation: a field of [`Usage`] for each, and its name for
+/// [`Usage::used`]. A measurement with `=> sum` also becomes a field of [`UsageSum`], which is
+/// added up by hour. It needs a column of the same name in `usage_hours`.
 macro_rules! usage {
     ($($(#[$about:meta])* $number:ident: $type:ty $(=> $sum:ident)?,)*) => {
-        /// What one invocation consumed, beside each limit that bounds it. A time in microseconds ends in `_us`. Unless it
-        /// says that it is the most of something or how something stood, a number is the sum over the invocation.
+        /// What one invocation consumed. A time in microseconds ends in `_us`. A number is the sum
+        /// over the invocation, unless its description names a maximum or a state.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(default)]
         pub struct Usage {
@@ -135,7 +136,8 @@ macro_rules! usage {
         }
 
         impl Usage {
-            /// The numbers that are not zero, by their names: most invocations use little.
+            /// The measurements that are not zero, by name. Most of them are zero for most
+            /// invocations.
             pub fn used(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 let all = [$((stringify!($number), u64::from(self.$number))),*];
                 all.into_iter().filter(|(_, number)| *number > 0)
@@ -146,7 +148,7 @@ macro_rules! usage {
     };
 }
 
-/// Declares [`UsageSum`] from the numbers that are added up.
+/// Declares [`UsageSum`] from the measurements that are added up.
 macro_rules! usage_sum {
     ([$($sums:tt)*] $(#[$about:meta])* $number:ident => sum, $($rest:tt)*) => {
         usage_sum! { [$($sums)* { $(#[$about])* $number }] $($rest)* }
@@ -155,15 +157,15 @@ macro_rules! usage_sum {
         usage_sum! { [$($sums)*] $($rest)* }
     };
     ([$({ $(#[$about:meta])* $number:ident })*]) => {
-        /// What a plugin consumed within some time. A time in microseconds ends in `_us`.
+        /// What a plugin consumed within a period. A time in microseconds ends in `_us`.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
         pub struct UsageSum {
-            /// Which plugin.
+            /// The plugin.
             pub plugin: PluginName,
-            /// How often it ran.
+            /// How often the plugin ran.
             pub invocations: u64,
-            /// How often it failed: the host answered with a problem in its place, or it answered
-            /// 5xx.
+            /// How often an invocation failed: the host answered with a problem, or the plugin
+            /// answered with a status of 5xx.
             pub failures: u64,
             $($(#[$about])* pub $number: u64,)*
         }
@@ -177,7 +179,7 @@ macro_rules! usage_sum {
                 [self.invocations, self.failures, $(self.$number),*].into_iter()
             }
 
-            /// A sum whose numbers are had by their names.
+            /// Builds a sum from numbers that are looked up by name.
             pub fn try_of<E>(
                 plugin: PluginName,
                 mut number: impl FnMut(&'static str) -> Result<u64, E>,
@@ -190,7 +192,7 @@ macro_rules! usage_sum {
                 })
             }
 
-            /// Nothing consumed yet.
+            /// An empty sum.
             pub fn none(plugin: PluginName) -> Self {
                 Self { plugin, invocations: 0, failures: 0, $($number: 0,)* }
             }
@@ -213,33 +215,34 @@ macro_rules! usage_sum {
 }
 
 usage! {
-    /// Waiting for a turn and for an instance.
+    /// Time that the request waited for admission and for an instance.
     queued_us: u64 => sum,
-    /// How many requests of the tenant ran and waited when this one was let in, itself included. It is at most the
-    /// tenant's `concurrency` and `queue` together.
+    /// Running and waiting requests of the tenant when this one was admitted, itself included. At
+    /// most `concurrency` plus `queue`.
     place: u32,
-    /// How much of the tenant's `request_burst` was taken when this one came, itself included.
+    /// How much of the tenant's `request_burst` was used when this request arrived, itself
+    /// included.
     burst_taken: u32,
-    /// What the tenant's request bodies took of its `request_backlog` just before this one began,
-    /// its own included.
+    /// Bytes of the tenant's `request_backlog` in use just before this invocation began, its own
+    /// request included.
     request_backlog_bytes: u64,
-    /// Bytes of the tenant's responses that its callers had not taken yet when this one began.
+    /// Bytes of the tenant's responses that callers had not read yet when this invocation began.
     backlog_bytes: u64,
-    /// Busy time.
+    /// CPU time.
     cpu_us: u64 => sum,
-    /// Wall-clock time, waiting for a turn excluded.
+    /// Wall-clock time without the time in the queue.
     wall_us: u64 => sum,
-    /// The most bytes that linear memories and tables had together.
+    /// Most bytes of linear memories and tables together.
     memory_bytes: u64,
-    /// Invocations that the instance had served before this one; zero in a fresh one.
+    /// Invocations that the instance had served before; zero for a new instance.
     instance_reuses: u32,
-    /// Instances of the tenant that waited for their next request when this one began.
+    /// Warm instances of the tenant when this invocation began.
     instances_kept: u64,
-    /// Host calls of every capability together.
+    /// Host calls of all capabilities.
     host_calls: u32 => sum,
-    /// The most bytes that one host call handed over.
+    /// Most bytes that one host call passed.
     host_call_bytes: u64,
-    /// The most transactions, cursors and outbound requests that were held at once.
+    /// Most transactions, cursors and outbound requests that were open at once.
     handles: u32,
     /// SQL statements.
     sql_statements: u32 => sum,
@@ -247,45 +250,45 @@ usage! {
     sql_us: u64 => sum,
     /// The longest time of one SQL statement.
     sql_statement_us: u64,
-    /// Rows that SQL gave back.
+    /// Rows that SQL returned.
     sql_rows: u64 => sum,
-    /// The most rows of one SQL result.
+    /// Most rows of one SQL result.
     sql_result_rows: u64,
-    /// Bytes that SQL gave back.
+    /// Bytes that SQL returned.
     sql_bytes: u64 => sum,
-    /// The most bytes of one SQL result.
+    /// Most bytes of one SQL result.
     sql_result_bytes: u64,
-    /// The most memory that SQLite had taken for the tenant while a statement ran.
+    /// Most memory that SQLite held for the tenant during a statement.
     sql_memory_bytes: u64,
-    /// How large the tenant's database was after the last statement; zero where there was none.
+    /// Size of the tenant's database after the last statement; zero without one.
     database_bytes: u64,
     /// Cache calls.
     cache_calls: u32 => sum,
-    /// The most bytes of one cache entry that was stored, its key included.
+    /// Most bytes of one stored cache entry, its key included.
     cache_value_bytes: u64,
-    /// How large the tenant's cache was after the last cache call; zero where there was none.
+    /// Size of the tenant's cache after the last cache call; zero without one.
     cache_bytes: u64,
     /// Outbound requests, retries included.
     http_requests: u32 => sum,
     /// Bytes of outbound request and response bodies.
     http_bytes: u64 => sum,
-    /// Time of outbound requests; those at once count each.
+    /// Time of outbound requests. Concurrent requests count separately.
     http_us: u64 => sum,
-    /// The most outbound requests at once.
+    /// Most outbound requests at once.
     http_at_once: u32,
     /// The longest time of one outbound request, its retries included.
     http_request_us: u64,
     /// The longest time to connect.
     http_connect_us: u64,
-    /// The longest time until the head of an outbound response had come.
+    /// The longest time until the head of an outbound response arrived.
     http_first_byte_us: u64,
-    /// The most bytes of one outbound response's body.
+    /// Most bytes of the body of one outbound response.
     http_response_bytes: u64,
-    /// Log lines kept.
+    /// Stored log lines.
     log_lines: u32 => sum,
-    /// Log lines dropped because a budget was spent.
+    /// Log lines dropped because a limit was reached.
     log_lines_dropped: u32 => sum,
-    /// Bytes of the log lines kept.
+    /// Bytes of the stored log lines.
     log_bytes: u64 => sum,
     /// Bytes of the request body.
     request_bytes: u64 => sum,
@@ -293,31 +296,31 @@ usage! {
     response_bytes: u64 => sum,
 }
 
-/// One run of one instance. What a request records shares its text with the route and the plugin, so that the thread of the
-/// ledger frees no small pieces that the thread of the request allocated.
+/// The record of one invocation. It shares texts with the route and the plugin, so that the
+/// ledger's thread does not free small allocations of the request's thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvocationRecord {
-    /// Its id.
+    /// The id of the invocation.
     pub id: InvocationId,
-    /// Whose it was.
+    /// The tenant of the plugin.
     pub tenant: TenantId,
-    /// Which plugin ran.
+    /// The plugin that ran.
     pub plugin: PluginName,
-    /// Which version of it.
+    /// The version that ran.
     pub version: VersionDigest,
-    /// Why it ran, and what belongs to that.
+    /// What triggered the invocation.
     pub triggered: Triggered,
     /// Status of the response.
     pub status: u16,
     /// Why the host answered in the plugin's place, if it did.
     pub code: Option<ProblemCode>,
-    /// Whose fault that was.
+    /// Who caused the problem.
     pub blame: Option<Blame>,
     /// The caller, if it is known.
     pub principal: Option<PrincipalId>,
-    /// When it began.
+    /// When the invocation began.
     pub started_at: Timestamp,
-    /// What it consumed.
+    /// What the invocation consumed.
     pub usage: Usage,
 }
 

@@ -1,7 +1,7 @@
-//! Reads what an earlier or a later host has stored: keys that this host does not know are left out.
+//! Deserializes stored JSON of an earlier or later host and ignores unknown keys.
 //!
-//! The types themselves refuse unknown keys, since in an upload or a request such a key is a mistake. In a
-//! stored value it is a key of another version of the host, which must not take a tenant out of service.
+//! In an upload or a request an unknown key is a mistake, so the types refuse it. In a stored value
+//! it comes from another version of the host, and must not make the tenant unavailable.
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, VariantAccess, Visitor};
@@ -13,15 +13,15 @@ pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     T::deserialize(Lenient(serde_json::from_str(text)?))
 }
 
-/// Reads a value that was parsed from another format.
+/// Deserializes a value that was parsed from another format.
 pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
     T::deserialize(Lenient(value))
 }
 
-/// A value that shows a struct only the keys that the struct has.
+/// A value from which a struct only sees the keys that it has.
 struct Lenient(Value);
 
-/// A variant by its name, with its content.
+/// An enum variant: its name and its content.
 struct Variant(String, Option<Value>);
 
 impl<'de> Deserializer<'de> for Lenient {
@@ -85,7 +85,7 @@ impl<'de> Deserializer<'de> for Lenient {
     ) -> Result<V::Value, Error> {
         match self.0 {
             Value::Object(members) if members.len() == 1 => {
-                // The length says that there is one.
+                // The map has one member, so the default is never used.
                 let (variant, content) = members.into_iter().next().unwrap_or_default();
                 visitor.visit_enum(Variant(variant, Some(content)))
             }

@@ -1,9 +1,9 @@
-//! Every limit, by name: its default, its ceiling, what it bounds, where its use is seen, and which abuse it stops.
+//! All limits: the name, the default, the ceiling, the owner and the measurement of each.
 //!
-//! The limits of an invocation are the defaults, changed by the tenant's plan, then by the tenant's
-//! own overrides, never above the ceiling; the manifest of a plugin may only lower them, and only
-//! those of an invocation. Values above the ceiling, or so low that nothing could run, are refused
-//! when they are set.
+//! The limits of an invocation are the defaults, changed by the tenant's plan and then by the
+//! tenant's own overrides, but never above the ceiling. The manifest of a plugin may only lower
+//! them. Values above the ceiling, or with which no plugin could run, are refused when they are
+//! set.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,21 +14,22 @@ use super::units::{ByteSize, Span};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Owner {
-    /// One invocation. The manifest of a plugin may lower it.
+    /// One invocation. The manifest of a plugin may lower the limit.
     Invocation,
-    /// All of a tenant's plugins together. No plugin can change it for the others.
+    /// All of a tenant's plugins together. No plugin can change the limit.
     Tenant,
 }
 
 /// A limit as the documentation lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The name of its field, which is also its key in the configuration.
+    /// The name of the field of [`Limits`], which is also the key in the configuration.
     pub name: &'static str,
-    /// What it bounds.
+    /// What the limit bounds.
     pub owner: Owner,
-    /// Where its use is seen: a field of [`Usage`](super::invocation::Usage) in the record of an invocation, or with a
-    /// dot in it, a member of another resource of the admin API.
+    /// The measurement that is compared with the limit: a field of
+    /// [`Usage`](super::invocation::Usage), or a member of another resource of the admin API if the
+    /// name has a dot.
     pub figure: &'static str,
 }
 
@@ -45,7 +46,7 @@ macro_rules! limits {
             $($(#[doc = $doc])+ pub $name: $kind,)+
         }
 
-        /// Changes to some limits; what is absent stays as it is.
+        /// Changes to some limits. Absent limits stay as they are.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(deny_unknown_fields)]
         pub struct LimitOverrides {
@@ -69,23 +70,24 @@ macro_rules! limits {
                 $(Limit { name: stringify!($name), owner: Owner::$owner, figure: $figure },)+
             ];
 
-            /// What no plan and no override can exceed, unless the operator's configuration raises it.
+            /// The highest values of plans and overrides, unless the operator's configuration
+            /// raises them.
             pub fn ceiling() -> Self {
                 Self { $($name: $ceiling,)+ }
             }
 
-            /// The least with which anything runs. Lower values are refused.
+            /// The lowest values with which a plugin can run. Lower ones are refused.
             pub fn floor() -> Self {
                 Self { $($name: <$kind>::ZERO$(.max($floor))?,)+ }
             }
 
-            /// What differs from `other`.
+            /// The limits that differ from `other`.
             pub fn beside(&self, other: &Limits) -> LimitOverrides {
                 LimitOverrides { $($name: (self.$name != other.$name).then_some(self.$name),)+ }
             }
 
-            /// Each limit as it holds, with `self` as the default and the values of `layers` in
-            /// place of it.
+            /// The effective value of each limit: the default from `self`, changed by each of
+            /// `layers`.
             pub fn effective(
                 &self,
                 layers: &[(Source, &LimitOverrides)],
@@ -103,24 +105,24 @@ macro_rules! limits {
                 },)+]
             }
 
-            /// These limits with `overrides` in place of some, none above `ceiling`.
+            /// These limits, changed by `overrides`, but none above `ceiling`.
             pub fn with(&self, overrides: &LimitOverrides, ceiling: &Limits) -> Self {
                 Self { $($name: overridden(self.$name, overrides.$name, ceiling.$name),)+ }
             }
 
-            /// These limits with `overrides` in place of some, without a ceiling.
+            /// These limits, changed by `overrides`, without a ceiling.
             pub fn replaced_by(&self, overrides: &LimitOverrides) -> Self {
                 Self { $($name: overrides.$name.unwrap_or(self.$name),)+ }
             }
 
-            /// These limits, lowered where `overrides` asks for less.
+            /// These limits, lowered to `overrides` if that is less.
             pub fn lowered_by(&self, overrides: &LimitOverrides) -> Self {
                 self.with(overrides, self)
             }
         }
 
         impl LimitOverrides {
-            /// Refuses a value above the ceiling, or one with which nothing could run.
+            /// Refuses values above the ceiling, or with which no plugin could run.
             pub fn check(&self, ceiling: &Limits) -> Result<(), OutOfRange> {
                 let floor = Limits::floor();
                 $(if let Some(value) = self.$name {
@@ -130,7 +132,7 @@ macro_rules! limits {
                 Ok(())
             }
 
-            /// Refuses a value with which nothing could run.
+            /// Refuses values with which no plugin could run.
             pub fn check_floor(&self) -> Result<(), OutOfRange> {
                 let floor = Limits::floor();
                 $(if let Some(value) = self.$name {
@@ -140,7 +142,8 @@ macro_rules! limits {
                 Ok(())
             }
 
-            /// The first limit that these change and that is the tenant's, so that no plugin may change it.
+            /// The first of these limits that belongs to the tenant, so that a plugin may not
+            /// change it.
             pub fn changed_of_tenant(&self) -> Option<&'static str> {
                 let changed = [$((Owner::$owner, stringify!($name), self.$name.is_some()),)+];
                 let (_, name, _) = changed.iter().find(|(owner, _, set)| *set && *owner == Owner::Tenant)?;
@@ -151,60 +154,62 @@ macro_rules! limits {
 }
 
 limits! {
-    /// All linear memories and tables of one instance together. Stops a plugin from filling the machine's memory.
+    /// All linear memories and tables of one instance together. Stops a plugin from filling the
+    /// machine's memory.
     memory: ByteSize = ByteSize::mib(64), at least ByteSize::kib(64), at most ByteSize::mib(256),
         of Invocation, seen in "memory_bytes";
-    /// Busy time of one invocation. Stops endless loops.
+    /// CPU time of one invocation. Stops endless loops.
     cpu: Span = Span::ms(50), at least Span::ms(1), at most Span::s(1),
         of Invocation, seen in "cpu_us";
-    /// Wall-clock time of one invocation, host calls included. Stops a plugin that waits for ever.
+    /// Wall-clock time of one invocation, host calls included. Stops a plugin that waits forever.
     wall: Span = Span::s(5), at least Span::ms(1), at most Span::s(60),
         of Invocation, seen in "wall_us";
-    /// Body of a request. Read only as far as this.
+    /// Body of a request. Larger bodies are not read further.
     request_body: ByteSize = ByteSize::mib(1), at most ByteSize::mib(32),
         of Invocation, seen in "request_bytes";
-    /// Bytes of a tenant's request bodies that are being read or wait until their invocation
-    /// begins, and 16 KiB for each that comes slowly. Callers of public routes may take half of it.
-    /// Stops callers that send slowly from filling the host's memory.
+    /// Bytes of a tenant's request bodies that are being read or wait for their invocation, and 16
+    /// KiB for each slow one. Callers of public routes may use half of it. Stops callers that send
+    /// slowly from filling the host's memory.
     request_backlog: ByteSize = ByteSize::mib(64), at least ByteSize(1), at most ByteSize::mib(1_024),
         of Tenant, seen in "request_backlog_bytes";
     /// Body of a response.
     response_body: ByteSize = ByteSize::mib(10), at least ByteSize(1), at most ByteSize::mib(64),
         of Invocation, seen in "response_bytes";
-    /// Bytes of a tenant's responses that its callers have not taken yet. Stops callers that read slowly from filling
-    /// the host's memory.
+    /// Bytes of a tenant's responses that callers have not read yet. Stops callers that read slowly
+    /// from filling the host's memory.
     response_backlog: ByteSize = ByteSize::mib(128), at least ByteSize(1), at most ByteSize::mib(1_024),
         of Tenant, seen in "backlog_bytes";
     /// Invocations of a tenant that run at once. Stops one tenant from taking every instance.
     concurrency: u32 = 32, at least 1, at most 1_024,
         of Tenant, seen in "place";
-    /// Requests of a tenant that wait for their turn behind those.
+    /// Requests of a tenant that wait in the queue.
     queue: u32 = 128, at most 10_000,
         of Tenant, seen in "place";
-    /// Instances of a tenant that wait for the next request of a plugin that reuses them. Stops one tenant from holding
-    /// memory while nobody asks it anything.
+    /// Warm instances of a tenant, for plugins that reuse instances. Stops an idle tenant from
+    /// holding memory.
     instances_kept: u32 = 8, at most 1_024,
         of Tenant, seen in "instances_kept";
-    /// The tenant's share of threads and instances, for which all tenants compete: one with share 2 gets twice as
-    /// much as one with share 1 where both want more than there is. Whoever is alone gets everything.
+    /// The tenant's weight when tenants compete for threads and instances. A tenant with share 2
+    /// gets twice as much as one with share 1. A tenant without competitors gets everything.
     share: u32 = 1, at least 1, at most 100,
         of Tenant, seen in "queued_us";
-    /// How long a request waits for its turn.
+    /// How long a request waits in the queue.
     queue_wait: Span = Span::s(1), at most Span::s(30),
         of Tenant, seen in "queued_us";
     /// Requests of a tenant per second, in the long run.
     requests_per_second: u32 = 1_000, at least 1, at most 1_000_000,
         of Tenant, seen in "burst_taken";
-    /// Requests of a tenant that may come at once after a quiet time.
+    /// Requests of a tenant that may come at once after an idle time.
     request_burst: u32 = 2_000, at least 1, at most 2_000_000,
         of Tenant, seen in "burst_taken";
-    /// Host calls of one invocation. Stops a loop of calls that are cheap for the plugin and dear for the host.
+    /// Host calls of one invocation. Stops loops of calls that cost the plugin little and the host
+    /// much.
     host_calls: u32 = 1_000, at most 10_000,
         of Invocation, seen in "host_calls";
-    /// Bytes that one host call may hand over. Stops arguments that would fill the host's memory.
+    /// Bytes that one host call may pass. Stops arguments that would fill the host's memory.
     host_call_bytes: ByteSize = ByteSize::mib(4), at least ByteSize(1), at most ByteSize::mib(16),
         of Invocation, seen in "host_call_bytes";
-    /// Resources that one instance may hold open: transactions, cursors, requests under way.
+    /// Resources that one instance may hold open: transactions, cursors and outbound requests.
     handles: u32 = 1_000, at most 1_000,
         of Invocation, seen in "handles";
     /// SQL statements of one invocation.
@@ -219,8 +224,8 @@ limits! {
     /// Bytes of one SQL result.
     sql_bytes: ByteSize = ByteSize::mib(8), at most ByteSize::mib(32),
         of Invocation, seen in "sql_result_bytes";
-    /// Memory that SQLite takes for a tenant: its statements, its schema, cached pages. Stops one tenant from filling the
-    /// machine's memory by SQL.
+    /// Memory that SQLite uses for a tenant: statements, the schema and cached pages. Stops one
+    /// tenant from filling the machine's memory by SQL.
     sql_memory: ByteSize = ByteSize::mib(64), at most ByteSize::mib(1_024),
         of Tenant, seen in "sql_memory_bytes";
     /// A tenant's database on disk.
@@ -244,55 +249,57 @@ limits! {
     /// Time to connect, TLS included.
     http_connect: Span = Span::s(5), at most Span::s(30),
         of Invocation, seen in "http_connect_us";
-    /// Time until the head of an outbound response has come.
+    /// Time until the head of an outbound response arrives.
     http_first_byte: Span = Span::s(10), at most Span::s(60),
         of Invocation, seen in "http_first_byte_us";
     /// Time of one outbound request as a whole.
     http_total: Span = Span::s(30), at most Span::s(60),
         of Invocation, seen in "http_request_us";
-    /// Log lines of one invocation. What is beyond is counted and dropped.
+    /// Log lines of one invocation. Further lines are counted and dropped.
     log_lines: u32 = 200, at most 10_000,
         of Invocation, seen in "log_lines";
-    /// Bytes of all log lines of one invocation. What is beyond is counted and dropped.
+    /// Bytes of all log lines of one invocation. Further lines are counted and dropped.
     log_bytes: ByteSize = ByteSize::kib(64), at most ByteSize::mib(1),
         of Invocation, seen in "log_bytes";
-    /// Bytes of log lines of a tenant per second, in the long run. A line counts for its text and 200 bytes
-    /// more. Stops a flood from filling the disk and the ledger.
+    /// Bytes of a tenant's log lines per second, in the long run. A line counts as its text and 200
+    /// bytes more. Stops a flood of lines from filling the disk and the ledger.
     log_bytes_per_second: ByteSize = ByteSize::kib(256), at most ByteSize::mib(64),
         of Tenant, seen in "log_bytes";
-    /// Bytes of log lines of a tenant that may come at once after a quiet time, counted in the same way.
+    /// Bytes of a tenant's log lines that may come at once after an idle time, counted in the same
+    /// way.
     log_burst: ByteSize = ByteSize::mib(4), at most ByteSize::mib(1_024),
         of Tenant, seen in "log_bytes";
-    /// All log lines of a tenant that are kept. Stops them from filling the disk before they are old enough to go. Once there
-    /// are more, a sixteenth is freed.
+    /// Stored log lines of a tenant. Stops them from filling the disk before their retention time
+    /// ends. When the limit is exceeded, the oldest 1/16 is deleted.
     log_size: ByteSize = ByteSize::mib(64), at most ByteSize::mib(16_384),
         of Tenant, seen in "kept.log_bytes";
-    /// Records of invocations of a tenant that are kept. Once there are more, a sixteenth is freed, but for up to 499: the oldest
-    /// leave in the blocks in which they were written.
+    /// Stored invocation records of a tenant. When the limit is exceeded, the oldest 1/16 is
+    /// deleted. Records are deleted in blocks, so up to 499 extra may remain.
     records_kept: u32 = 250_000, at most 100_000_000,
         of Tenant, seen in "kept.records";
     /// A component as it is uploaded.
     component_size: ByteSize = ByteSize::mib(32), at least ByteSize(1), at most ByteSize::mib(64),
         of Tenant, seen in "version.size";
-    /// A component after it was compiled.
+    /// A compiled component.
     compiled_size: ByteSize = ByteSize::mib(96), at least ByteSize(1), at most ByteSize::mib(192),
         of Tenant, seen in "version.compiled_size";
     /// Plugins of a tenant. Stops one tenant from filling the disk and the routing table.
     plugins: u32 = 100, at most 1_000,
         of Tenant, seen in "counts.plugins";
-    /// API keys of a tenant that work. Each is held in memory.
+    /// Valid API keys of a tenant. Each is held in memory.
     api_keys: u32 = 1_000, at most 100_000,
         of Tenant, seen in "counts.api_keys";
-    /// Tokens of a tenant's people that work.
+    /// Valid tokens of a tenant.
     tokens: u32 = 200, at most 10_000,
         of Tenant, seen in "counts.tokens";
-    /// Secrets of a tenant. Each is held in memory, sealed.
+    /// Secrets of a tenant. Each is held in memory, encrypted.
     secrets: u32 = 200, at most 1_000,
         of Tenant, seen in "counts.secrets";
     /// Settings of all plugins of a tenant together. Each is held in memory.
     config_entries: u32 = 1_000, at most 10_000,
         of Tenant, seen in "counts.config_entries";
-    /// Versions kept of a plugin; the oldest that is not active leaves.
+    /// Stored versions of a plugin. When the limit is exceeded, the oldest inactive version is
+    /// deleted.
     versions_kept: u32 = 50, at least 1, at most 1_000,
         of Tenant, seen in "plugin.versions";
 }

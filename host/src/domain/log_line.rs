@@ -1,4 +1,4 @@
-//! A line that a plugin wrote to its log.
+//! A log line that a plugin wrote.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,51 +9,51 @@ use super::id::{InvocationId, PluginName, TenantId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Steps of interest to the author only.
+    /// Steps that only the author needs.
     Trace,
-    /// What helps to find a fault.
+    /// Details that help to find a fault.
     Debug,
-    /// What happened.
+    /// Normal events.
     Info,
-    /// What may be wrong.
+    /// Possible faults.
     Warn,
-    /// What went wrong.
+    /// Faults.
     Error,
 }
 
 /// One line of a plugin's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// Whose it is.
+    /// The tenant of the plugin.
     pub tenant: TenantId,
-    /// Which plugin wrote it.
+    /// The plugin that wrote the line.
     pub plugin: PluginName,
-    /// During which invocation.
+    /// The invocation during which the line was written.
     pub invocation: InvocationId,
-    /// When.
+    /// The time at which the line was written.
     pub at: Timestamp,
-    /// How serious it is.
+    /// How serious the line is.
     pub level: Level,
     /// The text, without control characters.
     pub message: String,
-    /// Further values by name.
+    /// Structured fields: name and value.
     pub fields: Vec<(String, String)>,
 }
 
 impl LogLine {
-    /// What a line takes beside its text, in bytes: ids, numbers, allocations, entries of indexes. So a flood
-    /// of empty lines counts as well. The SQL of the control plane and its second migration count the same
-    /// number.
+    /// Bytes that a line costs besides its text: ids, numbers, allocations and index entries. So a
+    /// flood of empty lines counts as well. The SQL of the control plane and its second migration
+    /// use the same number.
     pub const OVERHEAD: usize = 200;
 
-    /// Bytes of its text. The budget of an invocation (`log_bytes`) and its usage count these.
+    /// Bytes of the text. The limit `log_bytes` and the usage of an invocation count these.
     pub fn bytes(&self) -> usize {
         let fields = self.fields.iter().map(|(name, value)| name.len() + value.len());
         self.message.len() + fields.sum::<usize>()
     }
 
-    /// Bytes for which the line counts in the memory of the ledger, in the rate of its tenant and in the
-    /// database: the message, the fields as JSON, and [`Self::OVERHEAD`].
+    /// Bytes of the message, of the fields as JSON, and of [`Self::OVERHEAD`]. The ledger's memory,
+    /// the tenant's rate and the database count these.
     pub fn stored_bytes(&self) -> usize {
         // `[["name","value"],["name","value"]]`
         let field = |(name, value): &(String, String)| 7 + json_bytes(name) + json_bytes(value);

@@ -1,4 +1,5 @@
-//! The manifest: what a plugin asks for. It is `plugin.toml`, and it rides inside the component.
+//! The manifest `plugin.toml`: what a plugin is and what it asks for. It is embedded in the
+//! component.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,24 +18,24 @@ use super::promises;
 use super::secret::{SecretOrigins, UsableSecrets};
 use super::units::Span;
 
-/// What a plugin asks for.
+/// A plugin's manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// What it is.
+    /// The plugin's name, version and description.
     pub plugin: PluginSection,
-    /// The routes that it serves.
+    /// The routes that the plugin serves.
     #[serde(default, rename = "route")]
     pub routes: Vec<Route>,
-    /// The functions that it handles.
+    /// The functions that the plugin declares.
     #[serde(default, rename = "function")]
     pub functions: Vec<Function>,
-    /// Present where it uses the tenant's database.
+    /// Present if the plugin uses the tenant's database.
     pub database: Option<DatabaseSection>,
-    /// Where it sends requests to.
+    /// Origins that the plugin sends requests to.
     #[serde(default)]
     pub http: HttpSection,
-    /// Which secrets it uses.
+    /// Secrets that the plugin uses.
     #[serde(default)]
     pub secrets: SecretsSection,
     /// Limits of an invocation, lower than the plan's.
@@ -42,34 +43,35 @@ pub struct Manifest {
     pub limits: LimitOverrides,
 }
 
-/// What the plugin is.
+/// The plugin's name, version and description.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PluginSection {
-    /// Its name within the tenant.
+    /// The name within the tenant.
     pub name: PluginName,
     /// The author's name for this version, such as `1.2.0`.
     pub version: String,
-    /// The contract that the plugin is written for.
+    /// The contract version that the plugin is written for.
     #[serde(default)]
     pub contract: Contract,
-    /// One sentence for people.
+    /// A description for people, one sentence.
     pub description: Option<String>,
-    /// Whether an instance may serve one request after another. What the plugin leaves in its memory is there for the
-    /// next request then, whoever sends it.
+    /// Whether an instance may serve several requests one after another. The plugin's memory is
+    /// kept between them, also if they come from different callers.
     #[serde(default)]
     pub reuse: bool,
 }
 
-/// A version of the contract between plugins and hosts. What a manifest means can depend on it.
+/// A version of the contract between plugins and hosts. Some parts of a manifest depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Contract {
-    /// `format` in a schema means what its draft says, which since 2019-09 is nothing. Of columns that turn texts into
-    /// numbers the activation warns.
+    /// `format` in a schema is not checked. Activation warns about database columns that convert
+    /// text to numbers.
     #[default]
     #[serde(rename = "0.1")]
     V0_1,
-    /// `format` in a schema is checked. Migrations that make columns which turn texts into numbers are refused.
+    /// `format` in a schema is checked. Migrations with columns that convert text to numbers are
+    /// refused.
     #[serde(rename = "0.2")]
     V0_2,
 }
@@ -78,7 +80,7 @@ impl Contract {
     /// All versions, the newest last.
     pub const ALL: [Self; 2] = [Self::V0_1, Self::V0_2];
 
-    /// The version as manifests write it.
+    /// The version as it is written in manifests.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::V0_1 => "0.1",
@@ -99,18 +101,18 @@ impl fmt::Display for Contract {
 pub struct Route {
     /// The method, upper case.
     pub method: String,
-    /// The path below the plugin's mount point, as it is written: `/orders/{id}`, `/files/{*rest}`.
+    /// The path below the plugin's mount point: `/orders/{id}`, `/files/{*rest}`.
     pub path: String,
-    /// Who may call.
+    /// Kinds of credentials that the route accepts, or `public`.
     pub auth: Auth,
-    /// Scopes that the caller needs, all of them.
+    /// Scopes that the caller needs. It needs all of them.
     #[serde(default)]
     pub scopes: BTreeSet<String>,
-    /// JSON Schema of the request body, a path inside the plugin.
+    /// Path of the request body's JSON Schema inside the plugin.
     pub request: Option<String>,
-    /// JSON Schema of the response body, a path inside the plugin.
+    /// Path of the response body's JSON Schema inside the plugin.
     pub response: Option<String>,
-    /// How often one principal may call.
+    /// How often each principal may call.
     pub rate: Option<Rate>,
 }
 
@@ -140,12 +142,12 @@ pub enum CredentialKind {
     ApiKey,
 }
 
-/// So many calls per span, written `100/min`.
+/// A rate of calls, written `100/min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many.
+    /// The number of calls.
     pub calls: NonZeroU32,
-    /// Within which time.
+    /// The time within which they are counted.
     pub per: Span,
 }
 
@@ -153,7 +155,7 @@ pub struct Rate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSection {
-    /// Folder of the migrations, `0001_name.sql` and so on.
+    /// Folder of the migrations: `0001_name.sql` and so on.
     pub migrations: Option<String>,
 }
 
@@ -169,45 +171,45 @@ pub struct HttpSection {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecretsSection {
-    /// Used by name, each for its origins.
+    /// Secrets that the plugin uses by name, each for its origins.
     #[serde(rename = "use")]
     pub usable: UsableSecrets,
-    /// Read as plain text.
+    /// Secrets that the plugin reads as plain text.
     pub reveal: Vec<String>,
 }
 
-/// What is wrong with a manifest, and where.
+/// Why a manifest is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// Not TOML, or not of the manifest's form.
+    /// The text is not TOML, or does not have the form of a manifest.
     #[error("plugin.toml: {0}")]
     Form(String),
-    /// Well formed, but it cannot mean anything.
+    /// The manifest is well formed, but a value is not valid.
     #[error("plugin.toml: {place}: {problem}")]
     Meaning {
-        /// Where, such as `route[2].path`.
+        /// The key, such as `route[2].path`.
         place: String,
-        /// What is wrong there.
+        /// What is wrong with the value.
         problem: String,
     },
 }
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/// More routes than this are refused: the routing table is held in memory for every active version.
+/// The most routes of a plugin. The routing table of every active version is held in memory.
 const MAX_ROUTES: usize = 500;
 
-/// More functions than this are refused, for the same reason.
+/// The most functions of a plugin, for the same reason.
 const MAX_FUNCTIONS: usize = 500;
 
-/// Bytes of one route's path.
+/// The longest path of a route, in bytes.
 const MAX_PATTERN_BYTES: usize = 512;
 
-/// Parameters of one route: what the matcher of paths has names for.
+/// The most parameters of a route, as many as the path matcher can name.
 const MAX_PARAMETERS: usize = 25;
 
 impl Manifest {
-    /// Reads and checks a manifest.
+    /// Parses and checks a manifest.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         let manifest: Manifest = toml::from_str(text)
             .map_err(|error| ManifestError::Form(error.to_string().trim_end().to_owned()))?;
@@ -215,8 +217,8 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Reads the manifest of a stored version, which was checked when it was uploaded. Checks that were added
-    /// since do not take it out of service, nor do keys of a later host.
+    /// Parses the manifest of a stored version. It was checked at its upload, so newer checks and
+    /// unknown keys of a later host do not make it unavailable.
     pub fn stored(text: &str) -> Result<Self, ManifestError> {
         let form =
             |error: &dyn std::fmt::Display| ManifestError::Form(error.to_string().trim_end().to_owned());
@@ -224,7 +226,7 @@ impl Manifest {
         lenient::from_value(value).map_err(|error| form(&error))
     }
 
-    /// Checks what a form alone cannot say.
+    /// Checks the values of a parsed manifest.
     pub fn check(&self) -> Result<(), ManifestError> {
         if self.plugin.version.is_empty() || self.plugin.version.len() > 64 {
             return Err(meaning("plugin.version", "1 to 64 characters are needed"));
@@ -247,7 +249,7 @@ impl Manifest {
         for (index, route) in self.routes.iter().enumerate() {
             let place = |field: &str| format!("route[{index}].{field}");
             if !METHODS.contains(&route.method.as_str()) {
-                let problem = format!("`{}` is none of {}", route.method, METHODS.join(", "));
+                let problem = format!("`{}` is not one of {}", route.method, METHODS.join(", "));
                 return Err(meaning(place("method"), problem));
             }
             let pattern = route
@@ -261,7 +263,7 @@ impl Manifest {
             if !seen.insert((&route.method, pattern)) {
                 return Err(meaning(
                     place("path"),
-                    format!("{} {} is there twice", route.method, route.path),
+                    format!("{} {} is defined twice", route.method, route.path),
                 ));
             }
             route
@@ -285,7 +287,7 @@ impl Manifest {
             if !seen.insert(&function.name) {
                 return Err(meaning(
                     place("name"),
-                    format!("{} is there twice", function.name),
+                    format!("{} is defined twice", function.name),
                 ));
             }
             function
@@ -296,8 +298,8 @@ impl Manifest {
         Ok(())
     }
 
-    /// The limits that the manifest sets, by their places in it: those of the plugin, and those of
-    /// single functions.
+    /// All limits that the manifest sets, with their keys: those of the plugin, and those of
+    /// functions.
     pub fn all_limits(&self) -> Vec<(String, LimitOverrides)> {
         let functions = self.functions.iter().enumerate();
         let functions = functions
@@ -324,8 +326,8 @@ impl Manifest {
 }
 
 impl Auth {
-    /// Refuses what nobody could fulfil. An error is a field and a sentence for the plugin's
-    /// author; `what` is allowed.
+    /// Refuses requirements that no caller could meet. The error is a field and a sentence for the
+    /// plugin's author. `what` names the kind of entry in that sentence.
     fn check(&self, scopes: &BTreeSet<String>, what: &str) -> Result<(), (&'static str, String)> {
         match self {
             Self::AnyOf(kinds) if kinds.is_empty() => Err((
@@ -342,8 +344,8 @@ impl Auth {
 }
 
 impl Route {
-    /// The pattern that decoded paths are matched against: the path with its escapes decoded, so
-    /// that `/ü` and `/%C3%BC` are the same route. An error is a sentence for the plugin's author.
+    /// The pattern for decoded request paths. Escapes are decoded, so that `/ü` and `/%C3%BC` are
+    /// the same route. The error is a sentence for the plugin's author.
     pub fn pattern(&self) -> Result<String, String> {
         let path = &self.path;
         if let Some(name) = path.split('/').find_map(|segment| segment.strip_prefix(':')) {
@@ -363,12 +365,12 @@ impl Route {
         }
         let unmatched = |why| format!("`{path}` has {why}, which no request path can match");
         match path::check(path) {
-            // Manifests with a backslash were accepted once and are stored. No request path matches
+            // Stored manifests of earlier hosts may contain a backslash. No request path matches
             // it.
             Ok(()) | Err(AmbiguousPath::Backslash) => {}
             Err(why) => return Err(unmatched(why)),
         }
-        // Encoded braces are text. In a pattern a brace is text where it stands twice.
+        // Encoded braces are literal text. A pattern writes a literal brace twice.
         let text = path.replace("%7B", "{{").replace("%7b", "{{");
         let text = text.replace("%7D", "}}").replace("%7d", "}}");
         let decoded = path::decode(&text).map_err(unmatched)?;
@@ -416,7 +418,7 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
-/// A manifest that is well formed and cannot mean anything.
+/// An error for a value that is not valid.
 pub(crate) fn meaning(place: impl Into<String>, problem: impl Into<String>) -> ManifestError {
     ManifestError::Meaning {
         place: place.into(),
@@ -515,7 +517,7 @@ mod tests {
         let cases = [
             (
                 "method = 'FETCH'\npath = '/'\nauth = 'public'",
-                "route[0].method: `FETCH` is none of",
+                "route[0].method: `FETCH` is not one of",
             ),
             (
                 "method = 'GET'\npath = 'x'\nauth = 'public'",
@@ -556,7 +558,7 @@ mod tests {
             ),
             (
                 "method = 'GET'\npath = '/'\nauth = 'public'\n[[route]]\nmethod = 'GET'\npath = '/'\nauth = 'public'",
-                "route[1].path: GET / is there twice",
+                "route[1].path: GET / is defined twice",
             ),
         ];
         for (route, wanted) in cases {
@@ -637,7 +639,7 @@ mod tests {
         let twice = format!("{}[[route]]\n{}", route("/ü"), route("/%C3%BC"));
         let error = with_route(&twice).unwrap_err().to_string();
         assert!(
-            error.contains("route[1].path: GET /%C3%BC is there twice"),
+            error.contains("route[1].path: GET /%C3%BC is defined twice"),
             "{error}"
         );
     }
@@ -682,7 +684,7 @@ mod tests {
             (full.replace("memory", "sql_rows"), "unknown field `sql_rows`"),
             (
                 format!("{full}[[function]]\n{full}"),
-                "function[1].name: price.adjust is there twice",
+                "function[1].name: price.adjust is defined twice",
             ),
             (
                 full.replace("'20ms'", "'0ms'"),

@@ -6,35 +6,35 @@ use sha2::{Digest as _, Sha256};
 /// A migration of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migration {
-    /// Its place in the order, from 1. A time such as 20240101120000 is a number as well.
+    /// The position in the order, from 1. It may be a time, such as 20240101120000.
     pub number: u64,
-    /// Its name, as in `0001_name.sql`.
+    /// The name, as in `0001_name.sql`.
     pub name: String,
-    /// The statements, as the file has them.
+    /// The SQL statements of the file.
     pub sql: String,
-    /// SHA-256 of the statements, apart from what version control changes: an applied migration
-    /// must not change afterwards.
+    /// SHA-256 of the statements after normalization of what version control changes. An applied
+    /// migration must not change afterwards.
     pub checksum: [u8; 32],
 }
 
-/// Why a file is no migration.
+/// Why a file is not a migration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMigration {
-    /// The file is not called what a migration is called.
+    /// The name of the file does not have the form of a migration's name.
     #[error("`{file}` is not called as a migration is, such as `0001_name.sql`: {problem}")]
     Name {
-        /// What it is called.
+        /// The name of the file.
         file: String,
-        /// What is wrong with that.
+        /// What is wrong with the name.
         problem: WrongName,
     },
-    /// There is nothing in it.
+    /// The file is empty.
     #[error("`{0}` holds no SQL")]
     Empty(String),
 }
 
 impl Migration {
-    /// A migration from its file, such as `0001_create_orders.sql`.
+    /// Reads a migration from a file such as `0001_create_orders.sql`.
     pub fn parse(file: &str, sql: impl Into<String>) -> Result<Self, InvalidMigration> {
         let sql = sql.into();
         let (number, name) = parse_name(file).map_err(|problem| InvalidMigration::Name {
@@ -57,8 +57,8 @@ impl Migration {
         file_name(self.number, &self.name)
     }
 
-    /// Whether `checksum` was taken of these statements, by this host or by one before, which took
-    /// it of the file as it was.
+    /// Whether `checksum` belongs to these statements. Earlier hosts computed it from the
+    /// unnormalized file.
     pub fn has_checksum(&self, checksum: &[u8; 32]) -> bool {
         *checksum == self.checksum
             || *checksum == digest(&self.sql)
@@ -122,7 +122,7 @@ mod tests {
             }
             assert!(!migration.has_checksum(&digest("a;\nc;\n")));
         }
-        // Whatever a host before stored of a file is known as long as the file stays.
+        // Checksums of earlier hosts are accepted as long as the file is unchanged.
         let odd = "a;\r\nb;\n\n\n";
         assert!(
             Migration::parse("1_a.sql", odd)

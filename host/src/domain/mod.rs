@@ -1,4 +1,4 @@
-//! Plain types and ids of the subject matter. Nothing here does IO.
+//! Plain types and ids of the host. This module does no IO.
 
 pub mod api_key;
 pub mod audit;

@@ -1,4 +1,4 @@
-//! An origin that a plugin may send requests to: scheme, host and port.
+//! Origins that plugins may send requests to: scheme, host and port.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// Scheme, host and port, canonical as the WHATWG URL standard has it: lower case, punycode, default ports filled in.
+/// Scheme, host and port in the canonical form of the WHATWG URL standard: lower case, punycode,
+/// and default ports filled in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
     scheme: Scheme,
@@ -23,22 +24,22 @@ pub enum Scheme {
     Https,
 }
 
-/// Why text is not an origin.
+/// Why a text is not an origin.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidOrigin {
-    /// Not a URL at all.
+    /// The text is not a URL.
     #[error("`{0}` is not a URL; write an origin such as `https://api.example.com`")]
     NotAUrl(String),
-    /// A scheme that is neither `http` nor `https`.
+    /// The scheme is neither `http` nor `https`.
     #[error("`{0}` has a scheme other than `http` and `https`")]
     Scheme(String),
-    /// More than scheme, host and port.
+    /// The text has more than scheme, host and port.
     #[error("`{0}` is more than an origin; leave out user, path, query and fragment")]
     MoreThanAnOrigin(String),
 }
 
 impl Origin {
-    /// The origin of a parsed URL, whatever its path.
+    /// The origin of a parsed URL. The path is ignored.
     pub fn of(url: &Url) -> Result<Self, InvalidOrigin> {
         let scheme = match url.scheme() {
             "http" => Scheme::Http,
@@ -55,7 +56,7 @@ impl Origin {
         })
     }
 
-    /// Whether requests go over TLS.
+    /// The scheme.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }

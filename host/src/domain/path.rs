@@ -1,24 +1,24 @@
-//! Paths of URLs, percent-decoded once: what is matched is what is authenticated is what the plugin
-//! gets as parameters.
+//! URL paths: rejects ambiguous ones and percent-decodes the others once. Matching, authentication
+//! and the plugin's parameters all use the decoded path.
 //!
-//! Requests and the patterns of manifests go through the same decoding, so `/ü` in a manifest and
-//! `/%C3%BC` in a request are the same path.
+//! Patterns in manifests are decoded in the same way, so `/ü` in a manifest and `/%C3%BC` in a
+//! request are the same path.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// Why a path is refused: several servers could read it in several ways. The text completes "the
+/// Why a path is refused: different servers could interpret it differently. The text completes "the
 /// path has …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmbiguousPath {
-    /// It does not begin with a slash.
+    /// The path does not begin with a slash.
     #[error("no leading `/`")]
     NotAbsolute,
     /// `//`.
     #[error("an empty segment (`//`)")]
     EmptySegment,
-    /// A `%` without two hexadecimal digits behind it.
+    /// A `%` that two hexadecimal digits do not follow.
     #[error("a broken percent escape")]
     BrokenEscape,
     /// An escape that would change the structure of the path if it were decoded.
@@ -30,12 +30,12 @@ pub enum AmbiguousPath {
     /// `.` or `..`, encoded or not.
     #[error("a dot segment")]
     DotSegment,
-    /// Escapes of bytes that are no text.
+    /// Escapes whose bytes are not UTF-8.
     #[error("an escape that is not UTF-8")]
     NotUtf8,
 }
 
-/// Checks a path as it was received. After this, [`decode`] can decode it, as a whole or in pieces
+/// Checks a received path. A checked path can be passed to [`decode`], as a whole or in pieces
 /// between slashes.
 pub fn check(path: &str) -> Result<(), AmbiguousPath> {
     let Some(segments) = path.strip_prefix('/') else {
@@ -47,7 +47,7 @@ pub fn check(path: &str) -> Result<(), AmbiguousPath> {
     segments.split('/').try_for_each(check_segment)
 }
 
-/// The text that a checked path, or a piece of one between slashes, stands for.
+/// Decodes a checked path, or a piece of one between slashes.
 pub fn decode(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
     percent_decode_str(path)
         .decode_utf8()
@@ -76,7 +76,7 @@ fn check_segment(segment: &str) -> Result<(), AmbiguousPath> {
     }
 }
 
-/// The byte that the two hexadecimal digits after a `%` stand for.
+/// The byte that is encoded by the two hexadecimal digits after a `%`.
 fn escaped(bytes: &mut std::str::Bytes<'_>) -> Option<u8> {
     let mut digit = || bytes.next().and_then(|byte| char::from(byte).to_digit(16));
     let (high, low) = (digit()?, digit()?);

@@ -1,4 +1,4 @@
-//! Plugins, their versions and which of them is active.
+//! Plugins, their versions, and the search for the target of a rollback.
 
 use std::sync::Arc;
 
@@ -6,39 +6,39 @@ use super::clock::Timestamp;
 use super::id::{PluginName, VersionDigest};
 use super::manifest::Manifest;
 
-/// A name within a tenant that requests go to.
+/// A plugin: a name within a tenant that receives requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugin {
-    /// The second segment of its URLs.
+    /// The name, which is the second segment of the plugin's URLs.
     pub name: PluginName,
-    /// The version that serves, if any.
+    /// The version that serves requests, if any.
     pub active: Option<VersionDigest>,
-    /// A disabled plugin answers 503 and keeps everything else.
+    /// Whether the plugin is disabled. A disabled plugin answers 503 and keeps its data.
     pub disabled: bool,
-    /// How many versions are kept of it.
+    /// The number of stored versions.
     pub versions: u32,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it was deleted. It can be restored until it is purged.
+    /// Time of deletion. The plugin can be restored until it is purged.
     pub deleted_at: Option<Timestamp>,
 }
 
-/// An uploaded component: immutable, named by its digest.
+/// An uploaded component. It never changes, and its id is its digest.
 #[derive(Clone, Debug)]
 pub struct Version {
-    /// What names it.
+    /// The digest, which identifies the version.
     pub digest: VersionDigest,
-    /// What it asks for.
+    /// The parsed manifest.
     pub manifest: Arc<Manifest>,
-    /// The manifest as it was written (TOML).
+    /// The manifest as the component contains it (TOML).
     pub manifest_text: String,
-    /// Bytes of the component.
+    /// Size of the component in bytes.
     pub size: u64,
-    /// When it was first uploaded.
+    /// Time of the first upload.
     pub created_at: Timestamp,
 }
 
-/// Where a rollback leads.
+/// The version that a rollback activates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RollbackTarget {
     /// The version that becomes active.
@@ -47,7 +47,7 @@ pub struct RollbackTarget {
     pub sequence: i64,
 }
 
-/// Finds where a rollback leads, from the newest activation to the oldest.
+/// Finds the target of a rollback. It looks at the activations from the newest to the oldest.
 #[derive(Debug)]
 pub struct RollbackSearch {
     active: VersionDigest,
@@ -55,8 +55,8 @@ pub struct RollbackSearch {
     rolled_back: Vec<VersionDigest>,
     /// Whether all activations so far were rollbacks.
     only_rollbacks: bool,
-    /// The activation at which the search stands: the explicit activation of `active` or of a version
-    /// that was skipped.
+    /// The activation that the search has reached: the explicit activation of `active` or of a
+    /// skipped version.
     position: Option<i64>,
 }
 
@@ -71,8 +71,8 @@ impl RollbackSearch {
         }
     }
 
-    /// Looks at the next older activation. It is the target if its version was active before, was not itself
-    /// rolled back from and can be activated (`is_stored`).
+    /// Looks at the next older activation. It is the target if its version differs from the active
+    /// one, was not rolled back from, and can be activated (`is_stored`).
     pub fn look(&mut self, activation: &Activation, is_stored: bool) -> Option<RollbackTarget> {
         let made_active_by = activation.rolled_back_to.unwrap_or(activation.sequence);
         if self.only_rollbacks {
@@ -81,7 +81,7 @@ impl RollbackSearch {
             self.rolled_back.extend(from);
         }
         match self.position {
-            // What happened between an activation and a rollback to it is undone.
+            // A rollback undoes the activations since its target, so they are skipped.
             Some(position) if activation.sequence >= position => return None,
             Some(_) => {}
             None => {
@@ -102,18 +102,18 @@ impl RollbackSearch {
 /// One change of the active version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Activation {
-    /// Counts up within the plugin.
+    /// The position in the plugin's history, counted up.
     pub sequence: i64,
-    /// What became active.
+    /// The version that became active.
     pub digest: VersionDigest,
-    /// What was active before.
+    /// The version that was active before.
     pub previous: Option<VersionDigest>,
-    /// The sequence of the activation that this rollback went back to; `None` for an explicit
+    /// The sequence of the activation that this rollback restored; `None` for an explicit
     /// activation.
     pub rolled_back_to: Option<i64>,
-    /// Who did it: the id of a token, or `host`.
+    /// The actor: the id of a token, or `host`.
     pub actor: String,
-    /// When.
+    /// The time of the activation.
     pub at: Timestamp,
 }
 
@@ -141,7 +141,7 @@ mod tests {
             });
         }
 
-        /// Rolls back. The version that is active then, if there is one to go back to.
+        /// Rolls back. Returns the version that is active afterwards, if there was a target.
         fn roll_back(&mut self, pruned: &str) -> Option<char> {
             let mut search = RollbackSearch::new(self.0.last()?.digest);
             let is_pruned = |digest| pruned.chars().any(|version| Self::digest(version) == digest);
@@ -152,7 +152,8 @@ mod tests {
         }
     }
 
-    /// Letters activate a version, `<` rolls back. What each rollback led to; `-` where it was refused.
+    /// Letters activate a version, `<` rolls back. The result has the target of each rollback; `-`
+    /// for a refusal.
     fn rollbacks(steps: &str, pruned: &str) -> String {
         let mut history = History::default();
         let mut led_to = String::new();
@@ -171,13 +172,13 @@ mod tests {
             ("ABC<<<", "BA-"),
             ("A<", "-"),
             ("ABCDE<<<<<", "DCBA-"),
-            // An explicit activation starts anew.
+            // An explicit activation restarts the search.
             ("ABC<D<<<", "BBA-"),
             ("ABC<C<<<", "BBA-"),
             ("ABC<<D<<", "BAA-"),
-            // The same version again is no step.
+            // Activating the active version again adds no step.
             ("ABBB<<", "A-"),
-            // Neither leads it to what was rolled back from, however often that was active.
+            // A version that was rolled back from is never a target, however often it was active.
             ("ABAB<<", "A-"),
             ("ABAC<<", "AB"),
             ("ABCB<<<", "CA-"),

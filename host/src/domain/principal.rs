@@ -1,4 +1,4 @@
-//! Who called a plugin.
+//! Principals: the authenticated callers of plugins.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::id::ApiKeyId;
 
-/// The caller of an invocation, once authenticated.
+/// The authenticated caller of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
     /// The holder of an API key.
@@ -21,14 +21,14 @@ pub enum Principal {
     },
 }
 
-/// Who a principal is, as records name it: its kind and its id, `api-key:…`.
+/// The id of a principal in records: its kind and the id within the kind, `api-key:…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PrincipalId {
     /// The holder of this API key.
     ApiKey(ApiKeyId),
 }
 
-/// Text that names no principal.
+/// Text that is not the id of a principal.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is not the kind and the id of a principal")]
 pub struct InvalidPrincipalId(String);
@@ -36,7 +36,7 @@ pub struct InvalidPrincipalId(String);
 const API_KEY: &str = "api-key";
 
 impl Principal {
-    /// Who it is.
+    /// The id of the principal.
     pub fn id(&self) -> PrincipalId {
         match self {
             Principal::ApiKey { id, .. } => PrincipalId::ApiKey(*id),
@@ -52,14 +52,14 @@ impl Principal {
 }
 
 impl PrincipalId {
-    /// The kind as the contract names it.
+    /// The kind, as the plugin contract names it.
     pub fn kind(self) -> &'static str {
         match self {
             PrincipalId::ApiKey(_) => API_KEY,
         }
     }
 
-    /// Which of its kind, as text.
+    /// The id within the kind, as text.
     pub fn within_kind(self) -> String {
         match self {
             PrincipalId::ApiKey(id) => id.to_string(),

@@ -1,4 +1,4 @@
-//! The code of the problem that an invocation ended with.
+//! The problem code in the record of an invocation.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use super::invocation::ABANDONED;
 use super::problem::Code;
 
 /// Why the host answered in the plugin's place. Another version of the host may have stored a code
-/// that this one does not know.
+/// that this version does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProblemCode {
-    /// The code of a problem.
+    /// A code that this host knows.
     Known(Code),
-    /// The caller went away before there was an answer.
+    /// The caller disconnected before the answer.
     Abandoned,
     /// A code of another version of the host.
     Other(Box<str>),
 }
 
 impl ProblemCode {
-    /// The code as it is stored and shown.
+    /// The code as text.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Known(code) => code.as_str(),

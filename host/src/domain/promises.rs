@@ -1,5 +1,5 @@
-//! Refuses manifests that can never do what they say: what they ask for could not be granted, set,
-//! called or run by anybody. It is for uploads; stored versions serve as they are.
+//! Refuses uploaded manifests that cannot work: nobody could grant, set, call or run what they ask
+//! for. Stored versions are not checked.
 
 use std::collections::BTreeSet;
 
@@ -11,24 +11,24 @@ use super::manifest::{Manifest, ManifestError, Route, meaning};
 use super::secret::{SecretOrigins, is_plain_name};
 use super::units::ByteSize;
 
-/// Origins, or names of secrets, that a tenant can grant one plugin.
+/// The most origins, or names of secrets, that a tenant can grant one plugin.
 pub const MAX_GRANTED: usize = 100;
 
-/// A page of WebAssembly memory. No instance takes less.
+/// A page of WebAssembly memory, the least that an instance needs.
 const PAGE: ByteSize = ByteSize::kib(64);
 
-/// A limit of a manifest that is above what holds.
+/// A limit that a manifest sets above the effective value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beyond {
     /// The name of the limit.
     pub name: String,
-    /// What the manifest says.
+    /// The value in the manifest.
     pub asked: String,
-    /// What holds in its place.
+    /// The effective value.
     pub most: String,
 }
 
-/// The limits that `asked` sets above `most`. A manifest only lowers, so they have no effect.
+/// The limits that `asked` sets above `most`. They have no effect, since a manifest only lowers.
 fn beyond(asked: &LimitOverrides, most: &Limits) -> Vec<Beyond> {
     let held = serde_json::to_value(most.lowered_by(asked)).unwrap_or_default();
     let Ok(Value::Object(asked)) = serde_json::to_value(asked) else {
@@ -46,7 +46,7 @@ fn beyond(asked: &LimitOverrides, most: &Limits) -> Vec<Beyond> {
         .collect()
 }
 
-/// The same for all limits of a manifest, by their places in it: `limits.memory`.
+/// All limits of a manifest that are above `most`, named by their keys: `limits.memory`.
 pub fn all_beyond(manifest: &Manifest, most: &Limits) -> Vec<Beyond> {
     let of_place = |(place, asked): (String, LimitOverrides)| {
         let named = move |beyond: Beyond| Beyond {
@@ -58,7 +58,7 @@ pub fn all_beyond(manifest: &Manifest, most: &Limits) -> Vec<Beyond> {
     manifest.all_limits().into_iter().flat_map(of_place).collect()
 }
 
-/// Checks a manifest whose form is right.
+/// Checks the values of a well-formed manifest.
 pub fn check(manifest: &Manifest) -> Result<(), ManifestError> {
     for (index, route) in manifest.routes.iter().enumerate() {
         check_route(route).map_err(|(field, problem)| meaning(format!("route[{index}].{field}"), problem))?;
@@ -77,7 +77,7 @@ fn check_route(route: &Route) -> Result<(), (&'static str, String)> {
             format!("`{mark}` ends the path of a URL, so no request matches; write it as an escape");
         return Err(("path", problem));
     }
-    // A pattern that cannot be read has been refused before.
+    // A pattern that cannot be parsed was refused earlier.
     if route
         .pattern()
         .is_ok_and(|pattern| pattern == "/-" || pattern.starts_with("/-/"))
@@ -194,7 +194,7 @@ fn check_limits(manifest: &Manifest) -> Result<(), ManifestError> {
     Ok(())
 }
 
-/// Whether the manifest sets a limit to nothing: `0`, `0B` or `0ms`.
+/// Whether the manifest sets a limit to zero: `0`, `0B` or `0ms`.
 fn is_zero(limits: &LimitOverrides, name: &str) -> bool {
     let values = serde_json::to_value(limits).unwrap_or_default();
     match values.get(name) {

@@ -1,4 +1,4 @@
-//! Where the public listener is reached from outside.
+//! The URL under which callers reach the public listener from outside.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,12 +10,12 @@ use url::Url;
 
 use super::id::{PluginName, TenantName};
 
-/// The address that the operator's configuration gives: an `http` or `https` URL, or nothing.
+/// The URL in the operator's configuration: `http`, `https`, or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ConfiguredUrl(Option<Url>);
 
-/// The URL below which the routes of all tenants are.
+/// The base URL of the routes of all tenants.
 #[derive(Debug, Default)]
 pub struct PublicUrl {
     configured: ConfiguredUrl,
@@ -58,7 +58,7 @@ impl From<ConfiguredUrl> for String {
 }
 
 impl PublicUrl {
-    /// What the operator configured; otherwise the listener's address, once it is known.
+    /// The configured URL; without one, the listener's address once it is known.
     pub fn new(configured: ConfiguredUrl) -> Self {
         Self {
             configured,
@@ -66,9 +66,9 @@ impl PublicUrl {
         }
     }
 
-    /// Says where the public listener is.
+    /// Sets the address of the public listener.
     pub fn listens_at(&self, address: SocketAddr) {
-        // A host has one public listener, so a second call has nothing new to say.
+        // A host has one public listener, so a second call is ignored.
         let _ = self.listener.set(address);
     }
 
@@ -91,7 +91,7 @@ impl fmt::Display for PublicUrl {
     }
 }
 
-/// A listener on all addresses is reached on this machine's own.
+/// Replaces an unspecified address (all interfaces) by the loopback address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {

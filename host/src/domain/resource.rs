@@ -1,8 +1,8 @@
-//! The kinds of things that errors are about.
+//! The kinds of resources that errors name.
 
 use std::fmt;
 
-/// A kind of thing that can be missing, taken or in use.
+/// A kind of resource that can be missing, taken or in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resource {
     /// A tenant.
@@ -13,7 +13,7 @@ pub enum Resource {
     Plugin,
     /// A version of a plugin.
     Version,
-    /// The activation that made a version the active one.
+    /// An activation of a version.
     Activation,
     /// A secret of a tenant.
     Secret,
@@ -32,7 +32,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 12] = [
         Self::Tenant,
         Self::Plan,
@@ -49,7 +49,7 @@ impl Resource {
     ];
 }
 
-/// As a sentence names it: "there is no such tenant".
+/// The name within a sentence: "there is no such tenant".
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

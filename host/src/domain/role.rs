@@ -1,20 +1,20 @@
-//! Who may do what in the admin API.
+//! Roles of the admin API.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What the holder of a token may do. From viewer to operator, each role may do what the one before
-/// it may.
+/// What the holder of a token may do. From viewer to operator, each role includes the rights of the
+/// one before it.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Reads the metrics of the host, and nothing else.
+    /// Reads the metrics of the host and nothing else.
     Metrics,
-    /// Reads everything of one tenant but secrets.
+    /// Reads everything of one tenant except secrets.
     Viewer,
     /// Uploads, activates and configures plugins of one tenant.
     Developer,
@@ -34,8 +34,8 @@ impl Role {
         Role::Operator,
     ];
 
-    /// Whether it may do what needs at least `least`. The roles of a tenant do not read the
-    /// metrics, which are of all tenants together.
+    /// Whether the role includes `least`. The roles of a tenant do not include the metrics, which
+    /// cover all tenants.
     pub fn may(self, least: Role) -> bool {
         match least {
             Role::Metrics => matches!(self, Role::Metrics | Role::Operator),
@@ -72,7 +72,7 @@ impl FromStr for Role {
     }
 }
 
-/// Text that names no role.
+/// Text that is not the name of a role.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a role; those are metrics, viewer, developer, owner and operator")]
 pub struct UnknownRole(String);

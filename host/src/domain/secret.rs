@@ -1,4 +1,4 @@
-//! Secrets that a plugin uses by name, and the origins to which the host may send each of them.
+//! Secrets that a plugin uses by name, and the origins to which the host may send them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,20 +9,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::origin::Origin;
 
-/// Secrets by name. Written as a list of names and of `{ name, origins }`.
+/// Secrets by name. JSON and TOML have a list of names and of `{ name, origins }`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsableSecrets(BTreeMap<String, SecretOrigins>);
 
-/// To which origins the host may send a secret for a plugin.
+/// The origins to which the host may send a secret for a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretOrigins {
-    /// To all that the plugin is granted. The meaning of a name without origins.
+    /// All origins that the plugin is granted. A name without origins means this.
     Granted,
-    /// To those of these that the plugin is granted. None: it is for signatures only.
+    /// These origins, if the plugin is granted them. If empty, the secret is for signatures only.
     Only(BTreeSet<Origin>),
 }
 
-/// A member of the list.
+/// An entry of the list.
 enum Entry {
     Name(String),
     Bound(Bound),
@@ -31,20 +31,21 @@ enum Entry {
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Bound {
-    /// The secret's name.
+    /// Name of the secret.
     name: String,
-    /// Where the host may send it.
+    /// Origins to which the host may send the secret.
     origins: BTreeSet<Origin>,
 }
 
-/// Whether a secret, or a setting, can have this name: 1 to 128 of letters, digits, `_`, `-` and `.`.
+/// Whether `name` is a valid name of a secret or setting: 1 to 128 letters, digits, `_`, `-` and
+/// `.`.
 pub fn is_plain_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     (1..=128).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
 impl SecretOrigins {
-    /// Whether `origin` is one of them, where it is granted to the plugin.
+    /// Whether the secret may be sent to `origin`, provided that the plugin is granted that origin.
     pub fn contain(&self, origin: &Origin) -> bool {
         match self {
             SecretOrigins::Granted => true,
@@ -52,7 +53,7 @@ impl SecretOrigins {
         }
     }
 
-    /// How many are named.
+    /// The number of named origins.
     pub fn count(&self) -> usize {
         match self {
             SecretOrigins::Granted => 0,
@@ -95,12 +96,12 @@ impl fmt::Display for SecretOrigins {
 }
 
 impl UsableSecrets {
-    /// The origins of a secret, where it is one of these.
+    /// The origins of a secret, if it is in the list.
     pub fn origins(&self, name: &str) -> Option<&SecretOrigins> {
         self.0.get(name)
     }
 
-    /// Adds a secret, or origins to one that is there.
+    /// Adds a secret, or further origins of a known one.
     pub fn add(&mut self, name: String, origins: SecretOrigins) {
         let all = match self.0.remove(&name) {
             Some(known) => known.union(origins),
@@ -160,13 +161,13 @@ impl<'de> Deserialize<'de> for UsableSecrets {
                 Entry::Name(name) => (name, SecretOrigins::Granted),
                 Entry::Bound(Bound { name, origins }) => (name, SecretOrigins::Only(origins)),
             };
-            // Names without origins could always be repeated. With origins, one of the two would be
-            // overlooked.
+            // A name without origins may be repeated, as always. With origins, a reader could
+            // overlook one of the two entries.
             if let Some(known) = all.insert(name.clone(), origins.clone())
                 && (known, origins) != (SecretOrigins::Granted, SecretOrigins::Granted)
             {
                 return Err(D::Error::custom(format!(
-                    "the secret `{name}` is there twice; write all its origins in one place"
+                    "the secret `{name}` is listed twice; write all its origins in one place"
                 )));
             }
         }
@@ -262,11 +263,11 @@ mod tests {
             ),
             (
                 json!(["a", { "name": "a", "origins": [] }]),
-                "the secret `a` is there twice",
+                "the secret `a` is listed twice",
             ),
             (
                 json!([{ "name": "a", "origins": [] }, "a"]),
-                "the secret `a` is there twice",
+                "the secret `a` is listed twice",
             ),
         ] {
             let error = read(&list).unwrap_err();

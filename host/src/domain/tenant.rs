@@ -1,4 +1,4 @@
-//! Tenants and the plans that give them their limits.
+//! Tenants, and the plans with their limits.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,29 +6,29 @@ use super::clock::Timestamp;
 use super::id::{PlanName, TenantId, TenantName};
 use super::limits::LimitOverrides;
 
-/// A customer: the boundary that nothing crosses.
+/// A customer of the host. Data and limits are isolated per tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
-    /// The id that everything of the tenant refers to.
+    /// The id by which the tenant's data refers to it.
     pub id: TenantId,
-    /// The first segment of its URLs.
+    /// The name, which is the first segment of the tenant's URLs.
     pub name: TenantName,
-    /// The set of limits it is on.
+    /// The plan, which sets the limits.
     pub plan: PlanName,
-    /// Changes to the plan for this tenant alone.
+    /// Changes to the plan's limits for this tenant.
     pub limits: LimitOverrides,
-    /// A suspended tenant's endpoints answer 503.
+    /// Whether the tenant is suspended. Its endpoints then answer 503.
     pub suspended: bool,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it was deleted. It can be restored until it is purged.
+    /// Time of deletion. The tenant can be restored until it is purged.
     pub deleted_at: Option<Timestamp>,
 }
 
 /// A named set of limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Plan {
-    /// Its name.
+    /// The name of the plan.
     pub name: PlanName,
     /// Changes to the host's defaults.
     pub limits: LimitOverrides,

@@ -1,4 +1,4 @@
-//! Tokens of the admin API.
+//! Tokens of the admin API, and what each may do.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,45 +7,45 @@ use super::credential::SecretHash;
 use super::id::{TenantId, TokenId};
 use super::role::Role;
 
-/// The name of the operator's token that the host makes by itself. No other token gets it, since a
-/// reset replaces those that have it.
+/// The name of the operator's token that the host creates. No other token may have it, since a
+/// reset replaces the token of this name.
 pub const FIRST_OPERATOR: &str = "first operator";
 
-/// A token as it is stored: never the secret, only its hash.
+/// A stored token of the admin API. It holds only the hash of the secret, never the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// What finds it.
+    /// The id, under which the record is looked up.
     pub id: TokenId,
-    /// What people call it.
+    /// A name for people.
     pub name: String,
-    /// What it may do, and where.
+    /// What the token allows, and in which tenant.
     pub reach: Reach,
     /// The hash of the secret.
     pub hash: SecretHash,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it stops working, if ever.
+    /// Time of expiry, if the token expires.
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked, if it was.
+    /// Time of revocation, if the token was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// What a token may do, and where.
+/// What a token allows, and in which tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// Everything, in every tenant.
     Host,
-    /// The metrics of the host, and nothing else.
+    /// The metrics of the host and nothing else.
     Metrics,
     /// What the role allows, in one tenant.
     Tenant(TenantId, TenantRole),
 }
 
-/// A role within one tenant. Each may do what the ones above it in this list may.
+/// A role within one tenant. Each role includes the rights of those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum TenantRole {
-    /// Reads everything but secrets.
+    /// Reads everything except secrets.
     Viewer,
     /// Uploads, activates and configures plugins.
     Developer,
@@ -53,7 +53,7 @@ pub enum TenantRole {
     Owner,
 }
 
-/// Text that names no role of a tenant.
+/// Text that is not the name of a tenant's role.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "`{0}` is not a role of a tenant; use viewer, developer or owner. Tokens for the whole host are made without a tenant \
@@ -62,14 +62,14 @@ pub enum TenantRole {
 pub struct UnknownTenantRole(String);
 
 impl Token {
-    /// Whether it works at `now`.
+    /// Whether the token works at `now`.
     pub fn is_valid(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
     }
 }
 
 impl Reach {
-    /// The role, the operator's included.
+    /// The role, also of tokens for the whole host.
     pub fn role(self) -> Role {
         match self {
             Reach::Host => Role::Operator,
@@ -78,7 +78,7 @@ impl Reach {
         }
     }
 
-    /// The one tenant that it is confined to.
+    /// The tenant to which the token is restricted.
     pub fn tenant(self) -> Option<TenantId> {
         match self {
             Reach::Host | Reach::Metrics => None,
@@ -86,7 +86,8 @@ impl Reach {
         }
     }
 
-    /// The reach of `role` where the token is stored under `tenant`; `None` where the two contradict each other.
+    /// The reach of a token with `role` that is stored under `tenant`; `None` if the two contradict
+    /// each other.
     pub fn of(role: Role, tenant: Option<TenantId>) -> Option<Self> {
         let within = |role| tenant.map(|tenant| Reach::Tenant(tenant, role));
         match role {

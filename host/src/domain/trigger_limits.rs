@@ -1,24 +1,24 @@
-//! Limits of what one entry of a manifest triggers, such as one function.
+//! Limits of a single entry of a manifest, such as one function.
 
 use serde::{Deserialize, Serialize};
 
 use super::limits::LimitOverrides;
 use super::units::{ByteSize, Span};
 
-/// Limits of the invocations of one entry of a manifest, lower than those of the whole plugin.
+/// Limits of the invocations of one manifest entry, lower than those of the plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TriggerLimits {
-    /// Busy time.
+    /// CPU time.
     pub cpu: Option<Span>,
     /// Wall-clock time.
     pub wall: Option<Span>,
-    /// Memories and tables of the instance together.
+    /// Linear memories and tables of the instance together.
     pub memory: Option<ByteSize>,
 }
 
 impl TriggerLimits {
-    /// The same as changes to the limits of a plugin.
+    /// The limits as overrides of the plugin's limits.
     pub fn overrides(&self) -> LimitOverrides {
         LimitOverrides {
             cpu: self.cpu,

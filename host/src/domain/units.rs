@@ -1,4 +1,4 @@
-//! Sizes and spans of time as people write them: `64MiB`, `50ms`.
+//! Sizes and time spans as people write them: `64MiB`, `50ms`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,40 +25,40 @@ pub struct ParseUnitError {
 }
 
 impl ByteSize {
-    /// So many kibibytes.
+    /// A size in kibibytes.
     pub const fn kib(count: u64) -> Self {
         Self(count * 1024)
     }
 
-    /// So many mebibytes.
+    /// A size in mebibytes.
     pub const fn mib(count: u64) -> Self {
         Self(count * 1024 * 1024)
     }
 
-    /// The size as an index, saturating where `usize` is smaller.
+    /// The size as a `usize`, saturating on small platforms.
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
 impl Span {
-    /// So many milliseconds.
+    /// A span in milliseconds.
     pub const fn ms(count: u64) -> Self {
         Self(Duration::from_millis(count))
     }
 
-    /// So many seconds.
+    /// A span in seconds.
     pub const fn s(count: u64) -> Self {
         Self(Duration::from_secs(count))
     }
 }
 
-/// A number of bytes or items as it is counted.
+/// Converts a count or a size to `u64`.
 pub fn as_u64(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// A span of time as it is counted, in microseconds.
+/// Converts a duration to microseconds.
 pub fn microseconds(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
@@ -117,7 +117,7 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
         .checked_mul(*factor)
 }
 
-/// Writes with the largest unit that divides the value, so that nothing is lost.
+/// Writes the value in the largest unit that divides it, so that it is exact.
 fn write_largest(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::Result {
     let unit = units
         .iter()

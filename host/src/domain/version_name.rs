@@ -1,4 +1,4 @@
-//! What people call a version: its digest, the beginning of the digest, or the author's version.
+//! Names of a version: its digest, a prefix of the digest, or the author's version.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use super::clock::Timestamp;
 use super::id::VersionDigest;
 use super::plugin::Version;
 
-/// Hexadecimal digits that the beginning of a digest has at least. Fewer would be found by chance.
+/// The fewest digits of a digest prefix. Shorter ones could match by chance.
 const LEAST_DIGITS: usize = 4;
 
-/// Bytes of the longest name: an author's version has 64 characters, a digest 71.
+/// The longest name in bytes. An author's version has up to 64 characters, a digest 71.
 const MAX_BYTES: usize = 256;
 
 /// Text that may name a version of a plugin.
@@ -21,7 +21,7 @@ const MAX_BYTES: usize = 256;
 #[schema(value_type = String, example = "1.2.0")]
 pub struct VersionName(String);
 
-/// Text that names no version of any plugin.
+/// Text that cannot name a version.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "a version is named by its digest, by the first digits of it (four at least), or by the author's version, such \
@@ -29,25 +29,25 @@ pub struct VersionName(String);
 )]
 pub struct InvalidVersionName;
 
-/// A version that a name may mean.
+/// A version to which a name may refer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedVersion {
-    /// Its digest.
+    /// The digest of the version.
     pub digest: VersionDigest,
-    /// The author's name for it.
+    /// The author's version, such as `1.2.0`.
     pub author_version: String,
-    /// When it was uploaded.
+    /// Time of the upload.
     pub created_at: Timestamp,
 }
 
 impl VersionName {
-    /// The digest, if the name is a whole one.
+    /// The digest, if the name is a complete one.
     pub fn digest(&self) -> Option<VersionDigest> {
         let digits = self.0.strip_prefix("sha256:").unwrap_or(&self.0);
         format!("sha256:{digits}").parse().ok()
     }
 
-    /// Whether a version has this name.
+    /// Whether the name refers to `version`.
     pub fn names(&self, version: &Version) -> bool {
         self.0 == version.manifest.plugin.version || self.begins(version.digest)
     }

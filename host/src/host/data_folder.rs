@@ -1,10 +1,10 @@
-//! The data folder: one host at a time, and nobody else reads it.
+//! The data folder: locked, so that one host at a time uses it, and readable by its user only.
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-/// A data folder that this process alone uses.
+/// A data folder that is locked by this process.
 pub struct DataFolder {
     path: PathBuf,
     lock: File,
@@ -13,21 +13,21 @@ pub struct DataFolder {
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
-    /// It cannot be made, read or written.
+    /// The folder cannot be created, read or written.
     #[error("cannot use the data folder {path}: {error}")]
     Io {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// Another process has it.
+    /// Another process has locked the folder.
     #[error("another host uses the data folder {0}; stop it, or set `data.folder` to another one")]
     InUse(PathBuf),
 }
 
 impl DataFolder {
-    /// Opens a folder, and makes it where it is missing.
+    /// Opens and locks a folder. Creates it if it is missing.
     pub fn open(path: &Path) -> Result<Self, DataFolderError> {
         let failed = |error| DataFolderError::Io {
             path: path.to_owned(),
@@ -49,7 +49,7 @@ impl DataFolder {
         }
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -57,8 +57,9 @@ impl DataFolder {
 
 impl Drop for DataFolder {
     fn drop(&mut self) {
-        // Closing the file is not enough: a child that this process has forked and that has not yet called exec holds the
-        // same lock for a moment. An unlock is for all who share the file; where it fails, closing is what is left.
+        // Closing the file is not enough: a child between fork and exec shares the lock for a
+        // moment. Unlocking applies to all processes that share the file. If it fails, closing must
+        // do.
         let _ = self.lock.unlock();
     }
 }

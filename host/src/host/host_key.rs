@@ -1,9 +1,9 @@
-//! The host's key: whether it belongs to the database, and its rotation.
+//! The host's key: its creation, its check against the database, and its rotation.
 //!
-//! A rotation writes the new key beside the old one, seals all secrets anew in one transaction that
-//! also records which key they are sealed under, and then puts the new file in place of the old
-//! one. So after a crash the database says which of the two files holds the key, and the next start
-//! puts it in place.
+//! A rotation writes the new key to a second file and encrypts all secrets again in one
+//! transaction, which also records the new key. Then the new file replaces the old one. After a
+//! crash, the database shows which file has the right key, and the next start completes the
+//! replacement.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -17,63 +17,63 @@ use crate::domain::id::TenantId;
 use crate::storage::vault::{HostKey, HostKeyError, Vault};
 use crate::storage::{DbError, Repository};
 
-/// Secrets that a key is tried on, if the database does not say yet which key is its own. One that
-/// opens is enough: others may be damaged.
+/// Secrets that are tried if the database does not know its key yet. One that can be decrypted is
+/// enough, since others may be damaged.
 const TRIED: u32 = 50;
 
-/// Why there is no key that can be used.
+/// Why there is no usable key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file cannot be used.
+    /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] HostKeyError),
-    /// It is another key.
+    /// The file contains another key.
     #[error(
         "the host key {0} is not the one that the secrets in mortise.db are sealed under; put back the key \
          that belongs to this data folder. If it is lost, `mortise host-key accept` keeps the key that is \
          there, and every secret has to be set again"
     )]
     Foreign(PathBuf),
-    /// It is gone.
+    /// The file is missing.
     #[error(
         "the host key {0} is missing, and the secrets in mortise.db are sealed under it; put it back. If it \
          is lost, `mortise host-key accept` makes a new one, and every secret has to be set again"
     )]
     Missing(PathBuf),
-    /// There is nothing to accept.
+    /// The present key is the right one, so it cannot be replaced by `accept`.
     #[error("the secrets are sealed under the host key {0}, so there is nothing to accept")]
     InUse(PathBuf),
-    /// A rotation was interrupted, and its last step fails.
+    /// The last step of an interrupted rotation fails.
     #[error(
         "a rotation of the host key was interrupted after the secrets had been sealed anew: the key is in \
          {new} now and belongs in {path}, where it cannot be moved ({error}); move it there"
     )]
     HalfRotated {
-        /// Where the key is.
+        /// The file with the new key.
         new: PathBuf,
-        /// Where it belongs.
+        /// The file that it should replace.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// The database does not answer.
+    /// The database fails.
     #[error(transparent)]
     Db(#[from] DbError),
 }
 
-/// What a rotation did.
+/// The result of a rotation.
 #[derive(Debug)]
 pub struct Rotated {
-    /// Secrets that are sealed under the new key.
+    /// Secrets that are encrypted with the new key.
     pub secrets: u64,
-    /// Secrets that did not open under the old one and stay as they are.
+    /// Secrets that the old key could not decrypt. They are unchanged.
     pub unreadable: Vec<(TenantId, String)>,
-    /// Files of stored code that have a MAC under the new key, or why they could not be given one:
-    /// then they are compiled again when they are needed.
+    /// Files of compiled code with a MAC of the new key, or why they could not be rewritten. In
+    /// that case they are compiled again when they are needed.
     pub code: Result<u64, String>,
 }
 
-/// Where the key is.
+/// The path of the key file.
 pub fn path(config: &Config) -> PathBuf {
     match config.data.key_file.as_os_str().is_empty() {
         true => config.data.folder.join("host.key"),
@@ -81,8 +81,8 @@ pub fn path(config: &Config) -> PathBuf {
     }
 }
 
-/// The key that the secrets in `db` are sealed under. The first start makes one; the end of an
-/// interrupted rotation is made up for.
+/// Opens the key of the secrets in `db`. The first start creates it. An interrupted rotation is
+/// completed.
 pub async fn open(db: &dyn Repository, config: &Config) -> Result<HostKey, KeyError> {
     let path = path(config);
     let next = next(&path);
@@ -97,7 +97,7 @@ pub async fn open(db: &dyn Repository, config: &Config) -> Result<HostKey, KeyEr
     match load(&next)? {
         Some(key) if key.check() == check => {
             put_in_place(&next, &path)?;
-            tracing::warn!(file = %path.display(), "the rotation of the host key that was interrupted is finished");
+            tracing::warn!(file = %path.display(), "an interrupted rotation of the host key was completed");
             Ok(key)
         }
         _ => match path.exists() {
@@ -107,13 +107,14 @@ pub async fn open(db: &dyn Repository, config: &Config) -> Result<HostKey, KeyEr
     }
 }
 
-/// The key of a host whose database does not know it yet: a new one, or one of an earlier version.
+/// The key of a host whose database does not know its key yet: a new key, or that of an earlier
+/// version.
 async fn first(db: &dyn Repository, config: &Config, path: &Path) -> Result<HostKey, KeyError> {
     let secrets = db.some_secrets(TRIED).await?;
     let key = match load(path)? {
         Some(key) => key,
         None if !secrets.is_empty() => return Err(KeyError::Missing(path.to_owned())),
-        // A file that the operator has named is the operator's to make.
+        // The operator creates a file that the configuration names.
         None if !config.data.key_file.as_os_str().is_empty() => HostKey::load(path)?,
         None => HostKey::create(path)?,
     };
@@ -126,9 +127,8 @@ async fn first(db: &dyn Repository, config: &Config, path: &Path) -> Result<Host
     Ok(key)
 }
 
-/// Uses the key that is there, or a new one, from now on. Secrets that are sealed under another one
-/// do not open any more. Refused if their key is there, also as the new key of a rotation that was
-/// interrupted.
+/// Uses the present key, or a new one, from now on. Secrets of another key cannot be decrypted any
+/// more. Refused if the right key is present, also as the new key of an interrupted rotation.
 pub async fn accept(db: &dyn Repository, config: &Config, now: Timestamp) -> Result<PathBuf, KeyError> {
     let path = path(config);
     match open(db, config).await {
@@ -145,8 +145,7 @@ pub async fn accept(db: &dyn Repository, config: &Config, now: Timestamp) -> Res
     Ok(path)
 }
 
-/// Makes a new key, and seals everything under it that is sealed under the old one. No host may run
-/// on the folder.
+/// Creates a new key and encrypts all secrets with it. No host may run on the folder.
 pub async fn rotate(db: &dyn Repository, config: &Config, now: Timestamp) -> Result<Rotated, KeyError> {
     let old = open(db, config).await?;
     let path = path(config);
@@ -169,15 +168,14 @@ pub async fn rotate(db: &dyn Repository, config: &Config, now: Timestamp) -> Res
     })
 }
 
-/// Where the next key is while a rotation is under way.
+/// The file of the new key during a rotation.
 fn next(path: &Path) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(".new");
     name.into()
 }
 
-/// Keeps a new key that no secret is sealed under, of a rotation that was interrupted, under
-/// another name. A file that holds no key is removed.
+/// Renames the unused new key of an interrupted rotation. A file without a valid key is removed.
 fn set_aside(next: &Path) -> Result<(), KeyError> {
     let kept = match load(next) {
         Ok(None) => return Ok(()),
@@ -194,7 +192,7 @@ fn set_aside(next: &Path) -> Result<(), KeyError> {
         None => fs::remove_file(next),
     };
     done.map_err(|error| io(next, error))?;
-    tracing::info!(file = %next.display(), ?kept, "a new host key that no secret is sealed under is set aside");
+    tracing::info!(file = %next.display(), ?kept, "an unused new host key was set aside");
     Ok(())
 }
 
@@ -214,7 +212,7 @@ fn put_in_place(next: &Path, path: &Path) -> Result<(), KeyError> {
     })
 }
 
-/// A name that was made or changed survives a power cut once its folder is synced.
+/// Syncs the folder, so that a created or renamed file survives a power cut.
 fn sync_folder(path: &Path) -> std::io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
@@ -336,7 +334,7 @@ mod tests {
         let folder = Folder::new().await;
         let accepted = || accept(&folder.db, &folder.config, Timestamp(2));
         assert!(matches!(accepted().await, Err(KeyError::InUse(_))));
-        // A rotation that was interrupted after the secrets were sealed anew.
+        // A rotation that was interrupted after the secrets were encrypted again.
         rotate(&folder.db, &folder.config, Timestamp(2)).await.unwrap();
         fs::rename(folder.file("host.key"), folder.file("host.key.new")).unwrap();
         assert!(matches!(accepted().await, Err(KeyError::InUse(_))));
@@ -359,11 +357,11 @@ mod tests {
     async fn a_start_makes_up_for_a_rotation_that_was_interrupted() {
         let folder = Folder::new().await;
         let (key, next) = (folder.file("host.key"), folder.file("host.key.new"));
-        // Before the secrets were sealed anew: the old key stays.
+        // Interrupted before the secrets were encrypted again: the old key is kept.
         HostKey::create(&next).unwrap();
         assert_eq!(folder.secret().await, "hunter2");
         assert!(!next.exists());
-        // After it: the new one is put in place.
+        // Interrupted after that: the new key replaces the old one.
         let old = fs::read(&key).unwrap();
         rotate(&folder.db, &folder.config, Timestamp(2)).await.unwrap();
         fs::rename(&key, &next).unwrap();

@@ -1,4 +1,4 @@
-//! The host as a whole: opened in four steps (storage, services, runtime, serving), and closed again.
+//! The host: opens storage, services, runtime and APIs in four steps, and closes them again.
 
 mod data_folder;
 pub mod host_key;
@@ -33,12 +33,12 @@ use runtime::{Runtime, Threads};
 use serving::Serving;
 use storage::Storage;
 
-/// How long the host waits for statements under way before it ends with its database open.
+/// How long closing waits for running statements. Then the host ends with its database open.
 const CLOSING: Duration = Duration::from_secs(5);
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// A host that is open: everything but the listeners.
+/// An open host, without its listeners.
 pub struct Host {
     db: Arc<dyn Repository>,
     services: Services,
@@ -46,19 +46,19 @@ pub struct Host {
     serving: Serving,
     clock: SharedClock,
     retention: Duration,
-    /// Ends the compiling of active versions with the host.
+    /// Stops the compilation of active versions when the host is dropped.
     _recompiling: DropGuard,
-    /// Held for as long as the host is open: no other one may use the folder.
+    /// Locks the folder while the host is open.
     _folder: DataFolder,
 }
 
-/// Why a host does not open. The message is one line for the operator.
+/// Why a host cannot be opened. The message is one line for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Folder(#[from] DataFolderError),
-    /// There is no data folder, where a command needs one.
+    /// A command needs a data folder, but there is none.
     #[error(
         "{0} is no data folder of a host: it has no mortise.db; name the folder with `--data`, or the \
          configuration with `--config`"
@@ -81,27 +81,27 @@ pub enum OpenError {
     CertificateAuthority {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with it.
         message: String,
     },
     /// The runtime does not start.
     #[error(transparent)]
     Runtime(#[from] crate::sandbox::StartError),
-    /// What is stored cannot be served.
+    /// The stored tenants cannot be read.
     #[error("the stored tenants cannot be served: {0}")]
     Lifecycle(#[from] crate::lifecycle::LifecycleError),
-    /// Files that nobody knows cannot be set aside.
+    /// Unknown files cannot be set aside.
     #[error("files in the data folder that belong to no tenant could not be moved to `set-aside`: {0}")]
     SetAside(#[from] set_aside::SetAsideError),
-    /// The first token of the operator cannot be made.
+    /// The operator's first token cannot be created.
     #[error(transparent)]
     OperatorToken(#[from] operator_token::OperatorTokenError),
 }
 
 impl Host {
-    /// Opens a host. `worker` is the executable that compiles: `mortise` itself. What must run beside the
-    /// requests runs on the current tokio runtime; plugins that run long, and their SQL, on the threads of
-    /// `background`.
+    /// Opens a host. `worker` is the executable of the compile worker: `mortise` itself. Background
+    /// tasks of the host run on the current tokio runtime. Long-running plugins and their SQL run
+    /// on `background`.
     pub async fn open(
         config: &Config,
         worker: PathBuf,
@@ -115,7 +115,7 @@ impl Host {
         let serving = Serving::open(config, &storage, services.clone(), &runtime, &clock).await?;
         let recompiling = serving.draining.child_token();
         runtime.lifecycle.start_recompiling(recompiling.clone());
-        // Nothing needs the key from here on.
+        // The key is not needed any more.
         let Storage { db, folder, .. } = storage;
         Ok(Self {
             db,
@@ -139,22 +139,22 @@ impl Host {
         self.serving.admin.clone()
     }
 
-    /// Counts the open connections of the listeners.
+    /// The counters of open connections.
     pub fn connections(&self) -> &Connections {
         &self.serving.connections
     }
 
-    /// Says where the public listener is, for the URLs that the admin API tells.
+    /// Sets the address of the public listener, for the URLs in the admin API.
     pub fn listens_at(&self, address: SocketAddr) {
         self.serving.public_url.listens_at(address);
     }
 
-    /// The file that holds the first token of the operator.
+    /// The file with the operator's first token.
     pub fn operator_token(&self) -> &Path {
         &self.serving.operator_token
     }
 
-    /// Deletes records that are older than the operator keeps them.
+    /// Deletes records whose retention time has ended.
     pub async fn prune(&self) {
         let age = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
         let before = Timestamp(self.clock.now().0.saturating_sub(age));
@@ -168,8 +168,7 @@ impl Host {
         }
     }
 
-    /// Deletes counts of calls that are too old, in rounds, so that other writers get their turn in
-    /// between.
+    /// Deletes old counts of calls, in rounds, so that other writers can run in between.
     async fn forget_calls(&self) -> Result<(), DbError> {
         let age = i64::from(CALL_DAYS_KEPT) * DAY_MS;
         let before = Timestamp(self.clock.now().0.saturating_sub(age));
@@ -177,8 +176,8 @@ impl Host {
         Ok(())
     }
 
-    /// Does at once what the host does by itself now and then: serves changes, reads again what
-    /// could not be read, purges what was deleted long enough ago, and removes its files.
+    /// Runs the periodic maintenance once: serves changes, reads again what could not be read,
+    /// purges deleted tenants and plugins, and removes their files.
     pub async fn maintain(&self) {
         if let Err(error) = self.runtime.lifecycle.reconcile().await {
             tracing::warn!(%error, "the tenants cannot be listed; the host tries again each second");
@@ -187,18 +186,18 @@ impl Host {
         self.runtime.lifecycle.sweep_or_later().await;
     }
 
-    /// Says that the host is not ready for new connections, and ends what would never end by itself.
+    /// Reports that the host is not ready, and ends streams that would not end by themselves.
     pub fn start_draining(&self) {
         self.serving.draining.cancel();
     }
 
-    /// Writes the records and log lines that are still to be written.
+    /// Writes all pending records and log lines.
     pub async fn flush(&self) {
         self.runtime.ledger.flush().await;
     }
 
-    /// Writes what is still to be written and closes the database, so that its file can be copied. To be
-    /// called once no request is under way.
+    /// Writes pending records and closes the database, so that its file can be copied. Call it when
+    /// no request is running any more.
     pub async fn close(&self) {
         self.runtime.lifecycle.end_maintenance();
         self.flush().await;

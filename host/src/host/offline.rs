@@ -1,11 +1,11 @@
-//! The data folder of a host that is not running, for commands that repair it.
+//! The data folder of a stopped host, for commands that repair it.
 
 use super::{DataFolder, OpenError};
 use crate::config::Config;
 use crate::storage::Repository as _;
 use crate::storage::sqlite::{FILE_NAME, SqliteRepository};
 
-/// The data folder and its database. No host can start on the folder while this is there.
+/// The locked data folder and its database. No host can start on the folder meanwhile.
 pub struct Offline {
     /// The control plane's database.
     pub db: SqliteRepository,
@@ -16,7 +16,7 @@ pub struct Offline {
 impl Offline {
     /// Opens the data folder of a host, which must not be running.
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
-        // A command that repairs a folder must not make one.
+        // A repair command must not create a new data folder.
         if !config.data.folder.join(FILE_NAME).exists() {
             return Err(OpenError::NoData(config.data.folder.clone()));
         }
@@ -25,7 +25,7 @@ impl Offline {
         Ok(Self { db, folder })
     }
 
-    /// Closes the database, so that its file is whole.
+    /// Closes the database, so that its file is complete.
     pub async fn close(self) {
         self.db.close().await;
     }

@@ -1,4 +1,4 @@
-//! The first token of the operator. Without it nobody could make another one.
+//! The operator's first token, with which all other tokens are created.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
@@ -14,10 +14,10 @@ use crate::storage::{DbError, Page, Repository};
 
 const FILE_NAME: &str = "operator.token";
 
-/// Tokens that are read at once.
+/// Tokens per query.
 const TOKENS_AT_ONCE: u32 = 200;
 
-/// Why there is no token.
+/// Why the token cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorTokenError {
     /// The file cannot be read or written.
@@ -25,22 +25,22 @@ pub enum OperatorTokenError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// The file holds something else.
-    #[error("{0} holds no token; delete the file, and the next start makes a new one")]
+    /// The file does not contain a token.
+    #[error("{0} contains no token; delete the file, and the next start makes a new one")]
     Malformed(PathBuf),
-    /// The system has no randomness.
-    #[error("the operating system gave no randomness: {0}")]
+    /// The operating system returned no random bytes.
+    #[error("the operating system returned no random bytes: {0}")]
     Randomness(#[from] getrandom::Error),
-    /// The database does not answer.
+    /// The database fails.
     #[error(transparent)]
     Db(#[from] DbError),
 }
 
-/// Makes the first token where there is none, and leaves it in a file that only the owner can read. The file is
-/// written first: a crash before the row leaves a file that the next start takes up.
+/// Creates the first token if there is none, and writes it to a file that only its owner can read.
+/// The file is written before the row: after a crash in between, the next start uses the file.
 pub async fn ensure(
     db: &dyn Repository,
     folder: &Path,
@@ -59,9 +59,9 @@ pub async fn ensure(
     Ok(path)
 }
 
-/// Makes a new token in place of the one that the host made, which works no longer, and leaves it
-/// in the file. Tokens that operators made stay. No host may run on the folder. After a crash in
-/// the middle, doing it again does the rest.
+/// Replaces the token that the host created, and writes the new one to the file. Tokens that
+/// operators created stay valid. No host may run on the folder. After a crash, calling it again
+/// completes the replacement.
 pub async fn reset(
     db: &dyn Repository,
     folder: &Path,
@@ -95,7 +95,7 @@ pub async fn reset(
     Ok(path)
 }
 
-/// Tokens that work and that a host made by itself, and the one in the file.
+/// Valid tokens that the host created, and the one in the file.
 async fn made_by_hosts(
     db: &dyn Repository,
     path: &Path,
@@ -208,7 +208,7 @@ mod tests {
             ]
         );
 
-        // A start leaves it as it is.
+        // A start does not change the token.
         ensure(&db, folder.path(), Timestamp(30)).await.unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), second);
     }

@@ -1,4 +1,4 @@
-//! The third step of opening a host: what runs plugins, what it knows of tenants, and what records it.
+//! The third step of opening a host: the sandbox, the served tenants and the ledger.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,17 +19,17 @@ use crate::sandbox::{self, RuntimeSettings};
 use crate::tenants::budget::SharedBudget;
 use crate::tenants::{Breaker, Builder, Routing};
 
-/// What runs the plugins of the stored tenants.
+/// The parts that run the plugins of the stored tenants.
 pub struct Runtime {
     /// Loads and runs components.
     pub sandbox: Arc<sandbox::Runtime>,
     /// The tenants that this node serves.
     pub routing: Arc<Routing>,
-    /// Changes what is served.
+    /// Uploads, activates and deletes.
     pub lifecycle: Arc<Lifecycle>,
-    /// Writes what was invoked.
+    /// Writes invocation records and log lines.
     pub ledger: Arc<Ledger>,
-    /// Admits, loads, runs and records.
+    /// Runs invocations, from admission to the record.
     pub invoker: Arc<Invoker>,
     /// Memory for the request bodies of all tenants.
     pub bodies: Arc<SharedBudget>,
@@ -37,16 +37,16 @@ pub struct Runtime {
     pub unhealthy_routes: Gauge,
 }
 
-/// Where plugins run.
+/// The executable and the threads that plugins need.
 pub struct Threads {
-    /// The executable that compiles: `mortise` itself.
+    /// The executable of the compile worker: `mortise` itself.
     pub worker: PathBuf,
-    /// The threads for plugins that run long, and for their SQL.
+    /// The runtime of long-running plugins and of their SQL.
     pub background: Handle,
 }
 
 impl Runtime {
-    /// Starts what runs plugins, and reads the stored tenants.
+    /// Starts the sandbox and reads the stored tenants.
     pub async fn start(
         config: &Config,
         storage: &Storage,

@@ -1,9 +1,10 @@
-//! Running a host: its threads, its listeners, its signals.
+//! Runs a host: its threads, its listeners and its signal handlers.
 //!
-//! Three sets of threads. The control threads accept connections, serve the admin API and write records; no plugin ever
-//! runs on them. The plugin threads serve the public connections, each request where its instance runs, without a hop in
-//! between. Plugins that run for longer than a tick, and SQL, go on in the background. The system prefers the first to
-//! the second and the second to the third, so that what is short interrupts what is long.
+//! There are three sets of threads. Control threads accept connections, serve the admin API and
+//! write records, but never run plugins. Plugin threads serve the public connections and run the
+//! instance of each request. Background threads run SQL and plugins that need more than a tick.
+//!
+//! Their priorities fall in this order, so that short work interrupts long work.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,43 +20,43 @@ use crate::config::{Config, ServerSection};
 use crate::domain::clock::SystemClock;
 use crate::server::{ConnectionLimits, ListenError, Listener, Patience, descriptors};
 
-/// Threads for everything but plugins. They wait most of the time.
+/// Threads for everything except plugins. They are mostly idle.
 const CONTROL_THREADS: usize = 2;
 
-/// What the threads in front ask for: to be run as soon as they wake up. A request takes less than this.
+/// The time slice of plugin threads. It is short, so that they run as soon as they wake up.
 const FRONT_SLICE: Duration = Duration::from_micros(100);
 
-/// What those in the background are content with: what others leave. Where both want a processor for good, they get about
-/// a thirtieth of it beside threads in front of the default `nice` (sched(7), "The nice value"). With longer slices, one that
-/// owes others a lock of the address space waits too long behind its like.
+/// The scheduling of background threads. Under contention they get about a thirtieth of a processor
+/// beside plugin threads of the default `nice` (sched(7), "The nice value"). With longer slices, a
+/// thread with a lock of the address space would keep others waiting too long.
 const BACKGROUND: Scheduling = Scheduling {
     nice: 15,
     slice: Duration::from_millis(3),
 };
 
-/// Tasks that a thread runs before it looks at its sockets again. With tokio's 61, a few tasks that use up their turns
-/// make everybody else wait for 61 turns.
+/// Tasks that a thread runs before it polls its sockets. With tokio's default of 61, a few tasks
+/// that use up their time slices would delay all sockets for 61 slices.
 const EVENT_INTERVAL: u32 = 8;
 
-/// The public and the admin one.
+/// The public and the admin listener.
 const LISTENERS: u32 = 2;
 
 /// How often old records are deleted.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// The first Linux whose page map can be scanned.
+/// The first Linux version with a page map that can be scanned.
 const PAGE_MAP_SCAN: (u32, u32) = (6, 7);
 
-/// Why a host does not run.
+/// Why a host stops with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The system gives no threads or no signals.
+    /// Threads or signal handlers cannot be created.
     #[error("cannot start the threads of the host: {0}")]
     Threads(std::io::Error),
-    /// The executable does not know where it is.
+    /// The path of the executable is unknown.
     #[error("cannot find the executable of the host, which is also its compile worker: {0}")]
     Executable(std::io::Error),
-    /// The host does not open.
+    /// The host cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// An address cannot be listened on.
@@ -63,8 +64,8 @@ pub enum ServeError {
     Listen(#[from] ListenError),
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. A second signal ends the host at once. `ready` is told the addresses
-/// once callers can connect.
+/// Serves until SIGTERM or SIGINT, then drains. A second signal ends the process at once. `ready`
+/// is called with the addresses when callers can connect.
 pub fn run(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
     descriptors::raise();
     keep_pages_small();
@@ -96,13 +97,13 @@ pub fn run(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError
     result
 }
 
-/// A host that callers can connect to.
+/// The addresses of a ready host.
 pub struct Ready {
     /// The address for API consumers.
     pub public: std::net::SocketAddr,
     /// The address for operators and customers.
     pub admin: std::net::SocketAddr,
-    /// The file of the operator's first token.
+    /// The file with the operator's first token.
     pub operator_token: PathBuf,
 }
 
@@ -113,7 +114,7 @@ async fn serve(
     background: &Runtime,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
-    // Listening comes first: a port in use is said before anything is opened.
+    // Listening comes first, so that a port in use is reported before anything is opened.
     let limits = connection_limits(&config.server);
     let public = Listener::bind(config.server.public, limits).await?;
     let admin = Listener::bind(config.server.admin, limits).await?;
@@ -133,7 +134,7 @@ async fn serve(
     let control = tokio::runtime::Handle::current();
     let draining = async {
         told_to_stop.cancelled().await;
-        tracing::info!("draining: not ready any more; requests under way finish");
+        tracing::info!("draining: readiness is 503, and running requests finish");
         host.start_draining();
         tokio::time::sleep(config.server.drain_delay.0).await;
         stop.cancel();
@@ -162,7 +163,7 @@ async fn serve(
     Ok(())
 }
 
-/// What the configuration lets connections take, and the descriptors of this process.
+/// Connection limits, from the configuration and from the file descriptors of this process.
 fn connection_limits(server: &ServerSection) -> ConnectionLimits {
     ConnectionLimits {
         connections: descriptors::connections(server.connections, LISTENERS, descriptors::limit()),
@@ -187,14 +188,14 @@ fn threads(name: &str, count: usize) -> Builder {
     builder
 }
 
-/// Lets other work go before this thread's: what accepts, refuses and keeps watch must not wait for guests.
+/// Lowers the priority of a thread that runs guests, so that control threads run first.
 fn stand_back(scheduling: Scheduling) {
     if let Err(error) = scheduling.apply() {
-        tracing::warn!(%error, ?scheduling, "a plugin thread keeps its priority");
+        tracing::warn!(%error, ?scheduling, "the scheduling of a plugin thread could not be changed");
     }
 }
 
-/// Cancelled at the first signal. The second one ends the process.
+/// Returns a token that the first signal cancels. The second signal ends the process.
 fn stop_on_signal() -> std::io::Result<CancellationToken> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = CancellationToken::new();
@@ -209,7 +210,7 @@ fn stop_on_signal() -> std::io::Result<CancellationToken> {
         next().await;
         stopped.cancel();
         next().await;
-        tracing::warn!("stopping at once: requests under way are cut off");
+        tracing::warn!("stopping at once: running requests are aborted");
         std::process::exit(130);
     });
     Ok(stop)
@@ -223,15 +224,17 @@ async fn prune(host: Arc<Host>) {
     }
 }
 
-/// The first touch of a huge page clears all of its 2 MiB, and the thread that touches it serves nobody meanwhile. Allocators
-/// ask for huge pages and some systems give them unasked. The host's own children have small ones as well.
+/// Disables transparent huge pages for the host and its children. The first access to one clears 2
+/// MiB, and the accessing thread serves no request meanwhile. Allocators ask for huge pages, and
+/// some systems use them by default.
 fn keep_pages_small() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::warn!(%error, "the system may give huge pages, which make requests wait now and then");
+        tracing::warn!(%error, "huge pages could not be disabled; requests may be delayed at times");
     }
 }
 
-/// Without it each request gives its memory back by system calls that stop all threads for a moment.
+/// Warns about an old kernel. Without the page map scan, requests release memory by system calls
+/// that briefly stop all threads.
 fn warn_without_page_map_scan() {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split('.').map_while(|part| part.parse::<u32>().ok());

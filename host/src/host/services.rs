@@ -1,4 +1,4 @@
-//! The second step of opening a host: what plugins can use besides computing.
+//! The second step of opening a host: the back ends of the capabilities.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::domain::clock::SharedClock;
 use crate::server::descriptors;
 use crate::storage::{Repository, set_aside};
 
-/// Opens the back ends of the capabilities. SQL and outbound requests of plugins run on `background`.
+/// Opens the back ends. SQL and outbound requests of plugins run on `background`.
 pub async fn open(
     config: &Config,
     storage: &Storage,
@@ -43,7 +43,7 @@ pub async fn open(
     })
 }
 
-/// Compares the files of tenants' databases with the tenants that had one.
+/// Compares the existing files of tenants' databases with the tenants that should have one.
 async fn look_for_databases(
     db: &dyn Repository,
     databases: &dyn DatabaseEngine,

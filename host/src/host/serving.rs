@@ -17,24 +17,24 @@ use crate::domain::clock::SharedClock;
 use crate::domain::public_url::PublicUrl;
 use crate::gateway::Gateway;
 
-/// What answers callers.
+/// The parts that answer callers.
 pub struct Serving {
     /// The public API.
     pub gateway: Arc<Gateway>,
     /// The routes of the admin API.
     pub admin: Router,
-    /// Counts the open connections of the listeners.
+    /// Counters of the listeners' open connections.
     pub connections: Connections,
-    /// Where the public listener is reached from outside.
+    /// The URL of the public listener.
     pub public_url: Arc<PublicUrl>,
-    /// Cancelled once the host shuts down.
+    /// Cancelled when the host begins to shut down.
     pub draining: CancellationToken,
-    /// The file of the operator's first token.
+    /// The file with the operator's first token.
     pub operator_token: PathBuf,
 }
 
 impl Serving {
-    /// Puts both APIs over the runtime.
+    /// Creates both APIs for the runtime.
     pub async fn open(
         config: &Config,
         storage: &Storage,

@@ -1,4 +1,5 @@
-//! The first step of opening a host: the data folder, the control plane's database and the host's key.
+//! The first step of opening a host: the data folder, the control plane's database and the host's
+//! key.
 
 use std::sync::Arc;
 
@@ -9,20 +10,20 @@ use crate::storage::sqlite::{ForeignDatabase, SqliteRepository};
 use crate::storage::vault::{HostKey, Vault};
 use crate::storage::{Repository, set_aside};
 
-/// What a host has stored.
+/// The stored data of a host.
 pub struct Storage {
     /// The control plane's database.
     pub db: Arc<dyn Repository>,
-    /// Secrets, sealed under the host's key.
+    /// Encrypts and decrypts secrets with the host's key.
     pub vault: Arc<Vault>,
-    /// The key from which the others are derived.
+    /// The key from which other keys are derived.
     pub key: HostKey,
-    /// The folder, which no other host may use for as long as this one has it.
+    /// The data folder, locked by this host.
     pub folder: DataFolder,
 }
 
 impl Storage {
-    /// Opens the data folder, and sets files aside that the database does not know.
+    /// Opens the data folder, and sets aside files that the database does not know.
     pub async fn open(config: &Config, clock: &SharedClock) -> Result<Self, OpenError> {
         let folder = DataFolder::open(&config.data.folder)?;
         let foreign = match config.data.accept_database {

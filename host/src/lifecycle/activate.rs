@@ -1,4 +1,4 @@
-//! Activation: a version becomes the one that serves. And rollback.
+//! Activation of versions, and rollback.
 
 use std::sync::Arc;
 
@@ -13,18 +13,19 @@ use crate::domain::tenant::Tenant;
 use crate::domain::version_name::VersionName;
 use crate::storage::DbError;
 
-/// How a version became the active one.
+/// Why a version became active.
 #[derive(Clone, Copy)]
 enum Cause {
-    /// Somebody named it.
+    /// An explicit activation.
     OnPurpose,
     /// A rollback to the activation with this sequence.
     Rollback(i64),
 }
 
 impl Lifecycle {
-    /// Makes a version the active one: checks the grants, applies the plugin's migrations in one transaction, and
-    /// switches. Requests that run go on with the version that they began with. `actor` is recorded.
+    /// Activates a version: checks the grants, applies the plugin's migrations in one transaction,
+    /// and makes the version active. Running requests finish with their version. `actor` is
+    /// recorded in the audit log.
     pub async fn activate(
         &self,
         tenant: &Tenant,
@@ -38,7 +39,7 @@ impl Lifecycle {
             .await
     }
 
-    /// Makes the version active that was active before and was not itself rolled back from.
+    /// Activates the version that was active before and was not itself rolled back from.
     pub async fn roll_back(
         &self,
         tenant: &Tenant,
@@ -74,7 +75,7 @@ impl Lifecycle {
         if !missing.is_empty() {
             return Err(LifecycleError::GrantsMissing(missing));
         }
-        // Loaded before the switch, so that no request waits for it.
+        // The version is loaded before it becomes active, so that no request waits for it.
         if let Err(error) = self.runtime.load(digest).await {
             return Err(self.not_loaded(tenant, plugin, error).await);
         }
@@ -100,7 +101,7 @@ impl Lifecycle {
             Err(DbError::Missing(_)) => return Err(LifecycleError::NotFound(Resource::Version)),
             activation => activation?,
         };
-        // Also where the same version is activated again: whoever does so wants it tried anew.
+        // Activating the active version again also closes its circuit breakers.
         self.recover(tenant.id, plugin);
         self.refresh(tenant.id).await;
         Ok(Activated {
@@ -111,8 +112,8 @@ impl Lifecycle {
         })
     }
 
-    /// Why a version could not be loaded: it was deleted meanwhile, its files are damaged, or the host
-    /// failed.
+    /// Why a version could not be loaded: it was deleted meanwhile, its files are damaged, or the
+    /// host failed.
     async fn not_loaded(&self, tenant: &Tenant, plugin: &PluginName, error: LoadError) -> LifecycleError {
         let LoadError::Missing(digest) = error else {
             return error.into();
@@ -124,8 +125,9 @@ impl Lifecycle {
         }
     }
 
-    /// Applies what is pending. A crash after this and before the switch leaves the old version on the new schema,
-    /// which is what expanding migrations are for; the next activation finds nothing pending.
+    /// Applies pending migrations. A crash between this and the activation leaves the old version
+    /// on the new schema, which expanding migrations support. The next activation then finds
+    /// nothing pending.
     async fn migrate(
         &self,
         tenant: &Tenant,

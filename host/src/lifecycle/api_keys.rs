@@ -1,4 +1,4 @@
-//! API keys: stored and served in one step, without building the tenant again.
+//! API keys: a change is stored and served in one step, without rebuilding the tenant.
 
 use super::{Lifecycle, LifecycleError};
 use crate::domain::api_key::ApiKey;
@@ -8,7 +8,7 @@ use crate::domain::id::{ApiKeyId, TenantId};
 use crate::tenants::ApiKeys;
 
 impl Lifecycle {
-    /// Adds a key, which works from now on.
+    /// Adds a key. It works when this returns.
     pub async fn add_api_key(
         &self,
         tenant: TenantId,
@@ -25,7 +25,7 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Revokes a key, which works no longer from now on. `false` if there is no such key.
+    /// Revokes a key. It does not work any more when this returns. `false` if there is no such key.
     pub async fn revoke_api_key(
         &self,
         tenant: TenantId,
@@ -44,8 +44,8 @@ impl Lifecycle {
         Ok(true)
     }
 
-    /// Reads the keys again, because a change of another node was missing. If that fails, they stay
-    /// behind, and the next poll reads them.
+    /// Reads all keys of a tenant, because this node missed a change of another node. If that
+    /// fails, the next poll reads them.
     async fn follow_keys(&self, tenant: TenantId, keys: &ApiKeys, generation: Generation) {
         match self.db.valid_api_keys(tenant, self.clock.now()).await {
             Ok(valid) => keys.replace(valid, generation),

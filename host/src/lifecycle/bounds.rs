@@ -1,4 +1,4 @@
-//! Bounds on how many plugins a tenant has.
+//! The limit on the number of a tenant's plugins.
 
 use super::{Lifecycle, LifecycleError};
 use crate::domain::id::PluginName;
@@ -6,8 +6,8 @@ use crate::domain::limits::Limits;
 use crate::domain::tenant::Tenant;
 
 impl Lifecycle {
-    /// Refuses an upload that would make one plugin too many. A tenant that has more already keeps
-    /// them, with all their versions. To be called under the lock of the tenant's uploads.
+    /// Refuses an upload that would create one plugin too many. Existing plugins above the limit
+    /// are kept. The caller holds the lock of the tenant's uploads.
     pub(super) async fn check_plugins(
         &self,
         tenant: &Tenant,

@@ -1,5 +1,4 @@
-//! What is stored, and which stored versions use something: what the operator refuses, or what is
-//! asked for.
+//! Lists stored components, and finds those that match a rule of the operator or of a query.
 
 use std::sync::Arc;
 
@@ -13,17 +12,17 @@ use crate::storage::Page;
 /// A stored component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListedComponent {
-    /// What the store knows of it.
+    /// The metadata in the component store.
     pub object: StoredObject,
-    /// Whether a version of some tenant has its digest. Without one it is removed soon.
+    /// Whether any tenant has a version with this digest. An unused component is removed soon.
     pub is_used: bool,
-    /// Whether this node keeps compiled code of it.
+    /// Whether this node has compiled code of the component.
     pub is_compiled: bool,
 }
 
 impl Lifecycle {
-    /// The rules that a stored component falls under: those of `asked`, or what this host refuses
-    /// if nothing is asked.
+    /// The rules that a stored component matches: those of `asked`, otherwise those that this host
+    /// refuses.
     pub async fn matching_rules(
         &self,
         digest: VersionDigest,
@@ -56,8 +55,7 @@ impl Lifecycle {
         Ok(listed)
     }
 
-    /// Why a version that was accepted does not run, as far as that is known without reading its
-    /// component.
+    /// Why an accepted version does not run, as far as that is known without reading its component.
     pub async fn refusal(&self, digest: VersionDigest) -> Result<Option<Arc<Refusal>>, LifecycleError> {
         Ok(self.runtime.refusal(digest).await?)
     }

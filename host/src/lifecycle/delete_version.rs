@@ -1,4 +1,4 @@
-//! Deletes versions, and the files of components that no version needs any more.
+//! Deletes versions, and the files of components that no version uses any more.
 
 use super::{Lifecycle, LifecycleError};
 use crate::domain::audit::Change;
@@ -26,8 +26,8 @@ impl Lifecycle {
         }
     }
 
-    /// Deletes the oldest versions beyond the limit. The upload has succeeded whatever happens
-    /// here: what stays too long is deleted after the next upload.
+    /// Deletes the oldest versions above the limit. A failure does not affect the upload; the next
+    /// one tries again.
     pub(super) async fn give_up_old_versions(
         &self,
         tenant: &Tenant,
@@ -44,18 +44,21 @@ impl Lifecycle {
             Vec::new()
         });
         for digest in beyond {
-            // What was acknowledged a moment ago stays, also where nothing but the active version
-            // would.
+            // The version that was just uploaded is kept, even if only the active version could
+            // stay.
             if digest == uploaded {
                 continue;
             }
             if let Err(error) = self.delete_version_row(tenant, plugin, digest).await {
-                tracing::warn!(%error, tenant = %tenant.name, %plugin, version = %digest, "an old version stays");
+                tracing::warn!(
+                    %error, tenant = %tenant.name, %plugin, version = %digest,
+                    "an old version could not be deleted"
+                );
             }
         }
     }
 
-    /// The row goes first: a component without a row is only a file too many.
+    /// Deletes the row first: a component without a row is only a superfluous file.
     async fn delete_version_row(
         &self,
         tenant: &Tenant,
@@ -65,7 +68,7 @@ impl Lifecycle {
         let subject = format!("{plugin} {digest}");
         let change = Change::new(Change::HOST, "version.delete", subject, self.clock.now());
         match self.db.delete_version(tenant.id, plugin, digest, &change).await {
-            // It was activated meanwhile, so it stays.
+            // The version was activated meanwhile, so it is kept.
             Err(DbError::InUse(_)) => return Ok(()),
             deleted => deleted?,
         };

@@ -1,4 +1,4 @@
-//! Why a version was not uploaded or activated.
+//! Errors of uploads, activations and deletions.
 
 use crate::capability::database::MigrationError;
 use crate::components::bundle::BundleError;
@@ -12,33 +12,34 @@ use crate::domain::version_name::{NamedVersion, VersionName};
 use crate::sandbox::SchemaError;
 use crate::storage::DbError;
 
-/// Why a version was not uploaded or activated.
+/// Why an upload, an activation or a deletion failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LifecycleError {
-    /// The bytes are not a plugin that this host runs.
+    /// This host does not run the uploaded bytes.
     #[error("{0}")]
     Refused(Refusal),
-    /// Larger than the plan allows.
+    /// The component is larger than the plan allows.
     #[error("the component has more than {0}")]
     TooLarge(ByteSize),
     /// The tenant has as many plugins as its plan allows.
     #[error(
-        "the tenant has its {0} plugins, deleted ones included (limit `plugins`); purge one first (`DELETE …?purge=true`)"
+        "the tenant has {0} plugins already, deleted ones included (limit `plugins`); purge one first \
+         (`DELETE …?purge=true`)"
     )]
     TooManyPlugins(u32),
-    /// Compiling took too much.
+    /// The compilation exceeded a limit.
     #[error("{0}")]
     CompileLimit(String),
     /// There is no such plugin or version.
     #[error("there is no such {0}")]
     NotFound(Resource),
-    /// The version is there and its component is not.
+    /// The version exists, but its component is missing.
     #[error("the version's component is missing or damaged on disk; upload the same file again")]
     ComponentMissing,
     /// No version of the plugin has this name.
     #[error("no version is named `{name}`; {}", listed("the newest are", .candidates))]
     NoSuchVersion {
-        /// What was looked for.
+        /// The name that was looked up.
         name: VersionName,
         /// The newest versions of the plugin.
         candidates: Vec<NamedVersion>,
@@ -46,12 +47,12 @@ pub enum LifecycleError {
     /// Several versions of the plugin have this name.
     #[error("`{name}` names more than one version: {}", listed("", .candidates))]
     AmbiguousVersion {
-        /// What was looked for.
+        /// The name that was looked up.
         name: VersionName,
-        /// The versions that have it.
+        /// The versions with this name.
         candidates: Vec<NamedVersion>,
     },
-    /// Every version that was active before is gone or was itself rolled back from.
+    /// Every earlier version was deleted or already rolled back from.
     #[error(
         "there is no version to roll back to: every earlier version was deleted or already rolled back from"
     )]
@@ -59,13 +60,13 @@ pub enum LifecycleError {
     /// The active version cannot be deleted.
     #[error("this version is the active one; activate another one first")]
     VersionActive,
-    /// It would contradict what is there: a name that is reserved, a version that is in use.
+    /// The change contradicts the stored state: a name is reserved, or a version is in use.
     #[error("{0}")]
     Conflict(DbError),
-    /// The manifest asks for what was not granted.
+    /// The manifest asks for grants that the tenant has not given.
     #[error("the manifest asks for what the tenant has not granted")]
     GrantsMissing(Vec<MissingGrant>),
-    /// A migration failed; nothing was applied.
+    /// A migration failed, and none was applied.
     #[error("{0}")]
     Migration(String),
     /// A database or a folder of the host cannot be used at the moment.
@@ -76,7 +77,7 @@ pub enum LifecycleError {
     Host(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Versions in one sentence.
+/// A list of versions as part of a sentence.
 fn listed(introduction: &str, versions: &[NamedVersion]) -> String {
     if versions.is_empty() {
         return "there are none".to_owned();
@@ -132,7 +133,7 @@ impl From<LoadError> for LifecycleError {
                 CompileError::Worker(_) => Self::host(error),
             },
             LoadError::Io(_) | LoadError::Store(_) => Self::Unavailable(error.into()),
-            // A version that is pruned at this moment, or whose file was lost: uploading it again mends it.
+            // The version is being deleted, or its file was lost. Uploading it again repairs it.
             LoadError::Missing(_) => Self::ComponentMissing,
         }
     }

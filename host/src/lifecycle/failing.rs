@@ -1,4 +1,4 @@
-//! Tenants that could not be read, and when each is tried again.
+//! Tenants whose data could not be read, and the time of the next attempt for each.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,13 +7,13 @@ use std::time::Duration;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
 
-/// Waiting before the first new attempt. It doubles with each further one.
+/// Time until the first new attempt. Each further attempt doubles it.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
-/// Waiting is never longer than this.
+/// The longest time between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// Tenants that could not be read. An attempt that succeeds takes its tenant out.
+/// Tenants that could not be read. A successful attempt removes the tenant.
 #[derive(Default)]
 pub(super) struct Failing(Mutex<HashMap<TenantId, Failed>>);
 
@@ -24,7 +24,7 @@ struct Failed {
 }
 
 impl Failing {
-    /// An attempt failed. Gives back how many have failed one after the other.
+    /// Records a failed attempt. Returns the number of failures in a row.
     pub fn failed(&self, tenant: TenantId, now: Timestamp) -> u32 {
         let mut failing = self.lock();
         let before = failing.get(&tenant).map_or(0, |failed| failed.attempts);
@@ -33,12 +33,12 @@ impl Failing {
         attempts
     }
 
-    /// The tenant was read, or is gone.
+    /// Removes a tenant that was read or deleted.
     pub fn clear(&self, tenant: TenantId) {
         self.lock().remove(&tenant);
     }
 
-    /// Whether the tenant is to be tried now.
+    /// Whether the next attempt is due.
     pub fn is_due(&self, tenant: TenantId, now: Timestamp) -> bool {
         self.lock().get(&tenant).is_none_or(|failed| {
             let doubled = 1_u32.checked_shl(failed.attempts - 1).unwrap_or(u32::MAX);

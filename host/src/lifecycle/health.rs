@@ -1,5 +1,4 @@
-//! How the version that serves fares: which of its routes and functions are left alone because they
-//! fail all the time.
+//! Health of tenants and plugins: open circuit breakers, and what cannot be served.
 
 use std::sync::Arc;
 
@@ -7,34 +6,34 @@ use super::Lifecycle;
 use crate::domain::id::{FunctionName, PluginName, TenantId, TenantName};
 use crate::tenants::{Ailment, PluginRoutes};
 
-/// A route that is left alone.
+/// A route with an open circuit breaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AilingRoute {
-    /// Its method.
+    /// Method of the route.
     pub method: String,
-    /// Its pattern.
+    /// Path pattern of the route.
     pub pattern: String,
-    /// Since when, until when, and why.
+    /// The open circuit, and why it opened.
     pub ailment: Ailment,
 }
 
-/// A function that is left alone.
+/// A function with an open circuit breaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AilingFunction {
-    /// Its name.
+    /// Name of the function.
     pub name: FunctionName,
-    /// Since when, until when, and why.
+    /// The open circuit, and why it opened.
     pub ailment: Ailment,
 }
 
-/// A plugin that cannot be served, or a tenant none of whose plugins can.
+/// A plugin that cannot be served, or a tenant without any plugin that can be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnavailablePlugin {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantName,
-    /// Which plugin; `None` for the whole tenant.
+    /// The plugin; `None` for the whole tenant.
     pub plugin: Option<PluginName>,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -44,7 +43,7 @@ impl Lifecycle {
         self.services.databases.damaged()
     }
 
-    /// What cannot be served at the moment, in the order of the names.
+    /// Tenants and plugins that cannot be served at the moment, by name.
     pub fn all_unavailable(&self) -> Vec<UnavailablePlugin> {
         let mut all = Vec::new();
         for tenant in self.routing.all() {
@@ -61,21 +60,22 @@ impl Lifecycle {
         all
     }
 
-    /// Rows that could not be read and stop no tenant: a key that does not work, for instance.
+    /// Rows that cannot be read but stop no tenant, for instance that of an API key.
     pub fn unreadable_rows(&self) -> Vec<String> {
         self.problems.all()
     }
 
-    /// Why a plugin cannot be served at the moment, if it cannot.
+    /// Why a plugin cannot be served at the moment; `None` if it can.
     pub fn unavailable(&self, tenant: TenantId, plugin: &PluginName) -> Option<String> {
         let tenant = self.routing.tenant_by_id(tenant)?;
         let failed = tenant.unavailable.get(plugin).map(|failed| failed.reason.clone());
-        // The reason of a whole tenant is the operator's: it tells of the host's inside.
-        let whole = "what the host stores of this tenant cannot be read; the operator sees why";
+        // Only the operator sees why a whole tenant is unavailable, since the reason has details of
+        // the host.
+        let whole = "stored data of this tenant cannot be read; the operator can see the reason";
         tenant.problem.as_ref().map(|_| whole.to_owned()).or(failed)
     }
 
-    /// The routes of a plugin that are left alone, in the order of its manifest.
+    /// The routes of a plugin with an open circuit breaker, in the order of the manifest.
     pub fn ailing_routes(&self, tenant: TenantId, plugin: &PluginName) -> Vec<AilingRoute> {
         let Some(served) = self.served(tenant, plugin) else {
             return Vec::new();
@@ -90,7 +90,7 @@ impl Lifecycle {
         ailing.collect()
     }
 
-    /// The functions of a plugin that are left alone, in the order of its manifest.
+    /// The functions of a plugin with an open circuit breaker, in the order of the manifest.
     pub fn ailing_functions(&self, tenant: TenantId, plugin: &PluginName) -> Vec<AilingFunction> {
         let Some(served) = self.served(tenant, plugin) else {
             return Vec::new();
@@ -104,7 +104,7 @@ impl Lifecycle {
         ailing.collect()
     }
 
-    /// Forgets what failed.
+    /// Closes all circuit breakers of a plugin.
     pub(super) fn recover(&self, tenant: TenantId, plugin: &PluginName) {
         let Some(served) = self.served(tenant, plugin) else {
             return;

@@ -1,5 +1,5 @@
-//! Limits in a manifest that cannot hold as they are written: above the host's ceiling, or above
-//! the tenant's.
+//! Limits in a manifest that have no effect, because they are above the host's ceiling or above the
+//! tenant's limits.
 
 use super::{Lifecycle, LifecycleError};
 use crate::components::Refusal;
@@ -9,7 +9,7 @@ use crate::domain::promises::{Beyond, all_beyond};
 use crate::domain::tenant::Tenant;
 
 impl Lifecycle {
-    /// Refuses a manifest with a limit that no tenant of this host can have.
+    /// Refuses a manifest with a limit above the host's ceiling.
     pub(super) fn check_ceiling(&self, manifest: &Manifest) -> Result<(), LifecycleError> {
         match all_beyond(manifest, self.builder.ceiling()).into_iter().next() {
             None => Ok(()),
@@ -20,7 +20,7 @@ impl Lifecycle {
         }
     }
 
-    /// Warnings about limits in the manifest that are above what the tenant has.
+    /// Warnings about limits in the manifest that are above those of the tenant.
     pub(super) async fn idle_limits(
         &self,
         tenant: &Tenant,
@@ -28,7 +28,7 @@ impl Lifecycle {
     ) -> Result<Vec<String>, LifecycleError> {
         let limits = self.limits(tenant).await?;
         let warning = |Beyond { name, asked, most }| {
-            format!("{name}: the manifest says {asked}, but the tenant has {most}, which holds")
+            format!("{name}: the manifest says {asked}, but the tenant has {most}, which applies")
         };
         Ok(all_beyond(&version.manifest, &limits)
             .into_iter()

@@ -1,4 +1,4 @@
-//! One lock for each key, made when it is needed and forgotten when nobody holds it.
+//! A lock per key, created on demand and removed when nobody holds it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -16,7 +16,7 @@ impl<K> Default for Locks<K> {
 }
 
 impl<K: Eq + Hash> Locks<K> {
-    /// Waits until nobody else holds the lock of `key`.
+    /// Waits for the lock of `key`.
     pub async fn lock(&self, key: K) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.0.lock().await;

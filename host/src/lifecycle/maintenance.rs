@@ -1,5 +1,5 @@
-//! The tasks beside the requests: one serves changes, the other reads again what failed, and
-//! sweeps.
+//! Background tasks: one serves changes; the other reads failed tenants again and removes deleted
+//! data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,34 +9,33 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::Lifecycle;
 use crate::storage::Changed;
 
-/// How often the generations of all tenants are compared with those that are served.
+/// How often the generations in the database are compared with the served ones.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Waiting after the doorbell rang, so that changes that come together are read together. A node
-/// that makes a change itself has served it by then.
+/// Delay after a notification, so that several changes are read together. A change of this node is
+/// already served by then.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// How often tenants and plugins that cannot be served are tried again.
+/// How often unavailable tenants and plugins are read again.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How often deletions are looked at whose grace period may be over, and files that may be removed
-/// by now.
+/// How often expired deletions and removable files are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// Why the task of changes goes on.
+/// What woke the task that serves changes.
 enum Call {
     Changed(Changed),
     Poll,
 }
 
-/// Why the task of maintenance goes on.
+/// What woke the maintenance task.
 enum Cause {
     Retry,
     Sweep,
 }
 
 impl Lifecycle {
-    /// Starts the tasks on the current runtime. They end with the lifecycle, or with
+    /// Starts the tasks on the current runtime. They end when the lifecycle is dropped, or with
     /// [`Self::end_maintenance`].
     pub fn start_maintenance(self: &Arc<Self>) {
         self.start_following();
@@ -64,7 +63,7 @@ impl Lifecycle {
         });
     }
 
-    /// Starts the task that serves the changes of tenants.
+    /// Starts the task that serves changes of tenants.
     fn start_following(self: &Arc<Self>) {
         let (db, ended) = (self.db.clone(), self.ended.clone());
         let lifecycle = Arc::downgrade(self);
@@ -99,18 +98,18 @@ impl Lifecycle {
         });
     }
 
-    /// Ends the tasks, before the database is closed.
+    /// Ends the tasks. Call it before the database is closed.
     pub fn end_maintenance(&self) {
         self.ended.cancel();
     }
 
-    /// Sweeps. What fails is tried again with the next sweep.
+    /// Sweeps, and logs a failure. The next sweep tries again.
     pub async fn sweep_or_later(&self) {
         if let Err(error) = self.sweep().await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(
                 error,
-                "what was deleted could not be purged or removed; the host tries again"
+                "deleted data could not be purged or removed; the host tries again"
             );
         }
     }

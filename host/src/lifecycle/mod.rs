@@ -1,14 +1,14 @@
-//! The life of a plugin's versions: upload, activation, and rollback.
+//! The lifecycle of plugin versions: upload, activation, rollback and deletion.
 //!
-//! What is stored is named by its digest and written whole; what is active is a row. So a crash at
-//! any moment leaves the old state or the new one: a component without a row is found by nobody and
-//! named for removal, and a row never points to a component that is not there.
+//! A component is named by its digest and written atomically, and the active version is a row. So a
+//! crash leaves either the old or the new state. A component without a row is marked for removal,
+//! and a row never refers to a missing component.
 //!
 //! # Lock order
 //!
-//! A task that holds one of these locks takes only locks further down in this list. `changes` is
-//! the last: while a task holds it, it only reads or writes the control plane's database and swaps
-//! the tenant's snapshot. So a revocation never waits for a compile, a migration or a file.
+//! A task that holds one of these locks only takes locks further down in this list. While a task
+//! holds `changes`, the last one, it only uses the control plane's database and swaps the tenant's
+//! snapshot. So a revocation never waits for a compilation, a migration or a file.
 //!
 //! 1. `uploads`, by tenant
 //! 2. `activations`, by tenant
@@ -64,7 +64,7 @@ use problems::Problems;
 use recompile::Recompilation;
 use secrets::UnreadableSecrets;
 
-/// Uploads, activates and rolls back.
+/// Uploads, activates, rolls back and deletes.
 pub struct Lifecycle {
     db: Arc<dyn Repository>,
     runtime: Arc<Runtime>,
@@ -74,17 +74,16 @@ pub struct Lifecycle {
     clock: SharedClock,
     /// How long a deleted tenant or plugin can be restored.
     grace: Duration,
-    /// A tenant's uploads happen one after the other.
+    /// Serializes the uploads of a tenant.
     uploads: Locks<TenantId>,
-    /// A tenant's activations happen one after the other: each migrates the tenant's database and then
-    /// switches.
+    /// Serializes the activations of a tenant. Each migrates the tenant's database and then changes
+    /// the active version.
     activations: Locks<TenantId>,
-    /// Tenants share the compiled code of equal components. On this node one upload at a time
-    /// compiles a component, and nobody removes its code meanwhile. What other nodes may do to the
-    /// component, leases decide.
+    /// Serializes compilation and removal of a component's code on this node, since tenants share
+    /// the code of equal components. Leases protect the component from other nodes.
     files: Locks<VersionDigest>,
-    /// A tenant is read back and swapped by one at a time, so that what serves is never older than what is
-    /// stored.
+    /// Serializes reading a tenant and swapping its snapshot, so that the served state is never
+    /// older than the stored one.
     changes: Locks<TenantId>,
     prepared: Prepared,
     failing: Failing,
@@ -93,36 +92,36 @@ pub struct Lifecycle {
     unreadable_secrets: UnreadableSecrets,
     /// Wakes the maintenance task after a purge.
     purged: Arc<Notify>,
-    /// Cancelled when the tasks beside the requests are to end.
+    /// Cancelled to end the background tasks.
     ended: CancellationToken,
 }
 
-/// What an upload made.
+/// The result of an upload.
 #[derive(Debug)]
 pub struct Uploaded {
     /// The version.
     pub version: Version,
-    /// False where the same bytes had been uploaded before.
+    /// Whether the version is new. `false` if the same bytes were uploaded before.
     pub created: bool,
-    /// What the caller should know.
+    /// Warnings for the caller.
     pub warnings: Vec<String>,
 }
 
-/// What an activation did.
+/// The result of an activation.
 #[derive(Debug)]
 pub struct Activated {
-    /// The change, as it was recorded.
+    /// The recorded activation.
     pub activation: Activation,
-    /// Names of the migrations that were applied for it.
+    /// Names of the migrations that were applied.
     pub migrations: Vec<String>,
-    /// What the caller should know: a rollback past migrations, for instance.
+    /// Warnings for the caller, for instance about a rollback past migrations.
     pub warnings: Vec<String>,
     /// The author's name for the version.
     pub author_version: String,
 }
 
 impl Lifecycle {
-    /// Ties together what the life of a version touches. What is deleted can be restored for `grace`.
+    /// Creates a lifecycle. Deleted tenants and plugins can be restored for `grace`.
     pub fn new(
         db: Arc<dyn Repository>,
         runtime: Arc<Runtime>,

@@ -1,4 +1,4 @@
-//! Finds the versions that a name means.
+//! Finds the version that a name refers to.
 
 use super::{Lifecycle, LifecycleError};
 use crate::domain::id::{PluginName, VersionDigest};
@@ -8,14 +8,14 @@ use crate::domain::tenant::Tenant;
 use crate::domain::version_name::{NamedVersion, VersionName};
 use crate::storage::{Page, VersionPosition};
 
-/// Versions that are read at once. Each has its manifest with it.
+/// Versions per query. Each includes its manifest.
 const VERSIONS_AT_ONCE: u32 = 50;
 
-/// Versions that an error lists.
+/// The most versions that an error lists.
 const MAX_CANDIDATES: usize = 10;
 
 impl Lifecycle {
-    /// The version of a plugin that `name` means. An error lists those that it may mean.
+    /// The version of a plugin with this name. An error lists the candidates.
     pub async fn named_version(
         &self,
         tenant: &Tenant,
@@ -59,8 +59,8 @@ impl Lifecycle {
         }
     }
 
-    /// A warning if another version of the plugin has the same author's version: that name means
-    /// neither of them any more.
+    /// A warning if another version of the plugin has the same author's version, which makes that
+    /// name ambiguous.
     pub(super) async fn shared_name(
         &self,
         tenant: &Tenant,

@@ -1,5 +1,5 @@
-//! Routes of versions that are being activated. They are made before the activation is committed, so that a
-//! refresh that sees the new version at once finds its routes.
+//! Routes of versions that are being activated. They are built before the activation is committed,
+//! so that the next refresh finds them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,18 +13,18 @@ type Map = HashMap<(TenantId, VersionDigest), Arc<Router>>;
 #[derive(Default)]
 pub(super) struct Prepared(Mutex<Map>);
 
-/// Holds routes until it is dropped.
+/// Keeps the routes of a version until it is dropped.
 pub(super) struct Holding<'a>(&'a Prepared, (TenantId, VersionDigest));
 
 impl Prepared {
-    /// Holds the routes of a version that is about to become active.
+    /// Keeps the routes of a version that is being activated.
     pub fn hold(&self, tenant: TenantId, digest: VersionDigest, router: Arc<Router>) -> Holding<'_> {
         let key = (tenant, digest);
         self.lock().insert(key, router);
         Holding(self, key)
     }
 
-    /// The routes of a version, if they are held.
+    /// The kept routes of a version.
     pub fn get(&self, tenant: TenantId, digest: VersionDigest) -> Option<Arc<Router>> {
         self.lock().get(&(tenant, digest)).cloned()
     }

@@ -1,5 +1,5 @@
-//! After a start: compiles the active versions whose code is missing or was compiled for another
-//! engine, so that their requests need not wait for it. The most used versions come first.
+//! Compiles active versions after a start if their code is missing or belongs to another engine.
+//! Requests then need not wait for it. The most used versions come first.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,35 +11,35 @@ use crate::components::{CodeCheck, LoadError};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::VersionDigest;
 
-/// The invocations that count for the order.
+/// The period whose invocations determine the order.
 const USED_WITHIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Failures that are remembered with their reasons. Beyond these only their number is.
+/// The most failures that are listed with their reasons. Further ones are only counted.
 const FAILURES_KEPT: usize = 100;
 
-/// How far the host is with compiling active versions again.
+/// Progress of compiling active versions again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecompileProgress {
-    /// Versions that are still to be compiled.
+    /// Versions still to be compiled.
     pub to_do: u64,
-    /// Versions that were compiled.
+    /// Compiled versions.
     pub done: u64,
-    /// Versions that could not be compiled.
+    /// Versions whose compilation failed.
     pub failed: u64,
-    /// Some of these.
+    /// Some of the failures.
     pub failures: Vec<FailedRecompile>,
 }
 
-/// A version that could not be compiled again.
+/// A version whose compilation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRecompile {
-    /// Which version.
+    /// The version.
     pub version: VersionDigest,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// The progress of the pass.
+/// The progress, shared with the admin API.
 #[derive(Default)]
 pub(super) struct Recompilation(Mutex<RecompileProgress>);
 
@@ -72,8 +72,8 @@ impl Recompilation {
 }
 
 impl Lifecycle {
-    /// Starts the pass on the current runtime. It ends when `stop` is cancelled; the next start
-    /// goes on.
+    /// Starts compiling on the current runtime. It stops when `stop` is cancelled; the next start
+    /// continues.
     pub fn start_recompiling(self: &Arc<Self>, stop: CancellationToken) {
         let lifecycle = self.clone();
         tokio::spawn(stop.run_until_cancelled_owned(async move {
@@ -81,22 +81,23 @@ impl Lifecycle {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(
                     error,
-                    "compiled code could not be looked through; what cannot be used is compiled when it is needed"
+                    "compiled code could not be checked; unusable code is compiled again when it is needed"
                 );
             }
         }));
     }
 
-    /// How far the pass is.
+    /// The current progress.
     pub fn recompile_progress(&self) -> RecompileProgress {
         self.recompilation.lock().clone()
     }
 
-    /// Compiles what has to be compiled again, one version after the other.
+    /// Compiles the outdated versions one after the other.
     async fn recompile(&self) -> Result<(), LifecycleError> {
         let is_current = self.runtime.is_code_current().await?;
         if !is_current {
-            // From here on there is code of two engines, also for a host with the other one.
+            // From here on there may be code of two engines, also if a host with the other engine
+            // starts next.
             self.runtime.set_code_current(false).await?;
         }
         let check = match is_current {
@@ -120,18 +121,18 @@ impl Lifecycle {
         for version in outdated {
             let compiled = self.runtime.recompile(*version).await;
             self.recompilation.report(*version, compiled);
-            // It may have been purged meanwhile.
+            // The version may have been purged meanwhile.
             let _files = self.files.lock(*version).await;
             self.evict_unused(*version).await?;
         }
         let RecompileProgress { done, failed, .. } = self.recompile_progress();
         let seconds = (self.clock.monotonic() - began).as_secs();
-        tracing::info!(done, failed, seconds, "active versions are compiled again");
+        tracing::info!(done, failed, seconds, "active versions were compiled again");
         Ok(())
     }
 
-    /// The active versions without code for this engine, the most used first. Those that this host
-    /// refuses are left out.
+    /// The active versions without code for this engine, the most used first. Refused versions are
+    /// left out.
     async fn outdated(&self, check: CodeCheck) -> Result<Vec<VersionDigest>, LifecycleError> {
         let within = i64::try_from(USED_WITHIN.as_millis()).unwrap_or(i64::MAX);
         let since = Timestamp(self.clock.now().0.saturating_sub(within));

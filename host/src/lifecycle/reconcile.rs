@@ -1,10 +1,9 @@
-//! Keeps the tenants that this node serves in line with those that are stored.
+//! Keeps the served tenants in line with the stored ones.
 //!
-//! Every change raises a generation of its tenant in the database. This node compares the
-//! generations there with those that it serves, and reads the tenants again that are behind. It
-//! does so for all tenants each second, which is what guarantees that a change is served, and for
-//! single tenants when the doorbell rings. A change that this node makes itself is served before
-//! its caller is answered ([`Lifecycle::refresh`]).
+//! Every change raises a generation of its tenant in the database. A node compares these
+//! generations with the served ones and reads outdated tenants again: all tenants each second,
+//! which guarantees that every change is served, and single tenants after a notification. A node
+//! serves its own changes before it answers ([`Lifecycle::refresh`]).
 
 use super::refresh::READ_AT_ONCE;
 use super::{Lifecycle, LifecycleError};
@@ -12,16 +11,14 @@ use crate::domain::generation::Generations;
 use crate::domain::id::TenantId;
 use crate::storage::{Changed, DbError, ListedTenant};
 
-/// Failed attempts to read a tenant, one after the other, after which it answers 503.
+/// Failed attempts in a row after which a tenant answers 503.
 const PATIENT: u32 = 2;
 
-/// A tenant to be read again. If it says which generations are stored, only if what is served is
-/// behind them by then.
+/// A tenant to read again. With generations, it is only read if the served ones are older.
 type Due = (TenantId, Option<Generations>);
 
 impl Lifecycle {
-    /// Reads every tenant again that is behind, and stops serving those that are gone. How many
-    /// there were.
+    /// Reads every outdated tenant again, and stops serving deleted ones. Returns their number.
     pub async fn reconcile(&self) -> Result<usize, LifecycleError> {
         let listed = self.db.listed_tenants().await?;
         let readable: Vec<ListedTenant> = listed.into_iter().filter_map(Result::ok).collect();
@@ -31,7 +28,7 @@ impl Lifecycle {
             .iter()
             .filter(|listed| self.routing.tenant_by_id(listed.id).is_some());
         if served.count() < self.routing.count() {
-            // These are gone, or have a row that cannot be listed.
+            // Some served tenants were deleted, or their rows cannot be read.
             let is_listed = |id: TenantId| readable.binary_search_by_key(&id, |listed| listed.id).is_ok();
             let routed = self.routing.all();
             let unlisted = routed.iter().filter(|tenant| !is_listed(tenant.id));
@@ -44,9 +41,9 @@ impl Lifecycle {
         Ok(count)
     }
 
-    /// Reads the tenants again that changed and are behind.
+    /// Reads the changed tenants again that are outdated.
     pub async fn follow(&self, changed: Changed) {
-        // A tenant that was purged has no generations.
+        // A purged tenant has no generations.
         let stored = |stored: Generations| (stored != Generations::default()).then_some(stored);
         let due = changed
             .into_iter()
@@ -54,8 +51,8 @@ impl Lifecycle {
         self.read_due(due.filter(|due| self.is_due(*due)).collect()).await;
     }
 
-    /// Reads several tenants again after a change that revokes nothing (of a plan, for instance).
-    /// One that cannot be read is served as before until the next attempt, unless its row is
+    /// Reads several tenants again after a change that revokes nothing, for instance of a plan. A
+    /// tenant that cannot be read keeps its former state until the next attempt, unless its row is
     /// damaged.
     pub async fn refresh_many(&self, tenants: &[TenantId]) {
         self.read_due(tenants.iter().map(|tenant| (*tenant, None)).collect())
@@ -66,20 +63,20 @@ impl Lifecycle {
         due.sort_unstable_by_key(|(tenant, _)| *tenant);
         for some in due.chunks(READ_AT_ONCE) {
             for tenant in self.read_at_once(some).await {
-                // Routes of versions are made without the lock.
+                // Routes are built without the lock.
                 self.refresh(tenant).await;
             }
         }
     }
 
-    /// Reads tenants again, which are sorted by id: that is the order of their locks. Gives back
-    /// those that have an active version without routes.
+    /// Reads tenants again. They are sorted by id, which is the order of their locks. Returns those
+    /// that have an active version without routes.
     async fn read_at_once(&self, due: &[Due]) -> Vec<TenantId> {
         let mut turns = Vec::with_capacity(due.len());
         for (tenant, _) in due {
             turns.push(self.changes.lock(*tenant).await);
         }
-        // Somebody else may have read a tenant since.
+        // Another task may have read a tenant meanwhile.
         let due = due.iter().filter(|due| self.is_due(**due));
         let tenants: Vec<TenantId> = due.map(|(tenant, _)| *tenant).collect();
         if tenants.is_empty() {
@@ -103,7 +100,7 @@ impl Lifecycle {
                 }
                 Err(error) => {
                     let attempts = self.failing.failed(tenant, self.clock.now());
-                    // A failure of the moment ends by itself; what is damaged does not.
+                    // A temporary failure ends by itself, a damaged row does not.
                     if attempts >= PATIENT || matches!(error, DbError::Corrupt { .. }) {
                         self.out_of_service(tenant, &error.into());
                     }

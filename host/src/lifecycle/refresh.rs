@@ -1,8 +1,8 @@
-//! Keeps what serves requests in line with what is stored.
+//! Reads tenants from the database and serves them.
 //!
-//! A change is committed first and then read back. If reading back fails, the tenant answers 503 until a
-//! later attempt succeeds: what was revoked, suspended or deleted never goes on being served because of a
-//! failure.
+//! A change is committed first and then read back. If that fails, the tenant answers 503 until a
+//! later attempt succeeds. So a failure never keeps something revoked, suspended or deleted in
+//! service.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -21,37 +21,36 @@ use crate::tenants::{BuildError, Built, Cause, Router, TenantRoutes, Unavailable
 /// Routes of versions, or why a version has none.
 pub(super) type Routes = HashMap<VersionDigest, Result<Arc<Router>, Unavailable>>;
 
-/// Tenants that are read with one question.
+/// Tenants per query.
 pub(super) const READ_AT_ONCE: usize = 64;
 
-/// How a refresh treats versions that could not be served so far.
+/// Whether a refresh tries failed versions again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RetryFailed {
-    /// They stay unavailable.
+    /// Failed versions stay unavailable.
     No,
-    /// They are tried once more.
+    /// Failed versions are tried again.
     Yes,
 }
 
-/// How closely the files of a version are looked at before it serves.
+/// How thoroughly the files of a version are checked before it is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FileCheck {
-    /// Only checks that they exist: loading every component would make a start slow.
+    /// Checks that they exist. Loading every component would make a start slow.
     Exist,
     /// Loads the component.
     Load,
 }
 
 impl Lifecycle {
-    /// Serves a tenant as it is stored now. To be called after every change to a tenant before its
-    /// caller is answered: what was revoked does not serve any more then. If what is stored cannot
-    /// be read, the tenant answers 503 until the host has read it, which it tries again by itself.
+    /// Serves the stored state of a tenant. Call it after every change, before the response, so
+    /// that revoked rights end at once. If the state cannot be read, the tenant answers 503, and
+    /// the host retries by itself.
     pub async fn refresh(&self, tenant: TenantId) {
         self.read_again(tenant, RetryFailed::No).await;
     }
 
-    /// Serves all tenants as they are stored. One that cannot be read answers 503, and the others
-    /// are served.
+    /// Serves the stored state of all tenants. A tenant that cannot be read answers 503.
     pub async fn refresh_all(&self) -> Result<(), LifecycleError> {
         for some in self.read_list().await?.0.chunks(READ_AT_ONCE) {
             let ids: Vec<TenantId> = some.iter().map(|tenant| tenant.id).collect();
@@ -73,8 +72,8 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Reads tenants with one question. If that fails, each is asked for alone, so that what is
-    /// damaged of one stops only that one.
+    /// Reads tenants with one query. If it fails, each tenant is read alone, so that damaged data
+    /// of one stops only that tenant.
     pub(super) async fn read_many(&self, tenants: &[TenantId]) -> RoutedTenants {
         if let Ok(read) = self.db.routed_tenants(tenants).await {
             return read;
@@ -88,7 +87,7 @@ impl Lifecycle {
         read
     }
 
-    /// What serves a tenant when the host starts.
+    /// Builds the routes of a tenant when the host starts.
     async fn first_build(&self, stored: RoutedTenant) -> Result<TenantRoutes, DbError> {
         let mut routes = Routes::new();
         loop {
@@ -100,8 +99,8 @@ impl Lifecycle {
         }
     }
 
-    /// The tenants whose rows can be listed, and whether there is news of rows that belong to none
-    /// of them.
+    /// The tenants whose rows can be read, and whether the list of rows without a readable tenant
+    /// changed.
     async fn read_list(&self) -> Result<(Vec<ListedTenant>, bool), LifecycleError> {
         let mut unowned = self.db.orphans().await?;
         let mut tenants = Vec::new();
@@ -114,7 +113,7 @@ impl Lifecycle {
         Ok((tenants, self.problems.set_unowned(unowned)))
     }
 
-    /// Reads those again that could not be read or served, however often that failed.
+    /// Reads all failed and unavailable tenants again, however often they failed.
     pub async fn retry(&self) {
         let mut tenants: BTreeSet<TenantId> = self.failing.tenants().into_iter().collect();
         let routed = self.routing.all();
@@ -123,7 +122,7 @@ impl Lifecycle {
         tenants.extend(self.problems.tenants());
         if self.problems.has_unowned() {
             match self.read_list().await {
-                // A row that is whole again may be of any of them.
+                // A repaired row may belong to any tenant.
                 Ok((listed, true)) => tenants.extend(listed.into_iter().map(|tenant| tenant.id)),
                 Ok((_, false)) => {}
                 Err(error) => tracing::warn!(%error, "the tenants cannot be listed; the host tries again"),
@@ -134,7 +133,7 @@ impl Lifecycle {
         }
     }
 
-    /// Reads a tenant again, with the versions that could not be served so far.
+    /// Reads a tenant again and tries its failed versions again.
     pub(super) async fn refresh_failed(&self, tenant: TenantId) {
         self.read_again(tenant, RetryFailed::Yes).await;
     }
@@ -149,14 +148,14 @@ impl Lifecycle {
         }
     }
 
-    /// The limits of a tenant.
+    /// The effective limits of a tenant.
     pub async fn limits(&self, tenant: &Tenant) -> Result<Limits, LifecycleError> {
         let plan = self.db.plan(&tenant.plan).await?;
         let plan = plan.ok_or(LifecycleError::NotFound(Resource::Plan))?;
         Ok(self.builder.limits(tenant, &plan))
     }
 
-    /// Stops serving a tenant that was deleted.
+    /// Stops serving a deleted tenant.
     pub(super) fn stop_serving(&self, tenant: TenantId) {
         self.routing.remove(tenant);
         self.problems.clear(tenant);
@@ -166,7 +165,7 @@ impl Lifecycle {
         self.services.http.forget_tenant(tenant);
     }
 
-    /// Answers 503 for a tenant that cannot be read. Said once for each reason.
+    /// Answers 503 for a tenant that cannot be read. Each reason is logged once.
     pub(super) fn out_of_service(&self, tenant: TenantId, error: &LifecycleError) {
         let reason = with_causes(error);
         let known = self.routing.tenant_by_id(tenant);
@@ -177,8 +176,8 @@ impl Lifecycle {
         self.routing.tenant_fails(tenant, &reason);
     }
 
-    /// Reads a tenant under its lock and swaps its snapshot. The routes of versions that have none yet are
-    /// made without the lock, and then the tenant is read once more.
+    /// Reads a tenant under its lock and swaps its snapshot. Missing routes are built without the
+    /// lock, and then the tenant is read once more.
     async fn read_back(
         &self,
         tenant: TenantId,
@@ -199,12 +198,12 @@ impl Lifecycle {
                 return Ok(());
             }
             self.make_routes(&built, &mut routes, FileCheck::Load).await;
-            // What was tried again is in `routes` now.
+            // The results of the new attempts are in `routes`.
             again = RetryFailed::No;
         }
     }
 
-    /// Reads a tenant. The caller holds the tenant's `changes` lock, or no request is served yet.
+    /// Reads a tenant. The caller holds the tenant's `changes` lock, or the host is starting.
     async fn read(
         &self,
         tenant: TenantId,
@@ -217,8 +216,9 @@ impl Lifecycle {
         }
     }
 
-    /// Builds what serves a tenant. Its keys change one by one with [`Self::add_api_key`] and
-    /// [`Self::revoke_api_key`], and are read only if changes are missing.
+    /// Builds the snapshot of a tenant. API keys are usually changed one by one
+    /// ([`Self::add_api_key`], [`Self::revoke_api_key`]); they are read here only if a change was
+    /// missed.
     async fn build(
         &self,
         stored: RoutedTenant,
@@ -251,8 +251,8 @@ impl Lifecycle {
         }))
     }
 
-    /// Serves a tenant as it was just read, under the tenant's `changes` lock. Whether routes of
-    /// versions are still to be made for it, with [`Self::refresh`] and without the lock.
+    /// Serves a tenant that was just read, under its `changes` lock. Returns whether routes of
+    /// versions are missing; [`Self::refresh`] builds them without the lock.
     pub(super) async fn serve(&self, stored: RoutedTenant) -> Result<bool, DbError> {
         let built = self.build(stored, &Routes::new(), RetryFailed::No).await?;
         self.routing.put(built.tenant);
@@ -270,7 +270,8 @@ impl Lifecycle {
         }
     }
 
-    /// The routes of a version whose files may be missing or damaged, or which this host may refuse.
+    /// Builds the routes of a version. Its files may be missing or damaged, or this host may refuse
+    /// it.
     async fn make(&self, version: &Version, files: FileCheck) -> Result<Arc<Router>, Unavailable> {
         let digest = version.digest;
         let failed = |error: BuildError| Unavailable::failed(Some(digest), error.reason());
@@ -291,7 +292,7 @@ impl Lifecycle {
                     .map_err(|error| failed(LoadError::from(error).into()))?
                     .is_none()
                 {
-                    // It has to be compiled again, for which the component has to be whole.
+                    // The version must be compiled again, which needs an intact component.
                     let component = self.runtime.component(digest).await;
                     component.map_err(|error| failed(error.into()))?;
                 }

@@ -1,4 +1,5 @@
-//! Secrets that a plugin cannot use: not set, or sealed under another key than the host's.
+//! Secrets that plugins cannot use: those without a value, and those that the host's key cannot
+//! decrypt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,32 +10,35 @@ use crate::domain::plugin::Version;
 use crate::domain::tenant::Tenant;
 use crate::storage::RoutedTenant;
 
-/// A secret that does not open under the host's key.
+/// A secret that the host's key cannot decrypt.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnreadableSecret {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantName,
-    /// Its name.
+    /// Name of the secret.
     pub name: String,
 }
 
-/// The secrets that do not open, by tenant.
+/// Unreadable secrets by tenant.
 #[derive(Default)]
 pub(super) struct UnreadableSecrets(Mutex<BTreeMap<TenantId, Vec<UnreadableSecret>>>);
 
 impl UnreadableSecrets {
-    /// Forgets a tenant.
+    /// Removes the entries of a tenant.
     pub fn clear(&self, tenant: TenantId) {
         self.lock().remove(&tenant);
     }
 
-    /// Replaces what is known of a tenant. More of them than before is logged.
+    /// Replaces the entries of a tenant. Logs if their number increases.
     fn set(&self, tenant: &Tenant, secrets: Vec<UnreadableSecret>) {
         let mut all = self.lock();
         let known = all.remove(&tenant.id).map_or(0, |known| known.len());
         if secrets.len() > known {
             let count = secrets.len();
-            tracing::warn!(tenant = %tenant.name, count, "secrets do not open under the host's key; set them again");
+            tracing::warn!(
+                tenant = %tenant.name, count,
+                "the host's key cannot decrypt secrets; set them again"
+            );
         }
         if !secrets.is_empty() {
             all.insert(tenant.id, secrets);
@@ -53,12 +57,12 @@ impl UnreadableSecrets {
 }
 
 impl Lifecycle {
-    /// Secrets of all tenants that do not open under the host's key, in the order of the names.
+    /// Unreadable secrets of all tenants, by name.
     pub fn unreadable_secrets(&self) -> Vec<UnreadableSecret> {
         self.unreadable_secrets.all()
     }
 
-    /// Notes which secrets of a tenant do not open. They have just been read as a whole, which
+    /// Records which secrets of a tenant cannot be decrypted. All of them were just read, which
     /// costs as much.
     pub(super) fn note_unreadable_secrets(&self, stored: &RoutedTenant) {
         let tenant = &stored.tenant;
@@ -94,7 +98,7 @@ impl Lifecycle {
         let set: BTreeSet<&str> = set.iter().map(|(name, _)| name.as_str()).collect();
         let warning = |name: &&str| {
             format!(
-                "the secret `{name}` is granted and not set; an owner sets it with `mortise secrets set {name} \
+                "the secret `{name}` is granted but not set; an owner sets it with `mortise secrets set {name} \
                  --tenant {}`",
                 tenant.name
             )

@@ -1,8 +1,8 @@
-//! Who may store a component, and who may remove one. Other nodes do both in the same store.
+//! Stores and removes components. Other nodes do the same in the same store.
 //!
-//! A component is removed if it is named for removal, no version has its digest, nobody holds a
-//! lease on it, and it was not stored a moment ago. The database decides about the first three in
-//! one step, and gives the digest to the remover alone (`storage/leases.rs`).
+//! A component is removed if it is marked for removal, no version has its digest, nobody holds a
+//! lease on it, and it was not stored a moment ago. The database checks the first three conditions
+//! in one step and gives the claim to one remover only (`storage/leases.rs`).
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::components::store::{StoreError, VerifiedComponent};
 use crate::domain::id::{LeaseId, VersionDigest};
 use crate::storage::{Claim, Lease};
 
-/// From a lease until the row of the version has to be there. Storing a component takes seconds.
+/// Time from taking a lease to writing the version's row. Storing a component takes seconds.
 const LEASE: Duration = Duration::from_secs(10 * 60);
 
-/// From a claim until the component has to be removed.
+/// Time from a claim to the removal of the component.
 const CLAIM: Duration = Duration::from_secs(60);
 
-/// A component that was stored within this time is not removed. A node whose claim has expired
-/// unnoticed finds by the age that somebody has stored the component again.
+/// Age below which a component is not removed. It protects a component that was stored again after
+/// a remover's claim expired unnoticed.
 pub const MIN_AGE: Duration = Duration::from_secs(60);
 
 impl Lifecycle {
-    /// Stores a component under a lease. The caller writes the row and then gives up the lease, or
+    /// Stores a component under a lease. Then the caller writes the row and releases the lease, or
     /// removes the component again.
     pub(super) async fn store(&self, component: &VerifiedComponent) -> Result<Lease, LifecycleError> {
         let lease = self.lease(component.digest(), LeaseId::generate(), LEASE);
@@ -39,10 +39,10 @@ impl Lifecycle {
         }
     }
 
-    /// Gives up the lease of a component that a version names now.
+    /// Releases the lease of a component that now belongs to a version.
     pub(super) async fn keep(&self, component: &VerifiedComponent, lease: Lease) {
-        // Now that there is a row, nobody claims the component. If the lease had expired, somebody
-        // may have before.
+        // The row prevents further claims. If the lease had expired before, another node may have
+        // removed the component.
         let kept = async {
             if self.runtime.store().stat(lease.digest).await?.is_none() {
                 self.runtime.store().put(component).await?;
@@ -51,11 +51,11 @@ impl Lifecycle {
         };
         if let Err(error) = kept.await {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, version = %lease.digest, "a lease could not be given up; it expires");
+            tracing::warn!(error, version = %lease.digest, "a lease could not be released; it will expire");
         }
     }
 
-    /// Removes a component that was stored under a lease and that no version names.
+    /// Removes a component that was stored under a lease and belongs to no version.
     pub(super) async fn take_back(&self, lease: Lease) {
         let taken_back = async {
             self.remove_locked(lease.digest, lease.holder, Duration::ZERO)
@@ -63,14 +63,17 @@ impl Lifecycle {
             Ok::<_, LifecycleError>(self.db.release_component(lease.digest, lease.holder).await?)
         };
         if let Err(error) = taken_back.await {
-            // It is named for removal. The caller gets the upload's own error.
+            // The component is marked for removal. The caller reports the upload's own error.
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, version = %lease.digest, "the component of a failed upload stays until a sweep");
+            tracing::warn!(
+                error, version = %lease.digest,
+                "the component of a failed upload could not be removed; the next sweep removes it"
+            );
         }
     }
 
-    /// Stores the component of a version again if it is missing or damaged, and compiles it again
-    /// if its code is.
+    /// Stores the component of a version again if it is missing or damaged. Compiles it again if
+    /// its code is missing.
     pub(super) async fn repair(&self, component: &VerifiedComponent) -> Result<(), LifecycleError> {
         let _files = self.files.lock(component.digest()).await;
         let is_whole = match self.runtime.store().get(component.digest()).await {
@@ -85,14 +88,14 @@ impl Lifecycle {
         Ok(self.runtime.repair_code(component).await?)
     }
 
-    /// Removes a component that no version has any more, and what this node keeps of it. One that
-    /// may not be removed yet stays named for removal, and a later sweep removes it.
+    /// Removes a component without a version, and this node's files of it. If it may not be removed
+    /// yet, a later sweep does it.
     pub(super) async fn remove_unused(&self, digest: VersionDigest) -> Result<(), LifecycleError> {
         let _files = self.files.lock(digest).await;
         self.remove_locked(digest, LeaseId::generate(), MIN_AGE).await
     }
 
-    /// Removes what this node keeps of a component, unless a version has its digest.
+    /// Removes this node's files of a component, unless a version has its digest.
     pub(super) async fn evict_unused(&self, digest: VersionDigest) -> Result<(), LifecycleError> {
         if !self.db.is_digest_used(digest).await? {
             self.runtime.evict(digest).await?;
@@ -122,7 +125,7 @@ impl Lifecycle {
         removed.map(drop)
     }
 
-    /// `false` if the component is too young.
+    /// Removes a claimed component. `false` if it is too young.
     async fn remove_claimed(&self, digest: VersionDigest, min_age: Duration) -> Result<bool, LifecycleError> {
         let store = self.runtime.store();
         let stored = store.stat(digest).await?;
@@ -160,7 +163,7 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// Two nodes on one database and one store, and a component that one of them uploads.
+    /// Two nodes with one database and one store, and a component that one of them uploads.
     struct Nodes {
         folder: tempfile::TempDir,
         db: Arc<dyn Repository>,
@@ -252,7 +255,7 @@ mod tests {
         nodes.clock.advance(Duration::from_millis(1));
         assert!(!nodes.is_left_by_a_sweep().await);
         assert!(!nodes.is_named_for_removal().await);
-        // And one that was killed before it had stored anything.
+        // Another upload was killed before it stored anything.
         let lease = nodes
             .uploads
             .lease(nodes.component.digest(), LeaseId::generate(), LEASE);

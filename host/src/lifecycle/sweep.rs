@@ -1,7 +1,7 @@
-//! Purges what was deleted long enough ago, and removes the files of what was purged.
+//! Purges tenants and plugins after their grace period, and removes the files of purged ones.
 //!
-//! Only files are removed that the control plane's database names for removal. A file that it does not know
-//! is never removed: the database may be an old copy.
+//! Only files that the control plane's database marks for removal are removed. Unknown files are
+//! kept, since the database may be an old copy.
 
 use super::{Lifecycle, LifecycleError};
 use crate::domain::audit::Change;
@@ -9,8 +9,8 @@ use crate::domain::clock::Timestamp;
 use crate::storage::Removal;
 
 impl Lifecycle {
-    /// Purges what was deleted before the grace period began, and removes files that are to be removed. Holds
-    /// no lock but that of the files that it removes.
+    /// Purges what was deleted before the grace period, and removes the files that are marked for
+    /// removal. It only holds the locks of these files.
     pub async fn sweep(&self) -> Result<(), LifecycleError> {
         let now = self.clock.now();
         let grace = i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX);
@@ -19,13 +19,13 @@ impl Lifecycle {
         for (tenant, plugin) in self.db.plugins_deleted_before(before).await? {
             let purge = change("plugin.purge", plugin.to_string());
             if self.db.purge_plugin(tenant, &plugin, &purge).await? {
-                tracing::info!(%tenant, %plugin, "a deleted plugin is purged: its grace period is over");
+                tracing::info!(%tenant, %plugin, "a deleted plugin was purged after its grace period");
             }
         }
         for tenant in self.db.tenants_deleted_before(before).await? {
             let purge = change("tenant.purge", tenant.to_string());
             if self.db.purge_tenant(tenant, &purge).await? {
-                tracing::info!(%tenant, "a deleted tenant is purged: its grace period is over");
+                tracing::info!(%tenant, "a deleted tenant was purged after its grace period");
             }
         }
         for removal in self.db.removals().await? {
@@ -45,7 +45,10 @@ impl Lifecycle {
         match removal {
             Removal::Component(digest) => self.remove_unused(digest).await,
             Removal::Database(tenant) if self.db.has_tenant(tenant).await? => {
-                tracing::error!(%tenant, "the database of a tenant that is there was to be removed; it stays");
+                tracing::error!(
+                    %tenant,
+                    "the database of an existing tenant was marked for removal; it is kept"
+                );
                 Ok(self.db.removal_done(removal).await?)
             }
             Removal::Database(tenant) => {

@@ -1,4 +1,4 @@
-//! Upload: bytes become a version.
+//! Upload of a component as a version of a plugin.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use crate::domain::units::as_u64;
 use crate::unguarded::{Guard, is_off};
 
 impl Lifecycle {
-    /// Takes a component as a version of `plugin`. The same bytes twice are the same version.
-    /// `actor` is recorded.
+    /// Stores a component as a version of `plugin`. The same bytes are the same version. `actor` is
+    /// recorded in the audit log.
     pub async fn upload(
         &self,
         tenant: &Tenant,
@@ -33,12 +33,12 @@ impl Lifecycle {
         }
         let _upload = self.uploads.lock(tenant.id).await;
         self.check_plugins(tenant, plugin, &limits).await?;
-        // Hashed on a thread that may block, so that other requests of the admin API go on.
+        // A blocking thread computes the digest, so that other requests of the admin API continue.
         let component = tokio::task::spawn_blocking(move || VerifiedComponent::new(component));
         let component = component.await.map_err(LifecycleError::host)?;
         let digest = component.digest();
         if let Some(version) = self.db.version(tenant.id, plugin, digest).await? {
-            // What was damaged on disk heals with the same bytes.
+            // Uploading the same bytes again repairs damaged files.
             self.repair(&component).await?;
             self.refresh_failed(tenant.id).await;
             return Ok(Uploaded {
@@ -49,7 +49,7 @@ impl Lifecycle {
         }
         let (version, created) = self.add(tenant, plugin, &component, &limits, actor).await?;
         self.give_up_old_versions(tenant, plugin, &limits, digest).await;
-        // The upload has succeeded, whether or not the other versions can be read.
+        // The upload has succeeded, even if the other versions cannot be read.
         let warning = self.shared_name(tenant, plugin, &version).await;
         let warning = warning.unwrap_or_else(|error| {
             tracing::warn!(%error, tenant = %tenant.name, %plugin, "the versions of a plugin could not be listed");
@@ -62,7 +62,7 @@ impl Lifecycle {
         })
     }
 
-    /// Bytes of the compiled code of a version, where it is there.
+    /// Size of a version's compiled code, if there is any.
     pub async fn compiled_size(&self, digest: VersionDigest) -> Result<Option<u64>, LifecycleError> {
         Ok(self.runtime.compiled_size(digest).await?)
     }
@@ -95,13 +95,13 @@ impl Lifecycle {
         if added.is_err()
             && let Err(error) = self.evict_unused(digest).await
         {
-            // The caller gets the upload's own error.
+            // The caller reports the upload's own error.
             tracing::warn!(%error, version = %digest, "the compiled code of a failed upload could not be removed");
         }
         added
     }
 
-    /// Stores a component that was checked, and writes the row of its version.
+    /// Stores a checked component and writes the row of its version.
     async fn name(
         &self,
         tenant: &Tenant,
@@ -125,7 +125,7 @@ impl Lifecycle {
         }
     }
 
-    /// Has an upload read, checked and compiled in the worker, and its schemas compiled in a sandbox.
+    /// Reads, checks and compiles an upload in the worker, and compiles its schemas in a sandbox.
     async fn take_in(
         &self,
         plugin: &PluginName,

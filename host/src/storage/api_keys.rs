@@ -1,4 +1,4 @@
-//! API keys of a tenant's consumers.
+//! Storage of the API keys of tenants.
 
 use async_trait::async_trait;
 
@@ -9,10 +9,10 @@ use crate::domain::clock::Timestamp;
 use crate::domain::generation::Generation;
 use crate::domain::id::{ApiKeyId, TenantId};
 
-/// API keys.
+/// API keys in the database.
 #[async_trait]
 pub trait ApiKeys {
-    /// Adds a key. Gives back the generation of the tenant's keys.
+    /// Adds a key. Returns the new generation of the tenant's keys.
     async fn insert_api_key(
         &self,
         tenant: TenantId,
@@ -20,17 +20,17 @@ pub trait ApiKeys {
         change: &Change,
     ) -> Result<Generation, DbError>;
 
-    /// The tenant's keys, the oldest first, revoked ones included.
+    /// Lists a tenant's keys, the oldest first. Revoked keys are included.
     async fn api_keys(&self, tenant: TenantId, page: Page<ApiKeyId>) -> Result<Vec<ApiKey>, DbError>;
 
-    /// The key of the tenant with this id, revoked or not.
+    /// A key of a tenant, revoked or not.
     async fn api_key(&self, tenant: TenantId, id: ApiKeyId) -> Result<Option<ApiKey>, DbError>;
 
-    /// The keys that work at `now` or will.
+    /// The keys of a tenant that are neither revoked nor expired at `now`.
     async fn valid_api_keys(&self, tenant: TenantId, now: Timestamp) -> Result<Vec<ApiKey>, DbError>;
 
-    /// Revokes a key; a second time the time of the first stays. Gives back the generation of the
-    /// tenant's keys, `None` if there is no such key.
+    /// Revokes a key. A second revocation keeps the time of the first. Returns the new generation
+    /// of the tenant's keys; `None` if there is no such key.
     async fn revoke_api_key(
         &self,
         tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Who changed what.
+//! Storage of the audit log.
 
 use async_trait::async_trait;
 
@@ -7,27 +7,27 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AuditId, TenantId};
 
-/// Which entries are wanted. What is `None` excludes nothing.
+/// A filter for audit entries. `None` matches all entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// The id of a tenant, or the name that a tenant had at that time.
+    /// Id of the tenant, or its name at that time.
     pub tenant: Option<String>,
-    /// The id of an actor, or the name that its token had at that time.
+    /// Id of the actor, or the name of its token at that time.
     pub actor: Option<String>,
-    /// An action, or what actions begin with, followed by `*`: `tenant.*`.
+    /// An action, or a prefix with a `*` behind it: `tenant.*`.
     pub action: Option<String>,
-    /// From this moment on.
+    /// Start time.
     pub from: Option<Timestamp>,
-    /// Before this moment.
+    /// End time, exclusive.
     pub to: Option<Timestamp>,
 }
 
-/// The audit log. Each entry is written with the change that it tells of, and never changed. The
-/// names of its tenant and of its token are those that they had then.
+/// The audit log. An entry is written with its change and never modified. It keeps the names that
+/// the tenant and the token had at that time.
 #[async_trait]
 pub trait Audit {
-    /// A tenant's entries, the newest first; `None` for those of the host and of all tenants, also
-    /// of tenants that were purged.
+    /// Lists a tenant's entries, the newest first. `None` lists those of the host and of all
+    /// tenants, purged ones included.
     async fn audit(
         &self,
         tenant: Option<TenantId>,

@@ -1,4 +1,5 @@
-//! How often each route was called by whom, day by day. It outlives the records of invocations.
+//! Daily counts of the calls of each route and caller. They are kept longer than invocation
+//! records.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,38 +12,38 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::principal::{InvalidPrincipalId, PrincipalId};
 
-/// Days that calls are kept.
+/// Days for which counts are kept.
 pub const CALL_DAYS_KEPT: u32 = 35;
 
-/// Callers of routes that are told apart of one tenant on one day. Calls by further callers of a
-/// route are counted together, as calls by [`Caller::Others`].
+/// The most combinations of route and caller that are counted separately per tenant and day.
+/// Further callers of a route are counted together, as [`Caller::Others`].
 pub const CALLERS_A_DAY: u64 = 10_000;
 
-/// Who called, as far as it is counted.
+/// The caller of counted calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Somebody without a credential.
+    /// Callers without a credential.
     Anyone,
     /// This principal.
     Principal(PrincipalId),
-    /// Callers beyond [`CALLERS_A_DAY`].
+    /// All callers above [`CALLERS_A_DAY`].
     Others,
 }
 
-/// Which calls are wanted.
+/// A filter for counts.
 #[derive(Clone, Debug)]
 pub struct CallFilter {
-    /// Of this plugin.
+    /// The plugin.
     pub plugin: PluginName,
-    /// Of this route.
+    /// The route, if only one.
     pub route: Option<String>,
-    /// On days that begin at this moment or later.
+    /// Days that begin at this time or later.
     pub from: Timestamp,
-    /// On days that begin before this moment.
+    /// Days that begin before this time.
     pub to: Timestamp,
 }
 
-/// Calls of a route by one caller on one day.
+/// Counts of one route, caller and day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CountedCalls {
     /// The beginning of the day.
@@ -51,16 +52,16 @@ pub struct CountedCalls {
     pub method: String,
     /// The route that matched.
     pub route: String,
-    /// Who called.
+    /// The caller.
     pub caller: Caller,
-    /// How often.
+    /// The counts.
     pub calls: Calls,
 }
 
 /// Counted calls of routes.
 #[async_trait]
 pub trait CallCounts {
-    /// Calls by day, method, route and caller, at most so many.
+    /// Lists counts by day, method, route and caller, at most `most`.
     async fn calls(
         &self,
         tenant: TenantId,
@@ -68,8 +69,8 @@ pub trait CallCounts {
         most: u32,
     ) -> Result<Vec<CountedCalls>, DbError>;
 
-    /// Deletes the calls of days that began before `before`, a bounded number at a time. Gives back
-    /// how many rows went; zero when there is nothing left to delete.
+    /// Deletes the counts of days before `before`, a limited number per call. Returns the number of
+    /// deleted rows; zero if none are left.
     async fn forget_calls_before(&self, before: Timestamp) -> Result<u64, DbError>;
 }
 

@@ -1,4 +1,4 @@
-//! How many things of each kind a tenant has, where its plan bounds them.
+//! Counts of the things that a tenant's plan limits.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -7,29 +7,29 @@ use super::DbError;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
 
-/// What a tenant has.
+/// Counts of a tenant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Counts {
     /// Plugins.
     pub plugins: u32,
-    /// API keys that work.
+    /// Valid API keys.
     pub api_keys: u32,
-    /// Tokens of its people that work.
+    /// Valid tokens.
     pub tokens: u32,
     /// Secrets.
     pub secrets: u32,
-    /// Settings of all its plugins together.
+    /// Settings of all plugins.
     pub config_entries: u32,
 }
 
-/// Counts.
+/// Queries for the counts.
 #[async_trait]
 pub trait Counted {
-    /// What the tenant has at `now`.
+    /// The tenant's counts at `now`.
     async fn counts(&self, tenant: TenantId, now: Timestamp) -> Result<Counts, DbError>;
 
-    /// Deletes the API keys and the tokens of the tenant that were revoked or have expired, all but
-    /// the newest `keep` of each.
+    /// Deletes the tenant's revoked or expired API keys and tokens, except the newest `keep` of
+    /// each.
     async fn forget_dead_credentials(
         &self,
         tenant: TenantId,

@@ -1,6 +1,6 @@
-//! Tells the nodes of tenants that have just changed, so that they need not wait for the next poll.
+//! Notifies nodes of changed tenants, so that they need not wait for the next poll.
 //!
-//! A ring may be lost: polling is what guarantees that every change is served.
+//! A notification may be lost. Polling guarantees that every change is served.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use tokio::sync::Notify;
 use crate::domain::generation::Generations;
 use crate::domain::id::TenantId;
 
-/// The tenants that changed since somebody looked, with their generations then.
+/// Changed tenants since the last call, with their generations.
 pub type Changed = BTreeMap<TenantId, Generations>;
 
-/// A doorbell within one process.
+/// Notifications within one process.
 #[derive(Debug, Default)]
 pub struct Doorbell {
     changed: Mutex<Changed>,
@@ -21,13 +21,13 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    /// Tells that these tenants changed. To be called after the change is committed.
+    /// Reports changed tenants. Call it after the change is committed.
     pub fn ring(&self, changed: impl IntoIterator<Item = (TenantId, Generations)>) {
         self.lock().extend(changed);
         self.rung.notify_one();
     }
 
-    /// Waits for a ring.
+    /// Waits for a notification.
     pub async fn rung(&self) {
         self.rung.notified().await;
     }

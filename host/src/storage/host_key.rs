@@ -1,5 +1,4 @@
-//! What the control plane's database knows of the host's key: enough to tell whether a key is the
-//! right one.
+//! Storage of a check value of the host's key, which shows whether a key is the right one.
 
 use async_trait::async_trait;
 
@@ -8,35 +7,35 @@ use crate::domain::audit::Change;
 use crate::domain::id::TenantId;
 use crate::storage::vault::Sealed;
 
-/// Why a secret cannot be sealed again.
+/// Why a secret cannot be encrypted again.
 pub type ResealError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Seals one secret under another key; `None` if it does not open.
+/// Encrypts one secret with another key; `None` if it cannot be decrypted.
 pub type Reseal<'a> =
     dyn Fn(TenantId, &str, &Sealed) -> Result<Option<Sealed>, ResealError> + Send + Sync + 'a;
 
-/// What became of the secrets.
+/// The result of encrypting all secrets again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resealed {
-    /// Secrets that are sealed under the new key.
+    /// Secrets that are encrypted with the new key.
     pub secrets: u64,
-    /// Secrets that did not open under the old key and stay as they are.
+    /// Secrets that the old key could not decrypt. They are unchanged.
     pub left: Vec<(TenantId, String)>,
 }
 
-/// The host's key, as far as the database knows it.
+/// The check value of the host's key.
 #[async_trait]
 pub trait HostKeys {
-    /// The check value of the key that the secrets are sealed under; `None` until a host has
-    /// recorded it.
+    /// The check value of the key that encrypts the secrets; `None` until a host has recorded it.
     async fn key_check(&self) -> Result<Option<String>, DbError>;
 
-    /// Records the check value of the key; as a change if somebody decided it.
+    /// Records the check value of the key. `change` is written to the audit log if a person decided
+    /// it.
     async fn set_key_check(&self, check: &str, change: Option<&Change>) -> Result<(), DbError>;
 
-    /// Some secrets, to try a key on.
+    /// Some secrets, for testing a key.
     async fn some_secrets(&self, most: u32) -> Result<Vec<(TenantId, String, Sealed)>, DbError>;
 
-    /// Seals all secrets anew and records the check value of the new key, all of it or nothing.
+    /// Encrypts all secrets again and records the new check value, in one transaction.
     async fn reseal(&self, check: &str, change: &Change, reseal: &Reseal<'_>) -> Result<Resealed, DbError>;
 }

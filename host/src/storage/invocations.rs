@@ -1,4 +1,4 @@
-//! Invocations, and what they consumed.
+//! Storage of invocation records and of usage.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -14,85 +14,83 @@ use crate::domain::invocation::{InvocationRecord, Trigger, UsageSum};
 use crate::domain::log_line::LogLine;
 use crate::domain::principal::PrincipalId;
 
-/// An invocation that has ended, with what it logged.
+/// A finished invocation with its log lines.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// What ran, how it ended, and what it consumed.
+    /// The record of the invocation.
     pub record: InvocationRecord,
-    /// Its log lines in order.
+    /// The log lines in order.
     pub log_lines: Vec<LogLine>,
 }
 
-/// Which invocations are wanted. What is `None` excludes nothing.
+/// A filter for invocations. `None` matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InvocationFilter {
-    /// Of one plugin.
+    /// The plugin.
     pub plugin: Option<PluginName>,
-    /// Of the route with this pattern.
+    /// The pattern of the route.
     pub route: Option<String>,
-    /// With such a status.
+    /// The status.
     pub status: Option<StatusFilter>,
-    /// By this caller.
+    /// The caller.
     pub principal: Option<PrincipalId>,
-    /// Begun at this moment or later.
+    /// Invocations that began at this time or later.
     pub since: Option<Timestamp>,
-    /// Begun before this moment.
+    /// Invocations that began before this time.
     pub until: Option<Timestamp>,
-    /// Only those that failed: see [`InvocationRecord::has_failed`].
+    /// Only failed invocations: see [`InvocationRecord::has_failed`].
     pub failed: bool,
-    /// Of one trigger.
+    /// The kind of trigger.
     pub trigger: Option<Trigger>,
-    /// Of one function.
+    /// The function.
     pub function: Option<FunctionName>,
 }
 
-/// Which statuses are wanted: `404`, or all that begin with a digit, `4xx`.
+/// A filter for statuses: `404`, or a class such as `4xx`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusFilter {
-    /// This one.
+    /// A single status.
     Exactly(u16),
-    /// Those of a class, which is the first digit.
+    /// All statuses with this first digit.
     Class(u16),
 }
 
-/// Text that names no statuses.
+/// Text that is neither a status nor a class.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is neither a status such as 404 nor a class of them such as 4xx")]
 pub struct InvalidStatusFilter(String);
 
-/// What the database keeps of a tenant's invocations, or what it may keep at most.
+/// Amounts of stored data of a tenant, or limits for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Kept {
-    /// Records of invocations.
+    /// Number of invocation records.
     pub records: u64,
-    /// Bytes of log lines, with what is stored around each.
+    /// Bytes of log lines, with a fixed overhead for each.
     pub log_bytes: u64,
 }
 
-/// Invocations and usage.
+/// Invocations and usage in the database.
 #[async_trait]
 pub trait Invocations {
-    /// Records invocations with their log lines and adds them to the totals, in one transaction. A
-    /// batch that is there already, because it is tried again, is left out and not counted again;
-    /// so is what is of a tenant that was deleted. Gives back what is kept now of each tenant that
-    /// something was added of.
+    /// Records invocations with their log lines and adds them to the totals, in one transaction.
+    /// Entries that are already stored (because the batch is repeated) or belong to a purged
+    /// tenant are skipped. Returns the stored amounts of each tenant with new entries.
     async fn record(&self, entries: &[Entry]) -> Result<BTreeMap<TenantId, Kept>, DbError>;
 
-    /// Adds to the totals invocations that are not recorded. What is of tenants that were deleted
-    /// is left out.
+    /// Adds invocations without records to the totals. Those of purged tenants are skipped.
     async fn add_totals(&self, totals: &Totals) -> Result<(), DbError>;
 
-    /// What is kept of a tenant.
+    /// The stored amounts of a tenant.
     async fn kept(&self, tenant: TenantId) -> Result<Kept, DbError>;
 
-    /// One invocation.
+    /// A single invocation.
     async fn invocation(
         &self,
         tenant: TenantId,
         id: InvocationId,
     ) -> Result<Option<InvocationRecord>, DbError>;
 
-    /// Invocations, the newest first.
+    /// Lists invocations, the newest first.
     async fn invocations(
         &self,
         tenant: TenantId,
@@ -100,30 +98,30 @@ pub trait Invocations {
         page: Page<InvocationId>,
     ) -> Result<Vec<InvocationRecord>, DbError>;
 
-    /// What each plugin consumed in the hours that begin in `from..to`.
+    /// The usage of each plugin in the hours that begin in `from..to`.
     async fn usage(&self, tenant: TenantId, from: Timestamp, to: Timestamp)
     -> Result<Vec<UsageSum>, DbError>;
 
-    /// Deletes invocations that began before `before`, and log lines of before then, a bounded number at a time. What was
-    /// recorded together may stay together. Gives back how many went; zero when there is nothing left to delete. The
-    /// usage stays.
+    /// Deletes invocations and log lines from before `before`, a limited number per call. Records
+    /// that were written in one block are deleted together. Returns the number of deleted rows;
+    /// zero if none are left. The usage is kept.
     async fn prune_before(&self, before: Timestamp) -> Result<u64, DbError>;
 
-    /// Deletes the oldest records and the oldest log lines of a tenant that has more than `most`, a bounded number at
-    /// a time. Records go only together with those that they were recorded with, and no more go than are beyond `most`.
-    /// Gives back what is kept then. The usage stays.
+    /// Deletes a tenant's oldest records and log lines above `most`, a limited number per call. A
+    /// block of records is deleted only as a whole and only if all of it is above `most`. Returns
+    /// the stored amounts afterwards. The usage is kept.
     async fn prune_beyond(&self, tenant: TenantId, most: Kept) -> Result<Kept, DbError>;
 }
 
 impl Kept {
-    /// Whether this is more than `most`.
+    /// Whether any amount is above `most`.
     pub fn exceeds(self, most: Kept) -> bool {
         self.records > most.records || self.log_bytes > most.log_bytes
     }
 }
 
 impl InvocationFilter {
-    /// Whether an invocation is wanted.
+    /// Whether the filter matches a record.
     pub fn accepts(&self, record: &InvocationRecord) -> bool {
         self.plugin.as_ref().is_none_or(|plugin| *plugin == record.plugin)
             && self

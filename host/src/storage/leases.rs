@@ -1,7 +1,7 @@
-//! Leases on components, so that no node removes a component that another one is uploading.
+//! Leases on components. They prevent that a node removes a component while another one uploads it.
 //!
-//! An upload takes a lease, stores the component, and writes the version's row, all in this order.
-//! A removal claims the digest before it removes the component. The two exclude each other.
+//! An upload takes a lease, stores the component and then writes the version's row. A removal
+//! claims the digest before it removes the component. A lease and a claim exclude each other.
 
 use async_trait::async_trait;
 
@@ -12,44 +12,42 @@ use crate::domain::id::{LeaseId, VersionDigest};
 /// A lease on a component, or a claim to remove it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Which component.
+    /// The component.
     pub digest: VersionDigest,
-    /// Whose.
+    /// The holder.
     pub holder: LeaseId,
-    /// When it ends by itself.
+    /// Time of expiry.
     pub expires_at: Timestamp,
 }
 
-/// What became of a claim.
+/// The result of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// The component may be removed now.
+    /// The component may be removed.
     Granted,
-    /// A version has the digest, so the component stays and is not to be removed any more.
+    /// A version has the digest. The component is kept and no longer marked for removal.
     Used,
-    /// Somebody else uploads or removes it at this moment.
+    /// Another holder uploads or removes the component.
     Leased,
-    /// It is not to be removed.
+    /// The component is not marked for removal.
     NotNamed,
 }
 
 /// Leases and claims.
 #[async_trait]
 pub trait Leases {
-    /// Takes a lease for an upload, or extends it. The component is named for removal in the same
-    /// transaction, so that it is removed if the upload never ends. `false` while somebody removes
-    /// the component.
+    /// Takes or extends a lease for an upload. The same transaction marks the component for
+    /// removal, in case the upload never finishes. `false` while the component is being removed.
     async fn lease_component(&self, lease: &Lease, now: Timestamp) -> Result<bool, DbError>;
 
-    /// Gives up a lease or a claim. One that is not there any more is given up already.
+    /// Releases a lease or a claim. A missing one is not an error.
     async fn release_component(&self, digest: VersionDigest, holder: LeaseId) -> Result<(), DbError>;
 
-    /// Claims a component for its removal, if it is named for removal, no version has the digest,
-    /// and nobody else holds a lease that has not expired. The holder's own lease becomes the
-    /// claim.
+    /// Claims a component for removal. It must be marked for removal, no version may have its
+    /// digest, and nobody else may hold a valid lease. The holder's own lease becomes the claim.
     async fn claim_component(&self, claim: &Lease, now: Timestamp) -> Result<Claim, DbError>;
 
-    /// Records that the component of a claim is removed, and ends the claim. `false` if the claim
-    /// was over before: somebody else may have stored the component again.
+    /// Records that a claimed component was removed, and ends the claim. `false` if the claim had
+    /// expired; another node may have stored the component again.
     async fn component_removed(&self, digest: VersionDigest, holder: LeaseId) -> Result<bool, DbError>;
 }

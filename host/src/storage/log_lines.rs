@@ -1,4 +1,4 @@
-//! Log lines of plugins. They are written together with their invocation.
+//! Storage of plugins' log lines. They are written together with their invocation.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -8,65 +8,65 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, TenantId};
 use crate::domain::log_line::{Level, LogLine};
 
-/// Which log lines are wanted.
+/// A filter for log lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogFilter {
-    /// Of one plugin.
+    /// The plugin.
     pub plugin: Option<PluginName>,
-    /// This level and more serious ones.
+    /// This level or a more serious one.
     pub level: Option<Level>,
-    /// Of one invocation.
+    /// The invocation.
     pub invocation: Option<InvocationId>,
-    /// Written at this moment or later.
+    /// Lines logged at this time or later.
     pub since: Option<Timestamp>,
 }
 
-/// A place in the log of a tenant.
+/// A position in a tenant's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogPosition {
-    /// When the line was written.
+    /// Time of the line.
     pub at: Timestamp,
-    /// By which invocation.
+    /// The invocation that logged the line.
     pub invocation: InvocationId,
-    /// As which of its lines, from zero.
+    /// Index of the line within the invocation.
     pub position: u32,
 }
 
-/// A log line and its place.
+/// A log line with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredLogLine {
-    /// As which of the invocation's lines, from zero.
+    /// Index of the line within the invocation.
     pub position: u32,
-    /// Its place in the order in which the lines of all tenants were written. A line can be written
-    /// after one with a later `at`, since the lines of an invocation are written when it has ended.
-    /// `None` if it was not read back.
+    /// Position in the write order of all tenants. It may differ from the order of `at`, since an
+    /// invocation's lines are written when it has ended. `None` if the line was not read from the
+    /// database.
     pub written: Option<i64>,
     /// The line.
     pub line: LogLine,
 }
 
-/// A place in the order in which lines are written, to go on from.
+/// A position in the write order, from which reading continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrittenAfter {
-    /// Lines after this one in that order.
+    /// Only lines after this position.
     pub written: i64,
-    /// Without lines that have an earlier `at`.
+    /// Only lines with this `at` or a later one.
     pub at_least: Option<Timestamp>,
 }
 
-/// Lines in the order in which they were written.
+/// Lines in write order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinesWritten {
     /// The lines.
     pub lines: Vec<StoredLogLine>,
-    /// The place up to which the log was read, to read on from; `None` at the end of the log.
+    /// The position up to which the log was read; `None` at its end.
     pub reached: Option<i64>,
 }
 
-/// Log lines.
+/// Log lines in the database.
 #[async_trait]
 pub trait LogLines {
-    /// Lines, the newest first.
+    /// Lists lines, the newest first.
     async fn log_lines(
         &self,
         tenant: TenantId,
@@ -74,12 +74,12 @@ pub trait LogLines {
         page: Page<LogPosition>,
     ) -> Result<Vec<StoredLogLine>, DbError>;
 
-    /// Where the line at `position` is in the order in which lines are written; `None` if it is not there.
+    /// The position of a line in the write order; `None` if the line is not stored.
     async fn log_line_written(&self, tenant: TenantId, position: LogPosition)
     -> Result<Option<i64>, DbError>;
 
-    /// Lines in the order in which they were written. Of the tenant's log at most `limit` lines are
-    /// read, and those of them are given back that the filter accepts.
+    /// Lists lines in write order. At most `limit` lines are returned, and only those that the
+    /// filter matches.
     async fn log_lines_written(
         &self,
         tenant: TenantId,
@@ -88,7 +88,7 @@ pub trait LogLines {
         limit: u32,
     ) -> Result<LinesWritten, DbError>;
 
-    /// How many invocations wrote lines after this place that the filter accepts.
+    /// The number of invocations with matching lines after this position.
     async fn invocations_written(
         &self,
         tenant: TenantId,
@@ -98,7 +98,7 @@ pub trait LogLines {
 }
 
 impl LogFilter {
-    /// Whether a line is wanted.
+    /// Whether the filter matches a line.
     pub fn accepts(&self, line: &LogLine) -> bool {
         self.plugin.as_ref().is_none_or(|plugin| *plugin == line.plugin)
             && self.level.is_none_or(|level| level <= line.level)
@@ -108,7 +108,7 @@ impl LogFilter {
 }
 
 impl StoredLogLine {
-    /// Its place in the log of its tenant.
+    /// The position in the tenant's log.
     pub fn place(&self) -> LogPosition {
         LogPosition {
             at: self.line.at,

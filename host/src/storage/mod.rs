@@ -1,14 +1,12 @@
-//! The control plane's database: what the host knows of its tenants.
+//! The control plane's database, which stores the host's data about tenants.
 //!
-//! One trait per concern, composed as [`Repository`]; one folder per database that implements them,
-//! with the same file names. Every method that touches what belongs to a tenant takes the tenant
-//! first. What is absent is `None` or `false`; a [`DbError`] means that the question was not
-//! answered.
+//! Each concern has a trait, and [`Repository`] combines them. Each database has a folder of
+//! implementations with the same file names. Methods for data of a tenant take the tenant as the
+//! first argument. A missing row is `None` or `false`; a [`DbError`] means that the query failed.
 //!
-//! A method that changes something takes a [`Change`](crate::domain::audit::Change): it writes the
-//! row, the entry of the audit log and the tenant's next generation in one transaction, and nothing
-//! of it if nothing was there to change. Methods without one keep books of the host's own: what was
-//! recorded, removed or forgotten.
+//! A method with a [`Change`](crate::domain::audit::Change) writes the row, the audit entry and the
+//! tenant's next generation in one transaction. It writes nothing if there is nothing to change.
+//! Methods without one record the host's own bookkeeping.
 
 mod api_keys;
 mod audit;
@@ -63,7 +61,7 @@ pub use tenants::{TenantChange, Tenants};
 pub use tokens::Tokens;
 pub use totals::{Calls, DailyCalls, HourlyUsage, RouteDay, Totals};
 
-/// Everything that the control plane stores.
+/// The whole control plane's database.
 #[async_trait]
 pub trait Repository:
     ApiKeys
@@ -87,6 +85,6 @@ pub trait Repository:
     + Sync
     + 'static
 {
-    /// Closes the database, after what is under way.
+    /// Closes the database after running operations.
     async fn close(&self);
 }

@@ -1,11 +1,11 @@
-//! A part of a list.
+//! A page of a list in the database.
 
-/// Which part of a list is wanted: `limit` items after the one at `after`.
+/// A page request: `limit` items after the item at `after`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<Position> {
-    /// The last item of the page before; `None` for the first page.
+    /// The last item of the previous page; `None` for the first page.
     pub after: Option<Position>,
-    /// How many items at most.
+    /// The most items of the page.
     pub limit: u32,
 }
 
@@ -15,7 +15,7 @@ impl<Position> Page<Position> {
         Self { after: None, limit }
     }
 
-    /// The next `limit` items after one.
+    /// The next `limit` items after a position.
     pub fn after(position: Position, limit: u32) -> Self {
         Self {
             after: Some(position),

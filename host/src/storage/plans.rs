@@ -1,4 +1,4 @@
-//! Plans: named sets of limits.
+//! Storage of plans, which are named sets of limits.
 
 use async_trait::async_trait;
 
@@ -7,15 +7,13 @@ use crate::domain::audit::Change;
 use crate::domain::id::{PlanName, TenantId};
 use crate::domain::tenant::Plan;
 
-/// Makes the change of a plan from the plan as it was before, which is read in the same
-/// transaction.
+/// Creates the change of a plan from its former state, which is read in the same transaction.
 pub type ChangeOfPlan<'a> = dyn Fn(Option<&Plan>) -> Change + Send + Sync + 'a;
 
-/// Plans. There are few, so their list is not paged.
+/// Plans in the database. There are few, so lists have no pages.
 #[async_trait]
 pub trait Plans {
-    /// Makes or replaces a plan. Gives back the tenants on it, in the order of their ids: the plan
-    /// is a change of each.
+    /// Creates or replaces a plan. Returns the tenants on it, by id, since each of them changes.
     async fn put_plan(&self, plan: &Plan, change: &ChangeOfPlan<'_>) -> Result<Vec<TenantId>, DbError>;
 
     /// The plan with this name.
@@ -24,6 +22,6 @@ pub trait Plans {
     /// All plans by name.
     async fn plans(&self) -> Result<Vec<Plan>, DbError>;
 
-    /// Deletes a plan. [`DbError::InUse`] if a tenant is on it; `false` if it was not there.
+    /// Deletes a plan. [`DbError::InUse`] if a tenant is on it; `false` if there is no such plan.
     async fn delete_plan(&self, name: &PlanName, change: &ChangeOfPlan<'_>) -> Result<bool, DbError>;
 }

@@ -1,4 +1,4 @@
-//! Plugins, their versions, and which version is active.
+//! Storage of plugins, their versions and activations.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -9,25 +9,25 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::plugin::{Activation, Plugin, RollbackTarget, Version};
 
-/// A place in the list of versions.
+/// A position in the list of versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionPosition {
-    /// When the version was made.
+    /// Time of the first upload.
     pub created_at: Timestamp,
-    /// Which it is.
+    /// The version.
     pub digest: VersionDigest,
 }
 
-/// Plugins, versions and activations.
+/// Plugins, versions and activations in the database.
 #[async_trait]
 pub trait Plugins {
-    /// The plugin of this name.
+    /// A plugin by name.
     async fn plugin(&self, tenant: TenantId, name: &PluginName) -> Result<Option<Plugin>, DbError>;
 
-    /// The tenant's plugins by name.
+    /// Lists a tenant's plugins by name.
     async fn plugins(&self, tenant: TenantId, page: Page<PluginName>) -> Result<Vec<Plugin>, DbError>;
 
-    /// Switches a plugin off or on. `false` where it is not there.
+    /// Disables or enables a plugin. `false` if there is no such plugin.
     async fn set_plugin_disabled(
         &self,
         tenant: TenantId,
@@ -36,9 +36,8 @@ pub trait Plugins {
         change: &Change,
     ) -> Result<bool, DbError>;
 
-    /// Marks a plugin as deleted. From now on these methods find neither it nor its versions, unless they say
-    /// so.
-    /// `false` if it is not there, or deleted already.
+    /// Marks a plugin as deleted. Other methods then no longer find it or its versions, unless they
+    /// say so. `false` if there is no such plugin, or it is deleted already.
     async fn delete_plugin(
         &self,
         tenant: TenantId,
@@ -46,11 +45,11 @@ pub trait Plugins {
         change: &Change,
     ) -> Result<bool, DbError>;
 
-    /// The tenant's deleted plugins by name.
+    /// Lists a tenant's deleted plugins by name.
     async fn deleted_plugins(&self, tenant: TenantId, page: Page<PluginName>)
     -> Result<Vec<Plugin>, DbError>;
 
-    /// Makes a deleted plugin what it was. `false` if there is no such deleted plugin.
+    /// Restores a deleted plugin. `false` if there is no such deleted plugin.
     async fn restore_plugin(
         &self,
         tenant: TenantId,
@@ -58,8 +57,8 @@ pub trait Plugins {
         change: &Change,
     ) -> Result<bool, DbError>;
 
-    /// Removes a plugin, deleted or not, with its versions, grants and settings, and records which files are
-    /// to be removed. `false` if it is not there.
+    /// Purges a plugin, deleted or not, with its versions, grants and settings, and marks its files
+    /// for removal. `false` if there is no such plugin.
     async fn purge_plugin(
         &self,
         tenant: TenantId,
@@ -67,8 +66,9 @@ pub trait Plugins {
         change: &Change,
     ) -> Result<bool, DbError>;
 
-    /// Records a version, and the plugin with its first one. `false` if this digest is there already.
-    /// [`DbError::Missing`] if the tenant is not there, [`DbError::Reserved`] if the plugin was deleted.
+    /// Adds a version, and the plugin with its first one. `false` if the digest exists already.
+    /// [`DbError::Missing`] if there is no such tenant, [`DbError::Reserved`] if the plugin was
+    /// deleted.
     async fn add_version(
         &self,
         tenant: TenantId,
@@ -77,7 +77,7 @@ pub trait Plugins {
         change: &Change,
     ) -> Result<bool, DbError>;
 
-    /// One version.
+    /// A version by digest.
     async fn version(
         &self,
         tenant: TenantId,
@@ -85,7 +85,7 @@ pub trait Plugins {
         digest: VersionDigest,
     ) -> Result<Option<Version>, DbError>;
 
-    /// Versions, the newest first.
+    /// Lists versions, the newest first.
     async fn versions(
         &self,
         tenant: TenantId,
@@ -93,8 +93,8 @@ pub trait Plugins {
         page: Page<VersionPosition>,
     ) -> Result<Vec<Version>, DbError>;
 
-    /// Deletes a version and records that its files are to be removed. [`DbError::InUse`] if it is active;
-    /// `false` if it is not there.
+    /// Deletes a version and marks its files for removal. [`DbError::InUse`] if it is active;
+    /// `false` if there is no such version.
     async fn delete_version(
         &self,
         tenant: TenantId,
@@ -103,7 +103,7 @@ pub trait Plugins {
         change: &Change,
     ) -> Result<bool, DbError>;
 
-    /// The versions to give up so that `keep` are left: the oldest ones that are not active, the oldest first.
+    /// The versions to delete so that `keep` remain: the oldest inactive ones, the oldest first.
     async fn versions_beyond(
         &self,
         tenant: TenantId,
@@ -111,12 +111,12 @@ pub trait Plugins {
         keep: u32,
     ) -> Result<Vec<VersionDigest>, DbError>;
 
-    /// Whether any tenant has a version of this digest, so that its bytes must stay.
+    /// Whether any tenant has a version with this digest.
     async fn is_digest_used(&self, digest: VersionDigest) -> Result<bool, DbError>;
 
-    /// Makes a version the active one and records the activation. A rollback says which activation
-    /// it goes back to. What differs in the change is the active version, which is read in the same
-    /// transaction. [`DbError::Missing`] if the version is not there.
+    /// Activates a version and records the activation. `rolled_back_to` is the activation that a
+    /// rollback restores. The difference of the change is the active version, which is read in the
+    /// same transaction. [`DbError::Missing`] if there is no such version.
     async fn activate(
         &self,
         tenant: TenantId,
@@ -126,7 +126,7 @@ pub trait Plugins {
         change: &Change,
     ) -> Result<Activation, DbError>;
 
-    /// Activations, the newest first. The position is their sequence.
+    /// Lists activations, the newest first. The position is the sequence.
     async fn activations(
         &self,
         tenant: TenantId,
@@ -134,8 +134,8 @@ pub trait Plugins {
         page: Page<i64>,
     ) -> Result<Vec<Activation>, DbError>;
 
-    /// The newest version that was active before the active one, still exists and was not itself rolled back
-    /// from since the last explicit activation.
+    /// The target of a rollback: the newest stored version that was active before the active one
+    /// and was not rolled back from since the last explicit activation.
     async fn rollback_target(
         &self,
         tenant: TenantId,

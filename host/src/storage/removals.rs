@@ -1,4 +1,4 @@
-//! What is left to do after a deletion: deleted tenants and plugins to purge, and files to remove.
+//! Storage of pending deletions: tenants and plugins to purge, and files to remove.
 
 use async_trait::async_trait;
 
@@ -6,16 +6,16 @@ use super::DbError;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 
-/// Files whose rows are gone.
+/// A file to remove, whose rows were deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
     /// The database of a purged tenant.
     Database(TenantId),
-    /// A component and its compiled code, unless a version has the same digest again.
+    /// A component and its compiled code, unless a version has the digest again.
     Component(VersionDigest),
 }
 
-/// Deletions that are under way.
+/// Pending deletions in the database.
 #[async_trait]
 pub trait Removals {
     /// The ids of tenants that were deleted before `before`.
@@ -25,18 +25,18 @@ pub trait Removals {
     async fn plugins_deleted_before(&self, before: Timestamp)
     -> Result<Vec<(TenantId, PluginName)>, DbError>;
 
-    /// The files that are to be removed.
+    /// The files that are marked for removal.
     async fn removals(&self) -> Result<Vec<Removal>, DbError>;
 
-    /// A file is removed, or is needed again.
+    /// Records that a file was removed, or that it is used again.
     async fn removal_done(&self, removal: Removal) -> Result<(), DbError>;
 
     /// Whether the tenant has a row, deleted or not.
     async fn has_tenant(&self, tenant: TenantId) -> Result<bool, DbError>;
 
-    /// Every tenant that has rows, deleted or not.
+    /// The ids of all tenants, deleted ones included.
     async fn all_tenant_ids(&self) -> Result<Vec<TenantId>, DbError>;
 
-    /// Every digest that a version has, of deleted tenants and plugins as well.
+    /// The digests of all versions, those of deleted tenants and plugins included.
     async fn all_digests(&self) -> Result<Vec<VersionDigest>, DbError>;
 }

@@ -1,5 +1,5 @@
-//! All that the gateway needs to know of a tenant but its API keys, read at one moment. Keys may be
-//! many, and are kept in line one by one.
+//! Queries for serving requests: all data of a tenant except its API keys, read in one transaction.
+//! Keys may be many, so they are updated one by one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,70 +13,69 @@ use crate::domain::plugin::{Plugin, Version};
 use crate::domain::tenant::{Plan, Tenant};
 use crate::storage::vault::Sealed;
 
-/// A tenant as it stands in the list of all.
+/// A tenant in the list of all tenants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedTenant {
-    /// Its id.
+    /// The id of the tenant.
     pub id: TenantId,
-    /// Its name.
+    /// The name of the tenant.
     pub name: TenantName,
-    /// How often it was changed.
+    /// The generations of the tenant.
     pub generations: Generations,
 }
 
-/// Tenants that were read at one moment. A tenant that is not there is missing.
-/// [`DbError::Corrupt`] stands for a tenant whose own row or plan cannot be read; what cannot be
-/// read of a plugin stops only that.
+/// Tenants that were read in one transaction. A missing tenant has no entry. The value is
+/// [`DbError::Corrupt`] if the tenant's own row or plan cannot be read. A damaged row of a plugin
+/// only affects that plugin.
 pub type RoutedTenants = HashMap<TenantId, Result<RoutedTenant, DbError>>;
 
-/// A tenant with everything that serving its requests takes, besides its API keys.
+/// All data for serving a tenant's requests, except its API keys.
 #[derive(Clone, Debug)]
 pub struct RoutedTenant {
-    /// The generations that this is of.
+    /// The generations of this data.
     pub generations: Generations,
     /// The tenant.
     pub tenant: Tenant,
-    /// Its plan.
+    /// The plan of the tenant.
     pub plan: Plan,
-    /// Its plugins by name, those without an active version included.
+    /// The plugins by name, including those without an active version.
     pub plugins: Vec<RoutedPlugin>,
-    /// Its secrets, sealed.
+    /// The encrypted secrets.
     pub secrets: BTreeMap<String, Sealed>,
-    /// What could not be read and does not stop the tenant, for the operator.
+    /// Problems with single rows that do not stop the tenant, for the operator.
     pub problems: Vec<String>,
 }
 
-/// A plugin with what was allowed and set for it.
+/// A plugin with its grants and settings.
 #[derive(Clone, Debug)]
 pub struct RoutedPlugin {
     /// The plugin.
     pub plugin: Plugin,
-    /// The version that serves, if any; or why what is stored of the plugin cannot be read.
+    /// The active version, if any; or why the plugin's stored data cannot be read.
     pub active: Result<Option<Version>, String>,
-    /// What it is allowed.
+    /// What the plugin is allowed.
     pub grants: Grants,
-    /// Its settings.
+    /// The settings of the plugin.
     pub config: BTreeMap<String, String>,
 }
 
-/// Reads for the gateway's snapshot.
+/// Queries for the snapshots of tenants.
 #[async_trait]
 pub trait Routing {
-    /// All tenants. A row that cannot be read is an error of its own.
+    /// Lists all tenants. A row that cannot be read is an error of its own.
     async fn listed_tenants(&self) -> Result<Vec<Result<ListedTenant, DbError>>, DbError>;
 
-    /// Waits until a change is committed, and gives back the tenants that changed since the last
-    /// call. It may miss changes, those of other nodes for instance: [`Routing::listed_tenants`]
-    /// misses none.
+    /// Waits until a change is committed. Returns the tenants that changed since the last call. It
+    /// may miss changes, for instance of other nodes; [`Routing::listed_tenants`] misses none.
     async fn changed(&self) -> Changed;
 
-    /// Rows of tenants' configuration that refer to a row that is not there, in a sentence for each table.
+    /// Rows that refer to missing rows, as one sentence per table.
     async fn orphans(&self) -> Result<Vec<String>, DbError>;
 
-    /// Everything of some tenants, as it was at one moment.
+    /// All data of some tenants, read in one transaction.
     async fn routed_tenants(&self, ids: &[TenantId]) -> Result<RoutedTenants, DbError>;
 
-    /// Everything of one tenant.
+    /// All data of one tenant.
     async fn routed_tenant(&self, id: TenantId) -> Result<Option<RoutedTenant>, DbError> {
         let mut read = self.routed_tenants(&[id]).await?;
         read.remove(&id).transpose()

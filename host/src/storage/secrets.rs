@@ -1,4 +1,4 @@
-//! Secrets of tenants, sealed by the vault before they come here.
+//! Storage of tenants' secrets, which the vault has encrypted.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
 use crate::storage::vault::Sealed;
 
-/// Secrets. A tenant has few, so their list is not paged.
+/// Encrypted secrets in the database. A tenant has few, so lists have no pages.
 #[async_trait]
 pub trait Secrets {
-    /// Makes or replaces a secret.
+    /// Creates or replaces a secret.
     async fn put_secret(
         &self,
         tenant: TenantId,
@@ -22,12 +22,12 @@ pub trait Secrets {
         change: &Change,
     ) -> Result<(), DbError>;
 
-    /// The names of all secrets, and when each was set.
+    /// The names of all secrets, and the time at which each was set.
     async fn secret_names(&self, tenant: TenantId) -> Result<Vec<(String, Timestamp)>, DbError>;
 
-    /// All secrets, sealed.
+    /// All secrets, encrypted.
     async fn sealed_secrets(&self, tenant: TenantId) -> Result<BTreeMap<String, Sealed>, DbError>;
 
-    /// Deletes a secret. `false` where it was not there.
+    /// Deletes a secret. `false` if there is no such secret.
     async fn delete_secret(&self, tenant: TenantId, name: &str, change: &Change) -> Result<bool, DbError>;
 }

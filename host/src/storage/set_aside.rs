@@ -1,7 +1,8 @@
-//! Moves files of tenants away that the control plane's database does not know, when the host starts.
+//! Moves unknown files of tenants to the folder `set-aside` when the host starts.
 //!
-//! Such a file is left by a crash in the middle of an upload, or its row is missing because the database is a
-//! copy from before. Nothing is deleted: the operator looks at it, moves it back or removes it.
+//! A crash during an upload leaves such a file, or its row is missing because the database is an
+//! old copy. Nothing is deleted: the operator inspects the files, and moves them back or removes
+//! them.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,13 +13,13 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{TenantId, VersionDigest};
 use crate::storage::{DbError, Removal, Repository};
 
-/// The folder of what was moved away, within the data folder.
+/// The folder for unknown files, within the data folder.
 const FOLDER: &str = "set-aside";
 
-/// Files that are listed at most.
+/// The most files that are listed.
 const MOST_LISTED: usize = 1_000;
 
-/// Files by folder and extension. The files that SQLite keeps beside a database go with it.
+/// Folders with the extensions of their files. SQLite's additional files move with a database.
 const KINDS: [(&str, &[&str]); 4] = [
     ("databases", &["db", "db-wal", "db-shm"]),
     ("components", &["wasm"]),
@@ -26,24 +27,24 @@ const KINDS: [(&str, &[&str]); 4] = [
     ("uses", &["json"]),
 ];
 
-/// Why nothing was looked at or moved.
+/// Why files could not be moved.
 #[derive(Debug, thiserror::Error)]
 pub enum SetAsideError {
-    /// The control plane's database did not answer.
+    /// The control plane's database fails.
     #[error(transparent)]
     Db(#[from] DbError),
     /// A file could not be moved.
     #[error("{path}: {error}")]
     Io {
-        /// Which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
 }
 
-/// Moves what `db` does not know to `set-aside/<time>`, and gives back the new places of databases and
-/// components. To be called before anything opens these files.
+/// Moves files that `db` does not know to `set-aside/<time>`. Returns the new paths of databases
+/// and components. Call it before anything opens these files.
 pub async fn unknown_files(
     db: &dyn Repository,
     data: &Path,
@@ -51,16 +52,16 @@ pub async fn unknown_files(
 ) -> Result<Vec<PathBuf>, SetAsideError> {
     let (tenants, digests) = match (db.all_tenant_ids().await, db.all_digests().await) {
         (Ok(tenants), Ok(digests)) => (tenants, digests),
-        // Its files would look unknown.
+        // The files of an unreadable row would look unknown.
         (Err(error @ DbError::Corrupt { .. }), _) | (_, Err(error @ DbError::Corrupt { .. })) => {
-            tracing::error!(%error, "no files are set aside: it is not known which belong to somebody");
+            tracing::error!(%error, "no files are set aside, because an unreadable row may own them");
             return Ok(Vec::new());
         }
         (Err(error), _) | (_, Err(error)) => return Err(error.into()),
     };
     let mut tenants: HashSet<TenantId> = tenants.into_iter().collect();
     let mut digests: HashSet<VersionDigest> = digests.into_iter().collect();
-    // What is to be removed is known as well.
+    // Files that are marked for removal are known too.
     for removal in db.removals().await? {
         match removal {
             Removal::Database(tenant) => drop(tenants.insert(tenant)),
@@ -97,7 +98,7 @@ pub async fn unknown_files(
     Ok(moved)
 }
 
-/// What lies in `set-aside`: at most 1,000 files, by their paths.
+/// The files in `set-aside`, at most 1,000.
 pub fn listed(data: &Path) -> io::Result<Vec<PathBuf>> {
     let mut folders = vec![data.join(FOLDER)];
     let mut listed = Vec::new();

@@ -1,4 +1,4 @@
-//! What a tenant allows and sets for a plugin: grants and config.
+//! Storage of plugins' grants and settings.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use crate::domain::audit::Change;
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId};
 
-/// Grants and config of plugins. A change for a plugin that is not there is [`DbError::Missing`].
+/// Grants and settings in the database. A change for a missing plugin is [`DbError::Missing`].
 #[async_trait]
 pub trait Settings {
-    /// What the plugin is allowed; nothing where nothing was ever granted.
+    /// The plugin's grants; empty if nothing was ever granted.
     async fn grants(&self, tenant: TenantId, plugin: &PluginName) -> Result<Grants, DbError>;
 
-    /// Replaces what the plugin is allowed.
+    /// Replaces the plugin's grants.
     async fn put_grants(
         &self,
         tenant: TenantId,
@@ -40,7 +40,7 @@ pub trait Settings {
         change: &Change,
     ) -> Result<(), DbError>;
 
-    /// Sets one setting, or removes it where the value is `None`.
+    /// Sets one setting. Removes it if the value is `None`.
     async fn put_config_value(
         &self,
         tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Tenants.
+//! Storage of tenants.
 
 use async_trait::async_trait;
 
@@ -8,39 +8,38 @@ use crate::domain::id::{PlanName, TenantId, TenantName};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::tenant::Tenant;
 
-/// What to change of a tenant; what is `None` stays.
+/// Changes to a tenant. `None` keeps a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TenantChange {
-    /// Another plan.
+    /// The new plan.
     pub plan: Option<PlanName>,
-    /// Other overrides, in place of all former ones.
+    /// The new overrides, which replace all former ones.
     pub limits: Option<LimitOverrides>,
-    /// Suspended or not.
+    /// Whether the tenant is suspended.
     pub suspended: Option<bool>,
 }
 
-/// Makes the changes of a tenant from the tenant before and after, one for each kind of change. If
-/// there are none, nothing differs.
+/// Creates the changes of a tenant from its former and new state, one for each kind of change. The
+/// result is empty if nothing differs.
 pub type ChangesOfTenant<'a> = dyn Fn(&Tenant, &Tenant) -> Vec<Change> + Send + Sync + 'a;
 
-/// Tenants.
+/// Tenants in the database.
 #[async_trait]
 pub trait Tenants {
-    /// Adds a tenant. [`DbError::Taken`] if the name is, [`DbError::Reserved`] if a deleted tenant has it,
-    /// [`DbError::Missing`] if the plan is not there.
+    /// Adds a tenant. [`DbError::Taken`] if another tenant has the name, [`DbError::Reserved`] if a
+    /// deleted one has it, [`DbError::Missing`] if there is no such plan.
     async fn create_tenant(&self, tenant: &Tenant, change: &Change) -> Result<(), DbError>;
 
-    /// The tenant with this id.
+    /// A tenant by id.
     async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, DbError>;
 
-    /// The tenant with this name.
+    /// A tenant by name.
     async fn tenant_by_name(&self, name: &TenantName) -> Result<Option<Tenant>, DbError>;
 
-    /// Tenants by name.
+    /// Lists tenants by name.
     async fn tenants(&self, page: Page<TenantName>) -> Result<Vec<Tenant>, DbError>;
 
-    /// Changes a tenant and gives it back as it is then. [`DbError::Missing`] if the plan is not
-    /// there.
+    /// Changes a tenant and returns its new state. [`DbError::Missing`] if there is no such plan.
     async fn change_tenant(
         &self,
         id: TenantId,
@@ -48,26 +47,26 @@ pub trait Tenants {
         changes: &ChangesOfTenant<'_>,
     ) -> Result<Option<Tenant>, DbError>;
 
-    /// Marks a tenant as deleted. From now on these methods do not find it, unless they say so. `false` if it
-    /// is not there, or deleted already.
+    /// Marks a tenant as deleted. Other methods then no longer find it, unless they say so. `false`
+    /// if there is no such tenant, or it is deleted already.
     async fn delete_tenant(&self, id: TenantId, change: &Change) -> Result<bool, DbError>;
 
-    /// The tenant with this name, deleted or not.
+    /// A tenant by name, deleted or not.
     async fn tenant_even_deleted(&self, name: &TenantName) -> Result<Option<Tenant>, DbError>;
 
-    /// Deleted tenants by name.
+    /// Lists deleted tenants by name.
     async fn deleted_tenants(&self, page: Page<TenantName>) -> Result<Vec<Tenant>, DbError>;
 
-    /// Makes a deleted tenant what it was. `false` if it is not there.
+    /// Restores a deleted tenant. `false` if there is no such tenant.
     async fn restore_tenant(&self, id: TenantId, change: &Change) -> Result<bool, DbError>;
 
     /// Records that these tenants have a database of their own.
     async fn note_databases(&self, tenants: &[TenantId]) -> Result<(), DbError>;
 
-    /// The tenants that have a database of their own, as far as their rows can be read.
+    /// The tenants that have a database of their own. Unreadable rows are skipped.
     async fn tenants_with_databases(&self) -> Result<Vec<TenantId>, DbError>;
 
-    /// Removes a tenant and everything of it but its audit log, and records which files are to be removed.
-    /// `false` if it is not there.
+    /// Purges a tenant with all of its data except the audit log, and marks its files for removal.
+    /// `false` if there is no such tenant.
     async fn purge_tenant(&self, id: TenantId, change: &Change) -> Result<bool, DbError>;
 }

@@ -1,4 +1,4 @@
-//! Tokens of the admin API.
+//! Storage of the admin API's tokens.
 
 use async_trait::async_trait;
 
@@ -7,7 +7,7 @@ use crate::domain::audit::Change;
 use crate::domain::id::{TenantId, TokenId};
 use crate::domain::token::Token;
 
-/// Tokens. `None` as tenant stands for the operators'.
+/// Tokens in the database. Tokens of the host have `None` as their tenant.
 #[async_trait]
 pub trait Tokens {
     /// Adds a token.
@@ -21,13 +21,13 @@ pub trait Tokens {
         change: &Change,
     ) -> Result<(), DbError>;
 
-    /// The token with this id, whoever's it is: this is how a caller is recognised.
+    /// A token by id, of any tenant or of the host. It authenticates callers.
     async fn token(&self, id: TokenId) -> Result<Option<Token>, DbError>;
 
-    /// Tokens, the oldest first, revoked ones included.
+    /// Lists tokens, the oldest first. Revoked tokens are included.
     async fn tokens(&self, tenant: Option<TenantId>, page: Page<TokenId>) -> Result<Vec<Token>, DbError>;
 
-    /// Revokes a token; a second time changes nothing. `false` where it is not there.
+    /// Revokes a token. A second revocation changes nothing. `false` if there is no such token.
     async fn revoke_token(
         &self,
         tenant: Option<TenantId>,

@@ -1,4 +1,4 @@
-//! What is added up of invocations: consumption by hour, and calls of routes by day.
+//! Totals of invocations: usage by hour, and calls of routes by day.
 
 use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, HashMap};
@@ -14,31 +14,31 @@ use crate::domain::principal::PrincipalId;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// What is added up of some invocations.
+/// Totals of some invocations.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
-    /// What plugins consumed.
+    /// The usage by hour.
     pub usage: HourlyUsage,
-    /// How often routes were called.
+    /// The calls by day.
     pub calls: DailyCalls,
 }
 
-/// What the plugins of all tenants consumed, hour by hour.
+/// The usage of the plugins of all tenants, by hour.
 #[derive(Clone, Debug, Default)]
 pub struct HourlyUsage(BTreeMap<(TenantId, Timestamp, PluginName), UsageSum>);
 
-/// How often each route was called by whom, day by day (UTC).
+/// The calls of each route and caller, by day (UTC).
 #[derive(Clone, Debug, Default)]
 pub struct DailyCalls(HashMap<RouteDay, Calls>);
 
-/// A caller of a route on a day.
+/// A route, a caller and a day.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RouteDay {
-    /// Whose route it is.
+    /// The tenant.
     pub tenant: TenantId,
     /// The beginning of the day.
     pub day: Timestamp,
-    /// Which plugin was called.
+    /// The plugin.
     pub plugin: PluginName,
     /// The method of the requests.
     pub method: Method,
@@ -48,29 +48,29 @@ pub struct RouteDay {
     pub principal: Option<PrincipalId>,
 }
 
-/// Calls of a route.
+/// Counts of calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Calls {
-    /// How often it was called.
+    /// Number of invocations.
     pub invocations: u64,
-    /// How often it failed: see [`InvocationRecord::has_failed`].
+    /// Number of failures: see [`InvocationRecord::has_failed`].
     pub failures: u64,
 }
 
 impl Totals {
-    /// Adds one invocation to the hour and the day in which it began.
+    /// Adds an invocation to the hour and the day in which it began.
     pub fn add(&mut self, record: &InvocationRecord) {
         self.usage.add(record);
         self.calls.add(record);
     }
 
-    /// Adds all of another one to this.
+    /// Adds other totals.
     pub fn merge(&mut self, other: Self) {
         self.usage.merge(other.usage);
         self.calls.merge(other.calls);
     }
 
-    /// Whether there was no invocation.
+    /// Whether there are no invocations.
     pub fn is_empty(&self) -> bool {
         self.usage.is_empty()
     }
@@ -95,7 +95,7 @@ impl HourlyUsage {
         }
     }
 
-    /// Each tenant's sum of each plugin and hour, which is given by its beginning.
+    /// The sum of each tenant, hour and plugin. The hour is given by its beginning.
     pub fn sums(&self) -> impl Iterator<Item = (TenantId, Timestamp, &UsageSum)> {
         self.0
             .iter()
@@ -113,7 +113,7 @@ impl DailyCalls {
             tenant: record.tenant,
             day: beginning(record.started_at, DAY_MS),
             plugin: record.plugin.clone(),
-            // A function is called by POST.
+            // Functions are called with POST.
             method: record.triggered.method().cloned().unwrap_or(Method::POST),
             route: record.triggered.path(),
             principal: record.principal,
@@ -130,14 +130,14 @@ impl DailyCalls {
         }
     }
 
-    /// How often each route was called by each caller on each day.
+    /// The counts of each route, caller and day.
     pub fn calls(&self) -> impl Iterator<Item = (&RouteDay, Calls)> {
         self.0.iter().map(|(key, calls)| (key, *calls))
     }
 }
 
 impl Calls {
-    /// Adds others to these.
+    /// Adds other counts.
     pub fn merge(&mut self, other: Self) {
         self.invocations += other.invocations;
         self.failures += other.failures;

@@ -1,7 +1,7 @@
-//! The host's key, and secrets encrypted under it.
+//! The host's key, and the encryption of tenants' secrets.
 //!
-//! Secrets are sealed with XChaCha20-Poly1305. The tenant and the name are bound to the ciphertext, so that a row
-//! which was moved to another tenant or renamed does not open.
+//! Secrets are encrypted with XChaCha20-Poly1305. The tenant and the name are associated data, so a
+//! row that was moved to another tenant or renamed cannot be decrypted.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -18,7 +18,7 @@ use crate::domain::id::TenantId;
 
 const NONCE_BYTES: usize = 24;
 
-/// The key that everything else is derived from. It does not print.
+/// The key from which all other keys are derived. It implements no `Debug`.
 pub struct HostKey([u8; 32]);
 
 /// Encrypts and decrypts the secrets of tenants.
@@ -26,60 +26,60 @@ pub struct Vault {
     cipher: XChaCha20Poly1305,
 }
 
-/// An encrypted secret: a nonce and a ciphertext.
+/// An encrypted secret: the nonce and the ciphertext.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed(Vec<u8>);
 
-/// Why the host has no key.
+/// Why the host's key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HostKeyError {
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error("cannot use the host key {path}: {error}")]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// The file holds something else.
+    /// The file does not contain a key.
     #[error("the host key {0} does not hold 64 hexadecimal digits")]
     Malformed(PathBuf),
-    /// Others may read the file.
+    /// Other users can read the file.
     #[error("the host key {path} can be read by others (mode {mode:o}); run `chmod 600` on it")]
     Exposed {
         /// The file.
         path: PathBuf,
-        /// Its permissions.
+        /// Mode of the file.
         mode: u32,
     },
     /// The text is not a key.
     #[error("a host key has 64 hexadecimal digits")]
     NotAKey,
-    /// The system has no randomness.
-    #[error("the operating system gave no randomness: {0}")]
+    /// The operating system returned no random bytes.
+    #[error("the operating system returned no random bytes: {0}")]
     Randomness(getrandom::Error),
 }
 
-/// Why a secret could not be sealed or opened.
+/// Why a secret could not be encrypted or decrypted.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// Sealed under another key, for another tenant or name, or damaged.
+    /// The secret was encrypted with another key, for another tenant or name, or is damaged.
     #[error("the secret `{0}` does not open under the host's key")]
     DoesNotOpen(String),
-    /// The system has no randomness.
-    #[error("the operating system gave no randomness: {0}")]
+    /// The operating system returned no random bytes.
+    #[error("the operating system returned no random bytes: {0}")]
     Randomness(getrandom::Error),
 }
 
 impl HostKey {
-    /// A key from its 64 hexadecimal digits.
+    /// Parses a key of 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Result<Self, HostKeyError> {
         let mut key = [0; 32];
         hex::decode_to_slice(text.trim(), &mut key).map_err(|_| HostKeyError::NotAKey)?;
         Ok(Self(key))
     }
 
-    /// Reads the key in `path`, or makes one there that only the owner can read.
+    /// Reads the key in `path`. Creates one that only the owner can read if the file is missing.
     pub fn load_or_create(path: &Path) -> Result<Self, HostKeyError> {
         match Self::create(path) {
             Err(HostKeyError::Io { error, .. }) if error.kind() == ErrorKind::AlreadyExists => {
@@ -89,7 +89,7 @@ impl HostKey {
         }
     }
 
-    /// Makes a key in `path`, which must not be there, that only the owner can read.
+    /// Creates a key in the new file `path` that only the owner can read.
     pub fn create(path: &Path) -> Result<Self, HostKeyError> {
         let failed = |error| HostKeyError::Io {
             path: path.to_owned(),
@@ -127,12 +127,12 @@ impl HostKey {
         Self::from_hex(&text).map_err(|_| HostKeyError::Malformed(path.to_owned()))
     }
 
-    /// A value by which this key is known and from which it cannot be found.
+    /// A value that identifies the key without revealing it.
     pub fn check(&self) -> String {
         hex::encode(self.derive("mortise key check 1"))
     }
 
-    /// A key for one purpose, from which neither this key nor another purpose's can be found.
+    /// Derives a key for one purpose. It reveals neither this key nor that of another purpose.
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         let mut mac =
             <Hmac<Sha256> as hmac::Mac>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
@@ -142,14 +142,14 @@ impl HostKey {
 }
 
 impl Vault {
-    /// The vault under the host's key.
+    /// A vault with the host's key.
     pub fn new(key: &HostKey) -> Self {
         Self {
             cipher: XChaCha20Poly1305::new(&key.derive("mortise secrets 1").into()),
         }
     }
 
-    /// The same secret, sealed by this vault. `None` if it does not open in `old`.
+    /// Encrypts a secret of the vault `old` again. `None` if `old` cannot decrypt it.
     pub fn reseal(
         &self,
         old: &Vault,
@@ -201,7 +201,7 @@ impl Vault {
 }
 
 impl Sealed {
-    /// A sealed secret as it was stored.
+    /// A stored secret.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }

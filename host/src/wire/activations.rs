@@ -1,4 +1,4 @@
-//! Activations: which version is active, and since when.
+//! JSON of activations: the changes of a plugin's active version.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,49 +10,51 @@ use crate::domain::version_name::VersionName;
 /// One change of the active version.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ActivationView {
-    /// Counts up within the plugin.
+    /// Position in the plugin's history, counted up.
     pub sequence: i64,
-    /// What became active.
+    /// The version that became active.
     pub version: VersionDigest,
-    /// What was active before.
+    /// The version that was active before.
     pub previous: Option<VersionDigest>,
-    /// The sequence of the activation that this rollback went back to; absent for an explicit
+    /// The sequence of the activation that this rollback restored; absent for an explicit
     /// activation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rolled_back_to: Option<i64>,
-    /// The token that did it, or `host`.
+    /// The actor: the id of a token, or `host`.
     pub actor: String,
-    /// When.
+    /// Time of the activation.
     pub at: Timestamp,
 }
 
-/// What an activation did.
+/// The result of an activation.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ActivatedView {
     #[serde(flatten)]
     pub activation: ActivationView,
     /// The author's name for the version, such as `1.2.0`.
-    // Hosts of earlier versions leave it out, and `url` as well.
+    // Earlier hosts omit this and `url`.
     #[serde(default)]
     #[schema(required = true)]
     pub author_version: String,
-    /// The author's name for the version that was active before; absent if there was none, or if it is gone.
+    /// The author's name for the version that was active before; absent if there was none or it was
+    /// deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_author_version: Option<String>,
-    /// Migrations that were applied for it.
+    /// Migrations that the activation applied.
     pub migrations: Vec<String>,
-    /// What there is to know: a rollback past migrations, for instance.
+    /// Warnings, for instance about a rollback past migrations.
     pub warnings: Vec<String>,
-    /// Where the plugin is reached from outside. Paths of routes follow it.
+    /// URL of the plugin, to which the paths of its routes are appended.
     #[serde(default)]
     #[schema(required = true)]
     pub url: String,
 }
 
-/// Which version is to serve.
+/// The version to activate.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewActivation {
-    /// The version: its digest, the first digits of it, or the author's version. It must mean one version.
+    /// The version: its digest, the first digits of the digest, or the author's version. It must
+    /// match exactly one.
     pub version: VersionName,
 }

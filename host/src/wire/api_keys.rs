@@ -1,4 +1,4 @@
-//! API keys.
+//! JSON of a tenant's API keys.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,38 +9,38 @@ use crate::domain::id::ApiKeyId;
 /// An API key without its secret.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApiKeyView {
-    /// What finds it.
+    /// Id of the key.
     pub id: ApiKeyId,
-    /// What people call it.
+    /// Name for people.
     pub name: String,
-    /// What it may be used for; `*` is everything.
+    /// Scopes; `*` stands for all.
     pub scopes: Vec<String>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it stops working, if ever.
+    /// Time of expiry, if the key expires.
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked, if it was.
+    /// Time of revocation, if the key was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// An API key that was just made.
+/// A new API key with its credential.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct CreatedApiKey {
     #[serde(flatten)]
     pub key: ApiKeyView,
-    /// What its holder presents, `Authorization: Bearer mk_…`. It is shown this once.
+    /// The credential: `Authorization: Bearer mk_…`. It is shown only once.
     pub credential: String,
 }
 
-/// An API key to be made.
+/// A request to create an API key.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewApiKey {
-    /// What people call it, 1 to 100 characters.
+    /// Name for people, 1 to 100 characters.
     pub name: String,
-    /// What it may be used for, at most 50; `*` is everything.
+    /// Scopes, at most 50; `*` stands for all.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// When it stops working; never where it is absent.
+    /// Time of expiry; if absent, the key never expires.
     pub expires_at: Option<Timestamp>,
 }

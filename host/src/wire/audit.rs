@@ -1,4 +1,4 @@
-//! Entries of the audit log.
+//! JSON of audit log entries.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,34 +8,34 @@ use crate::domain::audit::ActorKind;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{AuditId, TenantId};
 
-/// One change.
+/// A recorded change.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditView {
-    /// Its id.
+    /// Id of the entry.
     pub id: AuditId,
-    /// The id of the tenant that it is about; absent if it is about the host.
+    /// Id of the changed tenant; absent for a change to the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<TenantId>,
-    /// The name that the tenant had then.
+    /// Name of the tenant at that time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant_name: Option<String>,
-    /// What kind of actor did it.
+    /// Kind of the actor.
     pub actor_kind: ActorKind,
-    /// The id of the token that did it, or `host` or `command`.
+    /// The actor: the id of a token, `host` or `command`.
     pub actor: String,
-    /// The name that the token had then.
+    /// Name of the token at that time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor_name: Option<String>,
-    /// What was done, such as `plugin.activate`.
+    /// The action, such as `plugin.activate`.
     pub action: String,
-    /// What it was done to.
+    /// What the action changed.
     pub subject: String,
-    /// What was there before, as far as it changed.
+    /// Changed members before the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// What is there since, as far as it changed. Of secrets and credentials there is never a value.
+    /// Changed members after the change. Values of secrets and credentials are never included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Components that fall under a rule of the shield.
+//! JSON of stored components, and of the rules that they match.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -6,35 +6,35 @@ use utoipa::ToSchema;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantName, VersionDigest};
 
-/// A version that falls under a rule.
+/// A version that matches a rule.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditedVersion {
-    /// Whose it is.
+    /// The tenant.
     pub tenant: TenantName,
-    /// Of which plugin.
+    /// The plugin.
     pub plugin: PluginName,
-    /// Which version.
+    /// The version.
     pub version: VersionDigest,
-    /// Whether it is the active one.
+    /// Whether the version is active.
     pub active: bool,
-    /// The rules that it falls under.
+    /// The rules that the version matches.
     pub rules: Vec<String>,
-    /// Why this is not known, if its component cannot be read.
+    /// Why the rules could not be checked, if the component cannot be read.
     pub unknown: Option<String>,
 }
 
-/// A component in the store of components, which all nodes share.
+/// A component in the component store, which all nodes share.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct StoredComponentView {
-    /// The version that it is.
+    /// The version, which is the digest of the component.
     pub version: VersionDigest,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was stored last.
+    /// Time at which it was last stored.
     pub stored_at: Timestamp,
-    /// Whether any tenant has the version. If none has, the component is removed soon.
+    /// Whether any tenant uses the version. An unused component is removed soon.
     pub used: bool,
-    /// Whether this node keeps compiled code of it. If it does not, the code is compiled when it is
+    /// Whether this node has compiled code of it. If not, the component is compiled when it is
     /// needed.
     pub compiled: bool,
 }

@@ -1,4 +1,4 @@
-//! Records of invocations, and what they sum up to.
+//! JSON of invocation records and of usage sums.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,16 +9,16 @@ use crate::domain::id::{FunctionName, InvocationId, PluginName, VersionDigest};
 use crate::domain::invocation::{Blame, Trigger, Usage, UsageSum};
 use crate::storage::{Counts, Kept};
 
-/// One run of a plugin.
+/// An invocation.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct InvocationView {
-    /// Its id, the `x-request-id` of its response.
+    /// Id of the invocation, which is the `x-request-id` of its response.
     pub id: InvocationId,
-    /// Which plugin ran.
+    /// The plugin that ran.
     pub plugin: PluginName,
-    /// Which version of it.
+    /// The version that ran.
     pub version: VersionDigest,
-    /// Why it ran.
+    /// The kind of trigger.
     pub trigger: Trigger,
     /// The method of the request, if a request triggered it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,29 +34,29 @@ pub struct InvocationView {
     pub outcome: Option<FunctionOutcome>,
     /// Status of the response.
     pub status: u16,
-    /// The problem's code where the host answered in the plugin's place.
+    /// Code of the problem, if the host answered in the plugin's place.
     pub code: Option<String>,
-    /// Whose fault that was.
+    /// Who caused the problem.
     pub blame: Option<Blame>,
     /// The caller, `api-key:…`, if it is known.
     pub principal: Option<String>,
-    /// When it began.
+    /// Time at which it began.
     pub started_at: Timestamp,
-    /// What it consumed.
+    /// What the invocation consumed.
     pub usage: Usage,
 }
 
-/// What the plugins of a tenant consumed.
+/// What a tenant's plugins consumed.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct UsageView {
-    /// The first moment.
+    /// Start of the period.
     pub from: Timestamp,
-    /// The first moment that no longer counts.
+    /// End of the period, exclusive.
     pub to: Timestamp,
-    /// Sums by plugin; one that did not run is absent.
+    /// Sums per plugin. A plugin that did not run is absent.
     pub plugins: Vec<UsageSum>,
-    /// What is kept of the tenant's invocations now.
+    /// Stored invocation records and log lines of the tenant.
     pub kept: Kept,
-    /// What the tenant has now of the things that its plan bounds.
+    /// Current numbers of the things that the tenant's plan limits.
     pub counts: Counts,
 }

@@ -1,4 +1,4 @@
-//! Limits that hold, and where each comes from.
+//! JSON of effective limits, each with the layer that set it.
 
 use std::collections::BTreeMap;
 
@@ -10,21 +10,21 @@ use crate::domain::id::VersionDigest;
 use crate::domain::limits::{LimitOverrides, Owner};
 use crate::domain::tenant::Plan;
 
-/// A limit that holds.
+/// An effective limit.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct LimitView {
-    /// The value that holds: a number, or a size or a span of time as text.
+    /// The effective value: a number, or a size or time span as text.
     pub value: LimitValue,
-    /// What set it.
+    /// The layer that set the value.
     pub source: Source,
     /// The highest value that can be set on this host.
     pub ceiling: LimitValue,
     /// The lowest value that can be set.
     pub floor: LimitValue,
-    /// What it bounds: one invocation, or all of the tenant's plugins together. Manifests lower
-    /// only the former.
+    /// What the limit bounds: one invocation, or all of the tenant's plugins together. Manifests
+    /// can only lower limits of an invocation.
     pub bounds: Owner,
-    /// Set if a stored value is not in effect or is too low to run.
+    /// Set if a stored value has no effect or is too low to run with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -32,19 +32,19 @@ pub struct LimitView {
 /// The limits of a tenant.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct TenantLimits {
-    /// The plan that the tenant is on, with its changes to the host's defaults.
+    /// The tenant's plan, with its changes to the host's defaults.
     pub plan: Plan,
     /// Changes to the plan for this tenant alone.
     pub overrides: LimitOverrides,
-    /// What holds, by name.
+    /// Effective limits by name.
     pub limits: BTreeMap<String, LimitView>,
 }
 
 /// The limits of a plugin.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PluginLimits {
-    /// The version whose manifest is counted in; absent if the plugin has none.
+    /// The version whose manifest is included; absent if the plugin has none.
     pub version: Option<VersionDigest>,
-    /// What holds, by name.
+    /// Effective limits by name.
     pub limits: BTreeMap<String, LimitView>,
 }

@@ -1,4 +1,4 @@
-//! Lines of the logs of plugins.
+//! JSON of plugins' log lines.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,30 +10,30 @@ use crate::domain::log_line::Level;
 /// A line of a plugin's log.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct LogLineView {
-    /// Which plugin wrote it.
+    /// The plugin that wrote the line.
     pub plugin: PluginName,
-    /// During which invocation.
+    /// The invocation during which the line was written.
     pub invocation: InvocationId,
-    /// When.
+    /// Time of the line.
     pub at: Timestamp,
-    /// How serious it is.
+    /// How serious the line is.
     pub level: Level,
     /// The text.
     pub message: String,
-    /// Further values, name and value.
+    /// Structured fields: name and value.
     pub fields: Vec<(String, String)>,
-    /// The method of the invocation's request; absent if its record is not kept any more.
+    /// Method of the invocation's request; absent if the invocation's record was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// The route that matched; absent if the invocation's record is not kept any more.
+    /// The route that matched; absent if the invocation's record was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
     /// The function that was called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<FunctionName>,
-    /// How many lines of this invocation were dropped because a limit was reached (`log_lines`,
-    /// `log_bytes`, or the tenant's rate). It stands on one line: the newest of the invocation that
-    /// the query finds on any page.
+    /// Dropped lines of this invocation, because a limit was reached (`log_lines`, `log_bytes`, or
+    /// the tenant's rate). Only the newest line of the invocation that the query finds has this
+    /// number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<u32>,
 }

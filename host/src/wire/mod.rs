@@ -1,4 +1,4 @@
-//! JSON of the admin API: what its handlers read and write, and what the command line sends and shows.
+//! JSON types of the admin API, used by its handlers and by the command line.
 
 pub mod activations;
 pub mod api_keys;

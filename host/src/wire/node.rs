@@ -1,4 +1,4 @@
-//! The host itself.
+//! JSON of a running host's state.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,93 +12,94 @@ use crate::metrics::Gauges;
 pub struct NodeView {
     /// The version of mortise.
     pub version: String,
-    /// When it started.
+    /// Start time of the host.
     pub started_at: Timestamp,
-    /// Seconds since then.
+    /// Seconds since the start.
     pub uptime_seconds: u64,
     /// Whether it is shutting down.
     pub draining: bool,
-    /// What was written of what ran, since the start.
+    /// Counts of the ledger since the start.
     pub ledger: LedgerView,
-    /// What it holds at this moment.
+    /// Current gauges of the host.
     pub gauges: Gauges,
-    /// Tenants whose databases were found damaged. They are not used until a copy is put in their place.
+    /// Tenants whose databases are damaged. The host does not use them until a backup replaces
+    /// them.
     pub damaged_databases: Vec<DamagedDatabase>,
-    /// Tenants and plugins that answer 503, since what the host stores of them cannot be read. The host tries
-    /// again by itself.
+    /// Tenants and plugins that answer 503, because their stored data cannot be read. The host
+    /// retries by itself.
     pub unavailable: Vec<UnavailableView>,
-    /// How far the host is with compiling active versions whose code is missing or from another
-    /// engine.
+    /// Progress of compiling active versions whose code is missing or belongs to another engine.
     pub recompile: RecompileView,
-    /// Rows that cannot be read and stop no tenant: an API key that does not work, for instance.
+    /// Rows that cannot be read but stop no tenant, for instance that of an API key.
     pub unreadable_rows: Vec<String>,
-    /// Secrets that do not open under the host's key, at most 1,000. An owner has to set them again.
+    /// Secrets that cannot be decrypted with the host's key, at most 1,000. An owner has to set
+    /// them again.
     pub unreadable_secrets: Vec<UnreadableSecretView>,
-    /// Files in `set-aside`, at most 1,000: no tenant or version was known that they belong to.
+    /// Files in `set-aside`, at most 1,000. They belong to no known tenant or version.
     pub set_aside: Vec<String>,
 }
 
-/// What cannot be served.
+/// A tenant or plugin that cannot be served.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct UnavailableView {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantName,
-    /// Which plugin; absent if none of the tenant's can be served.
+    /// The plugin; absent if no plugin of the tenant can be served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin: Option<PluginName>,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// A secret that has to be set again.
+/// A secret that must be set again.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct UnreadableSecretView {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantName,
-    /// Its name.
+    /// Name of the secret.
     pub name: String,
 }
 
-/// A tenant's database that has to be restored.
+/// A tenant's database that must be restored.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DamagedDatabase {
-    /// Whose it is.
+    /// The tenant.
     pub tenant: TenantName,
-    /// Its file, in the folder `databases`.
+    /// Name of the file in the folder `databases`.
     pub file: String,
 }
 
-/// What became of the records of invocations.
+/// Counts of invocation records.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct LedgerView {
-    /// Written.
+    /// Written records.
     pub written: u64,
-    /// Dropped because too many waited.
+    /// Records dropped because the queue was full.
     pub dropped: u64,
-    /// Written without their log lines because too many bytes of them waited.
+    /// Records written without their log lines, because too many bytes of lines were queued.
     pub without_lines: u64,
-    /// Given up because the database refused them.
+    /// Records lost because the database refused them.
     pub lost: u64,
 }
 
-/// Active versions that are compiled again after a start.
+/// Progress of compiling active versions again after a start.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RecompileView {
-    /// Versions that are still to be compiled.
+    /// Versions still to be compiled.
     pub to_do: u64,
-    /// Versions that were compiled.
+    /// Compiled versions.
     pub done: u64,
-    /// Versions that could not be compiled.
+    /// Versions whose compilation failed.
     pub failed: u64,
-    /// Up to 100 of these.
+    /// Up to 100 of the failures.
     pub failures: Vec<FailedRecompileView>,
 }
 
-/// A version that could not be compiled again.
+/// A version whose compilation failed.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct FailedRecompileView {
-    /// Which version.
+    /// The version.
     pub version: VersionDigest,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }

@@ -1,4 +1,4 @@
-//! Pages of lists.
+//! JSON of one page of a list.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 pub struct Items<T> {
     /// The items.
     pub items: Vec<T>,
-    /// The cursor of the next page; absent on the last one.
+    /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }

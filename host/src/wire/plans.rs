@@ -1,4 +1,4 @@
-//! Plans.
+//! JSON of plans, which are named sets of limits.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -6,12 +6,12 @@ use utoipa::ToSchema;
 use crate::domain::id::PlanName;
 use crate::domain::limits::LimitOverrides;
 
-/// A plan to be made.
+/// A plan to create or replace.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPlan {
-    /// The name that the address has; may be left out.
+    /// Name of the plan. It may be absent, and must equal the name in the path.
     pub name: Option<PlanName>,
-    /// What differs from the host's defaults.
+    /// Changes to the host's defaults.
     pub limits: LimitOverrides,
 }

@@ -1,4 +1,4 @@
-//! Plugins and their health.
+//! JSON of plugins and their health.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,92 +9,93 @@ use crate::domain::id::{FunctionName, PluginName, VersionDigest};
 /// A plugin.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PluginView {
-    /// The second segment of its URLs.
+    /// Name, which is the second segment of the plugin's URLs.
     pub name: PluginName,
-    /// The version that serves, if any.
+    /// The version that serves requests, if any.
     pub active: Option<VersionDigest>,
-    /// The author's name for it, such as `1.2.0`; absent if there is none, or if it cannot be read.
+    /// The author's name for the active version, such as `1.2.0`; absent if none is active or it
+    /// cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub author_version: Option<String>,
-    /// A disabled plugin answers 503 and keeps everything else.
+    /// Whether the plugin is disabled. A disabled plugin answers 503 and keeps its data.
     pub disabled: bool,
-    /// How many versions are kept of it.
+    /// Number of stored versions.
     pub versions: u32,
-    /// When its first version was uploaded.
+    /// Time of the first upload.
     pub created_at: Timestamp,
-    /// When it was deleted.
+    /// Time of deletion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<Timestamp>,
-    /// How its active version fares.
+    /// Health of the active version.
     pub health: HealthView,
 }
 
-/// How the active version of a plugin fares.
+/// Health of a plugin's active version.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct HealthView {
-    /// The worst of its routes and functions, or `unavailable`.
+    /// The worst state of its routes and functions, or `unavailable`.
     pub state: HealthState,
-    /// Why the active version cannot be served at all; absent if it can.
+    /// Why the active version cannot be served; absent if it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Routes that answer 503 because they failed time after time. The others serve.
+    /// Routes that answer 503 because their circuit breaker is open. The others are served.
     pub routes: Vec<AilingRouteView>,
-    /// Functions for which the same holds.
+    /// Functions that answer 503 because their circuit breaker is open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<AilingFunctionView>,
 }
 
-/// Whether requests run.
+/// How requests are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthState {
-    /// They do.
+    /// Requests run.
     Healthy,
-    /// One does, to see whether the others may.
+    /// One request runs as a probe; the others are answered with 503 `plugin-unhealthy`.
     Probing,
-    /// They are answered with 503 `plugin-unhealthy`.
+    /// The circuit breaker is open: requests are answered with 503 `plugin-unhealthy`.
     Unhealthy,
-    /// They are answered with 503 `unavailable`: what the host stores of the plugin cannot be read. The host
-    /// tries again by itself; uploading the version again helps if its file is damaged.
+    /// Requests are answered with 503 `unavailable`, because the plugin's stored data cannot be
+    /// read. The host retries by itself. If the version's file is damaged, upload it again.
     Unavailable,
 }
 
 /// A route that answers 503.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AilingRouteView {
-    /// Its method.
+    /// Method of the route.
     pub method: String,
-    /// Its pattern.
+    /// Path pattern of the route.
     pub path: String,
     /// `unhealthy` or `probing`.
     pub state: HealthState,
-    /// Since when.
+    /// Time at which the circuit breaker opened.
     pub since: Timestamp,
-    /// The code of the problem that its last request ended with.
+    /// Problem code of the last request.
     pub reason: String,
-    /// From when on a request is let through to see whether it works again.
+    /// Time from which one request is let through as a probe.
     pub next_probe_at: Timestamp,
 }
 
 /// A function that answers 503.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AilingFunctionView {
-    /// Its name.
+    /// Name of the function.
     pub name: FunctionName,
     /// `unhealthy` or `probing`.
     pub state: HealthState,
-    /// Since when.
+    /// Time at which the circuit breaker opened.
     pub since: Timestamp,
-    /// The code of the problem that its last call ended with.
+    /// Problem code of the last call.
     pub reason: String,
-    /// From when on a call is let through to see whether it works again.
+    /// Time from which one call is let through as a probe.
     pub next_probe_at: Timestamp,
 }
 
-/// What to change.
+/// Changes to a plugin.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PluginPatch {
-    /// Disabled or not.
+    /// Whether the plugin is disabled.
     pub disabled: bool,
 }

@@ -1,12 +1,12 @@
-//! Errors (RFC 9457).
+//! JSON of errors (RFC 9457).
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// An error, as every route may answer it (RFC 9457).
+/// An error response (RFC 9457). Every route may return it.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// Where the code is explained.
+    /// URL of the page that explains the code.
     pub r#type: String,
     /// A short name for people.
     pub title: String,

@@ -1,4 +1,4 @@
-//! Secrets, without their values.
+//! JSON of secrets. Values can be set but are never shown.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,12 +8,12 @@ use crate::domain::clock::Timestamp;
 /// A secret without its value.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SecretView {
-    /// Its name.
+    /// Name of the secret.
     pub name: String,
-    /// When it was last set.
+    /// Time at which it was last set.
     pub updated_at: Timestamp,
-    /// Whether it opens under the host's key. One that does not has to be set again; until then
-    /// plugins cannot use it.
+    /// Whether the secret can be decrypted with the host's key. If not, plugins cannot use it until
+    /// it is set again.
     pub readable: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Grants and settings of plugins.
+//! JSON of plugins' grants and settings.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -6,14 +6,14 @@ use utoipa::ToSchema;
 use crate::domain::grant::{Grants, MissingGrant};
 use crate::domain::id::VersionDigest;
 
-/// What a plugin is allowed, and what it lacks.
+/// The grants of a plugin, and the missing ones.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct GrantsView {
-    /// What it is allowed.
+    /// What the plugin is allowed.
     pub grants: Grants,
-    /// The version that `missing` is about: the active one, else the newest.
+    /// The version that `missing` refers to: the active one, otherwise the newest.
     pub version: Option<VersionDigest>,
-    /// What that version asks for and is not allowed.
+    /// What that version asks for and the tenant has not granted.
     pub missing: Vec<MissingGrant>,
 }
 
@@ -21,6 +21,6 @@ pub struct GrantsView {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSetting {
-    /// The value, as the plugin reads it.
+    /// The value that the plugin reads.
     pub value: String,
 }

@@ -1,4 +1,4 @@
-//! Tenants.
+//! JSON of tenants.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,44 +10,45 @@ use crate::domain::limits::LimitOverrides;
 /// A tenant.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct TenantView {
-    /// What never changes: the tenant's database is `databases/<id>.db` in the data folder.
+    /// The id, which never changes. The tenant's database is `databases/<id>.db` in the data
+    /// folder.
     pub id: TenantId,
-    /// The first segment of its URLs.
+    /// Name, which is the first segment of the tenant's URLs.
     pub name: TenantName,
-    /// The set of limits it is on.
+    /// The plan, which sets the limits.
     pub plan: PlanName,
-    /// Changes to the plan for this tenant alone.
+    /// Changes to the plan's limits for this tenant.
     pub limits: LimitOverrides,
-    /// A suspended tenant's endpoints answer 503.
+    /// Whether the tenant is suspended. Its endpoints then answer 503.
     pub suspended: bool,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it was deleted.
+    /// Time of deletion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<Timestamp>,
 }
 
-/// A tenant to be made.
+/// A tenant to create.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTenant {
-    /// 1 to 63 of a-z, 0-9 and `-`, starting with a letter.
+    /// Name: 1 to 63 of a-z, 0-9 and `-`, starting with a letter.
     pub name: TenantName,
-    /// The set of limits; `standard` where it is absent.
+    /// The plan; `standard` if absent.
     pub plan: Option<PlanName>,
-    /// Changes to the plan for this tenant alone.
+    /// Changes to the plan's limits for this tenant.
     #[serde(default)]
     pub limits: LimitOverrides,
 }
 
-/// What to change; what is absent stays.
+/// Changes to a tenant. Absent members stay as they are.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TenantPatch {
-    /// Another plan.
+    /// The new plan.
     pub plan: Option<PlanName>,
-    /// Other changes to the plan, in place of all former ones.
+    /// Changes to the plan's limits. They replace all former changes.
     pub limits: Option<LimitOverrides>,
-    /// Suspended or not.
+    /// Whether the tenant is suspended.
     pub suspended: Option<bool>,
 }

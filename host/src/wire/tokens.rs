@@ -1,4 +1,4 @@
-//! Tokens of the admin API.
+//! JSON of tokens of the admin API.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,43 +11,43 @@ use crate::domain::token::TenantRole;
 /// A token without its secret.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct TokenView {
-    /// What finds it; what the audit log calls its holder.
+    /// Id of the token. The audit log records it as the actor.
     pub id: TokenId,
-    /// What people call it.
+    /// Name for people.
     pub name: String,
-    /// What its holder may do.
+    /// Role of the token.
     pub role: Role,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it stops working, if ever.
+    /// Time of expiry, if the token expires.
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked, if it was.
+    /// Time of revocation, if the token was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// A token that was just made.
+/// A new token with its credential.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct CreatedToken {
     #[serde(flatten)]
     pub token: TokenView,
-    /// What its holder presents, `Authorization: Bearer mt_…`. It is shown this once.
+    /// The credential: `Authorization: Bearer mt_…`. It is shown only once.
     pub credential: String,
 }
 
-/// A token of a tenant to be made.
+/// A request to create a token of a tenant.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTenantToken {
-    /// What people call it, 1 to 100 characters.
+    /// Name for people, 1 to 100 characters.
     pub name: String,
-    /// What its holder may do within the tenant: `viewer`, `developer` or `owner`.
+    /// Role within the tenant: `viewer`, `developer` or `owner`.
     #[schema(required = true)]
     pub role: Option<TenantRole>,
-    /// When it stops working; never where it is absent.
+    /// Time of expiry; if absent, the token never expires.
     pub expires_at: Option<Timestamp>,
 }
 
-/// What the holder of a token may do that belongs to no tenant.
+/// Roles of tokens that belong to no tenant.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum HostRole {
@@ -58,25 +58,25 @@ pub enum HostRole {
     Metrics,
 }
 
-/// A token to be made that belongs to no tenant.
+/// A request to create a token that belongs to no tenant.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewHostToken {
-    /// What people call it, 1 to 100 characters.
+    /// Name for people, 1 to 100 characters.
     pub name: String,
-    /// What its holder may do; `operator` if it is absent.
+    /// Role of the token; `operator` if absent.
     #[serde(default)]
     pub role: HostRole,
-    /// When it stops working; never where it is absent.
+    /// Time of expiry; if absent, the token never expires.
     pub expires_at: Option<Timestamp>,
 }
 
-/// The token that a request came with.
+/// The token of the request.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct WhoAmI {
     #[serde(flatten)]
     pub token: TokenView,
-    /// The tenant that it is confined to; absent for an operator.
+    /// The tenant to which the token is restricted; absent for tokens of the host.
     pub tenant: Option<TenantName>,
 }
 

@@ -1,4 +1,4 @@
-//! Versions of plugins.
+//! JSON of uploaded plugin versions.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,38 +9,39 @@ use crate::domain::id::VersionDigest;
 /// A version.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct VersionView {
-    /// The SHA-256 of the component.
+    /// SHA-256 of the component.
     pub version: VersionDigest,
     /// The author's name for it, such as `1.2.0`.
     pub author_version: String,
-    /// One sentence for people.
+    /// Description for people, one sentence.
     pub description: Option<String>,
-    /// Bytes of the component.
+    /// Size of the component in bytes.
     pub size: u64,
-    /// When it was first uploaded.
+    /// Time of the first upload.
     pub created_at: Timestamp,
-    /// Whether it serves.
+    /// Whether the version is active.
     pub active: bool,
-    /// Why this host does not run it, if it was accepted once and is refused now.
+    /// Why this host does not run the version although it was accepted earlier; absent if it runs
+    /// it.
     pub unavailable: Option<String>,
 }
 
-/// A version with what it asks for.
+/// A version with its manifest.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct VersionDetail {
     #[serde(flatten)]
     pub version: VersionView,
-    /// Bytes of its compiled code; absent where it is to be compiled again when it is first needed.
+    /// Size of its compiled code in bytes; absent if it is compiled when it is first needed.
     pub compiled_size: Option<u64>,
-    /// The manifest as it was written (TOML).
+    /// The manifest as the component contains it (TOML).
     pub manifest: String,
 }
 
-/// A version that was uploaded.
+/// An uploaded version.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct UploadedVersion {
     #[serde(flatten)]
     pub detail: VersionDetail,
-    /// What there is to know: another version with the same author's version, for instance.
+    /// Warnings, for instance about another version with the same author's version.
     pub warnings: Vec<String>,
 }

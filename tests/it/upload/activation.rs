@@ -260,7 +260,7 @@ async fn limits_above_the_host_s_are_refused_and_those_above_the_tenant_s_are_to
     let warnings = activated.expect(200).json()["warnings"].clone();
     assert_eq!(
         warnings,
-        json!(["limits.sql_rows: the manifest says 20000, but the tenant has 10000, which holds"])
+        json!(["limits.sql_rows: the manifest says 20000, but the tenant has 10000, which applies"])
     );
 }
 

@@ -63,7 +63,7 @@ async fn each_mistake_is_named_with_its_place() {
         (route("rate = '5/week'\n"), "`5/week` is not a rate"),
         (
             format!("{0}{1}", route(""), &route("")[PLUGIN.len()..]),
-            "route[1].path: GET / is there twice",
+            "route[1].path: GET / is defined twice",
         ),
         (format!("{PLUGIN}[http]\nallow = ['example.com']\n"), "line 5"),
         (

@@ -1,4 +1,4 @@
-//! Following a log as server-sent events, from recent lines or from the event where a client's stream broke.
+//! Follows a log as server-sent events, from recent lines or from the client's last event.
 
 use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
@@ -21,45 +21,46 @@ use crate::ledger::{Followed, Follower};
 use crate::storage::{LogFilter, LogPosition, Page, StoredLogLine, WrittenAfter};
 use crate::tenants::budget::{Charge, Exhausted};
 
-/// How often it is looked whether the token of a follower still works.
+/// How often the token of a follower is checked again.
 const TOKEN_CHECK: Duration = Duration::from_secs(10);
 
-/// `Retry-After` if there are too many followers.
+/// `Retry-After` if the limit of followers is reached.
 const FOLLOW_RETRY: Duration = Duration::from_secs(5);
 
-/// Lines that are read at once for a client that goes on.
+/// Lines per query for a client that resumes.
 const LINES_AT_ONCE: u32 = 200;
 
-/// How often lines are read for a client that goes on. What is beyond is counted, and can be read
-/// page by page.
+/// The most queries for a client that resumes. Further lines are counted, and can be listed page by
+/// page.
 const MOST_READS: u32 = 25;
 
-/// What a follower's stream holds until the client goes.
+/// The state of a follower's stream.
 struct Following {
     state: Arc<AdminState>,
     tenant: TenantId,
     token: TokenId,
     filter: LogFilter,
-    /// Events with lines that were read and not sent yet.
+    /// Events that were read and are not sent yet.
     ready: VecDeque<(LogLineView, LogPosition)>,
-    /// Where to read on before new lines are shown.
+    /// Older lines that must be read before new lines are sent.
     rest: Option<Rest>,
-    /// Lines that were read. If they were written after the follower was made, it shows them as well.
+    /// Lines that were read from the database. The follower may return them a second time.
     seen: HashSet<(InvocationId, u32)>,
     follower: Follower,
-    /// When the token is checked again, on the monotonic clock.
+    /// Time of the next token check, on the monotonic clock.
     token_check_due: Duration,
     _held: Charge,
 }
 
-/// Lines that a client has not seen because its stream broke.
+/// Lines that a client has not received because its stream broke.
 #[derive(Clone, Copy)]
 struct Rest {
     after: WrittenAfter,
     reads_left: u32,
 }
 
-/// Follows the log of a tenant: after the event whose id is the cursor of `paging`, or from recent lines on.
+/// Follows the log of a tenant: after the event in the cursor of `paging`, otherwise from recent
+/// lines.
 pub(super) async fn follow(
     state: Arc<AdminState>,
     access: TenantAccess<Viewer>,
@@ -70,13 +71,14 @@ pub(super) async fn follow(
     let held = state.shares.of(access.holder).followers.charge(1);
     let held = held.map_err(|exhausted| {
         let detail = match exhausted {
-            Exhausted::Tenant => "as many logs are being followed as one tenant may; end one of them first",
-            Exhausted::Shared => "as many logs are being followed as this host allows",
+            Exhausted::Tenant => "the tenant follows as many logs as allowed; end one of them first",
+            Exhausted::Shared => "this host has as many log followers as allowed",
         };
         Problem::new(Code::Overloaded, detail).retry_after(FOLLOW_RETRY)
     })?;
     let tenant = access.tenant.id;
-    // First follow, then read: a line that comes in between is in both and left out the second time.
+    // The follower is created before lines are read, so that no line is missed. Duplicates are
+    // filtered.
     let follower = state.ledger.follow(tenant, filter.clone());
     let mut following = Following {
         tenant,
@@ -102,29 +104,30 @@ pub(super) async fn follow(
 }
 
 impl Following {
-    /// Begins with recent lines.
+    /// Starts with recent lines.
     async fn begin(&mut self, recent: u32) -> Result<(), Problem> {
         let page = Page::first(recent);
         let mut lines = self.state.db.log_lines(self.tenant, &self.filter, page).await?;
         if lines.is_empty() {
             require_plugin(&self.state, self.tenant, &self.filter).await?;
         }
-        // In the order in which they were written, like those that follow: a client goes on in that order.
+        // Sorts by the order of writing, like new lines, because a client resumes in that order.
         lines.sort_unstable_by_key(|stored| stored.written);
         self.add(lines).await
     }
 
-    /// Goes on after a line.
+    /// Resumes after a line.
     async fn go_on(&mut self, position: LogPosition) -> Result<(), Problem> {
         let written = self.state.db.log_line_written(self.tenant, position).await?;
         let after = match written {
-            // Whenever they were logged: an invocation's lines are written when it has ended.
+            // Lines are found by the order of writing: an invocation's lines are written when it
+            // has ended.
             Some(written) => WrittenAfter {
                 written,
                 at_least: None,
             },
-            // The line is not kept any more, so nearly all lines that were
-            // written before it are gone too.
+            // The line was deleted, so nearly all lines that were written before it are deleted
+            // too.
             None => WrittenAfter {
                 written: 0,
                 at_least: Some(Timestamp(position.at.0.saturating_add(1))),
@@ -137,7 +140,7 @@ impl Following {
         Ok(())
     }
 
-    /// Lines to be sent next.
+    /// Queues lines for sending.
     async fn add(&mut self, lines: Vec<StoredLogLine>) -> Result<(), Problem> {
         let places: Vec<LogPosition> = lines.iter().map(StoredLogLine::place).collect();
         self.seen
@@ -147,7 +150,8 @@ impl Following {
         Ok(())
     }
 
-    /// Reads further lines that the client has not seen. `Some`: how many invocations are left out.
+    /// Reads the next lines that the client has not received. `Some` is the number of skipped
+    /// invocations.
     async fn read_rest(&mut self, rest: Rest) -> Result<Option<u64>, Problem> {
         self.rest = None;
         let Rest {
@@ -173,15 +177,15 @@ impl Following {
         Ok(None)
     }
 
-    /// Checks the token, and sets when it is checked again.
+    /// Checks the token and sets the time of the next check.
     async fn token_works(&mut self) -> bool {
         self.token_check_due = self.state.clock.monotonic().saturating_add(TOKEN_CHECK);
         let token = self.state.db.token(self.token).await.ok().flatten();
         token.is_some_and(|token| token.is_valid(self.state.clock.now()))
     }
 
-    /// The next event; `None` when the host shuts down, the token no longer works or the database
-    /// does not answer.
+    /// The next event; `None` if the host shuts down, the token is invalid or the database does not
+    /// answer.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if self.state.clock.monotonic() >= self.token_check_due && !self.token_works().await {
@@ -221,7 +225,7 @@ fn missed_event(invocations: u64) -> Event {
 }
 
 fn line_event(line: &LogLineView, place: &LogPosition) -> Event {
-    // JSON escapes line breaks, so that a plugin cannot end the event and begin one of its own.
+    // JSON escapes line breaks, so a plugin cannot forge an event.
     let data = serde_json::to_string(line).unwrap_or_default();
     Event::default().event("line").id(cursor(place)).data(data)
 }

@@ -1,4 +1,4 @@
-//! Log lines: read back, or followed as server-sent events.
+//! Endpoint for log lines: lists them, or follows them as server-sent events.
 
 mod follow;
 
@@ -28,35 +28,35 @@ use crate::storage::{LogFilter, LogPosition, Page, StoredLogLine};
 use crate::wire::logs::LogLineView;
 use crate::wire::page::Items;
 
-/// The header with which a client of server-sent events goes on.
+/// The header with which a client of server-sent events resumes.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-/// Which lines are wanted.
+/// Filter for log lines.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LogQuery {
-    /// Of one plugin.
+    /// Lines of this plugin.
     plugin: Option<PluginName>,
-    /// This level and more serious ones.
+    /// Lines of this level or a more serious one.
     level: Option<Level>,
-    /// Of one invocation.
+    /// Lines of this invocation.
     invocation: Option<InvocationId>,
-    /// Written at this moment or later.
+    /// Lines written at this time or later.
     since: Option<Timestamp>,
-    /// Recent lines, the oldest first, and then every new one, as server-sent events.
+    /// Sends recent lines, the oldest first, and then each new line, as server-sent events.
     #[serde(default)]
     follow: bool,
-    /// `next` of the page before. While following: the id of the last event, to go on after it, like the header
+    /// `next` of the previous page. While following, the id of the last event, like the header
     /// `Last-Event-ID`.
     cursor: Option<String>,
-    /// Items of a page, or recent lines to begin with: 1 to 200.
+    /// Items per page, or recent lines at the start: 1 to 200.
     limit: Option<u32>,
 }
 
-/// Lists log lines, the newest first; or follows them. While following, each event `line` holds a line and each event
-/// `missed` the number of invocations that went by unseen. `Last-Event-ID` goes on after an event, also after a restart
-/// of the host.
+/// Lists log lines, the newest first, or follows them. While following, an event `line` holds a
+/// line, and an event `missed` holds the number of skipped invocations. `Last-Event-ID` resumes
+/// after an event, also after a restart of the host.
 #[utoipa::path(get, path = "/tenants/{tenant}/logs", tag = "logs", params(LogQuery),
     responses((status = 200, content((Items<LogLineView> = "application/json"), (String = "text/event-stream")))),
     security(("token" = ["viewer"])))]
@@ -70,7 +70,7 @@ async fn list(
         cursor: query.cursor,
         limit: query.limit,
     };
-    // Who asks wants to see what was just logged.
+    // The caller expects the latest lines.
     state.ledger.flush().await;
     let filter = LogFilter {
         plugin: query.plugin,
@@ -91,7 +91,7 @@ async fn list(
     if found.is_empty() && page.after.is_none() {
         require_plugin(&state, tenant, &filter).await?;
     }
-    // One more than is wanted tells whether more follows, and is not listed.
+    // One line more than a page has shows whether there is a next page.
     let wanted = usize::try_from(paging.limit()?).unwrap_or(usize::MAX);
     let more = found.len() > wanted;
     found.truncate(wanted);
@@ -104,8 +104,8 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// Refuses a filter for a plugin that is not there. Only asked if no line was found: those of a
-/// deleted plugin are listed.
+/// Refuses a filter for an unknown plugin. It is called only if no line was found, since lines of a
+/// deleted plugin can be listed.
 async fn require_plugin(state: &AdminState, tenant: TenantId, filter: &LogFilter) -> Result<(), Problem> {
     match &filter.plugin {
         Some(plugin) if state.db.plugin(tenant, plugin).await?.is_none() => {
@@ -115,8 +115,8 @@ async fn require_plugin(state: &AdminState, tenant: TenantId, filter: &LogFilter
     }
 }
 
-/// Lines with their invocations. What was dropped of an invocation is told once, beside the newest
-/// of its lines that the filter accepts, on whichever page that is.
+/// Adds the invocations to log lines. The number of dropped lines of an invocation is shown at the
+/// newest of its lines that the filter accepts, on any page.
 async fn views(
     state: &AdminState,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Examples of request bodies, by the id of the operation. A test sends each to the API.
+//! Examples of request bodies, by operation id. A test sends each to the API.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! The OpenAPI document: what the handlers say of themselves, and what is true of all of them.
+//! The OpenAPI document: generated from the handlers, completed with what all operations have in
+//! common.
 
 mod examples;
 
@@ -14,7 +15,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, Required, R
 use crate::domain::role::Role;
 use crate::wire::problem::Problem;
 
-/// Where the document is served.
+/// The path of the document.
 pub const PATH: &str = "/api/v1/openapi.json";
 
 #[derive(utoipa::OpenApi)]
@@ -41,8 +42,8 @@ pub fn base() -> OpenApi {
     document
 }
 
-/// Adds to every operation what holds for all: an id that no other one has, the role that it needs,
-/// the parameters in its path, an example of its body, and problems as answers.
+/// Completes every operation: a unique id, the required role, the path parameters, an example of
+/// its body, and the problem response.
 pub fn complete(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         let names: Vec<String> = path
@@ -77,8 +78,8 @@ pub fn complete(document: &mut OpenApi) {
     drop_unused(document);
 }
 
-/// The name of the handler after that of its tag: `tenants_list`. Generated clients name their
-/// functions after it.
+/// The id of an operation: its tag and the name of its handler, such as `tenants_list`. Generated
+/// clients name their functions after it.
 fn operation_id(operation: &Operation) -> String {
     let tag = operation.tags.iter().flatten().next().cloned();
     let tag = tag.unwrap_or_default().replace('-', "_");
@@ -88,9 +89,9 @@ fn operation_id(operation: &Operation) -> String {
     }
 }
 
-/// The role that an operation needs, for people: many readers of the document do not show `security`.
+/// The required role as a sentence, since many viewers do not show `security`.
 fn needs(operation: &Operation) -> String {
-    // The requirement shows its content only when it is written.
+    // The requirement has no accessors, so it is read from its JSON.
     let security = serde_json::to_value(&operation.security).unwrap_or_default();
     let scopes = security.pointer("/0/token").and_then(|scopes| scopes.as_array());
     let role = scopes.map(|scopes| scopes.first().and_then(|role| role.as_str()?.parse().ok()));
@@ -123,7 +124,7 @@ fn path_parameter(name: &str) -> Parameter {
         .build()
 }
 
-/// Removes schemas that nothing refers to: those that are written out in the one place of their use.
+/// Removes schemas without references. Those are inlined at their only use.
 fn drop_unused(document: &mut OpenApi) {
     loop {
         let mut used = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! What a change to one API key does to what serves.
+//! Tests of API keys: a change takes effect without rebuilding the tenant.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ async fn a_change_to_a_key_takes_effect_without_building_the_tenant_again() {
     assert_eq!(revoked.status, StatusCode::NO_CONTENT);
     assert!(!works());
 
-    // What builds the tenant again keeps the keys as they are.
+    // Rebuilding the tenant keeps its keys.
     let made = app
         .call(&operator, "POST", keys, Some(json!({ "name": "second" })))
         .await;

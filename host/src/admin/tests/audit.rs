@@ -1,4 +1,4 @@
-//! What the audit log tells, also of what is gone.
+//! Tests of the audit log, also for deleted tenants.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::TestApp;
 use crate::storage::conformance::{UNTOLD, plugin, tenant};
 
-/// Actions with what changed, the newest first.
+/// Actions with their differences, the newest first.
 async fn told(app: &TestApp, token: &str, path: &str) -> Vec<Value> {
     let answer = app.get(token, path).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.problem());
@@ -45,7 +45,7 @@ async fn each_kind_of_change_to_a_tenant_has_an_action_and_says_what_it_changed(
     patch(json!({ "plan": "gold" })).await;
     patch(json!({ "limits": { "queue": 5 } })).await;
     patch(json!({ "suspended": true })).await;
-    // What is as it was is no change.
+    // Setting the same values is no change.
     patch(json!({ "suspended": true, "plan": "gold" })).await;
     patch(json!({ "suspended": false, "limits": {} })).await;
     assert_eq!(

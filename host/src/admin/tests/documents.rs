@@ -1,8 +1,7 @@
-//! The examples in the documents are what the API does.
+//! Tests that the examples in the documents match the API.
 //!
-//! A block `http` is sent as it stands: the first line is the method and the path, and what follows
-//! the empty line is the body. A block `json` behind it is what the answer holds, and perhaps more;
-//! `…` stands for any text.
+//! A block `http` is sent as it is: the first line is the method and the path, and the body follows
+//! the empty line. The next block `json` must be contained in the answer; `…` stands for any text.
 
 use serde_json::Value;
 
@@ -59,7 +58,7 @@ async fn tried(document: &str) -> usize {
                 tried += 1;
             }
             "json" => {
-                // Without a request before it, the block shows something else.
+                // A block without a request before it is not an answer.
                 let Some((head, answer)) = answer.take() else {
                     continue;
                 };

@@ -1,4 +1,4 @@
-//! Following a log.
+//! Tests of following a log.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn follow(app: &TestApp, tenant: TenantId) -> BodyDataStream {
     follow_after(app, tenant, None).await
 }
 
-/// Follows from recent lines on, or from after an event.
+/// Follows from recent lines, or from after an event.
 async fn follow_after(app: &TestApp, tenant: TenantId, last: Option<&str>) -> BodyDataStream {
     let token = app.token(Reach::Tenant(tenant, TenantRole::Viewer)).await;
     let mut request = Request::get("/api/v1/tenants/acme/logs?follow=true&limit=2")
@@ -66,8 +66,8 @@ async fn a_client_goes_on_after_the_last_event_that_it_saw() {
     let mut events = follow(&app, acme).await;
     let last = field(&mut events, "id").await.unwrap();
     drop(events);
-    // While it is away: one invocation that began before what it saw and ended after that, and more
-    // than a page holds.
+    // While the client is disconnected: an invocation that began before the last event and ended
+    // after it, and more lines than a page holds.
     log(&app, acme, 50).await;
     log(&app, other, 100).await;
     for at in 101..=450 {
@@ -115,11 +115,11 @@ async fn lines_name_the_request_and_what_was_dropped() {
     let route = || (json!("/orders/{id}"), json!("GET"));
     let line = |dropped| (route().0, route().1, dropped);
     assert_eq!(followed, [line(json!(null)), line(json!(null)), line(json!(7))]);
-    // The newest first, and the last of those that are shown tells of the dropped ones.
+    // The newest line comes first. The last shown line has the number of dropped ones.
     let list = app.get(&token, "/api/v1/tenants/acme/logs?level=info").await;
     let listed: Vec<_> = list.body["items"].as_array().unwrap().iter().map(told).collect();
     assert_eq!(listed, [line(json!(7)), line(json!(null))]);
-    // Once, also where the lines are on several pages.
+    // The number is shown once, also if the lines are on several pages.
     let path = "/api/v1/tenants/acme/logs?level=info&limit=1";
     let first = app.get(&token, path).await;
     assert_eq!(told(&first.body["items"][0]), line(json!(7)));
@@ -138,8 +138,8 @@ async fn a_client_that_goes_on_sees_what_was_logged_long_before_it_was_written()
     let mut events = follow(&app, acme).await;
     let last = field(&mut events, "id").await.unwrap();
     drop(events);
-    // Written after the line that the client saw last, and logged a day before: `[ceiling] wall`
-    // may be as long.
+    // Written after the client's last line, and logged a day before: `[ceiling] wall` may be as
+    // long.
     log(&app, acme, DAY).await;
     let mut events = follow_after(&app, acme, Some(&last)).await;
     assert_eq!(next(&mut events).await.unwrap(), format!("info at {DAY}"));
@@ -161,7 +161,7 @@ async fn the_log_of_a_plugin_that_never_was_is_not_found() {
             "{query}"
         );
     }
-    // Lines of a plugin that was deleted are there.
+    // Lines of a deleted plugin are listed.
     let answer = app.get(&token, "/api/v1/tenants/acme/logs?plugin=orders").await;
     assert_eq!(answer.body["items"].as_array().unwrap().len(), 1);
 }

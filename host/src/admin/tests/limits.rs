@@ -1,4 +1,4 @@
-//! Which limits hold, and which are refused.
+//! Tests of effective limits and of refused ones.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -76,7 +76,7 @@ async fn a_manifest_is_seen_to_lower_and_not_to_raise() {
     assert_eq!(newest["limits"]["memory"]["value"], "64MiB");
     assert_eq!(
         newest["limits"]["memory"]["note"],
-        "the manifest asks for 200MiB; a manifest only lowers limits, so 64MiB holds"
+        "the manifest asks for 200MiB; a manifest only lowers limits, so 64MiB applies"
     );
     let lower = app
         .get(&viewer, &format!("{path}?version={}", low.digest))
@@ -149,7 +149,7 @@ async fn limits_that_an_earlier_host_stored_hold_as_far_as_they_can_and_are_mark
     assert_eq!(shown["limits"]["memory"]["value"], "256MiB");
     assert_eq!(
         shown["limits"]["memory"]["note"],
-        "the plan says 16GiB, which is above the ceiling, so 256MiB holds"
+        "the plan says 16GiB, but the ceiling is 256MiB"
     );
     assert_eq!(
         shown["limits"]["concurrency"]["note"],

@@ -1,5 +1,5 @@
-//! Every route as nobody, as a stranger, and in every role. The routes come from the OpenAPI document, so that a new
-//! one is tested without a line here.
+//! Tests of every route without a token, with a foreign token, and in every role. The routes come
+//! from the OpenAPI document, so new ones are tested too.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::domain::id::VersionDigest;
 use crate::domain::role::Role;
 use crate::storage::conformance::tenant;
 
-/// A route and the least role that it says it needs; none where any token will do.
+/// A route with the least role that it needs; `None` if any token is accepted.
 struct Route {
     method: String,
     path: String,
@@ -41,7 +41,7 @@ async fn routes(app: &TestApp) -> Vec<Route> {
     routes
 }
 
-/// The path with something that is well formed, and mostly not there, for every parameter.
+/// The path with well-formed values, mostly of missing resources, for all parameters.
 fn filled(path: &str, tenant: &str) -> String {
     path.replace("{tenant}", tenant)
         .replace("{plugin}", "orders")
@@ -108,14 +108,14 @@ async fn each_role_may_do_what_the_document_says() {
             continue;
         }
         for role in Role::ALL {
-            // A tenant for each call, since some calls delete it.
+            // Each call has its own tenant, since some calls delete it.
             let name = format!("t{index}-{role}");
             let own = tenant(&*app.db, &name).await;
             let token = app.with_role(role, own.id).await;
             let path = filled(&route.path, &name);
             let answer = app.call(&token, &route.method, &path, None).await;
             let at = format!("{} {path} as {role}: {}", route.method, answer.problem());
-            // A token for metrics is for nothing else, not even for what any other token may.
+            // A metrics token allows nothing else, not even what any other token allows.
             let may = route.role.map_or(role != Role::Metrics, |least| role.may(least));
             if !may {
                 assert_eq!(answer.status, StatusCode::FORBIDDEN, "{at}");

@@ -1,4 +1,4 @@
-//! Tests through the real router.
+//! Tests of the admin API through its real router.
 
 mod api_keys;
 mod audit;
@@ -121,7 +121,7 @@ impl TestApp {
         }
     }
 
-    /// A token that works.
+    /// Creates a valid token.
     pub async fn token(&self, reach: Reach) -> String {
         let credential = Credential::generate(TokenId::generate()).unwrap();
         let token = Token {
@@ -145,7 +145,7 @@ impl TestApp {
         self.token(Reach::Tenant(tenant, TenantRole::Owner)).await
     }
 
-    /// A token with a role, of a tenant where the role is one of a tenant.
+    /// A token with a role. A tenant's role is for that tenant.
     pub async fn with_role(&self, role: Role, tenant: TenantId) -> String {
         let tenant = (!matches!(role, Role::Operator | Role::Metrics)).then_some(tenant);
         self.token(Reach::of(role, tenant).unwrap()).await
@@ -205,7 +205,7 @@ pub(crate) fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Se
     }
 }
 
-/// The real runtime. Its compile worker is never started: components have tests of their own.
+/// The real runtime. It never starts a compile worker; components have tests of their own.
 pub(crate) fn runtime(data: &Path, key: &HostKey, services: Services, clock: SharedClock) -> Arc<Runtime> {
     let settings = RuntimeSettings {
         folder: data.to_owned(),

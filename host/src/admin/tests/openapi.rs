@@ -1,4 +1,4 @@
-//! The OpenAPI document: a client that is generated from it compiles, and its examples work.
+//! Tests of the OpenAPI document: its ids, roles, references and examples.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ async fn document() -> Value {
     answer.body
 }
 
-/// Method, path and operation of each.
+/// All operations with method and path.
 fn operations(document: &Value) -> Vec<(String, String, &Value)> {
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -164,7 +164,7 @@ async fn every_json_body_has_an_example_that_works() {
             .replace("{name}", "payment_key");
         let answer = app.call(&token, &method, &filled, Some(example.clone())).await;
         match operation["operationId"].as_str().unwrap() {
-            // The digest of the example is nobody's.
+            // No version has the digest of the example.
             "activations_put" => {
                 let said = answer.problem();
                 assert!(said.starts_with("404 not-found: no version is named"), "{said}");

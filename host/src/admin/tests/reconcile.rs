@@ -1,5 +1,5 @@
-//! Changes that this node did not make: they are written to the database beside it, and found by
-//! their generations.
+//! Tests of changes by other nodes. They are written directly to the database and found by their
+//! generations.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::storage::conformance::{api_key, change, name, tenant};
 use crate::storage::{Repository, TenantChange};
 
 impl TestApp {
-    /// Reads what has changed. How many tenants were behind.
+    /// Reads changed tenants. Returns their number.
     async fn reconcile(&self) -> usize {
         let behind = self.lifecycle.reconcile().await.unwrap();
         assert_eq!(self.lifecycle.reconcile().await.unwrap(), 0, "all are in line");
@@ -47,7 +47,7 @@ async fn what_another_node_changes_is_served_after_the_next_poll() {
     suspend(&*app.db, acme, false).await;
     assert_eq!((app.reconcile().await, is_suspended()), (1, false));
 
-    // What is gone stops being served, and its slot is free for another tenant of the name.
+    // A deleted tenant stops serving, and its name is free for another tenant.
     app.db.delete_tenant(acme, &change(6_000)).await.unwrap();
     assert_eq!(app.reconcile().await, 1);
     assert!(app.routing.tenant("acme").is_none() && app.routing.tenant("other").is_some());
@@ -73,7 +73,7 @@ async fn a_ring_of_the_doorbell_reads_only_what_is_behind() {
     app.lifecycle.follow(changed.clone()).await;
     let suspended = app.routing.tenant("acme").unwrap();
     assert!(suspended.suspended && suspended.generation > served.generation);
-    // The node has it already.
+    // The node has read the change already.
     app.lifecycle.follow(changed).await;
     assert!(std::sync::Arc::ptr_eq(
         &suspended,
@@ -117,7 +117,7 @@ async fn keys_of_another_node_work_and_stop_working() {
     assert_eq!(app.reconcile().await, 1);
     assert!(works(&credential.reveal()) && works(own));
 
-    // A change of its own makes the node read what it missed.
+    // A change by this node makes it read the changes that it missed.
     app.db.revoke_api_key(acme, theirs.id, &change(3)).await.unwrap();
     let id = made.body["id"].as_str().unwrap();
     let revoked = app.call(&owner, "DELETE", &format!("{path}/{id}"), None).await;
@@ -143,7 +143,7 @@ async fn a_plan_that_many_tenants_have_is_read_again_for_all_of_them() {
     };
     app.db.put_plan(&plan, &|_| change(1)).await.unwrap();
     assert_eq!(app.reconcile().await, MANY);
-    // The same by this node's own API is served when it answers.
+    // A change through this node's API is served before the response.
     let operator = app.operator().await;
     let put = app
         .call(

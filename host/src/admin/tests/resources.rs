@@ -1,4 +1,4 @@
-//! What the resources answer.
+//! Tests of the resources of the admin API.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -122,7 +122,7 @@ async fn what_is_deleted_is_gone_reserved_and_restored_until_it_is_purged() {
         assert_eq!(restored.status, StatusCode::NOT_FOUND);
     }
 
-    // Also what is deleted already.
+    // Deleting a deleted plugin succeeds.
     assert_eq!(call("DELETE", path).await.status, StatusCode::NO_CONTENT);
     let purge = "/api/v1/tenants/acme?purge=true";
     assert_eq!(call("DELETE", purge).await.status, StatusCode::NO_CONTENT);
@@ -273,8 +273,8 @@ async fn bad_input_is_named_with_its_place() {
     400 invalid-request: http[0]: `ftp://a.example/` has a scheme other than `http` and `https`
     404 not-found: no version is named `1.0`; the newest are sha256:92521fc3cbd964bdc9f584a991b89fddaa5754ed1cc96d6d42445338669c1305 (1.0.0, uploaded 1970-01-01T00:00:02.000Z)
     400 invalid-request: limit: 1 to 200 items make a page
-    400 invalid-request: limit: `NaN` is no number; 1 to 200 items make a page
-    400 invalid-request: cursor: this is no cursor of this list; pass `next` of the page before
+    400 invalid-request: limit: `NaN` is not a number; 1 to 200 items make a page
+    400 invalid-request: cursor: this is not a cursor of this list; pass `next` of the previous page
     400 invalid-request: page: unknown field `page`, expected one of `deleted`, `cursor`, `limit`
     400 invalid-request: from: it must lie before `to`
     404 not-found: there is no such API key
@@ -347,9 +347,9 @@ async fn an_upload_is_refused_for_its_type_and_its_size_before_it_is_read() {
             .unwrap()
     };
     let answer = Answer::of(app.send(upload("application/zip", Body::empty())).await).await;
-    insta::assert_snapshot!(answer.problem(), @"415 unsupported-media-type: the body must be a component as it is: `Content-Type: application/wasm`");
+    insta::assert_snapshot!(answer.problem(), @"415 unsupported-media-type: the body must be a component: `Content-Type: application/wasm`");
 
-    // Without a length that could be looked at beforehand.
+    // The request has no length that could be checked in advance.
     let piece = bytes::Bytes::from(vec![0; 1024 * 1024]);
     let endless = futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(piece.clone()));
     let answer = Answer::of(
@@ -666,6 +666,6 @@ async fn every_change_is_audited_with_its_token() {
     assert_eq!(host.body["items"][0]["actor"], who.body["id"]);
     let audit = app.get(&operator, "/api/v1/tenants/acme/audit").await;
     assert_eq!(audit.body["items"][0]["action"], "tenant.create");
-    // The third is that of the operator's token.
+    // The third entry is that of the operator's token.
     assert_eq!(host.body["items"].as_array().unwrap().len(), 3);
 }

@@ -1,4 +1,4 @@
-//! Tokens without a tenant, what is said of roles, and what is said the second time.
+//! Tests of tokens without a tenant, of wrong roles, and of repeated requests.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -142,7 +142,7 @@ async fn settings_are_set_and_removed_one_by_one_and_have_plain_names() {
     let odd = put(&format!("{config}/Bad%20Key"), json!({ "value": "1" })).await;
     assert_eq!(odd.status, StatusCode::BAD_REQUEST);
 
-    // One that an earlier host took stays until somebody removes it.
+    // A name that an earlier host accepted is kept until it is removed.
     app.db
         .put_config_value(acme.id, &orders, "Bad Key", Some("1"), &change(3_000))
         .await

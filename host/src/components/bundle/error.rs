@@ -1,4 +1,4 @@
-//! Why a plugin cannot be bundled, or a bundle not be used.
+//! Errors of creating and reading a plugin bundle.
 
 use std::path::PathBuf;
 
@@ -6,45 +6,45 @@ use crate::components::ScanError;
 use crate::components::refusal::{Fault, Refusal};
 use crate::domain::manifest::ManifestError;
 
-/// Why a plugin cannot be bundled, or a bundle not be used.
+/// Why a bundle cannot be created or read.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// The bytes are not a component, malformed, or too complex to be compiled.
     #[error(transparent)]
     Component(#[from] ScanError),
-    /// A component without the section.
+    /// The component has no bundle section.
     #[error("the component holds no manifest (custom section `{section}`); bundle it with `mortise build`", section = super::SECTION)]
     NoManifest,
-    /// A component that has the section already.
+    /// The component already has a bundle section.
     #[error(
         "the component holds a manifest already (custom section `{section}`); bundle the component as its compiler wrote it",
         section = super::SECTION
     )]
     AlreadyBundled,
-    /// The section as a whole is wrong: its size, its JSON, its format.
+    /// The section has a wrong size, JSON or format.
     #[error("custom section `{section}`: {0}", section = super::SECTION)]
     Section(String),
-    /// `plugin.toml` is wrong.
+    /// `plugin.toml` is not valid.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The component was built for another version of the contract.
     #[error(transparent)]
     Contract(#[from] Refusal),
-    /// A migration, or their order, is wrong.
+    /// A migration or the order of migrations is not valid.
     #[error("migrations: {0}")]
     Migrations(String),
-    /// A schema is wrong.
+    /// A schema is not valid.
     #[error("{file}: {problem}")]
     Schema {
-        /// Its path inside the plugin.
+        /// Path of the schema inside the plugin.
         file: String,
-        /// Where in it, and what.
+        /// The place in the schema, and the problem.
         problem: String,
     },
-    /// There is no such folder, or no `plugin.toml` in it.
+    /// The folder or its `plugin.toml` does not exist.
     #[error("{path} is no folder of a plugin: {problem}", path = path.display())]
     NoPlugin {
-        /// What was named.
+        /// The given path.
         path: PathBuf,
         /// What is missing.
         problem: &'static str,
@@ -52,28 +52,28 @@ pub enum BundleError {
     /// The manifest names a file or a folder that cannot be read.
     #[error("plugin.toml: {place}: cannot read {path}: {error}", path = path.display())]
     Named {
-        /// The key of the manifest.
+        /// The key in the manifest.
         place: &'static str,
-        /// What it names.
+        /// The named path.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: std::io::Error,
     },
     /// A file of the plugin's folder cannot be read.
     #[error("cannot read {path}: {error}", path = path.display())]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// The manifest names a path that is not inside the plugin's folder.
-    #[error("plugin.toml: `{0}` leads out of the plugin's folder; paths are relative and without `..`")]
+    /// The manifest names a path outside of the plugin's folder.
+    #[error("plugin.toml: `{0}` is outside of the plugin's folder; paths must be relative and without `..`")]
     Outside(String),
 }
 
 impl BundleError {
-    /// What of an upload is wrong: 422 `invalid-component` or 422 `invalid-manifest`.
+    /// The wrong part of the upload: 422 `invalid-component` or 422 `invalid-manifest`.
     pub fn fault(&self) -> Fault {
         match self {
             Self::Component(_) => Fault::Component,

@@ -1,4 +1,4 @@
-//! Reading a plugin's folder.
+//! Reads a plugin's folder: the manifest, the migrations and the schemas.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -11,10 +11,11 @@ use super::section::MigrationFile;
 use super::{Bundle, BundleError, MAX_SCHEMA_BYTES, schema, schema_names};
 use crate::domain::manifest::Manifest;
 
-/// Stack for the deepest schema that fits into its bytes. The system gives memory only as it is used.
+/// Stack for the deepest schema of the allowed size. The system only commits the memory that is
+/// used.
 const COMPILE_STACK: usize = 512 << 20;
 
-/// The texts of a plugin's folder, read but not yet checked.
+/// A plugin's folder. Its files are read but not checked.
 pub struct Folder {
     root: PathBuf,
 }
@@ -41,7 +42,8 @@ impl Folder {
         read(&self.root.join("plugin.toml"))
     }
 
-    /// The `.sql` files of the folder that the manifest names, sorted by number; the numbers are checked later.
+    /// The `.sql` files in the manifest's migrations folder, sorted by number. The numbers are
+    /// checked later.
     pub fn migrations(&self, manifest: &Manifest) -> Result<Vec<MigrationFile>, BundleError> {
         let Some(name) = manifest
             .database
@@ -83,7 +85,7 @@ impl Folder {
             .collect()
     }
 
-    /// A schema as JSON without blanks.
+    /// A schema as JSON without whitespace.
     fn schema(&self, name: &str) -> Result<String, BundleError> {
         let text = read(&self.inside("a schema of a route or a function", name)?)?;
         let wrong = |problem| BundleError::Schema {
@@ -100,7 +102,7 @@ impl Folder {
         Ok(schema.to_string())
     }
 
-    /// The path of something that the manifest names at `place`, with all links followed.
+    /// The real path of a file that the manifest names at `place`. Symbolic links are resolved.
     fn inside(&self, place: &'static str, name: &str) -> Result<PathBuf, BundleError> {
         let outside = || BundleError::Outside(name.to_owned());
         let plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
@@ -119,7 +121,8 @@ impl Folder {
     }
 }
 
-/// Compiles the schemas of an author's own folder, in this process, so that a wrong one is named with its place.
+/// Compiles the schemas of an author's own folder in this process, so that an error names its
+/// place.
 pub fn compile_schemas(bundle: &Bundle) -> Result<(), BundleError> {
     let formats = schema::formats(&bundle.manifest);
     let compile = || {
@@ -131,7 +134,7 @@ pub fn compile_schemas(bundle: &Bundle) -> Result<(), BundleError> {
             })
         })
     };
-    // Compiling recurses over references, of which a schema can have thousands in a row.
+    // Compilation recurses over references, and a schema can have thousands in a chain.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(COMPILE_STACK);
         let compiled = thread.spawn_scoped(scope, compile).map(|thread| thread.join());

@@ -1,7 +1,7 @@
-//! One `.wasm` file is the whole plugin: the manifest, the migrations and the schemas ride inside the component.
+//! A plugin bundle: the manifest, the migrations and the schemas, embedded in the component.
 //!
-//! They are the content of a custom section of the component (not of a module within it) that is called
-//! `mortise:plugin`. It is JSON in UTF-8, at most 4 MiB:
+//! They are stored in a custom section of the outermost component with the name `mortise:plugin`.
+//! Its content is JSON in UTF-8, at most 4 MiB:
 //!
 //! ```json
 //! {
@@ -12,16 +12,17 @@
 //! }
 //! ```
 //!
-//! - `manifest` is the text of `plugin.toml`, unchanged but for `contract`, which `mortise build`
-//!   adds where it is missing.
-//! - `migrations` are in the order of their numbers, which strictly increase. At most 500, and none where the manifest
-//!   names no migrations.
+//! - `manifest` is the text of `plugin.toml`. `mortise build` adds `contract` if it is missing;
+//!   otherwise the text is unchanged.
+//! - `migrations` are in strictly increasing order of their numbers, at most 500. There are none if
+//!   the manifest names no migrations folder.
 //! - `schemas` has one member for each schema that a route or a function of the manifest names,
-//!   under the path as it is written there, and no other. At most 500 of 256 KiB each. Their
+//!   under the path in the manifest, and no other. There are at most 500 of 256 KiB each. Their
 //!   references stay within each document.
 //!
-//! Other keys are refused. Any tool can write the section; `mortise build` does it. The compile worker
-//! reads it with [`Bundle::of_section`] and checks everything again, because the bytes come from a customer.
+//! Other keys are refused. `mortise build` writes the section, and any other tool may. The compile
+//! worker reads it with [`Bundle::of_section`] and checks everything, because the bytes come from a
+//! customer.
 
 mod error;
 mod folder;
@@ -49,37 +50,37 @@ use section::{Content, MigrationFile};
 /// The name of the custom section.
 pub const SECTION: &str = "mortise:plugin";
 
-/// Bytes of the section. It is held in memory while an upload is checked.
+/// The largest section in bytes. It is held in memory while an upload is checked.
 pub const MAX_SECTION_BYTES: usize = 4 << 20;
 
-/// Bytes of `plugin.toml`. Its text is kept with each version and read whenever the version is.
+/// The largest `plugin.toml` in bytes. It is stored and read with each version.
 pub const MAX_MANIFEST_BYTES: usize = 256 << 10;
 
-/// Migrations of one plugin.
+/// The most migrations of a plugin.
 pub const MAX_MIGRATIONS: usize = 500;
 
-/// Schemas of one plugin.
+/// The most schemas of a plugin.
 pub const MAX_SCHEMAS: usize = 500;
 
-/// Bytes of one schema.
+/// The largest schema in bytes.
 pub const MAX_SCHEMA_BYTES: usize = 256 << 10;
 
-/// What rides inside a component, read and checked.
+/// A checked bundle.
 #[derive(Clone, Debug)]
 pub struct Bundle {
     /// The text of `plugin.toml`.
     pub manifest_text: String,
-    /// What it says.
+    /// The parsed manifest.
     pub manifest: Manifest,
-    /// The migrations, their numbers strictly increasing.
+    /// The migrations, in strictly increasing order of their numbers.
     pub migrations: Vec<Migration>,
-    /// The texts of the schemas by the paths that the manifest's routes name. They are JSON; whether they compile is
-    /// found out in a sandbox.
+    /// The schemas as JSON text, by the paths that the manifest names. They are compiled later, in
+    /// a sandbox.
     pub schemas: BTreeMap<String, String>,
 }
 
 impl Bundle {
-    /// Reads the folder of a plugin: `plugin.toml` and what it names.
+    /// Reads a plugin's folder: `plugin.toml` and the files that it names.
     pub fn from_folder(path: &Path) -> Result<Self, BundleError> {
         let folder = Folder::open(path)?;
         let text = folder.manifest()?;
@@ -90,18 +91,18 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// Reads what rides inside a component. The bytes come from a customer.
+    /// Reads the bundle of a component. The bytes come from a customer.
     pub fn extract(component: &[u8]) -> Result<Self, BundleError> {
         Self::of_section(scan(component, SECTION)?)
     }
 
-    /// Reads the content of the section, if a component has it.
+    /// Reads the bundle from the content of the section.
     pub fn of_section(section: Option<&[u8]>) -> Result<Self, BundleError> {
         Self::check(Content::parse(section.ok_or(BundleError::NoManifest)?)?)
     }
 
-    /// The component with this bundle inside. A manifest that names no contract gets the one that
-    /// the component was built for.
+    /// Embeds the bundle in a component. If the manifest names no contract, the component's
+    /// contract is added.
     pub fn embed(&self, component: &[u8]) -> Result<Vec<u8>, BundleError> {
         if scan(component, SECTION)?.is_some() {
             return Err(BundleError::AlreadyBundled);
@@ -115,14 +116,14 @@ impl Bundle {
         Ok([component, &content.to_section()?].concat())
     }
 
-    /// The text of the manifest, with the contract that a component was built for.
+    /// The text of the manifest, with the contract that the component was built for.
     fn text_for(&self, component: &[u8]) -> Result<String, BundleError> {
         let built = contract::of(component)?;
         let Some(built) = built.filter(|built| *built != self.manifest.plugin.contract) else {
             return Ok(self.manifest_text.clone());
         };
         let manifest_text = written::with_contract(&self.manifest_text, built)?;
-        // The contract says what schemas mean.
+        // The contract determines how schemas are interpreted, so they are compiled again.
         folder::compile_schemas(&Self {
             manifest: Manifest::parse(&manifest_text)?,
             ..self.clone()
@@ -149,7 +150,7 @@ impl Bundle {
     }
 }
 
-/// The schemas that the routes and functions of a manifest name.
+/// The schemas that the manifest's routes and functions name.
 fn schema_names(manifest: &Manifest) -> impl Iterator<Item = &str> {
     let routes = manifest.routes.iter();
     let routes = routes.flat_map(|route| [&route.request, &route.response]);
@@ -168,7 +169,7 @@ fn check_migrations(manifest: &Manifest, files: &[MigrationFile]) -> Result<Vec<
         .as_ref()
         .is_some_and(|database| database.migrations.is_some());
     if !named && !files.is_empty() {
-        return wrong("there are some, but plugin.toml has no `[database] migrations`".to_owned());
+        return wrong("the plugin has some, but plugin.toml has no `[database] migrations`".to_owned());
     }
     let parse = |file: &MigrationFile| Migration::parse(&file.file, &file.sql);
     let migrations: Result<Vec<_>, _> = files.iter().map(parse).collect();
@@ -210,7 +211,7 @@ fn check_schemas(manifest: &Manifest, schemas: &BTreeMap<String, String>) -> Res
     Ok(())
 }
 
-/// Bytes of a JSON text without the blanks between its tokens.
+/// Size of a JSON text without whitespace between its tokens.
 fn compact_len(json: &str) -> usize {
     let (mut length, mut in_string, mut is_escaped) = (0, false, false);
     for byte in json.bytes() {

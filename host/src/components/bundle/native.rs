@@ -1,9 +1,12 @@
-//! Whether checking a body against a schema is proven cheap enough for the host's own threads.
+//! Decides whether a body can be validated on the host's own threads, because the cost is provably
+//! small.
 //!
-//! Each value of a body is checked against each subschema at most once, so the work is at most the number of values times
-//! the number of subschemas with their references expanded. This holds for the keywords that are listed here and for
-//! no others: patterns, `unevaluated…`, `uniqueItems` and references that are no pointers cost more. A schema with any of
-//! them is always checked in a sandbox, and so is a body for which the product is larger than [`MAX_WORK`].
+//! Each value of a body is checked against each subschema at most once. So the cost is at most the
+//! number of values times the number of subschemas with expanded references. This holds only for
+//! the keywords listed here.
+//!
+//! Patterns, `unevaluated…`, `uniqueItems` and references that are not pointers cost more. A schema
+//! with any of them is validated in a sandbox, and so is a body whose product exceeds [`MAX_WORK`].
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
@@ -12,22 +15,22 @@ use mortise_validator::Formats;
 
 use crate::unguarded::{Guard, is_off};
 
-/// Bytes of a body times subschemas. A byte takes a few nanoseconds for each subschema at worst, so this is well below
-/// a tick.
+/// Bytes of a body times subschemas. A byte costs a few nanoseconds per subschema at most, so the
+/// whole check stays well below a tick.
 const MAX_WORK: usize = 64 * 1024;
 
-/// Subschemas, names and compared values of a schema with its references expanded.
+/// The most subschemas, names and compared values of a schema with expanded references.
 const MAX_SUBSCHEMAS: usize = 512;
 
-/// Levels of a schema with its references expanded: what the host recurses over.
+/// The most levels of a schema with expanded references. The host recurses over them.
 const MAX_DEPTH: usize = 32;
 
-/// Bytes of the text of a schema.
+/// The longest text of a schema in bytes.
 const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// Keywords that say nothing about a body, and keywords whose check takes the same time for every schema.
+/// Keywords without effect on validation, and keywords whose check takes constant time.
 const CONSTANT: [&str; 24] = [
     "$comment",
     "$defs",
@@ -58,7 +61,7 @@ const CONSTANT: [&str; 24] = [
 /// Formats whose check reads a value once.
 const FORMATS: [&str; 6] = ["date", "date-time", "time", "uuid", "ipv4", "ipv6"];
 
-/// The most bytes of a body that the host checks itself, or `None` if it always leaves that to a sandbox.
+/// The largest body that the host validates itself; `None` if it always uses a sandbox.
 pub fn body_bytes(text: &str, schema: &Value, formats: Formats) -> Option<usize> {
     let is_unguarded = (is_off(Guard::PatternsApart) && text.contains("\"pattern"))
         || (is_off(Guard::UnevaluatedApart) && text.contains("\"unevaluated"))
@@ -79,8 +82,8 @@ pub fn body_bytes(text: &str, schema: &Value, formats: Formats) -> Option<usize>
     Some(MAX_WORK / expansion.subschemas)
 }
 
-/// Whether a part of the schema has a name of its own, by which references to it and within it are resolved. The parser
-/// bounds the depth of a text.
+/// Whether a part of the schema has its own identifier for references. The parser limits the depth
+/// of the text.
 fn has_identity(schema: &Value, is_root: bool) -> bool {
     match schema {
         Value::Array(items) => items.iter().any(|item| has_identity(item, false)),
@@ -103,7 +106,8 @@ struct Expansion<'a> {
 }
 
 impl<'a> Expansion<'a> {
-    /// `None` if the schema is not proven cheap. Each call counts, so there are few.
+    /// Checks a subschema. `None` if the cost is not provably small. Each call is counted, so their
+    /// number is limited.
     fn schema(&mut self, schema: &'a Value, depth: usize) -> Option<()> {
         self.count(1)?;
         match schema {
@@ -122,13 +126,13 @@ impl<'a> Expansion<'a> {
             ("$schema", Value::String(draft)) => {
                 (depth == 0 && draft.trim_end_matches('#') == DRAFT).then_some(())
             }
-            // Only the root has one.
+            // Only the root can have one, because `has_identity` was checked before.
             ("$id", Value::String(_)) => Some(()),
             ("format", Value::String(format)) => match self.formats {
                 Formats::ByDraft => Some(()),
                 Formats::Asserted => FORMATS.contains(&format.as_str()).then_some(()),
             },
-            // Of other numbers exact fractions are made.
+            // For other numbers, the validator computes with exact fractions.
             ("multipleOf", Value::Number(divisor)) => divisor.as_u64().map(|_| ()),
             ("const" | "enum", value) => self.data(value),
             ("required", Value::Array(names)) => self.count(names.len()),
@@ -159,14 +163,14 @@ impl<'a> Expansion<'a> {
         schemas.values().try_for_each(|schema| self.schema(schema, depth))
     }
 
-    /// References are URI fragments, in which a pointer may be percent-encoded.
+    /// The target of a reference: a URI fragment with a JSON pointer that may be percent-encoded.
     fn target(&self, reference: &str) -> Option<&'a Value> {
         let pointer = reference.strip_prefix('#')?;
         self.root
             .pointer(&percent_decode_str(pointer).decode_utf8().ok()?)
     }
 
-    /// Data that each value is compared with.
+    /// Counts data that each value is compared with.
     fn data(&mut self, value: &Value) -> Option<()> {
         self.count(1)?;
         match value {

@@ -1,4 +1,4 @@
-//! The schemas of one version: their texts for the sandbox, and what the host may check itself.
+//! The schemas of one plugin version, and validation of bodies on the host's own threads.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use super::native;
 use crate::domain::manifest::{Contract, Manifest};
 use crate::unguarded::{Guard, is_off};
 
-/// The texts of the schemas of a version. A sandbox keeps what it compiled of them under their indices.
+/// The texts of a version's schemas. A sandbox caches the compiled schemas by index.
 #[derive(Debug)]
 pub struct Schemas {
     texts: Vec<String>,
     formats: Formats,
 }
 
-/// A schema that bodies are checked against.
+/// A schema for validating bodies.
 #[derive(Debug)]
 pub struct Schema {
     version: Arc<Schemas>,
@@ -25,26 +25,26 @@ pub struct Schema {
     native: Option<Native>,
 }
 
-/// What the host checks itself.
+/// A schema that the host validates itself, for small bodies.
 #[derive(Debug)]
 struct Native {
     schema: Compiled,
     body_bytes: usize,
 }
 
-/// What the host can say of a body without a sandbox.
+/// The result of a validation without a sandbox.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Glance {
-    /// It matches.
+    /// The body matches the schema.
     Valid,
-    /// It is not JSON; the sentence says where.
+    /// The body is not JSON. The text says where.
     NotJson(String),
-    /// It has to be checked in a sandbox, where a check can be stopped and its errors are bounded.
+    /// The body must be validated in a sandbox, which can be stopped and limits the errors.
     Unknown,
 }
 
 impl Schemas {
-    /// The schemas of a version by the names that its manifest uses.
+    /// The schemas of a version, by the names that its manifest uses.
     pub fn of(manifest: &Manifest, texts: BTreeMap<String, String>) -> BTreeMap<String, Arc<Schema>> {
         let (names, texts): (Vec<String>, Vec<String>) = texts.into_iter().unzip();
         let version = Arc::new(Self {
@@ -69,7 +69,7 @@ impl Schemas {
         self.texts.get(index).map_or("", String::as_str)
     }
 
-    /// What `format` means in them.
+    /// How `format` is interpreted.
     pub fn formats(&self) -> Formats {
         self.formats
     }
@@ -81,12 +81,12 @@ impl Schema {
         &self.version
     }
 
-    /// Its index in the version.
+    /// The index within the version.
     pub fn index(&self) -> u32 {
         self.index
     }
 
-    /// Checks a body if that is proven to take no longer than the host's own threads may.
+    /// Validates a body if the cost is provably small enough for the host's own threads.
     pub fn glance(&self, body: &[u8]) -> Glance {
         let Some(native) = self
             .native
@@ -118,7 +118,8 @@ impl Native {
     }
 }
 
-/// What `format` means in the schemas of a version: contract 0.1 left it to the draft.
+/// How `format` is interpreted in the schemas of a version. Contract 0.1 leaves it to the schema's
+/// draft.
 pub fn formats(manifest: &Manifest) -> Formats {
     match manifest.plugin.contract {
         Contract::V0_1 => Formats::ByDraft,

@@ -1,4 +1,4 @@
-//! The custom section as bytes.
+//! Encodes and decodes the custom section with the bundle.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,21 @@ use wasm_encoder::{CustomSection, Section as _};
 
 use super::{BundleError, MAX_SECTION_BYTES, SECTION};
 
-/// The only format there is. Another one gets another number, and this host refuses it.
+/// The only known format. Others are refused.
 const FORMAT: u32 = 1;
 
-/// What the section holds, as JSON.
+/// The content of the section as JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Content {
     format: u32,
     /// The text of `plugin.toml`.
     pub manifest: String,
-    /// In the order of their numbers.
+    /// The migrations in the order of their numbers.
     #[serde(default)]
     pub migrations: Vec<MigrationFile>,
-    /// By their paths as the manifest writes them. They stay text: nobody nests what an upload has nested.
+    /// The schemas by their paths in the manifest. They stay text, so that deeply nested JSON of an
+    /// upload is not parsed here.
     #[serde(default)]
     schemas: BTreeMap<String, Box<RawValue>>,
 }
@@ -30,14 +31,14 @@ pub struct Content {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MigrationFile {
-    /// Its name without a folder.
+    /// Name of the file, without a folder.
     pub file: String,
-    /// Its text.
+    /// Content of the file.
     pub sql: String,
 }
 
 impl Content {
-    /// Content of the current format.
+    /// Creates content of the current format.
     pub fn new(
         manifest: String,
         migrations: Vec<MigrationFile>,
@@ -67,10 +68,10 @@ impl Content {
             .collect()
     }
 
-    /// Reads the content of a section, which a customer wrote.
+    /// Parses the content of a section, which a customer wrote.
     pub fn parse(bytes: &[u8]) -> Result<Self, BundleError> {
         check_size(bytes.len())?;
-        // The format is looked at first, so that a later one is called that and not a wrong one of today's.
+        // The format is checked first, so that an unknown format is reported as such.
         #[derive(Deserialize)]
         struct Format {
             format: u32,
@@ -84,7 +85,7 @@ impl Content {
         serde_json::from_slice(bytes).map_err(form)
     }
 
-    /// The whole section, ready to be appended to a component.
+    /// Encodes the section, to be appended to a component.
     pub fn to_section(&self) -> Result<Vec<u8>, BundleError> {
         let data = serde_json::to_vec(self).map_err(|error| BundleError::Section(error.to_string()))?;
         check_size(data.len())?;

@@ -1,9 +1,8 @@
-//! What rides inside a component that was accepted: read by the host when a version is activated or
-//! served.
+//! Reads the bundle of an accepted component, when a version is activated or served.
 //!
-//! The compile worker has read and checked the same bytes before. The host reads them as flat text
-//! only, so that what a customer nested is not nested here, and leniently, so that versions that an
-//! earlier host accepted go on serving.
+//! The compile worker has checked the same bytes. The host parses only flat text, so it never
+//! recurses over nested data of a customer. It accepts what earlier hosts accepted, so that old
+//! versions stay in service.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +11,17 @@ use super::{BundleError, SECTION};
 use crate::components::scan::ScanError;
 use crate::domain::migration::Migration;
 
-/// What rides inside a component that was accepted.
+/// The bundle of an accepted component.
 #[derive(Clone, Debug)]
 pub struct StoredBundle {
     /// The migrations, in the order of their numbers.
     pub migrations: Vec<Migration>,
-    /// The schemas as JSON text, by the paths that the manifest's routes name.
+    /// The schemas as JSON text, by the paths in the manifest.
     pub schemas: BTreeMap<String, String>,
 }
 
 impl StoredBundle {
-    /// Reads a stored component. Takes as long as it is large: on a thread that may block.
+    /// Reads a stored component. Large ones take long, so call it on a blocking thread.
     pub fn open(component: &[u8]) -> Result<Self, BundleError> {
         let content = Content::parse(section(component)?.ok_or(BundleError::NoManifest)?)?;
         let migration = |file: &super::MigrationFile| {
@@ -40,8 +39,8 @@ impl StoredBundle {
     }
 }
 
-/// The last section of the outermost component that has the name, as `scan` finds it. Nothing
-/// within the other sections is looked at.
+/// Finds the last section of the outermost component with the bundle's name, like `scan`. Other
+/// sections are skipped.
 fn section(component: &[u8]) -> Result<Option<&[u8]>, BundleError> {
     let mut found = None;
     let mut rest = component.get(8..).ok_or_else(|| cut(component, component))?;
@@ -62,7 +61,7 @@ fn section(component: &[u8]) -> Result<Option<&[u8]>, BundleError> {
     Ok(found)
 }
 
-/// LEB128, at most five bytes of it.
+/// Decodes LEB128 of at most five bytes.
 fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0_usize;
     for (place, byte) in bytes.iter().enumerate().take(5) {

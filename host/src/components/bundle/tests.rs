@@ -1,4 +1,4 @@
-//! Tests of bundling and of what a customer could upload instead.
+//! Tests of bundles, including those that a customer could upload.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -48,7 +48,7 @@ fn folder() -> TempDir {
     folder
 }
 
-/// A component with this JSON as its section, as a customer with tools of their own would upload it.
+/// A component with this JSON as its section, as another tool could create it.
 fn uploaded(json: &Value) -> Vec<u8> {
     let data = json.to_string();
     let mut section = wasm_section(data.as_bytes());
@@ -57,7 +57,7 @@ fn uploaded(json: &Value) -> Vec<u8> {
 }
 
 fn wasm_section(data: &[u8]) -> Vec<u8> {
-    // Five bytes always do for a number, however small.
+    // Five bytes encode any of these numbers.
     let number = |number: usize| -> Vec<u8> {
         (0..5)
             .map(|place| {
@@ -269,7 +269,7 @@ fn a_long_chain_of_references_in_a_folder_does_not_end_the_process() {
     definitions.insert("5000".to_owned(), json!(true));
     let schema = json!({"$ref": "#/$defs/0", "$defs": definitions});
     fs::write(folder.path().join("schemas/new-order.json"), schema.to_string()).unwrap();
-    // Whether it is accepted is for the host's sandbox to say.
+    // The host's sandbox decides whether it is accepted.
     let _ = Bundle::from_folder(folder.path());
 }
 

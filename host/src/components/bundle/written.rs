@@ -1,10 +1,10 @@
-//! What `mortise build` writes into a manifest.
+//! Writes the contract into a manifest, for `mortise build`.
 
 use super::BundleError;
 use crate::domain::manifest::{Contract, ManifestError, meaning};
 
-/// The text of a manifest with this contract under `[plugin]`. A manifest that names another one is
-/// refused.
+/// Adds the contract to a manifest, under `[plugin]`. Refused if the manifest names another
+/// contract.
 pub fn with_contract(text: &str, contract: Contract) -> Result<String, BundleError> {
     let wrong = |problem: String| meaning("plugin.contract", problem);
     let table: toml::Table =

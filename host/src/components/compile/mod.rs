@@ -1,4 +1,4 @@
-//! Reading and compiling what customers upload, in a child process.
+//! Reads and compiles uploads in a child process.
 
 mod parent;
 pub mod protocol;

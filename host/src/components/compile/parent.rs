@@ -1,7 +1,7 @@
-//! Starts the child process that reads and compiles an upload, and reads what it answers.
+//! Starts compile workers, the child processes that read and compile uploads.
 //!
-//! It is a process of its own because wasmtime does not promise to withstand denial of service while it
-//! compiles, and because a process can be ended.
+//! They are separate processes because wasmtime's compiler does not promise to withstand denial of
+//! service, and because a process can be killed.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -19,17 +19,17 @@ use crate::components::refusal::Refusal;
 use crate::domain::units::{ByteSize, Span};
 use crate::metrics::Gauge;
 
-/// The allocator reserves address space ahead, a GiB by itself, which is all that a worker may
-/// have. In KiB.
+/// Limits the address space that the allocator reserves, in KiB. By default it reserves 1 GiB,
+/// which is all that a worker may have.
 const ALLOCATOR_RESERVE: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "65536");
 
-/// The text on a worker's standard error is read no further than this.
+/// The most bytes that are read from a worker's standard error.
 const MAX_MESSAGE: u64 = 4 * 1024;
 
-/// What Rust says when a thread's stack is full.
+/// Rust's message about a stack overflow.
 const STACK_OVERFLOW: &str = "has overflowed its stack";
 
-/// What one compilation may take.
+/// The resources of one compilation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CompileLimits {
@@ -37,19 +37,19 @@ pub struct CompileLimits {
     pub memory: ByteSize,
     /// CPU time of the worker, rounded up to seconds.
     pub cpu: Span,
-    /// Time until it is killed.
+    /// Wall-clock time until the worker is killed.
     pub wall: Span,
     /// Workers at once.
     pub workers: u32,
 }
 
-/// Why there is no compiled code.
+/// Why a compilation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// The upload is not as it should be.
+    /// The upload is not valid.
     #[error(transparent)]
     Refused(Refusal),
-    /// It took more than a compilation may.
+    /// The compilation exceeded a limit.
     #[error(
         "reading and compiling the component took more than {memory} of memory, {cpu} of CPU time or {wall}"
     )]
@@ -58,7 +58,7 @@ pub enum CompileError {
         memory: ByteSize,
         /// CPU time of the worker.
         cpu: Span,
-        /// Time until it is killed.
+        /// Wall-clock time until the worker is killed.
         wall: Span,
     },
     /// The compiled code is too large.
@@ -67,40 +67,40 @@ pub enum CompileError {
     /// Somebody else ended the worker: the system stops, or an operator did it.
     #[error("the compile worker was stopped before it had finished")]
     Stopped,
-    /// The worker could not be run, or said nothing that makes sense.
+    /// The worker did not run, or its output is not valid.
     #[error("the compile worker failed: {0}")]
     Worker(String),
 }
 
-/// What a worker made of a component.
+/// The result of a worker.
 #[derive(Debug)]
 pub struct Compiled {
-    /// What the component is.
+    /// What the worker found in the component.
     pub description: Description,
-    /// Its code; empty if none was wanted.
+    /// The compiled code; empty if none was requested.
     pub code: Vec<u8>,
 }
 
-/// Starts compile workers, few at a time.
+/// Starts a limited number of compile workers.
 pub struct Compiler {
     worker: PathBuf,
     limits: CompileLimits,
     permits: Arc<Semaphore>,
-    /// Callers with [`Urgency::Awaited`] that have no permit yet.
+    /// Callers with [`Urgency::Awaited`] that wait for a permit.
     awaited: Gauge,
     running: Gauge,
 }
 
-/// Who gets the next worker.
+/// The priority of a compilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// An upload, an activation or a request waits for it: first come, first served.
+    /// An upload, an activation or a request waits. Callers are served in order.
     Awaited,
-    /// Nobody waits for it. Everybody else goes first.
+    /// Nobody waits. All other callers are served first.
     Background,
 }
 
-/// Allows one worker to run.
+/// A permit to run one worker.
 #[must_use]
 pub struct WorkerPermit(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit);
 
@@ -116,7 +116,7 @@ impl Default for CompileLimits {
 }
 
 impl Compiler {
-    /// Workers are started from the executable `worker`.
+    /// Creates a compiler that starts workers from the executable `worker`.
     pub fn new(worker: PathBuf, limits: CompileLimits) -> Self {
         let permits = Arc::new(Semaphore::new(
             usize::try_from(limits.workers.max(1)).unwrap_or(1),
@@ -130,7 +130,7 @@ impl Compiler {
         }
     }
 
-    /// One for components of the host itself, which the operator's limits on uploads do not concern.
+    /// A compiler for components of the host itself, to which the operator's limits do not apply.
     pub fn for_host(&self) -> Self {
         Self {
             worker: self.worker.clone(),
@@ -146,12 +146,12 @@ impl Compiler {
         }
     }
 
-    /// Workers that run.
+    /// The number of running workers.
     pub fn workers(&self) -> u64 {
         self.running.get()
     }
 
-    /// Waits until a worker may run.
+    /// Waits for a permit to run a worker.
     pub async fn permit(&self, urgency: Urgency) -> Result<WorkerPermit, CompileError> {
         let next = || async {
             let permit = self.permits.clone().acquire_owned().await;
@@ -166,15 +166,15 @@ impl Compiler {
             if self.awaited.get() == 0 {
                 return Ok(permit);
             }
-            // Those that are awaited came later, so they stand behind this caller in the queue. The
-            // next round begins behind them.
+            // Awaited callers came later and queue behind this caller. The next round queues behind
+            // them.
             drop(permit);
             tokio::task::yield_now().await;
         }
     }
 
-    /// Has a worker do `job` with a component; at most `size` of code comes back. A caller that
-    /// goes away ends its worker.
+    /// Runs `job` on a component in a worker. The worker returns at most `size` bytes of code. If
+    /// the caller is dropped, its worker is killed.
     pub async fn run(
         &self,
         _permit: WorkerPermit,
@@ -221,7 +221,7 @@ impl Compiler {
             return Err(CompileError::Worker("it has no pipes".to_owned()));
         };
         let send = async move {
-            // A worker that dies while it reads says more by how it exits than by the broken pipe.
+            // If the worker dies while it reads, its exit status says more than the broken pipe.
             let _ = stdin.write_all(job).await;
             let _ = stdin.write_all(component).await;
             let _ = stdin.shutdown().await;
@@ -231,13 +231,13 @@ impl Compiler {
             let mut message = Vec::new();
             let read = (&mut stderr).take(MAX_MESSAGE).read_to_end(&mut message).await;
             read.map_err(worker_failed)?;
-            // The worker must be able to write the rest, which goes nowhere.
+            // The rest is read and discarded, so that the worker does not block.
             tokio::io::copy(&mut stderr, &mut tokio::io::sink())
                 .await
                 .map_err(worker_failed)?;
             Ok(String::from_utf8_lossy(&message).trim().to_owned())
         };
-        // A worker that writes too much is not waited for: it ends with `child`.
+        // A worker that writes too much is killed when `child` is dropped.
         let ((), answer, message) = tokio::try_join!(send, receive(stdout, size), listen)?;
         let status = child.wait().await.map_err(worker_failed)?;
         self.check_exit(status, &message)?;
@@ -251,7 +251,7 @@ impl Compiler {
         }
     }
 
-    /// Translates how the worker ended. A panic, a full stack, a signal of the system and a lack of
+    /// Interprets the exit status. A panic, a stack overflow, a signal of the system and a lack of
     /// memory are the upload's fault. A request to end and any other exit code are not.
     fn check_exit(&self, status: ExitStatus, message: &str) -> Result<(), CompileError> {
         let is = |code: u8| status.code() == Some(i32::from(code));
@@ -260,8 +260,7 @@ impl Compiler {
         } else if is(NO_MEMORY) {
             Err(self.limit())
         } else if is(PANICKED) {
-            // Where the panic was names files of the machine that built the host, so it is the operator's
-            // alone.
+            // The panic's location names files of the build machine, so only the operator sees it.
             tracing::warn!(%message, "a compile worker panicked; the upload is refused");
             let said = message
                 .lines()
@@ -275,7 +274,7 @@ impl Compiler {
             )))
         } else if status.code().is_none() && message.contains(STACK_OVERFLOW) {
             Err(CompileError::Refused(Refusal::manifest(
-                "what the component holds is nested too deeply: reading it overflowed the stack",
+                "the bundle in the component is nested too deeply: reading it overflowed the stack",
                 "write the schemas and types with fewer levels and shorter chains of references",
             )))
         } else if status.signal().is_some_and(is_request_to_end) {
@@ -418,7 +417,7 @@ mod tests {
             matches!(&overflow, CompileError::Refused(refusal) if refusal.message.contains("nested too deeply")),
             "{overflow}"
         );
-        // Out of memory, as it says itself; SIGABRT, SIGKILL, SIGSEGV, SIGXCPU.
+        // Out of memory as an exit code; then SIGABRT, SIGKILL, SIGSEGV, SIGXCPU.
         for status in [i32::from(NO_MEMORY) << 8, 6, 9, 11, 24] {
             let error = ended(status, "memory allocation of 9 bytes failed").unwrap_err();
             assert!(matches!(error, CompileError::Limit { .. }), "{status}: {error}");

@@ -1,9 +1,8 @@
-//! What the host and its compile worker say to each other: the job, the answer, and the exit codes.
+//! The protocol between the host and a compile worker: the job, the answer and the exit codes.
 //!
-//! The host writes the job, as JSON with its length before it, and then the component until the end
-//! of the input. The worker writes one frame: a mark, the lengths of both parts, the SHA-256 of
-//! both, the answer as JSON, and the compiled code. The worker has read what a customer sent, so
-//! the host checks the frame before it believes it.
+//! The host sends the length of the job, the job as JSON, and the component. The worker sends one
+//! frame: a mark, the lengths and the SHA-256 of both parts, the answer as JSON, and the compiled
+//! code. The worker has read a customer's bytes, so the host checks the frame.
 
 use std::io::{self, Read, Write};
 
@@ -16,51 +15,50 @@ use crate::components::uses::Uses;
 use crate::domain::id::PluginName;
 use crate::domain::manifest::Manifest;
 
-/// The hidden command of the executable that starts a worker.
+/// The hidden subcommand that starts a worker.
 pub const COMMAND: &str = "compile-worker";
 
-/// Exit code of a worker that had not enough memory and could still say so.
+/// Exit code of a worker without enough memory.
 pub const NO_MEMORY: u8 = 75;
 
-/// Exit code of a worker that panicked, as Rust has it.
+/// Exit code of a worker that panicked, which Rust defines.
 pub const PANICKED: u8 = 101;
 
-/// What stands before the answer.
+/// The first bytes of a frame.
 const MARK: &[u8; 8] = b"mortise2";
 
-/// Bytes before the answer: the mark, both lengths and the digest.
+/// Bytes of a frame before the answer: the mark, both lengths and the digest.
 pub const HEAD_BYTES: usize = 8 + 8 + 8 + 32;
 
-/// The longest answer: a manifest of 256 KiB, once as text and once as it was read, and the names
-/// that a component uses.
+/// The longest answer: a manifest of 256 KiB, once as text and once parsed, and the names that a
+/// component uses.
 const MAX_ANSWER: u64 = 8 << 20;
 
 /// The longest job.
 const MAX_JOB: u32 = 1 << 20;
 
-/// What a worker is asked for.
+/// A request to a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
-    /// The plugin that an upload is for. A stored version, which was checked when it was uploaded,
-    /// has none.
+    /// The plugin of an upload. `None` for a stored version, which was checked at its upload.
     pub upload: Option<PluginName>,
-    /// Whether compiled code is wanted.
+    /// Whether the component is compiled.
     pub compile: bool,
-    /// What the operator refuses of an upload.
+    /// The operator's rules for uploads.
     pub shield: Shield,
 }
 
-/// What a worker answers.
+/// The answer of a worker.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Answer {
-    /// The component is as it should be.
+    /// The component is valid.
     Accepted(Box<Description>),
-    /// It is not.
+    /// The component is refused.
     Refused(Refusal),
 }
 
-/// What a component is.
+/// What a worker found in a component.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
@@ -70,17 +68,17 @@ pub struct Description {
     pub uses: Uses,
 }
 
-/// A manifest that was checked.
+/// A checked manifest.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DescribedManifest {
-    /// What it says.
+    /// The parsed manifest.
     pub manifest: Manifest,
     /// The text of `plugin.toml`.
     pub text: String,
 }
 
-/// The lengths and the digest of an answer, checked against what they may be.
+/// The checked head of a frame: lengths and digest.
 #[derive(Debug)]
 pub struct Head {
     /// Bytes of the answer.
@@ -90,17 +88,17 @@ pub struct Head {
     digest: [u8; 32],
 }
 
-/// Why the head of an answer cannot be used.
+/// Why the head of a frame is not valid.
 #[derive(Debug, PartialEq, Eq)]
 pub enum HeadError {
-    /// It is not what a worker writes.
+    /// A worker did not write it.
     Garbled,
-    /// There is more code than may be.
+    /// The code is longer than allowed.
     TooLarge,
 }
 
 impl Job {
-    /// To compile a component that was accepted before, or that belongs to the host.
+    /// A job that compiles a stored component, or one of the host.
     pub fn stored() -> Self {
         Self {
             upload: None,
@@ -109,7 +107,7 @@ impl Job {
         }
     }
 
-    /// The job as bytes, length first.
+    /// Encodes the job, with its length first.
     pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let json = serde_json::to_vec(self)?;
         let length = u32::try_from(json.len())
@@ -119,7 +117,7 @@ impl Job {
         Ok([length.to_le_bytes().as_slice(), &json].concat())
     }
 
-    /// Reads a job, which the host wrote. The component follows.
+    /// Reads a job from the host. The component follows it.
     pub fn read(input: &mut impl Read) -> io::Result<Self> {
         let mut length = [0; 4];
         input.read_exact(&mut length)?;
@@ -131,7 +129,7 @@ impl Job {
 }
 
 impl Answer {
-    /// Writes the frame of this answer and of `code`.
+    /// Writes a frame with this answer and `code`.
     pub fn write(&self, code: &[u8], output: &mut impl Write) -> io::Result<()> {
         let answer = serde_json::to_vec(self)?;
         let length = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes();
@@ -146,7 +144,7 @@ impl Answer {
 }
 
 impl Head {
-    /// Reads the head of an answer, with at most `most` bytes of code behind it.
+    /// Parses the head of a frame with at most `most` bytes of code.
     pub fn parse(bytes: &[u8; HEAD_BYTES], most: u64) -> Result<Self, HeadError> {
         let parts = || {
             let (mark, rest) = bytes.split_first_chunk::<8>()?;
@@ -168,7 +166,7 @@ impl Head {
         })
     }
 
-    /// The answer, if both parts are what the digest says.
+    /// The answer, if the digest matches both parts.
     pub fn open(&self, answer: &[u8], code: &[u8]) -> Option<Answer> {
         if self.digest != digest(answer, code) {
             return None;

@@ -1,5 +1,4 @@
-//! The compile worker: reads a component, checks it, and writes compiled code, under limits that it
-//! sets on itself before it reads.
+//! The compile worker: limits its own resources, then reads, checks and compiles a component.
 
 use std::io::Read as _;
 use std::process::ExitCode;
@@ -15,21 +14,21 @@ use crate::components::refusal::Refusal;
 
 pub use super::protocol::COMMAND;
 
-/// Files that a worker may have open: its pipes, and a few for the loader.
+/// The most open files of a worker: its pipes, and a few for the loader.
 const MAX_FILES: u64 = 16;
 
-/// Stack of the thread that reads what an upload holds: the same on every system, so that what
-/// overflows it does so everywhere.
+/// Stack of the thread that reads the upload. It has the same size on every system, so that the
+/// same uploads overflow it.
 const READING_STACK: usize = 1 << 20;
 
-/// Makes the engine that compiles.
+/// Creates the engine for compiling.
 type MakeEngine = fn() -> wasmtime::Result<Engine>;
 
-/// Makes a linker with everything that a plugin may import.
+/// Creates a linker with everything that a plugin may import.
 type MakeLinker<T> = fn(&Engine) -> wasmtime::Result<Linker<T>>;
 
 /// Runs the worker. `memory` is its address space in bytes and `cpu` its CPU time in seconds, as
-/// decimal text. The engine is made once the worker has limited itself.
+/// decimal text. The engine is created after the worker has limited itself.
 #[expect(clippy::print_stderr, reason = "the parent reads the message there")]
 pub fn run<T: 'static>(memory: &str, cpu: &str, engine: MakeEngine, linker: MakeLinker<T>) -> ExitCode {
     match work(memory, cpu, engine, linker) {
@@ -49,7 +48,7 @@ pub fn run<T: 'static>(memory: &str, cpu: &str, engine: MakeEngine, linker: Make
 }
 
 enum WorkerError {
-    /// The panic's text is on standard error already.
+    /// Rust has written the panic to standard error.
     Panicked,
     Engine(wasmtime::Error),
     Failed(anyhow::Error),
@@ -119,13 +118,13 @@ fn does_not_compile(error: &wasmtime::Error) -> Refusal {
     )
 }
 
-/// Whether an error says that there was not enough memory. Most allocations that fail end the
-/// process instead; the large ones, of memory that is mapped, are reported.
+/// Whether an error reports a lack of memory. Most failed allocations abort the process; failed
+/// mappings of large regions are reported.
 fn is_about_memory(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<wasmtime::OutOfMemory>()
         || error.downcast_ref::<rustix::io::Errno>() == Some(&rustix::io::Errno::NOMEM)
         || error.downcast_ref::<std::io::Error>().is_some_and(|error| {
-            // A thread that cannot be started for want of memory is told as `EAGAIN`.
+            // `EAGAIN`: a thread cannot be started without memory.
             matches!(
                 error.kind(),
                 std::io::ErrorKind::OutOfMemory | std::io::ErrorKind::WouldBlock
@@ -143,12 +142,12 @@ fn confine(memory: u64, cpu: u64) -> rustix::io::Result<()> {
             },
         )
     };
-    // A worker whose host is gone works for nobody.
+    // The worker ends with its host.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     set(Resource::As, memory)?;
     set(Resource::Cpu, cpu)?;
     set(Resource::Nofile, MAX_FILES)?;
     set(Resource::Core, 0)?;
-    // Compiling is never urgent: requests go first.
+    // Requests have priority over compiling.
     rustix::process::nice(19).map(|_| ())
 }

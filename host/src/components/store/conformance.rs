@@ -1,4 +1,4 @@
-//! What every store of components must do. An implementation runs all of it with
+//! Conformance tests of component stores. An implementation runs them with
 //! `conformance::tests!(open)`.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::domain::clock::{Clock as _, ManualClock};
 use crate::domain::id::VersionDigest;
 use crate::storage::Page;
 
-/// Replaces what is stored under a digest.
+/// Overwrites the bytes that are stored under a digest.
 pub type Damage = Box<dyn Fn(VersionDigest, &[u8])>;
 
 /// An empty store.
@@ -17,9 +17,9 @@ pub struct Opened<S> {
     pub store: S,
     /// The clock of the store.
     pub clock: Arc<ManualClock>,
-    /// Replaces what is stored under a digest.
+    /// Overwrites the bytes that are stored under a digest.
     pub damage: Damage,
-    /// Keeps what the store needs.
+    /// Keeps resources of the store alive.
     pub _guard: Box<dyn std::any::Any>,
 }
 

@@ -1,4 +1,4 @@
-//! Components as files in a folder of this machine. One process uses the folder at a time.
+//! A component store in a local folder. One process uses the folder at a time.
 
 use std::fs;
 use std::io;
@@ -15,8 +15,7 @@ use crate::storage::Page;
 
 const EXTENSION: &str = "wasm";
 
-/// A folder with a file for each component. The time of a file is that of the host's clock when it
-/// was put.
+/// A folder with a file per component. The modification time of a file comes from the host's clock.
 #[derive(Clone)]
 pub struct FolderStore {
     folder: PathBuf,
@@ -24,7 +23,7 @@ pub struct FolderStore {
 }
 
 impl FolderStore {
-    /// Opens the folder `components` within `data`, and creates it if it is missing.
+    /// Opens the folder `components` within `data`. Creates it if it is missing.
     pub fn open(data: &Path, clock: SharedClock) -> io::Result<Self> {
         let folder = data.join("components");
         files::open_folder(&folder)?;
@@ -35,7 +34,7 @@ impl FolderStore {
         self.folder.join(digest.to_hex()).with_extension(EXTENSION)
     }
 
-    /// Reads the names only: the sizes and times of one page are read after it.
+    /// Lists the digests by name only. Sizes and times are read later, for one page.
     fn digests(&self) -> io::Result<Vec<VersionDigest>> {
         let mut digests = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -56,7 +55,7 @@ impl FolderStore {
         }))
     }
 
-    /// Does work on a thread that may block.
+    /// Runs work on a blocking thread.
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
@@ -112,7 +111,7 @@ impl ComponentStore for FolderStore {
     }
 }
 
-/// The digest that a file is named by.
+/// The digest in the name of a file.
 fn digest_of(path: &Path) -> Option<VersionDigest> {
     let is_component = path.extension().is_some_and(|extension| extension == EXTENSION);
     let hex = path.file_stem()?.to_str().filter(|_| is_component)?;
@@ -136,7 +135,7 @@ mod tests {
     use super::*;
     use crate::domain::clock::ManualClock;
 
-    /// An empty store, its folder, and a way to damage what is stored under a digest.
+    /// An empty store, its folder, and a function that damages a stored component.
     async fn open() -> conformance::Opened<FolderStore> {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp(1_000)));

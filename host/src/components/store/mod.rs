@@ -1,9 +1,9 @@
-//! Where components are kept: what all nodes share, named by digest. Compiled code is not in here;
-//! each node makes and keeps its own.
+//! The component store, which all nodes share. Components are named by digest. Compiled code is not
+//! part of it; each node has its own.
 //!
-//! The contract is one that an object store with the API of S3 can keep: an object is written
-//! whole, is read back as it was written once the write has returned, has a size and a time, and is
-//! removed by its name. Nothing is renamed and no method tells a path.
+//! An object store with the S3 API can implement the trait: an object is written atomically, can be
+//! read once the write has returned, has a size and a time, and is removed by name. Objects are
+//! never renamed, and no method exposes a path.
 
 #[cfg(test)]
 mod conformance;
@@ -21,28 +21,28 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::VersionDigest;
 use crate::storage::Page;
 
-/// A component whose digest was computed from its bytes.
+/// A component with its computed digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedComponent {
     digest: VersionDigest,
     bytes: Bytes,
 }
 
-/// What a store knows of a component without reading it.
+/// The metadata of a stored component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredObject {
-    /// The digest that it was stored under.
+    /// The digest under which it is stored.
     pub digest: VersionDigest,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was put last, by the clock of the store.
+    /// Time of the last put, by the clock of the store.
     pub stored_at: Timestamp,
 }
 
-/// Why a store did not do what it was asked.
+/// Why a store operation failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// What is stored under the digest has another one. Putting the component again repairs it.
+    /// The stored bytes do not match the digest. Storing the component again repairs them.
     #[error("what is stored as the component {0} has another digest; upload the same file again")]
     Damaged(VersionDigest),
     /// The store cannot be read or written.
@@ -50,28 +50,28 @@ pub enum StoreError {
     Unavailable(Arc<dyn Error + Send + Sync>),
 }
 
-/// Keeps components.
+/// A store of components.
 #[async_trait]
 pub trait ComponentStore: Send + Sync + 'static {
-    /// Stores a component. Once this returns, every node reads it, and its age is zero. The content
-    /// of a digest never changes, so putting it again only makes up for damage.
+    /// Stores a component. When this returns, every node can read it, and its age is zero. The
+    /// content of a digest never changes, so storing it again only repairs damage.
     async fn put(&self, component: &VerifiedComponent) -> Result<(), StoreError>;
 
-    /// Reads a component and checks it against its digest. `None` if it is not there.
+    /// Reads a component and checks its digest. `None` if it is not stored.
     async fn get(&self, digest: VersionDigest) -> Result<Option<VerifiedComponent>, StoreError>;
 
-    /// What is stored under a digest, unread. `None` if nothing is.
+    /// The metadata of a component. `None` if it is not stored.
     async fn stat(&self, digest: VersionDigest) -> Result<Option<StoredObject>, StoreError>;
 
-    /// What is stored, in the order of the digests.
+    /// Lists the stored components by digest.
     async fn list(&self, page: Page<VersionDigest>) -> Result<Vec<StoredObject>, StoreError>;
 
-    /// Removes a component. One that is not there is removed already.
+    /// Removes a component. A missing one is not an error.
     async fn remove(&self, digest: VersionDigest) -> Result<(), StoreError>;
 }
 
 impl VerifiedComponent {
-    /// Computes the digest, which takes a while: on a thread that may block.
+    /// Computes the digest. Large components take long, so call it on a blocking thread.
     pub fn new(bytes: Bytes) -> Self {
         let digest = VersionDigest::of(&bytes);
         Self { digest, bytes }
@@ -87,14 +87,14 @@ impl VerifiedComponent {
         &self.bytes
     }
 
-    /// The same, without a copy.
+    /// The bytes, without a copy.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
 }
 
 impl StoreError {
-    /// The store cannot be used.
+    /// An error for a store that cannot be used.
     pub fn unavailable(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Unavailable(Arc::new(error))
     }

@@ -13,7 +13,7 @@ use crate::domain::tenant::Plan;
 use crate::domain::token::{Reach, TenantRole, Token};
 use crate::storage::{AuditFilter, Counts, Page, Repository};
 
-/// A new key of a tenant, as it was stored.
+/// Creates and stores an API key.
 pub async fn api_key(repository: &dyn Repository, tenant: TenantId, expires_at: Option<i64>) -> ApiKey {
     let credential = Credential::generate(ApiKeyId::generate()).unwrap();
     let key = ApiKey {
@@ -145,7 +145,7 @@ pub async fn tokens_belong_to_a_tenant_or_to_the_host(repository: &dyn Repositor
         std::slice::from_ref(&owner)
     );
 
-    // A token is only revoked from where it belongs.
+    // A token is only revoked under its own tenant, or under the host if it belongs to none.
     let revoke = async |tenant, id, at| repository.revoke_token(tenant, id, &change(at)).await.unwrap();
     assert!(!revoke(None, owner.id, 5).await);
     assert!(!revoke(Some(acme), operator.id, 5).await);
@@ -177,7 +177,7 @@ pub async fn changes_are_told_newest_first(repository: &dyn Repository) {
         }
         changes.push(change);
     }
-    // The second was not made: the plan is in use.
+    // The second change was not made, because the plan is in use.
     let newest = repository.audit(Some(acme), &all, Page::first(2)).await.unwrap();
     assert_eq!((&newest[0].change, &newest[1].change), (&changes[2], &changes[0]));
     assert_eq!(
@@ -229,7 +229,7 @@ pub async fn audit_entries_are_found_by_tenant_actor_action_and_time(repository:
     let purge = Change::new(Change::HOST, "tenant.purge", "x", Timestamp(5_040));
     repository.purge_tenant(acme, &purge).await.unwrap();
 
-    // Without what made the things that these are about.
+    // Without the changes that created the resources.
     let from = Some(Timestamp(5_000));
     let at = async |filter: AuditFilter| {
         let found = repository.audit(None, &filter, Page::first(9)).await.unwrap();

@@ -53,7 +53,7 @@ pub async fn an_activation_switches_records_and_audits(repository: &dyn Reposito
     assert_eq!(active(&difference.before), first.digest.to_string());
     assert_eq!(active(&difference.after), second.digest.to_string());
 
-    // What is not there is not activated, and the attempt leaves no trace.
+    // Activating a missing version fails and leaves no trace.
     let unknown = VersionDigest::of(b"unknown");
     let error = repository
         .activate(acme, &orders, unknown, None, &change(30))
@@ -121,7 +121,7 @@ pub async fn a_rollback_never_leads_to_what_was_rolled_back_from(repository: &dy
         .collect();
     assert_eq!(told, [(first.digest, Some(1)), (second.digest, Some(3))]);
 
-    // An explicit activation starts anew; versions that were deleted meanwhile are skipped.
+    // An explicit activation restarts the search; deleted versions are skipped.
     activate(third.digest, None).await;
     assert_eq!(target().await.map(|target| target.digest), Some(first.digest));
     activate(second.digest, None).await;

@@ -1,4 +1,4 @@
-//! Conformance tests of components: which are active, who uploads one, and who removes one.
+//! Conformance tests of components: active ones, uploads and removals.
 
 use super::{change, entry, name, plugin, tenant, version_of};
 use crate::domain::clock::Timestamp;
@@ -52,7 +52,7 @@ pub async fn a_component_is_not_uploaded_while_it_is_removed(repository: &dyn Re
     let digest = version.digest;
     let upload = lease(digest, LATER);
     assert!(repository.lease_component(&upload, NOW).await.unwrap());
-    // The upload has failed and removes what it stored itself: its lease becomes a claim.
+    // The upload failed and removes what it stored: its lease becomes a claim.
     assert_eq!(
         repository.claim_component(&upload, NOW).await.unwrap(),
         Claim::Granted
@@ -81,7 +81,7 @@ pub async fn a_component_is_not_uploaded_while_it_is_removed(repository: &dyn Re
 pub async fn leases_and_claims_of_a_dead_node_expire(repository: &dyn Repository) {
     let digest = VersionDigest::of(b"component");
     let [dead, removal, upload] = [LATER, MUCH_LATER, MUCH_LATER].map(|at| lease(digest, at));
-    // It was killed between its lease and its row.
+    // A node was killed between its lease and its row.
     assert!(repository.lease_component(&dead, NOW).await.unwrap());
     assert_eq!(
         repository.claim_component(&removal, NOW).await.unwrap(),
@@ -91,10 +91,10 @@ pub async fn leases_and_claims_of_a_dead_node_expire(repository: &dyn Repository
         repository.claim_component(&removal, LATER).await.unwrap(),
         Claim::Granted
     );
-    // That one was killed before it had removed anything.
+    // A remover was killed before it removed anything.
     assert!(!repository.lease_component(&upload, LATER).await.unwrap());
     assert!(repository.lease_component(&upload, MUCH_LATER).await.unwrap());
-    // It comes back, and must not say that the component of the upload is removed.
+    // The remover continues, and must not report the upload's component as removed.
     assert!(
         !repository
             .component_removed(digest, removal.holder)

@@ -24,7 +24,7 @@ fn get(route: &str) -> Triggered {
     }
 }
 
-/// An invocation that logged one line per level given.
+/// An invocation that logged one line per given level.
 pub fn entry(tenant: TenantId, plugin: &str, at: i64, levels: &[Level]) -> Entry {
     let id = InvocationId::generate();
     let line = |level: &Level| LogLine {
@@ -135,7 +135,7 @@ pub async fn server_errors_of_a_plugin_are_failures_as_problems_of_the_host_are(
         ended(503, None),
         ended(504, Some(Code::PluginCpu)),
     ];
-    // One block has no failure, one has some, and one has nothing else.
+    // One block has no failures, one has some, and one has only failures.
     for batch in [&entries[..3], &entries[3..5], &entries[5..]] {
         repository.record(batch).await.unwrap();
     }
@@ -231,7 +231,7 @@ pub async fn log_lines_are_read_on_in_the_order_in_which_they_were_written(repos
     let other = tenant(repository, "other").await.id;
     let seen = entry(acme, "orders", 20, &[Level::Info]);
     repository.record(std::slice::from_ref(&seen)).await.unwrap();
-    // Written later, though some were logged earlier; the plugins of a batch alternate.
+    // Written later, although some lines were logged earlier. The plugins of a batch alternate.
     let batch = [
         entry(acme, "shop", 15, &[Level::Info, Level::Error]),
         entry(acme, "orders", 30, &[Level::Info]),
@@ -313,7 +313,7 @@ pub async fn what_is_kept_is_counted_and_the_oldest_leaves(repository: &dyn Repo
         log_bytes: 4 * line,
     };
     assert_eq!(kept[&acme], four);
-    // What was there before adds nothing.
+    // Recording the same entries again adds nothing.
     assert!(repository.record(&batch).await.unwrap().is_empty());
     assert_eq!(repository.kept(acme).await.unwrap(), four);
 
@@ -377,7 +377,7 @@ pub async fn invocations_are_in_order_however_late_they_ended(repository: &dyn R
     let entries: Vec<Entry> = (0..12)
         .map(|at| entry(acme, plugins[at % 3], i64::try_from(at).unwrap(), &[]))
         .collect();
-    // Those that began first and last ended together, and so on.
+    // Each group ended together, in an order that differs from the order of the starts.
     for together in [&[0, 11, 5][..], &[7, 1], &[2, 3, 10], &[4], &[9, 6, 8]] {
         let batch: Vec<Entry> = together.iter().map(|at| entries[*at].clone()).collect();
         repository.record(&batch).await.unwrap();
@@ -413,7 +413,7 @@ pub async fn invocations_are_in_order_however_late_they_ended(repository: &dyn R
 pub async fn every_number_of_the_usage_is_kept_and_summed(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
     let mut entry = entry(acme, "orders", 10, &[]);
-    // Every field has a value of its own, so that none can stand in for another.
+    // Every field has a different value, so that mixed-up fields are noticed.
     let mut numbers = serde_json::to_value(entry.record.usage).unwrap();
     for (index, (_, number)) in numbers.as_object_mut().unwrap().iter_mut().enumerate() {
         *number = (index + 1).into();
@@ -491,7 +491,7 @@ pub async fn invocations_are_found_by_route_status_principal_and_time(repository
     let acme = tenant(repository, "acme").await.id;
     let callers = [(); 2].map(|()| PrincipalId::ApiKey(ApiKeyId::generate()));
     let mut records = Vec::new();
-    // Some blocks have one kind of record, and some have all.
+    // Some blocks have one kind of record, others have all kinds.
     for (block, size) in [1, 1, 1, 7, 1, 12].into_iter().enumerate() {
         let batch: Vec<Entry> = (0..size)
             .map(|at| {
@@ -569,7 +569,7 @@ pub async fn invocations_are_found_by_route_status_principal_and_time(repository
             .collect();
         assert_eq!(found, wanted, "{filter:?}");
         assert_eq!(found.len(), count, "{filter:?}");
-        // Page by page.
+        // The same page by page.
         let mut paged = repository
             .invocations(acme, &filter, Page::first(2))
             .await
@@ -584,7 +584,7 @@ pub async fn invocations_are_found_by_route_status_principal_and_time(repository
         }
         assert_eq!(paged, wanted, "{filter:?}");
     }
-    // What leaves takes its summary with it, and what stays is found.
+    // Deleting records deletes their summaries. The remaining records are found.
     let most = Kept {
         records: 12,
         ..Kept::default()
@@ -619,7 +619,7 @@ pub async fn calls_are_counted_by_day_route_and_caller(repository: &dyn Reposito
         call(other, DAY, "/a", Some(key), None),
     ];
     repository.record(&batch).await.unwrap();
-    // A batch that is tried again is counted once.
+    // A repeated batch is counted once.
     repository.record(&batch).await.unwrap();
     repository
         .record(&[call(acme, DAY + 1, "/a", Some(key), None)])
@@ -686,7 +686,7 @@ pub async fn callers_beyond_the_limit_are_counted_together(repository: &dyn Repo
     let (first, known) = many(CALLERS_A_DAY - 1);
     repository.add_totals(&first).await.unwrap();
     repository.add_totals(&many(3).0).await.unwrap();
-    // A caller that is counted already goes on being told apart.
+    // A caller that is already counted stays separate.
     let mut again = Totals::default();
     let mut record = entry(acme, "orders", 2, &[]).record;
     record.principal = known;
@@ -706,7 +706,7 @@ pub async fn callers_beyond_the_limit_are_counted_together(repository: &dyn Repo
     };
     assert_eq!(of(Caller::Others), Some(2));
     assert_eq!(of(Caller::Principal(known.unwrap())), Some(2));
-    // The next day has a count of its own.
+    // The next day is counted separately.
     let mut next_day = Totals::default();
     next_day.add(&entry(acme, "orders", DAY, &[]).record);
     repository.add_totals(&next_day).await.unwrap();

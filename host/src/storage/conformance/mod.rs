@@ -1,7 +1,7 @@
-//! What every implementation of [`Repository`] must do, one story per concern.
+//! Conformance tests of [`Repository`] implementations, with one file per concern.
 //!
-//! An implementation runs them all with `conformance::stories!(open)`, where `open` gives a guard (a folder, say)
-//! and an empty repository.
+//! An implementation runs all of them with `conformance::stories!(open)`. `open` returns a guard,
+//! such as a folder, and an empty repository.
 
 mod access;
 mod activations;
@@ -93,7 +93,7 @@ pub fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().unwrap()
 }
 
-/// The action of changes that say nothing but when.
+/// The action of changes without a description.
 pub const UNTOLD: &str = "test";
 
 /// A change at this time.
@@ -101,7 +101,7 @@ pub fn change(at: i64) -> Change {
     Change::new(Change::HOST, UNTOLD, "x", Timestamp(at))
 }
 
-/// A new tenant on the plan that is always there.
+/// Creates a tenant on the plan that always exists.
 pub async fn tenant(repository: &dyn Repository, tenant_name: &str) -> Tenant {
     let tenant = Tenant {
         id: TenantId::generate(),
@@ -116,7 +116,7 @@ pub async fn tenant(repository: &dyn Repository, tenant_name: &str) -> Tenant {
     tenant
 }
 
-/// A version whose bytes are `bytes`.
+/// A version of a component with the content `bytes`.
 pub fn version_of(plugin: &str, bytes: &str, at: i64) -> Version {
     let manifest_text = format!("[plugin]\nname = '{plugin}'\nversion = '{bytes}'\n");
     Version {
@@ -128,7 +128,7 @@ pub fn version_of(plugin: &str, bytes: &str, at: i64) -> Version {
     }
 }
 
-/// A plugin with one version.
+/// Creates a plugin with one version.
 pub async fn plugin(repository: &dyn Repository, tenant: TenantId, plugin: &str) -> (PluginName, Version) {
     let version = version_of(plugin, "1.0.0", 2_000);
     let plugin = name(plugin);

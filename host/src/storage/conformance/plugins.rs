@@ -181,7 +181,7 @@ pub async fn a_deleted_plugin_is_restored_as_it_was(repository: &dyn Repository)
             .unwrap()
     );
 
-    // Nothing of it is found or changed.
+    // Nothing of the deleted plugin is found or changed.
     let (digest, now) = (version.digest, change(2_012));
     assert_eq!(repository.plugin(acme, &orders).await.unwrap(), None);
     assert!(repository.plugins(acme, Page::first(9)).await.unwrap().is_empty());
@@ -299,7 +299,7 @@ pub async fn a_purged_plugin_leaves_its_files_to_be_removed(repository: &dyn Rep
         removals,
         [Removal::Component(old.digest), Removal::Component(version.digest)]
     );
-    // The other tenant still has it.
+    // The other tenant still has the version.
     assert!(repository.is_digest_used(version.digest).await.unwrap());
     let ids = repository.all_tenant_ids().await.unwrap();
     assert!(ids.len() == 2 && ids.contains(&acme) && ids.contains(&other));

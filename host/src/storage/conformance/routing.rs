@@ -1,4 +1,4 @@
-//! Conformance tests of what the gateway reads, and of the isolation of tenants.
+//! Conformance tests of the queries for serving requests, and of the isolation of tenants.
 
 use std::collections::BTreeMap;
 

@@ -124,7 +124,7 @@ pub async fn secrets_are_sealed_anew_in_one_step(repository: &dyn Repository) {
     assert_eq!(repository.some_secrets(3).await.unwrap().len(), 3);
     let rotate = Change::new(Change::COMMAND, "host-key.rotate", "host.key", Timestamp(2));
 
-    // What fails half-way changes nothing.
+    // A failure in the middle changes nothing.
     type Anew = Result<Option<Sealed>, Box<dyn std::error::Error + Send + Sync>>;
     let fails = |_: TenantId, name: &str, _: &Sealed| -> Anew {
         match name {

@@ -140,7 +140,7 @@ pub async fn a_purged_tenant_leaves_nothing_but_its_audit(repository: &dyn Repos
 
     assert_eq!(repository.plugin(acme.id, &orders).await.unwrap(), None);
     assert!(!repository.is_digest_used(version.digest).await.unwrap());
-    // The files go after the rows.
+    // Files are removed after their rows.
     let wanted = [Removal::Component(version.digest), Removal::Database(acme.id)];
     assert_eq!(repository.removals().await.unwrap(), wanted);
     repository.removal_done(wanted[0]).await.unwrap();
@@ -149,7 +149,7 @@ pub async fn a_purged_tenant_leaves_nothing_but_its_audit(repository: &dyn Repos
         .audit(Some(acme.id), &Default::default(), Page::first(10))
         .await
         .unwrap();
-    // The purge itself is the newest. What went with the tenant tells its name still.
+    // The purge itself is the newest entry. The older ones still have the tenant's name.
     assert_eq!((audit.len(), audit[0].change.at), (4, Timestamp(3_000)));
     assert!(
         audit
@@ -175,7 +175,7 @@ pub async fn a_deleted_tenant_is_restored_as_it_was(repository: &dyn Repository)
     assert!(repository.delete_tenant(acme.id, &change(1_005)).await.unwrap());
     assert!(!repository.delete_tenant(acme.id, &change(1_006)).await.unwrap());
 
-    // It is gone for everybody.
+    // No query finds the deleted tenant.
     assert_eq!(repository.tenant(acme.id).await.unwrap(), None);
     assert_eq!(repository.tenant_by_name(&acme.name).await.unwrap(), None);
     assert!(repository.tenants(Page::first(9)).await.unwrap().is_empty());
@@ -198,7 +198,7 @@ pub async fn a_deleted_tenant_is_restored_as_it_was(repository: &dyn Repository)
         .await
         .unwrap_err();
     assert!(matches!(upload, DbError::Missing(Resource::Tenant)), "{upload:?}");
-    // Its name and its files stay.
+    // Its name and its files are kept.
     let again = Tenant {
         id: TenantId::generate(),
         ..acme.clone()
@@ -246,14 +246,14 @@ pub async fn a_deleted_tenant_is_restored_as_it_was(repository: &dyn Repository)
     );
 }
 
-/// What is listed of a tenant.
+/// The listed generations of a tenant.
 async fn generations(repository: &dyn Repository, tenant: TenantId) -> Generations {
     let listed = repository.listed_tenants().await.unwrap();
     let mut listed = listed.into_iter().map(Result::unwrap);
     listed.find(|listed| listed.id == tenant).unwrap().generations
 }
 
-/// Which of a tenant's generations a change raises.
+/// The generation that a change raises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Raised {
     Content,
@@ -286,7 +286,7 @@ pub async fn a_change_is_told_and_raises_a_generation_or_is_not_made(repository:
     };
     let unchanged = async || (generations(repository, acme).await, untold().await);
 
-    // Each change with what it raises. All of them are of one tenant.
+    // Changes of one tenant, each with the generation that it raises.
     let (db, c) = (repository, &change(2_500));
     let key = api_key(repository, acme, None).await;
     let first = generations(repository, other).await;
@@ -338,7 +338,7 @@ pub async fn a_change_is_told_and_raises_a_generation_or_is_not_made(repository:
     told!(Raised::Content, db.purge_plugin(acme, &orders, c));
     assert_eq!(generations(repository, other).await, first);
 
-    // What is not made is not told either.
+    // A change that is not made is not recorded.
     let before = unchanged().await;
     assert!(
         !db.set_plugin_disabled(acme, &nowhere, true, &nothing)
@@ -367,7 +367,7 @@ pub async fn a_change_is_told_and_raises_a_generation_or_is_not_made(repository:
     assert!(!db.purge_tenant(TenantId::generate(), &nothing).await.unwrap());
     assert_eq!(unchanged().await, before);
 
-    // Whoever waits for changes learns of them, and of each once.
+    // Each change is reported once.
     let changed = repository.changed().await;
     assert_eq!(changed[&acme], generations(repository, acme).await);
     db.delete_tenant(other, c).await.unwrap();
@@ -407,7 +407,7 @@ pub async fn a_plan_is_a_change_of_each_tenant_on_it(repository: &dyn Repository
     assert_eq!(generations(repository, moved).await, before[1]);
 }
 
-/// A token of an operator.
+/// An operator's token.
 fn operator() -> Token {
     let credential = Credential::generate(TokenId::generate()).unwrap();
     Token {

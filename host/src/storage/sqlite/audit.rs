@@ -10,8 +10,8 @@ use crate::domain::audit::{ActorKind, AuditEntry, Change, Difference};
 use crate::domain::id::{AuditId, TenantId};
 use crate::storage::{Audit, AuditFilter, DbError, Page};
 
-/// The names are looked up in the same statement, so that no caller can forget them. A tenant that
-/// was purged has the name that its newest entry has.
+/// Inserts an entry. The statement itself looks up the names. A purged tenant keeps the name of its
+/// newest entry.
 const INSERT: &str = "INSERT INTO audit \
     (id, tenant, tenant_name, actor_kind, actor, actor_name, action, subject, value_before, value_after, at) \
     VALUES ($1, $2, \
@@ -79,7 +79,7 @@ impl Audit for SqliteRepository {
     }
 }
 
-/// Adds the entry of a change within the transaction that makes it.
+/// Adds the entry of a change, within the transaction of the change.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     tenant: Option<TenantId>,
@@ -119,7 +119,7 @@ fn read(row: &SqliteRow) -> Result<AuditEntry, DbError> {
         actor_kind: match row::text(row, "actor_kind")?.as_str() {
             HOST => ActorKind::Host,
             COMMAND => ActorKind::Command,
-            // An entry of a later host is shown all the same.
+            // An unknown kind, from a later host.
             _ => ActorKind::Token,
         },
         actor_name: row::optional_text(row, "actor_name")?,

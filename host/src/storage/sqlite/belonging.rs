@@ -1,4 +1,4 @@
-//! Whether a database belongs to its data folder, found out before anything is written to either.
+//! Checks that a database belongs to its data folder, before anything is written to either.
 
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -7,15 +7,15 @@ use super::mark::Mark;
 use super::{pool, row, unavailable};
 use crate::storage::DbError;
 
-/// Refuses a write-ahead log that belongs to another copy of the file: read together, they would be
-/// a damaged database. Each start of a host announces its name in the mark and writes it into the
-/// file, before the log begins. A start that was killed meanwhile leaves a file with its own name
-/// or with that of the start before.
+/// Refuses a write-ahead log of another copy of the file, since SQLite would read both as a damaged
+/// database. Each start announces its name in the mark and then writes it into the file, before the
+/// log begins. A start that was killed in between leaves a file with its own name or the former
+/// one.
 pub(super) async fn check_log(options: &SqliteConnectOptions, marked: &Mark) -> Result<(), DbError> {
     if marked.started.is_empty() {
         return Ok(());
     }
-    // The file alone, without the log.
+    // Reads the file without its log.
     let reader = reader(options.clone().immutable(true)).await?;
     let started = sqlx::query("SELECT started FROM host").fetch_one(&reader).await;
     reader.close().await;
@@ -27,13 +27,13 @@ pub(super) async fn check_log(options: &SqliteConnectOptions, marked: &Mark) -> 
                 false => Err(DbError::ForeignLog),
             }
         }
-        // A copy from before there were such names.
+        // The copy is older than the names of starts.
         Err(error) if error.to_string().contains("no such") => Err(DbError::ForeignLog),
         Err(error) => Err(unavailable(error)),
     }
 }
 
-/// Refuses a database that is not the one that the folder's mark names, or is older than it.
+/// Refuses a database that the folder's mark does not name, or that is older than the mark.
 pub(super) async fn check_mark(options: &SqliteConnectOptions, marked: &Mark) -> Result<(), DbError> {
     let reader = reader(options.clone()).await?;
     let checked = compare(&reader, marked).await;
@@ -41,8 +41,8 @@ pub(super) async fn check_mark(options: &SqliteConnectOptions, marked: &Mark) ->
     checked
 }
 
-/// A connection that cannot write, so that nothing changes if the database is refused: neither the file nor its write-ahead
-/// log, of which one may be a copy that the operator still needs.
+/// A read-only connection. A refused database and its write-ahead log must stay unchanged, since
+/// the operator may still need either.
 async fn reader(options: SqliteConnectOptions) -> Result<SqlitePool, DbError> {
     let reader = pool(1).connect_with(options.read_only(true)).await;
     reader.map_err(unavailable)
@@ -58,7 +58,7 @@ async fn compare(reader: &SqlitePool, marked: &Mark) -> Result<(), DbError> {
         .await
         .map_err(unavailable)?;
     if table.is_none() {
-        // A copy from before there were marks.
+        // The copy is older than the marks.
         return Err(older(0));
     }
     let row = sqlx::query("SELECT id, generation FROM host")

@@ -1,7 +1,9 @@
-//! Records of invocations in blocks: those of one version of a plugin that were handed over together are one row.
+//! Invocation records in blocks: records of one plugin version that arrive in one batch are stored
+//! in one row.
 //!
-//! A block is written, skipped and deleted as a whole. Its records are JSON, in the order of their ids. An id begins with
-//! its time, so that blocks follow each other, but they may overlap: what began early may have ended late.
+//! A block is written, skipped and deleted as a whole. Its records are JSON, sorted by id. An id
+//! begins with its time, so blocks are ordered by time. They may overlap, because an invocation
+//! that began early may end late.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,35 +25,35 @@ use crate::domain::resource::Resource;
 use crate::domain::units::as_u64;
 use crate::storage::{DbError, Entry, InvocationFilter, Page};
 
-/// Records of one block, and of one statement. What makes and writes them keeps a processor from plugins for as long, and so does
-/// what reads a block for the sake of a few of them.
+/// The most records of a block and of a statement. Larger ones would keep a processor from plugins
+/// for too long, when they are written and when a few records of a block are read.
 const RECORDS: usize = 500;
 
-/// Entries of one version of a plugin. There is at least one.
+/// At least one entry of one plugin version.
 pub(super) struct Block<'a> {
-    /// In the order of their ids.
+    /// Sorted by id.
     entries: Vec<&'a Entry>,
 }
 
-/// What is asked of a block before it is deleted.
+/// The part of a block that decides whether it is deleted.
 pub(super) struct Oldest {
-    /// When the latest of its records began.
+    /// Time at which its latest invocation began.
     pub started_last: Timestamp,
-    /// How many records it has.
+    /// Number of its records.
     pub records: u64,
 }
 
-/// A record as it is stored, without what all of its block have in common.
+/// A stored record, without the values that are common to its block.
 #[derive(Serialize, Deserialize)]
 struct Stored<'a> {
     id: InvocationId,
     trigger: Trigger,
-    /// Of a request, as is the next.
+    /// Method and route of a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     method: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     route: Option<Cow<'a, str>>,
-    /// Of a call of a function, as is the next.
+    /// Name and outcome of a function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     function: Option<FunctionName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,14 +68,14 @@ struct Stored<'a> {
     started_at: i64,
 }
 
-/// A record beside what it consumed.
+/// A stored record with its usage.
 #[derive(Serialize, Deserialize)]
 struct Member<'a, U> {
     record: Stored<'a>,
     consumed: U,
 }
 
-/// What was consumed, without what was not.
+/// Serializes only the measurements that are not zero.
 struct Used<'a>(&'a Usage);
 
 impl Serialize for Used<'_> {
@@ -83,7 +85,7 @@ impl Serialize for Used<'_> {
 }
 
 impl<'a> Block<'a> {
-    /// The entries as blocks.
+    /// Groups entries into blocks.
     pub fn of(entries: impl Iterator<Item = &'a Entry>) -> Vec<Self> {
         let mut blocks: BTreeMap<(TenantId, &PluginName, VersionDigest), Vec<&Entry>> = BTreeMap::new();
         for entry in entries {
@@ -104,7 +106,7 @@ impl<'a> Block<'a> {
             .collect()
     }
 
-    /// How many of these one statement adds.
+    /// The number of blocks that one statement adds.
     fn of_one_statement(blocks: &[Self]) -> usize {
         let mut records = 0;
         let fits = |block: &&Self| {
@@ -114,7 +116,7 @@ impl<'a> Block<'a> {
         blocks.iter().take(ROWS).take_while(fits).count()
     }
 
-    /// Its entries, in the order of their ids.
+    /// The entries, sorted by id.
     pub fn entries(&self) -> impl Iterator<Item = &'a Entry> {
         self.entries.iter().copied()
     }
@@ -161,8 +163,9 @@ impl<'a> From<&'a InvocationRecord> for Stored<'a> {
     }
 }
 
-/// Adds those blocks that are not there yet and whose tenants are, and gives them back. That is all of them but where a
-/// batch is tried again or a tenant was deleted meanwhile, so that nobody looks before a statement turns out to fail.
+/// Adds the blocks that are not stored yet and whose tenants exist, and returns them. Usually these
+/// are all blocks, so the check runs only if a statement fails: for a repeated batch or a deleted
+/// tenant.
 pub(super) async fn insert_new<'a>(
     connection: &mut SqliteConnection,
     mut blocks: Vec<Block<'a>>,
@@ -172,7 +175,7 @@ pub(super) async fn insert_new<'a>(
         let mut some: Vec<_> = blocks.drain(..Block::of_one_statement(&blocks)).collect();
         match insert(connection, &some).await {
             Ok(()) => {}
-            // The statement added nothing; the transaction goes on.
+            // The failed statement added nothing, and the transaction is still open.
             Err(DbError::Taken(_) | DbError::Missing(_)) => {
                 let known = known(connection, &some).await?;
                 let tenants = some.iter().map(|block| block.first().tenant).collect();
@@ -211,7 +214,7 @@ pub(super) async fn find(
     Ok(None)
 }
 
-/// Records of a tenant, the newest first. Blocks are read only until there are enough.
+/// Lists a tenant's records, the newest first. Reads blocks only until there are enough records.
 pub(super) async fn list(
     readers: &SqlitePool,
     tenant: TenantId,
@@ -243,7 +246,7 @@ pub(super) async fn list(
     };
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut found = Vec::new();
-    // Read, but perhaps older than what an older block has.
+    // Records that may be older than records of an older block.
     let mut waiting = BTreeMap::new();
     let mut blocks = query.build().fetch(readers);
     while found.len() < limit
@@ -260,8 +263,9 @@ pub(super) async fn list(
     Ok(found)
 }
 
-/// Deletes blocks of a tenant, the oldest first, until `most` records went, as long as `goes` says so of how many go
-/// already and the next block. Gives back how many records went.
+/// Deletes a tenant's oldest blocks, until `most` records are deleted or `goes` refuses the next
+/// block. `goes` gets the number of deleted records and the block. Returns the number of deleted
+/// records.
 pub(super) async fn delete_oldest(
     connection: &mut SqliteConnection,
     tenant: TenantId,
@@ -305,7 +309,8 @@ pub(super) async fn delete_oldest(
     Ok(records)
 }
 
-/// Adds blocks with one statement: it is handed to the thread of the database, and that costs more than a row does.
+/// Adds blocks with one statement. Each statement is passed to the database's thread, which costs
+/// more than a row.
 async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Result<(), DbError> {
     if blocks.is_empty() {
         return Ok(());
@@ -330,7 +335,7 @@ async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Resu
             .push_bind(row::to_integer(as_u64(failures)))
             .push_bind(content);
     });
-    // Where there are many, their number is another one each time.
+    // Statements with several rows differ in their number of rows, so they are not cached.
     query
         .build()
         .persistent(blocks.len() == 1)
@@ -340,8 +345,8 @@ async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Resu
     summaries::insert(connection, blocks).await
 }
 
-/// Those of these blocks that are stored already, by the ids of their last records: a batch is tried again where nobody
-/// knows whether it was written.
+/// The ids of the last records of those blocks that are stored already. A batch is repeated if it
+/// is unknown whether it was written.
 async fn known(
     connection: &mut SqliteConnection,
     blocks: &[Block<'_>],
@@ -360,11 +365,11 @@ async fn known(
     rows.iter().map(|row| row::parsed(row, "last_id")).collect()
 }
 
-/// The records of a block. A record that this host cannot read (of a kind that only a later host has) is left
-/// out, and so is a block that is damaged: it must not hide the others.
+/// The records of a block. Records that this host cannot read (of a later host) and damaged blocks
+/// are skipped, so that the others are found.
 fn read(block: &SqliteRow, tenant: TenantId) -> Vec<InvocationRecord> {
     try_read(block, tenant).unwrap_or_else(|error| {
-        tracing::warn!(%tenant, %error, "a block of invocations cannot be read and is left out");
+        tracing::warn!(%tenant, %error, "a block of invocations cannot be read and is skipped");
         Vec::new()
     })
 }

@@ -1,4 +1,4 @@
-//! Calls of routes by day, in SQLite.
+//! Daily counts of calls in SQLite.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,18 +12,17 @@ use crate::domain::id::TenantId;
 use crate::storage::totals::{Calls, RouteDay};
 use crate::storage::{CALLERS_A_DAY, CallCounts, CallFilter, Caller, CountedCalls, DbError};
 
-/// Days of tenants whose calls one round deletes, so that it does not keep other writers waiting.
+/// Days of tenants that one round deletes. The limit keeps other writers from waiting long.
 const FORGOTTEN_AT_ONCE: u32 = 20;
 
-/// A row that calls are to be added to.
+/// A row to which calls are added.
 struct Row<'a> {
     key: &'a RouteDay,
     caller: Caller,
     calls: Calls,
 }
 
-/// Adds calls. A batch of records has few distinct callers of routes, and on most days they were
-/// there before.
+/// Adds calls. A batch has few distinct callers of routes, and most of them already have a row.
 pub(super) async fn add(
     connection: &mut SqliteConnection,
     calls: impl Iterator<Item = (&RouteDay, Calls)>,
@@ -45,7 +44,7 @@ pub(super) async fn add(
     Ok(())
 }
 
-/// The places of those rows that are there.
+/// The indices of the rows that exist.
 async fn known(connection: &mut SqliteConnection, rows: &[Row<'_>]) -> Result<HashSet<usize>, DbError> {
     let mut query = QueryBuilder::<Sqlite>::new("SELECT v.column7 AS place FROM (");
     query.push_values(rows.iter().zip(0_i64..), |mut values, (row, place)| {
@@ -68,8 +67,8 @@ async fn known(connection: &mut SqliteConnection, rows: &[Row<'_>]) -> Result<Ha
     found.iter().map(|found| row::number(found, "place")).collect()
 }
 
-/// Counts the callers of rows that are not known, and makes them others as far as a day of a tenant
-/// has too many.
+/// Counts the new rows. Replaces their callers by [`Caller::Others`] if a tenant has too many on a
+/// day.
 async fn bound(
     connection: &mut SqliteConnection,
     rows: &mut [Row<'_>],
@@ -112,7 +111,7 @@ async fn bound(
     Ok(())
 }
 
-/// How many callers of routes are counted of a tenant on a day.
+/// The number of a tenant's rows of a day.
 async fn count(
     connection: &mut SqliteConnection,
     (tenant, day): (TenantId, Timestamp),
@@ -147,7 +146,7 @@ async fn insert(connection: &mut SqliteConnection, rows: &[Row<'_>]) -> Result<(
          invocations = daily_calls.invocations + excluded.invocations, \
          failures = daily_calls.failures + excluded.failures",
     );
-    // Where there are many, their number is another one each time.
+    // Statements with several rows differ in their number of rows, so they are not cached.
     let query = query.build().persistent(rows.len() == 1);
     query.execute(connection).await.map_err(unavailable)?;
     Ok(())
@@ -186,7 +185,7 @@ impl CallCounts for SqliteRepository {
                 },
             })
         };
-        // A caller of a kind that only a later host knows is left out.
+        // Callers of an unknown kind, from a later host, are skipped.
         Ok(rows.iter().filter_map(|row| read(row).ok()).collect())
     }
 

@@ -1,5 +1,5 @@
-//! Changes in SQLite: what is changed, the audit entry and the tenant's next generation are one
-//! transaction.
+//! Changes in SQLite. The changed rows, the audit entry and the tenant's next generation are
+//! written in one transaction.
 
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -25,8 +25,8 @@ const RAISE_WITH_SECRETS: &str = "UPDATE tenants SET generation = generation + 1
     WHERE id IN (SELECT tenant FROM secrets) RETURNING id, generation, key_generation";
 
 impl SqliteRepository {
-    /// Makes a change of a tenant that is one statement. `false`, and nothing is written, if the
-    /// statement changes no row.
+    /// Changes a tenant with a single statement. `false`, and nothing is written, if it changes no
+    /// row.
     pub(super) async fn change_rows(
         &self,
         tenant: TenantId,
@@ -43,7 +43,7 @@ impl SqliteRepository {
         Ok(true)
     }
 
-    /// Commits a change to what serving the requests of a tenant reads.
+    /// Commits a change that affects serving a tenant's requests.
     pub(super) async fn commit_change(
         &self,
         mut transaction: Transaction<'_, Sqlite>,
@@ -62,7 +62,7 @@ impl SqliteRepository {
         Ok(())
     }
 
-    /// Commits a change to the API keys of a tenant. Gives back their generation.
+    /// Commits a change to a tenant's API keys. Returns their new generation.
     pub(super) async fn commit_key_change(
         &self,
         mut transaction: Transaction<'_, Sqlite>,
@@ -81,7 +81,7 @@ impl SqliteRepository {
         Ok(raised.1.keys)
     }
 
-    /// Commits a change to what serving requests does not read.
+    /// Commits a change that does not affect serving requests.
     pub(super) async fn commit_unserved(
         &self,
         mut transaction: Transaction<'_, Sqlite>,
@@ -111,7 +111,7 @@ pub(super) async fn raise_with_secrets(
     Ok(readable(&raised.map_err(unavailable)?))
 }
 
-/// A tenant whose row cannot be read answers 503 until it can, whatever its generation is.
+/// The readable rows. A tenant whose row cannot be read answers 503 anyway.
 fn readable(rows: &[SqliteRow]) -> Vec<(TenantId, Generations)> {
     rows.iter().filter_map(|row| read(row).ok()).collect()
 }

@@ -1,4 +1,4 @@
-//! The versions of all tenants in SQLite.
+//! Queries about the versions of all tenants in SQLite.
 
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
@@ -52,7 +52,7 @@ impl Components for SqliteRepository {
         .fetch_all(&self.readers)
         .await
         .map_err(unavailable)?;
-        // A digest that cannot be read stops its own plugin only, which the routing reports.
+        // A digest that cannot be read only stops its own plugin, which the routing reports.
         let digests = rows.iter().map(|row| row::parsed(row, "digest"));
         Ok(digests.filter_map(Result::ok).collect())
     }

@@ -1,4 +1,4 @@
-//! Counts in SQLite.
+//! Counts of the things that a tenant's plan limits, in SQLite.
 
 use async_trait::async_trait;
 

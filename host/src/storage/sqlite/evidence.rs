@@ -1,4 +1,4 @@
-//! What a data folder shows of the database that belongs to it, before that is opened.
+//! Inspects a data folder before its database is opened.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -10,23 +10,24 @@ use crate::storage::DbError;
 /// The first bytes of every SQLite file.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 
-/// What was found in a data folder.
+/// The content of a data folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Evidence {
-    /// Databases of tenants.
+    /// Number of tenants' databases.
     pub databases: usize,
-    /// Components.
+    /// Number of components.
     pub components: usize,
-    /// The control plane's database has no content: the file is missing or empty.
+    /// Whether the control plane's database is missing or empty.
     pub is_without_database: bool,
-    /// The control plane's database is shorter than it says itself.
+    /// Whether the control plane's database is shorter than its header says.
     pub is_cut: bool,
-    /// There is a write-ahead log. Then the newest pages are there and not in the file.
+    /// Whether there is a write-ahead log. The newest pages are then in the log and not in the
+    /// file.
     pub has_log: bool,
 }
 
 impl Evidence {
-    /// Looks at a folder.
+    /// Inspects a folder.
     pub fn of(data: &Path) -> io::Result<Self> {
         let file = data.join(FILE_NAME);
         let length = match fs::metadata(&file) {
@@ -38,14 +39,14 @@ impl Evidence {
         Ok(Self {
             databases: count(&data.join("databases"), "db")?,
             components: count(&data.join("components"), "wasm")?,
-            // SQLite deletes the write-ahead log of a file without content.
+            // SQLite would delete the write-ahead log of an empty file.
             is_without_database: length == 0,
             is_cut: length > 0 && !has_log && is_cut(&file, length)?,
             has_log,
         })
     }
 
-    /// Refuses a database that is cut, and one that is missing or empty although the folder was in use.
+    /// Refuses a truncated database, and a missing or empty one if the folder was in use.
     pub fn check(&self, has_mark: bool, foreign: ForeignDatabase) -> Result<(), DbError> {
         if self.is_cut {
             return Err(DbError::Cut);
@@ -69,8 +70,8 @@ fn has_log(data: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether the file has fewer pages than its header says. What has no header of SQLite is left to SQLite to
-/// refuse.
+/// Whether the file has fewer pages than its header says. SQLite itself refuses a file without a
+/// valid header.
 fn is_cut(file: &Path, length: u64) -> io::Result<bool> {
     let mut header = [0; 100];
     let mut reader = fs::File::open(file)?;

@@ -1,4 +1,4 @@
-//! Tests: every kind of change works again after any other one met a full disk.
+//! Tests that every kind of change works after another one met a full disk.
 
 use super::{DbError, SqliteRepository};
 use crate::domain::audit::Change;
@@ -13,10 +13,10 @@ use crate::storage::{ApiKeys as _, Invocations as _, Plans as _, Plugins as _, S
 
 const NOW: Timestamp = Timestamp(1);
 
-/// Kinds of changes: those of one statement, and those of transactions.
+/// Number of kinds of changes: single statements and transactions.
 const KINDS: usize = 9;
 
-/// Makes a change of a kind. Some take more room the longer `text` is.
+/// Makes a change of a kind. Some need more space for a longer `text`.
 async fn change(db: &SqliteRepository, tenant: TenantId, kind: usize, text: &str) -> Result<(), DbError> {
     let plugin = name("orders");
     match kind {
@@ -74,7 +74,7 @@ async fn every_change_works_after_any_other_met_a_full_disk() {
     let mut failed = Vec::new();
     for kind in 0..KINDS {
         db.limit_pages(1).await;
-        // From a change that fits into a page to one that fits nowhere.
+        // From a change that fits into a page to one that never fits.
         for size in [10, 1_000, 100_000, 1_000_000] {
             let text = format!("{kind}").repeat(size);
             if let Err(error) = change(&db, tenant, kind, &text).await {

@@ -1,4 +1,4 @@
-//! What is known of the host's key, in SQLite.
+//! The check value of the host's key in SQLite.
 
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
@@ -11,7 +11,7 @@ use crate::storage::host_key::Reseal;
 use crate::storage::vault::Sealed;
 use crate::storage::{DbError, HostKeys, Resealed};
 
-/// Secrets that are read at once.
+/// Secrets per query.
 const AT_ONCE: u32 = 100;
 
 #[async_trait]

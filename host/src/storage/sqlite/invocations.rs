@@ -1,4 +1,4 @@
-//! Invocations and usage in SQLite.
+//! Invocation records and usage in SQLite.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ impl Invocations for SqliteRepository {
         let mut transaction = self.begin().await?;
         let new = blocks::insert_new(&mut transaction, Block::of(entries.iter())).await?;
         let mut new: Vec<&Entry> = new.iter().flat_map(Block::entries).collect();
-        // Lines are written in the order in which followers see them. Blocks have an order of their
-        // own, but their entries are parts of one slice.
+        // Lines are written in the order in which followers see them, which differs from the order
+        // of blocks. All entries are parts of one slice, so their addresses give that order.
         new.sort_unstable_by_key(|entry| std::ptr::from_ref::<Entry>(entry));
         let log_bytes = log_lines::insert(&mut transaction, &new).await?;
 

@@ -1,6 +1,6 @@
-//! How much is kept of each tenant, and what leaves when that is too much or too old.
+//! Stored amounts of each tenant, and deletion of the data that is too much or too old.
 //!
-//! The counts change in the transaction that changes the rows, so that they are as true as the rows are.
+//! The amounts change in the same transaction as the rows, so they always match.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use crate::domain::id::TenantId;
 use crate::domain::units::as_u64;
 use crate::storage::{DbError, Kept};
 
-/// Log lines and records that one round of pruning deletes, of each, so that it does not keep other writers waiting. The last
-/// block of records goes as a whole.
+/// The most log lines, and the most records, that one round deletes. The limit keeps other writers
+/// from waiting long. The last block is deleted as a whole.
 const PRUNED_AT_ONCE: u32 = 5_000;
 
-/// What is kept of a tenant.
+/// The stored amounts of a tenant.
 pub(super) async fn read(executor: impl SqliteExecutor<'_>, tenant: TenantId) -> Result<Kept, DbError> {
     let row = sqlx::query("SELECT records, log_bytes FROM kept WHERE tenant = $1")
         .bind(tenant.to_string())
@@ -28,7 +28,7 @@ pub(super) async fn read(executor: impl SqliteExecutor<'_>, tenant: TenantId) ->
     row.as_ref().map_or(Ok(Kept::default()), from_row)
 }
 
-/// Adds what was written of tenants, and gives back what is kept of them now.
+/// Adds newly written amounts. Returns the new amounts of these tenants.
 pub(super) async fn add(
     connection: &mut SqliteConnection,
     added: BTreeMap<TenantId, Kept>,
@@ -57,7 +57,7 @@ pub(super) async fn add(
     Ok(now)
 }
 
-/// Deletes what is older than `before`, as far as one round goes, and gives back how many rows went.
+/// Deletes data from before `before`, in one round. Returns the number of deleted rows.
 pub(super) async fn prune_before(
     connection: &mut SqliteConnection,
     before: Timestamp,
@@ -74,7 +74,7 @@ pub(super) async fn prune_before(
         }
         let tenant: TenantId = row::parsed(row, "tenant")?;
         let lines = delete_lines_before(connection, tenant, before, left).await?;
-        // By their ids blocks stand in the order of their times.
+        // Ids begin with a time, so blocks are ordered by time.
         let is_old = |_, block: &Oldest| block.started_last < before;
         let records = blocks::delete_oldest(connection, tenant, left, is_old).await?;
         rows += as_u64(lines.len()) + records;
@@ -89,7 +89,7 @@ pub(super) async fn prune_before(
     Ok(rows)
 }
 
-/// Deletes so many of the lines of before `before`, and gives back the bytes of each.
+/// Deletes up to `most` lines from before `before`. Returns the bytes of each.
 async fn delete_lines_before(
     connection: &mut SqliteConnection,
     tenant: TenantId,
@@ -110,8 +110,8 @@ async fn delete_lines_before(
     deleted.iter().map(|line| row::number(line, "bytes")).collect()
 }
 
-/// Deletes the oldest of what a tenant has beyond `most`, and gives back what is kept then. A block of records of which
-/// some are to be kept stays.
+/// Deletes a tenant's oldest data above `most`. Returns the remaining amounts. A block with records
+/// below the limit is kept.
 pub(super) async fn prune_beyond(
     connection: &mut SqliteConnection,
     tenant: TenantId,
@@ -127,7 +127,7 @@ pub(super) async fn prune_beyond(
     subtract(connection, tenant, gone).await
 }
 
-/// Deletes the oldest lines that have so many bytes together, as far as one round goes. Gives back their bytes.
+/// Deletes the oldest lines of at least `bytes` bytes together, in one round. Returns their bytes.
 async fn delete_lines(
     connection: &mut SqliteConnection,
     tenant: TenantId,
@@ -165,7 +165,7 @@ async fn delete_lines(
     Ok(freed)
 }
 
-/// Subtracts what was deleted of a tenant, and gives back what is kept of it now.
+/// Subtracts deleted amounts of a tenant. Returns the remaining ones.
 async fn subtract(connection: &mut SqliteConnection, tenant: TenantId, gone: Kept) -> Result<Kept, DbError> {
     let row = sqlx::query(
         "UPDATE kept SET records = MAX(0, records - $2), log_bytes = MAX(0, log_bytes - $3) WHERE tenant = $1 \

@@ -8,7 +8,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{LeaseId, VersionDigest};
 use crate::storage::{Claim, DbError, Lease, Leases, Removal};
 
-/// What a lease is for, in the column `removes`.
+/// Purpose of a lease, in the column `removes`.
 const UPLOAD: i64 = 0;
 const REMOVAL: i64 = 1;
 
@@ -75,8 +75,7 @@ impl Leases for SqliteRepository {
     }
 }
 
-/// Refuses a row that names a component while somebody removes it: the lease of the upload has
-/// expired.
+/// Refuses a row for a component that is being removed, because the upload's lease has expired.
 pub(super) async fn refuse_if_being_removed(
     connection: &mut SqliteConnection,
     digest: VersionDigest,

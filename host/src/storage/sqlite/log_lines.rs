@@ -122,7 +122,7 @@ fn push_newest(
 ) {
     query.push("SELECT rowid AS written, * FROM log_lines");
     if filter.invocation.is_some() {
-        // That of the primary key: the other indexes have the order, and lead past every line of
+        // The index of the primary key. Other indexes match the order, but lead past every line of
         // the tenant.
         query.push(" INDEXED BY sqlite_autoindex_log_lines_1");
     }
@@ -138,12 +138,11 @@ fn push_newest(
         .push_bind(i64::from(page.limit));
 }
 
-/// Lines of a tenant that one read looks at, however few of them are wanted.
+/// The most lines of a tenant that one query examines, however few of them match.
 const LINES_READ: u32 = 4_000;
 
-/// The last of the next lines of a tenant, and how many these are. The order in which lines are
-/// written is that of their rows: the writer adds each after all others, and the row of the line to
-/// go on from is still there.
+/// The last of a tenant's next lines, and their number. The write order is that of the row ids: the
+/// writer adds each row after all others, and the row from which reading continues still exists.
 fn push_next_rows(query: &mut QueryBuilder<Sqlite>, tenant: TenantId, written: i64) {
     query.push(
         "SELECT COUNT(*) AS count, COALESCE(MAX(written), 0) AS last FROM \
@@ -157,7 +156,7 @@ fn push_next_rows(query: &mut QueryBuilder<Sqlite>, tenant: TenantId, written: i
         .push(")");
 }
 
-/// Lines up to the row `last` in the order in which they were written.
+/// Lines up to the row `last`, in write order.
 fn push_written(
     query: &mut QueryBuilder<Sqlite>,
     tenant: TenantId,
@@ -180,7 +179,7 @@ fn push_at_least(query: &mut QueryBuilder<Sqlite>, after: WrittenAfter) {
     }
 }
 
-/// Adds the lines of new invocations, many with each statement. Gives back what those of each entry count for, in bytes.
+/// Adds the lines of new invocations, many per statement. Returns the counted bytes of each entry.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     entries: &[&Entry],
@@ -217,7 +216,7 @@ pub(super) async fn insert(
     Ok(bytes)
 }
 
-/// A level as a number, so that the database can compare. Stored: the order must not change.
+/// A level as a number, for comparison in SQL. The numbers are stored and must not change.
 fn rank(level: Level) -> i64 {
     match level {
         Level::Trace => 0,

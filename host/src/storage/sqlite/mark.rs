@@ -1,8 +1,9 @@
-//! The mark of a data folder: which control plane's database belongs to it, and how new that has to be.
+//! The mark of a data folder: names the control plane's database that belongs to the folder, and
+//! its least generation.
 //!
-//! The database counts each change to the set of tenants (its generation). The file `mark` beside it has a
-//! copy of the count, written after the change is committed. So a database that is older than the mark is a
-//! copy from before: the host must not start on it, or it would take the newer tenants for unknown ones.
+//! The database counts changes to the set of tenants (its generation). The file `mark` has a copy
+//! of the count, written after each commit. A database with a lower count is an old copy. The host
+//! must not start on it, since it would treat newer tenants as unknown.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
@@ -11,21 +12,20 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-/// The file's name within the data folder.
+/// Name of the file within the data folder.
 const FILE_NAME: &str = "mark";
 
 /// Identity and generation of a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mark {
-    /// Which database, for its whole life.
+    /// Id of the database, which never changes.
     pub id: String,
-    /// How often the set of its tenants has changed.
+    /// Number of changes to the set of tenants.
     pub generation: i64,
-    /// Which start of the host wrote to the database last; empty if it was a host from before there were such
-    /// names.
+    /// The last start of a host on the database; empty if that host was older than these names.
     #[serde(default)]
     pub started: String,
-    /// The start that writes its name into the database now: it may be there already, or not yet.
+    /// The start that is writing its name into the database. The name may or may not be there yet.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub starting: String,
 }
@@ -34,12 +34,12 @@ pub(super) struct Mark {
 #[derive(Debug)]
 pub(super) struct MarkFile {
     path: PathBuf,
-    /// What the file holds, as far as this process knows.
+    /// The last known content of the file.
     written: Mutex<Option<Mark>>,
 }
 
 impl MarkFile {
-    /// The file in a data folder.
+    /// The mark's file in a data folder.
     pub fn of(data: &Path) -> Self {
         Self {
             path: data.join(FILE_NAME),
@@ -47,7 +47,7 @@ impl MarkFile {
         }
     }
 
-    /// What the file holds; `None` if there is none.
+    /// Reads the file; `None` if it does not exist.
     pub fn read(&self) -> io::Result<Option<Mark>> {
         match fs::read(&self.path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
@@ -56,7 +56,7 @@ impl MarkFile {
         }
     }
 
-    /// Writes a mark, unless this process has written a newer one before: whole, and synced.
+    /// Writes and syncs a mark atomically, unless this process has written a newer one.
     pub fn write(&self, mark: &Mark) -> io::Result<()> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let is_known = |written: &Mark| written.generation > mark.generation || written == mark;

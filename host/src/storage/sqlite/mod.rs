@@ -1,7 +1,8 @@
-//! The control plane on SQLite: one file, one connection that writes, a few that read.
+//! The control plane's database in SQLite: one file, one connection for writing, several for
+//! reading.
 //!
-//! SQLite lets one connection write at a time. With a pool of one, writers wait for each other in a queue of ours,
-//! which is fair, instead of in SQLite's busy handler, which is not.
+//! SQLite allows one writer at a time. With a pool of one connection, writers wait in a fair queue.
+//! SQLite's own busy handler is not fair.
 
 mod api_keys;
 mod audit;
@@ -49,26 +50,26 @@ use crate::sqlite::configure as configure_sqlite;
 use evidence::Evidence;
 use mark::{Mark, MarkFile};
 
-/// The file's name within the data folder.
+/// Name of the file within the data folder.
 pub const FILE_NAME: &str = "mortise.db";
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
-/// Readers beside the writer. They serve the admin API only, never the way of a request.
+/// Connections for reading. The admin API uses them, requests to plugins never do.
 const READERS: u32 = 4;
 
-/// Rows that one statement adds. About twenty values each are far from the 32,766 that SQLite
-/// takes.
+/// The most rows that one statement adds. With about twenty values each, they stay far below
+/// SQLite's limit of 32,766.
 const ROWS: usize = 100;
 
-/// The pages that the writer keeps at hand, in KiB as SQLite counts them: what each batch reads and writes of the trees should
-/// not be read again for the next one.
+/// The writer's page cache, in KiB as SQLite counts it. Pages that one batch uses should still be
+/// cached for the next.
 const WRITER_CACHE: &str = "-16384";
 
-/// How long to wait for another process that holds the file, a backup for instance.
+/// How long to wait for another process that locks the file, such as a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The control plane's database in one file.
+/// The control plane's database.
 #[derive(Clone, Debug)]
 pub struct SqliteRepository {
     writer: SqlitePool,
@@ -77,12 +78,12 @@ pub struct SqliteRepository {
     doorbell: Arc<Doorbell>,
 }
 
-/// What to do if the database is not the one that belongs to the data folder, or is older than it.
+/// What to do with a database that does not belong to the data folder or is too old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForeignDatabase {
-    /// Refuse to open it.
+    /// Refuse it.
     Refuse,
-    /// Open it all the same, and make it the folder's. The operator has said so.
+    /// Open it and let the folder's mark name it, as the operator requested.
     Accept,
 }
 
@@ -95,15 +96,16 @@ impl Repository for SqliteRepository {
 }
 
 impl SqliteRepository {
-    /// Opens `mortise.db` in the data folder, creates it in a new folder, and brings its schema up to date. A
+    /// Opens `mortise.db` in the data folder and migrates its schema. Creates it in a new folder. A
     /// database that does not belong to the folder is refused.
     pub async fn open(data: &Path) -> Result<Self, DbError> {
         Self::open_with(data, ForeignDatabase::Refuse).await
     }
 
-    /// The same, with the operator's word on a database that does not belong to the folder.
+    /// The same, with the operator's decision about a database that does not belong to the folder.
     pub async fn open_with(data: &Path, foreign: ForeignDatabase) -> Result<Self, DbError> {
-        // Both sides use the same library, and its memory is set up before anybody uses it.
+        // The control plane and the tenants' databases share SQLite, so its memory is configured
+        // before the first use.
         configure_sqlite().map_err(|error| DbError::Unavailable(Box::new(error)))?;
         let mark = MarkFile::of(data);
         let unreadable = |error: std::io::Error| DbError::Unavailable(Box::new(error));
@@ -126,7 +128,7 @@ impl SqliteRepository {
         let options = file
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // What is acknowledged survives a power cut, not only a crash of the process.
+            // A committed change survives a power cut, not only a crash of the process.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
@@ -150,13 +152,13 @@ impl SqliteRepository {
         Ok(repository)
     }
 
-    /// Writes the name of this start into the file itself; the write-ahead log is empty then. The mark
-    /// announces the name before and follows after, so that a start that is killed at any moment
-    /// leaves a file whose name the mark knows.
+    /// Writes the name of this start into the file itself, while the write-ahead log is empty. The
+    /// mark announces the name before and confirms it afterwards. So a start that is killed at any
+    /// moment leaves a file whose name the mark knows.
     async fn begin_start(&self, marked: Option<&Mark>) -> Result<(), DbError> {
         let name = uuid::Uuid::now_v7().to_string();
         if let Some(marked) = marked {
-            // From here on the file has the name that its log has, whatever a start before has left.
+            // From here on, the file has the same name as its log, whatever an earlier start left.
             self.checkpoint().await?;
             let announced = Mark {
                 started: self.own_mark().await?.started,
@@ -175,7 +177,7 @@ impl SqliteRepository {
         self.checkpoint().await
     }
 
-    /// Moves the write-ahead log into the file, and empties it.
+    /// Moves the write-ahead log into the file and empties it.
     async fn checkpoint(&self) -> Result<(), DbError> {
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .execute(&self.writer)
@@ -184,8 +186,8 @@ impl SqliteRepository {
         Ok(())
     }
 
-    /// Writes the mark of this database. If the operator has accepted an older copy, it counts on from where
-    /// the folder was, so that no other copy has the same count.
+    /// Writes the mark of this database. If the operator accepted an older copy, the count
+    /// continues from the folder's mark, so that no other copy has the same count.
     async fn follow_mark(&self, marked: Option<Mark>) -> Result<(), DbError> {
         let mut own = self.own_mark().await?;
         if let Some(marked) = marked.filter(|marked| marked.generation > own.generation) {
@@ -209,14 +211,14 @@ impl SqliteRepository {
         read_mark(&row)
     }
 
-    /// Commits a change to the set of tenants, and with it the next generation; then the folder's mark
-    /// follows.
+    /// Commits a change to the set of tenants with the next generation, and then updates the
+    /// folder's mark.
     async fn commit_generation(&self, mut transaction: Transaction<'_, Sqlite>) -> Result<(), DbError> {
         let row = sqlx::query(
             "UPDATE host SET generation = MIN(generation, $1) + 1 RETURNING id, generation, started",
         )
-        // At the last number there is it stays: older copies are not noticed then, and tenants can
-        // be made.
+        // At the largest number, the count stays as it is. Old copies are then not noticed, but
+        // tenants can be created.
         .bind(i64::MAX - 1)
         .fetch_one(&mut *transaction)
         .await
@@ -224,8 +226,8 @@ impl SqliteRepository {
         let mark = read_mark(&row)?;
         transaction.commit().await.map_err(unavailable)?;
         if let Err(error) = self.write_mark(mark).await {
-            // The change is made. A mark that is behind refuses fewer old copies; the next change writes it
-            // again.
+            // The change is committed. An outdated mark only detects fewer old copies, and the next
+            // change writes it again.
             tracing::warn!(%error, "the mark of the data folder could not be written");
         }
         Ok(())
@@ -238,8 +240,8 @@ impl SqliteRepository {
             .map_err(std::io::Error::other)?
     }
 
-    /// Limits the database to so many pages: a write beyond them fails as on a full disk. The limit holds for
-    /// every connection that writes from now on.
+    /// Limits the number of pages of the database. A write above it fails like a full disk. The
+    /// limit applies to every later connection of the writer.
     #[cfg(test)]
     pub(crate) async fn limit_pages(&self, pages: u32) {
         let options = self.writer.connect_options();
@@ -251,7 +253,8 @@ impl SqliteRepository {
             .unwrap();
     }
 
-    /// A transaction that may write. It takes the lock at once, so that it cannot fail for it half way.
+    /// Begins a write transaction. It locks the database at once, so it cannot fail in the middle
+    /// for lack of the lock.
     async fn begin(&self) -> Result<Transaction<'_, Sqlite>, DbError> {
         self.writer
             .begin_with("BEGIN IMMEDIATE")
@@ -260,12 +263,11 @@ impl SqliteRepository {
     }
 }
 
-/// A pool that hands out a connection only if no transaction is open on it.
+/// A pool that only hands out connections without an open transaction.
 ///
-/// After a full disk, an IO error or a lack of memory SQLite rolls a transaction back by itself. sqlx does
-/// not notice: its own `ROLLBACK` fails, it still counts one transaction, and it refuses every later `BEGIN`.
-/// Such a connection is closed, and the pool opens another one. The pool has run the queued `ROLLBACK` before
-/// it asks.
+/// After a full disk, an IO error or a lack of memory, SQLite rolls a transaction back by itself.
+/// sqlx does not notice: its own `ROLLBACK` fails, and it refuses every later `BEGIN`. Such a
+/// connection is closed and replaced. The pool has run the queued `ROLLBACK` before this check.
 fn pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
@@ -288,7 +290,7 @@ fn unavailable(error: sqlx::Error) -> DbError {
     DbError::Unavailable(Box::new(error))
 }
 
-/// Says that a name is taken, where that is what stopped the statement.
+/// Maps a violated unique constraint to [`DbError::Taken`].
 fn or_taken(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(cause) if cause.is_unique_violation() => DbError::Taken(what),
@@ -296,7 +298,7 @@ fn or_taken(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     }
 }
 
-/// Says what is missing, where a reference to it is what stopped the statement.
+/// Maps a violated foreign key of a new row to [`DbError::Missing`].
 fn or_missing(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => DbError::Missing(what),
@@ -304,7 +306,7 @@ fn or_missing(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     }
 }
 
-/// Says what is in use, where a reference to it is what stopped the statement.
+/// Maps a violated foreign key of a deleted row to [`DbError::InUse`].
 fn or_in_use(what: Resource) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => DbError::InUse(what),
@@ -438,7 +440,7 @@ mod tests {
         }
     }
 
-    /// A database as a host left it that knew the migrations before `version`.
+    /// A database of a host that only knew the migrations before `version`.
     async fn database_before(folder: &Path, version: i64) -> SqlitePool {
         configure_sqlite().unwrap();
         let options = SqliteConnectOptions::new()
@@ -549,7 +551,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let killed = SqliteRepository::open(folder.path()).await.unwrap();
         for _ in 0..2 {
-            // Its name is in the file, the mark has only announced it, and the log is not empty.
+            // Its name is in the file, the mark only announces it, and the log is not empty.
             let marked = killed.mark.read().unwrap();
             killed.begin_start(marked.as_ref()).await.unwrap();
             sqlx::query("UPDATE host SET generation = generation")

@@ -68,7 +68,7 @@ impl Plans for SqliteRepository {
     }
 }
 
-/// A plan before it is changed. One that cannot be read can be replaced and deleted all the same.
+/// A plan before it is changed. An unreadable one can still be replaced and deleted.
 async fn in_transaction(connection: &mut SqliteConnection, name: &PlanName) -> Result<Option<Plan>, DbError> {
     let row = sqlx::query("SELECT * FROM plans WHERE name = $1")
         .bind(name.as_str())

@@ -171,7 +171,7 @@ impl Plugins for SqliteRepository {
         if inserted.rows_affected() == 0 {
             return Ok(false);
         }
-        // No version serves before it is activated.
+        // A version does not serve requests before it is activated.
         self.commit_unserved(transaction, Some(tenant), change).await?;
         Ok(true)
     }
@@ -236,7 +236,7 @@ impl Plugins for SqliteRepository {
             return Ok(false);
         }
         removals::add(&mut transaction, Removal::Component(digest)).await?;
-        // The active version is never deleted.
+        // The deleted version was not active.
         self.commit_unserved(transaction, Some(tenant), change).await?;
         Ok(true)
     }
@@ -247,7 +247,7 @@ impl Plugins for SqliteRepository {
         plugin: &PluginName,
         keep: u32,
     ) -> Result<Vec<VersionDigest>, DbError> {
-        // The active version counts among those kept, wherever it stands in the order of age.
+        // The active version counts among the kept ones, whatever its age.
         let rows = sqlx::query(
             "SELECT v.digest FROM versions v \
              LEFT JOIN plugins p ON p.tenant = v.tenant AND p.name = v.plugin AND p.active = v.digest \
@@ -383,16 +383,16 @@ impl Plugins for SqliteRepository {
     }
 }
 
-/// One plugin, and how many versions it has.
+/// A plugin, with the number of its versions.
 const PLUGIN: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
     AND versions.plugin = plugins.name) AS versions FROM plugins WHERE tenant = $1 AND name = $2 AND deleted_at IS NULL";
 
-/// The same for those after one.
+/// A page of plugins.
 const PLUGINS: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
     AND versions.plugin = plugins.name) AS versions FROM plugins \
     WHERE tenant = $1 AND name > $2 AND deleted_at IS NULL ORDER BY name LIMIT $3";
 
-/// The same for deleted ones.
+/// A page of deleted plugins.
 const DELETED_PLUGINS: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
     AND versions.plugin = plugins.name) AS versions FROM plugins \
     WHERE tenant = $1 AND name > $2 AND deleted_at IS NOT NULL ORDER BY name LIMIT $3";
@@ -401,7 +401,7 @@ const DELETED_PLUGINS: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions 
 const VERSION: &str = "SELECT * FROM versions WHERE tenant = $1 AND plugin = $2 AND digest = $3 \
     AND EXISTS (SELECT 1 FROM plugins p WHERE p.tenant = $1 AND p.name = $2 AND p.deleted_at IS NULL)";
 
-/// All of some tenants, whose ids are a JSON array.
+/// All plugins of some tenants, whose ids are a JSON array.
 pub(super) const OF_TENANTS: &str = "SELECT plugins.*, (SELECT COUNT(*) FROM versions WHERE versions.tenant = plugins.tenant \
     AND versions.plugin = plugins.name) AS versions FROM plugins \
     WHERE tenant IN (SELECT value FROM json_each($1)) AND (deleted_at IS NULL OR deleted_at < 0) ORDER BY tenant, name";

@@ -1,4 +1,4 @@
-//! What is left to do after a deletion, in SQLite.
+//! Pending deletions in SQLite.
 
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
@@ -75,15 +75,15 @@ impl Removals for SqliteRepository {
     }
 }
 
-/// The rows that can be read. One that cannot is logged and left as it is, so that it keeps nothing else from
-/// being done.
+/// The readable rows. An unreadable one is logged and skipped, so that it does not block the
+/// others.
 fn readable<T>(rows: &[SqliteRow], read: impl Fn(&SqliteRow) -> Result<T, DbError>) -> Vec<T> {
     let logged = |error: &DbError| tracing::error!(%error, "a row about a deletion cannot be read");
     let readable = rows.iter().map(read);
     readable.filter_map(|row| row.inspect_err(logged).ok()).collect()
 }
 
-/// Records that a file is to be removed, in the transaction that removes its rows.
+/// Marks a file for removal, in the transaction that deletes its rows.
 pub(super) async fn add(connection: &mut SqliteConnection, removal: Removal) -> Result<(), DbError> {
     let (kind, name) = parts(removal);
     sqlx::query("INSERT INTO removals (kind, name) VALUES ($1, $2) ON CONFLICT DO NOTHING")
@@ -95,7 +95,7 @@ pub(super) async fn add(connection: &mut SqliteConnection, removal: Removal) -> 
     Ok(())
 }
 
-/// Whether a file is to be removed.
+/// Whether a file is marked for removal.
 pub(super) async fn is_named(connection: &mut SqliteConnection, removal: Removal) -> Result<bool, DbError> {
     let (kind, name) = parts(removal);
     let row = sqlx::query("SELECT 1 FROM removals WHERE kind = $1 AND name = $2")
@@ -107,7 +107,7 @@ pub(super) async fn is_named(connection: &mut SqliteConnection, removal: Removal
     Ok(row.is_some())
 }
 
-/// Records that a file is removed, or is needed again.
+/// Unmarks a file that was removed or is used again.
 pub(super) async fn delete(connection: &mut SqliteConnection, removal: Removal) -> Result<(), DbError> {
     let (kind, name) = parts(removal);
     sqlx::query("DELETE FROM removals WHERE kind = $1 AND name = $2")
@@ -119,8 +119,8 @@ pub(super) async fn delete(connection: &mut SqliteConnection, removal: Removal) 
     Ok(())
 }
 
-/// Records that the files of all versions of a tenant, or of one plugin, are to be removed. Whether another
-/// tenant has the same digest is looked at when they are.
+/// Marks the components of all versions of a tenant, or of one plugin, for removal. The removal
+/// itself checks whether another tenant has the same digest.
 pub(super) async fn of_versions(
     connection: &mut SqliteConnection,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Everything of some tenants, from SQLite.
+//! All data of some tenants for serving their requests, read from SQLite.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,7 +12,7 @@ use crate::domain::id::TenantId;
 use crate::storage::vault::Sealed;
 use crate::storage::{Changed, DbError, ListedTenant, RoutedPlugin, RoutedTenant, RoutedTenants, Routing};
 
-/// The tables that serving a tenant's requests reads.
+/// The tables with data for serving requests.
 const CONFIGURATION: [&str; 7] = [
     "plugins",
     "versions",
@@ -66,7 +66,7 @@ impl Routing for SqliteRepository {
     async fn routed_tenants(&self, ids: &[TenantId]) -> Result<RoutedTenants, DbError> {
         let ids: Vec<String> = ids.iter().map(TenantId::to_string).collect();
         let ids = row::to_json(&ids, "tenants.id")?;
-        // In one transaction, so that no change falls between two of the queries.
+        // One transaction, so that no change is committed between two of the queries.
         let mut reading = self.readers.begin().await.map_err(unavailable)?;
         let tenants = read(&mut reading, TENANTS, &ids).await?;
         let rows = Rows {
@@ -86,7 +86,8 @@ impl Routing for SqliteRepository {
 const LISTED: &str = "SELECT id, name, generation, key_generation FROM tenants \
     WHERE deleted_at IS NULL OR deleted_at < 0 ORDER BY id";
 
-// Each of these gets the ids as one parameter, a JSON array: a statement costs more than a row.
+// The parameter of these statements is a JSON array of ids, since a statement costs more than a
+// row.
 
 const TENANTS: &str = "SELECT * FROM tenants WHERE id IN (SELECT value FROM json_each($1)) \
     AND (deleted_at IS NULL OR deleted_at < 0)";
@@ -116,7 +117,7 @@ async fn read(
     rows.map_err(unavailable)
 }
 
-/// What was read of some tenants: plans by name, everything else by tenant.
+/// The rows of some tenants: plans by name, everything else by tenant.
 struct Rows {
     plans: HashMap<String, Vec<SqliteRow>>,
     plugins: HashMap<String, Vec<SqliteRow>>,
@@ -127,7 +128,7 @@ struct Rows {
 }
 
 impl Rows {
-    /// Everything of the tenant of this row.
+    /// All data of the tenant of this row.
     fn routed(&self, tenant: &SqliteRow) -> Result<RoutedTenant, DbError> {
         let generations = change::generations(tenant)?;
         let tenant = tenants::read(tenant)?;
@@ -180,8 +181,8 @@ impl Rows {
     }
 }
 
-/// Rows by the text in a column, in their order. What refers to no row of another table is left
-/// out.
+/// Groups rows by the text in a column, in their order. Rows without a readable text there are
+/// skipped.
 fn by(rows: Vec<SqliteRow>, column: &'static str) -> HashMap<String, Vec<SqliteRow>> {
     let mut grouped: HashMap<String, Vec<SqliteRow>> = HashMap::new();
     for row in rows {
@@ -196,12 +197,12 @@ fn of<'a>(rows: &'a HashMap<String, Vec<SqliteRow>>, key: &str) -> &'a [SqliteRo
     rows.get(key).map_or(&[], Vec::as_slice)
 }
 
-/// What was read of each row, by the name of the row's plugin.
+/// Reads each row and groups the results by plugin.
 fn by_plugin<T>(
     rows: &[SqliteRow],
     read: impl Fn(&SqliteRow) -> Result<T, DbError>,
 ) -> HashMap<String, Result<T, DbError>> {
-    // Without a name it is no plugin's: the names of plugins are text and refer to a row.
+    // Names of plugins are readable text, so a row without one belongs to no plugin.
     let named = rows
         .iter()
         .filter_map(|row| Some((row::text(row, "plugin").ok()?, read(row))));

@@ -1,4 +1,5 @@
-//! Values of a row as the domain has them. A value that does not fit is [`DbError::Corrupt`], never a panic.
+//! Reads values of SQLite rows as domain types. An invalid value is [`DbError::Corrupt`], never a
+//! panic.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -63,8 +64,8 @@ pub fn optional_timestamp(row: &SqliteRow, column: &'static str) -> Result<Optio
     Ok(value.map(Timestamp))
 }
 
-/// When the row was marked as deleted. A time before 1970 is damage: the row is not deleted, and never
-/// purged.
+/// The time of deletion. A time before 1970 is damage: the row then counts as not deleted and is
+/// never purged.
 pub fn deleted_at(row: &SqliteRow) -> Result<Option<Timestamp>, DbError> {
     let deleted_at = optional_timestamp(row, "deleted_at")?;
     match deleted_at {
@@ -73,7 +74,7 @@ pub fn deleted_at(row: &SqliteRow) -> Result<Option<Timestamp>, DbError> {
     }
 }
 
-/// A value that is stored as its text: ids, names, digests, roles.
+/// A value that is stored as text: an id, a name, a digest or a role.
 pub fn parsed<T: FromStr<Err: Display>>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
     text(row, column)?
         .parse()
@@ -93,7 +94,7 @@ pub fn json<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Resul
     serde_json::from_str(&text(row, column)?).map_err(|error| DbError::corrupt(column, error))
 }
 
-/// A structured value that may be absent.
+/// A JSON value that may be absent.
 pub fn optional_json<T: DeserializeOwned>(
     row: &SqliteRow,
     column: &'static str,
@@ -103,8 +104,7 @@ pub fn optional_json<T: DeserializeOwned>(
         .transpose()
 }
 
-/// A structured value that another version of this host may have written: keys that are not known are left
-/// out.
+/// A JSON value that another version of this host may have written. Unknown keys are ignored.
 pub fn lenient<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, DbError> {
     lenient::from_json(&text(row, column)?).map_err(|error| DbError::corrupt(column, error))
 }
@@ -117,12 +117,13 @@ pub fn hash(row: &SqliteRow, column: &'static str) -> Result<SecretHash, DbError
     Ok(SecretHash::from_bytes(bytes))
 }
 
-/// A structured value as it is stored.
+/// A value as JSON, for storing.
 pub fn to_json<T: Serialize>(value: &T, column: &'static str) -> Result<String, DbError> {
     serde_json::to_string(value).map_err(|error| DbError::corrupt(column, error))
 }
 
-/// An unsigned number as it is stored. What does not fit is the largest there is: SQLite's integers are signed.
+/// An unsigned number for storing. SQLite's integers are signed, so larger numbers become the
+/// largest one.
 pub fn to_integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

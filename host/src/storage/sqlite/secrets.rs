@@ -1,4 +1,4 @@
-//! Sealed secrets in SQLite.
+//! Encrypted secrets in SQLite.
 
 use std::collections::BTreeMap;
 

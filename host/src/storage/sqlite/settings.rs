@@ -1,4 +1,4 @@
-//! Grants and config in SQLite.
+//! Grants and settings in SQLite.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ impl Settings for SqliteRepository {
                 .fetch_optional(&mut *transaction)
                 .await
                 .map_err(unavailable)?;
-        // Without settings there is no row whose reference could fail.
+        // An empty configuration adds no row whose foreign key could fail.
         found.ok_or(DbError::Missing(Resource::Plugin))?;
         sqlx::query("DELETE FROM config WHERE tenant = $1 AND plugin = $2")
             .bind(tenant.to_string())

@@ -1,5 +1,5 @@
-//! Summaries of blocks: which routes, statuses and principals the records of a block have, and when
-//! the first began. A question about records reads only the blocks whose summaries may answer it.
+//! Summaries of blocks: the routes, statuses, principals and earliest start of their records. A
+//! query only reads blocks whose summaries may match.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::domain::function;
 use crate::domain::principal::PrincipalId;
 use crate::storage::{DbError, InvocationFilter, StatusFilter};
 
-/// Adds the summaries of blocks that were just added.
+/// Adds the summaries of new blocks.
 pub(super) async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_>]) -> Result<(), DbError> {
     let mut query = QueryBuilder::<Sqlite>::new(
         "INSERT INTO block_summaries (tenant, last_id, first_id, started_first, routes, statuses, principals) ",
@@ -32,14 +32,13 @@ pub(super) async fn insert(connection: &mut SqliteConnection, blocks: &[Block<'_
             .push_bind(between(',', statuses))
             .push_bind(principals.into_iter().flatten().collect::<Vec<u8>>());
     });
-    // Where there are many, their number is another one each time.
+    // Statements with several rows differ in their number of rows, so they are not cached.
     let query = query.build().persistent(blocks.len() == 1);
     query.execute(connection).await.map_err(unavailable)?;
     Ok(())
 }
 
-/// Leaves out blocks `b` that have no record with what is wanted, as far as their summaries `s`
-/// say.
+/// Excludes blocks `b` without matching records, according to their summaries `s`.
 pub(super) fn push_wanted(query: &mut QueryBuilder<Sqlite>, filter: &InvocationFilter) {
     query.push(" AND (s.tenant IS NULL OR (TRUE");
     if let Some(until) = filter.until {
@@ -63,7 +62,7 @@ pub(super) fn push_wanted(query: &mut QueryBuilder<Sqlite>, filter: &InvocationF
             .push(") > 0");
     }
     if let Some(principal) = filter.principal {
-        // The bytes may also be found across two hashes: then a block is read for nothing.
+        // The bytes may also match across two hashes. Then a block is read unnecessarily.
         let wanted = hash(principal).to_vec();
         query
             .push(" AND instr(s.principals, ")
@@ -73,7 +72,7 @@ pub(super) fn push_wanted(query: &mut QueryBuilder<Sqlite>, filter: &InvocationF
     query.push("))");
 }
 
-/// Each value between two separators.
+/// Joins values with a separator before, between and after them.
 fn between(separator: char, values: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
     let mut text = String::from(separator);
     for value in values {

@@ -109,7 +109,7 @@ impl Tenants for SqliteRepository {
         let after = read(&row)?;
         let mut changes = changes(&before, &after);
         let Some(last) = changes.pop() else {
-            // Nothing differs, so nothing is committed.
+            // Nothing changes, so nothing is committed.
             return Ok(Some(after));
         };
         for change in &changes {
@@ -171,7 +171,8 @@ impl Tenants for SqliteRepository {
 
     async fn purge_tenant(&self, id: TenantId, change: &Change) -> Result<bool, DbError> {
         let mut transaction = self.begin().await?;
-        // Before the row goes, which has the name that the entry keeps.
+        // The entry is added before the row is deleted, since it copies the tenant's name from the
+        // row.
         audit::insert(&mut transaction, Some(id), change).await?;
         removals::of_versions(&mut transaction, id, None).await?;
         let purged = sqlx::query("DELETE FROM tenants WHERE id = $1")
@@ -189,15 +190,15 @@ impl Tenants for SqliteRepository {
     }
 }
 
-/// The generations of a tenant that was just made.
+/// The generations of a new tenant.
 const FIRST: Generations = Generations {
     content: Generation(1),
     keys: Generation(1),
 };
 
 impl SqliteRepository {
-    /// A page of the tenants that a statement lists. A row that cannot be read is logged and left out, so
-    /// that it does not hide the others.
+    /// A page of tenants. An unreadable row is logged and skipped, so that it does not hide the
+    /// others.
     async fn list(&self, sql: &'static str, page: Page<TenantName>) -> Result<Vec<Tenant>, DbError> {
         let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
         let mut after = page.after.map_or(String::new(), |after| after.to_string());
@@ -223,7 +224,7 @@ impl SqliteRepository {
     }
 }
 
-/// Those of these tenants that are still there.
+/// Those of these tenants that have a row, deleted or not.
 pub(super) async fn existing(
     connection: &mut SqliteConnection,
     tenants: BTreeSet<TenantId>,

@@ -16,7 +16,7 @@ impl Tokens for SqliteRepository {
     async fn insert_token(&self, token: &Token, change: &Change) -> Result<(), DbError> {
         let mut transaction = self.begin().await?;
         insert(&mut transaction, token).await?;
-        // Tokens have no part in serving requests.
+        // Serving requests does not use tokens.
         self.commit_unserved(transaction, token.reach.tenant(), change)
             .await
     }
@@ -96,7 +96,8 @@ async fn insert(connection: &mut SqliteConnection, token: &Token) -> Result<(), 
     Ok(())
 }
 
-/// Revokes a token; a second time the time of the first stays. Whether it is there.
+/// Revokes a token. A second revocation keeps the time of the first. `false` if there is no such
+/// token.
 async fn revoke(
     connection: &mut SqliteConnection,
     tenant: Option<TenantId>,

@@ -1,4 +1,4 @@
-//! What was consumed, summed by hour.
+//! Usage of plugins by hour, in SQLite.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
@@ -9,8 +9,8 @@ use crate::domain::id::TenantId;
 use crate::domain::invocation::UsageSum;
 use crate::storage::DbError;
 
-/// Adds what plugins consumed in hours. Many go with one statement: each is handed to the thread of the database, and that
-/// costs more than a row does.
+/// Adds sums, many per statement. Each statement is passed to the database's thread, which costs
+/// more than a row.
 pub(super) async fn add(
     connection: &mut SqliteConnection,
     sums: &[(TenantId, Timestamp, &UsageSum)],
@@ -32,14 +32,14 @@ pub(super) async fn add(
         query.push(format!(
             " ON CONFLICT (tenant, plugin, hour) DO UPDATE SET {added}"
         ));
-        // Where there are many, their number is another one each time.
+        // Statements with several rows differ in their number of rows, so they are not cached.
         let query = query.build().persistent(some.len() == 1);
         query.execute(&mut *connection).await.map_err(unavailable)?;
     }
     Ok(())
 }
 
-/// What each plugin consumed in the hours that begin in `from..to`.
+/// The usage of each plugin in the hours that begin in `from..to`.
 pub(super) async fn sums(
     readers: &SqlitePool,
     tenant: TenantId,
@@ -47,7 +47,7 @@ pub(super) async fn sums(
     to: Timestamp,
 ) -> Result<Vec<UsageSum>, DbError> {
     let sums = each_number(|name| format!("SUM({name}) AS {name}"));
-    // The names are those of fields.
+    // The names are identifiers of fields, so the statement is safe.
     let statement = AssertSqlSafe(format!(
         "SELECT plugin, {sums} FROM usage_hours WHERE tenant = $1 AND hour >= $2 AND hour < $3 \
          GROUP BY plugin ORDER BY plugin"
