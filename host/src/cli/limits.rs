@@ -52,6 +52,12 @@ impl Limits {
                 output.table(&rows, &columns)
             }
             Self::Set(Set { of, change }) => {
+                if change.is_empty() {
+                    return Err(CliError::Usage(
+                        "no limit is named; write for example `memory=128MiB`, or `--unset memory`"
+                            .to_owned(),
+                    ));
+                }
                 let path = ["tenants", of.tenant.as_str()];
                 let tenant: TenantView = client.get(&path)?;
                 let limits = change.apply(&tenant.limits)?;

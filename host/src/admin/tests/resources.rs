@@ -182,6 +182,43 @@ async fn plans_are_kept_while_a_tenant_is_on_them() {
 }
 
 #[tokio::test]
+async fn the_default_plan_stays_and_a_plan_that_is_not_there_has_a_hint() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    let call = async |method: &str, path: &str, body: Option<Value>| {
+        app.call(&operator, method, &format!("/api/v1{path}"), body).await
+    };
+    // No tenant is on it.
+    let kept = call("DELETE", "/plans/standard", None).await;
+    assert_eq!(
+        kept.problem(),
+        "409 conflict: `standard` is the plan of tenants that are created without one, and cannot be deleted"
+    );
+    let empty = call("PUT", "/plans/gold", Some(json!({}))).await;
+    assert_eq!(empty.body, json!({ "name": "gold", "limits": {} }));
+    let made = call("POST", "/tenants", Some(json!({ "name": "acme" }))).await;
+    assert_eq!(
+        (made.status, &made.body["plan"]),
+        (StatusCode::CREATED, &json!("standard"))
+    );
+    for (method, path, body) in [
+        ("POST", "/tenants", json!({ "name": "other", "plan": "nope" })),
+        ("PATCH", "/tenants/acme", json!({ "plan": "nope" })),
+    ] {
+        let answer = call(method, path, Some(body)).await;
+        assert_eq!(
+            answer.problem(),
+            "400 invalid-request: plan: there is no plan `nope`"
+        );
+        let hint = answer.body["hint"].as_str().unwrap();
+        assert!(
+            hint.contains("mortise plans list") && hint.contains("mortise plans set"),
+            "{hint}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn bad_input_is_named_with_its_place() {
     let app = TestApp::start().await;
     let operator = app.operator().await;
