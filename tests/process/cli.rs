@@ -90,6 +90,9 @@ fn the_audit_log_of_a_purged_tenant_is_read_by_its_name() {
             audit.contains("tenant.purge") && audit.contains("plan=standard"),
             "{audit}"
         );
+        // A filter that matches nothing does not make the tenant unknown.
+        let none = ["audit", "--tenant", name, "--action", "x", "--json"];
+        assert_eq!(host.cli(&none).json(), json!([]));
     }
     let said = host.cli(&["audit", "--tenant", "nobody"]).fails(1);
     assert!(said.contains("there is no such tenant (not-found"), "{said}");
@@ -419,6 +422,11 @@ fn every_list_of_the_admin_api_has_a_command() {
         .cli(&["plans", "set", "large", "cpu=100ms", "--unset", "queue", "--json"])
         .json();
     assert_eq!(set["limits"], json!({ "memory": "128MiB", "cpu": "100ms" }));
+    let empty = host.cli(&["plans", "set", "empty", "--json"]).json();
+    assert_eq!(empty["limits"], json!({}));
+    host.cli(&["plans", "delete", "empty"]).ok();
+    let said = host.cli(&["plans", "delete", "standard"]).fails(1);
+    assert!(said.contains("hint: change its limits instead"), "{said}");
     let moved = host
         .cli(&["tenants", "set-plan", "acme", "large", "--json"])
         .json();
@@ -427,6 +435,8 @@ fn every_list_of_the_admin_api_has_a_command() {
     assert_eq!(limited["limits"], json!({ "sql_rows": 7 }));
     let said = acme(&["limits", "set", "--unset", "sql_row"]).fails(1);
     assert!(said.contains("hint: overridden limits: sql_rows"), "{said}");
+    let said = acme(&["limits", "set"]).fails(2);
+    assert!(said.contains("no limit is named"), "{said}");
 
     let key = acme(&[
         "keys",
