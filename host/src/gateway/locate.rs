@@ -27,7 +27,12 @@ pub struct Located {
 
 /// Finds what a request is for. Whatever is missing answers the same 404, so that nobody learns which names exist.
 pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<Located, Problem> {
-    let nothing = || Problem::new(Code::NotFound, "there is no such tenant, plugin or route");
+    let nothing = || {
+        Problem::new(
+            Code::NotFound,
+            "there is no such tenant, plugin, route or function",
+        )
+    };
     let tenant = routing.tenant(&path.tenant).ok_or_else(nothing)?;
     if tenant.problem.is_some() {
         return Err(unavailable());
