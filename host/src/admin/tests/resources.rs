@@ -655,8 +655,27 @@ async fn invocations_logs_and_usage_are_read_back() {
         .await;
     assert_eq!(
         wrong.problem(),
-        "400 invalid-request: principal: `ada` is not the kind and the id of a principal"
+        "400 invalid-request: principal: `ada` is not the kind and the id of a principal; write `api-key:ID`, with an \
+         id of `mortise keys list`"
     );
+    for (filter, wanted) in [
+        (
+            "since=1h",
+            "400 invalid-request: since: it is no time; write it with a time zone, such as 2026-01-02T03:04:05Z",
+        ),
+        (
+            "since=2024-01-01T00:00:00Z&until=2024-01-01T00:00:00Z",
+            "400 invalid-request: since: it must lie before `until`",
+        ),
+        ("plugin=nope", "404 not-found: there is no such plugin"),
+        (
+            "plugin=nope&function=a.b",
+            "404 not-found: there is no such plugin",
+        ),
+    ] {
+        let wrong = app.get(&token, &format!("{base}/invocations?{filter}")).await;
+        assert_eq!(wrong.problem(), wanted, "{filter}");
+    }
     let one = app
         .get(&token, &format!("{base}/invocations/{}", bad.record.id))
         .await;
