@@ -204,6 +204,13 @@ fn what_is_not_granted_is_listed_and_nothing_is_activated() {
         granted,
         json!({ "database": false, "http": [], "secrets": secrets })
     );
+    let nothing = folder.path().join("nothing.json");
+    std::fs::write(&nothing, "{}").unwrap();
+    let put = host.cli(&[&["grants", "put", nothing.to_str().unwrap()], &OF[..]].concat());
+    assert!(
+        put.status.success() && put.stderr.contains("missing: plain text of the secret `token`"),
+        "{put:?}"
+    );
 }
 
 #[test]

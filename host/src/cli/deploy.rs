@@ -172,7 +172,7 @@ fn activation_line(plugin: &str, activated: &ActivatedView) -> String {
 }
 
 /// A line for each text in a list.
-fn report(name: &str, texts: &[String], output: &mut Output) {
+pub fn report(name: &str, texts: &[String], output: &mut Output) {
     for text in texts {
         output.news(format_args!("{name}: {}", printable(text)));
     }

@@ -27,6 +27,9 @@ pub struct PluginView {
     pub deleted_at: Option<Timestamp>,
     /// How its active version fares.
     pub health: HealthView,
+    /// Secrets that its active version asks for and that are not set. Lists leave them out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// How the active version of a plugin fares.
