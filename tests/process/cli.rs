@@ -220,6 +220,11 @@ fn settings_secrets_and_keys_work_at_once() {
     deploy(&host, &demanding(folder.path(), "1.0.0"));
     let http = host.http();
 
+    let none = host.cli(&[&["config", "list"], &OF[..]].concat());
+    assert!(
+        none.status.success() && none.stderr.contains("nothing there"),
+        "{none:?}"
+    );
     let set = [&["config", "set", "greeting=a=b", "mood=good"], &OF[..]].concat();
     host.cli(&set).ok();
     let setting = |key: &str| {
@@ -235,6 +240,9 @@ fn settings_secrets_and_keys_work_at_once() {
         (setting("greeting"), setting("mood")),
         (json!("a=b"), json!(null))
     );
+    let of_unset = ["audit", "--tenant", "acme", "--action", "config.delete", "--json"];
+    let entries = host.cli(&of_unset).json();
+    assert_eq!(entries[0]["before"], json!({ "mood": "set" }), "{entries}");
     let said = host
         .cli(&[&["config", "unset", "gretting"], &OF[..]].concat())
         .fails(1);
@@ -442,6 +450,11 @@ fn every_list_of_the_admin_api_has_a_command() {
     assert_eq!(limited["limits"], json!({ "sql_rows": 7 }));
     let said = acme(&["limits", "set", "--unset", "sql_row"]).fails(1);
     assert!(said.contains("hint: overridden limits: sql_rows"), "{said}");
+    let shown = acme(&["limits", "show", "--plugin", "capabilities"]).ok();
+    assert!(
+        shown.starts_with("FUNCTION ") && shown.contains("sql_rows"),
+        "{shown}"
+    );
     let said = acme(&["limits", "set"]).fails(2);
     assert!(said.contains("no limit is named"), "{said}");
 

@@ -133,6 +133,16 @@ fn a_deployment_warns_of_secrets_that_are_not_set_and_of_a_version_that_has_two_
         "{gone:?}"
     );
 
+    host.cli(&["tenants", "suspend", "acme"]).ok();
+    let suspended = host.cli(&[&["versions", "activate", "1.0.0"], &OF[..]].concat());
+    assert!(
+        suspended
+            .stderr
+            .contains("warning: the tenant acme is suspended: all of its addresses answer 503"),
+        "{suspended:?}"
+    );
+    host.cli(&["tenants", "resume", "acme"]).ok();
+
     let other = folder.path().join("other.wasm");
     let manifest = open_manifest("capabilities", DEMANDING) + "\n# other\n";
     std::fs::write(&other, bundled(CAPABILITIES, &manifest, &[])).unwrap();

@@ -102,6 +102,7 @@ impl Invocations {
                     "METHOD" => method,
                     "ROUTE" => route,
                     "FUNCTION" => function,
+                    "OUTCOME" => outcome,
                     "STATUS" => status,
                     "CODE" => code,
                     "CALLER" => principal,
