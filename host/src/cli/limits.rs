@@ -54,9 +54,9 @@ impl Limits {
                 if output.is_json() {
                     return output.data(&limits);
                 }
-                let mut rows = rows(None, limits.limits);
+                let mut rows = rows_of(None, limits.limits);
                 for (function, limits) in limits.functions {
-                    rows.extend(self::rows(Some(function), limits));
+                    rows.extend(rows_of(Some(function), limits));
                 }
                 let columns = columns!(Row:
                     "FUNCTION" => function,
@@ -72,7 +72,7 @@ impl Limits {
                 if output.is_json() {
                     return output.data(&limits);
                 }
-                let rows = rows(None, limits.limits);
+                let rows = rows_of(None, limits.limits);
                 let columns = columns!(Row:
                     "LIMIT" => name,
                     "VALUE" => limit.value,
@@ -105,7 +105,7 @@ struct Row {
     limit: LimitView,
 }
 
-fn rows(function: Option<String>, limits: BTreeMap<String, LimitView>) -> Vec<Row> {
+fn rows_of(function: Option<String>, limits: BTreeMap<String, LimitView>) -> Vec<Row> {
     let row = |(name, limit)| Row {
         function: function.clone(),
         name,
