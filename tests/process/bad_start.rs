@@ -135,6 +135,11 @@ fn an_unknown_key_of_the_configuration_is_named_with_its_place() {
         assert!(stderr.contains(wanted), "{stderr}");
     }
     assert!(!folder.path().join("mortise-data").exists());
+    let absent = finish(&mut mortise(&["serve", "--config", "/nope.toml"]), "").fails(1);
+    assert!(
+        absent.starts_with("error: cannot read /nope.toml") && !absent.contains("hint: "),
+        "{absent}"
+    );
 }
 
 #[test]
@@ -154,8 +159,8 @@ fn an_unknown_variable_is_named() {
     );
     assert_eq!(
         complaint(serve(&data).env("MORTISE_SERVER_PUBLIC", "127.0.0.1:1")),
-        "error: the environment variable MORTISE_SERVER_PUBLIC has a new name; set \
-         MORTISE_SERVER__PUBLIC instead"
+        "error: environment variables of the configuration have other names by now: MORTISE_SERVER_PUBLIC is now \
+         MORTISE_SERVER__PUBLIC"
     );
     assert!(!data.exists(), "nothing was opened");
 }

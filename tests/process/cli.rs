@@ -90,6 +90,9 @@ fn the_audit_log_of_a_purged_tenant_is_read_by_its_name() {
             audit.contains("tenant.purge") && audit.contains("plan=standard"),
             "{audit}"
         );
+        // A filter that matches nothing does not make the tenant unknown.
+        let none = ["audit", "--tenant", name, "--action", "x", "--json"];
+        assert_eq!(host.cli(&none).json(), json!([]));
     }
     let said = host.cli(&["audit", "--tenant", "nobody"]).fails(1);
     assert!(said.contains("there is no such tenant (not-found"), "{said}");
@@ -201,6 +204,13 @@ fn what_is_not_granted_is_listed_and_nothing_is_activated() {
         granted,
         json!({ "database": false, "http": [], "secrets": secrets })
     );
+    let nothing = folder.path().join("nothing.json");
+    std::fs::write(&nothing, "{}").unwrap();
+    let put = host.cli(&[&["grants", "put", nothing.to_str().unwrap()], &OF[..]].concat());
+    assert!(
+        put.status.success() && put.stderr.contains("missing: plain text of the secret `token`"),
+        "{put:?}"
+    );
 }
 
 #[test]
@@ -210,6 +220,11 @@ fn settings_secrets_and_keys_work_at_once() {
     deploy(&host, &demanding(folder.path(), "1.0.0"));
     let http = host.http();
 
+    let none = host.cli(&[&["config", "list"], &OF[..]].concat());
+    assert!(
+        none.status.success() && none.stderr.contains("nothing there"),
+        "{none:?}"
+    );
     let set = [&["config", "set", "greeting=a=b", "mood=good"], &OF[..]].concat();
     host.cli(&set).ok();
     let setting = |key: &str| {
@@ -225,6 +240,9 @@ fn settings_secrets_and_keys_work_at_once() {
         (setting("greeting"), setting("mood")),
         (json!("a=b"), json!(null))
     );
+    let of_unset = ["audit", "--tenant", "acme", "--action", "config.delete", "--json"];
+    let entries = host.cli(&of_unset).json();
+    assert_eq!(entries[0]["before"], json!({ "mood": "set" }), "{entries}");
     let said = host
         .cli(&[&["config", "unset", "gretting"], &OF[..]].concat())
         .fails(1);
@@ -419,6 +437,11 @@ fn every_list_of_the_admin_api_has_a_command() {
         .cli(&["plans", "set", "large", "cpu=100ms", "--unset", "queue", "--json"])
         .json();
     assert_eq!(set["limits"], json!({ "memory": "128MiB", "cpu": "100ms" }));
+    let empty = host.cli(&["plans", "set", "empty", "--json"]).json();
+    assert_eq!(empty["limits"], json!({}));
+    host.cli(&["plans", "delete", "empty"]).ok();
+    let said = host.cli(&["plans", "delete", "standard"]).fails(1);
+    assert!(said.contains("hint: change its limits instead"), "{said}");
     let moved = host
         .cli(&["tenants", "set-plan", "acme", "large", "--json"])
         .json();
@@ -427,6 +450,13 @@ fn every_list_of_the_admin_api_has_a_command() {
     assert_eq!(limited["limits"], json!({ "sql_rows": 7 }));
     let said = acme(&["limits", "set", "--unset", "sql_row"]).fails(1);
     assert!(said.contains("hint: overridden limits: sql_rows"), "{said}");
+    let shown = acme(&["limits", "show", "--plugin", "capabilities"]).ok();
+    assert!(
+        shown.starts_with("FUNCTION ") && shown.contains("sql_rows"),
+        "{shown}"
+    );
+    let said = acme(&["limits", "set"]).fails(2);
+    assert!(said.contains("no limit is named"), "{said}");
 
     let key = acme(&[
         "keys",

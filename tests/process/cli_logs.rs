@@ -28,7 +28,13 @@ fn logs_are_shown() {
     let wanted = format!("INFO   {first}  capabilities  POST /{{*rest}}  the first line  index=0");
     assert!(of_first.contains(&wanted), "{of_first}");
     assert_eq!(of_first.lines().count(), 1);
-    assert_eq!(logs(&["--level", "warn"]).ok(), "");
+    for none in [&["--level", "warn"], &["--limit", "0"]] {
+        let none = logs(none);
+        assert_eq!(
+            (none.stdout.as_str(), none.stderr.as_str()),
+            ("", "nothing there\n")
+        );
+    }
     assert_eq!(logs(&["--since", "5min"]).ok().lines().count(), 2);
     assert_eq!(logs(&["--limit", "1"]).ok().lines().count(), 1);
     // More than the host gives at once.

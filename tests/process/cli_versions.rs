@@ -110,6 +110,11 @@ fn a_deployment_warns_of_secrets_that_are_not_set_and_of_a_version_that_has_two_
     let first = deployed(&demanding(folder.path(), "1.0.0"));
     assert!(first.stderr.contains(unset), "{first:?}");
     assert!(!first.stderr.contains("other content"), "{first:?}");
+    let shown = host.cli(&[&["plugins", "show"], &OF[..]].concat());
+    assert!(
+        shown.status.success() && shown.stderr.contains(unset),
+        "{shown:?}"
+    );
     host.cli_with_input(&["secrets", "set", "token", "--tenant", "acme"], "x")
         .ok();
     let again = host.cli(&[&["versions", "activate", "1.0.0"], &OF[..]].concat());
@@ -117,6 +122,26 @@ fn a_deployment_warns_of_secrets_that_are_not_set_and_of_a_version_that_has_two_
         again.status.success() && !again.stderr.contains("warning"),
         "{again:?}"
     );
+    let shown = host.cli(&[&["plugins", "show", "--json"], &OF[..]].concat());
+    assert!(shown.json().get("warnings").is_none());
+    let gone = host.cli(&["secrets", "delete", "token", "--tenant", "acme"]);
+    assert!(
+        gone.status.success()
+            && gone
+                .stderr
+                .contains("warning: the plugin capabilities is active and may use the secret token"),
+        "{gone:?}"
+    );
+
+    host.cli(&["tenants", "suspend", "acme"]).ok();
+    let suspended = host.cli(&[&["versions", "activate", "1.0.0"], &OF[..]].concat());
+    assert!(
+        suspended
+            .stderr
+            .contains("warning: the tenant acme is suspended: all of its addresses answer 503"),
+        "{suspended:?}"
+    );
+    host.cli(&["tenants", "resume", "acme"]).ok();
 
     let other = folder.path().join("other.wasm");
     let manifest = open_manifest("capabilities", DEMANDING) + "\n# other\n";

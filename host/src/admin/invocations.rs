@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::access::{TenantAccess, Viewer};
 use super::error::invalid;
 use super::input::{At, NoParams, Params};
+use super::logs::require_plugin;
 use super::page::{Paging, limit};
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
@@ -93,6 +94,11 @@ async fn list(
         trigger: query.trigger,
         function: query.function,
     };
+    if let (Some(since), Some(until)) = (filter.since, filter.until)
+        && since >= until
+    {
+        return Err(invalid("since: it must lie before `until`"));
+    }
     let page = paging.page()?;
     // The caller expects records of the latest invocations.
     state.ledger.flush().await;
@@ -100,6 +106,9 @@ async fn list(
         .db
         .invocations(access.tenant.id, &filter, page.clone())
         .await?;
+    if found.is_empty() && page.after.is_none() {
+        require_plugin(&state, access.tenant.id, filter.plugin.as_ref()).await?;
+    }
     Ok(Json(Items::new(
         found,
         &page,

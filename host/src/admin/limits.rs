@@ -53,8 +53,8 @@ async fn get(
     }))
 }
 
-/// Shows the effective limits of a plugin: those of its tenant, lowered by the manifest of a
-/// version.
+/// Shows which limits hold for a plugin: those of its tenant, lowered by the manifest of a version; and those
+/// that the manifest lowers further for single functions.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/limits", tag = "limits", params(LimitsQuery),
     responses((status = 200, body = PluginLimits)), security(("token" = ["viewer"])))]
 async fn get_of_plugin(
@@ -73,8 +73,20 @@ async fn get_of_plugin(
     if let Some(version) = &version {
         layers.push((Source::Manifest, &version.manifest.limits));
     }
+    let limits = state.limits.effective(&layers);
+    let mut functions = BTreeMap::new();
+    for function in version.iter().flat_map(|version| &version.manifest.functions) {
+        let overrides = function.limits.overrides();
+        let of_function = [&layers[..], &[(Source::Manifest, &overrides)]].concat();
+        let mut lowered = state.limits.effective(&of_function);
+        lowered.retain(|name, limit| limits.get(name).is_none_or(|plugin| plugin.value != limit.value));
+        if !lowered.is_empty() {
+            functions.insert(function.name.to_string(), lowered);
+        }
+    }
     Ok(Json(PluginLimits {
-        limits: state.limits.effective(&layers),
+        limits,
+        functions,
         version: version.map(|version| version.digest),
     }))
 }

@@ -17,7 +17,8 @@ use crate::domain::audit::Difference;
 use crate::domain::id::PlanName;
 use crate::domain::resource::Resource;
 use crate::domain::tenant::Plan;
-use crate::http::problem::Problem;
+use crate::http::hint::Hint;
+use crate::http::problem::{Code, Problem};
 use crate::wire::page::Items;
 use crate::wire::plans::NewPlan;
 
@@ -96,7 +97,7 @@ async fn put(
     Ok(Json(plan))
 }
 
-/// Deletes a plan that no tenant is on.
+/// Deletes a plan that no tenant is on. The default plan cannot be deleted.
 #[utoipa::path(delete, path = "/plans/{plan}", tag = "plans",
     responses((status = 204, description = "Deleted")), security(("token" = ["operator"])))]
 async fn delete(
@@ -105,6 +106,11 @@ async fn delete(
     State(state): State<Arc<AdminState>>,
     At(name): At<PlanName>,
 ) -> Result<StatusCode, Problem> {
+    if name.as_str() == Plan::DEFAULT {
+        let detail =
+            format!("`{name}` is the plan of tenants that are created without one, and cannot be deleted");
+        return Err(Problem::new(Code::Conflict, detail).hint(Hint::DefaultPlan));
+    }
     let change = |former: Option<&Plan>| {
         let change = state.change(&access.actor, "plan.delete", name.as_str());
         change.with(Difference::removed(&former.map(limits_of)))

@@ -21,6 +21,7 @@ use crate::domain::circuit::Open;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::plugin::Plugin;
 use crate::domain::resource::Resource;
+use crate::domain::tenant::Tenant;
 use crate::http::problem::Problem;
 use crate::lifecycle::{AilingFunction, AilingRoute};
 use crate::tenants::Ailment;
@@ -84,7 +85,7 @@ async fn get(
     State(state): State<Arc<AdminState>>,
     At(name): At<PluginName>,
 ) -> Result<Json<PluginView>, Problem> {
-    shown(&state, access.tenant.id, &name).await
+    shown(&state, &access.tenant, &name).await
 }
 
 /// Disables or enables a plugin.
@@ -119,7 +120,7 @@ async fn change(
         return Err(Problem::not_found(Resource::Plugin));
     }
     state.lifecycle.refresh(tenant).await;
-    shown(&state, tenant, &name).await
+    shown(&state, &access.tenant, &name).await
 }
 
 /// Deletes a plugin. It stops serving at once, its name stays reserved, and it can be restored
@@ -159,13 +160,12 @@ async fn restore(
     State(state): State<Arc<AdminState>>,
     At(name): At<PluginName>,
 ) -> Result<Json<PluginView>, Problem> {
-    let tenant = access.tenant.id;
     let restore = state.change(&access.actor, "plugin.restore", name.as_str());
     state
         .lifecycle
         .restore_plugin(&access.tenant, &name, &restore)
         .await?;
-    shown(&state, tenant, &name).await
+    shown(&state, &access.tenant, &name).await
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
@@ -175,10 +175,19 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(restore))
 }
 
-async fn shown(state: &AdminState, tenant: TenantId, name: &PluginName) -> Result<Json<PluginView>, Problem> {
-    let plugin = state.db.plugin(tenant, name).await?;
+async fn shown(state: &AdminState, tenant: &Tenant, name: &PluginName) -> Result<Json<PluginView>, Problem> {
+    let plugin = state.db.plugin(tenant.id, name).await?;
     let plugin = plugin.ok_or_else(|| Problem::not_found(Resource::Plugin))?;
-    Ok(Json(PluginView::read(plugin, state, tenant).await))
+    let active = match plugin.active {
+        Some(active) => state.db.version(tenant.id, name, active).await?,
+        None => None,
+    };
+    let warnings = match &active {
+        Some(version) => state.lifecycle.unset_secrets(tenant, version).await?,
+        None => Vec::new(),
+    };
+    let view = PluginView::read(plugin, state, tenant.id).await;
+    Ok(Json(PluginView { warnings, ..view }))
 }
 
 impl PluginView {
@@ -209,6 +218,7 @@ impl PluginView {
             created_at,
             deleted_at,
             health,
+            warnings: Vec::new(),
         }
     }
 }

@@ -19,7 +19,8 @@ use super::state::AdminState;
 use crate::domain::audit::{Change, Difference};
 use crate::domain::id::{PlanName, TenantId};
 use crate::domain::resource::Resource;
-use crate::domain::tenant::Tenant;
+use crate::domain::tenant::{Plan, Tenant};
+use crate::http::hint::Hint;
 use crate::http::problem::Problem;
 use crate::storage::{DbError, TenantChange};
 use crate::wire::page::Items;
@@ -87,7 +88,7 @@ async fn create(
     state.limits.check("limits.", &input.limits)?;
     let plan = match input.plan {
         Some(plan) => plan,
-        None => "standard".parse().map_err(Problem::internal)?,
+        None => Plan::DEFAULT.parse().map_err(Problem::internal)?,
     };
     let tenant = Tenant {
         id: TenantId::generate(),
@@ -266,7 +267,9 @@ fn differences(before: &Tenant, after: &Tenant) -> Vec<(&'static str, Difference
 /// If the body names an unknown plan, the request is invalid, not its address.
 fn or_no_such_plan(error: DbError, plan: Option<&PlanName>) -> Problem {
     match (error, plan) {
-        (DbError::Missing(Resource::Plan), Some(plan)) => invalid(format!("plan: there is no plan `{plan}`")),
+        (DbError::Missing(Resource::Plan), Some(plan)) => {
+            invalid(format!("plan: there is no plan `{plan}`")).hint(Hint::Missing(Resource::Plan))
+        }
         (error, _) => error.into(),
     }
 }

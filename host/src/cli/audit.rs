@@ -83,10 +83,10 @@ fn of_tenant(
         }
         answer => return answer,
     };
-    let filter = [filter, &[("tenant", tenant)]].concat();
-    match client.first::<AuditView>(&["audit"], &filter, most) {
-        Ok(entries) if !entries.is_empty() => Ok(entries),
-        // No tenant ever had that name, or the caller is not an operator.
+    let named = [("tenant", tenant)];
+    match client.first::<AuditView>(&["audit"], &named, 1) {
+        Ok(entries) if !entries.is_empty() => client.first(&["audit"], &[filter, &named].concat(), most),
+        // The tenant never existed, or the caller is no operator.
         _ => Err(absent),
     }
 }

@@ -335,11 +335,14 @@ impl Client {
             .map_err(|error| self.unreachable(&error))?;
         let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
         let value = serde_json::from_slice(text).map_err(|error| {
-            let what = match error.is_data() {
-                true => "this mortise does not know its form; use the version of the host",
-                false => "it is not JSON",
-            };
-            self.not_understood(format_args!("{what}: {}", without_position(&error)))
+            let problem = without_position(&error);
+            match error.is_data() {
+                true => CliError::OtherVersion {
+                    host: self.host.to_string(),
+                    problem,
+                },
+                false => self.not_understood(format_args!("it is not JSON: {problem}")),
+            }
         })?;
         Ok((status, value))
     }
@@ -494,8 +497,26 @@ mod tests {
         }
     }
 
-    /// A server that answers after the head of a request and closes the connection.
+    #[test]
+    fn an_answer_of_another_form_is_of_another_version() {
+        let client = Client::connect(&connection(&format!("http://{}", answering("200 OK", "[7]")))).unwrap();
+        let error = client.get::<Items<String>>(&["plans"]).unwrap_err();
+        assert!(matches!(error, CliError::OtherVersion { .. }), "{error}");
+        let hint = error.hint().unwrap();
+        assert!(
+            hint.contains("another version") && !hint.contains("--host"),
+            "{hint}"
+        );
+    }
+
+    /// A server that refuses with the head of a request, whatever follows.
     fn refusing() -> std::net::SocketAddr {
+        let body = r#"{"code":"insufficient-scope","detail":"this needs the role developer"}"#;
+        answering("403 Forbidden", body)
+    }
+
+    /// A server that answers the head of a request and closes the connection.
+    fn answering(status: &'static str, body: &'static str) -> std::net::SocketAddr {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
@@ -505,9 +526,10 @@ mod tests {
                 while stream.read_line(&mut line).unwrap() > 2 {
                     line.clear();
                 }
-                let body = r#"{"code":"insufficient-scope","detail":"this needs the role developer"}"#;
-                let head = "HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\nconnection: close\r\n";
-                // One write, since closing a socket with unread data drops what was not sent yet.
+                let head = format!(
+                    "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n"
+                );
+                // In one piece: closing a socket with unread data drops what it has not sent yet.
                 let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
                 stream.get_mut().write_all(answer.as_bytes()).unwrap();
             }

@@ -172,8 +172,8 @@ fn activation_line(plugin: &str, activated: &ActivatedView) -> String {
     format!("{plugin}: {now} is the active version{before}")
 }
 
-/// Prints a line for each text of a list.
-fn report(name: &str, texts: &[String], output: &mut Output) {
+/// A line for each text in a list.
+pub fn report(name: &str, texts: &[String], output: &mut Output) {
     for text in texts {
         output.news(format_args!("{name}: {}", printable(text)));
     }

@@ -30,7 +30,15 @@ pub enum CliError {
         /// What is wrong with the response.
         problem: String,
     },
-    /// The plugin's folder or component is not valid.
+    /// The host answered in a form that this version does not know.
+    #[error("the answer of {host} has a form that this mortise does not know: {problem}")]
+    OtherVersion {
+        /// Who answered.
+        host: String,
+        /// What differs.
+        problem: String,
+    },
+    /// The plugin cannot be bundled.
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// Standard output cannot be written to.
@@ -132,7 +140,15 @@ impl CliError {
             Self::Answer { .. } => {
                 Some("--host must be the address of the admin listener, http://127.0.0.1:8081 by default".into())
             }
-            // The host checks the same and uses the same words.
+            Self::OtherVersion { .. } => Some(
+                concat!(
+                    "this command is mortise ",
+                    env!("CARGO_PKG_VERSION"),
+                    ", and the host seems to have another version: use the command of the version of the host"
+                )
+                .into(),
+            ),
+            // The same words as those of the host, which checks the same again.
             Self::Bundle(error) => Some(error.refusal().hint),
             Self::Output(_) | Self::Usage(_) => None,
             Self::Failed { hint, .. } => Some(hint.clone()).filter(|hint| !hint.is_empty()),
@@ -162,7 +178,7 @@ impl CliError {
     /// Whether the same request may succeed later.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Answer { .. } => true,
+            Self::Unreachable { .. } | Self::Answer { .. } | Self::OtherVersion { .. } => true,
             Self::Problem(problem) => problem.status >= 500 || problem.status == 429,
             _ => false,
         }

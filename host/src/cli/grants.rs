@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde::de::IgnoredAny;
 
 use super::client::Client;
 use super::error::describe_missing;
@@ -35,9 +34,7 @@ impl Grants {
         match self {
             Self::Show(of) => {
                 let view: GrantsView = client.get(&of.path(&["grants"]))?;
-                for missing in &view.missing {
-                    output.news(format_args!("missing: {}", describe_missing(missing)));
-                }
+                report_missing(&view, output);
                 output.data(&view.grants)
             }
             Self::Put(Put { of, file }) => {
@@ -49,12 +46,13 @@ impl Grants {
                         "`mortise grants show` shows the form",
                     )
                 })?;
-                put(client, &of.path(&["grants"]), &grants)?;
+                let view = put(client, &of.path(&["grants"]), &grants)?;
                 output.news(format_args!(
                     "{} may use what {} says, and nothing else",
                     of.plugin,
                     file.display()
                 ));
+                report_missing(&view, output);
                 Ok(())
             }
         }
@@ -62,7 +60,13 @@ impl Grants {
 }
 
 /// Replaces the grants at `path`.
-pub fn put(client: &Client, path: &[&str], grants: &PluginGrants) -> Result<(), CliError> {
-    let _: IgnoredAny = client.put(path, grants)?;
-    Ok(())
+pub fn put(client: &Client, path: &[&str], grants: &PluginGrants) -> Result<GrantsView, CliError> {
+    client.put(path, grants)
+}
+
+/// Says what the active version, or else the newest, asks for and is not granted.
+fn report_missing(view: &GrantsView, output: &mut Output) {
+    for missing in &view.missing {
+        output.news(format_args!("missing: {}", describe_missing(missing)));
+    }
 }

@@ -43,7 +43,7 @@ pub struct List {
     /// Only those with this status, or with one of this class: 404, 5xx
     #[arg(long)]
     status: Option<String>,
-    /// Only those of this caller: api-key:ID
+    /// Only those of this caller: api-key:ID, with an id of `mortise keys list`
     #[arg(long, value_name = "CALLER")]
     principal: Option<String>,
     /// Only those that failed: the host answered with a problem, or the plugin with a status of 5xx
@@ -102,8 +102,10 @@ impl Invocations {
                     "METHOD" => method,
                     "ROUTE" => route,
                     "FUNCTION" => function,
+                    "OUTCOME" => outcome,
                     "STATUS" => status,
                     "CODE" => code,
+                    "CALLER" => principal,
                     "CPU_US" => usage.cpu_us,
                     "WALL_US" => usage.wall_us,
                 );

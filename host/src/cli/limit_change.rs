@@ -10,7 +10,7 @@ use crate::domain::limits::LimitOverrides;
 #[derive(Debug, Args)]
 pub struct Change {
     /// Limits to set, such as memory=128MiB or queue=200; `docs/limits.md` lists all limits
-    #[arg(required_unless_present = "unset", value_name = "LIMIT=VALUE", value_parser = parse)]
+    #[arg(value_name = "LIMIT=VALUE", value_parser = parse)]
     limits: Vec<(String, Value)>,
     /// Limits whose values are removed, separated by commas
     #[arg(long, value_name = "LIMIT", value_delimiter = ',')]
@@ -18,7 +18,12 @@ pub struct Change {
 }
 
 impl Change {
-    /// Applies the changes to the current limits. The host checks names and values.
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.limits.is_empty() && self.unset.is_empty()
+    }
+
+    /// Applies the changes to limits as they are now. The host checks names and values.
     pub fn apply(self, to: &LimitOverrides) -> Result<Map<String, Value>, CliError> {
         let mut limits = match serde_json::to_value(to) {
             Ok(Value::Object(limits)) => limits,

@@ -62,6 +62,9 @@ impl Logs {
         query.extend(since.as_deref().map(|since| ("since", since)));
         if !self.follow {
             let mut lines: Vec<LogLineView> = client.first(&path, &query, self.limit)?;
+            if lines.is_empty() && !output.is_json() {
+                output.news("nothing there");
+            }
             lines.reverse();
             return lines.iter().try_for_each(|line| show(line, output));
         }

@@ -85,6 +85,10 @@ impl Output {
     /// their names.
     pub fn object(&mut self, value: &impl Serialize) -> Result<(), CliError> {
         match json(value)? {
+            Value::Object(members) if !self.json && members.is_empty() => {
+                self.news("nothing there");
+                Ok(())
+            }
             Value::Object(members) if !self.json => {
                 let mut rows = Vec::new();
                 for (name, value) in &members {

@@ -18,14 +18,15 @@ pub enum Plans {
         /// Name of the plan
         name: String,
     },
-    /// Change limits of a plan and keep the others. Creates the plan if it does not exist
+    /// Change limits of a plan, and keep the others. Creates the plan if there is none of this name;
+    /// without limits it has the defaults of the host
     Set {
         /// Name of the plan
         name: String,
         #[command(flatten)]
         change: Change,
     },
-    /// Delete a plan that no tenant is on
+    /// Delete a plan that no tenant is on. The default plan cannot be deleted
     Delete {
         /// Name of the plan
         name: String,

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::Client;
+use super::deploy::report;
 use super::output::columns;
 use super::{CliError, Output, PluginArgument, TenantArgument, confirmed};
 use crate::wire::plugins::PluginView;
@@ -64,7 +65,13 @@ impl Plugins {
                 columns.extend(columns!(PluginView: "DELETED" => deleted_at));
                 output.table(&client.list_where(&path, &[("deleted", "true")])?, &columns)
             }
-            Self::Show(of) => output.object(&client.get::<PluginView>(&of.path(&[]))?),
+            Self::Show(of) => {
+                let mut plugin: PluginView = client.get(&of.path(&[]))?;
+                if !output.is_json() {
+                    report("warning", &std::mem::take(&mut plugin.warnings), output);
+                }
+                output.object(&plugin)
+            }
             Self::Delete(Delete { of, confirm, purge }) => {
                 let plugin = &of.plugin;
                 confirmed(plugin, &confirm)?;

@@ -10,7 +10,10 @@ use serde::de::IgnoredAny;
 use super::client::Client;
 use super::output::{columns, printable};
 use super::{CliError, Output, TenantArgument};
+use crate::domain::id::PluginName;
+use crate::wire::plugins::PluginView;
 use crate::wire::secrets::{NewSecret, SecretView};
+use crate::wire::settings::GrantsView;
 
 /// Subcommands for secrets.
 #[derive(Debug, Subcommand)]
@@ -68,12 +71,34 @@ impl Secrets {
                 Ok(())
             }
             Self::Delete { of, name } => {
+                let plugins = plugins_with(client, &of.tenant, &name)?;
                 client.delete(&["tenants", &of.tenant, "secrets", &name])?;
                 output.news(format_args!("deleted the secret {name}"));
+                for plugin in plugins {
+                    output.news(format_args!(
+                        "warning: the plugin {plugin} is active and may use the secret {name}, which is not set any \
+                         more; set it again, or take the grant away: `mortise grants put`"
+                    ));
+                }
                 Ok(())
             }
         }
     }
+}
+
+/// The plugins with an active version that are granted a secret.
+fn plugins_with(client: &Client, tenant: &str, secret: &str) -> Result<Vec<PluginName>, CliError> {
+    let mut plugins = client.list::<PluginView>(&["tenants", tenant, "plugins"])?;
+    plugins.retain(|plugin| plugin.active.is_some());
+    let mut granted = Vec::new();
+    for plugin in plugins {
+        let path = ["tenants", tenant, "plugins", plugin.name.as_str(), "grants"];
+        let GrantsView { grants, .. } = client.get(&path)?;
+        if grants.secrets.names().any(|name| name == secret) {
+            granted.push(plugin.name);
+        }
+    }
+    Ok(granted)
 }
 
 fn from_variable(variable: &str) -> Result<SecretString, CliError> {

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::CliError;
 use crate::causes::with_causes;
-use crate::config::{Config, Loaded, LogFormat, LogSection, listener_address};
+use crate::config::{Config, ConfigError, Loaded, LogFormat, LogSection, listener_address};
 use crate::host::serve;
 
 /// The configuration file that is read if it exists and no other is named.
@@ -68,10 +68,12 @@ pub(super) fn configuration(arguments: Serve) -> Result<Loaded, CliError> {
         .config
         .or_else(|| default.exists().then(|| default.to_owned()));
     let mut loaded = Config::load(path.as_deref(), std::env::vars_os()).map_err(|error| {
-        CliError::failed(
-            error.to_string(),
-            "mortise.example.toml shows every key with its default",
-        )
+        let hint = match error {
+            // These are not about the keys of the file.
+            ConfigError::Read { .. } | ConfigError::RenamedVariables(_) => "",
+            _ => "mortise.example.toml shows every key with its default",
+        };
+        CliError::failed(error.to_string(), hint)
     })?;
     let config = &mut loaded.config;
     if let Some(folder) = arguments.data {

@@ -47,33 +47,27 @@ impl Config {
     pub fn run(self, client: &Client, output: &mut Output) -> Result<(), CliError> {
         match self {
             Self::List(of) => output.object(&client.get::<Settings>(&of.path(&["config"]))?),
-            Self::Set(Set { of, settings }) => change(client, output, &of, |all| {
+            Self::Set(Set { of, settings }) => {
+                let path = of.path(&["config"]);
+                let mut all: Settings = client.get(&path)?;
                 all.extend(settings);
-                Ok(())
-            }),
-            Self::Unset(Unset { of, names }) => change(client, output, &of, |all| {
-                for name in names {
-                    if all.remove(&name).is_none() {
-                        return Err(no_such_setting(&name, all));
+                let _: IgnoredAny = client.put(&path, &all)?;
+                output.object(&all)
+            }
+            Self::Unset(Unset { of, names }) => {
+                let mut left: Settings = client.get(&of.path(&["config"]))?;
+                for name in &names {
+                    if left.remove(name).is_none() {
+                        return Err(no_such_setting(name, &left));
                     }
                 }
-                Ok(())
-            }),
+                for name in &names {
+                    client.delete(&of.path(&["config", name]))?;
+                }
+                output.object(&left)
+            }
         }
     }
-}
-
-fn change(
-    client: &Client,
-    output: &mut Output,
-    of: &PluginArgument,
-    change: impl FnOnce(&mut Settings) -> Result<(), CliError>,
-) -> Result<(), CliError> {
-    let path = of.path(&["config"]);
-    let mut all: Settings = client.get(&path)?;
-    change(&mut all)?;
-    let _: IgnoredAny = client.put(&path, &all)?;
-    output.object(&all)
 }
 
 fn no_such_setting(name: &str, all: &Settings) -> CliError {

@@ -61,14 +61,12 @@ impl Environment {
     pub fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
         let keys = keys();
         let mut environment = Self::default();
-        for (variable, text) in sorted(variables) {
-            let old = keys.iter().find(|key| key.old_variable() == variable);
-            if let Some(key) = old {
-                return Err(ConfigError::RenamedVariable {
-                    old: variable,
-                    new: key.variable(),
-                });
-            }
+        let variables = sorted(variables);
+        let renamed = renamed(&keys, &variables);
+        if !renamed.is_empty() {
+            return Err(ConfigError::RenamedVariables(renamed));
+        }
+        for (variable, text) in variables {
             if !variable.contains(SEPARATOR) {
                 environment.foreign.push(variable);
                 continue;
@@ -107,6 +105,15 @@ fn sorted(variables: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<Str
         .filter_map(|(name, text)| Some((name.into_string().ok()?, text)))
         .filter(|(name, _)| name.starts_with(PREFIX) && !COMMAND_LINE.contains(&name.as_str()))
         .collect()
+}
+
+/// The variables that are written as in earlier versions: the old and the new name of each.
+fn renamed(keys: &[Key], variables: &BTreeMap<String, OsString>) -> Vec<(String, String)> {
+    let old = variables.keys().filter_map(|variable| {
+        let key = keys.iter().find(|key| key.old_variable() == *variable)?;
+        Some((variable.clone(), key.variable()))
+    });
+    old.collect()
 }
 
 /// All keys of the configuration.
@@ -268,25 +275,21 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_of_an_earlier_version_is_refused_with_its_new_name() {
-        for (old, new) in [
-            ("MORTISE_SERVER_PUBLIC", "MORTISE_SERVER__PUBLIC"),
-            (
-                "MORTISE_HTTP_CLIENT_ALLOW_LOOPBACK",
-                "MORTISE_HTTP_CLIENT__ALLOW_LOOPBACK",
-            ),
-            ("MORTISE_CEILING_MEMORY", "MORTISE_CEILING__MEMORY"),
-        ] {
-            let error = with(&[(old, "x")]).unwrap_err();
-            let ConfigError::RenamedVariable {
-                old: named,
-                new: wanted,
-            } = &error
-            else {
-                panic!("{error}");
-            };
-            assert_eq!((named.as_str(), wanted.as_str()), (old, new));
-        }
+    fn variables_of_an_earlier_version_are_refused_with_their_new_names() {
+        let error = with(&[
+            ("MORTISE_SERVER_PUBLIC", "x"),
+            ("MORTISE_SERVER__ADMIN", "127.0.0.1:1"),
+            ("MORTISE_HTTP_CLIENT_ALLOW_LOOPBACK", "x"),
+            ("MORTISE_CEILING_MEMORY", "x"),
+        ])
+        .unwrap_err()
+        .to_string();
+        assert_eq!(
+            error,
+            "environment variables of the configuration have other names by now: MORTISE_CEILING_MEMORY is now \
+             MORTISE_CEILING__MEMORY, MORTISE_HTTP_CLIENT_ALLOW_LOOPBACK is now MORTISE_HTTP_CLIENT__ALLOW_LOOPBACK, \
+             MORTISE_SERVER_PUBLIC is now MORTISE_SERVER__PUBLIC"
+        );
     }
 
     #[test]

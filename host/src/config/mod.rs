@@ -124,16 +124,11 @@ pub enum ConfigError {
          MORTISE_SECTION__KEY"
     )]
     UnknownVariable(String),
-    /// A variable has its name of an earlier version.
-    #[error("the environment variable {old} has a new name; set {new} instead")]
-    RenamedVariable {
-        /// The former name.
-        old: String,
-        /// The current name.
-        new: String,
-    },
-    /// The values of variables are valid alone but not together.
-    #[error("the environment variables are not valid together: {0}")]
+    /// Variables are written as in earlier versions: the old and the new name of each.
+    #[error("environment variables of the configuration have other names by now: {}", renamed(.0))]
+    RenamedVariables(Vec<(String, String)>),
+    /// Variables that fit by themselves do not fit together.
+    #[error("the environment variables do not fit together: {0}")]
     Environment(String),
 }
 
@@ -167,6 +162,12 @@ impl Config {
             error,
         })
     }
+}
+
+/// `OLD is now NEW` for each variable.
+fn renamed(variables: &[(String, String)]) -> String {
+    let each = variables.iter().map(|(old, new)| format!("{old} is now {new}"));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

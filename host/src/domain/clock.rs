@@ -1,10 +1,12 @@
 //! Clocks and timestamps. The clock is passed in, so that tests advance the time instead of
 //! waiting.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z. Written as RFC 3339 in JSON.
@@ -71,7 +73,13 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        jiff::Timestamp::deserialize(deserializer).map(|timestamp| Timestamp(timestamp.as_millisecond()))
+        let text = Cow::<str>::deserialize(deserializer)?;
+        match text.parse::<jiff::Timestamp>() {
+            Ok(timestamp) => Ok(Timestamp(timestamp.as_millisecond())),
+            Err(_) => Err(D::Error::custom(
+                "it is no time; write it with a time zone, such as 2026-01-02T03:04:05Z",
+            )),
+        }
     }
 }
 

@@ -115,6 +115,12 @@ impl Grants {
 }
 
 impl SecretGrants {
+    /// The names of the secrets that are granted for use or as plain text.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let usable = self.usable.iter().map(|(name, _)| name.as_str());
+        usable.chain(self.reveal.iter().map(String::as_str))
+    }
+
     /// Whether the secret may be used by name.
     pub fn may_use(&self, name: &str) -> bool {
         self.origins(name).is_some()

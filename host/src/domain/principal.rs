@@ -30,7 +30,9 @@ pub enum PrincipalId {
 
 /// Text that is not the id of a principal.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is not the kind and the id of a principal")]
+#[error(
+    "`{0}` is not the kind and the id of a principal; write `api-key:ID`, with an id of `mortise keys list`"
+)]
 pub struct InvalidPrincipalId(String);
 
 const API_KEY: &str = "api-key";

@@ -33,3 +33,8 @@ pub struct Plan {
     /// Changes to the host's defaults.
     pub limits: LimitOverrides,
 }
+
+impl Plan {
+    /// The plan of a tenant that is created without one. It cannot be deleted.
+    pub const DEFAULT: &str = "standard";
+}

@@ -28,7 +28,12 @@ pub struct Located {
 /// Finds the target of a request. A missing tenant, plugin or route gives the same 404 response, so
 /// that callers cannot find out which names exist.
 pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<Located, Problem> {
-    let nothing = || Problem::new(Code::NotFound, "there is no such tenant, plugin or route");
+    let nothing = || {
+        Problem::new(
+            Code::NotFound,
+            "there is no such tenant, plugin, route or function",
+        )
+    };
     let tenant = routing.tenant(&path.tenant).ok_or_else(nothing)?;
     if tenant.problem.is_some() {
         return Err(unavailable());

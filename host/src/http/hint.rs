@@ -16,6 +16,8 @@ pub enum Hint {
     NameReserved(Resource),
     /// Another resource needs this one.
     InUse(Resource),
+    /// The default plan cannot be deleted.
+    DefaultPlan,
     /// The caller needs a token with this role.
     NeedsRole(Role),
     /// The token permits only reading the metrics.
@@ -61,6 +63,10 @@ impl Hint {
                  …/activation) or `mortise rollback`"
             }
             Self::InUse(_) => "remove what uses it first",
+            Self::DefaultPlan => {
+                "change its limits instead: `mortise plans set` (PUT /api/v1/plans/{plan}); with `--unset`, \
+                 limits of the plan go back to the defaults of the host"
+            }
             Self::NeedsRole(role) => role_hint(role),
             Self::MetricsOnly => role_hint(Role::Viewer),
             Self::TooMany => {
@@ -93,7 +99,10 @@ fn missing(resource: Resource) -> Option<&'static str> {
              operator lists all with `mortise tenants list` (GET /api/v1/tenants), and with `--deleted` those \
              that can be restored"
         }
-        Resource::Plan => "`mortise plans list` (GET /api/v1/plans) shows the plans",
+        Resource::Plan => {
+            "`mortise plans list` (GET /api/v1/plans) shows the plans, and `mortise plans set NAME` (PUT \
+             /api/v1/plans/{plan}) creates one"
+        }
         Resource::Plugin => {
             "`mortise plugins list --tenant …` (GET /api/v1/tenants/{tenant}/plugins) shows the plugins, and \
              `--deleted` those that can be restored"

@@ -88,6 +88,13 @@ impl Lifecycle {
         let (migrations, mut warnings) = self.migrate(tenant, plugin, &version).await?;
         warnings.extend(self.idle_limits(tenant, &version).await?);
         warnings.extend(self.unset_secrets(tenant, &version).await?);
+        if tenant.suspended {
+            warnings.push(format!(
+                "the tenant {0} is suspended: all of its addresses answer 503 until an operator resumes it: `mortise \
+                 tenants resume {0}`",
+                tenant.name
+            ));
+        }
         let (action, rolled_back_to) = match cause {
             Cause::OnPurpose => ("plugin.activate", None),
             Cause::Rollback(sequence) => ("plugin.rollback", Some(sequence)),

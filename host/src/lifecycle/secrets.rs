@@ -79,7 +79,7 @@ impl Lifecycle {
     }
 
     /// Warnings about secrets that the manifest asks for and that have no value.
-    pub(super) async fn unset_secrets(
+    pub async fn unset_secrets(
         &self,
         tenant: &Tenant,
         version: &Version,

@@ -46,20 +46,43 @@ pub fn connections(wanted: u32, listeners: u32, descriptors: Option<u64>) -> u32
     let Some(descriptors) = descriptors else {
         return wanted;
     };
-    // At most half of a small limit is reserved, so that connections keep the other half.
-    let of_databases = databases(Some(descriptors)) - FEWEST_OF_DATABASES;
-    let reserved = (RESERVED + of_databases).min(descriptors / 2);
-    let each = (descriptors - reserved) / u64::from(listeners.max(1));
-    let possible = u32::try_from(each).unwrap_or(u32::MAX);
+    let possible = possible(listeners, descriptors);
     if possible < wanted {
         tracing::warn!(
             wanted,
             possible,
             open_files = descriptors,
-            "the limit of open files leaves room for fewer connections; raise it (`ulimit -n`, `LimitNOFILE=`)"
+            needed = needed(wanted, listeners),
+            "the limit of open files leaves room for fewer connections on each listener than \
+             `server.connections`; raise the limit to `needed` (`ulimit -n`, `LimitNOFILE=`), or lower the key"
         );
     }
     wanted.min(possible)
+}
+
+/// How many connections each of `listeners` can have with `descriptors`.
+fn possible(listeners: u32, descriptors: u64) -> u32 {
+    // A small limit is halved: something has to be left for both.
+    let of_databases = databases(Some(descriptors)) - FEWEST_OF_DATABASES;
+    let reserved = (RESERVED + of_databases).min(descriptors / 2);
+    let each = (descriptors - reserved) / u64::from(listeners.max(1));
+    u32::try_from(each).unwrap_or(u32::MAX)
+}
+
+/// The fewest descriptors with which each of `listeners` can have `wanted` connections.
+fn needed(wanted: u32, listeners: u32) -> u64 {
+    let of_connections = u64::from(wanted) * u64::from(listeners.max(1));
+    // The reserve is never larger than `RESERVED + MOST_OF_DATABASES`.
+    let (mut least, mut most) = (of_connections, of_connections + RESERVED + MOST_OF_DATABASES);
+    while least < most {
+        let middle = least.midpoint(most);
+        if possible(listeners, middle) < wanted {
+            least = middle + 1;
+        } else {
+            most = middle;
+        }
+    }
+    least
 }
 
 #[cfg(test)]
@@ -74,6 +97,16 @@ mod tests {
         assert_eq!(connections(10_000, 2, Some(20_000)), 7_372);
         assert_eq!(connections(10_000, 2, Some(1_024)), 256);
         assert_eq!(connections(10_000, 2, Some(100)), 25);
+    }
+
+    #[test]
+    fn as_many_descriptors_as_are_needed_are_enough_and_one_less_is_not() {
+        for (wanted, listeners) in [(1, 1), (100, 2), (10_000, 2), (1_000_000, 2), (u32::MAX, 2)] {
+            let needed = needed(wanted, listeners);
+            assert!(possible(listeners, needed) >= wanted, "{wanted}");
+            assert!(possible(listeners, needed - 1) < wanted, "{wanted}");
+        }
+        assert_eq!(needed(10_000, 2), 27_007);
     }
 
     #[test]

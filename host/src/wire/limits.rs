@@ -47,4 +47,7 @@ pub struct PluginLimits {
     pub version: Option<VersionDigest>,
     /// Effective limits by name.
     pub limits: BTreeMap<String, LimitView>,
+    /// The limits that the manifest lowers further for single functions, by function and name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub functions: BTreeMap<String, BTreeMap<String, LimitView>>,
 }

@@ -28,6 +28,9 @@ pub struct PluginView {
     pub deleted_at: Option<Timestamp>,
     /// Health of the active version.
     pub health: HealthView,
+    /// Secrets that its active version asks for and that are not set. Lists leave them out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Health of a plugin's active version.

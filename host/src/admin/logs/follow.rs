@@ -109,7 +109,7 @@ impl Following {
         let page = Page::first(recent);
         let mut lines = self.state.db.log_lines(self.tenant, &self.filter, page).await?;
         if lines.is_empty() {
-            require_plugin(&self.state, self.tenant, &self.filter).await?;
+            require_plugin(&self.state, self.tenant, self.filter.plugin.as_ref()).await?;
         }
         // Sorts by the order of writing, like new lines, because a client resumes in that order.
         lines.sort_unstable_by_key(|stored| stored.written);

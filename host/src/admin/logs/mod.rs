@@ -89,7 +89,7 @@ async fn list(
     let tenant = access.tenant.id;
     let mut found = state.db.log_lines(tenant, &filter, page.clone()).await?;
     if found.is_empty() && page.after.is_none() {
-        require_plugin(&state, tenant, &filter).await?;
+        require_plugin(&state, tenant, filter.plugin.as_ref()).await?;
     }
     // One line more than a page has shows whether there is a next page.
     let wanted = usize::try_from(paging.limit()?).unwrap_or(usize::MAX);
@@ -104,10 +104,14 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// Refuses a filter for an unknown plugin. It is called only if no line was found, since lines of a
-/// deleted plugin can be listed.
-async fn require_plugin(state: &AdminState, tenant: TenantId, filter: &LogFilter) -> Result<(), Problem> {
-    match &filter.plugin {
+/// Rejects a filter for a plugin that does not exist. It is only called if nothing was found: lines
+/// and records of a deleted plugin are listed.
+pub(super) async fn require_plugin(
+    state: &AdminState,
+    tenant: TenantId,
+    plugin: Option<&PluginName>,
+) -> Result<(), Problem> {
+    match plugin {
         Some(plugin) if state.db.plugin(tenant, plugin).await?.is_none() => {
             Err(Problem::not_found(crate::domain::resource::Resource::Plugin))
         }

@@ -90,6 +90,22 @@ async fn a_manifest_is_seen_to_lower_and_not_to_raise() {
         let named = app.get(&viewer, &format!("{path}?version={name}")).await;
         assert_eq!(named.body["version"], low.digest.to_string(), "{name}");
     }
+    assert!(lower.get("functions").is_none(), "{lower}");
+    let function = "[[function]]\nname = 'price.get'\nauth = ['api-key']\ninput = 'in.json'\noutput = 'out.json'\n\
+                    limits = { cpu = '5ms', memory = '200MiB' }\n";
+    let with_function = version("4.0.0", function, 4);
+    app.db
+        .add_version(acme.id, &name("orders"), &with_function, &change(4_000))
+        .await
+        .unwrap();
+    let shown = app.get(&viewer, &format!("{path}?version=4.0.0")).await.body;
+    assert_eq!(shown["limits"]["cpu"]["source"], "default");
+    let lowered = &shown["functions"]["price.get"];
+    assert_eq!(
+        (&lowered["cpu"]["value"], &lowered["cpu"]["source"]),
+        (&json!("5ms"), &json!("manifest"))
+    );
+    assert_eq!(lowered.as_object().unwrap().len(), 1, "{lowered}");
     let absent = app.get(&viewer, &format!("{path}?version=3.0.0")).await.problem();
     assert!(
         absent.starts_with("404 not-found: no version is named `3.0.0`; the newest are sha256:"),

@@ -182,6 +182,43 @@ async fn plans_are_kept_while_a_tenant_is_on_them() {
 }
 
 #[tokio::test]
+async fn the_default_plan_stays_and_a_plan_that_is_not_there_has_a_hint() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    let call = async |method: &str, path: &str, body: Option<Value>| {
+        app.call(&operator, method, &format!("/api/v1{path}"), body).await
+    };
+    // No tenant is on it.
+    let kept = call("DELETE", "/plans/standard", None).await;
+    assert_eq!(
+        kept.problem(),
+        "409 conflict: `standard` is the plan of tenants that are created without one, and cannot be deleted"
+    );
+    let empty = call("PUT", "/plans/gold", Some(json!({}))).await;
+    assert_eq!(empty.body, json!({ "name": "gold", "limits": {} }));
+    let made = call("POST", "/tenants", Some(json!({ "name": "acme" }))).await;
+    assert_eq!(
+        (made.status, &made.body["plan"]),
+        (StatusCode::CREATED, &json!("standard"))
+    );
+    for (method, path, body) in [
+        ("POST", "/tenants", json!({ "name": "other", "plan": "nope" })),
+        ("PATCH", "/tenants/acme", json!({ "plan": "nope" })),
+    ] {
+        let answer = call(method, path, Some(body)).await;
+        assert_eq!(
+            answer.problem(),
+            "400 invalid-request: plan: there is no plan `nope`"
+        );
+        let hint = answer.body["hint"].as_str().unwrap();
+        assert!(
+            hint.contains("mortise plans list") && hint.contains("mortise plans set"),
+            "{hint}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn bad_input_is_named_with_its_place() {
     let app = TestApp::start().await;
     let operator = app.operator().await;
@@ -618,8 +655,27 @@ async fn invocations_logs_and_usage_are_read_back() {
         .await;
     assert_eq!(
         wrong.problem(),
-        "400 invalid-request: principal: `ada` is not the kind and the id of a principal"
+        "400 invalid-request: principal: `ada` is not the kind and the id of a principal; write `api-key:ID`, with an \
+         id of `mortise keys list`"
     );
+    for (filter, wanted) in [
+        (
+            "since=1h",
+            "400 invalid-request: since: it is no time; write it with a time zone, such as 2026-01-02T03:04:05Z",
+        ),
+        (
+            "since=2024-01-01T00:00:00Z&until=2024-01-01T00:00:00Z",
+            "400 invalid-request: since: it must lie before `until`",
+        ),
+        ("plugin=nope", "404 not-found: there is no such plugin"),
+        (
+            "plugin=nope&function=a.b",
+            "404 not-found: there is no such plugin",
+        ),
+    ] {
+        let wrong = app.get(&token, &format!("{base}/invocations?{filter}")).await;
+        assert_eq!(wrong.problem(), wanted, "{filter}");
+    }
     let one = app
         .get(&token, &format!("{base}/invocations/{}", bad.record.id))
         .await;

@@ -193,11 +193,7 @@ async fn hints_fit_what_was_asked_for() {
             "invocations",
         ),
         ("GET", "/api/v1/nothing".to_owned(), "openapi.json"),
-        (
-            "DELETE",
-            "/api/v1/plans/standard".to_owned(),
-            "another plan first",
-        ),
+        ("DELETE", "/api/v1/plans/standard".to_owned(), "mortise plans set"),
         ("GET", "/api/v1/tenants/nobody".to_owned(), "mortise whoami"),
     ] {
         let answer = app.call(&operator, method, &path, None).await;

@@ -44,7 +44,7 @@ const AUTHORITY: &str = "127.0.0.1:8080";
 const FUNCTIONS: &str = "/-/functions/";
 
 /// What a caller learns where nothing is.
-const NOTHING: &str = "there is no such tenant, plugin or route";
+const NOTHING: &str = "there is no such tenant, plugin, route or function";
 
 /// The id of the API key of a test that names none.
 const DEFAULT_KEY: &str = "test-key";
