@@ -3,9 +3,10 @@
 use tokio::sync::OwnedMutexGuard;
 
 use super::state::AdminState;
+use crate::domain::problem::Code;
 use crate::domain::tenant::Tenant;
 use crate::http::hint::Hint;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 
 /// API keys and tokens of a tenant that were revoked or have expired and are still listed. Older
 /// ones are deleted; the audit log goes on naming them.

@@ -68,8 +68,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
-use crate::http::problem::{self, Code, Problem};
+use crate::http::problem::{self, Problem};
 
 /// The whole admin API.
 pub fn router(state: AdminState) -> Router {

@@ -3,11 +3,15 @@
 
 use std::collections::BTreeSet;
 
+use http::Method;
 use serde::{Deserialize, Serialize};
 
 use super::id::FunctionName;
 use super::manifest::{Auth, Rate};
 use super::trigger_limits::TriggerLimits;
+
+/// The method of the requests that call functions.
+pub const METHOD: Method = Method::POST;
 
 /// Below the mount point of a plugin: where its functions are.
 pub const FUNCTIONS: &str = "/-/functions/";

@@ -25,8 +25,9 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::clock::SharedClock;
+use crate::domain::problem::Code;
 use crate::domain::public_url::PublicUrl;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::invoke::Invoker;
 use crate::metrics::Requests;
 use crate::server::body::Pace;

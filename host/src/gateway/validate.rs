@@ -8,7 +8,8 @@ use axum::http::{HeaderMap, HeaderValue};
 use mortise_validator::{is_coded, is_json_type, without_bom};
 
 use crate::components::bundle::schema::{Glance, Schema};
-use crate::http::problem::{Code, FieldError, Problem};
+use crate::domain::problem::Code;
+use crate::http::problem::{FieldError, Problem};
 use crate::sandbox::{CheckFailure, Mismatch};
 
 /// Looks at the body of a request to a route or a function, which `kind` says. What is returned is

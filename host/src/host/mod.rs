@@ -25,7 +25,7 @@ use tokio_util::sync::DropGuard;
 use crate::admin::observer::Connections;
 use crate::capability::Services;
 use crate::config::Config;
-use crate::domain::clock::{SharedClock, Timestamp};
+use crate::domain::clock::{DAY, SharedClock};
 use crate::gateway;
 use crate::storage::{CALL_DAYS_KEPT, DbError, Repository, set_aside};
 
@@ -35,8 +35,6 @@ use storage::Storage;
 
 /// How long the host waits for statements under way before it ends with its database open.
 const CLOSING: Duration = Duration::from_secs(5);
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// A host that is open: everything but the listeners.
 pub struct Host {
@@ -156,8 +154,7 @@ impl Host {
 
     /// Deletes records that are older than the operator keeps them.
     pub async fn prune(&self) {
-        let age = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
-        let before = Timestamp(self.clock.now().0.saturating_sub(age));
+        let before = self.clock.now().saturating_sub(self.retention);
         match self.runtime.ledger.prune(before).await {
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, %before, "old invocations and log lines were deleted"),
@@ -171,8 +168,7 @@ impl Host {
     /// Deletes counts of calls that are too old, in rounds, so that other writers get their turn in
     /// between.
     async fn forget_calls(&self) -> Result<(), DbError> {
-        let age = i64::from(CALL_DAYS_KEPT) * DAY_MS;
-        let before = Timestamp(self.clock.now().0.saturating_sub(age));
+        let before = self.clock.now().saturating_sub(CALL_DAYS_KEPT * DAY);
         while self.db.forget_calls_before(before).await? > 0 {}
         Ok(())
     }

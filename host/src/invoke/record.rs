@@ -8,11 +8,12 @@ use super::{Callee, Invoker, failure_log, health};
 use crate::capability::Invocation;
 use crate::capability::log::{append, append_of_host};
 use crate::domain::function::FunctionOutcome;
-use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Triggered};
+use crate::domain::invocation::{InvocationRecord, Triggered};
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::principal::Principal;
 use crate::domain::problem::Code;
+use crate::domain::problem_code::ProblemCode;
 use crate::metrics::Ended;
 use crate::sandbox::Failure;
 use crate::storage::Entry;
@@ -158,7 +159,7 @@ impl Recorder {
     fn record(&self, invocation: Box<Invocation>, ending: Ending) {
         let counts = &self.invoker.requests;
         counts.invocation(invocation.trigger, ending.kind(), invocation.usage.cpu_us);
-        let code = ending.code();
+        let code = ending.problem_code();
         let active = invocation.active;
         let entry = Entry {
             record: InvocationRecord {
@@ -168,14 +169,8 @@ impl Recorder {
                 version: active.digest,
                 triggered: self.triggered(&ending),
                 status: ending.status(),
-                code: match ending {
-                    Ending::Abandoned => Some(ABANDONED.into()),
-                    _ => code.map(|code| code.as_str().into()),
-                },
-                blame: match ending {
-                    Ending::Abandoned => Some(Blame::Client),
-                    _ => code.map(Code::blame),
-                },
+                blame: code.as_ref().and_then(ProblemCode::blame),
+                code,
                 principal: invocation.principal.as_ref().map(Principal::id),
                 started_at: invocation.started_at,
                 usage: invocation.usage,
@@ -184,9 +179,7 @@ impl Recorder {
         };
         self.invoker.ledger.record(entry, &active.limits);
     }
-}
 
-impl Recorder {
     /// What belongs to the trigger, with the outcome of a function.
     fn triggered(&self, ending: &Ending) -> Triggered {
         match (&self.triggered, ending) {
@@ -214,6 +207,15 @@ impl Ending {
             Self::Answered(status) | Self::Function(_, status) => status.as_u16(),
             Self::Failed(code) => code.status().as_u16(),
             Self::Abandoned => ABANDONED_STATUS,
+        }
+    }
+
+    /// The code in the record.
+    fn problem_code(&self) -> Option<ProblemCode> {
+        match self {
+            Self::Answered(_) | Self::Function(..) => None,
+            Self::Failed(code) => Some((*code).into()),
+            Self::Abandoned => Some(ProblemCode::Abandoned),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Keeps the tenants that this node serves in line with those that are stored.
 //!
-//! Every change raises a generation of its tenant in the database. This node compares the
-//! generations there with those that it serves, and reads the tenants again that are behind. It
+//! Every change of data that the gateway reads raises a generation of its tenant in the database.
+//! This node compares the stored generations with those that it serves, and reads the tenants that
+//! are behind again. It
 //! does so for all tenants each second, which is what guarantees that a change is served, and for
 //! single tenants when the doorbell rings. A change that this node makes itself is served before
 //! its caller is answered ([`Lifecycle::refresh`]).
@@ -46,12 +47,8 @@ impl Lifecycle {
 
     /// Reads the tenants again that changed and are behind.
     pub async fn follow(&self, changed: Changed) {
-        // A tenant that was purged has no generations.
-        let stored = |stored: Generations| (stored != Generations::default()).then_some(stored);
-        let due = changed
-            .into_iter()
-            .map(|(id, generations)| (id, stored(generations)));
-        self.read_due(due.filter(|due| self.is_due(*due)).collect()).await;
+        let due = changed.into_iter().filter(|due| self.is_due(*due));
+        self.read_due(due.collect()).await;
     }
 
     /// Reads several tenants again after a change that revokes nothing (of a plan, for instance).

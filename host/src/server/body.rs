@@ -13,8 +13,9 @@ use http_body::Body as _;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::domain::problem::Code;
 use crate::domain::units::{ByteSize, Span, as_u64};
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 
 /// What a body that is waited for costs besides its bytes: the head of its request, buffers, the
 /// task. A caller that sends many bodies slowly holds this for each.

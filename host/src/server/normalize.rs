@@ -4,8 +4,9 @@ use axum::http::header::{CONNECTION, COOKIE, HOST, TRANSFER_ENCODING};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 
+use crate::domain::problem::Code;
 use crate::http::head;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 
 /// Refuses a request that names its host in two ways or uses a transfer coding that is not known
 /// here, and has the `host` field and the cookies of every request look as those of HTTP/1.1.

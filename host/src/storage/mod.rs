@@ -6,9 +6,10 @@
 //! answered.
 //!
 //! A method that changes something takes a [`Change`](crate::domain::audit::Change): it writes the
-//! row, the entry of the audit log and the tenant's next generation in one transaction, and nothing
-//! of it if nothing was there to change. Methods without one keep books of the host's own: what was
-//! recorded, removed or forgotten.
+//! row and the entry of the audit log in one transaction. If the gateway reads what changed, the
+//! same transaction raises the tenant's generation. If there is nothing to change, it writes
+//! nothing. Methods without a `Change` maintain the host's own records: what was recorded, removed
+//! or forgotten.
 
 mod api_keys;
 mod audit;

@@ -8,8 +8,8 @@ use super::{Answer, TestApp};
 use crate::domain::clock::Timestamp;
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
+use crate::domain::problem::Code;
 use crate::domain::token::{Reach, TenantRole};
-use crate::http::problem::Code;
 use crate::storage::conformance::{UNTOLD, change, entry, plugin, tenant, version_of};
 use crate::storage::vault::{HostKey, Vault};
 

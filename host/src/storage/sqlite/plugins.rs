@@ -172,7 +172,8 @@ impl Plugins for SqliteRepository {
             return Ok(false);
         }
         // No version serves before it is activated.
-        self.commit_unserved(transaction, Some(tenant), change).await?;
+        self.commit_without_generation(transaction, Some(tenant), change)
+            .await?;
         Ok(true)
     }
 
@@ -237,7 +238,8 @@ impl Plugins for SqliteRepository {
         }
         removals::add(&mut transaction, Removal::Component(digest)).await?;
         // The active version is never deleted.
-        self.commit_unserved(transaction, Some(tenant), change).await?;
+        self.commit_without_generation(transaction, Some(tenant), change)
+            .await?;
         Ok(true)
     }
 
