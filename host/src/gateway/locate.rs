@@ -41,8 +41,8 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
             None => nothing(),
         });
     };
-    // A version that was stored before there were functions may have a catch-all route, which serves
-    // these paths as any other.
+    // No route of its own may begin with `/-/`, but a catch-all route matches these paths too. A plugin
+    // without functions keeps answering them, as versions did that were stored before there were functions.
     let function_name = path
         .rest
         .strip_prefix(function::FUNCTIONS)

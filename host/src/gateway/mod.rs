@@ -3,6 +3,7 @@
 //! A request is located, authenticated, limited, read and validated in this order, and whatever is refused on the way
 //! never reaches an instance. Everything that is needed for that is in memory.
 
+mod answer;
 mod authenticate;
 mod dispatch;
 mod locate;
