@@ -18,6 +18,7 @@
 //! | GET POST DELETE | `/tenants/{tenant}/api-keys`, `…/api-keys/{api_key}` | viewer; owner to make and revoke |
 //! | GET POST DELETE | `/tenants/{tenant}/tokens`, `…/tokens/{token}` | owner |
 //! | GET | `/tenants/{tenant}/invocations`, `…/invocations/{invocation}`, `…/usage` | viewer |
+//! | GET | `…/plugins/{plugin}/calls` | viewer |
 //! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |
 //! | GET | `/tenants/{tenant}/audit` | viewer |
 //! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
@@ -33,6 +34,7 @@ mod activations;
 mod api_keys;
 mod audit;
 mod bounds;
+mod calls;
 mod components;
 mod error;
 mod input;
@@ -107,6 +109,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
         .merge(api_keys::router())
         .merge(tokens::router())
         .merge(invocations::router())
+        .merge(calls::router())
         .merge(logs::router())
         .merge(audit::router())
         .merge(components::router())

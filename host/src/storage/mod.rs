@@ -44,7 +44,7 @@ use async_trait::async_trait;
 
 pub use api_keys::ApiKeys;
 pub use audit::{Audit, AuditFilter};
-pub use calls::{CALL_DAYS_KEPT, CALLERS_A_DAY, CallCounts, CallFilter, Caller, CountedCalls};
+pub use calls::{CALL_DAYS_KEPT, CALLERS_A_DAY, CallCounts, CallFilter, CallPosition, Caller, CountedCalls};
 pub use components::{ComponentPosition, Components, StoredComponent};
 pub use counts::{Counted, Counts};
 pub use doorbell::{Changed, Doorbell};
