@@ -59,6 +59,19 @@ pub enum HealthState {
     Unavailable,
 }
 
+/// The open circuit breaker of a route or a function.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct CircuitView {
+    /// `unhealthy` or `probing`.
+    pub state: HealthState,
+    /// When the circuit breaker opened.
+    pub since: Timestamp,
+    /// The code of the problem that the last request or call ended with.
+    pub reason: String,
+    /// From when on a request or a call is let through to see whether it works again.
+    pub next_probe_at: Timestamp,
+}
+
 /// A route that answers 503.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AilingRouteView {
@@ -66,14 +79,8 @@ pub struct AilingRouteView {
     pub method: String,
     /// Its pattern.
     pub path: String,
-    /// `unhealthy` or `probing`.
-    pub state: HealthState,
-    /// Since when.
-    pub since: Timestamp,
-    /// The code of the problem that its last request ended with.
-    pub reason: String,
-    /// From when on a request is let through to see whether it works again.
-    pub next_probe_at: Timestamp,
+    #[serde(flatten)]
+    pub circuit: CircuitView,
 }
 
 /// A function that answers 503.
@@ -81,14 +88,8 @@ pub struct AilingRouteView {
 pub struct AilingFunctionView {
     /// Its name.
     pub name: FunctionName,
-    /// `unhealthy` or `probing`.
-    pub state: HealthState,
-    /// Since when.
-    pub since: Timestamp,
-    /// The code of the problem that its last call ended with.
-    pub reason: String,
-    /// From when on a call is let through to see whether it works again.
-    pub next_probe_at: Timestamp,
+    #[serde(flatten)]
+    pub circuit: CircuitView,
 }
 
 /// What to change.
