@@ -41,8 +41,9 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
             None => nothing(),
         });
     };
-    // No route of its own may begin with `/-/`, but a catch-all route matches these paths too. A plugin
-    // without functions keeps answering them, as versions did that were stored before there were functions.
+    // An upload with a route below `/-/` is refused, but a catch-all route matches these paths too.
+    // If the plugin has no functions, that route answers them: versions that were stored before
+    // there were functions may rely on it.
     let function_name = path
         .rest
         .strip_prefix(function::FUNCTIONS)

@@ -68,8 +68,8 @@ pub fn request_problem(kind: &str, failure: CheckFailure) -> Problem {
     }
 }
 
-/// What a caller learns if a response does not pass its check. The plugin's author learns the reason from the
-/// plugin's log.
+/// What a caller learns if a response does not pass its check. The plugin's author finds the reason
+/// in the plugin's log.
 pub fn response_problem(failure: &CheckFailure) -> Problem {
     let code = match failure {
         CheckFailure::Mismatch(_) | CheckFailure::NotJson(_) => Code::PluginInvalidResponse,
