@@ -413,6 +413,8 @@ fn every_list_of_the_admin_api_has_a_command() {
         usage.contains("capabilities") && usage.contains("kept.records"),
         "{usage}"
     );
+    let calls = acme(&["plugins", "calls", "--plugin", "capabilities"]).ok();
+    assert!(calls.starts_with("DAY ") && calls.contains("FAILURES"), "{calls}");
     let table = acme(&["audit", "--limit", "3"]).ok();
     let columns: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
     assert_eq!(

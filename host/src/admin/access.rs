@@ -16,12 +16,13 @@ use super::shares::Holder;
 use super::state::AdminState;
 use crate::domain::credential::Credential;
 use crate::domain::id::{TenantName, TokenId};
+use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
 use crate::domain::role::Role;
 use crate::domain::tenant::Tenant;
 use crate::domain::token::{Reach, Token};
 use crate::http::hint::Hint;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::server::bearer;
 
 /// The actor of a change, for the audit log.

@@ -3,9 +3,10 @@
 use tokio::sync::OwnedMutexGuard;
 
 use super::state::AdminState;
+use crate::domain::problem::Code;
 use crate::domain::tenant::Tenant;
 use crate::http::hint::Hint;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 
 /// The most revoked or expired API keys and tokens of a tenant that are listed. Older ones are
 /// deleted, but the audit log keeps their names.

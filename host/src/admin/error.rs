@@ -3,10 +3,11 @@
 use crate::components::Fault;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::VersionDigest;
+use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
 use crate::domain::version_name::NamedVersion;
 use crate::http::hint::Hint;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::lifecycle::LifecycleError;
 use crate::storage::DbError;
 use crate::storage::vault::VaultError;

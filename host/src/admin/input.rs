@@ -16,12 +16,13 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, InvocationId, PlanName, PluginName, TokenId};
+use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
 use crate::domain::secret::is_plain_name;
 use crate::domain::units::ByteSize;
 use crate::domain::version_name::VersionName;
 use crate::http::hint::Hint;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::server::body;
 
 /// The largest JSON body of a request.

@@ -17,7 +17,7 @@ use super::input::{At, NoParams, Params};
 use super::logs::require_plugin;
 use super::page::{Paging, limit};
 use super::state::AdminState;
-use crate::domain::clock::Timestamp;
+use crate::domain::clock::{DAY, HOUR, Timestamp};
 use crate::domain::id::{FunctionName, InvocationId, PluginName};
 use crate::domain::invocation::{InvocationRecord, Trigger};
 use crate::domain::resource::Resource;
@@ -26,9 +26,7 @@ use crate::storage::InvocationFilter;
 use crate::wire::invocations::{InvocationView, UsageView};
 use crate::wire::page::Items;
 
-const HOUR_MS: i64 = 3_600_000;
-
-/// Filter for invocations.
+/// Which invocations are wanted.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -141,13 +139,15 @@ async fn usage(
     Params(query): Params<UsageQuery>,
 ) -> Result<Json<UsageView>, Problem> {
     let to = query.to.unwrap_or_else(|| state.clock.now());
-    let from = query.from.unwrap_or(Timestamp(to.0.saturating_sub(24 * HOUR_MS)));
+    let from = query.from.unwrap_or(to.saturating_sub(DAY));
     if from >= to {
         return Err(invalid("from: it must lie before `to`"));
     }
-    let from = Timestamp(from.0.div_euclid(HOUR_MS) * HOUR_MS);
-    let hours = to.0.div_euclid(HOUR_MS) + i64::from(to.0.rem_euclid(HOUR_MS) > 0);
-    let to = Timestamp(hours * HOUR_MS);
+    let from = from.beginning_of(HOUR);
+    let to = match to.beginning_of(HOUR) {
+        hour if hour == to => to,
+        hour => hour.saturating_add(HOUR),
+    };
     let plugins = state.db.usage(access.tenant.id, from, to).await?;
     let kept = state.db.kept(access.tenant.id).await?;
     let counts = state.db.counts(access.tenant.id, state.clock.now()).await?;

@@ -18,6 +18,7 @@
 //! | GET POST DELETE | `/tenants/{tenant}/api-keys`, `…/api-keys/{api_key}` | viewer; owner to create and revoke |
 //! | GET POST DELETE | `/tenants/{tenant}/tokens`, `…/tokens/{token}` | owner |
 //! | GET | `/tenants/{tenant}/invocations`, `…/invocations/{invocation}`, `…/usage` | viewer |
+//! | GET | `…/plugins/{plugin}/calls` | viewer |
 //! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |
 //! | GET | `/tenants/{tenant}/audit` | viewer |
 //! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
@@ -33,6 +34,7 @@ mod activations;
 mod api_keys;
 mod audit;
 mod bounds;
+mod calls;
 mod components;
 mod error;
 mod input;
@@ -68,8 +70,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
-use crate::http::problem::{self, Code, Problem};
+use crate::http::problem::{self, Problem};
 
 /// Builds the router of the admin API.
 pub fn router(state: AdminState) -> Router {
@@ -106,6 +109,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
         .merge(api_keys::router())
         .merge(tokens::router())
         .merge(invocations::router())
+        .merge(calls::router())
         .merge(logs::router())
         .merge(audit::router())
         .merge(components::router())

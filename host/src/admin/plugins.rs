@@ -23,11 +23,11 @@ use crate::domain::plugin::Plugin;
 use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::http::problem::Problem;
-use crate::lifecycle::{AilingFunction, AilingRoute};
+use crate::lifecycle::{AilingCallee, CalleeName};
 use crate::tenants::Ailment;
 use crate::wire::page::Items;
 use crate::wire::plugins::{
-    AilingFunctionView, AilingRouteView, HealthState, HealthView, PluginPatch, PluginView,
+    AilingFunctionView, AilingRouteView, CircuitView, HealthState, HealthView, PluginPatch, PluginView,
 };
 
 /// Filter for plugins.
@@ -197,8 +197,7 @@ impl PluginView {
             None => None,
         };
         let health = HealthView::new(
-            state.lifecycle.ailing_routes(tenant, &plugin.name),
-            state.lifecycle.ailing_functions(tenant, &plugin.name),
+            state.lifecycle.ailing(tenant, &plugin.name),
             state.lifecycle.unavailable(tenant, &plugin.name),
         );
         let Plugin {
@@ -224,13 +223,21 @@ impl PluginView {
 }
 
 impl HealthView {
-    fn new(routes: Vec<AilingRoute>, functions: Vec<AilingFunction>, unavailable: Option<String>) -> Self {
-        let routes: Vec<AilingRouteView> = routes.into_iter().map(AilingRouteView::from).collect();
-        let functions: Vec<AilingFunctionView> =
-            functions.into_iter().map(AilingFunctionView::from).collect();
-        let of_functions = functions.iter().map(|function| function.state);
-        let worst = routes.iter().map(|route| route.state).chain(of_functions).max();
-        let worst = worst.unwrap_or(HealthState::Healthy);
+    fn new(ailing: Vec<AilingCallee>, unavailable: Option<String>) -> Self {
+        let (mut routes, mut functions) = (Vec::new(), Vec::new());
+        let mut worst = HealthState::Healthy;
+        for AilingCallee { callee, ailment } in ailing {
+            let circuit = CircuitView::from(ailment);
+            worst = worst.max(circuit.state);
+            match callee {
+                CalleeName::Route { method, pattern } => routes.push(AilingRouteView {
+                    method,
+                    path: pattern,
+                    circuit,
+                }),
+                CalleeName::Function(name) => functions.push(AilingFunctionView { name, circuit }),
+            }
+        }
         Self {
             state: match unavailable {
                 Some(_) => HealthState::Unavailable,
@@ -252,32 +259,10 @@ impl From<&Open> for HealthState {
     }
 }
 
-impl From<AilingFunction> for AilingFunctionView {
-    fn from(function: AilingFunction) -> Self {
-        let AilingFunction {
-            name,
-            ailment: Ailment { open, reason },
-        } = function;
+impl From<Ailment> for CircuitView {
+    fn from(ailment: Ailment) -> Self {
+        let Ailment { open, reason } = ailment;
         Self {
-            name,
-            state: HealthState::from(&open),
-            since: open.since,
-            reason: reason.as_str().to_owned(),
-            next_probe_at: open.next_probe,
-        }
-    }
-}
-
-impl From<AilingRoute> for AilingRouteView {
-    fn from(route: AilingRoute) -> Self {
-        let AilingRoute {
-            method,
-            pattern,
-            ailment: Ailment { open, reason },
-        } = route;
-        Self {
-            method,
-            path: pattern,
             state: HealthState::from(&open),
             since: open.since,
             reason: reason.as_str().to_owned(),

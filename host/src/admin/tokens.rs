@@ -19,9 +19,10 @@ use crate::domain::audit::Difference;
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::id::{TenantId, TokenId};
+use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
 use crate::domain::token::{FIRST_OPERATOR, Reach, Token};
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::wire::page::Items;
 use crate::wire::tokens::{CreatedToken, HostRole, NewHostToken, NewTenantToken, TokenView, WhoAmI};
 

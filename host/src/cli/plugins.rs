@@ -5,8 +5,11 @@ use serde_json::json;
 
 use super::client::Client;
 use super::deploy::report;
+use super::moment;
 use super::output::columns;
 use super::{CliError, Output, PluginArgument, TenantArgument, confirmed};
+use crate::domain::clock::Timestamp;
+use crate::wire::calls::CallsView;
 use crate::wire::plugins::PluginView;
 
 /// Subcommands for plugins.
@@ -21,6 +24,8 @@ pub enum Plugins {
     Delete(Delete),
     /// Restore a deleted plugin with its versions, grants and settings
     Restore(PluginArgument),
+    /// Show how often the routes and functions of a plugin were called, by day and caller
+    Calls(Calls),
 }
 
 /// Arguments of `mortise plugins list`.
@@ -33,7 +38,25 @@ pub struct List {
     deleted: bool,
 }
 
-/// Arguments of `mortise plugins delete`.
+/// Which calls.
+#[derive(Debug, Args)]
+pub struct Calls {
+    #[command(flatten)]
+    of: PluginArgument,
+    /// Only calls of the route with this pattern: /orders/{id}; or of the function with this
+    /// address: /-/functions/price.adjust
+    #[arg(long, value_name = "PATTERN")]
+    route: Option<String>,
+    /// Start of the period, in whole days: 2026-01-02T00:00:00Z, or 30d for as long ago; by
+    /// default a week before `--to`
+    #[arg(long, value_name = "WHEN", value_parser = moment::past)]
+    from: Option<Timestamp>,
+    /// End of the period, in whole days; by default now
+    #[arg(long, value_name = "WHEN", value_parser = moment::past)]
+    to: Option<Timestamp>,
+}
+
+/// A plugin's end.
 #[derive(Debug, Args)]
 pub struct Delete {
     #[command(flatten)]
@@ -89,6 +112,23 @@ impl Plugins {
             }
             Self::Restore(of) => {
                 output.object(&client.post::<PluginView>(&of.path(&["restore"]), &json!({}))?)
+            }
+            Self::Calls(Calls { of, route, from, to }) => {
+                let [from, to] = [from, to].map(|moment| moment.map(|moment| moment.to_string()));
+                let wanted = [("route", &route), ("from", &from), ("to", &to)];
+                let wanted = wanted
+                    .iter()
+                    .filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+                let filter: Vec<_> = wanted.collect();
+                let columns = columns!(CallsView:
+                    "DAY" => day,
+                    "METHOD" => method,
+                    "ROUTE" => route,
+                    "CALLER" => caller,
+                    "INVOCATIONS" => invocations,
+                    "FAILURES" => failures,
+                );
+                output.table(&client.list_where(&of.path(&["calls"]), &filter)?, &columns)
             }
         }
     }

@@ -14,7 +14,13 @@ use serde::{Deserialize, Serialize};
 #[schema(value_type = String, format = DateTime)]
 pub struct Timestamp(pub i64);
 
-/// A source of the current time.
+/// An hour.
+pub const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// A day.
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where the current time comes from.
 pub trait Clock: Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> Timestamp;
@@ -44,16 +50,29 @@ static FIRST_ASKED: LazyLock<Instant> = LazyLock::new(instant);
 impl Timestamp {
     /// This moment plus `duration`, or the last possible moment.
     pub fn saturating_add(self, duration: Duration) -> Timestamp {
-        Timestamp(
-            self.0
-                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
+        Timestamp(self.0.saturating_add(milliseconds(duration)))
+    }
+
+    /// This moment moved back by `duration`, or the first moment there is.
+    pub fn saturating_sub(self, duration: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub(milliseconds(duration)))
+    }
+
+    /// The beginning of the hour, the day, or the period of another length that this moment lies in
+    /// (UTC).
+    pub fn beginning_of(self, period: Duration) -> Timestamp {
+        let period = milliseconds(period).max(1);
+        Timestamp(self.0.div_euclid(period).saturating_mul(period))
     }
 
     /// The time from `earlier` to this moment; zero if `earlier` is later.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl std::fmt::Display for Timestamp {
@@ -142,6 +161,28 @@ mod tests {
         let json = serde_json::to_string(&timestamp).unwrap();
         assert_eq!(json, "\"2023-11-14T22:13:20.123Z\"");
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), timestamp);
+    }
+
+    #[test]
+    fn a_timestamp_is_moved_and_rounded_down() {
+        let timestamp = Timestamp(1_700_000_000_123);
+        let hour_before = Timestamp(1_699_996_400_123);
+        assert_eq!(timestamp.saturating_sub(HOUR), hour_before);
+        assert_eq!(hour_before.saturating_add(HOUR), timestamp);
+        assert_eq!(
+            timestamp.saturating_sub(Duration::MAX).saturating_sub(DAY),
+            Timestamp(i64::MIN)
+        );
+        assert_eq!(
+            timestamp.beginning_of(HOUR).to_string(),
+            "2023-11-14T22:00:00.000Z"
+        );
+        assert_eq!(
+            timestamp.beginning_of(DAY).to_string(),
+            "2023-11-14T00:00:00.000Z"
+        );
+        assert_eq!(Timestamp(-1).beginning_of(HOUR), Timestamp(-3_600_000));
+        assert_eq!(Timestamp(3_600_000).beginning_of(HOUR), Timestamp(3_600_000));
     }
 
     #[test]

@@ -3,13 +3,17 @@
 
 use std::collections::BTreeSet;
 
+use http::Method;
 use serde::{Deserialize, Serialize};
 
 use super::id::FunctionName;
 use super::manifest::{Auth, Rate};
 use super::trigger_limits::TriggerLimits;
 
-/// The path of all functions below the mount point of their plugin.
+/// The method of the requests that call functions.
+pub const METHOD: Method = Method::POST;
+
+/// Below the mount point of a plugin: where its functions are.
 pub const FUNCTIONS: &str = "/-/functions/";
 
 /// The path of a function below the mount point of its plugin.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::invocation::ABANDONED;
+use super::invocation::{ABANDONED, Blame};
 use super::problem::Code;
 
 /// Why the host answered in the plugin's place. Another version of the host may have stored a code
@@ -26,6 +26,15 @@ impl ProblemCode {
             Self::Other(code) => code,
         }
     }
+
+    /// Whose fault it is; `None` if this version of the host does not know the code.
+    pub fn blame(&self) -> Option<Blame> {
+        match self {
+            Self::Known(code) => Some(code.blame()),
+            Self::Abandoned => Some(Blame::Client),
+            Self::Other(_) => None,
+        }
+    }
 }
 
 impl From<Code> for ProblemCode {
@@ -39,8 +48,7 @@ impl From<&str> for ProblemCode {
         if text == ABANDONED {
             return Self::Abandoned;
         }
-        let known = Code::ALL.iter().find(|code| code.as_str() == text);
-        known.map_or_else(|| Self::Other(text.into()), |code| Self::Known(*code))
+        Code::named(text).map_or_else(|| Self::Other(text.into()), Self::Known)
     }
 }
 
@@ -60,7 +68,10 @@ mod tests {
             assert_eq!(ProblemCode::from(code.as_str()), ProblemCode::Known(*code));
         }
         assert_eq!(ProblemCode::from("abandoned"), ProblemCode::Abandoned);
+        assert_eq!(ProblemCode::Abandoned.blame(), Some(Blame::Client));
+        assert_eq!(ProblemCode::from(Code::PluginTrapped).blame(), Some(Blame::Guest));
         let later = ProblemCode::from("made-up-later");
+        assert_eq!(later.blame(), None);
         assert_eq!(
             (&later, later.as_str()),
             (&ProblemCode::Other("made-up-later".into()), "made-up-later")

@@ -8,7 +8,8 @@ use crate::domain::credential::Credential;
 use crate::domain::id::{ApiKeyId, TokenId};
 use crate::domain::manifest::{Auth, CredentialKind};
 use crate::domain::principal::Principal;
-use crate::http::problem::{Code, Problem};
+use crate::domain::problem::Code;
+use crate::http::problem::Problem;
 use crate::server::bearer;
 use crate::tenants::{EntryPoint, TenantRoutes};
 

@@ -7,23 +7,22 @@ use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::Request;
 use axum::http::Response;
 use axum::http::header::HeaderMap;
+use axum::http::request::Parts;
 use mortise_validator::without_bom;
 
 use super::locate::{Located, locate};
-use super::respond::Unsendable;
-use super::{Gateway, authenticate, path, plugin_request, refusals, respond, trace_context, validate};
+use super::{Gateway, answer, authenticate, path, plugin_request, refusals, trace_context, validate};
 use crate::capability::http_client::DEPTH_HEADER;
 use crate::domain::clock::Timestamp;
-use crate::domain::function::FunctionOutcome;
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::{Triggered, Usage};
 use crate::domain::principal::Principal;
 use crate::domain::units::as_u64;
-use crate::http::problem::{Code, Problem};
-use crate::invoke::{Call, Callee, NotRun, Ran, Target, Unrecorded};
-use crate::sandbox::{Failure, FunctionError, Input, Output, Side};
+use crate::http::problem::Problem;
+use crate::invoke::{Call, Callee, NotRun, Target};
+use crate::sandbox::Input;
 use crate::server::{RemoteAddress, body};
-use crate::tenants::{Caller, Standing};
+use crate::tenants::{BodyCharge, Caller, Standing};
 
 /// Passes a request to its plugin and returns the response.
 pub async fn dispatch(
@@ -39,61 +38,32 @@ pub async fn dispatch(
     let (entry, kind) = (target.callee.entry(), target.callee.kind());
     let health = entry.health.check(now);
     health.map_err(|circuit| refusals::unhealthy(kind, circuit))?;
-    // Checked before the body is read, so that no body is read in vain. The queue position is taken
-    // after the body has arrived. A slow caller therefore holds only its connection and these
-    // bytes.
-    let not_run = |not_run| refusals::not_run(kind, not_run);
-    gateway.invoker.look(&target).map_err(not_run)?;
+    // A first look, so that no body is read in vain. A place is taken once the body is there: a
+    // caller that sends it slowly holds its connection and these bytes, and nothing that others
+    // wait for.
+    let rejected = |rejected| refusals::rejected(kind, rejected);
+    gateway.invoker.look(&target).map_err(rejected)?;
     let (bytes, held) = match request_body.is_end_stream() {
         true => (Bytes::new(), None),
         false => {
-            let limit = target.active.limits.request_body;
-            let mut held = target.tenant.bodies.open(caller(principal.as_ref()));
-            let hold = |bytes| held.add(bytes).map_err(refusals::no_room_for_body);
-            let bytes = {
-                // Pinned here, as below, because a future that is passed by value takes its memory
-                // twice.
-                let read = pin!(body::read(
-                    &parts.headers,
-                    request_body,
-                    limit,
-                    gateway.pace,
-                    hold
-                ));
-                read.await
-                    .map_err(|problem| refusals::unread_body(problem, limit))?
-            };
+            let read = pin!(read_body(
+                gateway,
+                &target,
+                &parts.headers,
+                caller(principal.as_ref()),
+                request_body
+            ));
+            let (bytes, held) = read.await?;
             (bytes, Some(held))
         }
     };
-    let admission = gateway.invoker.admit(&target).map_err(not_run)?;
+    let admission = gateway.invoker.admit(&target).map_err(rejected)?;
     let input_schema = match &entry.input_schema {
         Some(schema) => validate::request(schema, kind, &parts.headers, &bytes)?,
         None => None,
     };
     let request_bytes = as_u64(bytes.len());
-    let (triggered, input) = match &target.callee {
-        Callee::Route(route) => {
-            let base_url = gateway
-                .public_url
-                .of_plugin(&target.active.tenant_name, &target.active.plugin);
-            let triggered = Triggered::Http {
-                method: parts.method.clone(),
-                route: route.pattern.clone(),
-            };
-            let request = plugin_request::new(&parts, path.received, route, params, bytes, base_url);
-            (triggered, Input::Http(request))
-        }
-        Callee::Function(function) => {
-            let triggered = Triggered::Function {
-                name: function.name.clone(),
-                outcome: None,
-            };
-            let input = function_input(&bytes)?;
-            let name = function.name.clone();
-            (triggered, Input::Function { name, input })
-        }
-    };
+    let (triggered, input) = input(gateway, &target, &parts, path.received, params, bytes)?;
     let call = Call {
         id,
         principal,
@@ -115,9 +85,63 @@ pub async fn dispatch(
         run.await
     };
     match ran {
-        Ok(ran) => answer(&target, ran),
+        Ok(ran) => answer::answer(&target, ran),
         Err(NotRun::NotLoaded(error)) => Err(refusals::not_loaded(gateway, &parts, &path, &target, error)),
-        Err(error) => Err(not_run(error)),
+        Err(NotRun::Rejected(error)) => Err(rejected(error)),
+    }
+}
+
+/// Reads the body of a request, and holds its bytes in the tenant's account.
+async fn read_body(
+    gateway: &Gateway,
+    target: &Target,
+    headers: &HeaderMap,
+    caller: Caller,
+    request_body: Body,
+) -> Result<(Bytes, BodyCharge), Problem> {
+    let limit = target.active.limits.request_body;
+    let mut held = target.tenant.bodies.open(caller);
+    let hold = |bytes| held.add(bytes).map_err(refusals::no_room_for_body);
+    let bytes = {
+        // Pinned where it is made, as in `dispatch`: a future that is handed over by value takes
+        // its room twice.
+        let read = pin!(body::read(headers, request_body, limit, gateway.pace, hold));
+        read.await
+            .map_err(|problem| refusals::unread_body(problem, limit))?
+    };
+    Ok((bytes, held))
+}
+
+/// What the record says of the trigger, and what the plugin is called with.
+fn input(
+    gateway: &Gateway,
+    target: &Target,
+    parts: &Parts,
+    path: &str,
+    params: Vec<(String, String)>,
+    bytes: Bytes,
+) -> Result<(Triggered, Input), Problem> {
+    match &target.callee {
+        Callee::Route(route) => {
+            let base_url = gateway
+                .public_url
+                .of_plugin(&target.active.tenant_name, &target.active.plugin);
+            let triggered = Triggered::Http {
+                method: parts.method.clone(),
+                route: route.pattern.clone(),
+            };
+            let request = plugin_request::new(parts, path, route, params, bytes, base_url);
+            Ok((triggered, Input::Http(request)))
+        }
+        Callee::Function(function) => {
+            let triggered = Triggered::Function {
+                name: function.name.clone(),
+                outcome: None,
+            };
+            let input = function_input(&bytes)?;
+            let name = function.name.clone();
+            Ok((triggered, Input::Function { name, input }))
+        }
     }
 }
 
@@ -164,78 +188,7 @@ fn caller(principal: Option<&Principal>) -> Caller {
     }
 }
 
-/// Checks the output, writes the record, and returns the response for the caller.
-fn answer(target: &Target, ran: Ran<'_>) -> Result<Response<Body>, Problem> {
-    let Ran {
-        outcome,
-        mut unrecorded,
-    } = ran;
-    let kind = target.callee.kind();
-    let limit = unrecorded.limits().response_body;
-    let result = match outcome {
-        Ok(Output::Http(response)) => respond::check(response, limit)
-            .map_err(|unsendable| cannot_be_sent(&mut unrecorded, unsendable))
-            .map(|response| (None, response)),
-        Ok(Output::Function(Ok(output))) => respond::output(output, limit)
-            .map_err(|unsendable| cannot_be_sent(&mut unrecorded, unsendable))
-            .map(|response| (Some(FunctionOutcome::Answered), response)),
-        Ok(Output::Function(Err(error))) => return Err(no_output(unrecorded, error)),
-        Err(Failure::Body(Side::Output, failure)) => {
-            let (code, reason) = validate::response_problem(&failure);
-            unrecorded.log_error(&format!("invalid response: {reason}"));
-            Err(Problem::new(code, "the plugin's response cannot be sent").because(reason))
-        }
-        Err(Failure::Body(Side::Input, failure)) => {
-            let problem = validate::request_problem(kind, failure);
-            unrecorded.refused(problem.code());
-            return Err(problem);
-        }
-        Err(failure) => {
-            unrecorded.log_failure(&failure);
-            Err(refusals::failed(kind, failure))
-        }
-    };
-    match result {
-        Ok((function, response)) => {
-            let (status, bytes) = (response.status(), as_u64(response.body().len()));
-            match function {
-                None => unrecorded.answered(status, bytes),
-                Some(outcome) => unrecorded.function_ended(outcome, status, bytes),
-            }
-            Ok(response.map(|bytes| Body::from(target.tenant.backlog.hold(bytes))))
-        }
-        Err(problem) => {
-            unrecorded.failed(problem.code());
-            Err(problem)
-        }
-    }
-}
-
-fn cannot_be_sent(unrecorded: &mut Unrecorded<'_>, unsendable: Unsendable) -> Problem {
-    unrecorded.log_error(&format!("invalid response: {unsendable}"));
-    refusals::unsendable(unsendable)
-}
-
-/// Writes the record of a function without output, and returns the problem for the caller.
-fn no_output(mut unrecorded: Unrecorded<'_>, error: FunctionError) -> Problem {
-    let (code, outcome, said) = match error {
-        FunctionError::InvalidInput(said) => (Code::InvalidInput, FunctionOutcome::InvalidInput, said),
-        FunctionError::Failed(said) => (Code::FunctionFailed, FunctionOutcome::Failed, said),
-        FunctionError::Unknown => {
-            unrecorded.log_error("the manifest declares this function, but the plugin does not know it");
-            unrecorded.failed(Code::PluginInvalidResponse);
-            return Problem::new(
-                Code::PluginInvalidResponse,
-                "the plugin does not know this function",
-            );
-        }
-    };
-    unrecorded.function_ended(outcome, code.status(), 0);
-    Problem::new(code, respond::detail(said))
-}
-
-/// The number of plugins that called each other to get here. A caller can only increase it, which
-/// harms only that caller.
+/// How many plugins called each other to get here. A caller can only make it larger, which harms the caller alone.
 fn call_depth(headers: &HeaderMap) -> u32 {
     let value = headers.get(DEPTH_HEADER);
     value

@@ -5,8 +5,9 @@ use std::time::Duration;
 use axum::http::header::{ALLOW, HeaderValue};
 
 use super::path::PluginPath;
-use crate::domain::function::FUNCTIONS;
-use crate::http::problem::{Code, Problem};
+use crate::domain::function;
+use crate::domain::problem::Code;
+use crate::http::problem::Problem;
 use crate::invoke::{Callee, Target};
 use crate::tenants::{Cause, RouteMatch, Routing};
 
@@ -46,15 +47,18 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
             None => nothing(),
         });
     };
-    let function = path
+    // An upload with a route below `/-/` is refused, but a catch-all route matches these paths too.
+    // If the plugin has no functions, that route answers them: versions that were stored before
+    // there were functions may rely on it.
+    let function_name = path
         .rest
-        .strip_prefix(FUNCTIONS)
+        .strip_prefix(function::FUNCTIONS)
         .filter(|_| !plugin.functions().is_empty());
-    let (active, callee, params) = match function {
+    let (active, callee, params) = match function_name {
         Some(name) => {
             let callable = plugin.function(name).ok_or_else(nothing)?;
-            if method != "POST" {
-                return Err(method_not_allowed(&["POST".to_owned()]));
+            if method != function::METHOD.as_str() {
+                return Err(method_not_allowed(&[function::METHOD.to_string()]));
             }
             let callee = Callee::Function(callable.function.clone());
             (callable.active.clone(), callee, Vec::new())

@@ -3,6 +3,7 @@
 //! A request is located, authenticated, rate-limited, read and validated, in this order. A rejected
 //! request never occupies an instance. All data for these steps is in memory.
 
+mod answer;
 mod authenticate;
 mod dispatch;
 mod locate;
@@ -25,8 +26,9 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::clock::SharedClock;
+use crate::domain::problem::Code;
 use crate::domain::public_url::PublicUrl;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::invoke::Invoker;
 use crate::metrics::Requests;
 use crate::server::body::Pace;

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::domain::path::{AmbiguousPath, check, decode};
-use crate::http::problem::{Code, Problem};
+use crate::domain::problem::Code;
+use crate::http::problem::Problem;
 
 /// A path of the public API, split into its parts.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 
 use axum::extract::Path;
 
+use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 
 /// `GET /-/problems/{code}`: the explanation of the code, as plain text.
 pub async fn show(Path(code): Path<String>) -> Result<String, Problem> {

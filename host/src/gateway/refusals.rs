@@ -12,10 +12,11 @@ use super::path::PluginPath;
 use super::respond::Unsendable;
 use super::validate;
 use crate::components::LoadError;
+use crate::domain::problem::Code;
 use crate::domain::units::ByteSize;
-use crate::http::problem::{Code, Problem};
-use crate::invoke::{NotRun, Target};
-use crate::sandbox::{Failure, TooLargeToLift};
+use crate::http::problem::Problem;
+use crate::invoke::{Rejected, Target};
+use crate::sandbox::{Failure, Side, TooLargeToLift};
 use crate::tenants::budget::Exhausted;
 use crate::tenants::{Standing, Unavailable, Unhealthy};
 
@@ -94,14 +95,16 @@ pub fn unhealthy(kind: &str, unhealthy: Unhealthy) -> Problem {
     Problem::new(Code::PluginUnhealthy, detail).retry_after(unhealthy.retry_after)
 }
 
-pub fn not_run(kind: &str, not_run: NotRun) -> Problem {
-    let detail = not_run.to_string();
-    match not_run {
-        NotRun::Full { retry_after } | NotRun::Unread { retry_after } | NotRun::Preparing { retry_after } => {
+/// The invocation of a route or a function, which `kind` says, was rejected.
+pub fn rejected(kind: &str, rejected: Rejected) -> Problem {
+    let detail = rejected.to_string();
+    match rejected {
+        Rejected::Full { retry_after }
+        | Rejected::Unread { retry_after }
+        | Rejected::Preparing { retry_after } => {
             Problem::new(Code::Overloaded, detail).retry_after(retry_after)
         }
-        NotRun::NotLoaded(error) => Problem::internal(error),
-        NotRun::Unhealthy(circuit) => unhealthy(kind, circuit),
+        Rejected::Unhealthy(circuit) => unhealthy(kind, circuit),
     }
 }
 
@@ -179,7 +182,8 @@ pub fn failed(kind: &str, failure: Failure) -> Problem {
         Failure::Memory => Problem::new(Code::PluginMemory, "the plugin exceeded its memory limit"),
         Failure::Cpu(_) => Problem::new(Code::PluginCpu, failure.to_string()),
         Failure::Timeout(_) => Problem::new(Code::PluginTimeout, failure.to_string()),
-        Failure::Body(_, failure) => validate::request_problem(kind, failure),
+        Failure::Body(Side::Input, failure) => validate::request_problem(kind, failure),
+        Failure::Body(Side::Output, failure) => validate::response_problem(&failure),
         Failure::NoInstance => {
             Problem::new(Code::Overloaded, "all instances are in use").retry_after(NO_INSTANCE_RETRY)
         }

@@ -8,7 +8,8 @@ use axum::http::{HeaderMap, HeaderValue};
 use mortise_validator::{is_coded, is_json_type, without_bom};
 
 use crate::components::bundle::schema::{Glance, Schema};
-use crate::http::problem::{Code, FieldError, Problem};
+use crate::domain::problem::Code;
+use crate::http::problem::{FieldError, Problem};
 use crate::sandbox::{CheckFailure, Mismatch};
 
 /// Checks the body of a request as far as possible without a sandbox. `kind` names the callee: a
@@ -67,9 +68,9 @@ pub fn request_problem(kind: &str, failure: CheckFailure) -> Problem {
     }
 }
 
-/// The code of the problem after a failed check of a response, and the sentence for the plugin's
-/// author.
-pub fn response_problem(failure: &CheckFailure) -> (Code, String) {
+/// What a caller learns if a response does not pass its check. The plugin's author finds the reason
+/// in the plugin's log.
+pub fn response_problem(failure: &CheckFailure) -> Problem {
     let code = match failure {
         CheckFailure::Mismatch(_) | CheckFailure::NotJson(_) => Code::PluginInvalidResponse,
         CheckFailure::Cpu(_) => Code::PluginCpu,
@@ -78,16 +79,7 @@ pub fn response_problem(failure: &CheckFailure) -> (Code, String) {
         CheckFailure::Stopped(_) => Code::PluginLimit,
         CheckFailure::NoInstance | CheckFailure::Host(_) => Code::Internal,
     };
-    let reason = match failure {
-        CheckFailure::Mismatch(mismatches) => match mismatches.first() {
-            Some(Mismatch { pointer, detail }) => {
-                format!("the body does not match its schema at `{pointer}`: {detail}")
-            }
-            None => failure.to_string(),
-        },
-        failure => failure.to_string(),
-    };
-    (code, reason)
+    Problem::new(code, "the plugin's response cannot be sent").because(failure.reason())
 }
 
 fn mismatch(kind: &str, mismatches: Vec<Mismatch>) -> Problem {
@@ -201,7 +193,7 @@ mod tests {
             (CheckFailure::Memory(ByteSize(1)), Code::PluginMemory),
             (CheckFailure::Stopped("deep".to_owned()), Code::PluginLimit),
         ] {
-            assert_eq!(response_problem(&failure).0, code);
+            assert_eq!(response_problem(&failure).code(), code);
             assert_eq!(request_problem("route", failure).code(), code);
         }
     }
@@ -218,13 +210,10 @@ mod tests {
             request_problem("route", mismatch()).code(),
             Code::ValidationFailed
         );
-        let (code, reason) = response_problem(&mismatch());
-        assert_eq!(code, Code::PluginInvalidResponse);
+        assert_eq!(response_problem(&mismatch()).code(), Code::PluginInvalidResponse);
         assert_eq!(
-            reason,
+            mismatch().reason(),
             "the body does not match its schema at `/quantity`: too small"
         );
-        let (_, reason) = response_problem(&CheckFailure::Mismatch(Vec::new()));
-        assert_eq!(reason, "the body does not match its schema");
     }
 }

@@ -25,7 +25,7 @@ use tokio_util::sync::DropGuard;
 use crate::admin::observer::Connections;
 use crate::capability::Services;
 use crate::config::Config;
-use crate::domain::clock::{SharedClock, Timestamp};
+use crate::domain::clock::{DAY, SharedClock};
 use crate::gateway;
 use crate::storage::{CALL_DAYS_KEPT, DbError, Repository, set_aside};
 
@@ -36,9 +36,7 @@ use storage::Storage;
 /// How long closing waits for running statements. Then the host ends with its database open.
 const CLOSING: Duration = Duration::from_secs(5);
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-
-/// An open host, without its listeners.
+/// A host that is open: everything but the listeners.
 pub struct Host {
     db: Arc<dyn Repository>,
     services: Services,
@@ -156,8 +154,7 @@ impl Host {
 
     /// Deletes records whose retention time has ended.
     pub async fn prune(&self) {
-        let age = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
-        let before = Timestamp(self.clock.now().0.saturating_sub(age));
+        let before = self.clock.now().saturating_sub(self.retention);
         match self.runtime.ledger.prune(before).await {
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, %before, "old invocations and log lines were deleted"),
@@ -170,8 +167,7 @@ impl Host {
 
     /// Deletes old counts of calls, in rounds, so that other writers can run in between.
     async fn forget_calls(&self) -> Result<(), DbError> {
-        let age = i64::from(CALL_DAYS_KEPT) * DAY_MS;
-        let before = Timestamp(self.clock.now().0.saturating_sub(age));
+        let before = self.clock.now().saturating_sub(CALL_DAYS_KEPT * DAY);
         while self.db.forget_calls_before(before).await? > 0 {}
         Ok(())
     }

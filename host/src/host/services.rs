@@ -50,12 +50,15 @@ async fn look_for_databases(
     data: &Path,
 ) -> Result<(), OpenError> {
     let aside = set_aside::listed(data).map_err(OpenError::Databases)?;
-    let there = databases.existing().await.map_err(OpenError::Databases)?;
+    let there = databases
+        .tenants_with_data()
+        .await
+        .map_err(OpenError::Databases)?;
     db.note_databases(&there).await?;
     let there: HashSet<_> = there.into_iter().collect();
     for tenant in db.tenants_with_databases().await? {
         if !there.contains(&tenant) {
-            databases.is_missing(tenant);
+            databases.mark_missing(tenant);
             let name = format!("{tenant}.db");
             for file in aside.iter().filter(|file| file.ends_with(&name)) {
                 tracing::error!(%tenant, file = %file.display(), "a file of this tenant's database was set aside");

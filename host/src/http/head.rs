@@ -6,7 +6,8 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
-use super::problem::{Code, Problem};
+use super::problem::Problem;
+use crate::domain::problem::Code;
 
 /// The most bytes of an address.
 const MAX_URI_BYTES: usize = 8 * 1024;

@@ -17,9 +17,8 @@ use super::hint::Hint;
 use crate::causes::with_causes;
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::Blame;
+use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
-
-pub use crate::domain::problem::Code;
 
 /// The header that carries the id of a request and of its invocation.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

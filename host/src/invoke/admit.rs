@@ -29,8 +29,19 @@ pub(super) struct Permits {
 /// Why an invocation did not run. Such an invocation has no record.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRun {
-    /// The tenant has reached its limit of running and waiting invocations, or the host has no free
-    /// instance.
+    /// It was rejected.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// The component cannot be loaded.
+    #[error(transparent)]
+    NotLoaded(LoadError),
+}
+
+/// Why an invocation was rejected. The caller may try again later.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejected {
+    /// The tenant has as many invocations running and waiting as it may, or the host has no
+    /// instance left.
     #[error("too many requests are running")]
     Full {
         /// Value of `Retry-After`.
@@ -48,15 +59,12 @@ pub enum NotRun {
         /// Value of `Retry-After`.
         retry_after: Duration,
     },
-    /// The component cannot be loaded.
-    #[error(transparent)]
-    NotLoaded(LoadError),
     /// The circuit breaker of the route or the function is open.
     #[error("the circuit breaker is open")]
     Unhealthy(Unhealthy),
 }
 
-impl From<Full> for NotRun {
+impl From<Full> for Rejected {
     fn from(full: Full) -> Self {
         Self::Full {
             retry_after: full.retry_after,
@@ -65,8 +73,8 @@ impl From<Full> for NotRun {
 }
 
 impl Invoker {
-    /// Checks whether an invocation would be admitted now. It reserves nothing.
-    pub fn look(&self, target: &Target) -> Result<(), NotRun> {
+    /// Whether an invocation would be admitted now. It takes nothing.
+    pub fn look(&self, target: &Target) -> Result<(), Rejected> {
         target.check_unread()?;
         match target.tenant.gate.is_full() {
             true => Err(target.tenant.gate.full().into()),
@@ -75,7 +83,7 @@ impl Invoker {
     }
 
     /// Admits an invocation, or refuses it at once.
-    pub fn admit(&self, target: &Target) -> Result<Admission, NotRun> {
+    pub fn admit(&self, target: &Target) -> Result<Admission, Rejected> {
         target.check_unread()?;
         let admitted = target.tenant.gate.admit()?;
         Ok(Admission {
@@ -84,9 +92,9 @@ impl Invoker {
         })
     }
 
-    /// Waits until the tenant may run another invocation, and then for an instance of the host.
-    /// Each wait takes at most the tenant's `queue_wait`.
-    pub(super) async fn permits(&self, target: &Target, admission: &Admission) -> Result<Permits, NotRun> {
+    /// Waits, each time for at most the tenant's `queue_wait`, until the tenant has fewer
+    /// invocations running than it may, and then for an instance of the host.
+    pub(super) async fn permits(&self, target: &Target, admission: &Admission) -> Result<Permits, Rejected> {
         let waiting = self.requests.waiting.hold();
         let turn = admission.admitted.turn().await?;
         let queue_wait = target.queue_wait();
@@ -96,7 +104,7 @@ impl Invoker {
             let acquire = pin!(self.instances.acquire(lane));
             within(queue_wait, acquire).await
         };
-        let instance = instance.map_err(|_| NotRun::Full {
+        let instance = instance.map_err(|_| Rejected::Full {
             retry_after: queue_wait,
         })?;
         drop(waiting);
@@ -112,10 +120,10 @@ impl Target {
         self.active.limits.queue_wait.0
     }
 
-    fn check_unread(&self) -> Result<(), NotRun> {
+    fn check_unread(&self) -> Result<(), Rejected> {
         match self.tenant.backlog.has_room() {
             true => Ok(()),
-            false => Err(NotRun::Unread {
+            false => Err(Rejected::Unread {
                 retry_after: self.queue_wait(),
             }),
         }

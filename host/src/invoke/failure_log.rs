@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::capability::Invocation;
 use crate::domain::invocation::Trigger;
 use crate::domain::units::ByteSize;
-use crate::sandbox::Failure;
+use crate::sandbox::{Failure, Side};
 
 /// The lines for the plugin's log, the most important one last. There are none if the plugin is not
 /// at fault.
@@ -42,7 +42,10 @@ pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
             format!("it ran for {took:?} ({busy:?} of CPU time), longer than the limit `wall` of {most:?}")
         }
         Failure::Response(reason) => return vec![format!("invalid response: {reason}")],
-        Failure::NoInstance | Failure::Body(..) | Failure::Host(_) => return Vec::new(),
+        Failure::Body(Side::Output, failure) => {
+            return vec![format!("invalid response: {}", failure.reason())];
+        }
+        Failure::NoInstance | Failure::Body(Side::Input, _) | Failure::Host(_) => return Vec::new(),
     };
     vec![format!("the host stopped the plugin: {reason}; {last}")]
 }
@@ -53,7 +56,7 @@ mod tests {
     use crate::capability::testing;
     use crate::domain::grant::Grants;
     use crate::domain::limits::Limits;
-    use crate::sandbox::{CheckFailure, Side, Trapped};
+    use crate::sandbox::{CheckFailure, Mismatch, Trapped};
 
     fn told(failure: &Failure) -> Vec<String> {
         let mut invocation = testing::invocation(Limits::default(), Grants::default());
@@ -104,6 +107,23 @@ mod tests {
                 "    0:  0x1 - plugin!handle",
                 "the plugin trapped: wasm `unreachable` instruction executed; its last host calls: db.query"
             ]
+        );
+    }
+
+    #[test]
+    fn a_response_that_does_not_match_is_told_with_the_first_place() {
+        let failure = |mismatches| Failure::Body(Side::Output, CheckFailure::Mismatch(mismatches));
+        let mismatch = Mismatch {
+            pointer: "/id".to_owned(),
+            detail: "\"a\" is not a number".to_owned(),
+        };
+        assert_eq!(
+            told(&failure(vec![mismatch])),
+            ["invalid response: the body does not match its schema at `/id`: \"a\" is not a number"]
+        );
+        assert_eq!(
+            told(&failure(Vec::new())),
+            ["invalid response: the body does not match its schema"]
         );
     }
 

@@ -9,7 +9,7 @@ mod health;
 mod record;
 mod run;
 
-pub use admit::NotRun;
+pub use admit::{NotRun, Rejected};
 pub use record::Unrecorded;
 pub use run::{Call, Ran};
 

@@ -8,11 +8,12 @@ use super::{Callee, Invoker, failure_log, health};
 use crate::capability::Invocation;
 use crate::capability::log::{append, append_of_host};
 use crate::domain::function::FunctionOutcome;
-use crate::domain::invocation::{ABANDONED, Blame, InvocationRecord, Triggered};
+use crate::domain::invocation::{InvocationRecord, Triggered};
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::principal::Principal;
 use crate::domain::problem::Code;
+use crate::domain::problem_code::ProblemCode;
 use crate::metrics::Ended;
 use crate::sandbox::Failure;
 use crate::storage::Entry;
@@ -156,7 +157,7 @@ impl Recorder {
     fn record(&self, invocation: Box<Invocation>, ending: Ending) {
         let counts = &self.invoker.requests;
         counts.invocation(invocation.trigger, ending.kind(), invocation.usage.cpu_us);
-        let code = ending.code();
+        let code = ending.problem_code();
         let active = invocation.active;
         let entry = Entry {
             record: InvocationRecord {
@@ -166,14 +167,8 @@ impl Recorder {
                 version: active.digest,
                 triggered: self.triggered(&ending),
                 status: ending.status(),
-                code: match ending {
-                    Ending::Abandoned => Some(ABANDONED.into()),
-                    _ => code.map(|code| code.as_str().into()),
-                },
-                blame: match ending {
-                    Ending::Abandoned => Some(Blame::Client),
-                    _ => code.map(Code::blame),
-                },
+                blame: code.as_ref().and_then(ProblemCode::blame),
+                code,
                 principal: invocation.principal.as_ref().map(Principal::id),
                 started_at: invocation.started_at,
                 usage: invocation.usage,
@@ -182,10 +177,8 @@ impl Recorder {
         };
         self.invoker.ledger.record(entry, &active.limits);
     }
-}
 
-impl Recorder {
-    /// The data of the trigger, with the outcome of a function.
+    /// What belongs to the trigger, with the outcome of a function.
     fn triggered(&self, ending: &Ending) -> Triggered {
         match (&self.triggered, ending) {
             (Triggered::Function { name, .. }, Ending::Function(outcome, _)) => Triggered::Function {
@@ -215,7 +208,16 @@ impl Ending {
         }
     }
 
-    /// The code of the problem that the caller receives.
+    /// The code in the record.
+    fn problem_code(&self) -> Option<ProblemCode> {
+        match self {
+            Self::Answered(_) | Self::Function(..) => None,
+            Self::Failed(code) => Some((*code).into()),
+            Self::Abandoned => Some(ProblemCode::Abandoned),
+        }
+    }
+
+    /// The code of the problem that the caller gets.
     fn code(&self) -> Option<Code> {
         match self {
             Self::Failed(code) => Some(*code),

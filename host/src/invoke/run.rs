@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::admit::{Admission, NotRun, Permits};
+use super::admit::{Admission, NotRun, Permits, Rejected};
 use super::record::{Recorder, Unrecorded};
 use super::{Invoker, Target};
 use crate::capability::Invocation;
 use crate::components::bundle::schema::Schema;
 use crate::deadline::within;
+use crate::domain::clock::Timestamp;
 use crate::domain::id::InvocationId;
 use crate::domain::invocation::{Triggered, Usage};
 use crate::domain::principal::Principal;
@@ -55,10 +56,10 @@ impl Invoker {
         self: &Arc<Self>,
         target: &'a Target,
         admission: Admission,
-        call: Call,
+        mut call: Call,
     ) -> Result<Ran<'a>, NotRun> {
-        let limits = &*target.active.limits;
-        // Loaded before any permit is taken, because a recompilation takes long.
+        // Loaded before anything is held that others wait for: compiling a component again takes
+        // long.
         let component = self.load(target).await?;
         let came = Instant::now();
         let Permits { turn, instance } = {
@@ -66,34 +67,21 @@ impl Invoker {
             permits.await?
         };
         let started_at = self.clock.now();
-        let pass = target.callee.entry().health.pass(started_at, limits.wall.0);
-        let pass = pass.map_err(NotRun::Unhealthy)?;
-        let usage = Usage {
+        let pass = target
+            .callee
+            .entry()
+            .health
+            .pass(started_at, target.active.limits.wall.0);
+        let pass = pass.map_err(Rejected::Unhealthy)?;
+        call.usage = Usage {
             queued_us: microseconds(came.elapsed()),
             place: admission.admitted.place(),
             request_backlog_bytes: target.tenant.bodies.held(),
             backlog_bytes: target.tenant.backlog.held(),
             ..call.usage
         };
-        drop(call.held);
-        let invocation = Box::new(Invocation {
-            id: call.id,
-            active: target.active.clone(),
-            trigger: call.triggered.trigger(),
-            principal: call.principal,
-            traceparent: call.traceparent,
-            remote_address: call.remote_address,
-            call_depth: call.call_depth,
-            started_at,
-            deadline: Instant::now() + limits.wall.0,
-            clock: self.clock.clone(),
-            cpu_time: Arc::default(),
-            usage,
-            held: 0,
-            last_calls: Default::default(),
-            log_lines: Vec::new(),
-            revealed: Vec::new(),
-        });
+        drop(call.held.take());
+        let invocation = self.invocation(target, &mut call, started_at);
         let recorder = Arc::new(Recorder {
             invoker: self.clone(),
             callee: target.callee.clone(),
@@ -123,12 +111,34 @@ impl Invoker {
         })
     }
 
+    /// The state of an invocation that begins now. It takes the caller out of `call`.
+    fn invocation(&self, target: &Target, call: &mut Call, started_at: Timestamp) -> Box<Invocation> {
+        Box::new(Invocation {
+            id: call.id,
+            active: target.active.clone(),
+            trigger: call.triggered.trigger(),
+            principal: call.principal.take(),
+            traceparent: call.traceparent.take(),
+            remote_address: call.remote_address,
+            call_depth: call.call_depth,
+            started_at,
+            deadline: Instant::now() + target.active.limits.wall.0,
+            clock: self.clock.clone(),
+            cpu_time: Arc::default(),
+            usage: call.usage,
+            held: 0,
+            last_calls: Default::default(),
+            log_lines: Vec::new(),
+            revealed: Vec::new(),
+        })
+    }
+
     async fn load(&self, target: &Target) -> Result<Arc<Loaded>, NotRun> {
         let wall = target.active.limits.wall.0;
         let load = pin!(self.runtime.load(target.active.digest));
         let loaded = within(wall, load).await;
         loaded
-            .map_err(|_| NotRun::Preparing { retry_after: wall })?
+            .map_err(|_| Rejected::Preparing { retry_after: wall })?
             .map_err(NotRun::NotLoaded)
     }
 }

@@ -171,7 +171,8 @@ impl From<MigrationError> for LifecycleError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::problem::{Code, Problem};
+    use crate::domain::problem::Code;
+    use crate::http::problem::Problem;
 
     #[test]
     fn a_validator_that_does_not_start_in_time_is_unavailable_and_no_failure_of_the_host() {

@@ -19,6 +19,7 @@ mod activate;
 mod api_keys;
 mod bounds;
 mod component_usage;
+mod damage;
 mod delete;
 mod delete_version;
 mod error;
@@ -36,14 +37,16 @@ mod refresh;
 mod secrets;
 mod stored;
 mod sweep;
+mod unavailable;
 mod upload;
 
 pub use component_usage::ListedComponent;
 pub use error::LifecycleError;
-pub use health::{AilingFunction, AilingRoute, UnavailablePlugin};
+pub use health::{AilingCallee, CalleeName};
 pub use locks::Locks;
 pub use recompile::{FailedRecompile, RecompileProgress};
 pub use secrets::UnreadableSecret;
+pub use unavailable::UnavailablePlugin;
 
 use std::sync::Arc;
 use std::time::Duration;

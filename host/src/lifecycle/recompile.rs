@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Lifecycle, LifecycleError};
 use crate::components::{CodeCheck, LoadError};
-use crate::domain::clock::Timestamp;
+use crate::domain::clock::DAY;
 use crate::domain::id::VersionDigest;
 
-/// The period whose invocations determine the order.
-const USED_WITHIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The invocations that count for the order.
+const USED_WITHIN: Duration = DAY.saturating_mul(7);
 
 /// The most failures that are listed with their reasons. Further ones are only counted.
 const FAILURES_KEPT: usize = 100;
@@ -134,8 +134,7 @@ impl Lifecycle {
     /// The active versions without code for this engine, the most used first. Refused versions are
     /// left out.
     async fn outdated(&self, check: CodeCheck) -> Result<Vec<VersionDigest>, LifecycleError> {
-        let within = i64::try_from(USED_WITHIN.as_millis()).unwrap_or(i64::MAX);
-        let since = Timestamp(self.clock.now().0.saturating_sub(within));
+        let since = self.clock.now().saturating_sub(USED_WITHIN);
         let mut outdated = Vec::new();
         for version in self.db.active_components(since).await? {
             if self.runtime.refusal(version).await?.is_none()

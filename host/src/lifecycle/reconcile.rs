@@ -1,9 +1,11 @@
 //! Keeps the served tenants in line with the stored ones.
 //!
-//! Every change raises a generation of its tenant in the database. A node compares these
-//! generations with the served ones and reads outdated tenants again: all tenants each second,
-//! which guarantees that every change is served, and single tenants after a notification. A node
-//! serves its own changes before it answers ([`Lifecycle::refresh`]).
+//! Every change of data that the gateway reads raises a generation of its tenant in the database.
+//! This node compares the stored generations with those that it serves, and reads the tenants that
+//! are behind again. It
+//! does so for all tenants each second, which is what guarantees that a change is served, and for
+//! single tenants when the doorbell rings. A change that this node makes itself is served before
+//! its caller is answered ([`Lifecycle::refresh`]).
 
 use super::refresh::READ_AT_ONCE;
 use super::{Lifecycle, LifecycleError};
@@ -43,12 +45,8 @@ impl Lifecycle {
 
     /// Reads the changed tenants again that are outdated.
     pub async fn follow(&self, changed: Changed) {
-        // A purged tenant has no generations.
-        let stored = |stored: Generations| (stored != Generations::default()).then_some(stored);
-        let due = changed
-            .into_iter()
-            .map(|(id, generations)| (id, stored(generations)));
-        self.read_due(due.filter(|due| self.is_due(*due)).collect()).await;
+        let due = changed.into_iter().filter(|due| self.is_due(*due));
+        self.read_due(due.collect()).await;
     }
 
     /// Reads several tenants again after a change that revokes nothing, for instance of a plan. A

@@ -11,10 +11,7 @@ use super::{Lifecycle, LifecycleError};
 use crate::causes::with_causes;
 use crate::components::LoadError;
 use crate::domain::id::{TenantId, VersionDigest};
-use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;
-use crate::domain::resource::Resource;
-use crate::domain::tenant::Tenant;
 use crate::storage::{DbError, ListedTenant, RoutedTenant, RoutedTenants};
 use crate::tenants::{BuildError, Built, Cause, Router, TenantRoutes, Unavailable};
 
@@ -148,14 +145,7 @@ impl Lifecycle {
         }
     }
 
-    /// The effective limits of a tenant.
-    pub async fn limits(&self, tenant: &Tenant) -> Result<Limits, LifecycleError> {
-        let plan = self.db.plan(&tenant.plan).await?;
-        let plan = plan.ok_or(LifecycleError::NotFound(Resource::Plan))?;
-        Ok(self.builder.limits(tenant, &plan))
-    }
-
-    /// Stops serving a deleted tenant.
+    /// Stops serving a tenant that was deleted.
     pub(super) fn stop_serving(&self, tenant: TenantId) {
         self.routing.remove(tenant);
         self.problems.clear(tenant);

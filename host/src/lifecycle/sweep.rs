@@ -5,7 +5,6 @@
 
 use super::{Lifecycle, LifecycleError};
 use crate::domain::audit::Change;
-use crate::domain::clock::Timestamp;
 use crate::storage::Removal;
 
 impl Lifecycle {
@@ -13,8 +12,7 @@ impl Lifecycle {
     /// removal. It only holds the locks of these files.
     pub async fn sweep(&self) -> Result<(), LifecycleError> {
         let now = self.clock.now();
-        let grace = i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX);
-        let before = Timestamp(now.0.saturating_sub(grace));
+        let before = now.saturating_sub(self.grace);
         let change = |action: &str, subject: String| Change::new(Change::HOST, action, subject, now);
         for (tenant, plugin) in self.db.plugins_deleted_before(before).await? {
             let purge = change("plugin.purge", plugin.to_string());

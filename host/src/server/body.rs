@@ -13,8 +13,9 @@ use http_body::Body as _;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::domain::problem::Code;
 use crate::domain::units::{ByteSize, Span, as_u64};
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 
 /// The memory of a request that waits for its body, besides the bytes of the body: the head,
 /// buffers, the task. A caller that sends many bodies slowly is charged this for each of them.

@@ -5,8 +5,9 @@ use axum::http::header::{CONNECTION, COOKIE, HOST, TRANSFER_ENCODING};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 
+use crate::domain::problem::Code;
 use crate::http::head;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 
 /// Rejects a request with ambiguous hosts or an unknown transfer coding. Gives the `host` field and
 /// the cookies of every request their HTTP/1.1 form.

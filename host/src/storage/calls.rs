@@ -5,9 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
-use super::DbError;
 use super::totals::Calls;
+use super::{DbError, Page};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::principal::{InvalidPrincipalId, PrincipalId};
@@ -58,15 +59,40 @@ pub struct CountedCalls {
     pub calls: Calls,
 }
 
+/// A place in the list of counted calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallPosition {
+    /// The beginning of the day.
+    pub day: Timestamp,
+    /// The method of the requests.
+    pub method: String,
+    /// The route that matched.
+    pub route: String,
+    /// Who called, as it is stored.
+    pub caller: String,
+}
+
+impl CountedCalls {
+    /// Its place in the list.
+    pub fn position(&self) -> CallPosition {
+        CallPosition {
+            day: self.day,
+            method: self.method.clone(),
+            route: self.route.clone(),
+            caller: self.caller.to_string(),
+        }
+    }
+}
+
 /// Counted calls of routes.
 #[async_trait]
 pub trait CallCounts {
-    /// Lists counts by day, method, route and caller, at most `most`.
+    /// A page of calls, by day, method, route and caller.
     async fn calls(
         &self,
         tenant: TenantId,
         filter: &CallFilter,
-        most: u32,
+        page: Page<CallPosition>,
     ) -> Result<Vec<CountedCalls>, DbError>;
 
     /// Deletes the counts of days before `before`, a limited number per call. Returns the number of

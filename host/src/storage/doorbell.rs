@@ -10,8 +10,9 @@ use tokio::sync::Notify;
 use crate::domain::generation::Generations;
 use crate::domain::id::TenantId;
 
-/// Changed tenants since the last call, with their generations.
-pub type Changed = BTreeMap<TenantId, Generations>;
+/// The tenants that changed since the last look, with their generations after the change. `None`
+/// means that the tenant was purged.
+pub type Changed = BTreeMap<TenantId, Option<Generations>>;
 
 /// Notifications within one process.
 #[derive(Debug, Default)]
@@ -23,7 +24,15 @@ pub struct Doorbell {
 impl Doorbell {
     /// Reports changed tenants. Call it after the change is committed.
     pub fn ring(&self, changed: impl IntoIterator<Item = (TenantId, Generations)>) {
-        self.lock().extend(changed);
+        let changed = changed.into_iter();
+        self.lock()
+            .extend(changed.map(|(tenant, generations)| (tenant, Some(generations))));
+        self.rung.notify_one();
+    }
+
+    /// Tells that this tenant was purged. To be called after the purge is committed.
+    pub fn ring_purged(&self, tenant: TenantId) {
+        self.lock().insert(tenant, None);
         self.rung.notify_one();
     }
 

@@ -4,9 +4,11 @@
 //! implementations with the same file names. Methods for data of a tenant take the tenant as the
 //! first argument. A missing row is `None` or `false`; a [`DbError`] means that the query failed.
 //!
-//! A method with a [`Change`](crate::domain::audit::Change) writes the row, the audit entry and the
-//! tenant's next generation in one transaction. It writes nothing if there is nothing to change.
-//! Methods without one record the host's own bookkeeping.
+//! A method that changes something takes a [`Change`](crate::domain::audit::Change): it writes the
+//! row and the entry of the audit log in one transaction. If the gateway reads what changed, the
+//! same transaction raises the tenant's generation. If there is nothing to change, it writes
+//! nothing. Methods without a `Change` maintain the host's own records: what was recorded, removed
+//! or forgotten.
 
 mod api_keys;
 mod audit;
@@ -41,7 +43,7 @@ use async_trait::async_trait;
 
 pub use api_keys::ApiKeys;
 pub use audit::{Audit, AuditFilter};
-pub use calls::{CALL_DAYS_KEPT, CALLERS_A_DAY, CallCounts, CallFilter, Caller, CountedCalls};
+pub use calls::{CALL_DAYS_KEPT, CALLERS_A_DAY, CallCounts, CallFilter, CallPosition, Caller, CountedCalls};
 pub use components::{ComponentPosition, Components, StoredComponent};
 pub use counts::{Counted, Counts};
 pub use doorbell::{Changed, Doorbell};

@@ -6,15 +6,13 @@ use std::sync::Arc;
 
 use http::Method;
 
-use crate::domain::clock::Timestamp;
+use crate::domain::clock::{DAY, HOUR, Timestamp};
+use crate::domain::function;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::invocation::{InvocationRecord, UsageSum};
 use crate::domain::principal::PrincipalId;
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
-
-/// Totals of some invocations.
+/// What is added up of some invocations.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     /// The usage by hour.
@@ -78,7 +76,7 @@ impl Totals {
 
 impl HourlyUsage {
     fn add(&mut self, record: &InvocationRecord) {
-        let hour = beginning(record.started_at, HOUR_MS);
+        let hour = record.started_at.beginning_of(HOUR);
         let sum = || UsageSum::none(record.plugin.clone());
         self.0
             .entry((record.tenant, hour, record.plugin.clone()))
@@ -111,10 +109,9 @@ impl DailyCalls {
     fn add(&mut self, record: &InvocationRecord) {
         let key = RouteDay {
             tenant: record.tenant,
-            day: beginning(record.started_at, DAY_MS),
+            day: record.started_at.beginning_of(DAY),
             plugin: record.plugin.clone(),
-            // Functions are called with POST.
-            method: record.triggered.method().cloned().unwrap_or(Method::POST),
+            method: record.triggered.method().cloned().unwrap_or(function::METHOD),
             route: record.triggered.path(),
             principal: record.principal,
         };
@@ -142,10 +139,6 @@ impl Calls {
         self.invocations += other.invocations;
         self.failures += other.failures;
     }
-}
-
-fn beginning(at: Timestamp, span: i64) -> Timestamp {
-    Timestamp(at.0.div_euclid(span) * span)
 }
 
 #[cfg(test)]

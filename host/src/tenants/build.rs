@@ -1,6 +1,6 @@
 //! Builds the routing snapshot of a tenant from the rows of the control plane.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,7 +21,7 @@ use crate::domain::function::Function;
 use crate::domain::generation::Generation;
 use crate::domain::id::{FunctionName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::{LimitOverrides, Limits};
-use crate::domain::manifest::Manifest;
+use crate::domain::manifest::{Auth, Manifest, Rate, Route};
 use crate::domain::plugin::Version;
 use crate::domain::tenant::{Plan, Tenant};
 use crate::sandbox::Runtime;
@@ -255,15 +255,7 @@ impl Builder {
             let method_route = Arc::new(MethodRoute {
                 method: route.method.clone(),
                 pattern: route.path.as_str().into(),
-                entry: EntryPoint {
-                    auth: route.auth.clone(),
-                    scopes: route.scopes.clone(),
-                    input_schema: schema(route.request.as_deref(), &schemas)?,
-                    output_schema: schema(route.response.as_deref(), &schemas)?,
-                    rate: route.rate.map(RouteRate::new),
-                    health: RouteHealth::new(self.breaker.clone()),
-                    long_running: Arc::default(),
-                },
+                entry: self.entry_point(Declared::from(route), &schemas)?,
             });
             routes.push(method_route.clone());
             let pattern = route.pattern().map_err(BuildError::Pattern)?;
@@ -280,15 +272,7 @@ impl Builder {
             Ok(Arc::new(FunctionEntry {
                 name: function.name.clone(),
                 limits: function.limits.overrides(),
-                entry: EntryPoint {
-                    auth: function.auth.clone(),
-                    scopes: function.scopes.clone(),
-                    input_schema: schema(Some(&function.input), &schemas)?,
-                    output_schema: schema(Some(&function.output), &schemas)?,
-                    rate: function.rate.map(RouteRate::new),
-                    health: RouteHealth::new(self.breaker.clone()),
-                    long_running: Arc::default(),
-                },
+                entry: self.entry_point(Declared::from(function), &schemas)?,
             }))
         };
         let functions = manifest.functions.iter().map(function);
@@ -297,6 +281,55 @@ impl Builder {
             routes,
             functions: functions.collect::<Result<_, _>>()?,
         })
+    }
+
+    fn entry_point(
+        &self,
+        declared: Declared<'_>,
+        schemas: &BTreeMap<String, Arc<Schema>>,
+    ) -> Result<EntryPoint, BuildError> {
+        Ok(EntryPoint {
+            auth: declared.auth.clone(),
+            scopes: declared.scopes.clone(),
+            input_schema: schema(declared.input, schemas)?,
+            output_schema: schema(declared.output, schemas)?,
+            rate: declared.rate.map(RouteRate::new),
+            health: RouteHealth::new(self.breaker.clone()),
+            long_running: Arc::default(),
+        })
+    }
+}
+
+/// What the manifest declares of every entry point.
+struct Declared<'a> {
+    auth: &'a Auth,
+    scopes: &'a BTreeSet<String>,
+    input: Option<&'a str>,
+    output: Option<&'a str>,
+    rate: Option<Rate>,
+}
+
+impl<'a> From<&'a Route> for Declared<'a> {
+    fn from(route: &'a Route) -> Self {
+        Self {
+            auth: &route.auth,
+            scopes: &route.scopes,
+            input: route.request.as_deref(),
+            output: route.response.as_deref(),
+            rate: route.rate,
+        }
+    }
+}
+
+impl<'a> From<&'a Function> for Declared<'a> {
+    fn from(function: &'a Function) -> Self {
+        Self {
+            auth: &function.auth,
+            scopes: &function.scopes,
+            input: Some(&function.input),
+            output: Some(&function.output),
+            rate: function.rate,
+        }
     }
 }
 

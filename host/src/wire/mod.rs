@@ -3,6 +3,7 @@
 pub mod activations;
 pub mod api_keys;
 pub mod audit;
+pub mod calls;
 pub mod components;
 pub mod invocations;
 pub mod limits;

@@ -63,6 +63,19 @@ pub enum HealthState {
     Unavailable,
 }
 
+/// The open circuit breaker of a route or a function.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct CircuitView {
+    /// `unhealthy` or `probing`.
+    pub state: HealthState,
+    /// When the circuit breaker opened.
+    pub since: Timestamp,
+    /// The code of the problem that the last request or call ended with.
+    pub reason: String,
+    /// From when on a request or a call is let through to see whether it works again.
+    pub next_probe_at: Timestamp,
+}
+
 /// A route that answers 503.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AilingRouteView {
@@ -70,14 +83,8 @@ pub struct AilingRouteView {
     pub method: String,
     /// Path pattern of the route.
     pub path: String,
-    /// `unhealthy` or `probing`.
-    pub state: HealthState,
-    /// Time at which the circuit breaker opened.
-    pub since: Timestamp,
-    /// Problem code of the last request.
-    pub reason: String,
-    /// Time from which one request is let through as a probe.
-    pub next_probe_at: Timestamp,
+    #[serde(flatten)]
+    pub circuit: CircuitView,
 }
 
 /// A function that answers 503.
@@ -85,14 +92,8 @@ pub struct AilingRouteView {
 pub struct AilingFunctionView {
     /// Name of the function.
     pub name: FunctionName,
-    /// `unhealthy` or `probing`.
-    pub state: HealthState,
-    /// Time at which the circuit breaker opened.
-    pub since: Timestamp,
-    /// Problem code of the last call.
-    pub reason: String,
-    /// Time from which one call is let through as a probe.
-    pub next_probe_at: Timestamp,
+    #[serde(flatten)]
+    pub circuit: CircuitView,
 }
 
 /// Changes to a plugin.

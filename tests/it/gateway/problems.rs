@@ -1,6 +1,6 @@
 //! Problems and ids: what every response has in common.
 
-use mortise::http::problem::Code;
+use mortise::domain::problem::Code;
 use serde_json::json;
 use test_artifacts::{CAPABILITIES, ECHO};
 

@@ -50,7 +50,7 @@ pub fn in_direction(files: &[File]) -> Vec<String> {
         };
         for (number, line) in file.code() {
             for (name, may) in KNOWN_BY {
-                if names(line, name) && !may.iter().any(|part| path.starts_with(part)) {
+                if names(&line, name) && !may.iter().any(|part| path.starts_with(part)) {
                     complaints.push(format!(
                         "{}:{number}: `{name}` is for {} only",
                         file.path,

@@ -1,23 +1,19 @@
 //! Documents that are true.
 
 use super::files::File;
+use super::paths::{exists, is_path};
 
-/// Every path that the code map names, in backquotes and ending with `/` or `.rs`, exists.
+/// Every path that the code map names exists, below the root or below `host/src`. The bare name of
+/// a file may be in any folder.
 pub fn map_is_true(files: &[File]) -> Vec<String> {
     let Some(document) = files.iter().find(|file| file.path == "ARCHITECTURE.md") else {
         return vec!["ARCHITECTURE.md is not there".to_owned()];
     };
     let named = document.text.split('`').skip(1).step_by(2);
-    let paths = named.filter(|word| {
-        let plain = word
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.'));
-        plain
-            && word.contains('/')
-            && !word.starts_with('/')
-            && (word.ends_with('/') || word.ends_with(".rs"))
+    let absent = named.filter(|word| is_path(word)).filter(|path| {
+        let is_there = exists(files, path) || exists(files, &format!("host/src/{path}"));
+        !is_there && (path.contains('/') || !is_name(files, path))
     });
-    let absent = paths.filter(|path| !exists(files, path) && !exists(files, &format!("host/src/{path}")));
     absent
         .map(|path| format!("ARCHITECTURE.md names `{path}`, which is not there"))
         .collect()
@@ -47,14 +43,12 @@ pub fn links_lead_somewhere(files: &[File]) -> Vec<String> {
     complaints
 }
 
-fn exists(files: &[File], path: &str) -> bool {
-    files.iter().any(|file| {
-        if path.ends_with('/') {
-            file.path.starts_with(path)
-        } else {
-            file.path == path
-        }
-    })
+/// Whether a file has this name, in whichever folder.
+fn is_name(files: &[File], name: &str) -> bool {
+    let mut names = files
+        .iter()
+        .filter_map(|file| Some(file.path.rsplit_once('/')?.1));
+    names.any(|other| other == name)
 }
 
 fn resolve(folder: &str, link: &str) -> String {
@@ -78,15 +72,19 @@ mod tests {
 
     #[test]
     fn a_path_that_is_gone_is_found() {
-        let map = "`host/src/runtime/` and `gateway/`, `vault.rs`, `/docs/`, `application/json`, `a b/`, `host/src/gone/`";
+        let map = "`host/src/runtime/` and `gateway/`, `vault.rs`, `lost.rs`, `/docs/`, `application/json`, `a b/`, `host/src/gone/`";
         let files = [
             file("ARCHITECTURE.md", map),
             file("host/src/runtime/mod.rs", ""),
             file("host/src/gateway/mod.rs", ""),
+            file("host/src/storage/vault.rs", ""),
         ];
         assert_eq!(
             map_is_true(&files),
-            ["ARCHITECTURE.md names `host/src/gone/`, which is not there"]
+            [
+                "ARCHITECTURE.md names `lost.rs`, which is not there",
+                "ARCHITECTURE.md names `host/src/gone/`, which is not there"
+            ]
         );
         assert_eq!(map_is_true(&[]), ["ARCHITECTURE.md is not there"]);
     }

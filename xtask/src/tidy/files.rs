@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::scanner::scan;
 use crate::steps::Result;
 
 /// A text file.
@@ -84,34 +85,28 @@ impl File {
         self.path.ends_with(".rs")
     }
 
-    /// Its code: without the tests, which stand last, and without comments.
-    pub fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.numbered_code()
-            .map(|(number, line)| (number, line.split("//").next().unwrap_or_default()))
+    /// Its code: without the tests, which stand last, without comments, and without the text of
+    /// string literals.
+    pub fn code(&self) -> impl Iterator<Item = (usize, String)> {
+        let lines = scan(&self.text).into_iter().take(self.lines_without_tests());
+        lines.enumerate().map(|(index, line)| (index + 1, line.code))
     }
 
     /// How many lines stand before the tests.
     pub fn lines_without_tests(&self) -> usize {
-        self.numbered_code().count()
-    }
-
-    fn numbered_code(&self) -> impl Iterator<Item = (usize, &str)> {
+        if self.is_test() {
+            return 0;
+        }
         let mut before = "";
         let tests_begin = self.text.lines().position(|line| {
             let begins = before == "#[cfg(test)]" && line.starts_with("mod ") && line.ends_with('{');
             before = line;
             begins
         });
-        let lines = if self.is_test() {
-            0
-        } else {
-            tests_begin.map_or(usize::MAX, |at| at.saturating_sub(1))
-        };
-        self.text
-            .lines()
-            .take(lines)
-            .enumerate()
-            .map(|(index, line)| (index + 1, line))
+        match tests_begin {
+            Some(at) => at.saturating_sub(1),
+            None => self.text.lines().count(),
+        }
     }
 
     /// Whether it holds nothing but tests.
@@ -136,12 +131,18 @@ mod tests {
     fn tests_and_comments_are_no_code() {
         let file = file(
             "host/src/a.rs",
-            "a(); // b\n#[cfg(test)]\nmod tests;\nc();\n#[cfg(test)]\nmod tests {\nd();\n}\n",
+            "a(\"// x\"); // b\n#[cfg(test)]\nmod tests;\nc();\n#[cfg(test)]\nmod tests {\nd();\n}\n",
         );
         let code: Vec<_> = file.code().collect();
         assert_eq!(
             code,
-            [(1, "a(); "), (2, "#[cfg(test)]"), (3, "mod tests;"), (4, "c();")]
+            [
+                (1, "a(\"\"); "),
+                (2, "#[cfg(test)]"),
+                (3, "mod tests;"),
+                (4, "c();")
+            ]
+            .map(|(number, line)| (number, line.to_owned()))
         );
         assert_eq!(file.lines_without_tests(), 4);
     }

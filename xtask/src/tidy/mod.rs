@@ -6,6 +6,7 @@ mod dependencies;
 mod documents;
 mod files;
 mod packages;
+mod paths;
 mod rooms;
 mod scanner;
 mod security;

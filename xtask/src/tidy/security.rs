@@ -1,6 +1,7 @@
 //! Promises of `docs/security.md`: each names something that shows it.
 
 use super::files::File;
+use super::paths::{at, is_path};
 
 const DOCUMENT: &str = "docs/security.md";
 
@@ -78,22 +79,10 @@ fn absent(files: &[File], word: &str) -> Option<String> {
         Some((path, function)) => (path, Some(function)),
         None => (word, None),
     };
-    let is_path = path.contains('/')
-        && !path.starts_with('/')
-        && (path.ends_with('/') || path.ends_with(".rs"))
-        && path
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.'));
-    if !is_path {
+    if !path.contains('/') || !is_path(path) {
         return None;
     }
-    let below: Vec<&File> = files
-        .iter()
-        .filter(|file| match path.ends_with('/') {
-            true => file.path.starts_with(path),
-            false => file.path == path,
-        })
-        .collect();
+    let below: Vec<&File> = at(files, path).collect();
     if below.is_empty() {
         return Some(format!("`{path}` is not there"));
     }

@@ -225,6 +225,7 @@ async fn the_routes_are_these() {
     viewer    GET    /tenants/{tenant}/plugins/{plugin}
     viewer    GET    /tenants/{tenant}/plugins/{plugin}/activation
     viewer    GET    /tenants/{tenant}/plugins/{plugin}/activations
+    viewer    GET    /tenants/{tenant}/plugins/{plugin}/calls
     viewer    GET    /tenants/{tenant}/plugins/{plugin}/config
     viewer    GET    /tenants/{tenant}/plugins/{plugin}/grants
     viewer    GET    /tenants/{tenant}/plugins/{plugin}/limits

@@ -65,6 +65,7 @@ async fn every_operation_has_an_id_of_its_own_that_stays() {
     audit_list_all GET /audit
     components_audit GET /components/audit
     components_list GET /components
+    invocations_calls GET /tenants/{tenant}/plugins/{plugin}/calls
     invocations_get GET /tenants/{tenant}/invocations/{invocation}
     invocations_list GET /tenants/{tenant}/invocations
     invocations_usage GET /tenants/{tenant}/usage

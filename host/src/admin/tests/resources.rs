@@ -8,8 +8,8 @@ use super::{Answer, TestApp};
 use crate::domain::clock::Timestamp;
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
+use crate::domain::problem::Code;
 use crate::domain::token::{Reach, TenantRole};
-use crate::http::problem::Code;
 use crate::storage::conformance::{UNTOLD, change, entry, plugin, tenant, version_of};
 use crate::storage::vault::{HostKey, Vault};
 
@@ -687,6 +687,63 @@ async fn invocations_logs_and_usage_are_read_back() {
     assert_eq!(usage.body["plugins"][0]["invocations"], 2);
     assert_eq!(usage.body["plugins"][0]["failures"], 1);
     assert_eq!(usage.body["to"], "2023-11-14T23:00:00.000Z");
+}
+
+#[tokio::test]
+async fn calls_are_listed_by_day_route_and_caller() {
+    let app = TestApp::start().await;
+    let acme = tenant(&*app.db, "acme").await;
+    let token = app.token(Reach::Tenant(acme.id, TenantRole::Viewer)).await;
+    let now = 1_700_000_000_000;
+    let good = entry(acme.id, "orders", now - 1_000, &[]);
+    let mut bad = entry(acme.id, "orders", now - 500, &[]);
+    bad.record.code = Some(Code::PluginTrapped.into());
+    let caller = bad.record.principal.unwrap().to_string();
+    app.ledger.record(good, &Limits::default());
+    app.ledger.record(bad, &Limits::default());
+    app.ledger.flush().await;
+
+    let calls = "/api/v1/tenants/acme/plugins/orders/calls";
+    let found = app
+        .get(
+            &token,
+            &format!("{calls}?route=/orders/%7Bid%7D&to=2023-11-15T00:00:00Z"),
+        )
+        .await;
+    let items = found.body["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2);
+    let of_bad = items.iter().find(|calls| calls["caller"] == caller).unwrap();
+    let wanted = json!({
+        "day": "2023-11-14T00:00:00.000Z", "method": "GET", "route": "/orders/{id}", "caller": caller,
+        "invocations": 1, "failures": 1,
+    });
+    assert_eq!(*of_bad, wanted);
+
+    let page = format!("{calls}?to=2023-11-15T00:00:00Z&limit=1");
+    let first = app.get(&token, &page).await;
+    let next = first.body["next"].as_str().unwrap();
+    let second = app.get(&token, &format!("{page}&cursor={next}")).await;
+    assert_eq!(second.body["items"].as_array().unwrap().len(), 1);
+    assert_ne!(first.body["items"], second.body["items"]);
+    assert!(second.body["next"].is_null());
+
+    for none in [
+        "route=/nothing",
+        "from=2023-11-15T00:00:00Z&to=2023-11-16T00:00:00Z",
+    ] {
+        let found = app.get(&token, &format!("{calls}?{none}")).await;
+        assert_eq!(found.body["items"], json!([]), "{none}");
+    }
+    let wrong = app
+        .get(
+            &token,
+            &format!("{calls}?from=2023-11-15T00:00:00Z&to=2023-11-14T00:00:00Z"),
+        )
+        .await;
+    assert_eq!(
+        wrong.problem(),
+        "400 invalid-request: from: it must lie before `to`"
+    );
 }
 
 #[tokio::test]

@@ -46,11 +46,11 @@ pub trait DatabaseEngine: Send + Sync {
     async fn forget(&self, tenant: TenantId) -> io::Result<()>;
 
     /// The tenants whose databases are there and have content.
-    async fn existing(&self) -> io::Result<Vec<TenantId>>;
+    async fn tenants_with_data(&self) -> io::Result<Vec<TenantId>>;
 
-    /// A tenant's database was there once and is missing or empty. It is not used, and no empty one
-    /// is made in its place, until it is there again.
-    fn is_missing(&self, tenant: TenantId);
+    /// Says that a tenant's database existed and is missing or empty now. The engine does not use
+    /// it, and makes no empty one in its place, until it is there again.
+    fn mark_missing(&self, tenant: TenantId);
 
     /// The tenants whose databases are damaged or missing, as far as it was noticed.
     fn damaged(&self) -> Vec<TenantId>;

@@ -99,6 +99,21 @@ pub enum CheckFailure {
     Host(String),
 }
 
+impl CheckFailure {
+    /// The reason with the first place that does not match, if there is one.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Mismatch(mismatches) => match mismatches.first() {
+                Some(Mismatch { pointer, detail }) => {
+                    format!("the body does not match its schema at `{pointer}`: {detail}")
+                }
+                None => self.to_string(),
+            },
+            failure => failure.to_string(),
+        }
+    }
+}
+
 /// Why the schemas of an upload cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {

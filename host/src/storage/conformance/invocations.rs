@@ -637,7 +637,7 @@ pub async fn calls_are_counted_by_day_route_and_caller(repository: &dyn Reposito
             from: Timestamp(from),
             to: Timestamp(to),
         };
-        repository.calls(tenant, &filter, 9).await.unwrap()
+        repository.calls(tenant, &filter, Page::first(9)).await.unwrap()
     };
     let counted = |day, route: &str, caller, invocations, failures| CountedCalls {
         day: Timestamp(day),
@@ -661,6 +661,25 @@ pub async fn calls_are_counted_by_day_route_and_caller(repository: &dyn Reposito
     assert_eq!(read(acme, None, DAY, 2 * DAY).await, second_day);
     assert_eq!(read(acme, Some("/b"), 0, 2 * DAY).await, second_day[1..]);
     assert_eq!(read(other, None, 0, 2 * DAY).await.len(), 1);
+    let filter = CallFilter {
+        plugin: name("orders"),
+        route: None,
+        from: Timestamp(0),
+        to: Timestamp(2 * DAY),
+    };
+    let mut paged: Vec<CountedCalls> = Vec::new();
+    loop {
+        let page = Page {
+            after: paged.last().map(CountedCalls::position),
+            limit: 1,
+        };
+        let found = repository.calls(acme, &filter, page).await.unwrap();
+        if found.is_empty() {
+            break;
+        }
+        paged.extend(found);
+    }
+    assert_eq!(paged, [&first_day[..], &second_day[..]].concat());
 
     assert_eq!(repository.forget_calls_before(Timestamp(0)).await.unwrap(), 0);
     assert!(repository.forget_calls_before(Timestamp(DAY)).await.unwrap() > 0);
@@ -698,7 +717,10 @@ pub async fn callers_beyond_the_limit_are_counted_together(repository: &dyn Repo
         from: Timestamp(0),
         to: Timestamp(1),
     };
-    let counted = repository.calls(acme, &filter, u32::MAX).await.unwrap();
+    let counted = repository
+        .calls(acme, &filter, Page::first(u32::MAX))
+        .await
+        .unwrap();
     assert_eq!(counted.len() as u64, CALLERS_A_DAY + 1);
     let of = |caller| {
         let found = counted.iter().find(|counted| counted.caller == caller);
@@ -715,6 +737,6 @@ pub async fn callers_beyond_the_limit_are_counted_together(repository: &dyn Repo
         to: Timestamp(DAY + 1),
         ..filter
     };
-    let counted = repository.calls(acme, &filter, 9).await.unwrap();
+    let counted = repository.calls(acme, &filter, Page::first(9)).await.unwrap();
     assert!(matches!(counted[0].caller, Caller::Principal(_)));
 }

@@ -369,9 +369,11 @@ pub async fn a_change_is_told_and_raises_a_generation_or_is_not_made(repository:
 
     // Each change is reported once.
     let changed = repository.changed().await;
-    assert_eq!(changed[&acme], generations(repository, acme).await);
+    assert_eq!(changed[&acme], Some(generations(repository, acme).await));
     db.delete_tenant(other, c).await.unwrap();
     assert!(repository.changed().await.keys().eq([&other]));
+    assert!(db.purge_tenant(other, c).await.unwrap());
+    assert_eq!(repository.changed().await[&other], None);
 }
 
 pub async fn a_plan_is_a_change_of_each_tenant_on_it(repository: &dyn Repository) {

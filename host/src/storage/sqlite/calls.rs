@@ -10,7 +10,9 @@ use super::{ROWS, SqliteRepository, row, unavailable};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::TenantId;
 use crate::storage::totals::{Calls, RouteDay};
-use crate::storage::{CALLERS_A_DAY, CallCounts, CallFilter, Caller, CountedCalls, DbError};
+use crate::storage::{
+    CALLERS_A_DAY, CallCounts, CallFilter, CallPosition, Caller, CountedCalls, DbError, Page,
+};
 
 /// Days of tenants that one round deletes. The limit keeps other writers from waiting long.
 const FORGOTTEN_AT_ONCE: u32 = 20;
@@ -152,24 +154,40 @@ async fn insert(connection: &mut SqliteConnection, rows: &[Row<'_>]) -> Result<(
     Ok(())
 }
 
+/// The position before all rows.
+fn before_all() -> CallPosition {
+    CallPosition {
+        day: Timestamp(i64::MIN),
+        method: String::new(),
+        route: String::new(),
+        caller: String::new(),
+    }
+}
+
 #[async_trait]
 impl CallCounts for SqliteRepository {
     async fn calls(
         &self,
         tenant: TenantId,
         filter: &CallFilter,
-        most: u32,
+        page: Page<CallPosition>,
     ) -> Result<Vec<CountedCalls>, DbError> {
+        let after = page.after.unwrap_or_else(before_all);
         let rows = sqlx::query(
             "SELECT * FROM daily_calls WHERE tenant = $1 AND day >= $2 AND day < $3 AND plugin = $4 \
-             AND route = COALESCE($5, route) ORDER BY day, method, route, caller LIMIT $6",
+             AND route = COALESCE($5, route) AND (day, method, route, caller) > ($6, $7, $8, $9) \
+             ORDER BY day, method, route, caller LIMIT $10",
         )
         .bind(tenant.to_string())
         .bind(filter.from.0)
         .bind(filter.to.0)
         .bind(filter.plugin.as_str())
         .bind(filter.route.as_deref())
-        .bind(i64::from(most))
+        .bind(after.day.0)
+        .bind(after.method)
+        .bind(after.route)
+        .bind(after.caller)
+        .bind(i64::from(page.limit))
         .fetch_all(&self.readers)
         .await
         .map_err(unavailable)?;

@@ -1,5 +1,5 @@
-//! Changes in SQLite. The changed rows, the audit entry and the tenant's next generation are
-//! written in one transaction.
+//! Changes in SQLite: the change, its audit entry and, if the gateway reads what changed, the
+//! tenant's next generation are one transaction.
 
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -81,8 +81,9 @@ impl SqliteRepository {
         Ok(raised.1.keys)
     }
 
-    /// Commits a change that does not affect serving requests.
-    pub(super) async fn commit_unserved(
+    /// Commits a change of data that the gateway does not read, so that no node need read the
+    /// tenant again.
+    pub(super) async fn commit_without_generation(
         &self,
         mut transaction: Transaction<'_, Sqlite>,
         tenant: Option<TenantId>,

@@ -62,7 +62,7 @@ impl Plans for SqliteRepository {
             .execute(&mut *transaction)
             .await
             .map_err(or_in_use(Resource::Plan))?;
-        self.commit_unserved(transaction, None, &change(former.as_ref()))
+        self.commit_without_generation(transaction, None, &change(former.as_ref()))
             .await?;
         Ok(deleted.rows_affected() > 0)
     }

@@ -171,8 +171,9 @@ impl Plugins for SqliteRepository {
         if inserted.rows_affected() == 0 {
             return Ok(false);
         }
-        // A version does not serve requests before it is activated.
-        self.commit_unserved(transaction, Some(tenant), change).await?;
+        // No version serves before it is activated.
+        self.commit_without_generation(transaction, Some(tenant), change)
+            .await?;
         Ok(true)
     }
 
@@ -236,8 +237,9 @@ impl Plugins for SqliteRepository {
             return Ok(false);
         }
         removals::add(&mut transaction, Removal::Component(digest)).await?;
-        // The deleted version was not active.
-        self.commit_unserved(transaction, Some(tenant), change).await?;
+        // The active version is never deleted.
+        self.commit_without_generation(transaction, Some(tenant), change)
+            .await?;
         Ok(true)
     }
 

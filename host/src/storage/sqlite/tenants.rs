@@ -185,7 +185,7 @@ impl Tenants for SqliteRepository {
         }
         removals::add(&mut transaction, Removal::Database(id)).await?;
         self.commit_generation(transaction).await?;
-        self.doorbell.ring([(id, Generations::default())]);
+        self.doorbell.ring_purged(id);
         Ok(true)
     }
 }

@@ -16,8 +16,8 @@ impl Tokens for SqliteRepository {
     async fn insert_token(&self, token: &Token, change: &Change) -> Result<(), DbError> {
         let mut transaction = self.begin().await?;
         insert(&mut transaction, token).await?;
-        // Serving requests does not use tokens.
-        self.commit_unserved(transaction, token.reach.tenant(), change)
+        // Tokens have no part in serving requests.
+        self.commit_without_generation(transaction, token.reach.tenant(), change)
             .await
     }
 
@@ -32,7 +32,7 @@ impl Tokens for SqliteRepository {
         for id in revoked {
             revoke(&mut transaction, None, *id, change).await?;
         }
-        self.commit_unserved(transaction, token.reach.tenant(), change)
+        self.commit_without_generation(transaction, token.reach.tenant(), change)
             .await
     }
 
@@ -71,7 +71,8 @@ impl Tokens for SqliteRepository {
         let mut transaction = self.begin().await?;
         let revoked = revoke(&mut transaction, tenant, id, change).await?;
         if revoked {
-            self.commit_unserved(transaction, tenant, change).await?;
+            self.commit_without_generation(transaction, tenant, change)
+                .await?;
         }
         Ok(revoked)
     }

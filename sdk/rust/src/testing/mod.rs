@@ -54,6 +54,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use builder::HostBuilder;
+use request::FUNCTIONS_PATH;
 pub use request::RequestBuilder;
 
 pub(crate) use backend::StandIn;
@@ -135,7 +136,7 @@ impl Host {
     /// assert_eq!(host.function("double").json(&21).call(&FUNCTIONS).json::<i64>(), 42);
     /// ```
     pub fn function(&self, name: &str) -> RequestBuilder<'_> {
-        RequestBuilder::new(&self.state, "POST", &format!("/-/functions/{name}"))
+        RequestBuilder::new(&self.state, "POST", &format!("{FUNCTIONS_PATH}{name}"))
     }
 
     /// Moves the clock forward: the time of day, and what is left of cached entries.

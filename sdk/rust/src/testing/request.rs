@@ -41,7 +41,7 @@ pub struct RequestBuilder<'a> {
 const AUTHORITY: &str = "127.0.0.1:8080";
 
 /// Below the mount point of a plugin: where its functions are.
-const FUNCTIONS: &str = "/-/functions/";
+pub(super) const FUNCTIONS_PATH: &str = "/-/functions/";
 
 /// What a caller learns where nothing is.
 const NOTHING: &str = "there is no such tenant, plugin, route or function";
@@ -228,7 +228,7 @@ impl<'a> RequestBuilder<'a> {
     }
 
     fn output(&self, functions: &Functions) -> Result<Response, Error> {
-        let name = self.request.path.strip_prefix(FUNCTIONS).unwrap_or_default();
+        let name = self.request.path.strip_prefix(FUNCTIONS_PATH).unwrap_or_default();
         if !functions.names().contains(&name) {
             return Err(Code::NotFound.problem(NOTHING));
         }

@@ -270,11 +270,11 @@ impl DatabaseEngine for SqliteDatabases {
         Ok(())
     }
 
-    async fn existing(&self) -> std::io::Result<Vec<TenantId>> {
+    async fn tenants_with_data(&self) -> std::io::Result<Vec<TenantId>> {
         self.with_files()
     }
 
-    fn is_missing(&self, tenant: TenantId) {
+    fn mark_missing(&self, tenant: TenantId) {
         let file = self.file(tenant);
         let problem = format!("{} is missing or empty", file.display());
         self.troubles.found(tenant, &file, Fault::Damage, &problem);
