@@ -1,8 +1,8 @@
-//! Documents that are true.
+//! Rules for documents: their paths and links must exist.
 
 use super::files::File;
 
-/// Every path that the code map names, in backquotes and ending with `/` or `.rs`, exists.
+/// Every path in the code map, in backquotes and ending with `/` or `.rs `, exists.
 pub fn map_is_true(files: &[File]) -> Vec<String> {
     let Some(document) = files.iter().find(|file| file.path == "ARCHITECTURE.md") else {
         return vec!["ARCHITECTURE.md is not there".to_owned()];
@@ -23,7 +23,7 @@ pub fn map_is_true(files: &[File]) -> Vec<String> {
         .collect()
 }
 
-/// Every relative link of a Markdown file leads to a file or a folder.
+/// Every relative link in a Markdown file leads to an existing file or folder.
 pub fn links_lead_somewhere(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files.iter().filter(|file| file.path.ends_with(".md")) {

@@ -1,4 +1,4 @@
-//! The files of the repository that people write.
+//! Reads the files of the repository that people write.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub struct File {
 
 const KINDS: [&str; 8] = ["rs", "toml", "md", "wit", "sql", "json", "yml", "yaml"];
 
-/// Folders that tools make.
+/// Folders that tools create.
 const MADE: [&str; 4] = ["target", "mortise-data", "node_modules", ".git"];
 
 /// Reads the files below `root`.
@@ -53,7 +53,7 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<File>) -> std::io::Result<()
     Ok(())
 }
 
-/// The begins of the paths of modules that are declared for tests only.
+/// The path prefixes of modules that are declared for tests only.
 pub fn only_for_tests(files: &[File]) -> Vec<String> {
     let mut tests = Vec::new();
     for file in files {
@@ -79,18 +79,18 @@ pub fn only_for_tests(files: &[File]) -> Vec<String> {
 }
 
 impl File {
-    /// Whether it is Rust.
+    /// Whether it is a Rust file.
     pub fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
 
-    /// Its code: without the tests, which stand last, and without comments.
+    /// Its code without comments and without the tests, which come last.
     pub fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         self.numbered_code()
             .map(|(number, line)| (number, line.split("//").next().unwrap_or_default()))
     }
 
-    /// How many lines stand before the tests.
+    /// The number of lines before the tests.
     pub fn lines_without_tests(&self) -> usize {
         self.numbered_code().count()
     }
@@ -114,7 +114,7 @@ impl File {
             .map(|(index, line)| (index + 1, line))
     }
 
-    /// Whether it holds nothing but tests.
+    /// Whether it contains only tests.
     pub fn is_test(&self) -> bool {
         self.path.ends_with("/tests.rs") || self.path.contains("/tests/") || self.path.starts_with("tests/")
     }
