@@ -27,8 +27,8 @@ const GUARDS: [(&str, &str); 8] = [
 /// The time limit for finding an input that a disabled guard would have stopped.
 const GUARD_SECONDS: &str = "300";
 
-/// Builds the host and the fuzzer, and runs it. `arguments` are passed to the fuzzer. With `--quick
-/// ` the build has the profile of the tests, otherwise the release profile.
+/// Builds the host and the fuzzer, and runs it. `arguments` are passed to the fuzzer. With
+/// `--quick` the build has the profile of the tests, otherwise the release profile.
 pub fn run(arguments: &[String]) -> Result<()> {
     if let Some(("--guards", names)) = arguments
         .split_first()

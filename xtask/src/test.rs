@@ -6,8 +6,8 @@ use crate::prepare::prepare;
 use crate::run::{self, cargo};
 use crate::steps::{Result, Steps};
 
-/// Runs every test, and the quick attacks on a running host. `arguments` are passed to `cargo
-/// test`; with arguments, no attacks are run.
+/// Runs every test, and the quick attacks on a running host. `arguments` are passed to
+/// `cargo test`; with arguments, no attacks are run.
 pub fn run(arguments: &[String]) -> Result<()> {
     let attacks = arguments.is_empty();
     let mut steps = Steps::new(if attacks { 5 } else { 3 });

@@ -1,9 +1,8 @@
 //! Totals in other currencies, through a rate service.
 //!
-//! The setting
-//! `rates_url` is the URL of the service, such as `https://api.frankfurter.dev/v1/latest
-//! `; its origin must be granted. A request has the query `?base=USD&symbols=EUR
-//! `, and the response is `{"rates": {"EUR": 0.9}}`.
+//! The setting `rates_url` is the URL of the service, such as
+//! `https://api.frankfurter.dev/v1/latest`; its origin must be granted. A request has the query
+//! `?base=USD&symbols=EUR`, and the response is `{"rates": {"EUR": 0.9}}`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -31,8 +31,8 @@ pub struct NewProduct {
     stock: i64,
 }
 
-/// A change of a product. Absent fields stay unchanged. The schema rejects `stock` and `stock_delta
-/// ` together.
+/// A change of a product. Absent fields stay unchanged. The schema rejects `stock` and
+/// `stock_delta` together.
 #[derive(Deserialize)]
 pub struct ProductChange {
     name: Option<String>,

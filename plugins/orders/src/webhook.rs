@@ -1,9 +1,9 @@
 //! The webhook for the payment provider's signed events.
 //!
 //! Each event has the header `x-signature: t=<unix seconds>,v1=<hex>`, the HMAC-SHA-256 of
-//! `<t>.<body>` with a secret that only the host knows. While the secret is rotated there are several `v1
-//! ` items, one per secret, and one valid item is enough. Other items are ignored. An event may
-//! arrive twice, late, or out of order.
+//! `<t>.<body>` with a secret that only the host knows. While the secret is rotated there are
+//! several `v1` items, one per secret, and one valid item is enough. Other items are ignored. An
+//! event may arrive twice, late, or out of order.
 
 use std::fmt::Display;
 

@@ -159,9 +159,10 @@ pub fn run<Input>(handler: impl FunctionHandler<Input>, input: &str) -> Result<S
 /// it with `POST /{tenant}/{plugin}/-/functions/{name}`. The host checks input and output against
 /// the schemas of the manifest.
 ///
-/// Besides the export that the host calls, the macro defines `pub fn call(&str, &str) ->
-/// Result<String, FunctionError>` and `pub const FUNCTIONS: Functions` for tests. Use it once per
-/// plugin, at the root of the crate, with or without [`routes!`](crate::routes).
+/// Besides the export that the host calls, the macro defines
+/// `pub fn call(&str, &str) -> Result<String, FunctionError>` and `pub const FUNCTIONS: Functions`
+/// for tests. Use it once per plugin, at the root of the crate, with or without
+/// [`routes!`](crate::routes).
 ///
 /// The names are stored in the component (custom section `mortise:functions`). `mortise build` and
 /// uploads reject a plugin whose manifest has other functions.

@@ -71,8 +71,8 @@ struct Paragraph<'a> {
     words: Vec<&'a str>,
 }
 
-/// Wraps the paragraphs of `text` that have a line of more than `most ` characters. `prefix
-/// ` returns the prefix of a line, or `None ` if the line must not change.
+/// Wraps the paragraphs of `text` that have a line of more than `most` characters. `prefix` returns
+/// the prefix of a line, or `None` if the line must not change.
 pub fn wrap(text: &str, most: usize, prefix: impl Fn(usize, &str) -> Option<Prefix>) -> String {
     let mut wrapped = String::new();
     let mut paragraph: Option<Paragraph<'_>> = None;

@@ -72,9 +72,10 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// Deserializes a `bool` from 0 and 1, for `#[serde(deserialize_with =
-/// "mortise_sdk::db::boolean")]`. It is needed only for a field that serde flattens or that is part
-/// of an untagged enum, because serde buffers the 0 or 1 before it knows that a `bool` is wanted.
+/// Deserializes a `bool` from 0 and 1, for
+/// `#[serde(deserialize_with = "mortise_sdk::db::boolean")]`. It is needed only for a field that
+/// serde flattens or that is part of an untagged enum, because serde buffers the 0 or 1 before it
+/// knows that a `bool` is wanted.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
