@@ -87,9 +87,8 @@ impl Schema {
         self.validator.is_valid(body)
     }
 
-    /// Returns the mismatches of a body: all, up to
-    /// [`MAX_MISMATCHES`], if the body is small, and otherwise the first. `bytes ` is the length of
-    /// the body's text.
+    /// Returns the mismatches of a body: all, up to [`MAX_MISMATCHES`], if the body is small, and
+    /// otherwise the first. `bytes` is the length of the body's text.
     pub fn mismatches(&self, body: &Value, bytes: usize) -> Vec<Mismatch> {
         if bytes <= MAX_LISTED_BODY_BYTES {
             let errors = self.validator.iter_errors(body).take(MAX_MISMATCHES);

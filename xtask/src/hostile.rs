@@ -4,9 +4,8 @@ use crate::built::{Profile, build};
 use crate::prepare::prepare;
 use crate::steps::{Result, Steps};
 
-/// Builds the host and the attacks, and runs them.
-/// `arguments` are passed to the attacks. With `--quick ` the build has the profile of the tests,
-/// otherwise the release profile.
+/// Builds the host and the attacks, and runs them. `arguments` are passed to the attacks. With
+/// `--quick` the build has the profile of the tests, otherwise the release profile.
 pub fn run(arguments: &[String]) -> Result<()> {
     let mut steps = Steps::new(3);
     steps.step("checking the toolchain", prepare)?;

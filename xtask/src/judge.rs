@@ -57,7 +57,7 @@ fn packages() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Copies the lists to `folder` and installs the packages, unless the file `….installed ` has the
+/// Copies the lists to `folder` and installs the packages, unless the file `….installed` has the
 /// same lists. It is written last, so an interrupted installation is repeated.
 fn install(lists: &Path, folder: &Path, names: &[&str], work: impl FnOnce() -> Result<()>) -> Result<()> {
     let read = |path: PathBuf| std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()));

@@ -2,7 +2,7 @@
 
 use super::files::File;
 
-/// Every path in the code map, in backquotes and ending with `/` or `.rs `, exists.
+/// Every path in the code map, in backquotes and ending with `/` or `.rs`, exists.
 pub fn map_is_true(files: &[File]) -> Vec<String> {
     let Some(document) = files.iter().find(|file| file.path == "ARCHITECTURE.md") else {
         return vec!["ARCHITECTURE.md is not there".to_owned()];

@@ -50,7 +50,7 @@ fn rows(files: &[File]) -> Vec<String> {
         .collect()
 }
 
-/// The rows in a table cell, which may contain other text: `B1`, `A1–A3 `, `C1–C4, C11; a test`.
+/// The rows in a table cell, which may contain other text: `B1`, `A1–A3`, `C1–C4, C11; a test`.
 fn ids(cell: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for piece in cell.split([',', ';', ' ']) {
