@@ -154,12 +154,12 @@ impl Sandbox {
         self.invoke_in(None, request).await
     }
 
-    /// Runs the plugin once, in the instance that ran last.
+    /// Runs the plugin once in the reused instance.
     pub async fn invoke_again(&self, request: Request) -> Result<Response> {
         self.invoke_in(Some(&self.kept), request).await
     }
 
-    /// Loads the plugin from disk. Nothing of it stays.
+    /// Loads the plugin from disk. It does not stay loaded.
     pub async fn load(&self) -> Result<Arc<Loaded>> {
         Ok(self.forgetful.load(self.active.digest).await?)
     }
@@ -203,7 +203,7 @@ impl Sandbox {
                 drop,
             )
             .await;
-        // The instance is given back by a task of this thread, once it has time for that.
+        // A task of this thread returns the instance when it is polled.
         tokio::task::yield_now().await;
         let Output::Http(response) = finished.outcome.context("the plugin answers")? else {
             bail!("the plugin answers something else than a response");
@@ -213,7 +213,7 @@ impl Sandbox {
     }
 }
 
-/// A request as the gateway makes it, with five headers.
+/// A request as the gateway builds it, with five headers.
 pub fn request(route: &str, path: &str, params: &[(&str, &str)], body: Option<&str>) -> Request {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let headers = [
