@@ -3,8 +3,8 @@
 //! Short work must preempt long work as soon as it wakes up. Linux schedules by virtual deadlines:
 //! a thread's deadline is one *slice*, divided by its weight, away, and the earliest goes first
 //! (EEVDF: I. Stoica, H. Abdel-Wahab, "Earliest Eligible Virtual Deadline First", 1995; in Linux
-//! since 6.6). With weights alone, a few percent of wake-ups preempt only at the next tick, up to 4 ms later.
-//! So the threads also set their slices (since Linux 6.12; older kernels ignore them).
+//! since 6.6). With weights alone, a few percent of wake-ups preempt only at the next tick, up to 4
+//! ms later. So the threads also set their slices (since Linux 6.12; older kernels ignore them).
 #![expect(
     unsafe_code,
     reason = "no safe interface of the system call is known that can set a slice"

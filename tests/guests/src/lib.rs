@@ -1,4 +1,4 @@
-//! What the guests share: the bindings of each version of the contract, and a handler that answers
+//! The shared code of the guests: the bindings of each contract version, and a handler that returns
 //! JSON.
 
 pub mod v0_1;
@@ -10,8 +10,8 @@ pub use v0_2::{
     events, http_client, http_handler, input, jobs, log, realtime, secrets,
 };
 
-/// Makes a function from a request to a response the guest's handler. Natively, where the names of a component's
-/// exports are no symbols, the function is only checked.
+/// Exports a function as the guest's handler. In a native build, in which the export names are not
+/// symbols, the function is only type-checked.
 #[macro_export]
 macro_rules! guest {
     ($contract:ident, $handle:path) => {
@@ -36,7 +36,7 @@ macro_rules! guest {
     };
 }
 
-/// A member of the input that is text.
+/// A text member of the input.
 pub fn text<'a>(input: &'a Value, member: &str) -> &'a str {
     input[member].as_str().unwrap_or_default()
 }

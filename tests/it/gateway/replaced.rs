@@ -1,4 +1,4 @@
-//! A plugin that is replaced or deleted while a request to it is on its way.
+//! Tests of a plugin that is replaced or deleted during a request.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::{App, Reply, open_manifest};
 
-/// A request that is located already, and waits for its body.
+/// A routed request that waits for its body.
 async fn waiting(app: &App) -> (JoinHandle<Reply>, oneshot::Sender<Bytes>) {
     let (sender, body) = oneshot::channel::<Bytes>();
     let body = Body::from_stream(stream::once(body));

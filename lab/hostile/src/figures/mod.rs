@@ -1,4 +1,4 @@
-//! The measurements of attacks, one file for each kind, under these conditions:
+//! The measurements of attacks, one file for each kind. They are taken under these conditions:
 //!
 //! - The good tenant's plan has no effective rate limit. The rest of its plan is the default.
 //! - Attackers are on the default plan, unless the figure says otherwise.
