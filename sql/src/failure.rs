@@ -10,7 +10,7 @@ use crate::limits;
 pub enum Failure {
     /// The statement violates a constraint of the schema.
     Constraint {
-        /// Which kind.
+        /// The kind of the constraint.
         kind: ConstraintKind,
         /// The name that SQLite gives the constraint.
         name: String,

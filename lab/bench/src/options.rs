@@ -31,7 +31,7 @@ pub enum Part {
     Peers,
 }
 
-/// What is to be measured.
+/// The options.
 #[derive(Debug)]
 pub struct Options {
     pub executable: PathBuf,

@@ -118,7 +118,7 @@ impl Functions {
     /// The plugin's crate, or a module of it.
     #[cfg_attr(
         not(any(feature = "testing", target_family = "wasm")),
-        expect(dead_code, reason = "nothing is logged natively without a stand-in")
+        expect(dead_code, reason = "nothing is logged natively without a test host")
     )]
     pub(crate) const fn crate_name(&self) -> &'static str {
         self.crate_name

@@ -49,7 +49,7 @@ pub fn result<T: Into<Value>, E: std::fmt::Debug>(result: Result<T, E>) -> Value
     }
 }
 
-/// What is the same for each version of the contract.
+/// The code that is the same for each version of the contract.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! contract {
@@ -71,7 +71,7 @@ macro_rules! contract {
             }
         }
 
-        /// The request's body as JSON; null where there is none.
+        /// The request's body as JSON; null if there is none.
         pub fn input(request: &Request) -> serde_json::Value {
             match &request.body {
                 Some(Content::Text(text)) => serde_json::from_str(text).expect("the tests send JSON"),

@@ -11,7 +11,7 @@ pub enum DatabaseError {
     /// The statement violates a constraint of the schema. Blame: guest.
     #[error("a constraint does not hold: {name}")]
     Constraint {
-        /// Which kind.
+        /// The kind of the constraint.
         kind: ConstraintKind,
         /// The name that the engine gives the constraint.
         name: String,

@@ -116,7 +116,7 @@ async fn dial(
         {
             Ok(Ok(stream)) => {
                 if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(origin = %target.origin, %error, "a connection cannot be set to send at once");
+                    tracing::debug!(origin = %target.origin, %error, "TCP_NODELAY cannot be set on a connection");
                 }
                 return Ok((stream, *address));
             }

@@ -22,7 +22,7 @@ pub enum SendError {
     /// The connection failed.
     #[error("no connection to {origin}: {reason}")]
     Connect {
-        /// Where to.
+        /// The origin of the request.
         origin: String,
         /// The kind of failure.
         reason: std::io::ErrorKind,
@@ -30,7 +30,7 @@ pub enum SendError {
     /// The server has no valid certificate, or does not speak TLS.
     #[error("no TLS connection to {origin}: {reason}")]
     Tls {
-        /// Where to.
+        /// The origin of the request.
         origin: String,
         /// The error of the TLS handshake.
         reason: String,

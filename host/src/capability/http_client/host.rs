@@ -116,7 +116,7 @@ impl HttpClientView<'_> {
         }
         let Some((task, _place)) = self.table.get_mut(pending)?.task.take() else {
             return Ok(Err(SendError::InvalidRequest(
-                "the response of this request was waited for before; `wait` works once".to_owned(),
+                "the response of this request was taken before; `wait` works once".to_owned(),
             )));
         };
         Ok(task.await.map_err(HostFault::new)?)

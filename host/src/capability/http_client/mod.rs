@@ -131,7 +131,7 @@ pub struct CertificateAuthority {
 pub struct InvalidCertificateAuthority {
     /// The file that it comes from.
     pub file: PathBuf,
-    /// What is wrong with it.
+    /// The error of the TLS library.
     pub reason: rustls::Error,
 }
 

@@ -71,7 +71,7 @@ use crate::log::Level;
 /// let _host = Host::builder().config("colour", "green").start();
 /// assert_eq!(config::get("colour").as_deref(), Some("green"));
 /// ```
-#[must_use = "the stand-in is gone as soon as it is dropped"]
+#[must_use = "the test host ends as soon as it is dropped"]
 pub struct Host {
     state: Rc<State>,
     // The state is thread-local, so the guard must not leave the thread.

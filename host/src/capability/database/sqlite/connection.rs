@@ -43,7 +43,7 @@ const LOG_BYTES: u64 = 64 * 1024 * 1024;
 /// at once.
 const ROOM_ON_DISK: u64 = 1024 * 1024;
 
-/// How long a writer waits for that checkpoint.
+/// How long a writer waits for a checkpoint of a long log.
 const LOG_WAIT: Duration = Duration::from_millis(500);
 
 /// How long a writer waits for another process that has locked the file.
@@ -268,7 +268,7 @@ impl Connection {
         match written {
             Ok(false) => Ok(()),
             Ok(true) => Err(DatabaseError::Conflict(
-                "so much was written while others read that it has to wait for them; end cursors sooner, or try again"
+                "the write-ahead log is full, because open cursors keep it from shrinking; end cursors sooner, or try again"
                     .to_owned(),
             )),
             Err(error) => {

@@ -78,13 +78,13 @@ fn out_of_memory(stopped: DatabaseError) -> DatabaseError {
                 .to_owned(),
         ),
         Some(Shortage::Host) => DatabaseError::Limit(
-            "the SQL of all tenants has taken the memory that there is for it; try again, or with less at once"
+            "the memory for the SQL of all tenants is used up; try again, or process less at once"
                 .to_owned(),
         ),
         Some(Shortage::Late) => stopped,
         Some(Shortage::Deep) => DatabaseError::Limit(
-            "the statement leads to triggers, foreign keys or generated columns that are nested too deeply; let \
-             fewer of them lead to each other"
+            "the statement uses triggers, foreign keys or generated columns that are nested too deeply; reduce \
+             their nesting"
                 .to_owned(),
         ),
         Some(Shortage::System) => DatabaseError::Unavailable("the host has no memory at the moment".to_owned()),

@@ -229,7 +229,7 @@ fn charged_with_connection<T>(
         // dropped.
         Some(Fault::Memory) => _ = tenant.close_idle(),
         Some(Fault::Other) => {
-            tracing::error!(tenant = %tenant.id, error = ?result.as_ref().err(), "a tenant's database fails");
+            tracing::error!(tenant = %tenant.id, error = ?result.as_ref().err(), "a tenant's database failed");
         }
     }
     result

@@ -213,7 +213,7 @@ impl Tenant {
             Some(problem) => self.has_trouble(Fault::Damage, &problem),
             None => tracing::error!(
                 tenant = %self.id,
-                "a statement found a tenant's database damaged, and looking through it found nothing"
+                "a statement reported damage in a tenant's database, but the integrity check found none"
             ),
         }
     }
@@ -239,7 +239,7 @@ impl Tenant {
             match connection.bytes() {
                 Ok(bytes) => self.bytes.store(bytes, Ordering::Relaxed),
                 Err(error) => {
-                    tracing::debug!(tenant = %self.id, %error, "a database does not say how large it is")
+                    tracing::debug!(tenant = %self.id, %error, "the size of a database cannot be read")
                 }
             }
         }
