@@ -2,7 +2,6 @@
 
 const QUOTES: [char; 3] = ['"', '`', '\''];
 
-/// A token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token<'t> {
     /// A keyword or a name.

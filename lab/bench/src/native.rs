@@ -26,7 +26,6 @@ const CONNECTIONS: u32 = 3;
 /// The running baseline. It ends when this is dropped.
 pub struct Native {
     child: Child,
-    /// Its address.
     pub address: SocketAddr,
 }
 

@@ -31,7 +31,6 @@ pub enum Part {
     Peers,
 }
 
-/// The options.
 #[derive(Debug)]
 pub struct Options {
     pub executable: PathBuf,

@@ -45,7 +45,6 @@ impl Generator {
         Ok(Self(folder.to_owned()))
     }
 
-    /// Its name.
     pub fn name(&self) -> &'static str {
         "wrk, one thread"
     }

@@ -30,7 +30,6 @@ pub struct Part {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Run {
-    /// Text.
     Text(String),
     /// Bytes that are not text.
     Bytes {

@@ -23,7 +23,6 @@ Sends generated inputs to a host and looks for one that harms it.
 /// The seed if none is given.
 const SEED: u64 = 17;
 
-/// The options.
 pub struct Options {
     pub executable: PathBuf,
     pub time: Duration,

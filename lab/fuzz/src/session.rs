@@ -48,13 +48,10 @@ pub struct Settings {
 /// An input that was sent to the host.
 #[derive(Clone)]
 pub struct Ran {
-    /// Its kind.
     pub kind: &'static Kind,
-    /// Its number.
     pub number: u64,
     /// How long it took.
     pub took: Duration,
-    /// Its outcome.
     pub outcome: Result<bool, Failure>,
 }
 

@@ -165,12 +165,10 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 impl Target {
-    /// The host.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// The guests.
     pub fn guests(&self) -> &Guests {
         &self.guests
     }

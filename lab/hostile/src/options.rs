@@ -21,7 +21,6 @@ Attacks a running host, row by row, and measures what its good tenants notice.
 /// The default seed.
 const SEED: u64 = 0x6d6f_7274_6973_6521;
 
-/// The options.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
     pub executable: PathBuf,

@@ -61,7 +61,6 @@ impl Server {
         format!("{}{path}", self.origin())
     }
 
-    /// Its port.
     pub fn port(&self) -> u16 {
         self.address.port()
     }

@@ -35,9 +35,7 @@ struct Script {
     text: &'static str,
 }
 
-/// A judge.
 pub struct Judge {
-    /// Its name.
     pub name: &'static str,
     runtime: Runtime,
     script: Script,

@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::judge::JUDGES;
 
-/// The options.
 pub struct Options {
     /// The executable of the host.
     pub executable: PathBuf,

@@ -10,7 +10,6 @@ use crate::options::Options;
 
 /// The tenant of the plugin.
 pub const TENANT: &str = "judged";
-/// The plugin.
 pub const PLUGIN: &str = "echo";
 
 /// A running host, and the input of the judges.

@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 pub struct Case {
     /// The file and the description.
     pub name: String,
-    /// The schema.
     pub schema: Value,
     /// The instances.
     pub tests: Vec<Test>,

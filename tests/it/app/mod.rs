@@ -147,7 +147,7 @@ impl App {
         }
     }
 
-    /// A new tenant.
+    /// Creates a tenant.
     pub async fn tenant(&self, name: &str) -> TestTenant<'_> {
         TestTenant::create(self, name).await
     }

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::{App, Reply, bundled};
 
-/// A tenant.
 pub struct TestTenant<'a> {
     app: &'a App,
     pub name: String,

@@ -114,7 +114,7 @@ pub async fn response_backlog() {
 }
 
 /// Sends three concurrent requests, each of which sleeps until its time limit. Returns the number
-/// that were admitted, and their queue positions.
+/// that were admitted, and the metric `place` of each.
 async fn three_at_once(app: &App, acme: &TestTenant<'_>) -> (usize, Vec<u64>) {
     let calls = (0..3).map(|_| app.get("/acme/faults/sleep").send());
     let replies: Vec<Reply> = join_all(calls).await;

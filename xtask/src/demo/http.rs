@@ -11,9 +11,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// A response of a host on this machine.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Response {
-    /// The status.
     pub status: u16,
-    /// The body.
     pub body: String,
 }
 

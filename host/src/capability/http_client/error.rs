@@ -55,7 +55,7 @@ pub enum SendError {
     /// A limit of the invocation.
     #[error("{0}")]
     Limit(String),
-    /// The server sent more than it may beside the body of a response.
+    /// The server sent too much data besides the body of a response.
     #[error(transparent)]
     Excess(#[from] Excess),
     /// Reading responses took all the CPU time that the invocation may use.

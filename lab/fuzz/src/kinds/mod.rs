@@ -27,7 +27,6 @@ pub struct Kind {
     pub run: fn(&Target, &[Part]) -> Result<bool, Failure>,
 }
 
-/// All kinds.
 pub const KINDS: [Kind; 7] = [
     Kind {
         name: "manifests",
