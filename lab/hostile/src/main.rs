@@ -1,4 +1,4 @@
-//! `cargo xtask hostile`: attacks a running host, and measures what its good tenants notice of it.
+//! `cargo xtask hostile`: attacks a running host, and measures the effect on other tenants.
 //!
 //! The catalogue lists what customers, plugins and callers may try. Each row prints one line.
 //!
