@@ -1,4 +1,5 @@
-//! Builds the guests and the plugins for wasm, into a target folder of their own: the one in use is locked.
+//! Builds the guests and the plugins for wasm, in a separate target folder, because cargo has
+//! locked the current one.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ const PLUGINS: [&str; 5] = [
     "orders",
 ];
 
-/// Memory that a guest starts with. Growing it while a request runs costs system calls.
+/// The initial memory of a guest. Growing it during a request costs system calls.
 const RUSTFLAGS: &str = "-C link-arg=--initial-memory=2097152";
 
 fn main() {
@@ -57,7 +58,7 @@ fn main() {
 
 fn build(root: &Path, target: &Path) {
     let mut cargo = Command::new(variable("CARGO"));
-    // What cargo tells this script about its own build must not reach the build of the guests.
+    // Cargo's variables for this build must not affect the build of the guests.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let inherited = [
@@ -94,7 +95,7 @@ fn build(root: &Path, target: &Path) {
     );
 }
 
-/// The output folder lies at `target/PROFILE/build/PACKAGE/out`.
+/// Returns the target folder. The output folder is `target/PROFILE/build/PACKAGE/out`.
 fn shared_target_folder(out: &Path) -> PathBuf {
     out.ancestors()
         .nth(4)
@@ -102,7 +103,7 @@ fn shared_target_folder(out: &Path) -> PathBuf {
         .join("guests")
 }
 
-/// A guest is a file; its name is the file's.
+/// The names of the guests, which are those of their files.
 fn guests(folder: &Path) -> Vec<String> {
     let files = std::fs::read_dir(folder).expect("the guests can be listed");
     let paths = files.map(|file| file.expect("the guests can be listed").path());

@@ -1,18 +1,19 @@
-//! What a plugin's SQL may do. SQLite asks while it compiles a statement, views and triggers included.
+//! The SQLite authorizer: what a plugin's SQL may do. SQLite calls it while it compiles a
+//! statement, views and triggers included.
 //!
-//! | who | may |
+//! | author | may |
 //! | --- | --- |
 //! | plugins | read and write rows of their tenant's tables |
 //! | migrations | also change the schema |
 //! | the host | everything |
 //!
-//! Nobody but the host may attach files, set pragmas, control transactions, or touch the host's own bookkeeping.
+//! Only the host may attach files, set pragmas, control transactions, or use the host's own tables.
 
 use rusqlite::hooks::AuthAction;
 
 use crate::functions::{instead_of, is_allowed, is_internal_to_alter};
 
-/// Whose SQL is being compiled.
+/// The author of the SQL that is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Author {
@@ -25,7 +26,7 @@ pub enum Author {
 }
 
 impl Author {
-    /// The author with this number. A number that nobody has is the author with the fewest rights.
+    /// The author with this number. An unknown number is the author with the fewest rights.
     pub(crate) fn of(number: u8) -> Self {
         [Author::Host, Author::Migration]
             .into_iter()
@@ -34,21 +35,21 @@ impl Author {
     }
 }
 
-/// The answer to one question.
+/// The decision about one action.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Go on.
+    /// Allow the action.
     Allow,
-    /// Leave this out and go on.
+    /// Skip the action silently.
     Skip,
-    /// Refuse the statement, for this reason.
+    /// Reject the statement, for this reason.
     Deny(String),
 }
 
-/// Tables whose names start so are the host's own.
+/// The prefix of the host's own tables.
 pub const HOST_TABLES: &str = "_mortise";
 
-/// Tables that no one created: they tell about the file or the process rather than about the tenant's data.
+/// Built-in tables that expose the file or the process instead of the tenant's data.
 const TELLING_TABLES: &[&str] = &[
     "dbstat",
     "sqlite_dbpage",
@@ -77,14 +78,14 @@ pub(crate) fn decide(author: Author, action: &AuthAction<'_>) -> Verdict {
         | AuthAction::DropIndex { table_name, .. }
         | AuthAction::CreateTrigger { table_name, .. }
         | AuthAction::DropTrigger { table_name, .. } => changing_schema(schema, table_name),
-        // ANALYZE without a name comes to the host's tables as well, and has nothing to do there.
+        // ANALYZE without a name also visits the host's tables, which are skipped.
         AuthAction::Analyze { table_name } if schema && is_host_table(table_name) => Verdict::Skip,
         AuthAction::Analyze { .. } => changing_schema(schema, ""),
         AuthAction::CreateView { view_name } | AuthAction::DropView { view_name } => {
             changing_schema(schema, view_name)
         }
         AuthAction::Reindex { index_name } => changing_schema(schema, index_name),
-        // ALTER TABLE ADD COLUMN checks the rows that are there with it.
+        // ALTER TABLE ADD COLUMN checks the existing rows with it.
         AuthAction::Pragma { pragma_name, .. }
             if schema && pragma_name.eq_ignore_ascii_case("quick_check") =>
         {
@@ -132,7 +133,7 @@ fn reading(table: &str) -> Verdict {
     if is_host_table(table) {
         return deny_host_table(table);
     }
-    // The tables `pragma_*` are asked for as pragmas as well, and refused there.
+    // SQLite also asks about the tables `pragma_*` as pragmas, and they are rejected there.
     if TELLING_TABLES.iter().any(|name| table.eq_ignore_ascii_case(name)) {
         return deny(format!("plugins may not read `{table}`"));
     }
@@ -143,8 +144,9 @@ fn writing(author: Author, table: &str) -> Verdict {
     if is_host_table(table) {
         return deny_host_table(table);
     }
-    // DDL writes to the schema tables and SQLite asks for that too. A text that names them itself is refused by
-    // SQLite, because `writable_schema` is off and only a PRAGMA could switch it on.
+    // DDL writes to the schema tables, and SQLite asks about that too. SQLite itself rejects a
+    // statement that names them, because `writable_schema` is off and only a PRAGMA could switch it
+    // on.
     if has_prefix(table, "sqlite_temp_") && author == Author::Plugin {
         return deny_temporary();
     }

@@ -1,8 +1,8 @@
-//! Columns whose type makes SQLite change what is stored in them.
+//! Finds columns whose declared type makes SQLite convert the stored values.
 //!
-//! SQLite knows five kinds of columns and makes one of them of every name of a type. What it does not know, such as
-//! `DECIMAL`, `UUID` or `TIMESTAMP`, becomes NUMERIC: a text that looks like a number becomes one, so that `10.10` is
-//! stored as 10.1 and `00123` as 123. The contract promises text for these.
+//! SQLite maps every type name to one of five affinities. A type it does not know, such as
+//! `DECIMAL`, `UUID` or `TIMESTAMP`, becomes NUMERIC: a text that looks like a number is converted,
+//! so `10.10` is stored as 10.1 and `00123` as 123. The contract promises text for these types.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,12 +12,12 @@ use rusqlite::Connection;
 use crate::authorizer::is_host_table;
 use crate::token::{Token, tokens};
 
-/// A column that turns texts into numbers.
+/// A column that converts texts to numbers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Column {
     table: String,
     name: String,
-    /// Its type as it is declared.
+    /// Its declared type.
     declared: String,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Column {
     }
 }
 
-/// The columns of all tables that turn texts into numbers though their type promises something else.
+/// The columns of all tables that unexpectedly convert texts to numbers.
 pub fn converting_columns(connection: &Connection) -> rusqlite::Result<BTreeSet<Column>> {
     let sql = "SELECT tables.name, tables.sql, columns.name, columns.type
         FROM sqlite_schema AS tables, pragma_table_xinfo(tables.name) AS columns
@@ -61,22 +61,22 @@ pub fn converting_columns(connection: &Connection) -> rusqlite::Result<BTreeSet<
     Ok(found)
 }
 
-/// Whether SQLite turns texts into numbers in a column of this type, and nobody would expect it to:
-/// the type is none of its own names for numbers. The rules are those of "Determination Of Column
-/// Affinity" in SQLite's documentation.
+/// Whether SQLite unexpectedly converts texts to numbers in a column of this type: the type is none
+/// of SQLite's own names for numbers. The rules are those of "Determination Of Column Affinity" in
+/// SQLite's documentation.
 fn changes_text(declared: &str) -> bool {
     let declared = declared.to_ascii_uppercase();
     let has = |parts: &[&str]| parts.iter().any(|part| declared.contains(part));
     if has(&["INT"]) {
-        // An integer by accident.
+        // These contain "INT" by accident.
         return has(&["INTERVAL", "POINT"]);
     }
-    // TRUE and FALSE are 1 and 0, which no conversion changes.
+    // TRUE and FALSE are 1 and 0, which a conversion does not change.
     let is_boolean = matches!(declared.trim(), "BOOLEAN" | "BOOL");
     !is_boolean && !has(&["CHAR", "CLOB", "TEXT", "BLOB", "REAL", "FLOA", "DOUB"])
 }
 
-/// Whether the text that made a table ends in STRICT. Such a table knows only types that keep their promise.
+/// Whether a table's SQL text ends in STRICT. Such a table allows only types without conversions.
 fn is_strict(text: &str) -> bool {
     let tokens = tokens(text);
     let options = tokens.iter().rev().take_while(|token| **token != Token::Close);
@@ -97,7 +97,7 @@ mod tests {
             .collect()
     }
 
-    /// SQLite itself says which types change a text.
+    /// Compares the rules with SQLite's behaviour.
     #[test]
     fn the_types_are_those_for_which_sqlite_changes_texts() {
         for declared in [

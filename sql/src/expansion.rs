@@ -1,31 +1,35 @@
-//! How much there would be to compile.
+//! Estimates the size of a statement after SQLite has expanded its views and subqueries, and
+//! rejects one that would be too large to compile.
 //!
-//! A subquery of a WITH, a view or a subquery of a FROM is copied to every place that names it or its columns, while
-//! SQLite compiles. Twenty that each use the one before twice are a million copies, which is minutes of a processor.
-//! So they are counted first, from the text, and never fewer than SQLite makes.
+//! While SQLite compiles, it copies a WITH, a view or a subquery of a FROM to every place that uses
+//! it or its columns. Twenty that each use the previous one twice make a million copies, which
+//! takes minutes. So the copies are counted first, from the text, and never fewer than SQLite
+//! makes.
 //!
-//! It covers these paths of SQLite 3.51: `withExpand` and `selectExpander` copy a WITH and a view for each name;
-//! `flattenSubquery` copies an expression for each use of a column (`substExpr`) and the outer query for each term of
-//! a UNION ALL; `pushDownWhereTerms` copies conditions into subqueries.
+//! The count covers these functions of SQLite 3.51: `withExpand` and `selectExpander` copy a WITH
+//! and a view for each use. `flattenSubquery` copies an expression for each use of a column
+//! (`substExpr`), and the outer query for each term of a UNION ALL. `pushDownWhereTerms` copies
+//! conditions into subqueries.
 //!
-//! Other paths that multiply are not counted: virtual generated columns that use each other, the terms of an OR, the
-//! triggers of a table. For those, and for what a later version brings, the number of instructions, the tenant's memory
-//! and the clock in the allocator (`memory`) are the bounds, while SQLite compiles as well as afterwards.
+//! Other kinds of expansion are not counted: virtual generated columns that use each other, the
+//! terms of an OR, the triggers of a table. These, and any that a later version adds, are bounded
+//! by the number of instructions, the tenant's memory and the clock in the allocator (`memory`),
+//! also during compilation.
 
 use std::collections::HashMap;
 
 use crate::token::{Token, tokens};
 
-/// So many words a statement may have with all copies: some tens of milliseconds and megabytes.
+/// The most words of a statement with all copies: some tens of milliseconds and megabytes.
 const MOST_WORDS: u64 = 100_000;
 
-/// So many subqueries one statement may have before anything is copied.
+/// The most subqueries of a statement before any is copied.
 const MOST_BLOCKS: usize = 500;
 
-/// So many steps may lead from a statement to what it uses in the end.
+/// The most levels of views and subqueries that use each other.
 const MOST_DEPTH: usize = 100;
 
-/// Words that are never a name where they stand without quotes.
+/// Words that are never a name without quotes.
 const RESERVED: &[&str] = &[
     "all",
     "and",
@@ -70,16 +74,16 @@ const RESERVED: &[&str] = &[
     "where",
 ];
 
-/// The views of a database, and how large each is with its copies.
+/// The views of a database with the size of each, copies included.
 #[derive(Debug, Default)]
 pub struct Views(HashMap<String, Size>);
 
-/// What using something once costs.
+/// The cost of one use.
 #[derive(Clone, Copy, Debug)]
 struct Size {
-    /// Words of all of it.
+    /// The total number of words.
     words: u64,
-    /// Words of its largest column.
+    /// The number of words of the largest column.
     widest: u64,
 }
 
@@ -87,24 +91,25 @@ struct Size {
 #[derive(Default)]
 struct Block {
     name: Option<String>,
-    /// Words that may name a column, or a WITH or view.
+    /// Words that may name a column, a WITH or a view.
     words: Vec<String>,
     widest: u64,
-    /// Its columns are not copied into who uses it, since it has to be computed first.
+    /// Whether it is grouped. Then it is computed first, and its columns are not copied into its
+    /// users.
     grouped: bool,
-    /// Blocks inside, and whether each is part of a column.
+    /// The inner blocks, each with whether it is part of a column.
     inner: Vec<(usize, bool)>,
     column: u64,
     in_columns: bool,
     parentheses: usize,
 }
 
-/// The statement is too much to compile.
+/// The statement is too large to compile.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooMuch;
 
 impl Views {
-    /// The views that `texts` make, in whatever order.
+    /// The views that `texts` create, in any order.
     pub fn of(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let none = HashMap::new();
         let mut arena = Vec::new();
@@ -125,7 +130,7 @@ impl Views {
         Self(views)
     }
 
-    /// An error where a statement is too much to compile.
+    /// Returns an error if the statement is too large to compile.
     pub fn check(&self, statement: &str) -> Result<(), TooMuch> {
         if self.0.is_empty() && selects(statement) < 2 {
             return Ok(());
@@ -136,7 +141,8 @@ impl Views {
     }
 }
 
-/// An error where a statement of `script` is too much to compile in a database whose views `views` make.
+/// Returns an error if a statement of `script` is too large to compile in a database with these
+/// views.
 pub(crate) fn check_script(views: &[String], script: &str) -> Result<(), TooMuch> {
     let none = HashMap::new();
     let mut blocks = Vec::new();
@@ -166,7 +172,7 @@ impl Size {
     }
 }
 
-/// How often the letters SELECT stand in a text.
+/// The number of occurrences of SELECT in a text.
 fn selects(text: &str) -> usize {
     let windows = text.as_bytes().windows(6);
     windows
@@ -174,7 +180,7 @@ fn selects(text: &str) -> usize {
         .count()
 }
 
-/// Takes a statement apart. Gives the block that is the statement itself.
+/// Parses a statement into blocks. Returns the index of the outermost block.
 fn add_blocks(blocks: &mut Vec<Block>, tokens: &[Token<'_>]) -> Result<usize, TooMuch> {
     let root = blocks.len();
     blocks.push(Block {
@@ -244,7 +250,7 @@ impl Block {
         }
     }
 
-    /// A name, unless it only says whose the next one is, or what to call with the arguments that follow.
+    /// Adds a name, unless it is the qualifier of the next one or a function.
     fn name(&mut self, token: Token<'_>, next: Option<&Token<'_>>) {
         if !matches!(next, Some(Token::Dot | Token::Open)) {
             self.words.extend(token.name());
@@ -276,7 +282,7 @@ fn with_name(tokens: &[Token<'_>], open: usize) -> Option<String> {
     before.next()?.name()
 }
 
-/// The name of the view that a statement makes.
+/// The name of the view that a statement creates.
 fn view_name(tokens: &[Token<'_>]) -> Option<String> {
     let begin = tokens.get(..10.min(tokens.len()))?;
     let view = begin.iter().position(|token| token.is_word("view"))?;
@@ -294,7 +300,7 @@ fn view_name(tokens: &[Token<'_>]) -> Option<String> {
     }
 }
 
-/// Works out sizes, each once.
+/// Computes the size of each block once.
 struct Sizes<'b> {
     blocks: &'b [Block],
     views: &'b HashMap<String, Size>,
@@ -329,7 +335,7 @@ impl<'b> Sizes<'b> {
         if depth > MOST_DEPTH {
             return Size::ENDLESS;
         }
-        // What refers to itself, as a recursive one does, is there once.
+        // A reference to itself, as in a recursive WITH, counts once.
         *known = Some(once);
         let (mut copies, mut in_columns, mut width) = (0_u64, 0_u64, 1);
         for (inner, in_column) in &block.inner {
@@ -358,7 +364,7 @@ impl<'b> Sizes<'b> {
         size
     }
 
-    /// The largest of what a name may stand for.
+    /// The largest size of all meanings of a name.
     fn of_name(&mut self, name: &str, depth: usize) -> Option<Size> {
         let blocks = self.named.get(name).cloned().unwrap_or_default();
         let mut largest = self.views.get(name).copied();

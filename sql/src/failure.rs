@@ -1,38 +1,38 @@
-//! What SQLite says, in the words of the contract.
+//! Translates SQLite's errors into errors of the contract.
 
 use rusqlite::ffi::{self, ErrorCode};
 
 use crate::functions::instead_of;
 use crate::limits;
 
-/// Why a statement did not do what it should.
+/// Why a statement failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// A constraint of the schema does not hold.
+    /// The statement violates a constraint of the schema.
     Constraint {
-        /// Which kind.
+        /// The kind of the constraint.
         kind: ConstraintKind,
-        /// What SQLite calls it.
+        /// The name that SQLite gives the constraint.
         name: String,
     },
     /// The statement or its parameters are wrong.
     Invalid(String),
-    /// Somebody else was in the way; trying again may succeed.
+    /// A concurrent statement is in conflict with this one. A retry may succeed.
     Conflict(String),
-    /// A plugin may not run this.
+    /// Plugins may not run the statement.
     Denied(String),
-    /// More than one statement or one database may have.
+    /// The statement or the database exceeds a limit.
     Limit(String),
-    /// The database does not work.
+    /// The database is unavailable.
     Unavailable(String),
 }
 
-/// Why a statement did not run to its end: SQLite said so, or this crate found it.
+/// Why a statement failed: an error of SQLite, or one that this crate found.
 #[derive(Debug)]
 pub enum StatementError {
-    /// SQLite said so.
+    /// An error of SQLite.
     Sqlite(rusqlite::Error),
-    /// It was found without SQLite.
+    /// An error that was found without SQLite.
     Found(Failure),
 }
 
@@ -59,8 +59,8 @@ pub enum ConstraintKind {
     Other,
 }
 
-/// Translates what SQLite answered to a plugin's statement. `denial` is why the authorizer refused
-/// it, if it did.
+/// Translates an error of a plugin's statement. `denial` is the authorizer's reason, if it rejected
+/// the statement.
 pub fn translate(error: &rusqlite::Error, denial: Option<String>) -> Failure {
     if let Some(reason) = denial {
         return Failure::Denied(reason);
@@ -83,7 +83,7 @@ pub fn translate(error: &rusqlite::Error, denial: Option<String>) -> Failure {
     }
 }
 
-/// Whether LIKE or GLOB found the pattern too long, which is also how a host stops them.
+/// Whether LIKE or GLOB rejected the pattern as too long. A host uses the same limit to stop them.
 pub fn is_pattern_limit(error: &rusqlite::Error) -> bool {
     let message = match error {
         rusqlite::Error::SqliteFailure(_, message) => message.as_deref(),
@@ -137,7 +137,7 @@ fn by_code(failure: &ffi::Error, message: &str) -> Failure {
     }
 }
 
-/// Why SQLite had no memory though it was refused none: the program of a statement became too long.
+/// The error for a statement whose program is too long, which SQLite reports as a lack of memory.
 pub fn too_many_instructions() -> Failure {
     Failure::Limit(format!(
         "the statement has more instructions than the {} that one may have, with its views and triggers; take it apart",
@@ -145,8 +145,7 @@ pub fn too_many_instructions() -> Failure {
     ))
 }
 
-/// The name and the number of the limit that SQLite speaks of. For most it has no code of their
-/// own, only words.
+/// Describes the limit that SQLite's message reports. Most limits have no error code of their own.
 fn limit(message: &str) -> Option<String> {
     let begins = |words: &[&str]| words.iter().any(|begin| message.starts_with(begin));
     let (what, most) = if begins(&["too many SQL variables"]) {
@@ -199,13 +198,13 @@ fn limit(message: &str) -> Option<String> {
     ))
 }
 
-/// What to use instead of a function that does not exist.
+/// Suggests a replacement for a function that does not exist.
 fn instead(message: &str) -> &'static str {
     let name = message.strip_prefix("no such function: ").unwrap_or_default();
     instead_of(&name.to_ascii_lowercase())
 }
 
-/// The message ends in what SQLite calls the constraint, such as `UNIQUE constraint failed: orders.number`.
+/// Splits the constraint from the message, such as `UNIQUE constraint failed: orders.number`.
 fn constraint(extended_code: i32, message: &str) -> Failure {
     let kind = match extended_code {
         ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {

@@ -1,20 +1,21 @@
 //! The SQL functions that plugins may call.
 //!
-//! A list of what is allowed, so that a function which a newer SQLite brings is not allowed by accident. Nothing here
-//! reads files, loads code, tells about the host, or makes something large out of nothing.
+//! It is a list of allowed functions, so that a new function of a later SQLite is not allowed by
+//! accident. None of them reads files, loads code, exposes the host, or makes a large value from a
+//! small one.
 //!
-//! SQLite asks about the functions of statements, views and triggers when it compiles them, and about those in generated
-//! columns, CHECK and expression indexes when a migration makes these. It does not ask about those in a DEFAULT. The
-//! list need not be a boundary there: with `trusted_schema` off, SQLite itself allows only functions that it marks as
-//! harmless in a schema, and the tests name each of those that is not in the list. The time and the memory of all of
-//! them are bounded like any other work.
+//! SQLite asks about the functions of statements, views and triggers when it compiles them. It asks
+//! about those of generated columns, CHECK and expression indexes when a migration creates them. It
+//! does not ask about those of a DEFAULT. The list need not be a boundary there: with
+//! `trusted_schema` off, SQLite allows only functions marked as harmless in a schema, and the tests
+//! name each one that is not in the list. Their time and memory are bounded like any other work.
 
-/// Whether plugins may call the function. `name` in lower case.
+/// Whether plugins may call the function `name`, given in lower case.
 pub(crate) fn is_allowed(name: &str) -> bool {
     ALLOWED.binary_search(&name).is_ok()
 }
 
-/// Functions that ALTER TABLE calls on its own; SQLite refuses them in any other text.
+/// Functions that ALTER TABLE calls internally. SQLite rejects them in any other statement.
 pub(crate) fn is_internal_to_alter(name: &str) -> bool {
     matches!(
         name,
@@ -27,7 +28,7 @@ pub(crate) fn is_internal_to_alter(name: &str) -> bool {
     )
 }
 
-/// What to use instead of a function that is not allowed, where there is something.
+/// Suggests a replacement for a function that is not allowed, if there is one.
 pub(crate) fn instead_of(name: &str) -> &'static str {
     match name {
         "last_insert_rowid" | "changes" | "total_changes" => "; use a RETURNING clause",
@@ -45,7 +46,7 @@ pub(crate) fn instead_of(name: &str) -> &'static str {
     }
 }
 
-/// In the order of their bytes, for the search.
+/// Sorted by bytes, for the binary search.
 const ALLOWED: &[&str] = &[
     "->",
     "->>",
@@ -198,10 +199,12 @@ mod tests {
         }
     }
 
-    /// A newer SQLite that brings a function which schemas may call fails this, so that somebody looks at it.
+    /// Fails if a newer SQLite has a new function that schemas may call, so that somebody reviews
+    /// it.
     #[test]
     fn functions_that_only_schemas_may_call_are_known() {
-        // None reads files or loads code, or takes time with the product of its arguments.
+        // None of these reads files, loads code, or takes time proportional to the product of its
+        // arguments.
         const KNOWN: &[&str] = &[
             "changes",
             "format",

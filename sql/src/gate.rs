@@ -1,4 +1,5 @@
-//! Answers SQLite's questions about what a statement may do.
+//! The authorizer callback of a connection, which knows the author of the SQL and keeps the reason
+//! of a rejection.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +8,7 @@ use rusqlite::hooks::{AuthContext, Authorization};
 
 use crate::authorizer::{Author, Verdict, decide};
 
-/// Knows whose SQL a connection compiles, and why the last statement was refused.
+/// The author of the SQL that a connection compiles, and the reason of the last rejection.
 #[derive(Debug)]
 pub struct Gate {
     author: AtomicU8,
@@ -15,7 +16,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate for the SQL of `author`.
+    /// Creates the authorizer for the SQL of `author`.
     pub fn new(author: Author) -> Self {
         Self {
             author: AtomicU8::new(author as u8),
@@ -23,28 +24,28 @@ impl Gate {
         }
     }
 
-    /// Whose SQL is compiled.
+    /// The current author.
     pub fn author(&self) -> Author {
         Author::of(self.author.load(Ordering::Relaxed))
     }
 
-    /// Whose SQL is compiled from now on. Gives back whose it was.
+    /// Sets the author. Returns the previous one.
     pub fn set_author(&self, author: Author) -> Author {
         Author::of(self.author.swap(author as u8, Ordering::Relaxed))
     }
 
-    /// Why the last statement was refused, if it was.
+    /// Takes the reason why the last statement was rejected, if it was.
     pub fn take_denial(&self) -> Option<String> {
         self.denial.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Answers SQLite's question about one action of a statement that it compiles.
+    /// Decides about one action of a statement that SQLite compiles.
     pub fn authorize(&self, context: &AuthContext<'_>) -> Authorization {
         match decide(self.author(), &context.action) {
             Verdict::Allow => Authorization::Allow,
             Verdict::Skip => Authorization::Ignore,
             Verdict::Deny(reason) => {
-                // The first reason is the one that names what the author wrote.
+                // The first reason is kept, because it names what the author wrote.
                 self.denial
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)

@@ -1,13 +1,16 @@
-//! What the SQL of plugins may do. The host and the SDK's stand-in share it, so that a test of a
-//! plugin finds the refusals that the plugin would find in production.
+//! The rules for the SQL of plugins. The host and the SDK's test database share them, so a plugin's
+//! tests find the same rejections as production.
 //!
-//! - `authorizer` and `functions`: which statements and functions are allowed; `gate` is asked by SQLite.
-//! - `setup` and `limits`: how a connection is set up; `utc`: the time zone.
-//! - `statement`: texts, parameters and values; `expansion` (with `token`): what is too much to compile.
-//! - `migration`: files of migrations; `script`: running one; `columns`: types that would change values.
-//! - `failure`: SQLite's errors in the words of the contract.
+//! - `authorizer` and `functions`: which statements and functions are allowed; `gate`: the
+//!   callback for SQLite.
+//! - `setup` and `limits`: the setup of a connection; `utc`: the time zone.
+//! - `statement`: texts, parameters and values; `expansion` (with `token`): the size of a
+//!   statement after expansion.
+//! - `migration`: migration files; `script`: running one; `columns`: types that would convert
+//!   values.
+//! - `failure`: SQLite's errors as errors of the contract.
 //!
-//! What needs the host stays there: clocks, budgets of memory, threads.
+//! Clocks, memory budgets and threads are the host's and not part of this crate.
 
 mod authorizer;
 mod columns;
@@ -37,6 +40,6 @@ pub use setup::{CREATE_BOOKKEEPING, dangling_reference, set_up, view_texts};
 #[cfg(unix)]
 pub use utc::use_utc;
 
-/// Where there is no `gmtime_r`, which is where only tests of plugins run, the time zone stays as it is.
+/// Does nothing on platforms without `gmtime_r`, on which only tests of plugins run.
 #[cfg(not(unix))]
 pub fn use_utc() {}

@@ -1,30 +1,30 @@
-//! Bounds of single statements.
+//! The limits of a single SQL statement.
 
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, Statement, StatementStatus};
 
-/// The largest value and the largest row. SQLite works on a whole value without a pause, so this
-/// bounds how long one step takes.
+/// The largest value and the largest row. SQLite processes a value without checking the clock, so
+/// this bounds the duration of one step.
 pub const VALUE_BYTES: i32 = 1024 * 1024;
 
-/// The longest pattern of LIKE and GLOB. One call takes time with the product of pattern and value:
-/// with a value of a mebibyte a tenth of a second, which is by how much a statement can miss its
+/// The longest pattern of LIKE and GLOB. The time of one call is the product of pattern and value.
+/// With a value of a mebibyte it is a tenth of a second, by which a statement can miss its
 /// deadline.
 pub const PATTERN_BYTES: i32 = 50;
 
 /// The longest statement.
 pub(crate) const SQL_BYTES: i32 = 100 * 1024;
 
-/// The longest file of a migration, which is compiled statement by statement.
+/// The longest migration file, which is compiled statement by statement.
 pub(crate) const MIGRATION_BYTES: i32 = 1024 * 1024;
 
 /// Columns of a table or a result, and terms of an ORDER BY or a GROUP BY.
 pub(crate) const COLUMNS: i32 = 2_000;
 
-/// Levels of an expression.
+/// Nesting levels of an expression.
 pub(crate) const DEPTH: i32 = 500;
 
-/// SELECTs that UNION and the like put together.
+/// SELECTs that UNION, INTERSECT and EXCEPT combine.
 pub(crate) const TERMS: i32 = 500;
 
 /// Arguments of a function.
@@ -39,11 +39,11 @@ pub(crate) const INSTRUCTIONS: i32 = 250_000;
 /// Triggers that call each other.
 pub(crate) const TRIGGERS: i32 = 10;
 
-/// Tables in a join. SQLite fixes it.
+/// Tables in a join. This limit is built into SQLite.
 pub(crate) const TABLES: i32 = 64;
 
-/// None is near what an author writes, and each stops a way to make one statement expensive before
-/// the clock is looked at. SQLite caps what is more than it was built with.
+/// The limits are far above normal statements. Each stops a way to make one statement expensive
+/// before the clock is checked. SQLite caps values above its compile-time limits.
 const LIMITS: &[(Limit, i32)] = &[
     (Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES),
     (Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES),
@@ -59,11 +59,10 @@ const LIMITS: &[(Limit, i32)] = &[
     (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];
 
-/// Bytes of a compiled statement times bytes of a value in it. Where a program does not jump,
-/// SQLite does not look at the clock, and each of its instructions, some 24 bytes, may work on a
-/// whole value without allocating: comparisons, and numbers that are read from text at some
-/// nanoseconds a byte. So this bounds by how much a statement can miss its deadline: a second or
-/// two, and only where it was made for it.
+/// The most bytes of a compiled statement times bytes of a value. A program without jumps does not
+/// check the clock, and each instruction (about 24 bytes) may process a whole value without
+/// allocating. So this bounds the time by which a statement can miss its deadline: a second or two
+/// for a malicious one.
 const WORK_BYTES: u64 = 1 << 34;
 
 /// Sets the limits of a connection, those of migrations or those of plugins.
@@ -77,13 +76,13 @@ pub(crate) fn apply(connection: &Connection, migrates: bool) -> rusqlite::Result
     Ok(())
 }
 
-/// Bytes that a statement takes before it has run, with its triggers.
+/// The memory of a compiled statement before it has run, triggers included.
 pub fn compiled_bytes(statement: &Statement<'_>) -> u64 {
     u64::try_from(statement.get_status(StatementStatus::MemUsed)).unwrap_or(0)
 }
 
-/// How long values may be in a statement that takes `compiled_bytes`. Copies of its text and of
-/// strings in it are no instructions, and there are up to four.
+/// The longest value in a statement of `compiled_bytes`. Up to four copies of its text and strings
+/// are subtracted, because they are not instructions.
 pub fn longest_value(compiled_bytes: u64, text_bytes: usize) -> i32 {
     let text_bytes = u64::try_from(text_bytes).unwrap_or(u64::MAX);
     let instructions = compiled_bytes.saturating_sub(text_bytes.saturating_mul(4));

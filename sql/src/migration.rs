@@ -1,18 +1,19 @@
-//! Files of migrations: their names, and what of their text counts.
+//! Migration files: their names, their order and the text that their checksums cover.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// The largest number, which is the largest that the database keeps. A time such as 20240101120000 fits.
+/// The largest migration number, which is also the largest that the database stores. A time such as
+/// 20240101120000 fits.
 pub const MOST: u64 = i64::MAX.cast_unsigned();
 
-/// Bytes of the name behind the number.
+/// The most bytes of the name after the number.
 const MAX_NAME: usize = 100;
 
 const BOM: char = '\u{feff}';
 
-/// Why a file is not called as a migration is.
+/// Why a file name is not the name of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WrongName {
     /// It does not end in `.sql`.
@@ -25,13 +26,13 @@ pub enum WrongName {
     Zero,
     /// The number is larger than [`MOST`].
     TooLarge,
-    /// There is no `_` or no name behind the number.
+    /// There is no `_` or no name after the number.
     NoName,
-    /// The name has more bytes than it may.
+    /// The name is too long.
     LongName,
     /// `0001_name.down.sql`.
     Direction,
-    /// The name has another character than it may.
+    /// The name contains a character that is not allowed.
     Character(char),
 }
 
@@ -59,7 +60,7 @@ impl fmt::Display for WrongName {
     }
 }
 
-/// The number and the name in `0001_name.sql`.
+/// Parses the number and the name of `0001_name.sql`.
 pub fn parse_name(file: &str) -> Result<(u64, &str), WrongName> {
     let stem = file.strip_suffix(".sql").ok_or(WrongName::Extension)?;
     let digits = stem.bytes().take_while(u8::is_ascii_digit).count();
@@ -94,12 +95,12 @@ pub fn parse_name(file: &str) -> Result<(u64, &str), WrongName> {
     }
 }
 
-/// The name of a file: four digits at least.
+/// The file name, with at least four digits.
 pub fn file_name(number: u64, name: &str) -> String {
     format!("{number:04}_{name}.sql")
 }
 
-/// Two files of one plugin that cannot follow each other.
+/// Two migration files of one plugin that are in the wrong order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WrongOrder {
     /// Both have the same number.
@@ -109,7 +110,7 @@ pub enum WrongOrder {
         /// The later file.
         file: String,
     },
-    /// The number of the later file is the smaller one.
+    /// The later file has the smaller number.
     Descending {
         /// The earlier file.
         before: String,
@@ -132,7 +133,7 @@ impl fmt::Display for WrongOrder {
     }
 }
 
-/// Sorts files by their numbers, and by their names where there is no number.
+/// Sorts files by their numbers, and files without a number by their names.
 pub fn sort<T>(files: &mut [T], name: impl Fn(&T) -> &str) {
     files.sort_by(|a, b| (number_of(name(a)), name(a)).cmp(&(number_of(name(b)), name(b))));
 }
@@ -165,8 +166,8 @@ fn number_of(file: &str) -> Option<u64> {
     file.split('_').next()?.parse().ok()
 }
 
-/// A text without what editors and version control add or change by themselves: no byte order mark,
-/// `\n` for `\r\n`.
+/// Normalises what editors and version control change: removes a byte order mark and replaces
+/// `\r\n` by `\n`.
 pub fn normal(text: &str) -> Cow<'_, str> {
     let text = text.strip_prefix(BOM).unwrap_or(text);
     match text.contains("\r\n") {
@@ -175,13 +176,14 @@ pub fn normal(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text that a checksum is taken of: as most editors write it, with one final line feed.
+/// The text that a checksum covers: normalised, with one final line feed.
 pub fn canonical(text: &str) -> String {
     let normal = normal(text);
     format!("{}\n", normal.trim_end_matches(['\r', '\n']))
 }
 
-/// The forms of a text of which hosts before took a checksum, which was of the file as it was.
+/// The forms of a text whose checksums earlier hosts stored. They hashed the file without
+/// normalisation.
 pub fn former_forms(text: &str) -> impl Iterator<Item = String> {
     let canonical = canonical(text);
     let open = canonical.trim_end_matches('\n').to_owned();
@@ -269,7 +271,8 @@ mod tests {
         ];
         for form in forms {
             assert_eq!(canonical(form), "a;\nb;\n", "{form:?}");
-            // What was stored of any of them is found from any other, but for the number of final line feeds.
+            // A checksum of any form is found from any other, except for the number of final line
+            // feeds.
             for other in forms.iter().filter(|other| !other.ends_with("\n\n")) {
                 assert!(
                     former_forms(form).any(|former| former == *other),

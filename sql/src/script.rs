@@ -1,4 +1,4 @@
-//! Running the statements of a migration's file.
+//! Runs the statements of a migration file.
 
 use rusqlite::Connection;
 use rusqlite::fallible_iterator::FallibleIterator as _;
@@ -9,18 +9,18 @@ use crate::failure::{Failure, StatementError};
 use crate::limits::{VALUE_BYTES, compiled_bytes, longest_value};
 use crate::statement::too_much_to_compile;
 
-/// Where a file stopped, and why.
+/// Why a migration file stopped, and on which line.
 #[derive(Debug)]
 pub struct Stopped {
-    /// Where the statement begins, from 1.
+    /// The line on which the statement begins, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The error.
     pub why: StatementError,
 }
 
 /// Runs the statements of one file in order. `views` are the texts of the database's views. Calls
-/// `begin_statement` before each statement. Run it in a transaction: statements before a failure
-/// keep their effect.
+/// `begin_statement` before each statement. Run it in a transaction, because the statements before
+/// a failure keep their effect.
 pub fn run_script(
     connection: &Connection,
     sql: &str,
@@ -55,7 +55,7 @@ pub fn run_script(
         let Some(mut statement) = batch.next().map_err(|error| said(position, error))? else {
             return Ok(());
         };
-        // Without parameters this is the text as it stands in the file.
+        // Without parameters this is the text as written in the file.
         let text = statement.expanded_sql().unwrap_or_default();
         let begin = sql
             .get(position..)

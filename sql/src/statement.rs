@@ -1,4 +1,4 @@
-//! One statement of a plugin: its text, its parameters, its values.
+//! Checks of one statement of a plugin: its text, its parameters and its values.
 
 use rusqlite::Statement;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -6,35 +6,35 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use crate::expansion::{TooMuch, Views};
 use crate::failure::{Failure, StatementError};
 
-/// A write outside of the open transaction of the same invocation.
+/// The error for a write outside of the same invocation's open transaction.
 pub const WRITES_BESIDE: &str = "this statement writes outside of the transaction that is open in the same invocation, \
      and would wait for it forever; run it on the transaction, or end that first";
 
-/// A second transaction of the same invocation.
+/// The error for a second transaction of the same invocation.
 pub const SECOND_TRANSACTION: &str = "this invocation holds an open transaction already, and a second one would wait \
      for it forever; commit or drop the first";
 
-/// A write in a cursor.
+/// The error for a write in a cursor.
 pub const CURSOR_WRITES: &str = "a cursor only reads; run statements that write with `query` or `execute`";
 
-/// A transaction that was ended.
+/// The error for a transaction that has ended.
 pub const TRANSACTION_OVER: &str = "the transaction is over: it was committed or rolled back";
 
-/// A transaction that SQLite ended by itself.
+/// The error for a transaction that SQLite rolled back.
 pub const TRANSACTION_ROLLED_BACK: &str =
     "the transaction is over: a statement in it was stopped, and all of it was rolled back; begin again";
 
-/// An error where a text is not to be compiled at all.
+/// Returns an error if a text must not be compiled.
 pub fn check_text(sql: &str, views: &Views) -> Result<(), Failure> {
-    // SQLite would stop reading at a NUL and not see what follows.
+    // SQLite would stop at a NUL and ignore the rest.
     if sql.contains('\0') {
         return Err(invalid("the statement contains a NUL character"));
     }
     views.check(sql).map_err(|TooMuch| too_much_to_compile())
 }
 
-/// An error where there was only white space to compile. SQLite makes a statement of it that does
-/// nothing and cannot be run.
+/// Returns an error if the text is only white space. SQLite compiles it to a statement that cannot
+/// be run.
 pub fn check_compiled(statement: &Statement<'_>) -> Result<(), Failure> {
     if statement.column_count() == 0 && statement.readonly() {
         return Err(invalid("there is no statement in this text"));
@@ -42,8 +42,8 @@ pub fn check_compiled(statement: &Statement<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Binds `$1`, `$2` and so on. SQLite takes such names for words and numbers them as they come, so
-/// that the number has to be read from the name.
+/// Binds `$1`, `$2` and so on. SQLite treats these as names and numbers them by first use, so the
+/// number is parsed from the name.
 pub fn bind<V>(
     statement: &mut Statement<'_>,
     params: &[V],
@@ -62,7 +62,8 @@ pub fn bind<V>(
                 "`{name}` is not a parameter; write `$1`, `$2`, … (and CAST(… AS …) for a type)"
             )));
         };
-        // With distinct numbers, none above their count, and as many as there are values, each value is used.
+        // The numbers are distinct and at most their count, and there are as many values. So each
+        // value is used.
         let given = number.checked_sub(1).and_then(|position| params.get(position));
         let (Some(given), true) = (given, number <= count) else {
             return found(wrong_count(params.len(), &format!("uses `{name}`")));
@@ -82,7 +83,7 @@ pub fn bind<V>(
     Ok(())
 }
 
-/// The text in a column, which is counted from 0.
+/// The text of a column, counted from 0.
 pub fn text(bytes: &[u8], column: usize) -> Result<&str, Failure> {
     std::str::from_utf8(bytes).map_err(|_| {
         let number = column + 1;
@@ -92,7 +93,7 @@ pub fn text(bytes: &[u8], column: usize) -> Result<&str, Failure> {
     })
 }
 
-/// What a statement or a view is told that SQLite would copy too often.
+/// The error for a statement or a view that SQLite would copy too often.
 pub fn too_much_to_compile() -> Failure {
     Failure::Limit(
         "the statement would be copied too often while it is compiled: subqueries, WITHs and views that use each \

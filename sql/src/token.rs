@@ -1,13 +1,13 @@
-//! The words of an SQL text, as far as it takes to see which names it uses where.
+//! A simple SQL tokenizer, which finds the names that a text uses.
 
 const QUOTES: [char; 3] = ['"', '`', '\''];
 
-/// A piece of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token<'t> {
     /// A keyword or a name.
     Word(&'t str),
-    /// A name in quotes of any kind. SQLite takes a string for a name as well, where only a name can stand.
+    /// A name in any kind of quotes. SQLite accepts a string as a name where only a name is
+    /// possible.
     Quoted(&'t str),
     /// `(`
     Open,
@@ -24,22 +24,22 @@ pub(crate) enum Token<'t> {
 }
 
 impl Token<'_> {
-    /// Whether it is this keyword.
+    /// Whether the token is this keyword.
     pub(crate) fn is_word(&self, keyword: &str) -> bool {
         matches!(self, Token::Word(word) if word.eq_ignore_ascii_case(keyword))
     }
 
-    /// The name that it is, in lower case.
+    /// The name of the token in lower case, if it is a name.
     pub(crate) fn name(&self) -> Option<String> {
         match self {
-            // Quotes within quotes can be written in several ways.
+            // Nested quotes can be written in several ways, so they are removed.
             Token::Word(name) | Token::Quoted(name) => Some(name.replace(QUOTES, "").to_ascii_lowercase()),
             _ => None,
         }
     }
 }
 
-/// Takes a text apart. Comments and white space are left out.
+/// Splits a text into tokens. Skips comments and white space.
 pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut rest = text;
@@ -79,14 +79,14 @@ fn word_length(text: &str) -> usize {
         .unwrap_or(text.len())
 }
 
-/// Where `end` is over, looked for from `from`.
+/// The position after the next `end`, searched from `from`.
 fn find(text: &str, from: usize, end: &str) -> usize {
     text[from..]
         .find(end)
         .map_or(text.len(), |position| from + position + end.len())
 }
 
-/// What stands in quotes. A quote inside is doubled, and such names are told apart by it as well as without.
+/// Reads a quoted name. A quote inside is doubled.
 fn quoted(text: &str, open: char, close: char) -> (usize, Option<Token<'_>>) {
     let mut end = 1;
     loop {

@@ -1,4 +1,4 @@
-//! SQL time is UTC in every time zone of the process.
+//! Makes SQL time UTC, whatever the time zone of the process is.
 
 #![expect(
     unsafe_code,
@@ -14,28 +14,27 @@ use rusqlite::ffi;
 const INSTEAD: c_int = 2;
 
 unsafe extern "C" {
-    /// POSIX: the broken-down time in UTC. The types are opaque here, since SQLite passes pointers
-    /// to them on.
+    /// POSIX: the broken-down time in UTC. The types are opaque, because SQLite's pointers are only
+    /// passed on.
     fn gmtime_r(time: *const c_void, broken_down: *mut c_void) -> *mut c_void;
 }
 
-/// Makes the modifiers `localtime` and `utc` of SQLite's date functions shift nothing, for the
-/// whole process. Otherwise they would shift by the time zone of the process, and the same
-/// statement would answer otherwise on another machine.
+/// Makes the modifiers `localtime` and `utc` of SQLite's date functions shift nothing, in the whole
+/// process. Otherwise a statement's result would depend on the time zone of the process.
 pub fn use_utc() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let instead: unsafe extern "C" fn(*const c_void, *mut c_void) -> c_int = utc;
-        // SAFETY: the option takes a number and a function of this type, which it stores; it fails
-        // in no case. It is process-wide, so `Once` keeps a second thread out, and whoever opens a
-        // connection has called this before.
+        // SAFETY: the option takes a number and a function of this type, which it stores; it cannot
+        // fail. It is process-wide, so `Once` excludes other threads, and it is called before a
+        // connection is opened.
         unsafe { ffi::sqlite3_test_control(ffi::SQLITE_TESTCTRL_LOCALTIME_FAULT, INSTEAD, instead) };
     });
 }
 
-/// What SQLite calls in place of `localtime_r`: zero where it worked.
+/// The function that SQLite calls instead of `localtime_r`. Zero means success.
 unsafe extern "C" fn utc(time: *const c_void, broken_down: *mut c_void) -> c_int {
-    // SAFETY: SQLite passes a `time_t` and room for a `struct tm`, as it would to `localtime_r`.
+    // SAFETY: SQLite passes pointers to a `time_t` and a `struct tm`, as it would to `localtime_r`.
     let answered = unsafe { gmtime_r(time, broken_down) };
     c_int::from(answered.is_null())
 }
@@ -44,10 +43,11 @@ unsafe extern "C" fn utc(time: *const c_void, broken_down: *mut c_void) -> c_int
 mod tests {
     use std::process::Command;
 
-    /// A zone that needs no files of the system.
+    /// A time zone that needs no system files.
     const ZONE: &str = "EAST-5:30";
 
-    /// The zone of a process is read once, so this starts itself again with another one.
+    /// The time zone of a process is read once, so this test starts its own binary again with
+    /// another one.
     #[test]
     fn sql_time_is_utc_in_every_zone() {
         if std::env::var("TZ").as_deref() != Ok(ZONE) {

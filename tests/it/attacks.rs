@@ -1,4 +1,4 @@
-//! A plugin that asks for more than there is, with every argument that its types allow.
+//! Tests of a plugin that demands too much, with extreme arguments.
 
 use serde_json::{Value, json};
 use test_artifacts::ATTACKS;
@@ -49,7 +49,7 @@ async fn the_clock_has_steps_of_a_millisecond() {
     let app = App::start().await;
     let acme = deploy(&app).await;
     acme.limit(&json!({ "cpu": "100ms" })).await;
-    // The tests' clock stands still until it is advanced, so the plugin waits for it in vain.
+    // The tests' clock does not advance by itself, so the plugin waits in vain.
     call(&app, "/clock", json!({}))
         .await
         .expect_problem(504, "plugin-cpu");

@@ -1,5 +1,5 @@
-//! What is stored and cannot be read stops the tenant or the version that it belongs to, is named to the
-//! operator, and heals when it is mended.
+//! Tests of unreadable rows: they stop only their tenant or version, are reported to the operator,
+//! and work again when repaired.
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use test_artifacts::ECHO;
 
 use crate::app::{App, open_database, open_manifest};
 
-/// Every table with rows of a tenant that serving its requests reads.
+/// The tables whose rows are read to serve a tenant's requests.
 const TABLES: [(&str, &str); 7] = [
     ("tenants", "id"),
     ("plugins", "tenant"),
@@ -21,7 +21,7 @@ const TABLES: [(&str, &str); 7] = [
 fn database(app: &App) -> Connection {
     let folder = app.files("components")[0].parent().unwrap().to_owned();
     let connection = open_database(folder.with_file_name("mortise.db"));
-    // Damage does not ask for references.
+    // The damage may violate foreign keys.
     connection.pragma_update(None, "foreign_keys", false).unwrap();
     connection
 }
@@ -30,7 +30,7 @@ async fn node(app: &App) -> Value {
     app.admin("GET", "/node").send().await.expect(200).json()
 }
 
-/// A tenant with a row in every table, and one that must not notice anything.
+/// A tenant with a row in every table, and one that must not be affected.
 async fn two_tenants(app: &App) {
     let good = app.tenant("good").await;
     good.deploy(ECHO, &open_manifest("echo", ""), &[]).await;
@@ -71,7 +71,7 @@ async fn a_row_that_cannot_be_read_stops_its_own_tenant_at_most() {
                 let copy =
                     format!("CREATE TABLE damaged AS SELECT rowid AS r, * FROM {table} WHERE {is_of_acme}");
                 database.execute_batch(&copy).unwrap();
-                // Two rows cannot be damaged in the same way where a key tells them apart.
+                // Two rows cannot get the same damaged value in a key, so one row is damaged.
                 let rows = "(SELECT MIN(r) FROM damaged)";
                 let harm = format!("UPDATE {table} SET {column} = {damage} WHERE rowid = {rows}");
                 database.execute_batch(&harm).unwrap();
@@ -179,7 +179,7 @@ async fn what_is_revoked_is_never_served_because_it_cannot_be_read_back() {
         database(&app).execute(harm, [limits]).unwrap();
     };
     damage("{ damaged");
-    // Nothing was changed, so that the tenant goes on.
+    // Nothing was changed, so the tenant is still served.
     app.get("/acme/echo/x").send().await.expect(200);
     app.admin("DELETE", "/tenants/acme/secrets/key")
         .send()

@@ -1,4 +1,4 @@
-//! A request that is dropped, wherever it has come to, leaves nothing open.
+//! Tests that a request that is dropped at any point leaves nothing open.
 
 use std::collections::HashSet;
 use std::future::poll_fn;
@@ -11,7 +11,7 @@ use test_artifacts::RESOURCES;
 use crate::app::{App, Call, Reply, TestTenant, open_manifest};
 use crate::http_client::server::Server;
 
-/// What a request holds, and what is zero where there is none.
+/// The gauges of what a request holds, which are zero without a request.
 const HELD: [&str; 9] = [
     "requests_under_way",
     "requests_admitted",
@@ -24,15 +24,16 @@ const HELD: [&str; 9] = [
     "outbound_requests",
 ];
 
-/// Requests after which the test gives up. A page has as many records.
+/// The number of requests after which the test fails. A page has as many records.
 const MOST_REQUESTS: usize = 150;
 
-/// A host with one instance, and a tenant with one turn: where either is lost, the next request is refused.
+/// A host with one instance, and a tenant with one permit: if either is lost, the next request is
+/// rejected.
 async fn app() -> App {
     App::configured(|config| {
         config.runtime.instances = 1;
         config.http_client.allow_loopback = true;
-        // What is left behind by a request that is over is not waited for.
+        // The limits are long, so that they do not hide a leak.
         config.limits.wall = "60s".parse().unwrap();
         config.limits.http_first_byte = "60s".parse().unwrap();
         config.limits.http_total = "60s".parse().unwrap();
@@ -40,7 +41,7 @@ async fn app() -> App {
     .await
 }
 
-/// The guest as the plugin `res`, which may send requests to `origin`.
+/// Deploys the guest as the plugin `res`, which may send requests to `origin`.
 pub async fn deploy<'a>(app: &'a App, origin: &str) -> TestTenant<'a> {
     let acme = app.tenant("acme").await;
     let more = format!("[database]\nmigrations = 'migrations'\n[http]\nallow = ['{origin}']\n");
@@ -56,7 +57,7 @@ fn call(app: &App, path: &str, url: &str) -> Call {
     app.post(&format!("/acme/res{path}")).json(&json!({ "url": url }))
 }
 
-/// Waits until nothing is held, and no connection is open but those that wait for their next request.
+/// Waits until nothing is held and all open connections are idle.
 pub async fn until_nothing_is_held(app: &App) {
     app.until_gauges(|gauges| {
         HELD.iter().all(|gauge| gauges[gauge] == 0)
@@ -65,11 +66,11 @@ pub async fn until_nothing_is_held(app: &App) {
     .await;
 }
 
-/// What became of a request that is polled so often and no more.
+/// The outcome of a request that is polled a limited number of times.
 enum Polled {
-    /// It was ready by then.
+    /// It was ready.
     Ready(Reply),
-    /// It was dropped, and held this.
+    /// It was dropped while it held this.
     Dropped(Vec<&'static str>),
 }
 
@@ -108,8 +109,9 @@ async fn nothing_stays_open_at_whichever_await_it_is_dropped() {
     );
     until_nothing_is_held(&app).await;
 
-    // What is ready at once is no place to be dropped at, and which calls are is for the scheduler to say. So this
-    // goes through the places until a request was dropped while it held each of these, but not for ever.
+    // A future that is ready at once cannot be dropped there, and the scheduler determines which
+    // ones are. So the loop continues until a request was dropped while it held each of these, with
+    // a limit.
     let mut not_dropped = HashSet::from([
         "requests_under_way",
         "requests_admitted",
@@ -129,11 +131,11 @@ async fn nothing_stays_open_at_whichever_await_it_is_dropped() {
     }
     assert_eq!(not_dropped, HashSet::new());
 
-    // Each transaction that was committed wrote two items, and nothing remains of the others.
+    // Each committed transaction wrote two items, and nothing remains of the others.
     let items = call(&app, "/count", &url).send().await.expect(200).json();
     let items = items.as_u64().unwrap();
     assert!(items >= 2 && items.is_multiple_of(2), "{items}");
-    // Everything that ran has a record.
+    // Every invocation has a record.
     let metrics = app.metrics().await.text();
     let invocations: u64 = metrics
         .lines()
@@ -160,7 +162,7 @@ async fn what_waits_for_ever_ends_at_the_wall_with_all_that_it_holds() {
     let app = app().await;
     let server = Server::start().await;
     let acme = deploy(&app, &server.origin).await;
-    // Long enough for everything before the wait that has no end.
+    // This is long enough for everything before the endless wait.
     acme.limit(&json!({ "concurrency": 1, "queue": 0, "wall": "5s" }))
         .await;
     let call = call(&app, "/never", &server.url("/never"));
@@ -214,7 +216,7 @@ async fn a_store_is_used_once_whatever_became_of_it() {
     let app = app().await;
     let server = Server::start().await;
     deploy(&app, &server.origin).await;
-    // With one slot in the pool each request comes after one that trapped or was dropped.
+    // With one slot in the pool, each request follows one that trapped or was dropped.
     for _ in 0..5 {
         call(&app, "/made-up", "")
             .send()

@@ -1,10 +1,10 @@
-//! What plugins of the SDK see of the host is what its stand-in shows them in their own tests: both
-//! answer the same cases alike.
+//! Conformance tests of the SDK's test host: the real host and the test host must give the same
+//! results.
 
 #[path = "../../sdk/conformance/src/cases.rs"]
 mod cases;
 
-/// What the stand-in lets an invocation do. It is no part of the SDK's interface.
+/// The limits of the test host, which are not part of the SDK's public API.
 #[path = "../../sdk/rust/src/testing/budget.rs"]
 #[expect(dead_code, reason = "the test only reads the limits")]
 mod budget;
@@ -20,7 +20,7 @@ use crate::app::App;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/conformance");
 
-/// The plugin as one file.
+/// The plugin as one component with its manifest.
 pub fn bundled() -> Vec<u8> {
     let component = std::fs::read(CONFORMANCE).unwrap();
     let bundle = Bundle::from_folder(FOLDER.as_ref()).unwrap();
@@ -67,7 +67,7 @@ async fn the_host_answers_every_case_as_the_stand_in_does() {
 #[test]
 fn the_stand_in_has_the_default_limits_of_the_host() {
     let host = mortise::domain::limits::Limits::default();
-    // Each field is named, so that a new one is compared as well.
+    // Each field is named, so that a new one must be compared as well.
     let budget::Limits {
         host_calls,
         sql_statements,

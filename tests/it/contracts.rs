@@ -1,4 +1,4 @@
-//! The versions of the contract: each is served, and what a component was built for decides.
+//! Tests of the contract versions: each is supported, and the component's own version is used.
 
 use serde_json::{Value, json};
 use test_artifacts::{CAPABILITIES, CAPABILITIES_0_1, DATABASE, DATABASE_0_1, ECHO, ECHO_0_1};
@@ -11,8 +11,8 @@ const TABLE: (&str, &str) = (
     "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, price REAL, picture BLOB);",
 );
 
-/// The plugin `old` for contract 0.1 and the plugin `new` for contract 0.2, each of a tenant of its
-/// own.
+/// Deploys the plugin `old` for contract 0.1 and the plugin `new` for contract 0.2, each for its
+/// own tenant.
 async fn both(app: &App, old: &str, new: &str, more: &str, files: &[(&str, &str)]) {
     for (tenant, guest) in [("old", old), ("new", new)] {
         let tenant = app.tenant(tenant).await;
@@ -22,7 +22,7 @@ async fn both(app: &App, old: &str, new: &str, more: &str, files: &[(&str, &str)
     }
 }
 
-/// What each of the two answers.
+/// The responses of both.
 async fn answers(app: &App, path: &str, input: &Value) -> [Value; 2] {
     let mut answers = [Value::Null, Value::Null];
     for (answer, tenant) in answers.iter_mut().zip(["old", "new"]) {

@@ -1,4 +1,4 @@
-//! How an invocation can end besides with its response: the caller goes away, wants no body, or a lot of it.
+//! Tests of unusual ends of an invocation: the caller disconnects, or the body is absent or large.
 
 use std::path::Path;
 use std::time::Duration;

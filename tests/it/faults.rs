@@ -1,5 +1,5 @@
-//! Whatever a plugin does: the caller gets a problem, the record says whose fault it was, and the next request is
-//! served.
+//! Tests of plugin faults: the caller gets a problem, the record has the blame, and the next
+//! request is served.
 
 use serde_json::{Value, json};
 use test_artifacts::FAULTS;
@@ -12,7 +12,7 @@ async fn deploy<'a>(app: &'a App, more: &str) -> TestTenant<'a> {
     acme
 }
 
-/// Calls the fault, insists on the problem and on its record, and then on a request that is served.
+/// Calls the fault, checks the problem and its record, and then that a request is served.
 async fn fault(app: &App, acme: &TestTenant<'_>, name: &str, problem: (u16, &str), blame: &str) -> Reply {
     let reply = app.get(&format!("/acme/faults/{name}")).send().await;
     let reply = reply.expect_problem(problem.0, problem.1);
@@ -75,7 +75,7 @@ async fn an_endless_loop() {
 async fn a_loop_leaves_the_thread_to_others() {
     let app = App::start().await;
     deploy(&app, "[limits]\ncpu = '400ms'\n").await;
-    // One thread runs both; the second is answered while the first still burns its budget.
+    // One thread runs both; the second is answered while the first still uses its budget.
     let looping = app.get("/acme/faults/loop").send();
     tokio::pin!(looping);
     let fine = app.get("/acme/faults/fine").send();
@@ -105,7 +105,7 @@ async fn a_hoard_of_memory() {
     assert!(log.contains("the host stopped the plugin: it held "), "{log}");
     let said = "asked for more than the limit `memory` of 16MiB; it made no host calls";
     assert!(log.contains(said), "{log}");
-    // What Rust prints about it stands in one line.
+    // Rust's message is one line.
     let lines: Vec<&str> = log.lines().collect();
     assert!(
         lines
@@ -166,7 +166,7 @@ async fn a_response_that_is_none() {
 async fn a_response_that_is_never_copied_is_too_large() {
     let app = App::start().await;
     let acme = deploy(&app, "").await;
-    // With neither of these the response fits into what is copied out of a sandbox.
+    // With these limits the response does not fit into what is copied out of a sandbox.
     acme.limit(&json!({ "response_body": "1MiB", "host_call_bytes": "1MiB" }))
         .await;
     let reply = fault(&app, &acme, "large", (502, "plugin-invalid-response"), "guest").await;
@@ -206,7 +206,7 @@ async fn the_connection_is_the_hosts() {
 async fn an_instance_knows_nothing_of_the_one_before() {
     let app = App::configured(|config| config.runtime.instances = 1).await;
     let acme = deploy(&app, "[limits]\nmemory = '16MiB'\n").await;
-    // With one slot, every request gets the memory that the one before it left behind.
+    // With one slot, every request uses the memory of the previous one.
     for _ in 0..5 {
         app.get("/acme/faults/memory")
             .send()

@@ -1,4 +1,4 @@
-//! Storage that does not work: who notices, and what they are told.
+//! Tests of storage faults: who is affected, and which errors they get.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const TABLES: (&str, &str) = (
     "migrations/0001_tables.sql",
     "CREATE TABLE item (id INTEGER PRIMARY KEY);",
 );
-/// Words of the host's inside, which nobody outside is to read.
+/// Internal words that must not appear in responses.
 const INSIDE: [&str; 8] = [
     "sqlite",
     "sqlx",
@@ -61,7 +61,7 @@ async fn an_upload_that_cannot_be_stored_is_refused_for_now() {
     acme.deploy(ECHO, &open_manifest("echo", ""), &[]).await;
     let folder = app.files("components")[0].parent().unwrap().to_owned();
     let aside = folder.with_file_name("aside");
-    // What should be a folder is a file: every write fails, as on a full disk.
+    // A folder is replaced by a file: every write fails, as on a full disk.
     std::fs::rename(&folder, &aside).unwrap();
     std::fs::write(&folder, "").unwrap();
     let component = bundled(DATABASE, &open_manifest("db", "[database]\n"), &[]);
@@ -87,7 +87,7 @@ async fn a_damaged_database_is_its_tenants_trouble_and_shown_to_the_operator() {
         let path = format!("/{tenant}/db/query");
         app.post(&path).json(&query).send().await.expect(200).json()
     };
-    // The file that is new is the second tenant's.
+    // The new file is the second tenant's.
     let databases = || {
         app.files("databases")
             .into_iter()
@@ -99,7 +99,7 @@ async fn a_damaged_database_is_its_tenants_trouble_and_shown_to_the_operator() {
     acme.deploy_bundled(crate::conformance::bundled()).await;
     let file = databases().find(|file| !before.contains(file)).unwrap();
     assert_eq!(ask("globex", &app).await["ok"]["rows"][0][0], 0);
-    // Closed, nobody writes its log into the file after it was damaged.
+    // The database is closed, so that its log is not written into the damaged file.
     let app = app.restart().await;
     let log = PathBuf::from(format!("{}-wal", file.display()));
     let closed = async {
@@ -117,7 +117,7 @@ async fn a_damaged_database_is_its_tenants_trouble_and_shown_to_the_operator() {
         assert_eq!(answer["error"], "unavailable", "{answer}");
         tells_nothing(&answer.to_string());
     }
-    // A plugin of the SDK that passes the error on with `?`.
+    // This plugin of the SDK returns the error with `?`.
     let reply = app.get("/acme/conformance/booleans").send().await;
     let reply = reply.expect_problem(503, "unavailable");
     assert_eq!(reply.header("retry-after"), "10");
@@ -159,7 +159,7 @@ async fn a_plugin_that_cannot_be_built_is_unavailable_and_not_absent() {
     let reply = post().await.expect_problem(503, "unavailable");
     assert_eq!(reply.header("retry-after"), "60");
     tells_nothing(&reply.text());
-    // A path that it has not is told from nothing in no way either.
+    // An unknown path is not distinguishable either.
     app.get("/acme/checked/nowhere")
         .send()
         .await

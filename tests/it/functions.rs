@@ -1,4 +1,4 @@
-//! Functions: called by name, JSON in and JSON out, each an invocation under its own limits.
+//! Tests of functions: called by name with JSON input and output, each with its own limits.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const ANY: (&str, &str) = ("any.json", "{}");
 const NUMBER: (&str, &str) = ("number.json", r#"{"type":"integer"}"#);
 const PATTERN: (&str, &str) = ("pattern.json", r#"{"type":"string","pattern":"^(a+)+$"}"#);
 
-/// A function that everybody may call, with more keys after that.
+/// A public function, with further keys.
 fn function(name: &str, more: &str) -> String {
     let schemas = match more.contains("input") {
         true => "output = 'any.json'",
@@ -24,7 +24,7 @@ fn function(name: &str, more: &str) -> String {
     format!("[[function]]\nname = '{name}'\n{auth}{schemas}\n{more}\n")
 }
 
-/// A plugin with these functions and a route for everything.
+/// A manifest with these functions and a route for all paths.
 fn manifest(functions: &[String]) -> String {
     open_manifest("p", &functions.concat())
 }
@@ -71,7 +71,7 @@ async fn what_is_no_function_is_not_found_and_only_post_calls_one() {
     let reply = app.get("/acme/p/-/functions/echo").send().await;
     let reply = reply.expect_problem(405, "method-not-allowed");
     assert_eq!(reply.header("allow"), "POST");
-    // Everything else is the plugin's route, which takes every path.
+    // All other paths belong to the plugin's route.
     app.get("/acme/p/functions/echo").send().await.expect(200);
 }
 
@@ -273,8 +273,8 @@ async fn a_function_has_limits_of_its_own() {
     assert!(message.contains("the limit `cpu` of 20ms"), "{message}");
     let record = acme.invocation(&reply).await;
     assert_eq!(record["blame"], "limit");
-    // The instance begins with more memory than that. A route of the same plugin has what the plan
-    // gives.
+    // The instance begins with more memory than that. A route of the same plugin has the plan's
+    // limit.
     let reply = call(&app, "calls", &json!(1)).await;
     assert_eq!(reply.status, 502, "{}", reply.text());
     app.get("/acme/p/x").send().await.expect(200);

@@ -1,5 +1,5 @@
-//! Which module or test uses which guest. A guest that is in none of these lines does not compile, so that none is
-//! forgotten.
+//! The list of guests with their tests. A guest that is missing here does not compile, so that each
+//! is tested.
 
 mod tested {
     pub(super) use crate::attacks;

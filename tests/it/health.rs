@@ -1,4 +1,4 @@
-//! A route that fails all the time is left alone, tried now and then, and served again once it works.
+//! Tests of the circuit breaker of a route: it opens after failures, probes, and closes again.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use test_artifacts::FAULTS;
 
 use crate::app::{App, Reply, TestTenant, open_manifest};
 
-/// The host gives up on a route after three failures.
+/// A host whose circuit breaker opens after three failures.
 async fn app() -> App {
     App::configured(|config| config.breaker.failures = 3).await
 }
@@ -18,7 +18,7 @@ async fn deploy<'a>(app: &'a App, manifest: &str) -> TestTenant<'a> {
     acme
 }
 
-/// One route for everything.
+/// A manifest with one route for all paths.
 fn one_route() -> String {
     open_manifest("faults", "")
 }

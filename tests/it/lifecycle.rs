@@ -1,5 +1,4 @@
-//! Changes at the same time: no order of them blocks another one for good, and none leaves what should not be
-//! there.
+//! Tests of concurrent changes: none deadlocks, and none leaves wrong data behind.
 
 use std::time::Duration;
 
@@ -11,26 +10,26 @@ use tokio::time::timeout;
 use crate::app::{App, bundled, open_database, open_manifest};
 use crate::upload::wasm::{plugin, with_manifest};
 
-/// If no step ends within this time, something waits for good. The longest steps are uploads: few
-/// of them wait for the same files, and each compiles a component that is nearly empty.
+/// If no step ends within this time, there is a deadlock. The longest steps are uploads: few of
+/// them wait for the same files, and each compiles a component that is nearly empty.
 const NO_PROGRESS: Duration = Duration::from_secs(120);
 
-/// Twice each kind of round.
+/// The number of rounds: twice each kind.
 const ROUNDS: usize = 6;
 
-/// Counts steps that have ended: uploads, activations and deletions.
+/// Counts completed steps: uploads, activations and deletions.
 #[derive(Default)]
 struct Steps(watch::Sender<u64>);
 
 impl Steps {
-    /// Makes a step.
+    /// Runs a step and counts it.
     async fn step<T>(&self, step: impl Future<Output = T>) -> T {
         let made = step.await;
         self.0.send_modify(|count| *count += 1);
         made
     }
 
-    /// Returns if none ends for so long.
+    /// Returns if no step ends within [`NO_PROGRESS`].
     async fn until_none_ends(&self) {
         let mut steps = self.0.subscribe();
         while timeout(NO_PROGRESS, steps.changed()).await.is_ok() {}
@@ -43,7 +42,7 @@ const MIN_AGE: Duration = Duration::from_secs(60);
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn uploads_activations_deletions_and_sweeps_never_wait_for_each_other_for_good() {
     let app = App::start().await;
-    // Two components that tenants share, one of which one tenant always keeps.
+    // The tenants share two components, one of which one tenant always keeps.
     let component = |version: &str| {
         let manifest = open_manifest("echo", "").replace("1.0.0", version);
         with_manifest(&plugin("", ""), &manifest)
@@ -69,7 +68,7 @@ async fn uploads_activations_deletions_and_sweeps_never_wait_for_each_other_for_
             });
             for reply in [&one, &two] {
                 let status = reply.status.as_u16();
-                // The same bytes twice are the same version.
+                // Equal bytes are the same version.
                 assert!([200, 201, 404].contains(&status), "{status} {}", reply.text());
             }
             if one.status == 201 && round % 3 != 0 {
@@ -93,7 +92,7 @@ async fn uploads_activations_deletions_and_sweeps_never_wait_for_each_other_for_
             churn("initech", &other, &other),
         )
     };
-    // Sweeps are no steps, so that those of a host that is stuck are not taken for progress.
+    // Sweeps are not counted as steps, because they also end on a deadlocked host.
     let sweeps = async |ended: &watch::Sender<bool>| {
         while !*ended.borrow() {
             app.advance(MIN_AGE);
@@ -143,7 +142,7 @@ async fn a_suspension_waits_for_no_migration() {
         .files("databases")
         .into_iter()
         .find(|file| file.extension().is_some_and(|kind| kind == "db"));
-    // The migration waits for this, for some seconds.
+    // The migration waits for this lock, for some seconds.
     let holder = open_database(file.unwrap());
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (reply, ()) = tokio::join!(acme.activate("db", version.as_str().unwrap()), async {
@@ -183,7 +182,7 @@ async fn a_deleted_tenant_comes_back_as_it_was_until_its_grace_period_is_over() 
 
     app.admin("DELETE", &acme.path("")).send().await.expect(204);
     ask().await.expect_problem(404, "not-found");
-    // One below, and at the limit.
+    // First one below the limit, then at the limit.
     for passed in [hours(24) - Duration::from_millis(1), Duration::from_millis(1)] {
         app.advance(passed);
         app.host.maintain().await;

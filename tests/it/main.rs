@@ -1,4 +1,5 @@
-//! The in-process tests: a whole host, called through its routers, with guests built from source.
+//! The in-process tests: a complete host, called through its routers, with guests built from
+//! source.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What operators see of the host: gauges that go up with a request and come back, and counts that stay.
+//! Tests of the host's metrics: gauges during and after a request, and counters.
 
 use serde_json::json;
 use test_artifacts::FAULTS;
@@ -11,7 +11,7 @@ async fn deploy<'a>(app: &'a App, more: &str) -> TestTenant<'a> {
     acme
 }
 
-/// The value of one line.
+/// The value of a series.
 #[track_caller]
 fn value(metrics: &Reply, series: &str) -> f64 {
     let text = metrics.text();
@@ -25,7 +25,7 @@ fn value(metrics: &Reply, series: &str) -> f64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gauges_show_a_request_for_as_long_as_it_runs() {
     let app = App::start().await;
-    // Nothing ends the guest before the test has looked.
+    // The limit is long, so that the guest runs until the test has read the metrics.
     let acme = deploy(&app, "").await;
     acme.limit(&json!({ "wall": "60s" })).await;
     let held = [

@@ -1,4 +1,5 @@
-//! A panic of the host itself: that request fails, nothing stays open, and the host goes on.
+//! Tests of a panic of the host: only that request fails, nothing stays open, and the host
+//! continues.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,8 +10,8 @@ use mortise::domain::clock::{Clock, ManualClock, Timestamp};
 use crate::app::App;
 use crate::cancellation::{deploy, until_nothing_is_held};
 
-/// A clock that breaks when it is asked so many times how long the host runs. Plugins ask that, through WASI, and the
-/// host once for each.
+/// A clock that panics after a number of calls for the host's uptime. Plugins call it through WASI,
+/// and the host calls it once for each.
 struct Faulty {
     clock: Arc<ManualClock>,
     breaks_in: AtomicU32,
@@ -31,7 +32,7 @@ impl Clock for Faulty {
     }
 }
 
-/// Breaks the clock when it is asked for the `nth` time from now.
+/// Makes the clock panic at the `nth` call from now.
 async fn panics_at(nth: u32) {
     let mut faulty = None;
     let app = App::with_clock(|clock| {
@@ -60,6 +61,6 @@ async fn panics_at(nth: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_host_call_it_is_the_end_of_that_request_alone() {
-    // The host asks when it makes the store, and then the plugin does.
+    // The first call is the host's, for the store; the second is the plugin's.
     panics_at(2).await;
 }

@@ -1,4 +1,4 @@
-//! What plugins print: a log line for each line, under the invocation that printed it.
+//! Tests of printed output: each line becomes a log line of its invocation.
 
 use mortise::components::bundle::Bundle;
 use test_artifacts::CONFORMANCE;
@@ -7,7 +7,7 @@ use crate::app::{App, Reply, TestTenant};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/conformance");
 
-/// Deploys a plugin of the SDK, with instances that are used again or not.
+/// Deploys a plugin of the SDK, with reused instances or without.
 async fn deploy(app: &App, reuse: bool) -> TestTenant<'_> {
     let acme = app.tenant("acme").await;
     let mut bundle = Bundle::from_folder(FOLDER.as_ref()).unwrap();
@@ -22,7 +22,7 @@ async fn print(app: &App, how: &str) -> Reply {
     app.get(&format!("/acme/conformance/print/{how}")).send().await
 }
 
-/// The levels and the messages of what an invocation logged.
+/// The levels and messages of an invocation's log lines.
 async fn lines(acme: &TestTenant<'_>, reply: &Reply) -> Vec<(String, String)> {
     let log = acme.log(reply).await;
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();

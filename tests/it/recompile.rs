@@ -1,4 +1,5 @@
-//! After an upgrade: active versions are compiled again in the background, the most used first.
+//! Tests of recompilation after an upgrade: active versions are compiled again in the background,
+//! the most used first.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,10 +12,10 @@ use crate::app::{App, open_manifest};
 /// Requests of each plugin before the upgrade.
 const USED: [(&str, u32); 3] = [("some", 2), ("often", 3), ("rare", 1)];
 
-/// What stands for the name of another engine.
+/// The name of another engine.
 const ANOTHER_ENGINE: &[u8] = b"another engine";
 
-/// A host with active plugins that were used, and the file of each one's compiled code.
+/// A host with active, used plugins, and the file of each one's compiled code.
 async fn used() -> (App, Vec<PathBuf>) {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
@@ -35,7 +36,7 @@ async fn used() -> (App, Vec<PathBuf>) {
     (app, files)
 }
 
-/// Makes the folder look as if another engine had compiled everything in it.
+/// Makes the folder look as if another engine had compiled all code.
 fn of_another_engine(data: &Path, files: &[PathBuf]) {
     std::fs::write(data.join("compiled.engine"), ANOTHER_ENGINE).unwrap();
     for file in files {
@@ -105,7 +106,7 @@ async fn a_version_that_is_asked_for_does_not_wait_for_those_before_it() {
     let app = app
         .restart_after(
             async |data| of_another_engine(data, &files),
-            // On a machine that is busy with other tests, compiling takes long.
+            // On a busy machine compiling takes long.
             |config| config.limits.wall = "60s".parse().unwrap(),
         )
         .await;
@@ -153,7 +154,7 @@ async fn a_component_that_is_damaged_stops_no_other_one() {
     }
     let broken = app.get("/acme/often/x").send().await;
     assert!(broken.status.is_server_error(), "{}", broken.text());
-    // It is mended, and the next start compiles what is left.
+    // After the repair, the next start compiles the rest.
     let app = app
         .restart_after(async |_| std::fs::write(&component, &intact).unwrap(), |_| {})
         .await;

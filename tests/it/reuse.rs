@@ -1,11 +1,11 @@
-//! Instances that serve one request after another, where the manifest allows that, and when they do not.
+//! Tests of reused instances, and of the cases in which an instance is not reused.
 
 use serde_json::{Value, json};
 use test_artifacts::REUSED;
 
 use crate::app::{App, Reply, TestTenant, open_manifest};
 
-/// The manifest of a plugin whose instances are used again.
+/// The manifest of a plugin with reused instances.
 fn manifest(name: &str) -> String {
     let manifest = open_manifest(name, "[database]\n");
     manifest.replacen("version", "reuse = true\nversion", 1)
@@ -17,7 +17,7 @@ async fn deploy(app: &App) -> TestTenant<'_> {
     acme
 }
 
-/// How often the instance was called that answers this.
+/// The number of calls of the instance that responds.
 async fn calls(app: &App, path: &str) -> Value {
     app.get(path).send().await.expect(200).json()
 }

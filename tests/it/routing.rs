@@ -1,4 +1,4 @@
-//! From a path to a plugin: what reaches it, and what it gets to see.
+//! Tests of routing to plugins, and of the request that they get.
 
 use serde_json::json;
 use test_artifacts::ECHO;

@@ -1,4 +1,4 @@
-//! What WASI offers a guest: nothing of the machine, a coarse clock, and a place to print to.
+//! Tests of WASI in a guest: no access to the machine, a coarse clock, and output to the log.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn files_and_sockets_are_refused() {
     ] {
         let answer = get(&app, path).await.json();
         for attempt in attempts {
-            // Null would be the error of an attempt that succeeded.
+            // Null would mean that the attempt succeeded.
             assert!(answer[attempt].is_string(), "{attempt}: {answer}");
         }
     }

@@ -1,5 +1,5 @@
-//! What loaded components take of memory, against what `runtime.loaded` counts for them. It is an executable
-//! of its own, because it looks at the memory of its whole process.
+//! Tests that `runtime.loaded` counts the memory of loaded components. It is a separate executable,
+//! because it measures its whole process.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,20 +22,20 @@ use mortise::sandbox::{Runtime, RuntimeSettings};
 use mortise::storage::vault::{HostKey, Vault};
 use tokio::runtime::Handle;
 
-/// A difference below this says nothing: a process has its memory in pages, and reuses them.
+/// Smaller differences are ignored, because a process allocates memory in pages and reuses them.
 const FEW: usize = 24 << 20;
 
-/// Bytes of memory that this process holds.
+/// The resident memory of this process, in bytes.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
     pages * 4096
 }
 
-/// How many of each kind: nearly as many as the scan of an upload lets pass.
+/// The number of each kind: nearly as many as the scan of an upload allows.
 const MANY: usize = 49_000;
 
-/// How many of what an instance has a place for: nearly as many as the pool has room for.
+/// The number of definitions that need space in an instance: nearly as many as fit into the pool.
 const PLACES: usize = 12_000;
 
 fn repeated(count: usize, item: impl Fn(usize) -> String) -> String {
@@ -45,7 +45,7 @@ fn repeated(count: usize, item: impl Fn(usize) -> String) -> String {
     })
 }
 
-/// Components with much of one kind of definition each.
+/// Components with many definitions of one kind each.
 fn samples() -> Vec<(&'static str, String)> {
     let module = |definitions: String| format!("(component (core module {definitions}))");
     let types = |number: usize| {
@@ -225,7 +225,8 @@ async fn what_is_counted_is_at_least_what_is_taken() {
         let counted = counted_now - counted_before;
         counted_before = counted_now;
         println!("{name}: {uploaded} uploaded, {code} compiled, {taken} taken, {counted} counted");
-        // The file is read before it is loaded, and the allocator may keep that memory for the next one.
+        // The file is read before it is loaded, and the allocator may keep that memory for the next
+        // one.
         assert!(
             counted + code + FEW >= taken,
             "{name}: {counted} counted, {taken} taken"

@@ -1,4 +1,4 @@
-//! A host that cannot start says why, in one line, and ends with an error.
+//! Tests that a host that cannot start prints the reason in one line and exits with an error.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::host::{HostProcess, finish, mortise, serve};
 
-/// Starts what cannot start. Gives the one line of its complaint.
+/// Runs a command that must fail. Returns its one-line error.
 #[track_caller]
 fn complaint(command: &mut Command) -> String {
     let stderr = finish(command, "").fails(1);
@@ -22,7 +22,7 @@ fn complaint(command: &mut Command) -> String {
     complaints[0].to_owned()
 }
 
-/// A folder as a host leaves it.
+/// Creates a data folder that a host has used.
 fn used(data: &Path) {
     HostProcess::start(data).stop();
 }

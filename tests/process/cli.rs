@@ -1,4 +1,4 @@
-//! The command line against a running host, as people and scripts use it.
+//! Tests of the command line with a running host.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::shared::{bundled, open_manifest};
 
 const HELLO_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/hello");
 
-/// A route for keys, and a secret that must be granted.
+/// A manifest with a route for API keys, and a secret that must be granted.
 pub const DEMANDING: &str = "
 [[route]]
 method = 'GET'
@@ -42,7 +42,7 @@ pub fn deploy(host: &HostProcess, file: &Path) {
     host.cli(&["deploy", file, "--tenant", "acme", "--grant"]).ok();
 }
 
-/// The last two arguments of everything about the plugin.
+/// The common arguments of the commands for the plugin.
 pub const OF: [&str; 4] = ["--tenant", "acme", "--plugin", "capabilities"];
 
 #[test]
@@ -153,7 +153,7 @@ fn a_plugin_is_built_deployed_and_called() {
         (&json!("hello"), &json!(file))
     );
 
-    // The host tells where it is reached.
+    // The host prints its URL.
     let deployed = host.cli(&["deploy", file, "--tenant", "acme"]).ok();
     assert!(
         deployed.contains(&format!("http://{}/acme/hello/hello/{{name}}", host.public)),

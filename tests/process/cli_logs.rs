@@ -1,4 +1,4 @@
-//! `mortise logs`: shown, followed over a restart of the host, and interrupted.
+//! Tests of `mortise logs`: output, following across a restart of the host, and interruption.
 
 use std::io::BufRead as _;
 
@@ -37,7 +37,7 @@ fn logs_are_shown() {
     }
     assert_eq!(logs(&["--since", "5min"]).ok().lines().count(), 2);
     assert_eq!(logs(&["--limit", "1"]).ok().lines().count(), 1);
-    // More than the host gives at once.
+    // More lines than one page has.
     for number in 0..210 {
         say(&host, &format!("line {number}"));
     }
@@ -97,7 +97,7 @@ fn a_log_is_followed_over_a_restart_until_it_is_interrupted() {
     assert!(only.next().is_none(), "lines of other invocations are not shown");
 }
 
-/// A host whose admin listener is where it was.
+/// The command of a host with the same admin address.
 fn serve_at(data: &std::path::Path, admin: &str) -> std::process::Command {
     let mut command = mortise(&["serve", "--public", "127.0.0.1:0", "--admin", admin]);
     command.arg("--data").arg(data).envs([

@@ -1,4 +1,4 @@
-//! Versions by the command line: deployed, taken back, named and rolled back.
+//! Tests of versions on the command line: deployment, undo, names and rollback.
 
 use std::path::{Path, PathBuf};
 
@@ -233,7 +233,7 @@ fn a_deployment_that_fails_leaves_no_version() {
     let good = migrating(folder.path(), "0.1.0", "CREATE TABLE a (id INTEGER);");
     deployed(&good).ok();
     assert_eq!(versions_of_db(&host), 1);
-    // A version that was there before stays, also if it cannot be activated any more.
+    // An existing version stays, even if it cannot be activated any more.
     let edited = migrating(folder.path(), "0.2.0", "CREATE TABLE b (id INTEGER);");
     let file = edited.to_str().unwrap();
     host.cli(&["deploy", file, "--tenant", "acme", "--no-activate"])
@@ -255,7 +255,7 @@ fn who_may_not_deploy_is_told_so_however_large_the_component_is() {
         .as_str()
         .unwrap()
         .to_owned();
-    // Bytes that no buffer between here and the host takes in.
+    // The file is larger than all buffers between here and the host.
     let mut large = bundled(DATABASE, &open_manifest("db", ""), &[]);
     let filler = vec![0; 20 << 20];
     let name = b"filler";

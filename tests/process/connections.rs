@@ -1,4 +1,5 @@
-//! Callers that are slow, greedy or sly: each is shown out, and nobody else notices.
+//! Tests of slow, greedy and malicious callers: each is disconnected, and no other caller is
+//! affected.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::host::HostProcess;
 use super::plugin::{self, PLUGIN};
 use super::wire::Wire;
 
-/// A host that does not wait long.
+/// A host with short timeouts.
 fn impatient() -> (HostProcess, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let variables = [
@@ -23,7 +24,7 @@ fn impatient() -> (HostProcess, TempDir) {
     (HostProcess::start_with(folder.path(), &variables), folder)
 }
 
-/// A host with a plugin, which waits as long as usual.
+/// A host with a plugin and the default timeouts.
 fn patient() -> (HostProcess, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let host = HostProcess::start(folder.path());
@@ -123,7 +124,7 @@ fn a_head_that_is_too_large_is_a_431() {
     assert_eq!(head(&many(99)), status("431", true));
     assert_eq!(head(&long(16 * 1024)), status("200", false));
     assert_eq!(head(&long(32 * 1024)), status("431", true));
-    // What is this large was not read to its end, so nobody knows what was asked.
+    // A head of this size was not read to its end, so the request is unknown.
     assert_eq!(head(&many(200)), status("431", false));
     assert_eq!(head(&long(64 * 1024)), status("431", false));
 }
@@ -137,7 +138,7 @@ fn no_request_hides_in_the_body_of_another() {
             "POST {PLUGIN}/log HTTP/1.1\r\nhost: x\r\n{lengths}\r\n0\r\n\r\n\
              GET {PLUGIN}/context HTTP/1.1\r\nhost: x\r\n\r\n"
         ));
-        // The connection ends after this, so that what follows is read by nobody.
+        // The connection is closed afterwards, so that the rest is not read as a request.
         wire.rest()
     };
     for lengths in [
@@ -151,7 +152,7 @@ fn no_request_hides_in_the_body_of_another() {
         assert!(answer.starts_with("HTTP/1.1 400"), "{lengths}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{lengths}: {answer}");
     }
-    // The end of these is known, but not what they are.
+    // The end of these is known, but not their coding.
     for lengths in [
         "transfer-encoding: gzip, chunked\r\n",
         "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
@@ -163,7 +164,8 @@ fn no_request_hides_in_the_body_of_another() {
         assert!(answer.contains("connection: close"), "{lengths}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{lengths}: {answer}");
     }
-    // With both, the chunks count and the connection is closed after the answer (RFC 9112, 6.3).
+    // With both, the chunks are used, and the connection is closed after the response (RFC 9112,
+    // 6.3).
     for lengths in [
         "content-length: 4\r\ntransfer-encoding: chunked\r\n",
         "transfer-encoding: chunked\r\ncontent-length: 4\r\n",
@@ -218,7 +220,7 @@ fn a_request_names_its_host_once() {
         let answer = |fields: &str, version: &str| {
             let mut wire = Wire::connect(listener).unwrap();
             wire.send(format!("GET /-/healthz {version}\r\n{fields}\r\n"));
-            // A refusal ends the connection, though the caller did not ask for that.
+            // A rejection closes the connection, although the caller did not ask for it.
             wire.rest()
         };
         for fields in ["", "host: x\r\nhost: x\r\n", "host: x\r\nhost: y\r\n"] {
@@ -292,7 +294,7 @@ fn no_connection_becomes_something_else() {
         assert!(["400", "404", "405"].contains(&status), "{target}: {answer}");
     }
     for upgrade in ["websocket", "h2c", "TLS/1.0"] {
-        // Ignored, as RFC 9110 (7.8) lets a server do: the answer is that to the request itself.
+        // The host ignores the upgrade, as RFC 9110 (7.8) allows, and answers the request itself.
         let answer = answer(&format!(
             "GET {PLUGIN}/context HTTP/1.1\r\nhost: x\r\nupgrade: {upgrade}\r\nhttp2-settings: AAMAAABk\r\n\
              sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\
@@ -316,7 +318,7 @@ fn a_refusal_does_not_wait_for_the_body() {
         wire
     };
     let route = format!("{PLUGIN}/log");
-    // The host asks for a body that it reads.
+    // The host asks for a body that it will read.
     let mut under_way = begin(&route, 10);
     assert_eq!(under_way.read_past("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
     for (path, status, code) in [

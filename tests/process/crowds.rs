@@ -1,4 +1,4 @@
-//! More connections than there may be, and more than there are descriptors for.
+//! Tests with more connections than allowed, and with more than there are descriptors.
 
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
@@ -6,10 +6,10 @@ use super::host::{HostProcess, until};
 use super::plugin::{self, PLUGIN};
 use super::wire::Wire;
 
-/// Nothing is closed for being idle within a test.
+/// A timeout with which no idle connection is closed within a test.
 const PATIENT: (&str, &str) = ("MORTISE_SERVER__HEADER_TIMEOUT", "10min");
 
-/// Asks for something and leaves the connection open.
+/// Sends a request and leaves the connection open.
 fn ask(wire: &mut Wire) {
     assert!(wire.send("GET /-/healthz HTTP/1.1\r\nhost: x\r\n\r\n"));
     assert!(wire.read_past("alive\n").starts_with("HTTP/1.1 200"));
@@ -45,7 +45,8 @@ fn silent_connections_make_room_for_others() {
     let mut good = Wire::connect(host.public).unwrap();
     ask(&mut good);
     let mut crowd: Vec<Wire> = (0..10).map(|_| Wire::connect(host.public).unwrap()).collect();
-    // Accepted in this order: once the last one has been served, the first ones had to go.
+    // Connections are accepted in this order: once the last one has been served, the first ones had
+    // to be closed.
     let mut late = Wire::connect(host.public).unwrap();
     ask(&mut late);
     assert_eq!(crowd.remove(0).rest(), "");
@@ -72,7 +73,7 @@ fn a_host_without_descriptors_serves_again_once_it_has_some() {
             .contains("a connection could not be accepted")
             .then_some(())
     });
-    // Idle connections give theirs.
+    // Idle connections are closed to free their descriptors.
     let mut good = Wire::connect(host.public).unwrap();
     ask(&mut good);
     drop(crowd);

@@ -1,4 +1,5 @@
-//! A new version while requests run: none fails, and nobody sees the old one after the new one.
+//! Tests the deployment of a new version under load: no request fails, and none gets the old
+//! version after the new one.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +40,7 @@ fn a_deployment_fails_no_request_and_shows_versions_in_order() {
                 seen.iter().filter(|answer| *answer == version).count() >= AT_LEAST
             })
         };
-        // The callers must end even where this fails.
+        // The callers must end even if this fails.
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             until(|| all_saw(FIRST).then_some(()));
             plugin::deploy(&operator, SECOND).unwrap();

@@ -1,4 +1,5 @@
-//! The orderly end: what was accepted is answered, what never ends is ended, and nothing new is accepted.
+//! Tests of draining: accepted requests are answered, endless ones are ended, and no new ones are
+//! accepted.
 
 use std::io::BufRead as _;
 use std::path::Path;
@@ -21,7 +22,7 @@ fn host_with(data: &Path, variables: &[(&str, &str)]) -> HostProcess {
     host
 }
 
-/// A request that the host has begun to serve, and that waits for its body.
+/// A running request that waits for its body.
 fn under_way(host: &HostProcess) -> Wire {
     let mut wire = Wire::connect(host.public).unwrap();
     let length = BODY.len();
@@ -29,7 +30,7 @@ fn under_way(host: &HostProcess) -> Wire {
         "POST {PLUGIN}/log HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
          content-length: {length}\r\nexpect: 100-continue\r\n\r\n"
     ));
-    // The host asks for the body once the request is under way.
+    // The host asks for the body once the request is running.
     assert_eq!(wire.read_past("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
     wire
 }
@@ -54,7 +55,7 @@ fn requests_under_way_finish_and_followers_end() {
     for listener in [host.public, host.admin] {
         until(|| Wire::connect(listener).err());
     }
-    // It asks again until the host is back, or until it is interrupted.
+    // It retries until the host is back, or until it is interrupted.
     let news = follower.news().lines().next().unwrap().unwrap();
     assert!(news.contains("the stream ended"), "{news}");
     kill_process(follower.pid(), Signal::INT).unwrap();
@@ -111,14 +112,14 @@ fn under_load_every_request_that_ran_is_answered() {
     std::thread::scope(|scope| {
         for _ in 0..CALLERS {
             scope.spawn(|| {
-                // Refused: the host listens no more.
+                // The loop ends when the host does not listen any more.
                 while let Ok(mut wire) = Wire::connect(host.public) {
                     wire.send(format!(
                         "GET {PLUGIN}/context HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
                     ));
                     let answer = wire.rest();
                     if answer.is_empty() {
-                        // It waited for the host to accept it, and the host did not any more.
+                        // It waited to be accepted when the host stopped accepting.
                         assert!(
                             stopped.load(Ordering::SeqCst),
                             "not answered while the host listens"

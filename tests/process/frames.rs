@@ -1,4 +1,4 @@
-//! HTTP/2 as a test writes it: frame by frame, also those that no client sends.
+//! Writes and reads HTTP/2 frame by frame, including invalid frames.
 
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ pub const ACK: u8 = 1;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
-/// What a stream is reset with by a caller that wants it no more.
+/// The error code CANCEL.
 const CANCEL: u32 = 8;
 
 /// A frame that the host sent.
@@ -30,7 +30,7 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// A connection after its preface, with an empty frame of settings.
+/// A connection after its preface, with an empty SETTINGS frame.
 pub fn connect(address: SocketAddr) -> Wire {
     connect_with(address, &[])
 }
@@ -57,19 +57,19 @@ pub fn request(stream: u32, method: &str, path: &str, flags: u8) -> Vec<u8> {
     frame(HEADERS, flags | END_HEADERS, stream, &head(method, path))
 }
 
-/// Fields of a head, each with its name: shorter than 128 bytes.
+/// Header fields with literal names, shorter than 128 bytes.
 pub fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     let field = |(name, value): &(&str, &str)| [vec![0], text(name), text(value)].concat();
     fields.iter().flat_map(field).collect()
 }
 
-/// A reset of a request.
+/// A RST_STREAM frame.
 pub fn reset(stream: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())
 }
 
-/// The fields of a head as HPACK writes them without a table: each a literal after the index of its name.
+/// The fields of a request head in HPACK without a table: literals with indexed names.
 pub fn head(method: &str, path: &str) -> Vec<u8> {
     let mut fields = vec![0x86];
     for (index, value) in [(1, "host"), (2, method), (4, path)] {
@@ -79,7 +79,7 @@ pub fn head(method: &str, path: &str) -> Vec<u8> {
     fields
 }
 
-/// The next frame, or none where the connection has ended.
+/// The next frame, or `None` if the connection has ended.
 #[track_caller]
 pub fn next(wire: &mut Wire) -> Option<Frame> {
     let head = wire.read(9)?;
@@ -92,7 +92,7 @@ pub fn next(wire: &mut Wire) -> Option<Frame> {
     })
 }
 
-/// Frames as far as the first of this kind and these flags.
+/// Reads frames up to the first of this kind with these flags.
 #[track_caller]
 pub fn read_past(wire: &mut Wire, kind: u8, flags: u8) -> Frame {
     loop {
@@ -103,7 +103,7 @@ pub fn read_past(wire: &mut Wire, kind: u8, flags: u8) -> Frame {
     }
 }
 
-/// All frames to the end of the connection; panics where it does not end.
+/// All frames to the end of the connection. Panics if it does not end.
 #[track_caller]
 pub fn rest(mut wire: Wire) -> Vec<Frame> {
     std::iter::from_fn(|| next(&mut wire)).collect()

@@ -1,8 +1,7 @@
-//! A disk that is full for a while: what writes fails with a typed error, what reads goes on, and with room
-//! again everything works without a restart.
+//! Tests of a temporarily full disk: writes fail with a typed error, reads work, and afterwards
+//! everything works without a restart.
 //!
-//! The disk is full as far as the host can tell: no file of the process may grow beyond a size
-//! (`RLIMIT_FSIZE`).
+//! The full disk is simulated: no file of the process may grow beyond a size (`RLIMIT_FSIZE`).
 
 use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ use crate::shared::{bundled, open_manifest};
 
 const TENANT: &str = "/api/v1/tenants/acme";
 
-/// A host whose writes fail beyond a limit instead of ending it.
+/// A host in which a write beyond the limit fails instead of ending the process.
 fn host(data: &std::path::Path) -> HostProcess {
     let mut command = std::process::Command::new("/bin/sh");
     let inner = serve(data);
@@ -29,7 +28,7 @@ fn host(data: &std::path::Path) -> HostProcess {
     HostProcess::start_command(&mut command)
 }
 
-/// Lets no file of the host grow beyond `bytes`.
+/// Limits the size of the host's files to `bytes`.
 fn limit_files(host: &HostProcess, bytes: Option<u64>) {
     let limit = Rlimit {
         current: bytes,
@@ -94,7 +93,7 @@ fn everything_works_again_after_the_disk_was_full() {
     let before = count(&host);
 
     limit_files(&host, Some(4_096));
-    // Each kind of writer fails, again and again.
+    // Each kind of write fails repeatedly.
     let mut recorded = Vec::new();
     for round in 0..3 {
         let name = json!({ "name": format!("full-{round}") });
@@ -110,7 +109,7 @@ fn everything_works_again_after_the_disk_was_full() {
             .post("/acme/db/query", &json!({ "sql": "SELECT 1", "params": [] }));
         assert_eq!(reply.status, 200, "{}", reply.text());
         recorded.push(reply.headers["x-request-id"].to_str().unwrap().to_owned());
-        // What reads goes on.
+        // Reads still work.
         assert_eq!(count(&host), before);
         assert_eq!(operator.get(TENANT).status, 200);
     }
@@ -124,7 +123,7 @@ fn everything_works_again_after_the_disk_was_full() {
     let key = json!({ "name": "after", "scopes": ["orders:read"] });
     operator.post(&format!("{TENANT}/api-keys"), &key).expect(201);
     until(|| insert(&host)["ok"].is_number().then_some(()));
-    // Records that could not be written were kept and are written now.
+    // Records that could not be written were kept in memory and are written now.
     for id in recorded {
         let path = format!("{TENANT}/invocations/{id}");
         until(|| (operator.get(&path).status == 200).then_some(()));

@@ -1,4 +1,4 @@
-//! What operators see of the connections, which only a running host has.
+//! Tests of the connection metrics of a running host.
 
 use serde_json::Value;
 

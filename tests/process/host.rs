@@ -1,4 +1,4 @@
-//! A host that runs as a process of its own, and ends with the test.
+//! Runs a host as a process, which ends with the test.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 use super::http::Http;
 
-/// Within this everything happens on a busy machine; what does not has failed.
+/// The default deadline, which is long enough for a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(5);
 
-/// A host that is ready for callers.
+/// A running host.
 pub struct HostProcess {
     child: Process,
     pub public: SocketAddr,
@@ -26,10 +26,10 @@ pub struct HostProcess {
     log: Arc<Mutex<Vec<String>>>,
 }
 
-/// A child that does not outlive the test.
+/// A child process that does not outlive the test.
 pub struct Process(Child);
 
-/// A command that has ended.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Finished {
     pub status: ExitStatus,
@@ -38,12 +38,12 @@ pub struct Finished {
 }
 
 impl HostProcess {
-    /// Starts a host on a folder of data, which may be there already.
+    /// Starts a host on a data folder, which may exist already.
     pub fn start(data: &Path) -> Self {
         Self::start_with(data, &[])
     }
 
-    /// Starts a host with variables of the configuration.
+    /// Starts a host with configuration variables.
     #[track_caller]
     pub fn start_with(data: &Path, variables: &[(&str, &str)]) -> Self {
         Self::start_command(serve(data).envs(variables.iter().copied()))
@@ -87,12 +87,12 @@ impl HostProcess {
         }
     }
 
-    /// What the host wrote to its log so far.
+    /// The host's log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
 
-    /// The most memory that the host had in use, in bytes.
+    /// The host's peak memory, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).unwrap();
         let line = status
@@ -103,12 +103,12 @@ impl HostProcess {
         kibibytes << 10
     }
 
-    /// Callers of the public listener.
+    /// A client of the public listener.
     pub fn http(&self) -> Http {
         Http::new(self.public)
     }
 
-    /// The operator, in the admin API.
+    /// A client of the admin API with the operator's token.
     pub fn operator(&self) -> Http {
         let token = std::fs::read_to_string(self.token_file()).unwrap();
         Http::new(self.admin).bearer(&token)
@@ -119,7 +119,7 @@ impl HostProcess {
         self.data.join("operator.token")
     }
 
-    /// The command line, as the operator, before it is started.
+    /// A command of the command line with the operator's token.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = mortise(arguments);
         command
@@ -155,7 +155,7 @@ impl HostProcess {
         self.child.wait()
     }
 
-    /// Ends the host as an operator does, and waits until it has.
+    /// Stops the host with SIGTERM, and waits for its end.
     #[track_caller]
     pub fn stop(self) {
         self.terminate();
@@ -164,7 +164,7 @@ impl HostProcess {
         assert!(status.success(), "{status}: {:#?}", log.lock().unwrap());
     }
 
-    /// Ends the host as a power cut does.
+    /// Kills the host, like a power failure.
     pub fn kill(mut self) {
         self.child.0.kill().unwrap();
         self.wait();
@@ -172,7 +172,7 @@ impl HostProcess {
 }
 
 impl Process {
-    /// Starts it, with its output to be read.
+    /// Starts it with piped output.
     pub fn spawn(command: &mut Command) -> Self {
         let command = command
             .stdin(Stdio::piped())
@@ -181,17 +181,17 @@ impl Process {
         Self(command.spawn().unwrap())
     }
 
-    /// Its standard output, to be read while it runs.
+    /// Its standard output, which can be read while it runs.
     pub fn stdout(&mut self) -> impl std::io::BufRead + use<> {
         BufReader::new(self.0.stdout.take().unwrap())
     }
 
-    /// Its standard error, to be read while it runs.
+    /// Its standard error, which can be read while it runs.
     pub fn news(&mut self) -> impl std::io::BufRead + use<> {
         BufReader::new(self.0.stderr.take().unwrap())
     }
 
-    /// What it wrote to standard error. It must have ended.
+    /// Its standard error. It must have ended.
     pub fn stderr(&mut self) -> String {
         let mut text = String::new();
         self.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
@@ -215,28 +215,28 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail where it has ended already.
+        // Both fail if it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 impl Finished {
-    /// What it answered, where it ended well.
+    /// Checks for success, and returns the standard output.
     #[track_caller]
     pub fn ok(self) -> String {
         assert!(self.status.success(), "{}\n{}", self.stdout, self.stderr);
         self.stdout
     }
 
-    /// What it answered as JSON, where it ended well.
+    /// Checks for success, and returns the standard output as JSON.
     #[track_caller]
     pub fn json(self) -> Value {
         let text = self.ok();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
-    /// What it complained about, where it ended with `code`.
+    /// Checks the exit code, and returns the standard error.
     #[track_caller]
     pub fn fails(self, code: i32) -> String {
         assert_eq!(self.status.code(), Some(code), "{}\n{}", self.stdout, self.stderr);
@@ -244,24 +244,24 @@ impl Finished {
     }
 }
 
-/// `mortise serve` on ports of the system's choice, with a log for machines.
+/// `mortise serve` on ports of the system's choice, with a JSON log.
 pub fn serve(data: &Path) -> Command {
     let mut command = mortise(&["serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     command.arg("--data").arg(data).envs([
         ("MORTISE_LOG__FORMAT", "json"),
         ("MORTISE_RUNTIME__INSTANCES", "16"),
-        // Builds without optimisation are slower than what the default budget is made for.
+        // Unoptimized builds are slower than the default budget allows.
         ("MORTISE_CEILING__CPU", "10s"),
         ("MORTISE_LIMITS__CPU", "10s"),
         ("MORTISE_LIMITS__WALL", "30s"),
-        // Callers in a loop are faster than the default rate on a quick machine.
+        // On a fast machine, callers in a loop exceed the default rate.
         ("MORTISE_LIMITS__REQUESTS_PER_SECOND", "1000000"),
         ("MORTISE_LIMITS__REQUEST_BURST", "1000000"),
     ]);
     command
 }
 
-/// The executable under test, without what the surroundings would configure.
+/// The executable under test, without configuration from the environment.
 pub fn mortise(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mortise"));
     for (name, _) in std::env::vars_os() {
@@ -277,7 +277,7 @@ pub fn mortise(arguments: &[&str]) -> Command {
 pub fn finish(command: &mut Command, input: &str) -> Finished {
     let mut process = Process::spawn(command);
     let mut stdin = process.0.stdin.take().unwrap();
-    // A command that reads nothing may have ended before this.
+    // A command that reads no input may have ended before this.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     let mut stdout = process.stdout();
@@ -293,7 +293,7 @@ pub fn finish(command: &mut Command, input: &str) -> Finished {
     }
 }
 
-/// Asks again and again until there is an answer.
+/// Polls `ask` until it returns a value.
 #[track_caller]
 pub fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;

@@ -1,4 +1,4 @@
-//! A client of a listener, over real connections.
+//! An HTTP client of a listener, over real connections.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use ureq::http::{HeaderMap, Request};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client, with a connection of its own for each request.
+/// A client that opens a connection for each request.
 #[derive(Clone)]
 pub struct Http {
     agent: Agent,
@@ -17,7 +17,7 @@ pub struct Http {
     headers: Vec<(String, String)>,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -30,8 +30,8 @@ impl Http {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))
-            // A host may close a connection that is kept while the next request is on its way, and this client does not
-            // try again.
+            // A host may close an idle connection while the next request is being sent, and this
+            // client does not retry.
             .max_idle_connections(0)
             .build()
             .new_agent();
@@ -42,13 +42,13 @@ impl Http {
         }
     }
 
-    /// With a header on every request.
+    /// Sets a header of every request.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With a credential on every request.
+    /// Sets the credential of every request.
     pub fn bearer(self, credential: &str) -> Self {
         self.header("authorization", &format!("Bearer {}", credential.trim()))
     }
@@ -70,7 +70,7 @@ impl Http {
             .unwrap()
     }
 
-    /// Sends a request, whose failure is the caller's to judge.
+    /// Sends a request, and returns a failure to the caller.
     pub fn send(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<Reply, ureq::Error> {
         let mut request = Request::builder()
             .method(method)
@@ -106,7 +106,7 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.text()))
     }
 
-    /// The body as JSON, where the status is this one.
+    /// Checks the status, and returns the body as JSON.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text());

@@ -1,4 +1,4 @@
-//! Callers that speak HTTP/2 as no client does: each connection is shown out, and nobody else notices.
+//! Tests of malicious HTTP/2 callers: each connection is closed, and no other caller is affected.
 
 use serde_json::{Value, json};
 use test_artifacts::ECHO;
@@ -12,10 +12,10 @@ use super::host::{HostProcess, until};
 use super::plugin::{self, PLUGIN};
 use super::wire::Wire;
 
-/// Reset at once, these stay below what HTTP/2 itself puts up with.
+/// The number of resets at once that the HTTP/2 library tolerates.
 const BATCH: u32 = 16;
 
-/// With the size of a window as callers may set it for new streams.
+/// The setting of the window size of new streams.
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
 fn host_with(variables: &[(&str, &str)]) -> (HostProcess, tempfile::TempDir) {
@@ -46,7 +46,7 @@ fn a_connection_without_requests_is_asked_to_go_and_then_shown_out() {
         read_past(&mut wire, 0, END_STREAM);
         let go_away = read_past(&mut wire, GO_AWAY, 0);
         assert_eq!(&go_away.payload[4..8], [0; 4], "it is no error: {go_away:?}");
-        // A graceful end asks once whether everything that was sent has arrived.
+        // A graceful end sends a PING to learn whether everything has arrived.
         let ping = read_past(&mut wire, PING, 0);
         if answers_pings {
             wire.send(frame(PING, ACK, 0, &ping.payload));
@@ -63,7 +63,7 @@ fn a_window_that_never_opens_ends_the_connection() {
     wire.send(request(1, "GET", &format!("{PLUGIN}/context"), END_STREAM));
     read_past(&mut wire, HEADERS, 0);
     let frames = rest(wire);
-    // Nor did it end because nobody answered the host's pings, which come much later.
+    // Nor did it end because of unanswered pings, which the host sends much later.
     assert!(
         frames.iter().all(|frame| ![PING, DATA].contains(&frame.kind)),
         "{frames:?}"
@@ -80,7 +80,7 @@ fn who_resets_request_after_request_is_shown_out() {
     loop {
         let streams: Vec<u32> = (0..BATCH).map(|number| stream + 2 * number).collect();
         stream += 2 * BATCH;
-        // Requests that wait for their bodies.
+        // The requests wait for their bodies.
         let path = format!("{PLUGIN}/log");
         let heads = streams
             .iter()
@@ -88,7 +88,7 @@ fn who_resets_request_after_request_is_shown_out() {
         let resets = streams.iter().flat_map(|stream| reset(*stream));
         for burst in [heads.collect::<Vec<u8>>(), resets.collect()] {
             wire.send(burst);
-            // The answer to this comes after the host has seen them all.
+            // The response to this PING follows when the host has read all frames.
             wire.send(frame(PING, 0, 0, &[0; 8]));
             let answer = std::iter::from_fn(|| next(&mut wire)).find(|frame| frame.kind == PING);
             if answer.is_none() {
@@ -129,7 +129,7 @@ fn a_head_without_end_ends_the_connection() {
     let mut sender = wire.share();
     let flood = std::thread::spawn(move || {
         sender.send(frame(HEADERS, END_STREAM, 1, &head("GET", "/-/healthz")));
-        // Each a field that is no part of a table: `a: b`.
+        // Each is a field outside the table: `a: b`.
         let more = frame(CONTINUATION, 0, 1, &[0x00, 1, b'a', 1, b'b'].repeat(100));
         (0..10_000).all(|_| sender.send(&more))
     });
@@ -162,7 +162,7 @@ fn a_flood_of_frames_ends_the_connection() {
             let frames = frame(kind, 0, stream, payload).repeat(1_000);
             (0..10_000).all(|_| sender.send(&frames))
         });
-        // Read to the end, so that the flood does not wait for its answers.
+        // The connection is read to its end, so that the flood does not block on responses.
         rest(wire);
         assert!(!flood.join().unwrap(), "it was not closed");
     }
@@ -172,7 +172,7 @@ fn a_flood_of_frames_ends_the_connection() {
 #[test]
 fn no_stream_becomes_a_tunnel() {
     let (host, _folder) = host_with(&[]);
-    // `:method: CONNECT` and `:authority`, and nothing else.
+    // The head has only `:method: CONNECT` and `:authority`.
     let connect_head = [&[0x02, 7][..], b"CONNECT", &[0x01, 9], b"host:1234"].concat();
     let mut wire = connect(host.public);
     wire.send(frame(HEADERS, END_HEADERS, 1, &connect_head));
@@ -180,7 +180,8 @@ fn no_stream_becomes_a_tunnel() {
     // The index of `:status: 400` in the static table.
     assert_eq!(answer.payload[0], 0x8c, "{answer:?}");
 
-    // Extended CONNECT (RFC 8441), which the host does not announce: with a `:protocol` the request is malformed.
+    // Extended CONNECT (RFC 8441), which the host does not support: with a `:protocol` the request
+    // is malformed.
     let extended = [
         &head("CONNECT", "/acme/x")[..],
         &[0x00, 9],
@@ -231,7 +232,7 @@ fn a_plugin_sees_the_host_and_the_cookies_as_by_http_1() {
 fn bodies_of_refused_requests_end_no_connection() {
     let (host, _folder) = host_with(&[]);
     let mut wire = connect(host.public);
-    // More than the noise that a connection may make.
+    // More errors than a connection may cause.
     for number in 0..60 {
         let stream = 2 * number + 1;
         wire.send(request(stream, "POST", "/nobody/nothing", 0));
@@ -245,14 +246,14 @@ fn bodies_of_refused_requests_end_no_connection() {
     assert_eq!(read_past(&mut wire, HEADERS, 0).payload[0], 0x88);
 }
 
-/// How many bytes the host takes: of the connection, and of the stream that has a body.
+/// The flow control windows of the host: of the connection, and of the stream with the body.
 struct Windows {
     connection: usize,
     stream: usize,
 }
 
 impl Windows {
-    /// Those of a new connection, of which nothing was read yet.
+    /// The windows of a new connection, from which nothing was read yet.
     fn read(wire: &mut Wire) -> Self {
         let settings = read_past(wire, SETTINGS, 0).payload;
         let number = |bytes: &[u8]| {
@@ -280,17 +281,17 @@ impl Windows {
     }
 }
 
-/// What became of a request with a body.
+/// The outcome of a request with a body.
 #[derive(Debug, Default)]
 struct Sent {
     bytes: usize,
-    /// The first byte of its answer's head, once the answer has come whole.
+    /// The first byte of the response head, once the response is complete.
     answer: Option<u8>,
     /// The code of the reset.
     reset: Option<u8>,
 }
 
-/// Sends the body of a request as far as the host takes it, and reads its answer meanwhile.
+/// Sends the body of a request as far as the windows allow, and reads the response meanwhile.
 fn send_body(wire: &mut Wire, stream: u32, length: usize) -> Sent {
     let mut windows = Windows::read(wire);
     wire.send(request(stream, "POST", "/nobody/nothing", 0));
@@ -339,7 +340,7 @@ fn of_a_refused_body_so_much_is_discarded_before_its_stream_is_reset() {
     let mut wire = connect(host.public);
     let window = Windows::read(&mut connect(host.public)).stream;
     let sent = send_body(&mut wire, 1, 4 * DISCARDED);
-    // The answer was whole, so that the reset is no error.
+    // The response was complete, so the reset has the code NO_ERROR.
     assert_eq!((sent.answer, sent.reset), (refusal, Some(0)));
     assert!(
         (DISCARDED..=DISCARDED + window).contains(&sent.bytes),

@@ -1,5 +1,4 @@
-//! Connections that callers keep: what goes on after a refusal, what is said before an end, and who
-//! is waited for.
+//! Tests of kept-alive connections: after a rejection, before the end, and while draining.
 
 use std::time::Duration;
 
@@ -54,7 +53,8 @@ fn after_a_refusal_a_small_body_is_passed_over_and_the_connection_goes_on() {
         (host.admin, "/api/v1/tenants", 401),
     ] {
         let mut wire = Wire::connect(listener).unwrap();
-        // With the body after the answer, as agents do that send head and body apart, and with both at once.
+        // With the body after the response, like clients that send head and body separately, and
+        // with both at once.
         for (length, waits) in [(20, true), (20_000, true), (200_000, true), (200_000, false)] {
             assert!(wire.send(post(path, length)));
             let body = "x".repeat(length);
@@ -85,7 +85,7 @@ fn a_large_body_does_not_destroy_its_refusal() {
     ] {
         let mut wire = Wire::connect(host.public).unwrap();
         assert!(wire.send(post(path, length)));
-        // All of it, before anything of the answer is read.
+        // The whole body is sent before the response is read.
         assert!(wire.send("x".repeat(length)), "{path}: it was not read");
         let answer = wire.rest();
         assert!(
@@ -95,7 +95,7 @@ fn a_large_body_does_not_destroy_its_refusal() {
         assert!(answer.contains("connection: close\r\n"), "{path}: {answer}");
         assert!(answer.ends_with('}'), "{path}: {answer}");
     }
-    // Nobody knows how long this one is.
+    // The length of this body is unknown.
     let mut wire = Wire::connect(host.public).unwrap();
     wire.send("POST /nobody/nothing HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
@@ -119,7 +119,7 @@ fn the_rest_of_a_refused_body_has_its_time() {
         let answer = wire.rest();
         assert!(answer.starts_with("HTTP/1.1 404"), "{length}: {answer}");
     }
-    // One that lingers is not read for longer.
+    // A lingering body is not read beyond the time limit.
     let mut wire = Wire::connect(host.public).unwrap();
     wire.send(post("/nobody/nothing", 3 << 20));
     until(|| (!wire.send("x")).then_some(()));
@@ -135,7 +135,7 @@ fn an_idle_connection_has_a_time_of_its_own() {
     serves(&mut wire);
     assert!(!wire.is_closed_within(Duration::from_secs(1)));
     serves(&mut wire);
-    // The next head has begun, and has the time of a head.
+    // The next head has begun, and has its own timeout.
     assert!(wire.send("GET /"));
     assert_eq!(wire.rest(), "");
 }
@@ -145,7 +145,8 @@ fn the_last_answer_of_an_old_connection_says_so() {
     let (host, _folder) = host_with(&[("MORTISE_SERVER__CONNECTION_AGE", "300ms")]);
     for _ in 0..3 {
         let mut wire = Wire::connect(host.public).unwrap();
-        // Back to back, so that a connection which is closed between two requests loses one.
+        // The requests are sent back to back, so that a connection that is closed between two
+        // requests loses one.
         loop {
             assert!(wire.send(GET), "it was closed without a word");
             let (head, _) = response(&mut wire);
@@ -155,7 +156,7 @@ fn the_last_answer_of_an_old_connection_says_so() {
         }
         assert_eq!(wire.rest(), "");
     }
-    // One that is idle when it grows old waits for its next request.
+    // A connection that reaches its maximum age while it is idle stays open for its next request.
     let mut wire = Wire::connect(host.public).unwrap();
     serves(&mut wire);
     assert!(!wire.is_closed_within(Duration::from_secs(1)));
@@ -195,7 +196,7 @@ fn who_sends_no_more_gets_its_answer() {
                 "POST {PLUGIN}/log {version}\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: \
                  {length}\r\n\r\n{body}"
             ),
-            // Long enough for the end to come first.
+            // The request takes so long that the drain begins first.
             format!("GET /acme/faults/busy {version}\r\nhost: x\r\n\r\n"),
         ] {
             let mut wire = Wire::connect(host.public).unwrap();
@@ -208,7 +209,7 @@ fn who_sends_no_more_gets_its_answer() {
             );
         }
     }
-    // Half a request is none.
+    // An incomplete request is not served.
     let mut wire = Wire::connect(host.public).unwrap();
     assert!(wire.send(post(&format!("{PLUGIN}/log"), 10)));
     wire.finish();

@@ -1,4 +1,5 @@
-//! Tests of the executable: started as a process, called over real connections and through its own command line.
+//! Tests of the executable: it runs as a process, and is called over real connections and through
+//! its command line.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What a guest hands over does not grow the host.
+//! Tests that large arguments of a guest do not grow the host's memory.
 
 use serde_json::{Value, json};
 
@@ -8,13 +8,13 @@ use crate::shared::wasm::{COMPONENT, with_content};
 
 const MIB: u64 = 1 << 20;
 
-/// Far more than what a host call may hand over.
+/// Far more than the limit of a host call.
 const LARGE: u64 = 64 * MIB;
 
 #[test]
 fn a_large_argument_is_not_copied_out_of_the_sandbox() {
     let folder = tempfile::tempdir().unwrap();
-    // One slot after the other: what the guest has itself is the same in every round.
+    // One instance, so the guest's own memory is the same in every round.
     let variables = [
         ("MORTISE_LIMITS__MEMORY", "256MiB"),
         ("MORTISE_LIMITS__CPU", "60s"),
@@ -37,7 +37,7 @@ fn a_large_argument_is_not_copied_out_of_the_sandbox() {
             );
         }
     };
-    // The guest makes the text and hands it to nobody.
+    // The guest creates the text, but does not pass it to the host.
     rounds("none", 200, Value::Null);
     let alone = host.peak_memory();
     rounds("untyped", 502, json!("plugin-limit"));
@@ -51,11 +51,10 @@ fn an_upload_is_read_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let host = HostProcess::start(folder.path());
     plugin::tenant(&host.operator());
-    // The first one is small: it makes the host take what every upload needs.
+    // The first upload is small, so that the host allocates what every upload needs.
     plugin::deploy(&host.operator(), "1.0.0").unwrap();
     let before = host.peak_memory();
-    // Text that takes hundreds of times its size once it is parsed: headers of tables within each other, and
-    // JSON.
+    // Text that takes hundreds of times its size when parsed: headers of nested tables, and JSON.
     let header = |number: usize| format!("[a.b{number}{}]\n", ".a".repeat(75));
     let headers = |bytes: usize| -> String { (0..bytes / 160).map(header).collect() };
     let plugin = "[plugin]\nname = 'large'\nversion = '1'\n";

@@ -1,4 +1,4 @@
-//! Commands on the data folder of a host that is not running.
+//! Tests of commands on the data folder of a stopped host.
 
 use std::path::Path;
 use std::process::Command;

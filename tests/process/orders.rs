@@ -1,4 +1,4 @@
-//! The example plugin `orders`, from the first product to a payment, over real HTTP.
+//! Tests of the example plugin `orders`, from the first product to a payment, over real HTTP.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::host::HostProcess;
 use super::shop::{Shop, now, payment, sign};
 
-/// A host with a shop, and the folder that goes with them.
+/// A host with a shop, and its folder.
 fn shop() -> (HostProcess, Shop, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let host = HostProcess::start(folder.path());
@@ -126,7 +126,7 @@ fn of_two_buyers_of_the_last_item_exactly_one_gets_it() {
         let start = Barrier::new(2);
         let mut answers: Vec<u16> = std::thread::scope(|scope| {
             let buyers = [(); 2].map(|()| {
-                // Each has connections of its own.
+                // Each buyer has its own connections.
                 let buyer = Shop::known(&host, &shop.key);
                 let start = &start;
                 scope.spawn(move || {
@@ -261,7 +261,7 @@ fn a_total_is_converted_by_a_rate_service_that_may_hiccup() {
     assert_eq!(seen.lock().unwrap().len(), 2, "the rate was kept");
 }
 
-/// A rate service on this machine: 503 first, then a rate. It notes what it is asked.
+/// A local rate service: first a 503, then a rate. It records its requests.
 fn rate_service() -> (std::net::SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -289,7 +289,7 @@ fn rate_service() -> (std::net::SocketAddr, Arc<Mutex<Vec<String>>>) {
                 "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
                  connection: close\r\n\r\n{body}"
             );
-            // A caller that has given up does not want it.
+            // The caller may have given up.
             let _ = stream.write_all(answer.as_bytes());
         }
     });

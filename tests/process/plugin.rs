@@ -1,4 +1,4 @@
-//! A plugin that answers which version of it answered.
+//! A plugin that returns its own version.
 
 use serde_json::json;
 use test_artifacts::CAPABILITIES;
@@ -6,7 +6,7 @@ use test_artifacts::CAPABILITIES;
 use super::http::{Http, Reply};
 use crate::shared::{bundled, open_manifest};
 
-/// Where it is on the public listener.
+/// Its path on the public listener.
 pub const PLUGIN: &str = "/acme/capabilities";
 
 const ADMIN: &str = "/api/v1/tenants/acme/plugins/capabilities";
@@ -17,7 +17,7 @@ pub fn component(version: &str) -> Vec<u8> {
     bundled(CAPABILITIES, &manifest, &[])
 }
 
-/// Makes its tenant.
+/// Creates its tenant.
 #[track_caller]
 pub fn tenant(operator: &Http) {
     operator
@@ -25,7 +25,7 @@ pub fn tenant(operator: &Http) {
         .expect(201);
 }
 
-/// Uploads a version and activates it, or says why not.
+/// Uploads and activates a version, or returns the error.
 pub fn deploy(operator: &Http, version: &str) -> Result<(), String> {
     let digest = upload(operator, version)?;
     let body = json!({ "version": digest }).to_string();
@@ -33,7 +33,7 @@ pub fn deploy(operator: &Http, version: &str) -> Result<(), String> {
     accepted(operator.send("PUT", &format!("{ADMIN}/activation"), body)).map(|_| ())
 }
 
-/// Uploads another component as a plugin of the tenant, open to everybody, and activates it.
+/// Uploads and activates another component as a public plugin of the tenant.
 #[track_caller]
 pub fn deploy_guest(operator: &Http, name: &str, guest: &str) {
     let plugin = format!("/api/v1/tenants/acme/plugins/{name}");
@@ -52,7 +52,7 @@ pub fn deploy_guest(operator: &Http, name: &str, guest: &str) {
     assert_eq!(activation.status, 200, "{}", activation.text());
 }
 
-/// Uploads a version and gives its digest, or says why not.
+/// Uploads a version and returns its digest, or the error.
 fn upload(operator: &Http, version: &str) -> Result<String, String> {
     let component = component(version);
     let path = format!("{ADMIN}/versions");
@@ -60,7 +60,7 @@ fn upload(operator: &Http, version: &str) -> Result<String, String> {
     Ok(reply.body()["version"].as_str().unwrap_or_default().to_owned())
 }
 
-/// The version that answered `GET …/context`, or the whole answer where it is none.
+/// The version that answered `GET …/context`, or the whole response if it is an error.
 pub fn version(reply: &Reply) -> String {
     match reply.body()["version"].as_str() {
         Some(version) if reply.status == 200 => version.to_owned(),

@@ -1,4 +1,4 @@
-//! What is found again: after an orderly end, after damage on disk, and after the process was killed at any moment.
+//! Tests of restarts: after a normal end, after damage on disk, and after a kill at any time.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use super::shop::Shop;
 
 const KILLS: u32 = 20;
 const SEED: u64 = 0x6d6f_7274_6973_6521;
-/// A kill comes within the time that so many uploads with their activations take.
+/// A kill comes within the time of this many uploads with their activations.
 const DEPLOYMENTS: u32 = 2;
 
 #[test]
@@ -119,7 +119,8 @@ fn a_kill_at_any_moment_leaves_the_old_version_or_the_new_one() {
             });
             until(|| (progress.lock().unwrap().1 != served).then_some(()));
             random = next_random(random);
-            // Real time: the kill has to come at any moment of what another process does.
+            // This uses real time, because the kill must come at any moment of another process's
+            // work.
             std::thread::sleep(patience * u32::try_from(random % 1_000).unwrap() / 1_000);
             host.kill();
         });
@@ -131,7 +132,7 @@ fn a_kill_at_any_moment_leaves_the_old_version_or_the_new_one() {
             "round {round}: {served} is neither {old} nor {new}"
         );
         interrupted += u32::from(old != new);
-        // What was cut off can be done again.
+        // Interrupted changes can be repeated.
         if round % 5 == 0 {
             plugin::deploy(&host.operator(), &new).unwrap();
             served = answer(&host.http());
@@ -145,13 +146,13 @@ fn a_kill_at_any_moment_leaves_the_old_version_or_the_new_one() {
     );
 }
 
-/// The version that answers.
+/// The version that is served.
 #[track_caller]
 fn answer(http: &Http) -> String {
     plugin::version(&http.get(&format!("{PLUGIN}/context")))
 }
 
-/// The only file of compiled code.
+/// The single file of compiled code.
 fn compiled(data: &Path) -> PathBuf {
     let files = std::fs::read_dir(data.join("compiled")).unwrap();
     let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
@@ -159,7 +160,7 @@ fn compiled(data: &Path) -> PathBuf {
     files.remove(0)
 }
 
-/// The next number of a sequence that is the same in every run (xorshift).
+/// The next number of a reproducible sequence (xorshift).
 fn next_random(mut state: u64) -> u64 {
     state ^= state << 13;
     state ^= state >> 7;

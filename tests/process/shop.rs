@@ -1,4 +1,4 @@
-//! The example plugin `orders`, deployed for a tenant as its owner would, and called as its customers would.
+//! The example plugin `orders`, deployed and called as a tenant's owner and customers would.
 
 use hmac::{Hmac, Mac as _};
 use mortise::components::bundle::Bundle;
@@ -19,18 +19,19 @@ const BASE: &str = "/shop/orders";
 pub struct Shop {
     http: Http,
     anybody: Http,
-    /// An API key for everything in it.
+    /// An API key with all scopes.
     pub key: String,
 }
 
 impl Shop {
-    /// Makes the tenant, sets its secret, deploys the plugin and makes a key, all by the command line.
+    /// Creates the tenant, sets its secret, deploys the plugin and creates a key, all with the
+    /// command line.
     #[track_caller]
     pub fn open(host: &HostProcess) -> Self {
         Self::open_with(host, |manifest| manifest)
     }
 
-    /// As [`Shop::open`], with a manifest that the test changes.
+    /// Like [`Shop::open`], with a changed manifest.
     #[track_caller]
     pub fn open_with(host: &HostProcess, change: impl FnOnce(String) -> String) -> Self {
         host.cli(&["tenants", "create", "shop"]).ok();
@@ -47,7 +48,7 @@ impl Shop {
         Self::known(host, key.json()["credential"].as_str().unwrap())
     }
 
-    /// A shop that is open already.
+    /// An existing shop.
     pub fn known(host: &HostProcess, key: &str) -> Self {
         Self {
             http: host.http().bearer(key),
@@ -68,7 +69,7 @@ impl Shop {
         self.json("POST", path, body)
     }
 
-    /// Adds a product and gives its id.
+    /// Adds a product and returns its id.
     #[track_caller]
     pub fn product(&self, price_cents: i64, stock: i64) -> i64 {
         let sku = format!("SKU-{}", uuid::Uuid::now_v7().simple());
@@ -76,7 +77,7 @@ impl Shop {
         self.post("/products", &body).expect(201)["id"].as_i64().unwrap()
     }
 
-    /// What is left of a product.
+    /// The stock of a product.
     #[track_caller]
     pub fn stock(&self, product: i64) -> i64 {
         let product = self.get(&format!("/products/{product}")).expect(200);
@@ -88,7 +89,7 @@ impl Shop {
         self.order_lines(&json!([{ "product_id": product, "quantity": quantity }]))
     }
 
-    /// Orders several.
+    /// Orders several products.
     pub fn order_lines(&self, lines: &Value) -> Reply {
         self.post(
             "/orders",
@@ -96,7 +97,7 @@ impl Shop {
         )
     }
 
-    /// Moves an order on.
+    /// Changes the status of an order.
     pub fn move_to(&self, order: &Value, status: &str) -> Reply {
         self.post(
             &format!("/orders/{}/status", order["id"]),
@@ -104,13 +105,13 @@ impl Shop {
         )
     }
 
-    /// Sends the event that an order was paid in full, signed now.
+    /// Sends a signed event that an order was paid in full.
     pub fn pay(&self, event: &str, order: &Value) -> Reply {
         let body = payment(event, order);
         self.webhook(&sign(now(), &body), &body)
     }
 
-    /// Sends an event, as the payment provider does: without a key.
+    /// Sends an event without a key, like the payment provider.
     #[track_caller]
     pub fn webhook(&self, signature: &str, body: &str) -> Reply {
         let provider = self.anybody.clone().header("x-signature", signature);
@@ -154,7 +155,7 @@ fn bundled(change: impl FnOnce(String) -> String) -> Vec<u8> {
         }
     }
     let manifest = std::fs::read_to_string(format!("{FOLDER}/plugin.toml")).unwrap();
-    // The host under test is built without optimisation, and slower than the plugin's own budget is made for.
+    // The host under test is an unoptimized build, which is slower than the plugin's budget allows.
     let manifest = manifest.replace("cpu = \"50ms\"", "cpu = \"500ms\"");
     std::fs::write(folder.path().join("plugin.toml"), change(manifest)).unwrap();
     let component = std::fs::read(ORDERS).unwrap();

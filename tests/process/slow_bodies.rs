@@ -1,4 +1,4 @@
-//! Callers that send bodies slowly: they hold their connections, and nothing that others wait for.
+//! Tests of callers that send bodies slowly: they occupy only their own connections.
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -8,7 +8,7 @@ use super::host::{HostProcess, until};
 use super::plugin;
 use super::wire::Wire;
 
-/// More than the tenant has places.
+/// More callers than the tenant's concurrency limit.
 const CALLERS: usize = 20;
 
 fn host_with(variables: &[(&str, &str)]) -> (HostProcess, TempDir) {
@@ -40,7 +40,7 @@ fn slow_bodies_take_no_places() {
             let fine = host.http().get("/acme/faults/fine");
             assert_eq!(fine.status, 200, "{method}: {}", fine.text());
         }
-        // Those that finish are served.
+        // The bodies that are completed are served.
         for wire in &mut slow {
             wire.send("xxxxxxxxx");
             let answer = wire.read_past("\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Callers that ask and do not read: what they hold is bounded, and they are shown out.
+//! Tests of callers that do not read responses: their memory is bounded, and they are disconnected.
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -19,7 +19,7 @@ fn host_with(variables: &[(&str, &str)]) -> (HostProcess, TempDir) {
     (host, folder)
 }
 
-/// A caller that has asked for a large response, and reads its beginning.
+/// A caller that has requested a large response and reads only its beginning.
 fn slow_reader(host: &HostProcess) -> Wire {
     let mut wire = Wire::connect(host.public).unwrap();
     wire.send(format!("GET {LARGE} HTTP/1.1\r\nhost: x\r\n\r\n"));

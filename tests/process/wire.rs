@@ -1,4 +1,4 @@
-//! A connection of which the test writes every byte.
+//! A raw TCP connection, for tests that write every byte.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// Longer than any time that the tests configure.
+/// Longer than any configured timeout.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The connection.
@@ -19,22 +19,22 @@ impl Wire {
         Ok(Self(stream))
     }
 
-    /// Sends these bytes, unless the other side has gone.
+    /// Sends these bytes. Returns false if the other side has closed.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.0.write_all(bytes.as_ref()).is_ok()
     }
 
-    /// Says that nothing more will be sent, and waits for what comes.
+    /// Closes the sending side.
     pub fn finish(&mut self) {
         self.0.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Ends the connection as a caller does that was killed: with a reset.
+    /// Ends the connection with a reset, like a killed client.
     pub fn reset(self) {
         SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Reads until `end` has come, and gives all of it.
+    /// Reads up to and including `end`, and returns everything.
     #[track_caller]
     pub fn read_past(&mut self, end: &str) -> String {
         let mut text = String::new();
@@ -50,7 +50,7 @@ impl Wire {
         text
     }
 
-    /// Reads this many bytes, or none where the connection ends before; panics where neither happens.
+    /// Reads this many bytes, or returns `None` if the connection ends. Panics if neither happens.
     #[track_caller]
     pub fn read(&mut self, count: usize) -> Option<Vec<u8>> {
         let mut bytes = vec![0; count];
@@ -68,12 +68,12 @@ impl Wire {
         }
     }
 
-    /// The same connection once more, so that one thread reads while another one sends.
+    /// Clones the connection, so that one thread can read while another one sends.
     pub fn share(&self) -> Self {
         Self(self.0.try_clone().unwrap())
     }
 
-    /// Reads to the end of the connection; panics where it is not closed.
+    /// Reads to the end of the connection. Panics if it is not closed.
     #[track_caller]
     pub fn rest(mut self) -> String {
         let mut bytes = Vec::new();
@@ -89,7 +89,7 @@ impl Wire {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Whether the other side has closed it; waits `patience` for that.
+    /// Whether the other side closes the connection within `patience`.
     pub fn is_closed_within(&mut self, patience: Duration) -> bool {
         self.0.set_read_timeout(Some(patience)).unwrap();
         let read = self.0.read(&mut [0]);

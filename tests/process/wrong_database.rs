@@ -1,5 +1,5 @@
-//! Starting never destroys: a control plane's database that does not belong to the data folder is refused,
-//! and what it does not know is kept.
+//! Tests that a start never destroys data: a control database that does not belong to the data
+//! folder is rejected, and unknown files are kept.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use super::host::{HostProcess, finish, serve};
 use super::plugin;
 use crate::shared::open_database;
 
-/// A folder with two tenants, of which the first has a plugin and each has a database. Gives the database as
-/// it was before the second tenant was made.
+/// Creates a data folder with two tenants, of which the first has a plugin and each has a database.
+/// Returns the control database before the second tenant was created.
 fn used(data: &Path) -> Vec<u8> {
     let host = HostProcess::start(data);
     plugin::tenant(&host.operator());
@@ -38,7 +38,7 @@ fn tenants(data: &Path) -> Vec<String> {
     ids.collect::<Result<_, _>>().unwrap()
 }
 
-/// Every file of tenants, with its content.
+/// All files of tenants, with their content.
 fn files(data: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let folders = ["databases", "components"].map(|name| data.join(name));
     let entries = folders
@@ -69,7 +69,7 @@ fn a_database_that_is_lost_cut_old_or_foreign_is_refused_and_nothing_is_touched(
     let harms: [Harm<'_>; 9] = [
         ("is missing or empty", None, &mark),
         ("is missing or empty", Some(b""), &mark),
-        // A folder of a host from before there were marks.
+        // This folder is of an earlier host, which wrote no marks.
         ("is missing or empty", Some(b""), b""),
         ("is truncated", Some(&good[..3]), &mark),
         ("is truncated", Some(&good[..4096]), &mark),
@@ -87,7 +87,7 @@ fn a_database_that_is_lost_cut_old_or_foreign_is_refused_and_nothing_is_touched(
             b"" => std::fs::remove_file(data.join("mark")).unwrap(),
             mark => std::fs::write(data.join("mark"), mark).unwrap(),
         }
-        // As often as somebody tries.
+        // Every attempt fails.
         for _ in 0..2 {
             let stderr = finish(&mut serve(&data), "").fails(1);
             let errors: Vec<&str> = stderr
@@ -103,7 +103,7 @@ fn a_database_that_is_lost_cut_old_or_foreign_is_refused_and_nothing_is_touched(
             assert_eq!(files(&data), kept, "{complaint}");
         }
     }
-    // The right one is served again.
+    // The right database is served again.
     std::fs::write(data.join("mortise.db"), &good).unwrap();
     let host = HostProcess::start(&data);
     assert_eq!(
@@ -135,7 +135,7 @@ fn an_operator_who_accepts_an_old_database_finds_the_rest_set_aside() {
     assert_eq!(std::fs::read(aside).unwrap(), content);
     assert!(!database.exists());
     host.stop();
-    // From now on it is the folder's, and the copy that was there before is not.
+    // From now on it belongs to the folder, and the earlier copy does not.
     let newer = std::fs::read(data.join("mortise.db")).unwrap();
     HostProcess::start(&data).stop();
     std::fs::write(data.join("mortise.db"), &older).unwrap();
@@ -153,7 +153,7 @@ fn a_refused_start_leaves_the_write_ahead_log_of_the_right_database() {
     host.operator()
         .post("/api/v1/tenants", &json!({ "name": "initech" }))
         .expect(201);
-    // What was acknowledged last is in the log alone.
+    // The last acknowledged change is only in the write-ahead log.
     host.kill();
     let database = std::fs::read(data.join("mortise.db")).unwrap();
     let log = std::fs::read(data.join("mortise.db-wal")).unwrap();

@@ -1,10 +1,10 @@
-//! What the in-process tests and the process tests both need to set up a plugin or to look into a data folder.
+//! Helpers of the in-process tests and the process tests.
 
 pub mod wasm;
 
 use mortise::components::bundle::Bundle;
 
-/// A guest as one file with its manifest.
+/// A guest as one component with its manifest.
 pub fn bundled(guest: &str, manifest: &str, files: &[(&str, &str)]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let all = [("plugin.toml", manifest)];
@@ -20,7 +20,7 @@ pub fn bundled(guest: &str, manifest: &str, files: &[(&str, &str)]) -> Vec<u8> {
         .unwrap()
 }
 
-/// A manifest that routes every path to the plugin, for everybody, with more sections after that.
+/// A manifest with public routes for all paths, and further sections.
 pub fn open_manifest(name: &str, more: &str) -> String {
     let routes: String = ["GET", "POST"]
         .iter()
@@ -29,7 +29,7 @@ pub fn open_manifest(name: &str, more: &str) -> String {
     format!("[plugin]\nname = '{name}'\nversion = '1.0.0'\n{routes}{more}")
 }
 
-/// Opens a database file of a host from outside.
+/// Opens a database file of a host directly.
 #[expect(clippy::disallowed_methods, reason = "SQLite's memory is set up here")]
 pub fn open_database(file: impl AsRef<std::path::Path>) -> rusqlite::Connection {
     mortise::capability::database::configure_sqlite().unwrap();

@@ -1,6 +1,6 @@
 //! Encodes WebAssembly sections by hand.
 
-/// A component without anything in it.
+/// An empty component.
 pub const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 /// A section: its id, its length and its content.
@@ -8,7 +8,7 @@ pub fn section(id: u8, content: &[u8]) -> Vec<u8> {
     [&[id], number(content.len()).as_slice(), content].concat()
 }
 
-/// `component` with this as the content of the section that `mortise build` writes.
+/// `component` with this content in the custom section of `mortise build`.
 pub fn with_content(component: &[u8], content: &str) -> Vec<u8> {
     let name = b"mortise:plugin";
     let content = [number(name.len()).as_slice(), name, content.as_bytes()].concat();

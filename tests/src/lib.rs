@@ -1,6 +1,7 @@
-//! The components that the tests run: where they are, and their names.
+//! The paths and names of the components that the tests run.
 //!
-//! `build.rs` builds them from source, for wasm, whenever something of them changes. Each guest of `tests/guests` is a
-//! constant here, and [`foreach_guest`] names them all, so that the tests can insist on a test for each.
+//! `build.rs` builds them from source for wasm whenever their sources change. Each guest of
+//! `tests/guests` is a constant here, and [`foreach_guest`] lists all of them, so that the tests
+//! can require a test for each.
 
 include!(concat!(env!("OUT_DIR"), "/artifacts.rs"));

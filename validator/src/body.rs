@@ -1,4 +1,5 @@
-//! Which bodies are JSON that can be checked. The host and the SDK's stand-in follow these rules.
+//! The rules that decide whether a body is JSON that can be checked. The host and the SDK's test
+//! host use them.
 
 /// Whether a `content-type` says that a body is JSON: `application/json`, or any type with the suffix `+json` (RFC 6839,
 /// 3.1).
@@ -12,15 +13,14 @@ pub fn is_json_type(content_type: &str) -> bool {
     media_type == "application/json" || media_type.split_once('/').is_some_and(has_suffix)
 }
 
-/// Whether a `content-encoding` says that a body has to be decoded first, which neither the host
-/// nor the stand-in does.
+/// Whether a `content-encoding` requires decoding, which neither the host nor the test host does.
 pub fn is_coded(content_encoding: &[u8]) -> bool {
     let coding = content_encoding.trim_ascii();
     !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
 }
 
-/// JSON without the byte order mark that some editors and clients put before it, and that a parser may ignore (RFC 8259,
-/// 8.1).
+/// Removes the byte order mark that some editors and clients write, and that a parser may ignore
+/// (RFC 8259, 8.1).
 pub fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }

@@ -1,4 +1,4 @@
-//! The component: what the host calls inside the sandbox.
+//! The component's exports, which the host calls inside a sandbox.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

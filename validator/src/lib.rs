@@ -1,7 +1,7 @@
 //! Checks JSON bodies against the JSON Schemas of plugins.
 //!
-//! The host links this crate for bodies whose check is proven small, and embeds it as a component for all others: there
-//! a check runs under the limits of an invocation and can be stopped.
+//! The host links this crate for schemas whose check is known to be cheap. For all others it runs
+//! the crate as a component, under the limits of an invocation.
 
 mod body;
 #[cfg(target_family = "wasm")]
@@ -16,31 +16,32 @@ use serde_json::Value;
 
 pub use body::{is_coded, is_json_type, without_bom};
 
-/// At most so many places of a body are listed.
+/// The most mismatches that are listed for one body.
 pub const MAX_MISMATCHES: usize = 20;
 
-/// Bytes of the sentence about one place. It quotes the caller's own value.
+/// The most bytes of the description of a mismatch, which quotes the caller's value.
 pub const MAX_DETAIL_BYTES: usize = 200;
 
-/// Bytes of a JSON pointer into a body.
+/// The most bytes of a JSON pointer into a body.
 pub const MAX_POINTER_BYTES: usize = 1_024;
 
-/// All mismatches are listed only for bodies up to this size. The validator collects errors before it returns the first
-/// one, and their memory is a multiple of the body's.
+/// All mismatches are listed only for bodies up to this size. The validator collects all errors
+/// before it returns the first one, which takes a multiple of the body's memory.
 const MAX_LISTED_BODY_BYTES: usize = 32 * 1024;
 
-/// Bytes of one compiled pattern. Patterns have no backtracking; this bounds their memory.
+/// The most bytes of a compiled pattern. Patterns do not backtrack, so only their memory needs a
+/// bound.
 const MAX_PATTERN_BYTES: usize = 256 * 1024;
 
-/// Bytes of the sentence about a schema that does not compile.
+/// The most bytes of the error message for a schema that does not compile.
 const MAX_PROBLEM_BYTES: usize = 400;
 
-/// What `format` means.
+/// The meaning of the keyword `format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Formats {
-    /// What the draft of the schema says: an annotation since draft 2019-09.
+    /// As the draft of the schema defines it: an annotation since draft 2019-09.
     ByDraft,
-    /// A value that does not have the format does not match.
+    /// A value must have the format.
     Asserted,
 }
 
@@ -50,24 +51,24 @@ pub struct Schema {
     validator: Validator,
 }
 
-/// A place of a body that does not match its schema.
+/// A mismatch between a body and its schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     /// JSON pointer into the body.
     pub pointer: String,
-    /// What is wrong there.
+    /// The description of the mismatch.
     pub detail: String,
 }
 
 impl Schema {
-    /// Compiles the text of a schema. The error names the place by JSON pointer. Nothing is fetched: references stay inside
-    /// the document.
+    /// Compiles the text of a schema. The error contains a JSON pointer. References must stay
+    /// inside the document: nothing is fetched.
     pub fn compile(text: &str, formats: Formats) -> Result<Self, String> {
         let schema: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         Self::of(&schema, formats)
     }
 
-    /// Compiles a schema that is parsed already.
+    /// Compiles a parsed schema.
     pub fn of(schema: &Value, formats: Formats) -> Result<Self, String> {
         let mut options = jsonschema::options().with_retriever(Refuse).with_pattern_options(
             PatternOptions::regex()
@@ -86,8 +87,8 @@ impl Schema {
         self.validator.is_valid(body)
     }
 
-    /// Places where a body does not match: all, up to [`MAX_MISMATCHES`], if the body is small, and otherwise the first.
-    /// `bytes` is the length of the body's text.
+    /// Returns the mismatches of a body: all, up to [`MAX_MISMATCHES`], if the body is small, and
+    /// otherwise the first. `bytes` is the length of the body's text.
     pub fn mismatches(&self, body: &Value, bytes: usize) -> Vec<Mismatch> {
         if bytes <= MAX_LISTED_BODY_BYTES {
             let errors = self.validator.iter_errors(body).take(MAX_MISMATCHES);
@@ -98,8 +99,8 @@ impl Schema {
     }
 }
 
-/// Refuses whatever a schema refers to outside of itself. [`describe`] has the sentence about it, since a
-/// relative reference is refused before anything is asked for it.
+/// Rejects references to other documents. [`describe`] creates the error message, because a
+/// relative reference is rejected before this is called.
 struct Refuse;
 
 impl Retrieve for Refuse {
@@ -120,7 +121,7 @@ fn describe(error: &ValidationError<'_>) -> String {
         "" => "the schema",
         pointer => pointer,
     };
-    // The message repeats the value that is wrong, which can be the whole schema.
+    // The message quotes the invalid value, which can be the whole schema.
     let message = match (error.kind(), error.source()) {
         (ValidationErrorKind::Referencing(ReferencingError::Unretrievable { uri, .. }), _) => bounded(
             format_args!("`{uri}` is outside the schema; put it under `$defs` and refer to `#/$defs/…`"),
@@ -132,7 +133,7 @@ fn describe(error: &ValidationError<'_>) -> String {
     format!("{}: {message}", bounded(place, MAX_POINTER_BYTES))
 }
 
-/// The first `most` bytes of a text that may be long. No more of it is made than that.
+/// Formats at most `most` bytes of a text that may be long. The rest is never created.
 fn bounded(text: impl fmt::Display, most: usize) -> String {
     let mut bounded = Bounded {
         text: String::new(),

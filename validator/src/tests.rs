@@ -1,4 +1,4 @@
-//! Tests of compiling and checking, natively.
+//! Native tests of compiling schemas and checking bodies.
 
 use serde_json::json;
 

@@ -1,29 +1,29 @@
-//! The executables that look at a host from outside, built together with it.
+//! Builds the host together with the lab executables that test it from outside.
 
 use std::path::{Path, PathBuf};
 
 use crate::run::{self, cargo, target_folder};
 use crate::steps::Result;
 
-/// How they are built.
+/// The build profile.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// As for the tests.
+    /// The profile of the tests.
     Dev,
-    /// For use.
+    /// The release profile.
     Release,
 }
 
 /// The folder of the executables.
 pub struct Built(PathBuf);
 
-/// Builds them, always all of them and with the whole workspace's features, so that nothing has to be built again for
-/// the next command.
+/// Builds all executables with the features of the whole workspace, so that the next command need
+/// not build anything again.
 pub fn build(profile: Profile) -> Result<Built> {
     build_with(profile, None)
 }
 
-/// Builds them with a feature that is off otherwise.
+/// Builds all executables with an additional feature.
 pub fn build_with(profile: Profile, feature: Option<&str>) -> Result<Built> {
     let mut cargo = cargo(&[
         "build",
@@ -56,12 +56,12 @@ pub fn build_with(profile: Profile, feature: Option<&str>) -> Result<Built> {
 }
 
 impl Built {
-    /// Lets one of them at the host that was built with it. `arguments` can name another one.
+    /// Runs an executable on the host that was built with it. `arguments` can name another host.
     pub fn run(&self, name: &str, arguments: &[String]) -> Result<()> {
         self.run_at(&self.0.join("mortise"), name, arguments)
     }
 
-    /// Lets one of them at the host `executable`.
+    /// Runs an executable on the host `executable`.
     pub fn run_at(&self, executable: &Path, name: &str, arguments: &[String]) -> Result<()> {
         let mut command = std::process::Command::new(self.0.join(name));
         command.arg("--executable").arg(executable).args(arguments);

@@ -1,4 +1,4 @@
-//! cargo-deny: licences, sources and banned crates of everything that is built in.
+//! Runs cargo-deny: licences, sources and banned crates of all dependencies.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,18 +6,19 @@ use std::process::Command;
 use crate::run::{self, cargo, root, target_folder};
 use crate::steps::{Result, say};
 
-/// The version that is installed if the machine has none.
+/// The version to install if cargo-deny is missing.
 const VERSION: &str = "0.20.2";
 
-/// What is checked. Advisories need a database from the network, which a build must not depend on.
+/// The checks. Advisories are not checked, because a build must not depend on a database from the
+/// network.
 const CHECKS: [&str; 3] = ["bans", "licenses", "sources"];
 
 /// Checks the workspace.
 pub fn run() -> Result<()> {
-    // It reads the packages of all systems, of which a build has fetched only this one's.
+    // cargo-deny reads the packages of all platforms, but a build fetches only those of this one.
     run::run(&mut cargo(&["fetch", "--locked", "--quiet"]))?;
     let mut deny = Command::new(executable()?);
-    // The metadata that it reads comes from the same cargo that builds.
+    // cargo-deny reads the metadata of the cargo that builds.
     if let Some(cargo) = std::env::var_os("CARGO") {
         deny.env("CARGO", cargo);
     }
@@ -33,7 +34,7 @@ pub fn run() -> Result<()> {
     run::run(&mut deny)
 }
 
-/// The one of the machine, or one that is installed into the target folder once.
+/// Returns the installed cargo-deny, or installs one into the target folder.
 fn executable() -> Result<PathBuf> {
     let found = Command::new("cargo-deny").arg("--version").output();
     if found.is_ok_and(|output| output.status.success()) {
@@ -47,7 +48,7 @@ fn executable() -> Result<PathBuf> {
             folder.display()
         ));
         let mut install = cargo(&["install", "--locked", "--quiet", "--version", VERSION, "--root"]);
-        // Debug builds of it are as good and take a third of the time.
+        // A debug build is sufficient and takes a third of the time.
         install.arg(&folder).args(["--debug", "cargo-deny"]);
         run::run(&mut install).map_err(|error| format!("cargo-deny could not be installed: {error}"))?;
     }

@@ -1,17 +1,18 @@
-//! `cargo xtask fuzz`: generated inputs of every kind, and what a running host makes of them.
+//! `cargo xtask fuzz`: sends generated inputs of every kind to a running host.
 
 use crate::built::{Profile, build, build_with};
 use crate::prepare::prepare;
 use crate::run::root;
 use crate::steps::{Result, Steps};
 
-/// How long the tests generate inputs, and from which seed.
+/// The seconds and the seed of the quick run.
 const QUICK: [&str; 3] = ["60", "--seed", "17"];
 
 /// Inputs that once harmed a host.
 const KEPT: &str = "lab/fuzz/kept";
 
-/// Guards of the host that can be switched off one by one, and the kinds of input that are held back by each.
+/// The guards of the host that can be switched off, each with the kinds of input that it protects
+/// from.
 const GUARDS: [(&str, &str); 8] = [
     ("schemas-apart", "schemas"),
     ("manifests-apart", "manifests"),
@@ -23,11 +24,11 @@ const GUARDS: [(&str, &str); 8] = [
     ("sql-clock", "sql"),
 ];
 
-/// How long generated inputs may look for what a guard held back.
+/// The time limit for finding an input that a disabled guard would have stopped.
 const GUARD_SECONDS: &str = "300";
 
-/// Builds the host and its attackers, and lets them at it. `arguments` go to the attackers; with
-/// `--quick` everything is built as for the tests, otherwise for use.
+/// Builds the host and the fuzzer, and runs it. `arguments` are passed to the fuzzer. With
+/// `--quick` the build has the profile of the tests, otherwise the release profile.
 pub fn run(arguments: &[String]) -> Result<()> {
     if let Some(("--guards", names)) = arguments
         .split_first()
@@ -36,7 +37,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         return guards(names);
     }
     let mut steps = Steps::new(3);
-    steps.step("looking at the toolchain", prepare)?;
+    steps.step("checking the toolchain", prepare)?;
     let (quick, rest): (Vec<String>, Vec<String>) = arguments
         .iter()
         .cloned()
@@ -52,8 +53,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
     steps.step("sending generated inputs", || built.run("fuzz", &rest))
 }
 
-/// Switches guards off one by one, all or the named ones. Each time the generated inputs have to find what
-/// the guard prevents.
+/// Switches off one guard after the other, all or the named ones. Each time the generated inputs
+/// must find what the guard prevents.
 fn guards(names: &[String]) -> Result<()> {
     if let Some(unknown) = names
         .iter()
@@ -67,7 +68,7 @@ fn guards(names: &[String]) -> Result<()> {
         .filter(|(guard, _)| names.is_empty() || names.iter().any(|name| name == guard))
         .collect();
     let mut steps = Steps::new(wanted.len() + 2);
-    steps.step("looking at the toolchain", prepare)?;
+    steps.step("checking the toolchain", prepare)?;
     let built = steps.step("building a host whose guards can be switched off", || {
         build_with(Profile::Dev, Some("mortise/unguarded"))
     })?;
@@ -78,7 +79,7 @@ fn guards(names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// A minute of a fixed seed and all kept inputs, as a part of the tests.
+/// Runs the fuzzer for a minute with a fixed seed, and all kept inputs, as part of the tests.
 pub fn quick() -> Result<()> {
     let built = build(Profile::Dev)?;
     let kept = root().join(KEPT).display().to_string();

@@ -1,14 +1,14 @@
-//! `cargo xtask hostile`: the catalogue of attacks against a running host, and the figures.
+//! `cargo xtask hostile`: runs the catalogue of attacks against a host, and its measurements.
 
 use crate::built::{Profile, build};
 use crate::prepare::prepare;
 use crate::steps::{Result, Steps};
 
-/// Builds the host and its attackers, and lets them at it. `arguments` go to the attackers; with `--quick` everything is
-/// built as for the tests, otherwise for use.
+/// Builds the host and the attacks, and runs them. `arguments` are passed to the attacks. With
+/// `--quick` the build has the profile of the tests, otherwise the release profile.
 pub fn run(arguments: &[String]) -> Result<()> {
     let mut steps = Steps::new(3);
-    steps.step("looking at the toolchain", prepare)?;
+    steps.step("checking the toolchain", prepare)?;
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let (what, profile) = match quick {
         true => ("building the host and its attackers", Profile::Dev),
@@ -21,7 +21,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     steps.step("attacking the host", || built.run("hostile", arguments))
 }
 
-/// The quick run, as a part of the tests.
+/// Runs the quick attacks, as part of the tests.
 pub fn quick() -> Result<()> {
     build(Profile::Dev)?.run("hostile", &["--quick".to_owned()])
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask judge`: programs that others wrote judge a running host.
+//! `cargo xtask judge`: tests a running host with independent HTTP clients and generators.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,13 +8,13 @@ use crate::prepare::prepare;
 use crate::run::{self, read, root, target_folder};
 use crate::steps::{Result, Steps};
 
-/// Installs what the judges need, builds the host as for the tests, and lets them judge it.
+/// Installs the clients, builds the host with the profile of the tests, and runs the clients.
 pub fn run(arguments: &[String]) -> Result<()> {
     let mut steps = Steps::new(4);
-    steps.step("looking at the toolchain", prepare)?;
+    steps.step("checking the toolchain", prepare)?;
     let packages = steps.step("installing the packages of the judges", packages)?;
     let built = steps.step("building the host", || build(Profile::Dev))?;
-    steps.step("letting the judges at it", || {
+    steps.step("running the judges", || {
         let packages = ["--packages".to_owned(), packages.display().to_string()];
         built.run("judge", &[&packages[..], arguments].concat())
     })
@@ -57,8 +57,8 @@ fn packages() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Copies the lists to `folder` and installs the packages, unless `….installed` holds the same
-/// lists. That file is written last, so an interrupted installation is repeated.
+/// Copies the lists to `folder` and installs the packages, unless the file `….installed` has the
+/// same lists. It is written last, so an interrupted installation is repeated.
 fn install(lists: &Path, folder: &Path, names: &[&str], work: impl FnOnce() -> Result<()>) -> Result<()> {
     let read = |path: PathBuf| std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()));
     let done = folder.join(format!("{}.installed", names[0]));
@@ -76,7 +76,7 @@ fn install(lists: &Path, folder: &Path, names: &[&str], work: impl FnOnce() -> R
     std::fs::write(&done, wanted).map_err(|error| format!("{}: {error}", done.display()))
 }
 
-/// Checks that the programs are there that come with no package.
+/// Checks that the programs without a package are installed.
 fn programs() -> Result<()> {
     let missing: Vec<&str> = ["node", "npm", "python3", "curl"]
         .into_iter()

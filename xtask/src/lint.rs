@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: everything that is checked without running the product.
+//! `cargo xtask lint`: all checks that do not run the product.
 
 use crate::deny;
 use crate::run::{self, cargo, root};

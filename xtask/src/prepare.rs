@@ -1,5 +1,5 @@
-//! What the demo and the tests need of a machine: Rust, a C compiler, and the target that plugins are built for; and what
-//! a release needs besides.
+//! Checks the prerequisites of the demo and the tests: Rust, a C compiler, and the target of
+//! plugins. A release needs a further component.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,16 +9,16 @@ use crate::steps::Result;
 
 const TARGET: &str = "wasm32-wasip2";
 
-/// What `cargo xtask release` needs besides.
+/// The additional component for `cargo xtask release`.
 const COMPONENT: &str = "llvm-tools";
 
-/// Checks the machine and adds the target where it is missing.
+/// Checks the machine, and adds the target if it is missing.
 pub fn prepare() -> Result<()> {
     c_compiler()?;
     target()
 }
 
-/// The program that merges the counts of a host under load, which is of the version of the compiler. Adds it where it is
+/// Returns the program that merges profiles, in the version of the compiler. Adds it if it is
 /// missing.
 pub fn profile_tool() -> Result<PathBuf> {
     let libraries = read(&mut rustc(&["--print", "target-libdir"]))?;
@@ -39,7 +39,7 @@ pub fn profile_tool() -> Result<PathBuf> {
     }
 }
 
-/// SQLite and the TLS library are C.
+/// Checks for a C compiler, because SQLite and the TLS library are written in C.
 fn c_compiler() -> Result<()> {
     let named = std::env::var("CC").ok();
     let candidates = named

@@ -1,4 +1,4 @@
-//! Running other programs.
+//! Runs other programs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -37,7 +37,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     }
 }
 
-/// Runs a command to its end and gives what it wrote to standard output.
+/// Runs a command to its end and returns its standard output.
 pub fn read(command: &mut Command) -> Result<String> {
     let output = command
         .stderr(Stdio::piped())
@@ -50,7 +50,7 @@ pub fn read(command: &mut Command) -> Result<String> {
     Err(format!("`{}` failed ({}): {said}", line(command), output.status))
 }
 
-/// Runs a command to its end with its messages visible, and gives what it wrote to standard output.
+/// Runs a command to its end with visible messages, and returns its standard output.
 pub fn read_visibly(command: &mut Command) -> Result<String> {
     let output = command
         .stderr(Stdio::inherit())
@@ -62,7 +62,7 @@ pub fn read_visibly(command: &mut Command) -> Result<String> {
     Err(format!("`{}` failed ({})", line(command), output.status))
 }
 
-/// The folder that cargo builds in.
+/// Cargo's target folder.
 pub fn target_folder() -> Result<PathBuf> {
     let metadata = read(&mut cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
     let metadata: serde_json::Value =

@@ -1,9 +1,9 @@
-//! Progress that one can see: which step of how many, and how long it took.
+//! Prints the progress of a command: its steps and their durations.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-/// What a command of this repository fails with: one line that says what to do.
+/// The result of a command. Its error is one line that tells what to do.
 pub type Result<T, E = String> = std::result::Result<T, E>;
 
 /// The steps of a command.
@@ -13,12 +13,12 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// So many steps.
+    /// A command with `all` steps.
     pub fn new(all: usize) -> Self {
         Self { done: 0, all }
     }
 
-    /// Runs the next step and says how long it took.
+    /// Runs the next step and prints its duration.
     pub fn step<T>(&mut self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.done += 1;
         say(&format!("[{}/{}] {what} …\n", self.done, self.all));
@@ -34,7 +34,7 @@ impl Steps {
     }
 }
 
-/// This moment, for measuring a step.
+/// The current time, for measuring a step.
 #[expect(
     clippy::disallowed_methods,
     reason = "progress shows real time; nothing is decided by it"
@@ -43,7 +43,7 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Writes to standard output. Who closed it does not want to know.
+/// Writes to standard output. Errors are ignored, for example if it is closed.
 pub fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
     let _ = std::io::stdout().flush();

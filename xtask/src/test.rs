@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, after the same preparation as the demo and with the same profile.
+//! `cargo xtask test`: runs every test, with the same preparation and profile as the demo.
 
 use crate::fuzz;
 use crate::hostile;
@@ -6,12 +6,12 @@ use crate::prepare::prepare;
 use crate::run::{self, cargo};
 use crate::steps::{Result, Steps};
 
-/// Runs every test, and the quick attacks on a running host. `arguments` go to `cargo test`; who names some wants these
-/// tests and nothing else.
+/// Runs every test, and the quick attacks on a running host. `arguments` are passed to
+/// `cargo test`; with arguments, no attacks are run.
 pub fn run(arguments: &[String]) -> Result<()> {
     let attacks = arguments.is_empty();
     let mut steps = Steps::new(if attacks { 5 } else { 3 });
-    steps.step("looking at the toolchain", prepare)?;
+    steps.step("checking the toolchain", prepare)?;
     steps.step(
         "building the tests (the first time takes some minutes: wasmtime is compiled)",
         || run::run(&mut cargo(&["test", "--workspace", "--no-run"])),

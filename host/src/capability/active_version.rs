@@ -1,4 +1,4 @@
-//! What all invocations of a plugin's active version share.
+//! The active version of a plugin: what all its invocations share.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,28 +8,28 @@ use crate::domain::id::{PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::storage::vault::Sealed;
 
-/// The active version of a plugin, with what the tenant allows and has set for it. Built when something changes,
-/// never on the way of a request.
+/// The active version of a plugin, with its grants, settings and secrets. It is built when one of
+/// these changes, never during a request.
 #[derive(Clone, Debug)]
 pub struct ActiveVersion {
-    /// Which snapshot of its tenant it belongs to; one that was built later has a larger number.
+    /// The tenant's snapshot that it belongs to. A later snapshot has a larger number.
     pub snapshot: u64,
-    /// Whose it is.
+    /// The tenant that runs the plugin.
     pub tenant: TenantId,
     /// The tenant's name.
     pub tenant_name: TenantName,
     /// The plugin's name.
     pub plugin: PluginName,
-    /// The component.
+    /// The digest of the component.
     pub digest: VersionDigest,
     /// The author's name for the version, such as `1.2.0`.
     pub version: String,
     /// The limits of one invocation.
     pub limits: Arc<Limits>,
-    /// What is both asked for and granted.
+    /// What the manifest requests and the tenant grants.
     pub grants: Arc<Grants>,
     /// The plugin's settings.
     pub config: Arc<BTreeMap<String, String>>,
-    /// The tenant's secrets, sealed.
+    /// The tenant's secrets, encrypted.
     pub secrets: Arc<BTreeMap<String, Sealed>>,
 }

@@ -1,9 +1,10 @@
-//! When a body is text and when it is bytes. Requests of callers and responses of other servers follow this one rule.
+//! The rule that decides whether a body is text or bytes. It applies to incoming requests and to
+//! responses of other servers.
 
 use super::bindings::types::Content;
 
-/// The body as plugins get it: text where the content type is JSON, a form or `text/*` and the bytes are UTF-8,
-/// otherwise bytes.
+/// Converts a body to the form that plugins get. It is text if the content type is JSON, a form or
+/// `text/*` and the bytes are UTF-8. Otherwise it is bytes.
 pub fn content_of(content_type: Option<&str>, bytes: Vec<u8>) -> Content {
     if !content_type.is_some_and(is_textual) {
         return Content::Bytes(bytes);

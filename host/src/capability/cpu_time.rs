@@ -1,4 +1,4 @@
-//! The CPU time of one invocation: that of its guest, and that of the host's work for it on other
+//! The CPU time of one invocation: the guest's time and the time of the host's work on other
 //! threads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// CPU time that was charged so far. Everybody who works for the invocation adds to it.
+/// The CPU time charged so far. Every thread that works for the invocation adds to it.
 #[derive(Debug, Default)]
 pub struct CpuTime {
     nanoseconds: AtomicU64,
@@ -19,13 +19,13 @@ impl CpuTime {
         self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
-    /// All that was charged.
+    /// The total time charged.
     pub fn total(&self) -> Duration {
         Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed))
     }
 }
 
-/// How long this thread has run since it was started.
+/// The CPU time of the current thread since it started.
 pub fn thread_time() -> Duration {
     let ran = clock_gettime(ClockId::ThreadCPUTime);
     let nanoseconds = ran

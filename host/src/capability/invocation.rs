@@ -1,4 +1,4 @@
-//! One invocation as host calls see it: who it is, how much time it has left, what it has used.
+//! The state of one invocation that host calls use: its identity, its deadline and its usage.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,57 +19,59 @@ use crate::domain::log_line::LogLine;
 use crate::domain::principal::Principal;
 use crate::domain::units::{ByteSize, as_u64};
 
-/// One run of one instance. It is boxed where it is handed on, since it is large and changes hands a dozen times.
+/// One invocation of a plugin. It is boxed where it is passed on, because it is large and is moved
+/// often.
 pub struct Invocation {
     /// Its id.
     pub id: InvocationId,
-    /// What runs.
+    /// The version that runs.
     pub active: Arc<ActiveVersion>,
-    /// Why it runs.
+    /// The trigger.
     pub trigger: Trigger,
-    /// Who called, on routes that ask.
+    /// The authenticated caller, on routes that require one.
     pub principal: Option<Principal>,
-    /// How many requests from plugin to plugin of this host led here: 0 for a call from outside. It comes in the
-    /// header [`DEPTH_HEADER`](super::http_client::DEPTH_HEADER) and bounds plugins that call each other in a circle.
+    /// The number of requests between plugins of this host that led here; 0 for an external call.
+    /// It comes from the header [`DEPTH_HEADER`](super::http_client::DEPTH_HEADER) and stops
+    /// plugins that call each other in a circle.
     pub call_depth: u32,
     /// The caller's trace context.
     pub traceparent: Option<String>,
-    /// Where the call came from, if it came over the network.
+    /// The address of the caller, if the call came over the network.
     pub remote_address: Option<IpAddr>,
     /// When it began.
     pub started_at: Timestamp,
-    /// When the host ends it.
+    /// The time at which the host ends it.
     pub deadline: Instant,
-    /// The time of the host.
+    /// The host's clock.
     pub clock: SharedClock,
-    /// The CPU time that it has used so far, on whichever thread.
+    /// The CPU time used so far, on all threads.
     pub cpu_time: Arc<CpuTime>,
-    /// What else it has used so far.
+    /// The other usage so far.
     pub usage: Usage,
-    /// Transactions, cursors and outbound requests that it holds.
+    /// The number of open transactions, cursors and outbound requests.
     pub held: u32,
-    /// What it called last.
+    /// The last host calls.
     pub last_calls: LastCalls,
-    /// The lines that it logged.
+    /// The logged lines.
     pub log_lines: Vec<LogLine>,
-    /// Secrets that the plugin has seen, so that its log can leave them out: each once, the longest first, since one
-    /// may be a part of another.
+    /// The secrets that the plugin has read, which are removed from its log. Each occurs once, the
+    /// longest first, because one may be part of another.
     pub revealed: Vec<SecretString>,
 }
 
-/// Why a host call is not made. It is the contract's own error where the function has one for that, and ends the
-/// invocation where not.
+/// Why a host call was rejected. If the function has a matching error in the contract, the guest
+/// gets that error. Otherwise the invocation ends.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostCallRefused {
-    /// The invocation has made all the host calls that it may.
+    /// The limit of host calls is reached.
     #[error("this invocation has made its {0} host calls")]
     Spent(u32),
-    /// The call hands over more than one may.
+    /// The arguments of the call are too large.
     #[error("this host call hands over {0} bytes, more than {1}")]
     TooLarge(usize, ByteSize),
 }
 
-/// The invocation holds as many resources as it may.
+/// The limit of open resources is reached.
 #[derive(Debug, thiserror::Error)]
 #[error("this invocation holds as many resources as its {0} handles; drop some")]
 pub struct HandlesSpent(u32);
@@ -84,25 +86,25 @@ impl HostCallRefused {
     }
 }
 
-/// A host call that waits leaves a tenth of the remaining time to the plugin, at most 500 ms, so that
+/// A waiting host call leaves a tenth of the remaining time to the plugin, at most 500 ms, so that
 /// the plugin can still respond after a timeout.
 const ANSWER_PART: u32 = 10;
 const LONGEST_ANSWER: Duration = Duration::from_millis(500);
 
-/// A shorter line of a secret, such as a bracket, says nothing and stands in other texts as well.
+/// Shorter lines of a secret, such as a bracket, are not secret and occur in other texts as well.
 const SECRET_LINE_BYTES: usize = 8;
 
-/// If so many texts are looked for in each line of the log already, further lines of secrets are
-/// not. A private key in PEM has some 50 lines.
+/// The most texts that are searched for in each line of the log; further lines of secrets are
+/// ignored. A private key in PEM has some 50 lines.
 const MOST_REVEALED: usize = 128;
 
 impl Invocation {
-    /// The limits that hold.
+    /// The limits of the invocation.
     pub fn limits(&self) -> &Limits {
         &self.active.limits
     }
 
-    /// Counts one host call, in which the guest hands over `bytes`. Every host call does this before anything else.
+    /// Counts one host call with arguments of `bytes`. Every host call does this first.
     pub fn charge_host_call(&mut self, bytes: usize) -> Result<(), HostCallRefused> {
         let (most_calls, most_bytes) = (self.limits().host_calls, self.limits().host_call_bytes);
         if self.usage.host_calls >= most_calls {
@@ -116,7 +118,7 @@ impl Invocation {
         Ok(())
     }
 
-    /// Puts what the guest opened into its table, where there is room.
+    /// Adds a resource to the guest's table, if the limit allows it.
     pub fn hold<T: Send + 'static>(
         &mut self,
         table: &mut ResourceTable,
@@ -130,7 +132,7 @@ impl Invocation {
         Ok(handle)
     }
 
-    /// Takes what the guest gives up out of its table.
+    /// Removes a resource from the guest's table.
     pub fn release<T: 'static>(
         &mut self,
         table: &mut ResourceTable,
@@ -141,8 +143,8 @@ impl Invocation {
         Ok(opened)
     }
 
-    /// Remembers that the plugin has seen a secret. What a plugin prints comes line by line, so
-    /// each line of the secret is one as well.
+    /// Records that the plugin has read a secret. Printed output arrives line by line, so each line
+    /// of the secret is recorded as well.
     pub fn has_seen(&mut self, secret: &SecretString) {
         self.leave_out_of_log(secret);
         let lines: Vec<SecretString> = match secret.expose_secret() {
@@ -167,7 +169,7 @@ impl Invocation {
         }
     }
 
-    /// How long a host call may wait, so that the plugin has time left to respond.
+    /// The longest wait of a host call that leaves the plugin time to respond.
     pub fn patience(&self) -> Duration {
         let left = self.remaining();
         left - (left / ANSWER_PART).min(LONGEST_ANSWER)

@@ -1,30 +1,30 @@
-//! The last host calls of an invocation, for the line that its log gets when a limit ends it.
+//! The last host calls of an invocation, which are logged when a limit ends it.
 
 use std::collections::VecDeque;
 use std::fmt;
 
-/// Calls that are remembered. The same call several times in a row is one of them.
+/// The number of calls kept. Consecutive equal calls count as one.
 const KEPT: usize = 5;
 
-/// The last host calls of an invocation. No arguments: they may be secrets.
+/// The last host calls of an invocation. Arguments are not kept, because they may be secrets.
 #[derive(Debug, Default)]
 pub struct LastCalls(VecDeque<Call>);
 
 #[derive(Debug)]
 struct Call {
     function: &'static str,
-    /// The origin that a request went to.
+    /// The origin of an outbound request.
     to: Option<String>,
     count: u32,
 }
 
 impl LastCalls {
-    /// Remembers a call of a function, named with its capability: `db.query`.
+    /// Records a call of a function, named with its capability: `db.query`.
     pub fn note(&mut self, function: &'static str) {
         self.push(function, None);
     }
 
-    /// Remembers a call that goes somewhere.
+    /// Records a call with its destination.
     pub fn note_to(&mut self, function: &'static str, to: impl fmt::Display) {
         self.push(function, Some(to.to_string()));
     }
@@ -48,7 +48,8 @@ impl LastCalls {
     }
 }
 
-/// As the end of a sentence: `its last host calls: db.query (3 times), http.send https://a.example`.
+/// Formats the calls as the end of a sentence: `its last host calls: db.query (3 times), http.send
+/// https://a.example`.
 impl fmt::Display for LastCalls {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {

@@ -1,13 +1,11 @@
-//! What plugins can do besides computing: one folder for each interface that they may import.
+//! The capabilities of plugins: one folder for each interface that they may import.
 //!
-//! Each folder has the same files: `mod.rs` says what the capability is and holds its state,
-//! `host.rs` answers the host calls (charge, check the grant, clamp what the guest gave, delegate).
-//! Behind the traits of `database/engine.rs` and `cache/backend.rs` stands what keeps the data:
-//! SQLite and memory.
+//! Each folder has the same files. `mod.rs` describes the capability and holds its state. `host.rs`
+//! implements the host calls: it counts the call, checks the grant, clamps the arguments and
+//! delegates. The traits of `database/engine.rs` and `cache/backend.rs` hide the back ends.
 //!
-//! The life of a capability has two phases. [`Services`] is made once per host: pools, caches, clients. [`State`] is
-//! made for each invocation and goes with its store. A host call sees the view of its own capability and nothing
-//! else.
+//! [`Services`] exists once per host and holds pools, caches and clients. [`State`] is created for
+//! each invocation and lives in its store. A host call can use only the view of its own capability.
 
 mod active_version;
 pub mod bindings;
@@ -37,7 +35,7 @@ pub use last_calls::LastCalls;
 
 use crate::storage::vault::Vault;
 
-/// What the capabilities share over the life of the host.
+/// The services that all invocations share.
 #[derive(Clone)]
 pub struct Services {
     /// The caches of all tenants.
@@ -46,18 +44,18 @@ pub struct Services {
     pub databases: Arc<dyn database::DatabaseEngine>,
     /// Outbound connections.
     pub http: Arc<http_client::HttpClients>,
-    /// Opens sealed secrets.
+    /// Decrypts secrets.
     pub vault: Arc<Vault>,
 }
 
 /// The capabilities of one invocation.
 pub struct State {
-    /// Who it is, and what it has used.
+    /// The invocation and its usage.
     pub invocation: Box<Invocation>,
-    /// The resources that the guest holds.
+    /// The guest's resources.
     pub table: ResourceTable,
     services: Arc<Services>,
-    /// Made when the guest first uses it, as is the next.
+    /// Created at the guest's first use, as is `http_client`.
     database: Option<database::DatabaseState>,
     http_client: Option<http_client::ClientState>,
 }
@@ -69,7 +67,7 @@ pub trait HasCapabilities: Send + 'static {
 }
 
 impl State {
-    /// The capabilities of a new invocation. `table` is that of the instance.
+    /// Creates the capabilities of a new invocation. `table` is the resource table of the instance.
     pub fn new(invocation: Box<Invocation>, services: Arc<Services>, mut table: ResourceTable) -> Self {
         table.set_max_capacity(usize::try_from(invocation.limits().handles).unwrap_or(usize::MAX));
         Self {
@@ -81,7 +79,8 @@ impl State {
         }
     }
 
-    /// The invocation with what it has used, once its guest is done, and the table of the instance.
+    /// Returns the invocation with its usage, and the table of the instance. Call it when the guest
+    /// is done.
     pub fn into_parts(mut self) -> (Box<Invocation>, ResourceTable) {
         if let Some(client) = &self.http_client {
             client.settle(&mut self.invocation.usage);
@@ -90,7 +89,7 @@ impl State {
     }
 }
 
-/// The host could not do its part. It ends the invocation and is nobody else's fault.
+/// A failure of the host. It ends the invocation and is never the guest's fault.
 #[derive(Debug, thiserror::Error)]
 #[error("the host failed: {0}")]
 pub struct HostFault(#[source] Box<dyn std::error::Error + Send + Sync>);

@@ -1,4 +1,4 @@
-//! Invocations for tests that make host calls without wasm.
+//! Test invocations, for host calls without WebAssembly.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::domain::id::{InvocationId, TenantId, VersionDigest};
 use crate::domain::invocation::{Trigger, Usage};
 use crate::domain::limits::Limits;
 
-/// An invocation of the plugin `plugin` of a new tenant `tenant`, without settings and secrets.
+/// An invocation of the plugin `plugin` of a new tenant `tenant`, without settings or secrets.
 pub fn invocation(limits: Limits, grants: Grants) -> Invocation {
     let wall = limits.wall.0;
     Invocation {

@@ -1,5 +1,5 @@
-//! The interfaces of the contract that this host does not serve yet. They are linked, so that a plugin which imports
-//! one loads, and every call answers a typed error that says so.
+//! The interfaces of the contract that this host does not implement yet. They are linked, so that a
+//! plugin that imports one loads. Every call returns a typed error.
 
 use wasmtime::component::{HasData, Linker};
 
@@ -7,7 +7,7 @@ use super::bindings::types::Content;
 use super::bindings::{v0_1, v0_2};
 use super::{HasCapabilities, Invocation};
 
-/// What an unserved interface sees of its invocation.
+/// The part of the invocation that these calls may use.
 pub struct UnservedView<'a> {
     invocation: &'a mut Invocation,
 }
@@ -42,7 +42,7 @@ fn view<T: HasCapabilities>(data: &mut T) -> UnservedView<'_> {
     }
 }
 
-/// The text of every refusal. Transactions use it too, for jobs and events that would ride on them.
+/// The text of every such error. Transactions also use it, for jobs and events.
 pub fn message(what: &str) -> String {
     format!("this host does not serve {what} yet")
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: how fast a host is. Each figure stands beside a native baseline of the same run: what is compared
-//! runs in turn, round by round, and what counts are the ratios of the rounds.
+//! `cargo xtask bench`: measures the speed of a host. Each measurement has a native baseline in the
+//! same run: the two alternate in rounds, and the result is the ratio of each round.
 
 mod growth;
 mod in_process;
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures what is wanted. Whether every bar was met; a quick look judges none.
+/// Runs the selected measurements. Returns whether every bar was met; a quick run checks none.
 fn run(arguments: Vec<String>) -> Result<bool> {
     let options = Options::parse(arguments.into_iter())?;
     let mut bars: Vec<Measured> = Vec::new();
@@ -66,7 +66,7 @@ fn run(arguments: Vec<String>) -> Result<bool> {
     Ok(met || options.quick)
 }
 
-/// Writes to standard output. Who closed it does not want to know.
+/// Writes to standard output. Errors are ignored, for example if it is closed.
 fn say(text: &str) {
     let mut stdout = std::io::stdout();
     let _ = stdout.write_all(text.as_bytes());

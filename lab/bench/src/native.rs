@@ -1,4 +1,4 @@
-//! The baselines: axum with nothing around it, doing what the plugin does, in a process of its own.
+//! The native baseline: a bare axum server that does the plugin's work, in its own process.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -17,20 +17,19 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 
 use crate::say;
 
-/// The first argument of a process that is the baseline.
+/// The first argument that starts the baseline.
 pub const COMMAND: &str = "native";
 
-/// Connections to the database, as many as a tenant's readers and writer.
+/// Connections to the database: as many as a tenant's readers and writer.
 const CONNECTIONS: u32 = 3;
 
-/// The baseline, running. It ends when this is dropped.
+/// The running baseline. It ends when this is dropped.
 pub struct Native {
     child: Child,
-    /// Where it listens.
     pub address: SocketAddr,
 }
 
-/// What is sent, and sent back with one more of it.
+/// The body of a request, which is returned with the quantity increased by one.
 #[derive(Deserialize, Serialize)]
 pub struct Order {
     product: String,
@@ -53,7 +52,7 @@ impl Order {
     }
 }
 
-/// A database with the plugin's table, as durable as a tenant's.
+/// Opens a database with the plugin's table, with the durability of a tenant's.
 pub async fn database(file: &Path) -> Result<SqlitePool> {
     let options = SqliteConnectOptions::new()
         .filename(file)
@@ -77,7 +76,7 @@ pub async fn select(pool: &SqlitePool, id: i64) -> sqlx::Result<Row> {
 }
 
 impl Native {
-    /// Starts it with a database in `folder`, on as many threads as the host has for plugins.
+    /// Starts it with a database in `folder`, with as many threads as the host has for plugins.
     pub fn start(folder: &Path) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(COMMAND)
@@ -104,13 +103,13 @@ impl Native {
 
 impl Drop for Native {
     fn drop(&mut self) {
-        // Both fail where it has ended already.
+        // Both fail if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Is the baseline.
+/// Runs the baseline.
 pub fn serve(arguments: &[String]) -> Result<()> {
     let file = arguments.first().context("the file of the database")?;
     let threads = RuntimeSection::default().threads();
@@ -131,7 +130,7 @@ pub fn serve(arguments: &[String]) -> Result<()> {
     })
 }
 
-/// The table, as the plugin has it.
+/// The same table as the plugin's.
 pub const NOTES: &str = "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT NOT NULL);
     WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 1000)
     INSERT INTO notes (id, body) SELECT x, 'the note number ' || x FROM n;";

@@ -1,4 +1,4 @@
-//! What is to be measured.
+//! The command line options of the benchmarks.
 
 use std::path::{Path, PathBuf};
 
@@ -19,27 +19,26 @@ Measures a host beside native baselines.
 /// A part of the measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Without sockets, beside native functions.
+    /// Without sockets, compared with native functions.
     InProcess,
-    /// From socket to socket, beside bare axum.
+    /// From socket to socket, compared with bare axum.
     WholePath,
     /// Many plugins and many tenants.
     Growth,
-    /// Changes of many tenants by somebody else.
+    /// Changes of many tenants by another node.
     Reconcile,
-    /// Other hosts, where they are found.
+    /// Other hosts, if they are installed.
     Peers,
 }
 
-/// What is to be measured.
 #[derive(Debug)]
 pub struct Options {
     pub executable: PathBuf,
-    /// Another host, to tell what a change changes.
+    /// Another host to compare with, to show the effect of a change.
     pub beside: Option<PathBuf>,
     /// Whether perf takes samples.
     pub profile: bool,
-    /// The most that are deployed at once; none where only tenants are wanted.
+    /// The most plugins that are deployed; zero to measure only tenants.
     pub plugins: usize,
     pub quick: bool,
     pub parts: Vec<Part>,
@@ -99,7 +98,7 @@ impl Options {
         Ok(options)
     }
 
-    /// The first for a quick look, the second otherwise.
+    /// Returns `quick` for a quick run, and `full` otherwise.
     pub fn scaled<T>(&self, quick: T, full: T) -> T {
         if self.quick { quick } else { full }
     }

@@ -1,4 +1,4 @@
-//! Other hosts, where their executables are found, with the same work: JSON in, JSON out.
+//! Measures other hosts, if they are installed, with the same work: JSON in, JSON out.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::traffic::{Generator, Repeated};
 
 const CONNECTIONS: usize = 32;
 
-/// A worker of workerd that does what the plugin does: one warm isolate for all requests.
+/// A worker for workerd that does the plugin's work: one warm isolate for all requests.
 const WORKER: &str = "export default {
   async fetch(request) {
     const order = await request.json();
@@ -27,8 +27,8 @@ const WORKER: &str = "export default {
 };
 ";
 
-/// The settings of the pool that this host has (`runtime/engine.rs`), for `wasmtime serve`, which makes a fresh instance for each
-/// request too.
+/// The pool settings of this host (`runtime/engine.rs`) for `wasmtime serve`, which also creates a
+/// fresh instance for each request.
 const OUR_POOL: [&str; 14] = [
     "-O",
     "pooling-allocator=y",
@@ -46,14 +46,14 @@ const OUR_POOL: [&str; 14] = [
     "pooling-decommit-batch-size=1",
 ];
 
-/// A host to be measured beside this one.
+/// A host to compare with.
 struct Candidate {
     name: &'static str,
     /// The executable, on the `PATH`.
     executable: &'static str,
-    /// How many times as fast this host is wanted to be.
+    /// The wanted factor by which this host is faster.
     bar: f64,
-    /// What starts it, on an address, with files in a folder.
+    /// The command that starts it on an address, with files in a folder.
     command: fn(&Path, SocketAddr) -> Result<Command>,
 }
 
@@ -78,14 +78,14 @@ const CANDIDATES: [Candidate; 3] = [
     },
 ];
 
-/// Another host, running. It ends when this is dropped.
+/// A running other host. It ends when this is dropped.
 struct Peer {
     candidate: &'static Candidate,
     child: Child,
     address: SocketAddr,
 }
 
-/// Measures it.
+/// Runs the measurement.
 pub fn run(options: &Options) -> Result<Found> {
     let folder = tempfile::TempDir::with_prefix("mortise-bench-")?;
     let generator = Generator::find(folder.path())?;
@@ -150,7 +150,7 @@ impl Candidate {
     }
 
     fn start(&'static self, folder: &Path) -> Result<Peer> {
-        // Free a moment ago; nothing else here takes ports meanwhile.
+        // The port was free a moment ago, and nothing else here takes ports meanwhile.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let child = (self.command)(folder, address)?
             .stdin(Stdio::null())
@@ -188,7 +188,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // Both fail where it has ended already.
+        // Both fail if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -198,7 +198,7 @@ fn wasmtime_serve(options: &[&str], address: SocketAddr) -> Command {
     let mut command = Command::new("wasmtime");
     command
         .arg("serve")
-        // Its Rust program looks for an environment at its start.
+        // The guest's Rust runtime reads the environment at its start.
         .args(["-S", "cli"])
         .args(options)
         .arg("--addr")

@@ -1,33 +1,33 @@
-//! Processor time of processes, as the system counts it.
+//! The processor time of processes, from `/proc`.
 
 use std::fs;
 
 use anyhow::{Context as _, Result};
 
-/// The system counts in hundredths of a second: `USER_HZ`, which Linux has fixed for what it tells programs.
+/// The system counts in hundredths of a second: `USER_HZ`, which is fixed on Linux.
 const MICROSECONDS_PER_TICK: f64 = 10_000.0;
 
-/// Microseconds that were spent.
+/// Processor time in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spent {
-    /// In its own code.
+    /// User time.
     pub own: f64,
-    /// In the kernel, for it.
+    /// System time.
     pub kernel: f64,
 }
 
 impl Spent {
-    /// By a process that runs, in all of its threads since its start.
+    /// The time of a running process, of all its threads since its start.
     pub fn by(process: u32) -> Result<Self> {
         stat(&process.to_string(), 0)
     }
 
-    /// By the children of this process that have ended.
+    /// The time of this process's ended children.
     pub fn by_children() -> Result<Self> {
         stat("self", 2)
     }
 
-    /// What was spent since `earlier`.
+    /// The time since `earlier`.
     pub fn since(self, earlier: Self) -> Self {
         Self {
             own: self.own - earlier.own,
@@ -35,7 +35,7 @@ impl Spent {
         }
     }
 
-    /// Both.
+    /// User and system time.
     pub fn all(self) -> f64 {
         self.own + self.kernel
     }
@@ -47,8 +47,8 @@ fn stat(process: &str, skipped: usize) -> Result<Spent> {
     parse(&text, skipped).with_context(|| format!("{path} has no times"))
 }
 
-/// Of a line of `/proc/PID/stat` (proc_pid_stat(5)), the 14th and the 15th field, or later ones. The name of the process may
-/// have spaces and brackets of its own.
+/// Parses the 14th and 15th field of a line of `/proc/PID/stat` (proc_pid_stat(5)), or later ones.
+/// The name of the process may contain spaces and brackets.
 fn parse(line: &str, skipped: usize) -> Option<Spent> {
     const BEFORE: usize = 14 - 3;
     let (_, after_name) = line.rsplit_once(") ")?;

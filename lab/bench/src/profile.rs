@@ -1,4 +1,4 @@
-//! Where a process spends its time: samples that `perf` takes while it is under load, by the crate that they are in.
+//! Profiles a process under load with `perf`, and groups the samples by crate.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,26 +11,26 @@ use serde::Serialize;
 use crate::say;
 use crate::traffic::{Generator, Repeated};
 
-/// Samples of each thread that runs, each second.
+/// Samples per second of each running thread.
 const FREQUENCY: f64 = 1_999.0;
 
 /// The load begins before the samples and ends after them.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// Symbols that are named.
+/// The number of symbols that are listed.
 const NAMED: usize = 12;
 
-/// Microseconds of processor time for each request.
+/// Processor time per request, in microseconds.
 #[derive(Debug, Serialize)]
 pub struct Profile {
-    /// By the crate, or what stands in its place.
+    /// By crate or other area.
     areas: BTreeMap<String, f64>,
-    /// By the function, those with the most first.
+    /// By function, the largest first.
     symbols: Vec<(String, f64)>,
 }
 
 impl Profile {
-    /// Of a process that answers `request`, for as long as `span`. Scratch files go to `folder`.
+    /// Profiles a process that answers `request` for `span`. Scratch files go to `folder`.
     pub fn of(
         process: u32,
         generator: &Generator,
@@ -73,7 +73,8 @@ impl Profile {
         Ok(profile)
     }
 
-    /// Of samples, each of which stands for so much time: a line with its address, its function and the file of that.
+    /// Parses samples, each of which stands for `of_sample` microseconds: a line with its address,
+    /// its function and the file of the function.
     fn new(samples: &str, of_sample: f64) -> Self {
         let (mut areas, mut symbols) = (BTreeMap::new(), BTreeMap::new());
         for line in samples.lines() {
@@ -94,7 +95,7 @@ impl Profile {
         Self { areas, symbols }
     }
 
-    /// Shows it.
+    /// Prints the profile.
     pub fn say(&self, name: &str) {
         let mut areas: Vec<_> = self.areas.iter().collect();
         areas.sort_by(|(_, one), (_, other)| other.total_cmp(one));
@@ -111,12 +112,12 @@ impl Profile {
     }
 }
 
-/// What a function belongs to.
+/// The area of a function.
 fn area<'a>(symbol: &'a str, object: &str) -> &'a str {
     if object.contains("kernel") {
         return "the kernel";
     }
-    // Compiled components are in no file, and nothing names their functions.
+    // Compiled components are in no file, and their functions have no names.
     if symbol == "[unknown]" {
         return "the plugin";
     }
@@ -128,7 +129,7 @@ fn area<'a>(symbol: &'a str, object: &str) -> &'a str {
     }
     let name = symbol.trim_start_matches(['<', '&', '*', '_']);
     match name.split_once("::") {
-        // `dyn` or `T as` may stand before it.
+        // `dyn` or `T as` may precede it.
         Some((first, _)) => first.rsplit(' ').next().unwrap_or(first),
         None if name.starts_with("mi_") => "mimalloc",
         None => "SQLite and other C",

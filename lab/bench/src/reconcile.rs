@@ -1,6 +1,5 @@
-//! How soon a node serves what another one has changed: 10,000 tenants, of which 1,000 change each
-//! second. The changes are written to the database beside the host, so that only polling finds
-//! them.
+//! Measures how soon a node serves changes of another node: 10,000 tenants, of which 1,000 change
+//! each second. The changes are written directly to the database, so that only polling finds them.
 
 use std::ops::Range;
 use std::path::Path;
@@ -27,14 +26,14 @@ use crate::traffic::Generator;
 
 const CONNECTIONS: usize = 32;
 
-/// Changes of one second, and in how many steps they come.
+/// Changes per second, and the number of steps in which they are made.
 const RAISED: usize = 1_000;
 const STEPS: usize = 10;
 
-/// A change that is not served within this time is a failure of the measurement.
+/// The measurement fails if a change is not served within this time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Measures it.
+/// Runs the measurement.
 pub fn run(options: &Options) -> Result<Found> {
     let count = options.scaled(2_000, 10_000);
     let span = Duration::from_secs(options.scaled(3, 8));
@@ -109,8 +108,7 @@ pub fn run(options: &Options) -> Result<Found> {
     })
 }
 
-/// The statuses of a request with another method than the route's: it tells a served tenant from a
-/// suspended one.
+/// The statuses of a request with a wrong method, which tell a served tenant from a suspended one.
 const SERVED: u16 = 405;
 const SUSPENDED: u16 = 503;
 
@@ -134,7 +132,7 @@ impl Other {
         Ok(Self { runtime, database })
     }
 
-    /// Makes as many tenants with the plugin that the tenant of the benchmarks has.
+    /// Creates `count` tenants with the plugin of the benchmarks' tenant.
     fn copy_tenant(&self, count: usize) -> Result<Vec<TenantId>> {
         let ids: Vec<TenantId> = (0..count).map(|_| TenantId::generate()).collect();
         let copy = async {
@@ -165,10 +163,10 @@ impl Other {
         Ok(ids)
     }
 
-    /// Suspends tenants, or makes them serve again, in one change.
+    /// Suspends or resumes tenants in one change.
     fn suspend(&self, ids: &[TenantId], suspended: bool) -> Result<()> {
         let list: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
-        // Ids have nothing in them that SQL could read.
+        // Ids contain no characters that are special in SQL.
         let change = AssertSqlSafe(format!(
             "UPDATE tenants SET suspended = {}, generation = generation + 1 WHERE id IN ({})",
             u8::from(suspended),
@@ -180,17 +178,16 @@ impl Other {
     }
 }
 
-/// Changes that are made while something else is measured.
+/// Makes changes while something else is measured.
 struct Changes<'a> {
     host: &'a Host,
     other: &'a Other,
     ids: &'a [TenantId],
-    /// How many steps were made. Each tenant is suspended in one turn through all and serves again
-    /// in the next.
+    /// The number of steps so far. Each tenant is suspended in one round and resumed in the next.
     steps: usize,
 }
 
-/// A tenant to look at: from when on its status is to be this one.
+/// A changed tenant: the time of the change and the status that it must get.
 struct Awaited {
     path: String,
     status: u16,
@@ -207,8 +204,8 @@ impl<'a> Changes<'a> {
         }
     }
 
-    /// Makes changes at the pace for `span` while `measure` runs. How long it took until one of
-    /// each step was served, in seconds.
+    /// Makes changes for `span` while `measure` runs. Returns the seconds until one change of each
+    /// step was served.
     fn during<T>(&mut self, span: Duration, measure: impl FnOnce() -> Result<T>) -> Result<(T, Vec<f64>)> {
         let (made, awaited) = mpsc::channel::<Awaited>();
         let host = self.host;
@@ -237,7 +234,7 @@ impl<'a> Changes<'a> {
                 status: if suspended { SUSPENDED } else { SERVED },
                 since: now(),
             };
-            // The watcher ends only when this is dropped.
+            // The watcher ends only when the sender is dropped.
             let _ = made.send(awaited);
             next += step;
         }
@@ -251,7 +248,7 @@ impl<'a> Changes<'a> {
     }
 }
 
-/// Looks at one changed tenant after the other until its change is served.
+/// Waits for one changed tenant after the other until its change is served.
 fn watch(host: &Host, awaited: &mpsc::Receiver<Awaited>) -> Result<Vec<f64>> {
     let http = host.http();
     let mut lags = Vec::new();
@@ -270,7 +267,7 @@ fn join<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// The part of one processor that the host uses meanwhile.
+/// The fraction of one processor that the host uses while `meanwhile` runs.
 fn processor_share(host: &Host, meanwhile: impl FnOnce() -> Result<()>) -> Result<f64> {
     let (begin, before) = (now(), processor_time(host.id())?);
     meanwhile()?;

@@ -1,4 +1,4 @@
-//! Samples of one thing over the rounds, their median and their spread.
+//! The samples of a measurement over its rounds, with their median and spread.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ impl Series {
         self.0.push(sample);
     }
 
-    /// The median; not a number where there is no sample.
+    /// The median; NaN if there is no sample.
     pub fn median(&self) -> f64 {
         let sorted = self.sorted();
         let middle = sorted.len() / 2;
@@ -30,7 +30,7 @@ impl Series {
         (first, sorted.last().copied().unwrap_or(f64::NAN))
     }
 
-    /// Round by round, this divided by `other`.
+    /// The ratio of this and `other` in each round.
     pub fn over(&self, other: &Series) -> Series {
         Series(
             self.0

@@ -1,4 +1,4 @@
-//! What is measured of a host: the plugin of the benchmarks, deployed in several ways.
+//! The host under test and the deployments of the benchmarks' plugin.
 
 use std::net::SocketAddr;
 
@@ -12,32 +12,32 @@ use crate::native::NOTES;
 use crate::options::Options;
 use crate::traffic::Repeated;
 
-/// What is sent: 75 bytes.
+/// The body of a request: 75 bytes.
 pub const ORDER: &str = r#"{"product":"chair","quantity":2,"note":"to be delivered in the afternoon"}"#;
 
 /// The tenant of the benchmarks.
 pub const TENANT: &str = "bench";
 
-/// The plugin with public routes, the same with instances that are used again, and the one with everything on.
+/// The names of the plugins: with public routes, with reused instances, and with all features.
 const PUBLIC: &str = "public";
 const REUSED: &str = "reused";
 const EVERYTHING: &str = "everything";
 
-/// Results of a part.
+/// The results of a part.
 pub struct Found {
-    /// Its bars.
+    /// The measurements with bars.
     pub bars: Vec<rig::Measured>,
-    /// All that was measured.
+    /// All measurements.
     pub raw: Value,
 }
 
-/// A host with the defaults. Only the log is for machines.
+/// A host with the defaults, but with a JSON log.
 pub fn launch(options: &Options) -> Launch {
     Launch::new(&options.executable)
 }
 
-/// A tenant whose rates refuse nothing of what is sent to it, and which keeps an instance for each connection where they are
-/// used again; nothing else of its plan differs.
+/// Creates a tenant whose rate limits are never reached, and which keeps a reusable instance for
+/// each connection. The rest of its plan is the default.
 pub fn tenant(host: &Host, name: &str) -> Result<Tenant> {
     let tenant = host.tenant(name)?.keep();
     tenant.limit(
@@ -46,14 +46,14 @@ pub fn tenant(host: &Host, name: &str) -> Result<Tenant> {
     Ok(tenant)
 }
 
-/// The plugin of the benchmarks without a database: JSON in, JSON out, for everybody.
+/// The plugin of the benchmarks without a database: JSON in and out, on a public route.
 pub fn orders() -> Result<Recipe> {
     let recipe = Recipe::of(test_artifacts::BENCH_PLUGIN)?.without_routes();
     Ok(recipe.route("POST", "/orders", "'public'"))
 }
 
-/// The same with a table, and a route for its rows. The tables of a tenant belong to all its plugins, so that one of them
-/// makes it.
+/// The same with a table and a route for its rows. The tables of a tenant belong to all its
+/// plugins, so only one of them creates it.
 pub fn rows() -> Result<Recipe> {
     Ok(orders()?
         .route("GET", "/rows/{id}", "'public'")
@@ -66,7 +66,7 @@ pub fn public(host: &Host, tenant: &Tenant) -> Result<Requests> {
     Ok(Requests::new(host.public, &tenant.name, PUBLIC))
 }
 
-/// Deploys it with public routes and instances that serve one request after another.
+/// Deploys it with public routes and reused instances.
 pub fn reused(host: &Host, tenant: &Tenant) -> Result<Requests> {
     tenant.deploy(&orders()?.plugin(REUSED).reused().guest())?;
     Ok(Requests::new(host.public, &tenant.name, REUSED))
@@ -102,7 +102,7 @@ pub fn everything(host: &Host, tenant: &Tenant) -> Result<Requests> {
     Ok(requests)
 }
 
-/// The requests that a deployed plugin, or the baseline, answers.
+/// The requests to a deployed plugin or to the baseline.
 #[derive(Clone, Debug)]
 pub struct Requests {
     address: SocketAddr,
@@ -119,7 +119,7 @@ impl Requests {
         }
     }
 
-    /// Of the baseline.
+    /// The requests to the baseline.
     pub fn native(address: SocketAddr) -> Self {
         Self {
             address,
@@ -128,7 +128,7 @@ impl Requests {
         }
     }
 
-    /// JSON in, JSON out.
+    /// The request with a JSON body.
     pub fn order(&self) -> Repeated {
         Repeated {
             body: Some(ORDER.to_owned()),

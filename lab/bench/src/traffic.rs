@@ -1,4 +1,4 @@
-//! Requests as fast as they are answered, sent by wrk.
+//! Sends requests with wrk, as fast as they are answered.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -15,24 +15,24 @@ use crate::processor::Spent;
 #[derive(Clone, Debug)]
 pub struct Generator(PathBuf);
 
-/// A request that is sent again and again.
+/// A request to repeat.
 #[derive(Clone, Debug)]
 pub struct Repeated {
     pub address: SocketAddr,
-    /// Where it goes, in turn.
+    /// Its paths, which are used in turn.
     pub paths: Vec<String>,
     pub headers: Vec<(&'static str, String)>,
-    /// Sent with `POST` where there is one.
+    /// The body, if it is a `POST`.
     pub body: Option<String>,
 }
 
-/// How fast it was.
+/// The measured throughput and latency.
 #[derive(Clone, Copy, Debug)]
 pub struct Speed {
-    /// Answers of 200, and how many of them each second.
+    /// The number of responses with the status 200, and their rate per second.
     pub answers: f64,
     pub per_second: f64,
-    /// The latency that half of them did not exceed, and 99 of 100, in milliseconds.
+    /// The median and the 99th percentile of the latency, in milliseconds.
     pub p50: f64,
     pub p99: f64,
 }
@@ -45,17 +45,16 @@ impl Generator {
         Ok(Self(folder.to_owned()))
     }
 
-    /// Its name.
     pub fn name(&self) -> &'static str {
         "wrk, one thread"
     }
 
-    /// Processor time that it has spent so far.
+    /// The processor time of the generator so far.
     pub fn spent(&self) -> Result<Spent> {
         Spent::by_children()
     }
 
-    /// Sends `request` over so many connections for `time`.
+    /// Sends `request` over `connections` connections for `time`.
     pub fn run(&self, request: &Repeated, connections: usize, time: Duration) -> Result<Speed> {
         let script = self.0.join("request.lua");
         std::fs::write(&script, request.script())?;
@@ -73,7 +72,7 @@ impl Generator {
 }
 
 impl Repeated {
-    /// As a call of the crate `load`.
+    /// The request as a call of the crate `load`.
     pub fn call(&self) -> Call {
         let mut call = match &self.body {
             Some(body) => Call::post(self.address, "/").body("application/json", body.clone()),
@@ -116,7 +115,7 @@ impl Repeated {
     }
 }
 
-/// What the script of [`Repeated::script`] has written.
+/// Parses the output of the script of [`Repeated::script`].
 fn speed(text: &str, path: &str) -> Result<Speed> {
     let line = text.lines().find_map(|line| line.strip_prefix("measured "));
     let line = line.with_context(|| format!("wrk says what it measured: {text}"))?;

@@ -1,12 +1,12 @@
-//! Random choices that a seed decides.
+//! Random choices that are determined by a seed.
 
 /// A generator of random choices. The same seed, kind and number always give the same choices.
 pub struct Chance(fastrand::Rng);
 
 impl Chance {
-    /// The choices for one input of a kind.
+    /// Creates the generator for one input of a kind.
     pub fn of(seed: u64, kind: &str, number: u64) -> Self {
-        // FNV-1a over what names the input; the generator spreads it further.
+        // FNV-1a over the identity of the input; the generator spreads it further.
         let named = kind.bytes().chain(number.to_le_bytes());
         let start = 0xcbf2_9ce4_8422_2325 ^ seed.rotate_left(17);
         let hash = named.fold(start, |hash, byte| {
@@ -20,12 +20,12 @@ impl Chance {
         self.0.usize(0..bound.max(1))
     }
 
-    /// A number between both, including both.
+    /// A number from `least` to `most`, inclusive.
     pub fn between(&mut self, least: usize, most: usize) -> usize {
         self.0.usize(least..=most)
     }
 
-    /// True in `part` of `whole` cases.
+    /// Returns true in `part` of `whole` cases.
     pub fn odds(&mut self, part: usize, whole: usize) -> bool {
         self.below(whole) < part
     }
@@ -47,11 +47,11 @@ impl Chance {
         }
     }
 
-    /// One of these.
+    /// One of the choices.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If `choices` is empty.
     pub fn pick<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
         choices[self.below(choices.len())]
     }

@@ -1,4 +1,4 @@
-//! What a host may never do, whatever it is sent.
+//! The promises that a host must keep for every input, and their violations.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,36 +6,34 @@ use std::time::Duration;
 use rig::clock::spoken;
 use rig::good::{NEVER, Window};
 
-/// With fewer requests than this, a p99 says nothing.
+/// The least number of requests for a meaningful p99.
 const FEW: u64 = 20;
 
-/// A promise that was broken.
+/// A violated promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The process ended.
     Ended(String),
-    /// Something was not answered in time, or not at all.
+    /// A request was not answered in time, or not at all.
     Unanswered(String),
-    /// An answer said that the host is at fault.
+    /// A response reported a fault of the host.
     Internal(String),
-    /// The log has an error or a panic.
+    /// The log contains an error or a panic.
     Log(String),
-    /// The good tenant waited so long that nobody waits for it.
+    /// The good tenant waited longer than any client would.
     Late(String),
-    /// The good tenant waited longer than is promised, as it also does on a machine that is busy.
+    /// The good tenant waited longer than promised, which also happens on a busy machine.
     Slow(String),
-    /// Memory, threads or descriptors were not given back.
+    /// Memory, threads or descriptors were not released.
     Left(String),
-    /// Too few inputs of a kind were accepted, so that the run says nothing about it.
+    /// Too few inputs of a kind were accepted, so the run does not test it.
     Refused(String),
 }
 
 impl Failure {
-    /// Whether both are of the same sort. A smaller input fails in the same way if it breaks the
-    /// same promise.
+    /// Whether both have the same cause. A reduced input must break the same promise.
     pub fn is_like(&self, other: &Failure) -> bool {
-        // A host that ends leaves requests without an answer, and which of the two is seen first is
-        // chance.
+        // A host that ends leaves requests unanswered, and either may be seen first.
         let sort = |failure: &Failure| match failure {
             Self::Ended(_) | Self::Unanswered(_) | Self::Late(_) | Self::Slow(_) => 0,
             Self::Internal(_) | Self::Log(_) => 1,
@@ -45,13 +43,13 @@ impl Failure {
         sort(self) == sort(other)
     }
 
-    /// Whether it can only be seen while other requests run.
+    /// Whether it occurs only while other requests run.
     pub fn needs_neighbours(&self) -> bool {
         matches!(self, Self::Late(_) | Self::Slow(_) | Self::Unanswered(_))
     }
 }
 
-/// What the good tenant saw that it may not see, if its p99 may be at most `bar`.
+/// Returns the failure that the good tenant observed, if its p99 may be at most `bar`.
 pub fn of_window(window: &Window, bar: Duration) -> Option<Failure> {
     if window.late() > 0 {
         return Some(Failure::Late(format!(

@@ -1,4 +1,4 @@
-//! Finds out which input broke a promise, makes it small and keeps it in a file.
+//! Finds the input that broke a promise, reduces it and stores it in a file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use crate::say;
 use crate::session::{Ran, Settings};
 use crate::target::{Prepared, Target};
 
-/// Inputs that are tried one by one, before all are tried together.
+/// The number of inputs that are tried one by one, before all are tried together.
 const SUSPECTS: usize = 12;
 
-/// Trials of smaller inputs, and how long they may take.
+/// The limits of a reduction: trials and time.
 const TRIES: usize = 150;
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Threads that repeat inputs, and how long, where the good tenant's view is what counts.
+/// The threads and the time to repeat inputs, if the failure is the good tenant's wait.
 const NEIGHBOURS: usize = 3;
 const REPEAT: Duration = Duration::from_secs(3);
 
-/// Trials of inputs, each on a host that nothing has failed on.
+/// Tries inputs, each on a host without an earlier failure.
 pub struct Trials<'a> {
     prepared: &'a Prepared,
     bar: Duration,
@@ -34,7 +34,7 @@ pub struct Trials<'a> {
 }
 
 impl<'a> Trials<'a> {
-    /// No host runs before the first trial.
+    /// The first trial starts a host.
     pub fn new(prepared: &'a Prepared, bar: Duration) -> Self {
         Self {
             prepared,
@@ -43,8 +43,8 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// Gives the inputs to a host. What goes wrong, if anything does; the next trial has another
-    /// host then.
+    /// Sends the inputs to a host and returns the failure, if there is one. After a failure the
+    /// next trial uses a new host.
     pub fn run(&mut self, inputs: &[Input], with_neighbours: bool) -> Result<Option<Failure>> {
         let target = match self.target.take() {
             Some(target) => target,
@@ -104,8 +104,8 @@ fn trial(target: &Target, inputs: &[Input], with_neighbours: bool, bar: Duration
     Ok(target.complaint().or(seen).or_else(|| target.calm()))
 }
 
-/// Looks for the input behind `failure` among those that `ran`, and writes what it finds.
-/// False if it is none: a good tenant that waits as long beside nothing, on a machine that is busy.
+/// Searches the inputs in `ran` for the cause of `failure`, and writes the result. Returns false if
+/// it is no failure: on a busy machine the good tenant also waits without any input.
 pub fn find(settings: &Settings, prepared: &Prepared, failure: &Failure, ran: &[Ran]) -> Result<bool> {
     if is_chance(settings, prepared, failure)? {
         say("      no failure: beside nothing the good tenant waits as long, since the machine is busy\n");
@@ -159,12 +159,11 @@ pub fn find(settings: &Settings, prepared: &Prepared, failure: &Failure, ran: &[
         "      {word} {kinds} of {bytes} bytes: {path}\n      again: cargo xtask fuzz --replay {path}\n",
         path = path.display()
     ));
-    // A wait that no input causes again was the machine's.
+    // If no input reproduces a wait, the machine caused it.
     Ok(is_found || !matches!(failure, Failure::Slow(_)))
 }
 
-/// Whether it is no failure of the host: the good tenant waits as long although no input is sent, since the
-/// machine is busy.
+/// Whether the machine caused the failure: the good tenant also waits without any input.
 pub fn is_chance(settings: &Settings, prepared: &Prepared, failure: &Failure) -> Result<bool> {
     if !matches!(failure, Failure::Slow(_)) {
         return Ok(false);
@@ -173,14 +172,14 @@ pub fn is_chance(settings: &Settings, prepared: &Prepared, failure: &Failure) ->
     Ok(trials.run(&[], true)?.is_some())
 }
 
-/// Those that ran, the likely ones first: those that saw something, then those that took long.
+/// The inputs that ran, the likely ones first: those with a failure, then the slow ones.
 fn suspects(ran: &[Ran]) -> Vec<Ran> {
     let mut suspects = ran.to_vec();
     suspects.sort_by_key(|ran| (ran.outcome.is_ok(), std::cmp::Reverse(ran.took)));
     suspects
 }
 
-/// A new file for a finding.
+/// The path of a new file for a finding.
 fn file(seed: u64) -> Result<PathBuf> {
     let folder = crate::findings_folder();
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;

@@ -1,4 +1,5 @@
-//! Inputs: what is sent to a host, in parts that can be removed one by one and kept in a file.
+//! The inputs of a host, which consist of parts that can be removed one by one and stored in a
+//! file.
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Input {
     /// The name of its kind.
     pub kind: String,
-    /// What it consists of; the kind says what the names mean.
+    /// Its parts; the kind defines the meaning of their names.
     pub parts: Vec<Part>,
 }
 
@@ -19,9 +20,9 @@ pub struct Input {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
-    /// What it is for.
+    /// Its purpose.
     pub name: String,
-    /// Its content, one after the other.
+    /// Its content, as a sequence of runs.
     pub runs: Vec<Run>,
 }
 
@@ -29,23 +30,22 @@ pub struct Part {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Run {
-    /// Text.
     Text(String),
-    /// Bytes that are no text.
+    /// Bytes that are not text.
     Bytes {
-        /// As hexadecimal digits.
+        /// Hexadecimal digits.
         hex: String,
     },
     /// Text that is repeated. `{i}` in it is the number of the repetition, `{j}` the next number.
     Times {
-        /// How often.
+        /// The number of repetitions.
         times: usize,
-        /// What is repeated.
+        /// The repeated text.
         text: String,
     },
 }
 
-/// Inputs that were found to harm a host, as they are kept.
+/// The file format of a finding: inputs that harm a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
@@ -66,31 +66,31 @@ impl Part {
         }
     }
 
-    /// With more text.
+    /// Appends text.
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.runs.push(Run::Text(text.into()));
         self
     }
 
-    /// With text that is repeated.
+    /// Appends repeated text.
     pub fn times(mut self, times: usize, text: impl Into<String>) -> Self {
         let text = text.into();
         self.runs.push(Run::Times { times, text });
         self
     }
 
-    /// With more bytes.
+    /// Appends bytes.
     pub fn bytes(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.runs.push(Run::from_bytes(bytes.as_ref()));
         self
     }
 
-    /// All of it.
+    /// The content as bytes.
     pub fn content(&self) -> Vec<u8> {
         self.runs.iter().flat_map(Run::content).collect()
     }
 
-    /// All of it as text.
+    /// The content as text.
     pub fn to_text(&self) -> String {
         String::from_utf8_lossy(&self.content()).into_owned()
     }
@@ -107,7 +107,7 @@ impl Run {
         }
     }
 
-    /// Its bytes. What is no hexadecimal number has none.
+    /// The bytes of the run. Invalid hexadecimal digits have none.
     pub fn content(&self) -> Vec<u8> {
         match self {
             Self::Text(text) => text.clone().into_bytes(),
@@ -143,7 +143,7 @@ impl Finding {
     }
 }
 
-/// The parts of this name.
+/// The parts with this name.
 pub fn named<'a>(parts: &'a [Part], name: &'a str) -> impl Iterator<Item = &'a Part> {
     parts.iter().filter(move |part| part.name == name)
 }

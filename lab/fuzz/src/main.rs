@@ -1,9 +1,9 @@
-//! `cargo xtask fuzz`: generates inputs of every kind that a host takes, and looks for one that harms it.
+//! `cargo xtask fuzz`: generates inputs of every kind for a host, and searches for one that harms it.
 //!
-//! The host is the real executable. Whatever it is sent, its process lives, a good tenant beside is
-//! answered, it gives back what it took, and it never says that it is at fault itself. An input
-//! that breaks one of these promises is made as small as it gets and kept in a file, from which it
-//! can be run again.
+//! The host is the real executable. For every input, its process must survive, another (good)
+//! tenant must be served, resources must be released, and the host must not report a fault of its
+//! own. An input that breaks one of these promises is reduced and stored in a file, from which it
+//! can be replayed.
 
 mod chance;
 mod failure;
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs what is wanted. Whether nothing failed.
+/// Runs the fuzzer. Returns whether nothing failed.
 fn run() -> Result<bool> {
     let options = Options::parse(std::env::args().skip(1))?;
     let executable = options
@@ -67,8 +67,8 @@ fn run() -> Result<bool> {
     }
 }
 
-/// A host that opens its loopback to plugins and whose budgets are such that a run sees many
-/// inputs: none of the promises depends on how large they are.
+/// A host that allows loopback for plugins, with budgets that let a run send many inputs. The
+/// promises do not depend on them.
 fn launch(executable: &Path) -> Launch {
     Launch::new(executable)
         .set("http_client.allow_loopback", "true")
@@ -82,7 +82,7 @@ fn launch(executable: &Path) -> Launch {
         .set("runtime.loaded", "64MiB")
 }
 
-/// Runs kept inputs once more. Whether none of them harms the host.
+/// Replays stored inputs. Returns whether none of them harms the host.
 fn replay(path: &Path, options: &Options, prepared: &Prepared) -> Result<bool> {
     let mut trials = Trials::new(prepared, options.p99);
     let mut failures = 0;
@@ -105,7 +105,7 @@ fn replay(path: &Path, options: &Options, prepared: &Prepared) -> Result<bool> {
     Ok(failures == 0)
 }
 
-/// The file, or the files of the folder in the order of their names.
+/// The file, or the files of the folder, sorted by name.
 fn files(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -120,14 +120,14 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Where findings are written: beside what was built.
+/// The folder for findings, in the target folder.
 fn findings_folder() -> PathBuf {
     let built = std::env::current_exe().ok();
     let target = built.as_deref().and_then(|path| path.ancestors().nth(2));
     target.unwrap_or(Path::new("target")).join("fuzz")
 }
 
-/// Writes to standard output. A reader that has gone is no error.
+/// Writes to standard output. Errors are ignored, for example if it is closed.
 fn say(text: &str) {
     let mut stdout = std::io::stdout();
     let _ = stdout.write_all(text.as_bytes());

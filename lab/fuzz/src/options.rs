@@ -1,4 +1,4 @@
-//! What is to be run.
+//! The command line options of the fuzzer.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,16 +23,15 @@ Sends generated inputs to a host and looks for one that harms it.
 /// The seed if none is given.
 const SEED: u64 = 17;
 
-/// What is to be run.
 pub struct Options {
     pub executable: PathBuf,
     pub time: Duration,
     pub seed: u64,
     pub kinds: Vec<&'static Kind>,
     pub p99: Duration,
-    /// The guard of the host that is off.
+    /// The guard of the host that is switched off.
     pub without: Option<String>,
-    /// None: inputs are generated.
+    /// The stored inputs to replay; `None` generates inputs.
     pub replay: Option<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! The server that plugins send requests to: it answers with the bytes that an input has for it.
+//! The server for the plugins' outbound requests, which answers with the bytes of an input.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -11,12 +11,12 @@ use anyhow::Result;
 /// A connection that nobody uses for this long is closed.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// What a connection gets for one request.
+/// The response to one request.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
-    /// Written one after the other.
+    /// The bytes to write, in order.
     pub writes: Vec<Vec<u8>>,
-    /// Time between two of them.
+    /// The pause between two writes.
     pub pause: Duration,
     /// Whether the connection stays open afterwards.
     pub stays: bool,
@@ -29,7 +29,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Starts it on a port of its own.
+    /// Starts the server on a free port.
     pub fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -38,24 +38,24 @@ impl Origin {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let scripts = shared.clone();
-                // A connection that fails is one that the host has closed.
+                // A connection fails only if the host has closed it.
                 std::thread::spawn(move || drop(serve(stream, &scripts)));
             }
         });
         Ok(Self { address, scripts })
     }
 
-    /// Where it is.
+    /// Its origin.
     pub fn address(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Answers requests for `path` like this from now on.
+    /// Sets the response to requests for `path`.
     pub fn set(&self, path: &str, script: Script) {
         self.scripts().insert(path.to_owned(), script);
     }
 
-    /// Forgets a path.
+    /// Removes the response of a path.
     pub fn forget(&self, path: &str) {
         self.scripts().remove(path);
     }
@@ -81,8 +81,7 @@ fn serve(mut stream: TcpStream, scripts: &Mutex<HashMap<String, Script>>) -> std
             continue;
         };
         let head = String::from_utf8_lossy(&received[..end]).into_owned();
-        // Bodies are not looked at: what is left of one is read as the head of a request that has
-        // no script.
+        // Bodies are not parsed: the rest of a body is read as a request head, which has no script.
         received.clear();
         let path = head.split(' ').nth(1).unwrap_or_default();
         let found = scripts

@@ -1,14 +1,14 @@
-//! Makes an input that fails smaller, as long as it still fails (delta debugging).
+//! Reduces a failing input while it still fails (delta debugging).
 
 use serde_json::Value;
 
 use crate::input::{Input, Part, Run};
 
-/// Texts above this are not taken apart as JSON: each try costs a run of the host.
+/// Larger texts are not reduced as JSON, because each try costs a run of the host.
 const JSON_BYTES: usize = 64 << 10;
 
-/// Removes what is not needed from `inputs`. `fails` says whether what is left still fails; it is
-/// asked `tries` times at most.
+/// Removes unneeded parts of `inputs`. `fails` tells whether the rest still fails; it is called at
+/// most `tries` times.
 pub fn reduce(inputs: Vec<Input>, tries: usize, mut fails: impl FnMut(&[Input]) -> bool) -> Vec<Input> {
     let mut left = tries;
     let mut ask = |inputs: &[Input]| {
@@ -50,7 +50,7 @@ fn with_runs(inputs: &[Input], at: usize, part: usize, runs: &[Run]) -> Vec<Inpu
     inputs
 }
 
-/// Leaves out chunks of `items`, halves first, as long as the rest fails.
+/// Removes chunks of `items`, halves first, as long as the rest fails.
 fn without<T: Clone>(mut items: Vec<T>, mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
     let mut chunk = items.len().div_ceil(2);
     while chunk > 0 {
@@ -69,7 +69,7 @@ fn without<T: Clone>(mut items: Vec<T>, mut fails: impl FnMut(&[T]) -> bool) -> 
     items
 }
 
-/// A smaller run that still fails, or the same.
+/// Returns a smaller run that still fails, or the same run.
 fn shrink(run: &Run, mut fails: impl FnMut(&Run) -> bool) -> Run {
     match run {
         Run::Times { times, text } => {
@@ -77,7 +77,7 @@ fn shrink(run: &Run, mut fails: impl FnMut(&Run) -> bool) -> Run {
                 times,
                 text: text.clone(),
             };
-            // The least number of repetitions that fails, found by halving.
+            // Bisects the least number of repetitions that fails.
             let (mut holds, mut breaks) = (0, *times);
             while breaks - holds > 1 + breaks / 16 {
                 let middle = holds.midpoint(breaks);
@@ -109,7 +109,7 @@ fn shrink(run: &Run, mut fails: impl FnMut(&Run) -> bool) -> Run {
     }
 }
 
-/// Leaves out members and elements, and puts children in the place of their parents.
+/// Removes members and elements, and replaces parents by their children.
 fn shrink_json(mut value: Value, fails: &mut dyn FnMut(&Value) -> bool) -> Value {
     loop {
         let smaller = children(&value).into_iter().find(|child| fails(child));
@@ -120,7 +120,7 @@ fn shrink_json(mut value: Value, fails: &mut dyn FnMut(&Value) -> bool) -> Value
     }
 }
 
-/// Values that are smaller than this one by one step, the smallest first.
+/// Values that are one step smaller, the smallest first.
 fn children(value: &Value) -> Vec<Value> {
     let mut smaller = Vec::new();
     match value {

@@ -1,5 +1,5 @@
-//! A run: slices of time, in each of which several threads give inputs to a host, mostly of one
-//! kind, beside a good tenant.
+//! A fuzzing run: time slices, in each of which several threads send inputs, mostly of one kind,
+//! while a good tenant is served.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -22,44 +22,40 @@ use crate::target::{Prepared, Target};
 /// Threads that send inputs.
 const WORKERS: usize = 4;
 
-/// A slice is at most this long: the window over which the good tenant's p99 is taken.
+/// The longest slice, over which the good tenant's p99 is computed.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// After so many findings a run ends: each costs minutes to reduce, and the first ones are to be
-/// mended first.
+/// A run ends after this many findings, because each takes minutes to reduce.
 const MOST_FINDINGS: usize = 5;
 
-/// Below so many inputs the part that was accepted is chance.
+/// With fewer inputs than this, the accepted fraction is not checked.
 const FEW: u64 = 50;
 
-/// What is wanted of a run.
+/// The settings of a run.
 pub struct Settings {
-    /// How long.
+    /// The duration.
     pub time: Duration,
-    /// What decides the inputs.
+    /// The seed of the inputs.
     pub seed: u64,
-    /// What the good tenant's p99 may be.
+    /// The highest p99 of the good tenant.
     pub bar: Duration,
     /// The kinds that are sent.
     pub kinds: Vec<&'static Kind>,
-    /// The guard of the host that is off. The run ends with the first failure then, which is its success.
+    /// The guard of the host that is switched off. Then the run succeeds with its first failure.
     pub without: Option<String>,
 }
 
-/// An input that was given to the host.
+/// An input that was sent to the host.
 #[derive(Clone)]
 pub struct Ran {
-    /// Its kind.
     pub kind: &'static Kind,
-    /// Its number.
     pub number: u64,
     /// How long it took.
     pub took: Duration,
-    /// What came of it.
     pub outcome: Result<bool, Failure>,
 }
 
-/// How many inputs of a kind were sent, and how many of them accepted.
+/// The numbers of sent and accepted inputs of a kind.
 #[derive(Default)]
 struct Count {
     next: AtomicU64,
@@ -73,7 +69,7 @@ struct Session<'a> {
     counts: BTreeMap<&'static str, Count>,
 }
 
-/// Runs inputs for the wanted time. Whether nothing failed.
+/// Runs inputs for the configured time. Returns whether nothing failed.
 pub fn run(settings: &Settings, prepared: &Prepared) -> Result<bool> {
     let session = Session {
         settings,
@@ -147,8 +143,8 @@ pub fn run(settings: &Settings, prepared: &Prepared) -> Result<bool> {
 }
 
 impl Session<'_> {
-    /// Sends inputs for `time`, mostly of `main`. Gives those that ran, what went wrong, and the
-    /// good tenant's p99.
+    /// Sends inputs for `time`, mostly of `main`. Returns the inputs, the failure, and the good
+    /// tenant's p99.
     fn slice(
         &self,
         target: &Target,
@@ -166,7 +162,7 @@ impl Session<'_> {
                 scope.spawn(move || {
                     let mut turn = worker;
                     while !stop.load(Ordering::Relaxed) && now() < end {
-                        // One thread sends all kinds in turn, so that they meet.
+                        // One thread sends all kinds in turn, so that kinds run concurrently.
                         let kind = match worker == 0 {
                             true => self.settings.kinds[turn % self.settings.kinds.len()],
                             false => main,
@@ -178,7 +174,7 @@ impl Session<'_> {
                         if let Some(failure) = wrong {
                             stop.store(true, Ordering::Relaxed);
                             let mut first = complaint.lock().unwrap_or_else(PoisonError::into_inner);
-                            // A host that has ended is the cause of whatever else was seen.
+                            // If the host has ended, that is the cause of all other failures.
                             let ended = matches!(failure, Failure::Ended(_));
                             if first.is_none() || ended {
                                 *first = Some(failure);
@@ -196,7 +192,7 @@ impl Session<'_> {
             .or_else(|| failure::of_window(&window, self.settings.bar));
         let failure = failure.or_else(|| target.calm());
         let ran = ran.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // What an input saw itself is said last: the good tenant's view is about everybody.
+        // An input's own failure is used last, because the good tenant's view covers all inputs.
         let failure = failure.or_else(|| ran.iter().find_map(|ran| ran.outcome.clone().err()));
         Ok((ran, failure, window.p99()))
     }
@@ -219,7 +215,7 @@ impl Session<'_> {
         }
     }
 
-    /// A failure for each kind of which too few inputs were accepted.
+    /// Returns a failure for each kind with too few accepted inputs.
     fn refused(&self) -> Vec<Failure> {
         let few = self.counts.iter().filter_map(|(name, count)| {
             let (sent, accepted) = (
@@ -232,7 +228,7 @@ impl Session<'_> {
         few.collect()
     }
 
-    /// How many inputs of each kind there were.
+    /// The number of inputs of each kind.
     fn summary(&self) -> String {
         let kinds = KINDS.iter().filter_map(|kind| {
             let count = self.counts.get(kind.name)?;

@@ -1,5 +1,4 @@
-//! The host that is tested: a process of its own with a good tenant, and everything that inputs
-//! need on it.
+//! The host under test: its own process with a good tenant, and everything that inputs need on it.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,24 +20,24 @@ use tempfile::TempDir;
 use crate::failure::Failure;
 use crate::origin::Origin;
 
-/// An answer that takes longer than this does not come.
+/// The timeout of a response.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Threads that may come and go: those for blocking work end when they had none for ten seconds.
+/// The allowed variation of the thread count: blocking threads end after ten idle seconds.
 const THREAD_SLACK: u64 = 16;
 
 /// The tenant whose plugins stay for all inputs.
 const STANDING: &str = "standing";
 
-/// What the host may hold in memory at once beyond what it held before: guests of all workers with
-/// all the memory that each may have, their bodies, and slack for the allocator.
+/// The memory that the host may use in addition to its memory at the start: guests of all workers
+/// with their maximum memory, their bodies, and slack for the allocator.
 const PEAK: u64 = 640 << 20;
 
-/// Behind the last answer a host is idle: it may spend this much of a span of time for itself.
+/// After the last response a host is idle: it may use the first duration of CPU time in each of the
+/// second.
 const IDLE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(400));
 
-/// Answers with the body that it was sent, read and written by hand: the request lies at the
-/// address it is given.
+/// A handwritten handler that echoes the body, which it reads at the address of the request.
 const ECHO: &str = "
     (i32.store16 (i32.const 1024) (i32.const 200))
     (i32.store8 (i32.const 1036)
@@ -47,7 +46,7 @@ const ECHO: &str = "
     (i32.store (i32.const 1044) (i32.load offset=64 (local.get 0)))
     (i32.const 1024)";
 
-/// A data folder with everything that inputs need, from which hosts are started.
+/// A prepared data folder, from which hosts are started.
 pub struct Prepared {
     launch: Launch,
     folder: Arc<TempDir>,
@@ -70,13 +69,13 @@ pub struct Target {
     sql_turn: Mutex<()>,
 }
 
-/// What inputs deploy.
+/// The guests that inputs deploy.
 pub struct Guests {
-    /// A few hundred bytes that answer with the body of the request.
+    /// A guest of a few hundred bytes that echoes the body of the request.
     pub tiny: Vec<u8>,
     /// Runs the SQL that it is sent.
     pub database: Guest,
-    /// Answers with what it was asked.
+    /// Echoes the request.
     pub echo: Guest,
     /// The same without its manifest.
     pub echo_component: Vec<u8>,
@@ -85,7 +84,7 @@ pub struct Guests {
 }
 
 impl Guests {
-    /// Those of the tests, and one by hand.
+    /// Loads the test guests and builds the handwritten one.
     pub fn new(origin: &Origin) -> Result<Self> {
         Ok(Self {
             tiny: wasm::handler("", ECHO)?,
@@ -100,7 +99,7 @@ impl Guests {
 }
 
 impl Prepared {
-    /// Starts a host once, deploys everything and stops it.
+    /// Prepares a data folder: starts a host, deploys everything and stops it.
     pub fn new(launch: Launch) -> Result<Self> {
         let origin = Arc::new(Origin::start()?);
         let guests = Arc::new(Guests::new(&origin)?);
@@ -130,7 +129,7 @@ impl Prepared {
         for guest in [&self.guests.echo, &self.guests.database, &self.guests.http_client] {
             host.known(STANDING).get(&guest.plugin, "/")?;
         }
-        // Its database stays open, with the one connection that later queries take as well.
+        // Its database stays open with one connection, which later queries use as well.
         host.known(STANDING)
             .post("database", "/query", &json!({ "sql": "SELECT 1" }))?
             .is("200")?;
@@ -166,27 +165,25 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 impl Target {
-    /// The host.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// What is deployed.
     pub fn guests(&self) -> &Guests {
         &self.guests
     }
 
-    /// Where plugins send requests to.
+    /// The server for outbound requests.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Callers of the public listener who do not wait for ever.
+    /// The client of the public listener, with a timeout.
     pub fn public(&self) -> &Http {
         &self.public
     }
 
-    /// A tenant for one input, with a name of its own.
+    /// Creates a tenant for one input.
     pub fn tenant(&self) -> Result<Tenant> {
         let number = self.next_tenant.fetch_add(1, Ordering::Relaxed);
         let name = format!("fuzz-{number}");
@@ -202,7 +199,7 @@ impl Target {
             .known_to(self.admin.clone(), self.public.clone(), STANDING)
     }
 
-    /// What the host has done wrong since this was asked last, as far as it can be seen at once.
+    /// Returns the host's failure since the last call, if it is visible at once.
     pub fn complaint(&self) -> Option<Failure> {
         if self.host.has_ended() {
             return Some(Failure::Ended(last_lines(&self.host.log_from(0))));
@@ -231,7 +228,7 @@ impl Target {
             .map(|error| Failure::Left(format!("{error:#}")))
     }
 
-    /// Waits until the host has nothing to do.
+    /// Waits until the host is idle.
     fn idle(&self) -> Result<()> {
         rig::clock::within(
             Duration::from_secs(15),
@@ -245,9 +242,9 @@ impl Target {
         )
     }
 
-    /// Whether the SQL of a tenant that has done nothing is answered.
+    /// Checks that the SQL of an uninvolved tenant is answered.
     pub fn sql_works(&self) -> Result<(), Failure> {
-        // One at a time, so that it takes one connection.
+        // One query at a time, so that it uses one connection.
         let _turn = self.sql_turn.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = self
             .standing()
@@ -274,7 +271,7 @@ impl Target {
     }
 }
 
-/// A reply, unless the host says that it is at fault.
+/// Returns the reply, unless it reports a fault of the host.
 pub fn sound(reply: Result<Reply>, what: &str) -> Result<Reply, Failure> {
     let reply = reply.map_err(|error| Failure::Unanswered(format!("{what}: {error:#}")))?;
     if reply.status == 500 || reply.seen().ends_with(" internal") {
@@ -287,15 +284,14 @@ pub fn sound(reply: Result<Reply>, what: &str) -> Result<Reply, Failure> {
     Ok(reply)
 }
 
-/// Whether a line of the host's log is one that no input may cause.
+/// Whether a line of the host's log must not be caused by an input.
 fn is_trouble(line: &str) -> bool {
     let level = serde_json::from_str::<Value>(line)
         .ok()
         .and_then(|entry| entry["level"].as_str().map(str::to_owned));
     match level {
         Some(level) => level == "ERROR" || line.contains("panicked"),
-        // What is no entry was not written by the log: a panic, an abort, an assertion of a
-        // library.
+        // A line that is not a log entry is a panic, an abort, or an assertion of a library.
         None => !line.trim().is_empty(),
     }
 }
@@ -304,8 +300,8 @@ fn last_lines(lines: &[String]) -> String {
     lines[lines.len().saturating_sub(3)..].join(" | ")
 }
 
-/// Uploads a component, activates it and says whether the host took both. Another answer than a
-/// refusal is a failure.
+/// Uploads and activates a component. Returns whether the host accepted both. A response other than
+/// a rejection is a failure.
 pub fn deploy(tenant: &Tenant, plugin: &str, component: &[u8], grants: &Value) -> Result<bool, Failure> {
     let uploaded = sound(tenant.upload(plugin, component), "an upload")?;
     if uploaded.status != 201 {
@@ -322,7 +318,7 @@ pub fn deploy(tenant: &Tenant, plugin: &str, component: &[u8], grants: &Value) -
     Ok((200..300).contains(&activated.status))
 }
 
-/// Deletes a tenant, which always works.
+/// Deletes a tenant, which must succeed.
 pub fn delete(mut tenant: Tenant) -> Result<(), Failure> {
     let deleted = tenant.delete().context("the deletion of a tenant");
     deleted.map_err(|error| Failure::Internal(format!("{error:#}")))

@@ -1,4 +1,4 @@
-//! The rows: what is tried, and how it is run and judged.
+//! The catalogue of attacks (rows): how each is run and judged.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::rows;
 use crate::say;
 use crate::stage::Stage;
 
-/// What a row saw, or why it fails.
+/// The result of a row: a summary, or the reason of its failure.
 pub type Seen = Result<String>;
 
 /// One attack or fault of the catalogue.
@@ -20,13 +20,13 @@ pub type Seen = Result<String>;
 pub struct Row {
     /// Its id: `B1`.
     pub id: &'static str,
-    /// What is tried.
+    /// The attack, in words.
     pub tried: &'static str,
-    /// Tries it.
+    /// Runs the attack.
     pub run: fn(&Stage) -> Seen,
 }
 
-/// What came of a row.
+/// The outcome of a row.
 #[derive(Clone, Serialize)]
 pub struct Verdict {
     id: &'static str,
@@ -64,7 +64,7 @@ pub fn rows() -> Vec<Row> {
     areas.concat()
 }
 
-/// What the standing hosts hold together.
+/// The resources of all standing hosts together.
 #[derive(Clone, Copy, Default, Serialize)]
 struct Held {
     mebibytes: u64,
@@ -84,7 +84,7 @@ impl Held {
     }
 }
 
-/// What was measured beside a row.
+/// The measurements during a row.
 #[derive(Clone, Serialize)]
 struct Beside {
     good_p99_ms: f64,
@@ -109,9 +109,9 @@ impl fmt::Display for Beside {
     }
 }
 
-/// Tries a row while the good tenant of each standing host is asked, and looks at what is left behind it.
+/// Runs a row while the good tenant of each standing host is called, and checks for leaks.
 fn watched(stage: &Stage, row: &Row) -> (Seen, Result<Beside>) {
-    // The hosts that most rows use are there before the first one.
+    // The hosts that most rows use are started before the first row.
     let measured = stage.plain().and_then(|_| stage.open()).and_then(|_| {
         let before = Held::by(stage)?;
         let good: Vec<Good> = stage
@@ -120,7 +120,7 @@ fn watched(stage: &Stage, row: &Row) -> (Seen, Result<Beside>) {
             .collect::<Result<_>>()?;
         let seen = (row.run)(stage);
         let windows: Vec<Window> = good.into_iter().map(Good::stop).collect();
-        // A row that leaves something behind, or a good tenant without an answer, has failed.
+        // A leak, or an unanswered request of the good tenant, fails the row.
         let mut seen = seen.and_then(|seen| stage.look_around().map(|()| seen));
         for window in &windows {
             let (late, trouble) = (window.late(), window.trouble());
@@ -142,7 +142,7 @@ fn watched(stage: &Stage, row: &Row) -> (Seen, Result<Beside>) {
     }
 }
 
-/// Runs rows one after the other, says a line about each, and gives what came of them.
+/// Runs rows one after the other, prints a line about each, and returns the outcomes.
 pub fn run(stage: &Stage, rows: &[Row]) -> Vec<Verdict> {
     rows.iter()
         .map(|row| {
@@ -170,7 +170,7 @@ pub fn run(stage: &Stage, rows: &[Row]) -> Vec<Verdict> {
         .collect()
 }
 
-/// Whether all rows passed; says how many did.
+/// Returns whether all rows passed, and prints how many did.
 pub fn survived(verdicts: &[Verdict]) -> bool {
     let failed: Vec<_> = verdicts
         .iter()

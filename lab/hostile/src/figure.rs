@@ -1,4 +1,4 @@
-//! Figures: numbers with a bar, each measured beside its own baseline, with the stage that it takes.
+//! The measurements of attacks (figures): each has a bar and its own baseline.
 
 use anyhow::Result;
 use rig::clock::{now, spoken};
@@ -7,18 +7,18 @@ use rig::{Bar, Measured};
 use crate::say;
 use crate::stage::Stage;
 
-/// Something that is measured.
+/// A measurement.
 #[derive(Clone, Copy)]
 pub struct Figure {
     /// Its name on the command line.
     pub name: &'static str,
     /// What is measured.
     pub what: &'static str,
-    /// Measures it.
+    /// Runs the measurement.
     pub run: fn(&Stage) -> Result<Vec<Measured>>,
 }
 
-/// Measures figures one after the other, and says a line about each number.
+/// Runs figures one after the other, and prints a line about each number.
 pub fn run(stage: &Stage, figures: &[Figure]) -> Vec<Measured> {
     let mut all = Vec::new();
     for figure in figures {

@@ -1,10 +1,11 @@
-//! `cargo xtask hostile`: attacks a running host, and measures what its good tenants notice of it.
+//! `cargo xtask hostile`: attacks a running host, and measures the effect on other tenants.
 //!
 //! The catalogue lists what customers, plugins and callers may try. Each row prints one line.
 //!
-//! The host is the real executable, started on a data folder of its own. Everything goes over its sockets; what needs
-//! the inside (a worker that is killed, bytes that flip, a host that dies) is done through the data folder and the
-//! process. After each row the good tenant is served, and the host holds no more than before.
+//! The host is the real executable with its own data folder. All requests go over its sockets.
+//! Faults (a killed worker, flipped bytes, a crash) are injected through the data folder and the
+//! process. After each row the good tenant must be served, and the host must hold no more resources
+//! than before.
 
 mod catalogue;
 mod figure;
@@ -24,7 +25,7 @@ use options::Options;
 use rig::Measured;
 use stage::{Scale, Stage};
 
-/// Descriptors that the callers here need: one for each of thousands of sockets.
+/// The file descriptors that this process needs for thousands of sockets.
 const DESCRIPTORS: u64 = 20_000;
 
 fn main() -> ExitCode {
@@ -38,7 +39,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs what is wanted. Whether every row passed and, in the full run, every bar was met.
+/// Runs the selected rows and figures. Returns whether every row passed and, in the full run, every
+/// bar was met.
 fn run() -> Result<bool> {
     let options = Options::parse(std::env::args().skip(1))?;
     let rows = chosen(catalogue::rows(), |row| row.id, options.rows.as_deref())?;
@@ -75,7 +77,7 @@ fn run() -> Result<bool> {
     Ok(survived && (met || options.scale == Scale::Quick))
 }
 
-/// All, or those that are named.
+/// Returns all items, or the named ones.
 fn chosen<T>(all: Vec<T>, name: impl Fn(&T) -> &str, wanted: Option<&[String]>) -> Result<Vec<T>> {
     let Some(wanted) = wanted else { return Ok(all) };
     for wanted in wanted {
@@ -90,7 +92,7 @@ fn chosen<T>(all: Vec<T>, name: impl Fn(&T) -> &str, wanted: Option<&[String]>) 
         .collect())
 }
 
-/// As many as the system lets this process have, up to what is needed. The hosts inherit it.
+/// Raises the descriptor limit as far as the system allows. The hosts inherit it.
 fn raise_descriptors() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let now = getrlimit(Resource::Nofile);
@@ -100,12 +102,12 @@ fn raise_descriptors() {
             current: Some(wanted),
             maximum: now.maximum,
         };
-        // Where this fails, what needs many sockets says so.
+        // If this fails, the rows that need many sockets report it.
         let _ = setrlimit(Resource::Nofile, limit);
     }
 }
 
-/// Writes to standard output. Who closed it does not want to know.
+/// Writes to standard output. Errors are ignored, for example if it is closed.
 fn say(text: &str) {
     let mut stdout = std::io::stdout();
     let _ = stdout.write_all(text.as_bytes());

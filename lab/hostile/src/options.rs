@@ -1,4 +1,4 @@
-//! What is to be run.
+//! The command line options of the attacks.
 
 use std::path::PathBuf;
 
@@ -18,10 +18,9 @@ Attacks a running host, row by row, and measures what its good tenants notice.
   --list             say what there is
 ";
 
-/// The seed where none is named.
+/// The default seed.
 const SEED: u64 = 0x6d6f_7274_6973_6521;
 
-/// What is to be run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
     pub executable: PathBuf,
@@ -61,11 +60,11 @@ impl Options {
                 _ => bail!("`{name}` is not known\n\n{HELP}"),
             }
         }
-        // Figures say something where nothing else runs, and with a host that is built for use.
+        // Figures are meaningful only on an idle machine and with a release build.
         if options.scale == Scale::Quick && options.figures.is_none() {
             options.figures = Some(Vec::new());
         }
-        // Who names some of one kind wants nothing of the other.
+        // If only rows or only figures are named, nothing of the other kind is run.
         match (&options.rows, &options.figures) {
             (Some(_), None) => options.figures = Some(Vec::new()),
             (None, Some(figures)) if !figures.is_empty() => options.rows = Some(Vec::new()),

@@ -1,4 +1,4 @@
-//! What plugins send requests to: a server that behaves as badly as it is asked to, by the path.
+//! A misbehaving server for plugins' outbound requests; the path selects the behaviour.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-/// Longer than anybody waits for it.
+/// Longer than any client waits.
 const NEVER: Duration = Duration::from_secs(300);
 
 /// A server. It lasts as long as the process.
@@ -16,24 +16,27 @@ pub struct Server {
     seen: Arc<Mutex<Vec<Request>>>,
 }
 
-/// A request that came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The port that it came from, which tells connections apart.
+    /// The client's port, which identifies the connection.
     pub peer: u16,
-    /// All of it but its body.
+    /// The request without its body.
     pub head: String,
 }
 
 impl Server {
-    /// Starts one on a port of its own. Paths:
+    /// Starts a server on a free port. Paths:
     ///
-    /// - `/never` does not answer, `/half` stops in the middle of its head, `/drip` sends a byte a second,
-    /// - `/endless` has a body without end, `/bomb` one that would unpack to a gigabyte, `/headers` a million fields,
-    /// - `/redirect/URL` sends elsewhere, `/lengths` gives two lengths,
-    /// - `/continues` announces a response without end, `/bytes` sends chunks of one byte, `/trailers` fields behind them,
-    /// - `/raw/DIGITS` sends the bytes that the hexadecimal digits say, and closes,
-    /// - everything else is answered with 200 and the head of the request.
+    /// - `/never` does not answer, `/half` stops in the middle of its head, `/drip` sends a byte
+    ///   a second,
+    /// - `/endless` has an endless body, `/bomb` one that would unpack to a gigabyte, `/headers`
+    ///   a million fields,
+    /// - `/redirect/URL` redirects to the URL, `/lengths` sends two lengths,
+    /// - `/continues` sends endless informational responses, `/bytes` sends one-byte chunks,
+    ///   `/trailers` endless trailers,
+    /// - `/raw/DIGITS` sends the bytes of the hexadecimal digits, and closes,
+    /// - any other path is answered with 200 and the head of the request.
     pub fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -48,22 +51,21 @@ impl Server {
         Ok(Self { address, seen })
     }
 
-    /// Its origin, by its address.
+    /// Its origin, with its IP address.
     pub fn origin(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// An address on it.
+    /// A URL on the server.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin())
     }
 
-    /// Its port.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// The requests that came since the last time that this was asked.
+    /// The requests since the last call.
     pub fn seen(&self) -> Vec<Request> {
         std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -94,7 +96,7 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>) {
             head: head.clone(),
         };
         seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-        // Whoever has gone away is not answered.
+        // If the client has gone, there is nobody to answer.
         if answer(&mut stream, &head).is_err() {
             return;
         }
@@ -129,7 +131,7 @@ fn answer(stream: &mut TcpStream, head: &str) -> std::io::Result<()> {
             }
         }
         "bomb" => {
-            // A block of DEFLATE that repeats one byte, as often as a few kilobytes can say.
+            // A DEFLATE block that repeats one byte as often as a few kilobytes can express.
             let body = gzip_bomb();
             let head = format!(
                 "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
@@ -177,7 +179,7 @@ fn answer(stream: &mut TcpStream, head: &str) -> std::io::Result<()> {
 /// The head of a response in chunks.
 const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 
-/// Sends a head, and then the same again and again until the other side goes away.
+/// Sends a head, and then repeats the same bytes until the client closes.
 fn without_end(stream: &mut TcpStream, head: &[u8], repeated: &[u8]) -> std::io::Result<()> {
     let many = repeated.repeat(1_000);
     stream.write_all(head)?;
@@ -186,14 +188,14 @@ fn without_end(stream: &mut TcpStream, head: &[u8], repeated: &[u8]) -> std::io:
     }
 }
 
-/// Waits until the other side goes away, or for ever.
+/// Waits until the client closes.
 fn wait(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(NEVER))?;
     stream.read(&mut [0]).map(|_| ())
 }
 
-/// A gzip member of zeros: stored bytes first, so that it is one, then a block with fixed codes of which each match of
-/// 258 bytes takes 13 bits.
+/// A gzip member of zeros, in a block with fixed codes in which each match of 258 bytes takes 13
+/// bits.
 fn gzip_bomb() -> Vec<u8> {
     let mut bits = Bits::default();
     bits.push(1, 1); // the last block
@@ -214,7 +216,7 @@ struct Bits {
 }
 
 impl Bits {
-    /// The lowest bit first, as DEFLATE writes numbers.
+    /// Writes a number, lowest bit first, as DEFLATE does.
     fn push(&mut self, value: u32, count: u32) {
         for bit in 0..count {
             if self.free == 0 {
@@ -228,7 +230,7 @@ impl Bits {
         }
     }
 
-    /// The highest bit first, as DEFLATE writes codes.
+    /// Writes a code, highest bit first, as DEFLATE does.
     fn push_code(&mut self, code: u32, count: u32) {
         for bit in (0..count).rev() {
             self.push(code >> bit & 1, 1);

@@ -1,4 +1,4 @@
-//! Where the attacks happen: the hosts, the good tenant beside the attacker, and the guests.
+//! The environment of the attacks: the hosts, the good tenant and the guests.
 
 use rig::clock::until;
 pub use rig::good::{GOOD, GOOD_PATH};
@@ -20,7 +20,7 @@ const NOTES: &str = "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);
 
 /// A host with the good tenant on it.
 pub trait WithGoodTenant {
-    /// The good tenant's plugin answers.
+    /// Checks that the good tenant's plugin answers.
     fn serves_the_good_tenant(&self) -> Result<()>;
 }
 
@@ -34,30 +34,30 @@ impl WithGoodTenant for Host {
     }
 }
 
-/// How much is done.
+/// The extent of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// As much as belongs into the tests.
+    /// The extent of the tests.
     Quick,
-    /// All of it.
+    /// The full extent.
     Full,
 }
 
-/// The stage.
+/// The environment.
 pub struct Stage {
     executable: PathBuf,
     scale: Scale,
     random: Cell<u64>,
     /// The guests of `tests/guests` as plugins.
     pub guests: Guests,
-    /// What plugins send requests to.
+    /// The server for outbound requests.
     pub server: Server,
     plain: OnceCell<Standing>,
     open: OnceCell<Standing>,
     measured: OnceCell<Standing>,
 }
 
-/// A host that stays for many rows, and what it held before the first of them.
+/// A host that is shared by many rows, with its resources before the first one.
 struct Standing {
     host: Host,
     baseline: Gauges,
@@ -75,7 +75,7 @@ pub struct Guests {
 }
 
 impl Stage {
-    /// With hosts from this executable. `seed` decides what is left to chance.
+    /// Creates the environment with hosts of this executable. `seed` determines random choices.
     pub fn new(executable: PathBuf, scale: Scale, seed: u64) -> Result<Self> {
         let server = Server::start()?;
         Ok(Self {
@@ -90,7 +90,7 @@ impl Stage {
         })
     }
 
-    /// The first in the tests, the second in the full run.
+    /// Returns `quick` in the tests, and `full` in the full run.
     pub fn scaled<T>(&self, quick: T, full: T) -> T {
         match self.scale {
             Scale::Quick => quick,
@@ -108,7 +108,7 @@ impl Stage {
         self.standing(&self.plain, || self.launch())
     }
 
-    /// A host that opens its loopback to plugins, as an operator may, and that has little patience with its callers.
+    /// A host that allows loopback for plugins, with short timeouts for callers.
     pub fn open(&self) -> Result<&Host> {
         self.standing(&self.open, || {
             self.launch()
@@ -120,8 +120,8 @@ impl Stage {
         })
     }
 
-    /// The host of the figures: with the defaults, but for its loopback, which is open to plugins, and for the breaker,
-    /// which would end most attacks after twenty requests.
+    /// The host of the figures: with the defaults, but with loopback for plugins, and without the
+    /// circuit breaker, which would stop most attacks after twenty requests.
     pub fn measured(&self) -> Result<&Host> {
         self.standing(&self.measured, || {
             self.launch()
@@ -130,13 +130,13 @@ impl Stage {
         })
     }
 
-    /// How a host for one row alone is started, from the defaults.
+    /// The launch of a host for a single row, with the defaults.
     pub fn launch(&self) -> Launch {
         let launch = Launch::new(&self.executable);
         match self.scale {
             Scale::Full => launch,
-            // Builds without optimisation on a machine that does other things as well are slower than what the default
-            // budgets are made for, and a compilation that is refused is refused sooner.
+            // Unoptimized builds on a busy machine are slower than the default budgets allow, and
+            // rejected compilations should fail sooner.
             Scale::Quick => launch
                 .set("limits.cpu", "500ms")
                 .set("limits.wall", "30s")
@@ -146,24 +146,24 @@ impl Stage {
         }
     }
 
-    /// A CPU budget for plugins that are not to fail for being slow.
+    /// A CPU budget for plugins that must not fail for being slow.
     pub fn patient(&self) -> &'static str {
         self.scaled("20s", "1s")
     }
 
-    /// The CPU budget of an invocation where nothing else is said, in microseconds.
+    /// The default CPU budget of an invocation, in microseconds.
     pub fn cpu_us(&self) -> u64 {
         self.scaled(500_000, 50_000)
     }
 
-    /// Starts a host for one row alone, with the good tenant.
+    /// Starts a host for a single row, with the good tenant.
     pub fn fresh(&self, launch: &Launch) -> Result<Host> {
         let host = launch.start()?;
         self.furnish(&host)?;
         Ok(host)
     }
 
-    /// The next number of a sequence that the seed decides (xorshift), below `bound`.
+    /// The next number of a pseudo-random sequence (xorshift), below `bound`.
     pub fn random(&self, bound: u64) -> u64 {
         let mut state = self.random.get();
         state ^= state << 13;
@@ -173,8 +173,8 @@ impl Stage {
         state % bound.max(1)
     }
 
-    /// Looks after the standing hosts: they run, they serve the good tenant, nothing panicked, and they hold no more than
-    /// before the first row.
+    /// Checks the standing hosts: they run, they serve the good tenant, nothing panicked, and they
+    /// hold no more resources than before the first row.
     pub fn look_around(&self) -> Result<()> {
         for standing in [&self.plain, &self.open, &self.measured]
             .into_iter()
@@ -202,7 +202,7 @@ impl Stage {
             return Ok(&standing.host);
         }
         let host = self.fresh(&launch())?;
-        // All guests are compiled once; tenants of the rows share the code.
+        // All guests are compiled once, and the tenants of the rows share the code.
         let library = host.tenant("library")?.keep();
         for guest in self.guests.all() {
             library.deploy(guest)?;
@@ -211,7 +211,7 @@ impl Stage {
             let answers = self.guests.all().map(|guest| library.get(&guest.plugin, "/"));
             Ok(answers.into_iter().all(|answer| answer.is_ok()).then_some(()))
         })?;
-        // The control plane opens its readers as they are needed, and keeps them.
+        // The control plane opens its readers on demand and keeps them.
         for reply in at_once(32, |_| host.admin().get("/api/v1/tenants/library/invocations")) {
             reply?.is("200")?;
         }
@@ -221,7 +221,7 @@ impl Stage {
 
     fn furnish(&self, host: &Host) -> Result<()> {
         let good = host.tenant(GOOD)?.keep();
-        // What the figures ask of it is not to be refused for its rate.
+        // The requests of the figures must not exceed the rate limit.
         let mut limits = json!({ "requests_per_second": 100_000, "request_burst": 100_000 });
         if self.scale == Scale::Quick {
             limits["cpu"] = json!("10s");
@@ -263,7 +263,7 @@ impl Guests {
     }
 }
 
-/// Does something `count` times at once, each time on a thread of its own.
+/// Calls `each` `count` times concurrently, each on its own thread.
 pub fn at_once<T: Send>(count: usize, each: impl Fn(usize) -> T + Sync) -> Vec<T> {
     std::thread::scope(|scope| {
         let each = &each;

@@ -1,4 +1,4 @@
-// A program that uses the types that were made of the admin API's document.
+// Uses the types that are generated from the admin API's document.
 
 import type { operations, paths } from "./api.js";
 

@@ -1,4 +1,4 @@
-// What the scripts for Node share: the requests to send, and counting what was lost.
+// The shared code of the scripts for Node: the requests to send, and the count of lost responses.
 
 import { readFileSync } from "node:fs";
 

@@ -1,4 +1,4 @@
-"""What the scripts for Python share: the requests to send, and counting what was lost."""
+"""The shared code of the scripts for Python: the requests to send, and the count of lost responses."""
 
 import json
 import sys
@@ -38,6 +38,6 @@ def judge(name, send):
 
 
 def finish(name, sent, lost):
-    """Says what was done, and ends the process."""
+    """Prints a summary, and ends the process."""
     print(f"{name}: {sent} requests, {lost} lost")
     sys.exit(1 if lost else 0)

@@ -1,4 +1,4 @@
-"""curl: the refused requests, and what it shows of versions, methods and fields."""
+"""curl: the rejected requests, and checks of versions, methods and fields."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ SENT = LOST = 0
 
 
 def curl(*arguments, body=None):
-    """Runs curl, and gives what it wrote: heads and bodies."""
+    """Runs curl, and returns its output: heads and bodies."""
     command = ["curl", "--silent", "--show-error", "--include", "--max-time", str(TIMEOUT), *arguments]
     done = subprocess.run(command, input=body, capture_output=True, check=False)
     if done.returncode != 0:
@@ -32,7 +32,7 @@ def expect(what, check, *arguments, body=None):
 
 
 def last_status(status):
-    """That the last head has this status: one of 100 may come before."""
+    """Checks the status of the last head. A head with the status 100 may precede it."""
     return lambda seen: [line for line in seen.splitlines() if line.startswith("HTTP/")][-1].split()[1] == str(status)
 
 
@@ -51,8 +51,8 @@ def echoed(seen, name):
 OPEN, READ, PRIVATE = (BASE + TOLD[name] for name in ("open", "read", "private"))
 BEARER = f"authorization: Bearer {TOLD['key']}"
 
-# By HTTP/2 this curl stops in the middle of a body when it sees an error, and ends the stream with less than its
-# `content-length`, which is a stream error (RFC 9113, 8.1.1). So it gets bodies that it sends at once.
+# With HTTP/2 this curl stops in the middle of a body when it gets an error, and ends the stream with less than its
+# `content-length`, which is a stream error (RFC 9113, 8.1.1). So its bodies are small enough to be sent at once.
 AT_ONCE = 10_000
 
 for version in ("--http1.1", "--http2-prior-knowledge"):

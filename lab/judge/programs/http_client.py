@@ -1,4 +1,4 @@
-"""Python's http.client with one connection that is kept."""
+"""Python's http.client with one kept-alive connection."""
 
 import http.client
 import platform

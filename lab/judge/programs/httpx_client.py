@@ -5,7 +5,7 @@ import httpx
 from clients import BASE, TIMEOUT, judge
 
 HTTP1 = httpx.Client(base_url=BASE, timeout=TIMEOUT)
-# Without TLS nothing is negotiated, so HTTP/2 is spoken from the beginning.
+# Without TLS there is no negotiation, so HTTP/2 is used from the start.
 HTTP2 = httpx.Client(base_url=BASE, timeout=TIMEOUT, http1=False, http2=True)
 
 

@@ -1,4 +1,4 @@
-// Node's http.Agent with one connection that is kept.
+// Node's http.Agent with one kept-alive connection.
 
 import http from "node:http";
 import { judge, told } from "./clients.mjs";

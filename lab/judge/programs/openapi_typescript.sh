@@ -1,4 +1,4 @@
-# openapi-typescript makes types of the admin API's document, and tsc checks them and a program that uses them.
+# openapi-typescript generates types from the admin API's document, and tsc checks them with a program that uses them.
 set -eu
 node_modules/.bin/openapi-typescript openapi.json --output api.d.ts >&2
 node_modules/.bin/tsc --noEmit --strict --skipLibCheck false --target es2022 --module nodenext client.ts

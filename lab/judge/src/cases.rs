@@ -1,11 +1,12 @@
-//! What every HTTP client sends: requests that the host refuses before it has read their bodies.
+//! The requests of every HTTP client, which the host rejects before it has read their bodies.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::stage::{PLUGIN, TENANT};
 
-/// Bytes of the bodies: from what fits into the first packet to what no buffer on the way holds.
+/// The sizes of the bodies: from one that fits into the first packet to one that exceeds all
+/// buffers.
 const SIZES: [usize; 5] = [20, 2_000, 200_000, 1_100_000, 3_000_000];
 
 /// The largest body that the plan allows (limit `request_body`).
@@ -14,7 +15,7 @@ const MAX_BODY: usize = 1_048_576;
 /// How often each case is sent.
 const ROUNDS: usize = 10;
 
-/// A request that is refused.
+/// A request that is rejected.
 #[derive(Serialize)]
 pub struct Case {
     name: String,
@@ -23,12 +24,12 @@ pub struct Case {
     headers: Value,
     /// Bytes of the body.
     size: usize,
-    /// The status of the refusal.
+    /// The status of the rejection.
     status: u16,
     rounds: usize,
 }
 
-/// All of them, for a host with a tenant and a plugin that `stage` has made.
+/// All cases, for a host with the tenant and plugin of `stage`.
 pub fn cases() -> Vec<Case> {
     let refusals = [
         (
@@ -51,7 +52,7 @@ pub fn cases() -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for (name, method, path, content_type, status) in refusals {
-        // The size is looked at before the type.
+        // The size is checked before the type.
         let sizes = SIZES
             .iter()
             .copied()

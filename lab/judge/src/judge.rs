@@ -1,4 +1,4 @@
-//! The judges: programs that others wrote, each started by a small script of `programs/`.
+//! The judges: independent programs, each started by a small script in `programs/`.
 
 use std::fmt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::options::Options;
 use crate::stage::Stage;
 
-/// A file of `programs/`, which is embedded, so that the judge needs no repository beside it.
+/// A file of `programs/`. It is embedded, so that the executable does not need the repository.
 macro_rules! program {
     ($name:literal) => {
         Script {
@@ -20,7 +20,7 @@ macro_rules! program {
     };
 }
 
-/// What starts a script.
+/// The runtime of a script.
 #[derive(Clone, Copy)]
 enum Runtime {
     Node,
@@ -28,23 +28,21 @@ enum Runtime {
     Shell,
 }
 
-/// A script that asks a program of others for its opinion.
+/// A script that runs an independent program.
 #[derive(Clone, Copy)]
 struct Script {
     name: &'static str,
     text: &'static str,
 }
 
-/// A judge.
 pub struct Judge {
-    /// What it is called.
     pub name: &'static str,
     runtime: Runtime,
     script: Script,
 }
 
-/// All judges. A script reads what it has to know from `told.json`, writes a line for each
-/// complaint, and ends with 0 if it has none; its last line says what it did.
+/// All judges. A script reads its input from `told.json`, writes a line for each complaint, and
+/// exits with 0 if there is none. Its last line is a summary.
 pub const JUDGES: [Judge; 8] = [
     Judge {
         name: "node-agent",
@@ -88,23 +86,23 @@ pub const JUDGES: [Judge; 8] = [
     },
 ];
 
-/// What all scripts of a language share.
+/// The shared code of the scripts of each language.
 const SHARED: [Script; 3] = [
     program!("clients.mjs"),
     program!("clients.py"),
     program!("client.ts"),
 ];
 
-/// What a judge said.
+/// The result of a judge.
 pub struct Verdict {
     name: &'static str,
-    /// Whether it has nothing to complain of.
+    /// Whether it has no complaints.
     pub is_content: bool,
     last: String,
 }
 
 impl Judge {
-    /// Lets it judge, and shows what it says.
+    /// Runs the judge and prints its output.
     pub fn run(&self, stage: &Stage, options: &Options) -> Result<Verdict> {
         let folder = TempDir::with_prefix("mortise-judge-")?;
         for script in SHARED.iter().chain([&self.script]) {
@@ -112,7 +110,7 @@ impl Judge {
         }
         std::fs::write(folder.path().join("told.json"), &stage.told)?;
         std::fs::write(folder.path().join("openapi.json"), &stage.openapi)?;
-        // Programs look for their packages beside the script.
+        // Programs search for their packages in the script's folder.
         std::os::unix::fs::symlink(
             options.packages.join("node_modules"),
             folder.path().join("node_modules"),

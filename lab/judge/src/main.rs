@@ -1,8 +1,8 @@
-//! `cargo xtask judge`: programs that others wrote judge a running host.
+//! `cargo xtask judge`: tests a running host with independent HTTP clients and generators.
 //!
-//! HTTP clients send requests that the host refuses early, with bodies of many sizes, and then good
-//! ones on the same connection: no answer may be lost. Generators of clients read the admin API's
-//! document, and the compiler of their language checks what they made.
+//! HTTP clients send requests that the host rejects early, with bodies of many sizes, and then
+//! valid ones on the same connection: no response may be lost. Client generators read the admin
+//! API's document, and the compiler of their language checks the generated code.
 
 mod cases;
 mod judge;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the judges one after the other. Whether all of them were content.
+/// Runs the judges one after the other. Returns whether none had a complaint.
 fn run() -> Result<bool> {
     let options = Options::parse(std::env::args().skip(1))?;
     let stage = Stage::new(&options)?;
@@ -47,7 +47,7 @@ fn run() -> Result<bool> {
     Ok(content == verdicts.len())
 }
 
-/// Writes a line to standard output. Who closed it does not want to know.
+/// Writes a line to standard output. Errors are ignored, for example if it is closed.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! The arguments of the command.
+//! The command line options of the judges.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::judge::JUDGES;
 
-/// What is judged, and with which packages.
 pub struct Options {
     /// The executable of the host.
     pub executable: PathBuf,
@@ -50,7 +49,7 @@ impl Options {
         })
     }
 
-    /// Whether this judge is to run.
+    /// Whether this judge is selected.
     pub fn wants(&self, judge: &str) -> bool {
         self.judges.is_empty() || self.judges.iter().any(|wanted| wanted == judge)
     }

@@ -1,4 +1,4 @@
-//! The host that is judged: one tenant and one plugin, which answers what it was asked.
+//! The host under test: one tenant and one plugin, which echoes requests.
 
 use anyhow::{Context as _, Result, ensure};
 use rig::guest::Recipe;
@@ -10,13 +10,12 @@ use crate::options::Options;
 
 /// The tenant of the plugin.
 pub const TENANT: &str = "judged";
-/// The plugin.
 pub const PLUGIN: &str = "echo";
 
-/// A running host, and what the judges are told of it.
+/// A running host, and the input of the judges.
 pub struct Stage {
     host: Host,
-    /// The same for every judge: addresses, credentials and the requests to send, as JSON.
+    /// The input of every judge: addresses, credentials and requests, as JSON.
     pub told: String,
     /// The document of the admin API.
     pub openapi: Vec<u8>,
@@ -25,7 +24,7 @@ pub struct Stage {
 impl Stage {
     /// Starts the host and deploys the plugin.
     pub fn new(options: &Options) -> Result<Self> {
-        // The judges send as fast as they can; only the route `seldom` has a rate.
+        // The judges send without pauses; only the route `seldom` has a rate limit.
         let host = Launch::new(&options.executable)
             .set("limits.requests_per_second", "100000")
             .set("limits.request_burst", "100000")
@@ -66,7 +65,7 @@ impl Stage {
         })
     }
 
-    /// That the host lived through it.
+    /// Checks that the host still runs.
     pub fn check(&self) -> Result<()> {
         ensure!(!self.host.has_ended(), "the host has ended: {}", self.host.log());
         self.host

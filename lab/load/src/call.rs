@@ -14,7 +14,7 @@ use http_body_util::Full;
 pub struct Call {
     pub(crate) address: SocketAddr,
     method: Method,
-    /// One after the other, and again from the first.
+    /// Its URIs, which are used in turn.
     uris: Vec<Uri>,
     next: Arc<AtomicUsize>,
     headers: HeaderMap,
@@ -26,7 +26,7 @@ impl Call {
     ///
     /// # Panics
     ///
-    /// Where the path is none.
+    /// If the path is invalid.
     pub fn get(address: SocketAddr, path: &str) -> Self {
         Self::new(address, Method::GET, path)
     }
@@ -35,7 +35,7 @@ impl Call {
     ///
     /// # Panics
     ///
-    /// Where the path is none.
+    /// If the path is invalid.
     pub fn post(address: SocketAddr, path: &str) -> Self {
         Self::new(address, Method::POST, path)
     }
@@ -53,11 +53,11 @@ impl Call {
         }
     }
 
-    /// To these paths in turn, in place of the one.
+    /// Replaces the path by these paths, which are used in turn.
     ///
     /// # Panics
     ///
-    /// Where there is none, or one of them is no path.
+    /// If there is none, or one of them is not a path.
     #[must_use]
     pub fn paths(mut self, paths: &[String]) -> Self {
         assert!(!paths.is_empty(), "a call goes somewhere");
@@ -65,11 +65,11 @@ impl Call {
         self
     }
 
-    /// With a header in place of one of its name.
+    /// Sets a header, which replaces one with the same name.
     ///
     /// # Panics
     ///
-    /// Where the name or the value is none.
+    /// If the name or the value is invalid.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -77,7 +77,7 @@ impl Call {
         self
     }
 
-    /// With a body.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, content_type: &str, body: impl Into<Bytes>) -> Self {
         self.body = body.into();

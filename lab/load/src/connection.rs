@@ -1,4 +1,4 @@
-//! One connection that is kept alive, and opened again where the server closed it.
+//! A kept-alive connection, which is opened again if the server closed it.
 
 use std::sync::Arc;
 
@@ -20,12 +20,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Not open yet.
+    /// Creates a connection that is not open yet.
     pub fn new(call: Arc<Call>) -> Self {
         Self { call, sender: None }
     }
 
-    /// Opens it, where it is not open. What fails here fails again when a request is sent, and is counted then.
+    /// Opens the connection, unless it is open. A failure occurs again when a request is sent, and
+    /// is counted then.
     pub async fn open(&mut self, deadline: Instant) {
         if self.sender.is_none() {
             self.sender = timeout_at(deadline, connect(&self.call))
@@ -35,7 +36,7 @@ impl Connection {
         }
     }
 
-    /// Sends the call once and gives the status of a response that has come to its end before `deadline`.
+    /// Sends the call once. Returns the status of a response that is complete before `deadline`.
     pub async fn send(&mut self, deadline: Instant) -> Result<u16, Fault> {
         let sent = timeout_at(deadline, self.exchange()).await;
         let outcome = sent.unwrap_or(Err(Fault::Timeout));
@@ -47,8 +48,8 @@ impl Connection {
 
     async fn exchange(&mut self) -> Result<u16, Fault> {
         let mut request = self.call.request();
-        // A server may close an idle connection at any time, also while the next request is on its way to it. As long
-        // as hyper hands the request back, the server has not seen it, and no caller would call that a failure.
+        // A server may close an idle connection at any time, even while the next request is being
+        // sent. If hyper returns the request, the server has not seen it, so this is not a failure.
         if let Some(sender) = self.sender.as_mut().filter(|sender| sender.is_ready()) {
             match attempt(sender, request).await {
                 Err(Attempt::Unsent(unsent)) => request = *unsent,
@@ -88,7 +89,7 @@ async fn attempt(
     while let Some(frame) = body.frame().await {
         frame.map_err(|_| Attempt::Failed(Fault::Closed))?;
     }
-    // Where the connection stays open it is ready once the body was read.
+    // If the connection stays open, it is ready once the body was read.
     let _ = sender.ready().await;
     Ok(status)
 }

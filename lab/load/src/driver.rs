@@ -1,4 +1,4 @@
-//! The loops: connections that send, on threads of their own.
+//! The open and closed loops: connections that send requests, on their own threads.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,10 +15,11 @@ use crate::pace::Pace;
 use crate::precedence::Precedence;
 use crate::report::{Fault, Report};
 
-/// Connections of an open loop, where nothing else is said: as many requests can be under way.
+/// The default number of connections of an open loop, which is also the number of concurrent
+/// requests.
 const CONNECTIONS: usize = 64;
 
-/// How long a response may take, where nothing else is said.
+/// The default timeout of a response.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Requests at a fixed rate.
@@ -41,14 +42,14 @@ pub struct ClosedLoop {
     timeout: Duration,
 }
 
-/// A load under way.
+/// A running load.
 pub struct Running {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Report>,
 }
 
 impl OpenLoop {
-    /// `rate` requests a second for `duration`.
+    /// Sends `rate` requests per second for `duration`.
     pub fn new(call: Call, rate: f64, duration: Duration) -> Self {
         Self {
             call,
@@ -60,7 +61,8 @@ impl OpenLoop {
         }
     }
 
-    /// How many requests may be under way. More wait for a connection, and their latency counts meanwhile.
+    /// Sets the number of concurrent requests. Further requests wait for a connection, and this
+    /// time counts as latency.
     #[must_use]
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
@@ -74,16 +76,17 @@ impl OpenLoop {
         self
     }
 
-    /// Lets its callers go before everything else on this machine, where the system allows that: for few requests, which
-    /// should not wait for a processor that callers elsewhere have for themselves.
+    /// Gives its callers precedence over everything else on this machine, if the system allows it.
+    /// It is for few requests, which should not wait for a processor that real callers would have
+    /// for themselves.
     #[must_use]
     pub fn first(mut self) -> Self {
         self.precedence = Precedence::First;
         self
     }
 
-    /// Lets the callers of other loads and the server go first: for load that is there to be in the way, and whose own
-    /// latencies nobody looks at.
+    /// Gives other loads and the server precedence. It is for background load whose own latencies
+    /// do not matter.
     #[must_use]
     pub fn behind(mut self) -> Self {
         self.precedence = Precedence::Behind;
@@ -110,7 +113,8 @@ impl OpenLoop {
             precedence,
         } = self;
         let call = Arc::new(call);
-        // All are open before the first request is due: connecting is not what is measured.
+        // All connections are opened before the first request is due, because connecting is not
+        // measured.
         let opened = open(&call, connections, timeout).await;
         let pace = Arc::new(Pace::new(Instant::now(), rate, duration));
         let keeper = {
@@ -125,7 +129,8 @@ impl OpenLoop {
             let (pace, stop) = (pace.clone(), stop.clone());
             async move {
                 let mut report = Report::default();
-                // What became due behind a slow server is left where the load is ended: it could take minutes.
+                // If the load is stopped, requests that are due but not sent are dropped: sending
+                // them could take minutes.
                 while !stop.load(Ordering::Relaxed)
                     && let Some(due) = pace.next().await
                 {
@@ -136,7 +141,7 @@ impl OpenLoop {
             }
         })
         .await;
-        // The thread only sleeps and counts.
+        // The thread only sleeps and counts, so its result is ignored.
         let _ = keeper.join();
         report.elapsed = begin.elapsed();
         report.miss(Fault::Unsent, pace.left());
@@ -145,7 +150,7 @@ impl OpenLoop {
 }
 
 impl ClosedLoop {
-    /// Over so many connections for `duration`.
+    /// Sends over `connections` connections for `duration`.
     pub fn new(call: Call, connections: usize, duration: Duration) -> Self {
         Self {
             call,
@@ -192,7 +197,7 @@ impl ClosedLoop {
                     let outcome = connection.send(sent + timeout).await;
                     report.record(outcome, sent.elapsed());
                     if outcome.is_err() {
-                        // A server that is gone is not asked a million times a second.
+                        // The pause prevents a busy loop if the server is gone.
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
                 }
@@ -223,17 +228,17 @@ impl Running {
         Ok(Self { stop, thread })
     }
 
-    /// Ends it: what is under way is waited for, and nothing more is sent. Gives its report.
+    /// Stops the load: waits for running requests and sends no more. Returns its report.
     pub fn stop(self) -> Report {
         self.stop.store(true, Ordering::Relaxed);
         self.join()
     }
 
-    /// Waits for its end and gives its report.
+    /// Waits for its end and returns its report.
     ///
     /// # Panics
     ///
-    /// Where the load itself panicked.
+    /// If the load itself panicked.
     pub fn join(self) -> Report {
         self.thread
             .join()
@@ -254,7 +259,7 @@ async fn open(call: &Arc<Call>, connections: usize, timeout: Duration) -> Vec<Co
     opening.join_all().await
 }
 
-/// Lets every connection work, and adds their reports up.
+/// Runs all connections and adds up their reports.
 async fn all<F>(connections: Vec<Connection>, work: impl Fn(Connection) -> F) -> Report
 where
     F: Future<Output = Report> + Send + 'static,
@@ -277,7 +282,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers each request with what `answer` makes of its number, or closes the connection.
+    /// A server that answers request number n with `answer(n)`, or closes the connection.
     fn server(answer: impl Fn(u64) -> Option<&'static str> + Send + Sync + 'static) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -327,7 +332,7 @@ mod tests {
         let running = load.start().unwrap();
         answered.iter().take(3).for_each(drop);
         let report = running.stop();
-        // Thousands are due by now, of which the server answers fifty a second.
+        // Thousands of requests are due by now, of which the server answers fifty per second.
         assert!(report.latency(200).count() < 1_000, "{report:?}");
         assert!(report.faults(Fault::Unsent) > 0, "{report:?}");
     }
@@ -341,7 +346,7 @@ mod tests {
             .run()
             .unwrap();
         let (served, refused) = (report.latency(200).count(), report.latency(503).count());
-        // A machine that stands still may leave some unsent, which is said and not hidden.
+        // A machine that stalls may leave some unsent, which is reported.
         assert_eq!(served + refused + report.faults(Fault::Unsent), 200, "{report:?}");
         assert!(served > 0 && refused == (served + refused) / 4, "{report:?}");
         assert!(report.elapsed >= Duration::from_millis(490), "{report:?}");
@@ -359,7 +364,8 @@ mod tests {
             .connections(1)
             .run()
             .unwrap();
-        // About a hundred of 200 were due while the server stood still; a closed loop would have seen one.
+        // About a hundred of 200 were due while the server stalled; a closed loop would have seen
+        // one.
         assert!(
             report.latency(200).quantile(0.75) > Duration::from_millis(100),
             "{report:?}"

@@ -1,15 +1,16 @@
-//! Load on an HTTP/1.1 server, and what its callers waited.
+//! A load generator for HTTP/1.1 servers, which measures the latency that callers see.
 //!
-//! Two ways to make it:
+//! There are two kinds of load:
 //!
-//! - [`OpenLoop`] sends at a fixed rate, whether or not the server keeps up, as a public does. The latency of a request
-//!   counts from the moment at which it was *due*: a server that stalls for a second is charged for every request that
-//!   was due in that second, and not for the one that was under way alone (coordinated omission).
-//! - [`ClosedLoop`] is a number of callers who each wait for their answer before they ask again. The attacks of
-//!   `lab/hostile` use it, since they look at each status and end when their row does. How fast a server is at all, the
-//!   benchmarks measure with wrk.
+//! - [`OpenLoop`] sends at a fixed rate, whether or not the server keeps up, as independent users
+//!   do. The latency of a request counts from the time at which it was *due*. So a server that
+//!   stalls for a second is charged for every request that was due in that second, not only for the
+//!   running one (coordinated omission).
+//! - [`ClosedLoop`] is a number of callers that each wait for a response before the next request.
+//!   The attacks of `lab/hostile` use it, because they check each status and end with their row.
+//!   The benchmarks measure throughput with wrk.
 //!
-//! Beside these, [`SlowSockets`] are callers who connect and hardly say anything.
+//! [`SlowSockets`] are callers that connect and send hardly anything.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -20,7 +21,7 @@
 //! println!("{:?} at p99, {} failed", report.latency(200).p99(), report.failures());
 //! ```
 //!
-//! A load runs on threads of its own and can be ended from outside ([`Running::stop`]).
+//! A load runs on its own threads and can be stopped ([`Running::stop`]).
 
 mod call;
 mod connection;

@@ -1,4 +1,4 @@
-//! When the requests of an open loop are due.
+//! The schedule of an open loop: when its requests are due.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -6,19 +6,20 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// The longest time between two looks at whether to stop.
+/// The longest time between two checks of the stop flag.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// What is due at the end may still be sent this long after it; what is not is left.
+/// The time after the end in which due requests may still be sent.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// Enough to wake up everybody who waits.
+/// Enough permits to wake up every waiting connection.
 const EVERYBODY: usize = 1 << 20;
 
-/// A schedule, and how far it has come. The thread that keeps the pace hands out what is due; connections take it.
+/// A schedule and its progress. A thread releases requests when they are due, and connections take
+/// them.
 ///
-/// tokio's timer counts whole milliseconds, which is as much as a fast server takes in all, so the pace is kept by a
-/// thread that sleeps.
+/// tokio's timer has a resolution of a millisecond, which is the whole latency of a fast server. So
+/// a sleeping thread keeps the pace.
 pub struct Pace {
     begin: Instant,
     rate: f64,
@@ -51,7 +52,7 @@ impl Pace {
         }
     }
 
-    /// Hands out what is due when it is due, until all of it is or `stop` is set. Blocks.
+    /// Releases requests when they are due, until all are released or `stop` is set. Blocks.
     pub fn keep(&self, stop: &AtomicBool) {
         let mut given = 0;
         while given < self.requests && !stop.load(Ordering::Relaxed) {
@@ -68,11 +69,11 @@ impl Pace {
                 std::thread::sleep(wait.min(GLANCE));
             }
         }
-        // Everybody who still waits learns that there is nothing more.
+        // This wakes up the waiting connections, which then see the end.
         self.due.add_permits(EVERYBODY);
     }
 
-    /// Waits for the next request and gives the moment at which it was due.
+    /// Waits for the next request and returns the time at which it was due.
     pub async fn next(&self) -> Option<Instant> {
         self.due.acquire().await.ok()?.forget();
         let index = self.taken.fetch_add(1, Ordering::SeqCst);
@@ -83,7 +84,7 @@ impl Pace {
         Some(self.moment(index))
     }
 
-    /// How many requests became due and nobody came to send them.
+    /// The number of due requests that were not sent.
     pub fn left(&self) -> u64 {
         self.given
             .load(Ordering::SeqCst)
@@ -114,7 +115,7 @@ mod tests {
     async fn who_comes_late_is_told_when_it_was_due() {
         let begin = Instant::now();
         let pace = Pace::new(begin, 1_000.0, Duration::from_millis(20));
-        // Nobody takes anything until all of it is due.
+        // Nothing is taken until all requests are due.
         pace.keep(&AtomicBool::new(false));
         assert!(begin.elapsed() >= Duration::from_millis(19));
         for index in 0..20 {

@@ -1,25 +1,26 @@
-//! Who goes first, of those who make load and the server that they share the processors with.
+//! The scheduling precedence of load threads, which share the processors with the server.
 //!
-//! Callers are elsewhere: they do not wait for the server's processors, and they take nothing from them.
+//! Real callers run on other machines: they do not wait for the server's processors, and they do
+//! not use them.
 
 use std::time::Duration;
 
 use scheduling::Scheduling;
 
-/// When a load runs.
+/// The precedence of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precedence {
-    /// Before everything else, as soon as there is something to do: for few requests whose latencies are measured.
+    /// Before everything else. It is for few requests whose latencies are measured.
     First,
-    /// Beside the server, and as prompt as it.
+    /// The same as the server.
     Beside,
-    /// After those whose latencies are measured and what serves them, but before what the server does in the background.
+    /// After measured loads and the server, but before the server's background work.
     Behind,
 }
 
 impl Precedence {
-    /// Applies to the calling thread. Where the system refuses, as it does for a process without the privilege or that was
-    /// told to stand back, the load is as prompt as it can be, or in the way a little.
+    /// Applies to the calling thread. If the system denies it, for example for lack of a privilege,
+    /// the load runs with the precedence it has.
     pub fn apply(self) {
         let scheduling = match self {
             Self::First if scheduling::come_first().is_ok() => return,

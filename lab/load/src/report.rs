@@ -1,4 +1,4 @@
-//! What came of a load.
+//! The report of a load: latencies, statuses and faults.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,31 +6,31 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::{Serialize, Serializer};
 
-/// Latencies are kept from a microsecond to this, with three digits. Longer ones count as this.
+/// The longest latency that is stored, with three significant digits. Longer ones count as this.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Why a request has no whole response.
+/// Why a request has no complete response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fault {
-    /// The server could not be connected to.
+    /// The connection failed.
     Connect,
     /// The connection ended before the response did.
     Closed,
     /// The response did not come in time.
     Timeout,
-    /// It was due, and all connections were busy until the load ended.
+    /// The request was due, but all connections were busy until the load ended.
     Unsent,
 }
 
-/// How long requests took.
+/// The latencies of requests.
 #[derive(Clone, Debug)]
 pub struct Latencies(Histogram<u64>);
 
-/// What came of a load.
+/// The report of a load.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// From the first request that was due to the end of the last one.
+    /// The time from the first due request to the end of the last one.
     pub elapsed: Duration,
     responses: BTreeMap<u16, Latencies>,
     faults: BTreeMap<Fault, u64>,
@@ -44,22 +44,22 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    /// How many.
+    /// The number of latencies.
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// The latency that this part of the requests did not exceed, from 0 to 1; zero where there were none.
+    /// The quantile `part` of the latencies, from 0 to 1; zero if there are none.
     pub fn quantile(&self, part: f64) -> Duration {
         Duration::from_micros(self.0.value_at_quantile(part))
     }
 
-    /// The latency that half of the requests did not exceed.
+    /// The median latency.
     pub fn p50(&self) -> Duration {
         self.quantile(0.5)
     }
 
-    /// The latency that 99 of 100 requests did not exceed.
+    /// The 99th percentile of the latency.
     pub fn p99(&self) -> Duration {
         self.quantile(0.99)
     }
@@ -75,7 +75,7 @@ impl Latencies {
             .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1));
     }
 
-    /// Adds those of `other`.
+    /// Adds the latencies of `other`.
     pub fn add(&mut self, other: &Latencies) {
         self.0.add(&other.0).expect("both have the same bounds");
     }
@@ -98,28 +98,28 @@ impl Serialize for Latencies {
 }
 
 impl Report {
-    /// The responses with this status.
+    /// The latencies of responses with this status.
     pub fn latency(&self, status: u16) -> Latencies {
         self.responses.get(&status).cloned().unwrap_or_default()
     }
 
-    /// How many responses had a status for which `is_wanted` holds.
+    /// The number of responses with a status for which `is_wanted` is true.
     pub fn responses(&self, is_wanted: impl Fn(u16) -> bool) -> u64 {
         let wanted = self.responses.iter().filter(|(status, _)| is_wanted(**status));
         wanted.map(|(_, latencies)| latencies.count()).sum()
     }
 
-    /// How many requests had this fault.
+    /// The number of requests with this fault.
     pub fn faults(&self, fault: Fault) -> u64 {
         self.faults.get(&fault).copied().unwrap_or(0)
     }
 
-    /// How many requests did not end with a status from 200 to 299.
+    /// The number of requests without a status from 200 to 299.
     pub fn failures(&self) -> u64 {
         self.requests() - self.responses(|status| (200..300).contains(&status))
     }
 
-    /// All requests that were due.
+    /// The number of due requests.
     pub fn requests(&self) -> u64 {
         self.responses(|_| true) + self.faults.values().sum::<u64>()
     }
@@ -131,7 +131,7 @@ impl Report {
         count / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    /// What did not end with a status from 200 to 299, in words; empty where nothing did.
+    /// Describes the requests without a status from 200 to 299; empty if there are none.
     pub fn trouble(&self) -> String {
         let statuses = self
             .responses

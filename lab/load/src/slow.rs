@@ -1,4 +1,4 @@
-//! Callers who connect and then hardly say anything.
+//! Slow callers, which connect and then send hardly anything.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use tokio::task::JoinSet;
 
 use crate::precedence::Precedence;
 
-/// Sockets that come from one address before the next one is used.
+/// The number of sockets from one source address.
 const PER_ADDRESS: usize = 500;
 
-/// Between two bytes of one socket, where nothing else is said.
+/// The default pause between two bytes of a socket.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// A server that turns everybody away is not asked without a pause.
+/// The pause before a rejected socket reconnects.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// A number of sockets that are kept open, each of which sends the head of a request byte by byte and never ends it. One
-/// that the server closes is opened again. Each begins at a moment of its own within the time between two bytes, as
-/// callers do who know nothing of each other.
+/// Sockets that are kept open. Each sends the head of a request byte by byte and never completes
+/// it. A closed socket is opened again. Their start times are spread over one pause, as with
+/// independent callers.
 ///
-/// On the loopback they come from many addresses (127.0.1.1 and on), as they would from outside.
+/// On loopback they use many source addresses (127.0.1.1 and on), like external callers.
 #[derive(Clone, Debug)]
 pub struct SlowSockets {
     address: SocketAddr,
@@ -34,7 +34,7 @@ pub struct SlowSockets {
     pause: Duration,
 }
 
-/// Sockets that are being kept open.
+/// Open sockets.
 pub struct Held {
     stop: Arc<Notify>,
     open: Arc<AtomicU64>,
@@ -42,7 +42,7 @@ pub struct Held {
 }
 
 impl SlowSockets {
-    /// So many of them.
+    /// Creates `count` slow sockets.
     pub fn new(address: SocketAddr, count: usize) -> Self {
         Self {
             address,
@@ -51,7 +51,7 @@ impl SlowSockets {
         }
     }
 
-    /// With this time between two bytes of one socket.
+    /// Sets the pause between two bytes of a socket.
     #[must_use]
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
@@ -75,7 +75,7 @@ impl SlowSockets {
                         let (socket, opened) = (self.socket(index), opened.clone());
                         sockets.spawn(async move { socket.keep(&opened).await });
                     }
-                    // What is not over then ends with the set.
+                    // The remaining tasks are aborted when the set is dropped.
                     stopped.notified().await;
                 });
             })?;
@@ -95,7 +95,7 @@ impl SlowSockets {
 }
 
 impl Held {
-    /// How many are open at this moment.
+    /// The number of open sockets.
     pub fn open(&self) -> u64 {
         self.open.load(Ordering::Relaxed)
     }
@@ -103,7 +103,7 @@ impl Held {
     /// Closes them.
     pub fn stop(self) {
         self.stop.notify_one();
-        // The thread only keeps sockets; there is nothing to learn from its end.
+        // The thread only holds sockets, so its result is ignored.
         let _ = self.thread.join();
     }
 }
@@ -128,7 +128,7 @@ impl Socket {
         }
     }
 
-    /// Sends a byte of a head now and then, until the server closes the socket.
+    /// Sends a byte of a head after each pause, until the server closes the socket.
     async fn drip(&self, mut stream: TcpStream) {
         let mut head = b"GET / HTTP/1.1\r\nx: "
             .iter()
@@ -136,7 +136,7 @@ impl Socket {
             .chain(std::iter::repeat(b'x'));
         loop {
             match tokio::time::timeout(self.pause, stream.read(&mut [0])).await {
-                // Nothing came, as it should be: one more byte after a long while.
+                // Nothing was received, as expected: send one more byte.
                 Err(_) => {
                     let byte = head.next().unwrap_or(b'x');
                     if stream.write_all(&[byte]).await.is_err() {
@@ -177,7 +177,7 @@ mod tests {
             .pause(Duration::from_millis(10))
             .start()
             .unwrap();
-        // The first three are closed at once; three more come in their place.
+        // The first three are closed at once; three more replace them.
         let first: Vec<_> = (0..3).map(|_| listener.accept().unwrap()).collect();
         assert!(first.iter().all(|(_, peer)| peer.ip().to_string() == "127.0.1.1"));
         drop(first);

@@ -1,16 +1,16 @@
-//! Real time: what runs here is a real host.
+//! Real time, for tests with real hosts.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// How often a condition is looked at.
+/// The interval at which a condition is checked.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Within this everything happens on a busy machine; what does not has failed.
+/// The default deadline, which is long enough for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// This moment.
+/// The current time.
 #[expect(
     clippy::disallowed_methods,
     reason = "the hosts are processes of their own, in real time"
@@ -19,17 +19,17 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Lets time pass.
+/// Sleeps.
 pub fn pass(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Asks again and again until there is an answer.
+/// Polls `ask` until it returns a value.
 pub fn until<T>(what: &str, ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     within(DEADLINE, what, ask)
 }
 
-/// Asks again and again until there is an answer, for no longer than `time`.
+/// Polls `ask` until it returns a value, for at most `time`.
 pub fn within<T>(time: Duration, what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let begin = now();
     loop {
@@ -43,7 +43,7 @@ pub fn within<T>(time: Duration, what: &str, mut ask: impl FnMut() -> Result<Opt
     }
 }
 
-/// A span of time as people read it.
+/// Formats a duration for people.
 pub fn spoken(time: Duration) -> String {
     match time.as_micros() {
         0..10_000 => format!("{:.2} ms", time.as_secs_f64() * 1e3),

@@ -1,4 +1,4 @@
-//! What a host holds, before a row and after it.
+//! The resources that a host holds, to find leaks.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use crate::host::Host;
 use crate::process::{open_files, resident};
 use anyhow::{Context as _, Result};
 
-/// Within this time everything that a row took is given back.
+/// The time within which all resources must be released.
 const CALM: Duration = Duration::from_secs(30);
 
-/// Memory that may stay with the allocator, and with memories of the pool that are warm: the host keeps up to 512 KiB of each
-/// of its 1,024, by design.
+/// Memory that may remain in the allocator and in warm memories of the pool: by design the host
+/// keeps up to 512 KiB of each of its 1,024 memories.
 const MEMORY_SLACK: u64 = 192 << 20;
 
-/// Descriptors that may come and go by themselves: a batch of the ledger, a connection that is being closed.
+/// The allowed variation of descriptors: a batch of the ledger, a connection that is being closed.
 const DESCRIPTOR_SLACK: u64 = 6;
 
 const MEMORY: &str = "process_resident_bytes";
@@ -23,11 +23,12 @@ const DESCRIPTORS: &str = "process_file_descriptors";
 const OUTBOUND: &str = "outbound_connections";
 const IDLE_OUTBOUND: &str = "outbound_connections_idle";
 
-/// The first memory of a loaded component is a file in memory, and the cache of loaded components keeps it.
+/// The initial memory of a loaded component is a memory file, which the cache of loaded components
+/// keeps.
 const CODE: &str = "/memfd:wasm-memory-image (deleted)";
 
-/// Caches and bounds, which are no leak: loaded code stays within `runtime.loaded`, and threads that block end by
-/// themselves after a while.
+/// Caches, which are not leaks: loaded code stays within `runtime.loaded`, and blocking threads end
+/// after a while.
 const NO_LEAK: [&str; 4] = [
     "components_loaded",
     "components_loaded_bytes",
@@ -35,12 +36,12 @@ const NO_LEAK: [&str; 4] = [
     "process_threads",
 ];
 
-/// What a host holds, by name.
+/// The resources of a host, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Gauges(BTreeMap<String, u64>);
 
 impl Gauges {
-    /// Reads them: what the host says of itself, and what the system says of its process.
+    /// Reads the host's own metrics and the system's metrics of its process.
     pub fn read(host: &Host) -> Result<Self> {
         let node = host.admin().get("/api/v1/node")?.ok()?;
         let said = node["gauges"].as_object().into_iter().flatten();
@@ -50,7 +51,7 @@ impl Gauges {
         gauges.insert(MEMORY.to_owned(), resident(host.id())?);
         let open = open_files(host.id())?;
         let no_code = open.iter().filter(|path| !path.starts_with(CODE)).count();
-        // Kept for the next request to the same server, for half a minute.
+        // Idle outbound connections are kept for half a minute.
         let idle = gauges.remove(IDLE_OUTBOUND).unwrap_or(0);
         if let Some(outbound) = gauges.get_mut(OUTBOUND) {
             *outbound = outbound.saturating_sub(idle);
@@ -62,7 +63,7 @@ impl Gauges {
         Ok(Self(gauges))
     }
 
-    /// Reads them once they stand still for a moment.
+    /// Reads them once they are stable.
     pub fn settled(host: &Host) -> Result<Self> {
         let mut before = Self::read(host)?;
         within(CALM, "a moment of calm", || {
@@ -84,7 +85,7 @@ impl Gauges {
         calm.with_context(|| format!("left over: {left}"))
     }
 
-    /// What there is more of than at the baseline, in words.
+    /// Describes the resources that exceed the baseline.
     fn beyond(&self, baseline: &Gauges) -> String {
         let more = self.0.iter().filter_map(|(name, now)| {
             let before = baseline.0.get(name).copied().unwrap_or(0);

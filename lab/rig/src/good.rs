@@ -1,4 +1,4 @@
-//! The good tenant: asked at a fixed rate, whatever else happens.
+//! The good tenant, which is called at a fixed rate during attacks.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,29 +9,29 @@ use load::{Call, Fault, OpenLoop, Report, Running};
 /// Its name.
 pub const GOOD: &str = "good";
 
-/// Where its plugin answers.
+/// The path of its plugin.
 pub const GOOD_PATH: &str = "/good/echo/x";
 
-/// A request that takes this long counts as one without an answer.
+/// A request that takes this long counts as unanswered.
 pub const NEVER: Duration = Duration::from_secs(5);
 
-/// Requests each second.
+/// Requests per second.
 const RATE: f64 = 22.0;
 
-/// Connections, which are used in turn.
+/// The number of connections, which are used in turn.
 const CONNECTIONS: usize = 6;
 
-/// Longer than anything during which it is asked.
+/// Longer than any attack.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// Its callers at work.
+/// The running requests to the good tenant.
 pub struct Good(Running);
 
-/// What they saw.
+/// The results of the requests.
 pub struct Window(Report);
 
 impl Good {
-    /// Lets them begin. They go on until they are stopped.
+    /// Starts the requests, which run until they are stopped.
     pub fn start(public: SocketAddr) -> Result<Self> {
         let load = OpenLoop::new(Call::get(public, GOOD_PATH), RATE, LONGEST)
             .connections(CONNECTIONS)
@@ -40,31 +40,31 @@ impl Good {
         Ok(Self(load.start()?))
     }
 
-    /// Ends it.
+    /// Stops the requests.
     pub fn stop(self) -> Window {
         Window(self.0.stop())
     }
 }
 
 impl Window {
-    /// How many requests were answered with 200.
+    /// The number of requests that were answered with 200.
     pub fn answered(&self) -> u64 {
         self.0.latency(200).count()
     }
 
-    /// The latency that 99 of 100 of them did not exceed.
+    /// The 99th percentile of their latency.
     pub fn p99(&self) -> Duration {
         self.0.latency(200).p99()
     }
 
-    /// How many requests waited too long, whatever came then.
+    /// The number of requests that waited too long, with any outcome.
     pub fn late(&self) -> u64 {
         self.0.faults(Fault::Timeout) + u64::from(self.0.latency(200).max() >= NEVER)
     }
 
-    /// What else was not answered with 200, in words; empty if there was nothing.
+    /// Describes the other requests without a 200; empty if there are none.
     pub fn trouble(&self) -> String {
-        // What was due when it was stopped is left.
+        // Requests that were due when it was stopped do not count.
         match self.0.failures() > self.0.faults(Fault::Unsent) + self.0.faults(Fault::Timeout) {
             true => self.0.trouble(),
             false => String::new(),

@@ -1,5 +1,5 @@
-//! What is deployed: a component with a manifest, as `mortise build` would put it together, only that nothing is
-//! checked here.
+//! Builds the plugins that are deployed: a component with a manifest, like `mortise build`, but
+//! without checks.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,25 +9,25 @@ use serde_json::{Value, json};
 
 use crate::section::{number, section};
 
-/// A component that can be uploaded, and what its tenant has to grant.
+/// A component for an upload, and the grants that it needs.
 #[derive(Clone, Debug)]
 pub struct Guest {
     /// The name of the plugin.
     pub plugin: String,
     /// The component with its manifest.
     pub component: Vec<u8>,
-    /// What the manifest asks for, as grants.
+    /// The grants that the manifest requests.
     pub grants: Value,
 }
 
-/// A guest that is being put together: all its routes are public, and it asks for nothing.
+/// A guest builder. By default all routes are public, and no grants are requested.
 #[derive(Clone, Debug)]
 pub struct Recipe {
     component: Vec<u8>,
     plugin: String,
     version: String,
-    /// Named in the manifest only if it is not the default, since hosts of that contract alone know
-    /// no such key.
+    /// Written to the manifest only if it is not the default, because hosts that support only that
+    /// contract do not know the key.
     contract: Option<String>,
     reuse: bool,
     routes: String,
@@ -35,20 +35,21 @@ pub struct Recipe {
     origins: Vec<String>,
     secrets: [Vec<String>; 2],
     has_database: bool,
-    /// Names and texts, which need not be JSON.
+    /// The names and texts of schemas, which need not be valid JSON.
     schemas: Vec<(String, String)>,
-    /// In the place of the manifest that is made from the rest.
+    /// Replaces the generated manifest.
     manifest: Option<String>,
 }
 
-/// The custom section with the routes that `routes!` lists, and a name of the same length that nobody reads.
+/// The custom section with the routes of `routes!`, and a name of the same length that is never
+/// read.
 const LISTED_ROUTES: (&[u8], &[u8]) = (b"mortise:routes", b"mortise:unread");
 
-/// The begin of the name by which a component of contract 0.2 exports its handler.
+/// The prefix of the name under which a component of contract 0.2 exports its handler.
 const HANDLER_0_2: &[u8] = b"mortise:plugin/http-handler@0.2.";
 
-/// A component whose list of routes nobody reads: a recipe has other routes than the plugin that it
-/// is made of.
+/// Hides a component's list of routes, because a recipe may have other routes than the original
+/// plugin.
 fn without_list(mut component: Vec<u8>) -> Vec<u8> {
     let (name, unread) = LISTED_ROUTES;
     while let Some(start) = component.windows(name.len()).position(|part| part == name) {
@@ -58,7 +59,7 @@ fn without_list(mut component: Vec<u8>) -> Vec<u8> {
 }
 
 impl Recipe {
-    /// A guest of `tests/guests`, whose plugin has the name of its file.
+    /// A guest of `tests/guests`. The plugin has the name of the file.
     pub fn of(file: &str) -> Result<Self> {
         let path = Path::new(file);
         let name = path
@@ -69,7 +70,7 @@ impl Recipe {
         Ok(Self::from_bytes(&name.replace('_', "-"), without_list(component)))
     }
 
-    /// Any bytes.
+    /// A guest of any bytes.
     pub fn from_bytes(plugin: &str, component: Vec<u8>) -> Self {
         let routes = ["GET", "POST"].map(|method| {
             ["/", "/{*rest}"]
@@ -92,68 +93,68 @@ impl Recipe {
         }
     }
 
-    /// As another plugin.
+    /// Sets the name of the plugin.
     pub fn plugin(mut self, plugin: &str) -> Self {
         plugin.clone_into(&mut self.plugin);
         self
     }
 
-    /// As another version.
+    /// Sets the version.
     pub fn version(mut self, version: &str) -> Self {
         version.clone_into(&mut self.version);
         self
     }
 
-    /// For this version of the contract, in place of the one that the component was built for.
+    /// Sets the version of the contract, instead of the one that the component was built for.
     pub fn contract(mut self, contract: &str) -> Self {
         self.contract = Some(contract.to_owned());
         self
     }
 
-    /// With instances that serve one request after another.
+    /// Reuses instances for several requests.
     pub fn reused(mut self) -> Self {
         self.reuse = true;
         self
     }
 
-    /// With no route at all: for components without a handler.
+    /// Removes all routes, for components without a handler.
     pub fn without_routes(mut self) -> Self {
         self.routes.clear();
         self
     }
 
-    /// With this route before the public ones; `access` is what stands behind `auth = `.
+    /// Adds a route before the public ones; `access` is the value of `auth`.
     pub fn route(mut self, method: &str, path: &str, access: &str) -> Self {
         self.routes.insert_str(0, &route(method, path, access));
         self
     }
 
-    /// With a route of these lines of TOML besides its method and path, before the public ones.
+    /// Adds a route with further lines of TOML, before the public ones.
     pub fn route_with(mut self, method: &str, path: &str, lines: &str) -> Self {
         let route = format!("[[route]]\nmethod = '{method}'\npath = '{path}'\n{lines}\n");
         self.routes.insert_str(0, &route);
         self
     }
 
-    /// With a JSON Schema that routes can name.
+    /// Adds a JSON Schema, which routes can use.
     pub fn schema(mut self, name: &str, schema: Value) -> Self {
         self.schemas.push((name.to_owned(), schema.to_string()));
         self
     }
 
-    /// With a schema of any text.
+    /// Adds a schema of any text.
     pub fn schema_text(mut self, name: &str, schema: &str) -> Self {
         self.schemas.push((name.to_owned(), schema.to_owned()));
         self
     }
 
-    /// With this text as its manifest, whatever else is said about it.
+    /// Sets the text of the manifest, which overrides all other settings.
     pub fn manifest(mut self, manifest: &str) -> Self {
         self.manifest = Some(manifest.to_owned());
         self
     }
 
-    /// With a database that these statements make, one migration each.
+    /// Adds a database with these migrations.
     pub fn database(mut self, migrations: &[&str]) -> Self {
         self.has_database = true;
         let numbered = migrations.iter().zip(1..);
@@ -163,19 +164,19 @@ impl Recipe {
         self
     }
 
-    /// With requests to these origins.
+    /// Requests outbound HTTP to these origins.
     pub fn origins(mut self, origins: &[&str]) -> Self {
         self.origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
         self
     }
 
-    /// With secrets, to be used and to be revealed.
+    /// Requests secrets, to use by name and to reveal.
     pub fn secrets(mut self, usable: &[&str], revealed: &[&str]) -> Self {
         self.secrets = [usable, revealed].map(|names| names.iter().map(|name| (*name).to_owned()).collect());
         self
     }
 
-    /// The guest.
+    /// Builds the guest.
     pub fn guest(&self) -> Guest {
         let [usable, revealed] = &self.secrets;
         let mut manifest = format!(
@@ -198,7 +199,7 @@ impl Recipe {
                 manifest.push_str("migrations = 'migrations'\n");
             }
         }
-        // A list of strings is written the same way in TOML and in JSON.
+        // A list of strings has the same syntax in TOML and JSON.
         let _ = write!(manifest, "[http]\nallow = {}\n", json!(self.origins));
         let _ = write!(
             manifest,
@@ -234,7 +235,7 @@ fn route(method: &str, path: &str, access: &str) -> String {
     format!("[[route]]\nmethod = '{method}'\npath = '{path}'\nauth = {access}\n")
 }
 
-/// The custom section in which all of that rides.
+/// The custom section with the manifest and its files.
 fn section_of(content: &str) -> Vec<u8> {
     let name = "mortise:plugin";
     let mut data = number(name.len());

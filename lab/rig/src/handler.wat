@@ -1,4 +1,4 @@
-;; A component that handles requests with a core instance. It is made in place of the line `CORE`, has the name `$core`,
+;; A component that handles requests with a core instance. The instance replaces the line `CORE`, is named `$core`,
 ;; and exports `memory`, `realloc`, `handle` and `done`, which runs after the host has read the response.
 (component
   (type $types (instance

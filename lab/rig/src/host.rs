@@ -1,4 +1,4 @@
-//! A running host: the real executable, on a data folder of its own and on ports of the system's choice.
+//! Runs the real executable with its own data folder, on ports of the system's choice.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -15,18 +15,18 @@ use crate::clock::until;
 use crate::http::Http;
 use crate::tenant::Tenant;
 
-/// A host that is ready for callers. It ends when this is dropped.
+/// A running host. It ends when this is dropped.
 pub struct Host {
     child: Child,
-    /// Where API consumers connect to.
+    /// The address of the public listener.
     pub public: SocketAddr,
-    /// Where operators connect to.
+    /// The address of the admin listener.
     pub admin: SocketAddr,
     data: Arc<TempDir>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
-/// How a host is started.
+/// The launch of a host.
 #[derive(Clone, Debug)]
 pub struct Launch {
     executable: PathBuf,
@@ -34,7 +34,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// With the defaults, besides a log for machines.
+    /// A launch with the defaults and a JSON log.
     pub fn new(executable: &Path) -> Self {
         Self {
             executable: executable.to_owned(),
@@ -42,31 +42,31 @@ impl Launch {
         }
     }
 
-    /// With a key of the configuration: `limits.cpu`.
+    /// Sets a key of the configuration, such as `limits.cpu`.
     pub fn set(mut self, key: &str, value: &str) -> Self {
         let variable = format!("MORTISE_{}", key.replace('.', "__").to_uppercase());
         self.variables.push((variable, value.to_owned()));
         self
     }
 
-    /// With a variable of the environment that is no key.
+    /// Sets an environment variable that is not a configuration key.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// From another file of the same executable.
+    /// Uses another file of the same executable.
     pub fn executable(mut self, executable: &Path) -> Self {
         self.executable = executable.to_owned();
         self
     }
 
-    /// Starts it on a folder of its own.
+    /// Starts a host with a new data folder.
     pub fn start(&self) -> Result<Host> {
         self.start_on(Arc::new(TempDir::with_prefix("mortise-rig-")?))
     }
 
-    /// Starts it on a folder that an earlier one has left.
+    /// Starts a host with the data folder of an earlier one.
     pub fn start_on(&self, data: Arc<TempDir>) -> Result<Host> {
         let mut command = Command::new(&self.executable);
         for (name, _) in std::env::vars_os() {
@@ -133,12 +133,12 @@ impl Host {
         self.data.path()
     }
 
-    /// What it wrote to its log so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
 
-    /// The lines of its log behind the first `seen` ones.
+    /// The lines of its log after the first `seen` ones.
     pub fn log_from(&self, seen: usize) -> Vec<String> {
         let lines = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         lines.get(seen..).unwrap_or_default().to_vec()
@@ -149,28 +149,28 @@ impl Host {
         crate::process::has_ended(self.id())
     }
 
-    /// Callers of the public listener.
+    /// A client of the public listener.
     pub fn http(&self) -> Http {
         Http::new(self.public)
     }
 
-    /// The operator, in the admin API.
+    /// A client of the admin API with the operator's token.
     pub fn admin(&self) -> Http {
         let token = std::fs::read_to_string(self.data().join("operator.token")).unwrap_or_default();
         Http::new(self.admin).bearer(&token)
     }
 
-    /// A new tenant, which goes when it is dropped.
+    /// Creates a tenant, which is deleted when it is dropped.
     pub fn tenant(&self, name: &str) -> Result<Tenant> {
         Tenant::create(self, name)
     }
 
-    /// A tenant that is there already.
+    /// An existing tenant.
     pub fn known(&self, name: &str) -> Tenant {
         Tenant::known(self, name)
     }
 
-    /// A tenant that is there already, to be reached by these clients.
+    /// An existing tenant, with these clients.
     pub fn known_to(&self, admin: Http, http: Http, name: &str) -> Tenant {
         Tenant::known_to(self, admin, http, name)
     }
@@ -186,20 +186,20 @@ impl Host {
         until("the end of the host", || Ok(child.try_wait()?))
     }
 
-    /// Ends it as an operator does, and gives the folder that it leaves.
+    /// Stops it with SIGTERM, and returns its data folder.
     pub fn stop(self) -> Result<Arc<TempDir>> {
         self.signal(Signal::TERM)?;
         self.stopped()
     }
 
-    /// Waits until it has ended after a signal, and gives the folder that it leaves.
+    /// Waits for its end after a signal, and returns its data folder.
     pub fn stopped(mut self) -> Result<Arc<TempDir>> {
         let status = self.wait()?;
         ensure!(status.success(), "the host ended with {status}: {}", self.log());
         Ok(self.data.clone())
     }
 
-    /// Ends it in the middle of whatever it does, and gives the folder that it leaves.
+    /// Kills it with SIGKILL, and returns its data folder.
     pub fn kill(mut self) -> Result<Arc<TempDir>> {
         self.child.kill()?;
         self.wait()?;
@@ -209,7 +209,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // Both fail where it has ended already.
+        // Both fail if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! A client whose every request has a connection of its own, so that none is left over.
+//! An HTTP client that opens a connection for each request, so that none is left open.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
 
-/// Longer than anything that the host lets last.
+/// Longer than any time limit of the host.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A client of a listener.
@@ -19,19 +19,19 @@ pub struct Http {
     headers: Vec<(String, String)>,
 }
 
-/// What came back.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// Its status.
     pub status: u16,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body, all of it.
+    /// Its whole body.
     pub body: Vec<u8>,
 }
 
 impl Http {
-    /// A client of the listener at `address`.
+    /// Creates a client of the listener at `address`.
     pub fn new(address: SocketAddr) -> Self {
         Self {
             agent: agent(TIMEOUT),
@@ -40,18 +40,18 @@ impl Http {
         }
     }
 
-    /// With a header on every request.
+    /// Sets a header of every request.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With a credential on every request.
+    /// Sets the credential of every request.
     pub fn bearer(self, credential: &str) -> Self {
         self.header("authorization", &format!("Bearer {}", credential.trim()))
     }
 
-    /// With answers that are waited for no longer than this.
+    /// Sets the timeout of responses.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.agent = agent(timeout);
         self
@@ -127,7 +127,7 @@ impl Reply {
             .with_context(|| format!("{} with no JSON: {}", self.status, self.text()))
     }
 
-    /// A header, empty where it is absent.
+    /// A header; empty if it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
@@ -135,7 +135,7 @@ impl Reply {
             .unwrap_or_default()
     }
 
-    /// The status, and the code where it is a problem: `504 plugin-cpu`.
+    /// The status, and the code if it is a problem: `504 plugin-cpu`.
     pub fn seen(&self) -> String {
         let code = self
             .body()
@@ -147,7 +147,8 @@ impl Reply {
         }
     }
 
-    /// The reply, where it is this one: `504 plugin-cpu`, `200`, or one of several, `429 rate-limited|503 overloaded`.
+    /// Returns the reply if it is the wanted one: `504 plugin-cpu`, `200`, or one of several,
+    /// `429 rate-limited|503 overloaded`.
     pub fn is(self, wanted: &str) -> Result<Self> {
         if wanted.split('|').any(|wanted| wanted == self.seen()) {
             return Ok(self);
@@ -157,7 +158,7 @@ impl Reply {
         bail!("{} where {wanted} was wanted: {text}", self.seen())
     }
 
-    /// The JSON of a reply that is a success.
+    /// The JSON body of a successful reply.
     pub fn ok(self) -> Result<Value> {
         ensure!(
             (200..300).contains(&self.status),

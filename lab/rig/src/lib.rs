@@ -1,5 +1,5 @@
-//! Real hosts to attack and to measure: the executable on a data folder of its own, what is deployed on it, and numbers
-//! with a bar.
+//! The test rig of the lab: it runs real hosts, deploys plugins on them, and reports measurements
+//! with bars.
 
 pub mod clock;
 pub mod gauges;

@@ -1,24 +1,24 @@
-//! Numbers with a bar, and how they are shown.
+//! Measurements with a bar, and their formatting.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// A number and its bar.
+/// A measurement and its bar.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measured {
-    /// What it says.
+    /// What is measured.
     name: String,
     measured: f64,
     bar: Bar,
-    /// How it came about, for people.
+    /// A note for people.
     note: String,
-    /// What it was made from.
+    /// The raw data.
     raw: Value,
 }
 
-/// What a number is wanted to be.
+/// The wanted bound of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bar {
@@ -29,7 +29,7 @@ pub enum Bar {
 }
 
 impl Measured {
-    /// A number.
+    /// Creates a measurement.
     pub fn new(name: &str, measured: f64, bar: Bar) -> Self {
         Self {
             name: name.to_owned(),
@@ -40,19 +40,19 @@ impl Measured {
         }
     }
 
-    /// With how it came about.
+    /// Sets the note.
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
         self
     }
 
-    /// With what it was made from.
+    /// Sets the raw data.
     pub fn raw(mut self, raw: impl Serialize) -> Self {
         self.raw = serde_json::to_value(raw).unwrap_or_default();
         self
     }
 
-    /// Whether it is as wanted. What could not be measured is not.
+    /// Whether the bar is met. NaN does not meet it.
     pub fn is_met(&self) -> bool {
         match self.bar {
             Bar::AtMost(bar) => self.measured <= bar,

@@ -1,20 +1,19 @@
-//! A process as the system sees it from outside.
+//! Reads the state and resources of a process from `/proc`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// Bytes of a process that are in memory.
+/// The resident memory of a process, in bytes.
 pub fn resident(process: u32) -> Result<u64> {
     status_line(process, "VmRSS:")
 }
 
-/// The most bytes of a process that were in memory at once, since its start or the last time that
-/// this was asked.
+/// The peak resident memory of a process, in bytes, since its start or the last call.
 pub fn most_resident(process: u32) -> Result<u64> {
     let most = status_line(process, "VmHWM:")?;
-    // 5 sets the mark back to what is in memory now.
+    // 5 resets the peak to the current value.
     std::fs::write(format!("/proc/{process}/clear_refs"), "5").context("the memory mark of a process")?;
     Ok(most)
 }
@@ -29,46 +28,46 @@ fn status_line(process: u32, name: &str) -> Result<u64> {
     Ok(kibibytes << 10)
 }
 
-/// Open descriptors of a process.
+/// The number of open descriptors of a process.
 pub fn descriptors(process: u32) -> Result<u64> {
     Ok(u64::try_from(open_files(process)?.len())?)
 }
 
-/// What the open descriptors of a process lead to.
+/// The targets of the open descriptors of a process.
 pub fn open_files(process: u32) -> Result<Vec<PathBuf>> {
     let open = std::fs::read_dir(format!("/proc/{process}/fd")).context("the descriptors of a process")?;
-    // One that is closed meanwhile leads nowhere.
+    // A descriptor that is closed meanwhile is skipped.
     Ok(open
         .flatten()
         .filter_map(|entry| std::fs::read_link(entry.path()).ok())
         .collect())
 }
 
-/// Processor time that a process has spent, its threads together.
+/// The processor time of a process, of all its threads.
 pub fn processor_time(process: u32) -> Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).context("the times of a process")?;
     let (_, fields) = stat.rsplit_once(") ").context("the name of a process")?;
-    // The fields behind the name begin with the third; the times are the 14th and 15th.
+    // The fields after the name begin with the third; the times are the 14th and 15th.
     let ticks: u64 = fields
         .split(' ')
         .skip(11)
         .take(2)
         .filter_map(|field| field.parse::<u64>().ok())
         .sum();
-    // Linux counts a hundred of them in a second for its users, on every machine.
+    // Linux reports a hundred ticks per second on every machine.
     Ok(Duration::from_millis(ticks * 10))
 }
 
-/// Threads of a process.
+/// The number of threads of a process.
 pub fn threads(process: u32) -> Result<u64> {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).context("the threads of a process")?;
     Ok(u64::try_from(threads.count())?)
 }
 
-/// Whether a process has ended. One that nobody has waited for yet is a zombie until then.
+/// Whether a process has ended, including one that is still a zombie.
 pub fn has_ended(process: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // The state stands behind the name, which ends with the last parenthesis.
+    // The state follows the name, which ends with the last parenthesis.
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     state.is_none_or(|state| matches!(state, 'Z' | 'X'))
 }
@@ -78,7 +77,7 @@ pub fn children(process: u32) -> Result<Vec<u32>> {
     let mut children = Vec::new();
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // `4711 (name) S 4710 …`; the name may hold anything but is followed by the last parenthesis.
+        // `4711 (name) S 4710 …`: the name may contain anything and ends with the last parenthesis.
         let parent = stat
             .rsplit_once(") ")
             .and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());

@@ -1,11 +1,12 @@
-//! Sections of WebAssembly, as its binary format writes them (<https://webassembly.github.io/spec/core/binary/>).
+//! Encodes sections of the WebAssembly binary format
+//! (<https://webassembly.github.io/spec/core/binary/>).
 
 /// A section: its id, its length and its content.
 pub fn section(id: u8, content: &[u8]) -> Vec<u8> {
     [&[id], number(content.len()).as_slice(), content].concat()
 }
 
-/// LEB128.
+/// Encodes a number as unsigned LEB128.
 pub fn number(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {

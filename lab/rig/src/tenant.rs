@@ -1,4 +1,4 @@
-//! A tenant of a running host, and what its people do.
+//! A tenant of a running host, and the operations on it.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use crate::guest::Guest;
 use crate::host::Host;
 use crate::http::{Http, Reply};
 
-/// A tenant. One that was made here goes when this is dropped.
+/// A tenant. If it was created here, it is deleted when this is dropped.
 pub struct Tenant {
     admin: Http,
     http: Http,
@@ -43,13 +43,13 @@ impl Tenant {
         }
     }
 
-    /// The tenant stays when this is dropped.
+    /// Keeps the tenant when this is dropped.
     pub fn keep(mut self) -> Self {
         self.is_ours = false;
         self
     }
 
-    /// Its address in the admin API, and what is below that.
+    /// A path of the admin API below the tenant's.
     pub fn path(&self, below: &str) -> String {
         format!("/api/v1/tenants/{}{below}", self.name)
     }
@@ -78,13 +78,13 @@ impl Tenant {
         self.send_grant(plugin, grants)?.ok().map(|_| ())
     }
 
-    /// Asks for grants of a plugin, and gives the answer as it is.
+    /// Sets the grants of a plugin, and returns the response.
     pub fn send_grant(&self, plugin: &str, grants: &Value) -> Result<Reply> {
         let path = self.path(&format!("/plugins/{plugin}/grants"));
         self.admin.json("PUT", &path, grants)
     }
 
-    /// Uploads a guest, grants what it asks for, and activates it. Gives its version.
+    /// Uploads a guest, grants its requests, and activates it. Returns its version.
     pub fn deploy(&self, guest: &Guest) -> Result<String> {
         let uploaded = self
             .upload(&guest.plugin, &guest.component)?
@@ -112,7 +112,7 @@ impl Tenant {
             .map(|_| ())
     }
 
-    /// Makes an API key. Gives its id and what its holder presents.
+    /// Creates an API key. Returns its id and its credential.
     pub fn key(&self, scopes: &[&str]) -> Result<(String, String)> {
         let body = json!({ "name": "rig", "scopes": scopes });
         let made = self.admin.post(&self.path("/api-keys"), &body)?.ok()?;
@@ -120,7 +120,7 @@ impl Tenant {
         Ok((text("id"), text("credential")))
     }
 
-    /// A person of the tenant in the admin API.
+    /// Creates an admin API token of the tenant, and returns a client with it.
     pub fn person(&self, role: &str) -> Result<Http> {
         let body = json!({ "name": "rig", "role": role });
         let made = self.admin.post(&self.path("/tokens"), &body)?.ok()?;
@@ -145,9 +145,9 @@ impl Tenant {
             .send("POST", &path, Some(("application/json", json.as_bytes())))
     }
 
-    /// The record of the invocation that gave `reply`, once it is written.
+    /// The record of the invocation that returned `reply`.
     pub fn record(&self, reply: &Reply) -> Result<Value> {
-        // Asking for the list writes what waits.
+        // A request for the list flushes pending records.
         self.admin.get(&self.path("/invocations?limit=1"))?.ok()?;
         let path = self.path(&format!("/invocations/{}", reply.header("x-request-id")));
         self.admin.get(&path)?.ok().context("its record")
@@ -162,7 +162,7 @@ impl Tenant {
         page["items"].as_array().cloned().context("a list of records")
     }
 
-    /// What the invocation that gave `reply` logged, in its order, once it is written.
+    /// The log lines of the invocation that returned `reply`, in order.
     pub fn log(&self, reply: &Reply) -> Result<Vec<Value>> {
         let id = reply.header("x-request-id");
         let page = self
@@ -174,7 +174,7 @@ impl Tenant {
         Ok(lines)
     }
 
-    /// Deletes it with everything that it has.
+    /// Deletes the tenant with all its data.
     pub fn delete(&mut self) -> Result<()> {
         self.is_ours = false;
         let reply = self.admin.send("DELETE", &self.path("?purge=true"), None)?;
@@ -191,7 +191,7 @@ impl Tenant {
 impl Drop for Tenant {
     fn drop(&mut self) {
         if self.is_ours {
-            // Where this fails the gauges say so.
+            // If this fails, the leak check reports it.
             let _ = self.delete();
         }
     }

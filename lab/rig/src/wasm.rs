@@ -1,21 +1,21 @@
-//! WebAssembly written by hand, for what no compiler would write.
+//! Handwritten WebAssembly, for components that no compiler would create.
 
 use crate::section::{number, section};
 use anyhow::{Context as _, Result};
 
-/// A component without anything in it.
+/// An empty component.
 pub const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
-/// A core module without anything in it.
+/// An empty core module.
 pub const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 /// The component around a core module that handles requests.
 const HANDLER: &str = include_str!("handler.wat");
 
-/// What a core module needs besides its attack: a memory, and answers that are well behaved.
+/// The memory of a handwritten core module.
 pub const MEMORY: &str = "(memory (export \"memory\") 2)";
 
-/// Hands out memory from 64 KiB on, without end and without taking any back.
+/// Allocates memory from 64 KiB on and never frees it.
 pub const REALLOC: &str = "
     (global $free (mut i32) (i32.const 65536))
     (func (export \"realloc\") (param i32 i32 i32 i32) (result i32)
@@ -24,36 +24,37 @@ pub const REALLOC: &str = "
       (global.set $free (i32.add (local.get $at) (local.get 3)))
       (local.get $at))";
 
-/// Does nothing once the host has read the response.
+/// The post-return function, which does nothing.
 pub const DONE: &str = "(func (export \"done\") (param i32))";
 
 /// Answers 200 with an empty body: a response at address 1,024.
 pub const ANSWER: &str = "(i32.store16 (i32.const 1024) (i32.const 200)) (i32.const 1024)";
 
-/// A component whose handler does `body`, which leaves the address of a response, beside further `parts` of its module.
+/// A component whose handler runs `body`, which returns the address of a response. `parts` are
+/// further parts of its module.
 pub fn handler(parts: &str, body: &str) -> Result<Vec<u8>> {
     module(&format!("{MEMORY} {REALLOC} {DONE} {parts} {}", handle(body)))
 }
 
-/// The handler of a core module, with a number of its own to count with.
+/// The handler of a core module, with a local variable for counting.
 pub fn handle(body: &str) -> String {
     format!("(func (export \"handle\") (param i32) (result i32) (local $i i32) {body})")
 }
 
-/// A component around a core module that has all it needs.
+/// A component with a complete core module.
 pub fn module(text: &str) -> Result<Vec<u8>> {
     component(&format!(
         "(core module $code {text}) (core instance $core (instantiate $code))"
     ))
 }
 
-/// A component with these definitions, one of which is the core instance `$core`.
+/// A component with these definitions, which must define the core instance `$core`.
 pub fn component(definitions: &str) -> Result<Vec<u8>> {
     let text = HANDLER.replace("\nCORE\n", definitions);
     wat::parse_str(&text).context("the text of a component")
 }
 
-/// A component with one core module, which has `functions` functions of the same body: locals and code.
+/// A component with one core module with `functions` equal functions of this body: locals and code.
 pub fn functions(functions: usize, body: &[u8]) -> Vec<u8> {
     let body = [number(body.len()), body.to_vec()].concat();
     let types = section(1, &[1, 0x60, 0, 0]);
@@ -63,7 +64,8 @@ pub fn functions(functions: usize, body: &[u8]) -> Vec<u8> {
     [COMPONENT, &section(1, &module)].concat()
 }
 
-/// Loops within each other, all of which change all of the function's variables: dear to allocate registers for.
+/// Nested loops that all change all variables of the function, which makes register allocation
+/// expensive.
 pub fn nested_loops(depth: usize) -> Vec<u8> {
     const VARIABLES: usize = 100;
     let mut body = [vec![1], number(VARIABLES), vec![0x7f]].concat();
@@ -86,7 +88,8 @@ pub fn nested_loops(depth: usize) -> Vec<u8> {
     body
 }
 
-/// Branches one after the other, each of which sets one of many variables: a value of each joins behind each.
+/// A sequence of branches, each of which sets one of many variables, so that every join merges all
+/// of them.
 pub fn many_branches(branches: usize, variables: usize) -> Vec<u8> {
     let mut body = [vec![1], number(variables), vec![0x7f]].concat();
     for branch in 0..branches {

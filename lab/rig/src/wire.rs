@@ -1,4 +1,4 @@
-//! A connection of which every byte is chosen here.
+//! A raw TCP connection, for tests that choose every byte.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Longer than any time that a row configures.
+/// Longer than any configured timeout.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The connection.
@@ -22,24 +22,24 @@ impl Wire {
         Ok(Self(stream))
     }
 
-    /// Sends these bytes, unless the other side has gone.
+    /// Sends these bytes. Returns false if the other side has closed.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.0.write_all(bytes.as_ref()).is_ok()
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending side.
     pub fn finish(&mut self) {
-        // Fails where the other side has gone, which the next read says.
+        // This fails if the other side has gone, which the next read reports.
         let _ = self.0.shutdown(Shutdown::Write);
     }
 
-    /// Ends the connection as a caller does that was killed: with a reset.
+    /// Ends the connection with a reset, like a killed client.
     pub fn reset(self) {
-        // Fails where the other side has gone already.
+        // This fails if the other side has gone already.
         let _ = socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
     }
 
-    /// Reads until `end` has come, and gives all of it.
+    /// Reads up to and including `end`, and returns everything.
     pub fn read_past(&mut self, end: &str) -> Result<String> {
         let mut bytes = Vec::new();
         let mut byte = [0];
@@ -60,7 +60,7 @@ impl Wire {
         Ok(bytes)
     }
 
-    /// Reads until the connection is closed, or nothing has come for `patience`.
+    /// Reads until the connection is closed or nothing arrives for `patience`.
     pub fn read_while_it_comes(&mut self, patience: Duration) -> Result<Vec<u8>> {
         self.0.set_read_timeout(Some(patience))?;
         let mut bytes = Vec::new();
@@ -86,7 +86,7 @@ impl Wire {
         }
     }
 
-    /// The status of the one response to the one request that these bytes are, and all of the answer.
+    /// Sends these bytes as one request. Returns the status and the whole response.
     pub fn exchange(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Result<(u16, String)> {
         let mut wire = Self::connect(address)?;
         wire.send(bytes);
@@ -94,7 +94,7 @@ impl Wire {
         Ok((status(&answer).unwrap_or(0), answer))
     }
 
-    /// Whether the other side has closed it; waits `patience` for that.
+    /// Whether the other side closes the connection within `patience`.
     pub fn is_closed_within(&mut self, patience: Duration) -> Result<bool> {
         self.0.set_read_timeout(Some(patience))?;
         let read = self.0.read(&mut [0]);
@@ -106,7 +106,7 @@ impl Wire {
     }
 }
 
-/// The status of an answer of HTTP/1.
+/// The status of an HTTP/1 response.
 pub fn status(answer: &str) -> Option<u16> {
     answer
         .strip_prefix("HTTP/1.1 ")

@@ -1,10 +1,10 @@
-//! How a thread competes with others for processors.
+//! Sets how a thread competes with others for processors: its niceness and its time slice.
 //!
-//! What is short has to interrupt what is long as soon as it wakes up. Linux decides that by deadlines: that of a thread
-//! is its *slice* away, divided by its weight, and the nearer one goes first (EEVDF: I. Stoica, H. Abdel-Wahab, "Earliest
-//! Eligible Virtual Deadline First", 1995; in Linux since 6.6). Weights alone leave a few wake-ups in a hundred without effect
-//! until the next tick of the system, up to 4 ms later, so the threads ask for slices of their own (since Linux 6.12;
-//! older ones ignore that).
+//! Short work must preempt long work as soon as it wakes up. Linux schedules by virtual deadlines:
+//! a thread's deadline is one *slice*, divided by its weight, away, and the earliest goes first
+//! (EEVDF: I. Stoica, H. Abdel-Wahab, "Earliest Eligible Virtual Deadline First", 1995; in Linux
+//! since 6.6). With weights alone, a few percent of wake-ups preempt only at the next tick, up to 4
+//! ms later. So the threads also set their slices (since Linux 6.12; older kernels ignore them).
 #![expect(
     unsafe_code,
     reason = "no safe interface of the system call is known that can set a slice"
@@ -16,21 +16,21 @@ use std::time::Duration;
 /// How a thread competes with others for processors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scheduling {
-    /// How much the system prefers other threads: 0 to 19. One less is a quarter more, where both want more than there is.
+    /// The niceness: 0 to 19. One less means about a quarter more processor time under contention.
     pub nice: u8,
-    /// How long it may run before the system looks for others again: 100 µs to 100 ms.
+    /// The time slice: 100 µs to 100 ms.
     pub slice: Duration,
 }
 
 impl Scheduling {
-    /// Applies to the calling thread, and to what it starts from now on.
+    /// Applies to the calling thread and to threads that it starts later.
     pub fn apply(self) -> io::Result<()> {
         system::apply(self)
     }
 }
 
-/// Lets the calling thread run before all that is not real time, as soon as there is something to do, for as long as it
-/// likes (`SCHED_FIFO`, sched(7)). It takes a privilege, and is for threads that do next to nothing.
+/// Gives the calling thread real-time priority (`SCHED_FIFO`, sched(7)). It requires a privilege,
+/// and is for threads that do very little.
 pub fn come_first() -> io::Result<()> {
     system::come_first()
 }
@@ -74,8 +74,8 @@ mod system {
             size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(u32::MAX),
             ..attributes
         };
-        // SAFETY: the call reads as many bytes as `size` says, which is the size of what the pointer leads to, and
-        // keeps nothing of it (sched_setattr(2)). 0 is the calling thread.
+        // SAFETY: the call reads `size` bytes, which is the size of the struct, and does not keep
+        // the pointer (sched_setattr(2)). 0 is the calling thread.
         let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
         match result {
             0 => Ok(()),
@@ -91,7 +91,7 @@ mod system {
     use super::Scheduling;
 
     pub fn apply(_: Scheduling) -> io::Result<()> {
-        // Elsewhere this is the whole process, and nothing to share by.
+        // On other systems the niceness applies to the whole process, so nothing is done.
         Ok(())
     }
 
@@ -126,7 +126,7 @@ mod tests {
             nice: 200,
             slice: Duration::ZERO,
         };
-        // Clamped by Linux, or refused: it never looks as if it had been done.
+        // Linux clamps or rejects the value: it never appears to be applied unchanged.
         let thread = std::thread::spawn(move || {
             scheduling
                 .apply()

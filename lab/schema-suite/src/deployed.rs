@@ -1,4 +1,4 @@
-//! A plugin whose routes have the schemas of the suite.
+//! Deploys a plugin whose routes have the schemas of the suite.
 
 use anyhow::{Context as _, Result, bail};
 use rig::guest::Recipe;
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::suite::Case;
 
-/// Cases of one plugin: a manifest has at most 500 routes.
+/// The number of cases of one plugin: a manifest has at most 500 routes.
 pub const MAX_CASES: usize = 250;
 
 const PLUGIN: &str = "suite";
@@ -17,20 +17,20 @@ pub struct Deployed<'a> {
     tenant: &'a Tenant,
     /// The cases by the number of their route.
     pub cases: Vec<(usize, Case)>,
-    /// The cases whose schema was refused, with the reason.
+    /// The cases whose schema was rejected, with the reason.
     pub refused: Vec<(String, String)>,
 }
 
-/// What the host said of an instance.
+/// The host's verdict on an instance.
 pub struct Answer {
-    /// Whether it found that the instance matches.
+    /// Whether the instance matches.
     pub is_valid: bool,
     /// The status and the code.
     pub seen: String,
 }
 
 impl<'a> Deployed<'a> {
-    /// Deploys the cases, without those whose schema the host refuses.
+    /// Deploys the cases, except those whose schema the host rejects.
     pub fn new(tenant: &'a Tenant, cases: Vec<Case>, contract: &str) -> Result<Self> {
         let mut deployed = Self {
             tenant,
@@ -69,7 +69,7 @@ impl<'a> Deployed<'a> {
         Ok(recipe)
     }
 
-    /// Leaves out the case that a refusal names.
+    /// Removes the case that a rejection names.
     fn leave_out(&mut self, detail: &str) -> Result<()> {
         let named = detail.split_once(".json: ").and_then(|(file, reason)| {
             let number: usize = file.strip_prefix('s')?.parse().ok()?;
@@ -83,7 +83,7 @@ impl<'a> Deployed<'a> {
         Ok(())
     }
 
-    /// What the host says of an instance.
+    /// Sends an instance and returns the host's verdict.
     pub fn answer(&self, route: usize, instance: &RawValue) -> Result<Answer> {
         let reply = self
             .tenant

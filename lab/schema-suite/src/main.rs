@@ -1,7 +1,8 @@
-//! `cargo xtask schema-suite FOLDER`: the official JSON Schema test suite (draft 2020-12) through routes of a running host.
+//! `cargo xtask schema-suite FOLDER`: runs the official JSON Schema test suite (draft 2020-12)
+//! through routes of a running host.
 //!
-//! Each schema of the suite becomes the request schema of a route, and each instance is sent to it. A schema that the
-//! host refuses at upload must stand in `refused.txt`.
+//! Each schema of the suite becomes the request schema of a route, to which each instance is sent.
+//! A schema that the host rejects at upload must be listed in `refused.txt`.
 
 mod deployed;
 mod suite;
@@ -17,10 +18,11 @@ use rig::host::{Host, Launch};
 use deployed::Deployed;
 use suite::Case;
 
-/// The cases whose schema the host refuses, one a line. Blank lines and lines that begin with `#` are left out.
+/// The cases whose schema the host rejects, one per line. Blank lines and lines that begin with `#`
+/// are skipped.
 const REFUSED: &str = include_str!("../refused.txt");
 
-/// A part of the suite, and the contract of the plugins that it runs through.
+/// A part of the suite, and the contract version of its plugins.
 struct Part {
     name: &'static str,
     folder: &'static str,
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether everything is as it should be.
+/// Runs the suite. Returns whether all results are as expected.
 fn run() -> Result<bool> {
     let (executable, folder) = arguments()?;
     // The suite sends thousands of requests in a row.
@@ -84,7 +86,8 @@ fn run() -> Result<bool> {
     Ok(is_good)
 }
 
-/// Runs one part and adds the refused schemas to `refused`. Whether all instances that were sent agree.
+/// Runs one part and adds the rejected schemas to `refused`. Returns whether all sent instances
+/// agree.
 fn run_part(
     host: &Host,
     part: &Part,

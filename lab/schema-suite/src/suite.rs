@@ -1,4 +1,4 @@
-//! The files of the suite.
+//! Reads the files of the suite.
 
 use std::path::{Path, PathBuf};
 
@@ -7,12 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A schema and the instances that it is tried with.
+/// A schema and its test instances.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The file and the description.
     pub name: String,
-    /// The schema.
     pub schema: Value,
     /// The instances.
     pub tests: Vec<Test>,
@@ -37,7 +36,7 @@ struct Group {
 }
 
 impl Case {
-    /// All cases of the files of a folder, without those of folders in it.
+    /// Reads all cases of the files in a folder, without subfolders.
     pub fn read(folder: &Path) -> Result<Vec<Self>> {
         let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
         let paths = entries

@@ -1,7 +1,8 @@
 //! Totals in other currencies, through a rate service.
 //!
-//! The setting `rates_url` is where the service answers, such as `https://api.frankfurter.dev/v1/latest`; its origin
-//! must be granted. It is asked with `?base=USD&symbols=EUR` and answers `{"rates": {"EUR": 0.9}}`.
+//! The setting `rates_url` is the URL of the service, such as
+//! `https://api.frankfurter.dev/v1/latest`; its origin must be granted. A request has the query
+//! `?base=USD&symbols=EUR`, and the response is `{"rates": {"EUR": 0.9}}`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// The currency of prices, unless the setting `currency` names another.
 const DEFAULT_SHOP_CURRENCY: &str = "USD";
 const RATE_TTL: Duration = Duration::from_secs(600);
-/// For all attempts together; a caller waits for it.
+/// The time limit of all attempts together, because a caller waits for them.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -30,7 +31,7 @@ struct Rates {
     rates: BTreeMap<String, f64>,
 }
 
-/// Converts an amount of the shop's currency, rounded half away from zero.
+/// Converts an amount in the shop's currency, rounded half away from zero.
 pub fn convert(cents: i64, currency: &str) -> Result<Converted, Error> {
     if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         return Err(Error::bad_request(
@@ -48,7 +49,7 @@ pub fn convert(cents: i64, currency: &str) -> Result<Converted, Error> {
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "what is beyond 64 bits of cents saturates, and is no amount that a shop has"
+    reason = "an amount beyond 64 bits of cents saturates, and no shop has one"
 )]
 fn converted_cents(cents: i64, rate: f64) -> i64 {
     (cents as f64 * rate).round() as i64
@@ -117,7 +118,7 @@ mod tests {
 
     const RATES_URL: &str = "https://api.frankfurter.dev/v1/latest";
 
-    /// A shop with one order of 1,999 cents, and a count of the requests to the rate service.
+    /// A shop with one order of 1,999 cents, and a counter of the requests to the rate service.
     fn shop(
         answer: impl Fn(u32, &Message) -> Result<http::Response, http::Error> + 'static,
     ) -> (Host, Rc<Cell<u32>>) {

@@ -1,15 +1,15 @@
-//! A small shop backend: products with stock, orders that take it, payments that arrive by webhook, and totals in
-//! other currencies.
+//! A small shop backend: products with stock, orders, payments by webhook, and totals in other
+//! currencies.
 //!
-//! | file | what it settles |
+//! | file | subject |
 //! | --- | --- |
 //! | `products.rs` | the catalogue, its cached first page, and stock |
-//! | `orders.rs` | placing, reading and listing orders |
-//! | `status.rs` | which status may follow which, and what a change does to stock |
+//! | `orders.rs` | creating, reading and listing orders |
+//! | `status.rs` | the status of an order, its transitions, and their effect on stock |
 //! | `webhook.rs` | the payment provider's signed events |
 //! | `currency.rs` | totals in other currencies, through a rate service |
 //! | `pagination.rs` | pages and their cursors |
-//! | `quote.rs` | what a cart costs, before it is ordered |
+//! | `quote.rs` | the price of a cart before it is ordered |
 
 mod currency;
 mod orders;

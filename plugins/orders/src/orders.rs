@@ -1,4 +1,4 @@
-//! Placing, reading and listing orders.
+//! Creates, reads and lists orders.
 
 use mortise_sdk::db::Transaction;
 use mortise_sdk::prelude::*;
@@ -52,7 +52,8 @@ pub struct NewLine {
 #[derive(Deserialize)]
 pub struct ListQuery {
     status: Option<OrderStatus>,
-    // Not flattened into `PageQuery`: serde reads numbers of a flattened query string as text.
+    // `PageQuery` is not flattened, because serde reads numbers of a flattened query string as
+    // text.
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -62,8 +63,8 @@ pub struct ShowQuery {
     currency: Option<String>,
 }
 
-/// Takes the stock of every line and writes the order, in one transaction: of two buyers of the last item, one gets
-/// it and the other a 409, and an order that cannot be filled takes nothing.
+/// Takes the stock of every line and stores the order, in one transaction. Of two concurrent buyers
+/// of the last item, one gets it and the other a 409. An order that cannot be filled takes nothing.
 pub fn place(principal: Principal, Json(new): Json<NewOrder>) -> Result<impl IntoResponse, Error> {
     let wanted = merge_lines(new.lines)?;
     let transaction = db::begin()?;
@@ -109,7 +110,7 @@ pub fn place(principal: Principal, Json(new): Json<NewOrder>) -> Result<impl Int
     ))
 }
 
-/// `?currency=` adds the total in another currency.
+/// Returns an order. `?currency=` adds the total in another currency.
 pub fn show(Path(id): Path<i64>, Query(query): Query<ShowQuery>) -> Result<Json<Order>, Error> {
     let mut order = find(id)?;
     if let Some(currency) = query.currency {
@@ -118,7 +119,7 @@ pub fn show(Path(id): Path<i64>, Query(query): Query<ShowQuery>) -> Result<Json<
     Ok(Json(order))
 }
 
-/// The newest first; `?status=` narrows the list.
+/// Lists orders, the newest first. `?status=` filters the list.
 pub fn list(Query(query): Query<ListQuery>) -> Result<Json<Page<OrderSummary>>, Error> {
     let page = PageQuery {
         limit: query.limit,
@@ -140,7 +141,7 @@ pub fn list(Query(query): Query<ListQuery>) -> Result<Json<Page<OrderSummary>>, 
     Ok(Json(page.page(rows, |order: &OrderSummary| order.id)))
 }
 
-/// An order with its lines, or a 404.
+/// Reads an order with its lines, or returns a 404.
 pub fn find(id: i64) -> Result<Order, Error> {
     let summary = db::query_optional(
         "SELECT id, status, customer_email, total_cents, created_at, updated_at FROM orders WHERE id = $1",
@@ -163,7 +164,8 @@ pub fn unknown_order(id: i64) -> Error {
     Error::not_found(format!("there is no order {id}")).with_code("unknown-order")
 }
 
-/// Lines of the same product become one, in the order of products: two orders then take stock in the same order.
+/// Merges lines of the same product and sorts them by product, so that all orders take stock in the
+/// same order.
 pub fn merge_lines(lines: Vec<NewLine>) -> Result<Vec<NewLine>, Error> {
     let mut merged: Vec<NewLine> = Vec::with_capacity(lines.len());
     for line in lines {
@@ -184,7 +186,8 @@ pub fn merge_lines(lines: Vec<NewLine>) -> Result<Vec<NewLine>, Error> {
     Ok(merged)
 }
 
-/// The condition stands in the update itself, so that no other order can come between reading and taking.
+/// Takes the stock of one line. The update itself has the condition, so no other order can take the
+/// stock in between.
 fn take_stock(transaction: &Transaction, line: &NewLine) -> Result<OrderLine, Error> {
     let quantity = i64::from(line.quantity);
     let taken: Option<(String, i64)> = transaction.query_optional(

@@ -1,4 +1,4 @@
-//! Pages and their cursors. A cursor is opaque to the caller: what it holds may change between versions.
+//! Pages of a list and their cursors. A cursor is opaque: its content may change between versions.
 
 use mortise_sdk::Error;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 const DEFAULT_LIMIT: u32 = 20;
 const MAX_LIMIT: u32 = 100;
 
-/// `?limit=…&cursor=…` of a list.
+/// The query parameters of a list: `?limit=…&cursor=…`.
 #[derive(Debug, Default, Deserialize)]
 pub struct PageQuery {
     pub limit: Option<u32>,
@@ -22,12 +22,13 @@ pub struct Page<T> {
 }
 
 impl PageQuery {
-    /// How many items the caller gets; the caller's wish is kept within bounds.
+    /// The number of items on the page: the caller's limit within bounds.
     pub fn limit(&self) -> u32 {
         self.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)
     }
 
-    /// How many rows to read: one more than the page shows, to know whether another page follows.
+    /// The number of rows to read: one more than the page has, to tell whether another page
+    /// follows.
     pub fn rows_to_read(&self) -> u32 {
         self.limit() + 1
     }
@@ -37,12 +38,12 @@ impl PageQuery {
         self.cursor.as_deref().map(decode_cursor).transpose()
     }
 
-    /// Whether this is what every visitor asks for first.
+    /// Whether this is the first page with the default limit, which is cached.
     pub fn is_first_default(&self) -> bool {
         self.cursor.is_none() && self.limit() == DEFAULT_LIMIT
     }
 
-    /// Makes the page of the rows that were read.
+    /// Builds the page from the rows.
     pub fn page<T>(&self, mut items: Vec<T>, id: impl Fn(&T) -> i64) -> Page<T> {
         let limit = self.limit() as usize;
         let more_follow = items.len() > limit;

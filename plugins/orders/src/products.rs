@@ -1,4 +1,4 @@
-//! The catalogue: products, their stock, and the first page that is kept in the cache.
+//! The catalogue: products, their stock, and the cached first page.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::pagination::{Page, PageQuery};
 
 const FIRST_PAGE: &str = "products:first-page";
-/// Bounds how old a page can be that was stored beside a change which deleted the one before it.
+/// A page may be cached concurrently with the change that deletes it. This bounds the age of such a
+/// page.
 const FIRST_PAGE_TTL: Duration = Duration::from_secs(60);
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -30,7 +31,8 @@ pub struct NewProduct {
     stock: i64,
 }
 
-/// What is absent stays as it is. The schema refuses `stock` and `stock_delta` together.
+/// A change of a product. Absent fields stay unchanged. The schema rejects `stock` and
+/// `stock_delta` together.
 #[derive(Deserialize)]
 pub struct ProductChange {
     name: Option<String>,
@@ -78,7 +80,7 @@ pub fn create(Json(new): Json<NewProduct>) -> Result<impl IntoResponse, Error> {
 
 pub fn change(Path(id): Path<i64>, Json(change): Json<ProductChange>) -> Result<Json<Product>, Error> {
     let delta = change.stock_delta.unwrap_or(0);
-    // One statement, so that an order placed meanwhile is neither lost nor counted twice.
+    // It is one statement, so that a concurrent order is neither lost nor counted twice.
     let changed: Option<Product> = db::query_optional(
         "UPDATE products SET
              name = coalesce($2, name),
@@ -106,7 +108,7 @@ pub fn change(Path(id): Path<i64>, Json(change): Json<ProductChange>) -> Result<
     Ok(Json(product))
 }
 
-/// Called after every committed change that the list shows, stock included.
+/// Deletes the cached first page. Called after every committed change of the list, stock included.
 pub fn forget_first_page() {
     if let Err(error) = cache::delete(FIRST_PAGE) {
         log::warn(
@@ -210,7 +212,8 @@ mod tests {
         let stock =
             || host.request("GET", "/products").send(&APP).json::<Value>()["items"][0]["stock"].clone();
         assert_eq!(stock(), 1);
-        // Beside the plugin's own functions, nothing clears the cache: the old page shows that it is used.
+        // Only the plugin's own functions clear the cache: the old page shows that the cache is
+        // used.
         mortise_sdk::db::execute("UPDATE products SET stock = 50", ()).expect("the table is there");
         assert_eq!(stock(), 1);
         let change = json!({"stock_delta": 2});

@@ -1,4 +1,4 @@
-//! What a cart costs before it is ordered. Nothing is reserved: the order itself takes the stock.
+//! Quotes the price of a cart before it is ordered. Nothing is reserved: only an order takes stock.
 
 use mortise_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -22,11 +22,11 @@ struct QuoteLine {
     name: String,
     unit_price_cents: i64,
     quantity: i64,
-    /// Whether there is enough of it at the moment.
+    /// Whether the stock is sufficient now.
     is_in_stock: bool,
 }
 
-/// The lines of a cart with today's prices, and their sum.
+/// Returns the lines of a cart with current prices, and their total.
 pub fn quote(cart: Cart) -> Result<Quote, Error> {
     let lines = merge_lines(cart.lines)?;
     let lines = lines.iter().map(line).collect::<Result<Vec<_>, _>>()?;

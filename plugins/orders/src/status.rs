@@ -1,4 +1,4 @@
-//! Which status of an order may follow which, and what a change does to stock.
+//! The status of an order: its allowed transitions and their effect on stock.
 
 use mortise_sdk::db::{Transaction, Value};
 use mortise_sdk::prelude::*;
@@ -33,7 +33,7 @@ pub fn change(Path(id): Path<i64>, Json(change): Json<StatusChange>) -> Result<J
     orders::find(id).map(Json)
 }
 
-/// Moves an order to its next status, or says why it cannot. A cancelled order gives its stock back.
+/// Changes the status of an order, or returns why it cannot. A cancelled order returns its stock.
 pub fn move_to(transaction: &Transaction, id: i64, next: OrderStatus) -> Result<(), Error> {
     let current: Option<OrderStatus> =
         transaction.query_optional("SELECT status FROM orders WHERE id = $1", (id,))?;
@@ -46,7 +46,7 @@ pub fn move_to(transaction: &Transaction, id: i64, next: OrderStatus) -> Result<
                 .with_field("current_status", current),
         );
     }
-    // The condition on the old status also holds where the engine lets two transactions read at once.
+    // The condition on the old status also holds on an engine with concurrent transactions.
     let changed = transaction.execute(
         "UPDATE orders SET status = $3, updated_at = $4 WHERE id = $1 AND status = $2",
         (id, current, next, time::now()),
@@ -133,7 +133,7 @@ mod tests {
             assert_eq!((code, &problem["code"]), (409, &json!("illegal-transition")));
             assert_eq!(problem["current_status"], "pending");
         }
-        // No order becomes pending again; the schema says so already.
+        // No order becomes pending again; the schema rejects it.
         let (code, problem) = change(&host, id, "pending");
         assert_eq!((code, &problem["code"]), (400, &json!("validation-failed")));
         assert_eq!(change(&host, id, "paid").0, 200);

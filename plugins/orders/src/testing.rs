@@ -1,4 +1,4 @@
-//! What the tests of this plugin share.
+//! Helpers of this plugin's tests.
 
 use mortise_sdk::testing::{Host, HostBuilder};
 use mortise_sdk::{Response, db};
@@ -17,7 +17,7 @@ pub fn host() -> Host {
     builder().start()
 }
 
-/// Adds a product and answers its id.
+/// Adds a product and returns its id.
 pub fn product(sku: &str, price_cents: i64, stock: i64) -> i64 {
     db::query_one(
         "INSERT INTO products (sku, name, price_cents, stock, updated_at) VALUES ($1, $1, $2, $3, 0) RETURNING id",
@@ -38,7 +38,7 @@ pub fn place(host: &Host, lines: Value) -> Response {
         .send(&APP)
 }
 
-/// Places an order of one product and answers its id.
+/// Places an order of one product and returns its id.
 pub fn order(host: &Host, product: i64, quantity: u32) -> i64 {
     let response = place(host, json!([{"product_id": product, "quantity": quantity}]));
     assert_eq!(response.status(), 201, "{}", response.text());

@@ -1,8 +1,8 @@
-//! The payment provider's events.
+//! The webhook for the payment provider's signed events.
 //!
-//! Each carries `x-signature: t=<unix seconds>,v1=<hex>`: HMAC-SHA-256 of `<t>.<body>` under a
-//! secret that only the host knows. While the provider's secret is rotated there are several `v1`,
-//! one for each secret, and any of them will do; items with other names are of other schemes. An
+//! Each event has the header `x-signature: t=<unix seconds>,v1=<hex>`, the HMAC-SHA-256 of
+//! `<t>.<body>` with a secret that only the host knows. While the secret is rotated there are
+//! several `v1` items, one per secret, and one valid item is enough. Other items are ignored. An
 //! event may arrive twice, late, or out of order.
 
 use std::fmt::Display;
@@ -15,7 +15,8 @@ use crate::status::{self, OrderStatus};
 
 const SECRET: &str = "payment_webhook";
 const SIGNATURE: &str = "x-signature";
-/// How far the provider's clock may be from ours, and how long a captured request can be sent again.
+/// The allowed difference between the provider's clock and ours, which is also how long a captured
+/// request can be replayed.
 const TOLERANCE_MS: u64 = 5 * 60 * 1000;
 
 #[derive(Deserialize)]
@@ -32,7 +33,8 @@ pub struct Received {
     outcome: Outcome,
 }
 
-/// All of these are 200, so that the provider does not send the event again.
+/// The result of an event. All results are a 200, so that the provider does not send the event
+/// again.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Outcome {
@@ -41,7 +43,8 @@ enum Outcome {
     Ignored,
 }
 
-/// The signature is over the bytes as they came, so the body is parsed only after it was verified.
+/// Handles an event. The signature covers the raw bytes, so the body is parsed only after the
+/// check.
 pub fn receive(headers: Headers, Text(body): Text) -> Result<Json<Received>, Error> {
     verify(headers.require(SIGNATURE)?, &body)?;
     let Json(event): Json<PaymentEvent> = Json::parse(&body)?;
@@ -75,13 +78,13 @@ fn verify(header: &str, body: &str) -> Result<(), Error> {
     }
 }
 
-/// The most signatures that are tried: one for each secret while secrets are rotated.
+/// The most signatures that are checked: one per secret during a rotation.
 const MAX_SIGNATURES: usize = 4;
 
 /// The items of the header, in any order.
 struct Signature<'a> {
     timestamp: &'a str,
-    /// Those of the scheme `v1`: at least one.
+    /// The `v1` items; at least one.
     signatures: Vec<&'a str>,
 }
 
@@ -109,7 +112,7 @@ fn refused(detail: &'static str) -> Error {
     Error::unauthorized(detail).with_code("invalid-signature")
 }
 
-/// The event's id is stored in the transaction that applies it: it takes effect once, or not at all.
+/// Applies an event. Its id is stored in the same transaction, so it takes effect at most once.
 fn apply(event: &PaymentEvent) -> Result<Outcome, Error> {
     let transaction = db::begin()?;
     let total: Option<i64> =
@@ -130,7 +133,7 @@ fn apply(event: &PaymentEvent) -> Result<Outcome, Error> {
         );
     }
     status::move_to(&transaction, event.order_id, OrderStatus::Paid).inspect_err(|error| {
-        // Somebody has paid for an order that is cancelled, or paid twice: a person has to look at it.
+        // The order is cancelled or paid already: a person has to check the payment.
         let fields: [(&str, &dyn Display); 3] = [
             ("order_id", &event.order_id),
             ("event_id", &event.id),

@@ -1,4 +1,4 @@
-//! The list of routes of a plugin, and the macro that writes it.
+//! A plugin's list of routes, and the macro [`routes!`](crate::routes) that defines it.
 
 use crate::{Error, Handler, IntoResponse, Request, Response};
 
@@ -16,9 +16,10 @@ pub struct Route {
     pub path: &'static str,
 }
 
-/// A plugin as [`routes!`](crate::routes) makes it: its routes and the function that answers them.
+/// A plugin as [`routes!`](crate::routes) defines it: its routes and the function that handles
+/// them.
 ///
-/// The macro puts one into the constant `APP`, which tests send requests to.
+/// The macro defines it as the constant `APP`, to which tests send requests.
 ///
 /// ```
 /// mortise_sdk::routes! {
@@ -49,10 +50,10 @@ impl App {
         }
     }
 
-    /// The crate that the plugin is, or a module of it.
+    /// The plugin's crate, or a module of it.
     #[cfg_attr(
         not(any(feature = "testing", target_family = "wasm")),
-        expect(dead_code, reason = "nothing is logged natively without a stand-in")
+        expect(dead_code, reason = "nothing is logged natively without a test host")
     )]
     pub(crate) const fn crate_name(&self) -> &'static str {
         self.crate_name
@@ -82,7 +83,7 @@ impl App {
     }
 }
 
-/// The answer where the manifest has a route that [`routes!`](crate::routes) does not list.
+/// The response to a route that is in the manifest but not in [`routes!`](crate::routes).
 #[doc(hidden)]
 pub fn unlisted_route(request: &Request) -> Response {
     Error::internal(format!(
@@ -92,13 +93,14 @@ pub fn unlisted_route(request: &Request) -> Response {
     .into_response()
 }
 
-/// Calls a handler. As a function of its own, so that the compiler points at a handler that is none.
+/// Calls a handler. It is a separate function, so that the compiler's error points at a value that
+/// is not a handler.
 #[doc(hidden)]
 pub fn answer<Arguments>(handler: impl Handler<Arguments>, request: Request) -> Response {
     handler.call(request)
 }
 
-/// A text as the content of a static.
+/// Converts a text to an array for a static.
 #[doc(hidden)]
 pub const fn bytes<const LENGTH: usize>(text: &str) -> [u8; LENGTH] {
     match text.as_bytes().first_chunk() {
@@ -107,16 +109,17 @@ pub const fn bytes<const LENGTH: usize>(text: &str) -> [u8; LENGTH] {
     }
 }
 
-/// Says which function answers which route, and makes the plugin out of it.
+/// Maps each route to its handler and defines the plugin's exports.
 ///
-/// Each line is a method, a path pattern exactly as in `plugin.toml`, and a handler: a function or closure
-/// of up to six [extractors](crate::extract) that answers [`IntoResponse`](crate::IntoResponse). The host has
-/// found the route before the plugin starts, so this is one `match` and no router is built per request.
+/// Each line is a method, a path pattern exactly as in `plugin.toml`, and a handler: a function or
+/// closure of up to six [extractors](crate::extract) that returns
+/// [`IntoResponse`](crate::IntoResponse). The host has matched the route before the plugin starts,
+/// so the macro expands to one `match`.
 ///
-/// Beside the export that the host calls, the macro makes `pub fn handle(Request) -> Response` and
-/// `pub const APP: App`, for tests. Use it once per plugin, at the root of the crate. The list becomes part of the
-/// component (custom section `mortise:routes`): `mortise build` and uploads refuse a plugin whose manifest has other
-/// routes.
+/// Besides the export that the host calls, the macro defines `pub fn handle(Request) -> Response`
+/// and `pub const APP: App` for tests. Use it once per plugin, at the root of the crate. The list
+/// is stored in the component (custom section `mortise:routes`). `mortise build` and uploads reject
+/// a plugin whose manifest has other routes.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -141,7 +144,7 @@ pub const fn bytes<const LENGTH: usize>(text: &str) -> [u8; LENGTH] {
 #[macro_export]
 macro_rules! routes {
     ($($method:ident $path:literal => $handler:expr),+ $(,)?) => {
-        /// The routes of this plugin and the function that answers them.
+        /// The routes of this plugin and the function that handles them.
         pub const APP: $crate::App = $crate::App::new(
             ::core::module_path!(),
             &[$($crate::Route { method: stringify!($method), path: $path }),+],

@@ -8,7 +8,8 @@ wit_bindgen::generate!({
     default_bindings_module: "mortise_sdk::__private::bindings",
 });
 
-/// The handler of functions, apart from that of requests: a plugin may have only one of the two.
+/// The function handler. It is separate from the request handler, because a plugin may have only
+/// one of them.
 pub mod functions {
     wit_bindgen::generate!({
         path: "../../wit/0.2",

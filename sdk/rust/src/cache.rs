@@ -1,4 +1,5 @@
-//! A cache that belongs to this plugin of this tenant. An entry may vanish at any time.
+//! The plugin's cache, which it shares with no other plugin or tenant. An entry may be evicted at
+//! any time.
 //!
 //! ```
 //! use std::time::Duration;
@@ -23,7 +24,7 @@ use serde::de::DeserializeOwned;
 use crate::Content;
 use crate::host::{Backend, Host};
 
-/// A cache call that failed. A plugin that can do without the cache logs it and goes on.
+/// A cache call that failed. A plugin that works without the cache should log it and continue.
 ///
 /// ```
 /// assert_eq!(mortise_sdk::cache::Error::TooLarge.to_string(), "the value is too large for the cache");
@@ -34,11 +35,11 @@ pub enum Error {
     TooLarge,
     /// The cache cannot be reached, or the entry is not a number.
     Unavailable(String),
-    /// What this version of the SDK has no case for.
+    /// An error that this version of the SDK does not know.
     Other(String),
 }
 
-/// The entry, where there is one.
+/// Reads an entry, if there is one.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -48,7 +49,7 @@ pub fn get(key: &str) -> Result<Option<Content>, Error> {
     Host::cache_get(key)
 }
 
-/// The entry as text; an entry that is not UTF-8 counts as missing.
+/// Reads an entry as text. An entry that is not UTF-8 counts as missing.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -64,8 +65,8 @@ pub fn get_text(key: &str) -> Result<Option<String>, Error> {
     }))
 }
 
-/// The entry, parsed from JSON. An entry of another shape counts as missing, so that a new version of a plugin may
-/// change what it stores.
+/// Reads an entry and parses it from JSON. An entry that does not parse counts as missing, so that
+/// a new version of a plugin may change what it stores.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -79,7 +80,7 @@ pub fn get_json<T: DeserializeOwned>(key: &str) -> Result<Option<T>, Error> {
     Ok(get(key)?.and_then(|content| serde_json::from_slice(content.as_bytes()).ok()))
 }
 
-/// Stores text or bytes. Without a time to live (`None`) the entry stays until it has to make room.
+/// Stores text or bytes. Without a time to live (`None`) the entry stays until it is evicted.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -109,7 +110,7 @@ pub fn set_json<T: Serialize + ?Sized>(
     set(key, text, ttl)
 }
 
-/// Stores the value only where there is none; true where this call stored it.
+/// Stores the value if the key has none. Returns true if this call stored it.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -126,7 +127,8 @@ pub fn set_if_absent(
     Host::cache_set_if_absent(key, value.into(), milliseconds(ttl))
 }
 
-/// Adds to a number, starting from 0, and answers the sum. The time to live counts from the first increment.
+/// Adds to a number, which starts from 0, and returns the sum. The time to live counts from the
+/// first increment.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -139,7 +141,7 @@ pub fn increment(key: &str, delta: i64, ttl: impl Into<Option<Duration>>) -> Res
     Host::cache_increment(key, delta, milliseconds(ttl))
 }
 
-/// Removes the entry, where there is one.
+/// Removes an entry, if there is one.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();

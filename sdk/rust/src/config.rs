@@ -1,11 +1,12 @@
-//! Plain settings that the tenant made for this plugin. Not for secrets.
+//! The plugin's settings, which the tenant sets. They are plain text: use
+//! [`secrets`](crate::secrets) for secrets.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::host::{Backend, Host};
 
-/// A setting that is missing or cannot be read.
+/// A setting that is missing or invalid.
 ///
 /// ```
 /// let _host = mortise_sdk::testing::Host::start();
@@ -16,11 +17,11 @@ use crate::host::{Backend, Host};
 pub enum Error {
     /// The tenant has not set it.
     Missing(String),
-    /// It is not what the plugin expects: the key and why.
+    /// The value is not what the plugin expects: the key and the reason.
     Invalid(String, String),
 }
 
-/// A setting, where the tenant has made it.
+/// Reads a setting, if the tenant has set it.
 ///
 /// ```
 /// use mortise_sdk::{config, testing};
@@ -32,7 +33,7 @@ pub fn get(key: &str) -> Option<String> {
     Host::config(key)
 }
 
-/// A setting without which the plugin cannot work.
+/// Reads a required setting.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -47,7 +48,7 @@ pub fn require(key: &str) -> Result<String, Error> {
     get(key).ok_or_else(|| Error::Missing(key.to_owned()))
 }
 
-/// A setting, parsed.
+/// Reads a setting and parses it.
 ///
 /// ```
 /// use mortise_sdk::{config, testing};

@@ -1,6 +1,6 @@
-//! A payload that is text wherever it can be.
+//! A payload that is text or bytes.
 
-/// A payload of the cache or of outbound HTTP: text where it is text, bytes otherwise.
+/// A payload of the cache or of outbound HTTP: text or bytes.
 ///
 /// ```
 /// use mortise_sdk::Content;
@@ -17,7 +17,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// The payload as text; bytes count as text where they are valid UTF-8.
+    /// The payload as text. Bytes count as text if they are valid UTF-8.
     ///
     /// ```
     /// # use mortise_sdk::Content;

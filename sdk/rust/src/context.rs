@@ -1,4 +1,4 @@
-//! Who called, which invocation this is, and how much time it has left.
+//! The context of this invocation: its caller, its identity and its remaining time.
 
 use std::time::Duration;
 
@@ -25,11 +25,11 @@ pub enum Trigger {
     Function,
 }
 
-/// Who called. As an extractor it refuses a call without a principal with 401.
+/// The authenticated caller. As an extractor it rejects a call without a principal with 401.
 ///
-/// On a route with `auth = "public"` there is never a principal: the host does not look at credentials there, so
-/// `Option<Principal>` is `None` also for a caller that sends a valid key. A handler that serves both kinds of
-/// callers needs two routes.
+/// On a route with `auth = "public"` there is never a principal: the host ignores credentials on
+/// such a route, so `Option<Principal>` is `None` even for a valid key. To serve both kinds of
+/// callers, define two routes.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -45,14 +45,15 @@ pub struct Principal {
     pub kind: String,
     /// The id of the key, user or service.
     pub id: String,
-    /// What the credential may do. The scope `*` stands for every scope: ask with
+    /// The scopes of the credential. The scope `*` includes every scope: check with
     /// [`has_scope`](Self::has_scope).
     pub scopes: Vec<String>,
     /// The verified claims of a token, as a JSON object; `{}` for an API key.
     pub claims: String,
-    /// The customer of the tenant that the credential belongs to, if it belongs to one.
+    /// The tenant's customer that the credential belongs to, if any.
     pub customer: Option<String>,
-    /// What the tenant noted about the principal, as a JSON object; `{}` if it noted nothing.
+    /// The attributes that the tenant set for the principal, as a JSON object; `{}` if there are
+    /// none.
     pub attributes: String,
 }
 
@@ -69,7 +70,7 @@ pub struct Principal {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
-    /// A UUID, which is also the `x-request-id` of the response and stands on every log line.
+    /// A UUID, which is also the response's `x-request-id` and part of every log line.
     pub id: String,
     /// The tenant that the plugin runs for.
     pub tenant: String,
@@ -79,9 +80,9 @@ pub struct Context {
     pub version: String,
     /// What started the invocation.
     pub trigger: Trigger,
-    /// Who called; always absent on a public route.
+    /// The authenticated caller; always absent on a public route.
     pub principal: Option<Principal>,
-    /// The caller's W3C trace context, where it sent a valid one.
+    /// The caller's W3C trace context, if it sent a valid one.
     pub traceparent: Option<String>,
     /// The IP address that the call came from. Behind a proxy it is the proxy's.
     pub remote_address: Option<String>,
@@ -125,7 +126,8 @@ impl Principal {
         }
     }
 
-    /// Whether the credential has this scope, by its name or by `*`, as the host decides it for a route.
+    /// Whether the credential has this scope, by its name or by `*`. The host uses the same rule
+    /// for a route.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;

@@ -1,4 +1,4 @@
-//! The error of handlers: a problem that the caller may read, and a cause that only the log sees.
+//! The error type of handlers: a problem that the caller reads, and a cause that is only logged.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -11,18 +11,19 @@ use crate::fields::{self, Fields};
 use crate::host::{Backend, Host};
 use crate::{FunctionError, IntoResponse, Response, Status, db, log};
 
-/// An error that becomes an `application/problem+json` response (RFC 9457) with `type`, `title`, `status`, `code`,
-/// `detail` and `request_id`. The last is the id of the invocation, which finds the plugin's log lines.
+/// An error that becomes an `application/problem+json` response (RFC 9457) with `type`, `title`,
+/// `status`, `code`, `detail` and `request_id`. The `request_id` is the id of the invocation, by
+/// which its log lines are found.
 ///
-/// `?` turns every `std::error::Error` into a 500 `internal-error`: the cause and its sources go to the log, and
-/// the caller learns nothing of them. A database conflict becomes a 503 `database-busy`, and a
-/// database that does not work a 503 `unavailable`; both say when to try again.
+/// `?` converts every `std::error::Error` to a 500 `internal-error`. The cause and its sources are
+/// logged and not sent. A database conflict becomes a 503 `database-busy`, and an unavailable
+/// database a 503 `unavailable`, both with `Retry-After`.
 ///
 /// # What the author sees
 ///
-/// [`Display`](fmt::Display) writes the status, the code, the detail and then the cause with its sources, so that
-/// `log::warn!("not told: {error}")` says what happened. Do not put that text into the detail of another error, which
-/// callers read: use [`detail`](Self::detail) there.
+/// [`Display`](fmt::Display) writes the status, the code, the detail and the cause with its
+/// sources, so that `log::warn!("not told: {error}")` is complete. Do not put that text into the
+/// detail of another error, which callers read: use [`detail`](Self::detail) there.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -50,7 +51,8 @@ struct Problem {
 }
 
 impl Error {
-    /// Any problem: a status from 400 to 599, a stable code for programs, and a detail for people.
+    /// Creates an error: a status from 400 to 599, a stable code for programs, and a detail for
+    /// people.
     ///
     /// ```
     /// use mortise_sdk::Error;
@@ -128,7 +130,7 @@ impl Error {
         Self::new(422, "unprocessable", detail)
     }
 
-    /// 503 `unavailable`: something that the plugin needs does not answer.
+    /// 503 `unavailable`: a service that the plugin needs does not answer.
     ///
     /// ```
     /// assert_eq!(mortise_sdk::Error::unavailable("the rate service is down").status(), 503);
@@ -137,7 +139,7 @@ impl Error {
         Self::new(503, "unavailable", detail)
     }
 
-    /// 500 `internal-error`. The cause is logged; the caller sees none of it.
+    /// 500 `internal-error`. The cause is logged and not sent.
     ///
     /// ```
     /// assert_eq!(mortise_sdk::Error::internal("the totals do not add up").status(), 500);
@@ -163,12 +165,13 @@ impl Error {
         self
     }
 
-    /// Adds a member to the problem's body, or replaces the one of this name. A value that cannot
-    /// be written as JSON is left out.
+    /// Adds a member to the problem's body, or replaces the one with this name. A value that cannot
+    /// be written as JSON is omitted.
     ///
-    /// `type` and `title` are replaced by a text: a URI that names the kind of problem, and its short name. `status`,
-    /// `code`, `detail` and `request_id` belong to the error itself and stay what they are; a field of that name is
-    /// left out, and a warning in the log says so. Every other name is free, also `errors` and `instance`.
+    /// `type` and `title` can be replaced by a text: a URI that identifies the kind of problem, and
+    /// its short name. `status`, `code`, `detail` and `request_id` cannot be replaced; such a field
+    /// is omitted, and a warning is logged. Every other name is allowed, including `errors` and
+    /// `instance`.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;
@@ -199,7 +202,7 @@ impl Error {
         self
     }
 
-    /// Adds what is behind the error. It is logged when the error is answered, and never sent.
+    /// Adds the cause of the error. It is logged when the response is built, and never sent.
     ///
     /// ```
     /// # use mortise_sdk::Error;
@@ -221,7 +224,7 @@ impl Error {
         self.0.status
     }
 
-    /// The code that programs read.
+    /// The code for programs.
     ///
     /// ```
     /// assert_eq!(mortise_sdk::Error::not_found("no order 7").code(), "not-found");
@@ -230,7 +233,7 @@ impl Error {
         &self.0.code
     }
 
-    /// The detail that people read.
+    /// The detail for people.
     ///
     /// ```
     /// assert_eq!(mortise_sdk::Error::not_found("no order 7").detail(), "no order 7");
@@ -239,7 +242,7 @@ impl Error {
         &self.0.detail
     }
 
-    /// What is behind the error, which no caller sees.
+    /// The cause of the error, which callers never see.
     ///
     /// ```
     /// # use mortise_sdk::Error;
@@ -251,7 +254,7 @@ impl Error {
         self.0.cause.as_deref()
     }
 
-    /// What the caller of a function gets. The cause is logged.
+    /// Converts the error for the caller of a function. The cause is logged.
     pub(crate) fn into_function_error(self) -> FunctionError {
         self.log_cause();
         let detail = self.0.detail.into_owned();
@@ -273,7 +276,7 @@ impl Error {
     }
 }
 
-/// An error and what is behind it, in one line.
+/// Formats an error and its sources in one line.
 struct WithSources<'a>(&'a dyn std::error::Error);
 
 impl fmt::Display for WithSources<'_> {
@@ -288,11 +291,11 @@ impl fmt::Display for WithSources<'_> {
     }
 }
 
-/// The members that belong to the error itself.
+/// The members that a field cannot replace.
 const OWN_MEMBERS: [&str; 4] = ["status", "code", "detail", "request_id"];
 
 impl Problem {
-    /// Whether a field cannot be a member of the body.
+    /// Whether a field is omitted from the body.
     fn is_left_out(&self, (name, value): &(Cow<'static, str>, Value)) -> bool {
         match name.as_ref() {
             "type" | "title" => !value.is_string(),
@@ -346,7 +349,7 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         self.log_cause();
         let members = Members(self.0.members(Host::request_id()));
-        // A problem of strings, a number and JSON values can always be written.
+        // Strings, a number and JSON values can always be serialized.
         let body = serde_json::to_string(&members).unwrap_or_default();
         drop(members);
         let response = Response::new(self.0.status)
@@ -359,7 +362,7 @@ impl IntoResponse for Error {
     }
 }
 
-/// An object whose members keep their order.
+/// A JSON object whose members keep their order.
 struct Members<'a>(Vec<(&'a str, Value)>);
 
 impl Serialize for Members<'_> {

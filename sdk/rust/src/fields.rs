@@ -1,10 +1,10 @@
-//! Header fields: how they are looked up, which of them replace each other, and cookies that came in several.
+//! Look-up and replacement of header fields, and the joining of `cookie` fields.
 
-/// Names in lower case and values, in order.
+/// Lower-case names with their values, in order.
 pub(crate) type Fields = Vec<(String, String)>;
 
-/// Fields of a response that may have only one value, in the order of the alphabet. `cache-control`
-/// is here because its directives would contradict each other.
+/// Response headers that may have only one value, in alphabetical order. `cache-control` is
+/// included because its directives would contradict each other.
 const REPLACING: [&str; 17] = [
     "access-control-allow-credentials",
     "access-control-allow-origin",
@@ -25,7 +25,8 @@ const REPLACING: [&str; 17] = [
     "server",
 ];
 
-/// Adds a field to a response. It replaces the one that is there if it may have only one value.
+/// Adds a header to a response. If the header may have only one value, it replaces the existing
+/// one.
 pub(crate) fn put(fields: &mut Fields, name: &str, value: String) {
     let name = name.to_ascii_lowercase();
     if REPLACING.binary_search(&name.as_str()).is_ok() {
@@ -34,12 +35,12 @@ pub(crate) fn put(fields: &mut Fields, name: &str, value: String) {
     fields.push((name, value));
 }
 
-/// The first field of this name, in any case.
+/// The first field with this name, in any case.
 pub(crate) fn first<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
     all(fields, name).next()
 }
 
-/// Every field of this name, in any case.
+/// Every field with this name, in any case.
 pub(crate) fn all<'a>(fields: &'a [(String, String)], name: &str) -> impl Iterator<Item = &'a str> {
     fields
         .iter()
@@ -47,8 +48,8 @@ pub(crate) fn all<'a>(fields: &'a [(String, String)], name: &str) -> impl Iterat
         .map(|(_, value)| value.as_str())
 }
 
-/// Joins several `cookie` fields of a request to one. HTTP/2 sends a field for each cookie,
-/// HTTP/1.1 one for all, and a plugin need not know which it was (RFC 9113, section 8.2.3).
+/// Joins several `cookie` fields of a request. HTTP/2 sends a field for each cookie and HTTP/1.1
+/// one for all; plugins see no difference (RFC 9113, section 8.2.3).
 pub(crate) fn join_cookies(fields: &mut Fields) {
     let is_cookie = |(name, _): &(String, String)| name == "cookie";
     if fields.iter().filter(|field| is_cookie(field)).count() < 2 {

@@ -1,14 +1,14 @@
-//! The list of functions of a plugin, and the macro that writes it.
+//! A plugin's list of functions, and the macro [`functions!`](crate::functions) that defines it.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{Error, json};
 
-/// The functions of a plugin as [`functions!`](crate::functions) makes them: their names and what
-/// answers them.
+/// The functions of a plugin as [`functions!`](crate::functions) defines them: their names and the
+/// function that dispatches to their handlers.
 ///
-/// The macro puts one into the constant `FUNCTIONS`, which tests call.
+/// The macro defines it as the constant `FUNCTIONS`, which tests call.
 ///
 /// ```
 /// mortise_sdk::functions! {
@@ -25,7 +25,7 @@ pub struct Functions {
     call: fn(&str, &str) -> Result<String, FunctionError>,
 }
 
-/// Why a function gave no output. What it says is read by the caller.
+/// Why a function returned no output. The caller sees the text.
 ///
 /// ```
 /// use mortise_sdk::FunctionError;
@@ -39,20 +39,20 @@ pub struct Functions {
 pub enum FunctionError {
     /// The plugin has no such function.
     Unknown,
-    /// The input cannot be used: callers get 400.
+    /// The input is invalid: callers get 400.
     InvalidInput(String),
-    /// The function could not do what it should: callers get 422.
+    /// The function failed: callers get 422.
     Failed(String),
 }
 
-/// A function of one argument, the input, that answers `Result<output, Error>`.
+/// A function of one argument, the input, that returns `Result<output, Error>`.
 ///
-/// It is implemented for functions and closures; there is no need to implement it by hand. The
-/// input is anything that serde reads, the output anything that serde writes.
+/// It is implemented for functions and closures. The input is any type that serde deserializes, the
+/// output any type that serde serializes.
 ///
-/// An [`Error`] of status 400 becomes [`InvalidInput`](FunctionError::InvalidInput) and any other
-/// becomes [`Failed`](FunctionError::Failed), each with the error's detail. A cause is logged and
-/// not sent.
+/// An [`Error`] with status 400 becomes [`InvalidInput`](FunctionError::InvalidInput), and any
+/// other becomes [`Failed`](FunctionError::Failed), each with the error's detail. A cause is logged
+/// and not sent.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -75,7 +75,7 @@ pub enum FunctionError {
             an output that implements `serde::Serialize`"
 )]
 pub trait FunctionHandler<Input> {
-    /// Reads the input, runs the function and writes its output.
+    /// Deserializes the input, runs the function and serializes its output.
     ///
     /// ```
     /// use mortise_sdk::FunctionHandler;
@@ -115,10 +115,10 @@ impl Functions {
         }
     }
 
-    /// The crate that the plugin is, or a module of it.
+    /// The plugin's crate, or a module of it.
     #[cfg_attr(
         not(any(feature = "testing", target_family = "wasm")),
-        expect(dead_code, reason = "nothing is logged natively without a stand-in")
+        expect(dead_code, reason = "nothing is logged natively without a test host")
     )]
     pub(crate) const fn crate_name(&self) -> &'static str {
         self.crate_name
@@ -145,25 +145,27 @@ impl Functions {
     }
 }
 
-/// Calls a handler. As a function of its own, so that the compiler points at a handler that is
-/// none.
+/// Calls a handler. It is a separate function, so that the compiler's error points at a value that
+/// is not a handler.
 #[doc(hidden)]
 pub fn run<Input>(handler: impl FunctionHandler<Input>, input: &str) -> Result<String, FunctionError> {
     handler.run(input)
 }
 
-/// Says which Rust function answers which function of the manifest.
+/// Maps each function of the manifest to its Rust handler.
 ///
 /// Each line is the name exactly as in `plugin.toml`, and a [handler](crate::FunctionHandler): a
-/// function or closure of one argument that answers `Result<output, Error>`. The application calls
-/// it with `POST /{tenant}/{plugin}/-/functions/{name}`; the host checks input and output against
+/// function or closure of one argument that returns `Result<output, Error>`. The application calls
+/// it with `POST /{tenant}/{plugin}/-/functions/{name}`. The host checks input and output against
 /// the schemas of the manifest.
 ///
-/// Beside the export that the host calls, the macro makes `pub fn call(&str, &str) ->
-/// Result<String, FunctionError>` and `pub const FUNCTIONS: Functions`, for tests. Use it once per
-/// plugin, at the root of the crate, with or without [`routes!`](crate::routes). The names become
-/// part of the component (custom section `mortise:functions`): `mortise build` and uploads refuse a
-/// plugin whose manifest has other functions.
+/// Besides the export that the host calls, the macro defines
+/// `pub fn call(&str, &str) -> Result<String, FunctionError>` and `pub const FUNCTIONS: Functions`
+/// for tests. Use it once per plugin, at the root of the crate, with or without
+/// [`routes!`](crate::routes).
+///
+/// The names are stored in the component (custom section `mortise:functions`). `mortise build` and
+/// uploads reject a plugin whose manifest has other functions.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;

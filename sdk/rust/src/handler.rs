@@ -1,12 +1,12 @@
-//! Functions as handlers.
+//! The trait of route handlers, implemented for functions and closures.
 
 use crate::extract::FromRequest;
 use crate::{IntoResponse, Request, Response};
 
-/// A function of up to six [extractors](crate::extract) that answers something [`IntoResponse`].
+/// A function of up to six [extractors](crate::extract) that returns [`IntoResponse`].
 ///
-/// It is implemented for functions and closures; there is no need to implement it by hand. The extractors run
-/// from left to right, and the first one that refuses the request answers it.
+/// It is implemented for functions and closures. The extractors run from left to right. The first
+/// one that rejects the request determines the response.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -20,7 +20,7 @@ use crate::{IntoResponse, Request, Response};
 /// assert_eq!(shout.call(request).text(), "HELLO");
 /// ```
 ///
-/// What is no extractor is refused where the handler is named:
+/// An argument that is not an extractor is a compile error at the handler:
 ///
 /// ```compile_fail
 /// mortise_sdk::routes! { GET "/" => |number: u32| number.to_string() }
@@ -34,7 +34,7 @@ use crate::{IntoResponse, Request, Response};
             `Result<T, Error>`"
 )]
 pub trait Handler<Arguments> {
-    /// Extracts the arguments, runs the function and makes its answer a response.
+    /// Extracts the arguments, runs the function and converts its result to a response.
     ///
     /// ```
     /// use mortise_sdk::{Handler, Request};

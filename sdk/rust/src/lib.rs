@@ -1,9 +1,10 @@
 //! Write Mortise plugins in Rust.
 //!
-//! A plugin reads like a small web application: plain functions whose arguments are extracted from the request
-//! and whose answers become responses, and one [`routes!`] list that says which function answers what. The host
-//! routes by the manifest (`plugin.toml`), runs every request in a fresh sandbox, and lends the plugin its
-//! capabilities: [`db`], [`cache`], [`http`], [`config`], [`secrets`], [`mod@log`] and [`context`].
+//! A plugin is like a small web application: functions whose arguments are extracted from the
+//! request and whose results become responses, and one [`routes!`] list that maps routes to them.
+//! The host routes by the manifest (`plugin.toml`), runs every request in a sandbox, and provides
+//! the capabilities [`db`], [`cache`], [`http`], [`config`], [`secrets`], [`mod@log`] and
+//! [`context`].
 //!
 //! ```
 //! use mortise_sdk::prelude::*;
@@ -28,14 +29,14 @@
 //! assert_eq!(response.text(), r#"{"message":"Hello, Ada!"}"#);
 //! ```
 //!
-//! Beside routes a plugin can have [`functions!`]: extension points that the application calls by
-//! name, with typed JSON in and out.
+//! Besides routes a plugin can have [`functions!`]: extension points that the application calls by
+//! name, with typed JSON as input and output.
 //!
 //! # Errors
 //!
-//! Handlers return whatever implements [`IntoResponse`], most often `Result<T, Error>`. `?` turns any
-//! `std::error::Error` into a 500 whose cause is logged and never sent; [`Error::not_found`] and its siblings
-//! make the problems that a caller is meant to read.
+//! Handlers return any type that implements [`IntoResponse`], most often `Result<T, Error>`. `?`
+//! converts any `std::error::Error` to a 500 whose cause is logged and not sent.
+//! [`Error::not_found`] and similar constructors create errors that the caller reads.
 
 #![deny(missing_docs)]
 
@@ -73,7 +74,7 @@ pub use handler::Handler;
 pub use request::Request;
 pub use response::{Body, IntoResponse, Json, Response, Status};
 
-/// What the macros of this crate expand to. Not part of the interface.
+/// Used by the macros of this crate. Not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::app::{answer, bytes, unlisted_route};

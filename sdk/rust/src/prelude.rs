@@ -1,4 +1,4 @@
-//! What nearly every handler uses: `use mortise_sdk::prelude::*;`.
+//! The items that most handlers use: `use mortise_sdk::prelude::*;`.
 //!
 //! ```
 //! use mortise_sdk::prelude::*;

@@ -1,8 +1,9 @@
-//! The request as the host hands it over.
+//! The request as the host passes it to the plugin.
 
 use crate::{Content, fields};
 
-/// A request. Handlers usually take [extractors](crate::extract) instead; this is for what those do not cover.
+/// A request. Handlers usually take [extractors](crate::extract); use this type for what they do
+/// not cover.
 ///
 /// ```
 /// use mortise_sdk::Request;
@@ -18,7 +19,7 @@ use crate::{Content, fields};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// Upper case, such as `GET`.
+    /// The method in upper case, such as `GET`.
     pub method: String,
     /// The path pattern of the manifest that matched, such as `/orders/{id}`.
     pub route: String,
@@ -26,18 +27,18 @@ pub struct Request {
     pub path: String,
     /// The raw query string without its `?`.
     pub query: Option<String>,
-    /// What the route captured, percent-decoded, in the order of the pattern.
+    /// The captured path parameters, percent-decoded, in the order of the pattern.
     pub params: Vec<(String, String)>,
-    /// Names are lower case and may repeat. Of `cookie` there is one at most: several are joined.
+    /// The headers. Names are in lower case and may repeat; several `cookie` headers are joined.
     pub headers: Vec<(String, String)>,
-    /// `http` or `https`: how the plugin is reached from outside, by the configuration of the host.
+    /// `http` or `https`: the public scheme of the plugin's URL, by the configuration of the host.
     pub scheme: String,
-    /// Host and port as the caller wrote them. The caller can write anything here: make links from
+    /// Host and port as the caller sent them. The caller controls this value: build links from
     /// [`base_url`](Self::base_url).
     pub authority: String,
-    /// The URL below which the plugin is reached from outside, without a slash at its end.
+    /// The public base URL of the plugin, without a trailing slash.
     pub base_url: String,
-    /// Text where the content type says text and the bytes are UTF-8.
+    /// The body: text if the content type is textual and the bytes are UTF-8, otherwise bytes.
     pub body: Option<Content>,
 }
 

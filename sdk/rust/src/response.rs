@@ -1,21 +1,26 @@
-//! Responses, and what can become one.
+//! Responses, and the types that convert to one.
 
 use serde::Serialize;
 
 use crate::Error;
 use crate::fields::{self, Fields};
 
-/// A value that can answer a request.
+/// A value that converts to a response.
 ///
 /// # Headers
 ///
-/// An array of names and values in front adds headers to what stands behind it, and so do [`Response::with_header`]
-/// and [`Error::with_header`]. Every one of them is kept, with two exceptions. A header that may have only one value
-/// replaces the one that is there already, also within one array: `content-type`, `content-length`,
-/// `content-location`, `content-range`, `content-disposition`, `location`, `date`, `etag`, `last-modified`, `expires`,
-/// `age`, `retry-after`, `server` and those `access-control-…` that have a single value. `cache-control` replaces as
-/// well, since directives of two places would contradict each other. Whatever else repeats is sent several times, such
-/// as `set-cookie`, `link`, `vary`, `www-authenticate` and headers of your own.
+/// A tuple of an array of names and values and a response adds these headers to the response, like
+/// [`Response::with_header`] and [`Error::with_header`]. All headers are kept, with two exceptions.
+///
+/// - A header that may have only one value replaces the existing one: `content-type`,
+///   `content-length`, `content-location`, `content-range`, `content-disposition`, `location`,
+///   `date`, `etag`, `last-modified`, `expires`, `age`, `retry-after`, `server` and the
+///   single-valued `access-control-…` headers.
+///
+/// - `cache-control` also replaces, because its directives would contradict each other.
+///
+/// Any other header may repeat, such as `set-cookie`, `link`, `vary`, `www-authenticate` and your
+/// own headers.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -35,7 +40,7 @@ use crate::fields::{self, Fields};
 /// assert_eq!(().into_response().status(), 204);
 /// ```
 pub trait IntoResponse {
-    /// Makes the response.
+    /// Converts the value to a response.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;
@@ -44,12 +49,12 @@ pub trait IntoResponse {
     fn into_response(self) -> Response;
 }
 
-/// JSON, in and out: as an argument it parses the body, as an answer it writes one.
+/// JSON: as an argument it parses the body, as a result it writes one.
 ///
-/// A body that does not parse is answered with 400 `invalid-request` and where it went wrong: a
-/// JSON pointer, a line and a column. Integers may be written as `5.0`, which a JSON Schema takes
-/// for an integer too. A byte order mark is left out. The content type is not asked; a route with a
-/// schema takes `application/json` and `application/…+json`.
+/// A body that does not parse is rejected with 400 `invalid-request` and the location of the error:
+/// a JSON pointer, a line and a column. Integers may be written as `5.0`, as in JSON Schema. A byte
+/// order mark is skipped. The content type is not checked; a route with a schema accepts
+/// `application/json` and `application/…+json`.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -82,7 +87,7 @@ pub struct Status(pub u16);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Body {
-    /// Nothing.
+    /// No body.
     #[default]
     Empty,
     /// UTF-8 text.
@@ -91,7 +96,7 @@ pub enum Body {
     Bytes(Vec<u8>),
 }
 
-/// A response that is built by hand.
+/// A response with a status, headers and a body.
 ///
 /// ```
 /// use mortise_sdk::Response;
@@ -107,7 +112,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// A response without headers and body. The host accepts statuses from 200 to 599.
+    /// Creates a response without headers and body. The host accepts statuses from 200 to 599.
     ///
     /// ```
     /// assert_eq!(mortise_sdk::Response::new(202).status(), 202);
@@ -120,8 +125,8 @@ impl Response {
         }
     }
 
-    /// Adds a header. Names are written in lower case. A name may repeat, unless its header may have
-    /// [only one value](IntoResponse#headers).
+    /// Adds a header. The name is converted to lower case. A name may repeat, unless its header may
+    /// have [only one value](IntoResponse#headers).
     ///
     /// ```
     /// # use mortise_sdk::Response;
@@ -209,7 +214,7 @@ impl Response {
         &self.body
     }
 
-    /// The body as text; empty where it is none.
+    /// The body as text; empty if it is not text.
     ///
     /// ```
     /// # use mortise_sdk::Response;
@@ -256,7 +261,7 @@ impl Status {
     /// 503.
     pub const SERVICE_UNAVAILABLE: Self = Self(503);
 
-    /// The standard phrase of the code, which is also the title of a problem.
+    /// The standard reason phrase of the code, which is also the title of a problem.
     ///
     /// ```
     /// assert_eq!(mortise_sdk::Status(418).reason(), "Client Error");
@@ -365,7 +370,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
 }
 
 impl<T: IntoResponse> IntoResponse for Option<T> {
-    /// `None` is 404.
+    /// `None` becomes a 404.
     fn into_response(self) -> Response {
         match self {
             Some(value) => value.into_response(),

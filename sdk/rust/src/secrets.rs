@@ -1,4 +1,5 @@
-//! Secrets of the tenant, used by name. The value stays in the host unless the grant says `reveal`.
+//! The tenant's secrets, which plugins use by name. The value stays in the host unless the grant
+//! includes `reveal`.
 
 use std::fmt;
 
@@ -14,15 +15,15 @@ use crate::host::{Backend, Host};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The name of a secret that is granted and that the tenant has not set.
+    /// The secret with this name is granted, but the tenant has not set it.
     NotFound(String),
-    /// The name of a secret of which the tenant did not grant this use.
+    /// The tenant has not granted this use of the secret with this name.
     NotGranted(String),
-    /// What this version of the SDK has no case for.
+    /// An error that this version of the SDK does not know.
     Other(String),
 }
 
-/// The plain value. Needs the name under `reveal` in the manifest and in the grant.
+/// Returns the plain value. It requires the name under `reveal` in the manifest and in the grant.
 ///
 /// ```
 /// use mortise_sdk::{secrets, testing};
@@ -34,7 +35,7 @@ pub fn reveal(name: &str) -> Result<String, Error> {
     Host::reveal(name)
 }
 
-/// HMAC-SHA-256 of `data` under the secret's bytes: 32 bytes.
+/// Returns the HMAC-SHA-256 of `data` with the secret as the key: 32 bytes.
 ///
 /// ```
 /// use mortise_sdk::{secrets, testing};
@@ -46,7 +47,8 @@ pub fn hmac_sha256(name: &str, data: &[u8]) -> Result<Vec<u8>, Error> {
     Host::hmac_sha256(name, data)
 }
 
-/// Whether `expected` is the HMAC-SHA-256 of `data` under the secret, compared in constant time.
+/// Whether `expected` is the HMAC-SHA-256 of `data` with the secret as the key, compared in
+/// constant time.
 ///
 /// ```
 /// use mortise_sdk::{secrets, testing};
@@ -60,8 +62,8 @@ pub fn verify_hmac_sha256(name: &str, data: &[u8], expected: &[u8]) -> Result<bo
     Ok(equal_in_constant_time(&hmac_sha256(name, data)?, expected))
 }
 
-/// [`verify_hmac_sha256`] of a signature in hexadecimal, as most webhooks send it. What is not hexadecimal is not
-/// a valid signature.
+/// [`verify_hmac_sha256`] for a hexadecimal signature, as most webhooks send it. A text that is not
+/// hexadecimal is not a valid signature.
 ///
 /// ```
 /// use mortise_sdk::{secrets, testing};
@@ -74,13 +76,13 @@ pub fn verify_hmac_sha256_hex(name: &str, data: &[u8], expected: &str) -> Result
     Ok(decode_hex(expected).is_some_and(|expected| equal_in_constant_time(&signature, &expected)))
 }
 
-/// The length is no secret; which bytes differ is.
+/// The length is not secret, but the position of a difference is.
 fn equal_in_constant_time(left: &[u8], right: &[u8]) -> bool {
     if left.len() != right.len() {
         return false;
     }
     let difference = left.iter().zip(right).fold(0, |sum, (a, b)| sum | (a ^ b));
-    // Without the barrier the compiler could leave the fold at the first difference.
+    // Without the barrier the compiler could stop the fold at the first difference.
     std::hint::black_box(difference) == 0
 }
 

@@ -1,8 +1,10 @@
-//! The time of day. The host's clock is coarse on purpose: it does not resolve what a millisecond hides.
+//! The time of day. The host's clock is deliberately coarse, so that it cannot be used for timing
+//! attacks.
 
 use crate::host::{Backend, Host};
 
-/// Milliseconds since 1970-01-01 UTC. With the feature `testing` it is the stand-in's own clock.
+/// The time in milliseconds since 1970-01-01 UTC. With the feature `testing` it is the clock of the
+/// test host.
 ///
 /// ```
 /// use std::time::Duration;

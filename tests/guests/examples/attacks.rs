@@ -1,4 +1,4 @@
-//! Asks the host for more than there is: of its time, its memory, its patience with strange arguments.
+//! A guest that demands too much of the host: time, memory, and extreme arguments.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ fn handle(request: Request) -> Response {
     answer(200, &output)
 }
 
-/// Copies more memory in one instruction than can be copied within a tick, again and again.
+/// Copies more memory in one instruction than is possible within a tick, repeatedly.
 #[expect(clippy::infinite_loop, reason = "the attack that is wanted")]
 fn copy() -> Value {
     let mut memory = vec![1_u8; 40 * MIB];
@@ -43,20 +43,20 @@ fn copy() -> Value {
     }
 }
 
-/// Hands one large text to the host.
+/// Passes one large text to the host.
 fn argument(input: &Value) -> Value {
     let bytes = number(input, "bytes");
     json!(outcome(cache::set("k", &Content::Text("x".repeat(bytes)), None)))
 }
 
-/// Hands a list of many small texts to the host.
+/// Passes a list of many small texts to the host.
 fn list(input: &Value) -> Value {
     let fields = vec![("k".to_owned(), "v".to_owned()); number(input, "items")];
     log::write(log::Level::Info, "m", &fields);
     json!("written")
 }
 
-/// Makes cheap calls that have no error to answer with.
+/// Makes cheap calls that have no error type.
 fn untyped_calls(input: &Value) -> Value {
     for _ in 0..number(input, "calls") {
         black_box(config::get("k"));
@@ -64,7 +64,7 @@ fn untyped_calls(input: &Value) -> Value {
     json!("made")
 }
 
-/// The smallest step of the clock, in nanoseconds, that can be seen within a few of its steps.
+/// Measures the smallest step of the clock, in nanoseconds.
 #[expect(
     clippy::disallowed_methods,
     reason = "the clock that a guest gets is what is asked for"
@@ -83,7 +83,7 @@ fn clock() -> Value {
     json!(u64::try_from(smallest.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// Calls everything with the least and the most that its types allow.
+/// Calls everything with the extreme values of its types.
 fn extremes() -> Value {
     let texts = [
         "".to_owned(),
@@ -159,7 +159,7 @@ fn params(text: &str) -> Vec<Sql> {
     ]
 }
 
-/// Queries as often and as much as it is allowed.
+/// Runs queries up to its limits.
 fn sql_flood() -> Value {
     let sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 5000) SELECT count(*), sum(x) FROM n";
     let mut made = 0;
@@ -169,7 +169,7 @@ fn sql_flood() -> Value {
     json!({ "made": made })
 }
 
-/// Logs more than it may.
+/// Logs more than the limit.
 fn log_flood(input: &Value) -> Value {
     let line = "x".repeat(200);
     for _ in 0..number(input, "lines") {
@@ -178,7 +178,7 @@ fn log_flood(input: &Value) -> Value {
     json!("written")
 }
 
-/// Takes memory and writes to all of it.
+/// Allocates memory and writes to all of it.
 fn memory_flood(input: &Value) -> Value {
     let mut hoard: Vec<Vec<u8>> = Vec::new();
     for _ in 0..number(input, "mebibytes") {
@@ -199,13 +199,13 @@ fn cache_flood(input: &Value) -> Value {
     json!("filled")
 }
 
-/// Computes for about ten milliseconds, as an honest plugin may.
+/// Computes for about ten milliseconds, like a normal plugin.
 fn work() -> Value {
     let sum = (0..20_000_000_u64).fold(0_u64, |sum, number| black_box(sum.wrapping_add(number)));
     json!(sum)
 }
 
-/// Begins a transaction and waits for the end.
+/// Begins a transaction and never ends it.
 fn hold_transaction() -> Value {
     let transaction = database::begin().expect("a transaction begins");
     transaction

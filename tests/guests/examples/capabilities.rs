@@ -1,4 +1,5 @@
-//! Calls what needs no backend of its own: context, log, config, secrets, cache, and what is not served yet.
+//! A guest that calls the capabilities without a separate test server: context, log, config,
+//! secrets, cache, and unavailable ones.
 
 use test_guests::guest;
 use test_guests::v0_2 as contract;
@@ -14,7 +15,7 @@ mod own {
 
     use crate::contract::{context, crypto, email, events, jobs};
 
-    /// The context as JSON, without the time that is left.
+    /// The context as JSON, without the remaining time.
     pub fn current(invocation: &context::Invocation) -> Value {
         json!({
             "id": invocation.id,
@@ -35,7 +36,7 @@ mod own {
         })
     }
 
-    /// What every call of a capability that nobody serves answers.
+    /// The results of all calls of unavailable capabilities.
     pub fn unserved() -> Value {
         let job = jobs::NewJob {
             name: "j".to_owned(),

@@ -14,7 +14,7 @@ mod own {
 
     use crate::contract::{context, crypto, email, events, jobs};
 
-    /// The context as JSON, without the time that is left.
+    /// The context as JSON, without the remaining time.
     pub fn current(invocation: &context::Invocation) -> Value {
         json!({
             "id": invocation.id,
@@ -32,7 +32,7 @@ mod own {
         })
     }
 
-    /// What every call of a capability that nobody serves answers.
+    /// The results of all calls of unavailable capabilities.
     pub fn unserved() -> Value {
         let job = jobs::NewJob {
             name: "j".to_owned(),

@@ -1,4 +1,4 @@
-//! Runs the SQL that it is sent.
+//! A guest that runs the SQL of its requests.
 
 use test_guests::guest;
 use test_guests::v0_2 as contract;

@@ -1,4 +1,4 @@
-//! Answers what it was asked.
+//! A guest that echoes its requests as JSON.
 
 use test_guests::v0_2 as contract;
 use test_guests::{Request, Response, answer, guest, json};

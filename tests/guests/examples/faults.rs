@@ -1,4 +1,4 @@
-//! Does everything that a plugin should not do, by the name in its path.
+//! A guest with one fault for each path.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! Handles functions, each by its name, and requests beside them.
+//! A guest that handles functions, by name, and requests.
 
 #![cfg(target_family = "wasm")]
 
@@ -28,7 +28,7 @@ use test_guests::json;
 
 struct Guest;
 
-/// Calls of this instance.
+/// The number of calls of this instance.
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
 impl function_handler::Guest for Guest {

@@ -1,4 +1,4 @@
-//! Takes too much of what no capability counts: WASI's functions, and handles to resources of its own.
+//! A guest that overuses what no capability counts: WASI functions and its own resource handles.
 
 #![cfg(target_family = "wasm")]
 

@@ -1,4 +1,4 @@
-//! Sends the requests that it is told to send.
+//! A guest that sends the HTTP requests of its input.
 
 use test_guests::http_client::{self, OutgoingRequest, Retry};
 use test_guests::{Content, Request, Response, Value, answer, guest, input, json, text};

@@ -1,4 +1,4 @@
-//! Handles functions and no requests, by contract 0.1.
+//! A guest of contract 0.1 that handles functions but no requests.
 
 #![cfg(target_family = "wasm")]
 

@@ -1,4 +1,4 @@
-//! Opens everything that can be open, leaves some of it so, and uses handles that it does not have.
+//! A guest that opens every kind of resource, leaves some open, and uses invalid handles.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,8 @@ fn handle(request: Request) -> Response {
             let _transaction = write();
             let _cursor = read();
             let _pending = http_client::start(&get(text(&input, "url"))).expect("it starts");
-            // Not for the response: the host gives up on that just when it gives up on the plugin.
+            // The guest does not wait for a response, because the host ends that wait at the same
+            // time as the plugin.
             std::thread::sleep(Duration::from_secs(3_600));
             json!("awake")
         }
@@ -41,7 +42,8 @@ fn handle(request: Request) -> Response {
     answer(200, &output)
 }
 
-/// Uses every capability that waits for something, and ends with a transaction, a cursor and a request left open.
+/// Uses every capability that waits, and ends with an open transaction, an open cursor and a
+/// running request.
 fn everything(url: &str) -> Value {
     cache::set("key", &Content::Text("value".to_owned()), None).expect("the cache takes it");
     let cached = cache::get("key").expect("the cache answers").is_some();
@@ -103,19 +105,19 @@ fn get(url: &str) -> OutgoingRequest {
     }
 }
 
-/// Commits whatever has this handle.
+/// Commits the transaction with this handle.
 fn commit(handle: u32) -> Value {
     #[expect(
         unsafe_code,
         reason = "the attack that is wanted: safe code keeps handles that it was given"
     )]
-    // SAFETY: nothing here owns what the handle names, so that it is not dropped twice in this guest; what the host
-    // makes of it is what the test asks.
+    // SAFETY: nothing here owns the handle's resource, so this guest does not drop it twice. The
+    // test checks what the host does with it.
     let transaction = unsafe { Transaction::from_handle(handle) };
     json!(transaction.commit().is_ok())
 }
 
-/// Takes resources that it never gives back, until the host gives no more.
+/// Takes resources without releasing them, until the host refuses.
 fn hoard() -> Value {
     #[cfg(target_family = "wasm")]
     #[link(wasm_import_module = "wasi:cli/stdout@0.2.0")]

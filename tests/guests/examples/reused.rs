@@ -1,4 +1,4 @@
-//! Remembers what a fresh instance would not: how often it was called.
+//! A guest that counts its calls, which shows whether its instance is reused.
 
 #![expect(clippy::print_stdout, reason = "whose log it goes to is what a test asks")]
 

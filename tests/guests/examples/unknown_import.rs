@@ -1,4 +1,4 @@
-//! Imports what no host offers.
+//! A guest that imports an unknown interface.
 
 #![cfg(target_family = "wasm")]
 

@@ -1,4 +1,4 @@
-//! Reaches for what WASI offers: files, environment, network, clocks, randomness, output.
+//! A guest that uses WASI: files, environment, network, clocks, randomness and output.
 
 #![expect(
     clippy::disallowed_methods,

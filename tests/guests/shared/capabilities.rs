@@ -1,5 +1,4 @@
-//! Calls what needs no backend of its own: context, log, config, secrets, cache, and what is not
-//! served yet.
+//! The shared code of the guests that call the capabilities without a separate test server.
 
 use test_guests::{Value, json, result, text};
 
@@ -75,7 +74,7 @@ fn use_cache(input: &Value) -> Value {
     }
 }
 
-/// Makes cheap calls until one is refused, and answers how many were not.
+/// Makes cheap calls until one is rejected, and returns the number of successful ones.
 fn many_calls(input: &Value) -> Value {
     let most = input["calls"].as_u64().unwrap_or(0);
     for made in 0..most {
@@ -89,7 +88,7 @@ fn many_calls(input: &Value) -> Value {
     json!({ "made": most })
 }
 
-/// Hands over so many bytes in one call, to a function with a typed error for that or to one
+/// Passes this many bytes in one call, to a function with a typed error for the limit or to one
 /// without.
 fn hand_over(input: &Value) -> Value {
     let bytes = input["bytes"]

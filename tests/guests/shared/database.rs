@@ -1,4 +1,4 @@
-//! Runs the SQL that it is sent.
+//! The shared code of the guests that run the SQL of their requests.
 
 use test_guests::{Value, json, text};
 
@@ -29,7 +29,8 @@ pub fn handle(request: Request) -> Response {
     answer(200, &output)
 }
 
-/// Runs all of `statements` in one transaction, which `end` commits, rolls back or drops.
+/// Runs all `statements` in one transaction, which is committed, rolled back or dropped as `end`
+/// says.
 fn transaction(input: &Value) -> Result<Value, database::Error> {
     let transaction = database::begin()?;
     let mut changed = Vec::new();
@@ -67,7 +68,8 @@ fn cursor(input: &Value) -> Result<Value, database::Error> {
     }
 }
 
-/// Uses the database beside a transaction of the same invocation, which would wait for itself.
+/// Uses the database outside an open transaction of the same invocation, which would wait for
+/// itself.
 fn second_use(input: &Value) -> Value {
     let _transaction = database::begin().expect("a transaction begins");
     json!([

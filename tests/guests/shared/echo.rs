@@ -1,10 +1,10 @@
-//! Answers what it was asked.
+//! The shared code of the guests that echo their requests.
 
 use test_guests::{Value, json};
 
 use crate::contract::{Content, Request};
 
-/// What every version of the contract tells of a request.
+/// The parts of a request that every version of the contract has.
 pub fn echo(request: &Request) -> Value {
     let body = match &request.body {
         None => json!(null),

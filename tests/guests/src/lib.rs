@@ -1,4 +1,4 @@
-//! What the guests share: the bindings of each version of the contract, and a handler that answers
+//! The shared code of the guests: the bindings of each contract version, and a handler that returns
 //! JSON.
 
 pub mod v0_1;
@@ -10,8 +10,8 @@ pub use v0_2::{
     events, http_client, http_handler, input, jobs, log, realtime, secrets,
 };
 
-/// Makes a function from a request to a response the guest's handler. Natively, where the names of a component's
-/// exports are no symbols, the function is only checked.
+/// Exports a function as the guest's handler. In a native build, in which the export names are not
+/// symbols, the function is only type-checked.
 #[macro_export]
 macro_rules! guest {
     ($contract:ident, $handle:path) => {
@@ -36,7 +36,7 @@ macro_rules! guest {
     };
 }
 
-/// A member of the input that is text.
+/// A text member of the input.
 pub fn text<'a>(input: &'a Value, member: &str) -> &'a str {
     input[member].as_str().unwrap_or_default()
 }
@@ -49,7 +49,7 @@ pub fn result<T: Into<Value>, E: std::fmt::Debug>(result: Result<T, E>) -> Value
     }
 }
 
-/// What is the same for each version of the contract.
+/// The code that is the same for each version of the contract.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! contract {
@@ -71,7 +71,7 @@ macro_rules! contract {
             }
         }
 
-        /// The request's body as JSON; null where there is none.
+        /// The request's body as JSON; null if there is none.
         pub fn input(request: &Request) -> serde_json::Value {
             match &request.body {
                 Some(Content::Text(text)) => serde_json::from_str(text).expect("the tests send JSON"),

@@ -4,7 +4,7 @@
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit/0.1",
-        // A world of its own name: the macros that the worlds give the crate must not collide.
+        // The world has its own name, because the macros of both worlds must not collide.
         inline: "
             package test:frozen;
 

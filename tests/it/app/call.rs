@@ -1,4 +1,4 @@
-//! One call of a router, and its reply.
+//! A request to a router, and its reply.
 
 use axum::Router;
 use axum::body::Body;
@@ -7,14 +7,14 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-/// A call that is being put together.
+/// A request builder.
 pub struct Call {
     router: Router,
     request: axum::http::request::Builder,
     body: Body,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
@@ -31,36 +31,36 @@ impl Call {
         }
     }
 
-    /// With a header.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.request = self.request.header(name, value);
         self
     }
 
-    /// With a credential.
+    /// Sets the credential.
     pub fn bearer(self, credential: &str) -> Self {
         self.header("authorization", &format!("Bearer {credential}"))
     }
 
-    /// With a JSON body.
+    /// Sets a JSON body.
     pub fn json(self, value: &Value) -> Self {
         self.header("content-type", "application/json")
             .body(value.to_string())
     }
 
-    /// With a body.
+    /// Sets the body.
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// Makes the call, and reads nothing of the response yet.
+    /// Sends the request, without reading the body of the response.
     pub async fn open(self) -> Response<Body> {
         let request = self.request.body(self.body).unwrap();
         self.router.oneshot(request).await.unwrap()
     }
 
-    /// Makes the call.
+    /// Sends the request and reads the response.
     pub async fn send(self) -> Reply {
         let (parts, body) = self.open().await.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
@@ -83,7 +83,6 @@ impl Reply {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// A header.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -102,14 +101,14 @@ impl Reply {
         (self.status.as_u16(), body["code"].as_str().unwrap().to_owned())
     }
 
-    /// Insists on this problem.
+    /// Checks that the reply is this problem.
     #[track_caller]
     pub fn expect_problem(self, status: u16, code: &str) -> Self {
         assert_eq!(self.problem(), (status, code.to_owned()), "{}", self.text());
         self
     }
 
-    /// The reply, where its status is this one.
+    /// Checks the status, and returns the reply.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.text());

@@ -1,4 +1,4 @@
-//! A host for one test: in a folder of its own, with a clock that the test advances, called through the real routers.
+//! A host for one test: with its own folder and a manual clock, called through the real routers.
 
 mod call;
 mod tenant;
@@ -30,27 +30,27 @@ pub struct App {
     folder: TempDir,
 }
 
-/// When every test begins.
+/// The initial time of every test.
 pub const START: Timestamp = Timestamp(1_700_000_000_000);
 
 impl App {
-    /// A host with the default configuration, but for a small pool.
+    /// Starts a host with the default configuration, but with a small pool.
     pub async fn start() -> Self {
         Self::configured(|_| {}).await
     }
 
-    /// A host whose configuration the test changes.
+    /// Starts a host with a changed configuration.
     pub async fn configured(change: impl FnOnce(&mut Config)) -> Self {
         Self::open(tempfile::tempdir().unwrap(), change).await
     }
 
-    /// A host with the default configuration and a clock that the test makes of the one that it advances.
+    /// Starts a host with a clock that wraps the manual one.
     pub async fn with_clock(make: impl FnOnce(Arc<ManualClock>) -> SharedClock) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         Self::open_with(tempfile::tempdir().unwrap(), |_| {}, make(clock.clone()), clock).await
     }
 
-    /// A host on a data folder that is there already, at some time.
+    /// Starts a host on an existing data folder, at this time.
     pub async fn found(folder: TempDir, at: Timestamp) -> Self {
         let clock = Arc::new(ManualClock::new(at));
         Self::open_with(folder, |_| {}, clock.clone(), clock).await
@@ -70,8 +70,8 @@ impl App {
         let mut config = Config::default();
         config.data.folder = folder.path().join("data");
         config.runtime.instances = 8;
-        // Builds without optimisation are slower than what the default budget is made for, and on a machine that is busy
-        // with other tests a guest waits for its core while its time is counted.
+        // Unoptimized builds are slower than the default budget allows, and on a busy machine a
+        // guest waits for its core while its time is counted.
         config.limits.cpu = "10s".parse().unwrap();
         config.ceiling.cpu = Some("60s".parse().unwrap());
         change(&mut config);
@@ -115,25 +115,26 @@ impl App {
         Call::new(self.admin.clone(), method, &format!("/api/v1{path}")).bearer(token)
     }
 
-    /// What the host holds at this moment: every gauge by its name.
+    /// The current gauges of the host, by name.
     pub async fn gauges(&self) -> Value {
         let node = self.admin("GET", "/node").send().await.expect(200);
         node.json()["gauges"].clone()
     }
 
-    /// What the admin listener says to who asks whether the host is ready.
+    /// The response of the admin listener's readiness check.
     pub async fn readiness(&self) -> String {
         let reply = Call::new(self.admin.clone(), "GET", "/-/readyz").send().await;
         reply.expect(200).text()
     }
 
-    /// Everything that Prometheus is told.
+    /// The metrics for Prometheus.
     pub async fn metrics(&self) -> Reply {
         let call = Call::new(self.admin.clone(), "GET", "/metrics");
         call.bearer(&self.operator).send().await.expect(200)
     }
 
-    /// Waits until the gauges are as they should be: what a request held goes back on other threads too.
+    /// Polls the gauges until `are` is true, because other threads also release resources of a
+    /// request.
     pub async fn until_gauges(&self, are: impl Fn(&Value) -> bool) -> Value {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         loop {
@@ -146,7 +147,7 @@ impl App {
         }
     }
 
-    /// A new tenant.
+    /// Creates a tenant.
     pub async fn tenant(&self, name: &str) -> TestTenant<'_> {
         TestTenant::create(self, name).await
     }
@@ -158,17 +159,17 @@ impl App {
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// The host as it is after a restart.
+    /// Restarts the host.
     pub async fn restart(self) -> Self {
         self.restart_configured(|_| {}).await
     }
 
-    /// The host as it is after a restart with a configuration that the test changes.
+    /// Restarts the host with a changed configuration.
     pub async fn restart_configured(self, change: impl FnOnce(&mut Config)) -> Self {
         self.restart_after(async |_| {}, change).await
     }
 
-    /// The host as it is after a restart, while which the test changes the data folder.
+    /// Restarts the host; the test changes the data folder meanwhile.
     pub async fn restart_after(
         self,
         meanwhile: impl AsyncFnOnce(&Path),
@@ -183,7 +184,7 @@ impl App {
         Self::open_with(folder, change, clock.clone(), clock).await
     }
 
-    /// Moves the time.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }

@@ -1,11 +1,10 @@
-//! A tenant of a test's host, and what its people do in the admin API.
+//! A tenant of a test's host, and its operations in the admin API.
 
 use mortise::components::bundle::Bundle;
 use serde_json::{Value, json};
 
 use super::{App, Reply, bundled};
 
-/// A tenant.
 pub struct TestTenant<'a> {
     app: &'a App,
     pub name: String,
@@ -24,7 +23,7 @@ impl<'a> TestTenant<'a> {
         }
     }
 
-    /// The path of something of the tenant in the admin API.
+    /// A path below the tenant's in the admin API.
     pub fn path(&self, below: &str) -> String {
         format!("/tenants/{}{below}", self.name)
     }
@@ -50,13 +49,13 @@ impl<'a> TestTenant<'a> {
             .await
     }
 
-    /// Grants what `grants` says and nothing else.
+    /// Replaces the grants of a plugin.
     pub async fn grant(&self, plugin: &str, grants: &Value) {
         let path = self.path(&format!("/plugins/{plugin}/grants"));
         self.app.admin("PUT", &path).json(grants).send().await.expect(200);
     }
 
-    /// Uploads a bundled component, grants what it asks for, and activates it. Gives back its version.
+    /// Uploads a bundled component, grants its requests, and activates it. Returns its version.
     pub async fn deploy_bundled(&self, component: Vec<u8>) -> String {
         let manifest = Bundle::extract(&component).unwrap().manifest;
         let plugin = manifest.plugin.name.to_string();
@@ -92,14 +91,14 @@ impl<'a> TestTenant<'a> {
         assert!(reply.status.is_success(), "{}", reply.text());
     }
 
-    /// Makes an API key with these scopes.
+    /// Creates an API key with these scopes.
     pub async fn key(&self, scopes: &[&str]) -> String {
         self.key_from(&json!({ "name": "test", "scopes": scopes }))
             .await
             .1
     }
 
-    /// Makes an API key as `body` says. Gives its id and what its holder presents.
+    /// Creates an API key with this request body. Returns its id and its credential.
     pub async fn key_from(&self, body: &Value) -> (String, String) {
         let made = self
             .app
@@ -113,14 +112,14 @@ impl<'a> TestTenant<'a> {
         (text("id"), text("credential"))
     }
 
-    /// The record of the invocation that gave `reply`, once it is written.
+    /// The record of the invocation that returned `reply`.
     pub async fn invocation(&self, reply: &Reply) -> Value {
         self.app.host.flush().await;
         let path = self.path(&format!("/invocations/{}", reply.header("x-request-id")));
         self.app.admin("GET", &path).send().await.expect(200).json()
     }
 
-    /// What the invocation that gave `reply` logged, in its order, once it is written.
+    /// The log lines of the invocation that returned `reply`, in order.
     pub async fn log(&self, reply: &Reply) -> Vec<Value> {
         self.app.host.flush().await;
         let id = reply.header("x-request-id");
@@ -131,7 +130,7 @@ impl<'a> TestTenant<'a> {
         lines
     }
 
-    /// Disables a plugin, or enables it.
+    /// Disables or enables a plugin.
     pub async fn disable(&self, plugin: &str, disabled: bool) {
         let path = self.path(&format!("/plugins/{plugin}"));
         let body = json!({ "disabled": disabled });
@@ -143,7 +142,7 @@ impl<'a> TestTenant<'a> {
             .expect(200);
     }
 
-    /// Suspends the tenant, or ends that.
+    /// Suspends or resumes the tenant.
     pub async fn suspend(&self, suspended: bool) {
         let body = json!({ "suspended": suspended });
         self.app

@@ -1,4 +1,4 @@
-//! The cache: values by key, for a time, for one plugin of one tenant.
+//! Tests of the cache capability.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The plugin's settings.
+//! Tests of the config capability.
 
 use serde_json::{Value, json};
 use test_artifacts::CAPABILITIES;

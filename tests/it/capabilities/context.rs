@@ -1,4 +1,4 @@
-//! Who called, and how much time is left.
+//! Tests of the context capability.
 
 use serde_json::json;
 use test_artifacts::CAPABILITIES;

@@ -1,4 +1,4 @@
-//! What the plugin logs: kept within a budget, and without secrets.
+//! Tests of the log capability: its budget, and the removal of secrets.
 
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ async fn what_a_plugin_forges_stays_one_line_of_its_own() {
 async fn a_line_that_is_never_copied_ends_the_plugin() {
     let app = App::start().await;
     let acme = deploy(&app, "").await;
-    // Half a million empty fields are few bytes, and many times as many in the host.
+    // Half a million empty fields are few bytes, but many more in the host.
     let input = json!({ "call": "fields", "bytes": 500_000 });
     let reply = app.post("/acme/caps/hand-over").json(&input).send().await;
     let reply = reply.expect_problem(502, "plugin-limit");

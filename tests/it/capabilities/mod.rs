@@ -1,4 +1,4 @@
-//! The host calls that need no backend of their own, seen from a guest.
+//! Tests of the host calls that need no separate test server, made by a guest.
 
 mod cache;
 mod config;

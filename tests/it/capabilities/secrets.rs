@@ -1,4 +1,4 @@
-//! Secrets: used by name, revealed only where the tenant granted that.
+//! Tests of the secrets capability: use by name, and reveal only with a grant.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ async fn ask(app: &App, path: &str, name: &str) -> Value {
     call(app, path, &input).await.json()
 }
 
-/// Insists on this kind of error, which carries the name that was asked for.
+/// Checks for this kind of error, which contains the requested name.
 #[track_caller]
 fn is_error(answer: &Value, kind: &str, name: &str) {
     assert_eq!(answer["error"], format!("Error::{kind}({name:?})"), "{answer}");
@@ -72,7 +72,7 @@ async fn a_grant_that_is_taken_back_no_longer_counts() {
         .await;
     is_error(&ask(&app, "/secrets/reveal", "open").await, "NotGranted", "open");
 
-    // What the manifest does not ask for is not given by a grant either.
+    // A grant does not allow what the manifest does not request.
     acme.grant("caps", &json!({ "secrets": { "reveal": ["open", "key"] } }))
         .await;
     is_error(&ask(&app, "/secrets/reveal", "key").await, "NotGranted", "key");

@@ -1,4 +1,4 @@
-//! What the contract has and this host does not serve yet: a typed error, never a trap.
+//! Tests of unavailable capabilities: a typed error, never a trap.
 
 use serde_json::{Value, json};
 

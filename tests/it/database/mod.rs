@@ -1,4 +1,4 @@
-//! The tenant's database, seen from a guest.
+//! Tests of the database capability, used by a guest.
 
 mod statements;
 mod tenancy;
@@ -45,7 +45,7 @@ async fn execute(app: &App, sql: &str, params: Value) -> Value {
     call(app, "/execute", json!({ "sql": sql, "params": params })).await
 }
 
-/// How many items there are.
+/// The number of items.
 async fn count(app: &App) -> Value {
     query(app, "SELECT count(*) FROM item", json!([])).await["ok"]["rows"][0][0].clone()
 }

@@ -1,4 +1,4 @@
-//! Single statements: values, typed errors, bounds, cursors.
+//! Tests of single statements: values, typed errors, limits and cursors.
 
 use serde_json::{Value, json};
 
@@ -170,7 +170,7 @@ async fn a_cursor_gives_a_large_result_in_pieces() {
         json!({ "columns": ["i", "x"], "pieces": [3, 3, 1] })
     );
     assert_eq!(cursor(100).await["pieces"], json!([7]));
-    // None would look like the end.
+    // Zero rows would look like the end.
     assert_eq!(cursor(0).await["pieces"], json!([1, 1, 1, 1, 1, 1, 1]));
     acme.limit(&json!({ "sql_rows": 4 })).await;
     assert_eq!(cursor(u64::MAX).await["pieces"], json!([4, 3]));

@@ -1,4 +1,4 @@
-//! Whose database it is, and who may use it.
+//! Tests of the isolation of databases and of the grant.
 
 use serde_json::json;
 use test_artifacts::DATABASE;
@@ -44,7 +44,7 @@ async fn without_a_grant_every_call_is_refused() {
         if revoked {
             acme.grant("db", &json!({})).await;
         } else {
-            // Granted, but the manifest does not ask for it.
+            // It is granted, but the manifest does not request it.
             acme.deploy(DATABASE, &unasked, &[]).await;
             acme.grant("db", &json!({ "database": true })).await;
         }

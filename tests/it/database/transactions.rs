@@ -1,4 +1,4 @@
-//! Transactions, and every way in which one ends.
+//! Tests of transactions and of every way in which one ends.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ async fn only_a_commit_keeps() {
         );
         assert_eq!(count(&app).await, 0, "{end}");
     }
-    // It sees what it did itself.
+    // A transaction sees its own changes.
     let seen = transaction(&app, &[INSERT], "query").await;
     assert_eq!(seen["ok"]["rows"], json!([[1]]));
     assert_eq!(count(&app).await, 0);
@@ -59,7 +59,7 @@ async fn a_failed_statement_leaves_the_choice_to_the_plugin() {
     deploy(&app, "acme").await;
     let answer = transaction(&app, &[INSERT, INSERT], "commit").await;
     is_error(&answer, "constraint", "Unique");
-    // The guest gave up, and dropped it.
+    // The guest dropped the transaction.
     assert_eq!(count(&app).await, 0);
 }
 

@@ -1,4 +1,4 @@
-//! Bodies: how large they may be, of which type, of which form; the plugin's own as well.
+//! Tests of request and response bodies: size, type and form.
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
@@ -10,7 +10,7 @@ use crate::app::App;
 
 const LIMIT: usize = 1_024;
 
-/// A body of `length` bytes in pieces, which announces no length.
+/// A body of `length` bytes in pieces, without a length.
 fn in_pieces(length: usize) -> Body {
     let piece = Bytes::from_static(&[b'x'; 16]);
     let pieces = (0..length).step_by(16);
@@ -37,7 +37,7 @@ async fn a_body_is_read_as_far_as_the_limit() {
         let reply = post().body(body).send().await;
         reply.expect_problem(413, "body-too-large");
     }
-    // What announces too much is refused before it comes.
+    // A body with a length above the limit is rejected before it is sent.
     let reply = post()
         .header("content-length", "1025")
         .body(Body::from_stream(
@@ -150,7 +150,7 @@ async fn a_coded_body_is_refused_where_it_is_checked_and_passed_on_elsewhere() {
 async fn a_byte_order_mark_reaches_the_plugin_and_not_the_schema() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
-    // The pattern has the check made in a sandbox.
+    // Because of the pattern, the check runs in a sandbox.
     let line = (
         "line.json",
         r#"{ "properties": { "a": { "pattern": "^x" } }, "required": ["a"] }"#,

@@ -1,4 +1,4 @@
-//! Who may call: credentials, scopes, and that neither reaches the plugin.
+//! Tests of credentials and scopes, which must not reach the plugin.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ async fn only_a_valid_key_of_the_tenant_opens_a_route() {
         .await
         .expect(200);
     mine().header("x-api-key", &key).send().await.expect(200);
-    // A field without a value is no credential.
+    // An empty header is not a credential.
     for empty in ["", " "] {
         let call = mine().header("x-api-key", empty).bearer(&key);
         call.send().await.expect(200);
@@ -48,7 +48,7 @@ async fn only_a_valid_key_of_the_tenant_opens_a_route() {
         let reply = call.send().await.expect_problem(401, "unauthenticated");
         assert_eq!(reply.header("www-authenticate"), "Bearer");
     }
-    // A token of the admin API is none of the public one.
+    // A token of the admin API is not valid in the public API.
     let operator = std::fs::read_to_string(app.host.operator_token()).unwrap();
     mine()
         .bearer(&operator)
@@ -120,7 +120,7 @@ async fn credentials_stay_with_the_host() {
             assert_eq!(reply["headers"], json!([["x-own", "kept"]]), "{path}");
         }
     }
-    // The application's own scheme is the plugin's business.
+    // The plugin handles other authentication schemes.
     let call = app.get("/acme/echo/open/1").header("authorization", "Basic YTpi");
     let reply = call.send().await.expect(200).json();
     assert_eq!(reply["headers"], json!([["authorization", "Basic YTpi"]]));

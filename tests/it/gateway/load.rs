@@ -1,4 +1,4 @@
-//! Too much at once, too much in a while, and what does not run at all.
+//! Tests of concurrency limits, rate limits and plugins that cannot run.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ async fn rejected_credentials_are_counted_apart_and_refuse_no_valid_one() {
             assert_eq!(reply.header("retry-after"), "1");
         }
     }
-    // A request with a valid credential, and one that needs none, have the whole rate all the same.
+    // Requests with a valid credential, and those that need none, still have the whole rate.
     let mine = || app.get("/acme/echo/mine").bearer(&key).send();
     app.get("/acme/echo/open/1").send().await.expect(200);
     mine().await.expect(200);
@@ -93,8 +93,8 @@ async fn a_flood_of_anonymous_requests_takes_nothing_from_callers_with_a_key() {
     let open = || app.get("/acme/echo/open/1").send();
     let mine = || app.get("/acme/echo/mine").bearer(&key).send();
     for second in 0..5 {
-        // The flood comes first in each second. It gets what callers with a key left over in the
-        // one before.
+        // The flood comes first in each second. It gets what callers with a key left unused in the
+        // previous second.
         let mut served = 0;
         for _ in 0..10 {
             served += u32::from(open().await.status == 200);
@@ -105,7 +105,7 @@ async fn a_flood_of_anonymous_requests_takes_nothing_from_callers_with_a_key() {
         mine().await.expect_problem(429, "rate-limited");
         app.advance(Duration::from_secs(1));
     }
-    // Once they are silent, the whole rate is there for everybody.
+    // When they stop, all callers share the whole rate.
     app.advance(Duration::from_secs(2));
     open().await.expect(200);
     open().await.expect(200);
@@ -201,7 +201,7 @@ pub async fn a_tenant_with_a_larger_share_gets_more_of_a_busy_thread() {
         tenant.deploy(FAULTS, &manifest, &[]).await;
         tenant.limit(&json!({ "share": share, "wall": "60s" })).await;
     }
-    // The small one asks first.
+    // The small tenant sends first.
     let mut loops = tokio::task::JoinSet::new();
     for tenant in ["small", "small", "small", "large", "large", "large"] {
         let call = app.get(&format!("/{tenant}/faults/loop"));
@@ -213,8 +213,9 @@ pub async fn a_tenant_with_a_larger_share_gets_more_of_a_busy_thread() {
         reply.expect_problem(504, "plugin-cpu");
         ended.push(tenant);
     }
-    // With equal shares the small one, which came first, ends first. The third loop of the large one
-    // ends at about the time of the first loop of the small one, so their order is not checked.
+    // With equal shares the small tenant, which came first, would end first. The third loop of the
+    // large one ends at about the time of the first loop of the small one, so their order is not
+    // checked.
     assert_eq!(ended[..2], ["large", "large"], "{ended:?}");
     assert_eq!(ended[4..], ["small", "small"], "{ended:?}");
 }

@@ -1,4 +1,5 @@
-//! The public API up to the plugin: what is refused on the way, with which problem, and what comes through.
+//! Tests of the public API before the plugin: rejections with their problems, and what reaches the
+//! plugin.
 
 mod bodies;
 mod credentials;
@@ -7,7 +8,7 @@ mod paths;
 mod problems;
 mod replaced;
 
-/// The guest `echo` with one route of each kind that the gateway tells apart.
+/// The manifest of the guest `echo`, with one route of each kind.
 const MANIFEST: &str = "
 [plugin]
 name = 'echo'
@@ -53,7 +54,7 @@ auth = 'public'
 response = 'line.json'
 ";
 
-/// What `/checked` takes and `/promised` promises.
+/// The request schema of `/checked` and the response schema of `/promised`.
 const LINE: (&str, &str) = (
     "line.json",
     r#"{

@@ -1,4 +1,4 @@
-//! From an address to a route, or to nothing.
+//! Tests of routing: from a URL to a route, or to a 404.
 
 use serde_json::Value;
 use test_artifacts::ECHO;
@@ -84,7 +84,7 @@ async fn a_path_that_can_be_read_in_two_ways_is_refused() {
     }
 }
 
-/// Routes of which one is protected and another one would take its paths.
+/// Overlapping routes, one of which is protected.
 const OVERLAPPING: &str = "
 [plugin]
 name = 'echo'
@@ -135,12 +135,12 @@ async fn a_protected_route_is_protected_however_its_path_is_written() {
         let reply = app.get(&format!("/acme/echo{path}")).send().await;
         assert_eq!(reply.problem(), (401, "unauthenticated".to_owned()), "{path}");
     }
-    // An escape is decoded once.
+    // An escape is decoded only once.
     let reply = app.get("/acme/echo/%2561dmin/x").send().await.expect(200).json();
     assert_eq!(reply["params"], serde_json::json!([["rest", "%61dmin/x"]]));
 }
 
-/// What a path leads to: the status, the route, what it captured.
+/// The result of a path: the status, the route and the captured parameters.
 async fn leads_to(app: &App, key: &str, path: &str) -> (u16, Value, Value) {
     let reply = app.get(path).bearer(key).send().await;
     let (route, params) = match reply.status.as_u16() {
@@ -150,11 +150,11 @@ async fn leads_to(app: &App, key: &str, path: &str) -> (u16, Value, Value) {
     (reply.status.as_u16(), route, params)
 }
 
-/// A path in which each byte but the slashes is an escape where `is_escaped` says so.
+/// Percent-encodes the bytes of a path, except slashes, for which `is_escaped` is true.
 fn escaped(path: &str, mut is_escaped: impl FnMut() -> bool) -> String {
     let byte = |byte: u8| match byte {
         b'/' => "/".to_owned(),
-        // Not allowed in an address as it is.
+        // These are not allowed unescaped.
         b' ' | b'%' | b'{' | b'}' | 0x80.. => format!("%{byte:02X}"),
         _ if is_escaped() => match byte % 2 {
             0 => format!("%{byte:02x}"),
@@ -165,7 +165,7 @@ fn escaped(path: &str, mut is_escaped: impl FnMut() -> bool) -> String {
     path.bytes().map(byte).collect()
 }
 
-/// Any encoding of any characters of a path leads to the same route with the same parameters.
+/// Any percent-encoding of a path leads to the same route with the same parameters.
 #[tokio::test]
 async fn an_encoding_changes_nothing() {
     let app = App::start().await;
@@ -196,7 +196,7 @@ async fn an_encoding_changes_nothing() {
                 _ => escaped(path, &mut random),
             };
             assert_eq!(leads_to(&app, &key, &written).await, wanted, "{written}");
-            // Without a credential as well: what is protected is so in each of its forms.
+            // Without a credential, a protected route is protected in each form.
             let anonymous = app.get(&written).send().await.status;
             let protected = ["/admin/{*rest}", "/u/me", "/ü/{{a b}}/{name}"].contains(&route);
             assert_eq!(anonymous, if protected { 401 } else { 200 }, "{written}");
@@ -273,7 +273,7 @@ async fn no_header_makes_another_request_of_it() {
             .await
             .expect_problem(404, "not-found");
     }
-    // Nor does a query or the case of a method.
+    // Neither a query parameter nor the case changes the method.
     let reply = app.get("/acme/echo/open/1?_method=POST").send().await.expect(200);
     assert_eq!(reply.json()["method"], "GET");
     app.call("get", "/acme/echo/open/1")

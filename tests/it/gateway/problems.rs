@@ -1,4 +1,4 @@
-//! Problems and ids: what every response has in common.
+//! Tests of problem responses and request ids.
 
 use mortise::domain::problem::Code;
 use serde_json::json;

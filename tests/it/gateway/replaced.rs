@@ -1,4 +1,4 @@
-//! A plugin that is replaced or deleted while a request to it is on its way.
+//! Tests of a plugin that is replaced or deleted during a request.
 
 use std::time::Duration;
 

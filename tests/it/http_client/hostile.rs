@@ -1,5 +1,5 @@
-//! Servers that send more than anybody asked for: the plugin's call ends, its invocation pays, and
-//! other tenants do not notice.
+//! Tests of servers that send endless data: the plugin's call ends, its invocation is charged, and
+//! other tenants are not affected.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use crate::app::{App, Reply, open_manifest};
 const INVOCATIONS: usize = 8;
 const REQUESTS: usize = 6;
 
-/// A server with threads of its own that sends `first` and then `again`, until the client goes.
+/// A server with its own threads that sends `first` and then `again`, until the client closes.
 struct Flood {
     origin: String,
     stop: Arc<AtomicBool>,
@@ -44,7 +44,7 @@ impl Flood {
 impl Drop for Flood {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
+        // This wakes up the accepting thread.
         let address = self.origin.trim_start_matches("http://");
         drop(TcpStream::connect(address));
     }
@@ -68,8 +68,8 @@ async fn attack(app: &App, url: &str) -> Reply {
     call.send().await.expect(200)
 }
 
-/// What X17 was: eight invocations with six requests each, to a server whose response never begins
-/// or never ends.
+/// Fault X17: eight invocations with six requests each, to a server whose response never begins or
+/// never ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn floods_end_with_a_limit_are_charged_and_disturb_no_other_tenant() {
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -80,7 +80,7 @@ async fn floods_end_with_a_limit_are_charged_and_disturb_no_other_tenant() {
     ] {
         let app = App::configured(|config| {
             config.http_client.allow_loopback = true;
-            // The attackers take half of them, so that nobody waits for one.
+            // The attackers take half of the instances, so that no other request waits for one.
             config.runtime.instances = u32::try_from(2 * INVOCATIONS).unwrap();
         })
         .await;
@@ -104,12 +104,12 @@ async fn floods_end_with_a_limit_are_charged_and_disturb_no_other_tenant() {
         for reply in &replies {
             let answers = reply.json();
             for answer in answers.as_array().unwrap() {
-                // A request that is refused at once has no response to wait for.
+                // A request that is rejected at once has no response.
                 let error = answer[0]["error"].as_str().or(answer["error"].as_str());
                 let error = error.unwrap_or_else(|| panic!("{answer}"));
                 assert!(
                     error.contains("Error::Limit") && error.contains(reason)
-                        // Five of these in a row, and the rest is not sent.
+                        // After five failures in a row the circuit opens, and the rest is not sent.
                         || error.contains("Error::CircuitOpen"),
                     "{error}"
                 );

@@ -1,4 +1,4 @@
-//! Outbound requests of a guest, to a server of the test on the loopback.
+//! Tests of outbound requests of a guest to a loopback server.
 
 mod hostile;
 mod origins;
@@ -10,12 +10,12 @@ use test_artifacts::HTTP_CLIENT;
 
 use crate::app::{App, TestTenant, open_manifest};
 
-/// A host whose plugins may reach the loopback where they are granted it.
+/// A host that allows granted loopback origins.
 async fn app() -> App {
     App::configured(|config| config.http_client.allow_loopback = true).await
 }
 
-/// A tenant with the guest `http_client` as its plugin `client`, which asks for these origins and
+/// A tenant with the guest `http_client` as its plugin `client`, which requests these origins and
 /// is granted them.
 async fn deploy<'a>(app: &'a App, origins: &[&str], more: &str) -> TestTenant<'a> {
     let acme = app.tenant("acme").await;
@@ -24,13 +24,13 @@ async fn deploy<'a>(app: &'a App, origins: &[&str], more: &str) -> TestTenant<'a
     acme
 }
 
-/// Has `client` of `acme` send a request.
+/// Makes `client` of `acme` send a request.
 async fn send(app: &App, request: Value) -> Value {
     let call = app.post("/acme/client/send").json(&request);
     call.send().await.expect(200).json()
 }
 
-/// Has it get `url`.
+/// Makes it send a `GET` to `url`.
 async fn get(app: &App, url: &str) -> Value {
     send(app, json!({ "url": url })).await
 }

@@ -1,4 +1,4 @@
-//! Where requests may go.
+//! Tests of the origins that requests may reach.
 
 use serde_json::json;
 
@@ -41,7 +41,7 @@ async fn the_loopback_is_closed_unless_the_operator_opens_it() {
     let app = App::start().await;
     let server = Server::start().await;
     deploy(&app, &[&server.origin, "http://10.0.0.1"], "").await;
-    // Who reads this learns what can be set, and what cannot.
+    // The message tells which settings exist.
     is_error(
         &get(&app, &server.url("/")).await,
         "Denied",
@@ -92,7 +92,7 @@ async fn plugins_that_call_each_other_come_to_an_end() {
     }
     assert_eq!(server.seen()[1].headers["x-mortise-depth"], "4");
     assert_eq!(server.seen().len(), 2);
-    // The guest cannot set it back.
+    // The guest cannot reset it.
     let headers = json!({ "x-mortise-depth": "0" });
     let answer = send(&app, json!({ "url": server.url("/"), "headers": headers })).await;
     is_error(&answer, "InvalidRequest", "x-mortise-depth");

@@ -1,4 +1,4 @@
-//! What is sent, what comes back, and what it may take.
+//! Tests of outbound requests, responses and their limits.
 
 use serde_json::{Value, json};
 
@@ -96,7 +96,7 @@ async fn a_secret_reaches_the_server_and_not_the_guest() {
     assert_eq!(server.seen().len(), 1);
 }
 
-/// Review 7.4: an author's own server beside the one that the secret is for.
+/// Review 7.4: a plugin may reach its author's server, but its secret is bound to another origin.
 #[tokio::test]
 async fn a_bound_secret_goes_to_its_origins_and_nowhere_else() {
     let app = app().await;
@@ -114,7 +114,7 @@ async fn a_bound_secret_goes_to_its_origins_and_nowhere_else() {
     let with = |url: String| json!({ "url": url, "secret_headers": { "authorization": "token" } });
 
     assert_eq!(send(&app, with(own.url("/"))).await["status"], 200);
-    // What a redirect names is a request like any other.
+    // A request to the target of a redirect is checked like any other.
     let answer = send(&app, with(own.url("/redirect"))).await;
     assert_eq!(answer["status"], 302);
     for url in [other.url("/"), own.origin.replace("127.0.0.1", "localhost")] {
@@ -135,9 +135,9 @@ async fn a_bound_secret_goes_to_its_origins_and_nowhere_else() {
         "without the secret it is reached"
     );
 
-    // The tenant can allow less than is asked for, at once.
+    // The tenant can grant less than the manifest requests, with immediate effect.
     let mut http = [&own.origin, &other.origin];
-    // Grants are told in the order of their text.
+    // Grants are listed in alphabetical order.
     http.sort();
     let grant = |origins: &[&String]| {
         let token = json!({ "name": "token", "origins": origins });
@@ -164,8 +164,7 @@ async fn a_bound_secret_goes_to_its_origins_and_nowhere_else() {
     });
 }
 
-/// A version of contract 0.1 names secrets without origins, and a tenant may still say where one
-/// goes.
+/// In contract 0.1 secrets have no origins, but a tenant may still bind one to origins.
 #[tokio::test]
 async fn a_tenant_may_bind_a_secret_that_the_manifest_does_not() {
     let app = app().await;
@@ -229,7 +228,7 @@ async fn who_waits_for_a_silent_server_has_time_left_to_answer() {
     let app = app().await;
     let server = Server::start().await;
     let acme = deploy(&app, &[&server.origin], "").await;
-    // All limits of the request itself are longer than this.
+    // All limits of the request itself are longer.
     acme.limit(&json!({ "wall": "1s" })).await;
     let call = app
         .post("/acme/client/send")
@@ -254,7 +253,7 @@ async fn attempts_are_repeated_and_counted() {
     assert_eq!(server.seen().len(), 3);
     assert_eq!(acme.invocation(&reply).await["usage"]["http_requests"], 3);
 
-    // What may have had an effect is not sent again.
+    // A request that may have had an effect is not retried.
     let request = json!({ "url": server.url("/status/503"), "method": "POST", "attempts": 3 });
     assert_eq!(send(&app, request).await["status"], 503);
     assert_eq!(server.seen().len(), 4);

@@ -1,4 +1,4 @@
-//! The server that the guest calls.
+//! The loopback server for the guest's requests.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,14 +9,14 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-/// A server on a port of its own, which remembers what it was sent. It goes with the test.
+/// A server on a free port, which records its requests. It ends with the test.
 pub struct Server {
     pub origin: String,
     seen: Arc<Mutex<Vec<Seen>>>,
     _serving: AbortOnDropHandle<()>,
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub method: Method,
@@ -26,7 +26,8 @@ pub struct Seen {
 }
 
 impl Server {
-    /// Answers by the path: `/status/503`, `/size/100`, `/never`, `/flaky`, or what it was sent.
+    /// Starts the server. The path selects the response: `/status/503`, `/size/100`, `/never`,
+    /// `/flaky`; any other path echoes the request.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -57,12 +58,12 @@ impl Server {
         }
     }
 
-    /// An address on it.
+    /// A URL on the server.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
     }
 
-    /// What it was sent so far.
+    /// The requests so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }

@@ -1,4 +1,4 @@
-//! What a tenant may keep in its cache, and that one tenant's flood takes nothing from another.
+//! Tests of the cache limits, and that a tenant cannot evict another tenant's entries.
 
 use serde_json::{Value, json};
 use test_artifacts::CAPABILITIES;

@@ -1,4 +1,4 @@
-//! How many things of a kind a tenant has.
+//! Tests of the limits on the number of a tenant's objects.
 
 use serde_json::{Value, json};
 use test_artifacts::ECHO;
@@ -6,14 +6,14 @@ use test_artifacts::ECHO;
 use super::around;
 use crate::app::{App, Reply, TestTenant, bundled};
 
-/// How many the tenant has of `what`.
+/// The number of the tenant's `what`.
 async fn count(app: &App, tenant: &TestTenant<'_>, what: &str) -> u64 {
     let page = app.admin("GET", &tenant.path("/usage")).send().await.expect(200);
     page.json()["counts"][what].as_u64().unwrap()
 }
 
-/// Makes three of `what` by `make`, with a limit of two, of three and of four, in a tenant of its
-/// own each.
+/// Creates three of `what` with `make`, with a limit of two, three and four, each in its own
+/// tenant.
 async fn three(app: &App, what: &str, make: impl AsyncFn(&TestTenant<'_>, u64) -> Reply) {
     for (limit, fits) in around(3) {
         let tenant = app.tenant(&format!("of-{limit}")).await;
@@ -30,7 +30,7 @@ async fn three(app: &App, what: &str, make: impl AsyncFn(&TestTenant<'_>, u64) -
             assert!(problem.text().contains(what), "{}", problem.text());
         }
         assert_eq!(count(app, &tenant, what).await, if fits { 3 } else { 2 });
-        // Who has more already keeps them, and only adding is refused.
+        // A tenant above a lowered limit keeps its objects, and only adding is rejected.
         tenant.limit(&json!({ what: 1 })).await;
         make(&tenant, 4).await.expect_problem(409, "conflict");
         assert_eq!(count(app, &tenant, what).await, if fits { 3 } else { 2 });
@@ -50,7 +50,7 @@ pub async fn plugins() {
         tenant.upload(&plugin, named(&plugin, "")).await
     })
     .await;
-    // A plugin that is there gets further versions.
+    // An existing plugin may get further versions.
     let tenant = app.tenant("full").await;
     tenant.upload("echo", named("echo", "first")).await.expect(201);
     tenant.limit(&json!({ "plugins": 1 })).await;
@@ -82,7 +82,7 @@ pub async fn api_keys() {
     let (id, _) = tenant.key_from(&json!({ "name": "x" })).await;
     tenant.limit(&json!({ "api_keys": 1 })).await;
     new(&tenant, 0).await.expect_problem(409, "conflict");
-    // One that is revoked makes room.
+    // A revoked key does not count.
     let path = tenant.path(&format!("/api-keys/{id}"));
     app.admin("DELETE", &path).send().await.expect(204);
     new(&tenant, 0).await.expect(201);
@@ -100,7 +100,7 @@ pub async fn tokens() {
         make(&app, tenant, "/tokens", json!({ "name": "x", "role": role })).await
     };
     three(&app, "tokens", new).await;
-    // The operators' tokens are none of a tenant's.
+    // Tokens of operators do not count for a tenant.
     let tenant = app.tenant("full").await;
     new(&tenant, 0).await.expect(201);
     tenant.limit(&json!({ "tokens": 1 })).await;
@@ -120,7 +120,7 @@ pub async fn secrets() {
             .await
     };
     three(&app, "secrets", put).await;
-    // One that is there is replaced.
+    // An existing one can be replaced.
     let tenant = app.tenant("full").await;
     put(&tenant, 1).await.expect(204);
     tenant.limit(&json!({ "secrets": 1 })).await;
@@ -145,7 +145,7 @@ pub async fn config_entries() {
         put(tenant, "echo", number).await
     })
     .await;
-    // Those of all plugins count together, and fewer than before are always taken.
+    // The settings of all plugins count together, and a reduction is always allowed.
     let tenant = app.tenant("full").await;
     for plugin in ["one", "two"] {
         tenant.upload(plugin, named(plugin, "")).await.expect(201);

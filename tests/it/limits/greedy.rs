@@ -1,4 +1,4 @@
-//! Guests that take too much of what no capability counts.
+//! Tests of guests that overuse what no capability counts.
 
 use test_artifacts::{GREEDY, WASI};
 
@@ -66,7 +66,7 @@ async fn memory_that_is_not_given_is_refused_in_the_way_of_webassembly() {
             REFUSED
         );
     }
-    // Tables count as well, so what is held is more than the pages.
+    // Tables count as well, so the usage exceeds the pages.
     let held = usage(&acme, &get(&app, "grow?0").await.expect(200), "memory_bytes").await;
     acme.limit(&serde_json::json!({ "memory": bytes(held + (100 << 16)) }))
         .await;

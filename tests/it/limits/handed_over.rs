@@ -1,4 +1,4 @@
-//! Host calls: how many, how much each hands over, and how much they open.
+//! Tests of the limits of host calls: their number, their arguments and their handles.
 
 use serde_json::json;
 use test_artifacts::{CAPABILITIES, HTTP_CLIENT};
@@ -19,7 +19,7 @@ pub async fn host_calls() {
     let acme = deploy(&app).await;
     for (limit, fits) in around(50) {
         acme.limit(&json!({ "host_calls": limit })).await;
-        // Functions with an error of their own for it.
+        // These functions have an error type for the limit.
         let call = app.post("/acme/caps/host-calls").json(&json!({ "calls": 50 }));
         let reply = call.send().await.expect(200);
         let answer = reply.json();
@@ -29,7 +29,7 @@ pub async fn host_calls() {
             assert!(error.contains("has made its 49 host calls"), "{error}");
         }
         assert_eq!(usage(&acme, &reply, "host_calls").await, limit.min(50));
-        // And one without.
+        // This one has none.
         let call = app.post("/acme/caps/host-calls");
         let reply = call.json(&json!({ "calls": 49, "untyped": true })).send().await;
         if fits {
@@ -59,7 +59,7 @@ pub async fn host_call_bytes() {
         assert_eq!(error.contains("Limit"), !fits, "{error}");
         let untyped = hand_over("untyped").await;
         if fits {
-            // The plugin has no grant for the database, which is asked only now.
+            // The plugin has no grant for the database, which is checked only now.
             assert!(error.contains("Unavailable"), "{error}");
             for reply in [typed, untyped.expect(200)] {
                 assert_eq!(usage(&acme, &reply, "host_call_bytes").await, 100_000);

@@ -1,4 +1,4 @@
-//! What a plugin may log, how much of it a tenant may send in a while, and how much is kept.
+//! Tests of the log limits: lines, bytes, the tenant's rate and the retained amount.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ async fn deploy(app: &App) -> TestTenant<'_> {
     acme
 }
 
-/// Logs so many lines of the same length.
+/// Logs `lines` lines of equal length.
 async fn log(app: &App, lines: u64) -> Reply {
     let input = json!({ "message": "x".repeat(100), "lines": lines });
     app.post("/acme/caps/log").json(&input).send().await.expect(200)
 }
 
-/// Bytes of a line that `log` writes: its text, and its index in a field.
+/// The bytes of a line that `log` writes: its text, and its index in a field.
 const LINE: u64 = 100 + 6;
 
-/// Bytes for which it counts in the tenant's rate: its text, the JSON around the field, and what each line
-/// costs.
+/// The bytes that it counts in the tenant's rate: its text, the JSON around the field, and a fixed
+/// cost per line.
 const STORED: u64 = LINE + 9 + 200;
 
-/// Insists on the lines that were kept and lost of three.
+/// Checks how many of three lines were kept and dropped.
 async fn has_kept(acme: &TestTenant<'_>, reply: &Reply, lines: u64) {
     assert_eq!(usage(acme, reply, "log_lines").await, lines);
     assert_eq!(usage(acme, reply, "log_lines_dropped").await, 3 - lines);
@@ -89,13 +89,13 @@ pub async fn log_size() {
     let needed = kept(&app, &acme, "log_bytes").await;
     assert!(needed > 3 * LINE, "{needed}");
     for (limit, fits) in around(needed) {
-        // Nothing is kept to begin with.
+        // At first nothing is kept.
         acme.limit(&json!({ "log_size": bytes(1) })).await;
         log(&app, 3).await;
         assert_eq!(kept(&app, &acme, "log_bytes").await, 0);
         acme.limit(&json!({ "log_size": bytes(limit) })).await;
         let reply = log(&app, 3).await;
-        // Where they are too many, the oldest leaves.
+        // If there are too many, the oldest is deleted.
         let lines: u64 = if fits { 3 } else { 2 };
         assert_eq!(kept(&app, &acme, "log_bytes").await, needed * lines / 3);
         assert_eq!(acme.log(&reply).await.len() as u64, lines);
@@ -110,7 +110,7 @@ pub async fn records_kept() {
         acme.limit(&json!({ "records_kept": limit })).await;
         for _ in 0..3 {
             let last = log(&app, 0).await;
-            // Whoever asks for a record has all of them written: each is alone in its block.
+            // A request for a record flushes all of them, so each is alone in its block.
             assert!(acme.invocation(&last).await["status"] == 200);
         }
         let left = kept(&app, &acme, "records").await;

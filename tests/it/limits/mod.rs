@@ -1,5 +1,5 @@
-//! Every limit, one below, at and one above what is needed, with the figure in the record that shows how much of it was
-//! used. Times cannot be met to the unit; for those, one limit that is too short and one that is long enough.
+//! Tests of every limit: one below, at and one above the need, with the metric in the record. Times
+//! cannot be met exactly; for those, one limit is too short and one is long enough.
 
 mod cache;
 mod counts;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::app::{App, Reply, TestTenant};
 use crate::gateway::load;
 
-/// The test of each limit. One that is missing here fails below.
+/// The test of each limit. A test below fails if one is missing.
 const TESTS: &[(&str, fn())] = &[
     ("memory", sandbox::memory),
     ("cpu", sandbox::cpu),
@@ -80,7 +80,7 @@ fn every_limit_has_a_test() {
     assert_eq!(tested.len(), TESTS.len(), "a limit stands twice in the table");
 }
 
-/// Every limit of an invocation is lowered by a manifest; one of the tenant is refused there.
+/// A manifest can lower every limit of an invocation; a tenant's limit in a manifest is rejected.
 #[test]
 fn a_manifest_lowers_every_limit_of_an_invocation_and_none_of_the_tenant() {
     use mortise::domain::limits::Owner;
@@ -90,7 +90,7 @@ fn a_manifest_lowers_every_limit_of_an_invocation_and_none_of_the_tenant() {
         let low = match value.remove(limit.name).unwrap() {
             Value::Number(_) => "1".to_owned(),
             Value::String(text) if text.ends_with('s') || text.ends_with('n') => "'1ms'".to_owned(),
-            // An instance has a page of memory at least.
+            // An instance has at least one page of memory.
             _ if limit.name == "memory" => "'64KiB'".to_owned(),
             _ => "'1B'".to_owned(),
         };
@@ -115,7 +115,7 @@ fn toml_of(limits: &Limits) -> serde_json::Map<String, Value> {
     serde_json::to_value(limits).unwrap().as_object().unwrap().clone()
 }
 
-/// What a limit is tried with where `needed` is needed, and whether that is enough.
+/// The values of a limit to test if `needed` is needed, each with whether it is enough.
 fn around(needed: u64) -> [(u64, bool); 3] {
     [(needed - 1, false), (needed, true), (needed + 1, true)]
 }
@@ -125,7 +125,7 @@ fn bytes(count: u64) -> Value {
     json!(format!("{count}B"))
 }
 
-/// One figure of the record of the invocation that gave `reply`.
+/// One metric in the record of the invocation that returned `reply`.
 async fn usage(tenant: &TestTenant<'_>, reply: &Reply, figure: &str) -> u64 {
     let record = tenant.invocation(reply).await;
     record["usage"][figure]
@@ -133,7 +133,7 @@ async fn usage(tenant: &TestTenant<'_>, reply: &Reply, figure: &str) -> u64 {
         .unwrap_or_else(|| panic!("{figure}: {record}"))
 }
 
-/// What the host keeps of the tenant's invocations.
+/// The amount that the host retains of the tenant's invocations.
 async fn kept(app: &App, tenant: &TestTenant<'_>, what: &str) -> u64 {
     app.host.flush().await;
     let page = app

@@ -1,4 +1,4 @@
-//! What outbound requests may take.
+//! Tests of the limits of outbound requests.
 
 use serde_json::{Value, json};
 use test_artifacts::HTTP_CLIENT;
@@ -27,7 +27,7 @@ async fn send(app: &App, request: &Value) -> Reply {
         .expect(200)
 }
 
-/// Starts three requests at once. Gives the reply and how many were answered.
+/// Starts three concurrent requests. Returns the reply and the number of responses.
 async fn start_three(app: &App, url: &str) -> (Reply, u64) {
     let request = json!({ "url": url });
     let three = json!({ "requests": [request, request, request] });
@@ -95,7 +95,7 @@ pub async fn http_response_body() {
     }
 }
 
-/// Somebody who accepts and says nothing: TLS never comes about.
+/// The server accepts and sends nothing, so the TLS handshake never completes.
 #[tokio::test]
 pub async fn http_connect() {
     let app = app().await;
@@ -120,7 +120,7 @@ pub async fn http_connect() {
     assert!((1..30_000_000).contains(&used), "{used}");
 }
 
-/// Limits a time, has a server that never answers run into it, and one that answers not.
+/// Checks a time limit with a server that never answers and with one that answers.
 async fn times_out(limit: &str, figure: &str) {
     let app = app().await;
     let server = Server::start().await;

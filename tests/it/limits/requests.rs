@@ -1,4 +1,4 @@
-//! What a request may bring and take, and how many there may be.
+//! Tests of the limits of requests: bodies, time, concurrency and rate.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub async fn request_body() {
     }
 }
 
-/// A body that has begun and does not end.
+/// A body that begins and does not end.
 fn unending(bytes: usize) -> Body {
     let beginning = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; bytes]))]);
     Body::from_stream(beginning.chain(stream::pending()))
@@ -54,7 +54,7 @@ pub async fn request_backlog() {
     acme.deploy(ECHO, manifest, &[]).await;
     let key = acme.key(&[]).await;
     let post = |body: Body| app.post("/acme/echo/x").bearer(&key).body(body).send();
-    // A body that is under way holds its bytes, and what every slow body costs.
+    // A pending body counts its bytes and the fixed cost of a slow body.
     let mut slow = pin!(post(unending(1_000)));
     assert!(slow.as_mut().now_or_never().is_none());
     let reply = post("x".repeat(500).into()).await.expect(200);
@@ -68,7 +68,7 @@ pub async fn request_backlog() {
         } else {
             let reply = reply.expect_problem(503, "overloaded");
             assert_eq!(reply.header("retry-after"), "1");
-            // Without a body nothing is held.
+            // A request without a body holds nothing.
             post(Body::empty()).await.expect(200);
         }
     }
@@ -113,8 +113,8 @@ pub async fn response_backlog() {
     assert_eq!(usage(&acme, &reply, "backlog_bytes").await, 0);
 }
 
-/// Three requests at once, of which each sleeps until its time is up. Gives how many were let in, and the places that
-/// they had.
+/// Sends three concurrent requests, each of which sleeps until its time limit. Returns the number
+/// that were admitted, and the metric `place` of each.
 async fn three_at_once(app: &App, acme: &TestTenant<'_>) -> (usize, Vec<u64>) {
     let calls = (0..3).map(|_| app.get("/acme/faults/sleep").send());
     let replies: Vec<Reply> = join_all(calls).await;
@@ -184,7 +184,7 @@ pub async fn queue_wait() {
 pub async fn requests_per_second() {
     let app = App::start().await;
     let acme = echo(&app).await;
-    // One request is given back every millisecond at a rate of 1,000.
+    // At a rate of 1,000 per second, one request is added every millisecond.
     for (limit, fits) in around(1_000) {
         acme.limit(&json!({ "requests_per_second": limit, "request_burst": 1 }))
             .await;

@@ -1,4 +1,4 @@
-//! What the sandbox itself holds: memory, CPU time, wall-clock time.
+//! Tests of the limits of the sandbox: memory, CPU time and wall-clock time.
 
 use serde_json::json;
 use test_artifacts::FAULTS;

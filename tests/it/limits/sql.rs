@@ -1,4 +1,4 @@
-//! What SQL may take.
+//! Tests of the limits of SQL.
 
 use serde_json::{Value, json};
 use test_artifacts::DATABASE;
@@ -100,8 +100,8 @@ pub async fn sql_bytes() {
     }
 }
 
-/// SQLite does without some memory that it asks for, so that less is enough than what it takes where it can. What
-/// a value needs it cannot do without.
+/// SQLite can work without some of the memory that it requests, so less than the measured amount is
+/// enough. A value needs all of its memory.
 #[tokio::test]
 pub async fn sql_memory() {
     let app = App::start().await;
@@ -127,7 +127,7 @@ pub async fn sql_memory() {
             assert!(usage(&tenant, &reply, "sql_memory_bytes").await <= limit);
         } else {
             is_limit(&reply, "`sql_memory`");
-            // Nobody else notices, and neither does the tenant's next statement.
+            // Neither other tenants nor the tenant's next statement are affected.
             let other = post(&app, "first", "/query", json!({ "sql": "SELECT 1" })).await;
             assert_eq!(other.json()["ok"]["rows"], json!([[1]]));
             let next = post(&app, &name, "/query", json!({ "sql": "SELECT 1" })).await;
@@ -136,7 +136,7 @@ pub async fn sql_memory() {
     }
 }
 
-/// What is kept on disk comes in pages, so that one byte less is one page less.
+/// The size on disk is a number of pages, so one byte less is one page less.
 #[tokio::test]
 pub async fn database_size() {
     let app = App::start().await;

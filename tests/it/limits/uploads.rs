@@ -1,4 +1,4 @@
-//! What may be uploaded, and how many versions are kept.
+//! Tests of the limits of uploads and of stored versions.
 
 use serde_json::json;
 use test_artifacts::ECHO;
@@ -6,8 +6,8 @@ use test_artifacts::ECHO;
 use super::{around, bytes};
 use crate::app::{App, Reply, bundled, open_manifest};
 
-/// The guest `echo` as one of several versions: they differ by a comment in the manifest, so that each is compiled and
-/// all have the same size.
+/// A version of the guest `echo`. Versions differ by a comment in the manifest, so that each is
+/// compiled and all have the same size.
 fn version(number: usize) -> Vec<u8> {
     bundled(ECHO, &open_manifest("echo", &format!("# {number}\n")), &[])
 }
@@ -43,7 +43,7 @@ pub async fn compiled_size() {
             assert_eq!(size(&reply.expect(201)), needed);
         } else {
             reply.expect_problem(422, "compile-limit");
-            // What another tenant has compiled already is no way around it.
+            // Code that another tenant has compiled does not circumvent the limit.
             let known = acme.upload("echo", version(9)).await;
             known.expect_problem(422, "compile-limit");
         }

@@ -1,5 +1,5 @@
-//! Schemas and bodies that a machine makes: each check ends within its limits, and small ones agree with the validator
-//! in this process.
+//! Tests with generated schemas and bodies: each check ends within its limits, and small ones agree
+//! with the validator in this process.
 
 use mortise_validator::{Formats, Schema};
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use test_artifacts::ECHO_0_1;
 use super::{component, doubling_unevaluated, letters, manifest, nested_unevaluated, patterns};
 use crate::app::App;
 
-/// A sequence of numbers that is the same in each run.
+/// A reproducible sequence of numbers.
 struct Numbers(u64);
 
 impl Numbers {
@@ -154,7 +154,7 @@ async fn whatever_is_checked_ends_within_its_limits() {
         let manifest = manifest.replace("version = '1'", &format!("version = '{round}'"));
         let reply = acme.upload("p", component(&manifest, &schema)).await;
         if reply.status == 422 {
-            // Compiling it went past a limit of uploads.
+            // Its compilation exceeded a limit of uploads.
             assert!(reply.text().contains("s.json: compiling it"), "{}", reply.text());
             continue;
         }
@@ -175,7 +175,7 @@ async fn whatever_is_checked_ends_within_its_limits() {
         let seen = reply.status.as_u16();
         assert!([200, 400, 502, 504].contains(&seen), "{schema}: {}", reply.text());
         let usage = acme.invocation(&reply).await["usage"].clone();
-        // Compiling the schema is charged beside the budget.
+        // The compilation of the schema is charged in addition to the budget.
         assert!(usage["cpu_us"].as_u64().unwrap() < 5_000_000, "{schema}: {usage}");
     }
     assert!(checked >= 6, "{checked} of 12 schemas were accepted");

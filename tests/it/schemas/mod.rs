@@ -1,4 +1,5 @@
-//! Schemas and bodies that are made to take long: each check is charged, ended by the limit, and seen by nobody else.
+//! Tests with expensive schemas and bodies: each check is charged, ended by the limit, and does not
+//! affect other tenants.
 
 mod generated;
 mod requests;
@@ -11,14 +12,14 @@ use test_artifacts::{ECHO, ECHO_0_1};
 use crate::app::{App, TestTenant};
 use crate::upload::wasm::with_content;
 
-/// A plugin of the guest `echo` with one route, `POST /checked`, whose request has this schema.
+/// The manifest of the guest `echo` with one route, `POST /checked`, whose request has this schema.
 fn manifest(more: &str) -> String {
     format!(
         "[plugin]\nname = 'p'\nversion = '1'\n{more}\n[[route]]\nmethod = 'POST'\npath = '/checked'\nauth = 'public'\n"
     )
 }
 
-/// Deploys it.
+/// Deploys a plugin whose requests have this schema.
 async fn deploy_checked<'a>(app: &'a App, name: &str, schema: &Value) -> TestTenant<'a> {
     let tenant = app.tenant(name).await;
     let manifest = manifest("") + "request = 's.json'\n";
@@ -44,7 +45,7 @@ fn patterns(count: usize, states: usize) -> Value {
     json!({ "anyOf": (0..count).map(pattern).collect::<Vec<_>>() })
 }
 
-/// A text of `a` and `b` in which no period helps a matcher.
+/// A non-periodic text of `a` and `b`.
 fn letters(length: usize) -> String {
     let mut state = 1_u32;
     let mut next = || {
@@ -54,7 +55,7 @@ fn letters(length: usize) -> String {
     (0..length).map(|_| next()).collect()
 }
 
-/// `unevaluatedProperties` in `anyOf`, level in level: the work doubles at each.
+/// Nested `unevaluatedProperties` in `anyOf`: the work doubles at each level.
 fn nested_unevaluated(levels: usize) -> Value {
     let innermost = json!({ "properties": { "a": true } });
     (0..levels).fold(
@@ -63,7 +64,7 @@ fn nested_unevaluated(levels: usize) -> Value {
     )
 }
 
-/// The same by references, in an object that each level looks into twice.
+/// The same with references, in an object that each level checks twice.
 fn doubling_unevaluated(levels: usize) -> Value {
     let mut definitions = Map::new();
     for level in 0..levels {
@@ -77,7 +78,7 @@ fn doubling_unevaluated(levels: usize) -> Value {
     json!({ "$ref": "#/$defs/0", "$defs": definitions })
 }
 
-/// A component of the guest `echo` with a schema that nothing has compiled before.
+/// A component of the guest `echo` with a schema that was not compiled before.
 fn component(manifest: &str, schema: &Value) -> Vec<u8> {
     let content = json!({ "format": 1, "manifest": manifest, "schemas": { "s.json": schema } });
     with_content(&std::fs::read(ECHO_0_1).unwrap(), &content.to_string())

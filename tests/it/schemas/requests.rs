@@ -1,4 +1,4 @@
-//! Bodies of requests.
+//! Tests of expensive request bodies.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -17,7 +17,8 @@ async fn limited(tenant: &TestTenant<'_>) {
         .await;
 }
 
-/// Sends a body that takes long several times, and meanwhile calls another tenant. The good one is answered first.
+/// Sends an expensive body several times while another tenant is called. The other tenant is
+/// answered first.
 async fn attacked(app: &App, acme: &TestTenant<'_>, body: &Value) -> Vec<Reply> {
     let order = Mutex::new(Vec::new());
     let note = |who: &'static str| order.lock().unwrap().push(who);
@@ -43,7 +44,8 @@ async fn attacked(app: &App, acme: &TestTenant<'_>, body: &Value) -> Vec<Reply> 
     for reply in [&first, &second] {
         let usage = acme.invocation(reply).await["usage"].clone();
         let cpu = Duration::from_micros(usage["cpu_us"].as_u64().unwrap());
-        // The guest may go on for two ticks, and compiling the schema is charged, but not taken from the budget.
+        // The guest may run for two more ticks, and the compilation of the schema is charged, but
+        // not taken from the budget.
         assert!(cpu >= CPU && cpu < CPU * 30, "{usage}");
     }
     vec![first, second]
@@ -94,7 +96,7 @@ async fn the_errors_of_a_large_body_are_few_and_cost_no_more_memory_than_there_i
     let types: Vec<Value> = types.iter().map(|name| json!({ "type": name })).collect();
     let acme = deploy_checked(&app, "acme", &json!({ "items": { "anyOf": types } })).await;
     acme.limit(&json!({ "memory": "64MiB" })).await;
-    // As large as a body may be, and as many errors as are listed at all.
+    // First the largest body, then the largest one whose errors are listed.
     for ones in [500_000, 16_000] {
         let body = format!("[{}1]", "1,".repeat(ones - 1));
         let call = app
@@ -149,7 +151,7 @@ async fn a_body_is_checked_at_any_size() {
         assert_eq!(problem["errors"][0]["pointer"], format!("/{}", numbers - 1));
     }
     for body in ["[1", "[1]x"] {
-        // Once small enough for the host itself, once for a sandbox.
+        // The first body is small enough for the host itself, the second is checked in a sandbox.
         for blanks in [0, 100_000] {
             let body = format!("{}{body}", " ".repeat(blanks));
             let call = app

@@ -1,11 +1,11 @@
-//! Bodies of responses.
+//! Tests of expensive response bodies.
 
 use serde_json::{Value, json};
 
 use super::{deploy_promised, letters, patterns};
 use crate::app::App;
 
-/// The guest answers with the body of the request in `body.text`.
+/// The schema of a response with the request's body in `body.text`.
 fn echoed(schema: Value) -> Value {
     json!({ "properties": { "body": { "properties": { "text": schema } } } })
 }

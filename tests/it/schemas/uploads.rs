@@ -1,11 +1,11 @@
-//! Schemas of uploads: what ends a sandbox ends no host.
+//! Tests of schemas in uploads: a schema that crashes a sandbox does not crash the host.
 
 use serde_json::{Map, Value, json};
 
 use super::manifest;
 use crate::app::App;
 
-/// `$defs` in which each refers to the next through a keyword.
+/// `$defs` in which each definition refers to the next through a keyword.
 fn chain(levels: usize, link: impl Fn(Value) -> Value) -> Value {
     let mut definitions = Map::new();
     for level in 0..levels {
@@ -43,7 +43,7 @@ async fn a_chain_of_references_ends_no_host() {
             let schema = chain(levels, link);
             let reply = acme.upload("p", component(&schema)).await;
             if reply.status.is_success() {
-                // What is accepted serves, or is ended at the check.
+                // An accepted schema works, or its check is ended by a limit.
                 let version = reply.json()["version"].as_str().unwrap().to_owned();
                 acme.activate("p", &version).await.expect(200);
                 let reply = app.post("/acme/p/checked").json(&json!({ "a": {} })).send().await;

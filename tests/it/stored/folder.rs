@@ -1,4 +1,4 @@
-//! Writes the data folder as commit 8ac4cda left it.
+//! Writes a data folder as commit 8ac4cda did.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -9,7 +9,7 @@ use mortise::domain::id::VersionDigest;
 use serde_json::{Value, json};
 use wasm_encoder::{CustomSection, Section as _};
 
-/// A moment after everything in the folder was written.
+/// A time after everything in the folder was written.
 pub const TIME: Timestamp = Timestamp(1_795_728_500_000);
 
 /// A key of the tenant with the scope `orders:read`, and a token of its viewer.

@@ -1,7 +1,8 @@
-//! A data folder that commit 8ac4cda wrote opens and is served from: control database, tenant database, components, keys.
+//! Tests that a data folder of commit 8ac4cda can be used: control database, tenant database,
+//! components and keys.
 //!
-//! The folder is made of SQL text and guest sources. Nothing in here follows the host's code of today: the SQL, the custom
-//! section and the credentials are as that commit wrote them.
+//! The folder is built from SQL text and guest sources, without the current code of the host: the
+//! SQL, the custom section and the credentials are as that commit wrote them.
 
 mod folder;
 
@@ -24,7 +25,7 @@ async fn operator(app: &App, path: &str) -> Value {
     app.admin("GET", path).send().await.expect(200).json()
 }
 
-/// What a caller of the stored plugins gets.
+/// Checks that the stored plugins are served.
 async fn assert_served(app: &App) {
     let select = json!({ "sql": "SELECT id, name, label FROM item WHERE id = 1" });
     let rows = post(app, "/acme/database/query", &select).await.expect(200);
@@ -88,7 +89,7 @@ async fn what_the_control_database_recorded_is_told() {
     assert_eq!(lines["items"][0]["message"], "written by an earlier host");
     let audit = operator(&app, "/tenants/acme/audit").await;
     assert_eq!(audit["items"].as_array().unwrap().len(), 13);
-    // Entries of that host get the names that are known.
+    // Entries of that host get the known names.
     for entry in audit["items"].as_array().unwrap() {
         assert_eq!(entry["tenant_name"], "acme", "{entry}");
     }

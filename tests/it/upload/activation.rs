@@ -1,4 +1,4 @@
-//! Which version serves.
+//! Tests of activation and rollback: which version is served.
 
 use serde_json::json;
 use test_artifacts::{CAPABILITIES, ECHO};
@@ -14,7 +14,7 @@ use = ['key']
 reveal = ['token']
 ";
 
-/// The digests of the versions that are kept, the newest first.
+/// The digests of the stored versions, the newest first.
 async fn versions(app: &App, acme: &TestTenant<'_>) -> Vec<String> {
     let path = acme.path("/plugins/p/versions");
     let page = app.admin("GET", &path).send().await.expect(200).json();
@@ -30,7 +30,7 @@ fn version(number: u32) -> Vec<u8> {
     bundled(CAPABILITIES, &manifest, &[])
 }
 
-/// The version that answers.
+/// The version that is served.
 async fn serving(app: &App) -> String {
     let reply = app.get("/acme/p/context").send().await.expect(200).json();
     reply["version"].as_str().unwrap().to_owned()
@@ -141,7 +141,7 @@ async fn rollbacks_lead_further_back_and_never_to_what_was_rolled_back_from() {
     assert!(reply["hint"].as_str().unwrap().contains("by its name"), "{reply}");
     assert_eq!(serving(&app).await, "1.0.0");
 
-    // An explicit activation starts anew.
+    // An explicit activation starts a new history.
     acme.activate("p", &versions[2]).await.expect(200);
     roll_back().await.expect(200);
     assert_eq!(serving(&app).await, "1.0.0");
@@ -193,7 +193,7 @@ async fn a_version_is_named_by_its_digest_a_part_of_it_or_the_author() {
             .await;
         assert_eq!(shown.expect(200).json()["author_version"], wanted, "{name}");
     }
-    // The author may use a version twice; then it names neither.
+    // The author may use a version name twice; then it identifies neither.
     let manifest = open_manifest("p", "[limits]\nsql_rows = 7\n");
     let other = acme.deploy_bundled(bundled(CAPABILITIES, &manifest, &[])).await;
     let reply = acme.activate("p", "1.0.0").await;
@@ -204,7 +204,7 @@ async fn a_version_is_named_by_its_digest_a_part_of_it_or_the_author() {
         assert!(candidates.contains(&json!(digest)), "{problem}");
         assert!(problem["detail"].as_str().unwrap().contains(digest), "{problem}");
     }
-    // Three digits could be found by chance.
+    // Three digits are too short for a digest.
     acme.activate("p", &digits[..3])
         .await
         .expect_problem(404, "not-found");
@@ -307,7 +307,7 @@ async fn what_was_just_uploaded_stays_even_where_only_one_version_is_kept() {
     let acme = app.tenant("acme").await;
     acme.limit(&json!({ "versions_kept": 1 })).await;
     acme.deploy_bundled(version(1)).await;
-    // At the same moment: its age does not tell it from others.
+    // Both have the same time, so the time does not order them.
     acme.deploy_bundled(version(2)).await;
     assert_eq!(serving(&app).await, "2.0.0");
 }

@@ -1,4 +1,4 @@
-//! Components that are made to be dear to compile.
+//! Tests of components that are expensive to compile.
 
 use test_artifacts::ECHO;
 

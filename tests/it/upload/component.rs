@@ -1,4 +1,4 @@
-//! Bytes that are a component, and bytes that are none.
+//! Tests of valid components and of other bytes.
 
 use serde_json::json;
 use test_artifacts::{ECHO, NO_HTTP_HANDLER, UNKNOWN_IMPORT};
@@ -36,7 +36,7 @@ async fn a_component_that_validates_only_at_first_sight_is_refused() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
     let mut bytes = std::fs::read(ECHO).unwrap();
-    // Somewhere in the code, where the look at the sections does not see it.
+    // The damage is in the code, which the check of the sections does not read.
     let middle = bytes.len() / 3;
     bytes[middle..middle + 64].fill(0xff);
     let reply = acme.upload("p", with_manifest(&bytes, BARE)).await;
@@ -47,7 +47,7 @@ async fn a_component_that_validates_only_at_first_sight_is_refused() {
 async fn a_memory_larger_than_any_plan_may_have_is_refused() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
-    // In pages; the ceiling of the memory is 256 MiB.
+    // The sizes are in pages; the ceiling of the memory is 256 MiB.
     for (pages, fits) in [(4_095, true), (4_096, true), (4_097, false)] {
         let memory = section(5, &[vec![1, 0], number(pages)].concat());
         let module = [MODULE, &memory].concat();

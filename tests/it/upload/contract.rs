@@ -1,4 +1,4 @@
-//! What a component imports and exports, compared with what this host offers and calls.
+//! Tests of the imports and exports of components, compared with the host's contract.
 
 use super::refusal;
 use super::wasm::{plugin, plugin_text, with_manifest};

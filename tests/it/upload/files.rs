@@ -1,4 +1,4 @@
-//! Files of components: there as long as a tenant has the version, and no longer.
+//! Tests of component files: they exist as long as a tenant has the version.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ async fn a_component_that_was_stored_a_moment_ago_is_removed_later() {
         .await
         .expect(204);
     app.host.maintain().await;
-    // What only this node keeps goes at once.
+    // The files that only this node uses are removed at once.
     let left = listed().await;
     assert_eq!(
         (&left[0]["used"], &left[0]["compiled"]),

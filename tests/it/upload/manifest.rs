@@ -1,4 +1,4 @@
-//! What rides inside a component, and the place of each mistake in it.
+//! Tests of the manifest in a component, and of the position of each error in it.
 
 use serde_json::json;
 use test_artifacts::{ECHO, HELLO};
@@ -108,7 +108,7 @@ async fn a_plugin_that_handles_other_routes_than_its_manifest_has_is_refused() {
     let component = bundled(HELLO, &manifest(&[echo, hello]), &[]);
     acme.deploy_bundled(component).await;
     app.get("/acme/p/hello/Ada").send().await.expect(200);
-    // A guest in another language says nothing of its routes.
+    // A guest in another language does not list its routes.
     acme.upload("p", bundled(ECHO, &manifest(&[("GET", "/any")]), &[]))
         .await
         .expect(201);

@@ -1,4 +1,4 @@
-//! Migrations, which run when a version is activated: all of them or none.
+//! Tests of migrations, which run at activation: all of them or none.
 
 use serde_json::{Value, json};
 use test_artifacts::{DATABASE, DATABASE_0_1};
@@ -19,7 +19,7 @@ async fn activate(acme: &TestTenant<'_>, migrations: &[(&str, &str)]) -> Reply {
     activate_for("0.1", acme, migrations).await
 }
 
-/// The same for a plugin of another contract.
+/// The same for a plugin of another contract version.
 async fn activate_for(contract: &str, acme: &TestTenant<'_>, migrations: &[(&str, &str)]) -> Reply {
     let manifest = open_manifest("db", "[database]\nmigrations = 'migrations'\n");
     let manifest = manifest.replace("[plugin]", &format!("[plugin]\ncontract = '{contract}'"));
@@ -169,7 +169,7 @@ async fn types_that_change_values_are_warned_of_or_refused() {
     let reply = reply.expect_problem(422, "migration-failed").json();
     let detail = reply["detail"].as_str().unwrap();
     assert!(detail.contains("declare it `TEXT`"), "{detail}");
-    // What was applied already stays as it is.
+    // Applied migrations are not checked again.
     let reply = activate_for("0.2", &acme, &prices).await.expect(200).json();
     assert_eq!(reply["warnings"], json!([]));
 }

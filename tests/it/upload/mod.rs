@@ -1,5 +1,4 @@
-//! From bytes to a version that serves: what is refused on the way, and that a refusal leaves
-//! nothing behind.
+//! Tests of uploads, up to an active version: rejections, and that they leave nothing behind.
 
 mod activation;
 mod bomb;
@@ -17,7 +16,7 @@ pub mod wasm;
 
 use crate::app::TestTenant;
 
-/// Uploads a component for the plugin `p`, which is refused. Gives the detail and the hint.
+/// Uploads a component for the plugin `p`, which must be rejected. Returns the detail and the hint.
 async fn refusal(tenant: &TestTenant<'_>, component: Vec<u8>) -> (String, String) {
     let reply = tenant.upload("p", component).await;
     let problem = reply.expect_problem(422, "invalid-component").json();

@@ -1,5 +1,5 @@
-//! WebAssembly proposals: components that use an enabled one serve, the others are refused by name, also
-//! as versions of an earlier host.
+//! Tests of WebAssembly proposals: components with an enabled one are served, the others are
+//! rejected by name, including versions of an earlier host.
 
 use std::path::Path;
 
@@ -16,8 +16,8 @@ use super::refusal;
 use super::wasm::{plugin, with_manifest};
 use crate::app::{App, open_manifest};
 
-/// Two function types of which one is the other's subtype. A call by the supertype ended the
-/// process once.
+/// Two function types, one of which is the other's subtype. A call through the supertype once ended
+/// the process.
 const FUNCTION_TYPES: &str = include_str!("function-types.wat");
 
 #[tokio::test]
@@ -118,8 +118,8 @@ async fn each_proposal_that_is_off_is_refused_by_name() {
     }
 }
 
-/// Two components with a memory each, of which one calls the other with a string: the adapter
-/// between them is a module with two memories.
+/// Two components with a memory each. One calls the other with a string, so the adapter between
+/// them is a module with two memories.
 const COMPOSED: &str = r#"(component
   (component $inner
     (core module $m (memory (export "memory") 1)
@@ -156,8 +156,8 @@ async fn composed_components_load_and_modules_with_two_memories_do_not() {
     assert_eq!(app.gauges().await["compile_workers"], 0);
 }
 
-/// Puts a component into the data folder of a host that is stopped, as an earlier host left it:
-/// active, and compiled for another engine.
+/// Puts a component into the data folder of a stopped host, as an earlier host left it: active, and
+/// compiled for another engine.
 async fn leave_behind(data: &Path, tenant: &str, component: &[u8]) {
     let digest = VersionDigest::of(component);
     let bundle = Bundle::extract(component).unwrap();

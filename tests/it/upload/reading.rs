@@ -1,5 +1,5 @@
-//! Uploads are read in the compile worker: whatever reading one takes, the host goes on and says
-//! why it was refused.
+//! Tests that uploads are parsed in the compile worker: whatever the parsing costs, the host
+//! continues and reports the reason.
 
 use std::fmt::Write as _;
 
@@ -14,10 +14,10 @@ const PLUGIN: &str = "[plugin]\nname = 'p'\nversion = '1'\n";
 const WITH_SCHEMA: &str = "[plugin]\nname = 'p'\nversion = '1'\n[[route]]\nmethod = 'POST'\npath = '/'\n\
     auth = 'public'\nrequest = 's.json'\n";
 
-/// How a definition leads to the next one.
+/// How a definition refers to the next one.
 type Link<'a> = &'a dyn Fn(Value) -> Value;
 
-/// A chain of definitions, each of which leads to the next one by `link`.
+/// A chain of definitions, each of which refers to the next one by `link`.
 fn chain(length: usize, link: Link<'_>) -> Value {
     let mut definitions = serde_json::Map::new();
     for level in 0..length {
@@ -28,7 +28,7 @@ fn chain(length: usize, link: Link<'_>) -> Value {
     json!({ "$ref": "#/$defs/0", "$defs": definitions })
 }
 
-/// Fault X1 and its kind: an overflow of the stack ends the worker and not the host.
+/// Fault X1 and similar ones: a stack overflow ends the worker and not the host.
 #[tokio::test]
 async fn a_schema_that_leads_deep_ends_at_most_the_worker() {
     let app = App::start().await;
@@ -52,7 +52,7 @@ async fn a_schema_that_leads_deep_ends_at_most_the_worker() {
             let reply = acme
                 .upload("p", with_content(COMPONENT, &content.to_string()))
                 .await;
-            // The component has no handler, so it is refused in any case.
+            // The component has no handler, so it is rejected in any case.
             let (status, code) = reply.problem();
             assert!(
                 status == 422 && code != "internal",
@@ -64,7 +64,7 @@ async fn a_schema_that_leads_deep_ends_at_most_the_worker() {
     }
 }
 
-/// Fault X2 and its kind: text that grows when it is parsed.
+/// Fault X2 and similar ones: text that grows when it is parsed.
 #[tokio::test]
 async fn text_that_grows_when_it_is_parsed_is_refused() {
     let app = App::start().await;
@@ -109,7 +109,7 @@ async fn text_that_grows_when_it_is_parsed_is_refused() {
     }
 }
 
-/// An upload for another name is refused before anything is compiled.
+/// An upload under another name is rejected before anything is compiled.
 #[tokio::test]
 async fn a_refusal_says_what_to_do_next() {
     let app = App::start().await;

@@ -1,4 +1,4 @@
-//! Components that are damaged on disk heal when they are uploaded again.
+//! Tests that a new upload repairs a component that is damaged on disk.
 
 use mortise::domain::id::VersionDigest;
 
@@ -9,7 +9,7 @@ use crate::app::{App, open_manifest};
 async fn the_same_bytes_mend_what_is_damaged() {
     let component = with_manifest(&plugin("", ""), &open_manifest("p", ""));
     let digest = VersionDigest::of(&component);
-    // Garbage, nothing, and no file at all.
+    // Garbage, an empty file, and no file.
     for damage in [Some(b"garbage".as_slice()), Some(b"".as_slice()), None] {
         let app = App::start().await;
         let acme = app.tenant("acme").await;

@@ -1,4 +1,4 @@
-//! The advisory shield: what the operator refuses at run time.
+//! Tests of the advisory shield, with which the operator blocks components at run time.
 
 use mortise::components::shield::Shield;
 use mortise::config::Config;
@@ -65,7 +65,7 @@ async fn active_versions_that_use_what_is_refused_are_unavailable_and_listed() {
     let asked = "/components/audit?uses=instruction:memory.fill";
     let audit = app.admin("GET", asked).send().await.expect(200).json();
     assert_eq!(audit["items"].as_array().unwrap().len(), 1, "{audit}");
-    // A page for each version, with an item or none.
+    // There is a page for each version, with one item or none.
     let (mut pages, mut items, mut cursor) = (0, 0, String::new());
     loop {
         let path = format!("{asked}&limit=1{cursor}");

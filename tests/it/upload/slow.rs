@@ -1,5 +1,4 @@
-//! Uploads that come slowly, and logs that are followed for ever: what one tenant holds shuts out
-//! nobody else.
+//! Tests of slow uploads and endless log streams: one tenant's requests do not block others.
 
 use axum::body::{Body, Bytes};
 use futures_util::{FutureExt as _, StreamExt as _, stream};
@@ -8,10 +7,10 @@ use test_artifacts::ECHO;
 
 use crate::app::{App, TestTenant, bundled, open_manifest};
 
-/// More than one tenant may follow, and more uploads than the host once took at a time.
+/// More streams than one tenant may have, and more uploads than the host once accepted at a time.
 const MANY: usize = 40;
 
-/// Bytes of a component that have come.
+/// The number of bytes of a component that are sent.
 const BYTES: usize = 8 << 20;
 
 async fn person(app: &App, tenant: &TestTenant<'_>, role: &str) -> String {
@@ -42,7 +41,7 @@ async fn slow_uploads_of_one_developer_keep_nobody_from_uploading() {
             .admin_as(&developer, "POST", &path)
             .header("content-type", "application/wasm")
             .body(unending(&beginning));
-        // In a task: the host goes on reading while the test does something else.
+        // The request runs in a task, so that the host continues to read meanwhile.
         let mut upload = tokio::spawn(call.send());
         loop {
             if let Some(reply) = (&mut upload).now_or_never() {
@@ -58,7 +57,7 @@ async fn slow_uploads_of_one_developer_keep_nobody_from_uploading() {
             tokio::task::yield_now().await;
         }
     }
-    // It may hold half of what there is, so that there is room for everybody else.
+    // A tenant may use half of the slots, so that others can upload.
     assert!(
         under_way.len() >= 16 && refused > 0,
         "{} {refused}",

@@ -1,18 +1,18 @@
-//! WebAssembly written by hand, for what no compiler would write.
+//! Handwritten WebAssembly, for components that no compiler would create.
 
 pub use crate::shared::wasm::{COMPONENT, number, section, with_content};
 
-/// A core module without anything in it.
+/// An empty core module.
 pub const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
-/// `component` with this manifest, which nobody has checked.
+/// `component` with this unchecked manifest.
 pub fn with_manifest(component: &[u8], manifest: &str) -> Vec<u8> {
     let content = serde_json::json!({ "format": 1, "manifest": manifest });
     with_content(component, &content.to_string())
 }
 
-/// A component that takes long to compile: `functions` functions of `depth` loops within each
-/// other, all of which change all of the function's variables.
+/// A component that is expensive to compile: `functions` functions of `depth` nested loops, all of
+/// which change all variables of the function.
 pub fn bomb(functions: usize, depth: usize) -> Vec<u8> {
     const VARIABLES: usize = 100;
     let mut body = [vec![1], number(VARIABLES), vec![0x7f]].concat();

@@ -1,4 +1,4 @@
-//! As much of an HTTP client as the demo needs.
+//! A minimal HTTP client for the demo.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -11,9 +11,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// A response of a host on this machine.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Response {
-    /// The status.
     pub status: u16,
-    /// The body.
     pub body: String,
 }
 
@@ -44,7 +42,7 @@ pub fn request(
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).map_err(failed)?;
     parse(&String::from_utf8_lossy(&bytes))
-        .ok_or_else(|| format!("http://{address}{path}: this is no HTTP response"))
+        .ok_or_else(|| format!("http://{address}{path}: this is not an HTTP response"))
 }
 
 fn parse(text: &str) -> Option<Response> {

@@ -1,7 +1,9 @@
-//! `cargo xtask demo`: a host with a tenant, two plugins and some products, from nothing, and `curl` lines to try it.
+//! `cargo xtask demo`: starts a host with a tenant, two plugins and some products, and prints
+//! `curl` lines to try it.
 //!
-//! It uses the command line as a user would. What an earlier demo left is found and kept: the tenant, its key, its
-//! data, its settings, and the active versions unless the plugins' sources have changed since.
+//! It uses the command line as a user would. The results of an earlier demo are kept: the tenant,
+//! its key, its data, its settings, and the active versions unless the plugins' sources have
+//! changed.
 
 mod http;
 mod mortise;
@@ -31,11 +33,12 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let options = Options::parse(arguments)?;
     let target = target_folder()?;
     let mut steps = Steps::new(5);
-    steps.step("looking at the toolchain", prepare)?;
+    steps.step("checking the toolchain", prepare)?;
     steps.step(
         "building the host (the first time takes some minutes: wasmtime is compiled)",
         || {
-            // With the whole workspace's features, so that the tests need not build any dependency again.
+            // The build has the features of the whole workspace, so that the tests need not build
+            // any dependency again.
             run::run(&mut cargo(&["build", "--workspace", "--bin", "mortise"]))
         },
     )?;
@@ -50,7 +53,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let server = steps.step("starting the host", || {
         Server::start(&mortise.executable, &options)
     })?;
-    let ready = steps.step("making the tenant and deploying the plugins", || {
+    let ready = steps.step("creating the tenant and deploying the plugins", || {
         furnish(&mortise, &options, &plugins)
     });
     match ready {
@@ -65,7 +68,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Makes what is not there yet, and gives the text that shows what can be done with it.
+/// Creates what is missing, and returns the text of the tour.
 fn furnish(mortise: &Mortise, options: &Options, plugins: &[(&str, Built)]) -> Result<String> {
     let is_demo = |tenant: &serde_json::Value| tenant["name"] == TENANT;
     if !mortise.list(&["tenants", "list"])?.iter().any(is_demo) {

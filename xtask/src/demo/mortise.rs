@@ -1,4 +1,4 @@
-//! The command line of the host, used as a user would.
+//! Runs the host's command line as a user would.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use super::options::Options;
 use crate::run;
 use crate::steps::{Result, say};
 
-/// The executable and how to reach the host.
+/// The executable and the address of the host.
 pub struct Mortise {
-    /// Where the executable is.
+    /// The path of the executable.
     pub executable: PathBuf,
     host: String,
     token_file: PathBuf,
@@ -26,7 +26,7 @@ pub struct Built {
 }
 
 impl Mortise {
-    /// For the host that the options describe.
+    /// Creates the command line for the host of the options.
     pub fn new(executable: PathBuf, options: &Options) -> Self {
         Self {
             executable,
@@ -35,7 +35,7 @@ impl Mortise {
         }
     }
 
-    /// Builds a plugin's folder to a file.
+    /// Builds a plugin to a file.
     pub fn build(&self, folder: &Path, out: &Path) -> Result<Built> {
         let mut command = Command::new(&self.executable);
         command
@@ -61,13 +61,13 @@ impl Mortise {
         run::read(&mut self.command(arguments)).map(|_| ())
     }
 
-    /// Runs a command against the host and reads its answer.
+    /// Runs a command against the host and parses its output.
     pub fn json(&self, arguments: &[&str]) -> Result<Value> {
         let text = run::read(self.command(arguments).arg("--json"))?;
         serde_json::from_str(&text).map_err(|error| format!("mortise {}: {error}", arguments.join(" ")))
     }
 
-    /// Runs a command whose answer is a list.
+    /// Runs a command whose output is a list.
     pub fn list(&self, arguments: &[&str]) -> Result<Vec<Value>> {
         match self.json(arguments)? {
             Value::Array(items) => Ok(items),
@@ -94,7 +94,8 @@ impl Mortise {
         }
     }
 
-    /// Deploys a plugin, unless these bytes were deployed before: then whatever is active now was chosen since.
+    /// Deploys a plugin, unless this version was deployed before. In that case the user has chosen
+    /// the active version since.
     pub fn deploy_if_new(&self, plugin: &str, built: &Built) -> Result<()> {
         let is_this = |item: &Value| item["name"] == plugin && !item["active"].is_null();
         if self
@@ -104,7 +105,7 @@ impl Mortise {
         {
             let versions = self.list(&["versions", "list", "--tenant", TENANT, "--plugin", plugin])?;
             if versions.iter().any(|version| version["version"] == built.digest) {
-                say(&format!("{plugin} is as it was left\n"));
+                say(&format!("{plugin} is unchanged\n"));
                 return Ok(());
             }
         }

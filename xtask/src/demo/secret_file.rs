@@ -1,4 +1,4 @@
-//! Files that hold a secret of the demo: readable by their owner only, from their first byte on.
+//! Files with secrets of the demo, which are readable only by their owner from the first byte on.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::steps::Result;
 
-/// The content of the file, made first where there is none.
+/// Returns the content of the file, which is created if it is missing.
 pub fn read_or_make(path: &Path, make: impl FnOnce() -> Result<String>) -> Result<String> {
     let failed = |error: std::io::Error| format!("cannot use {}: {error}", path.display());
     match std::fs::read_to_string(path) {

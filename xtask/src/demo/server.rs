@@ -1,4 +1,4 @@
-//! The host as a child of the demo.
+//! Runs the host as a child process of the demo.
 
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
@@ -18,7 +18,7 @@ use crate::steps::{Result, now, say};
 const POLL: Duration = Duration::from_millis(50);
 const START: Duration = Duration::from_secs(60);
 
-/// A running host. Where it is dropped, it is told to stop.
+/// A running host. Dropping it stops the host.
 pub struct Server {
     child: Child,
     told: Arc<AtomicBool>,
@@ -27,7 +27,8 @@ pub struct Server {
 impl Server {
     /// Starts the host and waits until it is ready.
     pub fn start(executable: &Path, options: &Options) -> Result<Self> {
-        // Ctrl-C is for the demo, which passes it on once: a host that hears it twice does not drain.
+        // The demo handles Ctrl-C and signals the host once, because a host that is signalled twice
+        // does not drain.
         let told = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, told.clone())
@@ -59,11 +60,13 @@ impl Server {
         Ok(server)
     }
 
-    /// Stays until Ctrl-C, then lets the host finish what it began.
+    /// Waits for Ctrl-C, then lets the host drain.
     pub fn stay(mut self) -> Result<()> {
         while !self.told.load(Ordering::Relaxed) {
             if let Some(status) = self.ended()? {
-                return Err(format!("the host ended ({status}); its own last lines say why"));
+                return Err(format!(
+                    "the host ended ({status}); its last log lines show the reason"
+                ));
             }
             std::thread::sleep(POLL);
         }
@@ -71,7 +74,7 @@ impl Server {
         self.stop()
     }
 
-    /// Tells the host to stop and waits until it has.
+    /// Stops the host and waits for its end.
     pub fn stop(mut self) -> Result<()> {
         self.told.store(false, Ordering::Relaxed);
         self.tell()?;
@@ -113,7 +116,7 @@ impl Server {
     fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child
             .try_wait()
-            .map_err(|error| format!("cannot look after the host: {error}"))
+            .map_err(|error| format!("cannot wait for the host: {error}"))
     }
 
     fn tell(&mut self) -> Result<()> {
@@ -127,7 +130,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // After `stop` this finds nobody; elsewhere the demo has failed, and its error is what matters.
+        // After `stop` this does nothing. Otherwise the demo has failed, and only its error
+        // matters.
         if self.tell().is_ok() {
             let _ = self.child.wait();
         }

@@ -1,4 +1,4 @@
-//! What the demo shows.
+//! The tour of the demo: its products and the `curl` lines to try.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const PRODUCTS: [&str; 3] = [
     r#"{"sku": "marking-gauge", "name": "Marking gauge", "price_cents": 4800, "stock": 1}"#,
 ];
 
-/// Puts products into an empty shop, and gives the id of one.
+/// Adds products to an empty shop, and returns the id of one.
 pub fn stock_the_shop(options: &Options, key: &str) -> Result<i64> {
     let path = format!("/{TENANT}/orders/products");
     let first = || -> Result<Option<i64>> {
@@ -38,7 +38,7 @@ pub fn stock_the_shop(options: &Options, key: &str) -> Result<i64> {
     first()?.ok_or_else(|| format!("GET {path} shows none of the products that were just added"))
 }
 
-/// The lines to paste. `commands` is the folder of the executable.
+/// Returns the lines to paste. `commands` is the folder of the executable.
 pub fn text(options: &Options, commands: &Path, product: i64) -> String {
     let base = format!("http://{}/{TENANT}", options.public);
     let admin = options.admin;
@@ -49,7 +49,7 @@ pub fn text(options: &Options, commands: &Path, product: i64) -> String {
         r#"
 Mortise is running. Paste these into another terminal.
 
-# A plugin answers; the query is its, too.
+# A plugin answers, and reads the query string.
 curl '{base}/hello/hello/Ada?greeting=Good+morning'
 
 # The host checks a body against the route's schema before the plugin starts.

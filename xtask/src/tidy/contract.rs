@@ -1,11 +1,11 @@
-//! One name for a capability, wherever it stands.
+//! The rule that a capability has the same name in the contract, the host and the SDK.
 
 use super::files::File;
 
 /// The folder of the newest version of the contract.
 const NEWEST: &str = "wit/0.2/";
 
-/// Interfaces of the contract that are no capabilities.
+/// Interfaces of the contract that are not capabilities.
 const OTHERS: [&str; 4] = ["types", "world", "handlers", "http"];
 
 /// The folder beside the capabilities' that has the bindings of each version of the contract.
@@ -14,8 +14,8 @@ const BINDINGS: &str = "bindings";
 /// A capability that the SDK or the host has by another name than the contract.
 const IN_SDK: [(&str, &str); 2] = [("http-client", "http"), ("database", "db")];
 
-/// Each capability of the contract that the host serves has a folder and a module of its name, and the host has no
-/// folder for what the contract does not have.
+/// Each folder of a capability has the name of an interface of the contract, and the SDK has a
+/// module for it.
 pub fn one_name(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     let contract: Vec<&str> = files
@@ -46,7 +46,7 @@ pub fn one_name(files: &[File]) -> Vec<String> {
     complaints
 }
 
-/// The capabilities that the host has a folder for.
+/// The capabilities that have a folder in the host.
 fn served(files: &[File]) -> impl Iterator<Item = String> {
     files.iter().filter_map(|file| {
         let name = file

@@ -1,8 +1,8 @@
-//! Which modules of the host may know which crates. The architecture is this table.
+//! The rule that decides which modules of the host may use which crates.
 
 use super::files::File;
 
-/// A crate, and the only parts of `host/src` that may name it.
+/// Each crate with the only parts of `host/src` that may use it.
 const KNOWN_BY: [(&str, &[&str]); 6] = [
     (
         "axum",
@@ -38,10 +38,10 @@ const KNOWN_BY: [(&str, &[&str]); 6] = [
     ("wasmtime_wasi", &["components/", "sandbox/", "capability/"]),
 ];
 
-/// Folders of plain types, which know no part of the host but themselves.
+/// The folder of plain types, which uses no other part of the host.
 const PLAIN: &str = "domain/";
 
-/// No module names a crate, or a part of the host, that is not its to know.
+/// No module uses a crate, or a part of the host, that it must not use.
 pub fn in_direction(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files {
@@ -69,7 +69,7 @@ pub fn in_direction(files: &[File]) -> Vec<String> {
     complaints
 }
 
-/// Whether a line has `name` as the first segment of a path.
+/// Whether a line contains a path whose first segment is `name`.
 fn names(line: &str, name: &str) -> bool {
     line.match_indices(name).any(|(at, _)| {
         let before = line[..at].chars().next_back();

@@ -1,4 +1,4 @@
-//! Documents that are true.
+//! Rules for documents: their paths and links must exist.
 
 use super::files::File;
 use super::paths::{exists, is_path};
@@ -19,7 +19,7 @@ pub fn map_is_true(files: &[File]) -> Vec<String> {
         .collect()
 }
 
-/// Every relative link of a Markdown file leads to a file or a folder.
+/// Every relative link in a Markdown file leads to an existing file or folder.
 pub fn links_lead_somewhere(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files.iter().filter(|file| file.path.ends_with(".md")) {

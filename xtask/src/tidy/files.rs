@@ -1,4 +1,4 @@
-//! The files of the repository that people write.
+//! Reads the files of the repository that people write.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub struct File {
 
 const KINDS: [&str; 8] = ["rs", "toml", "md", "wit", "sql", "json", "yml", "yaml"];
 
-/// Folders that tools make.
+/// Folders that tools create.
 const MADE: [&str; 4] = ["target", "mortise-data", "node_modules", ".git"];
 
 /// Reads the files below `root`.
@@ -54,7 +54,7 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<File>) -> std::io::Result<()
     Ok(())
 }
 
-/// The begins of the paths of modules that are declared for tests only.
+/// The path prefixes of modules that are declared for tests only.
 pub fn only_for_tests(files: &[File]) -> Vec<String> {
     let mut tests = Vec::new();
     for file in files {
@@ -80,7 +80,7 @@ pub fn only_for_tests(files: &[File]) -> Vec<String> {
 }
 
 impl File {
-    /// Whether it is Rust.
+    /// Whether it is a Rust file.
     pub fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
@@ -92,7 +92,7 @@ impl File {
         lines.enumerate().map(|(index, line)| (index + 1, line.code))
     }
 
-    /// How many lines stand before the tests.
+    /// The number of lines before the tests.
     pub fn lines_without_tests(&self) -> usize {
         if self.is_test() {
             return 0;
@@ -109,7 +109,7 @@ impl File {
         }
     }
 
-    /// Whether it holds nothing but tests.
+    /// Whether it contains only tests.
     pub fn is_test(&self) -> bool {
         self.path.ends_with("/tests.rs") || self.path.contains("/tests/") || self.path.starts_with("tests/")
     }

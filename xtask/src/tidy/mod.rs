@@ -1,5 +1,5 @@
-//! `cargo xtask tidy`: the rules of this repository that no other tool checks. Each rule is a function from the files
-//! to complaints, so that its tests can show both that it holds and that it can fail.
+//! `cargo xtask tidy`: the rules of this repository that no other tool checks. Each rule is a
+//! function from the files to complaints, so that tests can show that it passes and that it fails.
 
 mod contract;
 mod dependencies;
@@ -21,7 +21,7 @@ use crate::steps::{Result, say};
 
 use files::File;
 
-/// From the files to what is wrong with them, one line each.
+/// A rule, which returns one line for each violation.
 type Rule = fn(&[File]) -> Vec<String>;
 
 const RULES: [(&str, Rule); 13] = [
@@ -35,15 +35,18 @@ const RULES: [(&str, Rule); 13] = [
     ),
     ("no code is unfinished, skipped or silenced", sources::finished),
     (
-        "lines have no blanks at their ends, and files end with a line",
+        "lines have no trailing blanks, and files end with a line feed",
         sources::trimmed,
     ),
     (
-        "modules know only the crates that are theirs to know",
+        "modules use only the crates that they may use",
         dependencies::in_direction,
     ),
-    ("no two rooms of the host know each other", rooms::without_cycles),
-    ("names are the words of the field", words::of_the_field),
+    (
+        "no two top-level modules of the host depend on each other",
+        rooms::without_cycles,
+    ),
+    ("names use the established terms", words::of_the_field),
     (
         "lines of code, comments and Markdown have at most 110, 100 and 120 characters (`cargo xtask tidy --wrap` wraps \
          comments and Markdown)",
@@ -68,7 +71,7 @@ const RULES: [(&str, Rule); 13] = [
     ),
 ];
 
-/// Runs the command: checks, or with `--wrap` wraps what is too wide.
+/// Runs the command: checks the rules, or with `--wrap` wraps lines that are too wide.
 pub fn command(root: &Path, arguments: &[String]) -> Result<()> {
     match arguments {
         [] => run(root),

@@ -1,8 +1,8 @@
-//! Rules for packages.
+//! The rules for packages: licence and lints.
 
 use super::files::File;
 
-/// Every package has the workspace's licence and lints, and the licence's text is there.
+/// Every package uses the workspace's licence and lints, and the licence text exists.
 pub fn uniform(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files

@@ -1,4 +1,4 @@
-//! Which rooms of the host know each other: the modules right below `host/src`.
+//! The rule against cyclic dependencies between the top-level modules of the host.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,13 +6,14 @@ use super::files::{File, only_for_tests};
 
 const ROOT: &str = "host/src/";
 
-/// Files that put the rooms together and are none.
+/// Files that combine the top-level modules.
 const DOORS: [&str; 2] = ["lib.rs", "main.rs"];
 
 /// For each room those that it names, each with the first place where it does so.
 type Rooms<'a> = BTreeMap<&'a str, BTreeMap<String, String>>;
 
-/// No two rooms know each other, directly or by way of others: each can be read with those below it alone.
+/// No two modules depend on each other, directly or indirectly, so each can be read with only those
+/// below it.
 pub fn without_cycles(files: &[File]) -> Vec<String> {
     let rooms = rooms(files);
     let reachable: BTreeMap<&str, BTreeSet<&str>> = rooms
@@ -49,7 +50,7 @@ fn rooms(files: &[File]) -> Rooms<'_> {
         let named = rooms.entry(room).or_default();
         let mut is_test = false;
         for (number, line) in file.code() {
-            // An import that only tests need.
+            // This skips an import that only tests need.
             if !std::mem::replace(&mut is_test, line.trim() == "#[cfg(test)]") {
                 for other in named_rooms(&line).filter(|other| *other != room) {
                     named
@@ -62,7 +63,7 @@ fn rooms(files: &[File]) -> Rooms<'_> {
     rooms
 }
 
-/// What follows on `crate::` in a line.
+/// The names after `crate::` in a line.
 fn named_rooms(line: &str) -> impl Iterator<Item = &str> {
     let paths = line.split("crate::").skip(1);
     let names = paths.flat_map(|rest| match rest.strip_prefix('{') {

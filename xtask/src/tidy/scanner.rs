@@ -1,25 +1,25 @@
-//! Tells code, comments and string literals of Rust apart, line by line.
+//! Separates code, comments and string literals of Rust, line by line.
 
 /// One line of a Rust file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Line {
-    /// The line without comments and without what stands between the quotes of string literals.
+    /// The line without comments and without the content of string literals.
     pub code: String,
-    /// Characters that stand between the quotes of string literals.
+    /// The number of characters in string literals.
     pub in_literals: usize,
-    /// Whether it holds a comment and nothing else.
+    /// Whether it contains only a comment.
     pub is_comment: bool,
 }
 
-/// What the scanner is in at a place of the text.
+/// The state of the scanner.
 enum Within {
     Code,
-    /// A string literal, which this ends; with a backslash that escapes the next character, or without.
+    /// A string literal with its terminator, and whether a backslash escapes the next character.
     Literal {
         end: String,
         escapes: bool,
     },
-    /// Comments that are open within each other.
+    /// The depth of nested block comments.
     Block(usize),
 }
 
@@ -82,7 +82,7 @@ fn scan_line(text: &str, within: &mut Within) -> Line {
     line
 }
 
-/// How much of a block comment to go on by; `Err` where that ends it.
+/// The bytes of a block comment to skip; `Err` if they end it.
 fn in_block(rest: &str, depth: &mut usize) -> Result<usize, usize> {
     if rest.starts_with("*/") {
         *depth -= 1;
@@ -95,7 +95,7 @@ fn in_block(rest: &str, depth: &mut usize) -> Result<usize, usize> {
     Ok(rest.chars().next().map_or(0, char::len_utf8))
 }
 
-/// A string literal that begins here: how long its begin is, and what it is.
+/// A string literal that begins here: the length of its opening, and its state.
 fn literal(rest: &str, before: &str) -> Option<(usize, Within)> {
     if rest.starts_with('"') {
         let escapes = true;
@@ -120,7 +120,7 @@ fn literal(rest: &str, before: &str) -> Option<(usize, Within)> {
     Some((begin + 1, Within::Literal { end, escapes: false }))
 }
 
-/// How long the character literal is that begins here. A lifetime is none.
+/// The length of a character literal that begins here. A lifetime is not one.
 fn character(rest: &str) -> Option<usize> {
     let inner = rest.strip_prefix('\'')?;
     let taken = match inner.starts_with('\\') {
@@ -130,7 +130,7 @@ fn character(rest: &str) -> Option<usize> {
     inner[taken..].starts_with('\'').then_some(taken + 2)
 }
 
-/// How long a backslash and the character after it are.
+/// The length of a backslash and the next character.
 fn escaped(rest: &str) -> usize {
     1 + rest[1..].chars().next().map_or(0, char::len_utf8)
 }

@@ -1,15 +1,15 @@
-//! Promises of `docs/security.md`: each names something that shows it.
+//! The rule that each promise in `docs/security.md` names an existing test.
 
 use super::files::File;
 use super::paths::{at, is_path};
 
 const DOCUMENT: &str = "docs/security.md";
 
-/// Where the rows of the catalogue are written.
+/// The folder of the catalogue's rows.
 const ROWS: &str = "lab/hostile/src/rows/";
 
-/// Every row that the document names is in the catalogue, every row of the catalogue is named by
-/// the document, and every file, folder and test that it names exists.
+/// The document names exactly the rows of the catalogue, and every file, folder and test that it
+/// names exists.
 pub fn promises_are_shown(files: &[File]) -> Vec<String> {
     let Some(document) = files.iter().find(|file| file.path == DOCUMENT) else {
         return vec![format!("{DOCUMENT} is not there")];
@@ -51,7 +51,7 @@ fn rows(files: &[File]) -> Vec<String> {
         .collect()
 }
 
-/// The rows in a cell, beside whatever else stands there: `B1`, `A1–A3`, `C1–C4, C11; a test`.
+/// The rows in a table cell, which may contain other text: `B1`, `A1–A3`, `C1–C4, C11; a test`.
 fn ids(cell: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for piece in cell.split([',', ';', ' ']) {
@@ -72,7 +72,7 @@ fn id(text: &str) -> Option<(char, u32)> {
     Some((area, number.parse().ok().filter(|_| plain)?))
 }
 
-/// What is wrong with a word in backquotes: a path that is not there, or `path::name` without a
+/// The problem of a word in backquotes: a path that does not exist, or `path::name` without a
 /// function of that name in the files below the path.
 fn absent(files: &[File], word: &str) -> Option<String> {
     let (path, function) = match word.split_once("::") {

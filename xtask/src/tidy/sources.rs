@@ -1,4 +1,4 @@
-//! Rules for single files.
+//! The rules for single source files.
 
 use super::files::{File, only_for_tests};
 use super::scanner::scan;
@@ -15,10 +15,10 @@ const UNFINISHED: [(&str, &str); 6] = [
     ("#![allow(", "use `#![expect(…, reason = \"…\")]`"),
 ];
 
-/// The most characters of the sentence that a file begins with.
+/// The most characters of a file's first sentence.
 const MAX_SENTENCE: usize = 160;
 
-/// A file says first what it is for, in one sentence.
+/// A file begins with one sentence that describes its purpose.
 pub fn documented(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files.iter().filter(|file| file.is_rust()) {
@@ -40,7 +40,7 @@ pub fn documented(files: &[File]) -> Vec<String> {
     complaints
 }
 
-/// Up to the first full stop at the end of a word.
+/// Returns the text up to the first full stop at the end of a word.
 fn first_sentence(paragraph: &str) -> Option<&str> {
     let end = paragraph
         .match_indices('.')
@@ -49,7 +49,7 @@ fn first_sentence(paragraph: &str) -> Option<&str> {
     Some(&paragraph[..end])
 }
 
-/// A file has one subject.
+/// A file is short, because it has one subject.
 pub fn short(files: &[File]) -> Vec<String> {
     let tests = only_for_tests(files);
     let is_test = |file: &File| tests.iter().any(|test| file.path.starts_with(test.as_str()));
@@ -60,7 +60,7 @@ pub fn short(files: &[File]) -> Vec<String> {
         .collect()
 }
 
-/// Nothing is unfinished, skipped or silenced, in tests neither.
+/// No code is unfinished, skipped or silenced, including tests.
 pub fn finished(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files.iter().filter(|file| file.is_rust()) {
@@ -75,7 +75,7 @@ pub fn finished(files: &[File]) -> Vec<String> {
     complaints
 }
 
-/// Differences show what changed, and nothing else.
+/// No trailing blanks and no missing line feed, so that diffs show only changes.
 pub fn trimmed(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files {

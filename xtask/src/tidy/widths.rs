@@ -1,4 +1,4 @@
-//! Rules for the width of lines, and the command that wraps comments and Markdown again.
+//! The rules for line widths, and the command that wraps comments and Markdown.
 
 use super::files::File;
 use super::scanner::scan;
@@ -9,7 +9,7 @@ const CODE: usize = 110;
 const COMMENT: usize = 100;
 const MARKDOWN: usize = 120;
 
-/// No line of code, comment or Markdown is wider than two windows beside each other show.
+/// No line of code, comments or Markdown is too wide.
 pub fn narrow(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files {
@@ -24,8 +24,8 @@ pub fn narrow(files: &[File]) -> Vec<String> {
     complaints
 }
 
-/// Lines of Rust that are too wide, by their number, and how wide they may be. What stands in string
-/// literals does not count: rustfmt does not wrap them, and a message in one piece is found by a search.
+/// The lines of Rust that are too wide, with their numbers and their maximum widths. String
+/// literals do not count: rustfmt does not wrap them, and an unbroken message can be searched.
 fn wide_rust(text: &str) -> Vec<(usize, usize)> {
     let mut wide = Vec::new();
     let mut fence = false;
@@ -50,7 +50,7 @@ fn wide_rust(text: &str) -> Vec<(usize, usize)> {
     wide
 }
 
-/// Whether a comment holds code of an example, and whether it cannot be wrapped.
+/// Whether a comment is example code, and whether it cannot be wrapped.
 fn comment(fence: &mut bool, text: &str, prefix: Option<Prefix>) -> (bool, bool) {
     let Some(prefix) = prefix else {
         return (false, false);
@@ -66,7 +66,7 @@ fn comment(fence: &mut bool, text: &str, prefix: Option<Prefix>) -> (bool, bool)
     )
 }
 
-/// Lines of Markdown that are too wide. Rows of tables cannot be wrapped, and code is as it is.
+/// The lines of Markdown that are too wide. Table rows cannot be wrapped, and code is not checked.
 fn wide_markdown(text: &str) -> Vec<(usize, usize)> {
     let mut fence = false;
     let mut wide = Vec::new();
@@ -80,7 +80,7 @@ fn wide_markdown(text: &str) -> Vec<(usize, usize)> {
     wide
 }
 
-/// The file with its comments or its Markdown wrapped again where a line is too wide. `None` where none is.
+/// The file with its comments or Markdown wrapped; `None` if no line is too wide.
 pub fn wrapped(file: &File) -> Option<String> {
     let text = match file.path.rsplit_once('.').map(|(_, kind)| kind) {
         Some("rs") => {

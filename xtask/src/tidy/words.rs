@@ -1,9 +1,9 @@
-//! Names that the code does not use, because the field has a better word.
+//! The rule against invented names for which an established term exists.
 
 use super::files::File;
 use super::scanner::scan;
 
-/// A name, and the one that stands for it. In lower case it also stands for names of files.
+/// A forbidden name and its replacement. The lower-case form is forbidden as a file name.
 const NAMES: [(&str, &str); 9] = [
     ("Course", "Placement"),
     ("Stamina", "LongRunning"),
@@ -16,7 +16,7 @@ const NAMES: [(&str, &str); 9] = [
     ("until_it_ends", "Execution"),
 ];
 
-/// Nothing in the host has one of these names.
+/// No identifier and no file of the host has a forbidden name.
 pub fn of_the_field(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in files
@@ -37,7 +37,7 @@ pub fn of_the_field(files: &[File]) -> Vec<String> {
     complaints
 }
 
-/// Whether a file or a folder is called as a type or a function is.
+/// Whether a file or folder has the name of a type or a function.
 fn is(folder: &str, name: &str) -> bool {
     folder == name.to_lowercase()
 }

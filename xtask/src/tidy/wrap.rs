@@ -1,6 +1,6 @@
 //! Wraps paragraphs of comments and of Markdown.
 
-/// What stands before the text of a line: blanks, and in a comment its marker.
+/// The prefix of a line: blanks and the comment marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
     /// Its length in bytes.
@@ -8,12 +8,12 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// That of a line without a marker.
+    /// The prefix of a line without a marker.
     pub fn none() -> Self {
         Self { len: 0 }
     }
 
-    /// That of a line that is a comment of its own.
+    /// The prefix of a line that contains only a comment.
     pub fn of_comment(line: &str) -> Option<Self> {
         let begin = line.len() - line.trim_start().len();
         let marker = ["//!", "///", "//"]
@@ -25,18 +25,19 @@ impl Prefix {
         })
     }
 
-    /// How many characters of `line` it is.
+    /// Its number of characters in `line`.
     pub fn width(self, line: &str) -> usize {
         line[..self.len].chars().count()
     }
 }
 
-/// Whether a line begins or ends a block of code.
+/// Whether a line begins or ends a code block.
 pub fn is_fence(content: &str) -> bool {
     content.trim_start().starts_with("```")
 }
 
-/// Whether a line cannot be wrapped within `most` characters: the row of a table, a heading, or one word.
+/// Whether a line cannot be wrapped within `most` characters: a table row, a heading, or a single
+/// word.
 pub fn cannot_be_wrapped(content: &str, most: usize) -> bool {
     let text = content.trim_start();
     let begin = content.len() - text.len() + marker(text);
@@ -44,12 +45,12 @@ pub fn cannot_be_wrapped(content: &str, most: usize) -> bool {
     is_of_one_line(text) || first_blank.is_none_or(|at| content[..at].chars().count() > most)
 }
 
-/// Whether Markdown wants it on one line.
+/// Whether Markdown requires it on one line.
 fn is_of_one_line(text: &str) -> bool {
     text.starts_with(['|', '#', '<']) || text.starts_with('[') && text.contains("]: ")
 }
 
-/// The length of the marker of a list's item that a line begins with.
+/// The length of the list marker at the start of a line.
 fn marker(text: &str) -> usize {
     let number = text.bytes().take_while(u8::is_ascii_digit).count();
     match text.as_bytes() {
@@ -59,19 +60,19 @@ fn marker(text: &str) -> usize {
     }
 }
 
-/// Lines that are one paragraph.
+/// The lines of a paragraph.
 struct Paragraph<'a> {
-    /// What each of its lines begins with.
+    /// The common prefix of its lines.
     prefix: &'a str,
-    /// The blanks and the marker of the first line after that.
+    /// The blanks and the list marker of the first line, after the prefix.
     first: &'a str,
-    /// Its lines, as they are.
+    /// Its unchanged lines.
     lines: Vec<&'a str>,
     words: Vec<&'a str>,
 }
 
-/// `text` with those paragraphs wrapped that have a line of more than `most` characters. `prefix` gives for
-/// a line, by its index, what its text follows on, and `None` if it is to stay.
+/// Wraps the paragraphs of `text` that have a line of more than `most` characters. `prefix` returns
+/// the prefix of a line, or `None` if the line must not change.
 pub fn wrap(text: &str, most: usize, prefix: impl Fn(usize, &str) -> Option<Prefix>) -> String {
     let mut wrapped = String::new();
     let mut paragraph: Option<Paragraph<'_>> = None;
@@ -113,7 +114,7 @@ pub fn wrap(text: &str, most: usize, prefix: impl Fn(usize, &str) -> Option<Pref
 }
 
 impl Paragraph<'_> {
-    /// Whether its last line ends with a line break that Markdown keeps.
+    /// Whether its last line ends with a hard line break.
     fn ends_hard(&self) -> bool {
         self.lines.last().is_some_and(|line| line.ends_with('\\'))
     }
@@ -155,11 +156,11 @@ fn finish(wrapped: &mut String, paragraph: Option<Paragraph<'_>>, most: usize) {
     wrapped.push('\n');
 }
 
-/// The words between which a line may end: code between backquotes stays in one piece, and a word that would
-/// begin a list stays behind the one before it.
+/// The pieces between which a line may be broken. Code in backquotes stays in one piece, and so
+/// does a word that would begin a list with the word before it.
 fn pieces(words: &[&str]) -> Vec<String> {
     let quotes = |word: &str| word.matches('`').count();
-    // A quote that is open at the end belongs to no code.
+    // An unmatched backquote is not code.
     let has_code = words.iter().map(|word| quotes(word)).sum::<usize>() % 2 == 0;
     let mut pieces: Vec<String> = Vec::new();
     let mut is_code = false;

@@ -1,5 +1,5 @@
-//! Types of contract 0.1 as those of 0.2, and back. Each pair has the same members, so a conversion
-//! moves them.
+//! Conversions between the types of contract 0.1 and those of 0.2. Each pair has the same members,
+//! so a conversion only moves them.
 
 use super::{v0_1, v0_2};
 
@@ -79,7 +79,7 @@ impl From<v0_2::http_client::IncomingResponse> for v0_1::http_client::IncomingRe
     }
 }
 
-/// Without what contract 0.1 does not tell of a request.
+/// Leaves out the fields that contract 0.1 does not have.
 impl From<v0_2::http_types::Request> for v0_1::http_types::Request {
     fn from(request: v0_2::http_types::Request) -> Self {
         Self {
@@ -109,7 +109,7 @@ impl From<v0_1::http_types::Response> for v0_2::http_types::Response {
     }
 }
 
-/// Without what contract 0.1 does not tell of an invocation.
+/// Leaves out the fields that contract 0.1 does not have.
 impl From<v0_2::context::Invocation> for v0_1::context::Invocation {
     fn from(invocation: v0_2::context::Invocation) -> Self {
         let principal = |principal: v0_2::context::Principal| v0_1::context::Principal {

@@ -1,8 +1,8 @@
-//! What `wit/` looks like from the host's side: a module for each version of the contract.
+//! The host bindings that `bindgen!` generates from `wit/`: one module for each version of the
+//! contract.
 //!
-//! The host works with the types of the newest version, which are also re-exported here. Each
-//! capability implements the host calls of every version; `convert.rs` has the types of older
-//! versions that differ only by their module.
+//! The host works with the types of the newest version, which are re-exported here. Each capability
+//! implements the host calls of every version. `convert.rs` converts the types of older versions.
 
 mod convert;
 
@@ -18,7 +18,7 @@ pub mod v0_1 {
             imports: { default: async | trappable },
             exports: { default: async },
             with: {
-                // It has one type and no function, so both versions share it.
+                // The interface has one type and no function, so both versions share it.
                 "mortise:plugin/types": crate::capability::bindings::v0_2::types,
                 "mortise:plugin/database.transaction": crate::capability::database::Transaction,
                 "mortise:plugin/database.cursor": crate::capability::database::Cursor,
@@ -33,7 +33,7 @@ pub mod v0_1 {
         realtime, secrets,
     };
 
-    /// The name of the interface of types, which has no bindings of its own.
+    /// The name of the interface `types`, which has no bindings of its own.
     pub const TYPES: &str = "mortise:plugin/types@0.1.0";
 }
 
@@ -67,8 +67,8 @@ mod tests {
 
     use sha2::{Digest, Sha256};
 
-    /// Components of contract 0.1 are stored, so its text never changes. What is to change goes
-    /// into a newer version.
+    /// Deployed components use contract 0.1, so its text never changes. A change goes into a newer
+    /// version.
     #[test]
     fn contract_0_1_is_frozen() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit/0.1");

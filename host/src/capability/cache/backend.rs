@@ -1,4 +1,4 @@
-//! What a back end of the cache does. The host calls know this trait and no back end.
+//! The trait that a cache back end implements. The host calls know only this trait.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::domain::id::{PluginName, TenantId};
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 
-/// The answer of a back end: at hand, or one to wait for. One that is at hand costs no allocation
-/// and no wait.
+/// The result of a back end: either ready or a future. A ready result costs no allocation and no
+/// wait.
 pub type Answer<'a, T> = Either<Ready<Result<T, CacheError>>, BoxFuture<'a, Result<T, CacheError>>>;
 
-/// The caches of all tenants. Entries of one plugin are out of reach for others, and no tenant's
-/// entries push out those of another.
+/// The caches of all tenants. A plugin cannot reach the entries of another plugin, and a tenant's
+/// entries never evict those of another tenant.
 pub trait CacheBackend: Send + Sync {
     /// The value under `key`, unless it has expired.
     fn get<'a>(&'a self, scope: Scope<'a>, key: String) -> Answer<'a, Option<Value>>;
@@ -28,7 +28,8 @@ pub trait CacheBackend: Send + Sync {
         ttl: Option<Duration>,
     ) -> Answer<'a, ()>;
 
-    /// Stores a value if there is none; true if it did. Of many at once, one does.
+    /// Stores a value if the key has none. Returns true if the value was stored. Of several
+    /// concurrent calls, one stores its value.
     fn set_if_absent<'a>(
         &'a self,
         scope: Scope<'a>,
@@ -37,8 +38,8 @@ pub trait CacheBackend: Send + Sync {
         ttl: Option<Duration>,
     ) -> Answer<'a, bool>;
 
-    /// Adds `delta` to the number under `key`, which begins with zero, and gives the sum. `ttl`
-    /// holds for a number that begins.
+    /// Adds `delta` to the number under `key` and returns the sum. A missing number counts as zero,
+    /// and `ttl` applies only when the entry is created.
     fn increment<'a>(
         &'a self,
         scope: Scope<'a>,
@@ -47,27 +48,27 @@ pub trait CacheBackend: Send + Sync {
         ttl: Option<Duration>,
     ) -> Answer<'a, i64>;
 
-    /// Forgets a value.
+    /// Removes a value.
     fn delete<'a>(&'a self, scope: Scope<'a>, key: String) -> Answer<'a, ()>;
 
-    /// Bytes of the tenant's entries, with what each takes besides, as far as this host knows.
+    /// Bytes of the tenant's entries, overhead included, as far as this host knows.
     fn bytes(&self, scope: Scope<'_>) -> u64;
 
-    /// Forgets everything of a tenant that is gone. Nobody asks for it any more, since ids are
-    /// never used twice, so that the caller does not wait for it.
+    /// Removes the entries of a deleted tenant. Tenant ids are never reused, so the caller does not
+    /// wait for the removal.
     fn forget_tenant(&self, tenant: TenantId);
 }
 
-/// Whose entries a call sees, and how much they may hold.
+/// The tenant, plugin and limits that a call applies to.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     /// The tenant.
     pub tenant: TenantId,
     /// The plugin.
     pub plugin: &'a PluginName,
-    /// The limits that hold for the call.
+    /// The limits of the call.
     pub limits: &'a Limits,
-    /// Which snapshot of the tenant the limits are of; a later one has a larger number.
+    /// The tenant's snapshot that the limits belong to. A later snapshot has a larger number.
     pub snapshot: u64,
 }
 
@@ -80,19 +81,19 @@ pub enum Value {
     Bytes(Vec<u8>),
 }
 
-/// Why a call did not do what it should.
+/// Why a call to the cache failed.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CacheError {
-    /// Larger than one entry may be. Blame: guest.
+    /// The value exceeds the size limit of an entry. Blame: guest.
     #[error("the value is larger than the {0} that one cache entry may have")]
     TooLarge(ByteSize),
-    /// An increment of something that is no number, or beyond 64 bits. Blame: guest.
+    /// The entry is not a number, or the sum does not fit into 64 bits. Blame: guest.
     #[error("the entry is not a number that can be incremented")]
     NotANumber,
-    /// The back end cannot be reached, or not in time. Blame: host.
+    /// The back end is unreachable or did not answer in time. Blame: host.
     #[error("{0}")]
     Unavailable(String),
-    /// The host call is not made. Blame: limit.
+    /// The host call exceeds a limit of the invocation. Blame: limit.
     #[error(transparent)]
     Refused(#[from] HostCallRefused),
 }
@@ -110,7 +111,7 @@ impl<'a> Scope<'a> {
 }
 
 impl Value {
-    /// Bytes of its content.
+    /// Bytes of the content.
     pub(super) fn len(&self) -> usize {
         match self {
             Value::Text(text) => text.len(),
@@ -119,7 +120,7 @@ impl Value {
     }
 }
 
-/// An answer that is there already.
+/// A ready result.
 pub(super) fn at_hand<'a, T>(answer: Result<T, CacheError>) -> Answer<'a, T> {
     Either::Left(ready(answer))
 }

@@ -12,7 +12,7 @@ use super::super::{HasCapabilities, HostCallRefused, Invocation};
 use super::{Answer, CacheBackend, CacheError, Scope, Value};
 use crate::domain::units::as_u64;
 
-/// What the cache sees of its invocation.
+/// The part of the invocation that the cache may use.
 pub struct CacheView<'a> {
     /// The invocation.
     pub invocation: &'a mut Invocation,
@@ -41,7 +41,7 @@ fn view<T: HasCapabilities>(data: &mut T) -> CacheView<'_> {
 }
 
 impl CacheView<'_> {
-    /// Every call goes through here before it does anything.
+    /// Counts a host call. Every call does this first.
     fn charge(&mut self, key: &str, value: Option<&Value>) -> Result<(), CacheError> {
         let bytes = key.len() + value.map_or(0, Value::len);
         self.invocation.charge_host_call(bytes)?;
@@ -49,7 +49,8 @@ impl CacheView<'_> {
         Ok(())
     }
 
-    /// What every call does once it has done its work. `stored` is what it wrote, in bytes.
+    /// Records the size of the cache after a call. `stored` is the number of bytes that the call
+    /// wrote.
     fn note(&mut self, stored: usize) {
         let bytes = self.caches.bytes(Scope::of(&self.invocation.active));
         let usage = &mut self.invocation.usage;
@@ -117,7 +118,7 @@ impl CacheView<'_> {
     }
 }
 
-/// Waits for an answer that is not at hand, no longer than leaves the plugin time to respond.
+/// Waits for a result that is not ready, but leaves the plugin enough time to respond.
 async fn answered<T>(invocation: &Invocation, answer: Answer<'_, T>) -> Result<T, CacheError> {
     match answer {
         Either::Left(at_hand) => at_hand.into_inner(),
@@ -234,7 +235,7 @@ mod tests {
     use crate::domain::limits::Limits;
     use crate::domain::units::Span;
 
-    /// A back end elsewhere, whose answers have to be waited for.
+    /// A back end whose results are never ready at once.
     struct Elsewhere {
         memory: MemoryCaches,
         is_stuck: bool,
@@ -310,7 +311,7 @@ mod tests {
         }
     }
 
-    /// Every call, and whether its answer is the one that memory gives.
+    /// Makes every call. Returns whether the results equal those of the memory back end.
     async fn all_calls(caches: &dyn CacheBackend, invocation: &mut Invocation) -> Result<bool, CacheError> {
         let mut view = CacheView { invocation, caches };
         let value = || Value::Text("v".to_owned());

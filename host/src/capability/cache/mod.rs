@@ -1,7 +1,7 @@
 //! A cache that belongs to one plugin of one tenant.
 //!
-//! `host.rs` answers the host calls. It speaks to the back end through the trait of `backend.rs`;
-//! `memory.rs` is the one that there is.
+//! `host.rs` implements the host calls on the trait of `backend.rs`. `memory/` is the only back
+//! end.
 
 mod backend;
 mod host;

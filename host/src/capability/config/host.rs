@@ -1,11 +1,11 @@
-//! The host calls of the settings.
+//! The host call that reads a plugin's settings.
 
 use wasmtime::component::{HasData, Linker};
 
 use super::super::bindings::{v0_1, v0_2};
 use super::super::{HasCapabilities, Invocation};
 
-/// What the settings see of their invocation.
+/// The part of the invocation that the settings may use.
 pub struct ConfigView<'a> {
     /// The invocation.
     pub invocation: &'a mut Invocation,

@@ -1,4 +1,4 @@
-//! Plain settings that the tenant made for a plugin.
+//! A plugin's plain settings, which the tenant sets.
 
 mod host;
 

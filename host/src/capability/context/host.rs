@@ -1,4 +1,4 @@
-//! The host calls of the context.
+//! The host calls that describe the current invocation.
 
 use wasmtime::component::{HasData, Linker};
 
@@ -6,7 +6,7 @@ use super::super::bindings::{context, v0_1, v0_2};
 use super::super::{HasCapabilities, Invocation};
 use crate::domain::invocation::Trigger;
 
-/// What the context sees of its invocation.
+/// The part of the invocation that the context may use.
 pub struct ContextView<'a> {
     /// The invocation.
     pub invocation: &'a mut Invocation,

@@ -1,4 +1,4 @@
-//! Who called, and how much time is left.
+//! The context of an invocation: the caller, the trigger and the remaining time.
 
 mod host;
 

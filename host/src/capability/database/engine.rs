@@ -1,8 +1,8 @@
-//! What an engine does that keeps the databases of tenants.
+//! The traits that a database engine implements.
 //!
-//! The host calls, the lifecycle and the gauges know these traits and the words of `statement.rs`,
-//! `error.rs` and `migration.rs`. What a session may do at once (how many writers there are,
-//! whether a statement may run beside an open transaction) is the engine's to say.
+//! The host calls, the lifecycle and the metrics use these traits and the types of `statement.rs`,
+//! `error.rs` and `migration.rs`. Concurrency within a session is the engine's decision: the number
+//! of writers, and whether a statement may run outside an open transaction.
 
 use std::io;
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use crate::domain::limits::Limits;
 use crate::domain::manifest::Contract;
 use crate::domain::migration::Migration;
 
-/// An open transaction. Dropped, it is rolled back before anybody sees what it did.
+/// An open transaction. Dropping it rolls it back before any other statement sees its changes.
 pub type Transaction = Box<dyn OpenTransaction>;
 
-/// A result under way. Dropped, it stops.
+/// A result that is being read. Dropping it stops the statement.
 pub type Cursor = Box<dyn OpenCursor>;
 
 /// The databases of all tenants.
 #[async_trait]
 pub trait DatabaseEngine: Send + Sync {
-    /// How one invocation uses its tenant's database, within its limits and its time. Opens nothing
-    /// yet.
+    /// Creates the session of one invocation, bounded by its limits and its deadline. Opens no
+    /// connection yet.
     fn session(self: Arc<Self>, scope: Scope) -> Box<dyn Session>;
 
-    /// Applies the migrations of `plugin` that are pending, all of them or none. Run again, it
-    /// finds nothing to do. `contract` is the one that the plugin is written for.
+    /// Applies the pending migrations of `plugin`, all of them or none. The call is idempotent.
+    /// `contract` is the contract version of the plugin.
     async fn migrate(
         &self,
         tenant: TenantId,
@@ -41,8 +41,8 @@ pub trait DatabaseEngine: Send + Sync {
         migrations: &[Migration],
     ) -> Result<Applied, MigrationError>;
 
-    /// Closes a tenant's database and deletes it. The tenant must not be served any more. A tenant
-    /// without a database is no error.
+    /// Closes and deletes a tenant's database. The tenant must not be served any more. A tenant
+    /// without a database is not an error.
     async fn forget(&self, tenant: TenantId) -> io::Result<()>;
 
     /// The tenants whose databases are there and have content.
@@ -52,19 +52,19 @@ pub trait DatabaseEngine: Send + Sync {
     /// it, and makes no empty one in its place, until it is there again.
     fn mark_missing(&self, tenant: TenantId);
 
-    /// The tenants whose databases are damaged or missing, as far as it was noticed.
+    /// The tenants whose databases are known to be damaged or missing.
     fn damaged(&self) -> Vec<TenantId>;
 
-    /// What is held now. Takes locks that others hold for moments.
+    /// The resources in use now. Takes locks that are held only briefly.
     fn held(&self) -> DatabasesHeld;
 
-    /// Closes what nobody uses, so that what is stored is whole. To be called once no invocation is
-    /// under way.
+    /// Closes all idle connections, so that the files are complete without their logs. Call it once
+    /// no invocation runs.
     async fn close(self: Arc<Self>);
 }
 
-/// How one invocation uses its tenant's database. A future of these methods that is dropped half
-/// way ends what it does.
+/// One invocation's use of its tenant's database. Dropping a future of these methods stops its
+/// work.
 #[async_trait]
 pub trait Session: Send {
     /// Runs a statement on its own.
@@ -76,54 +76,54 @@ pub trait Session: Send {
     /// Starts a statement whose rows are read piece by piece.
     async fn open(&mut self, statement: Statement) -> Result<Cursor, DatabaseError>;
 
-    /// What the database takes after the last statement.
+    /// The size of the database after the last statement.
     fn size(&self) -> DatabaseSize;
 }
 
 /// A transaction that a guest holds between host calls.
 #[async_trait]
 pub trait OpenTransaction: Send {
-    /// Runs a statement in it.
+    /// Runs a statement in the transaction.
     async fn run(&mut self, statement: Statement, want: Want) -> Result<Answer, DatabaseError>;
 
-    /// Ends it and keeps what it did. If that fails, nothing of it stays.
+    /// Commits the transaction. If that fails, it is rolled back.
     async fn commit(&mut self) -> Result<(), DatabaseError>;
 
-    /// Ends it without a trace.
+    /// Rolls the transaction back.
     async fn rollback(&mut self) -> Result<(), DatabaseError>;
 
-    /// An error if it is over.
+    /// Returns an error if the transaction has ended.
     fn check_open(&self) -> Result<(), DatabaseError>;
 }
 
-/// A result that is read piece by piece.
+/// A result that is read in pieces.
 #[async_trait]
 pub trait OpenCursor: Send {
     /// The names of the columns.
     fn columns(&self) -> &[String];
 
-    /// At most `max` rows, fewer if more would not fit into the bytes of one result. None is the
-    /// end.
+    /// Reads at most `max` rows, or fewer if more would exceed the byte limit of one result. An
+    /// empty vector marks the end.
     async fn next(&mut self, max: usize) -> Result<Vec<Vec<Value>>, DatabaseError>;
 }
 
-/// What a tenant's database takes.
+/// The size of a tenant's database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseSize {
     /// Bytes that are stored; zero before the first statement.
     pub stored: u64,
-    /// The most memory that the host had taken for the tenant while its last statement ran.
+    /// The peak memory that the tenant's SQL used while the last statement ran.
     pub memory: u64,
 }
 
-/// What the databases hold at this moment.
+/// The resources that the databases hold now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabasesHeld {
-    /// Open transactions, until they are rolled back if nobody ends them.
+    /// Open transactions. An abandoned one counts until it is rolled back.
     pub transactions: u64,
     /// Open cursors.
     pub cursors: u64,
-    /// Statements that run.
+    /// Running statements.
     pub statements: u64,
     /// Tenants whose database is open.
     pub tenants: u64,

@@ -1,34 +1,34 @@
-//! Why a call to the database failed, in the words of the contract and of no engine.
+//! The errors of the database calls, independent of the engine.
 
 use mortise_sql::{ConstraintKind as Kind, Failure};
 
 use super::super::HandlesSpent;
 pub use super::super::bindings::database::ConstraintKind;
 
-/// Why a statement did not do what it should. No message holds a path of the host or another tenant's data.
+/// Why a statement failed. Messages never contain a path of the host or another tenant's data.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum DatabaseError {
-    /// A constraint of the schema does not hold. Blame: guest.
+    /// The statement violates a constraint of the schema. Blame: guest.
     #[error("a constraint does not hold: {name}")]
     Constraint {
-        /// Which kind.
+        /// The kind of the constraint.
         kind: ConstraintKind,
-        /// What the engine calls it.
+        /// The name that the engine gives the constraint.
         name: String,
     },
     /// The statement or its parameters are wrong. Blame: guest.
     #[error("{0}")]
     Invalid(String),
-    /// Somebody else was in the way; trying again may succeed.
+    /// A concurrent statement is in conflict with this one. A retry may succeed.
     #[error("{0}")]
     Conflict(String),
-    /// A plugin may not run this. Blame: guest.
+    /// Plugins may not run the statement. Blame: guest.
     #[error("{0}")]
     Denied(String),
-    /// More than the plan allows. Blame: limit.
+    /// The statement exceeds a limit of the plan. Blame: limit.
     #[error("{0}")]
     Limit(String),
-    /// The database is not granted or does not work. Blame: host, except for the grant.
+    /// The database is not granted, or it is unavailable. Blame: host, except for the grant.
     #[error("{0}")]
     Unavailable(String),
 }

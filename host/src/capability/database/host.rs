@@ -10,11 +10,11 @@ use super::{
 };
 use crate::domain::units::{as_u64, microseconds};
 
-/// What the database sees of its invocation.
+/// The part of the invocation that the database may use.
 pub struct DatabaseView<'a> {
     /// The invocation.
     pub invocation: &'a mut Invocation,
-    /// The database as this invocation uses it.
+    /// The database session of this invocation.
     pub state: &'a mut DatabaseState,
     /// Holds the open transactions and cursors.
     pub table: &'a mut ResourceTable,
@@ -42,11 +42,11 @@ fn view<T: HasCapabilities>(data: &mut T) -> DatabaseView<'_> {
     }
 }
 
-/// The answer of a call, in the error type of the contract.
+/// The result of a host call with the error type of the contract.
 type Answered<T, E> = wasmtime::Result<Result<T, E>>;
 
 impl DatabaseView<'_> {
-    /// Every call goes through here before it does anything.
+    /// Counts a host call and checks the grant. Every call does this first.
     fn charge(&mut self, bytes: usize) -> Result<(), DatabaseError> {
         self.invocation
             .charge_host_call(bytes)
@@ -81,7 +81,7 @@ impl DatabaseView<'_> {
         usage.sql_result_bytes = usage.sql_result_bytes.max(bytes);
     }
 
-    /// What every call that ran SQL does with the time that it took.
+    /// Records the time and the memory of a call that ran SQL.
     fn count_time(&mut self, began: Instant) {
         let took = microseconds(began.elapsed());
         let size = self.state.session().size();
@@ -147,7 +147,8 @@ impl DatabaseView<'_> {
         }
     }
 
-    /// What a transaction does not carry yet, as long as it is open.
+    /// Rejects a call that the host does not support yet, or reports that the transaction has
+    /// ended.
     fn unserved<T>(&mut self, transaction: &Resource<Transaction>, what: &str) -> Answered<T, DatabaseError> {
         let transaction = self.table.get(transaction)?;
         let open = transaction.check_open();
@@ -167,7 +168,7 @@ fn count_of(answer: Result<Answer, DatabaseError>) -> Result<u64, DatabaseError>
     }
 }
 
-/// Values of one version of the contract as those of another.
+/// Converts values from one version of the contract to another.
 fn values<A, B: From<A>>(values: Vec<A>) -> Vec<B> {
     values.into_iter().map(B::from).collect()
 }
@@ -301,8 +302,8 @@ macro_rules! serve {
                 if let Err(error) = self.charge(0) {
                     return Ok(Err(error.into()));
                 }
-                // The guest chooses `max`: none would look like the end, and the upper bound is
-                // that of any result.
+                // The guest chooses `max`. Zero rows would look like the end, and the upper bound
+                // is the one of any result.
                 let max =
                     usize::try_from(max.clamp(1, self.invocation.limits().sql_rows.max(1))).unwrap_or(1);
                 let began = Instant::now();

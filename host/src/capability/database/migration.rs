@@ -1,5 +1,5 @@
-//! What changing a schema answers, the same for every engine, and how the migrations of a version
-//! are compared with those that a database has.
+//! The results of a migration run, and the comparison of a version's migrations with those that a
+//! database has.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +9,24 @@ use super::error::DatabaseError;
 use crate::domain::clock::Timestamp;
 use crate::domain::migration::Migration;
 
-/// What a run of the migrations did.
+/// The result of a migration run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// File names of the migrations that were pending, in the order in which they were applied.
     pub applied: Vec<String>,
-    /// File names of migrations that the database has and this version does not know: it is older
-    /// than the schema.
+    /// File names of migrations that were applied but are not part of this version. The version is
+    /// older than the schema.
     pub beyond: Vec<String>,
-    /// What is wrong with what was applied, and was accepted all the same.
+    /// Problems of the applied migrations that were accepted.
     pub warnings: Vec<String>,
 }
 
-/// A migration that the database has.
+/// A migration that was applied to the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppliedMigration {
-    /// Its place in the order.
+    /// Its number.
     pub number: u64,
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// SHA-256 of its statements.
     pub checksum: [u8; 32],
@@ -34,7 +34,7 @@ pub struct AppliedMigration {
     pub applied_at: Timestamp,
 }
 
-/// Why nothing was applied.
+/// Why no migration was applied.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
     /// A migration was edited after it had been applied.
@@ -42,7 +42,8 @@ pub enum MigrationError {
         "the migration {0} was changed after it had been applied; undo the change and put it into a new migration"
     )]
     Changed(String),
-    /// Another migration was applied under the number, as where two branches used the next one.
+    /// Another migration has this number already, for example because two branches both used the
+    /// next free one.
     #[error(
         "the number of the migration {file} is taken: {applied} was applied to this tenant's database under it; keep \
          that file, and give {file} a number above {newest}"
@@ -50,18 +51,18 @@ pub enum MigrationError {
     Taken {
         /// The migration.
         file: String,
-        /// What was applied.
+        /// The applied migration with the same number.
         applied: String,
         /// The largest number that is taken.
         newest: u64,
     },
-    /// A migration that was applied is not there, though later ones are.
+    /// An applied migration is missing from the version, although the version has later ones.
     #[error("the migration {0} was applied and is missing from this version; put it back")]
     Missing(String),
     /// Migrations are not in the order of their numbers.
     #[error("the migration {0} does not come after the one before it; numbers strictly increase")]
     Order(String),
-    /// One was put before those that were applied.
+    /// A new migration has a smaller number than an applied one.
     #[error(
         "the migration {file} comes too late: later ones were applied to this tenant's database already; give it a \
          number above {newest}"
@@ -77,29 +78,29 @@ pub enum MigrationError {
     Failed {
         /// The migration.
         file: String,
-        /// Where the statement begins, from 1.
+        /// The line on which the statement begins, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The error message.
         message: String,
     },
-    /// Rows refer to rows that are not there any more.
+    /// Rows refer to missing rows.
     #[error("the migrations leave rows of `{table}` that refer to missing rows of `{parent}`")]
     ForeignKeys {
-        /// Whose rows.
+        /// The table that has the foreign key.
         table: String,
-        /// What they refer to.
+        /// The table that the key refers to.
         parent: String,
     },
-    /// A type changes what is stored.
+    /// The declared type of a column would convert the stored values.
     #[error("{0}")]
     Column(String),
-    /// The database could not be used, or not in time.
+    /// The database was unavailable or too slow.
     #[error("the migrations could not be applied: {0}")]
     Database(#[from] DatabaseError),
 }
 
 impl MigrationError {
-    /// True where neither the plugin nor its tenant can do anything about it.
+    /// Whether the fault is the host's, and neither the plugin's nor the tenant's.
     pub fn is_host_fault(&self) -> bool {
         matches!(self, MigrationError::Database(DatabaseError::Unavailable(_)))
     }
@@ -112,7 +113,7 @@ impl AppliedMigration {
     }
 }
 
-/// An error where numbers do not increase.
+/// Returns an error if the numbers do not strictly increase.
 pub(super) fn check_order(migrations: &[Migration]) -> Result<(), MigrationError> {
     let mut pairs = migrations.windows(2);
     match pairs.find(|pair| pair[0].number >= pair[1].number) {
@@ -121,7 +122,8 @@ pub(super) fn check_order(migrations: &[Migration]) -> Result<(), MigrationError
     }
 }
 
-/// What of `migrations` is pending, and the names of those that only the database knows.
+/// Returns the pending ones of `migrations`, and the file names of those that only the database
+/// has.
 pub(super) fn compare<'m>(
     before: &BTreeMap<u64, AppliedMigration>,
     migrations: &'m [Migration],

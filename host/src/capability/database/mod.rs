@@ -1,9 +1,9 @@
 //! The tenant's own SQL database.
 //!
-//! `host.rs` answers the host calls: it charges, checks the grant, clamps and translates. It speaks
-//! to the engine through the traits of `engine.rs`, in the words of `statement.rs`, `error.rs` and
-//! `migration.rs`, and knows no engine. `sqlite/` is the one that there is, one file for each
-//! tenant. Another engine is a folder beside it that implements [`DatabaseEngine`].
+//! `host.rs` implements the host calls: it counts them, checks the grant, clamps arguments and
+//! converts types. It uses the engine through the traits of `engine.rs`. `sqlite/` is the only
+//! engine, with one file for each tenant. Another engine would be a folder beside it that
+//! implements [`DatabaseEngine`].
 
 mod engine;
 mod error;
@@ -32,13 +32,13 @@ use super::Invocation;
 pub struct DatabaseState {
     engine: Arc<dyn DatabaseEngine>,
     scope: Scope,
-    /// Made with the first call that the grant allows.
+    /// Created by the first call that the grant allows.
     session: Option<Box<dyn Session>>,
 }
 
 impl DatabaseState {
-    /// The state of an invocation that has not used it yet. It is made when the guest first does, so that nothing in it may
-    /// depend on when that is.
+    /// Creates the state of an invocation. This happens at the guest's first database call, so
+    /// nothing here may depend on the time of creation.
     pub fn new(engine: Arc<dyn DatabaseEngine>, invocation: &Invocation) -> Self {
         Self {
             engine,

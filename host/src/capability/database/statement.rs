@@ -1,4 +1,4 @@
-//! What is asked of a database and what it answers, the same for every engine.
+//! Statements and their results, the same for every engine.
 
 use std::sync::Arc;
 
@@ -18,46 +18,46 @@ pub struct Statement {
     pub params: Vec<Value>,
 }
 
-/// What the caller wants to know of a statement.
+/// The kind of result that the caller wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// Its rows.
+    /// The rows of the result.
     Rows,
-    /// How many rows it changed.
+    /// The number of changed rows.
     Count,
 }
 
-/// What a statement answered: its rows or the count of changed rows, as it was [wanted](Want).
+/// The result of a statement: its rows or the number of changed rows, as [`Want`] says.
 #[derive(Debug)]
 pub enum Answer {
     /// The rows.
     Rows(Rows),
-    /// How many rows changed.
+    /// The number of changed rows.
     Changed(u64),
 }
 
-/// In whose name a statement runs and how far it may go.
+/// The tenant and the limits of a statement.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// Whose database it is.
+    /// The tenant that owns the database.
     pub tenant: TenantId,
-    /// The limits that hold.
+    /// The limits of the invocation.
     pub limits: Arc<Limits>,
     /// When the invocation ends.
     pub deadline: Instant,
 }
 
-/// How much a result may hold.
+/// The maximum size of a result.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// At most so many rows.
+    /// The maximum number of rows.
     pub rows: usize,
-    /// At most so many bytes, as [`weight`] counts them.
+    /// The maximum number of bytes, as [`weight`] counts them.
     pub bytes: usize,
 }
 
 impl Statement {
-    /// Bytes that the guest hands over with it.
+    /// The size of the text and of the parameters.
     pub fn bytes(&self) -> usize {
         self.sql.len() + self.params.iter().map(value_weight).sum::<usize>()
     }
@@ -73,12 +73,12 @@ impl Scope {
         }
     }
 
-    /// When a statement that starts now has to be done.
+    /// The deadline of a statement that starts now.
     pub fn statement_deadline(&self) -> Instant {
         self.deadline.min(Instant::now() + self.limits.sql_time.0)
     }
 
-    /// How much one result may hold.
+    /// The maximum size of one result.
     pub fn bounds(&self) -> Bounds {
         Bounds {
             rows: usize::try_from(self.limits.sql_rows).unwrap_or(usize::MAX),
@@ -87,13 +87,13 @@ impl Scope {
     }
 }
 
-/// What a value of `content` bytes counts: its content and the room that the host and the guest need for any value,
-/// so that a million NULLs are not free.
+/// The counted size of a value of `content` bytes. It includes a fixed overhead, so that a million
+/// NULLs are not free.
 pub fn weight(content: usize) -> usize {
     content + size_of::<Value>()
 }
 
-/// What rows count, each value by its `weight`.
+/// The counted size of rows: the sum of the `weight` of each value.
 pub fn rows_weight(rows: &[Vec<Value>]) -> usize {
     rows.iter().flatten().map(value_weight).sum()
 }

@@ -1,7 +1,7 @@
-//! Which addresses plugins may reach: the public internet, and nothing of the network that the host
-//! stands in.
+//! The rule that decides which IP addresses plugins may reach: the public internet, and nothing of
+//! the host's own network.
 //!
-//! The decision is made on the address that is dialled, never on the text of a URL.
+//! The rule checks the address to connect to, never the text of a URL.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +12,7 @@ pub enum Reach {
     Public,
     /// Public addresses and the host's own loopback, for development and tests.
     PublicAndLoopback,
-    /// Loopback alone: where a secret would otherwise go out in plain text.
+    /// Loopback only, for secrets that would otherwise be sent in plain text.
     Loopback,
 }
 
@@ -71,9 +71,9 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         .any(|(range, length)| same_prefix(range.to_bits().into(), address.to_bits().into(), 32 - length))
 }
 
-/// Only global unicast is public, and of the ways to carry an IPv4 address in an IPv6 one only
-/// NAT64 is in use on the public internet. The mapped form is IPv4 already when it comes here; the
-/// compatible form, 6to4 and Teredo are refused whatever they carry.
+/// Only global unicast is public. Of the forms that embed an IPv4 address, only NAT64 is in use on
+/// the public internet. The mapped form is converted to IPv4 before this check. The compatible
+/// form, 6to4 and Teredo are always rejected.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     if let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = address.segments() {
         return is_public_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));

@@ -1,10 +1,9 @@
-//! How much a server may send for one response beyond the body that the plugin gets.
+//! The limit on what a server may send for one response beyond its body.
 //!
-//! HTTP lets a server send much that is no body: informational responses, chunks of one byte,
-//! leading zeros in a chunk size, extensions, trailers, empty TLS records. All of it passes the
-//! socket, so the socket counts it without knowing what it is. Each response has a fixed allowance
-//! of bytes and pieces, which grows with each byte of the body that arrives. If a server exceeds
-//! it, the request ends.
+//! HTTP lets a server send much besides a body: informational responses, one-byte chunks, leading
+//! zeros in a chunk size, extensions, trailers, empty TLS records. The socket counts all bytes
+//! without parsing them. Each response has a fixed allowance of bytes and pieces, which grows with
+//! each received byte of the body. If a server exceeds it, the request fails.
 
 use std::io;
 use std::pin::Pin;
@@ -15,30 +14,28 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 
 use crate::domain::units::as_u64;
 
-/// Bytes of a TLS handshake. Certificates make most of it.
+/// Most bytes of a TLS handshake. Certificates are the largest part of it.
 pub const HANDSHAKE_BYTES: u64 = 128 * 1024;
 
-/// Bytes until the head of the response is there: informational responses before it, and the head
-/// itself.
+/// Most bytes before the body: the informational responses and the response head.
 pub const HEAD_BYTES: u64 = 128 * 1024;
 
-/// Bytes of a response that are not its body, the head included. A response may have as many again
-/// as its body.
+/// Bytes of a response besides its body, the head included. Each byte of the body allows one more.
 pub const OVERHEAD_BYTES: u64 = 256 * 1024;
 
-/// Pieces in which a handshake or a response may come: reads from the socket, or chunks.
+/// Most pieces of a handshake or a response: reads from the socket, or chunks.
 pub const PIECES: u64 = 4_096;
 
-/// For so many bytes of the body one more piece.
+/// Each such number of bytes of the body allows one more piece.
 pub const BYTES_PER_PIECE: u64 = 256;
 
-/// What a server sent too much of. The texts go to the guest.
+/// What a server sent too much of. The texts are shown to the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Excess {
-    /// A handshake without end.
+    /// The TLS handshake is too long.
     #[error("the server sent {HANDSHAKE_BYTES} bytes without completing the TLS handshake")]
     Handshake,
-    /// No response after many bytes.
+    /// Too many bytes came before the body.
     #[error("the server sent {HEAD_BYTES} bytes of informational responses and heads before its response")]
     Head,
     /// More framing than body.
@@ -47,7 +44,7 @@ pub enum Excess {
          beyond the size of its body"
     )]
     Overhead,
-    /// Too many pieces for what they hold.
+    /// Too many small pieces.
     #[error(
         "the response came in too many reads or chunks (at most {PIECES} of each, and one more for each \
          {BYTES_PER_PIECE} bytes of its body); the server has to send larger ones"
@@ -55,26 +52,25 @@ pub enum Excess {
     Pieces,
 }
 
-/// What one connection may still receive. The socket counts reads; the reader of the response
+/// The remaining allowance of a connection. The socket counts reads; the reader of the response
 /// raises the allowance.
 #[derive(Debug)]
 pub struct Allowance(Mutex<Count>);
 
-/// A socket that gives no more than its allowance. A read beyond it is pending and registers no
-/// waker, so the caller has to ask [`Allowance::check`] after each poll.
+/// A socket that returns no more than its allowance. A read beyond it is pending and registers no
+/// waker, so the caller must call [`Allowance::check`] after each poll.
 #[derive(Debug)]
 pub struct Metered<S> {
     socket: Take<S>,
     allowance: Arc<Allowance>,
 }
 
-/// What [`Allowance::check`] finds.
+/// The result of [`Allowance::check`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// The server has not sent more than it may.
+    /// The allowance is not exceeded; wait for the server.
     Waits,
-    /// A read was refused, and the allowance has grown since: the connection has to be polled
-    /// again.
+    /// A read was rejected, but the allowance has grown since. Poll the connection again.
     Goes,
 }
 
@@ -102,7 +98,7 @@ impl Count {
         }
     }
 
-    /// Bytes that the next read may give; zero where nothing may be read.
+    /// Bytes that the next read may return; zero if no read is allowed.
     fn readable(&self) -> u64 {
         match self.reads < self.pieces() {
             true => self.allowed_bytes.saturating_sub(self.bytes),
@@ -121,19 +117,19 @@ impl Allowance {
         Self(Mutex::new(Count::of(Excess::Handshake, HANDSHAKE_BYTES)))
     }
 
-    /// A request goes out: counts its response from zero.
+    /// Starts counting the response to a new request.
     pub fn begin_response(&self) {
         *self.count() = Count::of(Excess::Head, HEAD_BYTES);
     }
 
-    /// The head of the response is there.
+    /// Records that the response head has arrived.
     pub fn begin_body(&self) {
         let mut count = self.count();
         count.phase = Excess::Overhead;
         count.allowed_bytes = OVERHEAD_BYTES;
     }
 
-    /// A piece of the body has arrived.
+    /// Counts a piece of the body.
     pub fn received(&self, bytes: usize) -> Result<(), Excess> {
         let mut count = self.count();
         let bytes = as_u64(bytes);
@@ -147,7 +143,7 @@ impl Allowance {
         }
     }
 
-    /// Whether a read was refused since this was last asked, and still would be.
+    /// Whether a read was rejected since the last check, and still would be.
     pub fn check(&self) -> Result<Reading, Excess> {
         let mut count = self.count();
         if !std::mem::take(&mut count.was_refused) {
@@ -162,7 +158,7 @@ impl Allowance {
         })
     }
 
-    /// Bytes that the next read may give. Where it is zero, this is remembered.
+    /// Returns the bytes that the next read may return. Remembers if there are none.
     fn take_readable(&self) -> u64 {
         let mut count = self.count();
         let readable = count.readable();
@@ -177,13 +173,13 @@ impl Allowance {
     }
 
     fn count(&self) -> MutexGuard<'_, Count> {
-        // Numbers that are set one by one: none is worth less after a panic.
+        // The numbers are independent, so they are valid even after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<S: AsyncRead> Metered<S> {
-    /// Counts what comes through `socket`.
+    /// Counts the bytes that `socket` receives.
     pub fn new(socket: S, allowance: Arc<Allowance>) -> Self {
         Self {
             socket: socket.take(0),
@@ -269,7 +265,7 @@ mod tests {
         (Metered::new(Endless { piece }, allowance.clone()), allowance)
     }
 
-    /// Reads until a read waits. Gives the bytes.
+    /// Reads until a read is pending. Returns the number of bytes.
     fn drain(socket: &mut Metered<Endless>) -> u64 {
         let mut bytes = 0;
         let mut buffer = [0; 8 * 1024];

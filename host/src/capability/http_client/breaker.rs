@@ -1,6 +1,6 @@
-//! Circuit breakers for origins that fail time after time.
+//! Circuit breakers for origins that fail repeatedly.
 //!
-//! While one is open, plugins get their answer at once instead of waiting for the origin to fail again.
+//! While a circuit is open, requests fail at once instead of waiting for the origin.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,13 +10,13 @@ use crate::domain::circuit::{Circuit, CircuitSettings, Passage};
 use crate::domain::clock::Timestamp;
 use crate::domain::origin::Origin;
 
-/// Failures one after the other that open a circuit.
+/// Consecutive failures that open a circuit.
 pub const FAILURES: u32 = 5;
 
-/// How long a circuit stays open before one request may try again.
+/// How long a circuit stays open before one probe request is allowed.
 pub const OPEN_FOR: Duration = Duration::from_secs(10);
 
-/// The circuits of one tenant. Only origins whose last attempt failed take memory here.
+/// The circuits of one tenant. Only origins whose last attempt failed are stored.
 #[derive(Debug, Default)]
 pub struct Breakers {
     circuits: Mutex<HashMap<Origin, Circuit>>,
@@ -28,9 +28,9 @@ const SETTINGS: CircuitSettings = CircuitSettings {
     longest_wait: OPEN_FOR,
 };
 
-/// The right to send one request to an origin. It says how the request went; dropped without a
-/// word, it leaves its place to the next: the request may have been refused elsewhere, given up by
-/// the plugin, or ended by a limit.
+/// The permit for one request to an origin. The holder reports the result. Dropping the permit
+/// without a result lets another request probe the origin: the request may have been rejected
+/// elsewhere, cancelled by the plugin, or ended by a limit.
 #[derive(Debug)]
 pub struct Admission {
     breakers: Arc<Breakers>,
@@ -39,9 +39,8 @@ pub struct Admission {
 }
 
 impl Breakers {
-    /// The right to send a request to `origin` now, or `None` where the origin is left alone. Where
-    /// a circuit has been open long enough, the first to ask may, and the circuit stays open for
-    /// the others.
+    /// Returns a permit for a request to `origin`, or `None` if the circuit is open. After the
+    /// waiting time, the first caller gets a probe, and the circuit stays open for the others.
     pub fn admit(self: &Arc<Self>, origin: &Origin, now: Timestamp) -> Option<Admission> {
         let passage = match self.circuits().get_mut(origin) {
             Some(circuit) => circuit.ask(now, Duration::ZERO),
@@ -65,7 +64,7 @@ impl Breakers {
 }
 
 impl Admission {
-    /// Records that the origin answered, whatever the status.
+    /// Records that the origin answered, with any status.
     pub fn succeeded(mut self) {
         self.is_probe = false;
         self.breakers.circuits().remove(&self.origin);

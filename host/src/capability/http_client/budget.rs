@@ -1,4 +1,4 @@
-//! What one invocation may send, shared with its requests under way.
+//! The limits and metrics of one invocation's outbound requests, shared with its running requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use crate::domain::invocation::Usage;
 use crate::domain::limits::Limits;
 use crate::domain::units::{as_u64, microseconds};
 
-/// The requests of one invocation: how many there were, and how many more there may be.
+/// Counts the requests of one invocation and enforces their limits.
 #[derive(Debug)]
 pub struct Budget {
     requests: AtomicU32,
@@ -24,7 +24,7 @@ pub struct Budget {
     under_way: Arc<Semaphore>,
 }
 
-/// Microseconds that requests took.
+/// Durations of requests, in microseconds.
 #[derive(Debug, Default)]
 struct Times {
     sum: AtomicU64,
@@ -34,7 +34,7 @@ struct Times {
 }
 
 impl Budget {
-    /// The budget that `limits` give.
+    /// The budget that `limits` define.
     pub fn new(limits: &Limits) -> Self {
         let at_once = usize::try_from(limits.http_concurrency).unwrap_or(Semaphore::MAX_PERMITS);
         Self {
@@ -49,8 +49,8 @@ impl Budget {
         }
     }
 
-    /// A place among the requests under way. It is held until the guest has the response, because
-    /// the host keeps the body as long.
+    /// Takes a permit for a concurrent request. It is held until the guest has the response,
+    /// because the host buffers the body until then.
     pub fn place(&self) -> Result<OwnedSemaphorePermit, SendError> {
         let place = self.under_way.clone().try_acquire_owned().map_err(|_| {
             SendError::Limit(format!(
@@ -84,13 +84,13 @@ impl Budget {
         self.bytes.fetch_add(as_u64(bytes), Ordering::Relaxed);
     }
 
-    /// Counts the bytes of a body that came.
+    /// Counts the bytes of a received body.
     pub fn count_received(&self, bytes: usize) {
         self.bytes.fetch_add(as_u64(bytes), Ordering::Relaxed);
         self.response_bytes.fetch_max(as_u64(bytes), Ordering::Relaxed);
     }
 
-    /// Counts how long a request took as a whole.
+    /// Records the total duration of a request.
     pub fn count_time(&self, took: Duration) {
         self.times.sum.fetch_add(microseconds(took), Ordering::Relaxed);
         self.times
@@ -98,21 +98,21 @@ impl Budget {
             .fetch_max(microseconds(took), Ordering::Relaxed);
     }
 
-    /// Counts how long it took to connect.
+    /// Records the duration of connecting.
     pub fn count_connect(&self, took: Duration) {
         self.times
             .longest_connect
             .fetch_max(microseconds(took), Ordering::Relaxed);
     }
 
-    /// Counts how long it took until the head of a response had come.
+    /// Records the time until the response head arrived.
     pub fn count_first_byte(&self, took: Duration) {
         self.times
             .longest_first_byte
             .fetch_max(microseconds(took), Ordering::Relaxed);
     }
 
-    /// Writes what was counted so far into `usage`.
+    /// Writes the current counts into `usage`.
     pub fn settle(&self, usage: &mut Usage) {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         usage.http_requests = self.requests.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! New connections: dial a checked address, prove the name by TLS, speak HTTP/1.1.
+//! Opens connections: TCP to a checked address, TLS with the server's name, then HTTP/1.1.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,15 +25,15 @@ use super::{CertificateAuthority, InvalidCertificateAuthority};
 use crate::domain::origin::Scheme;
 use crate::metrics::Held;
 
-/// Stops a server from filling memory with headers.
+/// Most headers of a response. Stops a server from filling memory with headers.
 pub const MOST_RESPONSE_HEADERS: usize = 100;
-/// As above, in bytes.
+/// Most bytes of response headers.
 pub const MOST_RESPONSE_HEADER_BYTES: usize = 64 * 1024;
 
-/// TLS sessions that a tenant may resume.
+/// TLS sessions that are kept for one tenant.
 const RESUMABLE_SESSIONS: usize = 32;
 
-/// The TLS settings of the host: the roots of the web and `extra`.
+/// The TLS settings of the host: it trusts the public web's certificate authorities and `extra`.
 pub fn tls_settings(extra: &[CertificateAuthority]) -> Result<ClientConfig, InvalidCertificateAuthority> {
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     for CertificateAuthority { file, certificate } in extra {
@@ -53,7 +53,7 @@ pub fn tls_settings(extra: &[CertificateAuthority]) -> Result<ClientConfig, Inva
     Ok(settings)
 }
 
-/// The settings for one tenant, whose sessions nobody else resumes.
+/// The settings for one tenant. Other tenants cannot resume its sessions.
 pub fn tls_for_tenant(settings: &ClientConfig) -> TlsConnector {
     let mut settings = settings.clone();
     settings.resumption = Resumption::in_memory_sessions(RESUMABLE_SESSIONS);
@@ -61,8 +61,8 @@ pub fn tls_for_tenant(settings: &ClientConfig) -> TlsConnector {
 }
 
 /// Connects to the first of `addresses` that answers. `held` counts the connection until it is
-/// closed. The caller ends this at `deadline`; the addresses share the time until then, so that one
-/// that is silent does not use up the time of the others.
+/// closed. The caller enforces `deadline`. The addresses share the time until then, so that one
+/// silent address does not use up all of it.
 pub async fn connect(
     target: &Target,
     addresses: &[SocketAddr],
@@ -116,7 +116,7 @@ async fn dial(
         {
             Ok(Ok(stream)) => {
                 if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(origin = %target.origin, %error, "a connection cannot be set to send at once");
+                    tracing::debug!(origin = %target.origin, %error, "TCP_NODELAY cannot be set on a connection");
                 }
                 return Ok((stream, *address));
             }
@@ -165,8 +165,7 @@ fn server_name(target: &Target) -> Result<ServerName<'static>, SendError> {
     }
 }
 
-/// What rustls says about the other side names certificates and protocols, and nothing of this
-/// host.
+/// Messages of rustls name certificates and protocols of the server, and nothing of this host.
 fn tls_reason(error: &std::io::Error) -> String {
     match error
         .get_ref()

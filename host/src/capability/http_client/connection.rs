@@ -1,4 +1,4 @@
-//! A connection, and waiting for what arrives on it.
+//! An outbound connection and the future that drives it.
 //!
 //! A connection is polled only by the request that uses it. Bytes that arrive on an idle connection
 //! stay in the kernel until the next request looks at the connection. So a server causes work only
@@ -19,30 +19,30 @@ use super::error::SendError;
 use super::work::Work;
 use crate::metrics::Held;
 
-/// A connection that can take a request. It is closed when this is dropped.
+/// A connection that can take a request. Dropping it closes it.
 pub struct Connection {
-    /// Takes the request.
+    /// Sends requests.
     pub sender: SendRequest<Full<Bytes>>,
-    /// Reads and writes.
+    /// Drives the connection.
     pub line: Line,
-    /// Who is at the other end.
+    /// The address of the server.
     pub peer: SocketAddr,
     /// Counts the connection until it is closed.
     pub _held: Held,
 }
 
-/// The side of a connection that reads and writes.
+/// The future that reads and writes, with the allowance of the server.
 pub struct Line {
     driver: Option<Driver>,
     allowance: Arc<Allowance>,
 }
 
-/// Hyper's connection. It ends when the connection is closed.
+/// The connection future of hyper. It ends when the connection is closed.
 pub type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 impl Connection {
-    /// Whether the connection can take another request: not if the server has closed it or sent
-    /// something unasked.
+    /// Whether the connection can take another request. It cannot if the server has closed it or
+    /// has sent data without a request.
     pub fn is_usable(&mut self) -> bool {
         self.line.poll(&mut Context::from_waker(Waker::noop()));
         self.line.driver.is_some() && self.sender.is_ready()
@@ -58,12 +58,12 @@ impl Line {
         }
     }
 
-    /// What the server may still send.
+    /// The remaining allowance of the server.
     pub fn allowance(&self) -> &Allowance {
         &self.allowance
     }
 
-    /// Drives the connection until `future`, which waits for something on it, is ready.
+    /// Drives the connection until `future`, which depends on it, is ready.
     pub async fn wait_for<F: Future>(&mut self, work: &Work, future: F) -> Result<F::Output, SendError> {
         let allowance = self.allowance.clone();
         let mut future = pin!(future);
@@ -86,8 +86,8 @@ impl Line {
     }
 }
 
-/// Waits for `future`, which reads from a connection with this allowance, until the server sends
-/// more than it may or the invocation has used up its CPU time.
+/// Polls `future`, which reads from a connection with this allowance. Fails if the server exceeds
+/// the allowance or the invocation has used up its CPU time.
 pub async fn within_bounds<F: Future>(
     allowance: &Allowance,
     work: &Work,

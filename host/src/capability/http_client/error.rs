@@ -1,4 +1,4 @@
-//! Why a request brought no response.
+//! The errors of outbound requests.
 
 use std::time::Duration;
 
@@ -6,39 +6,39 @@ use super::super::{HandlesSpent, HostCallRefused, HostFault};
 use super::allowance::Excess;
 use crate::storage::vault::VaultError;
 
-/// Why a request brought no response. The texts go to the guest: they name what the guest or its
-/// tenant can change, and neither addresses of the host's network nor secrets.
+/// Why a request has no response. The texts are shown to the guest. They name what the guest or its
+/// tenant can change, but no internal addresses and no secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// The tenant or the operator does not allow it.
     #[error("{0}")]
     Denied(String),
-    /// The request cannot be sent as it is.
+    /// The request is invalid.
     #[error("{0}")]
     InvalidRequest(String),
-    /// The name has no address.
+    /// The host name cannot be resolved.
     #[error("the name `{0}` could not be resolved")]
     Dns(String),
-    /// Nobody answered at the address.
+    /// The connection failed.
     #[error("no connection to {origin}: {reason}")]
     Connect {
-        /// Where to.
+        /// The origin of the request.
         origin: String,
         /// The kind of failure.
         reason: std::io::ErrorKind,
     },
-    /// The other side does not prove who it is, or does not speak TLS.
+    /// The server has no valid certificate, or does not speak TLS.
     #[error("no TLS connection to {origin}: {reason}")]
     Tls {
-        /// Where to.
+        /// The origin of the request.
         origin: String,
-        /// What is wrong with the other side.
+        /// The error of the TLS handshake.
         reason: String,
     },
     /// One of the time limits was reached.
     #[error("the request took longer than it may ({phase:?}, after {after:?})")]
     Timeout {
-        /// What took too long.
+        /// The phase that took too long.
         phase: Phase,
         /// How long the attempt had lasted.
         after: Duration,
@@ -49,13 +49,13 @@ pub enum SendError {
     /// The origin failed too often just now.
     #[error("the origin failed too often just now")]
     CircuitOpen,
-    /// The answer is not HTTP as this host accepts it.
+    /// The response is not valid HTTP for this host.
     #[error("{0}")]
     Protocol(String),
     /// A limit of the invocation.
     #[error("{0}")]
     Limit(String),
-    /// The server sent more than it may beside the body of a response.
+    /// The server sent too much data besides the body of a response.
     #[error(transparent)]
     Excess(#[from] Excess),
     /// Reading responses took all the CPU time that the invocation may use.
@@ -72,15 +72,15 @@ pub enum SendError {
 /// An error that the contract has a case for.
 #[derive(Debug)]
 pub enum TypedError {
-    /// Not granted.
+    /// The tenant or the operator does not allow it.
     Denied(String),
-    /// It cannot be sent as it is.
+    /// The request is invalid.
     InvalidRequest(String),
-    /// No address.
+    /// The host name cannot be resolved.
     Dns(String),
-    /// No connection.
+    /// The connection failed.
     Connect(String),
-    /// No TLS.
+    /// The TLS handshake failed.
     Tls(String),
     /// A time limit was reached.
     Timeout,
@@ -88,18 +88,18 @@ pub enum TypedError {
     TooLarge,
     /// The origin failed too often just now.
     CircuitOpen,
-    /// The answer is not HTTP as this host accepts it.
+    /// The response is not valid HTTP for this host.
     Protocol(String),
     /// A limit of the invocation.
     Limit(String),
 }
 
-/// What a time limit ended.
+/// The phase that a time limit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Resolving, connecting and TLS: nothing of the request was sent.
     Connect,
-    /// The wait for the response.
+    /// Waiting for the response.
     Response,
     /// The request as a whole, by its own time limit or because the invocation ends.
     Whole,
@@ -118,7 +118,7 @@ impl From<HandlesSpent> for SendError {
 }
 
 impl SendError {
-    /// The error as the guest gets it. A vault that does not open is the host's fault and ends the
+    /// The error as the guest gets it. A vault that cannot decrypt is the host's fault and ends the
     /// invocation.
     pub fn typed(self) -> wasmtime::Result<TypedError> {
         let text = self.to_string();

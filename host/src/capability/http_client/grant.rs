@@ -1,4 +1,4 @@
-//! Where a request may go: the guest's URL, parsed once and compared with what the tenant granted.
+//! Parses the guest's URL once and checks that the tenant granted its origin.
 
 use std::collections::BTreeSet;
 
@@ -8,22 +8,22 @@ use url::{Host, Position, Url};
 use super::error::SendError;
 use crate::domain::origin::Origin;
 
-/// Stops a URL that is longer than servers take from being parsed and logged.
+/// The longest URL. Longer ones, which most servers reject, are neither parsed nor logged.
 const URL_BYTES: usize = 8 * 1024;
 
-/// Where a request goes. Everything that is dialled, proven by TLS or sent comes from here; the
-/// guest's text is not looked at again.
+/// The target of a request. The connection, the TLS name and the request line all come from here;
+/// the guest's text is not read again.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// A granted origin.
     pub origin: Origin,
     /// Its host.
     pub host: Host<String>,
-    /// What follows, in origin form and without the fragment.
+    /// The path and query, without the fragment.
     pub path: PathAndQuery,
 }
 
-/// The target of `url`, if it lies within `granted`.
+/// Parses `url`. Returns an error if its origin is not `granted`.
 pub fn target(url: &str, granted: &BTreeSet<Origin>) -> Result<Target, SendError> {
     let parsed = parse(url)?;
     let origin = Origin::of(&parsed).map_err(|_| {
@@ -53,8 +53,8 @@ fn parse(url: &str) -> Result<Url, SendError> {
     if url.len() > URL_BYTES {
         return invalid(format!("the URL is longer than {URL_BYTES} bytes"));
     }
-    // The URL standard drops tabs and line ends and reads `\` as `/`. Both are only ever met in
-    // attempts to have a URL read in two ways.
+    // The URL standard drops tabs and line ends and reads `\` as `/`. Both occur only in attempts
+    // to make parsers disagree about a URL.
     if url.contains(|character: char| character.is_ascii_control() || character == '\\' || character == ' ') {
         return invalid("the URL holds a space, a control character or `\\`; percent-encode it".to_owned());
     }
@@ -128,7 +128,7 @@ mod tests {
         }
     }
 
-    /// Row D7, and the address forms of row D1, which are canonical before they are compared.
+    /// Row D7, and the address forms of row D1, which are normalised before the comparison.
     #[test]
     fn everything_else_is_refused() {
         let granted = granted(&[

@@ -15,13 +15,13 @@ use super::send::Exchange;
 use super::{ClientState, Pending, secret};
 use crate::storage::vault::Vault;
 
-/// What the HTTP client sees of its invocation.
+/// The part of the invocation that the HTTP client may use.
 pub struct HttpClientView<'a> {
     /// The invocation.
     pub invocation: &'a mut Invocation,
-    /// The resources that the guest holds.
+    /// The guest's resources.
     pub table: &'a mut ResourceTable,
-    /// Opens sealed secrets.
+    /// Decrypts secrets.
     pub vault: &'a Vault,
     /// The client.
     pub client: &'a ClientState,
@@ -29,7 +29,7 @@ pub struct HttpClientView<'a> {
 
 struct HttpClient;
 
-/// A request under way. Dropping it ends the request.
+/// A running request. Dropping it cancels the request.
 type Task = AbortOnDropHandle<Result<Received, SendError>>;
 
 impl HasData for HttpClient {
@@ -54,7 +54,7 @@ fn view<T: HasCapabilities>(data: &mut T) -> HttpClientView<'_> {
 }
 
 impl HttpClientView<'_> {
-    /// Decides everything that is decided before a request is on its way, and starts it.
+    /// Makes all checks that come before a request is sent, and starts it.
     fn admitted(
         &mut self,
         function: &'static str,
@@ -72,8 +72,8 @@ impl HttpClientView<'_> {
         let clients = &self.client.clients;
         let scheme = request.target.origin.scheme();
         let reach = secret::reach(scheme, request.carries_secret, clients.config.allow_loopback)?;
-        // The time that the guest asks for only shortens what it has anyway. Of what is left of the
-        // invocation the guest keeps a part, so that it can answer if the other side does not.
+        // The guest can only shorten its time limit. A part of the invocation's remaining time is
+        // kept for the guest, so that it can respond if the server does not.
         let most = active.limits.http_total.0.min(self.invocation.patience());
         let time = request.timeout.unwrap_or(most).min(most);
         let place = self.client.budget.place()?;
@@ -116,7 +116,7 @@ impl HttpClientView<'_> {
         }
         let Some((task, _place)) = self.table.get_mut(pending)?.task.take() else {
             return Ok(Err(SendError::InvalidRequest(
-                "the response of this request was waited for before; `wait` works once".to_owned(),
+                "the response of this request was taken before; `wait` works once".to_owned(),
             )));
         };
         Ok(task.await.map_err(HostFault::new)?)

@@ -1,12 +1,11 @@
 //! Outbound HTTP to the origins that the tenant granted.
 //!
-//! The host parses the guest's URL once (`grant`), checks the request and builds it anew
-//! (`request`), resolves the name once and connects to public addresses only (`resolve`, `address`,
-//! `connect`), and reads the response as far as the plan allows (`response`). It attaches secrets,
-//! each for its own origins only (`secret`). It never follows redirects: the guest sees them, and a
-//! request to their target is checked like any other. Retries (`retry`), circuit breakers
-//! (`breaker`) and the budget of the invocation (`budget`) apply to each attempt; `send` combines
-//! all of this.
+//! The host parses the guest's URL once (`grant`), checks and rebuilds the request (`request`),
+//! resolves the name once and connects to public addresses only (`resolve`, `address`, `connect`),
+//! and reads the response within the limits (`response`). It attaches secrets, each for its own
+//! origins only (`secret`). It never follows redirects: the guest gets the redirect, and a request
+//! to its target is checked like any other. Retries (`retry`), circuit breakers (`breaker`) and the
+//! invocation's budget (`budget`) apply to each attempt; `send` combines all of this.
 //!
 //! Three mechanisms bound the work that a remote server causes. The socket counts everything that
 //! the server sends (`allowance`). All work runs in tasks that charge their CPU time to the
@@ -70,22 +69,23 @@ use work::{Background, Work};
 /// tenant are dropped.
 const TENANT_IDLE: Duration = Duration::from_secs(10 * 60);
 
-/// Idle connections of all tenants together. Stops them from using up the host's file descriptors.
+/// Most idle connections of all tenants together. Stops them from using up the host's file
+/// descriptors.
 const MOST_IDLE_CONNECTIONS: usize = 1_024;
 
-/// Names that are resolved at once, for all tenants and for one tenant: each takes a thread. If all
-/// look-ups of the host are in use, each tenant may still have one.
+/// Concurrent DNS look-ups, of all tenants and of one tenant. Each takes a thread. If all look-ups
+/// of the host are in use, each tenant may still start one.
 const MOST_LOOKUPS: usize = 64;
 const MOST_LOOKUPS_PER_TENANT: usize = 8;
 
 /// What the operator decides about outbound HTTP.
 #[derive(Clone, Debug)]
 pub struct HttpClientConfig {
-    /// Whether plugins may reach the host's own loopback addresses, and secrets may go there
-    /// without TLS. For development and tests; off by default. Nothing opens private or link-local
+    /// Whether plugins may reach the host's loopback addresses, and secrets may go there without
+    /// TLS. For development and tests; off by default. No setting allows private or link-local
     /// addresses.
     pub allow_loopback: bool,
-    /// Certificate authorities that are trusted besides those of the web; none by default.
+    /// Additional trusted certificate authorities; none by default.
     pub extra_ca: Vec<CertificateAuthority>,
     /// How long a response may pause between two pieces of its body; 10 s by default.
     pub idle: Duration,
@@ -105,14 +105,14 @@ pub struct HttpClients {
     connections: Gauge,
 }
 
-/// What the outbound client holds at this moment.
+/// The resources that the outbound client holds now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HttpClientsHeld {
-    /// Requests under way.
+    /// Running requests.
     pub requests: u64,
-    /// Open connections, and those that are being opened.
+    /// Connections that are open or being opened.
     pub connections: u64,
-    /// Of these, the ones that wait for their next request.
+    /// The connections among these that are idle.
     pub idle_connections: u64,
 }
 
@@ -125,17 +125,17 @@ pub struct CertificateAuthority {
     pub certificate: CertificateDer<'static>,
 }
 
-/// Why the clients cannot be made.
+/// A configured certificate authority that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificate authority {} cannot be used: {reason}", file.display())]
 pub struct InvalidCertificateAuthority {
     /// The file that it comes from.
     pub file: PathBuf,
-    /// What is wrong with it.
+    /// The error of the TLS library.
     pub reason: rustls::Error,
 }
 
-/// The client as one invocation uses it.
+/// The HTTP client of one invocation.
 pub struct ClientState {
     clients: Arc<HttpClients>,
     tenant: Arc<TenantClient>,
@@ -143,7 +143,7 @@ pub struct ClientState {
     work: Arc<Work>,
 }
 
-/// A request under way. Dropping it ends the request.
+/// A running request. Dropping it cancels the request.
 pub struct Pending {
     task: Option<(
         AbortOnDropHandle<Result<Received, SendError>>,
@@ -157,7 +157,7 @@ struct TenantClient {
     pool: Arc<Pool>,
     breakers: Arc<Breakers>,
     lookups: Lookups,
-    /// Its position among the tenants that work in the background.
+    /// The tenant's queue in the background runtime.
     lane: Arc<Lane>,
 }
 
@@ -172,8 +172,8 @@ impl Default for HttpClientConfig {
 }
 
 impl HttpClients {
-    /// Clients that resolve names as the operating system does. Circuits open and close by `clock`.
-    /// What takes long runs on the threads of `background`.
+    /// Creates clients that use the operating system's resolver. Circuit breakers use `clock`. Long
+    /// work runs on the threads of `background`.
     pub fn new(
         config: HttpClientConfig,
         clock: SharedClock,
@@ -182,7 +182,7 @@ impl HttpClients {
         Self::with_resolver(config, clock, background, Arc::new(SystemResolver))
     }
 
-    /// Clients that resolve names by `resolver`. What it answers is checked like any other address.
+    /// Creates clients that use `resolver`. The addresses it returns are checked like any other.
     pub fn with_resolver(
         config: HttpClientConfig,
         clock: SharedClock,
@@ -203,16 +203,16 @@ impl HttpClients {
         })
     }
 
-    /// Closes the idle connections of a tenant and forgets its circuits.
+    /// Closes the idle connections of a tenant and resets its circuit breakers.
     pub fn forget_tenant(&self, tenant: TenantId) {
-        // The cache drops what was removed when it tidies up, and that at some time after.
+        // The cache drops removed entries only some time later, so the connections are closed here.
         if let Some(client) = self.tenants.remove(&tenant) {
             client.pool.clear();
         }
         self.tenants.run_pending_tasks();
     }
 
-    /// What is held now.
+    /// The resources in use now.
     pub fn held(&self) -> HttpClientsHeld {
         let idle = MOST_IDLE_CONNECTIONS.saturating_sub(self.idle_slots.available_permits());
         HttpClientsHeld {
@@ -244,8 +244,8 @@ impl HttpClients {
 }
 
 impl ClientState {
-    /// The client of an invocation. It is made at the first request, so nothing in it may depend on
-    /// the time.
+    /// Creates the client of an invocation. This happens at its first request, so nothing here may
+    /// depend on the time of creation.
     pub fn new(clients: &Arc<HttpClients>, invocation: &Invocation) -> Self {
         let tenant = clients.tenant(invocation.active.tenant);
         let work = Work::new(
@@ -262,8 +262,8 @@ impl ClientState {
         }
     }
 
-    /// Writes what was sent and received so far into `usage`. Requests under way go on counting, so
-    /// this is done once more when the invocation is over.
+    /// Writes the current counts into `usage`. Running requests continue to count, so this is
+    /// called once more at the end of the invocation.
     pub fn settle(&self, usage: &mut Usage) {
         self.budget.settle(usage);
     }

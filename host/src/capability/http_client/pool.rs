@@ -1,5 +1,5 @@
-//! Connections that wait for their next request. Every tenant has a pool of its own, so that no
-//! tenant's request goes out on a connection that another one opened.
+//! The pool of idle outbound connections. Each tenant has its own pool, so no request uses a
+//! connection that another tenant opened.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -13,14 +13,14 @@ use super::address::Reach;
 use super::connection::Connection;
 use crate::domain::origin::Origin;
 
-/// How long a connection waits for its next request.
+/// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How often idle connections are looked at. One that the server has closed keeps its descriptor
-/// for as long.
+/// How often idle connections are checked. A connection that the server has closed keeps its
+/// descriptor until the next check.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// Connections that wait for one origin.
+/// Most idle connections of one origin.
 const MOST_PER_ORIGIN: usize = 8;
 
 /// The idle connections of one tenant.
@@ -44,8 +44,8 @@ struct Idle {
 }
 
 impl Pool {
-    /// An empty pool. `slots` bounds the idle connections of all tenants together. They are looked
-    /// after in the background.
+    /// Creates an empty pool. `slots` bounds the idle connections of all tenants together. A task
+    /// on `background` closes expired ones.
     pub fn new(slots: Arc<Semaphore>, background: Handle) -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
             shelf: Mutex::default(),
@@ -55,7 +55,7 @@ impl Pool {
         })
     }
 
-    /// A connection to `origin` that is ready, and whose other end lies within `reach`.
+    /// Takes a usable connection to `origin` whose address lies within `reach`.
     pub fn take(&self, origin: &Origin, reach: Reach) -> Option<Connection> {
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = shelf.idle.get_mut(origin)?;
@@ -67,7 +67,7 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection for later, where there is room for it.
+    /// Adds a connection to the pool, or closes it if the pool is full.
     pub fn put(&self, origin: &Origin, connection: Connection) {
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             return;
@@ -87,7 +87,7 @@ impl Pool {
         }
     }
 
-    /// Closes all that wait.
+    /// Closes all idle connections.
     pub fn clear(&self) {
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         shelf.idle.clear();
@@ -100,8 +100,7 @@ impl Idle {
     }
 }
 
-/// Closes connections that nobody came for or that the server has closed, and ends when there are
-/// none left.
+/// Closes connections that have expired or that the server has closed. Ends when the pool is empty.
 async fn sweep(pool: Weak<Pool>) {
     loop {
         tokio::time::sleep(SWEEP).await;

@@ -1,8 +1,8 @@
-//! The guest's request, checked and turned into what is sent.
+//! Checks the guest's request and builds the message to send.
 //!
-//! Nothing of the guest's text reaches the wire unparsed: the method is one of a list, the path
-//! comes from the parsed URL, names and values of headers are types of their own, and whatever
-//! frames a message or names its receiver is set by the host alone.
+//! No unparsed text of the guest is sent. The method is one of a list, the path comes from the
+//! parsed URL, and header names and values have their own types. Only the host sets the headers
+//! that frame a message or name its receiver.
 
 use std::time::Duration;
 
@@ -20,13 +20,12 @@ use super::retry::RetryPolicy;
 use super::secret;
 use crate::storage::vault::Vault;
 
-/// How often requests between plugins of this host may lead to further ones. Stops a plugin that
-/// calls itself.
+/// The maximum depth of a chain of requests between plugins of this host. Stops a plugin that calls
+/// itself.
 pub const DEEPEST_CALL: u32 = 4;
 
-/// The header by which the depth travels. Somebody who forges it can only make it greater or start
-/// again at zero, as every caller from outside does; what that starts is bounded by the limits of
-/// the tenant like any other request.
+/// The header that carries the depth. A forged value can only increase the depth or reset it to
+/// zero, as any external caller does. The tenant's limits bound the requests that this causes.
 pub const DEPTH_HEADER: HeaderName = HeaderName::from_static("x-mortise-depth");
 
 const METHODS: [Method; 7] = [
@@ -39,7 +38,7 @@ const METHODS: [Method; 7] = [
     Method::OPTIONS,
 ];
 
-/// Most servers refuse more.
+/// Most headers of a request; most servers reject more.
 const MOST_HEADERS: usize = 100;
 const MOST_HEADER_BYTES: usize = 64 * 1024;
 
@@ -64,7 +63,7 @@ const FORBIDDEN_HEADERS: [HeaderName; 12] = [
 pub struct Outgoing {
     /// One of the methods that are allowed.
     pub method: Method,
-    /// Where it goes.
+    /// The target.
     pub target: Target,
     /// All headers, secrets included.
     pub headers: HeaderMap,
@@ -72,14 +71,14 @@ pub struct Outgoing {
     pub body: Bytes,
     /// Whether one of the headers holds a secret.
     pub carries_secret: bool,
-    /// How long the guest wants to wait.
+    /// The time limit that the guest asks for.
     pub timeout: Option<Duration>,
-    /// How often it is sent.
+    /// The retry policy.
     pub retry: RetryPolicy,
 }
 
 impl Outgoing {
-    /// Checks the guest's `request` against what is granted to `active`.
+    /// Checks the guest's `request` against the grants of `active`.
     pub fn new(
         request: OutgoingRequest,
         active: &ActiveVersion,
@@ -131,7 +130,7 @@ impl Outgoing {
     }
 }
 
-/// What the guest hands over with a request, in bytes.
+/// The size of a request, in bytes.
 pub fn bytes(request: &OutgoingRequest) -> usize {
     let OutgoingRequest {
         method,
@@ -232,7 +231,7 @@ fn bytes_of(content: Content) -> Bytes {
     }
 }
 
-/// Guest-controlled text of any length, as far as a message should repeat it.
+/// Shortens and escapes guest-controlled text for an error message.
 fn shortened(text: &str) -> String {
     text.chars().take(80).flat_map(char::escape_default).collect()
 }

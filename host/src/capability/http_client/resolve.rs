@@ -1,8 +1,7 @@
-//! From a host to the addresses that may be dialled.
+//! Resolves a host name to the addresses to which a connection is allowed.
 //!
-//! A name is resolved once for each connection, and the connection goes to one of the addresses
-//! that were checked; the name is not asked for again. Addresses written in a URL pass the same
-//! check.
+//! A name is resolved once for each connection, and the connection uses one of the checked
+//! addresses; the name is not resolved again. Addresses in a URL pass the same check.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,13 +17,13 @@ use super::error::SendError;
 use super::grant::Target;
 use crate::fair_semaphore::{FairSemaphore, Lane};
 
-/// More addresses of one name than this are not tried.
+/// Most addresses of a name that are tried.
 const MOST_ADDRESSES: usize = 8;
 
-/// Finds the addresses of names.
+/// Resolves host names.
 #[async_trait]
 pub trait Resolver: Send + Sync + 'static {
-    /// All addresses of `name`, the preferred ones first.
+    /// Returns all addresses of `name`, the preferred ones first.
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
 }
 
@@ -32,9 +31,9 @@ pub trait Resolver: Send + Sync + 'static {
 #[derive(Debug, Default)]
 pub struct SystemResolver;
 
-/// Looks up names for one tenant. A look-up holds a thread until the operating system gives up,
-/// even when nobody waits for it any more, so a tenant has a bounded number under way, however many
-/// names hang. The first of a tenant never waits for those of others.
+/// Resolves names for one tenant. A look-up holds a thread until the operating system gives up,
+/// even if nobody waits for it. So the number of look-ups of a tenant is bounded. The first look-up
+/// of a tenant never waits for those of others.
 #[derive(Clone)]
 pub struct Lookups {
     resolver: Arc<dyn Resolver>,
@@ -53,7 +52,8 @@ impl Resolver for SystemResolver {
 }
 
 impl Lookups {
-    /// Look-ups of the tenant with this lane, at most `at_once`, in its turns at `host`.
+    /// Creates the look-ups of the tenant with this lane: at most `at_once`, each with a permit of
+    /// `host`.
     pub fn new(
         resolver: Arc<dyn Resolver>,
         background: Handle,
@@ -70,7 +70,7 @@ impl Lookups {
         }
     }
 
-    /// Asks the resolver. The permits stay with the look-up and not with the one who waits for it.
+    /// Asks the resolver. The look-up keeps its permits until it ends, even if the caller is gone.
     async fn resolve(&self, name: String) -> io::Result<Vec<IpAddr>> {
         let tenant = self.tenant.clone().acquire_owned().await;
         let tenant = tenant.map_err(io::Error::other)?;
@@ -86,7 +86,7 @@ impl Lookups {
     }
 }
 
-/// The addresses of `target` within `reach`, at least one.
+/// The addresses of `target` that lie within `reach`; at least one.
 pub async fn addresses(
     target: &Target,
     reach: Reach,
@@ -119,7 +119,7 @@ pub async fn addresses(
     Ok(vetted)
 }
 
-/// `found` are addresses that the resolver gave and that the guest must not learn.
+/// The error text. It must not contain `found`, the resolved addresses.
 fn refusal(host: &Host<String>, reach: Reach, found: &[IpAddr]) -> String {
     let is_loopback = found.iter().all(|address| address.to_canonical().is_loopback());
     match reach {
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use crate::capability::http_client::grant;
 
-    /// Gives one answer after the other.
+    /// A resolver with a list of prepared answers.
     struct Answers(Mutex<Vec<Vec<&'static str>>>);
 
     #[async_trait]
@@ -199,7 +199,7 @@ mod tests {
         );
     }
 
-    /// Rows D1, D3 and D5: no resolver is asked for an address, and the check holds nevertheless.
+    /// Rows D1, D3 and D5: an address is not resolved, but checked all the same.
     #[tokio::test]
     async fn addresses_in_urls_pass_the_same_check() {
         let resolver = answers(&[]);

@@ -1,4 +1,4 @@
-//! The answer of another server, read only as far as the plan allows.
+//! Reads the response of another server within the limits of the plan.
 
 use std::time::Duration;
 
@@ -17,20 +17,20 @@ use super::error::{Phase, SendError};
 use super::work::Work;
 use crate::domain::units::as_u64;
 
-/// A response that has arrived as a whole.
+/// A complete response.
 #[derive(Debug)]
 pub struct Received {
     /// Its status.
     pub status: StatusCode,
-    /// Its headers, as they came.
+    /// Its headers, unchanged.
     pub headers: HeaderMap,
-    /// Its body, as it came.
+    /// Its body, unchanged.
     pub body: Vec<u8>,
 }
 
 impl Received {
-    /// Reads the body of `response`, which comes over `line`: at most `most` bytes, and no longer
-    /// than `idle` without a new one.
+    /// Reads the body of `response` from `line`: at most `most` bytes, and with pauses of at most
+    /// `idle`.
     pub async fn read(
         response: Response<Incoming>,
         line: &mut Line,
@@ -45,8 +45,8 @@ impl Received {
                 "the server switched to another protocol".to_owned(),
             ));
         }
-        // `most` bounds what is read; the announced length, which the server controls, only says
-        // how much it will try.
+        // `most` bounds what is read. The server controls the announced length, which only allows
+        // an early error.
         let announced = incoming.size_hint().lower();
         if announced > as_u64(most) {
             return Err(SendError::TooLarge);
@@ -95,7 +95,7 @@ impl From<Received> for IncomingResponse {
     }
 }
 
-/// What concerned the connection of the host and means nothing to the plugin.
+/// Headers that concern only the host's connection. Plugins do not get them.
 const CONNECTION_HEADERS: [header::HeaderName; 5] = [
     header::CONNECTION,
     header::TRAILER,
@@ -104,7 +104,7 @@ const CONNECTION_HEADERS: [header::HeaderName; 5] = [
     header::HeaderName::from_static("keep-alive"),
 ];
 
-/// What went wrong in the other side's HTTP. The texts of hyper name no addresses.
+/// Translates an HTTP error of the server. The messages contain no addresses.
 pub fn protocol(error: &hyper::Error) -> SendError {
     SendError::Protocol(if error.is_parse_too_large() {
         format!(
@@ -117,7 +117,7 @@ pub fn protocol(error: &hyper::Error) -> SendError {
     })
 }
 
-/// Header values that are not UTF-8 are Latin-1, as HTTP had it once.
+/// Header values that are not UTF-8 are read as Latin-1, the former encoding of HTTP.
 fn text_of(value: &HeaderValue) -> String {
     match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => text.to_owned(),

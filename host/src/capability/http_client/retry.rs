@@ -1,4 +1,4 @@
-//! When a request is sent again, and after how long.
+//! The retry policy: which requests are sent again, and after which wait.
 
 use std::time::Duration;
 
@@ -10,16 +10,15 @@ use super::error::{Phase, SendError};
 use super::response::Received;
 use crate::domain::clock::Timestamp;
 
-/// More attempts than this help nobody and multiply the load on a server that is in trouble.
+/// Most attempts of a request. More would only increase the load on a failing server.
 const MOST_ATTEMPTS: u32 = 5;
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
-/// A server that asks for a longer wait is understood to ask for this one, which no request
-/// outlives.
+/// The longest `Retry-After` that is used; no request lasts this long.
 const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How often a request is sent, with the guest's wishes clamped.
+/// The retries that the guest asks for, clamped to the host's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     attempts: u32,
@@ -38,8 +37,8 @@ impl From<Option<Retry>> for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How long to wait before the next attempt, or nothing where `outcome` is final. `attempt`
-    /// counts from 1; `random` is any number, from which the jitter is made.
+    /// Returns the wait before the next attempt, or `None` if `outcome` is final. `attempt` counts
+    /// from 1; `random` is any number and determines the jitter.
     pub fn wait_after(
         self,
         attempt: u32,
@@ -69,8 +68,8 @@ impl RetryPolicy {
         Some(self.backoff(attempt, random).max(asked))
     }
 
-    /// Doubles with each attempt; the upper half of it is left to chance, so that clients which
-    /// failed together do not come back together.
+    /// The backoff doubles with each attempt. Its upper half is random, so that clients that failed
+    /// together do not retry together.
     fn backoff(self, attempt: u32, random: u64) -> Duration {
         let full = self
             .initial_backoff
@@ -82,7 +81,7 @@ impl RetryPolicy {
     }
 }
 
-/// Whether sending a request with this method twice is the same as sending it once.
+/// Whether the method is idempotent.
 pub fn is_idempotent(method: &Method) -> bool {
     matches!(
         *method,
@@ -98,7 +97,7 @@ fn is_transient(status: StatusCode) -> bool {
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let asked = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Digits that are no `u64` are more than any.
+        // A number that does not fit into `u64` is larger than the maximum.
         text.parse().map_or(Duration::MAX, Duration::from_secs)
     } else {
         let date = jiff::fmt::rfc2822::parse(text).ok()?;
@@ -234,7 +233,7 @@ mod tests {
             ("86401", LONGEST_ASKED),
             ("86399", Duration::from_secs(86_399)),
             ("Thu, 30 Dec 9999 00:00:00 GMT", LONGEST_ASKED),
-            // No timestamp holds this one, so it means nothing.
+            // This date is outside the range of timestamps, so it is ignored.
             ("Fri, 31 Dec 9999 23:59:59 GMT", Duration::from_millis(50)),
             ("Mon, 01 Jan 0001 00:00:00 GMT", Duration::from_millis(50)),
             ("-18446744073709551616", Duration::from_millis(50)),

@@ -1,4 +1,4 @@
-//! Secrets in headers: the host sends them, the guest never holds them.
+//! Secrets in request headers: the host adds them, and the guest never gets them.
 
 use http::HeaderValue;
 use secrecy::ExposeSecret as _;
@@ -10,8 +10,8 @@ use super::error::SendError;
 use crate::domain::origin::{Origin, Scheme};
 use crate::storage::vault::Vault;
 
-/// `prefix` and the value of the secret, as the value of a header that does not print. The secret
-/// goes to `origin`, which has to be one of its own.
+/// Builds a header value from `prefix` and the secret, marked as sensitive. `origin` must be one of
+/// the secret's origins.
 pub fn header_value(
     prefix: &str,
     name: &str,
@@ -41,8 +41,8 @@ pub fn header_value(
     Ok(header)
 }
 
-/// Which addresses a request may reach. A secret goes out in plain text to the host's own loopback
-/// and nowhere else.
+/// Returns the addresses that a request may reach. A secret is sent without TLS only to the host's
+/// loopback addresses.
 pub fn reach(scheme: Scheme, carries_secret: bool, allow_loopback: bool) -> Result<Reach, SendError> {
     match (scheme, carries_secret, allow_loopback) {
         (Scheme::Http, true, false) => Err(SendError::Denied(

@@ -1,4 +1,4 @@
-//! One request of a guest, from the first attempt to the last.
+//! Sends one request of a guest, with its retries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,16 +23,14 @@ use super::{HttpClients, TenantClient};
 use crate::domain::limits::Limits;
 use crate::metrics::Held;
 
-/// A time-out counts against the origin only after this long. Shorter ones say more about the
-/// patience of the plugin that set the limit, and must not close the origin to the tenant's other
-/// plugins.
+/// A timeout counts as a failure of the origin only after this long. Shorter timeouts result from a
+/// plugin's own limit and must not open the circuit for the tenant's other plugins.
 const FAIR_CHANCE: Duration = Duration::from_secs(1);
 
-/// How long a connection may take to become ready for its next request once the response has been
-/// read.
+/// How long a connection may take to become ready for its next request after a response.
 const READY_AGAIN: Duration = Duration::from_millis(10);
 
-/// A request with everything that it needs on its way.
+/// A request with everything that is needed to send it.
 pub struct Exchange {
     /// What the host's clients share.
     pub clients: Arc<HttpClients>,
@@ -40,21 +38,21 @@ pub struct Exchange {
     pub tenant: Arc<TenantClient>,
     /// What the invocation's requests share.
     pub budget: Arc<Budget>,
-    /// Charges the invocation for the work.
+    /// Charges CPU time to the invocation.
     pub work: Arc<Work>,
-    /// Counts it among the requests under way.
+    /// Counts the request as running.
     pub _under_way: Held,
     /// The limits of the invocation.
     pub limits: Arc<Limits>,
-    /// What is sent.
+    /// The request.
     pub request: Outgoing,
-    /// Where it may go.
+    /// The addresses that it may reach.
     pub reach: Reach,
-    /// When it ends, come what may.
+    /// The final deadline.
     pub deadline: Instant,
 }
 
-/// Why a connection brought no response, and whether the request may go out on another one.
+/// Why an attempt failed, and whether the request may be sent on another connection.
 struct Failed {
     error: SendError,
     is_repeatable: bool,
@@ -70,7 +68,7 @@ impl Failed {
 }
 
 impl Exchange {
-    /// Counts one attempt, unless the origin is to be left alone or nobody could read its response.
+    /// Counts one attempt. Returns an error if the circuit is open or a limit is reached.
     pub fn admit(&self) -> Result<Admission, SendError> {
         if self.work.is_spent() {
             return Err(SendError::CpuSpent(self.work.limit()));
@@ -82,22 +80,22 @@ impl Exchange {
         Ok(admission)
     }
 
-    /// Starts an admitted request in a task of its own. Dropping the handle ends it.
+    /// Starts an admitted request in its own task. Dropping the handle cancels it.
     pub fn start(self, admission: Admission) -> AbortOnDropHandle<Result<Received, SendError>> {
         let work = self.work.clone();
         work.spawn(async move { self.run(admission).await })
     }
 
-    /// Sends an admitted request, again where the retry policy says so. Where a further attempt is
-    /// not possible, the outcome of the last one holds.
+    /// Sends an admitted request and retries it by its policy. If no further attempt is possible,
+    /// returns the last outcome.
     async fn run(&self, mut admission: Admission) -> Result<Received, SendError> {
-        // Counted where the request is given up half way as well.
+        // The time is also counted if the request is cancelled.
         let _timed = Timed(&self.budget, Instant::now());
         let mut attempt = 1;
         loop {
             let outcome = self.attempt(admission).await;
             let now = self.clients.clock.now();
-            // Without randomness the waits lose their jitter and nothing else.
+            // Without randomness the waits only lose their jitter.
             let random = getrandom::u64().unwrap_or_default();
             let retry = self.request.retry;
             let Some(wait) = retry.wait_after(attempt, &self.request.method, &outcome, now, random) else {
@@ -138,8 +136,8 @@ impl Exchange {
     async fn exchange(&self) -> Result<Received, SendError> {
         if let Some(connection) = self.tenant.pool.take(&self.request.target.origin, self.reach) {
             match self.over(connection).await {
-                // The server closed the connection while it was idle, which says nothing about this
-                // request.
+                // The server closed the connection while it was idle, so the request is sent on a
+                // new one.
                 Err(failed) if failed.is_repeatable => {}
                 outcome => return outcome.map_err(|failed| failed.error),
             }
@@ -217,7 +215,7 @@ impl Exchange {
     }
 }
 
-/// Counts the time of a request when it is dropped.
+/// Records the duration of a request when it is dropped.
 struct Timed<'a>(&'a Budget, Instant);
 
 impl Drop for Timed<'_> {

@@ -1,9 +1,9 @@
-//! Tasks for the outbound requests of an invocation: where they run, and whose CPU time they use.
+//! Runs the tasks of an invocation's outbound requests and charges their CPU time.
 //!
-//! A remote server decides how much CPU time its response takes: for parsing, for TLS, for copying
+//! A remote server determines the CPU time that its response takes: for parsing, TLS and copying
 //! the body. All of this runs in the tasks of [`Work::spawn`]. Their CPU time is charged to the
-//! invocation, whose requests end when its `cpu` is spent. After the first tick the tasks continue
-//! in the background, where tenants take turns.
+//! invocation, whose requests fail once its `cpu` limit is reached. After 2 ms the tasks continue
+//! on the background runtime, which is shared fairly between tenants.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -19,11 +19,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::super::{CpuTime, thread_time};
 use crate::fair_semaphore::{FairSemaphore, Lane, Permit, Waiting};
 
-/// How long the requests of one invocation may keep the threads that serve connections, all
-/// together.
+/// How long the requests of one invocation together may use the threads that serve connections.
 const FOREGROUND: Duration = Duration::from_millis(2);
 
-/// The tasks of one invocation.
+/// The outbound tasks of one invocation.
 #[derive(Debug)]
 pub struct Work {
     cpu_time: Arc<CpuTime>,
@@ -33,7 +32,7 @@ pub struct Work {
     lane: Arc<Lane>,
 }
 
-/// The threads in the background. The tenant that uses the fewest of them goes first.
+/// The background runtime. The tenant that uses the fewest threads goes first.
 #[derive(Clone, Debug)]
 pub struct Background {
     threads: Handle,
@@ -41,7 +40,7 @@ pub struct Background {
 }
 
 impl Background {
-    /// The threads of `runtime`.
+    /// Uses the threads of `runtime`.
     pub fn new(runtime: Handle) -> Self {
         let turns = FairSemaphore::oversubscribed(runtime.metrics().num_workers());
         Self {
@@ -50,15 +49,14 @@ impl Background {
         }
     }
 
-    /// The runtime, for what needs no turn.
+    /// The runtime, for work that needs no permit.
     pub fn threads(&self) -> &Handle {
         &self.threads
     }
 }
 
 impl Work {
-    /// Charges tasks to `cpu_time`, up to `limit`. `lane` is the lane of the tenant in the
-    /// background.
+    /// Charges tasks to `cpu_time`, up to `limit`. `lane` is the tenant's queue in the background.
     pub fn new(cpu_time: Arc<CpuTime>, limit: Duration, background: Background, lane: Arc<Lane>) -> Self {
         Self {
             cpu_time,
@@ -74,9 +72,9 @@ impl Work {
         self.limit
     }
 
-    /// Whether the tasks have used up the CPU time of an invocation. What the guest used does not
+    /// Whether the tasks have used up the CPU time of an invocation. The guest's own time does not
     /// count here: in the foreground it is measured by the wall clock, so on a busy machine it may
-    /// be more than the CPU time.
+    /// exceed the CPU time.
     pub fn is_spent(&self) -> bool {
         self.worked() >= self.limit
     }
@@ -90,8 +88,8 @@ impl Work {
         Duration::from_nanos(self.worked_ns.load(Ordering::Relaxed))
     }
 
-    /// Runs `task` on the current runtime, and in the background after the first tick. Dropping the
-    /// handle ends it.
+    /// Runs `task` on the current runtime, and in the background once [`FOREGROUND`] is used up.
+    /// Dropping the handle cancels it.
     pub fn spawn<F>(self: &Arc<Self>, task: F) -> AbortOnDropHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -128,19 +126,19 @@ impl Work {
             })
             .await
         });
-        // Dropping this future ends the task.
+        // Dropping this future cancels the task.
         match AbortOnDropHandle::new(task)
             .await
             .map_err(JoinError::try_into_panic)
         {
             Ok(output) => output,
             Err(Ok(panic)) => std::panic::resume_unwind(panic),
-            // The threads in the background end with the process.
+            // The background runtime ends only with the process.
             Err(Err(_)) => std::future::pending().await,
         }
     }
 
-    /// A turn of the tenant in the background. `waiting` is its position in the queue between two
+    /// Polls for a background permit of the tenant. `waiting` keeps the queue position between
     /// polls.
     fn poll_turn(&self, waiting: &mut Option<Waiting>, context: &mut Context<'_>) -> Poll<Permit> {
         let turns = &self.background.turns;
@@ -180,7 +178,7 @@ mod tests {
         Arc::new(Work::new(Arc::default(), limit, background, lane))
     }
 
-    /// Computes for so long.
+    /// Uses CPU time for `time`.
     fn compute(time: Duration) {
         let began = thread_time();
         while thread_time().saturating_sub(began) < time {}

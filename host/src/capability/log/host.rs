@@ -6,7 +6,7 @@ use super::super::bindings::{v0_1, v0_2};
 use super::super::{HasCapabilities, Invocation};
 use crate::domain::log_line::Level;
 
-/// What the log sees of its invocation.
+/// The part of the invocation that the log may use.
 pub struct LogView<'a> {
     /// The invocation.
     pub invocation: &'a mut Invocation,

@@ -1,11 +1,10 @@
-//! The log of a plugin: what it writes through the contract, and what it prints.
+//! The log of a plugin: the lines that it writes through the contract and the text that it prints.
 //!
-//! Lines stay with the invocation until it ends and go to the ledger with its record. A line is cut to 8 KiB, loses
-//! its control characters, and has every secret replaced that the plugin has seen; lines beyond the invocation's
-//! budget are counted and dropped.
+//! Lines are kept in memory until the invocation ends and are stored with its record. A line is cut
+//! to 8 KiB, control characters are replaced, and so is every secret that the plugin has read.
+//! Lines beyond the invocation's budget are counted and dropped.
 //!
-//! Printed text is a line for each line feed, and one for what follows the last of them. A longer
-//! line of it is split where another one would be cut.
+//! Printed text is split at line feeds. A printed line that is too long is split instead of cut.
 
 mod host;
 mod printed;
@@ -20,15 +19,14 @@ use super::Invocation;
 use crate::domain::log_line::{Level, LogLine};
 use crate::domain::units::as_u64;
 
-/// A longer line is cut: it would be of no use to a reader, and the plugin chooses its length.
+/// Longer lines are cut, because the plugin chooses their length.
 const MAX_LINE_BYTES: usize = 8 * 1024;
 
-/// More fields than this are left out.
+/// Further fields are left out.
 const MAX_FIELDS: usize = 32;
 
-/// Adds a line of the host's own, which the author needs to understand how the invocation ended. So
-/// it comes also where the budget of the invocation is spent, and takes nothing of it. Few: the
-/// host chooses how many.
+/// Adds a line of the host, which tells the author how the invocation ended. It ignores the
+/// invocation's log budget, so callers must add only a few.
 pub fn append_of_host(invocation: &mut Invocation, level: Level, message: &str) {
     let line = line(invocation, level, message, Vec::new());
     invocation.log_lines.push(line);
@@ -70,8 +68,8 @@ pub fn append(invocation: &mut Invocation, level: Level, message: &str, fields: 
     invocation.log_lines.push(line);
 }
 
-/// Adds what the guest printed, a line for each of its lines. Secrets are taken out first: one with line breaks in it
-/// could not be found in its pieces.
+/// Adds the printed text, line by line. Secrets are removed first, because a secret with line
+/// breaks cannot be found in single lines.
 pub fn append_printed(invocation: &mut Invocation, level: Level, printed: &PrintedLines) {
     let Printed {
         text,
@@ -94,7 +92,7 @@ fn append_text(invocation: &mut Invocation, level: Level, text: &str) {
     }
 }
 
-/// A line in pieces, none of which is cut.
+/// Splits a line into pieces that need no cut.
 fn pieces(mut line: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let (piece, rest) = line.split_at(line.floor_char_boundary(MAX_LINE_BYTES));
@@ -103,9 +101,9 @@ fn pieces(mut line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The text as it may be stored: one line, without escape sequences that a terminal would obey, without secrets.
+/// Prepares text for storage: one line without terminal escape sequences and without secrets.
 fn clean(invocation: &Invocation, text: &str) -> String {
-    // A secret that the cut would split must not escape the replacement, so the cut leaves room for one.
+    // The first cut leaves room for one secret, so that a secret at the cut is replaced as a whole.
     let longest = invocation
         .revealed
         .first()
@@ -119,8 +117,8 @@ fn clean(invocation: &Invocation, text: &str) -> String {
     text
 }
 
-/// Whether a character could make one line look like several, or like another one: control characters, the line breaks
-/// of Unicode, and the marks that turn the direction of what follows.
+/// Whether a character could make one line look like several or like another one: control
+/// characters, Unicode line breaks, and marks that change the text direction.
 fn deceives(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -301,7 +299,7 @@ mod tests {
         printed.print(b"c\n");
         append_printed(&mut second, Level::Info, &printed);
         assert_eq!(messages(&second), ["c"]);
-        // Of what is not kept, the line that has no line feed counts as well.
+        // A dropped line without a line feed counts as well.
         for (more, dropped) in [
             (&b""[..], 0),
             (b"\n", 0),

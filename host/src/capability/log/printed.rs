@@ -1,4 +1,4 @@
-//! What a guest prints becomes lines of its log.
+//! Collects a guest's standard output and standard error for its log.
 
 use std::io;
 use std::pin::Pin;
@@ -11,22 +11,23 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-/// Collects what one instance prints. A guest can print without end, so no more is kept than the log's budget.
+/// Collects what one instance prints. It keeps no more than the log's budget, because a guest can
+/// print without end.
 #[derive(Clone)]
 pub struct PrintedLines {
     buffer: Arc<Mutex<Buffer>>,
     capacity: usize,
 }
 
-/// What was printed.
+/// The collected output.
 #[derive(Default)]
 struct Buffer {
     kept: Vec<u8>,
-    /// Lines that were not kept, without the one that has not ended.
+    /// The number of dropped lines, without a last line that has not ended.
     dropped: u32,
-    /// The last line that was not kept has not ended.
+    /// Whether the last dropped line has not ended.
     has_open_line: bool,
-    /// Something was not kept.
+    /// Whether output was dropped.
     is_full: bool,
 }
 
@@ -43,7 +44,7 @@ pub(super) struct Printed {
 const WRITTEN_AT_ONCE: usize = 64 * 1024;
 
 impl PrintedLines {
-    /// Keeps at most `capacity` bytes; what comes after them is accepted and forgotten.
+    /// Keeps at most `capacity` bytes. Further output is accepted and dropped.
     pub fn new(capacity: usize) -> Self {
         Self {
             buffer: Arc::default(),
@@ -68,14 +69,14 @@ impl PrintedLines {
         }
     }
 
-    /// The guest chooses how much it prints, and how often.
+    /// Adds output. The guest controls its amount and its frequency.
     pub(super) fn print(&self, bytes: &[u8]) {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         let room = self.capacity.saturating_sub(buffer.kept.len());
         let (kept, forgotten) = bytes.split_at(bytes.len().min(room));
         buffer.kept.extend_from_slice(kept);
         let forgotten = match forgotten {
-            // The end of a line that was kept.
+            // This line feed ends a line that was kept.
             [b'\n', rest @ ..] if !buffer.is_full => rest,
             forgotten => forgotten,
         };
@@ -101,7 +102,8 @@ impl StdoutStream for PrintedLines {
         Box::new(self.clone())
     }
 
-    /// Written at once and without a task: the one of wasmtime would start one for each stream that a guest opens.
+    /// Writes directly. Wasmtime's own stream would start a task for each stream that a guest
+    /// opens.
     fn p2_stream(&self) -> Box<dyn OutputStream> {
         Box::new(self.clone())
     }
@@ -115,7 +117,7 @@ impl Pollable for PrintedLines {
 impl OutputStream for PrintedLines {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         if bytes.len() > WRITTEN_AT_ONCE {
-            return Err(StreamError::trap("more is written than there is room for"));
+            return Err(StreamError::trap("the write exceeds the permitted size"));
         }
         self.print(&bytes);
         Ok(())

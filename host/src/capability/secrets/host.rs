@@ -10,11 +10,11 @@ use super::super::{HasCapabilities, Invocation};
 use super::{SecretError, value_for_use};
 use crate::storage::vault::Vault;
 
-/// What the secrets see of their invocation.
+/// The part of the invocation that the secrets may use.
 pub struct SecretsView<'a> {
     /// The invocation.
     pub invocation: &'a mut Invocation,
-    /// Opens sealed secrets.
+    /// Decrypts secrets.
     pub vault: &'a Vault,
 }
 
@@ -109,8 +109,8 @@ enum Typed {
     NotFound(String),
 }
 
-/// The guest's own mistakes are typed and carry the name of the secret, as the contract says. A
-/// vault that does not open is the host's fault and ends the invocation.
+/// Errors of the guest are typed and carry the name of the secret. A vault that cannot decrypt is
+/// the host's fault and ends the invocation.
 fn typed<E: From<Typed>>(error: SecretError) -> wasmtime::Result<E> {
     match error {
         SecretError::NotGranted(name) => Ok(Typed::NotGranted(name).into()),

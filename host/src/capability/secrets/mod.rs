@@ -1,4 +1,5 @@
-//! Secrets of the tenant, used by name. The plain text leaves the host only under a `reveal` grant.
+//! The tenant's secrets, which plugins use by name. The plain text leaves the host only under a
+//! `reveal` grant.
 
 mod host;
 
@@ -9,21 +10,22 @@ use secrecy::SecretString;
 use super::ActiveVersion;
 use crate::storage::vault::{Vault, VaultError};
 
-/// Why a secret is not to be had.
+/// Why a secret is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The tenant did not grant it.
     #[error("the tenant has not granted this plugin the secret `{0}`")]
     NotGranted(String),
-    /// Granted, but without a value.
+    /// The secret is granted, but has no value.
     #[error("the secret `{0}` is granted, but the tenant has not set it")]
     NotFound(String),
-    /// The host cannot open what it stored.
+    /// The host cannot decrypt the stored secret.
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
 
-/// The value of a secret that the plugin may use by name. The value must not reach the guest.
+/// Returns the value of a secret that the plugin may use by name. The value must not reach the
+/// guest.
 pub fn value_for_use(active: &ActiveVersion, vault: &Vault, name: &str) -> Result<SecretString, SecretError> {
     if !active.grants.secrets.may_use(name) {
         return Err(SecretError::NotGranted(name.to_owned()));

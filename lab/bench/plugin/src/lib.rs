@@ -1,4 +1,5 @@
-//! What the benchmarks run: JSON in and out, and each host call a given number of times. The native server does the same.
+//! The plugin of the benchmarks: JSON in and out, and each host call a given number of times. The
+//! native server does the same work.
 
 use mortise_sdk::log;
 use mortise_sdk::prelude::*;
@@ -17,19 +18,19 @@ struct Row {
     body: String,
 }
 
-/// JSON in, JSON out.
+/// Parses and returns JSON.
 fn order(Json(mut order): Json<Order>) -> Json<Order> {
     order.quantity += 1;
     Json(order)
 }
 
-/// One row by its key.
+/// Reads one row by its key.
 fn row(Path(id): Path<i64>) -> Result<Json<Row>, Error> {
     let (id, body) = db::query_one("SELECT id, body FROM notes WHERE id = $1", (id,))?;
     Ok(Json(Row { id, body }))
 }
 
-/// One host call, so many times.
+/// Makes one kind of host call `times` times.
 fn calls(Path((call, times)): Path<(String, u32)>) -> Result<(), Error> {
     for _ in 0..times {
         match call.as_str() {

@@ -1,4 +1,4 @@
-//! The first request to a version that is on disk only.
+//! Measures the first request to a version that is on disk only.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,19 +17,19 @@ use crate::say;
 use crate::series::Series;
 use crate::subject::ORDER;
 
-/// First requests that are timed.
+/// The number of first requests to time.
 const TIMED: usize = 50;
 
-/// Where the files of compiled code are when they are asked for.
+/// Where the files of compiled code are at the first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Files {
-    /// In the system's cache of files.
+    /// In the page cache.
     Cached,
     /// On the disk only.
     Uncached,
 }
 
-/// Measures it in the folder of a host that had so many plugins.
+/// Runs the measurement in the data folder of a host with `plugins` plugins.
 pub fn run(options: &Options, folder: Arc<TempDir>, plugins: usize) -> Result<(Measured, Vec<Value>)> {
     let mut raw = Vec::new();
     let mut over = |files: Files| -> Result<f64> {
@@ -44,7 +44,7 @@ pub fn run(options: &Options, folder: Arc<TempDir>, plugins: usize) -> Result<(M
         raw.push(json!({ "files": files.name(), "cold_ms": cold, "warm_ms": warm }));
         Ok(over)
     };
-    // How long a disk takes is not the host's.
+    // The time of the disk is not the host's, so the bar is on the cached files.
     let cached = over(Files::Cached)?;
     let uncached = over(Files::Uncached)?;
     let name = "first request to a version on disk, over warm, ms";
@@ -57,7 +57,8 @@ pub fn run(options: &Options, folder: Arc<TempDir>, plugins: usize) -> Result<(M
     ))
 }
 
-/// After a start, when nothing is loaded: each version's first request, and its second, each over a connection of its own.
+/// Times each version's first and second request after a start, when nothing is loaded. Each
+/// request has its own connection.
 fn measure(
     options: &Options,
     folder: Arc<TempDir>,
@@ -65,7 +66,8 @@ fn measure(
     files: Files,
 ) -> Result<(Series, Series)> {
     let host = launch(options).start_on(folder)?;
-    // The system drops what nobody reads for minutes, so that chance would decide what is measured.
+    // The system evicts files that were not read for minutes, so the state of the page cache is set
+    // explicitly.
     files.apply(&host.data().join("compiled"))?;
     let (mut cold, mut warm) = (Series::default(), Series::default());
     let client = host.http();

@@ -1,4 +1,5 @@
-//! What many plugins and many tenants cost: throughput, memory, and the first request to a version that is on disk only.
+//! Measures the cost of many plugins and many tenants: throughput, memory, and the first request to
+//! a version on disk.
 
 mod cold;
 mod tenants;
@@ -27,13 +28,14 @@ use crate::traffic::{Generator, Repeated};
 
 const CONNECTIONS: usize = 32;
 
-/// Requests of one round of paths. Each plugin's part of them is as its place says (Zipf: the n-th gets 1/n).
+/// The number of paths in one round. The n-th plugin gets 1/n of the requests of the first one
+/// (Zipf).
 const PATHS: usize = 4_096;
 
 /// Plugins of one tenant.
 const PER_TENANT: usize = 100;
 
-/// Measures it.
+/// Runs the measurement.
 pub fn run(options: &Options) -> Result<Found> {
     let folder = tempfile::TempDir::with_prefix("mortise-bench-")?;
     let generator = Generator::find(folder.path())?;
@@ -58,7 +60,7 @@ fn plugins(options: &Options, generator: &Generator) -> Result<(Vec<Measured>, V
     let scratch = TempDir::with_prefix("mortise-bench-")?;
     let (mut deployed, mut raw, mut bars) = (0, Vec::new(), Vec::new());
     let counts: &[usize] = options.scaled(&[1, 30], &[1, 100, 1_000, 10_000]);
-    // One plugin is measured again beside each number of them, since machines change their pace.
+    // A single plugin is measured again with each count, because the speed of a machine varies.
     let mut skewed_last = (Series::default(), Series::default());
     for count in counts.iter().filter(|count| **count <= options.plugins) {
         deploy(&host, &recipe, deployed..*count)?;
@@ -111,16 +113,17 @@ fn plugins(options: &Options, generator: &Generator) -> Result<(Vec<Measured>, V
 }
 
 fn launch(options: &Options) -> Launch {
-    // All of them fit into memory: what is looked for is what they cost there. Warm memories are as many as leave the
-    // mappings of 10,000 components room (docs/operations.md). Compiling takes most of the time.
+    // All components fit into memory, because their cost in memory is measured. The number of warm
+    // memories leaves room for the mappings of 10,000 components (docs/operations.md). Compiling
+    // takes most of the time.
     subject::launch(options)
         .set("runtime.loaded", "16GiB")
         .set("runtime.memories_warm", "3000")
         .set("compile.workers", &workers().to_string())
 }
 
-/// Deploys plugins by number. Each has a version of its own, so that their components are distinct. Tenants are served side
-/// by side: the uploads of one tenant wait for each other.
+/// Deploys plugins by number. Each has its own version, so that their components are distinct.
+/// Tenants are deployed in parallel, because uploads of one tenant wait for each other.
 fn deploy(host: &Host, recipe: &Recipe, numbers: Range<usize>) -> Result<()> {
     let tenants = by_tenant(numbers);
     let next = AtomicUsize::new(0);
@@ -154,7 +157,7 @@ fn deploy_for_tenant(host: &Host, recipe: &Recipe, numbers: Range<usize>) -> Res
     Ok(())
 }
 
-/// The numbers of each tenant.
+/// The plugin numbers of each tenant.
 fn by_tenant(numbers: Range<usize>) -> Vec<Range<usize>> {
     let tenants = numbers.start / PER_TENANT..numbers.end.div_ceil(PER_TENANT);
     let of_tenant = |tenant: usize| {
@@ -164,7 +167,7 @@ fn by_tenant(numbers: Range<usize>) -> Vec<Range<usize>> {
     tenants.map(of_tenant).collect()
 }
 
-/// As many as the host has threads for plugins.
+/// The number of the host's threads for plugins.
 fn workers() -> usize {
     RuntimeSection::default().threads()
 }
@@ -191,8 +194,8 @@ fn requests(host: &Host, count: usize, choose: impl Fn(usize) -> usize) -> Repea
     }
 }
 
-/// The plugin of a turn, of which the n-th has 1/n of the turns of the first. Turns are mixed by a multiplier that has no
-/// factor in common with their number.
+/// Returns the plugin of a request; the n-th gets 1/n of the requests of the first. The sequence is
+/// mixed by a multiplier that is coprime to its length.
 fn zipf(turn: usize, count: usize) -> usize {
     #[expect(clippy::cast_precision_loss, reason = "a few thousand turns and plugins")]
     let part = ((turn * 2_654_435_761) % PATHS) as f64 / PATHS as f64;

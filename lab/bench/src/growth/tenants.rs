@@ -1,5 +1,5 @@
-//! What many tenants cost that have a database each: requests to one of them beside requests to all
-//! in turn.
+//! Measures the cost of many tenants with a database each: requests to one tenant, and requests to
+//! all in turn.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::series::Series;
 use crate::subject;
 use crate::traffic::{Generator, Repeated};
 
-/// The part of the requests to one tenant that are answered where all of them are asked in turn.
+/// The wanted throughput with all tenants in turn, as a fraction of the throughput with one.
 const WANTED: f64 = 0.5;
 
-/// Measures it.
+/// Runs the measurement.
 pub(super) fn run(options: &Options, generator: &Generator) -> Result<(Measured, Vec<Value>)> {
     let span = Duration::from_secs(options.scaled(2, 6));
     let host = launch(options).start()?;
@@ -77,7 +77,7 @@ pub(super) fn run(options: &Options, generator: &Generator) -> Result<(Measured,
     Ok((bar.note(format!("{least:.2} to {most:.2}")).raw(ratio), raw))
 }
 
-/// One row by key, of so many tenants in turn.
+/// Requests for one row by key, to `count` tenants in turn.
 fn rows(host: &Host, count: usize) -> Repeated {
     let turns = if count == 1 { 1 } else { PATHS };
     Repeated {

@@ -1,4 +1,5 @@
-//! One invocation in process, without sockets, and its parts, each beside the same work done natively.
+//! Measures one invocation in process, without sockets, and its parts, each with the same work done
+//! natively.
 
 mod native;
 mod parts;
@@ -26,17 +27,17 @@ use crate::subject::{Found, ORDER};
 use sandbox::{Sandbox, request};
 use stopwatch::Stopwatch;
 
-/// Host calls of one invocation, so that little of what the invocation costs is in the figure for one of them.
+/// The host calls of one invocation: so many that the fixed cost of the invocation hardly counts.
 const CALLS: u32 = 100;
 
-/// What has a bar, beside what it is compared with below.
+/// The measurement with a bar, in addition to the comparisons below.
 const FRESH: &str = "fresh sandbox";
 const MOST_OF_FRESH: f64 = 3.6;
 
-/// What a version costs that is on disk only, before it runs.
+/// The cost of loading a version that is on disk only.
 const LOAD: &str = "load from disk";
 
-/// What is measured, and what it is compared with.
+/// The measurements, each with its baseline.
 const SUBJECTS: [(&str, Option<&str>); 20] = [
     ("native function", None),
     ("reused instance", Some("native function")),
@@ -60,7 +61,7 @@ const SUBJECTS: [(&str, Option<&str>); 20] = [
     ("deferred drop", Some("task that drops")),
 ];
 
-/// Measures it.
+/// Runs the measurements.
 pub fn run(options: &Options) -> Result<Found> {
     let bench = Bench::open(options)?;
     let mut stopwatch = Stopwatch::new(Duration::from_millis(options.scaled(200, 1_000)))?;
@@ -92,7 +93,7 @@ pub fn run(options: &Options) -> Result<Found> {
     })
 }
 
-/// A line of the table, and the samples.
+/// Prints a line of the table and returns the samples.
 fn report(name: &str, samples: &Series, baseline: Option<&str>, ratio: Option<Series>) -> Value {
     let (least, most) = samples.spread();
     let compared = match (baseline, &ratio) {
@@ -106,13 +107,13 @@ fn report(name: &str, samples: &Series, baseline: Option<&str>, ratio: Option<Se
     json!({ "name": name, "microseconds": samples, "baseline": baseline, "ratio": ratio })
 }
 
-/// Everything that is timed.
+/// The state of all measurements.
 struct Bench {
     thread: Runtime,
     sandbox: Sandbox,
     cache: Cache<String, String>,
     database: SqlitePool,
-    /// For SQL, and for plugins that run long.
+    /// The runtime for SQL and for long-running plugins.
     background: Runtime,
     _folder: TempDir,
 }
@@ -132,7 +133,7 @@ impl Bench {
         })
     }
 
-    /// Microseconds of one `name`.
+    /// Returns the microseconds of one operation `name`.
     fn time(&self, stopwatch: &mut Stopwatch, name: &str) -> Result<f64> {
         match name {
             "native function" => {
@@ -187,7 +188,7 @@ impl Bench {
         }
     }
 
-    /// Microseconds of an invocation that makes so many host calls.
+    /// Returns the microseconds of an invocation with `times` host calls.
     fn invocation_with(&self, stopwatch: &mut Stopwatch, call: &str, times: u32) -> Result<f64> {
         let text = times.to_string();
         let path = format!("/calls/{call}/{times}");
@@ -198,7 +199,8 @@ impl Bench {
         })
     }
 
-    /// Microseconds of one operation of `run`, which two threads do at once as often as it is told.
+    /// Returns the microseconds of one operation of `run`, which two threads run concurrently, as
+    /// often as its argument says.
     fn on_two_threads(
         &self,
         stopwatch: &mut Stopwatch,

@@ -1,4 +1,4 @@
-//! The same operations without a sandbox: what they cost at the least.
+//! The native baselines: the same operations without a sandbox.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sqlx::SqlitePool;
 
 use crate::native::Order;
 
-/// JSON in, JSON out.
+/// Parses and returns JSON.
 pub fn order(body: &str) -> Result<String> {
     let order: Order = serde_json::from_str(body)?;
     Ok(serde_json::to_string(&order.one_more())?)

@@ -1,4 +1,4 @@
-//! Small parts of a request that the host does by its own means, and by those of the libraries.
+//! Small parts of a request, each as the host implements it and as the libraries do.
 
 use std::future::ready;
 use std::hint::black_box;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use mortise::deadline::within;
 use mortise::sandbox::deferred_drop::{drop_later, polling};
 
-/// Far longer than what is waited for, which is ready.
+/// A timeout that is never reached, because the future is ready.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Waits for something that is ready.
@@ -32,7 +32,7 @@ pub fn add<'a>(times: u64, counter: impl Fn() -> &'a AtomicU64) {
     }
 }
 
-/// Lets a task drop something after this one has let go of its thread.
+/// Drops a value in a new task.
 pub async fn tasks_that_drop(times: u64) {
     for number in 0..times {
         let value = black_box(Box::new(number));
@@ -41,7 +41,7 @@ pub async fn tasks_that_drop(times: u64) {
     }
 }
 
-/// Drops something after this task has let go of its thread.
+/// Drops a value after the current task has yielded its thread.
 pub async fn deferred_drops(times: u64) {
     for number in 0..times {
         polling(|| drop_later(black_box(Box::new(number))));

@@ -1,4 +1,4 @@
-//! The runtime of a host and what its plugins can do, without gateway and sockets, with the plugin of the benchmarks in it.
+//! The runtime of a host with the plugin of the benchmarks, without gateway and sockets.
 
 use std::sync::Arc;
 
@@ -32,17 +32,17 @@ use tokio::time::Instant;
 use crate::native::NOTES;
 use crate::options::Options;
 
-/// Instances and threads: one is used at a time.
+/// Instances and threads; only one is used at a time.
 const INSTANCES: u32 = 16;
 const THREADS: usize = 2;
 
-/// Host calls that one invocation may make here, so that many of them can be counted against one invocation.
+/// The limit of host calls, which is high so that the fixed cost of an invocation hardly counts.
 const HOST_CALLS: u32 = 100_000;
 
 /// A runtime with one plugin of one tenant.
 pub struct Sandbox {
     runtime: Runtime,
-    /// Keeps nothing loaded.
+    /// A runtime that keeps no component loaded.
     forgetful: Runtime,
     component: Arc<Loaded>,
     active: Arc<ActiveVersion>,
@@ -54,7 +54,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Compiles and loads the plugin, and makes its table.
+    /// Compiles and loads the plugin, and creates its table.
     pub async fn open(options: &Options, background: &Handle) -> Result<Self> {
         let folder = TempDir::with_prefix("mortise-bench-")?;
         let clock: SharedClock = Arc::new(SystemClock);
@@ -149,17 +149,17 @@ impl Sandbox {
         })
     }
 
-    /// Runs the plugin once, in a fresh instance, and gives that back.
+    /// Runs the plugin once in a fresh instance, and drops the instance.
     pub async fn invoke(&self, request: Request) -> Result<Response> {
         self.invoke_in(None, request).await
     }
 
-    /// Runs the plugin once, in the instance that ran last.
+    /// Runs the plugin once in the reused instance.
     pub async fn invoke_again(&self, request: Request) -> Result<Response> {
         self.invoke_in(Some(&self.kept), request).await
     }
 
-    /// Loads the plugin from disk. Nothing of it stays.
+    /// Loads the plugin from disk. It does not stay loaded.
     pub async fn load(&self) -> Result<Arc<Loaded>> {
         Ok(self.forgetful.load(self.active.digest).await?)
     }
@@ -203,7 +203,7 @@ impl Sandbox {
                 drop,
             )
             .await;
-        // The instance is given back by a task of this thread, once it has time for that.
+        // A task of this thread returns the instance when it is polled.
         tokio::task::yield_now().await;
         let Output::Http(response) = finished.outcome.context("the plugin answers")? else {
             bail!("the plugin answers something else than a response");
@@ -213,7 +213,7 @@ impl Sandbox {
     }
 }
 
-/// A request as the gateway makes it, with five headers.
+/// A request as the gateway builds it, with five headers.
 pub fn request(route: &str, path: &str, params: &[(&str, &str)], body: Option<&str>) -> Request {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let headers = [

@@ -1,4 +1,4 @@
-//! How long operations take, by [criterion](https://docs.rs/criterion).
+//! Measures the duration of operations with [criterion](https://docs.rs/criterion).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use criterion::Criterion;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Takes times.
+/// Measures durations.
 pub struct Stopwatch {
     criterion: Criterion,
     folder: TempDir,
@@ -17,7 +17,7 @@ pub struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// One that measures each operation for `span` at a time.
+    /// Creates a stopwatch that measures each operation for `span`.
     pub fn new(span: Duration) -> Result<Self> {
         let folder = TempDir::with_prefix("mortise-bench-")?;
         let criterion = Criterion::default()
@@ -33,7 +33,8 @@ impl Stopwatch {
         })
     }
 
-    /// The median time of `run` once, in microseconds. It is asked to run so many times, and says how long that took.
+    /// Returns the median duration of one `run` in microseconds. `run` is called with a number of
+    /// repetitions and returns their duration.
     pub fn time(&mut self, name: &str, run: impl Fn(u64) -> Result<Duration>) -> Result<f64> {
         self.timed += 1;
         let id = format!("{}-{}", self.timed, name.replace(' ', "-"));
@@ -42,7 +43,7 @@ impl Stopwatch {
             bencher.iter_custom(|times| {
                 run(times).unwrap_or_else(|error| {
                     failure = Some(error);
-                    // Criterion takes no errors, and divides by this.
+                    // Criterion accepts no errors, and divides by this.
                     Duration::from_nanos(times.max(1))
                 })
             });

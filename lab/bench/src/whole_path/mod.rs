@@ -1,5 +1,5 @@
-//! From socket to socket over the loopback, beside bare axum: how much is answered, and how long callers wait at fixed
-//! rates.
+//! Measures a host from socket to socket over the loopback, compared with bare axum: throughput,
+//! and latency at fixed rates.
 
 mod report;
 
@@ -21,39 +21,40 @@ use crate::series::Series;
 use crate::subject::{self, Found, Requests, TENANT};
 use crate::traffic::{Generator, Repeated, Speed};
 
-/// Connections of the closed loops, and of the open ones.
+/// Connections of the closed and of the open loops.
 const CONNECTIONS: usize = 32;
 
-/// Requests each second of the open loops.
+/// Requests per second of the open loops.
 const RATES: [f64; 2] = [1_000.0, 5_000.0];
 
-/// Something that is asked, and what it is compared with.
+/// A measured request and its baseline.
 struct Subject {
     name: &'static str,
     request: Repeated,
-    /// The process that answers.
+    /// The id of the server's process.
     process: u32,
-    /// The place of its baseline in the list.
+    /// The index of its baseline in the list.
     baseline: usize,
-    /// What the ratio is wanted to be.
+    /// The wanted ratio.
     bar: Option<f64>,
     /// Whether it belongs to the other host.
     is_beside: bool,
 }
 
-/// What was measured of a subject, round by round.
+/// The samples of a subject.
 #[derive(Clone, Default, Serialize)]
 struct Samples {
     per_second: Series,
     p50_ms: Series,
     p99_ms: Series,
-    /// Processor time of each request, in microseconds: of the server's own code, of the kernel for it, of the generator.
+    /// Processor time per request in microseconds: the server's user time, its system time, and the
+    /// generator's time.
     own_us: Series,
     kernel_us: Series,
     generator_us: Series,
 }
 
-/// A host with the plugins that are measured.
+/// A host with the measured plugins.
 struct Deployed {
     host: Host,
     public: Requests,
@@ -64,15 +65,15 @@ struct Deployed {
 /// The subject with a key, a scope, a rate and a schema.
 const EVERYTHING: &str = "everything on";
 
-/// What the host has to answer of what the one beside it answers, with everything on.
+/// The wanted throughput as a fraction of the other host's, with all features.
 const BAR_BESIDE: f64 = 0.97;
 
-/// Places in the list, which begins with the baselines.
+/// Indexes in the list, which begins with the baselines.
 const ORDER: usize = 0;
 const ROW: usize = 1;
 const BASELINES: usize = 2;
 
-/// Measures it.
+/// Runs the measurements.
 pub fn run(options: &Options) -> Result<Found> {
     let folder = tempfile::TempDir::with_prefix("mortise-bench-")?;
     let generator = Generator::find(folder.path())?;
@@ -126,7 +127,7 @@ impl Deployed {
         })
     }
 
-    /// What is compared with the baselines.
+    /// The subjects that are compared with the baselines.
     fn subjects(&self) -> [Subject; 4] {
         let subject = |name, request, baseline, bar| Subject {
             name,
@@ -144,7 +145,7 @@ impl Deployed {
         ]
     }
 
-    /// The same of another host, compared with the first one's.
+    /// The same subjects of the other host, compared with those of the first.
     fn subjects_beside(&self) -> impl Iterator<Item = Subject> {
         let places = BASELINES..;
         self.subjects()
@@ -175,8 +176,8 @@ fn baselines(native: &Native) -> Vec<Subject> {
     ]
 }
 
-/// The order in which subjects are asked in a round. A subject of the other host follows the same one of the first host, or
-/// goes before it in every second round, so that neither has the better moments of the machine.
+/// The order of the subjects in a round. A subject of the other host follows the same one of the
+/// first host, or precedes it in every second round, so that variations of the machine affect both.
 fn order(subjects: &[Subject], round: usize) -> Vec<usize> {
     let besides = |place: usize| {
         let others = subjects.iter().enumerate();
@@ -198,9 +199,9 @@ fn order(subjects: &[Subject], round: usize) -> Vec<usize> {
     .collect()
 }
 
-/// As much as is answered, in turn.
+/// Measures the throughput of all subjects in turn.
 fn closed(options: &Options, generator: &Generator, subjects: &[Subject]) -> Result<Vec<Samples>> {
-    // Two hosts differ by less than a host and a baseline: more rounds tell it from chance.
+    // Two hosts differ by less than a host and a baseline, so more rounds are needed.
     let full = if options.beside.is_some() { 9 } else { 7 };
     let (rounds, span) = (options.scaled(3, full), Duration::from_secs(options.scaled(2, 4)));
     let mut measured = vec![Samples::default(); subjects.len()];
@@ -212,7 +213,7 @@ fn closed(options: &Options, generator: &Generator, subjects: &[Subject]) -> Res
             let speed = generator
                 .run(&subject.request, CONNECTIONS, span)
                 .context(subject.name)?;
-            // The first round warms up.
+            // The first round is for warming up.
             if round > 0 {
                 samples.push(
                     speed,
@@ -236,7 +237,7 @@ impl Samples {
     }
 }
 
-/// Where in its code each of them spends it. After the figures, which the samples would slow down.
+/// Profiles each subject, after the measurements, because sampling slows it down.
 fn profiles(
     options: &Options,
     generator: &Generator,
@@ -254,7 +255,7 @@ fn profiles(
     subjects.iter().map(profile).collect()
 }
 
-/// What callers wait who come at a fixed rate.
+/// Measures the latency at fixed request rates.
 fn open(options: &Options, subjects: &[Subject]) -> Result<Vec<Value>> {
     let span = Duration::from_secs(options.scaled(2, 8));
     let mut raw = Vec::new();

@@ -1,4 +1,4 @@
-//! What was measured, in lines to read.
+//! Prints the measurements as a table.
 
 use rig::{Bar, Measured};
 
@@ -6,7 +6,7 @@ use super::{Samples, Subject};
 use crate::say;
 use crate::series::Series;
 
-/// What is answered, and the bars.
+/// Prints the throughput and returns the measurements with bars.
 pub fn bars(subjects: &[Subject], samples: &[Samples]) -> Vec<Measured> {
     let mut bars = Vec::new();
     for (subject, mine) in subjects.iter().zip(samples) {
@@ -29,7 +29,7 @@ pub fn bars(subjects: &[Subject], samples: &[Samples]) -> Vec<Measured> {
     bars
 }
 
-/// Where the processors' time goes, as the system counts it.
+/// Prints the processor time per request.
 pub fn spent(subjects: &[Subject], samples: &[Samples]) {
     say("  processor time of each request, µs:\n");
     for (subject, mine) in subjects.iter().zip(samples) {
@@ -43,7 +43,7 @@ pub fn spent(subjects: &[Subject], samples: &[Samples]) {
     }
 }
 
-/// The host beside the other one, whose subjects begin at `other`, and the bar.
+/// Compares the host with the other one, whose subjects begin at `other`.
 pub fn compared(subjects: &[Subject], samples: &[Samples], other: usize) -> Vec<Measured> {
     let mut bars = Vec::new();
     for (subject, its) in subjects.iter().zip(samples).skip(other) {

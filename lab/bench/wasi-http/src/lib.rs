@@ -1,4 +1,5 @@
-//! JSON in, JSON out by wasi:http, so that a host of that can be measured with the work of the plugin of the benchmarks.
+//! The benchmarks' JSON request as a wasi:http component, to measure other hosts with the same
+//! work.
 #![cfg(target_family = "wasm")]
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::StreamError;
 
-/// As much of a body as is read at once.
+/// The most bytes of a body that are read at once.
 const PIECE: u64 = 64 * 1024;
 
 #[derive(Deserialize, Serialize)]
@@ -29,7 +30,7 @@ impl Guest for Orders {
             Some(bytes) => (200, bytes),
             None => (400, Vec::new()),
         };
-        // Who called has gone where any of this fails.
+        // If any of this fails, the caller is gone.
         let _ = send(response, status, &bytes);
     }
 }

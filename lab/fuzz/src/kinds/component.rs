@@ -1,5 +1,5 @@
-//! Components: random modules inside a component that is well formed, modules by hand, and real
-//! guests that were changed.
+//! Generates components: random modules in a valid component, handwritten modules, and modified
+//! guests.
 
 use std::sync::OnceLock;
 
@@ -20,9 +20,9 @@ use crate::target::{Guests, Target, deploy, sound};
 /// The ids of sections of a component.
 const CORE_MODULE: u8 = 1;
 
-/// A component as one of these parts: `module` is a random core module beside a handler that calls
-/// it, `text` stands in the module of a handler, `definitions` in the component around it, `edit`s
-/// change the guest that the part `guest` names.
+/// A component as one of these parts: `module` is a random core module with a handler that calls
+/// it, `text` is inside the handler's module, `definitions` are in the surrounding component, and
+/// `edit`s change the guest that the part `guest` names.
 pub fn generate(chance: &mut Chance) -> Vec<Part> {
     match chance.below(10) {
         0..=4 => smith(chance),
@@ -31,13 +31,13 @@ pub fn generate(chance: &mut Chance) -> Vec<Part> {
     }
 }
 
-/// A module of wasm-smith.
+/// A module from wasm-smith.
 fn smith(chance: &mut Chance) -> Vec<Part> {
     let length = chance.between(200, 6_000);
     let entropy = chance.bytes(length);
     let exotic = chance.odds(1, 6);
     let config = Config {
-        // What the host has switched off, in a few: they are refused.
+        // A few modules use features that the host has disabled and must reject.
         bulk_memory_enabled: true,
         custom_page_sizes_enabled: exotic,
         exceptions_enabled: exotic,
@@ -64,12 +64,13 @@ fn smith(chance: &mut Chance) -> Vec<Part> {
         ..Config::default()
     };
     let module = Module::new(config, &mut Unstructured::new(&entropy));
-    // Entropy that makes no module makes an empty one.
+    // If the entropy yields no module, an empty one is used.
     let module = module.map_or_else(|_| wasm::MODULE.to_vec(), |module| module.to_bytes());
     vec![Part::new("module").bytes(module)]
 }
 
-/// Instructions and definitions that compilers and allocators find difficult, in numbers.
+/// Handwritten instructions and definitions that are difficult for compilers and allocators, in
+/// large numbers.
 fn by_hand(chance: &mut Chance) -> Vec<Part> {
     let text = Part::new("text");
     let count = chance.size(4_000).max(1);
@@ -109,7 +110,7 @@ fn by_hand(chance: &mut Chance) -> Vec<Part> {
             .text("(type $t0 string)")
             .times(chance.size(60), "(type $t{j} (tuple $t{i} $t{i}))"),
     }];
-    // What is large once it is loaded stays loaded.
+    // Components that are large when loaded stay loaded.
     if kind < 2 {
         parts.push(Part::new("stays"));
     }
@@ -134,7 +135,7 @@ fn changed(chance: &mut Chance) -> Vec<Part> {
     parts
 }
 
-/// The component that the parts describe, or none if they describe none.
+/// The component that the parts describe, if they describe one.
 fn component(parts: &[Part], guests: &Guests) -> Option<Vec<u8>> {
     let first = |name| named(parts, name).next().map(Part::content);
     if let Some(module) = first("module") {
@@ -161,7 +162,7 @@ fn component(parts: &[Part], guests: &Guests) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Changes bytes at a place, which is given in millionths of the length.
+/// Changes bytes at a position, given in millionths of the length.
 fn change(bytes: &mut Vec<u8>, edit: &str) {
     let mut words = edit.split(' ');
     let mut next = || words.next().unwrap_or_default();
@@ -177,10 +178,9 @@ fn change(bytes: &mut Vec<u8>, edit: &str) {
     }
 }
 
-/// A component with a handler that answers well, beside an instance of `module`. The module takes
-/// the place of an empty one.
+/// A component with a valid handler and an instance of `module`, which replaces an empty module.
 fn beside(module: &[u8]) -> Option<Vec<u8>> {
-    // The empty module has no name, which would make it one with a section.
+    // The empty module has no name, because a name would add a section.
     static AROUND: OnceLock<Vec<u8>> = OnceLock::new();
     let around = AROUND.get_or_init(|| {
         let code = format!("{MEMORY} {REALLOC} {DONE} {}", wasm::handle(ANSWER));
@@ -202,7 +202,7 @@ fn beside(module: &[u8]) -> Option<Vec<u8>> {
     )
 }
 
-/// Uploads it, activates it and asks it.
+/// Uploads and activates the component, and sends a request.
 pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
     let Some(component) = component(parts, target.guests()) else {
         return Ok(false);
@@ -217,7 +217,7 @@ pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
         }
         Ok(true)
     };
-    // Code that stays loaded is bounded by the host, not by the end of its tenant.
+    // Loaded code is bounded by the host, not by the lifetime of its tenant.
     match named(parts, "stays").next() {
         None => with_tenant(target, deployed),
         Some(_) => deployed(&new_tenant(target)?),

@@ -1,4 +1,4 @@
-//! Streams of HTTP/1: requests that are valid, and requests that nearly are.
+//! Generates HTTP/1 streams: valid requests, and requests that are nearly valid.
 
 use std::time::Duration;
 
@@ -77,16 +77,15 @@ const BODIES: [&str; 8] = [
     "3\r\nab",
 ];
 
-/// What does not come within this does not come: an answer takes milliseconds.
+/// The silence after which no further data is expected: a response takes milliseconds.
 pub const QUIET: Duration = Duration::from_millis(150);
 
-/// Parts `write`, which are sent one after the other on one connection.
+/// Returns parts `write`, which are sent in order on one connection.
 pub fn generate(chance: &mut Chance) -> Vec<Part> {
     let requests = chance.between(1, 6);
     let mut parts = Vec::new();
     for number in 0..requests {
-        // An odd request often ends the connection, so that the first one is a plain one more often
-        // than not.
+        // An odd request often ends the connection, so the first one is usually valid.
         match number == 0 && chance.odds(1, 2) || chance.odds(1, 3) {
             true => parts.push(Part::new("write").text("GET /standing/echo/x HTTP/1.1\r\nhost: x\r\n\r\n")),
             false => parts.extend(odd(chance)),
@@ -148,7 +147,7 @@ fn odd(chance: &mut Chance) -> Vec<Part> {
     parts
 }
 
-/// The bytes with one of them changed, left out or doubled.
+/// The bytes with one of them changed, removed or duplicated.
 fn damage(bytes: &[u8], chance: &mut Chance) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let at = chance.below(bytes.len());
@@ -160,9 +159,9 @@ fn damage(bytes: &[u8], chance: &mut Chance) -> Vec<u8> {
     bytes
 }
 
-/// Sends the bytes and reads whatever comes. Accepted if a request was answered by its plugin.
+/// Sends the bytes and reads all responses. The input is accepted if a plugin answered a request.
 pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
-    // The caller leaves its side open, as most do.
+    // The client does not close its side, like most clients.
     let answer = exchange(target, parts, |mut wire| wire.read_while_it_comes(QUIET))?;
     let text = String::from_utf8_lossy(&answer);
     if text.contains("HTTP/1.1 500 ") {
@@ -171,8 +170,8 @@ pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
     Ok(text.contains("HTTP/1.1 200 "))
 }
 
-/// Sends the parts `write` over a connection, and gives what `read` finds there. Afterwards a plain
-/// request has to be answered.
+/// Sends the parts `write` over a connection, and returns the result of `read`. Afterwards a plain
+/// request must be answered.
 pub fn exchange(
     target: &Target,
     parts: &[Part],

@@ -1,4 +1,4 @@
-//! Streams of HTTP/2: frames that are valid, and frames that nearly are.
+//! Generates HTTP/2 streams: valid frames, and frames that are nearly valid.
 
 use crate::chance::Chance;
 use crate::failure::Failure;
@@ -22,13 +22,12 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// A frame.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap_or(0).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A field of a head as a literal that is not indexed.
+/// A header field as a literal that is not indexed.
 fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
     let length = |bytes: &[u8]| u8::try_from(bytes.len().min(126)).unwrap_or(0);
     [&[0x10, length(name)], name, &[length(value)], value].concat()
@@ -44,7 +43,7 @@ fn head(path: &str) -> Vec<u8> {
     .concat()
 }
 
-/// Parts `write`: the preface, then frames.
+/// Returns parts `write`: the preface, then frames.
 pub fn generate(chance: &mut Chance) -> Vec<Part> {
     let mut parts = vec![Part::new("write").text(PREFACE)];
     let first = match chance.odds(1, 4) {
@@ -53,7 +52,7 @@ pub fn generate(chance: &mut Chance) -> Vec<Part> {
     };
     parts.push(Part::new("write").bytes(frame(SETTINGS, 0, 0, &first)));
     let mut stream = 1;
-    // In half of all inputs every frame is allowed, however odd.
+    // In half of all inputs every frame is valid, however unusual.
     let is_allowed = chance.odds(1, 2);
     for _ in 0..chance.between(1, 12) {
         if chance.odds(2, 5) || is_allowed && chance.odds(1, 3) {
@@ -78,8 +77,8 @@ pub fn generate(chance: &mut Chance) -> Vec<Part> {
         }
         let part = Part::new("write");
         parts.push(match chance.odds(1, 10) {
-            // Bytes that are no text cannot be repeated by number; floods are of frames that are
-            // text by chance.
+            // Bytes that are not text cannot be repeated, so floods use frames that happen to be
+            // text.
             true => part.times(
                 chance.size(3_000),
                 String::from_utf8_lossy(&frame(PING, 0, 0, b"12345678")),
@@ -101,7 +100,7 @@ fn settings(chance: &mut Chance) -> Vec<u8> {
     payload
 }
 
-/// A frame that any caller may send, though few do.
+/// A valid but unusual frame.
 fn allowed(chance: &mut Chance, stream: &mut u32) -> Vec<u8> {
     let length = chance.size(100);
     match chance.below(6) {
@@ -114,7 +113,7 @@ fn allowed(chance: &mut Chance, stream: &mut u32) -> Vec<u8> {
     }
 }
 
-/// A request whose body follows in pieces.
+/// A request whose body is sent in pieces.
 fn posted(chance: &mut Chance, stream: &mut u32) -> Vec<u8> {
     let block = [vec![0x83], head("/standing/echo/x")[1..].to_vec()].concat();
     let mut frames = frame(HEADERS, END_HEADERS, *stream, &block);
@@ -164,7 +163,7 @@ fn odd(chance: &mut Chance, stream: &mut u32) -> Vec<u8> {
     }
 }
 
-/// A head with something in it that is odd.
+/// A request head with an oddity.
 fn odd_head(chance: &mut Chance) -> Vec<u8> {
     let mut block = head("/standing/echo/x");
     match chance.below(10) {
@@ -173,7 +172,7 @@ fn odd_head(chance: &mut Chance) -> Vec<u8> {
         2 => block.extend(literal(b":path", b"/good/echo/x")),
         3 => block.extend(literal(b"te", b"gzip")),
         4 => block.extend(literal(b"content-length", b"7")),
-        // Indexes and integers without an end, and a table that changes its size.
+        // Endless indexes and integers, and a table that changes its size.
         5 => block.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]),
         6 => block.extend([0x3f, 0xe1, 0xff, 0x03]),
         7 => block.extend(literal(b"x", &chance.bytes(20))),
@@ -183,20 +182,21 @@ fn odd_head(chance: &mut Chance) -> Vec<u8> {
     block
 }
 
-/// Sends the frames and reads whatever comes. Accepted if a request was answered with 200.
+/// Sends the frames and reads all responses. The input is accepted if a request was answered with
+/// 200.
 pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
-    // A connection that its caller has closed is not answered any more.
+    // The connection stays open, because the host does not answer on a closed one.
     let answer = exchange(target, parts, |mut wire| wire.read_while_it_comes(QUIET))?;
     Ok(answered(&answer))
 }
 
-/// Whether one of these frames is a head whose status is 200, which has the index 8 of the static
-/// table.
+/// Whether one of these frames is a response head with the status 200, which is index 8 of the
+/// static table.
 fn answered(mut bytes: &[u8]) -> bool {
     while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = bytes {
         let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
         let payload = &rest[..length.min(rest.len())];
-        // Changes of the table's size may stand before it.
+        // Changes of the table's size may precede it.
         let first = payload.iter().find(|byte| **byte & 0xe0 != 0x20);
         if *kind == HEADERS && first == Some(&0x88) {
             return true;

@@ -1,4 +1,4 @@
-//! Manifests: TOML that is valid, and TOML that nearly is.
+//! Generates manifests: valid TOML, and TOML that is nearly valid.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use crate::target::{Target, deploy, sound};
 
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 
-/// Limits of an invocation that a manifest may lower, with values that are fine.
+/// The limits of an invocation that a manifest may lower, with valid values.
 const LIMITS: [(&str, &str); 9] = [
     ("memory", "'32MiB'"),
     ("cpu", "'40ms'"),
@@ -26,7 +26,7 @@ const LIMITS: [(&str, &str); 9] = [
     ("host_calls", "50"),
 ];
 
-/// A manifest, as the part `manifest`, and migrations.
+/// Returns a manifest, as the part `manifest`, and migrations.
 pub fn generate(chance: &mut Chance) -> Vec<Part> {
     let mut text = valid(chance);
     let mut parts = Vec::new();
@@ -54,7 +54,7 @@ pub fn generate(chance: &mut Chance) -> Vec<Part> {
     parts
 }
 
-/// A manifest that the host takes.
+/// A valid manifest.
 fn valid(chance: &mut Chance) -> String {
     let mut text = format!(
         "[plugin]\nname = 'fuzz'\nversion = '{}.{}'\n",
@@ -62,7 +62,7 @@ fn valid(chance: &mut Chance) -> String {
         chance.word()
     );
     if chance.odds(1, 3) {
-        // A string of JSON is one of TOML, but for a few control characters.
+        // A JSON string is also a TOML string, except for a few control characters.
         let description: String = chance.text(40).chars().filter(|c| !c.is_control()).collect();
         let _ = writeln!(text, "description = {}", json!(description));
     }
@@ -181,7 +181,7 @@ fn damaged(text: &str, chance: &mut Chance) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The manifest with one thing that there is much of.
+/// The manifest with a large number of one element.
 fn large(part: Part, chance: &mut Chance) -> Part {
     let count = chance.size(20_000);
     match chance.below(9) {
@@ -213,7 +213,7 @@ fn large(part: Part, chance: &mut Chance) -> Part {
     }
 }
 
-/// The manifest with routes that are difficult to tell apart.
+/// The manifest with routes that are difficult to distinguish.
 fn strange(part: Part, chance: &mut Chance) -> Part {
     let count = chance.between(1, 120);
     let depth = chance.between(1, 60);
@@ -225,7 +225,7 @@ fn strange(part: Part, chance: &mut Chance) -> Part {
     }
 }
 
-/// Uploads it around the smallest guest, activates it and asks its first routes.
+/// Uploads it with the smallest guest, activates it and sends requests to its first routes.
 pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
     let manifest: String = named(parts, "manifest").map(Part::to_text).collect();
     let migrations: Vec<String> = named(parts, "migration").map(Part::to_text).collect();
@@ -246,7 +246,7 @@ pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
     })
 }
 
-/// Everything that a manifest asks for, as grants. Lines are read as they are generated.
+/// All requests of a manifest as grants, parsed from the generated lines.
 fn grants(manifest: &str) -> Value {
     let list = |name: &str| -> Value {
         let line = manifest.lines().find_map(|line| line.strip_prefix(name));
@@ -260,8 +260,7 @@ fn grants(manifest: &str) -> Value {
     })
 }
 
-/// Methods and paths of routes, read as they are generated, with something in the place of
-/// captures.
+/// Methods and paths of routes, parsed from the generated lines, with captures filled in.
 fn routes(manifest: &str) -> Vec<(String, String)> {
     let value = |line: &str| line.split('\'').nth(1).map(str::to_owned);
     let mut method = "GET".to_owned();
@@ -274,7 +273,7 @@ fn routes(manifest: &str) -> Vec<(String, String)> {
         } else if let Some(path) = value(line).filter(|_| line.starts_with("path"))
             && !method.is_empty()
         {
-            // What is left is printable and has no blanks, so that it can stand in a request line.
+            // The path is printable and has no blanks, so it is valid in a request line.
             let filled = path.replace("{*rest}", "x/y").replace(['{', '}'], "");
             if filled.starts_with('/') && filled.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
                 found.push((method.clone(), filled));

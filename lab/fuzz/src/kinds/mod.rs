@@ -1,4 +1,4 @@
-//! The kinds of input: how one is generated, and how a host is given it.
+//! The kinds of input: how each is generated and sent to a host.
 
 mod component;
 mod http1;
@@ -20,13 +20,13 @@ use crate::target::Target;
 pub struct Kind {
     /// Its name, in the plural.
     pub name: &'static str,
-    /// Makes one.
+    /// Generates an input.
     pub generate: fn(&mut Chance) -> Vec<Part>,
-    /// Gives one to a host. True if the host accepted it and ran it, false if the host refused it.
+    /// Sends an input to a host. Returns true if the host accepted and ran it, and false if the
+    /// host rejected it.
     pub run: fn(&Target, &[Part]) -> Result<bool, Failure>,
 }
 
-/// All kinds.
 pub const KINDS: [Kind; 7] = [
     Kind {
         name: "manifests",
@@ -80,7 +80,7 @@ impl Kind {
     }
 }
 
-/// Has a tenant for one input, which is deleted afterwards whatever came of it.
+/// Runs one input with a new tenant, which is deleted afterwards in any case.
 fn with_tenant(target: &Target, run: impl FnOnce(&Tenant) -> Result<bool, Failure>) -> Result<bool, Failure> {
     let tenant = new_tenant(target)?;
     let ran = run(&tenant);
@@ -88,7 +88,7 @@ fn with_tenant(target: &Target, run: impl FnOnce(&Tenant) -> Result<bool, Failur
     ran.and_then(|ran| deleted.map(|()| ran))
 }
 
-/// Creates a tenant. The caller decides whether it is deleted.
+/// Creates a tenant, which the caller may delete.
 fn new_tenant(target: &Target) -> Result<Tenant, Failure> {
     let tenant = target.tenant();
     tenant.map_err(|error| Failure::Unanswered(format!("a new tenant: {error:#}")))

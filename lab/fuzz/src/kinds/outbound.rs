@@ -1,4 +1,4 @@
-//! Servers that plugins send requests to: responses that are valid, and responses that nearly are.
+//! Generates responses of servers to plugins: valid ones, and ones that are nearly valid.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,8 +39,8 @@ const HEADERS: [&str; 22] = [
     "alt-svc: h3=\":1\"",
 ];
 
-/// Parts `write`, a part `pause` in milliseconds and a part `stays` for a connection that is not
-/// closed afterwards, and a part `request`, which is the JSON that the plugin gets.
+/// Returns parts `write`, a part `pause` in milliseconds, a part `stays` for a connection that
+/// stays open, and a part `request`, which is the JSON input of the plugin.
 pub fn generate(chance: &mut Chance) -> Vec<Part> {
     let mut parts = match chance.below(8) {
         0 | 1 => plain(chance),
@@ -107,7 +107,7 @@ fn odd(chance: &mut Chance) -> Vec<Part> {
     vec![head.text("\r\n"), Part::new("write").text(body)]
 }
 
-/// A response with one thing that there is much of.
+/// A response with a large number of one element.
 fn dear(chance: &mut Chance) -> Vec<Part> {
     let part = Part::new("write");
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -145,8 +145,8 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
     }]
 }
 
-/// Has the plugin send its request to a server that answers with the parts. Accepted if the plugin
-/// got a response.
+/// Makes the plugin send its request to a server that answers with the parts. The input is accepted
+/// if the plugin got a response.
 pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
     let path = format!("/i/{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let pause = named(parts, "pause").find_map(|part| part.to_text().parse().ok());

@@ -1,4 +1,4 @@
-//! Schemas of routes, with bodies that are checked against them.
+//! Generates schemas of routes, with bodies to check against them.
 
 use rig::guest::Recipe;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::input::{Part, named};
 use crate::target::{Target, deploy, sound};
 
-/// Patterns that are cheap, and patterns whose automata are large.
+/// Cheap patterns, and patterns with large automata.
 const PATTERNS: [&str; 14] = [
     "^[a-z]+$",
     "x",
@@ -41,11 +41,11 @@ const FORMATS: [&str; 10] = [
     "idn-hostname",
 ];
 
-/// Definitions that each schema has, to which its parts refer.
+/// The number of definitions in each schema.
 const DEFINITIONS: usize = 4;
 
-/// A schema as the part `schema`, and parts `body` that are sent to it: as requests, as responses,
-/// or both if no part `only` says which.
+/// Returns a schema as the part `schema`, and parts `body` that are sent as requests, as responses,
+/// or as both, unless a part `only` selects one.
 pub fn generate(chance: &mut Chance) -> Vec<Part> {
     if chance.odds(1, 8) {
         let mut parts = dear(chance);
@@ -75,7 +75,7 @@ pub fn generate(chance: &mut Chance) -> Vec<Part> {
     parts
 }
 
-/// A random schema. Definitions with a number from `least` on may be referred to.
+/// A random schema. It may refer to definitions from number `least` on.
 fn schema(chance: &mut Chance, depth: usize, least: usize) -> Value {
     if depth == 0 {
         return leaf(chance, least);
@@ -143,7 +143,7 @@ fn leaf(chance: &mut Chance, least: usize) -> Value {
     }
 }
 
-/// A value that a schema may accept: it follows types, members and the first of several ways.
+/// A value that the schema may accept: it follows types, members and the first alternative.
 fn sample(schema: &Value, root: &Value, chance: &mut Chance, depth: usize) -> Value {
     let Some(members) = schema.as_object().filter(|_| depth > 0) else {
         return value(chance, 1);
@@ -186,7 +186,7 @@ fn sample(schema: &Value, root: &Value, chance: &mut Chance, depth: usize) -> Va
     }
 }
 
-/// A schema with one thing that there is much of, and a body that makes the most of it.
+/// A schema with a large number of one element, and a body that exercises it.
 fn dear(chance: &mut Chance) -> Vec<Part> {
     let schema = Part::new("schema");
     let body = Part::new("body");
@@ -237,7 +237,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
                     .text("\""),
             ]
         }
-        // What is evaluated has to be found out again at each level.
+        // Evaluated properties are computed again at each level.
         3 => {
             let depth = chance.much(40);
             vec![
@@ -250,7 +250,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
                     .text("0]}"),
             ]
         }
-        // Each item is wrong in several ways.
+        // Each item has several errors.
         4 => {
             let items = chance.much(450_000);
             let types = "{\"type\":\"string\"},".repeat(chance.between(1, 12));
@@ -269,7 +269,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
                     .text("-1]"),
             ]
         }
-        // Many names, each of which is looked at by many patterns.
+        // Many names, each of which is matched by many patterns.
         6 => {
             let patterns = chance.much(200);
             vec![
@@ -349,7 +349,7 @@ mod tests {
             .collect();
         for parts in &all {
             let text = parts[0].to_text();
-            // The parser of this test is not for nesting that the generator chose.
+            // The parser of this test does not support the generated nesting.
             let deep = text.matches("{\"").count() > 100;
             assert!(
                 deep || serde_json::from_str::<Value>(&text).is_ok(),

@@ -1,4 +1,4 @@
-//! SQL: migrations, and statements that a guest runs as it is told.
+//! Generates SQL: migrations, and statements that a guest runs.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::input::{Part, named};
 use crate::target::{Target, deploy, sound};
 
-/// How the guest runs a statement; each is the name of a part.
+/// The ways to run a statement; each is the name of a part.
 const WAYS: [&str; 4] = ["query", "execute", "cursor", "transaction"];
 
 /// Functions of one argument, and of two.
@@ -61,7 +61,7 @@ const FUNCTIONS_OF_TWO: [&str; 20] = [
     "strftime",
 ];
 
-/// Migrations and statements. A statement is the JSON that the guest gets.
+/// Returns migrations and statements. A statement is the JSON input of the guest.
 pub fn generate(chance: &mut Chance) -> Vec<Part> {
     if chance.odds(1, 4) {
         return dear(chance);
@@ -84,7 +84,7 @@ pub fn generate(chance: &mut Chance) -> Vec<Part> {
     parts
 }
 
-/// A statement as the guest gets it, with values for its parameters.
+/// A statement as JSON input of the guest, with values for its parameters.
 fn statement(way: &str, sql: &str, chance: &mut Chance) -> Part {
     if way == "transaction" {
         let end = chance.pick(&["commit", "rollback", "drop", "commit-twice", "query"]);
@@ -284,13 +284,13 @@ fn damaged(sql: &str, chance: &mut Chance) -> String {
     }
 }
 
-/// SQL with one thing that there is much of.
+/// SQL with a large number of one element.
 fn dear(chance: &mut Chance) -> Vec<Part> {
     let migration = || Part::new("migration");
     let run = |way: &str, sql: &str| Part::new(way).text(json!({ "sql": sql }).to_string());
-    // Values that no function of the statement makes, so that its text says nothing of their size.
+    // The values are parameters, so the text of the statement does not show their size.
     let (long, short) = (chance.between(1, 450_000), chance.between(1, 120_000));
-    // What is looked for comes last, behind all that it is not.
+    // The match comes last.
     let filler = chance.pick(&["a", "b"]);
     let insert = || {
         let part =
@@ -316,7 +316,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
         "substr(a, 1, length(b))",
     ]);
     match chance.below(8) {
-        // Functions that run while a row is written, where no statement names them.
+        // Functions that run while a row is written, although no statement names them.
         0 | 1 => {
             let count = chance.between(1, 180);
             let place = chance.below(5);
@@ -338,7 +338,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
                 run("execute", "DELETE FROM m"),
             ]
         }
-        // Programs that are large, and kept after they ran.
+        // Large programs that stay compiled.
         2 => {
             let triggers = chance.much(60).max(1);
             let body = "UPDATE m SET a = 1 WHERE b = 2;".repeat(chance.much(500).max(1));
@@ -356,7 +356,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
             );
             parts
         }
-        // A schema that is large.
+        // A large schema.
         3 => {
             let columns: Vec<String> = (0..chance.between(1, 250))
                 .map(|column| format!("c{column}"))
@@ -368,7 +368,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
                 run("query", "SELECT count(*) FROM sqlite_master"),
             ]
         }
-        // Results that fill the memory before anybody sees a row.
+        // Results that fill the memory before the first row.
         4 => {
             let rows = chance.much(2_000_000);
             let numbers =
@@ -388,7 +388,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
                 &format!("{numbers} {what}"),
             )]
         }
-        // Statements that are long or deep.
+        // Long or deep statements.
         5 => {
             let count = chance.size(12_000);
             let mut statement = Part::new("query").text("{\"sql\":\"SELECT 1");
@@ -407,7 +407,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
             };
             vec![statement.text("\"}")]
         }
-        // Names that stand for each other many times over.
+        // Names that expand to each other many times.
         6 => {
             let levels = chance.size(30);
             let statement = Part::new("query").text("{\"sql\":\"WITH w0 AS (SELECT 1 AS x)");
@@ -417,7 +417,7 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
                     .text(format!(" SELECT count(*) FROM w{levels}\"}}")),
             ]
         }
-        // Views in views, and columns that are made of columns.
+        // Nested views, and generated columns that use each other.
         _ => {
             let levels = chance.size(200).max(1);
             vec![
@@ -433,8 +433,8 @@ fn dear(chance: &mut Chance) -> Vec<Part> {
     }
 }
 
-/// Applies the migrations with the smallest guest, and has the guest of the tests run the
-/// statements. What fails for its text is refused; what ran counts.
+/// Applies the migrations with the smallest guest, and runs the statements with a test guest. The
+/// input is accepted if a statement ran, and rejected if its text is invalid.
 pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
     let migrations: Vec<String> = named(parts, "migration").map(Part::to_text).collect();
     let migrations: Vec<&str> = migrations.iter().map(String::as_str).collect();
@@ -465,7 +465,7 @@ pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
     })
 }
 
-/// Less time than by default, so that a run sees more inputs.
+/// Lowers the time limit, so that a run can send more inputs.
 fn limit(tenant: &rig::tenant::Tenant) -> Result<(), Failure> {
     let limited = tenant.limit(&json!({ "sql_time": "300ms", "database_size": "16MiB" }));
     limited.map_err(|error| Failure::Unanswered(format!("limits of a tenant: {error:#}")))

@@ -1,10 +1,10 @@
-//! Random JSON.
+//! Generates random JSON values.
 
 use serde_json::{Map, Value, json};
 
 use crate::chance::Chance;
 
-/// Names of members that schemas and bodies share, so that the one is about the other.
+/// Member names that schemas and bodies share, so that they refer to each other.
 pub const NAMES: [&str; 8] = ["a", "b", "c", "id", "name", "items", "größe", "~/x"];
 
 /// A random value, nested at most `depth` deep.

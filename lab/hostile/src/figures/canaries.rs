@@ -1,4 +1,5 @@
-//! What one tenant finds of another in the slot that both use in turn.
+//! Measures whether a tenant finds data of another tenant in an instance slot that both use in
+//! turn.
 
 use anyhow::Result;
 use rig::clock::until;
@@ -16,7 +17,7 @@ pub const CANARIES: Figure = Figure {
 
 fn measure(stage: &Stage) -> Result<Vec<Measured>> {
     let swaps = stage.scaled(50, 10_000);
-    // With one instance, every request gets what the one before it has left.
+    // With one instance, every request uses the slot of the previous one.
     let host = stage.fresh(
         &stage
             .launch()
@@ -29,7 +30,8 @@ fn measure(stage: &Stage) -> Result<Vec<Measured>> {
         until("a fill that came to its end", || {
             Ok((filler.get("raw", "/fill")?.status == 200).then_some(()))
         })?;
-        // The plugin traps where it finds something. What a busy machine does to it is no finding, and asked again.
+        // The plugin traps if it finds something. A request that fails because the machine is busy
+        // is repeated.
         let scan = until("a scan that came to its end", || {
             let reply = scanner.get("raw", "/scan")?;
             Ok([200, 502].contains(&reply.status).then_some(reply))

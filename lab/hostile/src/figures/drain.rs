@@ -1,4 +1,4 @@
-//! SIGTERM under load: whoever was accepted is answered.
+//! Measures whether every accepted request is answered after SIGTERM under load.
 
 use rig::clock::{now, pass, spoken};
 use rig::{Bar, Measured};
@@ -23,7 +23,8 @@ fn measure(stage: &Stage) -> Result<Vec<Measured>> {
     for _ in 0..rounds {
         let host = stage.fresh(&stage.launch())?;
         let call = Call::get(host.public, GOOD_PATH);
-        // Not more than the ledger writes, so that every request that ran has a record.
+        // The load does not exceed what the ledger can write, so every request that ran has a
+        // record.
         let load = ClosedLoop::new(call, 4, Duration::from_secs(60)).start()?;
         pass(Duration::from_millis(500 + stage.random(500)));
         let begin = now();
@@ -37,7 +38,7 @@ fn measure(stage: &Stage) -> Result<Vec<Measured>> {
         let ran = usage["plugins"][0]["invocations"]
             .as_u64()
             .context("a number of invocations")?;
-        // One was asked for when the host was furnished.
+        // One request was sent while the host was prepared.
         let served = report.latency(200).count() + 1;
         ensure!(
             ran * 100 >= served * 99,

@@ -1,4 +1,4 @@
-//! What the good tenant notices of thousands of callers who hardly say anything.
+//! Measures the effect of thousands of slow connections on the good tenant.
 
 use anyhow::Result;
 use load::SlowSockets;
@@ -24,7 +24,7 @@ fn measure(stage: &Stage) -> Result<Vec<Measured>> {
     let count = stage.scaled(200_u32, 5_000);
     let before = good(host, RATE, span(stage))?;
     let held = SlowSockets::new(host.public, usize::try_from(count)?).start()?;
-    // The host closes those that take too long, and they come back: nearly all of them are there at any time.
+    // The host closes slow sockets, and they reconnect: nearly all of them are open at any time.
     until("so many open sockets", || {
         Ok((held.open() >= u64::from(count) * 95 / 100).then_some(()))
     })?;

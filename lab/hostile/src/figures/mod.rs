@@ -1,9 +1,10 @@
-//! The figures, one file for each kind. Each says what is measured and under which plans:
+//! The measurements of attacks, one file for each kind. They are taken under these conditions:
 //!
-//! - The good tenant's plan has no rate that could refuse what the figures ask of it; nothing else of it differs.
+//! - The good tenant's plan has no effective rate limit. The rest of its plan is the default.
 //! - Attackers are on the default plan, unless the figure says otherwise.
-//! - The host has its defaults, but opens its loopback to plugins, so that there is a server to be stuck at, and leaves
-//!   plugins that fail all the time running, so that the attack goes on.
+//! - The host has its defaults, with two exceptions: plugins may reach loopback, so that a stuck
+//!   server can be used, and the circuit breaker does not stop failing plugins, so that the attack
+//!   continues.
 
 mod canaries;
 mod drain;

@@ -1,5 +1,5 @@
-//! What the good tenant notices of another one, by kind of attack: its p99 beside the attack, divided by its p99 alone,
-//! before and after in the same run.
+//! Measures the effect of another tenant's attacks on the good tenant: its p99 during the attack,
+//! divided by its p99 before and after.
 
 use rig::clock::{pass, spoken};
 use rig::guest::{Guest, Recipe};
@@ -70,28 +70,28 @@ pub const UPLOADS: Figure = Figure {
     run: |stage| beside(stage, "uploads", uploads),
 };
 
-/// The most that the p99 may become.
+/// The highest allowed ratio of the p99.
 const RATIO: f64 = 2.0;
 
 /// Requests of the good tenant per second.
 const RATE: f64 = 500.0;
 
-/// Attackers at once, and how many requests of theirs the default plan lets in each second.
+/// Concurrent attackers, and the requests per second that the default plan allows them.
 const ATTACKERS: usize = 16;
 const PLAN: f64 = 1_000.0;
 
-/// The good tenant's requests for a while.
+/// Runs the good tenant's requests for `time`.
 pub fn good(host: &Host, rate: f64, time: Duration) -> Result<Report> {
     let call = Call::get(host.public, GOOD_PATH);
     Ok(OpenLoop::new(call, rate, time).connections(32).first().run()?)
 }
 
-/// How long each part takes.
+/// The duration of each part.
 pub fn span(stage: &Stage) -> Duration {
     Duration::from_millis(stage.scaled(700, 15_000))
 }
 
-/// The mean of the p99 before and after.
+/// The mean of the p99 before and after the attack.
 pub fn alone(before: &Report, after: &Report) -> Duration {
     (before.latency(200).p99() + after.latency(200).p99()) / 2
 }
@@ -106,7 +106,7 @@ fn beside_calls(stage: &Stage, name: &str, guest: &Guest, path: &str, input: Val
         } else {
             Call::post(host.public, &path).body("application/json", input.to_string())
         };
-        // No more than its plan lets it: what comes beyond that is refused, which is a figure of its own.
+        // The attack stays within its plan's rate: rejections beyond it are another measurement.
         let attack = OpenLoop::new(call, PLAN, Duration::from_secs(600))
             .connections(ATTACKERS)
             .behind()
@@ -120,7 +120,7 @@ fn beside_calls(stage: &Stage, name: &str, guest: &Guest, path: &str, input: Val
             "there was no attack: {}",
             report.trouble()
         );
-        // Those that were due while all attackers were at work were never sent.
+        // Requests that were due while all attackers were busy were never sent.
         let attacks = report.responses(|_| true);
         Ok(format!(
             "{attacks} attacks, {} of them answered 200",
@@ -129,7 +129,7 @@ fn beside_calls(stage: &Stage, name: &str, guest: &Guest, path: &str, input: Val
     })
 }
 
-/// Uploads whose every component is new, four at a time, of which some are made to be dear to compile.
+/// Uploads new components, four at a time, some of which are expensive to compile.
 fn uploads(stage: &Stage, host: &Host, stop: &AtomicBool) -> Result<String> {
     let tenant = host.tenant("figure-uploads")?;
     let recipe = Recipe::of(test_artifacts::ECHO)?;
@@ -161,8 +161,8 @@ fn uploads(stage: &Stage, host: &Host, stop: &AtomicBool) -> Result<String> {
     ))
 }
 
-/// Measures the good tenant before, beside and after an attack, which goes on until it is told to stop and then says what
-/// it did.
+/// Measures the good tenant before, during and after an attack, which runs until it is stopped and
+/// then returns a summary.
 fn beside(
     stage: &Stage,
     name: &str,
@@ -173,21 +173,21 @@ fn beside(
     let stop = AtomicBool::new(false);
     let (during, attacked) = std::thread::scope(|scope| {
         let good = scope.spawn(|| {
-            // The attack is under way before it is measured.
+            // The attack is running before the measurement begins.
             pass(span / 10);
             let report = good(host, RATE, span);
             stop.store(true, Ordering::Relaxed);
             report
         });
         let attacked = attack(stage, host, &stop);
-        // Where the attack fails, the good tenant's requests are still waited for.
+        // If the attack fails, the good tenant's requests are still awaited.
         let during = good
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (during, attacked)
     });
     let (during, attacked) = (during?, attacked?);
-    // What the attack has left in queues is no longer an attack.
+    // Wait until the queues are empty again.
     stage.look_around()?;
     let after = good(host, RATE, span)?;
     let alone = alone(&before, &after);

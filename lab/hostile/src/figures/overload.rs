@@ -1,7 +1,7 @@
-//! Five times more than the host can do: how much of what it can do is still done, and how soon the rest is refused.
+//! Measures the goodput at five times the capacity, and how soon excess requests are rejected.
 //!
-//! Four refusals for each answer, and the load generator on the same processors, cost the goodput that they cost: the
-//! shorter the plugin's work, the larger their part. It is one of ten milliseconds here.
+//! Four rejections per response, and the load generator on the same processors, reduce the goodput.
+//! The shorter the plugin's work, the larger that part. Here it is ten milliseconds.
 
 use rig::clock::spoken;
 use rig::{Bar, Measured};
@@ -25,7 +25,8 @@ const TIMES: f64 = 5.0;
 fn measure(stage: &Stage) -> Result<Vec<Measured>> {
     let host = stage.measured()?;
     let tenant = host.tenant("figure-overload")?;
-    // The places are the default ones; a rate would refuse most of it before it is an overload.
+    // Concurrency and queue are the defaults. A rate limit would reject most requests before there
+    // is an overload.
     tenant.limit(&json!({ "requests_per_second": 100_000, "request_burst": 100_000 }))?;
     tenant.deploy(&stage.guests.attacks)?;
     let call = Call::get(host.public, &format!("/{}/attacks/work", tenant.name));

@@ -1,4 +1,4 @@
-//! How much longer than its budget a loop runs.
+//! Measures how far an endless loop exceeds its CPU budget.
 
 use rig::{Bar, Measured};
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub const OVERSHOOT: Figure = Figure {
 /// Two ticks of the clock that interrupts plugins.
 const TWO_TICKS_MS: f64 = 4.0;
 
-/// Loops at once: as many as threads run plugins on two cores, and some who wait.
+/// Concurrent loops: more than the threads for plugins on two cores, so that some wait.
 const LOOPS: usize = 4;
 
 fn overshoot(stage: &Stage) -> Result<Vec<Measured>> {

@@ -1,4 +1,4 @@
-//! H: who may do what.
+//! H: attacks on authentication and authorization.
 
 use anyhow::{Context as _, Result, ensure};
 use rig::clock::within;
@@ -289,7 +289,7 @@ fn h8(stage: &Stage) -> Seen {
     Ok("key, plugin, tenant and token refused at once".to_owned())
 }
 
-/// Pieces of text that no caller should see.
+/// Internal texts that no caller may see.
 const INTERNALS: [&str; 14] = [
     "/tmp",
     "/work",
@@ -337,7 +337,7 @@ fn h10(stage: &Stage) -> Seen {
         Some(("application/json", b"{\"name\":")),
     )?);
     let folder = host.stop()?;
-    // Nothing to run and nothing to compile: the host's own fault.
+    // There is nothing to run and nothing to compile, which is a fault of the host.
     for kind in ["compiled", "components"] {
         for file in std::fs::read_dir(folder.path().join(kind))?.flatten() {
             std::fs::remove_file(file.path())?;
@@ -347,7 +347,7 @@ fn h10(stage: &Stage) -> Seen {
     let internal = host.known("h10").get("faults", "/fine")?;
     ensure!(internal.status >= 500, "{}", internal.seen());
     answers.push(internal.clone());
-    // The control plane's database as a folder cannot be read.
+    // The control plane's database is replaced by a folder, which cannot be read.
     for file in ["mortise.db", "mortise.db-wal", "mortise.db-shm"] {
         let _ = std::fs::remove_file(host.data().join(file));
     }

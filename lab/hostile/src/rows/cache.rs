@@ -1,4 +1,4 @@
-//! J1 to J3: the cache.
+//! J1 to J3: attacks on the cache.
 
 use anyhow::{Result, ensure};
 use rig::guest::Recipe;

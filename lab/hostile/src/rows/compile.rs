@@ -1,4 +1,4 @@
-//! A4 to A10: compiling, and compiled code.
+//! A4 to A10: attacks on the compiler and on stored compiled code.
 
 use rig::clock::{now, pass, spoken, until};
 use rig::guest::Recipe;
@@ -54,13 +54,13 @@ pub const ROWS: [Row; 7] = [
     },
 ];
 
-/// The longest that a refusal may take: the wall clock of a compilation, and some.
+/// The longest time of a rejection: the wall clock limit of a compilation, and a margin.
 const REFUSAL: Duration = Duration::from_secs(60);
 
-/// How much larger the host may be while a bomb is compiled.
+/// The allowed growth of the host while a bomb is compiled.
 const FLAT: u64 = 64 << 20;
 
-/// Uploads a bomb, wants it refused, and looks meanwhile at the host's memory and at the good tenant.
+/// Uploads a bomb, which must be rejected, and watches the host's memory and the good tenant.
 fn bomb(stage: &Stage, name: &str, component: Vec<u8>) -> Seen {
     let host = stage.plain()?;
     let tenant = host.tenant(name)?;
@@ -166,7 +166,8 @@ fn a8(stage: &Stage) -> Seen {
     ))
 }
 
-/// Has a host whose executable is replaced, once it runs, by a program that writes garbage.
+/// Starts a host and then replaces its executable by a program that writes garbage, so that its
+/// compile workers fail.
 fn worker_of_garbage(stage: &Stage) -> Seen {
     let folder = tempfile::tempdir()?;
     let executable = folder.path().join("mortise");
@@ -227,7 +228,7 @@ fn a10(stage: &Stage) -> Seen {
     Ok("compiled again and 200 both times".to_owned())
 }
 
-/// The only file of compiled code in a data folder.
+/// The single file of compiled code in a data folder.
 fn compiled(folder: &Arc<tempfile::TempDir>) -> Result<PathBuf> {
     let mut files = std::fs::read_dir(folder.path().join("compiled"))?
         .flatten()

@@ -1,4 +1,4 @@
-//! K: crashes, faults of the machine, draining and starting.
+//! K: crashes, machine faults, draining and starting.
 
 use rig::clock::{now, pass, spoken, until};
 use rig::guest::{Guest, Recipe};
@@ -39,7 +39,7 @@ pub const ROWS: [Row; 4] = [
     },
 ];
 
-/// A kill comes within this time of the first change.
+/// The host is killed within this time after the first change.
 const MOST_PATIENCE_MS: u64 = 800;
 
 fn k1(stage: &Stage) -> Seen {
@@ -55,11 +55,11 @@ fn k1(stage: &Stage) -> Seen {
         let patience = Duration::from_millis(30 + stage.random(MOST_PATIENCE_MS));
         folder = std::thread::scope(|scope| {
             let changes = scope.spawn(|| {
-                // Ends with the host, by the first change that finds it gone.
+                // The thread ends at the first change that fails because the host is gone.
                 let _ = changes(echo, &host, &name, &began, &done);
             });
             pass(patience);
-            // The process alone: its folder and its client here are still in use.
+            // Only the process is killed: its folder and its client are still in use.
             host.signal(Signal::KILL)?;
             changes
                 .join()
@@ -88,7 +88,7 @@ fn k1(stage: &Stage) -> Seen {
     ))
 }
 
-/// Changes one thing after the other, and counts those that were begun and those that were acknowledged.
+/// Makes one change after the other, and counts those that were begun and acknowledged.
 fn changes(echo: &Guest, host: &Host, name: &str, began: &AtomicU64, done: &AtomicU64) -> Result<()> {
     let step = |change: &dyn Fn() -> Result<()>| -> Result<()> {
         began.fetch_add(1, Ordering::SeqCst);
@@ -130,7 +130,8 @@ fn changes(echo: &Guest, host: &Host, name: &str, began: &AtomicU64, done: &Atom
     Ok(())
 }
 
-/// Looks for what was acknowledged: the tenant, and its plugin in its last version or the one before.
+/// Checks that acknowledged changes exist: the tenant, and its plugin in its last version or the
+/// one before.
 fn found(host: &Host, name: &str, done: u64) -> Result<u64> {
     if done == 0 {
         return Ok(0);
@@ -165,7 +166,7 @@ fn found(host: &Host, name: &str, done: u64) -> Result<u64> {
             "an acknowledged secret is not there: {secrets}"
         );
     }
-    // What was cut off can be done again.
+    // Interrupted changes can be repeated.
     tenant.secret("secret", "again")?;
     tenant.key(&[])?;
     Ok(done)
@@ -186,7 +187,7 @@ fn k3(stage: &Stage) -> Seen {
         anyhow::Ok(before)
     };
     let tenant = host.tenant("k3")?.keep();
-    // Nothing is left but what is open: nobody can be let in, and the host must get over it.
+    // All descriptors are in use: no connection can be accepted, and the host must recover.
     limit(descriptors(host.id())?)?;
     let crowd = std::thread::scope(|scope| {
         let crowd = scope.spawn(|| at_once(16, |_| host.http().get(GOOD_PATH)?.is("200")));
@@ -201,14 +202,15 @@ fn k3(stage: &Stage) -> Seen {
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
         )
     })?;
-    // Some waited until there were descriptors again, some were turned away; nobody is left without an end.
+    // Some callers waited until descriptors were free, some were rejected; none waits without an
+    // end.
     let answered = crowd.iter().filter(|reply| reply.is_ok()).count();
     until("an answer once there are descriptors again", || {
         Ok(host.serves_the_good_tenant().ok())
     })?;
     tenant.deploy(&stage.guests.database)?;
 
-    // What should be a folder is a file: every write fails, as on a full disk.
+    // A folder is replaced by a file: every write fails, as on a full disk.
     let mut refused = Vec::new();
     for kind in ["compiled", "components"] {
         let (folder, aside) = (host.data().join(kind), host.data().join(format!("{kind}-aside")));
@@ -248,7 +250,7 @@ fn k4(stage: &Stage) -> Seen {
              expect: 100-continue\r\n\r\n",
             body.len()
         ));
-        // The host asks for the body once the request is under way.
+        // The host asks for the body once the request is running.
         let answer = wire.read_past("\r\n\r\n")?;
         ensure!(answer.starts_with("HTTP/1.1 100"), "{answer}");
         calls.push(wire);
@@ -295,7 +297,7 @@ fn k6(stage: &Stage) -> Seen {
     for index in 0..TENANTS {
         let tenant = host.tenant(&format!("many-{index}"))?.keep();
         for plugin in 0..each {
-            // Each is another component, with code of its own.
+            // Each is a distinct component with its own code.
             let body = format!("(drop (i32.const {})) {ANSWER}", index * each + plugin);
             let name = format!("plugin-{plugin}");
             let guest = Recipe::from_bytes(&name, wasm::handler("", &body)?).guest();

@@ -1,4 +1,4 @@
-//! D: where plugins send requests to.
+//! D: attacks through outbound requests of plugins.
 
 use rig::clock::now;
 use rig::guest::Recipe;
@@ -94,12 +94,12 @@ pub(super) fn sender(stage: &Stage, host: &Host, name: &str, origins: &[&str]) -
     Ok(tenant)
 }
 
-/// Has the plugin send a request, and gives what it was told.
+/// Makes the plugin send a request, and returns its result.
 pub(super) fn send(tenant: &Tenant, request: &Value) -> Result<Value> {
     tenant.post("http-client", "/send", request)?.is("200")?.body()
 }
 
-/// Insists on a typed refusal of one of these kinds.
+/// Checks that the result is a typed error of one of these kinds.
 fn refused(answer: &Value, kinds: &[&str]) -> Result<()> {
     let error = answer["error"].as_str().unwrap_or_default();
     let is_kind = |kind: &&str| error.starts_with(&format!("Error::{kind}"));
@@ -107,7 +107,8 @@ fn refused(answer: &Value, kinds: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Has the plugin send requests to all of these, each of which must be refused before anything is connected to.
+/// Makes the plugin send requests to all of these, each of which must be rejected before any
+/// connection.
 fn all_refused(stage: &Stage, tenant: &Tenant, urls: &[String]) -> Seen {
     stage.server.seen();
     for url in urls {
@@ -119,7 +120,8 @@ fn all_refused(stage: &Stage, tenant: &Tenant, urls: &[String]) -> Seen {
     Ok(format!("{} of {} refused", urls.len(), urls.len()))
 }
 
-/// Grants the origins of these hosts, at the server's port and at the default one, and wants all of them refused.
+/// Grants the origins of these hosts, at the server's port and at the default one, and checks that
+/// all are rejected.
 fn hosts_refused(stage: &Stage, name: &str, hosts: &str) -> Seen {
     let port = stage.server.port();
     let urls: Vec<String> = hosts
@@ -150,7 +152,7 @@ fn d3(stage: &Stage) -> Seen {
          239.255.255.250 240.0.0.1 255.255.255.255 168.63.129.16 [fc00::1] [fd00:ec2::254] [fe80::1] \
          [ff02::1] [2001:db8::1] [100::1] [fec0::1]";
     let closed = hosts_refused(stage, "d3", hosts)?;
-    // Not even where the operator opens the loopback.
+    // Nor if the operator allows loopback.
     let urls: Vec<String> = hosts
         .split_whitespace()
         .map(|host| format!("http://{host}"))
@@ -167,7 +169,7 @@ fn d4(stage: &Stage) -> Seen {
         .to_lowercase();
     let names = format!("localhost localhost.localdomain ip6-localhost {machine}");
     let refused = hosts_refused(stage, "d4", &names)?;
-    // Where the address is allowed, the name stays what the request is for.
+    // If the address is allowed, the request still uses the name.
     let origin = format!("http://localhost:{}", stage.server.port());
     let tenant = sender(stage, stage.open()?, "d4", &[&origin])?;
     stage.server.seen();
@@ -187,7 +189,7 @@ fn d4(stage: &Stage) -> Seen {
 }
 
 fn d5(stage: &Stage) -> Seen {
-    // No resolver is ever asked for these: the check must not be in one.
+    // These are never resolved, so the check must not be in the resolver.
     let hosts = "127.0.0.1 [::1] 169.254.169.254 [fd00:ec2::254] 10.0.0.1";
     hosts_refused(stage, "d5", hosts)
 }
@@ -371,7 +373,7 @@ fn d11(stage: &Stage) -> Seen {
         ("TLS", format!("{tls}/x"), ["Timeout", "Tls"]),
     ] {
         let answer = send(&tenant, &json!({ "url": url })).context(name)?;
-        // A server that failed often is left alone for a while, which bounds it as well.
+        // The circuit breaker of a failing server opens, which bounds it as well.
         refused(&answer, &[kinds[0], kinds[1], "CircuitOpen"]).context(name)?;
         seen.push(format!(
             "{name}: {}",

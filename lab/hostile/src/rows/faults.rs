@@ -1,4 +1,4 @@
-//! L1 to L8: what once ended the process, silenced the listener or took everybody's memory.
+//! L1 to L8: attacks that once ended the process, blocked the listener or used up all memory.
 
 use std::time::Duration;
 
@@ -60,10 +60,10 @@ pub const ROWS: [Row; 8] = [
     },
 ];
 
-/// Nobody waits for this long, whatever another tenant does.
+/// The longest allowed wait of the good tenant, whatever another tenant does.
 const NEVER: Duration = Duration::from_secs(5);
 
-/// Does something while the good tenant is asked again and again. Gives its result and the good
+/// Runs `attack` while the good tenant is called repeatedly. Returns the result and the good
 /// tenant's longest wait.
 pub fn beside_the_good_tenant<T: Send>(
     host: &Host,
@@ -89,7 +89,7 @@ pub fn beside_the_good_tenant<T: Send>(
     Ok((done, longest))
 }
 
-/// A guest by hand with a route for each schema: `/s0`, `/s1`.
+/// A handwritten guest with a route for each schema: `/s0`, `/s1`.
 fn checked(schemas: &[&str]) -> Result<Guest> {
     let mut recipe = Recipe::from_bytes("checked", wasm::handler("", ANSWER)?);
     for (index, schema) in schemas.iter().enumerate() {
@@ -103,7 +103,7 @@ fn checked(schemas: &[&str]) -> Result<Guest> {
     Ok(recipe.guest())
 }
 
-/// An upload that the host takes or refuses, but never with its own failure.
+/// Uploads a guest, which the host may accept or reject, but must not fail on.
 fn uploaded(tenant: &Tenant, guest: &Guest) -> Result<Reply> {
     let reply = tenant.upload(&guest.plugin, &guest.component)?;
     ensure!(reply.status < 500, "{}: {}", reply.seen(), reply.text());
@@ -232,7 +232,7 @@ fn l3(stage: &Stage) -> Seen {
     ))
 }
 
-/// Sends bodies to a checked route at once, beside the good tenant.
+/// Sends concurrent bodies to a checked route while the good tenant is served.
 fn bodies(stage: &Stage, name: &str, schema: &str, body: &[u8], count: usize) -> Seen {
     let host = stage.plain()?;
     let tenant = host.tenant(name)?;
@@ -357,7 +357,7 @@ fn l7(stage: &Stage) -> Seen {
 
 fn l8(stage: &Stage) -> Seen {
     let host = stage.plain()?;
-    // What is looked for comes last, behind all that it is not.
+    // The match comes last.
     let functions = [
         ("trim(a, b)", "b"),
         ("instr(a, b || 'c')", "a"),
@@ -395,7 +395,7 @@ fn l8(stage: &Stage) -> Seen {
                 seen.push("refused".to_owned());
                 continue;
             }
-            // Values that no function of the statement makes, so that its text says nothing of them.
+            // The values are parameters, so the text of the statement does not show their size.
             let insert = json!({
                 "sql": "INSERT INTO m (a, b) VALUES ($1, $2)",
                 "params": ["a".repeat(400_000), format!("{}a", fill.repeat(80_000))],
@@ -409,7 +409,7 @@ fn l8(stage: &Stage) -> Seen {
                 begin.elapsed()
             );
             seen.push(answer["error"].as_str().unwrap_or("done").to_owned());
-            // Nothing may go on behind the answer.
+            // No work may continue after the response.
             pass(Duration::from_millis(300));
             let before = processor_time(host.id())?;
             pass(Duration::from_millis(500));

@@ -1,4 +1,4 @@
-//! G17 to G22: single frames of HTTP/2 that are not allowed.
+//! G17 to G22: invalid single HTTP/2 frames.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ const GOAWAY: u8 = 7;
 const WINDOW: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
-/// The flags of a frame: the stream ends, the head ends, there is padding.
+/// The flags of a frame: END_STREAM, END_HEADERS and PADDED.
 const END: u8 = 1;
 const WHOLE: u8 = 4;
 const PADDED: u8 = 8;
@@ -71,7 +71,7 @@ fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
     [&[0x10, length(name)], name, &[length(value)], value].concat()
 }
 
-/// The head of `GET /good/echo/x`, without a table: HPACK literals.
+/// The head of `GET /good/echo/x` as HPACK literals, without a table.
 pub fn head_block() -> Vec<u8> {
     [
         vec![0x82, 0x86],
@@ -85,16 +85,16 @@ fn get(stream: u32) -> Vec<u8> {
     frame(HEADERS, END | WHOLE, stream, &head_block())
 }
 
-/// What the host answered: the kinds of its frames, and the first byte of each head.
+/// The host's response: the kinds of its frames, and the first byte of each head.
 struct Answer {
     kinds: Vec<u8>,
     statuses: Vec<u8>,
 }
 
-/// What does not come within this does not come: an answer takes milliseconds.
+/// The silence after which no further data is expected: a response takes milliseconds.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// The status 200 as HPACK's static table has it.
+/// The status 200 in HPACK's static table.
 const OK: u8 = 0x88;
 
 fn send(host: &Host, frames: &[Vec<u8>]) -> Result<Answer> {
@@ -104,7 +104,7 @@ fn send(host: &Host, frames: &[Vec<u8>]) -> Result<Answer> {
     for frame in frames {
         wire.send(frame);
     }
-    // A connection that its caller has closed is not answered any more.
+    // The connection stays open, because the host does not answer on a closed one.
     let bytes = wire.read_while_it_comes(QUIET)?;
     let mut answer = Answer {
         kinds: Vec::new(),
@@ -116,7 +116,7 @@ fn send(host: &Host, frames: &[Vec<u8>]) -> Result<Answer> {
         let payload_length = length.min(payload.len());
         answer.kinds.push(*kind);
         if *kind == HEADERS {
-            // A change of the table's size may stand first.
+            // A change of the table's size may come first.
             let first = payload[..payload_length]
                 .iter()
                 .find(|byte| **byte & 0xe0 != 0x20);
@@ -127,7 +127,7 @@ fn send(host: &Host, frames: &[Vec<u8>]) -> Result<Answer> {
     Ok(answer)
 }
 
-/// Sends each of these alone: none is answered with 200, and the host says so or closes.
+/// Sends each of these alone: none is answered with 200, and the host reports an error or closes.
 fn all_refused(stage: &Stage, cases: &[(&str, Vec<Vec<u8>>)]) -> Seen {
     let host = stage.plain()?;
     let before = resident(host.id())?;
@@ -379,7 +379,7 @@ fn g22(stage: &Stage) -> Seen {
         ),
     ];
     let seen = all_refused(stage, &cases)?;
-    // Kinds that nobody knows are skipped.
+    // Unknown kinds are skipped.
     let host = stage.plain()?;
     let answer = send(host, &[frame(0xbe, 0xff, 0, b"what is this"), get(1)])?;
     ensure!(

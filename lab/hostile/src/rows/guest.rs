@@ -1,4 +1,4 @@
-//! B: what runs.
+//! B: attacks by guest code.
 
 use rig::clock::{now, pass, spoken};
 use rig::guest::{Guest, Recipe};
@@ -102,7 +102,7 @@ pub fn attacker(stage: &Stage, name: &str, guest: &Guest) -> anyhow::Result<Tena
     Ok(tenant)
 }
 
-/// The CPU time that a record has, in words.
+/// The CPU time of a record, formatted.
 fn cpu(record: &Value) -> String {
     spoken(Duration::from_micros(
         record["usage"]["cpu_us"].as_u64().unwrap_or(0),
@@ -165,7 +165,7 @@ fn b4(stage: &Stage) -> Seen {
 fn b5(stage: &Stage) -> Seen {
     let tenant = attacker(stage, "b5", &stage.guests.faults)?;
     let reply = tenant.get("faults", "/recursion")?.is("502 plugin-trapped")?;
-    // The native stack, which no linear memory guards.
+    // This overflows the native stack, not the linear memory.
     let raw = raw(
         stage.plain()?,
         "b5-raw",
@@ -210,7 +210,7 @@ fn b6(stage: &Stage) -> Seen {
 
 fn b7(stage: &Stage) -> Seen {
     let plain = stage.plain()?;
-    // Answers 200 only where the host said no.
+    // The guest answers 200 only if the host refused the memory.
     let body =
         format!("(if (i32.ne (memory.grow (i32.const 65000)) (i32.const -1)) (then unreachable)) {ANSWER}");
     raw(plain, "b7", wasm::handler("", &body)?)?
@@ -256,7 +256,7 @@ fn b8(stage: &Stage) -> Seen {
     let code = format!("{MEMORY} {REALLOC} {DONE} {}", wasm::handle(ANSWER));
     let code = format!("(core module $code {code}) (core instance $core (instantiate $code))");
     upload("b8-instances", wasm::component(&format!("{modules} {code}"))?)?.is("422 invalid-component")?;
-    // Each is allowed alone; both are more than the tenant's 64 MiB.
+    // Each memory is allowed alone; together they exceed the tenant's 64 MiB.
     let two = format!("(core module $more (memory 640)) (core instance (instantiate $more)) {code}");
     let two = two.replace(
         "(memory (export \"memory\") 2)",
@@ -320,8 +320,8 @@ fn b10(stage: &Stage) -> Seen {
     Ok(format!("{swaps} swaps, nothing found"))
 }
 
-/// Two tenants with the same plugin, which fills everything that it has with a canary (`/fill`), or answers 200 only if
-/// everything that it finds is as new (`/scan`).
+/// Two tenants with the same plugin. `/fill` fills all its memory with a canary; `/scan` answers
+/// 200 only if everything is fresh.
 pub fn canaries(host: &Host, patient: &str) -> anyhow::Result<(Tenant, Tenant)> {
     let component = wat_canary()?;
     let tenants = (
@@ -335,8 +335,8 @@ pub fn canaries(host: &Host, patient: &str) -> anyhow::Result<(Tenant, Tenant)> 
 }
 
 fn wat_canary() -> anyhow::Result<Vec<u8>> {
-    // Pages 2 to 130 are grown; nothing of the module itself stands there. The path begins at the address in the third
-    // field of the request.
+    // Pages 2 to 130 are grown; the module itself has no data there. The third field of the request
+    // is the address of the path.
     let parts = "
         (table $t 5000 20000 funcref) (func $f) (elem declare func $f)
         (global $a (mut i64) (i64.const 0)) (global $b (mut i32) (i32.const 0)) (global $c (mut f64) (f64.const 0))
@@ -373,7 +373,7 @@ fn wat_canary() -> anyhow::Result<Vec<u8>> {
 }
 
 fn b11(stage: &Stage) -> Seen {
-    // Where the breaker lets them go on.
+    // On this host the circuit breaker does not stop them.
     let host = stage.measured()?;
     let tenant = host.tenant("b11")?;
     tenant.deploy(&stage.guests.faults)?;

@@ -1,4 +1,4 @@
-//! C: what plugins ask the host to do.
+//! C: attacks through host calls.
 
 use rig::clock::{now, pass, spoken};
 use rig::guest::Recipe;
@@ -115,7 +115,7 @@ fn c3(stage: &Stage) -> Seen {
     raw_with_host(stage, "c3", clock, import, &body, "502 plugin-limit")
 }
 
-/// Runs a component whose core module imports from the core instance `$host`, and wants this reply.
+/// Runs a component whose core module imports from the core instance `$host`, and checks the reply.
 fn raw_with_host(stage: &Stage, name: &str, host: &str, import: &str, body: &str, wanted: &str) -> Seen {
     let component = wasm::component(&format!(
         "{host} (core module $code {import} (memory (export \"memory\") 2) {REALLOC} {DONE} {})
@@ -171,7 +171,7 @@ fn c5(stage: &Stage) -> Seen {
     }
     let begin = now();
     let request = json!({ "url": stage.server.url("/never") });
-    // The call ends with the invocation, by its own error or by the invocation's.
+    // The call ends with the invocation, with its own error or the invocation's.
     let http = tenant
         .post("http-client", "/send", &request)?
         .is("504 plugin-timeout|200")?;
@@ -234,9 +234,10 @@ fn c7(stage: &Stage) -> Seen {
             request.len() * cut / cuts
         };
         wire.send(&request.as_bytes()[..sent]);
-        // Some get as far as their transaction, some wait for the one before them.
+        // Some reach their transaction, some wait for the one before them.
         pass(Duration::from_millis(stage.random(30)));
-        // One that only sends no more may still wait for its response.
+        // A client that only stops sending may still wait for its response, so the connection is
+        // reset.
         wire.reset();
     }
     let count = json!({ "sql": "SELECT count(*) FROM notes" });
@@ -314,7 +315,7 @@ fn c10(stage: &Stage) -> Seen {
     ] {
         let answer = tenant.get("wasi", path)?.is("200")?.body()?;
         for attempt in attempts {
-            // Null would be the error of an attempt that succeeded.
+            // Null would mean that the attempt succeeded.
             ensure!(answer[attempt].is_string(), "{attempt}: {answer}");
             refused += 1;
         }

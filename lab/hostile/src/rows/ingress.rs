@@ -1,4 +1,4 @@
-//! G: callers of the public listener, before there is a plugin to blame.
+//! G: attacks on the public listener, before a plugin runs.
 
 use rig::clock::{now, pass, spoken, until};
 use rig::guest::Recipe;
@@ -85,7 +85,7 @@ fn g1(stage: &Stage) -> Seen {
     }
     host.serves_the_good_tenant()?;
     for (index, wire) in wires.iter_mut().enumerate() {
-        // Some go on to send, too little to be a request.
+        // Some continue to send, but too little for a request.
         if index % 3 == 2 {
             wire.send("x");
         }
@@ -112,7 +112,7 @@ fn g2(stage: &Stage) -> Seen {
     let answer = String::from_utf8_lossy(&wire.rest()?).into_owned();
     ensure!(status(&answer) == Some(408), "{answer}");
 
-    // A response that is larger than what the system takes for a reader who does not read.
+    // A response that is larger than the system's buffers for a client that does not read.
     let large = "(i32.store16 (i32.const 1024) (i32.const 200)) (i32.store8 (i32.const 1036) (i32.const 2))
         (drop (memory.grow (i32.const 160))) (i32.store (i32.const 1040) (i32.const 131072))
         (i32.store (i32.const 1044) (i32.const 10000000)) (i32.const 1024)";
@@ -176,7 +176,8 @@ fn g4(stage: &Stage) -> Seen {
         wire.send(frame(SETTINGS, 0, 0, &[]));
         let sent = (0..count).take_while(|index| wire.send(frames(*index))).count();
         host.serves_the_good_tenant().context(name.to_owned())?;
-        // What is still open now must not stay for ever, though a connection without requests may for a while.
+        // A remaining connection must be closed eventually, but an idle one may stay open for a
+        // while.
         let closed = wire.is_closed_within(Duration::from_millis(10))? || sent < usize::try_from(count)?;
         Ok(format!("{name}: {}", if closed { "closed" } else { "withstood" }))
     };
@@ -274,7 +275,7 @@ fn g5(stage: &Stage) -> Seen {
         let answer = String::from_utf8_lossy(&wire.rest()?).into_owned();
         let responses = answer.matches("HTTP/1.1 ").count();
         let first = status(&answer).unwrap_or(0);
-        // A request whose end can be read in two ways is the last one of its connection, whatever the answer.
+        // A request with an ambiguous end is the last one of its connection, with any response.
         ensure!(responses <= 1, "{name}: what follows was served: {answer}");
         ensure!(
             first == 0 || first >= 400 || *name == BOTH,
@@ -291,7 +292,7 @@ fn g5(stage: &Stage) -> Seen {
     ))
 }
 
-/// May be served as chunks, where the connection ends with it (RFC 9112, 6.1).
+/// This may be served as chunks if the connection is closed afterwards (RFC 9112, 6.1).
 const BOTH: &str = "length and chunks";
 
 fn g6(stage: &Stage) -> Seen {
@@ -415,7 +416,7 @@ fn g9(stage: &Stage) -> Seen {
     ];
     for (method, path, wanted) in cases {
         let (status, answer) = ask(method, path)?;
-        // `*` is no path at all; any refusal will do.
+        // `*` is not a path; any rejection is accepted.
         let is_wanted = status == wanted || (path == "*" && (400..500).contains(&status));
         ensure!(
             is_wanted,

@@ -1,4 +1,4 @@
-//! J5 and J6: secrets, and what plugins log.
+//! J5 and J6: secrets and forgery in plugin logs.
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! G10 to G16: messages of HTTP/1 that two readers could take for different ones.
+//! G10 to G16: HTTP/1 messages that two parsers could read differently.
 
 use std::time::Duration;
 
@@ -50,13 +50,14 @@ pub const ROWS: [Row; 7] = [
 
 const POST: &str = "POST /good/echo/x HTTP/1.1\r\nhost: x\r\n";
 
-/// What stands behind each message: it may be answered only if the message before it has one end.
+/// The request after each message. It may be answered only if the end of the message is
+/// unambiguous.
 const NEXT: &str = "GET /good/echo/smuggled HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
-/// What does not come within this does not come: an answer takes milliseconds.
+/// The silence after which no further data is expected: a response takes milliseconds.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// What came back for one message and the one behind it.
+/// The responses to a message and to the one after it.
 struct Answer {
     first: u16,
     is_next_served: bool,
@@ -66,7 +67,7 @@ struct Answer {
 fn send(host: &Host, bytes: &[u8]) -> Result<Answer> {
     let mut wire = Wire::connect(host.public)?;
     wire.send([bytes, NEXT.as_bytes()].concat());
-    // A connection that its caller closes is not answered any more, so that it stays open.
+    // The connection stays open, because the host does not answer on a closed one.
     let text = String::from_utf8_lossy(&wire.read_while_it_comes(QUIET)?).into_owned();
     ensure!(!text.contains("HTTP/1.1 500 "), "the host is at fault: {text}");
     Ok(Answer {
@@ -76,7 +77,7 @@ fn send(host: &Host, bytes: &[u8]) -> Result<Answer> {
     })
 }
 
-/// Sends messages without one clear end: what stands behind them is never answered.
+/// Sends messages with an ambiguous end: the request after them must not be answered.
 fn all_last(stage: &Stage, messages: &[(&str, Vec<u8>)]) -> Seen {
     let host = stage.plain()?;
     let mut refused = 0;
@@ -193,7 +194,7 @@ fn g12(stage: &Stage) -> Seen {
         "authorization: Bearer x",
     ] {
         let answer = send(host, &chunked(&format!("3\r\nabc\r\n0\r\n{trailer}\r\n\r\n")))?;
-        // A forbidden trailer is dropped; it must not reach the plugin or change what comes next.
+        // A forbidden trailer is dropped; it must not reach the plugin or change the next request.
         let name = trailer.split(':').next().unwrap_or_default();
         ensure!(
             answer.first != 200 || !answer.text.contains(&format!("[\"{name}\",\"30\"]")),
@@ -235,8 +236,7 @@ fn g13(stage: &Stage) -> Seen {
             format!("{line}\r\nhost: x\r\nconnection: close\r\n\r\n"),
         )?;
         let name: String = line.chars().take(40).collect();
-        // A minor version that is higher is answered as the highest one that is known (RFC 9110,
-        // 2.5).
+        // A higher minor version is treated as the highest known one (RFC 9110, 2.5).
         let is_newer = line.ends_with("HTTP/1.2");
         ensure!(
             is_newer || status == 0 || (400..600).contains(&status) && status != 500 || status == 204,
@@ -277,7 +277,7 @@ fn g14(stage: &Stage) -> Seen {
         );
         ensure!(!answer.is_next_served, "{name}: {}", answer.text);
     }
-    // Text of other alphabets is allowed in values, and must come back as it was or not at all.
+    // Other alphabets are allowed in values, and must be returned unchanged or not at all.
     let answer = send(
         host,
         &[POST.as_bytes(), b"a: \xc3\xbc\xff\r\ncontent-length: 0\r\n\r\n"].concat(),
@@ -327,7 +327,7 @@ fn g16(stage: &Stage) -> Seen {
     let host = stage.plain()?;
     let body = NEXT.len();
     let mut seen = Vec::new();
-    // The body of a request that is refused before it is read looks like another request.
+    // The body of a request that is rejected before it is read looks like another request.
     for (name, line, wanted) in [
         ("an absent tenant", "POST /nobody/echo/x HTTP/1.1", 404),
         ("an absent plugin", "POST /good/nothing/x HTTP/1.1", 404),

@@ -1,5 +1,4 @@
-//! E12 and E13: queries that are difficult to plan, and statements that change how a transaction
-//! ends.
+//! E12 and E13: queries that are expensive to plan, and statements that end a transaction.
 
 use std::time::Duration;
 
@@ -95,7 +94,7 @@ fn e13(stage: &Stage) -> Seen {
             .is("200")?
             .body()
     };
-    // The clause ends the whole transaction; what follows must not run outside of one.
+    // The clause ends the transaction; the next statement must not run outside of one.
     for clause in ["ROLLBACK", "ABORT", "FAIL"] {
         let conflict = format!("INSERT OR {clause} INTO u VALUES (1, 'b')");
         transaction(

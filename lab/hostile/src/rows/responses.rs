@@ -1,4 +1,4 @@
-//! B15 to B20: responses of plugins that no well-behaved one gives.
+//! B15 to B20: malformed responses of plugins.
 
 use std::fmt::Write as _;
 
@@ -44,7 +44,7 @@ pub const ROWS: [Row; 6] = [
     },
 ];
 
-/// A component that answers with this status, these headers and this text.
+/// A component that responds with this status, these headers and this text.
 fn answering(status: u16, headers: &[(&str, &str)], body: Option<&str>) -> Result<Vec<u8>> {
     const LIST: usize = 4_096;
     const TEXTS: usize = 8_192;
@@ -82,7 +82,7 @@ fn answering(status: u16, headers: &[(&str, &str)], body: Option<&str>) -> Resul
     wasm::handler(&parts, &format!("{stores} (i32.const 1024)"))
 }
 
-/// Asks a plugin on a connection, and then the good tenant on the same. Gives the first status and
+/// Calls a plugin and then the good tenant on the same connection. Returns the first status and
 /// head.
 fn ask(stage: &Stage, name: &str, component: Vec<u8>) -> Result<(u16, String)> {
     let host = stage.plain()?;
@@ -99,7 +99,7 @@ fn ask(stage: &Stage, name: &str, component: Vec<u8>) -> Result<(u16, String)> {
     });
     wire.read_exactly(length.unwrap_or(0))?;
     let first = status(&head).context("a status")?;
-    // What the plugin said must not reach into the next response of the connection.
+    // The plugin's response must not affect the next response of the connection.
     wire.send(format!(
         "GET {GOOD_PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     ));
@@ -266,7 +266,7 @@ fn b19(stage: &Stage) -> Seen {
 fn b20(stage: &Stage) -> Seen {
     let host = stage.plain()?;
     let before = resident(host.id())?;
-    // All headers are the same sixteen bytes, and the body is everything there is.
+    // All headers are the same sixteen bytes, and the body is the whole memory.
     let grow = "(drop (memory.grow (i32.const 900)))";
     let cases = [
         (

@@ -1,4 +1,4 @@
-//! D14 to D18: servers that answer plugins with what is no clean HTTP.
+//! D14 to D18: servers that send malformed HTTP to plugins.
 
 use anyhow::{Result, ensure};
 use rig::clock::now;
@@ -48,7 +48,7 @@ fn text(told: &Value) -> String {
     told["body"]["text"].as_str().map_or(bytes, str::to_owned)
 }
 
-/// Has a server answer with these bytes, and gives what the plugin was told.
+/// Makes a server send these bytes, and returns the plugin's result.
 fn answer(stage: &Stage, name: &str, bytes: &[u8]) -> Result<Value> {
     let tenant = sender(stage, stage.open()?, name, &[])?;
     tenant.limit(&json!({ "http_first_byte": "1s", "http_total": "2s", "wall": "10s" }))?;
@@ -85,7 +85,7 @@ fn d15(stage: &Stage) -> Seen {
     let both =
         format!("{head}content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
     let told = answer(stage, "d15-both", both.as_bytes())?;
-    // Chunks win where both are there (RFC 9112, 6.3), or it is an error.
+    // If both are present, chunks take precedence (RFC 9112, 6.3), or it is an error.
     ensure!(text(&told) == "hello" || told["error"].is_string(), "{told}");
     let cases = [
         format!("{head}content-length: 3\r\ncontent-length: 4\r\n\r\nabcd"),
@@ -180,7 +180,7 @@ fn d18(stage: &Stage) -> Seen {
             tenant.limit(&json!({ "http_total": "2s", "wall": "10s" }))?;
             let bytes = format!("HTTP/1.1 503 x\r\n{name}: {value}\r\ncontent-length: 0\r\n\r\n");
             let digits: String = bytes.bytes().map(|byte| format!("{byte:02x}")).collect();
-            // With retries, for which the number matters.
+            // The request has retries, for which the number is used.
             let request = json!({
                 "url": stage.server.url(&format!("/raw/{digits}")), "attempts": 3, "timeout_ms": 300,
             });

@@ -1,4 +1,5 @@
-//! L9 to L18: what one caller or tenant once took from all others, and starts that destroyed.
+//! L9 to L18: attacks with which one caller once took resources of all others, and starts that
+//! destroyed data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,7 +133,7 @@ fn l10(stage: &Stage) -> Seen {
 }
 
 fn l12(stage: &Stage) -> Seen {
-    // A write beyond the limit is to fail, as on a full disk, and not to end the process.
+    // A write beyond the limit must fail, as on a full disk, and not end the process.
     let folder = tempfile::tempdir()?;
     let script = folder.path().join("mortise");
     let text = format!(
@@ -144,7 +145,8 @@ fn l12(stage: &Stage) -> Seen {
     let host = stage.fresh(&stage.launch().executable(&script))?;
     let tenant = host.tenant("l12")?.keep();
     tenant.deploy(&stage.guests.echo)?;
-    // The write-ahead log cannot grow: every write of the control plane fails, as on a full disk.
+    // The write-ahead log cannot grow, so every write of the control plane fails, as on a full
+    // disk.
     let process = i32::try_from(host.id())
         .ok()
         .and_then(rustix::process::Pid::from_raw);
@@ -331,7 +333,7 @@ fn l18(stage: &Stage) -> Seen {
             Some(content) => std::fs::write(&database, content)?,
             None => std::fs::remove_file(&database)?,
         }
-        // Whether it starts or not: nothing of a tenant may go.
+        // Whether it starts or not, no data of a tenant may be lost.
         if let Ok(host) = stage.launch().start_on(Arc::clone(&folder)) {
             pass(Duration::from_secs(2));
             drop(host);

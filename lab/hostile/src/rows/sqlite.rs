@@ -1,4 +1,4 @@
-//! E: hostile SQL.
+//! E: attacks through SQL.
 
 use rig::clock::{now, pass, spoken};
 use rig::guest::Recipe;
@@ -80,7 +80,8 @@ pub(super) fn run(tenant: &Tenant, how: &str, sql: &str) -> Result<Value> {
         .body()
 }
 
-/// Wants these statements refused with one of these errors, read and executed.
+/// Checks that these statements are rejected with one of these errors, as queries and as
+/// executions.
 fn all_refused(stage: &Stage, name: &str, statements: &[&str], errors: &[&str]) -> Seen {
     let tenant = attacker(stage, name, &stage.guests.database)?;
     for sql in statements {
@@ -206,7 +207,7 @@ fn e5(stage: &Stage) -> Seen {
             .post("database", "/query", &params)?
             .is("200|504 plugin-cpu")?;
         let said = answer.body()?;
-        // A function that takes both as they are is fine as long as it is quick.
+        // A function may accept both arguments if it is fast.
         slowest = slowest.max(begin.elapsed());
         ensure!(
             begin.elapsed() < Duration::from_secs(6),
@@ -322,7 +323,7 @@ fn e8(stage: &Stage) -> Seen {
         begin.elapsed()
     );
     let rows = run(&tenant, "/query", "SELECT count(*) FROM notes")?;
-    // Who was told nothing may have been heard all the same.
+    // A write without a response may have succeeded.
     let count = rows["ok"]["rows"][0][0].as_i64().context("a count")?;
     ensure!(
         count > written && count <= written + refused + 1,
@@ -440,7 +441,7 @@ fn e11(stage: &Stage) -> Seen {
     }
     let more = descriptors(host.id())?.saturating_sub(descriptors_before);
     let more_threads = threads(host.id())?.saturating_sub(threads_before);
-    // A database that is open takes a file, its log and the log's index, once for each connection.
+    // An open database uses a file, its log and the log's index, for each connection.
     ensure!(
         more <= 1_000 && more_threads <= 200,
         "{more} descriptors and {more_threads} threads more"

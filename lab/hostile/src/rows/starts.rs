@@ -1,4 +1,4 @@
-//! K7 to K9: starts on folders and configurations that are not in order.
+//! K7 to K9: starts with invalid folders and configurations.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub const ROWS: [Row; 3] = [
     },
 ];
 
-/// A start that must fail within a moment, and what it says.
+/// Starts a host, which must fail soon, and returns its output.
 fn refused(command: &mut Command) -> Result<String> {
     let mut child = command
         .stdin(Stdio::null())
@@ -84,7 +84,7 @@ fn k8(stage: &Stage) -> Seen {
     let noise: Vec<u8> = (0..intact.len())
         .map(|_| u8::try_from(stage.random(256)).unwrap_or(0))
         .collect();
-    // What stands in the journal would be read instead.
+    // Otherwise the content of the journal would be read instead.
     let journals = ["mortise.db-wal", "mortise.db-shm"].map(|name| folder.path().join(name));
     let kept: Vec<Option<Vec<u8>>> = journals.iter().map(|path| std::fs::read(path).ok()).collect();
     for path in journals.iter().filter(|path| path.exists()) {

@@ -1,4 +1,4 @@
-//! J7, J8 and H11, H12: what logs, metrics and pages tell, and guesses at tokens.
+//! J7, J8, H11 and H12: leaks through logs, metrics and pages, and guessed tokens.
 
 use anyhow::{Context as _, Result, ensure};
 use load::{Call, ClosedLoop};

@@ -1,4 +1,4 @@
-//! A1 to A3: bytes that are uploaded.
+//! A1 to A3: malformed and oversized uploads.
 
 use anyhow::ensure;
 use rig::guest::Recipe;
@@ -40,7 +40,7 @@ fn a1(stage: &Stage) -> Seen {
     let over = tenant
         .upload("raw", &[fits.as_slice(), b"x"].concat())?
         .is("413 body-too-large")?;
-    // Nobody says how much will come, and it goes on for longer than the host may listen.
+    // The length is not announced, and the body is longer than the host may read.
     let before = resident(host.id())?;
     let token = std::fs::read_to_string(host.data().join("operator.token"))?;
     let mut wire = Wire::connect(host.admin)?;

@@ -1,4 +1,4 @@
-//! Large results, read piece by piece.
+//! Cursors, which read large results in pieces.
 
 use std::marker::PhantomData;
 
@@ -8,7 +8,7 @@ use super::rows::decode_row;
 use super::{Error, Params, Rows, Value};
 use crate::host::{Backend, Host};
 
-/// A query whose rows are read piece by piece, so that they need not be in memory at once.
+/// A query whose rows are read in pieces, so that they need not all be in memory.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -27,7 +27,7 @@ pub struct Cursor {
     handle: <Host as Backend>::Cursor,
 }
 
-/// Starts a query whose rows are read piece by piece.
+/// Starts a query whose rows are read in pieces.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -54,7 +54,7 @@ impl Cursor {
         Host::cursor_columns(&self.handle)
     }
 
-    /// The next rows, at most `max`. No row means that the end is reached.
+    /// Reads the next rows, at most `max`. An empty result marks the end.
     ///
     /// ```
     /// # let _host = mortise_sdk::testing::Host::start();
@@ -71,7 +71,8 @@ impl Cursor {
         })
     }
 
-    /// Every row as a `T`, fetched `batch` at a time. The iteration ends after the first error.
+    /// Iterates over all rows as `T`, fetched `batch` at a time. The iteration ends after the first
+    /// error.
     ///
     /// ```
     /// # let _host = mortise_sdk::testing::Host::start();

@@ -1,4 +1,4 @@
-//! Rows and values as serde sees them.
+//! Deserializes rows and values with serde.
 
 use serde::de::value::{Error as ValueError, MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Visitor};
@@ -12,7 +12,7 @@ pub(super) struct RowDeserializer<'a> {
     pub values: Vec<Value>,
 }
 
-/// A value with the name of its column, which errors mention.
+/// A value with the name of its column, for error messages.
 pub(super) struct Cell<'a> {
     pub column: &'a str,
     pub value: Value,
@@ -42,7 +42,7 @@ impl<'a> RowDeserializer<'a> {
     }
 }
 
-/// What is wrong where two columns have the same name.
+/// The error message if two columns have the same name.
 fn column_twice(columns: &[String]) -> Option<String> {
     let is_twice =
         |(index, name): &(usize, &String)| columns.iter().skip(index + 1).any(|other| other == *name);
@@ -67,7 +67,7 @@ impl<'de> Deserializer<'de> for RowDeserializer<'_> {
         self.deserialize_map(visitor)
     }
 
-    /// A map keeps one value of each name, so that a second column of a name would be lost.
+    /// A map keeps one value per name, so a second column with the same name would be lost.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         if let Some(twice) = column_twice(self.columns) {
             return Err(ValueError::custom(twice));
@@ -81,12 +81,12 @@ impl<'de> Deserializer<'de> for RowDeserializer<'_> {
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ValueError> {
-        // A struct refuses what comes twice, where it has a field of that name.
+        // A struct itself rejects a duplicate of one of its fields.
         self.visit_map(visitor)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        // A single blob is its bytes; any other row is the sequence of its columns.
+        // A single blob deserializes as its bytes; any other row as the sequence of its columns.
         if let [Value::Blob(_)] = self.values.as_slice() {
             return self.single()?.deserialize_seq(visitor);
         }
@@ -176,8 +176,8 @@ macro_rules! as_it_is {
 impl<'de> Deserializer<'de> for Cell<'_> {
     type Error = ValueError;
 
-    /// Bytes become a list here: what serde keeps before it knows its type (`#[serde(flatten)]`,
-    /// untagged enums) gives bytes to nothing but types of bytes, and JSON values take none at all.
+    /// Bytes deserialize as a list here. The values that serde buffers for `#[serde(flatten)]` and
+    /// untagged enums would otherwise fit only byte types, and JSON values accept no bytes.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         self.deserialize_seq(visitor)
     }
@@ -190,7 +190,7 @@ impl<'de> Deserializer<'de> for Cell<'_> {
         }
     }
 
-    /// SQLite keeps truth values as 0 and 1.
+    /// SQLite stores booleans as 0 and 1.
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         let value = match self.value {
             Value::Integer(0) => Value::Boolean(false),

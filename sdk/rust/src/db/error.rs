@@ -1,12 +1,12 @@
-//! What can go wrong with a statement.
+//! The errors of statements and transactions.
 
 use std::fmt;
 
 /// A statement or transaction that failed.
 ///
-/// Returned from a handler through `?`, it is a 500 whose cause is logged;
-/// [`Conflict`](Self::Conflict) and [`Unavailable`](Self::Unavailable) are a 503 that says when to
-/// try again.
+/// If a handler returns it through `?`, the response is a 500 and the cause is logged.
+/// [`Conflict`](Self::Conflict) and [`Unavailable`](Self::Unavailable) are a 503 with
+/// `Retry-After`.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -17,16 +17,18 @@ use std::fmt;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// A constraint refused the change.
+    /// The change violates a constraint.
     Constraint {
-        /// Which kind of constraint.
+        /// The kind of constraint.
         kind: ConstraintKind,
-        /// Its name where the engine gives one, otherwise the engine's message.
+        /// Its name if the engine reports one, otherwise the engine's message.
         name: String,
     },
-    /// A syntax error, an unknown table or column, a wrong number of parameters, a closed transaction.
+    /// A syntax error, an unknown table or column, a wrong number of parameters, or an ended
+    /// transaction.
     Invalid(String),
-    /// A lock time-out, a deadlock or a serialization failure: running the transaction again may succeed.
+    /// A lock timeout, a deadlock or a serialization failure. A retry of the transaction may
+    /// succeed.
     Conflict(String),
     /// A statement that a plugin may not run.
     Denied(String),
@@ -34,9 +36,9 @@ pub enum Error {
     Limit(String),
     /// The database is not granted or cannot be reached.
     Unavailable(String),
-    /// What this version of the SDK has no case for.
+    /// An error that this version of the SDK does not know.
     Other(String),
-    /// A row is not what the Rust type expects.
+    /// A row does not match the Rust type.
     Decode(String),
     /// [`query_one`](super::query_one) found no row.
     NoRow,
@@ -64,7 +66,7 @@ pub enum ConstraintKind {
     Other,
 }
 
-/// Maps database errors that a caller is meant to see.
+/// Maps database errors to errors for the caller.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -79,7 +81,8 @@ pub enum ConstraintKind {
 /// # assert_eq!(register("a@example.com").unwrap_err().status(), 409);
 /// ```
 pub trait ResultExt<T> {
-    /// Turns a violated `UNIQUE` or `PRIMARY KEY` into the given error, and anything else as `?` would.
+    /// Converts a violated `UNIQUE` or `PRIMARY KEY` to the given error, and any other error as `?`
+    /// does.
     ///
     /// ```
     /// use mortise_sdk::db::{self, ResultExt};
@@ -104,7 +107,7 @@ impl<T> ResultExt<T> for Result<T, Error> {
 }
 
 impl Error {
-    /// Whether a `UNIQUE` or `PRIMARY KEY` constraint refused the change.
+    /// Whether the change violates a `UNIQUE` or `PRIMARY KEY` constraint.
     ///
     /// ```
     /// assert!(!mortise_sdk::db::Error::NoRow.is_unique_violation());
@@ -119,7 +122,7 @@ impl Error {
         )
     }
 
-    /// Whether a `FOREIGN KEY` constraint refused the change.
+    /// Whether the change violates a `FOREIGN KEY` constraint.
     ///
     /// ```
     /// assert!(!mortise_sdk::db::Error::NoRow.is_foreign_key_violation());
@@ -134,7 +137,7 @@ impl Error {
         )
     }
 
-    /// Whether running the transaction again may succeed.
+    /// Whether a retry of the transaction may succeed.
     ///
     /// ```
     /// assert!(mortise_sdk::db::Error::Conflict("database is locked".into()).is_conflict());

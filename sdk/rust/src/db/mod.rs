@@ -1,7 +1,7 @@
 //! The tenant's own SQL database.
 //!
-//! One call runs one statement. Parameters are numbered `$1`, `$2`, … and given as a tuple, or with
-//! [`params!`](crate::params); `()` is none.
+//! One call runs one statement. Parameters are numbered `$1`, `$2`, … and passed as a tuple, or
+//! with [`params!`](crate::params). `()` means no parameters.
 //!
 //! ```
 //! use mortise_sdk::{db, testing};
@@ -46,7 +46,7 @@ use serde::de::DeserializeOwned;
 
 use crate::host::{Backend, Host};
 
-/// Runs a query and answers its rows as they are.
+/// Runs a query and returns its rows.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -59,8 +59,8 @@ pub fn query(sql: &str, params: impl Params) -> Result<Rows, Error> {
     Host::query(sql, params.into_values()?)
 }
 
-/// Runs a query and makes a `T` of each row, through serde: a struct by column name, a tuple by position, or the
-/// value of a single column.
+/// Runs a query and deserializes each row as `T` with serde: a struct by column name, a tuple by
+/// position, or the value of a single column.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -73,7 +73,7 @@ pub fn query_as<T: DeserializeOwned>(sql: &str, params: impl Params) -> Result<V
     query(sql, params)?.into_vec()
 }
 
-/// Runs a query that answers at least one row, and makes a `T` of the first. No row is [`Error::NoRow`].
+/// Runs a query and deserializes its first row as `T`. Without a row the error is [`Error::NoRow`].
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -86,7 +86,7 @@ pub fn query_one<T: DeserializeOwned>(sql: &str, params: impl Params) -> Result<
     query_optional(sql, params)?.ok_or(Error::NoRow)
 }
 
-/// Runs a query and makes a `T` of the first row, where there is one.
+/// Runs a query and deserializes its first row as `T`, if there is one.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -98,7 +98,7 @@ pub fn query_optional<T: DeserializeOwned>(sql: &str, params: impl Params) -> Re
     query(sql, params)?.into_first()
 }
 
-/// Runs a statement and answers how many rows it changed.
+/// Runs a statement and returns the number of changed rows.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::builder().sql("CREATE TABLE t (a)").start();

@@ -3,7 +3,7 @@
 use super::{Error, Value};
 
 /// The parameters of a statement, `$1` first: a tuple of up to twelve [`Param`]s, an array or
-/// vector of [`Value`]s, what [`params!`](crate::params) makes, or `()` for none.
+/// vector of [`Value`]s, the result of [`params!`](crate::params), or `()` for none.
 ///
 /// ```
 /// use mortise_sdk::db::Params;
@@ -17,7 +17,7 @@ use super::{Error, Value};
     note = "write a tuple of up to twelve, `(id,)` for one and `()` for none, or `params![id, name]` for more"
 )]
 pub trait Params {
-    /// The values, in order, or the first that the database cannot hold.
+    /// Converts the parameters to values, in order. Fails if the database cannot store one.
     ///
     /// ```
     /// use mortise_sdk::db::{Params, Value};
@@ -27,8 +27,8 @@ pub trait Params {
     fn into_values(self) -> Result<Vec<Value>, Error>;
 }
 
-/// One parameter: whatever is [`Into<Value>`](Value), and the integers that may be too large for a
-/// column: `u64`, `usize`, `isize`, `i128`, `u128`. These are checked: a value that does not fit is
+/// One parameter: any type that is [`Into<Value>`](Value), and the integers that may exceed a
+/// column: `u64`, `usize`, `isize`, `i128`, `u128`. A value that does not fit is
 /// [`Error::Invalid`].
 ///
 /// ```
@@ -44,7 +44,7 @@ pub trait Params {
     note = "implement `From<{Self}> for mortise_sdk::db::Value` for a type of your own"
 )]
 pub trait Param {
-    /// The value, if the database can hold it.
+    /// Converts the parameter to a value, if the database can store it.
     ///
     /// ```
     /// use mortise_sdk::db::{Param, Value};

@@ -1,11 +1,11 @@
-//! The rows that a query answered.
+//! The rows that a query returned.
 
 use serde::de::DeserializeOwned;
 
 use super::decode::{Cell, RowDeserializer};
 use super::{Error, Value};
 
-/// The rows that a query answered, with the names of their columns.
+/// The rows that a query returned, with the names of their columns.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();
@@ -50,7 +50,7 @@ impl Rows {
         &self.columns
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     ///
     /// ```
     /// # let _host = mortise_sdk::testing::Host::start();
@@ -83,7 +83,7 @@ impl Rows {
         })
     }
 
-    /// Makes a `T` of each row.
+    /// Deserializes each row as `T`.
     ///
     /// ```
     /// # let _host = mortise_sdk::testing::Host::start();
@@ -109,7 +109,7 @@ impl Rows {
 }
 
 impl Row<'_> {
-    /// The value of a column, as it is; the first one, where several have the name.
+    /// The value of a column. If several columns have the name, it is the first one.
     ///
     /// ```
     /// # let _host = mortise_sdk::testing::Host::start();
@@ -123,7 +123,7 @@ impl Row<'_> {
         self.values.get(index)
     }
 
-    /// The value of a column, as a Rust type.
+    /// Deserializes the value of a column as `T`.
     ///
     /// ```
     /// # let _host = mortise_sdk::testing::Host::start();

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use super::{Error, Params, Rows};
 use crate::host::{Backend, Host};
 
-/// An open transaction. Dropping it rolls it back, and so do a trap and a time-out.
+/// An open transaction. It is rolled back if it is dropped, and after a trap or a timeout.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::builder().sql("CREATE TABLE t (a)").start();
@@ -123,7 +123,7 @@ impl Transaction {
         Host::transaction_execute(&self.handle, sql, params.into_values()?)
     }
 
-    /// Makes the changes durable.
+    /// Commits the changes.
     ///
     /// ```
     /// # let _host = mortise_sdk::testing::Host::start();
@@ -135,7 +135,7 @@ impl Transaction {
         Host::commit(&self.handle)
     }
 
-    /// Takes the changes back. Dropping does the same; this one says whether it worked.
+    /// Rolls the changes back. Dropping does the same, but this call reports errors.
     ///
     /// ```
     /// # let _host = mortise_sdk::testing::Host::start();

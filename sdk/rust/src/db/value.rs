@@ -1,11 +1,12 @@
-//! One value of the database.
+//! A value of a parameter or a column.
 
 use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
 
-/// A parameter or a column. Implement `From<YourType> for Value` to pass types of your own as parameters.
+/// A value of a parameter or a column. Implement `From<YourType> for Value` to pass your own types
+/// as parameters.
 ///
 /// ```
 /// use mortise_sdk::db::Value;
@@ -23,15 +24,14 @@ use serde::de::{Error, Visitor};
 pub enum Value {
     /// SQL `NULL`.
     Null,
-    /// A truth value, as a parameter. SQLite has none of its own: a column, also one that is
-    /// declared `BOOLEAN`, answers [`Integer`](Self::Integer) 0 or 1, which becomes a `bool` where
-    /// the Rust type says so.
+    /// A boolean parameter. SQLite has no booleans: a column, even one declared `BOOLEAN`, returns
+    /// [`Integer`](Self::Integer) 0 or 1, which deserializes as a `bool`.
     Boolean(bool),
     /// A whole number.
     Integer(i64),
     /// A floating-point number.
     Real(f64),
-    /// Text, and every type that has no case of its own: decimal, UUID, timestamp, JSON.
+    /// Text, and every type without its own variant: decimal, UUID, timestamp, JSON.
     Text(String),
     /// Bytes.
     Blob(Vec<u8>),
@@ -72,9 +72,10 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// Reads a `bool` out of 0 and 1, for `#[serde(deserialize_with = "mortise_sdk::db::boolean")]`. A
-/// field that serde flattens, or that is part of an untagged enum, needs it: serde keeps the 0 or 1
-/// of the database before it knows that a `bool` is wanted. Anywhere else a `bool` is enough.
+/// Deserializes a `bool` from 0 and 1, for
+/// `#[serde(deserialize_with = "mortise_sdk::db::boolean")]`. It is needed only for a field that
+/// serde flattens or that is part of an untagged enum, because serde buffers the 0 or 1 before it
+/// knows that a `bool` is wanted.
 ///
 /// ```
 /// # let _host = mortise_sdk::testing::Host::start();

@@ -1,11 +1,11 @@
-//! The body: parsed, as text, or as it came.
+//! The extractors of the body: JSON, text or bytes.
 
 use serde::de::DeserializeOwned;
 
 use super::FromRequest;
 use crate::{Content, Error, Json, Request, json};
 
-/// The raw body as bytes; empty where there is none.
+/// The raw body as bytes; empty if there is none.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -18,7 +18,7 @@ use crate::{Content, Error, Json, Request, json};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
 
-/// The raw body as text; empty where there is none. A body that is not UTF-8 is refused with 400.
+/// The raw body as text; empty if there is none. A body that is not UTF-8 is rejected with 400.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -62,8 +62,8 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
 }
 
 impl<T: DeserializeOwned> Json<T> {
-    /// Parses a body that was taken as [`Text`] or [`Bytes`], as the extractor would, for handlers
-    /// that first look at the body as it came.
+    /// Parses a body that was extracted as [`Text`] or [`Bytes`], like the extractor. It is for
+    /// handlers that check the raw body first.
     ///
     /// ```
     /// use mortise_sdk::prelude::*;

@@ -1,10 +1,9 @@
-//! The cookies of a request.
+//! The extractor of the cookies of a request.
 
 use super::FromRequest;
 use crate::{Error, Request, fields};
 
-/// The cookies that the caller sent. Values are as they were sent: nothing is decoded and no quotes
-/// are removed.
+/// The cookies that the caller sent. Values are not decoded, and quotes are kept.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -23,7 +22,7 @@ use crate::{Error, Request, fields};
 pub struct Cookies(Vec<(String, String)>);
 
 impl Cookies {
-    /// The first cookie of this name. Names are compared with their case.
+    /// The first cookie with this name. Names are case-sensitive.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;
@@ -33,7 +32,7 @@ impl Cookies {
         self.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
-    /// Names and values, in order. A name may repeat, for cookies of several paths.
+    /// Names and values, in order. A name may repeat, because cookies can have different paths.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;
@@ -43,7 +42,7 @@ impl Cookies {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Reads the value of a `cookie` header. What has no name or no `=` is left out.
+    /// Parses the value of a `cookie` header. Parts without a name or without `=` are skipped.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;

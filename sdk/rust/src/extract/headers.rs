@@ -1,4 +1,4 @@
-//! The headers of a request.
+//! The extractor of the headers of a request.
 
 use super::FromRequest;
 use crate::fields::{self, Fields};
@@ -6,7 +6,8 @@ use crate::{Error, Request};
 
 /// All headers of the request.
 ///
-/// Several `cookie` headers, as HTTP/2 sends them, are one here; [`Cookies`](super::Cookies) reads it.
+/// Several `cookie` headers, as HTTP/2 sends them, are joined to one; [`Cookies`](super::Cookies)
+/// parses it.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -42,7 +43,7 @@ impl Headers {
         fields::all(&self.0, name)
     }
 
-    /// The value of a header that the request must have, or a 400 that names it.
+    /// The value of a required header. Without it, the error is a 400 that names the header.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;

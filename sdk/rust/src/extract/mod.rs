@@ -1,17 +1,17 @@
 //! Extractors: the arguments of handlers.
 //!
-//! | extractor | takes | refuses with |
+//! | extractor | takes | rejects with |
 //! | --- | --- | --- |
-//! | [`Path<T>`] | what the route captured | 400 `invalid-request`, which names the parameter |
+//! | [`Path<T>`] | the captured path parameters | 400 `invalid-request`, which names the parameter |
 //! | [`Query<T>`] | the query string | 400 `invalid-request`, which names the parameter |
 //! | [`Json<T>`](crate::Json) | the body, parsed | 400 `invalid-request` |
-//! | [`Text`], [`Bytes`] | the raw body | 400 where it is not UTF-8 |
+//! | [`Text`], [`Bytes`] | the raw body | 400 if [`Text`] is not UTF-8 |
 //! | [`Headers`] | all headers | |
 //! | [`Cookies`] | the cookies | |
-//! | [`Context`] | who called, which invocation | |
-//! | [`Principal`] | who called | 401 on a public route, where it is always absent |
+//! | [`Context`] | the identity of the invocation | |
+//! | [`Principal`] | the authenticated caller | 401 on a public route, which never has one |
 //! | [`Request`] | everything | |
-//! | `Option<E>` | `None` where `E` refuses | |
+//! | `Option<E>` | `None` if `E` rejects the request | |
 
 mod body;
 mod cookies;
@@ -29,7 +29,7 @@ pub use query::Query;
 use crate::context::{self, Context, Principal};
 use crate::{Error, Request};
 
-/// A value that can be made from a request. Implement it for extractors of your own.
+/// A value that can be extracted from a request. Implement it for your own extractors.
 ///
 /// ```
 /// use mortise_sdk::extract::FromRequest;
@@ -55,7 +55,7 @@ use crate::{Error, Request};
             `Request`, an `Option` of one of them, or a type that implements `FromRequest`"
 )]
 pub trait FromRequest: Sized {
-    /// Makes the value, or says why the request is refused.
+    /// Extracts the value, or rejects the request.
     ///
     /// ```
     /// use mortise_sdk::extract::{FromRequest, Headers};

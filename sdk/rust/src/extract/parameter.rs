@@ -1,4 +1,4 @@
-//! One parameter of a path or a query string, as serde sees it.
+//! Deserializes one parameter of a path or a query string.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use serde::de::value::Error as ValueError;
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// Where a parameter stands, with its name, for errors.
+/// The location and name of a parameter, for error messages.
 #[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
     Path(&'a str),
     Query(&'a str),
 }
 
-/// One parameter. Its text is parsed as whatever type is asked for.
+/// One parameter. Its text is parsed as the requested type.
 #[derive(Clone, Copy)]
 pub(super) struct Parameter<'a> {
     pub place: Place<'a>,
@@ -21,7 +21,7 @@ pub(super) struct Parameter<'a> {
 }
 
 impl Place<'_> {
-    /// An error that names the parameter.
+    /// Creates an error that names the parameter.
     pub fn error(self, why: impl fmt::Display) -> ValueError {
         ValueError::custom(format_args!("{self}: {why}"))
     }

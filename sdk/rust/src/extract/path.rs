@@ -1,4 +1,4 @@
-//! Path parameters, through a small serde deserializer of their own.
+//! The extractor of path parameters, with its serde deserializer.
 
 use serde::de::value::{Error as ValueError, MapDeserializer, SeqDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
@@ -8,7 +8,8 @@ use super::FromRequest;
 use super::parameter::{Parameter, Place};
 use crate::{Error, Request};
 
-/// What the route captured: one value, a tuple in the order of the pattern, or a struct by name.
+/// The captured path parameters: one value, a tuple in the order of the pattern, or a struct by
+/// name.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;

@@ -1,4 +1,4 @@
-//! The query string, through a small serde deserializer of its own.
+//! The extractor of the query string, with its serde deserializer.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::FromRequest;
 use super::parameter::{Parameter, Place};
 use crate::{Error, Request};
 
-/// The query string, through serde: a struct with one field per parameter.
+/// The query string, deserialized with serde: a struct with one field per parameter.
 ///
 /// | field | takes |
 /// | --- | --- |
@@ -19,8 +19,8 @@ use crate::{Error, Request};
 /// | `Vec<T>` | every value of a parameter that repeats: `?id=1&id=2`; with `#[serde(default)]` also none |
 /// | `bool` | `true`, `false`, `1`, `0` |
 ///
-/// A refusal names the parameter. One that repeats is refused where the field has one value. With
-/// `#[serde(flatten)]` serde reads every value as text.
+/// A rejection names the parameter. A repeated parameter is rejected if the field has one value.
+/// With `#[serde(flatten)]` serde reads every value as text.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -70,12 +70,12 @@ struct Values<'a> {
     many: Many,
 }
 
-/// What becomes of several values where one is wanted.
+/// What happens to several values if the field has only one.
 #[derive(Clone, Copy)]
 enum Many {
-    /// A field of a struct has one value, so the caller made a mistake.
+    /// A struct field has one value, so the request is rejected.
     Refused,
-    /// A map takes whatever comes.
+    /// A map keeps the last value.
     Last,
 }
 
@@ -207,7 +207,7 @@ impl<'de> Deserializer<'de> for Values<'_> {
         self.deserialize_seq(visitor)
     }
 
-    /// Several values are a list that is there; a single one without text counts as absent.
+    /// Several values are a list; a single empty value counts as absent.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         match self.values.as_slice() {
             [""] => visitor.visit_none(),

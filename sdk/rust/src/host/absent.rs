@@ -1,4 +1,4 @@
-//! What stands behind the door natively without the feature `testing`: nothing.
+//! The backend of a native build without the feature `testing`: every call panics.
 
 use std::convert::Infallible;
 

@@ -1,21 +1,21 @@
-//! Lines out of what is written to a stream in pieces.
+//! Splits output that is written in pieces into lines.
 
 use std::mem;
 
-/// A longer line is split: the host cuts a line of the log at this length.
+/// The longest line. Longer ones are split, because the host cuts log lines at this length.
 const LONGEST: usize = 8 * 1024;
 
-/// What was written since the last line feed.
+/// The text since the last line feed.
 #[derive(Debug, Default)]
 pub(super) struct Lines(Vec<u8>);
 
 impl Lines {
-    /// Nothing yet.
+    /// Creates an empty buffer.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// Takes what was written, and hands over each line that it ends.
+    /// Adds written bytes, and calls `hand_over` with each complete line.
     pub fn write(&mut self, mut written: &[u8], mut hand_over: impl FnMut(&str)) {
         while !written.is_empty() {
             let length = written.iter().position(|byte| *byte == b'\n');
@@ -35,7 +35,7 @@ impl Lines {
         }
     }
 
-    /// Hands over the line that has no line feed. Blank lines are left out.
+    /// Calls `hand_over` with the last line if it has no line feed. Blank lines are skipped.
     pub fn end(&mut self, mut hand_over: impl FnMut(&str)) {
         let line = mem::take(&mut self.0);
         let line = String::from_utf8_lossy(&line);
@@ -46,13 +46,13 @@ impl Lines {
     }
 }
 
-/// The last place up to `most` where no character is split.
+/// The last index up to `most` that does not split a character.
 fn boundary(text: &[u8], most: usize) -> usize {
     let is_inside = |index: usize| {
         text.get(index)
             .is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000)
     };
-    // A character has four bytes at most; what has more of them inside is no text.
+    // A character has at most four bytes. A longer sequence of continuation bytes is not text.
     let mut places = (most.saturating_sub(3)..=most).rev();
     places.find(|index| !is_inside(*index)).unwrap_or(most)
 }
@@ -61,7 +61,7 @@ fn boundary(text: &[u8], most: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// The lines of what is written in these pieces.
+    /// The lines of text written in these pieces.
     fn lines(pieces: &[&str]) -> Vec<String> {
         let (mut lines, mut found) = (Lines::new(), Vec::new());
         let mut hand_over = |line: &str| found.push(line.to_owned());

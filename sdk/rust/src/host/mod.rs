@@ -1,7 +1,7 @@
-//! The one door to the host: what every capability module calls, and what stands behind it.
+//! The interface to the host, which every capability module calls.
 //!
-//! In a component that is the contract's imports; natively it is the stand-ins of the feature `testing`, or,
-//! without that feature, a panic that names it.
+//! In a component it uses the contract's imports. In a native build it uses the test host of the
+//! feature `testing`, or panics without that feature.
 
 #[cfg(all(not(feature = "testing"), not(target_family = "wasm")))]
 mod absent;
@@ -25,14 +25,14 @@ pub(crate) use absent::Absent as Host;
 #[cfg(target_family = "wasm")]
 pub(crate) use wasm::Imports as Host;
 
-/// The calls of the contract, in the types of this crate.
+/// The host calls of the contract, with the types of this crate.
 pub(crate) trait Backend {
     type Transaction: Debug;
     type Cursor: Debug;
     type Pending: Debug;
 
     fn context() -> Context;
-    /// The id that callers see as `request_id`; `None` if no host is there.
+    /// The id that callers see as `request_id`; `None` without a host.
     fn request_id() -> Option<String>;
     fn remaining_ms() -> u64;
     fn now_ms() -> i64;

@@ -1,13 +1,15 @@
-//! Printing without WASI: each line that the plugin or a panic prints becomes a log line. A line
-//! without a line feed ends with the request, so that it stands under its own invocation.
+//! Standard output and error without WASI: each printed line becomes a log line. A line without a
+//! line feed ends with the request, so that it belongs to its own invocation.
 //!
-//! The panic hook of the standard library is in every plugin. Left to wasi-libc, it alone imports nineteen WASI
-//! functions (streams, terminals, the environment, exit), and linking those into each fresh instance costs more
-//! than everything else about it. So these four functions of libc are defined here, and the linker takes them
-//! before it looks into libc's archive. A sandbox has no files, no terminal and no environment: nothing is lost.
+//! Every plugin contains the panic hook of the standard library. Through wasi-libc, it alone
+//! imports nineteen WASI functions (streams, terminals, environment, exit), and linking them costs
+//! more than the rest of a fresh instance. So this module defines four functions of libc, which the
+//! linker prefers to those of libc's archive. A sandbox has no files, no terminal and no
+//! environment, so nothing is lost.
 //!
-//! This is the only `unsafe` of the crate outside of the generated bindings. The signatures are those of libc on a
-//! 32-bit target; the callers are the standard library's, which pass buffers that live through the call.
+//! This is the only `unsafe` code of the crate besides the generated bindings. The signatures are
+//! those of libc on a 32-bit target. The callers are in the standard library and pass buffers that
+//! are valid during the call.
 
 #![expect(unsafe_code, reason = "C functions are replaced, see above")]
 
@@ -30,10 +32,10 @@ thread_local! {
     static ABORTS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Writes what the standard library still holds, and ends lines without a line feed.
+/// Flushes the standard library's buffer, and ends lines without a line feed.
 pub(super) fn end_lines() {
-    // The standard library does not say whether anything was printed. Where nothing was, this makes
-    // its buffer of one kibibyte, once for each instance.
+    // The standard library does not tell whether anything was printed. If nothing was, this
+    // allocates its buffer of one KiB, once per instance.
     _ = io::stdout().flush();
     for stream in [STDOUT, STDERR] {
         with_lines(stream, |lines| lines.end(|line| log(stream, line)));
@@ -47,10 +49,10 @@ struct IoVector {
     length: usize,
 }
 
-/// Only the two outputs come here: there is nothing else to write to.
+/// The standard library writes only to the two output streams.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(descriptor: c_int, buffer: *const u8, length: usize) -> isize {
-    // SAFETY: the caller says that `length` bytes can be read from `buffer`.
+    // SAFETY: the caller guarantees that `length` bytes can be read from `buffer`.
     print(descriptor, unsafe { bytes(buffer, length) });
     length.cast_signed()
 }
@@ -60,7 +62,7 @@ unsafe extern "C" fn writev(descriptor: c_int, vectors: *const IoVector, count: 
     let count = usize::try_from(count).unwrap_or(0);
     let mut printed = 0;
     for index in 0..count {
-        // SAFETY: the caller says that there are `count` vectors, and that each can be read.
+        // SAFETY: the caller guarantees that there are `count` readable vectors.
         let part = unsafe {
             let vector = &*vectors.add(index);
             bytes(vector.base, vector.length)
@@ -77,10 +79,10 @@ extern "C" fn getenv(_name: *const c_char) -> *mut c_void {
     core::ptr::null_mut()
 }
 
-/// The host sees a trap and answers for the plugin.
+/// Ends the instance with a trap, and the host responds.
 #[unsafe(no_mangle)]
 extern "C" fn abort() -> ! {
-    // What comes here again meanwhile found no memory, for instance.
+    // A nested call, for example for lack of memory, skips this.
     if !ABORTS.replace(true) {
         end_lines();
     }
@@ -91,7 +93,7 @@ extern "C" fn abort() -> ! {
 ///
 /// `length` bytes can be read from `start` as long as the slice is used.
 unsafe fn bytes<'a>(start: *const u8, length: usize) -> &'a [u8] {
-    // An empty vector may hold any pointer, also one that a slice must not have.
+    // An empty vector may have a pointer that is invalid for a slice.
     if length == 0 {
         &[]
     } else {
@@ -105,7 +107,7 @@ fn print(descriptor: c_int, text: &[u8]) {
     });
 }
 
-/// The lines are taken out meanwhile: an allocation that fails prints as well.
+/// The buffer is taken out during the call, because a failing allocation prints as well.
 fn with_lines(descriptor: c_int, work: impl FnOnce(&mut Lines)) {
     let stream = if descriptor == STDERR { &ERR } else { &OUT };
     let mut lines = stream.take();
@@ -114,7 +116,7 @@ fn with_lines(descriptor: c_int, work: impl FnOnce(&mut Lines)) {
 }
 
 fn log(descriptor: c_int, line: &str) {
-    // The panic hook ends with advice that helps nobody here: a sandbox has no such variable.
+    // The panic hook's advice is useless in a sandbox, which has no such variable.
     if line.starts_with("note: run with `RUST_BACKTRACE") {
         return;
     }

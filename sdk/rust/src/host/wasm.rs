@@ -1,4 +1,4 @@
-//! The contract's imports behind the door, and the way of a request through it.
+//! The backend of a component: the contract's imports, and the exports that the host calls.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use crate::context::{Context, Principal, Trigger};
 use crate::db::{self, ConstraintKind, Rows, Value};
 use crate::{App, Body, Content, FunctionError, Functions, Request, cache, fields, http, log, secrets};
 
-/// Answers a request of the host.
+/// Handles a request for the host.
 pub fn serve(request: wire_http::Request, app: &App) -> wire_http::Response {
     log::install(app.crate_name());
     let mut headers = request.headers;

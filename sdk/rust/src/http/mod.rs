@@ -38,32 +38,33 @@ pub use response::Response;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The origin, its resolved address or the secret is not granted, or the secret is not for this origin.
+    /// The origin, its resolved address or the secret is not granted, or the secret is not allowed
+    /// for this origin.
     Denied(String),
-    /// The request cannot be sent as it is.
+    /// The request is invalid.
     InvalidRequest(String),
     /// The name does not resolve.
     Dns(String),
-    /// No connection.
+    /// The connection failed.
     Connect(String),
-    /// No secure connection.
+    /// The TLS handshake failed.
     Tls(String),
     /// No response in time.
     Timeout,
     /// The response is larger than the plan allows.
     TooLarge,
-    /// The origin failed too often just now; nothing was sent.
+    /// The circuit breaker of the origin is open; nothing was sent.
     CircuitOpen,
-    /// The response is not proper HTTP.
+    /// The response is not valid HTTP.
     Protocol(String),
-    /// More requests, or CPU time to read responses, than the plan allows; or a server that sends more than it may
-    /// beside the body.
+    /// The request exceeds a limit of the plan: requests, or CPU time for responses. Or the server
+    /// sent more than it may besides the body.
     Limit(String),
-    /// What this version of the SDK has no case for.
+    /// An error that this version of the SDK does not know.
     Other(String),
     /// The response has an error status ([`Response::error_for_status`]).
     Status(u16),
-    /// The response's body is not what was expected.
+    /// The response's body is not of the expected type.
     Body(String),
 }
 

@@ -1,4 +1,4 @@
-//! Requests under construction and under way.
+//! Outbound requests: their builder and pending responses.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{Error, Response};
 use crate::Content;
 use crate::host::{Backend, Host};
 
-/// What goes over the wire; stand-ins in tests see it.
+/// The message of a request, which the test host passes to the test.
 ///
 /// ```
 /// use mortise_sdk::http;
@@ -17,23 +17,23 @@ use crate::host::{Backend, Host};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Upper case.
+    /// The method, in upper case.
     pub method: String,
-    /// Absolute.
+    /// The absolute URL.
     pub url: String,
-    /// Names are lower case.
+    /// The headers, with lower-case names.
     pub headers: Vec<(String, String)>,
-    /// Header, prefix, and the name of the secret whose value the host adds.
+    /// Headers with a secret: the header's name, the prefix, and the name of the secret.
     pub secret_headers: Vec<(String, String, String)>,
     /// The body.
     pub body: Option<Content>,
     /// The time for all attempts together.
     pub timeout_ms: Option<u32>,
-    /// Attempts, the first included, and the first pause in milliseconds.
+    /// The number of attempts, the first included, and the first pause in milliseconds.
     pub retry: Option<(u32, u32)>,
 }
 
-/// A request under construction. Mistakes come out of [`send`](Self::send).
+/// A request builder. [`send`](Self::send) and [`start`](Self::start) report its errors.
 ///
 /// ```
 /// use mortise_sdk::http;
@@ -47,7 +47,7 @@ pub struct RequestBuilder {
     mistake: Option<String>,
 }
 
-/// A request under way, so that several can run at once. Dropping it ends the request.
+/// A running request, so that several can run at once. Dropping it cancels the request.
 ///
 /// ```
 /// # let host = mortise_sdk::testing::Host::builder();
@@ -95,8 +95,8 @@ impl RequestBuilder {
         self
     }
 
-    /// Adds `authorization: Bearer …` with a token that the plugin has. For a token that is a secret of the tenant,
-    /// [`secret_header`](Self::secret_header) keeps it out of the plugin.
+    /// Adds `authorization: Bearer …` with a token of the plugin. If the token is a secret of the
+    /// tenant, use [`secret_header`](Self::secret_header), which keeps it out of the plugin.
     ///
     /// ```
     /// let request = mortise_sdk::http::get("https://api.example/").bearer("abc");
@@ -107,8 +107,9 @@ impl RequestBuilder {
         self.header("authorization", format!("Bearer {token}"))
     }
 
-    /// Adds a header of a prefix and the value of a secret, which the host fills in: the plugin never sees it. The host
-    /// sends it to the origins of the secret only (`[secrets] use` of the manifest).
+    /// Adds a header with a prefix and the value of a secret. The host adds the value, so the
+    /// plugin never sees it. The host sends it only to the origins of the secret (`[secrets] use`
+    /// of the manifest).
     ///
     /// ```
     /// let request = mortise_sdk::http::get("https://api.example/").secret_header("x-api-key", "", "api_key");
@@ -172,7 +173,8 @@ impl RequestBuilder {
         }
     }
 
-    /// Bounds the time for all attempts together. The plan and what is left of the invocation bound it as well.
+    /// Limits the total time of all attempts. The plan and the remaining time of the invocation
+    /// limit it as well.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -185,9 +187,9 @@ impl RequestBuilder {
         self
     }
 
-    /// Tries again after a failure to connect, a time-out and the statuses 429, 502, 503 and 504, at most
-    /// `attempts` times in all, with a pause that doubles. Methods that are not idempotent are only tried again after
-    /// a failure to connect.
+    /// Retries after a connection failure, a timeout or one of the statuses 429, 502, 503 and 504,
+    /// with at most `attempts` attempts and a pause that doubles. Requests with a method that is
+    /// not idempotent are retried only after a connection failure.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -200,7 +202,7 @@ impl RequestBuilder {
         self
     }
 
-    /// The request as it stands.
+    /// The message as built so far.
     ///
     /// ```
     /// assert_eq!(mortise_sdk::http::get("https://api.example/").message().body, None);
@@ -221,7 +223,7 @@ impl RequestBuilder {
         Host::send(self.checked()?)
     }
 
-    /// Sends the request and does not wait, so that several can be under way.
+    /// Sends the request without waiting, so that several can run at once.
     ///
     /// ```
     /// # use mortise_sdk::{http, testing};

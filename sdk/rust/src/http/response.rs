@@ -1,4 +1,4 @@
-//! Responses to outbound requests.
+//! The response to an outbound request.
 
 use serde::de::DeserializeOwned;
 
@@ -21,7 +21,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// A response for stand-ins in tests.
+    /// Creates a response, for tests.
     ///
     /// ```
     /// assert_eq!(mortise_sdk::http::Response::new(503).status(), 503);
@@ -34,7 +34,7 @@ impl Response {
         }
     }
 
-    /// Adds a header, for stand-ins in tests.
+    /// Adds a header, for tests.
     ///
     /// ```
     /// let response = mortise_sdk::http::Response::new(200).with_header("ETag", "\"1\"");
@@ -46,7 +46,7 @@ impl Response {
         self
     }
 
-    /// Sets the body, for stand-ins in tests.
+    /// Sets the body, for tests.
     ///
     /// ```
     /// assert_eq!(mortise_sdk::http::Response::new(200).with_body("ok").text(), Ok("ok"));
@@ -107,7 +107,7 @@ impl Response {
         self.body.as_bytes()
     }
 
-    /// The body, parsed from JSON as [`Json`](crate::Json) does it.
+    /// Parses the body as JSON, like [`Json`](crate::Json).
     ///
     /// ```
     /// assert!(mortise_sdk::http::Response::new(200).with_body("{").json::<bool>().is_err());
@@ -116,7 +116,7 @@ impl Response {
         json::from_slice(self.bytes()).map_err(Error::Body)
     }
 
-    /// Makes a status of 400 and above an error.
+    /// Converts a status of 400 or above to an error.
     ///
     /// ```
     /// use mortise_sdk::http::{Error, Response};

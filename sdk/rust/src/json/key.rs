@@ -1,4 +1,4 @@
-//! The name of a member as a key of any type: JSON knows text alone.
+//! Deserializes the name of a JSON member, which is always text, as a key of any type.
 
 use std::marker::PhantomData;
 

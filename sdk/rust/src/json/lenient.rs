@@ -1,10 +1,11 @@
-//! The second reading of a body: integers may be written as `5.0`, and the place of an error is known.
+//! The second, lenient pass over a JSON body: it accepts integers written as `5.0`, and it locates
+//! errors.
 //!
-//! Every deserializer and visitor of serde is wrapped, so that this holds for fields at any depth,
-//! in structs, enums, maps and options. What serde keeps before it knows its type
-//! (`#[serde(flatten)]`, untagged and internally tagged enums) gets an integer for each number with
-//! an integral value: whatever takes a float takes an integer too. Integers of 128 bits are the
-//! exception: serde_json reads their digits itself, and nothing behind them.
+//! Every deserializer and visitor of serde is wrapped, so this applies to fields at any depth, in
+//! structs, enums, maps and options. Values that serde buffers (`#[serde(flatten)]`, untagged and
+//! internally tagged enums) get an integer for each number with an integral value, which float
+//! types accept too. 128-bit integers are an exception: serde_json itself reads their digits,
+//! without a fraction.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -16,10 +17,10 @@ use serde::de::{
 
 use super::key::Key;
 
-/// Floats up to here are integers exactly; beyond it, digits may have been lost.
+/// Up to this value, floats represent integers exactly. Beyond it, digits may be lost.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Reads a value.
+/// Deserializes a value.
 pub(super) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let place = Place::default();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -35,17 +36,17 @@ pub(super) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String>
     })
 }
 
-/// Where in the body a value is being read.
+/// The location in the body of the value that is read.
 #[derive(Default)]
 struct Place {
-    /// Names of members and numbers of items, from the outside.
+    /// Member names and item indexes, outermost first.
     segments: RefCell<Vec<String>>,
     /// The JSON pointer of the first value that could not be read.
     failed: RefCell<Option<String>>,
 }
 
 impl Place {
-    /// Does something one level further down.
+    /// Runs `read` one level deeper.
     fn below<T, E>(&self, segment: String, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         self.segments.borrow_mut().push(segment);
         let result = read();
@@ -66,11 +67,11 @@ impl Place {
     }
 }
 
-/// Whatever takes part in reading: a deserializer, a visitor or a seed.
+/// A wrapper of a deserializer, a visitor or a seed.
 struct Lenient<'a, T> {
     inner: T,
     place: &'a Place,
-    /// Whether a visitor gets integers for floats that are some.
+    /// Whether a visitor gets an integer for a float with an integral value.
     integers: bool,
 }
 
@@ -84,7 +85,7 @@ impl<'a, T> Lenient<'a, T> {
     }
 }
 
-/// The integer that a float is.
+/// Converts a float with an integral value to an integer.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "it has no fraction and is at most 2^53 from zero"
@@ -149,7 +150,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Lenient<'_, D> {
     }
 }
 
-/// What a visitor can be given that holds no further values.
+/// The visitor methods for scalar values.
 macro_rules! forwarded {
     ($($method:ident($type:ty))*) => {
         $(fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
@@ -258,7 +259,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Items<'_, A> {
 
 struct Members<'a, A> {
     members: Lenient<'a, A>,
-    /// Of the member whose value comes next.
+    /// The name of the member whose value comes next.
     name: String,
 }
 

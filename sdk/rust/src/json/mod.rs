@@ -1,8 +1,7 @@
-//! JSON that came from outside: a body of a request, a response of another server.
+//! Parses external JSON: request bodies and responses of other servers.
 //!
-//! It is read twice only if the first reading fails. The second one finds the place of the mistake,
-//! and takes numbers such as `5.0` for integers: JSON knows one kind of number, and a JSON Schema
-//! of the type `integer` accepts them.
+//! It is parsed a second time only if the first pass fails. The second pass locates the error, and
+//! accepts numbers such as `5.0` as integers, as a JSON Schema of the type `integer` does.
 
 mod key;
 mod lenient;
@@ -12,7 +11,7 @@ use serde_json::error::Category;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Reads a value. The error says where it went wrong: a JSON pointer, a line and a column.
+/// Deserializes a value. The error contains a JSON pointer, a line and a column.
 pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     match serde_json::from_slice(bytes) {

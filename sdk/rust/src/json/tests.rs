@@ -1,4 +1,4 @@
-//! Tests of both readings.
+//! Tests of both passes.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -155,7 +155,7 @@ fn what_is_no_json_is_named_by_its_place() {
         read::<Vec<u8>>("[1, 2, x]").unwrap_err(),
         "expected value at line 1 column 8"
     );
-    // The first error of a value that is wrong in two ways.
+    // A value with two errors reports the first one.
     assert!(
         read::<Vec<u8>>("[\"a\", x]")
             .unwrap_err()
@@ -190,7 +190,7 @@ fn depth_is_bounded_in_both_readings() {
     );
 }
 
-/// Without the feature `float_roundtrip`, every tenth float is read as its neighbour.
+/// Without the feature `float_roundtrip`, every tenth float is parsed as its neighbour.
 #[test]
 fn floats_survive_bit_by_bit() {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

@@ -1,4 +1,4 @@
-//! The macros of the `log` crate, wired to the host.
+//! Connects the macros of the `log` crate to the host.
 
 use std::cell::Cell;
 
@@ -14,7 +14,7 @@ thread_local! {
 
 pub(super) fn install(own: &'static str) {
     OWN.set(own);
-    // An error means that a logger is there already: this one, or one that the plugin chose itself.
+    // An error means that a logger is installed already: this one, or the plugin's own.
     if log::set_logger(&HostLogger).is_ok() {
         log::set_max_level(LevelFilter::Trace);
     }
@@ -46,7 +46,7 @@ impl Log for HostLogger {
     fn flush(&self) {}
 }
 
-/// Whether a target is a module of the plugin's own crate, which says nothing that its author does not know.
+/// Whether a target is a module of the plugin's own crate, which need not be named.
 fn is_own(target: &str) -> bool {
     crate_of(target) == crate_of(OWN.get())
 }

@@ -1,8 +1,8 @@
-//! Log lines of this invocation, kept by the host and shown to the tenant.
+//! Writes log lines, which the host stores with the invocation and shows to the tenant.
 //!
-//! With the feature `log` (on by default) the macros of the `log` crate write here too; a line of
-//! another crate than the plugin's own has a field `target`, which names the module. Lines past the
-//! invocation's budget are dropped and counted by the host.
+//! With the feature `log` (on by default) the macros of the `log` crate write here too. A line of
+//! another crate has a field `target`, which names the module. The host counts and drops lines
+//! beyond the invocation's budget.
 //!
 //! ```
 //! let host = mortise_sdk::testing::Host::start();
@@ -17,7 +17,7 @@ use std::fmt::Display;
 
 use crate::host::{Backend, Host};
 
-/// How much a line matters.
+/// The level of a log line.
 ///
 /// ```
 /// use mortise_sdk::log::Level;
@@ -26,19 +26,20 @@ use crate::host::{Backend, Host};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Every step.
+    /// Very detailed tracing.
     Trace,
-    /// What a developer looks for.
+    /// Information for debugging.
     Debug,
-    /// What happened.
+    /// Normal events.
     Info,
-    /// What was odd.
+    /// Unexpected events.
     Warn,
-    /// What failed.
+    /// Failures.
     Error,
 }
 
-/// Writes a line of any level. Fields are what a search looks for: ids, counts, amounts; never secrets.
+/// Writes a line at any level. Put values to search for into fields: ids, counts, amounts; never
+/// secrets.
 ///
 /// ```
 /// # let host = mortise_sdk::testing::Host::start();
@@ -80,8 +81,8 @@ level_functions!(
     error Error "an error"
 );
 
-/// Sends what the macros of the `log` crate write to the host. It runs before the first handler
-/// does. Lines of the crate `own` have no field `target`.
+/// Sends output of the `log` crate's macros to the host. It runs before the first handler. Lines of
+/// the crate `own` have no field `target`.
 #[cfg(any(feature = "testing", target_family = "wasm"))]
 pub(crate) fn install(own: &'static str) {
     #[cfg(feature = "log")]

@@ -1,4 +1,4 @@
-//! The stand-in behind the door to the host.
+//! The backend of the test host, which answers the host calls.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use crate::db::{self, Rows, Value};
 use crate::host::Backend;
 use crate::{Content, cache, http, log, secrets};
 
-/// The wall clock of the host's default limits, none of it used.
+/// The time limit of the host's default plan, of which tests use up nothing.
 const REMAINING_MS: u64 = 5_000;
 
 #[derive(Debug)]
@@ -199,14 +199,14 @@ impl Backend for StandIn {
     }
 }
 
-/// The stand-in, for a call that has no error of its own.
+/// Counts a host call that has no error type, and returns the test host.
 fn charged() -> Rc<State> {
     let state = state::current();
     state.budget.charge_untyped();
     state
 }
 
-/// The stand-in, for a call of the database.
+/// Counts a database call and checks the grant.
 fn for_database() -> Result<Rc<State>, db::Error> {
     let state = state::current();
     state.budget.charge(Counted::HostCall).map_err(db::Error::Limit)?;
@@ -219,7 +219,7 @@ fn for_database() -> Result<Rc<State>, db::Error> {
     }
 }
 
-/// The stand-in, for one SQL statement.
+/// Counts a database call and an SQL statement.
 fn for_statement() -> Result<Rc<State>, db::Error> {
     let state = for_database()?;
     state
@@ -229,7 +229,7 @@ fn for_statement() -> Result<Rc<State>, db::Error> {
     Ok(state)
 }
 
-/// The stand-in, for a call of the cache.
+/// Counts a call of the cache.
 fn for_cache() -> Result<Rc<State>, cache::Error> {
     let state = state::current();
     state

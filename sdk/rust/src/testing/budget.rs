@@ -1,7 +1,7 @@
-//! What one invocation may do: the limits of an invocation that are counted, and what it has used of them.
+//! The counted limits of one invocation, and what it has used of them.
 //!
-//! An invocation is one request that a test sends. What a test calls beside that, to set something
-//! up, is not counted.
+//! An invocation is one request that a test sends. Calls that a test makes itself, for example for
+//! its setup, are not counted.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, de};
 
-/// The limits that hold in tests: those of the host's standard plan, lowered by the manifest.
+/// The limits in tests: those of the host's standard plan, lowered by the manifest.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default)]
 pub(super) struct Limits {
@@ -25,7 +25,7 @@ pub(super) struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ByteSize(pub usize);
 
-/// What is counted.
+/// The counted operations.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Counted {
     HostCall,
@@ -33,11 +33,11 @@ pub(super) enum Counted {
     HttpRequest,
 }
 
-/// Counts within one invocation.
+/// The counts of one invocation.
 pub(super) struct Budget {
     /// `None` outside of an invocation.
     used: Cell<Option<[u32; 3]>>,
-    /// How many invocations began.
+    /// The number of invocations so far.
     begun: Cell<u64>,
     pub limits: Limits,
 }
@@ -58,7 +58,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// A manifest can lower a limit and not raise it.
+    /// The limits of a manifest, which can only lower the standard ones.
     pub fn lowered(self) -> Self {
         let most = Self::default();
         Self {
@@ -81,7 +81,7 @@ impl Budget {
         }
     }
 
-    /// Begins an invocation, and gives its number.
+    /// Begins an invocation and returns its number.
     pub fn begin(&self) -> u64 {
         self.used.set(Some([0; 3]));
         self.begun.set(self.begun.get() + 1);
@@ -93,7 +93,7 @@ impl Budget {
         self.used.set(None);
     }
 
-    /// Counts one more, or says that there may be no more.
+    /// Counts one operation. Returns an error if the limit is reached.
     pub fn charge(&self, counted: Counted) -> Result<(), String> {
         let Some(mut used) = self.used.get() else {
             return Ok(());
@@ -117,8 +117,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Counts a host call that has no error of its own. The host ends the invocation there; here
-    /// the test fails.
+    /// Counts a host call that has no error type. The host would end the invocation; here the test
+    /// fails.
     pub fn charge_untyped(&self) {
         if let Err(why) = self.charge(Counted::HostCall) {
             panic!("{why}: the host would answer 502 `plugin-limit`");

@@ -1,4 +1,4 @@
-//! The description of a stand-in.
+//! The builder of the test host.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,10 +17,10 @@ use super::state::{self, HttpFunction, State};
 use crate::context::{Context, Principal, Trigger};
 use crate::{http, log};
 
-/// 2026-01-01 00:00:00 UTC, where the clock of a stand-in starts.
+/// 2026-01-01 00:00:00 UTC, the initial time of the test host's clock.
 const DEFAULT_NOW_MS: i64 = 1_767_225_600_000;
 
-/// What a [`Host`] is made of. A mistake in it fails the test with a panic that says what is wrong.
+/// The builder of a [`Host`]. A mistake fails the test with a panic that describes it.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;
@@ -60,9 +60,9 @@ impl HostBuilder {
         }
     }
 
-    /// Takes the plugin's own `plugin.toml`: its migrations run, and its routes, scopes, schemas, allowed origins,
-    /// secrets and [counted limits](super#what-stands-in) hold as they do in production. The folder is usually
-    /// `env!("CARGO_MANIFEST_DIR")`.
+    /// Uses the plugin's `plugin.toml`: its migrations run, and its routes, scopes, schemas,
+    /// allowed origins, secrets and [counted limits](super#what-is-simulated) apply as in production.
+    /// The folder is usually `env!("CARGO_MANIFEST_DIR")`.
     ///
     /// ```no_run
     /// let host = mortise_sdk::testing::Host::builder().plugin(env!("CARGO_MANIFEST_DIR")).start();
@@ -81,7 +81,7 @@ impl HostBuilder {
         }
     }
 
-    /// Runs every `.sql` file of a folder, by its number, as the host does.
+    /// Runs every `.sql` file of a folder, in the order of their numbers, as the host does.
     ///
     /// ```no_run
     /// let host = mortise_sdk::testing::Host::builder().migrations("migrations").start();
@@ -106,7 +106,7 @@ impl HostBuilder {
         self
     }
 
-    /// Runs SQL before the test: tables or rows that it needs.
+    /// Runs SQL before the test, to create tables or rows.
     ///
     /// ```
     /// let _host = mortise_sdk::testing::Host::builder().sql("CREATE TABLE a (b); INSERT INTO a VALUES (1)").start();
@@ -116,7 +116,7 @@ impl HostBuilder {
         self
     }
 
-    /// Makes a setting.
+    /// Sets a setting of the plugin.
     ///
     /// ```
     /// let _host = mortise_sdk::testing::Host::builder().config("page_size", "10").start();
@@ -126,7 +126,7 @@ impl HostBuilder {
         self
     }
 
-    /// Sets a secret, to be used by name.
+    /// Sets a secret, which the plugin may use by name.
     ///
     /// ```
     /// let _host = mortise_sdk::testing::Host::builder().secret("payment", "s3cret").start();
@@ -136,7 +136,7 @@ impl HostBuilder {
         self
     }
 
-    /// Grants the plugin to see the value of a secret.
+    /// Grants the plugin to read the value of a secret.
     ///
     /// ```
     /// let _host = mortise_sdk::testing::Host::builder().secret("token", "t").reveal("token").start();
@@ -147,7 +147,8 @@ impl HostBuilder {
         self
     }
 
-    /// Answers outbound requests. Retries are made as the host makes them, without the pauses.
+    /// Answers outbound requests with `answer`. Retries are made as the host makes them, without
+    /// the pauses.
     ///
     /// ```
     /// use mortise_sdk::http;
@@ -165,7 +166,7 @@ impl HostBuilder {
         self
     }
 
-    /// Says who calls.
+    /// Sets the caller.
     ///
     /// ```
     /// use mortise_sdk::prelude::*;

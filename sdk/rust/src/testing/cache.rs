@@ -1,4 +1,4 @@
-//! The stand-in for the cache: a map that obeys the clock.
+//! The cache of the test host: a map whose entries expire by the test host's clock.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ struct Entry {
 }
 
 impl Cache {
-    /// An empty cache. The key counts with the value of an entry.
+    /// Creates an empty cache. The limit of an entry includes its key.
     pub fn new(max_entry_bytes: usize) -> Self {
         Self {
             max_entry_bytes,

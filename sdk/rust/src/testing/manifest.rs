@@ -1,5 +1,5 @@
-//! The parts of `plugin.toml` that hold in tests. The host reads the file strictly; this one only takes what it
-//! needs.
+//! The parts of `plugin.toml` that apply in tests. The host reads the file strictly; this code
+//! ignores unknown keys.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -34,8 +34,8 @@ pub(super) struct Plugin {
     pub contract: Contract,
 }
 
-/// The contract that the plugin is written for. This SDK builds for 0.2, which `mortise build`
-/// writes where the key is missing.
+/// The contract version of the plugin. This SDK builds for 0.2, which `mortise build` writes if the
+/// key is missing.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub(super) enum Contract {
     #[serde(rename = "0.1")]
@@ -52,9 +52,9 @@ pub(super) struct Route {
     pub auth: Auth,
     #[serde(default)]
     pub scopes: BTreeSet<String>,
-    /// The schema of the request's body, a file of the plugin.
+    /// The schema file of the request's body.
     pub request: Option<String>,
-    /// The schema of the response's body, a file of the plugin.
+    /// The schema file of the response's body.
     pub response: Option<String>,
 }
 
@@ -64,13 +64,13 @@ pub(super) struct Function {
     pub auth: Auth,
     #[serde(default)]
     pub scopes: BTreeSet<String>,
-    /// The schema of the input, a file of the plugin.
+    /// The schema file of the input.
     pub input: String,
-    /// The schema of the output, a file of the plugin.
+    /// The schema file of the output.
     pub output: String,
 }
 
-/// `"public"`, or the list of credentials that are accepted.
+/// `"public"`, or the list of accepted credentials.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Auth {
@@ -103,7 +103,7 @@ pub(super) struct Secrets {
     pub reveal: Vec<String>,
 }
 
-/// A secret that is used by name: for all allowed origins, or for its own.
+/// A secret that the plugin uses by name: for all allowed origins, or for its own list.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Usable {
@@ -134,8 +134,8 @@ impl Manifest {
             .find(|route| route.method == method && route.path == path)
     }
 
-    /// Fails the test where `routes!` and `plugin.toml` do not list the same routes: the host would answer those of
-    /// the one with 404, and those of the other with 500.
+    /// Fails the test if `routes!` and `plugin.toml` list different routes. The host would answer a
+    /// route that is only in `routes!` with 404, and one that is only in the manifest with 500.
     pub fn check_routes(&self, listed: &[Listed]) {
         for Listed { method, path } in listed {
             let found = self.route(method, path).is_some();
@@ -159,7 +159,7 @@ impl Manifest {
         self.functions.iter().find(|function| function.name == name)
     }
 
-    /// Fails the test where `functions!` and `plugin.toml` do not list the same functions.
+    /// Fails the test if `functions!` and `plugin.toml` list different functions.
     pub fn check_functions(&self, listed: &[&str]) {
         for name in listed {
             let found = self.function(name).is_some();

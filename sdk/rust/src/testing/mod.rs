@@ -1,26 +1,27 @@
-//! Stand-ins for the host, so that handlers run under a native `cargo test`.
+//! A test host, with which handlers run natively under `cargo test`.
 //!
-//! Enable the feature `testing` under `[dev-dependencies]`, start a [`Host`], and call handlers
-//! directly or send requests to the plugin's `APP`, or call its `FUNCTIONS`. The host belongs to
-//! the thread that started it, and is gone when it is dropped.
+//! Enable the feature `testing` under `[dev-dependencies]` and start a [`Host`]. Then call handlers
+//! directly, send requests to the plugin's `APP`, or call its `FUNCTIONS`. The host belongs to the
+//! thread that started it, until it is dropped.
 //!
-//! # What stands in
+//! # What is simulated
 //!
-//! | capability | what stands in |
+//! | capability | in tests |
 //! | --- | --- |
 //! | database | SQLite in a temporary file, with the plugin's migrations, and the host's own refusals, typed errors and limits of a statement |
-//! | cache | a map that obeys the [clock](Host::advance) |
+//! | cache | a map with the test host's [clock](Host::advance) |
 //! | outbound HTTP | a [function](HostBuilder::http) of the request, behind the manifest's allowed origins |
-//! | config, secrets, principal | what the [builder](HostBuilder) was given |
+//! | config, secrets, principal | the values given to the [builder](HostBuilder) |
 //! | log | kept for [`Host::logs`] |
 //!
-//! With the plugin's manifest ([`HostBuilder::plugin`]) a request is answered as on the host: credentials, scopes, the
-//! JSON Schemas of bodies (by the host's own validator, formats by the plugin's contract), allowed origins, secrets, and
-//! the limits that can be counted: `host_calls`, `sql_statements`, `http_requests`, `request_body`, `response_body` and
-//! `cache_value`, as the standard plan has them and `[limits]` lowers them. They are counted within a request that is
-//! [sent](RequestBuilder::send); what a test calls itself is free.
+//! With the plugin's manifest ([`HostBuilder::plugin`]) a request is checked as on the host:
+//! credentials, scopes, the JSON Schemas of bodies (with the host's own validator), allowed
+//! origins, secrets and the counted limits. These are `host_calls`, `sql_statements`,
+//! `http_requests`, `request_body`, `response_body` and `cache_value`, with the values of the
+//! standard plan, lowered by `[limits]`. They apply within a request that is
+//! [sent](RequestBuilder::send), not to calls that a test makes itself.
 //!
-//! What it leaves to the real host: limits of time and memory, the rows of a result, and rate limits.
+//! It does not check limits of time and memory, the rows of a result, or rate limits.
 //!
 //! ```
 //! use mortise_sdk::prelude::*;
@@ -63,7 +64,7 @@ use state::State;
 use crate::context::Principal;
 use crate::log::Level;
 
-/// A stand-in for the host, installed on this thread until it is dropped.
+/// A test host, installed on this thread until it is dropped.
 ///
 /// ```
 /// use mortise_sdk::{config, testing::Host};
@@ -71,14 +72,14 @@ use crate::log::Level;
 /// let _host = Host::builder().config("colour", "green").start();
 /// assert_eq!(config::get("colour").as_deref(), Some("green"));
 /// ```
-#[must_use = "the stand-in is gone as soon as it is dropped"]
+#[must_use = "the test host ends as soon as it is dropped"]
 pub struct Host {
     state: Rc<State>,
-    // The state is found through the thread, so the guard must not leave it.
+    // The state is thread-local, so the guard must not leave the thread.
     thread: PhantomData<*const ()>,
 }
 
-/// A line that the plugin wrote.
+/// A log line of the plugin.
 ///
 /// ```
 /// let host = mortise_sdk::testing::Host::start();
@@ -87,7 +88,7 @@ pub struct Host {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// How much it matters.
+    /// The level.
     pub level: Level,
     /// The message.
     pub message: String,
@@ -96,7 +97,8 @@ pub struct LogLine {
 }
 
 impl Host {
-    /// A host of defaults: an empty database and cache, no settings, no secrets, nobody calling.
+    /// Starts a host with defaults: an empty database and cache, no settings, no secrets, no
+    /// principal.
     ///
     /// ```
     /// let _host = mortise_sdk::testing::Host::start();
@@ -105,7 +107,7 @@ impl Host {
         Self::builder().start()
     }
 
-    /// Starts to describe a host.
+    /// Creates a builder.
     ///
     /// ```
     /// let _host = mortise_sdk::testing::Host::builder().secret("payment", "s3cret").start();
@@ -114,7 +116,7 @@ impl Host {
         HostBuilder::new()
     }
 
-    /// Starts to build a request. The path may have a query string.
+    /// Creates a request. The path may have a query string.
     ///
     /// ```
     /// mortise_sdk::routes! { GET "/ping" => || "pong" }
@@ -126,8 +128,7 @@ impl Host {
         RequestBuilder::new(&self.state, method, path_and_query)
     }
 
-    /// Starts to build a call of a function. Its input is what [`json`](RequestBuilder::json) is
-    /// given.
+    /// Creates a call of a function. Set its input with [`json`](RequestBuilder::json).
     ///
     /// ```
     /// mortise_sdk::functions! { "double" => |number: i64| Ok(number * 2) }
@@ -139,7 +140,7 @@ impl Host {
         RequestBuilder::new(&self.state, "POST", &format!("{FUNCTIONS_PATH}{name}"))
     }
 
-    /// Moves the clock forward: the time of day, and what is left of cached entries.
+    /// Moves the clock forward: the time of day, and the age of cached entries.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -152,7 +153,7 @@ impl Host {
         self.state.now_ms.set(self.state.now_ms.get().saturating_add(by));
     }
 
-    /// Replaces who calls, from now on.
+    /// Replaces the caller of all further calls.
     ///
     /// ```
     /// use mortise_sdk::prelude::*;
@@ -165,7 +166,7 @@ impl Host {
         self.state.context.borrow_mut().principal = principal.into();
     }
 
-    /// Everything that was logged, in order.
+    /// All logged lines, in order.
     ///
     /// ```
     /// assert!(mortise_sdk::testing::Host::start().logs().is_empty());

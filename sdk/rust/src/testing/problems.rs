@@ -1,8 +1,8 @@
-//! The problems that the host itself answers, as far as the stand-in does too.
+//! The problem responses of the host that the test host also returns.
 
 use crate::Error;
 
-/// A problem of the host: its code decides the status and the title.
+/// A problem of the host. Its code determines the status and the title.
 #[derive(Clone, Copy)]
 pub(super) enum Code {
     InvalidRequest,
@@ -37,7 +37,7 @@ impl Code {
         }
     }
 
-    /// The problem, with a sentence for the caller.
+    /// Creates the problem with a detail for the caller.
     pub fn problem(self, detail: impl Into<String>) -> Error {
         let (status, code, title) = self.parts();
         Error::new(status, code, detail.into())

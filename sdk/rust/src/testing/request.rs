@@ -1,4 +1,4 @@
-//! Requests to the plugin under test.
+//! Requests to the plugin under test, and calls of its functions.
 
 use std::collections::BTreeSet;
 
@@ -30,14 +30,14 @@ use crate::{
 pub struct RequestBuilder<'a> {
     state: &'a State,
     principal: Option<Principal>,
-    /// Whether the test said who calls this time.
+    /// Whether the test set the caller of this request.
     is_own: bool,
     /// The id of the API key that the test named.
     key: Option<String>,
     request: Request,
 }
 
-/// Where the plugin under test is reached.
+/// The authority of the plugin's URL in tests.
 const AUTHORITY: &str = "127.0.0.1:8080";
 
 /// Below the mount point of a plugin: where its functions are.
@@ -46,7 +46,7 @@ pub(super) const FUNCTIONS_PATH: &str = "/-/functions/";
 /// What a caller learns where nothing is.
 const NOTHING: &str = "there is no such tenant, plugin, route or function";
 
-/// The id of the API key of a test that names none.
+/// The default id of an API key.
 const DEFAULT_KEY: &str = "test-key";
 
 impl<'a> RequestBuilder<'a> {
@@ -118,8 +118,8 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
-    /// Calls as an API key with these scopes; `*` stands for all. The id of the key is `test-key`, unless
-    /// [`api_key`](Self::api_key) says another.
+    /// Calls with an API key with these scopes; `*` stands for all. The id of the key is
+    /// `test-key`, unless [`api_key`](Self::api_key) sets another.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;
@@ -136,7 +136,8 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
-    /// Calls with the API key of this id, with the scopes that [`scopes`](Self::scopes) says, or with none.
+    /// Calls with the API key with this id. Its scopes are those of [`scopes`](Self::scopes), or
+    /// none.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;
@@ -146,7 +147,7 @@ impl<'a> RequestBuilder<'a> {
     /// assert_eq!(host.request("GET", "/").api_key("key-7").scopes(["a"]).send(&APP).text(), "key-7");
     /// ```
     pub fn api_key(mut self, id: &str) -> Self {
-        // Scopes may have been given before; the host's own principal is another caller.
+        // Scopes may have been set before; the test host's own principal is another caller.
         let scopes = match (self.principal.take(), self.is_own) {
             (Some(principal), true) => principal.scopes,
             _ => Vec::new(),
@@ -160,7 +161,7 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
-    /// Calls as this principal, or as nobody (`None`), instead of the host's own principal.
+    /// Calls as this principal, or without one (`None`), instead of the test host's principal.
     ///
     /// ```
     /// # use mortise_sdk::prelude::*;
@@ -177,10 +178,10 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
-    /// Routes the request as the host does and lets the plugin answer it. With the plugin's
-    /// manifest, what the host refuses is refused here: missing credentials and scopes, bodies that
-    /// are too large or do not match their schema, and responses that cannot be sent. Routes that
-    /// the manifest does not share with `routes!` fail the test.
+    /// Routes the request as the host does and runs the handler. With the plugin's manifest, it
+    /// also rejects what the host rejects: missing credentials and scopes, bodies that are too
+    /// large or do not match their schema, and invalid responses. If the manifest and `routes!`
+    /// have different routes, the test fails.
     ///
     /// ```
     /// mortise_sdk::routes! { GET "/ping" => || "pong" }
@@ -200,8 +201,8 @@ impl<'a> RequestBuilder<'a> {
         response.with_header("x-request-id", id)
     }
 
-    /// Calls the function that [`Host::function`](super::Host::function) named, and gives what its
-    /// caller gets. With the plugin's manifest, what the host refuses is refused here, as for
+    /// Calls the function of [`Host::function`](super::Host::function) and returns the response to
+    /// its caller. With the plugin's manifest, it also rejects what the host rejects, like
     /// [`send`](Self::send).
     ///
     /// ```
@@ -296,7 +297,7 @@ impl<'a> RequestBuilder<'a> {
         }
     }
 
-    /// Finds the route, and gives the request what it captures.
+    /// Finds the route and sets the captured parameters of the request.
     fn locate(&mut self, app: &App) -> Result<Route, Error> {
         let path = &self.request.path;
         match routing::find(app.routes(), &self.request.method, path) {
@@ -317,7 +318,7 @@ impl<'a> RequestBuilder<'a> {
         }
     }
 
-    /// Who the plugin sees as the caller, by the manifest's rules.
+    /// Returns the caller that the plugin sees, by the rules of the manifest.
     fn admit(&self, auth: &Auth, scopes: &BTreeSet<String>) -> Result<Option<Principal>, Error> {
         let Auth::Credentials(kinds) = auth else {
             return Ok(None);
@@ -401,7 +402,7 @@ impl State {
 }
 
 impl Response {
-    /// The body, parsed from JSON. A body that is something else fails the test. Only with the feature `testing`.
+    /// Parses the body as JSON; if that fails, the test fails. Requires the feature `testing`.
     ///
     /// ```
     /// use mortise_sdk::prelude::*;

@@ -1,4 +1,4 @@
-//! Which route a path belongs to, as the host decides it.
+//! Matches a path with the routes, as the host does.
 
 use crate::Route;
 
@@ -7,7 +7,7 @@ pub(super) struct Match {
     pub params: Vec<(String, String)>,
 }
 
-/// What one segment of a pattern is; the order is that of precedence.
+/// The kind of a pattern's segment, in the order of precedence.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Text,
@@ -15,7 +15,7 @@ enum Kind {
     Tail,
 }
 
-/// The most specific route that fits: text before a parameter before a tail, from left to right.
+/// The most specific matching route: text before a parameter before a tail, from left to right.
 pub(super) fn find(routes: &[Route], method: &str, path: &str) -> Option<Match> {
     let fitting = routes.iter().filter(|route| route.method == method);
     let matches = fitting.filter_map(|route| {
@@ -27,7 +27,7 @@ pub(super) fn find(routes: &[Route], method: &str, path: &str) -> Option<Match> 
     matches.min_by_key(|found| found.route.path.split('/').map(kind).collect::<Vec<_>>())
 }
 
-/// The methods of the routes that fit a path, in the order of the list.
+/// The methods of the routes that match a path, in the order of the list.
 pub(super) fn methods(routes: &[Route], path: &str) -> Vec<&'static str> {
     let mut methods = Vec::new();
     for route in routes {
@@ -38,7 +38,7 @@ pub(super) fn methods(routes: &[Route], path: &str) -> Vec<&'static str> {
     methods
 }
 
-/// What a pattern captures of a path, percent-decoded; `None` where it does not fit.
+/// The percent-decoded parameters that a pattern captures; `None` if the path does not match.
 fn capture(pattern: &str, path: &str) -> Option<Vec<(String, String)>> {
     let mut params = Vec::new();
     let mut rest = path.strip_prefix('/')?;

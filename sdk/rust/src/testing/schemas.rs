@@ -1,4 +1,4 @@
-//! The JSON Schemas of the routes and functions, checked by the host's own validator.
+//! Checks bodies against the JSON Schemas of routes and functions, with the host's own validator.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,21 +13,21 @@ use super::manifest::Contract;
 use super::problems::Code;
 use crate::{Body, Error, Request, Response, log};
 
-/// The schemas of a plugin. One is compiled when it is first needed.
+/// The schemas of a plugin. Each is compiled at its first use.
 pub(super) struct Schemas {
     folder: PathBuf,
     formats: Formats,
     compiled: RefCell<BTreeMap<String, Rc<Schema>>>,
 }
 
-/// One place of a body that does not match its schema.
+/// One mismatch between a body and its schema.
 #[derive(Serialize)]
 struct FieldError {
     pointer: String,
     detail: String,
 }
 
-/// Why a body does not match.
+/// Why a body does not match its schema.
 enum Failure {
     NotJson(String),
     Mismatch(Vec<Mismatch>),
@@ -46,8 +46,8 @@ impl Schemas {
         }
     }
 
-    /// Checks the body of a request to a route or a function, which `kind` says, as the host does
-    /// before it starts a plugin.
+    /// Checks the body of a request as the host does before it starts a plugin. `kind` says whether
+    /// it is for a route or a function.
     pub fn check_request(&self, kind: &str, file: &str, request: &Request) -> Result<(), Error> {
         if !request.header("content-type").is_some_and(is_json_type) {
             let detail = format!("this {kind} takes JSON; send `content-type: application/json`");
@@ -79,8 +79,8 @@ impl Schemas {
         })
     }
 
-    /// Checks the body of a response as the host does before it sends it. What is wrong is in the
-    /// plugin's log.
+    /// Checks the body of a response as the host does before it sends it. Mismatches are written to
+    /// the plugin's log.
     pub fn check_response(&self, file: &str, response: &Response) -> Result<(), Error> {
         let is_checked = (200..300).contains(&response.status) && !matches!(response.status, 204 | 205);
         if !is_checked {
@@ -130,7 +130,7 @@ impl Schemas {
     }
 }
 
-/// The answer in place of a response that the host does not send. The reason is for the author.
+/// The response that replaces an invalid one. The reason is logged for the author.
 pub(super) fn invalid_response(reason: &str) -> Error {
     log::error(&format!("invalid response: {reason}"), &[]);
     Code::PluginInvalidResponse.problem("the plugin's response cannot be sent")

@@ -1,4 +1,4 @@
-//! What the stand-in knows, and where the thread keeps it.
+//! The state of the test host, which is kept in a thread-local variable.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +46,7 @@ pub(super) fn uninstall() {
     CURRENT.set(None);
 }
 
-/// The stand-in of this thread, if there is one.
+/// The test host of this thread, if there is one.
 pub(super) fn installed() -> Option<Rc<State>> {
     CURRENT.with_borrow(Clone::clone)
 }

@@ -1,7 +1,6 @@
-//! One bounded cache for each tenant, in memory.
+//! An in-memory cache back end with one bounded cache for each tenant.
 //!
-//! A cache of its own gives every tenant its own bytes: no other tenant's writes can push its
-//! entries out.
+//! Each tenant has its own capacity, so another tenant's writes cannot evict its entries.
 
 use std::time::Duration;
 
@@ -13,11 +12,11 @@ use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::limits::Limits;
 
-/// A tenant's cache that nobody used for this long gives its memory back.
+/// A tenant's cache is dropped after this time without a call.
 const IDLE: Duration = Duration::from_secs(60 * 60);
 
-/// Memory that an entry takes besides its key and its value; measured in the order of magnitude, so
-/// that a plugin cannot exhaust memory with entries that are empty.
+/// Approximate memory of an entry besides its key and its value. It is counted so that a plugin
+/// cannot exhaust memory with empty entries.
 const ENTRY_OVERHEAD: usize = 128;
 
 /// The caches of all tenants.
@@ -26,11 +25,11 @@ pub struct MemoryCaches {
     clock: SharedClock,
 }
 
-/// The key of an entry. The plugin is a field of its own, so that no key of one plugin can be made
-/// to look like another's.
+/// The key of an entry. The plugin is a separate field, so no key of one plugin can be forged to
+/// equal a key of another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    /// Whose entry it is.
+    /// The plugin that owns the entry.
     plugin: PluginName,
     /// The guest's own key.
     key: String,
@@ -38,9 +37,9 @@ struct Key {
 
 #[derive(Clone)]
 struct TenantCache {
-    /// Bytes of all entries.
+    /// The capacity in bytes.
     size: u64,
-    /// The snapshot of the tenant that gave it this size.
+    /// The tenant's snapshot that set this capacity.
     snapshot: u64,
     entries: Cache<Key, Entry>,
 }
@@ -52,7 +51,7 @@ struct Entry {
 }
 
 impl MemoryCaches {
-    /// Empty caches. Entries expire by `clock`.
+    /// Creates empty caches. Entries expire by `clock`.
     pub fn new(clock: SharedClock) -> Self {
         Self {
             tenants: Cache::builder().time_to_idle(IDLE).build(),
@@ -91,8 +90,8 @@ impl MemoryCaches {
         }
     }
 
-    /// The tenant's cache. If its plan gave it another size meanwhile, it starts anew. Invocations
-    /// that still run with older limits use it as it is.
+    /// Returns the tenant's cache. If the plan has changed its size, a new empty cache replaces it.
+    /// Invocations that still run with older limits use the new cache.
     fn entries(&self, scope: Scope<'_>) -> Cache<Key, Entry> {
         let make = || TenantCache::new(scope);
         let found = self.tenants.get_with(scope.tenant, make);
@@ -127,7 +126,7 @@ impl MemoryCaches {
     }
 }
 
-/// What has to make room does so with each write and not some time later.
+/// Every write runs the pending evictions, so the cache never exceeds its capacity for long.
 impl CacheBackend for MemoryCaches {
     fn get<'a>(&'a self, scope: Scope<'a>, key: String) -> Answer<'a, Option<Value>> {
         let found = self.live(self.entries(scope).get(&Key::new(scope, key)));
@@ -218,7 +217,7 @@ impl TenantCache {
         }
     }
 
-    /// Whether a later snapshot than its own says another size.
+    /// Whether a later snapshot sets another capacity.
     fn is_outdated(&self, scope: Scope<'_>) -> bool {
         self.size != scope.limits.cache_size.0 && self.snapshot < scope.snapshot
     }

@@ -1,4 +1,4 @@
-//! The memory back end, without host calls.
+//! Tests of the memory back end without host calls.
 
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ impl Caller {
     }
 }
 
-/// Memory has its answers at hand.
+/// Unwraps a result of the memory back end, which is always ready.
 fn now<T>(answer: Answer<'_, T>) -> Result<T, CacheError> {
     match answer {
         Either::Left(at_hand) => at_hand.into_inner(),
@@ -167,7 +167,7 @@ fn one_tenants_flood_costs_another_no_hit() {
     assert_eq!(hits(), 1_000);
     let before = caches.bytes(caller.scope());
 
-    // Ten times the size of the cache in large entries, and then more keys than it has room for.
+    // First ten times the capacity in large entries, then more keys than fit.
     let flood = Caller {
         tenant: TenantId::generate(),
         ..caller.clone()

@@ -1,4 +1,4 @@
-//! One connection to a tenant's file, set up so that a plugin's SQL can do no harm.
+//! A connection to a tenant's SQLite file, restricted so that a plugin's SQL cannot do harm.
 
 use std::cell::RefCell;
 use std::fs::{self, OpenOptions};
@@ -25,39 +25,40 @@ use crate::sqlite;
 use crate::sqlite::memory::{self, Budget};
 use crate::sqlite::watch::Watch;
 
-/// So many instructions pass between two looks at the clock: some microseconds. SQLite looks where its program jumps;
-/// `memory` looks where it allocates, and `replaced` inside of functions that take long.
+/// Number of SQLite instructions between two checks of the clock: a few microseconds. SQLite checks
+/// at jumps of its program, `memory` at allocations, and `replaced` within long functions.
 const INSTRUCTIONS_PER_LOOK: i32 = 100;
 
-/// On each connection, compiled statements are kept up to this part of the tenant's memory.
+/// Each connection caches compiled statements up to the tenant's memory divided by this number.
 const KEPT_PART: u64 = 32;
 
-/// SQLite's page; what `max_page_count` counts.
+/// SQLite's page size, the unit of `max_page_count`.
 const PAGE_BYTES: u64 = 4096;
 
 /// SQLite cannot truncate the write-ahead log while a reader uses an old snapshot, so cursors that overlap
 /// could let it grow without end. Above this size, a writer first waits for a checkpoint.
 const LOG_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A disk with less room than this is full: a transaction writes several pages at once.
+/// A disk with less free space than this counts as full, because a transaction writes several pages
+/// at once.
 const ROOM_ON_DISK: u64 = 1024 * 1024;
 
-/// How long a writer waits for that.
+/// How long a writer waits for a checkpoint of a long log.
 const LOG_WAIT: Duration = Duration::from_millis(500);
 
-/// How long a writer waits for others who hold the file, which are other processes.
+/// How long a writer waits for another process that has locked the file.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
-/// How long looking through a file may take.
+/// The most time that an integrity check of a file may take.
 const LOOK_TIME: Duration = Duration::from_secs(60);
 
-/// What a statement may write, in sizes of the database. One that reads writes what it sorts, mostly twice; one that
-/// writes may write the same page again and again.
+/// How much a statement may write, as a multiple of the database size. A read writes what it sorts,
+/// mostly twice. A write may write the same page several times.
 const ROOM_TO_READ: u64 = 2;
 const ROOM_TO_WRITE: u64 = 8;
 
-/// What is set before the authorizer takes the means to set it away. What a tenant sorts goes to a file, since in
-/// memory it would be charged to the tenant's budget.
+/// Settings that are made before the authorizer forbids PRAGMA. Sorted data goes to a file, since
+/// in memory it would be charged to the tenant's budget.
 const PRAGMAS: &str = "
     PRAGMA synchronous = NORMAL;
     PRAGMA temp_store = FILE;
@@ -68,58 +69,58 @@ const PRAGMAS: &str = "
     PRAGMA journal_size_limit = 4194304;
 ";
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Reads and writes rows. There is one of them in use at a time.
+    /// Reads and writes rows. One such connection is in use at a time.
     Write,
-    /// Reads only, by the file's mode and by `query_only`.
+    /// Reads only, enforced by the open mode and by `query_only`.
     Read,
-    /// Applies migrations: foreign keys are checked at the end and not on the way, so that tables can be rebuilt.
+    /// Applies migrations. Foreign keys are checked only at the end, so that tables can be rebuilt.
     Migrate,
 }
 
-/// An open connection. Never shared: whoever holds it is alone with it.
+/// An open connection. It is never shared.
 pub(super) struct Connection {
-    /// Stands before `raw`, since fields are dropped in this order.
+    /// Declared before `raw`, because fields are dropped in declaration order.
     _stoppable: Stoppable,
     pub(super) raw: rusqlite::Connection,
     pub(super) handle: Arc<Handle>,
     pub(super) purpose: Use,
-    /// Set where it must not be used again.
+    /// Set if the connection must not be used again.
     pub(super) fault: Option<Fault>,
-    /// The views of the database, as far as they are known.
+    /// The views of the database; valid if `views_known` is set.
     pub(super) views: Views,
     views_known: bool,
-    /// The statements that stay compiled.
+    /// The cached compiled statements.
     pub(super) kept: RefCell<Kept>,
-    /// Bytes that those may take.
+    /// The most bytes that the cached statements may take.
     pub(super) kept_room: u64,
-    /// Who pays for its memory.
+    /// The memory budget that the connection is charged to.
     pub(super) budget: Arc<Budget>,
     log: PathBuf,
     max_pages: u64,
     schema_seen: u64,
-    /// Counts it among the open connections. Behind `raw`, which is closed before.
+    /// Counts the connection as open. Declared after `raw`, so that `raw` is closed first.
     _counted: Counted,
 }
 
-/// What a tenant's database may take, as far as its connections have to know.
+/// The limits of a tenant's database that its connections enforce.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
     pub(super) database_bytes: u64,
-    /// `None` leaves it as it is.
+    /// `None` keeps the current limit.
     pub(super) memory: Option<ByteSize>,
 }
 
-/// What other threads may do with a connection.
+/// The handle with which other threads can stop a connection.
 pub(super) struct Handle {
     pub(super) watch: Arc<Watch>,
     stop: Stop,
 }
 
 impl Handle {
-    /// Stops what the connection does.
+    /// Stops the running statement.
     pub(super) fn stop(&self) {
         self.watch.cancel();
         self.stop.end();
@@ -184,8 +185,8 @@ impl Connection {
         })
     }
 
-    /// Runs the host's own SQL, which nobody restricts. It must never go through the statement cache: a plugin's
-    /// statement with the same text would find it there without having been authorized.
+    /// Runs the host's own SQL without restrictions. It must never use the statement cache: a
+    /// plugin's statement with the same text would then run without authorization.
     pub(super) fn as_host<T>(
         &self,
         work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
@@ -201,15 +202,15 @@ impl Connection {
         work(&self.raw)
     }
 
-    /// Brings the connection in line with what may have changed since it was last used: the plan, the schema.
+    /// Applies changes of the plan and of the schema since the last use.
     pub(super) fn refresh(&mut self, database_bytes: u64, schema: u64) -> rusqlite::Result<()> {
         self.kept_room = self.budget.limit().0 / KEPT_PART;
         start_again(&self.raw)?;
         if self.schema_seen != schema {
             self.raw.flush_prepared_statement_cache();
             self.kept.get_mut().clear();
-            // SQLite notices a new schema when a statement runs. Noticed then, `SELECT *` would have more columns
-            // than it was compiled with.
+            // SQLite would notice a new schema only when a statement runs. `SELECT *` would then
+            // have more columns than it was compiled with.
             self.as_host(|raw| raw.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())))?;
             self.schema_seen = schema;
             self.views_known = false;
@@ -237,21 +238,22 @@ impl Connection {
         Ok(mode == "wal")
     }
 
-    /// How large the database is, as this connection sees it.
+    /// The size of the database as this connection sees it.
     pub(super) fn bytes(&self) -> rusqlite::Result<u64> {
         let pages: i64 = self.as_host(|raw| raw.query_row("PRAGMA page_count", [], |row| row.get(0)))?;
         Ok(u64::try_from(pages).unwrap_or(0).saturating_mul(PAGE_BYTES))
     }
 
-    /// Whether the disk that holds the database has no room. SQLite says the same of a database that is as
-    /// large as it may be.
+    /// Whether the disk is full. SQLite reports the same error if the database has reached its
+    /// maximum size.
     pub(super) fn is_disk_full(&self) -> bool {
         let folder = self.log.parent().unwrap_or(&self.log);
         rustix::fs::statvfs(folder)
             .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_ON_DISK)
     }
 
-    /// Before something is written: an error where the log is long and cannot be written back.
+    /// Call it before a write. Returns an error if the log is long and a checkpoint is not
+    /// possible.
     pub(super) fn keep_log_short(&mut self) -> Result<(), DatabaseError> {
         let is_long = || fs::metadata(&self.log).is_ok_and(|log| log.len() > LOG_BYTES);
         if self.purpose != Use::Write || !self.raw.is_autocommit() || !is_long() {
@@ -266,7 +268,7 @@ impl Connection {
         match written {
             Ok(false) => Ok(()),
             Ok(true) => Err(DatabaseError::Conflict(
-                "so much was written while others read that it has to wait for them; end cursors sooner, or try again"
+                "the write-ahead log is full, because open cursors keep it from shrinking; end cursors sooner, or try again"
                     .to_owned(),
             )),
             Err(error) => {
@@ -276,7 +278,7 @@ impl Connection {
         }
     }
 
-    /// Looks through the file. Gives what is wrong with it, if anything is.
+    /// Runs an integrity check of the file. Returns the problem, if it finds one.
     pub(super) fn look_through(&self) -> Option<String> {
         self.handle.watch.arm((Instant::now() + LOOK_TIME).into_std());
         let found =
@@ -288,22 +290,22 @@ impl Connection {
         }
     }
 
-    /// The texts that made the views.
+    /// The SQL texts of the views.
     pub(super) fn view_texts(&self) -> rusqlite::Result<Vec<String>> {
         self.as_host(mortise_sql::view_texts)
     }
 
-    /// Bytes that its schema takes.
+    /// Bytes of memory that the schema takes.
     pub(super) fn schema_bytes(&self) -> u64 {
         sqlite::schema_bytes(&self.raw)
     }
 
-    /// True where it can be given to somebody else.
+    /// Whether the connection can be reused.
     pub(super) fn is_clean(&self) -> bool {
         self.fault.is_none() && self.purpose != Use::Migrate && self.raw.is_autocommit()
     }
 
-    /// Ends an open transaction without a trace. A connection on which that fails is broken.
+    /// Rolls back an open transaction. If that fails, the connection must not be used again.
     pub(super) fn roll_back(&mut self) {
         self.handle.watch.disarm();
         let budget = self.budget.clone();
@@ -317,7 +319,7 @@ impl Connection {
 }
 
 impl Allowance {
-    /// What `limits` allow.
+    /// The allowance that `limits` define.
     pub(super) fn of(limits: &Limits) -> Self {
         Self {
             database_bytes: limits.database_size.0,
@@ -326,8 +328,9 @@ impl Allowance {
     }
 }
 
-/// Has SQLite keep what it sorts in `folder`. There is one such folder for the whole process, so that it is the control
-/// plane's as well. Such files have no name once they are open, so that none is left where the process ends.
+/// Sets the folder of SQLite's temporary files. The setting is global to the process, so it also
+/// applies to the control plane. SQLite unlinks these files once they are open, so none remains
+/// when the process ends.
 pub(super) fn sort_in(folder: &Path) -> rusqlite::Result<()> {
     let raw = rusqlite::Connection::open_in_memory()?;
     raw.pragma_update(None, "temp_store_directory", folder.to_string_lossy())
@@ -340,9 +343,10 @@ pub(super) fn log_of(file: &Path) -> PathBuf {
     log.into()
 }
 
-/// Makes an empty file that only the host may read. SQLite gives the files beside it the same mode.
+/// Creates an empty file that only the host may read. SQLite gives its companion files the same
+/// mode.
 fn create_private(file: &Path) -> io::Result<()> {
-    // A new file is not made through a link.
+    // `create_new` does not follow symbolic links.
     let made = OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -1,7 +1,7 @@
-//! Results that are read piece by piece.
+//! Cursors: results that are read in pieces.
 //!
-//! SQLite gives rows from a statement that belongs to a connection, so that a thread holds both while the cursor is
-//! open and hands out pieces when it is asked. Cursors have connections and threads of their own, both counted.
+//! A statement of SQLite belongs to a connection, so a thread keeps both while the cursor is open
+//! and returns rows on request. Cursors have their own bounded connections and threads.
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -21,7 +21,7 @@ use super::run::{Failed, Reading, bind, broken_or, prepare};
 use crate::fair_semaphore::Permit;
 use crate::sqlite::memory;
 
-/// A result under way. Dropped, it stops.
+/// An open cursor. Dropping it stops the statement.
 pub(super) struct SqliteCursor {
     columns: Vec<String>,
     scope: Scope,
@@ -34,13 +34,13 @@ enum State {
     Failed,
 }
 
-/// The reading thread, from outside.
+/// The handle of the reading thread.
 struct Stream {
     asks: mpsc::Sender<Ask>,
     _cancel: CancelOnDrop,
 }
 
-/// Asks the thread for the next piece.
+/// A request for the next piece.
 struct Ask {
     bounds: Bounds,
     deadline: Instant,
@@ -50,7 +50,7 @@ struct Ask {
 type Reply = oneshot::Sender<Result<Rows, DatabaseError>>;
 
 impl SqliteCursor {
-    /// Starts a statement that only reads.
+    /// Starts a read-only statement.
     pub(super) async fn open(
         threads: &Threads,
         mut lease: Lease,
@@ -70,7 +70,8 @@ impl SqliteCursor {
                 let result = serve(connection, &statement, &mut waiting, &asked, end);
                 result.map_err(|failed| broken_or(connection, failed))
             });
-            // The connection first, so that whoever hears of the end finds it free.
+            // The connection is released before the reply is sent, so a caller that sees the end
+            // can use it.
             drop((lease, permit));
             if let (Err(error), Some(waiting)) = (result, waiting) {
                 _ = waiting.send(Err(error));
@@ -95,7 +96,8 @@ impl OpenCursor for SqliteCursor {
     }
 
     async fn next(&mut self, max: usize) -> Result<Vec<Vec<Value>>, DatabaseError> {
-        // Out of its place while a piece is read: a caller that is dropped meanwhile takes the stream with it.
+        // The state is `Failed` while a piece is read. If the future is dropped meanwhile, the
+        // stream is dropped with it.
         let stream = match std::mem::replace(&mut self.state, State::Failed) {
             State::Open(stream) => stream,
             State::Finished => {
@@ -143,7 +145,7 @@ async fn answer_by(
     }
 }
 
-/// Reads pieces until the result or the invocation ends or nobody asks any more. Blocks.
+/// Reads pieces until the result ends, the invocation ends or the cursor is dropped. Blocks.
 fn serve(
     connection: &Connection,
     statement: &Statement,
@@ -161,7 +163,8 @@ fn serve(
     let columns = prepared.column_names().into_iter().map(str::to_owned).collect();
     let mut reading = Reading::of(prepared);
     answer(waiting, columns, Vec::new());
-    // A cursor that nobody reads would keep the log from shrinking; it ends with its invocation at the latest.
+    // An idle cursor would keep the log from shrinking, so it ends with its invocation at the
+    // latest.
     while let Ok(ask) = asked.recv_timeout(end.saturating_duration_since(Instant::now())) {
         *waiting = Some(ask.reply);
         connection.handle.watch.arm_again(ask.deadline.into_std());
@@ -178,7 +181,7 @@ fn serve(
 
 fn answer(waiting: &mut Option<Reply>, columns: Vec<String>, rows: Vec<Vec<Value>>) {
     if let Some(reply) = waiting.take() {
-        // Nobody listens where the guest is gone; the next look at the channel says so.
+        // If the guest is gone, the send fails, and the next receive ends the loop.
         _ = reply.send(Ok(Rows { columns, rows }));
     }
 }

@@ -1,4 +1,4 @@
-//! What SQLite says on a watched connection, in the words of the contract.
+//! Translates the errors of SQLite on a watched connection into errors of the contract.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::trouble::{self, Fault};
 use crate::sqlite::memory::{self, Shortage};
 use crate::sqlite::watch::Watch;
 
-/// Translates what SQLite answered to a plugin's statement on a watched connection.
+/// Translates an error of a plugin's statement.
 pub(super) fn translate(error: &rusqlite::Error, watch: &Watch) -> DatabaseError {
     let denial = watch.gate.take_denial();
     if denial.is_none() {
@@ -28,13 +28,13 @@ pub(super) fn translate(error: &rusqlite::Error, watch: &Watch) -> DatabaseError
     mortise_sql::translate(error, denial).into()
 }
 
-/// What is wrong where the connection should not be used again.
+/// The fault of the connection, if it must not be used again.
 pub(super) fn fault(error: &rusqlite::Error) -> Option<Fault> {
     if is_out_of_memory(error) {
         return match memory::refusal() {
             Some(Shortage::Tenant | Shortage::Host) => Some(Fault::Memory),
             Some(Shortage::System) => Some(Fault::Other),
-            // SQLite's program was too long, or the time was over: the connection goes on.
+            // The program was too long or the time was over. The connection remains usable.
             Some(Shortage::Late | Shortage::Deep) | None => None,
         };
     }
@@ -45,19 +45,19 @@ pub(super) fn fault(error: &rusqlite::Error) -> Option<Fault> {
     }
 }
 
-/// Whether SQLite was refused memory.
+/// Whether an allocation of SQLite failed.
 pub(super) fn is_out_of_memory(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|failure| {
         failure.code == ErrorCode::OutOfMemory || failure.extended_code == ffi::SQLITE_IOERR_NOMEM
     })
 }
 
-/// Why there was no memory to open a connection.
+/// The error for a connection that could not be opened for lack of memory.
 pub(super) fn out_of_memory_to_open() -> DatabaseError {
     out_of_memory(time_limit(Duration::ZERO))
 }
 
-/// Why the watch stopped a statement.
+/// The error for a statement that the watch stopped.
 fn stopped(watch: &Watch) -> DatabaseError {
     if watch.has_outgrown() {
         return DatabaseError::Limit(
@@ -68,7 +68,8 @@ fn stopped(watch: &Watch) -> DatabaseError {
     time_limit(watch.allowed())
 }
 
-/// Why SQLite had no memory; `stopped` where that is how the watch stopped the statement.
+/// The error for a failed allocation. `stopped` is returned if the watch refused the memory because
+/// the time was over.
 fn out_of_memory(stopped: DatabaseError) -> DatabaseError {
     match memory::refusal() {
         Some(Shortage::Tenant) => DatabaseError::Limit(
@@ -77,13 +78,13 @@ fn out_of_memory(stopped: DatabaseError) -> DatabaseError {
                 .to_owned(),
         ),
         Some(Shortage::Host) => DatabaseError::Limit(
-            "the SQL of all tenants has taken the memory that there is for it; try again, or with less at once"
+            "the memory for the SQL of all tenants is used up; try again, or process less at once"
                 .to_owned(),
         ),
         Some(Shortage::Late) => stopped,
         Some(Shortage::Deep) => DatabaseError::Limit(
-            "the statement leads to triggers, foreign keys or generated columns that are nested too deeply; let \
-             fewer of them lead to each other"
+            "the statement uses triggers, foreign keys or generated columns that are nested too deeply; reduce \
+             their nesting"
                 .to_owned(),
         ),
         Some(Shortage::System) => DatabaseError::Unavailable("the host has no memory at the moment".to_owned()),
@@ -91,7 +92,7 @@ fn out_of_memory(stopped: DatabaseError) -> DatabaseError {
     }
 }
 
-/// A statement took longer than it may.
+/// The error for a statement that exceeded its time limit.
 pub(super) fn time_limit(allowed: Duration) -> DatabaseError {
     DatabaseError::Limit(format!(
         "the statement took longer than the {} ms that it had; read less at once or add an index",

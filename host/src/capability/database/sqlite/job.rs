@@ -1,7 +1,7 @@
-//! Work on a connection, on a thread that may block, that stops when nobody waits for it any more.
+//! Runs blocking work on a connection, and stops it when its caller is dropped.
 //!
-//! The lease travels with the work. Where the caller is dropped half way (the guest was cancelled, the wall clock ran
-//! out), the work is interrupted and the lease goes back from the thread that has it.
+//! The worker thread owns the lease. If the caller is dropped (the guest was cancelled, the time is
+//! over), the work is interrupted, and the thread returns the lease.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,26 +20,27 @@ use super::trouble::{self, Fault};
 use crate::fair_semaphore::{FairSemaphore, Lane, Permit};
 use crate::sqlite::memory;
 
-/// SQLite looks at the clock by itself. Where it does not come to that within this time, nobody waits for it.
+/// SQLite checks the clock itself. If it does not stop within this time after the deadline, the
+/// caller stops waiting.
 pub(super) const GRACE: Duration = Duration::from_millis(50);
 
-/// The threads that statements run on: those in the background that may block, so many at once. Where more are wanted,
-/// the next one goes to the tenant that has the fewest.
+/// A bounded number of the background runtime's blocking threads, on which statements run. When all
+/// are in use, the next free one goes to the tenant that has the fewest.
 #[derive(Clone)]
 pub(super) struct Threads {
     background: runtime::Handle,
     permits: Arc<FairSemaphore>,
 }
 
-/// Lets another thread stop the work, exactly while the work has its connection: an interrupt that came later would
-/// hit whoever has the connection next.
+/// Lets another thread stop the work, but only while the work has its connection. A later interrupt
+/// would hit the next user of the connection.
 #[derive(Default)]
 pub(super) struct Cancel(Mutex<Phase>);
 
 /// Cancels when it is dropped.
 pub(super) struct CancelOnDrop(pub(super) Arc<Cancel>);
 
-/// The work has its connection until this is dropped.
+/// Marks the work as running until it is dropped.
 pub(super) struct Running<'a>(&'a Cancel);
 
 #[derive(Default)]
@@ -51,7 +52,7 @@ enum Phase {
 }
 
 impl Threads {
-    /// `count` at once.
+    /// At most `count` threads at once.
     pub(super) fn new(background: runtime::Handle, count: usize) -> Self {
         Self {
             background,
@@ -59,14 +60,14 @@ impl Threads {
         }
     }
 
-    /// How many are in use.
+    /// The number of threads in use.
     pub(super) fn taken(&self) -> usize {
         self.permits.held()
     }
 
-    /// The right to use one of them for the tenant that `lane` is of, or an error where none comes by `deadline`.
+    /// Waits for a permit for the tenant of `lane`. Returns an error if none is free by `deadline`.
     pub(super) async fn acquire(&self, lane: &Arc<Lane>, deadline: Instant) -> Result<Permit, DatabaseError> {
-        // The uncontended way, without a timer.
+        // The uncontended case needs no timer.
         if let Some(permit) = self.permits.try_acquire(lane) {
             return Ok(permit);
         }
@@ -75,7 +76,7 @@ impl Threads {
             .map_err(|_| DatabaseError::Conflict("the host's databases are too busy; try again".to_owned()))
     }
 
-    /// Runs what blocks.
+    /// Runs `work` on a blocking thread.
     pub(super) fn spawn<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -94,7 +95,7 @@ impl Cancel {
         *phase = Phase::Over;
     }
 
-    /// The work begins; `None` where nobody wants it any more.
+    /// Marks the work as running. Returns `None` if it was cancelled before.
     pub(super) fn begin(&self, handle: &Arc<Handle>, deadline: Instant) -> Option<Running<'_>> {
         let mut phase = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*phase, Phase::Over) {
@@ -122,7 +123,8 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Runs `work` with the connection of `lease` and gives the lease back, unless the work did not end in time.
+/// Runs `work` with the connection of `lease`. Returns the lease, unless the work missed its
+/// deadline.
 pub(super) async fn run<T: Send + 'static>(
     threads: &Threads,
     mut lease: Lease,
@@ -159,7 +161,8 @@ pub(super) async fn run<T: Send + 'static>(
     }
 }
 
-/// Runs the host's own SQL. It ends with the invocation and not by the limit of a statement.
+/// Runs the host's own SQL. Its deadline is the end of the invocation, not the time limit of a
+/// statement.
 pub(super) async fn host(
     threads: &Threads,
     lease: Lease,
@@ -175,8 +178,8 @@ pub(super) async fn host(
     .await
 }
 
-/// Opens or refreshes the connection and does the work, unless it was cancelled. What SQLite allocates meanwhile is
-/// charged to the tenant. Blocks.
+/// Opens or refreshes the connection and does the work, unless it was cancelled. SQLite's
+/// allocations are charged to the tenant. Blocks.
 pub(super) fn with_connection<T>(
     lease: &mut Lease,
     cancel: &Cancel,
@@ -220,18 +223,19 @@ fn charged_with_connection<T>(
         work(connection)
     });
     match connection.fault {
-        // Damage is said once, when the file has been looked through.
+        // Damage is logged once, after the integrity check of the file.
         Some(Fault::Damage) | None => tenant.note_bytes(connection),
-        // The next statement needs room; this connection is closed when it comes back.
+        // The idle connections release their memory; this connection is closed when its lease is
+        // dropped.
         Some(Fault::Memory) => _ = tenant.close_idle(),
         Some(Fault::Other) => {
-            tracing::error!(tenant = %tenant.id, error = ?result.as_ref().err(), "a tenant's database fails");
+            tracing::error!(tenant = %tenant.id, error = ?result.as_ref().err(), "a tenant's database failed");
         }
     }
     result
 }
 
-/// Opens the connection and brings it in line with the tenant's limits and schema. Closes it where that fails.
+/// Opens the connection and applies the tenant's limits and schema. Closes it if that fails.
 fn ready(lease: &mut Lease, allowance: Allowance) -> rusqlite::Result<()> {
     let schema = lease.tenant.schema();
     let result = lease

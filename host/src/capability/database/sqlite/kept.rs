@@ -1,16 +1,16 @@
-//! Which statements a connection keeps compiled: those used last, as many as fit into a number of bytes.
+//! The LRU list of a connection's cached statements, bounded by their bytes.
 
 use std::collections::HashMap;
 
-/// At most so many statements are kept, however small they are.
+/// The most statements that a connection caches, however small they are.
 pub(super) const MOST_KEPT: usize = 512;
 
-/// The statements that one connection keeps, and what each takes. The statements themselves are in rusqlite's cache,
-/// which holds the same texts.
+/// The cached statements of one connection with their sizes. rusqlite's cache holds the statements
+/// themselves, under the same texts.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     statements: HashMap<String, Statement>,
-    /// Bytes of all of them.
+    /// The total size in bytes.
     bytes: u64,
     /// Counts the uses of statements.
     uses: u64,
@@ -19,12 +19,12 @@ pub(super) struct Kept {
 #[derive(Clone, Copy, Debug)]
 struct Statement {
     bytes: u64,
-    /// Which use was its last one.
+    /// The number of its last use.
     used: u64,
 }
 
 impl Kept {
-    /// Bytes of a statement that is kept. It was used now.
+    /// Returns the size of a cached statement and marks it as used.
     pub(super) fn touch(&mut self, sql: &str) -> Option<u64> {
         self.uses += 1;
         let statement = self.statements.get_mut(sql.trim())?;
@@ -32,8 +32,8 @@ impl Kept {
         Some(statement.bytes)
     }
 
-    /// Keeps a statement of `bytes`, where all may have `room`. Answers the texts that have to leave for it, or
-    /// `None` where it is too large itself, which is a quarter of the room.
+    /// Adds a statement of `bytes` to a cache of `room` bytes. Returns the texts to evict for it,
+    /// or `None` if the statement takes more than a quarter of `room`.
     pub(super) fn insert(&mut self, sql: &str, bytes: u64, room: u64) -> Option<Vec<String>> {
         if bytes > room / 4 {
             return None;
@@ -58,7 +58,7 @@ impl Kept {
         Some(leaving)
     }
 
-    /// None is kept any more.
+    /// Removes all statements.
     pub(super) fn clear(&mut self) {
         self.statements.clear();
         self.bytes = 0;

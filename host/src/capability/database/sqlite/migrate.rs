@@ -1,8 +1,8 @@
-//! Changing the schema when a version is activated.
+//! Applies a plugin's migrations when a version is activated.
 //!
-//! All that is pending runs in one transaction together with its bookkeeping, so that a failure, a crash or a
-//! deadline leaves the schema as it was. Foreign keys are checked once, before the commit: a table that others refer
-//! to can be rebuilt.
+//! All pending migrations and their records are written in one transaction, so a failure, a crash
+//! or a deadline leaves the schema unchanged. Foreign keys are checked once, before the commit, so
+//! that a table that others refer to can be rebuilt.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,15 +26,15 @@ use crate::domain::manifest::Contract;
 use crate::domain::migration::Migration;
 use crate::sqlite::memory;
 
-/// How long all migrations of one activation may take together.
+/// Time limit of all migrations of one activation.
 const TIME: Duration = Duration::from_secs(60);
 
-/// The schemas of all connections together may take this part of the tenant's memory.
+/// The schemas of all connections together may take the tenant's memory divided by this number.
 const SCHEMA_PART: u64 = 2;
 
 impl SqliteDatabases {
-    /// Applies the migrations of `plugin` that are pending, all of them or none. Run again, it finds nothing to do.
-    /// `contract` is the one that the plugin is written for.
+    /// Applies the pending migrations of `plugin`, all of them or none. The call is idempotent.
+    /// `contract` is the contract version of the plugin.
     pub(super) async fn apply_migrations(
         &self,
         tenant: TenantId,
@@ -59,7 +59,7 @@ impl SqliteDatabases {
                 check_schema_bytes(connection, &applied)?;
                 Ok(applied)
             });
-            // Said here and not where the result is waited for: whoever waits may be gone by now.
+            // Marked here, because the future that waits for the result may be gone by now.
             changed.schema_changed();
             Ok(result)
         };
@@ -67,7 +67,7 @@ impl SqliteDatabases {
         result?
     }
 
-    /// The migrations of `plugin` that the database has, in their order. Changes nothing, and makes no file where the
+    /// The applied migrations of `plugin`, in order. Changes nothing, and creates no file if the
     /// tenant has none.
     pub async fn applied(
         &self,
@@ -94,8 +94,8 @@ impl SqliteDatabases {
     }
 }
 
-/// Every connection of the tenant holds the whole schema, so that all of them together must leave room for statements.
-/// What is applied already is not looked at again.
+/// Every connection holds the whole schema, so all of them together must leave memory for
+/// statements. A run without pending migrations is not checked.
 fn check_schema_bytes(connection: &Connection, applied: &Applied) -> Result<(), MigrationError> {
     let room = connection.budget.limit().0 / SCHEMA_PART / Role::CONNECTIONS;
     let bytes = connection.schema_bytes();
@@ -118,7 +118,7 @@ fn in_transaction<T>(
             .map_err(|error| MigrationError::Database(failure::translate(&error, &connection.handle.watch)))
     };
     host("BEGIN IMMEDIATE")?;
-    // What fails is rolled back with the connection, which nobody uses again.
+    // A failure is rolled back when the lease is dropped; the connection is not used again.
     let done = work()?;
     host("COMMIT")?;
     Ok(done)
@@ -183,7 +183,7 @@ fn apply(
     })
 }
 
-/// Runs the statements of one file, one after the other.
+/// Runs the statements of one file in order.
 fn run_file(connection: &Connection, migration: &Migration) -> Result<(), MigrationError> {
     let watch = &connection.handle.watch;
     let views = connection
@@ -209,7 +209,7 @@ fn run_file(connection: &Connection, migration: &Migration) -> Result<(), Migrat
     })
 }
 
-/// What the host has written down about `plugin`.
+/// The recorded migrations of `plugin`.
 fn bookkeeping(
     connection: &Connection,
     plugin: &PluginName,

@@ -1,18 +1,19 @@
-//! The engine on SQLite: one file for each tenant.
+//! The SQLite engine: one database file for each tenant.
 //!
-//! - `pool`: a tenant's connections, and the right to use one.
-//! - `connection`: how one is set up; `replaced`: functions with the clock inside; `kept`: which
-//!   statements stay compiled. Its clock and its memory are in `crate::sqlite`.
-//! - `trouble`: files that do not work.
-//! - `job`: work on a connection off the async threads, which stops when nobody waits for it; `stop`: how.
-//! - `session`: how one invocation uses its tenant's database; `run`: one statement; `transaction`,
-//!   `cursor`: what stays open between host calls; `migrate`: changing schemas.
-//! - `failure`: SQLite's errors in the words of the contract.
+//! - `pool`: a tenant's connections, and leases of them.
+//! - `connection`: the setup of a connection; `replaced`: SQL functions that check the clock;
+//!   `kept`: the cache of compiled statements. The clock and the memory accounting are in
+//!   `crate::sqlite`.
+//! - `trouble`: files that are damaged or cannot be opened.
+//! - `job`: work on a connection on a blocking thread; `stop`: how another thread stops it.
+//! - `session`: one invocation's use of its database; `run`: one statement; `transaction`,
+//!   `cursor`: state that stays open between host calls; `migrate`: migrations.
+//! - `failure`: SQLite's errors as errors of the contract.
 //!
-//! What SQL may do, on the host as in tests of plugins, is the crate `mortise-sql`.
+//! The crate `mortise-sql` decides what SQL may do, on the host and in tests of plugins.
 //!
-//! Invariant: nothing outside this folder knows rusqlite, and every statement of a plugin is compiled in `run` or
-//! `migrate`.
+//! Invariant: nothing outside this folder uses rusqlite for tenants' databases, and every statement
+//! of a plugin is compiled in `run` or `migrate`.
 
 mod connection;
 mod cursor;
@@ -56,31 +57,33 @@ use pool::Tenant;
 use session::SqliteSession;
 use trouble::{Fault, Troubles};
 
-/// A file that nobody used for this long is closed.
+/// A database is closed after this time without use.
 const IDLE: Duration = Duration::from_secs(5 * 60);
 
-/// So many statements run at once, over all tenants. More would only wait for the same disk and processors.
+/// The most statements that run at once, over all tenants. More would only wait for the same disk
+/// and processors.
 const THREADS: usize = 64;
 
-/// So many cursors are open at once, over all tenants; each keeps a thread.
+/// The most cursors that are open at once, over all tenants. Each keeps a thread.
 const CURSORS: usize = 64;
 
-/// The least number of open databases at which those that are not open any more are looked for.
+/// With fewer open databases than this, closed ones are not looked for.
 const SWEEP_LEAST: usize = 64;
 
-/// How long deleting a tenant's database waits for those who use it.
+/// How long the deletion of a database waits for its users.
 const LEAVING: Duration = Duration::from_secs(5);
 
 /// The databases of all tenants.
 pub struct SqliteDatabases {
     folder: PathBuf,
     clock: SharedClock,
-    /// Keeps those open that are used most, as far as their weights allow.
+    /// Keeps the most used databases open, as far as their weights allow.
     recent: Cache<TenantId, Arc<Tenant>>,
-    /// Finds those that are in use though no longer recent, so that no tenant has two writers.
+    /// Finds databases that are in use but no longer in `recent`, so that no tenant has two
+    /// writers.
     open: Mutex<Open>,
-    /// Tenants whose files were deleted. A guest of theirs that still runs must not create them again. Ids
-    /// are never used twice.
+    /// Tenants whose files were deleted. A guest that still runs must not create them again. Tenant
+    /// ids are never reused.
     deleted: Mutex<HashSet<TenantId>>,
     threads: Threads,
     cursors: Threads,
@@ -89,19 +92,19 @@ pub struct SqliteDatabases {
     connections: Gauge,
 }
 
-/// The tenants whose databases are open, with some that are not any more.
+/// The tenants whose databases are open, and some whose databases have been closed.
 #[derive(Default)]
 struct Open {
     tenants: HashMap<TenantId, Weak<Tenant>>,
-    /// With so many, those that are not open any more are removed.
+    /// At this size, closed databases are removed.
     sweep_at: usize,
 }
 
 impl SqliteDatabases {
-    /// Databases in `folder`, which is made, for the host only, where it is missing. Files are
-    /// opened when they are first used. Beside those in use, as many stay open as `descriptors` and
-    /// a share of memory for each of these are enough for. SQL runs on the blocking threads of
-    /// `background`. `clock` dates migrations.
+    /// Creates the engine on `folder`, which is created for the host only if it is missing. Files
+    /// are opened at their first use. `descriptors` bounds the databases that stay open, each
+    /// weighed by its descriptors and memory. SQL runs on the blocking threads of `background`.
+    /// `clock` dates migrations.
     pub fn new(
         folder: impl Into<PathBuf>,
         descriptors: u64,
@@ -124,7 +127,8 @@ impl SqliteDatabases {
     ) -> std::io::Result<Self> {
         let folder = folder.into();
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        // Files are opened without following links; only the operator may have some on the way.
+        // Database files are opened without following links, but the path of the folder may contain
+        // some.
         let folder = folder.canonicalize()?;
         sqlite::configure().map_err(std::io::Error::other)?;
         connection::sort_in(&folder).map_err(std::io::Error::other)?;
@@ -146,7 +150,7 @@ impl SqliteDatabases {
         })
     }
 
-    /// The tenants whose files are there and have content. Blocks.
+    /// The tenants whose files exist and are not empty. Blocks.
     fn with_files(&self) -> std::io::Result<Vec<TenantId>> {
         let mut tenants = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
@@ -163,7 +167,7 @@ impl SqliteDatabases {
         Ok(tenants)
     }
 
-    /// Closes every connection that nobody uses, so that the files of databases are whole without their
+    /// Closes every idle connection, so that the database files are complete without their
     /// write-ahead logs. Blocks.
     pub(super) fn close_all_idle(&self) {
         let open: Vec<_> = self.lock().tenants.values().filter_map(Weak::upgrade).collect();
@@ -172,7 +176,7 @@ impl SqliteDatabases {
         }
     }
 
-    /// How many tenants' databases are open.
+    /// The number of open databases.
     pub fn open_tenants(&self) -> usize {
         self.recent.run_pending_tasks();
         self.lock()
@@ -210,8 +214,8 @@ impl SqliteDatabases {
         })
     }
 
-    /// Bounds what stays open by what it takes now. A tenant that had to leave meanwhile stays
-    /// away.
+    /// Updates the weight of a database in `recent`. A database that was evicted meanwhile stays
+    /// evicted.
     fn weigh_again(&self, tenant: &Arc<Tenant>) {
         if tenant.weighs_otherwise() && self.recent.contains_key(&tenant.id) {
             self.recent.insert(tenant.id, tenant.clone());
@@ -231,7 +235,7 @@ impl Open {
     fn add(&mut self, tenant: &Arc<Tenant>) {
         if self.tenants.len() >= self.sweep_at {
             self.tenants.retain(|_, tenant| tenant.strong_count() > 0);
-            // Rarely, since each time looks at all of them.
+            // The limit doubles, because each sweep visits all of them.
             self.sweep_at = 2 * self.tenants.len().max(SWEEP_LEAST);
         }
         self.tenants.insert(tenant.id, Arc::downgrade(tenant));
@@ -295,14 +299,14 @@ impl DatabaseEngine for SqliteDatabases {
     }
 
     async fn close(self: Arc<Self>) {
-        // What fails here is in the write-ahead logs beside the files.
+        // If a checkpoint fails, the content remains in the write-ahead log beside the file.
         let _ = tokio::task::spawn_blocking(move || self.close_all_idle()).await;
     }
 }
 
 #[cfg(test)]
 impl SqliteDatabases {
-    /// Databases on few threads.
+    /// Creates the engine with a few threads.
     pub(super) fn on_threads(
         folder: impl Into<PathBuf>,
         clock: SharedClock,
@@ -313,12 +317,12 @@ impl SqliteDatabases {
         Self::with_threads(folder, 60, threads(statements), threads(cursors), clock)
     }
 
-    /// Bytes that SQLite has taken for a tenant.
+    /// Bytes of memory that a tenant's SQLite connections use.
     pub(super) fn memory_taken(&self, tenant: TenantId) -> i64 {
         self.tenant(tenant).budget.taken()
     }
 
-    /// Closes a tenant's connections that nobody uses.
+    /// Closes a tenant's idle connections.
     pub(super) fn close_idle(&self, tenant: TenantId) {
         self.tenant(tenant).close_idle();
     }

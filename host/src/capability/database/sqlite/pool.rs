@@ -1,8 +1,8 @@
-//! The connections of one tenant: one that writes, a few that read, a few for cursors. Each is
-//! opened when it is first needed, so that a tenant that only reads one row after another has one.
+//! The connection pool of one tenant: one writer, a few readers and a few connections for cursors.
+//! Each is opened at its first use, so a tenant that only reads, one row after another, has one.
 //!
-//! A [`Lease`] is the right to one of them. It comes back when the lease is dropped, wherever that happens and
-//! whatever the guest did: a connection inside a transaction is rolled back first, on a thread that may block.
+//! A [`Lease`] is the exclusive right to one connection. Dropping it returns the connection. A
+//! connection inside a transaction is rolled back first, on a blocking thread.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,25 +22,26 @@ use crate::fair_semaphore::Lane;
 use crate::metrics::{Gauge, Held};
 use crate::sqlite::memory::Budget;
 
-/// How long a statement waits for its turn.
+/// How long a statement waits for a connection.
 const TURN: Duration = Duration::from_secs(5);
 
-/// Descriptors of a connection: the file and its log. All connections of a tenant share one more,
-/// for the log's index.
+/// File descriptors of a connection: the file and its log. All connections of a tenant share one
+/// more, for the log's index.
 const OF_A_CONNECTION: u64 = 2;
 
-/// Memory that weighs as much as a descriptor: what an idle connection takes, divided by its
+/// Memory that weighs as much as a descriptor: the memory of an idle connection divided by its
 /// descriptors.
 const BYTES_OF_A_DESCRIPTOR: u64 = 64 * 1024;
 
 /// The kinds of connections that a tenant has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// The one that writes. Waiting is fair: first come, first served.
+    /// The only writer. Waiting is first come, first served.
     Writer,
-    /// Reads of one statement.
+    /// Reads that last one statement.
     Reader,
-    /// Reads that stay open between host calls, apart from the readers so that they cannot take all of those.
+    /// Reads that stay open between host calls. They have their own connections, so that they
+    /// cannot use up the readers.
     Cursor,
 }
 
@@ -48,38 +49,39 @@ pub(super) enum Role {
 pub(super) struct Tenant {
     pub(super) id: TenantId,
     pub(super) file: PathBuf,
-    /// Pays for the memory of all its connections.
+    /// The memory budget of all its connections.
     pub(super) budget: Arc<Budget>,
-    /// Its threads among those of all tenants, for statements and for cursors.
+    /// Its share of the threads for statements and of those for cursors.
     pub(super) statements: Arc<Lane>,
     pub(super) cursor_threads: Arc<Lane>,
     writer: Slots,
     readers: Slots,
     cursors: Slots,
-    /// Counts the migrations that ran; connections throw away what they compiled before.
+    /// Counts the migrations that ran. Connections discard statements that they compiled before.
     schema: AtomicU64,
-    /// Bytes of the file after the last statement.
+    /// The size of the file after the last statement.
     bytes: AtomicU64,
-    /// The file exists and is in WAL mode, so that it can be opened for reading only. Also taken to make it so.
+    /// Whether the file exists in WAL mode, so that it can be opened read-only. The lock is held
+    /// while the file is prepared.
     ready: Mutex<bool>,
     closed: AtomicBool,
-    /// How many connections it has open.
+    /// The number of its open connections.
     own_connections: Arc<AtomicU32>,
-    /// What it weighed last.
+    /// Its weight when it was last computed.
     weighed: AtomicU32,
     /// Counts the open connections of all tenants.
     connections: Gauge,
     troubles: Arc<Troubles>,
 }
 
-/// The right to use one connection, alone.
+/// The exclusive right to use one connection.
 pub(super) struct Lease {
     pub(super) tenant: Arc<Tenant>,
     role: Role,
     migrates: bool,
     connection: Option<Connection>,
     permit: Option<OwnedSemaphorePermit>,
-    /// Counts the transaction that is open on the connection, until it is rolled back where nobody ends it.
+    /// Counts the open transaction until it is committed or rolled back.
     transaction: Option<Held>,
 }
 
@@ -96,11 +98,11 @@ struct Slots {
 }
 
 impl Role {
-    /// In the order in which their connections are closed. A connection that is closed last writes
-    /// the log back into the file if it may write; one that only reads leaves the log where it is.
+    /// The order in which connections are closed. The last connection to close writes the log back
+    /// into the file, which only a writer can do.
     const CLOSING: [Role; 3] = [Role::Cursor, Role::Reader, Role::Writer];
 
-    /// How many connections a tenant has at most.
+    /// The most connections that a tenant has.
     pub(super) const CONNECTIONS: u64 =
         (Role::Writer.count() + Role::Reader.count() + Role::Cursor.count()) as u64;
 
@@ -135,7 +137,7 @@ impl Tenant {
         }
     }
 
-    /// Waits for a connection, no longer than `deadline` and a few seconds.
+    /// Waits for a connection until `deadline`, but at most [`TURN`].
     pub(super) async fn lease(
         self: &Arc<Self>,
         role: Role,
@@ -143,7 +145,7 @@ impl Tenant {
     ) -> Result<Lease, DatabaseError> {
         self.troubles.check(self.id, &self.file)?;
         let permits = self.slots(role).permits.clone();
-        // The uncontended way, without a timer.
+        // The uncontended case needs no timer.
         if let Ok(permit) = permits.clone().try_acquire_owned() {
             return self.leased(role, permit);
         }
@@ -163,14 +165,15 @@ impl Tenant {
         }
     }
 
-    /// The file does not work. Connections that are open on it are closed, as they come back. Blocks.
+    /// Records a fault of the file. Open connections are closed when their leases end. Blocks.
     pub(super) fn has_trouble(&self, fault: Fault, error: &dyn std::fmt::Display) {
         self.troubles.found(self.id, &self.file, fault, error);
         *lock(&self.ready) = false;
         self.close_idle();
     }
 
-    /// Closes the connections that nobody uses now, so that others have their memory. Answers how many. Blocks.
+    /// Closes the idle connections, so that others can use their memory. Returns their number.
+    /// Blocks.
     pub(super) fn close_idle(&self) -> usize {
         let close = |role| {
             let connections = self.slots(role).take_all();
@@ -179,29 +182,29 @@ impl Tenant {
         Role::CLOSING.into_iter().map(close).sum()
     }
 
-    /// What it takes to keep this database open: descriptors, or memory where that is more.
-    /// Remembers it.
+    /// The cost of keeping this database open: its descriptors, or its memory if that weighs more.
+    /// Stores the result.
     pub(super) fn weigh(&self) -> u32 {
         let weight = self.weight();
         self.weighed.store(weight, Ordering::Relaxed);
         weight
     }
 
-    /// Whether it takes more than when it was weighed last, or much less.
+    /// Whether the weight has grown, or shrunk to less than half, since it was last computed.
     pub(super) fn weighs_otherwise(&self) -> bool {
         let (weighed, now) = (self.weighed.load(Ordering::Relaxed), self.weight());
         now > weighed || now < weighed / 2
     }
 
     fn weight(&self) -> u32 {
-        // One that has none yet is about to open one.
+        // A tenant without a connection is about to open one.
         let connections = u64::from(self.own_connections.load(Ordering::Relaxed)).max(1);
         let descriptors = connections * OF_A_CONNECTION + 1;
         let memory = u64::try_from(self.budget.taken()).unwrap_or(0) / BYTES_OF_A_DESCRIPTOR;
         u32::try_from(descriptors.max(memory)).unwrap_or(u32::MAX)
     }
 
-    /// A statement found damage: looks whether that is so. Blocks.
+    /// Runs an integrity check after a statement reported damage. Blocks.
     fn look_through(&self, connection: &Connection) {
         if !self.troubles.is_worth_a_look(self.id) {
             return;
@@ -210,45 +213,45 @@ impl Tenant {
             Some(problem) => self.has_trouble(Fault::Damage, &problem),
             None => tracing::error!(
                 tenant = %self.id,
-                "a statement found a tenant's database damaged, and looking through it found nothing"
+                "a statement reported damage in a tenant's database, but the integrity check found none"
             ),
         }
     }
 
-    /// The schema has changed.
+    /// Records that the schema has changed.
     pub(super) fn schema_changed(&self) {
         self.schema.fetch_add(1, Ordering::Release);
     }
 
-    /// Which schema holds; another number after each change.
+    /// The number of the current schema. It increases with each change.
     pub(super) fn schema(&self) -> u64 {
         self.schema.load(Ordering::Acquire)
     }
 
-    /// How large the database was after the last statement; zero before the first.
+    /// The size of the database after the last statement; zero before the first one.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Remembers how large the database is. Only a writer changes that.
+    /// Stores the size of the database. Only a writer can change it.
     pub(super) fn note_bytes(&self, connection: &Connection) {
         if connection.purpose != Use::Read || self.bytes() == 0 {
             match connection.bytes() {
                 Ok(bytes) => self.bytes.store(bytes, Ordering::Relaxed),
                 Err(error) => {
-                    tracing::debug!(tenant = %self.id, %error, "a database does not say how large it is")
+                    tracing::debug!(tenant = %self.id, %error, "the size of a database cannot be read")
                 }
             }
         }
     }
 
-    /// Lets nobody in any more.
+    /// Rejects all further leases.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Lets nobody in any more, waits for those inside, and removes the files. What does not end by `deadline` keeps
-    /// a file that has no name any more.
+    /// Rejects further leases, waits for the current ones, and removes the files. A lease that
+    /// outlives `deadline` keeps an unlinked file.
     pub(super) async fn delete(self: &Arc<Self>, deadline: Instant) -> std::io::Result<()> {
         self.close();
         for role in Role::CLOSING {
@@ -260,7 +263,8 @@ impl Tenant {
         let tenant = self.clone();
         tokio::task::spawn_blocking(move || {
             tenant.close_idle();
-            // The main file last, so that a log without its file is never taken for another file's.
+            // The main file is removed last, so that a remaining log can never be applied to a new
+            // file.
             for suffix in ["-wal", "-shm", ""] {
                 let mut file = tenant.file.clone().into_os_string();
                 file.push(suffix);
@@ -324,9 +328,9 @@ impl Tenant {
         self.connect(Use::Read)
     }
 
-    /// A connection that reads, where no other one has to prepare the file for it. A log with
-    /// content needs one that writes: only that writes the log back when it is closed. What goes
-    /// wrong here goes wrong there as well, and is told from there.
+    /// Opens a reader if the file needs no preparation. If the log has content, a writer is needed:
+    /// only a writer writes the log back when it is closed. Errors are ignored, because the writer
+    /// will report them.
     fn open_as_it_is(&self) -> Option<Connection> {
         let length = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
         if length(&self.file) == 0 || length(&log_of(&self.file)) > 0 {
@@ -348,7 +352,7 @@ impl Drop for Tenant {
             .into_iter()
             .flat_map(|role| self.slots(role).take_all())
             .collect();
-        // Closing the last connection writes the log back into the file, which takes a while.
+        // Closing the last connection writes the log back into the file, which blocks.
         if !connections.is_empty() {
             off_thread(move || drop(connections));
         }
@@ -356,7 +360,7 @@ impl Drop for Tenant {
 }
 
 impl Lease {
-    /// The connection, opened where it was not. Blocks.
+    /// The connection, which is opened at the first use. Blocks.
     pub(super) fn connection(&mut self) -> rusqlite::Result<&mut Connection> {
         match self.connection {
             Some(ref mut connection) => Ok(connection),
@@ -366,7 +370,8 @@ impl Lease {
         }
     }
 
-    /// Keeps the right, but with a connection for migrations, which nobody uses afterwards.
+    /// Keeps the permit, but replaces the connection by one for migrations, which is closed at the
+    /// end.
     pub(super) fn for_migration(mut self) -> Self {
         if let Some(connection) = self.connection.take() {
             self.tenant.slots(self.role).give_back(connection);
@@ -375,12 +380,12 @@ impl Lease {
         self
     }
 
-    /// Counts a transaction on the connection, for as long as this lease lasts.
+    /// Counts a transaction until the lease is dropped.
     pub(super) fn count(&mut self, transaction: Held) {
         self.transaction = Some(transaction);
     }
 
-    /// Closes the connection instead of giving it back. Blocks.
+    /// Closes the connection instead of returning it to the pool. Blocks.
     pub(super) fn close_connection(&mut self) {
         self.connection = None;
     }
@@ -408,7 +413,7 @@ impl Drop for Lease {
             } else {
                 drop(connection);
             }
-            // Only now somebody else may have the turn.
+            // The permit is released last, after the rollback.
             drop((transaction, permit));
         });
     }
@@ -452,7 +457,7 @@ impl Slots {
     }
 }
 
-/// Runs what may block where that hurts nobody; here and now where no runtime is left.
+/// Runs blocking work on a blocking thread, or on this thread if there is no runtime.
 fn off_thread(work: impl FnOnce() + Send + 'static) {
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn_blocking(work)),

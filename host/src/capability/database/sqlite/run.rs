@@ -1,4 +1,4 @@
-//! One statement on one connection. Everything here blocks.
+//! Runs one statement of a plugin on one connection. Everything here blocks.
 
 use mortise_sql::{Failure, StatementError, VALUE_BYTES, compiled_bytes, longest_value, statement};
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
@@ -12,29 +12,29 @@ use super::connection::{Connection, Use};
 use super::failure;
 use crate::sqlite::memory;
 
-/// What came of a statement.
+/// The outcome of a statement.
 pub(super) enum Outcome {
-    /// It ran.
+    /// The statement ran.
     Done(Answer),
-    /// It writes, and this connection only reads. Nothing has happened.
+    /// The statement writes, but the connection is read-only. Nothing has happened.
     NeedsWriter(Statement),
 }
 
-/// A compiled statement of a plugin, with the value size that it may run with.
+/// A compiled statement of a plugin. While it exists, the limit of value sizes may be lowered.
 pub(super) struct Prepared<'c> {
     connection: &'c Connection,
     statement: Option<CachedStatement<'c>>,
-    /// It stays compiled afterwards.
+    /// Whether it stays in the statement cache.
     kept: bool,
-    /// Its values are shorter than usual.
+    /// Whether the limit of value sizes was lowered.
     shortened: bool,
 }
 
-/// Rows on their way out of SQLite.
+/// Reads the rows of a running statement.
 pub(super) struct Reading<'s> {
     rows: rusqlite::Rows<'s>,
     columns: usize,
-    /// A row was read and did not fit into the piece before.
+    /// Whether the current row did not fit into the previous piece.
     pending: bool,
 }
 
@@ -63,7 +63,8 @@ fn run_shared(
         return Ok(Outcome::NeedsWriter(statement));
     }
     bind(prepared.get()?, &statement.params)?;
-    // A write that also answers rows can fail after it has written, because its rows are too many.
+    // A write that also returns rows can fail after it has written, because it returns too many
+    // rows.
     let guarded = !reads && prepared.get()?.column_count() > 0;
     let answer = if guarded {
         undone_on_failure(connection, || answer(connection, prepared.get()?, want, bounds))?
@@ -73,7 +74,7 @@ fn run_shared(
     Ok(Outcome::Done(answer))
 }
 
-/// What went wrong: something SQLite said, or something found before asking it.
+/// A failure: an error of SQLite, or one that was found without SQLite.
 pub(super) enum Failed {
     Sqlite(rusqlite::Error),
     Found(DatabaseError),
@@ -106,7 +107,7 @@ impl From<DatabaseError> for Failed {
     }
 }
 
-/// Translates a failure and marks the connection where it must not be used again.
+/// Translates a failure. Marks the connection if it must not be used again.
 pub(super) fn broken_or(connection: &mut Connection, failed: Failed) -> DatabaseError {
     match failed {
         Failed::Found(error) => error,
@@ -121,7 +122,7 @@ pub(super) fn broken_or(connection: &mut Connection, failed: Failed) -> Database
     }
 }
 
-/// Compiles a plugin's statement, or finds it compiled.
+/// Compiles a plugin's statement, or takes it from the cache.
 pub(super) fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<Prepared<'c>, Failed> {
     statement::check_text(sql, &connection.views)?;
     connection.handle.watch.gate.take_denial();
@@ -143,7 +144,7 @@ pub(super) fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<Prepa
             .insert(sql, bytes, connection.kept_room);
         prepared.kept = leaving.is_some();
         for text in leaving.unwrap_or_default() {
-            // It is in the cache, so that nothing is compiled.
+            // The statement is in the cache, so nothing is compiled.
             connection.raw.prepare_cached(&text)?.discard();
         }
     }
@@ -187,7 +188,7 @@ fn answer(
     }
 }
 
-/// Runs `work`; where it fails, nothing of it stays, also within a transaction.
+/// Runs `work`. If it fails, its changes are undone, also within a transaction.
 fn undone_on_failure<T>(
     connection: &Connection,
     work: impl FnOnce() -> Result<T, Failed>,
@@ -197,7 +198,7 @@ fn undone_on_failure<T>(
         connection.as_host(|raw| raw.execute_batch("RELEASE mortise"))?;
         Ok(done)
     });
-    // A failure of its own, such as a full disk, may have ended everything already.
+    // An error such as a full disk may have ended the transaction already.
     if result.is_err() && !connection.raw.is_autocommit() {
         connection.as_host(|raw| raw.execute_batch("ROLLBACK TO mortise; RELEASE mortise"))?;
     }
@@ -205,7 +206,7 @@ fn undone_on_failure<T>(
 }
 
 impl<'c> Prepared<'c> {
-    /// The statement itself.
+    /// The statement.
     pub(super) fn get(&mut self) -> Result<&mut CachedStatement<'c>, Failed> {
         self.statement
             .as_mut()
@@ -222,7 +223,7 @@ impl Drop for Prepared<'_> {
             statement.discard();
         }
         if self.shortened {
-            // Only a limit that does not exist can fail.
+            // Only an unknown limit can fail.
             _ = self
                 .connection
                 .raw
@@ -240,7 +241,7 @@ impl<'s> Reading<'s> {
         }
     }
 
-    /// All rows, or an error where they are more than `bounds`.
+    /// Reads all rows. Returns an error if they exceed `bounds`.
     fn all(&mut self, bounds: Bounds) -> Result<Vec<Vec<Value>>, Failed> {
         let rows = self.piece(bounds)?;
         if self.pending || self.is_more()? {
@@ -249,7 +250,7 @@ impl<'s> Reading<'s> {
         Ok(rows)
     }
 
-    /// The next rows, as many as fit into `bounds`. None is the end.
+    /// Reads as many of the next rows as fit into `bounds`. An empty vector marks the end.
     pub(super) fn piece(&mut self, bounds: Bounds) -> Result<Vec<Vec<Value>>, Failed> {
         let mut rows = Vec::new();
         let mut left = bounds.bytes;
@@ -286,7 +287,7 @@ impl<'s> Reading<'s> {
     }
 }
 
-/// Copies a row out, or answers `None` where it has more bytes than are left.
+/// Copies a row. Returns `None` if it has more bytes than `left`.
 fn read_row(row: &Row<'_>, columns: usize, left: &mut usize) -> Result<Option<Vec<Value>>, Failed> {
     let mut values = Vec::with_capacity(columns);
     for index in 0..columns {
@@ -310,7 +311,7 @@ fn read_row(row: &Row<'_>, columns: usize, left: &mut usize) -> Result<Option<Ve
     Ok(Some(values))
 }
 
-/// A value on its way into a statement, without a copy on our side.
+/// A value to bind, borrowed instead of copied.
 fn by_reference(value: &Value) -> ValueRef<'_> {
     match value {
         Value::Null => ValueRef::Null,

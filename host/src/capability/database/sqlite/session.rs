@@ -1,7 +1,7 @@
-//! How one invocation uses its tenant's database.
+//! The session: one invocation's use of its tenant's database.
 //!
-//! A database has one writer. An invocation that holds it in a transaction would wait for itself,
-//! if it wrote beside that transaction or began another one, so both are refused.
+//! A database has one writer. An invocation with an open transaction holds it. A write outside that
+//! transaction, or a second transaction, would wait for itself, so both are rejected.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ pub(super) struct SqliteSession {
     databases: Arc<SqliteDatabases>,
     tenant: Arc<Tenant>,
     scope: Scope,
-    /// The invocation holds an open transaction, and with it the tenant's only writer.
+    /// Whether the invocation has an open transaction, which holds the tenant's only writer.
     in_transaction: Arc<AtomicBool>,
 }
 
@@ -59,8 +59,8 @@ impl Session for SqliteSession {
     async fn run(&mut self, statement: Statement, want: Want) -> Result<Answer, DatabaseError> {
         let may_write = !self.is_in_transaction();
         let mut statement = statement;
-        // Whether it reads is SQLite's to say, not the first word's; the word only spares most
-        // writes a detour.
+        // SQLite decides whether a statement reads. The first word only saves most writes an
+        // attempt on a reader.
         if !may_write || begins_like_a_read(&statement.sql) {
             match self.run_on(Role::Reader, statement, want).await? {
                 Outcome::Done(answer) => return Ok(answer),
@@ -76,7 +76,7 @@ impl Session for SqliteSession {
         }
     }
 
-    /// Begins a transaction. It writes, so that it waits for whoever writes now.
+    /// Begins a transaction. It waits for the writer.
     async fn begin(&mut self) -> Result<Transaction, DatabaseError> {
         if self.is_in_transaction() {
             return Err(DatabaseError::Invalid(SECOND_TRANSACTION.to_owned()));

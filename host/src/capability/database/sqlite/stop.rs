@@ -1,9 +1,9 @@
-//! Ends what a connection does, from another thread.
+//! Stops the running statement of a connection from another thread.
 //!
-//! SQLite's interrupt is seen where its program jumps. One built-in function takes long without allocating and
-//! cannot be replaced, because the optimiser knows it by its implementation: `LIKE`, and with it `GLOB`. Many of them
-//! in a row would go on long after the interrupt. So stopping also lowers the length that their patterns may have to
-//! zero, which each call looks at when it begins.
+//! SQLite checks for an interrupt only at jumps of its program. `LIKE` and `GLOB` are slow, do not
+//! allocate, and cannot be replaced, because the optimiser recognises their implementation. Many of
+//! them in a row would continue long after the interrupt. So stopping also sets the maximum pattern
+//! length to zero, which each call checks when it begins.
 
 #![expect(
     unsafe_code,
@@ -17,11 +17,12 @@ use mortise_sql::PATTERN_BYTES;
 use rusqlite::limits::Limit;
 use rusqlite::{InterruptHandle, ffi};
 
-/// Stops statements of one connection, as long as that is open.
+/// Stops statements of one connection while it is open.
 #[derive(Clone)]
 pub(super) struct Stop(Arc<Mutex<Target>>);
 
-/// Held by the connection and dropped before it is closed: nobody stops it any more.
+/// Owned by the connection and dropped before the connection is closed, which disables every
+/// [`Stop`].
 pub(super) struct Stoppable(Stop);
 
 struct Target {
@@ -30,20 +31,20 @@ struct Target {
     interrupt: InterruptHandle,
 }
 
-// SAFETY: another thread does nothing with the pointer but what `Stop::end` does.
+// SAFETY: other threads use the pointer only in `Stop::end`.
 unsafe impl Send for Target {}
 
 impl Stop {
-    /// Ends what the connection does.
+    /// Stops the running statement.
     pub(super) fn end(&self) {
         let target = self.lock();
         if target.connection.is_null() {
             return;
         }
         target.interrupt.interrupt();
-        // SAFETY: the connection is open until its `Stoppable` has had this lock. SQLite stores one aligned number in
-        // it, which is one instruction; the thread that runs the statement only reads it, in one instruction as well,
-        // and either number is one that it may read. SQLite's own interrupt was no more than that for most of its life.
+        // SAFETY: the connection is open until its `Stoppable` has taken this lock. SQLite stores
+        // one aligned number, in one instruction. The thread that runs the statement only reads it,
+        // and either value is valid. SQLite's own interrupt worked like this for many years.
         unsafe { ffi::sqlite3_limit(target.connection, ffi::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 0) };
     }
 
@@ -53,17 +54,17 @@ impl Stop {
 }
 
 impl Stoppable {
-    /// Lets `connection` be stopped until this is dropped, which has to be before the connection is.
+    /// Makes `connection` stoppable. Drop the result before the connection.
     pub(super) fn new(connection: &rusqlite::Connection) -> Self {
         let target = Target {
-            // SAFETY: the pointer is used only as long as this is there.
+            // SAFETY: the pointer is used only while the `Stoppable` exists.
             connection: unsafe { connection.handle() },
             interrupt: connection.get_interrupt_handle(),
         };
         Self(Stop(Arc::new(Mutex::new(target))))
     }
 
-    /// What other threads stop it with.
+    /// The handle for other threads.
     pub(super) fn stop(&self) -> Stop {
         self.0.clone()
     }
@@ -75,7 +76,7 @@ impl Drop for Stoppable {
     }
 }
 
-/// Patterns have their usual length again: what stopped the connection before is over.
+/// Restores the maximum pattern length after a stop.
 pub(super) fn start_again(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
     connection.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES)?;
     Ok(())

@@ -1,4 +1,4 @@
-//! A transaction that a guest holds between host calls.
+//! Transactions that a guest keeps open between host calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use super::job::{self, Threads};
 use super::pool::Lease;
 use super::run::{Outcome, run};
 
-/// An open transaction. Dropped while it is open, it is rolled back before anybody else writes.
+/// A transaction. Dropping it while it is open rolls it back before anybody else writes.
 pub(super) struct SqliteTransaction {
     open: Option<Open>,
     threads: Threads,
@@ -22,7 +22,7 @@ pub(super) struct SqliteTransaction {
     ended: &'static str,
 }
 
-/// Says that an invocation holds an open transaction, for as long as it does.
+/// Marks an invocation as having an open transaction.
 pub(super) struct OpenMark(Arc<AtomicBool>);
 
 struct Open {
@@ -31,7 +31,7 @@ struct Open {
 }
 
 impl OpenMark {
-    /// Marks `flag`. The mark goes when this is dropped.
+    /// Sets `flag` until the mark is dropped.
     pub(super) fn set(flag: &Arc<AtomicBool>) -> Self {
         flag.store(true, Ordering::Relaxed);
         Self(flag.clone())
@@ -85,7 +85,7 @@ impl OpenTransaction for SqliteTransaction {
     async fn run(&mut self, statement: Statement, want: Want) -> Result<Answer, DatabaseError> {
         let Open { lease, mark } = self.take()?;
         let bounds = self.scope.bounds();
-        // Said before the statement runs: a future that is dropped half way never comes back here.
+        // Set before the statement runs, because a dropped future does not return here.
         self.ended = TRANSACTION_ROLLED_BACK;
         let (lease, result) = job::run(
             &self.threads,
@@ -94,8 +94,8 @@ impl OpenTransaction for SqliteTransaction {
             Allowance::of(&self.scope.limits),
             move |connection| {
                 let result = run(connection, statement, want, bounds);
-                // SQLite ends the whole transaction by itself where a write is interrupted or the disk is full. The
-                // next statement must not run outside of it.
+                // SQLite itself rolls back the transaction if a write is interrupted or the disk is
+                // full. The next statement must not run outside of it.
                 Ok((result, connection.is_clean() || connection.fault.is_some()))
             },
         )

@@ -1,6 +1,8 @@
-//! Files that do not work: found once, said once, and left alone until something has changed.
+//! Database files that are damaged or cannot be opened. Each is logged once and not used until its
+//! state may have changed.
 //!
-//! Without this every request of the tenant would open a damaged file again, fail again, and write a line to the log.
+//! Otherwise every request of the tenant would open the damaged file again, fail again, and write
+//! to the log.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -15,43 +17,44 @@ use tokio::time::Instant;
 use super::super::error::DatabaseError;
 use crate::domain::id::TenantId;
 
-/// How long a file that could not be opened is left alone.
+/// How long a file that could not be opened is not tried again.
 const REST: Duration = Duration::from_secs(1);
 
-/// How long a file that was found whole is not looked through again, whatever a statement says.
+/// After an integrity check found no problem, it is not repeated for this time.
 const TRUST: Duration = Duration::from_secs(60);
 
-/// What is wrong with a connection or with the file behind it.
+/// The fault of a connection or of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The content is not what SQLite wrote.
+    /// The content of the file is damaged.
     Damage,
-    /// The tenant's memory is full. The connection is closed, which gives back what it has; the file is well.
+    /// The tenant's memory budget is used up. The connection is closed to release its memory. The
+    /// file is not damaged.
     Memory,
-    /// The file is not to be had, or the system has no memory.
+    /// The file cannot be opened, or the system has no memory.
     Other,
 }
 
-/// The troubles of all tenants.
+/// The known faults of all tenants' files.
 #[derive(Default)]
 pub(super) struct Troubles {
     tenants: Mutex<HashMap<TenantId, Trouble>>,
-    /// How many there are, so that nobody waits for the lock while all is well.
+    /// The number of entries, so that nobody takes the lock while there are none.
     count: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {
-    /// It could not be opened; nobody tries before.
+    /// The file could not be opened and is not tried before this time.
     Resting(Instant),
-    /// It was looked through and is whole; nobody looks again before.
+    /// An integrity check found no problem; there is no further check before this time.
     Whole(Instant),
-    /// It is damaged, and has been this file since.
+    /// The file is damaged. The fingerprint identifies it.
     Damaged(Option<Fingerprint>),
 }
 
-/// Another file has another one, also under the same name. Its content does not matter: connections that are still
-/// open may write.
+/// Identifies a file, even if another one takes its name. The content is not part of it, because
+/// open connections may still write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fingerprint {
     device: u64,
@@ -60,7 +63,7 @@ struct Fingerprint {
 }
 
 impl Troubles {
-    /// An error where the tenant's file is known not to work.
+    /// Returns an error if the tenant's file is known to be unusable.
     pub(super) fn check(&self, tenant: TenantId, file: &Path) -> Result<(), DatabaseError> {
         if self.count.load(Ordering::Acquire) == 0 {
             return Ok(());
@@ -69,7 +72,8 @@ impl Troubles {
         match tenants.get(&tenant) {
             Some(Trouble::Resting(until)) if Instant::now() < *until => Err(cannot_open()),
             Some(Trouble::Damaged(seen)) => match Fingerprint::of(file) {
-                // Where there is no file the operator is about to put one; SQLite would make an empty one.
+                // Without a file, SQLite would create an empty one while the operator restores a
+                // copy.
                 now @ Some(_) if now != *seen => {
                     tracing::warn!(%tenant, "the file of a damaged database was replaced; it is used again");
                     self.remove(&mut tenants, tenant);
@@ -87,7 +91,7 @@ impl Troubles {
             && matches!(self.lock().get(&tenant), Some(Trouble::Damaged(_)))
     }
 
-    /// The file could not be opened. Says so in the log, unless that has been said already.
+    /// Records that the file could not be used. Logs it, unless that was logged before.
     pub(super) fn found(&self, tenant: TenantId, file: &Path, fault: Fault, error: &dyn std::fmt::Display) {
         let mut tenants = self.lock();
         let before = tenants.get(&tenant).copied();
@@ -110,7 +114,7 @@ impl Troubles {
         self.count.store(tenants.len(), Ordering::Release);
     }
 
-    /// The file was opened.
+    /// Records that the file was opened.
     pub(super) fn opened(&self, tenant: TenantId) {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
@@ -122,7 +126,8 @@ impl Troubles {
         }
     }
 
-    /// Whether to look through a file that a statement found damaged. `true` for one caller only.
+    /// Whether to run an integrity check after a statement reported damage. Returns `true` to one
+    /// caller only.
     pub(super) fn is_worth_a_look(&self, tenant: TenantId) -> bool {
         let mut tenants = self.lock();
         match tenants.get(&tenant) {
@@ -135,7 +140,7 @@ impl Troubles {
         true
     }
 
-    /// The tenant is gone.
+    /// Removes a deleted tenant.
     pub(super) fn forget(&self, tenant: TenantId) {
         let mut tenants = self.lock();
         self.remove(&mut tenants, tenant);
@@ -163,24 +168,24 @@ impl Troubles {
 impl Fingerprint {
     fn of(file: &Path) -> Option<Self> {
         let metadata: Metadata = file.symlink_metadata().ok()?;
-        // What has no content is no database; a copy may be written into it.
+        // An empty file is not a database; the operator may be copying one into it.
         (metadata.len() > 0).then(|| Self {
             device: metadata.dev(),
             inode: metadata.ino(),
-            // The number of a file that was deleted is given to the next one.
+            // The inode number of a deleted file can be reused.
             created: metadata.created().ok(),
         })
     }
 }
 
-/// What plugins are told of a damaged file.
+/// The error of calls to a damaged database.
 pub(super) fn damaged() -> DatabaseError {
     DatabaseError::Unavailable(
         "the tenant's database is missing or damaged and has to be restored".to_owned(),
     )
 }
 
-/// What plugins are told of a file that cannot be opened.
+/// The error of calls to a database that cannot be opened.
 pub(super) fn cannot_open() -> DatabaseError {
     DatabaseError::Unavailable("the tenant's database cannot be opened".to_owned())
 }

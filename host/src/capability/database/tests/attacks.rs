@@ -1,4 +1,4 @@
-//! What hostile SQL tries.
+//! Tests of hostile SQL.
 
 use std::time::Duration;
 
@@ -202,7 +202,7 @@ async fn functions_and_bound_patterns_get_on_with_each_other() {
                 .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         }
     }
-    // The size of a row has nothing to do with the functions beside it.
+    // The functions do not limit the size of a row.
     let large = "y".repeat(900_000);
     let insert = "INSERT INTO notes (title, body) VALUES (trim($1), $2)";
     call.execute(insert, &[text(" c "), text(&large)]).await.unwrap();
@@ -234,7 +234,7 @@ async fn statements_are_bounded_in_size_and_shape() {
         format!("SELECT 1 IN ({})", names.join(","))
     };
     let number = |count: usize| vec![Value::Integer(1); count];
-    // What just fits and what just does not, each of SQLite's own limits.
+    // Statements just within and just beyond each of SQLite's own limits.
     for (sql, count, fits) in [
         (format!("SELECT '{}'", "a".repeat(100 * 1024)), 0, false),
         (deep(490), 0, true),
@@ -303,7 +303,7 @@ async fn a_view_or_trigger_of_a_migration_has_no_more_rights_than_a_plugin() {
     ] {
         let fixture = fixture(Limits::default(), NOTES).await;
         let mut call = fixture.another();
-        // SQLite looks into views and triggers when they are used, not when they are made.
+        // SQLite checks views and triggers when they are used, not when they are created.
         if fixture
             .migrate(&[migration(1, NOTES), migration(2, sql)])
             .await

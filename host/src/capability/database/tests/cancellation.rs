@@ -1,4 +1,4 @@
-//! Callers that go away half way.
+//! Tests of callers that drop a running call.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn patient() -> Limits {
     }
 }
 
-/// Polls a future for a while and drops it.
+/// Polls a future for 50 ms and drops it.
 async fn abandon<T: std::fmt::Debug>(future: impl Future<Output = T>) {
     tokio::time::timeout(Duration::from_millis(50), future)
         .await
@@ -57,7 +57,7 @@ async fn an_abandoned_statement_takes_its_transaction_along() {
             .await
             .unwrap();
         abandon(call.execute_in(&transaction, sql)).await;
-        // The resource is still held; the transaction is gone all the same.
+        // The guest still holds the resource, but the transaction has been rolled back.
         assert_eq!(
             fixture.another().execute("DELETE FROM notes", &[]).await.unwrap(),
             0
@@ -90,7 +90,7 @@ async fn an_abandoned_cursor_stops() {
     for _ in 0..6 {
         let mut call;
         let endless = ENDLESS_READ.replace("SELECT count", "SELECT 1 UNION ALL SELECT count");
-        // Places are free again a moment after the cursor before was dropped.
+        // The permit is released a moment after the previous cursor was dropped.
         let cursor = loop {
             call = fixture.another();
             match call.view().open(endless.clone(), vec![]).await.unwrap() {

@@ -1,4 +1,4 @@
-//! Functions that take long end with their statement, wherever the schema or a statement has them.
+//! Tests that slow SQL functions stop at the statement's time limit, in statements and in schemas.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::domain::units::Span;
 
 type Arguments = fn() -> [Value; 2];
 
-/// Calls that take minutes with long arguments for `a` and `b`, and those.
+/// Calls that take minutes with the given long arguments for `a` and `b`.
 const CALLS: &[(&str, Arguments)] = &[
     ("trim(a, b)", long),
     ("ltrim(a, b)", long),
@@ -18,7 +18,8 @@ const CALLS: &[(&str, Arguments)] = &[
     ("json_patch(a, b)", objects),
 ];
 
-/// Where an expression may stand, and a statement that makes SQLite compute it with the parameters `$1` and `$2`.
+/// Each place of an expression, with a statement that makes SQLite evaluate it with the parameters
+/// `$1` and `$2`.
 const PLACES: &[(&str, &str)] = &[
     ("CREATE TABLE t (a TEXT, b TEXT);", "SELECT CALL FROM (SELECT $1 AS a, $2 AS b)"),
     (
@@ -60,7 +61,7 @@ fn impatient() -> Limits {
     }
 }
 
-/// A text of which every character is the last one of a long set.
+/// A text in which each character is the last one of a long set.
 fn long() -> [Value; 2] {
     [
         text(&"b".repeat(200_000)),
@@ -78,7 +79,7 @@ fn objects() -> [Value; 2] {
     })
 }
 
-/// The statement is told that it took too long, and nothing of it goes on.
+/// Asserts that the statement fails with a time limit, and that its work stops.
 async fn ends_in_time(fixture: &mut Fixture, sql: &str, parameters: &[Value], what: &str) {
     let began = Instant::now();
     let result = fixture.call.query(sql, parameters).await;
@@ -110,7 +111,7 @@ async fn each_function_ends_in_each_place() {
                 continue;
             }
             ends_in_time(&mut fixture, &sql, &long(), &what).await;
-            // Short arguments are quick in the same place.
+            // Short arguments are fast in the same place.
             let short = [text("1"), text("1")];
             let mut patient = call_of(&fixture);
             patient
@@ -121,7 +122,7 @@ async fn each_function_ends_in_each_place() {
     }
 }
 
-/// A call with time enough.
+/// A call with enough time.
 fn call_of(fixture: &Fixture) -> Call {
     let limits = Limits {
         sql_time: Span::s(60),
@@ -139,7 +140,7 @@ async fn a_default_ends_as_well() {
     ends_in_time(&mut fixture, "INSERT INTO t (id) VALUES (1)", &[], "DEFAULT").await;
 }
 
-/// 180 generated columns of a call that takes seconds each: the row that took hours.
+/// A row with 180 generated columns, each of which takes seconds.
 #[tokio::test]
 async fn a_row_with_many_generated_columns_ends() {
     let columns: String = (0..180)
@@ -161,7 +162,8 @@ async fn a_row_with_many_generated_columns_ends() {
     );
 }
 
-/// LIKE is SQLite's own and has no clock inside; stopping the connection ends those that follow.
+/// LIKE is built in and does not check the clock. Stopping the connection ends the calls that
+/// follow.
 #[tokio::test]
 async fn many_patterns_in_one_row_end() {
     // Seventy times a tenth of a second.
@@ -186,7 +188,7 @@ async fn many_patterns_in_one_row_end() {
         ends_in_time(&mut fixture, &sql, parameters, "GLOB").await;
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     }
-    // The connection that was stopped takes patterns again.
+    // The stopped connection accepts patterns again.
     let mut patient = call_of(&fixture);
     for _ in 0..3 {
         assert_eq!(
@@ -196,7 +198,7 @@ async fn many_patterns_in_one_row_end() {
     }
 }
 
-/// Straight code that makes values allocates, and memory is refused once the time is over.
+/// Code without jumps allocates for its values, and allocations fail once the time is over.
 #[tokio::test]
 async fn many_functions_in_one_row_end() {
     let calls = vec!["length(json(a))"; 60].join(" + ");

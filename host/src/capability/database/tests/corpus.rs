@@ -1,4 +1,4 @@
-//! The cases of SQL that the SDK's stand-in answers in the same way.
+//! The shared SQL cases, which the SDK's test database must answer in the same way.
 
 #[path = "../../../../../sql/corpus/mod.rs"]
 mod cases;

@@ -1,4 +1,4 @@
-//! Cursors: results in pieces.
+//! Tests of cursors.
 
 use super::super::super::bindings::database::HostCursor as _;
 use super::super::Cursor;
@@ -37,7 +37,7 @@ async fn a_result_comes_in_pieces() {
         if count == 0 {
             break;
         }
-        // Others write meanwhile, and it does not see that.
+        // The cursor does not see concurrent writes.
         let insert = "INSERT INTO numbers (body) VALUES ('new')";
         assert_eq!(call.execute(insert, &[]).await.unwrap(), 1);
     }
@@ -107,13 +107,13 @@ async fn cursors_are_counted_and_leave_the_readers_alone() {
     }
     is_limit(call.open("SELECT n FROM numbers").await, "4 cursors");
     assert_eq!(call.number("SELECT count(*) FROM numbers").await, 1000);
-    // Read to its end, one makes room while it is still held; the answer comes as soon as its place is free.
+    // A cursor that was read to its end releases its permit while the guest still holds it.
     while call.next(&open[0], 1000).await.unwrap() > 0 {}
     let statement = super::super::Statement {
         sql: "SELECT n FROM numbers".to_owned(),
         params: vec![],
     };
-    // Beside the calls, which are counted.
+    // This uses the session directly, because host calls are counted.
     let session = call.state.session();
     let room = tokio::time::timeout(std::time::Duration::from_secs(5), async {
         while session.open(statement.clone()).await.is_err() {

@@ -1,4 +1,4 @@
-//! Files that do not work any more.
+//! Tests of damaged and missing database files.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ fn file_of(fixture: &Fixture, call: &Call) -> PathBuf {
     fixture.folder.path().join(format!("{tenant}.db"))
 }
 
-/// Both ways to use it fail, and neither tells where the file is.
+/// Asserts that reads and writes fail and that no message contains the path of the file.
 async fn is_out_of_use(call: &mut Call, part: &str) {
     for result in [
         call.query("SELECT * FROM notes", &[]).await.map(|_| 0),
@@ -92,7 +92,7 @@ async fn a_damaged_page_is_found_and_a_copy_in_its_place_is_used() {
     let (tenant, folder) = (fixture.tenant(), fixture.folder);
     drop((fixture.call, fixture.databases));
     let file = folder.path().join(format!("{tenant}.db"));
-    // Closing writes the log back; it happens on another thread.
+    // Closing writes the log back, on another thread.
     until(async || (!folder.path().join(format!("{tenant}.db-wal")).exists()).then_some(())).await;
     let copy = folder.path().join("copy");
     fs::copy(&file, &copy).unwrap();
@@ -104,13 +104,13 @@ async fn a_damaged_page_is_found_and_a_copy_in_its_place_is_used() {
     let again = || call(&databases, Some(tenant), Limits::default());
     is_unavailable(again().query("SELECT body FROM notes", &[]).await, "damaged");
     until(async || databases.damaged().contains(&tenant).then_some(())).await;
-    // From now on nobody touches the file, whatever is asked.
+    // From now on no call touches the file.
     is_unavailable(again().query("SELECT 1", &[]).await, "damaged");
     is_unavailable(again().begin().await, "damaged");
     let result = databases.applied(tenant, &"plugin".parse().unwrap()).await;
     assert!(matches!(result, Err(super::super::DatabaseError::Unavailable(_))));
     until(async || (descriptors(folder.path()) == 0).then_some(())).await;
-    // Nor is an empty one made while the operator has moved it away.
+    // No empty file is created while the operator has moved the damaged one away.
     fs::remove_file(&file).unwrap();
     is_unavailable(again().execute("DELETE FROM notes", &[]).await, "damaged");
     assert!(!file.exists());

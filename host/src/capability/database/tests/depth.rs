@@ -1,4 +1,5 @@
-//! What is nested deeply, of every kind. A stack that overflows ends the process, and with it these tests.
+//! Tests of deep nesting of every kind. A stack overflow would end the process, and these tests
+//! with it.
 
 use super::*;
 use crate::domain::units::Span;
@@ -12,7 +13,7 @@ fn patient() -> Limits {
     }
 }
 
-/// It ran, or was told a limit, or that SQLite cannot have it so.
+/// Asserts that the statement ran, or failed with a limit or as invalid.
 #[track_caller]
 fn lived<T: std::fmt::Debug>(what: &str, result: Result<T, Error>) {
     assert!(
@@ -69,7 +70,7 @@ async fn expressions_nest_as_deeply_as_they_may_and_deeper() {
     }
 }
 
-/// Schemas in which things lead to each other, and a statement that makes SQLite follow them.
+/// Schemas whose objects depend on each other, with a statement that makes SQLite follow the chain.
 #[tokio::test]
 async fn what_leads_to_each_other_does_so_as_far_as_the_stack_allows() {
     let generated = |columns: usize, depth: usize| {

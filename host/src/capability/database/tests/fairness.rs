@@ -1,4 +1,4 @@
-//! Threads go to the tenant that has the fewest, not to the one that asked first.
+//! Tests that a free thread goes to the tenant that has the fewest, not to the first in the queue.
 
 use super::*;
 use crate::domain::units::Span;
@@ -28,18 +28,18 @@ async fn a_tenants_waiting_statements_do_not_delay_anothers() {
         let mut call = call(&databases, Some(tenant), limits(Span::s(600)));
         async move { call.query(sql, &[]).await }
     };
-    // Its database is open, so that all it waits for later is a thread.
+    // Its database is open, so later it waits only for a thread.
     let modest = TenantId::generate();
     ask(modest, "SELECT 1").await.unwrap();
-    // Both threads are the greedy tenant's, and its third statement waits.
+    // The greedy tenant uses both threads, and its third statement waits.
     let running = [ENDLESS, ENDLESS].map(|sql| tokio::spawn(ask(greedy, sql)));
     until(async || (databases.held().statements == 2).then_some(())).await;
     let mut waiting = Box::pin(ask(greedy, ENDLESS));
     let mut other = Box::pin(ask(modest, "SELECT 1"));
     assert!(futures_util::poll!(&mut waiting).is_pending());
     assert!(futures_util::poll!(&mut other).is_pending());
-    // The thread that comes back goes to the other tenant, though the greedy one has asked before:
-    // else that one would have both threads for good.
+    // The free thread goes to the other tenant, although the greedy one has waited longer.
+    // Otherwise the greedy one would keep both threads.
     running[0].abort();
     let result = tokio::time::timeout(std::time::Duration::from_secs(60), other).await;
     let result = result.expect("the greedy tenant's third statement went first");

@@ -1,4 +1,4 @@
-//! Limits one below, at, and one above.
+//! Tests of each limit: one below, at, and one above it.
 
 use super::*;
 use crate::domain::units::{ByteSize, Span};
@@ -22,7 +22,7 @@ async fn rows_of_a_result() {
         assert_eq!(call.query(&sql, &[]).await.unwrap().rows.len(), count);
     }
     is_limit(call.query("SELECT n FROM numbers LIMIT 11", &[]).await, "10 rows");
-    // A write whose rows are too many has not written, alone or in a transaction.
+    // A write that returns too many rows changes nothing, alone or in a transaction.
     is_limit(
         call.query("DELETE FROM numbers RETURNING n", &[]).await,
         "10 rows",

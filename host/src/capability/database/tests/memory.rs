@@ -1,4 +1,4 @@
-//! What SQLite's memory costs, and who pays.
+//! Tests that SQLite's memory is charged to the tenant and bounded.
 
 use super::*;
 use crate::domain::units::{ByteSize, Span};
@@ -13,7 +13,7 @@ fn limits(sql_memory: ByteSize) -> Limits {
     }
 }
 
-/// Values that are all there at once.
+/// A SELECT of large values that are all in memory at once.
 fn large(count: usize) -> String {
     let values: Vec<String> = (0..count).map(|number| format!("$1 || '{number}'")).collect();
     format!("SELECT {}", values.join(", "))
@@ -32,7 +32,7 @@ async fn a_tenant_whose_memory_is_full_is_told_so_and_nobody_else_notices() {
         assert_eq!(fixture.call.number("SELECT count(*) FROM t").await, 0);
     }
     assert!(fixture.call.invocation.usage.sql_memory_bytes <= 8 * 1024 * 1024);
-    // A transaction is over as a whole, and the next one works.
+    // The whole transaction has ended, and the next one works.
     let transaction = fixture.call.begin().await.unwrap();
     fixture
         .call
@@ -82,12 +82,12 @@ async fn memory_comes_back_when_connections_close() {
     );
     until(async || (fixture.databases.held().statements == 0).then_some(())).await;
     fixture.databases.close_idle(tenant);
-    // SQLite itself keeps a few hundred bytes for each file that the process has had open.
+    // SQLite keeps a few hundred bytes for each file that the process has opened.
     until(async || (fixture.databases.memory_taken(tenant) < 4_096).then_some(())).await;
     assert_eq!(fixture.call.number("SELECT count(*) FROM t").await, 1);
 }
 
-/// The attack of many compiled statements on a table with many triggers.
+/// An attack: many compiled statements on a table with many triggers.
 #[tokio::test]
 async fn large_statements_do_not_stay_compiled() {
     let body = "UPDATE t SET a = new.a + 1 WHERE a = new.a + 2; ".repeat(300);
@@ -162,6 +162,6 @@ async fn a_statement_with_too_many_instructions_is_told_that() {
     let result = fixture.call.execute("INSERT INTO t VALUES (1)", &[]).await;
     is_limit(result, "more instructions");
     assert_eq!(fixture.call.number("SELECT count(*) FROM t").await, 0);
-    // The connection is as good as before.
+    // The connection is still open.
     assert!(fixture.databases.held().connections >= connections);
 }

@@ -1,9 +1,10 @@
-//! Migrations: all or none, once, in order.
+//! Tests of migrations: all or none, each once, in order.
 
 use super::super::{Applied, MigrationError};
 use super::*;
 
-/// Whoever activates a version may be gone when its migrations are done; readers see the new schema all the same.
+/// The caller of an activation may be gone when its migrations finish. Readers see the new schema
+/// all the same.
 #[tokio::test]
 async fn readers_see_a_new_schema_though_nobody_waited_for_it() {
     let before = migration(1, "CREATE TABLE t (a); INSERT INTO t VALUES (1);");
@@ -13,7 +14,7 @@ async fn readers_see_a_new_schema_though_nobody_waited_for_it() {
     let added = [before, migration(2, "ALTER TABLE t ADD COLUMN b;")];
     let mut migrating = Box::pin(fixture.migrate(&added));
     assert!(futures_util::poll!(&mut migrating).is_pending());
-    // The thread of this test looks at the file itself, so that the future is not polled again.
+    // The test reads the file directly, so that the future is not polled again.
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     let file = rusqlite::Connection::open_with_flags(fixture.file(), flags).unwrap();
     while file.prepare("SELECT b FROM t").is_err() {
@@ -72,12 +73,12 @@ async fn what_is_pending_is_applied_once() {
         (applied[0].applied_at, applied[0].checksum),
         (NOW, all[0].checksum)
     );
-    // An older version finds more than it knows.
+    // An older version finds migrations that it does not have.
     assert_eq!(
         names(&fixture.migrate(&all[..1]).await.unwrap()),
         (vec![], vec!["0003_test.sql"])
     );
-    // Another plugin of the tenant has its own.
+    // Another plugin of the tenant has its own migrations.
     assert!(
         fixture
             .databases
@@ -164,7 +165,7 @@ async fn a_failure_leaves_nothing_and_says_where() {
         Arc::make_mut(&mut fixture.call.invocation.active);
         fixture.call = fixture.another();
     }
-    // The connection for writes is as it was: foreign keys are enforced and the schema is closed again.
+    // The writer is unchanged: foreign keys are enforced, and the schema cannot be changed.
     let call = &mut fixture.call;
     assert!(matches!(
         call.execute("INSERT INTO lines VALUES (2, 99)", &[]).await,
@@ -261,7 +262,7 @@ async fn what_version_control_changes_is_no_change() {
     for form in forms {
         fixture.migrate(&[migration(1, form)]).await.unwrap();
     }
-    // A host before took the checksum of the file as it was.
+    // Earlier hosts took the checksum of the file without normalisation.
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
     let file = rusqlite::Connection::open_with_flags(fixture.file(), flags).unwrap();
     for form in forms {
@@ -294,7 +295,7 @@ async fn a_number_that_another_migration_took_is_named() {
         "the number of the migration 0002_ours.sql is taken: 0002_theirs.sql was applied to this tenant's database \
          under it; keep that file, and give 0002_ours.sql a number above 2"
     );
-    // Another name for the same statements is no change.
+    // A new name with the same statements is not a change.
     let renamed = named("0002_renamed.sql", "CREATE TABLE b (x)");
     fixture.migrate(&[first, renamed]).await.unwrap();
 }
@@ -325,7 +326,7 @@ async fn times_are_numbers() {
     assert_eq!(numbers, [1, 20_240_101_120_000, u64::MAX / 2]);
 }
 
-/// What an earlier version made is neither refused nor named again.
+/// Columns of an earlier version are neither rejected nor reported again.
 #[tokio::test]
 async fn only_new_columns_are_asked_for_their_types() {
     let fixture = fixture(Limits::default(), "").await;

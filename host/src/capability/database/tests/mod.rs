@@ -1,4 +1,4 @@
-//! Host calls of the database without wasm, against real files.
+//! Tests of the database host calls without WebAssembly, on real files.
 
 mod attacks;
 mod cancellation;
@@ -34,7 +34,7 @@ use crate::domain::migration::Migration;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-/// For databases that stay open.
+/// File descriptors for databases that stay open.
 const DESCRIPTORS: u64 = 60;
 
 /// One host with one tenant.
@@ -51,13 +51,13 @@ struct Call {
     table: ResourceTable,
 }
 
-/// SqliteDatabases of which few stay open.
+/// A `SqliteDatabases` that keeps few databases open.
 fn databases_in(folder: &Path) -> Arc<SqliteDatabases> {
     let clock = Arc::new(ManualClock::new(NOW));
     Arc::new(SqliteDatabases::new(folder, DESCRIPTORS, Handle::current(), clock).unwrap())
 }
 
-/// A tenant whose schema `sql` made.
+/// A tenant with the schema `sql`.
 async fn fixture(limits: Limits, sql: &str) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let databases = databases_in(folder.path());
@@ -192,7 +192,7 @@ impl Call {
         self.view().commit(transaction).await.unwrap()
     }
 
-    /// The one number that `sql` answers.
+    /// The number that `sql` returns.
     async fn number(&mut self, sql: &str) -> i64 {
         match self.query(sql, &[]).await.unwrap().rows[0][0] {
             Value::Integer(number) => number,
@@ -201,7 +201,7 @@ impl Call {
     }
 }
 
-/// Asks again and again until there is an answer.
+/// Polls `ask` until it returns a value.
 async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {

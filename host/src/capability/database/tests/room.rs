@@ -1,4 +1,4 @@
-//! What a statement may cost besides its rows: room on the disk, and work while it is compiled.
+//! Tests of the costs of a statement besides its rows: disk space, and work while it is compiled.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::domain::units::{ByteSize, Span};
 const NOTES: &str =
     "CREATE TABLE notes (id INTEGER PRIMARY KEY, body); INSERT INTO notes VALUES (1, 'x'), (2, 'y');";
 
-/// Time is not what ends anything here.
+/// Limits under which no statement fails for its time.
 fn patient() -> Limits {
     Limits {
         sql_time: Span::s(600),
@@ -30,7 +30,7 @@ async fn what_would_be_copied_too_often_is_refused_before_it_is_compiled() {
         format!("(SELECT coalesce(body, body, body, body) AS body FROM {inner})")
     });
     let nested = format!("SELECT body FROM {from}");
-    // Compiled, either takes more memory than there is, and hours.
+    // Compiling either one would take hours and more memory than there is.
     for sql in [&doubling, &nested] {
         is_limit(fixture.another().query(sql, &[]).await, "copied too often");
         is_limit(fixture.another().execute(sql, &[]).await, "copied too often");
@@ -77,7 +77,8 @@ async fn what_would_be_copied_too_often_is_refused_before_it_is_compiled() {
     assert!(result.unwrap_err().to_string().contains("copied too often"));
 }
 
-/// Each column is compiled where another one names it, so that forty would be a million million instructions.
+/// A column is compiled again for each use in another column, so forty columns would be a million
+/// million instructions.
 #[tokio::test]
 async fn generated_columns_that_use_each_other_are_bounded() {
     let table = |count: usize| {
@@ -120,7 +121,7 @@ async fn the_larger_a_compiled_statement_the_shorter_its_values() {
     for _ in 0..2 {
         is_limit(call.query(&sums(1_500), &value).await, "too large");
     }
-    // In the schema as well, where the statement itself is short.
+    // The limit also applies in a schema to a short statement.
     let columns: String = (0..1_500)
         .map(|number| format!(", c{number} AS (body + body)"))
         .collect();
@@ -137,7 +138,7 @@ async fn the_larger_a_compiled_statement_the_shorter_its_values() {
         call.query("SELECT * FROM wide WHERE body <> $1", &value).await,
         "too large",
     );
-    // The next statement has its usual room.
+    // The next statement has its usual limits.
     assert_eq!(
         call.query("SELECT length($1)", &value).await.unwrap().rows.len(),
         1
@@ -181,7 +182,7 @@ async fn a_reader_that_stays_does_not_let_the_log_grow_for_ever() {
         1
     );
     let mut writer = fixture.another();
-    // What is there already is not written again.
+    // Each write has new content, because SQLite does not write unchanged pages.
     let large = |content: u8| [Value::Blob(vec![content; 1_000_000])];
     let update = "UPDATE notes SET body = $1 WHERE id = 1";
     let mut written = 0_u8;
@@ -201,7 +202,7 @@ async fn a_reader_that_stays_does_not_let_the_log_grow_for_ever() {
     );
     let log = fixture.file().with_extension("db-wal");
     assert!(std::fs::metadata(&log).unwrap().len() < 80 * 1024 * 1024);
-    // Who reads is not disturbed, and once it is done the log is written back.
+    // The reader is not disturbed, and when it has finished, the log is written back.
     assert_eq!(
         fixture
             .call
@@ -242,7 +243,7 @@ async fn an_interrupted_statement_ends_soon_also_where_each_step_is_large() {
             "longer than",
         );
     }
-    // All its readers are back, which they are not while a statement goes on.
+    // All its readers are free, so no statement still runs.
     tokio::time::timeout(Duration::from_secs(20), async {
         for _ in 0..4 {
             assert_eq!(fixture.another().number("SELECT count(*) FROM notes").await, 2);

@@ -1,4 +1,4 @@
-//! Values, parameters, one statement per call, and the typed errors.
+//! Tests of values, parameters, one statement per call, and the typed errors.
 
 use super::super::ConstraintKind;
 use super::*;

@@ -1,4 +1,4 @@
-//! Many tenants, and tenants that leave.
+//! Tests with many tenants and with deleted tenants.
 
 use super::*;
 
@@ -26,7 +26,7 @@ async fn many_tenants_cost_a_bounded_number_of_descriptors() {
         assert_eq!(call.number("SELECT 1").await, 1);
         most = most.max(descriptors(fixture.folder.path()));
     }
-    // What left is closed on other threads, which may be slower than this one.
+    // Evicted databases are closed on other threads, which may be slower than this one.
     assert!((1..900).contains(&most), "{most}");
     let few = usize::try_from(DESCRIPTORS).unwrap();
     until(async || {
@@ -40,7 +40,7 @@ async fn many_tenants_cost_a_bounded_number_of_descriptors() {
 async fn connections_are_opened_when_they_are_needed() {
     let fixture = fixture(Limits::default(), NOTES).await;
     let folder = fixture.folder.path();
-    // The connection that has migrated is closed on another thread.
+    // The connection of the migration is closed on another thread.
     until(async || (descriptors(folder) == 0).then_some(())).await;
     let connections = || fixture.databases.held().connections;
     for _ in 0..3 {
@@ -109,7 +109,7 @@ async fn a_log_that_a_crash_left_is_written_back_where_nobody_writes() {
     assert!(!folder.path().join(crashed.log().file_name().unwrap()).exists());
 }
 
-/// Descriptors of files in `folder`; other tests of this process have their own.
+/// The number of open descriptors in `folder`. Other tests of this process have their own.
 pub(super) fn descriptors(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir("/proc/self/fd").unwrap();
     let targets = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
@@ -131,7 +131,7 @@ async fn a_forgotten_tenant_leaves_nothing_behind() {
     });
     forgotten.unwrap();
     assert_eq!(std::fs::read_dir(fixture.folder.path()).unwrap().count(), 0);
-    // A tenant that was never there is no error.
+    // Deleting an unknown tenant is not an error.
     fixture.databases.forget(TenantId::generate()).await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! Transactions that guests hold between calls.
+//! Tests of transactions that guests keep open between calls.
 
 use super::*;
 
@@ -25,7 +25,7 @@ async fn a_commit_keeps_and_a_rollback_undoes() {
             .len(),
         1
     );
-    // Outside of it nothing is to be seen yet.
+    // Its changes are not visible outside yet.
     assert_eq!(call.number("SELECT n FROM counts").await, 0);
     call.commit(&transaction).await.unwrap();
     assert_eq!(call.number("SELECT n FROM counts").await, 1);

@@ -1,4 +1,4 @@
-//! What is sent and what comes back.
+//! Tests of requests and responses.
 
 use tokio::io::AsyncWriteExt as _;
 
@@ -166,7 +166,7 @@ async fn a_connection_that_the_server_closed_meanwhile_is_replaced() {
             .write_all(response(200, "", "ok").as_bytes())
             .await
             .unwrap();
-        // The connection looks as if it could be used again, and ends with the next request.
+        // The connection looks reusable, but closes at the next request.
         read_request(&mut stream).await;
     })
     .await;

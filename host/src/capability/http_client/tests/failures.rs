@@ -1,4 +1,4 @@
-//! Retries, circuit breakers, and servers that do not speak HTTP.
+//! Tests of retries, circuit breakers and servers that do not speak HTTP.
 
 use tokio::io::AsyncWriteExt as _;
 
@@ -193,7 +193,7 @@ async fn a_probe_that_the_budget_refuses_or_the_guest_gives_up_leaves_its_place(
     let probe = guest.start(request("GET", &refusing)).await.unwrap();
     assert!(matches!(guest.get(&refusing).await, Err(Error::CircuitOpen)));
     guest.give_up(probe).await;
-    // The task of the probe ends when the runtime comes to it.
+    // The runtime ends the task of the probe some time later.
     while guest.start(request("GET", &refusing)).await.is_err() {
         tokio::task::yield_now().await;
     }
@@ -235,7 +235,7 @@ async fn what_is_not_http_is_a_protocol_error() {
             let answer = answer.clone();
             async move {
                 read_request(&mut stream).await;
-                // The client may have seen enough and closed.
+                // The client may have closed the connection already.
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         })

@@ -1,4 +1,4 @@
-//! Servers that send what nobody asked for, in any amount and any pieces.
+//! Tests of servers that send unrequested data, in any amount and in any pieces.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use crate::domain::units::{ByteSize, Span};
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 
-/// Sends `first`, and then `again` until the client goes.
+/// Sends `first`, and then `again` until the client closes.
 async fn endless(first: &'static str, again: &'static str) -> Server {
-    // Many at once, so that the server is not what takes the time.
+    // Each write is large, so that the server is not the bottleneck.
     let again = again.repeat(64 * 1024_usize.div_ceil(again.len()));
     Server::talking(move |mut stream| {
         let again = again.clone();
@@ -32,7 +32,7 @@ async fn endless(first: &'static str, again: &'static str) -> Server {
     .await
 }
 
-/// Enough CPU time that something else ends the call.
+/// Limits with so much CPU time that another limit ends the call.
 fn patient() -> Limits {
     Limits {
         cpu: Span::s(1),
@@ -97,7 +97,7 @@ async fn framing_without_end_ends_the_call() {
         let reason = limit(&server, patient()).await;
         assert!(reason.contains(wanted), "{again:?}: {reason}");
     }
-    // These have a bound of the HTTP library.
+    // The HTTP library bounds these.
     for first in [
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: ",
@@ -117,9 +117,9 @@ async fn framing_without_end_ends_the_call() {
 
 #[tokio::test]
 async fn a_body_in_small_pieces_passes_where_it_is_a_body() {
-    // As long as there are fewer than the fixed number, pieces may have any size.
+    // Below the fixed number, pieces may have any size.
     let few = "1\r\nx\r\n".repeat(usize::try_from(PIECES).unwrap() - 1) + "0\r\n\r\n";
-    // Any number of larger ones is fine.
+    // The number of larger pieces is not limited.
     let large = "200\r\n".to_owned() + &"x".repeat(512) + "\r\n";
     let many = large.repeat(2 * usize::try_from(PIECES).unwrap()) + "0\r\n\r\n";
     for (body, bytes) in [(few, PIECES - 1), (many, 2 * PIECES * 512)] {
@@ -150,12 +150,12 @@ async fn reading_a_response_is_charged_and_ends_with_the_cpu_time() {
     );
     let charged = guest.invocation.cpu_time.total();
     assert!(charged >= budget && charged < budget + SLACK, "{charged:?}");
-    // What is spent is spent: nothing more is read for this invocation.
+    // The CPU time is used up: nothing more is read for this invocation.
     let before = server.connections();
     assert!(matches!(guest.get(&server.origin).await, Err(Error::Limit(_))));
     assert_eq!(guest.invocation.cpu_time.total(), charged);
     assert_eq!(server.connections(), before);
-    // Several at once share it.
+    // Concurrent requests share the CPU time.
     let mut guest = Guest::new(&clients(), limits, &[&server.origin]);
     let mut started = Vec::new();
     for _ in 0..6 {
@@ -190,7 +190,7 @@ async fn what_comes_on_an_idle_connection_makes_no_work() {
             read_request(&mut stream).await;
             let answer = response(200, "", "ok");
             stream.write_all(answer.as_bytes()).await.unwrap();
-            // Nothing follows before the client is done with the first response.
+            // Nothing is sent before the client has read the first response.
             sent.send(stream).await.unwrap();
         }
     })
@@ -213,11 +213,10 @@ fn response_of_another() -> String {
     response(200, "", "stolen")
 }
 
-/// How far the CPU time of one task may go past its limit: one poll of a connection, on a busy
-/// machine.
+/// The most CPU time of one task beyond its limit: one poll of a connection on a busy machine.
 const SLACK: Duration = Duration::from_millis(30);
 
-/// A generator of numbers (SplitMix64), so that a seed names a test.
+/// A SplitMix64 random number generator, so that a seed reproduces a test.
 struct Random(u64);
 
 impl Random {
@@ -237,7 +236,7 @@ impl Random {
     }
 }
 
-/// What a server may send where a response is expected.
+/// What a server may send instead of a response.
 const PARTS: [&str; 24] = [
     CONTINUE,
     "HTTP/1.1 102 Processing\r\nx: y\r\n\r\n",
@@ -265,7 +264,7 @@ const PARTS: [&str; 24] = [
     "\0\u{1}binary",
 ];
 
-/// A stream of parts, the last of them without end, and the sizes in which it is written.
+/// A stream of parts, the last of them endless, and the sizes of the writes.
 struct Script {
     text: String,
     again: String,
@@ -309,9 +308,8 @@ impl Script {
     }
 }
 
-/// Whatever a server sends, its call ends within its time and its CPU time, with a response or a
-/// typed error, and the host has no connections afterwards but those that wait for their next
-/// request.
+/// Whatever a server sends, the call ends within its time and CPU time, with a response or a typed
+/// error. Afterwards the host has only idle connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_stream_ends_within_its_limits() {
     let cpu = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! Servers and guests that would use up time, memory or connections.
+//! Tests of servers and guests that try to use up time, memory or connections.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::server::{Server, read_request, response};
 use super::*;
 use crate::domain::units::{ByteSize, Span};
 
-/// A time limit has to end each of these long before its own default would.
+/// Each call has to end within this time, long before the default limit.
 const SOON: Duration = Duration::from_secs(4);
 
 async fn is_a_timeout(server: &Server, limits: Limits, timeout_ms: Option<u32>) {
@@ -47,7 +47,7 @@ async fn begin(stream: &mut TcpStream, head: &str) {
     stream.write_all(head.as_bytes()).await.unwrap();
 }
 
-/// Sends a byte of the body at a time until the client goes.
+/// Sends the body one byte at a time until the client closes.
 async fn drip(mut stream: TcpStream) {
     begin(&mut stream, "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await;
     while stream.write_all(b"x").await.is_ok() {
@@ -110,7 +110,7 @@ async fn a_tls_handshake_that_never_ends_times_out() {
     .await;
 }
 
-/// Never answers, and counts how often it was asked.
+/// A resolver that never answers and counts its calls.
 #[derive(Default)]
 struct Stuck(AtomicUsize);
 
@@ -136,7 +136,7 @@ async fn names_that_never_resolve_time_out_and_delay_no_other_tenant() {
     };
     let origin = "https://slow.example";
     let asked = || resolver.0.load(Ordering::SeqCst);
-    // So many tenants take all look-ups of the host, each no more than its own.
+    // These tenants use all look-ups of the host, each up to its own limit.
     for tenant in 1..=MOST_LOOKUPS / MOST_LOOKUPS_PER_TENANT {
         let mut guest = Guest::new(&clients, limits.clone(), &[origin]);
         let mut started = Vec::new();

@@ -1,4 +1,4 @@
-//! Host calls of the HTTP client against servers on loopback.
+//! Tests of the HTTP client's host calls against servers on loopback.
 
 mod exchange;
 mod failures;
@@ -139,7 +139,7 @@ pub fn vault() -> Vault {
     Vault::new(&HostKey::from_hex(&"5a".repeat(32)).unwrap())
 }
 
-/// A request without headers and body.
+/// A request without headers or body.
 pub fn request(method: &str, url: &str) -> OutgoingRequest {
     OutgoingRequest {
         method: method.to_owned(),

@@ -1,5 +1,5 @@
-//! Every number that a server gives, at its extremes: each call ends at once with a response or a
-//! typed error.
+//! Tests with extreme values of every number that a server sends: each call ends at once with a
+//! response or a typed error.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::super::super::bindings::http_client::Retry;
 use super::server::{Server, read_request, response};
 use super::*;
 
-/// Nobody waits for as long as any of the numbers says.
+/// The call must not wait as long as any of these numbers says.
 const AT_ONCE: Duration = Duration::from_secs(4);
 
 const EXTREMES: [&str; 22] = [
@@ -38,14 +38,13 @@ const EXTREMES: [&str; 22] = [
     "٣",
 ];
 
-/// Has `answer` sent to a request that is tried up to three times, and the connection closed. A
-/// host that failed would end this test.
+/// Sends a request with up to three attempts to a server that sends `answer` and closes.
 async fn answered(answer: String) -> Result<IncomingResponse, Error> {
     let server = Server::talking(move |mut stream| {
         let answer = answer.clone();
         async move {
             read_request(&mut stream).await;
-            // The client may have seen enough and closed.
+            // The client may have closed the connection already.
             let _ = stream.write_all(answer.as_bytes()).await;
         }
     })
@@ -152,8 +151,8 @@ async fn waits_that_no_request_outlives_end_it() {
         let outcome = timeout(AT_ONCE, guest.send(request)).await;
         let outcome = outcome.unwrap_or_else(|_| panic!("{wait}: the guest waited"));
         assert_eq!(outcome.unwrap().status, 503, "{wait}");
-        // A number that fits into the time is waited for, one that means nothing is not, and all
-        // others end it.
+        // A wait that fits into the time is kept. An invalid number is ignored. Any other number
+        // ends the request.
         let sent = server.requests().len();
         match wait.parse::<u128>() {
             Ok(seconds) if seconds > 5 => assert_eq!(sent, 1, "{wait}"),

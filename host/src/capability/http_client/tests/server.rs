@@ -1,4 +1,4 @@
-//! A server on loopback that says exactly what a test wants, byte by byte.
+//! A loopback server that sends exactly the bytes that a test wants.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Stops when it is dropped.
+/// The server. It stops when it is dropped.
 pub struct Server {
     /// Its origin, such as `http://127.0.0.1:4711`.
     pub origin: String,
@@ -19,7 +19,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers the request of number n, from 0, with `answer(n)` and keeps connections open.
+    /// Answers request number n, from 0, with `answer(n)` and keeps connections open.
     pub async fn answering(answer: impl Fn(usize) -> String + Send + Sync + 'static) -> Self {
         let answer = Arc::new(answer);
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -42,7 +42,7 @@ impl Server {
         .await
     }
 
-    /// Leaves every connection to `talk`.
+    /// Calls `talk` with every connection.
     pub async fn talking<F>(talk: impl Fn(TcpStream) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -77,12 +77,12 @@ impl Server {
         }
     }
 
-    /// Connections so far.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// Requests so far, each as its bytes were.
+    /// The raw requests so far.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -96,13 +96,13 @@ pub fn response(status: u16, headers: &str, body: &str) -> String {
     )
 }
 
-/// An origin where nobody listens.
+/// An origin on which no server listens.
 pub async fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-/// One request with its body, or nothing where the client has gone.
+/// Reads one request with its body, or returns `None` if the client has closed.
 pub async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut bytes = Vec::new();
     loop {

@@ -1,4 +1,5 @@
-//! TLS: the name is proven, the connection goes to the checked address.
+//! Tests of TLS: the certificate must match the name, and the connection goes to the checked
+//! address.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,7 +16,7 @@ use super::super::{CertificateAuthority, Resolver};
 use super::server::{Server, read_request, response};
 use super::*;
 
-/// Every name is this host.
+/// A resolver that resolves every name to loopback.
 struct Here;
 
 #[async_trait]
@@ -29,7 +30,7 @@ fn certificate() -> CertifiedKey<rcgen::KeyPair> {
     generate_simple_self_signed(["api.example".to_owned()]).unwrap()
 }
 
-/// A server that proves to be `api.example`.
+/// A TLS server with the given certificate, for `api.example`.
 async fn server(certificate: &CertifiedKey<rcgen::KeyPair>) -> Server {
     let key = PrivateKeyDer::try_from(certificate.signing_key.serialize_der()).unwrap();
     let settings = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

@@ -1,4 +1,4 @@
-//! The cases of SQL that the host answers in the same way.
+//! The shared SQL cases, which the host must answer in the same way.
 
 #[path = "../../../../../sql/corpus/mod.rs"]
 mod cases;

@@ -1,4 +1,4 @@
-//! One connection, on which only statements of the stand-in itself may begin or end a transaction.
+//! One connection of the test database. Only the test host may begin or end a transaction on it.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -16,7 +16,8 @@ use rusqlite::{Connection, OpenFlags, Row, Statement};
 
 use crate::db::{Rows, Value};
 
-/// In a file, because SQLite keeps no older state of a database in memory. Nothing of it has to survive.
+/// Settings for speed: nothing has to survive a crash. WAL mode requires a file and lets readers
+/// see the state before an open transaction.
 const PRAGMAS: &str = "PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL; PRAGMA temp_store = MEMORY;";
 
 #[derive(Debug)]
@@ -26,23 +27,23 @@ pub(super) struct Door {
     views: Rc<Views>,
 }
 
-/// What a statement may do where it runs.
+/// Whether a statement may write.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum May {
     Write,
-    /// Only read. A write is invalid, for this reason.
+    /// It may only read. A write is invalid, with this message.
     Read(&'static str),
 }
 
 impl Door {
-    /// Opens the file for the SQL of `author`, in a database that has `views`.
+    /// Opens the file for the SQL of `author`. The database has `views`.
     pub fn open(file: &Path, author: Author, views: Rc<Views>) -> Result<Self, Failure> {
         let gate = Arc::new(Gate::new(author));
         let open = || {
             mortise_sql::use_utc();
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
             let connection = Connection::open_with_flags(file, flags)?;
-            // The test runs on one thread: the holder of a lock cannot release it while another waits.
+            // The test runs on one thread, so waiting for a lock could never succeed.
             connection.busy_timeout(Duration::ZERO)?;
             connection.execute_batch(PRAGMAS)?;
             mortise_sql::set_up(&connection, author)?;
@@ -80,7 +81,7 @@ impl Door {
         })
     }
 
-    /// Runs SQL of the stand-in itself.
+    /// Runs the test host's own SQL.
     pub fn run_trusted(&self, sql: &str) -> Result<(), Failure> {
         let author = self.gate.set_author(Author::Host);
         let result = self.connection.execute_batch(sql);
@@ -88,7 +89,7 @@ impl Door {
         result.map_err(|error| translate(&error, None))
     }
 
-    /// Compiles one statement, binds its parameters, and does `work` with it.
+    /// Compiles one statement, binds its parameters, and calls `work` with it.
     fn run<T>(
         &self,
         sql: &str,
@@ -103,7 +104,7 @@ impl Door {
         result
             .and_then(|done| Ok(self.connection.set_limit(limit, VALUE_BYTES).map(|_| done)?))
             .map_err(|error| {
-                // Only a limit that does not exist can fail.
+                // Only an unknown limit can fail.
                 _ = self.connection.set_limit(limit, VALUE_BYTES);
                 match error {
                     StatementError::Sqlite(error) => translate(&error, self.gate.take_denial()),
@@ -142,7 +143,7 @@ fn by_reference(value: &Value) -> ValueRef<'_> {
     }
 }
 
-/// A row as the host answers it: SQLite has no truth values, so that they come back as 0 and 1.
+/// Reads a row as the host does. SQLite has no booleans, so they are returned as 0 and 1.
 fn read(row: &Row<'_>, columns: usize) -> Result<Vec<Value>, StatementError> {
     let read = |index| {
         Ok(match row.get_ref(index)? {

@@ -1,4 +1,4 @@
-//! Where the database of a test is: a folder of its own, which goes with it.
+//! The temporary folder of a test's database, which is removed when it is dropped.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ pub(super) struct Folder(PathBuf);
 
 impl Folder {
     pub fn create() -> Self {
-        // Another process may have the name, also one that was killed before it could remove the folder.
+        // The name may exist already, for example from a killed process that could not remove its
+        // folder.
         loop {
             let random = RandomState::new().hash_one(process::id());
             let path = env::temp_dir().join(format!("mortise-testing-{}-{random:016x}", process::id()));
@@ -22,7 +23,7 @@ impl Folder {
         }
     }
 
-    /// The database's file.
+    /// The file of the database.
     pub fn file(&self) -> PathBuf {
         self.0.join("database")
     }
@@ -41,7 +42,7 @@ fn make(path: &Path) -> io::Result<()> {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed is left to the system, as any temporary file.
+        // If it cannot be removed, the system's cleanup of temporary files removes it.
         _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,6 +1,6 @@
-//! The stand-in for the database: SQLite in a file of its own, under the rules of the host (`mortise-sql`).
+//! The test database: SQLite in a temporary file, with the host's rules (`mortise-sql`).
 //!
-//! - `door`: one connection; `script`: what makes the schema; `folder`: where the file is.
+//! - `door`: one connection; `script`: the SQL of the schema; `folder`: the temporary folder.
 
 #[cfg(test)]
 mod corpus;
@@ -24,19 +24,19 @@ use crate::db::{ConstraintKind, Error, Rows, Value};
 use door::{Door, May};
 use folder::Folder;
 
-/// A database of which each transaction has a connection of its own, so that what runs beside an
-/// open transaction sees the state before it, as on the host.
+/// A database in which each transaction has its own connection, so that statements outside an open
+/// transaction see the state before it, as on the host.
 pub(super) struct Database {
-    /// Made when it is first used, since most tests need none.
+    /// Created at the first use, because most tests need none.
     opened: OnceCell<Opened>,
-    /// Whose calls these are: 0 is the test itself, and each request that it sends has a number.
+    /// The current invocation: 0 is the test itself, and each request that it sends has a number.
     invocation: Cell<u64>,
 }
 
-/// What every connection shares.
+/// The state that all connections share.
 #[derive(Clone, Debug)]
 struct Shared {
-    /// The invocation that has a transaction open, which is the only writer.
+    /// The invocation with the open transaction, if there is one. Only one transaction can be open.
     in_transaction: Rc<Cell<Option<u64>>>,
     views: Rc<Views>,
     folder: Rc<Folder>,
@@ -53,7 +53,7 @@ pub(crate) struct TransactionHandle {
     open: RefCell<Result<OpenTransaction, &'static str>>,
 }
 
-/// Dropped, the connection is closed, which rolls back.
+/// An open transaction. Dropping it closes the connection, which rolls back.
 #[derive(Debug)]
 struct OpenTransaction {
     door: Door,
@@ -71,7 +71,7 @@ pub(crate) struct CursorHandle {
 }
 
 impl Database {
-    /// A database on which `scripts` have run. A mistake in them fails the test.
+    /// Creates a database and runs `scripts` on it. A mistake in them fails the test.
     pub fn create(scripts: Vec<Script>, converting: Converting) -> Self {
         let opened = OnceCell::new();
         if !scripts.is_empty() {
@@ -83,7 +83,7 @@ impl Database {
         }
     }
 
-    /// Says whose calls the next ones are. To one invocation, a transaction of another one is
+    /// Sets the invocation of the next calls. The transaction of another invocation counts as
     /// another client's.
     pub fn enter(&self, invocation: u64) {
         self.invocation.set(invocation);
@@ -155,7 +155,8 @@ impl Opened {
         }
     }
 
-    /// What a statement beside a transaction may do. Beside another invocation's it meets SQLite's own lock.
+    /// Whether a statement outside a transaction may write. If another invocation has a transaction
+    /// open, SQLite's own lock decides.
     fn may(&self, invocation: u64) -> May {
         if self.shared.in_transaction.get() == Some(invocation) {
             May::Read(WRITES_BESIDE)
@@ -186,7 +187,7 @@ impl TransactionHandle {
             Err(ended) => return Err(over(ended).into()),
         };
         let result = work(door);
-        // OR ROLLBACK ends the whole transaction. The next statement must not run outside of it.
+        // OR ROLLBACK ends the transaction. The next statement must not run outside of it.
         if door.connection.is_autocommit() {
             *open = Err(TRANSACTION_ROLLED_BACK);
         }

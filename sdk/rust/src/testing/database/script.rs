@@ -1,4 +1,4 @@
-//! What makes the schema of a test's database: the files of migrations, and SQL of the test itself.
+//! The SQL that creates the schema of a test database: migration files and the test's own SQL.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,25 +12,25 @@ use mortise_sql::{
 
 use super::door::Door;
 
-/// SQL that runs before the test, as a migration does.
+/// SQL that runs before the test, like a migration.
 pub(crate) struct Script {
-    /// What it is called in messages.
+    /// Its name in messages.
     pub(super) name: String,
     sql: String,
     is_file: bool,
 }
 
-/// What becomes of columns in migrations that turn texts into numbers.
+/// What happens to columns of migrations that convert texts to numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Converting {
-    /// They are named, as the host names them for plugins of contract 0.1.
+    /// They cause a warning, as on the host for plugins of contract 0.1.
     Warned,
     /// They fail the test, as they fail the activation of plugins of contract 0.2.
     Refused,
 }
 
 impl Script {
-    /// The migrations in files, each a name and a text, in the order of their numbers.
+    /// The migrations from files, given as names and texts, in the order of their numbers.
     pub fn of_files(mut files: Vec<(String, String)>) -> Vec<Self> {
         migration::sort(&mut files, |(file, _)| file);
         for (file, _) in &files {
@@ -50,7 +50,7 @@ impl Script {
         files.into_iter().map(script).collect()
     }
 
-    /// What a test needs beside them.
+    /// The additional SQL of a test.
     pub fn of_test(sql: &str) -> Self {
         Self {
             name: "the SQL of the test".to_owned(),
@@ -60,7 +60,7 @@ impl Script {
     }
 }
 
-/// Runs all of them in one transaction, as the host does. A mistake fails the test.
+/// Runs all scripts in one transaction, as the host does. A mistake fails the test.
 pub(super) fn run(file: &Path, scripts: &[Script], converting: Converting) {
     if let Err(message) = try_run(file, scripts, converting) {
         panic!("{message}");

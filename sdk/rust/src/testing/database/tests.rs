@@ -1,4 +1,5 @@
-//! Transactions, cursors and migrations of the stand-in. What statements answer is in the corpus.
+//! Tests of the test database's transactions, cursors and migrations. The corpus tests single
+//! statements.
 
 use super::*;
 

@@ -1,6 +1,7 @@
-//! `json_patch` and `jsonb_patch`: RFC 7396, as `jsonMergePatch` of SQLite 3.51 does it.
+//! `json_patch` and `jsonb_patch`: RFC 7396 with the results of `jsonMergePatch` in SQLite 3.51.
 //!
-//! SQLite looks for each member of the patch through all members of the target, and so does this, with the clock.
+//! Like SQLite, this code searches all members of the target for each member of the patch, but it
+//! checks the clock.
 
 use std::borrow::Cow;
 
@@ -8,7 +9,7 @@ use super::text::read_character;
 use super::{Answer, Asked, Call, Clock, Failure};
 use crate::sqlite::memory;
 
-/// A member of an object: its label in quotes, and its value, both as they stand in the text.
+/// A member of an object: its quoted label and its value, both as written in the text.
 type Member<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 /// `json_patch(target, patch)`.
@@ -16,7 +17,7 @@ pub(super) fn json_patch(call: &Call<'_>) -> Result<Answer, Failure> {
     Ok(patched(call)?.map_or(Answer::Null, Answer::Json))
 }
 
-/// `jsonb_patch(target, patch)`: the same JSON as SQLite's own, which may be written otherwise in its binary form.
+/// `jsonb_patch(target, patch)`: the same JSON as SQLite's, though its binary encoding may differ.
 pub(super) fn jsonb_patch(call: &Call<'_>) -> Result<Answer, Failure> {
     let Some(text) = patched(call)? else {
         return Ok(Answer::Null);
@@ -26,14 +27,15 @@ pub(super) fn jsonb_patch(call: &Call<'_>) -> Result<Answer, Failure> {
 }
 
 fn patched(call: &Call<'_>) -> Result<Option<Vec<u8>>, Failure> {
-    // SQLite reads all that it takes for JSON, and writes it in one way, without white space.
+    // SQLite's `json` accepts every form of JSON and writes one form without white space.
     let plain = |index| call.ask(c"SELECT json(?1)", Asked::Argument(index));
     let Some(target) = plain(0)? else { return Ok(None) };
     let Some(patch) = plain(1)? else { return Ok(None) };
     merge(&target, &patch, &call.clock).map(Some)
 }
 
-/// The target with the patch applied. Both are JSON as SQLite writes it, at most a thousand objects deep.
+/// Applies the patch to the target. Both are JSON as SQLite writes it, at most a thousand objects
+/// deep.
 fn merge(target: &[u8], patch: &[u8], clock: &Clock<'_>) -> Result<Vec<u8>, Failure> {
     if !is_object(patch) {
         return Ok(patch.to_vec());
@@ -102,7 +104,7 @@ fn members<'a>(object: &'a [u8], clock: &Clock<'_>) -> Result<Vec<Member<'a>>, F
     Ok(members)
 }
 
-/// The length of the string at the begin of `text`, with its quotes.
+/// The length of the string at the start of `text`, quotes included.
 fn string_length(text: &[u8]) -> usize {
     let mut escaped = false;
     for (index, byte) in text.iter().enumerate().skip(1) {
@@ -116,7 +118,7 @@ fn string_length(text: &[u8]) -> usize {
     text.len()
 }
 
-/// The length of the value at the begin of `text`: up to a comma or a bracket that is not its own.
+/// The length of the value at the start of `text`: up to a comma or bracket outside the value.
 fn value_length(text: &[u8]) -> usize {
     let (mut index, mut depth) = (0, 0_usize);
     while let Some(byte) = text.get(index) {
@@ -141,7 +143,7 @@ fn is_same_label(one: &[u8], other: &[u8]) -> bool {
     one == other || (!(is_plain(one) && is_plain(other)) && characters(one).eq(characters(other)))
 }
 
-/// The characters of a label, with what its escapes stand for.
+/// The characters of a label, with escapes decoded.
 fn characters(label: &[u8]) -> impl Iterator<Item = u32> {
     let inner = label.len().checked_sub(1).and_then(|end| label.get(1..end));
     let mut rest = inner.unwrap_or_default();
@@ -158,7 +160,7 @@ fn characters(label: &[u8]) -> impl Iterator<Item = u32> {
     })
 }
 
-/// The character that an escape stands for; `text` begins behind its backslash.
+/// Decodes an escape. `text` begins after the backslash.
 fn unescaped(text: &[u8]) -> (u32, &[u8]) {
     let Some((kind, rest)) = text.split_first() else {
         return (0, text);

@@ -1,9 +1,9 @@
-//! SQL functions that stand in place of SQLite's own under the same names.
+//! SQL functions that replace slow built-in functions of SQLite under the same names.
 //!
-//! SQLite looks at the clock between instructions and not within one call of a function. The functions here take time
-//! with the product of the sizes of their arguments, so each looks at the clock itself. Wherever a function may
-//! stand (statements, views, triggers, generated columns, CHECK, DEFAULT, expression indexes), the name finds this one.
-//! What they answer equals what SQLite's own answer; the tests compare the two.
+//! SQLite checks the clock between instructions, but not within a function. The time of these
+//! functions grows with the product of their argument sizes, so each checks the clock itself. The
+//! name finds the replacement in statements, views, triggers, generated columns, CHECK, DEFAULT and
+//! expression indexes. The results equal those of SQLite; the tests compare the two.
 
 #![expect(
     unsafe_code,
@@ -25,15 +25,15 @@ use rusqlite::ffi;
 use crate::sqlite::watch::Watch;
 use crate::unguarded::{Guard, is_off};
 
-/// Between two looks at the clock a function works on so many bytes: some microseconds.
+/// Bytes that a function processes between two checks of the clock: a few microseconds.
 const BYTES_PER_LOOK: usize = 16 * 1024;
 
-/// The subtype by which SQLite's JSON functions know JSON from text.
+/// The subtype that marks a text as JSON for SQLite's JSON functions.
 const JSON_SUBTYPE: u32 = 'J' as u32;
 
 type Run = fn(&Call<'_>) -> Result<Answer, Failure>;
 
-/// The functions: name, number of arguments, what runs.
+/// The functions: name, number of arguments, implementation.
 const FUNCTIONS: &[(&CStr, c_int, Run)] = &[
     (c"instr", 2, text::instr),
     (c"json_patch", 2, merge_patch::json_patch),
@@ -49,20 +49,20 @@ const FUNCTIONS: &[(&CStr, c_int, Run)] = &[
     (c"unhex", 2, text::unhex),
 ];
 
-/// One call.
+/// One call of a function.
 struct Call<'c> {
     context: *mut ffi::sqlite3_context,
     arguments: &'c [*mut ffi::sqlite3_value],
     clock: Clock<'c>,
 }
 
-/// The time that a call has.
+/// Checks the time limit of a call.
 struct Clock<'c> {
     watch: &'c Watch,
     left: std::cell::Cell<usize>,
 }
 
-/// What a call answers.
+/// The result of a call.
 #[derive(Debug)]
 enum Answer {
     Null,
@@ -73,24 +73,24 @@ enum Answer {
     Blob(Vec<u8>),
 }
 
-/// Why a call answers nothing.
+/// Why a call failed.
 #[derive(Debug)]
 enum Failure {
     /// The statement's time is over.
     Late,
     TooBig,
     OutOfMemory,
-    /// The arguments are wrong, in SQLite's words.
+    /// The arguments are invalid. The message is SQLite's.
     Wrong(String),
 }
 
-/// What SQLite keeps with each function.
+/// The user data of each function.
 struct Registered {
     run: Run,
     watch: Arc<Watch>,
 }
 
-/// Puts the functions in place on a connection. `watch` says when the time of what it runs is over.
+/// Registers the functions on a connection. `watch` tells when a statement's time is over.
 pub(super) fn replace_functions(
     connection: &rusqlite::Connection,
     watch: &Arc<Watch>,
@@ -102,8 +102,9 @@ pub(super) fn replace_functions(
             run: *run,
             watch: watch.clone(),
         });
-        // SAFETY: the handle is open as long as `connection` is borrowed and the name is a C string. SQLite gives
-        // `registered` to `call` while the function exists, and once to `forget`, also where this fails.
+        // SAFETY: the handle is open while `connection` is borrowed, and the name is a C string.
+        // SQLite passes `registered` to `call` while the function exists, and once to `forget`,
+        // also if this call fails.
         let code = unsafe {
             ffi::sqlite3_create_function_v2(
                 connection.handle(),
@@ -132,7 +133,7 @@ impl Clock<'_> {
         }
     }
 
-    /// Says that the function works on so many bytes; an error where its time is over.
+    /// Counts processed bytes. Returns an error if the time is over.
     fn work(&self, bytes: usize) -> Result<(), Failure> {
         if let Some(left) = self.left.get().checked_sub(bytes) {
             self.left.set(left);
@@ -165,14 +166,14 @@ impl Call<'_> {
         unsafe { ffi::sqlite3_value_type(self.arguments[index]) == wanted }
     }
 
-    /// An argument as text, without the NUL that ends it for SQLite; `None` for NULL.
+    /// An argument as text without the terminating NUL; `None` for NULL.
     fn text(&self, index: usize) -> Result<Option<&[u8]>, Failure> {
         if self.is_null(index) {
             return Ok(None);
         }
         let value = self.arguments[index];
-        // SAFETY: the argument is a value of this call. What SQLite answers stays where it is until the value is
-        // converted again, to something else, which nothing here does, or until the call ends.
+        // SAFETY: the argument is a value of this call. SQLite's pointer is valid until the call
+        // ends or the value is converted to another type, which does not happen here.
         unsafe {
             let text = ffi::sqlite3_value_text(value);
             let bytes = ffi::sqlite3_value_bytes(value);
@@ -180,7 +181,7 @@ impl Call<'_> {
         }
     }
 
-    /// The content of an argument: the bytes of a blob, or of any other value as text. A blob stays one.
+    /// The content of an argument: the bytes of a blob, or the text of any other value.
     fn content(&self, index: usize) -> Result<&[u8], Failure> {
         if !self.is_blob(index) {
             return Ok(self.text(index)?.unwrap_or_default());
@@ -196,9 +197,9 @@ impl Call<'_> {
         }
     }
 
-    /// The most bytes that a value may have.
+    /// The maximum size of a value.
     fn longest(&self) -> usize {
-        // SAFETY: the context belongs to a connection, whose limit is read.
+        // SAFETY: the context belongs to an open connection. The call only reads a limit.
         let limit = unsafe {
             let connection = ffi::sqlite3_context_db_handle(self.context);
             ffi::sqlite3_limit(connection, ffi::SQLITE_LIMIT_LENGTH, -1)
@@ -206,18 +207,19 @@ impl Call<'_> {
         usize::try_from(limit).unwrap_or(0)
     }
 
-    /// What `sql`, a SELECT of one value with one parameter, answers to an argument.
+    /// Runs `sql`, a SELECT of one value with one parameter, and returns the value.
     fn ask(&self, sql: &CStr, argument: Asked<'_>) -> Result<Option<Vec<u8>>, Failure> {
-        /// Ends the statement.
+        /// Finalizes the statement.
         struct Statement(*mut ffi::sqlite3_stmt);
         impl Drop for Statement {
             fn drop(&mut self) {
-                // SAFETY: it was compiled by `ask` and is ended once.
+                // SAFETY: `ask` compiled the statement, and it is finalized once.
                 unsafe { ffi::sqlite3_finalize(self.0) };
             }
         }
-        // SAFETY: the connection runs this call, and SQLite lets a function run statements on it. The statement
-        // lives until the end of this block; the values outlive it, and what it answers is copied before it ends.
+        // SAFETY: the connection runs this call, and SQLite lets a function run statements on it.
+        // The statement lives until the end of this block. The values outlive it, and its result is
+        // copied first.
         unsafe {
             let connection = ffi::sqlite3_context_db_handle(self.context);
             let check = |code: c_int| match code & 0xff {
@@ -261,7 +263,8 @@ impl Call<'_> {
 
     fn answer(&self, answer: Result<Answer, Failure>) {
         let context = self.context;
-        // SAFETY: the context is of this call. SQLite copies what is passed with `SQLITE_TRANSIENT`.
+        // SAFETY: the context belongs to this call. SQLite copies data that is passed with
+        // `SQLITE_TRANSIENT`.
         unsafe {
             match answer {
                 Ok(Answer::Null) => ffi::sqlite3_result_null(context),
@@ -291,7 +294,7 @@ impl Call<'_> {
     }
 }
 
-/// What is asked about.
+/// The parameter of a SELECT.
 enum Asked<'a> {
     Argument(usize),
     Text(&'a [u8]),
@@ -299,27 +302,29 @@ enum Asked<'a> {
 
 /// # Safety
 ///
-/// `start` is null where SQLite had no memory, or points to `bytes` bytes that stay there for `'a`.
+/// `start` is null if SQLite had no memory. Otherwise it points to `bytes` bytes that are valid for
+/// `'a`.
 unsafe fn bytes_of<'a>(start: *const u8, bytes: c_int) -> Result<&'a [u8], Failure> {
     if start.is_null() {
         return Err(Failure::OutOfMemory);
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     Ok(unsafe { slice::from_raw_parts(start, usize::try_from(bytes).unwrap_or(0)) })
 }
 
-/// Values are far shorter than this type allows; one that was not would be cut and refused by SQLite.
+/// Values are far shorter than this type allows. SQLite would reject a truncated one.
 fn length(content: &[u8]) -> c_int {
     c_int::try_from(content.len()).unwrap_or(c_int::MAX)
 }
 
-/// What SQLite calls.
+/// The entry point that SQLite calls.
 unsafe extern "C" fn call(
     context: *mut ffi::sqlite3_context,
     count: c_int,
     arguments: *mut *mut ffi::sqlite3_value,
 ) {
-    // SAFETY: SQLite passes what `replace_functions` registered, which is there until `forget`, and `count` values.
+    // SAFETY: SQLite passes the data that `replace_functions` registered, which lives until
+    // `forget`, and `count` values.
     let (registered, arguments) = unsafe {
         (
             &*ffi::sqlite3_user_data(context).cast::<Registered>(),
@@ -339,8 +344,8 @@ unsafe extern "C" fn call(
     call.answer(answer.unwrap_or_else(|_| Err(Failure::Wrong("the function failed".to_owned()))));
 }
 
-/// What SQLite calls when a function exists no longer.
+/// The destructor that SQLite calls when it removes a function.
 unsafe extern "C" fn forget(registered: *mut c_void) {
-    // SAFETY: `replace_functions` made it, and SQLite gives it back once.
+    // SAFETY: `replace_functions` created the box, and SQLite returns it once.
     drop(unsafe { Box::from_raw(registered.cast::<Registered>()) });
 }

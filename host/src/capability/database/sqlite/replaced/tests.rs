@@ -1,4 +1,4 @@
-//! The functions answer what SQLite's own answer, and look at the clock.
+//! Tests that the functions return what SQLite's own functions return, and check the clock.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::sqlite::configure;
 
-/// Random numbers that are the same each time.
+/// A reproducible random number generator.
 struct Random(u64);
 
 impl Random {
@@ -70,7 +70,7 @@ impl Random {
                 false,
             ),
             3 | 4 => (Value::Blob(self.bytes()), false),
-            // Text of any bytes: a blob that the statement casts.
+            // Text of arbitrary bytes: a blob that the statement casts.
             _ => (Value::Blob(self.bytes()), true),
         }
     }
@@ -144,7 +144,7 @@ fn replaced(watch: &Arc<Watch>) -> Connection {
     connection
 }
 
-/// What a statement answers, or the words of its failure.
+/// The result of a statement, or its error message.
 fn ask(connection: &Connection, sql: &str, parameters: &[Value]) -> Result<(Value, String), String> {
     let row = connection.query_row(sql, rusqlite::params_from_iter(parameters), |row| {
         Ok((row.get(0)?, row.get(1)?))
@@ -243,7 +243,7 @@ fn a_replaced_value_is_no_longer_than_values_may_be() {
     }
 }
 
-/// How long this thread has worked.
+/// The CPU time of this thread.
 fn thread_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(
@@ -252,7 +252,7 @@ fn thread_time() -> Duration {
     )
 }
 
-/// Each function with arguments that take it long, wherever it may stand.
+/// Calls each function with slow arguments in every place in which it may occur.
 #[test]
 fn each_function_ends_when_its_time_is_over() {
     let watch = Arc::new(Watch::new(Author::Plugin));
@@ -281,12 +281,12 @@ fn each_function_ends_when_its_time_is_over() {
         watch.arm(began + allowed);
         let result = ask(&connection, &format!("SELECT {call}, ''"), &parameters);
         watch.disarm();
-        // Measured as the thread's own work, which the machine's other work does not lengthen.
+        // Measured as the thread's CPU time, so other load on the machine does not count.
         let late = (thread_time() - worked).saturating_sub(allowed);
         assert_eq!(result.unwrap_err(), "interrupted", "{call}");
         assert!(late < Duration::from_millis(50), "{call}: {late:?} late");
     }
-    // Both are linear in their arguments, so that no clock is needed.
+    // Both are linear in their arguments, so they need no clock.
     let worked = thread_time();
     let needle = Value::Text(format!("{}a", "b".repeat(250_000)));
     ask(

@@ -1,10 +1,12 @@
-//! Functions on text, as in `func.c` of SQLite 3.51: `instr`, `replace`, `trim` and its kin, `unhex`.
+//! Text functions with the results of `func.c` in SQLite 3.51: `instr`, `replace`, `trim`, `ltrim`,
+//! `rtrim` and `unhex`.
 
 use memchr::memmem;
 
 use super::{Answer, Call, Clock, Failure};
 
-/// `instr(haystack, needle)`: where the needle begins, from 1, in characters, or in bytes where both are blobs.
+/// `instr(haystack, needle)`: the position of the needle, from 1, in characters, or in bytes if
+/// both are blobs.
 pub(super) fn instr(call: &Call<'_>) -> Result<Answer, Failure> {
     if call.is_null(0) || call.is_null(1) {
         return Ok(Answer::Null);
@@ -14,9 +16,9 @@ pub(super) fn instr(call: &Call<'_>) -> Result<Answer, Failure> {
     Ok(Answer::Integer(position(haystack, needle, is_text)))
 }
 
-/// Takes time with the sum of both sizes.
+/// The time is linear in the sum of both sizes.
 fn position(haystack: &[u8], needle: &[u8], is_text: bool) -> i64 {
-    // Text is looked at where characters begin, and at its begin, whatever stands there.
+    // SQLite compares text only at the starts of characters and at the start of the text.
     let found = match needle.first() {
         Some(first) if is_text && is_continuation(*first) => haystack.starts_with(needle).then_some(0),
         _ => memmem::find(haystack, needle),
@@ -34,7 +36,7 @@ pub(super) fn replace(call: &Call<'_>) -> Result<Answer, Failure> {
     let (Some(text), Some(pattern)) = (call.text(0)?, call.text(1)?) else {
         return Ok(Answer::Null);
     };
-    // SQLite takes a pattern that begins with NUL for an empty one.
+    // SQLite treats a pattern that begins with NUL as empty.
     if pattern.first().is_none_or(|first| *first == 0) {
         return Ok(Answer::Text(text.to_vec()));
     }
@@ -103,7 +105,7 @@ fn trimmed(call: &Call<'_>, left: bool, right: bool) -> Result<Answer, Failure> 
     Ok(Answer::Text(text.to_vec()))
 }
 
-/// The length of the first character of `set` that `matches`.
+/// The length of the first character of `set` for which `matches` is true.
 fn first_of(
     set: &[u8],
     clock: &Clock<'_>,
@@ -121,7 +123,7 @@ fn first_of(
     Ok(None)
 }
 
-/// The length of the first character, or `None` at the end, which is also where a NUL stands.
+/// The length of the first character, or `None` at the end or at a NUL.
 fn character_length(text: &[u8]) -> Option<usize> {
     let first = *text.first().filter(|first| **first != 0)?;
     let more = match first {
@@ -138,7 +140,7 @@ fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }
 
-/// `unhex(text[, characters that are passed over])`.
+/// `unhex(text[, ignored characters])`.
 pub(super) fn unhex(call: &Call<'_>) -> Result<Answer, Failure> {
     let Some(text) = call.text(0)? else {
         return Ok(Answer::Null);
@@ -150,7 +152,7 @@ pub(super) fn unhex(call: &Call<'_>) -> Result<Answer, Failure> {
             None => return Ok(Answer::Null),
         },
     };
-    // SQLite reads as far as a NUL.
+    // SQLite reads up to the first NUL.
     let mut rest = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let mut bytes = Vec::with_capacity(rest.len() / 2);
     while let Some(first) = rest.first() {
@@ -190,7 +192,8 @@ fn digit(byte: u8) -> Option<u8> {
         .and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// The first character and what follows, as SQLite reads UTF-8, also where it is none. `text` is not empty.
+/// Splits off the first character, decoded as SQLite decodes UTF-8, even if it is invalid. `text`
+/// is not empty.
 pub(super) fn read_character(text: &[u8]) -> (u32, &[u8]) {
     const REPLACEMENT: u32 = 0xfffd;
     let first = text.first().copied().unwrap_or(0);
