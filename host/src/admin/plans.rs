@@ -15,10 +15,11 @@ use super::input::{At, NoParams, json_body, parse};
 use super::state::AdminState;
 use crate::domain::audit::Difference;
 use crate::domain::id::PlanName;
+use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
 use crate::domain::tenant::Plan;
 use crate::http::hint::Hint;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::wire::page::Items;
 use crate::wire::plans::NewPlan;
 
