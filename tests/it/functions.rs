@@ -76,6 +76,19 @@ async fn what_is_no_function_is_not_found_and_only_post_calls_one() {
 }
 
 #[tokio::test]
+async fn a_route_for_everything_takes_no_path_of_the_host() {
+    let app = App::start().await;
+    deploy(&app, &[]).await;
+    for path in ["/-", "/-/", "/%2D/other", "/-/functions", "/-/functions/echo"] {
+        let reply = app.get(&format!("/acme/p{path}")).send().await;
+        reply.expect_problem(404, "not-found");
+    }
+    for path in ["/-x", "/x/-/y"] {
+        app.get(&format!("/acme/p{path}")).send().await.expect(200);
+    }
+}
+
+#[tokio::test]
 async fn an_input_that_cannot_be_used_is_the_callers_fault() {
     let app = App::start().await;
     let functions = [

@@ -100,6 +100,28 @@ async fn an_upgrade_compiles_the_most_used_versions_first() {
     assert_eq!(recompile(&app).await["done"], 0, "nothing is left to do");
 }
 
+/// Code that cannot be stored serves from memory.
+#[tokio::test]
+async fn code_that_cannot_be_stored_serves_all_the_same() {
+    let (app, files) = used().await;
+    let app = app
+        .restart_after(
+            async |_| {
+                // No file can take the place of a folder.
+                std::fs::remove_file(&files[0]).unwrap();
+                std::fs::create_dir(&files[0]).unwrap();
+            },
+            |config| config.limits.wall = "60s".parse().unwrap(),
+        )
+        .await;
+    for _ in 0..2 {
+        app.get("/acme/some/x").send().await.expect(200);
+    }
+    assert!(files[0].is_dir());
+    let node = app.admin("GET", "/node").send().await.expect(200).json();
+    assert_eq!(node["unavailable"], json!([]));
+}
+
 #[tokio::test]
 async fn a_version_that_is_asked_for_does_not_wait_for_those_before_it() {
     let (app, files) = used().await;

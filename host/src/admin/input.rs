@@ -10,6 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use bytes::Bytes;
 use mortise_validator::is_json_type;
+use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 use super::error::invalid;
@@ -114,11 +115,25 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<AdminState>> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<AdminState>) -> Result<Self, Problem> {
+        check_encoding(parts.uri.query().unwrap_or_default())?;
         let query = Query::<T>::from_request_parts(parts, state).await;
         query
             .map(|Query(query)| Self(query))
             .map_err(|rejection| invalid(place(rejection.body_text())))
     }
+}
+
+/// Rejects a query with escapes that are not UTF-8, which `Query` would replace by `U+FFFD`.
+fn check_encoding(query: &str) -> Result<(), Problem> {
+    for parameter in query.split('&') {
+        if percent_decode_str(parameter).decode_utf8().is_err() {
+            let name = parameter.split('=').next().unwrap_or_default();
+            let name = percent_decode_str(name).decode_utf8_lossy();
+            let name: String = name.chars().take(100).collect();
+            return Err(invalid(format!("{name}: an escape is not UTF-8")));
+        }
+    }
+    Ok(())
 }
 
 impl FromRequestParts<Arc<AdminState>> for NoParams {

@@ -245,7 +245,10 @@ impl Artifacts {
         tracing::warn!(%digest, "compiled code is missing, damaged or from another engine; compiling again");
         let source = self.source(digest).await?;
         let compiled = self.compile_stored(permit, &source).await?;
-        let code = self.write_code(digest, compiled).await?;
+        let (code, written) = self.try_write_code(digest, compiled).await?;
+        if let Err(error) = written {
+            tracing::warn!(%digest, %error, "compiled code cannot be stored; it serves from memory");
+        }
         let engine = engine.clone();
         let open = move || {
             // SAFETY: the code comes from the compile worker of this executable, in this call.
@@ -354,9 +357,13 @@ impl Artifacts {
     async fn kept(&self, engine: &Engine, digest: VersionDigest) -> Result<Option<Code>, LoadError> {
         self.check_refused(digest)?;
         let (files, seal, engine) = (self.files.clone(), self.seal, engine.clone());
-        let opened = blocking(move || match files.read_compiled(digest)? {
-            Some(stored) => open(&seal, &engine, digest, &stored),
-            None => Ok(Opened::Unusable),
+        let opened = blocking(move || match files.read_compiled(digest) {
+            Ok(Some(stored)) => open(&seal, &engine, digest, &stored),
+            Ok(None) => Ok(Opened::Unusable),
+            Err(error) => {
+                tracing::warn!(%digest, %error, "compiled code cannot be read");
+                Ok(Opened::Unusable)
+            }
         });
         opened.await?.usable()
     }
@@ -370,13 +377,24 @@ impl Artifacts {
 
     /// Writes the code and what the component uses.
     async fn write_code(&self, digest: VersionDigest, compiled: Compiled) -> std::io::Result<Vec<u8>> {
-        self.write_uses(digest, &compiled.description.uses).await?;
+        let (code, written) = self.try_write_code(digest, compiled).await?;
+        written.map(|()| code)
+    }
+
+    /// Writes the code and what the component uses. Gives back the code also if it cannot be written.
+    async fn try_write_code(
+        &self,
+        digest: VersionDigest,
+        compiled: Compiled,
+    ) -> std::io::Result<(Vec<u8>, std::io::Result<()>)> {
+        let uses_written = self.write_uses(digest, &compiled.description.uses).await;
         self.refused.invalidate(&digest);
         let (files, seal) = (self.files.clone(), self.seal);
         blocking(move || {
             let code = compiled.code;
-            files.write_compiled(digest, &[seal.mac(digest, &code).as_bytes(), &code])?;
-            Ok(code)
+            let written = uses_written
+                .and_then(|()| files.write_compiled(digest, &[seal.mac(digest, &code).as_bytes(), &code]));
+            Ok((code, written))
         })
         .await
     }

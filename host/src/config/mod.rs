@@ -3,6 +3,7 @@
 //! `mortise.example.toml` lists all keys with their defaults; a test compares it with the code. The
 //! variable `MORTISE_SECTION__KEY` overrides the key `section.key`. Unknown keys are refused.
 
+mod bounds;
 mod breaker;
 mod compile;
 mod data;
@@ -32,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use self::environment::Environment;
 use self::limits::MOST_MEMORY;
-use crate::domain::effective::OutOfRange;
+use crate::domain::effective::{LimitValue, OutOfRange};
 use crate::domain::limits::{LimitOverrides, Limits};
 use crate::domain::units::ByteSize;
 
@@ -118,6 +119,32 @@ pub enum ConfigError {
         /// The configured value.
         asked: ByteSize,
     },
+    /// A value with which the host cannot work.
+    #[error(
+        "the configuration's {key}: {value} is too low, and with it {consequence}; write {smallest} or more"
+    )]
+    TooLow {
+        /// The key, with its section.
+        key: &'static str,
+        /// What was written.
+        value: LimitValue,
+        /// The smallest value.
+        smallest: LimitValue,
+        /// What would happen.
+        consequence: &'static str,
+    },
+    /// A value that is larger than the host can use.
+    #[error("the configuration's {key}: {value} is too high; write {largest} or less ({hint})")]
+    TooHigh {
+        /// The key, with its section.
+        key: &'static str,
+        /// What was written.
+        value: LimitValue,
+        /// The largest value.
+        largest: LimitValue,
+        /// What else helps to choose a value.
+        hint: &'static str,
+    },
     /// A variable names no key.
     #[error(
         "the environment variable {0} names no key of the configuration; a key `section.key` is written \
@@ -145,6 +172,7 @@ impl Config {
         let mut environment = Environment::read(environment)?;
         let foreign_variables = std::mem::take(&mut environment.foreign);
         let config = environment.apply(file)?;
+        config.check_bounds()?;
         config.check_limits()?;
         Ok(Loaded {
             config,

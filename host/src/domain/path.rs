@@ -54,6 +54,12 @@ pub fn decode(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
         .map_err(|_| AmbiguousPath::NotUtf8)
 }
 
+/// Whether a decoded path below the mount point of a plugin belongs to the host.
+pub fn is_reserved(path: &str) -> bool {
+    path.strip_prefix("/-")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 fn check_segment(segment: &str) -> Result<(), AmbiguousPath> {
     let mut dots_only = !segment.is_empty();
     let mut length = 0;
@@ -113,6 +119,16 @@ mod tests {
         }
         for path in ["/", "/a/", "/...", "/%25", "/a%20b", "/%ff", "/%2561"] {
             assert_eq!(check(path), Ok(()), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_below_the_dash_are_the_hosts() {
+        for path in ["/-", "/-/", "/-/x", "/-/{*rest}"] {
+            assert!(is_reserved(path), "{path}");
+        }
+        for path in ["/", "/-x", "/--/x", "/a/-/x", "/{*rest}"] {
+            assert!(!is_reserved(path), "{path}");
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::api_key::is_scope;
 use super::limits::{LimitOverrides, Limits};
 use super::manifest::{Manifest, ManifestError, Route, meaning};
+use super::path::is_reserved;
 use super::secret::{SecretOrigins, is_plain_name};
 use super::units::ByteSize;
 
@@ -77,11 +78,8 @@ fn check_route(route: &Route) -> Result<(), (&'static str, String)> {
             format!("`{mark}` ends the path of a URL, so no request matches; write it as an escape");
         return Err(("path", problem));
     }
-    // A pattern that cannot be parsed was refused earlier.
-    if route
-        .pattern()
-        .is_ok_and(|pattern| pattern == "/-" || pattern.starts_with("/-/"))
-    {
+    // A pattern that cannot be read has been refused before.
+    if route.pattern().is_ok_and(|pattern| is_reserved(&pattern)) {
         let problem = "paths below `/-/` belong to the host; choose another first segment".to_owned();
         return Err(("path", problem));
     }

@@ -117,17 +117,13 @@ pub fn not_loaded(
     target: &Target,
     error: LoadError,
 ) -> Problem {
-    match error {
-        LoadError::Missing(_) => {}
-        LoadError::Refused(refusal) => {
-            let active = &target.active;
-            let unavailable = Unavailable::refused(active.digest, refusal.message.clone());
-            gateway
-                .routing
-                .version_fails(active.tenant, &active.plugin, &unavailable);
-            return refused();
-        }
-        _ => return Problem::internal(error),
+    if let LoadError::Refused(refusal) = error {
+        let active = &target.active;
+        let unavailable = Unavailable::refused(active.digest, refusal.message.clone());
+        gateway
+            .routing
+            .version_fails(active.tenant, &active.plugin, &unavailable);
+        return refused();
     }
     match locate(&gateway.routing, parts.method.as_str(), path) {
         Err(problem) => problem,
@@ -135,8 +131,8 @@ pub fn not_loaded(
             let detail = "the plugin was replaced while this request waited";
             Problem::new(Code::Overloaded, detail).retry_after(REPLACED_RETRY)
         }
-        // The version is still active, so its files should exist. It is marked as unavailable, so
-        // that further requests do not look for the files again.
+        // It still serves, so its files should be there. Further requests do not try to load it: the lifecycle
+        // tries again at intervals.
         Ok(_) => {
             let active = &target.active;
             let unavailable = Unavailable::failed(Some(active.digest), error.to_string());

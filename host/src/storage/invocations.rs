@@ -157,7 +157,8 @@ impl FromStr for StatusFilter {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number = |text: &str, range: RangeInclusive<u16>| {
             let number = text.parse().ok();
-            number.filter(|number| range.contains(number))
+            // `parse` takes `+404` and `0404` too.
+            number.filter(|number| range.contains(number) && number.to_string() == text)
         };
         let found = match text.strip_suffix("xx") {
             Some(class) => number(class, 1..=5).map(Self::Class),
@@ -175,7 +176,9 @@ mod tests {
     fn statuses_are_named_one_by_one_or_by_their_class() {
         assert_eq!("404".parse(), Ok(StatusFilter::Exactly(404)));
         assert_eq!("5xx".parse(), Ok(StatusFilter::Class(5)));
-        for text in ["", "xx", "4x", "6xx", "0xx", "99", "600", "40 4", "-1"] {
+        for text in [
+            "", "xx", "4x", "6xx", "0xx", "99", "600", "40 4", "-1", "0200", "+404", "04xx", "+4xx",
+        ] {
             assert!(text.parse::<StatusFilter>().is_err(), "{text}");
         }
         let class = StatusFilter::Class(4);

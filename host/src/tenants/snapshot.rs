@@ -15,6 +15,7 @@ use crate::domain::generation::{Generation, Generations};
 use crate::domain::id::{ApiKeyId, FunctionName, PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::manifest::{Auth, Rate};
+use crate::domain::path::{decode, is_reserved};
 use crate::sandbox::{KeptInstances, KeptValidators, LongRunning};
 
 /// A tenant with all data that serving its requests needs.
@@ -221,6 +222,13 @@ impl PluginRoutes {
         let Ok(matched) = self.router.paths.at(path) else {
             return RouteMatch::Nothing;
         };
+        // Only a version of an earlier host has a route of its own below `/-/`, which it keeps. A route such
+        // as `/{*rest}` takes no path of the host.
+        let is_explicit =
+            |route: &Arc<MethodRoute>| decode(&route.pattern).is_ok_and(|pattern| is_reserved(&pattern));
+        if is_reserved(path) && !matched.value.iter().any(is_explicit) {
+            return RouteMatch::Nothing;
+        }
         let by_method = |wanted: &str| matched.value.iter().find(|route| route.method == wanted);
         // A route for `GET` also answers `HEAD`, without the body.
         let route = by_method(method).or_else(|| (method == "HEAD").then(|| by_method("GET")).flatten());

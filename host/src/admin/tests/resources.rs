@@ -650,6 +650,26 @@ async fn invocations_logs_and_usage_are_read_back() {
         wrong.problem(),
         "400 invalid-request: status: `4x` is neither a status such as 404 nor a class of them such as 4xx"
     );
+    let wrong = app.get(&token, &format!("{base}/invocations?status=0200")).await;
+    assert!(
+        wrong
+            .problem()
+            .starts_with("400 invalid-request: status: `0200` is neither"),
+        "{}",
+        wrong.problem()
+    );
+    for filter in ["route=%FF", "failed=true&route=/a%C3", "%FF=1"] {
+        let wrong = app.get(&token, &format!("{base}/invocations?{filter}")).await;
+        let problem = wrong.problem();
+        assert!(
+            problem.starts_with("400 invalid-request: "),
+            "{filter}: {problem}"
+        );
+        assert!(
+            problem.ends_with(": an escape is not UTF-8"),
+            "{filter}: {problem}"
+        );
+    }
     let wrong = app
         .get(&token, &format!("{base}/invocations?principal=ada"))
         .await;
