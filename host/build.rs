@@ -1,4 +1,5 @@
-//! Builds the validator for wasm, so that the host can embed it, and notices new migrations, which a macro embeds.
+//! Builds the validator for wasm, so that the host can embed it, and notices new migrations, which
+//! a macro embeds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

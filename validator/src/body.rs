@@ -1,8 +1,8 @@
 //! The rules that decide whether a body is JSON that can be checked. The host and the SDK's test
 //! host use them.
 
-/// Whether a `content-type` says that a body is JSON: `application/json`, or any type with the suffix `+json` (RFC 6839,
-/// 3.1).
+/// Whether a `content-type` says that a body is JSON: `application/json`, or any type with the
+/// suffix `+json` (RFC 6839, 3.1).
 pub fn is_json_type(content_type: &str) -> bool {
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let media_type = media_type.to_ascii_lowercase();

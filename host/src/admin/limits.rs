@@ -53,8 +53,8 @@ async fn get(
     }))
 }
 
-/// Shows which limits hold for a plugin: those of its tenant, lowered by the manifest of a version; and those
-/// that the manifest lowers further for single functions.
+/// Shows which limits hold for a plugin: those of its tenant, lowered by the manifest of a version;
+/// and those that the manifest lowers further for single functions.
 #[utoipa::path(get, path = "/tenants/{tenant}/plugins/{plugin}/limits", tag = "limits", params(LimitsQuery),
     responses((status = 200, body = PluginLimits)), security(("token" = ["viewer"])))]
 async fn get_of_plugin(

@@ -11,8 +11,8 @@ use crate::host::{Offline, OpenError, host_key};
 /// Subcommands for the host's key. The host must not be running.
 #[derive(Debug, Subcommand)]
 pub enum HostKey {
-    /// Create a new key and encrypt all secrets with it. The old key is deleted; older backups still
-    /// need it
+    /// Create a new key and encrypt all secrets with it. The old key is deleted; older backups
+    /// still need it
     Rotate(Folder),
     /// Use the present key file, or a new key, if the right key is lost. All secrets of another key
     /// have to be set again

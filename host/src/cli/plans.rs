@@ -18,8 +18,8 @@ pub enum Plans {
         /// Name of the plan
         name: String,
     },
-    /// Change limits of a plan, and keep the others. Creates the plan if there is none of this name;
-    /// without limits it has the defaults of the host
+    /// Change limits of a plan, and keep the others. Creates the plan if there is none of this
+    /// name; without limits it has the defaults of the host
     Set {
         /// Name of the plan
         name: String,

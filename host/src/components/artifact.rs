@@ -381,7 +381,8 @@ impl Artifacts {
         written.map(|()| code)
     }
 
-    /// Writes the code and what the component uses. Gives back the code also if it cannot be written.
+    /// Writes the code and what the component uses. Gives back the code also if it cannot be
+    /// written.
     async fn try_write_code(
         &self,
         digest: VersionDigest,

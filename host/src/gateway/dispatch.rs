@@ -188,7 +188,8 @@ fn caller(principal: Option<&Principal>) -> Caller {
     }
 }
 
-/// How many plugins called each other to get here. A caller can only make it larger, which harms the caller alone.
+/// How many plugins called each other to get here. A caller can only make it larger, which harms
+/// the caller alone.
 fn call_depth(headers: &HeaderMap) -> u32 {
     let value = headers.get(DEPTH_HEADER);
     value

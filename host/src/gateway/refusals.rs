@@ -131,8 +131,8 @@ pub fn not_loaded(
             let detail = "the plugin was replaced while this request waited";
             Problem::new(Code::Overloaded, detail).retry_after(REPLACED_RETRY)
         }
-        // It still serves, so its files should be there. Further requests do not try to load it: the lifecycle
-        // tries again at intervals.
+        // It still serves, so its files should be there. Further requests do not try to load it:
+        // the lifecycle tries again at intervals.
         Ok(_) => {
             let active = &target.active;
             let unavailable = Unavailable::failed(Some(active.digest), error.to_string());

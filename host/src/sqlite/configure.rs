@@ -21,7 +21,8 @@ pub enum ConfigureError {
         "SQLite was used before its memory was set up; call `configure_sqlite` first (SQLite answered {0})"
     )]
     TooLate(c_int),
-    /// Connections share their pages in this build of SQLite, so that one would use what another paid for.
+    /// Connections share their pages in this build of SQLite, so that one would use what another
+    /// paid for.
     #[error(
         "this SQLite was built with ENABLE_MEMORY_MANAGEMENT; build inside the repository, whose .cargo/config.toml \
          switches it off"
@@ -29,14 +30,16 @@ pub enum ConfigureError {
     SharedPages,
 }
 
-/// Gives SQLite the allocator that charges tenants. To be called before anybody uses SQLite; further calls change nothing.
+/// Gives SQLite the allocator that charges tenants. To be called before anybody uses SQLite;
+/// further calls change nothing.
 pub fn configure() -> Result<(), ConfigureError> {
     static DONE: OnceLock<Result<(), ConfigureError>> = OnceLock::new();
     *DONE.get_or_init(|| {
         mortise_sql::use_utc();
         let methods = memory::methods();
-        // SAFETY: the options take what is passed: a table of functions, which SQLite copies, and a number. SQLite
-        // refuses the call once it is in use; `OnceLock` keeps two threads from being in it at once.
+        // SAFETY: the options take what is passed: a table of functions, which SQLite copies, and a
+        // number. SQLite refuses the call once it is in use; `OnceLock` keeps two threads from
+        // being in it at once.
         let (given, plain) = unsafe {
             (
                 ffi::sqlite3_config(ffi::SQLITE_CONFIG_MALLOC, &raw const methods),

@@ -10,7 +10,8 @@ use rusqlite::ffi;
 /// Bytes that a connection's schema takes.
 pub fn schema_bytes(connection: &rusqlite::Connection) -> u64 {
     let (mut now, mut most) = (0, 0);
-    // SAFETY: the handle is open as long as `connection` is borrowed, and SQLite writes two numbers.
+    // SAFETY: the handle is open as long as `connection` is borrowed, and SQLite writes two
+    // numbers.
     let code = unsafe {
         ffi::sqlite3_db_status(
             connection.handle(),

@@ -1,5 +1,6 @@
-//! What stands beside a connection while a plugin's statement runs: whose it is, when it must be done, and why it was
-//! refused. SQLite's callbacks and other threads see this and not the connection.
+//! What stands beside a connection while a plugin's statement runs: whose it is, when it must be
+//! done, and why it was refused. SQLite's callbacks and other threads see this and not the
+//! connection.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -71,7 +72,8 @@ impl Watch {
         self.deadline.store(self.nanoseconds(deadline), Ordering::Relaxed);
     }
 
-    /// From now on nobody bounds it: what the host itself does between statements must not be interrupted.
+    /// From now on nobody bounds it: what the host itself does between statements must not be
+    /// interrupted.
     pub fn disarm(&self) {
         self.deadline.store(u64::MAX, Ordering::Relaxed);
         self.next_look.store(u64::MAX, Ordering::Relaxed);
@@ -102,8 +104,8 @@ impl Watch {
         self.gate.author() != Author::Host && self.is_over() && !is_off(Guard::SqlClock)
     }
 
-    /// Whether the statement has written more than it may. SQLite asks on the thread that runs it, so that what this
-    /// thread has written is what the statement has.
+    /// Whether the statement has written more than it may. SQLite asks on the thread that runs it,
+    /// so that what this thread has written is what the statement has.
     fn outgrows(&self, now: u64) -> bool {
         if now < self.next_look.load(Ordering::Relaxed) {
             return false;

@@ -222,8 +222,8 @@ impl PluginRoutes {
         let Ok(matched) = self.router.paths.at(path) else {
             return RouteMatch::Nothing;
         };
-        // Only a version of an earlier host has a route of its own below `/-/`, which it keeps. A route such
-        // as `/{*rest}` takes no path of the host.
+        // Only a version of an earlier host has a route of its own below `/-/`, which it keeps. A
+        // route such as `/{*rest}` takes no path of the host.
         let is_explicit =
             |route: &Arc<MethodRoute>| decode(&route.pattern).is_ok_and(|pattern| is_reserved(&pattern));
         if is_reserved(path) && !matched.value.iter().any(is_explicit) {

@@ -1,4 +1,5 @@
-//! `cargo xtask fuzz`: generates inputs of every kind for a host, and searches for one that harms it.
+//! `cargo xtask fuzz`: generates inputs of every kind for a host, and searches for one that harms
+//! it.
 //!
 //! The host is the real executable. For every input, its process must survive, another (good)
 //! tenant must be served, resources must be released, and the host must not report a fault of its

@@ -1,4 +1,5 @@
-//! The plugin that the cases of `cases.toml` call. Each route shows what one part of the SDK answers.
+//! The plugin that the cases of `cases.toml` call. Each route shows what one part of the SDK
+//! answers.
 //!
 //! The cases run against the stand-in (`tests/stand_in.rs`) and against a host
 //! (`tests/it/conformance.rs`), so that a plugin's own tests tell the truth.

@@ -106,7 +106,8 @@ async fn a_stored_version_can_be_activated_and_a_new_one_uploaded_beside_it() {
         .send()
         .await;
     back.expect(200);
-    // Earlier hosts recorded rollbacks as explicit activations; this host records them as rollbacks.
+    // Earlier hosts recorded rollbacks as explicit activations; this host records them as
+    // rollbacks.
     app.admin("POST", &format!("{plugin}/activation/back"))
         .send()
         .await

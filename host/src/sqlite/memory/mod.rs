@@ -1,16 +1,18 @@
 //! Charges the memory that SQLite takes to the tenant that it works for.
 //!
-//! SQLite asks one allocator for the whole process. The one here knows which tenant's [`Budget`] the calling thread
-//! works for, and refuses what the budget does not cover; SQLite then fails that statement with `SQLITE_NOMEM` and
-//! nobody else notices. The control plane works for no budget, so it is never refused. Before each allocation stands
-//! a header that names the budget which paid, so that the right one is credited, whichever thread frees it.
+//! SQLite asks one allocator for the whole process. The one here knows which tenant's [`Budget`]
+//! the calling thread works for, and refuses what the budget does not cover; SQLite then fails that
+//! statement with `SQLITE_NOMEM` and nobody else notices. The control plane works for no budget, so
+//! it is never refused. Before each allocation stands a header that names the budget which paid, so
+//! that the right one is credited, whichever thread frees it.
 //!
-//! The allocator is also a clock: it refuses memory to a statement whose time is over. SQLite looks at the clock
-//! itself only where its programs jump, but straight code that makes values allocates.
+//! The allocator is also a clock: it refuses memory to a statement whose time is over. SQLite looks
+//! at the clock itself only where its programs jump, but straight code that makes values allocates.
 //!
-//! And it looks after the stack. SQLite compiles by recursion: into expressions, whose depth it limits, and from there
-//! into generated columns, triggers and foreign keys that lead to each other, whose number it does not. Each of those
-//! steps allocates, so memory is refused where much of the stack is used.
+//! And it looks after the stack. SQLite compiles by recursion: into expressions, whose depth it
+//! limits, and from there into generated columns, triggers and foreign keys that lead to each
+//! other, whose number it does not. Each of those steps allocates, so memory is refused where much
+//! of the stack is used.
 
 #![expect(
     unsafe_code,
@@ -41,11 +43,13 @@ const STEP_BYTES: i64 = 256 * 1024;
 /// Stands in a budget's count as long as somebody holds the [`Budget`]; far more than all memory.
 const OWNED: i64 = 1 << 62;
 
-/// Stack that SQL may have used when it allocates; beyond this, memory is refused. An expression of the
-/// deepest allowed kind uses up to 900 KiB more without allocating, which fits into a thread's 2 MiB.
+/// Stack that SQL may have used when it allocates; beyond this, memory is refused. An expression of
+/// the deepest allowed kind uses up to 900 KiB more without allocating, which fits into a thread's
+/// 2 MiB.
 const STACK_BYTES: usize = 768 * 1024;
 
-/// Between two looks at the clock pass so many allocations, or one of so many times [`LARGE_BYTES`].
+/// Between two looks at the clock pass so many allocations, or one of so many times
+/// [`LARGE_BYTES`].
 const ALLOCATIONS_PER_LOOK: i64 = 64;
 
 /// An allocation of this size counts twice, since its content takes time as well.
@@ -104,7 +108,8 @@ struct Work {
 /// A budget, as the allocator sees it.
 #[derive(Debug)]
 struct Count {
-    /// Bytes that are taken, and [`OWNED`] as long as the [`Budget`] is there. Whoever makes it zero frees it.
+    /// Bytes that are taken, and [`OWNED`] as long as the [`Budget`] is there. Whoever makes it
+    /// zero frees it.
     taken: AtomicI64,
     limit: AtomicI64,
     /// The most that was taken during the last piece of work.
@@ -238,12 +243,14 @@ impl Budget {
     }
 
     fn count(&self) -> &Count {
-        // SAFETY: `Count::add` frees it when its number is zero, which it is not while this is there: see `OWNED`.
+        // SAFETY: `Count::add` frees it when its number is zero, which it is not while this is
+        // there: see `OWNED`.
         unsafe { self.0.as_ref() }
     }
 }
 
-// SAFETY: a budget is a few atomic numbers, and `Count::add` decides atomically which thread frees them.
+// SAFETY: a budget is a few atomic numbers, and `Count::add` decides atomically which thread frees
+// them.
 unsafe impl Send for Budget {}
 // SAFETY: the same.
 unsafe impl Sync for Budget {}
@@ -256,13 +263,13 @@ impl Drop for Budget {
 }
 
 impl Count {
-    /// Adds to what is taken, here and over all tenants, and answers what is taken then. Frees the budget where
-    /// nobody holds it and nothing is taken any more.
+    /// Adds to what is taken, here and over all tenants, and answers what is taken then. Frees the
+    /// budget where nobody holds it and nothing is taken any more.
     ///
     /// # Safety
     ///
-    /// `count` is a budget that somebody holds or that something is charged to, so that it is there when this is
-    /// called; what is taken out was put in.
+    /// `count` is a budget that somebody holds or that something is charged to, so that it is there
+    /// when this is called; what is taken out was put in.
     unsafe fn add(count: *const Count, bytes: i64) -> i64 {
         // SAFETY: the caller's promise.
         let before = unsafe { &*count }.taken.fetch_add(bytes, Ordering::AcqRel);
@@ -273,8 +280,9 @@ impl Count {
             HOST_TAKEN.fetch_add(change, Ordering::Relaxed);
         }
         if after == 0 {
-            // SAFETY: it was made by `Box`. Its number is zero for the one thread that took out the last of what was
-            // put in: nobody holds it, no header names it, so that nobody can reach it any more.
+            // SAFETY: it was made by `Box`. Its number is zero for the one thread that took out the
+            // last of what was put in: nobody holds it, no header names it, so that nobody can
+            // reach it any more.
             drop(unsafe { Box::from_raw(count.cast_mut()) });
         }
         after & (OWNED - 1)
@@ -403,8 +411,9 @@ unsafe extern "C" fn x_free(memory: *mut c_void) {
     if memory.is_null() {
         return;
     }
-    // SAFETY: SQLite frees what it was given, once. The layout is the one that it was allocated with, since the
-    // header keeps its size. The payer is there because this allocation is charged to it until the last line.
+    // SAFETY: SQLite frees what it was given, once. The layout is the one that it was allocated
+    // with, since the header keeps its size. The payer is there because this allocation is charged
+    // to it until the last line.
     unsafe {
         let header = header(memory);
         let Header { bytes, payer } = header.read();

@@ -61,8 +61,8 @@ impl HostBuilder {
     }
 
     /// Uses the plugin's `plugin.toml`: its migrations run, and its routes, scopes, schemas,
-    /// allowed origins, secrets and [counted limits](super#what-is-simulated) apply as in production.
-    /// The folder is usually `env!("CARGO_MANIFEST_DIR")`.
+    /// allowed origins, secrets and [counted limits](super#what-is-simulated) apply as in
+    /// production. The folder is usually `env!("CARGO_MANIFEST_DIR")`.
     ///
     /// ```no_run
     /// let host = mortise_sdk::testing::Host::builder().plugin(env!("CARGO_MANIFEST_DIR")).start();

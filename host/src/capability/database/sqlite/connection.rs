@@ -35,8 +35,8 @@ const KEPT_PART: u64 = 32;
 /// SQLite's page size, the unit of `max_page_count`.
 const PAGE_BYTES: u64 = 4096;
 
-/// SQLite cannot truncate the write-ahead log while a reader uses an old snapshot, so cursors that overlap
-/// could let it grow without end. Above this size, a writer first waits for a checkpoint.
+/// SQLite cannot truncate the write-ahead log while a reader uses an old snapshot, so cursors that
+/// overlap could let it grow without end. Above this size, a writer first waits for a checkpoint.
 const LOG_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A disk with less free space than this counts as full, because a transaction writes several pages
