@@ -100,6 +100,25 @@ async fn an_upgrade_compiles_the_most_used_versions_first() {
     assert_eq!(recompile(&app).await["done"], 0, "nothing is left to do");
 }
 
+#[tokio::test]
+async fn a_damaged_file_makes_the_next_start_check_all() {
+    let (app, files) = used().await;
+    let app = app
+        .restart_after(
+            async |_| {
+                for file in &files {
+                    std::fs::write(file, "damaged").unwrap();
+                }
+            },
+            |config| config.limits.wall = "60s".parse().unwrap(),
+        )
+        .await;
+    app.get("/acme/some/x").send().await.expect(200);
+    let app = app.restart().await;
+    until_current(&app).await;
+    assert_eq!(recompile(&app).await["done"], 2);
+}
+
 /// Code that cannot be stored serves from memory.
 #[tokio::test]
 async fn code_that_cannot_be_stored_serves_all_the_same() {

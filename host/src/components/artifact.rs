@@ -358,7 +358,16 @@ impl Artifacts {
         self.check_refused(digest)?;
         let (files, seal, engine) = (self.files.clone(), self.seal, engine.clone());
         let opened = blocking(move || match files.read_compiled(digest) {
-            Ok(Some(stored)) => open(&seal, &engine, digest, &stored),
+            Ok(Some(stored)) => {
+                let opened = open(&seal, &engine, digest, &stored)?;
+                if matches!(opened, Opened::Unusable) {
+                    // Other files may be damaged too: the next start checks the code of all active versions.
+                    if let Err(error) = files.remove_engine() {
+                        tracing::warn!(%error, "the next start does not check the compiled code");
+                    }
+                }
+                Ok(opened)
+            }
             Ok(None) => Ok(Opened::Unusable),
             Err(error) => {
                 tracing::warn!(%digest, %error, "compiled code cannot be read");

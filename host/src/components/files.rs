@@ -43,19 +43,27 @@ pub fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
 /// Writes `parts` and replaces an existing file. `modified` overrides the modification time.
 pub fn write(path: &Path, parts: &[&[u8]], modified: Option<SystemTime>) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.{TEMPORARY}", uuid::Uuid::now_v7().simple()));
-    let mut file = File::create_new(&temporary)?;
+    let written = write_synced(&temporary, parts, modified).and_then(|()| fs::rename(&temporary, path));
+    if let Err(error) = written {
+        // The file that failed would take up space until the next start.
+        let _ = remove(&temporary);
+        return Err(error);
+    }
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn write_synced(path: &Path, parts: &[&[u8]], modified: Option<SystemTime>) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
     for part in parts {
         file.write_all(part)?;
     }
     if let Some(modified) = modified {
         file.set_modified(modified)?;
     }
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+    file.sync_all()
 }
 
 /// Removes a file if it exists.

@@ -108,7 +108,11 @@ impl Lifecycle {
         if !outdated.is_empty() {
             self.recompile_all(&outdated).await?;
         }
-        Ok(self.runtime.set_code_current(true).await?)
+        if !is_current {
+            self.runtime.set_code_current(true).await?;
+        }
+        // Otherwise it is recorded, unless a request has found damaged code meanwhile.
+        Ok(())
     }
 
     async fn recompile_all(&self, outdated: &[VersionDigest]) -> Result<(), LifecycleError> {
