@@ -170,7 +170,9 @@ mod tests {
         assert_eq!(timestamp.saturating_sub(HOUR), hour_before);
         assert_eq!(hour_before.saturating_add(HOUR), timestamp);
         assert_eq!(
-            timestamp.saturating_sub(Duration::MAX).saturating_sub(DAY),
+            timestamp
+                .saturating_sub(Duration::MAX)
+                .saturating_sub(Duration::MAX),
             Timestamp(i64::MIN)
         );
         assert_eq!(
