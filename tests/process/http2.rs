@@ -256,6 +256,8 @@ impl Windows {
     /// The windows of a new connection, from which nothing was read yet.
     fn read(wire: &mut Wire) -> Self {
         let settings = read_past(wire, SETTINGS, 0).payload;
+        // The host applies its settings once they are acknowledged.
+        wire.send(frame(SETTINGS, ACK, 0, &[]));
         let number = |bytes: &[u8]| {
             bytes
                 .iter()
