@@ -361,7 +361,8 @@ impl Artifacts {
             Ok(Some(stored)) => {
                 let opened = open(&seal, &engine, digest, &stored)?;
                 if matches!(opened, Opened::Unusable) {
-                    // Other files may be damaged too: the next start checks the code of all active versions.
+                    // Other files may be damaged too: the next start checks the code of all active
+                    // versions.
                     if let Err(error) = files.remove_engine() {
                         tracing::warn!(%error, "the next start does not check the compiled code");
                     }
