@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_goes_away_leaves_the_place_to_the_next() {
+    fn a_waiter_that_goes_away_leaves_its_permit_to_the_next() {
         let semaphore = FairSemaphore::new(1);
         let lane = lane(1);
         let held = semaphore.try_acquire(&lane).unwrap();

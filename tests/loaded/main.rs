@@ -213,10 +213,12 @@ async fn what_is_counted_is_at_least_what_is_taken() {
         let component = VerifiedComponent::new(component.into());
         let digest = component.digest();
         runtime
+            .components()
             .repair_code(&component)
             .await
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let code = usize::try_from(runtime.compiled_size(digest).await.unwrap().unwrap()).unwrap();
+        let code =
+            usize::try_from(runtime.components().compiled_size(digest).await.unwrap().unwrap()).unwrap();
         let before = resident();
         let loaded = runtime.load(digest).await;
         loaded.unwrap_or_else(|error| panic!("{name}: {error}"));

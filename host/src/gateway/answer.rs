@@ -1,4 +1,4 @@
-//! The answer to an invocation that ran: its check, its record, and what the caller gets.
+//! Checks the output of an invocation, writes its record, and builds the response.
 
 use axum::body::Body;
 use axum::http::Response;
@@ -12,7 +12,7 @@ use crate::http::problem::Problem;
 use crate::invoke::{Ran, Target, Unrecorded};
 use crate::sandbox::{Failure, FunctionError, Output, Side};
 
-/// Checks the answer, writes the record, and gives what the caller gets.
+/// Checks the output, writes the record, and returns the response for the caller.
 pub fn answer(target: &Target, ran: Ran<'_>) -> Result<Response<Body>, Problem> {
     let Ran {
         outcome,
@@ -60,7 +60,7 @@ fn cannot_be_sent(unrecorded: &mut Unrecorded<'_>, unsendable: Unsendable) -> Pr
     refusals::unsendable(unsendable)
 }
 
-/// Writes the record of a function that gave no output, and gives what the caller gets.
+/// Writes the record of a function without output, and returns the problem for the caller.
 fn no_output(mut unrecorded: Unrecorded<'_>, error: FunctionError) -> Problem {
     let (code, outcome, said) = match error {
         FunctionError::InvalidInput(said) => (Code::InvalidInput, FunctionOutcome::InvalidInput, said),

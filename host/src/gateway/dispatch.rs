@@ -38,9 +38,9 @@ pub async fn dispatch(
     let (entry, kind) = (target.callee.entry(), target.callee.kind());
     let health = entry.health.check(now);
     health.map_err(|circuit| refusals::unhealthy(kind, circuit))?;
-    // A first look, so that no body is read in vain. A place is taken once the body is there: a
-    // caller that sends it slowly holds its connection and these bytes, and nothing that others
-    // wait for.
+    // Checked before the body is read, so that no body is read in vain. The queue position is taken
+    // after the body has arrived. A slow caller therefore holds only its connection and these
+    // bytes.
     let rejected = |rejected| refusals::rejected(kind, rejected);
     gateway.invoker.look(&target).map_err(rejected)?;
     let (bytes, held) = match request_body.is_end_stream() {
@@ -91,7 +91,7 @@ pub async fn dispatch(
     }
 }
 
-/// Reads the body of a request, and holds its bytes in the tenant's account.
+/// Reads the body of a request. The returned charge counts its bytes against the tenant.
 async fn read_body(
     gateway: &Gateway,
     target: &Target,
@@ -103,8 +103,8 @@ async fn read_body(
     let mut held = target.tenant.bodies.open(caller);
     let hold = |bytes| held.add(bytes).map_err(refusals::no_room_for_body);
     let bytes = {
-        // Pinned where it is made, as in `dispatch`: a future that is handed over by value takes
-        // its room twice.
+        // Pinned here, as in `dispatch`, because a future that is passed by value takes its memory
+        // twice.
         let read = pin!(body::read(headers, request_body, limit, gateway.pace, hold));
         read.await
             .map_err(|problem| refusals::unread_body(problem, limit))?
@@ -112,7 +112,7 @@ async fn read_body(
     Ok((bytes, held))
 }
 
-/// What the record says of the trigger, and what the plugin is called with.
+/// The trigger for the record, and the input for the plugin.
 fn input(
     gateway: &Gateway,
     target: &Target,
@@ -188,8 +188,8 @@ fn caller(principal: Option<&Principal>) -> Caller {
     }
 }
 
-/// How many plugins called each other to get here. A caller can only make it larger, which harms
-/// the caller alone.
+/// The number of plugins that called each other to get here. A caller can only increase it, which
+/// harms only that caller.
 fn call_depth(headers: &HeaderMap) -> u32 {
     let value = headers.get(DEPTH_HEADER);
     value

@@ -47,9 +47,8 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
             None => nothing(),
         });
     };
-    // An upload with a route below `/-/` is refused, but a catch-all route matches these paths too.
-    // If the plugin has no functions, that route answers them: versions that were stored before
-    // there were functions may rely on it.
+    // A version without functions, stored by an earlier host, may have a route of its own below
+    // `/-/`. The router finds it.
     let function_name = path
         .rest
         .strip_prefix(function::FUNCTIONS)

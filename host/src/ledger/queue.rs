@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_floods_gives_way_to_the_others() {
+    fn a_tenant_that_floods_is_dropped_before_others() {
         let queue = Queue::default();
         let (loud, quiet) = (TenantId::generate(), TenantId::generate());
         for _ in 0..MOST_ENTRIES {

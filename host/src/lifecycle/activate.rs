@@ -144,7 +144,7 @@ impl Lifecycle {
         if version.manifest.database.is_none() {
             return Ok((Vec::new(), Vec::new()));
         }
-        let bundle = StoredBundle::open(&self.runtime.component(version.digest).await?)?;
+        let bundle = StoredBundle::open(&self.runtime.components().source(version.digest).await?)?;
         let limits = self.limits(tenant).await?;
         let applied = self
             .services

@@ -28,13 +28,14 @@ impl Lifecycle {
         digest: VersionDigest,
         asked: Option<&Shield>,
     ) -> Result<Vec<String>, LifecycleError> {
-        let uses = self.runtime.uses(digest).await?;
+        let uses = self.runtime.components().uses(digest).await?;
         Ok(match asked {
             Some(asked) => asked.matching(&uses),
             None => {
                 let off = uses.refused_proposals().into_iter();
                 let off = off.map(|proposal| format!("proposal:{proposal}"));
-                off.chain(self.runtime.shield().matching(&uses)).collect()
+                off.chain(self.runtime.components().shield().matching(&uses))
+                    .collect()
             }
         })
     }
@@ -45,11 +46,15 @@ impl Lifecycle {
         page: Page<VersionDigest>,
     ) -> Result<Vec<ListedComponent>, LifecycleError> {
         let mut listed = Vec::new();
-        for object in self.runtime.store().list(page).await? {
+        for object in self.runtime.components().store().list(page).await? {
             listed.push(ListedComponent {
                 object,
                 is_used: self.db.is_digest_used(object.digest).await?,
-                is_compiled: self.runtime.has_code(object.digest, CodeCheck::Exists).await?,
+                is_compiled: self
+                    .runtime
+                    .components()
+                    .has_code(object.digest, CodeCheck::Exists)
+                    .await?,
             });
         }
         Ok(listed)
@@ -57,6 +62,6 @@ impl Lifecycle {
 
     /// Why an accepted version does not run, as far as that is known without reading its component.
     pub async fn refusal(&self, digest: VersionDigest) -> Result<Option<Arc<Refusal>>, LifecycleError> {
-        Ok(self.runtime.refusal(digest).await?)
+        Ok(self.runtime.components().refusal(digest).await?)
     }
 }

@@ -94,11 +94,11 @@ impl Lifecycle {
 
     /// Compiles the outdated versions one after the other.
     async fn recompile(&self) -> Result<(), LifecycleError> {
-        let is_current = self.runtime.is_code_current().await?;
+        let is_current = self.runtime.components().is_code_current().await?;
         if !is_current {
             // From here on there may be code of two engines, also if a host with the other engine
             // starts next.
-            self.runtime.set_code_current(false).await?;
+            self.runtime.components().set_code_current(false).await?;
         }
         let check = match is_current {
             true => CodeCheck::Exists,
@@ -109,7 +109,7 @@ impl Lifecycle {
             self.recompile_all(&outdated).await?;
         }
         if !is_current {
-            self.runtime.set_code_current(true).await?;
+            self.runtime.components().set_code_current(true).await?;
         }
         // Otherwise it is recorded, unless a request has found damaged code meanwhile.
         Ok(())
@@ -123,7 +123,7 @@ impl Lifecycle {
             "compiled code of active versions is missing or from another engine; compiling again in the background"
         );
         for version in outdated {
-            let compiled = self.runtime.recompile(*version).await;
+            let compiled = self.runtime.components().recompile(*version).await;
             self.recompilation.report(*version, compiled);
             // The version may have been purged meanwhile.
             let _files = self.files.lock(*version).await;
@@ -141,8 +141,8 @@ impl Lifecycle {
         let since = self.clock.now().saturating_sub(USED_WITHIN);
         let mut outdated = Vec::new();
         for version in self.db.active_components(since).await? {
-            if self.runtime.refusal(version).await?.is_none()
-                && !self.runtime.has_code(version, check).await?
+            if self.runtime.components().refusal(version).await?.is_none()
+                && !self.runtime.components().has_code(version, check).await?
             {
                 outdated.push(version);
             }

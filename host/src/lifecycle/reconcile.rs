@@ -1,11 +1,9 @@
 //! Keeps the served tenants in line with the stored ones.
 //!
 //! Every change of data that the gateway reads raises a generation of its tenant in the database.
-//! This node compares the stored generations with those that it serves, and reads the tenants that
-//! are behind again. It
-//! does so for all tenants each second, which is what guarantees that a change is served, and for
-//! single tenants when the doorbell rings. A change that this node makes itself is served before
-//! its caller is answered ([`Lifecycle::refresh`]).
+//! A node compares these generations with the served ones and reads outdated tenants again: all
+//! tenants each second, which guarantees that every change is served, and single tenants after a
+//! notification. A node serves its own changes before it answers ([`Lifecycle::refresh`]).
 
 use super::refresh::READ_AT_ONCE;
 use super::{Lifecycle, LifecycleError};

@@ -265,7 +265,7 @@ impl Lifecycle {
     async fn make(&self, version: &Version, files: FileCheck) -> Result<Arc<Router>, Unavailable> {
         let digest = version.digest;
         let failed = |error: BuildError| Unavailable::failed(Some(digest), error.reason());
-        let refusal = self.runtime.refusal(digest).await;
+        let refusal = self.runtime.components().refusal(digest).await;
         if let Some(refusal) = refusal.map_err(|error| failed(LoadError::from(error).into()))? {
             return Err(Unavailable::refused(digest, refusal.message.clone()));
         }
@@ -277,13 +277,13 @@ impl Lifecycle {
                 loaded => drop(loaded.map_err(|error| failed(error.into()))?),
             },
             FileCheck::Exist => {
-                let compiled = self.runtime.compiled_size(digest).await;
+                let compiled = self.runtime.components().compiled_size(digest).await;
                 if compiled
                     .map_err(|error| failed(LoadError::from(error).into()))?
                     .is_none()
                 {
                     // The version must be compiled again, which needs an intact component.
-                    let component = self.runtime.component(digest).await;
+                    let component = self.runtime.components().source(digest).await;
                     component.map_err(|error| failed(error.into()))?;
                 }
             }

@@ -30,7 +30,7 @@ impl Lifecycle {
             let busy = "another node removes the component at this moment; upload it again";
             return Err(LifecycleError::Unavailable(busy.into()));
         }
-        match self.runtime.store().put(component).await {
+        match self.runtime.components().store().put(component).await {
             Ok(()) => Ok(lease),
             Err(error) => {
                 self.take_back(lease).await;
@@ -44,8 +44,15 @@ impl Lifecycle {
         // The row prevents further claims. If the lease had expired before, another node may have
         // removed the component.
         let kept = async {
-            if self.runtime.store().stat(lease.digest).await?.is_none() {
-                self.runtime.store().put(component).await?;
+            if self
+                .runtime
+                .components()
+                .store()
+                .stat(lease.digest)
+                .await?
+                .is_none()
+            {
+                self.runtime.components().store().put(component).await?;
             }
             Ok::<_, LifecycleError>(self.db.release_component(lease.digest, lease.holder).await?)
         };
@@ -76,7 +83,7 @@ impl Lifecycle {
     /// its code is missing.
     pub(super) async fn repair(&self, component: &VerifiedComponent) -> Result<(), LifecycleError> {
         let _files = self.files.lock(component.digest()).await;
-        let is_whole = match self.runtime.store().get(component.digest()).await {
+        let is_whole = match self.runtime.components().store().get(component.digest()).await {
             Ok(stored) => stored.is_some(),
             Err(StoreError::Damaged(_)) => false,
             Err(error) => return Err(error.into()),
@@ -85,7 +92,7 @@ impl Lifecycle {
             let lease = self.store(component).await?;
             self.keep(component, lease).await;
         }
-        Ok(self.runtime.repair_code(component).await?)
+        Ok(self.runtime.components().repair_code(component).await?)
     }
 
     /// Removes a component without a version, and this node's files of it. If it may not be removed
@@ -127,7 +134,7 @@ impl Lifecycle {
 
     /// Removes a claimed component. `false` if it is too young.
     async fn remove_claimed(&self, digest: VersionDigest, min_age: Duration) -> Result<bool, LifecycleError> {
-        let store = self.runtime.store();
+        let store = self.runtime.components().store();
         let stored = store.stat(digest).await?;
         let now = self.clock.now();
         if stored.is_some_and(|stored| now.since(stored.stored_at) < min_age) {
@@ -224,7 +231,12 @@ mod tests {
         }
 
         async fn is_stored(&self) -> bool {
-            let stored = self.sweeps.runtime.store().get(self.component.digest());
+            let stored = self
+                .sweeps
+                .runtime
+                .components()
+                .store()
+                .get(self.component.digest());
             stored.await.unwrap().is_some()
         }
 

@@ -64,7 +64,7 @@ impl Lifecycle {
 
     /// Size of a version's compiled code, if there is any.
     pub async fn compiled_size(&self, digest: VersionDigest) -> Result<Option<u64>, LifecycleError> {
-        Ok(self.runtime.compiled_size(digest).await?)
+        Ok(self.runtime.components().compiled_size(digest).await?)
     }
 
     /// Compiles the component, stores it, and writes the row. If the row is not written, the files
@@ -135,7 +135,10 @@ impl Lifecycle {
         if is_off(Guard::ManifestsApart) {
             drop(Bundle::extract(component.bytes())?);
         }
-        let taken_in = self.runtime.take_in(plugin, component, limits.compiled_size);
+        let taken_in = self
+            .runtime
+            .components()
+            .take_in(plugin, component, limits.compiled_size);
         let described = taken_in.await?;
         self.check_ceiling(&described.manifest)?;
         let component = component.bytes().clone();

@@ -19,7 +19,7 @@ mod wasi;
 
 pub use execution::{Checks, Failure, Finished, Held, KeptInstances, Side, Start, TooLargeToLift, Trapped};
 pub use handlers::{FunctionError, Input, Output};
-pub use loaded::Loaded;
+pub use loaded::{ComponentCache, Loaded};
 pub use long_running::LongRunning;
 pub use placement::GuestLanes;
 pub use validator::{CheckFailure, KeptValidators, Mismatch, SchemaError, Validators};
@@ -29,14 +29,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Weak};
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::capability::{Invocation, Services};
-use crate::domain::id::{PluginName, VersionDigest};
+use crate::domain::id::VersionDigest;
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 use crate::metrics::Gauge;
@@ -44,11 +43,10 @@ use crate::storage::vault::HostKey;
 
 use crate::components::compile::{CompileLimits, Compiler, worker};
 use crate::components::shield::Shield;
-use crate::components::store::{ComponentStore, VerifiedComponent};
-use crate::components::{Artifacts, CodeCheck, CodeFiles, DescribedManifest, LoadError, Refusal, Uses};
+use crate::components::store::ComponentStore;
+use crate::components::{Artifacts, CodeFiles, LoadError};
 use execution::Guest;
 use instance::Ended;
-use loaded::ComponentCache;
 use placement::{Placement, RunQueues};
 use store::StoreData;
 use ticker::Ticker;
@@ -202,72 +200,9 @@ impl Runtime {
         })
     }
 
-    /// The component store, which all nodes share.
-    pub fn store(&self) -> &Arc<dyn ComponentStore> {
-        self.components.store()
-    }
-
-    /// Prepares an upload for `plugin`: a worker reads, checks and compiles it. The host keeps the
-    /// compiled code and loads it once, so that a component that cannot run is refused now. The
-    /// component itself is not stored. A repeated call with the same bytes changes nothing.
-    pub async fn take_in(
-        &self,
-        plugin: &PluginName,
-        component: &VerifiedComponent,
-        compiled_size: ByteSize,
-    ) -> Result<DescribedManifest, LoadError> {
-        self.components.take_in(plugin, component, compiled_size).await
-    }
-
-    /// Compiles the component of a version again, if its code is missing or damaged.
-    pub async fn repair_code(&self, component: &VerifiedComponent) -> Result<(), LoadError> {
-        self.components.repair_code(component).await
-    }
-
-    /// Compiles a stored component in the background, if its code is missing, damaged or from
-    /// another engine.
-    pub async fn recompile(&self, digest: VersionDigest) -> Result<(), LoadError> {
-        self.components.recompile(digest).await
-    }
-
-    /// Whether the compiled code of a component is on disk.
-    pub async fn has_code(&self, digest: VersionDigest, check: CodeCheck) -> std::io::Result<bool> {
-        self.components.has_code(digest, check).await
-    }
-
-    /// Whether all active versions were compiled for this engine when that was last recorded.
-    pub async fn is_code_current(&self) -> std::io::Result<bool> {
-        self.components.is_code_current().await
-    }
-
-    /// Records whether all active versions are compiled for this engine.
-    pub async fn set_code_current(&self, is_current: bool) -> std::io::Result<()> {
-        self.components.set_code_current(is_current).await
-    }
-
-    /// Why a stored component cannot run, if that is known without reading the component.
-    pub async fn refusal(&self, digest: VersionDigest) -> std::io::Result<Option<Arc<Refusal>>> {
-        self.components.refusal(digest).await
-    }
-
-    /// The proposals, instructions and imports that a stored component uses.
-    pub async fn uses(&self, digest: VersionDigest) -> Result<Uses, LoadError> {
-        self.components.uses(digest).await
-    }
-
-    /// The operator's rules for refusing components.
-    pub fn shield(&self) -> &Shield {
-        self.components.shield()
-    }
-
-    /// The component as it was uploaded.
-    pub async fn component(&self, digest: VersionDigest) -> Result<Bytes, LoadError> {
-        self.components.source(digest).await
-    }
-
-    /// The size of the compiled code, if it is on disk.
-    pub async fn compiled_size(&self, digest: VersionDigest) -> std::io::Result<Option<u64>> {
-        self.components.compiled_size(digest).await
+    /// The components: their store, their compiled code, and those in memory.
+    pub fn components(&self) -> &ComponentCache {
+        &self.components
     }
 
     /// The loaded component, from memory or from disk. A load continues if its caller is dropped,

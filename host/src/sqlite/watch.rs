@@ -80,7 +80,7 @@ impl Watch {
         self.cancelled.store(false, Ordering::Relaxed);
     }
 
-    /// Whoever it worked for is gone.
+    /// Cancels the statement, because its caller is gone.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }

@@ -243,7 +243,7 @@ impl Builder {
     pub(crate) async fn router(&self, version: &Version) -> Result<Router, BuildError> {
         let manifest = &version.manifest;
         let schemas = if names_schemas(manifest) {
-            let bundle = StoredBundle::open(&self.runtime.component(version.digest).await?)?;
+            let bundle = StoredBundle::open(&self.runtime.components().source(version.digest).await?)?;
             self.runtime.validators().prepare();
             Schemas::of(manifest, bundle.schemas)
         } else {

@@ -181,7 +181,7 @@ async fn beyond_the_concurrency_and_its_queue_nobody_waits() {
 }
 
 #[tokio::test]
-async fn whoever_queues_gets_a_turn() {
+async fn every_queued_request_runs() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
     acme.deploy(ECHO, MANIFEST, &[LINE]).await;

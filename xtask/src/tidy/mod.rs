@@ -2,12 +2,12 @@
 //! function from the files to complaints, so that tests can show that it passes and that it fails.
 
 mod contract;
+mod cycles;
 mod dependencies;
 mod documents;
 mod files;
 mod packages;
 mod paths;
-mod rooms;
 mod scanner;
 mod security;
 mod sources;
@@ -44,7 +44,7 @@ const RULES: [(&str, Rule); 13] = [
     ),
     (
         "no two top-level modules of the host depend on each other",
-        rooms::without_cycles,
+        cycles::without_cycles,
     ),
     ("names use the established terms", words::of_the_field),
     (

@@ -108,8 +108,8 @@ struct Work {
 /// A budget, as the allocator sees it.
 #[derive(Debug)]
 struct Count {
-    /// Bytes that are taken, and [`OWNED`] as long as the [`Budget`] is there. Whoever makes it
-    /// zero frees it.
+    /// Bytes that are taken, and [`OWNED`] as long as the [`Budget`] is there. The thread
+    /// that makes it zero frees it.
     taken: AtomicI64,
     limit: AtomicI64,
     /// The most that was taken during the last piece of work.

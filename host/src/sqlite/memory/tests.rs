@@ -40,7 +40,7 @@ fn a_budget_has_a_limit() {
 }
 
 #[test]
-fn whoever_paid_is_credited_by_whichever_thread() {
+fn the_budget_that_was_charged_is_credited_from_any_thread() {
     let (payer, other) = (Budget::new(ByteSize::mib(1)), Budget::new(ByteSize::mib(1)));
     let memory = malloc(&payer, 1_000);
     let memory = realloc(&other, memory, 5_000);

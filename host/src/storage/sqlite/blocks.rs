@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_reads_back_whoever_wrote_it() {
+    fn records_of_every_host_version_are_read_back() {
         let stored = r#"[{"record": {"id": "0190a5c0-0000-7000-8000-000000000001", "trigger": "http", "method": "GET", "route": "/orders",
             "status": 200, "principal": "api-key:0190a5c0-0000-7000-8000-000000000002", "started_at": 1}, "consumed": {"cpu_us": 7}},
             {"record": {"id": "0190a5c0-0000-7000-8000-000000000003", "trigger": "http", "method": "PUT", "route": "/",

@@ -97,7 +97,7 @@ impl Sandbox {
         let bytes = std::fs::read(test_artifacts::BENCH_PLUGIN)?;
         let component = VerifiedComponent::new(bytes.into());
         let digest = component.digest();
-        runtime.repair_code(&component).await?;
+        runtime.components().repair_code(&component).await?;
         let limits = Limits {
             host_calls: HOST_CALLS,
             sql_statements: HOST_CALLS,

@@ -7,28 +7,28 @@ use super::files::{File, only_for_tests};
 const ROOT: &str = "host/src/";
 
 /// Files that combine the top-level modules.
-const DOORS: [&str; 2] = ["lib.rs", "main.rs"];
+const ENTRY_FILES: [&str; 2] = ["lib.rs", "main.rs"];
 
-/// For each room those that it names, each with the first place where it does so.
-type Rooms<'a> = BTreeMap<&'a str, BTreeMap<String, String>>;
+/// The modules that each module names, with the first place of each.
+type Modules<'a> = BTreeMap<&'a str, BTreeMap<String, String>>;
 
 /// No two modules depend on each other, directly or indirectly, so each can be read with only those
 /// below it.
 pub fn without_cycles(files: &[File]) -> Vec<String> {
-    let rooms = rooms(files);
-    let reachable: BTreeMap<&str, BTreeSet<&str>> = rooms
+    let modules = modules(files);
+    let reachable: BTreeMap<&str, BTreeSet<&str>> = modules
         .keys()
-        .map(|room| (*room, reachable(&rooms, room)))
+        .map(|module| (*module, reachable(&modules, module)))
         .collect();
     let mut complaints = Vec::new();
-    for (room, named) in &rooms {
+    for (module, named) in &modules {
         for (other, place) in named {
             if reachable
                 .get(other.as_str())
-                .is_some_and(|below| below.contains(room))
+                .is_some_and(|below| below.contains(module))
             {
                 complaints.push(format!(
-                    "{place}: `{room}` names `{other}`, which leads back to `{room}`"
+                    "{place}: `{module}` names `{other}`, which leads back to `{module}`"
                 ));
             }
         }
@@ -36,23 +36,27 @@ pub fn without_cycles(files: &[File]) -> Vec<String> {
     complaints
 }
 
-fn rooms(files: &[File]) -> Rooms<'_> {
+fn modules(files: &[File]) -> Modules<'_> {
     let tests = only_for_tests(files);
-    let mut rooms = Rooms::new();
+    let mut modules = Modules::new();
     for file in files {
-        let Some(path) = file.path.strip_prefix(ROOT).filter(|path| !DOORS.contains(path)) else {
+        let Some(path) = file
+            .path
+            .strip_prefix(ROOT)
+            .filter(|path| !ENTRY_FILES.contains(path))
+        else {
             continue;
         };
         if !file.is_rust() || tests.iter().any(|test| file.path.starts_with(test.as_str())) {
             continue;
         }
-        let room = path.split(['/', '.']).next().unwrap_or(path);
-        let named = rooms.entry(room).or_default();
+        let module = path.split(['/', '.']).next().unwrap_or(path);
+        let named = modules.entry(module).or_default();
         let mut is_test = false;
         for (number, line) in file.code() {
             // This skips an import that only tests need.
             if !std::mem::replace(&mut is_test, line.trim() == "#[cfg(test)]") {
-                for other in named_rooms(&line).filter(|other| *other != room) {
+                for other in named_modules(&line).filter(|other| *other != module) {
                     named
                         .entry(other.to_owned())
                         .or_insert_with(|| format!("{}:{number}", file.path));
@@ -60,11 +64,11 @@ fn rooms(files: &[File]) -> Rooms<'_> {
             }
         }
     }
-    rooms
+    modules
 }
 
 /// The names after `crate::` in a line.
-fn named_rooms(line: &str) -> impl Iterator<Item = &str> {
+fn named_modules(line: &str) -> impl Iterator<Item = &str> {
     let paths = line.split("crate::").skip(1);
     let names = paths.flat_map(|rest| match rest.strip_prefix('{') {
         Some(group) => group.split(',').map(str::trim_start).collect(),
@@ -76,12 +80,12 @@ fn named_rooms(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The rooms that one leads to.
-fn reachable<'a>(rooms: &'a Rooms<'_>, from: &'a str) -> BTreeSet<&'a str> {
+/// The modules that one leads to.
+fn reachable<'a>(modules: &'a Modules<'_>, from: &'a str) -> BTreeSet<&'a str> {
     let mut found = BTreeSet::new();
     let mut open: Vec<&str> = vec![from];
-    while let Some(room) = open.pop() {
-        for other in rooms.get(room).into_iter().flat_map(BTreeMap::keys) {
+    while let Some(module) = open.pop() {
+        for other in modules.get(module).into_iter().flat_map(BTreeMap::keys) {
             if found.insert(other.as_str()) {
                 open.push(other);
             }
@@ -96,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rooms_that_only_go_down_are_accepted() {
+    fn modules_that_only_go_down_are_accepted() {
         let files = [
             file("host/src/lib.rs", "pub mod a;\n"),
             file(
