@@ -418,7 +418,17 @@ mod tests {
         let open = OpenLoop::new(Call::get(address, "/"), 100.0, hour)
             .start()
             .unwrap();
+        let (requested, requests) = std::sync::mpsc::channel();
+        let address = server(move |_| {
+            // The receiver is gone at the end of the test.
+            let _ = requested.send(());
+            Some(OK)
+        });
         let closed = ClosedLoop::new(Call::get(address, "/"), 1, hour).start().unwrap();
+        // The second request is sent after the response to the first one.
+        for _ in 0..2 {
+            requests.recv().unwrap();
+        }
         assert_eq!(open.stop().faults(Fault::Closed), 0);
         assert!(closed.stop().latency(200).count() > 0);
     }
