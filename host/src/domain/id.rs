@@ -60,6 +60,21 @@ uuid_id! {
     AuditId;
     /// An upload or a removal of a component that is in progress.
     LeaseId;
+    /// A job.
+    JobId;
+    /// An event that a plugin published.
+    EventId;
+}
+
+/// A claim of a job by a node: random, so that no node can guess or repeat it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClaimId(pub Uuid);
+
+impl ClaimId {
+    /// A new claim.
+    pub fn generate() -> Self {
+        Self(Uuid::new_v4())
+    }
 }
 
 macro_rules! name {
@@ -122,6 +137,12 @@ name! {
     /// The name of a function of a plugin, the last segment of its URL.
     FunctionName by is_function_name:
         "a function name (1 to 63 of a-z, 0-9, `-`, `_` and `.`, starting with a letter)";
+    /// The name of a kind of job of a plugin.
+    JobName by is_function_name:
+        "a job name (1 to 63 of a-z, 0-9, `-`, `_` and `.`, starting with a letter)";
+    /// The name of a schedule of a plugin.
+    ScheduleName by is_function_name:
+        "a schedule name (1 to 63 of a-z, 0-9, `-`, `_` and `.`, starting with a letter)";
 }
 
 /// The id of a plugin version: the SHA-256 of its component, written `sha256:` and 64 hexadecimal

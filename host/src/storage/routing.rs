@@ -1,14 +1,14 @@
 //! Queries for serving requests: all data of a tenant except its API keys, read in one transaction.
 //! Keys may be many, so they are updated one by one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
 
 use super::{Changed, DbError};
 use crate::domain::generation::Generations;
 use crate::domain::grant::Grants;
-use crate::domain::id::{TenantId, TenantName};
+use crate::domain::id::{JobName, TenantId, TenantName};
 use crate::domain::plugin::{Plugin, Version};
 use crate::domain::tenant::{Plan, Tenant};
 use crate::storage::vault::Sealed;
@@ -57,6 +57,17 @@ pub struct RoutedPlugin {
     pub grants: Grants,
     /// The settings of the plugin.
     pub config: BTreeMap<String, String>,
+    /// Its paused jobs.
+    pub paused: PausedJobs,
+}
+
+/// Which jobs of a plugin are paused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PausedJobs {
+    /// Whether all are.
+    pub all: bool,
+    /// Kinds of jobs that are paused on their own.
+    pub jobs: BTreeSet<JobName>,
 }
 
 /// Queries for the snapshots of tenants.

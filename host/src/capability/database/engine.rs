@@ -12,10 +12,43 @@ use async_trait::async_trait;
 use super::error::DatabaseError;
 use super::migration::{Applied, MigrationError};
 use super::statement::{Answer, Scope, Statement, Value, Want};
-use crate::domain::id::{PluginName, TenantId};
+use crate::domain::id::{JobId, PluginName, TenantId};
 use crate::domain::limits::Limits;
 use crate::domain::manifest::Contract;
 use crate::domain::migration::Migration;
+use crate::domain::outbox::OutboxMark;
+
+/// Entries of a tenant's outbox, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxBatch {
+    /// The epoch of the file; `None` if the file has no outbox.
+    pub epoch: Option<String>,
+    /// The sequence and the JSON of each entry.
+    pub entries: Vec<(i64, String)>,
+}
+
+/// The result of a step of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The job.
+    pub job: JobId,
+    /// The name of the step.
+    pub name: String,
+    /// The result.
+    pub result: String,
+    /// The most steps of a job.
+    pub most: u32,
+}
+
+/// What the control plane knows of outboxes.
+#[async_trait]
+pub trait OutboxMarks: Send + Sync {
+    /// The mark of a tenant.
+    async fn mark(&self, tenant: TenantId) -> Result<Option<OutboxMark>, DatabaseError>;
+
+    /// Records that the tenant's database has an outbox with this epoch.
+    async fn set_epoch(&self, tenant: TenantId, epoch: &str) -> Result<(), DatabaseError>;
+}
 
 /// An open transaction. Dropping it rolls it back before any other statement sees its changes.
 pub type Transaction = Box<dyn OpenTransaction>;
@@ -44,6 +77,34 @@ pub trait DatabaseEngine: Send + Sync {
     /// Closes and deletes a tenant's database. The tenant must not be served any more. A tenant
     /// without a database is not an error.
     async fn forget(&self, tenant: TenantId) -> io::Result<()>;
+
+    /// Up to `limit` outbox entries of a tenant after `mark`, the last mark of the control plane. If
+    /// the file is not the continuation of the one that `mark` is about, it gets a new epoch first.
+    async fn outbox(
+        &self,
+        tenant: TenantId,
+        mark: Option<&OutboxMark>,
+        limit: u32,
+    ) -> Result<OutboxBatch, DatabaseError>;
+
+    /// Deletes the outbox entries up to `mark`, which were relayed.
+    async fn outbox_relayed(&self, tenant: TenantId, mark: &OutboxMark) -> Result<(), DatabaseError>;
+
+    /// Whether the job was completed in a transaction of the tenant's database. Opens no file that
+    /// does not exist.
+    async fn is_completed(&self, tenant: TenantId, job: JobId) -> Result<bool, DatabaseError>;
+
+    /// Up to `limit` jobs after `after` that left something in the tenant's database: that they are
+    /// completed, or results of steps.
+    async fn job_traces(
+        &self,
+        tenant: TenantId,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<Vec<JobId>, DatabaseError>;
+
+    /// Removes what these jobs left. They ended.
+    async fn forget_jobs(&self, tenant: TenantId, jobs: &[JobId]) -> Result<(), DatabaseError>;
 
     /// The tenants whose databases are there and have content.
     async fn tenants_with_data(&self) -> io::Result<Vec<TenantId>>;
@@ -76,6 +137,13 @@ pub trait Session: Send {
     /// Starts a statement whose rows are read piece by piece.
     async fn open(&mut self, statement: Statement) -> Result<Cursor, DatabaseError>;
 
+    /// The stored result of a step of the running job.
+    async fn step(&mut self, job: JobId, name: &str) -> Result<Option<String>, DatabaseError>;
+
+    /// Stores the result of a step of the running job, in a transaction of its own. An earlier result
+    /// stays.
+    async fn store_step(&mut self, step: Step) -> Result<(), DatabaseError>;
+
     /// The size of the database after the last statement.
     fn size(&self) -> DatabaseSize;
 }
@@ -85,6 +153,18 @@ pub trait Session: Send {
 pub trait OpenTransaction: Send {
     /// Runs a statement in the transaction.
     async fn run(&mut self, statement: Statement, want: Want) -> Result<Answer, DatabaseError>;
+
+    /// Writes an entry into the tenant's outbox in this transaction. The first entry after a file was
+    /// opened checks with `marks` that the file continues what was relayed; see
+    /// [`DatabaseEngine::outbox`].
+    async fn add_to_outbox(&mut self, entry: String, marks: &dyn OutboxMarks) -> Result<(), DatabaseError>;
+
+    /// Marks the running job as completed in this transaction. If another attempt completed it, the
+    /// transaction can only be rolled back.
+    async fn complete(&mut self, job: JobId) -> Result<(), DatabaseError>;
+
+    /// Stores the result of a step of the running job in this transaction.
+    async fn store_step(&mut self, step: Step) -> Result<(), DatabaseError>;
 
     /// Commits the transaction. If that fails, it is rolled back.
     async fn commit(&mut self) -> Result<(), DatabaseError>;
