@@ -76,8 +76,8 @@ impl Invoker {
     /// Whether an invocation would be admitted now. It takes nothing.
     pub fn look(&self, target: &Target) -> Result<(), Rejected> {
         target.check_unread()?;
-        match target.tenant.gate.is_full() {
-            true => Err(target.tenant.gate.full().into()),
+        match target.tenant.admission.is_full() {
+            true => Err(target.tenant.admission.full().into()),
             false => Ok(()),
         }
     }
@@ -85,7 +85,7 @@ impl Invoker {
     /// Admits an invocation, or refuses it at once.
     pub fn admit(&self, target: &Target) -> Result<Admission, Rejected> {
         target.check_unread()?;
-        let admitted = target.tenant.gate.admit()?;
+        let admitted = target.tenant.admission.admit()?;
         Ok(Admission {
             admitted,
             _counted: self.requests.admitted.hold(),
@@ -100,7 +100,7 @@ impl Invoker {
         let queue_wait = target.queue_wait();
         let instance = {
             // In a block, so that the outer future reuses the memory of this one.
-            let lane = &target.tenant.gate.lanes().instances;
+            let lane = &target.tenant.admission.lanes().instances;
             let acquire = pin!(self.instances.acquire(lane));
             within(queue_wait, acquire).await
         };

@@ -92,7 +92,7 @@ impl Invoker {
             move |invocation| recorder.given_up(invocation)
         };
         let start = Start {
-            lanes: &target.tenant.gate.lanes().guests,
+            lanes: &target.tenant.admission.lanes().guests,
             long_running: &target.callee.entry().long_running,
             held: Held {
                 turn: (turn, admission),

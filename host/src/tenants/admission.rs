@@ -19,8 +19,8 @@ use crate::sandbox::GuestLanes;
 
 /// The admission control of one tenant.
 #[derive(Debug)]
-pub struct Gate {
-    size: GateSize,
+pub struct TenantAdmission {
+    size: AdmissionSize,
     turns: Arc<Semaphore>,
     admitted: AtomicU32,
     rates: Rates,
@@ -59,11 +59,11 @@ pub struct Lanes {
 
 /// An admitted request. Dropping it frees its queue position.
 #[derive(Debug)]
-pub struct Admitted(Arc<Gate>, u32);
+pub struct Admitted(Arc<TenantAdmission>, u32);
 
 /// The limits of a tenant's admission control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GateSize {
+pub struct AdmissionSize {
     concurrency: u32,
     queue: u32,
     queue_wait: Duration,
@@ -79,7 +79,7 @@ pub struct Full {
     pub retry_after: Duration,
 }
 
-impl From<&Limits> for GateSize {
+impl From<&Limits> for AdmissionSize {
     fn from(limits: &Limits) -> Self {
         Self {
             concurrency: limits.concurrency,
@@ -92,9 +92,9 @@ impl From<&Limits> for GateSize {
     }
 }
 
-impl Gate {
+impl TenantAdmission {
     /// Admission control without requests.
-    pub fn new(size: GateSize) -> Self {
+    pub fn new(size: AdmissionSize) -> Self {
         let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let rate = || {
             RateLimiter::new(
@@ -122,7 +122,7 @@ impl Gate {
     }
 
     /// The limits.
-    pub fn size(&self) -> GateSize {
+    pub fn size(&self) -> AdmissionSize {
         self.size
     }
 
@@ -148,7 +148,7 @@ impl Gate {
         self.rates.failures.check(now)
     }
 
-    /// Whether [`Gate::admit`] would reject a request now, for a check before the body is read.
+    /// Whether [`TenantAdmission::admit`] would reject a request now, for a check before the body is read.
     pub fn is_full(&self) -> bool {
         self.admitted.load(Ordering::Acquire) >= self.size.places()
     }
@@ -172,7 +172,7 @@ impl Gate {
     }
 }
 
-impl GateSize {
+impl AdmissionSize {
     /// The most requests that run or wait.
     fn places(&self) -> u32 {
         self.concurrency.saturating_add(self.queue)
@@ -207,34 +207,34 @@ mod tests {
     use super::*;
     use crate::domain::units::Span;
 
-    fn gate(concurrency: u32, queue: u32, queue_wait: Span) -> Arc<Gate> {
+    fn admission(concurrency: u32, queue: u32, queue_wait: Span) -> Arc<TenantAdmission> {
         let limits = Limits {
             concurrency,
             queue,
             queue_wait,
             ..Limits::default()
         };
-        Arc::new(Gate::new(GateSize::from(&limits)))
+        Arc::new(TenantAdmission::new(AdmissionSize::from(&limits)))
     }
 
     #[tokio::test]
     async fn who_is_beyond_the_queue_is_refused_at_once() {
-        let gate = gate(1, 1, Span::s(60));
-        let (first, second) = (gate.admit().unwrap(), gate.admit().unwrap());
-        assert!(gate.is_full() && gate.admit().is_err());
+        let admission = admission(1, 1, Span::s(60));
+        let (first, second) = (admission.admit().unwrap(), admission.admit().unwrap());
+        assert!(admission.is_full() && admission.admit().is_err());
         let running = first.turn().await.unwrap();
         let mut waiting = Box::pin(second.turn());
         assert!((&mut waiting).now_or_never().is_none());
         drop(running);
         assert!(waiting.now_or_never().unwrap().is_ok());
         drop(first);
-        assert!(gate.admit().is_ok());
+        assert!(admission.admit().is_ok());
     }
 
     #[tokio::test]
     async fn who_waits_too_long_is_refused() {
-        let gate = gate(1, 1, Span::ms(1));
-        let (first, second) = (gate.admit().unwrap(), gate.admit().unwrap());
+        let admission = admission(1, 1, Span::ms(1));
+        let (first, second) = (admission.admit().unwrap(), admission.admit().unwrap());
         let running = first.turn().await.unwrap();
         assert_eq!(
             second.turn().await.unwrap_err(),
@@ -246,20 +246,20 @@ mod tests {
         assert!(second.turn().await.is_ok());
     }
 
-    fn gate_with_rate(requests_per_second: u32, request_burst: u32) -> Gate {
+    fn admission_with_rate(requests_per_second: u32, request_burst: u32) -> TenantAdmission {
         let limits = Limits {
             requests_per_second,
             request_burst,
             ..Limits::default()
         };
-        Gate::new(GateSize::from(&limits))
+        TenantAdmission::new(AdmissionSize::from(&limits))
     }
 
     #[test]
     fn anonymous_callers_take_nothing_from_authenticated_ones() {
-        let gate = gate_with_rate(10, 20);
+        let admission = admission_with_rate(10, 20);
         let taken = |caller, now| {
-            let checks = (0..1_000).map(|_| gate.check_rate(caller, Timestamp(now)));
+            let checks = (0..1_000).map(|_| admission.check_rate(caller, Timestamp(now)));
             checks.filter(Result::is_ok).count()
         };
         for second in 0..10 {
@@ -274,8 +274,8 @@ mod tests {
 
     #[test]
     fn anonymous_callers_get_what_authenticated_ones_leave() {
-        let gate = gate_with_rate(10, 10);
-        let check = |caller| gate.check_rate(caller, Timestamp(0)).is_ok();
+        let admission = admission_with_rate(10, 10);
+        let check = |caller| admission.check_rate(caller, Timestamp(0)).is_ok();
         assert!((0..7).all(|_| check(Caller::Authenticated)));
         assert!((0..3).all(|_| check(Caller::Anonymous)));
         assert!(!check(Caller::Anonymous));
@@ -285,17 +285,17 @@ mod tests {
 
     #[test]
     fn failures_are_counted_apart() {
-        let gate = gate_with_rate(1, 2);
-        let failure = || gate.check_failures(Timestamp(0)).is_ok();
+        let admission = admission_with_rate(1, 2);
+        let failure = || admission.check_failures(Timestamp(0)).is_ok();
         assert_eq!([(); 3].map(|()| failure()), [true, true, false]);
-        assert!(gate.check_rate(Caller::Authenticated, Timestamp(0)).is_ok());
-        assert!(gate.check_rate(Caller::Anonymous, Timestamp(0)).is_ok());
+        assert!(admission.check_rate(Caller::Authenticated, Timestamp(0)).is_ok());
+        assert!(admission.check_rate(Caller::Anonymous, Timestamp(0)).is_ok());
     }
 
     #[tokio::test]
     async fn who_goes_away_gives_the_place_back() {
-        let gate = gate(1, 0, Span::s(60));
-        drop(gate.admit().unwrap());
-        assert!(gate.admit().is_ok());
+        let admission = admission(1, 0, Span::s(60));
+        drop(admission.admit().unwrap());
+        assert!(admission.admit().is_ok());
     }
 }

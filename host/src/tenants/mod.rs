@@ -15,7 +15,7 @@ mod health;
 mod rate;
 mod snapshot;
 
-pub use admission::{Admitted, Caller, Full, Gate};
+pub use admission::{Admitted, Caller, Full, TenantAdmission};
 pub use api_keys::ApiKeys;
 pub use backlog::Backlog;
 pub use bodies::{Bodies, BodyCharge};

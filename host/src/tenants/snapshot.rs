@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::admission::Gate;
+use super::admission::TenantAdmission;
 use super::api_keys::ApiKeys;
 use super::backlog::Backlog;
 use super::bodies::Bodies;
@@ -38,7 +38,7 @@ pub struct TenantRoutes {
     /// Its API keys. They outlive this snapshot.
     pub api_keys: Arc<ApiKeys>,
     /// Its concurrency and rate limits. The value outlives this snapshot, unless the limits change.
-    pub gate: Arc<Gate>,
+    pub admission: Arc<TenantAdmission>,
     /// Its request bodies in memory. The value outlives this snapshot.
     pub bodies: Arc<Bodies>,
     /// Its unsent responses. The value outlives this snapshot.
