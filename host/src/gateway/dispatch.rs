@@ -22,7 +22,7 @@ use crate::http::problem::Problem;
 use crate::invoke::{Call, Callee, NotRun, Target};
 use crate::sandbox::Input;
 use crate::server::{RemoteAddress, body};
-use crate::tenants::{BodyCharge, Caller, Standing};
+use crate::tenants::{BodyCharge, Caller, RateDecision};
 
 /// Passes a request to its plugin and returns the response.
 pub async fn dispatch(
@@ -158,7 +158,7 @@ fn admitted_caller(
     target: &Target,
     headers: &HeaderMap,
     now: Timestamp,
-) -> Result<(Option<Principal>, Standing), Problem> {
+) -> Result<(Option<Principal>, RateDecision), Problem> {
     let (admission, entry) = (&target.tenant.admission, target.callee.entry());
     let principal = match authenticate::authenticate(&target.tenant, entry, headers, now) {
         Ok(principal) => principal,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::rate::{RateLimiter, Standing};
+use super::rate::{RateLimiter, RateDecision};
 use crate::deadline::within;
 use crate::domain::clock::Timestamp;
 use crate::domain::limits::Limits;
@@ -132,19 +132,19 @@ impl TenantAdmission {
     }
 
     /// Counts a request against the tenant's rate.
-    pub fn check_rate(&self, caller: Caller, now: Timestamp) -> Result<Standing, Standing> {
+    pub fn check_rate(&self, caller: Caller, now: Timestamp) -> Result<RateDecision, RateDecision> {
         match caller {
             Caller::Anonymous => self.rates.all.check(now),
             Caller::Authenticated => {
-                let standing = self.rates.authenticated.check(now)?;
+                let decision = self.rates.authenticated.check(now)?;
                 self.rates.all.charge(now);
-                Ok(standing)
+                Ok(decision)
             }
         }
     }
 
     /// Counts a missing or invalid credential. These never cause a valid credential to be rejected.
-    pub fn check_failures(&self, now: Timestamp) -> Result<Standing, Standing> {
+    pub fn check_failures(&self, now: Timestamp) -> Result<RateDecision, RateDecision> {
         self.rates.failures.check(now)
     }
 

@@ -21,7 +21,7 @@ pub use backlog::Backlog;
 pub use bodies::{Bodies, BodyCharge};
 pub use build::{BuildError, Builder, Built};
 pub use health::{Ailment, Breaker, Change, Pass, RouteHealth, Unhealthy};
-pub use rate::{RateLimiter, Standing};
+pub use rate::{RateLimiter, RateDecision};
 pub use snapshot::{
     CallableFunction, Cause, EntryPoint, FunctionEntry, MethodRoute, PluginRoutes, RouteMatch, RouteRate,
     Router, TenantRoutes, Unavailable,
