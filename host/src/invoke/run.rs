@@ -67,12 +67,12 @@ impl Invoker {
             permits.await?
         };
         let started_at = self.clock.now();
-        let pass = target
+        let permit = target
             .callee
             .entry()
             .health
-            .pass(started_at, target.active.limits.wall.0);
-        let pass = pass.map_err(Rejected::Unhealthy)?;
+            .permit(started_at, target.active.limits.wall.0);
+        let permit = permit.map_err(Rejected::Unhealthy)?;
         call.usage = Usage {
             queued_us: microseconds(came.elapsed()),
             place: admission.admitted.place(),
@@ -107,7 +107,7 @@ impl Invoker {
             .await;
         Ok(Ran {
             outcome,
-            unrecorded: Unrecorded::new(recorder, invocation, pass),
+            unrecorded: Unrecorded::new(recorder, invocation, permit),
         })
     }
 
