@@ -97,7 +97,7 @@ impl Invoker {
             held: Held {
                 turn: (turn, admission),
                 instance,
-                kept: target.plugin.reuse.then(|| target.tenant.kept.clone()),
+                warm: target.plugin.reuse.then(|| target.tenant.warm.clone()),
             },
             checks: checks(target, call.input_schema),
         };
@@ -149,6 +149,6 @@ fn checks(target: &Target, input: Option<Arc<Schema>>) -> Checks {
     Checks {
         input,
         output,
-        kept: has_any.then(|| target.tenant.kept_validators.clone()),
+        warm: has_any.then(|| target.tenant.warm_validators.clone()),
     }
 }

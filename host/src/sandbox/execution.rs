@@ -21,8 +21,8 @@ use super::long_running::LongRunning;
 use super::meter::{Meter, PollClock};
 use super::placement::{GuestLanes, Placement};
 use super::store::CpuSpent;
-use super::validator::{Check, CheckFailure, KeptValidators, Validators};
-use super::warm::Kept;
+use super::validator::{Check, CheckFailure, WarmValidators, Validators};
+use super::warm::WarmPool;
 use crate::capability::bindings::http_types::{Body, Response};
 use crate::capability::bindings::types::Content;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
@@ -121,7 +121,7 @@ pub struct Checks {
     /// The schema of successful output.
     pub output: Option<Arc<Schema>>,
     /// The tenant's warm sandboxes for checks, if there is a check to make.
-    pub kept: Option<Arc<KeptValidators>>,
+    pub warm: Option<Arc<WarmValidators>>,
 }
 
 /// The parameters of an invocation's run.
@@ -137,7 +137,7 @@ pub struct Start<'a, T, I> {
 }
 
 /// The warm instances of a tenant.
-pub type KeptInstances = Kept<Ended>;
+pub type WarmInstances = WarmPool<Ended>;
 
 /// The permits of an invocation.
 pub struct Held<T, I> {
@@ -146,7 +146,7 @@ pub struct Held<T, I> {
     /// Held until the instance is dropped, shortly after the invocation, or becomes warm.
     pub instance: I,
     /// The tenant's warm instances, if this plugin allows reuse.
-    pub kept: Option<Arc<KeptInstances>>,
+    pub warm: Option<Arc<WarmInstances>>,
 }
 
 /// A guest during its whole execution. It owns all its data, so it can move between threads. If it
@@ -154,7 +154,7 @@ pub struct Held<T, I> {
 pub struct Guest<T, I, F: FnOnce(Box<Invocation>)> {
     component: Arc<Loaded>,
     sandbox: Option<Sandbox>,
-    kept: Option<Arc<KeptInstances>>,
+    warm: Option<Arc<WarmInstances>>,
     placement: Arc<Placement>,
     meter: Arc<Meter>,
     /// `None` after the guest was called.
@@ -194,9 +194,9 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         let limits = invocation.active.limits.clone();
         let deadline = invocation.deadline;
         let mut waiting = None;
-        if let Some(kept) = &held.kept {
-            invocation.usage.instances_kept = as_u64(kept.waiting());
-            waiting = kept.take(&invocation.active);
+        if let Some(warm) = &held.warm {
+            invocation.usage.instances_kept = as_u64(warm.waiting());
+            waiting = warm.take(&invocation.active);
         }
         let (of_meter, of_placement) = (meter.clone(), placement.clone());
         let sandbox = match waiting {
@@ -206,7 +206,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         Self {
             component,
             sandbox: Some(sandbox),
-            kept: held.kept,
+            warm: held.warm,
             placement,
             meter,
             input: Some(input),
@@ -282,7 +282,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         Check {
             schema,
             body,
-            kept: self.checks.kept.as_deref(),
+            warm: self.checks.warm.as_deref(),
             limits: &self.limits,
             meter: &self.meter,
             placement: &self.placement,
@@ -314,14 +314,14 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             Some(outcome) => outcome,
         };
         let peak_memory = sandbox.peak_memory();
-        let (mut invocation, used_up) = match &self.kept {
+        let (mut invocation, used_up) = match &self.warm {
             // Only an instance that returned is used again: after a trap or a timeout it may have
             // stopped anywhere in its code. A body that does not match its schema says nothing
             // about the instance.
-            Some(kept) if sandbox.has_instance() && matches!(outcome, Ok(_) | Err(Failure::Body(..))) => {
+            Some(warm) if sandbox.has_instance() && matches!(outcome, Ok(_) | Err(Failure::Body(..))) => {
                 match sandbox.end_well() {
                     (invocation, Ok(ended)) => {
-                        let oldest = kept.keep(invocation.active.clone(), ended, Instant::now());
+                        let oldest = warm.keep(invocation.active.clone(), ended, Instant::now());
                         (invocation, oldest.map(Ended::into_sandbox))
                     }
                     (invocation, Err(sandbox)) => (invocation, Some(sandbox)),

@@ -234,8 +234,8 @@ impl Builder {
             admission: admission.unwrap_or_else(|| Arc::new(TenantAdmission::new(size))),
             bodies,
             backlog,
-            kept: self.runtime.kept(limits.instances_kept),
-            kept_validators: self.runtime.validators().kept(limits.instances_kept),
+            warm: self.runtime.warm_pool(limits.instances_kept),
+            warm_validators: self.runtime.validators().warm_pool(limits.instances_kept),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::domain::id::{ApiKeyId, FunctionName, PluginName, TenantId, TenantName
 use crate::domain::limits::LimitOverrides;
 use crate::domain::manifest::{Auth, Rate};
 use crate::domain::path::{decode, is_reserved};
-use crate::sandbox::{KeptInstances, KeptValidators, LongRunning};
+use crate::sandbox::{WarmInstances, WarmValidators, LongRunning};
 
 /// A tenant with all data that serving its requests needs.
 #[derive(Clone)]
@@ -44,9 +44,9 @@ pub struct TenantRoutes {
     /// Its unsent responses. The value outlives this snapshot.
     pub backlog: Arc<Backlog>,
     /// Its warm instances. They are dropped with this snapshot.
-    pub kept: Arc<KeptInstances>,
+    pub warm: Arc<WarmInstances>,
     /// Its warm sandboxes for checks of bodies. They are dropped with this snapshot.
-    pub kept_validators: Arc<KeptValidators>,
+    pub warm_validators: Arc<WarmValidators>,
 }
 
 /// A plugin whose active version cannot be served.
