@@ -9,13 +9,13 @@ use super::{Invoker, Target};
 use crate::components::LoadError;
 use crate::deadline::within;
 use crate::fair_semaphore::Permit;
-use crate::metrics::Held;
+use crate::metrics::GaugeGuard;
 use crate::tenants::{Admitted, Full, Unhealthy};
 
 /// An admitted invocation. It occupies one of the tenant's queue positions until it is dropped.
 pub struct Admission {
     pub(super) admitted: Admitted,
-    _counted: Held,
+    _counted: GaugeGuard,
 }
 
 /// The permits that an invocation holds while it runs.

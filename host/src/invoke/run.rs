@@ -17,7 +17,7 @@ use crate::domain::id::InvocationId;
 use crate::domain::invocation::{Triggered, Usage};
 use crate::domain::principal::Principal;
 use crate::domain::units::microseconds;
-use crate::sandbox::{Checks, Failure, Finished, Held, Input, Loaded, Output, Start};
+use crate::sandbox::{Checks, Failure, Finished, GuestPermits, Input, Loaded, Output, Start};
 use crate::tenants::BodyCharge;
 
 /// A call of a plugin, with the data about its caller.
@@ -94,7 +94,7 @@ impl Invoker {
         let start = Start {
             lanes: &target.tenant.admission.lanes().guests,
             long_running: &target.callee.entry().long_running,
-            held: Held {
+            permits: GuestPermits {
                 turn: (turn, admission),
                 instance,
                 warm: target.plugin.reuse.then(|| target.tenant.warm.clone()),

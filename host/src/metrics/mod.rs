@@ -13,7 +13,7 @@ pub mod process;
 mod requests;
 pub mod text;
 
-pub use gauge::{Gauge, Held};
+pub use gauge::{Gauge, GaugeGuard};
 pub use gauges::Gauges;
 pub use histogram::{Distribution, Histogram};
 pub use ledger::LedgerCounts;

@@ -131,7 +131,7 @@ pub struct Start<'a, T, I> {
     /// Whether guests of this route or function run long.
     pub long_running: &'a Arc<LongRunning>,
     /// The permits that the invocation holds.
-    pub held: Held<T, I>,
+    pub permits: GuestPermits<T, I>,
     /// The checks of input and output.
     pub checks: Checks,
 }
@@ -140,7 +140,7 @@ pub struct Start<'a, T, I> {
 pub type WarmInstances = WarmPool<Ended>;
 
 /// The permits of an invocation.
-pub struct Held<T, I> {
+pub struct GuestPermits<T, I> {
     /// Held until the invocation ends.
     pub turn: T,
     /// Held until the instance is dropped, shortly after the invocation, or becomes warm.
@@ -184,7 +184,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         placement: Placement,
         mut invocation: Box<Invocation>,
         input: Input,
-        held: Held<T, I>,
+        permits: GuestPermits<T, I>,
         checks: Checks,
         validators: Arc<Validators>,
         abandoned: F,
@@ -194,7 +194,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         let limits = invocation.active.limits.clone();
         let deadline = invocation.deadline;
         let mut waiting = None;
-        if let Some(warm) = &held.warm {
+        if let Some(warm) = &permits.warm {
             invocation.usage.instances_kept = as_u64(warm.waiting());
             waiting = warm.take(&invocation.active);
         }
@@ -206,7 +206,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         Self {
             component,
             sandbox: Some(sandbox),
-            warm: held.warm,
+            warm: permits.warm,
             placement,
             meter,
             input: Some(input),
@@ -216,8 +216,8 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             deadline,
             limits,
             abandoned: Some(abandoned),
-            _turn: held.turn,
-            instance: Some(held.instance),
+            _turn: permits.turn,
+            instance: Some(permits.instance),
         }
     }
 

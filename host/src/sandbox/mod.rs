@@ -17,7 +17,7 @@ mod validator;
 mod warm;
 mod wasi;
 
-pub use execution::{Checks, Failure, Finished, Held, WarmInstances, Side, Start, TooLargeToLift, Trapped};
+pub use execution::{Checks, Failure, Finished, GuestPermits, WarmInstances, Side, Start, TooLargeToLift, Trapped};
 pub use handlers::{FunctionError, Input, Output};
 pub use loaded::{ComponentCache, Loaded};
 pub use long_running::LongRunning;
@@ -260,10 +260,10 @@ impl Runtime {
         abandoned: impl FnOnce(Box<Invocation>) + Send + 'static,
     ) -> impl Future<Output = Finished> {
         let placement = Placement::new(&self.queues, start.lanes, start.long_running);
-        let held = Held {
-            turn: start.held.turn,
-            instance: (start.held.instance, self.guests.hold()),
-            warm: start.held.warm,
+        let permits = GuestPermits {
+            turn: start.permits.turn,
+            instance: (start.permits.instance, self.guests.hold()),
+            warm: start.permits.warm,
         };
         let guest = Guest::new(
             component,
@@ -271,7 +271,7 @@ impl Runtime {
             placement,
             invocation,
             input,
-            held,
+            permits,
             start.checks,
             self.validators.clone(),
             abandoned,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::domain::circuit::{Circuit, CircuitSettings, Open, Passage};
 use crate::domain::clock::Timestamp;
 use crate::domain::problem::Code;
-use crate::metrics::{Gauge, Held};
+use crate::metrics::{Gauge, GaugeGuard};
 
 /// The settings and the gauge that all circuit breakers of a host share.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +67,7 @@ pub struct Ailment {
 struct State {
     circuit: Circuit,
     reason: Option<Code>,
-    _counted: Option<Held>,
+    _counted: Option<GaugeGuard>,
 }
 
 impl Breaker {

@@ -21,7 +21,7 @@ use mortise::domain::manifest::Contract;
 use mortise::domain::migration::Migration;
 use mortise::domain::units::{ByteSize, Span};
 use mortise::sandbox::{
-    Checks, GuestLanes, Held, Input, WarmInstances, Loaded, LongRunning, Output, Runtime, RuntimeSettings,
+    Checks, GuestLanes, GuestPermits, Input, WarmInstances, Loaded, LongRunning, Output, Runtime, RuntimeSettings,
     Start,
 };
 use mortise::storage::vault::{HostKey, Vault};
@@ -186,7 +186,7 @@ impl Sandbox {
         let start = Start {
             lanes: &self.lanes,
             long_running: &self.long_running,
-            held: Held {
+            permits: GuestPermits {
                 turn: (),
                 instance: (),
                 warm: warm.cloned(),

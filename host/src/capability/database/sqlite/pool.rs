@@ -19,7 +19,7 @@ use super::trouble::{Fault, Troubles};
 use crate::domain::id::TenantId;
 use crate::domain::limits::Limits;
 use crate::fair_semaphore::Lane;
-use crate::metrics::{Gauge, Held};
+use crate::metrics::{Gauge, GaugeGuard};
 use crate::sqlite::memory::Budget;
 
 /// How long a statement waits for a connection.
@@ -82,13 +82,13 @@ pub(super) struct Lease {
     connection: Option<Connection>,
     permit: Option<OwnedSemaphorePermit>,
     /// Counts the open transaction until it is committed or rolled back.
-    transaction: Option<Held>,
+    transaction: Option<GaugeGuard>,
 }
 
 /// Counts an open connection, for its tenant and for the host.
 pub(super) struct Counted {
     of_tenant: Arc<AtomicU32>,
-    _of_host: Held,
+    _of_host: GaugeGuard,
 }
 
 struct Slots {
@@ -381,7 +381,7 @@ impl Lease {
     }
 
     /// Counts a transaction until the lease is dropped.
-    pub(super) fn count(&mut self, transaction: Held) {
+    pub(super) fn count(&mut self, transaction: GaugeGuard) {
         self.transaction = Some(transaction);
     }
 
