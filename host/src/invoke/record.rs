@@ -14,7 +14,7 @@ use crate::domain::log_line::Level;
 use crate::domain::principal::Principal;
 use crate::domain::problem::Code;
 use crate::domain::problem_code::ProblemCode;
-use crate::metrics::Ended;
+use crate::metrics::Outcome;
 use crate::sandbox::Failure;
 use crate::storage::Entry;
 use crate::tenants::HealthPermit;
@@ -192,11 +192,11 @@ impl Recorder {
 
 impl Ending {
     /// The outcome, as metrics count it.
-    fn kind(&self) -> Ended {
+    fn kind(&self) -> Outcome {
         match self {
-            Self::Answered(_) | Self::Function(..) => Ended::Answered,
-            Self::Failed(_) => Ended::Failed,
-            Self::Abandoned => Ended::Abandoned,
+            Self::Answered(_) | Self::Function(..) => Outcome::Answered,
+            Self::Failed(_) => Outcome::Failed,
+            Self::Abandoned => Outcome::Abandoned,
         }
     }
 

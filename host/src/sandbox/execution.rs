@@ -15,7 +15,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use super::handlers::{Input, Output};
-use super::instance::{Ended, Sandbox};
+use super::instance::{ReusableSandbox, Sandbox};
 use super::loaded::Loaded;
 use super::long_running::LongRunning;
 use super::meter::{Meter, PollClock};
@@ -137,7 +137,7 @@ pub struct Start<'a, T, I> {
 }
 
 /// The warm instances of a tenant.
-pub type WarmInstances = WarmPool<Ended>;
+pub type WarmInstances = WarmPool<ReusableSandbox>;
 
 /// The permits of an invocation.
 pub struct GuestPermits<T, I> {
@@ -200,7 +200,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         }
         let (of_meter, of_placement) = (meter.clone(), placement.clone());
         let sandbox = match waiting {
-            Some(ended) => Sandbox::again(ended, services, invocation, of_meter, of_placement),
+            Some(reusable) => Sandbox::again(reusable, services, invocation, of_meter, of_placement),
             None => Sandbox::fresh(&component, services, invocation, of_meter, of_placement),
         };
         Self {
@@ -320,9 +320,9 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             // about the instance.
             Some(warm) if sandbox.has_instance() && matches!(outcome, Ok(_) | Err(Failure::Body(..))) => {
                 match sandbox.end_well() {
-                    (invocation, Ok(ended)) => {
-                        let oldest = warm.keep(invocation.active.clone(), ended, Instant::now());
-                        (invocation, oldest.map(Ended::into_sandbox))
+                    (invocation, Ok(reusable)) => {
+                        let oldest = warm.keep(invocation.active.clone(), reusable, Instant::now());
+                        (invocation, oldest.map(ReusableSandbox::into_sandbox))
                     }
                     (invocation, Err(sandbox)) => (invocation, Some(sandbox)),
                 }

@@ -46,7 +46,7 @@ use crate::components::shield::Shield;
 use crate::components::store::ComponentStore;
 use crate::components::{Artifacts, CodeFiles, LoadError};
 use execution::Guest;
-use instance::Ended;
+use instance::ReusableSandbox;
 use placement::{Placement, RunQueues};
 use store::StoreData;
 use ticker::Ticker;
@@ -59,7 +59,7 @@ pub struct Runtime {
     queues: Arc<RunQueues>,
     background: Handle,
     guests: Gauge,
-    warm_pools: Arc<WarmPools<Ended>>,
+    warm_pools: Arc<WarmPools<ReusableSandbox>>,
     validators: Arc<Validators>,
     instances: u32,
     _ticker: Ticker,

@@ -279,8 +279,8 @@ impl Validators {
             };
             let mut instance = Instance::fresh(pre, memory.as_usize(), &payer)
                 .await
-                .map_err(|error| match Ended::of(&error, false) {
-                    Ended::NoInstance => SchemaError::Unavailable(format!("{error:#}")),
+                .map_err(|error| match CallFailure::of(&error, false) {
+                    CallFailure::NoInstance => SchemaError::Unavailable(format!("{error:#}")),
                     _ => SchemaError::Host(format!("{error:#}")),
                 })?;
             match instance
@@ -289,17 +289,17 @@ impl Validators {
             {
                 Ok(compiled) => compiled.map_err(refused)?,
                 Err(error) => {
-                    let ended = Ended::of(&error, instance.was_refused_memory());
-                    return Err(match ended {
-                        Ended::Cpu => refused(format!(
+                    let failure = CallFailure::of(&error, instance.was_refused_memory());
+                    return Err(match failure {
+                        CallFailure::Cpu => refused(format!(
                             "compiling it took too long: a schema has {UPLOAD_CPU:?} of CPU time, all of a plugin {UPLOAD_CPU_TOGETHER:?}; make it smaller"
                         )),
-                        Ended::Memory => refused(format!(
+                        CallFailure::Memory => refused(format!(
                             "compiling it needs more than {memory} of memory; use fewer or shorter patterns"
                         )),
-                        Ended::Stack => refused("it is nested too deep".to_owned()),
-                        Ended::Other(problem) => refused(format!("compiling it was stopped: {problem}")),
-                        Ended::NoInstance => SchemaError::Unavailable(format!("{error:#}")),
+                        CallFailure::Stack => refused("it is nested too deep".to_owned()),
+                        CallFailure::Other(problem) => refused(format!("compiling it was stopped: {problem}")),
+                        CallFailure::NoInstance => SchemaError::Unavailable(format!("{error:#}")),
                     });
                 }
             }
@@ -405,18 +405,18 @@ impl Running<'_> {
     }
 
     fn failure(&self, error: &wasmtime::Error, was_refused_memory: bool) -> CheckFailure {
-        match Ended::of(error, was_refused_memory) {
-            Ended::Cpu => CheckFailure::Cpu(self.payer.cpu),
-            Ended::Memory => CheckFailure::Memory(self.memory),
-            Ended::Stack => CheckFailure::Stopped("the schema recurses without end or too deep".to_owned()),
-            Ended::NoInstance => CheckFailure::NoInstance,
-            Ended::Other(problem) => CheckFailure::Stopped(problem),
+        match CallFailure::of(error, was_refused_memory) {
+            CallFailure::Cpu => CheckFailure::Cpu(self.payer.cpu),
+            CallFailure::Memory => CheckFailure::Memory(self.memory),
+            CallFailure::Stack => CheckFailure::Stopped("the schema recurses without end or too deep".to_owned()),
+            CallFailure::NoInstance => CheckFailure::NoInstance,
+            CallFailure::Other(problem) => CheckFailure::Stopped(problem),
         }
     }
 }
 
 /// Why a call of the validator returned no result.
-enum Ended {
+enum CallFailure {
     Cpu,
     Memory,
     Stack,
@@ -424,7 +424,7 @@ enum Ended {
     Other(String),
 }
 
-impl Ended {
+impl CallFailure {
     fn of(error: &wasmtime::Error, was_refused_memory: bool) -> Self {
         let trap: Option<&Trap> = error.downcast_ref();
         if error.is::<CpuSpent>() || matches!(trap, Some(Trap::Interrupt)) {
