@@ -26,7 +26,7 @@ use super::warm::WarmPool;
 use crate::capability::bindings::http_types::{Body, Response};
 use crate::capability::bindings::types::Content;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
-use crate::components::bundle::schema::{Glance, Schema};
+use crate::components::bundle::schema::{QuickCheck, Schema};
 use crate::deadline::until;
 use crate::domain::invocation::Trigger;
 use crate::domain::limits::Limits;
@@ -264,10 +264,10 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             && let Some(body) = output_to_check(&output, &self.limits)
         {
             self.checking = Some(Side::Output);
-            let checked = match schema.glance(body) {
-                Glance::Valid => Ok(()),
-                Glance::NotJson(problem) => Err(CheckFailure::NotJson(problem)),
-                Glance::Unknown => {
+            let checked = match schema.quick_check(body) {
+                QuickCheck::Valid => Ok(()),
+                QuickCheck::NotJson(problem) => Err(CheckFailure::NotJson(problem)),
+                QuickCheck::Unknown => {
                     let check = self.check(&schema, body);
                     Box::pin(self.validators.check(check)).await
                 }
