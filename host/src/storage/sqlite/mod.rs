@@ -339,7 +339,7 @@ mod tests {
         (folder, repository)
     }
 
-    conformance::stories!(open);
+    conformance::conformance_tests!(open);
 
     #[tokio::test]
     async fn a_second_start_finds_what_the_first_left() {
