@@ -18,7 +18,7 @@ use crate::domain::audit::Difference;
 use crate::domain::grant::Grants;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::plugin::Version;
-use crate::domain::promises::MAX_GRANTED;
+use crate::domain::manifest_checks::MAX_GRANTED;
 use crate::domain::resource::Resource;
 use crate::domain::secret::is_plain_name;
 use crate::http::problem::Problem;

@@ -22,7 +22,7 @@ pub mod plugin;
 pub mod principal;
 pub mod problem;
 pub mod problem_code;
-pub mod promises;
+pub mod manifest_checks;
 pub mod public_url;
 pub mod resource;
 pub mod role;
