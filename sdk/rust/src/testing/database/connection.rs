@@ -21,8 +21,8 @@ use crate::db::{Rows, Value};
 const PRAGMAS: &str = "PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL; PRAGMA temp_store = MEMORY;";
 
 #[derive(Debug)]
-pub(super) struct Door {
-    pub connection: Connection,
+pub(super) struct TestConnection {
+    pub raw: Connection,
     pub gate: Arc<Gate>,
     views: Rc<Views>,
 }
@@ -35,7 +35,7 @@ pub(super) enum May {
     Read(&'static str),
 }
 
-impl Door {
+impl TestConnection {
     /// Opens the file for the SQL of `author`. The database has `views`.
     pub fn open(file: &Path, author: Author, views: Rc<Views>) -> Result<Self, Failure> {
         let gate = Arc::new(Gate::new(author));
@@ -51,9 +51,9 @@ impl Door {
             connection.authorizer(Some(move |context: AuthContext<'_>| asked.authorize(&context)))?;
             Ok(connection)
         };
-        let connection = open().map_err(|error: rusqlite::Error| translate(&error, None))?;
+        let raw = open().map_err(|error: rusqlite::Error| translate(&error, None))?;
         Ok(Self {
-            connection,
+            raw,
             gate,
             views,
         })
@@ -77,14 +77,14 @@ impl Door {
             let reads = statement.readonly();
             let mut rows = statement.raw_query();
             while rows.next()?.is_some() {}
-            Ok(if reads { 0 } else { self.connection.changes() })
+            Ok(if reads { 0 } else { self.raw.changes() })
         })
     }
 
     /// Runs the test host's own SQL.
     pub fn run_trusted(&self, sql: &str) -> Result<(), Failure> {
         let author = self.gate.set_author(Author::Host);
-        let result = self.connection.execute_batch(sql);
+        let result = self.raw.execute_batch(sql);
         self.gate.set_author(author);
         result.map_err(|error| translate(&error, None))
     }
@@ -102,10 +102,10 @@ impl Door {
         let result = self.run_compiled(sql, params, may, work);
         let limit = Limit::SQLITE_LIMIT_LENGTH;
         result
-            .and_then(|done| Ok(self.connection.set_limit(limit, VALUE_BYTES).map(|_| done)?))
+            .and_then(|done| Ok(self.raw.set_limit(limit, VALUE_BYTES).map(|_| done)?))
             .map_err(|error| {
                 // Only an unknown limit can fail.
-                _ = self.connection.set_limit(limit, VALUE_BYTES);
+                _ = self.raw.set_limit(limit, VALUE_BYTES);
                 match error {
                     StatementError::Sqlite(error) => translate(&error, self.gate.take_denial()),
                     StatementError::Found(failure) => failure,
@@ -120,13 +120,13 @@ impl Door {
         may: May,
         work: impl FnOnce(&mut Statement<'_>) -> Result<T, StatementError>,
     ) -> Result<T, StatementError> {
-        let mut statement = self.connection.prepare(sql)?;
+        let mut statement = self.raw.prepare(sql)?;
         statement::check_compiled(&statement)?;
         if let (May::Read(reason), false) = (may, statement.readonly()) {
             return Err(Failure::Invalid(reason.to_owned()).into());
         }
         let longest = longest_value(compiled_bytes(&statement), sql.len());
-        self.connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, longest)?;
+        self.raw.set_limit(Limit::SQLITE_LIMIT_LENGTH, longest)?;
         statement::bind(&mut statement, params, by_reference)?;
         work(&mut statement)
     }
