@@ -322,7 +322,7 @@ mod tests {
         let found = exceeded(&asked, &Limits::ceiling());
         let told: Vec<_> = found
             .iter()
-            .map(|beyond| (limit.name.as_str(), beyond.asked.as_str(), beyond.most.as_str()))
+            .map(|limit| (limit.name.as_str(), limit.asked.as_str(), limit.most.as_str()))
             .collect();
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told.contains(&("cpu", "2s", "1s")), "{told:?}");

@@ -161,7 +161,7 @@ impl Connection {
         replace_functions(&raw, &watch)?;
         let asked = watch.clone();
         raw.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
-            asked.gate.authorize(&context)
+            asked.authorizer.authorize(&context)
         }))?;
         let looked_at = watch.clone();
         raw.progress_handler(INSTRUCTIONS_PER_LOOK, Some(move || looked_at.is_over()))?;
@@ -194,11 +194,11 @@ impl Connection {
         struct Restore<'a>(&'a Watch, Author);
         impl Drop for Restore<'_> {
             fn drop(&mut self) {
-                self.0.gate.set_author(self.1);
+                self.0.authorizer.set_author(self.1);
             }
         }
         let watch = &*self.handle.watch;
-        let _restore = Restore(watch, watch.gate.set_author(Author::Host));
+        let _restore = Restore(watch, watch.authorizer.set_author(Author::Host));
         work(&self.raw)
     }
 

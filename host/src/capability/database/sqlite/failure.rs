@@ -11,7 +11,7 @@ use crate::sqlite::watch::Watch;
 
 /// Translates an error of a plugin's statement.
 pub(super) fn translate(error: &rusqlite::Error, watch: &Watch) -> DatabaseError {
-    let denial = watch.gate.take_denial();
+    let denial = watch.authorizer.take_denial();
     if denial.is_none() {
         if is_out_of_memory(error) {
             return out_of_memory(stopped(watch));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mortise_sql::{
-    Author, Failure, Gate, StatementError, VALUE_BYTES, Views, compiled_bytes, longest_value, statement,
+    Author, Failure, Authorizer, StatementError, VALUE_BYTES, Views, compiled_bytes, longest_value, statement,
     translate,
 };
 use rusqlite::hooks::AuthContext;
@@ -23,7 +23,7 @@ const PRAGMAS: &str = "PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL; PRAG
 #[derive(Debug)]
 pub(super) struct TestConnection {
     pub raw: Connection,
-    pub gate: Arc<Gate>,
+    pub authorizer: Arc<Authorizer>,
     views: Rc<Views>,
 }
 
@@ -38,7 +38,7 @@ pub(super) enum May {
 impl TestConnection {
     /// Opens the file for the SQL of `author`. The database has `views`.
     pub fn open(file: &Path, author: Author, views: Rc<Views>) -> Result<Self, Failure> {
-        let gate = Arc::new(Gate::new(author));
+        let authorizer = Arc::new(Authorizer::new(author));
         let open = || {
             mortise_sql::use_utc();
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
@@ -47,14 +47,14 @@ impl TestConnection {
             connection.busy_timeout(Duration::ZERO)?;
             connection.execute_batch(PRAGMAS)?;
             mortise_sql::set_up(&connection, author)?;
-            let asked = Arc::clone(&gate);
+            let asked = Arc::clone(&authorizer);
             connection.authorizer(Some(move |context: AuthContext<'_>| asked.authorize(&context)))?;
             Ok(connection)
         };
         let raw = open().map_err(|error: rusqlite::Error| translate(&error, None))?;
         Ok(Self {
             raw,
-            gate,
+            authorizer,
             views,
         })
     }
@@ -83,9 +83,9 @@ impl TestConnection {
 
     /// Runs the test host's own SQL.
     pub fn run_trusted(&self, sql: &str) -> Result<(), Failure> {
-        let author = self.gate.set_author(Author::Host);
+        let author = self.authorizer.set_author(Author::Host);
         let result = self.raw.execute_batch(sql);
-        self.gate.set_author(author);
+        self.authorizer.set_author(author);
         result.map_err(|error| translate(&error, None))
     }
 
@@ -98,7 +98,7 @@ impl TestConnection {
         work: impl FnOnce(&mut Statement<'_>) -> Result<T, StatementError>,
     ) -> Result<T, Failure> {
         statement::check_text(sql, &self.views)?;
-        self.gate.take_denial();
+        self.authorizer.take_denial();
         let result = self.run_compiled(sql, params, may, work);
         let limit = Limit::SQLITE_LIMIT_LENGTH;
         result
@@ -107,7 +107,7 @@ impl TestConnection {
                 // Only an unknown limit can fail.
                 _ = self.raw.set_limit(limit, VALUE_BYTES);
                 match error {
-                    StatementError::Sqlite(error) => translate(&error, self.gate.take_denial()),
+                    StatementError::Sqlite(error) => translate(&error, self.authorizer.take_denial()),
                     StatementError::Found(failure) => failure,
                 }
             })

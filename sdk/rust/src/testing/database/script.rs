@@ -96,10 +96,10 @@ pub(super) fn try_run(file: &Path, scripts: &[Script], converting: Converting) -
 fn run_one(connection: &TestConnection, script: &Script) -> Result<(), String> {
     let Script { name, sql, .. } = script;
     let views = as_host(connection, view_texts).map_err(|error| format!("{name} failed: {error}"))?;
-    let begin_statement = || _ = connection.gate.take_denial();
+    let begin_statement = || _ = connection.authorizer.take_denial();
     run_script(&connection.raw, &normal(sql), &views, begin_statement).map_err(|stopped| {
         let failure = match stopped.why {
-            StatementError::Sqlite(error) => translate(&error, connection.gate.take_denial()),
+            StatementError::Sqlite(error) => translate(&error, connection.authorizer.take_denial()),
             StatementError::Found(failure) => failure,
         };
         format!("{name} failed at line {}: {}", stopped.line, said(failure))
@@ -124,9 +124,9 @@ fn as_host<T>(
     connection: &TestConnection,
     work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    let author = connection.gate.set_author(Author::Host);
+    let author = connection.authorizer.set_author(Author::Host);
     let result = work(&connection.raw);
-    connection.gate.set_author(author);
+    connection.authorizer.set_author(author);
     result
 }
 
