@@ -18,7 +18,7 @@ use super::kept::{Kept, MOST_KEPT};
 use super::pool::Counted;
 use super::replaced::replace_functions;
 use super::stop::{Stop, Stoppable, start_again};
-use super::trouble::Fault;
+use super::file_faults::Fault;
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 use crate::sqlite;

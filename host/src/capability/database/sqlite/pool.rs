@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::error::DatabaseError;
 use super::connection::{Connection, Use, log_of};
-use super::trouble::{Fault, Troubles};
+use super::file_faults::{Fault, FileFaults};
 use crate::domain::id::TenantId;
 use crate::domain::limits::Limits;
 use crate::fair_semaphore::Lane;
@@ -71,7 +71,7 @@ pub(super) struct Tenant {
     weighed: AtomicU32,
     /// Counts the open connections of all tenants.
     connections: Gauge,
-    troubles: Arc<Troubles>,
+    file_faults: Arc<FileFaults>,
 }
 
 /// The exclusive right to use one connection.
@@ -116,7 +116,7 @@ impl Role {
 }
 
 impl Tenant {
-    pub(super) fn new(id: TenantId, file: PathBuf, connections: Gauge, troubles: Arc<Troubles>) -> Self {
+    pub(super) fn new(id: TenantId, file: PathBuf, connections: Gauge, file_faults: Arc<FileFaults>) -> Self {
         Self {
             id,
             file,
@@ -133,7 +133,7 @@ impl Tenant {
             own_connections: Arc::default(),
             weighed: AtomicU32::new(0),
             connections,
-            troubles,
+            file_faults,
         }
     }
 
@@ -143,7 +143,7 @@ impl Tenant {
         role: Role,
         deadline: Instant,
     ) -> Result<Lease, DatabaseError> {
-        self.troubles.check(self.id, &self.file)?;
+        self.file_faults.check(self.id, &self.file)?;
         let permits = self.slots(role).permits.clone();
         // The uncontended case needs no timer.
         if let Ok(permit) = permits.clone().try_acquire_owned() {
@@ -167,7 +167,7 @@ impl Tenant {
 
     /// Records a fault of the file. Open connections are closed when their leases end. Blocks.
     pub(super) fn has_trouble(&self, fault: Fault, error: &dyn std::fmt::Display) {
-        self.troubles.found(self.id, &self.file, fault, error);
+        self.file_faults.found(self.id, &self.file, fault, error);
         *lock(&self.ready) = false;
         self.close_idle();
     }
@@ -206,7 +206,7 @@ impl Tenant {
 
     /// Runs an integrity check after a statement reported damage. Blocks.
     fn look_through(&self, connection: &Connection) {
-        if !self.troubles.is_worth_a_look(self.id) {
+        if !self.file_faults.is_worth_a_look(self.id) {
             return;
         }
         match connection.look_through() {
@@ -303,7 +303,7 @@ impl Tenant {
 
     fn open(&self, role: Role, migrates: bool) -> rusqlite::Result<Connection> {
         let connection = self.open_file(role, migrates)?;
-        self.troubles.opened(self.id);
+        self.file_faults.opened(self.id);
         Ok(connection)
     }
 
@@ -397,7 +397,7 @@ impl Drop for Lease {
             return;
         };
         let closed = self.tenant.closed.load(Ordering::Acquire);
-        if connection.is_clean() && !closed && !self.tenant.troubles.is_damaged(self.tenant.id) {
+        if connection.is_clean() && !closed && !self.tenant.file_faults.is_damaged(self.tenant.id) {
             self.tenant.slots(self.role).give_back(connection);
             return;
         }
@@ -408,7 +408,7 @@ impl Drop for Lease {
             if connection.fault == Some(Fault::Damage) && !closed {
                 tenant.look_through(&connection);
             }
-            if connection.is_clean() && !closed && !tenant.troubles.is_damaged(tenant.id) {
+            if connection.is_clean() && !closed && !tenant.file_faults.is_damaged(tenant.id) {
                 tenant.slots(role).give_back(connection);
             } else {
                 drop(connection);
