@@ -19,7 +19,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use super::activity::{Order, Patience, Ticket};
+use super::activity::{Order, Timeouts, Ticket};
 use super::connections::Place;
 use super::normalize::normalize;
 use super::receiving::{Receiving, ReceivingBody};
@@ -63,7 +63,7 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 pub struct RemoteAddress(pub IpAddr);
 
 /// Serves a connection until it ends.
-pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patience, place: Place) {
+pub async fn serve(stream: std::net::TcpStream, router: Router, timeouts: Timeouts, place: Place) {
     // If the peer is already gone, the connection is still served; it ends soon.
     let remote = stream.peer_addr().ok().map(|peer| RemoteAddress(peer.ip()));
     let stream = match tokio::net::TcpStream::from_std(stream) {
@@ -75,11 +75,11 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
     };
     let activity = place.activity();
     let line = Arc::new(Line::new(activity.clone()));
-    let is_over = serve_requests(stream, remote, router, patience, &line).await;
+    let is_over = serve_requests(stream, remote, router, timeouts, &line).await;
     if !is_over && let Some(stream) = line.take_lingering() {
         activity.lingers();
         // Boxed, because few connections need this future, and all would reserve memory for it.
-        Box::pin(linger(stream, activity, patience.header)).await;
+        Box::pin(linger(stream, activity, timeouts.header)).await;
     }
 }
 
@@ -88,7 +88,7 @@ async fn serve_requests(
     stream: tokio::net::TcpStream,
     remote: Option<RemoteAddress>,
     router: Router,
-    patience: Patience,
+    timeouts: Timeouts,
     line: &Arc<Line>,
 ) -> bool {
     let activity = &line.activity;
@@ -108,13 +108,13 @@ async fn serve_requests(
     };
     let builder = builder();
     let mut connection = pin!(builder.serve_connection(stream, service));
-    let mut look = pin!(tokio::time::sleep(patience.header.min(patience.age)));
+    let mut look = pin!(tokio::time::sleep(timeouts.header.min(timeouts.age)));
     let mut finishing = false;
     let ended = poll_fn(|context| {
         let mut order = activity.order(context.waker());
         while look.as_mut().poll(context).is_ready() {
             let now = Instant::now();
-            let (due, next) = activity.check(now, &patience);
+            let (due, next) = activity.check(now, &timeouts);
             order = order.max(due);
             if order == Order::End {
                 break;
