@@ -56,7 +56,7 @@ pub enum Change {
 
 /// The state of an open circuit breaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ailment {
+pub struct OpenCircuit {
     /// When it opened, and for how long.
     pub open: Open,
     /// The failure of the last request.
@@ -126,9 +126,9 @@ impl RouteHealth {
     }
 
     /// The state of the breaker, if it is open.
-    pub fn ailment(&self) -> Option<Ailment> {
+    pub fn open_circuit(&self) -> Option<OpenCircuit> {
         let state = self.lock();
-        Some(Ailment {
+        Some(OpenCircuit {
             open: state.circuit.open()?.clone(),
             reason: state.reason?,
         })
@@ -208,10 +208,10 @@ mod tests {
     fn what_fails_all_the_time_is_left_alone_and_counted() {
         let route = route();
         assert_eq!(fail(&route, 0), None);
-        assert_eq!(route.ailment(), None);
+        assert_eq!(route.open_circuit(), None);
         assert_eq!(fail(&route, 0), Some(Change::BecameUnhealthy));
         assert_eq!(route.breaker.unhealthy().get(), 1);
-        assert_eq!(route.ailment().unwrap().reason, Code::PluginTrapped);
+        assert_eq!(route.open_circuit().unwrap().reason, Code::PluginTrapped);
         let refused = Unhealthy {
             retry_after: Duration::from_millis(600),
         };
@@ -268,7 +268,7 @@ mod tests {
         fail(&route, 0);
         fail(&route, 0);
         route.recover();
-        assert_eq!(route.ailment(), None);
+        assert_eq!(route.open_circuit(), None);
         assert_eq!(fail(&route, 0), None);
     }
 }

@@ -20,7 +20,7 @@ pub use api_keys::ApiKeys;
 pub use backlog::Backlog;
 pub use bodies::{Bodies, BodyCharge};
 pub use build::{BuildError, Builder, Built};
-pub use health::{Ailment, Breaker, Change, HealthPermit, RouteHealth, Unhealthy};
+pub use health::{OpenCircuit, Breaker, Change, HealthPermit, RouteHealth, Unhealthy};
 pub use rate::{RateLimiter, RateDecision};
 pub use snapshot::{
     CallableFunction, Cause, EntryPoint, FunctionEntry, MethodRoute, PluginRoutes, RouteMatch, RouteRate,
