@@ -21,7 +21,7 @@ pub struct Admission {
 /// The permits that an invocation holds while it runs.
 pub(super) struct Permits {
     /// A permit for one running invocation of the tenant.
-    pub turn: OwnedSemaphorePermit,
+    pub concurrency: OwnedSemaphorePermit,
     /// A permit for one instance of the host.
     pub instance: Permit,
 }
@@ -96,7 +96,7 @@ impl Invoker {
     /// invocations running than it may, and then for an instance of the host.
     pub(super) async fn permits(&self, target: &Target, admission: &Admission) -> Result<Permits, Rejected> {
         let waiting = self.requests.waiting.hold();
-        let turn = admission.admitted.turn().await?;
+        let concurrency = admission.admitted.permit().await?;
         let queue_wait = target.queue_wait();
         let instance = {
             // In a block, so that the outer future reuses the memory of this one.
@@ -111,7 +111,7 @@ impl Invoker {
         // Checked again, because otherwise every invocation that waited would add one more
         // response.
         target.check_unread()?;
-        Ok(Permits { turn, instance })
+        Ok(Permits { concurrency, instance })
     }
 }
 

@@ -62,7 +62,7 @@ impl Invoker {
         // long.
         let component = self.load(target).await?;
         let came = Instant::now();
-        let Permits { turn, instance } = {
+        let Permits { concurrency, instance } = {
             let permits = pin!(self.permits(target, &admission));
             permits.await?
         };
@@ -75,7 +75,7 @@ impl Invoker {
         let permit = permit.map_err(Rejected::Unhealthy)?;
         call.usage = Usage {
             queued_us: microseconds(came.elapsed()),
-            place: admission.admitted.place(),
+            place: admission.admitted.queue_position(),
             request_backlog_bytes: target.tenant.bodies.held(),
             backlog_bytes: target.tenant.backlog.held(),
             ..call.usage
@@ -95,7 +95,7 @@ impl Invoker {
             lanes: &target.tenant.admission.lanes().guests,
             long_running: &target.callee.entry().long_running,
             permits: GuestPermits {
-                turn: (turn, admission),
+                admission: (concurrency, admission),
                 instance,
                 warm: target.plugin.reuse.then(|| target.tenant.warm.clone()),
             },

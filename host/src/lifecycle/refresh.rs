@@ -176,7 +176,7 @@ impl Lifecycle {
     ) -> Result<(), LifecycleError> {
         loop {
             let built = {
-                let _turn = self.changes.lock(tenant).await;
+                let _lock = self.changes.lock(tenant).await;
                 let Some(built) = self.read(tenant, &routes, again).await? else {
                     self.stop_serving(tenant);
                     return Ok(());

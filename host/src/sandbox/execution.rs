@@ -142,7 +142,7 @@ pub type WarmInstances = WarmPool<ReusableSandbox>;
 /// The permits of an invocation.
 pub struct GuestPermits<T, I> {
     /// Held until the invocation ends.
-    pub turn: T,
+    pub admission: T,
     /// Held until the instance is dropped, shortly after the invocation, or becomes warm.
     pub instance: I,
     /// The tenant's warm instances, if this plugin allows reuse.
@@ -167,7 +167,7 @@ pub struct Guest<T, I, F: FnOnce(Box<Invocation>)> {
     deadline: Instant,
     limits: Arc<Limits>,
     abandoned: Option<F>,
-    _turn: T,
+    _admission: T,
     /// Dropped after the sandbox.
     instance: Option<I>,
 }
@@ -216,7 +216,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             deadline,
             limits,
             abandoned: Some(abandoned),
-            _turn: permits.turn,
+            _admission: permits.admission,
             instance: Some(permits.instance),
         }
     }

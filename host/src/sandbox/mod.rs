@@ -261,7 +261,7 @@ impl Runtime {
     ) -> impl Future<Output = Finished> {
         let placement = Placement::new(&self.queues, start.lanes, start.long_running);
         let permits = GuestPermits {
-            turn: start.permits.turn,
+            admission: start.permits.admission,
             instance: (start.permits.instance, self.guests.hold()),
             warm: start.permits.warm,
         };

@@ -21,28 +21,28 @@ pub const IDLE: Duration = Duration::from_secs(30);
 /// limits and grants.
 #[derive(Debug)]
 pub struct WarmPools<T, K = ActiveVersion> {
-    places: Arc<Places>,
+    slots: Arc<Slots>,
     tenants: Mutex<Vec<Weak<WarmPool<T, K>>>>,
 }
 
 /// The warm instances of one tenant. A change of the tenant's configuration replaces this value.
 #[derive(Debug)]
 pub struct WarmPool<T, K = ActiveVersion> {
-    places: Arc<Places>,
+    slots: Arc<Slots>,
     most: usize,
     /// Sorted by arrival, the newest last. The list is short enough for a linear search.
     waiting: Mutex<Vec<Waiting<T, K>>>,
 }
 
 #[derive(Debug)]
-struct Places {
+struct Slots {
     most: u32,
     taken: AtomicU32,
 }
 
 /// An occupied slot. Dropping it frees the slot.
 #[derive(Debug)]
-struct Place(Arc<Places>);
+struct Slot(Arc<Slots>);
 
 #[derive(Debug)]
 struct Waiting<T, K> {
@@ -50,14 +50,14 @@ struct Waiting<T, K> {
     instance: T,
     since: Instant,
     /// Dropped after the instance.
-    place: Place,
+    slot: Slot,
 }
 
 impl<T, K> WarmPools<T, K> {
     /// A pool for at most `most` instances of all tenants together.
     pub fn new(most: u32) -> Self {
         Self {
-            places: Arc::new(Places {
+            slots: Arc::new(Slots {
                 most,
                 taken: AtomicU32::new(0),
             }),
@@ -68,7 +68,7 @@ impl<T, K> WarmPools<T, K> {
     /// A pool for one tenant, with at most `most` instances.
     pub fn tenant(&self, most: u32) -> Arc<WarmPool<T, K>> {
         let pool = Arc::new(WarmPool {
-            places: self.places.clone(),
+            slots: self.slots.clone(),
             most: usize::try_from(most).unwrap_or(usize::MAX),
             waiting: Mutex::default(),
         });
@@ -78,7 +78,7 @@ impl<T, K> WarmPools<T, K> {
 
     /// The number of warm instances of all tenants.
     pub fn waiting(&self) -> u32 {
-        self.places.taken.load(Ordering::Relaxed)
+        self.slots.taken.load(Ordering::Relaxed)
     }
 
     /// Drops the instances that have been idle for too long.
@@ -122,18 +122,18 @@ impl<T, K> WarmPool<T, K> {
         }
         let mut waiting = self.lock();
         let oldest = (waiting.len() >= self.most).then(|| waiting.remove(0));
-        let (place, has_to_go) = match oldest {
-            Some(oldest) => (Some(oldest.place), Some(oldest.instance)),
-            None => (self.places.take(), None),
+        let (slot, has_to_go) = match oldest {
+            Some(oldest) => (Some(oldest.slot), Some(oldest.instance)),
+            None => (self.slots.take(), None),
         };
-        let Some(place) = place else {
+        let Some(slot) = slot else {
             return Some(instance);
         };
         waiting.push(Waiting {
             owner,
             instance,
             since: now,
-            place,
+            slot,
         });
         has_to_go
     }
@@ -150,17 +150,17 @@ impl<T, K> WarmPool<T, K> {
     }
 }
 
-impl Places {
-    fn take(self: &Arc<Self>) -> Option<Place> {
+impl Slots {
+    fn take(self: &Arc<Self>) -> Option<Slot> {
         let more = |taken: u32| (taken < self.most).then_some(taken + 1);
         let taken = self
             .taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.ok().map(|_| Place(self.clone()))
+        taken.ok().map(|_| Slot(self.clone()))
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::Relaxed);
     }

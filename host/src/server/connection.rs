@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::activity::{Order, Timeouts, Ticket};
-use super::connections::Place;
+use super::connections::ConnectionSlot;
 use super::normalize::normalize;
 use super::receiving::{Receiving, ReceivingBody};
 use super::sending::Sending;
@@ -63,7 +63,7 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 pub struct RemoteAddress(pub IpAddr);
 
 /// Serves a connection until it ends.
-pub async fn serve(stream: std::net::TcpStream, router: Router, timeouts: Timeouts, place: Place) {
+pub async fn serve(stream: std::net::TcpStream, router: Router, timeouts: Timeouts, slot: ConnectionSlot) {
     // If the peer is already gone, the connection is still served; it ends soon.
     let remote = stream.peer_addr().ok().map(|peer| RemoteAddress(peer.ip()));
     let stream = match tokio::net::TcpStream::from_std(stream) {
@@ -73,7 +73,7 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, timeouts: Timeou
             return;
         }
     };
-    let activity = place.activity();
+    let activity = slot.activity();
     let line = Arc::new(Line::new(activity.clone()));
     let is_over = serve_requests(stream, remote, router, timeouts, &line).await;
     if !is_over && let Some(stream) = line.take_lingering() {
@@ -128,7 +128,7 @@ async fn serve_requests(
             finishing = true;
             connection.as_mut().graceful_shutdown();
         }
-        line.meter.turn();
+        line.meter.begin_slice();
         let poll = deferred_drop::polling(|| connection.as_mut().poll(context));
         if poll.is_pending() {
             line.poll_discard(context);

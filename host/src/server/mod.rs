@@ -134,11 +134,11 @@ impl Listener {
             // Detached from the accepting runtime, so that another runtime can serve it.
             match accepted.and_then(|(stream, caller)| Ok((stream.into_std()?, caller))) {
                 Ok((stream, caller)) => match connections.enter(caller.ip(), Instant::now()) {
-                    Ok(place) => {
+                    Ok(slot) => {
                         if announces {
-                            place.activity().tell(Order::Announce);
+                            slot.activity().tell(Order::Announce);
                         }
-                        let serving = connection::serve(stream, router.clone(), timeouts, place);
+                        let serving = connection::serve(stream, router.clone(), timeouts, slot);
                         let held = open.hold();
                         served.spawn_on(
                             async move {

@@ -21,7 +21,7 @@ use crate::sandbox::GuestLanes;
 #[derive(Debug)]
 pub struct TenantAdmission {
     size: AdmissionSize,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     admitted: AtomicU32,
     rates: Rates,
     lanes: Lanes,
@@ -105,7 +105,7 @@ impl TenantAdmission {
         };
         Self {
             size,
-            turns: Arc::new(Semaphore::new(
+            permits: Arc::new(Semaphore::new(
                 usize::try_from(size.concurrency).unwrap_or(Semaphore::MAX_PERMITS),
             )),
             admitted: AtomicU32::new(0),
@@ -150,14 +150,14 @@ impl TenantAdmission {
 
     /// Whether [`TenantAdmission::admit`] would reject a request now, for a check before the body is read.
     pub fn is_full(&self) -> bool {
-        self.admitted.load(Ordering::Acquire) >= self.size.places()
+        self.admitted.load(Ordering::Acquire) >= self.size.capacity()
     }
 
     /// Admits a request whose body has arrived, to run or to wait. It occupies a queue position
     /// until its response is complete.
     pub fn admit(self: &Arc<Self>) -> Result<Admitted, Full> {
         let before = self.admitted.fetch_add(1, Ordering::AcqRel);
-        if before >= self.size.places() {
+        if before >= self.size.capacity() {
             self.admitted.fetch_sub(1, Ordering::AcqRel);
             return Err(self.full());
         }
@@ -174,7 +174,7 @@ impl TenantAdmission {
 
 impl AdmissionSize {
     /// The most requests that run or wait.
-    fn places(&self) -> u32 {
+    fn capacity(&self) -> u32 {
         self.concurrency.saturating_add(self.queue)
     }
 }
@@ -182,15 +182,15 @@ impl AdmissionSize {
 impl Admitted {
     /// The number of the tenant's running and waiting requests when this one was admitted,
     /// including itself.
-    pub fn place(&self) -> u32 {
+    pub fn queue_position(&self) -> u32 {
         self.1
     }
 
     /// Waits for the permit to run, for a bounded time.
-    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, Full> {
-        let turn = pin!(self.0.turns.clone().acquire_owned());
-        let turn = within(self.0.size.queue_wait, turn).await;
-        turn.ok().and_then(Result::ok).ok_or_else(|| self.0.full())
+    pub async fn permit(&self) -> Result<OwnedSemaphorePermit, Full> {
+        let permit = pin!(self.0.permits.clone().acquire_owned());
+        let permit = within(self.0.size.queue_wait, permit).await;
+        permit.ok().and_then(Result::ok).ok_or_else(|| self.0.full())
     }
 }
 
@@ -222,8 +222,8 @@ mod tests {
         let admission = admission(1, 1, Span::s(60));
         let (first, second) = (admission.admit().unwrap(), admission.admit().unwrap());
         assert!(admission.is_full() && admission.admit().is_err());
-        let running = first.turn().await.unwrap();
-        let mut waiting = Box::pin(second.turn());
+        let running = first.permit().await.unwrap();
+        let mut waiting = Box::pin(second.permit());
         assert!((&mut waiting).now_or_never().is_none());
         drop(running);
         assert!(waiting.now_or_never().unwrap().is_ok());
@@ -235,15 +235,15 @@ mod tests {
     async fn who_waits_too_long_is_refused() {
         let admission = admission(1, 1, Span::ms(1));
         let (first, second) = (admission.admit().unwrap(), admission.admit().unwrap());
-        let running = first.turn().await.unwrap();
+        let running = first.permit().await.unwrap();
         assert_eq!(
-            second.turn().await.unwrap_err(),
+            second.permit().await.unwrap_err(),
             Full {
                 retry_after: Duration::from_millis(1)
             }
         );
         drop(running);
-        assert!(second.turn().await.is_ok());
+        assert!(second.permit().await.is_ok());
     }
 
     fn admission_with_rate(requests_per_second: u32, request_burst: u32) -> TenantAdmission {
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_goes_away_gives_the_place_back() {
+    async fn who_goes_away_gives_the_queue_position_back() {
         let admission = admission(1, 0, Span::s(60));
         drop(admission.admit().unwrap());
         assert!(admission.admit().is_ok());

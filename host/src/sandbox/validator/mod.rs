@@ -229,7 +229,7 @@ impl Validators {
         let schemas = schemas.clone();
         let (own, memory) = (self.clone(), memory(limits));
         let compile = async move {
-            let _turn = own
+            let _permit = own
                 .uploads
                 .acquire()
                 .await

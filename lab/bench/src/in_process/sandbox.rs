@@ -187,7 +187,7 @@ impl Sandbox {
             lanes: &self.lanes,
             long_running: &self.long_running,
             permits: GuestPermits {
-                turn: (),
+                admission: (),
                 instance: (),
                 warm: warm.cloned(),
             },

@@ -23,7 +23,7 @@ use crate::metrics::{Gauge, GaugeGuard};
 use crate::sqlite::memory::Budget;
 
 /// How long a statement waits for a connection.
-const TURN: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// File descriptors of a connection: the file and its log. All connections of a tenant share one
 /// more, for the log's index.
@@ -137,7 +137,7 @@ impl Tenant {
         }
     }
 
-    /// Waits for a connection until `deadline`, but at most [`TURN`].
+    /// Waits for a connection until `deadline`, but at most [`MAX_WAIT`].
     pub(super) async fn lease(
         self: &Arc<Self>,
         role: Role,
@@ -155,7 +155,7 @@ impl Tenant {
                 role.count()
             )));
         }
-        match timeout_at(deadline.min(Instant::now() + TURN), permits.acquire_owned()).await {
+        match timeout_at(deadline.min(Instant::now() + MAX_WAIT), permits.acquire_owned()).await {
             Ok(Ok(permit)) => self.leased(role, permit),
             Ok(Err(_)) => Err(deleted()),
             Err(_) => Err(DatabaseError::Conflict(match role {
