@@ -13,11 +13,11 @@
 //! Clocks, memory budgets and threads are the host's and not part of this crate.
 
 mod authorizer;
+mod callback;
 mod columns;
 mod expansion;
 mod failure;
 mod functions;
-mod callback;
 mod limits;
 pub mod migration;
 mod script;
@@ -28,12 +28,12 @@ mod token;
 mod utc;
 
 pub use authorizer::{Author, HOST_TABLES};
+pub use callback::Authorizer;
 pub use columns::{Column, converting_columns};
 pub use expansion::{TooMuch, Views};
 pub use failure::{
     ConstraintKind, Failure, StatementError, is_pattern_limit, too_many_instructions, translate,
 };
-pub use callback::Authorizer;
 pub use limits::{PATTERN_BYTES, VALUE_BYTES, compiled_bytes, longest_value};
 pub use script::{Stopped, run_script};
 pub use setup::{CREATE_BOOKKEEPING, dangling_reference, set_up, view_texts};

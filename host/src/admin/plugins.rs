@@ -23,11 +23,11 @@ use crate::domain::plugin::Plugin;
 use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::http::problem::Problem;
-use crate::lifecycle::{UnhealthyCallee, CalleeName};
+use crate::lifecycle::{CalleeName, UnhealthyCallee};
 use crate::tenants::OpenCircuit;
 use crate::wire::page::Items;
 use crate::wire::plugins::{
-    UnhealthyFunctionView, UnhealthyRouteView, CircuitView, HealthState, HealthView, PluginPatch, PluginView,
+    CircuitView, HealthState, HealthView, PluginPatch, PluginView, UnhealthyFunctionView, UnhealthyRouteView,
 };
 
 /// Filter for plugins.

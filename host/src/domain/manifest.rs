@@ -12,9 +12,9 @@ use super::function::Function;
 use super::id::PluginName;
 use super::lenient;
 use super::limits::LimitOverrides;
+use super::manifest_checks;
 use super::origin::Origin;
 use super::path::{self, AmbiguousPath};
-use super::manifest_checks;
 use super::secret::{SecretOrigins, UsableSecrets};
 use super::units::Span;
 

@@ -111,7 +111,10 @@ impl Invoker {
         // Checked again, because otherwise every invocation that waited would add one more
         // response.
         target.check_unread()?;
-        Ok(Permits { concurrency, instance })
+        Ok(Permits {
+            concurrency,
+            instance,
+        })
     }
 }
 

@@ -52,7 +52,11 @@ enum Ending {
 }
 
 impl<'a> Unrecorded<'a> {
-    pub(super) fn new(recorder: Arc<Recorder>, invocation: Box<Invocation>, permit: HealthPermit<'a>) -> Self {
+    pub(super) fn new(
+        recorder: Arc<Recorder>,
+        invocation: Box<Invocation>,
+        permit: HealthPermit<'a>,
+    ) -> Self {
         Self {
             recorder,
             rest: Some((invocation, permit)),

@@ -62,7 +62,10 @@ impl Invoker {
         // long.
         let component = self.load(target).await?;
         let came = Instant::now();
-        let Permits { concurrency, instance } = {
+        let Permits {
+            concurrency,
+            instance,
+        } = {
             let permits = pin!(self.permits(target, &admission));
             permits.await?
         };

@@ -4,14 +4,17 @@
 use super::{Lifecycle, LifecycleError};
 use crate::components::Refusal;
 use crate::domain::manifest::Manifest;
-use crate::domain::plugin::Version;
 use crate::domain::manifest_checks::{ExceededLimit, exceeded_limits};
+use crate::domain::plugin::Version;
 use crate::domain::tenant::Tenant;
 
 impl Lifecycle {
     /// Refuses a manifest with a limit above the host's ceiling.
     pub(super) fn check_ceiling(&self, manifest: &Manifest) -> Result<(), LifecycleError> {
-        match exceeded_limits(manifest, self.builder.ceiling()).into_iter().next() {
+        match exceeded_limits(manifest, self.builder.ceiling())
+            .into_iter()
+            .next()
+        {
             None => Ok(()),
             Some(ExceededLimit { name, asked, most }) => Err(LifecycleError::Refused(Refusal::manifest(
                 format!("plugin.toml: {name}: {asked} is more than any plan of this host can give, {most}"),

@@ -114,7 +114,8 @@ impl Lifecycle {
     pub async fn retry(&self) {
         let mut tenants: BTreeSet<TenantId> = self.failing.tenants().into_iter().collect();
         let routed = self.routing.all();
-        let is_unavailable = |tenant: &&Arc<TenantRoutes>| tenant.problem.is_some() || !tenant.unavailable.is_empty();
+        let is_unavailable =
+            |tenant: &&Arc<TenantRoutes>| tenant.problem.is_some() || !tenant.unavailable.is_empty();
         tenants.extend(routed.iter().filter(is_unavailable).map(|tenant| tenant.id));
         tenants.extend(self.problems.tenants());
         if self.problems.has_unowned() {

@@ -21,7 +21,7 @@ use super::long_running::LongRunning;
 use super::meter::{Meter, PollClock};
 use super::placement::{GuestLanes, Placement};
 use super::store::CpuSpent;
-use super::validator::{Check, CheckFailure, WarmValidators, Validators};
+use super::validator::{Check, CheckFailure, Validators, WarmValidators};
 use super::warm::WarmPool;
 use crate::capability::bindings::http_types::{Body, Response};
 use crate::capability::bindings::types::Content;

@@ -17,12 +17,14 @@ mod validator;
 mod warm;
 mod wasi;
 
-pub use execution::{Checks, Failure, Finished, GuestPermits, WarmInstances, Side, Start, TooLargeToLift, Trapped};
+pub use execution::{
+    Checks, Failure, Finished, GuestPermits, Side, Start, TooLargeToLift, Trapped, WarmInstances,
+};
 pub use handlers::{FunctionError, Input, Output};
 pub use loaded::{ComponentCache, Loaded};
 pub use long_running::LongRunning;
 pub use placement::GuestLanes;
-pub use validator::{CheckFailure, WarmValidators, Mismatch, SchemaError, Validators};
+pub use validator::{CheckFailure, Mismatch, SchemaError, Validators, WarmValidators};
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -172,7 +174,9 @@ impl Runtime {
             settings.loaded_bytes,
         ));
         let warm_pools = Arc::new(WarmPools::new(settings.instances_kept));
-        settings.background.spawn(give_up_idle(Arc::downgrade(&warm_pools)));
+        settings
+            .background
+            .spawn(give_up_idle(Arc::downgrade(&warm_pools)));
         let queues = Arc::new(RunQueues::new(settings.threads));
         let validators = Validators::new(
             settings.instances,
@@ -286,7 +290,9 @@ async fn give_up_idle<T: Send + 'static, K: Send + Sync + 'static>(warm_pools: W
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        let Some(warm_pools) = warm_pools.upgrade() else { break };
+        let Some(warm_pools) = warm_pools.upgrade() else {
+            break;
+        };
         warm_pools.give_up(Instant::now());
     }
 }

@@ -19,7 +19,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use super::activity::{Order, Timeouts, Ticket};
+use super::activity::{Order, Ticket, Timeouts};
 use super::connections::ConnectionSlot;
 use super::normalize::normalize;
 use super::receiving::{Receiving, ReceivingBody};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::rate::{RateLimiter, RateDecision};
+use super::rate::{RateDecision, RateLimiter};
 use crate::deadline::within;
 use crate::domain::clock::Timestamp;
 use crate::domain::limits::Limits;
@@ -148,7 +148,8 @@ impl TenantAdmission {
         self.rates.failures.check(now)
     }
 
-    /// Whether [`TenantAdmission::admit`] would reject a request now, for a check before the body is read.
+    /// Whether [`TenantAdmission::admit`] would reject a request now, for a check before the body is
+    /// read.
     pub fn is_full(&self) -> bool {
         self.admitted.load(Ordering::Acquire) >= self.size.capacity()
     }

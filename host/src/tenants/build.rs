@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::admission::{TenantAdmission, AdmissionSize};
+use super::admission::{AdmissionSize, TenantAdmission};
 use super::api_keys::ApiKeys;
 use super::bodies::Bodies;
 use super::budget::SharedBudget;

@@ -20,8 +20,8 @@ pub use api_keys::ApiKeys;
 pub use backlog::Backlog;
 pub use bodies::{Bodies, BodyCharge};
 pub use build::{BuildError, Builder, Built};
-pub use health::{OpenCircuit, Breaker, Change, HealthPermit, RouteHealth, Unhealthy};
-pub use rate::{RateLimiter, RateDecision};
+pub use health::{Breaker, Change, HealthPermit, OpenCircuit, RouteHealth, Unhealthy};
+pub use rate::{RateDecision, RateLimiter};
 pub use snapshot::{
     CallableFunction, Cause, EntryPoint, FunctionEntry, MethodRoute, PluginRoutes, RouteMatch, RouteRate,
     Router, TenantRoutes, Unavailable,

@@ -16,7 +16,7 @@ use crate::domain::id::{ApiKeyId, FunctionName, PluginName, TenantId, TenantName
 use crate::domain::limits::LimitOverrides;
 use crate::domain::manifest::{Auth, Rate};
 use crate::domain::path::{decode, is_reserved};
-use crate::sandbox::{WarmInstances, WarmValidators, LongRunning};
+use crate::sandbox::{LongRunning, WarmInstances, WarmValidators};
 
 /// A tenant with all data that serving its requests needs.
 #[derive(Clone)]

@@ -74,7 +74,11 @@ impl HttpClientView<'_> {
         let reach = secret::reach(scheme, request.carries_secret, clients.config.allow_loopback)?;
         // The guest can only shorten its time limit. A part of the invocation's remaining time is
         // kept for the guest, so that it can respond if the server does not.
-        let most = active.limits.http_total.0.min(self.invocation.host_call_timeout());
+        let most = active
+            .limits
+            .http_total
+            .0
+            .min(self.invocation.host_call_timeout());
         let time = request.timeout.unwrap_or(most).min(most);
         let permit = self.client.budget.permit()?;
         let exchange = Exchange {

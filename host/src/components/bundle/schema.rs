@@ -156,7 +156,10 @@ mod tests {
 
     #[test]
     fn a_schema_that_can_be_expensive_needs_a_sandbox() {
-        assert_eq!(schema("", &json!({"pattern": "a"})).quick_check(b"1"), QuickCheck::Unknown);
+        assert_eq!(
+            schema("", &json!({"pattern": "a"})).quick_check(b"1"),
+            QuickCheck::Unknown
+        );
     }
 
     #[test]

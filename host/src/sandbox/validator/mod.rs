@@ -26,7 +26,7 @@ use super::long_running::LongRunning;
 use super::meter::{Meter, PollClock};
 use super::placement::{GuestLanes, Placement, RunQueues};
 use super::store::CpuSpent;
-use super::warm::{WarmPools, WarmPool};
+use super::warm::{WarmPool, WarmPools};
 use crate::components::LoadError;
 use crate::components::bundle::schema::{Schema, Schemas};
 use crate::domain::limits::Limits;
@@ -298,7 +298,9 @@ impl Validators {
                             "compiling it needs more than {memory} of memory; use fewer or shorter patterns"
                         )),
                         CallFailure::Stack => refused("it is nested too deep".to_owned()),
-                        CallFailure::Other(problem) => refused(format!("compiling it was stopped: {problem}")),
+                        CallFailure::Other(problem) => {
+                            refused(format!("compiling it was stopped: {problem}"))
+                        }
                         CallFailure::NoInstance => SchemaError::Unavailable(format!("{error:#}")),
                     });
                 }
@@ -408,7 +410,9 @@ impl Running<'_> {
         match CallFailure::of(error, was_refused_memory) {
             CallFailure::Cpu => CheckFailure::Cpu(self.payer.cpu),
             CallFailure::Memory => CheckFailure::Memory(self.memory),
-            CallFailure::Stack => CheckFailure::Stopped("the schema recurses without end or too deep".to_owned()),
+            CallFailure::Stack => {
+                CheckFailure::Stopped("the schema recurses without end or too deep".to_owned())
+            }
             CallFailure::NoInstance => CheckFailure::NoInstance,
             CallFailure::Other(problem) => CheckFailure::Stopped(problem),
         }

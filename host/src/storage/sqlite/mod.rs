@@ -44,7 +44,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, Sqlite, SqlitePool, Transaction};
 
-use super::{DbError, ChangeNotifier, Repository};
+use super::{ChangeNotifier, DbError, Repository};
 use crate::domain::resource::Resource;
 use crate::sqlite::configure as configure_sqlite;
 use evidence::Evidence;

@@ -21,8 +21,8 @@ use mortise::domain::manifest::Contract;
 use mortise::domain::migration::Migration;
 use mortise::domain::units::{ByteSize, Span};
 use mortise::sandbox::{
-    Checks, GuestLanes, GuestPermits, Input, WarmInstances, Loaded, LongRunning, Output, Runtime, RuntimeSettings,
-    Start,
+    Checks, GuestLanes, GuestPermits, Input, Loaded, LongRunning, Output, Runtime, RuntimeSettings, Start,
+    WarmInstances,
 };
 use mortise::storage::vault::{HostKey, Vault};
 use tempfile::TempDir;

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 
 use super::super::error::DatabaseError;
 use super::failure;
+use super::file_faults::Fault;
 use super::kept::{Kept, MOST_KEPT};
 use super::pool::Counted;
 use super::replaced::replace_functions;
 use super::stop::{Stop, Stoppable, start_again};
-use super::file_faults::Fault;
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 use crate::sqlite;

@@ -14,9 +14,9 @@ use super::super::error::DatabaseError;
 use super::super::statement::Scope;
 use super::connection::{Allowance, Connection, Handle};
 use super::failure;
+use super::file_faults::{self, Fault};
 use super::pool::Lease;
 use super::run::broken_or;
-use super::file_faults::{self, Fault};
 use crate::fair_semaphore::{FairSemaphore, Lane, Permit};
 use crate::sqlite::memory;
 

@@ -18,6 +18,7 @@
 mod connection;
 mod cursor;
 mod failure;
+mod file_faults;
 mod job;
 mod kept;
 mod migrate;
@@ -27,7 +28,6 @@ mod run;
 mod session;
 mod stop;
 mod transaction;
-mod file_faults;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::DirBuilder;
@@ -52,10 +52,10 @@ use crate::domain::migration::Migration;
 use crate::domain::units::as_u64;
 use crate::metrics::Gauge;
 use crate::sqlite;
+use file_faults::{Fault, FileFaults};
 use job::Threads;
 use pool::Tenant;
 use session::SqliteSession;
-use file_faults::{Fault, FileFaults};
 
 /// A database is closed after this time without use.
 const IDLE: Duration = Duration::from_secs(5 * 60);

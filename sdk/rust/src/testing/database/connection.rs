@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mortise_sql::{
-    Author, Failure, Authorizer, StatementError, VALUE_BYTES, Views, compiled_bytes, longest_value, statement,
-    translate,
+    Author, Authorizer, Failure, StatementError, VALUE_BYTES, Views, compiled_bytes, longest_value,
+    statement, translate,
 };
 use rusqlite::hooks::AuthContext;
 use rusqlite::limits::Limit;

@@ -2,9 +2,9 @@
 //!
 //! - `connection`: one connection; `script`: the SQL of the schema; `folder`: the temporary folder.
 
+mod connection;
 #[cfg(test)]
 mod corpus;
-mod connection;
 mod folder;
 mod script;
 #[cfg(test)]
@@ -21,7 +21,7 @@ use mortise_sql::{Author, Failure, Views, view_texts};
 pub(super) use script::{Converting, Script};
 
 use crate::db::{ConstraintKind, Error, Rows, Value};
-use connection::{TestConnection, May};
+use connection::{May, TestConnection};
 use folder::Folder;
 
 /// A database in which each transaction has its own connection, so that statements outside an open
