@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_gave_up_leaves_its_place_to_the_next() {
+    fn a_probe_that_gave_up_leaves_its_permit_to_the_next() {
         let mut circuit = opened();
         assert_eq!(ask(&mut circuit, 100), Passage::Probe);
         circuit.gave_up();

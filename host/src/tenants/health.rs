@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_whose_caller_goes_away_leaves_its_place_to_the_next() {
+    fn a_probe_whose_caller_goes_away_leaves_its_permit_to_the_next() {
         let route = route();
         fail(&route, 0);
         fail(&route, 0);
