@@ -22,7 +22,7 @@ pub mod log;
 pub mod secrets;
 #[cfg(test)]
 pub mod testing;
-mod unserved;
+mod unavailable;
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use wasmtime::component::{Linker, ResourceTable};
 
 pub use active_version::ActiveVersion;
 pub use cpu_time::{CpuTime, thread_time};
-pub use invocation::{HandlesSpent, HostCallRefused, Invocation};
+pub use invocation::{HandlesSpent, HostCallRefused, Invocation, RunningJob};
 pub use last_calls::LastCalls;
 
 use crate::storage::vault::Vault;
@@ -110,5 +110,5 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
     cache::add_to_linker(linker)?;
     database::add_to_linker(linker)?;
     http_client::add_to_linker(linker)?;
-    unserved::add_to_linker(linker)
+    unavailable::add_to_linker(linker)
 }
