@@ -63,13 +63,9 @@ impl UnavailableCapabilitiesView<'_> {
 
 impl v0_2::types::Host for UnavailableCapabilitiesView<'_> {}
 
-<<<<<<< HEAD:host/src/capability/unserved.rs
 impl v0_2::failures::Host for UnavailableCapabilitiesView<'_> {}
 
-impl v0_1::crypto::Host for UnservedView<'_> {
-=======
 impl v0_1::crypto::Host for UnavailableCapabilitiesView<'_> {
->>>>>>> jobs:host/src/capability/unavailable.rs
     async fn hash_password(&mut self, _: String) -> wasmtime::Result<Result<String, v0_1::crypto::Error>> {
         self.refuse("cryptography", v0_1::crypto::Error::NotGranted)
     }
