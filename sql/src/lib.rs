@@ -1,7 +1,7 @@
 //! The rules for the SQL of plugins. The host and the SDK's test database share them, so a plugin's
 //! tests find the same rejections as production.
 //!
-//! - `authorizer` and `functions`: which statements and functions are allowed; `gate`: the
+//! - `authorizer` and `functions`: which statements and functions are allowed; `callback`: the
 //!   callback for SQLite.
 //! - `setup` and `limits`: the setup of a connection; `utc`: the time zone.
 //! - `statement`: texts, parameters and values; `expansion` (with `token`): the size of a
@@ -13,11 +13,11 @@
 //! Clocks, memory budgets and threads are the host's and not part of this crate.
 
 mod authorizer;
+mod callback;
 mod columns;
 mod expansion;
 mod failure;
 mod functions;
-mod gate;
 mod limits;
 pub mod migration;
 mod script;
@@ -28,12 +28,12 @@ mod token;
 mod utc;
 
 pub use authorizer::{Author, HOST_TABLES};
+pub use callback::Authorizer;
 pub use columns::{Column, converting_columns};
 pub use expansion::{TooMuch, Views};
 pub use failure::{
     ConstraintKind, Failure, StatementError, is_pattern_limit, too_many_instructions, translate,
 };
-pub use gate::Gate;
 pub use limits::{PATTERN_BYTES, VALUE_BYTES, compiled_bytes, longest_value};
 pub use script::{Stopped, run_script};
 pub use setup::{CREATE_BOOKKEEPING, dangling_reference, set_up, view_texts};

@@ -97,7 +97,7 @@ async fn sql_is_the_same_for_each_contract() {
 async fn what_nobody_serves_yet_is_a_typed_error_of_each_contract() {
     let app = App::start().await;
     both(&app, CAPABILITIES_0_1, CAPABILITIES, "", &[]).await;
-    let [old, new] = answers(&app, "/unserved", &json!({})).await;
+    let [old, new] = answers(&app, "/unavailable", &json!({})).await;
     for interface in ["jobs", "events", "email"] {
         assert_eq!(old[interface], new[interface]);
         let error = old[interface]["error"].as_str().unwrap();

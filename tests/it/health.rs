@@ -62,9 +62,9 @@ async fn a_route_that_always_fails_is_refused_without_an_instance_and_the_others
     for _ in 0..3 {
         get(&app, "fine").await.expect(200);
     }
-    let ailing = health(&app, &acme).await;
+    let unhealthy = health(&app, &acme).await;
     assert_eq!(
-        ailing,
+        unhealthy,
         json!({ "state": "unhealthy", "routes": [{
             "method": "GET",
             "path": "/trap",

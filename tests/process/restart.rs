@@ -90,7 +90,7 @@ fn a_kill_at_any_moment_leaves_the_old_version_or_the_new_one() {
     plugin::deploy(&host.operator(), "1.0.0").unwrap();
     let begin = Instant::now();
     plugin::deploy(&host.operator(), "1.0.1").unwrap();
-    let patience = begin.elapsed() * DEPLOYMENTS;
+    let max_delay = begin.elapsed() * DEPLOYMENTS;
     host.stop();
 
     let mut random = SEED;
@@ -121,7 +121,7 @@ fn a_kill_at_any_moment_leaves_the_old_version_or_the_new_one() {
             random = next_random(random);
             // This uses real time, because the kill must come at any moment of another process's
             // work.
-            std::thread::sleep(patience * u32::try_from(random % 1_000).unwrap() / 1_000);
+            std::thread::sleep(max_delay * u32::try_from(random % 1_000).unwrap() / 1_000);
             host.kill();
         });
         let (old, new) = progress.into_inner().unwrap();

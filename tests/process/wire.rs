@@ -7,7 +7,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 /// Longer than any configured timeout.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The connection.
 pub struct Wire(TcpStream);
@@ -15,7 +15,7 @@ pub struct Wire(TcpStream);
 impl Wire {
     pub fn connect(address: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(Self(stream))
     }
 
@@ -89,11 +89,11 @@ impl Wire {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Whether the other side closes the connection within `patience`.
-    pub fn is_closed_within(&mut self, patience: Duration) -> bool {
-        self.0.set_read_timeout(Some(patience)).unwrap();
+    /// Whether the other side closes the connection within `timeout`.
+    pub fn is_closed_within(&mut self, timeout: Duration) -> bool {
+        self.0.set_read_timeout(Some(timeout)).unwrap();
         let read = self.0.read(&mut [0]);
-        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.0.set_read_timeout(Some(TIMEOUT)).unwrap();
         match read {
             Ok(count) => count == 0,
             Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),

@@ -23,11 +23,11 @@ use crate::domain::plugin::Plugin;
 use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::http::problem::Problem;
-use crate::lifecycle::{AilingCallee, CalleeName};
-use crate::tenants::Ailment;
+use crate::lifecycle::{CalleeName, UnhealthyCallee};
+use crate::tenants::OpenCircuit;
 use crate::wire::page::Items;
 use crate::wire::plugins::{
-    AilingFunctionView, AilingRouteView, CircuitView, HealthState, HealthView, PluginPatch, PluginView,
+    CircuitView, HealthState, HealthView, PluginPatch, PluginView, UnhealthyFunctionView, UnhealthyRouteView,
 };
 
 /// Filter for plugins.
@@ -197,7 +197,7 @@ impl PluginView {
             None => None,
         };
         let health = HealthView::new(
-            state.lifecycle.ailing(tenant, &plugin.name),
+            state.lifecycle.unhealthy(tenant, &plugin.name),
             state.lifecycle.unavailable(tenant, &plugin.name),
         );
         let Plugin {
@@ -223,19 +223,19 @@ impl PluginView {
 }
 
 impl HealthView {
-    fn new(ailing: Vec<AilingCallee>, unavailable: Option<String>) -> Self {
+    fn new(unhealthy: Vec<UnhealthyCallee>, unavailable: Option<String>) -> Self {
         let (mut routes, mut functions) = (Vec::new(), Vec::new());
         let mut worst = HealthState::Healthy;
-        for AilingCallee { callee, ailment } in ailing {
-            let circuit = CircuitView::from(ailment);
+        for UnhealthyCallee { callee, open_circuit } in unhealthy {
+            let circuit = CircuitView::from(open_circuit);
             worst = worst.max(circuit.state);
             match callee {
-                CalleeName::Route { method, pattern } => routes.push(AilingRouteView {
+                CalleeName::Route { method, pattern } => routes.push(UnhealthyRouteView {
                     method,
                     path: pattern,
                     circuit,
                 }),
-                CalleeName::Function(name) => functions.push(AilingFunctionView { name, circuit }),
+                CalleeName::Function(name) => functions.push(UnhealthyFunctionView { name, circuit }),
             }
         }
         Self {
@@ -259,9 +259,9 @@ impl From<&Open> for HealthState {
     }
 }
 
-impl From<Ailment> for CircuitView {
-    fn from(ailment: Ailment) -> Self {
-        let Ailment { open, reason } = ailment;
+impl From<OpenCircuit> for CircuitView {
+    fn from(open_circuit: OpenCircuit) -> Self {
+        let OpenCircuit { open, reason } = open_circuit;
         Self {
             state: HealthState::from(&open),
             since: open.since,

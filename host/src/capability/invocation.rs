@@ -170,7 +170,7 @@ impl Invocation {
     }
 
     /// The longest wait of a host call that leaves the plugin time to respond.
-    pub fn patience(&self) -> Duration {
+    pub fn host_call_timeout(&self) -> Duration {
         let left = self.remaining();
         left - (left / ANSWER_PART).min(LONGEST_ANSWER)
     }

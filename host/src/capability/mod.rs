@@ -22,7 +22,7 @@ pub mod log;
 pub mod secrets;
 #[cfg(test)]
 pub mod testing;
-mod unserved;
+mod unavailable;
 
 use std::sync::Arc;
 
@@ -110,5 +110,5 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
     cache::add_to_linker(linker)?;
     database::add_to_linker(linker)?;
     http_client::add_to_linker(linker)?;
-    unserved::add_to_linker(linker)
+    unavailable::add_to_linker(linker)
 }

@@ -11,7 +11,7 @@ use super::{CliError, Output};
 use crate::components::bundle::Bundle;
 use crate::components::check_listed;
 use crate::domain::limits::Limits;
-use crate::domain::promises::{Beyond, all_beyond};
+use crate::domain::manifest_checks::{ExceededLimit, exceeded_limits};
 
 const TARGET: &str = "wasm32-wasip2";
 
@@ -52,7 +52,7 @@ impl Build {
             None => compile(&self.folder, output)?,
         };
         let plugin = embed(&bundle, &component)?;
-        for Beyond { name, asked, most } in all_beyond(&bundle.manifest, &Limits::ceiling()) {
+        for ExceededLimit { name, asked, most } in exceeded_limits(&bundle.manifest, &Limits::ceiling()) {
             output.news(format_args!(
                 "warning: {name}: {asked} is refused by a host whose operator has not raised its ceiling of {most}"
             ));

@@ -63,13 +63,13 @@ impl Circuit {
 
     /// Asks for permission to make an attempt. If the waiting time of an open circuit is over, the
     /// first caller becomes the probe. The others are refused until the probe reports. A probe that
-    /// does not report in time (the longer of the wait and `patience`) is replaced by the next
+    /// does not report in time (the longer of the wait and `longest_run`) is replaced by the next
     /// caller.
-    pub fn ask(&mut self, now: Timestamp, patience: Duration) -> Passage {
+    pub fn ask(&mut self, now: Timestamp, longest_run: Duration) -> Passage {
         let passage = self.outlook(now);
         if let (Passage::Probe, Some(open)) = (passage, &mut self.open) {
             open.is_probing = true;
-            open.next_probe = now.saturating_add(open.wait.max(patience));
+            open.next_probe = now.saturating_add(open.wait.max(longest_run));
         }
         passage
     }
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_gave_up_leaves_its_place_to_the_next() {
+    fn a_probe_that_gave_up_leaves_its_permit_to_the_next() {
         let mut circuit = opened();
         assert_eq!(ask(&mut circuit, 100), Passage::Probe);
         circuit.gave_up();

@@ -12,9 +12,9 @@ use super::function::Function;
 use super::id::PluginName;
 use super::lenient;
 use super::limits::LimitOverrides;
+use super::manifest_checks;
 use super::origin::Origin;
 use super::path::{self, AmbiguousPath};
-use super::promises;
 use super::secret::{SecretOrigins, UsableSecrets};
 use super::units::Span;
 
@@ -272,7 +272,7 @@ impl Manifest {
                 .map_err(|(field, problem)| meaning(place(field), problem))?;
         }
         self.check_functions()?;
-        promises::check(self)
+        manifest_checks::check(self)
     }
 
     fn check_functions(&self) -> Result<(), ManifestError> {

@@ -22,7 +22,7 @@ use crate::http::problem::Problem;
 use crate::invoke::{Call, Callee, NotRun, Target};
 use crate::sandbox::Input;
 use crate::server::{RemoteAddress, body};
-use crate::tenants::{BodyCharge, Caller, Standing};
+use crate::tenants::{BodyCharge, Caller, RateDecision};
 
 /// Passes a request to its plugin and returns the response.
 pub async fn dispatch(
@@ -158,17 +158,17 @@ fn admitted_caller(
     target: &Target,
     headers: &HeaderMap,
     now: Timestamp,
-) -> Result<(Option<Principal>, Standing), Problem> {
-    let (gate, entry) = (&target.tenant.gate, target.callee.entry());
+) -> Result<(Option<Principal>, RateDecision), Problem> {
+    let (admission, entry) = (&target.tenant.admission, target.callee.entry());
     let principal = match authenticate::authenticate(&target.tenant, entry, headers, now) {
         Ok(principal) => principal,
         Err(unauthenticated) => {
-            let failures = gate.check_failures(now);
+            let failures = admission.check_failures(now);
             failures.map_err(refusals::too_many_failures)?;
             return Err(unauthenticated);
         }
     };
-    let rate = gate.check_rate(caller(principal.as_ref()), now);
+    let rate = admission.check_rate(caller(principal.as_ref()), now);
     let rate = rate.map_err(|rate| refusals::rate_limited("tenant", rate))?;
     if let Some(principal) = &principal {
         authenticate::check_scopes(principal, entry)?;

@@ -18,7 +18,7 @@ use crate::http::problem::Problem;
 use crate::invoke::{Rejected, Target};
 use crate::sandbox::{Failure, Side, TooLargeToLift};
 use crate::tenants::budget::Exhausted;
-use crate::tenants::{Standing, Unavailable, Unhealthy};
+use crate::tenants::{RateDecision, Unavailable, Unhealthy};
 
 /// `Retry-After` if the host has no free instance.
 const NO_INSTANCE_RETRY: Duration = Duration::from_secs(1);
@@ -30,26 +30,26 @@ const REPLACED_RETRY: Duration = Duration::from_secs(1);
 const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
 
 /// The request exceeds the rate of the tenant or of the callee.
-pub fn rate_limited(whose: &str, standing: Standing) -> Problem {
-    past_rate(whose, &format!("this {whose} has too many requests"), standing)
+pub fn rate_limited(whose: &str, decision: RateDecision) -> Problem {
+    past_rate(whose, &format!("this {whose} has too many requests"), decision)
 }
 
 /// The request has no valid credential, and exceeds the rate of such requests that are answered
 /// with 401.
-pub fn too_many_failures(standing: Standing) -> Problem {
+pub fn too_many_failures(decision: RateDecision) -> Problem {
     past_rate(
         "credentials",
         "too many requests come without a valid credential",
-        standing,
+        decision,
     )
 }
 
-fn past_rate(name: &str, detail: &str, standing: Standing) -> Problem {
-    let Standing {
+fn past_rate(name: &str, detail: &str, decision: RateDecision) -> Problem {
+    let RateDecision {
         remaining,
         burst,
         reset,
-    } = standing;
+    } = decision;
     let seconds = reset.as_millis().div_ceil(1_000);
     let problem = Problem::new(Code::RateLimited, detail);
     let fields = [

@@ -7,7 +7,7 @@ use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use mortise_validator::{is_coded, is_json_type, without_bom};
 
-use crate::components::bundle::schema::{Glance, Schema};
+use crate::components::bundle::schema::{QuickCheck, Schema};
 use crate::domain::problem::Code;
 use crate::http::problem::{FieldError, Problem};
 use crate::sandbox::{CheckFailure, Mismatch};
@@ -29,10 +29,10 @@ pub fn request(
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
     check_coding(kind, headers)?;
-    match schema.glance(without_bom(body)) {
-        Glance::Valid => Ok(None),
-        Glance::NotJson(problem) => Err(not_json(&problem)),
-        Glance::Unknown => Ok(Some(schema.clone())),
+    match schema.quick_check(without_bom(body)) {
+        QuickCheck::Valid => Ok(None),
+        QuickCheck::NotJson(problem) => Err(not_json(&problem)),
+        QuickCheck::Unknown => Ok(Some(schema.clone())),
     }
 }
 

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Host, OpenError};
 use crate::config::{Config, ServerSection};
 use crate::domain::clock::SystemClock;
-use crate::server::{ConnectionLimits, ListenError, Listener, Patience, descriptors};
+use crate::server::{ConnectionLimits, ListenError, Listener, Timeouts, descriptors};
 
 /// Threads for everything except plugins. They are mostly idle.
 const CONTROL_THREADS: usize = 2;
@@ -168,7 +168,7 @@ fn connection_limits(server: &ServerSection) -> ConnectionLimits {
     ConnectionLimits {
         connections: descriptors::connections(server.connections, LISTENERS, descriptors::limit()),
         per_address: server.connections_per_address,
-        patience: Patience {
+        timeouts: Timeouts {
             header: server.header_timeout.0,
             keep_alive: server.keep_alive.0,
             idle: server.idle_timeout.0,

@@ -9,19 +9,19 @@ use super::{Invoker, Target};
 use crate::components::LoadError;
 use crate::deadline::within;
 use crate::fair_semaphore::Permit;
-use crate::metrics::Held;
+use crate::metrics::GaugeGuard;
 use crate::tenants::{Admitted, Full, Unhealthy};
 
 /// An admitted invocation. It occupies one of the tenant's queue positions until it is dropped.
 pub struct Admission {
     pub(super) admitted: Admitted,
-    _counted: Held,
+    _counted: GaugeGuard,
 }
 
 /// The permits that an invocation holds while it runs.
 pub(super) struct Permits {
     /// A permit for one running invocation of the tenant.
-    pub turn: OwnedSemaphorePermit,
+    pub concurrency: OwnedSemaphorePermit,
     /// A permit for one instance of the host.
     pub instance: Permit,
 }
@@ -76,8 +76,8 @@ impl Invoker {
     /// Whether an invocation would be admitted now. It takes nothing.
     pub fn look(&self, target: &Target) -> Result<(), Rejected> {
         target.check_unread()?;
-        match target.tenant.gate.is_full() {
-            true => Err(target.tenant.gate.full().into()),
+        match target.tenant.admission.is_full() {
+            true => Err(target.tenant.admission.full().into()),
             false => Ok(()),
         }
     }
@@ -85,7 +85,7 @@ impl Invoker {
     /// Admits an invocation, or refuses it at once.
     pub fn admit(&self, target: &Target) -> Result<Admission, Rejected> {
         target.check_unread()?;
-        let admitted = target.tenant.gate.admit()?;
+        let admitted = target.tenant.admission.admit()?;
         Ok(Admission {
             admitted,
             _counted: self.requests.admitted.hold(),
@@ -96,11 +96,11 @@ impl Invoker {
     /// invocations running than it may, and then for an instance of the host.
     pub(super) async fn permits(&self, target: &Target, admission: &Admission) -> Result<Permits, Rejected> {
         let waiting = self.requests.waiting.hold();
-        let turn = admission.admitted.turn().await?;
+        let concurrency = admission.admitted.permit().await?;
         let queue_wait = target.queue_wait();
         let instance = {
             // In a block, so that the outer future reuses the memory of this one.
-            let lane = &target.tenant.gate.lanes().instances;
+            let lane = &target.tenant.admission.lanes().instances;
             let acquire = pin!(self.instances.acquire(lane));
             within(queue_wait, acquire).await
         };
@@ -111,7 +111,10 @@ impl Invoker {
         // Checked again, because otherwise every invocation that waited would add one more
         // response.
         target.check_unread()?;
-        Ok(Permits { turn, instance })
+        Ok(Permits {
+            concurrency,
+            instance,
+        })
     }
 }
 

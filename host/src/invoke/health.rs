@@ -9,21 +9,21 @@ use crate::capability::log::append;
 use crate::domain::clock::Clock;
 use crate::domain::log_line::Level;
 use crate::domain::problem::Code;
-use crate::tenants::{Change, Pass};
+use crate::tenants::{Change, HealthPermit};
 
 /// Reports the outcome of an invocation to its circuit breaker: the code of a problem, or `None`
 /// for a response. If the breaker opens or closes, that is logged in the log of this invocation and
 /// in the host's log.
 pub fn report(
-    pass: Pass<'_>,
+    permit: HealthPermit<'_>,
     failed_with: Option<Code>,
     callee: &Callee,
     invocation: &mut Invocation,
     clock: &dyn Clock,
 ) {
     let change = match failed_with {
-        None => pass.succeeded(),
-        Some(code) if is_fault_of_plugin(code) => pass.failed(clock.now(), code),
+        None => permit.succeeded(),
+        Some(code) if is_fault_of_plugin(code) => permit.failed(clock.now(), code),
         // A fault of the host says nothing about the plugin.
         Some(_) => None,
     };

@@ -14,10 +14,10 @@ use crate::domain::log_line::Level;
 use crate::domain::principal::Principal;
 use crate::domain::problem::Code;
 use crate::domain::problem_code::ProblemCode;
-use crate::metrics::Ended;
+use crate::metrics::Outcome;
 use crate::sandbox::Failure;
 use crate::storage::Entry;
-use crate::tenants::Pass;
+use crate::tenants::HealthPermit;
 
 /// The status in the record of an abandoned invocation, as proxies log it. No caller receives it.
 const ABANDONED_STATUS: u16 = 499;
@@ -28,7 +28,7 @@ const ABANDONED_STATUS: u16 = 499;
 /// recorded as abandoned.
 pub struct Unrecorded<'a> {
     recorder: Arc<Recorder>,
-    rest: Option<(Box<Invocation>, Pass<'a>)>,
+    rest: Option<(Box<Invocation>, HealthPermit<'a>)>,
 }
 
 /// Writes the record of an invocation. It owns its data, because a guest can briefly outlive its
@@ -52,10 +52,14 @@ enum Ending {
 }
 
 impl<'a> Unrecorded<'a> {
-    pub(super) fn new(recorder: Arc<Recorder>, invocation: Box<Invocation>, pass: Pass<'a>) -> Self {
+    pub(super) fn new(
+        recorder: Arc<Recorder>,
+        invocation: Box<Invocation>,
+        permit: HealthPermit<'a>,
+    ) -> Self {
         Self {
             recorder,
-            rest: Some((invocation, pass)),
+            rest: Some((invocation, permit)),
         }
     }
 
@@ -108,9 +112,9 @@ impl<'a> Unrecorded<'a> {
     }
 
     fn end(&mut self, ending: Ending) {
-        if let Some((mut invocation, pass)) = self.rest.take() {
+        if let Some((mut invocation, permit)) = self.rest.take() {
             health::report(
-                pass,
+                permit,
                 ending.code(),
                 &self.recorder.callee,
                 &mut invocation,
@@ -192,11 +196,11 @@ impl Recorder {
 
 impl Ending {
     /// The outcome, as metrics count it.
-    fn kind(&self) -> Ended {
+    fn kind(&self) -> Outcome {
         match self {
-            Self::Answered(_) | Self::Function(..) => Ended::Answered,
-            Self::Failed(_) => Ended::Failed,
-            Self::Abandoned => Ended::Abandoned,
+            Self::Answered(_) | Self::Function(..) => Outcome::Answered,
+            Self::Failed(_) => Outcome::Failed,
+            Self::Abandoned => Outcome::Abandoned,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::domain::id::InvocationId;
 use crate::domain::invocation::{Triggered, Usage};
 use crate::domain::principal::Principal;
 use crate::domain::units::microseconds;
-use crate::sandbox::{Checks, Failure, Finished, Held, Input, Loaded, Output, Start};
+use crate::sandbox::{Checks, Failure, Finished, GuestPermits, Input, Loaded, Output, Start};
 use crate::tenants::BodyCharge;
 
 /// A call of a plugin, with the data about its caller.
@@ -62,20 +62,23 @@ impl Invoker {
         // long.
         let component = self.load(target).await?;
         let came = Instant::now();
-        let Permits { turn, instance } = {
+        let Permits {
+            concurrency,
+            instance,
+        } = {
             let permits = pin!(self.permits(target, &admission));
             permits.await?
         };
         let started_at = self.clock.now();
-        let pass = target
+        let permit = target
             .callee
             .entry()
             .health
-            .pass(started_at, target.active.limits.wall.0);
-        let pass = pass.map_err(Rejected::Unhealthy)?;
+            .permit(started_at, target.active.limits.wall.0);
+        let permit = permit.map_err(Rejected::Unhealthy)?;
         call.usage = Usage {
             queued_us: microseconds(came.elapsed()),
-            place: admission.admitted.place(),
+            place: admission.admitted.queue_position(),
             request_backlog_bytes: target.tenant.bodies.held(),
             backlog_bytes: target.tenant.backlog.held(),
             ..call.usage
@@ -92,12 +95,12 @@ impl Invoker {
             move |invocation| recorder.given_up(invocation)
         };
         let start = Start {
-            lanes: &target.tenant.gate.lanes().guests,
+            lanes: &target.tenant.admission.lanes().guests,
             long_running: &target.callee.entry().long_running,
-            held: Held {
-                turn: (turn, admission),
+            permits: GuestPermits {
+                admission: (concurrency, admission),
                 instance,
-                kept: target.plugin.reuse.then(|| target.tenant.kept.clone()),
+                warm: target.plugin.reuse.then(|| target.tenant.warm.clone()),
             },
             checks: checks(target, call.input_schema),
         };
@@ -107,7 +110,7 @@ impl Invoker {
             .await;
         Ok(Ran {
             outcome,
-            unrecorded: Unrecorded::new(recorder, invocation, pass),
+            unrecorded: Unrecorded::new(recorder, invocation, permit),
         })
     }
 
@@ -149,6 +152,6 @@ fn checks(target: &Target, input: Option<Arc<Schema>>) -> Checks {
     Checks {
         input,
         output,
-        kept: has_any.then(|| target.tenant.kept_validators.clone()),
+        warm: has_any.then(|| target.tenant.warm_validators.clone()),
     }
 }

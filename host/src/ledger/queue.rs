@@ -78,7 +78,7 @@ pub(super) struct GaveWay {
 struct State {
     tenants: HashMap<TenantId, Waiting>,
     /// The tenants in `tenants`, in round-robin order.
-    turns: VecDeque<TenantId>,
+    round_robin: VecDeque<TenantId>,
     entries: usize,
     log_bytes: usize,
     unrecorded: Totals,
@@ -252,7 +252,7 @@ impl State {
         }
         let waiting = self.tenants.entry(tenant).or_default();
         if waiting.entries.is_empty() {
-            self.turns.push_back(tenant);
+            self.round_robin.push_back(tenant);
         }
         let bytes = log_bytes(&entry);
         waiting.log_bytes += bytes;
@@ -286,7 +286,7 @@ impl State {
             usize::MAX
         };
         while batch.entries.len() < most {
-            let Some(tenant) = self.turns.pop_front() else {
+            let Some(tenant) = self.round_robin.pop_front() else {
                 break;
             };
             let Some(waiting) = self.tenants.get_mut(&tenant) else {
@@ -301,7 +301,7 @@ impl State {
             if waiting.entries.is_empty() {
                 self.tenants.remove(&tenant);
             } else {
-                self.turns.push_back(tenant);
+                self.round_robin.push_back(tenant);
             }
         }
         // The queue is no longer full.

@@ -33,7 +33,7 @@ impl Lifecycle {
         name: &VersionName,
         actor: &str,
     ) -> Result<Activated, LifecycleError> {
-        let _turn = self.activations.lock(tenant.id).await;
+        let _lock = self.activations.lock(tenant.id).await;
         let version = self.named_version(tenant, plugin, name).await?;
         self.switch(tenant, plugin, version, Cause::OnPurpose, actor)
             .await
@@ -46,7 +46,7 @@ impl Lifecycle {
         plugin: &PluginName,
         actor: &str,
     ) -> Result<Activated, LifecycleError> {
-        let _turn = self.activations.lock(tenant.id).await;
+        let _lock = self.activations.lock(tenant.id).await;
         if self.db.plugin(tenant.id, plugin).await?.is_none() {
             return Err(LifecycleError::NotFound(Resource::Plugin));
         }

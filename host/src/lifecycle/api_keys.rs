@@ -15,7 +15,7 @@ impl Lifecycle {
         key: ApiKey,
         change: &Change,
     ) -> Result<(), LifecycleError> {
-        let _turn = self.changes.lock(tenant).await;
+        let _lock = self.changes.lock(tenant).await;
         let generation = self.db.insert_api_key(tenant, &key, change).await?;
         if let Some(served) = self.routing.tenant_by_id(tenant)
             && !served.api_keys.add(key, generation, self.clock.now())
@@ -32,7 +32,7 @@ impl Lifecycle {
         id: ApiKeyId,
         change: &Change,
     ) -> Result<bool, LifecycleError> {
-        let _turn = self.changes.lock(tenant).await;
+        let _lock = self.changes.lock(tenant).await;
         let Some(generation) = self.db.revoke_api_key(tenant, id, change).await? else {
             return Ok(false);
         };

@@ -11,7 +11,7 @@ impl Lifecycle {
     /// over. `false` if there is no such tenant.
     pub async fn delete_tenant(&self, tenant: TenantId, change: &Change) -> Result<bool, LifecycleError> {
         // The lock prevents an older refresh from serving the tenant again.
-        let _turn = self.changes.lock(tenant).await;
+        let _lock = self.changes.lock(tenant).await;
         let deleted = self.db.delete_tenant(tenant, change).await?;
         self.stop_serving(tenant);
         Ok(deleted)
@@ -28,7 +28,7 @@ impl Lifecycle {
     /// undone. Its files are removed soon afterwards. `false` if there is no such tenant.
     pub async fn purge_tenant(&self, tenant: TenantId, change: &Change) -> Result<bool, LifecycleError> {
         let purged = {
-            let _turn = self.changes.lock(tenant).await;
+            let _lock = self.changes.lock(tenant).await;
             let purged = self.db.purge_tenant(tenant, change).await?;
             self.stop_serving(tenant);
             purged

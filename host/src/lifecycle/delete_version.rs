@@ -17,7 +17,7 @@ impl Lifecycle {
         digest: VersionDigest,
         change: &Change,
     ) -> Result<(), LifecycleError> {
-        let _turn = self.activations.lock(tenant.id).await;
+        let _lock = self.activations.lock(tenant.id).await;
         match self.db.delete_version(tenant.id, plugin, digest, change).await {
             Ok(true) => self.remove_unused(digest).await,
             Ok(false) => Err(LifecycleError::NotFound(Resource::Version)),

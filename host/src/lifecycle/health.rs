@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::Lifecycle;
 use crate::domain::id::{FunctionName, PluginName, TenantId};
-use crate::tenants::{Ailment, PluginRoutes};
+use crate::tenants::{OpenCircuit, PluginRoutes};
 
 /// A route or a function whose circuit breaker is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AilingCallee {
+pub struct UnhealthyCallee {
     /// Which route or function.
     pub callee: CalleeName,
     /// Since when, until when, and why.
-    pub ailment: Ailment,
+    pub open_circuit: OpenCircuit,
 }
 
 /// Names a route or a function of a plugin.
@@ -32,22 +32,22 @@ pub enum CalleeName {
 impl Lifecycle {
     /// The routes and then the functions of a plugin whose circuit breakers are open, both in the
     /// order of its manifest.
-    pub fn ailing(&self, tenant: TenantId, plugin: &PluginName) -> Vec<AilingCallee> {
+    pub fn unhealthy(&self, tenant: TenantId, plugin: &PluginName) -> Vec<UnhealthyCallee> {
         let Some(served) = self.served(tenant, plugin) else {
             return Vec::new();
         };
         let routes = served.routes().iter().filter_map(|route| {
-            let ailment = route.entry.health.ailment()?;
+            let open_circuit = route.entry.health.open_circuit()?;
             let callee = CalleeName::Route {
                 method: route.method.clone(),
                 pattern: route.pattern.to_string(),
             };
-            Some(AilingCallee { callee, ailment })
+            Some(UnhealthyCallee { callee, open_circuit })
         });
         let functions = served.functions().iter().filter_map(|function| {
-            let ailment = function.entry.health.ailment()?;
+            let open_circuit = function.entry.health.open_circuit()?;
             let callee = CalleeName::Function(function.name.clone());
-            Some(AilingCallee { callee, ailment })
+            Some(UnhealthyCallee { callee, open_circuit })
         });
         routes.chain(functions).collect()
     }

@@ -42,7 +42,7 @@ mod upload;
 
 pub use component_usage::ListedComponent;
 pub use error::LifecycleError;
-pub use health::{AilingCallee, CalleeName};
+pub use health::{CalleeName, UnhealthyCallee};
 pub use locks::Locks;
 pub use recompile::{FailedRecompile, RecompileProgress};
 pub use secrets::UnreadableSecret;

@@ -68,9 +68,9 @@ impl Lifecycle {
     /// Reads tenants again. They are sorted by id, which is the order of their locks. Returns those
     /// that have an active version without routes.
     async fn read_at_once(&self, due: &[Due]) -> Vec<TenantId> {
-        let mut turns = Vec::with_capacity(due.len());
+        let mut locks = Vec::with_capacity(due.len());
         for (tenant, _) in due {
-            turns.push(self.changes.lock(*tenant).await);
+            locks.push(self.changes.lock(*tenant).await);
         }
         // Another task may have read a tenant meanwhile.
         let due = due.iter().filter(|due| self.is_due(**due));

@@ -114,8 +114,9 @@ impl Lifecycle {
     pub async fn retry(&self) {
         let mut tenants: BTreeSet<TenantId> = self.failing.tenants().into_iter().collect();
         let routed = self.routing.all();
-        let ailing = |tenant: &&Arc<TenantRoutes>| tenant.problem.is_some() || !tenant.unavailable.is_empty();
-        tenants.extend(routed.iter().filter(ailing).map(|tenant| tenant.id));
+        let is_unavailable =
+            |tenant: &&Arc<TenantRoutes>| tenant.problem.is_some() || !tenant.unavailable.is_empty();
+        tenants.extend(routed.iter().filter(is_unavailable).map(|tenant| tenant.id));
         tenants.extend(self.problems.tenants());
         if self.problems.has_unowned() {
             match self.read_list().await {
@@ -176,7 +177,7 @@ impl Lifecycle {
     ) -> Result<(), LifecycleError> {
         loop {
             let built = {
-                let _turn = self.changes.lock(tenant).await;
+                let _lock = self.changes.lock(tenant).await;
                 let Some(built) = self.read(tenant, &routes, again).await? else {
                     self.stop_serving(tenant);
                     return Ok(());

@@ -13,14 +13,14 @@ pub struct Gauge(Arc<PerThread<AtomicI64>>);
 /// A counted item. It counts until this guard is dropped, which also happens if a request is
 /// cancelled or panics.
 #[derive(Debug)]
-pub struct Held(Gauge);
+pub struct GaugeGuard(Gauge);
 
 impl Gauge {
     /// Increments the gauge until the returned guard is dropped.
     #[must_use = "the item counts only while the guard is held"]
-    pub fn hold(&self) -> Held {
+    pub fn hold(&self) -> GaugeGuard {
         self.0.own().fetch_add(1, Ordering::Relaxed);
-        Held(self.clone())
+        GaugeGuard(self.clone())
     }
 
     /// The current number.
@@ -32,7 +32,7 @@ impl Gauge {
     }
 }
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.0.own().fetch_sub(1, Ordering::Relaxed);
     }

@@ -13,9 +13,9 @@ pub mod process;
 mod requests;
 pub mod text;
 
-pub use gauge::{Gauge, Held};
+pub use gauge::{Gauge, GaugeGuard};
 pub use gauges::Gauges;
 pub use histogram::{Distribution, Histogram};
 pub use ledger::LedgerCounts;
-pub use requests::{Ended, Requests};
+pub use requests::{Outcome, Requests};
 pub use text::CONTENT_TYPE;

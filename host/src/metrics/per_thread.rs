@@ -19,7 +19,7 @@ pub struct PerThread<T>(Box<[CachePadded<T>]>);
 impl<T> PerThread<T> {
     /// The value of this thread.
     pub fn own(&self) -> &T {
-        &self.0[place()]
+        &self.0[index()]
     }
 
     /// All values.
@@ -35,10 +35,10 @@ impl<T: Default> Default for PerThread<T> {
 }
 
 /// The index of this thread's value, assigned round robin.
-fn place() -> usize {
+fn index() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static PLACE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % VALUES);
-    PLACE.with(|place| *place)
+    thread_local!(static INDEX: usize = NEXT.fetch_add(1, Ordering::Relaxed) % VALUES);
+    INDEX.with(|index| *index)
 }
 
 #[cfg(test)]

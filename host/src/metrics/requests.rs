@@ -39,7 +39,7 @@ struct Counts {
 
 /// The outcome of an invocation, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum Outcome {
     /// The plugin returned a response or a function's result.
     Answered,
     /// The plugin failed, or its response could not be sent.
@@ -86,12 +86,12 @@ impl Requests {
     }
 
     /// Counts an invocation that has ended, with the CPU time that it used.
-    pub fn invocation(&self, trigger: Trigger, ended: Ended, cpu_us: u64) {
+    pub fn invocation(&self, trigger: Trigger, outcome: Outcome, cpu_us: u64) {
         let counts = self.counts.own();
-        let count = match ended {
-            Ended::Answered => &counts.answered,
-            Ended::Failed => &counts.failed,
-            Ended::Abandoned => &counts.cut_off,
+        let count = match outcome {
+            Outcome::Answered => &counts.answered,
+            Outcome::Failed => &counts.failed,
+            Outcome::Abandoned => &counts.cut_off,
         };
         add(count, 1);
         // There is a count for each trigger, in the order of the triggers.

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::domain::invocation::Trigger;
     use crate::domain::problem::Code;
-    use crate::metrics::Ended;
+    use crate::metrics::Outcome;
 
     #[test]
     fn every_kind_of_figure_is_written_as_prometheus_reads_it() {
@@ -151,7 +151,7 @@ mod tests {
             Some(Code::NotFound),
             Duration::from_micros(40),
         );
-        requests.invocation(Trigger::Function, Ended::Answered, 1_500_000);
+        requests.invocation(Trigger::Function, Outcome::Answered, 1_500_000);
         let gauges = Gauges {
             guests_running: Some(2),
             ..Gauges::default()

@@ -15,18 +15,18 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use super::handlers::{Input, Output};
-use super::instance::{Ended, Sandbox};
+use super::instance::{ReusableSandbox, Sandbox};
 use super::loaded::Loaded;
 use super::long_running::LongRunning;
 use super::meter::{Meter, PollClock};
 use super::placement::{GuestLanes, Placement};
 use super::store::CpuSpent;
-use super::validator::{Check, CheckFailure, KeptValidators, Validators};
-use super::warm::Kept;
+use super::validator::{Check, CheckFailure, Validators, WarmValidators};
+use super::warm::WarmPool;
 use crate::capability::bindings::http_types::{Body, Response};
 use crate::capability::bindings::types::Content;
 use crate::capability::{HostCallRefused, HostFault, Invocation, Services};
-use crate::components::bundle::schema::{Glance, Schema};
+use crate::components::bundle::schema::{QuickCheck, Schema};
 use crate::deadline::until;
 use crate::domain::invocation::Trigger;
 use crate::domain::limits::Limits;
@@ -121,7 +121,7 @@ pub struct Checks {
     /// The schema of successful output.
     pub output: Option<Arc<Schema>>,
     /// The tenant's warm sandboxes for checks, if there is a check to make.
-    pub kept: Option<Arc<KeptValidators>>,
+    pub warm: Option<Arc<WarmValidators>>,
 }
 
 /// The parameters of an invocation's run.
@@ -131,22 +131,22 @@ pub struct Start<'a, T, I> {
     /// Whether guests of this route or function run long.
     pub long_running: &'a Arc<LongRunning>,
     /// The permits that the invocation holds.
-    pub held: Held<T, I>,
+    pub permits: GuestPermits<T, I>,
     /// The checks of input and output.
     pub checks: Checks,
 }
 
 /// The warm instances of a tenant.
-pub type KeptInstances = Kept<Ended>;
+pub type WarmInstances = WarmPool<ReusableSandbox>;
 
 /// The permits of an invocation.
-pub struct Held<T, I> {
+pub struct GuestPermits<T, I> {
     /// Held until the invocation ends.
-    pub turn: T,
+    pub admission: T,
     /// Held until the instance is dropped, shortly after the invocation, or becomes warm.
     pub instance: I,
     /// The tenant's warm instances, if this plugin allows reuse.
-    pub kept: Option<Arc<KeptInstances>>,
+    pub warm: Option<Arc<WarmInstances>>,
 }
 
 /// A guest during its whole execution. It owns all its data, so it can move between threads. If it
@@ -154,7 +154,7 @@ pub struct Held<T, I> {
 pub struct Guest<T, I, F: FnOnce(Box<Invocation>)> {
     component: Arc<Loaded>,
     sandbox: Option<Sandbox>,
-    kept: Option<Arc<KeptInstances>>,
+    warm: Option<Arc<WarmInstances>>,
     placement: Arc<Placement>,
     meter: Arc<Meter>,
     /// `None` after the guest was called.
@@ -167,7 +167,7 @@ pub struct Guest<T, I, F: FnOnce(Box<Invocation>)> {
     deadline: Instant,
     limits: Arc<Limits>,
     abandoned: Option<F>,
-    _turn: T,
+    _admission: T,
     /// Dropped after the sandbox.
     instance: Option<I>,
 }
@@ -184,7 +184,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         placement: Placement,
         mut invocation: Box<Invocation>,
         input: Input,
-        held: Held<T, I>,
+        permits: GuestPermits<T, I>,
         checks: Checks,
         validators: Arc<Validators>,
         abandoned: F,
@@ -194,19 +194,19 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         let limits = invocation.active.limits.clone();
         let deadline = invocation.deadline;
         let mut waiting = None;
-        if let Some(kept) = &held.kept {
-            invocation.usage.instances_kept = as_u64(kept.waiting());
-            waiting = kept.take(&invocation.active);
+        if let Some(warm) = &permits.warm {
+            invocation.usage.instances_kept = as_u64(warm.waiting());
+            waiting = warm.take(&invocation.active);
         }
         let (of_meter, of_placement) = (meter.clone(), placement.clone());
         let sandbox = match waiting {
-            Some(ended) => Sandbox::again(ended, services, invocation, of_meter, of_placement),
+            Some(reusable) => Sandbox::again(reusable, services, invocation, of_meter, of_placement),
             None => Sandbox::fresh(&component, services, invocation, of_meter, of_placement),
         };
         Self {
             component,
             sandbox: Some(sandbox),
-            kept: held.kept,
+            warm: permits.warm,
             placement,
             meter,
             input: Some(input),
@@ -216,8 +216,8 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             deadline,
             limits,
             abandoned: Some(abandoned),
-            _turn: held.turn,
-            instance: Some(held.instance),
+            _admission: permits.admission,
+            instance: Some(permits.instance),
         }
     }
 
@@ -264,10 +264,10 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             && let Some(body) = output_to_check(&output, &self.limits)
         {
             self.checking = Some(Side::Output);
-            let checked = match schema.glance(body) {
-                Glance::Valid => Ok(()),
-                Glance::NotJson(problem) => Err(CheckFailure::NotJson(problem)),
-                Glance::Unknown => {
+            let checked = match schema.quick_check(body) {
+                QuickCheck::Valid => Ok(()),
+                QuickCheck::NotJson(problem) => Err(CheckFailure::NotJson(problem)),
+                QuickCheck::Unknown => {
                     let check = self.check(&schema, body);
                     Box::pin(self.validators.check(check)).await
                 }
@@ -282,7 +282,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
         Check {
             schema,
             body,
-            kept: self.checks.kept.as_deref(),
+            warm: self.checks.warm.as_deref(),
             limits: &self.limits,
             meter: &self.meter,
             placement: &self.placement,
@@ -314,15 +314,15 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             Some(outcome) => outcome,
         };
         let peak_memory = sandbox.peak_memory();
-        let (mut invocation, used_up) = match &self.kept {
+        let (mut invocation, used_up) = match &self.warm {
             // Only an instance that returned is used again: after a trap or a timeout it may have
             // stopped anywhere in its code. A body that does not match its schema says nothing
             // about the instance.
-            Some(kept) if sandbox.has_instance() && matches!(outcome, Ok(_) | Err(Failure::Body(..))) => {
+            Some(warm) if sandbox.has_instance() && matches!(outcome, Ok(_) | Err(Failure::Body(..))) => {
                 match sandbox.end_well() {
-                    (invocation, Ok(ended)) => {
-                        let oldest = kept.keep(invocation.active.clone(), ended, Instant::now());
-                        (invocation, oldest.map(Ended::into_sandbox))
+                    (invocation, Ok(reusable)) => {
+                        let oldest = warm.keep(invocation.active.clone(), reusable, Instant::now());
+                        (invocation, oldest.map(ReusableSandbox::into_sandbox))
                     }
                     (invocation, Err(sandbox)) => (invocation, Some(sandbox)),
                 }

@@ -30,14 +30,14 @@ pub struct Sandbox {
 }
 
 /// A sandbox whose last invocation ended well, so that it can be reused.
-pub struct Ended {
+pub struct ReusableSandbox {
     sandbox: Sandbox,
     table: ResourceTable,
     /// Secrets that the guest has seen, and may still have in its memory.
     revealed: Vec<SecretString>,
 }
 
-impl Ended {
+impl ReusableSandbox {
     /// The sandbox, to be dropped.
     pub fn into_sandbox(self) -> Sandbox {
         self.sandbox
@@ -63,17 +63,17 @@ impl Sandbox {
 
     /// Reuses a sandbox for the same version.
     pub fn again(
-        ended: Ended,
+        reusable: ReusableSandbox,
         services: Arc<Services>,
         mut invocation: Box<Invocation>,
         meter: Arc<Meter>,
         placement: Arc<Placement>,
     ) -> Self {
-        let Ended {
+        let ReusableSandbox {
             mut sandbox,
             table,
             revealed,
-        } = ended;
+        } = reusable;
         invocation.revealed = revealed;
         sandbox.reuses = sandbox.reuses.saturating_add(1);
         invocation.usage.instance_reuses = sandbox.reuses;
@@ -130,13 +130,13 @@ impl Sandbox {
     /// Ends an invocation that returned. The sandbox can be reused unless the invocation left
     /// something behind: open transactions, cursors or requests, or more than half of the memory
     /// limit in use.
-    pub fn end_well(mut self) -> (Box<Invocation>, Result<Ended, Self>) {
+    pub fn end_well(mut self) -> (Box<Invocation>, Result<ReusableSandbox, Self>) {
         let (invocation, table) = self.store.data_mut().end();
         let memory = invocation.limits().memory.as_usize();
         let is_clean =
             invocation.held == 0 && !self.was_refused_memory() && self.peak_memory() <= memory / KEPT_MEMORY;
         let sandbox = match is_clean {
-            true => Ok(Ended {
+            true => Ok(ReusableSandbox {
                 sandbox: self,
                 table,
                 revealed: invocation.revealed.clone(),

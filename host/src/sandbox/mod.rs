@@ -17,12 +17,14 @@ mod validator;
 mod warm;
 mod wasi;
 
-pub use execution::{Checks, Failure, Finished, Held, KeptInstances, Side, Start, TooLargeToLift, Trapped};
+pub use execution::{
+    Checks, Failure, Finished, GuestPermits, Side, Start, TooLargeToLift, Trapped, WarmInstances,
+};
 pub use handlers::{FunctionError, Input, Output};
 pub use loaded::{ComponentCache, Loaded};
 pub use long_running::LongRunning;
 pub use placement::GuestLanes;
-pub use validator::{CheckFailure, KeptValidators, Mismatch, SchemaError, Validators};
+pub use validator::{CheckFailure, Mismatch, SchemaError, Validators, WarmValidators};
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -46,11 +48,11 @@ use crate::components::shield::Shield;
 use crate::components::store::ComponentStore;
 use crate::components::{Artifacts, CodeFiles, LoadError};
 use execution::Guest;
-use instance::Ended;
+use instance::ReusableSandbox;
 use placement::{Placement, RunQueues};
 use store::StoreData;
 use ticker::Ticker;
-use warm::Keeper;
+use warm::WarmPools;
 
 /// Compiles, loads and runs components.
 pub struct Runtime {
@@ -59,7 +61,7 @@ pub struct Runtime {
     queues: Arc<RunQueues>,
     background: Handle,
     guests: Gauge,
-    keeper: Arc<Keeper<Ended>>,
+    warm_pools: Arc<WarmPools<ReusableSandbox>>,
     validators: Arc<Validators>,
     instances: u32,
     _ticker: Ticker,
@@ -171,8 +173,10 @@ impl Runtime {
             artifacts,
             settings.loaded_bytes,
         ));
-        let keeper = Arc::new(Keeper::new(settings.instances_kept));
-        settings.background.spawn(give_up_idle(Arc::downgrade(&keeper)));
+        let warm_pools = Arc::new(WarmPools::new(settings.instances_kept));
+        settings
+            .background
+            .spawn(give_up_idle(Arc::downgrade(&warm_pools)));
         let queues = Arc::new(RunQueues::new(settings.threads));
         let validators = Validators::new(
             settings.instances,
@@ -183,8 +187,8 @@ impl Runtime {
             settings.background.clone(),
         );
         let validators = Arc::new(validators.map_err(StartError::Engine)?);
-        let keeper_of_validators = Arc::downgrade(validators.keeper());
-        settings.background.spawn(give_up_idle(keeper_of_validators));
+        let validator_pools = Arc::downgrade(validators.warm_pools());
+        settings.background.spawn(give_up_idle(validator_pools));
         let engines = [components.engine(), validators.engine()];
         let ticker = Ticker::start(&engines).map_err(StartError::Ticker)?;
         Ok(Self {
@@ -193,7 +197,7 @@ impl Runtime {
             queues,
             background: settings.background,
             guests: Gauge::default(),
-            keeper,
+            warm_pools,
             validators,
             instances: settings.instances,
             _ticker: ticker,
@@ -224,8 +228,8 @@ impl Runtime {
 
     /// A pool for the warm instances of one tenant. It is empty at first and never holds more than
     /// `most`.
-    pub fn kept(&self, most: u32) -> Arc<KeptInstances> {
-        self.keeper.tenant(most)
+    pub fn warm_pool(&self, most: u32) -> Arc<WarmInstances> {
+        self.warm_pools.tenant(most)
     }
 
     /// The validator, which checks bodies against schemas.
@@ -236,7 +240,7 @@ impl Runtime {
     /// The resources that are in use now.
     pub async fn held(&self) -> RuntimeHeld {
         let (components, component_bytes) = self.components.held().await;
-        let instances_kept = u64::from(self.keeper.waiting());
+        let instances_kept = u64::from(self.warm_pools.waiting());
         RuntimeHeld {
             guests: self.guests.get(),
             instances: self.components.instances_in_use().saturating_sub(instances_kept),
@@ -260,10 +264,10 @@ impl Runtime {
         abandoned: impl FnOnce(Box<Invocation>) + Send + 'static,
     ) -> impl Future<Output = Finished> {
         let placement = Placement::new(&self.queues, start.lanes, start.long_running);
-        let held = Held {
-            turn: start.held.turn,
-            instance: (start.held.instance, self.guests.hold()),
-            kept: start.held.kept,
+        let permits = GuestPermits {
+            admission: start.permits.admission,
+            instance: (start.permits.instance, self.guests.hold()),
+            warm: start.permits.warm,
         };
         let guest = Guest::new(
             component,
@@ -271,7 +275,7 @@ impl Runtime {
             placement,
             invocation,
             input,
-            held,
+            permits,
             start.checks,
             self.validators.clone(),
             abandoned,
@@ -281,13 +285,15 @@ impl Runtime {
 }
 
 /// Drops the instances that have been idle too long, until the runtime is dropped.
-async fn give_up_idle<T: Send + 'static, K: Send + Sync + 'static>(keeper: Weak<Keeper<T, K>>) {
+async fn give_up_idle<T: Send + 'static, K: Send + Sync + 'static>(warm_pools: Weak<WarmPools<T, K>>) {
     let mut interval = tokio::time::interval(warm::IDLE / 2);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        let Some(keeper) = keeper.upgrade() else { break };
-        keeper.give_up(Instant::now());
+        let Some(warm_pools) = warm_pools.upgrade() else {
+            break;
+        };
+        warm_pools.give_up(Instant::now());
     }
 }
 

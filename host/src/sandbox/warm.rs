@@ -20,29 +20,29 @@ pub const IDLE: Duration = Duration::from_secs(30);
 /// The warm instances of all tenants. Each belongs to an owner `K`, by default a version with its
 /// limits and grants.
 #[derive(Debug)]
-pub struct Keeper<T, K = ActiveVersion> {
-    places: Arc<Places>,
-    tenants: Mutex<Vec<Weak<Kept<T, K>>>>,
+pub struct WarmPools<T, K = ActiveVersion> {
+    slots: Arc<Slots>,
+    tenants: Mutex<Vec<Weak<WarmPool<T, K>>>>,
 }
 
 /// The warm instances of one tenant. A change of the tenant's configuration replaces this value.
 #[derive(Debug)]
-pub struct Kept<T, K = ActiveVersion> {
-    places: Arc<Places>,
+pub struct WarmPool<T, K = ActiveVersion> {
+    slots: Arc<Slots>,
     most: usize,
     /// Sorted by arrival, the newest last. The list is short enough for a linear search.
     waiting: Mutex<Vec<Waiting<T, K>>>,
 }
 
 #[derive(Debug)]
-struct Places {
+struct Slots {
     most: u32,
     taken: AtomicU32,
 }
 
 /// An occupied slot. Dropping it frees the slot.
 #[derive(Debug)]
-struct Place(Arc<Places>);
+struct Slot(Arc<Slots>);
 
 #[derive(Debug)]
 struct Waiting<T, K> {
@@ -50,14 +50,14 @@ struct Waiting<T, K> {
     instance: T,
     since: Instant,
     /// Dropped after the instance.
-    place: Place,
+    slot: Slot,
 }
 
-impl<T, K> Keeper<T, K> {
+impl<T, K> WarmPools<T, K> {
     /// A pool for at most `most` instances of all tenants together.
     pub fn new(most: u32) -> Self {
         Self {
-            places: Arc::new(Places {
+            slots: Arc::new(Slots {
                 most,
                 taken: AtomicU32::new(0),
             }),
@@ -66,40 +66,40 @@ impl<T, K> Keeper<T, K> {
     }
 
     /// A pool for one tenant, with at most `most` instances.
-    pub fn tenant(&self, most: u32) -> Arc<Kept<T, K>> {
-        let kept = Arc::new(Kept {
-            places: self.places.clone(),
+    pub fn tenant(&self, most: u32) -> Arc<WarmPool<T, K>> {
+        let pool = Arc::new(WarmPool {
+            slots: self.slots.clone(),
             most: usize::try_from(most).unwrap_or(usize::MAX),
             waiting: Mutex::default(),
         });
-        self.tenants().push(Arc::downgrade(&kept));
-        kept
+        self.tenants().push(Arc::downgrade(&pool));
+        pool
     }
 
     /// The number of warm instances of all tenants.
     pub fn waiting(&self) -> u32 {
-        self.places.taken.load(Ordering::Relaxed)
+        self.slots.taken.load(Ordering::Relaxed)
     }
 
     /// Drops the instances that have been idle for too long.
     pub fn give_up(&self, now: Instant) {
         let tenants: Vec<_> = {
             let mut tenants = self.tenants();
-            tenants.retain(|kept| kept.strong_count() > 0);
+            tenants.retain(|pool| pool.strong_count() > 0);
             tenants.iter().filter_map(Weak::upgrade).collect()
         };
-        for kept in tenants {
+        for pool in tenants {
             // Dropped without the lock, because dropping an instance takes a moment.
-            drop(kept.overdue(now));
+            drop(pool.overdue(now));
         }
     }
 
-    fn tenants(&self) -> MutexGuard<'_, Vec<Weak<Kept<T, K>>>> {
+    fn tenants(&self) -> MutexGuard<'_, Vec<Weak<WarmPool<T, K>>>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T, K> Kept<T, K> {
+impl<T, K> WarmPool<T, K> {
     /// The number of warm instances.
     pub fn waiting(&self) -> usize {
         self.lock().len()
@@ -122,18 +122,18 @@ impl<T, K> Kept<T, K> {
         }
         let mut waiting = self.lock();
         let oldest = (waiting.len() >= self.most).then(|| waiting.remove(0));
-        let (place, has_to_go) = match oldest {
-            Some(oldest) => (Some(oldest.place), Some(oldest.instance)),
-            None => (self.places.take(), None),
+        let (slot, has_to_go) = match oldest {
+            Some(oldest) => (Some(oldest.slot), Some(oldest.instance)),
+            None => (self.slots.take(), None),
         };
-        let Some(place) = place else {
+        let Some(slot) = slot else {
             return Some(instance);
         };
         waiting.push(Waiting {
             owner,
             instance,
             since: now,
-            place,
+            slot,
         });
         has_to_go
     }
@@ -150,17 +150,17 @@ impl<T, K> Kept<T, K> {
     }
 }
 
-impl Places {
-    fn take(self: &Arc<Self>) -> Option<Place> {
+impl Slots {
+    fn take(self: &Arc<Self>) -> Option<Slot> {
         let more = |taken: u32| (taken < self.most).then_some(taken + 1);
         let taken = self
             .taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.ok().map(|_| Place(self.clone()))
+        taken.ok().map(|_| Slot(self.clone()))
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::Relaxed);
     }
@@ -177,7 +177,7 @@ mod tests {
         testing::invocation(Limits::default(), Grants::default()).active
     }
 
-    impl Kept<u32> {
+    impl WarmPool<u32> {
         fn put(&self, active: &Arc<ActiveVersion>, instance: u32) -> Option<u32> {
             self.keep(active.clone(), instance, Instant::now())
         }
@@ -185,32 +185,32 @@ mod tests {
 
     #[test]
     fn only_the_same_version_gets_an_instance_back() {
-        let keeper = Keeper::new(10);
-        let kept = keeper.tenant(10);
+        let pools = WarmPools::new(10);
+        let pool = pools.tenant(10);
         let (first, second) = (version(), version());
-        assert_eq!(kept.put(&first, 1), None);
-        assert_eq!(kept.take(&second), None);
-        assert_eq!(kept.take(&first), Some(1));
-        assert_eq!(kept.take(&first), None);
-        assert_eq!(keeper.waiting(), 0);
+        assert_eq!(pool.put(&first, 1), None);
+        assert_eq!(pool.take(&second), None);
+        assert_eq!(pool.take(&first), Some(1));
+        assert_eq!(pool.take(&first), None);
+        assert_eq!(pools.waiting(), 0);
     }
 
     #[test]
     fn beyond_the_tenants_limit_the_oldest_leaves() {
-        let keeper = Keeper::new(10);
-        let (kept, version) = (keeper.tenant(2), version());
-        assert_eq!(kept.put(&version, 1), None);
-        assert_eq!(kept.put(&version, 2), None);
-        assert_eq!(kept.put(&version, 3), Some(1));
-        assert_eq!((kept.waiting(), keeper.waiting()), (2, 2));
-        let none = keeper.tenant(0);
+        let pools = WarmPools::new(10);
+        let (pool, version) = (pools.tenant(2), version());
+        assert_eq!(pool.put(&version, 1), None);
+        assert_eq!(pool.put(&version, 2), None);
+        assert_eq!(pool.put(&version, 3), Some(1));
+        assert_eq!((pool.waiting(), pools.waiting()), (2, 2));
+        let none = pools.tenant(0);
         assert_eq!(none.put(&version, 4), Some(4));
     }
 
     #[test]
     fn all_tenants_together_have_the_places_of_the_host() {
-        let keeper = Keeper::new(1);
-        let (acme, globex, version) = (keeper.tenant(5), keeper.tenant(5), version());
+        let pools = WarmPools::new(1);
+        let (acme, globex, version) = (pools.tenant(5), pools.tenant(5), version());
         assert_eq!(acme.put(&version, 1), None);
         assert_eq!(globex.put(&version, 2), Some(2));
         drop(acme);
@@ -219,24 +219,24 @@ mod tests {
 
     #[test]
     fn whose_tenant_and_host_are_full_takes_the_place_of_the_oldest() {
-        let keeper = Keeper::new(1);
-        let (kept, version) = (keeper.tenant(1), version());
-        assert_eq!(kept.put(&version, 1), None);
-        assert_eq!(kept.put(&version, 2), Some(1));
-        assert_eq!((keeper.waiting(), kept.take(&version)), (1, Some(2)));
+        let pools = WarmPools::new(1);
+        let (pool, version) = (pools.tenant(1), version());
+        assert_eq!(pool.put(&version, 1), None);
+        assert_eq!(pool.put(&version, 2), Some(1));
+        assert_eq!((pools.waiting(), pool.take(&version)), (1, Some(2)));
     }
 
     #[test]
     fn who_waits_too_long_is_given_up() {
-        let keeper = Keeper::new(10);
-        let (kept, version) = (keeper.tenant(10), version());
+        let pools = WarmPools::new(10);
+        let (pool, version) = (pools.tenant(10), version());
         let start = Instant::now();
         for (instance, since) in [(1, start), (2, start + IDLE)] {
-            assert_eq!(kept.keep(version.clone(), instance, since), None);
+            assert_eq!(pool.keep(version.clone(), instance, since), None);
         }
-        keeper.give_up(start + IDLE);
-        assert_eq!(keeper.waiting(), 2);
-        keeper.give_up(start + IDLE + Duration::from_millis(1));
-        assert_eq!((keeper.waiting(), kept.take(&version)), (1, Some(2)));
+        pools.give_up(start + IDLE);
+        assert_eq!(pools.waiting(), 2);
+        pools.give_up(start + IDLE + Duration::from_millis(1));
+        assert_eq!((pools.waiting(), pool.take(&version)), (1, Some(2)));
     }
 }

@@ -16,7 +16,7 @@ const MAX_ABANDONED: u32 = 100;
 
 /// The timeouts of a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Timeouts {
     /// The time for the head of a request, from its first byte or from the start of the connection.
     /// Also the time for the rest of an answered request's body, and for remaining work after the
     /// connection was asked to end.
@@ -231,17 +231,17 @@ impl Activity {
     }
 
     /// The order that follows from the timeouts, and the time of the next check.
-    pub fn check(&self, now: Instant, patience: &Patience) -> (Order, Instant) {
+    pub fn check(&self, now: Instant, timeouts: &Timeouts) -> (Order, Instant) {
         let state = self.state();
-        let too_old = state.opened + patience.age;
+        let too_old = state.opened + timeouts.age;
         let (order, next) = if state.requests.is_empty() {
-            state.without_requests(now, patience)
+            state.without_requests(now, timeouts)
         } else {
-            state.with_requests(now, patience)
+            state.with_requests(now, timeouts)
         };
         // A head may begin as soon as the current request ends, so the next check must come before
         // that head is overdue.
-        let next = next.min(now + patience.header);
+        let next = next.min(now + timeouts.header);
         if now < too_old {
             return (order, next.min(too_old));
         }
@@ -269,13 +269,13 @@ impl Activity {
 }
 
 impl State {
-    fn without_requests(&self, now: Instant, patience: &Patience) -> (Order, Instant) {
+    fn without_requests(&self, now: Instant, timeouts: &Timeouts) -> (Order, Instant) {
         let end = match (self.protocol, self.part_since) {
             // The caller has sent nothing, or only a part of a head or of an HTTP/2 preface, or
             // frames without a request.
-            (Protocol::Unknown, _) => Some(self.idle_since + patience.header),
-            (Protocol::Http1, Some(since)) => Some(since + patience.header),
-            (Protocol::Http1, None) => Some(self.idle_since + patience.keep_alive),
+            (Protocol::Unknown, _) => Some(self.idle_since + timeouts.header),
+            (Protocol::Http1, Some(since)) => Some(since + timeouts.header),
+            (Protocol::Http1, None) => Some(self.idle_since + timeouts.keep_alive),
             (Protocol::Http2, _) => None,
         };
         if let Some(end) = end {
@@ -285,8 +285,8 @@ impl State {
                 (Order::Serve, end)
             };
         }
-        let finish = self.idle_since + patience.idle;
-        let end = finish + patience.header;
+        let finish = self.idle_since + timeouts.idle;
+        let end = finish + timeouts.header;
         if now >= end {
             (Order::End, end)
         } else if now >= finish {
@@ -296,13 +296,13 @@ impl State {
         }
     }
 
-    fn with_requests(&self, now: Instant, patience: &Patience) -> (Order, Instant) {
+    fn with_requests(&self, now: Instant, timeouts: &Timeouts) -> (Order, Instant) {
         let waiting = self.requests.iter().filter(|request| request.pieces > 0);
-        match waiting.map(|request| request.moved + patience.write).min() {
+        match waiting.map(|request| request.moved + timeouts.write).min() {
             Some(due) if now >= due => (Order::End, due),
             Some(due) => (Order::Serve, due),
             // A piece that is handed out later is due later than this.
-            None => (Order::Serve, now + patience.write),
+            None => (Order::Serve, now + timeouts.write),
         }
     }
 }
@@ -384,7 +384,7 @@ impl Drop for Piece {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience {
+    const TIMEOUTS: Timeouts = Timeouts {
         header: Duration::from_secs(10),
         keep_alive: Duration::from_secs(75),
         idle: Duration::from_secs(60),
@@ -398,15 +398,15 @@ mod tests {
     }
 
     fn after(activity: &Activity, start: Instant, seconds: u64) -> Order {
-        activity.check(start + Duration::from_secs(seconds), &PATIENCE).0
+        activity.check(start + Duration::from_secs(seconds), &TIMEOUTS).0
     }
 
     #[test]
     fn who_asks_for_nothing_has_the_time_of_a_head() {
         let (activity, start) = opened();
         assert_eq!(
-            activity.check(start, &PATIENCE),
-            (Order::Serve, start + PATIENCE.header)
+            activity.check(start, &TIMEOUTS),
+            (Order::Serve, start + TIMEOUTS.header)
         );
         assert_eq!(after(&activity, start, 9), Order::Serve);
         assert_eq!(after(&activity, start, 10), Order::End);
@@ -453,7 +453,7 @@ mod tests {
         assert_eq!(after(&activity, start, 70), Order::End);
         // However long a request takes, the next check comes before the following head is overdue.
         let ticket = activity.begin(start, Version::HTTP_11);
-        let (order, next) = activity.check(start + Duration::from_secs(3_000), &PATIENCE);
+        let (order, next) = activity.check(start + Duration::from_secs(3_000), &TIMEOUTS);
         assert_eq!((order, next), (Order::Serve, start + Duration::from_secs(3_010)));
         drop(ticket);
         assert_eq!(after(&activity, start, 74), Order::Serve);

@@ -19,8 +19,8 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use super::activity::{Order, Patience, Ticket};
-use super::connections::Place;
+use super::activity::{Order, Ticket, Timeouts};
+use super::connections::ConnectionSlot;
 use super::normalize::normalize;
 use super::receiving::{Receiving, ReceivingBody};
 use super::sending::Sending;
@@ -63,7 +63,7 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 pub struct RemoteAddress(pub IpAddr);
 
 /// Serves a connection until it ends.
-pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patience, place: Place) {
+pub async fn serve(stream: std::net::TcpStream, router: Router, timeouts: Timeouts, slot: ConnectionSlot) {
     // If the peer is already gone, the connection is still served; it ends soon.
     let remote = stream.peer_addr().ok().map(|peer| RemoteAddress(peer.ip()));
     let stream = match tokio::net::TcpStream::from_std(stream) {
@@ -73,13 +73,13 @@ pub async fn serve(stream: std::net::TcpStream, router: Router, patience: Patien
             return;
         }
     };
-    let activity = place.activity();
+    let activity = slot.activity();
     let line = Arc::new(Line::new(activity.clone()));
-    let is_over = serve_requests(stream, remote, router, patience, &line).await;
+    let is_over = serve_requests(stream, remote, router, timeouts, &line).await;
     if !is_over && let Some(stream) = line.take_lingering() {
         activity.lingers();
         // Boxed, because few connections need this future, and all would reserve memory for it.
-        Box::pin(linger(stream, activity, patience.header)).await;
+        Box::pin(linger(stream, activity, timeouts.header)).await;
     }
 }
 
@@ -88,7 +88,7 @@ async fn serve_requests(
     stream: tokio::net::TcpStream,
     remote: Option<RemoteAddress>,
     router: Router,
-    patience: Patience,
+    timeouts: Timeouts,
     line: &Arc<Line>,
 ) -> bool {
     let activity = &line.activity;
@@ -108,13 +108,13 @@ async fn serve_requests(
     };
     let builder = builder();
     let mut connection = pin!(builder.serve_connection(stream, service));
-    let mut look = pin!(tokio::time::sleep(patience.header.min(patience.age)));
+    let mut look = pin!(tokio::time::sleep(timeouts.header.min(timeouts.age)));
     let mut finishing = false;
     let ended = poll_fn(|context| {
         let mut order = activity.order(context.waker());
         while look.as_mut().poll(context).is_ready() {
             let now = Instant::now();
-            let (due, next) = activity.check(now, &patience);
+            let (due, next) = activity.check(now, &timeouts);
             order = order.max(due);
             if order == Order::End {
                 break;
@@ -128,7 +128,7 @@ async fn serve_requests(
             finishing = true;
             connection.as_mut().graceful_shutdown();
         }
-        line.meter.turn();
+        line.meter.begin_slice();
         let poll = deferred_drop::polling(|| connection.as_mut().poll(context));
         if poll.is_pending() {
             line.poll_discard(context);

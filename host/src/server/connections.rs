@@ -28,7 +28,7 @@ pub struct Connections {
 }
 
 /// The slot of one open connection. Dropping it frees the slot.
-pub struct Place {
+pub struct ConnectionSlot {
     connections: Arc<Connections>,
     index: usize,
     activity: Arc<Activity>,
@@ -88,7 +88,7 @@ impl Connections {
     /// Takes a slot for a connection from `address`. If all slots are taken, an idle connection is
     /// closed. Connections that never sent a request are closed first, oldest first, so that a
     /// flood of silent connections displaces only itself.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Place, Refused> {
+    pub(super) fn enter(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<ConnectionSlot, Refused> {
         let entered = self.try_enter(subscriber(address), now);
         if entered.is_err() {
             self.refused.fetch_add(1, Ordering::Relaxed);
@@ -112,7 +112,7 @@ impl Connections {
         }
     }
 
-    fn try_enter(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Place, Refused> {
+    fn try_enter(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<ConnectionSlot, Refused> {
         let mut table = self.table();
         let from_there = table.by_address.get(&address).copied().unwrap_or(0);
         if from_there >= self.most_per_address {
@@ -129,7 +129,7 @@ impl Connections {
             address,
             activity: activity.clone(),
         });
-        Ok(Place {
+        Ok(ConnectionSlot {
             connections: self.clone(),
             index,
             activity,
@@ -190,14 +190,14 @@ impl Table {
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// The state of the connection.
     pub(super) fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut table = self.connections.table();
         // If this connection was shed, another one may occupy the slot by now.
@@ -230,12 +230,12 @@ mod tests {
 
     use super::*;
 
-    fn enter(connections: &Arc<Connections>, address: &str) -> Result<Place, Refused> {
+    fn enter(connections: &Arc<Connections>, address: &str) -> Result<ConnectionSlot, Refused> {
         connections.enter(address.parse().unwrap(), Instant::now())
     }
 
-    fn order(place: &Place) -> Order {
-        place.activity.order(Waker::noop())
+    fn order(slot: &ConnectionSlot) -> Order {
+        slot.activity.order(Waker::noop())
     }
 
     #[test]
@@ -264,20 +264,20 @@ mod tests {
     #[test]
     fn the_oldest_silent_connection_makes_room() {
         let connections = Arc::new(Connections::new(3, 10));
-        let places: Vec<Place> = (0..3)
+        let slots: Vec<ConnectionSlot> = (0..3)
             .map(|_| enter(&connections, "192.0.2.1").unwrap())
             .collect();
-        let _request = places[0].activity.begin(Instant::now(), Version::HTTP_11);
-        drop(places[1].activity.begin(Instant::now(), Version::HTTP_11));
+        let _request = slots[0].activity.begin(Instant::now(), Version::HTTP_11);
+        drop(slots[1].activity.begin(Instant::now(), Version::HTTP_11));
         let late = enter(&connections, "192.0.2.2").unwrap();
         assert_eq!(
-            places.iter().map(order).collect::<Vec<_>>(),
+            slots.iter().map(order).collect::<Vec<_>>(),
             [Order::Serve, Order::Serve, Order::End]
         );
         assert_eq!((connections.open(), connections.shed()), (3, 1));
 
         // A shed connection frees only its own slot.
-        drop(places);
+        drop(slots);
         assert_eq!(connections.open(), 1);
         drop(late);
         assert_eq!(connections.open(), 0);
@@ -286,12 +286,12 @@ mod tests {
     #[test]
     fn where_all_are_busy_nobody_has_to_go() {
         let connections = Arc::new(Connections::new(2, 10));
-        let places: Vec<Place> = (0..2)
+        let slots: Vec<ConnectionSlot> = (0..2)
             .map(|_| enter(&connections, "192.0.2.1").unwrap())
             .collect();
-        let requests: Vec<_> = places
+        let requests: Vec<_> = slots
             .iter()
-            .map(|place| place.activity.begin(Instant::now(), Version::HTTP_11))
+            .map(|slot| slot.activity.begin(Instant::now(), Version::HTTP_11))
             .collect();
         assert_eq!(enter(&connections, "192.0.2.2").err(), Some(Refused::Busy));
         drop(requests);
@@ -301,10 +301,10 @@ mod tests {
     #[test]
     fn an_order_reaches_all() {
         let connections = Arc::new(Connections::new(2, 10));
-        let places: Vec<Place> = (0..2)
+        let slots: Vec<ConnectionSlot> = (0..2)
             .map(|_| enter(&connections, "192.0.2.1").unwrap())
             .collect();
         connections.tell(Order::Finish);
-        assert!(places.iter().all(|place| order(place) == Order::Finish));
+        assert!(slots.iter().all(|slot| order(slot) == Order::Finish));
     }
 }

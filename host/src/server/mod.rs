@@ -13,7 +13,7 @@ mod receiving;
 mod sending;
 mod unread;
 
-pub use activity::Patience;
+pub use activity::Timeouts;
 pub use bearer::bearer;
 pub use connection::RemoteAddress;
 pub use connections::Connections;
@@ -53,14 +53,14 @@ pub struct ConnectionLimits {
     /// The most open connections from one address.
     pub per_address: u32,
     /// The timeouts of each connection.
-    pub patience: Patience,
+    pub timeouts: Timeouts,
 }
 
 /// A listening socket.
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
-    patience: Patience,
+    timeouts: Timeouts,
     connections: Arc<Connections>,
 }
 
@@ -78,12 +78,12 @@ impl Listener {
     pub async fn bind(address: SocketAddr, limits: ConnectionLimits) -> Result<Self, ListenError> {
         let failed = |error| ListenError { address, error };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
-        prepare(&socket, limits.patience.write).map_err(failed)?;
+        prepare(&socket, limits.timeouts.write).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         Ok(Self {
             socket,
             address,
-            patience: limits.patience,
+            timeouts: limits.timeouts,
             connections: Arc::new(Connections::new(limits.connections, limits.per_address)),
         })
     }
@@ -115,7 +115,7 @@ impl Listener {
         let Self {
             socket,
             address,
-            patience,
+            timeouts,
             connections,
         } = self;
         let served = TaskTracker::new();
@@ -134,11 +134,11 @@ impl Listener {
             // Detached from the accepting runtime, so that another runtime can serve it.
             match accepted.and_then(|(stream, caller)| Ok((stream.into_std()?, caller))) {
                 Ok((stream, caller)) => match connections.enter(caller.ip(), Instant::now()) {
-                    Ok(place) => {
+                    Ok(slot) => {
                         if announces {
-                            place.activity().tell(Order::Announce);
+                            slot.activity().tell(Order::Announce);
                         }
-                        let serving = connection::serve(stream, router.clone(), patience, place);
+                        let serving = connection::serve(stream, router.clone(), timeouts, slot);
                         let held = open.hold();
                         served.spawn_on(
                             async move {
@@ -230,7 +230,7 @@ mod tests {
     const LIMITS: ConnectionLimits = ConnectionLimits {
         connections: 1,
         per_address: 1,
-        patience: Patience {
+        timeouts: Timeouts {
             header: Duration::from_secs(1),
             keep_alive: Duration::from_secs(1),
             idle: Duration::from_secs(1),
@@ -247,6 +247,6 @@ mod tests {
         let stream = SockRef::from(&stream);
         assert!(stream.tcp_nodelay().unwrap());
         assert_eq!(stream.tcp_notsent_lowat().unwrap(), UNSENT_BYTES);
-        assert_eq!(stream.tcp_user_timeout().unwrap(), Some(LIMITS.patience.write));
+        assert_eq!(stream.tcp_user_timeout().unwrap(), Some(LIMITS.timeouts.write));
     }
 }

@@ -20,7 +20,7 @@ use super::unread::{Line, Rest};
 /// The bytes that a connection may read before other connections on its thread continue. They hold
 /// nearly a thousand of HTTP/2's smallest frames. Without this bound, a caller that sends such
 /// frames quickly could occupy the thread.
-const TURN_BYTES: usize = 8 * 1024;
+const SLICE_BYTES: usize = 8 * 1024;
 
 /// The most bytes that belong to no request: pings, settings, priorities. Bytes of a body that is
 /// not read yet count as well, so the limit exceeds the windows of a connection.
@@ -38,7 +38,7 @@ const MAX_UNREAD_BYTES: usize = CONNECTION_WINDOW as usize;
 /// Counts the bytes that a connection has read. Shared by its stream and its requests.
 #[derive(Debug, Default)]
 pub struct Meter {
-    turn: AtomicUsize,
+    slice: AtomicUsize,
     noise: AtomicUsize,
     /// Bytes of discarded bodies that may still arrive.
     unread: AtomicUsize,
@@ -46,8 +46,8 @@ pub struct Meter {
 
 impl Meter {
     /// Starts a new slice of reading.
-    pub fn turn(&self) {
-        self.turn.store(0, Ordering::Relaxed);
+    pub fn begin_slice(&self) {
+        self.slice.store(0, Ordering::Relaxed);
     }
 
     /// Records that `count` of the bytes belonged to a request.
@@ -75,12 +75,12 @@ impl Meter {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 
-    fn is_turn_over(&self) -> bool {
-        self.turn.load(Ordering::Relaxed) >= TURN_BYTES
+    fn is_slice_over(&self) -> bool {
+        self.slice.load(Ordering::Relaxed) >= SLICE_BYTES
     }
 
     fn read(&self, count: usize) -> io::Result<()> {
-        self.turn.fetch_add(count, Ordering::Relaxed);
+        self.slice.fetch_add(count, Ordering::Relaxed);
         let count = match self.unread.load(Ordering::Relaxed) {
             0 => count,
             unread => {
@@ -193,7 +193,7 @@ impl AsyncRead for Receiving {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.line.meter.is_turn_over() {
+        if self.line.meter.is_slice_over() {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -310,20 +310,20 @@ mod tests {
     #[test]
     fn who_sends_requests_is_read_for_ever() {
         let meter = Meter::default();
-        for _ in 0..2 * MAX_NOISE_BYTES / TURN_BYTES {
-            meter.read(TURN_BYTES).unwrap();
-            meter.useful(TURN_BYTES);
+        for _ in 0..2 * MAX_NOISE_BYTES / SLICE_BYTES {
+            meter.read(SLICE_BYTES).unwrap();
+            meter.useful(SLICE_BYTES);
         }
     }
 
     #[test]
     fn a_turn_ends_after_its_bytes() {
         let meter = Meter::default();
-        meter.read(TURN_BYTES - 1).unwrap();
-        assert!(!meter.is_turn_over());
+        meter.read(SLICE_BYTES - 1).unwrap();
+        assert!(!meter.is_slice_over());
         meter.read(1).unwrap();
-        assert!(meter.is_turn_over());
-        meter.turn();
-        assert!(!meter.is_turn_over());
+        assert!(meter.is_slice_over());
+        meter.begin_slice();
+        assert!(!meter.is_slice_over());
     }
 }

@@ -41,7 +41,7 @@ const MAX_LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The bytes per read, and the reads before other connections on the thread continue.
 const DISCARDED_AT_ONCE: usize = 16 * 1024;
-const READS_IN_A_TURN: u32 = 4;
+const READS_IN_A_SLICE: u32 = 4;
 
 /// The state that the stream of a connection and the bodies of its requests share.
 pub struct Line {
@@ -212,7 +212,7 @@ pub async fn linger(mut stream: TcpStream, activity: &Activity, time: Duration) 
         if activity.order(context.waker()) == Order::End || end.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }
-        for _ in 0..READS_IN_A_TURN {
+        for _ in 0..READS_IN_A_SLICE {
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut stream).poll_read(context, &mut buffer) {
                 Poll::Pending => return Poll::Pending,

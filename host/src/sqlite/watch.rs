@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use mortise_sql::{Author, Gate};
+use mortise_sql::{Author, Authorizer};
 
 use crate::unguarded::{Guard, is_off};
 
@@ -17,7 +17,7 @@ pub struct Watch {
     deadline: AtomicU64,
     cancelled: AtomicBool,
     /// What the statement may do.
-    pub gate: Gate,
+    pub authorizer: Authorizer,
     /// Bytes that a statement may write.
     room: AtomicU64,
     /// What the thread had written when that was looked at first, and when it is looked at next.
@@ -37,7 +37,7 @@ impl Watch {
             armed_at: AtomicU64::new(0),
             deadline: AtomicU64::new(u64::MAX),
             cancelled: AtomicBool::new(false),
-            gate: Gate::new(author),
+            authorizer: Authorizer::new(author),
             room: AtomicU64::new(u64::MAX),
             written_before: AtomicU64::new(u64::MAX),
             next_look: AtomicU64::new(u64::MAX),
@@ -101,7 +101,7 @@ impl Watch {
 
     /// Whether to refuse memory, so that the statement stops. The host's own SQL ends by itself.
     pub fn refuses_memory(&self) -> bool {
-        self.gate.author() != Author::Host && self.is_over() && !is_off(Guard::SqlClock)
+        self.authorizer.author() != Author::Host && self.is_over() && !is_off(Guard::SqlClock)
     }
 
     /// Whether the statement has written more than it may. SQLite asks on the thread that runs it,

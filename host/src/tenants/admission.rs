@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::rate::{RateLimiter, Standing};
+use super::rate::{RateDecision, RateLimiter};
 use crate::deadline::within;
 use crate::domain::clock::Timestamp;
 use crate::domain::limits::Limits;
@@ -19,9 +19,9 @@ use crate::sandbox::GuestLanes;
 
 /// The admission control of one tenant.
 #[derive(Debug)]
-pub struct Gate {
-    size: GateSize,
-    turns: Arc<Semaphore>,
+pub struct TenantAdmission {
+    size: AdmissionSize,
+    permits: Arc<Semaphore>,
     admitted: AtomicU32,
     rates: Rates,
     lanes: Lanes,
@@ -59,11 +59,11 @@ pub struct Lanes {
 
 /// An admitted request. Dropping it frees its queue position.
 #[derive(Debug)]
-pub struct Admitted(Arc<Gate>, u32);
+pub struct Admitted(Arc<TenantAdmission>, u32);
 
 /// The limits of a tenant's admission control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GateSize {
+pub struct AdmissionSize {
     concurrency: u32,
     queue: u32,
     queue_wait: Duration,
@@ -79,7 +79,7 @@ pub struct Full {
     pub retry_after: Duration,
 }
 
-impl From<&Limits> for GateSize {
+impl From<&Limits> for AdmissionSize {
     fn from(limits: &Limits) -> Self {
         Self {
             concurrency: limits.concurrency,
@@ -92,9 +92,9 @@ impl From<&Limits> for GateSize {
     }
 }
 
-impl Gate {
+impl TenantAdmission {
     /// Admission control without requests.
-    pub fn new(size: GateSize) -> Self {
+    pub fn new(size: AdmissionSize) -> Self {
         let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let rate = || {
             RateLimiter::new(
@@ -105,7 +105,7 @@ impl Gate {
         };
         Self {
             size,
-            turns: Arc::new(Semaphore::new(
+            permits: Arc::new(Semaphore::new(
                 usize::try_from(size.concurrency).unwrap_or(Semaphore::MAX_PERMITS),
             )),
             admitted: AtomicU32::new(0),
@@ -122,7 +122,7 @@ impl Gate {
     }
 
     /// The limits.
-    pub fn size(&self) -> GateSize {
+    pub fn size(&self) -> AdmissionSize {
         self.size
     }
 
@@ -132,32 +132,33 @@ impl Gate {
     }
 
     /// Counts a request against the tenant's rate.
-    pub fn check_rate(&self, caller: Caller, now: Timestamp) -> Result<Standing, Standing> {
+    pub fn check_rate(&self, caller: Caller, now: Timestamp) -> Result<RateDecision, RateDecision> {
         match caller {
             Caller::Anonymous => self.rates.all.check(now),
             Caller::Authenticated => {
-                let standing = self.rates.authenticated.check(now)?;
+                let decision = self.rates.authenticated.check(now)?;
                 self.rates.all.charge(now);
-                Ok(standing)
+                Ok(decision)
             }
         }
     }
 
     /// Counts a missing or invalid credential. These never cause a valid credential to be rejected.
-    pub fn check_failures(&self, now: Timestamp) -> Result<Standing, Standing> {
+    pub fn check_failures(&self, now: Timestamp) -> Result<RateDecision, RateDecision> {
         self.rates.failures.check(now)
     }
 
-    /// Whether [`Gate::admit`] would reject a request now, for a check before the body is read.
+    /// Whether [`TenantAdmission::admit`] would reject a request now, for a check before the body is
+    /// read.
     pub fn is_full(&self) -> bool {
-        self.admitted.load(Ordering::Acquire) >= self.size.places()
+        self.admitted.load(Ordering::Acquire) >= self.size.capacity()
     }
 
     /// Admits a request whose body has arrived, to run or to wait. It occupies a queue position
     /// until its response is complete.
     pub fn admit(self: &Arc<Self>) -> Result<Admitted, Full> {
         let before = self.admitted.fetch_add(1, Ordering::AcqRel);
-        if before >= self.size.places() {
+        if before >= self.size.capacity() {
             self.admitted.fetch_sub(1, Ordering::AcqRel);
             return Err(self.full());
         }
@@ -172,9 +173,9 @@ impl Gate {
     }
 }
 
-impl GateSize {
+impl AdmissionSize {
     /// The most requests that run or wait.
-    fn places(&self) -> u32 {
+    fn capacity(&self) -> u32 {
         self.concurrency.saturating_add(self.queue)
     }
 }
@@ -182,15 +183,15 @@ impl GateSize {
 impl Admitted {
     /// The number of the tenant's running and waiting requests when this one was admitted,
     /// including itself.
-    pub fn place(&self) -> u32 {
+    pub fn queue_position(&self) -> u32 {
         self.1
     }
 
     /// Waits for the permit to run, for a bounded time.
-    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, Full> {
-        let turn = pin!(self.0.turns.clone().acquire_owned());
-        let turn = within(self.0.size.queue_wait, turn).await;
-        turn.ok().and_then(Result::ok).ok_or_else(|| self.0.full())
+    pub async fn permit(&self) -> Result<OwnedSemaphorePermit, Full> {
+        let permit = pin!(self.0.permits.clone().acquire_owned());
+        let permit = within(self.0.size.queue_wait, permit).await;
+        permit.ok().and_then(Result::ok).ok_or_else(|| self.0.full())
     }
 }
 
@@ -207,59 +208,59 @@ mod tests {
     use super::*;
     use crate::domain::units::Span;
 
-    fn gate(concurrency: u32, queue: u32, queue_wait: Span) -> Arc<Gate> {
+    fn admission(concurrency: u32, queue: u32, queue_wait: Span) -> Arc<TenantAdmission> {
         let limits = Limits {
             concurrency,
             queue,
             queue_wait,
             ..Limits::default()
         };
-        Arc::new(Gate::new(GateSize::from(&limits)))
+        Arc::new(TenantAdmission::new(AdmissionSize::from(&limits)))
     }
 
     #[tokio::test]
     async fn who_is_beyond_the_queue_is_refused_at_once() {
-        let gate = gate(1, 1, Span::s(60));
-        let (first, second) = (gate.admit().unwrap(), gate.admit().unwrap());
-        assert!(gate.is_full() && gate.admit().is_err());
-        let running = first.turn().await.unwrap();
-        let mut waiting = Box::pin(second.turn());
+        let admission = admission(1, 1, Span::s(60));
+        let (first, second) = (admission.admit().unwrap(), admission.admit().unwrap());
+        assert!(admission.is_full() && admission.admit().is_err());
+        let running = first.permit().await.unwrap();
+        let mut waiting = Box::pin(second.permit());
         assert!((&mut waiting).now_or_never().is_none());
         drop(running);
         assert!(waiting.now_or_never().unwrap().is_ok());
         drop(first);
-        assert!(gate.admit().is_ok());
+        assert!(admission.admit().is_ok());
     }
 
     #[tokio::test]
     async fn who_waits_too_long_is_refused() {
-        let gate = gate(1, 1, Span::ms(1));
-        let (first, second) = (gate.admit().unwrap(), gate.admit().unwrap());
-        let running = first.turn().await.unwrap();
+        let admission = admission(1, 1, Span::ms(1));
+        let (first, second) = (admission.admit().unwrap(), admission.admit().unwrap());
+        let running = first.permit().await.unwrap();
         assert_eq!(
-            second.turn().await.unwrap_err(),
+            second.permit().await.unwrap_err(),
             Full {
                 retry_after: Duration::from_millis(1)
             }
         );
         drop(running);
-        assert!(second.turn().await.is_ok());
+        assert!(second.permit().await.is_ok());
     }
 
-    fn gate_with_rate(requests_per_second: u32, request_burst: u32) -> Gate {
+    fn admission_with_rate(requests_per_second: u32, request_burst: u32) -> TenantAdmission {
         let limits = Limits {
             requests_per_second,
             request_burst,
             ..Limits::default()
         };
-        Gate::new(GateSize::from(&limits))
+        TenantAdmission::new(AdmissionSize::from(&limits))
     }
 
     #[test]
     fn anonymous_callers_take_nothing_from_authenticated_ones() {
-        let gate = gate_with_rate(10, 20);
+        let admission = admission_with_rate(10, 20);
         let taken = |caller, now| {
-            let checks = (0..1_000).map(|_| gate.check_rate(caller, Timestamp(now)));
+            let checks = (0..1_000).map(|_| admission.check_rate(caller, Timestamp(now)));
             checks.filter(Result::is_ok).count()
         };
         for second in 0..10 {
@@ -274,8 +275,8 @@ mod tests {
 
     #[test]
     fn anonymous_callers_get_what_authenticated_ones_leave() {
-        let gate = gate_with_rate(10, 10);
-        let check = |caller| gate.check_rate(caller, Timestamp(0)).is_ok();
+        let admission = admission_with_rate(10, 10);
+        let check = |caller| admission.check_rate(caller, Timestamp(0)).is_ok();
         assert!((0..7).all(|_| check(Caller::Authenticated)));
         assert!((0..3).all(|_| check(Caller::Anonymous)));
         assert!(!check(Caller::Anonymous));
@@ -285,17 +286,17 @@ mod tests {
 
     #[test]
     fn failures_are_counted_apart() {
-        let gate = gate_with_rate(1, 2);
-        let failure = || gate.check_failures(Timestamp(0)).is_ok();
+        let admission = admission_with_rate(1, 2);
+        let failure = || admission.check_failures(Timestamp(0)).is_ok();
         assert_eq!([(); 3].map(|()| failure()), [true, true, false]);
-        assert!(gate.check_rate(Caller::Authenticated, Timestamp(0)).is_ok());
-        assert!(gate.check_rate(Caller::Anonymous, Timestamp(0)).is_ok());
+        assert!(admission.check_rate(Caller::Authenticated, Timestamp(0)).is_ok());
+        assert!(admission.check_rate(Caller::Anonymous, Timestamp(0)).is_ok());
     }
 
     #[tokio::test]
-    async fn who_goes_away_gives_the_place_back() {
-        let gate = gate(1, 0, Span::s(60));
-        drop(gate.admit().unwrap());
-        assert!(gate.admit().is_ok());
+    async fn who_goes_away_gives_the_queue_position_back() {
+        let admission = admission(1, 0, Span::s(60));
+        drop(admission.admit().unwrap());
+        assert!(admission.admit().is_ok());
     }
 }

@@ -38,25 +38,25 @@ impl Backlog {
             return Bytes::new();
         }
         self.held.fetch_add(count(&bytes), Ordering::AcqRel);
-        Bytes::from_owner(Held {
+        Bytes::from_owner(BacklogBytes {
             bytes,
             backlog: self.clone(),
         })
     }
 }
 
-struct Held {
+struct BacklogBytes {
     bytes: Vec<u8>,
     backlog: Arc<Backlog>,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for BacklogBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Drop for Held {
+impl Drop for BacklogBytes {
     fn drop(&mut self) {
         self.backlog.held.fetch_sub(count(&self.bytes), Ordering::AcqRel);
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::admission::{Gate, GateSize};
+use super::admission::{AdmissionSize, TenantAdmission};
 use super::api_keys::ApiKeys;
 use super::bodies::Bodies;
 use super::budget::SharedBudget;
@@ -211,10 +211,10 @@ impl Builder {
         api_keys: Arc<ApiKeys>,
         known: Option<&TenantRoutes>,
     ) -> TenantRoutes {
-        let size = GateSize::from(limits);
-        let gate = known
-            .map(|known| known.gate.clone())
-            .filter(|gate| gate.size() == size);
+        let size = AdmissionSize::from(limits);
+        let admission = known
+            .map(|known| known.admission.clone())
+            .filter(|admission| admission.size() == size);
         let backlog = known.map(|known| known.backlog.clone()).unwrap_or_default();
         backlog.limit(limits.response_backlog);
         let bodies = match known {
@@ -231,11 +231,11 @@ impl Builder {
             plugins: HashMap::new(),
             unavailable: HashMap::new(),
             api_keys,
-            gate: gate.unwrap_or_else(|| Arc::new(Gate::new(size))),
+            admission: admission.unwrap_or_else(|| Arc::new(TenantAdmission::new(size))),
             bodies,
             backlog,
-            kept: self.runtime.kept(limits.instances_kept),
-            kept_validators: self.runtime.validators().kept(limits.instances_kept),
+            warm: self.runtime.warm_pool(limits.instances_kept),
+            warm_validators: self.runtime.validators().warm_pool(limits.instances_kept),
         }
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::domain::circuit::{Circuit, CircuitSettings, Open, Passage};
 use crate::domain::clock::Timestamp;
 use crate::domain::problem::Code;
-use crate::metrics::{Gauge, Held};
+use crate::metrics::{Gauge, GaugeGuard};
 
 /// The settings and the gauge that all circuit breakers of a host share.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +33,7 @@ pub struct RouteHealth {
 
 /// A permit for a request to run. If it is dropped without a report, the outcome does not count.
 #[derive(Debug)]
-pub struct Pass<'a> {
+pub struct HealthPermit<'a> {
     health: &'a RouteHealth,
     is_probe: bool,
 }
@@ -56,7 +56,7 @@ pub enum Change {
 
 /// The state of an open circuit breaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ailment {
+pub struct OpenCircuit {
     /// When it opened, and for how long.
     pub open: Open,
     /// The failure of the last request.
@@ -67,7 +67,7 @@ pub struct Ailment {
 struct State {
     circuit: Circuit,
     reason: Option<Code>,
-    _counted: Option<Held>,
+    _counted: Option<GaugeGuard>,
 }
 
 impl Breaker {
@@ -109,7 +109,7 @@ impl RouteHealth {
 
     /// Permits a request that runs for at most `wall`. If the breaker is half-open, the request is
     /// the probe.
-    pub fn pass(&self, now: Timestamp, wall: Duration) -> Result<Pass<'_>, Unhealthy> {
+    pub fn permit(&self, now: Timestamp, wall: Duration) -> Result<HealthPermit<'_>, Unhealthy> {
         let passage = match self.is_untouched.load(Ordering::Relaxed) {
             true => Passage::Free,
             false => self.lock().circuit.ask(now, wall),
@@ -119,16 +119,16 @@ impl RouteHealth {
             Passage::Probe => true,
             Passage::Refused { retry_after } => return Err(Unhealthy { retry_after }),
         };
-        Ok(Pass {
+        Ok(HealthPermit {
             health: self,
             is_probe,
         })
     }
 
     /// The state of the breaker, if it is open.
-    pub fn ailment(&self) -> Option<Ailment> {
+    pub fn open_circuit(&self) -> Option<OpenCircuit> {
         let state = self.lock();
-        Some(Ailment {
+        Some(OpenCircuit {
             open: state.circuit.open()?.clone(),
             reason: state.reason?,
         })
@@ -147,7 +147,7 @@ impl RouteHealth {
     }
 }
 
-impl Pass<'_> {
+impl HealthPermit<'_> {
     /// Reports that the plugin responded, with any status.
     pub fn succeeded(mut self) -> Option<Change> {
         self.is_probe = false;
@@ -177,7 +177,7 @@ impl Pass<'_> {
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for HealthPermit<'_> {
     fn drop(&mut self) {
         if self.is_probe {
             self.health.lock().circuit.gave_up();
@@ -200,23 +200,23 @@ mod tests {
     }
 
     fn fail(route: &RouteHealth, now: i64) -> Option<Change> {
-        let pass = route.pass(Timestamp(now), WALL).unwrap();
-        pass.failed(Timestamp(now), Code::PluginTrapped)
+        let permit = route.permit(Timestamp(now), WALL).unwrap();
+        permit.failed(Timestamp(now), Code::PluginTrapped)
     }
 
     #[test]
     fn what_fails_all_the_time_is_left_alone_and_counted() {
         let route = route();
         assert_eq!(fail(&route, 0), None);
-        assert_eq!(route.ailment(), None);
+        assert_eq!(route.open_circuit(), None);
         assert_eq!(fail(&route, 0), Some(Change::BecameUnhealthy));
         assert_eq!(route.breaker.unhealthy().get(), 1);
-        assert_eq!(route.ailment().unwrap().reason, Code::PluginTrapped);
+        assert_eq!(route.open_circuit().unwrap().reason, Code::PluginTrapped);
         let refused = Unhealthy {
             retry_after: Duration::from_millis(600),
         };
         assert_eq!(route.check(Timestamp(400)), Err(refused));
-        assert_eq!(route.pass(Timestamp(400), WALL).unwrap_err(), refused);
+        assert_eq!(route.permit(Timestamp(400), WALL).unwrap_err(), refused);
     }
 
     #[test]
@@ -225,34 +225,34 @@ mod tests {
         fail(&route, 0);
         fail(&route, 0);
         assert_eq!(route.check(Timestamp(1_000)), Ok(()), "asking takes nothing");
-        let probe = route.pass(Timestamp(1_000), WALL).unwrap();
+        let probe = route.permit(Timestamp(1_000), WALL).unwrap();
         assert!(route.check(Timestamp(5_999)).is_err());
-        assert!(route.pass(Timestamp(5_999), WALL).is_err());
+        assert!(route.permit(Timestamp(5_999), WALL).is_err());
         assert_eq!(probe.succeeded(), Some(Change::Recovered));
         assert_eq!(route.breaker.unhealthy().get(), 0);
-        assert!(route.pass(Timestamp(1_000), WALL).is_ok());
+        assert!(route.permit(Timestamp(1_000), WALL).is_ok());
     }
 
     #[test]
-    fn a_probe_whose_caller_goes_away_leaves_its_place_to_the_next() {
+    fn a_probe_whose_caller_goes_away_leaves_its_permit_to_the_next() {
         let route = route();
         fail(&route, 0);
         fail(&route, 0);
-        drop(route.pass(Timestamp(1_000), WALL).unwrap());
-        assert!(route.pass(Timestamp(1_000), WALL).is_ok());
+        drop(route.permit(Timestamp(1_000), WALL).unwrap());
+        assert!(route.permit(Timestamp(1_000), WALL).is_ok());
     }
 
     #[test]
     fn what_began_before_does_not_stand_for_the_probe() {
         let route = route();
-        let early = [0, 1].map(|_| route.pass(Timestamp(0), WALL).unwrap());
+        let early = [0, 1].map(|_| route.permit(Timestamp(0), WALL).unwrap());
         fail(&route, 0);
         fail(&route, 0);
-        let _probe = route.pass(Timestamp(1_000), WALL).unwrap();
+        let _probe = route.permit(Timestamp(1_000), WALL).unwrap();
         let [first, second] = early;
         assert_eq!(first.failed(Timestamp(1_000), Code::PluginCpu), None);
         assert!(
-            route.pass(Timestamp(5_000), WALL).is_err(),
+            route.permit(Timestamp(5_000), WALL).is_err(),
             "the probe is under way"
         );
         assert_eq!(
@@ -268,7 +268,7 @@ mod tests {
         fail(&route, 0);
         fail(&route, 0);
         route.recover();
-        assert_eq!(route.ailment(), None);
+        assert_eq!(route.open_circuit(), None);
         assert_eq!(fail(&route, 0), None);
     }
 }

@@ -15,13 +15,13 @@ mod health;
 mod rate;
 mod snapshot;
 
-pub use admission::{Admitted, Caller, Full, Gate};
+pub use admission::{Admitted, Caller, Full, TenantAdmission};
 pub use api_keys::ApiKeys;
 pub use backlog::Backlog;
 pub use bodies::{Bodies, BodyCharge};
 pub use build::{BuildError, Builder, Built};
-pub use health::{Ailment, Breaker, Change, Pass, RouteHealth, Unhealthy};
-pub use rate::{RateLimiter, Standing};
+pub use health::{Breaker, Change, HealthPermit, OpenCircuit, RouteHealth, Unhealthy};
+pub use rate::{RateDecision, RateLimiter};
 pub use snapshot::{
     CallableFunction, Cause, EntryPoint, FunctionEntry, MethodRoute, PluginRoutes, RouteMatch, RouteRate,
     Router, TenantRoutes, Unavailable,

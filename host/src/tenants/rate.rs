@@ -24,7 +24,7 @@ pub struct RateLimiter {
 
 /// The state of the limiter after a call was allowed or rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct RateDecision {
     /// The calls that may follow at once.
     pub remaining: u32,
     /// The calls that may come at once after a quiet period.
@@ -49,20 +49,20 @@ impl RateLimiter {
     }
 
     /// Checks and counts a call. An error says when the next call will be allowed.
-    pub fn check(&self, now: Timestamp) -> Result<Standing, Standing> {
+    pub fn check(&self, now: Timestamp) -> Result<RateDecision, RateDecision> {
         let now = now.0.saturating_mul(1_000);
         let mut full_at = self.full_at.load(Ordering::Relaxed);
         loop {
             let next = self.taken(full_at, now).saturating_add(self.interval);
             let ahead = next - now;
             if ahead > self.tolerance {
-                return Err(self.standing(0, ahead - self.tolerance));
+                return Err(self.decision(0, ahead - self.tolerance));
             }
             match self
                 .full_at
                 .compare_exchange_weak(full_at, next, Ordering::Relaxed, Ordering::Relaxed)
             {
-                Ok(_) => return Ok(self.standing((self.tolerance - ahead) / self.interval, ahead)),
+                Ok(_) => return Ok(self.decision((self.tolerance - ahead) / self.interval, ahead)),
                 Err(actual) => full_at = actual,
             }
         }
@@ -98,8 +98,8 @@ impl RateLimiter {
         now.saturating_add(self.tolerance.saturating_mul(2))
     }
 
-    fn standing(&self, remaining: i64, reset: i64) -> Standing {
-        Standing {
+    fn decision(&self, remaining: i64, reset: i64) -> RateDecision {
+        RateDecision {
             remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
             burst: self.burst,
             reset: Duration::from_micros(u64::try_from(reset).unwrap_or(0)),

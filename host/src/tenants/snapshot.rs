@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::admission::Gate;
+use super::admission::TenantAdmission;
 use super::api_keys::ApiKeys;
 use super::backlog::Backlog;
 use super::bodies::Bodies;
@@ -16,7 +16,7 @@ use crate::domain::id::{ApiKeyId, FunctionName, PluginName, TenantId, TenantName
 use crate::domain::limits::LimitOverrides;
 use crate::domain::manifest::{Auth, Rate};
 use crate::domain::path::{decode, is_reserved};
-use crate::sandbox::{KeptInstances, KeptValidators, LongRunning};
+use crate::sandbox::{LongRunning, WarmInstances, WarmValidators};
 
 /// A tenant with all data that serving its requests needs.
 #[derive(Clone)]
@@ -38,15 +38,15 @@ pub struct TenantRoutes {
     /// Its API keys. They outlive this snapshot.
     pub api_keys: Arc<ApiKeys>,
     /// Its concurrency and rate limits. The value outlives this snapshot, unless the limits change.
-    pub gate: Arc<Gate>,
+    pub admission: Arc<TenantAdmission>,
     /// Its request bodies in memory. The value outlives this snapshot.
     pub bodies: Arc<Bodies>,
     /// Its unsent responses. The value outlives this snapshot.
     pub backlog: Arc<Backlog>,
     /// Its warm instances. They are dropped with this snapshot.
-    pub kept: Arc<KeptInstances>,
+    pub warm: Arc<WarmInstances>,
     /// Its warm sandboxes for checks of bodies. They are dropped with this snapshot.
-    pub kept_validators: Arc<KeptValidators>,
+    pub warm_validators: Arc<WarmValidators>,
 }
 
 /// A plugin whose active version cannot be served.

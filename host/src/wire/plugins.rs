@@ -42,10 +42,10 @@ pub struct HealthView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Routes that answer 503 because their circuit breaker is open. The others are served.
-    pub routes: Vec<AilingRouteView>,
+    pub routes: Vec<UnhealthyRouteView>,
     /// Functions that answer 503 because their circuit breaker is open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub functions: Vec<AilingFunctionView>,
+    pub functions: Vec<UnhealthyFunctionView>,
 }
 
 /// How requests are answered.
@@ -78,7 +78,7 @@ pub struct CircuitView {
 
 /// A route that answers 503.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct AilingRouteView {
+pub struct UnhealthyRouteView {
     /// Method of the route.
     pub method: String,
     /// Path pattern of the route.
@@ -89,7 +89,7 @@ pub struct AilingRouteView {
 
 /// A function that answers 503.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct AilingFunctionView {
+pub struct UnhealthyFunctionView {
     /// Name of the function.
     pub name: FunctionName,
     #[serde(flatten)]

@@ -31,7 +31,7 @@ const RAISED: usize = 1_000;
 const STEPS: usize = 10;
 
 /// The measurement fails if a change is not served within this time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs the measurement.
 pub fn run(options: &Options) -> Result<Found> {
@@ -49,7 +49,7 @@ pub fn run(options: &Options) -> Result<Found> {
     let begin = now();
     let ids = other.copy_tenant(count)?;
     let last = path(count - 1);
-    within(PATIENCE, "serving the last new tenant", || {
+    within(TIMEOUT, "serving the last new tenant", || {
         Ok((host.http().get(&last)?.status == SERVED).then_some(()))
     })?;
     say(&format!(
@@ -126,7 +126,7 @@ impl Other {
         let options = SqliteConnectOptions::new()
             .filename(data.join("mortise.db"))
             .journal_mode(SqliteJournalMode::Wal)
-            .busy_timeout(PATIENCE);
+            .busy_timeout(TIMEOUT);
         let pool = SqlitePoolOptions::new().max_connections(1);
         let database = runtime.block_on(pool.connect_with(options))?;
         Ok(Self { runtime, database })
@@ -253,7 +253,7 @@ fn watch(host: &Host, awaited: &mpsc::Receiver<Awaited>) -> Result<Vec<f64>> {
     let http = host.http();
     let mut lags = Vec::new();
     for Awaited { path, status, since } in awaited {
-        within(PATIENCE, "serving a change", || {
+        within(TIMEOUT, "serving a change", || {
             Ok((http.get(&path)?.status == status).then_some(()))
         })?;
         lags.push(since.elapsed().as_secs_f64());

@@ -20,7 +20,7 @@ const SUSPECTS: usize = 12;
 
 /// The limits of a reduction: trials and time.
 const TRIES: usize = 150;
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The threads and the time to repeat inputs, if the failure is the good tenant's wait.
 const NEIGHBOURS: usize = 3;
@@ -118,7 +118,7 @@ pub fn find(settings: &Settings, prepared: &Prepared, failure: &Failure, ran: &[
             .collect()
     };
     let mut trials = Trials::new(prepared, settings.bar);
-    let end = now() + PATIENCE;
+    let end = now() + TIMEOUT;
     let mut fails = |inputs: &[Input]| {
         now() < end
             && trials

@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::origin::Origin;
 
 /// The timeout of a response.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The allowed variation of the thread count: blocking threads end after ten idle seconds.
 const THREAD_SLACK: u64 = 16;
@@ -135,8 +135,8 @@ impl Prepared {
             .is("200")?;
         host.http().get(GOOD_PATH)?.is("200")?;
         Ok(Target {
-            admin: host.admin().timeout(PATIENCE),
-            public: host.http().timeout(PATIENCE),
+            admin: host.admin().timeout(TIMEOUT),
+            public: host.http().timeout(TIMEOUT),
             baseline: Gauges::settled(&host)?,
             resident: most_resident(host.id()).and_then(|_| resident(host.id()))?,
             threads: threads(host.id())?,

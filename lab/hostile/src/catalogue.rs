@@ -66,21 +66,21 @@ pub fn rows() -> Vec<Row> {
 
 /// The resources of all standing hosts together.
 #[derive(Clone, Copy, Default, Serialize)]
-struct Held {
+struct Resources {
     mebibytes: u64,
     threads: u64,
     descriptors: u64,
 }
 
-impl Held {
+impl Resources {
     fn by(stage: &Stage) -> Result<Self> {
-        let mut held = Self::default();
+        let mut resources = Self::default();
         for host in stage.running() {
-            held.mebibytes += resident(host.id())? >> 20;
-            held.threads += threads(host.id())?;
-            held.descriptors += descriptors(host.id())?;
+            resources.mebibytes += resident(host.id())? >> 20;
+            resources.threads += threads(host.id())?;
+            resources.descriptors += descriptors(host.id())?;
         }
-        Ok(held)
+        Ok(resources)
     }
 }
 
@@ -88,8 +88,8 @@ impl Held {
 #[derive(Clone, Serialize)]
 struct Beside {
     good_p99_ms: f64,
-    before: Held,
-    after: Held,
+    before: Resources,
+    after: Resources,
 }
 
 impl fmt::Display for Beside {
@@ -113,7 +113,7 @@ impl fmt::Display for Beside {
 fn watched(stage: &Stage, row: &Row) -> (Seen, Result<Beside>) {
     // The hosts that most rows use are started before the first row.
     let measured = stage.plain().and_then(|_| stage.open()).and_then(|_| {
-        let before = Held::by(stage)?;
+        let before = Resources::by(stage)?;
         let good: Vec<Good> = stage
             .running()
             .map(|host| Good::start(host.public))
@@ -132,7 +132,7 @@ fn watched(stage: &Stage, row: &Row) -> (Seen, Result<Beside>) {
         let beside = Beside {
             good_p99_ms: slowest.as_secs_f64() * 1e3,
             before,
-            after: Held::by(stage)?,
+            after: Resources::by(stage)?,
         };
         Ok((seen, beside))
     });

@@ -34,4 +34,4 @@ mod slow;
 pub use call::Call;
 pub use driver::{ClosedLoop, OpenLoop, Running};
 pub use report::{Fault, Latencies, Report};
-pub use slow::{Held, SlowSockets};
+pub use slow::{OpenSockets, SlowSockets};

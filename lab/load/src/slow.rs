@@ -35,7 +35,7 @@ pub struct SlowSockets {
 }
 
 /// Open sockets.
-pub struct Held {
+pub struct OpenSockets {
     stop: Arc<Notify>,
     open: Arc<AtomicU64>,
     thread: JoinHandle<()>,
@@ -59,7 +59,7 @@ impl SlowSockets {
     }
 
     /// Opens them and keeps them open.
-    pub fn start(self) -> std::io::Result<Held> {
+    pub fn start(self) -> std::io::Result<OpenSockets> {
         let (stop, open) = (Arc::new(Notify::new()), Arc::new(AtomicU64::new(0)));
         let (stopped, opened) = (stop.clone(), open.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -79,7 +79,7 @@ impl SlowSockets {
                     stopped.notified().await;
                 });
             })?;
-        Ok(Held { stop, open, thread })
+        Ok(OpenSockets { stop, open, thread })
     }
 
     fn socket(&self, index: usize) -> Socket {
@@ -94,7 +94,7 @@ impl SlowSockets {
     }
 }
 
-impl Held {
+impl OpenSockets {
     /// The number of open sockets.
     pub fn open(&self) -> u64 {
         self.open.load(Ordering::Relaxed)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 /// Longer than any configured timeout.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The connection.
 pub struct Wire(TcpStream);
@@ -17,8 +17,8 @@ impl Wire {
     pub fn connect(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).context("a connection")?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         Ok(Self(stream))
     }
 
@@ -60,15 +60,15 @@ impl Wire {
         Ok(bytes)
     }
 
-    /// Reads until the connection is closed or nothing arrives for `patience`.
-    pub fn read_while_it_comes(&mut self, patience: Duration) -> Result<Vec<u8>> {
-        self.0.set_read_timeout(Some(patience))?;
+    /// Reads until the connection is closed or nothing arrives for `timeout`.
+    pub fn read_while_it_comes(&mut self, timeout: Duration) -> Result<Vec<u8>> {
+        self.0.set_read_timeout(Some(timeout))?;
         let mut bytes = Vec::new();
         let mut part = [0; 4096];
         while let Ok(count @ 1..) = self.0.read(&mut part) {
             bytes.extend_from_slice(&part[..count]);
         }
-        self.0.set_read_timeout(Some(PATIENCE))?;
+        self.0.set_read_timeout(Some(TIMEOUT))?;
         Ok(bytes)
     }
 
@@ -94,11 +94,11 @@ impl Wire {
         Ok((status(&answer).unwrap_or(0), answer))
     }
 
-    /// Whether the other side closes the connection within `patience`.
-    pub fn is_closed_within(&mut self, patience: Duration) -> Result<bool> {
-        self.0.set_read_timeout(Some(patience))?;
+    /// Whether the other side closes the connection within `timeout`.
+    pub fn is_closed_within(&mut self, timeout: Duration) -> Result<bool> {
+        self.0.set_read_timeout(Some(timeout))?;
         let read = self.0.read(&mut [0]);
-        self.0.set_read_timeout(Some(PATIENCE))?;
+        self.0.set_read_timeout(Some(TIMEOUT))?;
         Ok(match read {
             Ok(count) => count == 0,
             Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),

@@ -37,7 +37,7 @@ mod own {
     }
 
     /// The results of all calls of unavailable capabilities.
-    pub fn unserved() -> Value {
+    pub fn unavailable() -> Value {
         let job = jobs::NewJob {
             name: "j".to_owned(),
             payload: "{}".to_owned(),

@@ -30,8 +30,8 @@ pub fn handle(request: Request) -> Response {
         "/cache" => use_cache(&input),
         "/host-calls" => many_calls(&input),
         "/hand-over" => hand_over(&input),
-        "/unserved" => {
-            let mut answers = own::unserved();
+        "/unavailable" => {
+            let mut answers = own::unavailable();
             answers["realtime"] = use_realtime();
             answers
         }

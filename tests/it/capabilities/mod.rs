@@ -5,7 +5,7 @@ mod config;
 mod context;
 mod log;
 mod secrets;
-mod unserved;
+mod unavailable;
 
 use serde_json::Value;
 use test_artifacts::CAPABILITIES;

@@ -4,15 +4,40 @@ use super::files::File;
 use super::scanner::scan;
 
 /// A forbidden name and its replacement. The lower-case form is forbidden as a file name.
-const NAMES: [(&str, &str); 9] = [
+const NAMES: [(&str, &str); 34] = [
+    ("AilingCallee", "UnhealthyCallee"),
+    ("Ailment", "OpenCircuit"),
     ("Course", "Placement"),
+    ("Doorbell", "ChangeNotifier"),
+    ("Ended", "Outcome"),
+    ("Gate", "TenantAdmission"),
+    ("GateSize", "AdmissionSize"),
+    ("Glance", "QuickCheck"),
+    ("Held", "Permits"),
+    ("Keeper", "WarmPools"),
+    ("KeptInstances", "WarmInstances"),
+    ("KeptValidators", "WarmValidators"),
+    ("Pass", "HealthPermit"),
+    ("Patience", "Timeouts"),
+    ("Promises", "ManifestChecks"),
     ("Stamina", "LongRunning"),
+    ("Standing", "RateDecision"),
     ("Striped", "PerThread"),
     ("Track", "Placement"),
+    ("Trouble", "FileState"),
+    ("Troubles", "FileFaults"),
     ("Turns", "RunQueues"),
+    ("Unserved", "UnavailableCapabilities"),
+    ("UnservedView", "UnavailableCapabilitiesView"),
     ("afterwards", "deferred_drop"),
+    ("ailing", "unhealthy"),
+    ("ailment", "open_circuit"),
+    ("doorbell", "notifier"),
+    ("glance", "quick_check"),
     ("go_back", "rollback"),
     ("goes_back", "rollback"),
+    ("patience", "timeouts"),
+    ("stories", "conformance_tests"),
     ("until_it_ends", "Execution"),
 ];
 

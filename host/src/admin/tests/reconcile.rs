@@ -63,7 +63,7 @@ async fn what_another_node_changes_is_served_after_the_next_poll() {
 }
 
 #[tokio::test]
-async fn a_ring_of_the_doorbell_reads_only_what_is_behind() {
+async fn a_notification_reads_only_what_is_behind() {
     let app = TestApp::start().await;
     let acme = tenant(&*app.db, "acme").await.id;
     app.lifecycle.follow(app.db.changed().await).await;

@@ -122,7 +122,7 @@ impl CacheView<'_> {
 async fn answered<T>(invocation: &Invocation, answer: Answer<'_, T>) -> Result<T, CacheError> {
     match answer {
         Either::Left(at_hand) => at_hand.into_inner(),
-        Either::Right(waited_for) => timeout(invocation.patience(), waited_for)
+        Either::Right(waited_for) => timeout(invocation.host_call_timeout(), waited_for)
             .await
             .unwrap_or_else(|_| {
                 Err(CacheError::Unavailable(

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::super::bindings::{v0_1, v0_2};
-use super::super::{HasCapabilities, Invocation, unserved};
+use super::super::{HasCapabilities, Invocation, unavailable};
 use super::{
     Answer, Cursor, DatabaseError, DatabaseState, Rows, Statement, Transaction, Value, Want, rows_weight,
 };
@@ -149,14 +149,18 @@ impl DatabaseView<'_> {
 
     /// Rejects a call that the host does not support yet, or reports that the transaction has
     /// ended.
-    fn unserved<T>(&mut self, transaction: &Resource<Transaction>, what: &str) -> Answered<T, DatabaseError> {
+    fn unavailable<T>(
+        &mut self,
+        transaction: &Resource<Transaction>,
+        what: &str,
+    ) -> Answered<T, DatabaseError> {
         let transaction = self.table.get(transaction)?;
         let open = transaction.check_open();
         let refused = self
             .charge(0)
             .and(open)
             .err()
-            .unwrap_or_else(|| DatabaseError::Unavailable(unserved::message(what)));
+            .unwrap_or_else(|| DatabaseError::Unavailable(unavailable::message(what)));
         Ok(Err(refused))
     }
 }
@@ -244,7 +248,7 @@ macro_rules! serve {
                 _: $contract::jobs::NewJob,
             ) -> Answered<String, $contract::database::Error> {
                 self.invocation.last_calls.note("db.enqueue");
-                Ok(self.unserved(&transaction, "jobs")?.map_err(Into::into))
+                Ok(self.unavailable(&transaction, "jobs")?.map_err(Into::into))
             }
 
             async fn publish(
@@ -254,7 +258,9 @@ macro_rules! serve {
                 _: String,
             ) -> Answered<$published, $contract::database::Error> {
                 self.invocation.last_calls.note("db.publish");
-                Ok(self.unserved(&transaction, "events")?.map_err(Into::into))
+                Ok(self
+                    .unavailable(&transaction, "events")?
+                    .map_err(Into::into))
             }
 
             async fn commit(

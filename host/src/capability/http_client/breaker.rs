@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_is_dropped_leaves_its_place_to_the_next() {
+    fn a_probe_that_is_dropped_leaves_its_permit_to_the_next() {
         let (breakers, origin) = opened();
         drop(breakers.admit(&origin, Timestamp(10_000)).unwrap());
         let probe = breakers.admit(&origin, Timestamp(10_000)).unwrap();

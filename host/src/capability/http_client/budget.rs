@@ -51,8 +51,8 @@ impl Budget {
 
     /// Takes a permit for a concurrent request. It is held until the guest has the response,
     /// because the host buffers the body until then.
-    pub fn place(&self) -> Result<OwnedSemaphorePermit, SendError> {
-        let place = self.under_way.clone().try_acquire_owned().map_err(|_| {
+    pub fn permit(&self) -> Result<OwnedSemaphorePermit, SendError> {
+        let permit = self.under_way.clone().try_acquire_owned().map_err(|_| {
             SendError::Limit(format!(
                 "this invocation has {} requests under way already; wait for one of them or drop it",
                 self.most_at_once
@@ -61,7 +61,7 @@ impl Budget {
         let free = u32::try_from(self.under_way.available_permits()).unwrap_or(u32::MAX);
         self.at_once
             .fetch_max(self.most_at_once.saturating_sub(free), Ordering::Relaxed);
-        Ok(place)
+        Ok(permit)
     }
 
     /// Counts one attempt to send.

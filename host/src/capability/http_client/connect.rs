@@ -23,7 +23,7 @@ use super::grant::Target;
 use super::work::Work;
 use super::{CertificateAuthority, InvalidCertificateAuthority};
 use crate::domain::origin::Scheme;
-use crate::metrics::Held;
+use crate::metrics::GaugeGuard;
 
 /// Most headers of a response. Stops a server from filling memory with headers.
 pub const MOST_RESPONSE_HEADERS: usize = 100;
@@ -68,7 +68,7 @@ pub async fn connect(
     addresses: &[SocketAddr],
     tls: &TlsConnector,
     work: &Work,
-    held: Held,
+    held: GaugeGuard,
     deadline: Instant,
 ) -> Result<Connection, SendError> {
     let (stream, peer) = dial(target, addresses, deadline).await?;

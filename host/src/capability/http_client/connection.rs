@@ -17,7 +17,7 @@ use hyper::client::conn::http1::SendRequest;
 use super::allowance::{Allowance, Reading};
 use super::error::SendError;
 use super::work::Work;
-use crate::metrics::Held;
+use crate::metrics::GaugeGuard;
 
 /// A connection that can take a request. Dropping it closes it.
 pub struct Connection {
@@ -28,7 +28,7 @@ pub struct Connection {
     /// The address of the server.
     pub peer: SocketAddr,
     /// Counts the connection until it is closed.
-    pub _held: Held,
+    pub _held: GaugeGuard,
 }
 
 /// The future that reads and writes, with the allowance of the server.

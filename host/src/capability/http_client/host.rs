@@ -74,9 +74,13 @@ impl HttpClientView<'_> {
         let reach = secret::reach(scheme, request.carries_secret, clients.config.allow_loopback)?;
         // The guest can only shorten its time limit. A part of the invocation's remaining time is
         // kept for the guest, so that it can respond if the server does not.
-        let most = active.limits.http_total.0.min(self.invocation.patience());
+        let most = active
+            .limits
+            .http_total
+            .0
+            .min(self.invocation.host_call_timeout());
         let time = request.timeout.unwrap_or(most).min(most);
-        let place = self.client.budget.place()?;
+        let permit = self.client.budget.permit()?;
         let exchange = Exchange {
             clients: clients.clone(),
             tenant: self.client.tenant.clone(),
@@ -89,12 +93,12 @@ impl HttpClientView<'_> {
             deadline: Instant::now() + time,
         };
         let admission = exchange.admit()?;
-        Ok((exchange.start(admission), place))
+        Ok((exchange.start(admission), permit))
     }
 
     async fn sent(&mut self, request: OutgoingRequest) -> wasmtime::Result<Result<Received, SendError>> {
         match self.admitted("http.send", request) {
-            Ok((task, _place)) => Ok(task.await.map_err(HostFault::new)?),
+            Ok((task, _permit)) => Ok(task.await.map_err(HostFault::new)?),
             Err(refused) => Ok(Err(refused)),
         }
     }
@@ -114,7 +118,7 @@ impl HttpClientView<'_> {
         if let Err(refused) = self.invocation.charge_host_call(0) {
             return Ok(Err(refused.into()));
         }
-        let Some((task, _place)) = self.table.get_mut(pending)?.task.take() else {
+        let Some((task, _permit)) = self.table.get_mut(pending)?.task.take() else {
             return Ok(Err(SendError::InvalidRequest(
                 "the response of this request was taken before; `wait` works once".to_owned(),
             )));

@@ -21,7 +21,7 @@ use super::retry::is_idempotent;
 use super::work::Work;
 use super::{HttpClients, TenantClient};
 use crate::domain::limits::Limits;
-use crate::metrics::Held;
+use crate::metrics::GaugeGuard;
 
 /// A timeout counts as a failure of the origin only after this long. Shorter timeouts result from a
 /// plugin's own limit and must not open the circuit for the tenant's other plugins.
@@ -41,7 +41,7 @@ pub struct Exchange {
     /// Charges CPU time to the invocation.
     pub work: Arc<Work>,
     /// Counts the request as running.
-    pub _under_way: Held,
+    pub _under_way: GaugeGuard,
     /// The limits of the invocation.
     pub limits: Arc<Limits>,
     /// The request.

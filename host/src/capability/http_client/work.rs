@@ -36,16 +36,16 @@ pub struct Work {
 #[derive(Clone, Debug)]
 pub struct Background {
     threads: Handle,
-    turns: Arc<FairSemaphore>,
+    permits: Arc<FairSemaphore>,
 }
 
 impl Background {
     /// Uses the threads of `runtime`.
     pub fn new(runtime: Handle) -> Self {
-        let turns = FairSemaphore::oversubscribed(runtime.metrics().num_workers());
+        let permits = FairSemaphore::oversubscribed(runtime.metrics().num_workers());
         Self {
             threads: runtime,
-            turns,
+            permits,
         }
     }
 
@@ -121,7 +121,7 @@ impl Work {
         let task = self.background.threads.spawn(async move {
             let mut waiting = None;
             poll_fn(|context| {
-                let _turn = ready!(work.poll_turn(&mut waiting, context));
+                let _permit = ready!(work.poll_permit(&mut waiting, context));
                 work.charged(|| task.as_mut().poll(context))
             })
             .await
@@ -140,13 +140,13 @@ impl Work {
 
     /// Polls for a background permit of the tenant. `waiting` keeps the queue position between
     /// polls.
-    fn poll_turn(&self, waiting: &mut Option<Waiting>, context: &mut Context<'_>) -> Poll<Permit> {
-        let turns = &self.background.turns;
+    fn poll_permit(&self, waiting: &mut Option<Waiting>, context: &mut Context<'_>) -> Poll<Permit> {
+        let permits = &self.background.permits;
         let mut next = match waiting.take() {
             Some(next) => next,
-            None => match turns.try_acquire(&self.lane) {
-                Some(turn) => return Poll::Ready(turn),
-                None => turns.wait(&self.lane),
+            None => match permits.try_acquire(&self.lane) {
+                Some(permit) => return Poll::Ready(permit),
+                None => permits.wait(&self.lane),
             },
         };
         let poll = Pin::new(&mut next).poll(context);
@@ -228,7 +228,7 @@ mod tests {
             let next = work.spawn(async move { thread() });
             assert_eq!(next.await.unwrap(), "background");
         });
-        assert_eq!((background.turns.held(), background.turns.waiting()), (0, 0));
+        assert_eq!((background.permits.held(), background.permits.waiting()), (0, 0));
     }
 
     #[tokio::test]
@@ -244,6 +244,6 @@ mod tests {
         tokio::task::yield_now().await;
         drop(task);
         assert!(receiver.await.is_err(), "the task was dropped with its sender");
-        assert_eq!(work.background.turns.held(), 0);
+        assert_eq!(work.background.permits.held(), 0);
     }
 }

@@ -34,7 +34,7 @@ struct Native {
 
 /// The result of a validation without a sandbox.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Glance {
+pub enum QuickCheck {
     /// The body matches the schema.
     Valid,
     /// The body is not JSON. The text says where.
@@ -87,23 +87,23 @@ impl Schema {
     }
 
     /// Validates a body if the cost is provably small enough for the host's own threads.
-    pub fn glance(&self, body: &[u8]) -> Glance {
+    pub fn quick_check(&self, body: &[u8]) -> QuickCheck {
         let Some(native) = self
             .native
             .as_ref()
             .filter(|native| body.len() <= native.body_bytes)
         else {
-            return Glance::Unknown;
+            return QuickCheck::Unknown;
         };
         match serde_json::from_slice(body) {
-            Ok(body) if native.schema.is_valid(&body) => Glance::Valid,
+            Ok(body) if native.schema.is_valid(&body) => QuickCheck::Valid,
             Ok(body) => {
                 if is_off(Guard::MismatchesApart) {
                     drop(native.schema.mismatches(&body, 0));
                 }
-                Glance::Unknown
+                QuickCheck::Unknown
             }
-            Err(error) => Glance::NotJson(error.to_string()),
+            Err(error) => QuickCheck::NotJson(error.to_string()),
         }
     }
 }
@@ -143,20 +143,23 @@ mod tests {
     #[test]
     fn a_small_body_that_matches_needs_no_sandbox() {
         let schema = schema("", &json!({"required": ["a"]}));
-        assert_eq!(schema.glance(br#"{"a":1}"#), Glance::Valid);
+        assert_eq!(schema.quick_check(br#"{"a":1}"#), QuickCheck::Valid);
         assert_eq!(
-            schema.glance(b"{}"),
-            Glance::Unknown,
+            schema.quick_check(b"{}"),
+            QuickCheck::Unknown,
             "its errors are collected in a sandbox"
         );
-        assert!(matches!(schema.glance(b"{"), Glance::NotJson(_)));
+        assert!(matches!(schema.quick_check(b"{"), QuickCheck::NotJson(_)));
         let large = format!("{{\"a\":\"{}\"}}", "x".repeat(40_000));
-        assert_eq!(schema.glance(large.as_bytes()), Glance::Unknown);
+        assert_eq!(schema.quick_check(large.as_bytes()), QuickCheck::Unknown);
     }
 
     #[test]
     fn a_schema_that_can_be_expensive_needs_a_sandbox() {
-        assert_eq!(schema("", &json!({"pattern": "a"})).glance(b"1"), Glance::Unknown);
+        assert_eq!(
+            schema("", &json!({"pattern": "a"})).quick_check(b"1"),
+            QuickCheck::Unknown
+        );
     }
 
     #[test]
@@ -169,10 +172,10 @@ mod tests {
         let chain = json!({"$ref": "#/$defs/0", "$defs": definitions});
         let nested = format!("{}true{}", "{\"not\":".repeat(40_000), "}".repeat(40_000));
         let look = move || {
-            assert_eq!(schema("", &chain).glance(b"1"), Glance::Unknown);
+            assert_eq!(schema("", &chain).quick_check(b"1"), QuickCheck::Unknown);
             let manifest = Manifest::parse("[plugin]\nname = 'p'\nversion = '1'").unwrap();
             let schemas = Schemas::of(&manifest, [("s.json".to_owned(), nested)].into());
-            assert_eq!(schemas["s.json"].glance(b"1"), Glance::Unknown);
+            assert_eq!(schemas["s.json"].quick_check(b"1"), QuickCheck::Unknown);
         };
         let thread = std::thread::Builder::new().stack_size(1 << 20);
         thread.spawn(look).unwrap().join().unwrap();
@@ -181,18 +184,18 @@ mod tests {
     #[test]
     fn a_format_is_asserted_from_contract_0_2_on() {
         let date = json!({"format": "date"});
-        assert_eq!(schema("", &date).glance(br#""today""#), Glance::Valid);
+        assert_eq!(schema("", &date).quick_check(br#""today""#), QuickCheck::Valid);
         assert_eq!(
-            schema("contract = '0.1'", &date).glance(br#""today""#),
-            Glance::Valid
+            schema("contract = '0.1'", &date).quick_check(br#""today""#),
+            QuickCheck::Valid
         );
         assert_eq!(
-            schema("contract = '0.2'", &date).glance(br#""today""#),
-            Glance::Unknown
+            schema("contract = '0.2'", &date).quick_check(br#""today""#),
+            QuickCheck::Unknown
         );
         assert_eq!(
-            schema("contract = '0.2'", &date).glance(br#""2026-11-26""#),
-            Glance::Valid
+            schema("contract = '0.2'", &date).quick_check(br#""2026-11-26""#),
+            QuickCheck::Valid
         );
     }
 }

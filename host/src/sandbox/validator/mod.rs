@@ -26,7 +26,7 @@ use super::long_running::LongRunning;
 use super::meter::{Meter, PollClock};
 use super::placement::{GuestLanes, Placement, RunQueues};
 use super::store::CpuSpent;
-use super::warm::{Keeper, Kept};
+use super::warm::{WarmPool, WarmPools};
 use crate::components::LoadError;
 use crate::components::bundle::schema::{Schema, Schemas};
 use crate::domain::limits::Limits;
@@ -56,14 +56,14 @@ const UPLOAD_CPU_TOGETHER: Duration = Duration::from_secs(10);
 const UPLOAD_WALL: Duration = Duration::from_secs(60);
 
 /// The warm sandboxes of a tenant.
-pub type KeptValidators = Kept<Instance, Schemas>;
+pub type WarmValidators = WarmPool<Instance, Schemas>;
 
 /// The validator of bodies, with its pool of sandboxes.
 pub struct Validators {
     engine: Engine,
     components: Arc<ComponentCache>,
     component: OnceCell<ValidatorPre<Data>>,
-    keeper: Arc<Keeper<Instance, Schemas>>,
+    warm_pools: Arc<WarmPools<Instance, Schemas>>,
     queues: Arc<RunQueues>,
     background: Handle,
     uploads: Semaphore,
@@ -137,7 +137,7 @@ pub enum SchemaError {
 pub(super) struct Check<'a> {
     pub schema: &'a Schema,
     pub body: &'a [u8],
-    pub kept: Option<&'a KeptValidators>,
+    pub warm: Option<&'a WarmValidators>,
     pub limits: &'a Limits,
     pub meter: &'a Arc<Meter>,
     pub placement: &'a Arc<Placement>,
@@ -147,19 +147,19 @@ impl Validators {
     /// A validator that runs as many checks at once as there may be instances of plugins.
     pub(super) fn new(
         instances: u32,
-        kept: u32,
+        warm: u32,
         ceiling: &Limits,
         components: Arc<ComponentCache>,
         queues: Arc<RunQueues>,
         background: Handle,
     ) -> wasmtime::Result<Self> {
         let uploads = u32::try_from(UPLOADS).unwrap_or(u32::MAX);
-        let pool = instances.saturating_add(kept).saturating_add(uploads);
+        let pool = instances.saturating_add(warm).saturating_add(uploads);
         Ok(Self {
             engine: engine::validating(pool, ceiling)?,
             components,
             component: OnceCell::new(),
-            keeper: Arc::new(Keeper::new(kept)),
+            warm_pools: Arc::new(WarmPools::new(warm)),
             queues,
             background,
             uploads: Semaphore::new(UPLOADS),
@@ -169,16 +169,16 @@ impl Validators {
 
     /// A pool for the warm sandboxes of one tenant. It is empty at first and never holds more than
     /// `most`.
-    pub fn kept(&self, most: u32) -> Arc<KeptValidators> {
-        self.keeper.tenant(most)
+    pub fn warm_pool(&self, most: u32) -> Arc<WarmValidators> {
+        self.warm_pools.tenant(most)
     }
 
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    pub(super) fn keeper(&self) -> &Arc<Keeper<Instance, Schemas>> {
-        &self.keeper
+    pub(super) fn warm_pools(&self) -> &Arc<WarmPools<Instance, Schemas>> {
+        &self.warm_pools
     }
 
     /// Loads the validator, and compiles it if the data folder has no compiled code of it. A load
@@ -229,7 +229,7 @@ impl Validators {
         let schemas = schemas.clone();
         let (own, memory) = (self.clone(), memory(limits));
         let compile = async move {
-            let _turn = own
+            let _permit = own
                 .uploads
                 .acquire()
                 .await
@@ -279,8 +279,8 @@ impl Validators {
             };
             let mut instance = Instance::fresh(pre, memory.as_usize(), &payer)
                 .await
-                .map_err(|error| match Ended::of(&error, false) {
-                    Ended::NoInstance => SchemaError::Unavailable(format!("{error:#}")),
+                .map_err(|error| match CallFailure::of(&error, false) {
+                    CallFailure::NoInstance => SchemaError::Unavailable(format!("{error:#}")),
                     _ => SchemaError::Host(format!("{error:#}")),
                 })?;
             match instance
@@ -289,17 +289,19 @@ impl Validators {
             {
                 Ok(compiled) => compiled.map_err(refused)?,
                 Err(error) => {
-                    let ended = Ended::of(&error, instance.was_refused_memory());
-                    return Err(match ended {
-                        Ended::Cpu => refused(format!(
+                    let failure = CallFailure::of(&error, instance.was_refused_memory());
+                    return Err(match failure {
+                        CallFailure::Cpu => refused(format!(
                             "compiling it took too long: a schema has {UPLOAD_CPU:?} of CPU time, all of a plugin {UPLOAD_CPU_TOGETHER:?}; make it smaller"
                         )),
-                        Ended::Memory => refused(format!(
+                        CallFailure::Memory => refused(format!(
                             "compiling it needs more than {memory} of memory; use fewer or shorter patterns"
                         )),
-                        Ended::Stack => refused("it is nested too deep".to_owned()),
-                        Ended::Other(problem) => refused(format!("compiling it was stopped: {problem}")),
-                        Ended::NoInstance => SchemaError::Unavailable(format!("{error:#}")),
+                        CallFailure::Stack => refused("it is nested too deep".to_owned()),
+                        CallFailure::Other(problem) => {
+                            refused(format!("compiling it was stopped: {problem}"))
+                        }
+                        CallFailure::NoInstance => SchemaError::Unavailable(format!("{error:#}")),
                     });
                 }
             }
@@ -328,8 +330,8 @@ impl Validators {
             payer,
             check: &check,
         };
-        let kept = check.kept.and_then(|kept| kept.take(check.schema.version()));
-        let (mut instance, verdict) = running.verdict(kept).await?;
+        let warm = check.warm.and_then(|warm| warm.take(check.schema.version()));
+        let (mut instance, verdict) = running.verdict(warm).await?;
         let outcome = match verdict {
             Verdict::Valid => Ok(()),
             Verdict::NotJson(problem) => Err(CheckFailure::NotJson(problem)),
@@ -342,10 +344,10 @@ impl Validators {
                 Err(CheckFailure::Mismatch(mismatches))
             }
         };
-        if let Some(kept) = check.kept
+        if let Some(warm) = check.warm
             && instance.memory() <= memory.as_usize() / KEPT_MEMORY
         {
-            drop(kept.keep(check.schema.version().clone(), instance, Instant::now()));
+            drop(warm.keep(check.schema.version().clone(), instance, Instant::now()));
         }
         outcome
     }
@@ -374,8 +376,8 @@ struct Running<'a> {
 
 impl Running<'_> {
     /// Checks the body. Returns the verdict and the sandbox that was used.
-    async fn verdict(&self, kept: Option<Instance>) -> Result<(Instance, Verdict), CheckFailure> {
-        if let Some(mut instance) = kept {
+    async fn verdict(&self, warm: Option<Instance>) -> Result<(Instance, Verdict), CheckFailure> {
+        if let Some(mut instance) = warm {
             match self.compile_and_check(&mut instance).await {
                 Ok(verdict) => return Ok((instance, verdict)),
                 // Memory that earlier checks and other schemas left in use must not fail this
@@ -405,18 +407,20 @@ impl Running<'_> {
     }
 
     fn failure(&self, error: &wasmtime::Error, was_refused_memory: bool) -> CheckFailure {
-        match Ended::of(error, was_refused_memory) {
-            Ended::Cpu => CheckFailure::Cpu(self.payer.cpu),
-            Ended::Memory => CheckFailure::Memory(self.memory),
-            Ended::Stack => CheckFailure::Stopped("the schema recurses without end or too deep".to_owned()),
-            Ended::NoInstance => CheckFailure::NoInstance,
-            Ended::Other(problem) => CheckFailure::Stopped(problem),
+        match CallFailure::of(error, was_refused_memory) {
+            CallFailure::Cpu => CheckFailure::Cpu(self.payer.cpu),
+            CallFailure::Memory => CheckFailure::Memory(self.memory),
+            CallFailure::Stack => {
+                CheckFailure::Stopped("the schema recurses without end or too deep".to_owned())
+            }
+            CallFailure::NoInstance => CheckFailure::NoInstance,
+            CallFailure::Other(problem) => CheckFailure::Stopped(problem),
         }
     }
 }
 
 /// Why a call of the validator returned no result.
-enum Ended {
+enum CallFailure {
     Cpu,
     Memory,
     Stack,
@@ -424,7 +428,7 @@ enum Ended {
     Other(String),
 }
 
-impl Ended {
+impl CallFailure {
     fn of(error: &wasmtime::Error, was_refused_memory: bool) -> Self {
         let trap: Option<&Trap> = error.downcast_ref();
         if error.is::<CpuSpent>() || matches!(trap, Some(Trap::Interrupt)) {

@@ -1,7 +1,7 @@
 //! Conformance tests of [`Repository`] implementations, with one file per concern.
 //!
-//! An implementation runs all of them with `conformance::stories!(open)`. `open` returns a guard,
-//! such as a folder, and an empty repository.
+//! An implementation runs all of them with `conformance::conformance_tests!(open)`. `open` returns
+//! a guard, such as a folder, and an empty repository.
 
 mod access;
 mod activations;
@@ -32,9 +32,9 @@ use crate::domain::manifest::Manifest;
 use crate::domain::plugin::Version;
 use crate::domain::tenant::Tenant;
 
-macro_rules! stories {
+macro_rules! conformance_tests {
     ($open:ident) => {
-        $crate::storage::conformance::stories!(@each $open:
+        $crate::storage::conformance::conformance_tests!(@each $open:
             plans_are_put_and_kept_while_in_use,
             tenants_are_made_found_changed_and_deleted,
             a_deleted_tenant_is_restored_as_it_was,
@@ -79,15 +79,15 @@ macro_rules! stories {
             active_components_come_most_used_first,
         );
     };
-    (@each $open:ident: $($story:ident,)+) => {$(
+    (@each $open:ident: $($test:ident,)+) => {$(
         #[tokio::test]
-        async fn $story() {
+        async fn $test() {
             let (_guard, repository) = $open().await;
-            $crate::storage::conformance::$story(&repository).await;
+            $crate::storage::conformance::$test(&repository).await;
         }
     )+};
 }
-pub(crate) use stories;
+pub(crate) use conformance_tests;
 
 pub fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().unwrap()

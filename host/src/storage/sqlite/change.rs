@@ -58,7 +58,7 @@ impl SqliteRepository {
             .map_err(unavailable)?;
         let raised = raised.as_ref().map(read).transpose()?;
         transaction.commit().await.map_err(unavailable)?;
-        self.doorbell.ring(raised);
+        self.notifier.notify(raised);
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl SqliteRepository {
             .map_err(unavailable)?;
         let raised = read(raised.as_ref().ok_or(DbError::Missing(Resource::Tenant))?)?;
         transaction.commit().await.map_err(unavailable)?;
-        self.doorbell.ring([raised]);
+        self.notifier.notify([raised]);
         Ok(raised.1.keys)
     }
 

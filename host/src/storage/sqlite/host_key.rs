@@ -80,7 +80,7 @@ impl HostKeys for SqliteRepository {
         audit::insert(&mut transaction, None, change).await?;
         let raised = change::raise_with_secrets(&mut transaction).await?;
         transaction.commit().await.map_err(unavailable)?;
-        self.doorbell.ring(raised);
+        self.notifier.notify(raised);
         Ok(resealed)
     }
 }

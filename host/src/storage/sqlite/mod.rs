@@ -44,7 +44,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, Sqlite, SqlitePool, Transaction};
 
-use super::{DbError, Doorbell, Repository};
+use super::{ChangeNotifier, DbError, Repository};
 use crate::domain::resource::Resource;
 use crate::sqlite::configure as configure_sqlite;
 use evidence::Evidence;
@@ -75,7 +75,7 @@ pub struct SqliteRepository {
     writer: SqlitePool,
     readers: SqlitePool,
     mark: Arc<MarkFile>,
-    doorbell: Arc<Doorbell>,
+    notifier: Arc<ChangeNotifier>,
 }
 
 /// What to do with a database that does not belong to the data folder or is too old.
@@ -145,7 +145,7 @@ impl SqliteRepository {
             writer,
             readers,
             mark: Arc::new(mark),
-            doorbell: Arc::default(),
+            notifier: Arc::default(),
         };
         repository.begin_start(marked.as_ref()).await?;
         repository.follow_mark(marked).await?;
@@ -339,7 +339,7 @@ mod tests {
         (folder, repository)
     }
 
-    conformance::stories!(open);
+    conformance::conformance_tests!(open);
 
     #[tokio::test]
     async fn a_second_start_finds_what_the_first_left() {

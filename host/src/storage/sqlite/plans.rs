@@ -30,7 +30,7 @@ impl Plans for SqliteRepository {
         transaction.commit().await.map_err(unavailable)?;
         let mut tenants: Vec<TenantId> = raised.iter().map(|(tenant, _)| *tenant).collect();
         tenants.sort_unstable();
-        self.doorbell.ring(raised);
+        self.notifier.notify(raised);
         Ok(tenants)
     }
 

@@ -59,8 +59,8 @@ impl Routing for SqliteRepository {
     }
 
     async fn changed(&self) -> Changed {
-        self.doorbell.rung().await;
-        self.doorbell.take()
+        self.notifier.notified().await;
+        self.notifier.take()
     }
 
     async fn routed_tenants(&self, ids: &[TenantId]) -> Result<RoutedTenants, DbError> {

@@ -35,7 +35,7 @@ impl Tenants for SqliteRepository {
             Ok(_) => {
                 audit::insert(&mut transaction, Some(tenant.id), change).await?;
                 self.commit_generation(transaction).await?;
-                self.doorbell.ring([(tenant.id, FIRST)]);
+                self.notifier.notify([(tenant.id, FIRST)]);
                 Ok(())
             }
             Err(DbError::Taken(_)) => {
@@ -185,7 +185,7 @@ impl Tenants for SqliteRepository {
         }
         removals::add(&mut transaction, Removal::Database(id)).await?;
         self.commit_generation(transaction).await?;
-        self.doorbell.ring_purged(id);
+        self.notifier.notify_purged(id);
         Ok(true)
     }
 }

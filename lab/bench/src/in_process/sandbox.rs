@@ -21,8 +21,8 @@ use mortise::domain::manifest::Contract;
 use mortise::domain::migration::Migration;
 use mortise::domain::units::{ByteSize, Span};
 use mortise::sandbox::{
-    Checks, GuestLanes, Held, Input, KeptInstances, Loaded, LongRunning, Output, Runtime, RuntimeSettings,
-    Start,
+    Checks, GuestLanes, GuestPermits, Input, Loaded, LongRunning, Output, Runtime, RuntimeSettings, Start,
+    WarmInstances,
 };
 use mortise::storage::vault::{HostKey, Vault};
 use tempfile::TempDir;
@@ -47,7 +47,7 @@ pub struct Sandbox {
     component: Arc<Loaded>,
     active: Arc<ActiveVersion>,
     lanes: Arc<GuestLanes>,
-    kept: Arc<KeptInstances>,
+    warm: Arc<WarmInstances>,
     long_running: Arc<LongRunning>,
     clock: SharedClock,
     _folder: TempDir,
@@ -135,14 +135,14 @@ impl Sandbox {
             )
             .await?;
         let component = runtime.load(digest).await?;
-        let kept = runtime.kept(1);
+        let warm = runtime.warm_pool(1);
         Ok(Self {
             runtime,
             forgetful,
             component,
             active: Arc::new(active),
             lanes: Arc::new(GuestLanes::new(1)),
-            kept,
+            warm,
             long_running: Arc::default(),
             clock,
             _folder: folder,
@@ -156,7 +156,7 @@ impl Sandbox {
 
     /// Runs the plugin once in the reused instance.
     pub async fn invoke_again(&self, request: Request) -> Result<Response> {
-        self.invoke_in(Some(&self.kept), request).await
+        self.invoke_in(Some(&self.warm), request).await
     }
 
     /// Loads the plugin from disk. It does not stay loaded.
@@ -164,7 +164,7 @@ impl Sandbox {
         Ok(self.forgetful.load(self.active.digest).await?)
     }
 
-    async fn invoke_in(&self, kept: Option<&Arc<KeptInstances>>, request: Request) -> Result<Response> {
+    async fn invoke_in(&self, warm: Option<&Arc<WarmInstances>>, request: Request) -> Result<Response> {
         let invocation = Box::new(Invocation {
             id: InvocationId::generate(),
             active: self.active.clone(),
@@ -186,10 +186,10 @@ impl Sandbox {
         let start = Start {
             lanes: &self.lanes,
             long_running: &self.long_running,
-            held: Held {
-                turn: (),
+            permits: GuestPermits {
+                admission: (),
                 instance: (),
-                kept: kept.cloned(),
+                warm: warm.cloned(),
             },
             checks: Checks::default(),
         };

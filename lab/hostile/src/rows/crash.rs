@@ -40,7 +40,7 @@ pub const ROWS: [Row; 4] = [
 ];
 
 /// The host is killed within this time after the first change.
-const MOST_PATIENCE_MS: u64 = 800;
+const MAX_DELAY_MS: u64 = 800;
 
 fn k1(stage: &Stage) -> Seen {
     let mut folder = stage.fresh(&stage.launch())?.stop()?;
@@ -52,13 +52,13 @@ fn k1(stage: &Stage) -> Seen {
         let name = format!("round-{round}");
         let done = AtomicU64::new(0);
         let began = AtomicU64::new(0);
-        let patience = Duration::from_millis(30 + stage.random(MOST_PATIENCE_MS));
+        let delay = Duration::from_millis(30 + stage.random(MAX_DELAY_MS));
         folder = std::thread::scope(|scope| {
             let changes = scope.spawn(|| {
                 // The thread ends at the first change that fails because the host is gone.
                 let _ = changes(echo, &host, &name, &began, &done);
             });
-            pass(patience);
+            pass(delay);
             // Only the process is killed: its folder and its client are still in use.
             host.signal(Signal::KILL)?;
             changes

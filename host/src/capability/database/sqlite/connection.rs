@@ -14,11 +14,11 @@ use tokio::time::Instant;
 
 use super::super::error::DatabaseError;
 use super::failure;
+use super::file_faults::Fault;
 use super::kept::{Kept, MOST_KEPT};
 use super::pool::Counted;
 use super::replaced::replace_functions;
 use super::stop::{Stop, Stoppable, start_again};
-use super::trouble::Fault;
 use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 use crate::sqlite;
@@ -161,7 +161,7 @@ impl Connection {
         replace_functions(&raw, &watch)?;
         let asked = watch.clone();
         raw.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
-            asked.gate.authorize(&context)
+            asked.authorizer.authorize(&context)
         }))?;
         let looked_at = watch.clone();
         raw.progress_handler(INSTRUCTIONS_PER_LOOK, Some(move || looked_at.is_over()))?;
@@ -194,11 +194,11 @@ impl Connection {
         struct Restore<'a>(&'a Watch, Author);
         impl Drop for Restore<'_> {
             fn drop(&mut self) {
-                self.0.gate.set_author(self.1);
+                self.0.authorizer.set_author(self.1);
             }
         }
         let watch = &*self.handle.watch;
-        let _restore = Restore(watch, watch.gate.set_author(Author::Host));
+        let _restore = Restore(watch, watch.authorizer.set_author(Author::Host));
         work(&self.raw)
     }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 use rusqlite::ffi::{self, ErrorCode};
 
 use super::super::error::DatabaseError;
-use super::trouble::{self, Fault};
+use super::file_faults::{self, Fault};
 use crate::sqlite::memory::{self, Shortage};
 use crate::sqlite::watch::Watch;
 
 /// Translates an error of a plugin's statement.
 pub(super) fn translate(error: &rusqlite::Error, watch: &Watch) -> DatabaseError {
-    let denial = watch.gate.take_denial();
+    let denial = watch.authorizer.take_denial();
     if denial.is_none() {
         if is_out_of_memory(error) {
             return out_of_memory(stopped(watch));
@@ -21,7 +21,7 @@ pub(super) fn translate(error: &rusqlite::Error, watch: &Watch) -> DatabaseError
         }
         match error.sqlite_error_code() {
             Some(ErrorCode::OperationInterrupted) => return stopped(watch),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => return trouble::damaged(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => return file_faults::damaged(),
             _ => {}
         }
     }

@@ -14,9 +14,9 @@ use super::super::error::DatabaseError;
 use super::super::statement::Scope;
 use super::connection::{Allowance, Connection, Handle};
 use super::failure;
+use super::file_faults::{self, Fault};
 use super::pool::Lease;
 use super::run::broken_or;
-use super::trouble::{self, Fault};
 use crate::fair_semaphore::{FairSemaphore, Lane, Permit};
 use crate::sqlite::memory;
 
@@ -257,7 +257,7 @@ fn not_opened(lease: &Lease, error: &rusqlite::Error) -> DatabaseError {
     let fault = failure::fault(error).unwrap_or(Fault::Other);
     lease.tenant.has_trouble(fault, error);
     match fault {
-        Fault::Damage => trouble::damaged(),
-        Fault::Memory | Fault::Other => trouble::cannot_open(),
+        Fault::Damage => file_faults::damaged(),
+        Fault::Memory | Fault::Other => file_faults::cannot_open(),
     }
 }

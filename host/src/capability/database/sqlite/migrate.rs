@@ -190,7 +190,7 @@ fn run_file(connection: &Connection, migration: &Migration) -> Result<(), Migrat
         .view_texts()
         .map_err(|error| MigrationError::Database(failure::translate(&error, watch)))?;
     let begin_statement = || {
-        watch.gate.take_denial();
+        watch.authorizer.take_denial();
         memory::begin_statement();
     };
     let ran = run_script(&connection.raw, &normal(&migration.sql), &views, begin_statement);

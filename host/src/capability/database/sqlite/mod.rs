@@ -4,7 +4,7 @@
 //! - `connection`: the setup of a connection; `replaced`: SQL functions that check the clock;
 //!   `kept`: the cache of compiled statements. The clock and the memory accounting are in
 //!   `crate::sqlite`.
-//! - `trouble`: files that are damaged or cannot be opened.
+//! - `file_faults`: files that are damaged or cannot be opened.
 //! - `job`: work on a connection on a blocking thread; `stop`: how another thread stops it.
 //! - `session`: one invocation's use of its database; `run`: one statement; `transaction`,
 //!   `cursor`: state that stays open between host calls; `migrate`: migrations.
@@ -18,6 +18,7 @@
 mod connection;
 mod cursor;
 mod failure;
+mod file_faults;
 mod job;
 mod kept;
 mod migrate;
@@ -27,7 +28,6 @@ mod run;
 mod session;
 mod stop;
 mod transaction;
-mod trouble;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::DirBuilder;
@@ -52,10 +52,10 @@ use crate::domain::migration::Migration;
 use crate::domain::units::as_u64;
 use crate::metrics::Gauge;
 use crate::sqlite;
+use file_faults::{Fault, FileFaults};
 use job::Threads;
 use pool::Tenant;
 use session::SqliteSession;
-use trouble::{Fault, Troubles};
 
 /// A database is closed after this time without use.
 const IDLE: Duration = Duration::from_secs(5 * 60);
@@ -87,7 +87,7 @@ pub struct SqliteDatabases {
     deleted: Mutex<HashSet<TenantId>>,
     threads: Threads,
     cursors: Threads,
-    troubles: Arc<Troubles>,
+    file_faults: Arc<FileFaults>,
     transactions: Gauge,
     connections: Gauge,
 }
@@ -144,7 +144,7 @@ impl SqliteDatabases {
             deleted: Mutex::default(),
             threads,
             cursors,
-            troubles: Arc::default(),
+            file_faults: Arc::default(),
             transactions: Gauge::default(),
             connections: Gauge::default(),
         })
@@ -199,7 +199,7 @@ impl SqliteDatabases {
                 id,
                 self.file(id),
                 self.connections.clone(),
-                self.troubles.clone(),
+                self.file_faults.clone(),
             ));
             if self
                 .deleted
@@ -270,7 +270,7 @@ impl DatabaseEngine for SqliteDatabases {
         open.delete(Instant::now() + LEAVING).await?;
         self.recent.invalidate(&tenant);
         self.lock().tenants.remove(&tenant);
-        self.troubles.forget(tenant);
+        self.file_faults.forget(tenant);
         Ok(())
     }
 
@@ -281,11 +281,11 @@ impl DatabaseEngine for SqliteDatabases {
     fn mark_missing(&self, tenant: TenantId) {
         let file = self.file(tenant);
         let problem = format!("{} is missing or empty", file.display());
-        self.troubles.found(tenant, &file, Fault::Damage, &problem);
+        self.file_faults.found(tenant, &file, Fault::Damage, &problem);
     }
 
     fn damaged(&self) -> Vec<TenantId> {
-        self.troubles.damaged()
+        self.file_faults.damaged()
     }
 
     fn held(&self) -> DatabasesHeld {

@@ -15,15 +15,15 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::error::DatabaseError;
 use super::connection::{Connection, Use, log_of};
-use super::trouble::{Fault, Troubles};
+use super::file_faults::{Fault, FileFaults};
 use crate::domain::id::TenantId;
 use crate::domain::limits::Limits;
 use crate::fair_semaphore::Lane;
-use crate::metrics::{Gauge, Held};
+use crate::metrics::{Gauge, GaugeGuard};
 use crate::sqlite::memory::Budget;
 
 /// How long a statement waits for a connection.
-const TURN: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// File descriptors of a connection: the file and its log. All connections of a tenant share one
 /// more, for the log's index.
@@ -71,7 +71,7 @@ pub(super) struct Tenant {
     weighed: AtomicU32,
     /// Counts the open connections of all tenants.
     connections: Gauge,
-    troubles: Arc<Troubles>,
+    file_faults: Arc<FileFaults>,
 }
 
 /// The exclusive right to use one connection.
@@ -82,13 +82,13 @@ pub(super) struct Lease {
     connection: Option<Connection>,
     permit: Option<OwnedSemaphorePermit>,
     /// Counts the open transaction until it is committed or rolled back.
-    transaction: Option<Held>,
+    transaction: Option<GaugeGuard>,
 }
 
 /// Counts an open connection, for its tenant and for the host.
 pub(super) struct Counted {
     of_tenant: Arc<AtomicU32>,
-    _of_host: Held,
+    _of_host: GaugeGuard,
 }
 
 struct Slots {
@@ -116,7 +116,7 @@ impl Role {
 }
 
 impl Tenant {
-    pub(super) fn new(id: TenantId, file: PathBuf, connections: Gauge, troubles: Arc<Troubles>) -> Self {
+    pub(super) fn new(id: TenantId, file: PathBuf, connections: Gauge, file_faults: Arc<FileFaults>) -> Self {
         Self {
             id,
             file,
@@ -133,17 +133,17 @@ impl Tenant {
             own_connections: Arc::default(),
             weighed: AtomicU32::new(0),
             connections,
-            troubles,
+            file_faults,
         }
     }
 
-    /// Waits for a connection until `deadline`, but at most [`TURN`].
+    /// Waits for a connection until `deadline`, but at most [`MAX_WAIT`].
     pub(super) async fn lease(
         self: &Arc<Self>,
         role: Role,
         deadline: Instant,
     ) -> Result<Lease, DatabaseError> {
-        self.troubles.check(self.id, &self.file)?;
+        self.file_faults.check(self.id, &self.file)?;
         let permits = self.slots(role).permits.clone();
         // The uncontended case needs no timer.
         if let Ok(permit) = permits.clone().try_acquire_owned() {
@@ -155,7 +155,7 @@ impl Tenant {
                 role.count()
             )));
         }
-        match timeout_at(deadline.min(Instant::now() + TURN), permits.acquire_owned()).await {
+        match timeout_at(deadline.min(Instant::now() + MAX_WAIT), permits.acquire_owned()).await {
             Ok(Ok(permit)) => self.leased(role, permit),
             Ok(Err(_)) => Err(deleted()),
             Err(_) => Err(DatabaseError::Conflict(match role {
@@ -167,7 +167,7 @@ impl Tenant {
 
     /// Records a fault of the file. Open connections are closed when their leases end. Blocks.
     pub(super) fn has_trouble(&self, fault: Fault, error: &dyn std::fmt::Display) {
-        self.troubles.found(self.id, &self.file, fault, error);
+        self.file_faults.found(self.id, &self.file, fault, error);
         *lock(&self.ready) = false;
         self.close_idle();
     }
@@ -206,7 +206,7 @@ impl Tenant {
 
     /// Runs an integrity check after a statement reported damage. Blocks.
     fn look_through(&self, connection: &Connection) {
-        if !self.troubles.is_worth_a_look(self.id) {
+        if !self.file_faults.is_worth_a_look(self.id) {
             return;
         }
         match connection.look_through() {
@@ -303,7 +303,7 @@ impl Tenant {
 
     fn open(&self, role: Role, migrates: bool) -> rusqlite::Result<Connection> {
         let connection = self.open_file(role, migrates)?;
-        self.troubles.opened(self.id);
+        self.file_faults.opened(self.id);
         Ok(connection)
     }
 
@@ -381,7 +381,7 @@ impl Lease {
     }
 
     /// Counts a transaction until the lease is dropped.
-    pub(super) fn count(&mut self, transaction: Held) {
+    pub(super) fn count(&mut self, transaction: GaugeGuard) {
         self.transaction = Some(transaction);
     }
 
@@ -397,7 +397,7 @@ impl Drop for Lease {
             return;
         };
         let closed = self.tenant.closed.load(Ordering::Acquire);
-        if connection.is_clean() && !closed && !self.tenant.troubles.is_damaged(self.tenant.id) {
+        if connection.is_clean() && !closed && !self.tenant.file_faults.is_damaged(self.tenant.id) {
             self.tenant.slots(self.role).give_back(connection);
             return;
         }
@@ -408,7 +408,7 @@ impl Drop for Lease {
             if connection.fault == Some(Fault::Damage) && !closed {
                 tenant.look_through(&connection);
             }
-            if connection.is_clean() && !closed && !tenant.troubles.is_damaged(tenant.id) {
+            if connection.is_clean() && !closed && !tenant.file_faults.is_damaged(tenant.id) {
                 tenant.slots(role).give_back(connection);
             } else {
                 drop(connection);

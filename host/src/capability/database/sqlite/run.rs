@@ -125,7 +125,7 @@ pub(super) fn broken_or(connection: &mut Connection, failed: Failed) -> Database
 /// Compiles a plugin's statement, or takes it from the cache.
 pub(super) fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<Prepared<'c>, Failed> {
     statement::check_text(sql, &connection.views)?;
-    connection.handle.watch.gate.take_denial();
+    connection.handle.watch.authorizer.take_denial();
     memory::begin_statement();
     let known = connection.kept.borrow_mut().touch(sql);
     let statement = connection.raw.prepare_cached(sql)?;

@@ -67,7 +67,7 @@ async fn an_abandoned_statement_takes_its_transaction_along() {
 }
 
 #[tokio::test]
-async fn an_abandoned_wait_does_not_take_the_turn() {
+async fn an_abandoned_wait_does_not_take_the_permit() {
     let fixture = fixture(patient(), NOTES).await;
     let mut holder = fixture.another();
     let transaction = holder.begin().await.unwrap();

@@ -1,10 +1,10 @@
 //! The test database: SQLite in a temporary file, with the host's rules (`mortise-sql`).
 //!
-//! - `door`: one connection; `script`: the SQL of the schema; `folder`: the temporary folder.
+//! - `connection`: one connection; `script`: the SQL of the schema; `folder`: the temporary folder.
 
+mod connection;
 #[cfg(test)]
 mod corpus;
-mod door;
 mod folder;
 mod script;
 #[cfg(test)]
@@ -21,7 +21,7 @@ use mortise_sql::{Author, Failure, Views, view_texts};
 pub(super) use script::{Converting, Script};
 
 use crate::db::{ConstraintKind, Error, Rows, Value};
-use door::{Door, May};
+use connection::{May, TestConnection};
 use folder::Folder;
 
 /// A database in which each transaction has its own connection, so that statements outside an open
@@ -43,7 +43,7 @@ struct Shared {
 }
 
 struct Opened {
-    main: Door,
+    main: TestConnection,
     shared: Shared,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct TransactionHandle {
 /// An open transaction. Dropping it closes the connection, which rolls back.
 #[derive(Debug)]
 struct OpenTransaction {
-    door: Door,
+    connection: TestConnection,
     _mark: Mark,
     _folder: Rc<Folder>,
 }
@@ -117,11 +117,11 @@ impl Database {
         if shared.in_transaction.get() == invocation {
             return Err(Error::Invalid(SECOND_TRANSACTION.to_owned()));
         }
-        let door = Door::open(&shared.folder.file(), Author::Plugin, shared.views.clone())?;
-        door.run_trusted("BEGIN IMMEDIATE")?;
+        let connection = TestConnection::open(&shared.folder.file(), Author::Plugin, shared.views.clone())?;
+        connection.run_trusted("BEGIN IMMEDIATE")?;
         shared.in_transaction.set(invocation);
         let open = OpenTransaction {
-            door,
+            connection,
             _mark: Mark(shared.in_transaction.clone()),
             _folder: shared.folder.clone(),
         };
@@ -141,8 +141,8 @@ impl Opened {
         let broken = |failure: Failure| panic!("the database of the test cannot be opened: {failure:?}");
         let file = folder.file();
         script::run(&file, scripts, converting);
-        let looking = Door::open(&file, Author::Host, Rc::default()).unwrap_or_else(broken);
-        let texts = view_texts(&looking.connection)
+        let looking = TestConnection::open(&file, Author::Host, Rc::default()).unwrap_or_else(broken);
+        let texts = view_texts(&looking.raw)
             .unwrap_or_else(|error| panic!("the views of the test's database cannot be read: {error}"));
         let shared = Shared {
             in_transaction: Rc::default(),
@@ -150,7 +150,7 @@ impl Opened {
             folder,
         };
         Self {
-            main: Door::open(&file, Author::Plugin, shared.views.clone()).unwrap_or_else(broken),
+            main: TestConnection::open(&file, Author::Plugin, shared.views.clone()).unwrap_or_else(broken),
             shared,
         }
     }
@@ -168,27 +168,27 @@ impl Opened {
 
 impl TransactionHandle {
     pub fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, Error> {
-        self.run(|door| door.query(sql, params, May::Write))
+        self.run(|connection| connection.query(sql, params, May::Write))
     }
 
     pub fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, Error> {
-        self.run(|door| door.execute(sql, params, May::Write))
+        self.run(|connection| connection.execute(sql, params, May::Write))
     }
 
     pub fn end(&self, how: &str) -> Result<(), Error> {
         let ended = self.open.replace(Err(TRANSACTION_OVER));
-        Ok(ended.map_err(over)?.door.run_trusted(how)?)
+        Ok(ended.map_err(over)?.connection.run_trusted(how)?)
     }
 
-    fn run<T>(&self, work: impl FnOnce(&Door) -> Result<T, Failure>) -> Result<T, Error> {
+    fn run<T>(&self, work: impl FnOnce(&TestConnection) -> Result<T, Failure>) -> Result<T, Error> {
         let mut open = self.open.borrow_mut();
-        let door = match &*open {
-            Ok(open) => &open.door,
+        let connection = match &*open {
+            Ok(open) => &open.connection,
             Err(ended) => return Err(over(ended).into()),
         };
-        let result = work(door);
+        let result = work(connection);
         // OR ROLLBACK ends the transaction. The next statement must not run outside of it.
-        if door.connection.is_autocommit() {
+        if connection.raw.is_autocommit() {
             *open = Err(TRANSACTION_ROLLED_BACK);
         }
         Ok(result?)

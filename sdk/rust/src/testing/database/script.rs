@@ -10,7 +10,7 @@ use mortise_sql::{
     run_script, translate, view_texts,
 };
 
-use super::door::Door;
+use super::connection::TestConnection;
 
 /// SQL that runs before the test, like a migration.
 pub(crate) struct Script {
@@ -70,36 +70,36 @@ pub(super) fn run(file: &Path, scripts: &[Script], converting: Converting) {
 pub(super) fn try_run(file: &Path, scripts: &[Script], converting: Converting) -> Result<(), String> {
     let failed = |failure: Failure| format!("the migrations could not be applied: {}", said(failure));
     let unread = |error: rusqlite::Error| failed(translate(&error, None));
-    let door = Door::open(file, Author::Migration, Rc::default()).map_err(failed)?;
-    door.run_trusted("BEGIN IMMEDIATE").map_err(failed)?;
-    door.run_trusted(CREATE_BOOKKEEPING).map_err(failed)?;
+    let connection = TestConnection::open(file, Author::Migration, Rc::default()).map_err(failed)?;
+    connection.run_trusted("BEGIN IMMEDIATE").map_err(failed)?;
+    connection.run_trusted(CREATE_BOOKKEEPING).map_err(failed)?;
     let mut converting_of_files = BTreeSet::new();
     for script in scripts {
-        let before = as_host(&door, converting_columns).map_err(unread)?;
-        run_one(&door, script)?;
+        let before = as_host(&connection, converting_columns).map_err(unread)?;
+        run_one(&connection, script)?;
         if script.is_file {
-            let after = as_host(&door, converting_columns).map_err(unread)?;
+            let after = as_host(&connection, converting_columns).map_err(unread)?;
             converting_of_files.extend(after.difference(&before).cloned());
         }
     }
-    if let Some((table, parent)) = as_host(&door, dangling_reference).map_err(unread)? {
+    if let Some((table, parent)) = as_host(&connection, dangling_reference).map_err(unread)? {
         return Err(format!(
             "the migrations leave rows of `{table}` that refer to missing rows of `{parent}`"
         ));
     }
-    let left = as_host(&door, converting_columns).map_err(unread)?;
+    let left = as_host(&connection, converting_columns).map_err(unread)?;
     let columns: Vec<&Column> = converting_of_files.intersection(&left).collect();
     tell(&columns, converting)?;
-    door.run_trusted("COMMIT").map_err(failed)
+    connection.run_trusted("COMMIT").map_err(failed)
 }
 
-fn run_one(door: &Door, script: &Script) -> Result<(), String> {
+fn run_one(connection: &TestConnection, script: &Script) -> Result<(), String> {
     let Script { name, sql, .. } = script;
-    let views = as_host(door, view_texts).map_err(|error| format!("{name} failed: {error}"))?;
-    let begin_statement = || _ = door.gate.take_denial();
-    run_script(&door.connection, &normal(sql), &views, begin_statement).map_err(|stopped| {
+    let views = as_host(connection, view_texts).map_err(|error| format!("{name} failed: {error}"))?;
+    let begin_statement = || _ = connection.authorizer.take_denial();
+    run_script(&connection.raw, &normal(sql), &views, begin_statement).map_err(|stopped| {
         let failure = match stopped.why {
-            StatementError::Sqlite(error) => translate(&error, door.gate.take_denial()),
+            StatementError::Sqlite(error) => translate(&error, connection.authorizer.take_denial()),
             StatementError::Found(failure) => failure,
         };
         format!("{name} failed at line {}: {}", stopped.line, said(failure))
@@ -121,12 +121,12 @@ fn tell(columns: &[&Column], converting: Converting) -> Result<(), String> {
 }
 
 fn as_host<T>(
-    door: &Door,
+    connection: &TestConnection,
     work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    let author = door.gate.set_author(Author::Host);
-    let result = work(&door.connection);
-    door.gate.set_author(author);
+    let author = connection.authorizer.set_author(Author::Host);
+    let result = work(&connection.raw);
+    connection.authorizer.set_author(author);
     result
 }
 

@@ -10,12 +10,12 @@ use crate::authorizer::{Author, Verdict, decide};
 
 /// The author of the SQL that a connection compiles, and the reason of the last rejection.
 #[derive(Debug)]
-pub struct Gate {
+pub struct Authorizer {
     author: AtomicU8,
     denial: Mutex<Option<String>>,
 }
 
-impl Gate {
+impl Authorizer {
     /// Creates the authorizer for the SQL of `author`.
     pub fn new(author: Author) -> Self {
         Self {

@@ -8,36 +8,36 @@ use super::bindings::{v0_1, v0_2};
 use super::{HasCapabilities, Invocation};
 
 /// The part of the invocation that these calls may use.
-pub struct UnservedView<'a> {
+pub struct UnavailableCapabilitiesView<'a> {
     invocation: &'a mut Invocation,
 }
 
-struct Unserved;
+struct UnavailableCapabilities;
 
-impl HasData for Unserved {
-    type Data<'a> = UnservedView<'a>;
+impl HasData for UnavailableCapabilities {
+    type Data<'a> = UnavailableCapabilitiesView<'a>;
 }
 
 /// Links the interfaces.
 pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance(v0_1::TYPES)?;
-    v0_1::http_types::add_to_linker::<T, Unserved>(linker, view)?;
-    v0_1::crypto::add_to_linker::<T, Unserved>(linker, view)?;
-    v0_1::email::add_to_linker::<T, Unserved>(linker, view)?;
-    v0_1::events::add_to_linker::<T, Unserved>(linker, view)?;
-    v0_1::jobs::add_to_linker::<T, Unserved>(linker, view)?;
-    v0_1::realtime::add_to_linker::<T, Unserved>(linker, view)?;
-    v0_2::types::add_to_linker::<T, Unserved>(linker, view)?;
-    v0_2::http_types::add_to_linker::<T, Unserved>(linker, view)?;
-    v0_2::crypto::add_to_linker::<T, Unserved>(linker, view)?;
-    v0_2::email::add_to_linker::<T, Unserved>(linker, view)?;
-    v0_2::events::add_to_linker::<T, Unserved>(linker, view)?;
-    v0_2::jobs::add_to_linker::<T, Unserved>(linker, view)?;
-    v0_2::realtime::add_to_linker::<T, Unserved>(linker, view)
+    v0_1::http_types::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
+    v0_1::crypto::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
+    v0_1::email::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
+    v0_1::events::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
+    v0_1::jobs::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
+    v0_1::realtime::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
+    v0_2::types::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
+    v0_2::http_types::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
+    v0_2::crypto::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
+    v0_2::email::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
+    v0_2::events::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
+    v0_2::jobs::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
+    v0_2::realtime::add_to_linker::<T, UnavailableCapabilities>(linker, view)
 }
 
-fn view<T: HasCapabilities>(data: &mut T) -> UnservedView<'_> {
-    UnservedView {
+fn view<T: HasCapabilities>(data: &mut T) -> UnavailableCapabilitiesView<'_> {
+    UnavailableCapabilitiesView {
         invocation: &mut data.capabilities().invocation,
     }
 }
@@ -47,7 +47,7 @@ pub fn message(what: &str) -> String {
     format!("this host does not serve {what} yet")
 }
 
-impl UnservedView<'_> {
+impl UnavailableCapabilitiesView<'_> {
     fn refuse<T, E>(
         &mut self,
         what: &str,
@@ -58,9 +58,9 @@ impl UnservedView<'_> {
     }
 }
 
-impl v0_2::types::Host for UnservedView<'_> {}
+impl v0_2::types::Host for UnavailableCapabilitiesView<'_> {}
 
-impl v0_1::crypto::Host for UnservedView<'_> {
+impl v0_1::crypto::Host for UnavailableCapabilitiesView<'_> {
     async fn hash_password(&mut self, _: String) -> wasmtime::Result<Result<String, v0_1::crypto::Error>> {
         self.refuse("cryptography", v0_1::crypto::Error::NotGranted)
     }
@@ -86,7 +86,7 @@ impl v0_1::crypto::Host for UnservedView<'_> {
     }
 }
 
-impl v0_2::crypto::Host for UnservedView<'_> {
+impl v0_2::crypto::Host for UnavailableCapabilitiesView<'_> {
     async fn hash_password(&mut self, _: String) -> wasmtime::Result<Result<String, v0_2::crypto::Error>> {
         self.refuse("cryptography", v0_2::crypto::Error::NotGranted)
     }
@@ -131,9 +131,9 @@ impl v0_2::crypto::Host for UnservedView<'_> {
 
 macro_rules! serve {
     ($contract:ident, published: $published:ty) => {
-        impl $contract::http_types::Host for UnservedView<'_> {}
+        impl $contract::http_types::Host for UnavailableCapabilitiesView<'_> {}
 
-        impl $contract::email::Host for UnservedView<'_> {
+        impl $contract::email::Host for UnavailableCapabilitiesView<'_> {
             async fn send(
                 &mut self,
                 _: $contract::email::Message,
@@ -142,7 +142,7 @@ macro_rules! serve {
             }
         }
 
-        impl $contract::events::Host for UnservedView<'_> {
+        impl $contract::events::Host for UnavailableCapabilitiesView<'_> {
             async fn publish(
                 &mut self,
                 _: String,
@@ -152,7 +152,7 @@ macro_rules! serve {
             }
         }
 
-        impl $contract::jobs::Host for UnservedView<'_> {
+        impl $contract::jobs::Host for UnavailableCapabilitiesView<'_> {
             async fn enqueue(
                 &mut self,
                 _: $contract::jobs::NewJob,
@@ -161,7 +161,7 @@ macro_rules! serve {
             }
         }
 
-        impl $contract::realtime::Host for UnservedView<'_> {
+        impl $contract::realtime::Host for UnavailableCapabilitiesView<'_> {
             async fn publish(
                 &mut self,
                 _: String,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mortise_sql::{
-    Author, Failure, Gate, StatementError, VALUE_BYTES, Views, compiled_bytes, longest_value, statement,
-    translate,
+    Author, Authorizer, Failure, StatementError, VALUE_BYTES, Views, compiled_bytes, longest_value,
+    statement, translate,
 };
 use rusqlite::hooks::AuthContext;
 use rusqlite::limits::Limit;
@@ -21,9 +21,9 @@ use crate::db::{Rows, Value};
 const PRAGMAS: &str = "PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL; PRAGMA temp_store = MEMORY;";
 
 #[derive(Debug)]
-pub(super) struct Door {
-    pub connection: Connection,
-    pub gate: Arc<Gate>,
+pub(super) struct TestConnection {
+    pub raw: Connection,
+    pub authorizer: Arc<Authorizer>,
     views: Rc<Views>,
 }
 
@@ -35,10 +35,10 @@ pub(super) enum May {
     Read(&'static str),
 }
 
-impl Door {
+impl TestConnection {
     /// Opens the file for the SQL of `author`. The database has `views`.
     pub fn open(file: &Path, author: Author, views: Rc<Views>) -> Result<Self, Failure> {
-        let gate = Arc::new(Gate::new(author));
+        let authorizer = Arc::new(Authorizer::new(author));
         let open = || {
             mortise_sql::use_utc();
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
@@ -47,14 +47,14 @@ impl Door {
             connection.busy_timeout(Duration::ZERO)?;
             connection.execute_batch(PRAGMAS)?;
             mortise_sql::set_up(&connection, author)?;
-            let asked = Arc::clone(&gate);
+            let asked = Arc::clone(&authorizer);
             connection.authorizer(Some(move |context: AuthContext<'_>| asked.authorize(&context)))?;
             Ok(connection)
         };
-        let connection = open().map_err(|error: rusqlite::Error| translate(&error, None))?;
+        let raw = open().map_err(|error: rusqlite::Error| translate(&error, None))?;
         Ok(Self {
-            connection,
-            gate,
+            raw,
+            authorizer,
             views,
         })
     }
@@ -77,15 +77,15 @@ impl Door {
             let reads = statement.readonly();
             let mut rows = statement.raw_query();
             while rows.next()?.is_some() {}
-            Ok(if reads { 0 } else { self.connection.changes() })
+            Ok(if reads { 0 } else { self.raw.changes() })
         })
     }
 
     /// Runs the test host's own SQL.
     pub fn run_trusted(&self, sql: &str) -> Result<(), Failure> {
-        let author = self.gate.set_author(Author::Host);
-        let result = self.connection.execute_batch(sql);
-        self.gate.set_author(author);
+        let author = self.authorizer.set_author(Author::Host);
+        let result = self.raw.execute_batch(sql);
+        self.authorizer.set_author(author);
         result.map_err(|error| translate(&error, None))
     }
 
@@ -98,16 +98,16 @@ impl Door {
         work: impl FnOnce(&mut Statement<'_>) -> Result<T, StatementError>,
     ) -> Result<T, Failure> {
         statement::check_text(sql, &self.views)?;
-        self.gate.take_denial();
+        self.authorizer.take_denial();
         let result = self.run_compiled(sql, params, may, work);
         let limit = Limit::SQLITE_LIMIT_LENGTH;
         result
-            .and_then(|done| Ok(self.connection.set_limit(limit, VALUE_BYTES).map(|_| done)?))
+            .and_then(|done| Ok(self.raw.set_limit(limit, VALUE_BYTES).map(|_| done)?))
             .map_err(|error| {
                 // Only an unknown limit can fail.
-                _ = self.connection.set_limit(limit, VALUE_BYTES);
+                _ = self.raw.set_limit(limit, VALUE_BYTES);
                 match error {
-                    StatementError::Sqlite(error) => translate(&error, self.gate.take_denial()),
+                    StatementError::Sqlite(error) => translate(&error, self.authorizer.take_denial()),
                     StatementError::Found(failure) => failure,
                 }
             })
@@ -120,13 +120,13 @@ impl Door {
         may: May,
         work: impl FnOnce(&mut Statement<'_>) -> Result<T, StatementError>,
     ) -> Result<T, StatementError> {
-        let mut statement = self.connection.prepare(sql)?;
+        let mut statement = self.raw.prepare(sql)?;
         statement::check_compiled(&statement)?;
         if let (May::Read(reason), false) = (may, statement.readonly()) {
             return Err(Failure::Invalid(reason.to_owned()).into());
         }
         let longest = longest_value(compiled_bytes(&statement), sql.len());
-        self.connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, longest)?;
+        self.raw.set_limit(Limit::SQLITE_LIMIT_LENGTH, longest)?;
         statement::bind(&mut statement, params, by_reference)?;
         work(&mut statement)
     }

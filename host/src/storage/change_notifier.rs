@@ -16,29 +16,29 @@ pub type Changed = BTreeMap<TenantId, Option<Generations>>;
 
 /// Notifications within one process.
 #[derive(Debug, Default)]
-pub struct Doorbell {
+pub struct ChangeNotifier {
     changed: Mutex<Changed>,
-    rung: Notify,
+    notify: Notify,
 }
 
-impl Doorbell {
+impl ChangeNotifier {
     /// Reports changed tenants. Call it after the change is committed.
-    pub fn ring(&self, changed: impl IntoIterator<Item = (TenantId, Generations)>) {
+    pub fn notify(&self, changed: impl IntoIterator<Item = (TenantId, Generations)>) {
         let changed = changed.into_iter();
         self.lock()
             .extend(changed.map(|(tenant, generations)| (tenant, Some(generations))));
-        self.rung.notify_one();
+        self.notify.notify_one();
     }
 
     /// Tells that this tenant was purged. To be called after the purge is committed.
-    pub fn ring_purged(&self, tenant: TenantId) {
+    pub fn notify_purged(&self, tenant: TenantId) {
         self.lock().insert(tenant, None);
-        self.rung.notify_one();
+        self.notify.notify_one();
     }
 
     /// Waits for a notification.
-    pub async fn rung(&self) {
-        self.rung.notified().await;
+    pub async fn notified(&self) {
+        self.notify.notified().await;
     }
 
     /// The tenants that changed since the last call.

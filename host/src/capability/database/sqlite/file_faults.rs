@@ -37,14 +37,14 @@ pub(super) enum Fault {
 
 /// The known faults of all tenants' files.
 #[derive(Default)]
-pub(super) struct Troubles {
-    tenants: Mutex<HashMap<TenantId, Trouble>>,
+pub(super) struct FileFaults {
+    tenants: Mutex<HashMap<TenantId, FileState>>,
     /// The number of entries, so that nobody takes the lock while there are none.
     count: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trouble {
+enum FileState {
     /// The file could not be opened and is not tried before this time.
     Resting(Instant),
     /// An integrity check found no problem; there is no further check before this time.
@@ -62,7 +62,7 @@ struct Fingerprint {
     created: Option<SystemTime>,
 }
 
-impl Troubles {
+impl FileFaults {
     /// Returns an error if the tenant's file is known to be unusable.
     pub(super) fn check(&self, tenant: TenantId, file: &Path) -> Result<(), DatabaseError> {
         if self.count.load(Ordering::Acquire) == 0 {
@@ -70,8 +70,8 @@ impl Troubles {
         }
         let mut tenants = self.lock();
         match tenants.get(&tenant) {
-            Some(Trouble::Resting(until)) if Instant::now() < *until => Err(cannot_open()),
-            Some(Trouble::Damaged(seen)) => match Fingerprint::of(file) {
+            Some(FileState::Resting(until)) if Instant::now() < *until => Err(cannot_open()),
+            Some(FileState::Damaged(seen)) => match Fingerprint::of(file) {
                 // Without a file, SQLite would create an empty one while the operator restores a
                 // copy.
                 now @ Some(_) if now != *seen => {
@@ -81,36 +81,36 @@ impl Troubles {
                 }
                 _ => Err(damaged()),
             },
-            Some(Trouble::Resting(_) | Trouble::Whole(_)) | None => Ok(()),
+            Some(FileState::Resting(_) | FileState::Whole(_)) | None => Ok(()),
         }
     }
 
     /// Whether the tenant's file is known to be damaged.
     pub(super) fn is_damaged(&self, tenant: TenantId) -> bool {
         self.count.load(Ordering::Acquire) > 0
-            && matches!(self.lock().get(&tenant), Some(Trouble::Damaged(_)))
+            && matches!(self.lock().get(&tenant), Some(FileState::Damaged(_)))
     }
 
     /// Records that the file could not be used. Logs it, unless that was logged before.
     pub(super) fn found(&self, tenant: TenantId, file: &Path, fault: Fault, error: &dyn std::fmt::Display) {
         let mut tenants = self.lock();
         let before = tenants.get(&tenant).copied();
-        let trouble = match fault {
-            Fault::Damage => Trouble::Damaged(Fingerprint::of(file)),
-            Fault::Memory | Fault::Other => Trouble::Resting(Instant::now() + REST),
+        let state = match fault {
+            Fault::Damage => FileState::Damaged(Fingerprint::of(file)),
+            Fault::Memory | Fault::Other => FileState::Resting(Instant::now() + REST),
         };
         match (before, fault) {
-            (Some(Trouble::Damaged(_)), _) => return,
+            (Some(FileState::Damaged(_)), _) => return,
             (_, Fault::Damage) => tracing::error!(
                 %tenant, %error,
                 "a tenant's database is missing or damaged and is not used; put a copy of its file in its place"
             ),
-            (Some(Trouble::Resting(_)), _) => {}
+            (Some(FileState::Resting(_)), _) => {}
             (_, Fault::Memory | Fault::Other) => {
                 tracing::error!(%tenant, %error, "a tenant's database cannot be opened")
             }
         }
-        tenants.insert(tenant, trouble);
+        tenants.insert(tenant, state);
         self.count.store(tenants.len(), Ordering::Release);
     }
 
@@ -120,7 +120,7 @@ impl Troubles {
             return;
         }
         let mut tenants = self.lock();
-        if matches!(tenants.get(&tenant), Some(Trouble::Resting(_))) {
+        if matches!(tenants.get(&tenant), Some(FileState::Resting(_))) {
             tracing::info!(%tenant, "a tenant's database can be opened again");
             self.remove(&mut tenants, tenant);
         }
@@ -131,11 +131,11 @@ impl Troubles {
     pub(super) fn is_worth_a_look(&self, tenant: TenantId) -> bool {
         let mut tenants = self.lock();
         match tenants.get(&tenant) {
-            Some(Trouble::Damaged(_)) => return false,
-            Some(Trouble::Whole(until)) if Instant::now() < *until => return false,
+            Some(FileState::Damaged(_)) => return false,
+            Some(FileState::Whole(until)) if Instant::now() < *until => return false,
             _ => {}
         }
-        tenants.insert(tenant, Trouble::Whole(Instant::now() + TRUST));
+        tenants.insert(tenant, FileState::Whole(Instant::now() + TRUST));
         self.count.store(tenants.len(), Ordering::Release);
         true
     }
@@ -151,16 +151,16 @@ impl Troubles {
         let tenants = self.lock();
         let damaged = tenants
             .iter()
-            .filter(|(_, trouble)| matches!(trouble, Trouble::Damaged(_)));
+            .filter(|(_, state)| matches!(state, FileState::Damaged(_)));
         damaged.map(|(tenant, _)| *tenant).collect()
     }
 
-    fn remove(&self, tenants: &mut HashMap<TenantId, Trouble>, tenant: TenantId) {
+    fn remove(&self, tenants: &mut HashMap<TenantId, FileState>, tenant: TenantId) {
         tenants.remove(&tenant);
         self.count.store(tenants.len(), Ordering::Release);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Trouble>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, FileState>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,7 +9,7 @@ use crate::app::App;
 async fn each_call_answers_a_typed_error() {
     let app = App::start().await;
     deploy(&app, "").await;
-    let answers = call(&app, "/unserved", &json!({})).await.json();
+    let answers = call(&app, "/unavailable", &json!({})).await.json();
     for (interface, calls, kind) in [
         ("jobs", 1, "Unavailable"),
         ("events", 1, "Unavailable"),
@@ -36,6 +36,6 @@ async fn each_call_answers_a_typed_error() {
 async fn each_call_is_charged() {
     let app = App::start().await;
     let acme = deploy(&app, "").await;
-    let reply = call(&app, "/unserved", &json!({})).await;
+    let reply = call(&app, "/unavailable", &json!({})).await;
     assert_eq!(acme.invocation(&reply).await["usage"]["host_calls"], 14);
 }

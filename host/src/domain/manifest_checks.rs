@@ -20,7 +20,7 @@ const PAGE: ByteSize = ByteSize::kib(64);
 
 /// A limit that a manifest sets above the effective value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Beyond {
+pub struct ExceededLimit {
     /// The name of the limit.
     pub name: String,
     /// The value in the manifest.
@@ -30,7 +30,7 @@ pub struct Beyond {
 }
 
 /// The limits that `asked` sets above `most`. They have no effect, since a manifest only lowers.
-fn beyond(asked: &LimitOverrides, most: &Limits) -> Vec<Beyond> {
+fn exceeded(asked: &LimitOverrides, most: &Limits) -> Vec<ExceededLimit> {
     let held = serde_json::to_value(most.lowered_by(asked)).unwrap_or_default();
     let Ok(Value::Object(asked)) = serde_json::to_value(asked) else {
         return Vec::new();
@@ -39,7 +39,7 @@ fn beyond(asked: &LimitOverrides, most: &Limits) -> Vec<Beyond> {
     asked
         .iter()
         .filter(|(name, asked)| held[name.as_str()] != **asked)
-        .map(|(name, asked)| Beyond {
+        .map(|(name, asked)| ExceededLimit {
             name: name.clone(),
             asked: text(asked),
             most: text(&held[name.as_str()]),
@@ -48,13 +48,13 @@ fn beyond(asked: &LimitOverrides, most: &Limits) -> Vec<Beyond> {
 }
 
 /// All limits of a manifest that are above `most`, named by their keys: `limits.memory`.
-pub fn all_beyond(manifest: &Manifest, most: &Limits) -> Vec<Beyond> {
+pub fn exceeded_limits(manifest: &Manifest, most: &Limits) -> Vec<ExceededLimit> {
     let of_place = |(place, asked): (String, LimitOverrides)| {
-        let named = move |beyond: Beyond| Beyond {
-            name: format!("{place}.{}", beyond.name),
-            ..beyond
+        let named = move |limit: ExceededLimit| ExceededLimit {
+            name: format!("{place}.{}", limit.name),
+            ..limit
         };
-        beyond(&asked, most).into_iter().map(named)
+        exceeded(&asked, most).into_iter().map(named)
     };
     manifest.all_limits().into_iter().flat_map(of_place).collect()
 }
@@ -319,10 +319,10 @@ mod tests {
             http_requests: Some(65),
             ..LimitOverrides::default()
         };
-        let found = beyond(&asked, &Limits::ceiling());
+        let found = exceeded(&asked, &Limits::ceiling());
         let told: Vec<_> = found
             .iter()
-            .map(|beyond| (beyond.name.as_str(), beyond.asked.as_str(), beyond.most.as_str()))
+            .map(|limit| (limit.name.as_str(), limit.asked.as_str(), limit.most.as_str()))
             .collect();
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told.contains(&("cpu", "2s", "1s")), "{told:?}");
