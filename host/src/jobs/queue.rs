@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::counters::Counters;
-use super::events::Subscribers;
+use super::events::{Subscribers, UnknownSubscribers};
 use super::group_commit::{GroupCommit, count_new};
 use super::live_counts::LiveCounts;
 use super::troubles::{Troubles, WorkError, in_time};
@@ -27,6 +27,7 @@ pub struct Queue {
     routing: Arc<Routing>,
     wake: Arc<Wake>,
     clock: SharedClock,
+    counters: Arc<Counters>,
     commits: Arc<GroupCommit>,
     live: LiveCounts,
     troubles: Troubles<&'static str>,
@@ -42,7 +43,8 @@ impl Queue {
         clock: SharedClock,
     ) -> Self {
         Self {
-            commits: GroupCommit::new(db.clone(), wake.clone(), counters),
+            commits: GroupCommit::new(db.clone(), wake.clone(), counters.clone()),
+            counters,
             db,
             routing,
             wake,
@@ -67,9 +69,14 @@ impl Queue {
         Ok(added)
     }
 
-    /// Counts jobs of a tenant that something else than this queue added.
-    pub(super) fn note_added(&self, tenant: TenantId, jobs: u64) {
-        self.live.added(tenant, jobs);
+    /// Counts jobs of a tenant that something else than this queue added, and wakes the dispatcher.
+    pub(super) fn note_added(&self, tenant: TenantId, added: &[Added]) {
+        let new = as_u64(count_new(added));
+        if new > 0 {
+            self.live.added(tenant, new);
+            self.counters.enqueued(new);
+            self.wake.jobs_added();
+        }
     }
 
     /// Reads the counters of all tenants. Call it each second.
@@ -126,9 +133,13 @@ impl JobQueue for Queue {
         event: PublishedEvent,
         limits: &Limits,
     ) -> Result<(), QueueError> {
-        let subscribers = Subscribers::of(tenant, &self.routing, &*self.db).await;
+        let subscribers = match Subscribers::of(tenant, &self.routing, &*self.db).await {
+            Err(UnknownSubscribers::TenantMissing) => return Err(QueueError::Unavailable),
+            Err(UnknownSubscribers::Work(error)) => Err(error),
+            Ok(subscribers) => Ok(subscribers),
+        };
         if let Some(error) = self.troubles.news(&"publish", &subscribers) {
-            tracing::error!(error, "the subscribers of an event cannot be read");
+            tracing::error!(error, "the subscribers of an event cannot be read; plugins get `unavailable`");
         }
         let Ok(subscribers) = subscribers else {
             return Err(QueueError::Unavailable);
