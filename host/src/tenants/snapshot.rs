@@ -13,9 +13,7 @@ use super::rate::RateLimiter;
 use crate::capability::ActiveVersion;
 use crate::components::bundle::schema::Schema;
 use crate::domain::generation::{Generation, Generations};
-use crate::domain::id::{
-    ApiKeyId, FunctionName, JobName, PluginName, TenantId, TenantName, VersionDigest,
-};
+use crate::domain::id::{ApiKeyId, FunctionName, JobName, PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::manifest::{Auth, Rate};
 use crate::domain::path::{decode, is_reserved};
