@@ -94,7 +94,9 @@ async fn add_unavailable(
     };
     for plugin in stored.plugins {
         let name = plugin.plugin.name;
-        let Ok(Some(version)) = plugin.active else { continue };
+        let Ok(Some(version)) = plugin.active else {
+            continue;
+        };
         if !routes.unavailable.contains_key(&name) {
             continue;
         }

@@ -135,7 +135,10 @@ impl GroupCommit {
     async fn commit(&self, mut batch: Vec<Caller>) {
         batch.retain(|caller| !caller.answer.is_closed());
         let sizes: Vec<usize> = batch.iter().map(|caller| caller.jobs.len()).collect();
-        let jobs: Vec<NewJob> = batch.iter_mut().flat_map(|caller| caller.jobs.drain(..)).collect();
+        let jobs: Vec<NewJob> = batch
+            .iter_mut()
+            .flat_map(|caller| caller.jobs.drain(..))
+            .collect();
         let mut added = self.write(&jobs).await;
         if let Err(WorkError::Db(error)) = &added
             && !matches!(error, DbError::Unavailable(_))
@@ -168,7 +171,10 @@ impl GroupCommit {
         }
         let added = in_time(self.db.add_jobs(jobs)).await;
         if let Some(error) = self.troubles.news(&"add", &added) {
-            tracing::error!(error, "jobs cannot be added to the queue; plugins get `unavailable`");
+            tracing::error!(
+                error,
+                "jobs cannot be added to the queue; plugins get `unavailable`"
+            );
         }
         let added = added?;
         fail_point::reach("enqueue-added");
@@ -194,5 +200,8 @@ impl Drop for Serving<'_> {
 
 /// How many of the jobs are new.
 pub(super) fn count_new(added: &[Added]) -> usize {
-    added.iter().filter(|added| matches!(added, Added::New(_))).count()
+    added
+        .iter()
+        .filter(|added| matches!(added, Added::New(_)))
+        .count()
 }

@@ -289,5 +289,8 @@ where
 
 fn example(job: &Job) -> String {
     let new = &job.new;
-    format!("job {} (`{}` of `{}`, tenant {})", new.id, new.name, new.plugin, new.tenant)
+    format!(
+        "job {} (`{}` of `{}`, tenant {})",
+        new.id, new.name, new.plugin, new.tenant
+    )
 }

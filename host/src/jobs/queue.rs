@@ -95,7 +95,10 @@ impl Queue {
         result: Result<T, WorkError>,
     ) -> Result<T, DatabaseError> {
         if let Some(error) = self.troubles.news(&kind, &result) {
-            tracing::error!(error, "the control plane does not know how far outboxes are relayed: {kind}");
+            tracing::error!(
+                error,
+                "the control plane does not know how far outboxes are relayed: {kind}"
+            );
         }
         result.map_err(|_| {
             let message = "the host cannot read or write how far the outbox was relayed; try again";
@@ -139,7 +142,10 @@ impl JobQueue for Queue {
             Ok(subscribers) => Ok(subscribers),
         };
         if let Some(error) = self.troubles.news(&"publish", &subscribers) {
-            tracing::error!(error, "the subscribers of an event cannot be read; plugins get `unavailable`");
+            tracing::error!(
+                error,
+                "the subscribers of an event cannot be read; plugins get `unavailable`"
+            );
         }
         let Ok(subscribers) = subscribers else {
             return Err(QueueError::Unavailable);

@@ -143,7 +143,10 @@ impl Relay {
     async fn all(&self) -> Vec<TenantId> {
         let tenants = in_time(self.db.tenants_with_outbox()).await;
         if let Some(error) = self.troubles.news(&None, &tenants) {
-            tracing::error!(error, "the tenants with outboxes cannot be listed; the host tries again");
+            tracing::error!(
+                error,
+                "the tenants with outboxes cannot be listed; the host tries again"
+            );
         }
         tenants.unwrap_or_default()
     }
@@ -175,7 +178,9 @@ impl Relay {
             let batch = in_time(self.databases.outbox(tenant, mark.as_ref(), BATCH)).await?;
             let Some(epoch) = batch.epoch else { return Ok(()) };
             let Some(sequence) = batch.entries.last().map(|(sequence, _)| *sequence) else {
-                return self.delete_leftovers(tenant, mark.filter(|mark| mark.epoch == epoch)).await;
+                return self
+                    .delete_leftovers(tenant, mark.filter(|mark| mark.epoch == epoch))
+                    .await;
             };
             fail_point::reach("relay-read");
             let mark = OutboxMark { epoch, sequence };
@@ -202,8 +207,10 @@ impl Relay {
         let mut all = Read::default();
         for (sequence, text) in entries {
             let entry = jobs_of(tenant, text, subscribers, now);
-            all.jobs.extend(entry.jobs.into_iter().map(|job| (*sequence, job)));
-            all.problems.extend(entry.problem.map(|problem| (*sequence, problem)));
+            all.jobs
+                .extend(entry.jobs.into_iter().map(|job| (*sequence, job)));
+            all.problems
+                .extend(entry.problem.map(|problem| (*sequence, problem)));
         }
         all
     }

@@ -3,17 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use crate::domain::clock::{DAY, Timestamp};
+use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, ScheduleName, TenantId};
-use crate::domain::schedule::ScheduleSpec;
+use crate::domain::schedule::is_far_ahead;
 use crate::storage::ScheduleState;
 use crate::tenants::{ScheduleEntry, TenantRoutes};
-
-/// A handled time that lies further ahead is due to a clock that was wrong. Clocks that are set by
-/// an hour, or differ between nodes, stay within it.
-const FUTURE: Duration = DAY;
 
 /// The schedules of all tenants.
 #[derive(Default)]
@@ -94,7 +89,7 @@ impl ScheduleStates {
         let mut listed: HashSet<(TenantId, Key)> = HashSet::new();
         for state in stored {
             let key = (state.plugin, state.name);
-            if state.last_due > now.saturating_add(FUTURE) {
+            if is_far_ahead(state.last_due, now) {
                 steps.push(Step::End(state.tenant, key));
                 continue;
             }
@@ -112,7 +107,9 @@ impl ScheduleStates {
         }
         for (id, tenant) in &mut self.tenants {
             let known = tenant.schedules.len();
-            tenant.schedules.retain(|key, _| listed.contains(&(*id, key.clone())));
+            tenant
+                .schedules
+                .retain(|key, _| listed.contains(&(*id, key.clone())));
             if tenant.schedules.len() < known {
                 tenant.seen = Weak::new();
             }
@@ -131,11 +128,14 @@ impl ScheduleStates {
         let mut declared: BTreeMap<Key, Arc<ScheduleEntry>> = BTreeMap::new();
         for (plugin, served) in &routes.plugins {
             let schedules = served.schedules().iter();
-            declared.extend(schedules.map(|entry| ((plugin.clone(), entry.spec.name.clone()), entry.clone())));
+            declared
+                .extend(schedules.map(|entry| ((plugin.clone(), entry.spec.name.clone()), entry.clone())));
         }
         for (key, known) in &mut tenant.schedules {
             let entry = declared.remove(key);
-            let is_same = entry.as_ref().is_none_or(|entry| expression(&entry.spec) == known.expression);
+            let is_same = entry
+                .as_ref()
+                .is_none_or(|entry| entry.spec.expression() == known.expression);
             let waits = routes.problem.is_some() || routes.unavailable.contains_key(&key.0);
             match entry {
                 Some(entry) if !is_same => {
@@ -154,7 +154,7 @@ impl ScheduleStates {
                 tenant: routes.id,
                 plugin,
                 name,
-                expression: expression(&entry.spec),
+                expression: entry.spec.expression(),
                 last_due: now,
             })
         }));
@@ -194,7 +194,7 @@ impl ScheduleStates {
     }
 
     /// The schedules that are due, tenant by tenant.
-    pub fn due(&self, now: Timestamp) -> Vec<(TenantId, Vec<DueSchedule>)> {
+    pub fn are_due(&self, now: Timestamp) -> Vec<(TenantId, Vec<DueSchedule>)> {
         let tenants = self.tenants.iter().map(|(id, tenant)| {
             let due = tenant.schedules.iter().filter_map(|(key, known)| {
                 known.next.filter(|next| *next <= now)?;
@@ -222,9 +222,4 @@ impl ScheduleStates {
     pub fn get(&self, tenant: TenantId, key: &Key) -> Option<&Known> {
         self.tenants.get(&tenant)?.schedules.get(key)
     }
-}
-
-/// Expression and zone, as they are stored.
-pub(super) fn expression(spec: &ScheduleSpec) -> String {
-    format!("{} {}", spec.cron, spec.zone)
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::due_times::{DueTime, due_times};
 use super::queue::Queue;
 use super::schedule_states::{DueSchedule, Key, ScheduleStates, Step};
 use super::troubles::{Troubles, WorkError, in_time};
@@ -20,7 +19,8 @@ use crate::capability::jobs::queue::{JobQueue as _, QueueError};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{JobId, PluginName, ScheduleName, TenantId};
 use crate::domain::job::{Concurrency, ConcurrencyKey, JobOrigin, NewJob};
-use crate::domain::schedule::Overlap;
+use crate::domain::schedule::{Overlap, Tick, due};
+use crate::domain::units::as_u64;
 use crate::fail_point;
 use crate::storage::{Added, Repository, ScheduleState, Ticked};
 use crate::tenants::{HoldReason, PluginRoutes, Routing, ScheduleEntry, TenantRoutes, job_hold};
@@ -93,7 +93,7 @@ pub enum RunNowError {
 }
 
 /// A time of a schedule that is about to be handled.
-struct Tick {
+struct Handled {
     key: Key,
     state: ScheduleState,
     job: Option<NewJob>,
@@ -154,11 +154,17 @@ impl Scheduler {
     async fn load(&self) -> Result<(), WorkError> {
         let stored = in_time(self.db.schedules()).await;
         if let Some(error) = self.troubles.news(&"load", &stored) {
-            tracing::error!(error, "the states of schedules cannot be read; the host tries again");
+            tracing::error!(
+                error,
+                "the states of schedules cannot be read; the host tries again"
+            );
         }
         let steps = self.states().load(stored?, self.clock.now());
         for step in &steps {
-            tracing::warn!(?step, "the last time of a schedule lies in the future, so it begins anew");
+            tracing::warn!(
+                ?step,
+                "the last time of a schedule lies in the future, so it begins anew"
+            );
         }
         // If this fails, the states are still there at the next look.
         self.write(&steps).await;
@@ -207,20 +213,23 @@ impl Scheduler {
     /// Handles the times that are due.
     async fn tick(&self) {
         let now = self.clock.now();
-        let due = self.states().due(now);
-        let mut ticks = Vec::new();
+        let due = self.states().are_due(now);
+        let mut times = Vec::new();
         for (tenant, schedules) in due {
             let Some(routes) = self.routing.tenant_by_id(tenant) else {
                 continue;
             };
             for schedule in schedules {
-                ticks.extend(self.ticks(&routes, schedule, now));
+                times.extend(self.times(&routes, schedule, now));
             }
         }
-        for batch in ticks.chunks(BATCH) {
+        for batch in times.chunks(BATCH) {
             let handled = self.handle(batch).await;
             if let Some(error) = self.troubles.news(&"tick", &handled) {
-                tracing::error!(error, "times of schedules cannot be handled; the host tries again");
+                tracing::error!(
+                    error,
+                    "times of schedules cannot be handled; the host tries again"
+                );
             }
             if handled.is_err() {
                 return;
@@ -230,39 +239,43 @@ impl Scheduler {
 
     /// The times of a schedule that are due. If the tenant's backlog is full, they wait, and count
     /// as missed if they wait for long.
-    fn ticks(&self, routes: &TenantRoutes, due: DueSchedule, now: Timestamp) -> Vec<Tick> {
-        let (plugin, name) = &due.key;
+    fn times(&self, routes: &TenantRoutes, schedule: DueSchedule, now: Timestamp) -> Vec<Handled> {
+        let (plugin, name) = &schedule.key;
         let Some(served) = routes.plugins.get(plugin) else {
             return Vec::new();
         };
-        let spec = &due.entry.spec;
-        let skips = job_hold(Some(routes), plugin, &spec.job).is_some();
-        let times = due_times(&due.entry.cron, due.last_due, now, spec.catch_up, skips);
-        let runs = times.iter().filter(|time| time.runs).count();
-        let room = self
-            .queue
-            .has_room(routes.id, runs.try_into().unwrap_or(u64::MAX), &served.active.limits);
-        if runs > 0 && room.is_err() {
+        let (spec, cron) = (&schedule.entry.spec, &schedule.entry.cron);
+        let times = match job_hold(Some(routes), plugin, &spec.job) {
+            // The times that pass now are skipped, whatever the manifest says about missed ones.
+            Some(_) => {
+                let newest = cron.last_within(schedule.last_due, now);
+                newest.map(|at| (at, Tick::Skip)).into_iter().collect()
+            }
+            None => due(cron, schedule.last_due, now, spec.catch_up),
+        };
+        let runs = as_u64(times.iter().filter(|(_, tick)| *tick == Tick::Run).count());
+        let limits = &served.active.limits;
+        if runs > 0 && self.queue.has_room(routes.id, runs, limits).is_err() {
             return Vec::new();
         }
-        let tick = |time: DueTime| Tick {
-            key: due.key.clone(),
+        let handled = |(at, tick)| Handled {
+            key: schedule.key.clone(),
             state: ScheduleState {
                 tenant: routes.id,
                 plugin: plugin.clone(),
                 name: name.clone(),
-                expression: due.expression.clone(),
-                last_due: time.at,
+                expression: schedule.expression.clone(),
+                last_due: at,
             },
-            job: match time.runs {
-                true => job(routes.id, plugin, served, &due.entry, time.at, now),
-                false => None,
+            job: match tick {
+                Tick::Run => job(routes.id, plugin, served, &schedule.entry, at, now),
+                Tick::Skip => None,
             },
         };
-        times.into_iter().map(tick).collect()
+        times.into_iter().map(handled).collect()
     }
 
-    async fn handle(&self, batch: &[Tick]) -> Result<(), WorkError> {
+    async fn handle(&self, batch: &[Handled]) -> Result<(), WorkError> {
         for tick in batch {
             let ticked = in_time(self.db.tick(&tick.state, tick.job.as_ref())).await?;
             fail_point::reach("tick");
@@ -298,10 +311,15 @@ impl Scheduler {
         };
         let served = routes.plugins.get(plugin).ok_or_else(missing)?;
         let mut declared = served.schedules().iter();
-        let entry = declared.find(|entry| entry.spec.name == *schedule).ok_or_else(missing)?;
+        let entry = declared
+            .find(|entry| entry.spec.name == *schedule)
+            .ok_or_else(missing)?;
         let now = self.clock.now();
         let job = job(tenant, plugin, served, entry, now, now).ok_or_else(missing)?;
-        let added = self.queue.add_all(tenant, vec![job], &served.active.limits).await?;
+        let added = self
+            .queue
+            .add_all(tenant, vec![job], &served.active.limits)
+            .await?;
         match added.first() {
             Some(Added::New(id) | Added::Exists(id)) => Ok(*id),
             None => Err(QueueError::Unavailable.into()),
