@@ -246,12 +246,21 @@ impl Scheduler {
         };
         let (spec, cron) = (&schedule.entry.spec, &schedule.entry.cron);
         let times = match job_hold(Some(routes), plugin, &spec.job) {
-            // The times that pass now are skipped, whatever the manifest says about missed ones.
-            Some(_) => {
+            None => due(cron, schedule.last_due, now, spec.catch_up),
+            // They wait until the tenant can be served. If that takes long, they count as missed.
+            Some(HoldReason::Unavailable(_) | HoldReason::TenantMissing | HoldReason::NoActiveVersion) => {
+                return Vec::new();
+            }
+            // Whatever the manifest says about missed times, these are skipped.
+            Some(
+                HoldReason::TenantSuspended
+                | HoldReason::PluginDisabled
+                | HoldReason::Paused
+                | HoldReason::NoSuchJob,
+            ) => {
                 let newest = cron.last_within(schedule.last_due, now);
                 newest.map(|at| (at, Tick::Skip)).into_iter().collect()
             }
-            None => due(cron, schedule.last_due, now, spec.catch_up),
         };
         let runs = as_u64(times.iter().filter(|(_, tick)| *tick == Tick::Run).count());
         let limits = &served.active.limits;
