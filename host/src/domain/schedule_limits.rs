@@ -98,15 +98,6 @@ impl ScheduleExcess {
     }
 }
 
-/// How often a schedule with this shortest interval runs in an hour at most, as the limit
-/// `schedule_runs_per_hour` counts.
-pub fn runs_per_hour(shortest_interval: Option<Duration>) -> u64 {
-    match shortest_interval.map(|interval| interval.as_millis().max(1)) {
-        Some(interval) => u64::try_from(HOUR.as_millis().div_ceil(interval)).unwrap_or(u64::MAX),
-        None => 1,
-    }
-}
-
 fn runs_more_often(interval: Duration, limit: u32) -> bool {
     interval.saturating_mul(limit) < HOUR
 }
@@ -196,15 +187,5 @@ mod tests {
             error.contains("schedule[0].payload: 3B are more than the 2B"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn runs_are_counted_by_the_shortest_interval() {
-        let of = |seconds: u64| runs_per_hour(Some(Duration::from_secs(seconds)));
-        assert_eq!(
-            (of(60), of(3_600), of(86_400), of(7), of(0)),
-            (60, 1, 1, 515, 3_600_000)
-        );
-        assert_eq!(runs_per_hour(None), 1);
     }
 }
