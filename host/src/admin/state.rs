@@ -14,6 +14,7 @@ use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::public_url::PublicUrl;
+use crate::jobs::Wake;
 use crate::ledger::Ledger;
 use crate::lifecycle::{Lifecycle, Locks};
 use crate::server::body::Pace;
@@ -32,6 +33,8 @@ pub struct AdminState {
     pub ledger: Arc<Ledger>,
     /// Collects the metrics.
     pub observer: Arc<Observer>,
+    /// Wakes the tasks that run jobs.
+    pub wake: Arc<Wake>,
     /// The clock.
     pub clock: SharedClock,
     /// Cancelled when the host begins to shut down.
@@ -68,6 +71,7 @@ impl AdminState {
             vault,
             ledger: observer.ledger.clone(),
             started_at: clock.now(),
+            wake: Arc::default(),
             public_url: Arc::default(),
             data: PathBuf::new(),
             limits: HostLimits::default(),
@@ -86,6 +90,11 @@ impl AdminState {
             data: data.to_owned(),
             ..self
         }
+    }
+
+    /// Sets the wake-ups of the tasks that run jobs.
+    pub fn with_wake(self, wake: Arc<Wake>) -> Self {
+        Self { wake, ..self }
     }
 
     /// Sets the URL of the public listener.
