@@ -39,6 +39,7 @@ pub fn invocation(limits: Limits, grants: Grants) -> Invocation {
         cpu_time: Arc::default(),
         usage: Usage::default(),
         held: 0,
+        job: None,
         last_calls: Default::default(),
         log_lines: Vec::new(),
         revealed: Vec::new(),

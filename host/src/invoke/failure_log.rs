@@ -22,6 +22,7 @@ pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
             let what = match trigger {
                 Trigger::Http => "requests",
                 Trigger::Function => "functions",
+                Trigger::Job => "jobs",
             };
             return vec![format!("the plugin exports no handler of {what}")];
         }
@@ -32,14 +33,16 @@ pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
         }
         Failure::Cpu(most) => {
             let used = Duration::from_micros(usage.cpu_us);
-            format!("it used {used:?} of CPU time, more than the limit `cpu` of {most:?}")
+            let name = limits_of(invocation.trigger).cpu;
+            format!("it used {used:?} of CPU time, more than the limit `{name}` of {most:?}")
         }
         Failure::Timeout(most) => {
             let (took, busy) = (
                 Duration::from_micros(usage.wall_us),
                 Duration::from_micros(usage.cpu_us),
             );
-            format!("it ran for {took:?} ({busy:?} of CPU time), longer than the limit `wall` of {most:?}")
+            let name = limits_of(invocation.trigger).wall;
+            format!("it ran for {took:?} ({busy:?} of CPU time), longer than the limit `{name}` of {most:?}")
         }
         Failure::Response(reason) => return vec![format!("invalid response: {reason}")],
         Failure::Body(Side::Output, failure) => {
@@ -48,6 +51,26 @@ pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
         Failure::NoInstance | Failure::Body(Side::Input, _) | Failure::Host(_) => return Vec::new(),
     };
     vec![format!("the host stopped the plugin: {reason}; {last}")]
+}
+
+/// The names of the limits of time.
+struct TimeLimits {
+    cpu: &'static str,
+    wall: &'static str,
+}
+
+/// The names of the limits of time that hold for a trigger.
+fn limits_of(trigger: Trigger) -> TimeLimits {
+    match trigger {
+        Trigger::Http | Trigger::Function => TimeLimits {
+            cpu: "cpu",
+            wall: "wall",
+        },
+        Trigger::Job => TimeLimits {
+            cpu: "job_cpu",
+            wall: "job_wall",
+        },
+    }
 }
 
 #[cfg(test)]
@@ -92,6 +115,22 @@ mod tests {
             ),
         ] {
             assert_eq!(told(&failure), [format!("{line}{last}")]);
+        }
+    }
+
+    #[test]
+    fn a_job_has_limits_of_time_of_its_own() {
+        let mut invocation = testing::invocation(Limits::default(), Grants::default());
+        invocation.trigger = Trigger::Job;
+        for (failure, name) in [
+            (Failure::Cpu(Duration::from_secs(1)), "the limit `job_cpu` of 1s"),
+            (
+                Failure::Timeout(Duration::from_secs(60)),
+                "the limit `job_wall` of 60s",
+            ),
+        ] {
+            let lines = lines(&failure, &invocation);
+            assert!(lines[0].contains(name), "{lines:?}");
         }
     }
 
