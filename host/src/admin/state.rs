@@ -35,6 +35,8 @@ pub struct AdminState {
     pub observer: Arc<Observer>,
     /// Wakes the tasks that run jobs.
     pub wake: Arc<Wake>,
+    /// Runs schedules.
+    pub scheduler: Arc<Scheduler>,
     /// The clock.
     pub clock: SharedClock,
     /// Cancelled when the host begins to shut down.
@@ -52,6 +54,8 @@ pub struct AdminState {
     pub(super) shares: Arc<Shares>,
     /// Locks by tenant: only one request at a time adds items whose number is limited.
     pub(super) counting: Locks<TenantId>,
+    /// Locks by tenant: only one request at a time counts the jobs of a tenant.
+    pub(super) summaries: Locks<TenantId>,
 }
 
 impl AdminState {
@@ -81,6 +85,7 @@ impl AdminState {
             shares: observer.shares.clone(),
             observer,
             counting: Locks::default(),
+            summaries: Locks::default(),
         }
     }
 

@@ -51,7 +51,8 @@ pub trait JobReports {
     /// The counts of one tenant. Reads counters and an index.
     async fn job_counts_of(&self, tenant: TenantId) -> Result<JobCounts, DbError>;
 
-    /// The number of a tenant's jobs of each kind in each state. Reads indexes, not the jobs.
+    /// The number of a tenant's jobs of each kind in each state. Reads all of the tenant's rows,
+    /// without their payloads: call it once at a time for a tenant.
     async fn jobs_by_kind(&self, tenant: TenantId) -> Result<Vec<JobsOfKind>, DbError>;
 
     /// What is paused, by plugin. Plugins without paused jobs are absent.

@@ -82,7 +82,11 @@ async fn summary(
             kinds.entry((plugin.clone(), job)).or_default();
         }
     }
-    for of_kind in state.db.jobs_by_kind(tenant).await? {
+    // One at a time: this reads as many rows as the tenant has jobs.
+    let counting = state.summaries.lock(tenant).await;
+    let by_kind = state.db.jobs_by_kind(tenant).await?;
+    drop(counting);
+    for of_kind in by_kind {
         let counts = kinds.entry((of_kind.plugin, of_kind.name)).or_default();
         *counts.of(of_kind.state) += of_kind.count;
     }
