@@ -27,6 +27,7 @@ pub fn invocation(limits: Limits, grants: Grants) -> Invocation {
             grants: Arc::new(grants),
             config: Arc::default(),
             secrets: Arc::default(),
+            jobs: Arc::default(),
         }),
         trigger: Trigger::Http,
         principal: None,

@@ -53,6 +53,35 @@ pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
     vec![format!("the host stopped the plugin: {reason}; {last}")]
 }
 
+/// Why an attempt to run a job failed, as one text: the reason first, then what the plugin printed
+/// when it panicked, then the backtrace.
+pub fn text(failure: &Failure, invocation: &Invocation) -> String {
+    let mut lines = lines(failure, invocation);
+    let reason = lines.pop().unwrap_or_else(|| match failure {
+        Failure::NoInstance => failure.to_string(),
+        _ => "the host failed while it ran the job; the operator's log says why".to_owned(),
+    });
+    let mut text = vec![reason];
+    if matches!(failure, Failure::Trapped(_)) {
+        text.extend(panic_message(invocation));
+    }
+    text.extend(lines);
+    text.join("\n")
+}
+
+/// What a Rust plugin printed when it panicked: the place and the message.
+fn panic_message(invocation: &Invocation) -> impl Iterator<Item = String> {
+    let lines = &invocation.log_lines;
+    let begin = lines
+        .iter()
+        .rposition(|line| line.message.contains(" panicked at "));
+    let printed = begin.map_or(&[][..], |begin| &lines[begin..]);
+    printed.iter().take(PANIC_LINES).map(|line| line.message.clone())
+}
+
+/// The most lines of a panic message.
+const PANIC_LINES: usize = 5;
+
 /// The names of the limits of time.
 struct TimeLimits {
     cpu: &'static str,
@@ -145,6 +174,32 @@ mod tests {
             [
                 "    0:  0x1 - plugin!handle",
                 "the plugin trapped: wasm `unreachable` instruction executed; its last host calls: db.query"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_trapped_job_is_told_with_its_panic_message() {
+        let mut invocation = testing::invocation(Limits::default(), Grants::default());
+        for line in ["before", "thread 'main' panicked at src/lib.rs:7:5:", "no stock"] {
+            crate::capability::log::append(&mut invocation, crate::domain::log_line::Level::Error, line, &[]);
+        }
+        let trap = Failure::Trapped(Trapped {
+            reason: "wasm `unreachable` instruction executed".to_owned(),
+            backtrace: vec!["    0:  0x1 - plugin!run".to_owned()],
+        });
+        let text = text(&trap, &invocation);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[0].starts_with("the plugin trapped: wasm `unreachable`"),
+            "{text}"
+        );
+        assert_eq!(
+            lines[1..],
+            [
+                "thread 'main' panicked at src/lib.rs:7:5:",
+                "no stock",
+                "    0:  0x1 - plugin!run"
             ]
         );
     }

@@ -7,8 +7,8 @@ use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
 use super::store::StoreData;
-use crate::capability::bindings::http_types::{Request, Response};
 use crate::capability::bindings::failures::Failure as JobFailed;
+use crate::capability::bindings::http_types::{Request, Response};
 use crate::capability::bindings::job_handler::Job;
 use crate::capability::bindings::{v0_1, v0_2};
 use crate::domain::id::FunctionName;
@@ -243,11 +243,7 @@ impl FunctionGuest {
 }
 
 impl JobGuest {
-    async fn call(
-        &self,
-        store: &mut Store<StoreData>,
-        job: Job,
-    ) -> wasmtime::Result<Result<(), JobFailure>> {
+    async fn call(&self, store: &mut Store<StoreData>, job: Job) -> wasmtime::Result<Result<(), JobFailure>> {
         Ok(match self {
             Self::V0_1(guest) => guest.call_run(store, &job.into()).await?.map_err(Into::into),
             Self::V0_2(guest) => guest.call_run(store, &job).await?.map_err(Into::into),

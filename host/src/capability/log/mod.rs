@@ -236,6 +236,17 @@ mod tests {
     }
 
     #[test]
+    fn a_stored_text_has_line_breaks_but_neither_secrets_nor_more_bytes_than_it_may() {
+        let invocation = having_seen(&["s3cret"]);
+        let stored = |text: &str, most| stored_text(&invocation, text, most);
+        assert_eq!(stored("a s3cret\n\x1b[2Jb", 100), "a [secret]\n [2Jb");
+        assert_eq!(stored("0123456789", 10), "0123456789");
+        assert_eq!(stored("0123456789a", 10), "0123456…");
+        assert_eq!(stored("012345s3cret and more", 9), "012345…");
+        assert!(stored(&"é".repeat(1 << 20), 4_096).len() <= 4_096);
+    }
+
+    #[test]
     fn lines_and_bytes_are_bounded_and_what_is_beyond_is_counted() {
         let mut invocation = having_seen(&[]);
         for _ in 0..3 {
