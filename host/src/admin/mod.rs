@@ -66,7 +66,7 @@ mod versions;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use state::AdminState;
+pub use state::{AdminState, JobTasks};
 
 use std::sync::Arc;
 

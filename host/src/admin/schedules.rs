@@ -12,13 +12,11 @@ use utoipa_axum::routes;
 use super::access::{Developer, TenantAccess, Viewer};
 use super::input::{At, NoParams};
 use super::state::AdminState;
-use crate::domain::id::{PluginName, ScheduleName, TenantId};
-use crate::domain::problem::Code;
+use crate::domain::id::{PluginName, ScheduleName};
 use crate::domain::resource::Resource;
-use crate::http::hint::Hint;
 use crate::http::problem::Problem;
+use crate::jobs::UpcomingSchedule;
 use crate::storage::{Added, ReportedSchedule, ScheduledRun};
-use crate::tenants::ScheduleEntry;
 use crate::wire::page::Items;
 use crate::wire::schedules::{ScheduleView, ScheduledRunView, StartedView};
 
@@ -40,14 +38,11 @@ async fn list(
     let mut stored: HashMap<(PluginName, ScheduleName), ReportedSchedule> = stored
         .map(|known| ((known.state.plugin.clone(), known.state.name.clone()), known))
         .collect();
-    let views = state
-        .lifecycle
-        .schedules(tenant)
-        .into_iter()
-        .map(|(plugin, entry)| {
-            let known = stored.remove(&(plugin.clone(), entry.spec.name.clone()));
-            view(&state, tenant, plugin, &entry, known)
-        });
+    let upcoming = state.jobs.scheduler.upcoming(tenant, NEXT_RUNS).into_iter();
+    let views = upcoming.map(|schedule| {
+        let key = (schedule.plugin.clone(), schedule.entry.spec.name.clone());
+        ScheduleView::new(schedule, stored.remove(&key))
+    });
     Ok(Json(Items::all(views.collect())))
 }
 
@@ -65,38 +60,52 @@ async fn run(
     At(plugin): At<PluginName>,
     At(name): At<ScheduleName>,
 ) -> Result<(StatusCode, Json<StartedView>), Problem> {
-    todo_run(access, state, plugin, name).await
+    let tenant = access.tenant.id;
+    if state.db.plugin(tenant, &plugin).await?.is_none() {
+        return Err(Problem::not_found(Resource::Plugin));
+    }
+    let change = state.change(&access.actor, "schedule.run", format!("{plugin} {name}"));
+    let added = state
+        .jobs
+        .scheduler
+        .run_now(tenant, &plugin, &name, &change)
+        .await?;
+    Ok(match added {
+        Added::New(job_id) => (StatusCode::CREATED, Json(StartedView { job_id, added: true })),
+        Added::Exists(job_id) => (StatusCode::OK, Json(StartedView { job_id, added: false })),
+    })
 }
 
 pub fn router() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(run))
 }
 
-fn view(
-    state: &AdminState,
-    tenant: TenantId,
-    plugin: PluginName,
-    entry: &ScheduleEntry,
-    known: Option<ReportedSchedule>,
-) -> ScheduleView {
-    let spec = &entry.spec;
-    let hold = state.lifecycle.job_hold(tenant, &plugin, &spec.job);
-    let (last_due, last) = match known {
-        Some(known) => (Some(known.state.last_due), known.last),
-        None => (None, None),
-    };
-    ScheduleView {
-        plugin,
-        name: spec.name.clone(),
-        job: spec.job.clone(),
-        cron: spec.cron.clone(),
-        zone: spec.zone.clone(),
-        catch_up: spec.catch_up,
-        overlap: spec.overlap,
-        hold: hold.map(|hold| hold.to_string()),
-        next_runs: entry.cron.upcoming(state.clock.now(), NEXT_RUNS),
-        last_due,
-        last_run: last.map(ScheduledRunView::from),
+impl ScheduleView {
+    /// A schedule of an active version, with what is stored of it.
+    fn new(schedule: UpcomingSchedule, known: Option<ReportedSchedule>) -> Self {
+        let UpcomingSchedule {
+            plugin,
+            entry,
+            last_due,
+            next,
+            skips,
+        } = schedule;
+        let spec = &entry.spec;
+        let (stored_due, last) = known.map(|known| (known.state.last_due, known.last)).unzip();
+        Self {
+            plugin,
+            name: spec.name.clone(),
+            job: spec.job.clone(),
+            cron: spec.cron.clone(),
+            zone: spec.zone.clone(),
+            catch_up: spec.catch_up,
+            overlap: spec.overlap,
+            hold: skips.map(|hold| hold.to_string()),
+            next_runs: next,
+            // Another node may have handled the last time.
+            last_due: stored_due.max(last_due),
+            last_run: last.flatten().map(ScheduledRunView::from),
+        }
     }
 }
 

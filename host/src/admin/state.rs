@@ -14,7 +14,7 @@ use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::public_url::PublicUrl;
-use crate::jobs::Wake;
+use crate::jobs::{Scheduler, Wake};
 use crate::ledger::Ledger;
 use crate::lifecycle::{Lifecycle, Locks};
 use crate::server::body::Pace;
@@ -33,10 +33,8 @@ pub struct AdminState {
     pub ledger: Arc<Ledger>,
     /// Collects the metrics.
     pub observer: Arc<Observer>,
-    /// Wakes the tasks that run jobs.
-    pub wake: Arc<Wake>,
-    /// Runs schedules.
-    pub scheduler: Arc<Scheduler>,
+    /// The tasks that run jobs.
+    pub jobs: JobTasks,
     /// The clock.
     pub clock: SharedClock,
     /// Cancelled when the host begins to shut down.
@@ -58,13 +56,22 @@ pub struct AdminState {
     pub(super) summaries: Locks<TenantId>,
 }
 
+/// The tasks of this process that run jobs, as far as the admin API uses them.
+#[derive(Clone)]
+pub struct JobTasks {
+    /// Wakes them.
+    pub wake: Arc<Wake>,
+    /// Runs schedules.
+    pub scheduler: Arc<Scheduler>,
+}
+
 impl AdminState {
     /// The state of a starting host.
     pub fn new(
         db: Arc<dyn Repository>,
         lifecycle: Arc<Lifecycle>,
-        vault: Arc<Vault>,
         observer: Arc<Observer>,
+        jobs: JobTasks,
         clock: SharedClock,
         draining: CancellationToken,
         pace: Pace,
@@ -72,10 +79,10 @@ impl AdminState {
         Self {
             db,
             lifecycle,
-            vault,
+            vault: observer.services.vault.clone(),
             ledger: observer.ledger.clone(),
             started_at: clock.now(),
-            wake: Arc::default(),
+            jobs,
             public_url: Arc::default(),
             data: PathBuf::new(),
             limits: HostLimits::default(),
@@ -95,11 +102,6 @@ impl AdminState {
             data: data.to_owned(),
             ..self
         }
-    }
-
-    /// Sets the wake-ups of the tasks that run jobs.
-    pub fn with_wake(self, wake: Arc<Wake>) -> Self {
-        Self { wake, ..self }
     }
 
     /// Sets the URL of the public listener.

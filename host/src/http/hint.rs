@@ -40,8 +40,8 @@ pub enum Hint {
     JobEnded,
     /// A live job has the same unique key.
     UniqueKeyTaken,
-    /// The schedule cannot add a job now.
-    ScheduleHeld,
+    /// The tenant has as many live jobs as its plan allows.
+    BacklogFull,
     /// Only the code of the problem is known.
     Code(Code),
 }
@@ -105,9 +105,9 @@ impl Hint {
                 "wait until the other job has ended, or cancel it first; `mortise jobs list --tenant …` (GET \
                  …/jobs) shows it"
             }
-            Self::ScheduleHeld => {
-                "remove the reason first; `mortise schedules list --tenant …` (GET …/schedules) shows it for each \
-                 schedule"
+            Self::BacklogFull => {
+                "wait until jobs have ended, delete some with `mortise jobs purge --tenant …` (DELETE …/jobs), or ask \
+                 the operator for a higher limit; `mortise jobs summary --tenant …` (GET …/jobs/summary) shows them"
             }
             Self::Code(code) => return for_code(code),
         })

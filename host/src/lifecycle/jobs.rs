@@ -1,10 +1,8 @@
-//! What this node serves of a tenant's jobs and schedules.
-
-use std::sync::Arc;
+//! What this node serves of a tenant's jobs.
 
 use super::Lifecycle;
 use crate::domain::id::{JobName, PluginName, TenantId};
-use crate::tenants::{HoldReason, ScheduleEntry, job_hold};
+use crate::tenants::{HoldReason, job_hold};
 
 impl Lifecycle {
     /// Why jobs of this kind cannot run now; `None` if they can.
@@ -28,25 +26,5 @@ impl Lifecycle {
         let tenant = self.routing.tenant_by_id(tenant)?;
         let served = tenant.plugins.get(plugin)?;
         Some(served.jobs().contains_key(job))
-    }
-
-    /// The schedules of all plugins that are served, by plugin and name.
-    pub fn schedules(&self, tenant: TenantId) -> Vec<(PluginName, Arc<ScheduleEntry>)> {
-        let Some(tenant) = self.routing.tenant_by_id(tenant) else {
-            return Vec::new();
-        };
-        let plugins = tenant.plugins.iter();
-        let mut schedules: Vec<_> = plugins
-            .flat_map(|(plugin, served)| {
-                served
-                    .schedules()
-                    .iter()
-                    .map(|entry| (plugin.clone(), entry.clone()))
-            })
-            .collect();
-        schedules.sort_by(|(plugin, entry), (other_plugin, other)| {
-            (plugin, &entry.spec.name).cmp(&(other_plugin, &other.spec.name))
-        });
-        schedules
     }
 }

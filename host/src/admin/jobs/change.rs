@@ -46,7 +46,7 @@ pub async fn retry(
             Err(Problem::new(Code::Conflict, "the job runs, so it cannot be retried").hint(Hint::JobRuns))
         }
         Some(_) => {
-            state.wake.jobs_added();
+            state.jobs.wake.jobs_added();
             shown(&state, &access, id).await
         }
     }
@@ -78,11 +78,11 @@ pub async fn cancel(
         }
         Some(Cancelled::Now) => {
             // A job that was blocked by this one may be ready now.
-            state.wake.jobs_added();
+            state.jobs.wake.jobs_added();
             StatusCode::OK
         }
         Some(Cancelled::Requested) => {
-            state.wake.cancellation_requested();
+            state.jobs.wake.cancellation_requested();
             StatusCode::ACCEPTED
         }
     };
@@ -126,7 +126,7 @@ pub async fn purge_matching(
         }
     }
     if purged > 0 {
-        state.wake.jobs_added();
+        state.jobs.wake.jobs_added();
     }
     Ok(Json(PurgedView {
         purged,
@@ -155,7 +155,7 @@ pub async fn retry_matching(
             .await?;
         retried += u64::from(block);
         if block > 0 {
-            state.wake.jobs_added();
+            state.jobs.wake.jobs_added();
         }
         if block < wanted {
             break;

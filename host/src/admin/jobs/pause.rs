@@ -97,7 +97,7 @@ async fn set_paused(
         .await?;
     if changed {
         state.lifecycle.refresh(tenant).await;
-        state.wake.jobs_added();
+        state.jobs.wake.jobs_added();
     }
     let now = state.db.paused_jobs(tenant).await?.remove(&plugin);
     let now = now.unwrap_or_default();
