@@ -263,16 +263,18 @@ impl Dispatcher {
         }
     }
 
-    /// Claims and runs jobs until none is left that can run now. For tests, whose clock stands
-    /// still.
-    pub async fn run_ready(self: &Arc<Self>) {
+    /// Claims and runs jobs until none is left that can run now. Returns how many ran. For tests,
+    /// whose clock stands still.
+    pub async fn run_ready(self: &Arc<Self>) -> u64 {
+        let mut ran = 0;
         loop {
             let claimed = self.claim_or_later().await;
+            if claimed == 0 && self.slots.in_use() == 0 {
+                return ran;
+            }
+            ran += claimed;
             self.cancel_requested().await;
             self.slots.all_free().await;
-            if claimed == 0 {
-                return;
-            }
         }
     }
 

@@ -41,7 +41,7 @@ use crate::domain::limits::Limits;
 use crate::domain::role::Role;
 use crate::domain::token::{Reach, TenantRole, Token};
 use crate::domain::units::{ByteSize, Span};
-use crate::jobs::{Counters, Queue, Scheduler, Wake};
+use crate::jobs::{Counters, JobMetrics, Queue, Scheduler, Slots, Wake};
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Gauge;
@@ -102,6 +102,7 @@ impl TestApp {
             lifecycle: lifecycle.clone(),
             services,
             ledger: ledger.clone(),
+            jobs: JobMetrics::new(db.clone(), clock.clone(), Arc::default(), Slots::new(1)),
         };
         let jobs = job_tasks(db.clone(), routing.clone(), clock.clone());
         let state = AdminState::new(
