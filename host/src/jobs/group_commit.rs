@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use super::counters::Counters;
 use super::troubles::{Troubles, WorkError, in_time};
 use super::wake::Wake;
-use crate::capability::jobs::queue::QueueError;
+use crate::capability::jobs::QueueError;
 use crate::domain::job::NewJob;
 use crate::domain::units::as_u64;
 use crate::fail_point;

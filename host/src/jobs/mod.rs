@@ -12,6 +12,8 @@ mod schedule_states;
 mod scheduler;
 mod slots;
 mod tenant_queue;
+#[cfg(test)]
+mod tests;
 mod troubles;
 mod wake;
 
