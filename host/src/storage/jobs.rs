@@ -116,6 +116,9 @@ pub trait Jobs {
     /// Adds jobs in one transaction, each unless a live job has its unique key.
     async fn add_jobs(&self, jobs: &[NewJob]) -> Result<Vec<Added>, DbError>;
 
+    /// Adds a job that somebody asked for, unless a live job has its unique key.
+    async fn add_job(&self, job: &NewJob, change: &Change) -> Result<Added, DbError>;
+
     /// Adds the jobs of outbox entries and moves the mark, in one transaction. `jobs` names the
     /// sequence of each job's entry. Entries up to the stored mark of the same epoch are skipped.
     /// `up_to` becomes the mark.

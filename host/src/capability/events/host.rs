@@ -1,7 +1,5 @@
 //! The host calls of the events.
 
-use std::pin::pin;
-
 use wasmtime::component::{HasData, Linker};
 
 use super::super::bindings::{v0_1, v0_2};
@@ -46,7 +44,7 @@ impl EventsView<'_> {
         let event = build(self.invocation, topic, data)?;
         let (id, payload, depth) = (event.event.id, event.data.len(), event.depth);
         let tenant = self.invocation.active.tenant;
-        let publishing = pin!(self.queue.publish(tenant, event, self.invocation.limits()));
+        let publishing = self.queue.publish(tenant, event, self.invocation.limits());
         let published = within(self.invocation.host_call_timeout(), publishing).await;
         published.map_err(|_| {
             NotPublished::Unavailable(

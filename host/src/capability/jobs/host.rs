@@ -1,7 +1,5 @@
 //! The host calls of the jobs.
 
-use std::pin::pin;
-
 use wasmtime::component::{HasData, Linker};
 
 use super::super::bindings::{v0_1, v0_2};
@@ -44,7 +42,7 @@ impl JobsView<'_> {
         self.invocation.charge_host_call(build::bytes(&wanted))?;
         let job = build::build(self.invocation, wanted)?;
         let (payload, depth) = (job.payload.len(), job.depth);
-        let adding = pin!(self.queue.add(job, self.invocation.limits()));
+        let adding = self.queue.add(job, self.invocation.limits());
         let added = within(self.invocation.host_call_timeout(), adding).await;
         let id = added.map_err(|_| {
             NotEnqueued::Unavailable(

@@ -5,6 +5,7 @@ use super::*;
 use crate::capability::jobs::QueueError;
 use crate::domain::job::JobState;
 use crate::jobs::RunNowError;
+use crate::storage::Added;
 use crate::tenants::HoldReason;
 
 const HOUR: u64 = 3_600;
@@ -318,7 +319,13 @@ async fn a_person_runs_a_schedule_now() {
     let (world, tenant) = with_schedule("0 * * * *", "payload = 'p'").await;
     let (plugin, schedule) = (name("shop"), name("s"));
     world.advance(5);
-    let id = world.scheduler.run_now(tenant, &plugin, &schedule).await.unwrap();
+    let added = world
+        .scheduler
+        .run_now(tenant, &plugin, &schedule, &change(1))
+        .await;
+    let Ok(Added::New(id)) = added else {
+        panic!("{added:?}");
+    };
     let job = world.jobs(tenant).await.remove(0);
     assert_eq!((job.new.id, job.new.payload.as_str()), (id, "p"));
     let origin = JobOrigin::Schedule {
@@ -327,7 +334,11 @@ async fn a_person_runs_a_schedule_now() {
     };
     assert_eq!(job.new.origin, origin);
     // Its job is still live, and overlapping ones are skipped.
-    assert_eq!(world.scheduler.run_now(tenant, &plugin, &schedule).await, Ok(id));
+    let added = world
+        .scheduler
+        .run_now(tenant, &plugin, &schedule, &change(1))
+        .await;
+    assert_eq!(added, Ok(Added::Exists(id)));
     // The schedule itself goes on as if nothing had happened.
     world.ran(tenant).await;
     assert_eq!(world.after(tenant, HOUR - 5).await, ["03-01T01:00"]);
@@ -335,7 +346,12 @@ async fn a_person_runs_a_schedule_now() {
     let run = |tenant, plugin, schedule| {
         let (plugin, schedule) = (name::<PluginName>(plugin), name(schedule));
         let scheduler = &world.scheduler;
-        async move { scheduler.run_now(tenant, &plugin, &schedule).await.unwrap_err() }
+        async move {
+            scheduler
+                .run_now(tenant, &plugin, &schedule, &change(1))
+                .await
+                .unwrap_err()
+        }
     };
     let no_schedule = run(tenant, "shop", "nightly").await;
     assert!(
