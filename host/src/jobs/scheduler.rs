@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::queue::Queue;
 use super::schedule_states::{DueSchedule, Key, ScheduleStates, Step};
 use super::troubles::{Troubles, WorkError, in_time};
-use crate::capability::jobs::queue::{JobQueue as _, QueueError};
+use crate::capability::jobs::{JobQueue as _, QueueError};
 use crate::domain::audit::Change;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{JobId, PluginName, ScheduleName, TenantId};

@@ -22,10 +22,10 @@ use super::scheduler::Scheduler;
 use super::wake::Wake;
 use crate::admin::tests::{runtime, services};
 use crate::capability::database::{DatabaseEngine, Scope, SqliteDatabases};
-use crate::domain::clock::{ManualClock, SharedClock, Timestamp};
+use crate::domain::clock::{Clock as _, ManualClock, SharedClock, Timestamp};
 use crate::domain::event::Event;
 use crate::domain::id::{EventId, JobId, JobName, PluginName, TenantId, VersionDigest};
-use crate::domain::job::{Backoff, ClaimedJob, Job, JobOrigin, NewJob};
+use crate::domain::job::{Acknowledgement, Backoff, ClaimedJob, Ending, Job, JobOrigin, NewJob};
 use crate::domain::limits::Limits;
 use crate::domain::manifest::Manifest;
 use crate::domain::outbox::{OutboxEntry, PublishedEvent};
@@ -111,15 +111,17 @@ impl World {
         Self::open(folder, clock, routing).await
     }
 
-    async fn open(
-        folder: Arc<tempfile::TempDir>,
-        clock: Arc<ManualClock>,
-        routing: Arc<Routing>,
-    ) -> Self {
+    async fn open(folder: Arc<tempfile::TempDir>, clock: Arc<ManualClock>, routing: Arc<Routing>) -> Self {
         let db: Arc<dyn Repository> = Arc::new(SqliteRepository::open(folder.path()).await.unwrap());
         let shared: SharedClock = clock.clone();
         let databases: Arc<dyn DatabaseEngine> = Arc::new(
-            SqliteDatabases::new(folder.path().join("databases"), 80, Handle::current(), shared.clone()).unwrap(),
+            SqliteDatabases::new(
+                folder.path().join("databases"),
+                80,
+                Handle::current(),
+                shared.clone(),
+            )
+            .unwrap(),
         );
         let wake = Arc::new(Wake::default());
         let counters = Arc::new(Counters::default());
@@ -172,7 +174,9 @@ impl World {
 
     /// A tenant with the plugin `shop`.
     async fn tenant(&self) -> TenantId {
-        let tenant = conformance::tenant(&*self.db, &format!("t{}", self.routing.count())).await.id;
+        let tenant = conformance::tenant(&*self.db, &format!("t{}", self.routing.count()))
+            .await
+            .id;
         self.activate(tenant, "shop", SHOP).await;
         tenant
     }
@@ -254,7 +258,10 @@ impl World {
 
     /// All jobs of a tenant, the oldest first.
     async fn jobs(&self, tenant: TenantId) -> Vec<Job> {
-        let all = self.db.jobs(tenant, &JobFilter::default(), Page::first(10_000)).await;
+        let all = self
+            .db
+            .jobs(tenant, &JobFilter::default(), Page::first(10_000))
+            .await;
         let mut jobs = all.unwrap();
         jobs.reverse();
         jobs
@@ -269,9 +276,27 @@ impl World {
     /// Claims the next jobs.
     async fn claim(&self, slots: u32) -> Vec<ClaimedJob> {
         let policy = Policy(self.routing.clone());
-        let now = crate::domain::clock::Clock::now(&*self.clock);
-        let round = self.db.claim_jobs("node", None, slots, now, &policy).await;
+        let round = self
+            .db
+            .claim_jobs("node", None, slots, self.clock.now(), &policy)
+            .await;
         round.unwrap().claimed
+    }
+
+    /// A claimed job is done.
+    async fn done(&self, claimed: &ClaimedJob) {
+        self.ended(claimed, Ending::Done).await;
+    }
+
+    async fn ended(&self, claimed: &ClaimedJob, ending: Ending) {
+        let acknowledgement = Acknowledgement {
+            job: claimed.job.new.id,
+            claim: claimed.claim,
+            ending,
+            ended_at: self.clock.now(),
+            invocation: None,
+        };
+        self.db.acknowledge_jobs(&[acknowledgement]).await.unwrap();
     }
 
     /// Commits a transaction with these entries in the tenant's database.
@@ -289,7 +314,10 @@ impl World {
         let mut session = self.databases.clone().session(scope);
         let mut transaction = session.begin().await.unwrap();
         for entry in entries {
-            transaction.add_to_outbox(entry.clone(), &*self.queue).await.unwrap();
+            transaction
+                .add_to_outbox(entry.clone(), &*self.queue)
+                .await
+                .unwrap();
         }
         transaction.commit(Box::new(|_| ())).await.unwrap();
     }

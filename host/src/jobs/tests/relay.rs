@@ -63,7 +63,13 @@ async fn a_commit_wakes_the_relay() {
     let running = tokio::spawn(relay.run(stop.clone()));
     // The first look finds both, whoever was told.
     for tenant in [a, b] {
-        while world.db.jobs(tenant, &JobFilter::default(), Page::first(9)).await.unwrap().is_empty() {
+        while world
+            .db
+            .jobs(tenant, &JobFilter::default(), Page::first(9))
+            .await
+            .unwrap()
+            .is_empty()
+        {
             world.wake.for_jobs().await;
         }
     }
@@ -78,8 +84,15 @@ async fn a_commit_wakes_the_relay() {
     let text = serde_json::to_string(&entry(a, "3")).unwrap();
     transaction.add_to_outbox(text, &*world.queue).await.unwrap();
     transaction.commit(Box::new(|_| ())).await.unwrap();
-    crate::capability::jobs::queue::JobQueue::outbox_written(&*world.queue, a);
-    while world.db.jobs(a, &JobFilter::default(), Page::first(9)).await.unwrap().len() < 2 {
+    crate::capability::jobs::JobQueue::outbox_written(&*world.queue, a);
+    while world
+        .db
+        .jobs(a, &JobFilter::default(), Page::first(9))
+        .await
+        .unwrap()
+        .len()
+        < 2
+    {
         world.wake.for_jobs().await;
     }
     stop.cancel();
@@ -90,7 +103,9 @@ async fn a_commit_wakes_the_relay() {
 async fn a_crash_after_entries_were_read_loses_none() {
     let world = World::new().await;
     let tenant = world.tenant().await;
-    world.write_outbox(tenant, &[entry(tenant, "1"), entry(tenant, "2")]).await;
+    world
+        .write_outbox(tenant, &[entry(tenant, "1"), entry(tenant, "2")])
+        .await;
     read_next(&world, tenant).await;
     let world = world.restarted().await;
     world.relay.pass().await;
@@ -101,7 +116,9 @@ async fn a_crash_after_entries_were_read_loses_none() {
 async fn a_crash_after_the_jobs_were_added_adds_none_twice() {
     let world = World::new().await;
     let tenant = world.tenant().await;
-    world.write_outbox(tenant, &[entry(tenant, "1"), entry(tenant, "2")]).await;
+    world
+        .write_outbox(tenant, &[entry(tenant, "1"), entry(tenant, "2")])
+        .await;
     let (mark, jobs) = read_next(&world, tenant).await;
     world.db.relay_jobs(tenant, &mark, &jobs).await.unwrap();
     // Nothing was deleted in the tenant's file, and the jobs have even ended meanwhile.
@@ -138,7 +155,9 @@ async fn a_crash_after_entries_were_deleted_changes_nothing() {
 async fn two_relays_that_read_the_same_entries_add_their_jobs_once() {
     let world = World::new().await;
     let tenant = world.tenant().await;
-    world.write_outbox(tenant, &[entry(tenant, "1"), entry(tenant, "2")]).await;
+    world
+        .write_outbox(tenant, &[entry(tenant, "1"), entry(tenant, "2")])
+        .await;
     let (mark, jobs) = read_next(&world, tenant).await;
     world.relay.pass().await;
     // The slower one writes what it read before.
@@ -157,7 +176,9 @@ async fn an_older_copy_of_a_file_loses_nothing_new_and_repeats_nothing_old() {
     let file = world.folder.path().join("databases").join(format!("{tenant}.db"));
     let copy = world.folder.path().join("copy");
     std::fs::copy(&file, &copy).unwrap();
-    world.write_outbox(tenant, &[entry(tenant, "2"), entry(tenant, "3")]).await;
+    world
+        .write_outbox(tenant, &[entry(tenant, "2"), entry(tenant, "3")])
+        .await;
     world.relay.pass().await;
     let world = world.restarted().await;
     for suffix in ["-wal", "-shm"] {
@@ -165,7 +186,9 @@ async fn an_older_copy_of_a_file_loses_nothing_new_and_repeats_nothing_old() {
     }
     std::fs::rename(&copy, &file).unwrap();
     // These have the sequences of 2 and 3.
-    world.write_outbox(tenant, &[entry(tenant, "4"), entry(tenant, "5")]).await;
+    world
+        .write_outbox(tenant, &[entry(tenant, "4"), entry(tenant, "5")])
+        .await;
     world.relay.pass().await;
     assert_eq!(world.payloads(tenant).await, ["1", "2", "3", "4", "5"]);
 }
@@ -174,7 +197,11 @@ async fn an_older_copy_of_a_file_loses_nothing_new_and_repeats_nothing_old() {
 async fn an_event_becomes_a_job_for_each_subscriber() {
     let world = World::new().await;
     let tenant = world.tenant().await;
-    world.activate(tenant, "mail", "
+    world
+        .activate(
+            tenant,
+            "mail",
+            "
         [[job]]
         name = 'confirm'
         attempts = 5
@@ -187,18 +214,30 @@ async fn an_event_becomes_a_job_for_each_subscriber() {
         [[subscribe]]
         topic = 'payment.*'
         job = 'other'
-    ").await;
+    ",
+        )
+        .await;
     let other = world.tenant().await;
     let published = event("order.created", "{\"id\":7}");
-    world.write_outbox(tenant, &[OutboxEntry::Event(published.clone())]).await;
+    world
+        .write_outbox(tenant, &[OutboxEntry::Event(published.clone())])
+        .await;
     world.relay.pass().await;
     let jobs: Vec<NewJob> = world.jobs(tenant).await.into_iter().map(|job| job.new).collect();
-    let kinds: Vec<_> = jobs.iter().map(|job| (job.plugin.as_str(), job.name.as_str())).collect();
+    let kinds: Vec<_> = jobs
+        .iter()
+        .map(|job| (job.plugin.as_str(), job.name.as_str()))
+        .collect();
     // `sync` of the shop subscribes with two patterns.
     assert_eq!(kinds, [("mail", "confirm"), ("shop", "sync")]);
     for job in &jobs {
         assert_eq!(job.payload, "{\"id\":7}");
-        assert_eq!(job.origin, JobOrigin::Event { event: published.event.clone() });
+        assert_eq!(
+            job.origin,
+            JobOrigin::Event {
+                event: published.event.clone()
+            }
+        );
         assert_eq!((job.depth, job.traceparent.as_deref()), (2, Some("00-trace")));
     }
     assert_eq!((jobs[0].max_attempts, jobs[1].max_attempts), (5, 3));
@@ -246,7 +285,13 @@ async fn an_entry_that_cannot_be_used_is_kept_and_blocks_nothing() {
     let jobs = world.jobs(tenant).await;
     let seen: Vec<_> = jobs
         .iter()
-        .map(|job| (job.new.plugin.as_str(), job.new.name.as_str(), job.new.payload.as_str()))
+        .map(|job| {
+            (
+                job.new.plugin.as_str(),
+                job.new.name.as_str(),
+                job.new.payload.as_str(),
+            )
+        })
         .collect();
     assert_eq!(
         seen,
