@@ -1,6 +1,7 @@
 //! The host calls of a transaction that do more than SQL: jobs, events, completing the running job
 //! and its steps.
 
+use tokio::time::Instant;
 use wasmtime::component::Resource;
 
 use super::super::bindings::jobs::NewJob as Wanted;
@@ -74,10 +75,14 @@ impl DatabaseView<'_> {
             Ok(()) => steps::running_job(self.invocation),
             Err(error) => Err(error),
         };
-        Ok(match job {
-            Ok(job) => self.table.get_mut(transaction)?.complete(job).await,
-            Err(error) => Err(error),
-        })
+        let job = match job {
+            Ok(job) => job,
+            Err(error) => return Ok(Err(error)),
+        };
+        let began = Instant::now();
+        let completed = self.table.get_mut(transaction)?.complete(job).await;
+        self.count_time(began);
+        Ok(completed)
     }
 
     /// Stores the result of a step if and only if the transaction commits.
@@ -92,10 +97,13 @@ impl DatabaseView<'_> {
             Ok(()) => steps::build(self.invocation, name, result),
             Err(error) => Err(error),
         };
-        let stored = match step {
-            Ok(step) => self.table.get_mut(transaction)?.store_step(step).await,
-            Err(error) => Err(error),
+        let step = match step {
+            Ok(step) => step,
+            Err(error) => return Ok(Err(error)),
         };
+        let began = Instant::now();
+        let stored = self.table.get_mut(transaction)?.store_step(step).await;
+        self.count_time(began);
         Ok(stored.map(|count| steps::count(self.invocation, bytes, count)))
     }
 
@@ -130,8 +138,11 @@ impl DatabaseView<'_> {
         entry: &OutboxEntry,
     ) -> Answered<(), DatabaseError> {
         let entry = serde_json::to_string(entry)?;
-        let marks = &**self.jobs;
-        Ok(self.table.get_mut(transaction)?.add_to_outbox(entry, marks).await)
+        let began = Instant::now();
+        let opened = self.table.get_mut(transaction)?;
+        let added = opened.add_to_outbox(entry, &**self.jobs).await;
+        self.count_time(began);
+        Ok(added)
     }
 
     /// Counts a host call, checks the grant, and reports that the transaction has ended.

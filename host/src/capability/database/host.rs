@@ -89,7 +89,7 @@ impl DatabaseView<'_> {
     }
 
     /// Records the time and the memory of a call that ran SQL.
-    fn count_time(&mut self, began: Instant) {
+    pub(super) fn count_time(&mut self, began: Instant) {
         let took = microseconds(began.elapsed());
         let size = self.state.session().size();
         let usage = &mut self.invocation.usage;
