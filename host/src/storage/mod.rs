@@ -79,12 +79,14 @@ pub trait Repository:
     + Counted
     + HostKeys
     + Invocations
+    + Jobs
     + Leases
     + LogLines
     + Plans
     + Plugins
     + Removals
     + Routing
+    + Schedules
     + Secrets
     + Settings
     + Tenants
