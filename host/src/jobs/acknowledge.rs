@@ -168,8 +168,11 @@ impl<L: AcknowledgementLog> Writer<L> {
     fn failed(&mut self, batch: Vec<Pending>, error: &DbError) {
         if self.unwritten.is_empty() {
             let error = error as &dyn std::error::Error;
-            tracing::error!(error, attempts = batch.len(),
-                "how jobs ended could not be written; the host tries again until it can");
+            tracing::error!(
+                error,
+                attempts = batch.len(),
+                "how jobs ended could not be written; the host tries again until it can"
+            );
             self.due = Instant::now() + wait(1);
         }
         self.unwritten.extend(batch);

@@ -140,12 +140,17 @@ impl Dispatcher {
             return None;
         }
         let now = self.clock.now();
-        let round = self.db.claim_jobs(&self.node, claims.cursor, free, now, &*self.policy);
+        let round = self
+            .db
+            .claim_jobs(&self.node, claims.cursor, free, now, &*self.policy);
         // Without a time limit: a claim that is stopped may have been written, and its jobs would
         // wait for the end of their lease. The database has a time limit for locks.
         let round: Result<ClaimRound, DbError> = round.await;
         if let Some(error) = self.troubles.news(&"claim", &round) {
-            tracing::error!(error, "jobs cannot be claimed, so none are started; the host tries again");
+            tracing::error!(
+                error,
+                "jobs cannot be claimed, so none are started; the host tries again"
+            );
         }
         let round = round.ok()?;
         claims.cursor = round.cursor;
@@ -251,7 +256,10 @@ impl Dispatcher {
             return;
         }
         let claims: Vec<ClaimId> = self.running().keys().copied().collect();
-        tracing::warn!(jobs = claims.len(), "jobs are stopped, because the host stops; they run again");
+        tracing::warn!(
+            jobs = claims.len(),
+            "jobs are stopped, because the host stops; they run again"
+        );
         for claim in claims {
             self.stop(claim, Stop::Draining);
         }

@@ -184,7 +184,9 @@ impl Background {
     /// Starts all tasks on the current tokio runtime. They end with [`Self::close`].
     pub fn start(&self) {
         let dispatcher = self.dispatcher.clone();
-        supervise("claims of jobs", self.stop.clone(), move || dispatcher.clone().run());
+        supervise("claims of jobs", self.stop.clone(), move || {
+            dispatcher.clone().run()
+        });
         let (dispatcher, stop) = (self.dispatcher.clone(), self.stop.clone());
         supervise("cancellations of jobs", self.stop.clone(), move || {
             dispatcher.clone().watch_cancellations(stop.clone())

@@ -21,12 +21,18 @@ pub async fn recover(db: &dyn Repository, node: &str, clock: &dyn Clock, counter
         Ok((0, _)) => {}
         Ok((attempts, dead)) => {
             counters.lost(attempts);
-            tracing::warn!(attempts, dead,
-                "the host was ended while jobs ran; they run again, or are dead letters after their last attempt");
+            tracing::warn!(
+                attempts,
+                dead,
+                "the host was ended while jobs ran; they run again, or are dead letters after their last attempt"
+            );
         }
         Err(error) => {
             let error = with_causes(&error);
-            tracing::error!(error, "the jobs that ran when the host ended wait until their leases end");
+            tracing::error!(
+                error,
+                "the jobs that ran when the host ended wait until their leases end"
+            );
         }
     }
 }

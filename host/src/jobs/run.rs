@@ -111,7 +111,9 @@ impl PluginRunner {
         let why = |why: String| format!("whether an earlier attempt completed the job is not known: {why}");
         match timeout(COMPLETED_WAIT, asked).await {
             Ok(answer) => answer.map_err(|error: DatabaseError| why(error.to_string())),
-            Err(_) => Err(why(format!("the tenant's database did not answer within {COMPLETED_WAIT:?}"))),
+            Err(_) => Err(why(format!(
+                "the tenant's database did not answer within {COMPLETED_WAIT:?}"
+            ))),
         }
     }
 
@@ -132,7 +134,10 @@ impl PluginRunner {
         let reason = job_hold(tenant.as_deref(), &job.new.plugin, &job.new.name);
         Ending::Retry {
             at: self.clock.now(),
-            error: reason.map_or_else(|| "the plugin was replaced".to_owned(), |reason| reason.to_string()),
+            error: reason.map_or_else(
+                || "the plugin was replaced".to_owned(),
+                |reason| reason.to_string(),
+            ),
         }
     }
 
@@ -222,7 +227,9 @@ impl Lease<'_> {
                 Ok(())
             }
             Ok(false) => Err(NotStarted::Stale),
-            Err(error) => Err(NotStarted::Failed(format!("its lease could not be extended: {error}"))),
+            Err(error) => Err(NotStarted::Failed(format!(
+                "its lease could not be extended: {error}"
+            ))),
         }
     }
 }
@@ -273,12 +280,10 @@ fn call(id: InvocationId, job: &Job) -> Call {
 fn origin(origin: &JobOrigin) -> job_handler::Origin {
     match origin {
         JobOrigin::Enqueued => job_handler::Origin::Enqueued,
-        JobOrigin::Schedule { name, due_at } => {
-            job_handler::Origin::Schedule(job_handler::ScheduleOrigin {
-                name: name.to_string(),
-                due_at: due_at.to_string(),
-            })
-        }
+        JobOrigin::Schedule { name, due_at } => job_handler::Origin::Schedule(job_handler::ScheduleOrigin {
+            name: name.to_string(),
+            due_at: due_at.to_string(),
+        }),
         JobOrigin::Event { event } => job_handler::Origin::Event(job_handler::EventOrigin {
             id: event.id.to_string(),
             topic: event.topic.to_string(),

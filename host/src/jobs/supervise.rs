@@ -19,7 +19,10 @@ where
 {
     tokio::spawn(async move {
         while AssertUnwindSafe(task()).catch_unwind().await.is_err() {
-            tracing::error!(task = name, "a background task panicked; the host starts it again");
+            tracing::error!(
+                task = name,
+                "a background task panicked; the host starts it again"
+            );
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(RESTART) => {}

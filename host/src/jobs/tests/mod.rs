@@ -1,6 +1,7 @@
 //! Tests of the background work on the real repository and the real engine, in a temporary folder
 //! with a clock that the tests move.
 
+mod dispatcher;
 mod maintenance;
 mod queue;
 mod relay;
