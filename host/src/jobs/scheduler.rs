@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::queue::Queue;
 use super::schedule_states::{DueSchedule, Key, ScheduleStates, Step};
 use super::troubles::{Troubles, WorkError, in_time};
-use crate::capability::jobs::queue::{JobQueue as _, QueueError};
+use crate::capability::jobs::{JobQueue as _, QueueError};
+use crate::domain::audit::Change;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{JobId, PluginName, ScheduleName, TenantId};
 use crate::domain::job::{Concurrency, ConcurrencyKey, JobOrigin, NewJob};
@@ -246,12 +247,21 @@ impl Scheduler {
         };
         let (spec, cron) = (&schedule.entry.spec, &schedule.entry.cron);
         let times = match job_hold(Some(routes), plugin, &spec.job) {
-            // The times that pass now are skipped, whatever the manifest says about missed ones.
-            Some(_) => {
+            None => due(cron, schedule.last_due, now, spec.catch_up),
+            // They wait until the tenant can be served. If that takes long, they count as missed.
+            Some(HoldReason::Unavailable(_) | HoldReason::TenantMissing | HoldReason::NoActiveVersion) => {
+                return Vec::new();
+            }
+            // Whatever the manifest says about missed times, these are skipped.
+            Some(
+                HoldReason::TenantSuspended
+                | HoldReason::PluginDisabled
+                | HoldReason::Paused
+                | HoldReason::NoSuchJob,
+            ) => {
                 let newest = cron.last_within(schedule.last_due, now);
                 newest.map(|at| (at, Tick::Skip)).into_iter().collect()
             }
-            None => due(cron, schedule.last_due, now, spec.catch_up),
         };
         let runs = as_u64(times.iter().filter(|(_, tick)| *tick == Tick::Run).count());
         let limits = &served.active.limits;
@@ -288,14 +298,15 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Adds the job of a schedule now, whatever its times are. Returns its id, or that of the
-    /// schedule's live job if overlapping ones are skipped.
+    /// Adds the job of a schedule now, whatever its times are, unless a job of the schedule is live
+    /// and overlapping ones are skipped.
     pub async fn run_now(
         &self,
         tenant: TenantId,
         plugin: &PluginName,
         schedule: &ScheduleName,
-    ) -> Result<JobId, RunNowError> {
+        change: &Change,
+    ) -> Result<Added, RunNowError> {
         let routes = self.routing.tenant_by_id(tenant);
         let routes = routes.filter(|routes| routes.problem.is_none());
         let routes = routes.ok_or(RunNowError::NoTenant)?;
@@ -316,14 +327,14 @@ impl Scheduler {
             .ok_or_else(missing)?;
         let now = self.clock.now();
         let job = job(tenant, plugin, served, entry, now, now).ok_or_else(missing)?;
-        let added = self
-            .queue
-            .add_all(tenant, vec![job], &served.active.limits)
-            .await?;
-        match added.first() {
-            Some(Added::New(id) | Added::Exists(id)) => Ok(*id),
-            None => Err(QueueError::Unavailable.into()),
+        self.queue.has_room(tenant, 1, &served.active.limits)?;
+        let added = in_time(self.db.add_job(&job, change)).await;
+        if let Some(error) = self.troubles.news(&"run now", &added) {
+            tracing::error!(error, "the job of a schedule cannot be added");
         }
+        let added = added.map_err(|_| QueueError::Unavailable)?;
+        self.queue.note_added(tenant, &[added]);
+        Ok(added)
     }
 
     /// The schedules of a tenant's active versions, each with its next `count` times.
