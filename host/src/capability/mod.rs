@@ -30,7 +30,7 @@ use wasmtime::component::{Linker, ResourceTable};
 
 pub use active_version::ActiveVersion;
 pub use cpu_time::{CpuTime, thread_time};
-pub use invocation::{HandlesSpent, HostCallRefused, Invocation};
+pub use invocation::{HandlesSpent, HostCallRefused, Invocation, RunningJob};
 pub use last_calls::LastCalls;
 
 use crate::storage::vault::Vault;

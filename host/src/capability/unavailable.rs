@@ -20,7 +20,9 @@ impl HasData for UnavailableCapabilities {
 
 /// Links the interfaces.
 pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    linker.instance(v0_1::TYPES)?;
+    for types in v0_1::TYPES {
+        linker.instance(types)?;
+    }
     v0_1::http_types::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_1::crypto::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_1::email::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
@@ -28,6 +30,7 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
     v0_1::jobs::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_1::realtime::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::types::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
+    v0_2::failures::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::http_types::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::crypto::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::email::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
@@ -59,6 +62,8 @@ impl UnavailableCapabilitiesView<'_> {
 }
 
 impl v0_2::types::Host for UnavailableCapabilitiesView<'_> {}
+
+impl v0_2::failures::Host for UnavailableCapabilitiesView<'_> {}
 
 impl v0_1::crypto::Host for UnavailableCapabilitiesView<'_> {
     async fn hash_password(&mut self, _: String) -> wasmtime::Result<Result<String, v0_1::crypto::Error>> {

@@ -284,6 +284,18 @@ usage! {
     http_first_byte_us: u64,
     /// Most bytes of the body of one outbound response.
     http_response_bytes: u64,
+    /// Jobs that were added.
+    jobs_enqueued: u32 => sum,
+    /// Events that were published.
+    events_published: u32 => sum,
+    /// Most bytes of the payload of one job or event that was added.
+    job_payload_bytes: u64,
+    /// Stored steps of the job after the last call; zero without one.
+    steps: u32,
+    /// Most bytes of the result of one step that was stored.
+    step_bytes: u64,
+    /// How many jobs led to the jobs and events that were added; zero without any.
+    job_depth: u32,
     /// Stored log lines.
     log_lines: u32 => sum,
     /// Log lines dropped because a limit was reached.

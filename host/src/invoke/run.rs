@@ -130,6 +130,7 @@ impl Invoker {
             cpu_time: Arc::default(),
             usage: call.usage,
             held: 0,
+            job: None,
             last_calls: Default::default(),
             log_lines: Vec::new(),
             revealed: Vec::new(),

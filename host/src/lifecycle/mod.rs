@@ -34,6 +34,7 @@ mod problems;
 mod recompile;
 mod reconcile;
 mod refresh;
+mod schedules;
 mod secrets;
 mod stored;
 mod sweep;

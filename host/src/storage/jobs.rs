@@ -13,8 +13,8 @@ use super::{DbError, Page};
 use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ClaimId, JobId, JobName, PluginName, TenantId};
-use crate::domain::outbox::OutboxMark;
 use crate::domain::job::{Acknowledgement, Attempt, ClaimedJob, Job, JobState, NewJob};
+use crate::domain::outbox::OutboxMark;
 
 /// The result of adding a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

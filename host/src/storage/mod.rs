@@ -53,7 +53,8 @@ pub use error::DbError;
 pub use host_key::{HostKeys, Resealed};
 pub use invocations::{Entry, InvalidStatusFilter, InvocationFilter, Invocations, Kept, StatusFilter};
 pub use jobs::{
-    Acknowledged, Added, Cancelled, ClaimPolicy, ClaimRound, HeldJobs, JobCounts, JobFilter, JobPosition, Jobs,
+    Acknowledged, Added, Cancelled, ClaimPolicy, ClaimRound, HeldJobs, JobCounts, JobFilter, JobPosition,
+    Jobs,
 };
 pub use leases::{Claim, Lease, Leases};
 pub use log_lines::{LinesWritten, LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
