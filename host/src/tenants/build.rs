@@ -232,6 +232,7 @@ impl Builder {
             id,
             name,
             generation: Generation::default(),
+            limits: Arc::new(limits.clone()),
             suspended: false,
             problem: None,
             plugins: HashMap::new(),

@@ -14,7 +14,7 @@ use crate::capability::ActiveVersion;
 use crate::components::bundle::schema::Schema;
 use crate::domain::generation::{Generation, Generations};
 use crate::domain::id::{ApiKeyId, FunctionName, JobName, PluginName, TenantId, TenantName, VersionDigest};
-use crate::domain::limits::LimitOverrides;
+use crate::domain::limits::{LimitOverrides, Limits};
 use crate::domain::manifest::{Auth, Rate};
 use crate::domain::path::{decode, is_reserved};
 use crate::sandbox::{LongRunning, WarmInstances, WarmValidators};
@@ -29,6 +29,8 @@ pub struct TenantRoutes {
     pub name: TenantName,
     /// The generation of the stored data in this snapshot, without the API keys.
     pub generation: Generation,
+    /// Its limits: those of its plan with its own. Plugins may have lower ones.
+    pub limits: Arc<Limits>,
     /// Whether its endpoints answer 503.
     pub suspended: bool,
     /// Why no request can be served, for the operator. The tenant's endpoints answer 503.

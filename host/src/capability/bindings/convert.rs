@@ -134,3 +134,32 @@ impl From<v0_2::context::Invocation> for v0_1::context::Invocation {
         }
     }
 }
+
+/// Leaves out what contract 0.1 does not have: the name of a schedule, the time of an event, and
+/// webhooks.
+impl From<v0_2::job_handler::Job> for v0_1::job_handler::Job {
+    fn from(job: v0_2::job_handler::Job) -> Self {
+        Self {
+            id: job.id,
+            name: job.name,
+            payload: job.payload,
+            origin: match job.origin {
+                v0_2::job_handler::Origin::Enqueued | v0_2::job_handler::Origin::Webhook(_) => {
+                    v0_1::job_handler::Origin::Enqueued
+                }
+                v0_2::job_handler::Origin::Schedule(schedule) => {
+                    v0_1::job_handler::Origin::Schedule(schedule.due_at)
+                }
+                v0_2::job_handler::Origin::Event(event) => {
+                    v0_1::job_handler::Origin::Event(v0_1::job_handler::EventOrigin {
+                        id: event.id,
+                        topic: event.topic,
+                        source: event.source,
+                    })
+                }
+            },
+            attempt: job.attempt,
+            max_attempts: job.max_attempts,
+        }
+    }
+}

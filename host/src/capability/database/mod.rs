@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 pub use crate::sqlite::configure as configure_sqlite;
 pub use engine::{
-    Cursor, DatabaseEngine, DatabaseSize, DatabasesHeld, OpenCursor, OpenTransaction, Session, Transaction,
+    Cursor, DatabaseEngine, DatabaseSize, DatabasesHeld, Effects, OnCommit, OpenCursor, OpenTransaction,
+    OutboxBatch, OutboxMarks, Session, Step, Transaction,
 };
 pub use error::{ConstraintKind, DatabaseError};
 pub use host::{DatabaseView, add_to_linker};

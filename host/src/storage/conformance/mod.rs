@@ -68,6 +68,7 @@ macro_rules! conformance_tests {
             one_batch_has_many_plugins_of_many_tenants,
             pruning_keeps_the_usage,
             invocations_are_found_by_route_status_principal_and_time,
+            attempts_of_jobs_are_found_by_kind_of_job,
             calls_are_counted_by_day_route_and_caller,
             callers_beyond_the_limit_are_counted_together,
             routing_reads_everything_of_one_tenant,

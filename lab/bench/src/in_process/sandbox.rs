@@ -180,6 +180,7 @@ impl Sandbox {
             cpu_time: Arc::default(),
             usage: Usage::default(),
             held: 0,
+            job: None,
             last_calls: Default::default(),
             log_lines: Vec::new(),
             revealed: Vec::new(),
