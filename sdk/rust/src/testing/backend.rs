@@ -133,20 +133,22 @@ impl Backend for TestHost {
     fn complete(handle: &TransactionHandle) -> Result<(), db::Error> {
         let state = for_database()?;
         handle.check_open()?;
-        handle.complete(&state.background)
+        handle.complete(
+            running_job(&state).map_err(db::Error::Invalid)?,
+            &state.background,
+        )
     }
 
     fn transaction_store_step(handle: &TransactionHandle, name: &str, result: &str) -> Result<(), db::Error> {
         let state = for_database()?;
         handle.check_open()?;
-        let checked = state
-            .background
-            .check_step_result(name, result, &state.budget.limits);
-        let job = checked.map_err(|error| match error {
+        let job = running_job(&state).map_err(db::Error::Invalid)?;
+        let limits = &state.budget.limits;
+        let checked = state.background.check_step(&job, name, result, limits);
+        checked.map_err(|error| match error {
             StepError::Limit(why) => db::Error::Limit(why),
-            StepError::Invalid(why) | StepError::Json(why) => db::Error::Invalid(why),
-            StepError::Unavailable(why) => db::Error::Unavailable(why),
-            StepError::Other(why) => db::Error::Other(why),
+            StepError::Invalid(why) => db::Error::Invalid(why),
+            error => db::Error::Other(error.to_string()),
         })?;
         handle.store_step(job, name, result);
         Ok(())
@@ -256,13 +258,16 @@ impl Backend for TestHost {
     }
 
     fn load_step(name: &str) -> Result<Option<String>, StepError> {
-        for_steps()?.background.load_step(name)
+        let state = for_steps()?;
+        let job = running_job(&state).map_err(StepError::Invalid)?;
+        state.background.load_step(job, name)
     }
 
     fn store_step(name: &str, result: &str) -> Result<(), StepError> {
         let state = for_steps()?;
         let background = &state.background;
-        let job = background.check_step_result(name, result, &state.budget.limits)?;
+        let job = running_job(&state).map_err(StepError::Invalid)?;
+        background.check_step(&job, name, result, &state.budget.limits)?;
         background.store_step(job, name.to_owned(), result.to_owned());
         Ok(())
     }
@@ -290,11 +295,22 @@ fn accept_event(state: &State, topic: &str, data: String, pending: usize) -> Res
 
 /// Counts a call of steps, and checks the grant of the database, which has their results.
 fn for_steps() -> Result<Rc<State>, StepError> {
-    for_database().map_err(|error| match error {
-        db::Error::Limit(why) => StepError::Limit(why),
-        db::Error::Unavailable(why) => StepError::Invalid(why),
-        error => StepError::Other(error.to_string()),
-    })
+    let state = state::current();
+    state.budget.charge(Counted::HostCall).map_err(StepError::Limit)?;
+    match &state.manifest {
+        Some(manifest) if manifest.database.is_none() => Err(StepError::Invalid(format!(
+            "the plugin `{}` has no grant for the database, in which steps are stored; add [database] to the \
+             manifest and grant it",
+            manifest.plugin.name
+        ))),
+        _ => Ok(state),
+    }
+}
+
+/// The id of the running job.
+fn running_job(state: &State) -> Result<String, String> {
+    let trigger = state.context.borrow().trigger;
+    state.background.running_job(trigger)
 }
 
 /// Counts a host call that has no error type, and returns the test host.

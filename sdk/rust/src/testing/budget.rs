@@ -132,7 +132,9 @@ impl Budget {
                 Counted::HttpRequest => {
                     format!("this invocation has sent its {most} requests, retries included")
                 }
-                Counted::Enqueued => format!("this invocation has added its {most} jobs and events"),
+                Counted::Enqueued => {
+                    format!("this invocation has added its {most} jobs and events (`jobs_enqueued`)")
+                }
             });
         }
         used[index] += 1;

@@ -1,5 +1,7 @@
 //! The checks of new jobs and events, which are those of the host.
 
+use std::collections::BTreeSet;
+
 use super::queue::{Bound, NewEntry, StoredJob};
 use super::spec::{JobSpec, Subscription};
 use super::{Background, PublishedEvent, topic};
@@ -10,7 +12,11 @@ use crate::{db, events, jobs};
 /// The longest unique or concurrency key, in bytes.
 const MAX_KEY: usize = 200;
 
-const PRIORITIES: std::ops::RangeInclusive<i32> = -1_000..=1_000;
+/// The range of priorities is from minus this number to it.
+const PRIORITY: i32 = 1_000;
+
+/// How far ahead a job may be due.
+const LATEST_MS: i64 = 10 * 366 * 24 * 60 * 60 * 1_000;
 
 /// A job or an event that may be added.
 #[derive(Debug)]
@@ -48,40 +54,32 @@ impl Background {
         now_ms: i64,
         limits: &Limits,
     ) -> Result<Accepted, Refusal> {
-        let Some(spec) = self.spec(&job.name) else {
-            return Err(Refusal::UnknownJob(format!(
-                "the manifest has no job `{}`; declare it as [[job]] in plugin.toml",
-                shown(&job.name)
-            )));
-        };
+        let spec = self.spec(&job.name).ok_or_else(|| self.unknown(&job.name))?;
         check_payload(&job.payload, limits)?;
-        for (what, key) in [("unique", &job.unique_key), ("concurrency", &job.concurrency_key)] {
-            if key.as_ref().is_some_and(|key| key.len() > MAX_KEY) {
-                return Err(Refusal::Invalid(format!(
-                    "the {what} key has more than {MAX_KEY} bytes"
-                )));
-            }
-        }
-        if !PRIORITIES.contains(&job.priority) {
+        let depth = self.next_depth()?;
+        if !(-PRIORITY..=PRIORITY).contains(&job.priority) {
             return Err(Refusal::Invalid(format!(
-                "the priority {} is not between {} and {}",
-                job.priority,
-                PRIORITIES.start(),
-                PRIORITIES.end()
+                "the priority {} is out of range; it is from -{PRIORITY} to {PRIORITY}, and 0 is usual",
+                job.priority
             )));
         }
-        let depth = self.depth();
-        check_depth(depth)?;
+        check_key("unique", job.unique_key.as_deref())?;
+        check_key("concurrency", job.concurrency_key.as_deref())?;
+        let run_at = run_at(job.due, now_ms)?;
+        // Without a manifest no job has a bound, and a test may still name keys.
+        if self.specs.is_some() && spec.concurrency.is_none() && job.concurrency_key.is_some() {
+            return Err(Refusal::Invalid(format!(
+                "the job `{}` has a concurrency key and no bound in the manifest; write `concurrency = {{ limit = 1 }}` \
+                 under its [[job]], or leave the key out",
+                spec.name
+            )));
+        }
         self.check_room(pending + 1)?;
         let mut entry = self.entry(&spec, job.payload, Origin::Enqueued, depth, now_ms);
         if let (Some(bound), Some(key)) = (&mut entry.bound, &job.concurrency_key) {
             bound.key.clone_from(key);
         }
-        entry.job.run_at = match job.due {
-            Due::Now => now_ms,
-            Due::AfterMs(delay) => now_ms.saturating_add(i64::try_from(delay).unwrap_or(i64::MAX)),
-            Due::At(unix_ms) => unix_ms,
-        };
+        entry.job.run_at = run_at;
         entry.job.priority = job.priority;
         entry.job.unique_key = job.unique_key;
         entry.job.concurrency_key = job.concurrency_key;
@@ -106,14 +104,14 @@ impl Background {
         };
         if !self.publishable.as_ref().is_none_or(is_granted) {
             return Err(Refusal::NotGranted(format!(
-                "the plugin may not publish on `{event_topic}`; list the topic under [events] publish of plugin.toml"
+                "the topic `{event_topic}` is not granted to the plugin; list it or a pattern for it as `publish` \
+                 under [events] in the manifest, and grant it"
             )));
         }
         check_payload(&data, limits)?;
-        let depth = self.depth();
-        check_depth(depth)?;
+        let depth = self.next_depth()?;
         let event = self.event(event_topic, source, data, now_ms);
-        let jobs = self.subscribers(&event, depth + 1, now_ms);
+        let jobs = self.subscribers(&event, depth, now_ms);
         self.check_room(pending + jobs.len())?;
         Ok(Accepted::Event(event, jobs))
     }
@@ -132,13 +130,9 @@ impl Background {
     /// The jobs of the subscribers of an event.
     pub fn subscribers(&self, event: &PublishedEvent, depth: u32, now_ms: i64) -> Vec<NewEntry> {
         let matching = |subscription: &&Subscription| topic::matches(&subscription.topic, &event.topic);
-        let mut names: Vec<&str> = Vec::new();
+        let matching = self.subscriptions.iter().filter(matching);
         // A job that subscribes with several patterns gets an event once.
-        for subscription in self.subscriptions.iter().filter(matching) {
-            if !names.contains(&subscription.job.as_str()) {
-                names.push(&subscription.job);
-            }
-        }
+        let names: BTreeSet<&str> = matching.map(|subscription| subscription.job.as_str()).collect();
         let specs = names.into_iter().filter_map(|name| self.spec(name));
         let entries = specs.map(|spec| {
             let origin = Origin::Event {
@@ -183,9 +177,29 @@ impl Background {
     }
 
     /// How many jobs lead to what is added now.
-    fn depth(&self) -> u32 {
+    fn next_depth(&self) -> Result<u32, Refusal> {
         let running = self.running.borrow();
-        running.as_ref().map_or(0, |running| running.depth + 1)
+        let depth = running.as_ref().map_or(0, |running| running.depth + 1);
+        if depth < JOB_DEPTH {
+            return Ok(depth);
+        }
+        Err(Refusal::Limit(format!(
+            "{depth} jobs and events led to this one, and the plan allows a chain of {JOB_DEPTH} (`job_depth`); jobs \
+             that add jobs need an end"
+        )))
+    }
+
+    fn unknown(&self, name: &str) -> Refusal {
+        let names = self.specs.iter().flat_map(|specs| specs.keys());
+        let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        let hint = match names.as_slice() {
+            [] => "it has none; declare jobs with [[job]]".to_owned(),
+            _ => format!("it has {}", names.join(", ")),
+        };
+        Refusal::UnknownJob(format!(
+            "the manifest of the plugin has no job `{}`; {hint}",
+            shown(name)
+        ))
     }
 
     fn check_room(&self, more: usize) -> Result<(), Refusal> {
@@ -215,19 +229,35 @@ fn check_payload(payload: &str, limits: &Limits) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::TooLarge(format!(
-        "the payload has {} bytes, and it may have {} (limit `job_payload`)",
+        "the payload has {} bytes, and the plan allows {} (`job_payload`); store the data and pass its key",
         payload.len(),
         limits.job_payload
     )))
 }
 
-fn check_depth(depth: u32) -> Result<(), Refusal> {
-    if depth < JOB_DEPTH {
+fn check_key(kind: &str, key: Option<&str>) -> Result<(), Refusal> {
+    let bytes = key.map_or(0, str::len);
+    if bytes <= MAX_KEY {
         return Ok(());
     }
-    Err(Refusal::Limit(format!(
-        "{depth} jobs led to this one, and the plan allows {JOB_DEPTH} (`job_depth`)"
+    Err(Refusal::Invalid(format!(
+        "the {kind} key has {bytes} bytes, and {MAX_KEY} is the most; use a hash of it"
     )))
+}
+
+/// A time that has passed is now.
+fn run_at(due: Due, now_ms: i64) -> Result<i64, Refusal> {
+    let at = match due {
+        Due::Now => now_ms,
+        Due::AfterMs(delay) => now_ms.saturating_add(i64::try_from(delay).unwrap_or(i64::MAX)),
+        Due::At(unix_ms) => unix_ms,
+    };
+    if at > now_ms.saturating_add(LATEST_MS) {
+        return Err(Refusal::Invalid(
+            "the job is due in more than ten years; add it later".to_owned(),
+        ));
+    }
+    Ok(at.max(now_ms))
 }
 
 fn shown(text: &str) -> String {

@@ -21,16 +21,15 @@ pub use run::{Attempt, PublishedEvent};
 pub(super) use spec::{Events, JobSpec, ScheduleSpec, Subscription};
 pub(crate) use transaction::TransactionHandle;
 
+use super::budget::Limits;
 use super::manifest::Manifest;
-use crate::db;
+use crate::context::Trigger;
 use crate::jobs::StepError;
 use queue::Queue;
 use schedule::Schedule;
 
 /// The longest name of a step, in bytes.
 const MAX_STEP_NAME: usize = 100;
-
-const NO_JOB: &str = "the invocation is no job";
 
 /// Jobs, schedules and events of a test host.
 pub(super) struct Background {
@@ -108,66 +107,53 @@ impl Background {
         }
     }
 
+    /// The id of the running job. Without one, the error says so.
+    pub fn running_job(&self, trigger: Trigger) -> Result<String, String> {
+        let running = self.running.borrow();
+        let id = running.as_ref().map(|running| running.id.clone());
+        id.ok_or_else(|| {
+            let trigger = match trigger {
+                Trigger::Http => "http",
+                Trigger::Job => "job",
+                Trigger::Socket => "socket",
+                Trigger::Function => "function",
+            };
+            format!("this invocation runs no job: its trigger is `{trigger}`")
+        })
+    }
+
     /// The result of a step of the running job.
-    pub fn load_step(&self, name: &str) -> Result<Option<String>, StepError> {
-        let job = self.check_step(name)?;
+    pub fn load_step(&self, job: String, name: &str) -> Result<Option<String>, StepError> {
+        check_step_name(name)?;
         Ok(self.steps.borrow().get(&(job, name.to_owned())).cloned())
     }
 
-    /// Checks a step of the running job whose result is to be stored. Returns the job.
-    pub fn check_step_result(
-        &self,
-        name: &str,
-        result: &str,
-        limits: &super::budget::Limits,
-    ) -> Result<String, StepError> {
-        let job = self.check_step(name)?;
-        if result.len() > limits.step_bytes.0 {
+    /// Checks a step whose result is to be stored.
+    pub fn check_step(&self, job: &str, name: &str, result: &str, limits: &Limits) -> Result<(), StepError> {
+        check_step_name(name)?;
+        let most = limits.step_bytes;
+        if result.len() > most.0 {
             return Err(StepError::Limit(format!(
-                "the result of the step has {} bytes, and it may have {} (limit `step_bytes`)",
-                result.len(),
-                limits.step_bytes
+                "the result of the step has {} bytes, and the plan allows {most} (`step_bytes`); store the data in a \
+                 table",
+                result.len()
             )));
         }
         let steps = self.steps.borrow();
-        let is_stored = steps.contains_key(&(job.clone(), name.to_owned()));
-        let stored = steps.keys().filter(|(of, _)| *of == job).count();
+        let is_stored = steps.contains_key(&(job.to_owned(), name.to_owned()));
+        let stored = steps.keys().filter(|(of, _)| of == job).count();
         if !is_stored && stored >= limits.steps as usize {
             return Err(StepError::Limit(format!(
-                "the job has stored its {} steps (limit `steps`)",
+                "the job has stored its {} steps (`steps`)",
                 limits.steps
             )));
         }
-        Ok(job)
+        Ok(())
     }
 
     /// Stores the result of a step. A result that is stored already stays.
     pub fn store_step(&self, job: String, name: String, result: String) {
         self.steps.borrow_mut().entry((job, name)).or_insert(result);
-    }
-
-    /// The running job, if it can be completed.
-    fn completable(&self) -> Result<String, db::Error> {
-        let running = self.running.borrow();
-        let id = running.as_ref().map(|running| running.id.clone());
-        let id = id.ok_or_else(|| db::Error::Invalid(NO_JOB.to_owned()))?;
-        if self.completed.borrow().contains(&id) {
-            return Err(db::Error::Conflict(transaction::COMPLETED.to_owned()));
-        }
-        Ok(id)
-    }
-
-    fn check_step(&self, name: &str) -> Result<String, StepError> {
-        let running = self.running.borrow();
-        let Some(running) = &*running else {
-            return Err(StepError::Invalid(NO_JOB.to_owned()));
-        };
-        if name.is_empty() || name.len() > MAX_STEP_NAME {
-            return Err(StepError::Invalid(format!(
-                "the name of a step has 1 to {MAX_STEP_NAME} bytes"
-            )));
-        }
-        Ok(running.id.clone())
     }
 
     /// The kind of job with this name.
@@ -182,4 +168,14 @@ impl Background {
         self.last_id.set(self.last_id.get() + 1);
         format!("01900000-0000-7000-8000-{:012x}", self.last_id.get())
     }
+}
+
+fn check_step_name(name: &str) -> Result<(), StepError> {
+    if name.len() <= MAX_STEP_NAME {
+        return Ok(());
+    }
+    Err(StepError::Invalid(format!(
+        "the name of the step has {} bytes, and {MAX_STEP_NAME} is the most",
+        name.len()
+    )))
 }

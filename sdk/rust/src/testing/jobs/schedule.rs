@@ -5,7 +5,7 @@ use std::cell::Cell;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::Background;
 use super::queue::Bound;
@@ -34,7 +34,9 @@ impl Schedule {
             cron: parser
                 .parse(cron)
                 .unwrap_or_else(|error| panic!("schedule `{name}`: `{cron}` is no cron expression: {error}")),
-            zone: TimeZone::get(zone)
+            zone: jiff::tz::db()
+                .get(zone)
+                .or_else(|_| TimeZoneDatabase::bundled().get(zone))
                 .unwrap_or_else(|error| panic!("schedule `{name}`: `{zone}` is no time zone: {error}")),
             next: Cell::new(None),
         };

@@ -2,13 +2,11 @@
 
 use std::cell::RefCell;
 
+use mortise_sql::statement::COMPLETED_BEFORE;
+
 use super::{Accepted, Background};
 use crate::db::{Error, Rows, Value};
 use crate::testing::database;
-
-/// The refusal of a second completion.
-pub(super) const COMPLETED: &str =
-    "the job was completed by another attempt; this transaction can only be rolled back";
 
 #[derive(Debug)]
 pub(crate) struct TransactionHandle {
@@ -70,14 +68,13 @@ impl TransactionHandle {
     }
 
     /// Completes the running job when the transaction commits.
-    pub fn complete(&self, background: &Background) -> Result<(), Error> {
+    pub fn complete(&self, job: String, background: &Background) -> Result<(), Error> {
         let mut pending = self.pending.borrow_mut();
-        let job = match background.completable() {
-            Ok(_) if pending.completes.is_some() => Err(Error::Conflict(COMPLETED.to_owned())),
-            job => job,
-        };
-        pending.is_conflicting |= matches!(job, Err(Error::Conflict(_)));
-        pending.completes = Some(job?);
+        if pending.completes.is_some() || background.completed.borrow().contains(&job) {
+            pending.is_conflicting = true;
+            return Err(Error::Conflict(COMPLETED_BEFORE.to_owned()));
+        }
+        pending.completes = Some(job);
         Ok(())
     }
 
@@ -85,7 +82,7 @@ impl TransactionHandle {
         let pending = self.pending.take();
         if pending.is_conflicting {
             self.database.end("ROLLBACK")?;
-            return Err(Error::Conflict(COMPLETED.to_owned()));
+            return Err(Error::Conflict(COMPLETED_BEFORE.to_owned()));
         }
         self.database.end("COMMIT")?;
         for accepted in pending.accepted {
