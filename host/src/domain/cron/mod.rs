@@ -11,8 +11,8 @@ use super::clock::{DAY, Timestamp};
 /// A cron expression in a time zone.
 ///
 /// If clocks go forward, a fixed time that does not exist comes at the end of the gap, and times of
-/// an interval are left out. If clocks go back, a fixed time comes once, the first time, and times of
-/// an interval come twice. A day that a zone leaves out has no times.
+/// an interval are left out. If clocks go back, a fixed time comes once, the first time, and times
+/// of an interval come twice. A day that a zone leaves out has no times.
 #[derive(Clone, Debug)]
 pub struct Cron {
     pattern: croner::Cron,
