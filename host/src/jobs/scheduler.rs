@@ -23,7 +23,7 @@ use crate::domain::job::{Concurrency, ConcurrencyKey, JobOrigin, NewJob};
 use crate::domain::schedule::{Overlap, Tick, due};
 use crate::domain::units::as_u64;
 use crate::fail_point;
-use crate::storage::{Added, Repository, ScheduleState, Ticked};
+use crate::storage::{Added, DbError, Repository, ScheduleState, Ticked};
 use crate::tenants::{HoldReason, PluginRoutes, Routing, ScheduleEntry, TenantRoutes, job_hold};
 
 /// How often schedules are looked at.
@@ -31,9 +31,6 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How often all stored states are read again, to see what other nodes did.
 const RELOAD: Duration = Duration::from_secs(60);
-
-/// The most times of one transaction.
-const BATCH: usize = 100;
 
 /// Adds the jobs of schedules.
 pub struct Scheduler {
@@ -224,18 +221,7 @@ impl Scheduler {
                 times.extend(self.times(&routes, schedule, now));
             }
         }
-        for batch in times.chunks(BATCH) {
-            let handled = self.handle(batch).await;
-            if let Some(error) = self.troubles.news(&"tick", &handled) {
-                tracing::error!(
-                    error,
-                    "times of schedules cannot be handled; the host tries again"
-                );
-            }
-            if handled.is_err() {
-                return;
-            }
-        }
+        self.handle(&times).await;
     }
 
     /// The times of a schedule that are due. If the tenant's backlog is full, they wait, and count
@@ -285,17 +271,33 @@ impl Scheduler {
         times.into_iter().map(handled).collect()
     }
 
-    async fn handle(&self, batch: &[Handled]) -> Result<(), WorkError> {
-        for tick in batch {
-            let ticked = in_time(self.db.tick(&tick.state, tick.job.as_ref())).await?;
-            fail_point::reach("tick");
-            if let Ticked::Now(Some(added)) = ticked {
-                self.queue.note_added(tick.state.tenant, &[added]);
+    /// Handles times in their order. A schedule that fails does not stop the others.
+    async fn handle(&self, times: &[Handled]) {
+        let mut failed: HashSet<(TenantId, &Key)> = HashSet::new();
+        for time in times {
+            let tenant = time.state.tenant;
+            if failed.contains(&(tenant, &time.key)) {
+                // Its earlier times come first.
+                continue;
             }
-            self.states()
-                .handled(tick.state.tenant, &tick.key, tick.state.last_due);
+            let ticked = in_time(self.db.tick(&time.state, time.job.as_ref())).await;
+            if let Some(error) = self.troubles.news(&"tick", &ticked) {
+                tracing::error!(%tenant, error, "times of schedules cannot be handled; the host tries again");
+            }
+            match ticked {
+                Ok(ticked) => {
+                    fail_point::reach("tick");
+                    if let Ticked::Now(Some(added)) = ticked {
+                        self.queue.note_added(tenant, &[added]);
+                    }
+                    self.states().handled(tenant, &time.key, time.state.last_due);
+                }
+                Err(WorkError::Db(DbError::Unavailable(_)) | WorkError::TimedOut) => return,
+                Err(_) => {
+                    failed.insert((tenant, &time.key));
+                }
+            }
         }
-        Ok(())
     }
 
     /// Adds the job of a schedule now, whatever its times are, unless a job of the schedule is live
