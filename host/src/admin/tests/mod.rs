@@ -31,6 +31,7 @@ use crate::capability::Services;
 use crate::capability::cache::MemoryCaches;
 use crate::capability::database::SqliteDatabases;
 use crate::capability::http_client::{HttpClientConfig, HttpClients};
+use crate::capability::testing::QueueInMemory;
 use crate::components::compile::CompileLimits;
 use crate::components::store::FolderStore;
 use crate::config::Config;
@@ -207,6 +208,7 @@ pub(crate) fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Se
             SqliteDatabases::new(data.join("databases"), 80, Handle::current(), clock.clone()).unwrap(),
         ),
         http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock, Handle::current()).unwrap()),
+        jobs: Arc::<QueueInMemory>::default(),
         vault,
     }
 }
