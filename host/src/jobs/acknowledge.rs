@@ -343,8 +343,9 @@ mod tests {
         assert_eq!(log.batches.lock().unwrap().concat().len(), 4);
         // Later ones do not wait for it either.
         acknowledger.acknowledge(done(&slots));
-        slots.freed().await;
-        assert_eq!(slots.in_use(), 1);
+        while slots.in_use() > 1 {
+            slots.freed().await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -51,7 +51,7 @@ impl Runner for FakeRunner {
         match job.new.payload.as_str() {
             "done" => Some(Ending::Done),
             "retry" => Some(Ending::Retry {
-                at: NOW.saturating_add(Duration::from_secs(5)),
+                at: NOW.saturating_add(Duration::from_secs(5) * job.attempt),
                 error: "erp is down".to_owned(),
             }),
             "panic" => std::panic::resume_unwind(Box::new("a fault of the host")),
