@@ -249,3 +249,10 @@ impl Background {
         self.stop.cancel();
     }
 }
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.dispatcher.start_draining();
+        self.stop.cancel();
+    }
+}
