@@ -33,7 +33,6 @@ mod wake;
 
 pub use counters::{Counters, JobMetrics};
 pub use maintenance::{JobRetention, Maintenance};
-pub use policy::RoutingPolicy;
 pub use queue::Queue;
 pub use relay::Relay;
 pub use scheduler::{RunNowError, Scheduler, UpcomingSchedule};
@@ -55,6 +54,7 @@ use crate::storage::{ClaimPolicy, Repository};
 use crate::tenants::Routing;
 use acknowledge::Acknowledger;
 use dispatcher::Dispatcher;
+use policy::RoutingPolicy;
 use run::PluginRunner;
 use supervise::supervise;
 use troubles::Troubles;
