@@ -67,6 +67,7 @@ impl From<LifecycleError> for Problem {
                 let detail = format!("{detail}: {}", names.join(", "));
                 Problem::new(Code::GrantsMissing, detail).with("missing", missing)
             }
+            LifecycleError::Schedules(_) => Problem::new(Code::Conflict, detail).hint(Hint::TooMany),
             LifecycleError::Migration(_) => Problem::new(Code::MigrationFailed, detail),
             LifecycleError::Unavailable(cause) => Problem::unavailable(cause),
             LifecycleError::Host(cause) => Problem::internal(cause),

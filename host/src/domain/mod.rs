@@ -32,6 +32,7 @@ pub mod public_url;
 pub mod resource;
 pub mod role;
 pub mod schedule;
+pub mod schedule_limits;
 pub mod secret;
 pub mod tenant;
 pub mod token;

@@ -129,6 +129,7 @@ async fn serve(
     let told_to_stop = stop_on_signal().map_err(ServeError::Threads)?;
     let stop = CancellationToken::new();
     tokio::spawn(prune(host.clone()));
+    host.start_jobs();
     ready(&Ready {
         public: public.address(),
         admin: admin.address(),
@@ -143,6 +144,10 @@ async fn serve(
         host.start_draining();
         tokio::time::sleep(config.server.drain_delay.0).await;
         stop.cancel();
+    };
+    let jobs = async {
+        told_to_stop.cancelled().await;
+        host.drain_jobs(drain).await;
     };
     tokio::join!(
         public.serve(
@@ -162,6 +167,7 @@ async fn serve(
             host.connections().admin.clone(),
         ),
         draining,
+        jobs,
     );
     host.close().await;
     tracing::info!("the host has stopped");

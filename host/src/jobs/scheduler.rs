@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::queue::Queue;
 use super::schedule_states::{DueSchedule, Key, ScheduleStates, Step};
 use super::troubles::{Troubles, WorkError, in_time};
-use crate::capability::jobs::queue::{JobQueue as _, QueueError};
+use crate::capability::jobs::{JobQueue as _, QueueError};
 use crate::domain::audit::Change;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{JobId, PluginName, ScheduleName, TenantId};
@@ -23,7 +23,7 @@ use crate::domain::job::{Concurrency, ConcurrencyKey, JobOrigin, NewJob};
 use crate::domain::schedule::{Overlap, Tick, due};
 use crate::domain::units::as_u64;
 use crate::fail_point;
-use crate::storage::{Added, Repository, ScheduleState, Ticked};
+use crate::storage::{Added, DbError, Repository, ScheduleState, Ticked};
 use crate::tenants::{HoldReason, PluginRoutes, Routing, ScheduleEntry, TenantRoutes, job_hold};
 
 /// How often schedules are looked at.
@@ -31,9 +31,6 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How often all stored states are read again, to see what other nodes did.
 const RELOAD: Duration = Duration::from_secs(60);
-
-/// The most times of one transaction.
-const BATCH: usize = 100;
 
 /// Adds the jobs of schedules.
 pub struct Scheduler {
@@ -224,18 +221,7 @@ impl Scheduler {
                 times.extend(self.times(&routes, schedule, now));
             }
         }
-        for batch in times.chunks(BATCH) {
-            let handled = self.handle(batch).await;
-            if let Some(error) = self.troubles.news(&"tick", &handled) {
-                tracing::error!(
-                    error,
-                    "times of schedules cannot be handled; the host tries again"
-                );
-            }
-            if handled.is_err() {
-                return;
-            }
-        }
+        self.handle(&times).await;
     }
 
     /// The times of a schedule that are due. If the tenant's backlog is full, they wait, and count
@@ -247,12 +233,21 @@ impl Scheduler {
         };
         let (spec, cron) = (&schedule.entry.spec, &schedule.entry.cron);
         let times = match job_hold(Some(routes), plugin, &spec.job) {
-            // The times that pass now are skipped, whatever the manifest says about missed ones.
-            Some(_) => {
+            None => due(cron, schedule.last_due, now, spec.catch_up),
+            // They wait until the tenant can be served. If that takes long, they count as missed.
+            Some(HoldReason::Unavailable(_) | HoldReason::TenantMissing | HoldReason::NoActiveVersion) => {
+                return Vec::new();
+            }
+            // Whatever the manifest says about missed times, these are skipped.
+            Some(
+                HoldReason::TenantSuspended
+                | HoldReason::PluginDisabled
+                | HoldReason::Paused
+                | HoldReason::NoSuchJob,
+            ) => {
                 let newest = cron.last_within(schedule.last_due, now);
                 newest.map(|at| (at, Tick::Skip)).into_iter().collect()
             }
-            None => due(cron, schedule.last_due, now, spec.catch_up),
         };
         let runs = as_u64(times.iter().filter(|(_, tick)| *tick == Tick::Run).count());
         let limits = &served.active.limits;
@@ -276,17 +271,33 @@ impl Scheduler {
         times.into_iter().map(handled).collect()
     }
 
-    async fn handle(&self, batch: &[Handled]) -> Result<(), WorkError> {
-        for tick in batch {
-            let ticked = in_time(self.db.tick(&tick.state, tick.job.as_ref())).await?;
-            fail_point::reach("tick");
-            if let Ticked::Now(Some(added)) = ticked {
-                self.queue.note_added(tick.state.tenant, &[added]);
+    /// Handles times in their order. A schedule that fails does not stop the others.
+    async fn handle(&self, times: &[Handled]) {
+        let mut failed: HashSet<(TenantId, &Key)> = HashSet::new();
+        for time in times {
+            let tenant = time.state.tenant;
+            if failed.contains(&(tenant, &time.key)) {
+                // Its earlier times come first.
+                continue;
             }
-            self.states()
-                .handled(tick.state.tenant, &tick.key, tick.state.last_due);
+            let ticked = in_time(self.db.tick(&time.state, time.job.as_ref())).await;
+            if let Some(error) = self.troubles.news(&"tick", &ticked) {
+                tracing::error!(%tenant, error, "times of schedules cannot be handled; the host tries again");
+            }
+            match ticked {
+                Ok(ticked) => {
+                    fail_point::reach("tick");
+                    if let Ticked::Now(Some(added)) = ticked {
+                        self.queue.note_added(tenant, &[added]);
+                    }
+                    self.states().handled(tenant, &time.key, time.state.last_due);
+                }
+                Err(WorkError::Db(DbError::Unavailable(_)) | WorkError::TimedOut) => return,
+                Err(_) => {
+                    failed.insert((tenant, &time.key));
+                }
+            }
         }
-        Ok(())
     }
 
     /// Adds the job of a schedule now, whatever its times are, unless a job of the schedule is live

@@ -35,6 +35,7 @@ mod problems;
 mod recompile;
 mod reconcile;
 mod refresh;
+mod schedules;
 mod secrets;
 mod stored;
 mod sweep;

@@ -171,6 +171,10 @@ pub trait Jobs {
     /// the jobs, without their payloads.
     async fn reap_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError>;
 
+    /// Ends up to `limit` attempts of a node that has just started, as [`Self::reap_jobs`] does: the
+    /// process that ran them has ended. Returns the jobs.
+    async fn reap_node(&self, node: &str, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError>;
+
     /// The running jobs of a node whose cancellation was requested.
     async fn cancel_requests(&self, node: &str) -> Result<Vec<(JobId, ClaimId)>, DbError>;
 

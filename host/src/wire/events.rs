@@ -90,6 +90,9 @@ mod tests {
         assert_eq!(text.datacontenttype.as_deref(), Some("text/plain"));
         assert_eq!(text.data, Some(json!("7 apples")));
         let written = serde_json::to_value(CloudEvent::new(event(), None)).unwrap();
-        assert_eq!((written.get("data"), written.get("datacontenttype")), (None, None));
+        assert_eq!(
+            (written.get("data"), written.get("datacontenttype")),
+            (None, None)
+        );
     }
 }

@@ -31,6 +31,7 @@ use crate::capability::Services;
 use crate::capability::cache::MemoryCaches;
 use crate::capability::database::SqliteDatabases;
 use crate::capability::http_client::{HttpClientConfig, HttpClients};
+use crate::capability::testing::QueueInMemory;
 use crate::components::compile::CompileLimits;
 use crate::components::store::FolderStore;
 use crate::config::Config;
@@ -41,7 +42,7 @@ use crate::domain::limits::Limits;
 use crate::domain::role::Role;
 use crate::domain::token::{Reach, TenantRole, Token};
 use crate::domain::units::{ByteSize, Span};
-use crate::jobs::{Counters, Queue, Scheduler, Wake};
+use crate::jobs::{Counters, JobMetrics, Queue, Scheduler, Slots, Wake};
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Gauge;
@@ -102,6 +103,7 @@ impl TestApp {
             lifecycle: lifecycle.clone(),
             services,
             ledger: ledger.clone(),
+            jobs: JobMetrics::new(db.clone(), clock.clone(), Arc::default(), Slots::new(1)),
         };
         let jobs = job_tasks(db.clone(), routing.clone(), clock.clone());
         let state = AdminState::new(
@@ -206,6 +208,7 @@ pub(crate) fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Se
             SqliteDatabases::new(data.join("databases"), 80, Handle::current(), clock.clone()).unwrap(),
         ),
         http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock, Handle::current()).unwrap()),
+        jobs: Arc::<QueueInMemory>::default(),
         vault,
     }
 }

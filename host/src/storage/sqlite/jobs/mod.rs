@@ -51,6 +51,7 @@ use crate::storage::{
 };
 
 pub(super) use change::delete_rest;
+use maintain::Lost;
 pub(super) use pause::{PAUSED, by_plugin as paused_by_plugin};
 
 #[async_trait]
@@ -114,7 +115,11 @@ impl Jobs for SqliteRepository {
     }
 
     async fn reap_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError> {
-        maintain::reap(self, now, limit).await
+        maintain::reap(self, Lost::LeaseOver, now, limit).await
+    }
+
+    async fn reap_node(&self, node: &str, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError> {
+        maintain::reap(self, Lost::Node(node), now, limit).await
     }
 
     async fn cancel_requests(&self, node: &str) -> Result<Vec<(JobId, ClaimId)>, DbError> {
