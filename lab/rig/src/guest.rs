@@ -35,6 +35,10 @@ pub struct Recipe {
     origins: Vec<String>,
     secrets: [Vec<String>; 2],
     has_database: bool,
+    /// The patterns of topics on which it may publish.
+    events: Vec<String>,
+    /// Further sections of the manifest.
+    more: String,
     /// The names and texts of schemas, which need not be valid JSON.
     schemas: Vec<(String, String)>,
     /// Replaces the generated manifest.
@@ -88,6 +92,8 @@ impl Recipe {
             origins: Vec::new(),
             secrets: Default::default(),
             has_database: false,
+            events: Vec::new(),
+            more: String::new(),
             schemas: Vec::new(),
             manifest: None,
         }
@@ -176,6 +182,18 @@ impl Recipe {
         self
     }
 
+    /// Requests to publish events on these topics.
+    pub fn events(mut self, patterns: &[&str]) -> Self {
+        self.events = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        self
+    }
+
+    /// Adds sections to the manifest, such as jobs.
+    pub fn with(mut self, sections: &str) -> Self {
+        self.more.push_str(sections);
+        self
+    }
+
     /// Builds the guest.
     pub fn guest(&self) -> Guest {
         let [usable, revealed] = &self.secrets;
@@ -207,6 +225,10 @@ impl Recipe {
             json!(usable),
             json!(revealed)
         );
+        if !self.events.is_empty() {
+            let _ = writeln!(manifest, "[events]\npublish = {}", json!(self.events));
+        }
+        manifest.push_str(&self.more);
         let manifest = self.manifest.clone().unwrap_or(manifest);
         let schemas: Vec<String> = self
             .schemas
@@ -219,14 +241,19 @@ impl Recipe {
             json!(self.migrations),
             schemas.join(",")
         );
+        let mut grants = json!({
+            "database": self.has_database,
+            "http": self.origins,
+            "secrets": { "use": usable, "reveal": revealed },
+        });
+        // Earlier hosts, which a benchmark compares with, do not know this grant.
+        if !self.events.is_empty() {
+            grants["events"] = json!(self.events);
+        }
         Guest {
             plugin: self.plugin.clone(),
             component: [self.component.as_slice(), &section_of(&content)].concat(),
-            grants: json!({
-                "database": self.has_database,
-                "http": self.origins,
-                "secrets": { "use": usable, "reveal": revealed },
-            }),
+            grants,
         }
     }
 }
