@@ -45,19 +45,23 @@ pub struct Recipe {
     manifest: Option<String>,
 }
 
-/// The custom section with the routes of `routes!`, and a name of the same length that is never
-/// read.
-const LISTED_ROUTES: (&[u8], &[u8]) = (b"mortise:routes", b"mortise:unread");
+/// The custom sections with the routes of `routes!` and the jobs of `jobs!`, each with a name of the
+/// same length that is never read.
+const LISTS: [(&[u8], &[u8]); 2] = [
+    (b"mortise:routes", b"mortise:unread"),
+    (b"mortise:jobs", b"mortise:none"),
+];
 
 /// The prefix of the name under which a component of contract 0.2 exports its handler.
 const HANDLER_0_2: &[u8] = b"mortise:plugin/http-handler@0.2.";
 
-/// Hides a component's list of routes, because a recipe may have other routes than the original
-/// plugin.
-fn without_list(mut component: Vec<u8>) -> Vec<u8> {
-    let (name, unread) = LISTED_ROUTES;
-    while let Some(start) = component.windows(name.len()).position(|part| part == name) {
-        component[start..start + name.len()].copy_from_slice(unread);
+/// Hides a component's lists of routes and jobs, because a recipe may have other ones than the
+/// original plugin.
+fn without_lists(mut component: Vec<u8>) -> Vec<u8> {
+    for (name, unread) in LISTS {
+        while let Some(start) = component.windows(name.len()).position(|part| part == name) {
+            component[start..start + name.len()].copy_from_slice(unread);
+        }
     }
     component
 }
@@ -71,7 +75,7 @@ impl Recipe {
             .and_then(|stem| stem.to_str())
             .context("a guest has a name")?;
         let component = std::fs::read(path).with_context(|| format!("the guest {file}"))?;
-        Ok(Self::from_bytes(&name.replace('_', "-"), without_list(component)))
+        Ok(Self::from_bytes(&name.replace('_', "-"), without_lists(component)))
     }
 
     /// A guest of any bytes.
