@@ -8,6 +8,7 @@
 
 mod bad_start;
 mod cli;
+mod cli_jobs;
 mod cli_logs;
 mod cli_versions;
 mod connections;

@@ -19,6 +19,7 @@ mod counts;
 mod error;
 mod host_key;
 mod invocations;
+mod job_reports;
 mod jobs;
 mod leases;
 mod log_lines;
@@ -52,8 +53,10 @@ pub use counts::{Counted, Counts};
 pub use error::DbError;
 pub use host_key::{HostKeys, Resealed};
 pub use invocations::{Entry, InvalidStatusFilter, InvocationFilter, Invocations, Kept, StatusFilter};
+pub use job_reports::{JobReports, JobsOfKind, ReportedSchedule, ScheduledRun};
 pub use jobs::{
-    Acknowledged, Added, Cancelled, ClaimPolicy, ClaimRound, HeldJobs, JobCounts, JobFilter, JobPosition, Jobs,
+    Acknowledged, Added, Cancelled, ClaimPolicy, ClaimRound, HeldJobs, JobCounts, JobFilter, JobPosition,
+    Jobs,
 };
 pub use leases::{Claim, Lease, Leases};
 pub use log_lines::{LinesWritten, LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
@@ -79,12 +82,15 @@ pub trait Repository:
     + Counted
     + HostKeys
     + Invocations
+    + JobReports
+    + Jobs
     + Leases
     + LogLines
     + Plans
     + Plugins
     + Removals
     + Routing
+    + Schedules
     + Secrets
     + Settings
     + Tenants

@@ -7,6 +7,7 @@ mod access;
 mod activations;
 mod components;
 mod invocations;
+mod job_reports;
 mod plugins;
 mod routing;
 mod settings;
@@ -16,6 +17,7 @@ pub use access::*;
 pub use activations::*;
 pub use components::*;
 pub use invocations::*;
+pub use job_reports::*;
 pub use plugins::*;
 pub use routing::*;
 pub use settings::*;
@@ -68,6 +70,7 @@ macro_rules! conformance_tests {
             one_batch_has_many_plugins_of_many_tenants,
             pruning_keeps_the_usage,
             invocations_are_found_by_route_status_principal_and_time,
+            attempts_of_jobs_are_found_by_kind_of_job,
             calls_are_counted_by_day_route_and_caller,
             callers_beyond_the_limit_are_counted_together,
             routing_reads_everything_of_one_tenant,
@@ -77,6 +80,10 @@ macro_rules! conformance_tests {
             leases_and_claims_of_a_dead_node_expire,
             a_component_that_a_version_names_is_not_removed,
             active_components_come_most_used_first,
+            jobs_are_counted_by_kind_and_state,
+            paused_jobs_are_named_by_plugin,
+            a_job_that_somebody_asked_for_is_audited,
+            schedules_are_reported_with_their_last_job,
         );
     };
     (@each $open:ident: $($test:ident,)+) => {$(
