@@ -56,7 +56,8 @@ pub fn run(
     let mut added: Vec<(usize, TenantId, JobId)> = Vec::new();
     for (case, (_, running)) in cases.iter().enumerate() {
         let host = launch(options).start_on(folder.clone())?;
-        host.known(TENANT).limit(&json!({ "jobs_running": running, "job_backlog": 1_000_000 }))?;
+        host.known(TENANT)
+            .limit(&json!({ "jobs_running": running, "job_backlog": 1_000_000 }))?;
         until("a crowd that runs", || {
             let node = host.admin().get("/api/v1/node")?.ok()?;
             let in_use = node["gauges"]["job_slots_in_use"].as_u64().unwrap_or(0);
@@ -90,7 +91,10 @@ pub fn run(
              after {:.0} ms ({least:.0} to {most:.0})\n",
             waits.median()
         ));
-        raw.insert((*name).to_owned(), json!({ "running": running, "waits_ms": waits }));
+        raw.insert(
+            (*name).to_owned(),
+            json!({ "running": running, "waits_ms": waits }),
+        );
     }
     queue.close();
     let name = format!("first job of a tenant beside {count} of another, longest until it starts, seconds");

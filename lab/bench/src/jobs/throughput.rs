@@ -91,7 +91,11 @@ fn round_of(
     let mut ended = queue.ended(tenant)?;
     queue.close();
     ended.retain(|ended| *ended >= since);
-    ensure!(ended.len() == count, "{} of {count} jobs of `{TENANT}` are done", ended.len());
+    ensure!(
+        ended.len() == count,
+        "{} of {count} jobs of `{TENANT}` are done",
+        ended.len()
+    );
     per_second(&ended).context("jobs that ended at different times")
 }
 
