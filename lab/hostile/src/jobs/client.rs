@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use rig::clock::within;
+use rig::clock::{now, within};
 use rig::host::{Host, Launch};
 use rig::http::Http;
 use rig::tenant::Tenant;
@@ -18,6 +18,9 @@ use super::scene::{PLUGIN, TOPIC, effect};
 
 /// How long all requests without a kill may take.
 const SENDING: Duration = Duration::from_secs(600);
+
+/// No job must come within this time after the last one.
+const CALM: Duration = Duration::from_secs(3);
 
 /// How a job is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -199,23 +202,25 @@ impl Client {
         done
     }
 
-    /// Waits until no job is left to run.
+    /// Waits until no job is left to run, and no more come from outboxes.
     pub fn finish(&self, most: Duration) -> Result<()> {
+        let mut idle_since = None;
         within(most, "the end of the last job", || {
-            Ok((self.live()? == 0).then_some(()))
+            if self.live()? > 0 {
+                idle_since = None;
+                return Ok(None);
+            }
+            let since = *idle_since.get_or_insert_with(now);
+            Ok((since.elapsed() > CALM).then_some(()))
         })
         .with_context(|| self.waiting().unwrap_or_else(|error| format!("{error:#}")))
     }
 
     /// The number of jobs that wait or run.
     fn live(&self) -> Result<u64> {
-        let mut live = 0;
-        for tenant in self.tenants {
-            let path = self.host().known(tenant).path("/jobs/summary");
-            let summary = self.host().admin().get(&path)?.ok()?;
-            live += summary["live"].as_u64().context("a summary of jobs")?;
-        }
-        Ok(live)
+        let node = self.host().admin().get("/api/v1/node")?.ok()?;
+        let gauge = |name: &str| node["gauges"][name].as_u64().context("a gauge of jobs");
+        Ok(gauge("jobs_queued")? + gauge("jobs_running")?)
     }
 
     /// The first job that waits or runs, as JSON.
