@@ -119,7 +119,7 @@ impl PluginRunner {
 
     fn target(&self, job: &Job) -> Option<Target> {
         let tenant = self.routing.tenant_by_id(job.new.tenant)?;
-        let (plugin, callable) = callable(Some(&tenant), &job.new.plugin, &job.new.name)?;
+        let (plugin, callable) = callable(Some(&*tenant), &job.new.plugin, &job.new.name)?;
         Some(Target {
             plugin: plugin.clone(),
             active: callable.active.clone(),
