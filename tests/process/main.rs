@@ -21,6 +21,7 @@ mod gauges;
 mod host;
 mod http;
 mod http2;
+mod jobs;
 mod kept_connections;
 mod memory;
 mod offline;

@@ -30,14 +30,17 @@ mod testing;
 mod tests;
 mod troubles;
 mod wake;
+mod worker;
 
 pub use counters::{Counters, JobMetrics};
 pub use maintenance::{JobRetention, Maintenance};
 pub use queue::Queue;
 pub use relay::Relay;
+pub use runner::Runner;
 pub use scheduler::{RunNowError, Scheduler, UpcomingSchedule};
 pub use slots::Slots;
 pub use wake::Wake;
+pub use worker::Worker;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
