@@ -20,6 +20,9 @@ const ORDERS: (&str, &str) = (
      INSERT INTO lines VALUES (1, 1);",
 );
 
+const SEQUENCE: &str =
+    "CREATE TABLE a (id INTEGER PRIMARY KEY AUTOINCREMENT, x INTEGER); INSERT INTO a (x) VALUES (1);";
+
 const fn works(files: &'static [(&'static str, &'static str)], afterwards: &'static str) -> Migrations {
     Migrations {
         files,
@@ -187,6 +190,53 @@ pub const MIGRATIONS: &[Migrations] = &[
     fails(
         &[("0001_a.sql", "DELETE FROM _mortise_migrations")],
         &["the host's own"],
+    ),
+    // SQLite does not ask about the table that a foreign key refers to.
+    fails(
+        &[(
+            "0001_a.sql",
+            "CREATE TABLE t (a);\nCREATE TABLE u (a REFERENCES \"_mortise_outbox\" (seq))",
+        )],
+        &["line 2", "the host's own"],
+    ),
+    fails(
+        &[
+            ("0001_a.sql", SEQUENCE),
+            ("0002_b.sql", "DELETE FROM sqlite_sequence"),
+        ],
+        &["may not use `sqlite_sequence`"],
+    ),
+    fails(
+        &[
+            ("0001_a.sql", SEQUENCE),
+            (
+                "0002_b.sql",
+                "CREATE TABLE b (a);\nUPDATE [SQLite_Sequence] SET seq = 9",
+            ),
+        ],
+        &["line 2", "may not use `sqlite_sequence`"],
+    ),
+    fails(
+        &[
+            ("0001_a.sql", SEQUENCE),
+            (
+                "0002_b.sql",
+                "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM 'sqlite_sequence'; END",
+            ),
+        ],
+        &["may not use `sqlite_sequence`"],
+    ),
+    // SQLite itself writes it when such a table is renamed and dropped.
+    works(
+        &[
+            ("0001_a.sql", SEQUENCE),
+            (
+                "0002_b.sql",
+                "ALTER TABLE a RENAME TO b; INSERT INTO b (x) VALUES (2); CREATE TABLE c (id INTEGER);
+                 INSERT INTO c SELECT id FROM b; DROP TABLE b;",
+            ),
+        ],
+        "SELECT id FROM c",
     ),
     fails(
         &[("0001_a.sql", "SELECT load_extension('x')")],

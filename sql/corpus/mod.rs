@@ -1,5 +1,5 @@
 //! Cases of SQL with what they answer. The host's tests run them through the real capability, and
-//! the SDK's tests run them on the stand-in: what a plugin sees in its tests is what it sees in
+//! the SDK's tests run them on the test host: what a plugin sees in its tests is what it sees in
 //! production.
 
 mod migrations;

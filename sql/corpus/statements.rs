@@ -356,6 +356,15 @@ fn refusals() -> Vec<Case> {
                 "SELECT 1 FROM items WHERE EXISTS (SELECT 1 FROM _mortise_migrations)",
             ],
         ),
+        (
+            Denied,
+            "may not use `sqlite_sequence`",
+            &[
+                "SELECT seq FROM sqlite_sequence",
+                "SELECT (SELECT max(seq) FROM sqlite_sequence WHERE name = 'notes')",
+                "INSERT INTO notes (body) SELECT name FROM SQLITE_SEQUENCE",
+            ],
+        ),
         (Denied, "may not read", &["SELECT * FROM dbstat"]),
         (Invalid, "", &["UPDATE sqlite_master SET sql = ''"]),
     ] {

@@ -11,7 +11,9 @@
 
 use rusqlite::hooks::AuthAction;
 
+use crate::failure::Failure;
 use crate::functions::{instead_of, is_allowed, is_internal_to_alter};
+use crate::token::{Token, tokens};
 
 /// The author of the SQL that is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,9 @@ const TELLING_TABLES: &[&str] = &[
     "tables_used",
 ];
 
+/// SQLite's table of the last row ids. The host's own tables are in it.
+const SEQUENCES: &str = "sqlite_sequence";
+
 /// Decides about one action of a statement.
 pub(crate) fn decide(author: Author, action: &AuthAction<'_>) -> Verdict {
     if author == Author::Host {
@@ -67,7 +72,7 @@ pub(crate) fn decide(author: Author, action: &AuthAction<'_>) -> Verdict {
     match *action {
         AuthAction::Select | AuthAction::Recursive => Verdict::Allow,
         AuthAction::Function { function_name } => function(author, function_name),
-        AuthAction::Read { table_name, .. } => reading(table_name),
+        AuthAction::Read { table_name, .. } => reading(author, table_name),
         AuthAction::Insert { table_name }
         | AuthAction::Delete { table_name }
         | AuthAction::Update { table_name, .. } => writing(author, table_name),
@@ -129,9 +134,13 @@ fn function(author: Author, name: &str) -> Verdict {
     ))
 }
 
-fn reading(table: &str) -> Verdict {
+fn reading(author: Author, table: &str) -> Verdict {
     if is_host_table(table) {
         return deny_host_table(table);
+    }
+    // DROP TABLE and ALTER TABLE read it. `check_names` rejects migrations that name it.
+    if author == Author::Plugin && table.eq_ignore_ascii_case(SEQUENCES) {
+        return Verdict::Deny(sequences());
     }
     // SQLite also asks about the tables `pragma_*` as pragmas, and they are rejected there.
     if TELLING_TABLES.iter().any(|name| table.eq_ignore_ascii_case(name)) {
@@ -168,6 +177,29 @@ fn changing_schema(allowed: bool, name: &str) -> Verdict {
     deny("the schema changes only in migrations, which run when a version is activated")
 }
 
+/// Returns an error if the text of a migration names a table that only the host may use.
+///
+/// SQLite does not ask about a foreign key to a table. It asks about `sqlite_sequence` for every
+/// DROP TABLE and ALTER TABLE, so a statement that names it cannot be told by what SQLite asks.
+pub(crate) fn check_names(text: &str) -> Result<(), Failure> {
+    for name in tokens(text).iter().filter_map(Token::name) {
+        if name == SEQUENCES {
+            return Err(Failure::Denied(sequences()));
+        }
+        if is_host_table(&name) {
+            return Err(Failure::Denied(host_table(&name)));
+        }
+    }
+    Ok(())
+}
+
+fn sequences() -> String {
+    format!(
+        "plugins may not use `{SEQUENCES}`, which has rows of the host; `RETURNING` answers the id of a new row; to begin \
+         with a larger id, insert a row with the id before it and delete that row"
+    )
+}
+
 pub(crate) fn is_host_table(name: &str) -> bool {
     has_prefix(name, HOST_TABLES)
 }
@@ -182,9 +214,11 @@ fn deny_temporary() -> Verdict {
 }
 
 fn deny_host_table(name: &str) -> Verdict {
-    deny(format!(
-        "names that start with `{HOST_TABLES}` are the host's own (`{name}`)"
-    ))
+    Verdict::Deny(host_table(name))
+}
+
+fn host_table(name: &str) -> String {
+    format!("names that start with `{HOST_TABLES}` are the host's own (`{name}`)")
 }
 
 fn deny(reason: impl Into<String>) -> Verdict {

@@ -4,6 +4,7 @@ use rusqlite::Connection;
 use rusqlite::fallible_iterator::FallibleIterator as _;
 use rusqlite::limits::Limit;
 
+use crate::authorizer::check_names;
 use crate::expansion::check_script;
 use crate::failure::{Failure, StatementError};
 use crate::limits::{VALUE_BYTES, compiled_bytes, longest_value};
@@ -64,6 +65,7 @@ pub fn run_script(
         if statement.parameter_count() > 0 {
             return Err(found(begin, "a migration has no parameters"));
         }
+        check_names(&text).map_err(|failure| stopped(begin, StatementError::Found(failure)))?;
         let limit = |bytes| connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, bytes);
         let value_bytes = longest_value(compiled_bytes(&statement), text.len());
         limit(value_bytes).map_err(|error| said(begin, error))?;

@@ -17,6 +17,18 @@ pub const SECOND_TRANSACTION: &str = "this invocation holds an open transaction 
 /// The error for a write in a cursor.
 pub const CURSOR_WRITES: &str = "a cursor only reads; run statements that write with `query` or `execute`";
 
+/// The error for a step that is stored outside of the same invocation's open transaction.
+pub const STEP_BESIDE: &str = "a transaction is open in the same invocation, and storing a step outside of it would wait \
+     for it forever; use `store-step` of the transaction, or end that first";
+
+/// The error for completing a job that was completed before.
+pub const COMPLETED_BEFORE: &str =
+    "the job was completed before, by this attempt or by another one; only `rollback` is left";
+
+/// The error for completing a job after the time of the attempt.
+pub const COMPLETED_LATE: &str =
+    "the time of this attempt is over, and another one may run the job; only `rollback` is left";
+
 /// The error for a transaction that has ended.
 pub const TRANSACTION_OVER: &str = "the transaction is over: it was committed or rolled back";
 

@@ -28,7 +28,7 @@ pub fn bundled() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn the_host_answers_every_case_as_the_stand_in_does() {
+async fn the_host_answers_every_case_as_the_test_host_does() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
     for (name, value) in SECRETS {
@@ -65,7 +65,7 @@ async fn the_host_answers_every_case_as_the_stand_in_does() {
 }
 
 #[test]
-fn the_stand_in_has_the_default_limits_of_the_host() {
+fn the_test_host_has_the_default_limits_of_the_host() {
     let host = mortise::domain::limits::Limits::default();
     // Each field is named, so that a new one must be compared as well.
     let budget::Limits {

@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use super::access::{TenantAccess, Viewer};
 use super::error::invalid;
 use super::input::{At, Params};
+use super::logs::require_plugin;
 use super::page::{Paging, limit};
 use super::state::AdminState;
 use crate::domain::clock::{DAY, Timestamp};
@@ -70,6 +71,9 @@ async fn calls(
         to,
     };
     let found = state.db.calls(access.tenant.id, &filter, page.clone()).await?;
+    if found.is_empty() && page.after.is_none() {
+        require_plugin(&state, access.tenant.id, Some(&filter.plugin)).await?;
+    }
     Ok(Json(Items::new(
         found,
         &page,

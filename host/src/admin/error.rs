@@ -1,5 +1,6 @@
 //! Converts errors of the storage and the lifecycle to problems of the admin API.
 
+use crate::capability::jobs::queue::QueueError;
 use crate::components::Fault;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::VersionDigest;
@@ -8,6 +9,7 @@ use crate::domain::resource::Resource;
 use crate::domain::version_name::NamedVersion;
 use crate::http::hint::Hint;
 use crate::http::problem::Problem;
+use crate::jobs::RunNowError;
 use crate::lifecycle::LifecycleError;
 use crate::storage::DbError;
 use crate::storage::vault::VaultError;
@@ -65,9 +67,28 @@ impl From<LifecycleError> for Problem {
                 let detail = format!("{detail}: {}", names.join(", "));
                 Problem::new(Code::GrantsMissing, detail).with("missing", missing)
             }
+            LifecycleError::Schedules(_) => Problem::new(Code::Conflict, detail).hint(Hint::TooMany),
             LifecycleError::Migration(_) => Problem::new(Code::MigrationFailed, detail),
             LifecycleError::Unavailable(cause) => Problem::unavailable(cause),
             LifecycleError::Host(cause) => Problem::internal(cause),
+        }
+    }
+}
+
+impl From<RunNowError> for Problem {
+    fn from(error: RunNowError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RunNowError::NoSchedule { .. } => {
+                Problem::new(Code::NotFound, detail).hint(Hint::Missing(Resource::Schedule))
+            }
+            RunNowError::Unavailable { .. } => Problem::new(Code::Unavailable, detail),
+            RunNowError::Queue(QueueError::Full { .. }) => {
+                Problem::new(Code::Conflict, detail).hint(Hint::BacklogFull)
+            }
+            error @ (RunNowError::NoTenant | RunNowError::Queue(QueueError::Unavailable)) => {
+                Problem::unavailable(error)
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use super::logs::require_plugin;
 use super::page::{Paging, limit};
 use super::state::AdminState;
 use crate::domain::clock::{DAY, HOUR, Timestamp};
-use crate::domain::id::{FunctionName, InvocationId, PluginName};
+use crate::domain::id::{FunctionName, InvocationId, JobName, PluginName};
 use crate::domain::invocation::{InvocationRecord, Trigger};
 use crate::domain::resource::Resource;
 use crate::http::problem::Problem;
@@ -51,6 +51,8 @@ pub struct InvocationQuery {
     trigger: Option<Trigger>,
     /// Only calls of this function.
     function: Option<FunctionName>,
+    /// Only attempts to run jobs of this kind.
+    job: Option<JobName>,
     /// `next` of the previous page.
     cursor: Option<String>,
     /// Items per page: 1 to 200.
@@ -91,6 +93,7 @@ async fn list(
         failed: query.failed,
         trigger: query.trigger,
         function: query.function,
+        job: query.job,
     };
     if let (Some(since), Some(until)) = (filter.since, filter.until)
         && since >= until
@@ -196,7 +199,13 @@ impl From<InvocationRecord> for InvocationView {
             method: triggered.method().map(ToString::to_string),
             route: triggered.route().map(str::to_owned),
             function: triggered.function().cloned(),
-            outcome: triggered.outcome(),
+            job: triggered.job().cloned(),
+            job_id: triggered.job_id(),
+            attempt: triggered.attempt(),
+            outcome: match triggered.job_outcome() {
+                Some(outcome) => Some(outcome.into()),
+                None => triggered.function_outcome().map(Into::into),
+            },
             status,
             code: code.map(|code| code.to_string()),
             blame,

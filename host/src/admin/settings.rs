@@ -215,6 +215,11 @@ fn check_grants(grants: &Grants) -> Result<(), Problem> {
             "http: at most {MAX_GRANTED} origins are allowed"
         )));
     }
+    if grants.events.len() > MAX_GRANTED {
+        return Err(invalid(format!(
+            "events: at most {MAX_GRANTED} topics are allowed"
+        )));
+    }
     if grants
         .secrets
         .usable

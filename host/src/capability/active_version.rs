@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::grant::Grants;
-use crate::domain::id::{PluginName, TenantId, TenantName, VersionDigest};
+use crate::domain::id::{JobName, PluginName, TenantId, TenantName, VersionDigest};
+use crate::domain::job::JobSpec;
 use crate::domain::limits::Limits;
 use crate::storage::vault::Sealed;
 
@@ -32,4 +33,6 @@ pub struct ActiveVersion {
     pub config: Arc<BTreeMap<String, String>>,
     /// The tenant's secrets, encrypted.
     pub secrets: Arc<BTreeMap<String, Sealed>>,
+    /// The kinds of jobs that the version declares.
+    pub jobs: Arc<BTreeMap<JobName, JobSpec>>,
 }

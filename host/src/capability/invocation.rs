@@ -12,7 +12,7 @@ use super::active_version::ActiveVersion;
 use super::cpu_time::CpuTime;
 use super::last_calls::LastCalls;
 use crate::domain::clock::{SharedClock, Timestamp};
-use crate::domain::id::InvocationId;
+use crate::domain::id::{InvocationId, JobId};
 use crate::domain::invocation::{Trigger, Usage};
 use crate::domain::limits::Limits;
 use crate::domain::log_line::LogLine;
@@ -50,6 +50,8 @@ pub struct Invocation {
     pub usage: Usage,
     /// The number of open transactions, cursors and outbound requests.
     pub held: u32,
+    /// The job that runs, if the trigger is a job.
+    pub job: Option<RunningJob>,
     /// The last host calls.
     pub last_calls: LastCalls,
     /// The logged lines.
@@ -57,6 +59,19 @@ pub struct Invocation {
     /// The secrets that the plugin has read, which are removed from its log. Each occurs once, the
     /// longest first, because one may be part of another.
     pub revealed: Vec<SecretString>,
+}
+
+/// The job that an invocation runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningJob {
+    /// The job.
+    pub id: JobId,
+    /// The number of this attempt, 1 for the first one.
+    pub attempt: u32,
+    /// How many jobs led to this one.
+    pub depth: u32,
+    /// Whether the invocation marked the job as done in a transaction that it committed.
+    pub completed: bool,
 }
 
 /// Why a host call was rejected. If the function has a matching error in the contract, the guest

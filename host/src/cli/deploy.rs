@@ -184,6 +184,7 @@ fn united(mut granted: Grants, asked: Grants) -> Grants {
     granted.http.extend(asked.http);
     granted.secrets.usable.extend(asked.secrets.usable);
     granted.secrets.reveal.extend(asked.secrets.reveal);
+    granted.events.extend(asked.events);
     granted
 }
 

@@ -240,6 +240,7 @@ pub fn describe_missing(missing: &MissingGrant) -> String {
         MissingGrant::SecretOrigin { name, origin } => format!("sending the secret `{name}` to {origin}"),
         MissingGrant::SecretUse { name } => format!("use of the secret `{name}`"),
         MissingGrant::SecretReveal { name } => format!("plain text of the secret `{name}`"),
+        MissingGrant::Event { name } => format!("publishing events on `{name}`"),
     }
 }
 

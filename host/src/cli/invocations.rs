@@ -31,12 +31,15 @@ pub struct List {
     /// Only those of this plugin
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
-    /// Only those with this trigger: http, function
+    /// Only those with this trigger: http, function, job
     #[arg(long, value_name = "TRIGGER")]
     trigger: Option<String>,
     /// Only calls of this function
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
+    /// Only attempts to run jobs of this kind
+    #[arg(long, value_name = "NAME")]
+    job: Option<String>,
     /// Only those of the route with this pattern: /orders/{id}
     #[arg(long, value_name = "PATTERN")]
     route: Option<String>,
@@ -69,6 +72,7 @@ impl Invocations {
                 plugin,
                 trigger,
                 function,
+                job,
                 route,
                 status,
                 principal,
@@ -82,6 +86,7 @@ impl Invocations {
                     ("plugin", plugin),
                     ("trigger", trigger),
                     ("function", function),
+                    ("job", job),
                     ("route", route),
                     ("status", status),
                     ("principal", principal),
@@ -102,6 +107,8 @@ impl Invocations {
                     "METHOD" => method,
                     "ROUTE" => route,
                     "FUNCTION" => function,
+                    "JOB" => job,
+                    "ATTEMPT" => attempt,
                     "OUTCOME" => outcome,
                     "STATUS" => status,
                     "CODE" => code,

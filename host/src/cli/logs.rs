@@ -174,6 +174,8 @@ fn format_line(line: &LogLineView) -> String {
         formatted.push_str(&format!("  {} {}", printable(method), printable(route)));
     } else if let Some(function) = &line.function {
         formatted.push_str(&format!("  function {function}"));
+    } else if let (Some(job), Some(attempt)) = (&line.job, line.attempt) {
+        formatted.push_str(&format!("  job {job}, attempt {attempt}"));
     }
     formatted.push_str(&format!("  {}", printable(&line.message)));
     for (name, value) in &line.fields {
@@ -212,6 +214,14 @@ mod tests {
         assert_eq!(
             format_line(&serde_json::from_value(line).unwrap()),
             "2026-01-02T03:04:05.000Z  INFO   0190a5c0-0000-7000-8000-000000000001  p  m"
+        );
+        let line = json!({
+            "at": "2026-01-02T03:04:05Z", "level": "info", "plugin": "p", "message": "m", "fields": [],
+            "invocation": "0190a5c0-0000-7000-8000-000000000001", "job": "sync-erp", "attempt": 2,
+        });
+        assert_eq!(
+            format_line(&serde_json::from_value(line).unwrap()),
+            "2026-01-02T03:04:05.000Z  INFO   0190a5c0-0000-7000-8000-000000000001  p  job sync-erp, attempt 2  m"
         );
     }
 

@@ -16,12 +16,15 @@ const HTTP_HANDLER: &str = "mortise:plugin/http-handler";
 /// The interface for calls of functions.
 const FUNCTION_HANDLER: &str = "mortise:plugin/function-handler";
 
+/// The interface for jobs.
+const JOB_HANDLER: &str = "mortise:plugin/job-handler";
+
 type TypeCheck = fn(&ComponentFunc, &ComponentType, Contract) -> wasmtime::Result<()>;
 
 const REBUILD: &str = "build the plugin with the SDK, or the WIT, of a version of the contract that this host serves \
                        (0.1, 0.2)";
 
-/// Refuses a component that lacks a handler for its manifest's routes or functions.
+/// Refuses a component that lacks a handler for its manifest's routes, functions or jobs.
 pub fn require_handlers(component: &[u8], manifest: &Manifest) -> Result<(), Refusal> {
     if !manifest.routes.is_empty() {
         require(component, HTTP_HANDLER, "routes", "`mortise_sdk::routes!`")?;
@@ -33,6 +36,9 @@ pub fn require_handlers(component: &[u8], manifest: &Manifest) -> Result<(), Ref
             "functions",
             "`mortise_sdk::functions!`",
         )?;
+    }
+    if !manifest.jobs.is_empty() {
+        require(component, JOB_HANDLER, "jobs", "`mortise_sdk::jobs!`")?;
     }
     Ok(())
 }
@@ -94,6 +100,7 @@ pub fn check_types<T: 'static>(component: &Component, linker: &Linker<T>) -> Res
         let (function, typecheck): (&str, TypeCheck) = match interface(name) {
             HTTP_HANDLER => ("handle", check_handle),
             FUNCTION_HANDLER => ("call", check_call),
+            JOB_HANDLER => ("run", check_run),
             _ => continue,
         };
         let ComponentItem::ComponentInstance(handler) = export.ty else {
@@ -126,6 +133,16 @@ fn check_call(function: &ComponentFunc, types: &ComponentType, contract: Contrac
     match contract {
         Contract::V0_1 => function.typecheck::<(&str, &str), (Result<String, old::Error>,)>(&types),
         Contract::V0_2 => function.typecheck::<(&str, &str), (Result<String, new::Error>,)>(&types),
+    }
+}
+
+fn check_run(function: &ComponentFunc, types: &ComponentType, contract: Contract) -> wasmtime::Result<()> {
+    use v0_1::job_handler as old;
+    use v0_2::job_handler as new;
+    let types = types.instance_type();
+    match contract {
+        Contract::V0_1 => function.typecheck::<(&old::Job,), (Result<(), old::Failure>,)>(&types),
+        Contract::V0_2 => function.typecheck::<(&new::Job,), (Result<(), new::Failure>,)>(&types),
     }
 }
 

@@ -1,9 +1,9 @@
-//! Compares the routes and functions that a component handles with those of its manifest.
+//! Compares the routes, functions and jobs that a component handles with those of its manifest.
 //!
 //! `routes!` of the Rust SDK writes its routes to the custom section `mortise:routes` of the core
 //! module. Each line has a method, a space and the path as in the manifest. `functions!` writes
-//! names of functions to `mortise:functions`, one per line. Other tools may do the same. Without a
-//! section, nothing is compared.
+//! names of functions to `mortise:functions`, one per line, and `jobs!` names of jobs to
+//! `mortise:jobs`. Other tools may do the same. Without a section, nothing is compared.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,9 @@ use crate::domain::manifest::Manifest;
 /// Names of the custom sections.
 const ROUTES: &str = "mortise:routes";
 const FUNCTIONS: &str = "mortise:functions";
+const JOBS: &str = "mortise:jobs";
 
-/// The most routes or functions that a refusal names.
+/// The most routes, functions or jobs that a refusal names.
 const MAX_NAMED: usize = 5;
 
 /// The kind of entries in a section.
@@ -37,7 +38,12 @@ const OF_FUNCTIONS: Kind = Kind {
     hint: "list the same functions in plugin.toml and in `functions!`, and build again",
 };
 
-/// Refuses a component that handles other routes or functions than its manifest declares.
+const OF_JOBS: Kind = Kind {
+    table: "job",
+    hint: "list the same jobs in plugin.toml and in `jobs!`, and build again",
+};
+
+/// Refuses a component that handles other routes, functions or jobs than its manifest declares.
 pub fn check_listed(component: &[u8], manifest: &Manifest) -> Result<(), Refusal> {
     let listed = Listed::of(component)?;
     let routes = manifest.routes.iter();
@@ -45,7 +51,10 @@ pub fn check_listed(component: &[u8], manifest: &Manifest) -> Result<(), Refusal
     OF_ROUTES.compare(listed.routes, routes.collect())?;
     let functions = manifest.functions.iter();
     let functions = functions.map(|function| function.name.to_string());
-    OF_FUNCTIONS.compare(listed.functions, functions.collect())
+    OF_FUNCTIONS.compare(listed.functions, functions.collect())?;
+    let jobs = manifest.jobs.iter();
+    let jobs = jobs.map(|job| job.name.to_string());
+    OF_JOBS.compare(listed.jobs, jobs.collect())
 }
 
 impl Kind {
@@ -76,6 +85,7 @@ impl Kind {
 struct Listed<'a> {
     routes: Option<BTreeSet<&'a str>>,
     functions: Option<BTreeSet<&'a str>>,
+    jobs: Option<BTreeSet<&'a str>>,
 }
 
 impl<'a> Listed<'a> {
@@ -93,6 +103,7 @@ impl<'a> Listed<'a> {
                 FUNCTIONS => (&mut listed.functions, "the name of a function", |line| {
                     !line.is_empty()
                 }),
+                JOBS => (&mut listed.jobs, "the name of a job", |line| !line.is_empty()),
                 _ => continue,
             };
             let unreadable = || {
@@ -233,5 +244,22 @@ mod tests {
             "plugin.toml: function: the plugin has no handler for a; it handles b, which the manifest leaves out"
         );
         assert!(with(b"\n").starts_with("custom section `mortise:functions`"));
+    }
+
+    #[test]
+    fn jobs_are_compared_in_the_same_way() {
+        let job = "[plugin]\nname = 'p'\nversion = '1'\n[[job]]\nname = 'a'\n";
+        let asked = Manifest::parse(job).unwrap();
+        let with = |data: &[u8]| {
+            let sections = custom(JOBS, data);
+            let component = [COMPONENT, &section(1, &[MODULE, &sections].concat())].concat();
+            check_listed(&component, &asked).map_or_else(|refusal| refusal.message, |()| String::new())
+        };
+        assert_eq!(with(b"a\n"), "");
+        assert_eq!(
+            with(b"a\nb\n"),
+            "plugin.toml: job: the plugin handles b, which the manifest leaves out"
+        );
+        assert!(with(b"\n").starts_with("custom section `mortise:jobs`"));
     }
 }

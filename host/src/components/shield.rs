@@ -146,7 +146,7 @@ impl FromStr for Instruction {
 }
 
 /// The interfaces that a component may import from this host, without their versions.
-const INTERFACES: [&str; 41] = [
+const INTERFACES: [&str; 43] = [
     "mortise:plugin/cache",
     "mortise:plugin/config",
     "mortise:plugin/context",
@@ -154,12 +154,14 @@ const INTERFACES: [&str; 41] = [
     "mortise:plugin/database",
     "mortise:plugin/email",
     "mortise:plugin/events",
+    "mortise:plugin/failures",
     "mortise:plugin/http-client",
     "mortise:plugin/http-types",
     "mortise:plugin/jobs",
     "mortise:plugin/log",
     "mortise:plugin/realtime",
     "mortise:plugin/secrets",
+    "mortise:plugin/steps",
     "mortise:plugin/types",
     "wasi:cli/environment",
     "wasi:cli/exit",

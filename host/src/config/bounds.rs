@@ -13,6 +13,7 @@ impl Config {
             server,
             runtime,
             compile,
+            jobs,
             ..
         } = self;
         let some = Span::ms(1);
@@ -83,6 +84,12 @@ impl Config {
                 runtime.loaded,
                 ByteSize::mib(1),
                 "no component would stay loaded",
+            ),
+            at_most(
+                "jobs.running",
+                jobs.running,
+                runtime.instances,
+                "each running job takes one of `runtime.instances`",
             ),
             at_least(
                 "compile.workers",
@@ -174,6 +181,7 @@ mod tests {
             ("RUNTIME__THREADS", "1025", "1024"),
             ("RUNTIME__NICE", "20", "19"),
             ("RUNTIME__LOADED", "0B", "1MiB"),
+            ("JOBS__RUNNING", "257", "256"),
             ("COMPILE__WORKERS", "0", "1"),
             ("COMPILE__MEMORY", "0B", "128MiB"),
             ("COMPILE__CPU", "999ms", "1s"),
@@ -192,7 +200,12 @@ mod tests {
 
     #[test]
     fn zero_is_possible_where_it_has_a_meaning() {
-        for variable in ["RUNTIME__THREADS", "BREAKER__FAILURES", "RUNTIME__INSTANCES_KEPT"] {
+        for variable in [
+            "RUNTIME__THREADS",
+            "BREAKER__FAILURES",
+            "RUNTIME__INSTANCES_KEPT",
+            "JOBS__RUNNING",
+        ] {
             assert_eq!(load(&format!("MORTISE_{variable}"), "0"), Ok(()), "{variable}");
         }
         for variable in ["SERVER__DRAIN_DELAY", "SERVER__DRAIN_TIMEOUT"] {

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use toml::{Table, Value};
 
 use super::{Config, ConfigError};
+use crate::fail_point;
 
 /// Prefix of the host's variables.
 const PREFIX: &str = "MORTISE_";
@@ -18,11 +19,12 @@ const PREFIX: &str = "MORTISE_";
 /// beside a Service named `mortise`, but none of those contains two underscores in a row.
 const SEPARATOR: &str = "__";
 
-/// Variables of the command line.
-const COMMAND_LINE: [&str; 4] = [
+/// Variables of the command line and of tests, which are no keys.
+const OTHER: [&str; 5] = [
     "MORTISE_CONFIG",
     "MORTISE_HOST",
     "MORTISE_TENANT",
+    fail_point::VARIABLE,
     "MORTISE_TOKEN",
 ];
 
@@ -98,12 +100,12 @@ impl Environment {
     }
 }
 
-/// The variables with the prefix, without those of the command line, sorted for reproducible
-/// errors. Names that are not UTF-8 are skipped.
+/// The variables with the prefix, without [`OTHER`], sorted for reproducible errors. Names that are
+/// not UTF-8 are skipped.
 fn sorted(variables: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<String, OsString> {
     variables
         .filter_map(|(name, text)| Some((name.into_string().ok()?, text)))
-        .filter(|(name, _)| name.starts_with(PREFIX) && !COMMAND_LINE.contains(&name.as_str()))
+        .filter(|(name, _)| name.starts_with(PREFIX) && !OTHER.contains(&name.as_str()))
         .collect()
 }
 

@@ -9,6 +9,7 @@ mod compile;
 mod data;
 mod environment;
 mod http_client;
+mod jobs;
 mod limits;
 mod log;
 mod retention;
@@ -20,6 +21,7 @@ pub use breaker::BreakerSection;
 pub use compile::CompileSection;
 pub use data::DataSection;
 pub use http_client::HttpClientSection;
+pub use jobs::JobsSection;
 pub use log::{LogFormat, LogSection};
 pub use retention::RetentionSection;
 pub use runtime::RuntimeSection;
@@ -55,6 +57,8 @@ pub struct Config {
     pub breaker: BreakerSection,
     /// Outbound requests of plugins.
     pub http_client: HttpClientSection,
+    /// How many jobs a node runs.
+    pub jobs: JobsSection,
     /// How long records are kept.
     pub retention: RetentionSection,
     /// The host's own log.

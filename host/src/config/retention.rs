@@ -10,6 +10,10 @@ use crate::domain::units::Span;
 pub struct RetentionSection {
     /// Invocation records and log lines. The hourly usage is kept.
     pub invocations: Span,
+    /// Jobs that are done or cancelled, with their attempts.
+    pub jobs: Span,
+    /// Dead letters: jobs that failed for good.
+    pub dead_jobs: Span,
     /// Deleted tenants and plugins. They can be restored until this time has passed.
     pub deleted: Span,
 }
@@ -18,6 +22,8 @@ impl Default for RetentionSection {
     fn default() -> Self {
         Self {
             invocations: Span::s(30 * 24 * 60 * 60),
+            jobs: Span::s(24 * 60 * 60),
+            dead_jobs: Span::s(14 * 24 * 60 * 60),
             deleted: Span::s(7 * 24 * 60 * 60),
         }
     }

@@ -69,6 +69,20 @@ impl TopicPattern {
         }
         segments.next().is_none()
     }
+
+    /// Whether this pattern stands for every topic that `other` stands for.
+    pub fn covers(&self, other: &Self) -> bool {
+        let mut segments = other.0.split('.');
+        for wanted in self.0.split('.') {
+            match (wanted, segments.next()) {
+                (">", Some(_)) => return true,
+                ("*", Some(segment)) if segment != ">" => {}
+                (wanted, Some(segment)) if wanted == segment => {}
+                _ => return false,
+            }
+        }
+        segments.next().is_none()
+    }
 }
 
 impl FromStr for Topic {
@@ -163,6 +177,38 @@ mod tests {
         assert!(!matches("order.*", "order.line.added"));
         assert!(!matches("order.>", "order"));
         assert!(!matches("order", "order.created"));
+    }
+
+    #[test]
+    fn a_pattern_covers_what_it_matches_at_least() {
+        let covers = |wide: &str, narrow: &str| {
+            let wide: TopicPattern = wide.parse().unwrap();
+            wide.covers(&narrow.parse().unwrap())
+        };
+        for (wide, narrow) in [
+            ("order.created", "order.created"),
+            ("order.*", "order.created"),
+            ("order.*", "order.*"),
+            ("order.>", "order.*"),
+            ("order.>", "order.line.>"),
+            ("order.>", "order.>"),
+            (">", "*"),
+            (">", "a.*.>"),
+            ("*.>", "a.>"),
+            ("*.*", "a.*"),
+        ] {
+            assert!(covers(wide, narrow), "{wide} covers {narrow}");
+            assert_eq!(covers(narrow, wide), wide == narrow, "{narrow} covers {wide}");
+        }
+        for (one, other) in [
+            ("order.*", "*.created"),
+            ("*", "a.b"),
+            ("*", ">"),
+            ("a.b", "a.c"),
+            ("a.*", "a.>"),
+        ] {
+            assert!(!covers(one, other), "{one} does not cover {other}");
+        }
     }
 
     #[test]

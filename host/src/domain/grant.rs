@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::event::TopicPattern;
 use super::manifest::Manifest;
 use super::origin::Origin;
 use super::secret::{SecretOrigins, UsableSecrets};
@@ -19,6 +20,11 @@ pub struct Grants {
     pub http: BTreeSet<Origin>,
     /// Secrets that the plugin may use.
     pub secrets: SecretGrants,
+    /// Topics of events that the plugin may publish, as patterns: `*` stands for one segment, and
+    /// `>` at the end for one or more.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[schema(value_type = BTreeSet<String>)]
+    pub events: BTreeSet<TopicPattern>,
 }
 
 /// Secrets that a plugin may use, by the kind of use.
@@ -61,6 +67,12 @@ pub enum MissingGrant {
         /// The secret's name.
         name: String,
     },
+    /// Publishing events.
+    Event {
+        /// The topic, or the pattern of topics.
+        #[schema(value_type = String)]
+        name: TopicPattern,
+    },
 }
 
 impl Grants {
@@ -73,6 +85,7 @@ impl Grants {
                 usable: manifest.secrets.usable.clone(),
                 reveal: manifest.secrets.reveal.iter().cloned().collect(),
             },
+            events: manifest.events.publish.iter().cloned().collect(),
         }
     }
 
@@ -92,6 +105,11 @@ impl Grants {
         for name in asked.secrets.reveal.difference(&self.secrets.reveal).cloned() {
             missing.push(MissingGrant::SecretReveal { name });
         }
+        for name in asked.events {
+            if !covered(&self.events, &name) {
+                missing.push(MissingGrant::Event { name });
+            }
+        }
         missing
     }
 
@@ -110,8 +128,21 @@ impl Grants {
                     .cloned()
                     .collect(),
             },
+            events: both(&asked.events, &self.events),
         }
     }
+}
+
+/// Whether one of the patterns covers the topic or pattern.
+fn covered(patterns: &BTreeSet<TopicPattern>, topic: &TopicPattern) -> bool {
+    patterns.iter().any(|pattern| pattern.covers(topic))
+}
+
+/// The topics in both sets: of two patterns of which one covers the other, the narrower one.
+fn both(some: &BTreeSet<TopicPattern>, others: &BTreeSet<TopicPattern>) -> BTreeSet<TopicPattern> {
+    let narrower = some.iter().filter(|topic| covered(others, topic));
+    let narrower = narrower.chain(others.iter().filter(|topic| covered(some, topic)));
+    narrower.cloned().collect()
 }
 
 impl SecretGrants {
@@ -182,6 +213,7 @@ impl fmt::Display for MissingGrant {
             MissingGrant::SecretUse { name } => write!(f, "use of secret `{name}`"),
             MissingGrant::SecretOrigin { name, origin } => write!(f, "sending secret `{name}` to {origin}"),
             MissingGrant::SecretReveal { name } => write!(f, "the plain text of secret `{name}`"),
+            MissingGrant::Event { name } => write!(f, "publishing events on `{name}`"),
         }
     }
 }
@@ -291,6 +323,42 @@ mod tests {
         }
         let effective = grants(serde_json::json!({})).effective_for(&bound);
         assert_eq!(effective.secrets.origins("k"), None);
+    }
+
+    #[test]
+    fn a_plugin_publishes_on_topics_that_it_asks_for_and_the_tenant_grants() {
+        let manifest = Manifest::parse(
+            "[plugin]\nname = 'p'\nversion = '1'\n[events]\npublish = ['order.*', 'stock.low']\n",
+        );
+        let manifest = manifest.unwrap();
+        for (granted, lacking, topics) in [
+            (vec![], vec!["order.*", "stock.low"], vec![]),
+            (vec!["order.*", "stock.low"], vec![], vec!["order.*", "stock.low"]),
+            (vec![">"], vec![], vec!["order.*", "stock.low"]),
+            (
+                vec!["order.created", "stock.>"],
+                vec!["order.*"],
+                vec!["order.created", "stock.low"],
+            ),
+            (
+                vec!["*.created", "payment.*"],
+                vec!["order.*", "stock.low"],
+                vec![],
+            ),
+        ] {
+            let grants = grants(serde_json::json!({ "events": granted }));
+            let wanted: Vec<String> = lacking
+                .iter()
+                .map(|name| format!("publishing events on `{name}`"))
+                .collect();
+            assert_eq!(missing(&grants, &manifest), wanted);
+            let effective = grants.effective_for(&manifest).events;
+            let effective: Vec<&str> = effective.iter().map(TopicPattern::as_str).collect();
+            assert_eq!(effective, topics);
+        }
+        let json = serde_json::to_value(Grants::default().missing_for(&manifest)).unwrap();
+        assert_eq!(json[0], serde_json::json!({ "kind": "event", "name": "order.*" }));
+        assert!(serde_json::from_str::<Grants>(r#"{"events":["a..b"]}"#).is_err());
     }
 
     #[test]

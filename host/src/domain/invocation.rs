@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::function::{self, FunctionOutcome};
-use super::id::{FunctionName, InvocationId, PluginName, TenantId, VersionDigest};
+use super::id::{FunctionName, InvocationId, JobId, JobName, PluginName, TenantId, VersionDigest};
+use super::job::{self, JobOutcome};
 use super::principal::PrincipalId;
 use super::problem_code::ProblemCode;
 
@@ -20,17 +21,20 @@ pub enum Trigger {
     Http,
     /// A call of one of its functions.
     Function,
+    /// A job.
+    Job,
 }
 
 impl Trigger {
     /// All triggers.
-    pub const ALL: [Self; 2] = [Self::Http, Self::Function];
+    pub const ALL: [Self; 3] = [Self::Http, Self::Function, Self::Job];
 
     /// The trigger as records and metrics name it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Function => "function",
+            Self::Job => "job",
         }
     }
 }
@@ -52,6 +56,17 @@ pub enum Triggered {
         /// How the function ended; `None` if the host answered in the plugin's place.
         outcome: Option<FunctionOutcome>,
     },
+    /// An attempt to run a job.
+    Job {
+        /// The job.
+        id: JobId,
+        /// The kind of job.
+        name: JobName,
+        /// The number of the attempt, 1 for the first one.
+        attempt: u32,
+        /// How the plugin said that the attempt ended; `None` if it said nothing.
+        outcome: Option<JobOutcome>,
+    },
 }
 
 impl Triggered {
@@ -59,7 +74,7 @@ impl Triggered {
     pub fn method(&self) -> Option<&Method> {
         match self {
             Self::Http { method, .. } => Some(method),
-            Self::Function { .. } => None,
+            Self::Function { .. } | Self::Job { .. } => None,
         }
     }
 
@@ -67,32 +82,74 @@ impl Triggered {
     pub fn route(&self) -> Option<&str> {
         match self {
             Self::Http { route, .. } => Some(route),
-            Self::Function { .. } => None,
+            Self::Function { .. } | Self::Job { .. } => None,
         }
     }
 
-    /// The called path below the plugin's mount point: the pattern of a route, or the path of a
-    /// function.
+    /// The method with which the plugin was called; `None` for a job, which nobody called.
+    pub fn called_with(&self) -> Option<Method> {
+        match self {
+            Self::Http { method, .. } => Some(method.clone()),
+            Self::Function { .. } => Some(function::METHOD),
+            Self::Job { .. } => None,
+        }
+    }
+
+    /// A path by which records are found: the pattern of a route, or the path of a function or a
+    /// kind of job below `/-/`.
     pub fn path(&self) -> Arc<str> {
         match self {
             Self::Http { route, .. } => route.clone(),
             Self::Function { name, .. } => function::path(name).into(),
+            Self::Job { name, .. } => job::path(name).into(),
         }
     }
 
     /// The function, if a call was the trigger.
     pub fn function(&self) -> Option<&FunctionName> {
         match self {
-            Self::Http { .. } => None,
             Self::Function { name, .. } => Some(name),
+            Self::Http { .. } | Self::Job { .. } => None,
         }
     }
 
     /// How the function ended, if the plugin answered.
-    pub fn outcome(&self) -> Option<FunctionOutcome> {
+    pub fn function_outcome(&self) -> Option<FunctionOutcome> {
         match self {
-            Self::Http { .. } => None,
             Self::Function { outcome, .. } => *outcome,
+            Self::Http { .. } | Self::Job { .. } => None,
+        }
+    }
+
+    /// The job, if one was the trigger.
+    pub fn job_id(&self) -> Option<JobId> {
+        match self {
+            Self::Job { id, .. } => Some(*id),
+            Self::Http { .. } | Self::Function { .. } => None,
+        }
+    }
+
+    /// The kind of job, if a job was the trigger.
+    pub fn job(&self) -> Option<&JobName> {
+        match self {
+            Self::Job { name, .. } => Some(name),
+            Self::Http { .. } | Self::Function { .. } => None,
+        }
+    }
+
+    /// The number of the attempt, if a job was the trigger.
+    pub fn attempt(&self) -> Option<u32> {
+        match self {
+            Self::Job { attempt, .. } => Some(*attempt),
+            Self::Http { .. } | Self::Function { .. } => None,
+        }
+    }
+
+    /// How the attempt to run a job ended, if the plugin said so.
+    pub fn job_outcome(&self) -> Option<JobOutcome> {
+        match self {
+            Self::Job { outcome, .. } => *outcome,
+            Self::Http { .. } | Self::Function { .. } => None,
         }
     }
 
@@ -101,6 +158,7 @@ impl Triggered {
         match self {
             Self::Http { .. } => Trigger::Http,
             Self::Function { .. } => Trigger::Function,
+            Self::Job { .. } => Trigger::Job,
         }
     }
 }
@@ -284,6 +342,18 @@ usage! {
     http_first_byte_us: u64,
     /// Most bytes of the body of one outbound response.
     http_response_bytes: u64,
+    /// Jobs that were added.
+    jobs_enqueued: u32 => sum,
+    /// Events that were published.
+    events_published: u32 => sum,
+    /// Most bytes of the payload of one job or event that was added.
+    job_payload_bytes: u64,
+    /// Stored steps of the job after the last call; zero without one.
+    steps: u32,
+    /// Most bytes of the result of one step that was stored.
+    step_bytes: u64,
+    /// The longest chain of jobs that lead to each other, up to one that was added; zero if none was.
+    job_depth: u32,
     /// Stored log lines.
     log_lines: u32 => sum,
     /// Log lines dropped because a limit was reached.
@@ -310,7 +380,8 @@ pub struct InvocationRecord {
     pub version: VersionDigest,
     /// What triggered the invocation.
     pub triggered: Triggered,
-    /// Status of the response.
+    /// Status of the response. A job has no response: 200 if the plugin reported success, 500 if it
+    /// reported a failure, and otherwise the status of `code`.
     pub status: u16,
     /// Why the host answered in the plugin's place, if it did.
     pub code: Option<ProblemCode>,

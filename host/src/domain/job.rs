@@ -11,6 +11,11 @@ use super::id::{ClaimId, InvocationId, JobId, JobName, PluginName, ScheduleName,
 use super::trigger_limits::TriggerLimits;
 use super::units::Span;
 
+/// The path under which records of a kind of job are found. No request has such a path.
+pub fn path(name: &JobName) -> String {
+    format!("/-/jobs/{name}")
+}
+
 /// A kind of job that a plugin declares in its manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -218,6 +223,18 @@ pub struct Acknowledgement {
     pub invocation: Option<InvocationId>,
 }
 
+/// How the plugin said that an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobOutcome {
+    /// The job is done.
+    Done,
+    /// It failed and wants to run again.
+    Retry,
+    /// It failed and must not run again.
+    Discard,
+}
+
 /// What becomes of a job after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -258,6 +275,17 @@ impl Backoff {
         let doublings = attempt.saturating_sub(1).min(31);
         let whole = self.initial.0.saturating_mul(1 << doublings).min(self.max.0);
         whole.mul_f64(1.0 - random.clamp(0.0, 1.0) / 2.0)
+    }
+}
+
+impl JobOutcome {
+    /// The outcome as it is written in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Retry => "retry",
+            Self::Discard => "discard",
+        }
     }
 }
 

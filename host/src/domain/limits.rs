@@ -255,6 +255,48 @@ limits! {
     /// Time of one outbound request as a whole.
     http_total: Span = Span::s(30), at most Span::s(60),
         of Invocation, seen in "http_request_us";
+    /// CPU time of one attempt of a job. Stops endless loops.
+    job_cpu: Span = Span::s(1), at least Span::ms(1), at most Span::s(60),
+        of Invocation, seen in "cpu_us";
+    /// Wall-clock time of one attempt of a job, host calls included. Stops a job that waits
+    /// forever.
+    job_wall: Span = Span::s(60), at least Span::ms(1), at most Span::s(15 * 60),
+        of Invocation, seen in "wall_us";
+    /// Payload of one job or event. Stops the job queue from filling the disk with few jobs.
+    job_payload: ByteSize = ByteSize::kib(64), at most ByteSize::mib(1),
+        of Invocation, seen in "job_payload_bytes";
+    /// Jobs and events that one invocation adds. Stops loops that fill the job queue.
+    jobs_enqueued: u32 = 100, at most 1_000,
+        of Invocation, seen in "jobs_enqueued";
+    /// Stored steps of one job.
+    steps: u32 = 100, at most 1_000,
+        of Invocation, seen in "steps";
+    /// Result of one step of a job.
+    step_bytes: ByteSize = ByteSize::kib(64), at most ByteSize::mib(1),
+        of Invocation, seen in "step_bytes";
+    /// Jobs of a tenant that run at once. Stops one tenant from taking every slot for jobs.
+    jobs_running: u32 = 8, at least 1, at most 1_024,
+        of Tenant, seen in "jobs.running";
+    /// Jobs of a tenant that wait or run. Stops one tenant from filling the disk.
+    job_backlog: u32 = 10_000, at most 1_000_000,
+        of Tenant, seen in "jobs.live";
+    /// How many jobs may lead to each other. Stops jobs that add jobs without end.
+    job_depth: u32 = 8, at most 64,
+        of Tenant, seen in "job_depth";
+    /// Stored jobs of a tenant that are done or cancelled. When the limit is exceeded, the oldest
+    /// are deleted.
+    jobs_kept: u32 = 10_000, at most 1_000_000,
+        of Tenant, seen in "jobs.kinds";
+    /// Stored dead letters of a tenant. When the limit is exceeded, the oldest are deleted.
+    dead_jobs_kept: u32 = 10_000, at most 1_000_000,
+        of Tenant, seen in "jobs.dead";
+    /// Schedules of all active versions of a tenant together. Each is held in memory.
+    schedules: u32 = 50, at most 1_000,
+        of Tenant, seen in "schedule.name";
+    /// How often a schedule may run in an hour. An hour divided by it is the shortest interval
+    /// between two runs. Stops schedules from filling the job queue.
+    schedule_runs_per_hour: u32 = 60, at most 3_600,
+        of Tenant, seen in "schedule.next_runs";
     /// Log lines of one invocation. Further lines are counted and dropped.
     log_lines: u32 = 200, at most 10_000,
         of Invocation, seen in "log_lines";
@@ -304,6 +346,17 @@ limits! {
         of Tenant, seen in "plugin.versions";
 }
 
+impl Limits {
+    /// The limits of the attempts of jobs: `cpu` and `wall` are those of jobs.
+    pub fn for_jobs(&self) -> Self {
+        Self {
+            cpu: self.job_cpu,
+            wall: self.job_wall,
+            ..self.clone()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -351,6 +404,11 @@ mod tests {
             "requests_per_second = 0",
             "component_size = '0'",
             "versions_kept = 0",
+            "job_cpu = '0ms'",
+            "job_wall = '16min'",
+            "jobs_running = 0",
+            "job_backlog = 1000001",
+            "schedule_runs_per_hour = 3601",
             "memory = '10GiB'",
             "cpu = '1h'",
             "records_kept = 4000000000",
@@ -363,6 +421,8 @@ mod tests {
             "queue = 0",
             "secrets = 0",
             "http_requests = 0",
+            "job_payload = '0B'",
+            "schedules = 0",
             "memory = '64KiB'",
             "cpu = '1ms'",
         ] {
@@ -478,9 +538,15 @@ mod tests {
             "counts.plugins",
             "counts.secrets",
             "counts.tokens",
+            "jobs.dead",
+            "jobs.kinds",
+            "jobs.live",
+            "jobs.running",
             "kept.log_bytes",
             "kept.records",
             "plugin.versions",
+            "schedule.name",
+            "schedule.next_runs",
             "version.compiled_size",
             "version.size",
         ];

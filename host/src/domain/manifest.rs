@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::function::Function;
 use super::id::PluginName;
+use super::job::JobSpec;
 use super::lenient;
 use super::limits::LimitOverrides;
+use super::manifest_background::{self, EventsSection, Subscription};
 use super::manifest_checks;
 use super::origin::Origin;
 use super::path::{self, AmbiguousPath};
+use super::schedule::ScheduleSpec;
 use super::secret::{SecretOrigins, UsableSecrets};
 use super::units::Span;
 
@@ -30,6 +33,18 @@ pub struct Manifest {
     /// The functions that the plugin declares.
     #[serde(default, rename = "function")]
     pub functions: Vec<Function>,
+    /// The kinds of jobs that the plugin runs.
+    #[serde(default, rename = "job")]
+    pub jobs: Vec<JobSpec>,
+    /// The schedules that add jobs.
+    #[serde(default, rename = "schedule")]
+    pub schedules: Vec<ScheduleSpec>,
+    /// The events that the plugin publishes.
+    #[serde(default)]
+    pub events: EventsSection,
+    /// The events that the plugin gets as jobs.
+    #[serde(default, rename = "subscribe")]
+    pub subscriptions: Vec<Subscription>,
     /// Present if the plugin uses the tenant's database.
     pub database: Option<DatabaseSection>,
     /// Origins that the plugin sends requests to.
@@ -272,6 +287,7 @@ impl Manifest {
                 .map_err(|(field, problem)| meaning(place(field), problem))?;
         }
         self.check_functions()?;
+        manifest_background::check(self)?;
         manifest_checks::check(self)
     }
 

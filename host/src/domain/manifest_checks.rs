@@ -10,9 +10,9 @@ use super::limits::{LimitOverrides, Limits};
 use super::manifest::{Manifest, ManifestError, Route, meaning};
 use super::path::is_reserved;
 use super::secret::{SecretOrigins, is_plain_name};
-use super::units::ByteSize;
+use super::units::{ByteSize, as_u64};
 
-/// The most origins, or names of secrets, that a tenant can grant one plugin.
+/// The most origins, names of secrets, or topics that a tenant can grant one plugin.
 pub const MAX_GRANTED: usize = 100;
 
 /// A page of WebAssembly memory, the least that an instance needs.
@@ -49,14 +49,20 @@ fn exceeded(asked: &LimitOverrides, most: &Limits) -> Vec<ExceededLimit> {
 
 /// All limits of a manifest that are above `most`, named by their keys: `limits.memory`.
 pub fn exceeded_limits(manifest: &Manifest, most: &Limits) -> Vec<ExceededLimit> {
-    let of_place = |(place, asked): (String, LimitOverrides)| {
+    let of_place = |(place, asked): (String, LimitOverrides), most: &Limits| {
         let named = move |limit: ExceededLimit| ExceededLimit {
             name: format!("{place}.{}", limit.name),
             ..limit
         };
         exceeded(&asked, most).into_iter().map(named)
     };
-    manifest.all_limits().into_iter().flat_map(of_place).collect()
+    let of_jobs = most.for_jobs();
+    let limits = manifest.all_limits().into_iter();
+    let job_limits = manifest.job_limits().into_iter();
+    let limits = limits.flat_map(|placed| of_place(placed, most));
+    limits
+        .chain(job_limits.flat_map(|placed| of_place(placed, &of_jobs)))
+        .collect()
 }
 
 /// Checks the values of a well-formed manifest.
@@ -116,6 +122,7 @@ fn check_grants(manifest: &Manifest) -> Result<(), ManifestError> {
             secrets.usable.iter().map(origins).max().unwrap_or_default(),
         ),
         ("secrets.reveal", secrets.reveal.len()),
+        ("events.publish", manifest.events.publish.len()),
     ] {
         if count > MAX_GRANTED {
             let problem = format!("{count} are more than the {MAX_GRANTED} that a tenant can grant a plugin");
@@ -136,12 +143,13 @@ fn check_grants(manifest: &Manifest) -> Result<(), ManifestError> {
 }
 
 fn check_limits(manifest: &Manifest) -> Result<(), ManifestError> {
-    for (place, limits) in manifest.all_limits() {
+    for (place, limits) in manifest.all_limits().into_iter().chain(manifest.job_limits()) {
         if let Some(memory) = limits.memory.filter(|memory| *memory < PAGE) {
             let problem = format!("no instance fits into {memory}: a page of WebAssembly memory has {PAGE}");
             return Err(meaning(format!("{place}.memory"), problem));
         }
-        if let Some(name) = ["cpu", "wall"].into_iter().find(|name| is_zero(&limits, name)) {
+        let times = ["cpu", "wall", "job_cpu", "job_wall"];
+        if let Some(name) = times.into_iter().find(|name| is_zero(&limits, name)) {
             let problem = "0 is not possible here: no plugin runs without it";
             return Err(meaning(format!("{place}.{name}"), problem));
         }
@@ -149,7 +157,7 @@ fn check_limits(manifest: &Manifest) -> Result<(), ManifestError> {
     let limits = &manifest.limits;
     let routes = || manifest.routes.iter();
     let has_functions = !manifest.functions.is_empty();
-    let needs: [(bool, &str, &[&str]); 5] = [
+    let needs: [(bool, &str, &[&str]); 6] = [
         (
             has_functions,
             "a function has an input and an output",
@@ -173,6 +181,11 @@ fn check_limits(manifest: &Manifest) -> Result<(), ManifestError> {
             ],
         ),
         (
+            !manifest.events.publish.is_empty(),
+            "the manifest has topics in [events] publish, which need it",
+            &["host_calls", "jobs_enqueued"],
+        ),
+        (
             routes().any(|route| route.request.is_some()),
             "a route has a schema for the body of a request",
             &["request_body"],
@@ -187,6 +200,22 @@ fn check_limits(manifest: &Manifest) -> Result<(), ManifestError> {
         if let Some(name) = names.iter().find(|name| is_zero(limits, name)) {
             let problem = format!("0 is not possible here: {why}");
             return Err(meaning(format!("limits.{name}"), problem));
+        }
+    }
+    check_payloads(manifest)
+}
+
+/// Refuses a payload of a schedule that is above the manifest's own limit of payloads.
+fn check_payloads(manifest: &Manifest) -> Result<(), ManifestError> {
+    let Some(most) = manifest.limits.job_payload else {
+        return Ok(());
+    };
+    for (index, schedule) in manifest.schedules.iter().enumerate() {
+        let size = ByteSize(as_u64(schedule.payload.len()));
+        if size > most {
+            let problem =
+                format!("{size} are more than limits.job_payload of this manifest, which is {most}");
+            return Err(meaning(format!("schedule[{index}].payload"), problem));
         }
     }
     Ok(())
@@ -270,6 +299,31 @@ mod tests {
                 "limits.memory: no instance fits into 63KiB",
             ),
             (
+                "[[job]]\nname = 'j'\nlimits = { wall = '0s' }".to_owned(),
+                "job[0].limits.wall: 0 is not possible here: no plugin runs without it",
+            ),
+            (
+                "[limits]\njob_cpu = '0ms'".to_owned(),
+                "limits.job_cpu: 0 is not possible here",
+            ),
+            (
+                "[events]\npublish = ['a.b']\n[limits]\njobs_enqueued = 0".to_owned(),
+                "limits.jobs_enqueued: 0 is not possible here: the manifest has topics in [events] publish",
+            ),
+            (
+                format!(
+                    "[events]\npublish = {:?}",
+                    (0..101).map(|n| format!("t{n}")).collect::<Vec<_>>()
+                ),
+                "events.publish: 101 are more than the 100",
+            ),
+            (
+                "[[job]]\nname = 'j'\n[[schedule]]\nname = 's'\ncron = '0 2 * * *'\njob = 'j'\npayload = '123'\n\
+                 [limits]\njob_payload = '2B'"
+                    .to_owned(),
+                "schedule[0].payload: 3B are more than limits.job_payload of this manifest, which is 2B",
+            ),
+            (
                 "[limits]\ncpu = '0s'".to_owned(),
                 "limits.cpu: 0 is not possible here: no plugin runs without it",
             ),
@@ -305,6 +359,7 @@ mod tests {
             "[secrets]\nuse = ['a.b-c_D']\nreveal = ['a.b-c_D']",
             "[limits]\nmemory = '64KiB'\ncpu = '1ms'\nwall = '1ms'",
             "[limits]\nsql_statements = 0\nhttp_requests = 0\nrequest_body = '0B'\nlog_lines = 0",
+            "[limits]\njobs_enqueued = 0\njob_payload = '0B'\nsteps = 0",
         ] {
             assert_eq!(refusal(manifest), "", "{manifest}");
         }
@@ -327,6 +382,21 @@ mod tests {
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told.contains(&("cpu", "2s", "1s")), "{told:?}");
         assert!(told.contains(&("http_requests", "65", "64")), "{told:?}");
+    }
+
+    #[test]
+    fn limits_of_jobs_are_compared_with_those_of_jobs() {
+        let manifest = "[plugin]\nname = 'p'\nversion = '1'\n[[job]]\nname = 'j'\n\
+                        limits = { cpu = '2s', wall = '20min' }";
+        let manifest = Manifest::parse(manifest).unwrap();
+        let found = exceeded_limits(&manifest, &Limits::ceiling());
+        let [wall] = found.as_slice() else {
+            panic!("{found:?}");
+        };
+        assert_eq!(
+            (wall.name.as_str(), wall.asked.as_str(), wall.most.as_str()),
+            ("job[0].limits.wall", "20min", "15min")
+        );
     }
 
     #[test]

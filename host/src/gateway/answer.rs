@@ -28,6 +28,8 @@ pub fn answer(target: &Target, ran: Ran<'_>) -> Result<Response<Body>, Problem> 
             .map_err(|unsendable| cannot_be_sent(&mut unrecorded, unsendable))
             .map(|response| (Some(FunctionOutcome::Answered), response)),
         Ok(Output::Function(Err(error))) => return Err(no_output(unrecorded, error)),
+        // A handler returns the output of its own trigger.
+        Ok(Output::Job(_)) => Err(Problem::internal("the output of a job came for a request")),
         Err(failure) => {
             let is_of_request = matches!(failure, Failure::Body(Side::Input, _));
             unrecorded.log_failure(&failure);

@@ -78,6 +78,7 @@ pub async fn dispatch(
         },
         input_schema,
         held,
+        job: None,
         input,
     };
     let ran = {
@@ -142,6 +143,8 @@ fn input(
             let name = function.name.clone();
             Ok((triggered, Input::Function { name, input }))
         }
+        // No address leads to a job: `locate` finds routes and functions only.
+        Callee::Job(_) => Err(Problem::internal("a request was located at a job")),
     }
 }
 

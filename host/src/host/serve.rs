@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Host, OpenError};
 use crate::config::{Config, ServerSection};
 use crate::domain::clock::SystemClock;
+use crate::fail_point;
 use crate::server::{ConnectionLimits, ListenError, Listener, Timeouts, descriptors};
 
 /// Threads for everything except plugins. They are mostly idle.
@@ -53,6 +54,9 @@ pub enum ServeError {
     /// Threads or signal handlers cannot be created.
     #[error("cannot start the threads of the host: {0}")]
     Threads(std::io::Error),
+    /// A test names a fail point that does not exist.
+    #[error(transparent)]
+    FailPoint(#[from] fail_point::InvalidFailPoint),
     /// The path of the executable is unknown.
     #[error("cannot find the executable of the host, which is also its compile worker: {0}")]
     Executable(std::io::Error),
@@ -67,6 +71,7 @@ pub enum ServeError {
 /// Serves until SIGTERM or SIGINT, then drains. A second signal ends the process at once. `ready`
 /// is called with the addresses when callers can connect.
 pub fn run(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+    fail_point::arm()?;
     descriptors::raise();
     keep_pages_small();
     let worker = std::env::current_exe().map_err(ServeError::Executable)?;
@@ -139,6 +144,10 @@ async fn serve(
         tokio::time::sleep(config.server.drain_delay.0).await;
         stop.cancel();
     };
+    let jobs = async {
+        told_to_stop.cancelled().await;
+        host.drain_jobs(drain).await;
+    };
     tokio::join!(
         public.serve(
             host.public_router(),
@@ -157,6 +166,7 @@ async fn serve(
             host.connections().admin.clone(),
         ),
         draining,
+        jobs,
     );
     host.close().await;
     tracing::info!("the host has stopped");

@@ -12,16 +12,25 @@ use crate::fair_semaphore::Permit;
 use crate::metrics::GaugeGuard;
 use crate::tenants::{Admitted, Full, Unhealthy};
 
-/// An admitted invocation. It occupies one of the tenant's queue positions until it is dropped.
-pub struct Admission {
+/// An admitted invocation.
+pub enum Admission {
+    /// A request of a caller, who waits for the response.
+    Request(RequestAdmission),
+    /// A job. The queue claims no more jobs than the node has slots and the tenant may run, so a job
+    /// takes part in no limit of requests. It waits for an instance as long as it has to.
+    Job,
+}
+
+/// An admitted request. It occupies one of the tenant's queue positions until it is dropped.
+pub struct RequestAdmission {
     pub(super) admitted: Admitted,
     _counted: GaugeGuard,
 }
 
 /// The permits that an invocation holds while it runs.
 pub(super) struct Permits {
-    /// A permit for one running invocation of the tenant.
-    pub concurrency: OwnedSemaphorePermit,
+    /// A permit for one running request of the tenant; `None` for a job.
+    pub concurrency: Option<OwnedSemaphorePermit>,
     /// A permit for one instance of the host.
     pub instance: Permit,
 }
@@ -82,26 +91,40 @@ impl Invoker {
         }
     }
 
-    /// Admits an invocation, or refuses it at once.
+    /// Admits a request, or refuses it at once.
     pub fn admit(&self, target: &Target) -> Result<Admission, Rejected> {
         target.check_unread()?;
         let admitted = target.tenant.admission.admit()?;
-        Ok(Admission {
+        Ok(Admission::Request(RequestAdmission {
             admitted,
             _counted: self.requests.admitted.hold(),
-        })
+        }))
     }
 
-    /// Waits, each time for at most the tenant's `queue_wait`, until the tenant has fewer
-    /// invocations running than it may, and then for an instance of the host.
+    /// Waits for the permits of an invocation.
     pub(super) async fn permits(&self, target: &Target, admission: &Admission) -> Result<Permits, Rejected> {
+        match admission {
+            Admission::Request(request) => self.permits_of_request(target, request).await,
+            Admission::Job => Ok(Permits {
+                concurrency: None,
+                instance: self.instance(target).await,
+            }),
+        }
+    }
+
+    /// Waits, each time for at most the tenant's `queue_wait`, until the tenant has fewer requests
+    /// running than it may, and then for an instance of the host.
+    async fn permits_of_request(
+        &self,
+        target: &Target,
+        admission: &RequestAdmission,
+    ) -> Result<Permits, Rejected> {
         let waiting = self.requests.waiting.hold();
         let concurrency = admission.admitted.permit().await?;
         let queue_wait = target.queue_wait();
         let instance = {
             // In a block, so that the outer future reuses the memory of this one.
-            let lane = &target.tenant.admission.lanes().instances;
-            let acquire = pin!(self.instances.acquire(lane));
+            let acquire = pin!(self.instance(target));
             within(queue_wait, acquire).await
         };
         let instance = instance.map_err(|_| Rejected::Full {
@@ -112,9 +135,26 @@ impl Invoker {
         // response.
         target.check_unread()?;
         Ok(Permits {
-            concurrency,
+            concurrency: Some(concurrency),
             instance,
         })
+    }
+
+    /// Waits for an instance of the host. The tenant's requests and jobs share one lane.
+    async fn instance(&self, target: &Target) -> Permit {
+        let lane = &target.tenant.admission.lanes().instances;
+        self.instances.acquire(lane).await
+    }
+}
+
+impl Admission {
+    /// The number of the tenant's running and waiting requests when this one was admitted, itself
+    /// included; zero for a job.
+    pub(super) fn queue_position(&self) -> u32 {
+        match self {
+            Self::Request(request) => request.admitted.queue_position(),
+            Self::Job => 0,
+        }
     }
 }
 

@@ -22,6 +22,7 @@ pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
             let what = match trigger {
                 Trigger::Http => "requests",
                 Trigger::Function => "functions",
+                Trigger::Job => "jobs",
             };
             return vec![format!("the plugin exports no handler of {what}")];
         }
@@ -32,14 +33,16 @@ pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
         }
         Failure::Cpu(most) => {
             let used = Duration::from_micros(usage.cpu_us);
-            format!("it used {used:?} of CPU time, more than the limit `cpu` of {most:?}")
+            let name = limits_of(invocation.trigger).cpu;
+            format!("it used {used:?} of CPU time, more than the limit `{name}` of {most:?}")
         }
         Failure::Timeout(most) => {
             let (took, busy) = (
                 Duration::from_micros(usage.wall_us),
                 Duration::from_micros(usage.cpu_us),
             );
-            format!("it ran for {took:?} ({busy:?} of CPU time), longer than the limit `wall` of {most:?}")
+            let name = limits_of(invocation.trigger).wall;
+            format!("it ran for {took:?} ({busy:?} of CPU time), longer than the limit `{name}` of {most:?}")
         }
         Failure::Response(reason) => return vec![format!("invalid response: {reason}")],
         Failure::Body(Side::Output, failure) => {
@@ -48,6 +51,55 @@ pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
         Failure::NoInstance | Failure::Body(Side::Input, _) | Failure::Host(_) => return Vec::new(),
     };
     vec![format!("the host stopped the plugin: {reason}; {last}")]
+}
+
+/// Why an attempt to run a job failed, as one text: the reason first, then what the plugin printed
+/// when it panicked, then the backtrace.
+pub fn text(failure: &Failure, invocation: &Invocation) -> String {
+    let mut lines = lines(failure, invocation);
+    let reason = lines.pop().unwrap_or_else(|| match failure {
+        Failure::NoInstance => failure.to_string(),
+        _ => "the host failed while it ran the job; the operator's log says why".to_owned(),
+    });
+    let mut text = vec![reason];
+    if matches!(failure, Failure::Trapped(_)) {
+        text.extend(panic_message(invocation));
+    }
+    text.extend(lines);
+    text.join("\n")
+}
+
+/// What a Rust plugin printed when it panicked: the place and the message.
+fn panic_message(invocation: &Invocation) -> impl Iterator<Item = String> {
+    let lines = &invocation.log_lines;
+    let begin = lines
+        .iter()
+        .rposition(|line| line.message.contains(" panicked at "));
+    let printed = begin.map_or(&[][..], |begin| &lines[begin..]);
+    printed.iter().take(PANIC_LINES).map(|line| line.message.clone())
+}
+
+/// The most lines of a panic message.
+const PANIC_LINES: usize = 5;
+
+/// The names of the limits of time.
+struct TimeLimits {
+    cpu: &'static str,
+    wall: &'static str,
+}
+
+/// The names of the limits of time that hold for a trigger.
+fn limits_of(trigger: Trigger) -> TimeLimits {
+    match trigger {
+        Trigger::Http | Trigger::Function => TimeLimits {
+            cpu: "cpu",
+            wall: "wall",
+        },
+        Trigger::Job => TimeLimits {
+            cpu: "job_cpu",
+            wall: "job_wall",
+        },
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +148,22 @@ mod tests {
     }
 
     #[test]
+    fn a_job_has_limits_of_time_of_its_own() {
+        let mut invocation = testing::invocation(Limits::default(), Grants::default());
+        invocation.trigger = Trigger::Job;
+        for (failure, name) in [
+            (Failure::Cpu(Duration::from_secs(1)), "the limit `job_cpu` of 1s"),
+            (
+                Failure::Timeout(Duration::from_secs(60)),
+                "the limit `job_wall` of 60s",
+            ),
+        ] {
+            let lines = lines(&failure, &invocation);
+            assert!(lines[0].contains(name), "{lines:?}");
+        }
+    }
+
+    #[test]
     fn a_trap_is_told_after_where_it_was() {
         let trap = Failure::Trapped(Trapped {
             reason: "wasm `unreachable` instruction executed".to_owned(),
@@ -106,6 +174,32 @@ mod tests {
             [
                 "    0:  0x1 - plugin!handle",
                 "the plugin trapped: wasm `unreachable` instruction executed; its last host calls: db.query"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_trapped_job_is_told_with_its_panic_message() {
+        let mut invocation = testing::invocation(Limits::default(), Grants::default());
+        for line in ["before", "thread 'main' panicked at src/lib.rs:7:5:", "no stock"] {
+            crate::capability::log::append(&mut invocation, crate::domain::log_line::Level::Error, line, &[]);
+        }
+        let trap = Failure::Trapped(Trapped {
+            reason: "wasm `unreachable` instruction executed".to_owned(),
+            backtrace: vec!["    0:  0x1 - plugin!run".to_owned()],
+        });
+        let text = text(&trap, &invocation);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[0].starts_with("the plugin trapped: wasm `unreachable`"),
+            "{text}"
+        );
+        assert_eq!(
+            lines[1..],
+            [
+                "thread 'main' panicked at src/lib.rs:7:5:",
+                "no stock",
+                "    0:  0x1 - plugin!run"
             ]
         );
     }

@@ -4,14 +4,15 @@
 //! response. This module knows no HTTP framework; HTTP belongs to `gateway/`.
 
 mod admit;
+mod failure_code;
 mod failure_log;
 mod health;
 mod record;
 mod run;
 
-pub use admit::{NotRun, Rejected};
+pub use admit::{Admission, NotRun, Rejected};
 pub use record::Unrecorded;
-pub use run::{Call, Ran};
+pub use run::{Call, Prepared, Ran};
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,8 +22,8 @@ use crate::domain::clock::SharedClock;
 use crate::fair_semaphore::FairSemaphore;
 use crate::ledger::Ledger;
 use crate::metrics::Requests;
-use crate::sandbox::Runtime;
-use crate::tenants::{EntryPoint, FunctionEntry, MethodRoute, PluginRoutes, TenantRoutes};
+use crate::sandbox::{LongRunning, Runtime};
+use crate::tenants::{EntryPoint, FunctionEntry, JobEntry, MethodRoute, PluginRoutes, TenantRoutes};
 
 pub struct Invoker {
     runtime: Arc<Runtime>,
@@ -31,6 +32,8 @@ pub struct Invoker {
     /// One permit for each instance of the pool, so that no invocation finds the pool empty.
     instances: Arc<FairSemaphore>,
     requests: Arc<Requests>,
+    /// Where jobs run: in the background, however short they are.
+    background: Arc<LongRunning>,
 }
 
 /// The tenant, plugin, version and entry point of an invocation.
@@ -39,7 +42,7 @@ pub struct Target {
     pub plugin: Arc<PluginRoutes>,
     /// The version that runs, with the limits of the callee.
     pub active: Arc<ActiveVersion>,
-    /// The route or function to call.
+    /// The route, function or kind of job to call.
     pub callee: Callee,
 }
 
@@ -48,6 +51,7 @@ pub struct Target {
 pub enum Callee {
     Route(Arc<MethodRoute>),
     Function(Arc<FunctionEntry>),
+    Job(Arc<JobEntry>),
 }
 
 impl Callee {
@@ -56,6 +60,7 @@ impl Callee {
         match self {
             Self::Route(route) => &route.entry,
             Self::Function(function) => &function.entry,
+            Self::Job(job) => &job.entry,
         }
     }
 
@@ -64,16 +69,18 @@ impl Callee {
         match self {
             Self::Route(_) => "route",
             Self::Function(_) => "function",
+            Self::Job(_) => "job",
         }
     }
 }
 
-/// The name in messages: `GET /orders/{id}`, `function price.adjust`.
+/// The name in messages: `GET /orders/{id}`, `function price.adjust`, `job sync-erp`.
 impl fmt::Display for Callee {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Route(route) => write!(formatter, "{} {}", route.method, route.pattern),
             Self::Function(function) => write!(formatter, "function {}", function.name),
+            Self::Job(job) => write!(formatter, "job {}", job.spec.name),
         }
     }
 }
@@ -88,10 +95,11 @@ impl Invoker {
             clock,
             instances,
             requests: Arc::default(),
+            background: Arc::new(LongRunning::always()),
         }
     }
 
-    /// The counters of the public listener's requests and of their invocations.
+    /// The counters of the public listener's requests and of all invocations.
     pub fn requests(&self) -> &Arc<Requests> {
         &self.requests
     }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::{Callee, Invoker, failure_log, health};
+use super::{Callee, Invoker, failure_code, failure_log, health};
 use crate::capability::Invocation;
-use crate::capability::log::{append, append_of_host};
+use crate::capability::log::{append, append_of_host, stored_text};
 use crate::domain::function::FunctionOutcome;
 use crate::domain::invocation::{InvocationRecord, Triggered};
+use crate::domain::job::JobOutcome;
 use crate::domain::limits::Limits;
 use crate::domain::log_line::Level;
 use crate::domain::principal::Principal;
@@ -23,12 +24,13 @@ use crate::tenants::HealthPermit;
 const ABANDONED_STATUS: u16 = 499;
 
 /// An invocation whose guest has ended and whose record is not written yet.
-/// [`Unrecorded::answered`], [`Unrecorded::function_ended`], [`Unrecorded::failed`] or
-/// [`Unrecorded::refused`] writes the record. If it is dropped before that, the invocation is
-/// recorded as abandoned.
+/// [`Unrecorded::answered`], [`Unrecorded::function_ended`], [`Unrecorded::job_ended`],
+/// [`Unrecorded::failed`] or [`Unrecorded::refused`] writes the record. If it is dropped before
+/// that, the invocation is recorded as abandoned.
 pub struct Unrecorded<'a> {
     recorder: Arc<Recorder>,
-    rest: Option<(Box<Invocation>, HealthPermit<'a>)>,
+    /// The permit of a circuit breaker is there for requests only.
+    rest: Option<(Box<Invocation>, Option<HealthPermit<'a>>)>,
 }
 
 /// Writes the record of an invocation. It owns its data, because a guest can briefly outlive its
@@ -45,7 +47,10 @@ enum Ending {
     Answered(StatusCode),
     /// A function of the plugin returned its output or an error.
     Function(FunctionOutcome, StatusCode),
-    /// The caller receives a problem instead of a response.
+    /// The plugin said how an attempt to run a job ended.
+    Job(JobOutcome),
+    /// The caller receives a problem instead of a response, or the job failed without the plugin's
+    /// word.
     Failed(Code),
     /// The caller went away.
     Abandoned,
@@ -55,7 +60,7 @@ impl<'a> Unrecorded<'a> {
     pub(super) fn new(
         recorder: Arc<Recorder>,
         invocation: Box<Invocation>,
-        permit: HealthPermit<'a>,
+        permit: Option<HealthPermit<'a>>,
     ) -> Self {
         Self {
             recorder,
@@ -63,8 +68,29 @@ impl<'a> Unrecorded<'a> {
         }
     }
 
+    /// Whether the invocation marked its job as done in a transaction that it committed.
+    pub fn has_completed_job(&self) -> bool {
+        self.invocation().job.as_ref().is_some_and(|job| job.completed)
+    }
+
+    /// Why the plugin returned no output, as one text for the author of a job: the reason first.
+    pub fn failure_text(&self, failure: &Failure, most: usize) -> String {
+        let invocation = self.invocation();
+        stored_text(invocation, &failure_log::text(failure, invocation), most)
+    }
+
+    /// A text that the plugin returned, prepared for storage: at most `most` bytes.
+    pub fn stored_text(&self, text: &str, most: usize) -> String {
+        stored_text(self.invocation(), text, most)
+    }
+
     pub fn limits(&self) -> &Limits {
         self.invocation().limits()
+    }
+
+    /// Logs a sentence for the plugin's author about a failure that may pass.
+    pub fn log_warning(&mut self, message: &str) {
+        append_of_host(self.invocation_mut(), Level::Warn, message);
     }
 
     /// Logs a sentence for the plugin's author.
@@ -98,6 +124,17 @@ impl<'a> Unrecorded<'a> {
         self.end(Ending::Function(outcome, status));
     }
 
+    /// Records how an attempt to run a job ended by what the plugin said.
+    pub fn job_ended(mut self, outcome: JobOutcome) {
+        self.end(Ending::Job(outcome));
+    }
+
+    /// Logs and records why an attempt to run a job failed without the plugin's word.
+    pub fn job_failed(mut self, failure: &Failure) {
+        self.log_failure(failure);
+        self.end(Ending::Failed(failure_code::of(failure)));
+    }
+
     /// Records a problem with this code.
     pub fn failed(mut self, code: Code) {
         self.end(Ending::Failed(code));
@@ -112,7 +149,10 @@ impl<'a> Unrecorded<'a> {
     }
 
     fn end(&mut self, ending: Ending) {
-        if let Some((mut invocation, permit)) = self.rest.take() {
+        let Some((mut invocation, permit)) = self.rest.take() else {
+            return;
+        };
+        if let Some(permit) = permit {
             health::report(
                 permit,
                 ending.code(),
@@ -120,8 +160,8 @@ impl<'a> Unrecorded<'a> {
                 &mut invocation,
                 &*self.recorder.invoker.clock,
             );
-            self.recorder.record(invocation, ending);
         }
+        self.recorder.record(invocation, ending);
     }
 
     fn invocation(&self) -> &Invocation {
@@ -182,11 +222,22 @@ impl Recorder {
         self.invoker.ledger.record(entry, &active.limits);
     }
 
-    /// What belongs to the trigger, with the outcome of a function.
+    /// What belongs to the trigger, with the outcome of a function or a job.
     fn triggered(&self, ending: &Ending) -> Triggered {
         match (&self.triggered, ending) {
             (Triggered::Function { name, .. }, Ending::Function(outcome, _)) => Triggered::Function {
                 name: name.clone(),
+                outcome: Some(*outcome),
+            },
+            (
+                Triggered::Job {
+                    id, name, attempt, ..
+                },
+                Ending::Job(outcome),
+            ) => Triggered::Job {
+                id: *id,
+                name: name.clone(),
+                attempt: *attempt,
                 outcome: Some(*outcome),
             },
             (triggered, _) => triggered.clone(),
@@ -198,7 +249,7 @@ impl Ending {
     /// The outcome, as metrics count it.
     fn kind(&self) -> Outcome {
         match self {
-            Self::Answered(_) | Self::Function(..) => Outcome::Answered,
+            Self::Answered(_) | Self::Function(..) | Self::Job(_) => Outcome::Answered,
             Self::Failed(_) => Outcome::Failed,
             Self::Abandoned => Outcome::Abandoned,
         }
@@ -207,6 +258,8 @@ impl Ending {
     fn status(&self) -> u16 {
         match self {
             Self::Answered(status) | Self::Function(_, status) => status.as_u16(),
+            Self::Job(JobOutcome::Done) => StatusCode::OK.as_u16(),
+            Self::Job(JobOutcome::Retry | JobOutcome::Discard) => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
             Self::Failed(code) => code.status().as_u16(),
             Self::Abandoned => ABANDONED_STATUS,
         }
@@ -215,7 +268,7 @@ impl Ending {
     /// The code in the record.
     fn problem_code(&self) -> Option<ProblemCode> {
         match self {
-            Self::Answered(_) | Self::Function(..) => None,
+            Self::Answered(_) | Self::Function(..) | Self::Job(_) => None,
             Self::Failed(code) => Some((*code).into()),
             Self::Abandoned => Some(ProblemCode::Abandoned),
         }
@@ -225,7 +278,7 @@ impl Ending {
     fn code(&self) -> Option<Code> {
         match self {
             Self::Failed(code) => Some(*code),
-            Self::Answered(_) | Self::Function(..) | Self::Abandoned => None,
+            Self::Answered(_) | Self::Function(..) | Self::Job(_) | Self::Abandoned => None,
         }
     }
 }

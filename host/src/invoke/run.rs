@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::admit::{Admission, NotRun, Permits, Rejected};
 use super::record::{Recorder, Unrecorded};
 use super::{Invoker, Target};
-use crate::capability::Invocation;
+use crate::capability::{Invocation, RunningJob};
 use crate::components::bundle::schema::Schema;
 use crate::deadline::within;
 use crate::domain::clock::Timestamp;
@@ -39,6 +40,8 @@ pub struct Call {
     pub input_schema: Option<Arc<Schema>>,
     /// The charge for the memory of the input, until the invocation begins.
     pub held: Option<BodyCharge>,
+    /// The job, if one is the trigger.
+    pub job: Option<RunningJob>,
     pub input: Input,
 }
 
@@ -50,35 +53,82 @@ pub struct Ran<'a> {
     pub unrecorded: Unrecorded<'a>,
 }
 
+/// An admitted invocation that has everything it waits for, and can start at once.
+pub struct Prepared {
+    admission: Admission,
+    permits: Permits,
+    component: Arc<Loaded>,
+    /// How long it waited for its permits.
+    queued: Duration,
+}
+
 impl Invoker {
     /// Runs the guest. An error means that the guest did not start.
     pub async fn run<'a>(
         self: &Arc<Self>,
         target: &'a Target,
         admission: Admission,
-        mut call: Call,
+        call: Call,
     ) -> Result<Ran<'a>, NotRun> {
+        let prepared = {
+            let prepare = pin!(self.prepare(target, admission));
+            prepare.await?
+        };
+        let start = pin!(self.start(target, prepared, call));
+        Ok(start.await?)
+    }
+
+    /// Loads the component and waits for the permits.
+    pub async fn prepare(&self, target: &Target, admission: Admission) -> Result<Prepared, NotRun> {
         // Loaded before anything is held that others wait for: compiling a component again takes
         // long.
-        let component = self.load(target).await?;
+        let component = match &admission {
+            Admission::Request(_) => self.load(target).await?,
+            Admission::Job => self.load_however_long(target).await?,
+        };
         let came = Instant::now();
-        let Permits {
-            concurrency,
-            instance,
-        } = {
+        let permits = {
             let permits = pin!(self.permits(target, &admission));
             permits.await?
         };
+        Ok(Prepared {
+            admission,
+            permits,
+            component,
+            queued: came.elapsed(),
+        })
+    }
+
+    /// Runs the guest of a prepared invocation. An error means that the guest did not start.
+    pub async fn start<'a>(
+        self: &Arc<Self>,
+        target: &'a Target,
+        prepared: Prepared,
+        mut call: Call,
+    ) -> Result<Ran<'a>, Rejected> {
+        let Prepared {
+            admission,
+            permits: Permits {
+                concurrency,
+                instance,
+            },
+            component,
+            queued,
+        } = prepared;
         let started_at = self.clock.now();
-        let permit = target
-            .callee
-            .entry()
-            .health
-            .permit(started_at, target.active.limits.wall.0);
-        let permit = permit.map_err(Rejected::Unhealthy)?;
+        let entry = target.callee.entry();
+        let (health, long_running) = match &admission {
+            Admission::Request(_) => {
+                let permit = entry.health.permit(started_at, target.active.limits.wall.0);
+                let permit = permit.map_err(Rejected::Unhealthy)?;
+                (Some(permit), &entry.long_running)
+            }
+            // The back-off of a job takes the place of a circuit breaker.
+            Admission::Job => (None, &self.background),
+        };
         call.usage = Usage {
-            queued_us: microseconds(came.elapsed()),
-            place: admission.admitted.queue_position(),
+            queued_us: microseconds(queued),
+            place: admission.queue_position(),
             request_backlog_bytes: target.tenant.bodies.held(),
             backlog_bytes: target.tenant.backlog.held(),
             ..call.usage
@@ -96,7 +146,7 @@ impl Invoker {
         };
         let start = Start {
             lanes: &target.tenant.admission.lanes().guests,
-            long_running: &target.callee.entry().long_running,
+            long_running,
             permits: GuestPermits {
                 admission: (concurrency, admission),
                 instance,
@@ -110,7 +160,7 @@ impl Invoker {
             .await;
         Ok(Ran {
             outcome,
-            unrecorded: Unrecorded::new(recorder, invocation, permit),
+            unrecorded: Unrecorded::new(recorder, invocation, health),
         })
     }
 
@@ -130,6 +180,7 @@ impl Invoker {
             cpu_time: Arc::default(),
             usage: call.usage,
             held: 0,
+            job: call.job.take(),
             last_calls: Default::default(),
             log_lines: Vec::new(),
             revealed: Vec::new(),
@@ -143,6 +194,12 @@ impl Invoker {
         loaded
             .map_err(|_| Rejected::Preparing { retry_after: wall })?
             .map_err(NotRun::NotLoaded)
+    }
+
+    /// Loads a component for a job. Nobody waits for the job, so compiling may take its time.
+    async fn load_however_long(&self, target: &Target) -> Result<Arc<Loaded>, NotRun> {
+        let loaded = self.runtime.load(target.active.digest).await;
+        loaded.map_err(NotRun::NotLoaded)
     }
 }
 

@@ -75,6 +75,12 @@ impl Lifecycle {
         if !missing.is_empty() {
             return Err(LifecycleError::GrantsMissing(missing));
         }
+        let excess = self.exceeding_schedules(tenant, plugin, &version).await?;
+        // A rollback is never refused because a limit was lowered since.
+        let excess = match (excess, cause) {
+            (Some(excess), Cause::OnPurpose) => return Err(LifecycleError::Schedules(excess)),
+            (excess, _) => excess,
+        };
         // The version is loaded before it becomes active, so that no request waits for it.
         if let Err(error) = self.runtime.load(digest).await {
             return Err(self.not_loaded(tenant, plugin, error).await);
@@ -86,6 +92,7 @@ impl Lifecycle {
             .map_err(LifecycleError::host)?;
         let _prepared = self.prepared.hold(tenant.id, digest, Arc::new(router));
         let (migrations, mut warnings) = self.migrate(tenant, plugin, &version).await?;
+        warnings.extend(excess.map(|excess| excess.to_string()));
         warnings.extend(self.idle_limits(tenant, &version).await?);
         warnings.extend(self.unset_secrets(tenant, &version).await?);
         if tenant.suspended {

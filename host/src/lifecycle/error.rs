@@ -7,6 +7,7 @@ use crate::components::store::StoreError;
 use crate::components::{LoadError, Refusal};
 use crate::domain::grant::MissingGrant;
 use crate::domain::resource::Resource;
+use crate::domain::schedule_limits::ScheduleExcess;
 use crate::domain::units::ByteSize;
 use crate::domain::version_name::{NamedVersion, VersionName};
 use crate::sandbox::SchemaError;
@@ -66,6 +67,9 @@ pub enum LifecycleError {
     /// The manifest asks for grants that the tenant has not given.
     #[error("the manifest asks for what the tenant has not granted")]
     GrantsMissing(Vec<MissingGrant>),
+    /// The schedules exceed a limit of the tenant.
+    #[error("{0}")]
+    Schedules(ScheduleExcess),
     /// A migration failed, and none was applied.
     #[error("{0}")]
     Migration(String),

@@ -141,6 +141,7 @@ impl Lifecycle {
             .take_in(plugin, component, limits.compiled_size);
         let described = taken_in.await?;
         self.check_ceiling(&described.manifest)?;
+        self.check_uploaded_schedules(&described.manifest, limits).await?;
         let component = component.bytes().clone();
         let stored = tokio::task::spawn_blocking(move || StoredBundle::open(&component));
         let stored = stored.await.map_err(LifecycleError::host)??;

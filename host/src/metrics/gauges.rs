@@ -72,6 +72,18 @@ gauges! {
     components_loaded,
     /// Bytes of machine code of the loaded components.
     components_loaded_bytes,
+    /// Jobs that wait: until they are due, for a slot, for other jobs, or until they can run.
+    jobs_queued,
+    /// Jobs that run, on all nodes.
+    jobs_running,
+    /// Dead letters: jobs that failed for good.
+    jobs_dead,
+    /// Seconds since the oldest ready job was due.
+    jobs_oldest_ready_seconds,
+    /// Slots for jobs of this node that are in use.
+    job_slots_in_use,
+    /// The most jobs that this node runs at once.
+    job_slots_total,
     /// Records of invocations that wait to be written.
     ledger_entries,
     /// Bytes of log lines that wait to be written.

@@ -7,6 +7,7 @@
 mod gauge;
 mod gauges;
 mod histogram;
+mod jobs;
 mod ledger;
 pub mod per_thread;
 pub mod process;
@@ -16,6 +17,7 @@ pub mod text;
 pub use gauge::{Gauge, GaugeGuard};
 pub use gauges::Gauges;
 pub use histogram::{Distribution, Histogram};
+pub use jobs::{JobTotals, JobsNow};
 pub use ledger::LedgerCounts;
 pub use requests::{Outcome, Requests};
 pub use text::CONTENT_TYPE;

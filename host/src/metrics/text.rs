@@ -10,6 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::gauges::Gauges;
 use super::histogram::Distribution;
+use super::jobs::JobTotals;
 use super::ledger::LedgerCounts;
 use super::requests::Requests;
 
@@ -26,6 +27,8 @@ pub struct Figures {
     pub gauges: Gauges,
     /// The ledger's counters.
     pub ledger: LedgerCounts,
+    /// The counters of jobs.
+    pub jobs: JobTotals,
     /// The counters of requests and invocations.
     pub requests: Arc<Requests>,
 }
@@ -94,6 +97,7 @@ impl Collector for Figures {
                 ("lost", lost),
             ],
         )?;
+        self.encode_jobs(&mut encoder)?;
         let seconds = Some(&Unit::Seconds);
         encoder
             .encode_descriptor(
@@ -112,6 +116,51 @@ impl Collector for Figures {
                 MetricType::Histogram,
             )?
             .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+}
+
+impl Figures {
+    fn encode_jobs(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let JobTotals {
+            enqueued,
+            done,
+            retried,
+            dead,
+            cancelled,
+            lost,
+            stale,
+        } = self.jobs;
+        encoder
+            .encode_descriptor(
+                "jobs_enqueued",
+                "Jobs that were added.",
+                None,
+                MetricType::Counter,
+            )?
+            .encode_counter::<NoLabelSet, _, f64>(&enqueued, None)?;
+        by_label(
+            encoder,
+            ("jobs_ended", "Jobs that ended, by how."),
+            "outcome",
+            &[("done", done), ("dead", dead), ("cancelled", cancelled)],
+        )?;
+        by_label(
+            encoder,
+            (
+                "job_retries",
+                "Failed attempts after which the job runs again, by why.",
+            ),
+            "reason",
+            &[("failed", retried), ("lost", lost)],
+        )?;
+        encoder
+            .encode_descriptor(
+                "job_results_stale",
+                "Results of attempts that came after their lease had ended, and were ignored.",
+                None,
+                MetricType::Counter,
+            )?
+            .encode_counter::<NoLabelSet, _, f64>(&stale, None)
     }
 }
 
@@ -160,9 +209,16 @@ mod tests {
             written: 7,
             ..LedgerCounts::default()
         };
+        let jobs = JobTotals {
+            enqueued: 9,
+            done: 5,
+            retried: 3,
+            ..JobTotals::default()
+        };
         let text = write(Figures {
             gauges,
             ledger,
+            jobs,
             requests,
         })
         .unwrap();
@@ -178,6 +234,10 @@ mod tests {
             "mortise_invocations_triggered_total{trigger=\"http\"} 0",
             "mortise_invocations_triggered_total{trigger=\"function\"} 1",
             "mortise_ledger_records_total{outcome=\"written\"} 7",
+            "mortise_jobs_enqueued_total 9",
+            "mortise_jobs_ended_total{outcome=\"done\"} 5",
+            "mortise_jobs_ended_total{outcome=\"dead\"} 0",
+            "mortise_job_retries_total{reason=\"failed\"} 3",
             "mortise_guest_cpu_seconds_total 1.5",
             "mortise_request_duration_seconds_bucket{le=\"0.0005\"} 1",
             "mortise_request_duration_seconds_bucket{le=\"0.005\"} 2",

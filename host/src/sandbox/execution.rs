@@ -400,6 +400,8 @@ fn input_to_check(input: &Input) -> &[u8] {
             Some(Content::Bytes(bytes)) => bytes,
         },
         Input::Function { input, .. } => input.as_bytes(),
+        // A kind of job has no schema.
+        Input::Job(_) => &[],
     }
 }
 
@@ -409,6 +411,7 @@ fn output_to_check<'a>(output: &'a Output, limits: &Limits) -> Option<&'a [u8]> 
     let body = match output {
         Output::Http(response) => body_to_check(response)?,
         Output::Function(output) => output.as_ref().ok()?.as_bytes(),
+        Output::Job(_) => return None,
     };
     (body.len() <= limits.response_body.as_usize()).then_some(body)
 }

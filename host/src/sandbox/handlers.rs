@@ -1,11 +1,15 @@
 //! The handlers that components export, in each version of the plugin contract, and how the host
 //! calls them.
 
+use std::time::Duration;
+
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
 use super::store::StoreData;
+use crate::capability::bindings::failures::Failure as JobFailed;
 use crate::capability::bindings::http_types::{Request, Response};
+use crate::capability::bindings::job_handler::Job;
 use crate::capability::bindings::{v0_1, v0_2};
 use crate::domain::id::FunctionName;
 use crate::domain::invocation::Trigger;
@@ -25,6 +29,8 @@ pub enum Input {
         /// The input, as JSON.
         input: String,
     },
+    /// An attempt to run a job.
+    Job(Job),
 }
 
 /// The output of a guest, by trigger. It is not checked yet.
@@ -33,6 +39,8 @@ pub enum Output {
     Http(Response),
     /// The output of a function as JSON, or its error.
     Function(Result<String, FunctionError>),
+    /// Whether the job succeeded.
+    Job(Result<(), JobFailure>),
 }
 
 /// Why a function returned no output. The texts come from the plugin.
@@ -46,10 +54,22 @@ pub enum FunctionError {
     Failed(String),
 }
 
+/// Why an attempt to run a job failed. The texts come from the plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobFailure {
+    /// Run it again after its back-off.
+    Retry(String),
+    /// Run it again after this time.
+    RetryAfter(Duration, String),
+    /// Never run it again.
+    Discard(String),
+}
+
 /// The handlers that a component exports.
 pub struct Handlers {
     http: Option<HttpHandler>,
     function: Option<FunctionHandler>,
+    job: Option<JobHandler>,
 }
 
 /// A handler of an instance, ready to be called.
@@ -58,6 +78,8 @@ pub enum Handler {
     Http(HttpGuest),
     /// Handles calls of functions.
     Function(FunctionGuest),
+    /// Runs jobs.
+    Job(JobGuest),
 }
 
 macro_rules! handler {
@@ -111,12 +133,21 @@ handler!(
     function_handler
 );
 
+handler!(
+    /// The export indices of a component's job handler.
+    JobHandler,
+    /// The job handler of an instance.
+    JobGuest,
+    job_handler
+);
+
 impl Input {
     /// The trigger that calls the guest.
     pub fn trigger(&self) -> Trigger {
         match self {
             Self::Http(_) => Trigger::Http,
             Self::Function { .. } => Trigger::Function,
+            Self::Job(_) => Trigger::Job,
         }
     }
 }
@@ -127,6 +158,7 @@ impl Handlers {
         Self {
             http: HttpHandler::of(component),
             function: FunctionHandler::of(component),
+            job: JobHandler::of(component),
         }
     }
 
@@ -135,6 +167,7 @@ impl Handlers {
         match trigger {
             Trigger::Http => self.http.is_some(),
             Trigger::Function => self.function.is_some(),
+            Trigger::Job => self.job.is_some(),
         }
     }
 
@@ -155,6 +188,10 @@ impl Handlers {
                 Some(handler) => Some(Handler::Function(handler.load(store, instance)?)),
                 None => None,
             },
+            Trigger::Job => match &self.job {
+                Some(handler) => Some(Handler::Job(handler.load(store, instance)?)),
+                None => None,
+            },
         })
     }
 }
@@ -165,6 +202,7 @@ impl Handler {
         match self {
             Self::Http(_) => Trigger::Http,
             Self::Function(_) => Trigger::Function,
+            Self::Job(_) => Trigger::Job,
         }
     }
 
@@ -175,7 +213,8 @@ impl Handler {
             (Self::Function(guest), Input::Function { name, input }) => {
                 Output::Function(guest.call(store, name.as_str(), &input).await?)
             }
-            (Self::Http(_), Input::Function { .. }) | (Self::Function(_), Input::Http(_)) => return Ok(None),
+            (Self::Job(guest), Input::Job(job)) => Output::Job(guest.call(store, job).await?),
+            (Self::Http(_) | Self::Function(_) | Self::Job(_), _) => return Ok(None),
         }))
     }
 }
@@ -200,6 +239,25 @@ impl FunctionGuest {
             Self::V0_1(guest) => guest.call_call(store, name, input).await?.map_err(Into::into),
             Self::V0_2(guest) => guest.call_call(store, name, input).await?.map_err(Into::into),
         })
+    }
+}
+
+impl JobGuest {
+    async fn call(&self, store: &mut Store<StoreData>, job: Job) -> wasmtime::Result<Result<(), JobFailure>> {
+        Ok(match self {
+            Self::V0_1(guest) => guest.call_run(store, &job.into()).await?.map_err(Into::into),
+            Self::V0_2(guest) => guest.call_run(store, &job).await?.map_err(Into::into),
+        })
+    }
+}
+
+impl From<JobFailed> for JobFailure {
+    fn from(failed: JobFailed) -> Self {
+        match failed {
+            JobFailed::Retry(why) => Self::Retry(why),
+            JobFailed::RetryAfter((ms, why)) => Self::RetryAfter(Duration::from_millis(ms), why),
+            JobFailed::Discard(why) => Self::Discard(why),
+        }
     }
 }
 

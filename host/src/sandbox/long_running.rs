@@ -15,12 +15,22 @@ const PROBATION: u32 = 100;
 pub struct LongRunning {
     /// The number of short guests that are still needed.
     wanted: AtomicU32,
+    /// Whether all guests begin in the background, however short they are.
+    is_fixed: bool,
 }
 
 impl LongRunning {
+    /// For guests that always begin in the background, because nobody waits for them.
+    pub fn always() -> Self {
+        Self {
+            is_fixed: true,
+            ..Self::default()
+        }
+    }
+
     /// Whether the next guest is expected to run for longer than a tick.
     pub fn is_long(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed) > 0
+        self.is_fixed || self.wanted.load(Ordering::Relaxed) > 0
     }
 
     /// Records that a guest ran for longer than a tick.
@@ -30,7 +40,7 @@ impl LongRunning {
 
     /// Records that a guest ended within a tick.
     pub fn ran_short(&self) {
-        if self.is_long() {
+        if !self.is_fixed && self.is_long() {
             let less = |wanted: u32| wanted.checked_sub(1);
             // An error means that other threads have reached zero in the meantime.
             let _ = self
@@ -55,5 +65,14 @@ mod tests {
             long_running.ran_short();
         }
         assert!(!long_running.is_long());
+    }
+
+    #[test]
+    fn background_work_stays_in_the_background() {
+        let background = LongRunning::always();
+        for _ in 0..2 * PROBATION {
+            background.ran_short();
+            assert!(background.is_long());
+        }
     }
 }

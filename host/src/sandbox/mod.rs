@@ -20,7 +20,7 @@ mod wasi;
 pub use execution::{
     Checks, Failure, Finished, GuestPermits, Side, Start, TooLargeToLift, Trapped, WarmInstances,
 };
-pub use handlers::{FunctionError, Input, Output};
+pub use handlers::{FunctionError, Input, JobFailure, Output};
 pub use loaded::{ComponentCache, Loaded};
 pub use long_running::LongRunning;
 pub use placement::GuestLanes;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DbError, Page, Totals};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{FunctionName, InvocationId, PluginName, TenantId};
+use crate::domain::id::{FunctionName, InvocationId, JobName, PluginName, TenantId};
 use crate::domain::invocation::{InvocationRecord, Trigger, UsageSum};
 use crate::domain::log_line::LogLine;
 use crate::domain::principal::PrincipalId;
@@ -44,6 +44,8 @@ pub struct InvocationFilter {
     pub trigger: Option<Trigger>,
     /// The function.
     pub function: Option<FunctionName>,
+    /// Attempts to run jobs of this kind.
+    pub job: Option<JobName>,
 }
 
 /// A filter for statuses: `404`, or a class such as `4xx`.
@@ -139,6 +141,7 @@ impl InvocationFilter {
                 .trigger
                 .is_none_or(|trigger| record.triggered.trigger() == trigger)
             && (self.function.is_none() || record.triggered.function() == self.function.as_ref())
+            && (self.job.is_none() || record.triggered.job() == self.job.as_ref())
     }
 }
 

@@ -120,6 +120,9 @@ pub trait Jobs {
     /// before the purge.
     async fn add_jobs(&self, jobs: &[NewJob]) -> Result<Vec<Added>, DbError>;
 
+    /// Adds a job that somebody asked for, unless a live job has its unique key.
+    async fn add_job(&self, job: &NewJob, change: &Change) -> Result<Added, DbError>;
+
     /// Adds the jobs of outbox entries and moves the mark, in one transaction. `jobs` names the
     /// sequence of each job's entry. Entries up to the stored mark of the same epoch are skipped.
     /// `up_to` becomes the mark. The results are those of the jobs that were not skipped. Call it
@@ -168,6 +171,10 @@ pub trait Jobs {
     /// the jobs, without their payloads.
     async fn reap_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError>;
 
+    /// Ends up to `limit` attempts of a node that has just started, as [`Self::reap_jobs`] does: the
+    /// process that ran them has ended. Returns the jobs.
+    async fn reap_node(&self, node: &str, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError>;
+
     /// The running jobs of a node whose cancellation was requested.
     async fn cancel_requests(&self, node: &str) -> Result<Vec<(JobId, ClaimId)>, DbError>;
 
@@ -192,7 +199,8 @@ pub trait Jobs {
     async fn live_jobs(&self, tenant: TenantId, ids: &[JobId]) -> Result<Vec<JobId>, DbError>;
 
     /// Deletes up to `limit` jobs that were done or cancelled before `done`, and dead letters from
-    /// before `dead`, with their attempts, and old ticks. Returns how many jobs.
+    /// before `dead`, with their attempts, and up to `limit` old ticks. Returns how many jobs or
+    /// ticks, whichever are more: fewer than `limit` if nothing is left.
     async fn prune_jobs(&self, done: Timestamp, dead: Timestamp, limit: u32) -> Result<u32, DbError>;
 
     /// Deletes up to `limit` of a tenant's oldest ended jobs above `done` done or cancelled ones and

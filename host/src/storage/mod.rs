@@ -19,6 +19,7 @@ mod counts;
 mod error;
 mod host_key;
 mod invocations;
+mod job_reports;
 mod jobs;
 mod leases;
 mod log_lines;
@@ -52,8 +53,10 @@ pub use counts::{Counted, Counts};
 pub use error::DbError;
 pub use host_key::{HostKeys, Resealed};
 pub use invocations::{Entry, InvalidStatusFilter, InvocationFilter, Invocations, Kept, StatusFilter};
+pub use job_reports::{JobReports, JobsOfKind, ReportedSchedule, ScheduledRun};
 pub use jobs::{
-    Acknowledged, Added, Cancelled, ClaimPolicy, ClaimRound, HeldJobs, JobCounts, JobFilter, JobPosition, Jobs,
+    Acknowledged, Added, Cancelled, ClaimPolicy, ClaimRound, HeldJobs, JobCounts, JobFilter, JobPosition,
+    Jobs,
 };
 pub use leases::{Claim, Lease, Leases};
 pub use log_lines::{LinesWritten, LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
@@ -62,7 +65,7 @@ pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};
 pub use removals::{Removal, Removals};
 pub use routing::{ListedTenant, PausedJobs, RoutedPlugin, RoutedTenant, RoutedTenants, Routing};
-pub use schedules::{ScheduleState, Schedules, Ticked};
+pub use schedules::{DueTime, ScheduleState, Schedules, Ticked};
 pub use secrets::Secrets;
 pub use settings::Settings;
 pub use tenants::{TenantChange, Tenants};
@@ -79,6 +82,7 @@ pub trait Repository:
     + Counted
     + HostKeys
     + Invocations
+    + JobReports
     + Jobs
     + Leases
     + LogLines

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use http::Method;
 
 use crate::domain::clock::{DAY, HOUR, Timestamp};
-use crate::domain::function;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::invocation::{InvocationRecord, UsageSum};
 use crate::domain::principal::PrincipalId;
@@ -107,11 +106,15 @@ impl HourlyUsage {
 
 impl DailyCalls {
     fn add(&mut self, record: &InvocationRecord) {
+        // Nobody calls a job.
+        let Some(method) = record.triggered.called_with() else {
+            return;
+        };
         let key = RouteDay {
             tenant: record.tenant,
             day: record.started_at.beginning_of(DAY),
             plugin: record.plugin.clone(),
-            method: record.triggered.method().cloned().unwrap_or(function::METHOD),
+            method,
             route: record.triggered.path(),
             principal: record.principal,
         };

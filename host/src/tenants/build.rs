@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::admission::{AdmissionSize, TenantAdmission};
 use super::api_keys::ApiKeys;
+use super::background::BackgroundEntries;
 use super::bodies::Bodies;
 use super::budget::SharedBudget;
 use super::health::{Breaker, RouteHealth};
@@ -21,7 +22,7 @@ use crate::domain::function::Function;
 use crate::domain::generation::Generation;
 use crate::domain::id::{FunctionName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::{LimitOverrides, Limits};
-use crate::domain::manifest::{Auth, Manifest, Rate, Route};
+use crate::domain::manifest::{Auth, Manifest, Public, Rate, Route};
 use crate::domain::plugin::Version;
 use crate::domain::tenant::{Plan, Tenant};
 use crate::sandbox::Runtime;
@@ -172,15 +173,20 @@ impl Builder {
             };
             match router {
                 Ok(router) => {
-                    let active = active_version(snapshot, &stored, plugin, version, &limits, secrets.clone());
+                    let active = ActiveVersion {
+                        jobs: router.background.specs.clone(),
+                        ..active_version(snapshot, &stored, plugin, version, &limits, secrets.clone())
+                    };
                     let active = Arc::new(active);
                     let functions = router.functions.iter();
                     let functions = functions.map(|function| callable(function, &active));
                     let routes = PluginRoutes {
                         functions: functions.collect(),
+                        jobs: router.background.callable(&active),
                         active,
                         disabled: plugin.plugin.disabled,
                         reuse: version.manifest.plugin.reuse,
+                        paused: plugin.paused.clone(),
                         router,
                     };
                     tenant.plugins.insert(name.clone(), Arc::new(routes));
@@ -226,6 +232,7 @@ impl Builder {
             id,
             name,
             generation: Generation::default(),
+            limits: Arc::new(limits.clone()),
             suspended: false,
             problem: None,
             plugins: HashMap::new(),
@@ -280,7 +287,21 @@ impl Builder {
             paths,
             routes,
             functions: functions.collect::<Result<_, _>>()?,
+            background: BackgroundEntries::new(manifest, version.digest, || self.job_entry_point()),
         })
+    }
+
+    /// The entry point of a kind of job. The host alone calls it.
+    fn job_entry_point(&self) -> EntryPoint {
+        EntryPoint {
+            auth: Auth::Public(Public::Public),
+            scopes: BTreeSet::new(),
+            input_schema: None,
+            output_schema: None,
+            rate: None,
+            health: RouteHealth::new(self.breaker.clone()),
+            long_running: Arc::default(),
+        }
     }
 
     fn entry_point(
@@ -352,6 +373,7 @@ fn active_version(
         grants: Arc::new(plugin.grants.effective_for(&version.manifest)),
         config: Arc::new(plugin.config.clone()),
         secrets,
+        jobs: Arc::default(),
     }
 }
 

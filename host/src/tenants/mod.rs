@@ -7,20 +7,24 @@
 
 mod admission;
 mod api_keys;
+mod background;
 mod backlog;
 mod bodies;
 pub mod budget;
 mod build;
 mod health;
+mod job_hold;
 mod rate;
 mod snapshot;
 
 pub use admission::{Admitted, Caller, Full, TenantAdmission};
 pub use api_keys::ApiKeys;
+pub use background::{CallableJob, JobEntry, ScheduleEntry};
 pub use backlog::Backlog;
 pub use bodies::{Bodies, BodyCharge};
 pub use build::{BuildError, Builder, Built};
 pub use health::{Breaker, Change, HealthPermit, OpenCircuit, RouteHealth, Unhealthy};
+pub use job_hold::{HoldReason, job_hold};
 pub use rate::{RateDecision, RateLimiter};
 pub use snapshot::{
     CallableFunction, Cause, EntryPoint, FunctionEntry, MethodRoute, PluginRoutes, RouteMatch, RouteRate,

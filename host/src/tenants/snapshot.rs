@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::admission::TenantAdmission;
 use super::api_keys::ApiKeys;
+use super::background::{BackgroundEntries, CallableJob};
 use super::backlog::Backlog;
 use super::bodies::Bodies;
 use super::health::RouteHealth;
@@ -12,11 +13,12 @@ use super::rate::RateLimiter;
 use crate::capability::ActiveVersion;
 use crate::components::bundle::schema::Schema;
 use crate::domain::generation::{Generation, Generations};
-use crate::domain::id::{ApiKeyId, FunctionName, PluginName, TenantId, TenantName, VersionDigest};
-use crate::domain::limits::LimitOverrides;
+use crate::domain::id::{ApiKeyId, FunctionName, JobName, PluginName, TenantId, TenantName, VersionDigest};
+use crate::domain::limits::{LimitOverrides, Limits};
 use crate::domain::manifest::{Auth, Rate};
 use crate::domain::path::{decode, is_reserved};
 use crate::sandbox::{LongRunning, WarmInstances, WarmValidators};
+use crate::storage::PausedJobs;
 
 /// A tenant with all data that serving its requests needs.
 #[derive(Clone)]
@@ -27,6 +29,8 @@ pub struct TenantRoutes {
     pub name: TenantName,
     /// The generation of the stored data in this snapshot, without the API keys.
     pub generation: Generation,
+    /// Its limits: those of its plan with its own. Plugins may have lower ones.
+    pub limits: Arc<Limits>,
     /// Whether its endpoints answer 503.
     pub suspended: bool,
     /// Why no request can be served, for the operator. The tenant's endpoints answer 503.
@@ -119,9 +123,11 @@ pub struct Router {
     pub(super) routes: Vec<Arc<MethodRoute>>,
     /// The functions, in the order of the manifest.
     pub(super) functions: Vec<Arc<FunctionEntry>>,
+    /// The kinds of jobs, the schedules and the subscriptions.
+    pub(super) background: BackgroundEntries,
 }
 
-/// A plugin's routes and functions, with its active version.
+/// A plugin's routes, functions and jobs, with its active version.
 pub struct PluginRoutes {
     /// The version that runs.
     pub active: Arc<ActiveVersion>,
@@ -129,8 +135,11 @@ pub struct PluginRoutes {
     pub disabled: bool,
     /// Whether its instances are reused.
     pub reuse: bool,
+    /// Its paused jobs.
+    pub paused: PausedJobs,
     pub(super) router: Arc<Router>,
     pub(super) functions: HashMap<FunctionName, CallableFunction>,
+    pub(super) jobs: HashMap<JobName, CallableJob>,
 }
 
 /// One method of one path.
@@ -162,7 +171,7 @@ pub struct CallableFunction {
     pub active: Arc<ActiveVersion>,
 }
 
-/// An entry point of a plugin: the data that routes and functions share.
+/// An entry point of a plugin: the data that routes, functions and jobs share.
 pub struct EntryPoint {
     /// The required authentication.
     pub auth: Auth,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{FunctionName, InvocationId, PluginName};
+use crate::domain::id::{FunctionName, InvocationId, JobName, PluginName};
 use crate::domain::log_line::Level;
 
 /// A line of a plugin's log.
@@ -31,6 +31,12 @@ pub struct LogLineView {
     /// The function that was called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<FunctionName>,
+    /// The kind of job that ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobName>,
+    /// The number of the attempt to run the job, 1 for the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
     /// Dropped lines of this invocation, because a limit was reached (`log_lines`, `log_bytes`, or
     /// the tenant's rate). Only the newest line of the invocation that the query finds has this
     /// number.

@@ -1,4 +1,4 @@
-//! The cases as the tests read them. This file is a part of the stand-in's test and of the host's.
+//! The cases as the tests read them. This file is a part of the test host's test and of the host's.
 
 use serde::Deserialize;
 use serde_json::Value;

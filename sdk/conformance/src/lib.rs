@@ -1,7 +1,7 @@
 //! The plugin that the cases of `cases.toml` call. Each route shows what one part of the SDK
 //! answers.
 //!
-//! The cases run against the stand-in (`tests/stand_in.rs`) and against a host
+//! The cases run against the test host (`tests/test_host.rs`) and against a host
 //! (`tests/it/conformance.rs`), so that a plugin's own tests tell the truth.
 
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ mortise_sdk::routes! {
     GET "/print/{how}" => print,
 }
 
-/// What becomes of it is for a host's tests alone (`tests/it/printing.rs`): the stand-in's tests
+/// What becomes of it is for a host's tests alone (`tests/it/printing.rs`): the test host's tests
 /// print where every test prints.
 #[expect(
     clippy::print_stdout,

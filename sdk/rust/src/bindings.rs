@@ -27,3 +27,22 @@ pub mod functions {
         default_bindings_module: "mortise_sdk::__private::bindings::functions",
     });
 }
+
+/// The job handler, which is separate for the same reason.
+pub mod jobs {
+    wit_bindgen::generate!({
+        path: "../../wit/0.2",
+        inline: "
+            package mortise:sdk-jobs;
+
+            world jobs {
+                export mortise:plugin/job-handler@0.2.0;
+            }
+        ",
+        world: "mortise:sdk-jobs/jobs",
+        generate_all,
+        pub_export_macro: true,
+        export_macro_name: "export_jobs",
+        default_bindings_module: "mortise_sdk::__private::bindings::jobs",
+    });
+}

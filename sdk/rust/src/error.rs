@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::fields::{self, Fields};
 use crate::host::{Backend, Host};
-use crate::{FunctionError, IntoResponse, Response, Status, db, log};
+use crate::{FunctionError, IntoResponse, Response, Status, db, events, jobs, log};
 
 /// An error that becomes an `application/problem+json` response (RFC 9457) with `type`, `title`,
 /// `status`, `code`, `detail` and `request_id`. The `request_id` is the id of the invocation, by
@@ -17,7 +17,7 @@ use crate::{FunctionError, IntoResponse, Response, Status, db, log};
 ///
 /// `?` converts every `std::error::Error` to a 500 `internal-error`. The cause and its sources are
 /// logged and not sent. A database conflict becomes a 503 `database-busy`, and an unavailable
-/// database a 503 `unavailable`, both with `Retry-After`.
+/// database or job queue a 503 `unavailable`, both with `Retry-After`.
 ///
 /// # What the author sees
 ///
@@ -264,9 +264,17 @@ impl Error {
         }
     }
 
+    /// The text for the tenant, who reads why a job failed.
+    pub(crate) fn into_job_text(self) -> String {
+        match self.cause() {
+            Some(cause) if self.0.code == "internal-error" => with_sources(cause),
+            _ => self.to_string(),
+        }
+    }
+
     fn log_cause(&self) {
         if let Some(cause) = self.cause() {
-            let message = WithSources(cause).to_string();
+            let message = with_sources(cause);
             log::error(&message, &[("code", &self.0.code), ("status", &self.0.status)]);
         }
         for (name, _) in self.0.fields.iter().filter(|field| self.0.is_left_out(field)) {
@@ -274,6 +282,11 @@ impl Error {
             log::warn(message, &[("member", name), ("code", &self.0.code)]);
         }
     }
+}
+
+/// An error and its sources in one line.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    WithSources(error).to_string()
 }
 
 /// Formats an error and its sources in one line.
@@ -327,7 +340,8 @@ impl Problem {
 
 impl<E: std::error::Error + 'static> From<E> for Error {
     fn from(error: E) -> Self {
-        match (&error as &dyn Any).downcast_ref::<db::Error>() {
+        let any = &error as &dyn Any;
+        match any.downcast_ref::<db::Error>() {
             Some(db::Error::Conflict(_)) => Self::new(
                 503,
                 "database-busy",
@@ -340,9 +354,20 @@ impl<E: std::error::Error + 'static> From<E> for Error {
                     .with_header("retry-after", "10")
                     .with_cause(error)
             }
+            _ if is_queue_unavailable(any) => {
+                Self::unavailable("The work cannot be stored for later. Try again later.")
+                    .with_header("retry-after", "10")
+                    .with_cause(error)
+            }
             _ => Self::internal(error),
         }
     }
+}
+
+/// Whether the error says that neither jobs nor events can be stored now.
+fn is_queue_unavailable(error: &dyn Any) -> bool {
+    matches!(error.downcast_ref(), Some(jobs::Error::Unavailable(_)))
+        || matches!(error.downcast_ref(), Some(events::Error::Unavailable(_)))
 }
 
 impl IntoResponse for Error {
@@ -485,6 +510,18 @@ mod tests {
         let response = Error::internal("the password is hunter2").into_response();
         assert!(!response.text().contains("hunter2"));
         assert!(host.logs()[0].message.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_job_queue_that_does_not_work_asks_to_try_again() {
+        let errors = [
+            Error::from(jobs::Error::Unavailable("full disk".into())),
+            Error::from(events::Error::Unavailable("full disk".into())),
+        ];
+        for error in errors {
+            assert_eq!((error.status(), error.code()), (503, "unavailable"));
+        }
+        assert_eq!(Error::from(jobs::Error::TooLarge).status(), 500);
     }
 
     #[test]

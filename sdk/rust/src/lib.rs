@@ -3,8 +3,8 @@
 //! A plugin is like a small web application: functions whose arguments are extracted from the
 //! request and whose results become responses, and one [`routes!`] list that maps routes to them.
 //! The host routes by the manifest (`plugin.toml`), runs every request in a sandbox, and provides
-//! the capabilities [`db`], [`cache`], [`http`], [`config`], [`secrets`], [`mod@log`] and
-//! [`context`].
+//! the capabilities [`db`], [`cache`], [`http`], [`config`], [`secrets`], [`mod@jobs`], [`events`],
+//! [`mod@log`] and [`context`].
 //!
 //! ```
 //! use mortise_sdk::prelude::*;
@@ -30,7 +30,8 @@
 //! ```
 //!
 //! Besides routes a plugin can have [`functions!`]: extension points that the application calls by
-//! name, with typed JSON as input and output.
+//! name, with typed JSON as input and output. And it can have [`jobs!`]: background work that the
+//! plugin enqueues, that a schedule of the manifest starts, or that an event causes.
 //!
 //! # Errors
 //!
@@ -50,12 +51,14 @@ mod content;
 pub mod context;
 pub mod db;
 mod error;
+pub mod events;
 pub mod extract;
 mod fields;
 mod function;
 mod handler;
 mod host;
 pub mod http;
+pub mod jobs;
 mod json;
 pub mod log;
 pub mod prelude;
@@ -83,5 +86,6 @@ pub mod __private {
     pub use crate::db::values;
     pub use crate::function::run;
     #[cfg(target_family = "wasm")]
-    pub use crate::host::wasm::{call, serve};
+    pub use crate::host::wasm::{call, run_job, serve};
+    pub use crate::jobs::handler::{run as run_handler, unlisted as unlisted_job};
 }

@@ -14,7 +14,10 @@
 
 pub use crate::context::{Context, Principal};
 pub use crate::db::ResultExt;
+pub use crate::events::Event;
 pub use crate::extract::{Bytes, Cookies, Headers, Path, Query, Text};
+pub use crate::jobs::{Job, JobError, NewJob};
 pub use crate::{
-    Error, IntoResponse, Json, Request, Response, Status, cache, config, context, db, http, secrets,
+    Error, IntoResponse, Json, Request, Response, Status, cache, config, context, db, events, http, jobs,
+    secrets,
 };

@@ -3,7 +3,7 @@
 use super::files::File;
 
 /// Each crate with the only parts of `host/src` that may use it.
-const KNOWN_BY: [(&str, &[&str]); 6] = [
+const KNOWN_BY: [(&str, &[&str]); 7] = [
     (
         "axum",
         &[
@@ -34,6 +34,7 @@ const KNOWN_BY: [(&str, &[&str]); 6] = [
             "domain/migration.rs",
         ],
     ),
+    ("croner", &["domain/cron/"]),
     ("wasmtime", &["components/", "sandbox/", "capability/"]),
     ("wasmtime_wasi", &["components/", "sandbox/", "capability/"]),
 ];

@@ -21,6 +21,7 @@ use super::page::{Paging, cursor};
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{InvocationId, PluginName, TenantId};
+use crate::domain::invocation::Triggered;
 use crate::domain::log_line::Level;
 use crate::http::problem::Problem;
 use crate::ledger::LineOrigin;
@@ -177,6 +178,8 @@ impl LogLineView {
         let method = triggered.and_then(|triggered| Some(triggered.method()?.to_string()));
         let route = triggered.and_then(|triggered| Some(triggered.route()?.to_owned()));
         let function = triggered.and_then(|triggered| triggered.function().cloned());
+        let job = triggered.and_then(|triggered| triggered.job().cloned());
+        let attempt = triggered.and_then(Triggered::attempt);
         Self {
             plugin: line.plugin,
             invocation: line.invocation,
@@ -187,6 +190,8 @@ impl LogLineView {
             method,
             route,
             function,
+            job,
+            attempt,
             dropped: dropped.filter(|dropped| *dropped > 0),
         }
     }

@@ -713,6 +713,7 @@ async fn invocations_logs_and_usage_are_read_back() {
 async fn calls_are_listed_by_day_route_and_caller() {
     let app = TestApp::start().await;
     let acme = tenant(&*app.db, "acme").await;
+    plugin(&*app.db, acme.id, "orders").await;
     let token = app.token(Reach::Tenant(acme.id, TenantRole::Viewer)).await;
     let now = 1_700_000_000_000;
     let good = entry(acme.id, "orders", now - 1_000, &[]);
@@ -754,6 +755,8 @@ async fn calls_are_listed_by_day_route_and_caller() {
         let found = app.get(&token, &format!("{calls}?{none}")).await;
         assert_eq!(found.body["items"], json!([]), "{none}");
     }
+    let absent = app.get(&token, "/api/v1/tenants/acme/plugins/ordres/calls").await;
+    assert_eq!(absent.status, 404);
     let wrong = app
         .get(
             &token,

@@ -51,6 +51,20 @@ impl From<v0_2::database::ConstraintKind> for v0_1::database::ConstraintKind {
     }
 }
 
+/// Contract 0.1 has a delay where 0.2 has other times too, and no priority.
+impl From<v0_1::jobs::NewJob> for v0_2::jobs::NewJob {
+    fn from(job: v0_1::jobs::NewJob) -> Self {
+        Self {
+            name: job.name,
+            payload: job.payload,
+            due: v0_2::jobs::Due::AfterMs(job.delay_ms),
+            priority: 0,
+            unique_key: job.unique_key,
+            concurrency_key: None,
+        }
+    }
+}
+
 impl From<v0_1::http_client::OutgoingRequest> for v0_2::http_client::OutgoingRequest {
     fn from(request: v0_1::http_client::OutgoingRequest) -> Self {
         let retry = |retry: v0_1::http_client::Retry| v0_2::http_client::Retry {
@@ -131,6 +145,35 @@ impl From<v0_2::context::Invocation> for v0_1::context::Invocation {
             },
             principal: invocation.principal.map(principal),
             traceparent: invocation.traceparent,
+        }
+    }
+}
+
+/// Leaves out what contract 0.1 does not have: the name of a schedule, the time of an event, and
+/// webhooks.
+impl From<v0_2::job_handler::Job> for v0_1::job_handler::Job {
+    fn from(job: v0_2::job_handler::Job) -> Self {
+        Self {
+            id: job.id,
+            name: job.name,
+            payload: job.payload,
+            origin: match job.origin {
+                v0_2::job_handler::Origin::Enqueued | v0_2::job_handler::Origin::Webhook(_) => {
+                    v0_1::job_handler::Origin::Enqueued
+                }
+                v0_2::job_handler::Origin::Schedule(schedule) => {
+                    v0_1::job_handler::Origin::Schedule(schedule.due_at)
+                }
+                v0_2::job_handler::Origin::Event(event) => {
+                    v0_1::job_handler::Origin::Event(v0_1::job_handler::EventOrigin {
+                        id: event.id,
+                        topic: event.topic,
+                        source: event.source,
+                    })
+                }
+            },
+            attempt: job.attempt,
+            max_attempts: job.max_attempts,
         }
     }
 }

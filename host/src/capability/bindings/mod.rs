@@ -18,8 +18,9 @@ pub mod v0_1 {
             imports: { default: async | trappable },
             exports: { default: async },
             with: {
-                // The interface has one type and no function, so both versions share it.
+                // These interfaces have one type and no function, so both versions share them.
                 "mortise:plugin/types": crate::capability::bindings::v0_2::types,
+                "mortise:plugin/failures": crate::capability::bindings::v0_2::failures,
                 "mortise:plugin/database.transaction": crate::capability::database::Transaction,
                 "mortise:plugin/database.cursor": crate::capability::database::Cursor,
                 "mortise:plugin/http-client.pending": crate::capability::http_client::Pending,
@@ -27,14 +28,14 @@ pub mod v0_1 {
         });
     }
 
-    pub use generated::exports::mortise::plugin::{function_handler, http_handler};
+    pub use generated::exports::mortise::plugin::{function_handler, http_handler, job_handler};
     pub use generated::mortise::plugin::{
         cache, config, context, crypto, database, email, events, http_client, http_types, jobs, log,
         realtime, secrets,
     };
 
-    /// The name of the interface `types`, which has no bindings of its own.
-    pub const TYPES: &str = "mortise:plugin/types@0.1.0";
+    /// The names of the interfaces that have no bindings of their own: `types` and `failures`.
+    pub const TYPES: [&str; 2] = ["mortise:plugin/types@0.1.0", "mortise:plugin/failures@0.1.0"];
 }
 
 /// Contract 0.2, a draft.
@@ -54,10 +55,10 @@ pub mod v0_2 {
         });
     }
 
-    pub use generated::exports::mortise::plugin::{function_handler, http_handler};
+    pub use generated::exports::mortise::plugin::{function_handler, http_handler, job_handler};
     pub use generated::mortise::plugin::{
-        cache, config, context, crypto, database, email, events, http_client, http_types, jobs, log,
-        realtime, secrets, types,
+        cache, config, context, crypto, database, email, events, failures, http_client, http_types, jobs,
+        log, realtime, secrets, steps, types,
     };
 }
 

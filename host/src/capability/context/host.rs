@@ -51,6 +51,7 @@ impl ContextView<'_> {
             trigger: match trigger {
                 Trigger::Http => context::Trigger::Http,
                 Trigger::Function => context::Trigger::Function,
+                Trigger::Job => context::Trigger::Job,
             },
             principal: principal.as_ref().map(|principal| context::Principal {
                 kind: principal.id().kind().to_owned(),

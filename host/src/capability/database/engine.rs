@@ -53,6 +53,19 @@ pub trait OutboxMarks: Send + Sync {
 /// An open transaction. Dropping it rolls it back before any other statement sees its changes.
 pub type Transaction = Box<dyn OpenTransaction>;
 
+/// What a transaction did besides running statements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// How many entries it wrote into the outbox.
+    pub outbox_entries: u32,
+    /// Whether it completed the running job.
+    pub completed_job: bool,
+}
+
+/// What is to be done as soon as a transaction is committed, also if nobody waits for the commit
+/// any more. It must not block.
+pub type OnCommit = Box<dyn FnOnce(Effects) + Send>;
+
 /// A result that is being read. Dropping it stops the statement.
 pub type Cursor = Box<dyn OpenCursor>;
 
@@ -78,8 +91,9 @@ pub trait DatabaseEngine: Send + Sync {
     /// without a database is not an error.
     async fn forget(&self, tenant: TenantId) -> io::Result<()>;
 
-    /// Up to `limit` outbox entries of a tenant after `mark`, the last mark of the control plane. If
-    /// the file is not the continuation of the one that `mark` is about, it gets a new epoch first.
+    /// The next outbox entries of a tenant after `mark`, the last mark of the control plane: at most
+    /// `limit`, and fewer if they are large; none only at the end. They are on the disk. If the
+    /// database is not the continuation of the one that `mark` is about, it gets a new epoch first.
     async fn outbox(
         &self,
         tenant: TenantId,
@@ -94,8 +108,8 @@ pub trait DatabaseEngine: Send + Sync {
     /// does not exist.
     async fn is_completed(&self, tenant: TenantId, job: JobId) -> Result<bool, DatabaseError>;
 
-    /// Up to `limit` jobs after `after` that left something in the tenant's database: that they are
-    /// completed, or results of steps.
+    /// Up to `limit` jobs after `after` that left something in the tenant's database: results of
+    /// steps, or that they were completed an hour ago or earlier.
     async fn job_traces(
         &self,
         tenant: TenantId,
@@ -103,7 +117,7 @@ pub trait DatabaseEngine: Send + Sync {
         limit: u32,
     ) -> Result<Vec<JobId>, DatabaseError>;
 
-    /// Removes what these jobs left. They ended.
+    /// Removes what these jobs left, as [`job_traces`](Self::job_traces) names it. They ended.
     async fn forget_jobs(&self, tenant: TenantId, jobs: &[JobId]) -> Result<(), DatabaseError>;
 
     /// The tenants whose databases are there and have content.
@@ -141,8 +155,8 @@ pub trait Session: Send {
     async fn step(&mut self, job: JobId, name: &str) -> Result<Option<String>, DatabaseError>;
 
     /// Stores the result of a step of the running job, in a transaction of its own. An earlier result
-    /// stays.
-    async fn store_step(&mut self, step: Step) -> Result<(), DatabaseError>;
+    /// stays. Returns how many steps the job has.
+    async fn store_step(&mut self, step: Step) -> Result<u32, DatabaseError>;
 
     /// The size of the database after the last statement.
     fn size(&self) -> DatabaseSize;
@@ -159,15 +173,20 @@ pub trait OpenTransaction: Send {
     /// [`DatabaseEngine::outbox`].
     async fn add_to_outbox(&mut self, entry: String, marks: &dyn OutboxMarks) -> Result<(), DatabaseError>;
 
-    /// Marks the running job as completed in this transaction. If another attempt completed it, the
-    /// transaction can only be rolled back.
+    /// Marks the running job as completed in this transaction. If that was done before, or the time
+    /// of the invocation is over, the transaction can only be rolled back.
     async fn complete(&mut self, job: JobId) -> Result<(), DatabaseError>;
 
-    /// Stores the result of a step of the running job in this transaction.
-    async fn store_step(&mut self, step: Step) -> Result<(), DatabaseError>;
+    /// Stores the result of a step of the running job in this transaction. An earlier result stays.
+    /// Returns how many steps the job has.
+    async fn store_step(&mut self, step: Step) -> Result<u32, DatabaseError>;
 
-    /// Commits the transaction. If that fails, it is rolled back.
-    async fn commit(&mut self) -> Result<(), DatabaseError>;
+    /// What the transaction has done besides running statements.
+    fn effects(&self) -> Effects;
+
+    /// Commits the transaction and calls `then`. If the commit fails, the transaction is rolled back.
+    /// If it completed a job, it is on the disk when this returns.
+    async fn commit(&mut self, then: OnCommit) -> Result<Effects, DatabaseError>;
 
     /// Rolls the transaction back.
     async fn rollback(&mut self) -> Result<(), DatabaseError>;

@@ -5,6 +5,7 @@
 //! engine, with one file for each tenant. Another engine would be a folder beside it that
 //! implements [`DatabaseEngine`].
 
+mod effects;
 mod engine;
 mod error;
 mod host;
@@ -18,7 +19,8 @@ use std::sync::Arc;
 
 pub use crate::sqlite::configure as configure_sqlite;
 pub use engine::{
-    Cursor, DatabaseEngine, DatabaseSize, DatabasesHeld, OpenCursor, OpenTransaction, Session, Transaction,
+    Cursor, DatabaseEngine, DatabaseSize, DatabasesHeld, Effects, OnCommit, OpenCursor, OpenTransaction,
+    OutboxBatch, OutboxMarks, Session, Step, Transaction,
 };
 pub use error::{ConstraintKind, DatabaseError};
 pub use host::{DatabaseView, add_to_linker};
@@ -47,7 +49,8 @@ impl DatabaseState {
         }
     }
 
-    fn session(&mut self) -> &mut dyn Session {
+    /// The session, which is created at the first call.
+    pub(super) fn session(&mut self) -> &mut dyn Session {
         let make = || self.engine.clone().session(self.scope.clone());
         &mut **self.session.get_or_insert_with(make)
     }

@@ -32,6 +32,27 @@ pub fn append_of_host(invocation: &mut Invocation, level: Level, message: &str) 
     invocation.log_lines.push(line);
 }
 
+/// Prepares a text of the plugin for storage outside of its log: at most `most` bytes, without
+/// secrets and terminal escape sequences. Line breaks stay.
+pub fn stored_text(invocation: &Invocation, text: &str, most: usize) -> String {
+    // The plugin chose the length, so the text is cut before anything is searched in it.
+    let cut = text.floor_char_boundary(most.saturating_add(longest_secret(invocation)));
+    let text = without_secrets(invocation, text[..cut].to_owned());
+    let is_cut = cut < text.len() || text.len() > most;
+    let mut text: String = text
+        .chars()
+        .map(|c| if c != '\n' && deceives(c) { ' ' } else { c })
+        .collect();
+    if is_cut {
+        text.truncate(text.floor_char_boundary(most.saturating_sub(CUT.len_utf8())));
+        text.push(CUT);
+    }
+    text
+}
+
+/// Stands at the end of a text that was cut.
+const CUT: char = '…';
+
 fn line(invocation: &Invocation, level: Level, message: &str, fields: Vec<(String, String)>) -> LogLine {
     LogLine {
         tenant: invocation.active.tenant,
@@ -104,17 +125,19 @@ fn pieces(mut line: &str) -> impl Iterator<Item = &str> {
 /// Prepares text for storage: one line without terminal escape sequences and without secrets.
 fn clean(invocation: &Invocation, text: &str) -> String {
     // The first cut leaves room for one secret, so that a secret at the cut is replaced as a whole.
-    let longest = invocation
-        .revealed
-        .first()
-        .map_or(0, |secret| secret.expose_secret().len());
-    let cut = text.floor_char_boundary(MAX_LINE_BYTES + longest);
+    let cut = text.floor_char_boundary(MAX_LINE_BYTES + longest_secret(invocation));
     let mut text = without_secrets(invocation, text[..cut].to_owned());
     text.truncate(text.floor_char_boundary(MAX_LINE_BYTES));
     if text.contains(deceives) {
         text = text.chars().map(|c| if deceives(c) { ' ' } else { c }).collect();
     }
     text
+}
+
+/// The length of the longest secret that the plugin has read, in bytes.
+fn longest_secret(invocation: &Invocation) -> usize {
+    let longest = invocation.revealed.first();
+    longest.map_or(0, |secret| secret.expose_secret().len())
 }
 
 /// Whether a character could make one line look like several or like another one: control
@@ -210,6 +233,17 @@ mod tests {
             assert_eq!(messages(&invocation), ["it is"], "{kept}");
             assert_eq!(invocation.usage.log_lines_dropped, 1);
         }
+    }
+
+    #[test]
+    fn a_stored_text_has_line_breaks_but_neither_secrets_nor_more_bytes_than_it_may() {
+        let invocation = having_seen(&["s3cret"]);
+        let stored = |text: &str, most| stored_text(&invocation, text, most);
+        assert_eq!(stored("a s3cret\n\x1b[2Jb", 100), "a [secret]\n [2Jb");
+        assert_eq!(stored("0123456789", 10), "0123456789");
+        assert_eq!(stored("0123456789a", 10), "0123456…");
+        assert_eq!(stored("012345s3cret and more", 9), "012345…");
+        assert!(stored(&"é".repeat(1 << 20), 4_096).len() <= 4_096);
     }
 
     #[test]

@@ -4,8 +4,9 @@ use http::Method;
 
 use super::{change, name, tenant};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{ApiKeyId, InvocationId, TenantId, VersionDigest};
-use crate::domain::invocation::{Blame, InvocationRecord, Triggered, Usage, UsageSum};
+use crate::domain::id::{ApiKeyId, InvocationId, JobId, TenantId, VersionDigest};
+use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Triggered, Usage, UsageSum};
+use crate::domain::job::JobOutcome;
 use crate::domain::log_line::{Level, LogLine};
 use crate::domain::principal::PrincipalId;
 use crate::domain::problem::Code;
@@ -597,6 +598,48 @@ pub async fn invocations_are_found_by_route_status_principal_and_time(repository
     assert_eq!(left.len(), 4);
 }
 
+pub async fn attempts_of_jobs_are_found_by_kind_of_job(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let mut batch = Vec::new();
+    for (at, kind) in ["sync-erp", "report", "sync-erp"].into_iter().enumerate() {
+        let mut entry = entry(acme, "orders", i64::try_from(at).unwrap(), &[]);
+        entry.record.triggered = attempt(kind, Some(JobOutcome::Retry));
+        batch.push(entry);
+    }
+    batch.push(entry(acme, "orders", 9, &[]));
+    repository.record(&batch).await.unwrap();
+    let found = async |filter: InvocationFilter| {
+        let found = repository.invocations(acme, &filter, Page::first(9)).await;
+        found.unwrap()
+    };
+    let of_kind = found(InvocationFilter {
+        job: Some(name("sync-erp")),
+        ..InvocationFilter::default()
+    });
+    let of_kind: Vec<_> = of_kind.await;
+    assert_eq!(of_kind, [batch[2].record.clone(), batch[0].record.clone()]);
+    let jobs = found(InvocationFilter {
+        trigger: Some(Trigger::Job),
+        ..InvocationFilter::default()
+    });
+    assert_eq!(jobs.await.len(), 3);
+    let other = found(InvocationFilter {
+        job: Some(name("absent")),
+        ..InvocationFilter::default()
+    });
+    assert!(other.await.is_empty());
+}
+
+/// An attempt to run a job.
+fn attempt(kind: &str, outcome: Option<JobOutcome>) -> Triggered {
+    Triggered::Job {
+        id: JobId::generate(),
+        name: name(kind),
+        attempt: 2,
+        outcome,
+    }
+}
+
 const DAY: i64 = 24 * HOUR;
 
 pub async fn calls_are_counted_by_day_route_and_caller(repository: &dyn Repository) {
@@ -618,6 +661,10 @@ pub async fn calls_are_counted_by_day_route_and_caller(repository: &dyn Reposito
         call(acme, DAY, "/b", Some(key), None),
         call(other, DAY, "/a", Some(key), None),
     ];
+    // Nobody calls a job.
+    let mut job = call(acme, 1, "/a", None, None);
+    job.record.triggered = attempt("sync-erp", Some(JobOutcome::Done));
+    repository.record(&[job]).await.unwrap();
     repository.record(&batch).await.unwrap();
     // A repeated batch is counted once.
     repository.record(&batch).await.unwrap();

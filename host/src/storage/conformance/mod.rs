@@ -7,6 +7,7 @@ mod access;
 mod activations;
 mod components;
 mod invocations;
+mod job_reports;
 mod jobs;
 mod plugins;
 mod routing;
@@ -17,6 +18,7 @@ pub use access::*;
 pub use activations::*;
 pub use components::*;
 pub use invocations::*;
+pub use job_reports::*;
 pub use jobs::*;
 pub use plugins::*;
 pub use routing::*;
@@ -70,6 +72,7 @@ macro_rules! conformance_tests {
             one_batch_has_many_plugins_of_many_tenants,
             pruning_keeps_the_usage,
             invocations_are_found_by_route_status_principal_and_time,
+            attempts_of_jobs_are_found_by_kind_of_job,
             calls_are_counted_by_day_route_and_caller,
             callers_beyond_the_limit_are_counted_together,
             routing_reads_everything_of_one_tenant,
@@ -79,6 +82,10 @@ macro_rules! conformance_tests {
             leases_and_claims_of_a_dead_node_expire,
             a_component_that_a_version_names_is_not_removed,
             active_components_come_most_used_first,
+            jobs_are_counted_by_kind_and_state,
+            paused_jobs_are_named_by_plugin,
+            a_job_that_somebody_asked_for_is_audited,
+            schedules_are_reported_with_their_last_job,
             a_job_is_stored_as_it_was_added,
             a_unique_key_is_free_again_when_its_job_ends,
             a_job_that_is_added_twice_is_added_once,

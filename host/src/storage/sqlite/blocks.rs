@@ -17,8 +17,9 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 use super::{ROWS, or_missing, row, summaries, tenants, unavailable};
 use crate::domain::clock::Timestamp;
 use crate::domain::function::FunctionOutcome;
-use crate::domain::id::{FunctionName, InvocationId, PluginName, TenantId, VersionDigest};
+use crate::domain::id::{FunctionName, InvocationId, JobId, JobName, PluginName, TenantId, VersionDigest};
 use crate::domain::invocation::{Blame, InvocationRecord, Trigger, Triggered, Usage};
+use crate::domain::job::JobOutcome;
 use crate::domain::principal::PrincipalId;
 use crate::domain::problem_code::ProblemCode;
 use crate::domain::resource::Resource;
@@ -58,6 +59,15 @@ struct Stored<'a> {
     function: Option<FunctionName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     outcome: Option<FunctionOutcome>,
+    /// Kind, id, attempt and outcome of a job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    job: Option<JobName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    job_id: Option<JobId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    job_outcome: Option<JobOutcome>,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<Cow<'a, str>>,
@@ -153,7 +163,11 @@ impl<'a> From<&'a InvocationRecord> for Stored<'a> {
                 .map(|method| Cow::Borrowed(method.as_str())),
             route: record.triggered.route().map(Cow::Borrowed),
             function: record.triggered.function().cloned(),
-            outcome: record.triggered.outcome(),
+            outcome: record.triggered.function_outcome(),
+            job: record.triggered.job().cloned(),
+            job_id: record.triggered.job_id(),
+            attempt: record.triggered.attempt(),
+            job_outcome: record.triggered.job_outcome(),
             status: record.status,
             code: record.code.as_ref().map(|code| Cow::Borrowed(code.as_str())),
             blame: record.blame,
@@ -419,6 +433,12 @@ fn triggered(record: &Stored<'_>) -> Result<Triggered, DbError> {
             name: record.function.clone().ok_or_else(|| missing("no function"))?,
             outcome: record.outcome,
         },
+        Trigger::Job => Triggered::Job {
+            id: record.job_id.ok_or_else(|| missing("no job id"))?,
+            name: record.job.clone().ok_or_else(|| missing("no job"))?,
+            attempt: record.attempt.ok_or_else(|| missing("no attempt"))?,
+            outcome: record.job_outcome,
+        },
     })
 }
 
@@ -485,6 +505,22 @@ mod tests {
         assert!(!stored.contains("route"), "{stored}");
         let stored: Stored<'_> = serde_json::from_str(&stored).unwrap();
         assert_eq!(triggered(&stored).unwrap(), function.triggered);
+        let job = InvocationRecord {
+            triggered: Triggered::Job {
+                id: JobId::generate(),
+                name: "sync-erp".parse().unwrap(),
+                attempt: 2,
+                outcome: Some(JobOutcome::Retry),
+            },
+            ..function
+        };
+        let stored = serde_json::to_string(&Stored::from(&job)).unwrap();
+        assert!(
+            stored.contains(r#""attempt":2,"job_outcome":"retry""#) && !stored.contains("function"),
+            "{stored}"
+        );
+        let stored: Stored<'_> = serde_json::from_str(&stored).unwrap();
+        assert_eq!(triggered(&stored).unwrap(), job.triggered);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Summaries of blocks: the routes, statuses, principals and earliest start of their records. A
+//! Summaries of blocks: the paths, statuses, principals and earliest start of their records. A
 //! query only reads blocks whose summaries may match.
 
 use std::collections::BTreeSet;
@@ -9,6 +9,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use super::blocks::Block;
 use super::unavailable;
 use crate::domain::function;
+use crate::domain::job;
 use crate::domain::principal::PrincipalId;
 use crate::storage::{DbError, InvocationFilter, StatusFilter};
 
@@ -45,7 +46,8 @@ pub(super) fn push_wanted(query: &mut QueryBuilder<Sqlite>, filter: &InvocationF
         query.push(" AND s.started_first < ").push_bind(until.0);
     }
     let function = filter.function.as_ref().map(function::path);
-    for path in filter.route.iter().chain(&function) {
+    let job = filter.job.as_ref().map(job::path);
+    for path in filter.route.iter().chain(&function).chain(&job) {
         query
             .push(" AND instr(s.routes, ")
             .push_bind(format!("\n{path}\n"))

@@ -122,6 +122,7 @@ impl Sandbox {
             }),
             config: Arc::new([("colour".to_owned(), "green".to_owned())].into()),
             secrets: Arc::default(),
+            jobs: Arc::default(),
         };
         let notes = Migration::parse("0001_notes.sql", NOTES)?;
         let databases = &services.databases;
@@ -179,6 +180,7 @@ impl Sandbox {
             cpu_time: Arc::default(),
             usage: Usage::default(),
             held: 0,
+            job: None,
             last_calls: Default::default(),
             log_lines: Vec::new(),
             revealed: Vec::new(),

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use super::Backend;
 use crate::context::Context;
 use crate::db::{self, Rows, Value};
-use crate::{Content, cache, http, log, secrets};
+use crate::{Content, cache, events, http, jobs, log, secrets};
 
 pub(crate) struct Absent;
 
@@ -89,6 +89,30 @@ impl Backend for Absent {
         absent()
     }
 
+    fn transaction_enqueue(_handle: &Self::Transaction, _job: jobs::Prepared) -> Result<String, db::Error> {
+        absent()
+    }
+
+    fn transaction_publish(
+        _handle: &Self::Transaction,
+        _topic: &str,
+        _data: String,
+    ) -> Result<String, db::Error> {
+        absent()
+    }
+
+    fn complete(_handle: &Self::Transaction) -> Result<(), db::Error> {
+        absent()
+    }
+
+    fn transaction_store_step(
+        _handle: &Self::Transaction,
+        _name: &str,
+        _result: &str,
+    ) -> Result<(), db::Error> {
+        absent()
+    }
+
     fn open(_sql: &str, _params: Vec<Value>) -> Result<Self::Cursor, db::Error> {
         absent()
     }
@@ -130,6 +154,22 @@ impl Backend for Absent {
     }
 
     fn wait(_handle: &Self::Pending) -> Result<http::Response, http::Error> {
+        absent()
+    }
+
+    fn enqueue(_job: jobs::Prepared) -> Result<String, jobs::Error> {
+        absent()
+    }
+
+    fn publish(_topic: &str, _data: String) -> Result<String, events::Error> {
+        absent()
+    }
+
+    fn load_step(_name: &str) -> Result<Option<String>, jobs::StepError> {
+        absent()
+    }
+
+    fn store_step(_name: &str, _result: &str) -> Result<(), jobs::StepError> {
         absent()
     }
 }

@@ -16,10 +16,10 @@ use std::fmt::Debug;
 
 use crate::context::Context;
 use crate::db::{self, Rows, Value};
-use crate::{Content, cache, http, log, secrets};
+use crate::{Content, cache, events, http, jobs, log, secrets};
 
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
-pub(crate) use crate::testing::StandIn as Host;
+pub(crate) use crate::testing::TestHost as Host;
 #[cfg(all(not(feature = "testing"), not(target_family = "wasm")))]
 pub(crate) use absent::Absent as Host;
 #[cfg(target_family = "wasm")]
@@ -57,6 +57,14 @@ pub(crate) trait Backend {
     ) -> Result<u64, db::Error>;
     fn commit(handle: &Self::Transaction) -> Result<(), db::Error>;
     fn rollback(handle: &Self::Transaction) -> Result<(), db::Error>;
+    fn transaction_enqueue(handle: &Self::Transaction, job: jobs::Prepared) -> Result<String, db::Error>;
+    fn transaction_publish(
+        handle: &Self::Transaction,
+        topic: &str,
+        data: String,
+    ) -> Result<String, db::Error>;
+    fn complete(handle: &Self::Transaction) -> Result<(), db::Error>;
+    fn transaction_store_step(handle: &Self::Transaction, name: &str, result: &str) -> Result<(), db::Error>;
     fn open(sql: &str, params: Vec<Value>) -> Result<Self::Cursor, db::Error>;
     fn cursor_columns(handle: &Self::Cursor) -> Vec<String>;
     fn cursor_next(handle: &Self::Cursor, max: u32) -> Result<Vec<Vec<Value>>, db::Error>;
@@ -70,4 +78,9 @@ pub(crate) trait Backend {
     fn send(message: http::Message) -> Result<http::Response, http::Error>;
     fn start(message: http::Message) -> Result<Self::Pending, http::Error>;
     fn wait(handle: &Self::Pending) -> Result<http::Response, http::Error>;
+
+    fn enqueue(job: jobs::Prepared) -> Result<String, jobs::Error>;
+    fn publish(topic: &str, data: String) -> Result<String, events::Error>;
+    fn load_step(name: &str) -> Result<Option<String>, jobs::StepError>;
+    fn store_step(name: &str, result: &str) -> Result<(), jobs::StepError>;
 }

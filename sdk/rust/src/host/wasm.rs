@@ -5,13 +5,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::{Backend, stdio};
 use crate::bindings::exports::mortise::plugin::http_handler as wire_http;
 use crate::bindings::functions::exports::mortise::plugin::function_handler as wire_function;
+use crate::bindings::jobs::exports::mortise::plugin::job_handler as wire_job;
 use crate::bindings::mortise::plugin::{
     cache as wire_cache, config as wire_config, context as wire_context, database as wire_db,
-    http_client as wire_client, http_types, log as wire_log, secrets as wire_secrets, types as wire,
+    events as wire_events, http_client as wire_client, http_types, jobs as wire_jobs, log as wire_log,
+    secrets as wire_secrets, steps as wire_steps, types as wire,
 };
 use crate::context::{Context, Principal, Trigger};
 use crate::db::{self, ConstraintKind, Rows, Value};
-use crate::{App, Body, Content, FunctionError, Functions, Request, cache, fields, http, log, secrets};
+use crate::jobs::{self, Due, Job, JobError, Jobs, Origin, StepError};
+use crate::{
+    App, Body, Content, FunctionError, Functions, Request, cache, events, fields, http, log, secrets, time,
+};
 
 /// Handles a request for the host.
 pub fn serve(request: wire_http::Request, app: &App) -> wire_http::Response {
@@ -46,10 +51,33 @@ pub fn serve(request: wire_http::Request, app: &App) -> wire_http::Response {
 /// Calls a function for the host.
 pub fn call(name: &str, input: &str, functions: &Functions) -> Result<String, wire_function::Error> {
     log::install(functions.crate_name());
-    functions.call(name, input).map_err(|error| match error {
+    let output = functions.call(name, input);
+    stdio::end_lines();
+    output.map_err(|error| match error {
         FunctionError::Unknown => wire_function::Error::UnknownFunction,
         FunctionError::InvalidInput(why) => wire_function::Error::InvalidInput(why),
         FunctionError::Failed(why) => wire_function::Error::Failed(why),
+    })
+}
+
+/// Runs a job for the host.
+pub fn run_job(job: wire_job::Job, jobs: &Jobs) -> Result<(), wire_job::Failure> {
+    log::install(jobs.crate_name());
+    let result = jobs.run(&Job {
+        id: job.id,
+        name: job.name,
+        payload: job.payload,
+        origin: job.origin.into(),
+        attempt: job.attempt,
+        max_attempts: job.max_attempts,
+    });
+    stdio::end_lines();
+    result.map_err(|error| match error {
+        JobError::Retry(why) => wire_job::Failure::Retry(why),
+        JobError::RetryAfter(wait, why) => {
+            wire_job::Failure::RetryAfter((wait.as_millis().try_into().unwrap_or(u64::MAX), why))
+        }
+        JobError::Discard(why) => wire_job::Failure::Discard(why),
     })
 }
 
@@ -136,6 +164,26 @@ impl Backend for Imports {
         Ok(handle.rollback()?)
     }
 
+    fn transaction_enqueue(handle: &Self::Transaction, job: jobs::Prepared) -> Result<String, db::Error> {
+        Ok(handle.enqueue(&job.into())?)
+    }
+
+    fn transaction_publish(
+        handle: &Self::Transaction,
+        topic: &str,
+        data: String,
+    ) -> Result<String, db::Error> {
+        Ok(handle.publish(topic, &data)?)
+    }
+
+    fn complete(handle: &Self::Transaction) -> Result<(), db::Error> {
+        Ok(handle.complete()?)
+    }
+
+    fn transaction_store_step(handle: &Self::Transaction, name: &str, result: &str) -> Result<(), db::Error> {
+        Ok(handle.store_step(name, result)?)
+    }
+
     fn open(sql: &str, params: Vec<Value>) -> Result<Self::Cursor, db::Error> {
         Ok(wire_db::open(sql, &to_wire(params))?)
     }
@@ -178,6 +226,22 @@ impl Backend for Imports {
 
     fn wait(handle: &Self::Pending) -> Result<http::Response, http::Error> {
         Ok(handle.wait()?.into())
+    }
+
+    fn enqueue(job: jobs::Prepared) -> Result<String, jobs::Error> {
+        Ok(wire_jobs::enqueue(&job.into())?)
+    }
+
+    fn publish(topic: &str, data: String) -> Result<String, events::Error> {
+        Ok(wire_events::publish(topic, &data)?)
+    }
+
+    fn load_step(name: &str) -> Result<Option<String>, StepError> {
+        Ok(wire_steps::load(name)?)
+    }
+
+    fn store_step(name: &str, result: &str) -> Result<(), StepError> {
+        Ok(wire_steps::store(name, result)?)
     }
 }
 
@@ -279,6 +343,87 @@ impl From<wire_client::Error> for http::Error {
             wire_client::Error::Other(why) => Self::Other(why),
         }
     }
+}
+
+impl From<wire_jobs::Error> for jobs::Error {
+    fn from(error: wire_jobs::Error) -> Self {
+        match error {
+            wire_jobs::Error::UnknownJob(why) => Self::UnknownJob(why),
+            wire_jobs::Error::Invalid(why) => Self::Invalid(why),
+            wire_jobs::Error::TooLarge => Self::TooLarge,
+            wire_jobs::Error::Limit(why) => Self::Limit(why),
+            wire_jobs::Error::Unavailable(why) => Self::Unavailable(why),
+            wire_jobs::Error::Other(why) => Self::Other(why),
+        }
+    }
+}
+
+impl From<wire_events::Error> for events::Error {
+    fn from(error: wire_events::Error) -> Self {
+        match error {
+            wire_events::Error::Invalid(why) => Self::Invalid(why),
+            wire_events::Error::NotGranted(why) => Self::NotGranted(why),
+            wire_events::Error::TooLarge => Self::TooLarge,
+            wire_events::Error::Limit(why) => Self::Limit(why),
+            wire_events::Error::Unavailable(why) => Self::Unavailable(why),
+            wire_events::Error::Other(why) => Self::Other(why),
+        }
+    }
+}
+
+impl From<wire_steps::Error> for StepError {
+    fn from(error: wire_steps::Error) -> Self {
+        match error {
+            wire_steps::Error::Invalid(why) => Self::Invalid(why),
+            wire_steps::Error::Limit(why) => Self::Limit(why),
+            wire_steps::Error::Unavailable(why) => Self::Unavailable(why),
+            wire_steps::Error::Other(why) => Self::Other(why),
+        }
+    }
+}
+
+impl From<jobs::Prepared> for wire_jobs::NewJob {
+    fn from(job: jobs::Prepared) -> Self {
+        Self {
+            name: job.name,
+            payload: job.payload,
+            due: match job.due {
+                Due::Now => wire_jobs::Due::Now,
+                Due::AfterMs(delay) => wire_jobs::Due::AfterMs(delay),
+                Due::At(unix_ms) => wire_jobs::Due::At(time::to_rfc3339(unix_ms)),
+            },
+            priority: job.priority,
+            unique_key: job.unique_key,
+            concurrency_key: job.concurrency_key,
+        }
+    }
+}
+
+impl From<wire_job::Origin> for Origin {
+    fn from(origin: wire_job::Origin) -> Self {
+        match origin {
+            wire_job::Origin::Enqueued => Self::Enqueued,
+            wire_job::Origin::Schedule(schedule) => Self::Schedule {
+                name: schedule.name,
+                due_at: unix_ms(&schedule.due_at),
+            },
+            wire_job::Origin::Event(event) => Self::Event {
+                id: event.id,
+                topic: event.topic,
+                source: event.source,
+                time: unix_ms(&event.time),
+            },
+            wire_job::Origin::Webhook(webhook) => Self::Webhook {
+                name: webhook.name,
+                headers: webhook.headers,
+            },
+        }
+    }
+}
+
+/// A time of the host. The contract says that it is RFC 3339, so anything else ends the invocation.
+fn unix_ms(text: &str) -> i64 {
+    time::from_rfc3339(text).unwrap_or_else(|| panic!("the host's time `{text}` is not RFC 3339"))
 }
 
 impl From<http::Message> for wire_client::OutgoingRequest {

@@ -7,20 +7,22 @@ use sha2::Sha256;
 
 use super::LogLine;
 use super::budget::Counted;
-use super::database::{CursorHandle, TransactionHandle};
+use super::database::CursorHandle;
+use super::jobs::{Accepted, Refusal, TransactionHandle};
 use super::state::{self, State};
 use crate::context::Context;
 use crate::db::{self, Rows, Value};
 use crate::host::Backend;
-use crate::{Content, cache, http, log, secrets};
+use crate::jobs::{Prepared, StepError};
+use crate::{Content, cache, events, http, jobs, log, secrets};
 
 /// The time limit of the host's default plan, of which tests use up nothing.
 const REMAINING_MS: u64 = 5_000;
 
 #[derive(Debug)]
-pub(crate) struct StandIn;
+pub(crate) struct TestHost;
 
-impl Backend for StandIn {
+impl Backend for TestHost {
     type Transaction = TransactionHandle;
     type Cursor = CursorHandle;
     type Pending = http::Message;
@@ -82,7 +84,7 @@ impl Backend for StandIn {
     }
 
     fn begin() -> Result<TransactionHandle, db::Error> {
-        for_database()?.database.begin()
+        Ok(TransactionHandle::new(for_database()?.database.begin()?))
     }
 
     fn transaction_query(
@@ -104,13 +106,52 @@ impl Backend for StandIn {
     }
 
     fn commit(handle: &TransactionHandle) -> Result<(), db::Error> {
-        for_database()?;
-        handle.end("COMMIT")
+        handle.commit(&for_database()?.background)
     }
 
     fn rollback(handle: &TransactionHandle) -> Result<(), db::Error> {
         for_database()?;
-        handle.end("ROLLBACK")
+        handle.rollback()
+    }
+
+    fn transaction_enqueue(handle: &TransactionHandle, job: Prepared) -> Result<String, db::Error> {
+        let state = for_database()?;
+        handle.check_open()?;
+        Ok(handle.add(accept(&state, job, handle.pending_jobs())?))
+    }
+
+    fn transaction_publish(
+        handle: &TransactionHandle,
+        topic: &str,
+        data: String,
+    ) -> Result<String, db::Error> {
+        let state = for_database()?;
+        handle.check_open()?;
+        Ok(handle.add(accept_event(&state, topic, data, handle.pending_jobs())?))
+    }
+
+    fn complete(handle: &TransactionHandle) -> Result<(), db::Error> {
+        let state = for_database()?;
+        handle.check_open()?;
+        handle.complete(
+            running_job(&state).map_err(db::Error::Invalid)?,
+            &state.background,
+        )
+    }
+
+    fn transaction_store_step(handle: &TransactionHandle, name: &str, result: &str) -> Result<(), db::Error> {
+        let state = for_database()?;
+        handle.check_open()?;
+        let job = running_job(&state).map_err(db::Error::Invalid)?;
+        let limits = &state.budget.limits;
+        let checked = state.background.check_step(&job, name, result, limits);
+        checked.map_err(|error| match error {
+            StepError::Limit(why) => db::Error::Limit(why),
+            StepError::Invalid(why) => db::Error::Invalid(why),
+            error => db::Error::Other(error.to_string()),
+        })?;
+        handle.store_step(job, name, result);
+        Ok(())
     }
 
     fn open(sql: &str, params: Vec<Value>) -> Result<CursorHandle, db::Error> {
@@ -197,6 +238,79 @@ impl Backend for StandIn {
     fn wait(handle: &http::Message) -> Result<http::Response, http::Error> {
         Self::send(handle.clone())
     }
+
+    fn enqueue(job: Prepared) -> Result<String, jobs::Error> {
+        let state = state::current();
+        state
+            .budget
+            .charge(Counted::HostCall)
+            .map_err(jobs::Error::Limit)?;
+        Ok(state.background.add(accept(&state, job, 0)?))
+    }
+
+    fn publish(topic: &str, data: String) -> Result<String, events::Error> {
+        let state = state::current();
+        state
+            .budget
+            .charge(Counted::HostCall)
+            .map_err(events::Error::Limit)?;
+        Ok(state.background.add(accept_event(&state, topic, data, 0)?))
+    }
+
+    fn load_step(name: &str) -> Result<Option<String>, StepError> {
+        let state = for_steps()?;
+        let job = running_job(&state).map_err(StepError::Invalid)?;
+        state.background.load_step(job, name)
+    }
+
+    fn store_step(name: &str, result: &str) -> Result<(), StepError> {
+        let state = for_steps()?;
+        let background = &state.background;
+        let job = running_job(&state).map_err(StepError::Invalid)?;
+        background.check_step(&job, name, result, &state.budget.limits)?;
+        background.store_step(job, name.to_owned(), result.to_owned());
+        Ok(())
+    }
+}
+
+/// Checks and counts a job. `pending` is the number of jobs that wait for their transaction.
+fn accept(state: &State, job: Prepared, pending: usize) -> Result<Accepted, Refusal> {
+    let now_ms = state.now_ms.get();
+    let accepted = state
+        .background
+        .accept(job, pending, now_ms, &state.budget.limits)?;
+    state.budget.charge(Counted::Enqueued).map_err(Refusal::Limit)?;
+    Ok(accepted)
+}
+
+/// Checks and counts an event.
+fn accept_event(state: &State, topic: &str, data: String, pending: usize) -> Result<Accepted, Refusal> {
+    let (now_ms, limits) = (state.now_ms.get(), &state.budget.limits);
+    let source = state.context.borrow().plugin.clone();
+    let background = &state.background;
+    let accepted = background.accept_event(topic, data, &source, pending, now_ms, limits)?;
+    state.budget.charge(Counted::Enqueued).map_err(Refusal::Limit)?;
+    Ok(accepted)
+}
+
+/// Counts a call of steps, and checks the grant of the database, which has their results.
+fn for_steps() -> Result<Rc<State>, StepError> {
+    let state = state::current();
+    state.budget.charge(Counted::HostCall).map_err(StepError::Limit)?;
+    match &state.manifest {
+        Some(manifest) if manifest.database.is_none() => Err(StepError::Invalid(format!(
+            "the plugin `{}` has no grant for the database, in which steps are stored; add [database] to the \
+             manifest and grant it",
+            manifest.plugin.name
+        ))),
+        _ => Ok(state),
+    }
+}
+
+/// The id of the running job.
+fn running_job(state: &State) -> Result<String, String> {
+    let trigger = state.context.borrow().trigger;
+    state.background.running_job(trigger)
 }
 
 /// Counts a host call that has no error type, and returns the test host.

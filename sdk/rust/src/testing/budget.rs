@@ -1,6 +1,6 @@
 //! The counted limits of one invocation, and what it has used of them.
 //!
-//! An invocation is one request that a test sends. Calls that a test makes itself, for example for
+//! An invocation is one request that a test sends, or one attempt of a job. Calls that a test makes itself, for example for
 //! its setup, are not counted.
 
 use std::cell::Cell;
@@ -19,7 +19,18 @@ pub(super) struct Limits {
     pub request_body: ByteSize,
     pub response_body: ByteSize,
     pub cache_value: ByteSize,
+    pub job_payload: ByteSize,
+    pub jobs_enqueued: u32,
+    /// Of one job, not of one attempt.
+    pub steps: u32,
+    pub step_bytes: ByteSize,
 }
+
+/// How many jobs may lead to a job. It is the tenant's limit, so a manifest cannot lower it.
+pub(super) const JOB_DEPTH: u32 = 8;
+
+/// How many jobs may wait or run. It is the tenant's limit.
+pub(super) const JOB_BACKLOG: u32 = 10_000;
 
 /// A number of bytes, written `512`, `64KiB`, `64MiB` or `1GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,12 +42,14 @@ pub(super) enum Counted {
     HostCall,
     SqlStatement,
     HttpRequest,
+    /// A job or an event.
+    Enqueued,
 }
 
 /// The counts of one invocation.
 pub(super) struct Budget {
     /// `None` outside of an invocation.
-    used: Cell<Option<[u32; 3]>>,
+    used: Cell<Option<[u32; 4]>>,
     /// The number of invocations so far.
     begun: Cell<u64>,
     pub limits: Limits,
@@ -53,6 +66,10 @@ impl Default for Limits {
             request_body: ByteSize(MIB),
             response_body: ByteSize(10 * MIB),
             cache_value: ByteSize(MIB),
+            job_payload: ByteSize(64 * 1024),
+            jobs_enqueued: 100,
+            steps: 100,
+            step_bytes: ByteSize(64 * 1024),
         }
     }
 }
@@ -68,6 +85,10 @@ impl Limits {
             request_body: self.request_body.min(most.request_body),
             response_body: self.response_body.min(most.response_body),
             cache_value: self.cache_value.min(most.cache_value),
+            job_payload: self.job_payload.min(most.job_payload),
+            jobs_enqueued: self.jobs_enqueued.min(most.jobs_enqueued),
+            steps: self.steps.min(most.steps),
+            step_bytes: self.step_bytes.min(most.step_bytes),
         }
     }
 }
@@ -83,7 +104,7 @@ impl Budget {
 
     /// Begins an invocation and returns its number.
     pub fn begin(&self) -> u64 {
-        self.used.set(Some([0; 3]));
+        self.used.set(Some([0; 4]));
         self.begun.set(self.begun.get() + 1);
         self.begun.get()
     }
@@ -102,6 +123,7 @@ impl Budget {
             Counted::HostCall => (0, self.limits.host_calls),
             Counted::SqlStatement => (1, self.limits.sql_statements),
             Counted::HttpRequest => (2, self.limits.http_requests),
+            Counted::Enqueued => (3, self.limits.jobs_enqueued),
         };
         if used[index] >= most {
             return Err(match counted {
@@ -109,6 +131,9 @@ impl Budget {
                 Counted::SqlStatement => format!("this invocation has run its {most} SQL statements"),
                 Counted::HttpRequest => {
                     format!("this invocation has sent its {most} requests, retries included")
+                }
+                Counted::Enqueued => {
+                    format!("this invocation has added its {most} jobs and events (`jobs_enqueued`)")
                 }
             });
         }

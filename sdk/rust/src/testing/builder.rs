@@ -11,6 +11,7 @@ use super::Host;
 use super::budget::Budget;
 use super::cache::Cache;
 use super::database::{Converting, Database, Script};
+use super::jobs::{Background, Subscription};
 use super::manifest::{Contract, Manifest};
 use super::schemas::Schemas;
 use super::state::{self, HttpFunction, State};
@@ -42,6 +43,7 @@ pub struct HostBuilder {
     principal: Option<Principal>,
     manifest: Option<Manifest>,
     schemas: Option<Schemas>,
+    subscriptions: Vec<Subscription>,
     now_ms: i64,
 }
 
@@ -56,13 +58,14 @@ impl HostBuilder {
             principal: None,
             manifest: None,
             schemas: None,
+            subscriptions: Vec::new(),
             now_ms: DEFAULT_NOW_MS,
         }
     }
 
     /// Uses the plugin's `plugin.toml`: its migrations run, and its routes, scopes, schemas,
-    /// allowed origins, secrets and [counted limits](super#what-is-simulated) apply as in
-    /// production. The folder is usually `env!("CARGO_MANIFEST_DIR")`.
+    /// allowed origins, secrets, jobs, schedules, events and [counted
+    /// limits](super#what-is-simulated) apply as in production. The folder is usually `env!("CARGO_MANIFEST_DIR")`.
     ///
     /// ```no_run
     /// let host = mortise_sdk::testing::Host::builder().plugin(env!("CARGO_MANIFEST_DIR")).start();
@@ -166,6 +169,22 @@ impl HostBuilder {
         self
     }
 
+    /// Adds a subscription to those of the manifest: each event on a topic that the pattern stands for
+    /// causes a job of this name.
+    ///
+    /// ```
+    /// let host = mortise_sdk::testing::Host::builder().subscribe("payment.*", "on-paid").start();
+    /// host.publish("payments", "payment.settled", &990);
+    /// assert_eq!(host.jobs()[0].name, "on-paid");
+    /// ```
+    pub fn subscribe(mut self, topic: &str, job: &str) -> Self {
+        self.subscriptions.push(Subscription {
+            topic: topic.to_owned(),
+            job: job.to_owned(),
+        });
+        self
+    }
+
     /// Sets the caller.
     ///
     /// ```
@@ -220,7 +239,9 @@ impl HostBuilder {
         } else {
             Converting::Warned
         };
+        let background = Background::new(self.manifest.as_ref(), self.subscriptions, self.now_ms);
         let state = Rc::new(State {
+            background,
             budget: Budget::new(limits),
             schemas: self.schemas,
             database: Database::create(self.scripts, converts),

@@ -1,13 +1,14 @@
 //! The parts of `plugin.toml` that apply in tests. The host reads the file strictly; this code
 //! ignores unknown keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::budget::Limits;
+use super::jobs::{Events, JobSpec, ScheduleSpec, Subscription};
 use crate::{Route as Listed, http};
 
 #[derive(Deserialize)]
@@ -17,6 +18,14 @@ pub(super) struct Manifest {
     pub routes: Vec<Route>,
     #[serde(default, rename = "function")]
     pub functions: Vec<Function>,
+    #[serde(default, rename = "job")]
+    pub jobs: Vec<JobSpec>,
+    #[serde(default, rename = "schedule")]
+    pub schedules: Vec<ScheduleSpec>,
+    #[serde(default)]
+    pub events: Events,
+    #[serde(default, rename = "subscribe")]
+    pub subscriptions: Vec<Subscription>,
     pub database: Option<Database>,
     #[serde(default)]
     pub http: Http,
@@ -177,6 +186,27 @@ impl Manifest {
         }
     }
 
+    /// The jobs by their names.
+    pub fn job_specs(&self) -> BTreeMap<String, JobSpec> {
+        let specs = self.jobs.iter();
+        specs.map(|spec| (spec.name.clone(), spec.clone())).collect()
+    }
+
+    /// Fails the test if `jobs!` and `plugin.toml` list different jobs.
+    pub fn check_jobs(&self, listed: &[&str]) {
+        for name in listed {
+            let found = self.jobs.iter().any(|job| job.name == *name);
+            assert!(found, "jobs! lists {name}, but plugin.toml has no such [[job]]");
+        }
+        for JobSpec { name, .. } in &self.jobs {
+            let found = listed.contains(&name.as_str());
+            assert!(
+                found,
+                "plugin.toml has the [[job]] {name}, but jobs! does not list it"
+            );
+        }
+    }
+
     pub fn uses_secret(&self, name: &str) -> bool {
         self.usable(name).is_some() || self.secrets.reveal.iter().any(|revealed| revealed == name)
     }
@@ -288,6 +318,12 @@ mod tests {
     #[should_panic(expected = "functions! lists a, but plugin.toml has no such [[function]]")]
     fn a_function_that_the_manifest_lacks_fails_the_test() {
         manifest().check_functions(&["a"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "jobs! lists a, but plugin.toml has no such [[job]]")]
+    fn a_job_that_the_manifest_lacks_fails_the_test() {
+        manifest().check_jobs(&["a"]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A test host, with which handlers run natively under `cargo test`.
 //!
 //! Enable the feature `testing` under `[dev-dependencies]` and start a [`Host`]. Then call handlers
-//! directly, send requests to the plugin's `APP`, or call its `FUNCTIONS`. The host belongs to the
-//! thread that started it, until it is dropped.
+//! directly, send requests to the plugin's `APP`, call its `FUNCTIONS`, or run its `JOBS`. The host
+//! belongs to the thread that started it, until it is dropped.
 //!
 //! # What is simulated
 //!
@@ -13,13 +13,17 @@
 //! | outbound HTTP | a [function](HostBuilder::http) of the request, behind the manifest's allowed origins |
 //! | config, secrets, principal | the values given to the [builder](HostBuilder) |
 //! | log | kept for [`Host::logs`] |
+//! | jobs | kept in memory until [`Host::run_jobs`] runs those that are due, one at a time; back-off, attempts, priorities and keys as on the host |
+//! | schedules | fall due when the [clock](Host::advance) is moved |
+//! | events | kept for [`Host::events`]; the plugin's own subscriptions get jobs; [`Host::publish`] publishes as another plugin |
 //!
 //! With the plugin's manifest ([`HostBuilder::plugin`]) a request is checked as on the host:
 //! credentials, scopes, the JSON Schemas of bodies (with the host's own validator), allowed
 //! origins, secrets and the counted limits. These are `host_calls`, `sql_statements`,
-//! `http_requests`, `request_body`, `response_body` and `cache_value`, with the values of the
-//! standard plan, lowered by `[limits]`. They apply within a request that is
-//! [sent](RequestBuilder::send), not to calls that a test makes itself.
+//! `http_requests`, `jobs_enqueued`, `request_body`, `response_body`, `cache_value`, `job_payload`,
+//! `steps` and `step_bytes`, with the values of the standard plan, lowered by `[limits]`. The first
+//! four apply within a request that is [sent](RequestBuilder::send) and within a job, not to calls
+//! that a test makes itself.
 //!
 //! It does not check limits of time and memory, the rows of a result, or rate limits.
 //!
@@ -43,6 +47,7 @@ mod budget;
 mod builder;
 mod cache;
 mod database;
+mod jobs;
 mod manifest;
 mod problems;
 mod request;
@@ -55,10 +60,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use builder::HostBuilder;
+pub use jobs::{Attempt, Outcome, PublishedEvent, StoredJob};
 use request::FUNCTIONS_PATH;
 pub use request::RequestBuilder;
 
-pub(crate) use backend::StandIn;
+pub(crate) use backend::TestHost;
 use state::State;
 
 use crate::context::Principal;
@@ -140,7 +146,10 @@ impl Host {
         RequestBuilder::new(&self.state, "POST", &format!("{FUNCTIONS_PATH}{name}"))
     }
 
-    /// Moves the clock forward: the time of day, and the age of cached entries.
+    /// Moves the clock forward: the time of day, the age of cached entries, and the times at which
+    /// jobs and schedules are due. A schedule adds a job for each of its times that passes, unless
+    /// its previous job still waits and its `overlap` is `skip`. No job runs until
+    /// [`run_jobs`](Self::run_jobs).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -150,7 +159,9 @@ impl Host {
     /// ```
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        self.state.now_ms.set(self.state.now_ms.get().saturating_add(by));
+        let now_ms = self.state.now_ms.get().saturating_add(by);
+        self.state.now_ms.set(now_ms);
+        self.state.background.tick(now_ms);
     }
 
     /// Replaces the caller of all further calls.

@@ -384,7 +384,12 @@ impl<'a> RequestBuilder<'a> {
 
 impl State {
     /// Runs the plugin as one invocation with this caller.
-    fn invoke<T>(&self, trigger: Trigger, principal: Option<Principal>, run: impl FnOnce() -> T) -> T {
+    pub(super) fn invoke<T>(
+        &self,
+        trigger: Trigger,
+        principal: Option<Principal>,
+        run: impl FnOnce() -> T,
+    ) -> T {
         let standing = {
             let mut context = self.context.borrow_mut();
             context.trigger = trigger;

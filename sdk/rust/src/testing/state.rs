@@ -8,6 +8,7 @@ use super::LogLine;
 use super::budget::Budget;
 use super::cache::Cache;
 use super::database::Database;
+use super::jobs::Background;
 use super::manifest::Manifest;
 use super::schemas::Schemas;
 use crate::context::Context;
@@ -28,6 +29,7 @@ pub(super) struct State {
     pub manifest: Option<Manifest>,
     pub schemas: Option<Schemas>,
     pub budget: Budget,
+    pub background: Background,
 }
 
 thread_local! {

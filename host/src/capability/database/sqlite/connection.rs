@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use mortise_sql::{Author, Views};
 use rusqlite::OpenFlags;
+use rusqlite::limits::Limit;
 use tokio::time::Instant;
 
 use super::super::error::DatabaseError;
@@ -31,6 +32,10 @@ const INSTRUCTIONS_PER_LOOK: i32 = 100;
 
 /// Each connection caches compiled statements up to the tenant's memory divided by this number.
 const KEPT_PART: u64 = 32;
+
+/// The largest value of the host's own tables: an entry of the outbox with the largest payload,
+/// whose every byte is escaped.
+const HOST_VALUE_BYTES: i32 = 16 * 1024 * 1024;
 
 /// SQLite's page size, the unit of `max_page_count`.
 const PAGE_BYTES: u64 = 4096;
@@ -200,6 +205,23 @@ impl Connection {
         let watch = &*self.handle.watch;
         let _restore = Restore(watch, watch.authorizer.set_author(Author::Host));
         work(&self.raw)
+    }
+
+    /// Like [`as_host`](Self::as_host), for rows that are larger than those of plugins may be.
+    pub(super) fn as_host_with_large_values<T>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        struct Restore<'a>(&'a rusqlite::Connection, i32);
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                // Only an unknown limit can fail.
+                _ = self.0.set_limit(Limit::SQLITE_LIMIT_LENGTH, self.1);
+            }
+        }
+        let before = self.raw.set_limit(Limit::SQLITE_LIMIT_LENGTH, HOST_VALUE_BYTES)?;
+        let _restore = Restore(&self.raw, before);
+        self.as_host(work)
     }
 
     /// Applies changes of the plan and of the schema since the last use.

@@ -8,6 +8,9 @@
 //! - `job`: work on a connection on a blocking thread; `stop`: how another thread stops it.
 //! - `session`: one invocation's use of its database; `run`: one statement; `transaction`,
 //!   `cursor`: state that stays open between host calls; `migrate`: migrations.
+//! - `host_work`: what the host does outside of invocations. Its tables are `outbox` (jobs and events
+//!   of transactions), `completed` (jobs that a transaction completed) and `steps`; `traces` removes
+//!   what ended jobs left.
 //! - `failure`: SQLite's errors as errors of the contract.
 //!
 //! The crate `mortise-sql` decides what SQL may do, on the host and in tests of plugins.
@@ -15,18 +18,23 @@
 //! Invariant: nothing outside this folder uses rusqlite for tenants' databases, and every statement
 //! of a plugin is compiled in `run` or `migrate`.
 
+mod completed;
 mod connection;
 mod cursor;
 mod failure;
 mod file_faults;
+mod host_work;
 mod job;
 mod kept;
 mod migrate;
+mod outbox;
 mod pool;
 mod replaced;
 mod run;
 mod session;
+mod steps;
 mod stop;
+mod traces;
 mod transaction;
 
 use std::collections::{HashMap, HashSet};
@@ -41,14 +49,16 @@ use moka::sync::Cache;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::engine::{DatabaseEngine, DatabasesHeld, Session};
+use super::engine::{DatabaseEngine, DatabasesHeld, OutboxBatch, Session};
+use super::error::DatabaseError;
 use super::migration::{Applied, MigrationError};
 use super::statement::Scope;
 use crate::domain::clock::SharedClock;
-use crate::domain::id::{PluginName, TenantId};
+use crate::domain::id::{JobId, PluginName, TenantId};
 use crate::domain::limits::Limits;
 use crate::domain::manifest::Contract;
 use crate::domain::migration::Migration;
+use crate::domain::outbox::OutboxMark;
 use crate::domain::units::as_u64;
 use crate::metrics::Gauge;
 use crate::sqlite;
@@ -272,6 +282,36 @@ impl DatabaseEngine for SqliteDatabases {
         self.lock().tenants.remove(&tenant);
         self.file_faults.forget(tenant);
         Ok(())
+    }
+
+    async fn outbox(
+        &self,
+        tenant: TenantId,
+        mark: Option<&OutboxMark>,
+        limit: u32,
+    ) -> Result<OutboxBatch, DatabaseError> {
+        self.read_outbox(tenant, mark, limit).await
+    }
+
+    async fn outbox_relayed(&self, tenant: TenantId, mark: &OutboxMark) -> Result<(), DatabaseError> {
+        self.delete_relayed(tenant, mark).await
+    }
+
+    async fn is_completed(&self, tenant: TenantId, job: JobId) -> Result<bool, DatabaseError> {
+        self.was_completed(tenant, job).await
+    }
+
+    async fn job_traces(
+        &self,
+        tenant: TenantId,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<Vec<JobId>, DatabaseError> {
+        self.traces(tenant, after, limit).await
+    }
+
+    async fn forget_jobs(&self, tenant: TenantId, jobs: &[JobId]) -> Result<(), DatabaseError> {
+        self.remove_traces(tenant, jobs).await
     }
 
     async fn tenants_with_data(&self) -> std::io::Result<Vec<TenantId>> {

@@ -64,6 +64,9 @@ pub(super) struct Tenant {
     /// Whether the file exists in WAL mode, so that it can be opened read-only. The lock is held
     /// while the file is prepared.
     ready: Mutex<bool>,
+    /// Whether the outbox was compared with what the control plane relayed, since the file was
+    /// opened.
+    outbox_checked: AtomicBool,
     closed: AtomicBool,
     /// The number of its open connections.
     own_connections: Arc<AtomicU32>,
@@ -129,6 +132,7 @@ impl Tenant {
             schema: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             ready: Mutex::new(false),
+            outbox_checked: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             own_connections: Arc::default(),
             weighed: AtomicU32::new(0),
@@ -169,6 +173,7 @@ impl Tenant {
     pub(super) fn has_trouble(&self, fault: Fault, error: &dyn std::fmt::Display) {
         self.file_faults.found(self.id, &self.file, fault, error);
         *lock(&self.ready) = false;
+        self.outbox_checked.store(false, Ordering::Release);
         self.close_idle();
     }
 
@@ -226,6 +231,16 @@ impl Tenant {
     /// The number of the current schema. It increases with each change.
     pub(super) fn schema(&self) -> u64 {
         self.schema.load(Ordering::Acquire)
+    }
+
+    /// Whether the outbox was compared with what was relayed, since the file was opened.
+    pub(super) fn outbox_is_checked(&self) -> bool {
+        self.outbox_checked.load(Ordering::Acquire)
+    }
+
+    /// Records that the outbox was compared with what was relayed.
+    pub(super) fn outbox_was_checked(&self) {
+        self.outbox_checked.store(true, Ordering::Release);
     }
 
     /// The size of the database after the last statement; zero before the first one.
@@ -309,6 +324,10 @@ impl Tenant {
 
     fn open_file(&self, role: Role, migrates: bool) -> rusqlite::Result<Connection> {
         let mut ready = lock(&self.ready);
+        // While no connection is open, another file can take the place of this one.
+        if role == Role::Writer || self.own_connections.load(Ordering::Relaxed) == 0 {
+            self.outbox_checked.store(false, Ordering::Release);
+        }
         if role == Role::Writer {
             let purpose = if migrates { Use::Migrate } else { Use::Write };
             let connection = self.connect(purpose)?;

@@ -7,18 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use mortise_sql::statement::{SECOND_TRANSACTION, WRITES_BESIDE};
+use mortise_sql::statement::{SECOND_TRANSACTION, STEP_BESIDE, WRITES_BESIDE};
 
-use super::super::engine::{Cursor, DatabaseSize, Session, Transaction};
+use super::super::engine::{Cursor, DatabaseSize, Session, Step, Transaction};
 use super::super::error::DatabaseError;
 use super::super::statement::{Answer, Scope, Statement, Want};
 use super::SqliteDatabases;
 use super::connection::{Allowance, Connection};
 use super::cursor::SqliteCursor;
-use super::job;
 use super::pool::{Role, Tenant};
 use super::run::{self, Outcome};
 use super::transaction::{OpenMark, SqliteTransaction};
+use super::{host_work, job, steps};
+use crate::domain::id::JobId;
 
 /// One invocation's use of its tenant's database.
 pub(super) struct SqliteSession {
@@ -48,6 +49,20 @@ impl SqliteSession {
         let (deadline, bounds) = (self.scope.statement_deadline(), self.scope.bounds());
         let allowance = Allowance::of(&self.scope.limits);
         let work = move |connection: &mut Connection| run::run(connection, statement, want, bounds);
+        let (_lease, result) = job::run(&self.databases.threads, lease, deadline, allowance, work).await;
+        self.databases.weigh_again(&self.tenant);
+        result
+    }
+
+    /// Runs the host's own SQL for the invocation, within its limits and until its deadline.
+    async fn host_work<T: Send + 'static>(
+        &self,
+        role: Role,
+        work: impl FnOnce(&mut Connection) -> Result<T, DatabaseError> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        let deadline = self.scope.deadline;
+        let lease = self.tenant.lease(role, deadline).await?;
+        let allowance = Allowance::of(&self.scope.limits);
         let (_lease, result) = job::run(&self.databases.threads, lease, deadline, allowance, work).await;
         self.databases.weigh_again(&self.tenant);
         result
@@ -84,7 +99,7 @@ impl Session for SqliteSession {
         let mark = OpenMark::set(&self.in_transaction);
         let mut lease = self.tenant.lease(Role::Writer, self.scope.deadline).await?;
         lease.count(self.databases.transactions.hold());
-        let begun = SqliteTransaction::begin(&self.databases.threads, lease, self.scope.clone(), mark).await;
+        let begun = SqliteTransaction::begin(self.databases.clone(), lease, self.scope.clone(), mark).await;
         self.databases.weigh_again(&self.tenant);
         Ok(Box::new(begun?))
     }
@@ -98,6 +113,30 @@ impl Session for SqliteSession {
         let opened = SqliteCursor::open(threads, lease, permit, self.scope.clone(), statement).await;
         self.databases.weigh_again(&self.tenant);
         Ok(Box::new(opened?))
+    }
+
+    async fn step(&mut self, job: JobId, name: &str) -> Result<Option<String>, DatabaseError> {
+        if !self.databases.has_file(self.scope.tenant)? {
+            return Ok(None);
+        }
+        let name = name.to_owned();
+        self.host_work(Role::Reader, move |connection| {
+            steps::load(connection, job, &name)
+        })
+        .await
+    }
+
+    async fn store_step(&mut self, step: Step) -> Result<u32, DatabaseError> {
+        if self.is_in_transaction() {
+            return Err(DatabaseError::Invalid(STEP_BESIDE.to_owned()));
+        }
+        self.host_work(Role::Writer, move |connection| {
+            host_work::begin(connection)?;
+            let count = steps::store(connection, &step)?;
+            host_work::commit(connection)?;
+            Ok(count)
+        })
+        .await
     }
 
     fn size(&self) -> DatabaseSize {

@@ -12,14 +12,27 @@ use crate::domain::id::{ClaimId, JobId, PluginName, TenantId};
 use crate::domain::job::{Job, JobState};
 use crate::storage::{DbError, HeldJobs};
 
+/// Which attempts are lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lost<'a> {
+    /// Those whose lease is over.
+    LeaseOver,
+    /// Those of a node that has just started.
+    Node(&'a str),
+}
+
 pub(super) async fn reap(
     repository: &SqliteRepository,
+    lost: Lost<'_>,
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<Job>, DbError> {
     let mut transaction = repository.begin().await?;
-    let rows = sqlx::query(LOST)
-        .bind(now.0)
+    let query = match lost {
+        Lost::LeaseOver => sqlx::query(LOST).bind(now.0),
+        Lost::Node(node) => sqlx::query(LOST_OF_NODE).bind(node),
+    };
+    let rows = query
         .bind(i64::from(limit))
         .fetch_all(&mut *transaction)
         .await
@@ -31,12 +44,7 @@ pub(super) async fn reap(
     let mut reaped = Vec::with_capacity(rows.len());
     for row in &rows {
         let job = Live::read(row)?;
-        let node = row::optional_text(row, "node")?.unwrap_or_default();
-        let error = format!(
-            "the node `{node}` did not report how attempt {} ended before its lease was over: the host was stopped or \
-             killed, or could not write to the control plane's database",
-            job.attempt
-        );
+        let error = lost.reason(row, job.attempt)?;
         let next = now.saturating_add(stored::wait_after_loss(row, job.attempt));
         let state = finished.lose(job, now, next, error.clone());
         match stored::live_job(row) {
@@ -47,6 +55,22 @@ pub(super) async fn reap(
     finished.write(&mut transaction).await?;
     transaction.commit().await.map_err(unavailable)?;
     Ok(reaped)
+}
+
+impl Lost<'_> {
+    /// Why an attempt is lost, for the author of the job.
+    fn reason(self, row: &SqliteRow, attempt: u32) -> Result<String, DbError> {
+        let node = row::optional_text(row, "node")?.unwrap_or_default();
+        Ok(match self {
+            Self::LeaseOver => format!(
+                "the node `{node}` did not report how attempt {attempt} ended before its lease was over: the host was \
+                 stopped or killed, or could not write to the control plane's database"
+            ),
+            Self::Node(_) => {
+                format!("the host `{node}` was killed or stopped at once while attempt {attempt} ran")
+            }
+        })
+    }
 }
 
 /// A reaped job as it is stored now.
@@ -149,6 +173,8 @@ pub(super) async fn bury(
     transaction.commit().await.map_err(unavailable)?;
     Ok(u32::try_from(ends.len()).unwrap_or(u32::MAX))
 }
+
+pub(super) const LOST_OF_NODE: &str = "SELECT * FROM jobs WHERE state = 'running' AND node = $1 LIMIT $2";
 
 pub(super) const LOST: &str =
     "SELECT * FROM jobs WHERE state = 'running' AND lease_until <= $1 ORDER BY lease_until LIMIT $2";

@@ -51,6 +51,7 @@ use crate::storage::{
 };
 
 pub(super) use change::delete_rest;
+use maintain::Lost;
 pub(super) use pause::{PAUSED, by_plugin as paused_by_plugin};
 
 #[async_trait]
@@ -66,6 +67,10 @@ impl Jobs for SqliteRepository {
         effects.write(&mut transaction).await?;
         transaction.commit().await.map_err(unavailable)?;
         Ok(added)
+    }
+
+    async fn add_job(&self, job: &NewJob, change: &Change) -> Result<Added, DbError> {
+        add::add_with_change(self, job, change).await
     }
 
     async fn relay_jobs(
@@ -114,7 +119,11 @@ impl Jobs for SqliteRepository {
     }
 
     async fn reap_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError> {
-        maintain::reap(self, now, limit).await
+        maintain::reap(self, Lost::LeaseOver, now, limit).await
+    }
+
+    async fn reap_node(&self, node: &str, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError> {
+        maintain::reap(self, Lost::Node(node), now, limit).await
     }
 
     async fn cancel_requests(&self, node: &str) -> Result<Vec<(JobId, ClaimId)>, DbError> {

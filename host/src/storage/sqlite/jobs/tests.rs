@@ -28,7 +28,7 @@ async fn plan(pool: &SqlitePool, statement: &str) -> Vec<String> {
 }
 
 /// Each statement on the way of a job, with the indexes that it uses.
-const STATEMENTS: [(&str, &[&str]); 32] = [
+const STATEMENTS: [(&str, &[&str]); 33] = [
     (claim::NEXT_TENANT, &["jobs_ready", "jobs_running (tenant=?)"]),
     (claim::CANDIDATES, &["jobs_ready (tenant=?)"]),
     (claim::TAKE, &["INTEGER PRIMARY KEY"]),
@@ -66,7 +66,11 @@ const STATEMENTS: [(&str, &[&str]); 32] = [
         &["PRIMARY KEY (tenant=?)", "jobs_scheduled (tenant=?)"],
     ),
     (maintain::LOST, &["jobs_lease (lease_until<?)"]),
-    (maintain::TO_CANCEL, &["jobs_to_cancel (node=?)"]),
+    (maintain::LOST_OF_NODE, &["jobs_by_node (node=?)"]),
+    (
+        maintain::TO_CANCEL,
+        &["jobs_by_node (node=? AND cancel_requested=?)"],
+    ),
     (
         maintain::RELEASE,
         &[

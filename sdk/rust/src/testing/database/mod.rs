@@ -175,6 +175,14 @@ impl TransactionHandle {
         self.run(|connection| connection.execute(sql, params, May::Write))
     }
 
+    /// An error if the transaction has ended.
+    pub fn check_open(&self) -> Result<(), Error> {
+        match &*self.open.borrow() {
+            Ok(_) => Ok(()),
+            Err(reason) => Err(over(reason).into()),
+        }
+    }
+
     pub fn end(&self, how: &str) -> Result<(), Error> {
         let ended = self.open.replace(Err(TRANSACTION_OVER));
         Ok(ended.map_err(over)?.connection.run_trusted(how)?)

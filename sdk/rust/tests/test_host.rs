@@ -1,4 +1,4 @@
-//! The stand-in, where the cases of `sdk/conformance` have no words for it: what a test says, and
+//! The test host, where the cases of `sdk/conformance` have no words for it: what a test says, and
 //! what fails one.
 
 use mortise_sdk::prelude::*;

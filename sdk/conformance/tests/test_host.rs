@@ -1,4 +1,4 @@
-//! The cases against the stand-in of the SDK.
+//! The cases against the test host of the SDK.
 
 #[path = "../src/cases.rs"]
 mod cases;
@@ -9,7 +9,7 @@ use mortise_sdk::context::Principal;
 use mortise_sdk::testing::Host;
 
 #[test]
-fn the_stand_in_answers_every_case() {
+fn the_test_host_answers_every_case() {
     let mut complaints = Vec::new();
     for case in cases::all() {
         let mut builder = Host::builder().plugin(env!("CARGO_MANIFEST_DIR"));

@@ -1,0 +1,99 @@
+//! Decides which jobs this node claims: by the tenants' shares, their limits, and what can run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::id::{JobName, PluginName, TenantId};
+use crate::storage::ClaimPolicy;
+use crate::tenants::{CallableJob, PluginRoutes, Routing, TenantRoutes, job_hold};
+
+/// Jobs that a tenant with share 1 may begin in one round of claims. A tenant with share 2 may begin
+/// twice as many.
+const QUANTUM: u32 = 4;
+
+/// The time that a lease lasts beyond the wall-clock limit of its job: for loading the component,
+/// for waiting for an instance, and for writing how the attempt ended.
+pub const MARGIN: Duration = Duration::from_secs(10);
+
+/// The policy of this node, by the tenants that it serves.
+pub struct RoutingPolicy {
+    routing: Arc<Routing>,
+}
+
+impl RoutingPolicy {
+    /// A policy for the tenants in `routing`.
+    pub fn new(routing: Arc<Routing>) -> Self {
+        Self { routing }
+    }
+}
+
+impl ClaimPolicy for RoutingPolicy {
+    fn quota(&self, tenant: TenantId, running: u32) -> u32 {
+        match self.routing.tenant_by_id(tenant) {
+            Some(tenant) => quota(tenant.limits.share, tenant.limits.jobs_running, running),
+            // Its jobs are looked at, so that they are held.
+            None => QUANTUM,
+        }
+    }
+
+    fn lease(&self, tenant: TenantId, plugin: &PluginName, job: &JobName) -> Option<Duration> {
+        let tenant = self.routing.tenant_by_id(tenant);
+        let (_, callable) = callable(tenant.as_deref(), plugin, job)?;
+        Some(lease(callable))
+    }
+}
+
+/// The plugin and the kind of job, if the job can run now.
+pub fn callable<'a>(
+    tenant: Option<&'a TenantRoutes>,
+    plugin: &PluginName,
+    job: &JobName,
+) -> Option<(&'a Arc<PluginRoutes>, &'a CallableJob)> {
+    if job_hold(tenant, plugin, job).is_some() {
+        return None;
+    }
+    let plugin = tenant?.plugins.get(plugin)?;
+    Some((plugin, plugin.jobs().get(job)?))
+}
+
+/// How long a claim of a job lasts.
+pub fn lease(callable: &CallableJob) -> Duration {
+    callable.active.limits.wall.0.saturating_add(MARGIN)
+}
+
+/// How many jobs of a tenant are claimed in one round.
+fn quota(share: u32, most: u32, running: u32) -> u32 {
+    QUANTUM
+        .saturating_mul(share.max(1))
+        .min(most.saturating_sub(running))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_begins_as_many_jobs_as_its_share_says() {
+        assert_eq!(quota(1, 1_000, 0), QUANTUM);
+        assert_eq!(quota(3, 1_000, 0), 3 * QUANTUM);
+        assert_eq!(quota(0, 1_000, 0), QUANTUM);
+        assert_eq!(quota(u32::MAX, u32::MAX, 0), u32::MAX);
+    }
+
+    #[test]
+    fn a_tenant_never_runs_more_jobs_than_it_may() {
+        assert_eq!(quota(10, 8, 0), 8);
+        assert_eq!(quota(10, 8, 7), 1);
+        assert_eq!(quota(10, 8, 8), 0);
+        assert_eq!(quota(10, 8, 9), 0);
+    }
+
+    #[test]
+    fn jobs_of_a_tenant_that_is_not_served_are_looked_at_and_cannot_run() {
+        let policy = RoutingPolicy::new(Arc::default());
+        let tenant = TenantId::generate();
+        let (plugin, job) = ("orders".parse().unwrap(), "sync-erp".parse().unwrap());
+        assert!(policy.quota(tenant, 0) > 0);
+        assert_eq!(policy.lease(tenant, &plugin, &job), None);
+    }
+}

@@ -1,0 +1,167 @@
+//! The job queue as host calls use it: adds jobs, publishes events and bounds backlogs.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::counters::Counters;
+use super::events::{Subscribers, UnknownSubscribers};
+use super::group_commit::{GroupCommit, count_new};
+use super::live_counts::LiveCounts;
+use super::troubles::{Troubles, WorkError, in_time};
+use super::wake::Wake;
+use crate::capability::database::{DatabaseError, OutboxMarks};
+use crate::capability::jobs::{JobQueue, QueueError};
+use crate::domain::clock::SharedClock;
+use crate::domain::id::{JobId, TenantId};
+use crate::domain::job::NewJob;
+use crate::domain::limits::Limits;
+use crate::domain::outbox::{OutboxMark, PublishedEvent};
+use crate::domain::units::as_u64;
+use crate::storage::{Added, Repository};
+use crate::tenants::Routing;
+
+/// The job queue of this node.
+pub struct Queue {
+    db: Arc<dyn Repository>,
+    routing: Arc<Routing>,
+    wake: Arc<Wake>,
+    clock: SharedClock,
+    counters: Arc<Counters>,
+    commits: Arc<GroupCommit>,
+    live: LiveCounts,
+    troubles: Troubles<&'static str>,
+}
+
+impl Queue {
+    /// Creates the queue. Jobs are committed on the current tokio runtime.
+    pub fn new(
+        db: Arc<dyn Repository>,
+        routing: Arc<Routing>,
+        wake: Arc<Wake>,
+        counters: Arc<Counters>,
+        clock: SharedClock,
+    ) -> Self {
+        Self {
+            commits: GroupCommit::new(db.clone(), wake.clone(), counters.clone()),
+            counters,
+            db,
+            routing,
+            wake,
+            clock,
+            live: LiveCounts::default(),
+            troubles: Troubles::default(),
+        }
+    }
+
+    /// Adds jobs of one tenant, all of them or none, unless they exceed its backlog. Returns the
+    /// results in the order of `jobs`, once they are durable.
+    pub(super) async fn add_all(
+        &self,
+        tenant: TenantId,
+        jobs: Vec<NewJob>,
+        limits: &Limits,
+    ) -> Result<Vec<Added>, QueueError> {
+        let limit = u64::from(limits.job_backlog);
+        let reserved = self.live.reserve(tenant, as_u64(jobs.len()), limit)?;
+        let added = self.commits.add(jobs).await?;
+        reserved.are_added(as_u64(count_new(&added)));
+        Ok(added)
+    }
+
+    /// Counts jobs of a tenant that something else than this queue added, and wakes the dispatcher.
+    pub(super) fn note_added(&self, tenant: TenantId, added: &[Added]) {
+        let new = as_u64(count_new(added));
+        if new > 0 {
+            self.live.added(tenant, new);
+            self.counters.enqueued(new);
+            self.wake.jobs_added();
+        }
+    }
+
+    /// Reads the counters of all tenants. Call it each second.
+    pub(super) async fn read_counts(&self) -> Result<(), WorkError> {
+        self.live.reading();
+        let counts = in_time(self.db.job_counts()).await?;
+        self.live
+            .read(counts.into_iter().map(|(tenant, counts)| (tenant, counts.live)));
+        Ok(())
+    }
+
+    /// Turns an error of the control plane into one for a plugin.
+    fn or_unavailable<T>(
+        &self,
+        kind: &'static str,
+        result: Result<T, WorkError>,
+    ) -> Result<T, DatabaseError> {
+        if let Some(error) = self.troubles.news(&kind, &result) {
+            tracing::error!(
+                error,
+                "the control plane does not know how far outboxes are relayed: {kind}"
+            );
+        }
+        result.map_err(|_| {
+            let message = "the host cannot read or write how far the outbox was relayed; try again";
+            DatabaseError::Unavailable(message.to_owned())
+        })
+    }
+}
+
+#[async_trait]
+impl OutboxMarks for Queue {
+    async fn mark(&self, tenant: TenantId) -> Result<Option<OutboxMark>, DatabaseError> {
+        let mark = in_time(self.db.outbox_mark(tenant)).await;
+        self.or_unavailable("reading a mark", mark)
+    }
+
+    async fn set_epoch(&self, tenant: TenantId, epoch: &str) -> Result<(), DatabaseError> {
+        let set = in_time(self.db.set_outbox_epoch(tenant, epoch)).await;
+        self.or_unavailable("writing an epoch", set)
+    }
+}
+
+#[async_trait]
+impl JobQueue for Queue {
+    async fn add(&self, job: NewJob, limits: &Limits) -> Result<JobId, QueueError> {
+        let added = self.add_all(job.tenant, vec![job], limits).await?;
+        match added.first() {
+            Some(Added::New(id) | Added::Exists(id)) => Ok(*id),
+            None => Err(QueueError::Unavailable),
+        }
+    }
+
+    async fn publish(
+        &self,
+        tenant: TenantId,
+        event: PublishedEvent,
+        limits: &Limits,
+    ) -> Result<(), QueueError> {
+        let subscribers = match Subscribers::of(tenant, &self.routing, &*self.db).await {
+            Err(UnknownSubscribers::TenantMissing) => return Err(QueueError::Unavailable),
+            Err(UnknownSubscribers::Work(error)) => Err(error),
+            Ok(subscribers) => Ok(subscribers),
+        };
+        if let Some(error) = self.troubles.news(&"publish", &subscribers) {
+            tracing::error!(
+                error,
+                "the subscribers of an event cannot be read; plugins get `unavailable`"
+            );
+        }
+        let Ok(subscribers) = subscribers else {
+            return Err(QueueError::Unavailable);
+        };
+        let jobs = subscribers.jobs(tenant, &event, self.clock.now());
+        if !jobs.is_empty() {
+            self.add_all(tenant, jobs, limits).await?;
+        }
+        Ok(())
+    }
+
+    fn has_room(&self, tenant: TenantId, more: u64, limits: &Limits) -> Result<(), QueueError> {
+        self.live.check(tenant, more, u64::from(limits.job_backlog))
+    }
+
+    fn outbox_written(&self, tenant: TenantId) {
+        self.wake.outbox_written(tenant);
+    }
+}
