@@ -172,7 +172,7 @@ impl Maintenance {
         let now = self.clock.now();
         for held in in_time(self.db.held_jobs()).await? {
             if self.policy.lease(held.tenant, &held.plugin, &held.job).is_some() {
-                let release = || self.db.release_held(&held, now, BLOCK);
+                let release = || self.db.release_held(&held, BLOCK);
                 if in_blocks(release).await? > 0 {
                     self.wake.jobs_added();
                 }
