@@ -120,6 +120,7 @@ impl Host {
         let runtime = Runtime::start(config, &storage, &services, &queue.routing, &clock, threads).await?;
         let jobs = queue.background(config, &storage, &services, &runtime, &clock, background)?;
         jobs.recover().await;
+        jobs.start();
         let serving = Serving::open(config, &storage, services.clone(), &runtime, &jobs, &clock).await?;
         let recompiling = serving.draining.child_token();
         runtime.lifecycle.start_recompiling(recompiling.clone());
@@ -163,16 +164,10 @@ impl Host {
         &self.serving.operator_token
     }
 
-    /// Starts to run jobs, schedules and events.
-    pub fn start_jobs(&self) {
-        self.jobs.start();
-    }
-
-    /// Relays, schedules and runs everything that is due, and returns when no job is left that can
-    /// run now. For tests, whose clock stands still: they call this instead of
-    /// [`Self::start_jobs`].
-    pub async fn run_jobs(&self) {
-        self.jobs.tick().await;
+    /// Relays, schedules and runs everything that is due, until no job runs and none is left that
+    /// can run now. For tests, whose clock stands still.
+    pub async fn settle_jobs(&self) {
+        self.jobs.settle().await;
     }
 
     /// Starts no more jobs and waits for the running ones. Stops those that run longer than
@@ -202,13 +197,15 @@ impl Host {
     }
 
     /// Runs the periodic maintenance once: serves changes, reads again what could not be read,
-    /// purges deleted tenants and plugins, and removes their files.
+    /// purges deleted tenants and plugins, and removes their files. Then it relays outboxes, adds
+    /// the jobs of schedules, and keeps the job queue in order.
     pub async fn maintain(&self) {
         if let Err(error) = self.runtime.lifecycle.reconcile().await {
             tracing::warn!(%error, "the tenants cannot be listed; the host tries again each second");
         }
         self.runtime.lifecycle.retry().await;
         self.runtime.lifecycle.sweep_or_later().await;
+        self.jobs.pass().await;
     }
 
     /// Reports that the host is not ready, ends streams that would not end by themselves, and

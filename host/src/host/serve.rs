@@ -129,7 +129,6 @@ async fn serve(
     let told_to_stop = stop_on_signal().map_err(ServeError::Threads)?;
     let stop = CancellationToken::new();
     tokio::spawn(prune(host.clone()));
-    host.start_jobs();
     ready(&Ready {
         public: public.address(),
         admin: admin.address(),

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub struct Dispatcher {
     /// Cancelled when no more jobs are to be claimed.
     pub(super) draining: CancellationToken,
     pub(super) claims: tokio::sync::Mutex<Claims>,
+    /// How many jobs were claimed so far.
+    pub(super) claimed: AtomicU64,
     pub(super) running: Mutex<HashMap<ClaimId, Running>>,
     pub(super) troubles: Troubles<&'static str>,
 }
@@ -74,6 +77,15 @@ pub(super) struct Claims {
 pub(super) struct Running {
     job: JobId,
     stop: oneshot::Sender<Stop>,
+}
+
+/// How far a node has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// How many jobs were claimed so far.
+    claimed: u64,
+    /// Whether no job runs.
+    pub is_idle: bool,
 }
 
 /// Why a running job is stopped.
@@ -122,6 +134,7 @@ impl Dispatcher {
             };
             let jobs = as_u64(round.claimed.len());
             claimed += jobs;
+            self.claimed.fetch_add(jobs, Ordering::SeqCst);
             empty_rounds = if jobs == 0 { empty_rounds + 1 } else { 0 };
             for job in round.claimed {
                 self.start(job);
@@ -271,17 +284,17 @@ impl Dispatcher {
         }
     }
 
-    /// Claims and runs jobs until none is left that can run now. Returns how many ran. For tests,
-    /// whose clock stands still.
-    pub async fn run_ready(self: &Arc<Self>) -> u64 {
-        let mut ran = 0;
-        loop {
-            let claimed = self.claim_or_later().await;
-            if claimed == 0 && self.slots.in_use() == 0 {
-                return ran;
-            }
-            ran += claimed;
-            self.cancel_requested().await;
+    /// How far this node has come.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            claimed: self.claimed.load(Ordering::SeqCst),
+            is_idle: self.slots.in_use() == 0,
+        }
+    }
+
+    /// Claims and runs jobs until none is left that can run now, and none runs.
+    pub async fn until_idle(self: &Arc<Self>) {
+        while self.claim_or_later().await > 0 || self.slots.in_use() > 0 {
             self.slots.all_free().await;
         }
     }

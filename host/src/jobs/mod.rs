@@ -33,17 +33,18 @@ mod wake;
 
 pub use counters::{Counters, JobMetrics};
 pub use maintenance::{JobRetention, Maintenance};
-pub use policy::RoutingPolicy;
 pub use queue::Queue;
 pub use relay::Relay;
 pub use scheduler::{RunNowError, Scheduler, UpcomingSchedule};
 pub use slots::Slots;
 pub use wake::Wake;
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::capability::database::DatabaseEngine;
@@ -53,6 +54,7 @@ use crate::storage::{ClaimPolicy, Repository};
 use crate::tenants::Routing;
 use acknowledge::Acknowledger;
 use dispatcher::Dispatcher;
+use policy::RoutingPolicy;
 use run::PluginRunner;
 use supervise::supervise;
 use troubles::Troubles;
@@ -96,11 +98,15 @@ pub struct Background {
     metrics: JobMetrics,
     /// Cancelled to end all tasks.
     stop: CancellationToken,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
+/// How long closing waits for a task.
+const ENDING: Duration = Duration::from_secs(5);
+
 impl Background {
-    /// Prepares the work. [`Self::start`] starts it, and [`Self::tick`] does it once. Ends of
-    /// attempts are written on the current tokio runtime.
+    /// Prepares the work. [`Self::start`] starts it. Ends of attempts are written on the current
+    /// tokio runtime.
     pub fn new(parts: Parts) -> Self {
         let Parts {
             db,
@@ -139,6 +145,7 @@ impl Background {
             background,
             draining: CancellationToken::new(),
             claims: tokio::sync::Mutex::default(),
+            claimed: AtomicU64::new(0),
             running: Mutex::default(),
             troubles: Troubles::default(),
         };
@@ -172,6 +179,7 @@ impl Background {
             counters: counters.clone(),
             metrics: JobMetrics::new(db, clock, counters, slots),
             stop: CancellationToken::new(),
+            tasks: Mutex::default(),
         }
     }
 
@@ -184,35 +192,48 @@ impl Background {
     /// Starts all tasks on the current tokio runtime. They end with [`Self::close`].
     pub fn start(&self) {
         let dispatcher = self.dispatcher.clone();
-        supervise("claims of jobs", self.stop.clone(), move || {
-            dispatcher.clone().run()
+        self.supervise("claims of jobs", move |_| dispatcher.clone().run());
+        let dispatcher = self.dispatcher.clone();
+        self.supervise("cancellations of jobs", move |stop| {
+            dispatcher.clone().watch_cancellations(stop)
         });
-        let (dispatcher, stop) = (self.dispatcher.clone(), self.stop.clone());
-        supervise("cancellations of jobs", self.stop.clone(), move || {
-            dispatcher.clone().watch_cancellations(stop.clone())
-        });
-        let (relay, stop) = (self.relay.clone(), self.stop.clone());
-        supervise("relay of outboxes", self.stop.clone(), move || {
-            relay.clone().run(stop.clone())
-        });
-        let (scheduler, stop) = (self.scheduler.clone(), self.stop.clone());
-        supervise("schedules", self.stop.clone(), move || {
-            scheduler.clone().run(stop.clone())
-        });
-        let (maintenance, stop) = (self.maintenance.clone(), self.stop.clone());
-        supervise("maintenance of jobs", self.stop.clone(), move || {
-            maintenance.clone().run(stop.clone())
-        });
+        let relay = self.relay.clone();
+        self.supervise("relay of outboxes", move |stop| relay.clone().run(stop));
+        let scheduler = self.scheduler.clone();
+        self.supervise("schedules", move |stop| scheduler.clone().run(stop));
+        let maintenance = self.maintenance.clone();
+        self.supervise("maintenance of jobs", move |stop| maintenance.clone().run(stop));
     }
 
-    /// Does everything that is due now, and returns when no job is left that can run now. For
-    /// tests, whose clock stands still: they do not start the tasks.
-    pub async fn tick(&self) {
+    fn supervise<F>(&self, name: &'static str, mut task: impl FnMut(CancellationToken) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, of_task) = (self.stop.clone(), self.stop.clone());
+        let task = supervise(name, stop, move || task(of_task.clone()));
+        // Nothing panics while the lock is held.
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.push(task);
+    }
+
+    /// Does everything once that the tasks do at intervals, and starts the jobs that can run. For
+    /// tests, whose clock stands still.
+    pub async fn pass(&self) {
+        self.relay.pass().await;
+        self.scheduler.pass().await;
+        self.maintenance.pass().await;
+        self.dispatcher.cancel_requested().await;
+        self.dispatcher.claim_or_later().await;
+    }
+
+    /// Makes passes until no job runs and none is left that can run now. For tests, whose clock
+    /// stands still.
+    pub async fn settle(&self) {
         loop {
-            self.relay.pass().await;
-            self.scheduler.pass().await;
-            self.maintenance.pass().await;
-            if self.dispatcher.run_ready().await == 0 {
+            let before = self.dispatcher.progress();
+            self.pass().await;
+            self.dispatcher.until_idle().await;
+            if before.is_idle && self.dispatcher.progress() == before {
                 return;
             }
         }
@@ -247,6 +268,15 @@ impl Background {
     pub async fn close(&self) {
         self.dispatcher.drain(Duration::ZERO).await;
         self.stop.cancel();
+        let tasks = {
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *tasks)
+        };
+        for task in tasks {
+            if tokio::time::timeout(ENDING, task).await.is_err() {
+                tracing::warn!("a background task of jobs is still busy when the host closes");
+            }
+        }
     }
 }
 

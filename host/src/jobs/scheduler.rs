@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::queue::Queue;
-use super::schedule_states::{DueSchedule, Key, ScheduleStates, Step};
+use super::schedule_states::{DueSchedule, ScheduleStates, Step};
 use super::troubles::{Troubles, WorkError, in_time};
 use crate::capability::jobs::{JobQueue as _, QueueError};
 use crate::domain::audit::Change;
@@ -23,7 +23,7 @@ use crate::domain::job::{Concurrency, ConcurrencyKey, JobOrigin, NewJob};
 use crate::domain::schedule::{Overlap, Tick, due};
 use crate::domain::units::as_u64;
 use crate::fail_point;
-use crate::storage::{Added, DbError, Repository, ScheduleState, Ticked};
+use crate::storage::{Added, DbError, DueTime, Repository, ScheduleState, Ticked};
 use crate::tenants::{HoldReason, PluginRoutes, Routing, ScheduleEntry, TenantRoutes, job_hold};
 
 /// How often schedules are looked at.
@@ -31,6 +31,9 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How often all stored states are read again, to see what other nodes did.
 const RELOAD: Duration = Duration::from_secs(60);
+
+/// The most times of one transaction.
+const BATCH: usize = 100;
 
 /// Adds the jobs of schedules.
 pub struct Scheduler {
@@ -88,13 +91,6 @@ pub enum RunNowError {
     /// The queue takes no job.
     #[error(transparent)]
     Queue(#[from] QueueError),
-}
-
-/// A time of a schedule that is about to be handled.
-struct Handled {
-    key: Key,
-    state: ScheduleState,
-    job: Option<NewJob>,
 }
 
 impl Scheduler {
@@ -226,7 +222,7 @@ impl Scheduler {
 
     /// The times of a schedule that are due. If the tenant's backlog is full, they wait, and count
     /// as missed if they wait for long.
-    fn times(&self, routes: &TenantRoutes, schedule: DueSchedule, now: Timestamp) -> Vec<Handled> {
+    fn times(&self, routes: &TenantRoutes, schedule: DueSchedule, now: Timestamp) -> Vec<DueTime> {
         let (plugin, name) = &schedule.key;
         let Some(served) = routes.plugins.get(plugin) else {
             return Vec::new();
@@ -254,8 +250,7 @@ impl Scheduler {
         if runs > 0 && self.queue.has_room(routes.id, runs, limits).is_err() {
             return Vec::new();
         }
-        let handled = |(at, tick)| Handled {
-            key: schedule.key.clone(),
+        let time = |(at, tick)| DueTime {
             state: ScheduleState {
                 tenant: routes.id,
                 plugin: plugin.clone(),
@@ -268,36 +263,50 @@ impl Scheduler {
                 Tick::Skip => None,
             },
         };
-        times.into_iter().map(handled).collect()
+        times.into_iter().map(time).collect()
     }
 
-    /// Handles times in their order. A schedule that fails does not stop the others.
-    async fn handle(&self, times: &[Handled]) {
-        let mut failed: HashSet<(TenantId, &Key)> = HashSet::new();
-        for time in times {
-            let tenant = time.state.tenant;
-            if failed.contains(&(tenant, &time.key)) {
-                // Its earlier times come first.
-                continue;
-            }
-            let ticked = in_time(self.db.tick(&time.state, time.job.as_ref())).await;
-            if let Some(error) = self.troubles.news(&"tick", &ticked) {
-                tracing::error!(%tenant, error, "times of schedules cannot be handled; the host tries again");
-            }
-            match ticked {
-                Ok(ticked) => {
-                    fail_point::reach("tick");
-                    if let Ticked::Now(Some(added)) = ticked {
-                        self.queue.note_added(tenant, &[added]);
-                    }
-                    self.states().handled(tenant, &time.key, time.state.last_due);
-                }
+    /// Handles times in their order, many in one transaction. If that fails, each is handled alone,
+    /// so that a schedule that fails does not stop the others.
+    async fn handle(&self, times: &[DueTime]) {
+        for batch in times.chunks(BATCH) {
+            match self.write_times(batch).await {
+                Ok(()) => {}
+                // Each of them would fail as well.
                 Err(WorkError::Db(DbError::Unavailable(_)) | WorkError::TimedOut) => return,
-                Err(_) => {
-                    failed.insert((tenant, &time.key));
-                }
+                Err(_) => self.handle_alone(batch).await,
             }
         }
+    }
+
+    async fn handle_alone(&self, times: &[DueTime]) {
+        let mut failed = HashSet::new();
+        for time in times {
+            let schedule = (time.state.tenant, &time.state.plugin, &time.state.name);
+            // The earlier times of a schedule come first.
+            if !failed.contains(&schedule) && self.write_times(std::slice::from_ref(time)).await.is_err() {
+                failed.insert(schedule);
+            }
+        }
+    }
+
+    async fn write_times(&self, times: &[DueTime]) -> Result<(), WorkError> {
+        let written = in_time(self.db.handle_times(times)).await;
+        if let Some(error) = self.troubles.news(&"tick", &written) {
+            tracing::error!(
+                error,
+                "times of schedules cannot be handled; the host tries again"
+            );
+        }
+        let written = written?;
+        fail_point::reach("tick");
+        for (DueTime { state, .. }, ticked) in times.iter().zip(written) {
+            if let Ticked::Now(Some(added)) = ticked {
+                self.queue.note_added(state.tenant, &[added]);
+            }
+            self.states().handled(state);
+        }
+        Ok(())
     }
 
     /// Adds the job of a schedule now, whatever its times are, unless a job of the schedule is live

@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +14,11 @@ const RESTART: Duration = Duration::from_secs(1);
 /// Runs a task on the current tokio runtime until it returns or `stop` is cancelled. After a panic,
 /// which is a fault of the host, it is started again, so that one fault does not stop all jobs for
 /// good.
-pub fn supervise<F>(name: &'static str, stop: CancellationToken, mut task: impl FnMut() -> F + Send + 'static)
+pub fn supervise<F>(
+    name: &'static str,
+    stop: CancellationToken,
+    mut task: impl FnMut() -> F + Send + 'static,
+) -> JoinHandle<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -28,7 +33,7 @@ where
                 () = sleep(RESTART) => {}
             }
         }
-    });
+    })
 }
 
 #[cfg(test)]
@@ -44,7 +49,7 @@ mod tests {
     async fn a_task_that_panics_is_started_again_until_it_returns() {
         let (starts, ended) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
         let (counted, told) = (starts.clone(), ended.clone());
-        supervise("test", CancellationToken::new(), move || {
+        let task = supervise("test", CancellationToken::new(), move || {
             let (counted, told) = (counted.clone(), told.clone());
             async move {
                 if counted.fetch_add(1, Ordering::SeqCst) < 2 {
@@ -54,6 +59,7 @@ mod tests {
             }
         });
         ended.notified().await;
+        task.await.unwrap();
         assert_eq!(starts.load(Ordering::SeqCst), 3);
     }
 }

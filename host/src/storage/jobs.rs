@@ -199,7 +199,8 @@ pub trait Jobs {
     async fn live_jobs(&self, tenant: TenantId, ids: &[JobId]) -> Result<Vec<JobId>, DbError>;
 
     /// Deletes up to `limit` jobs that were done or cancelled before `done`, and dead letters from
-    /// before `dead`, with their attempts, and old ticks. Returns how many jobs.
+    /// before `dead`, with their attempts, and up to `limit` old ticks. Returns how many jobs or
+    /// ticks, whichever are more: fewer than `limit` if nothing is left.
     async fn prune_jobs(&self, done: Timestamp, dead: Timestamp, limit: u32) -> Result<u32, DbError>;
 
     /// Deletes up to `limit` of a tenant's oldest ended jobs above `done` done or cancelled ones and

@@ -65,7 +65,7 @@ pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};
 pub use removals::{Removal, Removals};
 pub use routing::{ListedTenant, PausedJobs, RoutedPlugin, RoutedTenant, RoutedTenants, Routing};
-pub use schedules::{ScheduleState, Schedules, Ticked};
+pub use schedules::{DueTime, ScheduleState, Schedules, Ticked};
 pub use secrets::Secrets;
 pub use settings::Settings;
 pub use tenants::{TenantChange, Tenants};

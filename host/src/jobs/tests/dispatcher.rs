@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::pending;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -135,6 +136,7 @@ impl Node {
             background: Handle::current(),
             draining: CancellationToken::new(),
             claims: tokio::sync::Mutex::default(),
+            claimed: AtomicU64::new(0),
             running: Mutex::new(HashMap::new()),
             troubles: Troubles::default(),
         };
@@ -185,7 +187,7 @@ impl Node {
 async fn a_job_is_claimed_run_and_done() {
     let node = Node::new(4).await;
     let ids = node.add(&["done", "done", "done"]).await;
-    assert_eq!(node.dispatcher.run_ready().await, 3);
+    node.dispatcher.until_idle().await;
     for id in ids {
         let (job, attempts) = node.job(id).await;
         assert_eq!((job.state, job.attempt), (JobState::Done, 1));
@@ -226,7 +228,7 @@ async fn a_tenant_with_many_jobs_leaves_slots_to_others() {
 async fn a_failed_job_runs_again_when_its_back_off_is_over() {
     let node = Node::new(1).await;
     let id = node.add(&["retry"]).await[0];
-    assert_eq!(node.dispatcher.run_ready().await, 1);
+    node.dispatcher.until_idle().await;
     let (job, attempts) = node.job(id).await;
     assert_eq!(job.state, JobState::Scheduled);
     assert_eq!(job.error.as_deref(), Some("erp is down"));
@@ -234,7 +236,7 @@ async fn a_failed_job_runs_again_when_its_back_off_is_over() {
     for attempt in 2..=3 {
         node.clock.advance(Duration::from_secs(5));
         node.db.promote_jobs(node.clock.now(), 9).await.unwrap();
-        assert_eq!(node.dispatcher.run_ready().await, 1);
+        node.dispatcher.until_idle().await;
         assert_eq!(node.job(id).await.0.attempt, attempt);
     }
     assert_eq!(node.state(id).await, JobState::Dead);
@@ -329,7 +331,7 @@ async fn a_job_that_runs_too_long_when_the_host_stops_runs_again_at_once() {
 async fn a_fault_of_the_host_is_a_failed_attempt() {
     let node = Node::new(1).await;
     let id = node.add(&["panic"]).await[0];
-    assert_eq!(node.dispatcher.run_ready().await, 1);
+    node.dispatcher.until_idle().await;
     let (job, _) = node.job(id).await;
     assert_eq!(job.state, JobState::Scheduled);
     assert!(job.error.unwrap().starts_with("the host failed"));

@@ -35,11 +35,12 @@ pub(super) async fn prune(
         .await
         .map_err(unavailable)?
         .rows_affected();
+    let ticks = u32::try_from(ticks).unwrap_or(limit);
     if left < limit || ticks > 0 {
         effects.write(&mut transaction).await?;
         transaction.commit().await.map_err(unavailable)?;
     }
-    Ok(limit - left)
+    Ok(ticks.max(limit - left))
 }
 
 pub(super) async fn trim(

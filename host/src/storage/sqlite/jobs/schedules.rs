@@ -8,9 +8,8 @@ use super::super::{SqliteRepository, or_missing, row, unavailable};
 use super::add;
 use super::effects::Effects;
 use crate::domain::id::{PluginName, ScheduleName, TenantId};
-use crate::domain::job::NewJob;
 use crate::domain::resource::Resource;
-use crate::storage::{Added, DbError, ScheduleState, Schedules, Ticked};
+use crate::storage::{Added, DbError, DueTime, ScheduleState, Schedules, Ticked};
 
 #[async_trait]
 impl Schedules for SqliteRepository {
@@ -51,46 +50,55 @@ impl Schedules for SqliteRepository {
         Ok(())
     }
 
-    async fn tick(&self, due: &ScheduleState, job: Option<&NewJob>) -> Result<Ticked, DbError> {
+    async fn handle_times(&self, due: &[DueTime]) -> Result<Vec<Ticked>, DbError> {
         let mut transaction = self.begin().await?;
-        let advanced = sqlx::query(ADVANCE)
-            .bind(due.tenant.to_string())
-            .bind(due.plugin.as_str())
-            .bind(due.name.as_str())
-            .bind(due.expression.as_str())
-            .bind(due.last_due.0)
-            .execute(&mut *transaction)
+        let mut effects = Effects::default();
+        let mut handled = Vec::with_capacity(due.len());
+        for time in due {
+            handled.push(handle(&mut transaction, time, &mut effects).await?);
+        }
+        effects.write(&mut transaction).await?;
+        transaction.commit().await.map_err(unavailable)?;
+        Ok(handled)
+    }
+}
+
+async fn handle(
+    connection: &mut SqliteConnection,
+    due: &DueTime,
+    effects: &mut Effects,
+) -> Result<Ticked, DbError> {
+    let state = &due.state;
+    let advanced = sqlx::query(ADVANCE)
+        .bind(state.tenant.to_string())
+        .bind(state.plugin.as_str())
+        .bind(state.name.as_str())
+        .bind(state.expression.as_str())
+        .bind(state.last_due.0)
+        .execute(&mut *connection)
+        .await
+        .map_err(unavailable)?;
+    // If the time is recorded but was not reached yet, the schedule began anew with an earlier time,
+    // since a clock was set back. It goes on after the times that were handled before.
+    if advanced.rows_affected() == 0 || !record(connection, state).await? {
+        return Ok(Ticked::Before);
+    }
+    let added = match &due.job {
+        Some(job) => add::insert(connection, &[job], effects).await?.pop(),
+        None => None,
+    };
+    if let Some(Added::New(id)) = added {
+        sqlx::query(NAME_JOB)
+            .bind(state.tenant.to_string())
+            .bind(state.plugin.as_str())
+            .bind(state.name.as_str())
+            .bind(state.last_due.0)
+            .bind(id.to_string())
+            .execute(connection)
             .await
             .map_err(unavailable)?;
-        if advanced.rows_affected() == 0 {
-            return Ok(Ticked::Before);
-        }
-        if !record(&mut transaction, due).await? {
-            // The schedule began anew with an earlier time, since a clock was set back. It goes on
-            // after the times that were handled before.
-            transaction.commit().await.map_err(unavailable)?;
-            return Ok(Ticked::Before);
-        }
-        let mut effects = Effects::default();
-        let added = match job {
-            Some(job) => add::insert(&mut transaction, &[job], &mut effects).await?.pop(),
-            None => None,
-        };
-        effects.write(&mut transaction).await?;
-        if let Some(Added::New(id)) = added {
-            sqlx::query(NAME_JOB)
-                .bind(due.tenant.to_string())
-                .bind(due.plugin.as_str())
-                .bind(due.name.as_str())
-                .bind(due.last_due.0)
-                .bind(id.to_string())
-                .execute(&mut *transaction)
-                .await
-                .map_err(unavailable)?;
-        }
-        transaction.commit().await.map_err(unavailable)?;
-        Ok(Ticked::Now(added))
     }
+    Ok(Ticked::Now(added))
 }
 
 /// Records the tick. `false` if it is there already.
