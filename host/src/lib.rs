@@ -15,7 +15,7 @@ pub mod gateway;
 pub mod host;
 pub mod http;
 mod invoke;
-mod jobs;
+pub mod jobs;
 pub mod ledger;
 pub mod lifecycle;
 pub mod metrics;

@@ -13,6 +13,8 @@ mod tested {
     pub(super) use crate::functions;
     pub(super) use crate::gateway as echo;
     pub(super) use crate::http_client;
+    pub(super) use crate::jobs as background;
+    pub(super) use crate::jobs as background_0_1;
     pub(super) use crate::limits::greedy;
     pub(super) use crate::reuse as reused;
     pub(super) use crate::upload::an_import_that_nobody_offers_is_named as unknown_import;

@@ -22,6 +22,7 @@ mod gateway;
 mod guests;
 mod health;
 mod http_client;
+mod jobs;
 mod lifecycle;
 mod limits;
 mod metrics;

@@ -8,6 +8,7 @@
 
 mod bad_start;
 mod cli;
+mod cli_jobs;
 mod cli_logs;
 mod cli_versions;
 mod connections;
@@ -20,6 +21,7 @@ mod gauges;
 mod host;
 mod http;
 mod http2;
+mod jobs;
 mod kept_connections;
 mod memory;
 mod offline;

@@ -21,7 +21,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
     steps.step("attacking the host", || built.run("hostile", arguments))
 }
 
-/// Runs the quick attacks, as part of the tests.
+/// Runs the quick attacks, and the quick kills of hosts that run jobs, as part of the tests.
 pub fn quick() -> Result<()> {
-    build(Profile::Dev)?.run("hostile", &["--quick".to_owned()])
+    let built = build(Profile::Dev)?;
+    built.run("hostile", &["--quick".to_owned()])?;
+    built.run("hostile", &["--quick".to_owned(), "--jobs".to_owned()])
 }

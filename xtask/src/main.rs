@@ -23,9 +23,10 @@ cargo xtask <command>
 
   demo   build everything, start a host with a tenant and two plugins, and print curl lines that work
          --data FOLDER (./mortise-data)  --public ADDRESS (127.0.0.1:8080)  --admin ADDRESS (127.0.0.1:8081)
-  test   run every test, the quick attacks and a minute of generated inputs; further arguments go to cargo test, without the attacks
+  test   run every test, the quick attacks (also on jobs) and a minute of generated inputs; further arguments go to cargo test, without the attacks
   hostile  attack a host with the whole catalogue, and measure what its good tenants notice
          --quick (rows alone, in small)  --row B1,D4  --figure loops  --seed NUMBER  --json FILE  --list
+         --jobs (kill hosts at fail points and at random moments while they run jobs, and count what became of the jobs)
   fuzz   send generated inputs of every kind to a host, and look for one that harms it
          SECONDS (60)  --seed NUMBER  --kind sql,http2  --quick (a host built as for the tests)
          --replay FILE (a finding once more; a folder: all of them)
@@ -34,7 +35,7 @@ cargo xtask <command>
   judge  let programs that others wrote judge a host: HTTP clients of Node and Python, curl, generators of clients
          --judge curl,httpx (some of them)
   bench  measure a host beside native baselines
-         --quick (a look in two minutes)  --part in-process,whole-path,growth,reconcile,peers  --json FILE
+         --quick (a look in two minutes)  --part in-process,whole-path,growth,reconcile,jobs,peers  --json FILE
          --executable target/guided/mortise (what `release` built)  --beside FILE (another host, to tell what a change changes)
          --profile (where the time goes, by perf)  --plugins NUMBER (the most that growth deploys: 10000)
   release  build the host for use, with a profile of itself: target/guided/mortise

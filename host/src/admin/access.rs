@@ -49,6 +49,8 @@ pub struct TenantAccess<R> {
     pub actor: Actor,
     /// The token. Work that outlives the request checks it again.
     pub token: TokenId,
+    /// The role of the caller, which may be above the least role for the handler.
+    pub role: Role,
     /// The holder of the share that the request uses.
     pub holder: Holder,
     right: PhantomData<R>,
@@ -176,6 +178,7 @@ impl<R: Right> FromRequestParts<Arc<AdminState>> for DeletedTenantAccess<R> {
             tenant,
             actor: Actor(token.id),
             token: token.id,
+            role: token.reach.role(),
             right: PhantomData,
         }))
     }

@@ -1,5 +1,6 @@
 //! Converts errors of the storage and the lifecycle to problems of the admin API.
 
+use crate::capability::jobs::queue::QueueError;
 use crate::components::Fault;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::VersionDigest;
@@ -8,6 +9,7 @@ use crate::domain::resource::Resource;
 use crate::domain::version_name::NamedVersion;
 use crate::http::hint::Hint;
 use crate::http::problem::Problem;
+use crate::jobs::RunNowError;
 use crate::lifecycle::LifecycleError;
 use crate::storage::DbError;
 use crate::storage::vault::VaultError;
@@ -22,6 +24,7 @@ impl From<DbError> for Problem {
                 Problem::new(Code::Conflict, error.to_string()).hint(Hint::NameReserved(what))
             }
             DbError::InUse(what) => Problem::new(Code::Conflict, error.to_string()).hint(Hint::InUse(what)),
+            error @ DbError::UniqueKeyTaken(_) => Problem::new(Code::Conflict, error.to_string()),
             DbError::Missing(what) => Problem::not_found(what),
             // A row that cannot be read makes its tenant or plugin unavailable until it is
             // repaired.
@@ -68,6 +71,24 @@ impl From<LifecycleError> for Problem {
             LifecycleError::Migration(_) => Problem::new(Code::MigrationFailed, detail),
             LifecycleError::Unavailable(cause) => Problem::unavailable(cause),
             LifecycleError::Host(cause) => Problem::internal(cause),
+        }
+    }
+}
+
+impl From<RunNowError> for Problem {
+    fn from(error: RunNowError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RunNowError::NoSchedule { .. } => {
+                Problem::new(Code::NotFound, detail).hint(Hint::Missing(Resource::Schedule))
+            }
+            RunNowError::Unavailable { .. } => Problem::new(Code::Unavailable, detail),
+            RunNowError::Queue(QueueError::Full { .. }) => {
+                Problem::new(Code::Conflict, detail).hint(Hint::BacklogFull)
+            }
+            error @ (RunNowError::NoTenant | RunNowError::Queue(QueueError::Unavailable)) => {
+                Problem::unavailable(error)
+            }
         }
     }
 }

@@ -16,7 +16,9 @@ use serde::de::DeserializeOwned;
 use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{ApiKeyId, InvocationId, PlanName, PluginName, TokenId};
+use crate::domain::id::{
+    ApiKeyId, InvocationId, JobId, JobName, PlanName, PluginName, ScheduleName, TokenId,
+};
 use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
 use crate::domain::secret::is_plain_name;
@@ -76,6 +78,9 @@ in_path! {
     ApiKeyId = "api_key", ApiKey;
     TokenId = "token", Token;
     InvocationId = "invocation", Invocation;
+    JobId = "id", Job;
+    JobName = "job", JobKind;
+    ScheduleName = "schedule", Schedule;
 }
 
 impl FromStr for SecretName {

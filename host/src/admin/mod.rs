@@ -19,6 +19,11 @@
 //! | GET POST DELETE | `/tenants/{tenant}/tokens`, `…/tokens/{token}` | owner |
 //! | GET | `/tenants/{tenant}/invocations`, `…/invocations/{invocation}`, `…/usage` | viewer |
 //! | GET | `…/plugins/{plugin}/calls` | viewer |
+//! | GET DELETE POST | `/tenants/{tenant}/jobs`, `…/jobs/{id}`, `…/jobs/{id}/retry`, `…/jobs/{id}/cancel` | viewer; developer to change |
+//! | GET | `…/jobs/summary`, `…/jobs/export` | viewer; developer to export |
+//! | POST DELETE | `…/plugins/{plugin}/jobs/pause`, `…/plugins/{plugin}/jobs/{job}/pause` | developer |
+//! | GET DELETE POST | `/tenants/{tenant}/dead-letters`, `…/dead-letters/retry` | viewer; developer to change |
+//! | GET POST | `/tenants/{tenant}/schedules`, `…/plugins/{plugin}/schedules/{schedule}/run` | viewer; developer to run |
 //! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |
 //! | GET | `/tenants/{tenant}/audit` | viewer |
 //! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
@@ -36,9 +41,11 @@ mod audit;
 mod bounds;
 mod calls;
 mod components;
+mod dead_letters;
 mod error;
 mod input;
 mod invocations;
+mod jobs;
 mod limits;
 mod logs;
 mod node;
@@ -47,6 +54,7 @@ mod openapi;
 mod page;
 mod plans;
 mod plugins;
+mod schedules;
 mod secrets;
 mod settings;
 pub mod shares;
@@ -58,7 +66,7 @@ mod versions;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use state::AdminState;
+pub use state::{AdminState, JobTasks};
 
 use std::sync::Arc;
 
@@ -110,6 +118,9 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
         .merge(tokens::router())
         .merge(invocations::router())
         .merge(calls::router())
+        .merge(jobs::router())
+        .merge(dead_letters::router())
+        .merge(schedules::router())
         .merge(logs::router())
         .merge(audit::router())
         .merge(components::router())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::shares::Shares;
 use crate::capability::Services;
+use crate::jobs::JobMetrics;
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::process::Process;
@@ -40,6 +41,8 @@ pub struct Observer {
     pub services: Services,
     /// Counts invocation records.
     pub ledger: Arc<Ledger>,
+    /// Counts jobs.
+    pub jobs: JobMetrics,
 }
 
 impl Observer {
@@ -56,6 +59,8 @@ impl Observer {
         let outbound = self.services.http.held();
         let ledger = self.ledger.held();
         let recompile = self.lifecycle.recompile_progress();
+        // Not known while the database cannot be read.
+        let jobs = self.jobs.now().await.ok();
         Gauges {
             requests_under_way: Some(self.requests.under_way()),
             requests_admitted: Some(self.requests.admitted.get()),
@@ -81,6 +86,12 @@ impl Observer {
             recompile_failed: Some(recompile.failed),
             components_loaded: Some(runtime.components),
             components_loaded_bytes: Some(runtime.component_bytes),
+            jobs_queued: jobs.map(|jobs| jobs.queued),
+            jobs_running: jobs.map(|jobs| jobs.running),
+            jobs_dead: jobs.map(|jobs| jobs.dead),
+            jobs_oldest_ready_seconds: jobs.map(|jobs| jobs.oldest_ready.as_secs()),
+            job_slots_in_use: jobs.map(|jobs| jobs.slots_in_use),
+            job_slots_total: jobs.map(|jobs| jobs.slots),
             ledger_entries: Some(ledger.entries),
             ledger_log_bytes: Some(ledger.log_bytes),
             public_connections: Some(self.connections.public.get()),
@@ -96,6 +107,7 @@ impl Observer {
         text::write(text::Figures {
             gauges: self.gauges().await,
             ledger: self.ledger.counts(),
+            jobs: self.jobs.totals(),
             requests: self.requests.clone(),
         })
     }

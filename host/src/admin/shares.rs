@@ -1,4 +1,5 @@
-//! Shared resources of the admin API that are held for long: memory for uploads, and log followers.
+//! Shared resources of the admin API that are held for long: memory for uploads, log followers and
+//! exports.
 //!
 //! Each tenant has a limit of its own, and the tenants together never use up what another tenant
 //! needs ([`crate::tenants::budget`]). Operators have a separate share, so that no tenant can block
@@ -25,6 +26,15 @@ const TENANTS_FOLLOWERS: u64 = 20;
 /// Log followers of operators.
 const OPERATORS_FOLLOWERS: u64 = 20;
 
+/// Exports of all tenants. Each holds some jobs with their payloads in memory.
+const EXPORTS: u64 = 16;
+
+/// Exports of one tenant.
+const TENANTS_EXPORTS: u64 = 2;
+
+/// Exports of operators.
+const OPERATORS_EXPORTS: u64 = 4;
+
 /// The holder of a shared resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
@@ -38,6 +48,7 @@ pub enum Holder {
 pub struct Shares {
     uploads: Arc<SharedBudget>,
     followers: Arc<SharedBudget>,
+    exports: Arc<SharedBudget>,
     operators: Arc<Share>,
     tenants: Mutex<HashMap<TenantId, Arc<Share>>>,
 }
@@ -48,6 +59,8 @@ pub struct Share {
     pub uploads: Arc<Account>,
     /// Log followers.
     pub followers: Arc<Account>,
+    /// Exports.
+    pub exports: Arc<Account>,
 }
 
 impl Default for Shares {
@@ -55,10 +68,12 @@ impl Default for Shares {
         let operators = Share {
             uploads: Account::new(&SharedBudget::new(OPERATORS_UPLOAD_BYTES), OPERATORS_UPLOAD_BYTES),
             followers: Account::new(&SharedBudget::new(2 * OPERATORS_FOLLOWERS), OPERATORS_FOLLOWERS),
+            exports: Account::new(&SharedBudget::new(2 * OPERATORS_EXPORTS), OPERATORS_EXPORTS),
         };
         Self {
             uploads: SharedBudget::new(UPLOAD_BYTES),
             followers: SharedBudget::new(FOLLOWERS),
+            exports: SharedBudget::new(EXPORTS),
             operators: Arc::new(operators),
             tenants: Mutex::default(),
         }
@@ -83,6 +98,7 @@ impl Shares {
             Arc::new(Share {
                 uploads: Account::new(&self.uploads, UPLOAD_BYTES),
                 followers: Account::new(&self.followers, TENANTS_FOLLOWERS),
+                exports: Account::new(&self.exports, TENANTS_EXPORTS),
             })
         });
         share.clone()
@@ -91,7 +107,10 @@ impl Shares {
 
 impl Share {
     fn is_in_use(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 1 || self.uploads.held() > 0 || self.followers.held() > 0
+        Arc::strong_count(self) > 1
+            || self.uploads.held() > 0
+            || self.followers.held() > 0
+            || self.exports.held() > 0
     }
 }
 

@@ -14,6 +14,7 @@ use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::public_url::PublicUrl;
+use crate::jobs::{Scheduler, Wake};
 use crate::ledger::Ledger;
 use crate::lifecycle::{Lifecycle, Locks};
 use crate::server::body::Pace;
@@ -32,6 +33,8 @@ pub struct AdminState {
     pub ledger: Arc<Ledger>,
     /// Collects the metrics.
     pub observer: Arc<Observer>,
+    /// The tasks that run jobs.
+    pub jobs: JobTasks,
     /// The clock.
     pub clock: SharedClock,
     /// Cancelled when the host begins to shut down.
@@ -49,6 +52,17 @@ pub struct AdminState {
     pub(super) shares: Arc<Shares>,
     /// Locks by tenant: only one request at a time adds items whose number is limited.
     pub(super) counting: Locks<TenantId>,
+    /// Locks by tenant: only one request at a time counts the jobs of a tenant.
+    pub(super) summaries: Locks<TenantId>,
+}
+
+/// The tasks of this process that run jobs, as far as the admin API uses them.
+#[derive(Clone)]
+pub struct JobTasks {
+    /// Wakes them.
+    pub wake: Arc<Wake>,
+    /// Runs schedules.
+    pub scheduler: Arc<Scheduler>,
 }
 
 impl AdminState {
@@ -56,8 +70,8 @@ impl AdminState {
     pub fn new(
         db: Arc<dyn Repository>,
         lifecycle: Arc<Lifecycle>,
-        vault: Arc<Vault>,
         observer: Arc<Observer>,
+        jobs: JobTasks,
         clock: SharedClock,
         draining: CancellationToken,
         pace: Pace,
@@ -65,9 +79,10 @@ impl AdminState {
         Self {
             db,
             lifecycle,
-            vault,
+            vault: observer.services.vault.clone(),
             ledger: observer.ledger.clone(),
             started_at: clock.now(),
+            jobs,
             public_url: Arc::default(),
             data: PathBuf::new(),
             limits: HostLimits::default(),
@@ -77,6 +92,7 @@ impl AdminState {
             shares: observer.shares.clone(),
             observer,
             counting: Locks::default(),
+            summaries: Locks::default(),
         }
     }
 

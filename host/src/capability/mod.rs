@@ -15,11 +15,14 @@ pub mod content;
 pub mod context;
 mod cpu_time;
 pub mod database;
+pub mod events;
 pub mod http_client;
 mod invocation;
+pub mod jobs;
 mod last_calls;
 pub mod log;
 pub mod secrets;
+pub mod steps;
 #[cfg(test)]
 pub mod testing;
 mod unavailable;
@@ -44,6 +47,8 @@ pub struct Services {
     pub databases: Arc<dyn database::DatabaseEngine>,
     /// Outbound connections.
     pub http: Arc<http_client::HttpClients>,
+    /// The job queue.
+    pub jobs: Arc<dyn jobs::JobQueue>,
     /// Decrypts secrets.
     pub vault: Arc<Vault>,
 }
@@ -110,5 +115,8 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
     cache::add_to_linker(linker)?;
     database::add_to_linker(linker)?;
     http_client::add_to_linker(linker)?;
+    jobs::add_to_linker(linker)?;
+    events::add_to_linker(linker)?;
+    steps::add_to_linker(linker)?;
     unavailable::add_to_linker(linker)
 }

@@ -1,15 +1,22 @@
-//! Test invocations, for host calls without WebAssembly.
+//! Test invocations and a job queue in memory, for host calls without WebAssembly.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use async_trait::async_trait;
 use tokio::time::Instant;
 
+use super::database::{DatabaseError, OutboxMarks};
+use super::jobs::queue::{JobQueue, QueueError};
 use super::{ActiveVersion, Invocation};
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::domain::grant::Grants;
-use crate::domain::id::{InvocationId, TenantId, VersionDigest};
+use crate::domain::id::{InvocationId, JobId, TenantId, VersionDigest};
 use crate::domain::invocation::{Trigger, Usage};
+use crate::domain::job::{JobSpec, NewJob};
 use crate::domain::limits::Limits;
+use crate::domain::outbox::{OutboxMark, PublishedEvent};
+use crate::domain::units::as_u64;
 
 /// An invocation of the plugin `plugin` of a new tenant `tenant`, without settings or secrets.
 pub fn invocation(limits: Limits, grants: Grants) -> Invocation {
@@ -44,5 +51,100 @@ pub fn invocation(limits: Limits, grants: Grants) -> Invocation {
         last_calls: Default::default(),
         log_lines: Vec::new(),
         revealed: Vec::new(),
+    }
+}
+
+/// Gives the plugin of `invocation` these kinds of jobs, written as in a manifest.
+pub fn declare_jobs(invocation: &mut Invocation, jobs: &[&str]) {
+    let specs = jobs.iter().map(|job| toml::from_str::<JobSpec>(job).unwrap());
+    let specs = specs.map(|spec| (spec.name.clone(), spec)).collect();
+    Arc::make_mut(&mut invocation.active).jobs = Arc::new(specs);
+}
+
+/// What a [`QueueInMemory`] was told.
+#[derive(Default)]
+pub struct Told {
+    /// The added jobs.
+    pub jobs: Vec<NewJob>,
+    /// The published events.
+    pub events: Vec<PublishedEvent>,
+    /// The marks of outboxes.
+    pub marks: BTreeMap<TenantId, OutboxMark>,
+    /// The tenants whose outboxes were written, once for each transaction.
+    pub written: Vec<TenantId>,
+}
+
+/// A job queue that remembers what it was told.
+#[derive(Default)]
+pub struct QueueInMemory {
+    told: Mutex<Told>,
+    fails: Mutex<Option<QueueError>>,
+}
+
+impl QueueInMemory {
+    /// What the queue was told.
+    pub fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap()
+    }
+
+    /// Sets the error of every call.
+    pub fn fail(&self, error: Option<QueueError>) {
+        *self.fails.lock().unwrap() = error;
+    }
+
+    fn check(&self) -> Result<(), QueueError> {
+        self.fails.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+
+    fn check_marks(&self) -> Result<(), DatabaseError> {
+        self.check()
+            .map_err(|error| DatabaseError::Unavailable(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl OutboxMarks for QueueInMemory {
+    async fn mark(&self, tenant: TenantId) -> Result<Option<OutboxMark>, DatabaseError> {
+        self.check_marks()?;
+        Ok(self.told().marks.get(&tenant).cloned())
+    }
+
+    async fn set_epoch(&self, tenant: TenantId, epoch: &str) -> Result<(), DatabaseError> {
+        self.check_marks()?;
+        let mark = OutboxMark {
+            epoch: epoch.to_owned(),
+            sequence: 0,
+        };
+        self.told().marks.insert(tenant, mark);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl JobQueue for QueueInMemory {
+    async fn add(&self, job: NewJob, _: &Limits) -> Result<JobId, QueueError> {
+        self.check()?;
+        let id = job.id;
+        self.told().jobs.push(job);
+        Ok(id)
+    }
+
+    async fn publish(&self, _: TenantId, event: PublishedEvent, _: &Limits) -> Result<(), QueueError> {
+        self.check()?;
+        self.told().events.push(event);
+        Ok(())
+    }
+
+    fn has_room(&self, _: TenantId, more: u64, limits: &Limits) -> Result<(), QueueError> {
+        self.check()?;
+        let (live, limit) = (as_u64(self.told().jobs.len()), limits.job_backlog.into());
+        if live + more > limit {
+            return Err(QueueError::Full { live, limit });
+        }
+        Ok(())
+    }
+
+    fn outbox_written(&self, tenant: TenantId) {
+        self.told().written.push(tenant);
     }
 }

@@ -26,16 +26,12 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
     v0_1::http_types::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_1::crypto::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_1::email::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
-    v0_1::events::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
-    v0_1::jobs::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_1::realtime::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::types::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::failures::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::http_types::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::crypto::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::email::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
-    v0_2::events::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
-    v0_2::jobs::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::realtime::add_to_linker::<T, UnavailableCapabilities>(linker, view)
 }
 
@@ -45,7 +41,7 @@ fn view<T: HasCapabilities>(data: &mut T) -> UnavailableCapabilitiesView<'_> {
     }
 }
 
-/// The text of every such error. Transactions also use it, for jobs and events.
+/// The text of every such error. Transactions also use it, for messages on realtime channels.
 pub fn message(what: &str) -> String {
     format!("this host does not serve {what} yet")
 }
@@ -135,7 +131,7 @@ impl v0_2::crypto::Host for UnavailableCapabilitiesView<'_> {
 }
 
 macro_rules! serve {
-    ($contract:ident, published: $published:ty) => {
+    ($contract:ident) => {
         impl $contract::http_types::Host for UnavailableCapabilitiesView<'_> {}
 
         impl $contract::email::Host for UnavailableCapabilitiesView<'_> {
@@ -144,25 +140,6 @@ macro_rules! serve {
                 _: $contract::email::Message,
             ) -> wasmtime::Result<Result<String, $contract::email::Error>> {
                 self.refuse("email", $contract::email::Error::Unavailable)
-            }
-        }
-
-        impl $contract::events::Host for UnavailableCapabilitiesView<'_> {
-            async fn publish(
-                &mut self,
-                _: String,
-                _: String,
-            ) -> wasmtime::Result<Result<$published, $contract::events::Error>> {
-                self.refuse("events", $contract::events::Error::Unavailable)
-            }
-        }
-
-        impl $contract::jobs::Host for UnavailableCapabilitiesView<'_> {
-            async fn enqueue(
-                &mut self,
-                _: $contract::jobs::NewJob,
-            ) -> wasmtime::Result<Result<String, $contract::jobs::Error>> {
-                self.refuse("jobs", $contract::jobs::Error::Unavailable)
             }
         }
 
@@ -210,5 +187,5 @@ macro_rules! serve {
     };
 }
 
-serve!(v0_1, published: ());
-serve!(v0_2, published: String);
+serve!(v0_1);
+serve!(v0_2);

@@ -164,11 +164,7 @@ impl Client {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<T, CliError> {
-        let mut url = self.url(path);
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        self.request(Method::GET, url, None)
+        self.request(Method::GET, self.url_where(path, query), None)
     }
 
     /// Reads all pages of a list.
@@ -255,6 +251,39 @@ impl Client {
         Ok(())
     }
 
+    /// Sends a DELETE request with query parameters, and reads the response.
+    pub fn delete_where<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<T, CliError> {
+        self.request(Method::DELETE, self.url_where(path, query), None)
+    }
+
+    /// Sends a POST request without a body, with query parameters.
+    pub fn post_where<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<T, CliError> {
+        self.request(Method::POST, self.url_where(path, query), None)
+    }
+
+    /// Opens a response that may be large, to be read piece by piece.
+    pub fn download(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<impl std::io::Read + use<>, CliError> {
+        let url = self.url_where(path, query);
+        let response = self.send(Method::GET, &url, &[], None, None)?;
+        if response.status().is_success() {
+            Ok(response.into_body().into_reader())
+        } else {
+            Err(self.refusal(response))
+        }
+    }
+
     /// Uploads a component. Returns the version and whether it is new.
     pub fn upload(&self, path: &[&str], component: &[u8]) -> Result<(UploadedVersion, bool), CliError> {
         let body = Some(("application/wasm", component));
@@ -287,6 +316,14 @@ impl Client {
         // for URLs that cannot be a base, and those have no host.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        url
+    }
+
+    fn url_where(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
         }
         url
     }

@@ -10,11 +10,14 @@ mod build;
 mod client;
 mod completions;
 mod components;
+mod dead_letters;
 mod deploy;
 mod error;
 mod grants;
 mod host_key;
 mod invocations;
+mod job_filter;
+mod jobs;
 mod keys;
 mod limit_change;
 mod limits;
@@ -26,6 +29,7 @@ mod output;
 mod plans;
 mod plugins;
 mod rollback;
+mod schedules;
 mod secrets;
 mod serve;
 mod settings;
@@ -117,6 +121,15 @@ enum Command {
     /// Invocation records
     #[command(subcommand)]
     Invocations(invocations::Invocations),
+    /// Jobs: work of plugins outside requests
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
+    /// Dead letters: jobs that failed for good
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetters),
+    /// Schedules of the active versions
+    #[command(subcommand)]
+    Schedules(schedules::Schedules),
     /// Show what the plugins of a tenant consumed
     Usage(usage::Usage),
     /// Show the audit log: who changed what
@@ -228,6 +241,9 @@ fn run(command: Command, connection: &Connection, output: &mut Output) -> Result
         Command::Tokens(command) => command.run(&client()?, output),
         Command::Limits(command) => command.run(&client()?, output),
         Command::Invocations(command) => command.run(&client()?, output),
+        Command::Jobs(command) => command.run(&client()?, output),
+        Command::DeadLetters(command) => command.run(&client()?, output),
+        Command::Schedules(command) => command.run(&client()?, output),
         Command::Usage(command) => command.run(&client()?, output),
         Command::Audit(command) => command.run(&client()?, output),
         Command::Whoami => whoami::run(&client()?, output),

@@ -131,6 +131,13 @@ impl Output {
         Ok(())
     }
 
+    /// Copies lines of a stream as they are, also with `--json`.
+    pub fn copy(&mut self, mut lines: impl io::Read) -> Result<(), CliError> {
+        io::copy(&mut lines, &mut self.answers)?;
+        self.answers.flush()?;
+        Ok(())
+    }
+
     /// Writes JSON, also without `--json`.
     pub fn data(&mut self, value: &impl Serialize) -> Result<(), CliError> {
         writeln!(self.answers, "{:#}", json(value)?)?;

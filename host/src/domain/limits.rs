@@ -258,7 +258,8 @@ limits! {
     /// CPU time of one attempt of a job. Stops endless loops.
     job_cpu: Span = Span::s(1), at least Span::ms(1), at most Span::s(60),
         of Invocation, seen in "cpu_us";
-    /// Wall-clock time of one attempt of a job, host calls included. Stops a job that waits forever.
+    /// Wall-clock time of one attempt of a job, host calls included. Stops a job that waits
+    /// forever.
     job_wall: Span = Span::s(60), at least Span::ms(1), at most Span::s(15 * 60),
         of Invocation, seen in "wall_us";
     /// Payload of one job or event. Stops the job queue from filling the disk with few jobs.

@@ -25,6 +25,12 @@ pub enum Resource {
     Token,
     /// A record of an invocation.
     Invocation,
+    /// A job.
+    Job,
+    /// A kind of job that a plugin declares.
+    JobKind,
+    /// A schedule of a plugin.
+    Schedule,
     /// An address in the admin API.
     Address,
     /// A page that explains the code of a problem.
@@ -33,7 +39,7 @@ pub enum Resource {
 
 impl Resource {
     /// All kinds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Tenant,
         Self::Plan,
         Self::Plugin,
@@ -44,6 +50,9 @@ impl Resource {
         Self::ApiKey,
         Self::Token,
         Self::Invocation,
+        Self::Job,
+        Self::JobKind,
+        Self::Schedule,
         Self::Address,
         Self::ProblemPage,
     ];
@@ -63,6 +72,9 @@ impl fmt::Display for Resource {
             Self::ApiKey => "API key",
             Self::Token => "token",
             Self::Invocation => "invocation",
+            Self::Job => "job",
+            Self::JobKind => "kind of job",
+            Self::Schedule => "schedule",
             Self::Address => "address in the admin API",
             Self::ProblemPage => "problem",
         })

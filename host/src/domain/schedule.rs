@@ -46,7 +46,7 @@ pub struct ScheduleSpec {
 }
 
 /// What happens to times that passed while no host ran.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CatchUp {
     /// Nothing.
@@ -59,7 +59,7 @@ pub enum CatchUp {
 }
 
 /// What happens if the previous job of the schedule is still live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Overlap {
     /// No job is added.

@@ -83,13 +83,13 @@ impl ScheduleExcess {
             }
             // An expression that cannot be read was refused at the upload.
             let cron = Cron::parse(&schedule.cron, &schedule.zone).ok();
-            let interval = cron.and_then(|cron| cron.shortest_interval(now));
             let limit = limits.schedule_runs_per_hour;
-            if interval.is_some_and(|interval| runs_more_often(interval, limit)) {
+            let interval = cron.and_then(|cron| cron.shortest_interval(now));
+            if let Some(interval) = interval.filter(|interval| runs_more_often(*interval, limit)) {
                 return Err(Self::Interval {
                     index,
                     cron: schedule.cron.clone(),
-                    interval: Span(interval.unwrap_or_default()),
+                    interval: Span(interval),
                     limit,
                 });
             }

@@ -1,6 +1,7 @@
 //! The data folder: locked, so that one host at a time uses it, and readable by its user only.
 
 use std::fs::{DirBuilder, File, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -53,6 +54,37 @@ impl DataFolder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// The name of the node that uses this folder: the name of the machine and a random number. It
+    /// is chosen when it is needed first, and stays with the folder.
+    pub fn node_name(&self) -> Result<String, DataFolderError> {
+        let path = self.path.join("node");
+        let failed = |error| DataFolderError::Io {
+            path: path.clone(),
+            error,
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(name) if is_node_name(name.trim()) => return Ok(name.trim().to_owned()),
+            // An empty file is left from a crash.
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let random = getrandom::u32().map_err(|error| failed(std::io::Error::other(error.to_string())))?;
+        let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let machine: String = machine.chars().filter(|c| is_of_node_name(*c)).take(40).collect();
+        let name = format!("{machine}-{random:08x}");
+        std::fs::write(&path, &name).map_err(failed)?;
+        Ok(name)
+    }
+}
+
+fn is_node_name(name: &str) -> bool {
+    (9..=64).contains(&name.len()) && name.chars().all(is_of_node_name)
+}
+
+fn is_of_node_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')
 }
 
 impl Drop for DataFolder {
@@ -85,6 +117,21 @@ mod tests {
         let _inherited = folder.lock.try_clone().unwrap();
         drop(folder);
         assert!(DataFolder::open(parent.path()).is_ok());
+    }
+
+    #[test]
+    fn a_node_keeps_its_name() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(parent.path()).unwrap();
+        let name = folder.node_name().unwrap();
+        assert_eq!(folder.node_name().unwrap(), name);
+        assert!(is_node_name(&name), "{name}");
+        for damaged in ["", "x", "a name with spaces"] {
+            std::fs::write(parent.path().join("node"), damaged).unwrap();
+            let other = folder.node_name().unwrap();
+            assert_ne!(other, name);
+            assert_eq!(folder.node_name().unwrap(), other);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod data_folder;
 pub mod host_key;
+mod job_queue;
 mod offline;
 pub mod operator_token;
 mod runtime;
@@ -27,8 +28,10 @@ use crate::capability::Services;
 use crate::config::Config;
 use crate::domain::clock::{DAY, SharedClock};
 use crate::gateway;
+use crate::jobs::Background;
 use crate::storage::{CALL_DAYS_KEPT, DbError, Repository, set_aside};
 
+use job_queue::QueueParts;
 use runtime::{Runtime, Threads};
 use serving::Serving;
 use storage::Storage;
@@ -41,6 +44,7 @@ pub struct Host {
     db: Arc<dyn Repository>,
     services: Services,
     runtime: Runtime,
+    jobs: Background,
     serving: Serving,
     clock: SharedClock,
     retention: Duration,
@@ -107,10 +111,17 @@ impl Host {
         clock: SharedClock,
     ) -> Result<Self, OpenError> {
         let storage = Storage::open(config, &clock).await?;
-        let services = services::open(config, &storage, &clock, &background).await?;
-        let threads = Threads { worker, background };
-        let runtime = Runtime::start(config, &storage, &services, &clock, threads).await?;
-        let serving = Serving::open(config, &storage, services.clone(), &runtime, &clock).await?;
+        let queue = QueueParts::new(&storage, &clock);
+        let services = services::open(config, &storage, queue.queue.clone(), &clock, &background).await?;
+        let threads = Threads {
+            worker,
+            background: background.clone(),
+        };
+        let runtime = Runtime::start(config, &storage, &services, &queue.routing, &clock, threads).await?;
+        let jobs = queue.background(config, &storage, &services, &runtime, &clock, background)?;
+        jobs.recover().await;
+        jobs.start();
+        let serving = Serving::open(config, &storage, services.clone(), &runtime, &jobs, &clock).await?;
         let recompiling = serving.draining.child_token();
         runtime.lifecycle.start_recompiling(recompiling.clone());
         // The key is not needed any more.
@@ -119,6 +130,7 @@ impl Host {
             db,
             services,
             runtime,
+            jobs,
             serving,
             clock,
             retention: config.retention.invocations.0,
@@ -152,6 +164,18 @@ impl Host {
         &self.serving.operator_token
     }
 
+    /// Relays, schedules and runs everything that is due, until no job runs and none is left that
+    /// can run now. For tests, whose clock stands still.
+    pub async fn settle_jobs(&self) {
+        self.jobs.settle().await;
+    }
+
+    /// Starts no more jobs and waits for the running ones. Stops those that run longer than
+    /// `longest`; they run again after the next start.
+    pub async fn drain_jobs(&self, longest: Duration) {
+        self.jobs.drain(longest).await;
+    }
+
     /// Deletes records whose retention time has ended.
     pub async fn prune(&self) {
         let before = self.clock.now().saturating_sub(self.retention);
@@ -173,18 +197,22 @@ impl Host {
     }
 
     /// Runs the periodic maintenance once: serves changes, reads again what could not be read,
-    /// purges deleted tenants and plugins, and removes their files.
+    /// purges deleted tenants and plugins, and removes their files. Then it relays outboxes, adds
+    /// the jobs of schedules, and keeps the job queue in order.
     pub async fn maintain(&self) {
         if let Err(error) = self.runtime.lifecycle.reconcile().await {
             tracing::warn!(%error, "the tenants cannot be listed; the host tries again each second");
         }
         self.runtime.lifecycle.retry().await;
         self.runtime.lifecycle.sweep_or_later().await;
+        self.jobs.pass().await;
     }
 
-    /// Reports that the host is not ready, and ends streams that would not end by themselves.
+    /// Reports that the host is not ready, ends streams that would not end by themselves, and
+    /// starts no more jobs.
     pub fn start_draining(&self) {
         self.serving.draining.cancel();
+        self.jobs.start_draining();
     }
 
     /// Writes all pending records and log lines.
@@ -195,6 +223,7 @@ impl Host {
     /// Writes pending records and closes the database, so that its file can be copied. Call it when
     /// no request is running any more.
     pub async fn close(&self) {
+        self.jobs.close().await;
         self.runtime.lifecycle.end_maintenance();
         self.flush().await;
         self.services.databases.clone().close().await;

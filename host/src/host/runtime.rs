@@ -51,6 +51,7 @@ impl Runtime {
         config: &Config,
         storage: &Storage,
         services: &Services,
+        routing: &Arc<Routing>,
         clock: &SharedClock,
         threads: Threads,
     ) -> Result<Self, OpenError> {
@@ -61,7 +62,6 @@ impl Runtime {
         let store = FolderStore::open(storage.folder.path(), clock.clone()).map_err(OpenError::Components)?;
         let sandbox = sandbox::Runtime::start(settings, &storage.key, Arc::new(store), services.clone())?;
         let sandbox = Arc::new(sandbox);
-        let routing = Arc::new(Routing::default());
         let breaker = Breaker::new(config.breaker.settings());
         let unhealthy_routes = breaker.unhealthy().clone();
         let bodies = SharedBudget::new(config.server.body_memory.0);
@@ -92,7 +92,7 @@ impl Runtime {
         );
         Ok(Self {
             sandbox,
-            routing,
+            routing: routing.clone(),
             lifecycle,
             ledger,
             invoker: Arc::new(invoker),

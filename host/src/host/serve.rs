@@ -144,6 +144,10 @@ async fn serve(
         tokio::time::sleep(config.server.drain_delay.0).await;
         stop.cancel();
     };
+    let jobs = async {
+        told_to_stop.cancelled().await;
+        host.drain_jobs(drain).await;
+    };
     tokio::join!(
         public.serve(
             host.public_router(),
@@ -162,6 +166,7 @@ async fn serve(
             host.connections().admin.clone(),
         ),
         draining,
+        jobs,
     );
     host.close().await;
     tracing::info!("the host has stopped");

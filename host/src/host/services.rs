@@ -14,6 +14,7 @@ use crate::capability::Services;
 use crate::capability::cache::MemoryCaches;
 use crate::capability::database::{DatabaseEngine, SqliteDatabases};
 use crate::capability::http_client::{CertificateAuthority, HttpClientConfig, HttpClients};
+use crate::capability::jobs::JobQueue;
 use crate::config::Config;
 use crate::domain::clock::SharedClock;
 use crate::server::descriptors;
@@ -23,6 +24,7 @@ use crate::storage::{Repository, set_aside};
 pub async fn open(
     config: &Config,
     storage: &Storage,
+    jobs: Arc<dyn JobQueue>,
     clock: &SharedClock,
     background: &Handle,
 ) -> Result<Services, OpenError> {
@@ -39,6 +41,7 @@ pub async fn open(
         caches: Arc::new(MemoryCaches::new(clock.clone())),
         databases: Arc::new(databases),
         http: Arc::new(http_clients(config, clock.clone(), background.clone())?),
+        jobs,
         vault: storage.vault.clone(),
     })
 }

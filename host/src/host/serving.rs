@@ -10,12 +10,13 @@ use super::runtime::Runtime;
 use super::storage::Storage;
 use super::{OpenError, operator_token};
 use crate::admin::observer::{Connections, Observer};
-use crate::admin::{self, AdminState};
+use crate::admin::{self, AdminState, JobTasks};
 use crate::capability::Services;
 use crate::config::Config;
 use crate::domain::clock::SharedClock;
 use crate::domain::public_url::PublicUrl;
 use crate::gateway::Gateway;
+use crate::jobs::Background;
 
 /// The parts that answer callers.
 pub struct Serving {
@@ -40,6 +41,7 @@ impl Serving {
         storage: &Storage,
         services: Services,
         runtime: &Runtime,
+        jobs: &Background,
         clock: &SharedClock,
     ) -> Result<Self, OpenError> {
         let operator_token = operator_token::ensure(&*storage.db, storage.folder.path(), clock.now()).await?;
@@ -65,12 +67,16 @@ impl Serving {
             lifecycle: runtime.lifecycle.clone(),
             services,
             ledger: runtime.ledger.clone(),
+            jobs: jobs.metrics().clone(),
         };
         let admin = AdminState::new(
             storage.db.clone(),
             runtime.lifecycle.clone(),
-            storage.vault.clone(),
             Arc::new(observer),
+            JobTasks {
+                wake: jobs.wake().clone(),
+                scheduler: jobs.scheduler().clone(),
+            },
             clock.clone(),
             draining.clone(),
             pace,

@@ -34,6 +34,14 @@ pub enum Hint {
     NoRollback,
     /// The credential was revoked before.
     RevokedBefore,
+    /// The job runs.
+    JobRuns,
+    /// The job has ended.
+    JobEnded,
+    /// A live job has the same unique key.
+    UniqueKeyTaken,
+    /// The tenant has as many live jobs as its plan allows.
+    BacklogFull,
     /// Only the code of the problem is known.
     Code(Code),
 }
@@ -86,6 +94,21 @@ impl Hint {
                  shows those that are left"
             }
             Self::RevokedBefore => "there is nothing left to do",
+            Self::JobRuns => {
+                "wait until its attempt has ended, or cancel it first: `mortise jobs cancel ID --tenant …` (POST \
+                 …/jobs/{id}/cancel)"
+            }
+            Self::JobEnded => {
+                "`mortise jobs retry ID --tenant …` (POST …/jobs/{id}/retry) runs a job again that has ended"
+            }
+            Self::UniqueKeyTaken => {
+                "wait until the other job has ended, or cancel it first; `mortise jobs list --tenant …` (GET \
+                 …/jobs) shows it"
+            }
+            Self::BacklogFull => {
+                "wait until jobs have ended, delete some with `mortise jobs purge --tenant …` (DELETE …/jobs), or ask \
+                 the operator for a higher limit; `mortise jobs summary --tenant …` (GET …/jobs/summary) shows them"
+            }
             Self::Code(code) => return for_code(code),
         })
     }
@@ -132,6 +155,19 @@ fn missing(resource: Resource) -> Option<&'static str> {
             "`mortise invocations list --tenant …` (GET /api/v1/tenants/{tenant}/invocations) shows the \
              invocations that are kept; the oldest are deleted by `retention.invocations` and the limit \
              `records_kept`"
+        }
+        Resource::Job => {
+            "`mortise jobs list --tenant …` (GET /api/v1/tenants/{tenant}/jobs) shows the jobs that are kept; those \
+             that ended are deleted by `retention.jobs` and `retention.dead_jobs`, and by the limits `jobs_kept` and \
+             `dead_jobs_kept`"
+        }
+        Resource::JobKind => {
+            "the active version of the plugin has no such `[[job]]`; `mortise jobs summary --tenant …` (GET \
+             /api/v1/tenants/{tenant}/jobs/summary) shows the kinds of jobs"
+        }
+        Resource::Schedule => {
+            "`mortise schedules list --tenant …` (GET /api/v1/tenants/{tenant}/schedules) shows the schedules of the \
+             active versions"
         }
         Resource::Address => "/api/v1/openapi.json lists the addresses, and /docs shows them",
         Resource::ProblemPage => return None,

@@ -69,7 +69,8 @@ impl Counters {
 }
 
 impl JobMetrics {
-    pub(super) fn new(
+    /// Metrics of a node with these slots.
+    pub fn new(
         db: Arc<dyn Repository>,
         clock: SharedClock,
         counters: Arc<Counters>,

@@ -61,6 +61,12 @@ pub fn log_line(job: &Job, ending: &Ending) -> Option<String> {
     }
 }
 
+/// An interval that differs by up to a quarter each time, so that several nodes do not look at the
+/// same moment.
+pub fn with_jitter(interval: Duration) -> Duration {
+    interval.mul_f64(0.75 + random() / 2.0)
+}
+
 /// A random number from 0 to 1.
 fn random() -> f64 {
     // Without randomness, jobs that failed together run again together, which is no more than

@@ -13,11 +13,11 @@ use tokio::sync::{Notify, oneshot};
 use super::counters::Counters;
 use super::troubles::{Troubles, WorkError, in_time};
 use super::wake::Wake;
-use crate::capability::jobs::queue::QueueError;
+use crate::capability::jobs::QueueError;
 use crate::domain::job::NewJob;
 use crate::domain::units::as_u64;
 use crate::fail_point;
-use crate::storage::{Added, DbError, Repository};
+use crate::storage::{Added, Repository};
 
 /// The most jobs of one commit, unless one caller adds more at once.
 const MOST: usize = 100;
@@ -140,13 +140,6 @@ impl GroupCommit {
             .flat_map(|caller| caller.jobs.drain(..))
             .collect();
         let mut added = self.write(&jobs).await;
-        if let Err(WorkError::Db(error)) = &added
-            && !matches!(error, DbError::Unavailable(_))
-            && batch.len() > 1
-        {
-            // The jobs of one caller cannot be stored, for instance because its tenant was purged.
-            return self.commit_each(batch, &sizes, jobs).await;
-        }
         for (caller, size) in batch.into_iter().zip(sizes) {
             let answer = match &mut added {
                 Ok(added) => Ok(added.drain(..size.min(added.len())).collect()),
@@ -154,14 +147,6 @@ impl GroupCommit {
             };
             // If the caller is gone, its jobs are added all the same.
             let _ = caller.answer.send(answer);
-        }
-    }
-
-    async fn commit_each(&self, batch: Vec<Caller>, sizes: &[usize], mut jobs: Vec<NewJob>) {
-        for (caller, size) in batch.into_iter().zip(sizes) {
-            let own: Vec<NewJob> = jobs.drain(..*size).collect();
-            let added = self.write(&own).await;
-            let _ = caller.answer.send(added.map_err(|_| QueueError::Unavailable));
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::capability::jobs::queue::QueueError;
+use crate::capability::jobs::QueueError;
 use crate::domain::id::TenantId;
 
 /// The live jobs of all tenants.

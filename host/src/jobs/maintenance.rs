@@ -212,10 +212,14 @@ impl Maintenance {
 
     /// Deletes the oldest ended jobs of tenants that have more than their limits.
     async fn trim(&self) -> Result<(), WorkError> {
-        for routes in self.routing.all() {
+        for (tenant, _) in in_time(self.db.job_counts()).await? {
+            // The jobs of a deleted tenant stay until it is restored or purged.
+            let Some(routes) = self.routing.tenant_by_id(tenant) else {
+                continue;
+            };
             let limits = &routes.limits;
             let (done, dead) = (u64::from(limits.jobs_kept), u64::from(limits.dead_jobs_kept));
-            in_blocks(|| self.db.trim_jobs(routes.id, done, dead, BLOCK)).await?;
+            in_blocks(|| self.db.trim_jobs(tenant, done, dead, BLOCK)).await?;
         }
         Ok(())
     }
@@ -225,9 +229,9 @@ impl Maintenance {
         let now = self.clock.now();
         let done = now.saturating_sub(self.retention.done);
         let dead = now.saturating_sub(self.retention.dead);
-        let jobs = in_blocks(|| self.db.prune_jobs(done, dead, BLOCK)).await?;
-        if jobs > 0 {
-            tracing::info!(jobs, "old jobs were deleted");
+        let rows = in_blocks(|| self.db.prune_jobs(done, dead, BLOCK)).await?;
+        if rows > 0 {
+            tracing::info!(rows, "old jobs and old times of schedules were deleted");
         }
         Ok(())
     }

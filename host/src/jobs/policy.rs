@@ -30,7 +30,7 @@ impl RoutingPolicy {
 impl ClaimPolicy for RoutingPolicy {
     fn quota(&self, tenant: TenantId, running: u32) -> u32 {
         match self.routing.tenant_by_id(tenant) {
-            Some(tenant) => quota(tenant.admission.size().share(), tenant.jobs_running, running),
+            Some(tenant) => quota(tenant.limits.share, tenant.limits.jobs_running, running),
             // Its jobs are looked at, so that they are held.
             None => QUANTUM,
         }

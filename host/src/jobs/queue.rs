@@ -11,7 +11,7 @@ use super::live_counts::LiveCounts;
 use super::troubles::{Troubles, WorkError, in_time};
 use super::wake::Wake;
 use crate::capability::database::{DatabaseError, OutboxMarks};
-use crate::capability::jobs::queue::{JobQueue, QueueError};
+use crate::capability::jobs::{JobQueue, QueueError};
 use crate::domain::clock::SharedClock;
 use crate::domain::id::{JobId, TenantId};
 use crate::domain::job::NewJob;

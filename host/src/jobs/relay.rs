@@ -34,8 +34,8 @@ const ALL: Duration = Duration::from_secs(60);
 /// How often tenants that failed are looked for.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The most entries of one transaction.
-const BATCH: u32 = 64;
+/// The most entries of one transaction. The engine also bounds their bytes.
+const BATCH: u32 = 250;
 
 /// The most tenants at once.
 const AT_ONCE: usize = 8;

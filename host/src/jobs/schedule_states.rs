@@ -210,11 +210,12 @@ impl ScheduleStates {
         tenants.filter(|(_, due)| !due.is_empty()).collect()
     }
 
-    /// A time of a schedule was handled.
-    pub fn handled(&mut self, tenant: TenantId, key: &Key, at: Timestamp) {
-        let known = self.tenants.get_mut(&tenant);
-        if let Some(known) = known.and_then(|tenant| tenant.schedules.get_mut(key)) {
-            known.set_last_due(at);
+    /// A time of a schedule was handled: this is its state now.
+    pub fn handled(&mut self, state: &ScheduleState) {
+        let tenant = self.tenants.get_mut(&state.tenant);
+        let key = (state.plugin.clone(), state.name.clone());
+        if let Some(known) = tenant.and_then(|tenant| tenant.schedules.get_mut(&key)) {
+            known.set_last_due(state.last_due);
         }
     }
 

@@ -13,16 +13,17 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::queue::Queue;
-use super::schedule_states::{DueSchedule, Key, ScheduleStates, Step};
+use super::schedule_states::{DueSchedule, ScheduleStates, Step};
 use super::troubles::{Troubles, WorkError, in_time};
-use crate::capability::jobs::queue::{JobQueue as _, QueueError};
+use crate::capability::jobs::{JobQueue as _, QueueError};
+use crate::domain::audit::Change;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{JobId, PluginName, ScheduleName, TenantId};
 use crate::domain::job::{Concurrency, ConcurrencyKey, JobOrigin, NewJob};
 use crate::domain::schedule::{Overlap, Tick, due};
 use crate::domain::units::as_u64;
 use crate::fail_point;
-use crate::storage::{Added, Repository, ScheduleState, Ticked};
+use crate::storage::{Added, DbError, DueTime, Repository, ScheduleState, Ticked};
 use crate::tenants::{HoldReason, PluginRoutes, Routing, ScheduleEntry, TenantRoutes, job_hold};
 
 /// How often schedules are looked at.
@@ -90,13 +91,6 @@ pub enum RunNowError {
     /// The queue takes no job.
     #[error(transparent)]
     Queue(#[from] QueueError),
-}
-
-/// A time of a schedule that is about to be handled.
-struct Handled {
-    key: Key,
-    state: ScheduleState,
-    job: Option<NewJob>,
 }
 
 impl Scheduler {
@@ -223,43 +217,40 @@ impl Scheduler {
                 times.extend(self.times(&routes, schedule, now));
             }
         }
-        for batch in times.chunks(BATCH) {
-            let handled = self.handle(batch).await;
-            if let Some(error) = self.troubles.news(&"tick", &handled) {
-                tracing::error!(
-                    error,
-                    "times of schedules cannot be handled; the host tries again"
-                );
-            }
-            if handled.is_err() {
-                return;
-            }
-        }
+        self.handle(&times).await;
     }
 
     /// The times of a schedule that are due. If the tenant's backlog is full, they wait, and count
     /// as missed if they wait for long.
-    fn times(&self, routes: &TenantRoutes, schedule: DueSchedule, now: Timestamp) -> Vec<Handled> {
+    fn times(&self, routes: &TenantRoutes, schedule: DueSchedule, now: Timestamp) -> Vec<DueTime> {
         let (plugin, name) = &schedule.key;
         let Some(served) = routes.plugins.get(plugin) else {
             return Vec::new();
         };
         let (spec, cron) = (&schedule.entry.spec, &schedule.entry.cron);
         let times = match job_hold(Some(routes), plugin, &spec.job) {
-            // The times that pass now are skipped, whatever the manifest says about missed ones.
-            Some(_) => {
+            None => due(cron, schedule.last_due, now, spec.catch_up),
+            // They wait until the tenant can be served. If that takes long, they count as missed.
+            Some(HoldReason::Unavailable(_) | HoldReason::TenantMissing | HoldReason::NoActiveVersion) => {
+                return Vec::new();
+            }
+            // Whatever the manifest says about missed times, these are skipped.
+            Some(
+                HoldReason::TenantSuspended
+                | HoldReason::PluginDisabled
+                | HoldReason::Paused
+                | HoldReason::NoSuchJob,
+            ) => {
                 let newest = cron.last_within(schedule.last_due, now);
                 newest.map(|at| (at, Tick::Skip)).into_iter().collect()
             }
-            None => due(cron, schedule.last_due, now, spec.catch_up),
         };
         let runs = as_u64(times.iter().filter(|(_, tick)| *tick == Tick::Run).count());
         let limits = &served.active.limits;
         if runs > 0 && self.queue.has_room(routes.id, runs, limits).is_err() {
             return Vec::new();
         }
-        let handled = |(at, tick)| Handled {
-            key: schedule.key.clone(),
+        let time = |(at, tick)| DueTime {
             state: ScheduleState {
                 tenant: routes.id,
                 plugin: plugin.clone(),
@@ -272,30 +263,61 @@ impl Scheduler {
                 Tick::Skip => None,
             },
         };
-        times.into_iter().map(handled).collect()
+        times.into_iter().map(time).collect()
     }
 
-    async fn handle(&self, batch: &[Handled]) -> Result<(), WorkError> {
-        for tick in batch {
-            let ticked = in_time(self.db.tick(&tick.state, tick.job.as_ref())).await?;
-            fail_point::reach("tick");
-            if let Ticked::Now(Some(added)) = ticked {
-                self.queue.note_added(tick.state.tenant, &[added]);
+    /// Handles times in their order, many in one transaction. If that fails, each is handled alone,
+    /// so that a schedule that fails does not stop the others.
+    async fn handle(&self, times: &[DueTime]) {
+        for batch in times.chunks(BATCH) {
+            match self.write_times(batch).await {
+                Ok(()) => {}
+                // Each of them would fail as well.
+                Err(WorkError::Db(DbError::Unavailable(_)) | WorkError::TimedOut) => return,
+                Err(_) => self.handle_alone(batch).await,
             }
-            self.states()
-                .handled(tick.state.tenant, &tick.key, tick.state.last_due);
+        }
+    }
+
+    async fn handle_alone(&self, times: &[DueTime]) {
+        let mut failed = HashSet::new();
+        for time in times {
+            let schedule = (time.state.tenant, &time.state.plugin, &time.state.name);
+            // The earlier times of a schedule come first.
+            if !failed.contains(&schedule) && self.write_times(std::slice::from_ref(time)).await.is_err() {
+                failed.insert(schedule);
+            }
+        }
+    }
+
+    async fn write_times(&self, times: &[DueTime]) -> Result<(), WorkError> {
+        let written = in_time(self.db.handle_times(times)).await;
+        if let Some(error) = self.troubles.news(&"tick", &written) {
+            tracing::error!(
+                error,
+                "times of schedules cannot be handled; the host tries again"
+            );
+        }
+        let written = written?;
+        fail_point::reach("tick");
+        for (DueTime { state, .. }, ticked) in times.iter().zip(written) {
+            if let Ticked::Now(Some(added)) = ticked {
+                self.queue.note_added(state.tenant, &[added]);
+            }
+            self.states().handled(state);
         }
         Ok(())
     }
 
-    /// Adds the job of a schedule now, whatever its times are. Returns its id, or that of the
-    /// schedule's live job if overlapping ones are skipped.
+    /// Adds the job of a schedule now, whatever its times are, unless a job of the schedule is live
+    /// and overlapping ones are skipped.
     pub async fn run_now(
         &self,
         tenant: TenantId,
         plugin: &PluginName,
         schedule: &ScheduleName,
-    ) -> Result<JobId, RunNowError> {
+        change: &Change,
+    ) -> Result<Added, RunNowError> {
         let routes = self.routing.tenant_by_id(tenant);
         let routes = routes.filter(|routes| routes.problem.is_none());
         let routes = routes.ok_or(RunNowError::NoTenant)?;
@@ -316,14 +338,14 @@ impl Scheduler {
             .ok_or_else(missing)?;
         let now = self.clock.now();
         let job = job(tenant, plugin, served, entry, now, now).ok_or_else(missing)?;
-        let added = self
-            .queue
-            .add_all(tenant, vec![job], &served.active.limits)
-            .await?;
-        match added.first() {
-            Some(Added::New(id) | Added::Exists(id)) => Ok(*id),
-            None => Err(QueueError::Unavailable.into()),
+        self.queue.has_room(tenant, 1, &served.active.limits)?;
+        let added = in_time(self.db.add_job(&job, change)).await;
+        if let Some(error) = self.troubles.news(&"run now", &added) {
+            tracing::error!(error, "the job of a schedule cannot be added");
         }
+        let added = added.map_err(|_| QueueError::Unavailable)?;
+        self.queue.note_added(tenant, &[added]);
+        Ok(added)
     }
 
     /// The schedules of a tenant's active versions, each with its next `count` times.

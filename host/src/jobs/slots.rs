@@ -17,7 +17,10 @@ pub struct Slots {
 /// A slot in use: from the claim of a job until the end of its attempt is written. Dropping it frees
 /// the slot.
 #[derive(Debug)]
-pub struct Slot(Arc<Slots>);
+pub struct Slot {
+    /// `None` once the slot is freed.
+    slots: Option<Arc<Slots>>,
+}
 
 impl Slots {
     /// `total` free slots.
@@ -48,7 +51,30 @@ impl Slots {
     /// Takes a slot. Only the dispatcher takes slots, and never more than were free.
     pub fn take(self: &Arc<Self>) -> Slot {
         self.in_use.fetch_add(1, Ordering::AcqRel);
-        Slot(self.clone())
+        Slot {
+            slots: Some(self.clone()),
+        }
+    }
+
+    /// Frees slots together. One by one, the dispatcher would claim a job for the first of them
+    /// before the others are free.
+    pub fn free_together(in_use: impl IntoIterator<Item = Slot>) {
+        let mut freed = 0;
+        let mut slots = None;
+        for mut slot in in_use {
+            freed += 1;
+            slots = slot.slots.take();
+        }
+        if let Some(slots) = slots {
+            slots.release(freed);
+        }
+    }
+
+    fn release(&self, freed: u32) {
+        if self.in_use.fetch_sub(freed, Ordering::AcqRel) == freed {
+            self.all_free.notify_waiters();
+        }
+        self.freed.notify_one();
     }
 
     /// Waits until a slot is freed.
@@ -68,12 +94,18 @@ impl Slots {
     }
 }
 
+impl Slot {
+    /// How many slots of the node are in use, this one included.
+    pub fn all_in_use(&self) -> u32 {
+        self.slots.as_ref().map_or(0, |slots| slots.in_use())
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
-        if self.0.in_use.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.all_free.notify_waiters();
+        if let Some(slots) = self.slots.take() {
+            slots.release(1);
         }
-        self.0.freed.notify_one();
     }
 }
 
@@ -96,5 +128,20 @@ mod tests {
         drop(second);
         assert!(idle.now_or_never().is_some());
         assert_eq!(slots.free(), 2);
+    }
+
+    #[test]
+    fn slots_that_are_freed_together_wake_the_dispatcher_once() {
+        let slots = Slots::new(3);
+        let in_use = [slots.take(), slots.take()];
+        assert_eq!(in_use[0].all_in_use(), 2);
+        let rest = slots.take();
+        Slots::free_together(in_use);
+        assert_eq!(slots.free(), 2);
+        assert!(slots.freed().now_or_never().is_some());
+        assert!(slots.freed().now_or_never().is_none());
+        Slots::free_together([]);
+        drop(rest);
+        assert_eq!(slots.in_use(), 0);
     }
 }

@@ -103,7 +103,9 @@ impl From<DbError> for LifecycleError {
         match error {
             DbError::Unavailable(_) | DbError::Corrupt { .. } => Self::Unavailable(error.into()),
             DbError::Missing(what) => Self::NotFound(what),
-            DbError::Taken(_) | DbError::Reserved(_) | DbError::InUse(_) => Self::Conflict(error),
+            DbError::Taken(_) | DbError::Reserved(_) | DbError::InUse(_) | DbError::UniqueKeyTaken(_) => {
+                Self::Conflict(error)
+            }
             error => Self::host(error),
         }
     }

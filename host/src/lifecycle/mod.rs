@@ -26,6 +26,7 @@ mod error;
 mod failing;
 mod health;
 mod idle_limits;
+mod jobs;
 mod locks;
 mod maintenance;
 mod named;

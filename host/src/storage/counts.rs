@@ -20,6 +20,16 @@ pub struct Counts {
     pub secrets: u32,
     /// Settings of all plugins.
     pub config_entries: u32,
+    /// Live jobs: those that wait or run.
+    pub jobs: u32,
+    /// Jobs that run.
+    pub jobs_running: u32,
+    /// Stored jobs that are done or cancelled.
+    pub ended_jobs: u32,
+    /// Stored dead letters.
+    pub dead_jobs: u32,
+    /// Schedules of the active versions.
+    pub schedules: u32,
 }
 
 /// Queries for the counts.

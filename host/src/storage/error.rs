@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use crate::domain::id::JobId;
 use crate::domain::resource::Resource;
 
 /// The remedy for a database that does not belong to its data folder.
@@ -25,6 +26,12 @@ pub enum DbError {
     /// Another resource refers to it.
     #[error("this {0} is in use")]
     InUse(Resource),
+    /// An ended job cannot run again, because a live job has the same unique key.
+    #[error(
+        "job {0} is live and has the same unique key, so this one cannot run again now; wait until that one has \
+         ended, or cancel it"
+    )]
+    UniqueKeyTaken(JobId),
     /// The change refers to a missing resource.
     #[error("there is no such {0}")]
     Missing(Resource),

@@ -21,14 +21,14 @@ use crate::domain::outbox::OutboxMark;
 pub enum Added {
     /// It was added.
     New(JobId),
-    /// A live job has the same unique key; nothing was added.
+    /// A live job has the same unique key, or a job has the same id; nothing was added.
     Exists(JobId),
 }
 
 /// What decides which jobs a node claims.
 pub trait ClaimPolicy: Send + Sync {
-    /// How many jobs of the tenant this node claims in one round, given how many of its jobs run on
-    /// all nodes.
+    /// How many jobs of the tenant this node claims before the next tenant has its turn, given how
+    /// many of its jobs run on all nodes. Zero if it must not run more.
     fn quota(&self, tenant: TenantId, running: u32) -> u32;
 
     /// Whether jobs of this kind can run now, and for how long: the lease of the claim. Jobs that
@@ -74,6 +74,8 @@ pub struct JobCounts {
     pub live: u64,
     /// Of these, the running ones.
     pub running: u64,
+    /// Done and cancelled jobs that are kept.
+    pub done: u64,
     /// Dead letters.
     pub dead: u64,
     /// When the oldest ready job became due.
@@ -113,12 +115,18 @@ pub enum Cancelled {
 /// The job queue.
 #[async_trait]
 pub trait Jobs {
-    /// Adds jobs in one transaction, each unless a live job has its unique key.
+    /// Adds jobs in one transaction, each unless a live job has its unique key or a job has its id:
+    /// a call may be repeated. A job of a purged tenant is dropped, as if it had been added just
+    /// before the purge.
     async fn add_jobs(&self, jobs: &[NewJob]) -> Result<Vec<Added>, DbError>;
+
+    /// Adds a job that somebody asked for, unless a live job has its unique key.
+    async fn add_job(&self, job: &NewJob, change: &Change) -> Result<Added, DbError>;
 
     /// Adds the jobs of outbox entries and moves the mark, in one transaction. `jobs` names the
     /// sequence of each job's entry. Entries up to the stored mark of the same epoch are skipped.
-    /// `up_to` becomes the mark.
+    /// `up_to` becomes the mark. The results are those of the jobs that were not skipped. Call it
+    /// for one batch of a tenant at a time.
     async fn relay_jobs(
         &self,
         tenant: TenantId,
@@ -137,7 +145,8 @@ pub trait Jobs {
     async fn tenants_with_outbox(&self) -> Result<Vec<TenantId>, DbError>;
 
     /// Claims up to `slots` jobs, going round the tenants that have ready jobs, beginning after
-    /// `cursor`. One transaction.
+    /// `cursor`, until the slots are used or no tenant takes another job. A tenant's jobs are claimed
+    /// by priority, then by the time at which they are due. One transaction.
     async fn claim_jobs(
         &self,
         node: &str,
@@ -153,12 +162,18 @@ pub trait Jobs {
     /// Writes how attempts ended, in one transaction. The results are in the order of `ended`.
     async fn acknowledge_jobs(&self, ended: &[Acknowledgement]) -> Result<Vec<Acknowledged>, DbError>;
 
-    /// Makes up to `limit` due jobs ready. Returns how many.
+    /// Makes up to `limit` due jobs ready, or blocked if their concurrency key is full. Tenants get
+    /// equal shares of the limit. Returns how many; fewer than `limit` if no more are due.
     async fn promote_jobs(&self, now: Timestamp, limit: u32) -> Result<u32, DbError>;
 
     /// Ends up to `limit` attempts whose lease is over: the jobs run again after their back-off, or
-    /// are dead letters after their last attempt. Returns the jobs.
+    /// are dead letters after their last attempt. A job that was to be cancelled is cancelled. Returns
+    /// the jobs, without their payloads.
     async fn reap_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError>;
+
+    /// Ends up to `limit` attempts of a node that has just started, as [`Self::reap_jobs`] does: the
+    /// process that ran them has ended. Returns the jobs.
+    async fn reap_node(&self, node: &str, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError>;
 
     /// The running jobs of a node whose cancellation was requested.
     async fn cancel_requests(&self, node: &str) -> Result<Vec<(JobId, ClaimId)>, DbError>;
@@ -167,10 +182,10 @@ pub trait Jobs {
     async fn held_jobs(&self) -> Result<Vec<HeldJobs>, DbError>;
 
     /// Makes up to `limit` held jobs of a kind ready. Returns how many.
-    async fn release_held(&self, held: &HeldJobs, now: Timestamp, limit: u32) -> Result<u32, DbError>;
+    async fn release_held(&self, held: &HeldJobs, limit: u32) -> Result<u32, DbError>;
 
-    /// Makes up to `limit` waiting jobs of a plugin dead letters, for example because the plugin was
-    /// deleted. Returns how many.
+    /// Makes up to `limit` jobs of a plugin that do not run dead letters, for example because the
+    /// plugin was deleted. Returns how many.
     async fn bury_jobs(
         &self,
         tenant: TenantId,
@@ -184,17 +199,18 @@ pub trait Jobs {
     async fn live_jobs(&self, tenant: TenantId, ids: &[JobId]) -> Result<Vec<JobId>, DbError>;
 
     /// Deletes up to `limit` jobs that were done or cancelled before `done`, and dead letters from
-    /// before `dead`, with their attempts, and old ticks. Returns how many jobs.
+    /// before `dead`, with their attempts, and up to `limit` old ticks. Returns how many jobs or
+    /// ticks, whichever are more: fewer than `limit` if nothing is left.
     async fn prune_jobs(&self, done: Timestamp, dead: Timestamp, limit: u32) -> Result<u32, DbError>;
 
     /// Deletes up to `limit` of a tenant's oldest ended jobs above `done` done or cancelled ones and
     /// `dead` dead letters. Returns how many.
     async fn trim_jobs(&self, tenant: TenantId, done: u64, dead: u64, limit: u32) -> Result<u32, DbError>;
 
-    /// The counts of all tenants that have jobs. Reads counters and indexes, not the backlog.
+    /// The counts of all tenants that have or had jobs. Reads counters and indexes, not the backlog.
     async fn job_counts(&self) -> Result<Vec<(TenantId, JobCounts)>, DbError>;
 
-    /// A page of a tenant's jobs, newest first.
+    /// A page of a tenant's jobs, newest first. Payloads may be large, so they are left empty.
     async fn jobs(
         &self,
         tenant: TenantId,
@@ -202,11 +218,12 @@ pub trait Jobs {
         page: Page<JobPosition>,
     ) -> Result<Vec<Job>, DbError>;
 
-    /// A job with its attempts.
+    /// A job with its payload and its last 100 attempts.
     async fn job(&self, tenant: TenantId, id: JobId) -> Result<Option<(Job, Vec<Attempt>)>, DbError>;
 
-    /// Runs an ended job again, or a waiting one now. An ended job gets its attempts anew: its
-    /// `max_attempts` grows by what it has used. `None` if there is no such job; otherwise its state.
+    /// Runs an ended job again, or a scheduled one now. An ended job gets as many attempts as when it
+    /// was added. A job in another state stays as it is. `None` if there is no such job; otherwise
+    /// its state. [`DbError::UniqueKeyTaken`] if a live job has the unique key of an ended one.
     async fn retry_job(
         &self,
         tenant: TenantId,
@@ -215,7 +232,8 @@ pub trait Jobs {
         change: &Change,
     ) -> Result<Option<JobState>, DbError>;
 
-    /// Runs up to `limit` ended jobs again that match. Returns how many.
+    /// Runs up to `limit` ended jobs again that match, except those whose unique key a live job has.
+    /// Returns how many.
     async fn retry_jobs(
         &self,
         tenant: TenantId,
@@ -225,7 +243,8 @@ pub trait Jobs {
         change: &Change,
     ) -> Result<u32, DbError>;
 
-    /// Cancels a job. `None` if there is no such job.
+    /// Cancels a job. A running one is cancelled when its attempt ends without success. `None` if
+    /// there is no such job.
     async fn cancel_job(
         &self,
         tenant: TenantId,

@@ -19,6 +19,7 @@ mod counts;
 mod error;
 mod host_key;
 mod invocations;
+mod job_reports;
 mod jobs;
 mod leases;
 mod log_lines;
@@ -52,6 +53,7 @@ pub use counts::{Counted, Counts};
 pub use error::DbError;
 pub use host_key::{HostKeys, Resealed};
 pub use invocations::{Entry, InvalidStatusFilter, InvocationFilter, Invocations, Kept, StatusFilter};
+pub use job_reports::{JobReports, JobsOfKind, ReportedSchedule, ScheduledRun};
 pub use jobs::{
     Acknowledged, Added, Cancelled, ClaimPolicy, ClaimRound, HeldJobs, JobCounts, JobFilter, JobPosition,
     Jobs,
@@ -63,7 +65,7 @@ pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};
 pub use removals::{Removal, Removals};
 pub use routing::{ListedTenant, PausedJobs, RoutedPlugin, RoutedTenant, RoutedTenants, Routing};
-pub use schedules::{ScheduleState, Schedules, Ticked};
+pub use schedules::{DueTime, ScheduleState, Schedules, Ticked};
 pub use secrets::Secrets;
 pub use settings::Settings;
 pub use tenants::{TenantChange, Tenants};
@@ -80,12 +82,15 @@ pub trait Repository:
     + Counted
     + HostKeys
     + Invocations
+    + JobReports
+    + Jobs
     + Leases
     + LogLines
     + Plans
     + Plugins
     + Removals
     + Routing
+    + Schedules
     + Secrets
     + Settings
     + Tenants

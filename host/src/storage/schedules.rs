@@ -23,6 +23,15 @@ pub struct ScheduleState {
     pub last_due: Timestamp,
 }
 
+/// A time of a schedule that is to be handled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueTime {
+    /// The state of the schedule after this time.
+    pub state: ScheduleState,
+    /// The job to add, if any.
+    pub job: Option<NewJob>,
+}
+
 /// The result of handling a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ticked {
@@ -50,7 +59,17 @@ pub trait Schedules {
         name: &ScheduleName,
     ) -> Result<(), DbError>;
 
-    /// Handles a time of a schedule: records it and adds its job, in one transaction, unless it was
-    /// handled before.
-    async fn tick(&self, due: &ScheduleState, job: Option<&NewJob>) -> Result<Ticked, DbError>;
+    /// Handles times of schedules: records each and adds its job, unless it was handled before. All
+    /// are one transaction. The results are in the order of `due`.
+    async fn handle_times(&self, due: &[DueTime]) -> Result<Vec<Ticked>, DbError>;
+
+    /// Handles one time of a schedule.
+    async fn tick(&self, due: &ScheduleState, job: Option<&NewJob>) -> Result<Ticked, DbError> {
+        let due = DueTime {
+            state: due.clone(),
+            job: job.cloned(),
+        };
+        let handled = self.handle_times(std::slice::from_ref(&due)).await?;
+        Ok(handled.first().copied().unwrap_or(Ticked::Before))
+    }
 }

@@ -97,8 +97,8 @@ impl BackgroundEntries {
     }
 }
 
-/// A schedule with its times. It was checked at the upload. If it is not valid any more, for example
-/// because the database of time zones changed, the rest of the plugin is served without it.
+/// A schedule with its times. It was checked at the upload. If it is not valid any more, for
+/// example because the database of time zones changed, the plugin is served without it.
 fn schedule(spec: &ScheduleSpec, digest: VersionDigest) -> Option<Arc<ScheduleEntry>> {
     match Cron::parse(&spec.cron, &spec.zone) {
         Ok(cron) => Some(Arc::new(ScheduleEntry {

@@ -5,8 +5,8 @@ use std::fmt;
 use super::snapshot::TenantRoutes;
 use crate::domain::id::{JobName, PluginName};
 
-/// Why jobs of a kind cannot run now. They wait until the reason is gone. The text is a sentence for
-/// people.
+/// Why jobs of a kind cannot run now. They wait until the reason is gone. The text is a sentence
+/// for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HoldReason {
     /// There is no such tenant: it was deleted.

@@ -3,6 +3,7 @@
 
 mod growth;
 mod in_process;
+mod jobs;
 mod native;
 mod options;
 mod peers;
@@ -49,6 +50,7 @@ fn run(arguments: Vec<String>) -> Result<bool> {
             Part::WholePath => whole_path::run(&options)?,
             Part::Growth => growth::run(&options)?,
             Part::Reconcile => reconcile::run(&options)?,
+            Part::Jobs => jobs::run(&options)?,
             Part::Peers => peers::run(&options)?,
         };
         raw.insert(part.name().to_owned(), found.raw);

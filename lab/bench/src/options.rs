@@ -12,7 +12,7 @@ Measures a host beside native baselines.
   --profile          also where the host spends its time, by the samples of perf
   --plugins NUMBER   the most that `growth` deploys (10000); 0 leaves only its tenants
   --quick            a look in two minutes; no bar fails
-  --part LIST        these parts, with commas: in-process, whole-path, growth, reconcile, peers
+  --part LIST        these parts, with commas: in-process, whole-path, growth, reconcile, jobs, peers
   --json FILE        keep the raw results
 ";
 
@@ -27,6 +27,8 @@ pub enum Part {
     Growth,
     /// Changes of many tenants by another node.
     Reconcile,
+    /// Jobs, compared with a native handler on the same queue.
+    Jobs,
     /// Other hosts, if they are installed.
     Peers,
 }
@@ -46,11 +48,12 @@ pub struct Options {
 }
 
 impl Part {
-    const ALL: [Part; 5] = [
+    const ALL: [Part; 6] = [
         Part::InProcess,
         Part::WholePath,
         Part::Growth,
         Part::Reconcile,
+        Part::Jobs,
         Part::Peers,
     ];
 
@@ -61,6 +64,7 @@ impl Part {
             Part::WholePath => "whole-path",
             Part::Growth => "growth",
             Part::Reconcile => "reconcile",
+            Part::Jobs => "jobs",
             Part::Peers => "peers",
         }
     }

@@ -73,6 +73,8 @@ pub struct Target {
 pub struct Guests {
     /// A guest of a few hundred bytes that echoes the body of the request.
     pub tiny: Vec<u8>,
+    /// The same, which also handles jobs.
+    pub tiny_with_jobs: Vec<u8>,
     /// Runs the SQL that it is sent.
     pub database: Guest,
     /// Echoes the request.
@@ -88,6 +90,7 @@ impl Guests {
     pub fn new(origin: &Origin) -> Result<Self> {
         Ok(Self {
             tiny: wasm::handler("", ECHO)?,
+            tiny_with_jobs: wasm::handler_with_jobs("", ECHO)?,
             database: Recipe::of(test_artifacts::DATABASE)?.database(&[]).guest(),
             echo: Recipe::of(test_artifacts::ECHO)?.guest(),
             echo_component: std::fs::read(test_artifacts::ECHO_0_1).context("the guest that echoes")?,

@@ -10,16 +10,18 @@
 mod catalogue;
 mod figure;
 mod figures;
+mod jobs;
 mod options;
 mod rows;
 mod server;
 mod stage;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use options::Options;
 use rig::Measured;
@@ -64,17 +66,30 @@ fn run() -> Result<bool> {
         .executable
         .canonicalize()
         .with_context(|| format!("the host {}", options.executable.display()))?;
+    if options.jobs {
+        let (passed, raw) = jobs::run(&executable, options.scale, options.seed)?;
+        let raw = json!({ "seed": options.seed, "jobs": raw });
+        write(options.json.as_deref(), &raw)?;
+        return Ok(passed);
+    }
     let stage = Stage::new(executable, options.scale, options.seed)?;
     let verdicts = catalogue::run(&stage, &rows);
     let survived = catalogue::survived(&verdicts);
     let measured = figure::run(&stage, &figures);
     let met = measured.iter().all(Measured::is_met);
-    if let Some(path) = options.json {
-        let raw = json!({ "seed": options.seed, "rows": verdicts, "figures": measured });
-        std::fs::write(&path, serde_json::to_vec_pretty(&raw)?)
-            .with_context(|| path.display().to_string())?;
-    }
+    let raw = json!({ "seed": options.seed, "rows": verdicts, "figures": measured });
+    write(options.json.as_deref(), &raw)?;
     Ok(survived && (met || options.scale == Scale::Quick))
+}
+
+/// Writes the raw results to a file, if one was named.
+fn write(path: Option<&Path>, raw: &Value) -> Result<()> {
+    match path {
+        Some(path) => {
+            std::fs::write(path, serde_json::to_vec_pretty(raw)?).with_context(|| path.display().to_string())
+        }
+        None => Ok(()),
+    }
 }
 
 /// Returns all items, or the named ones.

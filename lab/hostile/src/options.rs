@@ -13,6 +13,7 @@ Attacks a running host, row by row, and measures what its good tenants notice.
   --quick            rows in small, and no figures but those that are named, which then do not fail
   --row B1,D4        these rows, and no figures
   --figure loops     these figures, and no rows
+  --jobs             hosts that are killed while they run jobs, and no rows and figures
   --seed NUMBER      what is left to chance
   --json FILE        keep the raw results
   --list             say what there is
@@ -32,6 +33,8 @@ pub struct Options {
     pub seed: u64,
     pub json: Option<PathBuf>,
     pub list: bool,
+    /// Whether hosts with jobs are killed, instead of rows and figures.
+    pub jobs: bool,
 }
 
 impl Options {
@@ -45,6 +48,7 @@ impl Options {
             seed: SEED,
             json: None,
             list: false,
+            jobs: false,
         };
         let mut arguments = arguments;
         while let Some(name) = arguments.next() {
@@ -57,6 +61,7 @@ impl Options {
                 "--seed" => options.seed = value()?.parse().context("--seed")?,
                 "--json" => options.json = Some(value()?.into()),
                 "--list" => options.list = true,
+                "--jobs" => options.jobs = true,
                 _ => bail!("`{name}` is not known\n\n{HELP}"),
             }
         }

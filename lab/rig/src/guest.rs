@@ -35,25 +35,33 @@ pub struct Recipe {
     origins: Vec<String>,
     secrets: [Vec<String>; 2],
     has_database: bool,
+    /// The patterns of topics on which it may publish.
+    events: Vec<String>,
+    /// Further sections of the manifest.
+    more: String,
     /// The names and texts of schemas, which need not be valid JSON.
     schemas: Vec<(String, String)>,
     /// Replaces the generated manifest.
     manifest: Option<String>,
 }
 
-/// The custom section with the routes of `routes!`, and a name of the same length that is never
-/// read.
-const LISTED_ROUTES: (&[u8], &[u8]) = (b"mortise:routes", b"mortise:unread");
+/// The custom sections with the routes of `routes!` and the jobs of `jobs!`, each with a name of the
+/// same length that is never read.
+const LISTS: [(&[u8], &[u8]); 2] = [
+    (b"mortise:routes", b"mortise:unread"),
+    (b"mortise:jobs", b"mortise:none"),
+];
 
 /// The prefix of the name under which a component of contract 0.2 exports its handler.
 const HANDLER_0_2: &[u8] = b"mortise:plugin/http-handler@0.2.";
 
-/// Hides a component's list of routes, because a recipe may have other routes than the original
-/// plugin.
-fn without_list(mut component: Vec<u8>) -> Vec<u8> {
-    let (name, unread) = LISTED_ROUTES;
-    while let Some(start) = component.windows(name.len()).position(|part| part == name) {
-        component[start..start + name.len()].copy_from_slice(unread);
+/// Hides a component's lists of routes and jobs, because a recipe may have other ones than the
+/// original plugin.
+fn without_lists(mut component: Vec<u8>) -> Vec<u8> {
+    for (name, unread) in LISTS {
+        while let Some(start) = component.windows(name.len()).position(|part| part == name) {
+            component[start..start + name.len()].copy_from_slice(unread);
+        }
     }
     component
 }
@@ -67,7 +75,7 @@ impl Recipe {
             .and_then(|stem| stem.to_str())
             .context("a guest has a name")?;
         let component = std::fs::read(path).with_context(|| format!("the guest {file}"))?;
-        Ok(Self::from_bytes(&name.replace('_', "-"), without_list(component)))
+        Ok(Self::from_bytes(&name.replace('_', "-"), without_lists(component)))
     }
 
     /// A guest of any bytes.
@@ -88,6 +96,8 @@ impl Recipe {
             origins: Vec::new(),
             secrets: Default::default(),
             has_database: false,
+            events: Vec::new(),
+            more: String::new(),
             schemas: Vec::new(),
             manifest: None,
         }
@@ -176,6 +186,18 @@ impl Recipe {
         self
     }
 
+    /// Requests to publish events on these topics.
+    pub fn events(mut self, patterns: &[&str]) -> Self {
+        self.events = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        self
+    }
+
+    /// Adds sections to the manifest, such as jobs.
+    pub fn with(mut self, sections: &str) -> Self {
+        self.more.push_str(sections);
+        self
+    }
+
     /// Builds the guest.
     pub fn guest(&self) -> Guest {
         let [usable, revealed] = &self.secrets;
@@ -207,6 +229,10 @@ impl Recipe {
             json!(usable),
             json!(revealed)
         );
+        if !self.events.is_empty() {
+            let _ = writeln!(manifest, "[events]\npublish = {}", json!(self.events));
+        }
+        manifest.push_str(&self.more);
         let manifest = self.manifest.clone().unwrap_or(manifest);
         let schemas: Vec<String> = self
             .schemas
@@ -219,14 +245,19 @@ impl Recipe {
             json!(self.migrations),
             schemas.join(",")
         );
+        let mut grants = json!({
+            "database": self.has_database,
+            "http": self.origins,
+            "secrets": { "use": usable, "reveal": revealed },
+        });
+        // Earlier hosts, which a benchmark compares with, do not know this grant.
+        if !self.events.is_empty() {
+            grants["events"] = json!(self.events);
+        }
         Guest {
             plugin: self.plugin.clone(),
             component: [self.component.as_slice(), &section_of(&content)].concat(),
-            grants: json!({
-                "database": self.has_database,
-                "http": self.origins,
-                "secrets": { "use": usable, "reveal": revealed },
-            }),
+            grants,
         }
     }
 }

@@ -1,5 +1,6 @@
 ;; A component that handles requests with a core instance. The instance replaces the line `CORE`, is named `$core`,
-;; and exports `memory`, `realloc`, `handle` and `done`, which runs after the host has read the response.
+;; and exports `memory`, `realloc`, `handle` and `done`, which runs after the host has read the response. The line `JOBS`
+;; is replaced by nothing, or by the handler of jobs.
 (component
   (type $types (instance
     (type $bytes (list u8))
@@ -76,4 +77,6 @@ CORE
     (with "import-func-handle" (func $handle))
   ))
   (export "mortise:plugin/http-handler@0.1.0" (instance $handler))
+
+JOBS
 )

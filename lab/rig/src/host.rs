@@ -26,6 +26,24 @@ pub struct Host {
     log: Arc<Mutex<Vec<String>>>,
 }
 
+/// The result of a start.
+pub enum Started {
+    /// The host is ready.
+    Ready(Host),
+    /// The host ended before it was ready.
+    Ended(Ended),
+}
+
+/// A host that has ended by itself.
+pub struct Ended {
+    /// Its data folder.
+    pub data: Arc<TempDir>,
+    /// Its log.
+    pub log: String,
+    /// How it ended.
+    pub status: ExitStatus,
+}
+
 /// The launch of a host.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -68,6 +86,14 @@ impl Launch {
 
     /// Starts a host with the data folder of an earlier one.
     pub fn start_on(&self, data: Arc<TempDir>) -> Result<Host> {
+        match self.try_on(data)? {
+            Started::Ready(host) => Ok(host),
+            Started::Ended(ended) => bail!("the host ended with {}: {}", ended.status, ended.log),
+        }
+    }
+
+    /// Starts a host with the data folder of an earlier one. It may end before it is ready.
+    pub fn try_on(&self, data: Arc<TempDir>) -> Result<Started> {
         let mut command = Command::new(&self.executable);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("MORTISE_") {
@@ -94,31 +120,42 @@ impl Launch {
         let log = Arc::new(Mutex::new(Vec::new()));
         let stderr = child.stderr.take().context("the host's log is piped")?;
         let written = log.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 written.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
         let ready = until("the start of the host", || {
-            let lines = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if let Some(status) = child.try_wait()? {
-                bail!("the host ended with {status}: {}", lines.join("\n"));
+                return Ok(Some(Err(status)));
             }
+            let lines = log.lock().unwrap_or_else(PoisonError::into_inner);
             let mut entries = lines
                 .iter()
                 .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            Ok(entries.find(|entry| entry["fields"]["message"] == "the host is ready"))
+            Ok(entries
+                .find(|entry| entry["fields"]["message"] == "the host is ready")
+                .map(Ok))
         })?;
+        let ready = match ready {
+            Ok(ready) => ready,
+            Err(status) => {
+                // The log is whole once its reader ends. A panic of the reader is no reason to wait.
+                let _ = reader.join();
+                let log = log.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
+                return Ok(Started::Ended(Ended { data, log, status }));
+            }
+        };
         let address = |name: &str| -> Result<SocketAddr> {
             Ok(ready["fields"][name].as_str().unwrap_or_default().parse()?)
         };
-        Ok(Host {
+        Ok(Started::Ready(Host {
             public: address("public")?,
             admin: address("admin")?,
             child,
             data,
             log,
-        })
+        }))
     }
 }
 
@@ -197,6 +234,16 @@ impl Host {
         let status = self.wait()?;
         ensure!(status.success(), "the host ended with {status}: {}", self.log());
         Ok(self.data.clone())
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ended(mut self) -> Result<Ended> {
+        let status = self.wait()?;
+        Ok(Ended {
+            data: self.data.clone(),
+            log: self.log(),
+            status,
+        })
     }
 
     /// Kills it with SIGKILL, and returns its data folder.

@@ -12,6 +12,14 @@ pub const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 /// The component around a core module that handles requests.
 const HANDLER: &str = include_str!("handler.wat");
 
+/// The part of such a component that handles jobs.
+const JOB_HANDLER: &str = include_str!("job_handler.wat");
+
+/// The function of a core module that handles a job, with the success of every job at address
+/// 2,048, where the memory is zero.
+const RUN: &str = "(func (export \"run\")
+    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 2048))";
+
 /// The memory of a handwritten core module.
 pub const MEMORY: &str = "(memory (export \"memory\") 2)";
 
@@ -36,6 +44,12 @@ pub fn handler(parts: &str, body: &str) -> Result<Vec<u8>> {
     module(&format!("{MEMORY} {REALLOC} {DONE} {parts} {}", handle(body)))
 }
 
+/// The same component, which also handles jobs: each of them succeeds.
+pub fn handler_with_jobs(parts: &str, body: &str) -> Result<Vec<u8>> {
+    let code = format!("{MEMORY} {REALLOC} {DONE} {RUN} {parts} {}", handle(body));
+    filled(&core(&code), JOB_HANDLER)
+}
+
 /// The handler of a core module, with a local variable for counting.
 pub fn handle(body: &str) -> String {
     format!("(func (export \"handle\") (param i32) (result i32) (local $i i32) {body})")
@@ -43,14 +57,20 @@ pub fn handle(body: &str) -> String {
 
 /// A component with a complete core module.
 pub fn module(text: &str) -> Result<Vec<u8>> {
-    component(&format!(
-        "(core module $code {text}) (core instance $core (instantiate $code))"
-    ))
+    component(&core(text))
+}
+
+fn core(module: &str) -> String {
+    format!("(core module $code {module}) (core instance $core (instantiate $code))")
 }
 
 /// A component with these definitions, which must define the core instance `$core`.
 pub fn component(definitions: &str) -> Result<Vec<u8>> {
-    let text = HANDLER.replace("\nCORE\n", definitions);
+    filled(definitions, "")
+}
+
+fn filled(definitions: &str, jobs: &str) -> Result<Vec<u8>> {
+    let text = HANDLER.replace("\nCORE\n", definitions).replace("\nJOBS\n", jobs);
     wat::parse_str(&text).context("the text of a component")
 }
 
@@ -117,6 +137,7 @@ mod tests {
     fn a_core_module_becomes_a_component() {
         assert!(handler("", ANSWER).unwrap().starts_with(COMPONENT));
         assert!(handler("", "(nonsense)").is_err());
+        assert!(handler_with_jobs("", ANSWER).unwrap().starts_with(COMPONENT));
     }
 
     #[test]

@@ -147,9 +147,35 @@ impl App {
         }
     }
 
+    /// Polls a metric until it has this value.
+    pub async fn until_metric(&self, series: &str, wanted: f64) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let text = self.metrics().await.text();
+            let value = text
+                .lines()
+                .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+            if value.is_some_and(|value| value.parse() == Ok(wanted)) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{series} is {value:?}");
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Creates a tenant.
     pub async fn tenant(&self, name: &str) -> TestTenant<'_> {
         TestTenant::create(self, name).await
+    }
+
+    /// An existing tenant.
+    pub fn known(&self, name: &str) -> TestTenant<'_> {
+        TestTenant::known(self, name)
+    }
+
+    /// Runs the periodic maintenance once, also that of jobs, schedules and outboxes.
+    pub async fn pass(&self) {
+        self.host.maintain().await;
     }
 
     /// The files of one kind in the data folder.

@@ -17,6 +17,10 @@ impl<'a> TestTenant<'a> {
             .send()
             .await
             .expect(201);
+        Self::known(app, name)
+    }
+
+    pub(super) fn known(app: &'a App, name: &str) -> Self {
         Self {
             app,
             name: name.to_owned(),

@@ -5,6 +5,7 @@ mod cache;
 mod counts;
 pub mod greedy;
 mod handed_over;
+mod jobs;
 mod logs;
 mod outbound;
 mod requests;
@@ -56,6 +57,19 @@ const TESTS: &[(&str, fn())] = &[
     ("http_connect", outbound::http_connect),
     ("http_first_byte", outbound::http_first_byte),
     ("http_total", outbound::http_total),
+    ("job_cpu", jobs::job_cpu),
+    ("job_wall", jobs::job_wall),
+    ("job_payload", jobs::job_payload),
+    ("jobs_enqueued", jobs::jobs_enqueued),
+    ("steps", jobs::steps),
+    ("step_bytes", jobs::step_bytes),
+    ("jobs_running", jobs::jobs_running),
+    ("job_backlog", jobs::job_backlog),
+    ("job_depth", jobs::job_depth),
+    ("jobs_kept", jobs::jobs_kept),
+    ("dead_jobs_kept", jobs::dead_jobs_kept),
+    ("schedules", jobs::schedules),
+    ("schedule_runs_per_hour", jobs::schedule_runs_per_hour),
     ("log_lines", logs::log_lines),
     ("log_bytes", logs::log_bytes),
     ("log_bytes_per_second", logs::log_bytes_per_second),

@@ -52,6 +52,9 @@ fn filled(path: &str, tenant: &str) -> String {
         .replace("{api_key}", "01890a5d-ac96-774b-bcce-b302099a8057")
         .replace("{token}", "01890a5d-ac96-774b-bcce-b302099a8057")
         .replace("{invocation}", "01890a5d-ac96-774b-bcce-b302099a8057")
+        .replace("{id}", "01890a5d-ac96-774b-bcce-b302099a8057")
+        .replace("{job}", "sync-erp")
+        .replace("{schedule}", "nightly")
 }
 
 #[tokio::test]
@@ -177,10 +180,21 @@ async fn the_routes_are_these() {
     lines.sort();
     insta::assert_snapshot!(lines.join("\n"), @r#"
     any       GET    /whoami
+    developer DELETE /tenants/{tenant}/dead-letters
+    developer DELETE /tenants/{tenant}/jobs
     developer DELETE /tenants/{tenant}/plugins/{plugin}/config/{setting}
+    developer DELETE /tenants/{tenant}/plugins/{plugin}/jobs/pause
+    developer DELETE /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
     developer DELETE /tenants/{tenant}/plugins/{plugin}/versions/{version}
+    developer GET    /tenants/{tenant}/jobs/export
     developer PATCH  /tenants/{tenant}/plugins/{plugin}
+    developer POST   /tenants/{tenant}/dead-letters/retry
+    developer POST   /tenants/{tenant}/jobs/{id}/cancel
+    developer POST   /tenants/{tenant}/jobs/{id}/retry
     developer POST   /tenants/{tenant}/plugins/{plugin}/activation/back
+    developer POST   /tenants/{tenant}/plugins/{plugin}/jobs/pause
+    developer POST   /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
+    developer POST   /tenants/{tenant}/plugins/{plugin}/schedules/{schedule}/run
     developer POST   /tenants/{tenant}/plugins/{plugin}/versions
     developer PUT    /tenants/{tenant}/plugins/{plugin}/activation
     developer PUT    /tenants/{tenant}/plugins/{plugin}/config
@@ -217,8 +231,12 @@ async fn the_routes_are_these() {
     viewer    GET    /tenants/{tenant}
     viewer    GET    /tenants/{tenant}/api-keys
     viewer    GET    /tenants/{tenant}/audit
+    viewer    GET    /tenants/{tenant}/dead-letters
     viewer    GET    /tenants/{tenant}/invocations
     viewer    GET    /tenants/{tenant}/invocations/{invocation}
+    viewer    GET    /tenants/{tenant}/jobs
+    viewer    GET    /tenants/{tenant}/jobs/summary
+    viewer    GET    /tenants/{tenant}/jobs/{id}
     viewer    GET    /tenants/{tenant}/limits
     viewer    GET    /tenants/{tenant}/logs
     viewer    GET    /tenants/{tenant}/plugins
@@ -231,6 +249,7 @@ async fn the_routes_are_these() {
     viewer    GET    /tenants/{tenant}/plugins/{plugin}/limits
     viewer    GET    /tenants/{tenant}/plugins/{plugin}/versions
     viewer    GET    /tenants/{tenant}/plugins/{plugin}/versions/{version}
+    viewer    GET    /tenants/{tenant}/schedules
     viewer    GET    /tenants/{tenant}/secrets
     viewer    GET    /tenants/{tenant}/usage
     "#);

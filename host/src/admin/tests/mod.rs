@@ -4,6 +4,7 @@ mod api_keys;
 mod audit;
 mod documents;
 mod follow;
+mod jobs;
 mod limits;
 mod matrix;
 mod openapi;
@@ -24,12 +25,13 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::AdminState;
+use super::{AdminState, JobTasks};
 use crate::admin::observer::{Connections, Observer};
 use crate::capability::Services;
 use crate::capability::cache::MemoryCaches;
 use crate::capability::database::SqliteDatabases;
 use crate::capability::http_client::{HttpClientConfig, HttpClients};
+use crate::capability::testing::QueueInMemory;
 use crate::components::compile::CompileLimits;
 use crate::components::store::FolderStore;
 use crate::config::Config;
@@ -40,6 +42,7 @@ use crate::domain::limits::Limits;
 use crate::domain::role::Role;
 use crate::domain::token::{Reach, TenantRole, Token};
 use crate::domain::units::{ByteSize, Span};
+use crate::jobs::{Counters, JobMetrics, Queue, Scheduler, Slots, Wake};
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Gauge;
@@ -59,6 +62,7 @@ pub struct TestApp {
     pub routing: Arc<Routing>,
     pub lifecycle: Arc<Lifecycle>,
     pub clock: Arc<ManualClock>,
+    pub jobs: JobTasks,
     pub draining: CancellationToken,
     _data: tempfile::TempDir,
 }
@@ -99,12 +103,14 @@ impl TestApp {
             lifecycle: lifecycle.clone(),
             services,
             ledger: ledger.clone(),
+            jobs: JobMetrics::new(db.clone(), clock.clone(), Arc::default(), Slots::new(1)),
         };
+        let jobs = job_tasks(db.clone(), routing.clone(), clock.clone());
         let state = AdminState::new(
             db.clone(),
             lifecycle.clone(),
-            vault,
             Arc::new(observer),
+            jobs.clone(),
             clock.clone(),
             draining.clone(),
             Config::default().server.pace(Span::s(30)),
@@ -116,6 +122,7 @@ impl TestApp {
             routing,
             lifecycle,
             clock,
+            jobs,
             draining,
             _data: data,
         }
@@ -201,7 +208,18 @@ pub(crate) fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Se
             SqliteDatabases::new(data.join("databases"), 80, Handle::current(), clock.clone()).unwrap(),
         ),
         http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock, Handle::current()).unwrap()),
+        jobs: Arc::<QueueInMemory>::default(),
         vault,
+    }
+}
+
+/// The tasks of jobs. None of them runs.
+fn job_tasks(db: Arc<dyn Repository>, routing: Arc<Routing>, clock: SharedClock) -> JobTasks {
+    let (wake, counters) = (Arc::new(Wake::default()), Arc::new(Counters::default()));
+    let queue = Queue::new(db.clone(), routing.clone(), wake.clone(), counters, clock.clone());
+    JobTasks {
+        wake,
+        scheduler: Arc::new(Scheduler::new(db, routing, Arc::new(queue), clock)),
     }
 }
 

@@ -65,10 +65,24 @@ async fn every_operation_has_an_id_of_its_own_that_stays() {
     audit_list_all GET /audit
     components_audit GET /components/audit
     components_list GET /components
+    dead_letters_list GET /tenants/{tenant}/dead-letters
+    dead_letters_purge DELETE /tenants/{tenant}/dead-letters
+    dead_letters_retry POST /tenants/{tenant}/dead-letters/retry
     invocations_calls GET /tenants/{tenant}/plugins/{plugin}/calls
     invocations_get GET /tenants/{tenant}/invocations/{invocation}
     invocations_list GET /tenants/{tenant}/invocations
     invocations_usage GET /tenants/{tenant}/usage
+    jobs_cancel POST /tenants/{tenant}/jobs/{id}/cancel
+    jobs_export GET /tenants/{tenant}/jobs/export
+    jobs_get GET /tenants/{tenant}/jobs/{id}
+    jobs_list GET /tenants/{tenant}/jobs
+    jobs_pause POST /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
+    jobs_pause_all POST /tenants/{tenant}/plugins/{plugin}/jobs/pause
+    jobs_purge DELETE /tenants/{tenant}/jobs
+    jobs_resume DELETE /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
+    jobs_resume_all DELETE /tenants/{tenant}/plugins/{plugin}/jobs/pause
+    jobs_retry POST /tenants/{tenant}/jobs/{id}/retry
+    jobs_summary GET /tenants/{tenant}/jobs/summary
     limits_get GET /tenants/{tenant}/limits
     limits_get_of_plugin GET /tenants/{tenant}/plugins/{plugin}/limits
     logs_list GET /tenants/{tenant}/logs
@@ -85,6 +99,8 @@ async fn every_operation_has_an_id_of_its_own_that_stays() {
     plugins_get GET /tenants/{tenant}/plugins/{plugin}
     plugins_list GET /tenants/{tenant}/plugins
     plugins_restore POST /tenants/{tenant}/plugins/{plugin}/restore
+    schedules_list GET /tenants/{tenant}/schedules
+    schedules_run POST /tenants/{tenant}/plugins/{plugin}/schedules/{schedule}/run
     secrets_delete DELETE /tenants/{tenant}/secrets/{name}
     secrets_list GET /tenants/{tenant}/secrets
     secrets_put PUT /tenants/{tenant}/secrets/{name}

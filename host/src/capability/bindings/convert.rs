@@ -51,6 +51,20 @@ impl From<v0_2::database::ConstraintKind> for v0_1::database::ConstraintKind {
     }
 }
 
+/// Contract 0.1 has a delay where 0.2 has other times too, and no priority.
+impl From<v0_1::jobs::NewJob> for v0_2::jobs::NewJob {
+    fn from(job: v0_1::jobs::NewJob) -> Self {
+        Self {
+            name: job.name,
+            payload: job.payload,
+            due: v0_2::jobs::Due::AfterMs(job.delay_ms),
+            priority: 0,
+            unique_key: job.unique_key,
+            concurrency_key: None,
+        }
+    }
+}
+
 impl From<v0_1::http_client::OutgoingRequest> for v0_2::http_client::OutgoingRequest {
     fn from(request: v0_1::http_client::OutgoingRequest) -> Self {
         let retry = |retry: v0_1::http_client::Retry| v0_2::http_client::Retry {

@@ -1,9 +1,13 @@
-//! The host calls of the database.
+//! The host calls of the database. Those of a transaction that do more than SQL are in `effects.rs`.
+
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
+use super::super::bindings::types::Content;
 use super::super::bindings::{v0_1, v0_2};
+use super::super::jobs::JobQueue;
 use super::super::{HasCapabilities, Invocation, unavailable};
 use super::{
     Answer, Cursor, DatabaseError, DatabaseState, Rows, Statement, Transaction, Value, Want, rows_weight,
@@ -18,6 +22,8 @@ pub struct DatabaseView<'a> {
     pub state: &'a mut DatabaseState,
     /// Holds the open transactions and cursors.
     pub table: &'a mut ResourceTable,
+    /// The job queue.
+    pub jobs: &'a Arc<dyn JobQueue>,
 }
 
 struct Database;
@@ -39,15 +45,16 @@ fn view<T: HasCapabilities>(data: &mut T) -> DatabaseView<'_> {
         state: state.database.get_or_insert_with(make),
         invocation: &mut state.invocation,
         table: &mut state.table,
+        jobs: &state.services.jobs,
     }
 }
 
 /// The result of a host call with the error type of the contract.
-type Answered<T, E> = wasmtime::Result<Result<T, E>>;
+pub(super) type Answered<T, E> = wasmtime::Result<Result<T, E>>;
 
 impl DatabaseView<'_> {
     /// Counts a host call and checks the grant. Every call does this first.
-    fn charge(&mut self, bytes: usize) -> Result<(), DatabaseError> {
+    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), DatabaseError> {
         self.invocation
             .charge_host_call(bytes)
             .map_err(|error| DatabaseError::Limit(error.to_string()))?;
@@ -82,7 +89,7 @@ impl DatabaseView<'_> {
     }
 
     /// Records the time and the memory of a call that ran SQL.
-    fn count_time(&mut self, began: Instant) {
+    pub(super) fn count_time(&mut self, began: Instant) {
         let took = microseconds(began.elapsed());
         let size = self.state.session().size();
         let usage = &mut self.invocation.usage;
@@ -146,23 +153,6 @@ impl DatabaseView<'_> {
             }),
         }
     }
-
-    /// Rejects a call that the host does not support yet, or reports that the transaction has
-    /// ended.
-    fn unavailable<T>(
-        &mut self,
-        transaction: &Resource<Transaction>,
-        what: &str,
-    ) -> Answered<T, DatabaseError> {
-        let transaction = self.table.get(transaction)?;
-        let open = transaction.check_open();
-        let refused = self
-            .charge(0)
-            .and(open)
-            .err()
-            .unwrap_or_else(|| DatabaseError::Unavailable(unavailable::message(what)));
-        Ok(Err(refused))
-    }
 }
 
 fn count_of(answer: Result<Answer, DatabaseError>) -> Result<u64, DatabaseError> {
@@ -178,7 +168,7 @@ fn values<A, B: From<A>>(values: Vec<A>) -> Vec<B> {
 }
 
 macro_rules! serve {
-    ($contract:ident, published: $published:ty) => {
+    ($contract:ident, published: $published:ty = $convert:path, newer: { $($newer:tt)* }) => {
         impl $contract::database::Host for DatabaseView<'_> {
             async fn query(
                 &mut self,
@@ -245,34 +235,32 @@ macro_rules! serve {
             async fn enqueue(
                 &mut self,
                 transaction: Resource<Transaction>,
-                _: $contract::jobs::NewJob,
+                job: $contract::jobs::NewJob,
             ) -> Answered<String, $contract::database::Error> {
                 self.invocation.last_calls.note("db.enqueue");
-                Ok(self.unavailable(&transaction, "jobs")?.map_err(Into::into))
+                let added = self.enqueue_in(&transaction, job.into()).await?;
+                Ok(added.map_err(Into::into))
             }
 
             async fn publish(
                 &mut self,
                 transaction: Resource<Transaction>,
-                _: String,
-                _: String,
+                topic: String,
+                payload: String,
             ) -> Answered<$published, $contract::database::Error> {
                 self.invocation.last_calls.note("db.publish");
-                Ok(self
-                    .unavailable(&transaction, "events")?
-                    .map_err(Into::into))
+                let published = self.publish_in(&transaction, &topic, payload).await?;
+                Ok(published.map($convert).map_err(Into::into))
             }
+
+            $($newer)*
 
             async fn commit(
                 &mut self,
                 transaction: Resource<Transaction>,
             ) -> Answered<(), $contract::database::Error> {
                 self.invocation.last_calls.note("db.commit");
-                if let Err(error) = self.charge(0) {
-                    return Ok(Err(error.into()));
-                }
-                let transaction = self.table.get_mut(&transaction)?;
-                Ok(transaction.commit().await.map_err(Into::into))
+                Ok(self.commit_in(&transaction).await?.map_err(Into::into))
             }
 
             async fn rollback(
@@ -349,5 +337,38 @@ macro_rules! serve {
     };
 }
 
-serve!(v0_1, published: ());
-serve!(v0_2, published: String);
+serve!(v0_1, published: () = drop, newer: {});
+serve!(v0_2, published: String = std::convert::identity, newer: {
+    async fn publish_live(
+        &mut self,
+        transaction: Resource<Transaction>,
+        _: String,
+        _: Content,
+    ) -> Answered<(), v0_2::database::Error> {
+        self.invocation.last_calls.note("db.publish_live");
+        let charged = self.charge_in(&transaction, 0)?;
+        let refused = charged.err().unwrap_or_else(|| {
+            DatabaseError::Unavailable(unavailable::message("realtime"))
+        });
+        Ok(Err(refused.into()))
+    }
+
+    async fn complete(
+        &mut self,
+        transaction: Resource<Transaction>,
+    ) -> Answered<(), v0_2::database::Error> {
+        self.invocation.last_calls.note("db.complete");
+        Ok(self.complete_in(&transaction).await?.map_err(Into::into))
+    }
+
+    async fn store_step(
+        &mut self,
+        transaction: Resource<Transaction>,
+        name: String,
+        result: String,
+    ) -> Answered<(), v0_2::database::Error> {
+        self.invocation.last_calls.note("db.store_step");
+        let stored = self.store_step_in(&transaction, name, result).await?;
+        Ok(stored.map_err(Into::into))
+    }
+});

@@ -5,6 +5,7 @@
 //! engine, with one file for each tenant. Another engine would be a folder beside it that
 //! implements [`DatabaseEngine`].
 
+mod effects;
 mod engine;
 mod error;
 mod host;
@@ -48,7 +49,8 @@ impl DatabaseState {
         }
     }
 
-    fn session(&mut self) -> &mut dyn Session {
+    /// The session, which is created at the first call.
+    pub(super) fn session(&mut self) -> &mut dyn Session {
         let make = || self.engine.clone().session(self.scope.clone());
         &mut **self.session.get_or_insert_with(make)
     }

@@ -1,7 +1,5 @@
 //! The host calls of the events.
 
-use std::pin::pin;
-
 use wasmtime::component::{HasData, Linker};
 
 use super::super::bindings::{v0_1, v0_2};
@@ -46,7 +44,7 @@ impl EventsView<'_> {
         let event = build(self.invocation, topic, data)?;
         let (id, payload, depth) = (event.event.id, event.data.len(), event.depth);
         let tenant = self.invocation.active.tenant;
-        let publishing = pin!(self.queue.publish(tenant, event, self.invocation.limits()));
+        let publishing = self.queue.publish(tenant, event, self.invocation.limits());
         let published = within(self.invocation.host_call_timeout(), publishing).await;
         published.map_err(|_| {
             NotPublished::Unavailable(
@@ -99,5 +97,110 @@ impl From<NotPublished> for v0_1::events::Error {
             NotPublished::Limit(why) => Self::Limit(why),
             NotPublished::Unavailable(why) => Self::Unavailable(why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::jobs::QueueError;
+    use super::super::super::testing::{QueueInMemory, invocation};
+    use super::*;
+    use crate::domain::grant::Grants;
+    use crate::domain::limits::Limits;
+    use crate::domain::units::ByteSize;
+
+    fn publisher(limits: Limits, granted: &[&str]) -> Invocation {
+        let grants = Grants {
+            events: granted.iter().map(|pattern| pattern.parse().unwrap()).collect(),
+            ..Grants::default()
+        };
+        invocation(limits, grants)
+    }
+
+    async fn publish(
+        invocation: &mut Invocation,
+        queue: &QueueInMemory,
+        topic: &str,
+        data: &str,
+    ) -> Result<String, NotPublished> {
+        EventsView { invocation, queue }.add(topic, data.to_owned()).await
+    }
+
+    #[tokio::test]
+    async fn an_event_on_a_granted_topic_is_published() {
+        let queue = QueueInMemory::default();
+        let mut invocation = publisher(Limits::default(), &["order.*", "stock.>"]);
+        let mut ids = Vec::new();
+        for topic in ["order.created", "stock.a.b"] {
+            ids.push(publish(&mut invocation, &queue, topic, "7").await.unwrap());
+        }
+        let told = queue.told();
+        let found: Vec<_> = told
+            .events
+            .iter()
+            .map(|event| event.event.id.to_string())
+            .collect();
+        assert_eq!(found, ids);
+        let event = &told.events[0];
+        assert_eq!(event.event.source.as_str(), "plugin");
+        assert_eq!(
+            (event.event.topic.as_str(), event.data.as_str()),
+            ("order.created", "7")
+        );
+        assert_eq!(event.depth, 0);
+        let usage = &invocation.usage;
+        assert_eq!((usage.events_published, usage.job_payload_bytes), (2, 1));
+        for topic in ["order", "order.created.now", "payment.settled"] {
+            let refused = publish(&mut invocation, &QueueInMemory::default(), topic, "7").await;
+            assert!(
+                matches!(&refused, Err(NotPublished::NotGranted(_))),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_published_is_a_typed_error() {
+        let limits = Limits {
+            job_payload: ByteSize(2),
+            jobs_enqueued: 1,
+            ..Limits::default()
+        };
+        let queue = QueueInMemory::default();
+        let mut invocation = publisher(limits, &["a"]);
+        let invalid = publish(&mut invocation, &queue, "a..b", "").await;
+        assert!(matches!(&invalid, Err(NotPublished::Invalid(_))), "{invalid:?}");
+        let large = publish(&mut invocation, &queue, "a", "123").await;
+        assert!(matches!(&large, Err(NotPublished::TooLarge(_))), "{large:?}");
+        queue.fail(Some(QueueError::Unavailable));
+        let unavailable = publish(&mut invocation, &queue, "a", "12").await;
+        assert!(
+            matches!(&unavailable, Err(NotPublished::Unavailable(_))),
+            "{unavailable:?}"
+        );
+        queue.fail(None);
+        publish(&mut invocation, &queue, "a", "12").await.unwrap();
+        let spent = publish(&mut invocation, &queue, "a", "12").await;
+        assert!(matches!(&spent, Err(NotPublished::Limit(_))), "{spent:?}");
+    }
+
+    #[tokio::test]
+    async fn a_plugin_of_contract_0_1_publishes_too() {
+        use v0_1::events::{Error, Host as _};
+        let queue = QueueInMemory::default();
+        let mut invocation = publisher(Limits::default(), &["a"]);
+        let mut view = EventsView {
+            invocation: &mut invocation,
+            queue: &queue,
+        };
+        view.publish("a".to_owned(), "1".to_owned())
+            .await
+            .unwrap()
+            .unwrap();
+        for topic in ["b", "not a topic"] {
+            let refused = view.publish(topic.to_owned(), String::new()).await.unwrap();
+            assert!(matches!(refused, Err(Error::NotGranted(_))));
+        }
+        assert_eq!(queue.told().events.len(), 1);
     }
 }

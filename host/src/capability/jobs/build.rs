@@ -32,7 +32,7 @@ pub enum Added {
 }
 
 /// Bytes that the guest passed.
-pub(super) fn bytes(wanted: &Wanted) -> usize {
+pub fn bytes(wanted: &Wanted) -> usize {
     let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let due = match &wanted.due {
         Due::At(text) => text.len(),
@@ -48,7 +48,7 @@ pub(super) fn bytes(wanted: &Wanted) -> usize {
 /// Builds the job that the running plugin wants to add, if it may.
 pub fn build(invocation: &Invocation, wanted: Wanted) -> Result<NewJob, NotEnqueued> {
     let spec = spec(invocation, &wanted.name)?;
-    check_added(invocation, wanted.payload.len())?;
+    check_added::<NotEnqueued>(invocation, wanted.payload.len())?;
     let depth = next_depth(invocation)?;
     if !(-PRIORITY..=PRIORITY).contains(&wanted.priority) {
         return Err(NotEnqueued::Invalid(format!(

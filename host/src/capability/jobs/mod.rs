@@ -5,13 +5,13 @@
 
 mod build;
 mod host;
-mod queue;
+pub mod queue;
 
-pub use build::{Added, check_added, next_depth};
+pub use build::Added;
 pub use host::{JobsView, add_to_linker};
 pub use queue::{JobQueue, QueueError};
 
-pub(super) use build::build;
+pub(super) use build::{build, bytes, check_added, next_depth};
 
 use super::HostCallRefused;
 use crate::domain::units::ByteSize;

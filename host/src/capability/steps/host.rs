@@ -62,9 +62,9 @@ impl StepsView<'_> {
         let bytes = result.len();
         self.charge(name.len() + bytes)?;
         let step = build(self.invocation, name, result)?;
-        let steps = self.database.session().store_step(step).await?;
-        count(self.invocation, bytes, steps);
+        let stored = self.database.session().store_step(step).await;
         self.invocation.usage.database_bytes = self.database.session().size().stored;
+        count(self.invocation, bytes, stored?);
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::{SignedDuration, Zoned};
 
 use super::clock::{DAY, Timestamp};
 
@@ -11,7 +12,7 @@ use super::clock::{DAY, Timestamp};
 ///
 /// If clocks go forward, a fixed time that does not exist comes at the end of the gap, and times of
 /// an interval are left out. If clocks go back, a fixed time comes once, the first time, and times
-/// of an interval come twice.
+/// of an interval come twice. A day that a zone leaves out has no times.
 #[derive(Clone, Debug)]
 pub struct Cron {
     pattern: croner::Cron,
@@ -77,6 +78,12 @@ const OTHER_FORMS: [&str; 2] = ["posix/", "right/"];
 /// Names in a system's time zone database that are no zones, or mean what the system is set to.
 const NO_ZONES: [&str; 5] = ["etc/unknown", "factory", "local", "localtime", "posixrules"];
 
+/// The search of croner ends at gaps that are longer.
+const LONG_GAP: SignedDuration = SignedDuration::from_hours(2);
+
+/// The most changes of clocks among which a long gap is looked for: those of centuries.
+const MAX_CHANGES: usize = 1_000;
+
 /// The most times that are compared to find the shortest interval.
 const COMPARED: usize = 1_000;
 
@@ -110,10 +117,30 @@ impl Cron {
     pub fn after(&self, moment: Timestamp) -> Option<Timestamp> {
         let start = jiff::Timestamp::from_millisecond(moment.0).ok()?;
         let start = start.to_zoned(self.zone.clone());
-        let next = self.pattern.find_next_occurrence(&start, false).ok()?;
+        let next = match self.pattern.find_next_occurrence(&start, false) {
+            Ok(next) => next,
+            // The search ends at a long gap. The times in it are left out.
+            Err(_) => {
+                let end = self.long_gap(&start)?;
+                self.pattern.find_next_occurrence(&end, true).ok()?
+            }
+        };
         let next = Timestamp(next.timestamp().as_millisecond());
         // A schedule relies on it that time goes on.
         (next > moment).then_some(next)
+    }
+
+    /// The end of the first long gap after `start`, such as a day that the zone left out to move
+    /// across the date line.
+    fn long_gap(&self, start: &Zoned) -> Option<Zoned> {
+        let mut offset = start.offset();
+        let mut changes = self.zone.following(start.timestamp()).take(MAX_CHANGES);
+        let end = changes.find(|change| {
+            let gap = change.offset().duration_since(offset);
+            offset = change.offset();
+            gap > LONG_GAP
+        })?;
+        Some(end.timestamp().to_zoned(self.zone.clone()))
     }
 
     /// The times after `moment`, in order.

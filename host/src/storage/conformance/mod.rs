@@ -7,6 +7,7 @@ mod access;
 mod activations;
 mod components;
 mod invocations;
+mod job_reports;
 mod plugins;
 mod routing;
 mod settings;
@@ -16,6 +17,7 @@ pub use access::*;
 pub use activations::*;
 pub use components::*;
 pub use invocations::*;
+pub use job_reports::*;
 pub use plugins::*;
 pub use routing::*;
 pub use settings::*;
@@ -78,6 +80,10 @@ macro_rules! conformance_tests {
             leases_and_claims_of_a_dead_node_expire,
             a_component_that_a_version_names_is_not_removed,
             active_components_come_most_used_first,
+            jobs_are_counted_by_kind_and_state,
+            paused_jobs_are_named_by_plugin,
+            a_job_that_somebody_asked_for_is_audited,
+            schedules_are_reported_with_their_last_job,
         );
     };
     (@each $open:ident: $($test:ident,)+) => {$(

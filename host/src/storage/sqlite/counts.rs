@@ -17,7 +17,12 @@ impl Counted for SqliteRepository {
                  (SELECT count(*) FROM tokens WHERE tenant = $1 AND revoked_at IS NULL \
                      AND (expires_at IS NULL OR expires_at > $2)) AS tokens, \
                  (SELECT count(*) FROM secrets WHERE tenant = $1) AS secrets, \
-                 (SELECT count(*) FROM config WHERE tenant = $1) AS config_entries",
+                 (SELECT count(*) FROM config WHERE tenant = $1) AS config_entries, \
+                 COALESCE((SELECT live FROM job_counts WHERE tenant = $1), 0) AS jobs, \
+                 (SELECT count(*) FROM jobs WHERE tenant = $1 AND state = 'running') AS jobs_running, \
+                 COALESCE((SELECT done FROM job_counts WHERE tenant = $1), 0) AS ended_jobs, \
+                 COALESCE((SELECT dead FROM job_counts WHERE tenant = $1), 0) AS dead_jobs, \
+                 (SELECT count(*) FROM schedules WHERE tenant = $1) AS schedules",
         )
         .bind(tenant.to_string())
         .bind(now.0)
@@ -30,6 +35,11 @@ impl Counted for SqliteRepository {
             tokens: row::number(&row, "tokens")?,
             secrets: row::number(&row, "secrets")?,
             config_entries: row::number(&row, "config_entries")?,
+            jobs: row::number(&row, "jobs")?,
+            jobs_running: row::number(&row, "jobs_running")?,
+            ended_jobs: row::number(&row, "ended_jobs")?,
+            dead_jobs: row::number(&row, "dead_jobs")?,
+            schedules: row::number(&row, "schedules")?,
         })
     }
 

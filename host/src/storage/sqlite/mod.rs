@@ -17,6 +17,8 @@ mod evidence;
 mod full_disk;
 mod host_key;
 mod invocations;
+mod job_reports;
+mod jobs;
 mod kept;
 mod leases;
 mod log_lines;

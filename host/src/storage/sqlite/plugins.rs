@@ -7,13 +7,13 @@ use futures_util::TryStreamExt as _;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SqliteRepository, leases, or_in_use, or_missing, removals, row, unavailable};
+use super::{SqliteRepository, jobs, leases, or_in_use, or_missing, removals, row, unavailable};
 use crate::domain::audit::{Change, Difference};
 use crate::domain::id::{PluginName, TenantId, VersionDigest};
 use crate::domain::manifest::Manifest;
 use crate::domain::plugin::{Activation, Plugin, RollbackSearch, RollbackTarget, Version};
 use crate::domain::resource::Resource;
-use crate::storage::{DbError, Page, Plugins, Removal, VersionPosition};
+use crate::storage::{DbError, JobFilter, Page, Plugins, Removal, VersionPosition};
 
 #[async_trait]
 impl Plugins for SqliteRepository {
@@ -106,7 +106,13 @@ impl Plugins for SqliteRepository {
         name: &PluginName,
         change: &Change,
     ) -> Result<bool, DbError> {
+        let of_plugin = JobFilter {
+            plugin: Some(name.clone()),
+            ..JobFilter::default()
+        };
+        self.clear_jobs(tenant, &of_plugin).await?;
         let mut transaction = self.begin().await?;
+        jobs::delete_rest(&mut transaction, tenant, &of_plugin).await?;
         removals::of_versions(&mut transaction, tenant, Some(name)).await?;
         let purged = sqlx::query("DELETE FROM plugins WHERE tenant = $1 AND name = $2")
             .bind(tenant.to_string())

@@ -6,19 +6,20 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SqliteRepository, change, plans, plugins, row, tenants, unavailable};
+use super::{SqliteRepository, change, jobs, plans, plugins, row, tenants, unavailable};
 use crate::domain::grant::Grants;
 use crate::domain::id::TenantId;
 use crate::storage::vault::Sealed;
 use crate::storage::{Changed, DbError, ListedTenant, RoutedPlugin, RoutedTenant, RoutedTenants, Routing};
 
 /// The tables with data for serving requests.
-const CONFIGURATION: [&str; 7] = [
+const CONFIGURATION: [&str; 8] = [
     "plugins",
     "versions",
     "activations",
     "grants",
     "config",
+    "paused_jobs",
     "secrets",
     "api_keys",
 ];
@@ -75,6 +76,7 @@ impl Routing for SqliteRepository {
             active: by(read(&mut reading, ACTIVE, &ids).await?, "tenant"),
             grants: by(read(&mut reading, GRANTS, &ids).await?, "tenant"),
             config: by(read(&mut reading, CONFIG, &ids).await?, "tenant"),
+            paused: by(read(&mut reading, jobs::PAUSED, &ids).await?, "tenant"),
             secrets: by(read(&mut reading, SECRETS, &ids).await?, "tenant"),
         };
         drop(reading);
@@ -124,6 +126,7 @@ struct Rows {
     active: HashMap<String, Vec<SqliteRow>>,
     grants: HashMap<String, Vec<SqliteRow>>,
     config: HashMap<String, Vec<SqliteRow>>,
+    paused: HashMap<String, Vec<SqliteRow>>,
     secrets: HashMap<String, Vec<SqliteRow>>,
 }
 
@@ -143,6 +146,7 @@ impl Rows {
             let settings = config.entry(row::text(row, "plugin")?).or_default();
             settings.insert(row::text(row, "name")?, row::text(row, "value")?);
         }
+        let mut paused = jobs::paused_by_plugin(of(&self.paused, &id))?;
         let (mut routed, mut problems) = (Vec::new(), Vec::new());
         for row in of(&self.plugins, &id) {
             let plugin = match plugins::read_plugin(row) {
@@ -162,6 +166,7 @@ impl Rows {
                 active,
                 grants,
                 config: config.remove(name).unwrap_or_default(),
+                paused: paused.remove(name).unwrap_or_default(),
                 plugin,
             });
         }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{SqliteRepository, audit, or_missing, removals, row, unavailable};
+use super::{SqliteRepository, audit, jobs, or_missing, removals, row, unavailable};
 use crate::domain::audit::Change;
 use crate::domain::generation::{Generation, Generations};
 use crate::domain::id::{TenantId, TenantName};
@@ -14,7 +14,7 @@ use crate::domain::resource::Resource;
 use crate::domain::tenant::Tenant;
 use crate::domain::units::as_u64;
 use crate::storage::tenants::ChangesOfTenant;
-use crate::storage::{DbError, Page, Removal, TenantChange, Tenants};
+use crate::storage::{DbError, JobFilter, Page, Removal, TenantChange, Tenants};
 
 #[async_trait]
 impl Tenants for SqliteRepository {
@@ -170,7 +170,10 @@ impl Tenants for SqliteRepository {
     }
 
     async fn purge_tenant(&self, id: TenantId, change: &Change) -> Result<bool, DbError> {
+        let of_tenant = JobFilter::default();
+        self.clear_jobs(id, &of_tenant).await?;
         let mut transaction = self.begin().await?;
+        jobs::delete_rest(&mut transaction, id, &of_tenant).await?;
         // The entry is added before the row is deleted, since it copies the tenant's name from the
         // row.
         audit::insert(&mut transaction, Some(id), change).await?;

@@ -1,5 +1,8 @@
 //! The plugin of the benchmarks: JSON in and out, and each host call a given number of times. The
-//! native server does the same work.
+//! native server and the native handler of jobs do the same work.
+
+use std::hint::black_box;
+use std::time::Duration;
 
 use mortise_sdk::log;
 use mortise_sdk::prelude::*;
@@ -60,7 +63,42 @@ fn two_statements() -> Result<(), Error> {
     Ok(())
 }
 
+/// Adds a job and returns its id.
+fn enqueue(Json(order): Json<Order>) -> Result<Json<String>, Error> {
+    Ok(Json(jobs::enqueue("order", &order)?))
+}
+
+/// Adds `times` jobs in one transaction.
+fn enqueue_many(Path(times): Path<u32>, Json(order): Json<Order>) -> Result<(), Error> {
+    let transaction = db::begin()?;
+    for _ in 0..times {
+        transaction.enqueue("order", &order)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Parses and writes JSON.
+fn handle_order(mut order: Order) -> Result<(), Error> {
+    order.quantity += 1;
+    black_box(serde_json::to_string(&order).map_err(|error| Error::internal(error.to_string()))?);
+    Ok(())
+}
+
+/// Waits for some milliseconds.
+fn wait(milliseconds: u64) -> Result<(), Error> {
+    std::thread::sleep(Duration::from_millis(milliseconds));
+    Ok(())
+}
+
+mortise_sdk::jobs! {
+    "order" => handle_order,
+    "wait" => wait,
+}
+
 mortise_sdk::routes! {
+    POST "/enqueue" => enqueue,
+    POST "/enqueue/{times}" => enqueue_many,
     POST "/orders" => order,
     GET "/rows/{id}" => row,
     POST "/calls/{call}/{times}" => calls,

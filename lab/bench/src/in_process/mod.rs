@@ -1,7 +1,7 @@
 //! Measures one invocation in process, without sockets, and its parts, each with the same work done
 //! natively.
 
-mod native;
+pub mod native;
 mod parts;
 mod sandbox;
 mod stopwatch;

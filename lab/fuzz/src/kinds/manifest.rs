@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use rig::guest::Recipe;
 use serde_json::{Value, json};
 
-use super::with_tenant;
+use super::{background, with_tenant};
 use crate::chance::Chance;
 use crate::failure::Failure;
 use crate::input::{Part, named};
@@ -14,7 +14,7 @@ use crate::target::{Target, deploy, sound};
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 
 /// The limits of an invocation that a manifest may lower, with valid values.
-const LIMITS: [(&str, &str); 9] = [
+const LIMITS: [(&str, &str); 12] = [
     ("memory", "'32MiB'"),
     ("cpu", "'40ms'"),
     ("wall", "'3s'"),
@@ -24,6 +24,9 @@ const LIMITS: [(&str, &str); 9] = [
     ("http_requests", "2"),
     ("log_lines", "3"),
     ("host_calls", "50"),
+    ("job_wall", "'3s'"),
+    ("job_payload", "'1KiB'"),
+    ("jobs_enqueued", "3"),
 ];
 
 /// Returns a manifest, as the part `manifest`, and migrations.
@@ -91,6 +94,9 @@ fn valid(chance: &mut Chance) -> String {
             chance.word(),
             chance.word()
         );
+    }
+    if chance.odds(1, 3) {
+        text.push_str(&background::sections(chance));
     }
     if chance.odds(1, 3) {
         let (name, value) = LIMITS[chance.below(LIMITS.len())];
@@ -184,7 +190,7 @@ fn damaged(text: &str, chance: &mut Chance) -> String {
 /// The manifest with a large number of one element.
 fn large(part: Part, chance: &mut Chance) -> Part {
     let count = chance.size(20_000);
-    match chance.below(9) {
+    match chance.below(12) {
         0 => {
             let depth = chance.between(2, 80);
             let name = format!("a{}", ".a".repeat(depth));
@@ -209,6 +215,14 @@ fn large(part: Part, chance: &mut Chance) -> Part {
         5 => part.text("[x]\n").times(count, "a.").text("b = 1\n"),
         6 => part.text("[x]\ny = [").times(count, "{i}, ").text("]\n"),
         7 => part.times(count, "# a comment\n"),
+        8 => part.times(count, "[[job]]\nname = 'many-{i}'\n"),
+        9 => part.text("[[job]]\nname = 'many'\n").times(
+            count,
+            "[[schedule]]\nname = 'many-{i}'\ncron = '0 0 29 2 *'\njob = 'many'\n",
+        ),
+        10 => part
+            .text("[[job]]\nname = 'many'\n")
+            .times(count, "[[subscribe]]\ntopic = 'many.{i}.>'\njob = 'many'\n"),
         _ => part.text("[x]\ny = '''").times(count, "line {i}\n").text("'''\n"),
     }
 }
@@ -225,12 +239,13 @@ fn strange(part: Part, chance: &mut Chance) -> Part {
     }
 }
 
-/// Uploads it with the smallest guest, activates it and sends requests to its first routes.
+/// Uploads it with the smallest guest, activates it, sends requests to its first routes and lists its
+/// schedules.
 pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
     let manifest: String = named(parts, "manifest").map(Part::to_text).collect();
     let migrations: Vec<String> = named(parts, "migration").map(Part::to_text).collect();
     let migrations: Vec<&str> = migrations.iter().map(String::as_str).collect();
-    let guest = Recipe::from_bytes("fuzz", target.guests().tiny.clone())
+    let guest = Recipe::from_bytes("fuzz", target.guests().tiny_with_jobs.clone())
         .database(&migrations)
         .manifest(&manifest)
         .guest();
@@ -257,6 +272,7 @@ fn grants(manifest: &str) -> Value {
         "database": manifest.contains("[database]"),
         "http": list("allow = "),
         "secrets": { "use": list("use = "), "reveal": list("reveal = ") },
+        "events": list("publish = "),
     })
 }
 

@@ -1,5 +1,6 @@
 //! The kinds of input: how each is generated and sent to a host.
 
+mod background;
 mod component;
 mod http1;
 mod http2;

@@ -65,7 +65,7 @@ pub(super) struct Tenant {
     /// while the file is prepared.
     ready: Mutex<bool>,
     /// Whether the outbox was compared with what the control plane relayed, since the file was
-    /// opened for writing.
+    /// opened.
     outbox_checked: AtomicBool,
     closed: AtomicBool,
     /// The number of its open connections.
@@ -324,10 +324,13 @@ impl Tenant {
 
     fn open_file(&self, role: Role, migrates: bool) -> rusqlite::Result<Connection> {
         let mut ready = lock(&self.ready);
+        // While no connection is open, another file can take the place of this one.
+        if role == Role::Writer || self.own_connections.load(Ordering::Relaxed) == 0 {
+            self.outbox_checked.store(false, Ordering::Release);
+        }
         if role == Role::Writer {
             let purpose = if migrates { Use::Migrate } else { Use::Write };
             let connection = self.connect(purpose)?;
-            self.outbox_checked.store(false, Ordering::Release);
             *ready = true;
             return Ok(connection);
         }
@@ -337,7 +340,6 @@ impl Tenant {
                 return Ok(reader);
             }
             let writer = self.connect(Use::Write)?;
-            self.outbox_checked.store(false, Ordering::Release);
             *ready = true;
             self.writer.give_back(writer);
         }

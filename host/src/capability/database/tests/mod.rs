@@ -3,6 +3,7 @@
 mod attacks;
 mod cancellation;
 mod clock;
+mod completed;
 mod corpus;
 mod cursors;
 mod damage;
@@ -11,8 +12,10 @@ mod fairness;
 mod limits;
 mod memory;
 mod migrations;
+mod outbox;
 mod room;
 mod statements;
+mod steps;
 mod tenants;
 mod transactions;
 
@@ -23,11 +26,14 @@ use tokio::runtime::Handle;
 use wasmtime::component::{Resource, ResourceTable};
 
 use super::super::bindings::database::{self, Error, Host as _, HostTransaction as _};
-use super::super::{Invocation, testing};
+use super::super::bindings::jobs::{Due, NewJob};
+use super::super::jobs::JobQueue;
+use super::super::testing::{self, QueueInMemory};
+use super::super::{Invocation, RunningJob};
 use super::{DatabaseEngine as _, DatabaseState, DatabaseView, Rows, SqliteDatabases, Transaction, Value};
 use crate::domain::clock::{ManualClock, Timestamp};
 use crate::domain::grant::Grants;
-use crate::domain::id::TenantId;
+use crate::domain::id::{JobId, TenantId};
 use crate::domain::limits::Limits;
 use crate::domain::manifest::Contract;
 use crate::domain::migration::Migration;
@@ -49,6 +55,8 @@ struct Call {
     invocation: Invocation,
     state: DatabaseState,
     table: ResourceTable,
+    queue: Arc<QueueInMemory>,
+    jobs: Arc<dyn JobQueue>,
 }
 
 /// A `SqliteDatabases` that keeps few databases open.
@@ -82,12 +90,35 @@ fn call(databases: &Arc<SqliteDatabases>, tenant: Option<TenantId>, limits: Limi
     if let Some(tenant) = tenant {
         Arc::make_mut(&mut invocation.active).tenant = tenant;
     }
+    testing::declare_jobs(
+        &mut invocation,
+        &["name = 'a'", "name = 'b'\nconcurrency = { limit = 1 }"],
+    );
     let state = DatabaseState::new(databases.clone(), &invocation);
+    let queue = Arc::<QueueInMemory>::default();
     Call {
         invocation,
         state,
         table: ResourceTable::new(),
+        jobs: queue.clone(),
+        queue,
     }
+}
+
+/// A job of the kind `a`.
+fn job() -> NewJob {
+    NewJob {
+        name: "a".to_owned(),
+        payload: "{}".to_owned(),
+        due: Due::Now,
+        priority: 0,
+        unique_key: None,
+        concurrency_key: None,
+    }
+}
+
+fn borrowed(transaction: &Resource<Transaction>) -> Resource<Transaction> {
+    Resource::new_borrow(transaction.rep())
 }
 
 fn migration(number: u64, sql: &str) -> Migration {
@@ -99,13 +130,14 @@ impl Fixture {
         self.call.invocation.active.tenant
     }
 
-    /// Another invocation for the same tenant, with the same limits.
+    /// Another invocation for the same tenant, with the same limits and the same queue.
     fn another(&self) -> Call {
-        call(
+        let another = call(
             &self.databases,
             Some(self.tenant()),
             self.call.invocation.limits().clone(),
-        )
+        );
+        another.with_queue(&self.call.queue)
     }
 
     async fn migrate(&self, migrations: &[Migration]) -> Result<super::Applied, super::MigrationError> {
@@ -154,7 +186,40 @@ impl Call {
             invocation: &mut self.invocation,
             state: &mut self.state,
             table: &mut self.table,
+            jobs: &self.jobs,
         }
+    }
+
+    fn with_queue(mut self, queue: &Arc<QueueInMemory>) -> Self {
+        (self.queue, self.jobs) = (queue.clone(), queue.clone());
+        self
+    }
+
+    /// The invocation runs this job.
+    fn running(mut self, id: JobId) -> Self {
+        self.invocation.job = Some(RunningJob {
+            id,
+            attempt: 1,
+            depth: 0,
+            completed: false,
+        });
+        self
+    }
+
+    async fn enqueue_in(&mut self, transaction: &Resource<Transaction>) -> Result<String, Error> {
+        self.view().enqueue(borrowed(transaction), job()).await.unwrap()
+    }
+
+    /// Adds a job in a transaction of its own. Returns its id.
+    async fn enqueue(&mut self) -> String {
+        let transaction = self.begin().await.unwrap();
+        let id = self.enqueue_in(&transaction).await.unwrap();
+        self.commit(&transaction).await.unwrap();
+        id
+    }
+
+    async fn rollback(&mut self, transaction: &Resource<Transaction>) -> Result<(), Error> {
+        self.view().rollback(borrowed(transaction)).await.unwrap()
     }
 
     async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Rows, Error> {

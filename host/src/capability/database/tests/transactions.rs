@@ -208,36 +208,22 @@ async fn a_stopped_write_ends_the_transaction_and_nothing_runs_outside_of_it() {
 }
 
 #[tokio::test]
-async fn jobs_and_events_are_not_served_on_it() {
+async fn realtime_is_not_served_on_it() {
     let mut fixture = fixture(Limits::default(), COUNTS).await;
     let call = &mut fixture.call;
     let transaction = call.begin().await.unwrap();
-    let job = super::super::super::bindings::jobs::NewJob {
-        name: "a".to_owned(),
-        payload: "{}".to_owned(),
-        due: super::super::super::bindings::jobs::Due::Now,
-        priority: 0,
-        unique_key: None,
-        concurrency_key: None,
-    };
-    let borrowed = || Resource::new_borrow(transaction.rep());
-    is_unavailable(
-        call.view().enqueue(borrowed(), job).await.unwrap(),
-        "does not serve jobs",
-    );
-    is_unavailable(
-        call.view()
-            .publish(borrowed(), "t".to_owned(), "{}".to_owned())
-            .await
-            .unwrap(),
-        "does not serve events",
-    );
+    let message = || super::super::super::bindings::types::Content::Text("m".to_owned());
+    let live = call
+        .view()
+        .publish_live(borrowed(&transaction), "c".to_owned(), message())
+        .await
+        .unwrap();
+    is_unavailable(live, "does not serve realtime");
     call.commit(&transaction).await.unwrap();
-    is_invalid(
-        call.view()
-            .publish(borrowed(), "t".to_owned(), "{}".to_owned())
-            .await
-            .unwrap(),
-        "is over",
-    );
+    let live = call
+        .view()
+        .publish_live(borrowed(&transaction), "c".to_owned(), message())
+        .await
+        .unwrap();
+    is_invalid(live, "is over");
 }

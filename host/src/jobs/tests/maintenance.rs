@@ -1,0 +1,290 @@
+//! Tests of the maintenance of the queue.
+
+use super::*;
+use crate::capability::database::Step;
+use crate::domain::job::{AttemptOutcome, JobState};
+
+const DAY: u64 = 24 * 60 * 60;
+
+impl World {
+    async fn add(&self, jobs: &[NewJob]) {
+        self.db.add_jobs(jobs).await.unwrap();
+    }
+
+    async fn states(&self, tenant: TenantId) -> Vec<JobState> {
+        self.jobs(tenant).await.iter().map(|job| job.state).collect()
+    }
+
+    async fn count(&self, tenant: TenantId, state: JobState) -> usize {
+        self.states(tenant)
+            .await
+            .iter()
+            .filter(|other| **other == state)
+            .count()
+    }
+}
+
+#[tokio::test]
+async fn all_due_jobs_become_ready_however_many() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    let later = |seconds: u64| NewJob {
+        run_at: NOW.saturating_add(Duration::from_secs(seconds)),
+        ..job(tenant, "sync", "")
+    };
+    let mut jobs: Vec<NewJob> = (0..1_200).map(|_| later(10)).collect();
+    jobs.push(later(11));
+    world.add(&jobs).await;
+    world.maintenance.pass().await;
+    assert_eq!(world.count(tenant, JobState::Scheduled).await, 1_201);
+    world.advance(10);
+    world.maintenance.pass().await;
+    assert_eq!(world.count(tenant, JobState::Ready).await, 1_200);
+    assert_eq!(world.count(tenant, JobState::Scheduled).await, 1);
+}
+
+#[tokio::test]
+async fn due_jobs_of_one_key_do_not_stop_the_promotion_of_others() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    let bound = crate::domain::job::Concurrency {
+        limit: std::num::NonZeroU32::MIN,
+        ordered: true,
+    };
+    let with_key = |seconds: u64, key: Option<&str>| NewJob {
+        run_at: NOW.saturating_add(Duration::from_secs(seconds)),
+        concurrency: key.map(|key| crate::domain::job::ConcurrencyKey {
+            key: key.to_owned(),
+            bound,
+        }),
+        ..job(tenant, "sync", "")
+    };
+    let mut jobs: Vec<NewJob> = (0..1_100).map(|_| with_key(5, Some("one"))).collect();
+    jobs.push(with_key(6, None));
+    world.add(&jobs).await;
+    world.advance(10);
+    world.maintenance.pass().await;
+    assert_eq!(world.count(tenant, JobState::Ready).await, 2);
+    assert_eq!(world.count(tenant, JobState::Blocked).await, 1_099);
+}
+
+#[tokio::test]
+async fn a_lost_attempt_runs_again_until_it_was_the_last_one() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    let poison = job(tenant, "sync", "kills the host");
+    let id = poison.id;
+    world.add(&[poison]).await;
+    for attempt in 1..=3 {
+        let claimed = world.claim(1).await;
+        assert_eq!(claimed[0].job.attempt, attempt);
+        // The lease is 70 s. One second before its end, the job is still this node's.
+        world.advance(69);
+        world.maintenance.pass().await;
+        assert_eq!(world.states(tenant).await, [JobState::Running]);
+        world.advance(2);
+        world.maintenance.pass().await;
+        world.advance(600);
+        world.maintenance.pass().await;
+        // What the lost node says now is not believed.
+        world.done(&claimed[0]).await;
+    }
+    assert_eq!(world.states(tenant).await, [JobState::Dead]);
+    let (_, attempts) = world.db.job(tenant, id).await.unwrap().unwrap();
+    assert_eq!(attempts.len(), 3);
+    assert!(
+        attempts
+            .iter()
+            .all(|attempt| attempt.outcome == Some(AttemptOutcome::Lost))
+    );
+    assert_eq!(world.counters.totals().lost, 3);
+}
+
+#[tokio::test]
+async fn held_jobs_run_as_soon_as_they_can() {
+    let world = World::new().await;
+    let (suspended, other) = (world.tenant().await, world.tenant().await);
+    world
+        .add(&[job(suspended, "sync", "1"), job(other, "sync", "2")])
+        .await;
+    world.suspend(suspended, true).await;
+    let claimed = world.claim(10).await;
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(claimed[0].job.new.tenant, other);
+    world.maintenance.pass().await;
+    assert_eq!(world.states(suspended).await, [JobState::Held]);
+    world.suspend(suspended, false).await;
+    world.maintenance.pass().await;
+    assert_eq!(world.claim(10).await.len(), 1);
+}
+
+#[tokio::test]
+async fn jobs_wait_for_a_version_that_has_them() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    world.add(&[job(tenant, "sync", "1")]).await;
+    world.activate(tenant, "shop", "[[job]]\nname = 'report'\n").await;
+    assert!(world.claim(10).await.is_empty());
+    world.maintenance.pass().await;
+    assert_eq!(world.states(tenant).await, [JobState::Held]);
+    world.activate(tenant, "shop", SHOP).await;
+    world.maintenance.pass().await;
+    assert_eq!(world.claim(10).await.len(), 1);
+}
+
+#[tokio::test]
+async fn jobs_of_a_deleted_plugin_are_dead_letters_and_those_of_a_deleted_tenant_wait() {
+    let world = World::new().await;
+    let (tenant, deleted) = (world.tenant().await, world.tenant().await);
+    let later = NewJob {
+        run_at: NOW.saturating_add(Duration::from_secs(60)),
+        ..job(tenant, "sync", "2")
+    };
+    world
+        .add(&[job(tenant, "sync", "1"), later, job(deleted, "sync", "3")])
+        .await;
+    world
+        .db
+        .delete_plugin(tenant, &name("shop"), &change(1))
+        .await
+        .unwrap();
+    world.db.delete_tenant(deleted, &change(1)).await.unwrap();
+    for tenant in [tenant, deleted] {
+        world.serve(tenant).await;
+    }
+    assert!(world.claim(10).await.is_empty());
+    world.maintenance.pass().await;
+    world.advance(61);
+    world.maintenance.pass().await;
+    assert!(world.claim(10).await.is_empty());
+    world.maintenance.pass().await;
+    assert_eq!(world.states(tenant).await, [JobState::Dead; 2]);
+    let error = world.jobs(tenant).await.remove(0).error.unwrap();
+    assert!(error.contains("the plugin was deleted"), "{error}");
+    world.db.restore_tenant(deleted, &change(1)).await.unwrap();
+    world.serve(deleted).await;
+    world.maintenance.pass().await;
+    assert_eq!(world.claim(10).await.len(), 1);
+}
+
+#[tokio::test]
+async fn ended_jobs_are_deleted_after_their_retention_time() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    world
+        .add(&[
+            job(tenant, "sync", "done"),
+            job(tenant, "sync", "dead"),
+            job(tenant, "sync", "live"),
+        ])
+        .await;
+    let claimed = world.claim(2).await;
+    world.done(&claimed[0]).await;
+    world
+        .ended(
+            &claimed[1],
+            Ending::Dead {
+                error: "no".to_owned(),
+            },
+        )
+        .await;
+    world.advance(DAY - 1);
+    world.maintenance.pass().await;
+    assert_eq!(world.payloads(tenant).await, ["done", "dead", "live"]);
+    world.advance(2);
+    world.maintenance.pass().await;
+    assert_eq!(world.payloads(tenant).await, ["dead", "live"]);
+    world.advance(13 * DAY);
+    world.maintenance.pass().await;
+    assert_eq!(world.payloads(tenant).await, ["live"]);
+}
+
+#[tokio::test]
+async fn the_oldest_ended_jobs_above_the_limits_are_deleted() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    let limits = TenantChange {
+        limits: Some(crate::domain::limits::LimitOverrides {
+            jobs_kept: Some(2),
+            dead_jobs_kept: Some(1),
+            ..Default::default()
+        }),
+        ..TenantChange::default()
+    };
+    let changes = |_: &_, _: &_| vec![change(1)];
+    world.db.change_tenant(tenant, &limits, &changes).await.unwrap();
+    world.serve(tenant).await;
+    for payload in ["done 1", "dead 1", "done 2", "done 3", "dead 2"] {
+        world.add(&[job(tenant, "sync", payload)]).await;
+        let claimed = world.claim(1).await.remove(0);
+        match payload.starts_with("done") {
+            true => world.done(&claimed).await,
+            false => {
+                world
+                    .ended(
+                        &claimed,
+                        Ending::Dead {
+                            error: "no".to_owned(),
+                        },
+                    )
+                    .await
+            }
+        }
+        world.advance(1);
+    }
+    world.maintenance.pass().await;
+    assert_eq!(world.payloads(tenant).await, ["done 2", "done 3", "dead 2"]);
+}
+
+#[tokio::test]
+async fn the_traces_of_ended_jobs_are_removed_and_those_of_live_ones_stay() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    let (ended, live) = (job(tenant, "sync", "1"), job(tenant, "sync", "2"));
+    let (ended_id, live_id) = (ended.id, live.id);
+    world.add(&[ended, live]).await;
+    for id in [ended_id, live_id] {
+        let scope = Scope {
+            tenant,
+            limits: Arc::new(Limits::default()),
+            deadline: Instant::now() + Duration::from_secs(60),
+        };
+        let mut session = world.databases.clone().session(scope);
+        let mut transaction = session.begin().await.unwrap();
+        transaction.complete(id).await.unwrap();
+        let step = Step {
+            job: id,
+            name: "charge".to_owned(),
+            result: "{}".to_owned(),
+            most: 10,
+        };
+        transaction.store_step(step).await.unwrap();
+        transaction.commit(Box::new(|_| ())).await.unwrap();
+    }
+    let claimed = world.claim(1).await.remove(0);
+    assert_eq!(claimed.job.new.id, ended_id);
+    world.done(&claimed).await;
+    world.advance(3_601);
+    world.maintenance.pass().await;
+    let left = world.databases.job_traces(tenant, None, 10).await.unwrap();
+    assert_eq!(left, [live_id]);
+    assert!(!world.databases.is_completed(tenant, ended_id).await.unwrap());
+    assert!(world.databases.is_completed(tenant, live_id).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_work_goes_on_until_it_is_stopped() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    let later = NewJob {
+        run_at: NOW.saturating_add(Duration::from_secs(5)),
+        ..job(tenant, "sync", "")
+    };
+    world.add(&[later]).await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    world.advance(5);
+    let running = tokio::spawn(Arc::new(world.maintenance).run(stop.clone()));
+    world.wake.for_jobs().await;
+    stop.cancel();
+    running.await.unwrap();
+}
