@@ -152,7 +152,7 @@ impl Background {
         let stored = steps.keys().filter(|(of, _)| of == job).count();
         if !is_stored && stored + pending >= limits.steps as usize {
             return Err(StepError::Limit(format!(
-                "the job has stored its {} steps (`steps`)",
+                "the job has {} steps already, which is all it may have; put more work into each step",
                 limits.steps
             )));
         }
