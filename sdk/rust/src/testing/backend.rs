@@ -145,11 +145,7 @@ impl Backend for TestHost {
         let job = running_job(&state).map_err(db::Error::Invalid)?;
         let (pending, limits) = (handle.pending_steps(), &state.budget.limits);
         let checked = state.background.check_step(&job, name, result, pending, limits);
-        checked.map_err(|error| match error {
-            StepError::Limit(why) => db::Error::Limit(why),
-            StepError::Invalid(why) => db::Error::Invalid(why),
-            error => db::Error::Other(error.to_string()),
-        })?;
+        checked?;
         handle.store_step(job, name, result);
         Ok(())
     }
