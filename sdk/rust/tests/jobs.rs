@@ -127,7 +127,7 @@ fn act(what: String, job: &Job) -> Result<(), JobError> {
             }
             let many = jobs::store_step("third", &1);
             let large = jobs::store_step("first", "123456789");
-            let limited = |result| matches!(result, Err(StepError::Limit(_)));
+            let limited = |result: Result<(), StepError>| matches!(result, Err(StepError::Limit(_)));
             note(&format!("{:?}", (limited(many), limited(large))))?;
         }
         "rolled back step" => {
@@ -358,7 +358,7 @@ fn an_ordered_job_that_failed_holds_back_the_later_ones() {
             .is_ok()
     );
     host.run_jobs(&JOBS);
-    assert_eq!(done(), ["a 1", "c 1", "fails 1"]);
+    assert_eq!(done(), ["a 1", "fails 1", "c 1"]);
     host.advance(Duration::from_secs(1));
     host.run_jobs(&JOBS);
     assert_eq!(done()[3..], ["fails 2", "b 1"]);
