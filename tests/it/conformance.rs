@@ -75,13 +75,28 @@ fn the_test_host_has_the_default_limits_of_the_host() {
         request_body,
         response_body,
         cache_value,
+        job_payload,
+        jobs_enqueued,
+        steps,
+        step_bytes,
     } = budget::Limits::default();
     assert_eq!(
         (host_calls, sql_statements, http_requests),
         (host.host_calls, host.sql_statements, host.http_requests)
     );
     assert_eq!(
-        [request_body, response_body, cache_value].map(|size| size.0),
-        [host.request_body, host.response_body, host.cache_value].map(|size| size.as_usize())
+        (jobs_enqueued, steps, budget::JOB_DEPTH, budget::JOB_BACKLOG),
+        (host.jobs_enqueued, host.steps, host.job_depth, host.job_backlog)
+    );
+    assert_eq!(
+        [request_body, response_body, cache_value, job_payload, step_bytes].map(|size| size.0),
+        [
+            host.request_body,
+            host.response_body,
+            host.cache_value,
+            host.job_payload,
+            host.step_bytes
+        ]
+        .map(|size| size.as_usize())
     );
 }

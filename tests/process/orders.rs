@@ -1,12 +1,12 @@
 //! Tests of the example plugin `orders`, from the first product to a payment, over real HTTP.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Barrier, Mutex};
 
 use serde_json::{Value, json};
 
-use super::host::HostProcess;
+use super::host::{HostProcess, until};
 use super::shop::{Shop, now, payment, sign};
 
 /// A host with a shop, and its folder.
@@ -236,7 +236,7 @@ fn a_payment_counts_once_and_only_with_the_provider_s_signature() {
 
 #[test]
 fn a_total_is_converted_by_a_rate_service_that_may_hiccup() {
-    let (address, seen) = rate_service();
+    let (address, seen) = service(r#"{"base":"USD","rates":{"EUR":0.905}}"#);
     let folder = tempfile::tempdir().unwrap();
     let host = HostProcess::start_with(folder.path(), &[("MORTISE_HTTP_CLIENT__ALLOW_LOOPBACK", "true")]);
     let shop = Shop::open_with(&host, |manifest| {
@@ -251,18 +251,47 @@ fn a_total_is_converted_by_a_rate_service_that_may_hiccup() {
     let path = format!("/orders/{}?currency=EUR", order["id"]);
     let wanted = json!({ "currency": "EUR", "rate": 0.905, "total_cents": 1809 });
     assert_eq!(shop.get(&path).expect(200)["converted"], wanted);
-    let asked = "GET /v1/latest?base=USD&symbols=EUR HTTP/1.1";
+    let asked = || -> Vec<String> { seen.lock().unwrap().iter().map(|head| head[0].clone()).collect() };
+    let wanted_request = "GET /v1/latest?base=USD&symbols=EUR HTTP/1.1";
     assert_eq!(
-        *seen.lock().unwrap(),
-        [asked, asked],
+        asked(),
+        [wanted_request, wanted_request],
         "the first answer was a 503"
     );
     assert_eq!(shop.get(&path).expect(200)["converted"], wanted);
-    assert_eq!(seen.lock().unwrap().len(), 2, "the rate was kept");
+    assert_eq!(asked().len(), 2, "the rate was kept");
 }
 
-/// A local rate service: first a 503, then a rate. It records its requests.
-fn rate_service() -> (std::net::SocketAddr, Arc<Mutex<Vec<String>>>) {
+#[test]
+fn an_order_is_sent_to_an_erp_that_may_hiccup() {
+    let (address, seen) = service("{}");
+    let folder = tempfile::tempdir().unwrap();
+    let host = HostProcess::start_with(folder.path(), &[("MORTISE_HTTP_CLIENT__ALLOW_LOOPBACK", "true")]);
+    let shop = Shop::open_with(&host, |manifest| {
+        manifest
+            .replace("https://erp.example.com", &format!("http://{address}"))
+            .replace("initial = \"2s\"", "initial = \"1ms\"")
+    });
+    let setting = format!("erp_url=http://{address}/orders");
+    host.cli(&[
+        "config", "set", &setting, "--tenant", "shop", "--plugin", "orders",
+    ])
+    .ok();
+    let order = shop.order(shop.product(1999, 1), 1).expect(201);
+    let path = format!("/orders/{}", order["id"]);
+    until(|| shop.get(&path).expect(200)["synced_at"].as_i64());
+    let key = format!("idempotency-key: order-{}", order["id"]);
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 2, "the first answer was a 503: {seen:?}");
+    for head in seen.iter() {
+        assert_eq!(head[0], "POST /orders HTTP/1.1");
+        assert!(head.contains(&key), "{head:?}");
+    }
+}
+
+/// A local HTTP service: it answers the first request with 503, and further ones with a JSON body. It
+/// records the heads of its requests, line by line.
+fn service(body: &'static str) -> (std::net::SocketAddr, Arc<Mutex<Vec<Vec<String>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -270,19 +299,25 @@ fn rate_service() -> (std::net::SocketAddr, Arc<Mutex<Vec<String>>>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let mut head = BufReader::new(stream.try_clone().unwrap())
-                .lines()
-                .map_while(Result::ok);
-            let Some(asked) = head.next() else { continue };
-            head.take_while(|line| !line.is_empty()).for_each(drop);
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let lines = reader.by_ref().lines().map_while(Result::ok);
+            let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            if head.is_empty() {
+                continue;
+            }
+            let length = head.iter().find_map(|line| line.strip_prefix("content-length: "));
+            let length: u64 = length.map_or(0, |length| length.parse().unwrap());
+            // A body that is not read would reset the connection before the answer arrives.
+            let mut sent = Vec::new();
+            let _ = reader.take(length).read_to_end(&mut sent);
             let count = {
                 let mut notes = notes.lock().unwrap();
-                notes.push(asked);
+                notes.push(head);
                 notes.len()
             };
             let (status, body) = match count {
                 1 => ("503 Service Unavailable", ""),
-                _ => ("200 OK", r#"{"base":"USD","rates":{"EUR":0.905}}"#),
+                _ => ("200 OK", body),
             };
             let length = body.len();
             let answer = format!(

@@ -1,5 +1,5 @@
-//! A small shop backend: products with stock, orders, payments by webhook, and totals in other
-//! currencies.
+//! A small shop backend: products with stock, orders, payments by webhook, totals in other
+//! currencies, orders sent to an ERP, and nightly sales reports.
 //!
 //! | file | subject |
 //! | --- | --- |
@@ -7,15 +7,19 @@
 //! | `orders.rs` | creating, reading and listing orders |
 //! | `status.rs` | the status of an order, its transitions, and their effect on stock |
 //! | `webhook.rs` | the payment provider's signed events |
+//! | `erp.rs` | the job that sends orders to the ERP |
+//! | `reports.rs` | the nightly sales reports |
 //! | `currency.rs` | totals in other currencies, through a rate service |
 //! | `pagination.rs` | pages and their cursors |
 //! | `quote.rs` | the price of a cart before it is ordered |
 
 mod currency;
+mod erp;
 mod orders;
 mod pagination;
 mod products;
 mod quote;
+mod reports;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -32,7 +36,15 @@ mortise_sdk::routes! {
     GET "/orders/{id}" => orders::show,
     POST "/orders/{id}/status" => status::change,
 
+    GET "/reports/sales" => reports::list,
+    GET "/reports/sales/{day}" => reports::show,
+
     POST "/webhooks/payment" => webhook::receive,
+}
+
+mortise_sdk::jobs! {
+    "sync-erp" => erp::sync,
+    "sales-report" => reports::report,
 }
 
 mortise_sdk::functions! {

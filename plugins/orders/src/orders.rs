@@ -6,6 +6,7 @@ use mortise_sdk::{log, time};
 use serde::{Deserialize, Serialize};
 
 use crate::currency::{self, Converted};
+use crate::erp;
 use crate::pagination::{Page, PageQuery};
 use crate::products;
 use crate::status::OrderStatus;
@@ -27,6 +28,9 @@ pub struct OrderSummary {
     pub total_cents: i64,
     pub created_at: i64,
     pub updated_at: i64,
+    /// When the ERP had the order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synced_at: Option<i64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,6 +39,14 @@ pub struct OrderLine {
     pub name: String,
     pub unit_price_cents: i64,
     pub quantity: i64,
+}
+
+/// The data of the event `order.created`.
+#[derive(Debug, Serialize)]
+struct OrderCreated {
+    order_id: i64,
+    total_cents: i64,
+    created_at: i64,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +77,7 @@ pub struct ShowQuery {
 
 /// Takes the stock of every line and stores the order, in one transaction. Of two concurrent buyers
 /// of the last item, one gets it and the other a 409. An order that cannot be filled takes nothing.
+/// The job for the ERP and the event exist if and only if the transaction commits.
 pub fn place(principal: Principal, Json(new): Json<NewOrder>) -> Result<impl IntoResponse, Error> {
     let wanted = merge_lines(new.lines)?;
     let transaction = db::begin()?;
@@ -76,7 +89,7 @@ pub fn place(principal: Principal, Json(new): Json<NewOrder>) -> Result<impl Int
     let summary: OrderSummary = transaction.query_one(
         "INSERT INTO orders (status, customer_email, total_cents, created_by, created_at, updated_at)
          VALUES ('pending', $1, $2, $3, $4, $4)
-         RETURNING id, status, customer_email, total_cents, created_at, updated_at",
+         RETURNING id, status, customer_email, total_cents, created_at, updated_at, synced_at",
         (&new.customer_email, total, &principal.id, time::now()),
     )?;
     for line in &lines {
@@ -92,6 +105,13 @@ pub fn place(principal: Principal, Json(new): Json<NewOrder>) -> Result<impl Int
             ),
         )?;
     }
+    erp::send_later(&transaction, summary.id)?;
+    let created = OrderCreated {
+        order_id: summary.id,
+        total_cents: summary.total_cents,
+        created_at: summary.created_at,
+    };
+    transaction.publish("order.created", &created)?;
     transaction.commit()?;
     products::forget_first_page();
     log::info(
@@ -128,12 +148,12 @@ pub fn list(Query(query): Query<ListQuery>) -> Result<Json<Page<OrderSummary>>, 
     let before = page.after()?.unwrap_or(i64::MAX);
     let rows = match query.status {
         None => db::query_as(
-            "SELECT id, status, customer_email, total_cents, created_at, updated_at FROM orders
+            "SELECT id, status, customer_email, total_cents, created_at, updated_at, synced_at FROM orders
              WHERE id < $1 ORDER BY id DESC LIMIT $2",
             (before, page.rows_to_read()),
         )?,
         Some(status) => db::query_as(
-            "SELECT id, status, customer_email, total_cents, created_at, updated_at FROM orders
+            "SELECT id, status, customer_email, total_cents, created_at, updated_at, synced_at FROM orders
              WHERE status = $3 AND id < $1 ORDER BY id DESC LIMIT $2",
             (before, page.rows_to_read(), status),
         )?,
@@ -144,7 +164,7 @@ pub fn list(Query(query): Query<ListQuery>) -> Result<Json<Page<OrderSummary>>, 
 /// Reads an order with its lines, or returns a 404.
 pub fn find(id: i64) -> Result<Order, Error> {
     let summary = db::query_optional(
-        "SELECT id, status, customer_email, total_cents, created_at, updated_at FROM orders WHERE id = $1",
+        "SELECT id, status, customer_email, total_cents, created_at, updated_at, synced_at FROM orders WHERE id = $1",
         (id,),
     )?;
     let summary = summary.ok_or_else(|| unknown_order(id))?;
@@ -254,6 +274,26 @@ mod tests {
         assert_eq!(order["status"], "pending");
         assert_eq!(order["lines"][0]["quantity"], 3);
         assert_eq!((stock(chair), stock(table)), (2, 1));
+    }
+
+    #[test]
+    fn an_order_is_published_and_a_rejected_one_is_not() {
+        let host = host();
+        let chair = product("CHAIR", 4990, 1);
+        let id = order(&host, chair, 1);
+        assert_eq!(
+            place(&host, json!([{"product_id": chair, "quantity": 1}])).status(),
+            409
+        );
+        let [event] = &host.events()[..] else {
+            panic!("one event: {:?}", host.events());
+        };
+        assert_eq!(event.topic, "order.created");
+        let data: Value = event.parse_data();
+        assert_eq!(
+            (&data["order_id"], &data["total_cents"]),
+            (&json!(id), &json!(4990))
+        );
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! (`tests/it/conformance.rs`), so that a plugin's own tests tell the truth.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::hint::black_box;
 use std::time::Duration;
 
+use mortise_sdk::jobs::StepError;
 use mortise_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -33,6 +35,21 @@ mortise_sdk::routes! {
     GET "/booleans" => booleans,
     GET "/statements/{count}" => statements,
     GET "/print/{how}" => print,
+    GET "/jobs/{what}" => |Path(what): Path<String>| Json(outcome(job(&what).enqueue(), job_error)),
+    GET "/jobs/in-transaction/{what}" => job_in_transaction,
+    GET "/events/{topic}" => event,
+    GET "/events/in-transaction/{topic}" => event_in_transaction,
+    GET "/steps" => steps,
+}
+
+mortise_sdk::functions! {
+    "double" => double,
+    "keyed" => |number: i64| Ok(number),
+}
+
+mortise_sdk::jobs! {
+    "bound" => |_: ()| Ok::<_, JobError>(()),
+    "free" => |_: ()| Ok::<_, JobError>(()),
 }
 
 /// What becomes of it is for a host's tests alone (`tests/it/printing.rs`): the test host's tests
@@ -184,6 +201,19 @@ struct Search {
     text: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct EventQuery {
+    #[serde(default)]
+    bytes: usize,
+}
+
+impl EventQuery {
+    /// Text that is so long as JSON.
+    fn data(&self) -> String {
+        "x".repeat(self.bytes.saturating_sub(2))
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Numbers {
     integer: i64,
@@ -232,6 +262,119 @@ fn booleans() -> Result<Json<Value>, Error> {
         "value": db::query_one::<Value>(sql, ())?,
         "field": db::query_one::<Flag>(sql, ())?,
         "flattened": db::query_one::<FlatFlag>(sql, ())?,
+    })))
+}
+
+fn double(number: i64) -> Result<i64, Error> {
+    match number {
+        0 => Err(Error::bad_request("zero stays zero")),
+        7 => Err(Error::conflict("seven is taken")),
+        _ => Ok(number * 2),
+    }
+}
+
+/// A job whose setting is wrong, or none.
+fn job(what: &str) -> NewJob {
+    let free = NewJob::new("free");
+    match what {
+        "unknown" => NewJob::new("nowhere"),
+        "too-large" => free.payload(&"x".repeat(1_023)),
+        "large" => free.payload(&"x".repeat(1_022)),
+        "long-key" => free.unique_key("x".repeat(201)),
+        "unbound-key" => free.concurrency_key("customer-7"),
+        "bound-key" => NewJob::new("bound").concurrency_key("customer-7"),
+        "priority" => free.priority(1_001),
+        "late" => free.after(Duration::from_secs(11 * 366 * 24 * 60 * 60)),
+        "past" => free.at(0),
+        _ => free,
+    }
+}
+
+/// Whether something was added, or the kind of its error and what it says.
+fn outcome<E: Display>(added: Result<String, E>, kind: fn(&E) -> &'static str) -> Value {
+    match added {
+        Ok(id) => json!({ "added": !id.is_empty() }),
+        Err(error) => json!({ "error": kind(&error), "says": error.to_string() }),
+    }
+}
+
+fn job_error(error: &jobs::Error) -> &'static str {
+    match error {
+        jobs::Error::UnknownJob(_) => "unknown-job",
+        jobs::Error::Invalid(_) => "invalid",
+        jobs::Error::TooLarge => "too-large",
+        jobs::Error::Limit(_) => "limit",
+        jobs::Error::Unavailable(_) => "unavailable",
+        jobs::Error::Other(_) => "other",
+    }
+}
+
+fn event_error(error: &events::Error) -> &'static str {
+    match error {
+        events::Error::Invalid(_) => "invalid",
+        events::Error::NotGranted(_) => "not-granted",
+        events::Error::TooLarge => "too-large",
+        events::Error::Limit(_) => "limit",
+        events::Error::Unavailable(_) => "unavailable",
+        events::Error::Other(_) => "other",
+    }
+}
+
+fn step_error(error: &StepError) -> &'static str {
+    match error {
+        StepError::Invalid(_) => "invalid",
+        StepError::Limit(_) => "limit",
+        StepError::Unavailable(_) => "unavailable",
+        StepError::Other(_) | StepError::Json(_) => "other",
+    }
+}
+
+fn database_error(error: &db::Error) -> &'static str {
+    match error {
+        db::Error::Invalid(_) => "invalid",
+        db::Error::Conflict(_) => "conflict",
+        db::Error::Denied(_) => "denied",
+        db::Error::Limit(_) => "limit",
+        db::Error::Unavailable(_) => "unavailable",
+        _ => "other",
+    }
+}
+
+/// Adds a job in a transaction that is rolled back.
+fn job_in_transaction(Path(what): Path<String>) -> Result<Json<Value>, Error> {
+    let transaction = db::begin()?;
+    if what == "many" {
+        let added = (0..4).map(|_| outcome(job("").enqueue_in(&transaction), database_error));
+        return Ok(Json(json!(added.collect::<Vec<_>>())));
+    }
+    let added = job(&what).enqueue_in(&transaction);
+    Ok(Json(outcome(added, database_error)))
+}
+
+/// Publishes an event, with data of so many bytes.
+fn event(Path(topic): Path<String>, Query(query): Query<EventQuery>) -> Json<Value> {
+    Json(outcome(events::publish(&topic, &query.data()), event_error))
+}
+
+/// Publishes an event in a transaction that is rolled back.
+fn event_in_transaction(
+    Path(topic): Path<String>,
+    Query(query): Query<EventQuery>,
+) -> Result<Json<Value>, Error> {
+    let transaction = db::begin()?;
+    let published = transaction.publish(&topic, &query.data());
+    Ok(Json(outcome(published, database_error)))
+}
+
+/// Steps and completion outside of a job.
+fn steps() -> Result<Json<Value>, Error> {
+    let nothing = |()| String::new();
+    let load = jobs::load_step::<u32>("a").map(|_| String::new());
+    let transaction = db::begin()?;
+    Ok(Json(json!({
+        "load": outcome(load, step_error),
+        "complete": outcome(transaction.complete().map(nothing), database_error),
+        "store in a transaction": outcome(transaction.store_step("a", &1).map(nothing), database_error),
     })))
 }
 

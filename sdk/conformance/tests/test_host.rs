@@ -4,7 +4,7 @@
 mod cases;
 
 use cases::{Answer, SECRETS, SETTINGS};
-use conformance::APP;
+use conformance::{APP, FUNCTIONS};
 use mortise_sdk::context::Principal;
 use mortise_sdk::testing::Host;
 
@@ -20,7 +20,11 @@ fn the_test_host_answers_every_case() {
             builder = builder.secret(name, value);
         }
         let host = builder.start();
-        let mut request = host.request(&case.method, &case.path);
+        let function = case.path.strip_prefix("/-/functions/");
+        let mut request = match function {
+            Some(name) => host.function(name),
+            None => host.request(&case.method, &case.path),
+        };
         if let Some(scopes) = &case.scopes {
             let scopes = scopes.clone();
             request = request.principal(Principal {
@@ -34,7 +38,10 @@ fn the_test_host_answers_every_case() {
         if let Some(body) = case.body() {
             request = request.body(body);
         }
-        let response = request.send(&APP);
+        let response = match function {
+            Some(_) => request.call(&FUNCTIONS),
+            None => request.send(&APP),
+        };
         let answer = Answer {
             status: response.status(),
             headers: response.headers().to_vec(),

@@ -134,6 +134,195 @@ mod functions {
     }
 }
 
+#[rustfmt::skip]
+mod receipts {
+    use std::time::Duration;
+
+    use mortise_sdk::prelude::*;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Deserialize, Serialize)]
+    struct Receipt {
+        order: i64,
+        address: String,
+    }
+
+    fn place(Json(receipt): Json<Receipt>) -> Result<Status, Error> {
+        let tx = db::begin()?;
+        tx.execute("INSERT INTO orders (id) VALUES ($1)", (receipt.order,))?;
+        tx.enqueue("send-receipt", &receipt)?;      // the job exists if and only if the transaction commits
+        tx.commit()?;
+        Ok(Status::CREATED)
+    }
+
+    fn send_receipt(receipt: Receipt, job: &Job) -> Result<(), JobError> {
+        if receipt.address.is_empty() {
+            return Err(JobError::discard("the order has no address"));
+        }
+        let response = http::post("https://mail.example/messages")
+            .header("idempotency-key", &job.id)     // the same for all attempts
+            .json(&receipt)
+            .send()?;                               // an error: the job runs again later
+        if response.status() == 429 {
+            return Err(JobError::retry_after(Duration::from_secs(60), "the mail service is busy"));
+        }
+        response.error_for_status()?;
+        Ok(())
+    }
+
+    mortise_sdk::jobs! {
+        "send-receipt" => send_receipt,
+    }
+
+    #[test]
+    fn the_job_is_listed() {
+        assert_eq!(JOBS.names(), ["send-receipt"]);
+    }
+
+    mod background {
+        use std::time::Duration;
+
+        use mortise_sdk::jobs::Origin;
+        use mortise_sdk::prelude::*;
+        use mortise_sdk::testing::{Host, Outcome};
+        use serde::{Deserialize, Serialize};
+
+        use super::{Receipt, place, send_receipt};
+
+        const WEEK_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+
+        fn remind(receipt: &Receipt) -> Result<(), jobs::Error> {
+            NewJob::new("remind")
+                .payload(&receipt)
+                .after(Duration::from_secs(3_600))      // or `.at(…)`, in milliseconds since 1970 UTC
+                .priority(10)                           // of due jobs, lower numbers run first
+                .unique_key("order-7")                  // while such a job waits or runs, no other one is added
+                .concurrency_key("customer-3")          // needs `concurrency` in the manifest
+                .enqueue()?;                            // or `.enqueue_in(&tx)?`
+            Ok(())
+        }
+
+        fn book(amount: i64) -> Result<(), Error> {
+            db::transaction(|tx| {
+                tx.execute("UPDATE account SET balance = balance + $1", (amount,))?;
+                tx.complete()?;                     // done if and only if the change is committed
+                Ok(())
+            })
+        }
+
+        fn renew(subscription: i64) -> Result<(), Error> {
+            let charge: String = jobs::step("charge", || charge(subscription))?;    // later attempts get the result
+            let sql = "INSERT INTO invoices (charge) VALUES ($1)";
+            db::transaction(|tx| tx.step("invoice", || tx.execute(sql, (&charge,))))?;
+            notify(subscription)                    // if this fails, neither of the two is repeated
+        }
+
+        fn charge(subscription: i64) -> Result<String, Error> {
+            cache::increment("charges", 1, None)?;
+            Ok(format!("charge-{subscription}"))
+        }
+
+        /// Fails once.
+        fn notify(_: i64) -> Result<(), Error> {
+            match cache::set_if_absent("notified", "once", None)? {
+                true => Err(Error::unavailable("nobody listens")),
+                false => Ok(()),
+            }
+        }
+
+        fn clean_up(_: (), job: &Job) -> Result<(), Error> {
+            if let Origin::Schedule { due_at, .. } = job.origin {
+                db::execute("DELETE FROM carts WHERE updated_at < $1", (due_at - WEEK_MS,))?;
+            }
+            Ok(())
+        }
+
+        #[derive(Deserialize, Serialize)]
+        struct Paid {
+            order: i64,
+        }
+
+        fn on_paid(event: Event<Paid>) -> Result<(), Error> {
+            let tx = db::begin()?;
+            tx.execute("UPDATE orders SET paid_at = $2 WHERE id = $1", (event.data.order, event.time))?;
+            tx.publish("order.paid", &event.data)?;     // or `events::publish`, outside of a transaction
+            tx.complete()?;
+            tx.commit()?;
+            Ok(())
+        }
+
+        mortise_sdk::routes! { POST "/orders" => place }
+
+        mortise_sdk::jobs! {
+            "send-receipt" => send_receipt,
+            "book" => book,
+            "renew" => renew,
+            "clean-up" => clean_up,
+            "on-paid" => on_paid,
+        }
+
+        const TABLES: &str = "
+            CREATE TABLE orders (id INTEGER PRIMARY KEY, paid_at INTEGER);
+            CREATE TABLE account (balance INTEGER);
+            INSERT INTO account VALUES (0);
+            CREATE TABLE invoices (charge TEXT);
+            CREATE TABLE carts (updated_at INTEGER);
+        ";
+
+        fn host() -> Host {
+            let down = std::cell::Cell::new(true);
+            let mail = move |_: &http::Message| match down.replace(false) {
+                true => Err(http::Error::Timeout),
+                false => Ok(http::Response::new(202)),
+            };
+            Host::builder().sql(TABLES).subscribe("payment.settled", "on-paid").http(mail).start()
+        }
+
+        #[test]
+        fn a_receipt_is_sent_and_a_payment_arrives() {
+            let host = host();
+            let receipt = Receipt { order: 7, address: "ada@example.com".to_owned() };
+            host.request("POST", "/orders").json(&receipt).send(&APP);
+            assert_eq!(host.jobs()[0].name, "send-receipt");
+            assert_eq!(host.run_jobs(&JOBS)[0].outcome, Outcome::Retry);    // the mail service of the test is down
+            host.advance(Duration::from_secs(1));       // failed jobs, delays and schedules become due
+            assert_eq!(host.run_jobs(&JOBS)[0].outcome, Outcome::Done);
+            assert!(host.dead_letters().is_empty());
+            host.publish("payments", "payment.settled", &Paid { order: 7 });    // as another plugin
+            host.run_jobs(&JOBS);
+            assert_eq!(host.events()[0].topic, "order.paid");
+            assert_eq!(db::query_one::<bool>("SELECT paid_at IS NOT NULL FROM orders", ()), Ok(true));
+        }
+
+        #[test]
+        fn what_is_done_is_not_repeated() {
+            let host = host();
+            assert!(jobs::enqueue("book", &5).is_ok() && jobs::enqueue("renew", &3).is_ok());
+            let attempts = host.run_jobs(&JOBS);
+            assert_eq!(attempts.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>(), [Outcome::Done, Outcome::Retry]);
+            host.advance(Duration::from_secs(1));
+            assert_eq!(host.run_jobs(&JOBS)[0].outcome, Outcome::Done);
+            assert_eq!(db::query_one::<i64>("SELECT balance FROM account", ()), Ok(5));
+            assert_eq!(db::query_as::<String>("SELECT charge FROM invoices", ()), Ok(vec!["charge-3".to_owned()]));
+            assert_eq!(cache::increment("charges", 0, None), Ok(1));
+        }
+
+        #[test]
+        fn the_other_jobs_run() {
+            let host = host();
+            let receipt = Receipt { order: 7, address: String::new() };
+            assert!(remind(&receipt).is_ok() && remind(&receipt).is_ok());
+            assert_eq!(host.jobs().len(), 1);
+            assert!(jobs::enqueue("send-receipt", &receipt).is_ok());
+            assert_eq!(host.run_jobs(&JOBS)[0].outcome, Outcome::Dead);
+            let due = Job { origin: Origin::Schedule { name: "nightly".to_owned(), due_at: WEEK_MS + 1 }, ..Job::default() };
+            assert_eq!(db::execute("INSERT INTO carts VALUES (0), (1)", ()), Ok(2));
+            assert!(clean_up((), &due).is_ok());
+            assert_eq!(db::query_one::<i64>("SELECT count(*) FROM carts", ()), Ok(1));
+        }
+    }
+}
+
 /// What is only compiled.
 #[rustfmt::skip]
 #[expect(dead_code, unused_variables, reason = "examples show calls, and do nothing with the results")]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::jobs::StepError;
+
 /// A statement or transaction that failed.
 ///
 /// If a handler returns it through `?`, the response is a 500 and the cause is logged.
@@ -38,7 +40,7 @@ pub enum Error {
     Unavailable(String),
     /// An error that this version of the SDK does not know.
     Other(String),
-    /// A row does not match the Rust type.
+    /// A row, or the stored result of a step, does not match the Rust type.
     Decode(String),
     /// [`query_one`](super::query_one) found no row.
     NoRow,
@@ -164,6 +166,19 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Steps are stored in the database, so that a transaction that runs a step has one type of errors.
+impl From<StepError> for Error {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Invalid(why) => Self::Invalid(why),
+            StepError::Limit(why) => Self::Limit(why),
+            StepError::Unavailable(why) => Self::Unavailable(why),
+            StepError::Other(why) => Self::Other(why),
+            StepError::Json(why) => Self::Decode(why),
+        }
+    }
+}
 
 impl fmt::Display for ConstraintKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -217,8 +217,7 @@ impl Transaction {
     /// # assert_eq!(host.run_jobs(&JOBS)[0].error, None);
     /// ```
     pub fn store_step<T: Serialize + ?Sized>(&self, name: &str, result: &T) -> Result<(), Error> {
-        let result = jobs::to_json(name, result).map_err(|error| Error::Invalid(error.to_string()))?;
-        Host::transaction_store_step(&self.handle, name, &result)
+        Host::transaction_store_step(&self.handle, name, &jobs::to_json(name, result)?)
     }
 
     /// Runs a step of the running job in this transaction, and stores its result with its changes.
@@ -232,7 +231,7 @@ impl Transaction {
     ///     db::transaction(|tx| {
     ///         let number: i64 = tx.step("first", || {
     ///             let sql = "INSERT INTO pages (number) VALUES (1) RETURNING number";
-    ///             Ok::<_, Error>(tx.query_one(sql, ())?)
+    ///             tx.query_one(sql, ())
     ///         })?;
     ///         assert_eq!(number, 1);
     ///         Ok(())

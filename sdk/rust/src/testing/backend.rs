@@ -143,13 +143,9 @@ impl Backend for TestHost {
         let state = for_database()?;
         handle.check_open()?;
         let job = running_job(&state).map_err(db::Error::Invalid)?;
-        let limits = &state.budget.limits;
-        let checked = state.background.check_step(&job, name, result, limits);
-        checked.map_err(|error| match error {
-            StepError::Limit(why) => db::Error::Limit(why),
-            StepError::Invalid(why) => db::Error::Invalid(why),
-            error => db::Error::Other(error.to_string()),
-        })?;
+        let (pending, limits) = (handle.pending_steps(), &state.budget.limits);
+        let checked = state.background.check_step(&job, name, result, pending, limits);
+        checked?;
         handle.store_step(job, name, result);
         Ok(())
     }
@@ -267,7 +263,7 @@ impl Backend for TestHost {
         let state = for_steps()?;
         let background = &state.background;
         let job = running_job(&state).map_err(StepError::Invalid)?;
-        background.check_step(&job, name, result, &state.budget.limits)?;
+        background.check_step(&job, name, result, 0, &state.budget.limits)?;
         background.store_step(job, name.to_owned(), result.to_owned());
         Ok(())
     }

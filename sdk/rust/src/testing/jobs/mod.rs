@@ -128,8 +128,16 @@ impl Background {
         Ok(self.steps.borrow().get(&(job, name.to_owned())).cloned())
     }
 
-    /// Checks a step whose result is to be stored.
-    pub fn check_step(&self, job: &str, name: &str, result: &str, limits: &Limits) -> Result<(), StepError> {
+    /// Checks a step whose result is to be stored. `pending` is the number of results that wait for
+    /// their transaction to commit.
+    pub fn check_step(
+        &self,
+        job: &str,
+        name: &str,
+        result: &str,
+        pending: usize,
+        limits: &Limits,
+    ) -> Result<(), StepError> {
         check_step_name(name)?;
         let most = limits.step_bytes;
         if result.len() > most.0 {
@@ -142,9 +150,9 @@ impl Background {
         let steps = self.steps.borrow();
         let is_stored = steps.contains_key(&(job.to_owned(), name.to_owned()));
         let stored = steps.keys().filter(|(of, _)| of == job).count();
-        if !is_stored && stored >= limits.steps as usize {
+        if !is_stored && stored + pending >= limits.steps as usize {
             return Err(StepError::Limit(format!(
-                "the job has stored its {} steps (`steps`)",
+                "the job has {} steps already, which is all it may have; put more work into each step",
                 limits.steps
             )));
         }

@@ -17,7 +17,7 @@ pub(in crate::testing) struct JobSpec {
 }
 
 /// The wait before a failed job runs again. It doubles with each attempt.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default)]
 pub(in crate::testing) struct Backoff {
     initial: Span,
@@ -69,7 +69,7 @@ pub(in crate::testing) struct Subscription {
 }
 
 /// A span of time, written `50ms`, `5s`, `15min` or `24h`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Span(Duration);
 
 impl JobSpec {

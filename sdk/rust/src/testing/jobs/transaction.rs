@@ -52,6 +52,11 @@ impl TransactionHandle {
         self.pending.borrow().accepted.iter().map(Accepted::jobs).sum()
     }
 
+    /// How many results of steps wait for the commit.
+    pub fn pending_steps(&self) -> usize {
+        self.pending.borrow().steps.len()
+    }
+
     /// Keeps a job or an event until the commit. Returns its id.
     pub fn add(&self, accepted: Accepted) -> String {
         let id = match &accepted {
