@@ -1,4 +1,4 @@
-//! Changes that people make: retry, cancel and purge. Each is one transaction with its audit entry.
+//! Changes that people make: add, retry, cancel and purge. Each is one transaction with its audit entry.
 
 use std::collections::HashSet;
 
@@ -14,9 +14,28 @@ use super::{add, maintain, read};
 use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{JobId, TenantId};
-use crate::domain::job::JobState;
+use crate::domain::job::{JobState, NewJob};
 use crate::domain::units::as_u64;
-use crate::storage::{Cancelled, DbError, JobFilter};
+use crate::storage::{Added, Cancelled, DbError, JobFilter};
+
+pub(super) async fn add(
+    repository: &SqliteRepository,
+    job: &NewJob,
+    change: &Change,
+) -> Result<Added, DbError> {
+    let mut transaction = repository.begin().await?;
+    let mut effects = Effects::default();
+    let added = add::insert(&mut transaction, &[job], &mut effects).await?;
+    let Some(added @ Added::New(_)) = added.first().copied() else {
+        // The job is there already, so nothing changes.
+        return Ok(added.first().copied().unwrap_or(Added::Exists(job.id)));
+    };
+    effects.write(&mut transaction).await?;
+    repository
+        .commit_without_generation(transaction, Some(job.tenant), change)
+        .await?;
+    Ok(added)
+}
 
 pub(super) async fn retry(
     repository: &SqliteRepository,
