@@ -67,12 +67,8 @@ fn live(host: &Host, tenant: &Tenant) -> Result<(u64, u64)> {
 
 /// Deletes all jobs, and waits until none is left.
 fn end(host: &Host, tenant: &Tenant) -> Result<()> {
-    host.admin()
-        .post(
-            &tenant.path(&format!("/plugins/{PLUGIN}/jobs/pause")),
-            &Value::Null,
-        )?
-        .ok()?;
+    let pause = tenant.path(&format!("/plugins/{PLUGIN}/jobs/pause"));
+    host.admin().send("POST", &pause, None)?.ok()?;
     within(Duration::from_secs(60), "the end of all jobs", || {
         host.admin().send("DELETE", &tenant.path("/jobs"), None)?.ok()?;
         Ok((live(host, tenant)?.0 == 0).then_some(()))
