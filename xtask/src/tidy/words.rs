@@ -4,7 +4,7 @@ use super::files::File;
 use super::scanner::scan;
 
 /// A forbidden name and its replacement. The lower-case form is forbidden as a file name.
-const NAMES: [(&str, &str); 34] = [
+const NAMES: [(&str, &str); 33] = [
     ("AilingCallee", "UnhealthyCallee"),
     ("Ailment", "OpenCircuit"),
     ("Course", "Placement"),
@@ -13,7 +13,6 @@ const NAMES: [(&str, &str); 34] = [
     ("Gate", "TenantAdmission"),
     ("GateSize", "AdmissionSize"),
     ("Glance", "QuickCheck"),
-    ("Held", "Permits"),
     ("Keeper", "WarmPools"),
     ("KeptInstances", "WarmInstances"),
     ("KeptValidators", "WarmValidators"),
