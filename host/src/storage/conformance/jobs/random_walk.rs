@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::{change, name, tenant};
-use super::{
-    NOW, Policy, counts, discarded, end_of, in_state, keyed, listed, new_job, retry_at, round, stored,
-};
+use super::{NOW, Policy, counts, discarded, end_of, in_state, keyed, listed, new_job, retry_at, stored};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{JobId, TenantId};
 use crate::domain::job::{ClaimedJob, Ending, Job, JobState, NewJob};

@@ -11,7 +11,7 @@ use super::{
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{JobName, PluginName, TenantId};
 use crate::storage::conformance::{self, add_some, new_job};
-use crate::storage::{ClaimPolicy, Jobs as _};
+use crate::storage::{ClaimPolicy, Jobs as _, Repository};
 
 async fn open() -> (tempfile::TempDir, SqliteRepository) {
     let folder = tempfile::tempdir().unwrap();
@@ -190,7 +190,7 @@ async fn no_statement_looks_through_the_backlog() {
     // The same plans, whether SQLite knows nothing of the backlog or has counted it.
     assert_plans(&repository).await;
     sqlx::query("ANALYZE").execute(&repository.writer).await.unwrap();
-    repository.close().await;
+    Repository::close(&repository).await;
     let repository = SqliteRepository::open(_folder.path()).await.unwrap();
     assert_plans(&repository).await;
 
