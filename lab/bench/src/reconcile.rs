@@ -50,7 +50,7 @@ pub fn run(options: &Options) -> Result<Found> {
     let ids = other.copy_tenant(count)?;
     let last = path(count - 1);
     within(TIMEOUT, "serving the last new tenant", || {
-        Ok((host.http().get(&last)?.status == SERVED).then_some(()))
+        Ok(is_served(&host, &last)?.then_some(()))
     })?;
     say(&format!(
         "  made and served for the first time within {:.1} s\n",
@@ -108,9 +108,17 @@ pub fn run(options: &Options) -> Result<Found> {
     })
 }
 
-/// The statuses of a request with a wrong method, which tell a served tenant from a suspended one.
-const SERVED: u16 = 405;
+/// The status of a tenant that is suspended.
 const SUSPENDED: u16 = 503;
+
+/// The status of a tenant that is not served yet.
+const NOT_FOUND: u16 = 404;
+
+/// Whether the tenant is served and not suspended. The plugin refuses the empty order.
+fn is_served(host: &Host, path: &str) -> Result<bool> {
+    let status = host.http().post(path, &json!({}))?.status;
+    Ok(![SUSPENDED, NOT_FOUND].contains(&status))
+}
 
 /// A process that shares the database with the host, as another node would.
 struct Other {
@@ -187,10 +195,10 @@ struct Changes<'a> {
     steps: usize,
 }
 
-/// A changed tenant: the time of the change and the status that it must get.
+/// A changed tenant: the time of the change, and whether the tenant is served after it.
 struct Awaited {
     path: String,
-    status: u16,
+    served: bool,
     since: Instant,
 }
 
@@ -231,7 +239,7 @@ impl<'a> Changes<'a> {
             self.steps += 1;
             let awaited = Awaited {
                 path: path(tenants.end - 1),
-                status: if suspended { SUSPENDED } else { SERVED },
+                served: !suspended,
                 since: now(),
             };
             // The watcher ends only when the sender is dropped.
