@@ -32,7 +32,10 @@ async fn an_attempt_has_a_record_that_is_found_by_its_kind_of_job() {
     assert!(records("job=other").await.is_empty());
     let lines = plugin.read("/logs?level=warn").await;
     let line = &lines["items"][0];
-    assert!(line["message"].as_str().unwrap().contains("no stock"), "{lines:#}");
+    assert!(
+        line["message"].as_str().unwrap().contains("no stock"),
+        "{lines:#}"
+    );
     assert_eq!((&line["job"], &line["attempt"]), (&json!("work"), &json!(1)));
 }
 
@@ -40,7 +43,10 @@ async fn an_attempt_has_a_record_that_is_found_by_its_kind_of_job() {
 async fn a_job_takes_no_permit_of_a_request() {
     let (gate, app) = (Gate::start().await, Gate::app().await);
     let plugin = Plugin::deploy(&app, &format!("{WORK}{}", gate.section())).await;
-    plugin.tenant.limit(&json!({ "concurrency": 1, "queue": 0 })).await;
+    plugin
+        .tenant
+        .limit(&json!({ "concurrency": 1, "queue": 0 }))
+        .await;
     let ids = [
         plugin.enqueue_steps(json!([gate.step("gate")])).await,
         plugin.enqueue_steps(json!([gate.step("gate")])).await,
