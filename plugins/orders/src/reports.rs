@@ -39,8 +39,8 @@ pub struct ListQuery {
     days: Option<u32>,
 }
 
-/// The job: reports the day before the one on which the schedule was due. A report that is made again
-/// replaces the earlier one.
+/// The job: reports the day before the one on which the schedule was due. A report that is made
+/// again replaces the earlier one.
 pub fn report(payload: ReportDay, job: &Job) -> Result<(), JobError> {
     // A job that runs late still reports the day of its schedule.
     let due_at = match job.origin {
