@@ -50,11 +50,11 @@ CREATE INDEX jobs_scheduled ON jobs (tenant, run_at) WHERE state = 'scheduled';
 -- The next job of a concurrency key.
 CREATE INDEX jobs_blocked ON jobs (tenant, plugin, name, concurrency_key) WHERE state = 'blocked';
 CREATE INDEX jobs_held ON jobs (tenant, plugin, name) WHERE state = 'held';
--- The running jobs of a tenant, by claim, by lease, and those that are to be cancelled.
+-- The running jobs of a tenant, by claim, by lease, and those of a node.
 CREATE INDEX jobs_running ON jobs (tenant) WHERE state = 'running';
 CREATE UNIQUE INDEX jobs_claim ON jobs (claim) WHERE claim IS NOT NULL;
 CREATE INDEX jobs_lease ON jobs (lease_until) WHERE state = 'running';
-CREATE INDEX jobs_to_cancel ON jobs (node) WHERE state = 'running' AND cancel_requested = 1;
+CREATE INDEX jobs_by_node ON jobs (node, cancel_requested) WHERE state = 'running';
 -- A unique key is free again when the job ends.
 CREATE UNIQUE INDEX jobs_unique ON jobs (tenant, plugin, name, unique_key) WHERE unique_key IS NOT NULL;
 CREATE INDEX jobs_by_plugin ON jobs (tenant, plugin, id);

@@ -18,7 +18,9 @@ use mortise::components::store::{FolderStore, VerifiedComponent};
 use mortise::domain::clock::{SharedClock, SystemClock};
 use mortise::domain::limits::Limits;
 use mortise::domain::units::ByteSize;
+use mortise::jobs::Queue;
 use mortise::sandbox::{Runtime, RuntimeSettings};
+use mortise::storage::sqlite::SqliteRepository;
 use mortise::storage::vault::{HostKey, Vault};
 use tokio::runtime::Handle;
 
@@ -172,17 +174,26 @@ fn samples() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn runtime(folder: &std::path::Path) -> Runtime {
+async fn runtime(folder: &std::path::Path) -> Runtime {
     let clock: SharedClock = Arc::new(SystemClock);
     let key = HostKey::load_or_create(&folder.join("host.key")).unwrap();
     let background = Handle::current();
     let databases = SqliteDatabases::new(folder.join("databases"), 64, background.clone(), clock.clone());
+    let repository = SqliteRepository::open(folder).await.unwrap();
+    let queue = Queue::new(
+        Arc::new(repository),
+        Arc::default(),
+        Arc::default(),
+        Arc::default(),
+        clock.clone(),
+    );
     let services = Services {
         caches: Arc::new(MemoryCaches::new(clock.clone())),
         databases: Arc::new(databases.unwrap()),
         http: Arc::new(
             HttpClients::new(HttpClientConfig::default(), clock.clone(), background.clone()).unwrap(),
         ),
+        jobs: Arc::new(queue),
         vault: Arc::new(Vault::new(&key)),
     };
     let settings = RuntimeSettings {
@@ -205,7 +216,7 @@ fn runtime(folder: &std::path::Path) -> Runtime {
 #[tokio::test]
 async fn what_is_counted_is_at_least_what_is_taken() {
     let folder = tempfile::tempdir().unwrap();
-    let runtime = runtime(folder.path());
+    let runtime = runtime(folder.path()).await;
     let mut counted_before = 0;
     for (name, text) in samples() {
         let component = wat::parse_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));

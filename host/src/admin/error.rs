@@ -24,7 +24,9 @@ impl From<DbError> for Problem {
                 Problem::new(Code::Conflict, error.to_string()).hint(Hint::NameReserved(what))
             }
             DbError::InUse(what) => Problem::new(Code::Conflict, error.to_string()).hint(Hint::InUse(what)),
-            error @ DbError::UniqueKeyTaken(_) => Problem::new(Code::Conflict, error.to_string()),
+            error @ DbError::UniqueKeyTaken(_) => {
+                Problem::new(Code::Conflict, error.to_string()).hint(Hint::UniqueKeyTaken)
+            }
             DbError::Missing(what) => Problem::not_found(what),
             // A row that cannot be read makes its tenant or plugin unavailable until it is
             // repaired.

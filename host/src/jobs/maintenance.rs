@@ -17,7 +17,7 @@ use super::troubles::{Troubles, WorkError, in_time};
 use super::wake::Wake;
 use crate::capability::database::DatabaseEngine;
 use crate::domain::clock::SharedClock;
-use crate::domain::id::{JobId, TenantId};
+use crate::domain::id::{JobId, PluginName, TenantId};
 use crate::domain::job::{Job, JobState};
 use crate::domain::units::as_u64;
 use crate::storage::{ClaimPolicy, HeldJobs, Repository};
@@ -40,9 +40,6 @@ const TRACES: Duration = Duration::from_secs(10 * 60);
 
 /// How often ended jobs are deleted after their retention time.
 const PRUNE: Duration = Duration::from_secs(60 * 60);
-
-/// Why the jobs of a deleted plugin are dead letters.
-const DELETED: &str = "the plugin was deleted; if it is restored, retry the job";
 
 /// How long ended jobs are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,12 +172,13 @@ impl Maintenance {
         let now = self.clock.now();
         for held in in_time(self.db.held_jobs()).await? {
             if self.policy.lease(held.tenant, &held.plugin, &held.job).is_some() {
-                let release = || self.db.release_held(&held, now, BLOCK);
+                let release = || self.db.release_held(&held, BLOCK);
                 if in_blocks(release).await? > 0 {
                     self.wake.jobs_added();
                 }
             } else if self.is_deleted(&held).await? {
-                let bury = || self.db.bury_jobs(held.tenant, &held.plugin, DELETED, now, BLOCK);
+                let why = no_plugin(&held.plugin);
+                let bury = || self.db.bury_jobs(held.tenant, &held.plugin, &why, now, BLOCK);
                 let buried = in_blocks(bury).await?;
                 tracing::info!(
                     tenant = %held.tenant,
@@ -289,6 +287,11 @@ where
             return Ok(all);
         }
     }
+}
+
+/// Why the jobs of a deleted plugin are dead letters.
+fn no_plugin(plugin: &PluginName) -> String {
+    format!("the tenant has no plugin `{plugin}`; restore the plugin and retry the job, or purge the job")
 }
 
 fn example(job: &Job) -> String {

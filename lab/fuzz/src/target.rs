@@ -186,6 +186,11 @@ impl Target {
         &self.public
     }
 
+    /// The client of the admin API with the operator's token, with a timeout.
+    pub fn admin(&self) -> &Http {
+        &self.admin
+    }
+
     /// Creates a tenant for one input.
     pub fn tenant(&self) -> Result<Tenant> {
         let number = self.next_tenant.fetch_add(1, Ordering::Relaxed);

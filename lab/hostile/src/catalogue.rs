@@ -39,7 +39,7 @@ pub struct Verdict {
 
 /// Every row, in the order of the ids.
 pub fn rows() -> Vec<Row> {
-    let areas: [&[Row]; 20] = [
+    let areas: [&[Row]; 21] = [
         &rows::upload::ROWS,
         &rows::compile::ROWS,
         &rows::guest::ROWS,
@@ -60,6 +60,7 @@ pub fn rows() -> Vec<Row> {
         &rows::starts::ROWS,
         &rows::faults::ROWS,
         &rows::shares::ROWS,
+        &rows::jobs::ROWS,
     ];
     areas.concat()
 }
@@ -212,6 +213,7 @@ mod tests {
             numbered("J", &[1, 2, 3, 5, 6, 7, 8]),
             numbered("K", &[1, 3, 4, 6, 7, 8, 9]),
             numbered("L", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 17, 18]),
+            numbered("M", &[1, 2, 3]),
         ]
         .concat()
         .into_iter()

@@ -75,7 +75,10 @@ impl Recipe {
             .and_then(|stem| stem.to_str())
             .context("a guest has a name")?;
         let component = std::fs::read(path).with_context(|| format!("the guest {file}"))?;
-        Ok(Self::from_bytes(&name.replace('_', "-"), without_lists(component)))
+        Ok(Self::from_bytes(
+            &name.replace('_', "-"),
+            without_lists(component),
+        ))
     }
 
     /// A guest of any bytes.

@@ -13,7 +13,7 @@ guest!(capabilities::handle);
 mod own {
     use test_guests::{Value, json, result};
 
-    use crate::contract::{context, crypto, email, events, jobs};
+    use crate::contract::{context, crypto, email};
 
     /// The context as JSON, without the remaining time.
     pub fn current(invocation: &context::Invocation) -> Value {
@@ -38,14 +38,6 @@ mod own {
 
     /// The results of all calls of unavailable capabilities.
     pub fn unavailable() -> Value {
-        let job = jobs::NewJob {
-            name: "j".to_owned(),
-            payload: "{}".to_owned(),
-            due: jobs::Due::Now,
-            priority: 0,
-            unique_key: None,
-            concurrency_key: None,
-        };
         let message = email::Message {
             from: None,
             to: vec!["a@example.com".to_owned()],
@@ -69,8 +61,6 @@ mod own {
             ttl_seconds: 1,
         };
         json!({
-            "jobs": result(jobs::enqueue(&job)),
-            "events": result(events::publish("t", "{}")),
             "email": result(email::send(&message)),
             "crypto": [
                 result(crypto::hash_password("p")),

@@ -12,7 +12,7 @@ guest!(v0_1, capabilities::handle);
 mod own {
     use test_guests::{Value, json, result};
 
-    use crate::contract::{context, crypto, email, events, jobs};
+    use crate::contract::{context, crypto, email};
 
     /// The context as JSON, without the remaining time.
     pub fn current(invocation: &context::Invocation) -> Value {
@@ -34,12 +34,6 @@ mod own {
 
     /// The results of all calls of unavailable capabilities.
     pub fn unavailable() -> Value {
-        let job = jobs::NewJob {
-            name: "j".to_owned(),
-            payload: "{}".to_owned(),
-            delay_ms: 0,
-            unique_key: None,
-        };
         let message = email::Message {
             to: vec!["a@example.com".to_owned()],
             subject: "s".to_owned(),
@@ -48,8 +42,6 @@ mod own {
             reply_to: None,
         };
         json!({
-            "jobs": result(jobs::enqueue(&job)),
-            "events": result(events::publish("t", "{}")),
             "email": result(email::send(&message)),
             "crypto": [
                 result(crypto::hash_password("p")),

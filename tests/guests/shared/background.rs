@@ -97,6 +97,15 @@ fn done(step: &Value, job: Option<&Running>, results: &[Value]) -> Result<Value,
         "transaction" => transaction(step, job),
         "load-step" => own::load_step(wanted.as_str().unwrap_or_default()),
         "store-step" => own::store_step(text(wanted, "name"), text(wanted, "result")),
+        // Adds the running job so many times again.
+        "again" => {
+            let job = job.ok_or("a request has no job")?;
+            let copy = json!({ "name": job.name, "payload": job.payload });
+            for _ in 0..wanted.as_u64().unwrap_or(1) {
+                own::enqueue(&copy)?;
+            }
+            Ok(Value::Null)
+        }
         // Writes the results so far into the table `reports`.
         "report" => {
             let [id, attempt] = [Sql::Text(id(job)), Sql::Integer(attempt(job))];

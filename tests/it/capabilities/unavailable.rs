@@ -11,8 +11,6 @@ async fn each_call_answers_a_typed_error() {
     deploy(&app, "").await;
     let answers = call(&app, "/unavailable", &json!({})).await.json();
     for (interface, calls, kind) in [
-        ("jobs", 1, "Unavailable"),
-        ("events", 1, "Unavailable"),
         ("realtime", 5, "Unavailable"),
         ("email", 1, "Unavailable"),
         ("crypto", 6, "NotGranted"),
@@ -37,5 +35,5 @@ async fn each_call_is_charged() {
     let app = App::start().await;
     let acme = deploy(&app, "").await;
     let reply = call(&app, "/unavailable", &json!({})).await;
-    assert_eq!(acme.invocation(&reply).await["usage"]["host_calls"], 14);
+    assert_eq!(acme.invocation(&reply).await["usage"]["host_calls"], 12);
 }

@@ -73,12 +73,15 @@ async fn a_transaction_ends_once() {
 }
 
 #[tokio::test]
-async fn jobs_and_events_are_refused_and_do_not_pretend() {
+async fn jobs_and_events_that_the_plugin_may_not_add_are_refused() {
     let app = App::start().await;
     deploy(&app, "acme").await;
-    for (end, what) in [("enqueue", "jobs"), ("publish", "events")] {
+    for (end, kind, part) in [
+        ("enqueue", "invalid", "declare jobs with [[job]]"),
+        ("publish", "denied", "not granted to the plugin"),
+    ] {
         let answer = transaction(&app, &[INSERT], end).await;
-        is_error(&answer, "unavailable", &format!("does not serve {what}"));
+        is_error(&answer, kind, part);
         assert_eq!(count(&app).await, 0);
     }
 }

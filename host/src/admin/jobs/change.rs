@@ -10,7 +10,7 @@ use super::super::access::{Developer, TenantAccess};
 use super::super::input::{At, NoParams, Params};
 use super::super::state::AdminState;
 use super::filter::{JobSelection, subject};
-use super::{read, shown};
+use super::shown;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobState};
@@ -18,7 +18,7 @@ use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
 use crate::http::hint::Hint;
 use crate::http::problem::Problem;
-use crate::storage::{Cancelled, JobFilter, JobPosition, Page};
+use crate::storage::{Cancelled, JobFilter, Page};
 use crate::wire::jobs::{JobDetail, PurgedView, RetriedView};
 
 /// Jobs that one transaction changes. Other writers run between two of them.
@@ -187,8 +187,10 @@ async fn running(
         ..filter
     };
     // `jobs_running` bounds the number of running jobs of a tenant.
-    let page: Page<JobPosition> = Page::first(u32::MAX);
-    let found = read(state, access.tenant.id, &filter, &page).await?;
+    let found = state
+        .db
+        .jobs(access.tenant.id, &filter, Page::first(u32::MAX))
+        .await?;
     Ok(u64::try_from(found.len()).unwrap_or(u64::MAX))
 }
 

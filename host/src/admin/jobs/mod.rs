@@ -26,16 +26,12 @@ use crate::domain::job::Job;
 use crate::domain::resource::Resource;
 use crate::domain::role::Role;
 use crate::http::problem::Problem;
-use crate::storage::{DbError, JobFilter, JobPosition, Page};
+use crate::storage::{JobFilter, JobPosition};
 use crate::tenants::HoldReason;
 use crate::wire::jobs::{JobDetail, JobKindView, JobSummaryView, JobView, StateCounts};
 use crate::wire::page::Items;
 use filter::JobQuery;
 use view::Content;
-
-/// Jobs that are read at once. Their payloads may be large and are dropped before the next ones are
-/// read.
-const READ_AT_ONCE: u32 = 50;
 
 /// Lists jobs, the newest first. Viewers do not see keys and error texts. Lists have no payloads.
 #[utoipa::path(get, path = "/tenants/{tenant}/jobs", tag = "jobs", params(JobQuery),
@@ -126,7 +122,7 @@ pub(super) async fn listed<R: Right>(
 ) -> Result<Json<Items<JobView>>, Problem> {
     let tenant = access.tenant.id;
     let page = paging.page()?;
-    let found = read(state, tenant, filter, &page).await?;
+    let found = state.db.jobs(tenant, filter, page.clone()).await?;
     if found.is_empty() && page.after.is_none() {
         require_plugin(state, tenant, filter.plugin.as_ref()).await?;
     }
@@ -153,35 +149,6 @@ async fn shown<R: Right>(
         hold.as_ref(),
         content(access),
     )))
-}
-
-/// Reads the jobs of a page without their payloads.
-async fn read(
-    state: &AdminState,
-    tenant: TenantId,
-    filter: &JobFilter,
-    page: &Page<JobPosition>,
-) -> Result<Vec<Job>, DbError> {
-    let mut found: Vec<Job> = Vec::new();
-    let mut after = page.after;
-    let mut left = page.limit;
-    while left > 0 {
-        let limit = left.min(READ_AT_ONCE);
-        let jobs = state.db.jobs(tenant, filter, Page { after, limit }).await?;
-        let read = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
-        found.extend(jobs.into_iter().map(without_payload));
-        if read < limit {
-            break;
-        }
-        after = found.last().map(|job| JobPosition(job.new.id));
-        left = left.saturating_sub(read);
-    }
-    Ok(found)
-}
-
-fn without_payload(mut job: Job) -> Job {
-    job.new.payload = String::new();
-    job
 }
 
 fn hold(state: &AdminState, tenant: TenantId, plugin: &PluginName, job: &JobName) -> Option<HoldReason> {

@@ -1,7 +1,6 @@
 //! Jobs as the admin API shows them: what each waits for, and what its caller may see of it.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::event::Event;
 use crate::domain::job::{Attempt, Concurrency, Job, JobOrigin, JobState, NewJob};
 use crate::tenants::HoldReason;
 use crate::wire::events::CloudEvent;
@@ -186,6 +185,7 @@ fn key(bound: Option<Concurrency>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::event::Event;
     use crate::domain::id::{JobId, TenantId};
     use crate::domain::job::{Backoff, ConcurrencyKey};
 

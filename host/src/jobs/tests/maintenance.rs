@@ -160,7 +160,7 @@ async fn jobs_of_a_deleted_plugin_are_dead_letters_and_those_of_a_deleted_tenant
     world.maintenance.pass().await;
     assert_eq!(world.states(tenant).await, [JobState::Dead; 2]);
     let error = world.jobs(tenant).await.remove(0).error.unwrap();
-    assert!(error.contains("the plugin was deleted"), "{error}");
+    assert!(error.contains("no plugin `shop`; restore"), "{error}");
     world.db.restore_tenant(deleted, &change(1)).await.unwrap();
     world.serve(deleted).await;
     world.maintenance.pass().await;

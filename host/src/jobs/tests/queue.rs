@@ -90,7 +90,8 @@ async fn jobs_of_an_outbox_and_of_schedules_count_for_the_backlog() {
 async fn an_event_is_published_to_its_subscribers() {
     let world = World::new().await;
     let tenant = world.tenant().await;
-    let publish = |topic: &str| world.queue.publish(tenant, event(topic, topic), &backlog(9));
+    let limits = backlog(9);
+    let publish = |topic: &str| world.queue.publish(tenant, event(topic, topic), &limits);
     publish("order.created").await.unwrap();
     publish("payment.settled").await.unwrap();
     assert_eq!(world.payloads(tenant).await, ["order.created"]);

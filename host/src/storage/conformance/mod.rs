@@ -8,6 +8,7 @@ mod activations;
 mod components;
 mod invocations;
 mod job_reports;
+mod jobs;
 mod plugins;
 mod routing;
 mod settings;
@@ -18,6 +19,7 @@ pub use activations::*;
 pub use components::*;
 pub use invocations::*;
 pub use job_reports::*;
+pub use jobs::*;
 pub use plugins::*;
 pub use routing::*;
 pub use settings::*;
@@ -84,6 +86,58 @@ macro_rules! conformance_tests {
             paused_jobs_are_named_by_plugin,
             a_job_that_somebody_asked_for_is_audited,
             schedules_are_reported_with_their_last_job,
+            a_job_is_stored_as_it_was_added,
+            a_unique_key_is_free_again_when_its_job_ends,
+            a_job_that_is_added_twice_is_added_once,
+            jobs_of_a_purged_tenant_are_dropped,
+            jobs_are_claimed_by_priority_time_and_addition,
+            a_claim_begins_an_attempt,
+            a_stale_claim_changes_nothing,
+            a_job_that_kills_the_host_becomes_a_dead_letter,
+            a_lease_is_kept_until_it_ends_and_can_be_extended,
+            lost_attempts_are_reaped_in_blocks,
+            a_failed_job_waits_and_runs_again_until_its_last_attempt,
+            a_job_that_is_given_back_is_ready_at_once,
+            many_ends_are_written_in_one_call,
+            claims_go_round_the_tenants,
+            slots_that_are_left_go_to_the_tenants_with_more_jobs,
+            a_tenant_has_no_more_running_jobs_than_it_may,
+            due_jobs_of_one_tenant_do_not_delay_those_of_others,
+            a_key_lets_so_many_jobs_run_at_once,
+            jobs_of_a_key_that_are_added_together_are_counted,
+            keys_are_of_one_kind_of_job,
+            an_ordered_key_waits_for_a_failed_job,
+            a_key_without_order_goes_on_while_a_failed_job_waits,
+            a_delayed_job_takes_its_key_when_it_is_due,
+            an_ended_job_that_runs_again_takes_its_key,
+            a_held_job_keeps_its_key,
+            a_changed_limit_of_a_key_holds_for_new_jobs,
+            jobs_that_cannot_run_are_held_and_released,
+            jobs_of_a_deleted_plugin_become_dead_letters,
+            an_outbox_is_relayed_once,
+            the_epoch_of_an_outbox_is_known_before_its_first_entry,
+            waiting_running_and_ended_jobs_are_cancelled,
+            an_attempt_that_fails_after_it_was_to_be_cancelled_is_the_last,
+            an_ended_job_runs_again_with_as_many_attempts,
+            a_retry_lets_a_scheduled_job_run_now,
+            a_job_whose_unique_key_is_taken_does_not_run_again,
+            ended_jobs_that_match_run_again,
+            jobs_that_match_and_do_not_run_are_purged,
+            paused_jobs_are_part_of_the_snapshot,
+            a_purged_tenant_leaves_no_jobs,
+            a_purged_plugin_leaves_no_jobs,
+            a_job_that_is_purged_while_it_runs_ends_nowhere,
+            old_ended_jobs_are_pruned,
+            the_oldest_of_too_many_ended_jobs_are_trimmed,
+            the_last_attempts_of_a_job_are_kept,
+            jobs_are_filtered_and_paged_newest_first,
+            jobs_of_other_tenants_are_not_found,
+            live_jobs_are_told_from_ended_ones,
+            jobs_of_a_tenant_are_counted,
+            a_time_of_a_schedule_is_handled_once,
+            a_time_whose_previous_job_is_live_adds_none,
+            a_schedule_begins_and_ends_with_its_version,
+            counters_are_those_of_the_jobs_after_any_changes,
         );
     };
     (@each $open:ident: $($test:ident,)+) => {$(

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{api_key, change, name, plugin, tenant, version_of};
+use super::{NOW, add, api_key, change, name, new_job, plugin, tenant, version_of};
 use crate::domain::clock::Timestamp;
 use crate::domain::credential::Credential;
 use crate::domain::generation::Generations;
 use crate::domain::grant::Grants;
-use crate::domain::id::{ApiKeyId, PluginName, TenantId, TokenId};
+use crate::domain::id::{ApiKeyId, JobId, PluginName, TenantId, TokenId};
 use crate::domain::limits::LimitOverrides;
 use crate::domain::resource::Resource;
 use crate::domain::tenant::{Plan, Tenant};
 use crate::domain::token::{Reach, TenantRole, Token};
 use crate::storage::vault::Sealed;
-use crate::storage::{AuditFilter, DbError, Page, Removal, Repository, TenantChange};
+use crate::storage::{AuditFilter, DbError, JobFilter, Page, Removal, Repository, TenantChange};
 
 pub async fn plans_are_put_and_kept_while_in_use(repository: &dyn Repository) {
     let limits = LimitOverrides {
@@ -326,6 +326,12 @@ pub async fn a_change_is_told_and_raises_a_generation_or_is_not_made(repository:
     told!(Raised::Content, db.put_config_value(acme, &orders, "a", None, c));
     told!(Raised::Content, db.put_secret(acme, "k", &sealed, c));
     told!(Raised::Content, db.delete_secret(acme, "k", c));
+    told!(Raised::Content, db.pause_jobs(acme, &orders, None, true, c));
+    told!(Raised::Content, db.pause_jobs(acme, &orders, None, false, c));
+    let job = add(repository, new_job(acme, "send")).await;
+    told!(Raised::Nothing, db.cancel_job(acme, job, NOW, c));
+    told!(Raised::Nothing, db.retry_job(acme, job, NOW, c));
+    told!(Raised::Nothing, db.purge_jobs(acme, &JobFilter::default(), 9, c));
     told!(Raised::Keys, db.revoke_api_key(acme, key.id, c));
     told!(Raised::Nothing, db.insert_token(&token, c));
     told!(Raised::Nothing, db.revoke_token(Some(acme), token.id, c));
@@ -350,6 +356,15 @@ pub async fn a_change_is_told_and_raises_a_generation_or_is_not_made(repository:
     assert!(!db.purge_plugin(acme, &nowhere, &nothing).await.unwrap());
     assert!(!db.delete_version(acme, &nowhere, digest, &nothing).await.unwrap());
     assert!(!db.delete_secret(acme, "nothing", &nothing).await.unwrap());
+    let unknown = JobId::generate();
+    assert_eq!(db.cancel_job(acme, unknown, NOW, &nothing).await.unwrap(), None);
+    assert_eq!(db.retry_job(acme, unknown, NOW, &nothing).await.unwrap(), None);
+    let all_jobs = JobFilter::default();
+    assert_eq!(db.purge_jobs(acme, &all_jobs, 9, &nothing).await.unwrap(), 0);
+    assert_eq!(db.retry_jobs(acme, &all_jobs, NOW, 9, &nothing).await.unwrap(), 0);
+    db.pause_jobs(acme, &nowhere, None, true, &nothing)
+        .await
+        .unwrap_err();
     let unknown = ApiKeyId::generate();
     assert_eq!(db.revoke_api_key(acme, unknown, &nothing).await.unwrap(), None);
     let unknown = TokenId::generate();

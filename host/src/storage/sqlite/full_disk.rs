@@ -4,17 +4,20 @@ use super::{DbError, SqliteRepository};
 use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, TenantId, VersionDigest};
+use crate::domain::job::Ending;
 use crate::domain::limits::LimitOverrides;
 use crate::domain::log_line::Level;
 use crate::domain::tenant::Plan;
 use crate::storage::conformance::{self, change as at, name};
 use crate::storage::vault::Sealed;
-use crate::storage::{ApiKeys as _, Invocations as _, Plans as _, Plugins as _, Secrets as _, Settings as _};
+use crate::storage::{
+    ApiKeys as _, Invocations as _, Jobs as _, Plans as _, Plugins as _, Secrets as _, Settings as _,
+};
 
 const NOW: Timestamp = Timestamp(1);
 
 /// Number of kinds of changes: single statements and transactions.
-const KINDS: usize = 9;
+const KINDS: usize = 11;
 
 /// Makes a change of a kind. Some need more space for a longer `text`.
 async fn change(db: &SqliteRepository, tenant: TenantId, kind: usize, text: &str) -> Result<(), DbError> {
@@ -58,6 +61,20 @@ async fn change(db: &SqliteRepository, tenant: TenantId, kind: usize, text: &str
             db.put_plan(&plan, &|_| at(1)).await.map(drop)
         }
         7 => db.prune_before(NOW).await.map(drop),
+        8 => {
+            let mut job = conformance::new_job(tenant, "send");
+            job.payload = text.to_owned();
+            db.add_jobs(&[job]).await.map(drop)
+        }
+        9 => {
+            let policy = conformance::Policy::default();
+            let round = db.claim_jobs("node-1", None, 1, NOW, &policy).await?;
+            let ended = round.claimed.iter().map(|claimed| {
+                let error = text.to_owned();
+                conformance::end_of(claimed, Ending::Dead { error }, NOW)
+            });
+            db.acknowledge_jobs(&ended.collect::<Vec<_>>()).await.map(drop)
+        }
         _ => {
             let digest = VersionDigest::of(b"1.0.0");
             db.activate(tenant, &plugin, digest, None, &at(1)).await.map(drop)
@@ -89,6 +106,6 @@ async fn every_change_works_after_any_other_met_a_full_disk() {
         }
     }
     failed.dedup();
-    let met = [0, 1, 2, 3, 4].iter().all(|kind| failed.contains(kind));
+    let met = [0, 1, 2, 3, 4, 8].iter().all(|kind| failed.contains(kind));
     assert!(met, "only {failed:?} met a full disk");
 }

@@ -12,7 +12,7 @@ use crate::storage::{
     DbError, JobCounts, JobReports, JobsOfKind, PausedJobs, ReportedSchedule, ScheduleState, ScheduledRun,
 };
 
-const COUNTS: &str = "SELECT c.live, c.dead, \
+const COUNTS: &str = "SELECT c.live, c.done, c.dead, \
         (SELECT count(*) FROM jobs WHERE tenant = $1 AND state = 'running') AS running, \
         (SELECT min(run_at) FROM jobs WHERE tenant = $1 AND state = 'ready') AS oldest_ready \
     FROM job_counts c WHERE c.tenant = $1";
@@ -49,6 +49,7 @@ impl JobReports for SqliteRepository {
         Ok(JobCounts {
             live: row::number(&row, "live")?,
             running: row::number(&row, "running")?,
+            done: row::number(&row, "done")?,
             dead: row::number(&row, "dead")?,
             oldest_ready: row::optional_timestamp(&row, "oldest_ready")?,
         })

@@ -20,10 +20,12 @@ use mortise::domain::limits::Limits;
 use mortise::domain::manifest::Contract;
 use mortise::domain::migration::Migration;
 use mortise::domain::units::{ByteSize, Span};
+use mortise::jobs::Queue;
 use mortise::sandbox::{
     Checks, GuestLanes, GuestPermits, Input, Loaded, LongRunning, Output, Runtime, RuntimeSettings, Start,
     WarmInstances,
 };
+use mortise::storage::sqlite::SqliteRepository;
 use mortise::storage::vault::{HostKey, Vault};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -59,6 +61,14 @@ impl Sandbox {
         let folder = TempDir::with_prefix("mortise-bench-")?;
         let clock: SharedClock = Arc::new(SystemClock);
         let key = HostKey::load_or_create(&folder.path().join("host.key"))?;
+        let repository = SqliteRepository::open(folder.path()).await?;
+        let queue = Queue::new(
+            Arc::new(repository),
+            Arc::default(),
+            Arc::default(),
+            Arc::default(),
+            clock.clone(),
+        );
         let services = Services {
             caches: Arc::new(MemoryCaches::new(clock.clone())),
             databases: Arc::new(SqliteDatabases::new(
@@ -72,6 +82,7 @@ impl Sandbox {
                 clock.clone(),
                 background.clone(),
             )?),
+            jobs: Arc::new(queue),
             vault: Arc::new(Vault::new(&key)),
         };
         let settings = RuntimeSettings {

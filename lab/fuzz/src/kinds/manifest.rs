@@ -257,6 +257,8 @@ pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
             let path = format!("/{}/fuzz{path}", tenant.name);
             sound(target.public().send(&method, &path, None), &path)?;
         }
+        let schedules = tenant.path("/schedules");
+        sound(target.admin().get(&schedules), &schedules)?;
         Ok(true)
     })
 }

@@ -31,7 +31,7 @@ const REST: Duration = Duration::from_secs(300);
 /// Runs all stages. Returns whether nothing was lost or repeated, and the raw results.
 pub fn run(executable: &std::path::Path, scale: Scale, seed: u64) -> Result<(bool, Value)> {
     let begin = now();
-    let mut scene = Scene::new(executable, scale, seed)?;
+    let scene = Scene::new(executable, scale, seed)?;
     let mut client = Client::new(scene.launch().start()?, scene.tenants());
     scene.furnish(client.host())?;
     say(&format!(

@@ -64,7 +64,7 @@ pub fn run(scene: &Scene, mut client: Client) -> Result<Value> {
     let folder = client.take_host()?.stop()?;
     client.start(&scene.launch(), folder)?;
     let path = client.host().known(tenant).path(&format!("/jobs/{id}/retry"));
-    client.host().admin().post(&path, &Value::Null)?.ok()?;
+    client.host().admin().send("POST", &path, None)?.ok()?;
     let done = within(MOST, "the end of the replayed job", || {
         let job = client.job(tenant, &id)?;
         Ok((job["state"] == "done").then_some(job))

@@ -122,6 +122,9 @@ fn h6(stage: &Stage) -> Seen {
                     .replace("{invocation}", &invocation)
                     .replace("{name}", "secret")
                     .replace("{token}", &key)
+                    .replace("{id}", &invocation)
+                    .replace("{job}", "job")
+                    .replace("{schedule}", "schedule")
             };
             for method in operations.as_object().context("operations")?.keys() {
                 let method = method.to_uppercase();

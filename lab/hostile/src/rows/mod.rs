@@ -10,6 +10,7 @@ pub mod frames;
 pub mod guest;
 pub mod host_call;
 pub mod ingress;
+pub mod jobs;
 pub mod log;
 pub mod messages;
 pub mod queries;

@@ -11,7 +11,6 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use rusqlite::OptionalExtension as _;
@@ -68,20 +67,28 @@ impl SqliteDatabases {
             return Ok(nothing);
         }
         let tenant = self.tenant(id);
-        if !tenant.outbox_is_checked() && !self.check_outbox(&tenant, mark.cloned()).await? {
-            return Ok(nothing);
-        }
-        let (mark, file) = (mark.cloned(), tenant.file.clone());
-        let read = self.host_work(&tenant, Role::Reader, move |connection| {
-            let result = connection.as_host_with_large_values(|raw| read(raw, mark.as_ref(), limit));
-            let batch = result.map_err(|error| broken_or(connection, error.into()))?;
-            // A relayed entry must not be lost with the system: its sequence would be used again.
-            if !batch.entries.is_empty() {
-                sync(&file)?;
+        if tenant.outbox_is_checked() {
+            let (mark, opened) = (mark.cloned(), tenant.clone());
+            // A reader does not wait for a guest that holds the writer.
+            let reading = self.host_work(&tenant, Role::Reader, move |connection| {
+                // The connection may have opened another file than the one that was checked.
+                match opened.outbox_is_checked() {
+                    true => read(connection, &opened, mark.as_ref(), limit).map(Some),
+                    false => Ok(None),
+                }
+            });
+            if let Some(batch) = reading.await? {
+                return Ok(batch);
             }
-            Ok(batch)
+        }
+        let (mark, opened) = (mark.cloned(), tenant.clone());
+        let check_and_read = self.host_work(&tenant, Role::Writer, move |connection| {
+            match check_outbox(connection, &opened, mark.as_ref())? {
+                true => read(connection, &opened, mark.as_ref(), limit),
+                false => Ok(nothing),
+            }
         });
-        read.await
+        check_and_read.await
     }
 
     /// See [`DatabaseEngine::outbox_relayed`](super::super::engine::DatabaseEngine::outbox_relayed).
@@ -89,8 +96,8 @@ impl SqliteDatabases {
         if !self.has_file(id)? {
             return Ok(());
         }
-        let mark = mark.clone();
-        let deleted = self.host_work(&self.tenant(id), Role::Writer, move |connection| {
+        let (tenant, mark) = (self.tenant(id), mark.clone());
+        let deleted = self.host_work(&tenant, Role::Writer, move |connection| {
             in_transaction(connection, |raw| {
                 if has_table(raw, "_mortise_outbox_epoch")?
                     && epoch(raw)?.is_some_and(|stored| stored.epoch == mark.epoch)
@@ -101,31 +108,6 @@ impl SqliteDatabases {
             })
         });
         deleted.await
-    }
-
-    /// Compares the file with the mark. Returns whether it has an outbox.
-    async fn check_outbox(
-        &self,
-        tenant: &Arc<Tenant>,
-        mark: Option<OutboxMark>,
-    ) -> Result<bool, DatabaseError> {
-        let checked = tenant.clone();
-        let check = self.host_work(tenant, Role::Writer, move |connection| {
-            // Opening the connection has reset the flag, so it is set only after that.
-            let identity = identity(&checked.file).map_err(|_| file_faults::cannot_open())?;
-            let has_outbox = in_transaction(connection, |raw| {
-                if !has_table(raw, "_mortise_outbox_epoch")? {
-                    return Ok(false);
-                }
-                check(raw, &checked, &identity, mark.as_ref())?;
-                Ok(true)
-            })?;
-            if has_outbox {
-                checked.outbox_was_checked();
-            }
-            Ok(has_outbox)
-        });
-        check.await
     }
 }
 
@@ -167,6 +149,42 @@ pub(super) fn sync(file: &Path) -> Result<(), DatabaseError> {
         tracing::error!(%error, "the log of a tenant's database cannot be written to the disk");
         DatabaseError::Unavailable("the tenant's database cannot be written to the disk".to_owned())
     })
+}
+
+/// Compares the file with the mark, in a transaction of its own. Returns whether it has an outbox.
+fn check_outbox(
+    connection: &mut Connection,
+    tenant: &Tenant,
+    mark: Option<&OutboxMark>,
+) -> Result<bool, DatabaseError> {
+    let identity = identity(&tenant.file).map_err(|_| file_faults::cannot_open())?;
+    let has_outbox = in_transaction(connection, |raw| {
+        if !has_table(raw, "_mortise_outbox_epoch")? {
+            return Ok(false);
+        }
+        check(raw, tenant, &identity, mark)?;
+        Ok(true)
+    })?;
+    if has_outbox {
+        tenant.outbox_was_checked();
+    }
+    Ok(has_outbox)
+}
+
+/// Reads the entries after the mark.
+fn read(
+    connection: &mut Connection,
+    tenant: &Tenant,
+    mark: Option<&OutboxMark>,
+    limit: u32,
+) -> Result<OutboxBatch, DatabaseError> {
+    let result = connection.as_host_with_large_values(|raw| read_entries(raw, mark, limit));
+    let batch = result.map_err(|error| broken_or(connection, error.into()))?;
+    // A relayed entry must not be lost with the system: its sequence would be used again.
+    if !batch.entries.is_empty() {
+        sync(&tenant.file)?;
+    }
+    Ok(batch)
 }
 
 fn check(
@@ -218,7 +236,11 @@ fn relayed_in_copy(
     }
 }
 
-fn read(raw: &rusqlite::Connection, mark: Option<&OutboxMark>, limit: u32) -> rusqlite::Result<OutboxBatch> {
+fn read_entries(
+    raw: &rusqlite::Connection,
+    mark: Option<&OutboxMark>,
+    limit: u32,
+) -> rusqlite::Result<OutboxBatch> {
     let snapshot = raw.unchecked_transaction()?;
     let stored = match has_table(&snapshot, "_mortise_outbox_epoch")? {
         true => epoch(&snapshot)?.map(|stored| stored.epoch),

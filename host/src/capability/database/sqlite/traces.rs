@@ -26,8 +26,8 @@ impl SqliteDatabases {
         if !self.has_file(id)? {
             return Ok(Vec::new());
         }
-        let before = self.completed_before();
-        let look = self.host_work(&self.tenant(id), Role::Reader, move |connection| {
+        let (tenant, before) = (self.tenant(id), self.completed_before());
+        let look = self.host_work(&tenant, Role::Reader, move |connection| {
             let result = connection.as_host(|raw| list(raw, after, limit, before));
             result.map_err(|error| broken_or(connection, error.into()))
         });
@@ -39,8 +39,8 @@ impl SqliteDatabases {
         if jobs.is_empty() || !self.has_file(id)? {
             return Ok(());
         }
-        let (jobs, before) = (jobs.to_vec(), self.completed_before());
-        let removed = self.host_work(&self.tenant(id), Role::Writer, move |connection| {
+        let (tenant, jobs, before) = (self.tenant(id), jobs.to_vec(), self.completed_before());
+        let removed = self.host_work(&tenant, Role::Writer, move |connection| {
             in_transaction(connection, |raw| remove(raw, &jobs, before))
         });
         removed.await

@@ -4,12 +4,34 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::super::{ROWS, row, tenants, unavailable};
+use super::super::{ROWS, SqliteRepository, row, tenants, unavailable};
 use super::effects::Effects;
 use super::stored::Key;
+use crate::domain::audit::Change;
 use crate::domain::id::{JobId, TenantId};
 use crate::domain::job::{JobState, NewJob};
 use crate::storage::{Added, DbError};
+
+/// Adds a job that somebody asked for, with its audit entry.
+pub(super) async fn add_with_change(
+    repository: &SqliteRepository,
+    job: &NewJob,
+    change: &Change,
+) -> Result<Added, DbError> {
+    let mut transaction = repository.begin().await?;
+    let mut effects = Effects::default();
+    let added = insert_some(&mut transaction, &[job], &mut effects).await?.pop();
+    match added {
+        Some(added @ Added::New(_)) => {
+            effects.write(&mut transaction).await?;
+            repository
+                .commit_without_generation(transaction, Some(job.tenant), change)
+                .await?;
+            Ok(added)
+        }
+        other => Ok(other.unwrap_or(Added::Exists(job.id))),
+    }
+}
 
 /// Adds jobs within a transaction. The results are in the order of the jobs.
 pub(super) async fn insert(

@@ -62,7 +62,7 @@ pub(super) async fn retry_all(
     limit: u32,
     change: &Change,
 ) -> Result<u32, DbError> {
-    let Some(mut query) = filter::select("*", Table::Ended, tenant, filter) else {
+    let Some(mut query) = filter::select("*", Table::Past, tenant, filter) else {
         return Ok(0);
     };
     // Jobs whose unique key is taken are left out here, so that they do not hide the others.
@@ -172,7 +172,7 @@ pub(super) async fn delete(
             let jobs = rows.iter().map(Live::read).collect::<Result<Vec<_>, _>>()?;
             ending::delete_live(connection, &jobs, effects).await
         }
-        Table::Ended => ending::delete_ended(connection, rows, effects).await,
+        Table::Past => ending::delete_ended(connection, rows, effects).await,
     }
 }
 

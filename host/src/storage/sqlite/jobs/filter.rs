@@ -9,13 +9,15 @@ use crate::storage::JobFilter;
 /// Which of the two tables of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Table {
+    /// `jobs`.
     Live,
-    Ended,
+    /// `jobs_ended`.
+    Past,
 }
 
 impl Table {
     /// Both tables.
-    pub const BOTH: [Self; 2] = [Self::Live, Self::Ended];
+    pub const BOTH: [Self; 2] = [Self::Live, Self::Past];
 
     fn has(self, state: JobState) -> bool {
         state.is_live() == (self == Self::Live)
@@ -24,7 +26,7 @@ impl Table {
     fn name(self) -> &'static str {
         match self {
             Self::Live => "jobs",
-            Self::Ended => "jobs_ended",
+            Self::Past => "jobs_ended",
         }
     }
 }

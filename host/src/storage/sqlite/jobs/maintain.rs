@@ -174,8 +174,7 @@ pub(super) async fn bury(
     Ok(u32::try_from(ends.len()).unwrap_or(u32::MAX))
 }
 
-pub(super) const LOST_OF_NODE: &str =
-    "SELECT * FROM jobs WHERE state = 'running' AND node = $1 ORDER BY lease_until LIMIT $2";
+pub(super) const LOST_OF_NODE: &str = "SELECT * FROM jobs WHERE state = 'running' AND node = $1 LIMIT $2";
 
 pub(super) const LOST: &str =
     "SELECT * FROM jobs WHERE state = 'running' AND lease_until <= $1 ORDER BY lease_until LIMIT $2";

@@ -69,6 +69,10 @@ impl Jobs for SqliteRepository {
         Ok(added)
     }
 
+    async fn add_job(&self, job: &NewJob, change: &Change) -> Result<Added, DbError> {
+        add::add_with_change(self, job, change).await
+    }
+
     async fn relay_jobs(
         &self,
         tenant: TenantId,

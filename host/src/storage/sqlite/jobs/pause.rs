@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::sqlite::SqliteRow;
 
-use super::super::{SqliteRepository, or_missing, row, unavailable};
+use super::super::{SqliteRepository, or_missing, row};
 use crate::domain::audit::Change;
 use crate::domain::id::{JobName, PluginName, TenantId};
 use crate::domain::resource::Resource;

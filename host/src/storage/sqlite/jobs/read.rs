@@ -55,7 +55,7 @@ async fn of_table(
         let rows = query.fetch_all(&mut *connection).await.map_err(unavailable)?;
         let read = |row: &SqliteRow| match table {
             Table::Live => stored::live_job(row),
-            Table::Ended => stored::ended_job(row),
+            Table::Past => stored::ended_job(row),
         };
         let unreadable = |error: &DbError| tracing::error!(%error, "a job cannot be read");
         found.extend(

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::super::{row, unavailable};
-use crate::domain::id::{ClaimId, JobId};
+use crate::domain::id::ClaimId;
 use crate::domain::job::{
     Attempt, AttemptOutcome, Backoff, Concurrency, ConcurrencyKey, Job, JobState, NewJob,
 };
@@ -230,8 +230,3 @@ pub(super) async fn payloads(
 
 pub(super) const PAYLOADS: &str =
     "SELECT seq, payload FROM job_payloads WHERE seq IN (SELECT value FROM json_each($1))";
-
-/// The ids of jobs in a column `id`.
-pub(super) fn ids(rows: &[SqliteRow]) -> Result<Vec<JobId>, DbError> {
-    rows.iter().map(|row| row::parsed(row, "id")).collect()
-}
