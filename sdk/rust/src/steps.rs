@@ -65,9 +65,9 @@ pub enum Error {
 /// Runs a step of a job and stores its result. If an attempt of the job stored the result before,
 /// the step does not run again, and the stored result is returned.
 ///
-/// The result is stored after the step has run. If the job is ended in between, the step runs again.
-/// For changes of the database use [`Transaction::step`](crate::db::Transaction::step), which stores
-/// the result together with the changes.
+/// The result is stored after the step has run. If the job is ended in between, the step runs
+/// again. For changes of the database use [`Transaction::step`](crate::db::Transaction::step),
+/// which stores the result together with the changes.
 ///
 /// ```
 /// use mortise_sdk::prelude::*;

@@ -1,4 +1,5 @@
-//! A transaction of the test database, with the jobs, events and results that exist once it commits.
+//! A transaction of the test database, with the jobs, events and results that exist once it
+//! commits.
 
 use std::cell::RefCell;
 
