@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::acknowledge::{Acknowledger, Pending};
 use super::ending;
+use super::logged_errors::LoggedErrors;
 use super::runner::Runner;
 use super::slots::{Slot, Slots};
-use super::troubles::Troubles;
 use super::wake::Wake;
 use crate::domain::clock::SharedClock;
 use crate::domain::id::{ClaimId, InvocationId, JobId, TenantId};
@@ -62,7 +62,7 @@ pub struct Dispatcher {
     /// How many jobs were claimed so far.
     pub(super) claimed: AtomicU64,
     pub(super) running: Mutex<HashMap<ClaimId, Running>>,
-    pub(super) troubles: Troubles<&'static str>,
+    pub(super) logged_errors: LoggedErrors<&'static str>,
 }
 
 /// The state of claiming. It is locked during a round.
@@ -159,7 +159,7 @@ impl Dispatcher {
         // Without a time limit: a claim that is stopped may have been written, and its jobs would
         // wait for the end of their lease. The database has a time limit for locks.
         let round: Result<ClaimRound, DbError> = round.await;
-        if let Some(error) = self.troubles.news(&"claim", &round) {
+        if let Some(error) = self.logged_errors.news(&"claim", &round) {
             tracing::error!(
                 error,
                 "jobs cannot be claimed, so none are started; the host tries again"
@@ -246,7 +246,7 @@ impl Dispatcher {
             return;
         }
         let requests = self.db.cancel_requests(&self.node).await;
-        if let Some(error) = self.troubles.news(&"cancel", &requests) {
+        if let Some(error) = self.logged_errors.news(&"cancel", &requests) {
             tracing::error!(error, "cancelled jobs cannot be looked up; the host tries again");
         }
         for (_, claim) in requests.unwrap_or_default() {
@@ -260,12 +260,12 @@ impl Dispatcher {
     }
 
     /// Claims no more jobs, waits for the running ones, and stops those that run longer than
-    /// `patience`. They run again at once, on another node or after the next start.
-    pub async fn drain(&self, patience: Duration) {
+    /// `drain_timeout`. They run again at once, on another node or after the next start.
+    pub async fn drain(&self, drain_timeout: Duration) {
         self.start_draining();
         // A round of claims that is in progress starts its jobs first.
         drop(self.claims.lock().await);
-        if timeout(patience, self.slots.all_free()).await.is_ok() {
+        if timeout(drain_timeout, self.slots.all_free()).await.is_ok() {
             return;
         }
         let claims: Vec<ClaimId> = self.running().keys().copied().collect();

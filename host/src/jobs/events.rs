@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::troubles::{WorkError, in_time};
+use super::logged_errors::{WorkError, in_time};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::TopicPattern;
 use crate::domain::id::{JobId, PluginName, TenantId};

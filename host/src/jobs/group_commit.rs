@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
 use super::counters::Counters;
-use super::troubles::{Troubles, WorkError, in_time};
+use super::logged_errors::{LoggedErrors, WorkError, in_time};
 use super::wake::Wake;
 use crate::capability::jobs::QueueError;
 use crate::domain::job::NewJob;
@@ -34,7 +34,7 @@ pub(super) struct GroupCommit {
     pending: Mutex<Pending>,
     /// Told when a full batch waits.
     full: Notify,
-    troubles: Troubles<&'static str>,
+    logged_errors: LoggedErrors<&'static str>,
 }
 
 /// The callers that wait for a commit.
@@ -68,7 +68,7 @@ impl GroupCommit {
             runtime: Handle::current(),
             pending: Mutex::default(),
             full: Notify::new(),
-            troubles: Troubles::default(),
+            logged_errors: LoggedErrors::default(),
         })
     }
 
@@ -155,7 +155,7 @@ impl GroupCommit {
             return Ok(Vec::new());
         }
         let added = in_time(self.db.add_jobs(jobs)).await;
-        if let Some(error) = self.troubles.news(&"add", &added) {
+        if let Some(error) = self.logged_errors.news(&"add", &added) {
             tracing::error!(
                 error,
                 "jobs cannot be added to the queue; plugins get `unavailable`"

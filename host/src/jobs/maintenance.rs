@@ -12,8 +12,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::counters::Counters;
+use super::logged_errors::{LoggedErrors, WorkError, in_time};
 use super::queue::Queue;
-use super::troubles::{Troubles, WorkError, in_time};
 use super::wake::Wake;
 use crate::capability::database::DatabaseEngine;
 use crate::domain::clock::SharedClock;
@@ -61,7 +61,7 @@ pub struct Maintenance {
     pub(super) counters: Arc<Counters>,
     pub(super) clock: SharedClock,
     pub(super) retention: JobRetention,
-    pub(super) troubles: Troubles<&'static str>,
+    pub(super) logged_errors: LoggedErrors<&'static str>,
 }
 
 impl Maintenance {
@@ -125,7 +125,7 @@ impl Maintenance {
     }
 
     fn note(&self, failure: &'static str, result: Result<(), WorkError>) {
-        if let Some(error) = self.troubles.news(&failure, &result) {
+        if let Some(error) = self.logged_errors.news(&failure, &result) {
             tracing::error!(error, "{failure}; the host tries again");
         }
     }

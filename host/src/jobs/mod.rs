@@ -11,6 +11,7 @@ mod ending;
 mod events;
 mod group_commit;
 mod live_counts;
+mod logged_errors;
 mod maintenance;
 mod outbox_entry;
 mod policy;
@@ -28,7 +29,6 @@ mod tenant_queue;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod troubles;
 mod wake;
 mod worker;
 
@@ -57,10 +57,10 @@ use crate::storage::{ClaimPolicy, Repository};
 use crate::tenants::Routing;
 use acknowledge::Acknowledger;
 use dispatcher::Dispatcher;
+use logged_errors::LoggedErrors;
 use policy::RoutingPolicy;
 use run::PluginRunner;
 use supervise::supervise;
-use troubles::Troubles;
 
 /// The parts of a host that jobs need.
 pub struct Parts {
@@ -150,7 +150,7 @@ impl Background {
             claims: tokio::sync::Mutex::default(),
             claimed: AtomicU64::new(0),
             running: Mutex::default(),
-            troubles: Troubles::default(),
+            logged_errors: LoggedErrors::default(),
         };
         let relay = Relay::new(
             db.clone(),
@@ -171,7 +171,7 @@ impl Background {
             counters: counters.clone(),
             clock: clock.clone(),
             retention,
-            troubles: Troubles::default(),
+            logged_errors: LoggedErrors::default(),
         };
         Self {
             dispatcher: Arc::new(dispatcher),

@@ -8,7 +8,7 @@ use super::counters::Counters;
 use super::events::{Subscribers, UnknownSubscribers};
 use super::group_commit::{GroupCommit, count_new};
 use super::live_counts::LiveCounts;
-use super::troubles::{Troubles, WorkError, in_time};
+use super::logged_errors::{LoggedErrors, WorkError, in_time};
 use super::wake::Wake;
 use crate::capability::database::{DatabaseError, OutboxMarks};
 use crate::capability::jobs::{JobQueue, QueueError};
@@ -30,7 +30,7 @@ pub struct Queue {
     counters: Arc<Counters>,
     commits: Arc<GroupCommit>,
     live: LiveCounts,
-    troubles: Troubles<&'static str>,
+    logged_errors: LoggedErrors<&'static str>,
 }
 
 impl Queue {
@@ -50,7 +50,7 @@ impl Queue {
             wake,
             clock,
             live: LiveCounts::default(),
-            troubles: Troubles::default(),
+            logged_errors: LoggedErrors::default(),
         }
     }
 
@@ -94,7 +94,7 @@ impl Queue {
         kind: &'static str,
         result: Result<T, WorkError>,
     ) -> Result<T, DatabaseError> {
-        if let Some(error) = self.troubles.news(&kind, &result) {
+        if let Some(error) = self.logged_errors.news(&kind, &result) {
             tracing::error!(
                 error,
                 "the control plane does not know how far outboxes are relayed: {kind}"
@@ -141,7 +141,7 @@ impl JobQueue for Queue {
             Err(UnknownSubscribers::Work(error)) => Err(error),
             Ok(subscribers) => Ok(subscribers),
         };
-        if let Some(error) = self.troubles.news(&"publish", &subscribers) {
+        if let Some(error) = self.logged_errors.news(&"publish", &subscribers) {
             tracing::error!(
                 error,
                 "the subscribers of an event cannot be read; plugins get `unavailable`"

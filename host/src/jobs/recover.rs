@@ -5,7 +5,7 @@
 //! for the end of their leases.
 
 use super::counters::Counters;
-use super::troubles::{WorkError, in_time};
+use super::logged_errors::{WorkError, in_time};
 use crate::causes::with_causes;
 use crate::domain::clock::Clock;
 use crate::domain::job::JobState;

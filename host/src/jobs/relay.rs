@@ -14,10 +14,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::events::{Subscribers, UnknownSubscribers};
+use super::logged_errors::{LoggedErrors, WorkError, in_time};
 use super::outbox_entry::jobs_of;
 use super::queue::Queue;
 use super::tenant_queue::TenantQueue;
-use super::troubles::{Troubles, WorkError, in_time};
 use super::wake::Wake;
 use crate::capability::database::DatabaseEngine;
 use crate::domain::clock::SharedClock;
@@ -48,7 +48,7 @@ pub struct Relay {
     queue: Arc<Queue>,
     wake: Arc<Wake>,
     clock: SharedClock,
-    troubles: Troubles<Option<TenantId>>,
+    logged_errors: LoggedErrors<Option<TenantId>>,
     /// Tenants whose relayed entries this process has deleted. Others may have some left from a
     /// crash.
     clean: Mutex<HashSet<TenantId>>,
@@ -89,7 +89,7 @@ impl Relay {
             queue,
             wake,
             clock,
-            troubles: Troubles::default(),
+            logged_errors: LoggedErrors::default(),
             clean: Mutex::default(),
         }
     }
@@ -142,7 +142,7 @@ impl Relay {
     /// The tenants that may have entries.
     async fn all(&self) -> Vec<TenantId> {
         let tenants = in_time(self.db.tenants_with_outbox()).await;
-        if let Some(error) = self.troubles.news(&None, &tenants) {
+        if let Some(error) = self.logged_errors.news(&None, &tenants) {
             tracing::error!(
                 error,
                 "the tenants with outboxes cannot be listed; the host tries again"
@@ -154,7 +154,7 @@ impl Relay {
     /// Relays the outbox of a tenant. `false` if that failed and has to be tried again.
     async fn relay_or_later(&self, tenant: TenantId) -> bool {
         let relayed = self.relay(tenant).await;
-        if let Some(error) = self.troubles.news(&Some(tenant), &relayed) {
+        if let Some(error) = self.logged_errors.news(&Some(tenant), &relayed) {
             tracing::error!(
                 %tenant,
                 error,

@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::logged_errors::{LoggedErrors, WorkError, in_time};
 use super::queue::Queue;
 use super::schedule_states::{DueSchedule, ScheduleStates, Step};
-use super::troubles::{Troubles, WorkError, in_time};
 use crate::capability::jobs::{JobQueue as _, QueueError};
 use crate::domain::audit::Change;
 use crate::domain::clock::{SharedClock, Timestamp};
@@ -44,7 +44,7 @@ pub struct Scheduler {
     states: Mutex<ScheduleStates>,
     /// When the stored states were read, by the monotonic clock. Held while a pass runs.
     loaded: tokio::sync::Mutex<Option<Duration>>,
-    troubles: Troubles<&'static str>,
+    logged_errors: LoggedErrors<&'static str>,
 }
 
 /// A schedule of an active version with its next times.
@@ -108,7 +108,7 @@ impl Scheduler {
             clock,
             states: Mutex::default(),
             loaded: tokio::sync::Mutex::default(),
-            troubles: Troubles::default(),
+            logged_errors: LoggedErrors::default(),
         }
     }
 
@@ -147,7 +147,7 @@ impl Scheduler {
 
     async fn load(&self) -> Result<(), WorkError> {
         let stored = in_time(self.db.schedules()).await;
-        if let Some(error) = self.troubles.news(&"load", &stored) {
+        if let Some(error) = self.logged_errors.news(&"load", &stored) {
             tracing::error!(
                 error,
                 "the states of schedules cannot be read; the host tries again"
@@ -194,7 +194,7 @@ impl Scheduler {
                     in_time(self.db.end_schedule(*tenant, plugin, name)).await
                 }
             };
-            if let Some(error) = self.troubles.news(&"follow", &written) {
+            if let Some(error) = self.logged_errors.news(&"follow", &written) {
                 tracing::error!(error, "a schedule cannot begin or end; the host tries again");
             }
             if written.is_err() {
@@ -292,7 +292,7 @@ impl Scheduler {
 
     async fn write_times(&self, times: &[DueTime]) -> Result<(), WorkError> {
         let written = in_time(self.db.handle_times(times)).await;
-        if let Some(error) = self.troubles.news(&"tick", &written) {
+        if let Some(error) = self.logged_errors.news(&"tick", &written) {
             tracing::error!(
                 error,
                 "times of schedules cannot be handled; the host tries again"
@@ -340,7 +340,7 @@ impl Scheduler {
         let job = job(tenant, plugin, served, entry, now, now).ok_or_else(missing)?;
         self.queue.has_room(tenant, 1, &served.active.limits)?;
         let added = in_time(self.db.add_job(&job, change)).await;
-        if let Some(error) = self.troubles.news(&"run now", &added) {
+        if let Some(error) = self.logged_errors.news(&"run now", &added) {
             tracing::error!(error, "the job of a schedule cannot be added");
         }
         let added = added.map_err(|_| QueueError::Unavailable)?;

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::acknowledge::Acknowledger;
 use super::counters::Counters;
 use super::dispatcher::Dispatcher;
+use super::logged_errors::LoggedErrors;
 use super::runner::Runner;
 use super::slots::Slots;
-use super::troubles::Troubles;
 use crate::domain::clock::SystemClock;
 use crate::metrics::JobTotals;
 use crate::storage::{ClaimPolicy, Repository};
@@ -48,7 +48,7 @@ impl Worker {
             claims: tokio::sync::Mutex::default(),
             claimed: AtomicU64::new(0),
             running: Mutex::default(),
-            troubles: Troubles::default(),
+            logged_errors: LoggedErrors::default(),
         });
         tokio::spawn(dispatcher.clone().run());
         Self { dispatcher, counters }

@@ -4,16 +4,14 @@ use super::files::File;
 use super::scanner::scan;
 
 /// A forbidden name and its replacement. The lower-case form is forbidden as a file name.
-const NAMES: [(&str, &str); 34] = [
+const NAMES: [(&str, &str); 32] = [
     ("AilingCallee", "UnhealthyCallee"),
     ("Ailment", "OpenCircuit"),
     ("Course", "Placement"),
     ("Doorbell", "ChangeNotifier"),
-    ("Ended", "Outcome"),
     ("Gate", "TenantAdmission"),
     ("GateSize", "AdmissionSize"),
     ("Glance", "QuickCheck"),
-    ("Held", "Permits"),
     ("Keeper", "WarmPools"),
     ("KeptInstances", "WarmInstances"),
     ("KeptValidators", "WarmValidators"),

@@ -18,11 +18,11 @@ use crate::domain::job::{Attempt, AttemptOutcome, ClaimedJob, Ending, Job, JobSt
 use crate::jobs::acknowledge::Acknowledger;
 use crate::jobs::counters::Counters;
 use crate::jobs::dispatcher::Dispatcher;
+use crate::jobs::logged_errors::LoggedErrors;
 use crate::jobs::recover::recover;
 use crate::jobs::runner::Runner;
 use crate::jobs::slots::Slots;
 use crate::jobs::testing::new_job;
-use crate::jobs::troubles::Troubles;
 use crate::jobs::wake::Wake;
 use crate::storage::conformance::{change, tenant};
 use crate::storage::sqlite::SqliteRepository;
@@ -138,7 +138,7 @@ impl Node {
             claims: tokio::sync::Mutex::default(),
             claimed: AtomicU64::new(0),
             running: Mutex::new(HashMap::new()),
-            troubles: Troubles::default(),
+            logged_errors: LoggedErrors::default(),
         };
         Self {
             db,

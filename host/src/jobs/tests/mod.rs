@@ -155,7 +155,7 @@ impl World {
                 done: Duration::from_secs(24 * 60 * 60),
                 dead: Duration::from_secs(14 * 24 * 60 * 60),
             },
-            troubles: Default::default(),
+            logged_errors: Default::default(),
         };
         Self {
             builder: builder(folder.path(), shared),

@@ -12,7 +12,7 @@ use crate::storage::DbError;
 
 /// How long one query of background work may take. A query that takes longer does not keep the
 /// other work waiting.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why background work failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,21 +24,21 @@ pub(super) enum WorkError {
     #[error("the database of the tenant failed: {0}")]
     Database(#[from] DatabaseError),
     /// The query took too long.
-    #[error("a query took longer than {} s and was stopped", PATIENCE.as_secs())]
+    #[error("a query took longer than {} s and was stopped", QUERY_TIMEOUT.as_secs())]
     TimedOut,
 }
 
 /// The kinds of work that fail now.
 #[derive(Debug)]
-pub(super) struct Troubles<Kind>(Mutex<HashSet<Kind>>);
+pub(super) struct LoggedErrors<Kind>(Mutex<HashSet<Kind>>);
 
-impl<Kind> Default for Troubles<Kind> {
+impl<Kind> Default for LoggedErrors<Kind> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<Kind: Eq + Hash + Clone> Troubles<Kind> {
+impl<Kind: Eq + Hash + Clone> LoggedErrors<Kind> {
     /// Whether `result` is news that the operator should read: the first failure of this kind of
     /// work since it succeeded. Returns the error with its causes.
     pub fn news<T, E: Error + 'static>(&self, kind: &Kind, result: &Result<T, E>) -> Option<String> {
@@ -54,12 +54,12 @@ impl<Kind: Eq + Hash + Clone> Troubles<Kind> {
     }
 }
 
-/// Runs a query for at most [`PATIENCE`].
+/// Runs a query for at most [`QUERY_TIMEOUT`].
 pub(super) async fn in_time<T, E>(query: impl Future<Output = Result<T, E>>) -> Result<T, WorkError>
 where
     WorkError: From<E>,
 {
-    match tokio::time::timeout(PATIENCE, query).await {
+    match tokio::time::timeout(QUERY_TIMEOUT, query).await {
         Ok(result) => Ok(result?),
         Err(_) => Err(WorkError::TimedOut),
     }
@@ -71,13 +71,13 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_once_until_it_clears() {
-        let troubles = Troubles::default();
+        let logged_errors = LoggedErrors::default();
         let fails: Result<(), _> = Err(WorkError::TimedOut);
-        assert!(troubles.news(&"promote", &fails).is_some());
-        assert!(troubles.news(&"promote", &fails).is_none());
-        assert!(troubles.news(&"reap", &fails).is_some());
-        assert!(troubles.news(&"promote", &Ok::<_, WorkError>(())).is_none());
-        assert!(troubles.news(&"promote", &fails).is_some());
+        assert!(logged_errors.news(&"promote", &fails).is_some());
+        assert!(logged_errors.news(&"promote", &fails).is_none());
+        assert!(logged_errors.news(&"reap", &fails).is_some());
+        assert!(logged_errors.news(&"promote", &Ok::<_, WorkError>(())).is_none());
+        assert!(logged_errors.news(&"promote", &fails).is_some());
     }
 
     #[tokio::test(start_paused = true)]
