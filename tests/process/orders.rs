@@ -289,8 +289,8 @@ fn an_order_is_sent_to_an_erp_that_may_hiccup() {
     }
 }
 
-/// A local HTTP service: it answers the first request with 503, and further ones with a JSON body. It
-/// records the heads of its requests, line by line.
+/// A local HTTP service: it answers the first request with 503, and further ones with a JSON body.
+/// It records the heads of its requests, line by line.
 fn service(body: &'static str) -> (std::net::SocketAddr, Arc<Mutex<Vec<Vec<String>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,8 +1,9 @@
 //! Sends orders to the shop's ERP.
 //!
-//! The setting `erp_url` is the URL that takes orders, such as `https://erp.example.com/orders`; its
-//! origin must be granted. Without the setting nothing is sent. If the tenant has set the secret
-//! `erp_key`, requests carry it as a bearer token. The body is the order as the shop's API shows it.
+//! The setting `erp_url` is the URL that takes orders, such as `https://erp.example.com/orders`;
+//! its origin must be granted. Without the setting nothing is sent. If the tenant has set the
+//! secret `erp_key`, requests carry it as a bearer token. The body is the order as the shop's API
+//! shows it.
 //!
 //! An order is sent by a job that is added in the transaction of the order, so that no order is
 //! forgotten. The job may run more than once: the header `idempotency-key` lets the ERP tell a
@@ -122,8 +123,8 @@ mod tests {
 
     type Answer = Result<http::Response, http::Error>;
 
-    /// A host whose ERP gives these answers, the last of them again and again, and the requests that
-    /// it got.
+    /// A host whose ERP gives these answers, the last of them again and again, and the requests
+    /// that it got.
     fn with_erp(builder: HostBuilder, answers: Vec<Answer>) -> (Host, Rc<RefCell<Vec<Message>>>) {
         let got = Rc::new(RefCell::new(Vec::new()));
         let kept = Rc::clone(&got);

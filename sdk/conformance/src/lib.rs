@@ -9,7 +9,6 @@ use std::fmt::Display;
 use std::hint::black_box;
 use std::time::Duration;
 
-use mortise_sdk::jobs::StepError;
 use mortise_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -39,7 +38,7 @@ mortise_sdk::routes! {
     GET "/jobs/in-transaction/{what}" => job_in_transaction,
     GET "/events/{topic}" => event,
     GET "/events/in-transaction/{topic}" => event_in_transaction,
-    GET "/steps" => steps,
+    GET "/steps" => outside_of_a_job,
 }
 
 mortise_sdk::functions! {
@@ -320,12 +319,12 @@ fn event_error(error: &events::Error) -> &'static str {
     }
 }
 
-fn step_error(error: &StepError) -> &'static str {
+fn step_error(error: &steps::Error) -> &'static str {
     match error {
-        StepError::Invalid(_) => "invalid",
-        StepError::Limit(_) => "limit",
-        StepError::Unavailable(_) => "unavailable",
-        StepError::Other(_) | StepError::Json(_) => "other",
+        steps::Error::Invalid(_) => "invalid",
+        steps::Error::Limit(_) => "limit",
+        steps::Error::Unavailable(_) => "unavailable",
+        steps::Error::Other(_) | steps::Error::Json(_) => "other",
     }
 }
 
@@ -367,9 +366,9 @@ fn event_in_transaction(
 }
 
 /// Steps and completion outside of a job.
-fn steps() -> Result<Json<Value>, Error> {
+fn outside_of_a_job() -> Result<Json<Value>, Error> {
     let nothing = |()| String::new();
-    let load = jobs::load_step::<u32>("a").map(|_| String::new());
+    let load = steps::load::<u32>("a").map(|_| String::new());
     let transaction = db::begin()?;
     Ok(Json(json!({
         "load": outcome(load, step_error),

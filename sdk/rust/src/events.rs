@@ -1,11 +1,11 @@
 //! Events to the plugins of the same tenant that subscribe to them.
 //!
 //! A plugin publishes on the topics that its manifest lists under `[events] publish` and the tenant
-//! granted. Each plugin that subscribes to a topic (`[[subscribe]]`) gets a job for each event, also
-//! the one that published it. The job's handler takes an [`Event`].
+//! granted. Each plugin that subscribes to a topic (`[[subscribe]]`) gets a job for each event,
+//! also the one that published it. The job's handler takes an [`Event`].
 //!
-//! A topic has segments with dots between them, such as `order.created`. In patterns, `*` stands for
-//! one segment and `>` at the end for one or more.
+//! A topic has segments with dots between them, such as `order.created`. In patterns, `*` stands
+//! for one segment and `>` at the end for one or more.
 //!
 //! ```
 //! use mortise_sdk::events::{self, Event};
@@ -100,9 +100,9 @@ pub enum Error {
     Other(String),
 }
 
-/// Publishes an event on a topic, with data that is written as JSON. Returns its id once the jobs of
-/// all subscribers are stored. [`Transaction::publish`](crate::db::Transaction::publish) publishes
-/// it if and only if the transaction commits.
+/// Publishes an event on a topic, with data that is written as JSON. Returns its id once the jobs
+/// of all subscribers are stored. [`Transaction::publish`](crate::db::Transaction::publish)
+/// publishes it if and only if the transaction commits.
 ///
 /// ```
 /// # let host = mortise_sdk::testing::Host::start();

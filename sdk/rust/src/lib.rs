@@ -3,8 +3,8 @@
 //! A plugin is like a small web application: functions whose arguments are extracted from the
 //! request and whose results become responses, and one [`routes!`] list that maps routes to them.
 //! The host routes by the manifest (`plugin.toml`), runs every request in a sandbox, and provides
-//! the capabilities [`db`], [`cache`], [`http`], [`config`], [`secrets`], [`mod@jobs`], [`events`],
-//! [`mod@log`] and [`context`].
+//! the capabilities [`db`], [`cache`], [`http`], [`config`], [`secrets`], [`mod@jobs`], [`steps`],
+//! [`events`], [`mod@log`] and [`context`].
 //!
 //! ```
 //! use mortise_sdk::prelude::*;
@@ -65,6 +65,7 @@ pub mod prelude;
 mod request;
 mod response;
 pub mod secrets;
+pub mod steps;
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
 pub mod testing;
 pub mod time;

@@ -19,5 +19,5 @@ pub use crate::extract::{Bytes, Cookies, Headers, Path, Query, Text};
 pub use crate::jobs::{Job, JobError, NewJob};
 pub use crate::{
     Error, IntoResponse, Json, Request, Response, Status, cache, config, context, db, events, http, jobs,
-    secrets,
+    secrets, steps,
 };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mortise_sdk::context::Trigger;
-use mortise_sdk::jobs::{Origin, StepError};
+use mortise_sdk::jobs::Origin;
 use mortise_sdk::prelude::*;
 use mortise_sdk::testing::{Attempt, Host, HostBuilder, Outcome};
 use mortise_sdk::time;
@@ -125,9 +125,9 @@ fn act(what: String, job: &Job) -> Result<(), JobError> {
             if job.attempt == 1 {
                 return Err(JobError::retry("the rest failed"));
             }
-            let many = jobs::store_step("third", &1);
-            let large = jobs::store_step("first", "123456789");
-            let limited = |result: Result<(), StepError>| matches!(result, Err(StepError::Limit(_)));
+            let many = steps::store("third", &1);
+            let large = steps::store("first", "123456789");
+            let limited = |result: Result<(), steps::Error>| matches!(result, Err(steps::Error::Limit(_)));
             note(&format!("{:?}", (limited(many), limited(large))))?;
         }
         "rolled back step" => {
@@ -137,7 +137,7 @@ fn act(what: String, job: &Job) -> Result<(), JobError> {
                 tx.rollback()?;
                 return Err(JobError::retry("rolled back"));
             }
-            note(&format!("{:?}", jobs::load_step::<u32>("only")?))?;
+            note(&format!("{:?}", steps::load::<u32>("only")?))?;
         }
         "chain" => {
             note("link")?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::jobs::StepError;
+use crate::steps;
 
 /// A statement or transaction that failed.
 ///
@@ -168,14 +168,14 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// Steps are stored in the database, so that a transaction that runs a step has one type of errors.
-impl From<StepError> for Error {
-    fn from(error: StepError) -> Self {
+impl From<steps::Error> for Error {
+    fn from(error: steps::Error) -> Self {
         match error {
-            StepError::Invalid(why) => Self::Invalid(why),
-            StepError::Limit(why) => Self::Limit(why),
-            StepError::Unavailable(why) => Self::Unavailable(why),
-            StepError::Other(why) => Self::Other(why),
-            StepError::Json(why) => Self::Decode(why),
+            steps::Error::Invalid(why) => Self::Invalid(why),
+            steps::Error::Limit(why) => Self::Limit(why),
+            steps::Error::Unavailable(why) => Self::Unavailable(why),
+            steps::Error::Other(why) => Self::Other(why),
+            steps::Error::Json(why) => Self::Decode(why),
         }
     }
 }

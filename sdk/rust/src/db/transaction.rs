@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use super::{Error, Params, Rows};
 use crate::events;
 use crate::host::{Backend, Host};
-use crate::jobs::{self, NewJob, StepError};
+use crate::jobs::{self, NewJob};
+use crate::steps;
 
 /// An open transaction. It is rolled back if it is dropped, and after a trap or a timeout.
 ///
@@ -127,8 +128,8 @@ impl Transaction {
     }
 
     /// Adds a job that exists if and only if the transaction commits; see
-    /// [`jobs::enqueue`](crate::jobs::enqueue). [`NewJob::enqueue_in`] also sets when it is due, its
-    /// priority and its keys.
+    /// [`jobs::enqueue`](crate::jobs::enqueue). [`NewJob::enqueue_in`] also sets when it is due,
+    /// its priority and its keys.
     ///
     /// ```
     /// # let host = mortise_sdk::testing::Host::builder().sql("CREATE TABLE t (a)").start();
@@ -172,8 +173,8 @@ impl Transaction {
     /// database happen exactly once, even if the host stops before it knows that the job is done.
     /// Whatever the handler returns afterwards, the job is done.
     ///
-    /// If another attempt of the job completed it, the error is a [`Conflict`](Error::Conflict), and
-    /// the transaction can only be rolled back. Outside of a job the call is
+    /// If another attempt of the job completed it, the error is a [`Conflict`](Error::Conflict),
+    /// and the transaction can only be rolled back. Outside of a job the call is
     /// [`Invalid`](Error::Invalid).
     ///
     /// ```
@@ -199,7 +200,7 @@ impl Transaction {
     }
 
     /// Stores the result of a step of the running job in the transaction. A result that is stored
-    /// already stays. [`jobs::load_step`](crate::jobs::load_step) reads it.
+    /// already stays. [`steps::load`](crate::steps::load) reads it.
     ///
     /// ```
     /// use mortise_sdk::prelude::*;
@@ -217,7 +218,7 @@ impl Transaction {
     /// # assert_eq!(host.run_jobs(&JOBS)[0].error, None);
     /// ```
     pub fn store_step<T: Serialize + ?Sized>(&self, name: &str, result: &T) -> Result<(), Error> {
-        Host::transaction_store_step(&self.handle, name, &jobs::to_json(name, result)?)
+        Host::transaction_store_step(&self.handle, name, &steps::to_json(name, result)?)
     }
 
     /// Runs a step of the running job in this transaction, and stores its result with its changes.
@@ -246,9 +247,9 @@ impl Transaction {
     pub fn step<T, E>(&self, name: &str, work: impl FnOnce() -> Result<T, E>) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,
-        E: From<Error> + From<StepError>,
+        E: From<Error> + From<steps::Error>,
     {
-        if let Some(result) = jobs::load_step(name)? {
+        if let Some(result) = steps::load(name)? {
             return Ok(result);
         }
         let result = work()?;

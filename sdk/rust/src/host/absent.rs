@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use super::Backend;
 use crate::context::Context;
 use crate::db::{self, Rows, Value};
-use crate::{Content, cache, events, http, jobs, log, secrets};
+use crate::{Content, cache, events, http, jobs, log, secrets, steps};
 
 pub(crate) struct Absent;
 
@@ -165,11 +165,11 @@ impl Backend for Absent {
         absent()
     }
 
-    fn load_step(_name: &str) -> Result<Option<String>, jobs::StepError> {
+    fn load_step(_name: &str) -> Result<Option<String>, steps::Error> {
         absent()
     }
 
-    fn store_step(_name: &str, _result: &str) -> Result<(), jobs::StepError> {
+    fn store_step(_name: &str, _result: &str) -> Result<(), steps::Error> {
         absent()
     }
 }

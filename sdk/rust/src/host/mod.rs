@@ -16,7 +16,7 @@ use std::fmt::Debug;
 
 use crate::context::Context;
 use crate::db::{self, Rows, Value};
-use crate::{Content, cache, events, http, jobs, log, secrets};
+use crate::{Content, cache, events, http, jobs, log, secrets, steps};
 
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
 pub(crate) use crate::testing::TestHost as Host;
@@ -81,6 +81,6 @@ pub(crate) trait Backend {
 
     fn enqueue(job: jobs::Prepared) -> Result<String, jobs::Error>;
     fn publish(topic: &str, data: String) -> Result<String, events::Error>;
-    fn load_step(name: &str) -> Result<Option<String>, jobs::StepError>;
-    fn store_step(name: &str, result: &str) -> Result<(), jobs::StepError>;
+    fn load_step(name: &str) -> Result<Option<String>, steps::Error>;
+    fn store_step(name: &str, result: &str) -> Result<(), steps::Error>;
 }

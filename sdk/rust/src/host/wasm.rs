@@ -13,9 +13,10 @@ use crate::bindings::mortise::plugin::{
 };
 use crate::context::{Context, Principal, Trigger};
 use crate::db::{self, ConstraintKind, Rows, Value};
-use crate::jobs::{self, Due, Job, JobError, Jobs, Origin, StepError};
+use crate::jobs::{self, Due, Job, JobError, Jobs, Origin};
 use crate::{
-    App, Body, Content, FunctionError, Functions, Request, cache, events, fields, http, log, secrets, time,
+    App, Body, Content, FunctionError, Functions, Request, cache, events, fields, http, log, secrets, steps,
+    time,
 };
 
 /// Handles a request for the host.
@@ -236,11 +237,11 @@ impl Backend for Imports {
         Ok(wire_events::publish(topic, &data)?)
     }
 
-    fn load_step(name: &str) -> Result<Option<String>, StepError> {
+    fn load_step(name: &str) -> Result<Option<String>, steps::Error> {
         Ok(wire_steps::load(name)?)
     }
 
-    fn store_step(name: &str, result: &str) -> Result<(), StepError> {
+    fn store_step(name: &str, result: &str) -> Result<(), steps::Error> {
         Ok(wire_steps::store(name, result)?)
     }
 }
@@ -371,7 +372,7 @@ impl From<wire_events::Error> for events::Error {
     }
 }
 
-impl From<wire_steps::Error> for StepError {
+impl From<wire_steps::Error> for steps::Error {
     fn from(error: wire_steps::Error) -> Self {
         match error {
             wire_steps::Error::Invalid(why) => Self::Invalid(why),

@@ -19,7 +19,8 @@ use crate::error::with_sources;
 pub enum Error {
     /// The manifest of the plugin has no job of this name.
     UnknownJob(String),
-    /// A key, the priority or the time is not a valid one, or the payload cannot be written as JSON.
+    /// A key, the priority or the time is not a valid one, or the payload cannot be written as
+    /// JSON.
     Invalid(String),
     /// The payload is larger than the plan allows.
     TooLarge,

@@ -168,8 +168,8 @@ impl Jobs {
     }
 }
 
-/// Runs a handler. It is a separate function, so that the compiler's error points at a value that is
-/// not a handler.
+/// Runs a handler. It is a separate function, so that the compiler's error points at a value that
+/// is not a handler.
 #[doc(hidden)]
 pub fn run<Arguments>(handler: impl JobHandler<Arguments>, job: &Job) -> Result<(), JobError> {
     handler.run(job)

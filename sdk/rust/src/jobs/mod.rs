@@ -2,12 +2,12 @@
 //!
 //! A plugin declares its jobs in the manifest (`[[job]]`) and lists their handlers with
 //! [`jobs!`](crate::jobs!). [`enqueue`] adds a job; [`NewJob`] also sets when it is due, its
-//! priority and its keys. A job that is enqueued in a [transaction](crate::db::Transaction::enqueue)
-//! exists if and only if the transaction commits.
+//! priority and its keys. A job that is enqueued in a
+//! [transaction](crate::db::Transaction::enqueue) exists if and only if the transaction commits.
 //!
-//! A job whose handler returns an error runs again after a back-off, until its attempts are used up;
-//! see [`JobError`]. It may therefore run more than once. Three ways keep an effect from happening
-//! twice:
+//! A job whose handler returns an error runs again after a back-off, until its attempts are used
+//! up; see [`JobError`]. It may therefore run more than once. Three ways keep an effect from
+//! happening twice:
 //!
 //! - [`Transaction::complete`](crate::db::Transaction::complete) marks the job as done in the
 //!   transaction that holds its effect.
@@ -39,20 +39,18 @@ mod error;
 pub(crate) mod handler;
 mod job;
 mod new_job;
-mod steps;
 
 use serde::Serialize;
 
+pub use crate::steps::step;
 pub use error::{Error, JobError};
 pub use handler::{FromJob, JobHandler, Jobs};
 pub use job::{Job, Origin};
 pub use new_job::NewJob;
 pub(crate) use new_job::{Due, Prepared};
-pub(crate) use steps::to_json;
-pub use steps::{StepError, load_step, step, store_step};
 
-/// Adds a job of this name with a payload, which is written as JSON. The job runs as soon as it can.
-/// Returns its id.
+/// Adds a job of this name with a payload, which is written as JSON. The job runs as soon as it
+/// can. Returns its id.
 ///
 /// ```
 /// # let host = mortise_sdk::testing::Host::start();

@@ -76,7 +76,8 @@ impl NewJob {
         }
     }
 
-    /// Sets the payload, which is written as JSON. Large data belongs in the database; pass its key.
+    /// Sets the payload, which is written as JSON. Large data belongs in the database; pass its
+    /// key.
     ///
     /// ```
     /// # let host = mortise_sdk::testing::Host::start();
@@ -135,8 +136,8 @@ impl NewJob {
         self
     }
 
-    /// Sets the unique key. While a job of this name with the same key waits or runs, no other one is
-    /// added, and [`enqueue`](Self::enqueue) returns the id of the one that is there.
+    /// Sets the unique key. While a job of this name with the same key waits or runs, no other one
+    /// is added, and [`enqueue`](Self::enqueue) returns the id of the one that is there.
     ///
     /// ```
     /// # let host = mortise_sdk::testing::Host::start();
@@ -179,8 +180,8 @@ impl NewJob {
     }
 
     /// Adds the job in a transaction: it exists if and only if the transaction commits. Returns its
-    /// id. If another job with the same unique key is there when the transaction has committed, this
-    /// one is not added.
+    /// id. If another job with the same unique key is there when the transaction has committed,
+    /// this one is not added.
     ///
     /// ```
     /// # let host = mortise_sdk::testing::Host::start();

@@ -13,8 +13,8 @@ use super::state::{self, State};
 use crate::context::Context;
 use crate::db::{self, Rows, Value};
 use crate::host::Backend;
-use crate::jobs::{Prepared, StepError};
-use crate::{Content, cache, events, http, jobs, log, secrets};
+use crate::jobs::Prepared;
+use crate::{Content, cache, events, http, jobs, log, secrets, steps};
 
 /// The time limit of the host's default plan, of which tests use up nothing.
 const REMAINING_MS: u64 = 5_000;
@@ -253,16 +253,16 @@ impl Backend for TestHost {
         Ok(state.background.add(accept_event(&state, topic, data, 0)?))
     }
 
-    fn load_step(name: &str) -> Result<Option<String>, StepError> {
+    fn load_step(name: &str) -> Result<Option<String>, steps::Error> {
         let state = for_steps()?;
-        let job = running_job(&state).map_err(StepError::Invalid)?;
+        let job = running_job(&state).map_err(steps::Error::Invalid)?;
         state.background.load_step(job, name)
     }
 
-    fn store_step(name: &str, result: &str) -> Result<(), StepError> {
+    fn store_step(name: &str, result: &str) -> Result<(), steps::Error> {
         let state = for_steps()?;
         let background = &state.background;
-        let job = running_job(&state).map_err(StepError::Invalid)?;
+        let job = running_job(&state).map_err(steps::Error::Invalid)?;
         background.check_step(&job, name, result, 0, &state.budget.limits)?;
         background.store_step(job, name.to_owned(), result.to_owned());
         Ok(())
@@ -290,11 +290,14 @@ fn accept_event(state: &State, topic: &str, data: String, pending: usize) -> Res
 }
 
 /// Counts a call of steps, and checks the grant of the database, which has their results.
-fn for_steps() -> Result<Rc<State>, StepError> {
+fn for_steps() -> Result<Rc<State>, steps::Error> {
     let state = state::current();
-    state.budget.charge(Counted::HostCall).map_err(StepError::Limit)?;
+    state
+        .budget
+        .charge(Counted::HostCall)
+        .map_err(steps::Error::Limit)?;
     match &state.manifest {
-        Some(manifest) if manifest.database.is_none() => Err(StepError::Invalid(format!(
+        Some(manifest) if manifest.database.is_none() => Err(steps::Error::Invalid(format!(
             "the plugin `{}` has no grant for the database, in which steps are stored; add [database] to the \
              manifest and grant it",
             manifest.plugin.name

@@ -1,7 +1,7 @@
 //! The counted limits of one invocation, and what it has used of them.
 //!
-//! An invocation is one request that a test sends, or one attempt of a job. Calls that a test makes itself, for example for
-//! its setup, are not counted.
+//! An invocation is one request that a test sends, or one attempt of a job. Calls that a test makes
+//! itself, for example for its setup, are not counted.
 
 use std::cell::Cell;
 use std::fmt;

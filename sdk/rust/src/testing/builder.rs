@@ -65,7 +65,8 @@ impl HostBuilder {
 
     /// Uses the plugin's `plugin.toml`: its migrations run, and its routes, scopes, schemas,
     /// allowed origins, secrets, jobs, schedules, events and [counted
-    /// limits](super#what-is-simulated) apply as in production. The folder is usually `env!("CARGO_MANIFEST_DIR")`.
+    /// limits](super#what-is-simulated) apply as in production. The folder is usually
+    /// `env!("CARGO_MANIFEST_DIR")`.
     ///
     /// ```no_run
     /// let host = mortise_sdk::testing::Host::builder().plugin(env!("CARGO_MANIFEST_DIR")).start();
@@ -169,8 +170,8 @@ impl HostBuilder {
         self
     }
 
-    /// Adds a subscription to those of the manifest: each event on a topic that the pattern stands for
-    /// causes a job of this name.
+    /// Adds a subscription to those of the manifest: each event on a topic that the pattern stands
+    /// for causes a job of this name.
     ///
     /// ```
     /// let host = mortise_sdk::testing::Host::builder().subscribe("payment.*", "on-paid").start();

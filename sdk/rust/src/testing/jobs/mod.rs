@@ -24,7 +24,7 @@ pub(crate) use transaction::TransactionHandle;
 use super::budget::Limits;
 use super::manifest::Manifest;
 use crate::context::Trigger;
-use crate::jobs::StepError;
+use crate::steps;
 use queue::Queue;
 use schedule::Schedule;
 
@@ -123,7 +123,7 @@ impl Background {
     }
 
     /// The result of a step of the running job.
-    pub fn load_step(&self, job: String, name: &str) -> Result<Option<String>, StepError> {
+    pub fn load_step(&self, job: String, name: &str) -> Result<Option<String>, steps::Error> {
         check_step_name(name)?;
         Ok(self.steps.borrow().get(&(job, name.to_owned())).cloned())
     }
@@ -137,11 +137,11 @@ impl Background {
         result: &str,
         pending: usize,
         limits: &Limits,
-    ) -> Result<(), StepError> {
+    ) -> Result<(), steps::Error> {
         check_step_name(name)?;
         let most = limits.step_bytes;
         if result.len() > most.0 {
-            return Err(StepError::Limit(format!(
+            return Err(steps::Error::Limit(format!(
                 "the result of the step has {} bytes, and the plan allows {most} (`step_bytes`); store the data in a \
                  table",
                 result.len()
@@ -151,7 +151,7 @@ impl Background {
         let is_stored = steps.contains_key(&(job.to_owned(), name.to_owned()));
         let stored = steps.keys().filter(|(of, _)| of == job).count();
         if !is_stored && stored + pending >= limits.steps as usize {
-            return Err(StepError::Limit(format!(
+            return Err(steps::Error::Limit(format!(
                 "the job has {} steps already, which is all it may have; put more work into each step",
                 limits.steps
             )));
@@ -178,11 +178,11 @@ impl Background {
     }
 }
 
-fn check_step_name(name: &str) -> Result<(), StepError> {
+fn check_step_name(name: &str) -> Result<(), steps::Error> {
     if name.len() <= MAX_STEP_NAME {
         return Ok(());
     }
-    Err(StepError::Invalid(format!(
+    Err(steps::Error::Invalid(format!(
         "the name of the step has {} bytes, and {MAX_STEP_NAME} is the most",
         name.len()
     )))

@@ -81,8 +81,8 @@ impl Host {
     /// that fails waits for its back-off: [`advance`](Host::advance) the clock and call this again.
     /// The back-off is the longest of the manifest, because a test needs no randomness.
     ///
-    /// With the plugin's manifest, the test fails if the manifest and `jobs!` have different jobs. A
-    /// panic of a handler fails the test.
+    /// With the plugin's manifest, the test fails if the manifest and `jobs!` have different jobs.
+    /// A panic of a handler fails the test.
     ///
     /// ```
     /// use std::time::Duration;
@@ -155,8 +155,8 @@ impl Host {
         self.state.background.events.borrow().clone()
     }
 
-    /// Publishes an event as another plugin. The plugin under test gets a job if it subscribes to the
-    /// topic. Returns the id of the event.
+    /// Publishes an event as another plugin. The plugin under test gets a job if it subscribes to
+    /// the topic. Returns the id of the event.
     ///
     /// ```
     /// use mortise_sdk::events::Event;

@@ -1,4 +1,5 @@
-//! A transaction of the test database, with the jobs, events and results that exist once it commits.
+//! A transaction of the test database, with the jobs, events and results that exist once it
+//! commits.
 
 use std::cell::RefCell;
 
@@ -58,7 +59,7 @@ impl TransactionHandle {
     }
 
     /// Keeps a job or an event until the commit. Returns its id.
-    pub fn add(&self, accepted: Accepted) -> String {
+    pub(in crate::testing) fn add(&self, accepted: Accepted) -> String {
         let id = match &accepted {
             Accepted::Job(job) => job.job.id.clone(),
             Accepted::Event(event, _) => event.id.clone(),
@@ -73,7 +74,7 @@ impl TransactionHandle {
     }
 
     /// Completes the running job when the transaction commits.
-    pub fn complete(&self, job: String, background: &Background) -> Result<(), Error> {
+    pub(in crate::testing) fn complete(&self, job: String, background: &Background) -> Result<(), Error> {
         let mut pending = self.pending.borrow_mut();
         if pending.completes.is_some() || background.completed.borrow().contains(&job) {
             pending.is_conflicting = true;
@@ -83,7 +84,7 @@ impl TransactionHandle {
         Ok(())
     }
 
-    pub fn commit(&self, background: &Background) -> Result<(), Error> {
+    pub(in crate::testing) fn commit(&self, background: &Background) -> Result<(), Error> {
         let pending = self.pending.take();
         if pending.is_conflicting {
             self.database.end("ROLLBACK")?;
