@@ -373,7 +373,7 @@ async fn a_wrong_schedule_is_refused_at_the_upload_with_its_place() {
     }
     let twice = schedule("0 2 * * *", "") + &schedule("0 3 * * *", "").replace(WORK, "");
     let absent = schedule("0 2 * * *", "").replace("job = 'work'", "job = 'absent'");
-    for (sections, named) in [(twice, "`s`"), (absent, "absent")] {
+    for (sections, named) in [(twice, "defined twice"), (absent, "absent")] {
         let manifest = manifest("p", &sections).replace("migrations = 'migrations'\n", "");
         let reply = acme.upload("p", with_manifest(&component, &manifest)).await;
         let detail = reply.expect_problem(422, "invalid-manifest").json()["detail"].to_string();

@@ -76,18 +76,30 @@ fn used(chance: &mut Chance, jobs: &[String]) -> String {
 fn job(chance: &mut Chance, name: &str) -> String {
     let mut text = format!("[[job]]\nname = '{name}'\n");
     if chance.odds(1, 2) {
-        let _ = writeln!(text, "attempts = {}", chance.size(1_000_000));
+        let _ = writeln!(text, "attempts = {}", chance.size(120));
     }
     if chance.odds(1, 3) {
-        let (initial, max) = (span(chance), span(chance));
+        let (initial, max) = match chance.odds(4, 5) {
+            true => (
+                format!("{}ms", chance.size(10_000)),
+                format!("{}min", chance.between(1, 10_080)),
+            ),
+            false => (span(chance), span(chance)),
+        };
         let _ = writeln!(text, "backoff = {{ initial = '{initial}', max = '{max}' }}");
     }
     if chance.odds(1, 3) {
-        let (limit, ordered) = (chance.size(2_000), chance.odds(1, 2));
+        let (limit, ordered) = (chance.size(1_100), chance.odds(1, 2));
         let _ = writeln!(text, "concurrency = {{ limit = {limit}, ordered = {ordered} }}");
     }
     if chance.odds(1, 4) {
-        let (cpu, wall) = (span(chance), span(chance));
+        let (cpu, wall) = match chance.odds(4, 5) {
+            true => (
+                format!("{}ms", chance.between(1, 1_000)),
+                format!("{}s", chance.between(1, 60)),
+            ),
+            false => (span(chance), span(chance)),
+        };
         let _ = writeln!(text, "limits = {{ cpu = '{cpu}', wall = '{wall}' }}");
     }
     text
@@ -109,7 +121,7 @@ fn schedule(chance: &mut Chance, index: usize, job: &str) -> String {
     match chance.below(4) {
         0 => text.push_str("catch_up = 'once'\n"),
         1 => {
-            let _ = writeln!(text, "catch_up = {{ all = {} }}", chance.size(200));
+            let _ = writeln!(text, "catch_up = {{ all = {} }}", chance.size(110));
         }
         _ => {}
     }
