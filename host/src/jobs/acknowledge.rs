@@ -23,14 +23,30 @@ use crate::storage::{Acknowledged, DbError, Repository};
 /// The most acknowledgements of one transaction.
 const MOST: usize = 100;
 
-/// How long a transaction waits for more acknowledgements.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long the task waits.
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    /// For more acknowledgements of a transaction.
+    gather: Duration,
+    /// After a failure. It doubles with each further failure.
+    first: Duration,
+    /// The longest wait after a failure.
+    longest: Duration,
+}
 
-/// The wait after a failure. It doubles with each further failure.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
+impl Waits {
+    const DEFAULT: Self = Self {
+        gather: Duration::from_millis(5),
+        first: Duration::from_millis(50),
+        longest: Duration::from_secs(2),
+    };
 
-/// The longest wait after a failure.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+    /// The wait after so many failures in a row.
+    fn after(&self, failures: u32) -> Duration {
+        let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.first.saturating_mul(doubled).min(self.longest)
+    }
+}
 
 /// Failures in a row after which the rest of a round waits for the next one.
 const PATIENT: u32 = 3;
@@ -67,6 +83,7 @@ pub struct Pending {
 struct Writer<L> {
     log: L,
     counters: Arc<Counters>,
+    waits: Waits,
     /// Acknowledgements that could not be written.
     unwritten: VecDeque<Pending>,
     /// Rounds after which some were still not written.
@@ -86,10 +103,19 @@ impl Acknowledger {
     /// Starts the task on the current tokio runtime. It ends when all clones of the acknowledger are
     /// dropped and everything is written.
     pub fn start(log: impl AcknowledgementLog, counters: Arc<Counters>) -> (Self, JoinHandle<()>) {
+        Self::start_with(log, counters, Waits::DEFAULT)
+    }
+
+    fn start_with(
+        log: impl AcknowledgementLog,
+        counters: Arc<Counters>,
+        waits: Waits,
+    ) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let writer = Writer {
             log,
             counters,
+            waits,
             unwritten: VecDeque::new(),
             failures: 0,
             due: Instant::now(),
@@ -125,7 +151,7 @@ impl<L: AcknowledgementLog> Writer<L> {
         tokio::select! {
             first = receiver.recv(), if !receiver.is_closed() || !receiver.is_empty() => {
                 if let Some(first) = first {
-                    return Next::Write(gather(first, receiver).await);
+                    return Next::Write(self.gather(first, receiver).await);
                 }
             }
             () = sleep_until(self.due), if has_unwritten => return Next::TryAgain,
@@ -139,6 +165,22 @@ impl<L: AcknowledgementLog> Writer<L> {
             }
             false => Next::End,
         }
+    }
+
+    /// Waits for more acknowledgements: up to [`MOST`] of them, or for a while. If no other job of
+    /// this node runs, there is nothing to wait for.
+    async fn gather(&self, first: Pending, receiver: &mut mpsc::UnboundedReceiver<Pending>) -> Vec<Pending> {
+        let mut batch = vec![first];
+        let deadline = Instant::now() + self.waits.gather;
+        let in_use = |batch: &[Pending]| batch.first().map_or(0, |first| first.slot.all_in_use());
+        let ended = |batch: &[Pending]| as_u64(batch.len() + self.unwritten.len());
+        while batch.len() < MOST && ended(&batch) < u64::from(in_use(&batch)) {
+            match timeout_at(deadline, receiver.recv()).await {
+                Ok(Some(more)) => batch.push(more),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        batch
     }
 
     /// Writes a batch, and frees its slots. Returns the batch if it was not written.
@@ -175,7 +217,7 @@ impl<L: AcknowledgementLog> Writer<L> {
                 attempts = batch.len(),
                 "how jobs ended could not be written; the host tries again until it can"
             );
-            self.due = Instant::now() + wait(1);
+            self.due = Instant::now() + self.waits.after(1);
         }
         self.unwritten.extend(batch);
     }
@@ -207,29 +249,8 @@ impl<L: AcknowledgementLog> Writer<L> {
             true => 0,
             false => self.failures.saturating_add(1),
         };
-        self.due = Instant::now() + wait(self.failures);
+        self.due = Instant::now() + self.waits.after(self.failures);
     }
-}
-
-/// Waits for more acknowledgements: up to [`MOST`] of them, or for [`GATHER`]. If no other job of
-/// this node runs, there is nothing to wait for.
-async fn gather(first: Pending, receiver: &mut mpsc::UnboundedReceiver<Pending>) -> Vec<Pending> {
-    let mut batch = vec![first];
-    let deadline = Instant::now() + GATHER;
-    let in_use = |batch: &[Pending]| batch.first().map_or(0, |first| first.slot.all_in_use());
-    while batch.len() < MOST && as_u64(batch.len()) < u64::from(in_use(&batch)) {
-        match timeout_at(deadline, receiver.recv()).await {
-            Ok(Some(more)) => batch.push(more),
-            Ok(None) | Err(_) => break,
-        }
-    }
-    batch
-}
-
-/// The wait after so many failures in a row.
-fn wait(failures: u32) -> Duration {
-    let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-    FIRST_WAIT.saturating_mul(doubled).min(LONGEST_WAIT)
 }
 
 #[cfg(test)]
@@ -283,11 +304,18 @@ mod tests {
 
     fn started(log: &Arc<Log>) -> (Acknowledger, JoinHandle<()>, Arc<Counters>) {
         let counters = Arc::<Counters>::default();
-        let (acknowledger, task) = Acknowledger::start(log.clone(), counters.clone());
+        let short = Duration::from_micros(50);
+        let waits = Waits {
+            // Long enough for any machine, and never waited for to the end.
+            gather: Duration::from_secs(60),
+            first: short,
+            longest: short,
+        };
+        let (acknowledger, task) = Acknowledger::start_with(log.clone(), counters.clone(), waits);
         (acknowledger, task, counters)
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn many_are_written_at_once_in_their_order_and_their_slots_are_freed() {
         let (log, slots) = (Arc::<Log>::default(), Slots::new(250));
         let (acknowledger, task, counters) = started(&log);
@@ -306,7 +334,7 @@ mod tests {
         task.await.unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn none_is_lost_while_the_database_fails() {
         let (log, slots) = (Arc::<Log>::default(), Slots::new(3));
         *log.failures.lock().unwrap() = 40;
@@ -316,9 +344,11 @@ mod tests {
             let pending = done(&slots);
             wanted.push(pending.ended.job);
             acknowledger.acknowledge(pending);
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            assert!(slots.in_use() > 0, "a slot is freed only by a write");
         }
+        while *log.failures.lock().unwrap() > 20 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(slots.in_use(), 3, "slots are freed only by a write");
         drop(acknowledger);
         task.await.unwrap();
         assert_eq!(slots.in_use(), 0);
@@ -328,7 +358,7 @@ mod tests {
         assert_eq!(written, wanted);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_that_cannot_be_written_does_not_keep_back_the_others() {
         let slots = Slots::new(5);
         let all: Vec<Pending> = (0..5).map(|_| done(&slots)).collect();
@@ -351,7 +381,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_stale_result_frees_its_slot_and_is_counted() {
         let slots = Slots::new(1);
         let pending = done(&slots);
@@ -367,7 +397,10 @@ mod tests {
 
     #[test]
     fn the_wait_doubles_up_to_the_longest() {
-        let waits = [1, 2, 3, 6, 7, u32::MAX].map(|failures| wait(failures).as_millis());
-        assert_eq!(waits, [50, 100, 200, 1_600, 2_000, 2_000]);
+        let after = |failures| Waits::DEFAULT.after(failures).as_millis();
+        assert_eq!(
+            [1, 2, 3, 6, 7, u32::MAX].map(after),
+            [50, 100, 200, 1_600, 2_000, 2_000]
+        );
     }
 }

@@ -17,6 +17,18 @@ const RESTART: Duration = Duration::from_secs(1);
 pub fn supervise<F>(
     name: &'static str,
     stop: CancellationToken,
+    task: impl FnMut() -> F + Send + 'static,
+) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    supervise_with(RESTART, name, stop, task)
+}
+
+fn supervise_with<F>(
+    restart: Duration,
+    name: &'static str,
+    stop: CancellationToken,
     mut task: impl FnMut() -> F + Send + 'static,
 ) -> JoinHandle<()>
 where
@@ -30,7 +42,7 @@ where
             );
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(RESTART) => {}
+                () = sleep(restart) => {}
             }
         }
     })
@@ -45,11 +57,11 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_task_that_panics_is_started_again_until_it_returns() {
         let (starts, ended) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
         let (counted, told) = (starts.clone(), ended.clone());
-        let task = supervise("test", CancellationToken::new(), move || {
+        let task = supervise_with(Duration::ZERO, "test", CancellationToken::new(), move || {
             let (counted, told) = (counted.clone(), told.clone());
             async move {
                 if counted.fetch_add(1, Ordering::SeqCst) < 2 {

@@ -7,6 +7,7 @@ mod enqueue;
 mod events;
 pub mod gate;
 mod leases;
+mod records;
 mod retries;
 mod schedules;
 mod steps;

@@ -99,7 +99,7 @@ async fn an_event_is_published_to_its_subscribers() {
     let gone = TenantId::generate();
     let published = world
         .queue
-        .publish(gone, event("order.created", ""), &backlog(9))
+        .publish(gone, event("order.created", ""), &limits)
         .await;
     assert_eq!(published, Err(QueueError::Unavailable));
 }
