@@ -69,7 +69,7 @@ impl Plugin {
     fn send(&self, step: &Value) -> Option<Value> {
         let body = json!({ "do": [step] }).to_string();
         let body = Some(("application/json", body.as_bytes()));
-        let answer = self.http.send("POST", "/acme/p/", body).ok()?.expect(200);
+        let answer = self.http.send("POST", "/acme/p/do", body).ok()?.expect(200);
         assert!(answer[0].get("ok").is_some(), "{step}: {answer}");
         Some(answer[0]["ok"].clone())
     }

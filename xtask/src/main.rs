@@ -23,6 +23,7 @@ cargo xtask <command>
 
   demo   build everything, start a host with a tenant and two plugins, and print curl lines that work
          --data FOLDER (./mortise-data)  --public ADDRESS (127.0.0.1:8080)  --admin ADDRESS (127.0.0.1:8081)
+         --erp ADDRESS (127.0.0.1:8082; the demo plays the shop's ERP there)
   test   run every test, the quick attacks (also on jobs) and a minute of generated inputs; further arguments go to cargo test, without the attacks
   hostile  attack a host with the whole catalogue, and measure what its good tenants notice
          --quick (rows alone, in small)  --row B1,D4  --figure loops  --seed NUMBER  --json FILE  --list

@@ -258,11 +258,10 @@ impl<'a> Changes<'a> {
 
 /// Waits for one changed tenant after the other until its change is served.
 fn watch(host: &Host, awaited: &mpsc::Receiver<Awaited>) -> Result<Vec<f64>> {
-    let http = host.http();
     let mut lags = Vec::new();
-    for Awaited { path, status, since } in awaited {
+    for Awaited { path, served, since } in awaited {
         within(TIMEOUT, "serving a change", || {
-            Ok((http.get(&path)?.status == status).then_some(()))
+            Ok((is_served(host, &path)? == served).then_some(()))
         })?;
         lags.push(since.elapsed().as_secs_f64());
     }

@@ -97,7 +97,7 @@ impl<'a> Plugin<'a> {
 
     /// Sends steps in one request.
     pub async fn send(&self, steps: Value) -> Reply {
-        let path = format!("/{}/{}/", self.tenant.name, self.name);
+        let path = format!("/{}/{}/do", self.tenant.name, self.name);
         let call = self.app.post(&path).json(&json!({ "do": steps }));
         call.send().await.expect(200)
     }

@@ -53,7 +53,7 @@ async fn a_job_does_not_exist_if_its_transaction_does_not_commit() {
     plugin
         .refused(json!({ "transaction": [effect("order"), enqueue("failed"), wrong] }))
         .await;
-    let path = "/acme/p/";
+    let path = "/acme/p/do";
     let trap = json!({ "do": [{ "transaction": [enqueue("trap")], "end": "trap" }] });
     app.post(path).json(&trap).send().await.expect(502);
     app.pass().await;
@@ -261,7 +261,7 @@ async fn jobs_of_transactions_keep_their_due_time_and_their_trace() {
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let body = json!({ "do": [{ "enqueue": { "name": "work", "payload": { "do": [{ "context": null }, { "report": "trace" }] } } }] });
     let reply = app
-        .post("/acme/p/")
+        .post("/acme/p/do")
         .header("traceparent", trace)
         .json(&body)
         .send()

@@ -1,10 +1,13 @@
-//! `cargo xtask demo`: starts a host with a tenant, two plugins and some products, and prints
-//! `curl` lines to try it.
+//! `cargo xtask demo`: starts a host with a tenant, two plugins and some products, shows a job that
+//! is retried, a dead letter that is replayed and the next runs of a schedule, and prints `curl`
+//! lines to try it.
 //!
 //! It uses the command line as a user would. The results of an earlier demo are kept: the tenant,
 //! its key, its data, its settings, and the active versions unless the plugins' sources have
 //! changed.
 
+mod background;
+mod erp;
 mod http;
 mod mortise;
 mod options;
@@ -18,6 +21,7 @@ use crate::prepare::prepare;
 use crate::run::{self, cargo, root, target_folder};
 use crate::steps::{Result, Steps, say};
 
+use erp::Erp;
 use mortise::{Built, Mortise};
 use options::Options;
 use server::Server;
@@ -32,7 +36,7 @@ const WEBHOOK_SECRET: &str = "payment_webhook";
 pub fn run(arguments: &[String]) -> Result<()> {
     let options = Options::parse(arguments)?;
     let target = target_folder()?;
-    let mut steps = Steps::new(5);
+    let mut steps = Steps::new(6);
     steps.step("checking the toolchain", prepare)?;
     steps.step(
         "building the host (the first time takes some minutes: wasmtime is compiled)",
@@ -45,20 +49,33 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let mortise = Mortise::new(target.join("debug/mortise"), &options);
     let plugins = steps.step("building the plugins", || {
         let build = |name| {
+            let folder = root().join("plugins").join(name);
             let file = target.join("demo").join(format!("{name}.wasm"));
-            Ok((name, mortise.build(&root().join("plugins").join(name), &file)?))
+            let built = mortise.build(&folder, &file)?;
+            match name {
+                "orders" => Ok((name, erp::build(&mortise, &folder, &target, &options)?)),
+                name => Ok((name, built)),
+            }
         };
         PLUGINS.into_iter().map(build).collect::<Result<Vec<_>>>()
     })?;
+    let erp = Erp::start(options.erp)?;
     let server = steps.step("starting the host", || {
         Server::start(&mortise.executable, &options)
     })?;
     let ready = steps.step("creating the tenant and deploying the plugins", || {
         furnish(&mortise, &options, &plugins)
     });
-    match ready {
-        Ok(text) => {
-            say(&text);
+    let shown = ready.and_then(|(key, product)| {
+        steps.step("running jobs of the shop", || {
+            background::show(&mortise, &options, &erp, &key, product)
+        })?;
+        Ok(product)
+    });
+    match shown {
+        Ok(product) => {
+            let commands = mortise.executable.parent().unwrap_or(Path::new(""));
+            say(&tour::text(&options, commands, product));
             server.stay()
         }
         Err(error) => {
@@ -68,8 +85,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Creates what is missing, and returns the text of the tour.
-fn furnish(mortise: &Mortise, options: &Options, plugins: &[(&str, Built)]) -> Result<String> {
+/// Creates what is missing. Returns the key of the tenant, and a product.
+fn furnish(mortise: &Mortise, options: &Options, plugins: &[(&str, Built)]) -> Result<(String, i64)> {
     let is_demo = |tenant: &serde_json::Value| tenant["name"] == TENANT;
     if !mortise.list(&["tenants", "list"])?.iter().any(is_demo) {
         mortise.run(&["tenants", "create", TENANT])?;
@@ -104,7 +121,13 @@ fn furnish(mortise: &Mortise, options: &Options, plugins: &[(&str, Built)]) -> R
             "config", "set", RATES_URL, "--tenant", TENANT, "--plugin", "orders",
         ])?;
     }
+    let erp_url = erp::url(options);
+    if settings["erp_url"] != erp_url.as_str() {
+        let setting = format!("erp_url={erp_url}");
+        mortise.run(&[
+            "config", "set", &setting, "--tenant", TENANT, "--plugin", "orders",
+        ])?;
+    }
     let product = tour::stock_the_shop(options, &key)?;
-    let commands = mortise.executable.parent().unwrap_or(Path::new(""));
-    Ok(tour::text(options, commands, product))
+    Ok((key, product))
 }

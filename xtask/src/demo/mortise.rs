@@ -37,6 +37,11 @@ impl Mortise {
 
     /// Builds a plugin to a file.
     pub fn build(&self, folder: &Path, out: &Path) -> Result<Built> {
+        self.build_with(folder, None, out)
+    }
+
+    /// Builds a plugin to a file, from a component that was built before if one is named.
+    pub fn build_with(&self, folder: &Path, component: Option<&Path>, out: &Path) -> Result<Built> {
         let mut command = Command::new(&self.executable);
         command
             .arg("build")
@@ -44,6 +49,9 @@ impl Mortise {
             .arg("--out")
             .arg(out)
             .arg("--json");
+        if let Some(component) = component {
+            command.arg("--component").arg(component);
+        }
         let answer: Value = serde_json::from_str(&run::read_visibly(&mut command)?)
             .map_err(|error| format!("mortise build {}: {error}", folder.display()))?;
         let digest = answer["digest"]

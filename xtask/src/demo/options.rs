@@ -15,20 +15,25 @@ pub struct Options {
     pub public: SocketAddr,
     /// The admin listener.
     pub admin: SocketAddr,
+    /// The shop's ERP, which the demo plays.
+    pub erp: SocketAddr,
 }
 
 impl Options {
-    /// Reads `--data`, `--public` and `--admin`.
+    /// Reads `--data`, `--public`, `--admin` and `--erp`.
     pub fn parse(arguments: &[String]) -> Result<Self> {
         let mut options = Self {
             data: root().join("mortise-data"),
             public: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            erp: SocketAddr::from(([127, 0, 0, 1], 8082)),
         };
         let mut arguments = arguments.iter();
         while let Some(name) = arguments.next() {
             if matches!(name.as_str(), "--help" | "-h") {
-                return Err("options: --data FOLDER, --public ADDRESS, --admin ADDRESS".to_owned());
+                return Err(
+                    "options: --data FOLDER, --public ADDRESS, --admin ADDRESS, --erp ADDRESS".to_owned(),
+                );
             }
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
             let address = || {
@@ -42,9 +47,10 @@ impl Options {
                 }
                 "--public" => options.public = address()?,
                 "--admin" => options.admin = address()?,
+                "--erp" => options.erp = address()?,
                 _ => {
                     return Err(format!(
-                        "the demo knows no {name}; it knows --data, --public and --admin"
+                        "the demo knows no {name}; it knows --data, --public, --admin and --erp"
                     ));
                 }
             }

@@ -38,7 +38,7 @@ impl Server {
             if TcpStream::connect(address).is_ok() {
                 return Err(format!(
                     "something listens on {address} already; is another demo running? \
-                     `--public`, `--admin` and `--data` choose other addresses and another folder"
+                     `--public`, `--admin`, `--erp` and `--data` choose other addresses and another folder"
                 ));
             }
         }
@@ -52,6 +52,8 @@ impl Server {
                 "--admin",
                 &options.admin.to_string(),
             ])
+            // The demo's ERP listens on this machine.
+            .env("MORTISE_HTTP_CLIENT__ALLOW_LOOPBACK", "true")
             .process_group(0)
             .spawn()
             .map_err(|error| format!("cannot start {}: {error}", executable.display()))?;

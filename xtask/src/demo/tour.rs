@@ -68,6 +68,12 @@ curl '{base}/orders/orders' -H "authorization: Bearer $(cat '{key}')"
 # Without the key: 401, and the plugin is never started.
 curl -i '{base}/orders/orders'
 
+# Work outside of requests: jobs with their attempts, dead letters, and the next nightly report.
+{mortise} jobs list --tenant {TENANT}
+{mortise} dead-letters list --tenant {TENANT}
+{mortise} schedules list --tenant {TENANT}
+{mortise} schedules run nightly --plugin orders --tenant {TENANT}
+
 # What the host knows: every invocation with its time and memory. The whole admin API: http://{admin}/docs
 curl 'http://{admin}/api/v1/tenants/{TENANT}/invocations?limit=3' -H "authorization: Bearer $(cat '{token}')"
 
@@ -77,6 +83,10 @@ export MORTISE_TOKEN="$(cat '{token}')"
 
 Ctrl-C stops the host; the data stays in {data}.
 "#,
+        mortise = format_args!(
+            "{} --host http://{admin} --token-file '{token}'",
+            commands.join("mortise").display()
+        ),
         data = options.data.display(),
         commands = commands.display()
     )

@@ -37,9 +37,9 @@ pub fn append_of_host(invocation: &mut Invocation, level: Level, message: &str) 
 pub fn stored_text(invocation: &Invocation, text: &str, most: usize) -> String {
     // The plugin chose the length, so the text is cut before anything is searched in it.
     let cut = text.floor_char_boundary(most.saturating_add(longest_secret(invocation)));
-    let is_cut = cut < text.len();
+    let rest = text.len() - cut;
     let text = without_secrets(invocation, text[..cut].to_owned());
-    let is_cut = is_cut || text.len() > most;
+    let is_cut = rest > 0 || text.len() > most;
     let mut text: String = text
         .chars()
         .map(|c| if c != '\n' && deceives(c) { ' ' } else { c })

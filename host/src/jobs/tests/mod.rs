@@ -257,14 +257,17 @@ impl World {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// All jobs of a tenant, the oldest first.
+    /// All jobs of a tenant with their payloads, the oldest first.
     async fn jobs(&self, tenant: TenantId) -> Vec<Job> {
         let all = self
             .db
             .jobs(tenant, &JobFilter::default(), Page::first(10_000))
             .await;
-        let mut jobs = all.unwrap();
-        jobs.reverse();
+        let mut jobs = Vec::new();
+        for listed in all.unwrap().into_iter().rev() {
+            let read = self.db.job(tenant, listed.new.id).await.unwrap();
+            jobs.extend(read.map(|(job, _)| job));
+        }
         jobs
     }
 
