@@ -408,7 +408,6 @@ struct OfKey {
     limit: u32,
     occupied: u32,
     blocked: u32,
-    unique: BTreeSet<String>,
 }
 
 /// No key has more jobs than its limit, and none waits while there is room. Live jobs have distinct

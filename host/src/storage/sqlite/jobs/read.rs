@@ -41,7 +41,7 @@ async fn of_table(
     let mut after = page.after.map(|JobPosition(id)| id.to_string());
     let mut found = Vec::new();
     loop {
-        let Some(mut query) = filter::select("*", table, tenant, filter) else {
+        let Some(mut query) = filter::select(table, tenant, filter) else {
             return Ok(found);
         };
         if let Some(after) = &after {

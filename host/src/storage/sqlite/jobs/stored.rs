@@ -230,4 +230,3 @@ pub(super) async fn payloads(
 
 pub(super) const PAYLOADS: &str =
     "SELECT seq, payload FROM job_payloads WHERE seq IN (SELECT value FROM json_each($1))";
-
