@@ -273,8 +273,8 @@ impl Round<'_> {
             }
             let mut payloads = stored::payloads(self.connection, &seqs).await?;
             for (seq, mut job) in std::mem::take(&mut self.claimed) {
-                // Each job has a payload. If a damaged database lost it, the attempt is given up when
-                // its lease ends.
+                // Each job has a payload. If a damaged database lost it, the attempt is given up
+                // when its lease ends.
                 match payloads.remove(&seq) {
                     Some(payload) => {
                         job.job.new.payload = payload;

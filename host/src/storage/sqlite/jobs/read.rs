@@ -28,8 +28,8 @@ pub(super) async fn jobs(
     Ok(found)
 }
 
-/// The first jobs of the page in a table. A row that cannot be read is logged and skipped, so that it
-/// does not hide the others.
+/// The first jobs of the page in a table. A row that cannot be read is logged and skipped, so that
+/// it does not hide the others.
 async fn of_table(
     connection: &mut SqliteConnection,
     table: Table,
