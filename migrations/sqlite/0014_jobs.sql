@@ -155,8 +155,8 @@ CREATE TABLE paused_jobs (
     FOREIGN KEY (tenant, plugin) REFERENCES plugins (tenant, name) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
--- How far the outbox in a tenant's own database has been relayed. The epoch is a random text in that
--- database: another epoch means another file, whose sequence begins anew.
+-- How far the outbox in a tenant's own database has been relayed. The epoch is a random text in
+-- that database: another epoch means another file, whose sequence begins anew.
 CREATE TABLE outbox_marks (
     tenant   TEXT    NOT NULL PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
     epoch    TEXT    NOT NULL,

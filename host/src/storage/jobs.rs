@@ -145,8 +145,8 @@ pub trait Jobs {
     async fn tenants_with_outbox(&self) -> Result<Vec<TenantId>, DbError>;
 
     /// Claims up to `slots` jobs, going round the tenants that have ready jobs, beginning after
-    /// `cursor`, until the slots are used or no tenant takes another job. A tenant's jobs are claimed
-    /// by priority, then by the time at which they are due. One transaction.
+    /// `cursor`, until the slots are used or no tenant takes another job. A tenant's jobs are
+    /// claimed by priority, then by the time at which they are due. One transaction.
     async fn claim_jobs(
         &self,
         node: &str,
@@ -167,12 +167,12 @@ pub trait Jobs {
     async fn promote_jobs(&self, now: Timestamp, limit: u32) -> Result<u32, DbError>;
 
     /// Ends up to `limit` attempts whose lease is over: the jobs run again after their back-off, or
-    /// are dead letters after their last attempt. A job that was to be cancelled is cancelled. Returns
-    /// the jobs, without their payloads.
+    /// are dead letters after their last attempt. A job that was to be cancelled is cancelled.
+    /// Returns the jobs, without their payloads.
     async fn reap_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError>;
 
-    /// Ends up to `limit` attempts of a node that has just started, as [`Self::reap_jobs`] does: the
-    /// process that ran them has ended. Returns the jobs.
+    /// Ends up to `limit` attempts of a node that has just started, as [`Self::reap_jobs`] does:
+    /// the process that ran them has ended. Returns the jobs.
     async fn reap_node(&self, node: &str, now: Timestamp, limit: u32) -> Result<Vec<Job>, DbError>;
 
     /// The running jobs of a node whose cancellation was requested.
@@ -203,11 +203,12 @@ pub trait Jobs {
     /// ticks, whichever are more: fewer than `limit` if nothing is left.
     async fn prune_jobs(&self, done: Timestamp, dead: Timestamp, limit: u32) -> Result<u32, DbError>;
 
-    /// Deletes up to `limit` of a tenant's oldest ended jobs above `done` done or cancelled ones and
-    /// `dead` dead letters. Returns how many.
+    /// Deletes up to `limit` of a tenant's oldest ended jobs above `done` done or cancelled ones
+    /// and `dead` dead letters. Returns how many.
     async fn trim_jobs(&self, tenant: TenantId, done: u64, dead: u64, limit: u32) -> Result<u32, DbError>;
 
-    /// The counts of all tenants that have or had jobs. Reads counters and indexes, not the backlog.
+    /// The counts of all tenants that have or had jobs. Reads counters and indexes, not the
+    /// backlog.
     async fn job_counts(&self) -> Result<Vec<(TenantId, JobCounts)>, DbError>;
 
     /// A page of a tenant's jobs, newest first. Payloads may be large, so they are left empty.
@@ -221,9 +222,10 @@ pub trait Jobs {
     /// A job with its payload and its last 100 attempts.
     async fn job(&self, tenant: TenantId, id: JobId) -> Result<Option<(Job, Vec<Attempt>)>, DbError>;
 
-    /// Runs an ended job again, or a scheduled one now. An ended job gets as many attempts as when it
-    /// was added. A job in another state stays as it is. `None` if there is no such job; otherwise
-    /// its state. [`DbError::UniqueKeyTaken`] if a live job has the unique key of an ended one.
+    /// Runs an ended job again, or a scheduled one now. An ended job gets as many attempts as when
+    /// it was added. A job in another state stays as it is. `None` if there is no such job;
+    /// otherwise its state. [`DbError::UniqueKeyTaken`] if a live job has the unique key of an
+    /// ended one.
     async fn retry_job(
         &self,
         tenant: TenantId,
@@ -232,8 +234,8 @@ pub trait Jobs {
         change: &Change,
     ) -> Result<Option<JobState>, DbError>;
 
-    /// Runs up to `limit` ended jobs again that match, except those whose unique key a live job has.
-    /// Returns how many.
+    /// Runs up to `limit` ended jobs again that match, except those whose unique key a live job
+    /// has. Returns how many.
     async fn retry_jobs(
         &self,
         tenant: TenantId,

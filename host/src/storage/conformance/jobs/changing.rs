@@ -267,7 +267,7 @@ pub async fn paused_jobs_are_part_of_the_snapshot(repository: &dyn Repository) {
             .generations
             .content
     };
-    let nothing = || PausedJobs::default();
+    let nothing = PausedJobs::default;
     assert_eq!(
         paused().await,
         [("orders".to_owned(), nothing()), ("shop".to_owned(), nothing())]

@@ -1,6 +1,6 @@
 //! Conformance tests of lists and counts of jobs.
 
-use super::super::{name, tenant};
+use super::super::{change, name, tenant};
 use super::{
     NOW, acknowledge, add, claim, counts, discarded, in_state, later, listed, new_job, retry_at, stored,
 };
@@ -110,7 +110,6 @@ pub async fn jobs_are_filtered_and_paged_newest_first(repository: &dyn Repositor
 }
 
 pub async fn jobs_of_other_tenants_are_not_found(repository: &dyn Repository) {
-    use super::super::change;
     let acme = tenant(repository, "acme").await.id;
     let other = tenant(repository, "other").await.id;
     let id = add(repository, new_job(acme, "send")).await;

@@ -36,8 +36,8 @@ pub async fn an_outbox_is_relayed_once(repository: &dyn Repository) {
     assert_eq!(added, wanted);
     assert_eq!(repository.outbox_mark(acme).await.unwrap(), Some(mark("a", 3)));
 
-    // The host stopped before the entries were deleted, and reads them again. The jobs may have ended
-    // and been deleted meanwhile.
+    // The host stopped before the entries were deleted, and reads them again. The jobs may have
+    // ended and been deleted meanwhile.
     let everything = JobFilter::default();
     assert_eq!(
         repository

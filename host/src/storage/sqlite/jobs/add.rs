@@ -57,8 +57,8 @@ async fn insert_some(
         false => tenants::existing(connection, wanted).await?,
     };
     let ended = ended(connection, jobs).await?;
-    // A job of a purged tenant is dropped, as if it had been added just before the purge. A job that
-    // ended before was added by an earlier call, whose answer was lost.
+    // A job of a purged tenant is dropped, as if it had been added just before the purge. A job
+    // that ended before was added by an earlier call, whose answer was lost.
     let to_add: Vec<&NewJob> = jobs
         .iter()
         .filter(|job| existing.contains(&job.tenant) && !ended.contains(&(job.tenant, job.id)))

@@ -32,8 +32,8 @@ pub(super) struct Again {
 }
 
 impl Again {
-    /// The state of the job until it runs again. A job that is due at once keeps its place among the
-    /// jobs of its concurrency key.
+    /// The state of the job until it runs again. A job that is due at once keeps its place among
+    /// the jobs of its concurrency key.
     pub fn state(&self) -> JobState {
         match self.is_due {
             true => JobState::Ready,
@@ -41,8 +41,8 @@ impl Again {
         }
     }
 
-    /// Whether the job still occupies its concurrency key. A failed job of an ordered key holds back
-    /// the later ones.
+    /// Whether the job still occupies its concurrency key. A failed job of an ordered key holds
+    /// back the later ones.
     fn occupies(&self) -> bool {
         self.job.occupies && (self.is_due || self.job.is_ordered)
     }

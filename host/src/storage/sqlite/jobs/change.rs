@@ -62,7 +62,7 @@ pub(super) async fn retry_all(
     limit: u32,
     change: &Change,
 ) -> Result<u32, DbError> {
-    let Some(mut query) = filter::select("*", Table::Past, tenant, filter) else {
+    let Some(mut query) = filter::select(Table::Past, tenant, filter) else {
         return Ok(0);
     };
     // Jobs whose unique key is taken are left out here, so that they do not hide the others.
@@ -137,7 +137,7 @@ pub(super) async fn purge(
     let mut effects = Effects::default();
     let mut left = limit;
     for table in Table::BOTH {
-        let Some(mut query) = filter::select("*", table, tenant, filter) else {
+        let Some(mut query) = filter::select(table, tenant, filter) else {
             continue;
         };
         if table == Table::Live {
@@ -289,7 +289,7 @@ async fn delete_block(
     let mut effects = Effects::default();
     let mut deleted = 0;
     for table in Table::BOTH {
-        let Some(mut query) = filter::select("*", table, tenant, filter) else {
+        let Some(mut query) = filter::select(table, tenant, filter) else {
             continue;
         };
         query

@@ -171,17 +171,25 @@ impl Round<'_> {
                     break;
                 }
                 looked += 1;
-                match self.decide(tenant, row).await? {
-                    Decision::Take(job) => {
+                let seq = row::integer(row, "seq")?;
+                let job = match stored::live_job(row) {
+                    Ok(job) => job,
+                    Err(error) => {
+                        self.holds -= 1;
+                        self.bury(row, &error).await?;
+                        continue;
+                    }
+                };
+                match self.policy.lease(tenant, &job.new.plugin, &job.new.name) {
+                    Some(lease) => {
                         quota -= 1;
                         running += 1;
-                        taken.push(job);
+                        taken.push(Taken { seq, job, lease });
                     }
-                    Decision::Hold(seq) => {
+                    None => {
                         self.holds -= 1;
                         held.push(seq);
                     }
-                    Decision::Gone => self.holds -= 1,
                 }
             }
             has_more = looked < rows.len() || u64::from(block) == as_u64(rows.len());
@@ -191,25 +199,6 @@ impl Round<'_> {
         }
         let could_take = has_more && self.policy.quota(tenant, running) > 0;
         Ok(could_take.then_some(Visit { tenant, running }))
-    }
-
-    async fn decide(&mut self, tenant: TenantId, row: &SqliteRow) -> Result<Decision, DbError> {
-        let seq = row::integer(row, "seq")?;
-        match stored::live_job(row) {
-            Ok(job) => {
-                let lease = self.policy.lease(tenant, &job.new.plugin, &job.new.name);
-                Ok(match lease {
-                    Some(lease) => Decision::Take(Taken { seq, job, lease }),
-                    None => Decision::Hold(seq),
-                })
-            }
-            Err(error) => {
-                // It must not stop the jobs behind it.
-                tracing::error!(%error, "a job cannot be read and becomes a dead letter");
-                self.bury(row, &error).await?;
-                Ok(Decision::Gone)
-            }
-        }
     }
 
     async fn take(&mut self, taken: Vec<Taken>) -> Result<(), DbError> {
@@ -247,7 +236,9 @@ impl Round<'_> {
         Ok(())
     }
 
+    /// Makes a job that cannot be read a dead letter, so that it does not stop the jobs behind it.
     async fn bury(&mut self, row: &SqliteRow, error: &DbError) -> Result<(), DbError> {
+        tracing::error!(%error, "a job cannot be read and becomes a dead letter");
         let end = End::dead(Live::read(row)?, error.to_string(), self.now);
         ending::end(self.connection, &[end], &mut self.effects).await?;
         self.is_changed = true;
@@ -282,8 +273,8 @@ impl Round<'_> {
             }
             let mut payloads = stored::payloads(self.connection, &seqs).await?;
             for (seq, mut job) in std::mem::take(&mut self.claimed) {
-                // Each job has a payload. If a damaged database lost it, the attempt is given up when
-                // its lease ends.
+                // Each job has a payload. If a damaged database lost it, the attempt is given up
+                // when its lease ends.
                 match payloads.remove(&seq) {
                     Some(payload) => {
                         job.job.new.payload = payload;
@@ -301,13 +292,6 @@ impl Round<'_> {
         };
         Ok((self.is_changed, round))
     }
-}
-
-/// What becomes of a ready job.
-enum Decision {
-    Take(Taken),
-    Hold(i64),
-    Gone,
 }
 
 /// The next tenant after the cursor that has ready jobs, and how many of its jobs run.

@@ -33,17 +33,12 @@ impl Table {
 
 /// Begins a statement for a tenant's jobs in a table. `None` if none of them can match. More
 /// conditions and the order may be added.
-pub(super) fn select(
-    columns: &'static str,
-    table: Table,
-    tenant: TenantId,
-    filter: &JobFilter,
-) -> Option<QueryBuilder<Sqlite>> {
+pub(super) fn select(table: Table, tenant: TenantId, filter: &JobFilter) -> Option<QueryBuilder<Sqlite>> {
     let states: Vec<_> = filter.states.iter().filter(|state| table.has(**state)).collect();
     if states.is_empty() && !filter.states.is_empty() {
         return None;
     }
-    let mut query = QueryBuilder::new(format!("SELECT {columns} FROM {} WHERE tenant = ", table.name()));
+    let mut query = QueryBuilder::new(format!("SELECT * FROM {} WHERE tenant = ", table.name()));
     query.push_bind(tenant.to_string());
     if let Some(plugin) = &filter.plugin {
         query.push(" AND plugin = ").push_bind(plugin.to_string());

@@ -1,7 +1,8 @@
 //! Concurrency keys: how many jobs of a key are ready or running, and which one is next.
 //!
-//! A job with a key that becomes due is first blocked. Settling its key then makes it ready if there
-//! is room. So jobs of a key become ready in the order of their addition, whatever made the room.
+//! A job with a key that becomes due is first blocked. Settling its key then makes it ready if
+//! there is room. So jobs of a key become ready in the order of their addition, whatever made the
+//! room.
 
 use sqlx::SqliteConnection;
 

@@ -12,10 +12,10 @@
 //! | `promote`, `maintain`, `prune` | due, lost, held and old jobs |
 //! | `read`, `filter`, `change`, `pause` | the admin API |
 //! | `schedules` | ticks |
-//! | `stored`, `effects`, `keys`, `ending` | parts of the others: rows, counters, concurrency keys, moves |
+//! | `stored`, `effects`, `keys`, `ending` | parts of the others: rows, counters, keys, moves |
 //!
-//! Every statement on the way of a job uses an index that has only the jobs that it is about, so its
-//! cost does not depend on the number of waiting jobs. `tests` checks the query plans.
+//! Every statement on the way of a job uses an index that has only the jobs that it is about, so
+//! its cost does not depend on the number of waiting jobs. `tests` checks the query plans.
 
 mod acknowledge;
 mod add;

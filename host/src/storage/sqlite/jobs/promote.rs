@@ -87,8 +87,8 @@ fn key(tenant: &str, row: &SqliteRow) -> Result<Key, DbError> {
 pub(super) const DUE_TENANTS: &str =
     "SELECT tenant FROM job_counts WHERE next_due <= $1 ORDER BY next_due LIMIT $2";
 
-/// A job with a concurrency key first becomes blocked, and settling the key makes it ready. A failed
-/// job of an ordered key still occupies the key.
+/// A job with a concurrency key first becomes blocked, and settling the key makes it ready. A
+/// failed job of an ordered key still occupies the key.
 pub(super) const PROMOTE: &str = "UPDATE jobs SET \
     state = CASE WHEN concurrency_key IS NULL OR occupies = 1 THEN 'ready' ELSE 'blocked' END \
     WHERE seq IN (SELECT seq FROM jobs WHERE state = 'scheduled' AND tenant = $1 AND run_at <= $2 \

@@ -28,8 +28,8 @@ pub(super) async fn jobs(
     Ok(found)
 }
 
-/// The first jobs of the page in a table. A row that cannot be read is logged and skipped, so that it
-/// does not hide the others.
+/// The first jobs of the page in a table. A row that cannot be read is logged and skipped, so that
+/// it does not hide the others.
 async fn of_table(
     connection: &mut SqliteConnection,
     table: Table,
@@ -41,7 +41,7 @@ async fn of_table(
     let mut after = page.after.map(|JobPosition(id)| id.to_string());
     let mut found = Vec::new();
     loop {
-        let Some(mut query) = filter::select("*", table, tenant, filter) else {
+        let Some(mut query) = filter::select(table, tenant, filter) else {
             return Ok(found);
         };
         if let Some(after) = &after {

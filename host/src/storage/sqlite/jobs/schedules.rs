@@ -78,8 +78,8 @@ async fn handle(
         .execute(&mut *connection)
         .await
         .map_err(unavailable)?;
-    // If the time is recorded but was not reached yet, the schedule began anew with an earlier time,
-    // since a clock was set back. It goes on after the times that were handled before.
+    // If the time is recorded but was not reached yet, the schedule began anew with an earlier
+    // time, since a clock was set back. It goes on after the times that were handled before.
     if advanced.rows_affected() == 0 || !record(connection, state).await? {
         return Ok(Ticked::Before);
     }

@@ -184,7 +184,7 @@ impl ClaimPolicy for OneEach {
 
 #[tokio::test]
 async fn no_statement_looks_through_the_backlog() {
-    let (_folder, repository) = open().await;
+    let (folder, repository) = open().await;
     assert_plans(&repository).await;
     let large = conformance::tenant(&repository, "large").await.id;
     let small = conformance::tenant(&repository, "small").await.id;
@@ -192,8 +192,8 @@ async fn no_statement_looks_through_the_backlog() {
     // The same plans, whether SQLite knows nothing of the backlog or has counted it.
     assert_plans(&repository).await;
     sqlx::query("ANALYZE").execute(&repository.writer).await.unwrap();
-    Repository::close(&repository).await;
-    let repository = SqliteRepository::open(_folder.path()).await.unwrap();
+    repository.close().await;
+    let repository = SqliteRepository::open(folder.path()).await.unwrap();
     assert_plans(&repository).await;
 
     let theirs = add_some(&repository, small, "send", 1).await;
