@@ -46,8 +46,10 @@ pub use crate::steps::step;
 pub use error::{Error, JobError};
 pub use handler::{FromJob, JobHandler, Jobs};
 pub use job::{Job, Origin};
+#[cfg(any(feature = "testing", target_family = "wasm"))]
+pub(crate) use new_job::Due;
 pub use new_job::NewJob;
-pub(crate) use new_job::{Due, Prepared};
+pub(crate) use new_job::Prepared;
 
 /// Adds a job of this name with a payload, which is written as JSON. The job runs as soon as it
 /// can. Returns its id.
