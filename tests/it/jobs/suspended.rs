@@ -152,7 +152,10 @@ async fn the_jobs_of_a_deleted_plugin_are_dead_letters() {
         if job["state"] == "dead" { Ok(job) } else { Err(job) }
     });
     let dead = dead.await;
-    assert!(dead["error"].as_str().unwrap().contains("deleted"), "{dead}");
+    assert!(
+        dead["error"].as_str().unwrap().contains("no plugin `q`"),
+        "{dead}"
+    );
     assert!(plugin.effects().await.is_empty());
 }
 
