@@ -164,8 +164,7 @@ impl Client {
         })
     }
 
-    /// Sends up to `most` requests until the host is gone or
-    /// `meanwhile` returns.
+    /// Sends up to `most` requests until the host is gone or `meanwhile` returns.
     pub fn work<T>(&mut self, most: usize, meanwhile: impl FnOnce(&Host) -> Result<T>) -> Result<T> {
         self.work_while(most, |host, _| meanwhile(host))
     }
