@@ -152,10 +152,8 @@ async fn the_jobs_of_a_deleted_plugin_are_dead_letters() {
         if job["state"] == "dead" { Ok(job) } else { Err(job) }
     });
     let dead = dead.await;
-    assert!(
-        dead["error"].as_str().unwrap().contains("no plugin `q`"),
-        "{dead}"
-    );
+    let error = dead["error"].as_str().unwrap();
+    assert!(error.contains("no plugin `q`; restore the plugin"), "{error}");
     assert!(plugin.effects().await.is_empty());
 }
 

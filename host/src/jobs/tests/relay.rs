@@ -296,11 +296,11 @@ async fn an_entry_that_cannot_be_used_is_kept_and_blocks_nothing() {
     assert_eq!(
         seen,
         [
+            ("shop", "gone", "gone"),
+            ("shop", "sync", "fine"),
             ("unknown", "unusable-outbox-entry", "no JSON"),
             ("shop", "unusable-outbox-entry", newer.as_str()),
             ("shop", "unusable-outbox-entry", entries[2].as_str()),
-            ("shop", "gone", "gone"),
-            ("shop", "sync", "fine"),
         ]
     );
     assert!(world.jobs(other).await.is_empty());
