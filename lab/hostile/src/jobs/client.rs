@@ -242,8 +242,8 @@ impl Client {
         Ok("no job waits".to_owned())
     }
 
-    /// All rows of a query in a tenant's database, in pages. `sql` selects rows after the number $1,
-    /// which is their first column.
+    /// All rows of a query in a tenant's database, in pages. `sql` selects rows after the number
+    /// $1, which is their first column.
     pub fn rows(&self, tenant: &str, sql: &str) -> Result<Vec<Vec<Value>>> {
         let tenant = self.host().known(tenant);
         let mut all: Vec<Vec<Value>> = Vec::new();
