@@ -45,8 +45,8 @@ pub struct Recipe {
     manifest: Option<String>,
 }
 
-/// The custom sections with the routes of `routes!` and the jobs of `jobs!`, each with a name of the
-/// same length that is never read.
+/// The custom sections with the routes of `routes!` and the jobs of `jobs!`, each with a name of
+/// the same length that is never read.
 const LISTS: [(&[u8], &[u8]); 2] = [
     (b"mortise:routes", b"mortise:unread"),
     (b"mortise:jobs", b"mortise:none"),

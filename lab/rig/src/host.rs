@@ -140,7 +140,7 @@ impl Launch {
         let ready = match ready {
             Ok(ready) => ready,
             Err(status) => {
-                // The log is whole once its reader ends. A panic of the reader is no reason to wait.
+                // The log is whole once its reader ends. If the reader panicked, it ends there.
                 let _ = reader.join();
                 let log = log.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
                 return Ok(Started::Ended(Ended { data, log, status }));

@@ -1,9 +1,9 @@
 //! The shared code of the guests that run a list of host calls, as a request or as a job.
 //!
-//! The body of a request and the payload of a job are `{"do": [step, …]}`. A step is an object whose
-//! first member names what to do. A step with `"attempts": [1, 2]` is only done in these attempts of
-//! a job. A request answers the result of each step. A job whose step fails ends with `retry`,
-//! unless the step has `"anyway": true`.
+//! The body of a request and the payload of a job are `{"do": [step, …]}`. A step is an object
+//! whose first member names what to do. A step with `"attempts": [1, 2]` is only done in these
+//! attempts of a job. A request answers the result of each step. A job whose step fails ends with
+//! `retry`, unless the step has `"anyway": true`.
 
 use test_guests::{Value, json, text};
 

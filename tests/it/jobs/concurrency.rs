@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::gate::Gate;
-use super::{Plugin, effect, eventually, members};
+use super::{Plugin, effect, members};
 
 /// A kind of job with a bound.
 fn bound(limit: u32, ordered: bool) -> String {
@@ -151,13 +151,6 @@ async fn of_a_hundred_ordered_jobs_each_runs_after_the_one_before() {
         .map(|name| json!({ "enqueue": { "name": "work", "concurrency_key": "k", "payload": { "do": [effect(name)] } } }))
         .collect();
     plugin.step(json!({ "transaction": steps })).await;
-    let done = eventually(async || {
-        let effects = plugin.effects().await;
-        if effects.len() == 100 {
-            Ok(effects)
-        } else {
-            Err(json!(effects.len()))
-        }
-    });
-    assert_eq!(done.await, names);
+    plugin.settle().await;
+    assert_eq!(plugin.effects().await, names);
 }

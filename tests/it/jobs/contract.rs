@@ -58,15 +58,8 @@ async fn a_plugin_of_contract_0_1_publishes_and_hears_events() {
     plugin
         .step(json!({ "transaction": [effect("order"), event] }))
         .await;
-    super::eventually(async || {
-        let reports = plugin.reports("heard").await;
-        if reports.len() == 2 {
-            Ok(reports)
-        } else {
-            Err(json!(reports))
-        }
-    })
-    .await;
+    plugin.settle().await;
+    assert_eq!(plugin.reports("heard").await.len(), 2);
     for (_, results) in plugin.reports("heard").await {
         let origin = &results[0]["ok"]["origin"];
         assert_eq!(

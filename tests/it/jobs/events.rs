@@ -137,15 +137,7 @@ async fn an_event_of_a_transaction_is_published_if_it_commits() {
     let answers = plugin
         .step(json!({ "transaction": [effect("order"), event("job")] }))
         .await;
-    super::eventually(async || {
-        let effects = plugin.effects().await;
-        if effects.len() == 2 {
-            Ok(())
-        } else {
-            Err(json!(effects))
-        }
-    })
-    .await;
+    plugin.settle().await;
     assert_eq!(plugin.effects().await, ["order", "job"]);
     let jobs = plugin.jobs("").await;
     assert_eq!(jobs.len(), 1);

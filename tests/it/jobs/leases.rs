@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::gate::Gate;
-use super::{Plugin, effect, eventually, outcomes};
+use super::{Plugin, effect, outcomes};
 use crate::app::App;
 
 /// Longer than the lease: the limit of a minute and the margin.
@@ -38,17 +38,9 @@ async fn lose(app: &App) {
     app.pass().await;
 }
 
-/// The error of the transaction of an attempt, once it is reported.
+/// The error of the transaction of an attempt that has ended.
 async fn refusal(plugin: &Plugin<'_>, attempt: u32) -> String {
-    let reports = eventually(async || {
-        let reports = plugin.reports(&attempt.to_string()).await;
-        if reports.is_empty() {
-            Err(json!("no report"))
-        } else {
-            Ok(reports)
-        }
-    });
-    let results = reports.await[0].1.clone();
+    let results = plugin.reports(&attempt.to_string()).await[0].1.clone();
     let last = results.as_array().unwrap().last().unwrap();
     last["error"]
         .as_str()
@@ -72,9 +64,9 @@ async fn an_attempt_that_is_late_changes_nothing_any_more() {
     let done = plugin.until(&id, "done").await;
     assert_eq!(outcomes(&done), ["lost", "done"]);
     gate.open("first");
+    app.until_metric("mortise_job_results_stale_total", 1.0).await;
     let error = refusal(&plugin, 1).await;
     assert!(error.contains("Conflict"), "{error}");
-    app.until_metric("mortise_job_results_stale_total", 1.0).await;
     assert_eq!(outcomes(&plugin.job(&id).await), ["lost", "done"]);
     assert_eq!(plugin.effects().await, ["in time"]);
 }
@@ -104,6 +96,9 @@ async fn of_two_attempts_at_once_one_completes() {
         "the second attempt runs on"
     );
     gate.open("second");
+    plugin
+        .until_job(&id, |job| job["attempts"][1]["outcome"].is_string())
+        .await;
     let error = refusal(&plugin, 2).await;
     assert!(error.contains("Conflict"), "{error}");
     app.advance(Duration::from_secs(1));

@@ -158,10 +158,18 @@ impl<'a> Plugin<'a> {
     /// Waits until a job is as wanted.
     pub async fn until_job(&self, id: &str, is: impl Fn(&Value) -> bool) -> Value {
         eventually(async || {
-            let job = self.job(id).await;
+            // A job of a transaction is there once it is relayed.
+            let job = self.change("GET", &format!("/jobs/{id}")).await.json();
             if is(&job) { Ok(job) } else { Err(job) }
         })
         .await
+    }
+
+    /// Relays the outboxes, and waits until no job waits or runs, except for jobs that are not due
+    /// yet or held.
+    pub async fn settle(&self) {
+        self.app.pass().await;
+        self.until_idle().await;
     }
 
     /// Waits until no job waits or runs, except for jobs that are not due yet or held.

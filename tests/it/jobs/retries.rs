@@ -1,5 +1,5 @@
-//! Tests of failed attempts: back-off, the plugin's own wait, discarding, traps and time limits, and
-//! dead letters.
+//! Tests of failed attempts: back-off, the plugin's own wait, discarding, traps and time limits,
+//! and dead letters.
 
 use std::time::Duration;
 

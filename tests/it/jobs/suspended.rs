@@ -1,5 +1,5 @@
-//! Tests of jobs that cannot run: suspended tenants, disabled plugins, paused jobs, versions without
-//! the job, and deleted plugins. The admin API says what each waits for.
+//! Tests of jobs that cannot run: suspended tenants, disabled plugins, paused jobs, versions
+//! without the job, and deleted plugins. The admin API says what each waits for.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Tests of unique keys: while a job with the key is live, no other one is added.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::gate::Gate;
 use super::{Plugin, WORK, effect, writing};
@@ -12,7 +12,7 @@ const KINDS: &str = "[[job]]\nname = 'work'\n[[job]]\nname = 'other'\n";
 async fn a_key_is_taken_while_its_job_waits_or_runs_and_free_when_it_ended() {
     let (gate, app) = (Gate::start().await, Gate::app().await);
     let plugin = Plugin::deploy(&app, &format!("{KINDS}{}", gate.section())).await;
-    let keyed = |name: &str, steps: serde_json::Value| json!({ "name": name, "unique_key": "order-7", "payload": { "do": steps } });
+    let keyed = |name: &str, steps: Value| json!({ "name": name, "unique_key": "order-7", "payload": { "do": steps } });
     let job = keyed("work", json!([gate.step("first"), effect("first")]));
     let first = plugin.enqueue(job.clone()).await;
     gate.arrived("first", 1).await;

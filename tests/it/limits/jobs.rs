@@ -332,6 +332,7 @@ async fn activates(app: &App, name: &str, sections: &str, limit: &Value) -> bool
         .as_str()
         .unwrap()
         .to_owned();
+    tenant.grant("p", &json!({ "database": true })).await;
     tenant.limit(limit).await;
     let reply = tenant.activate("p", &version).await;
     let member = limit.as_object().unwrap().keys().next().unwrap();

@@ -1,5 +1,5 @@
-//! The shop's ERP, which the demo plays: it is busy at first, and rejects the orders of one customer
-//! until it is repaired.
+//! The shop's ERP, which the demo plays: it is busy at first, and rejects the orders of one
+//! customer until it is repaired.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -239,8 +239,8 @@ fn strange(part: Part, chance: &mut Chance) -> Part {
     }
 }
 
-/// Uploads it with the smallest guest, activates it, sends requests to its first routes and lists its
-/// schedules.
+/// Uploads it with the smallest guest, activates it, sends requests to its first routes and lists
+/// its schedules.
 pub fn run(target: &Target, parts: &[Part]) -> Result<bool, Failure> {
     let manifest: String = named(parts, "manifest").map(Part::to_text).collect();
     let migrations: Vec<String> = named(parts, "migration").map(Part::to_text).collect();

@@ -16,6 +16,9 @@ use tempfile::TempDir;
 
 use super::scene::{PLUGIN, TOPIC, effect};
 
+/// The threads that send requests for each tenant.
+const THREADS: usize = 3;
+
 /// How long all requests without a kill may take.
 const SENDING: Duration = Duration::from_secs(600);
 
@@ -161,8 +164,7 @@ impl Client {
         })
     }
 
-    /// Sends up to `most` requests from one thread for each tenant, until the host is gone or
-    /// `meanwhile` returns.
+    /// Sends up to `most` requests until the host is gone or `meanwhile` returns.
     pub fn work<T>(&mut self, most: usize, meanwhile: impl FnOnce(&Host) -> Result<T>) -> Result<T> {
         self.work_while(most, |host, _| meanwhile(host))
     }
@@ -179,6 +181,7 @@ impl Client {
             let threads: Vec<_> = self
                 .tenants
                 .iter()
+                .flat_map(|tenant| [*tenant; THREADS])
                 .map(|tenant| {
                     let (http, left, stop) = (host.http(), &left, &stop);
                     scope.spawn(move || add(&http, tenant, next, left, stop))
@@ -239,8 +242,8 @@ impl Client {
         Ok("no job waits".to_owned())
     }
 
-    /// All rows of a query in a tenant's database, in pages. `sql` selects rows after the number $1,
-    /// which is their first column.
+    /// All rows of a query in a tenant's database, in pages. `sql` selects rows after the number
+    /// $1, which is their first column.
     pub fn rows(&self, tenant: &str, sql: &str) -> Result<Vec<Vec<Value>>> {
         let tenant = self.host().known(tenant);
         let mut all: Vec<Vec<Value>> = Vec::new();

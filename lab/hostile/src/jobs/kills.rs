@@ -14,8 +14,8 @@ use crate::say;
 /// A host is killed this long after the client has begun, at the earliest and at the latest.
 const DELAY_MS: (u64, u64) = (40, 500);
 
-/// The gauge of slots for jobs that are in use: a slot is free again once the acknowledgement of its
-/// job is written.
+/// The gauge of slots for jobs that are in use: a slot is free again once the acknowledgement of
+/// its job is written.
 const IN_USE: &str = "job_slots_in_use";
 
 /// The result of the stage.
