@@ -15,10 +15,6 @@ use crate::domain::id::FunctionName;
 use crate::domain::invocation::Trigger;
 
 /// The input of a guest, by trigger.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all inputs are requests, and boxing each would cost an allocation"
-)]
 pub enum Input {
     /// A request to one of the plugin's routes.
     Http(Request),
