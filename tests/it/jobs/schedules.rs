@@ -39,13 +39,14 @@ impl Plugin<'_> {
         self.settle().await;
     }
 
-    /// The times for which the schedule ran, in order.
+    /// The times for which the schedule ran, in order. Its jobs are deleted after a day, but not
+    /// what they wrote.
     async fn ran(&self) -> Vec<String> {
         self.until_idle().await;
-        let mut jobs = self.jobs("").await;
-        jobs.reverse();
-        jobs.iter()
-            .map(|job| job["origin"]["due_at"].as_str().unwrap().to_owned())
+        let sql = "SELECT origin ->> 'due_at' AS due FROM effects ORDER BY due";
+        let rows = self.query(sql).await;
+        rows.iter()
+            .map(|row| row[0].as_str().unwrap().to_owned())
             .collect()
     }
 
