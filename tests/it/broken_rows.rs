@@ -18,6 +18,8 @@ const TABLES: [(&str, &str); 7] = [
     ("api_keys", "tenant"),
 ];
 
+/// The control plane's database. The host also writes to it now and then, and a test that waits for
+/// its lock blocks its thread, so such a test needs several threads.
 fn database(app: &App) -> Connection {
     let folder = app.files("components")[0].parent().unwrap().to_owned();
     let connection = open_database(folder.with_file_name("mortise.db"));
@@ -43,7 +45,7 @@ async fn two_tenants(app: &App) {
     acme.key(&["orders:read"]).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_cannot_be_read_stops_its_own_tenant_at_most() {
     let mut app = App::start().await;
     two_tenants(&app).await;
@@ -159,7 +161,7 @@ async fn a_plugin_without_its_files_is_unavailable_until_they_are_back() {
     assert_eq!(node(&app).await["unavailable"], json!([]));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_revoked_is_never_served_because_it_cannot_be_read_back() {
     let app = App::start().await;
     two_tenants(&app).await;

@@ -32,7 +32,7 @@ fn tells_nothing(text: &str) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_control_plane_is_locked_changes_wait_and_requests_go_on() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;

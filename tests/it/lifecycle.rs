@@ -232,7 +232,7 @@ async fn the_database_of_a_tenant_that_is_there_is_never_removed() {
     assert_eq!(reply.json()["ok"]["rows"][0][0], 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_process_changes_in_the_database_is_served_after_the_next_poll() {
     let app = App::start().await;
     let acme = app.tenant("acme").await;
