@@ -99,7 +99,8 @@ async fn a_row_that_cannot_be_read_stops_its_own_tenant_at_most() {
                 let database = database(&app);
                 let columns = format!("({column}) = (SELECT {column} FROM damaged ORDER BY r LIMIT 1)");
                 let mend = format!("UPDATE {table} SET {columns} WHERE rowid = (SELECT MIN(r) FROM damaged)");
-                database.execute_batch(&mend).unwrap();
+                let mended = database.execute_batch(&mend);
+                mended.unwrap_or_else(|error| panic!("{at}: {error}"));
                 database.execute_batch("DROP TABLE damaged").unwrap();
             }
             app.host.maintain().await;
