@@ -148,6 +148,7 @@ mod tests {
             ("order.created", "7")
         );
         assert_eq!(event.depth, 0);
+        drop(told);
         let usage = &invocation.usage;
         assert_eq!((usage.events_published, usage.job_payload_bytes), (2, 1));
         for topic in ["order", "order.created.now", "payment.settled"] {

@@ -411,7 +411,6 @@ async fn entries_count_in_the_size_of_the_database_and_may_be_large() {
         );
     }
     is_limit(result, "database_size");
-    drop(transaction);
     let batch = fixture
         .databases
         .outbox(fixture.tenant(), None, 10)
