@@ -119,7 +119,7 @@ fn act(what: String, job: &Job) -> Result<(), JobError> {
             note(&format!("{:?}", second.is_err() && tx.commit().is_err()))?;
         }
         "steps" => {
-            let first: u32 = jobs::step("first", || Ok::<_, db::Error>(note("first").map(|()| 7)?))?;
+            let first: u32 = jobs::step("first", || note("first").map(|()| 7))?;
             db::transaction(|tx| tx.step("second", || tx.execute("INSERT INTO done VALUES ('second')", ())))?;
             assert_eq!(first, 7);
             if job.attempt == 1 {

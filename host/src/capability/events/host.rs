@@ -134,21 +134,16 @@ mod tests {
         for topic in ["order.created", "stock.a.b"] {
             ids.push(publish(&mut invocation, &queue, topic, "7").await.unwrap());
         }
-        let told = queue.told();
-        let found: Vec<_> = told
-            .events
-            .iter()
-            .map(|event| event.event.id.to_string())
-            .collect();
+        let events = queue.told().events.clone();
+        let found: Vec<_> = events.iter().map(|event| event.event.id.to_string()).collect();
         assert_eq!(found, ids);
-        let event = &told.events[0];
+        let event = &events[0];
         assert_eq!(event.event.source.as_str(), "plugin");
         assert_eq!(
             (event.event.topic.as_str(), event.data.as_str()),
             ("order.created", "7")
         );
         assert_eq!(event.depth, 0);
-        drop(told);
         let usage = &invocation.usage;
         assert_eq!((usage.events_published, usage.job_payload_bytes), (2, 1));
         for topic in ["order", "order.created.now", "payment.settled"] {
