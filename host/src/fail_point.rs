@@ -1,8 +1,9 @@
 //! Named places at which a test can end the process, to prove that a crash there loses nothing.
 //!
 //! The environment variable [`VARIABLE`] names one place: `claimed` ends the process when the place
-//! is reached first, `claimed:3` when it is reached for the third time. `cargo xtask hostile --jobs`
-//! sets the variable. Without it, a place costs one load of an atomic value.
+//! is reached first, `claimed:3` when it is reached for the third time.
+//! `cargo xtask hostile --jobs` sets the variable. Without it, a place costs one load of an atomic
+//! value.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -352,7 +352,8 @@ usage! {
     steps: u32,
     /// Most bytes of the result of one step that was stored.
     step_bytes: u64,
-    /// The longest chain of jobs that lead to each other, up to one that was added; zero if none was.
+    /// The longest chain of jobs that lead to each other, up to one that was added; zero if none
+    /// was.
     job_depth: u32,
     /// Stored log lines.
     log_lines: u32 => sum,

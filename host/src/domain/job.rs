@@ -35,8 +35,8 @@ pub struct JobSpec {
     pub limits: TriggerLimits,
 }
 
-/// The wait before a failed job runs again. It doubles with each attempt, and a random part of up to
-/// half of it is taken off, so that jobs that failed together do not return together.
+/// The wait before a failed job runs again. It doubles with each attempt, and a random part of up
+/// to half of it is taken off, so that jobs that failed together do not return together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Backoff {
@@ -52,8 +52,8 @@ pub struct Backoff {
 pub struct Concurrency {
     /// How many run at once.
     pub limit: NonZeroU32,
-    /// Whether they run in the order in which they were added. A job that waits for its next attempt
-    /// then holds back the later ones.
+    /// Whether they run in the order in which they were added. A job that waits for its next
+    /// attempt then holds back the later ones.
     #[serde(default)]
     pub ordered: bool,
 }
@@ -240,7 +240,8 @@ pub enum JobOutcome {
 pub enum Ending {
     /// It is done.
     Done,
-    /// It failed. It runs again at this time if it has attempts left, and is a dead letter otherwise.
+    /// It failed. It runs again at this time if it has attempts left, and is a dead letter
+    /// otherwise.
     Retry {
         /// When it is due again.
         at: Timestamp,

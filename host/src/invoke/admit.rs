@@ -16,8 +16,8 @@ use crate::tenants::{Admitted, Full, Unhealthy};
 pub enum Admission {
     /// A request of a caller, who waits for the response.
     Request(RequestAdmission),
-    /// A job. The queue claims no more jobs than the node has slots and the tenant may run, so a job
-    /// takes part in no limit of requests. It waits for an instance as long as it has to.
+    /// A job. The queue claims no more jobs than the node has slots and the tenant may run, so a
+    /// job takes part in no limit of requests. It waits for an instance as long as it has to.
     Job,
 }
 

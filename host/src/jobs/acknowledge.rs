@@ -100,8 +100,8 @@ enum Next {
 }
 
 impl Acknowledger {
-    /// Starts the task on the current tokio runtime. It ends when all clones of the acknowledger are
-    /// dropped and everything is written.
+    /// Starts the task on the current tokio runtime. It ends when all clones of the acknowledger
+    /// are dropped and everything is written.
     pub fn start(log: impl AcknowledgementLog, counters: Arc<Counters>) -> (Self, JoinHandle<()>) {
         Self::start_with(log, counters, Waits::DEFAULT)
     }

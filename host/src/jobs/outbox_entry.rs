@@ -31,8 +31,8 @@ pub(super) struct EntryJobs {
     pub problem: Option<String>,
 }
 
-/// Reads an entry of a tenant's database. Its text comes from a file, so nothing in it is relied on:
-/// above all, it adds no job for another tenant.
+/// Reads an entry of a tenant's database. Its text comes from a file, so nothing in it is relied
+/// on: above all, it adds no job for another tenant.
 pub(super) fn jobs_of(tenant: TenantId, text: &str, subscribers: &Subscribers, now: Timestamp) -> EntryJobs {
     let problem = match serde_json::from_str(text) {
         Ok(OutboxEntry::Event(event)) => {

@@ -7,8 +7,8 @@ use crate::domain::id::{JobName, PluginName, TenantId};
 use crate::storage::ClaimPolicy;
 use crate::tenants::{CallableJob, PluginRoutes, Routing, TenantRoutes, job_hold};
 
-/// Jobs that a tenant with share 1 may begin in one round of claims. A tenant with share 2 may begin
-/// twice as many.
+/// Jobs that a tenant with share 1 may begin in one round of claims. A tenant with share 2 may
+/// begin twice as many.
 const QUANTUM: u32 = 4;
 
 /// The time that a lease lasts beyond the wall-clock limit of its job: for loading the component,

@@ -1,9 +1,9 @@
 //! Relays the outboxes of tenants' databases to the job queue, exactly once.
 //!
-//! Each entry has a sequence in its file. One transaction of the control plane adds the jobs of some
-//! entries and moves the tenant's mark to the last of them. Entries up to the mark are never read
-//! again, and are deleted afterwards. A crash between any two steps therefore neither loses an entry
-//! nor adds its jobs twice.
+//! Each entry has a sequence in its file. One transaction of the control plane adds the jobs of
+//! some entries and moves the tenant's mark to the last of them. Entries up to the mark are never
+//! read again, and are deleted afterwards. A crash between any two steps therefore neither loses an
+//! entry nor adds its jobs twice.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

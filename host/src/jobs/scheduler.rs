@@ -1,9 +1,10 @@
 //! Adds the jobs of schedules when they are due.
 //!
-//! A schedule is part of the active version: it begins with an activation or a rollback, begins anew
-//! if its expression or zone changes, and ends with the version. Its state has the last time that
-//! was handled, so the next time follows from the state, not from the current time. One transaction
-//! adds the job of a time and records the time, so any number of schedulers add one job for it.
+//! A schedule is part of the active version: it begins with an activation or a rollback, begins
+//! anew if its expression or zone changes, and ends with the version. Its state has the last time
+//! that was handled, so the next time follows from the state, not from the current time. One
+//! transaction adds the job of a time and records the time, so any number of schedulers add one job
+//! for it.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -14,8 +14,8 @@ pub struct Slots {
     all_free: Notify,
 }
 
-/// A slot in use: from the claim of a job until the end of its attempt is written. Dropping it frees
-/// the slot.
+/// A slot in use: from the claim of a job until the end of its attempt is written. Dropping it
+/// frees the slot.
 #[derive(Debug)]
 pub struct Slot {
     /// `None` once the slot is freed.

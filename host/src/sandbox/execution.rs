@@ -1,5 +1,4 @@
-//! Executes one invocation: takes an instance, calls the guest, checks the bodies and returns the
-//! outcome.
+//! Executes one invocation: takes an instance, calls the guest and checks the bodies.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -243,8 +242,7 @@ impl<T: Send + 'static, I: Send + 'static, F: FnOnce(Box<Invocation>) + Send + '
             let call = pin!(self.call());
             let measured = pin!(meter.measure(clock, call));
             let in_slices = pin!(placement.run(measured));
-            // The time limit encloses everything, because the epoch does not interrupt a guest that
-            // waits for the host.
+            // It encloses everything: the epoch does not interrupt a guest that waits for the host.
             until(deadline, in_slices).await
         };
         self.finish(outcome.ok())

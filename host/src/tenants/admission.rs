@@ -148,8 +148,8 @@ impl TenantAdmission {
         self.rates.failures.check(now)
     }
 
-    /// Whether [`TenantAdmission::admit`] would reject a request now, for a check before the body is
-    /// read.
+    /// Whether [`TenantAdmission::admit`] would reject a request now, for a check before the body
+    /// is read.
     pub fn is_full(&self) -> bool {
         self.admitted.load(Ordering::Acquire) >= self.size.capacity()
     }

@@ -284,7 +284,7 @@ mod receipts {
             let receipt = Receipt { order: 7, address: "ada@example.com".to_owned() };
             host.request("POST", "/orders").json(&receipt).send(&APP);
             assert_eq!(host.jobs()[0].name, "send-receipt");
-            assert_eq!(host.run_jobs(&JOBS)[0].outcome, Outcome::Retry);    // the mail service of the test is down
+            assert_eq!(host.run_jobs(&JOBS)[0].outcome, Outcome::Retry);    // the mail service is down
             host.advance(Duration::from_secs(1));       // failed jobs, delays and schedules become due
             assert_eq!(host.run_jobs(&JOBS)[0].outcome, Outcome::Done);
             assert!(host.dead_letters().is_empty());
@@ -299,7 +299,8 @@ mod receipts {
             let host = host();
             assert!(jobs::enqueue("book", &5).is_ok() && jobs::enqueue("renew", &3).is_ok());
             let attempts = host.run_jobs(&JOBS);
-            assert_eq!(attempts.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>(), [Outcome::Done, Outcome::Retry]);
+            let outcomes: Vec<_> = attempts.iter().map(|attempt| attempt.outcome).collect();
+            assert_eq!(outcomes, [Outcome::Done, Outcome::Retry]);
             host.advance(Duration::from_secs(1));
             assert_eq!(host.run_jobs(&JOBS)[0].outcome, Outcome::Done);
             assert_eq!(db::query_one::<i64>("SELECT balance FROM account", ()), Ok(5));
@@ -315,7 +316,8 @@ mod receipts {
             assert_eq!(host.jobs().len(), 1);
             assert!(jobs::enqueue("send-receipt", &receipt).is_ok());
             assert_eq!(host.run_jobs(&JOBS)[0].outcome, Outcome::Dead);
-            let due = Job { origin: Origin::Schedule { name: "nightly".to_owned(), due_at: WEEK_MS + 1 }, ..Job::default() };
+            let origin = Origin::Schedule { name: "nightly".to_owned(), due_at: WEEK_MS + 1 };
+            let due = Job { origin, ..Job::default() };
             assert_eq!(db::execute("INSERT INTO carts VALUES (0), (1)", ()), Ok(2));
             assert!(clean_up((), &due).is_ok());
             assert_eq!(db::query_one::<i64>("SELECT count(*) FROM carts", ()), Ok(1));

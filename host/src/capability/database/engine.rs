@@ -91,9 +91,10 @@ pub trait DatabaseEngine: Send + Sync {
     /// without a database is not an error.
     async fn forget(&self, tenant: TenantId) -> io::Result<()>;
 
-    /// The next outbox entries of a tenant after `mark`, the last mark of the control plane: at most
-    /// `limit`, and fewer if they are large; none only at the end. They are on the disk. If the
-    /// database is not the continuation of the one that `mark` is about, it gets a new epoch first.
+    /// The next outbox entries of a tenant after `mark`, the last mark of the control plane: at
+    /// most `limit`, and fewer if they are large; none only at the end. They are on the disk. If
+    /// the database is not the continuation of the one that `mark` is about, it gets a new epoch
+    /// first.
     async fn outbox(
         &self,
         tenant: TenantId,
@@ -154,8 +155,8 @@ pub trait Session: Send {
     /// The stored result of a step of the running job.
     async fn step(&mut self, job: JobId, name: &str) -> Result<Option<String>, DatabaseError>;
 
-    /// Stores the result of a step of the running job, in a transaction of its own. An earlier result
-    /// stays. Returns how many steps the job has.
+    /// Stores the result of a step of the running job, in a transaction of its own. An earlier
+    /// result stays. Returns how many steps the job has.
     async fn store_step(&mut self, step: Step) -> Result<u32, DatabaseError>;
 
     /// The size of the database after the last statement.
@@ -168,8 +169,8 @@ pub trait OpenTransaction: Send {
     /// Runs a statement in the transaction.
     async fn run(&mut self, statement: Statement, want: Want) -> Result<Answer, DatabaseError>;
 
-    /// Writes an entry into the tenant's outbox in this transaction. The first entry after a file was
-    /// opened checks with `marks` that the file continues what was relayed; see
+    /// Writes an entry into the tenant's outbox in this transaction. The first entry after a file
+    /// was opened checks with `marks` that the file continues what was relayed; see
     /// [`DatabaseEngine::outbox`].
     async fn add_to_outbox(&mut self, entry: String, marks: &dyn OutboxMarks) -> Result<(), DatabaseError>;
 
@@ -184,8 +185,8 @@ pub trait OpenTransaction: Send {
     /// What the transaction has done besides running statements.
     fn effects(&self) -> Effects;
 
-    /// Commits the transaction and calls `then`. If the commit fails, the transaction is rolled back.
-    /// If it completed a job, it is on the disk when this returns.
+    /// Commits the transaction and calls `then`. If the commit fails, the transaction is rolled
+    /// back. If it completed a job, it is on the disk when this returns.
     async fn commit(&mut self, then: OnCommit) -> Result<Effects, DatabaseError>;
 
     /// Rolls the transaction back.

@@ -1,4 +1,5 @@
-//! The host calls of the database. Those of a transaction that do more than SQL are in `effects.rs`.
+//! The host calls of the database. Those of a transaction that do more than SQL are in
+//! `effects.rs`.
 
 use std::sync::Arc;
 

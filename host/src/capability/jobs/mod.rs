@@ -1,7 +1,7 @@
 //! Jobs that a plugin adds: background work that the host stores and runs at least once.
 //!
-//! `build.rs` turns what the guest sent into a job and checks it, for jobs that are added at once and
-//! for those of a transaction. `queue.rs` is the queue as host calls use it.
+//! `build.rs` turns what the guest sent into a job and checks it, for jobs that are added at once
+//! and for those of a transaction. `queue.rs` is the queue as host calls use it.
 
 mod build;
 mod host;

@@ -27,8 +27,8 @@ pub enum QueueError {
 /// The job queue.
 #[async_trait]
 pub trait JobQueue: OutboxMarks {
-    /// Adds a job. Returns once it is durable, with its id or with that of the live job that has the
-    /// same unique key.
+    /// Adds a job. Returns once it is durable, with its id or with that of the live job that has
+    /// the same unique key.
     async fn add(&self, job: NewJob, limits: &Limits) -> Result<JobId, QueueError>;
 
     /// Adds a job for each subscriber of an event. Returns once they are durable.

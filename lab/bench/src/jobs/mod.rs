@@ -1,5 +1,7 @@
-//! Measures jobs: their throughput beside a native handler on the same queue, the time until a job
-//! starts, and the wait of a tenant beside another one with many jobs.
+//! Measures jobs: throughput, the time until a job starts, and fairness between tenants.
+//!
+//! Throughput is compared with a native handler on the same queue. Fairness is the wait of a tenant
+//! beside another one with many jobs.
 
 mod fairness;
 mod latency;

@@ -14,10 +14,8 @@ use crate::bindings::mortise::plugin::{
 use crate::context::{Context, Principal, Trigger};
 use crate::db::{self, ConstraintKind, Rows, Value};
 use crate::jobs::{self, Due, Job, JobError, Jobs, Origin};
-use crate::{
-    App, Body, Content, FunctionError, Functions, Request, cache, events, fields, http, log, secrets, steps,
-    time,
-};
+use crate::{App, Body, Content, FunctionError, Functions, Request};
+use crate::{cache, events, fields, http, log, secrets, steps, time};
 
 /// Handles a request for the host.
 pub fn serve(request: wire_http::Request, app: &App) -> wire_http::Response {

@@ -104,7 +104,8 @@ impl JobError {
     /// use mortise_sdk::jobs::JobError;
     ///
     /// let minute = Duration::from_secs(60);
-    /// assert!(matches!(JobError::retry_after(minute, "come back"), JobError::RetryAfter(wait, _) if wait == minute));
+    /// let error = JobError::retry_after(minute, "come back");
+    /// assert!(matches!(error, JobError::RetryAfter(wait, _) if wait == minute));
     /// ```
     pub fn retry_after(wait: Duration, why: impl Into<String>) -> Self {
         Self::RetryAfter(wait, why.into())

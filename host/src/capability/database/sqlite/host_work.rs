@@ -58,8 +58,8 @@ pub(super) fn in_transaction<T>(
     Ok(done)
 }
 
-/// Begins a transaction that writes. If it is not committed, it is rolled back when the lease of the
-/// connection is dropped.
+/// Begins a transaction that writes. If it is not committed, it is rolled back when the lease of
+/// the connection is dropped.
 pub(super) fn begin(connection: &mut Connection) -> Result<(), DatabaseError> {
     run(connection, "BEGIN IMMEDIATE")
 }

@@ -8,9 +8,9 @@
 //! - `job`: work on a connection on a blocking thread; `stop`: how another thread stops it.
 //! - `session`: one invocation's use of its database; `run`: one statement; `transaction`,
 //!   `cursor`: state that stays open between host calls; `migrate`: migrations.
-//! - `host_work`: what the host does outside of invocations. Its tables are `outbox` (jobs and events
-//!   of transactions), `completed` (jobs that a transaction completed) and `steps`; `traces` removes
-//!   what ended jobs left.
+//! - `host_work`: what the host does outside of invocations. Its tables are `outbox` (jobs and
+//!   events of transactions), `completed` (jobs that a transaction completed) and `steps`; `traces`
+//!   removes what ended jobs left.
 //! - `failure`: SQLite's errors as errors of the contract.
 //!
 //! The crate `mortise-sql` decides what SQL may do, on the host and in tests of plugins.

@@ -1,11 +1,12 @@
 //! The outbox of a tenant's database: jobs and events that transactions added, in the order of the
 //! commits.
 //!
-//! The control plane keeps a mark: how far it has relayed the entries of this file. Sequence numbers
-//! alone would not do, because an older copy of the file gives the same numbers to new entries. So
-//! each file has a random epoch, and a mark is valid in its epoch only. Before a file is used that
-//! was just opened, it is compared with the mark. If it is not the continuation of the file that was
-//! relayed, the entries that were relayed are deleted, and the rest begins a new epoch.
+//! The control plane keeps a mark: how far it has relayed the entries of this file. Sequence
+//! numbers alone would not do, because an older copy of the file gives the same numbers to new
+//! entries. So each file has a random epoch, and a mark is valid in its epoch only. Before a file
+//! is used that was just opened, it is compared with the mark. If it is not the continuation of the
+//! file that was relayed, the entries that were relayed are deleted, and the rest begins a new
+//! epoch.
 
 use std::fs;
 use std::io;
@@ -27,8 +28,8 @@ use super::run::{Failed, broken_or};
 use crate::domain::id::TenantId;
 use crate::domain::outbox::OutboxMark;
 
-/// `follows` is the epoch of the mark when this epoch began, and `file` names the file that it began
-/// in.
+/// `follows` is the epoch of the mark when this epoch began, and `file` names the file that it
+/// began in.
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS _mortise_outbox (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -91,7 +92,8 @@ impl SqliteDatabases {
         check_and_read.await
     }
 
-    /// See [`DatabaseEngine::outbox_relayed`](super::super::engine::DatabaseEngine::outbox_relayed).
+    /// See
+    /// [`DatabaseEngine::outbox_relayed`](super::super::engine::DatabaseEngine::outbox_relayed).
     pub(super) async fn delete_relayed(&self, id: TenantId, mark: &OutboxMark) -> Result<(), DatabaseError> {
         if !self.has_file(id)? {
             return Ok(());
@@ -112,7 +114,8 @@ impl SqliteDatabases {
 }
 
 /// Compares the file with the mark in an open transaction, and creates the tables if they are
-/// missing. Returns the epoch. The tenant's file counts as checked once the transaction is committed.
+/// missing. Returns the epoch. The tenant's file counts as checked once the transaction is
+/// committed.
 pub(super) fn prepare(
     connection: &mut Connection,
     tenant: &Tenant,
