@@ -50,9 +50,10 @@ impl Queue {
         Ok(())
     }
 
-    /// When the jobs of a tenant that are done ended, the first one first.
-    pub fn ended(&self, tenant: TenantId) -> Result<Vec<Timestamp>> {
-        let jobs = self.jobs(tenant, JobState::Done)?;
+    /// When the jobs of a tenant that were added since a time and are done ended, the first one
+    /// first.
+    pub fn ended(&self, tenant: TenantId, since: Timestamp) -> Result<Vec<Timestamp>> {
+        let jobs = self.done(tenant, since)?;
         let mut ended: Vec<Timestamp> = jobs.iter().filter_map(|job| job.ended_at).collect();
         ended.sort_unstable();
         Ok(ended)
@@ -69,10 +70,11 @@ impl Queue {
         Ok(delay)
     }
 
-    /// The jobs of a tenant in a state.
-    fn jobs(&self, tenant: TenantId, state: JobState) -> Result<Vec<Job>> {
+    /// The jobs of a tenant that were added since a time and are done.
+    fn done(&self, tenant: TenantId, since: Timestamp) -> Result<Vec<Job>> {
         let filter = JobFilter {
-            states: vec![state],
+            states: vec![JobState::Done],
+            from: Some(since),
             ..JobFilter::default()
         };
         let mut all: Vec<Job> = Vec::new();

@@ -88,9 +88,8 @@ fn round_of(
     queue.close();
     drain()?;
     let queue = Queue::open(folder.path(), runtime.clone())?;
-    let mut ended = queue.ended(tenant)?;
+    let ended = queue.ended(tenant, since)?;
     queue.close();
-    ended.retain(|ended| *ended >= since);
     ensure!(
         ended.len() == count,
         "{} of {count} jobs of `{TENANT}` are done",

@@ -49,6 +49,8 @@ pub struct Sent {
     pub key: String,
     /// Whether the host acknowledged it.
     pub acknowledged: bool,
+    /// The typed error with which the host refused it.
+    pub refused: Option<String>,
 }
 
 /// The client, with the running host.
@@ -312,13 +314,13 @@ fn add(
             way,
             key,
             acknowledged: false,
+            refused: None,
         };
         match reply {
             Ok(reply) => {
                 let answer = reply.is("200")?.body()?;
-                // With this load a host has no reason to refuse a job.
-                ensure!(answer[0].get("ok").is_some(), "{way:?}: {answer}");
-                one.acknowledged = true;
+                one.acknowledged = answer[0].get("ok").is_some();
+                one.refused = answer[0]["error"].as_str().map(str::to_owned);
                 sent.push(one);
             }
             // The host is gone: the job may exist.

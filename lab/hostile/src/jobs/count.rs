@@ -34,6 +34,8 @@ pub struct Count {
     repeats_of_completed: usize,
     /// Jobs of transactions that were not committed.
     uncommitted: usize,
+    /// Requests that the host refused with a typed error. With this load there are none.
+    refused: usize,
     /// Dead letters. No job of these stages fails by itself.
     dead: usize,
     /// Examples of what is wrong.
@@ -74,11 +76,15 @@ impl Count {
 
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
-        self.lost + self.twice + self.repeats_of_completed + self.uncommitted + self.dead == 0
+        self.lost + self.twice + self.repeats_of_completed + self.uncommitted + self.dead + self.refused == 0
     }
 
     /// Compares a request with the rows of its jobs.
     fn compare(&mut self, sent: &Sent, rows: &Rows) {
+        if let Some(error) = &sent.refused {
+            self.refused += 1;
+            self.example(1, || format!("refused: {sent:?}: {error}"));
+        }
         let none = BTreeMap::new();
         let jobs = rows.effects.get(&sent.key).unwrap_or(&none);
         let has_order = rows.orders.contains(&sent.key);
@@ -161,6 +167,9 @@ impl fmt::Display for Count {
         if self.dead > 0 {
             write!(f, ", {} dead", self.dead)?;
         }
+        if self.refused > 0 {
+            write!(f, ", {} requests refused", self.refused)?;
+        }
         for example in &self.examples {
             write!(f, "\n  {example}")?;
         }
@@ -214,6 +223,7 @@ mod tests {
             way,
             key: "k".to_owned(),
             acknowledged,
+            refused: None,
         };
         count.compare(&sent, rows);
         [
