@@ -7,7 +7,7 @@ use super::{Job, JobError};
 /// The jobs of a plugin as [`jobs!`](crate::jobs!) defines them: their names and the function that
 /// dispatches to their handlers.
 ///
-/// The macro defines it as the constant `JOBS`, which tests [run](crate::testing::Host::run_jobs).
+/// The macro defines it as the constant `JOBS`, which the test host runs.
 ///
 /// ```
 /// use mortise_sdk::jobs::{Job, JobError};
