@@ -12,7 +12,7 @@ use super::scene::Scene;
 use crate::say;
 
 /// A host is killed this long after the client has begun, at the earliest and at the latest.
-const DELAY_MS: (u64, u64) = (40, 500);
+const DELAY_MS: (u64, u64) = (100, 500);
 
 /// The gauge of slots for jobs that are in use: a slot is free again once the acknowledgement of
 /// its job is written.
@@ -53,9 +53,8 @@ pub fn run(scene: &Scene, client: &mut Client) -> Result<Kills> {
     for round in 0..kills.kills {
         let left = kills.wanted_jobs.saturating_sub(client.acknowledged());
         let rounds = usize::try_from(kills.kills - round)?;
-        // A bit more than needed, because some kills come before all of it is sent. On average a
-        // request adds 1.4 jobs.
-        let most = (left.div_ceil(rounds) * 3 / 2).max(20);
+        // Much more than needed, so that the client is still sending when the host is killed.
+        let most = (left.div_ceil(rounds) * 8).max(400);
         let delay = Duration::from_millis(DELAY_MS.0 + scene.random(DELAY_MS.1 - DELAY_MS.0));
         let unanswered = client.sent().iter().filter(|sent| !sent.acknowledged).count();
         let in_use = client.work(most, |host| {
