@@ -1,10 +1,16 @@
 //! What this node serves of a tenant's jobs.
 
 use super::Lifecycle;
-use crate::domain::id::{JobName, PluginName, TenantId};
+use crate::capability::database::DatabaseError;
+use crate::domain::id::{JobId, JobName, PluginName, TenantId};
 use crate::tenants::{HoldReason, job_hold};
 
 impl Lifecycle {
+    /// Lets a job run from the beginning, whatever it did before.
+    pub async fn reset_job(&self, tenant: TenantId, job: JobId) -> Result<(), DatabaseError> {
+        self.services.databases.reset_job(tenant, job).await
+    }
+
     /// Why jobs of this kind cannot run now; `None` if they can.
     pub fn job_hold(&self, tenant: TenantId, plugin: &PluginName, job: &JobName) -> Option<HoldReason> {
         job_hold(self.routing.tenant_by_id(tenant).as_deref(), plugin, job)

@@ -91,6 +91,25 @@ async fn dead_letters_are_replayed_and_deleted_by_filter() {
 }
 
 #[tokio::test]
+async fn a_job_that_was_done_runs_from_the_beginning() {
+    let app = App::start().await;
+    let plugin = Plugin::deploy(&app, WORK).await;
+    let insert = json!({ "execute": "INSERT INTO effects (key) VALUES ($1)", "params": ["a"] });
+    let completes = json!([{ "transaction": [insert, { "complete": null }] }]);
+    let id = plugin.enqueue_steps(completes).await;
+    plugin.until(&id, "done").await;
+    plugin
+        .change("POST", &format!("/jobs/{id}/retry"))
+        .await
+        .expect(200);
+    let twice = plugin
+        .until_job(&id, |job| job["attempts"][1]["outcome"].is_string())
+        .await;
+    assert_eq!(outcomes(&twice), ["done", "done"]);
+    assert_eq!(plugin.effects().await, ["a", "a"]);
+}
+
+#[tokio::test]
 async fn a_waiting_job_is_run_now_or_cancelled() {
     let app = App::start().await;
     let plugin = Plugin::deploy(&app, WORK).await;

@@ -25,7 +25,8 @@ use crate::wire::jobs::{JobDetail, PurgedView, RetriedView};
 const BLOCK: u32 = 500;
 
 /// Runs an ended job again, with as many attempts as it had in the beginning; or runs a waiting job
-/// now instead of when it is due. 409 if it runs.
+/// now instead of when it is due. A job that was done runs from the beginning: results of its steps
+/// and `transaction.complete` are forgotten. 409 if it runs.
 #[utoipa::path(post, path = "/tenants/{tenant}/jobs/{id}/retry", tag = "jobs",
     responses((status = 200, body = JobDetail)), security(("token" = ["developer"])))]
 pub async fn retry(
@@ -35,6 +36,11 @@ pub async fn retry(
     At(id): At<JobId>,
 ) -> Result<Json<JobDetail>, Problem> {
     let job = known(&state, &access, id).await?;
+    if job.state == JobState::Done {
+        // The host would find in the tenant's database that the job was completed, and end it.
+        let reset = state.lifecycle.reset_job(access.tenant.id, id).await;
+        reset.map_err(Problem::unavailable)?;
+    }
     let change = state.change(&access.actor, "job.retry", named(&job));
     let retried = state
         .db

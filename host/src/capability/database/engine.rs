@@ -121,6 +121,9 @@ pub trait DatabaseEngine: Send + Sync {
     /// Removes what these jobs left, as [`job_traces`](Self::job_traces) names it. They ended.
     async fn forget_jobs(&self, tenant: TenantId, jobs: &[JobId]) -> Result<(), DatabaseError>;
 
+    /// Removes everything that a job left, however long ago, so that it runs from the beginning.
+    async fn reset_job(&self, tenant: TenantId, job: JobId) -> Result<(), DatabaseError>;
+
     /// The tenants whose databases are there and have content.
     async fn tenants_with_data(&self) -> io::Result<Vec<TenantId>>;
 

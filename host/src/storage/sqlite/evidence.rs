@@ -1,14 +1,18 @@
 //! Inspects a data folder before its database is opened.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 
+use super::mark::StartNumber;
 use super::{FILE_NAME, ForeignDatabase};
 use crate::storage::DbError;
 
 /// The first bytes of every SQLite file.
 const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// The length of a SQLite file's header in bytes.
+const HEADER: usize = 100;
 
 /// The content of a data folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +28,15 @@ pub(super) struct Evidence {
     /// Whether there is a write-ahead log. The newest pages are then in the log and not in the
     /// file.
     pub has_log: bool,
+    /// The start in the header of the control plane's database; `None` without a valid header.
+    pub start: Option<StartNumber>,
+}
+
+/// The header of a SQLite file.
+struct Header {
+    /// The size of the database in bytes.
+    size: u64,
+    start: StartNumber,
 }
 
 impl Evidence {
@@ -36,13 +49,22 @@ impl Evidence {
             Err(error) => return Err(error),
         };
         let has_log = has_log(data)?;
+        let header = match length {
+            0 => None,
+            _ => Header::read(&file)?,
+        };
+        let is_shorter = match &header {
+            Some(header) => length < header.size,
+            None => length < HEADER as u64,
+        };
         Ok(Self {
             databases: count(&data.join("databases"), "db")?,
             components: count(&data.join("components"), "wasm")?,
             // SQLite would delete the write-ahead log of an empty file.
             is_without_database: length == 0,
-            is_cut: length > 0 && !has_log && is_cut(&file, length)?,
+            is_cut: length > 0 && !has_log && is_shorter,
             has_log,
+            start: header.map(|header| header.start),
         })
     }
 
@@ -70,27 +92,30 @@ fn has_log(data: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether the file has fewer pages than its header says. SQLite itself refuses a file without a
-/// valid header.
-fn is_cut(file: &Path, length: u64) -> io::Result<bool> {
-    let mut header = [0; 100];
-    let mut reader = fs::File::open(file)?;
-    match io::Read::read_exact(&mut reader, &mut header) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(true),
-        Err(error) => return Err(error),
+impl Header {
+    /// Reads the header of a file; `None` if it is not one of SQLite's, which SQLite refuses itself.
+    fn read(file: &Path) -> io::Result<Option<Self>> {
+        let mut bytes = [0; HEADER];
+        match fs::File::open(file)?.read_exact(&mut bytes) {
+            Ok(()) if bytes.starts_with(MAGIC) => Ok(Some(Self::of(&bytes))),
+            Ok(()) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
     }
-    if !header.starts_with(MAGIC) {
-        return Ok(false);
+
+    /// Fields as in <https://sqlite.org/fileformat2.html#the_database_header>.
+    fn of(bytes: &[u8; HEADER]) -> Self {
+        let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let page = match u16::from_be_bytes([bytes[16], bytes[17]]) {
+            1 => 65_536,
+            size => u64::from(size),
+        };
+        Self {
+            size: page.saturating_mul(u64::from(number(28))),
+            start: StartNumber(number(60)),
+        }
     }
-    let page = match u16::from_be_bytes([header[16], header[17]]) {
-        1 => 65_536,
-        size => u64::from(size),
-    };
-    let pages = u64::from(u32::from_be_bytes([
-        header[28], header[29], header[30], header[31],
-    ]));
-    Ok(length < page.saturating_mul(pages))
 }
 
 fn count(folder: &Path, kind: &str) -> io::Result<usize> {

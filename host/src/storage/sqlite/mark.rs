@@ -22,12 +22,30 @@ pub(super) struct Mark {
     pub id: String,
     /// Number of changes to the set of tenants.
     pub generation: i64,
-    /// The last start of a host on the database; empty if that host was older than these names.
+    /// The last start of a host on the database.
     #[serde(default)]
-    pub started: String,
-    /// The start that is writing its name into the database. The name may or may not be there yet.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub starting: String,
+    pub last_start: StartNumber,
+    /// The start that is writing its number into the database. The number may or may not be there
+    /// yet.
+    #[serde(default)]
+    pub next_start: StartNumber,
+}
+
+/// A random number of each start of a host. The database has it in its header, as SQLite's
+/// `user_version`, so that it can be read without the write-ahead log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct StartNumber(pub u32);
+
+impl StartNumber {
+    /// The number in a database of which no host has numbered a start.
+    pub const NONE: Self = Self(0);
+
+    /// A new number.
+    pub fn generate() -> Self {
+        let [.., a, b, c, d] = uuid::Uuid::new_v4().into_bytes();
+        Self(u32::from_be_bytes([a, b, c, d]).max(1))
+    }
 }
 
 /// The file of the mark.
@@ -88,8 +106,8 @@ mod tests {
         let mark = |generation| Mark {
             id: "a".to_owned(),
             generation,
-            started: "now".to_owned(),
-            starting: String::new(),
+            last_start: StartNumber(7),
+            next_start: StartNumber::NONE,
         };
         for (written, wanted) in [(2, 2), (1, 2), (3, 3)] {
             file.write(&mark(written)).unwrap();

@@ -50,12 +50,15 @@ use super::{ChangeNotifier, DbError, Repository};
 use crate::domain::resource::Resource;
 use crate::sqlite::configure as configure_sqlite;
 use evidence::Evidence;
-use mark::{Mark, MarkFile};
+use mark::{Mark, MarkFile, StartNumber};
 
 /// Name of the file within the data folder.
 pub const FILE_NAME: &str = "mortise.db";
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
+
+/// The mark of the database itself.
+const OWN_MARK: &str = "SELECT id, generation, user_version AS last_start FROM host, pragma_user_version";
 
 /// Connections for reading. The admin API uses them, requests to plugins never do.
 const READERS: u32 = 4;
@@ -121,7 +124,7 @@ impl SqliteRepository {
         let file = SqliteConnectOptions::new().filename(data.join(FILE_NAME));
         if let Some(marked) = marked.as_ref().filter(|_| !evidence.is_without_database) {
             if evidence.has_log {
-                belonging::check_log(&file, marked).await?;
+                belonging::check_log(evidence.start, marked)?;
             }
             if foreign == ForeignDatabase::Refuse {
                 belonging::check_mark(&file, marked).await?;
@@ -154,25 +157,25 @@ impl SqliteRepository {
         Ok(repository)
     }
 
-    /// Writes the name of this start into the file itself, while the write-ahead log is empty. The
-    /// mark announces the name before and confirms it afterwards. So a start that is killed at any
-    /// moment leaves a file whose name the mark knows.
+    /// Writes the number of this start into the file itself, while the write-ahead log is empty.
+    /// The mark announces the number before and confirms it afterwards. So a start that is
+    /// killed at any moment leaves a file whose number the mark knows.
     async fn begin_start(&self, marked: Option<&Mark>) -> Result<(), DbError> {
-        let name = uuid::Uuid::now_v7().to_string();
+        let number = StartNumber::generate();
         if let Some(marked) = marked {
-            // From here on, the file has the same name as its log, whatever an earlier start left.
+            // From here on, the file has the same number as its log, whatever an earlier start left.
             self.checkpoint().await?;
             let announced = Mark {
-                started: self.own_mark().await?.started,
-                starting: name.clone(),
+                last_start: self.own_mark().await?.last_start,
+                next_start: number,
                 ..marked.clone()
             };
             self.write_mark(announced)
                 .await
                 .map_err(|error| DbError::Unavailable(Box::new(error)))?;
         }
-        sqlx::query("UPDATE host SET started = $1")
-            .bind(name)
+        let statement = format!("PRAGMA user_version = {}", number.0.cast_signed());
+        sqlx::query(sqlx::AssertSqlSafe(statement))
             .execute(&self.writer)
             .await
             .map_err(unavailable)?;
@@ -206,7 +209,7 @@ impl SqliteRepository {
     }
 
     async fn own_mark(&self) -> Result<Mark, DbError> {
-        let row = sqlx::query("SELECT id, generation, started FROM host")
+        let row = sqlx::query(OWN_MARK)
             .fetch_one(&self.readers)
             .await
             .map_err(unavailable)?;
@@ -216,15 +219,17 @@ impl SqliteRepository {
     /// Commits a change to the set of tenants with the next generation, and then updates the
     /// folder's mark.
     async fn commit_generation(&self, mut transaction: Transaction<'_, Sqlite>) -> Result<(), DbError> {
-        let row = sqlx::query(
-            "UPDATE host SET generation = MIN(generation, $1) + 1 RETURNING id, generation, started",
-        )
         // At the largest number, the count stays as it is. Old copies are then not noticed, but
         // tenants can be created.
-        .bind(i64::MAX - 1)
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(unavailable)?;
+        sqlx::query("UPDATE host SET generation = MIN(generation, $1) + 1")
+            .bind(i64::MAX - 1)
+            .execute(&mut *transaction)
+            .await
+            .map_err(unavailable)?;
+        let row = sqlx::query(OWN_MARK)
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(unavailable)?;
         let mark = read_mark(&row)?;
         transaction.commit().await.map_err(unavailable)?;
         if let Err(error) = self.write_mark(mark).await {
@@ -280,11 +285,13 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 }
 
 fn read_mark(row: &SqliteRow) -> Result<Mark, DbError> {
+    // The pragma has 32 bits with a sign.
+    let last_start = i32::try_from(row::integer(row, "last_start")?).unwrap_or_default();
     Ok(Mark {
         id: row::text(row, "id")?,
         generation: row::integer(row, "generation")?,
-        started: row::text(row, "started")?,
-        starting: String::new(),
+        last_start: StartNumber(last_start.cast_unsigned()),
+        next_start: StartNumber::NONE,
     })
 }
 
@@ -549,11 +556,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_start_that_was_killed_while_it_wrote_its_name_stops_none_after_it() {
+    async fn a_start_that_was_killed_while_it_wrote_its_number_stops_none_after_it() {
         let folder = tempfile::tempdir().unwrap();
         let killed = SqliteRepository::open(folder.path()).await.unwrap();
         for _ in 0..2 {
-            // Its name is in the file, the mark only announces it, and the log is not empty.
+            // Its number is in the file, the mark only announces it, and the log is not empty.
             let marked = killed.mark.read().unwrap();
             killed.begin_start(marked.as_ref()).await.unwrap();
             sqlx::query("UPDATE host SET generation = generation")
@@ -564,6 +571,32 @@ mod tests {
             next.close().await;
         }
         killed.close().await;
+    }
+
+    /// A kill while the log is moved into the file leaves some new pages there, of which the first
+    /// one names more pages than the file has.
+    #[tokio::test]
+    async fn a_start_after_a_kill_within_a_checkpoint_finds_everything() {
+        let (folder, killed) = open().await;
+        let file = folder.path().join(FILE_NAME);
+        let log = folder.path().join(format!("{FILE_NAME}-wal"));
+        let tenant = conformance::tenant(&killed, "acme").await;
+        sqlx::query("CREATE TABLE large AS SELECT zeroblob(1000000)")
+            .execute(&killed.writer)
+            .await
+            .unwrap();
+        let (old, moved) = (std::fs::read(&file).unwrap(), std::fs::read(&log).unwrap());
+        killed.checkpoint().await.unwrap();
+        let new = std::fs::read(&file).unwrap();
+        killed.close().await;
+        assert!(new.len() > old.len());
+        let page = 4096;
+        std::fs::write(&file, [&new[..page], &old[page..]].concat()).unwrap();
+        std::fs::write(&log, moved).unwrap();
+
+        let next = SqliteRepository::open(folder.path()).await.unwrap();
+        let found = crate::storage::Tenants::tenant(&next, tenant.id).await.unwrap();
+        assert_eq!(found, Some(tenant));
     }
 
     #[tokio::test]

@@ -53,7 +53,7 @@ use super::engine::{DatabaseEngine, DatabasesHeld, OutboxBatch, Session};
 use super::error::DatabaseError;
 use super::migration::{Applied, MigrationError};
 use super::statement::Scope;
-use crate::domain::clock::SharedClock;
+use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{JobId, PluginName, TenantId};
 use crate::domain::limits::Limits;
 use crate::domain::manifest::Contract;
@@ -311,7 +311,12 @@ impl DatabaseEngine for SqliteDatabases {
     }
 
     async fn forget_jobs(&self, tenant: TenantId, jobs: &[JobId]) -> Result<(), DatabaseError> {
-        self.remove_traces(tenant, jobs).await
+        let jobs = jobs.to_vec();
+        self.remove_traces(tenant, jobs, self.completed_before()).await
+    }
+
+    async fn reset_job(&self, tenant: TenantId, job: JobId) -> Result<(), DatabaseError> {
+        self.remove_traces(tenant, vec![job], Timestamp(i64::MAX)).await
     }
 
     async fn tenants_with_data(&self) -> std::io::Result<Vec<TenantId>> {

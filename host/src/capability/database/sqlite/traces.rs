@@ -34,19 +34,25 @@ impl SqliteDatabases {
         look.await
     }
 
-    /// See [`DatabaseEngine::forget_jobs`](super::super::engine::DatabaseEngine::forget_jobs).
-    pub(super) async fn remove_traces(&self, id: TenantId, jobs: &[JobId]) -> Result<(), DatabaseError> {
+    /// Removes what jobs left, except that they were completed after `before`.
+    pub(super) async fn remove_traces(
+        &self,
+        id: TenantId,
+        jobs: Vec<JobId>,
+        before: Timestamp,
+    ) -> Result<(), DatabaseError> {
         if jobs.is_empty() || !self.has_file(id)? {
             return Ok(());
         }
-        let (tenant, jobs, before) = (self.tenant(id), jobs.to_vec(), self.completed_before());
+        let tenant = self.tenant(id);
         let removed = self.host_work(&tenant, Role::Writer, move |connection| {
             in_transaction(connection, |raw| remove(raw, &jobs, before))
         });
         removed.await
     }
 
-    fn completed_before(&self) -> Timestamp {
+    /// The time before which nothing needs to know any more that a job was completed.
+    pub(super) fn completed_before(&self) -> Timestamp {
         self.clock.now().saturating_sub(COMPLETED_FOR)
     }
 }
