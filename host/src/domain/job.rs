@@ -248,6 +248,12 @@ pub enum Ending {
         /// Why it failed.
         error: String,
     },
+    /// The host ended the attempt for a reason of its own. The job runs again at once, also if this
+    /// was its last attempt: it gets one more.
+    Interrupted {
+        /// Why.
+        error: String,
+    },
     /// It failed and must not run again: a dead letter.
     Dead {
         /// Why.

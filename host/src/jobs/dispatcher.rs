@@ -233,8 +233,7 @@ impl Dispatcher {
         }
         Some(match stop {
             Stop::Cancelled => Ending::Cancelled,
-            Stop::Draining => Ending::Retry {
-                at: self.clock.now(),
+            Stop::Draining => Ending::Interrupted {
                 error: "the host was stopped before the job ended".to_owned(),
             },
         })

@@ -48,7 +48,7 @@ pub fn said(
 pub fn log_line(job: &Job, ending: &Ending) -> Option<String> {
     let (attempt, most) = (job.attempt, job.new.max_attempts);
     match ending {
-        Ending::Done | Ending::Cancelled => None,
+        Ending::Done | Ending::Cancelled | Ending::Interrupted { .. } => None,
         Ending::Retry { error, .. } if attempt >= most => Some(format!(
             "attempt {attempt} of {most} failed, and the job is a dead letter: {error}"
         )),

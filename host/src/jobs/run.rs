@@ -132,8 +132,7 @@ impl PluginRunner {
     fn held(&self, job: &Job) -> Ending {
         let tenant = self.routing.tenant_by_id(job.new.tenant);
         let reason = job_hold(tenant.as_deref(), &job.new.plugin, &job.new.name);
-        Ending::Retry {
-            at: self.clock.now(),
+        Ending::Interrupted {
             error: reason.map_or_else(
                 || "the plugin was replaced".to_owned(),
                 |reason| reason.to_string(),

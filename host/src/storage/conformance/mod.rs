@@ -93,6 +93,7 @@ macro_rules! conformance_tests {
             jobs_are_claimed_by_priority_time_and_addition,
             a_claim_begins_an_attempt,
             a_stale_claim_changes_nothing,
+            an_interrupted_last_attempt_is_followed_by_one_more,
             a_job_that_kills_the_host_becomes_a_dead_letter,
             a_lease_is_kept_until_it_ends_and_can_be_extended,
             lost_attempts_are_reaped_in_blocks,

@@ -109,6 +109,34 @@ pub async fn a_stale_claim_changes_nothing(repository: &dyn Repository) {
     assert_eq!(state(repository, acme, id).await, JobState::Done);
 }
 
+pub async fn an_interrupted_last_attempt_is_followed_by_one_more(repository: &dyn Repository) {
+    let acme = tenant(repository, "acme").await.id;
+    let id = add(
+        repository,
+        NewJob {
+            max_attempts: 1,
+            ..new_job(acme, "send")
+        },
+    )
+    .await;
+    for attempt in 1..=2 {
+        let claimed = claim_one(repository, later(attempt)).await;
+        let interrupted = Ending::Interrupted {
+            error: "the host was stopped".to_owned(),
+        };
+        let acknowledged = acknowledge(repository, &claimed, interrupted, later(attempt)).await;
+        assert_eq!(acknowledged, Acknowledged::Applied(JobState::Ready));
+    }
+    let claimed = claim_one(repository, later(3)).await;
+    assert_eq!((claimed.job.attempt, claimed.job.new.max_attempts), (3, 3));
+    let failed = acknowledge(repository, &claimed, retry_at(later(4)), later(3)).await;
+    assert_eq!(failed, Acknowledged::Applied(JobState::Dead));
+    let (_, attempts) = stored(repository, acme, id).await;
+    let outcomes: Vec<_> = attempts.iter().map(|attempt| attempt.outcome).collect();
+    let [retry, dead] = [AttemptOutcome::Retry, AttemptOutcome::Dead].map(Some);
+    assert_eq!(outcomes, [retry, retry, dead]);
+}
+
 pub async fn a_job_that_kills_the_host_becomes_a_dead_letter(repository: &dyn Repository) {
     let acme = tenant(repository, "acme").await.id;
     let id = add(repository, new_job(acme, "poison")).await;

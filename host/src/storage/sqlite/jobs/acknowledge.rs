@@ -127,21 +127,36 @@ impl Finished {
                 self.ends.push(End::cancelled(job, at));
                 JobState::Cancelled
             }
-            Ending::Retry { at: next, error } => {
-                let state = self.fail(job, at, *next, error.clone());
-                let outcome = match state {
-                    JobState::Dead => AttemptOutcome::Dead,
-                    JobState::Cancelled => AttemptOutcome::Cancelled,
-                    _ => AttemptOutcome::Retry,
-                };
-                self.attempts.push(EndedAttempt {
-                    outcome,
-                    error: Some(error.clone()),
-                    ..attempt
-                });
-                state
-            }
+            Ending::Retry { at: next, error } => self.add_failed(job, attempt, *next, error, false),
+            Ending::Interrupted { error } => self.add_failed(job, attempt, at, error, true),
         }
+    }
+
+    /// Adds a job whose attempt failed. `one_more` gives it another attempt if this was its last
+    /// one. Returns its new state.
+    fn add_failed(
+        &mut self,
+        mut job: Live,
+        attempt: EndedAttempt,
+        next: Timestamp,
+        error: &str,
+        one_more: bool,
+    ) -> JobState {
+        if one_more {
+            job.max_attempts = job.max_attempts.max(job.attempt.saturating_add(1));
+        }
+        let state = self.fail(job, attempt.at, next, error.to_owned());
+        let outcome = match state {
+            JobState::Dead => AttemptOutcome::Dead,
+            JobState::Cancelled => AttemptOutcome::Cancelled,
+            _ => AttemptOutcome::Retry,
+        };
+        self.attempts.push(EndedAttempt {
+            outcome,
+            error: Some(error.to_owned()),
+            ..attempt
+        });
+        state
     }
 
     /// Adds a job whose attempt was lost. Returns its new state.

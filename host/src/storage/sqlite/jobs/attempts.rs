@@ -98,6 +98,7 @@ pub(super) async fn run_again(
             again.at.0,
             &again.error,
             i32::from(occupies),
+            again.job.max_attempts,
         ));
         if state == JobState::Scheduled {
             effects.scheduled(&again.job.tenant, again.at);
@@ -120,8 +121,8 @@ pub(super) const COMPLETE: &str = "UPDATE job_attempts SET ended_at = attempt.va
     FROM json_each($1) AS attempt \
     WHERE job_attempts.seq = attempt.value ->> 0 AND job_attempts.number = attempt.value ->> 1";
 
-/// The parameter is a JSON array of `[seq, state, run_at, error, occupies]`.
+/// The parameter is a JSON array of `[seq, state, run_at, error, occupies, max_attempts]`.
 pub(super) const RUN_AGAIN: &str = "UPDATE jobs SET state = again.value ->> 1, run_at = again.value ->> 2, \
-    error = again.value ->> 3, occupies = again.value ->> 4, \
+    error = again.value ->> 3, occupies = again.value ->> 4, max_attempts = again.value ->> 5, \
     claim = NULL, node = NULL, lease_until = NULL, cancel_requested = 0 \
     FROM json_each($1) AS again WHERE jobs.seq = again.value ->> 0";
