@@ -25,7 +25,7 @@ pub enum Jobs {
     Show(OneJob),
     /// Count the jobs by plugin, kind and state
     Summary(TenantArgument),
-    /// Run an ended job again, or a waiting one now
+    /// Run an ended job again, or a scheduled one now
     Retry(OneJob),
     /// Cancel a job; one that runs is stopped
     Cancel(OneJob),
