@@ -109,7 +109,7 @@ impl Jobs {
             }
             Self::Retry(job) => {
                 let detail: JobDetail = client.post_where(&job.path(&["retry"]), &[])?;
-                output.news(format_args!("the job {} runs again", job.id));
+                output.news(format_args!("the job {} is in the queue", job.id));
                 tell_wait(detail.job.waits_for.as_ref(), output);
                 show(&detail, output)
             }

@@ -155,8 +155,8 @@ impl Maintenance {
                     attempts = lost.len(),
                     dead,
                     example = lost.first().map(example),
-                    "the leases of jobs ended before a node said how their attempts ended; the jobs run again, \
-                     or are dead letters after their last attempt"
+                    "attempts were lost, because no result came before their leases ended; their jobs run \
+                     again, or are dead letters after their last attempt"
                 );
                 self.counters.lost(as_u64(lost.len()));
                 self.wake.jobs_added();
