@@ -30,7 +30,8 @@ async fn list(
 }
 
 /// Runs the dead letters that match again, each with as many attempts as it had in the beginning;
-/// without a filter, all of the tenant. Answers how many.
+/// without a filter, all of the tenant. Those whose unique key a live job has stay. Answers how
+/// many run again.
 #[utoipa::path(post, path = "/tenants/{tenant}/dead-letters/retry", tag = "dead-letters",
     params(DeadLetterSelection),
     responses((status = 200, body = RetriedView)), security(("token" = ["developer"])))]

@@ -25,7 +25,7 @@ pub enum Jobs {
     Show(OneJob),
     /// Count the jobs by plugin, kind and state
     Summary(TenantArgument),
-    /// Run an ended job again, or a waiting one now
+    /// Run an ended job again, or a scheduled one now
     Retry(OneJob),
     /// Cancel a job; one that runs is stopped
     Cancel(OneJob),
@@ -109,7 +109,7 @@ impl Jobs {
             }
             Self::Retry(job) => {
                 let detail: JobDetail = client.post_where(&job.path(&["retry"]), &[])?;
-                output.news(format_args!("the job {} runs again", job.id));
+                output.news(format_args!("the job {} is in the queue", job.id));
                 tell_wait(detail.job.waits_for.as_ref(), output);
                 show(&detail, output)
             }

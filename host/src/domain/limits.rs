@@ -276,25 +276,27 @@ limits! {
         of Invocation, seen in "step_bytes";
     /// Jobs of a tenant that run at once. Stops one tenant from taking every slot for jobs.
     jobs_running: u32 = 8, at least 1, at most 1_024,
-        of Tenant, seen in "jobs.running";
-    /// Jobs of a tenant that wait or run. Stops one tenant from filling the disk.
+        of Tenant, seen in "summary.running";
+    /// Jobs of a tenant that wait or run. Stops one tenant from filling the disk. Jobs of committed
+    /// transactions and jobs that somebody retries are added even above it.
     job_backlog: u32 = 10_000, at most 1_000_000,
-        of Tenant, seen in "jobs.live";
-    /// How many jobs may lead to each other. Stops jobs that add jobs without end.
+        of Tenant, seen in "summary.live";
+    /// Length of a chain of jobs in which each job adds the next. An event counts as one job. Stops
+    /// jobs that add jobs without end.
     job_depth: u32 = 8, at most 64,
         of Tenant, seen in "job_depth";
     /// Stored jobs of a tenant that are done or cancelled. When the limit is exceeded, the oldest
     /// are deleted.
     jobs_kept: u32 = 10_000, at most 1_000_000,
-        of Tenant, seen in "jobs.kinds";
+        of Tenant, seen in "summary.kinds";
     /// Stored dead letters of a tenant. When the limit is exceeded, the oldest are deleted.
     dead_jobs_kept: u32 = 10_000, at most 1_000_000,
-        of Tenant, seen in "jobs.dead";
+        of Tenant, seen in "summary.dead";
     /// Schedules of all active versions of a tenant together. Each is held in memory.
     schedules: u32 = 50, at most 1_000,
         of Tenant, seen in "schedule.name";
-    /// How often a schedule may run in an hour. An hour divided by it is the shortest interval
-    /// between two runs. Stops schedules from filling the job queue.
+    /// The most runs of one schedule in an hour. With 60, two runs are at least one minute apart.
+    /// Stops schedules from filling the job queue.
     schedule_runs_per_hour: u32 = 60, at most 3_600,
         of Tenant, seen in "schedule.next_runs";
     /// Log lines of one invocation. Further lines are counted and dropped.
@@ -538,15 +540,15 @@ mod tests {
             "counts.plugins",
             "counts.secrets",
             "counts.tokens",
-            "jobs.dead",
-            "jobs.kinds",
-            "jobs.live",
-            "jobs.running",
             "kept.log_bytes",
             "kept.records",
             "plugin.versions",
             "schedule.name",
             "schedule.next_runs",
+            "summary.dead",
+            "summary.kinds",
+            "summary.live",
+            "summary.running",
             "version.compiled_size",
             "version.size",
         ];

@@ -53,13 +53,16 @@ pub fn lines(failure: &Failure, invocation: &Invocation) -> Vec<String> {
     vec![format!("the host stopped the plugin: {reason}; {last}")]
 }
 
+/// The text for a job whose attempt failed because of a fault of the host.
+pub const HOST_FAILED: &str = "the host failed while it ran the job; the operator's log has the cause";
+
 /// Why an attempt to run a job failed, as one text: the reason first, then what the plugin printed
 /// when it panicked, then the backtrace.
 pub fn text(failure: &Failure, invocation: &Invocation) -> String {
     let mut lines = lines(failure, invocation);
     let reason = lines.pop().unwrap_or_else(|| match failure {
         Failure::NoInstance => failure.to_string(),
-        _ => "the host failed while it ran the job; the operator's log says why".to_owned(),
+        _ => HOST_FAILED.to_owned(),
     });
     let mut text = vec![reason];
     if matches!(failure, Failure::Trapped(_)) {

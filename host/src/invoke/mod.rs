@@ -11,6 +11,7 @@ mod record;
 mod run;
 
 pub use admit::{Admission, NotRun, Rejected};
+pub use failure_log::HOST_FAILED;
 pub use record::Unrecorded;
 pub use run::{Call, Prepared, Ran};
 

@@ -215,7 +215,7 @@ impl<L: AcknowledgementLog> Writer<L> {
             tracing::error!(
                 error,
                 attempts = batch.len(),
-                "how jobs ended could not be written; the host tries again until it can"
+                "the results of attempts cannot be written; their slots stay in use until a retry succeeds"
             );
             self.due = Instant::now() + self.waits.after(1);
         }

@@ -36,7 +36,7 @@ impl Counters {
         self.enqueued.fetch_add(jobs, Ordering::Relaxed);
     }
 
-    /// Counts attempts whose lease ended.
+    /// Counts attempts whose lease, or whose process, ended before their result was written.
     pub fn lost(&self, attempts: u64) {
         self.lost.fetch_add(attempts, Ordering::Relaxed);
     }

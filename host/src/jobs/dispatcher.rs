@@ -28,6 +28,7 @@ use crate::domain::id::{ClaimId, InvocationId, JobId, TenantId};
 use crate::domain::job::{Acknowledgement, ClaimedJob, Ending};
 use crate::domain::units::as_u64;
 use crate::fail_point;
+use crate::invoke::HOST_FAILED;
 use crate::storage::{ClaimPolicy, ClaimRound, DbError, Repository};
 
 /// How often the dispatcher looks for jobs, if nothing wakes it. Other nodes may have added some.
@@ -221,8 +222,7 @@ impl Dispatcher {
                     Ok(ending) => return ending,
                     // The panic is logged by its hook.
                     Err(_) => {
-                        let why = "the host failed while it ran the job; the operator's log says why";
-                        return Some(ending::retry(job, why.to_owned(), self.clock.now()));
+                        return Some(ending::retry(job, HOST_FAILED.to_owned(), self.clock.now()));
                     }
                 },
             }
@@ -278,7 +278,8 @@ impl Dispatcher {
         if timeout(STOPPING, self.slots.all_free()).await.is_err() {
             tracing::error!(
                 jobs = self.slots.in_use(),
-                "how jobs ended could not be written before the host stopped; they run again when their leases end"
+                "the results of attempts were not written before the host stopped; these attempts are lost, \
+                 and their jobs run again, or are dead letters after their last attempt"
             );
         }
     }

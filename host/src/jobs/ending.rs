@@ -1,4 +1,5 @@
-//! Decides what becomes of a job after an attempt, by what the plugin said or why it said nothing.
+//! Decides what becomes of a job after an attempt: from the result of the handler, or from the
+//! reason why there is none.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Keeps the job queue in order: jobs that become due, attempts whose node was lost, jobs that
-//! could not run, and what is left of jobs that ended.
+//! Maintains the job queue: makes due jobs ready, ends lost attempts, releases held jobs, and
+//! deletes old jobs.
 //!
 //! Each kind of work runs on its own, and each of its queries has a time limit. A query that stalls
 //! therefore stops no other work.
@@ -155,8 +155,8 @@ impl Maintenance {
                     attempts = lost.len(),
                     dead,
                     example = lost.first().map(example),
-                    "the leases of jobs ended before a node said how their attempts ended; the jobs run again, \
-                     or are dead letters after their last attempt"
+                    "attempts were lost, because no result came before their leases ended; their jobs run \
+                     again, or are dead letters after their last attempt"
                 );
                 self.counters.lost(as_u64(lost.len()));
                 self.wake.jobs_added();

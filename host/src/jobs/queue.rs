@@ -97,7 +97,8 @@ impl Queue {
         if let Some(error) = self.logged_errors.news(&kind, &result) {
             tracing::error!(
                 error,
-                "the control plane does not know how far outboxes are relayed: {kind}"
+                "the marks of outboxes cannot be used ({kind}); transactions that add jobs or events fail \
+                 with `unavailable`"
             );
         }
         result.map_err(|_| {
@@ -116,7 +117,7 @@ impl OutboxMarks for Queue {
 
     async fn set_epoch(&self, tenant: TenantId, epoch: &str) -> Result<(), DatabaseError> {
         let set = in_time(self.db.set_outbox_epoch(tenant, epoch)).await;
-        self.or_unavailable("writing an epoch", set)
+        self.or_unavailable("recording an epoch", set)
     }
 }
 

@@ -24,7 +24,8 @@ pub async fn recover(db: &dyn Repository, node: &str, clock: &dyn Clock, counter
             tracing::warn!(
                 attempts,
                 dead,
-                "the host was ended while jobs ran; they run again, or are dead letters after their last attempt"
+                "attempts were lost when the host ended; their jobs run again, or are dead letters after \
+                 their last attempt"
             );
         }
         Err(error) => {

@@ -21,7 +21,7 @@ use crate::domain::invocation::{Triggered, Usage};
 use crate::domain::job::{ClaimedJob, Ending, Job, JobOrigin, JobOutcome};
 use crate::domain::problem::Code;
 use crate::fail_point;
-use crate::invoke::{Admission, Call, Callee, Invoker, NotRun, Prepared, Ran, Target};
+use crate::invoke::{Admission, Call, Callee, HOST_FAILED, Invoker, NotRun, Prepared, Ran, Target};
 use crate::sandbox::{Failure, Input, Output};
 use crate::storage::Repository;
 use crate::tenants::{Routing, job_hold};
@@ -180,7 +180,7 @@ impl PluginRunner {
                 tracing::error!(job = %job.new.id, tenant = %job.new.tenant,
                     "a job returned the output of another trigger");
                 unrecorded.failed(Code::Internal);
-                return ending::retry(job, "the host failed".to_owned(), now);
+                return ending::retry(job, HOST_FAILED.to_owned(), now);
             }
             Ok(Output::Job(result)) => {
                 let stored = |text: &str| unrecorded.stored_text(text, MAX_ERROR_BYTES);

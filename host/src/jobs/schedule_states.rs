@@ -82,8 +82,8 @@ impl Known {
 }
 
 impl ScheduleStates {
-    /// Takes over the stored states, which other nodes may have changed. States from the future are
-    /// left by a clock that was wrong: they are to be removed, and their schedules begin anew.
+    /// Takes over the stored states, which other nodes may have changed. Returns the removal of
+    /// each state that lies in the future, which a wrong clock left; its schedule then begins anew.
     pub fn load(&mut self, stored: Vec<ScheduleState>, now: Timestamp) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut listed: HashSet<(TenantId, Key)> = HashSet::new();

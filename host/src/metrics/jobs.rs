@@ -15,7 +15,7 @@ pub struct JobTotals {
     pub dead: u64,
     /// Attempts that ended because somebody cancelled the job.
     pub cancelled: u64,
-    /// Attempts whose lease ended before this node, or another one, wrote how they ended.
+    /// Attempts whose lease, or whose process, ended before their result was written.
     pub lost: u64,
     /// Results of attempts that were not written because the job had another claim by then.
     pub stale: u64,

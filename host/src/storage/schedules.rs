@@ -62,14 +62,4 @@ pub trait Schedules {
     /// Handles times of schedules: records each and adds its job, unless it was handled before. All
     /// are one transaction. The results are in the order of `due`.
     async fn handle_times(&self, due: &[DueTime]) -> Result<Vec<Ticked>, DbError>;
-
-    /// Handles one time of a schedule.
-    async fn tick(&self, due: &ScheduleState, job: Option<&NewJob>) -> Result<Ticked, DbError> {
-        let due = DueTime {
-            state: due.clone(),
-            job: job.cloned(),
-        };
-        let handled = self.handle_times(std::slice::from_ref(&due)).await?;
-        Ok(handled.first().copied().unwrap_or(Ticked::Before))
-    }
 }

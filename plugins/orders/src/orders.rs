@@ -28,7 +28,7 @@ pub struct OrderSummary {
     pub total_cents: i64,
     pub created_at: i64,
     pub updated_at: i64,
-    /// When the ERP had the order.
+    /// When the ERP accepted the order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synced_at: Option<i64>,
 }

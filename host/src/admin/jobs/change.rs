@@ -24,9 +24,10 @@ use crate::wire::jobs::{JobDetail, PurgedView, RetriedView};
 /// Jobs that one transaction changes. Other writers run between two of them.
 const BLOCK: u32 = 500;
 
-/// Runs an ended job again, with as many attempts as it had in the beginning; or runs a waiting job
-/// now instead of when it is due. A job that was done runs from the beginning: results of its steps
-/// and `transaction.complete` are forgotten. 409 if it runs.
+/// Runs an ended job again, with as many attempts as it had in the beginning, or a scheduled job
+/// now. A job that was done runs from the beginning: results of its steps and
+/// `transaction.complete` are forgotten. A job that is due already stays as it is. 409 if it runs,
+/// or if a live job has its unique key.
 #[utoipa::path(post, path = "/tenants/{tenant}/jobs/{id}/retry", tag = "jobs",
     responses((status = 200, body = JobDetail)), security(("token" = ["developer"])))]
 pub async fn retry(

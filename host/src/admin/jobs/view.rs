@@ -131,12 +131,12 @@ fn waits_for(job: &Job, hold: Option<&HoldReason>) -> Option<WaitView> {
             (Some(hold), _) => wait(WaitKind::Hold, hold.to_string()),
             (None, JobState::Held) => wait(
                 WaitKind::Hold,
-                "nothing holds it any more; it becomes ready within some seconds".to_owned(),
+                "it is no longer held, and becomes ready within some seconds".to_owned(),
             ),
             (None, _) => wait(
                 WaitKind::Slot,
-                "a free slot: `jobs_running` bounds the running jobs of the tenant, and `jobs.running` those of \
-                 a node"
+                "it runs as soon as a slot is free; `jobs_running` bounds the running jobs of the tenant, \
+                 and `jobs.running` those of a node"
                     .to_owned(),
             ),
         },
@@ -178,7 +178,7 @@ fn key(bound: Option<Concurrency>) -> String {
             format!("{limit} jobs with the same concurrency key are ready or run")
         }
         // A job without a key is never blocked by one; the row was written by another version.
-        None => "other jobs with the same concurrency key".to_owned(),
+        None => "other jobs with the same concurrency key are ready or run".to_owned(),
     }
 }
 

@@ -7,7 +7,6 @@ use super::super::jobs::{Added, JobQueue};
 use super::super::{HasCapabilities, Invocation};
 use super::{NotPublished, build};
 use crate::deadline::within;
-use crate::fail_point;
 
 /// The part of the invocation that the events may use.
 pub struct EventsView<'a> {
@@ -51,7 +50,6 @@ impl EventsView<'_> {
                 "the job queue did not answer in time, and the event may have been published".to_owned(),
             )
         })??;
-        fail_point::reach("enqueue-added");
         Added::Event.count(self.invocation, payload, depth);
         Ok(id.to_string())
     }

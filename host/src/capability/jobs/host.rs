@@ -7,7 +7,6 @@ use super::super::{HasCapabilities, Invocation};
 use super::build::{self, Added};
 use super::{JobQueue, NotEnqueued};
 use crate::deadline::within;
-use crate::fail_point;
 
 /// The part of the invocation that the jobs may use.
 pub struct JobsView<'a> {
@@ -50,7 +49,6 @@ impl JobsView<'_> {
                     .to_owned(),
             )
         })??;
-        fail_point::reach("enqueue-added");
         Added::Job.count(self.invocation, payload, depth);
         Ok(id.to_string())
     }

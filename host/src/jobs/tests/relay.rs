@@ -61,7 +61,7 @@ async fn a_commit_wakes_the_relay() {
     let relay = Arc::new(world.relay);
     let stop = tokio_util::sync::CancellationToken::new();
     let running = tokio::spawn(relay.run(stop.clone()));
-    // The first look finds both, whoever was told.
+    // The first pass finds both, with or without a wake-up.
     for tenant in [a, b] {
         while world
             .db

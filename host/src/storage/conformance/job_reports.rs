@@ -1,5 +1,6 @@
 //! Conformance tests of reports about jobs, and of jobs that somebody asks for.
 
+use super::jobs::tick;
 use super::{change, name, plugin, tenant};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{JobId, TenantId};
@@ -157,11 +158,11 @@ pub async fn schedules_are_reported_with_their_last_job(repository: &dyn Reposit
     assert_eq!(report().await, (NOW, None));
     let added = job(acme, "report");
     for (due, job) in [(6_000, Some(&added)), (7_000, None)] {
-        let tick = ScheduleState {
+        let time = ScheduleState {
             last_due: Timestamp(due),
             ..begun.clone()
         };
-        let ticked = repository.tick(&tick, job).await.unwrap();
+        let ticked = tick(repository, &time, job).await.unwrap();
         assert_eq!(ticked, Ticked::Now(job.map(|job| Added::New(job.id))));
     }
     let run = |state, ended_at| ScheduledRun {

@@ -25,11 +25,11 @@ pub struct Kills {
     kills: u64,
     /// Kills with a job running or an acknowledgement unwritten.
     hits: u64,
-    /// Kills during a request of the client that was never acknowledged.
-    interrupted: u64,
-    /// The number of those hits that is wanted.
+    /// The least number of hits.
     wanted_hits: u64,
-    /// The number of acknowledged jobs that is wanted.
+    /// Kills during a request of the client that was never answered.
+    interrupted: u64,
+    /// The least number of acknowledged jobs.
     pub wanted_jobs: usize,
 }
 
@@ -46,8 +46,8 @@ pub fn run(scene: &Scene, client: &mut Client) -> Result<Kills> {
     let mut kills = Kills {
         kills: scene.scaled(20, 200),
         hits: 0,
-        interrupted: 0,
         wanted_hits: scene.scaled(15, 150),
+        interrupted: 0,
         wanted_jobs: scene.scaled(1_000, 10_000),
     };
     for round in 0..kills.kills {
@@ -86,7 +86,7 @@ pub fn run(scene: &Scene, client: &mut Client) -> Result<Kills> {
     }
     say(&format!(
         "{} kills over {} acknowledged jobs; {} with a job running or an acknowledgement unwritten (wanted: {}), \
-         {} in a request\n",
+         {} during a request that was never answered\n",
         kills.kills,
         client.acknowledged(),
         kills.hits,

@@ -68,7 +68,7 @@ pub enum Origin {
         /// When it was published, in milliseconds since 1970 UTC.
         time: i64,
     },
-    /// A webhook of the manifest was called.
+    /// A webhook was called. No host adds such jobs yet.
     Webhook {
         /// The name of the webhook.
         name: String,

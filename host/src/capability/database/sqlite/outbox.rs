@@ -1,12 +1,11 @@
 //! The outbox of a tenant's database: jobs and events that transactions added, in the order of the
 //! commits.
 //!
-//! The control plane keeps a mark: how far it has relayed the entries of this file. Sequence
-//! numbers alone would not do, because an older copy of the file gives the same numbers to new
-//! entries. So each file has a random epoch, and a mark is valid in its epoch only. Before a file
-//! is used that was just opened, it is compared with the mark. If it is not the continuation of the
-//! file that was relayed, the entries that were relayed are deleted, and the rest begins a new
-//! epoch.
+//! The control plane keeps a mark: the last entry of this file that it has relayed. A sequence
+//! number alone is not enough, because an older copy of the file gives the same numbers to new
+//! entries. Each file therefore has a random epoch, and a mark belongs to one epoch. When a file is
+//! opened, it is compared with the mark. If it is a copy, the entries that were relayed are
+//! deleted, and the others begin a new epoch.
 
 use std::fs;
 use std::io;

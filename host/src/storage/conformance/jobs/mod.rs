@@ -38,7 +38,10 @@ use crate::domain::job::{
     JobState, NewJob,
 };
 use crate::domain::units::Span;
-use crate::storage::{Acknowledged, Added, ClaimPolicy, ClaimRound, JobCounts, JobFilter, Page, Repository};
+use crate::storage::{
+    Acknowledged, Added, ClaimPolicy, ClaimRound, DbError, DueTime, JobCounts, JobFilter, Page, Repository,
+    ScheduleState, Ticked,
+};
 
 /// The lease of a claim in these tests.
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -49,6 +52,20 @@ pub const NOW: Timestamp = Timestamp(1_000_000);
 /// `seconds` after [`NOW`].
 pub fn later(seconds: u64) -> Timestamp {
     NOW.saturating_add(Duration::from_secs(seconds))
+}
+
+/// Handles one time of a schedule.
+pub async fn tick(
+    repository: &dyn Repository,
+    due: &ScheduleState,
+    job: Option<&NewJob>,
+) -> Result<Ticked, DbError> {
+    let due = DueTime {
+        state: due.clone(),
+        job: job.cloned(),
+    };
+    let handled = repository.handle_times(std::slice::from_ref(&due)).await?;
+    Ok(handled.first().copied().unwrap_or(Ticked::Before))
 }
 
 /// A policy of claims.

@@ -3,7 +3,7 @@
 use super::super::{change, name, plugin, tenant};
 use super::{
     NOW, acknowledge, add, add_some, claim, claim_one, counts, discarded, keyed, later, listed, new_job,
-    state,
+    state, tick,
 };
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::job::{Ending, JobState, NewJob};
@@ -116,5 +116,5 @@ pub async fn a_job_that_is_purged_while_it_runs_ends_nowhere(repository: &dyn Re
         last_due: later(1),
         ..nightly(acme, &orders)
     };
-    assert_eq!(repository.tick(&due, None).await.unwrap(), Ticked::Before);
+    assert_eq!(tick(repository, &due, None).await.unwrap(), Ticked::Before);
 }

@@ -1,7 +1,7 @@
 //! Conformance tests of the state of schedules.
 
 use super::super::{change, name, plugin, tenant};
-use super::{NOW, acknowledge, claim_one, later, listed, new_job};
+use super::{NOW, acknowledge, claim_one, later, listed, new_job, tick};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{PluginName, TenantId};
 use crate::domain::job::{Ending, NewJob};
@@ -24,8 +24,10 @@ pub async fn a_time_of_a_schedule_is_handled_once(repository: &dyn Repository) {
         .begin_schedule(&schedule(acme, &orders, NOW))
         .await
         .unwrap();
-    let tick =
-        async |at, job: Option<&NewJob>| repository.tick(&schedule(acme, &orders, at), job).await.unwrap();
+    let tick = async |at, job: Option<&NewJob>| {
+        let due = schedule(acme, &orders, at);
+        tick(repository, &due, job).await.unwrap()
+    };
     let job = new_job(acme, "report");
     assert_eq!(
         tick(later(1), Some(&job)).await,
@@ -62,10 +64,8 @@ pub async fn a_time_whose_previous_job_is_live_adds_none(repository: &dyn Reposi
     };
     let (first, second, third) = (once(), once(), once());
     let tick = async |at, job: &NewJob| {
-        repository
-            .tick(&schedule(acme, &orders, at), Some(job))
-            .await
-            .unwrap()
+        let due = schedule(acme, &orders, at);
+        tick(repository, &due, Some(job)).await.unwrap()
     };
     assert_eq!(
         tick(later(1), &first).await,
@@ -105,12 +105,12 @@ pub async fn a_schedule_begins_and_ends_with_its_version(repository: &dyn Reposi
     );
     // A node that still has the former version handles no time.
     let late = schedule(acme, &orders, later(10));
-    assert_eq!(repository.tick(&late, None).await.unwrap(), Ticked::Before);
+    assert_eq!(tick(repository, &late, None).await.unwrap(), Ticked::Before);
     let due = ScheduleState {
         last_due: later(20),
         ..changed.clone()
     };
-    assert_eq!(repository.tick(&due, None).await.unwrap(), Ticked::Now(None));
+    assert_eq!(tick(repository, &due, None).await.unwrap(), Ticked::Now(None));
     repository
         .end_schedule(acme, &orders, &changed.name)
         .await
@@ -124,14 +124,14 @@ pub async fn a_schedule_begins_and_ends_with_its_version(repository: &dyn Reposi
         last_due: later(30),
         ..changed.clone()
     };
-    assert_eq!(repository.tick(&later_due, None).await.unwrap(), Ticked::Before);
+    assert_eq!(tick(repository, &later_due, None).await.unwrap(), Ticked::Before);
 
     // A clock that was set back does not handle a time again, and goes on after it.
     repository.begin_schedule(&changed).await.unwrap();
-    assert_eq!(repository.tick(&due, None).await.unwrap(), Ticked::Before);
+    assert_eq!(tick(repository, &due, None).await.unwrap(), Ticked::Before);
     assert_eq!(repository.schedules().await.unwrap(), [due]);
     assert_eq!(
-        repository.tick(&later_due, None).await.unwrap(),
+        tick(repository, &later_due, None).await.unwrap(),
         Ticked::Now(None)
     );
     let nowhere = schedule(acme, &name("nowhere"), NOW);

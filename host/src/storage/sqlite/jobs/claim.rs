@@ -31,6 +31,9 @@ const BLOCK: u32 = 250;
 /// The most attempts of a job that are kept. A job with more has been retried for long.
 const ATTEMPTS_KEPT: u32 = 100;
 
+/// The error of a job that cannot be read. The tenant's developers see it, so it names no column.
+const UNREADABLE: &str = "the host cannot read this job; the operator's log names the column";
+
 pub(super) async fn claim(
     repository: &SqliteRepository,
     node: &str,
@@ -238,8 +241,10 @@ impl Round<'_> {
 
     /// Makes a job that cannot be read a dead letter, so that it does not stop the jobs behind it.
     async fn bury(&mut self, row: &SqliteRow, error: &DbError) -> Result<(), DbError> {
-        tracing::error!(%error, "a job cannot be read and becomes a dead letter");
-        let end = End::dead(Live::read(row)?, error.to_string(), self.now);
+        let live = Live::read(row)?;
+        tracing::error!(job = %live.id, tenant = %live.tenant, %error,
+            "a job cannot be read, so it becomes a dead letter");
+        let end = End::dead(live, UNREADABLE.to_owned(), self.now);
         ending::end(self.connection, &[end], &mut self.effects).await?;
         self.is_changed = true;
         Ok(())
@@ -280,7 +285,12 @@ impl Round<'_> {
                         job.job.new.payload = payload;
                         claimed.push(job);
                     }
-                    None => tracing::error!(job = %job.job.new.id, "the payload of a job is missing"),
+                    None => tracing::error!(
+                        job = %job.job.new.id,
+                        tenant = %job.job.new.tenant,
+                        "the payload of a job is missing, so the attempt is lost when its lease ends; \
+                         restore mortise.db from a backup"
+                    ),
                 }
             }
         }

@@ -63,12 +63,13 @@ impl Lost<'_> {
         let node = row::optional_text(row, "node")?.unwrap_or_default();
         Ok(match self {
             Self::LeaseOver => format!(
-                "the node `{node}` did not report how attempt {attempt} ended before its lease was over: the host was \
+                "the node `{node}` did not report how attempt {attempt} ended before its lease was over: the node was \
                  stopped or killed, or could not write to the control plane's database"
             ),
-            Self::Node(_) => {
-                format!("the host `{node}` was killed or stopped at once while attempt {attempt} ran")
-            }
+            Self::Node(_) => format!(
+                "the node `{node}` ended before attempt {attempt} did: it was killed, or was not given time \
+                 to stop"
+            ),
         })
     }
 }

@@ -14,8 +14,9 @@
 //! | `schedules` | ticks |
 //! | `stored`, `effects`, `keys`, `ending` | parts of the others: rows, counters, keys, moves |
 //!
-//! Every statement on the way of a job uses an index that has only the jobs that it is about, so
-//! its cost does not depend on the number of waiting jobs. `tests` checks the query plans.
+//! Every statement in the lifecycle of a job uses an index that contains only the jobs that the
+//! statement looks for, so its cost does not depend on the number of waiting jobs. `tests` checks
+//! the query plans.
 
 mod acknowledge;
 mod add;

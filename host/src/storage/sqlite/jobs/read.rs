@@ -57,7 +57,9 @@ async fn of_table(
             Table::Live => stored::live_job(row),
             Table::Past => stored::ended_job(row),
         };
-        let unreadable = |error: &DbError| tracing::error!(%error, "a job cannot be read");
+        let unreadable = |error: &DbError| {
+            tracing::error!(%tenant, %error, "a job cannot be read; it is left out of the list");
+        };
         found.extend(
             rows.iter()
                 .filter_map(|row| read(row).inspect_err(unreadable).ok()),
