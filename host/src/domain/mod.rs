@@ -35,6 +35,7 @@ pub mod role;
 pub mod schedule;
 pub mod schedule_limits;
 pub mod secret;
+pub mod template;
 pub mod tenant;
 pub mod token;
 pub mod trigger_limits;
