@@ -46,8 +46,9 @@ pub struct Manifest {
     /// The events that the plugin gets as jobs.
     #[serde(default, rename = "subscribe")]
     pub subscriptions: Vec<Subscription>,
-    /// Present if the plugin sends mail.
-    pub email: Option<EmailSection>,
+    /// Mail that the plugin sends.
+    #[serde(default)]
+    pub email: EmailSection,
     /// Present if the plugin uses the tenant's database.
     pub database: Option<DatabaseSection>,
     /// Origins that the plugin sends requests to.

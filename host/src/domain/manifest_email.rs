@@ -17,16 +17,14 @@ pub struct EmailSection {
 impl Manifest {
     /// The folder of the mail templates, if the plugin has some.
     pub fn templates(&self) -> Option<&str> {
-        self.email.as_ref()?.templates.as_deref()
+        self.email.templates.as_deref()
     }
 }
 
 /// Checks the values of this part of a manifest.
 pub(super) fn check(manifest: &Manifest) -> Result<(), ManifestError> {
-    if let Some(email) = &manifest.email
-        && email.templates.is_some()
-        && email.from.is_empty()
-    {
+    let email = &manifest.email;
+    if email.templates.is_some() && email.from.is_empty() {
         return Err(meaning(
             "email.from",
             "the plugin has templates, but no address that it sends from; list one",
@@ -47,10 +45,9 @@ mod tests {
     #[test]
     fn the_section_is_read_and_may_be_absent() {
         let manifest = parsed("[email]\nfrom = ['shop@example.com']\ntemplates = 'templates'").unwrap();
-        let email = manifest.email.as_ref().unwrap();
-        assert_eq!(email.from, ["shop@example.com"]);
+        assert_eq!(manifest.email.from, ["shop@example.com"]);
         assert_eq!(manifest.templates(), Some("templates"));
-        assert_eq!(parsed("").unwrap().email, None);
+        assert_eq!(parsed("").unwrap().email, EmailSection::default());
         let json = serde_json::to_string(&manifest).unwrap();
         assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
     }
