@@ -81,7 +81,7 @@ fn what_is_missing_or_wrong_is_said_with_its_place() {
         assert!(matches!(rendered(&template, values), Err(Failure::Values(_))), "{values}");
     }
     let failed = render(&files(&template), "other", "{}").unwrap_err();
-    assert_eq!(failed.to_string(), "there is no template `other`");
+    assert_eq!(failed.to_string(), "the plugin has no template `other`; it has paid");
     let nested = [
         ("paid.subject", "Paid"),
         ("paid.txt", "{% include '_part.txt' %}"),
