@@ -5,8 +5,8 @@ mod headers;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use mortise_renderer::{Failure, Files};
 
@@ -104,19 +104,22 @@ impl Host {
     }
 }
 
-/// Reads the files of a folder of templates.
+/// Reads the files of a folder of templates. Hidden files are skipped.
 pub(super) fn read_templates(folder: &Path) -> Files {
-    let unreadable =
-        |error| -> ! { panic!("the templates in {} cannot be read: {error}", folder.display()) };
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| unreadable(error));
-    let paths = entries.map(|entry| entry.unwrap_or_else(|error| unreadable(error)).path());
-    let named = paths.map(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        (name, path)
-    });
-    let visible = named.filter(|(name, _)| !name.starts_with('.'));
-    let read = |(name, path)| (name, fs::read_to_string(path).unwrap_or_else(|error| unreadable(error)));
-    visible.map(read).collect()
+    let mut files = Files::new();
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| unreadable(folder, &error)) {
+        let entry = entry.unwrap_or_else(|error| unreadable(folder, &error));
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            let text = fs::read_to_string(entry.path());
+            files.insert(name, text.unwrap_or_else(|error| unreadable(&entry.path(), &error)));
+        }
+    }
+    files
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ! {
+    panic!("the mail templates in {} cannot be read: {error}", path.display())
 }
 
 impl Outgoing {
