@@ -20,6 +20,7 @@ pub mod log_line;
 pub mod manifest;
 pub mod manifest_background;
 pub mod manifest_checks;
+pub mod manifest_email;
 pub mod migration;
 pub mod origin;
 pub mod outbox;
