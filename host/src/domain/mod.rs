@@ -11,6 +11,7 @@ pub mod event;
 pub mod function;
 pub mod generation;
 pub mod grant;
+pub mod host_job;
 pub mod id;
 pub mod invocation;
 pub mod job;
