@@ -18,6 +18,8 @@ pub mod job;
 pub mod lenient;
 pub mod limits;
 pub mod log_line;
+pub mod mail;
+pub mod mail_address;
 pub mod manifest;
 pub mod manifest_background;
 pub mod manifest_checks;
