@@ -23,6 +23,8 @@ mod job_reports;
 mod jobs;
 mod leases;
 mod log_lines;
+mod mail_lists;
+mod mail_settings;
 mod page;
 mod plans;
 mod plugins;
@@ -60,6 +62,8 @@ pub use jobs::{
 };
 pub use leases::{Claim, Lease, Leases};
 pub use log_lines::{LinesWritten, LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
+pub use mail_lists::{MailFilter, MailLists, MailPosition, MailTotals, Resent};
+pub use mail_settings::MailSettings;
 pub use page::Page;
 pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};
@@ -86,6 +90,8 @@ pub trait Repository:
     + Jobs
     + Leases
     + LogLines
+    + MailLists
+    + MailSettings
     + Plans
     + Plugins
     + Removals

@@ -22,6 +22,8 @@ mod jobs;
 mod kept;
 mod leases;
 mod log_lines;
+mod mail_lists;
+mod mail_settings;
 mod mark;
 mod plans;
 mod plugins;
