@@ -21,6 +21,7 @@ mod invocation;
 pub mod jobs;
 mod last_calls;
 pub mod log;
+mod renderer;
 pub mod secrets;
 pub mod steps;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use active_version::ActiveVersion;
 pub use cpu_time::{CpuTime, thread_time};
 pub use invocation::{HandlesSpent, HostCallRefused, Invocation, RunningJob};
 pub use last_calls::LastCalls;
+pub use renderer::{RenderJob, RenderTemplates, Renderer};
 
 use crate::storage::vault::Vault;
 
@@ -49,6 +51,8 @@ pub struct Services {
     pub http: Arc<http_client::HttpClients>,
     /// The job queue.
     pub jobs: Arc<dyn jobs::JobQueue>,
+    /// Renders mail templates.
+    pub renderer: Arc<Renderer>,
     /// Decrypts secrets.
     pub vault: Arc<Vault>,
 }

@@ -19,6 +19,13 @@ pub struct EmailSection {
     pub templates: Option<String>,
 }
 
+impl Manifest {
+    /// The folder of the mail templates, if the plugin has some.
+    pub fn templates(&self) -> Option<&str> {
+        self.email.templates.as_deref()
+    }
+}
+
 /// Checks the values of this part of a manifest.
 pub(super) fn check(manifest: &Manifest) -> Result<(), ManifestError> {
     let email = &manifest.email;
@@ -50,7 +57,7 @@ mod tests {
         let manifest = parsed("[email]\nfrom = ['shop@example.com']\ntemplates = 'templates'").unwrap();
         let from: Vec<String> = manifest.email.from.iter().map(ToString::to_string).collect();
         assert_eq!(from, ["shop@example.com"]);
-        assert_eq!(manifest.email.templates.as_deref(), Some("templates"));
+        assert_eq!(manifest.templates(), Some("templates"));
         assert_eq!(parsed("").unwrap().email, EmailSection::default());
         let json = serde_json::to_string(&manifest).unwrap();
         assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);

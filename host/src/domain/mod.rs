@@ -41,6 +41,7 @@ pub mod schedule_limits;
 pub mod secret;
 pub mod smtp;
 pub mod suppression;
+pub mod template;
 pub mod tenant;
 pub mod token;
 pub mod trigger_limits;
