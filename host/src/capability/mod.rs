@@ -15,6 +15,7 @@ pub mod content;
 pub mod context;
 mod cpu_time;
 pub mod database;
+pub mod email;
 pub mod events;
 pub mod http_client;
 mod invocation;
@@ -51,6 +52,8 @@ pub struct Services {
     pub http: Arc<http_client::HttpClients>,
     /// The job queue.
     pub jobs: Arc<dyn jobs::JobQueue>,
+    /// Takes mail.
+    pub mail: Arc<dyn email::MailQueue>,
     /// Renders mail templates.
     pub renderer: Arc<Renderer>,
     /// Decrypts secrets.
@@ -120,6 +123,7 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
     database::add_to_linker(linker)?;
     http_client::add_to_linker(linker)?;
     jobs::add_to_linker(linker)?;
+    email::add_to_linker(linker)?;
     events::add_to_linker(linker)?;
     steps::add_to_linker(linker)?;
     unavailable::add_to_linker(linker)
