@@ -21,6 +21,7 @@ mod invocation;
 pub mod jobs;
 mod last_calls;
 pub mod log;
+mod renderer;
 pub mod secrets;
 pub mod steps;
 #[cfg(test)]
@@ -35,7 +36,9 @@ pub use active_version::ActiveVersion;
 pub use cpu_time::{CpuTime, thread_time};
 pub use invocation::{HandlesSpent, HostCallRefused, Invocation, RunningJob};
 pub use last_calls::LastCalls;
+pub use renderer::{RenderJob, RenderTemplates, Renderer};
 
+use crate::metrics::MailCounters;
 use crate::storage::vault::Vault;
 
 /// The services that all invocations share.
@@ -49,6 +52,10 @@ pub struct Services {
     pub http: Arc<http_client::HttpClients>,
     /// The job queue.
     pub jobs: Arc<dyn jobs::JobQueue>,
+    /// Counts what becomes of mail.
+    pub mail_counters: Arc<MailCounters>,
+    /// Renders mail templates.
+    pub renderer: Arc<Renderer>,
     /// Decrypts secrets.
     pub vault: Arc<Vault>,
 }

@@ -35,6 +35,7 @@ pub fn invocation(limits: Limits, grants: Grants) -> Invocation {
             config: Arc::default(),
             secrets: Arc::default(),
             jobs: Arc::default(),
+            templates: Arc::default(),
         }),
         trigger: Trigger::Http,
         principal: None,

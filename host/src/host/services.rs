@@ -43,6 +43,7 @@ pub async fn open(
         http: Arc::new(http_clients(config, clock.clone(), background.clone())?),
         jobs,
         mail_counters: Arc::default(),
+        renderer: Arc::default(),
         vault: storage.vault.clone(),
     })
 }

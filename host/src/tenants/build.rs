@@ -24,6 +24,7 @@ use crate::domain::id::{FunctionName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::{LimitOverrides, Limits};
 use crate::domain::manifest::{Auth, Manifest, Public, Rate, Route};
 use crate::domain::plugin::Version;
+use crate::domain::template::Templates;
 use crate::domain::tenant::{Plan, Tenant};
 use crate::sandbox::Runtime;
 use crate::storage::vault::Sealed;
@@ -175,6 +176,7 @@ impl Builder {
                 Ok(router) => {
                     let active = ActiveVersion {
                         jobs: router.background.specs.clone(),
+                        templates: router.templates.clone(),
                         ..active_version(snapshot, &stored, plugin, version, &limits, secrets.clone())
                     };
                     let active = Arc::new(active);
@@ -249,12 +251,17 @@ impl Builder {
     /// Builds the routes of a version. An error means that the version cannot be served.
     pub(crate) async fn router(&self, version: &Version) -> Result<Router, BuildError> {
         let manifest = &version.manifest;
-        let schemas = if names_schemas(manifest) {
+        let (schemas, templates) = if names_schemas(manifest) || manifest.templates().is_some() {
             let bundle = StoredBundle::open(&self.runtime.components().source(version.digest).await?)?;
-            self.runtime.validators().prepare();
-            Schemas::of(manifest, bundle.schemas)
+            if !bundle.schemas.is_empty() {
+                self.runtime.validators().prepare();
+            }
+            if !bundle.templates.is_empty() {
+                self.runtime.renderers().prepare();
+            }
+            (Schemas::of(manifest, bundle.schemas), bundle.templates)
         } else {
-            BTreeMap::new()
+            (BTreeMap::new(), BTreeMap::new())
         };
         let mut routes = Vec::new();
         let mut by_path: Vec<(String, Vec<Arc<MethodRoute>>)> = Vec::new();
@@ -287,6 +294,7 @@ impl Builder {
             paths,
             routes,
             functions: functions.collect::<Result<_, _>>()?,
+            templates: Arc::new(Templates::new(templates)),
             background: BackgroundEntries::new(manifest, version.digest, || self.job_entry_point()),
         })
     }
@@ -374,6 +382,7 @@ fn active_version(
         config: Arc::new(plugin.config.clone()),
         secrets,
         jobs: Arc::default(),
+        templates: Arc::default(),
     }
 }
 

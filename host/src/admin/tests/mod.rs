@@ -211,6 +211,7 @@ pub(crate) fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Se
         http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock, Handle::current()).unwrap()),
         jobs: Arc::<QueueInMemory>::default(),
         mail_counters: Arc::default(),
+        renderer: Arc::default(),
         vault,
     }
 }

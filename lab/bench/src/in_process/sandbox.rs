@@ -83,6 +83,8 @@ impl Sandbox {
                 background.clone(),
             )?),
             jobs: Arc::new(queue),
+            mail_counters: Arc::default(),
+            renderer: Arc::default(),
             vault: Arc::new(Vault::new(&key)),
         };
         let settings = RuntimeSettings {
@@ -134,6 +136,7 @@ impl Sandbox {
             config: Arc::new([("colour".to_owned(), "green".to_owned())].into()),
             secrets: Arc::default(),
             jobs: Arc::default(),
+            templates: Arc::default(),
         };
         let notes = Migration::parse("0001_notes.sql", NOTES)?;
         let databases = &services.databases;
