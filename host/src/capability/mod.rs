@@ -39,6 +39,7 @@ pub use invocation::{HandlesSpent, HostCallRefused, Invocation, RunningJob};
 pub use last_calls::LastCalls;
 pub use renderer::{RenderJob, RenderTemplates, Renderer};
 
+use crate::metrics::MailCounters;
 use crate::storage::vault::Vault;
 
 /// The services that all invocations share.
@@ -54,6 +55,8 @@ pub struct Services {
     pub jobs: Arc<dyn jobs::JobQueue>,
     /// Takes mail.
     pub mail: Arc<dyn email::MailQueue>,
+    /// Counts what becomes of mail.
+    pub mail_counters: Arc<MailCounters>,
     /// Renders mail templates.
     pub renderer: Arc<Renderer>,
     /// Decrypts secrets.

@@ -356,6 +356,10 @@ limits! {
     /// Settings of all plugins of a tenant together. Each is held in memory.
     config_entries: u32 = 1_000, at most 10_000,
         of Tenant, seen in "counts.config_entries";
+    /// Addresses on a tenant's suppression list that people may add. Those that unsubscribe, or that
+    /// servers refuse, are added above the limit too.
+    suppressions: u32 = 100_000, at most 10_000_000,
+        of Tenant, seen in "counts.suppressions";
     /// Stored versions of a plugin. When the limit is exceeded, the oldest inactive version is
     /// deleted.
     versions_kept: u32 = 50, at least 1, at most 1_000,
@@ -553,6 +557,7 @@ mod tests {
             "counts.config_entries",
             "counts.plugins",
             "counts.secrets",
+            "counts.suppressions",
             "counts.tokens",
             "jobs.dead",
             "jobs.kinds",

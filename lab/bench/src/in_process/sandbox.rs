@@ -83,6 +83,7 @@ impl Sandbox {
                 background.clone(),
             )?),
             jobs: Arc::new(queue),
+            mail_counters: Arc::default(),
             renderer: Arc::default(),
             vault: Arc::new(Vault::new(&key)),
         };
