@@ -194,6 +194,7 @@ async fn runtime(folder: &std::path::Path) -> Runtime {
             HttpClients::new(HttpClientConfig::default(), clock.clone(), background.clone()).unwrap(),
         ),
         jobs: Arc::new(queue),
+        mail_counters: Arc::default(),
         renderer: Arc::default(),
         vault: Arc::new(Vault::new(&key)),
     };

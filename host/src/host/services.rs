@@ -42,6 +42,7 @@ pub async fn open(
         databases: Arc::new(databases),
         http: Arc::new(http_clients(config, clock.clone(), background.clone())?),
         jobs,
+        mail_counters: Arc::default(),
         renderer: Arc::default(),
         vault: storage.vault.clone(),
     })

@@ -55,7 +55,8 @@ impl Serving {
             pace,
             draining.clone(),
             public_url.clone(),
-        );
+        )
+        .with_unsubscriptions(storage.db.clone(), services.mail_counters.clone());
         let connections = Connections::default();
         let observer = Observer {
             requests: gateway.requests(),
@@ -68,6 +69,7 @@ impl Serving {
             services,
             ledger: runtime.ledger.clone(),
             jobs: jobs.metrics().clone(),
+            db: storage.db.clone(),
         };
         let admin = AdminState::new(
             storage.db.clone(),

@@ -104,6 +104,7 @@ impl TestApp {
             services,
             ledger: ledger.clone(),
             jobs: JobMetrics::new(db.clone(), clock.clone(), Arc::default(), Slots::new(1)),
+            db: db.clone(),
         };
         let jobs = job_tasks(db.clone(), routing.clone(), clock.clone());
         let state = AdminState::new(
@@ -209,6 +210,7 @@ pub(crate) fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Se
         ),
         http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock, Handle::current()).unwrap()),
         jobs: Arc::<QueueInMemory>::default(),
+        mail_counters: Arc::default(),
         renderer: Arc::default(),
         vault,
     }
