@@ -257,7 +257,9 @@ impl Backend for TestHost {
         let state = state::current();
         let charged = state.budget.charge(Counted::HostCall);
         charged.map_err(email::Error::Limit)?;
-        state.outgoing.take(mail, state.now_ms.get())
+        state
+            .outgoing
+            .take(mail, state.now_ms.get(), &state.budget.limits)
     }
 
     fn load_step(name: &str) -> Result<Option<String>, steps::Error> {

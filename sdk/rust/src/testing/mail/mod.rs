@@ -11,13 +11,9 @@ use std::{fs, io};
 use mortise_renderer::{Failure, Files};
 
 use super::Host;
+use super::budget::Limits;
 use crate::email::{Attachment, Error, Prepared, PreparedBody};
 use address::Mailbox;
-
-/// The limits of the host's standard plan.
-const MAX_RECIPIENTS: usize = 50;
-const MAX_ATTACHMENTS: usize = 10;
-const MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// The most bytes of a subject.
 const MAX_SUBJECT: usize = 900;
@@ -137,13 +133,14 @@ impl Outgoing {
     }
 
     /// Checks a mail as the host does, and keeps it. Returns its id.
-    pub fn take(&self, mail: Prepared, now_ms: i64) -> Result<String, Error> {
+    pub fn take(&self, mail: Prepared, now_ms: i64, limits: &Limits) -> Result<String, Error> {
         let Prepared { message, body } = mail;
         let from = self.sender(message.from)?;
         let count = message.to.len() + message.cc.len() + message.bcc.len();
-        if count > MAX_RECIPIENTS {
+        if is_more(count, limits.mail_recipients) {
             return Err(Error::Limit(format!(
-                "the mail has {count} receivers, and the plan allows {MAX_RECIPIENTS} (`mail_recipients`)"
+                "the mail has {count} receivers, and the plan allows {} (`mail_recipients`)",
+                limits.mail_recipients
             )));
         }
         let mut seen = Vec::new();
@@ -162,7 +159,7 @@ impl Outgoing {
         if let Some(reply_to) = &message.reply_to {
             Mailbox::parse(reply_to)?;
         }
-        check_attachments(&message.attachments)?;
+        check_attachments(&message.attachments, limits.mail_attachments)?;
         check_tags(&message.tags)?;
         check_key(message.idempotency_key.as_deref())?;
         let Content {
@@ -170,7 +167,7 @@ impl Outgoing {
             text,
             html,
             template,
-        } = self.content(body, &message.attachments)?;
+        } = self.content(body, &message.attachments, limits)?;
         if let Some(id) = self.known(message.idempotency_key.as_deref(), now_ms) {
             return Ok(id);
         }
@@ -233,7 +230,12 @@ impl Outgoing {
         }))
     }
 
-    fn content(&self, body: PreparedBody, attachments: &[Attachment]) -> Result<Content, Error> {
+    fn content(
+        &self,
+        body: PreparedBody,
+        attachments: &[Attachment],
+        limits: &Limits,
+    ) -> Result<Content, Error> {
         let content = match body {
             PreparedBody::Content { subject, text, html } => Content {
                 subject,
@@ -255,12 +257,12 @@ impl Outgoing {
                 }
             }
         };
-        complete(content, attachments)
+        complete(content, attachments, limits)
     }
 }
 
 /// Checks the content, and makes the text of a mail that has only HTML.
-fn complete(mut content: Content, attachments: &[Attachment]) -> Result<Content, Error> {
+fn complete(mut content: Content, attachments: &[Attachment], limits: &Limits) -> Result<Content, Error> {
     if content.subject.len() > MAX_SUBJECT || content.subject.chars().any(char::is_control) {
         return Err(Error::Invalid(format!(
             "the subject is one line of at most {MAX_SUBJECT} bytes, without line breaks and control characters"
@@ -279,9 +281,10 @@ fn complete(mut content: Content, attachments: &[Attachment]) -> Result<Content,
     let files = attachments.iter().map(|file| file.content.len());
     let size = content.subject.len() + content.text.len() + content.html.as_ref().map_or(0, String::len);
     let size = size + files.sum::<usize>();
-    if size > MAX_BYTES {
+    if size > limits.mail_size.0 {
         return Err(Error::Limit(format!(
-            "the mail has {size} bytes with its files, and the plan allows 2MiB (`mail_size`)"
+            "the mail has {size} bytes with its files, and the plan allows {} (`mail_size`)",
+            limits.mail_size
         )));
     }
     Ok(content)
@@ -300,10 +303,14 @@ fn recipients(texts: Vec<String>, seen: &mut Vec<String>) -> Result<Vec<String>,
     Ok(kept)
 }
 
-fn check_attachments(files: &[Attachment]) -> Result<(), Error> {
-    if files.len() > MAX_ATTACHMENTS {
+fn is_more(count: usize, most: u32) -> bool {
+    !u32::try_from(count).is_ok_and(|count| count <= most)
+}
+
+fn check_attachments(files: &[Attachment], most: u32) -> Result<(), Error> {
+    if is_more(files.len(), most) {
         return Err(Error::Limit(format!(
-            "the mail has {} files, and the plan allows {MAX_ATTACHMENTS} (`mail_attachments`)",
+            "the mail has {} files, and the plan allows {most} (`mail_attachments`)",
             files.len()
         )));
     }
