@@ -48,7 +48,7 @@ pub fn serving(instances: u32, memories_warm: u32, ceiling: &Limits) -> wasmtime
     Engine::new(&config)
 }
 
-/// The engine that runs components of the host, in at most `sandboxes` at once. Each has one memory.
+/// The engine that runs components of the host, at most `sandboxes` at once. Each has one memory.
 pub fn embedded(sandboxes: u32, ceiling: &Limits) -> wasmtime::Result<Engine> {
     let mut config = shared();
     config

@@ -5,7 +5,7 @@
 //! returns once the mail is stored. The host delivers it, and tries again after a failure.
 //!
 //! To send a mail if and only if a transaction commits, add a job in the transaction
-//! ([`Transaction::enqueue`](crate::db::Transaction::enqueue)) and send the mail in the job, with an
+//! ([`enqueue_in`](crate::jobs::NewJob::enqueue_in)) and send the mail in the job, with an
 //! idempotency key, because a job may run again.
 //!
 //! ```

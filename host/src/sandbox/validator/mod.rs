@@ -133,8 +133,8 @@ pub(super) struct Check<'a> {
 }
 
 impl Validators {
-    /// A validator with at most `warm` warm sandboxes. `engine` has a pool for as many more as there
-    /// may be instances of plugins, and for [`UPLOADS`].
+    /// A validator with at most `warm` warm sandboxes. The pool of `engine` has a place for each of
+    /// them, for each instance of a plugin, and for [`UPLOADS`].
     pub(super) fn new(
         warm: u32,
         engine: Engine,
