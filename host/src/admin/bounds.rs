@@ -1,4 +1,4 @@
-//! Limits on the numbers of API keys, tokens, secrets and settings of a tenant.
+//! Limits on the numbers of API keys, tokens, secrets, settings and suppressed addresses of a tenant.
 
 use tokio::sync::OwnedMutexGuard;
 
@@ -23,6 +23,8 @@ pub enum Kind {
     Secrets,
     /// Settings of all plugins.
     ConfigEntries,
+    /// Addresses on the suppression list.
+    Suppressions,
 }
 
 /// A lock on the counted items of a tenant. While it is held, no other request adds any.
@@ -51,6 +53,12 @@ pub async fn room_for(
             "config_entries",
             counts.config_entries,
             limits.config_entries,
+        ),
+        Kind::Suppressions => (
+            "suppressed addresses",
+            "suppressions",
+            counts.suppressions,
+            limits.suppressions,
         ),
     };
     if added > 0 && has.saturating_add(added) > most {

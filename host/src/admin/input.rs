@@ -17,11 +17,12 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{
-    ApiKeyId, InvocationId, JobId, JobName, PlanName, PluginName, ScheduleName, TokenId,
+    ApiKeyId, InvocationId, JobId, JobName, MailId, PlanName, PluginName, ScheduleName, TokenId,
 };
 use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
 use crate::domain::secret::is_plain_name;
+use crate::domain::suppression::AddressKey;
 use crate::domain::units::ByteSize;
 use crate::domain::version_name::VersionName;
 use crate::http::hint::Hint;
@@ -80,6 +81,8 @@ in_path! {
     InvocationId = "invocation", Invocation;
     JobId = "id", Job;
     JobName = "job", JobKind;
+    MailId = "mail", Mail;
+    AddressKey = "address", Suppression;
     ScheduleName = "schedule", Schedule;
 }
 

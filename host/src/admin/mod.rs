@@ -24,6 +24,10 @@
 //! | POST DELETE | `…/plugins/{plugin}/jobs/pause`, `…/plugins/{plugin}/jobs/{job}/pause` | developer |
 //! | GET DELETE POST | `/tenants/{tenant}/dead-letters`, `…/dead-letters/retry` | viewer; developer to change |
 //! | GET POST | `/tenants/{tenant}/schedules`, `…/plugins/{plugin}/schedules/{schedule}/run` | viewer; developer to run |
+//! | GET DELETE POST | `/tenants/{tenant}/mail`, `…/mail/{mail}`, `…/mail/{mail}/resend` | viewer; developer to change |
+//! | GET | `…/mail/search`, `…/mail/export`, `…/mail/{mail}/source`, `…/text`, `…/html` | developer |
+//! | GET POST PUT DELETE | `…/mail/suppressions`, `…/mail/suppressions/{address}`, `…/mail/failures` | developer |
+//! | GET PUT DELETE | `…/mail/sender-domains`, `…/mail/smtp` | viewer; operator, owner to change |
 //! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |
 //! | GET | `/tenants/{tenant}/audit` | viewer |
 //! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
@@ -48,6 +52,7 @@ mod invocations;
 mod jobs;
 mod limits;
 mod logs;
+mod mail;
 mod node;
 pub mod observer;
 mod openapi;
@@ -121,6 +126,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
         .merge(jobs::router())
         .merge(dead_letters::router())
         .merge(schedules::router())
+        .merge(mail::router())
         .merge(logs::router())
         .merge(audit::router())
         .merge(components::router())

@@ -10,6 +10,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::process::Process;
 use crate::metrics::{Gauge, Gauges, Requests, text};
 use crate::sandbox::Runtime;
+use crate::storage::Repository;
 use crate::tenants::budget::SharedBudget;
 
 /// The numbers of open connections.
@@ -43,6 +44,8 @@ pub struct Observer {
     pub ledger: Arc<Ledger>,
     /// Counts jobs.
     pub jobs: JobMetrics,
+    /// Counts mail.
+    pub db: Arc<dyn Repository>,
 }
 
 impl Observer {
@@ -61,6 +64,7 @@ impl Observer {
         let recompile = self.lifecycle.recompile_progress();
         // Not known while the database cannot be read.
         let jobs = self.jobs.now().await.ok();
+        let mail = self.db.mail_totals().await.ok();
         Gauges {
             requests_under_way: Some(self.requests.under_way()),
             requests_admitted: Some(self.requests.admitted.get()),
@@ -92,6 +96,9 @@ impl Observer {
             jobs_oldest_ready_seconds: jobs.map(|jobs| jobs.oldest_ready.as_secs()),
             job_slots_in_use: jobs.map(|jobs| jobs.slots_in_use),
             job_slots_total: jobs.map(|jobs| jobs.slots),
+            mails_queued: mail.map(|mail| mail.queued),
+            mails_caught: mail.map(|mail| mail.caught),
+            mails_failed: mail.map(|mail| mail.failed),
             ledger_entries: Some(ledger.entries),
             ledger_log_bytes: Some(ledger.log_bytes),
             public_connections: Some(self.connections.public.get()),
@@ -108,6 +115,7 @@ impl Observer {
             gauges: self.gauges().await,
             ledger: self.ledger.counts(),
             jobs: self.jobs.totals(),
+            mail: self.services.mail_counters.figures(),
             requests: self.requests.clone(),
         })
     }

@@ -31,6 +31,12 @@ pub enum Resource {
     JobKind,
     /// A schedule of a plugin.
     Schedule,
+    /// A mail.
+    Mail,
+    /// A mail server of a tenant.
+    MailServer,
+    /// An address on a suppression list.
+    Suppression,
     /// An address in the admin API.
     Address,
     /// A page that explains the code of a problem.
@@ -39,7 +45,7 @@ pub enum Resource {
 
 impl Resource {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Tenant,
         Self::Plan,
         Self::Plugin,
@@ -53,6 +59,9 @@ impl Resource {
         Self::Job,
         Self::JobKind,
         Self::Schedule,
+        Self::Mail,
+        Self::MailServer,
+        Self::Suppression,
         Self::Address,
         Self::ProblemPage,
     ];
@@ -75,6 +84,9 @@ impl fmt::Display for Resource {
             Self::Job => "job",
             Self::JobKind => "kind of job",
             Self::Schedule => "schedule",
+            Self::Mail => "mail",
+            Self::MailServer => "mail server of the tenant",
+            Self::Suppression => "address on the suppression list",
             Self::Address => "address in the admin API",
             Self::ProblemPage => "problem",
         })

@@ -11,7 +11,7 @@ use super::storage::Storage;
 use crate::capability::Services;
 use crate::config::Config;
 use crate::domain::clock::SharedClock;
-use crate::jobs::{Background, Counters, JobRetention, Parts, Queue, Wake};
+use crate::jobs::{Background, Counters, HostJobs, JobRetention, Parts, Queue, Wake};
 use crate::tenants::Routing;
 
 /// What adds jobs.
@@ -20,6 +20,8 @@ pub struct QueueParts {
     pub routing: Arc<Routing>,
     /// Adds the jobs of host calls.
     pub queue: Arc<Queue>,
+    /// Runs the jobs of the host itself. There are none yet.
+    pub host_jobs: HostJobs,
     wake: Arc<Wake>,
     counters: Arc<Counters>,
 }
@@ -38,6 +40,7 @@ impl QueueParts {
         Self {
             routing,
             queue: Arc::new(queue),
+            host_jobs: HostJobs::default(),
             wake,
             counters,
         }
@@ -69,6 +72,7 @@ impl QueueParts {
                 done: config.retention.jobs.0,
                 dead: config.retention.dead_jobs.0,
             },
+            host_jobs: self.host_jobs,
         }))
     }
 }

@@ -42,12 +42,12 @@ impl Serving {
         services: Services,
         runtime: &Runtime,
         jobs: &Background,
+        public_url: Arc<PublicUrl>,
         clock: &SharedClock,
     ) -> Result<Self, OpenError> {
         let operator_token = operator_token::ensure(&*storage.db, storage.folder.path(), clock.now()).await?;
         let draining = CancellationToken::new();
         let pace = config.server.pace(config.server.body_timeout);
-        let public_url = Arc::new(PublicUrl::new(config.server.public_url.clone()));
         let gateway = Gateway::new(
             runtime.routing.clone(),
             runtime.invoker.clone(),
@@ -55,7 +55,8 @@ impl Serving {
             pace,
             draining.clone(),
             public_url.clone(),
-        );
+        )
+        .with_unsubscriptions(storage.db.clone(), services.mail_counters.clone());
         let connections = Connections::default();
         let observer = Observer {
             requests: gateway.requests(),
@@ -68,6 +69,7 @@ impl Serving {
             services,
             ledger: runtime.ledger.clone(),
             jobs: jobs.metrics().clone(),
+            db: storage.db.clone(),
         };
         let admin = AdminState::new(
             storage.db.clone(),

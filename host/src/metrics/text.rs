@@ -12,6 +12,7 @@ use super::gauges::Gauges;
 use super::histogram::Distribution;
 use super::jobs::JobTotals;
 use super::ledger::LedgerCounts;
+use super::mail::MailFigures;
 use super::requests::Requests;
 
 /// The content type of the format.
@@ -29,6 +30,8 @@ pub struct Figures {
     pub ledger: LedgerCounts,
     /// The counters of jobs.
     pub jobs: JobTotals,
+    /// The counters of mail.
+    pub mail: MailFigures,
     /// The counters of requests and invocations.
     pub requests: Arc<Requests>,
 }
@@ -98,6 +101,12 @@ impl Collector for Figures {
             ],
         )?;
         self.encode_jobs(&mut encoder)?;
+        by_label(
+            &mut encoder,
+            ("mails", "Mails and recipients by what became of them on this node."),
+            "outcome",
+            &self.mail.by_outcome(),
+        )?;
         let seconds = Some(&Unit::Seconds);
         encoder
             .encode_descriptor(
@@ -215,10 +224,15 @@ mod tests {
             retried: 3,
             ..JobTotals::default()
         };
+        let mail = MailFigures {
+            caught: 4,
+            ..MailFigures::default()
+        };
         let text = write(Figures {
             gauges,
             ledger,
             jobs,
+            mail,
             requests,
         })
         .unwrap();
@@ -238,6 +252,8 @@ mod tests {
             "mortise_jobs_ended_total{outcome=\"done\"} 5",
             "mortise_jobs_ended_total{outcome=\"dead\"} 0",
             "mortise_job_retries_total{reason=\"failed\"} 3",
+            "mortise_mails_total{outcome=\"caught\"} 4",
+            "mortise_mails_total{outcome=\"failed\"} 0",
             "mortise_guest_cpu_seconds_total 1.5",
             "mortise_request_duration_seconds_bucket{le=\"0.0005\"} 1",
             "mortise_request_duration_seconds_bucket{le=\"0.005\"} 2",

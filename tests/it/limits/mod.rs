@@ -83,6 +83,7 @@ const TESTS: &[(&str, fn())] = &[
     ("tokens", counts::tokens),
     ("secrets", counts::secrets),
     ("config_entries", counts::config_entries),
+    ("suppressions", counts::suppressions),
     ("versions_kept", uploads::versions_kept),
 ];
 

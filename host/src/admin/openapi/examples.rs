@@ -22,6 +22,18 @@ pub fn of(operation: &str) -> Option<Value> {
         }
         "tokens_create" => json!({ "name": "Ada", "role": "owner", "expires_at": "2099-01-01T00:00:00Z" }),
         "tokens_create_host" => json!({ "name": "prometheus", "role": "metrics" }),
+        "mail_suppress" => json!({ "address": "ada@example.com", "note": "asked by phone" }),
+        "mail_put_sender_domains" => json!({ "domains": ["example.com"] }),
+        "mail_put_smtp" => json!({
+            "host": "smtp.example.com",
+            "port": 587,
+            "security": "starttls",
+            "username": "shop",
+            "password_secret": "smtp_password",
+        }),
+        "mail_put_failures" => json!({
+            "rules": [{ "recipient": "*@example.com", "failure": "temporary", "probability": 50 }],
+        }),
         "activations_put" => json!({
             "version": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         }),

@@ -55,6 +55,8 @@ fn filled(path: &str, tenant: &str) -> String {
         .replace("{id}", "01890a5d-ac96-774b-bcce-b302099a8057")
         .replace("{job}", "sync-erp")
         .replace("{schedule}", "nightly")
+        .replace("{mail}", "01890a5d-ac96-774b-bcce-b302099a8057")
+        .replace("{address}", "ada@example.com")
 }
 
 #[tokio::test]
@@ -182,20 +184,33 @@ async fn the_routes_are_these() {
     any       GET    /whoami
     developer DELETE /tenants/{tenant}/dead-letters
     developer DELETE /tenants/{tenant}/jobs
+    developer DELETE /tenants/{tenant}/mail
+    developer DELETE /tenants/{tenant}/mail/suppressions/{address}
+    developer DELETE /tenants/{tenant}/mail/{mail}
     developer DELETE /tenants/{tenant}/plugins/{plugin}/config/{setting}
     developer DELETE /tenants/{tenant}/plugins/{plugin}/jobs/pause
     developer DELETE /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
     developer DELETE /tenants/{tenant}/plugins/{plugin}/versions/{version}
     developer GET    /tenants/{tenant}/jobs/export
+    developer GET    /tenants/{tenant}/mail/export
+    developer GET    /tenants/{tenant}/mail/failures
+    developer GET    /tenants/{tenant}/mail/search
+    developer GET    /tenants/{tenant}/mail/suppressions
+    developer GET    /tenants/{tenant}/mail/{mail}/html
+    developer GET    /tenants/{tenant}/mail/{mail}/source
+    developer GET    /tenants/{tenant}/mail/{mail}/text
     developer PATCH  /tenants/{tenant}/plugins/{plugin}
     developer POST   /tenants/{tenant}/dead-letters/retry
     developer POST   /tenants/{tenant}/jobs/{id}/cancel
     developer POST   /tenants/{tenant}/jobs/{id}/retry
+    developer POST   /tenants/{tenant}/mail/suppressions
+    developer POST   /tenants/{tenant}/mail/{mail}/resend
     developer POST   /tenants/{tenant}/plugins/{plugin}/activation/back
     developer POST   /tenants/{tenant}/plugins/{plugin}/jobs/pause
     developer POST   /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
     developer POST   /tenants/{tenant}/plugins/{plugin}/schedules/{schedule}/run
     developer POST   /tenants/{tenant}/plugins/{plugin}/versions
+    developer PUT    /tenants/{tenant}/mail/failures
     developer PUT    /tenants/{tenant}/plugins/{plugin}/activation
     developer PUT    /tenants/{tenant}/plugins/{plugin}/config
     developer PUT    /tenants/{tenant}/plugins/{plugin}/config/{setting}
@@ -216,7 +231,9 @@ async fn the_routes_are_these() {
     operator  POST   /tenants/{tenant}/restore
     operator  POST   /tokens
     operator  PUT    /plans/{plan}
+    operator  PUT    /tenants/{tenant}/mail/sender-domains
     owner     DELETE /tenants/{tenant}/api-keys/{api_key}
+    owner     DELETE /tenants/{tenant}/mail/smtp
     owner     DELETE /tenants/{tenant}/plugins/{plugin}
     owner     DELETE /tenants/{tenant}/secrets/{name}
     owner     DELETE /tenants/{tenant}/tokens/{token}
@@ -224,6 +241,7 @@ async fn the_routes_are_these() {
     owner     POST   /tenants/{tenant}/api-keys
     owner     POST   /tenants/{tenant}/plugins/{plugin}/restore
     owner     POST   /tenants/{tenant}/tokens
+    owner     PUT    /tenants/{tenant}/mail/smtp
     owner     PUT    /tenants/{tenant}/plugins/{plugin}/grants
     owner     PUT    /tenants/{tenant}/secrets/{name}
     public    GET    /-/healthz
@@ -239,6 +257,10 @@ async fn the_routes_are_these() {
     viewer    GET    /tenants/{tenant}/jobs/{id}
     viewer    GET    /tenants/{tenant}/limits
     viewer    GET    /tenants/{tenant}/logs
+    viewer    GET    /tenants/{tenant}/mail
+    viewer    GET    /tenants/{tenant}/mail/sender-domains
+    viewer    GET    /tenants/{tenant}/mail/smtp
+    viewer    GET    /tenants/{tenant}/mail/{mail}
     viewer    GET    /tenants/{tenant}/plugins
     viewer    GET    /tenants/{tenant}/plugins/{plugin}
     viewer    GET    /tenants/{tenant}/plugins/{plugin}/activation

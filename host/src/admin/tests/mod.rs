@@ -31,7 +31,7 @@ use crate::capability::Services;
 use crate::capability::cache::MemoryCaches;
 use crate::capability::database::SqliteDatabases;
 use crate::capability::http_client::{HttpClientConfig, HttpClients};
-use crate::capability::testing::QueueInMemory;
+use crate::capability::testing::{MailInMemory, QueueInMemory};
 use crate::components::compile::CompileLimits;
 use crate::components::store::FolderStore;
 use crate::config::Config;
@@ -104,6 +104,7 @@ impl TestApp {
             services,
             ledger: ledger.clone(),
             jobs: JobMetrics::new(db.clone(), clock.clone(), Arc::default(), Slots::new(1)),
+            db: db.clone(),
         };
         let jobs = job_tasks(db.clone(), routing.clone(), clock.clone());
         let state = AdminState::new(
@@ -209,6 +210,9 @@ pub(crate) fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Se
         ),
         http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock, Handle::current()).unwrap()),
         jobs: Arc::<QueueInMemory>::default(),
+        mail: Arc::<MailInMemory>::default(),
+        mail_counters: Arc::default(),
+        renderer: Arc::default(),
         vault,
     }
 }
