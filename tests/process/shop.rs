@@ -147,7 +147,7 @@ pub fn now() -> i64 {
 
 fn bundled(change: impl FnOnce(String) -> String) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
-    for inner in ["schemas", "migrations"] {
+    for inner in ["schemas", "migrations", "templates"] {
         std::fs::create_dir(folder.path().join(inner)).unwrap();
         for file in std::fs::read_dir(format!("{FOLDER}/{inner}")).unwrap() {
             let path = file.unwrap().path();

@@ -2,7 +2,6 @@
 //! change that is rolled back sends none, and one that is committed is not forgotten.
 
 use mortise_sdk::db::Transaction;
-use mortise_sdk::email;
 use mortise_sdk::log;
 use mortise_sdk::prelude::*;
 use serde::{Deserialize, Serialize};

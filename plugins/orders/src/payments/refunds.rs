@@ -259,6 +259,9 @@ fn create_in(transaction: &Transaction, order: i64, new: &RefundRequest, by: &st
     }
     let lines = if new.lines.is_empty() {
         Vec::new()
+    } else if found.state == OrderState::Review {
+        return Err(Error::conflict("the order is in review; decide about it as a whole")
+            .with_code("order-in-review"));
     } else {
         let wanted = orders::merge_lines(new.lines.clone())?;
         refund_lines(transaction, order, &wanted)?
