@@ -192,7 +192,8 @@ impl Shop {
         self.outside.borrow_mut().payments.insert(
             intent.clone(),
             json!({
-                "id": intent, "status": "succeeded", "order_id": order, "amount_cents": cents, "refunded_cents": 0,
+                "id": intent, "status": "succeeded", "order_id": order, "amount_cents": cents,
+                "refunded_cents": 0,
             }),
         );
         let event = json!({

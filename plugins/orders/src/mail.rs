@@ -89,7 +89,7 @@ pub fn send(payload: SendMail) -> Result<(), JobError> {
             );
             Ok(())
         }
-        // The same mail would be refused again. The order stays, and a person reads the dead letter.
+        // The same mail would be refused again. The order stays; a person reads the dead letter.
         Err(error @ (email::Error::Invalid(_) | email::Error::NotGranted(_))) => {
             Err(JobError::discard(error.to_string()))
         }

@@ -109,8 +109,9 @@ pub fn resolve(
          WHERE id = $1 AND resolved_at IS NULL",
         (id,),
     )?;
-    let review = review
-        .ok_or_else(|| Error::not_found(format!("there is no open review {id}")).with_code("unknown-review"))?;
+    let missing =
+        || Error::not_found(format!("there is no open review {id}")).with_code("unknown-review");
+    let review = review.ok_or_else(missing)?;
     // It is closed first, so that what follows may open another one.
     transaction.execute(
         "UPDATE reviews SET resolved_at = $2, resolution = $3 WHERE id = $1",

@@ -1,5 +1,5 @@
-//! The status of an order as callers of earlier versions of the API see and change it. It is made of
-//! the order's three states.
+//! The status of an order as callers of earlier versions of the API see and change it. It is made
+//! of the order's three states.
 
 use mortise_sdk::db::{Transaction, Value};
 use mortise_sdk::log;

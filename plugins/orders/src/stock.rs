@@ -108,8 +108,8 @@ pub fn take_again(transaction: &Transaction, order: i64) -> Result<Taken, Error>
     })
 }
 
-/// Cancels all pieces of an order that are not shipped, and returns those that were sold to what can
-/// be sold.
+/// Cancels all pieces of an order that are not shipped, and returns those that were sold to what
+/// can be sold.
 pub fn return_unshipped(transaction: &Transaction, order: i64) -> Result<(), Error> {
     transaction.execute(
         "UPDATE products SET stock = stock + line.quantity - line.shipped - line.cancelled

@@ -212,7 +212,8 @@ mod tests {
     #[test]
     fn both_forms_tell_the_same() {
         let simple = told(json!({
-            "id": "e", "type": "payment.succeeded", "order_id": 7, "amount_cents": 990, "payment_intent": "pi_1",
+            "id": "e", "type": "payment.succeeded", "order_id": 7, "amount_cents": 990,
+            "payment_intent": "pi_1",
         }));
         let of_stripe = told(json!({
             "id": "e", "type": "payment_intent.succeeded", "created": 1_767_225_600, "data": { "object": {
@@ -235,7 +236,9 @@ mod tests {
     fn a_charge_names_its_intent_and_what_was_refunded_altogether() {
         let refunded = told(json!({
             "id": "e", "type": "charge.refunded",
-            "data": { "object": { "id": "ch_1", "payment_intent": "pi_1", "amount_refunded": 300, "metadata": null } },
+            "data": { "object": {
+                "id": "ch_1", "payment_intent": "pi_1", "amount_refunded": 300, "metadata": null,
+            } },
         }));
         let refunded = refunded.unwrap().unwrap();
         assert_eq!(

@@ -9,8 +9,8 @@ use super::provider;
 use crate::payments::Source;
 use crate::products;
 
-/// The job: applies an event. If the payment provider can be asked, its answer counts instead of the
-/// event, which may be old.
+/// The job: applies an event. If the payment provider can be asked, its answer counts instead of
+/// the event, which may be old.
 pub fn on_event(event: Event) -> Result<(), JobError> {
     let Some(told) = event.told().map_err(JobError::discard)? else {
         return Ok(());
@@ -128,7 +128,8 @@ mod tests {
         let id = order(&host, product("CHAIR", 4990, 1), 1);
         let failed = |event: &str| {
             json!({
-                "id": event, "type": "payment.failed", "order_id": id, "amount_cents": 4990, "payment_intent": "pi_1",
+                "id": event, "type": "payment.failed", "order_id": id, "amount_cents": 4990,
+                "payment_intent": "pi_1",
             })
         };
         tell(&host, &failed("e1"));
