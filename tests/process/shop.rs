@@ -120,6 +120,16 @@ impl Shop {
             .send("POST", &format!("{BASE}/webhooks/payment"), body)
             .unwrap()
     }
+
+    /// Sends an event to the webhook of the manifest.
+    #[track_caller]
+    pub fn hook(&self, signature: &str, body: &str) -> Reply {
+        let provider = self.anybody.clone().header("stripe-signature", signature);
+        let body = Some(("application/json", body.as_bytes()));
+        provider
+            .send("POST", "/shop/-/webhooks/orders/payments", body)
+            .unwrap()
+    }
 }
 
 /// The event that an order was paid in full.

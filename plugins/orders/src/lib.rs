@@ -41,6 +41,8 @@ mod status;
 mod stock;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod upgrade;
 
 mortise_sdk::routes! {
     GET "/products" => products::list,
