@@ -1,8 +1,8 @@
 //! The payment provider's API.
 //!
 //! The setting `payments_url` is its base URL, such as `https://payments.example.com/v1`; the
-//! origin must be granted. If the tenant has set the secret `payment_key`, requests carry it as a bearer
-//! token. Without the setting the provider's signed events are believed as they are.
+//! origin must be granted. If the tenant has set the secret `payment_key`, requests carry it as a
+//! bearer token. Without the setting the provider's signed events are believed as they are.
 
 use std::fmt;
 use std::time::Duration;
