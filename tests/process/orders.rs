@@ -235,6 +235,29 @@ fn a_payment_counts_once_and_only_with_the_provider_s_signature() {
 }
 
 #[test]
+fn the_webhook_of_the_manifest_confirms_an_order_by_a_job() {
+    let (_host, shop, _folder) = shop();
+    let order = shop.order(shop.product(4990, 5), 1).expect(201);
+    let body = payment("e1", &order);
+    assert_eq!(
+        shop.hook(&sign(now() - 301, &body), &body).problem(),
+        (400, "invalid-webhook".to_owned())
+    );
+    for _ in 0..2 {
+        shop.hook(&sign(now(), &body), &body).expect(200);
+    }
+    let path = format!("/orders/{}", order["id"]);
+    until(|| (shop.get(&path).expect(200)["state"] == "confirmed").then_some(()));
+    let invoice = shop.get(&format!("{path}/invoice")).expect(200);
+    assert_eq!(invoice["number"], "INV-000001");
+    let payments = shop.get(&format!("{path}/payments")).expect(200);
+    assert_eq!(payments["payments"].as_array().unwrap().len(), 1);
+    // The route of earlier versions tells of the same payment.
+    let again = shop.webhook(&sign(now(), &payment("e2", &order)), &payment("e2", &order));
+    assert_eq!(again.expect(200)["outcome"], "duplicate");
+}
+
+#[test]
 fn a_total_is_converted_by_a_rate_service_that_may_hiccup() {
     let (address, seen) = service(r#"{"base":"USD","rates":{"EUR":0.905}}"#);
     let folder = tempfile::tempdir().unwrap();

@@ -120,6 +120,16 @@ impl Shop {
             .send("POST", &format!("{BASE}/webhooks/payment"), body)
             .unwrap()
     }
+
+    /// Sends an event to the webhook of the manifest.
+    #[track_caller]
+    pub fn hook(&self, signature: &str, body: &str) -> Reply {
+        let provider = self.anybody.clone().header("stripe-signature", signature);
+        let body = Some(("application/json", body.as_bytes()));
+        provider
+            .send("POST", "/shop/-/webhooks/orders/payments", body)
+            .unwrap()
+    }
 }
 
 /// The event that an order was paid in full.
@@ -147,7 +157,7 @@ pub fn now() -> i64 {
 
 fn bundled(change: impl FnOnce(String) -> String) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
-    for inner in ["schemas", "migrations"] {
+    for inner in ["schemas", "migrations", "templates"] {
         std::fs::create_dir(folder.path().join(inner)).unwrap();
         for file in std::fs::read_dir(format!("{FOLDER}/{inner}")).unwrap() {
             let path = file.unwrap().path();

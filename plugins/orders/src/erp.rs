@@ -5,9 +5,10 @@
 //! secret `erp_key`, requests carry it as a bearer token. The body is the order as the shop's API
 //! shows it.
 //!
-//! An order is sent by a job that is added in the transaction of the order, so that no order is
-//! forgotten. The job may run more than once: the header `idempotency-key` lets the ERP tell a
-//! repeated order from a new one.
+//! Each change of an order is sent by a job that is added in the transaction of the change, so that
+//! none is forgotten. The job sends the order as it is when the job runs; `revision` counts its
+//! changes. Of an order one job runs at a time. A job may run more than once: the header
+//! `idempotency-key` lets the ERP tell a repeated revision from a new one.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use mortise_sdk::prelude::*;
 use mortise_sdk::{log, time};
 use serde::{Deserialize, Serialize};
 
-use crate::orders;
+use crate::{orders, secret};
 
 const URL: &str = "erp_url";
 const KEY: &str = "erp_key";
@@ -24,63 +25,70 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest wait that the ERP may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
-/// The payload of the job.
+/// The payload of the job. Jobs of earlier versions have no revision.
 #[derive(Deserialize, Serialize)]
 pub struct SyncOrder {
     order_id: i64,
+    #[serde(default = "first_revision")]
+    revision: i64,
+}
+
+fn first_revision() -> i64 {
+    1
 }
 
 /// Adds the job that sends an order, if the shop has an ERP.
-pub fn send_later(transaction: &Transaction, order_id: i64) -> Result<(), Error> {
+pub fn send_later(transaction: &Transaction, order_id: i64, revision: i64) -> Result<(), Error> {
     if config::get(URL).is_some() {
         NewJob::new("sync-erp")
-            .payload(&SyncOrder { order_id })
-            .unique_key(format!("order-{order_id}"))
+            .payload(&SyncOrder { order_id, revision })
+            .unique_key(format!("order-{order_id}-{revision}"))
+            .concurrency_key(format!("order-{order_id}"))
             .enqueue_in(transaction)?;
     }
     Ok(())
 }
 
-/// The job: sends an order and notes that the ERP has it.
+/// The job: sends an order and notes which revision the ERP has.
 pub fn sync(payload: SyncOrder, job: &Job) -> Result<(), JobError> {
     let id = payload.order_id;
     let order = match orders::find(id) {
         Err(error) if error.status() == 404 => return Err(JobError::discard(error.detail())),
         order => order?,
     };
-    if order.summary.synced_at.is_some() {
+    if order.summary.synced_revision >= payload.revision {
         return Ok(());
     }
+    let revision = order.summary.revision;
+    let key = match revision {
+        1 => format!("order-{id}"),
+        later => format!("order-{id}-r{later}"),
+    };
     let request = http::post(config::require(URL)?)
-        .header("idempotency-key", format!("order-{id}"))
+        .header("idempotency-key", key)
         .json(&order)
         .timeout(TIMEOUT);
-    let request = match has_key()? {
+    let request = match secret::is_set(KEY)? {
         true => request.secret_header("authorization", "Bearer ", KEY),
         false => request,
     };
     check(&request.send()?)?;
     db::transaction(|transaction| {
         transaction.execute(
-            "UPDATE orders SET synced_at = $2 WHERE id = $1",
-            (id, time::now()),
+            "UPDATE orders SET synced_at = $2, synced_revision = max(synced_revision, $3) WHERE id = $1",
+            (id, time::now(), revision),
         )?;
         transaction.complete()
     })?;
     log::info(
         "The ERP has the order",
-        &[("order_id", &id), ("attempt", &job.attempt)],
+        &[
+            ("order_id", &id),
+            ("revision", &revision),
+            ("attempt", &job.attempt),
+        ],
     );
     Ok(())
-}
-
-/// Whether the tenant has set the key of the ERP.
-fn has_key() -> Result<bool, secrets::Error> {
-    match secrets::hmac_sha256(KEY, b"") {
-        Ok(_) => Ok(true),
-        Err(secrets::Error::NotFound(_)) => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 /// Decides what the answer of the ERP means for the job.
@@ -112,12 +120,12 @@ mod tests {
     use std::time::Duration;
 
     use mortise_sdk::http::{self, Message};
-    use mortise_sdk::testing::{Host, HostBuilder, Outcome};
+    use mortise_sdk::testing::{Attempt, Host, HostBuilder, Outcome};
     use mortise_sdk::{db, time};
     use serde_json::{Value, json};
 
     use crate::JOBS;
-    use crate::testing::{builder, order, place, product};
+    use crate::testing::{builder, order, pay, place, product};
 
     const ERP: &str = "https://erp.example.com/orders";
 
@@ -140,6 +148,12 @@ mod tests {
         with_erp(builder(), answers)
     }
 
+    /// Runs what is due, and returns the attempts of the ERP's job.
+    fn run(host: &Host) -> Vec<Attempt> {
+        let attempts = host.run_jobs(&JOBS).into_iter();
+        attempts.filter(|attempt| attempt.name == "sync-erp").collect()
+    }
+
     fn status(status: u16) -> Answer {
         Ok(http::Response::new(status))
     }
@@ -160,7 +174,7 @@ mod tests {
         let (host, got) = with_erp(builder().secret("erp_key", "s3cret"), vec![status(201)]);
         let id = order(&host, product("CHAIR", 4990, 1), 1);
         assert_eq!(synced_at(id), None);
-        let attempts = host.run_jobs(&JOBS);
+        let attempts = run(&host);
         assert_eq!((attempts.len(), attempts[0].outcome), (1, Outcome::Done));
         assert_eq!(synced_at(id), Some(time::now()));
         let request = &got.borrow()[0];
@@ -185,7 +199,7 @@ mod tests {
         let id = order(&host, product("CHAIR", 4990, 1), 1);
         for (wait, outcome) in [(0, Outcome::Retry), (2, Outcome::Retry), (4, Outcome::Done)] {
             host.advance(Duration::from_secs(wait));
-            assert_eq!(host.run_jobs(&JOBS)[0].outcome, outcome);
+            assert_eq!(run(&host)[0].outcome, outcome);
         }
         assert!(synced_at(id).is_some());
         let got = got.borrow();
@@ -203,14 +217,16 @@ mod tests {
         let (host, _) = erp(vec![Ok(busy), status(200)]);
         order(&host, product("CHAIR", 4990, 1), 1);
         host.run_jobs(&JOBS);
-        assert_eq!(host.jobs()[0].run_at - time::now(), 90_000);
+        let jobs = host.jobs();
+        let job = jobs.iter().find(|job| job.name == "sync-erp").expect("it waits");
+        assert_eq!(job.run_at - time::now(), 90_000);
     }
 
     #[test]
     fn an_order_that_the_erp_rejects_is_a_dead_letter() {
         let (host, _) = erp(vec![status(422)]);
         let id = order(&host, product("CHAIR", 4990, 1), 1);
-        assert_eq!(host.run_jobs(&JOBS)[0].outcome, Outcome::Dead);
+        assert_eq!(run(&host)[0].outcome, Outcome::Dead);
         let dead = &host.dead_letters()[0];
         assert_eq!(
             (dead.attempt, dead.error.as_deref()),
@@ -234,6 +250,40 @@ mod tests {
     fn a_shop_without_an_erp_sends_nothing() {
         let host = builder().start();
         order(&host, product("CHAIR", 4990, 1), 1);
-        assert!(host.jobs().is_empty());
+        assert!(host.jobs().iter().all(|job| job.name != "sync-erp"));
+    }
+
+    #[test]
+    fn each_change_is_sent_with_a_key_of_its_own_and_the_newest_state() {
+        let (host, got) = erp(vec![status(200)]);
+        let id = order(&host, product("CHAIR", 4990, 1), 1);
+        run(&host);
+        pay(&host, "pi_1", id, 4990);
+        run(&host);
+        let got = got.borrow();
+        let keys: Vec<_> = got
+            .iter()
+            .map(|request| header(request, "idempotency-key"))
+            .collect();
+        assert_eq!(keys, [Some("order-1"), Some("order-1-r2")]);
+        let sent: Value = serde_json::from_slice(got[1].body.as_ref().expect("a body").as_bytes())
+            .expect("the body is JSON");
+        assert_eq!(
+            (&sent["state"], &sent["revision"]),
+            (&json!("confirmed"), &json!(2))
+        );
+    }
+
+    #[test]
+    fn an_erp_that_comes_back_gets_the_newest_state_once() {
+        let (host, got) = erp(vec![status(503), status(503), status(200)]);
+        let id = order(&host, product("CHAIR", 4990, 1), 1);
+        run(&host);
+        pay(&host, "pi_1", id, 4990);
+        run(&host);
+        host.advance(Duration::from_secs(60));
+        run(&host);
+        assert_eq!(got.borrow().len(), 3, "both jobs were tried, and one had it");
+        assert!(host.jobs().iter().all(|job| job.name != "sync-erp"));
     }
 }

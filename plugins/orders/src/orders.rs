@@ -6,10 +6,16 @@ use mortise_sdk::{log, time};
 use serde::{Deserialize, Serialize};
 
 use crate::currency::{self, Converted};
-use crate::erp;
+use crate::mail::{self, Mail};
 use crate::pagination::{Page, PageQuery};
-use crate::products;
+use crate::payments::{self, Paid, Source};
+use crate::states::{self, FulfilmentState, OrderState, PaymentState};
 use crate::status::OrderStatus;
+use crate::{erp, expiry, products, stock};
+
+/// The columns of an [`OrderSummary`].
+const COLUMNS: &str = "id, status, state, payment_state, fulfilment_state, cancel_reason, customer_email, \
+     total_cents, created_at, updated_at, expires_at, revision, synced_revision, synced_at";
 
 #[derive(Debug, Serialize)]
 pub struct Order {
@@ -23,12 +29,26 @@ pub struct Order {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct OrderSummary {
     pub id: i64,
+    /// What the three states mean for callers of earlier versions of the API.
     pub status: OrderStatus,
+    pub state: OrderState,
+    pub payment_state: PaymentState,
+    pub fulfilment_state: FulfilmentState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancel_reason: Option<String>,
     pub customer_email: String,
     pub total_cents: i64,
     pub created_at: i64,
     pub updated_at: i64,
-    /// When the ERP accepted the order.
+    /// When the order is cancelled if it is not paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+    /// Counts the changes of the order.
+    pub revision: i64,
+    /// The revision that the ERP has.
+    #[serde(skip_serializing)]
+    pub synced_revision: i64,
+    /// When the ERP had the order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synced_at: Option<i64>,
 }
@@ -39,14 +59,10 @@ pub struct OrderLine {
     pub name: String,
     pub unit_price_cents: i64,
     pub quantity: i64,
-}
-
-/// The data of the event `order.created`.
-#[derive(Debug, Serialize)]
-struct OrderCreated {
-    order_id: i64,
-    total_cents: i64,
-    created_at: i64,
+    pub shipped: i64,
+    /// Pieces that went back to the stock before they were shipped.
+    pub cancelled: i64,
+    pub refunded: i64,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +71,7 @@ pub struct NewOrder {
     lines: Vec<NewLine>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct NewLine {
     pub product_id: i64,
     pub quantity: u32,
@@ -75,29 +91,31 @@ pub struct ShowQuery {
     currency: Option<String>,
 }
 
-/// Takes the stock of every line and stores the order, in one transaction. Of two concurrent buyers
-/// of the last item, one gets it and the other a 409. An order that cannot be filled takes nothing.
-/// The job for the ERP and the event exist if and only if the transaction commits.
+/// Holds the stock of every line and stores the order, in one transaction. Of two concurrent buyers
+/// of the last item, one gets it and the other a 409. An order that cannot be filled holds nothing.
+/// The jobs for the mail, the ERP and the expiry, and the event exist if and only if the
+/// transaction commits.
 pub fn place(principal: Principal, Json(new): Json<NewOrder>) -> Result<impl IntoResponse, Error> {
     let wanted = merge_lines(new.lines)?;
+    let (now, expires_at) = (time::now(), expiry::expires_at()?);
     let transaction = db::begin()?;
     let lines = wanted
         .iter()
-        .map(|line| take_stock(&transaction, line))
+        .map(|line| stock::hold(&transaction, line))
         .collect::<Result<Vec<_>, _>>()?;
     let total = total_cents(&lines).ok_or_else(|| Error::unprocessable("the total is out of range"))?;
-    let summary: OrderSummary = transaction.query_one(
-        "INSERT INTO orders (status, customer_email, total_cents, created_by, created_at, updated_at)
-         VALUES ('pending', $1, $2, $3, $4, $4)
-         RETURNING id, status, customer_email, total_cents, created_at, updated_at, synced_at",
-        (&new.customer_email, total, &principal.id, time::now()),
+    let id: i64 = transaction.query_one(
+        "INSERT INTO orders (state, payment_state, fulfilment_state, customer_email, total_cents, created_by,
+                             created_at, updated_at, expires_at)
+         VALUES ('placed', 'pending', 'unfulfilled', $1, $2, $3, $4, $4, $5) RETURNING id",
+        (&new.customer_email, total, &principal.id, now, expires_at),
     )?;
     for line in &lines {
         transaction.execute(
             "INSERT INTO order_lines (order_id, product_id, name, unit_price_cents, quantity)
              VALUES ($1, $2, $3, $4, $5)",
             (
-                summary.id,
+                id,
                 line.product_id,
                 &line.name,
                 line.unit_price_cents,
@@ -105,13 +123,23 @@ pub fn place(principal: Principal, Json(new): Json<NewOrder>) -> Result<impl Int
             ),
         )?;
     }
-    erp::send_later(&transaction, summary.id)?;
-    let created = OrderCreated {
-        order_id: summary.id,
-        total_cents: summary.total_cents,
-        created_at: summary.created_at,
-    };
-    transaction.publish("order.created", &created)?;
+    stock::note_held(&transaction, id)?;
+    let placed = summary(&transaction, id)?;
+    states::publish(&transaction, "order.created", &placed)?;
+    erp::send_later(&transaction, id, placed.revision)?;
+    if total == 0 {
+        // Nothing is to be paid, so nobody would ever tell that it is.
+        payments::complete(&transaction, &Paid {
+            intent: &payments::intent_of_order(id),
+            order_id: id,
+            amount_cents: 0,
+            source: Source::Manual,
+        })?;
+    } else {
+        expiry::expire_later(&transaction, id, expires_at)?;
+        mail::send_later(&transaction, id, Mail::Received)?;
+    }
+    let summary = summary(&transaction, id)?;
     transaction.commit()?;
     products::forget_first_page();
     log::info(
@@ -148,13 +176,13 @@ pub fn list(Query(query): Query<ListQuery>) -> Result<Json<Page<OrderSummary>>, 
     let before = page.after()?.unwrap_or(i64::MAX);
     let rows = match query.status {
         None => db::query_as(
-            "SELECT id, status, customer_email, total_cents, created_at, updated_at, synced_at FROM orders
-             WHERE id < $1 ORDER BY id DESC LIMIT $2",
+            &format!("SELECT {COLUMNS} FROM orders WHERE id < $1 ORDER BY id DESC LIMIT $2"),
             (before, page.rows_to_read()),
         )?,
         Some(status) => db::query_as(
-            "SELECT id, status, customer_email, total_cents, created_at, updated_at, synced_at FROM orders
-             WHERE status = $3 AND id < $1 ORDER BY id DESC LIMIT $2",
+            &format!(
+                "SELECT {COLUMNS} FROM orders WHERE status = $3 AND id < $1 ORDER BY id DESC LIMIT $2"
+            ),
             (before, page.rows_to_read(), status),
         )?,
     };
@@ -163,14 +191,11 @@ pub fn list(Query(query): Query<ListQuery>) -> Result<Json<Page<OrderSummary>>, 
 
 /// Reads an order with its lines, or returns a 404.
 pub fn find(id: i64) -> Result<Order, Error> {
-    let summary = db::query_optional(
-        "SELECT id, status, customer_email, total_cents, created_at, updated_at, synced_at FROM orders WHERE id = $1",
-        (id,),
-    )?;
-    let summary = summary.ok_or_else(|| unknown_order(id))?;
+    let sql = format!("SELECT {COLUMNS} FROM orders WHERE id = $1");
+    let summary = db::query_optional(&sql, (id,))?.ok_or_else(|| unknown_order(id))?;
     let lines = db::query_as(
-        "SELECT product_id, name, unit_price_cents, quantity FROM order_lines WHERE order_id = $1
-         ORDER BY product_id",
+        "SELECT product_id, name, unit_price_cents, quantity, shipped, cancelled, refunded FROM order_lines
+         WHERE order_id = $1 ORDER BY product_id",
         (id,),
     )?;
     Ok(Order {
@@ -178,6 +203,17 @@ pub fn find(id: i64) -> Result<Order, Error> {
         lines,
         converted: None,
     })
+}
+
+/// Reads an order without its lines in a transaction, or returns a 404.
+pub fn summary(transaction: &Transaction, id: i64) -> Result<OrderSummary, Error> {
+    find_summary(transaction, id)?.ok_or_else(|| unknown_order(id))
+}
+
+/// Reads an order without its lines in a transaction, if there is one.
+pub fn find_summary(transaction: &Transaction, id: i64) -> Result<Option<OrderSummary>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM orders WHERE id = $1");
+    Ok(transaction.query_optional(&sql, (id,))?)
 }
 
 pub fn unknown_order(id: i64) -> Error {
@@ -204,39 +240,6 @@ pub fn merge_lines(lines: Vec<NewLine>) -> Result<Vec<NewLine>, Error> {
     }
     merged.sort_by_key(|line| line.product_id);
     Ok(merged)
-}
-
-/// Takes the stock of one line. The update itself has the condition, so no other order can take the
-/// stock in between.
-fn take_stock(transaction: &Transaction, line: &NewLine) -> Result<OrderLine, Error> {
-    let quantity = i64::from(line.quantity);
-    let taken: Option<(String, i64)> = transaction.query_optional(
-        "UPDATE products SET stock = stock - $2 WHERE id = $1 AND stock >= $2 RETURNING name, price_cents",
-        (line.product_id, quantity),
-    )?;
-    match taken {
-        Some((name, unit_price_cents)) => Ok(OrderLine {
-            product_id: line.product_id,
-            name,
-            unit_price_cents,
-            quantity,
-        }),
-        None => Err(cannot_take(transaction, line)?),
-    }
-}
-
-fn cannot_take(transaction: &Transaction, line: &NewLine) -> Result<Error, Error> {
-    let id = line.product_id;
-    let stock: Option<i64> = transaction.query_optional("SELECT stock FROM products WHERE id = $1", (id,))?;
-    Ok(match stock {
-        None => Error::unprocessable(format!("there is no product {id}")).with_code("unknown-product"),
-        Some(stock) => Error::conflict(format!(
-            "{stock} of product {id} are left, {} were ordered",
-            line.quantity
-        ))
-        .with_code("out-of-stock"),
-    }
-    .with_field("product_id", id))
 }
 
 fn total_cents(lines: &[OrderLine]) -> Option<i64> {
@@ -390,8 +393,11 @@ mod tests {
         let second = get(&format!("/orders?limit=3&cursor={cursor}"));
         assert_eq!(listed(&second), Some(vec![json!(ids[1]), json!(ids[0])]));
         assert_eq!(second.get("next_cursor"), None);
-        db::execute("UPDATE orders SET status = 'paid' WHERE id = $1", (ids[1],))
-            .expect("the order is there");
+        db::execute(
+            "UPDATE orders SET state = 'confirmed', payment_state = 'captured' WHERE id = $1",
+            (ids[1],),
+        )
+        .expect("the order is there");
         assert_eq!(listed(&get("/orders?status=paid")), Some(vec![json!(ids[1])]));
     }
 

@@ -26,6 +26,8 @@ pub struct SalesReport {
     cancelled: i64,
     /// Without cancelled orders.
     revenue_cents: i64,
+    /// What was refunded on the day, whenever it was ordered.
+    refunded_cents: i64,
     made_at: i64,
 }
 
@@ -51,11 +53,12 @@ pub fn report(payload: ReportDay, job: &Job) -> Result<(), JobError> {
         .ok_or_else(|| JobError::discard(format!("`{}` is no time zone", payload.zone)))?;
     db::transaction(|transaction| {
         transaction.execute(
-            "INSERT OR REPLACE INTO sales_reports (day, orders, cancelled, revenue_cents, made_at)
+            "INSERT OR REPLACE INTO sales_reports (day, orders, cancelled, revenue_cents, refunded_cents, made_at)
              SELECT $1,
-                    count(*) FILTER (WHERE status <> 'cancelled'),
-                    count(*) FILTER (WHERE status = 'cancelled'),
-                    coalesce(sum(total_cents) FILTER (WHERE status <> 'cancelled'), 0),
+                    count(*) FILTER (WHERE state <> 'cancelled'),
+                    count(*) FILTER (WHERE state = 'cancelled'),
+                    coalesce(sum(total_cents) FILTER (WHERE state <> 'cancelled'), 0),
+                    (SELECT coalesce(sum(amount_cents), 0) FROM refunds WHERE done_at >= $2 AND done_at < $3),
                     $4
              FROM orders WHERE created_at >= $2 AND created_at < $3",
             (&day, start, end, time::now()),
@@ -70,7 +73,7 @@ pub fn report(payload: ReportDay, job: &Job) -> Result<(), JobError> {
 pub fn list(Query(query): Query<ListQuery>) -> Result<Json<SalesReports>, Error> {
     let days = query.days.unwrap_or(DEFAULT_DAYS).clamp(1, MAX_DAYS);
     let items = db::query_as(
-        "SELECT day, orders, cancelled, revenue_cents, made_at FROM sales_reports ORDER BY day DESC LIMIT $1",
+        "SELECT day, orders, cancelled, revenue_cents, refunded_cents, made_at FROM sales_reports ORDER BY day DESC LIMIT $1",
         (days,),
     )?;
     Ok(Json(SalesReports { items }))
@@ -79,7 +82,7 @@ pub fn list(Query(query): Query<ListQuery>) -> Result<Json<SalesReports>, Error>
 /// Returns the report of a day.
 pub fn show(Path(day): Path<String>) -> Result<Json<SalesReport>, Error> {
     let report = db::query_optional(
-        "SELECT day, orders, cancelled, revenue_cents, made_at FROM sales_reports WHERE day = $1",
+        "SELECT day, orders, cancelled, revenue_cents, refunded_cents, made_at FROM sales_reports WHERE day = $1",
         (&day,),
     )?;
     let missing = || Error::not_found(format!("there is no report of {day}")).with_code("unknown-report");
@@ -118,10 +121,15 @@ mod tests {
     }
 
     fn order(status: &str, cents: i64, created_at: &str) {
-        let sql =
-            "INSERT INTO orders (status, customer_email, total_cents, created_by, created_at, updated_at)
-                   VALUES ($1, 'ada@example.com', $2, 'test', $3, $3)";
-        db::execute(sql, (status, cents, at(created_at))).expect("the order is a valid one");
+        let (state, payment, reason) = match status {
+            "paid" => ("confirmed", "captured", None),
+            "cancelled" => ("cancelled", "pending", Some("requested")),
+            _ => ("placed", "pending", None),
+        };
+        let sql = "INSERT INTO orders (state, payment_state, fulfilment_state, cancel_reason, customer_email,
+                                       total_cents, created_by, created_at, updated_at)
+                   VALUES ($1, $2, 'unfulfilled', $3, 'ada@example.com', $4, 'test', $5, $5)";
+        db::execute(sql, (state, payment, reason, cents, at(created_at))).expect("the order is a valid one");
     }
 
     fn get(host: &Host, path: &str) -> (u16, Value) {
@@ -166,7 +174,8 @@ mod tests {
         order("paid", 1_000, "2026-03-10T12:00:00+01:00");
         host.advance(Duration::from_secs(72 * HOUR));
         let attempts = host.run_jobs(&JOBS);
-        assert_eq!(attempts.len(), 3, "no night is left out");
+        let reports = attempts.iter().filter(|attempt| attempt.name == "sales-report");
+        assert_eq!(reports.count(), 3, "no night is left out");
         assert_eq!(get(&host, "/reports/sales/2026-03-10").1["orders"], 1);
         assert_eq!(get(&host, "/reports/sales/2026-03-12").1["orders"], 0);
     }

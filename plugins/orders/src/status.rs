@@ -1,12 +1,15 @@
-//! The status of an order: its allowed transitions and their effect on stock.
+//! The status of an order as callers of earlier versions of the API see and change it. It is made
+//! of the order's three states.
 
 use mortise_sdk::db::{Transaction, Value};
+use mortise_sdk::log;
 use mortise_sdk::prelude::*;
-use mortise_sdk::{log, time};
 use serde::{Deserialize, Serialize};
 
 use crate::orders::{self, Order};
-use crate::products;
+use crate::payments::{self, Paid, Source};
+use crate::states::FulfilmentState;
+use crate::{products, shipments};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -23,9 +26,15 @@ pub struct StatusChange {
     status: OrderStatus,
 }
 
-pub fn change(Path(id): Path<i64>, Json(change): Json<StatusChange>) -> Result<Json<Order>, Error> {
+/// Moves an order to its next status. A payment that is noted here was made outside of the payment
+/// provider.
+pub fn change(
+    principal: Principal,
+    Path(id): Path<i64>,
+    Json(change): Json<StatusChange>,
+) -> Result<Json<Order>, Error> {
     let transaction = db::begin()?;
-    move_to(&transaction, id, change.status)?;
+    move_to(&transaction, id, change.status, &principal.id)?;
     transaction.commit()?;
     if change.status == OrderStatus::Cancelled {
         products::forget_first_page();
@@ -33,39 +42,43 @@ pub fn change(Path(id): Path<i64>, Json(change): Json<StatusChange>) -> Result<J
     orders::find(id).map(Json)
 }
 
-/// Changes the status of an order, or returns why it cannot. A cancelled order returns its stock.
-pub fn move_to(transaction: &Transaction, id: i64, next: OrderStatus) -> Result<(), Error> {
-    let current: Option<OrderStatus> =
-        transaction.query_optional("SELECT status FROM orders WHERE id = $1", (id,))?;
-    let current = current.ok_or_else(|| orders::unknown_order(id))?;
-    if !current.may_become(next) {
-        let (current, next) = (current.as_str(), next.as_str());
+/// Changes the status of an order, or returns why it cannot. A cancelled order returns its stock,
+/// and what was paid for it is refunded.
+fn move_to(transaction: &Transaction, id: i64, next: OrderStatus, by: &str) -> Result<(), Error> {
+    let order = orders::summary(transaction, id)?;
+    if !order.status.may_become(next) {
+        let (current, next) = (order.status.as_str(), next.as_str());
         return Err(
             Error::conflict(format!("an order that is {current} cannot become {next}"))
                 .with_code("illegal-transition")
                 .with_field("current_status", current),
         );
     }
-    // The condition on the old status also holds on an engine with concurrent transactions.
-    let changed = transaction.execute(
-        "UPDATE orders SET status = $3, updated_at = $4 WHERE id = $1 AND status = $2",
-        (id, current, next, time::now()),
-    )?;
-    if changed == 0 {
-        return Err(db::Error::Conflict(format!("order {id} changed meanwhile")).into());
-    }
-    if next == OrderStatus::Cancelled {
-        transaction.execute(
-            "UPDATE products SET stock = stock + lines.quantity FROM order_lines AS lines
-             WHERE lines.order_id = $1 AND lines.product_id = products.id",
-            (id,),
-        )?;
+    match next {
+        OrderStatus::Paid => {
+            payments::complete(transaction, &Paid {
+                intent: &payments::intent_of_order(id),
+                order_id: id,
+                amount_cents: order.total_cents,
+                source: Source::Manual,
+            })?;
+        }
+        OrderStatus::Shipped => shipments::ship_all(transaction, id)?,
+        OrderStatus::Delivered => shipments::deliver_all(transaction, id)?,
+        OrderStatus::Cancelled if order.fulfilment_state != FulfilmentState::Unfulfilled => {
+            return Err(Error::conflict("a part of the order is shipped; refund the rest of it")
+                .with_code("illegal-transition")
+                .with_field("current_status", order.status.as_str()));
+        }
+        OrderStatus::Cancelled => payments::cancel(transaction, id, by)?,
+        // No status may become it.
+        OrderStatus::Pending => {}
     }
     log::info(
         "Order moved on",
         &[
             ("order_id", &id),
-            ("from", &current.as_str()),
+            ("from", &order.status.as_str()),
             ("to", &next.as_str()),
         ],
     );
@@ -81,7 +94,8 @@ impl OrderStatus {
         )
     }
 
-    fn as_str(self) -> &'static str {
+    /// The text in the database and in the API.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Paid => "paid",
@@ -104,7 +118,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::APP;
-    use crate::testing::{host, order, product, stock};
+    use crate::testing::{check_invariants, host, order, pay, product, show, stock};
 
     fn change(host: &Host, id: i64, status: &str) -> (u16, Value) {
         let request = host
@@ -164,5 +178,26 @@ mod tests {
     #[test]
     fn an_unknown_order_is_absent() {
         assert_eq!(change(&host(), 9, "paid").0, 404);
+    }
+
+    #[test]
+    fn cancelling_a_paid_order_refunds_it() {
+        let host = host();
+        let chair = product("CHAIR", 100, 5);
+        let (by_hand, by_provider) = (order(&host, chair, 1), order(&host, chair, 2));
+        change(&host, by_hand, "paid");
+        pay(&host, "pi_1", by_provider, 200);
+        assert_eq!(stock(chair), 2);
+        for id in [by_hand, by_provider] {
+            let (code, order) = change(&host, id, "cancelled");
+            assert_eq!((code, &order["status"]), (200, &json!("cancelled")));
+        }
+        assert_eq!(stock(chair), 5);
+        // Only the provider gives back what it got.
+        assert_eq!(show(by_hand)["payment_state"], "refunded");
+        assert_eq!(show(by_provider)["payment_state"], "captured");
+        let refunds = host.jobs().iter().filter(|job| job.name == "refund").count();
+        assert_eq!(refunds, 1);
+        check_invariants(&[(chair, 5)]);
     }
 }

@@ -41,7 +41,7 @@ pub fn url(options: &Options) -> String {
 pub fn build(mortise: &Mortise, folder: &Path, target: &Path, options: &Options) -> Result<Built> {
     let copy = target.join("demo/orders");
     let failed = |error: std::io::Error| format!("cannot write {}: {error}", copy.display());
-    for inner in ["migrations", "schemas"] {
+    for inner in ["migrations", "schemas", "templates"] {
         fs::create_dir_all(copy.join(inner)).map_err(failed)?;
         for file in fs::read_dir(folder.join(inner)).map_err(failed)? {
             let file = file.map_err(failed)?;
