@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// How long a slow server takes for a mail.
+const SLOW: Duration = Duration::from_millis(50);
+
 /// The port of the servers.
 const PORT: u16 = 2525;
 
@@ -35,6 +38,8 @@ pub enum Mode {
     Drop,
     /// It reads whole mails, and closes without a reply to them.
     Unacknowledged,
+    /// It serves them, and takes some time for each mail.
+    Slow,
 }
 
 /// The command that a planned reply answers.
@@ -216,7 +221,7 @@ fn serve(stream: TcpStream, mode: Mode, state: &Mutex<State>) -> Result<()> {
         Mode::Drop => return Ok(()),
         Mode::Busy => return session.reply("421 4.3.2 try again later"),
         Mode::Silent => return session.line().map(drop),
-        Mode::Serve | Mode::Unacknowledged => session.reply("220 sink ESMTP")?,
+        Mode::Serve | Mode::Slow | Mode::Unacknowledged => session.reply("220 sink ESMTP")?,
     }
     while session.command()? {}
     Ok(())
@@ -336,8 +341,10 @@ impl Session<'_> {
             });
             state.mails.len() - 1
         };
-        if self.mode == Mode::Unacknowledged {
-            return Ok(false);
+        match self.mode {
+            Mode::Unacknowledged => return Ok(false),
+            Mode::Slow => std::thread::sleep(SLOW),
+            _ => {}
         }
         // A client that was killed meanwhile may still leave the socket open, so the reply is only
         // known to be sent, not to be read.

@@ -10,6 +10,8 @@ pub mod http;
 mod measured;
 pub mod process;
 pub mod section;
+#[path = "../../../tests/shared/smtp.rs"]
+pub mod smtp;
 pub mod tenant;
 pub mod wasm;
 pub mod wire;
