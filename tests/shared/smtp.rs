@@ -32,8 +32,6 @@ pub enum Mode {
     Serve,
     /// It greets with 421 and closes.
     Busy,
-    /// It accepts them and says nothing.
-    Silent,
     /// It closes them at once.
     Drop,
     /// It reads whole mails, and closes without a reply to them.
@@ -220,7 +218,6 @@ fn serve(stream: TcpStream, mode: Mode, state: &Mutex<State>) -> Result<()> {
     match mode {
         Mode::Drop => return Ok(()),
         Mode::Busy => return session.reply("421 4.3.2 try again later"),
-        Mode::Silent => return session.line().map(drop),
         Mode::Serve | Mode::Slow | Mode::Unacknowledged => session.reply("220 sink ESMTP")?,
     }
     while session.command()? {}
