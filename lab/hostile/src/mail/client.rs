@@ -91,7 +91,7 @@ impl Client {
         &mut self,
         host: &Host,
         most: usize,
-        meanwhile: impl FnOnce(&AtomicUsize) -> Result<T>,
+        meanwhile: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         let (left, stop) = (AtomicUsize::new(most), AtomicBool::new(false));
         let next = &self.next;
@@ -104,7 +104,7 @@ impl Client {
                     scope.spawn(move || send(&http, tenant, next, left, stop))
                 })
                 .collect();
-            let done = meanwhile(&left);
+            let done = meanwhile();
             stop.store(true, Ordering::SeqCst);
             let lists: Vec<_> = threads
                 .into_iter()

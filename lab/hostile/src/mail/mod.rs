@@ -95,7 +95,7 @@ fn points(scene: &Scene, client: &mut Client, folder: Arc<TempDir>) -> Result<Ar
             // It met a message of the last stage before it was ready.
             Started::Ended(ended) => ended,
             Started::Ready(host) => {
-                client.work(&host, SENT, |_| {
+                client.work(&host, SENT, || {
                     within(END, "the end of the host", || {
                         Ok(host.has_ended().then_some(()))
                     })
@@ -125,7 +125,7 @@ fn kill(scene: &Scene, client: &mut Client, folder: Arc<TempDir>) -> Result<(Hos
     let mut host = scene.launch().start_on(folder)?;
     for round in 0..kills {
         let delay = Duration::from_millis(DELAY_MS.0 + scene.random(DELAY_MS.1 - DELAY_MS.0));
-        client.work(&host, most, |_| {
+        client.work(&host, most, || {
             pass(delay);
             host.signal(Signal::KILL)
         })?;
