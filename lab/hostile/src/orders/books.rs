@@ -170,7 +170,7 @@ fn numbers(rows: &[Vec<Value>]) -> Result<BTreeMap<i64, i64>> {
         let number = |index: usize| row.get(index).and_then(Value::as_i64);
         Some((number(0)?, number(1)?))
     });
-    pairs.collect::<Option<_>>().context("rows of two numbers")
+    pairs.collect::<Option<BTreeMap<i64, i64>>>().context("rows of two numbers")
 }
 
 impl fmt::Display for Books {

@@ -27,6 +27,14 @@ pub struct Order {
     total: i64,
 }
 
+/// What became of an attempt to order.
+enum Placed {
+    Order(Order),
+    Refused,
+    /// The host is gone.
+    Gone,
+}
+
 pub struct Client {
     random: AtomicU64,
     /// Numbers intents, events and refunds.
@@ -72,16 +80,16 @@ impl Client {
 
     /// Orders and pays until the host is gone or `meanwhile` returns.
     pub fn work<T>(
-        &mut self,
+        &self,
         host: &Host,
         doubles: &Doubles,
         meanwhile: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         let stop = AtomicBool::new(false);
-        let this = &*self;
+        let stop = &stop;
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..THREADS)
-                .map(|_| scope.spawn(|| this.shopping(&host.http(), doubles, &stop)))
+                .map(|_| scope.spawn(move || self.shopping(&host.http(), doubles, stop)))
                 .collect();
             let done = meanwhile();
             stop.store(true, Ordering::SeqCst);
@@ -105,10 +113,11 @@ impl Client {
     fn shopping(&self, http: &Http, doubles: &Doubles, stop: &AtomicBool) -> Result<()> {
         let desk = http.clone().bearer(&self.key);
         while !stop.load(Ordering::SeqCst) {
-            let Some(order) = self.order(&desk)? else {
-                return Ok(());
+            let order = match self.order(&desk)? {
+                Placed::Order(order) => order,
+                Placed::Refused => continue,
+                Placed::Gone => return Ok(()),
             };
-            let Some(order) = order else { continue };
             let is_there = match self.random(10) {
                 // It expires, unless its payment is late: see below.
                 0 => true,
@@ -141,8 +150,8 @@ impl Client {
         Ok(())
     }
 
-    /// Places an order. `None` if the host is gone, `Some(None)` if it was refused.
-    fn order(&self, desk: &Http) -> Result<Option<Option<Order>>> {
+    /// Places an order.
+    fn order(&self, desk: &Http) -> Result<Placed> {
         // Most orders are for what there is plenty of.
         let index = [0, 0, 0, 1, 1, 2][usize::try_from(self.random(6))?];
         let product = self.products.get(index).context("a product")?;
@@ -152,12 +161,12 @@ impl Client {
             "lines": [{ "product_id": product.id, "quantity": quantity }],
         });
         let Ok(reply) = desk.post(&path("/orders"), &body) else {
-            return Ok(None);
+            return Ok(Placed::Gone);
         };
         if reply.status != 201 {
             // Sold out, or the host is stopping.
             ensure!(reply.status < 500 || reply.status == 503, "{}", reply.text());
-            return Ok(Some(None));
+            return Ok(Placed::Refused);
         }
         let placed = reply.body()?;
         let number = |member: &str| placed[member].as_i64().context("a number of an order");
@@ -166,7 +175,7 @@ impl Client {
             total: number("total_cents")?,
         };
         locked(&self.orders, |orders| orders.push(order.clone()));
-        Ok(Some(Some(order)))
+        Ok(Placed::Order(order))
     }
 
     /// Does something at the shop's desk. Returns whether the host is there. The shop may refuse.

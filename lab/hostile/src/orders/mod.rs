@@ -40,14 +40,14 @@ const CALM: Duration = Duration::from_secs(3);
 pub fn run(executable: &Path, scale: Scale, seed: u64) -> Result<(bool, Value)> {
     let begin = now();
     let (kills, wanted) = match scale {
-        Scale::Quick => (10, 50),
+        Scale::Quick => (10, 20),
         Scale::Full => (200, 1_000),
     };
     let doubles = Doubles::start(seed)?;
     let shop = Shop::new(executable, scale);
     let mut host = shop.launch().start()?;
     let key = shop.open(&host, &doubles)?;
-    let mut client = Client::new(seed, shop.stock(&host, &key)?, key);
+    let client = Client::new(seed, shop.stock(&host, &key)?, key);
     say("orders: one shop with a payment provider and an ERP that fail at random\n");
     for round in 0..kills {
         let delay = Duration::from_millis(DELAY_MS.0 + client.random(DELAY_MS.1 - DELAY_MS.0));

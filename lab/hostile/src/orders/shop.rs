@@ -77,7 +77,7 @@ impl Shop {
         }
         let folder = self.folder(doubles)?;
         let built = folder.path().join("orders.wasm");
-        self.mortise(
+        mortise(
             Command::new(&self.executable)
                 .arg("build")
                 .arg(folder.path().join("orders"))
@@ -86,7 +86,7 @@ impl Shop {
                 .arg("--out")
                 .arg(&built),
         )?;
-        self.mortise(
+        mortise(
             Command::new(&self.executable)
                 .arg("deploy")
                 .arg(&built)
@@ -139,21 +139,22 @@ impl Shop {
             .replace("https://payments.example.com", &doubles.payments_origin())
             .replace("https://erp.example.com", &doubles.erp_origin())
             // Unoptimized hosts are slower than the plugin's budget allows.
-            .replace("cpu = \"50ms\"", "cpu = \"2s\"");
+            .replace("cpu = \"50ms\"", "cpu = \"2s\"")
+            .replace("rate = \"600/min\"", "rate = \"600000/min\"");
         std::fs::write(copy.join("plugin.toml"), manifest)?;
         Ok(folder)
     }
+}
 
-    /// Runs a command of the executable.
-    fn mortise(&self, command: &mut Command) -> Result<()> {
-        let output = command.output().context("the command line of the host")?;
-        ensure!(
-            output.status.success(),
-            "{command:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(())
-    }
+/// Runs a command of the executable.
+fn mortise(command: &mut Command) -> Result<()> {
+    let output = command.output().context("the command line of the host")?;
+    ensure!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
 }
 
 /// A path of the shop on the public listener.
