@@ -170,7 +170,7 @@ fn n3(stage: &Stage) -> Seen {
         json!({ "subject": "a\nBcc: victim@example.net" }),
         json!({ "subject": "a\rBcc: victim@example.net" }),
         json!({ "subject": "a\0b" }),
-        json!({ "to": format!("ada@example.org\r\nRCPT TO:<victim@example.net>") }),
+        json!({ "to": "ada@example.org\r\nRCPT TO:<victim@example.net>" }),
         json!({ "to": "ada@example.org>\r\nDATA\r\n" }),
         json!({ "cc": "ada@example.org, victim@example.net" }),
         json!({ "bcc": "Ada <ada@example.org>, victim@example.net" }),

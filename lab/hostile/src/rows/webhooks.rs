@@ -178,7 +178,8 @@ fn n6(stage: &Stage) -> Seen {
     let status = deliver(host, &tenant, Some(&right), &large)?;
     ensure!(status == 413, "a large body: {status}");
     let nowhere = format!("/{}/-/webhooks/{PLUGIN}/other", tenant.name);
-    host.http().post(&nowhere, &json!({}))?.is("404|404 not-found")?;
+    let reply = host.http().post(&nowhere, &json!({}))?;
+    ensure!(reply.status == 404, "no such webhook: {}", reply.seen());
     ensure!(effects(&tenant)?.is_empty(), "a job ran");
     ensure!(signed(host, &tenant, SECRETS[0], &text)? == 200, "the right one");
     until_effects(&tenant, 1)?;
@@ -287,10 +288,10 @@ fn n10(stage: &Stage) -> Seen {
         endpoint(host, &tenant, &stage.server.url(path))?;
     }
     endpoint(host, &tenant, &good.url("/good"))?;
-    for number in 0..5 {
-        publish(&tenant, &number.to_string())?;
+    for key in ["first", "second"] {
+        publish(&tenant, key)?;
     }
-    until_received(&good, 5)?;
+    until_received(&good, 2)?;
     host.serves_the_good_tenant()?;
     // The slowest attempt ends with its time limit of 15 s.
     let path = tenant.path("/webhooks/deliveries?limit=200");
@@ -298,10 +299,10 @@ fn n10(stage: &Stage) -> Seen {
         let list = host.admin().get(&path)?.ok()?;
         let items = list["items"].as_array().context("a list of deliveries")?;
         let delivered = items.iter().filter(|delivery| delivery["state"] == "delivered");
-        Ok((delivered.count() >= 5).then_some(()))
+        Ok((delivered.count() >= 2).then_some(()))
     })?;
-    ensure!(good.seen().len() == 5, "{} requests", good.seen().len());
-    Ok("a good endpoint beside nine of them got its five deliveries once each".to_owned())
+    ensure!(good.seen().len() == 2, "{} requests", good.seen().len());
+    Ok("a good endpoint beside nine of them got its two deliveries once each".to_owned())
 }
 
 fn n11(stage: &Stage) -> Seen {
