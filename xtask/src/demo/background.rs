@@ -127,7 +127,7 @@ pub fn text(value: &Value, member: &str) -> String {
     value[member].as_str().unwrap_or_default().to_owned()
 }
 
-/// Calls the shop, which must answer with this status. Returns the body.
+/// Calls the shop, which must answer with this status. Returns the body of the answer.
 pub fn call(
     options: &Options,
     method: &str,
@@ -136,7 +136,11 @@ pub fn call(
     body: &Value,
     status: u16,
 ) -> Result<Value> {
-    let response = http::request(options.public, method, path, Some(key), &body.to_string())?;
+    let text = match body {
+        Value::Null => String::new(),
+        body => body.to_string(),
+    };
+    let response = http::request(options.public, method, path, Some(key), &text)?;
     if response.status != status {
         return Err(format!(
             "{method} {path} answered {}: {}",
