@@ -81,7 +81,10 @@ impl Smtp {
         let mut last = None;
         for _ in 0..ATTEMPTS {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let [_, a, b, c] = std::process::id().wrapping_mul(251).wrapping_add(number).to_be_bytes();
+            let [_, a, b, c] = std::process::id()
+                .wrapping_mul(251)
+                .wrapping_add(number)
+                .to_be_bytes();
             // Neither 127.0.0.1, which other programs use, nor an address that ends with 0 or 255.
             let address = Ipv4Addr::new(127, a | 1, b, c.clamp(1, 254));
             match Self::start_at((address, PORT).into()) {

@@ -68,7 +68,7 @@ try:
     check("the recipients", len(recipients) == 3 and "copy@example.org" in recipients, recipients)
     defects = [defect for part in message.walk() for defect in part.defects]
     check("defects", not defects, defects)
-    check("the subject", message["subject"] == SUBJECT.strip(), message["subject"])
+    check("the subject", message["subject"].strip() == SUBJECT.strip(), message["subject"])
     check("blind copies are not named", b"blind@" not in content, content[:600])
     for name in ("from", "to", "cc", "date", "message-id", "reply-to", "mime-version"):
         check(f"the field {name}", len(message.get_all(name, [])) == 1, message.keys())

@@ -116,7 +116,9 @@ fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Received>> 
         };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    let length: Option<u64> = headers.get("content-length").and_then(|length| length.parse().ok());
+    let length: Option<u64> = headers
+        .get("content-length")
+        .and_then(|length| length.parse().ok());
     let mut body = Vec::new();
     reader.take(length.unwrap_or(0)).read_to_end(&mut body)?;
     Ok(Some(Received {
@@ -141,7 +143,10 @@ mod tests {
         receiver.answer(503);
         assert_eq!(client.post("/hook", &sent).unwrap().status, 503);
         let seen = receiver.seen();
-        assert_eq!((seen[0].path.as_str(), seen[0].body.as_str()), ("/hook", r#"{"a":1}"#));
+        assert_eq!(
+            (seen[0].path.as_str(), seen[0].body.as_str()),
+            ("/hook", r#"{"a":1}"#)
+        );
         assert_eq!(seen[1].headers["content-type"], "application/json");
         assert_eq!([seen[0].status, seen[1].status], [204, 503]);
     }

@@ -211,7 +211,11 @@ fn done_in(transaction: &Transaction, step: &Value, job: Option<&Running>) -> Re
 pub fn texts(wanted: &Value, member: &str) -> Vec<String> {
     match &wanted[member] {
         Value::String(text) => vec![text.clone()],
-        Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Value::Array(items) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
         _ => Vec::new(),
     }
 }

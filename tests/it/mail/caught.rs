@@ -19,8 +19,15 @@ async fn without_a_server_mail_is_caught_and_can_be_read() {
     .await;
     let mail = until(&plugin, &id, "caught").await;
     assert_eq!(mail["recipients"][1]["state"], "caught", "{mail}");
-    for (part, content) in [("text", "42 euros"), ("html", "<b>42 euros</b>"), ("source", "Invoice 12")] {
-        let reply = plugin.change("GET", &format!("/mail/{id}/{part}")).await.expect(200);
+    for (part, content) in [
+        ("text", "42 euros"),
+        ("html", "<b>42 euros</b>"),
+        ("source", "Invoice 12"),
+    ] {
+        let reply = plugin
+            .change("GET", &format!("/mail/{id}/{part}"))
+            .await
+            .expect(200);
         assert!(reply.text().contains(content), "{part}: {}", reply.text());
     }
     let found = plugin.read("/mail/search?q=euros").await;

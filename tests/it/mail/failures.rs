@@ -42,7 +42,10 @@ async fn a_mail_without_an_acknowledgement_is_sent_again() {
     until(&plugin, &id, "sent").await;
     let all = received(&server, "twice");
     assert_eq!(all.len(), unacknowledged.len() + 1);
-    assert!(all.iter().all(|mail| mail.header("message-id") == all[0].header("message-id")));
+    assert!(
+        all.iter()
+            .all(|mail| mail.header("message-id") == all[0].header("message-id"))
+    );
 }
 
 #[tokio::test]
@@ -56,7 +59,10 @@ async fn a_full_mailbox_gets_the_mail_later_and_the_others_get_it_once() {
     until_waiting(&plugin, &id).await;
     try_again(&app).await;
     until(&plugin, &id, "sent").await;
-    let to: Vec<Vec<String>> = received(&server, "both").into_iter().map(|mail| mail.to).collect();
+    let to: Vec<Vec<String>> = received(&server, "both")
+        .into_iter()
+        .map(|mail| mail.to)
+        .collect();
     assert_eq!(to, [["ada@example.org"], ["full@example.org"]]);
 }
 
@@ -65,12 +71,20 @@ async fn a_mailbox_that_does_not_exist_is_suppressed() {
     let server = Smtp::start().unwrap();
     let app = app(&server).await;
     let plugin = deploy(&app).await;
-    server.answer("nobody@example.org", At::Recipient, "550 5.1.1 no such mailbox", 1);
+    server.answer(
+        "nobody@example.org",
+        At::Recipient,
+        "550 5.1.1 no such mailbox",
+        1,
+    );
     let mail = json!({ "to": ["nobody@example.org", "ada@example.org"], "subject": "one", "text": "t" });
     let id = send_with(&plugin, mail).await;
     let mail = until_mail(&plugin, &id, |mail| mail["state"] != "queued").await;
     assert_eq!(mail["recipients"][0]["state"], "refused", "{mail}");
-    assert!(mail["recipients"][0]["reply"].as_str().unwrap().contains("5.1.1"), "{mail}");
+    assert!(
+        mail["recipients"][0]["reply"].as_str().unwrap().contains("5.1.1"),
+        "{mail}"
+    );
     assert_eq!(mail["recipients"][1]["state"], "accepted");
     assert_eq!(received(&server, "one")[0].to, ["ada@example.org"]);
     let listed = plugin.read("/mail/suppressions").await;
@@ -80,7 +94,9 @@ async fn a_mailbox_that_does_not_exist_is_suppressed() {
     let id = send(&plugin, "nobody@example.org", "two").await;
     let mail = until_mail(&plugin, &id, |mail| mail["state"] != "queued").await;
     assert_eq!(mail["recipients"][0]["state"], "suppressed", "{mail}");
-    plugin.change("DELETE", "/mail/suppressions/nobody@example.org").await;
+    plugin
+        .change("DELETE", "/mail/suppressions/nobody@example.org")
+        .await;
     let id = send(&plugin, "nobody@example.org", "three").await;
     until(&plugin, &id, "sent").await;
     assert!(received(&server, "two").is_empty() && received(&server, "three").len() == 1);
@@ -97,11 +113,20 @@ async fn a_mail_that_the_server_refuses_is_a_dead_letter_that_can_be_retried() {
     let mail = eventually(async || {
         app.pass().await;
         let mail = plugin.read(&format!("/mail/{id}")).await;
-        if mail["state"] == "failed" { Ok(mail) } else { Err(mail) }
+        if mail["state"] == "failed" {
+            Ok(mail)
+        } else {
+            Err(mail)
+        }
     })
     .await;
     assert!(mail["error"].as_str().unwrap().contains("spam"), "{mail}");
-    assert!(plugin.read("/mail/suppressions").await["items"].as_array().unwrap().is_empty());
+    assert!(
+        plugin.read("/mail/suppressions").await["items"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
 
     let resent = plugin.change("POST", &format!("/mail/{id}/resend")).await;
     assert!(resent.status.is_success(), "{}", resent.text());

@@ -17,7 +17,8 @@ async fn a_mail_goes_to_all_recipients_and_names_the_open_ones() {
         &plugin,
         json!({
             "to": ["ada@example.org"], "cc": "copy@example.org", "bcc": "blind@example.org",
-            "reply_to": "desk@example.com", "subject": "Order 7", "text": "Thank you", "html": "<p>Thank you</p>",
+            "reply_to": "desk@example.com", "subject": "Order 7", "text": "Thank you",
+            "html": "<p>Thank you</p>",
             "headers": [["X-Order", "7"]], "tags": ["receipt"],
             "attachments": [{ "name": "a.txt", "type": "text/plain", "text": "attached" }],
         }),
@@ -25,13 +26,19 @@ async fn a_mail_goes_to_all_recipients_and_names_the_open_ones() {
     .await;
     let mail = until(&plugin, &id, "sent").await;
     assert_eq!(mail["recipient_count"], 3);
-    assert_eq!(mail["from"], "shop@example.com", "the first address of the manifest");
+    assert_eq!(
+        mail["from"], "shop@example.com",
+        "the first address of the manifest"
+    );
 
     let mails = received(&server, "Order 7");
     assert_eq!(mails.len(), 1);
     let mail = &mails[0];
     assert_eq!(mail.from, "shop@example.com");
-    assert_eq!(mail.to, ["ada@example.org", "copy@example.org", "blind@example.org"]);
+    assert_eq!(
+        mail.to,
+        ["ada@example.org", "copy@example.org", "blind@example.org"]
+    );
     assert!(mail.acknowledged && mail.user.is_none());
     for (name, value) in [
         ("from", "shop@example.com"),
@@ -136,7 +143,9 @@ async fn one_click_unsubscribes_from_mail_of_the_tenant() {
     let path = &path[path.find("/acme/-/unsubscribe/").unwrap()..];
     // A mail scanner that follows links changes nothing.
     app.get(path).send().await.expect(200);
-    let click = app.post(path).header("content-type", "application/x-www-form-urlencoded");
+    let click = app
+        .post(path)
+        .header("content-type", "application/x-www-form-urlencoded");
     click.body("List-Unsubscribe=One-Click").send().await.expect(200);
 
     let id = send_with(&plugin, news).await;

@@ -11,7 +11,11 @@ async fn set(app: &App, tenant: &TestTenant<'_>, server: &Smtp) {
     let settings = json!({
         "host": server.address().ip().to_string(), "port": server.address().port(), "security": "none",
     });
-    let reply = app.admin("PUT", &tenant.path("/mail/smtp")).json(&settings).send().await;
+    let reply = app
+        .admin("PUT", &tenant.path("/mail/smtp"))
+        .json(&settings)
+        .send()
+        .await;
     assert!(reply.status.is_success(), "{}", reply.text());
 }
 

@@ -84,7 +84,10 @@ async fn a_plugin_sends_from_granted_addresses_only() {
     } });
     let id = plugin.step(mail).await;
     until(&plugin, id.as_str().unwrap(), "sent").await;
-    assert_eq!(received(&server, "from a domain")[0].from, "anybody@news.example.com");
+    assert_eq!(
+        received(&server, "from a domain")[0].from,
+        "anybody@news.example.com"
+    );
     // Without the grant, nothing is sent at all.
     plugin.tenant.grant("p", &json!({ "database": true })).await;
     let error = plugin.refused(with("text", &json!("t"))).await;

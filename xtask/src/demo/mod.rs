@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: starts a host with a tenant, two plugins and some products.
 //!
-//! It shows a job that is retried, a dead letter that is replayed and the next runs of a schedule,
-//! then an order that is paid by a webhook, with its mail, its job for the ERP and the sales report.
-//! It prints `curl` lines to try it.
+//! It shows a job that is retried, a dead letter that is replayed and the next runs of a schedule.
+//! Then it shows an order that is paid by a webhook, with its mail, its job for the ERP and the
+//! sales report. It prints `curl` lines to try it.
 //!
 //! It uses the command line as a user would. The results of an earlier demo are kept: the tenant,
 //! its key, its data, its settings, and the active versions unless the plugins' sources have

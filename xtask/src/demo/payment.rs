@@ -53,7 +53,8 @@ pub fn show(mortise: &Mortise, options: &Options, key: &str, product: i64) -> Re
     })?;
     let content = mortise.text(&["mail", "text", &mail, "--tenant", TENANT])?;
     say(&format!(
-        "No mail server is configured, so the mail was caught; `mortise mail text {mail} --tenant {TENANT}` shows it:\n{}\n",
+        "No mail server is configured, so the mail was caught; `mortise mail text {mail} --tenant {TENANT}` \
+         shows it:\n{}\n",
         indented(&content)
     ));
 
@@ -63,13 +64,22 @@ pub fn show(mortise: &Mortise, options: &Options, key: &str, product: i64) -> Re
     let job = until(mortise, &job, "done")?;
     say(&told("The ERP has the order:", &job));
 
-    let run = ["schedules", "run", "nightly", "--plugin", "orders", "--tenant", TENANT];
+    let run = [
+        "schedules",
+        "run",
+        "nightly",
+        "--plugin",
+        "orders",
+        "--tenant",
+        TENANT,
+    ];
     let started = mortise.json(&run)?;
     until(mortise, &text(&started, "job_id"), "done")?;
     let path = format!("/{TENANT}/orders/reports/sales");
     let reports = call(options, "GET", &path, key, &Value::Null, 200)?;
     say(&format!(
-        "`mortise schedules run nightly --plugin orders --tenant {TENANT}` made the sales report of the day before: {}\n",
+        "`mortise schedules run nightly --plugin orders --tenant {TENANT}` made the sales report of the day \
+         before: {}\n",
         reports["items"][0]
     ));
     Ok(())
@@ -93,7 +103,10 @@ fn pay(options: &Options, order: &Value) -> Result<()> {
     if response.status == 200 {
         return Ok(());
     }
-    Err(format!("POST {path} answered {}: {}", response.status, response.body))
+    Err(format!(
+        "POST {path} answered {}: {}",
+        response.status, response.body
+    ))
 }
 
 fn secret(file: &Path) -> Result<String> {
@@ -102,7 +115,10 @@ fn secret(file: &Path) -> Result<String> {
 }
 
 /// Seconds since 1970.
-#[expect(clippy::disallowed_methods, reason = "the host checks the signature in real time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the host checks the signature in real time"
+)]
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
@@ -127,7 +143,10 @@ fn newest_mail(mortise: &Mortise) -> Result<Option<String>> {
 
 fn indented(text: &str) -> String {
     let lines = text.trim_end().lines();
-    lines.map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n")
+    lines
+        .map(|line| format!("  | {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]

@@ -52,9 +52,8 @@ impl Way {
 
     /// The request that sends it.
     fn request(self, key: &str) -> Value {
-        let mail = json!({ "mail": {
-            "to": format!("{key}@example.org"), "subject": key, "text": "Thank you for your order", "key": key,
-        } });
+        let to = format!("{key}@example.org");
+        let mail = json!({ "mail": { "to": to, "subject": key, "text": "Thank you", "key": key } });
         let order = json!({ "execute": "INSERT INTO orders (key) VALUES ($1)", "params": [key] });
         let publish = json!({ "publish": { "topic": TOPIC, "payload": { "key": key } } });
         let enqueue = json!({ "enqueue": { "name": "notify", "payload": { "do": [mail] } } });
@@ -87,12 +86,7 @@ impl Client {
     }
 
     /// Sends up to `most` requests until the host is gone or `meanwhile` returns.
-    pub fn work<T>(
-        &mut self,
-        host: &Host,
-        most: usize,
-        meanwhile: impl FnOnce() -> Result<T>,
-    ) -> Result<T> {
+    pub fn work<T>(&mut self, host: &Host, most: usize, meanwhile: impl FnOnce() -> Result<T>) -> Result<T> {
         let (left, stop) = (AtomicUsize::new(most), AtomicBool::new(false));
         let next = &self.next;
         let (done, lists) = std::thread::scope(|scope| {

@@ -148,7 +148,9 @@ impl Count {
 
 /// The key of the message that a job sends. The payload of the job is its id.
 fn key_of(host: &Host, tenant: &str, is_mail: bool, job: &Value) -> Result<String> {
-    let id = job["payload"].as_str().context("a job of the host has a payload")?;
+    let id = job["payload"]
+        .as_str()
+        .context("a job of the host has a payload")?;
     let id = id.trim_matches('"');
     let tenant = host.known(tenant);
     let below = match is_mail {
@@ -193,7 +195,10 @@ fn orders(host: &Host, tenant: &str) -> Result<Vec<String>> {
     let (mut keys, mut after) = (Vec::new(), 0);
     loop {
         let step = json!({ "query": ORDERS, "params": [after] });
-        let answer = tenant.post(PLUGIN, "/", &json!({ "do": [step] }))?.is("200")?.body()?;
+        let answer = tenant
+            .post(PLUGIN, "/", &json!({ "do": [step] }))?
+            .is("200")?
+            .body()?;
         let rows: Vec<(i64, String)> = serde_json::from_value(answer[0]["ok"].clone())
             .with_context(|| format!("the orders in {answer}"))?;
         let Some((last, _)) = rows.last() else {
@@ -229,8 +234,8 @@ impl fmt::Display for Count {
         let [mail, webhooks] = self.interrupted;
         write!(
             f,
-            "{} lost; duplicates only of unacknowledged sends: {} repeated after {mail} unacknowledged attempts of \
-             mail and {webhooks} of webhooks, {} other duplicates",
+            "{} lost; duplicates only of unacknowledged sends: {} repeated after {mail} unacknowledged attempts \
+             of mail and {webhooks} of webhooks, {} other duplicates",
             self.lost, self.repeated, self.duplicates
         )?;
         for (number, what) in [
@@ -254,7 +259,13 @@ mod tests {
     use super::super::client::Way;
     use super::*;
 
-    fn compared(way: Way, acknowledged: bool, copies: usize, unacknowledged: usize, order: bool) -> [usize; 4] {
+    fn compared(
+        way: Way,
+        acknowledged: bool,
+        copies: usize,
+        unacknowledged: usize,
+        order: bool,
+    ) -> [usize; 4] {
         let mut arrived = Arrived::default();
         arrived.mails.insert("k".to_owned(), copies);
         let ids = BTreeSet::from(["id".to_owned()]);

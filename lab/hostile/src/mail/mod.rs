@@ -96,9 +96,7 @@ fn points(scene: &Scene, client: &mut Client, folder: Arc<TempDir>) -> Result<Ar
             Started::Ended(ended) => ended,
             Started::Ready(host) => {
                 client.work(&host, SENT, || {
-                    within(END, "the end of the host", || {
-                        Ok(host.has_ended().then_some(()))
-                    })
+                    within(END, "the end of the host", || Ok(host.has_ended().then_some(())))
                 })?;
                 host.ended()?
             }

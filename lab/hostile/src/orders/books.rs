@@ -16,10 +16,13 @@ use super::shop::query;
 const RULES: [(&str, &str); 10] = [
     (
         "reserved is what unpaid orders hold",
-        "SELECT p.id FROM products p WHERE p.reserved <> (SELECT coalesce(sum(quantity), 0) FROM reservations r \
-         WHERE r.product_id = p.id AND r.state = 'held')",
+        "SELECT p.id FROM products p WHERE p.reserved <> (SELECT coalesce(sum(quantity), 0) FROM \
+         reservations r WHERE r.product_id = p.id AND r.state = 'held')",
     ),
-    ("no stock is negative", "SELECT id FROM products WHERE stock < 0 OR reserved < 0"),
+    (
+        "no stock is negative",
+        "SELECT id FROM products WHERE stock < 0 OR reserved < 0",
+    ),
     (
         "an intent is one payment",
         "SELECT intent FROM payments GROUP BY intent HAVING count(*) > 1",
@@ -40,13 +43,13 @@ const RULES: [(&str, &str); 10] = [
     ),
     (
         "a payment that completes no order has a refund or a review",
-        "SELECT p.id FROM payments p WHERE p.purpose <> 'completes' AND NOT EXISTS (SELECT 1 FROM refunds r WHERE \
-         r.payment_id = p.id) AND NOT EXISTS (SELECT 1 FROM reviews v WHERE v.intent = p.intent)",
+        "SELECT p.id FROM payments p WHERE p.purpose <> 'completes' AND NOT EXISTS (SELECT 1 FROM refunds r \
+         WHERE r.payment_id = p.id) AND NOT EXISTS (SELECT 1 FROM reviews v WHERE v.intent = p.intent)",
     ),
     (
         "a cancelled order holds nothing",
-        "SELECT o.id FROM orders o JOIN reservations r ON r.order_id = o.id WHERE o.state = 'cancelled' AND r.state \
-         = 'held'",
+        "SELECT o.id FROM orders o JOIN reservations r ON r.order_id = o.id WHERE o.state = 'cancelled' \
+         AND r.state = 'held'",
     ),
     (
         "no refund waits",
@@ -59,8 +62,8 @@ const RULES: [(&str, &str); 10] = [
 ];
 
 /// The pieces of each product that exist or were sold.
-const PIECES: &str = "SELECT p.id, p.stock + p.reserved + coalesce((SELECT sum(l.quantity - l.cancelled) FROM \
-    order_lines l JOIN reservations r USING (order_id, product_id) WHERE l.product_id = p.id AND r.state = \
+const PIECES: &str = "SELECT p.id, p.stock + p.reserved + coalesce((SELECT sum(l.quantity - l.cancelled) \
+    FROM order_lines l JOIN reservations r USING (order_id, product_id) WHERE l.product_id = p.id AND r.state = \
     'consumed'), 0) FROM products p";
 
 /// What was found.
@@ -125,7 +128,9 @@ impl Books {
                 format!("money that moved: {intent} {payment:?} is {found:?} in the books")
             });
         }
-        self.holds(known.is_empty(), || format!("payments that nobody made: {known:?}"));
+        self.holds(known.is_empty(), || {
+            format!("payments that nobody made: {known:?}")
+        });
         Ok(())
     }
 
@@ -135,11 +140,15 @@ impl Books {
         self.orders = all.len();
         let sent = doubles.erp_orders();
         for order in client.acknowledged() {
-            self.holds(all.contains_key(&order.id), || format!("an order is lost: {order:?}"));
+            self.holds(all.contains_key(&order.id), || {
+                format!("an order is lost: {order:?}")
+            });
             let revised = format!("order-{}-r", order.id);
             let is_sent = sent.contains(&format!("order-{}", order.id))
                 || sent.iter().any(|key| key.starts_with(&revised));
-            self.holds(is_sent, || format!("an order that the ERP does not have: {order:?}"));
+            self.holds(is_sent, || {
+                format!("an order that the ERP does not have: {order:?}")
+            });
         }
         Ok(())
     }
@@ -170,7 +179,9 @@ fn numbers(rows: &[Vec<Value>]) -> Result<BTreeMap<i64, i64>> {
         let number = |index: usize| row.get(index).and_then(Value::as_i64);
         Some((number(0)?, number(1)?))
     });
-    pairs.collect::<Option<BTreeMap<i64, i64>>>().context("rows of two numbers")
+    pairs
+        .collect::<Option<BTreeMap<i64, i64>>>()
+        .context("rows of two numbers")
 }
 
 impl fmt::Display for Books {
@@ -178,13 +189,15 @@ impl fmt::Display for Books {
         match self.agree() {
             true => write!(
                 f,
-                "stock, payments, refunds and the ERP agree for {} orders; {} invoices without a gap; one completion \
-                 per payment",
+                "stock, payments, refunds and the ERP agree for {} orders; {} invoices without a gap; one \
+                 completion per payment",
                 self.orders, self.invoices
             ),
             false => {
                 write!(f, "the books do not agree")?;
-                self.broken.iter().try_for_each(|broken| write!(f, "\n  {broken}"))
+                self.broken
+                    .iter()
+                    .try_for_each(|broken| write!(f, "\n  {broken}"))
             }
         }
     }

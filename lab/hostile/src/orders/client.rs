@@ -197,7 +197,12 @@ impl Client {
         let intent = format!("pi_{}", self.number());
         doubles.pay(&intent, order.id, order.total);
         let mut events = Vec::new();
-        let kinds = ["payment.requires_action", "payment.failed", "payment.succeeded", "payment.succeeded"];
+        let kinds = [
+            "payment.requires_action",
+            "payment.failed",
+            "payment.succeeded",
+            "payment.succeeded",
+        ];
         for kind in kinds {
             // The earlier events come now and then, and the last one again under another id.
             if kind == "payment.succeeded" || self.random(4) == 0 {

@@ -1,4 +1,4 @@
-//! The payment provider and the ERP of the shop, which fail, delay and lose their answers at random.
+//! The payment provider and the ERP of the shop, which fail and lose answers at random.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

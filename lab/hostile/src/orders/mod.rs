@@ -59,7 +59,10 @@ pub fn run(executable: &Path, scale: Scale, seed: u64) -> Result<(bool, Value)> 
         host = shop.launch().start_on(folder)?;
         if (round + 1) % 20 == 0 {
             let orders = client.orders();
-            say(&format!("  {:>3} kills; {orders:>5} orders acknowledged\n", round + 1));
+            say(&format!(
+                "  {:>3} kills; {orders:>5} orders acknowledged\n",
+                round + 1
+            ));
         }
     }
     client.settle(&host)?;

@@ -1,4 +1,4 @@
-//! The shop: the plugin `plugins/orders` on a host, deployed by the command line as its owner would.
+//! The shop: the plugin `plugins/orders`, deployed by the command line as its owner would.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -103,8 +103,13 @@ impl Shop {
             "reservation_minutes": "1",
         });
         let path = tenant.path("/plugins/orders/config");
-        host.admin().json("PUT", &path, &settings)?.ok().context("the settings")?;
-        let auditor = Recipe::of(test_artifacts::BACKGROUND)?.plugin(AUDITOR).database(&[]);
+        host.admin()
+            .json("PUT", &path, &settings)?
+            .ok()
+            .context("the settings")?;
+        let auditor = Recipe::of(test_artifacts::BACKGROUND)?
+            .plugin(AUDITOR)
+            .database(&[]);
         tenant.deploy(&auditor.guest()).context("the auditor")?;
         Ok(tenant.key(&["*"])?.1)
     }
@@ -166,7 +171,10 @@ pub fn path(below: &str) -> String {
 pub fn query(host: &Host, sql: &str) -> Result<Vec<Vec<Value>>> {
     let step = json!({ "do": [{ "query": sql }] });
     let http: Http = host.http();
-    let answer = http.post(&format!("/{TENANT}/{AUDITOR}/"), &step)?.is("200")?.body()?;
+    let answer = http
+        .post(&format!("/{TENANT}/{AUDITOR}/"), &step)?
+        .is("200")?
+        .body()?;
     ensure!(answer[0].get("ok").is_some(), "{sql}: {answer}");
     Ok(serde_json::from_value(answer[0]["ok"].clone())?)
 }

@@ -141,7 +141,12 @@ fn n1(stage: &Stage) -> Seen {
 fn n2(stage: &Stage) -> Seen {
     let (host, tenant, smtp) = prepare(stage, "n2")?;
     smtp.answer("full@example.org", At::Recipient, "452 4.2.2 mailbox full", 1);
-    smtp.answer("nobody@example.org", At::Recipient, "550 5.1.1 no such mailbox", 1);
+    smtp.answer(
+        "nobody@example.org",
+        At::Recipient,
+        "550 5.1.1 no such mailbox",
+        1,
+    );
     smtp.answer("strict@example.org", At::Data, "554 5.7.1 refused as spam", 1);
     let full = sent(&tenant, &json!({ "to": "full@example.org", "subject": "full" }))?;
     let nobody = sent(&tenant, &json!({ "to": "nobody@example.org" }))?;
@@ -152,7 +157,11 @@ fn n2(stage: &Stage) -> Seen {
     }
     until(&host, &tenant, &full, &["sent"])?;
     ensure!(arrived(&smtp, "full").len() == 1, "{:?}", smtp.messages());
-    let suppressed = host.admin().get(&tenant.path("/mail/suppressions"))?.ok()?.to_string();
+    let suppressed = host
+        .admin()
+        .get(&tenant.path("/mail/suppressions"))?
+        .ok()?
+        .to_string();
     ensure!(
         suppressed.contains("nobody@") && !suppressed.contains("full@"),
         "{suppressed}"
@@ -189,7 +198,11 @@ fn n3(stage: &Stage) -> Seen {
     ] {
         if let Ok(id) = send(&tenant, &members)? {
             let mail = until(&host, &tenant, &id, &["sent", "failed"])?;
-            ensure!(mail["state"] != "sent", "it was sent: {members}: {:?}", smtp.messages());
+            ensure!(
+                mail["state"] != "sent",
+                "it was sent: {members}: {:?}",
+                smtp.messages()
+            );
         }
         tried += 1;
     }
@@ -198,14 +211,24 @@ fn n3(stage: &Stage) -> Seen {
     let id = sent(&tenant, &json!({ "subject": "text", "text": text }))?;
     until(&host, &tenant, &id, &["sent"])?;
     let mails = smtp.messages();
-    ensure!(mails.len() == 1 && mails[0].to == ["ada@example.org"], "{mails:?}");
+    ensure!(
+        mails.len() == 1 && mails[0].to == ["ada@example.org"],
+        "{mails:?}"
+    );
     host.stop()?;
-    Ok(format!("{tried} of {tried} refused; a text that looks like SMTP is one mail"))
+    Ok(format!(
+        "{tried} of {tried} refused; a text that looks like SMTP is one mail"
+    ))
 }
 
 fn n4(stage: &Stage) -> Seen {
     let (host, tenant, smtp) = prepare(stage, "n4")?;
-    for from in ["ceo@example.com", "shop@example.net", "shop@sub.example.com", "shop@EXAMPLE.net"] {
+    for from in [
+        "ceo@example.com",
+        "shop@example.net",
+        "shop@sub.example.com",
+        "shop@EXAMPLE.net",
+    ] {
         let error = send(&tenant, &json!({ "from": from }))?.err();
         let error = error.with_context(|| format!("{from} was accepted"))?;
         ensure!(error.contains("NotGranted"), "{from}: {error}");
@@ -223,7 +246,9 @@ fn n4(stage: &Stage) -> Seen {
     ensure!(smtp.messages().is_empty(), "{:?}", smtp.messages());
 
     let inside = Smtp::start()?;
-    host.admin().json("PUT", &path, &json!({ "domains": ["example.com"] }))?.ok()?;
+    host.admin()
+        .json("PUT", &path, &json!({ "domains": ["example.com"] }))?
+        .ok()?;
     let mut refused = 0;
     for (server, port) in [
         (inside.address().ip().to_string(), inside.address().port()),
@@ -246,10 +271,15 @@ fn n4(stage: &Stage) -> Seen {
             })?;
         }
     }
-    ensure!(inside.connections() == 0, "a server inside the network was connected");
+    ensure!(
+        inside.connections() == 0,
+        "a server inside the network was connected"
+    );
     host.serves_the_good_tenant()?;
     host.stop()?;
-    Ok(format!("refused; no connection to 6 servers, {refused} of them refused as settings"))
+    Ok(format!(
+        "refused; no connection to 6 servers, {refused} of them refused as settings"
+    ))
 }
 
 fn n5(stage: &Stage) -> Seen {

@@ -57,8 +57,25 @@ const PLUGIN: &str = "background";
 /// What jobs write.
 const TABLES: &str = "CREATE TABLE effects (n INTEGER PRIMARY KEY, key TEXT NOT NULL);";
 
+/// The webhook.
+const WEBHOOK: &str = "[[webhook]]\nname = 'shop'\nscheme = 'stripe'\nsecrets = ['hook_0', 'hook_1']\n\
+                       job = 'on-event'\n";
+
 /// The secrets of the webhook, two as during a rotation.
 const SECRETS: [&str; 2] = ["whsec_first", "whsec_second"];
+
+/// The paths of the hostile server that do not answer as a receiver should.
+const HOSTILE: [&str; 9] = [
+    "/never",
+    "/half",
+    "/drip",
+    "/endless",
+    "/bomb",
+    "/headers",
+    "/lengths",
+    "/continues",
+    "/trailers",
+];
 
 /// Longer than the first wait of a delivery.
 const RETRY: Duration = Duration::from_secs(60);
@@ -75,7 +92,7 @@ fn prepare<'a>(stage: &'a Stage, name: &str) -> Result<(&'a Host, Tenant)> {
         .secrets(&["hook_0", "hook_1"], &[])
         .events(&["order.*"])
         .with("[[job]]\nname = 'on-event'\n")
-        .with("[[webhook]]\nname = 'shop'\nscheme = 'stripe'\nsecrets = ['hook_0', 'hook_1']\njob = 'on-event'\n");
+        .with(WEBHOOK);
     tenant.deploy(&guest.guest())?;
     Ok((host, tenant))
 }
@@ -104,7 +121,10 @@ fn signed(host: &Host, tenant: &Tenant, secret: &str, body: &str) -> Result<u16>
 
 /// Does one step in a request.
 fn step(tenant: &Tenant, step: &Value) -> Result<Value> {
-    let answer = tenant.post(PLUGIN, "/", &json!({ "do": [step] }))?.is("200")?.body()?;
+    let answer = tenant
+        .post(PLUGIN, "/", &json!({ "do": [step] }))?
+        .is("200")?
+        .body()?;
     ensure!(answer[0].get("ok").is_some(), "{step}: {answer}");
     Ok(answer[0]["ok"].clone())
 }
@@ -164,7 +184,10 @@ fn n6(stage: &Stage) -> Seen {
         format!("t={}9,v1={digits}", u64::MAX),
         format!("t=-1,v1={digits}"),
         format!("t={now},v1={}", &digits[..32]),
-        format!("t={now},v1={}", digits.to_uppercase().replace(['A', 'B', 'C'], "0")),
+        format!(
+            "t={now},v1={}",
+            digits.to_uppercase().replace(['A', 'B', 'C'], "0")
+        ),
         format!("t={now},{}", "v1=00,".repeat(2_000)),
         String::new(),
     ] {
@@ -172,8 +195,14 @@ fn n6(stage: &Stage) -> Seen {
         ensure!(status == 400 || status == 431, "{signature:.80}: {status}");
         refused += 1;
     }
-    ensure!(deliver(host, &tenant, None, text.as_bytes())? == 400, "no signature");
-    ensure!(deliver(host, &tenant, Some(&right), b"{}")? == 400, "a changed body");
+    ensure!(
+        deliver(host, &tenant, None, text.as_bytes())? == 400,
+        "no signature"
+    );
+    ensure!(
+        deliver(host, &tenant, Some(&right), b"{}")? == 400,
+        "a changed body"
+    );
     let large = vec![b' '; 3 << 20];
     let status = deliver(host, &tenant, Some(&right), &large)?;
     ensure!(status == 413, "a large body: {status}");
@@ -211,7 +240,9 @@ fn n7(stage: &Stage) -> Seen {
     effects.sort();
     let wanted: Vec<String> = (0..EVENTS).map(|number| format!("{number:03}")).collect();
     ensure!(effects == wanted, "{effects:?}");
-    Ok(format!("{EVENTS} events, each sent five times, took effect once each"))
+    Ok(format!(
+        "{EVENTS} events, each sent five times, took effect once each"
+    ))
 }
 
 fn n8(stage: &Stage) -> Seen {
@@ -231,7 +262,10 @@ fn n8(stage: &Stage) -> Seen {
 
     let suspended = |is: bool| {
         let path = tenant.path("");
-        host.admin().json("PATCH", &path, &json!({ "suspended": is }))?.ok().map(drop)
+        host.admin()
+            .json("PATCH", &path, &json!({ "suspended": is }))?
+            .ok()
+            .map(drop)
     };
     suspended(true)?;
     let status = signed(host, &tenant, SECRETS[1], &body("evt_held", "held"))?;
@@ -258,7 +292,9 @@ fn n9(stage: &Stage) -> Seen {
     gone.answer(410);
     endpoint(host, &tenant, &down.url("/down"))?;
     let gone_id = endpoint(host, &tenant, &gone.url("/gone"))?["id"].clone();
-    let redirected = stage.server.url(&format!("/redirect/{}", down.url("/redirected")));
+    let redirected = stage
+        .server
+        .url(&format!("/redirect/{}", down.url("/redirected")));
     endpoint(host, &tenant, &redirected)?;
     publish(&tenant, "k")?;
     until_received(&down, 1)?;
@@ -266,7 +302,8 @@ fn n9(stage: &Stage) -> Seen {
     let seen = until_received(&down, 2)?;
     ensure!(seen.iter().all(|request| request.path == "/down"), "{seen:?}");
     ensure!(
-        seen[0].headers.get("webhook-id") == seen[1].headers.get("webhook-id") && seen[0].body == seen[1].body,
+        seen[0].headers.get("webhook-id") == seen[1].headers.get("webhook-id")
+            && seen[0].body == seen[1].body,
         "{seen:?}"
     );
     let id = gone_id.as_str().context("the id of an endpoint")?;
@@ -284,7 +321,7 @@ fn n9(stage: &Stage) -> Seen {
 fn n10(stage: &Stage) -> Seen {
     let (host, tenant) = prepare(stage, "n10")?;
     let good = Receiver::start()?;
-    for path in ["/never", "/half", "/drip", "/endless", "/bomb", "/headers", "/lengths", "/continues", "/trailers"] {
+    for path in HOSTILE {
         endpoint(host, &tenant, &stage.server.url(path))?;
     }
     endpoint(host, &tenant, &good.url("/good"))?;
@@ -328,7 +365,9 @@ fn n11(stage: &Stage) -> Seen {
         String::new(),
     ];
     for url in &urls {
-        let reply = host.admin().post(&path, &json!({ "url": url, "topics": ["order.*"] }))?;
+        let reply = host
+            .admin()
+            .post(&path, &json!({ "url": url, "topics": ["order.*"] }))?;
         ensure!(reply.status < 500, "{url}: {}: {}", reply.seen(), reply.text());
         refused += usize::from(reply.status >= 400);
     }
@@ -340,7 +379,10 @@ fn n11(stage: &Stage) -> Seen {
     })?;
     ensure!(inside.seen().is_empty(), "{:?}", inside.seen());
     host.serves_the_good_tenant()?;
-    Ok(format!("{refused} of {} refused at once, and none was reached", urls.len()))
+    Ok(format!(
+        "{refused} of {} refused at once, and none was reached",
+        urls.len()
+    ))
 }
 
 fn n12(stage: &Stage) -> Seen {
@@ -352,7 +394,10 @@ fn n12(stage: &Stage) -> Seen {
     publish(&tenant, "waits")?;
     until_received(&receiver, 1)?;
     let path = tenant.path(&format!("/webhooks/endpoints/{id}"));
-    let rotated = host.admin().post(&format!("{path}/rotate"), &json!({ "grace": "1h" }))?.ok()?;
+    let rotated = host
+        .admin()
+        .post(&format!("{path}/rotate"), &json!({ "grace": "1h" }))?
+        .ok()?;
     ensure!(
         rotated["secret"].is_string() && rotated["secret"] != made["secret"],
         "the secret is the same"
@@ -361,7 +406,9 @@ fn n12(stage: &Stage) -> Seen {
     let seen = until_received(&receiver, 2)?;
     let signatures = |request: &Received| {
         let header = request.headers.get("webhook-signature");
-        header.map_or(0, |header| header.split(' ').filter(|one| one.starts_with("v1,")).count())
+        header.map_or(0, |header| {
+            header.split(' ').filter(|one| one.starts_with("v1,")).count()
+        })
     };
     let counts = [signatures(&seen[0]), signatures(&seen[1])];
     ensure!(counts == [1, 2], "{counts:?} signatures");
