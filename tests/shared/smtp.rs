@@ -60,8 +60,6 @@ pub struct Mail {
     pub data: String,
     /// Whether the server sent its reply.
     pub acknowledged: bool,
-    /// The user who was authenticated.
-    pub user: Option<String>,
 }
 
 struct State {
@@ -204,7 +202,6 @@ struct Session<'a> {
     mode: Mode,
     from: String,
     to: Vec<String>,
-    user: Option<String>,
 }
 
 fn serve(stream: TcpStream, mode: Mode, state: &Mutex<State>) -> Result<()> {
@@ -216,7 +213,6 @@ fn serve(stream: TcpStream, mode: Mode, state: &Mutex<State>) -> Result<()> {
         mode,
         from: String::new(),
         to: Vec::new(),
-        user: None,
     };
     match mode {
         Mode::Drop => return Ok(()),
@@ -251,10 +247,9 @@ impl Session<'_> {
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" => self.reply(
                 "250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE 10485760\r\n\
-                 250-ENHANCEDSTATUSCODES\r\n250 AUTH PLAIN LOGIN",
+                 250 ENHANCEDSTATUSCODES",
             )?,
             "HELO" | "NOOP" => self.reply("250 OK")?,
-            "AUTH" => self.authenticate(&line)?,
             "MAIL" => {
                 self.from = address(&line);
                 self.to.clear();
@@ -285,30 +280,6 @@ impl Session<'_> {
         Ok(true)
     }
 
-    /// Accepts every user and keeps the encoded name.
-    fn authenticate(&mut self, line: &str) -> Result<()> {
-        let mut words = line.split(' ').skip(1);
-        let mechanism = words.next().unwrap_or_default().to_ascii_uppercase();
-        let initial = words.next().map(str::to_owned);
-        let user = match (mechanism.as_str(), initial) {
-            (_, Some(initial)) => Some(initial),
-            ("LOGIN", None) => {
-                // "Username:" and "Password:" in base64.
-                self.reply("334 VXNlcm5hbWU6")?;
-                let user = self.line()?;
-                self.reply("334 UGFzc3dvcmQ6")?;
-                self.line()?;
-                user
-            }
-            _ => {
-                self.reply("334 ")?;
-                self.line()?
-            }
-        };
-        self.user = user;
-        self.reply("235 2.7.0 OK")
-    }
-
     /// Reads a mail. Returns whether there may be another command.
     fn data(&mut self) -> Result<bool> {
         self.reply("354 go on")?;
@@ -337,7 +308,6 @@ impl Session<'_> {
                 to: std::mem::take(&mut self.to),
                 data,
                 acknowledged: false,
-                user: self.user.clone(),
             });
             state.mails.len() - 1
         };

@@ -39,7 +39,7 @@ pub struct Verdict {
 
 /// Every row, in the order of the ids.
 pub fn rows() -> Vec<Row> {
-    let areas: [&[Row]; 23] = [
+    let areas: [&[Row]; 24] = [
         &rows::upload::ROWS,
         &rows::compile::ROWS,
         &rows::guest::ROWS,
@@ -62,7 +62,8 @@ pub fn rows() -> Vec<Row> {
         &rows::shares::ROWS,
         &rows::jobs::ROWS,
         &rows::mail::ROWS,
-        &rows::webhooks::ROWS,
+        &rows::webhooks_in::ROWS,
+        &rows::webhooks_out::ROWS,
     ];
     areas.concat()
 }

@@ -25,7 +25,7 @@ def incoming(what, secret, offset, status, wanted, change=lambda text: text):
     key = f"standard of Python: {what}"
     insert = {"execute": "INSERT INTO effects (key) VALUES ($1)", "params": [key]}
     text = json.dumps({"note": "žluťoučký 🪑", "do": [insert]}, ensure_ascii=False, indent=1)
-    headers = signed(secret, key.replace(" ", "-"), text, int(time.time()) + offset)
+    headers = signed(secret, key.replace(":", "").replace(" ", "-"), text, int(time.time()) + offset)
     for _ in range(2):
         seen = deliver(INCOMING["path"], headers, change(text))
         check(what, seen == status, f"{seen} instead of {status}")

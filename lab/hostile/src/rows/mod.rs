@@ -22,4 +22,5 @@ pub mod sqlite;
 pub mod starts;
 pub mod telling;
 pub mod upload;
-pub mod webhooks;
+pub mod webhooks_in;
+pub mod webhooks_out;
