@@ -25,6 +25,7 @@ mod http_client;
 mod jobs;
 mod lifecycle;
 mod limits;
+mod mail;
 mod metrics;
 mod panics;
 mod printing;
@@ -34,6 +35,8 @@ mod routing;
 mod schemas;
 #[path = "../shared/mod.rs"]
 mod shared;
+#[path = "../shared/smtp.rs"]
+mod smtp;
 mod stored;
 mod templates;
 mod upload;

@@ -21,9 +21,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
     steps.step("attacking the host", || built.run("hostile", arguments))
 }
 
-/// Runs the quick attacks, and the quick kills of hosts that run jobs, as part of the tests.
+/// Runs the quick attacks and the quick kills of hosts, as part of the tests.
 pub fn quick() -> Result<()> {
     let built = build(Profile::Dev)?;
     built.run("hostile", &["--quick".to_owned()])?;
-    built.run("hostile", &["--quick".to_owned(), "--jobs".to_owned()])
+    ["--jobs", "--mail", "--orders"]
+        .into_iter()
+        .try_for_each(|kills| built.run("hostile", &["--quick".to_owned(), kills.to_owned()]))
 }

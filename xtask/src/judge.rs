@@ -1,4 +1,4 @@
-//! `cargo xtask judge`: tests a running host with independent HTTP clients and generators.
+//! `cargo xtask judge`: tests a running host with independent programs and libraries.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

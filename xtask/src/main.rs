@@ -24,16 +24,17 @@ cargo xtask <command>
   demo   build everything, start a host with a tenant and two plugins, and print curl lines that work
          --data FOLDER (./mortise-data)  --public ADDRESS (127.0.0.1:8080)  --admin ADDRESS (127.0.0.1:8081)
          --erp ADDRESS (127.0.0.1:8082; the demo plays the shop's ERP there)
-  test   run every test, the quick attacks (also on jobs) and a minute of generated inputs; further arguments go to cargo test, without the attacks
+  test   run every test, the quick attacks (also on jobs, mail, webhooks and a shop) and a minute of generated inputs; further arguments go to cargo test, without the attacks
   hostile  attack a host with the whole catalogue, and measure what its good tenants notice
          --quick (rows alone, in small)  --row B1,D4  --figure loops  --seed NUMBER  --json FILE  --list
          --jobs (kill hosts at fail points and at random moments while they run jobs, and count what became of the jobs)
+         --mail (the same with mail and webhooks)  --orders (the same with a shop, whose books are checked)
   fuzz   send generated inputs of every kind to a host, and look for one that harms it
          SECONDS (60)  --seed NUMBER  --kind sql,http2  --quick (a host built as for the tests)
          --replay FILE (a finding once more; a folder: all of them)
          --guards [NAME …] (switches guards of the host off one by one; each time something has to be found in 300 s)
   schema-suite FOLDER  the official JSON Schema test suite (draft 2020-12) through routes of a host
-  judge  let programs that others wrote judge a host: HTTP clients of Node and Python, curl, generators of clients
+  judge  let programs that others wrote judge a host: HTTP clients of Node and Python, curl, generators of clients, libraries for webhooks, a mail server
          --judge curl,httpx (some of them)
   bench  measure a host beside native baselines
          --quick (a look in two minutes)  --part in-process,whole-path,growth,reconcile,jobs,peers  --json FILE

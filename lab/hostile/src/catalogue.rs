@@ -39,7 +39,7 @@ pub struct Verdict {
 
 /// Every row, in the order of the ids.
 pub fn rows() -> Vec<Row> {
-    let areas: [&[Row]; 21] = [
+    let areas: [&[Row]; 24] = [
         &rows::upload::ROWS,
         &rows::compile::ROWS,
         &rows::guest::ROWS,
@@ -61,6 +61,9 @@ pub fn rows() -> Vec<Row> {
         &rows::faults::ROWS,
         &rows::shares::ROWS,
         &rows::jobs::ROWS,
+        &rows::mail::ROWS,
+        &rows::webhooks_in::ROWS,
+        &rows::webhooks_out::ROWS,
     ];
     areas.concat()
 }
@@ -214,6 +217,7 @@ mod tests {
             numbered("K", &[1, 3, 4, 6, 7, 8, 9]),
             numbered("L", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 17, 18]),
             numbered("M", &[1, 2, 3]),
+            numbered("N", &(1..=12).collect::<Vec<_>>()),
         ]
         .concat()
         .into_iter()

@@ -11,7 +11,9 @@ mod catalogue;
 mod figure;
 mod figures;
 mod jobs;
+mod mail;
 mod options;
+mod orders;
 mod rows;
 mod server;
 mod stage;
@@ -23,7 +25,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use options::Options;
+use options::{Kills, Options};
 use rig::Measured;
 use stage::{Scale, Stage};
 
@@ -66,9 +68,14 @@ fn run() -> Result<bool> {
         .executable
         .canonicalize()
         .with_context(|| format!("the host {}", options.executable.display()))?;
-    if options.jobs {
-        let (passed, raw) = jobs::run(&executable, options.scale, options.seed)?;
-        let raw = json!({ "seed": options.seed, "jobs": raw });
+    if let Some(kills) = options.kills {
+        let (name, run): (&str, fn(&Path, Scale, u64) -> Result<(bool, Value)>) = match kills {
+            Kills::Jobs => ("jobs", jobs::run),
+            Kills::Mail => ("mail", mail::run),
+            Kills::Orders => ("orders", orders::run),
+        };
+        let (passed, raw) = run(&executable, options.scale, options.seed)?;
+        let raw = json!({ "seed": options.seed, name: raw });
         write(options.json.as_deref(), &raw)?;
         return Ok(passed);
     }

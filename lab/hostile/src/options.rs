@@ -14,6 +14,8 @@ Attacks a running host, row by row, and measures what its good tenants notice.
   --row B1,D4        these rows, and no figures
   --figure loops     these figures, and no rows
   --jobs             hosts that are killed while they run jobs, and no rows and figures
+  --mail             hosts that are killed while they send mail and webhooks, and nothing else
+  --orders           hosts that are killed while a shop takes orders, and nothing else
   --seed NUMBER      what is left to chance
   --json FILE        keep the raw results
   --list             say what there is
@@ -21,6 +23,17 @@ Attacks a running host, row by row, and measures what its good tenants notice.
 
 /// The default seed.
 const SEED: u64 = 0x6d6f_7274_6973_6521;
+
+/// What hosts do while they are killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kills {
+    /// They run jobs.
+    Jobs,
+    /// They send mail and webhooks.
+    Mail,
+    /// They run the shop `plugins/orders`.
+    Orders,
+}
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
@@ -33,8 +46,8 @@ pub struct Options {
     pub seed: u64,
     pub json: Option<PathBuf>,
     pub list: bool,
-    /// Whether hosts with jobs are killed, instead of rows and figures.
-    pub jobs: bool,
+    /// The hosts that are killed, instead of rows and figures.
+    pub kills: Option<Kills>,
 }
 
 impl Options {
@@ -48,7 +61,7 @@ impl Options {
             seed: SEED,
             json: None,
             list: false,
-            jobs: false,
+            kills: None,
         };
         let mut arguments = arguments;
         while let Some(name) = arguments.next() {
@@ -61,7 +74,9 @@ impl Options {
                 "--seed" => options.seed = value()?.parse().context("--seed")?,
                 "--json" => options.json = Some(value()?.into()),
                 "--list" => options.list = true,
-                "--jobs" => options.jobs = true,
+                "--jobs" => options.kills = Some(Kills::Jobs),
+                "--mail" => options.kills = Some(Kills::Mail),
+                "--orders" => options.kills = Some(Kills::Orders),
                 _ => bail!("`{name}` is not known\n\n{HELP}"),
             }
         }
@@ -101,6 +116,18 @@ mod tests {
         let quick = parse("--quick").unwrap();
         assert_eq!((quick.rows, quick.figures), (None, Some(Vec::new())));
         assert_eq!(parse("--quick --figure loops").unwrap().rows, Some(Vec::new()));
+    }
+
+    #[test]
+    fn hosts_are_killed_instead() {
+        assert_eq!(parse("--quick").unwrap().kills, None);
+        for (line, kills) in [
+            ("--jobs", Kills::Jobs),
+            ("--mail", Kills::Mail),
+            ("--orders --quick", Kills::Orders),
+        ] {
+            assert_eq!(parse(line).unwrap().kills, Some(kills));
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The judges: independent programs, each started by a small script in `programs/`.
+//! The judges: independent programs and libraries, each started by a small script in `programs/`.
 
 use std::fmt;
 use std::path::Path;
@@ -43,7 +43,7 @@ pub struct Judge {
 
 /// All judges. A script reads its input from `told.json`, writes a line for each complaint, and
 /// exits with 0 if there is none. Its last line is a summary.
-pub const JUDGES: [Judge; 8] = [
+pub const JUDGES: [Judge; 13] = [
     Judge {
         name: "node-agent",
         runtime: Runtime::Node,
@@ -84,13 +84,40 @@ pub const JUDGES: [Judge; 8] = [
         runtime: Runtime::Shell,
         script: program!("openapi_typescript.sh"),
     },
+    Judge {
+        name: "stripe",
+        runtime: Runtime::Node,
+        script: program!("stripe_webhooks.mjs"),
+    },
+    Judge {
+        name: "standardwebhooks-npm",
+        runtime: Runtime::Node,
+        script: program!("standard_webhooks.mjs"),
+    },
+    Judge {
+        name: "octokit-webhooks",
+        runtime: Runtime::Node,
+        script: program!("octokit_webhooks.mjs"),
+    },
+    Judge {
+        name: "standardwebhooks-pypi",
+        runtime: Runtime::Python,
+        script: program!("standard_webhooks.py"),
+    },
+    Judge {
+        name: "aiosmtpd",
+        runtime: Runtime::Python,
+        script: program!("aiosmtpd_server.py"),
+    },
 ];
 
 /// The shared code of the scripts of each language.
-const SHARED: [Script; 3] = [
+const SHARED: [Script; 5] = [
     program!("clients.mjs"),
     program!("clients.py"),
     program!("client.ts"),
+    program!("webhooks.mjs"),
+    program!("webhooks.py"),
 ];
 
 /// The result of a judge.
@@ -153,6 +180,6 @@ impl Judge {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let content = if self.is_content { "content" } else { "COMPLAINS" };
-        write!(f, "{:<20} {content}: {}", self.name, self.last)
+        write!(f, "{:<22} {content}: {}", self.name, self.last)
     }
 }

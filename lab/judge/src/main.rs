@@ -1,11 +1,14 @@
-//! `cargo xtask judge`: tests a running host with independent HTTP clients and generators.
+//! `cargo xtask judge`: tests a running host with independent programs and libraries.
 //!
 //! HTTP clients send requests that the host rejects early, with bodies of many sizes, and then
 //! valid ones on the same connection: no response may be lost. Client generators read the admin
-//! API's document, and the compiler of their language checks the generated code.
+//! API's document, and the compiler of their language checks the generated code. Libraries for
+//! webhooks sign what the host verifies, and verify what the host signs. A mail server receives
+//! mail.
 
 mod cases;
 mod judge;
+mod messages;
 mod options;
 mod stage;
 

@@ -1,4 +1,5 @@
-//! The host under test: one tenant and one plugin, which echoes requests.
+//! The host under test: one tenant with a plugin that echoes requests, and one that sends and
+//! receives messages.
 
 use anyhow::{Context as _, Result, ensure};
 use rig::guest::Recipe;
@@ -6,6 +7,7 @@ use rig::host::{Host, Launch};
 use serde_json::json;
 
 use crate::cases::cases;
+use crate::messages::Messages;
 use crate::options::Options;
 
 /// The tenant of the plugin.
@@ -25,10 +27,11 @@ impl Stage {
     /// Starts the host and deploys the plugin.
     pub fn new(options: &Options) -> Result<Self> {
         // The judges send without pauses; only the route `seldom` has a rate limit.
-        let host = Launch::new(&options.executable)
+        let launch = Launch::new(&options.executable)
             .set("limits.requests_per_second", "100000")
-            .set("limits.request_burst", "100000")
-            .start()?;
+            .set("limits.request_burst", "100000");
+        let messages = Messages::new()?;
+        let host = messages.configure(launch).start()?;
         let tenant = host.tenant(TENANT)?.keep();
         let guest = Recipe::of(test_artifacts::ECHO)?
             .plugin(PLUGIN)
@@ -41,6 +44,7 @@ impl Stage {
             .schema("any.json", json!({}))
             .guest();
         tenant.deploy(&guest)?;
+        messages.deploy(&host, &tenant)?;
         let used_up = tenant.post(PLUGIN, "/seldom", &json!({}))?;
         ensure!(
             used_up.status == 200,
@@ -49,7 +53,7 @@ impl Stage {
         );
         let (_, key) = tenant.key(&["*"])?;
         let openapi = host.admin().get("/api/v1/openapi.json")?.body;
-        let told = json!({
+        let mut told = json!({
             "host": host.public.ip().to_string(),
             "port": host.public.port(),
             "key": key,
@@ -58,6 +62,7 @@ impl Stage {
             "private": format!("/{TENANT}/{PLUGIN}/private"),
             "cases": cases(),
         });
+        messages.tell(&host, &mut told)?;
         Ok(Self {
             host,
             told: told.to_string(),

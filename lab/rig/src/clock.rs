@@ -1,6 +1,6 @@
 //! Real time, for tests with real hosts.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 
@@ -17,6 +17,16 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 )]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// The current time in seconds since 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the hosts are processes of their own, in real time"
+)]
+pub fn unix_seconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
 }
 
 /// Sleeps.

@@ -37,6 +37,8 @@ pub struct Recipe {
     has_database: bool,
     /// The patterns of topics on which it may publish.
     events: Vec<String>,
+    /// The addresses and domains from which it may send mail.
+    senders: Vec<String>,
     /// Further sections of the manifest.
     more: String,
     /// The names and texts of schemas, which need not be valid JSON.
@@ -100,6 +102,7 @@ impl Recipe {
             secrets: Default::default(),
             has_database: false,
             events: Vec::new(),
+            senders: Vec::new(),
             more: String::new(),
             schemas: Vec::new(),
             manifest: None,
@@ -195,6 +198,12 @@ impl Recipe {
         self
     }
 
+    /// Requests to send mail from these addresses or domains.
+    pub fn email(mut self, senders: &[&str]) -> Self {
+        self.senders = senders.iter().map(|sender| (*sender).to_owned()).collect();
+        self
+    }
+
     /// Adds sections to the manifest, such as jobs.
     pub fn with(mut self, sections: &str) -> Self {
         self.more.push_str(sections);
@@ -235,6 +244,9 @@ impl Recipe {
         if !self.events.is_empty() {
             let _ = writeln!(manifest, "[events]\npublish = {}", json!(self.events));
         }
+        if !self.senders.is_empty() {
+            let _ = writeln!(manifest, "[email]\nfrom = {}", json!(self.senders));
+        }
         manifest.push_str(&self.more);
         let manifest = self.manifest.clone().unwrap_or(manifest);
         let schemas: Vec<String> = self
@@ -256,6 +268,9 @@ impl Recipe {
         // Earlier hosts, which a benchmark compares with, do not know this grant.
         if !self.events.is_empty() {
             grants["events"] = json!(self.events);
+        }
+        if !self.senders.is_empty() {
+            grants["email"] = json!(self.senders);
         }
         Guest {
             plugin: self.plugin.clone(),

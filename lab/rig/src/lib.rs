@@ -9,7 +9,11 @@ pub mod host;
 pub mod http;
 mod measured;
 pub mod process;
+pub mod receiver;
 pub mod section;
+pub mod signature;
+#[path = "../../../tests/shared/smtp.rs"]
+pub mod smtp;
 pub mod tenant;
 pub mod wasm;
 pub mod wire;

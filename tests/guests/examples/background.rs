@@ -37,9 +37,9 @@ mod contract {
 mod own {
     use test_guests::{Value, json, text};
 
-    use crate::background::{payload, said};
+    use crate::background::{payload, said, texts};
     use crate::bindings::mortise::plugin::database::Transaction;
-    use crate::bindings::mortise::plugin::{events, jobs, steps};
+    use crate::bindings::mortise::plugin::{email, events, jobs, steps};
 
     fn new_job(wanted: &Value) -> jobs::NewJob {
         let key = |name: &str| wanted[name].as_str().map(str::to_owned);
@@ -78,6 +78,44 @@ mod own {
 
     pub fn complete(transaction: &Transaction) -> Result<Value, String> {
         transaction.complete().map(Value::from).map_err(said)
+    }
+
+    pub fn send_mail(wanted: &Value) -> Result<Value, String> {
+        let optional = |member: &str| wanted[member].as_str().map(str::to_owned);
+        let list = |member: &str| wanted[member].as_array().into_iter().flatten();
+        let item = |item: &Value, index: usize| item[index].as_str().unwrap_or_default().to_owned();
+        let body = match optional("template") {
+            Some(name) => email::Body::Template(email::Template {
+                name,
+                values: payload(&wanted["values"]),
+            }),
+            None => email::Body::Content(email::Content {
+                subject: text(wanted, "subject").to_owned(),
+                text: text(wanted, "text").to_owned(),
+                html: optional("html"),
+            }),
+        };
+        let message = email::Message {
+            from: optional("from"),
+            to: texts(wanted, "to"),
+            cc: texts(wanted, "cc"),
+            bcc: texts(wanted, "bcc"),
+            reply_to: optional("reply_to"),
+            headers: list("headers")
+                .map(|header| (item(header, 0), item(header, 1)))
+                .collect(),
+            body,
+            attachments: list("attachments")
+                .map(|attachment| email::Attachment {
+                    name: text(attachment, "name").to_owned(),
+                    content_type: text(attachment, "type").to_owned(),
+                    content: text(attachment, "text").as_bytes().to_vec(),
+                })
+                .collect(),
+            tags: texts(wanted, "tags"),
+            idempotency_key: optional("key"),
+        };
+        email::send(&message).map(Value::from).map_err(said)
     }
 
     pub fn load_step(name: &str) -> Result<Value, String> {

@@ -37,9 +37,9 @@ mod contract {
 mod own {
     use test_guests::{Value, text};
 
-    use crate::background::{payload, said};
+    use crate::background::{payload, said, texts};
     use crate::bindings::mortise::plugin::database::Transaction;
-    use crate::bindings::mortise::plugin::{events, jobs};
+    use crate::bindings::mortise::plugin::{email, events, jobs};
 
     fn new_job(wanted: &Value) -> jobs::NewJob {
         jobs::NewJob {
@@ -64,6 +64,18 @@ mod own {
 
     pub fn publish_in(transaction: &Transaction, topic: &str, payload: &str) -> Result<Value, String> {
         transaction.publish(topic, payload).map(Value::from).map_err(said)
+    }
+
+    pub fn send_mail(wanted: &Value) -> Result<Value, String> {
+        let optional = |member: &str| wanted[member].as_str().map(str::to_owned);
+        let message = email::Message {
+            to: texts(wanted, "to"),
+            subject: text(wanted, "subject").to_owned(),
+            text: text(wanted, "text").to_owned(),
+            html: optional("html"),
+            reply_to: optional("reply_to"),
+        };
+        email::send(&message).map(Value::from).map_err(said)
     }
 
     pub fn complete(_: &Transaction) -> Result<Value, String> {

@@ -95,6 +95,7 @@ fn done(step: &Value, job: Option<&Running>, results: &[Value]) -> Result<Value,
             rows.map(values).map_err(said)
         }
         "transaction" => transaction(step, job),
+        "mail" => own::send_mail(wanted),
         "load-step" => own::load_step(wanted.as_str().unwrap_or_default()),
         "store-step" => own::store_step(text(wanted, "name"), text(wanted, "result")),
         // Adds the running job so many times again.
@@ -203,6 +204,19 @@ fn done_in(transaction: &Transaction, step: &Value, job: Option<&Running>) -> Re
         "complete" => own::complete(transaction),
         "store-step" => own::store_step_in(transaction, text(wanted, "name"), text(wanted, "result")),
         _ => done(step, job, &[]),
+    }
+}
+
+/// The texts of a member that is one text, a list of texts, or absent.
+pub fn texts(wanted: &Value, member: &str) -> Vec<String> {
+    match &wanted[member] {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(items) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
+        _ => Vec::new(),
     }
 }
 

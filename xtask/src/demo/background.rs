@@ -78,7 +78,7 @@ fn order(mortise: &Mortise, options: &Options, key: &str, product: i64, customer
 }
 
 /// The id of the newest job that sends an order.
-fn newest(mortise: &Mortise) -> Result<Option<String>> {
+pub fn newest(mortise: &Mortise) -> Result<Option<String>> {
     let list = [
         "jobs", "list", "--tenant", TENANT, "--job", "sync-erp", "--limit", "1",
     ];
@@ -87,14 +87,14 @@ fn newest(mortise: &Mortise) -> Result<Option<String>> {
 }
 
 /// Waits until a job is in this state.
-fn until(mortise: &Mortise, id: &str, state: &str) -> Result<Value> {
+pub fn until(mortise: &Mortise, id: &str, state: &str) -> Result<Value> {
     eventually(&format!("the job {id} in the state `{state}`"), || {
         let job = mortise.json(&["jobs", "show", id, "--tenant", TENANT])?;
         Ok((job["state"] == state).then_some(job))
     })
 }
 
-fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let begin = now();
     while begin.elapsed() < MOST {
         if let Some(answer) = ask()? {
@@ -106,7 +106,7 @@ fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Resu
 }
 
 /// A job with its attempts, after a title.
-fn told(title: &str, job: &Value) -> String {
+pub fn told(title: &str, job: &Value) -> String {
     let mut told = format!("{title}\n");
     for attempt in job["attempts"].as_array().into_iter().flatten() {
         let error = attempt["error"].as_str().map(|error| format!(": {error}"));
@@ -123,19 +123,31 @@ fn told(title: &str, job: &Value) -> String {
     told
 }
 
-fn text(value: &Value, member: &str) -> String {
+pub fn text(value: &Value, member: &str) -> String {
     value[member].as_str().unwrap_or_default().to_owned()
 }
 
-fn call(options: &Options, method: &str, path: &str, key: &str, body: &Value, status: u16) -> Result<()> {
-    let response = http::request(options.public, method, path, Some(key), &body.to_string())?;
-    if response.status == status {
-        return Ok(());
+/// Calls the shop, which must answer with this status. Returns the body of the answer.
+pub fn call(
+    options: &Options,
+    method: &str,
+    path: &str,
+    key: &str,
+    body: &Value,
+    status: u16,
+) -> Result<Value> {
+    let text = match body {
+        Value::Null => String::new(),
+        body => body.to_string(),
+    };
+    let response = http::request(options.public, method, path, Some(key), &text)?;
+    if response.status != status {
+        return Err(format!(
+            "{method} {path} answered {}: {}",
+            response.status, response.body
+        ));
     }
-    Err(format!(
-        "{method} {path} answered {}: {}",
-        response.status, response.body
-    ))
+    serde_json::from_str(&response.body).map_err(|error| format!("{method} {path}: {error}"))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub struct Response {
     pub body: String,
 }
 
-/// Sends one request and reads the response.
+/// Sends one request with a key and reads the response.
 pub fn request(
     address: SocketAddr,
     method: &str,
@@ -23,12 +23,25 @@ pub fn request(
     key: Option<&str>,
     body: &str,
 ) -> Result<Response> {
+    let bearer = key.map(|key| format!("Bearer {key}"));
+    let header = bearer.as_deref().map(|bearer| ("authorization", bearer));
+    request_with(address, method, path, header, body)
+}
+
+/// Sends one request with a header and reads the response.
+pub fn request_with(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    header: Option<(&str, &str)>,
+    body: &str,
+) -> Result<Response> {
     let failed = |error: std::io::Error| format!("http://{address}{path}: {error}");
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(failed)?;
     stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
-    if let Some(key) = key {
-        head.push_str(&format!("authorization: Bearer {key}\r\n"));
+    if let Some((name, value)) = header {
+        head.push_str(&format!("{name}: {value}\r\n"));
     }
     if !body.is_empty() {
         head.push_str(&format!(

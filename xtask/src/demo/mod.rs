@@ -1,7 +1,8 @@
 //! `cargo xtask demo`: starts a host with a tenant, two plugins and some products.
 //!
-//! It shows a job that is retried, a dead letter that is replayed and the next runs of a schedule,
-//! and prints `curl` lines to try it.
+//! It shows a job that is retried, a dead letter that is replayed and the next runs of a schedule.
+//! Then it shows an order that is paid by a webhook, with its mail, its job for the ERP and the
+//! sales report. It prints `curl` lines to try it.
 //!
 //! It uses the command line as a user would. The results of an earlier demo are kept: the tenant,
 //! its key, its data, its settings, and the active versions unless the plugins' sources have
@@ -12,6 +13,7 @@ mod erp;
 mod http;
 mod mortise;
 mod options;
+mod payment;
 mod secret_file;
 mod server;
 mod tour;
@@ -37,7 +39,7 @@ const WEBHOOK_SECRET: &str = "payment_webhook";
 pub fn run(arguments: &[String]) -> Result<()> {
     let options = Options::parse(arguments)?;
     let target = target_folder()?;
-    let mut steps = Steps::new(6);
+    let mut steps = Steps::new(7);
     steps.step("checking the toolchain", prepare)?;
     steps.step(
         "building the host (the first time takes some minutes: wasmtime is compiled)",
@@ -70,6 +72,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let shown = ready.and_then(|(key, product)| {
         steps.step("running jobs of the shop", || {
             background::show(&mortise, &options, &erp, &key, product)
+        })?;
+        steps.step("paying an order", || {
+            payment::show(&mortise, &options, &key, product)
         })?;
         Ok(product)
     });

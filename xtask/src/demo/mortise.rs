@@ -69,6 +69,11 @@ impl Mortise {
         run::read(&mut self.command(arguments)).map(|_| ())
     }
 
+    /// Runs a command against the host, and returns its output.
+    pub fn text(&self, arguments: &[&str]) -> Result<String> {
+        run::read(&mut self.command(arguments))
+    }
+
     /// Runs a command against the host and parses its output.
     pub fn json(&self, arguments: &[&str]) -> Result<Value> {
         let text = run::read(self.command(arguments).arg("--json"))?;

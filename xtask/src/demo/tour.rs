@@ -74,6 +74,11 @@ curl -i '{base}/orders/orders'
 {mortise} schedules list --tenant {TENANT}
 {mortise} schedules run nightly --plugin orders --tenant {TENANT}
 
+# Mail that was caught, webhooks that came in, and endpoints for the events of the shop.
+{mortise} mail list --tenant {TENANT}
+{mortise} webhooks received list --tenant {TENANT}
+{mortise} webhooks endpoints list --tenant {TENANT}
+
 # What the host knows: every invocation with its time and memory. The whole admin API: http://{admin}/docs
 curl 'http://{admin}/api/v1/tenants/{TENANT}/invocations?limit=3' -H "authorization: Bearer $(cat '{token}')"
 
