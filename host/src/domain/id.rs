@@ -64,6 +64,8 @@ uuid_id! {
     JobId;
     /// An event that a plugin published.
     EventId;
+    /// A webhook that was received.
+    ReceivedId;
 }
 
 /// A claim of a job by a node: random, so that no node can guess or repeat it.
@@ -143,6 +145,9 @@ name! {
     /// The name of a schedule of a plugin.
     ScheduleName by is_function_name:
         "a schedule name (1 to 63 of a-z, 0-9, `-`, `_` and `.`, starting with a letter)";
+    /// The name of an inbound webhook of a plugin, the last segment of its URL.
+    WebhookName by is_function_name:
+        "a webhook name (1 to 63 of a-z, 0-9, `-`, `_` and `.`, starting with a letter)";
 }
 
 /// The id of a plugin version: the SHA-256 of its component, written `sha256:` and 64 hexadecimal

@@ -20,6 +20,7 @@ use super::path::{self, AmbiguousPath};
 use super::schedule::ScheduleSpec;
 use super::secret::{SecretOrigins, UsableSecrets};
 use super::units::Span;
+use super::webhook::WebhookSpec;
 
 /// A plugin's manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,9 @@ pub struct Manifest {
     /// The events that the plugin gets as jobs.
     #[serde(default, rename = "subscribe")]
     pub subscriptions: Vec<Subscription>,
+    /// The webhooks that the plugin gets as jobs.
+    #[serde(default, rename = "webhook")]
+    pub webhooks: Vec<WebhookSpec>,
     /// Present if the plugin uses the tenant's database.
     pub database: Option<DatabaseSection>,
     /// Origins that the plugin sends requests to.

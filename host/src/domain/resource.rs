@@ -31,6 +31,8 @@ pub enum Resource {
     JobKind,
     /// A schedule of a plugin.
     Schedule,
+    /// A webhook that was received.
+    ReceivedWebhook,
     /// An address in the admin API.
     Address,
     /// A page that explains the code of a problem.
@@ -39,7 +41,7 @@ pub enum Resource {
 
 impl Resource {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Tenant,
         Self::Plan,
         Self::Plugin,
@@ -53,6 +55,7 @@ impl Resource {
         Self::Job,
         Self::JobKind,
         Self::Schedule,
+        Self::ReceivedWebhook,
         Self::Address,
         Self::ProblemPage,
     ];
@@ -75,6 +78,7 @@ impl fmt::Display for Resource {
             Self::Job => "job",
             Self::JobKind => "kind of job",
             Self::Schedule => "schedule",
+            Self::ReceivedWebhook => "received webhook",
             Self::Address => "address in the admin API",
             Self::ProblemPage => "problem",
         })

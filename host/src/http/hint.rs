@@ -169,6 +169,11 @@ fn missing(resource: Resource) -> Option<&'static str> {
             "`mortise schedules list --tenant …` (GET /api/v1/tenants/{tenant}/schedules) shows the schedules of the \
              active versions"
         }
+        Resource::ReceivedWebhook => {
+            "`mortise webhooks received list --tenant …` (GET /api/v1/tenants/{tenant}/webhooks/received) shows the \
+             received webhooks that are kept; the oldest are deleted by `retention.webhooks` and by the limits \
+             `webhooks_kept` and `webhook_size`"
+        }
         Resource::Address => "/api/v1/openapi.json lists the addresses, and /docs shows them",
         Resource::ProblemPage => return None,
     })
