@@ -33,6 +33,17 @@ pub(super) async fn add_with_change(
     }
 }
 
+/// Adds a job within the transaction of something else that is stored with it.
+pub(in super::super) async fn add_within(
+    connection: &mut SqliteConnection,
+    job: &NewJob,
+) -> Result<Added, DbError> {
+    let mut effects = Effects::default();
+    let added = insert_some(connection, &[job], &mut effects).await?.pop();
+    effects.write(connection).await?;
+    Ok(added.unwrap_or(Added::Exists(job.id)))
+}
+
 /// Adds jobs within a transaction. The results are in the order of the jobs.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,

@@ -50,6 +50,7 @@ use crate::storage::{
     JobPosition, Jobs, Page,
 };
 
+pub(super) use add::add_within;
 pub(super) use change::delete_rest;
 use maintain::Lost;
 pub(super) use pause::{PAUSED, by_plugin as paused_by_plugin};
