@@ -11,6 +11,7 @@ use crate::metrics::process::Process;
 use crate::metrics::{Gauge, Gauges, Requests, text};
 use crate::sandbox::Runtime;
 use crate::tenants::budget::SharedBudget;
+use crate::webhooks_in::WebhookCounters;
 
 /// The numbers of open connections.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,8 @@ pub struct Observer {
     pub ledger: Arc<Ledger>,
     /// Counts jobs.
     pub jobs: JobMetrics,
+    /// Counts received webhooks.
+    pub webhooks: Arc<WebhookCounters>,
 }
 
 impl Observer {
@@ -108,6 +111,7 @@ impl Observer {
             gauges: self.gauges().await,
             ledger: self.ledger.counts(),
             jobs: self.jobs.totals(),
+            webhooks: self.webhooks.totals(),
             requests: self.requests.clone(),
         })
     }

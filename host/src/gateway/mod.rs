@@ -6,6 +6,7 @@
 mod answer;
 mod authenticate;
 mod dispatch;
+mod host_paths;
 mod locate;
 mod measure;
 mod path;
@@ -15,6 +16,7 @@ mod refusals;
 mod respond;
 mod trace_context;
 mod validate;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -33,11 +35,13 @@ use crate::invoke::Invoker;
 use crate::metrics::Requests;
 use crate::server::body::Pace;
 use crate::tenants::Routing;
+use crate::webhooks_in::Receiver;
 
 /// The public API with its dependencies.
 pub struct Gateway {
     routing: Arc<Routing>,
     invoker: Arc<Invoker>,
+    webhooks: Receiver,
     clock: SharedClock,
     pace: Pace,
     draining: CancellationToken,
@@ -46,12 +50,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to the plugins in `routing`, which `invoker` runs. Bodies must arrive at `pace`.
+    /// A gateway to the plugins in `routing`, which `invoker` runs. `webhooks` receives webhooks.
+    /// Bodies must arrive at `pace`.
     /// After `draining` is cancelled, the host reports that it is not ready, but still serves
     /// requests. Plugins are told that they are reachable below `public_url`.
     pub fn new(
         routing: Arc<Routing>,
         invoker: Arc<Invoker>,
+        webhooks: Receiver,
         clock: SharedClock,
         pace: Pace,
         draining: CancellationToken,
@@ -61,6 +67,7 @@ impl Gateway {
             routing,
             requests: invoker.requests().clone(),
             invoker,
+            webhooks,
             clock,
             pace,
             draining,

@@ -30,6 +30,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod wake;
+mod webhooks;
 mod worker;
 
 pub use counters::{Counters, JobMetrics};
@@ -40,6 +41,7 @@ pub use runner::Runner;
 pub use scheduler::{RunNowError, Scheduler, UpcomingSchedule};
 pub use slots::Slots;
 pub use wake::Wake;
+pub use webhooks::ReplayError;
 pub use worker::Worker;
 
 use std::sync::atomic::AtomicU64;
@@ -93,6 +95,7 @@ pub struct Parts {
 /// The work of a host that no caller waits for.
 pub struct Background {
     dispatcher: Arc<Dispatcher>,
+    queue: Arc<Queue>,
     relay: Arc<Relay>,
     scheduler: Arc<Scheduler>,
     maintenance: Arc<Maintenance>,
@@ -165,7 +168,7 @@ impl Background {
             db: db.clone(),
             databases,
             routing,
-            queue,
+            queue: queue.clone(),
             policy,
             wake: wake.clone(),
             counters: counters.clone(),
@@ -175,6 +178,7 @@ impl Background {
         };
         Self {
             dispatcher: Arc::new(dispatcher),
+            queue,
             relay: Arc::new(relay),
             scheduler: Arc::new(scheduler),
             maintenance: Arc::new(maintenance),
@@ -245,6 +249,11 @@ impl Background {
     /// The wake-ups of the tasks.
     pub fn wake(&self) -> &Arc<Wake> {
         &self.wake
+    }
+
+    /// Adds jobs.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
     }
 
     /// The schedules.

@@ -13,6 +13,7 @@ use super::histogram::Distribution;
 use super::jobs::JobTotals;
 use super::ledger::LedgerCounts;
 use super::requests::Requests;
+use super::webhooks::WebhookTotals;
 
 /// The content type of the format.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -29,6 +30,8 @@ pub struct Figures {
     pub ledger: LedgerCounts,
     /// The counters of jobs.
     pub jobs: JobTotals,
+    /// The counters of received webhooks.
+    pub webhooks: WebhookTotals,
     /// The counters of requests and invocations.
     pub requests: Arc<Requests>,
 }
@@ -98,6 +101,23 @@ impl Collector for Figures {
             ],
         )?;
         self.encode_jobs(&mut encoder)?;
+        let WebhookTotals {
+            stored,
+            repeated,
+            refused,
+            deferred,
+        } = self.webhooks;
+        by_label(
+            &mut encoder,
+            ("webhooks_received", "Requests to webhooks, by what became of them."),
+            "result",
+            &[
+                ("stored", stored),
+                ("repeated", repeated),
+                ("refused", refused),
+                ("deferred", deferred),
+            ],
+        )?;
         let seconds = Some(&Unit::Seconds);
         encoder
             .encode_descriptor(
@@ -219,6 +239,10 @@ mod tests {
             gauges,
             ledger,
             jobs,
+            webhooks: WebhookTotals {
+                repeated: 4,
+                ..WebhookTotals::default()
+            },
             requests,
         })
         .unwrap();
@@ -238,6 +262,7 @@ mod tests {
             "mortise_jobs_ended_total{outcome=\"done\"} 5",
             "mortise_jobs_ended_total{outcome=\"dead\"} 0",
             "mortise_job_retries_total{reason=\"failed\"} 3",
+            "mortise_webhooks_received_total{result=\"repeated\"} 4",
             "mortise_guest_cpu_seconds_total 1.5",
             "mortise_request_duration_seconds_bucket{le=\"0.0005\"} 1",
             "mortise_request_duration_seconds_bucket{le=\"0.005\"} 2",
