@@ -17,7 +17,7 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{
-    ApiKeyId, InvocationId, JobId, JobName, PlanName, PluginName, ScheduleName, TokenId,
+    ApiKeyId, InvocationId, JobId, JobName, PlanName, PluginName, ReceivedId, ScheduleName, TokenId,
 };
 use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
@@ -81,6 +81,7 @@ in_path! {
     JobId = "id", Job;
     JobName = "job", JobKind;
     ScheduleName = "schedule", Schedule;
+    ReceivedId = "received", ReceivedWebhook;
 }
 
 impl FromStr for SecretName {

@@ -24,6 +24,8 @@
 //! | POST DELETE | `…/plugins/{plugin}/jobs/pause`, `…/plugins/{plugin}/jobs/{job}/pause` | developer |
 //! | GET DELETE POST | `/tenants/{tenant}/dead-letters`, `…/dead-letters/retry` | viewer; developer to change |
 //! | GET POST | `/tenants/{tenant}/schedules`, `…/plugins/{plugin}/schedules/{schedule}/run` | viewer; developer to run |
+//! | GET | `/tenants/{tenant}/webhooks`, `…/webhooks/received` | viewer |
+//! | GET DELETE POST | `…/webhooks/received/{received}`, `…/received/{received}/replay` | viewer; developer to change |
 //! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |
 //! | GET | `/tenants/{tenant}/audit` | viewer |
 //! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
@@ -62,6 +64,7 @@ mod state;
 mod tenants;
 mod tokens;
 mod versions;
+mod webhooks;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -121,6 +124,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
         .merge(jobs::router())
         .merge(dead_letters::router())
         .merge(schedules::router())
+        .merge(webhooks::router())
         .merge(logs::router())
         .merge(audit::router())
         .merge(components::router())

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::id::{PluginName, TenantName};
+use super::id::{PluginName, TenantName, WebhookName};
 
 /// The URL in the operator's configuration: `http`, `https`, or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +75,11 @@ impl PublicUrl {
     /// The URL of a plugin, without a slash at its end.
     pub fn of_plugin(&self, tenant: &TenantName, plugin: &PluginName) -> String {
         format!("{self}/{tenant}/{plugin}")
+    }
+
+    /// The URL of an inbound webhook of a plugin.
+    pub fn of_webhook(&self, tenant: &TenantName, plugin: &PluginName, webhook: &WebhookName) -> String {
+        format!("{self}/{tenant}/-/webhooks/{plugin}/{webhook}")
     }
 }
 

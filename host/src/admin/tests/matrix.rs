@@ -55,6 +55,7 @@ fn filled(path: &str, tenant: &str) -> String {
         .replace("{id}", "01890a5d-ac96-774b-bcce-b302099a8057")
         .replace("{job}", "sync-erp")
         .replace("{schedule}", "nightly")
+        .replace("{received}", "01890a5d-ac96-774b-bcce-b302099a8057")
 }
 
 #[tokio::test]
@@ -186,6 +187,7 @@ async fn the_routes_are_these() {
     developer DELETE /tenants/{tenant}/plugins/{plugin}/jobs/pause
     developer DELETE /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
     developer DELETE /tenants/{tenant}/plugins/{plugin}/versions/{version}
+    developer DELETE /tenants/{tenant}/webhooks/received/{received}
     developer GET    /tenants/{tenant}/jobs/export
     developer PATCH  /tenants/{tenant}/plugins/{plugin}
     developer POST   /tenants/{tenant}/dead-letters/retry
@@ -196,6 +198,7 @@ async fn the_routes_are_these() {
     developer POST   /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
     developer POST   /tenants/{tenant}/plugins/{plugin}/schedules/{schedule}/run
     developer POST   /tenants/{tenant}/plugins/{plugin}/versions
+    developer POST   /tenants/{tenant}/webhooks/received/{received}/replay
     developer PUT    /tenants/{tenant}/plugins/{plugin}/activation
     developer PUT    /tenants/{tenant}/plugins/{plugin}/config
     developer PUT    /tenants/{tenant}/plugins/{plugin}/config/{setting}
@@ -252,5 +255,8 @@ async fn the_routes_are_these() {
     viewer    GET    /tenants/{tenant}/schedules
     viewer    GET    /tenants/{tenant}/secrets
     viewer    GET    /tenants/{tenant}/usage
+    viewer    GET    /tenants/{tenant}/webhooks
+    viewer    GET    /tenants/{tenant}/webhooks/received
+    viewer    GET    /tenants/{tenant}/webhooks/received/{received}
     "#);
 }
