@@ -9,7 +9,8 @@ use super::client::Client;
 use super::output::{columns, printable};
 use super::{CliError, Output, TenantArgument};
 use crate::domain::clock::Timestamp;
-use crate::wire::webhooks_received::{WebhookView, WebhooksView};
+use crate::domain::webhook::SchemeName;
+use crate::wire::webhooks_received::{WebhookSecretView, WebhookView, WebhooksView};
 
 /// Subcommands for webhooks.
 #[derive(Debug, Subcommand)]
@@ -65,7 +66,7 @@ fn list(webhooks: &WebhooksView, output: &mut Output) -> Result<(), CliError> {
 struct Row {
     plugin: String,
     webhook: String,
-    scheme: crate::domain::webhook::SchemeName,
+    scheme: SchemeName,
     job: String,
     url: String,
     secrets: String,
@@ -78,7 +79,7 @@ struct Row {
 
 impl From<&WebhookView> for Row {
     fn from(webhook: &WebhookView) -> Self {
-        let secret = |secret: &crate::wire::webhooks_received::WebhookSecretView| match secret.usable {
+        let secret = |secret: &WebhookSecretView| match secret.usable {
             true => secret.name.clone(),
             false => format!("{} (not set)", secret.name),
         };

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::super::client::Client;
 use super::super::job_filter::{Query, pairs};
 use super::super::moment;
-use super::super::output::columns;
+use super::super::output::{columns, printable};
 use super::super::{CliError, Output, TenantArgument};
 use crate::domain::clock::Timestamp;
 use crate::wire::webhooks_received::{ReceivedDetail, ReceivedView, ReplayedView};
@@ -94,7 +94,7 @@ impl List {
 impl OneReceived {
     fn path<'a>(&'a self, below: &[&'a str]) -> Vec<&'a str> {
         let path = ["tenants", &self.of.tenant, "webhooks", "received", &self.id];
-        [&path, below].concat()
+        [&path[..], below].concat()
     }
 }
 
@@ -126,7 +126,7 @@ fn show(detail: &ReceivedDetail, output: &mut Output) -> Result<(), CliError> {
         output.news("headers and bodies are for developers and owners of the tenant");
     }
     for header in detail.headers.iter().flatten() {
-        output.line(super::super::output::printable(&header.join(": ")))?;
+        output.line(printable(&header.join(": ")))?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@
 //! | log | kept for [`Host::logs`] |
 //! | jobs | kept in memory until [`Host::run_jobs`] runs those that are due, one at a time; back-off, attempts, priorities and keys as on the host |
 //! | schedules | fall due when the [clock](Host::advance) is moved |
+//! | webhooks | [signed](Host::webhook) as their senders do, checked as the host does, and kept as jobs |
 //! | events | kept for [`Host::events`]; the plugin's own subscriptions get jobs; [`Host::publish`] publishes as another plugin |
 //!
 //! With the plugin's manifest ([`HostBuilder::plugin`]) a request is checked as on the host:
@@ -54,6 +55,7 @@ mod request;
 mod routing;
 mod schemas;
 mod state;
+mod webhook;
 
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -63,6 +65,7 @@ pub use builder::HostBuilder;
 pub use jobs::{Attempt, Outcome, PublishedEvent, StoredJob};
 use request::FUNCTIONS_PATH;
 pub use request::RequestBuilder;
+pub use webhook::WebhookBuilder;
 
 pub(crate) use backend::TestHost;
 use state::State;
