@@ -263,7 +263,7 @@ mod receipts {
                 log::info("Received", &[("webhook", name), ("headers", &headers.len())]);
             }
             let tx = db::begin()?;
-            tx.execute("INSERT INTO seen VALUES ($1, $2) ON CONFLICT DO NOTHING", (&event.id, &event.r#type))?;
+            tx.execute("INSERT INTO seen VALUES ($1, $2) ON CONFLICT DO NOTHING", (event.id, event.r#type))?;
             tx.complete()?;     // a later attempt of this job finds that it is done
             tx.commit()?;
             Ok(())
