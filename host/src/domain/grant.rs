@@ -343,7 +343,10 @@ mod tests {
         let nowhere = SecretOrigins::Only(BTreeSet::new());
         assert_eq!(asked.secrets.origins("hook"), Some(&nowhere));
         assert_eq!(
-            missing(&grants(serde_json::json!({ "http": ["https://a.example"] })), &manifest),
+            missing(
+                &grants(serde_json::json!({ "http": ["https://a.example"] })),
+                &manifest
+            ),
             ["use of secret `api`", "use of secret `hook`"]
         );
         // A grant for all origins does not lead to any.

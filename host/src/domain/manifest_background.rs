@@ -285,9 +285,8 @@ mod tests {
         let job = |more: &str| format!("{JOB}{more}\n");
         let schedule = |more: &str| format!("{JOB}[[schedule]]\nname = 's'\njob = 'report'\n{more}\n");
         let subscribe = |more: &str| format!("{JOB}[[subscribe]]\n{more}\n");
-        let webhook = |more: &str| {
-            format!("{JOB}[[webhook]]\nname = 'in'\nsecrets = ['k']\njob = 'report'\n{more}\n")
-        };
+        let webhook =
+            |more: &str| format!("{JOB}[[webhook]]\nname = 'in'\nsecrets = ['k']\njob = 'report'\n{more}\n");
         for (manifest, wanted) in [
             (job(JOB), "job[1].name: report is defined twice"),
             (
@@ -373,10 +372,15 @@ mod tests {
                 "webhook[0].job: no [[job]] is named `other`",
             ),
             (
-                webhook("scheme = 'github'\n[[webhook]]\nname = 'in'\nsecrets = ['k']\njob = 'report'\nscheme = 'github'"),
+                webhook(
+                    "scheme = 'github'\n[[webhook]]\nname = 'in'\nsecrets = ['k']\njob = 'report'\nscheme = 'github'",
+                ),
                 "webhook[1].name: in is defined twice",
             ),
-            (webhook("scheme = 'hmac'"), "webhook[0].header: the scheme `hmac` needs"),
+            (
+                webhook("scheme = 'hmac'"),
+                "webhook[0].header: the scheme `hmac` needs",
+            ),
             (webhook("scheme = 'md5'"), "unknown variant `md5`"),
             ("[events]\npublish = ['A.b']".to_owned(), "`A.b` is not a topic"),
             ("[events]\nsubscribe = []".to_owned(), "unknown field `subscribe`"),

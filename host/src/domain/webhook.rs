@@ -252,7 +252,8 @@ fn without_time() -> (&'static str, String) {
 }
 
 fn header_name(key: &'static str, name: &str) -> Result<HeaderName, (&'static str, String)> {
-    HeaderName::from_bytes(name.as_bytes()).map_err(|_| (key, format!("`{name}` is not the name of a header")))
+    HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| (key, format!("`{name}` is not the name of a header")))
 }
 
 /// The parts of `signed`: text with `{timestamp}`, `{id}` and `{body}`.
@@ -292,10 +293,8 @@ mod tests {
     use super::*;
 
     fn spec(more: &str) -> Result<WebhookSpec, String> {
-        toml::from_str(&format!(
-            "name = 'in'\nsecrets = ['key']\njob = 'work'\n{more}"
-        ))
-        .map_err(|error| error.to_string())
+        toml::from_str(&format!("name = 'in'\nsecrets = ['key']\njob = 'work'\n{more}"))
+            .map_err(|error| error.to_string())
     }
 
     fn problem(more: &str) -> String {
@@ -328,26 +327,44 @@ mod tests {
         let Scheme::Hmac(plain) = scheme("scheme = 'hmac'\nheader = 'x'\nencoding = 'base64'") else {
             panic!("it is hmac");
         };
-        assert_eq!((plain.encoding, plain.signed), (Encoding::Base64, vec![SignedPart::Body]));
+        assert_eq!(
+            (plain.encoding, plain.signed),
+            (Encoding::Base64, vec![SignedPart::Body])
+        );
         let Scheme::Hmac(timed) = scheme("scheme = 'hmac'\nheader = 'x'\ntimestamp_header = 't'") else {
             panic!("it is hmac");
         };
-        assert_eq!(
-            timed.signed,
-            [SignedPart::Timestamp, text("."), SignedPart::Body]
-        );
+        assert_eq!(timed.signed, [SignedPart::Timestamp, text("."), SignedPart::Body]);
     }
 
     #[test]
     fn what_could_never_work_is_refused_with_its_key() {
         for (more, wanted) in [
-            ("scheme = 'stripe'\nprefix = 'x'", "prefix: this key is for the scheme `hmac` only"),
-            ("scheme = 'github'\ntolerance = '5s'", "tolerance: the sender signs no time"),
-            ("scheme = 'stripe'\ntolerance = '25h'", "tolerance: 25h is not between 1s and 24h"),
-            ("scheme = 'stripe'\ntolerance = '1ms'", "tolerance: 1ms is not between"),
+            (
+                "scheme = 'stripe'\nprefix = 'x'",
+                "prefix: this key is for the scheme `hmac` only",
+            ),
+            (
+                "scheme = 'github'\ntolerance = '5s'",
+                "tolerance: the sender signs no time",
+            ),
+            (
+                "scheme = 'stripe'\ntolerance = '25h'",
+                "tolerance: 25h is not between 1s and 24h",
+            ),
+            (
+                "scheme = 'stripe'\ntolerance = '1ms'",
+                "tolerance: 1ms is not between",
+            ),
             ("scheme = 'hmac'", "header: the scheme `hmac` needs"),
-            ("scheme = 'hmac'\nheader = 'a b'", "header: `a b` is not the name of a header"),
-            ("scheme = 'hmac'\nheader = 'x'\ntolerance = '5s'", "tolerance: the sender signs no time"),
+            (
+                "scheme = 'hmac'\nheader = 'a b'",
+                "header: `a b` is not the name of a header",
+            ),
+            (
+                "scheme = 'hmac'\nheader = 'x'\ntolerance = '5s'",
+                "tolerance: the sender signs no time",
+            ),
             (
                 "scheme = 'hmac'\nheader = 'x'\nsigned = '{timestamp}{body}'",
                 "signed: `{timestamp}` needs a `timestamp_header`",
@@ -356,10 +373,22 @@ mod tests {
                 "scheme = 'hmac'\nheader = 'x'\ntimestamp_header = 't'\nsigned = '{body}'",
                 "signed: it lacks `{timestamp}`",
             ),
-            ("scheme = 'hmac'\nheader = 'x'\nsigned = 'a'", "signed: it has `{body}` exactly once"),
-            ("scheme = 'hmac'\nheader = 'x'\nsigned = '{id}{body}'", "signed: `{id}` needs an `id_header`"),
-            ("scheme = 'hmac'\nheader = 'x'\nsigned = '{path}{body}'", "signed: `{path}` is unknown"),
-            ("scheme = 'hmac'\nheader = 'x'\nsigned = '{body'", "signed: a `{` has no `}`"),
+            (
+                "scheme = 'hmac'\nheader = 'x'\nsigned = 'a'",
+                "signed: it has `{body}` exactly once",
+            ),
+            (
+                "scheme = 'hmac'\nheader = 'x'\nsigned = '{id}{body}'",
+                "signed: `{id}` needs an `id_header`",
+            ),
+            (
+                "scheme = 'hmac'\nheader = 'x'\nsigned = '{path}{body}'",
+                "signed: `{path}` is unknown",
+            ),
+            (
+                "scheme = 'hmac'\nheader = 'x'\nsigned = '{body'",
+                "signed: a `{` has no `}`",
+            ),
         ] {
             let problem = problem(more);
             assert!(problem.contains(wanted), "{problem} does not contain {wanted}");

@@ -36,7 +36,9 @@ pub async fn receive(
         return Err(method_not_allowed(&[Method::POST.to_string()]));
     }
     // A suspended tenant and a disabled plugin still receive webhooks. Their jobs are held.
-    let rate = tenant.admission.check_rate(Caller::Anonymous, gateway.clock.now());
+    let rate = tenant
+        .admission
+        .check_rate(Caller::Anonymous, gateway.clock.now());
     rate.map_err(|rate| refusals::rate_limited("tenant", rate))?;
     let (bytes, _held) = {
         let read = pin!(read_body(gateway, &tenant, &parts.headers, request_body));

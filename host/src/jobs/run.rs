@@ -386,6 +386,9 @@ mod tests {
         let job_handler::Origin::Webhook(webhook) = handed.origin else {
             panic!("it is a webhook");
         };
-        assert_eq!((webhook.name.as_str(), webhook.headers), ("stripe", content.headers));
+        assert_eq!(
+            (webhook.name.as_str(), webhook.headers),
+            ("stripe", content.headers)
+        );
     }
 }

@@ -109,7 +109,10 @@ impl Collector for Figures {
         } = self.webhooks;
         by_label(
             &mut encoder,
-            ("webhooks_received", "Requests to webhooks, by what became of them."),
+            (
+                "webhooks_received",
+                "Requests to webhooks, by what became of them.",
+            ),
             "result",
             &[
                 ("stored", stored),

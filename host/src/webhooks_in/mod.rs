@@ -8,4 +8,3 @@ mod receiver;
 mod signature;
 
 pub use receiver::{NotReceived, Receiver, WebhookCounters};
-pub use signature::Invalid;

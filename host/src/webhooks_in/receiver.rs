@@ -124,7 +124,11 @@ impl Receiver {
             received_at: now,
         };
         let spec = &kind.job.spec;
-        match self.queue.receive_webhook(&received, spec, &tenant.limits).await? {
+        match self
+            .queue
+            .receive_webhook(&received, spec, &tenant.limits)
+            .await?
+        {
             Receipt::Full => Err(NotReceived::Full),
             receipt => Ok(receipt),
         }

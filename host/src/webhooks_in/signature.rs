@@ -27,13 +27,17 @@ pub enum Invalid {
     #[error("the header `{0}` has no signature in the form of the scheme")]
     Form(String),
     /// None of the secrets made one of the signatures.
-    #[error("no secret of the webhook made the signature; the body was changed, or the sender has another secret")]
+    #[error(
+        "no secret of the webhook made the signature; the body was changed, or the sender has another secret"
+    )]
     Signature,
     /// The time is not a number of seconds.
     #[error("the signed time is not a number of seconds since 1970")]
     Time,
     /// The time is too far from now.
-    #[error("the signed time is more than {tolerance} {direction}; a request was sent again, or a clock is wrong")]
+    #[error(
+        "the signed time is more than {tolerance} {direction}; a request was sent again, or a clock is wrong"
+    )]
     Outdated {
         /// The tolerance.
         tolerance: Span,
@@ -204,7 +208,12 @@ fn standard_key(secret: &SecretString) -> Option<Vec<u8>> {
 
 /// Whether one of the keys made one of the signatures. All of them are compared, whatever the
 /// result of the first ones.
-fn is_signed(header: &str, keys: &[Vec<u8>], signed: &[&[u8]], signatures: &[Vec<u8>]) -> Result<(), Invalid> {
+fn is_signed(
+    header: &str,
+    keys: &[Vec<u8>],
+    signed: &[&[u8]],
+    signatures: &[Vec<u8>],
+) -> Result<(), Invalid> {
     if signatures.is_empty() {
         return Err(Invalid::Form(header.to_owned()));
     }
@@ -310,7 +319,13 @@ mod tests {
 
     fn stripe_checked(header: &str, keys: &[&str], now: Timestamp) -> Result<String, Invalid> {
         let headers = headers(&[("stripe-signature", header)]);
-        check(&scheme("scheme = 'stripe'"), &secrets(keys), &headers, BODY.as_bytes(), now)
+        check(
+            &scheme("scheme = 'stripe'"),
+            &secrets(keys),
+            &headers,
+            BODY.as_bytes(),
+            now,
+        )
     }
 
     #[test]
@@ -321,7 +336,10 @@ mod tests {
             stripe_checked(&header, &["whsec_next", "whsec_a"], NOW),
             Ok("evt_1".to_owned())
         );
-        assert_eq!(stripe_checked(&header, &["whsec_b"], NOW), Err(Invalid::Signature));
+        assert_eq!(
+            stripe_checked(&header, &["whsec_b"], NOW),
+            Err(Invalid::Signature)
+        );
         // While a secret is rolled, Stripe sends the signatures of both.
         let rolled = format!("{},v1={}", header, "00".repeat(32));
         assert!(stripe_checked(&rolled, &["whsec_a"], NOW).is_ok());
@@ -332,7 +350,10 @@ mod tests {
             Err(Invalid::Form(_))
         ));
         let changed = header.replace(&format!("t={NOW_S}"), &format!("t={}", NOW_S + 1));
-        assert_eq!(stripe_checked(&changed, &["whsec_a"], NOW), Err(Invalid::Signature));
+        assert_eq!(
+            stripe_checked(&changed, &["whsec_a"], NOW),
+            Err(Invalid::Signature)
+        );
         for nothing in ["", "t=", "v1=00", "garbage"] {
             assert!(stripe_checked(nothing, &["whsec_a"], NOW).is_err(), "{nothing}");
         }
@@ -364,7 +385,14 @@ mod tests {
         let checked = |body: &str| {
             let signature = hex::encode(mac(b"k", &format!("{NOW_S}.{body}")));
             let headers = headers(&[("stripe-signature", &format!("t={NOW_S},v1={signature}"))]);
-            check(&scheme("scheme = 'stripe'"), &secrets(&["k"]), &headers, body.as_bytes(), NOW).unwrap()
+            check(
+                &scheme("scheme = 'stripe'"),
+                &secrets(&["k"]),
+                &headers,
+                body.as_bytes(),
+                NOW,
+            )
+            .unwrap()
         };
         for body in ["{}", "[]", "not JSON", r#"{"id":7}"#, ""] {
             assert!(checked(body).starts_with("sha256:"), "{body}");
@@ -389,14 +417,23 @@ mod tests {
                 ("webhook-timestamp", &time),
                 ("webhook-signature", signature),
             ]);
-            check(&scheme("scheme = 'standard'"), &secrets(keys), &headers, body, now)
+            check(
+                &scheme("scheme = 'standard'"),
+                &secrets(keys),
+                &headers,
+                body,
+                now,
+            )
         };
         assert_eq!(checked(id, signature, &[secret]), Ok(id.to_owned()));
         let bare = secret.trim_start_matches("whsec_");
         assert_eq!(checked(id, signature, &[bare]), Ok(id.to_owned()));
         let several = format!("v1a,AAAA v1,{} {signature}", BASE64.encode([0_u8; 32]));
         assert_eq!(checked(id, &several, &["whsec_AAAA", secret]), Ok(id.to_owned()));
-        assert_eq!(checked("msg_other", signature, &[secret]), Err(Invalid::Signature));
+        assert_eq!(
+            checked("msg_other", signature, &[secret]),
+            Err(Invalid::Signature)
+        );
         assert!(checked("msg.p5", signature, &[secret]).is_err());
         assert!(checked(id, signature.trim_start_matches("v1,"), &[secret]).is_err());
         assert_eq!(checked(id, signature, &["not base64!"]), Err(Invalid::Signature));
@@ -435,7 +472,11 @@ mod tests {
         let signature = format!("v0={}", hex::encode(mac(b"k", &format!("v0:{time}:{BODY}"))));
         let all = headers(&[("x-slack-signature", &signature), ("x-time", &time)]);
         let key = secrets(&["k"]);
-        assert!(check(&slack, &key, &all, BODY.as_bytes(), NOW).unwrap().starts_with("sha256:"));
+        assert!(
+            check(&slack, &key, &all, BODY.as_bytes(), NOW)
+                .unwrap()
+                .starts_with("sha256:")
+        );
         let later = Timestamp(NOW.0 + 301_000);
         assert!(matches!(
             check(&slack, &key, &all, BODY.as_bytes(), later),
@@ -450,7 +491,10 @@ mod tests {
         let shopify = scheme("scheme = 'hmac'\nheader = 'x-hmac'\nencoding = 'base64'\nid_header = 'x-id'");
         let signature = BASE64.encode(mac(b"k", BODY));
         let all = headers(&[("x-hmac", &signature), ("x-id", "42")]);
-        assert_eq!(check(&shopify, &key, &all, BODY.as_bytes(), NOW), Ok("42".to_owned()));
+        assert_eq!(
+            check(&shopify, &key, &all, BODY.as_bytes(), NOW),
+            Ok("42".to_owned())
+        );
         assert_eq!(
             check(&shopify, &key, &all, b"other", NOW),
             Err(Invalid::Signature)

@@ -5,9 +5,7 @@ use utoipa::ToSchema;
 
 use super::events::CloudEvent;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{
-    InvocationId, JobId, JobName, PluginName, ReceivedId, ScheduleName, WebhookName,
-};
+use crate::domain::id::{InvocationId, JobId, JobName, PluginName, ReceivedId, ScheduleName, WebhookName};
 use crate::domain::job::{AttemptOutcome, JobState};
 
 /// A job. Payload, keys and error texts come from the plugin, so viewers do not see them.

@@ -124,7 +124,10 @@ fn what_the_host_refuses_is_refused() {
         (200, host.webhook("stripe").body("{}").at(now + 300).send()),
         (400, host.webhook("standard").body("{}").at(now - 11).send()),
         (200, host.webhook("github").body("{}").at(0).send()),
-        (413, host.webhook("github").body("x".repeat(256 * 1024 + 1)).send()),
+        (
+            413,
+            host.webhook("github").body("x".repeat(256 * 1024 + 1)).send(),
+        ),
     ] {
         assert_eq!(response.status(), status, "{}", response.text());
     }
@@ -135,7 +138,14 @@ fn what_the_host_refuses_is_refused() {
 fn either_secret_signs_while_one_is_replaced() {
     let host = builder("rolled").secret("stripe_next", "whsec_two").start();
     assert_eq!(host.webhook("stripe").body("{}").send().status(), 200);
-    assert_eq!(host.webhook("stripe").secret("whsec_one").body("{}").send().status(), 400);
+    assert_eq!(
+        host.webhook("stripe")
+            .secret("whsec_one")
+            .body("{}")
+            .send()
+            .status(),
+        400
+    );
     assert_eq!(host.webhook("github").body("{}").send().status(), 503);
 }
 

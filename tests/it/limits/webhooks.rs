@@ -19,7 +19,10 @@ pub async fn webhook_body() {
     let app = App::start().await;
     let plugin = deploy(&app, "acme").await;
     for (limit, fits) in around(u64::try_from(event("evt_0").len()).unwrap()) {
-        plugin.tenant.limit(&json!({ "webhook_body": bytes(limit) })).await;
+        plugin
+            .tenant
+            .limit(&json!({ "webhook_body": bytes(limit) }))
+            .await;
         let reply = deliver(&plugin, &event("evt_0")).await;
         if fits {
             reply.expect(200);
@@ -55,7 +58,10 @@ pub async fn webhook_size() {
     let size = first.read("/webhooks").await["bytes"].as_u64().unwrap();
     for (limit, fits) in around(2 * size) {
         let plugin = deploy(&app, &format!("t{limit}")).await;
-        plugin.tenant.limit(&json!({ "webhook_size": bytes(limit) })).await;
+        plugin
+            .tenant
+            .limit(&json!({ "webhook_size": bytes(limit) }))
+            .await;
         plugin.change("POST", "/plugins/p/jobs/pause").await.expect(200);
         deliver(&plugin, &event("evt_1")).await.expect(200);
         let second = deliver(&plugin, &event("evt_2")).await;

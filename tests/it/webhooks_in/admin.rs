@@ -28,7 +28,9 @@ async fn developers_see_what_the_sender_wrote_and_viewers_do_not() {
     let app = App::start().await;
     let plugin = deploy(&app).await;
     deliver(&plugin, &event("evt_1")).await.expect(200);
-    let path = plugin.tenant.path(&format!("/webhooks/received/{}", id(&plugin).await));
+    let path = plugin
+        .tenant
+        .path(&format!("/webhooks/received/{}", id(&plugin).await));
     for (role, sees) in [("viewer", false), ("developer", true)] {
         let token = token(&plugin, role).await;
         let shown = app.admin_as(&token, "GET", &path).send().await.expect(200);
@@ -64,7 +66,10 @@ async fn webhooks_are_listed_with_their_url() {
         (&webhook["scheme"], &webhook["job"]),
         (&json!("stripe"), &json!("work"))
     );
-    assert_eq!(webhook["counts"], json!({ "stored": 1, "repeated": 0, "refused": 0 }));
+    assert_eq!(
+        webhook["counts"],
+        json!({ "stored": 1, "repeated": 0, "refused": 0 })
+    );
     assert_eq!(webhooks["received"], 1);
     assert_eq!(webhooks["bytes"], received(&plugin).await[0]["bytes"]);
 }

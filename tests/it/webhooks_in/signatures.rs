@@ -64,7 +64,9 @@ async fn a_secret_is_replaced_without_a_gap() {
     plugin.tenant.secret("hook-next", "whsec_next").await;
     deliver(&plugin, &event("evt_2")).await.expect(200);
     let (now, body) = (seconds(&app), event("evt_3"));
-    send(&plugin, &signature("whsec_next", now, &body), &body).await.expect(200);
+    send(&plugin, &signature("whsec_next", now, &body), &body)
+        .await
+        .expect(200);
     let both = json!([{ "name": "hook", "usable": true }, { "name": "hook-next", "usable": true }]);
     assert_eq!(webhook(&plugin).await["secrets"], both);
     plugin.change("DELETE", "/secrets/hook").await.expect(204);
@@ -72,7 +74,9 @@ async fn a_secret_is_replaced_without_a_gap() {
         .await
         .expect_problem(400, "invalid-webhook");
     let body = event("evt_5");
-    send(&plugin, &signature("whsec_next", now, &body), &body).await.expect(200);
+    send(&plugin, &signature("whsec_next", now, &body), &body)
+        .await
+        .expect(200);
     plugin.settle().await;
     assert_eq!(plugin.effects().await.len(), 4);
 }
@@ -83,7 +87,10 @@ async fn a_secret_that_is_not_granted_checks_nothing() {
     let plugin = deploy(&app).await;
     plugin
         .tenant
-        .grant("p", &json!({ "database": true, "secrets": { "use": [], "reveal": [] } }))
+        .grant(
+            "p",
+            &json!({ "database": true, "secrets": { "use": [], "reveal": [] } }),
+        )
         .await;
     deliver(&plugin, &event("evt_1"))
         .await

@@ -74,7 +74,10 @@ async fn end(repository: &dyn Repository, tenant: TenantId, job: JobId) {
 
 async fn messages(repository: &dyn Repository, tenant: TenantId) -> Vec<String> {
     let all = ReceivedFilter::default();
-    let found = repository.received_webhooks(tenant, &all, Page::first(100)).await.unwrap();
+    let found = repository
+        .received_webhooks(tenant, &all, Page::first(100))
+        .await
+        .unwrap();
     found.into_iter().map(|received| received.message).collect()
 }
 
@@ -99,9 +102,16 @@ pub async fn a_webhook_is_stored_once_with_its_job(repository: &dyn Repository) 
     assert_eq!(repository.received_webhook(other, first.id).await.unwrap(), None);
 
     let again = webhook(acme, "evt_1", 2_000);
-    let repeated = repository.receive_webhook(&again, &job(&again), MUCH).await.unwrap();
+    let repeated = repository
+        .receive_webhook(&again, &job(&again), MUCH)
+        .await
+        .unwrap();
     assert_eq!(repeated, Receipt::Repeated(first.id));
-    let received = repository.received_webhook(acme, first.id).await.unwrap().unwrap();
+    let received = repository
+        .received_webhook(acme, first.id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((received.repeats, received.job), (1, job_id));
     assert_eq!(
         (received.received_at, received.last_at),
@@ -147,7 +157,10 @@ pub async fn webhooks_that_wait_for_their_jobs_leave_no_room(repository: &dyn Re
     let first = store(repository, &webhook(acme, "first", 1_000), most).await;
     store(repository, &webhook(acme, "second", 2_000), most).await;
     let third = webhook(acme, "third", 3_000);
-    let full = repository.receive_webhook(&third, &job(&third), most).await.unwrap();
+    let full = repository
+        .receive_webhook(&third, &job(&third), most)
+        .await
+        .unwrap();
     assert_eq!(full, Receipt::Full);
     assert_eq!(messages(repository, acme).await, ["second", "first"]);
     let counts = WebhookCounts {
@@ -171,8 +184,14 @@ pub async fn received_webhooks_are_filtered_and_paged_newest_first(repository: &
     }
     assert_eq!(messages(repository, acme).await, ["evt_2", "evt_1", "evt_0"]);
     let found = async |filter: ReceivedFilter| {
-        let found = repository.received_webhooks(acme, &filter, Page::first(9)).await.unwrap();
-        found.into_iter().map(|received| received.message).collect::<Vec<_>>()
+        let found = repository
+            .received_webhooks(acme, &filter, Page::first(9))
+            .await
+            .unwrap();
+        found
+            .into_iter()
+            .map(|received| received.message)
+            .collect::<Vec<_>>()
     };
     let of_stripe = ReceivedFilter {
         webhook: Some(name("stripe")),
@@ -195,7 +214,10 @@ pub async fn received_webhooks_are_filtered_and_paged_newest_first(repository: &
     };
     assert!(found(elsewhere).await.is_empty());
     let all = ReceivedFilter::default();
-    let page = repository.received_webhooks(acme, &all, Page::first(1)).await.unwrap();
+    let page = repository
+        .received_webhooks(acme, &all, Page::first(1))
+        .await
+        .unwrap();
     let rest = Page::after(ReceivedPosition(page[0].id), 9);
     let rest = repository.received_webhooks(acme, &all, rest).await.unwrap();
     assert_eq!(rest.len(), 2);
@@ -206,15 +228,28 @@ pub async fn a_received_webhook_is_replayed_when_its_job_has_ended(repository: &
     let received = webhook(acme, "evt_1", 1_000);
     let first = store(repository, &received, MUCH).await;
     let replay = job(&received);
-    let replayed = repository.replay_webhook(acme, received.id, &replay, &change(9)).await.unwrap();
+    let replayed = repository
+        .replay_webhook(acme, received.id, &replay, &change(9))
+        .await
+        .unwrap();
     assert_eq!(replayed, Some(Added::Exists(first)), "its job is live");
     end(repository, acme, first).await;
-    let replayed = repository.replay_webhook(acme, received.id, &replay, &change(9)).await.unwrap();
+    let replayed = repository
+        .replay_webhook(acme, received.id, &replay, &change(9))
+        .await
+        .unwrap();
     assert_eq!(replayed, Some(Added::New(replay.id)));
-    let stored = repository.received_webhook(acme, received.id).await.unwrap().unwrap();
+    let stored = repository
+        .received_webhook(acme, received.id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(stored.job, replay.id);
     let missing = ReceivedId::generate();
-    let replayed = repository.replay_webhook(acme, missing, &job(&received), &change(9)).await.unwrap();
+    let replayed = repository
+        .replay_webhook(acme, missing, &job(&received), &change(9))
+        .await
+        .unwrap();
     assert_eq!(replayed, None);
 }
 
@@ -231,10 +266,25 @@ pub async fn received_webhooks_are_deleted_one_by_one_and_when_they_are_old(repo
     assert_eq!(repository.prune_received(Timestamp(2_000), 10).await.unwrap(), 1);
     assert_eq!(repository.prune_received(Timestamp(2_000), 10).await.unwrap(), 0);
     assert_eq!(repository.webhook_counts(acme).await.unwrap().received, 2);
-    assert!(repository.delete_received(acme, recent.id, &change(9)).await.unwrap());
-    assert!(!repository.delete_received(acme, recent.id, &change(9)).await.unwrap());
+    assert!(
+        repository
+            .delete_received(acme, recent.id, &change(9))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !repository
+            .delete_received(acme, recent.id, &change(9))
+            .await
+            .unwrap()
+    );
     let other = tenant(repository, "other").await.id;
-    assert!(!repository.delete_received(other, waits.id, &change(9)).await.unwrap());
+    assert!(
+        !repository
+            .delete_received(other, waits.id, &change(9))
+            .await
+            .unwrap()
+    );
     assert_eq!(messages(repository, acme).await, ["waits"]);
     assert_eq!(repository.webhook_content(acme, recent.id).await.unwrap(), None);
 }
@@ -247,10 +297,16 @@ pub async fn a_purged_plugin_leaves_no_received_webhooks(repository: &dyn Reposi
     let mut stays = webhook(acme, "stays", 1_000);
     stays.plugin = name("shop");
     store(repository, &stays, MUCH).await;
-    let purged = repository.purge_plugin(acme, &name("orders"), &change(9)).await.unwrap();
+    let purged = repository
+        .purge_plugin(acme, &name("orders"), &change(9))
+        .await
+        .unwrap();
     assert!(purged);
     assert_eq!(messages(repository, acme).await, ["stays"]);
     assert_eq!(repository.webhook_counts(acme).await.unwrap().received, 1);
     repository.purge_tenant(acme, &change(9)).await.unwrap();
-    assert_eq!(repository.webhook_counts(acme).await.unwrap(), WebhookCounts::default());
+    assert_eq!(
+        repository.webhook_counts(acme).await.unwrap(),
+        WebhookCounts::default()
+    );
 }

@@ -143,12 +143,13 @@ impl WebhooksReceived for SqliteRepository {
         change: &Change,
     ) -> Result<bool, DbError> {
         let mut transaction = self.begin().await?;
-        let rows = sqlx::query("SELECT seq, tenant, bytes FROM webhooks_received WHERE tenant = $1 AND id = $2")
-            .bind(tenant.to_string())
-            .bind(id.to_string())
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(unavailable)?;
+        let rows =
+            sqlx::query("SELECT seq, tenant, bytes FROM webhooks_received WHERE tenant = $1 AND id = $2")
+                .bind(tenant.to_string())
+                .bind(id.to_string())
+                .fetch_all(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
         if rows.is_empty() {
             return Ok(false);
         }

@@ -212,8 +212,7 @@ impl WebhookBuilder<'_> {
         };
         let is_signed = known.iter().any(|secret| self.sign(secret) == signature);
         if !is_signed || !self.is_in_time() {
-            let detail =
-                "the signature of the webhook is missing, wrong or too old; the tenant's admin API says which";
+            let detail = "the signature of the webhook is missing, wrong or too old; the tenant's admin API says which";
             return Code::InvalidWebhook.problem(detail).into_response();
         }
         let message = self.message();
