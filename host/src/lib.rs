@@ -26,4 +26,5 @@ mod sqlite;
 pub mod storage;
 pub mod tenants;
 mod unguarded;
+mod webhooks_in;
 mod wire;

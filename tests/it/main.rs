@@ -41,3 +41,4 @@ mod stored;
 mod templates;
 mod upload;
 mod wasi;
+mod webhooks_in;

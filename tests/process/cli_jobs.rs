@@ -1,4 +1,4 @@
-//! Tests of the commands for jobs, dead letters and schedules with a running host.
+//! Tests of the commands for jobs, dead letters, schedules and webhooks with a running host.
 
 use serde_json::json;
 
@@ -15,6 +15,10 @@ fn a_tenant_without_jobs_has_empty_lists_and_counts() {
         assert_eq!(call(&list).ok(), "");
         assert_eq!(call(&[list[0], list[1], "--json"]).json(), json!([]));
     }
+    assert_eq!(call(&["webhooks", "list"]).ok(), "");
+    assert_eq!(call(&["webhooks", "received", "list"]).ok(), "");
+    let webhooks = call(&["webhooks", "list", "--json"]).json();
+    assert_eq!(webhooks, json!({ "items": [], "received": 0, "bytes": 0 }));
     assert_eq!(call(&["jobs", "export"]).ok(), "");
     let summary = call(&["jobs", "summary", "--json"]).json();
     assert_eq!(
@@ -57,6 +61,16 @@ fn what_cannot_be_done_has_a_hint() {
             &["jobs", "pause", "--plugin", "capabilities", "--job", "unknown"],
             "there is no such kind of job",
             "mortise jobs summary",
+        ),
+        (
+            &["webhooks", "received", "show", ID],
+            "there is no such received webhook",
+            "mortise webhooks received list",
+        ),
+        (
+            &["webhooks", "received", "replay", ID],
+            "there is no such received webhook",
+            "mortise webhooks received list",
         ),
         (
             &["schedules", "run", "nightly", "--plugin", "capabilities"],

@@ -9,7 +9,7 @@ use crate::domain::resource::Resource;
 use crate::domain::version_name::NamedVersion;
 use crate::http::hint::Hint;
 use crate::http::problem::Problem;
-use crate::jobs::RunNowError;
+use crate::jobs::{ReplayError, RunNowError};
 use crate::lifecycle::LifecycleError;
 use crate::storage::DbError;
 use crate::storage::vault::VaultError;
@@ -91,6 +91,20 @@ impl From<RunNowError> for Problem {
             error @ (RunNowError::NoTenant | RunNowError::Queue(QueueError::Unavailable)) => {
                 Problem::unavailable(error)
             }
+        }
+    }
+}
+
+impl From<ReplayError> for Problem {
+    fn from(error: ReplayError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ReplayError::Missing => Problem::not_found(Resource::ReceivedWebhook),
+            ReplayError::NoVersion(_) | ReplayError::NoWebhook { .. } => Problem::new(Code::Conflict, detail),
+            ReplayError::Queue(QueueError::Full { .. }) => {
+                Problem::new(Code::Conflict, detail).hint(Hint::BacklogFull)
+            }
+            error @ ReplayError::Queue(QueueError::Unavailable) => Problem::unavailable(error),
         }
     }
 }

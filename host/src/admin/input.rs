@@ -17,7 +17,7 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{
-    ApiKeyId, InvocationId, JobId, JobName, MailId, PlanName, PluginName, ScheduleName, TokenId,
+    ApiKeyId, InvocationId, JobId, JobName, MailId, PlanName, PluginName, ReceivedId, ScheduleName, TokenId,
 };
 use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
@@ -84,6 +84,7 @@ in_path! {
     MailId = "mail", Mail;
     AddressKey = "address", Suppression;
     ScheduleName = "schedule", Schedule;
+    ReceivedId = "received", ReceivedWebhook;
 }
 
 impl FromStr for SecretName {

@@ -28,6 +28,8 @@
 //! | GET | `…/mail/search`, `…/mail/export`, `…/mail/{mail}/source`, `…/text`, `…/html` | developer |
 //! | GET POST PUT DELETE | `…/mail/suppressions`, `…/mail/suppressions/{address}`, `…/mail/failures` | developer |
 //! | GET PUT DELETE | `…/mail/sender-domains`, `…/mail/smtp` | viewer; operator, owner to change |
+//! | GET | `/tenants/{tenant}/webhooks`, `…/webhooks/received` | viewer |
+//! | GET DELETE POST | `…/webhooks/received/{received}`, `…/received/{received}/replay` | viewer; developer to change |
 //! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |
 //! | GET | `/tenants/{tenant}/audit` | viewer |
 //! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
@@ -67,6 +69,7 @@ mod state;
 mod tenants;
 mod tokens;
 mod versions;
+mod webhooks;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -127,6 +130,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
         .merge(dead_letters::router())
         .merge(schedules::router())
         .merge(mail::router())
+        .merge(webhooks::router())
         .merge(logs::router())
         .merge(audit::router())
         .merge(components::router())

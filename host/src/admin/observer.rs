@@ -12,6 +12,7 @@ use crate::metrics::{Gauge, Gauges, Requests, text};
 use crate::sandbox::Runtime;
 use crate::storage::Repository;
 use crate::tenants::budget::SharedBudget;
+use crate::webhooks_in::WebhookCounters;
 
 /// The numbers of open connections.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +47,8 @@ pub struct Observer {
     pub jobs: JobMetrics,
     /// Counts mail.
     pub db: Arc<dyn Repository>,
+    /// Counts received webhooks.
+    pub webhooks: Arc<WebhookCounters>,
 }
 
 impl Observer {
@@ -116,6 +119,7 @@ impl Observer {
             ledger: self.ledger.counts(),
             jobs: self.jobs.totals(),
             mail: self.services.mail_counters.figures(),
+            webhooks: self.webhooks.totals(),
             requests: self.requests.clone(),
         })
     }

@@ -14,7 +14,7 @@ use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::public_url::PublicUrl;
-use crate::jobs::{Scheduler, Wake};
+use crate::jobs::{Queue, Scheduler, Wake};
 use crate::ledger::Ledger;
 use crate::lifecycle::{Lifecycle, Locks};
 use crate::server::body::Pace;
@@ -61,6 +61,8 @@ pub struct AdminState {
 pub struct JobTasks {
     /// Wakes them.
     pub wake: Arc<Wake>,
+    /// Adds jobs.
+    pub queue: Arc<Queue>,
     /// Runs schedules.
     pub scheduler: Arc<Scheduler>,
 }

@@ -40,6 +40,7 @@ mod tokens;
 mod transport;
 mod usage;
 mod versions;
+mod webhooks;
 mod whoami;
 
 use std::process::ExitCode;
@@ -134,6 +135,9 @@ enum Command {
     /// Schedules of the active versions
     #[command(subcommand)]
     Schedules(schedules::Schedules),
+    /// Webhooks: requests of other systems that plugins get as jobs
+    #[command(subcommand)]
+    Webhooks(webhooks::Webhooks),
     /// Show what the plugins of a tenant consumed
     Usage(usage::Usage),
     /// Show the audit log: who changed what
@@ -249,6 +253,7 @@ fn run(command: Command, connection: &Connection, output: &mut Output) -> Result
         Command::DeadLetters(command) => command.run(&client()?, output),
         Command::Mail(command) => command.run(&client()?, output),
         Command::Schedules(command) => command.run(&client()?, output),
+        Command::Webhooks(command) => command.run(&client()?, output),
         Command::Usage(command) => command.run(&client()?, output),
         Command::Audit(command) => command.run(&client()?, output),
         Command::Whoami => whoami::run(&client()?, output),

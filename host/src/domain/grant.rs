@@ -89,11 +89,16 @@ pub enum MissingGrant {
 impl Grants {
     /// The grants that `manifest` asks for, and no others.
     pub fn asked_by(manifest: &Manifest) -> Self {
+        let mut usable = manifest.secrets.usable.clone();
+        // The host checks signatures of webhooks with these secrets and sends them nowhere.
+        for name in manifest.webhooks.iter().flat_map(|webhook| &webhook.secrets) {
+            usable.add(name.clone(), SecretOrigins::Only(BTreeSet::new()));
+        }
         Self {
             database: manifest.database.is_some(),
             http: manifest.http.allow.iter().cloned().collect(),
             secrets: SecretGrants {
-                usable: manifest.secrets.usable.clone(),
+                usable,
                 reveal: manifest.secrets.reveal.iter().cloned().collect(),
             },
             events: manifest.events.publish.iter().cloned().collect(),
@@ -352,6 +357,31 @@ mod tests {
         }
         let effective = grants(serde_json::json!({})).effective_for(&bound);
         assert_eq!(effective.secrets.origins("k"), None);
+    }
+
+    #[test]
+    fn the_secrets_of_webhooks_are_asked_for_without_origins() {
+        let manifest = Manifest::parse(
+            "[plugin]\nname = 'p'\nversion = '1'\n[http]\nallow = ['https://a.example']\n\
+             [secrets]\nuse = ['api']\n[[job]]\nname = 'work'\n\
+             [[webhook]]\nname = 'in'\nscheme = 'github'\nsecrets = ['api', 'hook']\njob = 'work'\n",
+        );
+        let manifest = manifest.unwrap();
+        let asked = Grants::asked_by(&manifest);
+        assert_eq!(asked.secrets.origins("api"), Some(&SecretOrigins::Granted));
+        let nowhere = SecretOrigins::Only(BTreeSet::new());
+        assert_eq!(asked.secrets.origins("hook"), Some(&nowhere));
+        assert_eq!(
+            missing(
+                &grants(serde_json::json!({ "http": ["https://a.example"] })),
+                &manifest
+            ),
+            ["use of secret `api`", "use of secret `hook`"]
+        );
+        // A grant for all origins does not lead to any.
+        let wide = serde_json::json!({ "secrets": { "use": ["hook"] } });
+        let effective = grants(wide).effective_for(&manifest);
+        assert_eq!(effective.secrets.origins("hook"), Some(&nowhere));
     }
 
     #[test]

@@ -151,6 +151,9 @@ name! {
     /// The name of a schedule of a plugin.
     ScheduleName by is_function_name:
         "a schedule name (1 to 63 of a-z, 0-9, `-`, `_` and `.`, starting with a letter)";
+    /// The name of an inbound webhook of a plugin, the last segment of its URL.
+    WebhookName by is_function_name:
+        "a webhook name (1 to 63 of a-z, 0-9, `-`, `_` and `.`, starting with a letter)";
 }
 
 /// The name under which the host runs jobs of its own. It is no valid name of a plugin, so no

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::event::Event;
-use super::id::{ClaimId, InvocationId, JobId, JobName, PluginName, ScheduleName, TenantId};
+use super::id::{
+    ClaimId, InvocationId, JobId, JobName, PluginName, ReceivedId, ScheduleName, TenantId, WebhookName,
+};
 use super::trigger_limits::TriggerLimits;
 use super::units::Span;
 
@@ -120,6 +122,15 @@ pub enum JobOrigin {
     Event {
         /// The event, without its data.
         event: Event,
+    },
+    /// A webhook of the manifest was received. The payload of the job is the id of the received
+    /// webhook; the plugin gets the body in its place.
+    Webhook {
+        /// The webhook.
+        #[schema(value_type = String)]
+        name: WebhookName,
+        /// The received webhook, with its headers and its body.
+        received: ReceivedId,
     },
 }
 

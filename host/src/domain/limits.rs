@@ -315,6 +315,17 @@ limits! {
     /// Stops schedules from filling the job queue.
     schedule_runs_per_hour: u32 = 60, at most 3_600,
         of Tenant, seen in "schedule.next_runs";
+    /// Body of one received webhook. Larger bodies are not read further.
+    webhook_body: ByteSize = ByteSize::kib(256), at least ByteSize(1), at most ByteSize::mib(4),
+        of Tenant, seen in "received.bytes";
+    /// Stored received webhooks of a tenant. When the limit is exceeded, the oldest are deleted
+    /// whose job has ended.
+    webhooks_kept: u32 = 10_000, at most 1_000_000,
+        of Tenant, seen in "webhooks.received";
+    /// Bytes of headers and bodies of all received webhooks of a tenant. When the limit is exceeded,
+    /// the oldest are deleted whose job has ended. Stops senders from filling the disk.
+    webhook_size: ByteSize = ByteSize::mib(64), at least ByteSize(1), at most ByteSize::mib(16_384),
+        of Tenant, seen in "webhooks.bytes";
     /// Log lines of one invocation. Further lines are counted and dropped.
     log_lines: u32 = 200, at most 10_000,
         of Invocation, seen in "log_lines";
@@ -564,6 +575,7 @@ mod tests {
             "kept.log_bytes",
             "kept.records",
             "plugin.versions",
+            "received.bytes",
             "schedule.name",
             "schedule.next_runs",
             "summary.dead",
@@ -572,6 +584,8 @@ mod tests {
             "summary.running",
             "version.compiled_size",
             "version.size",
+            "webhooks.bytes",
+            "webhooks.received",
         ];
         for Limit { name, figure, .. } in Limits::ALL {
             assert!(

@@ -21,6 +21,7 @@ use super::path::{self, AmbiguousPath};
 use super::schedule::ScheduleSpec;
 use super::secret::{SecretOrigins, UsableSecrets};
 use super::units::Span;
+use super::webhook::WebhookSpec;
 
 /// A plugin's manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +50,9 @@ pub struct Manifest {
     /// Mail that the plugin sends.
     #[serde(default)]
     pub email: EmailSection,
+    /// The webhooks that the plugin gets as jobs.
+    #[serde(default, rename = "webhook")]
+    pub webhooks: Vec<WebhookSpec>,
     /// Present if the plugin uses the tenant's database.
     pub database: Option<DatabaseSection>,
     /// Origins that the plugin sends requests to.

@@ -1,5 +1,5 @@
 //! The part of a manifest about work outside of requests: kinds of jobs, schedules, topics of
-//! events, and subscriptions.
+//! events, subscriptions, and webhooks.
 
 use std::collections::BTreeSet;
 
@@ -40,6 +40,9 @@ const MAX_SCHEDULES: usize = 200;
 
 /// The most subscriptions of a plugin. Each published event is compared with all of a tenant.
 const MAX_SUBSCRIPTIONS: usize = 200;
+
+/// The most webhooks of a plugin, for the same reason as kinds of jobs.
+const MAX_WEBHOOKS: usize = 100;
 
 /// The most attempts of a job.
 const MAX_ATTEMPTS: u32 = 100;
@@ -102,6 +105,23 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), ManifestError> {
             let problem = format!("the job {job} subscribes to {topic} twice");
             return Err(meaning(place("topic"), problem));
         }
+    }
+    check_webhooks(manifest, &jobs)
+}
+
+fn check_webhooks(manifest: &Manifest, jobs: &BTreeSet<&JobName>) -> Result<(), ManifestError> {
+    check_count("webhook", "webhooks", manifest.webhooks.len(), MAX_WEBHOOKS)?;
+    let mut webhooks = BTreeSet::new();
+    for (index, webhook) in manifest.webhooks.iter().enumerate() {
+        let place = |field: &str| format!("webhook[{index}].{field}");
+        if !webhooks.insert(&webhook.name) {
+            let problem = format!("{} is defined twice", webhook.name);
+            return Err(meaning(place("name"), problem));
+        }
+        check_job_name(&webhook.job, jobs).map_err(|problem| meaning(place("job"), problem))?;
+        webhook
+            .check()
+            .map_err(|(field, problem)| meaning(place(field), problem))?;
     }
     Ok(())
 }
@@ -226,6 +246,13 @@ mod tests {
             [[subscribe]]
             topic = "payment.settled"
             job = "sync-erp"
+
+            [[webhook]]
+            name = "stripe"
+            scheme = "stripe"
+            secrets = ["stripe_webhook", "stripe_webhook_next"]
+            job = "sync-erp"
+            tolerance = "10min"
             "#,
         )
         .unwrap();
@@ -247,6 +274,7 @@ mod tests {
         assert_eq!((often.zone.as_str(), often.payload.as_str()), ("UTC", "{}"));
         assert_eq!(manifest.events.publish.len(), 2);
         assert_eq!(manifest.subscriptions[0].topic.as_str(), "payment.settled");
+        assert_eq!(manifest.webhooks[0].secrets.len(), 2);
         let limits = manifest.job_limits();
         assert_eq!(limits[0].0, "job[0].limits");
         assert_eq!(limits[0].1.cpu, Some(Span::s(2)));
@@ -257,6 +285,8 @@ mod tests {
         let job = |more: &str| format!("{JOB}{more}\n");
         let schedule = |more: &str| format!("{JOB}[[schedule]]\nname = 's'\njob = 'report'\n{more}\n");
         let subscribe = |more: &str| format!("{JOB}[[subscribe]]\n{more}\n");
+        let webhook =
+            |more: &str| format!("{JOB}[[webhook]]\nname = 'in'\nsecrets = ['k']\njob = 'report'\n{more}\n");
         for (manifest, wanted) in [
             (job(JOB), "job[1].name: report is defined twice"),
             (
@@ -337,6 +367,21 @@ mod tests {
                 "`a.>.b` is not a topic",
             ),
             (subscribe("topic = 'a*'\njob = 'report'"), "`a*` is not a topic"),
+            (
+                webhook("scheme = 'github'").replace("job = 'report'", "job = 'other'"),
+                "webhook[0].job: no [[job]] is named `other`",
+            ),
+            (
+                webhook(
+                    "scheme = 'github'\n[[webhook]]\nname = 'in'\nsecrets = ['k']\njob = 'report'\nscheme = 'github'",
+                ),
+                "webhook[1].name: in is defined twice",
+            ),
+            (
+                webhook("scheme = 'hmac'"),
+                "webhook[0].header: the scheme `hmac` needs",
+            ),
+            (webhook("scheme = 'md5'"), "unknown variant `md5`"),
             ("[events]\npublish = ['A.b']".to_owned(), "`A.b` is not a topic"),
             ("[events]\nsubscribe = []".to_owned(), "unknown field `subscribe`"),
         ] {

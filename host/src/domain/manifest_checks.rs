@@ -121,6 +121,7 @@ fn check_grants(manifest: &Manifest) -> Result<(), ManifestError> {
             "secrets.use",
             secrets.usable.iter().map(origins).max().unwrap_or_default(),
         ),
+        ("webhook", webhook_secrets(manifest)),
         ("secrets.reveal", secrets.reveal.len()),
         ("events.publish", manifest.events.publish.len()),
     ] {
@@ -140,6 +141,13 @@ fn check_grants(manifest: &Manifest) -> Result<(), ManifestError> {
         }
     }
     Ok(())
+}
+
+/// The number of secrets by name, with those of webhooks.
+fn webhook_secrets(manifest: &Manifest) -> usize {
+    let used = manifest.secrets.usable.iter().map(|(name, _)| name);
+    let checked = manifest.webhooks.iter().flat_map(|webhook| &webhook.secrets);
+    used.chain(checked).collect::<BTreeSet<_>>().len()
 }
 
 fn check_limits(manifest: &Manifest) -> Result<(), ManifestError> {

@@ -62,6 +62,9 @@ codes! {
     /// The plugin's function rejects its input, although the input matches the schema. The plugin
     /// wrote the detail.
     InvalidInput = "invalid-input", BAD_REQUEST, Client, "Invalid input";
+    /// The webhook is not accepted: its signature is missing or wrong, or its time is too far from
+    /// now. The tenant's admin API says which.
+    InvalidWebhook = "invalid-webhook", BAD_REQUEST, Client, "Invalid webhook";
     /// The credential is missing, unknown, revoked or expired.
     Unauthenticated = "unauthenticated", UNAUTHORIZED, Client, "Unauthenticated";
     /// The credential is known but lacks a required scope or role.

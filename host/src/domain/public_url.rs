@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::id::{PluginName, TenantName};
+use super::id::{PluginName, TenantName, WebhookName};
 
 /// The URL in the operator's configuration: `http`, `https`, or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,11 @@ impl PublicUrl {
     /// The URL at which the receiver of a mail unsubscribes.
     pub fn of_unsubscribe(&self, tenant: &TenantName, token: &str) -> String {
         format!("{self}/{tenant}/-/unsubscribe/{token}")
+    }
+
+    /// The URL of an inbound webhook of a plugin.
+    pub fn of_webhook(&self, tenant: &TenantName, plugin: &PluginName, webhook: &WebhookName) -> String {
+        format!("{self}/{tenant}/-/webhooks/{plugin}/{webhook}")
     }
 }
 

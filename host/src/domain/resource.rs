@@ -37,6 +37,8 @@ pub enum Resource {
     MailServer,
     /// An address on a suppression list.
     Suppression,
+    /// A webhook that was received.
+    ReceivedWebhook,
     /// An address in the admin API.
     Address,
     /// A page that explains the code of a problem.
@@ -45,7 +47,7 @@ pub enum Resource {
 
 impl Resource {
     /// All kinds.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Tenant,
         Self::Plan,
         Self::Plugin,
@@ -62,6 +64,7 @@ impl Resource {
         Self::Mail,
         Self::MailServer,
         Self::Suppression,
+        Self::ReceivedWebhook,
         Self::Address,
         Self::ProblemPage,
     ];
@@ -87,6 +90,7 @@ impl fmt::Display for Resource {
             Self::Mail => "mail",
             Self::MailServer => "mail server of the tenant",
             Self::Suppression => "address on the suppression list",
+            Self::ReceivedWebhook => "received webhook",
             Self::Address => "address in the admin API",
             Self::ProblemPage => "problem",
         })

@@ -10,8 +10,11 @@ use axum::http::header::HeaderMap;
 use axum::http::request::Parts;
 use mortise_validator::without_bom;
 
+use super::host_paths::HOST;
 use super::locate::{Located, locate};
-use super::{Gateway, answer, authenticate, path, plugin_request, refusals, trace_context, validate};
+use super::{
+    Gateway, answer, authenticate, host_paths, path, plugin_request, refusals, trace_context, validate,
+};
 use crate::capability::http_client::DEPTH_HEADER;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::InvocationId;
@@ -32,6 +35,10 @@ pub async fn dispatch(
 ) -> Result<Response<Body>, Problem> {
     let (parts, request_body) = request.into_parts();
     let path = path::split(parts.uri.path())?;
+    if path.plugin == HOST {
+        // Boxed, so that these requests do not enlarge the future of all others.
+        return Box::pin(host_paths::serve(gateway, &parts, request_body, &path)).await;
+    }
     let Located { target, params } = locate(&gateway.routing, parts.method.as_str(), &path)?;
     let now = gateway.clock.now();
     let (principal, rate) = admitted_caller(&target, &parts.headers, now)?;

@@ -84,7 +84,7 @@ pub fn locate(routing: &Routing, method: &str, path: &PluginPath<'_>) -> Result<
 
 /// The tenant or the active version of the plugin cannot be served. The host's log and the admin
 /// API have the reason.
-fn unavailable() -> Problem {
+pub fn unavailable() -> Problem {
     let detail = "the active version of this plugin cannot be served; the tenant's admin API says why";
     Problem::new(Code::Unavailable, detail).retry_after(UNAVAILABLE_RETRY)
 }
@@ -96,7 +96,7 @@ pub fn refused() -> Problem {
     Problem::new(Code::PluginSuspended, detail).retry_after(REFUSED_RETRY)
 }
 
-fn method_not_allowed(methods: &[String]) -> Problem {
+pub fn method_not_allowed(methods: &[String]) -> Problem {
     let allowed = methods.join(", ");
     let problem = Problem::new(Code::MethodNotAllowed, format!("this path answers {allowed}"));
     match HeaderValue::from_str(&allowed) {

@@ -6,6 +6,7 @@
 mod answer;
 mod authenticate;
 mod dispatch;
+mod host_paths;
 mod locate;
 mod measure;
 mod path;
@@ -16,6 +17,7 @@ mod respond;
 mod trace_context;
 mod unsubscribe;
 mod validate;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -35,12 +37,14 @@ use crate::metrics::{MailCounters, Requests};
 use crate::server::body::Pace;
 use crate::storage::Repository;
 use crate::tenants::Routing;
+use crate::webhooks_in::Receiver;
 use unsubscribe::Unsubscriptions;
 
 /// The public API with its dependencies.
 pub struct Gateway {
     routing: Arc<Routing>,
     invoker: Arc<Invoker>,
+    webhooks: Receiver,
     clock: SharedClock,
     pace: Pace,
     draining: CancellationToken,
@@ -50,12 +54,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to the plugins in `routing`, which `invoker` runs. Bodies must arrive at `pace`.
+    /// A gateway to the plugins in `routing`, which `invoker` runs. `webhooks` receives webhooks.
+    /// Bodies must arrive at `pace`.
     /// After `draining` is cancelled, the host reports that it is not ready, but still serves
     /// requests. Plugins are told that they are reachable below `public_url`.
     pub fn new(
         routing: Arc<Routing>,
         invoker: Arc<Invoker>,
+        webhooks: Receiver,
         clock: SharedClock,
         pace: Pace,
         draining: CancellationToken,
@@ -65,6 +71,7 @@ impl Gateway {
             routing,
             requests: invoker.requests().clone(),
             invoker,
+            webhooks,
             clock,
             pace,
             draining,

@@ -1,7 +1,7 @@
 //! Converts a request to its form for the plugin, without connection headers and without the host's
 //! credentials.
 
-use axum::http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use bytes::Bytes;
 
@@ -33,19 +33,10 @@ pub fn new(
     body: Bytes,
     base_url: String,
 ) -> http_types::Request {
-    let visible = |(name, value): &(&HeaderName, &HeaderValue)| {
-        !HIDDEN_HEADERS.contains(&name.as_str())
-            && **name != DEPTH_HEADER
-            && !authenticate::is_credential(name, value)
-    };
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let content_type = parts
         .headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
-    let mut headers = Vec::with_capacity(parts.headers.len());
-    let named = |(name, value): (&HeaderName, &HeaderValue)| (name.as_str().to_owned(), text(value));
-    headers.extend(parts.headers.iter().filter(visible).map(named));
     http_types::Request {
         // The method of the route, since a route for `GET` also answers `HEAD`. The HTTP layer then
         // omits the body.
@@ -54,7 +45,7 @@ pub fn new(
         path: path.to_owned(),
         query: parts.uri.query().map(str::to_owned),
         params,
-        headers,
+        headers: headers(&parts.headers),
         scheme: base_url
             .split_once(':')
             .map_or("http", |(scheme, _)| scheme)
@@ -63,4 +54,21 @@ pub fn new(
         base_url,
         body: (!body.is_empty()).then(|| content_of(content_type, body.into())),
     }
+}
+
+/// The headers that plugins see, with lower-case names.
+pub fn headers(received: &HeaderMap) -> Vec<(String, String)> {
+    let visible = |(name, value): &(&HeaderName, &HeaderValue)| {
+        !HIDDEN_HEADERS.contains(&name.as_str())
+            && **name != DEPTH_HEADER
+            && !authenticate::is_credential(name, value)
+    };
+    let named = |(name, value): (&HeaderName, &HeaderValue)| (name.as_str().to_owned(), text(value));
+    let mut headers = Vec::with_capacity(received.len());
+    headers.extend(received.iter().filter(visible).map(named));
+    headers
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }

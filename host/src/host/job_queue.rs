@@ -71,6 +71,7 @@ impl QueueParts {
             retention: JobRetention {
                 done: config.retention.jobs.0,
                 dead: config.retention.dead_jobs.0,
+                webhooks: config.retention.webhooks.0,
             },
             host_jobs: self.host_jobs,
         }))

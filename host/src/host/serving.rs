@@ -17,6 +17,7 @@ use crate::domain::clock::SharedClock;
 use crate::domain::public_url::PublicUrl;
 use crate::gateway::Gateway;
 use crate::jobs::Background;
+use crate::webhooks_in::Receiver;
 
 /// The parts that answer callers.
 pub struct Serving {
@@ -48,9 +49,12 @@ impl Serving {
         let operator_token = operator_token::ensure(&*storage.db, storage.folder.path(), clock.now()).await?;
         let draining = CancellationToken::new();
         let pace = config.server.pace(config.server.body_timeout);
+        let webhooks = Receiver::new(jobs.queue().clone(), services.vault.clone(), clock.clone());
+        let webhook_counters = webhooks.counters().clone();
         let gateway = Gateway::new(
             runtime.routing.clone(),
             runtime.invoker.clone(),
+            webhooks,
             clock.clone(),
             pace,
             draining.clone(),
@@ -70,6 +74,7 @@ impl Serving {
             ledger: runtime.ledger.clone(),
             jobs: jobs.metrics().clone(),
             db: storage.db.clone(),
+            webhooks: webhook_counters,
         };
         let admin = AdminState::new(
             storage.db.clone(),
@@ -77,6 +82,7 @@ impl Serving {
             Arc::new(observer),
             JobTasks {
                 wake: jobs.wake().clone(),
+                queue: jobs.queue().clone(),
                 scheduler: jobs.scheduler().clone(),
             },
             clock.clone(),

@@ -186,6 +186,11 @@ fn missing(resource: Resource) -> Option<&'static str> {
         Resource::Suppression => {
             "`mortise mail suppressions list --tenant …` (GET …/mail/suppressions) shows the addresses"
         }
+        Resource::ReceivedWebhook => {
+            "`mortise webhooks received list --tenant …` (GET /api/v1/tenants/{tenant}/webhooks/received) shows the \
+             received webhooks that are kept; the oldest are deleted by `retention.webhooks` and by the limits \
+             `webhooks_kept` and `webhook_size`"
+        }
         Resource::Address => "/api/v1/openapi.json lists the addresses, and /docs shows them",
         Resource::ProblemPage => return None,
     })

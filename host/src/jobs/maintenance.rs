@@ -49,6 +49,8 @@ pub struct JobRetention {
     pub done: Duration,
     /// Dead letters.
     pub dead: Duration,
+    /// Received webhooks.
+    pub webhooks: Duration,
 }
 
 /// Maintains the job queue.
@@ -251,7 +253,7 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Deletes ended jobs whose retention time is over.
+    /// Deletes ended jobs and received webhooks whose retention time is over.
     async fn prune(&self) -> Result<(), WorkError> {
         let now = self.clock.now();
         let done = now.saturating_sub(self.retention.done);
@@ -259,6 +261,11 @@ impl Maintenance {
         let rows = in_blocks(|| self.db.prune_jobs(done, dead, BLOCK)).await?;
         if rows > 0 {
             tracing::info!(rows, "old jobs and old times of schedules were deleted");
+        }
+        let before = now.saturating_sub(self.retention.webhooks);
+        let rows = in_blocks(|| self.db.prune_received(before, BLOCK)).await?;
+        if rows > 0 {
+            tracing::info!(rows, "old received webhooks were deleted");
         }
         Ok(())
     }

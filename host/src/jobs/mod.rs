@@ -31,6 +31,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod wake;
+mod webhooks;
 mod worker;
 
 pub use counters::{Counters, JobMetrics};
@@ -43,6 +44,7 @@ pub use runner::Runner;
 pub use scheduler::{RunNowError, Scheduler, UpcomingSchedule};
 pub use slots::Slots;
 pub use wake::Wake;
+pub use webhooks::ReplayError;
 pub use worker::Worker;
 
 use std::sync::atomic::AtomicU64;
@@ -98,6 +100,7 @@ pub struct Parts {
 /// The work of a host that no caller waits for.
 pub struct Background {
     dispatcher: Arc<Dispatcher>,
+    queue: Arc<Queue>,
     relay: Arc<Relay>,
     scheduler: Arc<Scheduler>,
     maintenance: Arc<Maintenance>,
@@ -172,7 +175,7 @@ impl Background {
             db: db.clone(),
             databases,
             routing,
-            queue,
+            queue: queue.clone(),
             policy,
             wake: wake.clone(),
             counters: counters.clone(),
@@ -183,6 +186,7 @@ impl Background {
         };
         Self {
             dispatcher: Arc::new(dispatcher),
+            queue,
             relay: Arc::new(relay),
             scheduler: Arc::new(scheduler),
             maintenance: Arc::new(maintenance),
@@ -253,6 +257,11 @@ impl Background {
     /// The wake-ups of the tasks.
     pub fn wake(&self) -> &Arc<Wake> {
         &self.wake
+    }
+
+    /// Adds jobs.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
     }
 
     /// The schedules.

@@ -23,14 +23,14 @@ use crate::tenants::Routing;
 
 /// The job queue of this node.
 pub struct Queue {
-    db: Arc<dyn Repository>,
-    routing: Arc<Routing>,
+    pub(super) db: Arc<dyn Repository>,
+    pub(super) routing: Arc<Routing>,
     wake: Arc<Wake>,
-    clock: SharedClock,
+    pub(super) clock: SharedClock,
     counters: Arc<Counters>,
     commits: Arc<GroupCommit>,
-    live: LiveCounts,
-    logged_errors: LoggedErrors<&'static str>,
+    pub(super) live: LiveCounts,
+    pub(super) logged_errors: LoggedErrors<&'static str>,
 }
 
 impl Queue {

@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::ending;
 use super::ending::MAX_ERROR_BYTES;
 use super::host_jobs::HostJobs;
+use super::logged_errors::in_time;
 use super::policy::{MARGIN, callable};
 use super::runner::Runner;
 use crate::capability::RunningJob;
@@ -21,6 +22,7 @@ use crate::domain::id::InvocationId;
 use crate::domain::invocation::{Triggered, Usage};
 use crate::domain::job::{ClaimedJob, Ending, Job, JobOrigin, JobOutcome};
 use crate::domain::problem::Code;
+use crate::domain::received::WebhookContent;
 use crate::fail_point;
 use crate::invoke::{Admission, Call, Callee, HOST_FAILED, Invoker, NotRun, Prepared, Ran, Target};
 use crate::sandbox::{Failure, Input, Output};
@@ -84,6 +86,10 @@ impl Runner for PluginRunner {
             // It was paused, or its plugin was replaced, since it was claimed.
             return Some(self.held(job));
         };
+        let webhook = match self.webhook(job).await {
+            Ok(webhook) => webhook,
+            Err(ending) => return Some(ending),
+        };
         let prepared = match self.prepare(&target, claimed).await {
             Ok(prepared) => prepared,
             Err(NotStarted::Stale) => return None,
@@ -93,7 +99,7 @@ impl Runner for PluginRunner {
         let id = InvocationId::generate();
         let _ = invocation.set(id);
         let ran = {
-            let run = pin!(self.invoker.start(&target, prepared, call(id, job)));
+            let run = pin!(self.invoker.start(&target, prepared, call(id, job, webhook)));
             run.await
         };
         Some(match ran {
@@ -144,6 +150,24 @@ impl PluginRunner {
                 || "the plugin was replaced".to_owned(),
                 |reason| reason.to_string(),
             ),
+        }
+    }
+
+    /// Headers and body of the webhook that the job is for; `None` for other jobs. An error is how
+    /// the attempt ends without them.
+    async fn webhook(&self, job: &Job) -> Result<Option<WebhookContent>, Ending> {
+        let JobOrigin::Webhook { received, .. } = &job.new.origin else {
+            return Ok(None);
+        };
+        match in_time(self.db.webhook_content(job.new.tenant, *received)).await {
+            Ok(Some(content)) => Ok(Some(content)),
+            Ok(None) => Err(Ending::Dead {
+                error: "the received webhook was deleted, so there is no body for the plugin".to_owned(),
+            }),
+            Err(error) => {
+                let why = format!("the received webhook cannot be read: {error}");
+                Err(ending::retry(job, why, self.clock.now()))
+            }
         }
     }
 
@@ -248,9 +272,13 @@ fn not_run(error: &NotRun) -> String {
     }
 }
 
-/// The call of a plugin for an attempt.
-fn call(id: InvocationId, job: &Job) -> Call {
+/// The call of a plugin for an attempt. A webhook's body is in the place of the payload.
+fn call(id: InvocationId, job: &Job, webhook: Option<WebhookContent>) -> Call {
     let new = &job.new;
+    let (headers, body) = match webhook {
+        Some(WebhookContent { headers, body }) => (headers, Some(body)),
+        None => (Vec::new(), None),
+    };
     Call {
         id,
         principal: None,
@@ -275,15 +303,16 @@ fn call(id: InvocationId, job: &Job) -> Call {
         input: Input::Job(job_handler::Job {
             id: new.id.to_string(),
             name: new.name.to_string(),
-            payload: new.payload.clone(),
-            origin: origin(&new.origin),
+            payload: body.unwrap_or_else(|| new.payload.clone()),
+            origin: origin(&new.origin, headers),
             attempt: job.attempt,
             max_attempts: new.max_attempts,
         }),
     }
 }
 
-fn origin(origin: &JobOrigin) -> job_handler::Origin {
+/// The origin for the plugin. `headers` are those of a webhook.
+fn origin(origin: &JobOrigin, headers: Vec<(String, String)>) -> job_handler::Origin {
     match origin {
         JobOrigin::Enqueued => job_handler::Origin::Enqueued,
         JobOrigin::Schedule { name, due_at } => job_handler::Origin::Schedule(job_handler::ScheduleOrigin {
@@ -296,6 +325,10 @@ fn origin(origin: &JobOrigin) -> job_handler::Origin {
             source: event.source.to_string(),
             time: event.time.to_string(),
         }),
+        JobOrigin::Webhook { name, .. } => job_handler::Origin::Webhook(job_handler::WebhookOrigin {
+            name: name.to_string(),
+            headers,
+        }),
     }
 }
 
@@ -303,14 +336,14 @@ fn origin(origin: &JobOrigin) -> job_handler::Origin {
 mod tests {
     use super::*;
     use crate::domain::event::Event;
-    use crate::domain::id::EventId;
+    use crate::domain::id::{EventId, ReceivedId};
     use crate::jobs::testing::job;
 
     #[test]
     fn the_plugin_learns_why_the_job_exists() {
         let mut job = job();
         job.attempt = 2;
-        let handed = |job: &Job| match call(InvocationId::generate(), job).input {
+        let handed = |job: &Job| match call(InvocationId::generate(), job, None).input {
             Input::Job(handed) => handed,
             _ => panic!("it is a job"),
         };
@@ -343,5 +376,25 @@ mod tests {
         };
         assert_eq!(event.id, id.to_string());
         assert_eq!((&*event.topic, &*event.source), ("order.created", "shop"));
+        job.new.origin = JobOrigin::Webhook {
+            name: "stripe".parse().unwrap(),
+            received: ReceivedId::generate(),
+        };
+        let content = WebhookContent {
+            headers: vec![("stripe-signature".to_owned(), "t=1".to_owned())],
+            body: "{\"id\":\"evt_1\"}".to_owned(),
+        };
+        let called = call(InvocationId::generate(), &job, Some(content.clone()));
+        let Input::Job(handed) = called.input else {
+            panic!("it is a job");
+        };
+        assert_eq!(handed.payload, content.body);
+        let job_handler::Origin::Webhook(webhook) = handed.origin else {
+            panic!("it is a webhook");
+        };
+        assert_eq!(
+            (webhook.name.as_str(), webhook.headers),
+            ("stripe", content.headers)
+        );
     }
 }

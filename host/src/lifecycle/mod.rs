@@ -41,6 +41,7 @@ mod stored;
 mod sweep;
 mod unavailable;
 mod upload;
+mod webhooks;
 
 pub use component_usage::ListedComponent;
 pub use error::LifecycleError;

@@ -14,6 +14,7 @@ pub mod per_thread;
 pub mod process;
 mod requests;
 pub mod text;
+mod webhooks;
 
 pub use gauge::{Gauge, GaugeGuard};
 pub use gauges::Gauges;
@@ -23,3 +24,4 @@ pub use ledger::LedgerCounts;
 pub use mail::{MailCounters, MailFigures};
 pub use requests::{Outcome, Requests};
 pub use text::CONTENT_TYPE;
+pub use webhooks::WebhookTotals;

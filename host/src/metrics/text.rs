@@ -14,6 +14,7 @@ use super::jobs::JobTotals;
 use super::ledger::LedgerCounts;
 use super::mail::MailFigures;
 use super::requests::Requests;
+use super::webhooks::WebhookTotals;
 
 /// The content type of the format.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -32,6 +33,8 @@ pub struct Figures {
     pub jobs: JobTotals,
     /// The counters of mail.
     pub mail: MailFigures,
+    /// The counters of received webhooks.
+    pub webhooks: WebhookTotals,
     /// The counters of requests and invocations.
     pub requests: Arc<Requests>,
 }
@@ -106,6 +109,26 @@ impl Collector for Figures {
             ("mails", "Mails and recipients by what became of them on this node."),
             "outcome",
             &self.mail.by_outcome(),
+        )?;
+        let WebhookTotals {
+            stored,
+            repeated,
+            refused,
+            deferred,
+        } = self.webhooks;
+        by_label(
+            &mut encoder,
+            (
+                "webhooks_received",
+                "Requests to webhooks, by what became of them.",
+            ),
+            "result",
+            &[
+                ("stored", stored),
+                ("repeated", repeated),
+                ("refused", refused),
+                ("deferred", deferred),
+            ],
         )?;
         let seconds = Some(&Unit::Seconds);
         encoder
@@ -233,6 +256,10 @@ mod tests {
             ledger,
             jobs,
             mail,
+            webhooks: WebhookTotals {
+                repeated: 4,
+                ..WebhookTotals::default()
+            },
             requests,
         })
         .unwrap();
@@ -254,6 +281,7 @@ mod tests {
             "mortise_job_retries_total{reason=\"failed\"} 3",
             "mortise_mails_total{outcome=\"caught\"} 4",
             "mortise_mails_total{outcome=\"failed\"} 0",
+            "mortise_webhooks_received_total{result=\"repeated\"} 4",
             "mortise_guest_cpu_seconds_total 1.5",
             "mortise_request_duration_seconds_bucket{le=\"0.0005\"} 1",
             "mortise_request_duration_seconds_bucket{le=\"0.005\"} 2",

@@ -38,6 +38,7 @@ mod settings;
 mod tenants;
 mod tokens;
 mod totals;
+mod webhooks_received;
 
 pub mod sqlite;
 pub mod vault;
@@ -77,6 +78,9 @@ pub use settings::Settings;
 pub use tenants::{TenantChange, Tenants};
 pub use tokens::Tokens;
 pub use totals::{Calls, DailyCalls, HourlyUsage, RouteDay, Totals};
+pub use webhooks_received::{
+    KeptWebhooks, Receipt, ReceivedFilter, ReceivedPosition, WebhookCounts, WebhooksReceived,
+};
 
 /// The whole control plane's database.
 #[async_trait]
@@ -104,6 +108,7 @@ pub trait Repository:
     + Settings
     + Tenants
     + Tokens
+    + WebhooksReceived
     + Send
     + Sync
     + 'static

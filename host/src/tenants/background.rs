@@ -1,10 +1,11 @@
-//! The part of a snapshot about work outside of requests: kinds of jobs, schedules and
-//! subscriptions.
+//! The part of a snapshot about work outside of requests: kinds of jobs, schedules, subscriptions
+//! and webhooks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::snapshot::{EntryPoint, PluginRoutes};
+use super::webhook::WebhookEntry;
 use crate::capability::ActiveVersion;
 use crate::domain::cron::Cron;
 use crate::domain::id::{JobName, VersionDigest};
@@ -14,7 +15,7 @@ use crate::domain::manifest::Manifest;
 use crate::domain::manifest_background::Subscription;
 use crate::domain::schedule::ScheduleSpec;
 
-/// The kinds of jobs, the schedules and the subscriptions of a version.
+/// The kinds of jobs, the schedules, the subscriptions and the webhooks of a version.
 #[derive(Clone, Default)]
 pub(super) struct BackgroundEntries {
     /// The kinds of jobs, in the order of the manifest.
@@ -25,6 +26,8 @@ pub(super) struct BackgroundEntries {
     pub schedules: Vec<Arc<ScheduleEntry>>,
     /// The subscriptions, in the order of the manifest.
     pub subscriptions: Vec<Subscription>,
+    /// The webhooks, in the order of the manifest.
+    pub webhooks: Vec<Arc<WebhookEntry>>,
 }
 
 /// A kind of job of a version.
@@ -71,6 +74,11 @@ impl BackgroundEntries {
                 .filter_map(|spec| schedule(spec, digest))
                 .collect(),
             subscriptions: manifest.subscriptions.clone(),
+            webhooks: manifest
+                .webhooks
+                .iter()
+                .filter_map(|spec| WebhookEntry::new(spec, digest))
+                .collect(),
         }
     }
 
@@ -126,5 +134,17 @@ impl PluginRoutes {
     /// The subscriptions, in the order of the manifest.
     pub fn subscriptions(&self) -> &[Subscription] {
         &self.router.background.subscriptions
+    }
+
+    /// The webhooks, in the order of the manifest.
+    pub fn webhooks(&self) -> &[Arc<WebhookEntry>] {
+        &self.router.background.webhooks
+    }
+
+    /// The webhook of this name.
+    pub fn webhook(&self, name: &str) -> Option<&Arc<WebhookEntry>> {
+        self.webhooks()
+            .iter()
+            .find(|webhook| webhook.spec.name.as_str() == name)
     }
 }

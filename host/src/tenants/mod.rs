@@ -16,6 +16,7 @@ mod health;
 mod job_hold;
 mod rate;
 mod snapshot;
+mod webhook;
 
 pub use admission::{Admitted, Caller, Full, TenantAdmission};
 pub use api_keys::ApiKeys;
@@ -30,6 +31,7 @@ pub use snapshot::{
     CallableFunction, Cause, EntryPoint, FunctionEntry, MethodRoute, PluginRoutes, RouteMatch, RouteRate,
     Router, TenantRoutes, Unavailable,
 };
+pub use webhook::{LastRefusal, WebhookEntry, WebhookTally};
 
 use std::sync::Arc;
 

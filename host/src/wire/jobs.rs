@@ -5,7 +5,9 @@ use utoipa::ToSchema;
 
 use super::events::CloudEvent;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{InvocationId, JobId, JobName, PluginName, ScheduleName, runs_job};
+use crate::domain::id::{
+    InvocationId, JobId, JobName, PluginName, ReceivedId, ScheduleName, WebhookName, runs_job,
+};
 use crate::domain::job::{AttemptOutcome, JobState};
 
 /// A job. Payload, keys and error texts come from the plugin, so viewers do not see them.
@@ -97,6 +99,14 @@ pub enum OriginView {
     Event {
         /// The event, with its data where the payload of the job is shown.
         event: CloudEvent,
+    },
+    /// A webhook of the plugin was received. The payload of the job is the id of the received
+    /// webhook; the plugin gets the body in its place.
+    Webhook {
+        /// The webhook.
+        name: WebhookName,
+        /// The received webhook.
+        received: ReceivedId,
     },
 }
 

@@ -183,6 +183,7 @@ mod receipts {
         use std::time::Duration;
 
         use mortise_sdk::jobs::Origin;
+        use mortise_sdk::log;
         use mortise_sdk::prelude::*;
         use mortise_sdk::testing::{Host, Outcome};
         use serde::{Deserialize, Serialize};
@@ -251,6 +252,23 @@ mod receipts {
             Ok(())
         }
 
+        #[derive(Deserialize)]
+        struct StripeEvent {
+            id: String,
+            r#type: String,
+        }
+
+        fn on_stripe(event: StripeEvent, job: &Job) -> Result<(), Error> {
+            if let Origin::Webhook { name, headers } = &job.origin {
+                log::info("Received", &[("webhook", name), ("headers", &headers.len())]);
+            }
+            let tx = db::begin()?;
+            tx.execute("INSERT INTO seen VALUES ($1, $2) ON CONFLICT DO NOTHING", (event.id, event.r#type))?;
+            tx.complete()?;     // a later attempt of this job finds that it is done
+            tx.commit()?;
+            Ok(())
+        }
+
         mortise_sdk::routes! { POST "/orders" => place }
 
         mortise_sdk::jobs! {
@@ -259,6 +277,7 @@ mod receipts {
             "renew" => renew,
             "clean-up" => clean_up,
             "on-paid" => on_paid,
+            "on-stripe" => on_stripe,
         }
 
         const TABLES: &str = "
@@ -267,6 +286,7 @@ mod receipts {
             INSERT INTO account VALUES (0);
             CREATE TABLE invoices (charge TEXT);
             CREATE TABLE carts (updated_at INTEGER);
+            CREATE TABLE seen (id TEXT PRIMARY KEY, type TEXT);
         ";
 
         fn host() -> Host {

@@ -152,7 +152,9 @@ impl job_handler::Guest for Guest {
             job_handler::Origin::Event(event) => json!({
                 "kind": "event", "id": event.id, "topic": event.topic, "source": event.source, "time": event.time,
             }),
-            job_handler::Origin::Webhook(webhook) => json!({ "kind": "webhook", "name": webhook.name }),
+            job_handler::Origin::Webhook(webhook) => json!({
+                "kind": "webhook", "name": webhook.name, "headers": webhook.headers,
+            }),
         };
         let running = Running {
             id: job.id,

@@ -12,6 +12,7 @@ mod requests;
 mod sandbox;
 mod sql;
 mod uploads;
+mod webhooks;
 
 use std::collections::BTreeSet;
 
@@ -70,6 +71,9 @@ const TESTS: &[(&str, fn())] = &[
     ("dead_jobs_kept", jobs::dead_jobs_kept),
     ("schedules", jobs::schedules),
     ("schedule_runs_per_hour", jobs::schedule_runs_per_hour),
+    ("webhook_body", webhooks::webhook_body),
+    ("webhooks_kept", webhooks::webhooks_kept),
+    ("webhook_size", webhooks::webhook_size),
     ("log_lines", logs::log_lines),
     ("log_bytes", logs::log_bytes),
     ("log_bytes_per_second", logs::log_bytes_per_second),

@@ -119,6 +119,7 @@ impl OriginView {
             JobOrigin::Event { event } => Self::Event {
                 event: CloudEvent::new(event, payload),
             },
+            JobOrigin::Webhook { name, received } => Self::Webhook { name, received },
         }
     }
 }

@@ -57,6 +57,7 @@ fn filled(path: &str, tenant: &str) -> String {
         .replace("{schedule}", "nightly")
         .replace("{mail}", "01890a5d-ac96-774b-bcce-b302099a8057")
         .replace("{address}", "ada@example.com")
+        .replace("{received}", "01890a5d-ac96-774b-bcce-b302099a8057")
 }
 
 #[tokio::test]
@@ -191,6 +192,7 @@ async fn the_routes_are_these() {
     developer DELETE /tenants/{tenant}/plugins/{plugin}/jobs/pause
     developer DELETE /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
     developer DELETE /tenants/{tenant}/plugins/{plugin}/versions/{version}
+    developer DELETE /tenants/{tenant}/webhooks/received/{received}
     developer GET    /tenants/{tenant}/jobs/export
     developer GET    /tenants/{tenant}/mail/export
     developer GET    /tenants/{tenant}/mail/failures
@@ -210,6 +212,7 @@ async fn the_routes_are_these() {
     developer POST   /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
     developer POST   /tenants/{tenant}/plugins/{plugin}/schedules/{schedule}/run
     developer POST   /tenants/{tenant}/plugins/{plugin}/versions
+    developer POST   /tenants/{tenant}/webhooks/received/{received}/replay
     developer PUT    /tenants/{tenant}/mail/failures
     developer PUT    /tenants/{tenant}/plugins/{plugin}/activation
     developer PUT    /tenants/{tenant}/plugins/{plugin}/config
@@ -274,5 +277,8 @@ async fn the_routes_are_these() {
     viewer    GET    /tenants/{tenant}/schedules
     viewer    GET    /tenants/{tenant}/secrets
     viewer    GET    /tenants/{tenant}/usage
+    viewer    GET    /tenants/{tenant}/webhooks
+    viewer    GET    /tenants/{tenant}/webhooks/received
+    viewer    GET    /tenants/{tenant}/webhooks/received/{received}
     "#);
 }

@@ -147,6 +147,11 @@ async fn every_operation_has_an_id_of_its_own_that_stays() {
     versions_get GET /tenants/{tenant}/plugins/{plugin}/versions/{version}
     versions_list GET /tenants/{tenant}/plugins/{plugin}/versions
     versions_upload POST /tenants/{tenant}/plugins/{plugin}/versions
+    webhooks_list GET /tenants/{tenant}/webhooks
+    webhooks_received_delete DELETE /tenants/{tenant}/webhooks/received/{received}
+    webhooks_received_get GET /tenants/{tenant}/webhooks/received/{received}
+    webhooks_received_list GET /tenants/{tenant}/webhooks/received
+    webhooks_received_replay POST /tenants/{tenant}/webhooks/received/{received}/replay
     ");
 }
 

@@ -154,6 +154,7 @@ impl World {
             retention: JobRetention {
                 done: Duration::from_secs(24 * 60 * 60),
                 dead: Duration::from_secs(14 * 24 * 60 * 60),
+                webhooks: Duration::from_secs(7 * 24 * 60 * 60),
             },
             host_jobs: Default::default(),
             logged_errors: Default::default(),

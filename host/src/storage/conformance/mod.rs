@@ -13,6 +13,7 @@ mod plugins;
 mod routing;
 mod settings;
 mod tenants;
+mod webhooks_received;
 
 pub use access::*;
 pub use activations::*;
@@ -24,6 +25,7 @@ pub use plugins::*;
 pub use routing::*;
 pub use settings::*;
 pub use tenants::*;
+pub use webhooks_received::*;
 
 use std::sync::Arc;
 
@@ -139,6 +141,13 @@ macro_rules! conformance_tests {
             a_time_whose_previous_job_is_live_adds_none,
             a_schedule_begins_and_ends_with_its_version,
             counters_are_those_of_the_jobs_after_any_changes,
+            a_webhook_is_stored_once_with_its_job,
+            the_oldest_webhooks_whose_jobs_have_ended_make_room,
+            webhooks_that_wait_for_their_jobs_leave_no_room,
+            received_webhooks_are_filtered_and_paged_newest_first,
+            a_received_webhook_is_replayed_when_its_job_has_ended,
+            received_webhooks_are_deleted_one_by_one_and_when_they_are_old,
+            a_purged_plugin_leaves_no_received_webhooks,
         );
     };
     (@each $open:ident: $($test:ident,)+) => {$(

@@ -37,6 +37,7 @@ mod summaries;
 mod tenants;
 mod tokens;
 mod usage;
+mod webhooks_received;
 
 use std::path::Path;
 use std::sync::Arc;

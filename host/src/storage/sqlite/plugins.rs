@@ -111,6 +111,7 @@ impl Plugins for SqliteRepository {
             ..JobFilter::default()
         };
         self.clear_jobs(tenant, &of_plugin).await?;
+        self.clear_webhooks(tenant, Some(name)).await?;
         let mut transaction = self.begin().await?;
         jobs::delete_rest(&mut transaction, tenant, &of_plugin).await?;
         removals::of_versions(&mut transaction, tenant, Some(name)).await?;

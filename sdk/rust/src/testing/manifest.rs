@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::budget::Limits;
 use super::jobs::{Events, JobSpec, ScheduleSpec, Subscription};
+use super::webhook::{self, WebhookSpec};
 use crate::{Route as Listed, http};
 
 #[derive(Deserialize)]
@@ -28,6 +29,8 @@ pub(super) struct Manifest {
     pub subscriptions: Vec<Subscription>,
     #[serde(default)]
     pub email: Email,
+    #[serde(default, rename = "webhook")]
+    pub webhooks: Vec<WebhookSpec>,
     pub database: Option<Database>,
     #[serde(default)]
     pub http: Http,
@@ -143,8 +146,11 @@ impl Manifest {
         let path = folder.join("plugin.toml");
         let text = fs::read_to_string(&path)
             .unwrap_or_else(|error| panic!("the manifest {} cannot be read: {error}", path.display()));
-        toml::from_str(&text)
-            .unwrap_or_else(|error| panic!("the manifest {} is broken: {error}", path.display()))
+        let manifest: Self = toml::from_str(&text)
+            .unwrap_or_else(|error| panic!("the manifest {} is broken: {error}", path.display()));
+        let jobs: BTreeSet<&str> = manifest.jobs.iter().map(|job| job.name.as_str()).collect();
+        webhook::check(&manifest.webhooks, &jobs);
+        manifest
     }
 
     pub fn route(&self, method: &str, path: &str) -> Option<&Route> {
@@ -218,7 +224,10 @@ impl Manifest {
     }
 
     pub fn uses_secret(&self, name: &str) -> bool {
-        self.usable(name).is_some() || self.secrets.reveal.iter().any(|revealed| revealed == name)
+        let mut webhooks = self.webhooks.iter().flat_map(|webhook| &webhook.secrets);
+        self.usable(name).is_some()
+            || self.secrets.reveal.iter().any(|revealed| revealed == name)
+            || webhooks.any(|checked| checked == name)
     }
 
     fn usable(&self, name: &str) -> Option<&Usable> {
@@ -237,6 +246,11 @@ impl Manifest {
                 Err(http::Error::Denied(format!(
                     "the secret `{name}` is for {origins:?} and is not sent to {url}; list the origin under \
                      [secrets] use of plugin.toml"
+                )))
+            }
+            None if !self.secrets.reveal.iter().any(|revealed| revealed == name) => {
+                Err(http::Error::Denied(format!(
+                    "the secret `{name}` is for webhooks and is sent nowhere; list it under [secrets] use of plugin.toml"
                 )))
             }
             _ => Ok(()),

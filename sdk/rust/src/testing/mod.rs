@@ -16,6 +16,7 @@
 //! | jobs | kept in memory until [`Host::run_jobs`] runs those that are due, one at a time; back-off, attempts, priorities and keys as on the host |
 //! | schedules | fall due when the [clock](Host::advance) is moved |
 //! | mail | kept for [`Host::mail`]; templates are rendered as on the host, and addresses, headers and senders are checked; a repeated idempotency key adds nothing for 24 h of the test host's clock |
+//! | webhooks | [signed](Host::webhook) as their senders do, checked as the host does, and kept as jobs |
 //! | events | kept for [`Host::events`]; the plugin's own subscriptions get jobs; [`Host::publish`] publishes as another plugin |
 //!
 //! With the plugin's manifest ([`HostBuilder::plugin`]) a request is checked as on the host:
@@ -56,6 +57,7 @@ mod request;
 mod routing;
 mod schemas;
 mod state;
+mod webhook;
 
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -66,6 +68,7 @@ pub use jobs::{Attempt, Outcome, PublishedEvent, StoredJob};
 pub use mail::SentMail;
 use request::FUNCTIONS_PATH;
 pub use request::RequestBuilder;
+pub use webhook::WebhookBuilder;
 
 pub(crate) use backend::TestHost;
 use state::State;

@@ -8,6 +8,7 @@ pub(super) enum Code {
     InvalidRequest,
     ValidationFailed,
     InvalidInput,
+    InvalidWebhook,
     Unauthenticated,
     InsufficientScope,
     NotFound,
@@ -16,6 +17,7 @@ pub(super) enum Code {
     UnsupportedMediaType,
     FunctionFailed,
     PluginInvalidResponse,
+    Unavailable,
 }
 
 impl Code {
@@ -24,6 +26,7 @@ impl Code {
             Self::InvalidRequest => (400, "invalid-request", "Invalid request"),
             Self::ValidationFailed => (400, "validation-failed", "Validation failed"),
             Self::InvalidInput => (400, "invalid-input", "Invalid input"),
+            Self::InvalidWebhook => (400, "invalid-webhook", "Invalid webhook"),
             Self::Unauthenticated => (401, "unauthenticated", "Unauthenticated"),
             Self::InsufficientScope => (403, "insufficient-scope", "Insufficient scope"),
             Self::NotFound => (404, "not-found", "Not found"),
@@ -34,6 +37,7 @@ impl Code {
             Self::PluginInvalidResponse => {
                 (502, "plugin-invalid-response", "The plugin's response is invalid")
             }
+            Self::Unavailable => (503, "unavailable", "Unavailable"),
         }
     }
 

@@ -18,12 +18,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) use accept::{Accepted, Refusal};
 pub use queue::{Outcome, StoredJob};
 pub use run::{Attempt, PublishedEvent};
-pub(super) use spec::{Events, JobSpec, ScheduleSpec, Subscription};
+pub(super) use spec::{Events, JobSpec, ScheduleSpec, Span, Subscription};
 pub(crate) use transaction::TransactionHandle;
 
 use super::budget::Limits;
 use super::manifest::Manifest;
 use crate::context::Trigger;
+use crate::jobs::Origin;
 use crate::steps;
 use queue::Queue;
 use schedule::Schedule;
@@ -47,6 +48,8 @@ pub(super) struct Background {
     completed: RefCell<BTreeSet<String>>,
     /// The results of steps by job and name.
     steps: RefCell<BTreeMap<(String, String), String>>,
+    /// The webhooks that were received, by name and id of the message.
+    received: RefCell<BTreeSet<(String, String)>>,
     last_id: Cell<u64>,
 }
 
@@ -69,6 +72,7 @@ impl Background {
             running: RefCell::default(),
             completed: RefCell::default(),
             steps: RefCell::default(),
+            received: RefCell::default(),
             last_id: Cell::new(0),
         };
         if let Some(manifest) = manifest {
@@ -105,6 +109,27 @@ impl Background {
                 id
             }
         }
+    }
+
+    /// Adds the job of a webhook with this name and id of the message, unless it was received
+    /// before.
+    pub fn receive(
+        &self,
+        (name, message): (String, String),
+        job: &str,
+        body: String,
+        headers: Vec<(String, String)>,
+        now_ms: i64,
+    ) {
+        if !self.received.borrow_mut().insert((name.clone(), message)) {
+            return;
+        }
+        let Some(spec) = self.spec(job) else {
+            unreachable!("the jobs of webhooks were compared with the manifest's");
+        };
+        let origin = Origin::Webhook { name, headers };
+        let entry = self.entry(&spec, body, origin, 0, now_ms);
+        self.queue.borrow_mut().add(entry);
     }
 
     /// The id of the running job. Without one, the error says so.

@@ -70,7 +70,7 @@ pub(in crate::testing) struct Subscription {
 
 /// A span of time, written `50ms`, `5s`, `15min` or `24h`.
 #[derive(Clone, Copy, Debug)]
-struct Span(Duration);
+pub(in crate::testing) struct Span(Duration);
 
 impl JobSpec {
     /// A job of a plugin without a manifest.
@@ -98,6 +98,13 @@ impl Default for Backoff {
             initial: Span(Duration::from_secs(1)),
             max: Span(Duration::from_secs(5 * 60)),
         }
+    }
+}
+
+impl Span {
+    /// The whole seconds.
+    pub fn seconds(self) -> u64 {
+        self.0.as_secs()
     }
 }
 
