@@ -9,6 +9,8 @@ mod components;
 mod invocations;
 mod job_reports;
 mod jobs;
+mod mail_lists;
+mod mail_settings;
 mod plugins;
 mod routing;
 mod settings;
@@ -20,6 +22,8 @@ pub use components::*;
 pub use invocations::*;
 pub use job_reports::*;
 pub use jobs::*;
+pub use mail_lists::*;
+pub use mail_settings::*;
 pub use plugins::*;
 pub use routing::*;
 pub use settings::*;
@@ -138,6 +142,13 @@ macro_rules! conformance_tests {
             a_time_whose_previous_job_is_live_adds_none,
             a_schedule_begins_and_ends_with_its_version,
             counters_are_those_of_the_jobs_after_any_changes,
+            settings_of_mail_are_set_and_removed,
+            sender_domains_are_replaced_as_a_whole,
+            the_key_of_unsubscriptions_is_made_once,
+            an_address_is_suppressed_once,
+            mail_is_filtered_and_paged_newest_first,
+            mail_is_sent_again_to_those_who_did_not_accept_it,
+            deleted_mail_leaves_nothing,
         );
     };
     (@each $open:ident: $($test:ident,)+) => {$(
