@@ -15,6 +15,7 @@ pub mod content;
 pub mod context;
 mod cpu_time;
 pub mod database;
+pub mod email;
 pub mod events;
 pub mod http_client;
 mod invocation;
@@ -52,6 +53,8 @@ pub struct Services {
     pub http: Arc<http_client::HttpClients>,
     /// The job queue.
     pub jobs: Arc<dyn jobs::JobQueue>,
+    /// Takes mail.
+    pub mail: Arc<dyn email::MailQueue>,
     /// Counts what becomes of mail.
     pub mail_counters: Arc<MailCounters>,
     /// Renders mail templates.
@@ -123,6 +126,7 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
     database::add_to_linker(linker)?;
     http_client::add_to_linker(linker)?;
     jobs::add_to_linker(linker)?;
+    email::add_to_linker(linker)?;
     events::add_to_linker(linker)?;
     steps::add_to_linker(linker)?;
     unavailable::add_to_linker(linker)

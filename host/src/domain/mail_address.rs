@@ -153,7 +153,7 @@ impl FromStr for Mailbox {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let named = text.strip_suffix('>').and_then(|text| text.rsplit_once('<'));
         let Some((name, address)) = named else {
-            let address = text.parse()?;
+            let address: Address = text.parse()?;
             return Ok(Self { name: None, address });
         };
         let name = name.trim();

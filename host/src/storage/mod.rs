@@ -23,6 +23,7 @@ mod job_reports;
 mod jobs;
 mod leases;
 mod log_lines;
+mod mail;
 mod mail_lists;
 mod mail_settings;
 mod page;
@@ -62,6 +63,7 @@ pub use jobs::{
 };
 pub use leases::{Claim, Lease, Leases};
 pub use log_lines::{LinesWritten, LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
+pub use mail::{MAIL_HOUR, MAIL_KEY_LIFETIME, MailAdded, Mails};
 pub use mail_lists::{MailFilter, MailLists, MailPosition, MailTotals, Resent};
 pub use mail_settings::MailSettings;
 pub use page::Page;
@@ -92,6 +94,7 @@ pub trait Repository:
     + LogLines
     + MailLists
     + MailSettings
+    + Mails
     + Plans
     + Plugins
     + Removals

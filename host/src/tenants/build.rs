@@ -20,8 +20,10 @@ use crate::components::bundle::schema::{Schema, Schemas};
 use crate::components::bundle::{BundleError, StoredBundle};
 use crate::domain::function::Function;
 use crate::domain::generation::Generation;
+use crate::domain::grant::Grants;
 use crate::domain::id::{FunctionName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::{LimitOverrides, Limits};
+use crate::domain::mail_address::{Address, Sender};
 use crate::domain::manifest::{Auth, Manifest, Public, Rate, Route};
 use crate::domain::plugin::Version;
 use crate::domain::template::Templates;
@@ -370,6 +372,7 @@ fn active_version(
     limits: &Limits,
     secrets: Arc<BTreeMap<String, Sealed>>,
 ) -> ActiveVersion {
+    let grants = plugin.grants.effective_for(&version.manifest);
     ActiveVersion {
         snapshot,
         tenant: tenant.tenant.id,
@@ -378,7 +381,8 @@ fn active_version(
         digest: version.digest,
         version: version.manifest.plugin.version.clone(),
         limits: Arc::new(limits.lowered_by(&version.manifest.limits)),
-        grants: Arc::new(plugin.grants.effective_for(&version.manifest)),
+        mail_from: first_sender(&version.manifest, &grants),
+        grants: Arc::new(grants),
         config: Arc::new(plugin.config.clone()),
         secrets,
         jobs: Arc::default(),
@@ -401,6 +405,13 @@ fn callable(function: &Arc<FunctionEntry>, active: &Arc<ActiveVersion>) -> (Func
         active,
     };
     (function.name.clone(), callable)
+}
+
+/// The first address of the manifest from which the tenant lets the plugin send.
+fn first_sender(manifest: &Manifest, grants: &Grants) -> Option<Address> {
+    let mut addresses = manifest.email.from.iter().filter_map(Sender::address);
+    let is_granted = |address: &&Address| grants.email.iter().any(|sender| sender.covers(address));
+    addresses.find(is_granted).cloned()
 }
 
 fn names_schemas(manifest: &Manifest) -> bool {

@@ -22,6 +22,7 @@ mod jobs;
 mod kept;
 mod leases;
 mod log_lines;
+mod mail;
 mod mail_lists;
 mod mail_settings;
 mod mark;

@@ -136,6 +136,7 @@ impl Sandbox {
             config: Arc::new([("colour".to_owned(), "green".to_owned())].into()),
             secrets: Arc::default(),
             jobs: Arc::default(),
+            mail_from: None,
             templates: Arc::default(),
         };
         let notes = Migration::parse("0001_notes.sql", NOTES)?;
