@@ -67,7 +67,11 @@ impl MailFailures {
 
     /// How an attempt to send to these recipients fails; `None` if it succeeds. `roll` returns a
     /// random number from 0 to 99, and is called once for each rule that matches.
-    pub fn decide(&self, recipients: &[AddressKey], mut roll: impl FnMut() -> u8) -> Option<SimulatedFailure> {
+    pub fn decide(
+        &self,
+        recipients: &[AddressKey],
+        mut roll: impl FnMut() -> u8,
+    ) -> Option<SimulatedFailure> {
         self.rules
             .iter()
             .filter(|rule| recipients.iter().any(|recipient| rule.matches(recipient)))
@@ -98,7 +102,7 @@ fn is_pattern(text: &str) -> bool {
 
 /// A random number from 0 to 99.
 pub fn random_roll() -> u8 {
-    // The low bits of a random UUID are random. The remainder is uneven by less than 2^-50.
+    // 122 bits of the UUID are random, so the remainder is as good as even.
     u8::try_from(uuid::Uuid::new_v4().as_u128() % 100).unwrap_or(99)
 }
 

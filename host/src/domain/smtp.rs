@@ -49,7 +49,9 @@ impl SmtpSettings {
     pub fn check(&self) -> Result<(), String> {
         let address = self.host.trim_start_matches('[').trim_end_matches(']');
         if !is_domain(&self.host) && address.parse::<std::net::IpAddr>().is_err() {
-            return Err("host: write the name or the address of a mail server, such as smtp.example.com".to_owned());
+            return Err(
+                "host: write the name or the address of a mail server, such as smtp.example.com".to_owned(),
+            );
         }
         if !SMTP_PORTS.contains(&self.port) {
             return Err(format!(
@@ -120,7 +122,13 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused_with_its_member() {
         let cases = [
-            (SmtpSettings { port: 6379, ..settings() }, "port: "),
+            (
+                SmtpSettings {
+                    port: 6379,
+                    ..settings()
+                },
+                "port: ",
+            ),
             (
                 SmtpSettings {
                     host: "smtp.example.com\r\nQUIT".to_owned(),

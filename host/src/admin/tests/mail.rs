@@ -125,7 +125,12 @@ async fn the_content_is_shown_as_it_is_and_runs_nothing() {
     assert!(headers.contains("message/rfc822"), "{headers}");
     let (text, headers) = shop.text(&format!("/{}/text", shop.mail)).await;
     assert_eq!(text, "Your order: 100% of Order 7");
-    for wanted in ["text/plain; charset=utf-8", "sandbox", "default-src 'none'", "nosniff"] {
+    for wanted in [
+        "text/plain; charset=utf-8",
+        "sandbox",
+        "default-src 'none'",
+        "nosniff",
+    ] {
         assert!(headers.contains(wanted), "{wanted}: {headers}");
     }
     let html = shop.get(&shop.developer, &format!("/{}/html", shop.mail)).await;
@@ -187,7 +192,10 @@ async fn a_failed_mail_is_sent_again() {
         .app
         .get(&shop.developer, &format!("/api/v1/tenants/acme/jobs/{job}"))
         .await;
-    assert_eq!((&job.body["plugin"], &job.body["job"]), (&json!("-"), &json!("mail")));
+    assert_eq!(
+        (&job.body["plugin"], &job.body["job"]),
+        (&json!("-"), &json!("mail"))
+    );
     assert_eq!(
         shop.audit().await[0],
         ("mail.resend".to_owned(), format!("orders {}", shop.mail))
@@ -198,7 +206,14 @@ async fn a_failed_mail_is_sent_again() {
 async fn mail_to_a_person_is_erased() {
     let shop = Shop::open().await;
     let at = shop.app.clock.now().0;
-    let other = mail_to(&*shop.app.db, shop.tenant, &["bob@customer.example"], "Order 8", at).await;
+    let other = mail_to(
+        &*shop.app.db,
+        shop.tenant,
+        &["bob@customer.example"],
+        "Order 8",
+        at,
+    )
+    .await;
     let erased = shop
         .call(&shop.developer, "DELETE", &format!("?recipient={ADA}"), None)
         .await;
@@ -219,7 +234,10 @@ async fn mail_to_a_person_is_erased() {
 #[tokio::test]
 async fn addresses_are_suppressed_and_the_audit_log_does_not_name_them() {
     let shop = Shop::open().await;
-    let add = async |body: Value| shop.call(&shop.developer, "POST", "/suppressions", Some(body)).await;
+    let add = async |body: Value| {
+        shop.call(&shop.developer, "POST", "/suppressions", Some(body))
+            .await
+    };
     let body = json!({ "address": "Ada@Customer.example", "note": "asked by phone" });
     assert_eq!(add(body.clone()).await.status, StatusCode::CREATED);
     assert_eq!(add(body).await.status, StatusCode::OK);
@@ -273,10 +291,7 @@ async fn the_operator_sets_sender_domains_and_the_owner_a_server() {
         "username": "shop", "password_secret": "smtp_password",
     });
     let put = async |token: &str, body: &Value| shop.call(token, "PUT", "/smtp", Some(body.clone())).await;
-    assert_eq!(
-        put(&shop.developer, &server).await.status,
-        StatusCode::FORBIDDEN
-    );
+    assert_eq!(put(&shop.developer, &server).await.status, StatusCode::FORBIDDEN);
     let set = put(&shop.owner, &server).await;
     assert_eq!(set.body, json!({ "server": server, "password_is_set": false }));
     let secret = "/api/v1/tenants/acme/secrets/smtp_password";

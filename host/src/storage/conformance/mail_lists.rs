@@ -87,7 +87,14 @@ pub async fn mail_is_filtered_and_paged_newest_first(repository: &dyn Repository
     let acme = tenant(repository, "acme").await.id;
     let other = tenant(repository, "other").await.id;
     let first = mail_to(repository, acme, &["Ada@x.example"], "Order 7", 1_000).await;
-    let second = mail_to(repository, acme, &["bob@x.example", "ada@x.example"], "Refund", 2_000).await;
+    let second = mail_to(
+        repository,
+        acme,
+        &["bob@x.example", "ada@x.example"],
+        "Refund",
+        2_000,
+    )
+    .await;
     let third = mail_to(repository, acme, &["bob@y.example"], "Order 8_a", 3_000).await;
     mail_to(repository, other, &["ada@x.example"], "Order 7", 3_000).await;
     let all = MailFilter::default();
@@ -218,12 +225,31 @@ pub async fn deleted_mail_leaves_nothing(repository: &dyn Repository) {
     let other = tenant(repository, "other").await.id;
     let mut ids = Vec::new();
     for number in 0..5 {
-        let address = if number % 2 == 0 { "ada@x.example" } else { "bob@x.example" };
+        let address = if number % 2 == 0 {
+            "ada@x.example"
+        } else {
+            "bob@x.example"
+        };
         ids.push(mail_to(repository, acme, &[address], "Order", number).await);
     }
-    assert!(!repository.delete_mail(other, ids[1], &change(9_000)).await.unwrap());
-    assert!(repository.delete_mail(acme, ids[1], &change(9_000)).await.unwrap());
-    assert!(!repository.delete_mail(acme, ids[1], &change(9_000)).await.unwrap());
+    assert!(
+        !repository
+            .delete_mail(other, ids[1], &change(9_000))
+            .await
+            .unwrap()
+    );
+    assert!(
+        repository
+            .delete_mail(acme, ids[1], &change(9_000))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !repository
+            .delete_mail(acme, ids[1], &change(9_000))
+            .await
+            .unwrap()
+    );
     assert!(repository.mail(acme, ids[1]).await.unwrap().is_none());
     assert!(repository.mail_content(acme, ids[1]).await.unwrap().is_none());
     // The job that would have sent it stays, and finds nothing.

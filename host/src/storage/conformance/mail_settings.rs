@@ -55,9 +55,19 @@ pub async fn settings_of_mail_are_set_and_removed(repository: &dyn Repository) {
         );
     }
     assert_eq!(repository.smtp_settings(other).await.unwrap(), None);
-    assert!(repository.delete_smtp_settings(acme, &change(2_000)).await.unwrap());
+    assert!(
+        repository
+            .delete_smtp_settings(acme, &change(2_000))
+            .await
+            .unwrap()
+    );
     let before = audited(repository, acme).await;
-    assert!(!repository.delete_smtp_settings(acme, &change(2_000)).await.unwrap());
+    assert!(
+        !repository
+            .delete_smtp_settings(acme, &change(2_000))
+            .await
+            .unwrap()
+    );
     assert_eq!(audited(repository, acme).await, before);
 
     let failures = MailFailures {
@@ -82,10 +92,7 @@ pub async fn settings_of_mail_are_set_and_removed(repository: &dyn Repository) {
         .put_smtp_settings(nobody, &settings, &change(2_000))
         .await
         .unwrap_err();
-    assert!(
-        matches!(error, DbError::Missing(Resource::Tenant)),
-        "{error:?}"
-    );
+    assert!(matches!(error, DbError::Missing(Resource::Tenant)), "{error:?}");
 }
 
 pub async fn sender_domains_are_replaced_as_a_whole(repository: &dyn Repository) {
@@ -104,10 +111,7 @@ pub async fn sender_domains_are_replaced_as_a_whole(repository: &dyn Repository)
         .put_sender_domains(TenantId::generate(), &BTreeSet::new(), &change(2_000))
         .await
         .unwrap_err();
-    assert!(
-        matches!(error, DbError::Missing(Resource::Tenant)),
-        "{error:?}"
-    );
+    assert!(matches!(error, DbError::Missing(Resource::Tenant)), "{error:?}");
 }
 
 pub async fn the_key_of_unsubscriptions_is_made_once(repository: &dyn Repository) {
@@ -159,8 +163,23 @@ pub async fn an_address_is_suppressed_once(repository: &dyn Repository) {
     let counts = repository.counts(acme, Timestamp(2_000)).await.unwrap();
     assert_eq!(counts.suppressions, 3);
 
-    assert!(repository.unsuppress(acme, &asked[0], &change(2_000)).await.unwrap());
-    assert!(!repository.unsuppress(acme, &asked[0], &change(2_000)).await.unwrap());
-    assert!(!repository.unsuppress(other, &asked[2], &change(2_000)).await.unwrap());
+    assert!(
+        repository
+            .unsuppress(acme, &asked[0], &change(2_000))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !repository
+            .unsuppress(acme, &asked[0], &change(2_000))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !repository
+            .unsuppress(other, &asked[2], &change(2_000))
+            .await
+            .unwrap()
+    );
     assert_eq!(repository.suppressed(acme, &asked).await.unwrap().len(), 1);
 }

@@ -250,19 +250,14 @@ fn like(text: &str) -> String {
 
 /// Deletes mails with their recipients and contents, which the database deletes with them. Returns
 /// how many there were.
-async fn delete(
-    connection: &mut SqliteConnection,
-    tenant: TenantId,
-    ids: &[MailId],
-) -> Result<u32, DbError> {
-    let deleted = sqlx::query(
-        "DELETE FROM mails WHERE tenant = $1 AND id IN (SELECT value FROM json_each($2))",
-    )
-    .bind(tenant.to_string())
-    .bind(row::to_json(&ids, "mails.id")?)
-    .execute(connection)
-    .await
-    .map_err(unavailable)?;
+async fn delete(connection: &mut SqliteConnection, tenant: TenantId, ids: &[MailId]) -> Result<u32, DbError> {
+    let deleted =
+        sqlx::query("DELETE FROM mails WHERE tenant = $1 AND id IN (SELECT value FROM json_each($2))")
+            .bind(tenant.to_string())
+            .bind(row::to_json(&ids, "mails.id")?)
+            .execute(connection)
+            .await
+            .map_err(unavailable)?;
     Ok(u32::try_from(deleted.rows_affected()).unwrap_or(u32::MAX))
 }
 
