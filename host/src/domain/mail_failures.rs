@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::mail_address::ascii_domain;
 use super::suppression::AddressKey;
 
 /// The most rules of a tenant.
@@ -82,22 +83,21 @@ impl MailFailures {
 
 impl MailFailureRule {
     fn matches(&self, recipient: &AddressKey) -> bool {
-        let pattern = self.recipient.to_lowercase();
-        match pattern.strip_prefix("*@") {
-            Some(domain) => recipient.domain() == domain,
-            None => pattern == "*" || pattern == recipient.as_str(),
+        match self.recipient.strip_prefix("*@") {
+            Some(domain) => ascii_domain(domain).as_deref() == Some(recipient.domain()),
+            None => {
+                let own = self.recipient.parse::<AddressKey>();
+                self.recipient == "*" || own.is_ok_and(|own| own == *recipient)
+            }
         }
     }
 }
 
 fn is_pattern(text: &str) -> bool {
-    let address = match text.strip_prefix('*') {
-        Some("") => return true,
-        // Any local part does for the check of the domain.
-        Some(domain) => format!("x{domain}"),
-        None => text.to_owned(),
-    };
-    address.parse::<AddressKey>().is_ok()
+    match text.strip_prefix("*@") {
+        Some(domain) => ascii_domain(domain).is_some(),
+        None => text == "*" || text.parse::<AddressKey>().is_ok(),
+    }
 }
 
 /// A random number from 0 to 99.
@@ -147,7 +147,7 @@ mod tests {
         use SimulatedFailure::Temporary;
         for (rule, wanted) in [
             (rule("example.com", Temporary, 100), "rules[0].recipient"),
-            (rule("*example.com", Temporary, 100), "rules[0].recipient"),
+            (rule("*@example..com", Temporary, 100), "rules[0].recipient"),
             (rule("", Temporary, 100), "rules[0].recipient"),
             (rule("*", Temporary, 0), "rules[0].probability"),
             (rule("*", Temporary, 101), "rules[0].probability"),
