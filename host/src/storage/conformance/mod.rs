@@ -9,6 +9,7 @@ mod components;
 mod invocations;
 mod job_reports;
 mod jobs;
+mod mail;
 mod plugins;
 mod routing;
 mod settings;
@@ -20,6 +21,7 @@ pub use components::*;
 pub use invocations::*;
 pub use job_reports::*;
 pub use jobs::*;
+pub use mail::*;
 pub use plugins::*;
 pub use routing::*;
 pub use settings::*;
@@ -138,6 +140,12 @@ macro_rules! conformance_tests {
             a_time_whose_previous_job_is_live_adds_none,
             a_schedule_begins_and_ends_with_its_version,
             counters_are_those_of_the_jobs_after_any_changes,
+            a_mail_is_stored_with_its_job,
+            a_key_of_a_mail_holds_for_a_day_and_a_plugin,
+            a_tenant_sends_so_many_mails_within_an_hour,
+            what_became_of_a_mail_is_noted_once_for_each_receiver,
+            old_mail_and_too_much_of_it_is_deleted,
+            handlers_learn_which_jobs_of_the_host_were_given_up,
         );
     };
     (@each $open:ident: $($test:ident,)+) => {$(
