@@ -158,7 +158,7 @@ pub async fn what_became_of_a_mail_is_noted_once_for_each_receiver(repository: &
         .unwrap();
     let found = repository.mail(acme, id).await.unwrap().unwrap();
     assert_eq!(found.recipients[0].state, RecipientState::Accepted);
-    assert_eq!(found.pending(), ["bob@example.com".parse().unwrap()]);
+    assert_eq!(found.pending(), [found.recipients[1].address.clone()]);
     assert_eq!((found.state, found.ended_at, found.error), (MailState::Queued, None, None));
 
     repository.fail_mail(acme, id, "given up", NOW).await.unwrap();
@@ -212,7 +212,7 @@ pub async fn old_mail_and_too_much_of_it_is_deleted(repository: &dyn Repository)
     assert_eq!(repository.mail(acme, stuck).await.unwrap(), None);
     add(repository, acme, NOW).await;
     assert!(repository.purge_tenant(acme, &change(2)).await.unwrap());
-    assert_eq!(repository.tenants_with_mails().await.unwrap(), []);
+    assert!(repository.tenants_with_mails().await.unwrap().is_empty());
 }
 
 pub async fn handlers_learn_which_jobs_of_the_host_were_given_up(repository: &dyn Repository) {
