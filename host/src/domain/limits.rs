@@ -289,7 +289,7 @@ limits! {
         of Tenant, seen in "mails_sent";
     /// Stored mails of a tenant. When the limit is exceeded, the oldest that were sent are deleted.
     mails_kept: u32 = 10_000, at most 1_000_000,
-        of Tenant, seen in "kept.mails";
+        of Tenant, seen in "counts.mails";
     /// Jobs of a tenant that run at once. Stops one tenant from taking every slot for jobs.
     jobs_running: u32 = 8, at least 1, at most 1_024,
         of Tenant, seen in "jobs.running";

@@ -20,6 +20,8 @@ pub struct QueueParts {
     pub routing: Arc<Routing>,
     /// Adds the jobs of host calls.
     pub queue: Arc<Queue>,
+    /// Runs the jobs of the host itself. There are none yet.
+    pub host_jobs: HostJobs,
     wake: Arc<Wake>,
     counters: Arc<Counters>,
 }
@@ -38,6 +40,7 @@ impl QueueParts {
         Self {
             routing,
             queue: Arc::new(queue),
+            host_jobs: HostJobs::default(),
             wake,
             counters,
         }
@@ -51,7 +54,6 @@ impl QueueParts {
         services: &Services,
         runtime: &Runtime,
         clock: &SharedClock,
-        host_jobs: HostJobs,
         background: Handle,
     ) -> Result<Background, OpenError> {
         Ok(Background::new(Parts {
@@ -70,7 +72,7 @@ impl QueueParts {
                 done: config.retention.jobs.0,
                 dead: config.retention.dead_jobs.0,
             },
-            host_jobs,
+            host_jobs: self.host_jobs,
         }))
     }
 }

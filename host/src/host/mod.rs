@@ -3,6 +3,7 @@
 mod data_folder;
 pub mod host_key;
 mod job_queue;
+mod mail;
 mod offline;
 pub mod operator_token;
 mod runtime;
@@ -27,11 +28,15 @@ use crate::admin::observer::Connections;
 use crate::capability::Services;
 use crate::config::Config;
 use crate::domain::clock::{DAY, SharedClock};
+use crate::domain::host_job::HostJob;
+use crate::domain::public_url::PublicUrl;
 use crate::gateway;
 use crate::jobs::Background;
+use crate::mail::MailRetention;
 use crate::storage::{CALL_DAYS_KEPT, DbError, Repository, set_aside};
 
 use job_queue::QueueParts;
+use mail::MailParts;
 use runtime::{Runtime, Threads};
 use serving::Serving;
 use storage::Storage;
@@ -47,6 +52,7 @@ pub struct Host {
     jobs: Background,
     serving: Serving,
     clock: SharedClock,
+    mail_retention: MailRetention,
     retention: Duration,
     /// Stops the compilation of active versions when the host is dropped.
     _recompiling: DropGuard,
@@ -111,17 +117,32 @@ impl Host {
         clock: SharedClock,
     ) -> Result<Self, OpenError> {
         let storage = Storage::open(config, &clock).await?;
-        let queue = QueueParts::new(&storage, &clock);
-        let services = services::open(config, &storage, queue.queue.clone(), &clock, &background).await?;
+        let mut queue = QueueParts::new(&storage, &clock);
+        let public_url = Arc::new(PublicUrl::new(config.server.public_url.clone()));
+        let mail = MailParts::new(config, &storage, &queue, &public_url, &clock);
+        let mail_retention = mail::retention(config, &storage, &queue, &clock);
+        let services =
+            services::open(config, &storage, queue.queue.clone(), &mail, &clock, &background).await?;
         let threads = Threads {
             worker,
             background: background.clone(),
         };
         let runtime = Runtime::start(config, &storage, &services, &queue.routing, &clock, threads).await?;
+        let sends = mail::handler(config, &storage, &mail.servers, &services, &clock);
+        queue.host_jobs = queue.host_jobs.with(HostJob::Mail, Arc::new(sends));
         let jobs = queue.background(config, &storage, &services, &runtime, &clock, background)?;
         jobs.recover().await;
         jobs.start();
-        let serving = Serving::open(config, &storage, services.clone(), &runtime, &jobs, &clock).await?;
+        let serving = Serving::open(
+            config,
+            &storage,
+            services.clone(),
+            &runtime,
+            &jobs,
+            public_url,
+            &clock,
+        )
+        .await?;
         let recompiling = serving.draining.child_token();
         runtime.lifecycle.start_recompiling(recompiling.clone());
         // The key is not needed any more.
@@ -133,6 +154,7 @@ impl Host {
             jobs,
             serving,
             clock,
+            mail_retention,
             retention: config.retention.invocations.0,
             _recompiling: recompiling.drop_guard(),
             _folder: folder,
@@ -184,6 +206,7 @@ impl Host {
             Ok(rows) => tracing::info!(rows, %before, "old invocations and log lines were deleted"),
             Err(error) => tracing::warn!(%error, "old invocations and log lines could not be deleted"),
         }
+        self.mail_retention.pass().await;
         if let Err(error) = self.forget_calls().await {
             tracing::warn!(%error, "old counts of calls could not be deleted");
         }

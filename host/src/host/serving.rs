@@ -42,12 +42,12 @@ impl Serving {
         services: Services,
         runtime: &Runtime,
         jobs: &Background,
+        public_url: Arc<PublicUrl>,
         clock: &SharedClock,
     ) -> Result<Self, OpenError> {
         let operator_token = operator_token::ensure(&*storage.db, storage.folder.path(), clock.now()).await?;
         let draining = CancellationToken::new();
         let pace = config.server.pace(config.server.body_timeout);
-        let public_url = Arc::new(PublicUrl::new(config.server.public_url.clone()));
         let gateway = Gateway::new(
             runtime.routing.clone(),
             runtime.invoker.clone(),

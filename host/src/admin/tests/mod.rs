@@ -32,7 +32,7 @@ use crate::capability::Services;
 use crate::capability::cache::MemoryCaches;
 use crate::capability::database::SqliteDatabases;
 use crate::capability::http_client::{HttpClientConfig, HttpClients};
-use crate::capability::testing::QueueInMemory;
+use crate::capability::testing::{MailInMemory, QueueInMemory};
 use crate::components::compile::CompileLimits;
 use crate::components::store::FolderStore;
 use crate::config::Config;
@@ -211,6 +211,7 @@ pub(crate) fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Se
         ),
         http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock, Handle::current()).unwrap()),
         jobs: Arc::<QueueInMemory>::default(),
+        mail: Arc::<MailInMemory>::default(),
         mail_counters: Arc::default(),
         renderer: Arc::default(),
         vault,

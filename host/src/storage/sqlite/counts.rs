@@ -23,7 +23,8 @@ impl Counted for SqliteRepository {
                  COALESCE((SELECT done FROM job_counts WHERE tenant = $1), 0) AS ended_jobs, \
                  COALESCE((SELECT dead FROM job_counts WHERE tenant = $1), 0) AS dead_jobs, \
                  (SELECT count(*) FROM schedules WHERE tenant = $1) AS schedules, \
-                 (SELECT count(*) FROM mail_suppressions WHERE tenant = $1) AS suppressions",
+                 (SELECT count(*) FROM mail_suppressions WHERE tenant = $1) AS suppressions, \
+                 COALESCE((SELECT kept FROM mail_counts WHERE tenant = $1), 0) AS mails",
         )
         .bind(tenant.to_string())
         .bind(now.0)
@@ -41,6 +42,7 @@ impl Counted for SqliteRepository {
             ended_jobs: row::number(&row, "ended_jobs")?,
             dead_jobs: row::number(&row, "dead_jobs")?,
             schedules: row::number(&row, "schedules")?,
+            mails: row::number(&row, "mails")?,
             suppressions: row::number(&row, "suppressions")?,
         })
     }
