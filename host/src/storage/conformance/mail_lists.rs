@@ -215,6 +215,13 @@ pub async fn mail_is_sent_again_to_those_who_did_not_accept_it(repository: &dyn 
         assert_eq!(resend(later).await, Some(Resent::Queued));
         assert_eq!(states().await.2, [RecipientState::Pending; 2]);
     }
+    // Without its job, a mail waits for nothing.
+    assert_eq!(resend(job()).await, Some(Resent::Waits));
+    repository
+        .purge_jobs(acme, &JobFilter::default(), 99, &change(7_000))
+        .await
+        .unwrap();
+    assert_eq!(resend(job()).await, Some(Resent::Queued));
     let other = tenant(repository, "other").await.id;
     let nowhere = repository.resend_mail(other, id, &job(), &change(5_000)).await;
     assert_eq!(nowhere.unwrap(), None);
