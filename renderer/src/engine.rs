@@ -10,8 +10,8 @@ use crate::{Failure, Files, MAX_MESSAGE_BYTES, Problem, shown};
 /// The instructions of one rendering, which bound loops.
 const FUEL: u64 = 1_000_000;
 
-/// The deepest nesting of includes, macros and blocks.
-const MAX_RECURSION: usize = 50;
+/// The deepest nesting of macros and blocks; an include counts ten times.
+const MAX_RECURSION: usize = 200;
 
 /// The file extensions whose values are escaped for HTML.
 const ESCAPED: [&str; 2] = [".html", ".mjml"];

@@ -26,7 +26,7 @@ pub fn check_names(files: &Files) -> Result<(), Problem> {
         })
     };
     if files.len() > MAX_FILES {
-        return wrong("templates", format!("{} files are more than {MAX_FILES}", files.len()));
+        return wrong("*", format!("{} files are more than {MAX_FILES}", files.len()));
     }
     for (file, text) in files {
         let Some((name, extension)) = file.rsplit_once('.') else {
@@ -121,6 +121,6 @@ mod tests {
         assert_eq!(found, "_a.txt: 262145 bytes are more than 262144");
         let many = (0..=MAX_FILES).map(|number| (format!("_{number}.txt"), String::new()));
         let found = check_names(&many.collect()).unwrap_err().to_string();
-        assert_eq!(found, "templates: 501 files are more than 500");
+        assert_eq!(found, "*: 501 files are more than 500");
     }
 }

@@ -83,9 +83,8 @@ pub fn render(files: &Files, template: &str, values: &str) -> Result<Mail, Failu
         files.contains_key(&name).then_some(name)
     };
     let rendered = |name: &str| engine::render(&environment, name, &values);
-    let subject = file("subject").ok_or_else(|| {
-        Failure::Failed(format!("there is no template `{}`", shown(template, MAX_MESSAGE_BYTES)))
-    })?;
+    let subject = file("subject").filter(|_| !template.starts_with('_'));
+    let subject = subject.ok_or_else(|| Failure::Failed(unknown(files, template)))?;
     let subject = one_line(&subject, &rendered(&subject)?)?;
     let html = match (file("mjml"), file("html")) {
         (Some(name), _) => Some(mjml::to_html(&name, &rendered(&name)?)?),
@@ -124,6 +123,20 @@ fn one_line(file: &str, rendered: &str) -> Result<String, Failure> {
         )));
     }
     Ok(subject)
+}
+
+/// The message for a template that does not exist, which is also that of the host.
+fn unknown(files: &Files, template: &str) -> String {
+    let names = files.keys().filter_map(|file| file.strip_suffix(".subject"));
+    let names: Vec<&str> = names.filter(|name| !name.starts_with('_')).collect();
+    let known = match names.is_empty() {
+        true => "it has none; put NAME.subject and NAME.txt or NAME.html or NAME.mjml into the folder that \
+                 [email] templates names"
+            .to_owned(),
+        false => format!("it has {}", names.join(", ")),
+    };
+    let shown: String = template.chars().take(80).collect();
+    format!("the plugin has no template `{shown}`; {known}")
 }
 
 /// At most `most` bytes of a text that may be long.

@@ -149,7 +149,7 @@ mod tests {
         let good = "<mjml>\n<mj-body>\n{% if a %}<mj-section><mj-column><mj-text>{{ a }}</mj-text>\
                     </mj-column></mj-section>{% endif %}\n</mj-body>\n</mjml>";
         assert_eq!(check("paid.mjml", good), Ok(()));
-        let wrong = "<mjml>\n<mj-body>\n<mj-other></mj-other>\n</mj-body>\n</mjml>";
+        let wrong = "<mjml>\n<mj-head>\n<mj-other></mj-other>\n</mj-head>\n<mj-body></mj-body>\n</mjml>";
         let problem = check("paid.mjml", wrong).unwrap_err();
         assert_eq!((problem.file.as_str(), problem.line), ("paid.mjml", Some(3)), "{problem}");
         assert!(problem.message.starts_with("invalid MJML: "), "{problem}");

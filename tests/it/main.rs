@@ -35,5 +35,6 @@ mod schemas;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod stored;
+mod templates;
 mod upload;
 mod wasi;

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 
 use super::{ActiveVersion, CpuTime};
+use crate::domain::limits::Limits;
 use crate::domain::template::{RenderError, Rendered, Templates};
-use crate::domain::units::ByteSize;
 
 /// A template to be rendered.
 #[derive(Clone, Debug)]
@@ -17,9 +17,9 @@ pub struct RenderJob {
     pub template: String,
     /// The values, a JSON object. The guest controls it.
     pub values: String,
-    /// The memory that rendering may use.
-    pub memory: ByteSize,
-    /// Is charged with the CPU time.
+    /// The limits of the invocation, whose CPU time and memory rendering may use.
+    pub limits: Arc<Limits>,
+    /// The CPU time of the invocation, which rendering adds to.
     pub cpu_time: Arc<CpuTime>,
 }
 
@@ -67,7 +67,7 @@ impl Renderer {
             templates: active.templates.clone(),
             template: template.to_owned(),
             values: values.to_owned(),
-            memory: active.limits.memory,
+            limits: active.limits.clone(),
             cpu_time: cpu_time.clone(),
         };
         renderer.render(job).await
@@ -79,7 +79,6 @@ mod tests {
     use super::*;
     use crate::capability::testing;
     use crate::domain::grant::Grants;
-    use crate::domain::limits::Limits;
 
     /// Returns the name and the values of each template.
     struct Echo;
