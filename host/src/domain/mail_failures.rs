@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::mail_address::ascii_domain;
 use super::suppression::AddressKey;
 
 /// The most rules of a tenant.
@@ -67,7 +68,11 @@ impl MailFailures {
 
     /// How an attempt to send to these recipients fails; `None` if it succeeds. `roll` returns a
     /// random number from 0 to 99, and is called once for each rule that matches.
-    pub fn decide(&self, recipients: &[AddressKey], mut roll: impl FnMut() -> u8) -> Option<SimulatedFailure> {
+    pub fn decide(
+        &self,
+        recipients: &[AddressKey],
+        mut roll: impl FnMut() -> u8,
+    ) -> Option<SimulatedFailure> {
         self.rules
             .iter()
             .filter(|rule| recipients.iter().any(|recipient| rule.matches(recipient)))
@@ -78,27 +83,26 @@ impl MailFailures {
 
 impl MailFailureRule {
     fn matches(&self, recipient: &AddressKey) -> bool {
-        let pattern = self.recipient.to_lowercase();
-        match pattern.strip_prefix("*@") {
-            Some(domain) => recipient.domain() == domain,
-            None => pattern == "*" || pattern == recipient.as_str(),
+        match self.recipient.strip_prefix("*@") {
+            Some(domain) => ascii_domain(domain).as_deref() == Some(recipient.domain()),
+            None => {
+                let own = self.recipient.parse::<AddressKey>();
+                self.recipient == "*" || own.is_ok_and(|own| own == *recipient)
+            }
         }
     }
 }
 
 fn is_pattern(text: &str) -> bool {
-    let address = match text.strip_prefix('*') {
-        Some("") => return true,
-        // Any local part does for the check of the domain.
-        Some(domain) => format!("x{domain}"),
-        None => text.to_owned(),
-    };
-    address.parse::<AddressKey>().is_ok()
+    match text.strip_prefix("*@") {
+        Some(domain) => ascii_domain(domain).is_some(),
+        None => text == "*" || text.parse::<AddressKey>().is_ok(),
+    }
 }
 
 /// A random number from 0 to 99.
 pub fn random_roll() -> u8 {
-    // The low bits of a random UUID are random. The remainder is uneven by less than 2^-50.
+    // 122 bits of the UUID are random, so the remainder is as good as even.
     u8::try_from(uuid::Uuid::new_v4().as_u128() % 100).unwrap_or(99)
 }
 
@@ -143,7 +147,7 @@ mod tests {
         use SimulatedFailure::Temporary;
         for (rule, wanted) in [
             (rule("example.com", Temporary, 100), "rules[0].recipient"),
-            (rule("*example.com", Temporary, 100), "rules[0].recipient"),
+            (rule("*@example..com", Temporary, 100), "rules[0].recipient"),
             (rule("", Temporary, 100), "rules[0].recipient"),
             (rule("*", Temporary, 0), "rules[0].probability"),
             (rule("*", Temporary, 101), "rules[0].probability"),

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::mail_address::ascii_domain;
 use super::secret::is_plain_name;
-use super::suppression::is_domain;
 
 /// The ports at which mail servers listen. Other ports belong to other services, which a tenant
 /// must not talk to by way of mail.
@@ -48,8 +48,10 @@ impl SmtpSettings {
     /// Checks values that could never work. An error names the member.
     pub fn check(&self) -> Result<(), String> {
         let address = self.host.trim_start_matches('[').trim_end_matches(']');
-        if !is_domain(&self.host) && address.parse::<std::net::IpAddr>().is_err() {
-            return Err("host: write the name or the address of a mail server, such as smtp.example.com".to_owned());
+        if ascii_domain(&self.host).is_none() && address.parse::<std::net::IpAddr>().is_err() {
+            return Err(
+                "host: write the name or the address of a mail server, such as smtp.example.com".to_owned(),
+            );
         }
         if !SMTP_PORTS.contains(&self.port) {
             return Err(format!(
@@ -120,7 +122,13 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused_with_its_member() {
         let cases = [
-            (SmtpSettings { port: 6379, ..settings() }, "port: "),
+            (
+                SmtpSettings {
+                    port: 6379,
+                    ..settings()
+                },
+                "port: ",
+            ),
             (
                 SmtpSettings {
                     host: "smtp.example.com\r\nQUIT".to_owned(),

@@ -38,7 +38,7 @@ pub struct Unsubscriptions {
 type Target = Result<Path<(String, String)>, PathRejection>;
 
 /// Asks whether the address should get no more mail.
-pub async fn show(State(gateway): State<Arc<Gateway>>, target: Target) -> Result<Response, Problem> {
+pub async fn show(target: Target, State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
     let (_, _, address) = opened(&gateway, target).await?;
     let address = escaped(address.as_str());
     Ok(page(&format!(
@@ -48,7 +48,7 @@ pub async fn show(State(gateway): State<Arc<Gateway>>, target: Target) -> Result
 }
 
 /// Puts the address on the suppression list. Repeating it changes nothing.
-pub async fn unsubscribe(State(gateway): State<Arc<Gateway>>, target: Target) -> Result<Response, Problem> {
+pub async fn unsubscribe(target: Target, State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
     let (unsubscriptions, tenant, address) = opened(&gateway, target).await?;
     let now = gateway.clock.now();
     let shown = escaped(address.as_str());
@@ -65,7 +65,9 @@ pub async fn unsubscribe(State(gateway): State<Arc<Gateway>>, target: Target) ->
     if stored.map_err(Problem::unavailable)? {
         unsubscriptions.counters.unsubscribed();
     }
-    Ok(page(&format!("<p><b>{shown}</b> gets no more mail from this sender.</p>")))
+    Ok(page(&format!(
+        "<p><b>{shown}</b> gets no more mail from this sender.</p>"
+    )))
 }
 
 /// Refuses other methods.

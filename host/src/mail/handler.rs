@@ -294,3 +294,143 @@ fn key(address: &Address) -> Option<AddressKey> {
 fn cut(text: &str) -> String {
     text.chars().take(SHOWN).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::host_job::HostJob;
+    use crate::domain::id::PluginName;
+    use crate::domain::job::JobState;
+    use crate::domain::mail::{Recipient, RecipientKind};
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    /// A mail whose receivers have these states.
+    fn mail(state: MailState, recipients: &[(&str, RecipientState)]) -> Mail {
+        let recipients = recipients.iter().map(|(address, state)| Recipient {
+            address: address.parse().unwrap(),
+            kind: RecipientKind::To,
+            state: *state,
+            reply: None,
+            at: None,
+        });
+        Mail {
+            id: MailId::generate(),
+            tenant: TenantId::generate(),
+            plugin: PluginName::host(),
+            from: "shop@example.com".parse().unwrap(),
+            subject: String::new(),
+            tags: Vec::new(),
+            template: None,
+            state,
+            job: crate::domain::id::JobId::generate(),
+            size: 0,
+            attachments: Vec::new(),
+            idempotency_key: None,
+            created_at: NOW,
+            ended_at: None,
+            error: None,
+            recipients: recipients.collect(),
+        }
+    }
+
+    fn job() -> Job {
+        Job {
+            new: HostJob::Mail.job(TenantId::generate(), String::new(), NOW),
+            state: JobState::Running,
+            attempt: 1,
+            lease_until: None,
+            cancel_requested: false,
+            ended_at: None,
+            error: None,
+        }
+    }
+
+    fn settled(mail: &Mail, answers: &[(&str, Answer)], failure: Option<Failure>) -> Settled {
+        let outcomes = answers.iter().map(|(address, answer)| {
+            outcome(Verdict {
+                address: address.parse().unwrap(),
+                answer: answer.clone(),
+            })
+        });
+        let outcomes: Vec<Outcome> = outcomes.collect();
+        settle(&job(), mail, &open(mail), &outcomes, failure, NOW)
+    }
+
+    fn refused() -> Answer {
+        Answer::Refused {
+            reply: "550 5.1.1 no".to_owned(),
+            is_unknown: true,
+        }
+    }
+
+    #[test]
+    fn a_mail_is_sent_if_one_receiver_has_it_and_nobody_waits() {
+        let two = mail(
+            MailState::Queued,
+            &[("a@x.example", RecipientState::Pending), ("b@x.example", RecipientState::Pending)],
+        );
+        let taken = || Answer::Taken("250 ok".to_owned());
+        let sent = settled(&two, &[("a@x.example", taken()), ("b@x.example", refused())], None);
+        assert_eq!((sent.state, sent.ending), (MailState::Sent, Ending::Done));
+        assert!(sent.error.unwrap().contains("1 receiver: 550 5.1.1 no"));
+
+        let waits = Answer::Deferred("452 4.2.2 full".to_owned());
+        let waits = settled(&two, &[("a@x.example", taken()), ("b@x.example", waits)], None);
+        assert_eq!(waits.state, MailState::Queued);
+        assert!(matches!(waits.ending, Ending::Retry { error, .. } if error.contains("452 4.2.2 full")));
+
+        let nobody = settled(&two, &[("a@x.example", refused()), ("b@x.example", refused())], None);
+        assert_eq!(nobody.state, MailState::Failed);
+        assert!(matches!(nobody.ending, Ending::Dead { error } if error.contains("2 receivers")));
+
+        let caught = settled(&two, &[("a@x.example", Answer::Caught), ("b@x.example", Answer::Caught)], None);
+        assert_eq!((caught.state, caught.ending), (MailState::Caught, Ending::Done));
+    }
+
+    #[test]
+    fn without_a_server_the_mail_waits() {
+        let one = mail(MailState::Queued, &[("a@x.example", RecipientState::Pending)]);
+        let waits = settled(&one, &[], Some(Failure::connection("no connection")));
+        assert_eq!(waits.state, MailState::Queued);
+        assert!(matches!(waits.ending, Ending::Retry { at, .. } if at > NOW));
+    }
+
+    #[test]
+    fn an_attempt_that_was_lost_after_its_result_was_stored_changes_nothing() {
+        let sent = mail(
+            MailState::Sent,
+            &[("a@x.example", RecipientState::Accepted), ("b@x.example", RecipientState::Refused)],
+        );
+        assert!(open(&sent).is_empty());
+        let again = settled(&sent, &[], None);
+        assert_eq!((again.state, again.ending), (MailState::Sent, Ending::Done));
+    }
+
+    #[test]
+    fn a_dead_letter_that_runs_again_goes_to_those_who_have_nothing() {
+        let failed = mail(
+            MailState::Failed,
+            &[
+                ("a@x.example", RecipientState::Refused),
+                ("b@x.example", RecipientState::Failed),
+                ("c@x.example", RecipientState::Suppressed),
+            ],
+        );
+        let texts: Vec<String> = open(&failed).iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["a@x.example", "b@x.example"]);
+    }
+
+    #[test]
+    fn a_mail_that_nobody_wants_is_no_dead_letter() {
+        let one = mail(MailState::Queued, &[("a@x.example", RecipientState::Pending)]);
+        let suppressed = Outcome {
+            address: "a@x.example".parse().unwrap(),
+            state: RecipientState::Suppressed,
+            reply: None,
+        };
+        let settled = settle(&job(), &one, &open(&one), &[suppressed], None, NOW);
+        assert_eq!((settled.state, settled.ending), (MailState::Failed, Ending::Done));
+        assert!(settled.error.unwrap().contains("suppression list"));
+    }
+}

@@ -115,7 +115,9 @@ impl MailSearch {
         };
         let text = self.q.filter(|text| !text.is_empty());
         if text.as_ref().is_some_and(|text| text.chars().count() > MAX_TEXT) {
-            return Err(invalid(format!("q: up to {MAX_TEXT} characters are searched for")));
+            return Err(invalid(format!(
+                "q: up to {MAX_TEXT} characters are searched for"
+            )));
         }
         let filter = MailFilter {
             plugin: self.plugin,

@@ -88,7 +88,10 @@ pub fn router() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(content::html))
         .routes(routes!(suppressions::suppressions, suppressions::suppress))
         .routes(routes!(suppressions::unsuppress))
-        .routes(routes!(settings::get_sender_domains, settings::put_sender_domains))
+        .routes(routes!(
+            settings::get_sender_domains,
+            settings::put_sender_domains
+        ))
         .routes(routes!(
             settings::get_smtp,
             settings::put_smtp,

@@ -1,5 +1,6 @@
 //! Endpoints for settings of mail: sender domains, a tenant's own server, and simulated failures.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,10 +13,10 @@ use super::super::input::{Input, NoParams};
 use super::super::state::AdminState;
 use crate::domain::audit::Difference;
 use crate::domain::id::TenantId;
+use crate::domain::mail_address::ascii_domain;
 use crate::domain::mail_failures::MailFailures;
 use crate::domain::resource::Resource;
 use crate::domain::smtp::SmtpSettings;
-use crate::domain::suppression::is_domain;
 use crate::http::problem::Problem;
 use crate::wire::mail_settings::{SenderDomainsView, SmtpView};
 
@@ -49,16 +50,16 @@ pub async fn put_sender_domains(
     if input.domains.len() > MAX_DOMAINS {
         return Err(invalid(format!("domains: there may be {MAX_DOMAINS} of them")));
     }
-    if let Some(wrong) = input.domains.iter().find(|domain| !is_domain(domain)) {
-        let wrong: String = wrong.chars().take(100).collect();
-        return Err(invalid(format!(
-            "domains: `{wrong}` is not a domain such as example.com"
-        )));
+    let mut domains = BTreeSet::new();
+    for domain in &input.domains {
+        // Senders are compared in lower case and in ASCII.
+        domains.insert(ascii_domain(domain).ok_or_else(|| {
+            let wrong: String = domain.chars().take(100).collect();
+            invalid(format!("domains: `{wrong}` is not a domain such as example.com"))
+        })?);
     }
     let tenant = access.tenant.id;
-    let after = SenderDomainsView {
-        domains: input.domains.iter().map(|domain| domain.to_lowercase()).collect(),
-    };
+    let after = SenderDomainsView { domains };
     let before = SenderDomainsView {
         domains: state.db.sender_domains(tenant).await?,
     };

@@ -33,7 +33,8 @@ pub async fn suppressions(
 
 /// Adds an address to the suppression list. If it is on the list already, its entry stays as it is
 /// (200).
-#[utoipa::path(post, path = "/tenants/{tenant}/mail/suppressions", tag = "mail", request_body = NewSuppression,
+#[utoipa::path(post, path = "/tenants/{tenant}/mail/suppressions", tag = "mail",
+    request_body = NewSuppression,
     responses((status = 201, description = "Added"), (status = 200, description = "On the list before")),
     security(("token" = ["developer"])))]
 pub async fn suppress(

@@ -6,6 +6,7 @@ mod documents;
 mod follow;
 mod jobs;
 mod limits;
+mod mail;
 mod matrix;
 mod openapi;
 mod reconcile;

@@ -70,7 +70,7 @@ impl EmailView<'_> {
                     .to_owned(),
             )
         })??;
-        fail_point::reach("mail-added");
+        fail_point::reach("enqueue-added");
         let usage = &mut self.invocation.usage;
         usage.mails_sent += 1;
         usage.mail_recipients = usage.mail_recipients.max(u32::try_from(recipients).unwrap_or(u32::MAX));

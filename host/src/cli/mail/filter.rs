@@ -85,7 +85,15 @@ mod tests {
     #[test]
     fn options_are_query_parameters() {
         let arguments = [
-            "x", "--state", "failed,caught", "--recipient", "a@b", "--tag", "t", "--plugin", "p",
+            "x",
+            "--state",
+            "failed,caught",
+            "--recipient",
+            "a@b",
+            "--tag",
+            "t",
+            "--plugin",
+            "p",
         ];
         let command = Command::try_parse_from(arguments).ok().unwrap();
         assert_eq!(

@@ -6,7 +6,7 @@ mod suppressions;
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -204,7 +204,9 @@ impl Content {
             return output.copy(content);
         }
         let mut bytes = Vec::new();
-        content.read_to_end(&mut bytes)?;
+        content
+            .read_to_end(&mut bytes)
+            .map_err(|error| CliError::failed(format!("cannot read the mail: {error}"), ""))?;
         for line in String::from_utf8_lossy(&bytes).lines() {
             output.text(&printable(line))?;
             output.text("\n")?;
@@ -213,7 +215,7 @@ impl Content {
     }
 }
 
-fn copy_to(file: &PathBuf, content: &mut impl Read, output: &mut Output) -> Result<(), CliError> {
+fn copy_to(file: &Path, content: &mut impl Read, output: &mut Output) -> Result<(), CliError> {
     let mut written = File::create(file).map_err(|error| CliError::file("write", file, &error))?;
     io::copy(content, &mut written)
         .map_err(|error| CliError::file("write the whole content to", file, &error))?;

@@ -97,7 +97,8 @@ impl Smtp {
             Self::Show(of) => {
                 let view: SmtpView = client.get(&["tenants", &of.tenant, "mail", "smtp"])?;
                 if view.server.is_none() && !output.is_json() {
-                    output.news("the tenant has no mail server of its own: its mail goes to that of the host");
+                    output
+                        .news("the tenant has no mail server of its own: its mail goes to that of the host");
                     return Ok(());
                 }
                 show(&view, &of.tenant, output)

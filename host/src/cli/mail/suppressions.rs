@@ -6,6 +6,7 @@ use serde::de::IgnoredAny;
 use super::super::client::Client;
 use super::super::output::{columns, printable};
 use super::super::{CliError, Output, TenantArgument};
+use crate::domain::suppression::AddressKey;
 use crate::wire::mail_settings::{NewSuppression, SuppressionView};
 
 /// Subcommands for the suppression list.
@@ -50,8 +51,8 @@ impl Suppressions {
             }
             Self::Add { of, address, note } => {
                 let address = address
-                    .parse()
-                    .map_err(|error| CliError::Usage(format!("{error}")))?;
+                    .parse::<AddressKey>()
+                    .map_err(|error| CliError::Usage(error.to_string()))?;
                 let body = NewSuppression { address, note };
                 let path = ["tenants", &of.tenant, "mail", "suppressions"];
                 let _: IgnoredAny = client.post(&path, &body)?;

@@ -9,6 +9,9 @@ mod components;
 mod invocations;
 mod job_reports;
 mod jobs;
+mod mail;
+mod mail_lists;
+mod mail_settings;
 mod plugins;
 mod routing;
 mod settings;
@@ -21,6 +24,9 @@ pub use components::*;
 pub use invocations::*;
 pub use job_reports::*;
 pub use jobs::*;
+pub use mail::*;
+pub use mail_lists::*;
+pub use mail_settings::*;
 pub use plugins::*;
 pub use routing::*;
 pub use settings::*;
@@ -148,6 +154,19 @@ macro_rules! conformance_tests {
             a_received_webhook_is_replayed_when_its_job_has_ended,
             received_webhooks_are_deleted_one_by_one_and_when_they_are_old,
             a_purged_plugin_leaves_no_received_webhooks,
+            settings_of_mail_are_set_and_removed,
+            sender_domains_are_replaced_as_a_whole,
+            the_key_of_unsubscriptions_is_made_once,
+            an_address_is_suppressed_once,
+            mail_is_filtered_and_paged_newest_first,
+            mail_is_sent_again_to_those_who_did_not_accept_it,
+            deleted_mail_leaves_nothing,
+            a_mail_is_stored_with_its_job,
+            a_key_of_a_mail_holds_for_a_day_and_a_plugin,
+            a_tenant_sends_so_many_mails_within_an_hour,
+            what_became_of_a_mail_is_noted_once_for_each_receiver,
+            old_mail_and_too_much_of_it_is_deleted,
+            handlers_learn_which_jobs_of_the_host_were_given_up,
         );
     };
     (@each $open:ident: $($test:ident,)+) => {$(

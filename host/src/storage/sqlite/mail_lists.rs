@@ -51,16 +51,16 @@ impl MailLists for SqliteRepository {
         change: &Change,
     ) -> Result<Option<Resent>, DbError> {
         let mut transaction = self.begin().await?;
-        let state = sqlx::query("SELECT state FROM mails WHERE tenant = $1 AND id = $2")
+        let waits = sqlx::query(WAITS)
             .bind(tenant.to_string())
             .bind(id.to_string())
             .fetch_optional(&mut *transaction)
             .await
             .map_err(unavailable)?;
-        let Some(state) = state else {
+        let Some(waits) = waits else {
             return Ok(None);
         };
-        if row::text(&state, "state")? == QUEUED {
+        if row::flag(&waits, "waits")? {
             return Ok(Some(Resent::Waits));
         }
         let open = sqlx::query(
@@ -250,24 +250,21 @@ fn like(text: &str) -> String {
 
 /// Deletes mails with their recipients and contents, which the database deletes with them. Returns
 /// how many there were.
-async fn delete(
-    connection: &mut SqliteConnection,
-    tenant: TenantId,
-    ids: &[MailId],
-) -> Result<u32, DbError> {
-    let deleted = sqlx::query(
-        "DELETE FROM mails WHERE tenant = $1 AND id IN (SELECT value FROM json_each($2))",
-    )
-    .bind(tenant.to_string())
-    .bind(row::to_json(&ids, "mails.id")?)
-    .execute(connection)
-    .await
-    .map_err(unavailable)?;
+async fn delete(connection: &mut SqliteConnection, tenant: TenantId, ids: &[MailId]) -> Result<u32, DbError> {
+    let deleted =
+        sqlx::query("DELETE FROM mails WHERE tenant = $1 AND id IN (SELECT value FROM json_each($2))")
+            .bind(tenant.to_string())
+            .bind(row::to_json(&ids, "mails.id")?)
+            .execute(connection)
+            .await
+            .map_err(unavailable)?;
     Ok(u32::try_from(deleted.rows_affected()).unwrap_or(u32::MAX))
 }
 
-/// The state of a mail that waits for its job.
-const QUEUED: &str = "queued";
+/// Whether a mail waits for its job. A mail whose job was purged does not.
+const WAITS: &str = "SELECT state = 'queued' AND EXISTS (SELECT 1 FROM jobs \
+        WHERE jobs.tenant = mails.tenant AND jobs.id = mails.job) AS waits \
+    FROM mails WHERE tenant = $1 AND id = $2";
 
 const AGAIN_TO_ALL: &str = "UPDATE mail_recipients SET state = 'pending', reply = NULL, at = NULL \
     WHERE tenant = $1 AND mail = $2";

@@ -120,7 +120,7 @@ impl MailSettings for SqliteRepository {
             return Ok(key);
         }
         let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|error| DbError::Unavailable(Box::new(error)))?;
+        getrandom::fill(&mut key).map_err(|error| DbError::Unavailable(error.to_string().into()))?;
         // Another caller may have been faster; its key stays.
         sqlx::query("INSERT INTO mail_keys (tenant, unsubscribe) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(tenant.to_string())
