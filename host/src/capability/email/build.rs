@@ -1,8 +1,10 @@
 //! Turns what a guest sent into a draft. All of it is controlled by the guest and checked here.
 
+use mortise_renderer::text_of;
+
 use super::super::Invocation;
 use super::super::bindings::email::{Attachment as WantedAttachment, Body, Message};
-use super::{NotSent, headers, plain};
+use super::{NotSent, headers};
 use crate::domain::mail::{Attachment, Draft, Unsubscribe};
 use crate::domain::mail_address::{Address, Mailbox, Sender};
 use crate::domain::units::{ByteSize, as_u64};
@@ -127,7 +129,7 @@ pub(super) fn complete(draft: &mut Draft, content: Content, most: ByteSize) -> R
     }
     let html = html.filter(|html| !html.trim().is_empty());
     let text = match &html {
-        Some(html) if text.trim().is_empty() => plain::of_html(html),
+        Some(html) if text.trim().is_empty() => text_of(html),
         _ => text,
     };
     if text.trim().is_empty() && html.is_none() && draft.attachments.is_empty() {
