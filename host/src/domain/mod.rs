@@ -39,3 +39,4 @@ pub mod token;
 pub mod trigger_limits;
 pub mod units;
 pub mod version_name;
+pub mod webhook_out;

@@ -35,6 +35,7 @@ mod settings;
 mod tenants;
 mod tokens;
 mod totals;
+mod webhooks_out;
 
 pub mod sqlite;
 pub mod vault;
@@ -71,6 +72,7 @@ pub use settings::Settings;
 pub use tenants::{TenantChange, Tenants};
 pub use tokens::Tokens;
 pub use totals::{Calls, DailyCalls, HourlyUsage, RouteDay, Totals};
+pub use webhooks_out::{DeliveryFilter, DeliveryPosition, EndpointSecret, Replayed, WebhooksOut, secret_name};
 
 /// The whole control plane's database.
 #[async_trait]
@@ -95,6 +97,7 @@ pub trait Repository:
     + Settings
     + Tenants
     + Tokens
+    + WebhooksOut
     + Send
     + Sync
     + 'static

@@ -34,6 +34,7 @@ mod summaries;
 mod tenants;
 mod tokens;
 mod usage;
+mod webhooks_out;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -53,6 +53,7 @@ use crate::storage::{
 pub(super) use change::delete_rest;
 use maintain::Lost;
 pub(super) use pause::{PAUSED, by_plugin as paused_by_plugin};
+pub(super) use relay::relay;
 
 #[async_trait]
 impl Jobs for SqliteRepository {
@@ -79,7 +80,7 @@ impl Jobs for SqliteRepository {
         up_to: &OutboxMark,
         jobs: &[(i64, NewJob)],
     ) -> Result<Vec<Added>, DbError> {
-        relay::relay(self, tenant, up_to, jobs).await
+        relay::relay(self, tenant, up_to, jobs, &[]).await
     }
 
     async fn outbox_mark(&self, tenant: TenantId) -> Result<Option<OutboxMark>, DbError> {
