@@ -64,6 +64,14 @@ uuid_id! {
     JobId;
     /// An event that a plugin published.
     EventId;
+    /// A mail.
+    MailId;
+    /// An endpoint of a tenant that gets webhooks.
+    EndpointId;
+    /// A delivery of an event to an endpoint.
+    DeliveryId;
+    /// A webhook that was received.
+    ReceivedId;
 }
 
 /// A claim of a job by a node: random, so that no node can guess or repeat it.
@@ -143,6 +151,36 @@ name! {
     /// The name of a schedule of a plugin.
     ScheduleName by is_function_name:
         "a schedule name (1 to 63 of a-z, 0-9, `-`, `_` and `.`, starting with a letter)";
+}
+
+/// The name under which the host runs jobs of its own. It is no valid name of a plugin, so no
+/// manifest and no URL can have it.
+const HOST: &str = "-";
+
+impl PluginName {
+    /// The name under which the host runs jobs of its own.
+    pub fn host() -> Self {
+        Self(HOST.into())
+    }
+
+    /// Whether it is the host's own name.
+    pub fn is_host(&self) -> bool {
+        &*self.0 == HOST
+    }
+
+    /// Reads the name of who runs a job: a plugin, or the host.
+    pub fn of_job(text: &str) -> Result<Self, InvalidId> {
+        match text {
+            HOST => Ok(Self::host()),
+            _ => text.parse(),
+        }
+    }
+}
+
+/// Reads the name of who runs a job, for `#[serde(deserialize_with)]`.
+pub fn runs_job<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<PluginName, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    PluginName::of_job(&text).map_err(serde::de::Error::custom)
 }
 
 /// The id of a plugin version: the SHA-256 of its component, written `sha256:` and 64 hexadecimal
@@ -248,6 +286,15 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn the_host_has_a_name_that_no_plugin_can_have() {
+        let host = PluginName::host();
+        assert!(host.is_host() && host.as_str().parse::<PluginName>().is_err());
+        assert_eq!(PluginName::of_job("-").unwrap(), host);
+        assert!(!PluginName::of_job("orders").unwrap().is_host());
+        assert!(PluginName::of_job("--").is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::lenient;
 use super::limits::LimitOverrides;
 use super::manifest_background::{self, EventsSection, Subscription};
 use super::manifest_checks;
+use super::manifest_email::{self, EmailSection};
 use super::origin::Origin;
 use super::path::{self, AmbiguousPath};
 use super::schedule::ScheduleSpec;
@@ -45,6 +46,9 @@ pub struct Manifest {
     /// The events that the plugin gets as jobs.
     #[serde(default, rename = "subscribe")]
     pub subscriptions: Vec<Subscription>,
+    /// Mail that the plugin sends.
+    #[serde(default)]
+    pub email: EmailSection,
     /// Present if the plugin uses the tenant's database.
     pub database: Option<DatabaseSection>,
     /// Origins that the plugin sends requests to.
@@ -288,6 +292,7 @@ impl Manifest {
         }
         self.check_functions()?;
         manifest_background::check(self)?;
+        manifest_email::check(self)?;
         manifest_checks::check(self)
     }
 

@@ -11,7 +11,7 @@ use super::storage::Storage;
 use crate::capability::Services;
 use crate::config::Config;
 use crate::domain::clock::SharedClock;
-use crate::jobs::{Background, Counters, JobRetention, Parts, Queue, Wake};
+use crate::jobs::{Background, Counters, HostJobs, JobRetention, Parts, Queue, Wake};
 use crate::tenants::Routing;
 
 /// What adds jobs.
@@ -51,6 +51,7 @@ impl QueueParts {
         services: &Services,
         runtime: &Runtime,
         clock: &SharedClock,
+        host_jobs: HostJobs,
         background: Handle,
     ) -> Result<Background, OpenError> {
         Ok(Background::new(Parts {
@@ -69,6 +70,7 @@ impl QueueParts {
                 done: config.retention.jobs.0,
                 dead: config.retention.dead_jobs.0,
             },
+            host_jobs,
         }))
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::counters::Counters;
+use super::host_jobs::HostJobs;
 use super::logged_errors::{LoggedErrors, WorkError, in_time};
 use super::queue::Queue;
 use super::wake::Wake;
@@ -61,6 +62,7 @@ pub struct Maintenance {
     pub(super) counters: Arc<Counters>,
     pub(super) clock: SharedClock,
     pub(super) retention: JobRetention,
+    pub(super) host_jobs: HostJobs,
     pub(super) logged_errors: LoggedErrors<&'static str>,
 }
 
@@ -72,6 +74,7 @@ impl Maintenance {
                 every(OFTEN, || self.promote_or_later()),
                 every(OFTEN, || self.reap_or_later()),
                 every(OFTEN, || self.release_or_later()),
+                every(OFTEN, || self.tell_or_later()),
                 every(OFTEN, || self.count_or_later()),
                 every(TRIM, || self.trim_or_later()),
                 every(TRACES, || self.forget_or_later()),
@@ -90,6 +93,7 @@ impl Maintenance {
         self.reap_or_later().await;
         self.promote_or_later().await;
         self.release_or_later().await;
+        self.tell_or_later().await;
         self.count_or_later().await;
         self.trim_or_later().await;
         self.forget_or_later().await;
@@ -106,6 +110,10 @@ impl Maintenance {
 
     async fn release_or_later(&self) {
         self.note("held jobs cannot be released", self.release().await);
+    }
+
+    async fn tell_or_later(&self) {
+        self.note("the ends of the host's own jobs cannot be recorded", self.tell().await);
     }
 
     async fn count_or_later(&self) {
@@ -191,8 +199,29 @@ impl Maintenance {
         Ok(())
     }
 
+    /// Tells the handlers of the host's jobs which of them ended without success. A handler that
+    /// fails is asked again, and does not keep the others waiting.
+    async fn tell(&self) -> Result<(), WorkError> {
+        let ended = in_time(self.db.given_up_host_jobs(BLOCK)).await?;
+        let (mut told, mut result) = (Vec::with_capacity(ended.len()), Ok(()));
+        for job in &ended {
+            if let Some(handler) = self.host_jobs.handler(job)
+                && let Err(error) = in_time(handler.gave_up(job)).await
+            {
+                result = Err(error);
+                continue;
+            }
+            told.push((job.new.tenant, job.new.id));
+        }
+        in_time(self.db.told_host_jobs(&told)).await?;
+        result
+    }
+
     /// Whether the plugin of held jobs was deleted, while its tenant was not.
     async fn is_deleted(&self, held: &HeldJobs) -> Result<bool, WorkError> {
+        if held.plugin.is_host() {
+            return Ok(false);
+        }
         let Some(routes) = self.routing.tenant_by_id(held.tenant) else {
             // The jobs of a deleted tenant wait until it is restored or purged.
             return Ok(false);

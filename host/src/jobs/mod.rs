@@ -10,6 +10,7 @@ mod dispatcher;
 mod ending;
 mod events;
 mod group_commit;
+mod host_jobs;
 mod live_counts;
 mod logged_errors;
 mod maintenance;
@@ -33,6 +34,8 @@ mod wake;
 mod worker;
 
 pub use counters::{Counters, JobMetrics};
+pub use ending::retry;
+pub use host_jobs::{HostJobHandler, HostJobs};
 pub use maintenance::{JobRetention, Maintenance};
 pub use queue::Queue;
 pub use relay::Relay;
@@ -88,6 +91,8 @@ pub struct Parts {
     pub slots: u32,
     /// How long ended jobs are kept.
     pub retention: JobRetention,
+    /// Runs the jobs of the host itself.
+    pub host_jobs: HostJobs,
 }
 
 /// The work of a host that no caller waits for.
@@ -124,8 +129,9 @@ impl Background {
             node,
             slots,
             retention,
+            host_jobs,
         } = parts;
-        let policy: Arc<dyn ClaimPolicy> = Arc::new(RoutingPolicy::new(routing.clone()));
+        let policy: Arc<dyn ClaimPolicy> = Arc::new(RoutingPolicy::new(routing.clone(), host_jobs.clone()));
         let slots = Slots::new(slots);
         // The task ends after the last clone of the acknowledger, which the dispatcher holds.
         let (acknowledger, _) = Acknowledger::start(db.clone(), counters.clone());
@@ -135,6 +141,7 @@ impl Background {
             routing: routing.clone(),
             invoker,
             clock: clock.clone(),
+            host_jobs: host_jobs.clone(),
         };
         let dispatcher = Dispatcher {
             db: db.clone(),
@@ -171,6 +178,7 @@ impl Background {
             counters: counters.clone(),
             clock: clock.clone(),
             retention,
+            host_jobs,
             logged_errors: LoggedErrors::default(),
         };
         Self {

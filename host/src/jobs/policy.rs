@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::host_jobs::HostJobs;
+use crate::domain::host_job::HostJob;
 use crate::domain::id::{JobName, PluginName, TenantId};
 use crate::storage::ClaimPolicy;
 use crate::tenants::{CallableJob, PluginRoutes, Routing, TenantRoutes, job_hold};
@@ -18,12 +20,13 @@ pub const MARGIN: Duration = Duration::from_secs(10);
 /// The policy of this node, by the tenants that it serves.
 pub struct RoutingPolicy {
     routing: Arc<Routing>,
+    host_jobs: HostJobs,
 }
 
 impl RoutingPolicy {
-    /// A policy for the tenants in `routing`.
-    pub fn new(routing: Arc<Routing>) -> Self {
-        Self { routing }
+    /// A policy for the tenants in `routing`, and for the jobs that the host runs itself.
+    pub fn new(routing: Arc<Routing>, host_jobs: HostJobs) -> Self {
+        Self { routing, host_jobs }
     }
 }
 
@@ -38,6 +41,10 @@ impl ClaimPolicy for RoutingPolicy {
 
     fn lease(&self, tenant: TenantId, plugin: &PluginName, job: &JobName) -> Option<Duration> {
         let tenant = self.routing.tenant_by_id(tenant);
+        if let Some(kind) = HostJob::of(plugin, job) {
+            let can_run = self.host_jobs.has(kind) && job_hold(tenant.as_deref(), plugin, job).is_none();
+            return can_run.then(|| kind.wall().saturating_add(MARGIN));
+        }
         let (_, callable) = callable(tenant.as_deref(), plugin, job)?;
         Some(lease(callable))
     }
@@ -90,10 +97,14 @@ mod tests {
 
     #[test]
     fn jobs_of_a_tenant_that_is_not_served_are_looked_at_and_cannot_run() {
-        let policy = RoutingPolicy::new(Arc::default());
+        let policy = RoutingPolicy::new(Arc::default(), HostJobs::default());
         let tenant = TenantId::generate();
         let (plugin, job) = ("orders".parse().unwrap(), "sync-erp".parse().unwrap());
         assert!(policy.quota(tenant, 0) > 0);
         assert_eq!(policy.lease(tenant, &plugin, &job), None);
+        assert_eq!(
+            policy.lease(tenant, &PluginName::host(), &HostJob::Mail.name()),
+            None
+        );
     }
 }

@@ -70,7 +70,7 @@ impl Queue {
     }
 
     /// Counts jobs of a tenant that something else than this queue added, and wakes the dispatcher.
-    pub(super) fn note_added(&self, tenant: TenantId, added: &[Added]) {
+    pub fn note_added(&self, tenant: TenantId, added: &[Added]) {
         let new = as_u64(count_new(added));
         if new > 0 {
             self.live.added(tenant, new);

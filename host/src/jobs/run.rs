@@ -1,5 +1,5 @@
 //! Runs one claimed job: checks its claim and its lease, invokes the plugin, and decides what
-//! becomes of the job.
+//! becomes of the job. Jobs of the host go to their handlers.
 
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::ending;
 use super::ending::MAX_ERROR_BYTES;
+use super::host_jobs::HostJobs;
 use super::policy::{MARGIN, callable};
 use super::runner::Runner;
 use crate::capability::RunningJob;
@@ -43,6 +44,8 @@ pub struct PluginRunner {
     pub(super) routing: Arc<Routing>,
     pub(super) invoker: Arc<Invoker>,
     pub(super) clock: SharedClock,
+    /// Runs the jobs of the host itself.
+    pub(super) host_jobs: HostJobs,
 }
 
 /// The lease of a claimed job.
@@ -66,6 +69,10 @@ enum NotStarted {
 impl Runner for PluginRunner {
     async fn run(&self, claimed: &ClaimedJob, invocation: &OnceLock<InvocationId>) -> Option<Ending> {
         let job = &claimed.job;
+        if job.new.plugin.is_host() {
+            fail_point::reach("before-run");
+            return Some(self.host_jobs.run(job, &self.clock).await);
+        }
         if job.attempt > 1 {
             match self.is_completed(job).await {
                 Ok(true) => return Some(Ending::Done),

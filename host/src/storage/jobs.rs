@@ -195,6 +195,13 @@ pub trait Jobs {
         limit: u32,
     ) -> Result<u32, DbError>;
 
+    /// Up to `limit` jobs of the host with their payloads that are dead letters or were cancelled,
+    /// and whose handlers have not been told.
+    async fn given_up_host_jobs(&self, limit: u32) -> Result<Vec<Job>, DbError>;
+
+    /// Records that the handlers of these ended jobs have been told.
+    async fn told_host_jobs(&self, jobs: &[(TenantId, JobId)]) -> Result<(), DbError>;
+
     /// Which of these jobs are live.
     async fn live_jobs(&self, tenant: TenantId, ids: &[JobId]) -> Result<Vec<JobId>, DbError>;
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::snapshot::TenantRoutes;
+use crate::domain::host_job::HostJob;
 use crate::domain::id::{JobName, PluginName};
 
 /// Why jobs of a kind cannot run now. They wait until the reason is gone. The text is a sentence
@@ -35,6 +36,10 @@ pub fn job_hold(tenant: Option<&TenantRoutes>, plugin: &PluginName, job: &JobNam
     }
     if tenant.suspended {
         return Some(HoldReason::TenantSuspended);
+    }
+    if plugin.is_host() {
+        // The host runs its own jobs, whatever the tenant's plugins are.
+        return HostJob::of(plugin, job).is_none().then_some(HoldReason::NoSuchJob);
     }
     let Some(routes) = tenant.plugins.get(plugin) else {
         return Some(match tenant.unavailable.get(plugin) {

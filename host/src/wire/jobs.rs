@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::events::CloudEvent;
 use crate::domain::clock::Timestamp;
-use crate::domain::id::{InvocationId, JobId, JobName, PluginName, ScheduleName};
+use crate::domain::id::{InvocationId, JobId, JobName, PluginName, ScheduleName, runs_job};
 use crate::domain::job::{AttemptOutcome, JobState};
 
 /// A job. Payload, keys and error texts come from the plugin, so viewers do not see them.
@@ -14,6 +14,7 @@ pub struct JobView {
     /// Id of the job.
     pub id: JobId,
     /// The plugin that runs it.
+    #[serde(deserialize_with = "runs_job")]
     pub plugin: PluginName,
     /// The kind of job.
     pub job: JobName,
@@ -172,6 +173,7 @@ pub struct JobSummaryView {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobKindView {
     /// The plugin.
+    #[serde(deserialize_with = "runs_job")]
     pub plugin: PluginName,
     /// The kind of job.
     pub job: JobName,

@@ -16,7 +16,8 @@ use crate::storage::JobFilter;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct JobQuery {
-    /// Jobs of this plugin.
+    /// Jobs of this plugin; `-` for those of the host.
+    #[serde(default, deserialize_with = "plugin")]
     plugin: Option<PluginName>,
     /// Jobs of this kind.
     job: Option<JobName>,
@@ -40,7 +41,8 @@ pub struct JobQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct JobSelection {
-    /// Jobs of this plugin.
+    /// Jobs of this plugin; `-` for those of the host.
+    #[serde(default, deserialize_with = "plugin")]
     plugin: Option<PluginName>,
     /// Jobs of this kind.
     job: Option<JobName>,
@@ -59,7 +61,8 @@ pub struct JobSelection {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DeadLetterQuery {
-    /// Dead letters of this plugin.
+    /// Dead letters of this plugin; `-` for those of the host.
+    #[serde(default, deserialize_with = "plugin")]
     plugin: Option<PluginName>,
     /// Dead letters of this kind of job.
     job: Option<JobName>,
@@ -79,7 +82,8 @@ pub struct DeadLetterQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DeadLetterSelection {
-    /// Dead letters of this plugin.
+    /// Dead letters of this plugin; `-` for those of the host.
+    #[serde(default, deserialize_with = "plugin")]
     plugin: Option<PluginName>,
     /// Dead letters of this kind of job.
     job: Option<JobName>,
@@ -146,6 +150,12 @@ fn filter(
         from,
         to,
     })
+}
+
+/// Reads the name of a plugin, or that of the host.
+fn plugin<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PluginName>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    PluginName::of_job(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 /// Parses states that are separated by commas.

@@ -113,7 +113,7 @@ pub(super) async fn require_plugin(
     plugin: Option<&PluginName>,
 ) -> Result<(), Problem> {
     match plugin {
-        Some(plugin) if state.db.plugin(tenant, plugin).await?.is_none() => {
+        Some(plugin) if !plugin.is_host() && state.db.plugin(tenant, plugin).await?.is_none() => {
             Err(Problem::not_found(crate::domain::resource::Resource::Plugin))
         }
         _ => Ok(()),

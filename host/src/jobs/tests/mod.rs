@@ -155,6 +155,7 @@ impl World {
                 done: Duration::from_secs(24 * 60 * 60),
                 dead: Duration::from_secs(14 * 24 * 60 * 60),
             },
+            host_jobs: Default::default(),
             logged_errors: Default::default(),
         };
         Self {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SqliteRepository, row, unavailable};
+use super::{SqliteRepository, jobs, row, unavailable};
 use crate::domain::id::{JobName, PluginName, TenantId};
 use crate::domain::job::JobState;
 use crate::storage::{
@@ -63,7 +63,7 @@ impl JobReports for SqliteRepository {
             .map_err(unavailable)?;
         let read = |row: &SqliteRow| {
             Ok(JobsOfKind {
-                plugin: row::parsed(row, "plugin")?,
+                plugin: jobs::plugin(row)?,
                 name: row::parsed(row, "name")?,
                 state: state(&row::text(row, "state")?)?,
                 count: row::number(row, "jobs")?,

@@ -46,6 +46,18 @@ pub(super) async fn insert(
     Ok(added)
 }
 
+/// Adds jobs within a transaction that stores more than them, and counts them. The results are in
+/// the order of the jobs. Call it once, and then commit.
+pub(in super::super) async fn insert_in(
+    connection: &mut SqliteConnection,
+    jobs: &[&NewJob],
+) -> Result<Vec<Added>, DbError> {
+    let mut effects = Effects::default();
+    let added = insert(connection, jobs, &mut effects).await?;
+    effects.write(connection).await?;
+    Ok(added)
+}
+
 async fn insert_some(
     connection: &mut SqliteConnection,
     jobs: &[&NewJob],

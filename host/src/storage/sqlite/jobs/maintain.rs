@@ -108,7 +108,7 @@ pub(super) async fn held(repository: &SqliteRepository) -> Result<Vec<HeldJobs>,
     let read = |row: &SqliteRow| {
         Ok(HeldJobs {
             tenant: row::parsed(row, "tenant")?,
-            plugin: row::parsed(row, "plugin")?,
+            plugin: stored::plugin(row)?,
             job: row::parsed(row, "name")?,
         })
     };

@@ -10,6 +10,7 @@
 //! | `add`, `relay` | new jobs, of callers and of outboxes |
 //! | `claim`, `acknowledge`, `attempts` | the begin and the end of an attempt |
 //! | `promote`, `maintain`, `prune` | due, lost, held and old jobs |
+//! | `given_up` | jobs of the host that ended without success |
 //! | `read`, `filter`, `change`, `pause` | the admin API |
 //! | `schedules` | ticks |
 //! | `stored`, `effects`, `keys`, `ending` | parts of the others: rows, counters, keys, moves |
@@ -25,6 +26,7 @@ mod claim;
 mod effects;
 mod ending;
 mod filter;
+mod given_up;
 mod keys;
 mod maintain;
 mod pause;
@@ -50,10 +52,12 @@ use crate::storage::{
     JobPosition, Jobs, Page,
 };
 
+pub(super) use add::insert_in;
 pub(super) use change::delete_rest;
 use maintain::Lost;
 pub(super) use pause::{PAUSED, by_plugin as paused_by_plugin};
 pub(super) use relay::relay;
+pub(super) use stored::plugin;
 
 #[async_trait]
 impl Jobs for SqliteRepository {
@@ -148,6 +152,14 @@ impl Jobs for SqliteRepository {
         limit: u32,
     ) -> Result<u32, DbError> {
         maintain::bury(self, tenant, plugin, why, now, limit).await
+    }
+
+    async fn given_up_host_jobs(&self, limit: u32) -> Result<Vec<Job>, DbError> {
+        given_up::untold(self, limit).await
+    }
+
+    async fn told_host_jobs(&self, jobs: &[(TenantId, JobId)]) -> Result<(), DbError> {
+        given_up::told(self, jobs).await
     }
 
     async fn live_jobs(&self, tenant: TenantId, ids: &[JobId]) -> Result<Vec<JobId>, DbError> {

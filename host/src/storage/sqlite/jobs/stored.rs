@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::super::{row, unavailable};
-use crate::domain::id::ClaimId;
+use crate::domain::id::{ClaimId, PluginName};
 use crate::domain::job::{
     Attempt, AttemptOutcome, Backoff, Concurrency, ConcurrencyKey, Job, JobState, NewJob,
 };
@@ -112,7 +112,7 @@ fn new_job(row: &SqliteRow) -> Result<NewJob, DbError> {
     Ok(NewJob {
         id: row::parsed(row, "id")?,
         tenant: row::parsed(row, "tenant")?,
-        plugin: row::parsed(row, "plugin")?,
+        plugin: plugin(row)?,
         name: row::parsed(row, "name")?,
         payload: String::new(),
         origin: row::json(row, "origin")?,
@@ -126,6 +126,11 @@ fn new_job(row: &SqliteRow) -> Result<NewJob, DbError> {
         traceparent: row::optional_text(row, "traceparent")?,
         created_at: row::timestamp(row, "created_at")?,
     })
+}
+
+/// Who runs a job: a plugin, or the host.
+pub(in super::super) fn plugin(row: &SqliteRow) -> Result<PluginName, DbError> {
+    PluginName::of_job(&row::text(row, "plugin")?).map_err(|error| DbError::corrupt("jobs.plugin", error))
 }
 
 fn concurrency(row: &SqliteRow) -> Result<Option<ConcurrencyKey>, DbError> {
