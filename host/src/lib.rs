@@ -25,4 +25,5 @@ mod sqlite;
 pub mod storage;
 pub mod tenants;
 mod unguarded;
+pub mod webhooks_out;
 mod wire;

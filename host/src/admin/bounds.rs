@@ -23,6 +23,8 @@ pub enum Kind {
     Secrets,
     /// Settings of all plugins.
     ConfigEntries,
+    /// Endpoints for webhooks.
+    WebhookEndpoints,
 }
 
 /// A lock on the counted items of a tenant. While it is held, no other request adds any.
@@ -51,6 +53,12 @@ pub async fn room_for(
             "config_entries",
             counts.config_entries,
             limits.config_entries,
+        ),
+        Kind::WebhookEndpoints => (
+            "endpoints for webhooks",
+            "webhook_endpoints",
+            counts.webhook_endpoints,
+            limits.webhook_endpoints,
         ),
     };
     if added > 0 && has.saturating_add(added) > most {

@@ -17,7 +17,7 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{
-    ApiKeyId, InvocationId, JobId, JobName, PlanName, PluginName, ScheduleName, TokenId,
+    ApiKeyId, DeliveryId, EndpointId, InvocationId, JobId, JobName, PlanName, PluginName, ScheduleName, TokenId,
 };
 use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
@@ -81,6 +81,8 @@ in_path! {
     JobId = "id", Job;
     JobName = "job", JobKind;
     ScheduleName = "schedule", Schedule;
+    EndpointId = "endpoint", Endpoint;
+    DeliveryId = "delivery", Delivery;
 }
 
 impl FromStr for SecretName {

@@ -24,6 +24,9 @@
 //! | POST DELETE | `…/plugins/{plugin}/jobs/pause`, `…/plugins/{plugin}/jobs/{job}/pause` | developer |
 //! | GET DELETE POST | `/tenants/{tenant}/dead-letters`, `…/dead-letters/retry` | viewer; developer to change |
 //! | GET POST | `/tenants/{tenant}/schedules`, `…/plugins/{plugin}/schedules/{schedule}/run` | viewer; developer to run |
+//! | GET POST PATCH DELETE | `/tenants/{tenant}/webhooks/endpoints`, `…/endpoints/{endpoint}` | developer; owner to change |
+//! | POST | `…/endpoints/{endpoint}/rotate`, `…/test`, `…/replay` | owner to rotate; developer |
+//! | GET DELETE POST | `/tenants/{tenant}/webhooks/deliveries`, `…/deliveries/{delivery}`, `…/replay`, `…/export` | developer |
 //! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |
 //! | GET | `/tenants/{tenant}/audit` | viewer |
 //! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
@@ -62,6 +65,7 @@ mod state;
 mod tenants;
 mod tokens;
 mod versions;
+mod webhooks_out;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -121,6 +125,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
         .merge(jobs::router())
         .merge(dead_letters::router())
         .merge(schedules::router())
+        .merge(webhooks_out::router())
         .merge(logs::router())
         .merge(audit::router())
         .merge(components::router())

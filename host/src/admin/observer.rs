@@ -8,7 +8,7 @@ use crate::jobs::JobMetrics;
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::process::Process;
-use crate::metrics::{Gauge, Gauges, Requests, text};
+use crate::metrics::{Gauge, Gauges, Requests, WebhookCounters, text};
 use crate::sandbox::Runtime;
 use crate::tenants::budget::SharedBudget;
 
@@ -43,6 +43,8 @@ pub struct Observer {
     pub ledger: Arc<Ledger>,
     /// Counts jobs.
     pub jobs: JobMetrics,
+    /// Counts attempts to deliver webhooks.
+    pub webhooks: Arc<WebhookCounters>,
 }
 
 impl Observer {
@@ -108,6 +110,7 @@ impl Observer {
             gauges: self.gauges().await,
             ledger: self.ledger.counts(),
             jobs: self.jobs.totals(),
+            webhooks: self.webhooks.totals(),
             requests: self.requests.clone(),
         })
     }

@@ -14,7 +14,7 @@ use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::public_url::PublicUrl;
-use crate::jobs::{Scheduler, Wake};
+use crate::jobs::{Queue, Scheduler, Wake};
 use crate::ledger::Ledger;
 use crate::lifecycle::{Lifecycle, Locks};
 use crate::server::body::Pace;
@@ -63,6 +63,8 @@ pub struct JobTasks {
     pub wake: Arc<Wake>,
     /// Runs schedules.
     pub scheduler: Arc<Scheduler>,
+    /// Counts jobs that the admin API adds.
+    pub queue: Arc<Queue>,
 }
 
 impl AdminState {

@@ -14,6 +14,8 @@ pub struct RetentionSection {
     pub jobs: Span,
     /// Dead letters: jobs that failed for good.
     pub dead_jobs: Span,
+    /// Deliveries of webhooks that were delivered or given up, with their bodies and attempts.
+    pub deliveries: Span,
     /// Deleted tenants and plugins. They can be restored until this time has passed.
     pub deleted: Span,
 }
@@ -24,6 +26,7 @@ impl Default for RetentionSection {
             invocations: Span::s(30 * 24 * 60 * 60),
             jobs: Span::s(24 * 60 * 60),
             dead_jobs: Span::s(14 * 24 * 60 * 60),
+            deliveries: Span::s(30 * 24 * 60 * 60),
             deleted: Span::s(7 * 24 * 60 * 60),
         }
     }

@@ -297,6 +297,13 @@ limits! {
     /// between two runs. Stops schedules from filling the job queue.
     schedule_runs_per_hour: u32 = 60, at most 3_600,
         of Tenant, seen in "schedule.next_runs";
+    /// Endpoints of a tenant that get webhooks. An event becomes a delivery for each of its topic.
+    webhook_endpoints: u32 = 20, at most 1_000,
+        of Tenant, seen in "counts.webhook_endpoints";
+    /// Stored deliveries of a tenant that were delivered or given up. When the limit is exceeded, the
+    /// oldest are deleted.
+    deliveries_kept: u32 = 10_000, at most 1_000_000,
+        of Tenant, seen in "delivery.state";
     /// Log lines of one invocation. Further lines are counted and dropped.
     log_lines: u32 = 200, at most 10_000,
         of Invocation, seen in "log_lines";
@@ -538,6 +545,8 @@ mod tests {
             "counts.plugins",
             "counts.secrets",
             "counts.tokens",
+            "counts.webhook_endpoints",
+            "delivery.state",
             "jobs.dead",
             "jobs.kinds",
             "jobs.live",

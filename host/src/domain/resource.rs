@@ -31,6 +31,10 @@ pub enum Resource {
     JobKind,
     /// A schedule of a plugin.
     Schedule,
+    /// An endpoint that gets webhooks.
+    Endpoint,
+    /// A delivery of a webhook.
+    Delivery,
     /// An address in the admin API.
     Address,
     /// A page that explains the code of a problem.
@@ -39,7 +43,7 @@ pub enum Resource {
 
 impl Resource {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Tenant,
         Self::Plan,
         Self::Plugin,
@@ -53,6 +57,8 @@ impl Resource {
         Self::Job,
         Self::JobKind,
         Self::Schedule,
+        Self::Endpoint,
+        Self::Delivery,
         Self::Address,
         Self::ProblemPage,
     ];
@@ -75,6 +81,8 @@ impl fmt::Display for Resource {
             Self::Job => "job",
             Self::JobKind => "kind of job",
             Self::Schedule => "schedule",
+            Self::Endpoint => "endpoint",
+            Self::Delivery => "delivery",
             Self::Address => "address in the admin API",
             Self::ProblemPage => "problem",
         })

@@ -28,8 +28,11 @@ use crate::capability::Services;
 use crate::config::Config;
 use crate::domain::clock::{DAY, SharedClock};
 use crate::gateway;
-use crate::jobs::Background;
+use crate::domain::host_job::HostJob;
+use crate::jobs::{Background, HostJobs};
+use crate::metrics::WebhookCounters;
 use crate::storage::{CALL_DAYS_KEPT, DbError, Repository, set_aside};
+use crate::webhooks_out::Retention;
 
 use job_queue::QueueParts;
 use runtime::{Runtime, Threads};
@@ -48,6 +51,7 @@ pub struct Host {
     serving: Serving,
     clock: SharedClock,
     retention: Duration,
+    deliveries: Retention,
     /// Stops the compilation of active versions when the host is dropped.
     _recompiling: DropGuard,
     /// Locks the folder while the host is open.
@@ -118,17 +122,38 @@ impl Host {
             background: background.clone(),
         };
         let runtime = Runtime::start(config, &storage, &services, &queue.routing, &clock, threads).await?;
-        let jobs = queue.background(config, &storage, &services, &runtime, &clock, background)?;
+        let webhooks: Arc<WebhookCounters> = Arc::default();
+        let deliveries = queue.deliveries(&storage, &services, &webhooks, &clock);
+        let host_jobs = HostJobs::default().with(HostJob::Delivery, deliveries);
+        let jobs = queue.background(
+            config, &storage, &services, &runtime, &clock, host_jobs, background,
+        )?;
         jobs.recover().await;
         jobs.start();
-        let serving = Serving::open(config, &storage, services.clone(), &runtime, &jobs, &clock).await?;
+        let serving = Serving::open(
+            config,
+            &storage,
+            services.clone(),
+            &runtime,
+            &jobs,
+            webhooks,
+            &clock,
+        )
+        .await?;
         let recompiling = serving.draining.child_token();
         runtime.lifecycle.start_recompiling(recompiling.clone());
         // The key is not needed any more.
         let Storage { db, folder, .. } = storage;
+        let deliveries = Retention::new(
+            db.clone(),
+            runtime.routing.clone(),
+            clock.clone(),
+            config.retention.deliveries.0,
+        );
         Ok(Self {
             db,
             services,
+            deliveries,
             runtime,
             jobs,
             serving,
@@ -187,6 +212,16 @@ impl Host {
         if let Err(error) = self.forget_calls().await {
             tracing::warn!(%error, "old counts of calls could not be deleted");
         }
+        self.prune_deliveries().await;
+    }
+
+    /// Deletes deliveries of webhooks that are old or too many.
+    async fn prune_deliveries(&self) {
+        match self.deliveries.pass().await {
+            Ok(0) => {}
+            Ok(deliveries) => tracing::info!(deliveries, "old deliveries of webhooks were deleted"),
+            Err(error) => tracing::warn!(%error, "old deliveries of webhooks could not be deleted"),
+        }
     }
 
     /// Deletes old counts of calls, in rounds, so that other writers can run in between.
@@ -206,6 +241,7 @@ impl Host {
         self.runtime.lifecycle.retry().await;
         self.runtime.lifecycle.sweep_or_later().await;
         self.jobs.pass().await;
+        self.prune_deliveries().await;
     }
 
     /// Reports that the host is not ready, ends streams that would not end by themselves, and

@@ -17,6 +17,7 @@ use crate::domain::clock::SharedClock;
 use crate::domain::public_url::PublicUrl;
 use crate::gateway::Gateway;
 use crate::jobs::Background;
+use crate::metrics::WebhookCounters;
 
 /// The parts that answer callers.
 pub struct Serving {
@@ -42,6 +43,7 @@ impl Serving {
         services: Services,
         runtime: &Runtime,
         jobs: &Background,
+        webhooks: Arc<WebhookCounters>,
         clock: &SharedClock,
     ) -> Result<Self, OpenError> {
         let operator_token = operator_token::ensure(&*storage.db, storage.folder.path(), clock.now()).await?;
@@ -68,6 +70,7 @@ impl Serving {
             services,
             ledger: runtime.ledger.clone(),
             jobs: jobs.metrics().clone(),
+            webhooks,
         };
         let admin = AdminState::new(
             storage.db.clone(),
@@ -76,6 +79,7 @@ impl Serving {
             JobTasks {
                 wake: jobs.wake().clone(),
                 scheduler: jobs.scheduler().clone(),
+                queue: jobs.queue().clone(),
             },
             clock.clone(),
             draining.clone(),

@@ -169,6 +169,15 @@ fn missing(resource: Resource) -> Option<&'static str> {
             "`mortise schedules list --tenant …` (GET /api/v1/tenants/{tenant}/schedules) shows the schedules of the \
              active versions"
         }
+        Resource::Endpoint => {
+            "`mortise webhooks endpoints list --tenant …` (GET /api/v1/tenants/{tenant}/webhooks/endpoints) shows the \
+             endpoints; they are named by their id"
+        }
+        Resource::Delivery => {
+            "`mortise webhooks deliveries list --tenant …` (GET /api/v1/tenants/{tenant}/webhooks/deliveries) shows the \
+             deliveries that are kept; those that ended are deleted by `retention.deliveries` and the limit \
+             `deliveries_kept`"
+        }
         Resource::Address => "/api/v1/openapi.json lists the addresses, and /docs shows them",
         Resource::ProblemPage => return None,
     })

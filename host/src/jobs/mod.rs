@@ -101,6 +101,7 @@ pub struct Background {
     relay: Arc<Relay>,
     scheduler: Arc<Scheduler>,
     maintenance: Arc<Maintenance>,
+    queue: Arc<Queue>,
     wake: Arc<Wake>,
     counters: Arc<Counters>,
     metrics: JobMetrics,
@@ -172,7 +173,7 @@ impl Background {
             db: db.clone(),
             databases,
             routing,
-            queue,
+            queue: queue.clone(),
             policy,
             wake: wake.clone(),
             counters: counters.clone(),
@@ -186,6 +187,7 @@ impl Background {
             relay: Arc::new(relay),
             scheduler: Arc::new(scheduler),
             maintenance: Arc::new(maintenance),
+            queue,
             wake,
             counters: counters.clone(),
             metrics: JobMetrics::new(db, clock, counters, slots),
@@ -253,6 +255,11 @@ impl Background {
     /// The wake-ups of the tasks.
     pub fn wake(&self) -> &Arc<Wake> {
         &self.wake
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
     }
 
     /// The schedules.

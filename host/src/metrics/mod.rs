@@ -13,6 +13,7 @@ pub mod per_thread;
 pub mod process;
 mod requests;
 pub mod text;
+mod webhooks;
 
 pub use gauge::{Gauge, GaugeGuard};
 pub use gauges::Gauges;
@@ -21,3 +22,4 @@ pub use jobs::{JobTotals, JobsNow};
 pub use ledger::LedgerCounts;
 pub use requests::{Outcome, Requests};
 pub use text::CONTENT_TYPE;
+pub use webhooks::{WebhookCounters, WebhookTotals};

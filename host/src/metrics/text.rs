@@ -13,6 +13,7 @@ use super::histogram::Distribution;
 use super::jobs::JobTotals;
 use super::ledger::LedgerCounts;
 use super::requests::Requests;
+use super::webhooks::WebhookTotals;
 
 /// The content type of the format.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -29,6 +30,8 @@ pub struct Figures {
     pub ledger: LedgerCounts,
     /// The counters of jobs.
     pub jobs: JobTotals,
+    /// The counters of outbound webhooks.
+    pub webhooks: WebhookTotals,
     /// The counters of requests and invocations.
     pub requests: Arc<Requests>,
 }
@@ -98,6 +101,7 @@ impl Collector for Figures {
             ],
         )?;
         self.encode_jobs(&mut encoder)?;
+        self.encode_webhooks(&mut encoder)?;
         let seconds = Some(&Unit::Seconds);
         encoder
             .encode_descriptor(
@@ -162,6 +166,40 @@ impl Figures {
             )?
             .encode_counter::<NoLabelSet, _, f64>(&stale, None)
     }
+
+    fn encode_webhooks(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let WebhookTotals {
+            delivered,
+            retried,
+            failed,
+            postponed,
+            cancelled,
+            disabled,
+        } = self.webhooks;
+        by_label(
+            encoder,
+            (
+                "webhook_attempts",
+                "Attempts to deliver outbound webhooks, by what became of them.",
+            ),
+            "outcome",
+            &[
+                ("delivered", delivered),
+                ("retried", retried),
+                ("failed", failed),
+                ("postponed", postponed),
+                ("cancelled", cancelled),
+            ],
+        )?;
+        encoder
+            .encode_descriptor(
+                "webhook_endpoints_disabled",
+                "Endpoints that were disabled because they failed for too long or asked for it.",
+                None,
+                MetricType::Counter,
+            )?
+            .encode_counter::<NoLabelSet, _, f64>(&disabled, None)
+    }
 }
 
 /// Writes one counter for each value of a label.
@@ -219,6 +257,10 @@ mod tests {
             gauges,
             ledger,
             jobs,
+            webhooks: WebhookTotals {
+                delivered: 4,
+                ..WebhookTotals::default()
+            },
             requests,
         })
         .unwrap();
@@ -238,6 +280,8 @@ mod tests {
             "mortise_jobs_ended_total{outcome=\"done\"} 5",
             "mortise_jobs_ended_total{outcome=\"dead\"} 0",
             "mortise_job_retries_total{reason=\"failed\"} 3",
+            "mortise_webhook_attempts_total{outcome=\"delivered\"} 4",
+            "mortise_webhook_endpoints_disabled_total 0",
             "mortise_guest_cpu_seconds_total 1.5",
             "mortise_request_duration_seconds_bucket{le=\"0.0005\"} 1",
             "mortise_request_duration_seconds_bucket{le=\"0.005\"} 2",

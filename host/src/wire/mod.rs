@@ -21,3 +21,4 @@ pub mod settings;
 pub mod tenants;
 pub mod tokens;
 pub mod versions;
+pub mod webhooks_out;

@@ -104,6 +104,7 @@ impl TestApp {
             services,
             ledger: ledger.clone(),
             jobs: JobMetrics::new(db.clone(), clock.clone(), Arc::default(), Slots::new(1)),
+            webhooks: Arc::default(),
         };
         let jobs = job_tasks(db.clone(), routing.clone(), clock.clone());
         let state = AdminState::new(
@@ -217,9 +218,11 @@ pub(crate) fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Se
 fn job_tasks(db: Arc<dyn Repository>, routing: Arc<Routing>, clock: SharedClock) -> JobTasks {
     let (wake, counters) = (Arc::new(Wake::default()), Arc::new(Counters::default()));
     let queue = Queue::new(db.clone(), routing.clone(), wake.clone(), counters, clock.clone());
+    let queue = Arc::new(queue);
     JobTasks {
         wake,
-        scheduler: Arc::new(Scheduler::new(db, routing, Arc::new(queue), clock)),
+        scheduler: Arc::new(Scheduler::new(db, routing, queue.clone(), clock)),
+        queue,
     }
 }
 

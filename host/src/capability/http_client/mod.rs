@@ -24,6 +24,7 @@ mod connection;
 mod error;
 mod grant;
 mod host;
+mod host_request;
 mod pool;
 mod request;
 mod resolve;
@@ -48,6 +49,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use host::{HttpClientView, add_to_linker};
+pub use host_request::{HostRequest, HostResponse};
 pub use request::{DEEPEST_CALL, DEPTH_HEADER};
 pub use resolve::{Resolver, SystemResolver};
 

@@ -22,7 +22,8 @@ impl Counted for SqliteRepository {
                  (SELECT count(*) FROM jobs WHERE tenant = $1 AND state = 'running') AS jobs_running, \
                  COALESCE((SELECT done FROM job_counts WHERE tenant = $1), 0) AS ended_jobs, \
                  COALESCE((SELECT dead FROM job_counts WHERE tenant = $1), 0) AS dead_jobs, \
-                 (SELECT count(*) FROM schedules WHERE tenant = $1) AS schedules",
+                 (SELECT count(*) FROM schedules WHERE tenant = $1) AS schedules, \
+                 (SELECT count(*) FROM webhook_endpoints WHERE tenant = $1) AS webhook_endpoints",
         )
         .bind(tenant.to_string())
         .bind(now.0)
@@ -40,6 +41,7 @@ impl Counted for SqliteRepository {
             ended_jobs: row::number(&row, "ended_jobs")?,
             dead_jobs: row::number(&row, "dead_jobs")?,
             schedules: row::number(&row, "schedules")?,
+            webhook_endpoints: row::number(&row, "webhook_endpoints")?,
         })
     }
 
