@@ -39,6 +39,7 @@ mod tokens;
 mod transport;
 mod usage;
 mod versions;
+mod webhooks;
 mod whoami;
 
 use std::process::ExitCode;
@@ -130,6 +131,9 @@ enum Command {
     /// Schedules of the active versions
     #[command(subcommand)]
     Schedules(schedules::Schedules),
+    /// Webhooks: endpoints that get events, and deliveries to them
+    #[command(subcommand)]
+    Webhooks(webhooks::Webhooks),
     /// Show what the plugins of a tenant consumed
     Usage(usage::Usage),
     /// Show the audit log: who changed what
@@ -244,6 +248,7 @@ fn run(command: Command, connection: &Connection, output: &mut Output) -> Result
         Command::Jobs(command) => command.run(&client()?, output),
         Command::DeadLetters(command) => command.run(&client()?, output),
         Command::Schedules(command) => command.run(&client()?, output),
+        Command::Webhooks(command) => command.run(&client()?, output),
         Command::Usage(command) => command.run(&client()?, output),
         Command::Audit(command) => command.run(&client()?, output),
         Command::Whoami => whoami::run(&client()?, output),
