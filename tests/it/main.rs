@@ -37,3 +37,4 @@ mod shared;
 mod stored;
 mod upload;
 mod wasi;
+mod webhooks_out;

@@ -14,4 +14,4 @@ mod signature;
 
 pub use handler::{DeliveryHandler, Parts};
 pub use retention::Retention;
-pub use signature::{InvalidSecret, SigningSecret};
+pub use signature::{InvalidSecret, SigningSecret, signatures};

@@ -70,6 +70,8 @@ const TESTS: &[(&str, fn())] = &[
     ("dead_jobs_kept", jobs::dead_jobs_kept),
     ("schedules", jobs::schedules),
     ("schedule_runs_per_hour", jobs::schedule_runs_per_hour),
+    ("webhook_endpoints", counts::webhook_endpoints),
+    ("deliveries_kept", crate::webhooks_out::deliveries_kept),
     ("log_lines", logs::log_lines),
     ("log_bytes", logs::log_bytes),
     ("log_bytes_per_second", logs::log_bytes_per_second),

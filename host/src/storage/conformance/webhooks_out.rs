@@ -1,5 +1,6 @@
 //! Conformance tests of endpoints for webhooks and of deliveries.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde_json::json;
@@ -114,7 +115,7 @@ pub async fn endpoints_are_created_changed_and_deleted(repository: &dyn Reposito
     let changed = Endpoint {
         url: "https://hooks.example.com/b".to_owned(),
         enabled: false,
-        rate_per_minute: 60.try_into().ok(),
+        rate_per_minute: NonZeroU32::new(60),
         ..first.clone()
     };
     assert!(repository.change_endpoint(acme, &changed, &change(5)).await.unwrap());
@@ -150,8 +151,8 @@ pub async fn the_secrets_of_an_endpoint_overlap_during_a_rotation(repository: &d
         let bytes = secrets.iter().map(|secret| secret.sealed.as_bytes().to_vec());
         bytes.collect::<Vec<_>>()
     };
-    assert_eq!(valid(later(59)).await, [vec![2], vec![1]]);
-    assert_eq!(valid(later(60)).await, [vec![2]]);
+    assert_eq!(valid(later(59)).await, [vec![2_u8], vec![1]]);
+    assert_eq!(valid(later(60)).await, [vec![2_u8]]);
     let missing = repository
         .rotate_secret(acme, EndpointId::generate(), &second, later(1), &change(1))
         .await;
