@@ -132,7 +132,7 @@ fn toml_of(limits: &Limits) -> serde_json::Map<String, Value> {
 }
 
 /// The values of a limit to test if `needed` is needed, each with whether it is enough.
-fn around(needed: u64) -> [(u64, bool); 3] {
+pub fn around(needed: u64) -> [(u64, bool); 3] {
     [(needed - 1, false), (needed, true), (needed + 1, true)]
 }
 

@@ -109,7 +109,6 @@ async fn after_120_hours_of_only_failures_an_endpoint_is_disabled() {
     webhooks.until_tried(1).await;
     app.advance(std::time::Duration::from_secs(120 * 60 * 60));
     publish(&plugin, "order.created", &json!({ "n": 2 })).await;
-    webhooks.until_tried(1).await;
     let id = endpoint["id"].as_str().unwrap();
     crate::jobs::eventually(async || {
         let found = webhooks.read(&format!("/endpoints/{id}")).await;
@@ -117,7 +116,7 @@ async fn after_120_hours_of_only_failures_an_endpoint_is_disabled() {
     })
     .await;
     // What waits is given up, and can be replayed.
-    later(&app, 5 * 60).await;
+    later(&app, 60 * 60).await;
     webhooks.until("cancelled", 2).await;
 }
 
