@@ -17,7 +17,8 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{
-    ApiKeyId, DeliveryId, EndpointId, InvocationId, JobId, JobName, PlanName, PluginName, ScheduleName, TokenId,
+    ApiKeyId, DeliveryId, EndpointId, InvocationId, JobId, JobName, PlanName, PluginName, ScheduleName,
+    TokenId,
 };
 use crate::domain::problem::Code;
 use crate::domain::resource::Resource;

@@ -213,8 +213,8 @@ impl std::str::FromStr for DeliveryState {
 }
 
 /// How long a delivery waits after an attempt failed; `None` if it was the last. `attempt` is 1 for
-/// the first one since the delivery was added or replayed. `random` is between 0 and 1. The value of
-/// `Retry-After` counts between the wait and twice the wait.
+/// the first one since the delivery was added or replayed. `random` is between 0 and 1. The value
+/// of `Retry-After` counts between the wait and twice the wait.
 pub fn wait_after(attempt: u32, retry_after: Option<Duration>, random: f64) -> Option<Duration> {
     let index = usize::try_from(attempt.saturating_sub(1)).ok()?;
     let step = Duration::from_secs(*WAITS.get(index)?);

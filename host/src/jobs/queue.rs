@@ -86,7 +86,12 @@ impl Queue {
 
     /// Adds what an event became, unless that exceeds the tenant's backlog. It is added as a whole
     /// although the caller may stop waiting.
-    async fn add_fan_out(&self, tenant: TenantId, fan_out: FanOut, limits: &Limits) -> Result<(), QueueError> {
+    async fn add_fan_out(
+        &self,
+        tenant: TenantId,
+        fan_out: FanOut,
+        limits: &Limits,
+    ) -> Result<(), QueueError> {
         let (count, limit) = (as_u64(fan_out.jobs.len()), u64::from(limits.job_backlog));
         let reserved = self.live.reserve(tenant, count, limit)?;
         let (db, wake, counters) = (self.db.clone(), self.wake.clone(), self.counters.clone());
