@@ -1,15 +1,18 @@
-//! Builds the validator for wasm, so that the host can embed it, and notices new migrations, which
-//! a macro embeds.
+//! Builds the validator and the renderer for wasm, so that the host can embed them, and notices new
+//! migrations, which a macro embeds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-wasip2";
 
+/// The components that the host embeds. `mortise-NAME` is the package in the folder `NAME`.
+const EMBEDDED: [&str; 2] = ["renderer", "validator"];
+
 fn main() {
     let host = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
     let root = host.parent().expect("the host is a folder of the repository");
-    for path in ["migrations", "validator", "Cargo.toml", "Cargo.lock"] {
+    for path in ["migrations", "renderer", "validator", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     let out = PathBuf::from(variable("OUT_DIR"));
@@ -18,15 +21,18 @@ fn main() {
         .ancestors()
         .nth(4)
         .expect("the output folder lies at `target/PROFILE/build/PACKAGE/out`")
-        .join("validator");
+        .join("embedded");
     build(root, &target);
-    let component = target.join(TARGET).join("guest/mortise_validator.wasm");
-    std::fs::copy(&component, out.join("validator.wasm")).expect("the validator can be copied");
+    for name in EMBEDDED {
+        let component = target.join(TARGET).join(format!("guest/mortise_{name}.wasm"));
+        let copied = std::fs::copy(&component, out.join(format!("{name}.wasm")));
+        copied.unwrap_or_else(|error| panic!("the {name} cannot be copied: {error}"));
+    }
 }
 
 fn build(root: &Path, target: &Path) {
     let mut cargo = Command::new(variable("CARGO"));
-    // What cargo tells this script about its own build must not reach the build of the validator.
+    // What cargo tells this script about its own build must not reach the build of the components.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let inherited = [
@@ -43,13 +49,16 @@ fn build(root: &Path, target: &Path) {
     }
     cargo
         .current_dir(root)
-        .args(["build", "--quiet", "--lib", "--package", "mortise-validator"])
+        .args(["build", "--quiet", "--lib"])
         .args(["--profile", "guest", "--target", TARGET, "--target-dir"])
         .arg(target);
+    for name in EMBEDDED {
+        cargo.args(["--package", &format!("mortise-{name}")]);
+    }
     let status = cargo.status().expect("cargo can be started");
     assert!(
         status.success(),
-        "the validator does not build; is the target there? `rustup target add {TARGET}`"
+        "the components do not build; is the target there? `rustup target add {TARGET}`"
     );
 }
 

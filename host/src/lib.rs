@@ -18,6 +18,7 @@ mod invoke;
 pub mod jobs;
 pub mod ledger;
 pub mod lifecycle;
+pub mod mail;
 pub mod metrics;
 pub mod sandbox;
 pub mod server;

@@ -86,3 +86,50 @@ CREATE TRIGGER mails_deleted AFTER DELETE ON mails BEGIN
 END;
 
 ALTER TABLE usage_hours ADD COLUMN mails_sent INTEGER NOT NULL DEFAULT 0;
+
+-- What tenants and operators set for mail.
+
+-- The tenant's own mail server. JSON.
+CREATE TABLE mail_smtp (
+    tenant   TEXT NOT NULL PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    settings TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The domains from which the operator lets a tenant send, in lower case.
+CREATE TABLE mail_sender_domains (
+    tenant TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    domain TEXT NOT NULL,
+    PRIMARY KEY (tenant, domain)
+) STRICT, WITHOUT ROWID;
+
+-- The failures that the catcher simulates. JSON.
+CREATE TABLE mail_failures (
+    tenant   TEXT NOT NULL PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    failures TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The key that signs the links for unsubscribing in the mail of a tenant: 32 random bytes.
+CREATE TABLE mail_keys (
+    tenant      TEXT NOT NULL PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    unsubscribe BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Addresses to which the plugins of a tenant send no mail, in lower case.
+CREATE TABLE mail_suppressions (
+    tenant     TEXT    NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    address    TEXT    NOT NULL,
+    -- unsubscribed, rejected or added.
+    reason     TEXT    NOT NULL,
+    detail     TEXT,
+    -- The mail that a server refused.
+    mail       TEXT,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, address)
+) STRICT, WITHOUT ROWID;
+
+-- The mails of a person, for lists and erasure, whatever the case of the address.
+CREATE INDEX mail_recipients_of_person ON mail_recipients (tenant, address COLLATE NOCASE);
+-- How many mails wait, are caught or failed, for the metrics.
+CREATE INDEX mails_queued ON mails (tenant) WHERE state = 'queued';
+CREATE INDEX mails_caught ON mails (tenant) WHERE state = 'caught';
+CREATE INDEX mails_failed ON mails (tenant) WHERE state = 'failed';

@@ -79,6 +79,9 @@ fn the_test_host_has_the_default_limits_of_the_host() {
         jobs_enqueued,
         steps,
         step_bytes,
+        mail_recipients,
+        mail_size,
+        mail_attachments,
     } = budget::Limits::default();
     assert_eq!(
         (host_calls, sql_statements, http_requests),
@@ -89,13 +92,18 @@ fn the_test_host_has_the_default_limits_of_the_host() {
         (host.jobs_enqueued, host.steps, host.job_depth, host.job_backlog)
     );
     assert_eq!(
-        [request_body, response_body, cache_value, job_payload, step_bytes].map(|size| size.0),
+        (mail_recipients, mail_attachments),
+        (host.mail_recipients, host.mail_attachments)
+    );
+    assert_eq!(
+        [request_body, response_body, cache_value, job_payload, step_bytes, mail_size].map(|size| size.0),
         [
             host.request_body,
             host.response_body,
             host.cache_value,
             host.job_payload,
-            host.step_bytes
+            host.step_bytes,
+            host.mail_size
         ]
         .map(|size| size.as_usize())
     );

@@ -100,7 +100,7 @@ async fn what_nobody_serves_yet_is_a_typed_error_of_each_contract() {
     let [old, new] = answers(&app, "/unavailable", &json!({})).await;
     assert_eq!(old["email"], new["email"]);
     let error = old["email"]["error"].as_str().unwrap();
-    assert!(error.starts_with("Error::Unavailable("), "{error}");
+    assert!(error.starts_with("Error::NotGranted("), "{error}");
     assert_eq!(old["crypto"].as_array().unwrap().len(), 4);
     assert_eq!(new["crypto"].as_array().unwrap().len(), 6);
 }

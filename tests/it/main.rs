@@ -35,6 +35,7 @@ mod schemas;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod stored;
+mod templates;
 mod upload;
 mod wasi;
 mod webhooks_out;

@@ -19,7 +19,9 @@ use mortise::domain::clock::{SharedClock, SystemClock};
 use mortise::domain::limits::Limits;
 use mortise::domain::units::ByteSize;
 use mortise::jobs::Queue;
+use mortise::mail::{MailIntake, MailServers};
 use mortise::sandbox::{Runtime, RuntimeSettings};
+use mortise::storage::Repository;
 use mortise::storage::sqlite::SqliteRepository;
 use mortise::storage::vault::{HostKey, Vault};
 use tokio::runtime::Handle;
@@ -180,21 +182,34 @@ async fn runtime(folder: &std::path::Path) -> Runtime {
     let background = Handle::current();
     let databases = SqliteDatabases::new(folder.join("databases"), 64, background.clone(), clock.clone());
     let repository = SqliteRepository::open(folder).await.unwrap();
-    let queue = Queue::new(
-        Arc::new(repository),
+    let db: Arc<dyn Repository> = Arc::new(repository);
+    let vault = Arc::new(Vault::new(&key));
+    let queue = Arc::new(Queue::new(
+        db.clone(),
         Arc::default(),
         Arc::default(),
         Arc::default(),
         clock.clone(),
-    );
+    ));
+    let mail = MailIntake {
+        db: db.clone(),
+        servers: Arc::new(MailServers::new(db, vault.clone(), None)),
+        queue: queue.clone(),
+        counters: Arc::default(),
+        public_url: Arc::default(),
+        clock: clock.clone(),
+    };
     let services = Services {
         caches: Arc::new(MemoryCaches::new(clock.clone())),
         databases: Arc::new(databases.unwrap()),
         http: Arc::new(
             HttpClients::new(HttpClientConfig::default(), clock.clone(), background.clone()).unwrap(),
         ),
-        jobs: Arc::new(queue),
-        vault: Arc::new(Vault::new(&key)),
+        jobs: queue,
+        mail: Arc::new(mail),
+        mail_counters: Arc::default(),
+        renderer: Arc::default(),
+        vault,
     };
     let settings = RuntimeSettings {
         folder: folder.to_owned(),

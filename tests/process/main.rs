@@ -10,6 +10,7 @@ mod bad_start;
 mod cli;
 mod cli_jobs;
 mod cli_logs;
+mod cli_mail;
 mod cli_versions;
 mod connections;
 mod crowds;

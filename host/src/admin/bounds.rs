@@ -1,4 +1,4 @@
-//! Limits on the numbers of API keys, tokens, secrets and settings of a tenant.
+//! Limits on the numbers of API keys, tokens, secrets, settings and suppressed addresses of a tenant.
 
 use tokio::sync::OwnedMutexGuard;
 
@@ -25,6 +25,8 @@ pub enum Kind {
     ConfigEntries,
     /// Endpoints for webhooks.
     WebhookEndpoints,
+    /// Addresses on the suppression list.
+    Suppressions,
 }
 
 /// A lock on the counted items of a tenant. While it is held, no other request adds any.
@@ -59,6 +61,12 @@ pub async fn room_for(
             "webhook_endpoints",
             counts.webhook_endpoints,
             limits.webhook_endpoints,
+        ),
+        Kind::Suppressions => (
+            "suppressed addresses",
+            "suppressions",
+            counts.suppressions,
+            limits.suppressions,
         ),
     };
     if added > 0 && has.saturating_add(added) > most {

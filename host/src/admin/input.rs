@@ -17,12 +17,13 @@ use super::error::invalid;
 use super::state::AdminState;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{
-    ApiKeyId, DeliveryId, EndpointId, InvocationId, JobId, JobName, PlanName, PluginName, ScheduleName,
-    TokenId,
+    ApiKeyId, DeliveryId, EndpointId, InvocationId, JobId, JobName, MailId, PlanName, PluginName,
+    ScheduleName, TokenId,
 };
 use crate::domain::problem::Code;
 use crate::domain::resource::Resource;
 use crate::domain::secret::is_plain_name;
+use crate::domain::suppression::AddressKey;
 use crate::domain::units::ByteSize;
 use crate::domain::version_name::VersionName;
 use crate::http::hint::Hint;
@@ -81,6 +82,8 @@ in_path! {
     InvocationId = "invocation", Invocation;
     JobId = "id", Job;
     JobName = "job", JobKind;
+    MailId = "mail", Mail;
+    AddressKey = "address", Suppression;
     ScheduleName = "schedule", Schedule;
     EndpointId = "endpoint", Endpoint;
     DeliveryId = "delivery", Delivery;

@@ -27,6 +27,10 @@
 //! | GET POST PATCH DELETE | `/tenants/{tenant}/webhooks/endpoints`, `…/endpoints/{endpoint}` | developer; owner to change |
 //! | POST | `…/endpoints/{endpoint}/rotate`, `…/test`, `…/replay` | owner to rotate; developer |
 //! | GET DELETE POST | `/tenants/{tenant}/webhooks/deliveries`, `…/deliveries/{delivery}`, `…/replay`, `…/export` | developer |
+//! | GET DELETE POST | `/tenants/{tenant}/mail`, `…/mail/{mail}`, `…/mail/{mail}/resend` | viewer; developer to change |
+//! | GET | `…/mail/search`, `…/mail/export`, `…/mail/{mail}/source`, `…/text`, `…/html` | developer |
+//! | GET POST PUT DELETE | `…/mail/suppressions`, `…/mail/suppressions/{address}`, `…/mail/failures` | developer |
+//! | GET PUT DELETE | `…/mail/sender-domains`, `…/mail/smtp` | viewer; operator, owner to change |
 //! | GET | `/tenants/{tenant}/logs`, also `?follow=true` | viewer |
 //! | GET | `/tenants/{tenant}/audit` | viewer |
 //! | GET POST DELETE | `/tokens`, `/tokens/{token}` | operator |
@@ -51,6 +55,7 @@ mod invocations;
 mod jobs;
 mod limits;
 mod logs;
+mod mail;
 mod node;
 pub mod observer;
 mod openapi;
@@ -126,6 +131,7 @@ fn routes() -> OpenApiRouter<Arc<AdminState>> {
         .merge(dead_letters::router())
         .merge(schedules::router())
         .merge(webhooks_out::router())
+        .merge(mail::router())
         .merge(logs::router())
         .merge(audit::router())
         .merge(components::router())

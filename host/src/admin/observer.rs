@@ -10,6 +10,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::process::Process;
 use crate::metrics::{Gauge, Gauges, Requests, WebhookCounters, text};
 use crate::sandbox::Runtime;
+use crate::storage::Repository;
 use crate::tenants::budget::SharedBudget;
 
 /// The numbers of open connections.
@@ -45,6 +46,8 @@ pub struct Observer {
     pub jobs: JobMetrics,
     /// Counts attempts to deliver webhooks.
     pub webhooks: Arc<WebhookCounters>,
+    /// Counts mail.
+    pub db: Arc<dyn Repository>,
 }
 
 impl Observer {
@@ -63,6 +66,7 @@ impl Observer {
         let recompile = self.lifecycle.recompile_progress();
         // Not known while the database cannot be read.
         let jobs = self.jobs.now().await.ok();
+        let mail = self.db.mail_totals().await.ok();
         Gauges {
             requests_under_way: Some(self.requests.under_way()),
             requests_admitted: Some(self.requests.admitted.get()),
@@ -94,6 +98,9 @@ impl Observer {
             jobs_oldest_ready_seconds: jobs.map(|jobs| jobs.oldest_ready.as_secs()),
             job_slots_in_use: jobs.map(|jobs| jobs.slots_in_use),
             job_slots_total: jobs.map(|jobs| jobs.slots),
+            mails_queued: mail.map(|mail| mail.queued),
+            mails_caught: mail.map(|mail| mail.caught),
+            mails_failed: mail.map(|mail| mail.failed),
             ledger_entries: Some(ledger.entries),
             ledger_log_bytes: Some(ledger.log_bytes),
             public_connections: Some(self.connections.public.get()),
@@ -111,6 +118,7 @@ impl Observer {
             ledger: self.ledger.counts(),
             jobs: self.jobs.totals(),
             webhooks: self.webhooks.totals(),
+            mail: self.services.mail_counters.figures(),
             requests: self.requests.clone(),
         })
     }

@@ -220,6 +220,11 @@ fn check_grants(grants: &Grants) -> Result<(), Problem> {
             "events: at most {MAX_GRANTED} topics are allowed"
         )));
     }
+    if grants.email.len() > MAX_GRANTED {
+        return Err(invalid(format!(
+            "email: at most {MAX_GRANTED} addresses are allowed"
+        )));
+    }
     if grants
         .secrets
         .usable

@@ -7,6 +7,8 @@ use crate::domain::grant::Grants;
 use crate::domain::id::{JobName, PluginName, TenantId, TenantName, VersionDigest};
 use crate::domain::job::JobSpec;
 use crate::domain::limits::Limits;
+use crate::domain::mail_address::Address;
+use crate::domain::template::Templates;
 use crate::storage::vault::Sealed;
 
 /// The active version of a plugin, with its grants, settings and secrets. It is built when one of
@@ -35,4 +37,8 @@ pub struct ActiveVersion {
     pub secrets: Arc<BTreeMap<String, Sealed>>,
     /// The kinds of jobs that the version declares.
     pub jobs: Arc<BTreeMap<JobName, JobSpec>>,
+    /// The sender of a mail that names none: the first address of the manifest that is granted.
+    pub mail_from: Option<Address>,
+    /// The mail templates of the version.
+    pub templates: Arc<Templates>,
 }

@@ -15,12 +15,14 @@ pub mod content;
 pub mod context;
 mod cpu_time;
 pub mod database;
+pub mod email;
 pub mod events;
 pub mod http_client;
 mod invocation;
 pub mod jobs;
 mod last_calls;
 pub mod log;
+mod renderer;
 pub mod secrets;
 pub mod steps;
 #[cfg(test)]
@@ -35,7 +37,9 @@ pub use active_version::ActiveVersion;
 pub use cpu_time::{CpuTime, thread_time};
 pub use invocation::{HandlesSpent, HostCallRefused, Invocation, RunningJob};
 pub use last_calls::LastCalls;
+pub use renderer::{RenderJob, RenderTemplates, Renderer};
 
+use crate::metrics::MailCounters;
 use crate::storage::vault::Vault;
 
 /// The services that all invocations share.
@@ -49,6 +53,12 @@ pub struct Services {
     pub http: Arc<http_client::HttpClients>,
     /// The job queue.
     pub jobs: Arc<dyn jobs::JobQueue>,
+    /// Takes mail.
+    pub mail: Arc<dyn email::MailQueue>,
+    /// Counts what becomes of mail.
+    pub mail_counters: Arc<MailCounters>,
+    /// Renders mail templates.
+    pub renderer: Arc<Renderer>,
     /// Decrypts secrets.
     pub vault: Arc<Vault>,
 }
@@ -116,6 +126,7 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
     database::add_to_linker(linker)?;
     http_client::add_to_linker(linker)?;
     jobs::add_to_linker(linker)?;
+    email::add_to_linker(linker)?;
     events::add_to_linker(linker)?;
     steps::add_to_linker(linker)?;
     unavailable::add_to_linker(linker)

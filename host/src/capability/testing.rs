@@ -1,4 +1,4 @@
-//! Test invocations and a job queue in memory, for host calls without WebAssembly.
+//! Test invocations, and a job queue and mail in memory, for host calls without WebAssembly.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,14 +7,16 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::database::{DatabaseError, OutboxMarks};
+use super::email::{MailQueue, MailRefused, MailSender};
 use super::jobs::queue::{JobQueue, QueueError};
 use super::{ActiveVersion, Invocation};
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::domain::grant::Grants;
-use crate::domain::id::{InvocationId, JobId, TenantId, VersionDigest};
+use crate::domain::id::{InvocationId, JobId, MailId, TenantId, VersionDigest};
 use crate::domain::invocation::{Trigger, Usage};
 use crate::domain::job::{JobSpec, NewJob};
 use crate::domain::limits::Limits;
+use crate::domain::mail::Draft;
 use crate::domain::outbox::{OutboxMark, PublishedEvent};
 use crate::domain::units::as_u64;
 
@@ -35,6 +37,8 @@ pub fn invocation(limits: Limits, grants: Grants) -> Invocation {
             config: Arc::default(),
             secrets: Arc::default(),
             jobs: Arc::default(),
+            mail_from: None,
+            templates: Arc::default(),
         }),
         trigger: Trigger::Http,
         principal: None,
@@ -146,5 +150,38 @@ impl JobQueue for QueueInMemory {
 
     fn outbox_written(&self, tenant: TenantId) {
         self.told().written.push(tenant);
+    }
+}
+
+/// Remembers the mail that it takes.
+#[derive(Default)]
+pub struct MailInMemory {
+    drafts: Mutex<Vec<Draft>>,
+    fails: Option<MailRefused>,
+}
+
+impl MailInMemory {
+    /// Refuses each mail.
+    pub fn failing(error: MailRefused) -> Self {
+        Self {
+            drafts: Mutex::default(),
+            fails: Some(error),
+        }
+    }
+
+    /// The mail that it has taken.
+    pub fn drafts(&self) -> MutexGuard<'_, Vec<Draft>> {
+        self.drafts.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl MailQueue for MailInMemory {
+    async fn add(&self, _: MailSender<'_>, draft: Draft, _: &Limits) -> Result<MailId, MailRefused> {
+        if let Some(error) = &self.fails {
+            return Err(error.clone());
+        }
+        self.drafts().push(draft);
+        Ok(MailId::generate())
     }
 }

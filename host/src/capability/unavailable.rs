@@ -25,13 +25,11 @@ pub fn add_to_linker<T: HasCapabilities>(linker: &mut Linker<T>) -> wasmtime::Re
     }
     v0_1::http_types::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_1::crypto::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
-    v0_1::email::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_1::realtime::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::types::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::failures::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::http_types::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::crypto::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
-    v0_2::email::add_to_linker::<T, UnavailableCapabilities>(linker, view)?;
     v0_2::realtime::add_to_linker::<T, UnavailableCapabilities>(linker, view)
 }
 
@@ -133,15 +131,6 @@ impl v0_2::crypto::Host for UnavailableCapabilitiesView<'_> {
 macro_rules! serve {
     ($contract:ident) => {
         impl $contract::http_types::Host for UnavailableCapabilitiesView<'_> {}
-
-        impl $contract::email::Host for UnavailableCapabilitiesView<'_> {
-            async fn send(
-                &mut self,
-                _: $contract::email::Message,
-            ) -> wasmtime::Result<Result<String, $contract::email::Error>> {
-                self.refuse("email", $contract::email::Error::Unavailable)
-            }
-        }
 
         impl $contract::realtime::Host for UnavailableCapabilitiesView<'_> {
             async fn publish(

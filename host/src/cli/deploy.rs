@@ -185,6 +185,7 @@ fn united(mut granted: Grants, asked: Grants) -> Grants {
     granted.secrets.usable.extend(asked.secrets.usable);
     granted.secrets.reveal.extend(asked.secrets.reveal);
     granted.events.extend(asked.events);
+    granted.email.extend(asked.email);
     granted
 }
 

@@ -241,6 +241,7 @@ pub fn describe_missing(missing: &MissingGrant) -> String {
         MissingGrant::SecretUse { name } => format!("use of the secret `{name}`"),
         MissingGrant::SecretReveal { name } => format!("plain text of the secret `{name}`"),
         MissingGrant::Event { name } => format!("publishing events on `{name}`"),
+        MissingGrant::Email { name } => format!("mail from {name}"),
     }
 }
 

@@ -22,6 +22,7 @@ mod keys;
 mod limit_change;
 mod limits;
 mod logs;
+mod mail;
 mod moment;
 mod offline;
 mod operator_token;
@@ -128,6 +129,9 @@ enum Command {
     /// Dead letters: jobs that failed for good
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
+    /// Mail that plugins send, and its settings
+    #[command(subcommand)]
+    Mail(mail::Mail),
     /// Schedules of the active versions
     #[command(subcommand)]
     Schedules(schedules::Schedules),
@@ -247,6 +251,7 @@ fn run(command: Command, connection: &Connection, output: &mut Output) -> Result
         Command::Invocations(command) => command.run(&client()?, output),
         Command::Jobs(command) => command.run(&client()?, output),
         Command::DeadLetters(command) => command.run(&client()?, output),
+        Command::Mail(command) => command.run(&client()?, output),
         Command::Schedules(command) => command.run(&client()?, output),
         Command::Webhooks(command) => command.run(&client()?, output),
         Command::Usage(command) => command.run(&client()?, output),

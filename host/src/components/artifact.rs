@@ -16,7 +16,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::OnceCell;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -24,6 +23,7 @@ use super::accept;
 use super::code_files::CodeFiles;
 use super::compile::protocol::{DescribedManifest, Job};
 use super::compile::{CompileError, Compiled, Compiler, Urgency, WorkerPermit};
+use super::embedded_code::of_process;
 use super::error::LoadError;
 use super::files::blocking;
 use super::footprint::footprint;
@@ -38,9 +38,6 @@ use crate::domain::limits::Limits;
 use crate::domain::units::{ByteSize, as_u64};
 use crate::storage::vault::HostKey;
 
-/// The code of the embedded component, if this process has compiled it. All hosts of one process
-/// share it.
-static EMBEDDED: OnceCell<Arc<Vec<u8>>> = OnceCell::const_new();
 /// The most remembered refusals, which prevent compiling a refused component again.
 const REFUSALS_KEPT: u64 = 2_000;
 
@@ -301,11 +298,16 @@ impl Artifacts {
         &self.shield
     }
 
-    /// Loads a component that is embedded in the host.
-    pub async fn embedded(&self, engine: &Engine, component: &'static [u8]) -> Result<Component, LoadError> {
+    /// Loads the component `name`, which is embedded in the host.
+    pub async fn embedded(
+        &self,
+        engine: &Engine,
+        name: &'static str,
+        component: &'static [u8],
+    ) -> Result<Component, LoadError> {
         let digest = VersionDigest::of(component);
         let (files, seal, for_engine) = (self.files.clone(), self.seal, engine.clone());
-        let open = move || match files.read_embedded(digest)? {
+        let open = move || match files.read_embedded(name, digest)? {
             Some(stored) => open(&seal, &for_engine, digest, &stored),
             None => Ok(Opened::Unusable),
         };
@@ -319,11 +321,11 @@ impl Artifacts {
             let compiled = compiler.run(permit, &Job::stored(), component, size).await?;
             Ok::<_, LoadError>(Arc::new(compiled.code))
         };
-        let code = EMBEDDED.get_or_try_init(compile).await?.clone();
+        let code = of_process(digest).get_or_try_init(compile).await?.clone();
         let (files, seal, for_engine) = (self.files.clone(), self.seal, engine.clone());
         let load = move || {
             let mac = seal.mac(digest, &code);
-            files.write_embedded(digest, &[mac.as_bytes(), &code])?;
+            files.write_embedded(name, digest, &[mac.as_bytes(), &code])?;
             // SAFETY: the code comes from the compile worker of this executable, in this process.
             judged(unsafe { deserialize(&for_engine, &code) })
         };

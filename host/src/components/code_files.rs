@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::files::{self, read};
 use crate::domain::id::VersionDigest;
 
-/// Prefix of the file names of code that belongs to the host itself.
+/// Prefix of the file names of code that belongs to the host itself: `host-validator-…`. Earlier
+/// hosts had only one such component, whose name is missing in their files.
 const EMBEDDED: &str = "host-";
 
 /// The file with the engine that compiled the code.
@@ -65,22 +66,26 @@ impl CodeFiles {
         files::remove(&self.compiled(digest))
     }
 
-    /// The compiled code of a component of the host itself, if it is stored.
-    pub fn read_embedded(&self, digest: VersionDigest) -> io::Result<Option<Vec<u8>>> {
-        read(&self.embedded(digest))
+    /// The compiled code of the component `name` of the host itself, if it is stored.
+    pub fn read_embedded(&self, name: &str, digest: VersionDigest) -> io::Result<Option<Vec<u8>>> {
+        read(&self.embedded(name, digest))
     }
 
-    /// Stores the compiled code of a component of the host itself. Deletes that of earlier hosts.
-    pub fn write_embedded(&self, digest: VersionDigest, parts: &[&[u8]]) -> io::Result<()> {
-        files::write(&self.embedded(digest), parts, None)?;
+    /// Stores the compiled code of the component `name` of the host itself. Deletes that of earlier
+    /// hosts.
+    pub fn write_embedded(&self, name: &str, digest: VersionDigest, parts: &[&[u8]]) -> io::Result<()> {
+        let own = self.embedded(name, digest);
+        files::write(&own, parts, None)?;
         for entry in fs::read_dir(&self.compiled)? {
             let path = entry?.path();
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
-            if name.starts_with(EMBEDDED) && path != self.embedded(digest) {
-                fs::remove_file(path)?;
+            let file = path.file_name().and_then(|file| file.to_str());
+            let of_host = file.and_then(|file| file.strip_prefix(EMBEDDED));
+            let is_earlier = of_host.is_some_and(|file| match file.split_once('-') {
+                Some((component, _)) => component == name,
+                None => true,
+            });
+            if is_earlier && path != own {
+                files::remove(&path)?;
             }
         }
         Ok(())
@@ -142,9 +147,9 @@ impl CodeFiles {
         self.compiled.join(digest.to_hex()).with_extension("cwasm")
     }
 
-    fn embedded(&self, digest: VersionDigest) -> PathBuf {
-        let name = format!("{EMBEDDED}{}", digest.to_hex());
-        self.compiled.join(name).with_extension("cwasm")
+    fn embedded(&self, name: &str, digest: VersionDigest) -> PathBuf {
+        let file = format!("{EMBEDDED}{name}-{}", digest.to_hex());
+        self.compiled.join(file).with_extension("cwasm")
     }
 
     fn uses(&self, digest: VersionDigest) -> PathBuf {
@@ -155,7 +160,10 @@ impl CodeFiles {
 /// The digest in the name of a file.
 fn digest_of(path: &Path) -> Option<VersionDigest> {
     let name = path.file_stem()?.to_str()?;
-    let hex = name.strip_prefix(EMBEDDED).unwrap_or(name);
+    let hex = match name.strip_prefix(EMBEDDED) {
+        Some(own) => own.rsplit_once('-').map_or(own, |(_, hex)| hex),
+        None => name,
+    };
     format!("sha256:{hex}").parse().ok()
 }
 
@@ -169,11 +177,18 @@ mod tests {
         let files = CodeFiles::open(folder.path()).unwrap();
         let [old, new] = [b"old", b"new"].map(|bytes| VersionDigest::of(bytes));
         files.write_compiled(old, &[b"of a version"]).unwrap();
+        let of_earlier_host = files.compiled.join(format!("{EMBEDDED}{}.cwasm", old.to_hex()));
+        fs::write(&of_earlier_host, b"code").unwrap();
+        files.write_embedded("other", old, &[b"of another"]).unwrap();
+        assert!(!of_earlier_host.exists());
         for digest in [old, new] {
-            files.write_embedded(digest, &[b"mac", b"code"]).unwrap();
-            assert_eq!(files.read_embedded(digest).unwrap(), Some(b"maccode".to_vec()));
+            files.write_embedded("own", digest, &[b"mac", b"code"]).unwrap();
+            let stored = files.read_embedded("own", digest).unwrap();
+            assert_eq!(stored, Some(b"maccode".to_vec()));
+            assert_eq!(digest_of(&files.embedded("own", digest)), Some(digest));
         }
-        assert_eq!(files.read_embedded(old).unwrap(), None);
+        assert_eq!(files.read_embedded("own", old).unwrap(), None);
+        assert!(files.read_embedded("other", old).unwrap().is_some());
         assert_eq!(files.read_compiled(old).unwrap(), Some(b"of a version".to_vec()));
         assert_eq!(files.read_compiled(new).unwrap(), None);
     }

@@ -6,6 +6,7 @@ pub mod bundle;
 mod code_files;
 pub mod compile;
 pub mod contract;
+mod embedded_code;
 mod error;
 mod exports;
 mod features;

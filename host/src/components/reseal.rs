@@ -46,7 +46,7 @@ mod tests {
             .write_uses(good, &[old_seal.mac_of_uses(good, b"{}").as_bytes(), b"{}"])
             .unwrap();
         files
-            .write_embedded(good, &[old_seal.mac(good, b"own").as_bytes(), b"own"])
+            .write_embedded("own", good, &[old_seal.mac(good, b"own").as_bytes(), b"own"])
             .unwrap();
         files
             .write_compiled(forged, &[old_seal.mac(good, b"code").as_bytes(), b"evil"])
@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(new_seal.authentic(good, &compiled), Some(b"code".as_slice()));
         let uses = files.read_uses(good).unwrap().unwrap();
         assert_eq!(new_seal.authentic_uses(good, &uses), Some(b"{}".as_slice()));
-        let own = files.read_embedded(good).unwrap().unwrap();
+        let own = files.read_embedded("own", good).unwrap().unwrap();
         assert_eq!(new_seal.authentic(good, &own), Some(b"own".as_slice()));
         let forged_code = files.read_compiled(forged).unwrap().unwrap();
         assert_eq!(new_seal.authentic(forged, &forged_code), None);

@@ -12,6 +12,7 @@ mod http_client;
 mod jobs;
 mod limits;
 mod log;
+mod mail;
 mod retention;
 mod runtime;
 mod server;
@@ -23,6 +24,7 @@ pub use data::DataSection;
 pub use http_client::HttpClientSection;
 pub use jobs::JobsSection;
 pub use log::{LogFormat, LogSection};
+pub use mail::{ConfiguredPassword, MailSection};
 pub use retention::RetentionSection;
 pub use runtime::RuntimeSection;
 pub use server::{ServerSection, listener_address};
@@ -59,6 +61,8 @@ pub struct Config {
     pub http_client: HttpClientSection,
     /// How many jobs a node runs.
     pub jobs: JobsSection,
+    /// The mail server of the host.
+    pub mail: MailSection,
     /// How long records are kept.
     pub retention: RetentionSection,
     /// The host's own log.

@@ -16,6 +16,8 @@ pub struct RetentionSection {
     pub dead_jobs: Span,
     /// Deliveries of webhooks that were delivered or given up, with their bodies and attempts.
     pub deliveries: Span,
+    /// Mail that was sent or caught, or given up, with its content.
+    pub mails: Span,
     /// Deleted tenants and plugins. They can be restored until this time has passed.
     pub deleted: Span,
 }
@@ -27,6 +29,7 @@ impl Default for RetentionSection {
             jobs: Span::s(24 * 60 * 60),
             dead_jobs: Span::s(14 * 24 * 60 * 60),
             deliveries: Span::s(30 * 24 * 60 * 60),
+            mails: Span::s(30 * 24 * 60 * 60),
             deleted: Span::s(7 * 24 * 60 * 60),
         }
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::event::TopicPattern;
+use super::mail_address::Sender;
 use super::manifest::Manifest;
 use super::origin::Origin;
 use super::secret::{SecretOrigins, UsableSecrets};
@@ -25,6 +26,10 @@ pub struct Grants {
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     #[schema(value_type = BTreeSet<String>)]
     pub events: BTreeSet<TopicPattern>,
+    /// Addresses that the plugin may send mail from; `@example.com` stands for all of a domain.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[schema(value_type = BTreeSet<String>)]
+    pub email: BTreeSet<Sender>,
 }
 
 /// Secrets that a plugin may use, by the kind of use.
@@ -73,6 +78,12 @@ pub enum MissingGrant {
         #[schema(value_type = String)]
         name: TopicPattern,
     },
+    /// Sending mail.
+    Email {
+        /// The address, or the domain after an `@`.
+        #[schema(value_type = String)]
+        name: Sender,
+    },
 }
 
 impl Grants {
@@ -86,6 +97,7 @@ impl Grants {
                 reveal: manifest.secrets.reveal.iter().cloned().collect(),
             },
             events: manifest.events.publish.iter().cloned().collect(),
+            email: manifest.email.from.iter().cloned().collect(),
         }
     }
 
@@ -110,6 +122,11 @@ impl Grants {
                 missing.push(MissingGrant::Event { name });
             }
         }
+        for name in asked.email {
+            if !self.email.iter().any(|granted| granted.covers_sender(&name)) {
+                missing.push(MissingGrant::Email { name });
+            }
+        }
         missing
     }
 
@@ -129,6 +146,7 @@ impl Grants {
                     .collect(),
             },
             events: both(&asked.events, &self.events),
+            email: senders(&asked.email, &self.email),
         }
     }
 }
@@ -142,6 +160,16 @@ fn covered(patterns: &BTreeSet<TopicPattern>, topic: &TopicPattern) -> bool {
 fn both(some: &BTreeSet<TopicPattern>, others: &BTreeSet<TopicPattern>) -> BTreeSet<TopicPattern> {
     let narrower = some.iter().filter(|topic| covered(others, topic));
     let narrower = narrower.chain(others.iter().filter(|topic| covered(some, topic)));
+    narrower.cloned().collect()
+}
+
+/// The senders in both sets: of a domain and an address of it, the address.
+fn senders(some: &BTreeSet<Sender>, others: &BTreeSet<Sender>) -> BTreeSet<Sender> {
+    let covered = |senders: &BTreeSet<Sender>, one: &Sender| {
+        senders.iter().any(|sender| sender.covers_sender(one))
+    };
+    let narrower = some.iter().filter(|sender| covered(others, sender));
+    let narrower = narrower.chain(others.iter().filter(|sender| covered(some, sender)));
     narrower.cloned().collect()
 }
 
@@ -214,6 +242,7 @@ impl fmt::Display for MissingGrant {
             MissingGrant::SecretOrigin { name, origin } => write!(f, "sending secret `{name}` to {origin}"),
             MissingGrant::SecretReveal { name } => write!(f, "the plain text of secret `{name}`"),
             MissingGrant::Event { name } => write!(f, "publishing events on `{name}`"),
+            MissingGrant::Email { name } => write!(f, "sending mail from {name}"),
         }
     }
 }
@@ -359,6 +388,30 @@ mod tests {
         let json = serde_json::to_value(Grants::default().missing_for(&manifest)).unwrap();
         assert_eq!(json[0], serde_json::json!({ "kind": "event", "name": "order.*" }));
         assert!(serde_json::from_str::<Grants>(r#"{"events":["a..b"]}"#).is_err());
+    }
+
+    #[test]
+    fn a_plugin_sends_mail_from_what_it_asks_for_and_the_tenant_grants() {
+        let manifest = Manifest::parse(
+            "[plugin]\nname = 'p'\nversion = '1'\n[email]\nfrom = ['shop@a.example', '@b.example']\n",
+        );
+        let manifest = manifest.unwrap();
+        for (granted, lacking, senders) in [
+            (vec![], vec!["shop@a.example", "@b.example"], vec![]),
+            (vec!["@a.example", "@b.example"], vec![], vec!["shop@a.example", "@b.example"]),
+            (vec!["x@b.example"], vec!["shop@a.example", "@b.example"], vec!["x@b.example"]),
+        ] {
+            let grants = grants(serde_json::json!({ "email": granted }));
+            let wanted: Vec<String> = lacking
+                .iter()
+                .map(|name| format!("sending mail from {name}"))
+                .collect();
+            assert_eq!(missing(&grants, &manifest), wanted);
+            let effective = grants.effective_for(&manifest).email;
+            let effective: Vec<String> = effective.iter().map(ToString::to_string).collect();
+            assert_eq!(effective, senders);
+        }
+        assert!(serde_json::from_str::<Grants>(r#"{"email":["shop"]}"#).is_err());
     }
 
     #[test]

@@ -346,6 +346,14 @@ usage! {
     jobs_enqueued: u32 => sum,
     /// Events that were published.
     events_published: u32 => sum,
+    /// Mails that were taken.
+    mails_sent: u32 => sum,
+    /// Most receivers of one mail.
+    mail_recipients: u32,
+    /// Most bytes of one mail: its subject, its texts and its files.
+    mail_bytes: u64,
+    /// Most files of one mail.
+    mail_attachments: u32,
     /// Most bytes of the payload of one job or event that was added.
     job_payload_bytes: u64,
     /// Stored steps of the job after the last call; zero without one.

@@ -274,6 +274,22 @@ limits! {
     /// Result of one step of a job.
     step_bytes: ByteSize = ByteSize::kib(64), at most ByteSize::mib(1),
         of Invocation, seen in "step_bytes";
+    /// Receivers of one mail. Stops a plugin from writing to everybody at once.
+    mail_recipients: u32 = 50, at most 1_000,
+        of Invocation, seen in "mail_recipients";
+    /// Content of one mail: its subject, its texts and its files. Stops mail from filling the disk.
+    mail_size: ByteSize = ByteSize::mib(2), at most ByteSize::mib(16),
+        of Invocation, seen in "mail_bytes";
+    /// Files of one mail.
+    mail_attachments: u32 = 10, at most 50,
+        of Invocation, seen in "mail_attachments";
+    /// Mails that a tenant sends within an hour. Stops a plugin from sending mail without end, which
+    /// would get the server onto the lists of senders of spam.
+    mails_per_hour: u32 = 1_000, at most 1_000_000,
+        of Tenant, seen in "mails_sent";
+    /// Stored mails of a tenant. When the limit is exceeded, the oldest that were sent are deleted.
+    mails_kept: u32 = 10_000, at most 1_000_000,
+        of Tenant, seen in "counts.mails";
     /// Jobs of a tenant that run at once. Stops one tenant from taking every slot for jobs.
     jobs_running: u32 = 8, at least 1, at most 1_024,
         of Tenant, seen in "jobs.running";
@@ -347,6 +363,10 @@ limits! {
     /// Settings of all plugins of a tenant together. Each is held in memory.
     config_entries: u32 = 1_000, at most 10_000,
         of Tenant, seen in "counts.config_entries";
+    /// Addresses on a tenant's suppression list that people may add. Those that unsubscribe, or that
+    /// servers refuse, are added above the limit too.
+    suppressions: u32 = 100_000, at most 10_000_000,
+        of Tenant, seen in "counts.suppressions";
     /// Stored versions of a plugin. When the limit is exceeded, the oldest inactive version is
     /// deleted.
     versions_kept: u32 = 50, at least 1, at most 1_000,
@@ -544,6 +564,7 @@ mod tests {
             "counts.config_entries",
             "counts.plugins",
             "counts.secrets",
+            "counts.suppressions",
             "counts.tokens",
             "counts.webhook_endpoints",
             "delivery.state",

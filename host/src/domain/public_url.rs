@@ -76,6 +76,11 @@ impl PublicUrl {
     pub fn of_plugin(&self, tenant: &TenantName, plugin: &PluginName) -> String {
         format!("{self}/{tenant}/{plugin}")
     }
+
+    /// The URL at which the receiver of a mail unsubscribes.
+    pub fn of_unsubscribe(&self, tenant: &TenantName, token: &str) -> String {
+        format!("{self}/{tenant}/-/unsubscribe/{token}")
+    }
 }
 
 /// The URL without a slash at its end.

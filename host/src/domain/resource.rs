@@ -35,6 +35,12 @@ pub enum Resource {
     Endpoint,
     /// A delivery of a webhook.
     Delivery,
+    /// A mail.
+    Mail,
+    /// A mail server of a tenant.
+    MailServer,
+    /// An address on a suppression list.
+    Suppression,
     /// An address in the admin API.
     Address,
     /// A page that explains the code of a problem.
@@ -43,7 +49,7 @@ pub enum Resource {
 
 impl Resource {
     /// All kinds.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Tenant,
         Self::Plan,
         Self::Plugin,
@@ -59,6 +65,9 @@ impl Resource {
         Self::Schedule,
         Self::Endpoint,
         Self::Delivery,
+        Self::Mail,
+        Self::MailServer,
+        Self::Suppression,
         Self::Address,
         Self::ProblemPage,
     ];
@@ -83,6 +92,9 @@ impl fmt::Display for Resource {
             Self::Schedule => "schedule",
             Self::Endpoint => "endpoint",
             Self::Delivery => "delivery",
+            Self::Mail => "mail",
+            Self::MailServer => "mail server of the tenant",
+            Self::Suppression => "address on the suppression list",
             Self::Address => "address in the admin API",
             Self::ProblemPage => "problem",
         })

@@ -14,6 +14,7 @@ mod problem_page;
 mod refusals;
 mod respond;
 mod trace_context;
+mod unsubscribe;
 mod validate;
 
 use std::sync::Arc;
@@ -30,9 +31,11 @@ use crate::domain::problem::Code;
 use crate::domain::public_url::PublicUrl;
 use crate::http::problem::Problem;
 use crate::invoke::Invoker;
-use crate::metrics::Requests;
+use crate::metrics::{MailCounters, Requests};
 use crate::server::body::Pace;
+use crate::storage::Repository;
 use crate::tenants::Routing;
+use unsubscribe::Unsubscriptions;
 
 /// The public API with its dependencies.
 pub struct Gateway {
@@ -43,6 +46,7 @@ pub struct Gateway {
     draining: CancellationToken,
     requests: Arc<Requests>,
     public_url: Arc<PublicUrl>,
+    unsubscriptions: Option<Unsubscriptions>,
 }
 
 impl Gateway {
@@ -65,6 +69,15 @@ impl Gateway {
             pace,
             draining,
             public_url,
+            unsubscriptions: None,
+        }
+    }
+
+    /// Stores unsubscriptions in `db`. Without it, their links are not found.
+    pub fn with_unsubscriptions(self, db: Arc<dyn Repository>, counters: Arc<MailCounters>) -> Self {
+        Self {
+            unsubscriptions: Some(Unsubscriptions { db, counters }),
+            ..self
         }
     }
 
@@ -80,6 +93,12 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/-/healthz", get(async || "alive\n"))
         .route("/-/readyz", get(readyz))
         .route("/-/problems/{code}", get(problem_page::show))
+        .route(
+            unsubscribe::ROUTE,
+            get(unsubscribe::show)
+                .post(unsubscribe::unsubscribe)
+                .fallback(unsubscribe::other_methods),
+        )
         .layer(from_fn_with_state(gateway.clone(), measure::measure))
         // Not a layer, because a layer allocates several times per request.
         .fallback(plugins)

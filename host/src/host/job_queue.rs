@@ -22,6 +22,8 @@ pub struct QueueParts {
     pub routing: Arc<Routing>,
     /// Adds the jobs of host calls.
     pub queue: Arc<Queue>,
+    /// Runs the jobs of the host itself. There are none yet.
+    pub host_jobs: HostJobs,
     wake: Arc<Wake>,
     counters: Arc<Counters>,
 }
@@ -40,6 +42,7 @@ impl QueueParts {
         Self {
             routing,
             queue: Arc::new(queue),
+            host_jobs: HostJobs::default(),
             wake,
             counters,
         }
@@ -71,7 +74,6 @@ impl QueueParts {
         services: &Services,
         runtime: &Runtime,
         clock: &SharedClock,
-        host_jobs: HostJobs,
         background: Handle,
     ) -> Result<Background, OpenError> {
         Ok(Background::new(Parts {
@@ -90,7 +92,7 @@ impl QueueParts {
                 done: config.retention.jobs.0,
                 dead: config.retention.dead_jobs.0,
             },
-            host_jobs,
+            host_jobs: self.host_jobs,
         }))
     }
 }

@@ -3,6 +3,7 @@
 mod data_folder;
 pub mod host_key;
 mod job_queue;
+mod mail;
 mod offline;
 pub mod operator_token;
 mod runtime;
@@ -27,14 +28,17 @@ use crate::admin::observer::Connections;
 use crate::capability::Services;
 use crate::config::Config;
 use crate::domain::clock::{DAY, SharedClock};
-use crate::gateway;
 use crate::domain::host_job::HostJob;
-use crate::jobs::{Background, HostJobs};
+use crate::domain::public_url::PublicUrl;
+use crate::gateway;
+use crate::jobs::Background;
+use crate::mail::MailRetention;
 use crate::metrics::WebhookCounters;
 use crate::storage::{CALL_DAYS_KEPT, DbError, Repository, set_aside};
 use crate::webhooks_out::Retention;
 
 use job_queue::QueueParts;
+use mail::MailParts;
 use runtime::{Runtime, Threads};
 use serving::Serving;
 use storage::Storage;
@@ -50,6 +54,7 @@ pub struct Host {
     jobs: Background,
     serving: Serving,
     clock: SharedClock,
+    mail_retention: MailRetention,
     retention: Duration,
     deliveries: Retention,
     /// Stops the compilation of active versions when the host is dropped.
@@ -115,19 +120,23 @@ impl Host {
         clock: SharedClock,
     ) -> Result<Self, OpenError> {
         let storage = Storage::open(config, &clock).await?;
-        let queue = QueueParts::new(&storage, &clock);
-        let services = services::open(config, &storage, queue.queue.clone(), &clock, &background).await?;
+        let mut queue = QueueParts::new(&storage, &clock);
+        let public_url = Arc::new(PublicUrl::new(config.server.public_url.clone()));
+        let mail = MailParts::new(config, &storage, &queue, &public_url, &clock);
+        let mail_retention = mail::retention(config, &storage, &queue, &clock);
+        let services =
+            services::open(config, &storage, queue.queue.clone(), &mail, &clock, &background).await?;
         let threads = Threads {
             worker,
             background: background.clone(),
         };
         let runtime = Runtime::start(config, &storage, &services, &queue.routing, &clock, threads).await?;
+        let sends = mail::handler(config, &storage, &mail.servers, &services, &clock);
+        queue.host_jobs = queue.host_jobs.with(HostJob::Mail, Arc::new(sends));
         let webhooks: Arc<WebhookCounters> = Arc::default();
         let deliveries = queue.deliveries(&storage, &services, &webhooks, &clock);
-        let host_jobs = HostJobs::default().with(HostJob::Delivery, deliveries);
-        let jobs = queue.background(
-            config, &storage, &services, &runtime, &clock, host_jobs, background,
-        )?;
+        queue.host_jobs = queue.host_jobs.with(HostJob::Delivery, deliveries);
+        let jobs = queue.background(config, &storage, &services, &runtime, &clock, background)?;
         jobs.recover().await;
         jobs.start();
         let serving = Serving::open(
@@ -137,6 +146,7 @@ impl Host {
             &runtime,
             &jobs,
             webhooks,
+            public_url,
             &clock,
         )
         .await?;
@@ -158,6 +168,7 @@ impl Host {
             jobs,
             serving,
             clock,
+            mail_retention,
             retention: config.retention.invocations.0,
             _recompiling: recompiling.drop_guard(),
             _folder: folder,
@@ -209,6 +220,7 @@ impl Host {
             Ok(rows) => tracing::info!(rows, %before, "old invocations and log lines were deleted"),
             Err(error) => tracing::warn!(%error, "old invocations and log lines could not be deleted"),
         }
+        self.mail_retention.pass().await;
         if let Err(error) = self.forget_calls().await {
             tracing::warn!(%error, "old counts of calls could not be deleted");
         }

@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio::runtime::Handle;
 
 use super::OpenError;
+use super::mail::MailParts;
 use super::storage::Storage;
 use crate::capability::Services;
 use crate::capability::cache::MemoryCaches;
@@ -25,6 +26,7 @@ pub async fn open(
     config: &Config,
     storage: &Storage,
     jobs: Arc<dyn JobQueue>,
+    mail: &MailParts,
     clock: &SharedClock,
     background: &Handle,
 ) -> Result<Services, OpenError> {
@@ -42,6 +44,9 @@ pub async fn open(
         databases: Arc::new(databases),
         http: Arc::new(http_clients(config, clock.clone(), background.clone())?),
         jobs,
+        mail: mail.intake.clone(),
+        mail_counters: mail.counters.clone(),
+        renderer: Arc::default(),
         vault: storage.vault.clone(),
     })
 }

@@ -37,6 +37,7 @@ pub struct Serving {
 
 impl Serving {
     /// Creates both APIs for the runtime.
+    #[expect(clippy::too_many_arguments, reason = "each is a part that was opened before")]
     pub async fn open(
         config: &Config,
         storage: &Storage,
@@ -44,12 +45,12 @@ impl Serving {
         runtime: &Runtime,
         jobs: &Background,
         webhooks: Arc<WebhookCounters>,
+        public_url: Arc<PublicUrl>,
         clock: &SharedClock,
     ) -> Result<Self, OpenError> {
         let operator_token = operator_token::ensure(&*storage.db, storage.folder.path(), clock.now()).await?;
         let draining = CancellationToken::new();
         let pace = config.server.pace(config.server.body_timeout);
-        let public_url = Arc::new(PublicUrl::new(config.server.public_url.clone()));
         let gateway = Gateway::new(
             runtime.routing.clone(),
             runtime.invoker.clone(),
@@ -57,7 +58,8 @@ impl Serving {
             pace,
             draining.clone(),
             public_url.clone(),
-        );
+        )
+        .with_unsubscriptions(storage.db.clone(), services.mail_counters.clone());
         let connections = Connections::default();
         let observer = Observer {
             requests: gateway.requests(),
@@ -71,6 +73,7 @@ impl Serving {
             ledger: runtime.ledger.clone(),
             jobs: jobs.metrics().clone(),
             webhooks,
+            db: storage.db.clone(),
         };
         let admin = AdminState::new(
             storage.db.clone(),

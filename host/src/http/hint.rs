@@ -40,6 +40,8 @@ pub enum Hint {
     JobEnded,
     /// A live job has the same unique key.
     UniqueKeyTaken,
+    /// The mail waits to be sent.
+    MailWaits,
     /// The tenant has as many live jobs as its plan allows.
     BacklogFull,
     /// Only the code of the problem is known.
@@ -104,6 +106,10 @@ impl Hint {
             Self::UniqueKeyTaken => {
                 "wait until the other job has ended, or cancel it first; `mortise jobs list --tenant …` (GET \
                  …/jobs) shows it"
+            }
+            Self::MailWaits => {
+                "`mortise jobs show JOB --tenant …` (GET …/jobs/{id}) shows what its job waits for, and `mortise jobs \
+                 retry` runs it now"
             }
             Self::BacklogFull => {
                 "wait until jobs have ended, delete some with `mortise jobs purge --tenant …` (DELETE …/jobs), or ask \
@@ -177,6 +183,17 @@ fn missing(resource: Resource) -> Option<&'static str> {
             "`mortise webhooks deliveries list --tenant …` (GET /api/v1/tenants/{tenant}/webhooks/deliveries) shows the \
              deliveries that are kept; those that ended are deleted by `retention.deliveries` and the limit \
              `deliveries_kept`"
+        }
+        Resource::Mail => {
+            "`mortise mail list --tenant …` (GET /api/v1/tenants/{tenant}/mail) shows the mail that is kept; the oldest \
+             is deleted by `retention.mails` and the limit `mails_kept`"
+        }
+        Resource::MailServer => {
+            "the tenant uses the mail server of the host, or the catcher; `mortise mail smtp set --tenant …` (PUT \
+             …/mail/smtp) sets one"
+        }
+        Resource::Suppression => {
+            "`mortise mail suppressions list --tenant …` (GET …/mail/suppressions) shows the addresses"
         }
         Resource::Address => "/api/v1/openapi.json lists the addresses, and /docs shows them",
         Resource::ProblemPage => return None,

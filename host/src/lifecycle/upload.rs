@@ -7,14 +7,16 @@ use bytes::Bytes;
 use super::{Lifecycle, LifecycleError, Uploaded};
 use crate::components::DescribedManifest;
 use crate::components::bundle::schema::Schemas;
-use crate::components::bundle::{Bundle, StoredBundle};
+use crate::components::bundle::{Bundle, BundleError, StoredBundle};
 use crate::components::store::VerifiedComponent;
 use crate::domain::audit::Change;
 use crate::domain::id::{PluginName, VersionDigest};
 use crate::domain::limits::Limits;
 use crate::domain::plugin::Version;
+use crate::domain::template::Templates;
 use crate::domain::tenant::Tenant;
 use crate::domain::units::as_u64;
+use crate::sandbox::TemplateError;
 use crate::unguarded::{Guard, is_off};
 
 impl Lifecycle {
@@ -125,7 +127,8 @@ impl Lifecycle {
         }
     }
 
-    /// Reads, checks and compiles an upload in the worker, and compiles its schemas in a sandbox.
+    /// Reads, checks and compiles an upload in the worker, and checks its schemas and its mail
+    /// templates in sandboxes.
     async fn take_in(
         &self,
         plugin: &PluginName,
@@ -148,6 +151,14 @@ impl Lifecycle {
         let lowered = limits.lowered_by(&described.manifest.limits);
         let schemas = Schemas::of(&described.manifest, stored.schemas);
         self.runtime.validators().try_schemas(&schemas, &lowered).await?;
+        let templates = Templates::new(stored.templates);
+        let checked = self.runtime.renderers().try_templates(&templates, &lowered).await;
+        let folder = described.manifest.templates().unwrap_or_default();
+        checked.map_err(|error| match error {
+            TemplateError::Refused(problem) => BundleError::Template(format!("{folder}/{problem}")).into(),
+            TemplateError::Unavailable(_) => LifecycleError::Unavailable(error.into()),
+            TemplateError::Host(_) => LifecycleError::host(error),
+        })?;
         Ok(described)
     }
 }

@@ -84,6 +84,12 @@ gauges! {
     job_slots_in_use,
     /// The most jobs that this node runs at once.
     job_slots_total,
+    /// Mails that wait to be sent.
+    mails_queued,
+    /// Mails that the catcher keeps.
+    mails_caught,
+    /// Mails that failed for good.
+    mails_failed,
     /// Records of invocations that wait to be written.
     ledger_entries,
     /// Bytes of log lines that wait to be written.

@@ -12,6 +12,7 @@ use super::gauges::Gauges;
 use super::histogram::Distribution;
 use super::jobs::JobTotals;
 use super::ledger::LedgerCounts;
+use super::mail::MailFigures;
 use super::requests::Requests;
 use super::webhooks::WebhookTotals;
 
@@ -32,6 +33,8 @@ pub struct Figures {
     pub jobs: JobTotals,
     /// The counters of outbound webhooks.
     pub webhooks: WebhookTotals,
+    /// The counters of mail.
+    pub mail: MailFigures,
     /// The counters of requests and invocations.
     pub requests: Arc<Requests>,
 }
@@ -102,6 +105,12 @@ impl Collector for Figures {
         )?;
         self.encode_jobs(&mut encoder)?;
         self.encode_webhooks(&mut encoder)?;
+        by_label(
+            &mut encoder,
+            ("mails", "Mails and recipients by what became of them on this node."),
+            "outcome",
+            &self.mail.by_outcome(),
+        )?;
         let seconds = Some(&Unit::Seconds);
         encoder
             .encode_descriptor(
@@ -253,6 +262,10 @@ mod tests {
             retried: 3,
             ..JobTotals::default()
         };
+        let mail = MailFigures {
+            caught: 4,
+            ..MailFigures::default()
+        };
         let text = write(Figures {
             gauges,
             ledger,
@@ -261,6 +274,7 @@ mod tests {
                 delivered: 4,
                 ..WebhookTotals::default()
             },
+            mail,
             requests,
         })
         .unwrap();
@@ -282,6 +296,8 @@ mod tests {
             "mortise_job_retries_total{reason=\"failed\"} 3",
             "mortise_webhook_attempts_total{outcome=\"delivered\"} 4",
             "mortise_webhook_endpoints_disabled_total 0",
+            "mortise_mails_total{outcome=\"caught\"} 4",
+            "mortise_mails_total{outcome=\"failed\"} 0",
             "mortise_guest_cpu_seconds_total 1.5",
             "mortise_request_duration_seconds_bucket{le=\"0.0005\"} 1",
             "mortise_request_duration_seconds_bucket{le=\"0.005\"} 2",

@@ -1,6 +1,6 @@
-//! The wasmtime engines: one runs plugins, one checks bodies, and one compiles. They share the
-//! settings that affect generated code, so that code from the compile worker loads in the other
-//! two.
+//! The wasmtime engines: one runs plugins, one runs components of the host, and one compiles. They
+//! share the settings that affect generated code, so that code from the compile worker loads in the
+//! other two.
 
 use wasmtime::{
     Config, Enabled, Engine, Inlining, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
@@ -19,8 +19,9 @@ const GUEST_STACK: usize = MIB / 2;
 /// overflow in a host call would end the process.
 const FIBER_STACK: usize = MIB;
 
-/// The stack of the validator, which recurses over the schema and the body.
-const VALIDATOR_STACK: usize = 2 * MIB;
+/// The stack of a component of the host. The validator recurses over the schema and the body, and
+/// the renderer over the markup of a mail.
+const EMBEDDED_STACK: usize = 2 * MIB;
 
 /// The most core instances of one component. The pool reserves as many for each of its instances,
 /// so that no component can starve another one.
@@ -47,12 +48,12 @@ pub fn serving(instances: u32, memories_warm: u32, ceiling: &Limits) -> wasmtime
     Engine::new(&config)
 }
 
-/// The engine that checks bodies, in at most `sandboxes` at once. The validator has one memory.
-pub fn validating(sandboxes: u32, ceiling: &Limits) -> wasmtime::Result<Engine> {
+/// The engine that runs components of the host, at most `sandboxes` at once. Each has one memory.
+pub fn embedded(sandboxes: u32, ceiling: &Limits) -> wasmtime::Result<Engine> {
     let mut config = shared();
     config
-        .max_wasm_stack(VALIDATOR_STACK)
-        .async_stack_size(VALIDATOR_STACK + FIBER_STACK);
+        .max_wasm_stack(EMBEDDED_STACK)
+        .async_stack_size(EMBEDDED_STACK + FIBER_STACK);
     let mut pool = pool(sandboxes, 0, ceiling);
     pool.total_memories(sandboxes);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));

@@ -145,9 +145,14 @@ impl ComponentCache {
         }
     }
 
-    /// A component that is embedded in the host, as code for `engine`.
-    pub async fn embedded(&self, engine: &Engine, component: &'static [u8]) -> Result<Component, LoadError> {
-        self.artifacts.embedded(engine, component).await
+    /// The component `name`, which is embedded in the host, as code for `engine`.
+    pub async fn embedded(
+        &self,
+        engine: &Engine,
+        name: &'static str,
+        component: &'static [u8],
+    ) -> Result<Component, LoadError> {
+        self.artifacts.embedded(engine, name, component).await
     }
 
     /// The engine of the components.

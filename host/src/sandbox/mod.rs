@@ -2,6 +2,7 @@
 //! only `components` and the capabilities use wasmtime.
 
 pub mod deferred_drop;
+mod embedded;
 pub(crate) mod engine;
 mod execution;
 pub(crate) mod handlers;
@@ -11,6 +12,7 @@ mod loaded;
 mod long_running;
 mod meter;
 mod placement;
+mod renderer;
 pub(crate) mod store;
 mod ticker;
 mod validator;
@@ -24,6 +26,7 @@ pub use handlers::{FunctionError, Input, JobFailure, Output};
 pub use loaded::{ComponentCache, Loaded};
 pub use long_running::LongRunning;
 pub use placement::GuestLanes;
+pub use renderer::{Renderers, TemplateError};
 pub use validator::{CheckFailure, Mismatch, SchemaError, Validators, WarmValidators};
 
 use std::future::Future;
@@ -63,6 +66,7 @@ pub struct Runtime {
     guests: Gauge,
     warm_pools: Arc<WarmPools<ReusableSandbox>>,
     validators: Arc<Validators>,
+    renderers: Arc<Renderers>,
     instances: u32,
     _ticker: Ticker,
 }
@@ -178,18 +182,26 @@ impl Runtime {
             .background
             .spawn(give_up_idle(Arc::downgrade(&warm_pools)));
         let queues = Arc::new(RunQueues::new(settings.threads));
-        let validators = Validators::new(
-            settings.instances,
+        let extra = u32::try_from(validator::UPLOADS + renderer::SANDBOXES).unwrap_or(u32::MAX);
+        let embedded = engine::embedded(pool.saturating_add(extra), &settings.ceiling);
+        let embedded = embedded.map_err(StartError::Engine)?;
+        let validators = Arc::new(Validators::new(
             settings.instances_kept,
-            &settings.ceiling,
+            embedded.clone(),
             components.clone(),
             queues.clone(),
             settings.background.clone(),
-        );
-        let validators = Arc::new(validators.map_err(StartError::Engine)?);
+        ));
         let validator_pools = Arc::downgrade(validators.warm_pools());
         settings.background.spawn(give_up_idle(validator_pools));
-        let engines = [components.engine(), validators.engine()];
+        let renderers = Arc::new(Renderers::new(
+            embedded.clone(),
+            components.clone(),
+            queues.clone(),
+            settings.background.clone(),
+        ));
+        services.renderer.connect(renderers.clone());
+        let engines = [components.engine(), &embedded];
         let ticker = Ticker::start(&engines).map_err(StartError::Ticker)?;
         Ok(Self {
             components,
@@ -199,6 +211,7 @@ impl Runtime {
             guests: Gauge::default(),
             warm_pools,
             validators,
+            renderers,
             instances: settings.instances,
             _ticker: ticker,
         })
@@ -235,6 +248,11 @@ impl Runtime {
     /// The validator, which checks bodies against schemas.
     pub fn validators(&self) -> &Arc<Validators> {
         &self.validators
+    }
+
+    /// The renderer of mail templates.
+    pub fn renderers(&self) -> &Arc<Renderers> {
+        &self.renderers
     }
 
     /// The resources that are in use now.

@@ -32,6 +32,10 @@ pub struct Counts {
     pub schedules: u32,
     /// Endpoints for webhooks.
     pub webhook_endpoints: u32,
+    /// Stored mails.
+    pub mails: u32,
+    /// Addresses to which no mail is sent.
+    pub suppressions: u32,
 }
 
 /// Queries for the counts.

@@ -23,6 +23,9 @@ mod job_reports;
 mod jobs;
 mod leases;
 mod log_lines;
+mod mail;
+mod mail_lists;
+mod mail_settings;
 mod page;
 mod plans;
 mod plugins;
@@ -61,6 +64,9 @@ pub use jobs::{
 };
 pub use leases::{Claim, Lease, Leases};
 pub use log_lines::{LinesWritten, LogFilter, LogLines, LogPosition, StoredLogLine, WrittenAfter};
+pub use mail::{MAIL_HOUR, MAIL_KEY_LIFETIME, MailAdded, Mails};
+pub use mail_lists::{MailFilter, MailLists, MailPosition, MailTotals, Resent};
+pub use mail_settings::MailSettings;
 pub use page::Page;
 pub use plans::Plans;
 pub use plugins::{Plugins, VersionPosition};
@@ -88,6 +94,9 @@ pub trait Repository:
     + Jobs
     + Leases
     + LogLines
+    + MailLists
+    + MailSettings
+    + Mails
     + Plans
     + Plugins
     + Removals

@@ -20,10 +20,13 @@ use crate::components::bundle::schema::{Schema, Schemas};
 use crate::components::bundle::{BundleError, StoredBundle};
 use crate::domain::function::Function;
 use crate::domain::generation::Generation;
+use crate::domain::grant::Grants;
 use crate::domain::id::{FunctionName, TenantId, TenantName, VersionDigest};
 use crate::domain::limits::{LimitOverrides, Limits};
+use crate::domain::mail_address::{Address, Sender};
 use crate::domain::manifest::{Auth, Manifest, Public, Rate, Route};
 use crate::domain::plugin::Version;
+use crate::domain::template::Templates;
 use crate::domain::tenant::{Plan, Tenant};
 use crate::sandbox::Runtime;
 use crate::storage::vault::Sealed;
@@ -175,6 +178,7 @@ impl Builder {
                 Ok(router) => {
                     let active = ActiveVersion {
                         jobs: router.background.specs.clone(),
+                        templates: router.templates.clone(),
                         ..active_version(snapshot, &stored, plugin, version, &limits, secrets.clone())
                     };
                     let active = Arc::new(active);
@@ -251,12 +255,17 @@ impl Builder {
     /// Builds the routes of a version. An error means that the version cannot be served.
     pub(crate) async fn router(&self, version: &Version) -> Result<Router, BuildError> {
         let manifest = &version.manifest;
-        let schemas = if names_schemas(manifest) {
+        let (schemas, templates) = if names_schemas(manifest) || manifest.templates().is_some() {
             let bundle = StoredBundle::open(&self.runtime.components().source(version.digest).await?)?;
-            self.runtime.validators().prepare();
-            Schemas::of(manifest, bundle.schemas)
+            if !bundle.schemas.is_empty() {
+                self.runtime.validators().prepare();
+            }
+            if !bundle.templates.is_empty() {
+                self.runtime.renderers().prepare();
+            }
+            (Schemas::of(manifest, bundle.schemas), bundle.templates)
         } else {
-            BTreeMap::new()
+            (BTreeMap::new(), BTreeMap::new())
         };
         let mut routes = Vec::new();
         let mut by_path: Vec<(String, Vec<Arc<MethodRoute>>)> = Vec::new();
@@ -289,6 +298,7 @@ impl Builder {
             paths,
             routes,
             functions: functions.collect::<Result<_, _>>()?,
+            templates: Arc::new(Templates::new(templates)),
             background: BackgroundEntries::new(manifest, version.digest, || self.job_entry_point()),
         })
     }
@@ -364,6 +374,7 @@ fn active_version(
     limits: &Limits,
     secrets: Arc<BTreeMap<String, Sealed>>,
 ) -> ActiveVersion {
+    let grants = plugin.grants.effective_for(&version.manifest);
     ActiveVersion {
         snapshot,
         tenant: tenant.tenant.id,
@@ -372,10 +383,12 @@ fn active_version(
         digest: version.digest,
         version: version.manifest.plugin.version.clone(),
         limits: Arc::new(limits.lowered_by(&version.manifest.limits)),
-        grants: Arc::new(plugin.grants.effective_for(&version.manifest)),
+        mail_from: first_sender(&version.manifest, &grants),
+        grants: Arc::new(grants),
         config: Arc::new(plugin.config.clone()),
         secrets,
         jobs: Arc::default(),
+        templates: Arc::default(),
     }
 }
 
@@ -394,6 +407,13 @@ fn callable(function: &Arc<FunctionEntry>, active: &Arc<ActiveVersion>) -> (Func
         active,
     };
     (function.name.clone(), callable)
+}
+
+/// The first address of the manifest from which the tenant lets the plugin send.
+fn first_sender(manifest: &Manifest, grants: &Grants) -> Option<Address> {
+    let mut addresses = manifest.email.from.iter().filter_map(Sender::address);
+    let is_granted = |address: &&Address| grants.email.iter().any(|sender| sender.covers(address));
+    addresses.find(is_granted).cloned()
 }
 
 fn names_schemas(manifest: &Manifest) -> bool {

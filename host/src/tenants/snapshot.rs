@@ -18,6 +18,7 @@ use crate::domain::limits::{LimitOverrides, Limits};
 use crate::domain::manifest::{Auth, Rate};
 use crate::domain::path::{decode, is_reserved};
 use crate::domain::webhook_out::EndpointTopics;
+use crate::domain::template::Templates;
 use crate::sandbox::{LongRunning, WarmInstances, WarmValidators};
 use crate::storage::PausedJobs;
 
@@ -128,6 +129,8 @@ pub struct Router {
     pub(super) functions: Vec<Arc<FunctionEntry>>,
     /// The kinds of jobs, the schedules and the subscriptions.
     pub(super) background: BackgroundEntries,
+    /// The mail templates.
+    pub(super) templates: Arc<Templates>,
 }
 
 /// A plugin's routes, functions and jobs, with its active version.

@@ -10,6 +10,8 @@ pub mod invocations;
 pub mod jobs;
 pub mod limits;
 pub mod logs;
+pub mod mail;
+pub mod mail_settings;
 pub mod node;
 pub mod page;
 pub mod plans;

@@ -38,6 +38,7 @@ mortise_sdk::routes! {
     GET "/jobs/in-transaction/{what}" => job_in_transaction,
     GET "/events/{topic}" => event,
     GET "/events/in-transaction/{topic}" => event_in_transaction,
+    GET "/mail/{what}" => |Path(what): Path<String>| Json(outcome(mail(&what).send(), mail_error)),
     GET "/steps" => outside_of_a_job,
 }
 
@@ -316,6 +317,44 @@ fn event_error(error: &events::Error) -> &'static str {
         events::Error::Limit(_) => "limit",
         events::Error::Unavailable(_) => "unavailable",
         events::Error::Other(_) => "other",
+    }
+}
+
+fn mail_error(error: &email::Error) -> &'static str {
+    match error {
+        email::Error::Invalid(_) => "invalid",
+        email::Error::NotGranted(_) => "not-granted",
+        email::Error::Limit(_) => "limit",
+        email::Error::Unavailable(_) => "unavailable",
+        email::Error::Other(_) => "other",
+    }
+}
+
+/// A mail that the host accepts, or one with the mistake that `what` names.
+fn mail(what: &str) -> email::Message {
+    let empty = email::to("ada@example.com");
+    let whole = empty.clone().subject("Hello").text("How are you?");
+    match what {
+        "template" => empty.template("paid", &json!({ "order": 7, "name": "<Ada>" })),
+        "html" => empty.subject("Hello").html("<p>How are you?</p>"),
+        "from-a-domain" => whole.from("Ann <ann@news.example>"),
+        "from-elsewhere" => whole.from("ann@example.com"),
+        "nobody" => email::Message::new().subject("Hello").text("How are you?"),
+        "no-address" => whole.to("ada"),
+        "injected-address" => whole.cc("bob@example.com\r\nBcc: eve@example.com"),
+        "injected-subject" => whole.subject("Hello\r\nBcc: eve@example.com"),
+        "injected-header" => whole.header("x-a", "b\r\nBcc: eve@example.com"),
+        "reserved-header" => whole.header("Bcc", "eve@example.com"),
+        "many" => whole.to("b@example.com").cc("c@example.com").bcc("d@example.com"),
+        "empty" => empty.subject("Hello"),
+        "unknown-template" => empty.template("unpaid", &json!({})),
+        "missing-value" => empty.template("paid", &json!({ "order": 7 })),
+        "no-values" => empty.template("paid", &7),
+        "injected-value" => empty.template("paid", &json!({ "order": "7\r\nBcc: eve@example.com", "name": "Ada" })),
+        "file" => whole.attach("a.txt", "text/plain", "notes"),
+        "file-with-a-path" => whole.attach("../a.txt", "text/plain", "notes"),
+        "one-click-for-two" => whole.to("bob@example.com").header("list-unsubscribe", "one-click"),
+        _ => whole,
     }
 }
 

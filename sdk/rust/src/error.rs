@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::fields::{self, Fields};
 use crate::host::{Backend, Host};
-use crate::{FunctionError, IntoResponse, Response, Status, db, events, jobs, log};
+use crate::{FunctionError, IntoResponse, Response, Status, db, email, events, jobs, log};
 
 /// An error that becomes an `application/problem+json` response (RFC 9457) with `type`, `title`,
 /// `status`, `code`, `detail` and `request_id`. The `request_id` is the id of the invocation, by
@@ -364,9 +364,10 @@ impl<E: std::error::Error + 'static> From<E> for Error {
     }
 }
 
-/// Whether the error says that neither jobs nor events can be stored now.
+/// Whether the error says that jobs, events and mail cannot be stored now.
 fn is_queue_unavailable(error: &dyn Any) -> bool {
     matches!(error.downcast_ref(), Some(jobs::Error::Unavailable(_)))
+        || matches!(error.downcast_ref(), Some(email::Error::Unavailable(_)))
         || matches!(error.downcast_ref(), Some(events::Error::Unavailable(_)))
 }
 
@@ -517,6 +518,7 @@ mod tests {
         let errors = [
             Error::from(jobs::Error::Unavailable("full disk".into())),
             Error::from(events::Error::Unavailable("full disk".into())),
+            Error::from(email::Error::Unavailable("full disk".into())),
         ];
         for error in errors {
             assert_eq!((error.status(), error.code()), (503, "unavailable"));

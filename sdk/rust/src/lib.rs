@@ -4,7 +4,7 @@
 //! request and whose results become responses, and one [`routes!`] list that maps routes to them.
 //! The host routes by the manifest (`plugin.toml`), runs every request in a sandbox, and provides
 //! the capabilities [`db`], [`cache`], [`http`], [`config`], [`secrets`], [`mod@jobs`], [`steps`],
-//! [`events`], [`mod@log`] and [`context`].
+//! [`events`], [`email`], [`mod@log`] and [`context`].
 //!
 //! ```
 //! use mortise_sdk::prelude::*;
@@ -50,6 +50,7 @@ pub mod config;
 mod content;
 pub mod context;
 pub mod db;
+pub mod email;
 mod error;
 pub mod events;
 pub mod extract;

@@ -18,6 +18,6 @@ pub use crate::events::Event;
 pub use crate::extract::{Bytes, Cookies, Headers, Path, Query, Text};
 pub use crate::jobs::{Job, JobError, NewJob};
 pub use crate::{
-    Error, IntoResponse, Json, Request, Response, Status, cache, config, context, db, events, http, jobs,
-    secrets, steps,
+    Error, IntoResponse, Json, Request, Response, Status, cache, config, context, db, email, events, http,
+    jobs, secrets, steps,
 };

@@ -12,7 +12,6 @@ async fn each_call_answers_a_typed_error() {
     let answers = call(&app, "/unavailable", &json!({})).await.json();
     for (interface, calls, kind) in [
         ("realtime", 5, "Unavailable"),
-        ("email", 1, "Unavailable"),
         ("crypto", 6, "NotGranted"),
     ] {
         let answers = match &answers[interface] {

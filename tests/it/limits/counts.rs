@@ -129,6 +129,25 @@ pub async fn secrets() {
 }
 
 #[tokio::test]
+pub async fn suppressions() {
+    let app = App::start().await;
+    let add = async |tenant: &TestTenant<'_>, number: u64| {
+        let address = format!("person-{number}@example.com");
+        make(&app, tenant, "/mail/suppressions", json!({ "address": address })).await
+    };
+    three(&app, "suppressions", add).await;
+    // An address that is on the list may be added again, and a removed one gives room.
+    let tenant = app.tenant("full").await;
+    add(&tenant, 1).await.expect(201);
+    tenant.limit(&json!({ "suppressions": 1 })).await;
+    add(&tenant, 1).await.expect(200);
+    add(&tenant, 2).await.expect_problem(409, "conflict");
+    let path = tenant.path("/mail/suppressions/person-1@example.com");
+    app.admin("DELETE", &path).send().await.expect(204);
+    add(&tenant, 2).await.expect(201);
+}
+
+#[tokio::test]
 pub async fn config_entries() {
     let app = App::start().await;
     let put = async |tenant: &TestTenant<'_>, plugin: &str, count: u64| {

@@ -7,6 +7,7 @@ pub mod greedy;
 mod handed_over;
 mod jobs;
 mod logs;
+mod mail;
 mod outbound;
 mod requests;
 mod sandbox;
@@ -63,6 +64,11 @@ const TESTS: &[(&str, fn())] = &[
     ("jobs_enqueued", jobs::jobs_enqueued),
     ("steps", jobs::steps),
     ("step_bytes", jobs::step_bytes),
+    ("mail_recipients", mail::mail_recipients),
+    ("mail_size", mail::mail_size),
+    ("mail_attachments", mail::mail_attachments),
+    ("mails_per_hour", mail::mails_per_hour),
+    ("mails_kept", mail::mails_kept),
     ("jobs_running", jobs::jobs_running),
     ("job_backlog", jobs::job_backlog),
     ("job_depth", jobs::job_depth),
@@ -85,6 +91,7 @@ const TESTS: &[(&str, fn())] = &[
     ("tokens", counts::tokens),
     ("secrets", counts::secrets),
     ("config_entries", counts::config_entries),
+    ("suppressions", counts::suppressions),
     ("versions_kept", uploads::versions_kept),
 ];
 

@@ -3,7 +3,7 @@
 use super::files::File;
 
 /// Each crate with the only parts of `host/src` that may use it.
-const KNOWN_BY: [(&str, &[&str]); 7] = [
+const KNOWN_BY: [(&str, &[&str]); 8] = [
     (
         "axum",
         &[
@@ -35,6 +35,7 @@ const KNOWN_BY: [(&str, &[&str]); 7] = [
         ],
     ),
     ("croner", &["domain/cron/"]),
+    ("lettre", &["mail/"]),
     ("wasmtime", &["components/", "sandbox/", "capability/"]),
     ("wasmtime_wasi", &["components/", "sandbox/", "capability/"]),
 ];

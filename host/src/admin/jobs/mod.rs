@@ -4,7 +4,7 @@ mod change;
 mod export;
 pub(super) mod filter;
 mod pause;
-mod view;
+pub(super) mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -156,7 +156,7 @@ fn hold(state: &AdminState, tenant: TenantId, plugin: &PluginName, job: &JobName
 }
 
 /// What plugins wrote is for those who develop them.
-fn content<R: Right>(access: &TenantAccess<R>) -> Content {
+pub(super) fn content<R: Right>(access: &TenantAccess<R>) -> Content {
     match access.role.may(Role::Developer) {
         true => Content::Shown,
         false => Content::Hidden,

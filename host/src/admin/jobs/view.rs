@@ -16,7 +16,8 @@ pub enum Content {
 }
 
 impl Content {
-    fn of<T>(self, value: Option<T>) -> Option<T> {
+    /// The value, if the caller sees it.
+    pub fn of<T>(self, value: Option<T>) -> Option<T> {
         value.filter(|_| self == Self::Shown)
     }
 }

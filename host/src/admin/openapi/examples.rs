@@ -28,6 +28,18 @@ pub fn of(operation: &str) -> Option<Value> {
         "webhooks_change_endpoint" => json!({ "topics": ["order.>", "payment.settled"], "rate_per_minute": 600 }),
         "webhooks_rotate_secret" => json!({ "grace": "24h" }),
         "webhooks_test_endpoint" => json!({ "type": "order.created", "data": { "order": 7 } }),
+        "mail_suppress" => json!({ "address": "ada@example.com", "note": "asked by phone" }),
+        "mail_put_sender_domains" => json!({ "domains": ["example.com"] }),
+        "mail_put_smtp" => json!({
+            "host": "smtp.example.com",
+            "port": 587,
+            "security": "starttls",
+            "username": "shop",
+            "password_secret": "smtp_password",
+        }),
+        "mail_put_failures" => json!({
+            "rules": [{ "recipient": "*@example.com", "failure": "temporary", "probability": 50 }],
+        }),
         "activations_put" => json!({
             "version": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         }),

@@ -73,7 +73,7 @@ async fn tried(document: &str) -> usize {
 
 #[tokio::test]
 async fn the_examples_of_the_api_work() {
-    assert_eq!(tried(include_str!("../../../../docs/api.md")).await, 10);
+    assert_eq!(tried(include_str!("../../../../docs/api.md")).await, 12);
 }
 
 #[tokio::test]

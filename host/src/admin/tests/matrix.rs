@@ -57,6 +57,8 @@ fn filled(path: &str, tenant: &str) -> String {
         .replace("{schedule}", "nightly")
         .replace("{endpoint}", "01890a5d-ac96-774b-bcce-b302099a8057")
         .replace("{delivery}", "01890a5d-ac96-774b-bcce-b302099a8057")
+        .replace("{mail}", "01890a5d-ac96-774b-bcce-b302099a8057")
+        .replace("{address}", "ada@example.com")
 }
 
 #[tokio::test]
@@ -184,12 +186,22 @@ async fn the_routes_are_these() {
     any       GET    /whoami
     developer DELETE /tenants/{tenant}/dead-letters
     developer DELETE /tenants/{tenant}/jobs
+    developer DELETE /tenants/{tenant}/mail
+    developer DELETE /tenants/{tenant}/mail/suppressions/{address}
+    developer DELETE /tenants/{tenant}/mail/{mail}
     developer DELETE /tenants/{tenant}/plugins/{plugin}/config/{setting}
     developer DELETE /tenants/{tenant}/plugins/{plugin}/jobs/pause
     developer DELETE /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
     developer DELETE /tenants/{tenant}/plugins/{plugin}/versions/{version}
     developer DELETE /tenants/{tenant}/webhooks/deliveries
     developer GET    /tenants/{tenant}/jobs/export
+    developer GET    /tenants/{tenant}/mail/export
+    developer GET    /tenants/{tenant}/mail/failures
+    developer GET    /tenants/{tenant}/mail/search
+    developer GET    /tenants/{tenant}/mail/suppressions
+    developer GET    /tenants/{tenant}/mail/{mail}/html
+    developer GET    /tenants/{tenant}/mail/{mail}/source
+    developer GET    /tenants/{tenant}/mail/{mail}/text
     developer GET    /tenants/{tenant}/webhooks/deliveries
     developer GET    /tenants/{tenant}/webhooks/deliveries/export
     developer GET    /tenants/{tenant}/webhooks/deliveries/{delivery}
@@ -199,6 +211,8 @@ async fn the_routes_are_these() {
     developer POST   /tenants/{tenant}/dead-letters/retry
     developer POST   /tenants/{tenant}/jobs/{id}/cancel
     developer POST   /tenants/{tenant}/jobs/{id}/retry
+    developer POST   /tenants/{tenant}/mail/suppressions
+    developer POST   /tenants/{tenant}/mail/{mail}/resend
     developer POST   /tenants/{tenant}/plugins/{plugin}/activation/back
     developer POST   /tenants/{tenant}/plugins/{plugin}/jobs/pause
     developer POST   /tenants/{tenant}/plugins/{plugin}/jobs/{job}/pause
@@ -207,6 +221,7 @@ async fn the_routes_are_these() {
     developer POST   /tenants/{tenant}/webhooks/deliveries/{delivery}/replay
     developer POST   /tenants/{tenant}/webhooks/endpoints/{endpoint}/replay
     developer POST   /tenants/{tenant}/webhooks/endpoints/{endpoint}/test
+    developer PUT    /tenants/{tenant}/mail/failures
     developer PUT    /tenants/{tenant}/plugins/{plugin}/activation
     developer PUT    /tenants/{tenant}/plugins/{plugin}/config
     developer PUT    /tenants/{tenant}/plugins/{plugin}/config/{setting}
@@ -227,7 +242,9 @@ async fn the_routes_are_these() {
     operator  POST   /tenants/{tenant}/restore
     operator  POST   /tokens
     operator  PUT    /plans/{plan}
+    operator  PUT    /tenants/{tenant}/mail/sender-domains
     owner     DELETE /tenants/{tenant}/api-keys/{api_key}
+    owner     DELETE /tenants/{tenant}/mail/smtp
     owner     DELETE /tenants/{tenant}/plugins/{plugin}
     owner     DELETE /tenants/{tenant}/secrets/{name}
     owner     DELETE /tenants/{tenant}/tokens/{token}
@@ -239,6 +256,7 @@ async fn the_routes_are_these() {
     owner     POST   /tenants/{tenant}/tokens
     owner     POST   /tenants/{tenant}/webhooks/endpoints
     owner     POST   /tenants/{tenant}/webhooks/endpoints/{endpoint}/rotate
+    owner     PUT    /tenants/{tenant}/mail/smtp
     owner     PUT    /tenants/{tenant}/plugins/{plugin}/grants
     owner     PUT    /tenants/{tenant}/secrets/{name}
     public    GET    /-/healthz
@@ -254,6 +272,10 @@ async fn the_routes_are_these() {
     viewer    GET    /tenants/{tenant}/jobs/{id}
     viewer    GET    /tenants/{tenant}/limits
     viewer    GET    /tenants/{tenant}/logs
+    viewer    GET    /tenants/{tenant}/mail
+    viewer    GET    /tenants/{tenant}/mail/sender-domains
+    viewer    GET    /tenants/{tenant}/mail/smtp
+    viewer    GET    /tenants/{tenant}/mail/{mail}
     viewer    GET    /tenants/{tenant}/plugins
     viewer    GET    /tenants/{tenant}/plugins/{plugin}
     viewer    GET    /tenants/{tenant}/plugins/{plugin}/activation

@@ -6,6 +6,7 @@ mod documents;
 mod follow;
 mod jobs;
 mod limits;
+mod mail;
 mod matrix;
 mod openapi;
 mod reconcile;
@@ -31,7 +32,7 @@ use crate::capability::Services;
 use crate::capability::cache::MemoryCaches;
 use crate::capability::database::SqliteDatabases;
 use crate::capability::http_client::{HttpClientConfig, HttpClients};
-use crate::capability::testing::QueueInMemory;
+use crate::capability::testing::{MailInMemory, QueueInMemory};
 use crate::components::compile::CompileLimits;
 use crate::components::store::FolderStore;
 use crate::config::Config;
@@ -105,6 +106,7 @@ impl TestApp {
             ledger: ledger.clone(),
             jobs: JobMetrics::new(db.clone(), clock.clone(), Arc::default(), Slots::new(1)),
             webhooks: Arc::default(),
+            db: db.clone(),
         };
         let jobs = job_tasks(db.clone(), routing.clone(), clock.clone());
         let state = AdminState::new(
@@ -210,6 +212,9 @@ pub(crate) fn services(data: &Path, clock: SharedClock, vault: Arc<Vault>) -> Se
         ),
         http: Arc::new(HttpClients::new(HttpClientConfig::default(), clock, Handle::current()).unwrap()),
         jobs: Arc::<QueueInMemory>::default(),
+        mail: Arc::<MailInMemory>::default(),
+        mail_counters: Arc::default(),
+        renderer: Arc::default(),
         vault,
     }
 }

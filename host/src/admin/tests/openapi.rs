@@ -86,6 +86,26 @@ async fn every_operation_has_an_id_of_its_own_that_stays() {
     limits_get GET /tenants/{tenant}/limits
     limits_get_of_plugin GET /tenants/{tenant}/plugins/{plugin}/limits
     logs_list GET /tenants/{tenant}/logs
+    mail_delete DELETE /tenants/{tenant}/mail/{mail}
+    mail_delete_smtp DELETE /tenants/{tenant}/mail/smtp
+    mail_export GET /tenants/{tenant}/mail/export
+    mail_get GET /tenants/{tenant}/mail/{mail}
+    mail_get_failures GET /tenants/{tenant}/mail/failures
+    mail_get_sender_domains GET /tenants/{tenant}/mail/sender-domains
+    mail_get_smtp GET /tenants/{tenant}/mail/smtp
+    mail_html GET /tenants/{tenant}/mail/{mail}/html
+    mail_list GET /tenants/{tenant}/mail
+    mail_purge DELETE /tenants/{tenant}/mail
+    mail_put_failures PUT /tenants/{tenant}/mail/failures
+    mail_put_sender_domains PUT /tenants/{tenant}/mail/sender-domains
+    mail_put_smtp PUT /tenants/{tenant}/mail/smtp
+    mail_resend POST /tenants/{tenant}/mail/{mail}/resend
+    mail_search GET /tenants/{tenant}/mail/search
+    mail_source GET /tenants/{tenant}/mail/{mail}/source
+    mail_suppress POST /tenants/{tenant}/mail/suppressions
+    mail_suppressions GET /tenants/{tenant}/mail/suppressions
+    mail_text GET /tenants/{tenant}/mail/{mail}/text
+    mail_unsuppress DELETE /tenants/{tenant}/mail/suppressions/{address}
     node GET /node
     node_healthz GET /-/healthz
     node_metrics GET /metrics

@@ -36,6 +36,7 @@ mod send;
 mod tests;
 mod work;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
+use url::Host;
 
 pub use host::{HttpClientView, add_to_linker};
 pub use host_request::{HostRequest, HostResponse};
@@ -59,6 +61,7 @@ use crate::domain::id::TenantId;
 use crate::domain::invocation::Usage;
 use crate::fair_semaphore::{FairSemaphore, Lane};
 use crate::metrics::Gauge;
+use address::Reach;
 use breaker::Breakers;
 use budget::Budget;
 use error::SendError;
@@ -203,6 +206,40 @@ impl HttpClients {
             requests: Gauge::default(),
             connections: Gauge::default(),
         })
+    }
+
+    /// The addresses at which plugins of a tenant may reach a host, for what does not speak HTTP:
+    /// resolved once and checked, as for a request. The error is a sentence without addresses.
+    pub async fn reachable(&self, tenant: TenantId, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+        let parsed = Host::parse(host).map_err(|_| format!("`{host}` is no name of a host"))?;
+        let reach = match self.config.allow_loopback {
+            true => Reach::PublicAndLoopback,
+            false => Reach::Public,
+        };
+        let found = resolve::reachable(&parsed, port, reach, &self.tenant(tenant).lookups).await;
+        found.map_err(|error| error.to_string())
+    }
+
+    /// All addresses of a host that the operator named, whatever they are.
+    pub async fn resolve(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let found = match bare.parse() {
+            Ok(address) => vec![address],
+            Err(_) => self.resolver.resolve(host).await?,
+        };
+        Ok(found.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+    }
+
+    /// The TLS settings, for what does not speak HTTP.
+    pub fn tls(&self) -> ClientConfig {
+        let mut settings = self.tls.clone();
+        settings.alpn_protocols.clear();
+        settings
+    }
+
+    /// The certificate authorities that the operator trusts beside the public ones.
+    pub fn certificate_authorities(&self) -> &[CertificateAuthority] {
+        &self.config.extra_ca
     }
 
     /// Closes the idle connections of a tenant and resets its circuit breakers.

@@ -92,7 +92,17 @@ pub async fn addresses(
     reach: Reach,
     lookups: &Lookups,
 ) -> Result<Vec<SocketAddr>, SendError> {
-    let found = match &target.host {
+    reachable(&target.host, target.origin.port(), reach, lookups).await
+}
+
+/// The addresses of a host and a port that lie within `reach`; at least one.
+pub async fn reachable(
+    host: &Host<String>,
+    port: u16,
+    reach: Reach,
+    lookups: &Lookups,
+) -> Result<Vec<SocketAddr>, SendError> {
+    let found = match host {
         Host::Ipv4(address) => vec![IpAddr::V4(*address)],
         Host::Ipv6(address) => vec![IpAddr::V6(*address)],
         Host::Domain(name) => {
@@ -104,9 +114,8 @@ pub async fn addresses(
         }
     };
     if found.is_empty() {
-        return Err(SendError::Dns(target.host.to_string()));
+        return Err(SendError::Dns(host.to_string()));
     }
-    let port = target.origin.port();
     let vetted: Vec<SocketAddr> = found
         .iter()
         .filter(|address| reach.covers(**address))
@@ -114,7 +123,7 @@ pub async fn addresses(
         .map(|address| SocketAddr::new(address.to_canonical(), port))
         .collect();
     if vetted.is_empty() {
-        return Err(SendError::Denied(refusal(&target.host, reach, &found)));
+        return Err(SendError::Denied(refusal(host, reach, &found)));
     }
     Ok(vetted)
 }

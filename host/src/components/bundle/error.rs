@@ -41,6 +41,9 @@ pub enum BundleError {
         /// The place in the schema, and the problem.
         problem: String,
     },
+    /// A mail template is not valid. The text begins with the file and the line.
+    #[error("{0}")]
+    Template(String),
     /// The folder or its `plugin.toml` does not exist.
     #[error("{path} is no folder of a plugin: {problem}", path = path.display())]
     NoPlugin {
@@ -84,6 +87,7 @@ impl BundleError {
             | Self::Manifest(_)
             | Self::Migrations(_)
             | Self::Schema { .. }
+            | Self::Template(_)
             | Self::NoPlugin { .. }
             | Self::Named { .. }
             | Self::Read { .. }
@@ -115,6 +119,10 @@ impl BundleError {
             Self::Schema { .. } => Refusal::manifest(
                 self.to_string(),
                 "correct the schema at this place and build again",
+            ),
+            Self::Template(_) => Refusal::manifest(
+                self.to_string(),
+                "correct the template at this place and build again",
             ),
             Self::AlreadyBundled => Refusal::manifest(
                 self.to_string(),

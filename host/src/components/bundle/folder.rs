@@ -1,4 +1,4 @@
-//! Reads a plugin's folder: the manifest, the migrations and the schemas.
+//! Reads a plugin's folder: the manifest, the migrations, the schemas and the mail templates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -85,6 +85,30 @@ impl Folder {
             .collect()
     }
 
+    /// The files of the manifest's folder of mail templates, by their names. Hidden files are
+    /// skipped.
+    pub fn templates(&self, manifest: &Manifest) -> Result<BTreeMap<String, String>, BundleError> {
+        const PLACE: &str = "[email] templates";
+        let Some(name) = manifest.templates() else {
+            return Ok(BTreeMap::new());
+        };
+        let folder = self.inside(PLACE, name)?;
+        let fail = |error| BundleError::Named {
+            place: PLACE,
+            path: folder.clone(),
+            error,
+        };
+        let mut files = BTreeMap::new();
+        for entry in std::fs::read_dir(&folder).map_err(fail)? {
+            let file = entry.map_err(fail)?.file_name().to_string_lossy().into_owned();
+            if !file.starts_with('.') {
+                let text = read(&self.inside(PLACE, &format!("{name}/{file}"))?)?;
+                files.insert(file, text);
+            }
+        }
+        Ok(files)
+    }
+
     /// A schema as JSON without whitespace.
     fn schema(&self, name: &str) -> Result<String, BundleError> {
         let text = read(&self.inside("a schema of a route or a function", name)?)?;
@@ -135,10 +159,26 @@ pub fn compile_schemas(bundle: &Bundle) -> Result<(), BundleError> {
         })
     };
     // Compilation recurses over references, and a schema can have thousands in a chain.
+    on_large_stack(compile)
+}
+
+/// Checks the syntax of the mail templates of an author's own folder in this process.
+pub fn check_templates(bundle: &Bundle) -> Result<(), BundleError> {
+    let folder = bundle.manifest.templates().unwrap_or_default();
+    // The markup of a mail can be nested deep.
+    on_large_stack(|| {
+        mortise_renderer::check(&bundle.templates)
+            .map_err(|problem| BundleError::Template(format!("{folder}/{problem}")))
+    })
+}
+
+fn on_large_stack(
+    work: impl FnOnce() -> Result<(), BundleError> + Send,
+) -> Result<(), BundleError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(COMPILE_STACK);
-        let compiled = thread.spawn_scoped(scope, compile).map(|thread| thread.join());
-        match compiled {
+        let done = thread.spawn_scoped(scope, work).map(|thread| thread.join());
+        match done {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
             Err(error) => Err(BundleError::Read {

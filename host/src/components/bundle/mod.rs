@@ -1,4 +1,5 @@
-//! A plugin bundle: the manifest, the migrations and the schemas, embedded in the component.
+//! A plugin bundle: the manifest, the migrations, the schemas and the mail templates, embedded in
+//! the component.
 //!
 //! They are stored in a custom section of the outermost component with the name `mortise:plugin`.
 //! Its content is JSON in UTF-8, at most 4 MiB:
@@ -8,7 +9,8 @@
 //!   "format": 1,
 //!   "manifest": "[plugin]\nname = \"orders\"\nversion = \"1.2.0\"\n …",
 //!   "migrations": [{ "file": "0001_orders.sql", "sql": "CREATE TABLE orders …" }],
-//!   "schemas": { "schemas/new-order.json": { "type": "object" } }
+//!   "schemas": { "schemas/new-order.json": { "type": "object" } },
+//!   "templates": { "paid.subject": "Order {{ order }} is paid", "paid.txt": "Thank you …" }
 //! }
 //! ```
 //!
@@ -19,6 +21,8 @@
 //! - `schemas` has one member for each schema that a route or a function of the manifest names,
 //!   under the path in the manifest, and no other. There are at most 500 of 256 KiB each. Their
 //!   references stay within each document.
+//! - `templates` has the files of the folder that `[email] templates` names, by their names without
+//!   the folder, at most 500 of 256 KiB each. `mortise_renderer` says which names they may have.
 //!
 //! Other keys are refused. `mortise build` writes the section, and any other tool may. The compile
 //! worker reads it with [`Bundle::of_section`] and checks everything, because the bytes come from a
@@ -77,6 +81,8 @@ pub struct Bundle {
     /// The schemas as JSON text, by the paths that the manifest names. They are compiled later, in
     /// a sandbox.
     pub schemas: BTreeMap<String, String>,
+    /// The files of the mail templates by their names. Their syntax is checked later, in a sandbox.
+    pub templates: BTreeMap<String, String>,
 }
 
 impl Bundle {
@@ -85,9 +91,11 @@ impl Bundle {
         let folder = Folder::open(path)?;
         let text = folder.manifest()?;
         let manifest = Manifest::parse(&text)?;
-        let content = Content::new(text, folder.migrations(&manifest)?, &folder.schemas(&manifest)?)?;
+        let (migrations, schemas) = (folder.migrations(&manifest)?, folder.schemas(&manifest)?);
+        let content = Content::new(text, migrations, &schemas, folder.templates(&manifest)?)?;
         let bundle = Self::check(content)?;
         folder::compile_schemas(&bundle)?;
+        folder::check_templates(&bundle)?;
         Ok(bundle)
     }
 
@@ -112,7 +120,8 @@ impl Bundle {
             sql: migration.sql.clone(),
         });
         let manifest_text = self.text_for(component)?;
-        let content = Content::new(manifest_text, files.collect(), &self.schemas)?;
+        let templates = self.templates.clone();
+        let content = Content::new(manifest_text, files.collect(), &self.schemas, templates)?;
         Ok([component, &content.to_section()?].concat())
     }
 
@@ -141,11 +150,13 @@ impl Bundle {
         let migrations = check_migrations(&manifest, &content.migrations)?;
         let schemas = content.schemas();
         check_schemas(&manifest, &schemas)?;
+        check_templates(&manifest, &content.templates)?;
         Ok(Self {
             manifest_text: content.manifest,
             manifest,
             migrations,
             schemas,
+            templates: content.templates,
         })
     }
 }
@@ -209,6 +220,20 @@ fn check_schemas(manifest: &Manifest, schemas: &BTreeMap<String, String>) -> Res
         }
     }
     Ok(())
+}
+
+/// Checks which templates there are, but not their syntax.
+fn check_templates(manifest: &Manifest, templates: &BTreeMap<String, String>) -> Result<(), BundleError> {
+    let Some(folder) = manifest.templates() else {
+        return match templates.is_empty() {
+            true => Ok(()),
+            false => Err(BundleError::Template(
+                "the component has mail templates, but plugin.toml has no `[email] templates`".to_owned(),
+            )),
+        };
+    };
+    mortise_renderer::check_names(templates)
+        .map_err(|problem| BundleError::Template(format!("{folder}/{problem}")))
 }
 
 /// Size of a JSON text without whitespace between its tokens.

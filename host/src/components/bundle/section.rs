@@ -25,6 +25,9 @@ pub struct Content {
     /// upload is not parsed here.
     #[serde(default)]
     schemas: BTreeMap<String, Box<RawValue>>,
+    /// The files of the mail templates by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub templates: BTreeMap<String, String>,
 }
 
 /// A migration as a file.
@@ -43,6 +46,7 @@ impl Content {
         manifest: String,
         migrations: Vec<MigrationFile>,
         schemas: &BTreeMap<String, String>,
+        templates: BTreeMap<String, String>,
     ) -> Result<Self, BundleError> {
         let mut raw = BTreeMap::new();
         for (file, text) in schemas {
@@ -57,6 +61,7 @@ impl Content {
             manifest,
             migrations,
             schemas: raw,
+            templates,
         })
     }
 
@@ -104,7 +109,7 @@ fn check_size(bytes: usize) -> Result<(), BundleError> {
         return Ok(());
     }
     let problem =
-        format!("{bytes} bytes of manifest, migrations and schemas are more than {MAX_SECTION_BYTES}");
+        format!("{bytes} bytes of manifest, migrations, schemas and templates are more than {MAX_SECTION_BYTES}");
     Err(BundleError::Section(problem))
 }
 

@@ -18,6 +18,8 @@ pub struct StoredBundle {
     pub migrations: Vec<Migration>,
     /// The schemas as JSON text, by the paths in the manifest.
     pub schemas: BTreeMap<String, String>,
+    /// The files of the mail templates by their names.
+    pub templates: BTreeMap<String, String>,
 }
 
 impl StoredBundle {
@@ -35,6 +37,7 @@ impl StoredBundle {
                 .map(migration)
                 .collect::<Result<_, _>>()?,
             schemas: content.schemas(),
+            templates: content.templates,
         })
     }
 }

@@ -24,6 +24,10 @@ request = "schemas/new-order.json"
 
 [database]
 migrations = "migrations"
+
+[email]
+from = ["shop@example.com"]
+templates = "mail"
 "#;
 
 fn folder() -> TempDir {
@@ -31,6 +35,7 @@ fn folder() -> TempDir {
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     fs::create_dir(folder.path().join("migrations")).unwrap();
     fs::create_dir(folder.path().join("schemas")).unwrap();
+    fs::create_dir(folder.path().join("mail")).unwrap();
     write("plugin.toml", MANIFEST);
     write(
         "migrations/0001_orders.sql",
@@ -41,6 +46,9 @@ fn folder() -> TempDir {
         "ALTER TABLE orders ADD total INTEGER",
     );
     write("migrations/README.md", "Not a migration.");
+    write("mail/paid.subject", "Order {{ order }}");
+    write("mail/paid.txt", "Thank you!");
+    write("mail/.hidden", "Not a template.");
     write(
         "schemas/new-order.json",
         r#"{"type": "object", "required": ["lines"]}"#,
@@ -101,6 +109,9 @@ fn what_is_embedded_is_extracted() {
     assert_eq!(extracted.manifest, bundle.manifest);
     assert_eq!(extracted.migrations, bundle.migrations);
     assert_eq!(extracted.schemas, bundle.schemas);
+    assert_eq!(extracted.templates, bundle.templates);
+    let templates: Vec<&str> = extracted.templates.keys().map(String::as_str).collect();
+    assert_eq!(templates, ["paid.subject", "paid.txt"]);
     assert_eq!(
         extracted.migrations.iter().map(|m| m.number).collect::<Vec<_>>(),
         [1, 2]
@@ -113,6 +124,30 @@ fn what_is_embedded_is_extracted() {
     let stored = StoredBundle::open(&component).unwrap();
     assert_eq!(stored.migrations, bundle.migrations);
     assert_eq!(stored.schemas, bundle.schemas);
+    assert_eq!(stored.templates, bundle.templates);
+}
+
+#[test]
+fn a_template_is_refused_with_its_file_and_line() {
+    let folder = folder();
+    let paid = folder.path().join("mail/paid.txt");
+    for (text, wanted) in [("a\n{{ b", "mail/paid.txt:2: "), ("{% endif %}", "mail/paid.txt:1: ")] {
+        fs::write(&paid, text).unwrap();
+        let error = Bundle::from_folder(folder.path()).unwrap_err();
+        assert!(error.to_string().starts_with(wanted), "{error}");
+        assert_eq!(error.fault(), Fault::Manifest);
+    }
+    fs::remove_file(paid).unwrap();
+    let error = Bundle::from_folder(folder.path()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "mail/paid.subject: the template has no body; add paid.txt, paid.html or paid.mjml"
+    );
+    fs::remove_dir_all(folder.path().join("mail")).unwrap();
+    let error = Bundle::from_folder(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("[email] templates: cannot read"), "{error}");
+    refused(|json| json["templates"] = json!({ "paid.css": "x" }), "mail/paid.css: ");
+    refused(|json| json["templates"] = json!({ "paid.txt": 7 }), "invalid type");
 }
 
 #[test]

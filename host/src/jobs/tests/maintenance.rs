@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::capability::database::Step;
+use crate::domain::host_job::HostJob;
 use crate::domain::job::{AttemptOutcome, JobState};
+use crate::jobs::{HostJobHandler, HostJobs};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -287,4 +289,63 @@ async fn the_work_goes_on_until_it_is_stopped() {
     world.wake.for_jobs().await;
     stop.cancel();
     running.await.unwrap();
+}
+
+/// A handler that fails the first time, and remembers what it was told.
+#[derive(Default)]
+struct Handler {
+    told: std::sync::Mutex<Vec<String>>,
+    fails: std::sync::atomic::AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl HostJobHandler for Handler {
+    async fn run(&self, _: &Job) -> Ending {
+        Ending::Done
+    }
+
+    async fn gave_up(&self, job: &Job) -> Result<(), crate::storage::DbError> {
+        self.told.lock().unwrap().push(job.new.payload.clone());
+        match self.fails.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            true => Err(crate::storage::DbError::corrupt("x", "for a test")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handler_of_the_hosts_jobs_is_told_until_it_succeeds() {
+    let mut world = World::new().await;
+    let tenant = world.tenant().await;
+    let handler = Arc::new(Handler::default());
+    handler.fails.store(true, std::sync::atomic::Ordering::SeqCst);
+    world.maintenance.host_jobs = HostJobs::default().with(HostJob::Mail, handler.clone());
+    let job = HostJob::Mail.job(tenant, "the mail".to_owned(), NOW);
+    let id = job.id;
+    world.add(&[job]).await;
+    world.maintenance.pass().await;
+    assert!(handler.told.lock().unwrap().is_empty());
+    world.db.cancel_job(tenant, id, NOW, &change(1)).await.unwrap();
+    for _ in 0..3 {
+        world.maintenance.pass().await;
+    }
+    assert_eq!(*handler.told.lock().unwrap(), ["the mail", "the mail"]);
+}
+
+#[tokio::test]
+async fn jobs_of_the_host_wait_only_for_their_tenant() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    world.suspend(tenant, true).await;
+    let job = HostJob::Delivery.job(tenant, "the delivery".to_owned(), NOW);
+    world.add(&[job]).await;
+    assert!(world.claim(1).await.is_empty());
+    assert_eq!(world.states(tenant).await, [JobState::Held]);
+    world.maintenance.pass().await;
+    assert_eq!(world.states(tenant).await, [JobState::Held]);
+    world.suspend(tenant, false).await;
+    world.maintenance.pass().await;
+    let claimed = world.claim(1).await;
+    assert_eq!(claimed.len(), 1);
+    assert!(claimed[0].job.new.plugin.is_host());
 }

@@ -1,10 +1,9 @@
 //! Checks bodies against JSON schemas in sandboxes, where the CPU time of a check is charged and a
 //! check can be stopped.
 //!
-//! The validator is a component of the host (`validator/`) that is embedded and compiled once. Its
-//! sandboxes have their own engine and pool, so they take no instances from plugins. A sandbox
-//! serves one version and holds its schemas. After a check it stays warm for that version's next
-//! check.
+//! The validator is a component of the host (`validator/`) that is embedded and compiled once. A
+//! sandbox serves one version and holds its schemas. After a check it stays warm for that version's
+//! next check.
 //!
 //! A check runs under the CPU, wall and memory limits of its invocation and in the time slices of
 //! its tenant. It moves to the background at the first tick, like every guest.
@@ -16,16 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use wasmtime::{Engine, PoolConcurrencyLimitError, Trap};
+use wasmtime::Engine;
 
-use super::engine;
+use super::embedded::{CallFailure, Data, Embedded, Payer, Slices, memory};
 use super::loaded::ComponentCache;
-use super::long_running::LongRunning;
-use super::meter::{Meter, PollClock};
-use super::placement::{GuestLanes, Placement, RunQueues};
-use super::store::CpuSpent;
+use super::meter::Meter;
+use super::placement::{Placement, RunQueues};
 use super::warm::{WarmPool, WarmPools};
 use crate::components::LoadError;
 use crate::components::bundle::schema::{Schema, Schemas};
@@ -33,20 +30,16 @@ use crate::domain::limits::Limits;
 use crate::domain::units::ByteSize;
 use crate::unguarded::{Guard, is_off};
 pub use instance::Mismatch;
-use instance::{Data, Instance, Payer, ValidatorPre, Verdict};
+use instance::{Instance, ValidatorPre, Verdict};
 
 /// The validator, a WebAssembly component.
 const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/validator.wasm"));
-
-/// The least memory of a sandbox. A sandbox may use as much memory as its invocation, but the
-/// validator itself needs a few MiB.
-const LEAST_MEMORY: ByteSize = ByteSize::mib(32);
 
 /// A sandbox stays warm only if it holds at most this fraction (one half) of its memory.
 const KEPT_MEMORY: usize = 2;
 
 /// The number of uploads whose schemas are compiled at once.
-const UPLOADS: usize = 2;
+pub(super) const UPLOADS: usize = 2;
 
 /// The CPU time for compiling one schema of an upload, and for all of them together.
 const UPLOAD_CPU: Duration = Duration::from_secs(1);
@@ -60,14 +53,10 @@ pub type WarmValidators = WarmPool<Instance, Schemas>;
 
 /// The validator of bodies, with its pool of sandboxes.
 pub struct Validators {
-    engine: Engine,
-    components: Arc<ComponentCache>,
-    component: OnceCell<ValidatorPre<Data>>,
+    embedded: Arc<Embedded<ValidatorPre<Data>>>,
     warm_pools: Arc<WarmPools<Instance, Schemas>>,
-    queues: Arc<RunQueues>,
-    background: Handle,
     uploads: Semaphore,
-    upload_lanes: Arc<GuestLanes>,
+    upload_slices: Slices,
 }
 
 /// Why a body did not pass its check.
@@ -144,27 +133,25 @@ pub(super) struct Check<'a> {
 }
 
 impl Validators {
-    /// A validator that runs as many checks at once as there may be instances of plugins.
+    /// A validator with at most `warm` warm sandboxes. The pool of `engine` has a place for each of
+    /// them, for each instance of a plugin, and for [`UPLOADS`].
     pub(super) fn new(
-        instances: u32,
         warm: u32,
-        ceiling: &Limits,
+        engine: Engine,
         components: Arc<ComponentCache>,
         queues: Arc<RunQueues>,
         background: Handle,
-    ) -> wasmtime::Result<Self> {
-        let uploads = u32::try_from(UPLOADS).unwrap_or(u32::MAX);
-        let pool = instances.saturating_add(warm).saturating_add(uploads);
-        Ok(Self {
-            engine: engine::validating(pool, ceiling)?,
-            components,
-            component: OnceCell::new(),
+    ) -> Self {
+        let bind = ValidatorPre::new;
+        let slices = Slices::new(queues, background.clone());
+        Self {
+            embedded: Arc::new(Embedded::new(
+                "validator", COMPONENT, bind, engine, components, background,
+            )),
             warm_pools: Arc::new(WarmPools::new(warm)),
-            queues,
-            background,
             uploads: Semaphore::new(UPLOADS),
-            upload_lanes: Arc::new(GuestLanes::new(1)),
-        })
+            upload_slices: slices,
+        }
     }
 
     /// A pool for the warm sandboxes of one tenant. It is empty at first and never holds more than
@@ -173,44 +160,13 @@ impl Validators {
         self.warm_pools.tenant(most)
     }
 
-    pub(super) fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
     pub(super) fn warm_pools(&self) -> &Arc<WarmPools<Instance, Schemas>> {
         &self.warm_pools
     }
 
-    /// Loads the validator, and compiles it if the data folder has no compiled code of it. A load
-    /// continues if its caller is dropped, because other callers may wait for it.
-    pub async fn load(self: &Arc<Self>) -> Result<(), LoadError> {
-        if self.component.initialized() {
-            return Ok(());
-        }
-        let own = self.clone();
-        let load = tokio::spawn(async move { own.component().await.map(|_| ()) });
-        load.await
-            .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
-    }
-
     /// Loads the validator in the background, so that the first check need not wait for it.
-    pub fn prepare(self: &Arc<Self>) {
-        let own = self.clone();
-        self.background.spawn(async move {
-            if let Err(error) = own.load().await {
-                tracing::error!(%error, "the validator of bodies cannot be loaded");
-            }
-        });
-    }
-
-    async fn component(&self) -> Result<&ValidatorPre<Data>, LoadError> {
-        let load = || async {
-            let component = self.components.embedded(&self.engine, COMPONENT).await?;
-            let pre = instance::linker(&self.engine).and_then(|linker| linker.instantiate_pre(&component));
-            pre.and_then(ValidatorPre::new)
-                .map_err(|error| std::io::Error::other(format!("{error:#}")).into())
-        };
-        self.component.get_or_try_init(load).await
+    pub fn prepare(&self) {
+        self.embedded.prepare();
     }
 
     /// Compiles the schemas of an upload in a sandbox. `limits` are the limits of the version.
@@ -227,51 +183,46 @@ impl Validators {
         }
         let host = |error: String| SchemaError::Host(error);
         let schemas = schemas.clone();
-        let (own, memory) = (self.clone(), memory(limits));
-        let compile = async move {
-            let _permit = own
+        let memory = memory(limits);
+        let compile = async {
+            let _permit = self
                 .uploads
                 .acquire()
                 .await
                 .map_err(|error| host(error.to_string()))?;
-            own.load()
+            self.embedded
+                .load()
                 .await
-                .map_err(|error| SchemaError::Unavailable(error.to_string()))?;
-            let meter = Arc::new(Meter::new(Arc::default()));
-            let long = Arc::new(LongRunning::default());
-            long.ran_long();
-            let placement = Arc::new(Placement::new(&own.queues, &own.upload_lanes, &long));
-            let compile = own.compile_each(&schemas, memory, &meter, &placement);
-            let measured = meter.measure(|| PollClock::Thread, compile);
-            placement.run(measured).await
+                .map_err(|error: LoadError| SchemaError::Unavailable(error.to_string()))?;
+            let payer = self.upload_slices.payer(Arc::default(), UPLOAD_CPU);
+            let (own, paid) = (self.clone(), payer.clone());
+            let work = async move { own.compile_each(&schemas, memory, &paid).await };
+            let compiled = self.upload_slices.run(payer, work).await;
+            compiled.unwrap_or_else(|error| Err(host(error.to_string())))
         };
-        let task = tokio_util::task::AbortOnDropHandle::new(self.background.spawn(compile));
-        match tokio::time::timeout(UPLOAD_WALL, task).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(error)) => Err(host(error.to_string())),
-            Err(_) => Err(SchemaError::Unavailable(format!(
+        let compiled = tokio::time::timeout(UPLOAD_WALL, compile).await;
+        compiled.unwrap_or_else(|_| {
+            Err(SchemaError::Unavailable(format!(
                 "the schemas were not compiled within {UPLOAD_WALL:?}"
-            ))),
-        }
+            )))
+        })
     }
 
     async fn compile_each(
         &self,
         schemas: &BTreeMap<String, Arc<Schema>>,
         memory: ByteSize,
-        meter: &Arc<Meter>,
-        placement: &Arc<Placement>,
+        paid: &Payer,
     ) -> Result<(), SchemaError> {
         let pre = self
-            .component()
+            .embedded
+            .bindings()
             .await
             .map_err(|error| SchemaError::Host(error.to_string()))?;
         for (file, schema) in schemas {
-            let before = meter.counted();
             let payer = Payer {
-                meter: meter.clone(),
-                placement: placement.clone(),
-                cpu: UPLOAD_CPU_TOGETHER.min(before + UPLOAD_CPU),
+                cpu: UPLOAD_CPU_TOGETHER.min(paid.meter.counted() + UPLOAD_CPU),
+                ..paid.clone()
             };
             let refused = |problem: String| SchemaError::Refused {
                 file: file.clone(),
@@ -311,11 +262,13 @@ impl Validators {
 
     /// Checks a body in a sandbox.
     pub(super) async fn check(self: &Arc<Self>, check: Check<'_>) -> Result<(), CheckFailure> {
-        self.load()
+        self.embedded
+            .load()
             .await
             .map_err(|error| CheckFailure::Host(error.to_string()))?;
         let pre = self
-            .component()
+            .embedded
+            .bindings()
             .await
             .map_err(|error| CheckFailure::Host(error.to_string()))?;
         let payer = Payer {
@@ -417,35 +370,4 @@ impl Running<'_> {
             CallFailure::Other(problem) => CheckFailure::Stopped(problem),
         }
     }
-}
-
-/// Why a call of the validator returned no result.
-enum CallFailure {
-    Cpu,
-    Memory,
-    Stack,
-    NoInstance,
-    Other(String),
-}
-
-impl CallFailure {
-    fn of(error: &wasmtime::Error, was_refused_memory: bool) -> Self {
-        let trap: Option<&Trap> = error.downcast_ref();
-        if error.is::<CpuSpent>() || matches!(trap, Some(Trap::Interrupt)) {
-            Self::Cpu
-        } else if error.is::<PoolConcurrencyLimitError>() {
-            Self::NoInstance
-        } else if matches!(trap, Some(Trap::StackOverflow)) {
-            Self::Stack
-        } else if was_refused_memory {
-            Self::Memory
-        } else {
-            Self::Other(error.root_cause().to_string())
-        }
-    }
-}
-
-/// The memory limit of a sandbox for invocations with these limits.
-fn memory(limits: &Limits) -> ByteSize {
-    limits.memory.max(LEAST_MEMORY)
 }

@@ -9,6 +9,9 @@ mod components;
 mod invocations;
 mod job_reports;
 mod jobs;
+mod mail;
+mod mail_lists;
+mod mail_settings;
 mod plugins;
 mod routing;
 mod settings;
@@ -21,6 +24,9 @@ pub use components::*;
 pub use invocations::*;
 pub use job_reports::*;
 pub use jobs::*;
+pub use mail::*;
+pub use mail_lists::*;
+pub use mail_settings::*;
 pub use plugins::*;
 pub use routing::*;
 pub use settings::*;
@@ -149,6 +155,19 @@ macro_rules! conformance_tests {
             deliveries_that_are_old_or_too_many_are_deleted_with_their_bodies,
             an_endpoint_is_disabled_once_and_told_of,
             deliveries_of_other_tenants_are_not_found,
+            settings_of_mail_are_set_and_removed,
+            sender_domains_are_replaced_as_a_whole,
+            the_key_of_unsubscriptions_is_made_once,
+            an_address_is_suppressed_once,
+            mail_is_filtered_and_paged_newest_first,
+            mail_is_sent_again_to_those_who_did_not_accept_it,
+            deleted_mail_leaves_nothing,
+            a_mail_is_stored_with_its_job,
+            a_key_of_a_mail_holds_for_a_day_and_a_plugin,
+            a_tenant_sends_so_many_mails_within_an_hour,
+            what_became_of_a_mail_is_noted_once_for_each_receiver,
+            old_mail_and_too_much_of_it_is_deleted,
+            handlers_learn_which_jobs_of_the_host_were_given_up,
         );
     };
     (@each $open:ident: $($test:ident,)+) => {$(

@@ -172,6 +172,7 @@ impl Tenants for SqliteRepository {
     async fn purge_tenant(&self, id: TenantId, change: &Change) -> Result<bool, DbError> {
         let of_tenant = JobFilter::default();
         self.clear_jobs(id, &of_tenant).await?;
+        self.clear_mails(id).await?;
         let mut transaction = self.begin().await?;
         jobs::delete_rest(&mut transaction, id, &of_tenant).await?;
         // The entry is added before the row is deleted, since it copies the tenant's name from the

@@ -21,10 +21,12 @@ use mortise::domain::manifest::Contract;
 use mortise::domain::migration::Migration;
 use mortise::domain::units::{ByteSize, Span};
 use mortise::jobs::Queue;
+use mortise::mail::{MailIntake, MailServers};
 use mortise::sandbox::{
     Checks, GuestLanes, GuestPermits, Input, Loaded, LongRunning, Output, Runtime, RuntimeSettings, Start,
     WarmInstances,
 };
+use mortise::storage::Repository;
 use mortise::storage::sqlite::SqliteRepository;
 use mortise::storage::vault::{HostKey, Vault};
 use tempfile::TempDir;
@@ -62,13 +64,23 @@ impl Sandbox {
         let clock: SharedClock = Arc::new(SystemClock);
         let key = HostKey::load_or_create(&folder.path().join("host.key"))?;
         let repository = SqliteRepository::open(folder.path()).await?;
-        let queue = Queue::new(
-            Arc::new(repository),
+        let db: Arc<dyn Repository> = Arc::new(repository);
+        let vault = Arc::new(Vault::new(&key));
+        let queue = Arc::new(Queue::new(
+            db.clone(),
             Arc::default(),
             Arc::default(),
             Arc::default(),
             clock.clone(),
-        );
+        ));
+        let mail = MailIntake {
+            db: db.clone(),
+            servers: Arc::new(MailServers::new(db, vault.clone(), None)),
+            queue: queue.clone(),
+            counters: Arc::default(),
+            public_url: Arc::default(),
+            clock: clock.clone(),
+        };
         let services = Services {
             caches: Arc::new(MemoryCaches::new(clock.clone())),
             databases: Arc::new(SqliteDatabases::new(
@@ -82,8 +94,11 @@ impl Sandbox {
                 clock.clone(),
                 background.clone(),
             )?),
-            jobs: Arc::new(queue),
-            vault: Arc::new(Vault::new(&key)),
+            jobs: queue,
+            mail: Arc::new(mail),
+            mail_counters: Arc::default(),
+            renderer: Arc::default(),
+            vault,
         };
         let settings = RuntimeSettings {
             folder: folder.path().to_owned(),
@@ -134,6 +149,8 @@ impl Sandbox {
             config: Arc::new([("colour".to_owned(), "green".to_owned())].into()),
             secrets: Arc::default(),
             jobs: Arc::default(),
+            mail_from: None,
+            templates: Arc::default(),
         };
         let notes = Migration::parse("0001_notes.sql", NOTES)?;
         let databases = &services.databases;

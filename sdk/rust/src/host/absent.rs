@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use super::Backend;
 use crate::context::Context;
 use crate::db::{self, Rows, Value};
-use crate::{Content, cache, events, http, jobs, log, secrets, steps};
+use crate::{Content, cache, email, events, http, jobs, log, secrets, steps};
 
 pub(crate) struct Absent;
 
@@ -162,6 +162,10 @@ impl Backend for Absent {
     }
 
     fn publish(_topic: &str, _data: String) -> Result<String, events::Error> {
+        absent()
+    }
+
+    fn send_email(_mail: email::Prepared) -> Result<String, email::Error> {
         absent()
     }
 

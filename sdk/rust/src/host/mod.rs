@@ -16,7 +16,7 @@ use std::fmt::Debug;
 
 use crate::context::Context;
 use crate::db::{self, Rows, Value};
-use crate::{Content, cache, events, http, jobs, log, secrets, steps};
+use crate::{Content, cache, email, events, http, jobs, log, secrets, steps};
 
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
 pub(crate) use crate::testing::TestHost as Host;
@@ -81,6 +81,7 @@ pub(crate) trait Backend {
 
     fn enqueue(job: jobs::Prepared) -> Result<String, jobs::Error>;
     fn publish(topic: &str, data: String) -> Result<String, events::Error>;
+    fn send_email(mail: email::Prepared) -> Result<String, email::Error>;
     fn load_step(name: &str) -> Result<Option<String>, steps::Error>;
     fn store_step(name: &str, result: &str) -> Result<(), steps::Error>;
 }

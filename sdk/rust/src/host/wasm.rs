@@ -8,14 +8,15 @@ use crate::bindings::functions::exports::mortise::plugin::function_handler as wi
 use crate::bindings::jobs::exports::mortise::plugin::job_handler as wire_job;
 use crate::bindings::mortise::plugin::{
     cache as wire_cache, config as wire_config, context as wire_context, database as wire_db,
-    events as wire_events, http_client as wire_client, http_types, jobs as wire_jobs, log as wire_log,
+    email as wire_email, events as wire_events, http_client as wire_client, http_types, jobs as wire_jobs, log as wire_log,
     secrets as wire_secrets, steps as wire_steps, types as wire,
 };
 use crate::context::{Context, Principal, Trigger};
 use crate::db::{self, ConstraintKind, Rows, Value};
+use crate::email::PreparedBody;
 use crate::jobs::{self, Due, Job, JobError, Jobs, Origin};
 use crate::{App, Body, Content, FunctionError, Functions, Request};
-use crate::{cache, events, fields, http, log, secrets, steps, time};
+use crate::{cache, email, events, fields, http, log, secrets, steps, time};
 
 /// Handles a request for the host.
 pub fn serve(request: wire_http::Request, app: &App) -> wire_http::Response {
@@ -235,6 +236,10 @@ impl Backend for Imports {
         Ok(wire_events::publish(topic, &data)?)
     }
 
+    fn send_email(mail: email::Prepared) -> Result<String, email::Error> {
+        Ok(wire_email::send(&mail.into())?)
+    }
+
     fn load_step(name: &str) -> Result<Option<String>, steps::Error> {
         Ok(wire_steps::load(name)?)
     }
@@ -370,6 +375,18 @@ impl From<wire_events::Error> for events::Error {
     }
 }
 
+impl From<wire_email::Error> for email::Error {
+    fn from(error: wire_email::Error) -> Self {
+        match error {
+            wire_email::Error::Invalid(why) => Self::Invalid(why),
+            wire_email::Error::NotGranted(why) => Self::NotGranted(why),
+            wire_email::Error::Limit(why) => Self::Limit(why),
+            wire_email::Error::Unavailable(why) => Self::Unavailable(why),
+            wire_email::Error::Other(why) => Self::Other(why),
+        }
+    }
+}
+
 impl From<wire_steps::Error> for steps::Error {
     fn from(error: wire_steps::Error) -> Self {
         match error {
@@ -394,6 +411,37 @@ impl From<jobs::Prepared> for wire_jobs::NewJob {
             priority: job.priority,
             unique_key: job.unique_key,
             concurrency_key: job.concurrency_key,
+        }
+    }
+}
+
+impl From<email::Prepared> for wire_email::Message {
+    fn from(mail: email::Prepared) -> Self {
+        let email::Prepared { message, body } = mail;
+        let attachments = message.attachments.into_iter();
+        let attachments = attachments.map(|file| wire_email::Attachment {
+            name: file.name,
+            content_type: file.content_type,
+            content: file.content,
+        });
+        Self {
+            from: message.from,
+            to: message.to,
+            cc: message.cc,
+            bcc: message.bcc,
+            reply_to: message.reply_to,
+            headers: message.headers,
+            body: match body {
+                PreparedBody::Content { subject, text, html } => {
+                    wire_email::Body::Content(wire_email::Content { subject, text, html })
+                }
+                PreparedBody::Template { name, values } => {
+                    wire_email::Body::Template(wire_email::Template { name, values })
+                }
+            },
+            attachments: attachments.collect(),
+            tags: message.tags,
+            idempotency_key: message.idempotency_key,
         }
     }
 }

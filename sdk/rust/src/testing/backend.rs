@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::db::{self, Rows, Value};
 use crate::host::Backend;
 use crate::jobs::Prepared;
-use crate::{Content, cache, events, http, jobs, log, secrets, steps};
+use crate::{Content, cache, email, events, http, jobs, log, secrets, steps};
 
 /// The time limit of the host's default plan, of which tests use up nothing.
 const REMAINING_MS: u64 = 5_000;
@@ -251,6 +251,15 @@ impl Backend for TestHost {
             .charge(Counted::HostCall)
             .map_err(events::Error::Limit)?;
         Ok(state.background.add(accept_event(&state, topic, data, 0)?))
+    }
+
+    fn send_email(mail: email::Prepared) -> Result<String, email::Error> {
+        let state = state::current();
+        let charged = state.budget.charge(Counted::HostCall);
+        charged.map_err(email::Error::Limit)?;
+        state
+            .outgoing
+            .take(mail, state.now_ms.get(), &state.budget.limits)
     }
 
     fn load_step(name: &str) -> Result<Option<String>, steps::Error> {

@@ -24,6 +24,9 @@ pub(super) struct Limits {
     /// Of one job, not of one attempt.
     pub steps: u32,
     pub step_bytes: ByteSize,
+    pub mail_recipients: u32,
+    pub mail_size: ByteSize,
+    pub mail_attachments: u32,
 }
 
 /// How many jobs may lead to a job. It is the tenant's limit, so a manifest cannot lower it.
@@ -70,6 +73,9 @@ impl Default for Limits {
             jobs_enqueued: 100,
             steps: 100,
             step_bytes: ByteSize(64 * 1024),
+            mail_recipients: 50,
+            mail_size: ByteSize(2 * MIB),
+            mail_attachments: 10,
         }
     }
 }
@@ -89,6 +95,9 @@ impl Limits {
             jobs_enqueued: self.jobs_enqueued.min(most.jobs_enqueued),
             steps: self.steps.min(most.steps),
             step_bytes: self.step_bytes.min(most.step_bytes),
+            mail_recipients: self.mail_recipients.min(most.mail_recipients),
+            mail_size: self.mail_size.min(most.mail_size),
+            mail_attachments: self.mail_attachments.min(most.mail_attachments),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::budget::Budget;
 use super::cache::Cache;
 use super::database::{Converting, Database, Script};
 use super::jobs::{Background, Subscription};
+use super::mail::{Outgoing, read_templates};
 use super::manifest::{Contract, Manifest};
 use super::schemas::Schemas;
 use super::state::{self, HttpFunction, State};
@@ -44,6 +45,8 @@ pub struct HostBuilder {
     manifest: Option<Manifest>,
     schemas: Option<Schemas>,
     subscriptions: Vec<Subscription>,
+    senders: Vec<String>,
+    templates: BTreeMap<String, String>,
     now_ms: i64,
 }
 
@@ -59,12 +62,14 @@ impl HostBuilder {
             manifest: None,
             schemas: None,
             subscriptions: Vec::new(),
+            senders: Vec::new(),
+            templates: BTreeMap::new(),
             now_ms: DEFAULT_NOW_MS,
         }
     }
 
     /// Uses the plugin's `plugin.toml`: its migrations run, and its routes, scopes, schemas,
-    /// allowed origins, secrets, jobs, schedules, events and [counted
+    /// allowed origins, secrets, jobs, schedules, events, senders and templates of mail, and [counted
     /// limits](super#what-is-simulated) apply as in production. The folder is usually
     /// `env!("CARGO_MANIFEST_DIR")`.
     ///
@@ -78,6 +83,10 @@ impl HostBuilder {
         let migrations = manifest.database.as_ref();
         let migrations = migrations.and_then(|database| Some(folder.join(database.migrations.as_ref()?)));
         self.schemas = Some(Schemas::new(folder.to_owned(), manifest.plugin.contract));
+        self.senders.extend(manifest.email.from.iter().cloned());
+        if let Some(templates) = &manifest.email.templates {
+            self.templates.extend(read_templates(&folder.join(templates)));
+        }
         self.manifest = Some(manifest);
         match migrations {
             Some(folder) => self.migrations(folder),
@@ -186,6 +195,39 @@ impl HostBuilder {
         self
     }
 
+    /// Adds an address, or a domain such as `@example.com`, that the plugin sends mail from, to those
+    /// of the manifest.
+    ///
+    /// ```
+    /// let host = mortise_sdk::testing::Host::builder().email_from("shop@example.com").start();
+    /// mortise_sdk::email::to("ada@example.com").subject("Hi").text("Hi").send()?;
+    /// assert_eq!(host.mail()[0].from, "shop@example.com");
+    /// # Ok::<(), mortise_sdk::email::Error>(())
+    /// ```
+    pub fn email_from(mut self, sender: &str) -> Self {
+        self.senders.push(sender.to_owned());
+        self
+    }
+
+    /// Adds a file to the mail templates of the manifest's folder.
+    ///
+    /// ```
+    /// use mortise_sdk::email;
+    ///
+    /// let host = mortise_sdk::testing::Host::builder()
+    ///     .email_from("shop@example.com")
+    ///     .template("paid.subject", "Paid")
+    ///     .template("paid.txt", "Thank you, {{ name }}!")
+    ///     .start();
+    /// email::to("ada@example.com").template("paid", &serde_json::json!({ "name": "Ada" })).send()?;
+    /// assert_eq!(host.mail()[0].text, "Thank you, Ada!");
+    /// # Ok::<(), email::Error>(())
+    /// ```
+    pub fn template(mut self, file: &str, text: &str) -> Self {
+        self.templates.insert(file.to_owned(), text.to_owned());
+        self
+    }
+
     /// Sets the caller.
     ///
     /// ```
@@ -243,6 +285,7 @@ impl HostBuilder {
         let background = Background::new(self.manifest.as_ref(), self.subscriptions, self.now_ms);
         let state = Rc::new(State {
             background,
+            outgoing: Outgoing::new(self.senders, self.templates),
             budget: Budget::new(limits),
             schemas: self.schemas,
             database: Database::create(self.scripts, converts),

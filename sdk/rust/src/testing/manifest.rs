@@ -26,6 +26,8 @@ pub(super) struct Manifest {
     pub events: Events,
     #[serde(default, rename = "subscribe")]
     pub subscriptions: Vec<Subscription>,
+    #[serde(default)]
+    pub email: Email,
     pub database: Option<Database>,
     #[serde(default)]
     pub http: Http,
@@ -96,6 +98,14 @@ pub(super) enum PublicWord {
 #[derive(Deserialize)]
 pub(super) struct Database {
     pub migrations: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Email {
+    pub from: Vec<String>,
+    /// The folder of the templates.
+    pub templates: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

@@ -15,13 +15,14 @@
 //! | log | kept for [`Host::logs`] |
 //! | jobs | kept in memory until [`Host::run_jobs`] runs those that are due, one at a time; back-off, attempts, priorities and keys as on the host |
 //! | schedules | fall due when the [clock](Host::advance) is moved |
+//! | mail | kept for [`Host::mail`]; templates are rendered as on the host, and addresses, headers and senders are checked; a repeated idempotency key adds nothing for 24 h of the test host's clock |
 //! | events | kept for [`Host::events`]; the plugin's own subscriptions get jobs; [`Host::publish`] publishes as another plugin |
 //!
 //! With the plugin's manifest ([`HostBuilder::plugin`]) a request is checked as on the host:
 //! credentials, scopes, the JSON Schemas of bodies (with the host's own validator), allowed
 //! origins, secrets and the counted limits. These are `host_calls`, `sql_statements`,
 //! `http_requests`, `jobs_enqueued`, `request_body`, `response_body`, `cache_value`, `job_payload`,
-//! `steps` and `step_bytes`, with the values of the standard plan, lowered by `[limits]`. The first
+//! `steps`, `step_bytes`, `mail_recipients`, `mail_size` and `mail_attachments`, with the values of the standard plan, lowered by `[limits]`. The first
 //! four apply within a request that is [sent](RequestBuilder::send) and within a job, not to calls
 //! that a test makes itself.
 //!
@@ -48,6 +49,7 @@ mod builder;
 mod cache;
 mod database;
 mod jobs;
+mod mail;
 mod manifest;
 mod problems;
 mod request;
@@ -61,6 +63,7 @@ use std::time::Duration;
 
 pub use builder::HostBuilder;
 pub use jobs::{Attempt, Outcome, PublishedEvent, StoredJob};
+pub use mail::SentMail;
 use request::FUNCTIONS_PATH;
 pub use request::RequestBuilder;
 

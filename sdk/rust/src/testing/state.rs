@@ -9,6 +9,7 @@ use super::budget::Budget;
 use super::cache::Cache;
 use super::database::Database;
 use super::jobs::Background;
+use super::mail::Outgoing;
 use super::manifest::Manifest;
 use super::schemas::Schemas;
 use crate::context::Context;
@@ -30,6 +31,7 @@ pub(super) struct State {
     pub schemas: Option<Schemas>,
     pub budget: Budget,
     pub background: Background,
+    pub outgoing: Outgoing,
 }
 
 thread_local! {
